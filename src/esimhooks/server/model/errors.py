@@ -1,0 +1,81 @@
+"""What can go wrong, as callers need to tell it apart.
+
+    EsimhooksError
+    ├── Refused   the caller's fault: status, stable code, pointers to the bad fields
+    ├── NotNow    temporary: try again after `retry_after_s`
+    └── Broken    ours: the installation is wrong and a person must act
+
+What a receiver does to a delivery is an `Outcome`, never an exception.
+"""
+
+from typing import Self
+
+from msgspec import Struct
+
+
+class FieldError(Struct, frozen=True):
+    """One bad field: a JSON pointer and what was expected there."""
+
+    pointer: str
+    detail: str
+
+
+class EsimhooksError(Exception):
+    """Root of all errors that this server raises itself."""
+
+
+class Refused(EsimhooksError):
+    """The request cannot be carried out as it stands; the same request will be refused again."""
+
+    def __init__(
+        self, detail: str, *, status: int, code: str, errors: tuple[FieldError, ...] = (), title: str | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.status = status
+        self.code = code
+        self.errors = errors
+        self.title = title
+
+    @classmethod
+    def invalid(cls, pointer: str, detail: str) -> Self:
+        """One field does not hold what was expected (422)."""
+        return cls(
+            "a field does not hold what was expected",
+            status=422,
+            code="INVALID_FIELD",
+            errors=(FieldError(pointer, detail),),
+        )
+
+    @classmethod
+    def not_found(cls, detail: str) -> Self:
+        """There is no such row, or it belongs to somebody else (404)."""
+        return cls(detail, status=404, code="NOT_FOUND")
+
+    @classmethod
+    def unauthenticated(cls, detail: str) -> Self:
+        """The caller did not prove who it is (401)."""
+        return cls(detail, status=401, code="UNAUTHENTICATED")
+
+    @classmethod
+    def forbidden(cls, detail: str) -> Self:
+        """The caller is known and may not do this (403)."""
+        return cls(detail, status=403, code="FORBIDDEN")
+
+    @classmethod
+    def conflict(cls, detail: str) -> Self:
+        """The state of the row does not allow it (409)."""
+        return cls(detail, status=409, code="CONFLICT")
+
+
+class NotNow(EsimhooksError):
+    """Something that is needed does not answer at the moment."""
+
+    def __init__(self, detail: str, *, retry_after_s: float = 5.0) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+
+
+class Broken(EsimhooksError):
+    """The installation cannot work as it is; the message says what to mend."""

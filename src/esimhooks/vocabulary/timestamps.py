@@ -1,0 +1,15 @@
+"""Timestamps on the wire: ISO 8601, UTC, milliseconds, `Z` (events guide, "Timestamp Format")."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from msgspec import Meta
+
+Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""A timestamp as it stands in a payload, e.g. `2026-11-23T10:15:30.123Z`."""
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """Return an aware datetime as its wire form. Anything below a millisecond is cut off."""
+    utc = moment.astimezone(UTC)
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
