@@ -13,7 +13,8 @@ class Esim(Struct, frozen=True, kw_only=True):
     """State of one eSIM. Volumes are bytes, durations days, times aware UTC; what nobody has told is None.
 
     `status_at`, `smdp_at` and `usage_at` are the provider's times of the last update applied on each axis;
-    `smdp_sequence` is the eUICC's number of the last profile notification, for the same `eid`.
+    `smdp_sequence` is the eUICC's number of the last profile notification, for the same `eid`; `validity_at` is the
+    provider's time of the end of validity where it told one.
     """
 
     id: UUID
@@ -49,11 +50,10 @@ class Esim(Struct, frozen=True, kw_only=True):
     total_days: int | None = None
     activate_at: datetime | None = None
     expire_at: datetime | None = None
+    validity_at: datetime | None = None
 
     sequence: int = 0
     """Number of events raised so far."""
-    fired_percent: int = 0
-    """Thresholds at or below this percentage have fired and are not armed."""
     usage_told_at: datetime | None = None
     """When a usage event was last raised; pushed usage waits for `usageInterval` after it."""
     validity_days_noticed: int | None = None
