@@ -6,6 +6,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from esimhooks.server.model.endpoint import Tenant
+from esimhooks.vocabulary.events import EventType
+
 
 class DeliveryStatus(StrEnum):
     """State of one event for one endpoint. All but `pending` are final until a person sends it again."""
@@ -83,13 +86,61 @@ class SigningSecret(Struct, frozen=True, kw_only=True):
 
 
 class Claimed(Struct, frozen=True, kw_only=True):
-    """A delivery that a dispatcher has taken up: its event's bytes and how often it was tried."""
+    """A delivery that the holder of a lane has taken up.
+
+    `attempts` counts all attempts so far, `attempts_this_round` those since it was last sent again: the place in the
+    schedule. `claims` counts how often it was taken up, this time included.
+    """
 
     delivery_id: UUID
+    account_id: UUID
     endpoint_id: UUID
+    endpoint_version: int
     event_id: UUID
     event_type: str
-    body: bytes
     attempts: int
-    """Attempts that counted so far."""
+    attempts_this_round: int
+    claims: int
     lease_token: int
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """One event for one endpoint. `next_attempt_at` is given while it is pending; times are aware UTC."""
+
+    id: UUID
+    tenant: Tenant
+    event_id: UUID
+    event_type: EventType
+    esim_id: UUID | None
+    endpoint_id: UUID
+    status: DeliveryStatus = DeliveryStatus.PENDING
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One HTTP exchange of a delivery."""
+
+    id: UUID
+    number: int
+    started_at: datetime
+    duration_ms: int
+    outcome: OutcomeClass
+    status_code: int | None
+    error: str | None
+    response_headers: list[tuple[str, str]]
+    response_body: bytes
+    dialled: str | None
+
+
+class DeliveryFilter(Struct, frozen=True, kw_only=True):
+    """What a list of deliveries may be narrowed to; None means any. `first_id` and `last_id` bound the time."""
+
+    endpoint_id: UUID | None = None
+    event_id: UUID | None = None
+    event_type: EventType | None = None
+    esim_id: UUID | None = None
+    status: DeliveryStatus | None = None
+    first_id: UUID | None = None
+    last_id: UUID | None = None

@@ -60,3 +60,12 @@ class Esim(Struct, frozen=True, kw_only=True):
     """Days left in the last validity notification, so that its repetition raises nothing."""
     held: dict[str, FieldValue] = {}
     """Wire fields that changed since the last event, with the value that merchants were last told."""
+
+
+class EsimFilter(Struct, frozen=True, kw_only=True):
+    """What a list of eSIMs may be narrowed to; None means any."""
+
+    status: EsimStatus | None = None
+    iccid: str | None = None
+    transaction_id: str | None = None
+    order_no: str | None = None

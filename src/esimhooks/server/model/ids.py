@@ -3,7 +3,7 @@
 The time inside a UUIDv7 chooses the daily partition, so a row is found by its id alone.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -11,6 +11,8 @@ from typeid.codecs import base32
 from uuid_utils.compat import uuid7
 
 from esimhooks.server.model.errors import Refused
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Prefix(StrEnum):
@@ -43,7 +45,7 @@ def parse_id(prefix: Prefix, text: str) -> UUID:
     if head == prefix.value and len(suffix) == 26 and suffix[0] <= "7":
         try:
             return UUID(bytes=bytes(base32.decode(suffix)))
-        except ValueError:
+        except RuntimeError:  # what the codec raises on a foreign character
             pass
     raise Refused.not_found(f"no {prefix.value}_... id: expected {prefix.value}_ and 26 characters")
 
@@ -55,5 +57,4 @@ def made_at(value: UUID) -> datetime:
 
 def first_id_of(moment: datetime) -> UUID:
     """Return the smallest UUIDv7 of that millisecond: the lower bound of a partition or a time filter."""
-    milliseconds = round(moment.timestamp() * 1000)
-    return UUID(int=milliseconds << 80)
+    return UUID(int=(moment - EPOCH) // timedelta(milliseconds=1) << 80)

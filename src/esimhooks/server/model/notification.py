@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from uuid import UUID
 
 from msgspec import Struct
 
+from esimhooks.server.model.change import UpdateOutcome
+from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.update import Update
 
 
@@ -40,3 +43,22 @@ class Notification(Struct, frozen=True, kw_only=True):
     occurred_at: datetime | None = None
     updates: tuple[Update, ...] = ()
     order_ready: OrderRef | None = None
+    warnings: tuple[str, ...] = ()
+    """What is doubtful and was taken as told all the same; shown in the journal."""
+
+
+class JournalEntry(Struct, frozen=True, kw_only=True):
+    """One notification as it came, and what became of it.
+
+    `source` is the provider's name, or `updates` for what the operator handed in, which then has a tenant.
+    """
+
+    id: UUID
+    source: str
+    tenant: Tenant | None = None
+    received_at: datetime
+    request: InboundRequest
+    kind: str | None = None
+    outcome: UpdateOutcome
+    detail: str | None = None
+    esim_id: UUID | None = None

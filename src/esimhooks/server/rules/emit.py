@@ -68,7 +68,7 @@ def emit(change: Change, policy: EmitPolicy, *, now: datetime) -> Emission:
     """Return the events that the change raises at `now` (aware UTC)."""
     before, after = change.before, change.after
     data = esim_data(after, now=now)
-    known = before.status is not None
+    known = before.status is not None or before.sequence > 0
     held = before.held | _not_held(before, changed_fields(esim_data(before, now=now), data)) if known else {}
     drafts = tuple(_drafts(change, policy, now))
     if drafts:

@@ -62,7 +62,7 @@ def apply(esim: Esim, update: Update, *, received_at: datetime) -> Change:
         )
 
     after = msgspec.structs.replace(esim, **(_details(esim, update) | fields))
-    noticed = update.cause is Cause.VALIDITY and _is_news(esim, update)
+    noticed = update.cause is Cause.VALIDITY and axes[-1] is Axis.TAKEN and _is_news(esim, update)
     changed = noticed or _without_clocks(after) != _without_clocks(esim)
     return Change(
         before=esim,
@@ -86,24 +86,25 @@ def _status_axis(esim: Esim, update: Update, received_at: datetime) -> tuple[Axi
     if timeless_push and esim.status in TERMINAL and status is not esim.status:
         return Axis.STALE, {}
     fields: Fields = {"status": status, "status_at": at}
-    if status in ACTIVE and esim.activate_at is None:
+    if status in ACTIVE and (esim.activate_at is None or esim.expire_at is None):
         fields |= _activation(esim, update, at)
     return Axis.TAKEN, fields
 
 
 def _activation(esim: Esim, update: Update, at: datetime) -> Fields:
     """The end of validity that was told before activation is the deadline for installing, not the plan's end."""
-    activate_at = update.activate_at or at
+    activate_at = update.activate_at or esim.activate_at or at
     total_days = update.total_days or esim.total_days
     fields: Fields = {"activate_at": activate_at}
-    if total_days is not None:
-        fields["expire_at"] = activate_at + timedelta(days=total_days)
+    told_since = esim.expire_at is not None and esim.validity_at is not None and esim.validity_at > at
+    if total_days is not None and not told_since:
+        fields |= {"expire_at": activate_at + timedelta(days=total_days), "validity_days_noticed": None}
     return fields
 
 
 def _smdp_axis(esim: Esim, update: Update, received_at: datetime) -> tuple[Axis, Fields]:
     if update.smdp_status is None:
-        return Axis.SILENT, {"eid": update.eid} if update.eid is not None else {}
+        return Axis.SILENT, _device(esim, update)
     at = update.occurred_at or received_at
     if update.smdp_sequence is not None and esim.smdp_sequence is not None and update.eid == esim.eid:
         older = update.smdp_sequence < esim.smdp_sequence
@@ -111,18 +112,26 @@ def _smdp_axis(esim: Esim, update: Update, received_at: datetime) -> tuple[Axis,
         older = _is_older(update, at, esim.smdp_at, received_at)
     if older:
         return Axis.STALE, {}
-    fields: Fields = {"smdp_status": update.smdp_status, "smdp_at": at, "smdp_sequence": update.smdp_sequence}
-    if update.eid is not None:
-        fields["eid"] = update.eid
-    return Axis.TAKEN, fields
+    told: Fields = {"smdp_status": update.smdp_status, "smdp_at": at, "smdp_sequence": update.smdp_sequence}
+    return Axis.TAKEN, _device(esim, update) | told
+
+
+def _device(esim: Esim, update: Update) -> Fields:
+    """Another eUICC counts its notifications anew."""
+    if update.eid is None or update.eid == esim.eid:
+        return {}
+    return {"eid": update.eid, "smdp_sequence": None}
 
 
 def _usage_axis(esim: Esim, update: Update, received_at: datetime) -> tuple[Axis, Fields]:
     if update.total_bytes is None and update.used_bytes is None:
         return Axis.SILENT, {}
-    told_at = update.usage_at if update.authoritative else update.usage_at or update.occurred_at or received_at
-    if told_at is not None and esim.usage_at is not None and told_at < esim.usage_at:
+    at = update.occurred_at or received_at
+    told_at = update.usage_at if update.authoritative else update.usage_at or at
+    if told_at is not None and _is_older(update, told_at, esim.usage_at, received_at):
         return Axis.STALE, {}
+    if told_at is None and esim.usage_at is not None and esim.usage_at > received_at:
+        told_at = at
     fields: Fields = {}
     if told_at is not None:
         # A snapshot without a time of its usage must not outrank a reading that is on its way: usage lags by hours.

@@ -1,0 +1,204 @@
+"""Absorb: updates become eSIM state, events and deliveries, inside the caller's transaction.
+
+Finds and locks the eSIMs of all updates at once, applies the rules one update after the other in memory, and writes
+everything that followed in a handful of statements, however many updates there are.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from esimhooks.server.engine.publish import publish
+from esimhooks.server.model.change import Change, UpdateOutcome
+from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.model.esim import Esim
+from esimhooks.server.model.event import Event
+from esimhooks.server.model.ids import new_id
+from esimhooks.server.model.update import Cause, Identity, Update
+from esimhooks.server.rules.compose import envelope
+from esimhooks.server.rules.emit import EmitPolicy, emit
+from esimhooks.server.rules.transition import KEYS, apply
+from esimhooks.server.store import esims, journal
+from esimhooks.server.store.database import Session
+from esimhooks.server.store.esims import Scope
+from esimhooks.vocabulary.envelope import encode
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One update with where it came from.
+
+    `esim_id` is given where the eSIM is known already; `creates` lets an unknown one be created for the scope's
+    tenant, where the update carries a transaction id and a status.
+    """
+
+    update: Update
+    scope: Scope
+    received_at: datetime
+    notification_id: UUID | None = None
+    esim_id: UUID | None = None
+    creates: bool = False
+
+
+class Absorbed(Struct, frozen=True, kw_only=True):
+    """What became of one update, and the events it raised."""
+
+    outcome: UpdateOutcome
+    esim_id: UUID | None = None
+    event_ids: tuple[UUID, ...] = ()
+    detail: str | None = None
+
+
+async def absorb(db: Session, entries: Sequence[Entry], policy: EmitPolicy, *, now: datetime) -> list[Absorbed]:
+    """Apply the updates in their order and store all that follows; needs a transaction."""
+    if not entries:
+        return []
+    book = _Book(policy, now)
+    found = await _find(db, entries, book)
+    results = [book.absorb(entry, esim_id) for entry, esim_id in zip(entries, found, strict=True)]
+    await book.write(db)
+    return results
+
+
+async def _find(db: Session, entries: Sequence[Entry], book: "_Book") -> list[UUID | None]:
+    found = [entry.esim_id for entry in entries]
+    book.know(await esims.lock(db, [esim_id for esim_id in found if esim_id is not None]))
+    await _match(db, entries, found, book, [i for i, entry in enumerate(entries) if entry.esim_id is None])
+    creating = [i for i, entry in enumerate(entries) if found[i] is None and _may_create(entry)]
+    if creating:
+        await esims.lock_transactions(db, [_transaction(entries[i]) for i in creating])
+        await _match(db, entries, found, book, creating)
+    return found
+
+
+async def _match(
+    db: Session, entries: Sequence[Entry], found: list[UUID | None], book: "_Book", places: Sequence[int]
+) -> None:
+    if not places:
+        return
+    ids, known = await esims.lock_matching(db, [(entries[i].scope, entries[i].update.identity) for i in places])
+    book.know(known)
+    for place, esim_id in zip(places, ids, strict=True):
+        found[place] = esim_id
+
+
+def _may_create(entry: Entry) -> bool:
+    update = entry.update
+    return entry.creates and update.esim_status is not None and update.identity.transaction_id is not None
+
+
+def _transaction(entry: Entry) -> tuple[Tenant, str]:
+    tenant, transaction_id = entry.scope.tenant, entry.update.identity.transaction_id
+    if tenant is None or transaction_id is None:
+        raise ValueError("only updates with a tenant and a transaction id create eSIMs")
+    return tenant, transaction_id
+
+
+class _Book:
+    """The eSIMs of one transaction as they change, and what has to be written at its end."""
+
+    def __init__(self, policy: EmitPolicy, now: datetime) -> None:
+        self._policy = policy
+        self._now = now
+        self._stored: dict[UUID, Esim] = {}
+        self._present: dict[UUID, Esim] = {}
+        self._created: dict[tuple[Tenant, str], list[UUID]] = defaultdict(list)
+        self._events: list[Event] = []
+
+    def know(self, known: Sequence[Esim]) -> None:
+        """Take in eSIMs as they are stored."""
+        for esim in known:
+            self._stored[esim.id] = esim
+            self._present[esim.id] = esim
+
+    def absorb(self, entry: Entry, esim_id: UUID | None) -> Absorbed:
+        """Apply one update to the eSIM it belongs to, if any."""
+        if esim_id is None and _may_create(entry):
+            esim_id = self._created_for(entry)
+        if esim_id is None or esim_id not in self._present:
+            return Absorbed(outcome=UpdateOutcome.UNMATCHED, detail=_unmatched(entry.update.identity))
+        change = apply(self._present[esim_id], entry.update, received_at=entry.received_at)
+        events = self._tell(change, entry.notification_id)
+        return Absorbed(outcome=change.outcome, esim_id=esim_id, event_ids=events)
+
+    def _tell(self, change: Change, notification_id: UUID | None) -> tuple[UUID, ...]:
+        if change.outcome is UpdateOutcome.STALE and change.cause is not Cause.REQUERY:
+            return ()
+        emission = emit(change, self._policy, now=self._now)
+        esim = emission.esim
+        self._present[esim.id] = esim
+        first = esim.sequence - len(emission.drafts) + 1
+        made = []
+        for sequence, draft in enumerate(emission.drafts, first):
+            event_id = new_id()
+            body = encode(envelope(event_id, draft, emission, sequence=sequence, happened_at=change.happened_at))
+            made.append(
+                Event(
+                    id=event_id,
+                    tenant=Tenant(esim.account_id, esim.mode),
+                    esim_id=esim.id,
+                    type=draft.type,
+                    happened_at=change.happened_at,
+                    notification_id=notification_id,
+                    body=body,
+                )
+            )
+        self._events += made
+        return tuple(event.id for event in made)
+
+    def _created_for(self, entry: Entry) -> UUID:
+        """Return the eSIM that an earlier update of this transaction created for the same, or a new one."""
+        tenant, transaction_id = _transaction(entry)
+        siblings = self._created[tenant, transaction_id]
+        for esim_id in siblings:
+            if _may_be(self._present[esim_id], entry.update.identity):
+                return esim_id
+        esim = Esim(
+            id=new_id(),
+            account_id=tenant.account_id,
+            mode=tenant.mode,
+            created_at=entry.received_at,
+            updated_at=entry.received_at,
+            transaction_id=transaction_id,
+        )
+        siblings.append(esim.id)
+        self._present[esim.id] = esim
+        return esim.id
+
+    async def write(self, db: Session) -> None:
+        """Write eSIMs, events and deliveries, and wake what waited for an eSIM that is known now."""
+        changed = {esim_id: esim for esim_id, esim in self._present.items() if esim != self._stored.get(esim_id)}
+        await esims.insert(db, [esim for esim_id, esim in changed.items() if esim_id not in self._stored])
+        await esims.update(db, [esim for esim_id, esim in changed.items() if esim_id in self._stored])
+        await publish(db, self._events)
+        await wake_unmatched(db, [esim for esim_id, esim in changed.items() if self._is_better_known(esim)])
+
+    def _is_better_known(self, esim: Esim) -> bool:
+        stored = self._stored.get(esim.id)
+        return stored is None or any(getattr(stored, key) != getattr(esim, key) for key in KEYS)
+
+
+async def wake_unmatched(db: Session, known: Sequence[Esim]) -> None:
+    """Have notifications looked at again that may speak of these eSIMs; needs a transaction."""
+    await journal.wake_unmatched(
+        db,
+        [
+            (
+                tuple(source for source in (esim.provider, journal.UPDATES_SOURCE) if source),
+                Identity(esim_tran_no=esim.esim_tran_no, order_no=esim.order_no, transaction_id=esim.transaction_id),
+            )
+            for esim in known
+        ],
+    )
+
+
+def _may_be(esim: Esim, identity: Identity) -> bool:
+    pairs = ((esim.esim_tran_no, identity.esim_tran_no), (esim.iccid, identity.iccid))
+    return all(ours is None or theirs is None or ours == theirs for ours, theirs in pairs)
+
+
+def _unmatched(identity: Identity) -> str:
+    told = [name for name in ("esim_tran_no", "order_no", "transaction_id", "iccid") if getattr(identity, name)]
+    return f"no eSIM is known by its {', '.join(told) or 'identity: none was given'}"

@@ -1,0 +1,262 @@
+"""Commands of operators and merchants: accounts, keys, endpoints, providers, orders, test events, sending again.
+
+Each is one transaction. What a caller may do is decided at the web edge; here every tenant is an argument.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from esimhooks.server.engine.connected import ConnectedProviders
+from esimhooks.server.engine.orders import NewOrder, place
+from esimhooks.server.engine.publish import publish
+from esimhooks.server.engine.queries import found
+from esimhooks.server.engine.wake import Wake
+from esimhooks.server.model.account import Account, ApiKey
+from esimhooks.server.model.api_keys import digest_of, lookup_of, new_key
+from esimhooks.server.model.clock import Clock
+from esimhooks.server.model.endpoint import Endpoint, Tenant
+from esimhooks.server.model.errors import Refused
+from esimhooks.server.model.event import Event
+from esimhooks.server.model.ids import Prefix, new_id, text_of
+from esimhooks.server.model.order import Order
+from esimhooks.server.model.provider import StoredProvider
+from esimhooks.server.store import accounts, deliveries, endpoints, keys, lanes, providers
+from esimhooks.server.store.database import Database, Session
+from esimhooks.signing import new_secret
+from esimhooks.vocabulary.envelope import Envelope, encode
+
+TOKEN_BYTES = 32
+
+
+class NewEndpoint(Struct, frozen=True, kw_only=True):
+    """What a merchant tells of an endpoint; None means the installation's default."""
+
+    url: str
+    name: str | None = None
+    event_types: tuple[str, ...] | None = None
+    retry_schedule: tuple[int, ...] | None = None
+    timeout_s: float | None = None
+    max_in_flight: int | None = None
+
+
+class EndpointDefaults(Struct, frozen=True, kw_only=True):
+    """What an endpoint gets where its merchant said nothing."""
+
+    retry_schedule: tuple[int, ...]
+    timeout_s: float
+    max_in_flight: int
+
+
+class Made(Struct, frozen=True):
+    """A new endpoint with its secret, which is shown this once."""
+
+    endpoint: Endpoint
+    secret: str
+
+
+class NewKey(Struct, frozen=True, kw_only=True):
+    """What an operator tells of a key."""
+
+    name: str
+    webhook_url: str | None = None
+    allowed_ips: tuple[str, ...] | None = None
+    expires_at: datetime | None = None
+
+
+class MadeKey(Struct, frozen=True):
+    """A new key with its text, which is shown this once, and the endpoint it owns."""
+
+    key: ApiKey
+    text: str
+    made: Made | None
+
+
+class Admin:
+    """Carries out commands. `check_url` refuses URLs that must not be called; `due` is rung for new deliveries."""
+
+    def __init__(  # noqa: PLR0913
+        self,
+        database: Database,
+        connected: ConnectedProviders,
+        *,
+        defaults: EndpointDefaults,
+        check_url: Callable[[str], None],
+        clock: Clock,
+        due: Wake,
+        backlog: Wake,
+    ) -> None:
+        self._database = database
+        self._connected = connected
+        self._defaults = defaults
+        self._check_url = check_url
+        self._clock = clock
+        self._due = due
+        self._backlog = backlog
+
+    async def create_account(self, name: str) -> Account:
+        """Make an account."""
+        now = self._clock()
+        account = Account(id=new_id(), name=name, created_at=now, updated_at=now)
+        async with self._database.transaction() as db:
+            await accounts.insert(db, account)
+        return account
+
+    async def rename_account(self, account_id: UUID, name: str) -> Account:
+        """Give an account another name. Raises `Refused` (404)."""
+        async with self._database.transaction() as db:
+            return found(await accounts.rename(db, account_id, name=name, now=self._clock()), "account")
+
+    async def delete_account(self, account_id: UUID) -> None:
+        """Delete an account with all that is its own; what waits for delivery is cancelled. Raises `Refused` (404)."""
+        async with self._database.transaction() as db:
+            if not await accounts.delete(db, account_id):
+                raise Refused.not_found("there is no such account")
+            await endpoints.cancel_orphans(db, now=self._clock())
+
+    async def create_key(self, tenant: Tenant, new: NewKey) -> MadeKey:
+        """Make a key, with an endpoint of its own where it has a webhook URL. Raises `Refused`."""
+        text = new_key(tenant.mode)
+        async with self._database.transaction() as db:
+            found(await accounts.find(db, tenant.account_id), "account")
+            made = None
+            if new.webhook_url is not None:
+                endpoint = NewEndpoint(url=new.webhook_url, name=new.name)
+                made = await self._insert_endpoint(db, tenant, endpoint, pointer="/webhookUrl")
+            key = ApiKey(
+                id=new_id(),
+                tenant=tenant,
+                name=new.name,
+                lookup=lookup_of(text),
+                digest=digest_of(text),
+                endpoint_id=made.endpoint.id if made else None,
+                allowed_ips=new.allowed_ips,
+                expires_at=new.expires_at,
+                created_at=self._clock(),
+                last_used_at=None,
+            )
+            await keys.insert(db, key)
+        return MadeKey(key, text, made)
+
+    async def revoke_key(self, account_id: UUID, key_id: UUID) -> None:
+        """Revoke a key at once. Raises `Refused` (404)."""
+        async with self._database.transaction() as db:
+            if not await keys.delete(db, account_id, key_id):
+                raise Refused.not_found("there is no such key")
+
+    async def create_endpoint(self, tenant: Tenant, new: NewEndpoint) -> Made:
+        """Make an endpoint with a secret and a lane. Raises `Refused`."""
+        async with self._database.transaction() as db:
+            return await self._insert_endpoint(db, tenant, new, pointer="/url")
+
+    async def delete_endpoint(self, tenant: Tenant, endpoint_id: UUID) -> None:
+        """Delete an endpoint; what waits for it is cancelled. Raises `Refused` (404)."""
+        async with self._database.transaction() as db:
+            if not await endpoints.delete(db, tenant, endpoint_id, now=self._clock()):
+                raise Refused.not_found("there is no such endpoint")
+
+    async def put_provider(
+        self,
+        name: str,
+        *,
+        kind: str,
+        base_url: str | None,
+        credentials: Mapping[str, str],
+        settings: Mapping[str, object],
+    ) -> StoredProvider:
+        """Store a provider; one of that name keeps its inbound address. Raises `Refused` where its kind would."""
+        now = self._clock()
+        stored = StoredProvider(
+            name=name,
+            kind=kind,
+            base_url=base_url,
+            credentials=credentials,
+            settings=settings,
+            token=secrets.token_urlsafe(TOKEN_BYTES),
+            created_at=now,
+            updated_at=now,
+        )
+        self._connected.build(stored)
+        async with self._database.transaction() as db:
+            await providers.put(db, stored)
+            kept = found(await providers.find(db, name), "provider")
+        self._connected.forget(name)
+        return kept
+
+    async def delete_provider(self, name: str) -> None:
+        """Forget a provider. Raises `Refused` (404)."""
+        async with self._database.transaction() as db:
+            if not await providers.delete(db, name):
+                raise Refused.not_found("there is no such provider")
+        self._connected.forget(name)
+
+    async def place_order(self, new: NewOrder) -> Order:
+        """Store an order with its eSIMs in `PENDING`, or return the one with the same transaction id.
+
+        Raises `Refused` where account or provider are not known.
+        """
+        connected = await self._connected.find(new.provider)
+        if connected is None:
+            raise Refused.invalid("/provider", "expected the name of a configured provider")
+        async with self._database.transaction() as db:
+            if await accounts.find(db, new.tenant.account_id) is None:
+                raise Refused.invalid("/account", "expected the id of an account")
+            order = await place(db, new, polled=connected.provider.can_fetch, now=self._clock())
+        self._backlog.ring()
+        return order
+
+    async def raise_event(self, tenant: Tenant, example: Envelope, *, esim_id: UUID | None = None) -> Event:
+        """Raise an event that no eSIM has caused, for tests; it is delivered like any other."""
+        event_id = new_id()
+        now = self._clock()
+        event = Event(
+            id=event_id,
+            tenant=tenant,
+            esim_id=esim_id,
+            type=example.event,
+            happened_at=now,
+            notification_id=None,
+            body=encode(msgspec.structs.replace(example, id=text_of(Prefix.EVENT, event_id), mode=tenant.mode)),
+        )
+        async with self._database.transaction() as db:
+            await publish(db, [event])
+        self._due.ring()
+        return event
+
+    async def send_again(self, tenant: Tenant, delivery_id: UUID) -> None:
+        """Start a finished delivery's schedule anew. Raises `Refused` (404, or 409 while it is pending)."""
+        async with self._database.transaction() as db:
+            delivery = found(await deliveries.find(db, tenant, delivery_id), "delivery")
+            found(await endpoints.find(db, tenant, delivery.endpoint_id), "endpoint any more for this delivery")
+            if not await lanes.send_again(db, delivery):
+                raise Refused.conflict("the delivery is pending: it will be attempted without this")
+        self._due.ring()
+
+    async def _insert_endpoint(self, db: Session, tenant: Tenant, new: NewEndpoint, *, pointer: str) -> Made:
+        try:
+            self._check_url(new.url)
+        except ValueError as error:
+            raise Refused.invalid(pointer, str(error)) from None
+        now = self._clock()
+        found(await accounts.find(db, tenant.account_id), "account")
+        endpoint = Endpoint(
+            id=new_id(),
+            tenant=tenant,
+            url=new.url,
+            name=new.name,
+            event_types=new.event_types,
+            retry_schedule=new.retry_schedule or self._defaults.retry_schedule,
+            timeout_s=new.timeout_s or self._defaults.timeout_s,
+            max_in_flight=new.max_in_flight or self._defaults.max_in_flight,
+            enabled=True,
+            disabled_reason=None,
+            created_at=now,
+            updated_at=now,
+        )
+        secret = new_secret()
+        await endpoints.insert(db, endpoint, secret=secret)
+        return Made(endpoint, secret)

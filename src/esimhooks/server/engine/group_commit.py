@@ -1,0 +1,77 @@
+"""Group commit: concurrent requests share one transaction.
+
+While one commit is on its way, arriving items collect for the next. Each caller gets its own result after the commit.
+An item that spoils its batch is found by trying the items one by one; the others do not suffer.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from esimhooks.server.engine.wake import Wake
+from esimhooks.server.model.errors import NotNow
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+LONGEST_QUEUE = 10_000
+
+
+class GroupCommit(Generic[Item, Result]):
+    """Collects items and hands them to `commit`, at most `largest` at a time, in the order they came."""
+
+    def __init__(self, commit: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], *, largest: int = 200) -> None:
+        self._commit = commit
+        self._largest = largest
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self.wake = Wake()
+
+    async def submit(self, item: Item) -> Result:
+        """Return the item's result once it is committed.
+
+        Raises what `commit` raised for this item, and `NotNow` where too much waits already. The item is committed
+        even where the caller has gone away.
+        """
+        if len(self._waiting) >= LONGEST_QUEUE:
+            raise NotNow("more is coming in than the database can take", retry_after_s=1)
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        self.wake.ring()
+        return await future
+
+    async def commit_waiting(self) -> float:
+        """Commit what waits; the work of the loop that waits on `wake`."""
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._largest))]
+        if batch:
+            await self._settle(batch)
+        return 0.0 if self._waiting else 60.0
+
+    def refuse_waiting(self) -> None:
+        """Answer `NotNow` to everybody who still waits; at shutdown."""
+        while self._waiting:
+            _, future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(NotNow("the server is stopping"))
+
+    async def _settle(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
+        try:
+            results = await self._commit([item for item, _ in batch])
+        except NotNow as error:
+            for _, future in batch:
+                _fail(future, error)
+        except Exception as error:  # noqa: BLE001 - handed to the caller whose item it is
+            if len(batch) == 1:
+                _fail(batch[0][1], error)
+                return
+            for one in batch:
+                await self._settle([one])
+        else:
+            for (_, future), result in zip(batch, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
+
+
+def _fail(future: "asyncio.Future[Result]", error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)

@@ -1,0 +1,38 @@
+"""Publish: events become deliveries, one for every endpoint that wants them.
+
+Runs inside the transaction that made the events, so an event never stands without its deliveries.
+"""
+
+from collections.abc import Sequence
+
+from esimhooks.server.model.delivery import Delivery
+from esimhooks.server.model.event import Event
+from esimhooks.server.model.ids import new_id
+from esimhooks.server.rules.subscription import wants
+from esimhooks.server.store import deliveries, endpoints, events, lanes
+from esimhooks.server.store.database import Session
+
+
+async def publish(db: Session, made: Sequence[Event]) -> list[Delivery]:
+    """Store events and a pending delivery for each endpoint that is enabled, of the same tenant and subscribed."""
+    if not made:
+        return []
+    await events.insert(db, made)
+    subscriptions = await endpoints.subscriptions(db, {event.tenant for event in made})
+    wanted = [
+        Delivery(
+            id=new_id(),
+            tenant=event.tenant,
+            event_id=event.id,
+            event_type=event.type,
+            esim_id=event.esim_id,
+            endpoint_id=endpoint_id,
+        )
+        for event in made
+        for endpoint_id, event_types in subscriptions.get(event.tenant, [])
+        if wants(event_types, event.type)
+    ]
+    if wanted:
+        await deliveries.insert(db, wanted)
+        await lanes.enqueue(db, wanted)
+    return wanted

@@ -1,0 +1,46 @@
+"""Accounts: a row for each merchant."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from esimhooks.server.model.account import Account
+from esimhooks.server.store.database import Session
+
+
+async def insert(db: Session, account: Account) -> None:
+    """Store a new account."""
+    await db.conn.execute(
+        "INSERT INTO accounts (id, name, created_at, updated_at) VALUES ($1, $2, $3, $4)",
+        account.id,
+        account.name,
+        account.created_at,
+        account.updated_at,
+    )
+
+
+async def find(db: Session, account_id: UUID) -> Account | None:
+    """Return the account, or None."""
+    row = await db.conn.fetchrow("SELECT * FROM accounts WHERE id = $1", account_id)
+    return None if row is None else Account(**row)
+
+
+async def page(db: Session, *, before: UUID | None, limit: int) -> Sequence[Account]:
+    """Return accounts, newest first, older than the id `before`."""
+    rows = await db.conn.fetch(
+        "SELECT * FROM accounts WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2", before, limit
+    )
+    return [Account(**row) for row in rows]
+
+
+async def rename(db: Session, account_id: UUID, *, name: str, now: datetime) -> Account | None:
+    """Give the account another name; None where there is no such account."""
+    row = await db.conn.fetchrow(
+        "UPDATE accounts SET name = $2, updated_at = $3 WHERE id = $1 RETURNING *", account_id, name, now
+    )
+    return None if row is None else Account(**row)
+
+
+async def delete(db: Session, account_id: UUID) -> bool:
+    """Delete the account with its keys, endpoints, orders and eSIMs; its history stays until retention ends it."""
+    return await db.conn.fetchval("DELETE FROM accounts WHERE id = $1 RETURNING true", account_id) or False

@@ -1,0 +1,122 @@
+"""The connection to PostgreSQL: a pool, sessions and transactions.
+
+Everything else in this room takes a `Session` and runs its statements on it. Errors of the driver that pass by
+themselves leave this file as `NotNow`, so that nobody outside needs to know the driver.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import asyncpg
+import msgspec
+
+from esimhooks.server.model.errors import Broken, NotNow
+from esimhooks.server.store.sealing import Sealer
+
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+
+STATEMENT_TIMEOUT_S = 30.0
+ACQUIRE_TIMEOUT_S = 10.0
+OLDEST_VERSION = 14
+
+TEMPORARY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.SystemIOError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+"""Failures of the database that another try may not meet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One connection, with or without an open transaction, and the keys of the sealed columns."""
+
+    conn: Connection
+    sealer: Sealer
+
+
+class Database:
+    """A pool of connections to one PostgreSQL database."""
+
+    def __init__(self, pool: asyncpg.Pool, sealer: Sealer) -> None:
+        self._pool = pool
+        self._sealer = sealer
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """Lend a connection without a transaction. Raises `NotNow` where the database does not answer."""
+        with passing_errors():
+            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as conn:
+                yield Session(conn, self._sealer)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        """Lend a connection with an open transaction, committed at the end. Raises `NotNow`."""
+        async with self.session() as session, session.conn.transaction():
+            yield session
+
+    async def close(self) -> None:
+        """Close the pool; connections that do not end in 5 s are cut."""
+        try:
+            async with asyncio.timeout(5):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+
+async def connect(dsn: str, sealer: Sealer, *, connections: int = 10) -> Database:
+    """Open a pool. Raises `NotNow` where nobody answers and `Broken` for a refused login or database."""
+    try:
+        with passing_errors():
+            pool = await asyncpg.create_pool(
+                dsn,
+                min_size=1,
+                max_size=connections,
+                init=_prepare,
+                command_timeout=STATEMENT_TIMEOUT_S,
+                timeout=ACQUIRE_TIMEOUT_S,
+                server_settings={"application_name": "esimhooks", "timezone": "UTC", "jit": "off"},
+            )
+    except asyncpg.PostgresError as error:
+        raise Broken(f"ESIMHOOKS_DATABASE_URL: the database refused the connection: {error}") from error
+    return Database(pool, sealer)
+
+
+async def _prepare(conn: asyncpg.Connection) -> None:
+    await conn.set_type_codec(
+        "jsonb",
+        encoder=lambda value: msgspec.json.encode(value).decode(),
+        decoder=msgspec.json.decode,
+        schema="pg_catalog",
+    )
+
+
+class passing_errors:  # noqa: N801 - reads as a statement
+    """Turn the driver's temporary errors into `NotNow`."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, TEMPORARY):
+            raise NotNow(f"the database does not answer ({type(error).__name__})", retry_after_s=2.0) from error
+
+
+async def check_durability(session: Session) -> None:
+    """Refuse a database that may lose what it has committed. Raises `Broken`."""
+    if session.conn.get_server_version().major < OLDEST_VERSION:
+        raise Broken(f"PostgreSQL {OLDEST_VERSION} or newer is needed")
+    for setting in ("fsync", "synchronous_commit"):
+        value = await session.conn.fetchval("SELECT current_setting($1)", setting)
+        if value == "off":
+            raise Broken(f"PostgreSQL runs with {setting} = off: what is acknowledged could be lost. Turn it on.")

@@ -1,0 +1,129 @@
+"""Deliveries and attempts as they are read: one delivery carries its whole history."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+
+from esimhooks.server.model.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus, OutcomeClass
+from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.store.batches import Columns
+from esimhooks.server.store.database import Session
+from esimhooks.vocabulary.events import EventType
+from esimhooks.vocabulary.statuses import Mode
+
+DELIVERIES = Columns(
+    "deliveries",
+    {
+        "id": "uuid",
+        "account_id": "uuid",
+        "mode": "text",
+        "event_id": "uuid",
+        "event_type": "text",
+        "esim_id": "uuid",
+        "endpoint_id": "uuid",
+        "status": "text",
+    },
+)
+
+
+async def insert(db: Session, deliveries: Sequence[Delivery]) -> None:
+    """Store new deliveries, pending and due at once."""
+    await DELIVERIES.insert(
+        db,
+        [
+            (
+                delivery.id,
+                delivery.tenant.account_id,
+                delivery.tenant.mode,
+                delivery.event_id,
+                delivery.event_type,
+                delivery.esim_id,
+                delivery.endpoint_id,
+                delivery.status,
+            )
+            for delivery in deliveries
+        ],
+    )
+
+
+async def find(db: Session, tenant: Tenant, delivery_id: UUID) -> Delivery | None:
+    """Return the tenant's delivery, or None."""
+    row = await db.conn.fetchrow(
+        """
+        SELECT d.*, q.due_at FROM deliveries d LEFT JOIN queue q ON q.delivery_id = d.id
+        WHERE d.id = $3 AND d.account_id = $1 AND d.mode = $2
+        """,
+        tenant.account_id,
+        tenant.mode,
+        delivery_id,
+    )
+    return None if row is None else _delivery(row)
+
+
+async def page(
+    db: Session, tenant: Tenant, where: DeliveryFilter, *, before: UUID | None, limit: int
+) -> Sequence[Delivery]:
+    """Return the tenant's deliveries, newest first, older than the id `before`."""
+    rows = await db.conn.fetch(
+        """
+        SELECT d.*, q.due_at FROM deliveries d LEFT JOIN queue q ON q.delivery_id = d.id
+        WHERE d.account_id = $1 AND d.mode = $2 AND ($3::uuid IS NULL OR d.id < $3)
+          AND ($4::uuid IS NULL OR d.endpoint_id = $4) AND ($5::uuid IS NULL OR d.event_id = $5)
+          AND ($6::text IS NULL OR d.event_type = $6) AND ($7::uuid IS NULL OR d.esim_id = $7)
+          AND ($8::text IS NULL OR d.status = $8)
+          AND ($9::uuid IS NULL OR d.id >= $9) AND ($10::uuid IS NULL OR d.id < $10)
+        ORDER BY d.id DESC LIMIT $11
+        """,
+        tenant.account_id,
+        tenant.mode,
+        before,
+        where.endpoint_id,
+        where.event_id,
+        where.event_type,
+        where.esim_id,
+        where.status,
+        where.first_id,
+        where.last_id,
+        limit,
+    )
+    return [_delivery(row) for row in rows]
+
+
+async def attempts_of(db: Session, tenant: Tenant, delivery_id: UUID) -> Sequence[Attempt]:
+    """Return the attempts of a delivery, first to last."""
+    rows = await db.conn.fetch(
+        "SELECT * FROM attempts WHERE delivery_id = $1 AND account_id = $2 AND id >= $1 ORDER BY id",
+        delivery_id,
+        tenant.account_id,
+    )
+    return [
+        Attempt(
+            id=row["id"],
+            number=row["number"],
+            started_at=row["started_at"],
+            duration_ms=row["duration_ms"],
+            outcome=OutcomeClass(row["outcome"]),
+            status_code=row["status_code"],
+            error=row["error"],
+            response_headers=[(name, value) for name, value in row["response_headers"]],
+            response_body=row["response_body"],
+            dialled=row["dialled"],
+        )
+        for row in rows
+    ]
+
+
+def _delivery(row: asyncpg.Record) -> Delivery:
+    return Delivery(
+        id=row["id"],
+        tenant=Tenant(row["account_id"], Mode(row["mode"])),
+        event_id=row["event_id"],
+        event_type=EventType(row["event_type"]),
+        esim_id=row["esim_id"],
+        endpoint_id=row["endpoint_id"],
+        status=DeliveryStatus(row["status"]),
+        attempts=row["attempts"],
+        next_attempt_at=row["due_at"],
+        finished_at=row["finished_at"],
+    )

@@ -1,0 +1,184 @@
+"""Endpoints with their secrets and lanes. Every statement takes the tenant whose rows it may see."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from esimhooks.server.model.delivery import EndpointTarget, SigningSecret
+from esimhooks.server.model.endpoint import DisabledReason, Endpoint, Tenant
+from esimhooks.server.model.ids import new_id
+from esimhooks.server.store.database import Session
+from esimhooks.vocabulary.statuses import Mode
+
+
+async def insert(db: Session, endpoint: Endpoint, *, secret: str) -> None:
+    """Store a new endpoint with its secret and its lane; needs a transaction."""
+    await db.conn.execute(
+        """
+        INSERT INTO endpoints (id, account_id, mode, url, name, event_types, retry_schedule, timeout_s,
+                               max_in_flight, enabled, disabled_reason, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+        """,
+        endpoint.id,
+        endpoint.tenant.account_id,
+        endpoint.tenant.mode,
+        endpoint.url,
+        endpoint.name,
+        endpoint.event_types,
+        endpoint.retry_schedule,
+        endpoint.timeout_s,
+        endpoint.max_in_flight,
+        endpoint.enabled,
+        endpoint.disabled_reason,
+        endpoint.created_at,
+        endpoint.updated_at,
+    )
+    secret_id = new_id()
+    await db.conn.execute(
+        "INSERT INTO endpoint_secrets (id, account_id, endpoint_id, sealed_secret, created_at) VALUES ($1,$2,$3,$4,$5)",
+        secret_id,
+        endpoint.tenant.account_id,
+        endpoint.id,
+        db.sealer.seal(secret.encode(), row=_secret_row(secret_id)),
+        endpoint.created_at,
+    )
+    await db.conn.execute(
+        "INSERT INTO lanes (endpoint_id, account_id, open) VALUES ($1, $2, $3)",
+        endpoint.id,
+        endpoint.tenant.account_id,
+        endpoint.enabled,
+    )
+
+
+async def find(db: Session, tenant: Tenant, endpoint_id: UUID) -> Endpoint | None:
+    """Return the tenant's endpoint, or None."""
+    row = await db.conn.fetchrow(
+        "SELECT * FROM endpoints WHERE account_id = $1 AND mode = $2 AND id = $3",
+        tenant.account_id,
+        tenant.mode,
+        endpoint_id,
+    )
+    return None if row is None else _endpoint(row)
+
+
+async def page(db: Session, tenant: Tenant, *, before: UUID | None, limit: int) -> Sequence[Endpoint]:
+    """Return the tenant's endpoints, newest first, older than the id `before`."""
+    rows = await db.conn.fetch(
+        """
+        SELECT * FROM endpoints WHERE account_id = $1 AND mode = $2 AND ($3::uuid IS NULL OR id < $3)
+        ORDER BY id DESC LIMIT $4
+        """,
+        tenant.account_id,
+        tenant.mode,
+        before,
+        limit,
+    )
+    return [_endpoint(row) for row in rows]
+
+
+async def delete(db: Session, tenant: Tenant, endpoint_id: UUID, *, now: datetime) -> bool:
+    """Delete the endpoint and cancel what still waits for it; needs a transaction."""
+    deleted = await db.conn.fetchval(
+        "DELETE FROM endpoints WHERE account_id = $1 AND mode = $2 AND id = $3 RETURNING true",
+        tenant.account_id,
+        tenant.mode,
+        endpoint_id,
+    )
+    if deleted:
+        await _cancel(db, [endpoint_id], now=now)
+    return bool(deleted)
+
+
+async def cancel_orphans(db: Session, *, now: datetime) -> int:
+    """Cancel deliveries that were made while their endpoint was being deleted; return how many."""
+    orphans = await db.conn.fetch(
+        "SELECT DISTINCT endpoint_id FROM queue q WHERE NOT EXISTS "
+        "(SELECT FROM lanes l WHERE l.endpoint_id = q.endpoint_id)"
+    )
+    return await _cancel(db, [row["endpoint_id"] for row in orphans], now=now) if orphans else 0
+
+
+async def _cancel(db: Session, endpoint_ids: Sequence[UUID], *, now: datetime) -> int:
+    rows = await db.conn.fetch(
+        """
+        WITH dropped AS (DELETE FROM queue WHERE endpoint_id = ANY($1) RETURNING delivery_id)
+        UPDATE deliveries SET status = 'cancelled', finished_at = $2
+        WHERE id IN (SELECT delivery_id FROM dropped) RETURNING id
+        """,
+        endpoint_ids,
+        now,
+    )
+    return len(rows)
+
+
+async def subscriptions(
+    db: Session, tenants: Iterable[Tenant]
+) -> dict[Tenant, list[tuple[UUID, Sequence[str] | None]]]:
+    """Return the enabled endpoints of the tenants with the event types that each wants."""
+    wanted = list(tenants)
+    rows = await db.conn.fetch(
+        """
+        SELECT e.account_id, e.mode, e.id, e.event_types
+        FROM endpoints e JOIN unnest($1::uuid[], $2::text[]) AS t (account_id, mode) USING (account_id, mode)
+        WHERE e.enabled
+        """,
+        [tenant.account_id for tenant in wanted],
+        [tenant.mode for tenant in wanted],
+    )
+    found: dict[Tenant, list[tuple[UUID, Sequence[str] | None]]] = defaultdict(list)
+    for row in rows:
+        found[Tenant(row["account_id"], Mode(row["mode"]))].append((row["id"], row["event_types"]))
+    return found
+
+
+async def targets(db: Session, endpoint_ids: Sequence[UUID]) -> list[EndpointTarget]:
+    """Return what sending to the endpoints needs; for the dispatcher, which serves all tenants."""
+    rows = await db.conn.fetch(
+        """
+        SELECT e.id, e.url, e.retry_schedule, e.timeout_s, e.max_in_flight, e.version,
+               s.id AS secret_id, s.sealed_secret, s.expires_at
+        FROM endpoints e JOIN endpoint_secrets s ON s.endpoint_id = e.id
+        WHERE e.id = ANY($1) ORDER BY e.id, s.id DESC
+        """,
+        endpoint_ids,
+    )
+    secrets: dict[UUID, list[SigningSecret]] = defaultdict(list)
+    for row in rows:
+        clear = db.sealer.open(row["sealed_secret"], row=_secret_row(row["secret_id"]))
+        secrets[row["id"]].append(SigningSecret(secret=clear.decode(), expires_at=row["expires_at"]))
+    return [
+        EndpointTarget(
+            id=row["id"],
+            url=row["url"],
+            secrets=tuple(secrets[row["id"]]),
+            schedule=tuple(row["retry_schedule"]),
+            timeout_s=row["timeout_s"],
+            max_in_flight=row["max_in_flight"],
+            version=row["version"],
+        )
+        for row in {row["id"]: row for row in rows}.values()
+    ]
+
+
+def _secret_row(secret_id: UUID) -> str:
+    return f"endpoint_secrets.secret.{secret_id}"
+
+
+def _endpoint(row: asyncpg.Record) -> Endpoint:
+    return Endpoint(
+        id=row["id"],
+        tenant=Tenant(row["account_id"], Mode(row["mode"])),
+        url=row["url"],
+        name=row["name"],
+        event_types=None if row["event_types"] is None else tuple(row["event_types"]),
+        retry_schedule=tuple(row["retry_schedule"]),
+        timeout_s=row["timeout_s"],
+        max_in_flight=row["max_in_flight"],
+        enabled=row["enabled"],
+        disabled_reason=None if row["disabled_reason"] is None else DisabledReason(row["disabled_reason"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )

@@ -1,0 +1,274 @@
+"""eSIMs: finding, locking and writing their state. What a person could use to install one is sealed."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from msgspec import Struct
+
+from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.model.esim import Esim, EsimFilter
+from esimhooks.server.model.update import Identity
+from esimhooks.server.store.batches import Columns
+from esimhooks.server.store.database import Session
+from esimhooks.vocabulary.statuses import EsimStatus, Mode, SmdpStatus
+
+PLAIN = {
+    "id": "uuid",
+    "account_id": "uuid",
+    "mode": "text",
+    "created_at": "timestamptz",
+    "updated_at": "timestamptz",
+    "order_id": "uuid",
+    "provider": "text",
+    "transaction_id": "text",
+    "order_no": "text",
+    "esim_tran_no": "text",
+    "package_code": "text",
+    "package_name": "text",
+    "iccid": "text",
+    "imsi": "text",
+    "msisdn": "text",
+    "eid": "text",
+    "apn": "text",
+    "status": "text",
+    "status_at": "timestamptz",
+    "smdp_status": "text",
+    "smdp_at": "timestamptz",
+    "smdp_sequence": "bigint",
+    "total_bytes": "bigint",
+    "used_bytes": "bigint",
+    "usage_at": "timestamptz",
+    "total_days": "integer",
+    "activate_at": "timestamptz",
+    "expire_at": "timestamptz",
+    "validity_at": "timestamptz",
+    "sequence": "integer",
+    "usage_told_at": "timestamptz",
+    "validity_days_noticed": "integer",
+}
+CREDENTIALS = ("ac", "qr_code_url", "short_url")
+COLUMNS = Columns("esims", PLAIN | {"sealed_credentials": "bytea", "sealed_held": "bytea"})
+
+
+class Scope(Struct, frozen=True):
+    """Among whose eSIMs an update may find its own: those of a provider, of a tenant, or (neither) of the operator."""
+
+    provider: str | None = None
+    tenant: Tenant | None = None
+
+
+async def lock_matching(db: Session, wanted: Sequence[tuple[Scope, Identity]]) -> tuple[list[UUID | None], list[Esim]]:
+    """Find the eSIM of each identity and lock those found until the transaction ends.
+
+    Found by the provider's key, then order number and ICCID, then transaction and ICCID, then the transaction alone
+    if only one eSIM has it; never by an eSIM that is known under another key. Locks are taken in the order of ids, so
+    that two transactions cannot wait for each other.
+    """
+    rows = await db.conn.fetch(
+        """
+        SELECT w.i, (
+            SELECT c.id FROM (
+                SELECT e.id, 1 AS rank FROM esims e
+                WHERE e.esim_tran_no = w.esim_tran_no
+                  AND (e.provider = w.provider OR (e.account_id = w.account_id AND e.mode = w.mode) OR w.anywhere)
+                UNION ALL
+                SELECT e.id, 2 FROM esims e
+                WHERE e.order_no = w.order_no AND e.iccid = w.iccid
+                  AND (e.provider = w.provider OR (e.account_id = w.account_id AND e.mode = w.mode) OR w.anywhere)
+                  AND (e.esim_tran_no = w.esim_tran_no) IS NOT FALSE
+                UNION ALL
+                SELECT e.id, 3 FROM esims e
+                WHERE e.transaction_id = w.transaction_id AND e.iccid = w.iccid
+                  AND (e.provider = w.provider OR (e.account_id = w.account_id AND e.mode = w.mode) OR w.anywhere)
+                  AND (e.esim_tran_no = w.esim_tran_no) IS NOT FALSE
+                UNION ALL
+                SELECT min(e.id::text)::uuid, 4 FROM esims e
+                WHERE e.transaction_id = w.transaction_id
+                  AND (e.provider = w.provider OR (e.account_id = w.account_id AND e.mode = w.mode) OR w.anywhere)
+                HAVING count(*) = 1
+                   AND bool_and((e.esim_tran_no = w.esim_tran_no) IS NOT FALSE AND (e.iccid = w.iccid) IS NOT FALSE)
+            ) c ORDER BY c.rank, c.id DESC LIMIT 1
+        ) AS id
+        FROM (
+            SELECT *, provider IS NULL AND account_id IS NULL AS anywhere
+            FROM unnest($1::int[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+                 AS u (i, provider, account_id, mode, esim_tran_no, order_no, transaction_id, iccid)
+        ) w
+        """,
+        list(range(len(wanted))),
+        [scope.provider for scope, _ in wanted],
+        [scope.tenant and scope.tenant.account_id for scope, _ in wanted],
+        [scope.tenant and scope.tenant.mode for scope, _ in wanted],
+        [identity.esim_tran_no for _, identity in wanted],
+        [identity.order_no for _, identity in wanted],
+        [identity.transaction_id for _, identity in wanted],
+        [identity.iccid for _, identity in wanted],
+    )
+    ids: list[UUID | None] = [None] * len(wanted)
+    for row in rows:
+        ids[row["i"]] = row["id"]
+    return ids, await lock(db, [esim_id for esim_id in ids if esim_id is not None])
+
+
+async def lock(db: Session, esim_ids: Sequence[UUID]) -> list[Esim]:
+    """Lock and return the eSIMs; needs a transaction."""
+    if not esim_ids:
+        return []
+    rows = await db.conn.fetch("SELECT * FROM esims WHERE id = ANY($1) ORDER BY id FOR UPDATE", esim_ids)
+    return [_esim(db, row) for row in rows]
+
+
+async def lock_of_order(db: Session, order_id: UUID) -> list[Esim]:
+    """Lock and return the eSIMs of an order; needs a transaction."""
+    rows = await db.conn.fetch("SELECT * FROM esims WHERE order_id = $1 ORDER BY id FOR UPDATE", order_id)
+    return [_esim(db, row) for row in rows]
+
+
+async def of_order(db: Session, tenant: Tenant, order_id: UUID) -> list[Esim]:
+    """Return the eSIMs of the tenant's order, in the order they were made."""
+    rows = await db.conn.fetch(
+        "SELECT * FROM esims WHERE account_id = $1 AND mode = $2 AND order_id = $3 ORDER BY id",
+        tenant.account_id,
+        tenant.mode,
+        order_id,
+    )
+    return [_esim(db, row) for row in rows]
+
+
+async def lock_expired(db: Session, *, limit: int) -> list[Esim]:
+    """Lock and return eSIMs whose validity is over, by the database's clock, and whose provider has said nothing since.
+
+    Rows that another node works on are passed over; needs a transaction.
+    """
+    rows = await db.conn.fetch(
+        """
+        SELECT * FROM esims
+        WHERE status IN ('CREATED', 'ACTIVATED', 'IN_USE', 'SUSPENDED', 'USED_UP') AND expire_at <= now()
+          AND (status_at IS NULL OR status_at <= expire_at)
+        ORDER BY expire_at LIMIT $1 FOR UPDATE SKIP LOCKED
+        """,
+        limit,
+    )
+    return [_esim(db, row) for row in rows]
+
+
+async def lock_transactions(db: Session, transactions: Sequence[tuple[Tenant, str]]) -> None:
+    """Keep other transactions from creating eSIMs under the same transaction ids; needs a transaction."""
+    for tenant, transaction_id in sorted(set(transactions), key=str):
+        await db.conn.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
+            f"esim {tenant.account_id} {tenant.mode} {transaction_id}",
+        )
+
+
+async def insert(db: Session, esims: Sequence[Esim]) -> None:
+    """Store new eSIMs."""
+    await COLUMNS.insert(db, [_values(db, esim) for esim in esims])
+
+
+async def update(db: Session, esims: Sequence[Esim]) -> None:
+    """Overwrite eSIMs that this transaction has locked."""
+    await COLUMNS.update(db, [_values(db, esim) for esim in esims])
+
+
+async def find(db: Session, tenant: Tenant, esim_id: UUID) -> Esim | None:
+    """Return the tenant's eSIM, or None."""
+    row = await db.conn.fetchrow(
+        "SELECT * FROM esims WHERE account_id = $1 AND mode = $2 AND id = $3", tenant.account_id, tenant.mode, esim_id
+    )
+    return None if row is None else _esim(db, row)
+
+
+async def page(db: Session, tenant: Tenant, where: EsimFilter, *, before: UUID | None, limit: int) -> Sequence[Esim]:
+    """Return the tenant's eSIMs, newest first, older than the id `before`."""
+    rows = await db.conn.fetch(
+        """
+        SELECT * FROM esims
+        WHERE account_id = $1 AND mode = $2 AND ($3::uuid IS NULL OR id < $3)
+          AND ($4::text IS NULL OR status = $4) AND ($5::text IS NULL OR iccid = $5)
+          AND ($6::text IS NULL OR transaction_id = $6) AND ($7::text IS NULL OR order_no = $7)
+        ORDER BY id DESC LIMIT $8
+        """,
+        tenant.account_id,
+        tenant.mode,
+        before,
+        where.status,
+        where.iccid,
+        where.transaction_id,
+        where.order_no,
+        limit,
+    )
+    return [_esim(db, row) for row in rows]
+
+
+class DuePoll(Struct, frozen=True):
+    """One eSIM whose usage is to be asked for."""
+
+    esim_id: UUID
+    provider: str
+    esim_tran_no: str
+
+
+async def claim_polls(db: Session, *, interval_s: float, limit: int) -> Sequence[DuePoll]:
+    """Take eSIMs whose usage is due to be polled and put their next poll one interval off, spread over a tenth of it.
+
+    An eSIM that was never polled is first scheduled, somewhere within the interval.
+    """
+    rows = await db.conn.fetch(
+        """
+        WITH due AS (
+            SELECT id, next_poll_at IS NULL AS first FROM esims
+            WHERE status IN ('ACTIVATED', 'IN_USE', 'USED_UP') AND esim_tran_no IS NOT NULL AND provider IS NOT NULL
+              AND (next_poll_at IS NULL OR next_poll_at <= now())
+            ORDER BY next_poll_at NULLS FIRST LIMIT $2 FOR UPDATE SKIP LOCKED
+        )
+        UPDATE esims e
+        SET next_poll_at = now() + make_interval(secs => $1 * CASE WHEN first THEN random() ELSE 1 + random() / 10 END)
+        FROM due WHERE e.id = due.id
+        RETURNING e.id, e.provider, e.esim_tran_no, due.first
+        """,
+        interval_s,
+        limit,
+    )
+    return [DuePoll(row["id"], row["provider"], row["esim_tran_no"]) for row in rows if not row["first"]]
+
+
+async def poll_again_in(db: Session, esim_ids: Sequence[UUID], *, seconds: float) -> None:
+    """Bring the next poll of the eSIMs forward, after one that failed."""
+    await db.conn.execute(
+        "UPDATE esims SET next_poll_at = now() + make_interval(secs => $2) WHERE id = ANY($1)", esim_ids, seconds
+    )
+
+
+def _values(db: Session, esim: Esim) -> list[object]:
+    plain: list[object] = [getattr(esim, name) for name in PLAIN]
+    credentials = {name: value for name in CREDENTIALS if (value := getattr(esim, name)) is not None}
+    return [
+        *plain,
+        _sealed(db, credentials, _row(esim.id, "credentials")),
+        _sealed(db, esim.held, _row(esim.id, "held")),
+    ]
+
+
+def _sealed(db: Session, values: dict[str, object] | dict[str, str] | object, row: str) -> bytes | None:
+    return db.sealer.seal(msgspec.json.encode(values), row=row) if values else None
+
+
+def _opened(db: Session, sealed: bytes | None, row: str) -> dict[str, object]:
+    return {} if sealed is None else msgspec.json.decode(db.sealer.open(sealed, row=row), type=dict[str, object])
+
+
+def _row(esim_id: UUID, column: str) -> str:
+    return f"esims.{column}.{esim_id}"
+
+
+def _esim(db: Session, row: asyncpg.Record) -> Esim:
+    values = {name: row[name] for name in PLAIN}
+    values["mode"] = Mode(row["mode"])
+    values["status"] = None if row["status"] is None else EsimStatus(row["status"])
+    values["smdp_status"] = None if row["smdp_status"] is None else SmdpStatus(row["smdp_status"])
+    values |= _opened(db, row["sealed_credentials"], _row(row["id"], "credentials"))
+    values["held"] = _opened(db, row["sealed_held"], _row(row["id"], "held"))
+    return Esim(**values)

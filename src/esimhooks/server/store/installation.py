@@ -1,0 +1,21 @@
+"""Facts about the installation as a whole: the canary that tells a wrong encryption key at start."""
+
+from esimhooks.server.store.database import Session
+
+CANARY = b"esimhooks"
+ROW = "installation.canary"
+
+
+async def check_canary(db: Session) -> None:
+    """Seal a known value at first start; later raise `Broken` where the present keys do not open it."""
+    sealed = db.sealer.seal(CANARY, row=ROW)
+    stored = await db.conn.fetchval(
+        """
+        WITH made AS (
+            INSERT INTO installation (name, value) VALUES ('canary', $1) ON CONFLICT (name) DO NOTHING RETURNING value
+        )
+        SELECT value FROM made UNION ALL SELECT value FROM installation WHERE name = 'canary' LIMIT 1
+        """,
+        sealed,
+    )
+    db.sealer.open(stored, row=ROW)

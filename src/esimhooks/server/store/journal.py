@@ -1,0 +1,286 @@
+"""The journal of what came in, and what of it has been seen, waits or matches nothing yet."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+from msgspec import Struct
+
+from esimhooks.server.model.change import UpdateOutcome
+from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.model.notification import InboundRequest, JournalEntry
+from esimhooks.server.model.update import Identity
+from esimhooks.server.store.batches import Columns
+from esimhooks.server.store.database import Session
+from esimhooks.vocabulary.statuses import Mode
+
+UPDATES_SOURCE = "updates"
+"""Source of what came over `POST /v1/updates`; providers cannot have this name."""
+
+NOTIFICATIONS = Columns(
+    "notifications",
+    {
+        "id": "uuid",
+        "source": "text",
+        "account_id": "uuid",
+        "mode": "text",
+        "received_at": "timestamptz",
+        "kind": "text",
+        "outcome": "text",
+        "detail": "text",
+        "esim_id": "uuid",
+        "request": "jsonb",
+        "sealed_body": "bytea",
+    },
+)
+UNMATCHED = Columns(
+    "unmatched_notifications",
+    {"notification_id": "uuid", "source": "text", "esim_tran_no": "text", "order_no": "text", "transaction_id": "text"},
+)
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """What makes a notification the same as another (`digest`), and what it says (`content`), both as hashes."""
+
+    source: str
+    digest: bytes
+    content: bytes
+    notification_id: UUID
+
+
+async def insert(db: Session, entries: Sequence[JournalEntry]) -> None:
+    """Write journal entries."""
+    await NOTIFICATIONS.insert(
+        db,
+        [
+            (
+                entry.id,
+                entry.source,
+                entry.tenant and entry.tenant.account_id,
+                entry.tenant and entry.tenant.mode,
+                entry.received_at,
+                entry.kind,
+                entry.outcome,
+                entry.detail,
+                entry.esim_id,
+                _request(entry.request),
+                db.sealer.seal(entry.request.body, row=_row(entry.id)),
+            )
+            for entry in entries
+        ],
+    )
+
+
+async def first_seen(db: Session, seen: Sequence[Seen], *, now: datetime) -> dict[bytes, Seen]:
+    """Remember the notifications; return, by digest, the one that came first where it was another.
+
+    Waits for a concurrent transaction that remembers the same. Rows go in by digest, so that two transactions
+    cannot wait for each other.
+    """
+    if not seen:
+        return {}
+    ordered = sorted({one.digest: one for one in reversed(seen)}.values(), key=lambda one: (one.source, one.digest))
+    fresh = await db.conn.fetch(
+        """
+        INSERT INTO seen_notifications (source, digest, content, notification_id, seen_at)
+        SELECT *, $5::timestamptz FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::uuid[])
+        ON CONFLICT DO NOTHING RETURNING digest
+        """,
+        [one.source for one in ordered],
+        [one.digest for one in ordered],
+        [one.content for one in ordered],
+        [one.notification_id for one in ordered],
+        now,
+    )
+    new = {row["digest"] for row in fresh}
+    first = {one.digest: one for one in ordered if one.digest in new}
+    known = [one for one in ordered if one.digest not in new]
+    if known:
+        rows = await db.conn.fetch(
+            """
+            SELECT s.* FROM seen_notifications s
+            JOIN unnest($1::text[], $2::bytea[]) AS k (source, digest) USING (source, digest)
+            """,
+            [one.source for one in known],
+            [one.digest for one in known],
+        )
+        for row in rows:
+            first[row["digest"]] = Seen(
+                source=row["source"],
+                digest=row["digest"],
+                content=row["content"],
+                notification_id=row["notification_id"],
+            )
+    return first
+
+
+async def forget_seen(db: Session, *, before: datetime, limit: int) -> int:
+    """Forget what was seen before the moment; return how many rows went."""
+    status: str = await db.conn.execute(
+        """
+        DELETE FROM seen_notifications WHERE ctid IN
+            (SELECT ctid FROM seen_notifications WHERE seen_at < $1 LIMIT $2)
+        """,
+        before,
+        limit,
+    )
+    return int(status.rpartition(" ")[2])
+
+
+async def find(db: Session, notification_id: UUID) -> JournalEntry | None:
+    """Return the entry, or None."""
+    row = await db.conn.fetchrow("SELECT * FROM notifications WHERE id = $1", notification_id)
+    return None if row is None else _entry(db, row)
+
+
+async def page(
+    db: Session, *, source: str | None, outcome: UpdateOutcome | None, before: UUID | None, limit: int
+) -> Sequence[JournalEntry]:
+    """Return entries, newest first, older than the id `before`; for operators."""
+    rows = await db.conn.fetch(
+        """
+        SELECT * FROM notifications
+        WHERE ($1::text IS NULL OR source = $1) AND ($2::text IS NULL OR outcome = $2)
+          AND ($3::uuid IS NULL OR id < $3)
+        ORDER BY id DESC LIMIT $4
+        """,
+        source,
+        outcome,
+        before,
+        limit,
+    )
+    return [_entry(db, row) for row in rows]
+
+
+async def settle(
+    db: Session, notification_id: UUID, outcome: UpdateOutcome, *, detail: str | None, esim_id: UUID | None
+) -> None:
+    """Write what became of a notification that waited, and take it off the backlog; needs a transaction."""
+    await db.conn.execute(
+        "UPDATE notifications SET outcome = $2, detail = $3, esim_id = coalesce($4, esim_id) WHERE id = $1",
+        notification_id,
+        outcome,
+        detail,
+        esim_id,
+    )
+    await db.conn.execute("DELETE FROM backlog WHERE notification_id = $1", notification_id)
+
+
+async def put_off(db: Session, notification_id: UUID, *, seconds: float, detail: str) -> None:
+    """Try a waiting notification again in so many seconds, and show why."""
+    await db.conn.execute(
+        "UPDATE backlog SET due_at = now() + make_interval(secs => $2) WHERE notification_id = $1",
+        notification_id,
+        seconds,
+    )
+    await db.conn.execute("UPDATE notifications SET detail = $2 WHERE id = $1", notification_id, detail)
+
+
+async def add_to_backlog(db: Session, entries: Sequence[tuple[UUID, str]]) -> None:
+    """Have notifications (id, source) worked off as soon as possible; one that waits already is brought forward."""
+    if entries:
+        await db.conn.execute(
+            """
+            INSERT INTO backlog (notification_id, source, due_at)
+            SELECT *, now() FROM unnest($1::uuid[], $2::text[])
+            ON CONFLICT (notification_id) DO UPDATE SET due_at = now(), tries = 0
+            """,
+            [notification_id for notification_id, _ in entries],
+            [source for _, source in entries],
+        )
+
+
+class Waiting(Struct, frozen=True):
+    """A notification taken off the backlog for a try; `tries` counts this one."""
+
+    notification_id: UUID
+    tries: int
+
+
+async def claim_backlog(db: Session, *, limit: int, retry_in_s: float) -> Sequence[Waiting]:
+    """Take waiting notifications that are due; each comes up again after `retry_in_s` if nobody settles it."""
+    rows = await db.conn.fetch(
+        """
+        UPDATE backlog SET tries = tries + 1, due_at = now() + make_interval(secs => $2)
+        WHERE notification_id IN (
+            SELECT notification_id FROM backlog WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+        RETURNING notification_id, tries
+        """,
+        limit,
+        retry_in_s,
+    )
+    return [Waiting(row["notification_id"], row["tries"]) for row in rows]
+
+
+async def remember_unmatched(db: Session, unmatched: Sequence[tuple[UUID, str, Identity]]) -> None:
+    """Keep what notifications (id, source, identity) say about an eSIM that is not known yet; once each."""
+    await db.conn.execute(
+        "DELETE FROM unmatched_notifications WHERE notification_id = ANY($1)",
+        [notification_id for notification_id, _, _ in unmatched],
+    )
+    await UNMATCHED.insert(
+        db,
+        [
+            (notification_id, source, identity.esim_tran_no, identity.order_no, identity.transaction_id)
+            for notification_id, source, identity in unmatched
+        ],
+    )
+
+
+async def wake_unmatched(db: Session, known: Sequence[tuple[tuple[str, ...], Identity]]) -> int:
+    """Move notifications that may speak of eSIMs now known (sources, identity) to the backlog; return how many."""
+    if not known:
+        return 0
+    sources, identities = zip(*((source, identity) for names, identity in known for source in names), strict=True)
+    status: str = await db.conn.execute(
+        """
+        WITH woken AS (
+            DELETE FROM unmatched_notifications WHERE notification_id IN (
+                SELECT u.notification_id
+                FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+                     AS k (source, esim_tran_no, order_no, transaction_id)
+                JOIN unmatched_notifications u ON u.source = k.source
+                 AND (u.esim_tran_no = k.esim_tran_no OR u.order_no = k.order_no OR u.transaction_id = k.transaction_id)
+            )
+            RETURNING notification_id, source
+        )
+        INSERT INTO backlog (notification_id, source, due_at) SELECT notification_id, source, now() FROM woken
+        ON CONFLICT DO NOTHING
+        """,
+        sources,
+        [identity.esim_tran_no for identity in identities],
+        [identity.order_no for identity in identities],
+        [identity.transaction_id for identity in identities],
+    )
+    return int(status.rpartition(" ")[2])
+
+
+def _request(request: InboundRequest) -> dict[str, object]:
+    """All but the body, which is sealed beside it."""
+    return {
+        "method": request.method,
+        "path": request.path,
+        "query": request.query,
+        "headers": dict(request.headers),
+        "peer": request.peer,
+    }
+
+
+def _row(notification_id: UUID) -> str:
+    return f"notifications.body.{notification_id}"
+
+
+def _entry(db: Session, row: asyncpg.Record) -> JournalEntry:
+    body = db.sealer.open(row["sealed_body"], row=_row(row["id"]))
+    return JournalEntry(
+        id=row["id"],
+        source=row["source"],
+        tenant=None if row["account_id"] is None else Tenant(row["account_id"], Mode(row["mode"])),
+        received_at=row["received_at"],
+        request=InboundRequest(**row["request"], body=body),
+        kind=row["kind"],
+        outcome=UpdateOutcome(row["outcome"]),
+        detail=row["detail"],
+        esim_id=row["esim_id"],
+    )

@@ -1,0 +1,83 @@
+"""API keys: found by their public part, kept as a digest."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from esimhooks.server.model.account import ApiKey
+from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.store.database import Session
+from esimhooks.vocabulary.statuses import Mode
+
+
+async def insert(db: Session, key: ApiKey) -> None:
+    """Store a new key."""
+    await db.conn.execute(
+        """
+        INSERT INTO api_keys
+            (id, account_id, mode, name, lookup, digest, endpoint_id, allowed_ips, expires_at, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        """,
+        key.id,
+        key.tenant and key.tenant.account_id,
+        key.tenant and key.tenant.mode,
+        key.name,
+        key.lookup,
+        key.digest,
+        key.endpoint_id,
+        key.allowed_ips,
+        key.expires_at,
+        key.created_at,
+    )
+
+
+async def find_by_lookup(db: Session, lookup: str) -> ApiKey | None:
+    """Return the key with that public part, expired ones included, or None."""
+    row = await db.conn.fetchrow("SELECT * FROM api_keys WHERE lookup = $1", lookup)
+    return None if row is None else _key(row)
+
+
+async def of_account(db: Session, account_id: UUID, *, before: UUID | None, limit: int) -> Sequence[ApiKey]:
+    """Return the account's keys, newest first, older than the id `before`."""
+    rows = await db.conn.fetch(
+        """
+        SELECT * FROM api_keys WHERE account_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3
+        """,
+        account_id,
+        before,
+        limit,
+    )
+    return [_key(row) for row in rows]
+
+
+async def delete(db: Session, account_id: UUID, key_id: UUID) -> bool:
+    """Revoke the key at once; false where the account has no such key."""
+    return (
+        await db.conn.fetchval(
+            "DELETE FROM api_keys WHERE account_id = $1 AND id = $2 RETURNING true", account_id, key_id
+        )
+        or False
+    )
+
+
+async def note_use(db: Session, lookups: Sequence[str], *, now: datetime) -> None:
+    """Write down that the keys were used, at most once a minute each."""
+    await db.conn.execute(
+        """
+        UPDATE api_keys SET last_used_at = $2
+        WHERE lookup = ANY($1) AND (last_used_at IS NULL OR last_used_at < $2 - interval '1 minute')
+        """,
+        lookups,
+        now,
+    )
+
+
+def _key(row: dict[str, object]) -> ApiKey:
+    values = dict(row)
+    account_id, mode = values.pop("account_id"), values.pop("mode")
+    allowed = values.pop("allowed_ips")
+    return ApiKey(
+        tenant=None if account_id is None else Tenant(account_id, Mode(mode)),  # type: ignore[arg-type]
+        allowed_ips=None if allowed is None else tuple(allowed),  # type: ignore[arg-type]
+        **values,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,275 @@
+"""Lanes: leasing them, taking up their due deliveries, writing outcomes.
+
+All times are the database's clock. A lease carries a fencing token: what its holder writes after the lease went to
+another is dropped.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from msgspec import Struct
+
+from esimhooks.server.model.delivery import Claimed, Delivery, Outcome, Verdict
+from esimhooks.server.model.ids import new_id
+from esimhooks.server.store.batches import Columns
+from esimhooks.server.store.database import Session
+
+QUEUE = Columns(
+    "queue",
+    {
+        "delivery_id": "uuid",
+        "account_id": "uuid",
+        "endpoint_id": "uuid",
+        "event_id": "uuid",
+        "event_type": "text",
+        "esim_id": "uuid",
+    },
+)
+
+
+class Lease(Struct, frozen=True):
+    """The right to send a lane's deliveries until it ends."""
+
+    endpoint_id: UUID
+    token: int
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """One attempt's outcome and what follows from it, to be written under the lease it was made with."""
+
+    claimed: Claimed
+    outcome: Outcome
+    verdict: Verdict
+
+
+async def enqueue(db: Session, deliveries: Sequence[Delivery]) -> None:
+    """Put new deliveries into their lanes, due at once."""
+    await db.conn.execute(
+        """
+        INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, due_at)
+        SELECT *, now() FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::uuid[])
+        """,
+        [delivery.id for delivery in deliveries],
+        [delivery.tenant.account_id for delivery in deliveries],
+        [delivery.endpoint_id for delivery in deliveries],
+        [delivery.event_id for delivery in deliveries],
+        [delivery.event_type for delivery in deliveries],
+        [delivery.esim_id for delivery in deliveries],
+    )
+
+
+async def lease(db: Session, *, holder: UUID, seconds: float, limit: int) -> Sequence[Lease]:
+    """Lease open lanes that have work due and no holder; those that waited longest come first.
+
+    Lanes with pending work are found by skipping from one to the next in the index, however long each is.
+    """
+    rows = await db.conn.fetch(
+        """
+        WITH RECURSIVE waiting AS (
+            (SELECT endpoint_id, due_at FROM queue ORDER BY endpoint_id, due_at LIMIT 1)
+            UNION ALL
+            SELECT n.endpoint_id, n.due_at FROM waiting w CROSS JOIN LATERAL (
+                SELECT endpoint_id, due_at FROM queue WHERE endpoint_id > w.endpoint_id
+                ORDER BY endpoint_id, due_at LIMIT 1
+            ) n
+        ), free AS (
+            SELECT l.endpoint_id FROM waiting w JOIN lanes l USING (endpoint_id)
+            WHERE w.due_at <= now() AND l.open AND (l.leased_until IS NULL OR l.leased_until <= now())
+            ORDER BY w.due_at LIMIT $3 FOR UPDATE OF l SKIP LOCKED
+        )
+        UPDATE lanes l
+        SET lease_token = l.lease_token + 1, leased_by = $1, leased_until = now() + make_interval(secs => $2)
+        FROM free WHERE l.endpoint_id = free.endpoint_id
+        RETURNING l.endpoint_id, l.lease_token
+        """,
+        holder,
+        seconds,
+        limit,
+    )
+    return [Lease(row["endpoint_id"], row["lease_token"]) for row in rows]
+
+
+async def renew(db: Session, leases: Sequence[Lease], *, seconds: float) -> set[UUID]:
+    """Renew leases; return the endpoints of those that still hold and whose lane is still open."""
+    rows = await db.conn.fetch(
+        """
+        UPDATE lanes l SET leased_until = now() + make_interval(secs => $3)
+        FROM unnest($1::uuid[], $2::bigint[]) AS h (endpoint_id, lease_token)
+        WHERE l.endpoint_id = h.endpoint_id AND l.lease_token = h.lease_token AND l.open
+        RETURNING l.endpoint_id
+        """,
+        [held.endpoint_id for held in leases],
+        [held.token for held in leases],
+        seconds,
+    )
+    return {row["endpoint_id"] for row in rows}
+
+
+async def release(db: Session, leases: Sequence[Lease]) -> None:
+    """Give leases back, so that others need not wait for their end."""
+    await db.conn.execute(
+        """
+        UPDATE lanes l SET leased_by = NULL, leased_until = NULL
+        FROM unnest($1::uuid[], $2::bigint[]) AS h (endpoint_id, lease_token)
+        WHERE l.endpoint_id = h.endpoint_id AND l.lease_token = h.lease_token
+        """,
+        [held.endpoint_id for held in leases],
+        [held.token for held in leases],
+    )
+
+
+class Wish(Struct, frozen=True):
+    """How many more due deliveries a lane's holder can take up."""
+
+    lease: Lease
+    room: int
+
+
+async def take(db: Session, wishes: Sequence[Wish]) -> Sequence[Claimed]:
+    """Take up due deliveries of leased lanes and count the claim; none that this lease has taken already."""
+    rows = await db.conn.fetch(
+        """
+        WITH due AS (
+            SELECT q.delivery_id, w.lease_token, e.version
+            FROM unnest($1::uuid[], $2::bigint[], $3::int[]) AS w (endpoint_id, lease_token, room)
+            JOIN lanes l ON l.endpoint_id = w.endpoint_id AND l.lease_token = w.lease_token AND l.open
+            JOIN endpoints e ON e.id = w.endpoint_id
+            CROSS JOIN LATERAL (
+                SELECT delivery_id FROM queue q
+                WHERE q.endpoint_id = w.endpoint_id AND q.due_at <= now() AND q.claim_token <> w.lease_token
+                ORDER BY q.due_at LIMIT w.room
+            ) q
+        )
+        UPDATE queue q SET claim_token = due.lease_token, claims = q.claims + 1
+        FROM due WHERE q.delivery_id = due.delivery_id
+        RETURNING q.delivery_id, q.account_id, q.endpoint_id, due.version, q.event_id, q.event_type, q.attempts,
+                  q.attempts_this_round, q.claims, q.claim_token, q.due_at
+        """,
+        [wish.lease.endpoint_id for wish in wishes],
+        [wish.lease.token for wish in wishes],
+        [wish.room for wish in wishes],
+    )
+    return [
+        Claimed(
+            delivery_id=row["delivery_id"],
+            account_id=row["account_id"],
+            endpoint_id=row["endpoint_id"],
+            endpoint_version=row["version"],
+            event_id=row["event_id"],
+            event_type=row["event_type"],
+            attempts=row["attempts"],
+            attempts_this_round=row["attempts_this_round"],
+            claims=row["claims"],
+            lease_token=row["claim_token"],
+        )
+        for row in sorted(rows, key=lambda row: (row["due_at"], row["delivery_id"]))
+    ]
+
+
+async def put_back(db: Session, claimed: Sequence[Claimed]) -> None:
+    """Undo the claim of deliveries that were taken up and not begun."""
+    await db.conn.execute(
+        """
+        UPDATE queue q SET claim_token = 0, claims = q.claims - 1
+        FROM unnest($1::uuid[], $2::bigint[]) AS c (delivery_id, lease_token)
+        WHERE q.delivery_id = c.delivery_id AND q.claim_token = c.lease_token
+        """,
+        [one.delivery_id for one in claimed],
+        [one.lease_token for one in claimed],
+    )
+
+
+async def write_results(db: Session, results: Sequence[Result]) -> set[UUID]:
+    """Write attempts and what follows from them, in one statement; return the deliveries whose lease still held.
+
+    The lanes are locked against being leased while this commits, so a result is either dropped or in time.
+    """
+    rows = await db.conn.fetch(
+        """
+        WITH made AS (
+            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::int[], $6::timestamptz[],
+                                 $7::int[], $8::text[], $9::int[], $10::text[], $11::jsonb[], $12::bytea[], $13::text[],
+                                 $14::text[], $15::float8[], $16::bool[], $17::bool[], $18::uuid[])
+                AS r (delivery_id, endpoint_id, lease_token, attempt_id, number, started_at,
+                      duration_ms, outcome, status_code, error, response_headers, response_body, dialled,
+                      status, delay_s, counts, gone, account_id)
+        ), held AS (
+            SELECT endpoint_id, lease_token FROM lanes
+            WHERE endpoint_id IN (SELECT endpoint_id FROM made) ORDER BY endpoint_id FOR SHARE
+        ), valid AS (
+            SELECT made.* FROM made JOIN held USING (endpoint_id, lease_token)
+            JOIN queue q ON q.delivery_id = made.delivery_id AND q.claim_token = made.lease_token
+        ), logged AS (
+            INSERT INTO attempts (id, account_id, delivery_id, number, started_at, duration_ms, outcome, status_code,
+                                  error, response_headers, response_body, dialled)
+            SELECT attempt_id, account_id, delivery_id, number, started_at, duration_ms, outcome, status_code,
+                   error, response_headers, response_body, dialled FROM valid
+        ), finished AS (
+            DELETE FROM queue q USING valid v WHERE q.delivery_id = v.delivery_id AND v.status <> 'pending'
+        ), again AS (
+            UPDATE queue q
+            SET due_at = now() + make_interval(secs => v.delay_s), claim_token = 0,
+                attempts = q.attempts + v.counts::int,
+                attempts_this_round = q.attempts_this_round + v.counts::int,
+                claims = CASE WHEN v.counts THEN q.claims ELSE q.claims - 1 END
+            FROM valid v WHERE q.delivery_id = v.delivery_id AND v.status = 'pending'
+        ), shown AS (
+            UPDATE deliveries d
+            SET status = v.status, attempts = d.attempts + v.counts::int,
+                finished_at = CASE WHEN v.status <> 'pending' THEN now() END
+            FROM valid v WHERE d.id = v.delivery_id
+        ), closed AS (
+            UPDATE endpoints e SET enabled = false, disabled_reason = 'gone', version = e.version + 1, updated_at = now()
+            WHERE e.enabled AND e.id IN (SELECT endpoint_id FROM valid WHERE gone) RETURNING e.id
+        )
+        SELECT v.delivery_id, v.gone, v.endpoint_id FROM valid v
+        """,
+        [result.claimed.delivery_id for result in results],
+        [result.claimed.endpoint_id for result in results],
+        [result.claimed.lease_token for result in results],
+        [new_id() for _ in results],
+        [result.claimed.attempts + 1 for result in results],
+        [result.outcome.started_at for result in results],
+        [result.outcome.duration_ms for result in results],
+        [result.outcome.outcome for result in results],
+        [result.outcome.status_code for result in results],
+        [result.outcome.error for result in results],
+        [result.outcome.headers for result in results],
+        [result.outcome.body for result in results],
+        [result.outcome.dialled for result in results],
+        [result.verdict.status for result in results],
+        [result.verdict.delay_s for result in results],
+        [result.verdict.counts for result in results],
+        [result.verdict.endpoint_gone for result in results],
+        [result.claimed.account_id for result in results],
+    )
+    gone = {row["endpoint_id"] for row in rows if row["gone"]}
+    if gone:
+        await db.conn.execute("UPDATE lanes SET open = false WHERE endpoint_id = ANY($1)", gone)
+    return {row["delivery_id"] for row in rows}
+
+
+async def send_again(db: Session, delivery: Delivery) -> bool:
+    """Start the schedule of a finished delivery anew; false where it is pending already. Needs a transaction."""
+    again = await db.conn.fetchval(
+        """
+        UPDATE deliveries SET status = 'pending', finished_at = NULL
+        WHERE id = $1 AND status <> 'pending' RETURNING true
+        """,
+        delivery.id,
+    )
+    if again:
+        await db.conn.execute(
+            """
+            INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, due_at, attempts)
+            VALUES ($1, $2, $3, $4, $5, $6, now(), $7)
+            """,
+            delivery.id,
+            delivery.tenant.account_id,
+            delivery.endpoint_id,
+            delivery.event_id,
+            delivery.event_type,
+            delivery.esim_id,
+            delivery.attempts,
+        )
+    return bool(again)

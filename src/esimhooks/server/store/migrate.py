@@ -1,0 +1,74 @@
+"""Bring a database up to date, and tell whether it is.
+
+Alembic keeps the order; the migrations themselves are plain SQL. An advisory lock lets several nodes start at once.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from esimhooks.server.model.errors import Broken
+from esimhooks.server.store.database import passing_errors
+
+LOCK = 0x6573696D686F6F6B
+"""The advisory lock that a migrating node holds: "esimhook" in ASCII."""
+
+
+async def migrate(dsn: str) -> None:
+    """Run all migrations that are missing. Raises `NotNow` where the database does not answer."""
+
+    def upgrade(connection: Connection) -> None:
+        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+        connection.commit()
+        try:
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+        finally:
+            connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
+            connection.commit()
+
+    await _with_connection(dsn, upgrade)
+
+
+async def check_current(dsn: str) -> None:
+    """Raise `Broken` where the database is behind this program or ahead of it."""
+    found: list[str | None] = []
+
+    def look(connection: Connection) -> None:
+        found.append(MigrationContext.configure(connection).get_current_revision())
+
+    await _with_connection(dsn, look)
+    wanted = ScriptDirectory.from_config(_config()).get_current_head()
+    if found != [wanted]:
+        raise Broken(
+            f"the database is at migration {found[0] or 'none'}, this program needs {wanted}: run `esimhooks migrate`"
+        )
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+async def _with_connection(dsn: str, work: Callable[[Connection], None]) -> None:
+    scheme, _, rest = dsn.partition("://")
+    if scheme not in ("postgresql", "postgres"):
+        raise Broken("ESIMHOOKS_DATABASE_URL: expected postgresql://...")
+    engine = create_async_engine(f"postgresql+asyncpg://{rest}", poolclass=NullPool)
+    try:
+        with passing_errors():
+            async with engine.connect() as connection:
+                await connection.run_sync(work)
+    finally:
+        await engine.dispose()

@@ -1,0 +1,131 @@
+"""Orders: what was bought from a provider, until its eSIMs are allocated."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+
+from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.model.notification import OrderRef
+from esimhooks.server.model.order import Order
+from esimhooks.server.store.database import Session
+from esimhooks.vocabulary.statuses import Mode
+
+
+async def insert(db: Session, order: Order, *, first_poll_in_s: float | None) -> bool:
+    """Store a new order; false where the tenant has one with the same transaction id already."""
+    return bool(
+        await db.conn.fetchval(
+            """
+            INSERT INTO orders (id, account_id, mode, provider, transaction_id, order_no, package_code, package_name,
+                                quantity, created_at, next_poll_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() + make_interval(secs => $11))
+            ON CONFLICT (account_id, mode, transaction_id) DO NOTHING RETURNING true
+            """,
+            order.id,
+            order.tenant.account_id,
+            order.tenant.mode,
+            order.provider,
+            order.transaction_id,
+            order.order_no,
+            order.package_code,
+            order.package_name,
+            order.quantity,
+            order.created_at,
+            first_poll_in_s,
+        )
+    )
+
+
+async def find(db: Session, order_id: UUID) -> Order | None:
+    """Return the order, or None; orders are the operator's."""
+    row = await db.conn.fetchrow("SELECT * FROM orders WHERE id = $1", order_id)
+    return None if row is None else _order(row)
+
+
+async def find_by_transaction(db: Session, tenant: Tenant, transaction_id: str) -> Order | None:
+    """Return the tenant's order with the operator's own reference, or None."""
+    row = await db.conn.fetchrow(
+        "SELECT * FROM orders WHERE account_id = $1 AND mode = $2 AND transaction_id = $3",
+        tenant.account_id,
+        tenant.mode,
+        transaction_id,
+    )
+    return None if row is None else _order(row)
+
+
+async def find_by_reference(db: Session, provider: str, ref: OrderRef) -> Order | None:
+    """Return the provider's order by its number, else by the transaction id if only one order has it."""
+    rows = await db.conn.fetch(
+        """
+        SELECT *, order_no = $2 AS by_number FROM orders
+        WHERE provider = $1 AND (order_no = $2 OR (transaction_id = $3 AND (order_no = $2) IS NOT FALSE))
+        ORDER BY (order_no = $2) IS TRUE DESC, id DESC LIMIT 2
+        """,
+        provider,
+        ref.order_no,
+        ref.transaction_id,
+    )
+    if not rows or (len(rows) == 2 and not rows[0]["by_number"]):
+        return None
+    return _order(rows[0])
+
+
+async def page(db: Session, *, before: UUID | None, limit: int) -> Sequence[Order]:
+    """Return orders of all tenants, newest first, older than the id `before`; for operators."""
+    rows = await db.conn.fetch(
+        "SELECT * FROM orders WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2", before, limit
+    )
+    return [_order(row) for row in rows]
+
+
+async def claim_poll(db: Session, *, retry_in_s: float) -> Order | None:
+    """Take one order whose poll is due and put its next poll `retry_in_s` off, in case this one is never finished."""
+    row = await db.conn.fetchrow(
+        """
+        UPDATE orders SET polls = polls + 1, next_poll_at = now() + make_interval(secs => $1)
+        WHERE id = (SELECT id FROM orders WHERE next_poll_at <= now() ORDER BY next_poll_at LIMIT 1
+                    FOR UPDATE SKIP LOCKED)
+        RETURNING *
+        """,
+        retry_in_s,
+    )
+    return None if row is None else _order(row)
+
+
+async def poll_again(db: Session, order_id: UUID, *, seconds: float) -> None:
+    """Set the next poll of an order that is still polled."""
+    await db.conn.execute(
+        """
+        UPDATE orders SET next_poll_at = now() + make_interval(secs => $2)
+        WHERE id = $1 AND next_poll_at IS NOT NULL
+        """,
+        order_id,
+        seconds,
+    )
+
+
+async def end_polling(db: Session, order_id: UUID) -> None:
+    """The order is complete: its provider need not be asked again."""
+    await db.conn.execute("UPDATE orders SET next_poll_at = NULL WHERE id = $1", order_id)
+
+
+async def set_order_no(db: Session, order_id: UUID, order_no: str) -> None:
+    """Write down the provider's number of an order that was known by its transaction only, and of its eSIMs."""
+    await db.conn.execute("UPDATE orders SET order_no = $2 WHERE id = $1 AND order_no IS NULL", order_id, order_no)
+    await db.conn.execute("UPDATE esims SET order_no = $2 WHERE order_id = $1 AND order_no IS NULL", order_id, order_no)
+
+
+def _order(row: asyncpg.Record) -> Order:
+    return Order(
+        id=row["id"],
+        tenant=Tenant(row["account_id"], Mode(row["mode"])),
+        provider=row["provider"],
+        transaction_id=row["transaction_id"],
+        order_no=row["order_no"],
+        package_code=row["package_code"],
+        package_name=row["package_name"],
+        quantity=row["quantity"],
+        created_at=row["created_at"],
+        polls=row["polls"],
+    )

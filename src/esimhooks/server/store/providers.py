@@ -1,0 +1,80 @@
+"""Configured providers: credentials and inbound tokens sealed, and the pace that all nodes keep together."""
+
+from collections.abc import Sequence
+
+import asyncpg
+import msgspec
+
+from esimhooks.server.model.provider import StoredProvider
+from esimhooks.server.store.database import Session
+
+
+async def put(db: Session, provider: StoredProvider) -> None:
+    """Store the provider or overwrite the one of that name; an existing one keeps its token."""
+    await db.conn.execute(
+        """
+        INSERT INTO providers
+            (name, kind, base_url, sealed_credentials, settings, sealed_token, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        ON CONFLICT (name) DO UPDATE SET kind = $2, base_url = $3, sealed_credentials = $4, settings = $5,
+                                         updated_at = $8
+        """,
+        provider.name,
+        provider.kind,
+        provider.base_url,
+        db.sealer.seal(msgspec.json.encode(provider.credentials), row=_row(provider.name, "credentials")),
+        provider.settings,
+        db.sealer.seal(provider.token.encode(), row=_row(provider.name, "token")),
+        provider.created_at,
+        provider.updated_at,
+    )
+
+
+async def find(db: Session, name: str) -> StoredProvider | None:
+    """Return the provider of that name, or None."""
+    row = await db.conn.fetchrow("SELECT * FROM providers WHERE name = $1", name)
+    return None if row is None else _provider(db, row)
+
+
+async def all_of_them(db: Session) -> Sequence[StoredProvider]:
+    """Return all providers by name."""
+    return [_provider(db, row) for row in await db.conn.fetch("SELECT * FROM providers ORDER BY name")]
+
+
+async def delete(db: Session, name: str) -> bool:
+    """Forget the provider; its inbound address answers 401 from then on."""
+    return bool(await db.conn.fetchval("DELETE FROM providers WHERE name = $1 RETURNING true", name))
+
+
+async def take_slot(db: Session, name: str, *, interval_s: float) -> float:
+    """Reserve the provider's next free slot and return the seconds until then, by the database's clock."""
+    wait = await db.conn.fetchval(
+        """
+        UPDATE providers
+        SET next_request_at = greatest(clock_timestamp(), next_request_at) + make_interval(secs => $2)
+        WHERE name = $1
+        RETURNING extract(epoch FROM next_request_at - clock_timestamp())::float8 - $2
+        """,
+        name,
+        interval_s,
+    )
+    return max(0.0, wait or 0.0)
+
+
+def _row(name: str, column: str) -> str:
+    return f"providers.{column}.{name}"
+
+
+def _provider(db: Session, row: asyncpg.Record) -> StoredProvider:
+    name = row["name"]
+    credentials = db.sealer.open(row["sealed_credentials"], row=_row(name, "credentials"))
+    return StoredProvider(
+        name=name,
+        kind=row["kind"],
+        base_url=row["base_url"],
+        credentials=msgspec.json.decode(credentials, type=dict[str, str]),
+        settings=row["settings"],
+        token=db.sealer.open(row["sealed_token"], row=_row(name, "token")).decode(),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )

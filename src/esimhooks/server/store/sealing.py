@@ -1,0 +1,69 @@
+"""Sealing: secrets and credentials as they lie in the database.
+
+Clear bytes and the identity of their row come in, AES-256-GCM goes out. A sealed value moved to another row does not
+open. Several keys, newest first, so that a key can be replaced while the server runs.
+"""
+
+import base64
+import binascii
+import hashlib
+import os
+from collections.abc import Sequence
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from esimhooks.server.model.errors import Broken
+
+KEY_BYTES = 32
+FORMAT = b"\x01"
+KEY_ID_BYTES = 4
+NONCE_BYTES = 12
+
+
+def new_key() -> str:
+    """Return a new key for `ESIMHOOKS_ENCRYPTION_KEY`: the standard base64 of 32 random bytes."""
+    return base64.b64encode(os.urandom(KEY_BYTES)).decode()
+
+
+class Sealer:
+    """Seals with the first of its keys and opens with any. Raises `Broken` for a key that is not 32 bytes of base64."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        ciphers = [(_key_id(key), AESGCM(key)) for key in map(_decoded, keys)]
+        if not ciphers:
+            raise Broken("ESIMHOOKS_ENCRYPTION_KEY: expected at least one key")
+        self._newest = ciphers[0]
+        self._ciphers = dict(ciphers)
+
+    def seal(self, clear: bytes, *, row: str) -> bytes:
+        """Return the sealed bytes; `row` is table, column and id, and must be the same at opening."""
+        key_id, cipher = self._newest
+        nonce = os.urandom(NONCE_BYTES)
+        return FORMAT + key_id + nonce + cipher.encrypt(nonce, clear, row.encode())
+
+    def open(self, sealed: bytes, *, row: str) -> bytes:
+        """Return the clear bytes. Raises `Broken` where no key fits or the value belongs to another row."""
+        head = len(FORMAT) + KEY_ID_BYTES
+        cipher = self._ciphers.get(sealed[len(FORMAT) : head])
+        if cipher is None:
+            raise Broken(f"{row} is sealed with a key that ESIMHOOKS_ENCRYPTION_KEY does not hold")
+        nonce, body = sealed[head : head + NONCE_BYTES], sealed[head + NONCE_BYTES :]
+        try:
+            return cipher.decrypt(nonce, body, row.encode())
+        except InvalidTag:
+            raise Broken(f"{row} does not open: it was changed, or moved here from another row") from None
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise Broken("ESIMHOOKS_ENCRYPTION_KEY: expected standard base64 of 32 bytes for each key")
+    return key
+
+
+def _key_id(key: bytes) -> bytes:
+    return hashlib.sha256(b"esimhooks key id" + key).digest()[:KEY_ID_BYTES]
