@@ -13,3 +13,8 @@ def timestamp(moment: datetime) -> Timestamp:
     """Return an aware datetime as its wire form. Anything below a millisecond is cut off."""
     utc = moment.astimezone(UTC)
     return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+
+
+def timestamp_or_none(moment: datetime | None) -> Timestamp | None:
+    """Return an aware datetime as its wire form, or None for None."""
+    return None if moment is None else timestamp(moment)

@@ -25,6 +25,7 @@ from esimhooks.server.model.event import Event
 from esimhooks.server.model.ids import Prefix, new_id, text_of
 from esimhooks.server.model.order import Order
 from esimhooks.server.model.provider import StoredProvider
+from esimhooks.server.sender.errors import GateRefused
 from esimhooks.server.store import accounts, deliveries, endpoints, keys, lanes, providers
 from esimhooks.server.store.database import Database, Session
 from esimhooks.signing import new_secret
@@ -85,7 +86,7 @@ class Admin:
         connected: ConnectedProviders,
         *,
         defaults: EndpointDefaults,
-        check_url: Callable[[str], None],
+        check_url: Callable[[str], object],
         clock: Clock,
         due: Wake,
         backlog: Wake,
@@ -239,8 +240,8 @@ class Admin:
     async def _insert_endpoint(self, db: Session, tenant: Tenant, new: NewEndpoint, *, pointer: str) -> Made:
         try:
             self._check_url(new.url)
-        except ValueError as error:
-            raise Refused.invalid(pointer, str(error)) from None
+        except GateRefused as error:
+            raise Refused.invalid(pointer, error.detail) from None
         now = self._clock()
         found(await accounts.find(db, tenant.account_id), "account")
         endpoint = Endpoint(

@@ -106,6 +106,9 @@ class Dispatcher:
         if left:
             async with self._database.session() as db:
                 await lanes.release(db, left)
+
+    def dismiss(self) -> None:
+        """Let `attempts` return once its last task has ended."""
         self._drained.set()
 
     async def _take(self) -> bool:

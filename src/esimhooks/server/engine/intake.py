@@ -15,6 +15,7 @@ from msgspec import Struct
 from esimhooks.server.engine.absorb import Absorbed, Entry, absorb
 from esimhooks.server.engine.connected import Connected, ConnectedProviders
 from esimhooks.server.engine.group_commit import GroupCommit
+from esimhooks.server.engine.handed_in import HandedIn, read_updates
 from esimhooks.server.engine.wake import Wake
 from esimhooks.server.model.change import UpdateOutcome
 from esimhooks.server.model.clock import Clock
@@ -50,15 +51,6 @@ class Arrival(Struct, frozen=True, kw_only=True):
         return Scope(tenant=self.entry.tenant, provider=None if handed_in else self.entry.source)
 
 
-class HandedIn(Struct, frozen=True, kw_only=True):
-    """One of the operator's updates: as it came, and parsed, or what is `wrong` with it."""
-
-    raw: bytes
-    tenant: Tenant | None
-    update: Update | None = None
-    wrong: str | None = None
-
-
 class Intake:
     """Accepts notifications and updates. `due` and `backlog` are rung after a commit that gave them work."""
 
@@ -90,12 +82,16 @@ class Intake:
         [absorbed] = await self.commits.submit([self._arrival(connected, request)])
         return absorbed
 
-    async def accept_updates(self, updates: Sequence[HandedIn], request: InboundRequest) -> Sequence[Absorbed]:
-        """Take in the operator's updates; returns after the commit, one result each in their order.
+    async def accept_updates(
+        self, raw: Sequence[bytes], request: InboundRequest, *, tenant: Tenant | None
+    ) -> Sequence[Absorbed]:
+        """Take in the operator's updates, JSON each; returns after the commit, one result each in their order.
 
-        Raises `NotNow` where they could not be committed.
+        `tenant` says whose eSIMs they are where an update itself does not. Raises `NotNow` where they could not be
+        committed.
         """
-        return await self.commits.submit([self._handed_in(update, request) for update in updates])
+        handed_in = await read_updates(self._database, raw, tenant=tenant)
+        return await self.commits.submit([self._handed_in(one, request) for one in handed_in])
 
     def _arrival(self, connected: Connected, request: InboundRequest) -> Arrival:
         entry = JournalEntry(

@@ -40,10 +40,11 @@ def _log(result: Result, *, kept: bool) -> None:
     claimed, outcome, verdict = result.claimed, result.outcome, result.verdict
     log.info(
         "delivery.attempted",
-        event=text_of(Prefix.EVENT, claimed.event_id),
-        delivery=text_of(Prefix.DELIVERY, claimed.delivery_id),
-        endpoint=text_of(Prefix.ENDPOINT, claimed.endpoint_id),
-        account=text_of(Prefix.ACCOUNT, claimed.account_id),
+        account_id=text_of(Prefix.ACCOUNT, claimed.account_id),
+        endpoint_id=text_of(Prefix.ENDPOINT, claimed.endpoint_id),
+        event_id=text_of(Prefix.EVENT, claimed.event_id),
+        event_type=claimed.event_type,
+        delivery_id=text_of(Prefix.DELIVERY, claimed.delivery_id),
         attempt=claimed.attempts + 1,
         outcome=outcome.outcome.value,
         status_code=outcome.status_code,

@@ -10,7 +10,7 @@ What a receiver does to a delivery is an `Outcome`, never an exception.
 
 from typing import Self
 
-from msgspec import Struct
+from msgspec import Struct, ValidationError
 
 
 class FieldError(Struct, frozen=True):
@@ -45,6 +45,18 @@ class Refused(EsimhooksError):
             status=422,
             code="INVALID_FIELD",
             errors=(FieldError(pointer, detail),),
+        )
+
+    @classmethod
+    def unfit(cls, error: ValidationError, *, below: str = "") -> Self:
+        """Say in our terms what msgspec found: `Expected ... - at `$.path``, with a JSON pointer below `below`."""
+        expected, _, path = str(error).partition(" - at `$")
+        pointer = below + path.rstrip("`").replace("[", ".").replace("]", "").replace(".", "/")
+        return cls(
+            f"{expected} at {pointer or '/'}",
+            status=422,
+            code="INVALID_FIELD",
+            errors=(FieldError(pointer, expected),),
         )
 
     @classmethod

@@ -39,6 +39,11 @@ def text_of(prefix: Prefix, value: UUID) -> str:
     return f"{prefix.value}_{base32.encode(value.bytes)}"
 
 
+def text_or_none(prefix: Prefix, value: UUID | None) -> str | None:
+    """Return the TypeID, or None for None."""
+    return None if value is None else text_of(prefix, value)
+
+
 def parse_id(prefix: Prefix, text: str) -> UUID:
     """Return the UUID of a TypeID. Raises `Refused` (404) where the text is no id of that kind."""
     head, _, suffix = text.rpartition("_")

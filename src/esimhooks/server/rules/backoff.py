@@ -9,12 +9,12 @@ def while_allocating(tries: int) -> float:
     """Seconds before an order that is still allocating is asked for again, after 1, 2, ... tries."""
     if tries <= len(ALLOCATING_S):
         return ALLOCATING_S[tries - 1]
-    return min(LONGEST_S, ALLOCATING_S[-1] * 2 ** (tries - len(ALLOCATING_S)))
+    return min(LONGEST_S, ALLOCATING_S[-1] * 2.0 ** min(tries - len(ALLOCATING_S), 20))
 
 
 def between_polls(polls: int) -> float:
     """Seconds between two polls of a pending order, after 1, 2, ... polls: 5 s to 10 min."""
-    return float(min(LONGEST_S, ORDER_POLL_FIRST_S * 2 ** (polls - 1)))
+    return min(LONGEST_S, ORDER_POLL_FIRST_S * 2.0 ** min(polls - 1, 20))
 
 
 def while_down(tries: int, *, asked_s: float = 0.0) -> float:

@@ -9,7 +9,7 @@ from esimhooks.server.model.esim import Esim
 from esimhooks.server.model.ids import Prefix, text_of
 from esimhooks.vocabulary.envelope import FieldValue
 from esimhooks.vocabulary.esim import EsimData
-from esimhooks.vocabulary.timestamps import timestamp
+from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 from esimhooks.vocabulary.volumes import megabytes
 
 NOT_A_CHANGE = frozenset({"id", "createdAt", "updatedAt"})
@@ -40,9 +40,9 @@ def esim_data(esim: Esim, *, now: datetime) -> EsimData:
         data_usage_remain=_megabytes(remaining_bytes(esim)),
         total_duration=esim.total_days,
         validity_usage_remain=days_left(esim, now=now),
-        activate_time=_timestamp(esim.activate_at),
-        expired_time=_timestamp(esim.expire_at),
-        last_usage_update=_timestamp(esim.usage_at),
+        activate_time=timestamp_or_none(esim.activate_at),
+        expired_time=timestamp_or_none(esim.expire_at),
+        last_usage_update=timestamp_or_none(esim.usage_at),
         created_at=timestamp(esim.created_at),
         updated_at=timestamp(esim.updated_at),
     )
@@ -70,7 +70,3 @@ def changed_fields(before: EsimData, after: EsimData) -> dict[str, FieldValue]:
 
 def _megabytes(volume_bytes: int | None) -> int | float | None:
     return None if volume_bytes is None else megabytes(volume_bytes)
-
-
-def _timestamp(moment: datetime | None) -> str | None:
-    return None if moment is None else timestamp(moment)

@@ -1,6 +1,6 @@
 """Accounts: a row for each merchant."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -23,6 +23,12 @@ async def find(db: Session, account_id: UUID) -> Account | None:
     """Return the account, or None."""
     row = await db.conn.fetchrow("SELECT * FROM accounts WHERE id = $1", account_id)
     return None if row is None else Account(**row)
+
+
+async def existing(db: Session, account_ids: Collection[UUID]) -> set[UUID]:
+    """Return those of the ids that name an account."""
+    rows = await db.conn.fetch("SELECT id FROM accounts WHERE id = ANY($1)", list(account_ids))
+    return {row["id"] for row in rows}
 
 
 async def page(db: Session, *, before: UUID | None, limit: int) -> Sequence[Account]:

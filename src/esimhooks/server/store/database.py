@@ -14,7 +14,10 @@ import asyncpg
 import msgspec
 
 from esimhooks.server.model.errors import Broken, NotNow
+from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store.sealing import Sealer
+
+log = get_logger("store")
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
@@ -30,8 +33,9 @@ TEMPORARY = (
     asyncpg.CannotConnectNowError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
-    asyncpg.SystemIOError,
+    asyncpg.PostgresSystemError,
     asyncpg.TransactionRollbackError,
+    asyncpg.IntegrityConstraintViolationError,  # a row was deleted under a statement that needed it
     asyncpg.ReadOnlySQLTransactionError,
 )
 """Failures of the database that another try may not meet."""
@@ -43,6 +47,10 @@ class Session:
 
     conn: Connection
     sealer: Sealer
+
+    async def ping(self) -> None:
+        """Ask the database for a sign of life, within a second."""
+        await self.conn.fetchval("SELECT 1", timeout=1)
 
 
 class Database:
@@ -112,11 +120,13 @@ class passing_errors:  # noqa: N801 - reads as a statement
             raise NotNow(f"the database does not answer ({type(error).__name__})", retry_after_s=2.0) from error
 
 
-async def check_durability(session: Session) -> None:
-    """Refuse a database that may lose what it has committed. Raises `Broken`."""
+async def check_durability(session: Session, *, refuse: bool = True) -> None:
+    """Refuse a database that may lose what it has committed, or say so loudly. Raises `Broken`."""
     if session.conn.get_server_version().major < OLDEST_VERSION:
         raise Broken(f"PostgreSQL {OLDEST_VERSION} or newer is needed")
     for setting in ("fsync", "synchronous_commit"):
         value = await session.conn.fetchval("SELECT current_setting($1)", setting)
         if value == "off":
-            raise Broken(f"PostgreSQL runs with {setting} = off: what is acknowledged could be lost. Turn it on.")
+            if refuse:
+                raise Broken(f"PostgreSQL runs with {setting} = off: what is acknowledged could be lost. Turn it on.")
+            log.warning("database.not_durable", setting=setting, promise="what is acknowledged may be lost")

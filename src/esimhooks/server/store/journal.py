@@ -191,6 +191,13 @@ async def add_to_backlog(db: Session, entries: Sequence[tuple[UUID, str]]) -> No
         )
 
 
+async def reopen(db: Session, notification_id: UUID, source: str) -> None:
+    """Show a settled notification as waiting and put it on the backlog; needs a transaction."""
+    await db.conn.execute("DELETE FROM unmatched_notifications WHERE notification_id = $1", notification_id)
+    await db.conn.execute("UPDATE notifications SET outcome = 'waiting', detail = NULL WHERE id = $1", notification_id)
+    await add_to_backlog(db, [(notification_id, source)])
+
+
 class Waiting(Struct, frozen=True):
     """A notification taken off the backlog for a try; `tries` counts this one."""
 

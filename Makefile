@@ -1,0 +1,51 @@
+# Everything runs from .venv, which `setup` makes; needed on the machine: make and Python 3.11 or newer.
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+STAMP := .venv/.complete
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint build constraints clean
+.SUFFIXES:
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv with everything that development needs
+
+$(STAMP): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name it: make setup PYTHON=python3.12"; exit 1; }
+	@echo "setup: making .venv with the pinned packages of constraints.txt (a minute or two)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --require-hashes -r constraints.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+	@echo "setup: done, $(BIN)/esimhooks is there"
+
+demo: $(STAMP) ## show the whole product working on this machine (ARGS="--for 20s")
+	@$(BIN)/esimhooks demo $(ARGS)
+
+test: $(STAMP) ## run the tests (ARGS="tests/store -x")
+	$(BIN)/pytest $(ARGS)
+
+lint: $(STAMP) ## check format, style, types, the direction of imports, sizes
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python tools/sizes.py
+
+build: $(STAMP) ## build wheel and source archive into dist/
+	$(BIN)/python -m hatchling build
+
+# --universal: one file for all platforms and Python versions. Packages may come from any registry or mirror, so none is named.
+constraints: ## pin the packages of pyproject.toml anew in constraints.txt (needs uv)
+	@command -v uv >/dev/null || { echo "uv is needed for this target only: https://docs.astral.sh/uv/"; exit 1; }
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --generate-hashes \
+		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --output-file constraints.txt
+
+clean: ## remove what was built, reports and caches (.venv stays)
+	rm -rf build dist artifacts .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,74 @@
+"""The supervisor: starts the loops of a node, and ends them in an order that loses nothing and sends nothing twice."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+from msgspec import Struct
+
+from esimhooks.server.engine.dispatcher import Dispatcher
+from esimhooks.server.engine.loop import Loop
+from esimhooks.server.model.errors import NotNow
+from esimhooks.server.observe.log import get_logger
+from esimhooks.server.store.database import Database
+
+log = get_logger("supervisor")
+
+
+class Health:
+    """Whether this node should get requests."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.draining = False
+
+    async def check_ready(self) -> None:
+        """Raise `NotNow` where the database does not answer or the node is stopping."""
+        if self.draining:
+            raise NotNow("the server is stopping")
+        async with self._database.session() as db:
+            await db.ping()
+
+
+class Crew(Struct, frozen=True, kw_only=True):
+    """The loops of a node by when they end: what makes work first, what finishes it last."""
+
+    upkeep: Sequence[Loop]
+    intake: Sequence[Loop]
+    dispatching: Loop | None
+    dispatcher: Dispatcher | None
+    outcomes: Loop | None
+
+
+class Supervisor:
+    """Runs a crew until told to stop."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run all loops; returns when they have ended after `stop`."""
+        crew = self._crew
+        async with asyncio.TaskGroup() as first:
+            if crew.outcomes is not None:
+                first.create_task(crew.outcomes.run(), name="loop outcomes")
+            async with asyncio.TaskGroup() as second:
+                if crew.dispatcher is not None:
+                    second.create_task(crew.dispatcher.attempts(), name="attempts")
+                async with asyncio.TaskGroup() as third:
+                    for loop in (*crew.upkeep, *crew.intake, *([crew.dispatching] if crew.dispatching else [])):
+                        third.create_task(loop.run(), name=f"loop {loop.name}")
+                    await self._stop.wait()
+                    for loop in (*crew.upkeep, *crew.intake, *([crew.dispatching] if crew.dispatching else [])):
+                        loop.stop()
+                if crew.dispatcher is not None:
+                    with suppress(NotNow):
+                        await crew.dispatcher.drain()
+                    crew.dispatcher.dismiss()
+            if crew.outcomes is not None:
+                crew.outcomes.stop()
+
+    def stop(self) -> None:
+        """Begin to end: no new work, finish what is in flight, write it, release the lanes."""
+        self._stop.set()

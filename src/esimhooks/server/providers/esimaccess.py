@@ -1,0 +1,170 @@
+"""The provider eSIM Access, and the simulator that speaks its format.
+
+Notifications and questions come in, updates go out; `esimaccess_parse`, `_answers` and `_api` do the parts. Unsigned:
+what proves a notification is the token in its address and, where it is set, the list of source addresses.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from aiohttp import ClientSession
+
+from esimhooks.server.model.clock import Clock
+from esimhooks.server.model.errors import NotNow, Refused
+from esimhooks.server.model.notification import InboundRequest, Notification
+from esimhooks.server.model.update import Update
+from esimhooks.server.providers import options
+from esimhooks.server.providers.esimaccess_answers import read_page, read_usage
+from esimhooks.server.providers.esimaccess_api import Account, Api
+from esimhooks.server.providers.esimaccess_parse import parse
+from esimhooks.server.providers.port import (
+    Lookup,
+    Pace,
+    ProviderConfig,
+    ProviderRefused,
+    StillAllocating,
+    Unparsable,
+)
+from esimhooks.server.providers.sources import Sources, read_sources
+
+BASE_URL = "https://api.esimaccess.com"
+PUBLISHED_SOURCES = ("3.1.131.226", "54.254.74.88", "18.136.190.97", "18.136.60.197", "18.136.19.137")
+"""The addresses that eSIM Access says its notifications come from; `{"allowedSources": "published"}`."""
+REQUESTS_PER_SECOND = 8.0
+USAGE_BATCH = 10
+PAGE_SIZE = 50
+_MAX_PAGES = 40
+_NOT_UNDERSTOOD_RETRY_S = 60.0
+
+_CREDENTIALS = frozenset({"accessCode", "secretKey"})
+_SETTINGS = frozenset({"confirm", "allowedSources", "signed", "requestsPerSecond"})
+
+
+class EsimAccess:
+    """One configured account at eSIM Access. Without an account it only listens."""
+
+    signed = False
+    usage_batch = USAGE_BATCH
+
+    def __init__(self, *, api: Api | None, sources: Sources, requests_per_second: float, clock: Clock) -> None:
+        self._api = api
+        self._sources = sources
+        self._clock = clock
+        self.requests_per_second = requests_per_second
+
+    @property
+    def can_fetch(self) -> bool:
+        """Whether an access code is configured."""
+        return self._api is not None
+
+    def verify(self, request: InboundRequest) -> None:
+        """Check the peer against the source addresses, where they are set. Raises `Refused` (401)."""
+        self._sources.check(request.peer)
+
+    def parse(self, request: InboundRequest) -> Notification:
+        """Turn the request into facts. Raises `Unparsable`."""
+        return parse(request)
+
+    async def fetch(self, lookup: Lookup) -> tuple[Update, ...]:
+        """Return the eSIMs of an order, or the one with the key, as they are now; raises as the port says."""
+        asked_at = self._clock()
+        if lookup.esim_tran_no is not None:
+            found = await self._query({"esimTranNo": lookup.esim_tran_no}, asked_at)
+            wanted = tuple(update for update in found if update.identity.esim_tran_no == lookup.esim_tran_no)
+            if not wanted:
+                raise ProviderRefused(f"the provider knows no eSIM {lookup.esim_tran_no}")
+            return wanted
+        if lookup.order_no is None:
+            raise ProviderRefused("neither an order number nor an eSIM's key to ask for")
+        found = await self._query({"orderNo": lookup.order_no}, asked_at)
+        if not found:
+            raise StillAllocating(f"the provider has no eSIMs for the order {lookup.order_no} yet", retry_after_s=3.0)
+        return found
+
+    async def usage(self, esim_tran_nos: Sequence[str]) -> tuple[Update, ...]:
+        """Return the usage of the eSIMs that the provider knows among these, which are at most `usage_batch`."""
+        if len(esim_tran_nos) > USAGE_BATCH:
+            raise ProviderRefused(f"at most {USAGE_BATCH} eSIMs a question, not {len(esim_tran_nos)}")
+        if not esim_tran_nos:
+            return ()
+        api, asked_at = self._account(), self._clock()
+        try:
+            obj = await api.ask("esim/usage/query", {"esimTranNoList": list(esim_tran_nos)})
+            return read_usage(obj, asked_at)
+        except Unparsable as error:
+            raise _not_understood(error) from error
+
+    async def _query(self, wanted: dict[str, object], asked_at: datetime) -> tuple[Update, ...]:
+        api = self._account()
+        found: dict[str | None, Update] = {}
+        read = 0
+        for number in range(1, _MAX_PAGES + 1):
+            try:
+                # Without a pager the provider answers with nothing, and calls it success.
+                obj = await api.ask("esim/query", wanted | {"pager": {"pageNum": number, "pageSize": PAGE_SIZE}})
+                page = read_page(obj, asked_at)
+            except Unparsable as error:
+                raise _not_understood(error) from error
+            found.update((update.identity.esim_tran_no, update) for update in page.esims)
+            read += len(page.esims)
+            if len(page.esims) < PAGE_SIZE if page.total is None else read >= page.total:
+                return tuple(found.values())
+            if not page.esims:
+                break
+        raise NotNow(f"the provider's pages hold {read} eSIMs, fewer than it says there are")
+
+    def _account(self) -> Api:
+        if self._api is None:
+            raise ProviderRefused("no credentials are configured for this provider")
+        return self._api
+
+
+def system_clock() -> datetime:
+    """The time of this machine, aware UTC."""
+    return datetime.now(UTC)
+
+
+def build(config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: Clock = system_clock) -> EsimAccess:
+    """Build the provider from `{credentials: {accessCode, secretKey?}, settings: {...}}`.
+
+    Settings: `confirm`, `allowedSources`, `signed` (by default true where there is a secret key), `requestsPerSecond`.
+    Raises `Refused` (422) with a pointer.
+    """
+    return _build(config, session, pace, clock=clock, base_url=options.base_url(config, default=BASE_URL, secure=True))
+
+
+def build_sandbox(
+    config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: Clock = system_clock
+) -> EsimAccess:
+    """Build the same provider for the simulator, whose address must be given. Raises `Refused` (422)."""
+    return _build(config, session, pace, clock=clock, base_url=options.base_url(config, default=None, secure=False))
+
+
+def _build(config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: Clock, base_url: str) -> EsimAccess:
+    options.refuse_unknown("credentials", config.credentials, _CREDENTIALS)
+    options.refuse_unknown("settings", config.settings, _SETTINGS)
+    options.confirm(config)
+    account = _read_account(config, base_url)
+    return EsimAccess(
+        api=Api(account, session, pace, clock=clock) if account else None,
+        sources=read_sources(config.settings.get("allowedSources"), published=PUBLISHED_SOURCES),
+        requests_per_second=options.rate(config, default=REQUESTS_PER_SECOND),
+        clock=clock,
+    )
+
+
+def _read_account(config: ProviderConfig, base_url: str) -> Account | None:
+    access_code = options.credential(config, "accessCode")
+    secret_key = options.credential(config, "secretKey")
+    signed = options.flag(config, "signed", default=secret_key is not None)
+    if access_code is None and secret_key is not None:
+        raise Refused.invalid("/credentials/accessCode", "expected the access code that belongs to the secret key")
+    if signed and secret_key is None:
+        raise Refused.invalid("/credentials/secretKey", "expected a secret key: `signed` is true")
+    if access_code is None:
+        return None
+    return Account(base_url=base_url, access_code=access_code, secret_key=secret_key if signed else None)
+
+
+def _not_understood(error: Unparsable) -> NotNow:
+    return NotNow(f"the provider's answer is not understood: {error}", retry_after_s=_NOT_UNDERSTOOD_RETRY_S)

@@ -1,0 +1,194 @@
+"""Accounts and their API keys: `/v1/accounts`, for operators."""
+
+import ipaddress
+from typing import Annotated
+
+from litestar import Router, delete, get, patch, post
+from litestar.params import Parameter
+from msgspec import Meta, Struct
+
+from esimhooks.server.engine.admin import MadeKey, NewKey
+from esimhooks.server.model.account import Account, ApiKey
+from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.model.errors import Refused
+from esimhooks.server.model.ids import Prefix, parse_id, text_of, text_or_none
+from esimhooks.server.web.api.bodies import Moment, Name, Url
+from esimhooks.server.web.auth import Principal
+from esimhooks.server.web.context import Context
+from esimhooks.server.web.lists import Cursor, Limit, Listed, listed, window
+from esimhooks.vocabulary.statuses import Mode
+from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
+
+
+class AccountBody(Struct, forbid_unknown_fields=True, rename="camel"):
+    """What an operator tells of an account."""
+
+    name: Name
+
+
+class AccountView(Struct, rename="camel"):
+    """An account as it is shown."""
+
+    id: str
+    name: str
+    created_at: str
+    updated_at: str
+
+
+class KeyBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """What an operator tells of a key. With `webhookUrl` the key owns an endpoint for its mode."""
+
+    mode: Mode
+    name: Name
+    webhook_url: Url | None = None
+    allowed_ips: Annotated[list[str], Meta(min_length=1, max_length=10)] | None = None
+    expires_at: Moment | None = None
+
+
+class KeyView(Struct, rename="camel", kw_only=True):
+    """A key as it is shown; never its secret part."""
+
+    id: str
+    name: str
+    mode: Mode
+    prefix: str
+    endpoint_id: str | None
+    allowed_ips: list[str] | None
+    expires_at: str | None
+    created_at: str
+    last_used_at: str | None
+
+
+class OwnedEndpoint(Struct, rename="camel"):
+    """The endpoint of a key with a webhook URL; the secret is shown this once."""
+
+    id: str
+    url: str
+    secret: str
+
+
+class MadeKeyView(KeyView, rename="camel", kw_only=True):
+    """A new key; `key` is shown this once."""
+
+    key: str
+    endpoint: OwnedEndpoint | None
+
+
+@post("/")
+async def create_account(context: Context, operator: Principal, data: AccountBody) -> AccountView:
+    """Make an account."""
+    return _account(await context.admin.create_account(data.name))
+
+
+@get("/")
+async def list_accounts(
+    context: Context, operator: Principal, limit: Limit = 25, cursor: Cursor = None
+) -> Listed[AccountView]:
+    """List accounts."""
+    rows = await context.operator.accounts(window(limit, cursor))
+    return listed(rows, limit, _account, lambda account: account.id)
+
+
+@get("/{account_id:str}")
+async def show_account(context: Context, operator: Principal, account_id: str) -> AccountView:
+    """Show an account."""
+    return _account(await context.operator.account(parse_id(Prefix.ACCOUNT, account_id)))
+
+
+@patch("/{account_id:str}")
+async def rename_account(context: Context, operator: Principal, account_id: str, data: AccountBody) -> AccountView:
+    """Give an account another name."""
+    return _account(await context.admin.rename_account(parse_id(Prefix.ACCOUNT, account_id), data.name))
+
+
+@delete("/{account_id:str}")
+async def delete_account(context: Context, operator: Principal, account_id: str) -> None:
+    """Delete an account with its keys, endpoints, orders and eSIMs."""
+    await context.admin.delete_account(parse_id(Prefix.ACCOUNT, account_id))
+
+
+@post("/{account_id:str}/keys")
+async def create_key(context: Context, operator: Principal, account_id: str, data: KeyBody) -> MadeKeyView:
+    """Make a key; its text and its endpoint's secret are shown this once."""
+    made = await context.admin.create_key(
+        Tenant(parse_id(Prefix.ACCOUNT, account_id), data.mode),
+        NewKey(
+            name=data.name,
+            webhook_url=data.webhook_url,
+            allowed_ips=_networks(data.allowed_ips),
+            expires_at=data.expires_at,
+        ),
+    )
+    return _made_key(made)
+
+
+@get("/{account_id:str}/keys")
+async def list_keys(
+    context: Context, operator: Principal, account_id: str, limit: Limit = 25, cursor: Cursor = None
+) -> Listed[KeyView]:
+    """List an account's keys."""
+    rows = await context.operator.keys(parse_id(Prefix.ACCOUNT, account_id), window(limit, cursor))
+    return listed(rows, limit, _key, lambda key: key.id)
+
+
+@delete("/{account_id:str}/keys/{key_id:str}")
+async def revoke_key(
+    context: Context, operator: Principal, account_id: str, key_id: Annotated[str, Parameter(max_length=64)]
+) -> None:
+    """Revoke a key at once."""
+    await context.admin.revoke_key(parse_id(Prefix.ACCOUNT, account_id), parse_id(Prefix.KEY, key_id))
+
+
+router = Router(
+    "/v1/accounts",
+    route_handlers=[
+        create_account,
+        list_accounts,
+        show_account,
+        rename_account,
+        delete_account,
+        create_key,
+        list_keys,
+        revoke_key,
+    ],
+)
+
+
+def _networks(texts: list[str] | None) -> tuple[str, ...] | None:
+    for place, text in enumerate(texts or []):
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise Refused.invalid(f"/allowedIps/{place}", "expected an address or a network in CIDR form") from None
+    return None if texts is None else tuple(texts)
+
+
+def _account(account: Account) -> AccountView:
+    return AccountView(
+        text_of(Prefix.ACCOUNT, account.id), account.name, timestamp(account.created_at), timestamp(account.updated_at)
+    )
+
+
+def _key(key: ApiKey) -> KeyView:
+    return KeyView(
+        id=text_of(Prefix.KEY, key.id),
+        name=key.name,
+        mode=key.tenant.mode if key.tenant else Mode.LIVE,
+        prefix=key.lookup,
+        endpoint_id=text_or_none(Prefix.ENDPOINT, key.endpoint_id),
+        allowed_ips=None if key.allowed_ips is None else list(key.allowed_ips),
+        expires_at=timestamp_or_none(key.expires_at),
+        created_at=timestamp(key.created_at),
+        last_used_at=timestamp_or_none(key.last_used_at),
+    )
+
+
+def _made_key(made: MadeKey) -> MadeKeyView:
+    view = _key(made.key)
+    owned = made.made
+    endpoint = (
+        OwnedEndpoint(text_of(Prefix.ENDPOINT, owned.endpoint.id), owned.endpoint.url, owned.secret) if owned else None
+    )
+    return MadeKeyView(
+        **{name: getattr(view, name) for name in view.__struct_fields__}, key=made.text, endpoint=endpoint
+    )

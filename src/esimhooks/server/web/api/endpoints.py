@@ -1,0 +1,130 @@
+"""Endpoints: `/v1/endpoints`, for merchants and for operators who name an account."""
+
+from typing import Annotated
+
+from litestar import Router, delete, get, post
+from msgspec import Meta, Struct
+
+from esimhooks.server.engine.admin import NewEndpoint
+from esimhooks.server.model.endpoint import DisabledReason, Endpoint, Tenant
+from esimhooks.server.model.errors import Refused
+from esimhooks.server.model.ids import Prefix, parse_id, text_of
+from esimhooks.server.rules.schedule import MAX_ATTEMPTS, NAMED
+from esimhooks.server.rules.subscription import wants
+from esimhooks.server.web.api.bodies import Name, Text, Url
+from esimhooks.server.web.context import Context
+from esimhooks.server.web.lists import Cursor, Limit, Listed, listed, window
+from esimhooks.vocabulary.events import EventType
+from esimhooks.vocabulary.statuses import Mode
+from esimhooks.vocabulary.timestamps import timestamp
+
+LONGEST_DELAY_S = 604_800
+Schedule = Annotated[list[Annotated[int, Meta(ge=0, le=LONGEST_DELAY_S)]], Meta(min_length=1, max_length=MAX_ATTEMPTS)]
+
+
+class EndpointBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """What a merchant tells of an endpoint. `retrySchedule` is a list of seconds or the name of a schedule."""
+
+    url: Url
+    name: Name | None = None
+    event_types: Annotated[list[Text], Meta(min_length=1, max_length=20)] | None = None
+    retry_schedule: Schedule | str | None = None
+    timeout: Annotated[float, Meta(ge=1, le=30)] | None = None
+    max_in_flight: Annotated[int, Meta(ge=1, le=200)] | None = None
+
+
+class EndpointView(Struct, rename="camel", kw_only=True):
+    """An endpoint as it is shown; never its secret."""
+
+    id: str
+    mode: Mode
+    url: str
+    name: str | None
+    event_types: list[str] | None
+    retry_schedule: list[int]
+    timeout: float
+    max_in_flight: int
+    enabled: bool
+    disabled_reason: DisabledReason | None
+    created_at: str
+    updated_at: str
+
+
+class MadeEndpointView(EndpointView, rename="camel", kw_only=True):
+    """A new endpoint; the secret is shown this once."""
+
+    secret: str
+
+
+@post("/")
+async def create_endpoint(context: Context, tenant: Tenant, data: EndpointBody) -> MadeEndpointView:
+    """Make an endpoint; its secret is shown this once."""
+    made = await context.admin.create_endpoint(
+        tenant,
+        NewEndpoint(
+            url=data.url,
+            name=data.name,
+            event_types=_event_types(data.event_types),
+            retry_schedule=_schedule(data.retry_schedule),
+            timeout_s=data.timeout,
+            max_in_flight=data.max_in_flight,
+        ),
+    )
+    view = _view(made.endpoint)
+    return MadeEndpointView(**{name: getattr(view, name) for name in view.__struct_fields__}, secret=made.secret)
+
+
+@get("/")
+async def list_endpoints(
+    context: Context, tenant: Tenant, limit: Limit = 25, cursor: Cursor = None
+) -> Listed[EndpointView]:
+    """List endpoints."""
+    rows = await context.tenant.endpoints(tenant, window(limit, cursor))
+    return listed(rows, limit, _view, lambda endpoint: endpoint.id)
+
+
+@get("/{endpoint_id:str}")
+async def show_endpoint(context: Context, tenant: Tenant, endpoint_id: str) -> EndpointView:
+    """Show an endpoint."""
+    return _view(await context.tenant.endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id)))
+
+
+@delete("/{endpoint_id:str}")
+async def delete_endpoint(context: Context, tenant: Tenant, endpoint_id: str) -> None:
+    """Delete an endpoint; what waits for it is cancelled."""
+    await context.admin.delete_endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id))
+
+
+router = Router("/v1/endpoints", route_handlers=[create_endpoint, list_endpoints, show_endpoint, delete_endpoint])
+
+
+def _event_types(patterns: list[str] | None) -> tuple[str, ...] | None:
+    for place, pattern in enumerate(patterns or []):
+        if not any(wants([pattern], event) for event in EventType):
+            raise Refused.invalid(f"/eventTypes/{place}", "expected an event type such as esim.activated, or esim.*")
+    return None if patterns is None else tuple(patterns)
+
+
+def _schedule(told: list[int] | str | None) -> tuple[int, ...] | None:
+    if isinstance(told, str):
+        if told not in NAMED:
+            raise Refused.invalid("/retrySchedule", f"expected a list of seconds or one of {', '.join(NAMED)}")
+        return NAMED[told]
+    return None if told is None else tuple(told)
+
+
+def _view(endpoint: Endpoint) -> EndpointView:
+    return EndpointView(
+        id=text_of(Prefix.ENDPOINT, endpoint.id),
+        mode=endpoint.tenant.mode,
+        url=endpoint.url,
+        name=endpoint.name,
+        event_types=None if endpoint.event_types is None else list(endpoint.event_types),
+        retry_schedule=list(endpoint.retry_schedule),
+        timeout=endpoint.timeout_s,
+        max_in_flight=endpoint.max_in_flight,
+        enabled=endpoint.enabled,
+        disabled_reason=endpoint.disabled_reason,
+        created_at=timestamp(endpoint.created_at),
+        updated_at=timestamp(endpoint.updated_at),
+    )

@@ -1,0 +1,90 @@
+"""The journal: `/v1/notifications`, for operators."""
+
+import base64
+
+from litestar import Router, get, post
+from msgspec import Struct
+
+from esimhooks.server.model.change import UpdateOutcome
+from esimhooks.server.model.ids import Prefix, parse_id, text_of, text_or_none
+from esimhooks.server.model.notification import JournalEntry
+from esimhooks.server.web.auth import Principal
+from esimhooks.server.web.context import Context
+from esimhooks.server.web.lists import Cursor, Limit, Listed, listed, window
+from esimhooks.vocabulary.timestamps import timestamp
+
+
+class NotificationView(Struct, rename="camel", kw_only=True):
+    """A journal entry as it is listed. `source` is a provider's name, or `updates`."""
+
+    id: str
+    source: str
+    kind: str | None
+    outcome: UpdateOutcome
+    detail: str | None
+    esim: str | None
+    received_at: str
+
+
+class NotificationWithBody(NotificationView, rename="camel", kw_only=True):
+    """A journal entry with what came in; a body that is no UTF-8 is shown as base64."""
+
+    method: str
+    query: str
+    headers: dict[str, str]
+    body: str
+    body_encoding: str
+
+
+@get("/")
+async def list_notifications(
+    context: Context,
+    operator: Principal,
+    source: str | None = None,
+    outcome: UpdateOutcome | None = None,
+    limit: Limit = 25,
+    cursor: Cursor = None,
+) -> Listed[NotificationView]:
+    """List journal entries."""
+    rows = await context.operator.notifications(window(limit, cursor), source=source, outcome=outcome)
+    return listed(rows, limit, _view, lambda entry: entry.id)
+
+
+@get("/{notification_id:str}")
+async def show_notification(context: Context, operator: Principal, notification_id: str) -> NotificationWithBody:
+    """Show a journal entry with what came in."""
+    entry = await context.operator.notification(parse_id(Prefix.NOTIFICATION, notification_id))
+    view = _view(entry)
+    try:
+        body, encoding = entry.request.body.decode(), "utf-8"
+    except UnicodeDecodeError:
+        body, encoding = base64.b64encode(entry.request.body).decode(), "base64"
+    return NotificationWithBody(
+        **{name: getattr(view, name) for name in view.__struct_fields__},
+        method=entry.request.method,
+        query=entry.request.query,
+        headers=dict(entry.request.headers),
+        body=body,
+        body_encoding=encoding,
+    )
+
+
+@post("/{notification_id:str}/replay", status_code=202)
+async def replay(context: Context, operator: Principal, notification_id: str) -> None:
+    """Look at a journal entry again, in the background."""
+    await context.replay.replay(parse_id(Prefix.NOTIFICATION, notification_id))
+
+
+router = Router("/v1/notifications", route_handlers=[list_notifications, show_notification, replay])
+
+
+def _view(entry: JournalEntry) -> NotificationView:
+    return NotificationView(
+        id=text_of(Prefix.NOTIFICATION, entry.id),
+        source=entry.source,
+        kind=entry.kind,
+        outcome=entry.outcome,
+        detail=entry.detail,
+        esim=text_or_none(Prefix.ESIM, entry.esim_id),
+        received_at=timestamp(entry.received_at),
+    )

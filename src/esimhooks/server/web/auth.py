@@ -1,0 +1,123 @@
+"""Who is calling: an operator, or a merchant in one mode. Keys come in, principals go out.
+
+Every handler of a tenant's rows gets its tenant from here and from nowhere else.
+"""
+
+import hmac
+import ipaddress
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Any
+
+from litestar import Request
+from msgspec import Struct
+
+from esimhooks.server.model.account import ApiKey
+from esimhooks.server.model.api_keys import digest_of, lookup_of, well_formed
+from esimhooks.server.model.clock import Clock
+from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.model.errors import Refused
+from esimhooks.server.model.ids import Prefix, parse_id
+from esimhooks.vocabulary.statuses import Mode
+
+KEPT_S = 1.0
+MOST_KEPT = 10_000
+
+AnyRequest = Request[Any, Any, Any]
+FindKey = Callable[[str], Awaitable[ApiKey | None]]
+
+
+class Principal(Struct, frozen=True):
+    """The caller. `tenant` None is an operator, who may name the account and mode to act for."""
+
+    tenant: Tenant | None
+
+
+class Authenticator:
+    """Tells who a request comes from. Keys are looked up at most once a second each, so revoking takes effect at once."""
+
+    def __init__(self, find_key: FindKey, *, admin_key: str, trusted_proxies: int, clock: Clock) -> None:
+        self._find_key = find_key
+        self._admin_digest = digest_of(admin_key)
+        self._trusted_proxies = trusted_proxies
+        self._clock = clock
+        self._kept: dict[bytes, tuple[float, ApiKey]] = {}
+
+    async def principal(self, request: AnyRequest) -> Principal:
+        """Return the caller. Raises `Refused` (401) without a valid key, (403) from an address not allowed."""
+        text = _presented(request)
+        if text is None:
+            raise Refused.unauthenticated("expected an API key in X-API-Key or as Authorization: Bearer")
+        digest = digest_of(text)
+        if hmac.compare_digest(digest, self._admin_digest):
+            return Principal(None)
+        key = await self._key(text, digest)
+        if key is None or not hmac.compare_digest(digest, key.digest):
+            raise Refused.unauthenticated("this API key is not valid")
+        if key.expires_at is not None and key.expires_at <= self._clock():
+            raise Refused.unauthenticated("this API key has expired")
+        if key.allowed_ips and not _within(self.peer(request), key.allowed_ips):
+            raise Refused.forbidden("this API key may not be used from this address")
+        return Principal(key.tenant)
+
+    def peer(self, request: AnyRequest) -> str:
+        """Return the address a request came from, behind the configured number of trusted proxies."""
+        direct = request.client.host if request.client else ""
+        if not self._trusted_proxies:
+            return direct
+        passed = [one.strip() for one in request.headers.get("x-forwarded-for", "").split(",") if one.strip()]
+        hops = [*passed, direct]
+        return hops[max(0, len(hops) - 1 - self._trusted_proxies)]
+
+    async def _key(self, text: str, digest: bytes) -> ApiKey | None:
+        if not well_formed(text):
+            return None
+        kept = self._kept.get(digest)
+        if kept is not None and monotonic() - kept[0] < KEPT_S:
+            return kept[1]
+        key = await self._find_key(lookup_of(text))
+        self._kept.pop(digest, None)
+        if key is not None and hmac.compare_digest(digest, key.digest):
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            self._kept[digest] = (monotonic(), key)
+        return key
+
+
+def require_operator(principal: Principal) -> None:
+    """Raise `Refused` (403) unless the caller is an operator."""
+    if principal.tenant is not None:
+        raise Refused.forbidden("this needs an operator's key (esim_admin_...)")
+
+
+def tenant_of(principal: Principal, *, account: str | None, mode: str | None) -> Tenant:
+    """Return whose rows the request is about: the key's own, or those an operator names.
+
+    Raises `Refused` (422) where an operator names none, (404) where a merchant names another's.
+    """
+    if principal.tenant is None:
+        if account is None:
+            raise Refused.invalid("query:account", "expected the account to act for, as ?account=acc_...")
+        if mode not in (None, *Mode):
+            raise Refused.invalid("query:mode", "expected live or test")
+        return Tenant(parse_id(Prefix.ACCOUNT, account), Mode(mode or Mode.LIVE))
+    asked = parse_id(Prefix.ACCOUNT, account) if account is not None else principal.tenant.account_id
+    if asked != principal.tenant.account_id or mode not in (None, principal.tenant.mode):
+        raise Refused.not_found("there is no such account for this key")
+    return principal.tenant
+
+
+def _presented(request: AnyRequest) -> str | None:
+    direct: str | None = request.headers.get("x-api-key")
+    if direct:
+        return direct
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" and value.strip() else None
+
+
+def _within(address: str, networks: tuple[str, ...]) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in ipaddress.ip_network(network, strict=False) for network in networks)

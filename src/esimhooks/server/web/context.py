@@ -1,0 +1,28 @@
+"""What the web edge may talk to: the engine's use cases and reads, and who is calling."""
+
+from dataclasses import dataclass, field
+
+from esimhooks.server.engine.admin import Admin
+from esimhooks.server.engine.intake import Intake
+from esimhooks.server.engine.queries import OperatorQueries, TenantQueries
+from esimhooks.server.engine.replay import Replay
+from esimhooks.server.engine.requery import Requery
+from esimhooks.server.engine.supervisor import Health
+from esimhooks.server.model.clock import Clock
+from esimhooks.server.web.auth import Authenticator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """Handed to every handler. `public_url` is the address under which the world reaches this server."""
+
+    intake: Intake
+    admin: Admin
+    operator: OperatorQueries
+    tenant: TenantQueries
+    requery: Requery
+    replay: Replay
+    health: Health
+    authenticator: Authenticator
+    clock: Clock
+    public_url: str = field(default="")

@@ -1,0 +1,53 @@
+"""Lists: `limit` and `cursor` in, `{data, nextCursor}` out. A cursor is opaque to callers."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated, Generic, TypeVar
+from uuid import UUID
+
+from litestar.params import Parameter
+from msgspec import Struct
+
+from esimhooks.server.engine.queries import Window
+from esimhooks.server.model.errors import Refused
+
+Row = TypeVar("Row")
+View = TypeVar("View")
+
+Limit = Annotated[int, Parameter(ge=1, le=100, description="how many rows, 1-100")]
+From = Annotated[datetime | None, Parameter(query="from", description="not before this moment")]
+To = Annotated[datetime | None, Parameter(query="to", description="before this moment")]
+Cursor = Annotated[str | None, Parameter(max_length=64, description="`nextCursor` of the list before")]
+
+
+class Listed(Struct, Generic[View], frozen=True, rename="camel"):
+    """One page of a list; `nextCursor` null at its end."""
+
+    data: list[View]
+    next_cursor: str | None
+
+
+def window(limit: int, cursor: str | None) -> Window:
+    """Return the window to read, one row larger than asked, to know whether there is more."""
+    return Window(None if cursor is None else from_cursor(cursor), limit + 1)
+
+
+def listed(rows: Sequence[Row], limit: int, view: Callable[[Row], View], id_of: Callable[[Row], UUID]) -> Listed[View]:
+    """Return the page for rows that were read through `window`."""
+    shown = rows[:limit]
+    return Listed([view(row) for row in shown], to_cursor(id_of(shown[-1])) if len(rows) > limit else None)
+
+
+def to_cursor(row_id: UUID) -> str:
+    """Return the cursor behind a row."""
+    return base64.urlsafe_b64encode(row_id.bytes).decode().rstrip("=")
+
+
+def from_cursor(cursor: str) -> UUID:
+    """Return the id of the row behind which a cursor stands. Raises `Refused` (422)."""
+    try:
+        return UUID(bytes=base64.urlsafe_b64decode(cursor + "=="))
+    except (ValueError, binascii.Error):
+        raise Refused.invalid("query:cursor", "expected the nextCursor of another list") from None

@@ -1,0 +1,92 @@
+"""JSON as strictly as the RFC and a little more: what two parsers could read differently is refused.
+
+Raw bytes come in; nothing comes out but the certainty that the bytes are one JSON text without NaN, lone surrogates,
+duplicate keys, NUL characters, numbers beyond 64 bits or nesting over 64 levels.
+"""
+
+import json
+import re
+from typing import NoReturn
+
+from esimhooks.server.model.errors import Refused
+
+DEEPEST = 64
+LARGEST_INTEGER = 2**63 - 1
+LONGEST_NUMBER = 400
+
+_strings = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_depth_change = re.compile(rb"[\[\]{}]")
+
+
+def check(raw: bytes) -> None:
+    """Raise `Refused` (400) that says what is wrong with the text."""
+    try:
+        text = raw.decode("utf-8", "strict")
+    except UnicodeDecodeError:
+        raise _malformed("expected UTF-8") from None
+    _check_depth(raw)
+    try:
+        json.loads(
+            text,
+            object_pairs_hook=_without_duplicates,
+            parse_constant=_no_constant,
+            parse_int=_integer,
+            parse_float=_number,
+        )
+    except json.JSONDecodeError as error:
+        raise _malformed(f"not JSON: {error.msg} at character {error.pos}") from None
+    if "\\u" in text:
+        _check_escapes(json.loads(text))
+
+
+def _check_depth(raw: bytes) -> None:
+    depth = deepest = 0
+    for bracket in _depth_change.findall(_strings.sub(b"", raw)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    if deepest > DEEPEST:
+        raise _malformed(f"nested deeper than {DEEPEST} levels")
+
+
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _malformed(f"the key {name[:50]!r} stands there twice")
+        found[name] = value
+    return found
+
+
+def _no_constant(constant: str) -> NoReturn:
+    raise _malformed(f"{constant} is not JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > LONGEST_NUMBER or abs(int(digits)) > LARGEST_INTEGER:
+        raise _malformed("an integer does not fit into 64 bits")
+    return int(digits)
+
+
+def _number(digits: str) -> float:
+    number = float(digits) if len(digits) <= LONGEST_NUMBER else float("inf")
+    if number in (float("inf"), float("-inf")):
+        raise _malformed("a number is too large")
+    return number
+
+
+def _check_escapes(value: object) -> None:
+    """Escapes can spell what the text itself could not hold: lone surrogates and NUL."""
+    if isinstance(value, str):
+        if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            raise _malformed("a string holds NUL or half of a surrogate pair")
+    elif isinstance(value, list):
+        for one in value:
+            _check_escapes(one)
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            _check_escapes(name)
+            _check_escapes(one)
+
+
+def _malformed(detail: str) -> Refused:
+    return Refused(detail, status=400, code="MALFORMED_JSON")

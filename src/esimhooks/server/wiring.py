@@ -1,0 +1,292 @@
+"""The composition root: settings come in, a running node goes out. The only file that knows every room."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiohttp import ClientSession, DummyCookieJar
+
+from esimhooks.server.engine.admin import Admin, EndpointDefaults
+from esimhooks.server.engine.backlog import Backlog
+from esimhooks.server.engine.connected import ConnectedProviders
+from esimhooks.server.engine.dispatcher import Dispatcher, DispatcherConfig
+from esimhooks.server.engine.intake import Intake
+from esimhooks.server.engine.loop import Loop
+from esimhooks.server.engine.outcomes import Outcomes
+from esimhooks.server.engine.queries import OperatorQueries, TenantQueries
+from esimhooks.server.engine.replay import Replay
+from esimhooks.server.engine.requery import Requery
+from esimhooks.server.engine.supervisor import Crew, Health, Supervisor
+from esimhooks.server.engine.telephone import Telephone
+from esimhooks.server.engine.upkeep import Upkeep
+from esimhooks.server.engine.wake import Wake
+from esimhooks.server.model.api_keys import new_key
+from esimhooks.server.model.errors import Broken
+from esimhooks.server.observe import log
+from esimhooks.server.rules.emit import EmitPolicy
+from esimhooks.server.sender.gate import Gate
+from esimhooks.server.sender.sender import Sender
+from esimhooks.server.settings import Role, Settings
+from esimhooks.server.store import migrate as migrations
+from esimhooks.server.store.database import Database, check_durability, connect
+from esimhooks.server.store.embedded import EmbeddedPostgres
+from esimhooks.server.store.installation import check_canary
+from esimhooks.server.store.partitions import ensure_partitions
+from esimhooks.server.store.sealing import Sealer
+from esimhooks.server.store.sealing import new_key as new_sealing_key
+from esimhooks.server.web.app import build_app
+from esimhooks.server.web.auth import Authenticator
+from esimhooks.server.web.context import Context
+from esimhooks.server.web.server import WebServer
+
+CONNECTIONS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A node that takes requests. `admin_key_is_new` where it was made at this start and must be shown once."""
+
+    url: str
+    admin_key: str
+    admin_key_is_new: bool
+    data_dir: Path | None
+
+
+async def serve(
+    settings: Settings, stop: asyncio.Event, *, on_started: Callable[[Running], None] | None = None
+) -> None:
+    """Run a node until `stop` is set, then drain it. Raises `Broken` where it cannot start."""
+    async with running(settings, stop) as node:
+        if on_started is not None:
+            on_started(node)
+        await stop.wait()
+
+
+async def migrate(settings: Settings) -> None:
+    """Bring the database up to date."""
+    async with AsyncExitStack() as stack:
+        await migrations.migrate(await _dsn(settings, stack))
+
+
+@asynccontextmanager
+async def running(settings: Settings, stop: asyncio.Event | None = None) -> AsyncIterator[Running]:
+    """Run a node while the context lasts, then drain it: no new work, finish, write, release.
+
+    `stop` is set should the node end by itself. Raises `Broken` where it cannot start.
+    """
+    log.configure(log_format=settings.log_format, level=settings.log_level)
+    async with AsyncExitStack() as stack:
+        dsn = await _dsn(settings, stack)
+        if settings.database_url is None:
+            await migrations.migrate(dsn)
+        else:
+            await migrations.check_current(dsn)
+        database = await connect(dsn, Sealer(_encryption_keys(settings)), connections=CONNECTIONS)
+        stack.push_async_callback(database.close)
+        await _check(database, settings)
+        session = ClientSession(cookie_jar=DummyCookieJar(), trust_env=False)
+        stack.push_async_callback(session.close)
+        gate = Gate(settings.allow_networks)
+        sender = Sender(gate, proxy=settings.egress_proxy.get_secret_value() if settings.egress_proxy else None)
+        stack.push_async_callback(sender.close)
+        node = _Node(settings, dsn, database, session, sender, gate)
+        yield await stack.enter_async_context(node.running(stop or asyncio.Event()))
+
+
+class _Node:
+    """The objects of one node, and the order in which they start and end."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        dsn: str,
+        database: Database,
+        session: ClientSession,
+        sender: Sender,
+        gate: Gate,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._sender = sender
+        self._gate = gate
+        self._connected = ConnectedProviders(database, session)
+        self._policy = EmitPolicy(thresholds=settings.thresholds, usage_interval_s=settings.usage_interval_s)
+        self._dispatch_wake = Wake()
+        self._telephone = Telephone(database, dsn, wake=self._dispatch_wake)
+        self._due = Wake(self._dispatch_wake, self._telephone.wake)
+        self._backlog_wake = Wake()
+        self._intake = Intake(
+            database,
+            self._connected,
+            policy=self._policy,
+            clock=now,
+            due=self._due,
+            backlog=self._backlog_wake,
+        )
+        self._health = Health(database)
+
+    @asynccontextmanager
+    async def running(self, stop: asyncio.Event) -> AsyncIterator[Running]:
+        """Run all loops and the web server while the context lasts."""
+        admin_key, is_new = _admin_key(self._settings)
+        listens = Role.API in self._settings.roles
+        web = self._web(admin_key) if listens else None
+        supervisor = Supervisor(self._crew())
+        async with asyncio.TaskGroup() as group:
+            loops = group.create_task(supervisor.run(), name="supervisor")
+            loops.add_done_callback(lambda _: stop.set())
+            served = group.create_task(web.run(), name="web") if web else None
+            if web:
+                await web.started()
+            try:
+                yield Running(
+                    url=self._url(web),
+                    admin_key=admin_key,
+                    admin_key_is_new=is_new,
+                    data_dir=None if self._settings.database_url else self._settings.data_dir,
+                )
+            finally:
+                self._health.draining = True
+                if web and served:
+                    web.stop()
+                    await asyncio.wait([served])
+                supervisor.stop()
+
+    def _url(self, web: WebServer | None) -> str:
+        port = web.port if web else self._settings.port
+        return self._settings.model_copy(update={"port": port}).base_url
+
+    def _web(self, admin_key: str) -> WebServer:
+        web = WebServer(host=self._settings.host, port=self._settings.port)
+        operator = OperatorQueries(self._database)
+        context = Context(
+            intake=self._intake,
+            admin=Admin(
+                self._database,
+                self._connected,
+                defaults=EndpointDefaults(
+                    retry_schedule=self._settings.retry_schedule,
+                    timeout_s=self._settings.timeout_s,
+                    max_in_flight=self._settings.max_in_flight_lane,
+                ),
+                check_url=self._gate.check_url,
+                clock=now,
+                due=self._due,
+                backlog=self._backlog_wake,
+            ),
+            operator=operator,
+            tenant=TenantQueries(self._database),
+            requery=Requery(self._database, self._connected, policy=self._policy, clock=now, due=self._due),
+            replay=Replay(self._database, backlog=self._backlog_wake),
+            health=self._health,
+            authenticator=Authenticator(
+                operator.key_by_lookup,
+                admin_key=admin_key,
+                trusted_proxies=self._settings.trusted_proxies,
+                clock=now,
+            ),
+            clock=now,
+            public_url=self._url(web),
+        )
+        web.serve_app(build_app(context))
+        return web
+
+    def _crew(self) -> Crew:
+        roles = self._settings.roles
+        dispatching, dispatcher, outcomes = self._dispatching() if Role.DISPATCHER in roles else (None, None, None)
+        intake = self._intake.commits
+        return Crew(
+            upkeep=[*(self._upkeep() if Role.SCHEDULER in roles else []), *self._telephone.loops()],
+            intake=[Loop("intake", intake.commit_waiting, wake=intake.wake)] if Role.API in roles else [],
+            dispatching=dispatching,
+            dispatcher=dispatcher,
+            outcomes=outcomes,
+        )
+
+    def _dispatching(self) -> tuple[Loop, Dispatcher, Loop]:
+        outcomes = Outcomes(self._database)
+        dispatcher = Dispatcher(
+            self._database,
+            self._sender,
+            outcomes,
+            clock=now,
+            wake=self._dispatch_wake,
+            config=DispatcherConfig(
+                process_cap=self._settings.max_in_flight, lane_cap=self._settings.max_in_flight_lane
+            ),
+        )
+        dispatching = Loop("dispatcher", dispatcher.dispatch, wake=self._dispatch_wake)
+        return dispatching, dispatcher, Loop("outcomes", outcomes.commits.commit_waiting, wake=outcomes.commits.wake)
+
+    def _upkeep(self) -> list[Loop]:
+        backlog = Backlog(self._database, self._connected, policy=self._policy, clock=now, due=self._due)
+        upkeep = Upkeep(self._database, self._connected, policy=self._policy, clock=now, due=self._due)
+        return [
+            Loop("backlog", backlog.work_off, wake=self._backlog_wake),
+            Loop("expiry", upkeep.expire),
+            Loop("usage polls", upkeep.poll_usage),
+            Loop("order polls", upkeep.poll_order),
+            Loop("partitions", upkeep.make_partitions),
+            Loop("tidying", upkeep.tidy),
+        ]
+
+
+def now() -> datetime:
+    """Return the present moment, aware UTC."""
+    return datetime.now(UTC)
+
+
+async def _dsn(settings: Settings, stack: AsyncExitStack) -> str:
+    """Return the address of the database, after starting the embedded one where no other is set."""
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    embedded = EmbeddedPostgres(settings.data_dir)
+    dsn = await asyncio.to_thread(embedded.start)
+    stack.push_async_callback(asyncio.to_thread, embedded.stop)
+    return dsn
+
+
+async def _check(database: Database, settings: Settings) -> None:
+    async with database.transaction() as db:
+        await check_durability(db, refuse=not settings.allow_unsafe_database)
+        await check_canary(db)
+        await ensure_partitions(db, now=now())
+
+
+def _encryption_keys(settings: Settings) -> list[str]:
+    if settings.encryption_key:
+        return [key.get_secret_value() for key in settings.encryption_key]
+    if settings.database_url is not None:
+        raise Broken(
+            "ESIMHOOKS_ENCRYPTION_KEY is needed with a database of your own: 32 bytes in base64, "
+            "as `openssl rand -base64 32` makes them, the same on all nodes"
+        )
+    key, _ = _kept(settings.data_dir / "encryption.key", new_sealing_key)
+    return [key]
+
+
+def _admin_key(settings: Settings) -> tuple[str, bool]:
+    if settings.admin_key is not None:
+        return settings.admin_key.get_secret_value(), False
+    return _kept(settings.data_dir / "admin.key", lambda: new_key(None))
+
+
+def _kept(path: Path, make: Callable[[], str]) -> tuple[str, bool]:
+    """Return the secret in the file, made (mode 600) where there is none yet, and whether it is new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return path.read_text(encoding="ascii").strip(), False
+    except FileNotFoundError:
+        secret = make()
+        draft = path.with_suffix(".new")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secret + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(path)
+        return secret, True

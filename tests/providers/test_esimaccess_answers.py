@@ -1,0 +1,170 @@
+"""What each answer of the API means."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from esimhooks.server.model.errors import NotNow
+from esimhooks.server.model.update import Cause, Identity, Update
+from esimhooks.server.providers.esimaccess_answers import Answer, judge, read_page, read_usage
+from esimhooks.server.providers.port import ProviderRefused, StillAllocating, Unparsable
+from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
+
+PAYLOADS = Path(__file__).parent / "payloads"
+ASKED_AT = datetime(2026, 4, 22, 12, 0, tzinfo=UTC)
+
+
+def published(name: str) -> Answer:
+    return Answer(200, json.dumps(json.loads((PAYLOADS / name).read_text())["body"]).encode())
+
+
+def answer(**envelope: object) -> Answer:
+    return Answer(200, json.dumps(envelope).encode())
+
+
+def test_the_published_answer_about_an_esim_becomes_exactly_this_update() -> None:
+    page = read_page(judge(published("esimaccess-esim_query-response.json")), ASKED_AT)
+
+    assert page.total == 1
+    assert page.esims == (
+        Update(
+            identity=Identity(
+                esim_tran_no="86905404990572",
+                order_no="B62817175258892",
+                transaction_id="test584313213",
+                iccid="8943558718961741309",
+            ),
+            cause=Cause.FILL,
+            occurred_at=ASKED_AT,
+            esim_status=EsimStatus.CANCEL,
+            smdp_status=SmdpStatus.RELEASED,
+            total_bytes=5368709120,
+            used_bytes=0,
+            total_days=30,
+            expire_at=datetime(2024, 5, 29, 18, 34, 17, tzinfo=UTC),
+            imsi="057777631262745",
+            msisdn="418473569554379",
+            ac="LPA:1$smdp.example.com$95144C76517938A46B9688BB7C3259FC",
+            qr_code_url="https://qr.example.com/e70aa33543c7d259d790899cb8744b03.png",
+            short_url="https://qr.example.com/c656cb27b7a670c84074cfd59693c3fb",
+            apn="drei.at",
+            package_code="CKH003",
+            package_name="Spain 5GB 30Days",
+        ),
+    )
+
+
+def test_the_published_answer_about_usage_becomes_exactly_this_update() -> None:
+    updates = read_usage(judge(published("esimaccess-usage_query-response.json")), ASKED_AT)
+
+    assert updates == (
+        Update(
+            identity=Identity(esim_tran_no="04496467071910"),
+            cause=Cause.POLL,
+            occurred_at=ASKED_AT,
+            total_bytes=5368709120,
+            used_bytes=1453344832,
+            usage_at=datetime(2025, 3, 19, 18, 0, tzinfo=UTC),
+        ),
+    )
+
+
+@pytest.mark.parametrize("success", [True, "true", "True", None])
+@pytest.mark.parametrize("code", [None, "0", 0, "", "000000"])
+def test_success_is_written_in_many_ways(success: object, code: object) -> None:
+    obj = judge(answer(success=success, errorCode=code, obj={"answer": "yes"}))
+
+    assert obj.text("answer") == "yes"
+
+
+@pytest.mark.parametrize("code", ["200010", 200010])
+def test_an_order_that_is_being_allocated_is_asked_again_in_3_seconds(code: object) -> None:
+    with pytest.raises(StillAllocating, match="200010: allocating") as raised:
+        judge(answer(success=False, errorCode=code, errorMsg="allocating"))
+
+    assert raised.value.retry_after_s == 3
+
+
+@pytest.mark.parametrize("code", ["900001", "000001", 1])
+def test_a_busy_provider_is_asked_again_later(code: object) -> None:
+    with pytest.raises(NotNow) as raised:
+        judge(answer(success=False, errorCode=code, errorMsg="busy"))
+
+    assert not isinstance(raised.value, StillAllocating)
+
+
+@pytest.mark.parametrize(
+    ("envelope", "message"),
+    [
+        ({"success": False, "errorCode": "101003", "errorMsg": "signature"}, "101003: signature"),
+        ({"success": "false", "errorCode": "310272", "errorMessage": "no order"}, "310272: no order"),
+        ({"success": True, "errorCode": 200011}, "200011: no message"),
+        ({"success": False, "errorCode": None, "errorMsg": "no"}, "no code: no"),
+    ],
+)
+def test_every_other_code_is_a_refusal_with_code_and_message(envelope: dict[str, object], message: str) -> None:
+    with pytest.raises(ProviderRefused, match=message):
+        judge(answer(**envelope))
+
+
+def test_what_a_provider_says_is_shown_without_secrets_and_in_one_line() -> None:
+    said = "key secret-1 for\nLPA:1$smdp.example.com$MATCHING " + "x" * 500
+
+    with pytest.raises(ProviderRefused) as raised:
+        judge(answer(success=False, errorCode="200008", errorMsg=said), secrets=["secret-1"])
+
+    assert str(raised.value).startswith("200008: key *** for?LPA:*** xxx")
+    assert len(str(raised.value)) < 250
+
+
+@pytest.mark.parametrize(
+    ("given", "wait_s"), [(None, 5), ("7", 7), ("100000", 300), ("Wed, 21 Oct 2026 07:28:00 GMT", 5), ("-1", 5)]
+)
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_an_overloaded_provider_says_when_to_come_back(status: int, given: str | None, wait_s: float) -> None:
+    with pytest.raises(NotNow, match=f"HTTP {status}") as raised:
+        judge(Answer(status, b"", given))
+
+    assert raised.value.retry_after_s == wait_s
+
+
+@pytest.mark.parametrize("status", [204, 302, 400, 401, 404])
+def test_another_http_status_is_a_refusal(status: int) -> None:
+    with pytest.raises(ProviderRefused, match=f"HTTP {status}"):
+        judge(Answer(status, b""))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b'{"success": true, "obj": []}',
+        b'{"success": true, "obj": null}',
+        b'{"success": "perhaps"}',
+        b'{"success": false, "errorCode": ["x"]}',
+        b'{"success": true, "success": false}',
+    ],
+)
+def test_an_answer_that_is_not_as_documented_is_unparsable(body: bytes) -> None:
+    with pytest.raises(Unparsable):
+        judge(Answer(200, body))
+
+
+@pytest.mark.parametrize("field", ["ac", "qrCodeUrl", "shortUrl"])
+def test_what_opens_an_esim_never_stands_in_a_message(field: str) -> None:
+    item = {"esimTranNo": "1", field: "LPA:1$host$SECRET\x00"}
+
+    with pytest.raises(Unparsable, match=rf"esimList\[0\]\.{field}: expected text") as raised:
+        read_page(judge(answer(success=True, obj={"esimList": [item], "pager": {"total": 1}})), ASKED_AT)
+
+    assert "SECRET" not in str(raised.value)
+
+
+@pytest.mark.parametrize("item", [{"esimTranNo": "1", "esimStatus": "RETIRED"}, {"esimStatus": "IN_USE"}])
+def test_an_esim_with_an_unknown_word_or_without_a_key_is_unparsable(item: dict[str, object]) -> None:
+    with pytest.raises(Unparsable):
+        read_page(judge(answer(success=True, obj={"esimList": [item]})), ASKED_AT)

@@ -1,0 +1,288 @@
+"""Shapes, words and values of eSIM Access beyond the published examples."""
+
+import json
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+import pytest
+
+from esimhooks.server.model.notification import InboundRequest, OrderRef
+from esimhooks.server.model.update import Update
+from esimhooks.server.providers.bodies import MAX_NOTIFICATION_BYTES
+from esimhooks.server.providers.esimaccess_parse import parse
+from esimhooks.server.providers.port import Unparsable
+from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
+
+TOLD_AT = datetime(2026, 4, 22, 17, 27, 44, tzinfo=UTC)
+USED_AT = datetime(2026, 4, 22, 15, 0, tzinfo=UTC)
+ICCID = "8910172652573867506"
+
+
+def request(body: bytes = b"", query: str = "") -> InboundRequest:
+    return InboundRequest(method="POST", path="", query=query, headers={}, body=body, peer="127.0.0.1")
+
+
+def notification(kind: str, **content: object) -> InboundRequest:
+    document = {
+        "notifyType": kind,
+        "notifyId": "n1",
+        "eventGenerateTime": "2026-04-22T17:27:44Z",
+        "content": {"esimTranNo": "25073009120698", **content},
+    }
+    return request(json.dumps(document).encode())
+
+
+def only(asked: InboundRequest) -> Update:
+    (update,) = parse(asked).updates
+    return update
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("CREATE", EsimStatus.PENDING),
+        ("PAYING", EsimStatus.PENDING),
+        ("PAID", EsimStatus.PENDING),
+        ("GETTING_RESOURCE", EsimStatus.PENDING),
+        ("GOT_RESOURCE", EsimStatus.CREATED),
+        ("IN_USE", EsimStatus.IN_USE),
+        ("USED_UP", EsimStatus.USED_UP),
+        ("USED_EXPIRED", EsimStatus.USED_EXPIRED),
+        ("UNUSED_EXPIRED", EsimStatus.UNUSED_EXPIRED),
+        ("CANCEL", EsimStatus.CANCEL),
+        ("SUSPENDED", EsimStatus.SUSPENDED),
+        ("REVOKE", EsimStatus.REVOKED),
+        ("REVOKED", EsimStatus.REVOKED),
+    ],
+)
+def test_each_status_word_has_its_status(word: str, status: EsimStatus) -> None:
+    assert only(notification("ESIM_STATUS", esimStatus=word)).esim_status is status
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("RELEASED", SmdpStatus.RELEASED),
+        ("DOWNLOAD", SmdpStatus.DOWNLOADED),
+        ("INSTALLATION", SmdpStatus.INSTALLED),
+        ("ENABLED", SmdpStatus.ENABLED),
+        ("DISABLED", SmdpStatus.DISABLED),
+        ("DELETED", SmdpStatus.DELETED),
+    ],
+)
+def test_each_profile_word_has_its_status(word: str, status: SmdpStatus) -> None:
+    assert only(notification("SMDP_EVENT", smdpStatus=word)).smdp_status is status
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (notification("ESIM_STATUS", esimStatus="ACTIVE"), "content.esimStatus: expected one of CREATE, .*'ACTIVE'"),
+        (notification("ESIM_STATUS", esimStatus="in_use"), "'in_use'"),
+        (notification("ESIM_STATUS", esimStatus="EXPIRED"), "'EXPIRED'"),
+        (notification("ESIM_STATUS", esimStatus="IN_USE", smdpStatus="DOWNLOADED"), "content.smdpStatus: .*DOWNLOADED"),
+        (notification("ESIM_STATUS"), "content: expected esimStatus, got none"),
+        (notification("SMDP_EVENT", esimStatus="IN_USE"), "content: expected smdpStatus, got none"),
+        (notification("ORDER_STATUS", orderNo="B1", orderStatus="SHIPPED"), "content.orderStatus: .*'SHIPPED'"),
+        (notification("ORDER_STATUS", orderNo="B1"), "expected orderStatus"),
+        (notification("ORDER_STATUS", orderStatus="GOT_RESOURCE"), "expected orderNo"),
+        (notification("DATA_USAGE", totalVolume=5), "expected orderUsage, or totalVolume with remain"),
+        (notification("VALIDITY_USAGE"), "expected remain"),
+        (notification("VALIDITY_USAGE", remain=1, durationUnit="MONTH"), "durationUnit: expected DAY, got 'MONTH'"),
+        (notification("TOPUP_STATUS"), "notifyType: expected one of ORDER_STATUS, .*'TOPUP_STATUS'"),
+        (request(b'{"content": {}}'), "the body: expected notifyType, got none"),
+        (request(b'{"notifyType": "ESIM_STATUS"}'), "content: expected an object, got none"),
+        (request(b'{"notifyType": "ESIM_STATUS", "content": {"esimStatus": "IN_USE"}}'), "expected one of esimTranNo"),
+        (request(b'[{"notifyType": "CHECK_HEALTH"}]'), "expected a JSON object, got list"),
+        (request(), "got an empty body"),
+    ],
+)
+def test_what_is_not_documented_is_refused_with_what_came(asked: InboundRequest, message: str) -> None:
+    with pytest.raises(Unparsable, match=message):
+        parse(asked)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("iccid", 8910172652573867506, "content.iccid: expected text, got 8910172652573867506"),
+        ("iccid", "89101726525738675", "expected text of 18-20 digits"),
+        ("iccid", "891017265257386750612", "expected text of 18-20 digits"),
+        ("iccid", "89١017265257386750", "expected text of 18-20 digits"),  # noqa: RUF001  # an Arabic digit
+        ("esimTranNo", 25073009120698, "content.esimTranNo: expected text"),
+        ("transactionId", "a\x00b", "without control characters"),
+        ("transactionId", "a\u0085b", "without control characters"),
+        ("transactionId", "x" * 201, "expected at most 200 characters, got 201"),
+        ("orderNo", ["B1"], "expected text, got a list"),
+        ("totalVolume", -1, "expected an integer from 0"),
+        ("totalVolume", 2**62 + 1, f"got {2**62 + 1}"),
+        ("totalVolume", 10**4000, "got a number beyond reason"),
+        ("totalVolume", "9" * 30, "expected an integer"),
+        ("totalVolume", 1.5, "got 1.5"),
+        ("totalVolume", True, "got True"),
+        ("orderUsage", "10 MB", "got '10 MB'"),
+        ("orderUsage", "-5", "got '-5'"),
+        ("lastUpdateTime", "yesterday", "expected a time such as .*'yesterday'"),
+        ("lastUpdateTime", 12, "expected a time"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_with_its_place(field: str, value: object, message: str) -> None:
+    with pytest.raises(Unparsable, match=message):
+        parse(notification("DATA_USAGE", **{"orderUsage": 1, field: value}))
+
+
+def test_a_message_shows_no_more_than_the_beginning_of_what_came() -> None:
+    with pytest.raises(Unparsable) as raised:
+        parse(notification("ESIM_STATUS", esimStatus="X" * 190))
+
+    assert str(raised.value).endswith("X...")
+    assert len(str(raised.value)) < 400
+
+
+def test_padding_of_an_iccid_is_taken_off() -> None:
+    assert only(notification("ESIM_STATUS", esimStatus="IN_USE", iccid=f"{ICCID}F")).identity.iccid == ICCID
+
+
+def test_an_empty_text_counts_as_not_told() -> None:
+    update = only(notification("SMDP_EVENT", smdpStatus="RELEASED", esimStatus="", iccid="", eid="", seqNumber=""))
+
+    assert (update.esim_status, update.identity.iccid, update.eid, update.smdp_sequence) == (None, None, None, None)
+
+
+@pytest.mark.parametrize(("given", "sequence"), [(113, 113), ("113", 113), (None, None)])
+def test_a_sequence_number_comes_as_number_as_text_or_not_at_all(given: object, sequence: int | None) -> None:
+    assert only(notification("SMDP_EVENT", smdpStatus="ENABLED", seqNumber=given)).smdp_sequence == sequence
+
+
+def test_the_time_on_the_device_is_better_than_the_time_of_the_notification() -> None:
+    update = only(notification("SMDP_EVENT", smdpStatus="ENABLED", timestamp="2026-04-22T15:00:00Z"))
+
+    assert update.occurred_at == USED_AT
+
+
+def test_a_profile_step_that_failed_on_the_device_changes_no_profile_status() -> None:
+    found = parse(notification("SMDP_EVENT", smdpStatus="INSTALLATION", seqNumber=7, notifyStatus="Failed"))
+
+    assert (found.updates[0].smdp_status, found.updates[0].smdp_sequence) == (None, None)
+    assert found.warnings == ("notifyStatus Failed: smdpStatus INSTALLATION was not reached",)
+
+
+def test_an_eid_with_a_wrong_check_is_taken_with_a_warning() -> None:
+    found = parse(notification("SMDP_EVENT", smdpStatus="ENABLED", eid="89049032123451234512345678901236"))
+
+    assert found.updates[0].eid == "89049032123451234512345678901236"
+    assert found.warnings == ("eid 89049032123451234512345678901236: not 32 digits with the remainder 1 modulo 97",)
+
+
+def test_an_eid_that_is_no_digits_is_refused() -> None:
+    with pytest.raises(Unparsable, match=r"content\.eid: expected text of digits"):
+        parse(notification("SMDP_EVENT", smdpStatus="ENABLED", eid="8904903212345123451234567890123X"))
+
+
+def test_used_data_is_computed_where_only_the_rest_is_told() -> None:
+    update = only(notification("DATA_USAGE", totalVolume="1000", remain=400))
+
+    assert (update.total_bytes, update.used_bytes) == (1000, 600)
+
+
+def test_more_data_left_than_there_is_in_all_is_refused() -> None:
+    with pytest.raises(Unparsable, match=r"content\.remain: expected at most totalVolume 1000, got 1001"):
+        parse(notification("DATA_USAGE", totalVolume=1000, remain=1001))
+
+
+def test_usage_without_a_time_of_its_own_has_that_of_the_notification() -> None:
+    assert only(notification("DATA_USAGE", orderUsage=1)).usage_at == TOLD_AT
+
+
+def test_a_status_may_carry_usage() -> None:
+    update = only(notification("ESIM_STATUS", esimStatus="USED_UP", totalVolume=1000, remainVolume=0))
+
+    assert (update.total_bytes, update.used_bytes, update.usage_at) == (1000, 1000, TOLD_AT)
+
+
+def test_a_status_without_usage_says_nothing_about_its_time() -> None:
+    assert only(notification("ESIM_STATUS", esimStatus="USED_UP")).usage_at is None
+
+
+@pytest.mark.parametrize("word", ["CREATE", "PAYING", "PAID", "GETTING_RESOURCE"])
+def test_an_order_that_is_not_ready_is_of_no_consequence(word: str) -> None:
+    found = parse(notification("ORDER_STATUS", orderNo="B1", orderStatus=word))
+
+    assert (found.updates, found.order_ready) == ((), None)
+
+
+def test_an_order_may_be_named_by_the_transaction_alone() -> None:
+    found = parse(notification("ORDER_STATUS", transactionId="T1", orderStatus="GOT_RESOURCE"))
+
+    assert found.order_ready == OrderRef(transaction_id="T1")
+
+
+def test_a_health_check_is_understood_whatever_it_contains() -> None:
+    found = parse(request(b'{"notifyType": "CHECK_HEALTH", "content": "ping"}'))
+
+    assert (found.kind, found.updates, found.order_ready) == ("CHECK_HEALTH", (), None)
+
+
+FORM = urlencode(
+    {
+        "notifyType": "DATA_USAGE",
+        "notifyId": "n1",
+        "eventGenerateTime": "2026-04-22T17:27:44Z",
+        "content[esimTranNo]": "01060907008213",
+        "content[totalVolume]": "1000",
+        "content[orderUsage]": "600",
+        "content[lastUpdateTime]": "2026-04-22 15:00:00 UTC",
+        "content[iccid]": "8910172652573867506",
+        "content[transactionId]": "größe &=1",
+    }
+)
+
+
+@pytest.mark.parametrize("asked", [request(FORM.encode()), request(query=FORM)], ids=["form body", "query string"])
+def test_forms_and_query_strings_are_read_like_json(asked: InboundRequest) -> None:
+    as_json = notification(
+        "DATA_USAGE",
+        esimTranNo="01060907008213",
+        totalVolume=1000,
+        orderUsage=600,
+        lastUpdateTime="2026-04-22T15:00:00Z",
+        iccid="8910172652573867506",
+        transactionId="größe &=1",
+    )
+
+    assert parse(asked) == parse(as_json)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (request(b"notifyType=CHECK_HEALTH&notifyType=ESIM_STATUS"), "expected each name once, got 'notifyType' again"),
+        (request(b"notifyType=ESIM_STATUS&content[a]=1&content[a]=2"), r"got 'content\[a\]' again"),
+        (request(b"notifyType=ESIM_STATUS&content=1&content[a]=2"), "again"),
+        (request(b"notifyType=CHECK_HEALTH&x=%ff"), "expected a form of UTF-8 text"),
+        (request(b"notifyType=CHECK_HEALTH&x=\xff"), "expected a form of UTF-8 text"),
+        (request("&".join(f"a{n}=1" for n in range(101)).encode()), "expected a form"),
+        (request(b'{"notifyType": "CHECK_HEALTH", "notifyType": "CHECK_HEALTH"}'), "got 'notifyType' again"),
+        (request(b'{"notifyType": "CHECK_HEALTH", "x": {"a": 1, "a": 2}}'), "got 'a' again"),
+        (request(b'{"notifyType": "CHECK_HEALTH", "x": NaN}'), "expected a number, got NaN"),
+        (request(b'{"notifyType": "CHECK_HEALTH", "x": -Infinity}'), "expected a number, got -Infinity"),
+        (request(b'{"notifyType": "CHECK_HEALTH", "x": "\\ud800"}'), "expected UTF-8"),
+        (request(b'{"notifyType": "CHECK_HEALTH", "x": "\xed\xa0\x80"}'), "expected UTF-8"),
+        (request(b'{"notifyType": "CHECK_HEALTH", "x": ' + b"1" * 5000 + b"}"), "a number that is too long"),
+        (request(b'{"notifyType": "CHECK_HEALTH", "x": ' + b"[" * 200_000), "too deep a nesting"),
+        (request(b'{"notifyType": "CHECK_HEALTH"} x'), "something else at character 31"),
+        (request(b"<xml/>"), "expected JSON"),
+        (request(b"a=" + b"x" * MAX_NOTIFICATION_BYTES), "expected at most 1048576 bytes, got 1048578"),
+        (request(query="a=\udcff"), "expected a form of UTF-8 text"),
+        (request(b" " * 10 + b"x" * MAX_NOTIFICATION_BYTES + b"x"), "expected at most 1048576 bytes"),
+    ],
+)
+def test_a_body_that_two_readers_could_read_differently_is_refused(asked: InboundRequest, message: str) -> None:
+    with pytest.raises(Unparsable, match=message):
+        parse(asked)
+
+
+def test_a_pair_of_surrogates_is_a_character() -> None:
+    found = parse(request(b'{"notifyType": "CHECK_HEALTH", "notifyId": "\\ud83d\\ude00"}'))
+
+    assert found.own_id == "\U0001f600"

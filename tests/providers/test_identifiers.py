@@ -1,0 +1,47 @@
+from random import Random
+
+import pytest
+
+from esimhooks.server.providers.identifiers import doubts, eid_holds, luhn_holds, normal_iccid
+from esimhooks.server.sandbox import numbers
+
+
+@pytest.mark.parametrize("digits", ["79927398713", "8910172652573867506", "4111111111111111"])
+def test_a_right_luhn_digit_holds_and_every_other_does_not(digits: str) -> None:
+    held = [digits[:-1] + str(last) for last in range(10) if luhn_holds(digits[:-1] + str(last))]
+
+    assert held == [digits]
+
+
+@pytest.mark.parametrize("eid", ["89049032123451234512345678901235", "89882119900000000000000000001654"])
+def test_published_eids_hold(eid: str) -> None:
+    assert eid_holds(eid)
+    assert not eid_holds(eid[:-1] + str((int(eid[-1]) + 1) % 10))
+    assert not eid_holds(eid[1:])
+
+
+def test_nothing_told_is_nothing_doubtful() -> None:
+    assert doubts(iccid=None, eid=None) == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("891017265257386750", "891017265257386750"),
+        ("8910172652573867506F", "8910172652573867506"),
+        ("891017265257386750FF", "891017265257386750"),
+        ("89101726525738675F", None),
+        ("8910172652573867506 ", None),
+        ("F8910172652573867506", None),
+    ],
+)
+def test_an_iccid_has_18_to_20_digits_before_its_padding(written: str, read: str | None) -> None:
+    assert normal_iccid(written) == read
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_simulated_numbers_leave_no_doubt(seed: int) -> None:
+    iccid, eid = numbers.iccid(Random(seed)), numbers.eid(Random(seed))
+
+    assert (len(iccid), iccid[:2]) == (19, "89")
+    assert doubts(iccid=iccid, eid=eid) == ()
