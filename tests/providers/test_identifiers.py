@@ -1,3 +1,5 @@
+"""ICCIDs and EIDs: what is normal, what only raises doubts."""
+
 from random import Random
 
 import pytest

@@ -1,3 +1,5 @@
+"""The ways in which providers write times."""
+
 from datetime import UTC, datetime
 
 import pytest

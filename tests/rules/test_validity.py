@@ -84,6 +84,20 @@ def test_a_second_activation_does_not_begin_the_validity_anew() -> None:
     assert validity(told.esim) == validity(an_active_esim())
 
 
+def test_a_second_activation_keeps_an_extension_that_was_told_before() -> None:
+    extended = tell(an_active_esim(), an_update(occurred_at=days(3), expire_at=days(60))).esim
+
+    told = tell(extended, an_update(occurred_at=days(5), esim_status=EsimStatus.ACTIVATED))
+
+    assert validity(told.esim) == (days(0), days(60))
+
+
+def test_an_activation_time_that_is_told_alone_is_taken() -> None:
+    told = tell(an_active_esim(), an_update(occurred_at=days(3), activate_at=hours(-2)))
+
+    assert validity(told.esim) == (hours(-2), days(30))
+
+
 def test_an_extension_that_the_provider_tells_moves_the_end() -> None:
     told = tell(an_active_esim(), an_update(occurred_at=days(3), expire_at=days(60)))
 

@@ -27,6 +27,7 @@ from esimhooks.server.engine.wake import Wake
 from esimhooks.server.model.api_keys import new_key
 from esimhooks.server.model.errors import Broken
 from esimhooks.server.observe import log
+from esimhooks.server.providers.registry import build
 from esimhooks.server.rules.emit import EmitPolicy
 from esimhooks.server.sender.gate import Gate
 from esimhooks.server.sender.sender import Sender
@@ -113,7 +114,7 @@ class _Node:
         self._database = database
         self._sender = sender
         self._gate = gate
-        self._connected = ConnectedProviders(database, session)
+        self._connected = ConnectedProviders(database, lambda config, pace: build(config, session, pace))
         self._policy = EmitPolicy(thresholds=settings.thresholds, usage_interval_s=settings.usage_interval_s)
         self._dispatch_wake = Wake()
         self._telephone = Telephone(database, dsn, wake=self._dispatch_wake)

@@ -6,15 +6,14 @@ notification.
 
 import asyncio
 import hmac
+from collections.abc import Callable
 from time import monotonic
 
-from aiohttp import ClientSession
 from msgspec import Struct
 
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.provider import StoredProvider
-from esimhooks.server.providers import registry
-from esimhooks.server.providers.port import Provider, ProviderConfig
+from esimhooks.server.providers.port import Pace, Provider, ProviderConfig
 from esimhooks.server.store import providers
 from esimhooks.server.store.database import Database
 
@@ -36,9 +35,9 @@ class Connected(Struct, frozen=True):
 class ConnectedProviders:
     """Builds providers from what is stored and keeps them for a moment."""
 
-    def __init__(self, database: Database, session: ClientSession) -> None:
+    def __init__(self, database: Database, make: Callable[[ProviderConfig, Pace], Provider]) -> None:
         self._database = database
-        self._session = session
+        self._make = make
         self._kept: dict[str, tuple[float, Connected | None]] = {}
 
     async def find(self, name: str) -> Connected | None:
@@ -83,7 +82,7 @@ class ConnectedProviders:
             if wait > 0:
                 await asyncio.sleep(wait)
 
-        built.append(registry.build(config, self._session, pace))
+        built.append(self._make(config, pace))
         return built[0]
 
     def forget(self, name: str) -> None:

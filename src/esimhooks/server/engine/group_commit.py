@@ -55,23 +55,15 @@ class GroupCommit(Generic[Item, Result]):
                 future.set_exception(NotNow("the server is stopping"))
 
     async def _settle(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
-        try:
-            results = await self._commit([item for item, _ in batch])
-        except NotNow as error:
-            for _, future in batch:
-                _fail(future, error)
-        except Exception as error:  # noqa: BLE001 - handed to the caller whose item it is
-            if len(batch) == 1:
-                _fail(batch[0][1], error)
-                return
-            for one in batch:
-                await self._settle([one])
-        else:
-            for (_, future), result in zip(batch, results, strict=True):
+        [outcome] = await asyncio.gather(self._commit([item for item, _ in batch]), return_exceptions=True)
+        if not isinstance(outcome, BaseException):
+            for (_, future), result in zip(batch, outcome, strict=True):
                 if not future.done():
                     future.set_result(result)
-
-
-def _fail(future: "asyncio.Future[Result]", error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
+        elif len(batch) == 1 or isinstance(outcome, NotNow):
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(outcome)
+        else:
+            for one in batch:
+                await self._settle([one])

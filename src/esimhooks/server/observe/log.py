@@ -23,7 +23,9 @@ def configure(*, log_format: str, level: str) -> None:
     """Send all log lines to standard error as `console` or `json`; `level` as in the standard library."""
     console = log_format == "console"
     # Local variables never go into a traceback: they hold payloads and secrets.
-    tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+    tracebacks = structlog.processors.ExceptionRenderer(
+        structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    )
     renderer = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
         if console

@@ -16,7 +16,7 @@ from esimhooks.server.model.update import Cause, Update
 from esimhooks.server.providers.bodies import read_json
 from esimhooks.server.providers.esimaccess_parse import MAX_EID_DIGITS, duration_days, identity
 from esimhooks.server.providers.esimaccess_words import ESIM_STATUS, SMDP_STATUS
-from esimhooks.server.providers.fields import Fields
+from esimhooks.server.providers.fields import Fields, volume
 from esimhooks.server.providers.port import ProviderRefused, StillAllocating, Unparsable
 
 MAX_ANSWER_BYTES = 4 * 1_048_576
@@ -79,8 +79,8 @@ def read_usage(obj: Fields, asked_at: datetime) -> tuple[Update, ...]:
             identity=identity(item),
             cause=Cause.POLL,
             occurred_at=asked_at,
-            total_bytes=item.volume("totalData"),
-            used_bytes=item.volume("dataUsage"),
+            total_bytes=volume(item, "totalData"),
+            used_bytes=volume(item, "dataUsage"),
             usage_at=item.moment("lastUpdateTime"),
         )
         for item in obj.sections("esimUsageList")
@@ -99,8 +99,8 @@ def _esim(item: Fields, asked_at: datetime) -> Update:
         esim_status=item.word("esimStatus", ESIM_STATUS),
         smdp_status=item.word("smdpStatus", SMDP_STATUS),
         eid=item.digits("eid", limit=MAX_EID_DIGITS),
-        total_bytes=item.volume("totalVolume"),
-        used_bytes=item.volume("orderUsage"),
+        total_bytes=volume(item, "totalVolume"),
+        used_bytes=volume(item, "orderUsage"),
         total_days=duration_days(item),
         activate_at=item.moment("activateTime"),
         expire_at=item.moment("expiredTime"),

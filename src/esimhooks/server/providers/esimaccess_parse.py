@@ -18,7 +18,7 @@ from esimhooks.server.providers.esimaccess_words import (
     SMDP_STATUS,
     NotifyType,
 )
-from esimhooks.server.providers.fields import MAX_DAYS, MAX_SEQUENCE, Fields
+from esimhooks.server.providers.fields import MAX_DAYS, MAX_SEQUENCE, Fields, volume
 from esimhooks.server.providers.identifiers import doubts
 from esimhooks.server.providers.port import Unparsable
 
@@ -67,7 +67,7 @@ def duration_days(fields: Fields) -> int | None:
 
 def used(fields: Fields, *, remain: str) -> int | None:
     """Return the bytes used: `orderUsage`, else the total without what the field `remain` says is left."""
-    told, total, left = fields.volume("orderUsage"), fields.volume("totalVolume"), fields.volume(remain)
+    told, total, left = volume(fields, "orderUsage"), volume(fields, "totalVolume"), volume(fields, remain)
     if told is not None or total is None or left is None:
         return told
     if left > total:
@@ -119,7 +119,7 @@ def _esim_status(whose: Identity, content: Fields, told_at: datetime | None) -> 
     if status is None:
         raise content.missing("esimStatus")
     used_bytes = used(content, remain="remainVolume")
-    total_bytes = content.volume("totalVolume")
+    total_bytes = volume(content, "totalVolume")
     figures_told = used_bytes is not None or total_bytes is not None
     return Update(
         identity=whose,
@@ -155,7 +155,7 @@ def _data_usage(whose: Identity, content: Fields, told_at: datetime | None) -> U
     return Update(
         identity=whose,
         occurred_at=told_at,
-        total_bytes=content.volume("totalVolume"),
+        total_bytes=volume(content, "totalVolume"),
         used_bytes=used_bytes,
         usage_at=_usage_at(content, told_at),
     )

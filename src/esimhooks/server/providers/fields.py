@@ -65,10 +65,6 @@ class Fields:
             raise self.wrong(name, f"an integer from 0 to {most}", value)
         return value
 
-    def volume(self, name: str) -> int | None:
-        """Return a volume in bytes."""
-        return self.whole(name, most=MAX_VOLUME_BYTES)
-
     def moment(self, name: str) -> datetime | None:
         """Return an aware UTC datetime; `moments` has the formats."""
         value = self._members.get(name)
@@ -150,3 +146,8 @@ def _shown(value: object) -> str:
         return "a number beyond reason"
     shown = ascii(value)
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+
+
+def volume(fields: Fields, name: str) -> int | None:
+    """Return a volume in bytes."""
+    return fields.whole(name, most=MAX_VOLUME_BYTES)

@@ -15,8 +15,8 @@ from esimhooks.server.sandbox import numbers, wire
 from esimhooks.server.sandbox.crew import Crew
 from esimhooks.server.sandbox.esims import Purchase, SimulatedEsim, SimulatedOrder, place
 from esimhooks.server.sandbox.life import ALLOCATED, Step
+from esimhooks.server.sandbox.listener import Access, Clock, Service, Stock
 from esimhooks.server.sandbox.outbox import Letter, Mischief, Outbox, Sent
-from esimhooks.server.sandbox.service import Access, Clock, Service, Stock
 
 _SHUTDOWN_S = 1.0
 

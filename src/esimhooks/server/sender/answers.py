@@ -86,11 +86,11 @@ async def keep_body(response: ClientResponse) -> bytes:
     Takes at most `BODY_S` and never raises for what the receiver does.
     """
     content = response.content
-    if content.is_eof():
-        # It came along with the headers, as most do; the connection has been given back already.
-        return content.read_nowait(-1)[:KEPT_BYTES]
     body = bytearray()
     with suppress(ClientError, HttpProcessingError, OSError):
+        if content.is_eof():
+            # It came along with the headers, as most do; the connection has been given back already.
+            return content.read_nowait(-1)[:KEPT_BYTES]
         try:
             async with asyncio.timeout(BODY_S):
                 while len(body) < READ_BYTES and (piece := await content.readany()):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from aiohttp import (
     ClientConnectorDNSError,
+    ClientError,
     ClientHttpProxyError,
     ClientProxyConnectionError,
     ClientResponseError,
@@ -71,7 +72,8 @@ def _of_the_cause(failure: Exception, *, resolver_trusted: bool) -> Failure | No
     for error in _chain(failure):
         if isinstance(error, socket.gaierror):
             return _of_the_lookup(error, resolver_trusted=resolver_trusted)
-        if isinstance(error, ssl.SSLError):
+        # aiohttp wraps these in errors of the same kind that have lost the reason.
+        if isinstance(error, ssl.SSLError) and not isinstance(error, ClientError):
             return OutcomeClass.TLS, _of_tls(error)
         if isinstance(error, OSError) and error.errno in OURS:
             return OutcomeClass.INTERNAL, "this server has no file handles or memory left"

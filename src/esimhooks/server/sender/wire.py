@@ -4,13 +4,13 @@ Comes in: bytes and the beginning of each exchange. Goes out: notes on the `Exch
 got, what was dialled, whether the connection had been used before and whether anything came back on it.
 """
 
-from asyncio import BaseTransport, Transport
+from asyncio import BaseTransport
 from concurrent.futures import Future
 from contextvars import ContextVar
 from enum import Enum, auto
-from typing import Any, cast
+from typing import Any
 
-from aiohttp import StreamReader
+from aiohttp import ServerDisconnectedError, StreamReader
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
 
@@ -68,7 +68,10 @@ class Wire(ResponseHandler):
     def set_response_params(self, **params: Any) -> None:
         if self._buffer:
             # An answer that nobody asked for would be taken for the answer to this request.
-            cast("Transport", self.transport).abort()
+            self._buffer.clear()
+            self.set_exception(ServerDisconnectedError())
+            if self.transport is not None:
+                self.transport.close()
         self.exchanges += 1
         self.interim = 0
         self.heard = False

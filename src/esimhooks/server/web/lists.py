@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import Struct
 
 from esimhooks.server.engine.queries import Window
@@ -16,10 +16,10 @@ from esimhooks.server.model.errors import Refused
 Row = TypeVar("Row")
 View = TypeVar("View")
 
-Limit = Annotated[int, Parameter(ge=1, le=100, description="how many rows, 1-100")]
-From = Annotated[datetime | None, Parameter(query="from", description="not before this moment")]
-To = Annotated[datetime | None, Parameter(query="to", description="before this moment")]
-Cursor = Annotated[str | None, Parameter(max_length=64, description="`nextCursor` of the list before")]
+Limit = Annotated[int, QueryParameter(ge=1, le=100, description="how many rows, 1-100")]
+From = Annotated[datetime | None, QueryParameter(name="from", description="not before this moment")]
+To = Annotated[datetime | None, QueryParameter(name="to", description="before this moment")]
+Cursor = Annotated[str | None, QueryParameter(max_length=64, description="`nextCursor` of the list before")]
 
 
 class Listed(Struct, Generic[View], frozen=True, rename="camel"):

@@ -56,7 +56,8 @@ class WebServer:
 
     async def run(self) -> None:
         """Serve until `stop`, then finish the requests at hand."""
-        await self._listener.serve(sockets=[self._socket])
+        with self._socket:
+            await self._listener.serve(sockets=[self._socket])
 
     async def started(self) -> None:
         """Return once requests are taken."""

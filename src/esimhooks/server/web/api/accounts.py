@@ -4,7 +4,6 @@ import ipaddress
 from typing import Annotated
 
 from litestar import Router, delete, get, patch, post
-from litestar.params import Parameter
 from msgspec import Meta, Struct
 
 from esimhooks.server.engine.admin import MadeKey, NewKey
@@ -132,9 +131,7 @@ async def list_keys(
 
 
 @delete("/{account_id:str}/keys/{key_id:str}")
-async def revoke_key(
-    context: Context, operator: Principal, account_id: str, key_id: Annotated[str, Parameter(max_length=64)]
-) -> None:
+async def revoke_key(context: Context, operator: Principal, account_id: str, key_id: str) -> None:
     """Revoke a key at once."""
     await context.admin.revoke_key(parse_id(Prefix.ACCOUNT, account_id), parse_id(Prefix.KEY, key_id))
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from litestar import Router, get, post
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import Struct
 
 from esimhooks.server.model.change import UpdateOutcome
@@ -33,8 +33,8 @@ async def list_esims(
     tenant: Tenant,
     status: EsimStatus | None = None,
     iccid: str | None = None,
-    transaction_id: Annotated[str | None, Parameter(query="transactionId")] = None,
-    order_no: Annotated[str | None, Parameter(query="orderNo")] = None,
+    transaction_id: Annotated[str | None, QueryParameter(name="transactionId")] = None,
+    order_no: Annotated[str | None, QueryParameter(name="orderNo")] = None,
     limit: Limit = 25,
     cursor: Cursor = None,
 ) -> Listed[EsimData]:

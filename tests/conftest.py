@@ -1,0 +1,102 @@
+"""What tests stand on: one embedded PostgreSQL a session, a clean database a test, a running node, real HTTP."""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from api import Api
+from esimhooks.server.settings import Settings
+from esimhooks.server.store import migrate as migrations
+from esimhooks.server.store.database import Database, connect
+from esimhooks.server.store.embedded import EmbeddedPostgres
+from esimhooks.server.store.partitions import ensure_partitions
+from esimhooks.server.store.sealing import Sealer, new_key
+from esimhooks.server.wiring import running
+from receiver import Receiver
+
+ADMIN_KEY = "an-operator-key-of-forty-characters-00001"
+SEALING_KEY = new_key()
+TENANT_TABLES = (
+    "accounts",
+    "attempts",
+    "backlog",
+    "deliveries",
+    "events",
+    "notifications",
+    "orders",
+    "providers",
+    "queue",
+    "seen_notifications",
+    "unmatched_notifications",
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside() -> None:
+    for name in [name for name in os.environ if name.startswith("ESIMHOOKS_")]:
+        del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL of this session's own."""
+    # Not pytest's tmp_path: PostgreSQL does not run as root, and its own user cannot pass that folder.
+    with tempfile.TemporaryDirectory(prefix="esimhooks-tests-") as folder:
+        embedded = EmbeddedPostgres(Path(folder))
+        yield embedded.start()
+        embedded.stop()
+
+
+@pytest.fixture(scope="session")
+async def migrated(postgres: str) -> str:
+    """The address of a database with all migrations and today's partitions."""
+    await migrations.migrate(postgres)
+    database = await connect(postgres, Sealer([SEALING_KEY]), connections=1)
+    async with database.transaction() as db:
+        await ensure_partitions(db, now=datetime.now(UTC))
+    await database.close()
+    return postgres
+
+
+@pytest.fixture
+async def database(migrated: str) -> AsyncIterator[Database]:
+    """A pool on a database without any rows of tenants."""
+    pool = await connect(migrated, Sealer([SEALING_KEY]))
+    yield pool
+    async with pool.transaction() as db:
+        for table in TENANT_TABLES:
+            await db.conn.execute(f"DELETE FROM {table}")
+    await pool.close()
+
+
+@pytest.fixture
+def settings(migrated: str, database: Database, tmp_path: Path) -> Settings:
+    """Settings of a node for tests: any free port, 127.0.0.0/8 allowed, every change of usage told."""
+    return Settings.read(
+        database_url=migrated,
+        data_dir=tmp_path,
+        port=0,
+        admin_key=ADMIN_KEY,
+        encryption_key=SEALING_KEY,
+        allow_networks="127.0.0.0/8",
+        usage_interval=0,
+        log_level="warning",
+    )
+
+
+@pytest.fixture
+async def operator(settings: Settings) -> AsyncIterator[Api]:
+    """The API of a running node, called with the operator's key."""
+    async with running(settings) as node, Api(node.url, node.admin_key) as api:
+        yield api
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A real HTTP server on 127.0.0.1 that answers 200 until it is told otherwise."""
+    async with Receiver() as listening:
+        yield listening
