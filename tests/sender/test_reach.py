@@ -166,7 +166,9 @@ async def test_localhost_is_this_machine_whatever_a_name_server_says(gate: Gate,
 @pytest.mark.parametrize("code", [socket.EAI_NONAME, socket.EAI_NODATA])
 async def test_a_name_that_does_not_exist_is_the_receivers_fault(gate: Gate, code: int) -> None:
     async with sending(gate, fails_with(code)) as sender:
-        assert (await post(sender, f"https://{NAME}/hook")).outcome is OutcomeClass.DNS
+        got = await post(sender, f"https://{NAME}/hook")
+
+    assert (got.outcome, got.error) == (OutcomeClass.DNS, "the host name does not exist or has no address")
 
 
 @pytest.mark.parametrize("code", [socket.EAI_AGAIN, socket.EAI_SYSTEM])

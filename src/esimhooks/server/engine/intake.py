@@ -15,7 +15,7 @@ from msgspec import Struct
 from esimhooks.server.engine.absorb import Absorbed, Entry, absorb
 from esimhooks.server.engine.connected import Connected, ConnectedProviders
 from esimhooks.server.engine.group_commit import GroupCommit
-from esimhooks.server.engine.handed_in import HandedIn, read_updates
+from esimhooks.server.engine.handed_in import HandedIn, read_update
 from esimhooks.server.engine.wake import Wake
 from esimhooks.server.model.change import UpdateOutcome
 from esimhooks.server.model.clock import Clock
@@ -26,7 +26,7 @@ from esimhooks.server.model.update import Update
 from esimhooks.server.providers.port import Unparsable
 from esimhooks.server.rules.emit import EmitPolicy
 from esimhooks.server.rules.transition import TERMINAL
-from esimhooks.server.store import journal
+from esimhooks.server.store import accounts, journal
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.esims import Scope
 from esimhooks.server.store.journal import Seen
@@ -90,8 +90,7 @@ class Intake:
         `tenant` says whose eSIMs they are where an update itself does not. Raises `NotNow` where they could not be
         committed.
         """
-        handed_in = await read_updates(self._database, raw, tenant=tenant)
-        return await self.commits.submit([self._handed_in(one, request) for one in handed_in])
+        return await self.commits.submit([self._handed_in(read_update(one, tenant=tenant), request) for one in raw])
 
     def _arrival(self, connected: Connected, request: InboundRequest) -> Arrival:
         entry = JournalEntry(
@@ -143,6 +142,7 @@ class Intake:
 
 async def take_in(db: Session, arrivals: Sequence[Arrival], policy: EmitPolicy, *, now: datetime) -> list[Absorbed]:
     """Journal the arrivals and absorb those that are new and need no answer of their provider; in a transaction."""
+    arrivals = await _of_known_accounts(db, arrivals)
     first = await journal.first_seen(db, [one.seen for one in arrivals if one.seen is not None], now=now)
     results = [_repetition(arrival, first) or Absorbed(outcome=arrival.entry.outcome) for arrival in arrivals]
     fresh = [
@@ -172,6 +172,17 @@ async def take_in(db: Session, arrivals: Sequence[Arrival], policy: EmitPolicy, 
         ],
     )
     return results
+
+
+async def _of_known_accounts(db: Session, arrivals: Sequence[Arrival]) -> Sequence[Arrival]:
+    named = {arrival.entry.tenant.account_id for arrival in arrivals if arrival.entry.tenant is not None}
+    strangers = named - await accounts.existing(db, named) if named else set()
+    return [
+        Arrival(entry=_replace(arrival.entry, outcome=UpdateOutcome.INVALID, detail="there is no such account"))
+        if arrival.entry.tenant is not None and arrival.entry.tenant.account_id in strangers
+        else arrival
+        for arrival in arrivals
+    ]
 
 
 def must_ask(connected: Connected, notification: Notification) -> bool:

@@ -32,15 +32,12 @@ LARGEST_BODY_BYTES = 262_144
 def build_app(context: Context) -> Litestar:
     """Return the ASGI application."""
 
-    async def principal(request: AnyRequest) -> Principal:
-        return await context.authenticator.principal(request)
-
-    async def operator(request: AnyRequest) -> Principal:
+    async def operator(request: AnyRequest, context: Context) -> Principal:
         caller = await context.authenticator.principal(request)
         require_operator(caller)
         return caller
 
-    async def tenant(request: AnyRequest) -> Tenant:
+    async def tenant(request: AnyRequest, context: Context) -> Tenant:
         caller = await context.authenticator.principal(request)
         query = request.query_params
         return tenant_of(caller, account=query.get("account"), mode=query.get("mode"))
@@ -65,7 +62,6 @@ def build_app(context: Context) -> Litestar:
         route_handlers=[api, inbound.router, health.healthz, health.readyz],
         dependencies={
             "context": Provide(lambda: context, sync_to_thread=False, use_cache=True),
-            "principal": Provide(principal),
             "operator": Provide(operator),
             "tenant": Provide(tenant),
         },

@@ -1,0 +1,67 @@
+"""The command line put together: one Typer application out of one file per command.
+
+Words come in, an exit code goes out. Errors that are expected end here, as one message.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from esimhooks.cli import (
+    accounts,
+    deliveries,
+    demo,
+    endpoints,
+    esims,
+    events,
+    keys,
+    migrate,
+    notifications,
+    orders,
+    providers,
+    serve,
+    trigger,
+)
+from esimhooks.cli.failures import Failed, explained
+from esimhooks.cli.output import complain, say
+from esimhooks.server.model.errors import EsimhooksError
+from esimhooks.version import __version__
+
+app = typer.Typer(
+    name="esimhooks",
+    help="Turns what happens to eSIMs into signed webhooks that arrive.",
+    epilog="ESIMHOOKS_URL and ESIMHOOKS_API_KEY say which server to ask, and as whom.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (demo.demo, serve.serve, migrate.migrate, trigger.trigger):
+    app.command()(command)
+for room in (accounts, keys, providers, orders, esims, events, endpoints, deliveries, notifications):
+    app.add_typer(room.app, name=room.__name__.rpartition(".")[2])
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    try:
+        app(list(arguments), prog_name="esimhooks")
+    except SystemExit as left:
+        return left.code if isinstance(left.code, int) else 1 if left.code else 0
+    except (Failed, EsimhooksError, OSError, BaseExceptionGroup) as error:
+        message = explained(error)
+        if message is None:
+            raise
+        complain(message)
+        return 1
+    return 0
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        say(f"esimhooks {__version__}")
+        raise typer.Exit

@@ -1,0 +1,154 @@
+"""A small client of the API: one request at a time, on the standard library alone.
+
+`ESIMHOOKS_URL` and `ESIMHOOKS_API_KEY` say which server and as whom; no proxy of the environment is used and no
+redirect followed. Answers come out decoded into the type asked for; every error answer is a `Failed` with its message.
+"""
+
+import os
+import ssl
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Any, Self, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+import typer
+from msgspec import Struct
+
+from esimhooks.cli.failures import Failed
+from esimhooks.version import __version__
+
+DEFAULT_URL = "http://127.0.0.1:8400"
+TIMEOUT_S = 30.0
+
+Json = Any
+Shape = TypeVar("Shape")
+
+
+class BadField(Struct):
+    """One field that the server did not take."""
+
+    pointer: str = ""
+    detail: str = ""
+
+
+class Problem(Struct):
+    """An error answer (RFC 9457)."""
+
+    title: str = ""
+    detail: str = ""
+    errors: list[BadField] = []
+
+
+class Answer(Struct, frozen=True):
+    """A 2xx answer: exactly the bytes that came."""
+
+    body: bytes
+
+    def as_(self, shape: type[Shape]) -> Shape:
+        """Return the answer as this type. Raises `Failed` where it is something else."""
+        try:
+            return msgspec.json.decode(self.body, type=shape)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Failed(f"the answer is not what esimhooks says ({error}): is ESIMHOOKS_URL right?") from None
+
+
+class Client:
+    """Calls one server with one key. `tenant` are query parameters of every request, such as `account` and `mode`."""
+
+    def __init__(
+        self, url: str, key: str, *, tenant: Mapping[str, str | None] | None = None, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._key = key
+        self._tenant = dict(tenant or {})
+        self._timeout_s = timeout_s
+        try:
+            self._parts = urlsplit(self.url)
+            port = self._parts.port
+        except ValueError:
+            port = -1
+        if port == -1 or self._parts.scheme not in ("http", "https") or not self._parts.hostname:
+            raise typer.BadParameter(f"ESIMHOOKS_URL={url}: expected an address like {DEFAULT_URL}")
+        if not key.isascii() or not key.isprintable():
+            raise typer.BadParameter("ESIMHOOKS_API_KEY: a key has letters, digits and underscores only")
+
+    @classmethod
+    def from_environment(cls, *, account: str | None = None, mode: str | None = None) -> Self:
+        """Return the client that the environment describes, acting for an account where the key is an operator's."""
+        key = os.environ.get("ESIMHOOKS_API_KEY", "").strip()
+        if not key:
+            raise typer.BadParameter("ESIMHOOKS_API_KEY is not set: export the key to act with (esim_...)")
+        url = os.environ.get("ESIMHOOKS_URL", "").strip() or DEFAULT_URL
+        return cls(url, key, tenant={"account": account, "mode": mode})
+
+    def get(self, path: str, **query: object) -> Answer:
+        """Ask for something; parameters that are None are left out, a trailing `_` of a name too (`from_`)."""
+        return self.call("GET", path, query={name.rstrip("_"): value for name, value in query.items()})
+
+    def post(self, path: str, body: Json = None) -> Answer:
+        """Make or start something."""
+        return self.call("POST", path, body=body)
+
+    def put(self, path: str, body: Json) -> Answer:
+        """Store something under its name."""
+        return self.call("PUT", path, body=body)
+
+    def delete(self, path: str) -> Answer:
+        """Delete something."""
+        return self.call("DELETE", path)
+
+    def call(
+        self, method: str, path: str, *, body: Json = None, query: Mapping[str, object] | None = None
+    ) -> Answer:
+        """Send a request. Raises `Failed` for every answer but 2xx, and where none came."""
+        status, answer = self._exchange(method, self._target(path, query or {}), body)
+        if 200 <= status < 300:
+            return Answer(answer)
+        raise Failed(_told(status, answer, self.url))
+
+    def _target(self, path: str, query: Mapping[str, object]) -> str:
+        asked = urlencode({name: value for name, value in (self._tenant | dict(query)).items() if value is not None})
+        return f"{self._parts.path}{path}{'?' if asked else ''}{asked}"
+
+    def _exchange(self, method: str, target: str, body: Json) -> tuple[int, bytes]:
+        connection = self._connection()
+        headers = {
+            "authorization": f"Bearer {self._key}",
+            "accept": "application/json",
+            "user-agent": f"esimhooks-cli/{__version__}",
+        }
+        content = None
+        if body is not None:
+            content = msgspec.json.encode(body)
+            headers["content-type"] = "application/json"
+        try:
+            connection.request(method, target, body=content, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        except ConnectionRefusedError:
+            raise Failed(f"no server answers at {self.url}: start one with `esimhooks serve`") from None
+        except TimeoutError:
+            raise Failed(f"{self.url} did not answer within {self._timeout_s:g} s") from None
+        except HTTPException as error:
+            raise Failed(f"{self.url} does not speak HTTP as expected: {type(error).__name__}") from None
+        except OSError as error:
+            raise Failed(f"{self.url} cannot be reached: {error.strerror or error}") from None
+        finally:
+            connection.close()
+
+    def _connection(self) -> HTTPConnection:
+        host, port = self._parts.hostname or "", self._parts.port
+        if self._parts.scheme == "https":
+            return HTTPSConnection(host, port, timeout=self._timeout_s, context=ssl.create_default_context())
+        return HTTPConnection(host, port, timeout=self._timeout_s)
+
+
+def _told(status: int, answer: bytes, url: str) -> str:
+    try:
+        problem = msgspec.json.decode(answer, type=Problem)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return f"{url} answered {status} without saying why: is ESIMHOOKS_URL right?"
+    heading = f"{status} {problem.title}".strip()
+    first = f"{heading}: {problem.detail}" if problem.detail else heading
+    return "\n".join([first, *(f"  {field.pointer or '/'}: {field.detail}" for field in problem.errors)])
