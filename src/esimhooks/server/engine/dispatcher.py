@@ -94,10 +94,7 @@ class Dispatcher:
         An attempt that outlasts `drain_s` is cut off; its lane keeps its lease, as nobody knows its outcome.
         """
         self._draining = True
-        jobs = self._table.take_back()
-        if jobs:
-            async with self._database.session() as db:
-                await lanes.put_back(db, [job.claimed for job in jobs])
+        await self._put_back(self._table.take_back())
         if self._tasks:
             _, unfinished = await asyncio.wait(self._tasks, timeout=self._config.drain_s)
             for task in unfinished:
@@ -157,10 +154,12 @@ class Dispatcher:
         try:
             try:
                 result = await attempt(job, self._sender, clock=self._clock)
+                given_up = self._table.close(lane) if result.verdict.endpoint_gone else []
             finally:
                 self._table.answered(lane)
                 self._begin()
             await self._write(result)
+            await self._put_back(given_up)
         finally:
             self._table.settled(lane, now=monotonic())
             if lane.wants_more:
@@ -179,6 +178,11 @@ class Dispatcher:
                 await asyncio.sleep(0.5)
             else:
                 return
+
+    async def _put_back(self, jobs: Sequence[Job]) -> None:
+        if jobs:
+            async with self._database.session() as db:
+                await lanes.put_back(db, [job.claimed for job in jobs])
 
     async def _renew(self) -> None:
         if not self._table.lanes or monotonic() - self._renewed_at < self._config.renew_every_s:

@@ -47,13 +47,6 @@ class GroupCommit(Generic[Item, Result]):
             await self._settle(batch)
         return 0.0 if self._waiting else 60.0
 
-    def refuse_waiting(self) -> None:
-        """Answer `NotNow` to everybody who still waits; at shutdown."""
-        while self._waiting:
-            _, future = self._waiting.popleft()
-            if not future.done():
-                future.set_exception(NotNow("the server is stopping"))
-
     async def _settle(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
         [outcome] = await asyncio.gather(self._commit([item for item, _ in batch]), return_exceptions=True)
         if not isinstance(outcome, BaseException):

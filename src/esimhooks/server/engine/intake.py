@@ -20,9 +20,10 @@ from esimhooks.server.engine.wake import Wake
 from esimhooks.server.model.change import UpdateOutcome
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.ids import new_id
+from esimhooks.server.model.ids import Prefix, new_id, text_of, text_or_none
 from esimhooks.server.model.notification import InboundRequest, JournalEntry, Notification
 from esimhooks.server.model.update import Update
+from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Unparsable
 from esimhooks.server.rules.emit import EmitPolicy
 from esimhooks.server.rules.transition import TERMINAL
@@ -30,6 +31,8 @@ from esimhooks.server.store import accounts, journal
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.esims import Scope
 from esimhooks.server.store.journal import Seen
+
+log = get_logger("intake")
 
 
 class Arrival(Struct, frozen=True, kw_only=True):
@@ -132,6 +135,8 @@ class Intake:
         arrivals = [arrival for request in requests for arrival in request]
         async with self._database.transaction() as db:
             results = await take_in(db, arrivals, self._policy, now=self._clock())
+        for arrival, result in zip(arrivals, results, strict=True):
+            _log(arrival, result)
         if any(result.event_ids for result in results):
             self._due.ring()
         # An eSIM that has become known may have woken notifications that matched nothing before.
@@ -183,6 +188,19 @@ async def _of_known_accounts(db: Session, arrivals: Sequence[Arrival]) -> Sequen
         else arrival
         for arrival in arrivals
     ]
+
+
+def _log(arrival: Arrival, result: Absorbed) -> None:
+    entry = arrival.entry
+    log.info(
+        "notification.taken_in",
+        source=entry.source,
+        notification_id=text_of(Prefix.NOTIFICATION, entry.id),
+        kind=entry.kind,
+        outcome=result.outcome.value,
+        esim_id=text_or_none(Prefix.ESIM, result.esim_id),
+        events=len(result.event_ids),
+    )
 
 
 def must_ask(connected: Connected, notification: Notification) -> bool:

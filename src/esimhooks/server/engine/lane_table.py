@@ -103,6 +103,13 @@ class LaneTable:
             self._in_flight += 1
             yield lane, lane.ready.popleft()
 
+    def close(self, lane: HeldLane) -> list[Job]:
+        """Begin nothing more of a lane whose endpoint is gone; return what was ready."""
+        jobs = list(lane.ready)
+        lane.ready.clear()
+        lane.more = False
+        return jobs
+
     def answered(self, lane: HeldLane) -> None:
         """Free the slot of an attempt that has its outcome."""
         lane.in_flight -= 1
