@@ -113,10 +113,14 @@ class Dispatcher:
         wishes = self._table.wishes()
         if not wishes:
             return False
-        async with self._database.session() as db:
-            claimed = await lanes.take(db, wishes)
-            bodies = await events.bodies(db, list({one.event_id for one in claimed})) if claimed else {}
-        await self._know_targets(claimed)
+        try:
+            async with self._database.session() as db:
+                claimed = await lanes.take(db, wishes)
+                bodies = await events.bodies(db, list({one.event_id for one in claimed})) if claimed else {}
+            await self._know_targets(claimed)
+        except BaseException:
+            self._table.retire(wishes)
+            raise
         self._table.add(
             [
                 Job(one, self._targets[one.endpoint_id], bodies[one.event_id])
@@ -151,6 +155,7 @@ class Dispatcher:
             task.add_done_callback(self._tasks.discard)
 
     async def _run(self, lane: HeldLane, job: Job) -> None:
+        written = False
         try:
             try:
                 result = await attempt(job, self._sender, clock=self._clock)
@@ -158,15 +163,16 @@ class Dispatcher:
             finally:
                 self._table.answered(lane)
                 self._begin()
-            await self._write(result)
+            written = await self._write(result)
             await self._put_back(given_up)
         finally:
             self._table.settled(lane, now=monotonic())
-            if lane.wants_more:
+            lane.retiring = lane.retiring or not written
+            if lane.wants_more or (lane.retiring and lane.idle):
                 self._wake.ring()
 
-    async def _write(self, result: lanes.Result) -> None:
-        """Write the result, trying again while the lease may hold; after that the delivery is taken up anew."""
+    async def _write(self, result: lanes.Result) -> bool:
+        """Write the result, trying again while the lease may hold; false where it is lost and will be attempted anew."""
         deadline = monotonic() + self._config.lease_s
         while True:
             try:
@@ -174,10 +180,10 @@ class Dispatcher:
             except NotNow as error:
                 if monotonic() > deadline:
                     log.warning("result.lost", delivery=str(result.claimed.delivery_id), reason=error.detail)
-                    return
+                    return False
                 await asyncio.sleep(0.5)
             else:
-                return
+                return True
 
     async def _put_back(self, jobs: Sequence[Job]) -> None:
         if jobs:
@@ -198,7 +204,7 @@ class Dispatcher:
         idle = [
             lane.lease
             for lane in self._table.lanes.values()
-            if lane.idle and now - lane.busy_at > self._config.linger_s
+            if lane.idle and (lane.retiring or now - lane.busy_at > self._config.linger_s)
         ]
         if idle:
             self._table.drop([lease.endpoint_id for lease in idle])

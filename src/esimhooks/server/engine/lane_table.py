@@ -20,6 +20,8 @@ class HeldLane:
         self.cap = cap
         self.more = False
         """Whether there was more due than it had room for."""
+        self.retiring = False
+        """Whether nothing more may be taken up: some of it is claimed and unknown here, and only another lease finds it."""
         self.busy_at = now
         """When it last had something to do, in seconds of the monotonic clock."""
 
@@ -31,7 +33,7 @@ class HeldLane:
     @property
     def wants_more(self) -> bool:
         """True where more is due and enough room is there to be worth a question."""
-        return self.more and self.room > self.cap
+        return self.more and not self.retiring and self.room > self.cap
 
     @property
     def idle(self) -> bool:
@@ -50,7 +52,8 @@ class LaneTable:
         self._in_flight = 0
 
     def hold(self, leases: Sequence[Lease], *, now: float) -> None:
-        """Add lanes that were leased."""
+        """Add lanes that were leased; one that was held before is held anew."""
+        self.drop([lease.endpoint_id for lease in leases])
         for lease in leases:
             self.lanes[lease.endpoint_id] = HeldLane(lease, cap=self._lane_cap, now=now)
 
@@ -63,7 +66,18 @@ class LaneTable:
 
     def wishes(self) -> list[Wish]:
         """Return how much each lane has room for, where that is worth a question."""
-        return [Wish(lane.lease, lane.room) for lane in self.lanes.values() if lane.room >= lane.cap]
+        return [
+            Wish(lane.lease, lane.room)
+            for lane in self.lanes.values()
+            if lane.room >= lane.cap and not lane.retiring
+        ]
+
+    def retire(self, wishes: Sequence[Wish]) -> None:
+        """Take up nothing more in these lanes: what their wishes were granted is not known."""
+        for wish in wishes:
+            lane = self.lanes.get(wish.lease.endpoint_id)
+            if lane is not None and lane.lease == wish.lease:
+                lane.retiring = True
 
     def note_more(self, wishes: Sequence[Wish], claimed: Sequence[Claimed]) -> bool:
         """Note which lanes got all they wished for and so may have more; true where one has room at once."""
@@ -107,7 +121,7 @@ class LaneTable:
         """Begin nothing more of a lane whose endpoint is gone; return what was ready."""
         jobs = list(lane.ready)
         lane.ready.clear()
-        lane.more = False
+        lane.retiring = True
         return jobs
 
     def answered(self, lane: HeldLane) -> None:

@@ -4,6 +4,7 @@ A loop's work does one round and says how soon the next is due. Errors are logge
 growing pauses, so that an outage of the database or of a provider ends by itself.
 """
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
@@ -21,17 +22,23 @@ log = get_logger("loop")
 
 
 class Loop:
-    """Runs `work` until it is told to stop. `wake` brings the next round forward."""
+    """Runs `work` until it is told to stop. `wake` brings the next round forward.
 
-    def __init__(self, name: str, work: Work, *, wake: Wake | None = None) -> None:
+    `endless` work, such as listening, ends only by being cancelled: `stop` does that.
+    """
+
+    def __init__(self, name: str, work: Work, *, wake: Wake | None = None, endless: bool = False) -> None:
         self.name = name
         self.wake = wake or Wake()
         self.rounds = 0
         self._work = work
+        self._endless = endless
         self._stopping = False
+        self._task: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Repeat the work until `stop`."""
+        self._task = asyncio.current_task()
         pause = FIRST_PAUSE_S
         while not self._stopping:
             try:
@@ -48,9 +55,11 @@ class Loop:
                 await self.wake.wait(seconds)
 
     def stop(self) -> None:
-        """End after the present round."""
+        """End after the present round, or within it where it has no end."""
         self._stopping = True
         self.wake.ring()
+        if self._endless and self._task is not None:
+            self._task.cancel()
 
 
 async def guarded(name: str, work: Awaitable[None]) -> None:

@@ -12,6 +12,9 @@ from esimhooks.server.model.errors import NotNow
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store.database import Database
 
+LAST_ROUND_S = 3.0
+"""How long a loop may take to end its round at shutdown, before it is cut off: crashes do no harm there either."""
+
 log = get_logger("supervisor")
 
 
@@ -56,18 +59,26 @@ class Supervisor:
             async with asyncio.TaskGroup() as second:
                 if crew.dispatcher is not None:
                     second.create_task(crew.dispatcher.attempts(), name="attempts")
-                async with asyncio.TaskGroup() as third:
-                    for loop in (*crew.upkeep, *crew.intake, *([crew.dispatching] if crew.dispatching else [])):
-                        third.create_task(loop.run(), name=f"loop {loop.name}")
-                    await self._stop.wait()
-                    for loop in (*crew.upkeep, *crew.intake, *([crew.dispatching] if crew.dispatching else [])):
-                        loop.stop()
+                await self._run_until_stop(
+                    [*crew.upkeep, *crew.intake, *([crew.dispatching] if crew.dispatching else [])]
+                )
                 if crew.dispatcher is not None:
                     with suppress(NotNow):
                         await crew.dispatcher.drain()
                     crew.dispatcher.dismiss()
             if crew.outcomes is not None:
                 crew.outcomes.stop()
+
+    async def _run_until_stop(self, loops: Sequence[Loop]) -> None:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(loop.run(), name=f"loop {loop.name}") for loop in loops]
+            await self._stop.wait()
+            for loop in loops:
+                loop.stop()
+            _, late = await asyncio.wait(tasks, timeout=LAST_ROUND_S)
+            for task in late:
+                log.warning("loop.cut_off", task=task.get_name())
+                task.cancel()
 
     def stop(self) -> None:
         """Begin to end: no new work, finish what is in flight, write it, release the lanes."""

@@ -26,7 +26,7 @@ class Telephone:
 
     def loops(self) -> list[Loop]:
         """Return the two loops that keep the line."""
-        return [Loop("ringing", self._ring, wake=self.wake), Loop("listening", self._listen)]
+        return [Loop("ringing", self._ring, wake=self.wake), Loop("listening", self._listen, endless=True)]
 
     async def _ring(self) -> float:
         if self._first:  # the round at the start of the loop has nothing to tell

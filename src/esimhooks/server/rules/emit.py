@@ -135,8 +135,7 @@ def _figures(esim: Esim) -> tuple[int | None, int | None]:
 
 def _figures_moved(change: Change) -> bool:
     """Figures that come with an eSIM's birth are told by its first status event."""
-    born = change.before.status in UNBORN and change.after.status not in UNBORN
-    return not born and _figures(change.before) != _figures(change.after)
+    return change.before.status not in UNBORN and _figures(change.before) != _figures(change.after)
 
 
 def _pushed_usage_is_due(change: Change, policy: EmitPolicy, now: datetime) -> bool:
