@@ -134,8 +134,9 @@ def _figures(esim: Esim) -> tuple[int | None, int | None]:
 
 
 def _figures_moved(change: Change) -> bool:
-    """Figures that come with an eSIM's birth are told by its first status event."""
-    return change.before.status not in UNBORN and _figures(change.before) != _figures(change.after)
+    """Figures that come before or with an eSIM's birth are told by its first status event."""
+    told_at_birth = change.before.status in UNBORN and change.after.status is not None
+    return not told_at_birth and _figures(change.before) != _figures(change.after)
 
 
 def _pushed_usage_is_due(change: Change, policy: EmitPolicy, now: datetime) -> bool:
