@@ -45,6 +45,7 @@ from esimhooks.server.web.context import Context
 from esimhooks.server.web.server import WebServer
 
 CONNECTIONS = 12
+REVIVE_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,8 @@ async def serve(
 async def migrate(settings: Settings) -> None:
     """Bring the database up to date."""
     async with AsyncExitStack() as stack:
-        await migrations.migrate(await _dsn(settings, stack))
+        dsn, _ = await _dsn(settings, stack)
+        await migrations.migrate(dsn)
 
 
 @asynccontextmanager
@@ -81,8 +83,8 @@ async def running(settings: Settings, stop: asyncio.Event | None = None) -> Asyn
     """
     log.configure(log_format=settings.log_format, level=settings.log_level)
     async with AsyncExitStack() as stack:
-        dsn = await _dsn(settings, stack)
-        if settings.database_url is None:
+        dsn, embedded = await _dsn(settings, stack)
+        if embedded is not None:
             await migrations.migrate(dsn)
         else:
             await migrations.check_current(dsn)
@@ -95,6 +97,8 @@ async def running(settings: Settings, stop: asyncio.Event | None = None) -> Asyn
         sender = Sender(gate, proxy=settings.egress_proxy.get_secret_value() if settings.egress_proxy else None)
         stack.push_async_callback(sender.close)
         node = _Node(settings, dsn, database, session, sender, gate)
+        if embedded is not None:
+            node.look_after(embedded)
         yield await stack.enter_async_context(node.running(stop or asyncio.Event()))
 
 
@@ -129,6 +133,17 @@ class _Node:
             backlog=self._backlog_wake,
         )
         self._health = Health(database)
+        self._more_loops: list[Loop] = []
+
+    def look_after(self, embedded: EmbeddedPostgres) -> None:
+        """Start the embedded PostgreSQL again should it die while the node runs."""
+
+        async def revive() -> float:
+            if await asyncio.to_thread(embedded.revive):
+                log.get_logger("wiring").warning("database.revived", pid=embedded.pid)
+            return REVIVE_EVERY_S
+
+        self._more_loops.append(Loop("embedded database", revive))
 
     @asynccontextmanager
     async def running(self, stop: asyncio.Event) -> AsyncIterator[Running]:
@@ -201,7 +216,11 @@ class _Node:
         dispatching, dispatcher, outcomes = self._dispatching() if Role.DISPATCHER in roles else (None, None, None)
         intake = self._intake.commits
         return Crew(
-            upkeep=[*(self._upkeep() if Role.SCHEDULER in roles else []), *self._telephone.loops()],
+            upkeep=[
+                *(self._upkeep() if Role.SCHEDULER in roles else []),
+                *self._telephone.loops(),
+                *self._more_loops,
+            ],
             intake=[Loop("intake", intake.commit_waiting, wake=intake.wake)] if Role.API in roles else [],
             dispatching=dispatching,
             dispatcher=dispatcher,
@@ -241,14 +260,14 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def _dsn(settings: Settings, stack: AsyncExitStack) -> str:
-    """Return the address of the database, after starting the embedded one where no other is set."""
+async def _dsn(settings: Settings, stack: AsyncExitStack) -> tuple[str, EmbeddedPostgres | None]:
+    """Return the address of the database, and the embedded one that was started where no other is set."""
     if settings.database_url is not None:
-        return settings.database_url.get_secret_value()
+        return settings.database_url.get_secret_value(), None
     embedded = EmbeddedPostgres(settings.data_dir)
     dsn = await asyncio.to_thread(embedded.start)
     stack.push_async_callback(asyncio.to_thread, embedded.stop)
-    return dsn
+    return dsn, embedded
 
 
 async def _check(database: Database, settings: Settings) -> None:

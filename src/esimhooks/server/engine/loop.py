@@ -43,9 +43,12 @@ class Loop:
         while not self._stopping:
             try:
                 seconds = await self._work()
+                if pause > FIRST_PAUSE_S:
+                    log.info("loop.goes_on", loop=self.name)
                 pause = FIRST_PAUSE_S
             except NotNow as error:
-                log.warning("loop.not_now", loop=self.name, error=error.detail, again_in_s=round(pause, 2))
+                if pause == FIRST_PAUSE_S:  # an outage is told once, not in every round of every loop
+                    log.warning("loop.waits", loop=self.name, reason=error.detail)
                 seconds, pause = pause * (1 + random.random() / 4), min(pause * 2, LONGEST_PAUSE_S)  # noqa: S311
             except Exception as error:  # a defect in one round must not end the loop
                 log.exception("loop.failed", loop=self.name, error=str(error))

@@ -88,7 +88,7 @@ async def connect(dsn: str, sealer: Sealer, *, connections: int = 10) -> Databas
         with passing_errors():
             pool = await asyncpg.create_pool(
                 dsn,
-                min_size=1,
+                min_size=0,
                 max_size=connections,
                 init=_prepare,
                 reset=_keep_as_it_is,

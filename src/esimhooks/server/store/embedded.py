@@ -138,6 +138,13 @@ class EmbeddedPostgres:
             raise
         return f"postgresql://{DATABASE}@/{DATABASE}?host={quote(str(self._socket_dir()), safe='')}&port=5432"
 
+    def revive(self) -> bool:
+        """Start the server again should it have died since `start()`; true where that was needed. Raises `Broken`."""
+        if self._lock is None or self._postmaster() is not None:
+            return False
+        self._start()
+        return True
+
     def stop(self) -> None:
         """End the server, whoever started it, and free the folder. Does nothing where `start()` did not succeed."""
         if self._lock is None:
