@@ -23,7 +23,7 @@ from esimhooks.server.model.update import Identity, Update
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.generic import parse_update
 from esimhooks.server.providers.port import Lookup, ProviderRefused, StillAllocating, Unparsable
-from esimhooks.server.rules.backoff import while_allocating, while_down
+from esimhooks.server.rules.backoff import ORDER_POLL_FIRST_S, while_allocating, while_down
 from esimhooks.server.rules.emit import EmitPolicy
 from esimhooks.server.store import journal, orders
 from esimhooks.server.store.database import Database, Session
@@ -154,7 +154,7 @@ class Backlog:
         now = self._clock()
         async with self._database.transaction() as db:
             if order.order_no is None and order_no is not None:
-                await orders.set_order_no(db, order.id, order_no)
+                await orders.set_order_no(db, order.id, order_no, first_poll_in_s=ORDER_POLL_FIRST_S)
             results = await fill(db, order, snapshots, self._policy, now=now, notification_id=entry.id)
             await _settle(db, entry, combined(results))
         self._due.ring()

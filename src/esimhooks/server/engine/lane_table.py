@@ -42,7 +42,10 @@ class HeldLane:
 
 
 class LaneTable:
-    """All lanes held, served round robin: one delivery each in turn, up to the lane's cap and the process's."""
+    """All lanes held, served round robin: one delivery each in turn, up to the lane's cap and the process's.
+
+    A lane has the cap of its endpoint; `lane_cap` is what it is taken for until the endpoint is known.
+    """
 
     def __init__(self, *, process_cap: int, lane_cap: int) -> None:
         self.lanes: dict[UUID, HeldLane] = {}
@@ -67,9 +70,7 @@ class LaneTable:
     def wishes(self) -> list[Wish]:
         """Return how much each lane has room for, where that is worth a question."""
         return [
-            Wish(lane.lease, lane.room)
-            for lane in self.lanes.values()
-            if lane.room >= lane.cap and not lane.retiring
+            Wish(lane.lease, lane.room) for lane in self.lanes.values() if lane.room >= lane.cap and not lane.retiring
         ]
 
     def retire(self, wishes: Sequence[Wish]) -> None:
@@ -94,7 +95,7 @@ class LaneTable:
             lane = self.lanes.get(job.claimed.endpoint_id)
             if lane is None or lane.lease.token != job.claimed.lease_token:
                 continue
-            lane.cap = min(job.target.max_in_flight, self._lane_cap)
+            lane.cap = job.target.max_in_flight
             lane.busy_at = now
             if not lane.ready and lane not in self._turns:
                 self._turns.append(lane)

@@ -1,6 +1,7 @@
 """Reads for the API, the dashboard and the command line. Every query on a tenant's rows takes the tenant."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -58,6 +59,11 @@ class OperatorQueries:
         """Return the key with that public part, or None."""
         async with self._database.session() as db:
             return await keys.find_by_lookup(db, lookup)
+
+    async def note_key_use(self, lookup: str, *, now: datetime) -> None:
+        """Write down that the key with that public part was used, at most once a minute; read by `keys`."""
+        async with self._database.session() as db:
+            await keys.note_use(db, [lookup], now=now)
 
     async def order(self, order_id: UUID) -> tuple[Order, Sequence[Esim]]:
         """Return an order with its eSIMs."""

@@ -13,6 +13,7 @@ from esimhooks.server.engine.orders import fill
 from esimhooks.server.engine.wake import Wake
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.errors import NotNow
+from esimhooks.server.model.ids import first_id_of
 from esimhooks.server.model.order import Order
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Lookup, ProviderRefused
@@ -30,6 +31,8 @@ FAILED_POLL_AGAIN_S = 300.0
 ORDER_CLAIM_S = 120.0
 SEEN_FOR = timedelta(days=30)
 FORGET_BATCH = 1000
+LOOK_AGAIN_FOR = timedelta(minutes=5)
+"""Longer than any transaction lasts."""
 
 log = get_logger("upkeep")
 
@@ -137,9 +140,13 @@ class Upkeep:
         return 3600.0
 
     async def tidy(self) -> float:
-        """Forget notifications seen long ago, and cancel deliveries whose endpoint was deleted under them."""
+        """Forget notifications seen long ago; mend what two transactions could not see of each other.
+
+        That is deliveries made while their endpoint was deleted, and notifications that came in beside their eSIM.
+        """
         now = self._clock()
         async with self._database.transaction() as db:
             await endpoints.cancel_orphans(db, now=now)
+            await journal.wake_missed(db, since=first_id_of(now - LOOK_AGAIN_FOR))
             forgotten = await journal.forget_seen(db, before=now - SEEN_FOR, limit=FORGET_BATCH)
         return 0.0 if forgotten == FORGET_BATCH else 30.0

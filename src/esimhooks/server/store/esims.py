@@ -1,5 +1,6 @@
 """eSIMs: finding, locking and writing their state. What a person could use to install one is sealed."""
 
+import zlib
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -49,6 +50,8 @@ PLAIN = {
     "validity_days_noticed": "integer",
 }
 CREDENTIALS = ("ac", "qr_code_url", "short_url")
+CREATION_LOCK = 0x6573696D
+CREATION_LOCKS = 1024
 COLUMNS = Columns("esims", PLAIN | {"sealed_credentials": "bytea", "sealed_held": "bytea"})
 
 
@@ -155,12 +158,18 @@ async def lock_expired(db: Session, *, limit: int) -> list[Esim]:
 
 
 async def lock_transactions(db: Session, transactions: Sequence[tuple[Tenant, str]]) -> None:
-    """Keep other transactions from creating eSIMs under the same transaction ids; needs a transaction."""
-    for tenant, transaction_id in sorted(set(transactions), key=str):
-        await db.conn.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
-            f"esim {tenant.account_id} {tenant.mode} {transaction_id}",
-        )
+    """Keep other transactions from creating eSIMs under the same transaction ids; needs a transaction.
+
+    Different ids may share a lock: PostgreSQL has room for some thousand locks, a request for a thousand ids.
+    """
+    places = {
+        zlib.crc32(f"{tenant.account_id} {tenant.mode} {transaction_id}".encode()) % CREATION_LOCKS
+        for tenant, transaction_id in transactions
+    }
+    # Taken in ascending order, so that two transactions cannot wait for each other.
+    await db.conn.execute(
+        "SELECT pg_advisory_xact_lock($1, place) FROM unnest($2::int[]) AS u (place)", CREATION_LOCK, sorted(places)
+    )
 
 
 async def insert(db: Session, esims: Sequence[Esim]) -> None:

@@ -263,6 +263,30 @@ async def wake_unmatched(db: Session, known: Sequence[tuple[tuple[str, ...], Ide
     return int(status.rpartition(" ")[2])
 
 
+async def wake_missed(db: Session, *, since: UUID) -> int:
+    """Move unmatched notifications from the id `since` on whose eSIM is known by now to the backlog; return how many.
+
+    One that came in while its eSIM was being committed found no eSIM, and the eSIM no notification.
+    """
+    status: str = await db.conn.execute(
+        """
+        WITH woken AS (
+            DELETE FROM unmatched_notifications u
+            WHERE u.notification_id >= $1 AND EXISTS (
+                SELECT FROM esims e
+                WHERE (e.esim_tran_no = u.esim_tran_no OR e.order_no = u.order_no OR e.transaction_id = u.transaction_id)
+                  AND (e.provider = u.source OR u.source = $2))
+            RETURNING notification_id, source
+        )
+        INSERT INTO backlog (notification_id, source, due_at) SELECT notification_id, source, now() FROM woken
+        ON CONFLICT DO NOTHING
+        """,
+        since,
+        UPDATES_SOURCE,
+    )
+    return int(status.rpartition(" ")[2])
+
+
 def _request(request: InboundRequest) -> dict[str, object]:
     """All but the body, which is sealed beside it."""
     return {

@@ -1,7 +1,7 @@
 """Lanes: leasing them, taking up their due deliveries, writing outcomes.
 
 All times are the database's clock. A lease carries a fencing token: what its holder writes after the lease went to
-another is dropped.
+another is dropped. Lanes are locked in the order of their endpoints, so that two statements cannot wait for each other.
 """
 
 from collections.abc import Sequence
@@ -93,10 +93,13 @@ async def renew(db: Session, leases: Sequence[Lease], *, seconds: float) -> set[
     """Renew leases; return the endpoints of those that still hold and whose lane is still open."""
     rows = await db.conn.fetch(
         """
+        WITH held AS (
+            SELECT endpoint_id FROM lanes
+            JOIN unnest($1::uuid[], $2::bigint[]) AS h (endpoint_id, lease_token) USING (endpoint_id, lease_token)
+            WHERE open ORDER BY endpoint_id FOR NO KEY UPDATE OF lanes
+        )
         UPDATE lanes l SET leased_until = now() + make_interval(secs => $3)
-        FROM unnest($1::uuid[], $2::bigint[]) AS h (endpoint_id, lease_token)
-        WHERE l.endpoint_id = h.endpoint_id AND l.lease_token = h.lease_token AND l.open
-        RETURNING l.endpoint_id
+        FROM held WHERE l.endpoint_id = held.endpoint_id RETURNING l.endpoint_id
         """,
         [held.endpoint_id for held in leases],
         [held.token for held in leases],
@@ -109,9 +112,12 @@ async def release(db: Session, leases: Sequence[Lease]) -> None:
     """Give leases back, so that others need not wait for their end."""
     await db.conn.execute(
         """
-        UPDATE lanes l SET leased_by = NULL, leased_until = NULL
-        FROM unnest($1::uuid[], $2::bigint[]) AS h (endpoint_id, lease_token)
-        WHERE l.endpoint_id = h.endpoint_id AND l.lease_token = h.lease_token
+        WITH held AS (
+            SELECT endpoint_id FROM lanes
+            JOIN unnest($1::uuid[], $2::bigint[]) AS h (endpoint_id, lease_token) USING (endpoint_id, lease_token)
+            ORDER BY endpoint_id FOR NO KEY UPDATE OF lanes
+        )
+        UPDATE lanes l SET leased_by = NULL, leased_until = NULL FROM held WHERE l.endpoint_id = held.endpoint_id
         """,
         [held.endpoint_id for held in leases],
         [held.token for held in leases],
@@ -180,73 +186,93 @@ async def put_back(db: Session, claimed: Sequence[Claimed]) -> None:
 
 
 async def write_results(db: Session, results: Sequence[Result]) -> set[UUID]:
-    """Write attempts and what follows from them, in one statement; return the deliveries whose lease still held.
+    """Write attempts and what follows from them; return the deliveries whose lease still held. Needs a transaction.
 
-    The lanes are locked against being leased while this commits, so a result is either dropped or in time.
+    Lanes and queue rows are locked first and by themselves, so that a result is either dropped or in time, and no row
+    changes under the statement that writes: PostgreSQL 18 before the fix of its rechecks crashes where a statement
+    waits for a row and also finds partitions as it runs (docs/decisions/0006).
     """
-    rows = await db.conn.fetch(
+    held = await _hold(db, results)
+    valid = [result for result in results if result.claimed.delivery_id in held]
+    if not valid:
+        return set()
+    await db.conn.execute(
         """
         WITH made AS (
-            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::int[], $6::timestamptz[],
-                                 $7::int[], $8::text[], $9::int[], $10::text[], $11::jsonb[], $12::bytea[], $13::text[],
-                                 $14::text[], $15::float8[], $16::bool[], $17::bool[], $18::uuid[])
-                AS r (delivery_id, endpoint_id, lease_token, attempt_id, number, started_at,
-                      duration_ms, outcome, status_code, error, response_headers, response_body, dialled,
-                      status, delay_s, counts, gone, account_id)
-        ), held AS (
-            SELECT endpoint_id, lease_token FROM lanes
-            WHERE endpoint_id IN (SELECT endpoint_id FROM made) ORDER BY endpoint_id FOR SHARE
-        ), valid AS (
-            SELECT made.* FROM made JOIN held USING (endpoint_id, lease_token)
-            JOIN queue q ON q.delivery_id = made.delivery_id AND q.claim_token = made.lease_token
+            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::timestamptz[], $6::int[],
+                                 $7::text[], $8::int[], $9::text[], $10::jsonb[], $11::bytea[], $12::text[],
+                                 $13::text[], $14::float8[], $15::int[])
+                AS r (delivery_id, account_id, attempt_id, number, started_at, duration_ms,
+                      outcome, status_code, error, response_headers, response_body, dialled,
+                      status, delay_s, counted)
         ), logged AS (
             INSERT INTO attempts (id, account_id, delivery_id, number, started_at, duration_ms, outcome, status_code,
                                   error, response_headers, response_body, dialled)
             SELECT attempt_id, account_id, delivery_id, number, started_at, duration_ms, outcome, status_code,
-                   error, response_headers, response_body, dialled FROM valid
+                   error, response_headers, response_body, dialled FROM made
         ), finished AS (
-            DELETE FROM queue q USING valid v WHERE q.delivery_id = v.delivery_id AND v.status <> 'pending'
+            DELETE FROM queue q USING made m WHERE q.delivery_id = m.delivery_id AND m.status <> 'pending'
         ), again AS (
             UPDATE queue q
-            SET due_at = now() + make_interval(secs => v.delay_s), claim_token = 0,
-                attempts = q.attempts + v.counts::int,
-                attempts_this_round = q.attempts_this_round + v.counts::int,
-                claims = CASE WHEN v.counts THEN q.claims ELSE q.claims - 1 END
-            FROM valid v WHERE q.delivery_id = v.delivery_id AND v.status = 'pending'
-        ), shown AS (
-            UPDATE deliveries d
-            SET status = v.status, attempts = d.attempts + v.counts::int,
-                finished_at = CASE WHEN v.status <> 'pending' THEN now() END
-            FROM valid v WHERE d.id = v.delivery_id
-        ), closed AS (
-            UPDATE endpoints e SET enabled = false, disabled_reason = 'gone', version = e.version + 1, updated_at = now()
-            WHERE e.enabled AND e.id IN (SELECT endpoint_id FROM valid WHERE gone) RETURNING e.id
+            SET due_at = now() + make_interval(secs => m.delay_s), claim_token = 0,
+                attempts = q.attempts + m.counted, attempts_this_round = q.attempts_this_round + m.counted,
+                claims = q.claims - 1 + m.counted
+            FROM made m WHERE q.delivery_id = m.delivery_id AND m.status = 'pending'
         )
-        SELECT v.delivery_id, v.gone, v.endpoint_id FROM valid v
+        UPDATE deliveries d
+        SET status = m.status, attempts = d.attempts + m.counted,
+            finished_at = CASE WHEN m.status <> 'pending' THEN now() END
+        FROM made m WHERE d.id = m.delivery_id
+        """,
+        [result.claimed.delivery_id for result in valid],
+        [result.claimed.account_id for result in valid],
+        [new_id() for _ in valid],
+        [result.claimed.attempts + 1 for result in valid],
+        [result.outcome.started_at for result in valid],
+        [result.outcome.duration_ms for result in valid],
+        [result.outcome.outcome for result in valid],
+        [result.outcome.status_code for result in valid],
+        [result.outcome.error for result in valid],
+        [result.outcome.headers for result in valid],
+        [result.outcome.body for result in valid],
+        [result.outcome.dialled for result in valid],
+        [result.verdict.status for result in valid],
+        [result.verdict.delay_s for result in valid],
+        [int(result.verdict.counts) for result in valid],
+    )
+    await _close(db, {result.claimed.endpoint_id for result in valid if result.verdict.endpoint_gone})
+    return held
+
+
+async def _hold(db: Session, results: Sequence[Result]) -> set[UUID]:
+    """Lock the lanes and queue rows of results whose lease still holds, and return their deliveries."""
+    rows = await db.conn.fetch(
+        """
+        SELECT q.delivery_id
+        FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS r (delivery_id, endpoint_id, lease_token)
+        JOIN lanes l ON l.endpoint_id = r.endpoint_id AND l.lease_token = r.lease_token
+        JOIN queue q ON q.delivery_id = r.delivery_id AND q.claim_token = r.lease_token
+        ORDER BY l.endpoint_id, q.delivery_id FOR SHARE OF l FOR UPDATE OF q
         """,
         [result.claimed.delivery_id for result in results],
         [result.claimed.endpoint_id for result in results],
         [result.claimed.lease_token for result in results],
-        [new_id() for _ in results],
-        [result.claimed.attempts + 1 for result in results],
-        [result.outcome.started_at for result in results],
-        [result.outcome.duration_ms for result in results],
-        [result.outcome.outcome for result in results],
-        [result.outcome.status_code for result in results],
-        [result.outcome.error for result in results],
-        [result.outcome.headers for result in results],
-        [result.outcome.body for result in results],
-        [result.outcome.dialled for result in results],
-        [result.verdict.status for result in results],
-        [result.verdict.delay_s for result in results],
-        [result.verdict.counts for result in results],
-        [result.verdict.endpoint_gone for result in results],
-        [result.claimed.account_id for result in results],
     )
-    gone = {row["endpoint_id"] for row in rows if row["gone"]}
-    if gone:
-        await db.conn.execute("UPDATE lanes SET open = false WHERE endpoint_id = ANY($1)", gone)
     return {row["delivery_id"] for row in rows}
+
+
+async def _close(db: Session, gone: set[UUID]) -> None:
+    """Disable endpoints that answered 410 and close their lanes; what they hold stays."""
+    if not gone:
+        return
+    await db.conn.execute(
+        """
+        UPDATE endpoints SET enabled = false, disabled_reason = 'gone', version = version + 1, updated_at = now()
+        WHERE enabled AND id = ANY($1)
+        """,
+        gone,
+    )
+    await db.conn.execute("UPDATE lanes SET open = false WHERE endpoint_id = ANY($1)", gone)
 
 
 async def send_again(db: Session, delivery: Delivery) -> bool:

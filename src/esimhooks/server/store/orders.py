@@ -110,9 +110,20 @@ async def end_polling(db: Session, order_id: UUID) -> None:
     await db.conn.execute("UPDATE orders SET next_poll_at = NULL WHERE id = $1", order_id)
 
 
-async def set_order_no(db: Session, order_id: UUID, order_no: str) -> None:
-    """Write down the provider's number of an order that was known by its transaction only, and of its eSIMs."""
-    await db.conn.execute("UPDATE orders SET order_no = $2 WHERE id = $1 AND order_no IS NULL", order_id, order_no)
+async def set_order_no(db: Session, order_id: UUID, order_no: str, *, first_poll_in_s: float) -> None:
+    """Write down the provider's number of an order that was known by its transaction only, and of its eSIMs.
+
+    From now on the order can be polled.
+    """
+    await db.conn.execute(
+        """
+        UPDATE orders SET order_no = $2, next_poll_at = now() + make_interval(secs => $3)
+        WHERE id = $1 AND order_no IS NULL
+        """,
+        order_id,
+        order_no,
+        first_poll_in_s,
+    )
     await db.conn.execute("UPDATE esims SET order_no = $2 WHERE order_id = $1 AND order_no IS NULL", order_id, order_no)
 
 

@@ -1,0 +1,133 @@
+"""Outcomes are written while others change the same lanes: PostgreSQL must wait, recheck and survive."""
+
+import asyncio
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from api import eventually
+from esimhooks.server.model.account import Account
+from esimhooks.server.model.delivery import Delivery, DeliveryStatus, Outcome, OutcomeClass, Verdict
+from esimhooks.server.model.endpoint import Endpoint, Tenant
+from esimhooks.server.model.ids import new_id
+from esimhooks.server.store import accounts, deliveries, endpoints, lanes
+from esimhooks.server.store.database import Database, Session
+from esimhooks.server.store.lanes import Lease, Result, Wish
+from esimhooks.vocabulary.events import EventType
+from esimhooks.vocabulary.statuses import Mode
+
+NOW = datetime.now(UTC)
+
+
+async def test_results_are_written_after_a_wait_for_a_lane_that_was_renewed_meanwhile(database: Database) -> None:
+    results = await _attempted(database, count=60)
+    async with database.transaction() as other:
+        await other.conn.execute("UPDATE lanes SET leased_until = leased_until + interval '1 second'")
+        writing = asyncio.ensure_future(_write(database, results))
+        await eventually(lambda: _somebody_waits(database))
+    written = await writing
+
+    assert written == {result.claimed.delivery_id for result in results}
+    async with database.session() as db:
+        assert await db.conn.fetchval("SELECT count(*) FROM attempts") == len(results)
+        assert await db.conn.fetchval("SELECT count(*) FROM deliveries WHERE status = 'delivered'") == len(results)
+
+
+@pytest.mark.slow(reason="20 000 results under constant renewal: fewer rarely make PostgreSQL 18.4 fail")
+@pytest.mark.timeout(120)
+async def test_no_result_is_lost_while_leases_are_renewed_all_the_time(database: Database) -> None:
+    results = await _attempted(database, count=20_000)
+    leases = list({Lease(result.claimed.endpoint_id, result.claimed.lease_token) for result in results})
+    async with database.session() as db:
+        await db.conn.execute("ANALYZE")
+    written: set[UUID] = set()
+    renewing = asyncio.ensure_future(_renew_for_ever(database, leases))
+    for first in range(0, len(results), 200):
+        written |= await _write(database, results[first : first + 200])
+    renewing.cancel()
+
+    assert len(written) == len(results)
+    async with database.session() as db:
+        assert await db.conn.fetchval("SELECT count(*) FROM deliveries WHERE status = 'delivered'") == len(results)
+
+
+async def test_deliveries_are_cancelled_after_a_wait_for_one_that_was_taken_up_meanwhile(database: Database) -> None:
+    results = await _attempted(database, count=60)
+    endpoint_id = results[0].claimed.endpoint_id
+    async with database.transaction() as other:
+        await other.conn.execute("UPDATE queue SET claims = claims + 1")
+        deleting = asyncio.ensure_future(_delete(database, endpoint_id))
+        await eventually(lambda: _somebody_waits(database))
+    await deleting
+
+    async with database.session() as db:
+        assert await db.conn.fetchval("SELECT count(*) FROM deliveries WHERE status = 'cancelled'") == 3
+
+
+async def _attempted(database: Database, *, count: int) -> list[Result]:
+    """Make deliveries in 20 lanes, take them up and answer all with a 200."""
+    async with database.transaction() as db:
+        tenant = Tenant(new_id(), Mode.TEST)
+        await accounts.insert(db, Account(id=tenant.account_id, name="Acme", created_at=NOW, updated_at=NOW))
+        targets = [await _an_endpoint(db, tenant) for _ in range(20)]
+        made = [
+            Delivery(
+                id=new_id(),
+                tenant=tenant,
+                event_id=new_id(),
+                event_type=EventType.CREATED,
+                esim_id=None,
+                endpoint_id=targets[place % len(targets)],
+            )
+            for place in range(count)
+        ]
+        await deliveries.insert(db, made)
+        await lanes.enqueue(db, made)
+    async with database.transaction() as db:
+        leases = await lanes.lease(db, holder=new_id(), seconds=300, limit=20)
+        claimed = await lanes.take(db, [Wish(lease, count) for lease in leases])
+    outcome = Outcome(outcome=OutcomeClass.OK, started_at=NOW, duration_ms=1, status_code=200)
+    verdict = Verdict(status=DeliveryStatus.DELIVERED)
+    return [Result(claimed=one, outcome=outcome, verdict=verdict) for one in claimed]
+
+
+async def _an_endpoint(db: Session, tenant: Tenant) -> UUID:
+    endpoint = Endpoint(
+        id=new_id(),
+        tenant=tenant,
+        url="http://127.0.0.1:1/hook",
+        name=None,
+        event_types=None,
+        retry_schedule=(0,),
+        timeout_s=5,
+        max_in_flight=20,
+        enabled=True,
+        disabled_reason=None,
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    await endpoints.insert(db, endpoint, secret="whsec_c2VjcmV0")
+    return endpoint.id
+
+
+async def _renew_for_ever(database: Database, leases: list[Lease]) -> None:
+    while True:
+        async with database.session() as db:
+            await lanes.renew(db, leases, seconds=300)
+
+
+async def _write(database: Database, results: list[Result]) -> set[UUID]:
+    async with database.transaction() as db:
+        return await lanes.write_results(db, results)
+
+
+async def _delete(database: Database, endpoint_id: UUID) -> None:
+    async with database.transaction() as db:
+        tenant = await db.conn.fetchrow("SELECT account_id, mode FROM endpoints WHERE id = $1", endpoint_id)
+        await endpoints.delete(db, Tenant(tenant["account_id"], Mode(tenant["mode"])), endpoint_id, now=NOW)
+
+
+async def _somebody_waits(database: Database) -> bool:
+    async with database.session() as db:
+        return bool(await db.conn.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
