@@ -60,7 +60,7 @@ class Client:
         self, url: str, key: str, *, tenant: Mapping[str, str | None] | None = None, timeout_s: float = TIMEOUT_S
     ) -> None:
         self.url = url.rstrip("/")
-        self._key = key
+        self.key = key
         self._tenant = dict(tenant or {})
         self._timeout_s = timeout_s
         try:
@@ -83,8 +83,8 @@ class Client:
         return cls(url, key, tenant={"account": account, "mode": mode})
 
     def get(self, path: str, **query: object) -> Answer:
-        """Ask for something; parameters that are None are left out, a trailing `_` of a name too (`from_`)."""
-        return self.call("GET", path, query={name.rstrip("_"): value for name, value in query.items()})
+        """Ask for something; parameters that are None are left out."""
+        return self.call("GET", path, query=query)
 
     def post(self, path: str, body: Json = None) -> Answer:
         """Make or start something."""
@@ -98,9 +98,7 @@ class Client:
         """Delete something."""
         return self.call("DELETE", path)
 
-    def call(
-        self, method: str, path: str, *, body: Json = None, query: Mapping[str, object] | None = None
-    ) -> Answer:
+    def call(self, method: str, path: str, *, body: Json = None, query: Mapping[str, object] | None = None) -> Answer:
         """Send a request. Raises `Failed` for every answer but 2xx, and where none came."""
         status, answer = self._exchange(method, self._target(path, query or {}), body)
         if 200 <= status < 300:
@@ -114,7 +112,7 @@ class Client:
     def _exchange(self, method: str, target: str, body: Json) -> tuple[int, bytes]:
         connection = self._connection()
         headers = {
-            "authorization": f"Bearer {self._key}",
+            "authorization": f"Bearer {self.key}",
             "accept": "application/json",
             "user-agent": f"esimhooks-cli/{__version__}",
         }
@@ -151,4 +149,9 @@ def _told(status: int, answer: bytes, url: str) -> str:
         return f"{url} answered {status} without saying why: is ESIMHOOKS_URL right?"
     heading = f"{status} {problem.title}".strip()
     first = f"{heading}: {problem.detail}" if problem.detail else heading
-    return "\n".join([first, *(f"  {field.pointer or '/'}: {field.detail}" for field in problem.errors)])
+    return "\n".join([first, *(f"  {_place(field.pointer)}: {field.detail}" for field in problem.errors)])
+
+
+def _place(pointer: str) -> str:
+    """Parameters of the query are options here."""
+    return pointer.replace("query:", "--") or "/"

@@ -59,9 +59,10 @@ def list_deliveries(  # noqa: PLR0913 - each is an option
     as_json: AsJson = False,
 ) -> None:
     """List deliveries, newest first."""
-    query = {"endpoint": endpoint, "event": event, "type": event_type, "esim": esim, "status": status}
+    about = {"endpoint": endpoint, "event": event, "type": event_type, "esim": esim, "status": status}
+    when = {"from": start, "to": end}
     answer = Client.from_environment(account=account, mode=mode).get(
-        path("deliveries"), **query, from_=start, to=end, limit=limit, cursor=cursor
+        path("deliveries"), **about, **when, limit=limit, cursor=cursor
     )
     output.show_page(answer, Row, as_json=as_json)
 

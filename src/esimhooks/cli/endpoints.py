@@ -42,9 +42,7 @@ def list_endpoints(
 
 
 @app.command("show")
-def show_endpoint(
-    endpoint: Id, *, account: Account = None, mode: InMode = None, as_json: AsJson = False
-) -> None:
+def show_endpoint(endpoint: Id, *, account: Account = None, mode: InMode = None, as_json: AsJson = False) -> None:
     """Show an endpoint."""
     answer = Client.from_environment(account=account, mode=mode).get(path("endpoints", endpoint))
     output.show_one(answer, endpoint, as_json=as_json)

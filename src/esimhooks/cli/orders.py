@@ -40,9 +40,7 @@ class OrderedEsim(Struct, rename="camel"):
 @app.command("list")
 def list_orders(*, limit: Limit = 25, cursor: Cursor = None, as_json: AsJson = False) -> None:
     """List orders of all accounts, newest first."""
-    output.show_page(
-        Client.from_environment().get(path("orders"), limit=limit, cursor=cursor), Row, as_json=as_json
-    )
+    output.show_page(Client.from_environment().get(path("orders"), limit=limit, cursor=cursor), Row, as_json=as_json)
 
 
 @app.command("show")

@@ -6,7 +6,6 @@ characters that do not print are shown as escapes. Colours only on a terminal.
 
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -134,17 +133,14 @@ def cell(value: object) -> Text:
         case None:
             return Text("-", style="dim")
         case bool():
-            return Text("yes" if value else "no")
-        case str():
-            return Text(printable(value), style=TONES.get(value, ""))
-        case datetime():
-            return Text(f"{value:%Y-%m-%d %H:%M:%S}")
-        case list() if all(isinstance(one, str | int) for one in value):
-            return Text(printable(", ".join(map(str, value))) or "-")
+            text = "yes" if value else "no"
+        case list() if value and all(isinstance(one, str | int) for one in value):
+            text = ", ".join(map(str, value))
         case dict() | list():
-            return Text(printable(msgspec.json.encode(value).decode()))
+            text = msgspec.json.encode(value).decode()
         case _:
-            return Text(printable(str(value)))
+            text = str(value)
+    return Text(printable(text), style=TONES.get(text, ""))
 
 
 def printable(text: str) -> str:

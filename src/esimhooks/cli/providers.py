@@ -40,7 +40,7 @@ def show_provider(name: Name, *, as_json: AsJson = False) -> None:
 
 
 @app.command("put")
-def put_provider(  # noqa: PLR0913 - each is an option
+def put_provider(
     name: Name,
     *,
     kind: Annotated[str, typer.Option("--kind", help="As esimaccess.")],

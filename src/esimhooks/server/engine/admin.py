@@ -30,6 +30,7 @@ from esimhooks.server.store import accounts, deliveries, endpoints, keys, lanes,
 from esimhooks.server.store.database import Database, Session
 from esimhooks.signing import new_secret
 from esimhooks.vocabulary.envelope import Envelope, encode
+from esimhooks.vocabulary.timestamps import timestamp
 
 TOKEN_BYTES = 32
 
@@ -214,6 +215,9 @@ class Admin:
         """Raise an event that no eSIM has caused, for tests; it is delivered like any other."""
         event_id = new_id()
         now = self._clock()
+        raised = msgspec.structs.replace(
+            example, id=text_of(Prefix.EVENT, event_id), mode=tenant.mode, timestamp=timestamp(now)
+        )
         event = Event(
             id=event_id,
             tenant=tenant,
@@ -221,7 +225,7 @@ class Admin:
             type=example.event,
             happened_at=now,
             notification_id=None,
-            body=encode(msgspec.structs.replace(example, id=text_of(Prefix.EVENT, event_id), mode=tenant.mode)),
+            body=encode(raised),
         )
         async with self._database.transaction() as db:
             await publish(db, [event])

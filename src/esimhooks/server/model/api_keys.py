@@ -11,6 +11,7 @@ import zlib
 from esimhooks.vocabulary.statuses import Mode
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+CHARACTERS = frozenset(ALPHABET)
 RANDOM_BYTES = 32
 RANDOM_CHARACTERS = 43
 CHECKSUM_CHARACTERS = 6
@@ -29,6 +30,8 @@ def well_formed(key: str) -> bool:
     """Return whether the text has the form of a key and its checksum fits."""
     head, _, rest = key.rpartition("_")
     if head not in ("esim_live", "esim_test", "esim_admin") or len(rest) != RANDOM_CHARACTERS + CHECKSUM_CHARACTERS:
+        return False
+    if not set(rest) <= CHARACTERS:
         return False
     return key[-CHECKSUM_CHARACTERS:] == _checksum(key[:-CHECKSUM_CHARACTERS])
 

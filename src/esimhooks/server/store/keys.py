@@ -65,7 +65,7 @@ async def note_use(db: Session, lookups: Sequence[str], *, now: datetime) -> Non
     await db.conn.execute(
         """
         UPDATE api_keys SET last_used_at = $2
-        WHERE lookup = ANY($1) AND (last_used_at IS NULL OR last_used_at < $2 - interval '1 minute')
+        WHERE lookup = ANY($1) AND (last_used_at IS NULL OR last_used_at < $2::timestamptz - interval '1 minute')
         """,
         lookups,
         now,

@@ -1,14 +1,12 @@
 """The web application: routes, who is calling, the strictness of bodies, and errors. Assembled, not decided here."""
 
-from typing import Any
-
-from litestar import Litestar, Request, Router
+from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException, ValidationException
 
 from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.errors import EsimhooksError, Refused
-from esimhooks.server.web import strict_json
+from esimhooks.server.model.errors import EsimhooksError
+from esimhooks.server.observe.log import get_logger
 from esimhooks.server.web.api import (
     accounts,
     deliveries,
@@ -24,23 +22,41 @@ from esimhooks.server.web.api import (
 )
 from esimhooks.server.web.auth import AnyRequest, Principal, require_operator, tenant_of
 from esimhooks.server.web.context import Context
+from esimhooks.server.web.entry import admit, check_path, read_body
 from esimhooks.server.web.errors import handle_http, handle_ours, handle_unexpected, handle_validation
 
 LARGEST_BODY_BYTES = 262_144
+
+log = get_logger("web")
 
 
 def build_app(context: Context) -> Litestar:
     """Return the ASGI application."""
 
-    async def operator(request: AnyRequest, context: Context) -> Principal:
-        caller = await context.authenticator.principal(request)
+    async def enter(request: AnyRequest) -> None:
+        request.state.caller = await admit(request, context)
+
+    async def enter_inbound(request: AnyRequest) -> None:
+        check_path(request)
+        await read_body(request)
+
+    async def leave(request: AnyRequest) -> None:
+        lookup = context.authenticator.use_to_note(request.state.caller)
+        if lookup is None:
+            return
+        try:
+            await context.operator.note_key_use(lookup, now=context.clock())
+        except Exception as error:  # the caller has its answer; its connection must not end because of a note
+            log.exception("key.use_not_noted", prefix=lookup, error=str(error))
+
+    async def operator(request: AnyRequest) -> Principal:
+        caller: Principal = request.state.caller
         require_operator(caller)
         return caller
 
-    async def tenant(request: AnyRequest, context: Context) -> Tenant:
-        caller = await context.authenticator.principal(request)
+    async def tenant(request: AnyRequest) -> Tenant:
         query = request.query_params
-        return tenant_of(caller, account=query.get("account"), mode=query.get("mode"))
+        return tenant_of(request.state.caller, account=query.get("account"), mode=query.get("mode"))
 
     api = Router(
         "/",
@@ -56,10 +72,12 @@ def build_app(context: Context) -> Litestar:
             providers.router,
             test_events.router,
         ],
-        before_request=check_body,
+        before_request=enter,
+        after_response=leave,
     )
+    notifying = Router("/", route_handlers=[inbound.router], before_request=enter_inbound)
     return Litestar(
-        route_handlers=[api, inbound.router, health.healthz, health.readyz],
+        route_handlers=[api, notifying, health.healthz, health.readyz],
         dependencies={
             "context": Provide(lambda: context, sync_to_thread=False, use_cache=True),
             "operator": Provide(operator),
@@ -76,14 +94,3 @@ def build_app(context: Context) -> Litestar:
         logging_config=None,
         path="/",
     )
-
-
-async def check_body(request: Request[Any, Any, Any]) -> None:
-    """Refuse a body that is not JSON, or JSON that two parsers could read differently."""
-    body = await request.body()
-    if not body:
-        return
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type not in ("application/json", "application/merge-patch+json"):
-        raise Refused("expected content-type: application/json", status=415, code="UNSUPPORTED_MEDIA_TYPE")
-    strict_json.check(body)

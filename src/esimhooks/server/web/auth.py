@@ -21,6 +21,7 @@ from esimhooks.server.model.ids import Prefix, parse_id
 from esimhooks.vocabulary.statuses import Mode
 
 KEPT_S = 1.0
+NOTED_S = 60.0
 MOST_KEPT = 10_000
 
 AnyRequest = Request[Any, Any, Any]
@@ -28,13 +29,20 @@ FindKey = Callable[[str], Awaitable[ApiKey | None]]
 
 
 class Principal(Struct, frozen=True):
-    """The caller. `tenant` None is an operator, who may name the account and mode to act for."""
+    """The caller. `tenant` None is an operator, who may name the account and mode to act for.
+
+    `lookup` is the public part of its key; the operator's first key, which is a setting, has none.
+    """
 
     tenant: Tenant | None
+    lookup: str | None = None
 
 
 class Authenticator:
-    """Tells who a request comes from. Keys are looked up at most once a second each, so revoking takes effect at once."""
+    """Tells who a request comes from.
+
+    Keys are looked up at most once a second each, so one that was revoked on another node ends within a second.
+    """
 
     def __init__(self, find_key: FindKey, *, admin_key: str, trusted_proxies: int, clock: Clock) -> None:
         self._find_key = find_key
@@ -42,6 +50,7 @@ class Authenticator:
         self._trusted_proxies = trusted_proxies
         self._clock = clock
         self._kept: dict[bytes, tuple[float, ApiKey]] = {}
+        self._noted: dict[str, float] = {}
 
     async def principal(self, request: AnyRequest) -> Principal:
         """Return the caller. Raises `Refused` (401) without a valid key, (403) from an address not allowed."""
@@ -58,14 +67,31 @@ class Authenticator:
             raise Refused.unauthenticated("this API key has expired")
         if key.allowed_ips and not _within(self.peer(request), key.allowed_ips):
             raise Refused.forbidden("this API key may not be used from this address")
-        return Principal(key.tenant)
+        return Principal(key.tenant, key.lookup)
+
+    def forget(self) -> None:
+        """Look every key up anew; after one was revoked on this node."""
+        self._kept.clear()
+
+    def use_to_note(self, caller: Principal) -> str | None:
+        """Return the public part of the caller's key where its use should be written down: once a minute each."""
+        now = monotonic()
+        lookup = caller.lookup
+        if lookup is None or now - self._noted.get(lookup, -NOTED_S) < NOTED_S:
+            return None
+        if len(self._noted) >= MOST_KEPT:
+            self._noted.clear()
+        self._noted[lookup] = now
+        return lookup
 
     def peer(self, request: AnyRequest) -> str:
         """Return the address a request came from, behind the configured number of trusted proxies."""
         direct = request.client.host if request.client else ""
         if not self._trusted_proxies:
             return direct
-        passed = [one.strip() for one in request.headers.get("x-forwarded-for", "").split(",") if one.strip()]
+        # A proxy may add a line of its own below the one that the caller has sent; together they are one list.
+        lines = ",".join(request.headers.getall("x-forwarded-for", []))
+        passed = [one.strip() for one in lines.split(",") if one.strip()]
         hops = [*passed, direct]
         return hops[max(0, len(hops) - 1 - self._trusted_proxies)]
 
@@ -120,4 +146,6 @@ def _within(address: str, networks: tuple[str, ...]) -> bool:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
     return any(parsed in ipaddress.ip_network(network, strict=False) for network in networks)

@@ -9,12 +9,21 @@ from typing import Any
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers import BaseRouteHandler
 
 from esimhooks.server.model.errors import EsimhooksError, FieldError, NotNow, Refused
 from esimhooks.server.observe.log import get_logger
+from esimhooks.server.web.entry import query_name
+from esimhooks.server.web.expected import expected
 
 PROBLEM = "application/problem+json"
 CODES = {400: "MALFORMED", 401: "UNAUTHENTICATED", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "TOO_LARGE"}
+DETAILS = {
+    400: "the request could not be read",
+    404: "there is nothing at this address",
+    405: "this address does not take this method",
+    413: "expected a body of at most 256 KiB",
+}
 
 log = get_logger("web")
 
@@ -33,8 +42,10 @@ class Problem(msgspec.Struct, omit_defaults=True):
 def answer(error: Refused | NotNow) -> Response[bytes]:
     """Return the answer for one of our errors."""
     if isinstance(error, NotNow):
+        log.warning("request.not_now", error=error.detail)
         retry_after = {"retry-after": str(max(1, round(error.retry_after_s)))}
-        return problem(503, detail=error.detail, code="TRY_AGAIN", headers=retry_after)
+        # What stands in brackets names the cause in our terms; it is for the log.
+        return problem(503, detail=error.detail.partition(" (")[0], code="TRY_AGAIN", headers=retry_after)
     return problem(error.status, detail=error.detail, code=error.code, errors=error.errors)
 
 
@@ -63,14 +74,10 @@ def handle_ours(_request: Request[Any, Any, Any], error: EsimhooksError) -> Resp
     return handle_unexpected(_request, error)
 
 
-def handle_validation(_request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
-    """Answer a path, query or body that is not of the declared form."""
+def handle_validation(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
+    """Answer a parameter that is not of the declared form; bodies were looked at before."""
     found = error.extra if isinstance(error.extra, list) else []
-    errors = tuple(
-        FieldError(_pointer(str(one.get("key", "")), one.get("source")), str(one.get("message", "")))
-        for one in found
-        if isinstance(one, dict)
-    )
+    errors = tuple(_parameter(request.route_handler, str(one.get("key", ""))) for one in found if isinstance(one, dict))
     return problem(422, detail="a field does not hold what was expected", code="INVALID_FIELD", errors=errors)
 
 
@@ -79,7 +86,8 @@ def handle_http(_request: Request[Any, Any, Any], error: HTTPException) -> Respo
     status = error.status_code
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return handle_unexpected(_request, error)
-    return problem(status, detail=error.detail, code=CODES.get(status, HTTPStatus(status).name))
+    detail = DETAILS.get(status, HTTPStatus(status).phrase)
+    return problem(status, detail=detail, code=CODES.get(status, HTTPStatus(status).name))
 
 
 def handle_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -88,8 +96,8 @@ def handle_unexpected(request: Request[Any, Any, Any], error: Exception) -> Resp
     return problem(500, detail="something broke on our side; it is in the log", code="INTERNAL")
 
 
-def _pointer(key: str, source: object) -> str:
-    if key == "data":
-        return ""
-    path = key.replace("[", ".").replace("]", "").strip(".").replace(".", "/")
-    return f"/{path}" if source in (None, "body") else f"{getattr(source, 'value', source)}:{path}"
+def _parameter(handler: BaseRouteHandler, name: str) -> FieldError:
+    if name not in handler.parsed_fn_signature.parameters:
+        return FieldError("", "expected something else")
+    kind = handler.signature_model.__annotations__[name]
+    return FieldError(f"query:{query_name(handler, name)}", expected(kind).removesuffix(" or null"))

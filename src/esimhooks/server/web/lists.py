@@ -3,22 +3,25 @@
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
+import msgspec
 from litestar.params import QueryParameter
 from msgspec import Struct
 
 from esimhooks.server.engine.queries import Window
 from esimhooks.server.model.errors import Refused
+from esimhooks.server.model.ids import EPOCH, Prefix, first_id_of, parse_id
+from esimhooks.server.web.api.bodies import Moment
+from esimhooks.server.web.expected import expected
 
 Row = TypeVar("Row")
 View = TypeVar("View")
 
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="how many rows, 1-100")]
-From = Annotated[datetime | None, QueryParameter(name="from", description="not before this moment")]
-To = Annotated[datetime | None, QueryParameter(name="to", description="before this moment")]
+From = Annotated[str | None, QueryParameter(name="from", description="not before this moment", format="date-time")]
+To = Annotated[str | None, QueryParameter(name="to", description="before this moment", format="date-time")]
 Cursor = Annotated[str | None, QueryParameter(max_length=64, description="`nextCursor` of the list before")]
 
 
@@ -38,6 +41,25 @@ def listed(rows: Sequence[Row], limit: int, view: Callable[[Row], View], id_of: 
     """Return the page for rows that were read through `window`."""
     shown = rows[:limit]
     return Listed([view(row) for row in shown], to_cursor(id_of(shown[-1])) if len(rows) > limit else None)
+
+
+def id_from(name: str, text: str | None) -> UUID | None:
+    """Return the first id of the moment in a query parameter. Raises `Refused` (422) for a time without a zone."""
+    if text is None:
+        return None
+    try:
+        moment = msgspec.convert(text, Moment)
+    except msgspec.ValidationError:
+        raise Refused.invalid(f"query:{name}", expected(Moment)) from None
+    return first_id_of(max(moment, EPOCH))
+
+
+def id_of(name: str, prefix: Prefix, text: str | None) -> UUID | None:
+    """Return the id in a query parameter. Raises `Refused` (422) where it is none of that kind."""
+    try:
+        return None if text is None else parse_id(prefix, text)
+    except Refused:
+        raise Refused.invalid(f"query:{name}", f"expected {prefix.value}_ and 26 characters") from None
 
 
 def to_cursor(row_id: UUID) -> str:

@@ -24,7 +24,8 @@ def check(raw: bytes) -> None:
         text = raw.decode("utf-8", "strict")
     except UnicodeDecodeError:
         raise _malformed("expected UTF-8") from None
-    _check_depth(raw)
+    if text.startswith("\ufeff"):
+        raise _malformed("expected JSON without a byte order mark")
     try:
         json.loads(
             text,
@@ -34,25 +35,29 @@ def check(raw: bytes) -> None:
             parse_float=_number,
         )
     except json.JSONDecodeError as error:
-        raise _malformed(f"not JSON: {error.msg} at character {error.pos}") from None
+        raise _malformed(f"not JSON at character {error.pos}") from None
+    except RecursionError:
+        raise _too_deep() from None
+    _check_depth(raw)
     if "\\u" in text:
         _check_escapes(json.loads(text))
 
 
 def _check_depth(raw: bytes) -> None:
+    """Only for what is JSON: in a string that does not end, the search for one would take the square of its length."""
     depth = deepest = 0
     for bracket in _depth_change.findall(_strings.sub(b"", raw)):
         depth += 1 if bracket in b"[{" else -1
         deepest = max(deepest, depth)
     if deepest > DEEPEST:
-        raise _malformed(f"nested deeper than {DEEPEST} levels")
+        raise _too_deep()
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, value in pairs:
         if name in found:
-            raise _malformed(f"the key {name[:50]!r} stands there twice")
+            raise _malformed(f"the key {name[:50]!a} stands there twice")
         found[name] = value
     return found
 
@@ -86,6 +91,10 @@ def _check_escapes(value: object) -> None:
         for name, one in value.items():
             _check_escapes(name)
             _check_escapes(one)
+
+
+def _too_deep() -> Refused:
+    return _malformed(f"nested deeper than {DEEPEST} levels")
 
 
 def _malformed(detail: str) -> Refused:

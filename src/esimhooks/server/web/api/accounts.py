@@ -1,10 +1,12 @@
 """Accounts and their API keys: `/v1/accounts`, for operators."""
 
 import ipaddress
+from datetime import UTC, datetime
 from typing import Annotated
 
 from litestar import Router, delete, get, patch, post
-from msgspec import Meta, Struct
+from litestar.params import FromPath, JSONBody
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from esimhooks.server.engine.admin import MadeKey, NewKey
 from esimhooks.server.model.account import Account, ApiKey
@@ -12,8 +14,7 @@ from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.ids import Prefix, parse_id, text_of, text_or_none
 from esimhooks.server.web.api.bodies import Moment, Name, Url
-from esimhooks.server.web.auth import Principal
-from esimhooks.server.web.context import Context
+from esimhooks.server.web.given import ByOperator, InContext
 from esimhooks.server.web.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.vocabulary.statuses import Mode
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
@@ -23,6 +24,12 @@ class AccountBody(Struct, forbid_unknown_fields=True, rename="camel"):
     """What an operator tells of an account."""
 
     name: Name
+
+
+class AccountPatch(Struct, forbid_unknown_fields=True, rename="camel"):
+    """What an operator changes of an account."""
+
+    name: Name | UnsetType = UNSET
 
 
 class AccountView(Struct, rename="camel"):
@@ -74,14 +81,14 @@ class MadeKeyView(KeyView, rename="camel", kw_only=True):
 
 
 @post("/")
-async def create_account(context: Context, operator: Principal, data: AccountBody) -> AccountView:
+async def create_account(context: InContext, operator: ByOperator, data: JSONBody[AccountBody]) -> AccountView:
     """Make an account."""
     return _account(await context.admin.create_account(data.name))
 
 
 @get("/")
 async def list_accounts(
-    context: Context, operator: Principal, limit: Limit = 25, cursor: Cursor = None
+    context: InContext, operator: ByOperator, limit: Limit = 25, cursor: Cursor = None
 ) -> Listed[AccountView]:
     """List accounts."""
     rows = await context.operator.accounts(window(limit, cursor))
@@ -89,25 +96,33 @@ async def list_accounts(
 
 
 @get("/{account_id:str}")
-async def show_account(context: Context, operator: Principal, account_id: str) -> AccountView:
+async def show_account(context: InContext, operator: ByOperator, account_id: FromPath[str]) -> AccountView:
     """Show an account."""
     return _account(await context.operator.account(parse_id(Prefix.ACCOUNT, account_id)))
 
 
 @patch("/{account_id:str}")
-async def rename_account(context: Context, operator: Principal, account_id: str, data: AccountBody) -> AccountView:
+async def rename_account(
+    context: InContext, operator: ByOperator, account_id: FromPath[str], data: JSONBody[AccountPatch]
+) -> AccountView:
     """Give an account another name."""
-    return _account(await context.admin.rename_account(parse_id(Prefix.ACCOUNT, account_id), data.name))
+    known = parse_id(Prefix.ACCOUNT, account_id)
+    if isinstance(data.name, UnsetType):
+        return _account(await context.operator.account(known))
+    return _account(await context.admin.rename_account(known, data.name))
 
 
 @delete("/{account_id:str}")
-async def delete_account(context: Context, operator: Principal, account_id: str) -> None:
+async def delete_account(context: InContext, operator: ByOperator, account_id: FromPath[str]) -> None:
     """Delete an account with its keys, endpoints, orders and eSIMs."""
     await context.admin.delete_account(parse_id(Prefix.ACCOUNT, account_id))
+    context.authenticator.forget()
 
 
 @post("/{account_id:str}/keys")
-async def create_key(context: Context, operator: Principal, account_id: str, data: KeyBody) -> MadeKeyView:
+async def create_key(
+    context: InContext, operator: ByOperator, account_id: FromPath[str], data: JSONBody[KeyBody]
+) -> MadeKeyView:
     """Make a key; its text and its endpoint's secret are shown this once."""
     made = await context.admin.create_key(
         Tenant(parse_id(Prefix.ACCOUNT, account_id), data.mode),
@@ -115,7 +130,7 @@ async def create_key(context: Context, operator: Principal, account_id: str, dat
             name=data.name,
             webhook_url=data.webhook_url,
             allowed_ips=_networks(data.allowed_ips),
-            expires_at=data.expires_at,
+            expires_at=_in_utc(data.expires_at, "/expiresAt"),
         ),
     )
     return _made_key(made)
@@ -123,7 +138,7 @@ async def create_key(context: Context, operator: Principal, account_id: str, dat
 
 @get("/{account_id:str}/keys")
 async def list_keys(
-    context: Context, operator: Principal, account_id: str, limit: Limit = 25, cursor: Cursor = None
+    context: InContext, operator: ByOperator, account_id: FromPath[str], limit: Limit = 25, cursor: Cursor = None
 ) -> Listed[KeyView]:
     """List an account's keys."""
     rows = await context.operator.keys(parse_id(Prefix.ACCOUNT, account_id), window(limit, cursor))
@@ -131,9 +146,12 @@ async def list_keys(
 
 
 @delete("/{account_id:str}/keys/{key_id:str}")
-async def revoke_key(context: Context, operator: Principal, account_id: str, key_id: str) -> None:
+async def revoke_key(
+    context: InContext, operator: ByOperator, account_id: FromPath[str], key_id: FromPath[str]
+) -> None:
     """Revoke a key at once."""
     await context.admin.revoke_key(parse_id(Prefix.ACCOUNT, account_id), parse_id(Prefix.KEY, key_id))
+    context.authenticator.forget()
 
 
 router = Router(
@@ -149,6 +167,13 @@ router = Router(
         revoke_key,
     ],
 )
+
+
+def _in_utc(moment: datetime | None, pointer: str) -> datetime | None:
+    try:
+        return None if moment is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise Refused.invalid(pointer, "expected a time in the years 1 to 9999 UTC") from None
 
 
 def _networks(texts: list[str] | None) -> tuple[str, ...] | None:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from litestar import Router, get, post
+from litestar.params import FromPath, FromQuery
 from msgspec import Struct
 
 from esimhooks.server.model.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus, OutcomeClass
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.ids import Prefix, first_id_of, made_at, parse_id, text_of, text_or_none
-from esimhooks.server.web.context import Context
-from esimhooks.server.web.lists import Cursor, From, Limit, Listed, To, listed, window
+from esimhooks.server.model.ids import Prefix, made_at, parse_id, text_of, text_or_none
+from esimhooks.server.web.given import InContext, OfTenant
+from esimhooks.server.web.lists import Cursor, From, Limit, Listed, To, id_from, id_of, listed, window
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
@@ -52,13 +52,13 @@ class DeliveryWithAttempts(DeliveryView, rename="camel", kw_only=True):
 
 @get("/")
 async def list_deliveries(
-    context: Context,
-    tenant: Tenant,
-    endpoint: str | None = None,
-    event: str | None = None,
-    type: EventType | None = None,  # noqa: A002 - the name of the query parameter
-    esim: str | None = None,
-    status: DeliveryStatus | None = None,
+    context: InContext,
+    tenant: OfTenant,
+    endpoint: FromQuery[str | None] = None,
+    event: FromQuery[str | None] = None,
+    type: FromQuery[EventType | None] = None,  # noqa: A002 - the name of the query parameter
+    esim: FromQuery[str | None] = None,
+    status: FromQuery[DeliveryStatus | None] = None,
     start: From = None,
     end: To = None,
     limit: Limit = 25,
@@ -66,26 +66,26 @@ async def list_deliveries(
 ) -> Listed[DeliveryView]:
     """List deliveries."""
     where = DeliveryFilter(
-        endpoint_id=None if endpoint is None else parse_id(Prefix.ENDPOINT, endpoint),
-        event_id=None if event is None else parse_id(Prefix.EVENT, event),
+        endpoint_id=id_of("endpoint", Prefix.ENDPOINT, endpoint),
+        event_id=id_of("event", Prefix.EVENT, event),
         event_type=type,
-        esim_id=None if esim is None else parse_id(Prefix.ESIM, esim),
+        esim_id=id_of("esim", Prefix.ESIM, esim),
         status=status,
-        first_id=None if start is None else first_id_of(start),
-        last_id=None if end is None else first_id_of(end),
+        first_id=id_from("from", start),
+        last_id=id_from("to", end),
     )
     rows = await context.tenant.deliveries(tenant, where, window(limit, cursor))
     return listed(rows, limit, _view, lambda delivery: delivery.id)
 
 
 @get("/{delivery_id:str}")
-async def show_delivery(context: Context, tenant: Tenant, delivery_id: str) -> DeliveryWithAttempts:
+async def show_delivery(context: InContext, tenant: OfTenant, delivery_id: FromPath[str]) -> DeliveryWithAttempts:
     """Show a delivery with its attempts."""
     return _with_attempts(*await context.tenant.delivery(tenant, parse_id(Prefix.DELIVERY, delivery_id)))
 
 
 @post("/{delivery_id:str}/retry", status_code=202)
-async def retry(context: Context, tenant: Tenant, delivery_id: str) -> None:
+async def retry(context: InContext, tenant: OfTenant, delivery_id: FromPath[str]) -> None:
     """Send a delivery again that is not pending; its schedule starts anew, its history stays."""
     await context.admin.send_again(tenant, parse_id(Prefix.DELIVERY, delivery_id))
 

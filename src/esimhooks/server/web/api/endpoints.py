@@ -3,16 +3,17 @@
 from typing import Annotated
 
 from litestar import Router, delete, get, post
+from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
 from esimhooks.server.engine.admin import NewEndpoint
-from esimhooks.server.model.endpoint import DisabledReason, Endpoint, Tenant
+from esimhooks.server.model.endpoint import DisabledReason, Endpoint
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.ids import Prefix, parse_id, text_of
 from esimhooks.server.rules.schedule import MAX_ATTEMPTS, NAMED
 from esimhooks.server.rules.subscription import wants
 from esimhooks.server.web.api.bodies import Name, Text, Url
-from esimhooks.server.web.context import Context
+from esimhooks.server.web.given import InContext, OfTenant
 from esimhooks.server.web.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
@@ -57,7 +58,7 @@ class MadeEndpointView(EndpointView, rename="camel", kw_only=True):
 
 
 @post("/")
-async def create_endpoint(context: Context, tenant: Tenant, data: EndpointBody) -> MadeEndpointView:
+async def create_endpoint(context: InContext, tenant: OfTenant, data: JSONBody[EndpointBody]) -> MadeEndpointView:
     """Make an endpoint; its secret is shown this once."""
     made = await context.admin.create_endpoint(
         tenant,
@@ -76,7 +77,7 @@ async def create_endpoint(context: Context, tenant: Tenant, data: EndpointBody) 
 
 @get("/")
 async def list_endpoints(
-    context: Context, tenant: Tenant, limit: Limit = 25, cursor: Cursor = None
+    context: InContext, tenant: OfTenant, limit: Limit = 25, cursor: Cursor = None
 ) -> Listed[EndpointView]:
     """List endpoints."""
     rows = await context.tenant.endpoints(tenant, window(limit, cursor))
@@ -84,13 +85,13 @@ async def list_endpoints(
 
 
 @get("/{endpoint_id:str}")
-async def show_endpoint(context: Context, tenant: Tenant, endpoint_id: str) -> EndpointView:
+async def show_endpoint(context: InContext, tenant: OfTenant, endpoint_id: FromPath[str]) -> EndpointView:
     """Show an endpoint."""
     return _view(await context.tenant.endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id)))
 
 
 @delete("/{endpoint_id:str}")
-async def delete_endpoint(context: Context, tenant: Tenant, endpoint_id: str) -> None:
+async def delete_endpoint(context: InContext, tenant: OfTenant, endpoint_id: FromPath[str]) -> None:
     """Delete an endpoint; what waits for it is cancelled."""
     await context.admin.delete_endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id))
 

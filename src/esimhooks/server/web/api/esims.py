@@ -3,17 +3,16 @@
 from typing import Annotated
 
 from litestar import Router, get, post
-from litestar.params import QueryParameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 from msgspec import Struct
 
 from esimhooks.server.model.change import UpdateOutcome
-from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.esim import EsimFilter
 from esimhooks.server.model.event import EventFilter
 from esimhooks.server.model.ids import Prefix, parse_id, text_of
 from esimhooks.server.rules.wire import esim_data
 from esimhooks.server.web.api.events import EventView, event_view
-from esimhooks.server.web.context import Context
+from esimhooks.server.web.given import InContext, OfTenant
 from esimhooks.server.web.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.vocabulary.esim import EsimData
 from esimhooks.vocabulary.statuses import EsimStatus
@@ -29,10 +28,10 @@ class RequeryView(Struct, rename="camel"):
 
 @get("/")
 async def list_esims(
-    context: Context,
-    tenant: Tenant,
-    status: EsimStatus | None = None,
-    iccid: str | None = None,
+    context: InContext,
+    tenant: OfTenant,
+    status: FromQuery[EsimStatus | None] = None,
+    iccid: FromQuery[str | None] = None,
     transaction_id: Annotated[str | None, QueryParameter(name="transactionId")] = None,
     order_no: Annotated[str | None, QueryParameter(name="orderNo")] = None,
     limit: Limit = 25,
@@ -46,14 +45,14 @@ async def list_esims(
 
 
 @get("/{esim_id:str}")
-async def show_esim(context: Context, tenant: Tenant, esim_id: str) -> EsimData:
+async def show_esim(context: InContext, tenant: OfTenant, esim_id: FromPath[str]) -> EsimData:
     """Show an eSIM."""
     return esim_data(await context.tenant.esim(tenant, parse_id(Prefix.ESIM, esim_id)), now=context.clock())
 
 
 @get("/{esim_id:str}/events")
 async def list_events(
-    context: Context, tenant: Tenant, esim_id: str, limit: Limit = 25, cursor: Cursor = None
+    context: InContext, tenant: OfTenant, esim_id: FromPath[str], limit: Limit = 25, cursor: Cursor = None
 ) -> Listed[EventView]:
     """List an eSIM's events."""
     esim = await context.tenant.esim(tenant, parse_id(Prefix.ESIM, esim_id))
@@ -62,7 +61,7 @@ async def list_events(
 
 
 @post("/{esim_id:str}/requery", status_code=200)
-async def requery(context: Context, tenant: Tenant, esim_id: str) -> RequeryView:
+async def requery(context: InContext, tenant: OfTenant, esim_id: FromPath[str]) -> RequeryView:
     """Read the eSIM anew from its provider and raise `esim.requeried`."""
     esim = await context.tenant.esim(tenant, parse_id(Prefix.ESIM, esim_id))
     absorbed = await context.requery.requery(esim)

@@ -3,7 +3,7 @@
 from litestar import get
 from msgspec import Struct
 
-from esimhooks.server.web.context import Context
+from esimhooks.server.web.given import InContext
 
 
 class HealthView(Struct):
@@ -19,7 +19,7 @@ async def healthz() -> HealthView:
 
 
 @get("/readyz")
-async def readyz(context: Context) -> HealthView:
+async def readyz(context: InContext) -> HealthView:
     """Tell that the database answers and the node is not draining; 503 otherwise."""
     await context.health.check_ready()
     return HealthView()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import Response, Router, post
+from litestar.params import FromPath
 from msgspec import Meta, Struct
 
 from esimhooks.server.engine.absorb import Absorbed
@@ -16,8 +17,9 @@ from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.ids import Prefix, parse_id, text_of, text_or_none
 from esimhooks.server.model.notification import InboundRequest
 from esimhooks.server.web.api.bodies import Text
-from esimhooks.server.web.auth import AnyRequest, Authenticator, Principal
-from esimhooks.server.web.context import Context
+from esimhooks.server.web.auth import AnyRequest, Authenticator
+from esimhooks.server.web.entry import decoded
+from esimhooks.server.web.given import ByOperator, InContext
 from esimhooks.vocabulary.statuses import Mode
 
 NOT_JOURNALED = frozenset({"authorization", "cookie", "x-api-key"})
@@ -32,9 +34,6 @@ class UpdatesBody(Struct, forbid_unknown_fields=True, rename="camel"):
     updates: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=MOST_UPDATES)]
     account: Text | None = None
     mode: Mode | None = None
-
-
-_decode_updates = msgspec.json.Decoder(UpdatesBody).decode
 
 
 class UpdateResult(Struct, rename="camel", omit_defaults=True):
@@ -53,24 +52,27 @@ class UpdatesView(Struct):
 
 
 @post(["/{name:str}/{token:str}", "/{name:str}/{token:str}/{rest:path}"], status_code=200)
-async def receive(request: AnyRequest, context: Context, name: str, token: str, rest: str = "") -> Response[bytes]:
+async def receive(
+    request: AnyRequest, context: InContext, name: FromPath[str], token: FromPath[str]
+) -> Response[bytes]:
     """Take in a provider's notification."""
+    # Not an argument: on the shorter path the framework would take it from the query string.
+    rest = str(request.path_params.get("rest", ""))
     absorbed = await context.intake.accept(name, token, await _inbound(request, context.authenticator, rest))
     return Response(_encode(_result(absorbed)), media_type="application/json")
 
 
 @post("/v1/updates", status_code=200)
-async def accept_updates(request: AnyRequest, context: Context, operator: Principal) -> UpdatesView:
+async def accept_updates(request: AnyRequest, context: InContext, operator: ByOperator) -> UpdatesView:
     """Take in the operator's own updates; each gets its own outcome."""
     inbound = await _inbound(request, context.authenticator, "")
+    # Not an argument: each update is journaled in the very bytes in which it came, which the framework would not keep.
+    data: UpdatesBody = decoded(inbound.body, UpdatesBody)
+    raw = [bytes(one) for one in data.updates]
     try:
-        body = _decode_updates(inbound.body)
-    except msgspec.ValidationError as error:
-        raise Refused.unfit(error) from None
-    except msgspec.DecodeError:
-        raise Refused("expected a JSON object with updates", status=400, code="MALFORMED_JSON") from None
-    raw = [bytes(one) for one in body.updates]
-    results = await context.intake.accept_updates(raw, inbound, tenant=_tenant(body))
+        results = await context.intake.accept_updates(raw, inbound, tenant=_tenant(data))
+    except OverflowError:  # before anything is written
+        raise Refused.invalid("/updates", "expected times in the years 1 to 9999 UTC") from None
     return UpdatesView([_result(result) for result in results])
 
 
@@ -79,6 +81,8 @@ router = Router("/providers", route_handlers=[receive])
 
 def _tenant(body: UpdatesBody) -> Tenant | None:
     if body.account is None:
+        if body.mode is not None:
+            raise Refused.invalid("/account", "expected the id of an account beside the mode")
         return None
     if body.mode is None:
         raise Refused.invalid("/mode", "expected live or test beside the account")

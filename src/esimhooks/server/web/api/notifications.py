@@ -3,13 +3,13 @@
 import base64
 
 from litestar import Router, get, post
+from litestar.params import FromPath, FromQuery
 from msgspec import Struct
 
 from esimhooks.server.model.change import UpdateOutcome
 from esimhooks.server.model.ids import Prefix, parse_id, text_of, text_or_none
 from esimhooks.server.model.notification import JournalEntry
-from esimhooks.server.web.auth import Principal
-from esimhooks.server.web.context import Context
+from esimhooks.server.web.given import ByOperator, InContext
 from esimhooks.server.web.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.vocabulary.timestamps import timestamp
 
@@ -38,10 +38,10 @@ class NotificationWithBody(NotificationView, rename="camel", kw_only=True):
 
 @get("/")
 async def list_notifications(
-    context: Context,
-    operator: Principal,
-    source: str | None = None,
-    outcome: UpdateOutcome | None = None,
+    context: InContext,
+    operator: ByOperator,
+    source: FromQuery[str | None] = None,
+    outcome: FromQuery[UpdateOutcome | None] = None,
     limit: Limit = 25,
     cursor: Cursor = None,
 ) -> Listed[NotificationView]:
@@ -51,7 +51,9 @@ async def list_notifications(
 
 
 @get("/{notification_id:str}")
-async def show_notification(context: Context, operator: Principal, notification_id: str) -> NotificationWithBody:
+async def show_notification(
+    context: InContext, operator: ByOperator, notification_id: FromPath[str]
+) -> NotificationWithBody:
     """Show a journal entry with what came in."""
     entry = await context.operator.notification(parse_id(Prefix.NOTIFICATION, notification_id))
     view = _view(entry)
@@ -70,7 +72,7 @@ async def show_notification(context: Context, operator: Principal, notification_
 
 
 @post("/{notification_id:str}/replay", status_code=202)
-async def replay(context: Context, operator: Principal, notification_id: str) -> None:
+async def replay(context: InContext, operator: ByOperator, notification_id: FromPath[str]) -> None:
     """Look at a journal entry again, in the background."""
     await context.replay.replay(parse_id(Prefix.NOTIFICATION, notification_id))
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from litestar import Router, get, post
+from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
 from esimhooks.server.engine.orders import NewOrder
@@ -13,8 +14,7 @@ from esimhooks.server.model.esim import Esim
 from esimhooks.server.model.ids import Prefix, parse_id, text_of
 from esimhooks.server.model.order import Order
 from esimhooks.server.web.api.bodies import ProviderName, Text
-from esimhooks.server.web.auth import Principal
-from esimhooks.server.web.context import Context
+from esimhooks.server.web.given import ByOperator, InContext
 from esimhooks.server.web.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 from esimhooks.vocabulary.timestamps import timestamp
@@ -66,7 +66,7 @@ class OrderWithEsims(OrderView, rename="camel", kw_only=True):
 
 
 @post("/")
-async def place_order(context: Context, operator: Principal, data: OrderBody) -> OrderWithEsims:
+async def place_order(context: InContext, operator: ByOperator, data: JSONBody[OrderBody]) -> OrderWithEsims:
     """Store an order; the same `transactionId` again returns the same order."""
     try:
         account_id = parse_id(Prefix.ACCOUNT, data.account)
@@ -87,14 +87,14 @@ async def place_order(context: Context, operator: Principal, data: OrderBody) ->
 
 @get("/")
 async def list_orders(
-    context: Context, operator: Principal, limit: Limit = 25, cursor: Cursor = None
+    context: InContext, operator: ByOperator, limit: Limit = 25, cursor: Cursor = None
 ) -> Listed[OrderView]:
     """List orders of all accounts."""
     return listed(await context.operator.orders(window(limit, cursor)), limit, _order, lambda order: order.id)
 
 
 @get("/{order_id:str}")
-async def show_order(context: Context, operator: Principal, order_id: str) -> OrderWithEsims:
+async def show_order(context: InContext, operator: ByOperator, order_id: FromPath[str]) -> OrderWithEsims:
     """Show an order with its eSIMs."""
     return _with_esims(*await context.operator.order(parse_id(Prefix.ORDER, order_id)))
 

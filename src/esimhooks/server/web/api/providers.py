@@ -1,13 +1,14 @@
 """Providers: `/v1/providers`, for operators. Credentials go in and never come out."""
 
 from litestar import Router, delete, get, put
+from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.provider import StoredProvider
 from esimhooks.server.web.api.bodies import Text, Url
-from esimhooks.server.web.auth import Principal
 from esimhooks.server.web.context import Context
+from esimhooks.server.web.given import ByOperator, InContext
 from esimhooks.vocabulary.timestamps import timestamp
 
 RESERVED = frozenset({"updates"})
@@ -45,7 +46,9 @@ class ProvidersView(Struct, rename="camel"):
 
 
 @put("/{name:str}")
-async def put_provider(context: Context, operator: Principal, name: str, data: ProviderBody) -> ProviderView:
+async def put_provider(
+    context: InContext, operator: ByOperator, name: FromPath[str], data: JSONBody[ProviderBody]
+) -> ProviderView:
     """Store a provider; one of that name keeps its inbound address."""
     if not name or len(name) > LONGEST_NAME or not set(name) <= NAME_CHARACTERS or name in RESERVED:
         raise Refused.invalid("path:name", "expected 1-63 of a-z, 0-9 and -, and not the word updates")
@@ -56,19 +59,19 @@ async def put_provider(context: Context, operator: Principal, name: str, data: P
 
 
 @get("/")
-async def list_providers(context: Context, operator: Principal) -> ProvidersView:
+async def list_providers(context: InContext, operator: ByOperator) -> ProvidersView:
     """List all providers."""
     return ProvidersView([_view(stored, context) for stored in await context.operator.providers()])
 
 
 @get("/{name:str}")
-async def show_provider(context: Context, operator: Principal, name: str) -> ProviderView:
+async def show_provider(context: InContext, operator: ByOperator, name: FromPath[str]) -> ProviderView:
     """Show a provider."""
     return _view(await context.operator.provider(name), context)
 
 
 @delete("/{name:str}")
-async def delete_provider(context: Context, operator: Principal, name: str) -> None:
+async def delete_provider(context: InContext, operator: ByOperator, name: FromPath[str]) -> None:
     """Forget a provider; its inbound address answers 401 from then on."""
     await context.admin.delete_provider(name)
 

@@ -1,15 +1,17 @@
 """Test events: `POST /v1/test-events` raises any event from its example, for test keys only."""
 
 from typing import Annotated
+from uuid import UUID
 
 import msgspec
 from litestar import Router, post
+from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
-from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.ids import Prefix, parse_id, text_of
-from esimhooks.server.web.context import Context
+from esimhooks.server.web.expected import escaped, misfit
+from esimhooks.server.web.given import InContext, OfTenant
 from esimhooks.vocabulary.envelope import Envelope
 from esimhooks.vocabulary.esim import EsimData
 from esimhooks.vocabulary.events import EventType
@@ -40,14 +42,14 @@ class TestEventView(Struct, rename="camel"):
 
 
 @post("/")
-async def raise_test_event(context: Context, tenant: Tenant, data: TestEventBody) -> TestEventView:
+async def raise_test_event(context: InContext, tenant: OfTenant, data: JSONBody[TestEventBody]) -> TestEventView:
     """Raise a test event."""
     if tenant.mode is not Mode.TEST:
         raise Refused.forbidden("test events need a test key (esim_test_...)")
     esim_id = None
     example = example_of(data.event)
     if data.esim is not None:
-        esim_id = (await context.tenant.esim(tenant, parse_id(Prefix.ESIM, data.esim))).id
+        esim_id = (await context.tenant.esim(tenant, _esim_id(data.esim))).id
         example = msgspec.structs.replace(example, data=msgspec.structs.replace(example.data, id=data.esim))
     event = await context.admin.raise_event(tenant, _with_data(example, data.data), esim_id=esim_id)
     return TestEventView(text_of(Prefix.EVENT, event.id), event.type, tenant.mode)
@@ -56,12 +58,19 @@ async def raise_test_event(context: Context, tenant: Tenant, data: TestEventBody
 router = Router("/v1/test-events", route_handlers=[raise_test_event])
 
 
+def _esim_id(text: str) -> UUID:
+    try:
+        return parse_id(Prefix.ESIM, text)
+    except Refused:
+        raise Refused.invalid("/esim", "expected the id of an eSIM, esim_...") from None
+
+
 def _with_data(example: Envelope, overwritten: dict[str, Value]) -> Envelope:
     fields = msgspec.to_builtins(example.data)
     unknown = [name for name in overwritten if name not in fields]
     if unknown:
-        raise Refused.invalid(f"/data/{unknown[0]}", f"expected one of {', '.join(fields)}")
+        raise Refused.invalid(f"/data/{escaped(unknown[0][:80])}", f"expected one of {', '.join(fields)}")
     try:
         return msgspec.structs.replace(example, data=msgspec.convert(fields | overwritten, EsimData))
     except msgspec.ValidationError as error:
-        raise Refused.unfit(error, below="/data") from None
+        raise misfit(error, EsimData, below="/data") from None

@@ -1,0 +1,101 @@
+"""`esimhooks trigger EVENT`: raise a test event, wait for its deliveries and show them with their attempts."""
+
+import time
+from typing import Annotated
+
+import msgspec
+import typer
+from msgspec import Struct
+
+from esimhooks.cli import deliveries, output
+from esimhooks.cli.client import Answer, Client
+from esimhooks.cli.failures import Failed
+from esimhooks.cli.options import AsJson
+from esimhooks.cli.values import duration, esim_fields, path
+from esimhooks.vocabulary.events import EventType
+
+POLL_S = 0.2
+DELIVERED, PENDING = "delivered", "pending"
+
+
+class Raised(Struct):
+    """The event that was raised."""
+
+    id: str
+
+
+class Progress(Struct, rename="camel"):
+    """How far one delivery is."""
+
+    id: str
+    status: str
+    attempt_count: int
+    next_attempt_at: str | None
+
+    @property
+    def tried(self) -> bool:
+        """Whether there is something to show."""
+        return self.status != PENDING or self.attempt_count > 0
+
+
+class Report(Struct):
+    """What `--json` prints: the event and its deliveries, each as the API says it."""
+
+    event: msgspec.Raw
+    deliveries: list[msgspec.Raw]
+
+
+def trigger(
+    event: Annotated[EventType, typer.Argument(metavar="EVENT", help="As esim.activated.")],
+    *,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A field of the eSIM; repeatable.")
+    ] = None,
+    esim: Annotated[str | None, typer.Option("--esim", metavar="ID", help="One of yours, instead of none.")] = None,
+    timeout: Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long to wait, as 30s.")] = "30s",
+    as_json: AsJson = False,
+) -> None:
+    """Raise a test event and show its delivery.
+
+    It is made from the event's example. Needs a test key; ends with 1 where it did not arrive.
+    """
+    patience_s, data = duration(timeout), esim_fields(change or [])
+    client = Client.from_environment()
+    body = {"event": event, "data": data} | ({} if esim is None else {"esim": esim})
+    raised = client.post(path("test-events"), body)
+    event_id = raised.as_(Raised).id
+    with output.screen(stderr=True).status(f"waiting for {event_id} to arrive"):
+        progress = _wait(client, event_id, patience_s)
+    told = [client.get(path("deliveries", one.id)) for one in progress]
+    _show(raised, told, as_json=as_json)
+    if not progress:
+        raise Failed(f"{event_id} was raised, but no endpoint is subscribed to {event}: see `esimhooks endpoints`")
+    if any(one.status != DELIVERED for one in progress):
+        raise Failed("\n".join(_said(one, patience_s) for one in progress if one.status != DELIVERED))
+
+
+def _wait(client: Client, event_id: str, patience_s: float) -> list[Progress]:
+    """Return the event's deliveries once each was tried, or after `patience_s` seconds."""
+    end = time.monotonic() + patience_s
+    while True:
+        progress = client.get(path("deliveries"), event=event_id, limit=100).as_(output.Page[Progress]).data
+        if all(one.tried for one in progress) or time.monotonic() >= end:
+            return progress
+        time.sleep(POLL_S)
+
+
+def _show(raised: Answer, told: list[Answer], *, as_json: bool) -> None:
+    if as_json:
+        report = Report(msgspec.Raw(raised.body), [msgspec.Raw(one.body) for one in told])
+        output.raw(Answer(msgspec.json.encode(report)))
+        return
+    for one in told:
+        deliveries.show(one)
+
+
+def _said(progress: Progress, patience_s: float) -> str:
+    if progress.status != PENDING:
+        return f"{progress.id} did not arrive: it is {progress.status}"
+    if progress.attempt_count == 0:
+        return f"{progress.id} was not attempted within {patience_s:g} s: is a server in the role dispatcher running?"
+    return f"{progress.id} did not arrive at the first attempt; the next is at {progress.next_attempt_at}"

@@ -1,0 +1,122 @@
+"""What every request passes before its handler: who is calling, then path, query and body, in this order.
+
+A request without a key is refused before anything it sent is looked at. The framework reads parameters and bodies
+loosely; here they are refused where they are not exactly of the declared form.
+"""
+
+import asyncio
+from functools import cache
+from typing import Any
+
+import msgspec
+from litestar.exceptions import InternalServerException
+from litestar.handlers import BaseRouteHandler
+from litestar.params import QueryParameter
+
+from esimhooks.server.model.errors import Refused
+from esimhooks.server.web import strict_json
+from esimhooks.server.web.auth import AnyRequest, Principal, require_operator
+from esimhooks.server.web.context import Context
+from esimhooks.server.web.expected import misfit
+
+BODY_S = 30.0
+"""How long a caller may take to send its body."""
+
+JSON_TYPES = ("application/json", "application/merge-patch+json")
+OF_TENANT = frozenset({"account", "mode"})
+
+
+async def admit(request: AnyRequest, context: Context) -> Principal:
+    """Return who is calling, once all that the request says of itself is in order. Raises `Refused`."""
+    caller = await context.authenticator.principal(request)
+    handler = request.route_handler
+    if "operator" in handler.parsed_fn_signature.parameters:
+        require_operator(caller)
+    if b"%2f" in request.scope["raw_path"].lower():  # decoded, it would name another row or another list
+        raise Refused.not_found("there is nothing at this address")
+    check_path(request)
+    _check_query(request, handler)
+    _check_body(await read_body(request), request, handler)
+    return caller
+
+
+def check_path(request: AnyRequest) -> None:
+    """Raise `Refused` (404) for a path that names what no row can be called."""
+    if any(_unfit(str(value)) for value in request.path_params.values()):
+        raise Refused.not_found("there is nothing at this address")
+
+
+async def read_body(request: AnyRequest) -> bytes:
+    """Return the body, which stays readable. Raises `Refused` for one that does not come, or not in time."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await request.body()
+    except TimeoutError:
+        raise Refused("the body did not come in time", status=408, code="REQUEST_TIMEOUT") from None
+    except InternalServerException:  # what the framework makes of a caller that has gone away
+        raise Refused("the body ended early", status=400, code="MALFORMED") from None
+
+
+def decoded(body: bytes, kind: Any) -> Any:
+    """Return the body as the type that it is declared with. Raises `Refused` (422) with a pointer."""
+    try:
+        return _decoder(kind).decode(body)
+    except msgspec.ValidationError as error:
+        raise misfit(error, kind) from None
+    except msgspec.DecodeError:
+        raise Refused("expected a JSON object", status=400, code="MALFORMED_JSON") from None
+
+
+def query_name(handler: BaseRouteHandler, name: str) -> str:
+    """Return what an argument of a handler is called in the query string."""
+    declared = handler.parsed_fn_signature.parameters[name].kwarg_definition
+    return declared.name or name if isinstance(declared, QueryParameter) else name
+
+
+def _check_query(request: AnyRequest, handler: BaseRouteHandler) -> None:
+    allowed = _allowed(handler)
+    seen: set[str] = set()
+    for name, value in request.query_params.multi_items():
+        pointer = f"query:{name[:80]}"
+        if name not in allowed:
+            only = f"expected no such parameter: only {', '.join(sorted(allowed))}" if allowed else "expected no query"
+            raise Refused.invalid(pointer, only)
+        if name in seen:
+            raise Refused.invalid(pointer, "expected this parameter once")
+        if _unfit(str(value)):
+            raise Refused.invalid(pointer, "expected text without control characters")
+        seen.add(name)
+
+
+@cache
+def _allowed(handler: BaseRouteHandler) -> frozenset[str]:
+    arguments = handler.parsed_fn_signature.parameters
+    own = {
+        query_name(handler, name)
+        for name, field in arguments.items()
+        if isinstance(field.kwarg_definition, QueryParameter)
+    }
+    return frozenset(own | OF_TENANT) if "tenant" in arguments else frozenset(own)
+
+
+def _check_body(body: bytes, request: AnyRequest, handler: BaseRouteHandler) -> None:
+    declared = handler.parsed_fn_signature.parameters.get("data")
+    if not body:
+        if declared is not None:
+            raise Refused("expected a JSON object, got an empty body", status=400, code="MALFORMED_JSON")
+        return
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in JSON_TYPES:
+        raise Refused("expected content-type: application/json", status=415, code="UNSUPPORTED_MEDIA_TYPE")
+    strict_json.check(body)
+    if declared is not None:
+        decoded(body, declared.annotation)
+
+
+@cache
+def _decoder(kind: Any) -> "msgspec.json.Decoder[Any]":
+    return msgspec.json.Decoder(kind)
+
+
+def _unfit(text: str) -> bool:
+    return any(character < " " or character == "\x7f" or "\ud800" <= character <= "\udfff" for character in text)

@@ -1,0 +1,18 @@
+"""What handlers are given besides what the caller sends: the engine, and on whose behalf they act.
+
+The names are those of the dependencies in `app.py`: `context`, `operator`, `tenant`.
+"""
+
+from typing import TypeAlias
+
+from litestar.di import NamedDependency
+
+from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.web.auth import Principal
+from esimhooks.server.web.context import Context
+
+InContext: TypeAlias = NamedDependency[Context]
+ByOperator: TypeAlias = NamedDependency[Principal]
+"""The caller, who is an operator; others are refused (403)."""
+OfTenant: TypeAlias = NamedDependency[Tenant]
+"""Whose rows the request is about."""

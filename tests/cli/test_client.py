@@ -1,0 +1,160 @@
+"""What the command line says where the server refuses, answers nonsense or is not there: a message, never a traceback."""
+
+import socket
+from collections.abc import Iterator
+from threading import Thread
+
+import pytest
+
+from cli.canned import CannedServer, Invoke
+from cli.conftest import KEY
+
+PROBLEM = {
+    "type": "about:blank",
+    "title": "Unprocessable Entity",
+    "status": 422,
+    "detail": "a field does not hold what was expected",
+    "code": "INVALID_FIELD",
+    "errors": [{"pointer": "/webhookUrl", "detail": "the address is not on the public internet"}],
+}
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
+
+
+@pytest.fixture
+def babbler() -> Iterator[int]:
+    """The port of a server that does not speak HTTP."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def babble() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"220 mail.example.com ESMTP\r\n")
+
+        thread = Thread(target=babble)
+        thread.start()
+        yield int(listening.getsockname()[1])
+        thread.join()
+
+
+def test_a_refusal_is_shown_with_every_field_that_is_wrong(invoke: Invoke, server: CannedServer) -> None:
+    server.answer("POST /v1/accounts/acc_1/keys", PROBLEM, status=422)
+
+    done = invoke("keys", "create", "--account", "acc_1", "--mode", "test", "--name", "ci", "--webhook-url", "http://x")
+
+    assert done.code == 1
+    assert done.out == ""
+    assert done.err.splitlines() == [
+        "error: 422 Unprocessable Entity: a field does not hold what was expected",
+        "  /webhookUrl: the address is not on the public internet",
+    ]
+
+
+def test_a_wrong_parameter_is_named_as_the_option_that_it_is_here(invoke: Invoke, server: CannedServer) -> None:
+    errors = [{"pointer": "query:account", "detail": "expected the account to act for"}]
+    server.answer("GET /v1/esims", PROBLEM | {"errors": errors}, status=422)
+
+    assert "  --account: expected the account to act for\n" in invoke("esims", "list").err
+
+
+def test_an_error_that_is_no_problem_document_is_told_by_its_status(invoke: Invoke, server: CannedServer) -> None:
+    server.answer("GET /v1/accounts", b"<h1>Bad gateway</h1>", status=502)
+
+    done = invoke("accounts", "list")
+
+    assert done.code == 1
+    assert f"{server.url} answered 502" in done.err
+
+
+def test_an_answer_that_is_not_of_the_api_is_no_traceback(invoke: Invoke, server: CannedServer) -> None:
+    server.answer("GET /v1/accounts", b"<h1>Welcome to nginx</h1>")
+
+    done = invoke("accounts", "list")
+
+    assert done.code == 1
+    assert "is ESIMHOOKS_URL right?" in done.err
+
+
+def test_without_a_server_it_says_how_to_start_one(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, closed_port: int
+) -> None:
+    monkeypatch.setenv("ESIMHOOKS_URL", f"http://127.0.0.1:{closed_port}")
+
+    done = invoke("accounts", "list")
+
+    assert done.code == 1
+    expected = f"error: no server answers at http://127.0.0.1:{closed_port}: start one with `esimhooks serve`\n"
+    assert done.err == expected
+
+
+def test_something_that_does_not_speak_http_is_no_traceback(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, babbler: int
+) -> None:
+    monkeypatch.setenv("ESIMHOOKS_URL", f"http://127.0.0.1:{babbler}")
+
+    done = invoke("accounts", "list")
+
+    assert done.code == 1
+    assert "does not speak HTTP" in done.err
+
+
+@pytest.mark.parametrize("url", ["localhost:8400", "ftp://host", "http://", "http://host:port", "http://[::1"])
+def test_an_address_that_is_none_is_wrong_usage(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("ESIMHOOKS_URL", url)
+
+    done = invoke("accounts", "list")
+
+    assert done.code == 2
+    assert "expected an address like http://127.0.0.1:8400" in done.err
+
+
+@pytest.mark.parametrize("key", ["", "esim_live_ä", "esim_live_1\nhost: other"])
+def test_a_key_that_is_none_is_wrong_usage_and_is_not_sent(
+    invoke: Invoke, server: CannedServer, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("ESIMHOOKS_API_KEY", key)
+
+    done = invoke("accounts", "list")
+
+    assert done.code == 2
+    assert "ESIMHOOKS_API_KEY" in done.err
+    assert server.asked == []
+
+
+def test_it_shows_its_key_and_says_for_which_account_it_acts(invoke: Invoke, server: CannedServer) -> None:
+    server.answer("GET /v1/endpoints", {"data": [], "nextCursor": None})
+
+    assert invoke("endpoints", "list", "--account", "acc_1", "--mode", "test", "--limit", "7").code == 0
+
+    [asked] = server.asked
+    assert asked.headers["authorization"] == f"Bearer {KEY}"
+    assert asked.query == {"account": "acc_1", "mode": "test", "limit": "7"}
+
+
+def test_proxies_of_the_environment_are_not_used(
+    invoke: Invoke, server: CannedServer, monkeypatch: pytest.MonkeyPatch, closed_port: int
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port}")
+    server.answer("GET /v1/accounts", {"data": [], "nextCursor": None})
+
+    assert invoke("accounts", "list").code == 0
+
+
+def test_an_id_cannot_name_another_path(invoke: Invoke, server: CannedServer) -> None:
+    invoke("esims", "show", "../accounts?x=1")
+
+    [asked] = server.asked
+    assert asked.path == "/v1/esims/..%2Faccounts%3Fx%3D1"
+
+
+@pytest.mark.parametrize("nothing", ["", ".", ".."])
+def test_an_id_that_is_none_is_wrong_usage(invoke: Invoke, server: CannedServer, nothing: str) -> None:
+    assert invoke("esims", "show", nothing).code == 2
+    assert server.asked == []

@@ -1,0 +1,157 @@
+"""What commands print: the API's own JSON for programs, tables for people, and nothing that steers a terminal."""
+
+import json
+
+import pytest
+
+from cli.canned import CannedServer, Invoke
+
+ACCOUNTS = b'{"data":[{"id":"acc_1","name":"Acme","createdAt":"2026-11-23T10:00:00.000Z","more":1}],"nextCursor":"AZ"}'
+DELIVERY = {
+    "id": "dlv_1",
+    "event": "evt_1",
+    "eventType": "esim.activated",
+    "status": "failed",
+    "attemptCount": 2,
+    "attempts": [
+        {
+            "number": number,
+            "startedAt": "2026-11-23T10:00:00.000Z",
+            "durationMs": 5000,
+            "outcome": outcome,
+            "statusCode": status,
+            "error": error,
+            "responseBody": "",
+        }
+        for number, outcome, status, error in ((1, "timeout", None, "no answer in 5 s"), (2, "5xx", 502, None))
+    ],
+}
+
+
+def test_json_is_exactly_what_the_api_says(invoke: Invoke, server: CannedServer) -> None:
+    server.answer("GET /v1/accounts", ACCOUNTS)
+
+    done = invoke("accounts", "list", "--json")
+
+    assert (done.code, done.out, done.err) == (0, ACCOUNTS.decode() + "\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        (["accounts", "show", "x"], "/v1/accounts/x"),
+        (["keys", "list", "--account", "x"], "/v1/accounts/x/keys"),
+        (["providers", "list"], "/v1/providers"),
+        (["providers", "show", "x"], "/v1/providers/x"),
+        (["orders", "list"], "/v1/orders"),
+        (["orders", "show", "x"], "/v1/orders/x"),
+        (["esims", "list"], "/v1/esims"),
+        (["esims", "show", "x"], "/v1/esims/x"),
+        (["events", "list"], "/v1/events"),
+        (["events", "show", "x"], "/v1/events/x"),
+        (["endpoints", "list"], "/v1/endpoints"),
+        (["endpoints", "show", "x"], "/v1/endpoints/x"),
+        (["deliveries", "list"], "/v1/deliveries"),
+        (["deliveries", "show", "x"], "/v1/deliveries/x"),
+        (["notifications", "list"], "/v1/notifications"),
+        (["notifications", "show", "x"], "/v1/notifications/x"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_every_command_that_prints_data_prints_json(
+    invoke: Invoke, server: CannedServer, words: list[str], path: str
+) -> None:
+    server.answer(f"GET {path}", b'{"data": [], "nextCursor": null}')
+
+    assert invoke(*words, "--json").out == '{"data": [], "nextCursor": null}\n'
+
+
+def test_a_list_is_a_table_and_says_on_stderr_that_there_is_more(invoke: Invoke, server: CannedServer) -> None:
+    server.answer("GET /v1/accounts", ACCOUNTS)
+
+    done = invoke("accounts", "list")
+
+    assert done.code == 0
+    assert [line.split() for line in done.out.splitlines() if "acc_1" in line] == [
+        ["acc_1", "Acme", "2026-11-23T10:00:00.000Z"]
+    ]
+    assert "--cursor AZ" in done.err
+
+
+def test_a_delivery_is_shown_with_each_of_its_attempts(invoke: Invoke, server: CannedServer) -> None:
+    server.answer("GET /v1/deliveries/dlv_1", DELIVERY)
+
+    out = invoke("deliveries", "show", "dlv_1").out
+
+    rows = [line.split() for line in out.splitlines()]
+    assert ["1", "2026-11-23T10:00:00.000Z", "5000", "timeout", "-", "no", "answer", "in", "5", "s"] in rows
+    assert ["2", "2026-11-23T10:00:00.000Z", "5000", "5xx", "502", "-"] in rows
+
+
+def test_a_long_line_is_not_broken_where_nobody_looks(invoke: Invoke, server: CannedServer) -> None:
+    name = "x" * 300
+    server.answer("GET /v1/accounts", {"data": [{"id": "acc_1", "name": name, "createdAt": "t"}]})
+
+    assert name in invoke("accounts", "list").out
+
+
+def test_colours_are_for_terminals(invoke: Invoke, server: CannedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):
+        monkeypatch.setenv(name, "1")
+    server.answer("GET /v1/deliveries/dlv_1", DELIVERY)
+
+    done = invoke("deliveries", "show", "dlv_1")
+
+    assert "failed" in done.out
+    assert "\x1b" not in done.out + done.err
+
+
+def test_what_others_wrote_cannot_steer_the_terminal(invoke: Invoke, server: CannedServer) -> None:
+    name = "[red]A\x1b[2J\x07\ncme"
+    server.answer("GET /v1/accounts", {"data": [{"id": "acc_1", "name": name, "createdAt": "t"}]})
+    server.answer("GET /v1/accounts/acc_2", {"title": "Not\x1b[2J Found", "detail": "no\rsuch"}, status=404)
+
+    assert r"[red]A\x1b[2J\x07\ncme" in invoke("accounts", "list").out
+    assert r"Not\x1b[2J Found" in invoke("accounts", "show", "acc_2").err
+
+
+def test_nothing_to_list_is_no_failure(invoke: Invoke, server: CannedServer) -> None:
+    server.answer("GET /v1/esims", {"data": [], "nextCursor": None})
+
+    done = invoke("esims", "list")
+
+    assert (done.code, done.out) == (0, "")
+    assert "nothing there" in done.err
+
+
+def test_bodies_hold_what_was_said_and_no_more(invoke: Invoke, server: CannedServer) -> None:
+    server.answer("POST /v1/endpoints", {"id": "ep_1", "secret": "whsec_x"}, status=201)
+    server.answer("PUT /v1/providers/up", {"name": "up"})
+
+    made = invoke(
+        "endpoints", "create", "--url", "https://x.example", "--event-type", "esim.*", "--retry-schedule", "0,9"
+    )
+    invoke(
+        "providers", "put", "up", "--kind", "esimaccess", "--credential", "accessCode=a", "--setting", "signed=false"
+    )
+
+    assert "whsec_x" in made.out
+    assert [asked.body for asked in server.asked] == [
+        {"url": "https://x.example", "eventTypes": ["esim.*"], "retrySchedule": [0, 9]},
+        {"kind": "esimaccess", "credentials": {"accessCode": "a"}, "settings": {"signed": False}},
+    ]
+
+
+def test_a_command_without_an_answer_says_that_it_is_done(invoke: Invoke, server: CannedServer) -> None:
+    server.answer("POST /v1/deliveries/dlv_1/retry", status=202)
+
+    assert invoke("deliveries", "retry", "dlv_1").out == "dlv_1 is sent again\n"
+
+
+def test_json_of_an_order_is_not_touched(invoke: Invoke, server: CannedServer) -> None:
+    order = {"id": "ord_1", "esims": [{"id": "esim_1", "esimStatus": "PENDING", "esimTranNo": None, "iccid": None}]}
+    server.answer("POST /v1/orders", order, status=201)
+    words = ["--account", "acc_1", "--mode", "test", "--provider", "up", "--transaction-id", "t", "--package-code", "P"]
+
+    assert json.loads(invoke("orders", "create", *words, "--json").out) == order
+    assert "esim_1" in invoke("orders", "create", *words).out
