@@ -119,6 +119,28 @@ def test_a_hostile_url_is_refused_with_a_reason(url: str) -> None:
     assert refused.value.detail
 
 
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("https://me:secret@example.com/hook", "user name or password"),
+        ("https://exa%6dple.com/hook", "percent signs"),
+        ("https://example.com/a\tb", "control characters"),
+        ("https://example.com/a\r\nb", "control characters"),
+        ("https://example.com/a\x00b", "control characters"),
+        ("https://example.com/\u202ea", "control characters"),
+        ("https://example.com/a\\b", "backslashes"),
+        ("https://2130706433", "four decimal numbers"),
+        ("https://example.com:22/hook", "80, 443, 8080, 8443"),
+        ("https://10.0.0.1/hook", "public internet"),
+    ],
+)
+def test_a_refusal_says_what_to_mend(url: str, reason: str) -> None:
+    with pytest.raises(GateRefused) as refused:
+        CLOSED.check_url(url)
+
+    assert reason in refused.value.detail
+
+
 @pytest.mark.parametrize("url", FINE_URLS)
 def test_an_ordinary_url_passes(url: str) -> None:
     assert CLOSED.check_url(url).host

@@ -257,11 +257,11 @@ async def test_a_proxy_carries_everything_and_is_not_told_of(gate: Gate, receive
 @pytest.mark.parametrize(
     ("answered", "outcome"), [(403, OutcomeClass.BLOCKED), (407, OutcomeClass.INTERNAL), (502, OutcomeClass.CONNECT)]
 )
-async def test_a_proxy_that_says_no_is_understood(
-    gate: Gate, receiver: Receiver, answered: int, outcome: OutcomeClass
+async def test_a_proxy_inside_the_network_is_used_and_its_no_is_understood(
+    receiver: Receiver, answered: int, outcome: OutcomeClass
 ) -> None:
     receiver.answer(f"{NAME}:443", status=answered)
-    async with sending(gate, proxy=receiver.url("")) as sender:
+    async with sending(Gate(), proxy=receiver.url("", host="proxy.internal")) as sender:
         assert (await post(sender, f"https://{NAME}/hook")).outcome is outcome
 
 
