@@ -32,6 +32,7 @@ from esimhooks.server.rules.emit import EmitPolicy
 from esimhooks.server.sender.gate import Gate
 from esimhooks.server.sender.sender import Sender
 from esimhooks.server.settings import Role, Settings
+from esimhooks.server.store import lanes
 from esimhooks.server.store import migrate as migrations
 from esimhooks.server.store.database import Database, check_durability, connect
 from esimhooks.server.store.embedded import EmbeddedPostgres
@@ -91,6 +92,10 @@ async def running(settings: Settings, stop: asyncio.Event | None = None) -> Asyn
         database = await connect(dsn, Sealer(_encryption_keys(settings)), connections=CONNECTIONS)
         stack.push_async_callback(database.close)
         await _check(database, settings)
+        if embedded is not None:
+            # The data folder belongs to one process at a time: who held these leases is dead.
+            async with database.transaction() as db:
+                await lanes.release_all(db)
         session = ClientSession(cookie_jar=DummyCookieJar(), trust_env=False)
         stack.push_async_callback(session.close)
         gate = Gate(settings.allow_networks)

@@ -68,7 +68,9 @@ async def _find(db: Session, entries: Sequence[Entry], book: "_Book") -> list[UU
     await _match(db, entries, found, book, [i for i, entry in enumerate(entries) if entry.esim_id is None])
     creating = [i for i, entry in enumerate(entries) if found[i] is None and _may_create(entry)]
     if creating:
-        await esims.lock_transactions(db, [_transaction(entries[i]) for i in creating])
+        transactions = {_transaction(entries[i]) for i in creating}
+        await esims.lock_transactions(db, transactions)
+        book.know_elders(await esims.of_transactions(db, transactions))
         await _match(db, entries, found, book, creating)
     return found
 
@@ -104,7 +106,9 @@ class _Book:
         self._now = now
         self._stored: dict[UUID, Esim] = {}
         self._present: dict[UUID, Esim] = {}
+        self._elders: dict[tuple[Tenant, str], list[Identity]] = {}
         self._created: dict[tuple[Tenant, str], list[UUID]] = defaultdict(list)
+        self._keys: dict[tuple[Tenant, str, *tuple[str, ...]], UUID] = {}
         self._events: list[Event] = []
 
     def know(self, known: Sequence[Esim]) -> None:
@@ -113,10 +117,14 @@ class _Book:
             self._stored[esim.id] = esim
             self._present[esim.id] = esim
 
+    def know_elders(self, elders: dict[tuple[Tenant, str], list[Identity]]) -> None:
+        """Take in what is stored of transactions under which eSIMs may be created."""
+        self._elders = elders
+
     def absorb(self, entry: Entry, esim_id: UUID | None) -> Absorbed:
         """Apply one update to the eSIM it belongs to, if any."""
-        if esim_id is None and _may_create(entry):
-            esim_id = self._created_for(entry)
+        if esim_id is None:
+            esim_id = self._among_created(entry) or self._create(entry)
         if esim_id is None or esim_id not in self._present:
             return Absorbed(outcome=UpdateOutcome.UNMATCHED, detail=_unmatched(entry.update.identity))
         change = apply(self._present[esim_id], entry.update, received_at=entry.received_at)
@@ -129,6 +137,7 @@ class _Book:
         emission = emit(change, self._policy, now=self._now)
         esim = emission.esim
         self._present[esim.id] = esim
+        self._index(esim)
         first = esim.sequence - len(emission.drafts) + 1
         made = []
         for sequence, draft in enumerate(emission.drafts, first):
@@ -148,13 +157,33 @@ class _Book:
         self._events += made
         return tuple(event.id for event in made)
 
-    def _created_for(self, entry: Entry) -> UUID:
-        """Return the eSIM that an earlier update of this transaction created for the same, or a new one."""
+    def _among_created(self, entry: Entry) -> UUID | None:
+        """Return the eSIM that an earlier update of this transaction created, by the order of `lock_matching`."""
+        tenant, identity = entry.scope.tenant, entry.update.identity
+        if tenant is None:
+            return None
+        found = (self._keys.get(key) for key in _keys(tenant, identity))
+        for esim_id in found:
+            if esim_id is not None and _may_be(self._present[esim_id], identity):
+                return esim_id
+        if identity.transaction_id is None:
+            return None
+        siblings = self._created.get((tenant, identity.transaction_id), [])
+        alone = len(siblings) == 1 and not self._elders.get((tenant, identity.transaction_id))
+        return siblings[0] if alone and _may_be(self._present[siblings[0]], identity) else None
+
+    def _create(self, entry: Entry) -> UUID | None:
+        """Return a new eSIM, if one may be created and no eSIM of the transaction may be the one that is meant."""
+        if not _may_create(entry):
+            return None
         tenant, transaction_id = _transaction(entry)
         siblings = self._created[tenant, transaction_id]
-        for esim_id in siblings:
-            if _may_be(self._present[esim_id], entry.update.identity):
-                return esim_id
+        family: list[Identity | Esim] = [
+            *self._elders.get((tenant, transaction_id), []),
+            *(self._present[esim_id] for esim_id in siblings),
+        ]
+        if any(_may_be(one, entry.update.identity) for one in family):
+            return None
         esim = Esim(
             id=new_id(),
             account_id=tenant.account_id,
@@ -166,6 +195,12 @@ class _Book:
         siblings.append(esim.id)
         self._present[esim.id] = esim
         return esim.id
+
+    def _index(self, esim: Esim) -> None:
+        """Let later updates of this transaction find an eSIM that is not stored yet."""
+        if esim.id not in self._stored:
+            for key in _keys(Tenant(esim.account_id, esim.mode), esim):
+                self._keys[key] = esim.id
 
     async def write(self, db: Session) -> None:
         """Write eSIMs, events and deliveries, and wake what waited for an eSIM that is known now."""
@@ -194,11 +229,23 @@ async def wake_unmatched(db: Session, known: Sequence[Esim]) -> None:
     )
 
 
-def _may_be(esim: Esim, identity: Identity) -> bool:
-    pairs = ((esim.esim_tran_no, identity.esim_tran_no), (esim.iccid, identity.iccid))
-    return all(ours is None or theirs is None or ours == theirs for ours, theirs in pairs)
+def _keys(tenant: Tenant, whose: Identity | Esim) -> list[tuple[Tenant, str, *tuple[str, ...]]]:
+    """What identifies an eSIM among those of a tenant, the strongest first."""
+    keys: list[tuple[Tenant, str, *tuple[str, ...]]] = []
+    if whose.esim_tran_no is not None:
+        keys.append((tenant, "key", whose.esim_tran_no))
+    if whose.order_no is not None and whose.iccid is not None:
+        keys.append((tenant, "order", whose.order_no, whose.iccid))
+    if whose.transaction_id is not None and whose.iccid is not None:
+        keys.append((tenant, "transaction", whose.transaction_id, whose.iccid))
+    return keys
+
+
+def _may_be(known: Identity | Esim, told: Identity) -> bool:
+    same_key = known.esim_tran_no is None or told.esim_tran_no is None or known.esim_tran_no == told.esim_tran_no
+    return same_key and (known.iccid is None or told.iccid is None or known.iccid == told.iccid)
 
 
 def _unmatched(identity: Identity) -> str:
     told = [name for name in ("esim_tran_no", "order_no", "transaction_id", "iccid") if getattr(identity, name)]
-    return f"no eSIM is known by its {', '.join(told) or 'identity: none was given'}"
+    return f"no single eSIM is known by its {', '.join(told) or 'identity: none was given'}"

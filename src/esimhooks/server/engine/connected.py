@@ -38,7 +38,7 @@ class ConnectedProviders:
     def __init__(self, database: Database, make: Callable[[ProviderConfig, Pace], Provider]) -> None:
         self._database = database
         self._make = make
-        self._kept: dict[str, tuple[float, Connected | None]] = {}
+        self._kept: dict[str, tuple[float, Connected]] = {}
 
     async def find(self, name: str) -> Connected | None:
         """Return the provider of that name, or None. Raises `NotNow` where the database does not answer."""
@@ -54,7 +54,10 @@ class ConnectedProviders:
             connected = last
         else:
             connected = Connected(stored, self.build(stored))
-        self._kept[name] = (monotonic(), connected)
+        if connected is None:
+            self._kept.pop(name, None)  # names that are guessed must not fill the memory
+        else:
+            self._kept[name] = (monotonic(), connected)
         return connected
 
     async def authenticated(self, name: str, token: str) -> Connected:

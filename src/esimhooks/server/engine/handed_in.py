@@ -24,7 +24,12 @@ def read_update(raw: bytes, *, tenant: Tenant | None) -> HandedIn:
         body = parse_body(raw)
         return HandedIn(raw=raw, tenant=_tenant(body, tenant), update=to_update(body))
     except Refused as error:
-        return HandedIn(raw=raw, wrong=error.detail)
+        return HandedIn(raw=raw, wrong=_what_is_wrong(error))
+
+
+def _what_is_wrong(error: Refused) -> str:
+    fields = (f"{one.pointer or '/'}: {one.detail}" for one in error.errors)
+    return "; ".join(fields) or error.detail
 
 
 def _tenant(body: UpdateBody, default: Tenant | None) -> Tenant | None:

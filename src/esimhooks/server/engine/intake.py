@@ -149,7 +149,7 @@ async def take_in(db: Session, arrivals: Sequence[Arrival], policy: EmitPolicy, 
     """Journal the arrivals and absorb those that are new and need no answer of their provider; in a transaction."""
     arrivals = await _of_known_accounts(db, arrivals)
     first = await journal.first_seen(db, [one.seen for one in arrivals if one.seen is not None], now=now)
-    results = [_repetition(arrival, first) or Absorbed(outcome=arrival.entry.outcome) for arrival in arrivals]
+    results = [_repetition(arrival, first) or _unabsorbed(arrival.entry) for arrival in arrivals]
     fresh = [
         place
         for place, arrival in enumerate(arrivals)
@@ -239,6 +239,11 @@ def _repetition(arrival: Arrival, first: dict[bytes, Seen]) -> Absorbed | None:
     return Absorbed(outcome=UpdateOutcome.DUPLICATE, detail=detail)
 
 
+def _unabsorbed(entry: JournalEntry) -> Absorbed:
+    """What there is to say where nothing is absorbed; whoever sent what is invalid is told what is wrong."""
+    return Absorbed(outcome=entry.outcome, detail=entry.detail if entry.outcome is UpdateOutcome.INVALID else None)
+
+
 def _entry(arrival: Arrival) -> Entry:
     if arrival.update is None:
         raise ValueError("only arrivals with an update are absorbed")
@@ -252,7 +257,7 @@ def _entry(arrival: Arrival) -> Entry:
 
 
 def _settled(entry: JournalEntry, result: Absorbed) -> JournalEntry:
-    details = [detail for detail in (result.detail, entry.detail) if detail]
+    details = dict.fromkeys(detail for detail in (result.detail, entry.detail) if detail)
     return _replace(entry, outcome=result.outcome, esim_id=result.esim_id, detail="; ".join(details) or None)
 
 

@@ -22,6 +22,8 @@ class HeldLane:
         """Whether there was more due than it had room for."""
         self.retiring = False
         """Whether nothing more may be taken up: some of it is claimed and unknown here, and only another lease finds it."""
+        self.closed = False
+        """Whether nothing more may be begun, as its endpoint is gone."""
         self.busy_at = now
         """When it last had something to do, in seconds of the monotonic clock."""
 
@@ -90,10 +92,10 @@ class LaneTable:
         return any(lane.wants_more for lane in self.lanes.values())
 
     def add(self, jobs: Sequence[Job], *, now: float) -> None:
-        """Make jobs ready in their lanes; those of a lane that is no longer held are left to its next holder."""
+        """Make jobs ready in their lanes; those of a lane that is closed or no longer held are left to its next holder."""
         for job in jobs:
             lane = self.lanes.get(job.claimed.endpoint_id)
-            if lane is None or lane.lease.token != job.claimed.lease_token:
+            if lane is None or lane.closed or lane.lease.token != job.claimed.lease_token:
                 continue
             lane.cap = job.target.max_in_flight
             lane.busy_at = now
@@ -122,7 +124,7 @@ class LaneTable:
         """Begin nothing more of a lane whose endpoint is gone; return what was ready."""
         jobs = list(lane.ready)
         lane.ready.clear()
-        lane.retiring = True
+        lane.closed = lane.retiring = True
         return jobs
 
     def answered(self, lane: HeldLane) -> None:

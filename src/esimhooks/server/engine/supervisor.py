@@ -12,7 +12,7 @@ from esimhooks.server.model.errors import NotNow
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store.database import Database
 
-LAST_ROUND_S = 3.0
+LAST_ROUND_S = 2.0
 """How long a loop may take to end its round at shutdown, before it is cut off: crashes do no harm there either."""
 
 log = get_logger("supervisor")

@@ -14,13 +14,17 @@ from esimhooks.server.model.update import Cause, Identity, Update
 from esimhooks.vocabulary.statuses import EsimStatus, Mode, SmdpStatus
 from esimhooks.vocabulary.volumes import from_megabytes
 
-PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+END = r"$(?!\n)"
+"""The very end: `$` alone lets a line break pass."""
+PRINTABLE = rf"^[^\x00-\x1f\x7f]*{END}"
 Text = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE)]
 LongText = Annotated[str, Meta(min_length=1, max_length=2000, pattern=PRINTABLE)]
-Iccid = Annotated[str, Meta(pattern="^[0-9]{18,20}[Ff]?$")]
+Iccid = Annotated[str, Meta(pattern=f"^[0-9]{{18,20}}[Ff]?{END}")]
 Megabytes = Annotated[float, Meta(ge=0, le=1e12)]
 Days = Annotated[int, Meta(ge=0, le=36_500)]
 Moment = Annotated[datetime, Meta(tz=True)]
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+"""No eSIM has a time outside; far beyond, a duration could not be added to it."""
 
 
 class UpdateBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -38,9 +42,9 @@ class UpdateBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
     iccid: Iccid | None = None
     package_code: Text | None = None
     package_name: Text | None = None
-    imsi: Annotated[str, Meta(pattern="^[0-9]{14,15}$")] | None = None
-    msisdn: Annotated[str, Meta(pattern=r"^\+?[0-9]{1,15}$")] | None = None
-    eid: Annotated[str, Meta(pattern="^[0-9]{32}$")] | None = None
+    imsi: Annotated[str, Meta(pattern=f"^[0-9]{{14,15}}{END}")] | None = None
+    msisdn: Annotated[str, Meta(pattern=rf"^\+?[0-9]{{1,15}}{END}")] | None = None
+    eid: Annotated[str, Meta(pattern=f"^[0-9]{{32}}{END}")] | None = None
     ac: LongText | None = None
     qr_code_url: LongText | None = None
     short_url: LongText | None = None
@@ -77,7 +81,7 @@ def parse_update(raw: bytes) -> Update:
 
 
 def to_update(body: UpdateBody) -> Update:
-    """Return the body in the units of the inside: bytes, days, UTC."""
+    """Return the body in the units of the inside: bytes, days, UTC. Raises `Refused` for a time no eSIM can have."""
     total, used = _bytes(body.total_volume), _bytes(body.data_usage)
     remaining = _bytes(body.data_usage_remain)
     if used is None and total is not None and remaining is not None:
@@ -90,17 +94,17 @@ def to_update(body: UpdateBody) -> Update:
             iccid=None if body.iccid is None else body.iccid.rstrip("Ff"),
         ),
         cause=Cause(body.cause),
-        occurred_at=_utc(body.occurred_at),
+        occurred_at=_utc(body.occurred_at, "/occurredAt"),
         esim_status=body.esim_status,
         reason=body.reason,
         smdp_status=body.smdp_status,
         eid=body.eid,
         total_bytes=total,
         used_bytes=used,
-        usage_at=_utc(body.last_usage_update),
+        usage_at=_utc(body.last_usage_update, "/lastUsageUpdate"),
         total_days=body.total_duration,
-        activate_at=_utc(body.activate_time),
-        expire_at=_utc(body.expired_time),
+        activate_at=_utc(body.activate_time, "/activateTime"),
+        expire_at=_utc(body.expired_time, "/expiredTime"),
         imsi=body.imsi,
         msisdn=body.msisdn,
         ac=body.ac,
@@ -116,5 +120,9 @@ def _bytes(volume_mb: float | None) -> int | None:
     return None if volume_mb is None else from_megabytes(volume_mb)
 
 
-def _utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.astimezone(UTC)
+def _utc(moment: datetime | None, pointer: str) -> datetime | None:
+    if moment is None:
+        return None
+    if not EARLIEST <= moment < LATEST:
+        raise Refused.invalid(pointer, "expected a time from 2000 to 2099")
+    return moment.astimezone(UTC)

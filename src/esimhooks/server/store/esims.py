@@ -1,7 +1,8 @@
 """eSIMs: finding, locking and writing their state. What a person could use to install one is sealed."""
 
 import zlib
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 import asyncpg
@@ -157,7 +158,7 @@ async def lock_expired(db: Session, *, limit: int) -> list[Esim]:
     return [_esim(db, row) for row in rows]
 
 
-async def lock_transactions(db: Session, transactions: Sequence[tuple[Tenant, str]]) -> None:
+async def lock_transactions(db: Session, transactions: Collection[tuple[Tenant, str]]) -> None:
     """Keep other transactions from creating eSIMs under the same transaction ids; needs a transaction.
 
     Different ids may share a lock: PostgreSQL has room for some thousand locks, a request for a thousand ids.
@@ -170,6 +171,34 @@ async def lock_transactions(db: Session, transactions: Sequence[tuple[Tenant, st
     await db.conn.execute(
         "SELECT pg_advisory_xact_lock($1, place) FROM unnest($2::int[]) AS u (place)", CREATION_LOCK, sorted(places)
     )
+
+
+async def of_transactions(
+    db: Session, transactions: Collection[tuple[Tenant, str]]
+) -> dict[tuple[Tenant, str], list[Identity]]:
+    """Return what identifies the eSIMs that the transactions have already."""
+    rows = await db.conn.fetch(
+        """
+        SELECT account_id, mode, transaction_id, esim_tran_no, order_no, iccid FROM esims
+        JOIN unnest($1::uuid[], $2::text[], $3::text[]) AS t (account_id, mode, transaction_id)
+             USING (account_id, mode, transaction_id)
+        """,
+        [tenant.account_id for tenant, _ in transactions],
+        [tenant.mode for tenant, _ in transactions],
+        [transaction_id for _, transaction_id in transactions],
+    )
+    found: dict[tuple[Tenant, str], list[Identity]] = defaultdict(list)
+    for row in rows:
+        tenant, transaction_id = Tenant(row["account_id"], Mode(row["mode"])), row["transaction_id"]
+        found[tenant, transaction_id].append(
+            Identity(
+                esim_tran_no=row["esim_tran_no"],
+                order_no=row["order_no"],
+                transaction_id=transaction_id,
+                iccid=row["iccid"],
+            )
+        )
+    return found
 
 
 async def insert(db: Session, esims: Sequence[Esim]) -> None:

@@ -124,6 +124,11 @@ async def release(db: Session, leases: Sequence[Lease]) -> None:
     )
 
 
+async def release_all(db: Session) -> None:
+    """End all leases at once; only where it is certain that no other node runs."""
+    await db.conn.execute("UPDATE lanes SET leased_by = NULL, leased_until = NULL WHERE leased_until IS NOT NULL")
+
+
 class Wish(Struct, frozen=True):
     """How many more due deliveries a lane's holder can take up."""
 

@@ -45,6 +45,8 @@ class Sealer:
     def open(self, sealed: bytes, *, row: str) -> bytes:
         """Return the clear bytes. Raises `Broken` where no key fits or the value belongs to another row."""
         head = len(FORMAT) + KEY_ID_BYTES
+        if not sealed.startswith(FORMAT) or len(sealed) < head + NONCE_BYTES:
+            raise Broken(f"{row} does not open: it is not what this program seals")
         cipher = self._ciphers.get(sealed[len(FORMAT) : head])
         if cipher is None:
             raise Broken(f"{row} is sealed with a key that ESIMHOOKS_ENCRYPTION_KEY does not hold")

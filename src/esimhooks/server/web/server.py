@@ -11,7 +11,7 @@ from litestar import Litestar
 from esimhooks.server.model.errors import Broken
 
 BACKLOG = 2048
-GRACE_S = 10
+GRACE_S = 3
 KEEP_ALIVE_S = 30
 
 

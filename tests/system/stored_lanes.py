@@ -1,0 +1,140 @@
+"""Lanes with deliveries in a real database, for tests of `store/lanes.py` without a node."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from msgspec import Struct
+
+from esimhooks.server.engine.publish import publish
+from esimhooks.server.model.account import Account
+from esimhooks.server.model.delivery import Claimed, Delivery, DeliveryStatus, Outcome, OutcomeClass, Verdict
+from esimhooks.server.model.endpoint import Endpoint, Tenant
+from esimhooks.server.model.event import Event
+from esimhooks.server.model.ids import new_id
+from esimhooks.server.rules.schedule import STANDARD
+from esimhooks.server.store import accounts, deliveries, endpoints, lanes
+from esimhooks.server.store.database import Database
+from esimhooks.server.store.lanes import Lease, Result, Wish
+from esimhooks.signing import new_secret
+from esimhooks.vocabulary.events import EventType
+from esimhooks.vocabulary.statuses import Mode
+
+DELIVERED = Verdict(status=DeliveryStatus.DELIVERED)
+FAILED = Verdict(status=DeliveryStatus.FAILED)
+AGAIN = Verdict(status=DeliveryStatus.PENDING, delay_s=60.0)
+NOT_COUNTED = Verdict(status=DeliveryStatus.PENDING, delay_s=5.0, counts=False)
+GONE = Verdict(status=DeliveryStatus.STOPPED, endpoint_gone=True)
+
+
+class Lane(NamedTuple):
+    """An endpoint, its tenant and its deliveries, in the order in which they were made."""
+
+    tenant: Tenant
+    endpoint_id: UUID
+    deliveries: Sequence[Delivery]
+
+
+class Queued(Struct, frozen=True):
+    """What the queue says of a delivery."""
+
+    attempts: int
+    attempts_this_round: int
+    claims: int
+    claim_token: int
+    due_in_s: float
+
+
+async def a_lane(database: Database, *, due: int) -> Lane:
+    """Store an endpoint with so many deliveries that are due."""
+    now = datetime.now(UTC)
+    tenant = Tenant(new_id(), Mode.TEST)
+    endpoint = Endpoint(
+        id=new_id(),
+        tenant=tenant,
+        url="http://127.0.0.1:9/hook",
+        name=None,
+        event_types=None,
+        retry_schedule=STANDARD,
+        timeout_s=5,
+        max_in_flight=20,
+        enabled=True,
+        disabled_reason=None,
+        created_at=now,
+        updated_at=now,
+    )
+    async with database.transaction() as db:
+        await accounts.insert(db, Account(id=tenant.account_id, name="Acme", created_at=now, updated_at=now))
+        await endpoints.insert(db, endpoint, secret=new_secret())
+    return Lane(tenant, endpoint.id, await more_due(database, tenant, due))
+
+
+async def more_due(database: Database, tenant: Tenant, count: int) -> Sequence[Delivery]:
+    """Publish so many events of the tenant; return the deliveries."""
+    raised = [
+        Event(
+            id=new_id(),
+            tenant=tenant,
+            esim_id=None,
+            type=EventType.CREATED,
+            happened_at=datetime.now(UTC),
+            notification_id=None,
+            body=b"{}",
+        )
+        for _ in range(count)
+    ]
+    async with database.transaction() as db:
+        return await publish(db, raised)
+
+
+async def lease(database: Database, *, holder: UUID | None = None, limit: int = 100) -> Sequence[Lease]:
+    """Lease what can be leased, for 30 seconds."""
+    async with database.session() as db:
+        return await lanes.lease(db, holder=holder or new_id(), seconds=30, limit=limit)
+
+
+async def take(database: Database, held: Lease, room: int = 100) -> Sequence[Claimed]:
+    """Take up due deliveries of a leased lane."""
+    async with database.session() as db:
+        return await lanes.take(db, [Wish(held, room)])
+
+
+async def write(database: Database, claimed: Sequence[Claimed], verdict: Verdict) -> set[UUID]:
+    """Write one attempt of each, all with the same verdict; return those that counted."""
+    kind = {DeliveryStatus.DELIVERED: OutcomeClass.OK, DeliveryStatus.STOPPED: OutcomeClass.GONE}
+    other = OutcomeClass.SERVER_ERROR if verdict.counts else OutcomeClass.INTERNAL
+    outcome = Outcome(outcome=kind.get(verdict.status, other), started_at=datetime.now(UTC), duration_ms=1)
+    async with database.transaction() as db:
+        results = [Result(claimed=one, outcome=outcome, verdict=verdict) for one in claimed]
+        return await lanes.write_results(db, results)
+
+
+async def expire(database: Database, *held: Lease) -> None:
+    """Let the time pass until these leases end."""
+    async with database.session() as db:
+        await db.conn.execute(
+            "UPDATE lanes SET leased_until = now() WHERE endpoint_id = ANY($1)", [one.endpoint_id for one in held]
+        )
+
+
+async def queued(database: Database, delivery_id: UUID) -> Queued | None:
+    """Return what the queue says of the delivery, None where it has left the queue."""
+    async with database.session() as db:
+        row = await db.conn.fetchrow(
+            """
+            SELECT attempts, attempts_this_round, claims, claim_token, extract(epoch FROM due_at - now())::float8
+            FROM queue WHERE delivery_id = $1
+            """,
+            delivery_id,
+        )
+    return None if row is None else Queued(*row)
+
+
+async def stored(database: Database, lane: Lane, delivery_id: UUID) -> tuple[DeliveryStatus, int, int]:
+    """Return the delivery's status, how many attempts count, and how many are written."""
+    async with database.session() as db:
+        found = await deliveries.find(db, lane.tenant, delivery_id)
+        written = await deliveries.attempts_of(db, lane.tenant, delivery_id)
+    assert found is not None
+    return found.status, found.attempts, len(written)

@@ -1,0 +1,98 @@
+"""The database fails while deliveries are under way: they are late, but neither lost nor left behind."""
+
+from collections import Counter
+from datetime import UTC, datetime
+
+import asyncpg
+import pytest
+
+from api import Api, a_merchant, eventually
+from esimhooks.server.engine.publish import publish
+from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.model.event import Event
+from esimhooks.server.model.ids import Prefix, new_id, parse_id, text_of
+from esimhooks.server.store.database import Database
+from esimhooks.vocabulary.events import EventType
+from esimhooks.vocabulary.statuses import Mode
+from receiver import Receiver
+from system.sent_webhooks import an_event, delivery_of, in_status
+
+pytestmark = [
+    pytest.mark.slow(reason="waits for the pauses after a fault of the database"),
+    pytest.mark.timeout(60),
+]
+
+
+EVENTS = 100
+
+
+async def test_what_was_claimed_when_the_database_failed_is_sent_while_its_lane_stays_busy(
+    operator: Api, receiver: Receiver, database: Database
+) -> None:
+    merchant = await a_merchant(operator, webhook_url=receiver.url())
+    event = Event(
+        id=new_id(),
+        tenant=Tenant(parse_id(Prefix.ACCOUNT, merchant.account), Mode.TEST),
+        esim_id=None,
+        type=EventType.CREATED,
+        happened_at=datetime.now(UTC),
+        notification_id=None,
+        body=b'{"left":"behind"}',
+    )
+    left_behind = text_of(Prefix.EVENT, event.id)
+    async with operator.as_key(merchant.key) as api:
+        await in_status(api, await an_event(api), "delivered")  # the lane is held from now on
+        async with database.transaction() as db:
+            [delivery] = await publish(db, [event])
+            await db.conn.execute("ALTER TABLE events RENAME TO events_out_of_reach")
+
+        async def claimed() -> bool:
+            async with database.session() as db:
+                return bool(await db.conn.fetchval("SELECT claims > 0 FROM queue WHERE delivery_id = $1", delivery.id))
+
+        try:
+            await eventually(claimed, within_s=20)
+        finally:
+            async with database.session() as db:
+                await db.conn.execute("ALTER TABLE events_out_of_reach RENAME TO events")
+        for _ in range(100):
+            await in_status(api, await an_event(api), "delivered")
+            if (await delivery_of(api, left_behind))["status"] == "delivered":
+                break
+
+        assert (await delivery_of(api, left_behind))["status"] == "delivered"
+        assert [one.headers["webhook-id"] for one in receiver.received].count(left_behind) == 1
+
+
+async def test_results_whose_writing_is_cut_off_are_written_again_and_not_sent_again(
+    operator: Api, receiver: Receiver, migrated: str
+) -> None:
+    merchant = await a_merchant(operator, webhook_url=receiver.url())
+    updates = [{"transactionId": f"shop-{number}", "esimStatus": "CREATED"} for number in range(EVENTS)]
+    body = {"account": merchant.account, "mode": "test", "updates": updates}
+    admin = await asyncpg.connect(migrated)
+
+    async def cut_off() -> bool:
+        """Cut the connections that wait to write."""
+        return bool(
+            await admin.fetch(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted AND relation = 'attempts'::regclass"
+            )
+        )
+
+    async def all_delivered() -> bool:
+        return int(await admin.fetchval("SELECT count(*) FROM deliveries WHERE status = 'delivered'")) == EVENTS
+
+    async with admin.transaction():
+        await admin.execute("LOCK TABLE attempts IN SHARE MODE")  # nothing is written while it is held
+        await operator.post("/v1/updates", body, status=200)
+        for _ in range(3):
+            await eventually(cut_off, within_s=20)
+    await eventually(all_delivered, within_s=30)
+    attempts = await admin.fetchval("SELECT count(*) FROM attempts")
+    await admin.close()
+
+    copies = Counter(request.headers["webhook-id"] for request in receiver.received)
+    assert attempts == EVENTS
+    assert len(copies) == EVENTS
+    assert set(copies.values()) == {1}

@@ -1,0 +1,150 @@
+"""One endpoint does not make another wait (product, promise 6), and nobody gets more at a time than agreed."""
+
+from collections import Counter
+from contextlib import AsyncExitStack
+from time import monotonic
+
+import pytest
+
+from api import Api, Merchant, a_merchant, eventually
+from esimhooks.server.settings import Role, Settings
+from esimhooks.server.wiring import running
+from receiver import Receiver
+from system.gated_answers import Gate
+from system.sent_webhooks import an_endpoint, an_event, in_status
+
+pytestmark = [
+    pytest.mark.slow(reason="makes thousands of deliveries, on a machine that may be busy"),
+    pytest.mark.timeout(60),
+]
+
+FLOOD = 2000
+BATCH = 500
+
+
+async def flood(operator: Api, merchant: Merchant, count: int) -> None:
+    """Create so many eSIMs, and so a delivery of `esim.created` each."""
+    for first in range(0, count, BATCH):
+        updates = [
+            {"transactionId": f"flood-{number}", "esimTranNo": f"F{number}", "esimStatus": "CREATED"}
+            for number in range(first, min(first + BATCH, count))
+        ]
+        await operator.post(
+            "/v1/updates", {"account": merchant.account, "mode": "test", "updates": updates}, status=200
+        )
+
+
+async def test_an_endpoint_that_hangs_does_not_delay_another(operator: Api, receiver: Receiver) -> None:
+    hanging = Gate()
+    receiver.answer("/hanging", script=[hanging.answer])
+    flooded = await a_merchant(operator)
+    neighbour = await a_merchant(operator, webhook_url=receiver.url("/quick"))
+    async with operator.as_key(flooded.key) as bad, operator.as_key(neighbour.key) as good:
+        await an_endpoint(bad, receiver.url("/hanging"), timeout=30)
+        quiet_s = await _seconds_for(good)
+
+        await flood(operator, flooded, 100)
+        await eventually(lambda: _hold(hanging, 20), within_s=20)
+        beside_the_flood_s = await _seconds_for(good)
+
+        assert hanging.open_requests == 20
+        assert beside_the_flood_s < 10 * quiet_s
+        hanging.open()
+        await _until_nothing_is_pending(bad)
+
+
+async def test_the_caps_of_process_and_lane_hold_and_are_used(settings: Settings, receiver: Receiver) -> None:
+    capped = settings.model_copy(update={"max_in_flight": 10, "max_in_flight_lane": 4})
+    gates = {f"/{name}": Gate() for name in "abc"}
+    async with running(capped) as node, Api(node.url, node.admin_key) as operator:
+        merchant = await a_merchant(operator)
+        async with operator.as_key(merchant.key) as api:
+            for path, gate in gates.items():
+                receiver.answer(path, script=[gate.answer])
+                await an_endpoint(api, receiver.url(path), timeout=30)
+            await flood(operator, merchant, 30)
+            await receiver.wait_for(10, timeout=20)
+            at_first = [gate.open_requests for gate in gates.values()]
+
+            gates["/a"].open()
+            await receiver.wait_for(30 + 2 * 4, timeout=20)
+            await eventually(lambda: _is_idle(gates["/a"]), within_s=20)
+            without_a = [gate.open_requests for gate in gates.values()]
+            for gate in gates.values():
+                gate.open()
+            await receiver.wait_for(90, timeout=20)
+            await _until_nothing_is_pending(api)
+
+    assert sum(at_first) == 10
+    assert without_a == [0, 4, 4]
+    assert max(gate.peak for gate in gates.values()) == 4
+
+
+@pytest.mark.parametrize("own_cap", [2, 30])
+async def test_an_endpoint_may_have_a_cap_of_its_own_below_or_above_the_default(
+    operator: Api, receiver: Receiver, own_cap: int
+) -> None:
+    gate = Gate()
+    receiver.answer(script=[gate.answer])
+    merchant = await a_merchant(operator)
+    async with operator.as_key(merchant.key) as api:
+        await an_endpoint(api, receiver.url(), timeout=30, maxInFlight=own_cap)
+        await flood(operator, merchant, 100)
+
+        await eventually(lambda: _hold(gate, own_cap), within_s=20)
+        gate.open()
+        await receiver.wait_for(100, timeout=20)
+        await _until_nothing_is_pending(api)
+
+    assert gate.peak == own_cap
+
+
+async def test_a_lane_with_thousands_due_lets_a_lane_with_one_have_its_turn(
+    settings: Settings, receiver: Receiver
+) -> None:
+    held_back = Gate()
+    receiver.answer("/many", script=[held_back.answer])
+    async with AsyncExitStack() as stack:
+        stack.callback(held_back.open)
+        intake = settings.model_copy(update={"roles": frozenset({Role.API})})
+        node = await stack.enter_async_context(running(intake))
+        operator = await stack.enter_async_context(Api(node.url, node.admin_key))
+        many = await a_merchant(operator, webhook_url=receiver.url("/many"))
+        single = await a_merchant(operator, webhook_url=receiver.url("/single"))
+        await flood(operator, many, FLOOD)
+        one = await stack.enter_async_context(operator.as_key(single.key))
+        event = await an_event(one)
+
+        dispatching = settings.model_copy(
+            update={"roles": frozenset({Role.DISPATCHER}), "max_in_flight": 10, "max_in_flight_lane": 10}
+        )
+        await stack.enter_async_context(running(dispatching))
+        await in_status(one, event, "delivered", within_s=20)
+        meanwhile = Counter(request.path for request in receiver.received)
+        held_back.open()
+
+    assert meanwhile["/single"] == 1
+    assert meanwhile["/many"] <= 10
+
+
+async def _hold(gate: Gate, count: int) -> bool:
+    return gate.open_requests >= count
+
+
+async def _is_idle(gate: Gate) -> bool:
+    return gate.open_requests == 0
+
+
+async def _seconds_for(merchant: Api) -> float:
+    """Return how long twenty events take, one after the other, from raising to delivered."""
+    began = monotonic()
+    for _ in range(20):
+        await in_status(merchant, await an_event(merchant), "delivered")
+    return monotonic() - began
+
+
+async def _until_nothing_is_pending(merchant: Api) -> None:
+    async def none_pending() -> bool:
+        return not (await merchant.get("/v1/deliveries?status=pending"))["data"]
+
+    await eventually(none_pending, within_s=20)

@@ -1,0 +1,99 @@
+"""All routes of the API as the framework has them, with addresses that fit, and what every error answer looks like.
+
+A route that is added later is found here by itself, and so by every test that goes over all routes.
+"""
+
+from types import SimpleNamespace
+from typing import cast
+
+from litestar.routes import HTTPRoute
+from msgspec import Struct
+
+from api import Answer, Api, Json
+from esimhooks.server.model.ids import Prefix, new_id, text_of
+from esimhooks.server.web.app import build_app
+from esimhooks.server.web.context import Context
+
+IDS = {
+    "account_id": Prefix.ACCOUNT,
+    "delivery_id": Prefix.DELIVERY,
+    "endpoint_id": Prefix.ENDPOINT,
+    "esim_id": Prefix.ESIM,
+    "event_id": Prefix.EVENT,
+    "key_id": Prefix.KEY,
+    "notification_id": Prefix.NOTIFICATION,
+    "order_id": Prefix.ORDER,
+}
+OPEN = ("/healthz", "/readyz")
+LEAKS = ("Traceback", "asyncpg", "msgspec", "litestar", "SELECT", "Error", "Exception", "`", "dict", "NoneType")
+
+
+class Route(Struct, frozen=True):
+    """One operation: method, path as declared, its parameters, and who may call it."""
+
+    method: str
+    path: str
+    parameters: tuple[str, ...]
+    operators: bool
+    of_tenant: bool
+    takes_body: bool
+
+    def at(self, **values: str) -> str:
+        """Return the path, with ids of rows that do not exist where none is given."""
+        path = self.path
+        for name in self.parameters:
+            there = text_of(IDS[name], new_id()) if name in IDS else "nowhere"
+            path = path.replace(f"{{{name}}}", values.get(name, there))
+        return path
+
+
+def _all() -> list[Route]:
+    app = build_app(cast("Context", SimpleNamespace()))
+    found = [
+        Route(
+            method,
+            route.path_format,
+            tuple(route.path_parameters),
+            "operator" in handler.parsed_fn_signature.parameters,
+            "tenant" in handler.parsed_fn_signature.parameters,
+            "data" in handler.parsed_fn_signature.parameters or route.path_format == "/v1/updates",
+        )
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        for method in sorted(handler.http_methods - {"OPTIONS"})
+    ]
+    return sorted(found, key=lambda route: (route.path, route.method))
+
+
+ROUTES = _all()
+API = [route for route in ROUTES if route.path not in OPEN and not route.path.startswith("/providers/")]
+WITH_BODY = [route for route in API if route.takes_body]
+WITH_IDS = [route for route in API if route.parameters]
+
+
+def is_problem(answer: Answer, *expected: int) -> Json:
+    """Check that an error is told in problem+json and tells nothing of the inside; return its body."""
+    assert answer.status in expected, answer
+    assert answer.headers["content-type"].startswith("application/problem+json"), answer
+    assert {"type", "title", "status", "detail", "code"} <= answer.body.keys(), answer
+    assert answer.body["status"] == answer.status
+    assert answer.body["code"] == answer.body["code"].upper()
+    told = [answer.body["title"], answer.body["detail"], *(one["detail"] for one in answer.body.get("errors", []))]
+    assert [(leak, one) for leak in LEAKS for one in told if leak in one] == []
+    return answer.body
+
+
+def is_field(answer: Answer, pointer: str, *words: str) -> None:
+    """Check that exactly this field is told to be bad, with these words."""
+    body = is_problem(answer, 422)
+    assert body["code"] == "INVALID_FIELD"
+    assert [one["pointer"] for one in body["errors"]] == [pointer], answer
+    for word in words:
+        assert word in body["errors"][0]["detail"], answer
+
+
+async def a_tenant(operator: Api) -> str:
+    """Make an account; return the query that acts for it in test mode."""
+    account = await operator.post("/v1/accounts", {"name": "Acme"})
+    return f"?account={account['id']}&mode=test"

@@ -1,0 +1,124 @@
+"""Deliveries and their attempts as they are shown; sending one again."""
+
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
+
+from api import Api, Json, Merchant, a_merchant, eventually
+from receiver import Receiver
+from web.routes import is_problem
+from web.rows import an_esim, pages
+
+
+async def settled(caller: Api, event: str, status: str) -> Json:
+    """Return the event's delivery as soon as it has the status."""
+
+    async def found() -> Json:
+        rows = (await caller.get(f"/v1/deliveries?event={event}&status={status}"))["data"]
+        return rows[0] if rows else None
+
+    return await eventually(found)
+
+
+async def raised(caller: Api) -> str:
+    event: str = (await caller.post("/v1/test-events", {"event": "esim.activated"}))["id"]
+    return event
+
+
+async def a_caller(operator: Api, receiver: Receiver) -> Merchant:
+    return await a_merchant(operator, webhook_url=receiver.url())
+
+
+async def test_a_delivery_is_listed_and_shown_with_its_attempts(operator: Api, receiver: Receiver) -> None:
+    receiver.answer(status=200, body=b"ok", headers={"x-receiver": "mine"})
+    merchant = await a_caller(operator, receiver)
+    async with operator.as_key(merchant.key) as caller:
+        event = await raised(caller)
+        delivery = await settled(caller, event, "delivered")
+        shown = await caller.get(f"/v1/deliveries/{delivery['id']}")
+
+    expected = {
+        "event": event,
+        "eventType": "esim.activated",
+        "endpoint": merchant.endpoint,
+        "status": "delivered",
+        "attemptCount": 1,
+        "nextAttemptAt": None,
+    }
+    assert {name: delivery[name] for name in expected} == expected
+    assert delivery["id"].startswith("dlv_")
+    assert delivery["createdAt"] <= delivery["finishedAt"]
+    [attempt] = shown.pop("attempts")
+    assert shown == delivery
+    expected = {"number": 1, "outcome": "2xx", "statusCode": 200, "error": None, "responseBody": "ok"}
+    assert {name: attempt[name] for name in expected} == expected
+    assert attempt["durationMs"] >= 0
+    assert ["x-receiver", "mine"] in [[name.lower(), value] for name, value in attempt["responseHeaders"]]
+
+
+async def test_an_answer_is_shown_as_text_whatever_it_was(operator: Api, receiver: Receiver) -> None:
+    receiver.answer(status=410, body=b"<script>alert(1)</script>\x00\xff")
+    merchant = await a_caller(operator, receiver)
+    async with operator.as_key(merchant.key) as caller:
+        delivery = await settled(caller, await raised(caller), "stopped")
+        [attempt] = (await caller.get(f"/v1/deliveries/{delivery['id']}"))["attempts"]
+
+    assert attempt["outcome"] == "410"
+    assert attempt["responseBody"] == "<script>alert(1)</script>\x00\ufffd"
+
+
+async def test_deliveries_are_found_by_each_filter(operator: Api, receiver: Receiver) -> None:
+    merchant = await a_caller(operator, receiver)
+    esim = await an_esim(operator, merchant.account, "test", esimStatus="CREATED")
+    async with operator.as_key(merchant.key) as caller:
+        created = await settled(caller, esim["events"][0], "delivered")
+        activated = await settled(caller, await raised(caller), "delivered")
+        other = await caller.post("/v1/endpoints", {"url": receiver.url("/other"), "eventTypes": ["esim.expired"]})
+
+        async def ids(query: str) -> list[str]:
+            return [row["id"] for row in (await caller.get(f"/v1/deliveries?{query}"))["data"]]
+
+        both = [activated["id"], created["id"]]
+        assert await ids("") == both
+        assert await ids(f"endpoint={merchant.endpoint}") == both
+        assert await ids(f"endpoint={other['id']}") == []
+        assert await ids(f"event={created['event']}") == [created["id"]]
+        assert await ids("type=esim.created") == [created["id"]]
+        assert await ids(f"esim={esim['esim']}") == [created["id"]]
+        assert await ids("status=failed") == []
+        hour = timedelta(hours=1)
+        before, after = (quote((datetime.now(UTC) + shift).isoformat()) for shift in (-hour, hour))
+        assert await ids(f"from={before}&to={after}") == both
+        assert await ids(f"from={after}") == await ids(f"to={before}") == []
+        assert [[row["id"] for row in page] for page in await pages(caller, "/v1/deliveries", limit=1)] == [
+            [one] for one in both
+        ]
+
+
+async def test_a_finished_delivery_is_sent_again_in_the_background(operator: Api, receiver: Receiver) -> None:
+    merchant = await a_caller(operator, receiver)
+    async with operator.as_key(merchant.key) as caller:
+        delivery = await settled(caller, await raised(caller), "delivered")
+
+        answer = await caller.call("POST", f"/v1/deliveries/{delivery['id']}/retry")
+        assert (answer.status, answer.body) == (202, None)
+
+        await receiver.wait_for(2)
+
+        async def twice() -> Json:
+            shown = await caller.get(f"/v1/deliveries/{delivery['id']}")
+            return shown if len(shown["attempts"]) == 2 else None
+
+        shown = await eventually(twice)
+        assert [attempt["number"] for attempt in shown["attempts"]] == [1, 2]
+
+
+async def test_a_pending_delivery_is_not_sent_again(operator: Api, receiver: Receiver) -> None:
+    receiver.answer(status=500)
+    merchant = await a_caller(operator, receiver)
+    async with operator.as_key(merchant.key) as caller:
+        event = await raised(caller)
+        await receiver.wait_for(1)
+        delivery = await settled(caller, event, "pending")
+
+        answer = await caller.call("POST", f"/v1/deliveries/{delivery['id']}/retry")
+        assert is_problem(answer, 409)["code"] == "CONFLICT"
