@@ -1,5 +1,6 @@
 """Facts about the installation as a whole: the canary that tells a wrong encryption key at start."""
 
+from esimhooks.server.model.errors import Broken
 from esimhooks.server.store.database import Session
 
 CANARY = b"esimhooks"
@@ -18,4 +19,9 @@ async def check_canary(db: Session) -> None:
         """,
         sealed,
     )
-    db.sealer.open(stored, row=ROW)
+    try:
+        db.sealer.open(stored, row=ROW)
+    except Broken:
+        raise Broken(
+            "ESIMHOOKS_ENCRYPTION_KEY does not hold the key that this database was sealed with: nothing would open"
+        ) from None

@@ -11,11 +11,12 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from esimhooks.server.model.errors import Broken
-from esimhooks.server.store.database import passing_errors
+from esimhooks.server.model.errors import Broken, NotNow
+from esimhooks.server.store.database import TEMPORARY, passing_errors
 
 LOCK = 0x6573696D686F6F6B
 """The advisory lock that a migrating node holds: "esimhook" in ASCII."""
@@ -70,5 +71,10 @@ async def _with_connection(dsn: str, work: Callable[[Connection], None]) -> None
         with passing_errors():
             async with engine.connect() as connection:
                 await connection.run_sync(work)
+    except DBAPIError as error:
+        cause = error.orig.__cause__ if error.orig is not None else None
+        if isinstance(cause, TEMPORARY):
+            raise NotNow(f"the database does not answer ({type(cause).__name__})") from error
+        raise Broken(f"ESIMHOOKS_DATABASE_URL: the database refused: {cause or error.orig}") from error
     finally:
         await engine.dispose()
