@@ -10,13 +10,11 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from esimhooks.server.model.errors import Refused
+from esimhooks.server.model.patterns import END, PRINTABLE
 from esimhooks.server.model.update import Cause, Identity, Update
 from esimhooks.vocabulary.statuses import EsimStatus, Mode, SmdpStatus
 from esimhooks.vocabulary.volumes import from_megabytes
 
-END = r"$(?!\n)"
-"""The very end: `$` alone lets a line break pass."""
-PRINTABLE = rf"^[^\x00-\x1f\x7f]*{END}"
 Text = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE)]
 LongText = Annotated[str, Meta(min_length=1, max_length=2000, pattern=PRINTABLE)]
 Iccid = Annotated[str, Meta(pattern=f"^[0-9]{{18,20}}[Ff]?{END}")]

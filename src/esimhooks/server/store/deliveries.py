@@ -107,11 +107,16 @@ async def attempts_of(db: Session, tenant: Tenant, delivery_id: UUID) -> Sequenc
             status_code=row["status_code"],
             error=row["error"],
             response_headers=[(name, value) for name, value in row["response_headers"]],
-            response_body=row["response_body"],
+            response_body=db.sealer.open(row["sealed_body"], row=response_row(row["id"])),
             dialled=row["dialled"],
         )
         for row in rows
     ]
+
+
+def response_row(attempt_id: UUID) -> str:
+    """Return what the sealed answer of a receiver is bound to; receivers echo what they got."""
+    return f"attempts.body.{attempt_id}"
 
 
 def _delivery(row: asyncpg.Record) -> Delivery:

@@ -13,6 +13,7 @@ from esimhooks.server.model.delivery import Claimed, Delivery, Outcome, Verdict
 from esimhooks.server.model.ids import new_id
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
+from esimhooks.server.store.deliveries import response_row
 
 QUEUE = Columns(
     "queue",
@@ -201,6 +202,7 @@ async def write_results(db: Session, results: Sequence[Result]) -> set[UUID]:
     valid = [result for result in results if result.claimed.delivery_id in held]
     if not valid:
         return set()
+    attempt_ids = [new_id() for _ in valid]
     await db.conn.execute(
         """
         WITH made AS (
@@ -208,13 +210,13 @@ async def write_results(db: Session, results: Sequence[Result]) -> set[UUID]:
                                  $7::text[], $8::int[], $9::text[], $10::jsonb[], $11::bytea[], $12::text[],
                                  $13::text[], $14::float8[], $15::int[])
                 AS r (delivery_id, account_id, attempt_id, number, started_at, duration_ms,
-                      outcome, status_code, error, response_headers, response_body, dialled,
+                      outcome, status_code, error, response_headers, sealed_body, dialled,
                       status, delay_s, counted)
         ), logged AS (
             INSERT INTO attempts (id, account_id, delivery_id, number, started_at, duration_ms, outcome, status_code,
-                                  error, response_headers, response_body, dialled)
+                                  error, response_headers, sealed_body, dialled)
             SELECT attempt_id, account_id, delivery_id, number, started_at, duration_ms, outcome, status_code,
-                   error, response_headers, response_body, dialled FROM made
+                   error, response_headers, sealed_body, dialled FROM made
         ), finished AS (
             DELETE FROM queue q USING made m WHERE q.delivery_id = m.delivery_id AND m.status <> 'pending'
         ), again AS (
@@ -231,7 +233,7 @@ async def write_results(db: Session, results: Sequence[Result]) -> set[UUID]:
         """,
         [result.claimed.delivery_id for result in valid],
         [result.claimed.account_id for result in valid],
-        [new_id() for _ in valid],
+        attempt_ids,
         [result.claimed.attempts + 1 for result in valid],
         [result.outcome.started_at for result in valid],
         [result.outcome.duration_ms for result in valid],
@@ -239,7 +241,10 @@ async def write_results(db: Session, results: Sequence[Result]) -> set[UUID]:
         [result.outcome.status_code for result in valid],
         [result.outcome.error for result in valid],
         [result.outcome.headers for result in valid],
-        [result.outcome.body for result in valid],
+        [
+            db.sealer.seal(result.outcome.body, row=response_row(attempt_id))
+            for attempt_id, result in zip(attempt_ids, valid, strict=True)
+        ],
         [result.outcome.dialled for result in valid],
         [result.verdict.status for result in valid],
         [result.verdict.delay_s for result in valid],

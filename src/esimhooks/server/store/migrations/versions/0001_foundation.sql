@@ -229,7 +229,7 @@ CREATE TABLE attempts (
     status_code      integer,
     error            text,
     response_headers jsonb       NOT NULL,
-    response_body    bytea       NOT NULL,
+    sealed_body      bytea       NOT NULL,
     dialled          text,
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);

@@ -1,0 +1,206 @@
+"""One update as an operator hands it in becomes an `Update`: units, zones, numbers, and what is refused with a pointer."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esimhooks.server.model.errors import Refused
+from esimhooks.server.model.update import Cause, Identity, Update
+from esimhooks.server.providers.generic import UpdateBody, parse_body, parse_update
+from esimhooks.vocabulary.statuses import EsimStatus, Mode, SmdpStatus
+
+MB = 1_048_576
+ICCID = "8943000000000000014"
+
+
+def parsed(**fields: Any) -> Update:
+    return parse_update(json.dumps(fields).encode())
+
+
+def refusal(raw: bytes) -> Refused:
+    with pytest.raises(Refused) as refused:
+        parse_update(raw)
+    return refused.value
+
+
+def test_everything_that_can_be_told_arrives() -> None:
+    update = parsed(
+        cause="requery",
+        occurredAt="2026-03-01T10:00:00Z",
+        reason="fraud",
+        transactionId="t-1",
+        orderNo="B1",
+        esimTranNo="K1",
+        iccid=ICCID,
+        packageCode="CKH1",
+        packageName="Spain",
+        imsi="001010000000001",
+        msisdn="+447700900000",
+        eid="89049032000000000000000000000001",
+        ac="LPA:1$smdp.example.com$1",
+        qrCodeUrl="https://example.com/1.png",
+        shortUrl="https://example.com/1",
+        apn="internet",
+        esimStatus="IN_USE",
+        smdpStatus="ENABLED",
+        totalVolume=1024,
+        dataUsage=12.5,
+        totalDuration=30,
+        durationUnit="DAY",
+        activateTime="2026-03-01T09:00:00Z",
+        expiredTime="2026-03-31T09:00:00Z",
+        lastUsageUpdate="2026-03-01T08:00:00Z",
+    )
+
+    assert update == Update(
+        identity=Identity(esim_tran_no="K1", order_no="B1", transaction_id="t-1", iccid=ICCID),
+        cause=Cause.REQUERY,
+        occurred_at=datetime(2026, 3, 1, 10, tzinfo=UTC),
+        reason="fraud",
+        esim_status=EsimStatus.IN_USE,
+        smdp_status=SmdpStatus.ENABLED,
+        eid="89049032000000000000000000000001",
+        total_bytes=1024 * MB,
+        used_bytes=13_107_200,
+        usage_at=datetime(2026, 3, 1, 8, tzinfo=UTC),
+        total_days=30,
+        activate_at=datetime(2026, 3, 1, 9, tzinfo=UTC),
+        expire_at=datetime(2026, 3, 31, 9, tzinfo=UTC),
+        imsi="001010000000001",
+        msisdn="+447700900000",
+        ac="LPA:1$smdp.example.com$1",
+        qr_code_url="https://example.com/1.png",
+        short_url="https://example.com/1",
+        apn="internet",
+        package_code="CKH1",
+        package_name="Spain",
+    )
+
+
+def test_what_is_not_told_stays_untold() -> None:
+    assert parsed() == Update(identity=Identity())
+    assert parsed(dataUsage=None, iccid=None, esimStatus=None) == Update(identity=Identity())
+
+
+@pytest.mark.parametrize(
+    ("told", "used"),
+    [
+        ({"dataUsage": 0}, 0),
+        ({"dataUsage": 0.01}, 10_486),
+        ({"totalVolume": 1000, "data_usage_remain": 999}, MB),
+        ({"totalVolume": 1000, "data_usage_remain": 1001}, 0),
+        ({"totalVolume": 1000, "data_usage_remain": 1, "dataUsage": 5}, 5 * MB),
+        ({"data_usage_remain": 1}, None),
+        ({"totalVolume": 1000}, None),
+    ],
+)
+def test_volumes_are_megabytes_of_1048576_bytes(told: dict[str, float], used: int | None) -> None:
+    assert parsed(**told).used_bytes == used
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["2026-03-01T10:00:00Z", "2026-03-01T12:00:00+02:00", "2026-03-01T04:30:00-05:30", "2026-03-01T10:00:00.000Z"],
+)
+def test_times_of_every_zone_are_utc_inside(written: str) -> None:
+    update = parsed(occurredAt=written, activateTime=written, expiredTime=written, lastUsageUpdate=written)
+
+    for moment in (update.occurred_at, update.activate_at, update.expire_at, update.usage_at):
+        assert moment == datetime(2026, 3, 1, 10, tzinfo=UTC)
+        assert moment.tzinfo is UTC
+
+
+@pytest.mark.parametrize("iccid", [ICCID, f"{ICCID}F", f"{ICCID}f", "894300000000000001", "89430000000000000140"])
+def test_an_iccid_loses_its_padding(iccid: str) -> None:
+    assert parsed(iccid=iccid).identity.iccid == iccid.rstrip("Ff")
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"),
+    [
+        ({"iccid": int(ICCID)}, "/iccid"),
+        ({"iccid": "12345"}, "/iccid"),
+        ({"iccid": f"{ICCID}FF"}, "/iccid"),
+        ({"iccid": f"{ICCID}\n"}, "/iccid"),
+        ({"transactionId": ""}, "/transactionId"),
+        ({"transactionId": "t\x00"}, "/transactionId"),
+        ({"transactionId": "t\n"}, "/transactionId"),
+        ({"transactionId": "t" * 201}, "/transactionId"),
+        ({"esimStatus": "ACTIVE"}, "/esimStatus"),
+        ({"esimStatus": "in_use"}, "/esimStatus"),
+        ({"smdpStatus": "DOWNLOAD"}, "/smdpStatus"),
+        ({"dataUsage": -0.1}, "/dataUsage"),
+        ({"dataUsage": "12"}, "/dataUsage"),
+        ({"totalVolume": 1e13}, "/totalVolume"),
+        ({"data_usage_remain": -1}, "/data_usage_remain"),
+        ({"totalDuration": 1.5}, "/totalDuration"),
+        ({"totalDuration": 40_000}, "/totalDuration"),
+        ({"durationUnit": "MONTH"}, "/durationUnit"),
+        ({"occurredAt": "2026-03-01T10:00:00"}, "/occurredAt"),
+        ({"occurredAt": 1_772_359_200}, "/occurredAt"),
+        ({"occurredAt": "0001-01-01T00:00:00+14:00"}, "/occurredAt"),
+        ({"activateTime": "9999-12-31T23:59:59-14:00"}, "/activateTime"),
+        ({"expiredTime": "2100-01-01T00:00:00Z"}, "/expiredTime"),
+        ({"lastUsageUpdate": "1999-12-31T23:59:59Z"}, "/lastUsageUpdate"),
+        ({"imsi": "12345"}, "/imsi"),
+        ({"msisdn": "+44 7700"}, "/msisdn"),
+        ({"eid": "123"}, "/eid"),
+        ({"cause": "fill"}, "/cause"),
+        ({"mode": "staging"}, "/mode"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_a_pointer_to_it(fields: dict[str, Any], pointer: str) -> None:
+    refused = refusal(json.dumps(fields).encode())
+
+    assert (refused.status, [error.pointer for error in refused.errors]) == (422, [pointer])
+
+
+def test_an_unknown_field_is_refused_by_its_name() -> None:
+    assert "usedData" in refusal(b'{"usedData": 1}').detail
+
+
+@pytest.mark.parametrize("raw", [b"", b"null", b"[]", b"{", b"\xff", b'"text"', b"[" * 2000, b'{"a":' * 2000])
+def test_what_is_no_object_is_refused(raw: bytes) -> None:
+    assert refusal(raw).status == 422
+
+
+def test_account_and_mode_are_kept_beside_the_update() -> None:
+    body = parse_body(b'{"account": "acc_1", "mode": "live"}')
+
+    assert (body.account, body.mode) == ("acc_1", Mode.LIVE)
+
+
+NAMES = [field.encode_name for field in msgspec.structs.fields(UpdateBody)]
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.datetimes().map(str)
+WORDS = st.sampled_from(
+    ["IN_USE", "ENABLED", "DAY", "push", "live", ICCID, "2026-03-01T10:00:00Z", "0001-01-01T00:00Z"]
+)
+
+
+def understood_or_refused(raw: bytes) -> None:
+    try:
+        update = parse_update(raw)
+    except Refused as refused:
+        assert refused.status == 422  # noqa: PT017
+        return
+    assert isinstance(update, Update)
+
+
+@given(st.binary())
+def test_arbitrary_bytes_are_refused_and_raise_nothing_else(raw: bytes) -> None:
+    understood_or_refused(raw)
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), SCALARS | WORDS | st.lists(SCALARS, max_size=2)))
+def test_arbitrary_values_of_known_fields_are_understood_or_refused(fields: dict[str, object]) -> None:
+    understood_or_refused(json.dumps(fields).encode())
+
+
+@given(st.datetimes(timezones=st.timezones()))
+def test_any_moment_is_understood_or_refused(moment: datetime) -> None:
+    understood_or_refused(json.dumps({"occurredAt": moment.isoformat()}).encode())

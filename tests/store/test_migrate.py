@@ -1,0 +1,108 @@
+"""Migrations: from nothing to the present schema, twice, at once on two nodes, and what a node says of another schema."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from esimhooks.server.model.errors import Broken, NotNow
+from esimhooks.server.settings import Settings
+from esimhooks.server.store import migrate as migrations
+from esimhooks.server.wiring import running
+
+pytestmark = [
+    pytest.mark.slow(reason="makes a database of its own, on a machine that may be busy"),
+    pytest.mark.timeout(30),
+]
+VERSIONS = Path(migrations.__file__).parent / "migrations" / "versions"
+CATALOGUE = """
+    SELECT 'column' AS kind, format('%I.%I %s %s %s', table_name, column_name, data_type, is_nullable, column_default)
+    FROM information_schema.columns WHERE table_schema = 'public'
+    UNION ALL SELECT 'index', indexdef FROM pg_indexes WHERE schemaname = 'public'
+    UNION ALL SELECT 'constraint', conrelid::regclass || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
+    WHERE connamespace = 'public'::regnamespace
+    ORDER BY 1, 2
+"""
+
+
+async def asked(dsn: str, statement: str) -> list[tuple[Any, ...]]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return [tuple(row) for row in await connection.fetch(statement)]
+    finally:
+        await connection.close()
+
+
+async def test_an_empty_database_is_brought_up_to_date(empty: str) -> None:
+    await migrations.migrate(empty)
+
+    await migrations.check_current(empty)
+    newest = max(path.stem.partition("_")[0] for path in VERSIONS.glob("[0-9]*.py"))
+    assert await asked(empty, "SELECT version_num FROM alembic_version") == [(newest,)]
+
+
+async def test_a_fresh_database_is_like_every_other_that_was_migrated(empty: str, migrated: str) -> None:
+    await migrations.migrate(empty)
+
+    def without_days(rows: list[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
+        return {row for row in rows if "_20" not in str(row)}
+
+    assert without_days(await asked(empty, CATALOGUE)) == without_days(await asked(migrated, CATALOGUE))
+
+
+async def test_migrating_again_does_nothing(empty: str) -> None:
+    await migrations.migrate(empty)
+    before = await asked(empty, CATALOGUE)
+    oids = await asked(empty, "SELECT oid, relname, relfilenode FROM pg_class ORDER BY oid")
+
+    await migrations.migrate(empty)
+
+    assert await asked(empty, CATALOGUE) == before
+    assert await asked(empty, "SELECT oid, relname, relfilenode FROM pg_class ORDER BY oid") == oids
+
+
+async def test_rows_outlive_a_migration(empty: str) -> None:
+    await migrations.migrate(empty)
+    await asked(empty, "INSERT INTO accounts VALUES (gen_random_uuid(), 'Acme', now(), now()) RETURNING id")
+
+    await migrations.migrate(empty)
+
+    assert await asked(empty, "SELECT name FROM accounts") == [("Acme",)]
+
+
+async def test_several_nodes_may_migrate_at_once(empty: str) -> None:
+    await asyncio.gather(*[migrations.migrate(empty) for _ in range(3)])
+
+    await migrations.check_current(empty)
+    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = "
+    assert await asked(empty, locks + "(SELECT oid FROM pg_database WHERE datname = current_database())") == [(0,)]
+
+
+async def test_an_empty_database_is_refused_with_what_to_run(empty: str, settings: Settings) -> None:
+    with pytest.raises(Broken, match=r"at migration none, this program needs .*: run `esimhooks migrate`"):
+        await migrations.check_current(empty)
+    with pytest.raises(Broken, match="run `esimhooks migrate`"):
+        async with running(
+            settings.model_copy(update={"database_url": Settings.read(database_url=empty).database_url})
+        ):
+            pass
+
+
+async def test_a_database_ahead_of_this_program_is_refused(empty: str) -> None:
+    await migrations.migrate(empty)
+    await asked(empty, "UPDATE alembic_version SET version_num = '9999' RETURNING 1")
+
+    with pytest.raises(Broken, match="at migration 9999"):
+        await migrations.check_current(empty)
+
+
+async def test_a_database_that_does_not_answer_may_be_tried_again() -> None:
+    with pytest.raises(NotNow):
+        await migrations.migrate("postgresql://nobody@127.0.0.1:9/nothing")
+
+
+async def test_an_address_that_is_not_of_postgresql_is_refused() -> None:
+    with pytest.raises(Broken, match="ESIMHOOKS_DATABASE_URL"):
+        await migrations.migrate("mysql://root@127.0.0.1/esims")

@@ -1,0 +1,124 @@
+"""Daily partitions: where a row comes to lie by the time inside its id, and what happens to those far off."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from esimhooks.server.model.ids import first_id_of
+from esimhooks.server.store.database import Database
+from esimhooks.server.store.partitions import DAYS_AHEAD, DAYS_BEHIND, TABLES, ensure_partitions, partition_name
+
+pytestmark = [
+    pytest.mark.slow(reason="makes a database of its own, on a machine that may be busy"),
+    pytest.mark.timeout(30),
+]
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+ROWS = {
+    "notifications": "INSERT INTO notifications (id, source, received_at, outcome, request, sealed_body) "
+    "VALUES ($1, 'upstream', now(), 'applied', '{}', '')",
+    "events": "INSERT INTO events (id, account_id, mode, type, happened_at, sealed_body) "
+    "VALUES ($1, gen_random_uuid(), 'test', 'esim.created', now(), '')",
+    "deliveries": "INSERT INTO deliveries (id, account_id, mode, event_id, event_type, endpoint_id, status) "
+    "VALUES ($1, gen_random_uuid(), 'test', gen_random_uuid(), 'esim.created', gen_random_uuid(), 'pending')",
+    "attempts": "INSERT INTO attempts (id, account_id, delivery_id, number, started_at, duration_ms, outcome, "
+    "response_headers, sealed_body) VALUES ($1, gen_random_uuid(), gen_random_uuid(), 1, now(), 1, '2xx', '[]', '')",
+}
+
+
+async def make(database: Database, now: datetime) -> None:
+    async with database.transaction() as db:
+        await ensure_partitions(db, now=now)
+
+
+async def put(database: Database, table: str, moment: datetime) -> UUID:
+    """Store a row whose id was made at the moment; return the id."""
+    row_id = UUID(int=first_id_of(moment).int | uuid4().int & (1 << 62) - 1)
+    async with database.session() as db:
+        await db.conn.execute(ROWS[table], row_id)
+    return row_id
+
+
+async def place_of(database: Database, table: str, row_id: UUID) -> str:
+    async with database.session() as db:
+        found: str = await db.conn.fetchval(f"SELECT tableoid::regclass::text FROM {table} WHERE id = $1", row_id)
+        return found
+
+
+async def partitions_of(database: Database) -> dict[str, str]:
+    """Return the partitions with their bounds."""
+    async with database.session() as db:
+        rows = await db.conn.fetch(
+            "SELECT oid, relname, pg_get_expr(relpartbound, oid) AS bound FROM pg_class "
+            "WHERE relispartition AND relkind = 'r'"
+        )
+        return {f"{row['relname']} {row['oid']}": row["bound"] for row in rows}
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_a_row_lies_in_the_partition_of_the_day_inside_its_id(fresh: Database, table: str) -> None:
+    await make(fresh, NOON)
+    midnight = NOON.replace(hour=0)
+
+    for moment, day in [
+        (NOON, NOON),
+        (midnight, NOON),
+        (midnight - timedelta(milliseconds=1), NOON - DAY),
+        (midnight + DAY - timedelta(milliseconds=1), NOON),
+        (NOON - DAYS_BEHIND * DAY, NOON - DAYS_BEHIND * DAY),
+        (NOON + DAYS_AHEAD * DAY, NOON + DAYS_AHEAD * DAY),
+    ]:
+        assert await place_of(fresh, table, await put(fresh, table, moment)) == partition_name(table, day)
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_a_row_far_off_is_taken_and_moves_when_its_day_is_made(fresh: Database, table: str) -> None:
+    await make(fresh, NOON)
+    far = NOON + 30 * DAY
+    early, late = await put(fresh, table, far), await put(fresh, table, far + 300 * DAY)
+    assert await place_of(fresh, table, early) == f"{table}_default"
+
+    await make(fresh, far)
+
+    assert await place_of(fresh, table, early) == partition_name(table, far)
+    assert await place_of(fresh, table, late) == f"{table}_default"
+    async with fresh.session() as db:
+        assert await db.conn.fetchval(f"SELECT count(*) FROM {table}") == 2
+
+
+async def test_making_partitions_again_changes_nothing(fresh: Database) -> None:
+    await make(fresh, NOON)
+    before = await partitions_of(fresh)
+
+    await make(fresh, NOON)
+
+    assert await partitions_of(fresh) == before
+    assert len(before) == len(TABLES) * (DAYS_BEHIND + 1 + DAYS_AHEAD + 1)  # today's and the default one
+
+
+async def test_several_nodes_may_make_partitions_at_once(fresh: Database) -> None:
+    await asyncio.gather(*[make(fresh, NOON) for _ in range(4)])
+
+    assert len(await partitions_of(fresh)) == len(TABLES) * (DAYS_BEHIND + 1 + DAYS_AHEAD + 1)
+
+
+async def test_days_are_those_of_utc_wherever_the_server_stands(fresh: Database) -> None:
+    late_in_utc = datetime.fromisoformat("2026-11-24T01:00:00+05:00")
+
+    await make(fresh, late_in_utc)
+
+    assert await place_of(fresh, "events", await put(fresh, "events", late_in_utc)) == "events_20261123"
+
+
+async def test_a_partition_keeps_ids_unique(fresh: Database) -> None:
+    await make(fresh, NOON)
+    row_id = await put(fresh, "events", NOON)
+
+    async with fresh.session() as db:
+        again = await db.conn.fetchval(
+            f"WITH made AS ({ROWS['events']} ON CONFLICT DO NOTHING RETURNING id) SELECT count(*) FROM made", row_id
+        )
+
+    assert again == 0

@@ -1,0 +1,168 @@
+"""Secrets at rest: bound to their row, opened by the right key only, and nowhere readable in the database's files."""
+
+import io
+from base64 import b64encode
+
+import pytest
+
+from api import Api, Json, a_merchant
+from esimhooks.server.model.errors import Broken
+from esimhooks.server.settings import Settings
+from esimhooks.server.store import providers
+from esimhooks.server.store.database import Database, Session, connect
+from esimhooks.server.store.sealing import Sealer, new_key
+from esimhooks.server.wiring import running
+
+OLD, NEW = new_key(), new_key()
+ROW = "esims.credentials.1"
+
+
+def test_a_sealed_value_opens_in_its_own_row() -> None:
+    sealer = Sealer([OLD])
+
+    assert sealer.open(sealer.seal(b"LPA:1$host$1", row=ROW), row=ROW) == b"LPA:1$host$1"
+
+
+def test_the_same_value_is_never_sealed_to_the_same_bytes() -> None:
+    sealer = Sealer([OLD])
+
+    assert sealer.seal(b"secret", row=ROW) != sealer.seal(b"secret", row=ROW)
+
+
+def test_a_value_that_was_moved_to_another_row_does_not_open() -> None:
+    sealer = Sealer([OLD])
+
+    with pytest.raises(Broken, match=r"esims\.credentials\.2 does not open: .* moved here from another row"):
+        sealer.open(sealer.seal(b"secret", row=ROW), row="esims.credentials.2")
+
+
+@pytest.mark.parametrize("place", [0, 1, 5, 16, 17, -1])
+def test_a_value_of_which_one_bit_was_changed_does_not_open(place: int) -> None:
+    sealer = Sealer([OLD])
+    sealed = bytearray(sealer.seal(b"secret", row=ROW))
+
+    sealed[place] ^= 1
+
+    with pytest.raises(Broken, match=r"does not (open|hold)"):
+        sealer.open(bytes(sealed), row=ROW)
+
+
+@pytest.mark.parametrize("length", [0, 4, 10, 20])
+def test_a_value_that_was_cut_does_not_open(length: int) -> None:
+    sealer = Sealer([OLD])
+
+    with pytest.raises(Broken):
+        sealer.open(sealer.seal(b"secret", row=ROW)[:length], row=ROW)
+
+
+def test_a_wrong_key_is_named_as_the_cause() -> None:
+    sealed = Sealer([OLD]).seal(b"secret", row=ROW)
+
+    with pytest.raises(Broken, match="sealed with a key that ESIMHOOKS_ENCRYPTION_KEY does not hold"):
+        Sealer([NEW]).open(sealed, row=ROW)
+
+
+def test_while_keys_are_rotated_the_newest_seals_and_all_open() -> None:
+    before = Sealer([OLD]).seal(b"before", row=ROW)
+    rotating = Sealer([NEW, OLD])
+    after = rotating.seal(b"after", row=ROW)
+
+    assert rotating.open(before, row=ROW) == b"before"
+    assert rotating.open(after, row=ROW) == b"after"
+    assert Sealer([NEW]).open(after, row=ROW) == b"after"
+    with pytest.raises(Broken):
+        Sealer([OLD]).open(after, row=ROW)
+
+
+@pytest.mark.parametrize("keys", [[], [""], ["short"], [b64encode(b"1" * 31).decode()], [OLD, "!"]])
+def test_what_is_no_key_is_refused_and_not_repeated(keys: list[str]) -> None:
+    with pytest.raises(Broken, match="ESIMHOOKS_ENCRYPTION_KEY: expected") as broken:
+        Sealer(keys)
+
+    assert "short" not in str(broken.value)
+
+
+async def test_a_node_with_a_wrong_key_does_not_start(settings: Settings, operator: Api) -> None:
+    strange = settings.model_copy(update={"encryption_key": Settings.read(encryption_key=NEW).encryption_key})
+
+    with pytest.raises(Broken, match="ESIMHOOKS_ENCRYPTION_KEY"):
+        async with running(strange):
+            pass
+
+
+async def test_a_node_with_a_new_key_before_the_old_one_reads_what_was_there(settings: Settings, migrated: str) -> None:
+    body: Json = {"kind": "esimaccess", "credentials": {"accessCode": "code-1"}}
+    async with running(settings) as node, Api(node.url, node.admin_key) as operator:
+        before = await operator.put("/v1/providers/old", body)
+    keys = Settings.read(encryption_key=NEW).encryption_key + settings.encryption_key
+
+    rotating = settings.model_copy(update={"encryption_key": keys})
+    async with running(rotating) as node, Api(node.url, node.admin_key) as operator:
+        after = await operator.get("/v1/providers/old")
+        await operator.put("/v1/providers/new", body)
+
+    assert after["inboundUrl"].rpartition("/")[2] == before["inboundUrl"].rpartition("/")[2]
+    pool = await connect(migrated, Sealer([NEW]), connections=1)
+    async with pool.session() as db:
+        found = await providers.find(db, "new")
+        assert found is not None
+        assert found.credentials == {"accessCode": "code-1"}
+        with pytest.raises(Broken):
+            await providers.find(db, "old")
+    await pool.close()
+
+
+async def test_rows_that_were_swapped_in_the_database_are_not_read(operator: Api, database: Database) -> None:
+    for name in ("one", "two"):
+        await operator.put(f"/v1/providers/{name}", {"kind": "esimaccess", "credentials": {"accessCode": name}})
+
+    async with database.transaction() as db:
+        await db.conn.execute(
+            "UPDATE providers p SET sealed_credentials = o.sealed_credentials FROM providers o WHERE o.name <> p.name"
+        )
+        with pytest.raises(Broken, match=r"providers\.credentials\.one"):
+            await providers.find(db, "one")
+
+
+async def bytes_of_all_tables(db: Session) -> bytes:
+    """Return every row of every table as PostgreSQL has it in binary."""
+    tables = await db.conn.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+    assert len(tables) > 10
+    whole = io.BytesIO()
+    for table in tables:
+        await db.conn.copy_from_query(f"SELECT * FROM {table['tablename']}", output=whole, format="binary")
+    return whole.getvalue()
+
+
+async def test_nothing_that_must_stay_secret_is_readable_in_the_database(operator: Api, database: Database) -> None:
+    merchant = await a_merchant(operator, webhook_url="http://127.0.0.1:9/hook")
+    provider = await operator.put(
+        "/v1/providers/upstream",
+        {"kind": "esimaccess", "credentials": {"accessCode": "ACCESS-5C1", "secretKey": "SECRET-5C1"}},
+    )
+    esim = {
+        "transactionId": "t-1",
+        "esimStatus": "CREATED",
+        "iccid": "8943000000000000014",
+        "ac": "LPA:1$smdp.example.com$MATCHING-5C1",
+        "qrCodeUrl": "https://example.com/QRCODE-5C1.png",
+        "shortUrl": "https://example.com/SHORT-5C1",
+    }
+    held = {"transactionId": "t-1", "ac": "LPA:1$smdp.example.com$HELD-5C1"}
+    unmatched = {"esimTranNo": "unknown", "ac": "LPA:1$smdp.example.com$UNMATCHED-5C1"}
+    invalid = {"transactionId": "t-1", "ac": "LPA:1$smdp.example.com$INVALID-5C1", "dataUsage": -1}
+    body = {"account": merchant.account, "mode": "test", "updates": [esim, held, unmatched, invalid]}
+    results = (await operator.post("/v1/updates", body, status=200))["results"]
+    assert [result["outcome"] for result in results] == ["applied", "applied", "unmatched", "invalid"]
+
+    async with database.session() as db:
+        whole = await bytes_of_all_tables(db)
+
+    assert b"8943000000000000014" in whole, "the search itself does not work"
+    secrets = [
+        *["ACCESS-5C1", "SECRET-5C1", "MATCHING-5C1", "QRCODE-5C1", "SHORT-5C1", "HELD-5C1", "UNMATCHED-5C1"],
+        *["INVALID-5C1", merchant.key, (merchant.secret or "").removeprefix("whsec_")],
+        provider["inboundUrl"].rpartition("/")[2],
+    ]
+    assert [secret for secret in secrets if not secret or secret.encode() in whole] == []
+    assert "LPA:" not in str([result.get("detail") for result in results])

@@ -1,0 +1,154 @@
+"""Nobody sees what is not theirs: every statement that reads a tenant's rows gives nothing to another tenant.
+
+The statements are found by their signature, so that one that is added must be added here.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from types import ModuleType
+from typing import Any
+from uuid import UUID
+
+import pytest
+from msgspec import Struct
+
+from api import Api, Merchant, a_merchant, eventually
+from esimhooks.server.model.delivery import DeliveryFilter
+from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.model.esim import EsimFilter
+from esimhooks.server.model.event import EventFilter
+from esimhooks.server.model.ids import Prefix, new_id, parse_id
+from esimhooks.server.store import deliveries, endpoints, esims, events, orders
+from esimhooks.server.store.database import Database, Session
+from esimhooks.vocabulary.statuses import Mode
+from receiver import Receiver
+
+FIRST_ID = UUID(int=0)
+
+
+class Rows(Struct, frozen=True, kw_only=True):
+    """One row of each kind."""
+
+    esim: UUID
+    order: UUID
+    event: UUID
+    endpoint: UUID
+    delivery: UUID
+
+
+Read = Callable[[Session, Tenant, Rows], Awaitable[Any]]
+READS: dict[str, Read] = {
+    "deliveries.attempts_of": lambda db, tenant, rows: deliveries.attempts_of(db, tenant, rows.delivery),
+    "deliveries.find": lambda db, tenant, rows: deliveries.find(db, tenant, rows.delivery),
+    "deliveries.page": lambda db, tenant, rows: deliveries.page(db, tenant, DeliveryFilter(), before=None, limit=9),
+    "endpoints.find": lambda db, tenant, rows: endpoints.find(db, tenant, rows.endpoint),
+    "endpoints.page": lambda db, tenant, rows: endpoints.page(db, tenant, before=None, limit=9),
+    "esims.find": lambda db, tenant, rows: esims.find(db, tenant, rows.esim),
+    "esims.of_order": lambda db, tenant, rows: esims.of_order(db, tenant, rows.order),
+    "esims.page": lambda db, tenant, rows: esims.page(db, tenant, EsimFilter(), before=None, limit=9),
+    "events.find": lambda db, tenant, rows: events.find(db, tenant, rows.event),
+    "events.page": lambda db, tenant, rows: events.page(db, tenant, EventFilter(), before=None, limit=9),
+    "events.page_after": lambda db, tenant, rows: events.page_after(db, tenant, EventFilter(), after=FIRST_ID, limit=9),
+    "orders.find_by_transaction": lambda db, tenant, rows: orders.find_by_transaction(db, tenant, "t-1"),
+}
+WRITES = {"endpoints.delete"}
+"""Tested by their effect below."""
+ACCOUNT_ONLY = {"deliveries.attempts_of"}
+"""Attempts carry no mode: whoever reads them has found their delivery before."""
+
+
+def reading(modules: list[ModuleType]) -> set[str]:
+    """Return the functions of the store that take a tenant of their own."""
+    found = set()
+    for module in modules:
+        for name, function in inspect.getmembers(module, inspect.iscoroutinefunction):
+            own = function.__module__ == module.__name__ and not name.startswith("_")
+            if own and inspect.signature(function).parameters.get("tenant") is not None:
+                found.add(f"{module.__name__.rpartition('.')[2]}.{name}")
+    return found
+
+
+def test_every_statement_of_a_tenant_stands_here() -> None:
+    assert reading([deliveries, endpoints, esims, events, orders]) == set(READS) | WRITES
+
+
+@pytest.fixture
+async def merchant(operator: Api, receiver: Receiver) -> Merchant:
+    return await a_merchant(operator, webhook_url=receiver.url())
+
+
+async def rows_of(operator: Api, merchant: Merchant) -> Rows:
+    """Make a row of each kind and wait until the delivery was attempted."""
+    await operator.put("/v1/providers/upstream", {"kind": "esimaccess"})
+    whose = {"account": merchant.account, "mode": "test"}
+    order = await operator.post(
+        "/v1/orders", whose | {"provider": "upstream", "transactionId": "t-1", "packageCode": "CKH1"}
+    )
+    update = {"transactionId": "t-1", "esimStatus": "IN_USE"}
+    [result] = (await operator.post("/v1/updates", whose | {"updates": [update]}, status=200))["results"]
+
+    async def delivered() -> Any:
+        found = await operator.get(f"/v1/deliveries?account={merchant.account}&mode=test&status=delivered")
+        return found["data"]
+
+    [delivery] = await eventually(delivered)
+    return Rows(
+        esim=parse_id(Prefix.ESIM, result["esim"]),
+        order=parse_id(Prefix.ORDER, order["id"]),
+        event=parse_id(Prefix.EVENT, result["events"][0]),
+        endpoint=parse_id(Prefix.ENDPOINT, merchant.endpoint or ""),
+        delivery=parse_id(Prefix.DELIVERY, delivery["id"]),
+    )
+
+
+async def test_only_the_tenant_itself_reads_its_rows(operator: Api, merchant: Merchant, database: Database) -> None:
+    rows = await rows_of(operator, merchant)
+    other = await a_merchant(operator)
+    account_id = parse_id(Prefix.ACCOUNT, merchant.account)
+    own = Tenant(account_id, Mode.TEST)
+    strangers = [Tenant(parse_id(Prefix.ACCOUNT, other.account), Mode.TEST), Tenant(new_id(), Mode.TEST)]
+
+    async with database.session() as db:
+        assert [name for name, read in READS.items() if not await read(db, own, rows)] == []
+        for stranger in strangers:
+            assert [name for name, read in READS.items() if await read(db, stranger, rows)] == []
+        other_mode = Tenant(account_id, Mode.LIVE)
+        assert {name for name, read in READS.items() if await read(db, other_mode, rows)} <= ACCOUNT_ONLY
+
+
+async def test_only_the_tenant_itself_deletes_its_endpoint(
+    operator: Api, merchant: Merchant, database: Database
+) -> None:
+    rows = await rows_of(operator, merchant)
+    own = Tenant(parse_id(Prefix.ACCOUNT, merchant.account), Mode.TEST)
+
+    async with database.transaction() as db:
+        at = await db.conn.fetchval("SELECT now()")
+        for tenant in (Tenant(new_id(), Mode.TEST), Tenant(own.account_id, Mode.LIVE)):
+            assert not await endpoints.delete(db, tenant, rows.endpoint, now=at)
+        assert await endpoints.find(db, own, rows.endpoint) is not None
+        assert await endpoints.delete(db, own, rows.endpoint, now=at)
+
+
+@pytest.mark.parametrize("mode", ["test", "live"])
+async def test_keys_of_others_find_nothing_over_the_api(operator: Api, merchant: Merchant, mode: str) -> None:
+    await rows_of(operator, merchant)
+    other = await a_merchant(operator, mode=mode)
+    whose = f"account={merchant.account}&mode=test"
+    event = (await operator.get(f"/v1/events?{whose}"))["data"][0]
+    delivery = (await operator.get(f"/v1/deliveries?{whose}"))["data"][0]
+    paths = [
+        f"/v1/esims/{event['data']['id']}",
+        f"/v1/esims/{event['data']['id']}/events",
+        f"/v1/events/{event['id']}",
+        f"/v1/deliveries/{delivery['id']}",
+        f"/v1/endpoints/{merchant.endpoint}",
+    ]
+
+    async with operator.as_key(other.key) as api:
+        assert [(await api.call("GET", path)).status for path in paths] == [404] * len(paths)
+        assert [(await api.call("GET", f"{path}?{whose}")).status for path in paths] == [404] * len(paths)
+        for path in ("/v1/esims", "/v1/events", "/v1/deliveries", "/v1/endpoints"):
+            assert (await api.get(path))["data"] == []
+    async with operator.as_key(merchant.key) as api:
+        assert [(await api.call("GET", path)).status for path in paths] == [200] * len(paths)
