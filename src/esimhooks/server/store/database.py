@@ -30,6 +30,7 @@ TEMPORARY = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that the server has ended and that is about to notice
     asyncpg.CannotConnectNowError,
     asyncpg.ObjectNotInPrerequisiteStateError,  # a database that takes no logins
     asyncpg.OperatorInterventionError,

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import inspect
 
 from esimhooks.server.model.errors import FieldError, Refused
-from esimhooks.server.web.api.bodies import PRINTABLE
+from esimhooks.server.model.patterns import PRINTABLE
 
 SHOWN = 80
 MOMENT = "a time with its zone such as 2026-04-22T17:27:44Z"
