@@ -203,9 +203,6 @@ class Settings(BaseSettings):
     """Number of reverse proxies before this server that set `X-Forwarded-For`. Default: 0, because whoever is not behind
     one could otherwise claim any address."""
 
-    retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
-    """Days that events, deliveries and attempts are kept; what is pending is never removed. Default: 30."""
-
     usage_interval_s: Annotated[WholeSeconds, Field(validation_alias="usage_interval")] = 4 * 3600
     """Seconds (or "30m", "4h", "1d") between two usage events of an eSIM that come without a threshold being crossed; 0
     for an event at every change. Default: 4 h, because a busy eSIM would otherwise drown its receiver."""
@@ -238,17 +235,6 @@ class Settings(BaseSettings):
     max_in_flight_lane: Annotated[int, Field(ge=1, le=200)] = 20
     """Requests that one endpoint gets at a time, 1-200; an endpoint may have its own. Default: 20, which a small
     receiver bears."""
-
-    brand: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,30}$")] = "Esimhooks"
-    """Word in the header names of the `hex` profile, as in `X-Esimhooks-Signature`: a letter, then up to 30 letters,
-    digits and hyphens. Default: Esimhooks."""
-
-    operational_url: WebAddress | None = None
-    """Address that gets the operator's events (an endpoint was disabled, a delivery failed for good), signed like all
-    others. Default: none; they are in the log and the metrics anyway."""
-
-    metrics_token: SecretStr | None = None
-    """Bearer token that `/metrics` asks for. Default: none, which means without a token."""
 
     log_format: LogFormat = LogFormat.CONSOLE
     """`console` for people or `json` for log collectors, one object a line. Default: console."""
@@ -300,7 +286,7 @@ class Settings(BaseSettings):
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     def shown(self) -> dict[str, str]:
-        """Return the value of each key as text, under its key (`usage_interval`), secrets hidden."""
+        """Return the value of each key as text, under its key (`usage_interval`), secrets hidden; for the log."""
         return {
             str(field.validation_alias or name): _text(getattr(self, name))
             for name, field in type(self).model_fields.items()

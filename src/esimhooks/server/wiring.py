@@ -83,6 +83,7 @@ async def running(settings: Settings, stop: asyncio.Event | None = None) -> Asyn
     `stop` is set should the node end by itself. Raises `Broken` where it cannot start.
     """
     log.configure(log_format=settings.log_format, level=settings.log_level)
+    log.get_logger("wiring").debug("settings", **settings.shown())
     async with AsyncExitStack() as stack:
         dsn, embedded = await _dsn(settings, stack)
         if embedded is not None:
