@@ -67,7 +67,7 @@ class OperatorQueries:
 
     async def order(self, order_id: UUID) -> tuple[Order, Sequence[Esim]]:
         """Return an order with its eSIMs."""
-        async with self._database.session() as db:
+        async with self._database.snapshot() as db:
             order = found(await orders.find(db, order_id), "order")
             return order, await esims.of_order(db, order.tenant, order.id)
 
@@ -145,7 +145,7 @@ class TenantQueries:
 
     async def delivery(self, tenant: Tenant, delivery_id: UUID) -> tuple[Delivery, Sequence[Attempt]]:
         """Return a delivery with its attempts."""
-        async with self._database.session() as db:
+        async with self._database.snapshot() as db:
             delivery = found(await deliveries.find(db, tenant, delivery_id), "delivery")
             return delivery, await deliveries.attempts_of(db, tenant, delivery_id)
 

@@ -24,6 +24,14 @@ Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 STATEMENT_TIMEOUT_S = 30.0
 ACQUIRE_TIMEOUT_S = 10.0
 OLDEST_VERSION = 14
+SESSION_SETTINGS = {
+    "application_name": "esimhooks",
+    "timezone": "UTC",
+    "jit": "off",
+    # Tables that fill and empty within seconds have no true statistics: a plan made for an empty queue would read the
+    # whole of a full one for each row. Every statement has its index.
+    "enable_seqscan": "off",
+}
 
 TEMPORARY = (
     OSError,
@@ -75,6 +83,15 @@ class Database:
         async with self.session() as session, session.conn.transaction():
             yield session
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Session]:
+        """Lend a connection whose statements all see the same moment; for reads that belong together. Raises `NotNow`."""
+        async with (
+            self.session() as session,
+            session.conn.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield session
+
     async def close(self) -> None:
         """Close the pool; connections that do not end in 5 s are cut."""
         try:
@@ -96,7 +113,7 @@ async def connect(dsn: str, sealer: Sealer, *, connections: int = 10) -> Databas
                 reset=_keep_as_it_is,
                 command_timeout=STATEMENT_TIMEOUT_S,
                 timeout=ACQUIRE_TIMEOUT_S,
-                server_settings={"application_name": "esimhooks", "timezone": "UTC", "jit": "off"},
+                server_settings=SESSION_SETTINGS,
             )
     except asyncpg.PostgresError as error:
         raise Broken(f"ESIMHOOKS_DATABASE_URL: the database refused the connection: {error}") from error

@@ -11,7 +11,7 @@ from typing import NoReturn
 from esimhooks.server.model.errors import Refused
 
 DEEPEST = 64
-LARGEST_INTEGER = 2**63 - 1
+INTEGERS = range(-(2**63), 2**63)
 LONGEST_NUMBER = 400
 
 _strings = re.compile(rb'"(?:[^"\\]|\\.)*"')
@@ -67,7 +67,7 @@ def _no_constant(constant: str) -> NoReturn:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > LONGEST_NUMBER or abs(int(digits)) > LARGEST_INTEGER:
+    if len(digits) > LONGEST_NUMBER or int(digits) not in INTEGERS:
         raise _malformed("an integer does not fit into 64 bits")
     return int(digits)
 
