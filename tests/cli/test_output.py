@@ -155,3 +155,14 @@ def test_json_of_an_order_is_not_touched(invoke: Invoke, server: CannedServer) -
 
     assert json.loads(invoke("orders", "create", *words, "--json").out) == order
     assert "esim_1" in invoke("orders", "create", *words).out
+
+
+def test_a_thing_inside_another_is_shown_line_by_line(invoke: Invoke, server: CannedServer) -> None:
+    server.answer("GET /v1/providers/x", b'{"name":"x","endpoint":{"id":"ep_1","secret":"whsec_1"},"settings":{}}')
+
+    done = invoke("providers", "show", "x")
+
+    assert [line.strip("│ ") for line in done.out.splitlines() if "endpoint" in line] == [
+        "endpoint.id      ep_1",
+        "endpoint.secret  whsec_1",
+    ]

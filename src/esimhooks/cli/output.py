@@ -5,7 +5,7 @@ characters that do not print are shown as escapes. Colours only on a terminal.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -118,13 +118,21 @@ def table(rows: Sequence[Struct]) -> Table:
 
 
 def panel(title: str, fields: Mapping[str, object]) -> Panel:
-    """Return the fields of one thing, one a line."""
+    """Return the fields of one thing, one a line; those of a thing inside it as `endpoint.secret`."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold")
     grid.add_column(overflow="fold")
-    for name, value in fields.items():
+    for name, value in _flat(fields):
         grid.add_row(Text(printable(name)), cell(value))
     return Panel(grid, title=Text(printable(title)), title_align="left", expand=False)
+
+
+def _flat(fields: Mapping[str, object], below: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in fields.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{below}{name}.")
+        else:
+            yield below + name, value
 
 
 def cell(value: object) -> Text:
