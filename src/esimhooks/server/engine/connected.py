@@ -47,17 +47,12 @@ class ConnectedProviders:
             return kept[1]
         async with self._database.session() as db:
             stored = await providers.find(db, name)
-        last = kept[1] if kept is not None else None
         if stored is None:
-            connected = None
-        elif last is not None and last.stored == stored:
-            connected = last
-        else:
-            connected = Connected(stored, self.build(stored))
-        if connected is None:
             self._kept.pop(name, None)  # names that are guessed must not fill the memory
-        else:
-            self._kept[name] = (monotonic(), connected)
+            return None
+        unchanged = kept[1] if kept is not None and kept[1].stored == stored else None
+        connected = unchanged or Connected(stored, self.build(stored))
+        self._kept[name] = (monotonic(), connected)
         return connected
 
     async def authenticated(self, name: str, token: str) -> Connected:

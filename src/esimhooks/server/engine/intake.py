@@ -7,10 +7,10 @@ provider must be asked before anything may change, the journal entry is committe
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
-from uuid import UUID
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from esimhooks.server.engine.absorb import Absorbed, Entry, absorb
 from esimhooks.server.engine.connected import Connected, ConnectedProviders
@@ -106,11 +106,11 @@ class Intake:
         try:
             notification = connected.provider.parse(request)
         except Unparsable as error:
-            return Arrival(entry=_replace(entry, outcome=UpdateOutcome.INVALID, detail=str(error)))
-        entry = _replace(entry, kind=notification.kind, detail="; ".join(notification.warnings) or None)
+            return Arrival(entry=replace(entry, outcome=UpdateOutcome.INVALID, detail=str(error)))
+        entry = replace(entry, kind=notification.kind, detail="; ".join(notification.warnings) or None)
         seen = _seen(entry, notification)
         if must_ask(connected, notification):
-            return Arrival(entry=_replace(entry, outcome=UpdateOutcome.WAITING), seen=seen)
+            return Arrival(entry=replace(entry, outcome=UpdateOutcome.WAITING), seen=seen)
         update = notification.updates[0] if notification.updates else None
         return Arrival(entry=entry, update=update, seen=seen if update else None)
 
@@ -120,7 +120,7 @@ class Intake:
             source=journal.UPDATES_SOURCE,
             tenant=handed.tenant,
             received_at=self._clock(),
-            request=msgspec.structs.replace(request, body=handed.raw),
+            request=replace(request, body=handed.raw),
             kind="update",
             outcome=UpdateOutcome.INVALID,
             detail=handed.wrong,
@@ -183,7 +183,7 @@ async def _of_known_accounts(db: Session, arrivals: Sequence[Arrival]) -> Sequen
     named = {arrival.entry.tenant.account_id for arrival in arrivals if arrival.entry.tenant is not None}
     strangers = named - await accounts.existing(db, named) if named else set()
     return [
-        Arrival(entry=_replace(arrival.entry, outcome=UpdateOutcome.INVALID, detail="there is no such account"))
+        Arrival(entry=replace(arrival.entry, outcome=UpdateOutcome.INVALID, detail="there is no such account"))
         if arrival.entry.tenant is not None and arrival.entry.tenant.account_id in strangers
         else arrival
         for arrival in arrivals
@@ -258,21 +258,4 @@ def _entry(arrival: Arrival) -> Entry:
 
 def _settled(entry: JournalEntry, result: Absorbed) -> JournalEntry:
     details = dict.fromkeys(detail for detail in (result.detail, entry.detail) if detail)
-    return _replace(entry, outcome=result.outcome, esim_id=result.esim_id, detail="; ".join(details) or None)
-
-
-def _replace(
-    entry: JournalEntry,
-    *,
-    outcome: UpdateOutcome | None = None,
-    kind: str | None = None,
-    detail: str | None = None,
-    esim_id: UUID | None = None,
-) -> JournalEntry:
-    return msgspec.structs.replace(
-        entry,
-        outcome=outcome or entry.outcome,
-        kind=kind or entry.kind,
-        detail=detail if detail is not None else entry.detail,
-        esim_id=esim_id or entry.esim_id,
-    )
+    return replace(entry, outcome=result.outcome, esim_id=result.esim_id, detail="; ".join(details) or None)

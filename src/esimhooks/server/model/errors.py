@@ -48,10 +48,10 @@ class Refused(EsimhooksError):
         )
 
     @classmethod
-    def unfit(cls, error: ValidationError, *, below: str = "") -> Self:
-        """Say in our terms what msgspec found: `Expected ... - at `$.path``, with a JSON pointer below `below`."""
+    def unfit(cls, error: ValidationError) -> Self:
+        """Say in our terms what msgspec found: `Expected ... - at `$.path``, with a JSON pointer."""
         expected, _, path = str(error).partition(" - at `$")
-        pointer = below + path.rstrip("`").replace("[", ".").replace("]", "").replace(".", "/")
+        pointer = path.rstrip("`").replace("[", ".").replace("]", "").replace(".", "/")
         return cls(
             f"{expected} at {pointer or '/'}",
             status=422,

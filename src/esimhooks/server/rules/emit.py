@@ -12,13 +12,13 @@ from esimhooks.server.model.change import Change, EventDraft
 from esimhooks.server.model.esim import Esim
 from esimhooks.server.model.update import Cause
 from esimhooks.server.rules.thresholds import crossed
+from esimhooks.server.rules.transition import ACTIVE
 from esimhooks.server.rules.wire import changed_fields, esim_data
 from esimhooks.vocabulary.envelope import FieldChange, FieldValue
 from esimhooks.vocabulary.esim import EsimData
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import EsimStatus, Reason
 
-ACTIVE = frozenset({EsimStatus.ACTIVATED, EsimStatus.IN_USE})
 UNBORN = frozenset({None, EsimStatus.PENDING})
 
 EVENT_OF: dict[EsimStatus, EventType] = {
@@ -70,6 +70,7 @@ def emit(change: Change, policy: EmitPolicy, *, now: datetime) -> Emission:
     data = esim_data(after, now=now)
     known = before.status is not None or before.sequence > 0
     held = before.held | _not_held(before, changed_fields(esim_data(before, now=now), data)) if known else {}
+    changes = _changes(held, data)
     drafts = tuple(_drafts(change, policy, now))
     if drafts:
         told = {EventType.DATA_UPDATED, EventType.USAGE_UPDATED} & {draft.type for draft in drafts}
@@ -80,13 +81,13 @@ def emit(change: Change, policy: EmitPolicy, *, now: datetime) -> Emission:
             usage_told_at=now if told else after.usage_told_at,
         )
     else:
-        esim = msgspec.structs.replace(after, held=_still_different(held, data))
+        esim = msgspec.structs.replace(after, held={name: told.old for name, told in changes.items()})
     moved = before.status is not after.status
     return Emission(
         esim=esim,
         data=data,
         drafts=drafts,
-        changes=_changes(held, data) if drafts else {},
+        changes=changes if drafts else {},
         previous_status=before.status if moved else None,
         new_status=after.status if moved else None,
     )
@@ -156,13 +157,9 @@ def _not_held(before: Esim, changed: dict[str, FieldValue]) -> dict[str, FieldVa
     return {name: old for name, old in changed.items() if name not in before.held}
 
 
-def _still_different(held: dict[str, FieldValue], data: EsimData) -> dict[str, FieldValue]:
-    if not held:
-        return held
-    present = msgspec.to_builtins(data)
-    return {name: old for name, old in held.items() if present[name] != old}
-
-
 def _changes(held: dict[str, FieldValue], data: EsimData) -> dict[str, FieldChange]:
+    """What was told last beside what is now, for the fields in which the two differ."""
+    if not held:
+        return {}
     present = msgspec.to_builtins(data)
-    return {name: FieldChange(old=old, new=present[name]) for name, old in _still_different(held, data).items()}
+    return {name: FieldChange(old=old, new=present[name]) for name, old in held.items() if present[name] != old}

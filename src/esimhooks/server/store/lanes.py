@@ -11,21 +11,8 @@ from msgspec import Struct
 
 from esimhooks.server.model.delivery import Claimed, Delivery, Outcome, Verdict
 from esimhooks.server.model.ids import new_id
-from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import response_row
-
-QUEUE = Columns(
-    "queue",
-    {
-        "delivery_id": "uuid",
-        "account_id": "uuid",
-        "endpoint_id": "uuid",
-        "event_id": "uuid",
-        "event_type": "text",
-        "esim_id": "uuid",
-    },
-)
 
 
 class Lease(Struct, frozen=True):

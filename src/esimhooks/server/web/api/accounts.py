@@ -7,6 +7,7 @@ from typing import Annotated
 from litestar import Router, delete, get, patch, post
 from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import asdict
 
 from esimhooks.server.engine.admin import MadeKey, NewKey
 from esimhooks.server.model.account import Account, ApiKey
@@ -211,6 +212,4 @@ def _made_key(made: MadeKey) -> MadeKeyView:
     endpoint = (
         OwnedEndpoint(text_of(Prefix.ENDPOINT, owned.endpoint.id), owned.endpoint.url, owned.secret) if owned else None
     )
-    return MadeKeyView(
-        **{name: getattr(view, name) for name in view.__struct_fields__}, key=made.text, endpoint=endpoint
-    )
+    return MadeKeyView(**asdict(view), key=made.text, endpoint=endpoint)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from litestar import Router, get, post
 from litestar.params import FromPath, FromQuery
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from esimhooks.server.model.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus, OutcomeClass
 from esimhooks.server.model.ids import Prefix, made_at, parse_id, text_of, text_or_none
@@ -111,7 +112,7 @@ def _view(delivery: Delivery) -> DeliveryView:
 def _with_attempts(delivery: Delivery, attempts: Sequence[Attempt]) -> DeliveryWithAttempts:
     view = _view(delivery)
     return DeliveryWithAttempts(
-        **{name: getattr(view, name) for name in view.__struct_fields__},
+        **asdict(view),
         attempts=[
             AttemptView(
                 id=text_of(Prefix.ATTEMPT, attempt.id),

@@ -5,6 +5,7 @@ from typing import Annotated
 from litestar import Router, delete, get, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
+from msgspec.structs import asdict
 
 from esimhooks.server.engine.admin import NewEndpoint
 from esimhooks.server.model.endpoint import DisabledReason, Endpoint
@@ -72,7 +73,7 @@ async def create_endpoint(context: InContext, tenant: OfTenant, data: JSONBody[E
         ),
     )
     view = _view(made.endpoint)
-    return MadeEndpointView(**{name: getattr(view, name) for name in view.__struct_fields__}, secret=made.secret)
+    return MadeEndpointView(**asdict(view), secret=made.secret)
 
 
 @get("/")

@@ -69,10 +69,7 @@ async def accept_updates(request: AnyRequest, context: InContext, operator: ByOp
     # Not an argument: each update is journaled in the very bytes in which it came, which the framework would not keep.
     data: UpdatesBody = decoded(inbound.body, UpdatesBody)
     raw = [bytes(one) for one in data.updates]
-    try:
-        results = await context.intake.accept_updates(raw, inbound, tenant=_tenant(data))
-    except OverflowError:  # before anything is written
-        raise Refused.invalid("/updates", "expected times in the years 1 to 9999 UTC") from None
+    results = await context.intake.accept_updates(raw, inbound, tenant=_tenant(data))
     return UpdatesView([_result(result) for result in results])
 
 

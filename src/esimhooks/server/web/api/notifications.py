@@ -5,6 +5,7 @@ import base64
 from litestar import Router, get, post
 from litestar.params import FromPath, FromQuery
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from esimhooks.server.model.change import UpdateOutcome
 from esimhooks.server.model.ids import Prefix, parse_id, text_of, text_or_none
@@ -62,7 +63,7 @@ async def show_notification(
     except UnicodeDecodeError:
         body, encoding = base64.b64encode(entry.request.body).decode(), "base64"
     return NotificationWithBody(
-        **{name: getattr(view, name) for name in view.__struct_fields__},
+        **asdict(view),
         method=entry.request.method,
         query=entry.request.query,
         headers=dict(entry.request.headers),

@@ -6,6 +6,7 @@ from typing import Annotated
 from litestar import Router, get, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
+from msgspec.structs import asdict
 
 from esimhooks.server.engine.orders import NewOrder
 from esimhooks.server.model.endpoint import Tenant
@@ -120,7 +121,7 @@ def _order(order: Order) -> OrderView:
 def _with_esims(order: Order, esims: Sequence[Esim]) -> OrderWithEsims:
     view = _order(order)
     return OrderWithEsims(
-        **{name: getattr(view, name) for name in view.__struct_fields__},
+        **asdict(view),
         esims=[
             OrderedEsim(text_of(Prefix.ESIM, esim.id), esim.status, esim.esim_tran_no, esim.iccid) for esim in esims
         ],
