@@ -6,6 +6,7 @@ Runs inside the transaction that made the events, so an event never stands witho
 from collections.abc import Sequence
 
 from esimhooks.server.model.delivery import Delivery
+from esimhooks.server.model.endpoint import Ordering
 from esimhooks.server.model.event import Event
 from esimhooks.server.model.ids import new_id
 from esimhooks.server.rules.subscription import wants
@@ -26,11 +27,12 @@ async def publish(db: Session, made: Sequence[Event]) -> list[Delivery]:
             event_id=event.id,
             event_type=event.type,
             esim_id=event.esim_id,
-            endpoint_id=endpoint_id,
+            endpoint_id=subscription.endpoint_id,
+            ordered=subscription.ordering is Ordering.ESIM and event.esim_id is not None,
         )
         for event in made
-        for endpoint_id, event_types in subscriptions.get(event.tenant, [])
-        if wants(event_types, event.type)
+        for subscription in subscriptions.get(event.tenant, [])
+        if wants(subscription.event_types, event.type)
     ]
     if wanted:
         await deliveries.insert(db, wanted)

@@ -7,6 +7,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.model.event import AnyEventType
 from esimhooks.vocabulary.events import EventType
 
 
@@ -67,7 +68,10 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 class EndpointTarget(Struct, frozen=True, kw_only=True):
-    """What sending to an endpoint needs: where to, how signed, how patiently. Secrets are newest first."""
+    """What sending to an endpoint needs: where to, how signed, how patiently. Secrets are newest first.
+
+    `rate_limit` is requests a second, None for none.
+    """
 
     id: UUID
     url: str
@@ -75,6 +79,9 @@ class EndpointTarget(Struct, frozen=True, kw_only=True):
     schedule: tuple[int, ...]
     timeout_s: float
     max_in_flight: int
+    rate_limit: int | None
+    headers: tuple[tuple[str, str], ...]
+    ca_pem: str | None
     version: int
 
 
@@ -105,18 +112,22 @@ class Claimed(Struct, frozen=True, kw_only=True):
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
-    """One event for one endpoint. `next_attempt_at` is given while it is pending; times are aware UTC."""
+    """One event for one endpoint. `next_attempt_at` is given while it is pending; times are aware UTC.
+
+    `ordered` tells a new delivery to wait until those of the same eSIM before it are finished.
+    """
 
     id: UUID
     tenant: Tenant
     event_id: UUID
-    event_type: EventType
+    event_type: AnyEventType
     esim_id: UUID | None
     endpoint_id: UUID
     status: DeliveryStatus = DeliveryStatus.PENDING
     attempts: int = 0
     next_attempt_at: datetime | None = None
     finished_at: datetime | None = None
+    ordered: bool = False
 
 
 class Attempt(Struct, frozen=True, kw_only=True):

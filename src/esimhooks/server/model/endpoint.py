@@ -17,6 +17,14 @@ class DisabledReason(StrEnum):
     MANUAL = "manual"
 
 
+class Ordering(StrEnum):
+    """Whether an endpoint's deliveries wait for each other."""
+
+    NONE = "none"
+    ESIM = "esim"
+    """At most one in flight per eSIM; the next only after the one before is finished for good."""
+
+
 class Tenant(Struct, frozen=True):
     """Whose rows: an account and a mode. Every query on a tenant's rows takes one."""
 
@@ -25,7 +33,11 @@ class Tenant(Struct, frozen=True):
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
-    """One endpoint as it is stored. `event_types` None means all; `timeout_s` is seconds."""
+    """One endpoint as it is stored. `event_types` None means all; `timeout_s` is seconds.
+
+    `rate_limit` is requests a second, None for none; `headers` are its own, sent with every request; `ca_pem` are
+    authorities (PEM) trusted beside the system's.
+    """
 
     id: UUID
     tenant: Tenant
@@ -35,6 +47,10 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     retry_schedule: tuple[int, ...]
     timeout_s: float
     max_in_flight: int
+    rate_limit: int | None = None
+    ordering: Ordering = Ordering.NONE
+    headers: tuple[tuple[str, str], ...] = ()
+    ca_pem: str | None = None
     enabled: bool
     disabled_reason: DisabledReason | None
     created_at: datetime

@@ -1,6 +1,8 @@
 """An event: what merchants are told, and the bytes that tell it."""
 
 from datetime import datetime
+from enum import StrEnum
+from typing import TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
@@ -9,16 +11,38 @@ from esimhooks.server.model.endpoint import Tenant
 from esimhooks.vocabulary.events import EventType
 
 
+class OperationalType(StrEnum):
+    """What the operator is told about the deliveries themselves."""
+
+    ENDPOINT_DISABLED = "endpoint.disabled"
+    DELIVERY_FAILED = "delivery.failed"
+
+
+AnyEventType: TypeAlias = EventType | OperationalType
+
+
+def event_type_of(text: str) -> AnyEventType:
+    """Return the type of that name. Raises `ValueError` where there is none."""
+    return OperationalType(text) if text in OPERATIONAL else EventType(text)
+
+
+OPERATIONAL = frozenset(OperationalType)
+
+
 class Event(Struct, frozen=True, kw_only=True):
-    """One event with the bytes that go over the wire. `notification_id` is what raised it, where something did."""
+    """One event with the bytes that go over the wire. `notification_id` is what raised it, where something did.
+
+    `traceparent` (W3C Trace Context) is the span in which it was raised, where traces are on.
+    """
 
     id: UUID
     tenant: Tenant
     esim_id: UUID | None
-    type: EventType
+    type: AnyEventType
     happened_at: datetime
     notification_id: UUID | None
     body: bytes
+    traceparent: str | None = None
 
 
 class EventFilter(Struct, frozen=True, kw_only=True):

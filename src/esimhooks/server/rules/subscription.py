@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from esimhooks.vocabulary.events import EventType
+from esimhooks.server.model.event import AnyEventType
 
 
-def wants(event_types: Sequence[str] | None, event: EventType) -> bool:
+def wants(event_types: Sequence[str] | None, event: AnyEventType) -> bool:
     """Return whether a subscription covers the event. None means all; `esim.*` all that begin with `esim.`."""
     if event_types is None:
         return True

@@ -7,9 +7,9 @@ import asyncpg
 
 from esimhooks.server.model.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus, OutcomeClass
 from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.model.event import event_type_of
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
-from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
 
 DELIVERIES = Columns(
@@ -124,7 +124,7 @@ def _delivery(row: asyncpg.Record) -> Delivery:
         id=row["id"],
         tenant=Tenant(row["account_id"], Mode(row["mode"])),
         event_id=row["event_id"],
-        event_type=EventType(row["event_type"]),
+        event_type=event_type_of(row["event_type"]),
         esim_id=row["esim_id"],
         endpoint_id=row["endpoint_id"],
         status=DeliveryStatus(row["status"]),

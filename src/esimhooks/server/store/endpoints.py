@@ -6,12 +6,16 @@ from datetime import datetime
 from uuid import UUID
 
 import asyncpg
+import msgspec
+from msgspec import Struct
 
 from esimhooks.server.model.delivery import EndpointTarget, SigningSecret
-from esimhooks.server.model.endpoint import DisabledReason, Endpoint, Tenant
+from esimhooks.server.model.endpoint import DisabledReason, Endpoint, Ordering, Tenant
 from esimhooks.server.model.ids import new_id
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
+
+HEADERS = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
 
 async def insert(db: Session, endpoint: Endpoint, *, secret: str) -> None:
@@ -19,8 +23,9 @@ async def insert(db: Session, endpoint: Endpoint, *, secret: str) -> None:
     await db.conn.execute(
         """
         INSERT INTO endpoints (id, account_id, mode, url, name, event_types, retry_schedule, timeout_s,
-                               max_in_flight, enabled, disabled_reason, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                               max_in_flight, enabled, disabled_reason, created_at, updated_at,
+                               rate_limit, ordering, sealed_headers, ca_pem)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
         """,
         endpoint.id,
         endpoint.tenant.account_id,
@@ -35,6 +40,10 @@ async def insert(db: Session, endpoint: Endpoint, *, secret: str) -> None:
         endpoint.disabled_reason,
         endpoint.created_at,
         endpoint.updated_at,
+        endpoint.rate_limit,
+        endpoint.ordering,
+        _sealed_headers(db, endpoint),
+        endpoint.ca_pem,
     )
     secret_id = new_id()
     await db.conn.execute(
@@ -61,7 +70,7 @@ async def find(db: Session, tenant: Tenant, endpoint_id: UUID) -> Endpoint | Non
         tenant.mode,
         endpoint_id,
     )
-    return None if row is None else _endpoint(row)
+    return None if row is None else _endpoint(db, row)
 
 
 async def page(db: Session, tenant: Tenant, *, before: UUID | None, limit: int) -> Sequence[Endpoint]:
@@ -76,7 +85,7 @@ async def page(db: Session, tenant: Tenant, *, before: UUID | None, limit: int) 
         before,
         limit,
     )
-    return [_endpoint(row) for row in rows]
+    return [_endpoint(db, row) for row in rows]
 
 
 async def delete(db: Session, tenant: Tenant, endpoint_id: UUID, *, now: datetime) -> bool:
@@ -112,23 +121,31 @@ async def _cancel(db: Session, endpoint_ids: Sequence[UUID], *, now: datetime) -
     return len(dropped)
 
 
-async def subscriptions(
-    db: Session, tenants: Iterable[Tenant]
-) -> dict[Tenant, list[tuple[UUID, Sequence[str] | None]]]:
-    """Return the enabled endpoints of the tenants with the event types that each wants."""
+class Subscription(Struct, frozen=True):
+    """What an enabled endpoint wants: types (None = all), and whether its deliveries keep the order of each eSIM."""
+
+    endpoint_id: UUID
+    event_types: Sequence[str] | None
+    ordering: Ordering
+
+
+async def subscriptions(db: Session, tenants: Iterable[Tenant]) -> dict[Tenant, list[Subscription]]:
+    """Return what the enabled endpoints of the tenants want."""
     wanted = list(tenants)
     rows = await db.conn.fetch(
         """
-        SELECT e.account_id, e.mode, e.id, e.event_types
+        SELECT e.account_id, e.mode, e.id, e.event_types, e.ordering
         FROM endpoints e JOIN unnest($1::uuid[], $2::text[]) AS t (account_id, mode) USING (account_id, mode)
         WHERE e.enabled
         """,
         [tenant.account_id for tenant in wanted],
         [tenant.mode for tenant in wanted],
     )
-    found: dict[Tenant, list[tuple[UUID, Sequence[str] | None]]] = defaultdict(list)
+    found: dict[Tenant, list[Subscription]] = defaultdict(list)
     for row in rows:
-        found[Tenant(row["account_id"], Mode(row["mode"]))].append((row["id"], row["event_types"]))
+        found[Tenant(row["account_id"], Mode(row["mode"]))].append(
+            Subscription(row["id"], row["event_types"], Ordering(row["ordering"]))
+        )
     return found
 
 
@@ -136,8 +153,8 @@ async def targets(db: Session, endpoint_ids: Sequence[UUID]) -> list[EndpointTar
     """Return what sending to the endpoints needs; for the dispatcher, which serves all tenants."""
     rows = await db.conn.fetch(
         """
-        SELECT e.id, e.url, e.retry_schedule, e.timeout_s, e.max_in_flight, e.version,
-               s.id AS secret_id, s.sealed_secret, s.expires_at
+        SELECT e.id, e.url, e.retry_schedule, e.timeout_s, e.max_in_flight, e.rate_limit, e.sealed_headers, e.ca_pem,
+               e.version, s.id AS secret_id, s.sealed_secret, s.expires_at
         FROM endpoints e JOIN endpoint_secrets s ON s.endpoint_id = e.id
         WHERE e.id = ANY($1) ORDER BY e.id, s.id DESC
         """,
@@ -155,6 +172,9 @@ async def targets(db: Session, endpoint_ids: Sequence[UUID]) -> list[EndpointTar
             schedule=tuple(row["retry_schedule"]),
             timeout_s=row["timeout_s"],
             max_in_flight=row["max_in_flight"],
+            rate_limit=row["rate_limit"],
+            headers=_headers(db, row),
+            ca_pem=row["ca_pem"],
             version=row["version"],
         )
         for row in {row["id"]: row for row in rows}.values()
@@ -165,7 +185,24 @@ def _secret_row(secret_id: UUID) -> str:
     return f"endpoint_secrets.secret.{secret_id}"
 
 
-def _endpoint(row: asyncpg.Record) -> Endpoint:
+def _headers_row(endpoint_id: UUID) -> str:
+    return f"endpoints.headers.{endpoint_id}"
+
+
+def _sealed_headers(db: Session, endpoint: Endpoint) -> bytes | None:
+    """Seal an endpoint's own headers: they may hold a password."""
+    if not endpoint.headers:
+        return None
+    return db.sealer.seal(msgspec.json.encode(endpoint.headers), row=_headers_row(endpoint.id))
+
+
+def _headers(db: Session, row: asyncpg.Record) -> tuple[tuple[str, str], ...]:
+    if row["sealed_headers"] is None:
+        return ()
+    return HEADERS.decode(db.sealer.open(row["sealed_headers"], row=_headers_row(row["id"])))
+
+
+def _endpoint(db: Session, row: asyncpg.Record) -> Endpoint:
     return Endpoint(
         id=row["id"],
         tenant=Tenant(row["account_id"], Mode(row["mode"])),
@@ -175,6 +212,10 @@ def _endpoint(row: asyncpg.Record) -> Endpoint:
         retry_schedule=tuple(row["retry_schedule"]),
         timeout_s=row["timeout_s"],
         max_in_flight=row["max_in_flight"],
+        rate_limit=row["rate_limit"],
+        ordering=Ordering(row["ordering"]),
+        headers=_headers(db, row),
+        ca_pem=row["ca_pem"],
         enabled=row["enabled"],
         disabled_reason=None if row["disabled_reason"] is None else DisabledReason(row["disabled_reason"]),
         created_at=row["created_at"],

@@ -6,10 +6,9 @@ from uuid import UUID
 import asyncpg
 
 from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.event import Event, EventFilter
+from esimhooks.server.model.event import Event, EventFilter, event_type_of
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
-from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
 
 COLUMNS = Columns(
@@ -23,6 +22,7 @@ COLUMNS = Columns(
         "happened_at": "timestamptz",
         "notification_id": "uuid",
         "sealed_body": "bytea",
+        "traceparent": "text",
     },
 )
 
@@ -41,6 +41,7 @@ async def insert(db: Session, events: Sequence[Event]) -> None:
                 event.happened_at,
                 event.notification_id,
                 db.sealer.seal(event.body, row=_row(event.id)),
+                event.traceparent,
             )
             for event in events
         ],
@@ -106,8 +107,9 @@ def _event(db: Session, row: asyncpg.Record) -> Event:
         id=row["id"],
         tenant=Tenant(row["account_id"], Mode(row["mode"])),
         esim_id=row["esim_id"],
-        type=EventType(row["type"]),
+        type=event_type_of(row["type"]),
         happened_at=row["happened_at"],
         notification_id=row["notification_id"],
         body=db.sealer.open(row["sealed_body"], row=_row(row["id"])),
+        traceparent=row["traceparent"],
     )

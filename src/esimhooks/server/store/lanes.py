@@ -31,11 +31,12 @@ class Result(Struct, frozen=True, kw_only=True):
 
 
 async def enqueue(db: Session, deliveries: Sequence[Delivery]) -> None:
-    """Put new deliveries into their lanes, due at once."""
+    """Put deliveries that are new, or are to be sent again, into their lanes, due at once."""
     await db.conn.execute(
         """
-        INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, due_at)
-        SELECT *, now() FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::uuid[])
+        INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, ordered, attempts, due_at)
+        SELECT *, now()
+        FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::uuid[], $7::boolean[], $8::int[])
         """,
         [delivery.id for delivery in deliveries],
         [delivery.tenant.account_id for delivery in deliveries],
@@ -43,6 +44,8 @@ async def enqueue(db: Session, deliveries: Sequence[Delivery]) -> None:
         [delivery.event_id for delivery in deliveries],
         [delivery.event_type for delivery in deliveries],
         [delivery.esim_id for delivery in deliveries],
+        [delivery.ordered for delivery in deliveries],
+        [delivery.attempts for delivery in deliveries],
     )
 
 

@@ -52,7 +52,7 @@ async def raise_test_event(context: InContext, tenant: OfTenant, data: JSONBody[
         esim_id = (await context.tenant.esim(tenant, _esim_id(data.esim))).id
         example = msgspec.structs.replace(example, data=msgspec.structs.replace(example.data, id=data.esim))
     event = await context.admin.raise_event(tenant, _with_data(example, data.data), esim_id=esim_id)
-    return TestEventView(text_of(Prefix.EVENT, event.id), event.type, tenant.mode)
+    return TestEventView(text_of(Prefix.EVENT, event.id), data.event, tenant.mode)
 
 
 router = Router("/v1/test-events", route_handlers=[raise_test_event])
