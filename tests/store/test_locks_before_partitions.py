@@ -11,9 +11,11 @@ from esimhooks.server.model.account import Account
 from esimhooks.server.model.delivery import Delivery, DeliveryStatus, Outcome, OutcomeClass, Verdict
 from esimhooks.server.model.endpoint import Endpoint, Tenant
 from esimhooks.server.model.ids import new_id
-from esimhooks.server.store import accounts, deliveries, endpoints, lanes
+from esimhooks.server.store import accounts, deliveries, endpoints, lanes, queue, results
 from esimhooks.server.store.database import Database, Session
-from esimhooks.server.store.lanes import Lease, Result, Wish
+from esimhooks.server.store.lanes import Lease
+from esimhooks.server.store.queue import Wish
+from esimhooks.server.store.results import Result
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
 
@@ -83,10 +85,10 @@ async def _attempted(database: Database, *, count: int) -> list[Result]:
             for place in range(count)
         ]
         await deliveries.insert(db, made)
-        await lanes.enqueue(db, made)
+        await queue.enqueue(db, made)
     async with database.transaction() as db:
-        leases = await lanes.lease(db, holder=new_id(), seconds=300, limit=20)
-        claimed = await lanes.take(db, [Wish(lease, count) for lease in leases])
+        leased = await lanes.lease(db, holder=new_id(), seconds=300, held=0, share_of=1, limit=20)
+        claimed = await queue.take(db, [Wish(one.lease, count) for one in leased])
     outcome = Outcome(outcome=OutcomeClass.OK, started_at=NOW, duration_ms=1, status_code=200)
     verdict = Verdict(status=DeliveryStatus.DELIVERED)
     return [Result(claimed=one, outcome=outcome, verdict=verdict) for one in claimed]
@@ -117,9 +119,10 @@ async def _renew_for_ever(database: Database, leases: list[Lease]) -> None:
             await lanes.renew(db, leases, seconds=300)
 
 
-async def _write(database: Database, results: list[Result]) -> set[UUID]:
+async def _write(database: Database, made: list[Result]) -> set[UUID]:
     async with database.transaction() as db:
-        return await lanes.write_results(db, results)
+        written = await results.write_results(db, made)
+    return {one.claimed.delivery_id for one, what in zip(made, written, strict=True) if what.kept}
 
 
 async def _delete(database: Database, endpoint_id: UUID) -> None:

@@ -1,4 +1,4 @@
-"""Lanes with deliveries in a real database, for tests of `store/lanes.py` without a node."""
+"""Lanes with deliveries in a real database, for tests of the lanes and the queue without a node."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,10 +13,13 @@ from esimhooks.server.model.delivery import Claimed, Delivery, DeliveryStatus, O
 from esimhooks.server.model.endpoint import Endpoint, Tenant
 from esimhooks.server.model.event import Event
 from esimhooks.server.model.ids import new_id
+from esimhooks.server.rules.breaker import Step
 from esimhooks.server.rules.schedule import STANDARD
-from esimhooks.server.store import accounts, deliveries, endpoints, lanes
+from esimhooks.server.store import accounts, deliveries, endpoints, lanes, queue, results
 from esimhooks.server.store.database import Database
-from esimhooks.server.store.lanes import Lease, Result, Wish
+from esimhooks.server.store.lanes import Lease
+from esimhooks.server.store.queue import Wish
+from esimhooks.server.store.results import Result
 from esimhooks.signing import new_secret
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
@@ -91,23 +94,27 @@ async def more_due(database: Database, tenant: Tenant, count: int) -> Sequence[D
 async def lease(database: Database, *, holder: UUID | None = None, limit: int = 100) -> Sequence[Lease]:
     """Lease what can be leased, for 30 seconds."""
     async with database.session() as db:
-        return await lanes.lease(db, holder=holder or new_id(), seconds=30, limit=limit)
+        leased = await lanes.lease(db, holder=holder or new_id(), seconds=30, held=0, share_of=1, limit=limit)
+    return [one.lease for one in leased]
 
 
 async def take(database: Database, held: Lease, room: int = 100) -> Sequence[Claimed]:
     """Take up due deliveries of a leased lane."""
     async with database.session() as db:
-        return await lanes.take(db, [Wish(held, room)])
+        return await queue.take(db, [Wish(held, room)])
 
 
-async def write(database: Database, claimed: Sequence[Claimed], verdict: Verdict) -> set[UUID]:
+async def write(
+    database: Database, claimed: Sequence[Claimed], verdict: Verdict, *, step: Step | None = None
+) -> set[UUID]:
     """Write one attempt of each, all with the same verdict; return those that counted."""
     kind = {DeliveryStatus.DELIVERED: OutcomeClass.OK, DeliveryStatus.STOPPED: OutcomeClass.GONE}
     other = OutcomeClass.SERVER_ERROR if verdict.counts else OutcomeClass.INTERNAL
     outcome = Outcome(outcome=kind.get(verdict.status, other), started_at=datetime.now(UTC), duration_ms=1)
     async with database.transaction() as db:
-        results = [Result(claimed=one, outcome=outcome, verdict=verdict) for one in claimed]
-        return await lanes.write_results(db, results)
+        made = [Result(claimed=one, outcome=outcome, verdict=verdict, step=step) for one in claimed]
+        written = await results.write_results(db, made)
+    return {one.delivery_id for one, what in zip(claimed, written, strict=True) if what.kept}
 
 
 async def expire(database: Database, *held: Lease) -> None:

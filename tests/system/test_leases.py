@@ -1,4 +1,4 @@
-"""Leases, fencing and what becomes of claimed deliveries: `store/lanes.py` on a real PostgreSQL, the clock moved in SQL."""
+"""Leases, fencing and what becomes of claimed deliveries: lanes and queue on a real PostgreSQL, the clock moved in SQL."""
 
 import asyncio
 from collections import Counter
@@ -8,7 +8,7 @@ import pytest
 
 from esimhooks.server.model.delivery import DeliveryStatus, Verdict
 from esimhooks.server.model.ids import new_id
-from esimhooks.server.store import endpoints, lanes
+from esimhooks.server.store import endpoints, lanes, queue
 from esimhooks.server.store.database import Database
 from system.stored_lanes import (
     AGAIN,
@@ -43,13 +43,13 @@ async def test_of_many_holders_that_ask_at_once_one_gets_each_lane(database: Dat
 async def test_a_lane_that_is_just_being_leased_is_passed_over_and_not_waited_for(database: Database) -> None:
     await a_lane(database, due=1)
     async with database.transaction() as db:
-        [first] = await lanes.lease(db, holder=new_id(), seconds=30, limit=100)
+        [first] = await lanes.lease(db, holder=new_id(), seconds=30, held=0, share_of=1, limit=100)
 
         async with asyncio.timeout(10):
             meanwhile = await lease(database)
 
     assert meanwhile == []
-    assert await take(database, first) != []
+    assert await take(database, first.lease) != []
 
 
 async def test_a_lane_is_not_leased_while_another_holds_it(database: Database) -> None:
@@ -197,7 +197,7 @@ async def test_claimed_and_unfinished_deliveries_are_taken_up_by_the_next_holder
     taken = await take(database, heir)
 
     assert {one.delivery_id for one in taken} == {delivery.id for delivery in lane.deliveries[1:]}
-    assert {one.claims for one in taken} == {2}
+    assert {one.claims for one in taken} == {1}
     assert {one.attempts for one in taken} == {0}
 
 
@@ -217,7 +217,7 @@ async def test_what_is_put_back_is_as_if_it_had_never_been_taken_up(database: Da
     claimed = await take(database, held)
 
     async with database.session() as db:
-        await lanes.put_back(db, claimed)
+        await queue.put_back(db, claimed)
 
     after = await queued(database, lane.deliveries[0].id)
     assert before is not None
@@ -235,7 +235,7 @@ async def test_what_another_holder_has_taken_up_is_not_put_back(database: Databa
     await take(database, new)
 
     async with database.session() as db:
-        await lanes.put_back(db, claimed)
+        await queue.put_back(db, claimed)
 
     after = await queued(database, lane.deliveries[0].id)
     assert after is not None
@@ -354,7 +354,7 @@ async def test_renewing_leasing_and_writing_at_once_never_wait_for_each_other_in
     async def writing() -> None:
         for _ in range(20):
             async with database.session() as db:
-                claimed = await lanes.take(db, [lanes.Wish(one, 1) for one in held])
+                claimed = await queue.take(db, [queue.Wish(one, 1) for one in held])
             await write(database, claimed, DELIVERED)
 
     async def releasing() -> None:

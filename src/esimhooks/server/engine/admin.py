@@ -26,7 +26,7 @@ from esimhooks.server.model.ids import Prefix, new_id, text_of
 from esimhooks.server.model.order import Order
 from esimhooks.server.model.provider import StoredProvider
 from esimhooks.server.sender.errors import GateRefused
-from esimhooks.server.store import accounts, deliveries, endpoints, keys, lanes, providers
+from esimhooks.server.store import accounts, deliveries, endpoints, keys, providers, queue
 from esimhooks.server.store.database import Database, Session
 from esimhooks.signing import new_secret
 from esimhooks.vocabulary.envelope import Envelope, encode
@@ -237,7 +237,7 @@ class Admin:
         async with self._database.transaction() as db:
             delivery = found(await deliveries.find(db, tenant, delivery_id), "delivery")
             found(await endpoints.find(db, tenant, delivery.endpoint_id), "endpoint any more for this delivery")
-            if not await lanes.send_again(db, delivery):
+            if not await queue.send_again(db, delivery):
                 raise Refused.conflict("the delivery is pending: it will be attempted without this")
         self._due.ring()
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from esimhooks.server.model.clock import Clock
-from esimhooks.server.model.delivery import Claimed, EndpointTarget
+from esimhooks.server.model.delivery import Claimed, DeliveryStatus, EndpointTarget, Outcome, OutcomeClass, Verdict
 from esimhooks.server.model.ids import Prefix, text_of
 from esimhooks.server.rules.verdict import judge
 from esimhooks.server.sender.sender import Sender
-from esimhooks.server.store.lanes import Result
+from esimhooks.server.store.results import Result
 from esimhooks.signing import signature_header
 from esimhooks.version import __version__
 
@@ -39,12 +39,22 @@ async def attempt(job: Job, sender: Sender, *, clock: Clock) -> Result:
     return Result(claimed=job.claimed, outcome=outcome, verdict=verdict)
 
 
+def quarantine(claimed: Claimed, why: str, *, clock: Clock) -> Result:
+    """Return the result of a delivery that must not be attempted any more: failed, and it says why."""
+    return Result(
+        claimed=claimed,
+        outcome=Outcome(outcome=OutcomeClass.INTERNAL, started_at=clock(), duration_ms=0, error=why),
+        verdict=Verdict(status=DeliveryStatus.FAILED, counts=False),
+    )
+
+
 def _headers(job: Job, clock: Clock) -> Mapping[str, str]:
     now = clock()
     message_id = text_of(Prefix.EVENT, job.claimed.event_id)
     timestamp = int(now.timestamp())
     valid = [one.secret for one in job.target.secrets if one.expires_at is None or one.expires_at > now]
     return {
+        **dict(job.target.headers),
         "content-type": "application/json",
         "user-agent": USER_AGENT,
         "webhook-id": message_id,

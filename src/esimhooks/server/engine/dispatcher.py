@@ -1,28 +1,34 @@
-"""The dispatcher: leases lanes that have work due, keeps them fair, runs attempts and hands results on.
+"""The dispatcher: takes up what is due in the lanes it holds, keeps them fair, runs attempts and hands results on.
 
 Everything it knows can be lost: leases end by themselves, and what was in flight is taken up by the next holder.
 """
 
 import asyncio
-from collections.abc import Sequence
+import random
+from collections.abc import Coroutine, Sequence
 from time import monotonic
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, field, structs
 
-from esimhooks.server.engine.attempt import Job, attempt
-from esimhooks.server.engine.lane_table import HeldLane, LaneTable
+from esimhooks.server.engine.attempt import Job, attempt, quarantine
+from esimhooks.server.engine.held_lane import HeldLane
+from esimhooks.server.engine.lane_holder import HoldingConfig, LaneHolder
+from esimhooks.server.engine.lane_table import LaneTable
 from esimhooks.server.engine.loop import guarded
 from esimhooks.server.engine.outcomes import Outcomes
 from esimhooks.server.engine.wake import Wake
 from esimhooks.server.model.clock import Clock
-from esimhooks.server.model.delivery import Claimed, EndpointTarget
+from esimhooks.server.model.delivery import Claimed, EndpointTarget, OutcomeClass
 from esimhooks.server.model.errors import NotNow
-from esimhooks.server.model.ids import new_id
 from esimhooks.server.observe.log import get_logger
+from esimhooks.server.rules.poison import POISON, is_poison, is_suspect
 from esimhooks.server.sender.sender import Sender
-from esimhooks.server.store import endpoints, events, lanes
+from esimhooks.server.store import endpoints, events, queue
 from esimhooks.server.store.database import Database
+from esimhooks.server.store.results import Result, Written
+
+UNREADABLE = "its event cannot be read from the database, so it is no longer sent. Sending it again tries anew"
 
 log = get_logger("dispatcher")
 
@@ -32,14 +38,10 @@ class DispatcherConfig(Struct, frozen=True, kw_only=True):
 
     process_cap: int = 500
     lane_cap: int = 20
-    most_lanes: int = 200
-    lease_s: float = 30.0
-    renew_every_s: float = 10.0
-    linger_s: float = 1.0
-    """How long an idle lane is kept, so that a steady trickle does not lease it anew each time."""
     poll_every_s: float = 0.5
     """How late a retry may be taken up; for new deliveries bells ring long before."""
     drain_s: float = 10.0
+    holding: HoldingConfig = field(default_factory=HoldingConfig)
 
 
 class Dispatcher:
@@ -55,7 +57,6 @@ class Dispatcher:
         wake: Wake,
         config: DispatcherConfig,
     ) -> None:
-        self.holder = new_id()
         self._database = database
         self._sender = sender
         self._outcomes = outcomes
@@ -63,30 +64,31 @@ class Dispatcher:
         self._wake = wake
         self._config = config
         self._table = LaneTable(process_cap=config.process_cap, lane_cap=config.lane_cap)
+        self._holder = LaneHolder(database, self._table, config.holding)
         self._targets: dict[UUID, EndpointTarget] = {}
-        self._renewed_at = monotonic()
         self._draining = False
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._drained = asyncio.Event()
+        self._next_turn: asyncio.TimerHandle | None = None
 
     async def dispatch(self) -> float:
-        """One round: renew, lease, take up and begin; the work of a loop. Returns the seconds until the next."""
-        await self._renew()
-        room = self._config.most_lanes - len(self._table.lanes)
-        if room > 0:
-            async with self._database.session() as db:
-                leased = await lanes.lease(db, holder=self.holder, seconds=self._config.lease_s, limit=room)
-            self._table.hold(leased, now=monotonic())
+        """One round: hold lanes, take up what is due, begin it; the work of a loop. Returns the seconds until the next."""
+        await self._put_back(await self._holder.keep())
         more = await self._take()
-        await self._release_idle()
-        return 0.0 if more else self._config.poll_every_s
+        await self._holder.release_idle()
+        if more:
+            return 0.0
+        return self._holder.next_look_s or self._config.poll_every_s
 
     async def attempts(self) -> None:
         """Own the tasks of the attempts until they are drained."""
         async with asyncio.TaskGroup() as group:
             self._group = group
-            await self._drained.wait()
+            try:
+                await self._drained.wait()
+            finally:
+                self._draining = True  # also where it is cancelled: nothing can be begun in a group that ends
 
     async def drain(self) -> None:
         """Give back what was not begun, finish what is in flight, write it, and release all lanes.
@@ -99,10 +101,7 @@ class Dispatcher:
             _, unfinished = await asyncio.wait(self._tasks, timeout=self._config.drain_s)
             for task in unfinished:
                 task.cancel()
-        left = [lane.lease for lane in self._table.lanes.values() if lane.idle]
-        if left:
-            async with self._database.session() as db:
-                await lanes.release(db, left)
+        await self._holder.leave()
 
     def dismiss(self) -> None:
         """Let `attempts` return once its last task has ended."""
@@ -115,20 +114,19 @@ class Dispatcher:
             return False
         try:
             async with self._database.session() as db:
-                claimed = await lanes.take(db, wishes)
+                claimed = await queue.take(db, wishes)
                 bodies = await events.bodies(db, list({one.event_id for one in claimed})) if claimed else {}
             await self._know_targets(claimed)
         except BaseException:
             self._table.retire(wishes)
             raise
-        self._table.add(
-            [
-                Job(one, self._targets[one.endpoint_id], bodies[one.event_id])
-                for one in claimed
-                if one.endpoint_id in self._targets and one.event_id in bodies
-            ],
-            now=monotonic(),
-        )
+        jobs = []
+        for one in claimed:
+            if one.event_id not in bodies or is_poison(one):
+                self._spawn(one, self._quarantine(one, POISON if one.event_id in bodies else UNREADABLE))
+            elif one.endpoint_id in self._targets:
+                jobs.append(Job(one, self._targets[one.endpoint_id], bodies[one.event_id]))
+        self._table.add(jobs, now=monotonic())
         more = self._table.note_more(wishes, claimed)
         self._begin()
         return more
@@ -146,67 +144,89 @@ class Dispatcher:
                     self._targets[target.id] = target
 
     def _begin(self) -> None:
-        if self._draining or self._group is None:
+        if self._draining:
             return
-        for lane, job in self._table.start_next():
-            name = f"attempt {job.claimed.delivery_id}"
-            task = self._group.create_task(guarded(name, self._run(lane, job)), name=name)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        for lane, job in self._table.start_next(now=monotonic()):
+            self._spawn(job.claimed, self._run(lane, job))
+        at = self._table.next_turn_at
+        if at is not None and (self._next_turn is None or self._next_turn.cancelled()):
+            delay = max(0.0, at - monotonic())
+            self._next_turn = asyncio.get_running_loop().call_later(delay, self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._next_turn = None
+        self._begin()
+
+    def _spawn(self, claimed: Claimed, work: Coroutine[None, None, None]) -> None:
+        if self._group is None:
+            work.close()
+            return
+        name = f"attempt {claimed.delivery_id}"
+        task = self._group.create_task(guarded(name, work), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _run(self, lane: HeldLane, job: Job) -> None:
-        written = False
+        kept = False
         try:
-            try:
-                result = await attempt(job, self._sender, clock=self._clock)
-                given_up = self._table.close(lane) if result.verdict.endpoint_gone else []
-            finally:
-                self._table.answered(lane)
-                self._begin()
-            written = await self._write(result)
+            result, given_up = await self._attempt(lane, job)
             await self._put_back(given_up)
+            if result is not None:
+                kept = await self._write(lane, result)
         finally:
-            self._table.settled(lane, now=monotonic())
-            lane.retiring = lane.retiring or not written
-            if lane.wants_more or (lane.retiring and lane.idle):
+            self._table.settled(lane, job, now=monotonic())
+            lane.retiring = lane.retiring or not kept
+            if lane.wants_more or (lane.retiring and lane.idle(monotonic())):
                 self._wake.ring()
 
-    async def _write(self, result: lanes.Result) -> bool:
-        """Write the result, trying again while the lease may hold; false where it is lost and will be attempted anew."""
-        deadline = monotonic() + self._config.lease_s
+    async def _attempt(self, lane: HeldLane, job: Job) -> tuple[Result | None, list[Job]]:
+        """Attempt the job; return its result, and what is given up because the endpoint is gone or rests."""
+        try:
+            if is_suspect(job.claimed) and not await self._still_ours(job.claimed):
+                return None, []
+            result = await attempt(job, self._sender, clock=self._clock)
+            step = None
+            if result.outcome.outcome not in (OutcomeClass.INTERNAL, OutcomeClass.GONE):
+                step = lane.judge(
+                    ok=result.outcome.outcome is OutcomeClass.OK,
+                    asked_s=result.outcome.retry_after_s or 0.0,
+                    chance=random.random(),  # noqa: S311 - jitter
+                )
+            rests = step is not None and step.rest_s is not None
+            given_up = self._table.close(lane) if rests or result.verdict.endpoint_gone else []
+            return structs.replace(result, step=step), given_up
+        finally:
+            self._table.answered(lane, job)
+            self._begin()
+
+    async def _still_ours(self, claimed: Claimed) -> bool:
+        async with self._database.session() as db:
+            return await queue.begin(db, claimed)
+
+    async def _quarantine(self, claimed: Claimed, why: str) -> None:
+        log.error("delivery.quarantined", delivery=str(claimed.delivery_id), reason=why)
+        await self._try_to_write(quarantine(claimed, why, clock=self._clock))
+
+    async def _write(self, lane: HeldLane, result: Result) -> bool:
+        """Write the result; false where it did not count. A lane whose endpoint or lease is gone is closed."""
+        written = await self._try_to_write(result)
+        if not written.kept or written.disabled is not None:
+            await self._put_back(self._table.close(lane))
+        return written.kept
+
+    async def _try_to_write(self, result: Result) -> Written:
+        """Write the result, trying again while the lease may hold; where it cannot be written, it is attempted anew."""
+        deadline = monotonic() + self._config.holding.lease_s
         while True:
             try:
-                await self._outcomes.write(result)
+                return await self._outcomes.write(result)
             except NotNow as error:
                 if monotonic() > deadline:
                     log.warning("result.lost", delivery=str(result.claimed.delivery_id), reason=error.detail)
-                    return False
+                    return Written(kept=False)
                 await asyncio.sleep(0.5)
-            else:
-                return True
 
     async def _put_back(self, jobs: Sequence[Job]) -> None:
         if jobs:
             async with self._database.session() as db:
-                await lanes.put_back(db, [job.claimed for job in jobs])
-
-    async def _renew(self) -> None:
-        if not self._table.lanes or monotonic() - self._renewed_at < self._config.renew_every_s:
-            return
-        held = [lane.lease for lane in self._table.lanes.values()]
-        async with self._database.session() as db:
-            still = await lanes.renew(db, held, seconds=self._config.lease_s)
-        self._renewed_at = monotonic()
-        self._table.drop([lease.endpoint_id for lease in held if lease.endpoint_id not in still])
-
-    async def _release_idle(self) -> None:
-        now = monotonic()
-        idle = [
-            lane.lease
-            for lane in self._table.lanes.values()
-            if lane.idle and (lane.retiring or now - lane.busy_at > self._config.linger_s)
-        ]
-        if idle:
-            self._table.drop([lease.endpoint_id for lease in idle])
-            async with self._database.session() as db:
-                await lanes.release(db, idle)
+                await queue.put_back(db, [job.claimed for job in jobs])

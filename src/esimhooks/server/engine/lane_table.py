@@ -1,50 +1,30 @@
-"""The lanes that one dispatcher holds: what is ready in each, what is in flight, whose turn it is. No I/O."""
+"""The lanes that one dispatcher holds: what is ready in each, what is in flight, whose turn it is. No I/O.
+
+Lanes take turns, one delivery each. A lane that may not begin another now (its cap, its rate limit) stands aside and
+lines up again once it may, so that choosing the next costs the same however many lanes there are.
+"""
 
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
 from uuid import UUID
 
 from esimhooks.server.engine.attempt import Job
+from esimhooks.server.engine.held_lane import HeldLane
 from esimhooks.server.model.delivery import Claimed
-from esimhooks.server.store.lanes import Lease, Wish
+from esimhooks.server.rules.poison import is_suspect
+from esimhooks.server.store.lanes import Leased
+from esimhooks.server.store.queue import Wish
 
+READY_PER_SLOT = 4
+"""How many deliveries may be ready, over all lanes, for each that may be in flight: bounds the memory."""
 
-class HeldLane:
-    """One leased lane."""
-
-    def __init__(self, lease: Lease, *, cap: int, now: float) -> None:
-        self.lease = lease
-        self.ready: deque[Job] = deque()
-        self.in_flight = 0
-        self.unsettled = 0
-        self.cap = cap
-        self.more = False
-        """Whether there was more due than it had room for."""
-        self.retiring = False
-        """Whether nothing more may be taken up: some of it is claimed and unknown here, and only another lease finds it."""
-        self.closed = False
-        """Whether nothing more may be begun, as its endpoint is gone."""
-        self.busy_at = now
-        """When it last had something to do, in seconds of the monotonic clock."""
-
-    @property
-    def room(self) -> int:
-        """How much more may be made ready: twice the cap, so that the lane never runs dry while more is read."""
-        return 2 * self.cap - len(self.ready)
-
-    @property
-    def wants_more(self) -> bool:
-        """True where more is due and enough room is there to be worth a question."""
-        return self.more and not self.retiring and self.room > self.cap
-
-    @property
-    def idle(self) -> bool:
-        """True where nothing is ready and every outcome is written."""
-        return not self.ready and not self.unsettled
+RESERVE = 20
+"""One slot in so many is kept for lanes that have less than their share, so that lanes that hang cannot take all."""
 
 
 class LaneTable:
-    """All lanes held, served round robin: one delivery each in turn, up to the lane's cap and the process's.
+    """All lanes held, up to each lane's cap and the process's.
 
     A lane has the cap of its endpoint; `lane_cap` is what it is taken for until the endpoint is known.
     """
@@ -54,26 +34,45 @@ class LaneTable:
         self._process_cap = process_cap
         self._lane_cap = lane_cap
         self._turns: deque[HeldLane] = deque()
+        self._aside: list[tuple[float, int, HeldLane]] = []
+        self._busy: set[HeldLane] = set()
+        self._ready = 0
         self._in_flight = 0
+        self._suspect_out = False
 
-    def hold(self, leases: Sequence[Lease], *, now: float) -> None:
+    @property
+    def in_flight(self) -> int:
+        """How many attempts are on their way."""
+        return self._in_flight
+
+    def hold(self, leased: Sequence[Leased], *, now: float) -> None:
         """Add lanes that were leased; one that was held before is held anew."""
-        self.drop([lease.endpoint_id for lease in leases])
-        for lease in leases:
-            self.lanes[lease.endpoint_id] = HeldLane(lease, cap=self._lane_cap, now=now)
+        self.drop([one.lease.endpoint_id for one in leased])
+        for one in leased:
+            self.lanes[one.lease.endpoint_id] = HeldLane(one.lease, one.strain, cap=self._lane_cap, now=now)
 
     def drop(self, endpoint_ids: Sequence[UUID]) -> None:
         """Forget lanes whose lease ended; what is in flight of them finishes and will not count."""
         for endpoint_id in endpoint_ids:
             lane = self.lanes.pop(endpoint_id, None)
             if lane is not None:
-                lane.ready.clear()
+                self.close(lane)
 
     def wishes(self) -> list[Wish]:
-        """Return how much each lane has room for, where that is worth a question."""
-        return [
-            Wish(lane.lease, lane.room) for lane in self.lanes.values() if lane.room >= lane.cap and not lane.retiring
-        ]
+        """Return how much each lane has room for, where that is worth a question; an equal share each of what is left.
+
+        Where there is not enough left for all, those that were asked for longest ago come first.
+        """
+        hungry = [lane for lane in self.lanes.values() if lane.hungry]
+        left = READY_PER_SLOT * self._process_cap - self._ready
+        if not hungry or left <= 0:
+            return []
+        share = max(1, left // len(hungry))
+        chosen = hungry[:left]
+        if len(chosen) < len(hungry):
+            for lane in chosen:
+                self.lanes[lane.lease.endpoint_id] = self.lanes.pop(lane.lease.endpoint_id)
+        return [Wish(lane.lease, min(share, lane.room)) for lane in chosen]
 
     def retire(self, wishes: Sequence[Wish]) -> None:
         """Take up nothing more in these lanes: what their wishes were granted is not known."""
@@ -81,6 +80,13 @@ class LaneTable:
             lane = self.lanes.get(wish.lease.endpoint_id)
             if lane is not None and lane.lease == wish.lease:
                 lane.retiring = True
+
+    def hand_over(self, count: int) -> list[Job]:
+        """Give up the lanes held longest, so that others get them; return what was ready in them."""
+        jobs: list[Job] = []
+        for lane in [lane for lane in self.lanes.values() if not lane.retiring][:count]:
+            jobs += self.close(lane)
+        return jobs
 
     def note_more(self, wishes: Sequence[Wish], claimed: Sequence[Claimed]) -> bool:
         """Note which lanes got all they wished for and so may have more; true where one has room at once."""
@@ -97,49 +103,95 @@ class LaneTable:
             lane = self.lanes.get(job.claimed.endpoint_id)
             if lane is None or lane.closed or lane.lease.token != job.claimed.lease_token:
                 continue
-            lane.cap = job.target.max_in_flight
-            lane.busy_at = now
-            if not lane.ready and lane not in self._turns:
-                self._turns.append(lane)
-            lane.ready.append(job)
+            lane.take_on(job.target, now=now)
+            if is_suspect(job.claimed):
+                lane.suspects.append(job)
+            else:
+                lane.ready.append(job)
+            self._ready += 1
+            self._busy.add(lane)
+            self._line_up(lane)
 
-    def start_next(self) -> Iterator[tuple[HeldLane, Job]]:
-        """Yield the jobs to begin now, one of each lane in turn, while the caps allow."""
-        passed = 0
-        while self._turns and self._in_flight < self._process_cap and passed < len(self._turns):
+    def start_next(self, *, now: float) -> Iterator[tuple[HeldLane, Job]]:
+        """Yield the jobs to begin now, one of each lane in turn, while the caps and the rate limits allow."""
+        while self._aside and self._aside[0][0] <= now:
+            lane = heappop(self._aside)[2]
+            lane.lined_up = False
+            self._line_up(lane)
+        while self._turns and self._in_flight < self._process_cap:
             lane = self._turns.popleft()
-            if not lane.ready:
+            lane.lined_up = False
+            if not self._may_begin(lane):
+                continue  # `answered` lines it up again
+            if lane.next_start > now:
+                heappush(self._aside, (lane.next_start, id(lane), lane))
+                lane.lined_up = True
                 continue
-            self._turns.append(lane)
-            if lane.in_flight >= lane.cap:
-                passed += 1
+            job = self._pick(lane)
+            if job is None:
                 continue
-            passed = 0
-            lane.in_flight += 1
-            lane.unsettled += 1
+            lane.begin(now=now)
+            self._ready -= 1
             self._in_flight += 1
-            yield lane, lane.ready.popleft()
+            self._line_up(lane)
+            yield lane, job
+
+    @property
+    def next_turn_at(self) -> float | None:
+        """When the first lane that waits for its rate limit may go on, None where none waits."""
+        return self._aside[0][0] if self._aside else None
 
     def close(self, lane: HeldLane) -> list[Job]:
-        """Begin nothing more of a lane whose endpoint is gone; return what was ready."""
-        jobs = list(lane.ready)
+        """Begin nothing more of a lane, as its endpoint is gone, rests, or belongs to another; return what was ready."""
+        jobs = [*lane.ready, *lane.suspects]
+        self._ready -= len(jobs)
         lane.ready.clear()
+        lane.suspects.clear()
         lane.closed = lane.retiring = True
+        if not lane.in_flight:
+            self._busy.discard(lane)
         return jobs
 
-    def answered(self, lane: HeldLane) -> None:
+    def answered(self, lane: HeldLane, job: Job) -> None:
         """Free the slot of an attempt that has its outcome."""
         lane.in_flight -= 1
         self._in_flight -= 1
+        if is_suspect(job.claimed):
+            self._suspect_out = False
+            for other in self._busy:
+                if other.suspects:
+                    self._line_up(other)
+        self._line_up(lane)
+        if not lane.in_flight and not lane.waiting:
+            self._busy.discard(lane)
 
-    def settled(self, lane: HeldLane, *, now: float) -> None:
-        """Note that an outcome is written."""
+    def settled(self, lane: HeldLane, job: Job, *, now: float) -> None:
+        """Note that an outcome is written; in a lane that keeps the order it may have freed the next of its eSIM."""
         lane.unsettled -= 1
         lane.busy_at = now
+        lane.more = lane.more or job.claimed.ordered
 
     def take_back(self) -> list[Job]:
         """Take out all jobs that were not begun; at shutdown."""
-        jobs = [job for lane in self.lanes.values() for job in lane.ready]
-        for lane in self.lanes.values():
-            lane.ready.clear()
-        return jobs
+        return [job for lane in self.lanes.values() for job in self.close(lane)]
+
+    def _may_begin(self, lane: HeldLane) -> bool:
+        """Return whether the lane is below its limit, and below its equal share where only the reserve is left."""
+        if lane.in_flight >= lane.limit:
+            return False
+        if self._in_flight < self._process_cap - self._process_cap // RESERVE:
+            return True
+        return lane.in_flight < max(1, self._process_cap // len(self._busy))
+
+    def _line_up(self, lane: HeldLane) -> None:
+        if lane.waiting and not lane.lined_up:
+            lane.lined_up = True
+            self._turns.append(lane)
+
+    def _pick(self, lane: HeldLane) -> Job | None:
+        if lane.ready:
+            return lane.ready.popleft()
+        if lane.suspects and not self._suspect_out:
+            self._suspect_out = True
+            return lane.suspects.popleft()
+        return None

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from esimhooks.server.engine.group_commit import GroupCommit
 from esimhooks.server.model.ids import Prefix, text_of
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.store import lanes
 from esimhooks.server.store.database import Database
-from esimhooks.server.store.lanes import Result
+from esimhooks.server.store.results import Result, Written, write_results
 
 LARGEST_BATCH = 500
 
@@ -15,28 +14,25 @@ log = get_logger("attempt")
 
 
 class Outcomes:
-    """Takes results one by one and writes them together; one statement and one commit per batch."""
+    """Takes results one by one and writes them together; one transaction per batch."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.commits = GroupCommit[Result, bool](self._commit, largest=LARGEST_BATCH)
+        self.commits = GroupCommit[Result, Written](self._commit, largest=LARGEST_BATCH)
 
-    async def write(self, result: Result) -> bool:
-        """Return, after the commit, whether the result counted: false where its lease had gone to another.
-
-        Raises `NotNow` where it could not be written.
-        """
+    async def write(self, result: Result) -> Written:
+        """Return, after the commit, what became of the result. Raises `NotNow` where it could not be written."""
         return await self.commits.submit(result)
 
-    async def _commit(self, results: Sequence[Result]) -> Sequence[bool]:
+    async def _commit(self, results: Sequence[Result]) -> Sequence[Written]:
         async with self._database.transaction() as db:
-            written = await lanes.write_results(db, results)
-        for result in results:
-            _log(result, kept=result.claimed.delivery_id in written)
-        return [result.claimed.delivery_id in written for result in results]
+            written = await write_results(db, results)
+        for result, what in zip(results, written, strict=True):
+            _log(result, what)
+        return written
 
 
-def _log(result: Result, *, kept: bool) -> None:
+def _log(result: Result, written: Written) -> None:
     claimed, outcome, verdict = result.claimed, result.outcome, result.verdict
     log.info(
         "delivery.attempted",
@@ -52,5 +48,5 @@ def _log(result: Result, *, kept: bool) -> None:
         duration_ms=outcome.duration_ms,
         delivery_status=verdict.status.value,
         again_in_s=verdict.delay_s,
-        kept=kept,
+        kept=written.kept,
     )

@@ -10,7 +10,7 @@ from esimhooks.server.model.endpoint import Ordering
 from esimhooks.server.model.event import Event
 from esimhooks.server.model.ids import new_id
 from esimhooks.server.rules.subscription import wants
-from esimhooks.server.store import deliveries, endpoints, events, lanes
+from esimhooks.server.store import deliveries, endpoints, events, queue
 from esimhooks.server.store.database import Session
 
 
@@ -36,5 +36,5 @@ async def publish(db: Session, made: Sequence[Event]) -> list[Delivery]:
     ]
     if wanted:
         await deliveries.insert(db, wanted)
-        await lanes.enqueue(db, wanted)
+        await queue.enqueue(db, wanted)
     return wanted

@@ -96,7 +96,8 @@ class Claimed(Struct, frozen=True, kw_only=True):
     """A delivery that the holder of a lane has taken up.
 
     `attempts` counts all attempts so far, `attempts_this_round` those since it was last sent again: the place in the
-    schedule. `claims` counts how often it was taken up, this time included.
+    schedule. `claims` counts how often it was taken up before and had no outcome, on top of `attempts`. `ordered` tells
+    that others may wait for it.
     """
 
     delivery_id: UUID
@@ -108,6 +109,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
     attempts: int
     attempts_this_round: int
     claims: int
+    ordered: bool
     lease_token: int
 
 

@@ -1,11 +1,13 @@
 """Events: the sealed bytes of every webhook, and where they came from."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from uuid import UUID
 
 import asyncpg
 
 from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.model.errors import Broken
 from esimhooks.server.model.event import Event, EventFilter, event_type_of
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
@@ -93,9 +95,13 @@ async def _select(  # noqa: PLR0913
 
 
 async def bodies(db: Session, event_ids: Sequence[UUID]) -> dict[UUID, bytes]:
-    """Return the bytes of the events; for the dispatcher, which serves all tenants."""
+    """Return the bytes of the events; for the dispatcher, which serves all tenants. Those that cannot be read are missing."""
     rows = await db.conn.fetch("SELECT id, sealed_body FROM events WHERE id = ANY($1)", event_ids)
-    return {row["id"]: db.sealer.open(row["sealed_body"], row=_row(row["id"])) for row in rows}
+    readable = {}
+    for row in rows:
+        with suppress(Broken):  # one spoilt row must not keep the others from being sent
+            readable[row["id"]] = db.sealer.open(row["sealed_body"], row=_row(row["id"]))
+    return readable
 
 
 def _row(event_id: UUID) -> str:

@@ -1,0 +1,90 @@
+"""One lane that this dispatcher holds: what is ready in it, what is in flight, and what its endpoint can take. No I/O."""
+
+from collections import deque
+
+from esimhooks.server.engine.attempt import Job
+from esimhooks.server.model.delivery import EndpointTarget
+from esimhooks.server.rules.breaker import Step, Strain, after_failure, after_success
+from esimhooks.server.rules.pace import next_start
+from esimhooks.server.store.lanes import Lease
+
+
+class HeldLane:
+    """One leased lane. Times are seconds of the monotonic clock."""
+
+    def __init__(self, lease: Lease, strain: Strain, *, cap: int, now: float) -> None:
+        self.lease = lease
+        self.ready: deque[Job] = deque()
+        self.suspects: deque[Job] = deque()
+        """Those taken up in vain before; one at a time of all lanes."""
+        self.in_flight = 0
+        self.unsettled = 0
+        self.more = False
+        """Whether there was more due than it had room for."""
+        self.retiring = False
+        """Whether nothing more may be taken up; what is claimed and unknown here is found by another lease."""
+        self.closed = False
+        """Whether nothing more may be begun."""
+        self.lined_up = False
+        """Whether it waits for its turn, or for the moment when its rate limit lets it."""
+        self.busy_at = now
+        """When it last had something to do."""
+        self.next_start = now
+        """When its rate limit lets the next attempt start."""
+        self._cap = cap
+        self._rate_limit: int | None = None
+        self._strain = strain
+
+    @property
+    def limit(self) -> int:
+        """How many may be in flight now: the endpoint's cap, less while it is probed and ramps up."""
+        return self._cap if self._strain.allowed is None else min(self._cap, self._strain.allowed)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something is ready."""
+        return bool(self.ready or self.suspects)
+
+    @property
+    def room(self) -> int:
+        """How much more may be made ready: twice the limit, so that the lane never runs dry while more is read."""
+        return 2 * self.limit - len(self.ready) - len(self.suspects)
+
+    @property
+    def hungry(self) -> bool:
+        """Whether it has enough room to be worth a question."""
+        return not self.retiring and self.room >= self.limit
+
+    @property
+    def wants_more(self) -> bool:
+        """True where more is known to be due and enough room is there."""
+        return self.more and not self.retiring and self.room > self.limit
+
+    def idle(self, now: float) -> bool:
+        """Return whether nothing is ready, every outcome is written, and its rate limit lets another holder begin."""
+        return not self.waiting and not self.unsettled and self.next_start <= now
+
+    def take_on(self, target: EndpointTarget, *, now: float) -> None:
+        """Serve the endpoint as it is now."""
+        self._cap = target.max_in_flight
+        self._rate_limit = target.rate_limit
+        self.busy_at = now
+
+    def begin(self, *, now: float) -> None:
+        """Note that an attempt starts."""
+        self.in_flight += 1
+        self.unsettled += 1
+        if self._rate_limit is not None:
+            self.next_start = next_start(due=self.next_start, now=now, per_second=self._rate_limit)
+
+    def judge(self, *, ok: bool, asked_s: float, chance: float) -> Step | None:
+        """Return what an outcome means for the lane, None where nothing changes.
+
+        In a lane that was closed the outcomes of what was in flight then say nothing new.
+        """
+        if self.closed:
+            return None
+        before = self._strain
+        step = after_success(before, cap=self._cap) if ok else after_failure(before, asked_s=asked_s, chance=chance)
+        self._strain = step.strain
+        return None if step.strain == before and step.rest_s is None else step

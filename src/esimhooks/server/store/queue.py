@@ -1,0 +1,143 @@
+"""The queue: what waits in the lanes. Deliveries are put in, taken up by the holder of their lane, put back, sent again.
+
+All times are the database's clock. What is taken up carries the token of the lease; the outcome is written with it
+(results.py).
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from esimhooks.server.model.delivery import Claimed, Delivery
+from esimhooks.server.rules.poison import SUSPECT_AT
+from esimhooks.server.store.database import Session
+from esimhooks.server.store.lanes import Lease
+
+
+async def enqueue(db: Session, deliveries: Sequence[Delivery]) -> None:
+    """Put deliveries that are new, or are to be sent again, into their lanes, due at once."""
+    await db.conn.execute(
+        """
+        INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, ordered, attempts, due_at)
+        SELECT *, now()
+        FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::uuid[], $7::boolean[], $8::int[])
+        """,
+        [delivery.id for delivery in deliveries],
+        [delivery.tenant.account_id for delivery in deliveries],
+        [delivery.endpoint_id for delivery in deliveries],
+        [delivery.event_id for delivery in deliveries],
+        [delivery.event_type for delivery in deliveries],
+        [delivery.esim_id for delivery in deliveries],
+        [delivery.ordered for delivery in deliveries],
+        [delivery.attempts for delivery in deliveries],
+    )
+
+
+class Wish(Struct, frozen=True):
+    """How many more due deliveries a lane's holder can take up."""
+
+    lease: Lease
+    room: int
+
+
+async def take(db: Session, wishes: Sequence[Wish]) -> Sequence[Claimed]:
+    """Take up due deliveries of leased lanes and count the claim; none that this lease has taken already.
+
+    Of those that keep the order of their eSIM only the first is taken. Suspects are not counted here but in `begin`.
+    """
+    rows = await db.conn.fetch(
+        """
+        WITH due AS (
+            SELECT q.delivery_id, q.claims, w.lease_token, e.version
+            FROM unnest($1::uuid[], $2::bigint[], $3::int[]) AS w (endpoint_id, lease_token, room)
+            JOIN lanes l ON l.endpoint_id = w.endpoint_id AND l.lease_token = w.lease_token AND l.open
+            JOIN endpoints e ON e.id = w.endpoint_id
+            CROSS JOIN LATERAL (
+                SELECT q.delivery_id, q.claims FROM queue q
+                WHERE q.endpoint_id = w.endpoint_id AND q.due_at <= now() AND q.claim_token <> w.lease_token
+                  AND (NOT q.ordered OR NOT EXISTS (
+                      SELECT FROM queue o
+                      WHERE o.ordered AND o.endpoint_id = q.endpoint_id AND o.esim_id = q.esim_id
+                        AND o.position < q.position
+                  ))
+                ORDER BY q.due_at LIMIT w.room
+            ) q
+        )
+        UPDATE queue q
+        SET claim_token = due.lease_token, claims = q.claims + (q.claims - q.attempts < $4)::int
+        FROM due WHERE q.delivery_id = due.delivery_id
+        RETURNING q.delivery_id, q.account_id, q.endpoint_id, due.version, q.event_id, q.event_type, q.attempts,
+                  q.attempts_this_round, due.claims, q.ordered, q.claim_token, q.due_at
+        """,
+        [wish.lease.endpoint_id for wish in wishes],
+        [wish.lease.token for wish in wishes],
+        [wish.room for wish in wishes],
+        SUSPECT_AT,
+    )
+    return [
+        Claimed(
+            delivery_id=row["delivery_id"],
+            account_id=row["account_id"],
+            endpoint_id=row["endpoint_id"],
+            endpoint_version=row["version"],
+            event_id=row["event_id"],
+            event_type=row["event_type"],
+            attempts=row["attempts"],
+            attempts_this_round=row["attempts_this_round"],
+            claims=row["claims"],
+            ordered=row["ordered"],
+            lease_token=row["claim_token"],
+        )
+        for row in sorted(rows, key=lambda row: (row["due_at"], row["delivery_id"]))
+    ]
+
+
+async def begin(db: Session, claimed: Claimed) -> bool:
+    """Count the claim of a suspect that is about to be sent; false where it is no longer this holder's."""
+    return bool(
+        await db.conn.fetchval(
+            "UPDATE queue SET claims = claims + 1 WHERE delivery_id = $1 AND claim_token = $2 RETURNING true",
+            claimed.delivery_id,
+            claimed.lease_token,
+        )
+    )
+
+
+async def put_back(db: Session, claimed: Sequence[Claimed]) -> None:
+    """Undo the claim of deliveries that were taken up and not begun."""
+    await db.conn.execute(
+        """
+        UPDATE queue q SET claim_token = 0, claims = c.claims
+        FROM unnest($1::uuid[], $2::bigint[], $3::int[]) AS c (delivery_id, lease_token, claims)
+        WHERE q.delivery_id = c.delivery_id AND q.claim_token = c.lease_token
+        """,
+        [one.delivery_id for one in claimed],
+        [one.lease_token for one in claimed],
+        [one.claims for one in claimed],
+    )
+
+
+async def send_again(db: Session, delivery: Delivery) -> bool:
+    """Start the schedule of a finished delivery anew; false where it is pending already. Needs a transaction."""
+    again = await db.conn.fetchval(
+        """
+        UPDATE deliveries SET status = 'pending', finished_at = NULL
+        WHERE id = $1 AND status <> 'pending' RETURNING true
+        """,
+        delivery.id,
+    )
+    if again:
+        await db.conn.execute(
+            """
+            INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, due_at, attempts)
+            VALUES ($1, $2, $3, $4, $5, $6, now(), $7)
+            """,
+            delivery.id,
+            delivery.tenant.account_id,
+            delivery.endpoint_id,
+            delivery.event_id,
+            delivery.event_type,
+            delivery.esim_id,
+            delivery.attempts,
+        )
+    return bool(again)

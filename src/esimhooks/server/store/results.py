@@ -1,0 +1,174 @@
+"""Results of attempts: what is written in one transaction for many of them, guarded by the leases they were made under.
+
+In come outcomes with their verdicts and what they mean for their lanes; out goes what became of each. A result whose
+lease went to another is dropped. Lanes are locked in the order of their endpoints.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from msgspec import Struct
+
+from esimhooks.server.model.delivery import Claimed, Outcome, Verdict
+from esimhooks.server.model.endpoint import DisabledReason
+from esimhooks.server.model.ids import new_id
+from esimhooks.server.rules.breaker import Step
+from esimhooks.server.store.database import Session
+from esimhooks.server.store.deliveries import response_row
+
+DISABLED_AFTER = timedelta(days=5)
+"""An endpoint whose every attempt has failed for so long is disabled (delivery, "Per endpoint")."""
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """One attempt's outcome and what follows from it, to be written under the lease it was made with.
+
+    `step` tells what it means for the lane; None where it means nothing new.
+    """
+
+    claimed: Claimed
+    outcome: Outcome
+    verdict: Verdict
+    step: Step | None = None
+
+
+class Written(Struct, frozen=True):
+    """What became of a result: whether its lease still held, and why the endpoint was disabled by it, if it was."""
+
+    kept: bool
+    disabled: DisabledReason | None = None
+
+
+async def write_results(db: Session, results: Sequence[Result]) -> list[Written]:
+    """Write attempts and what follows from them; return what became of each. Needs a transaction.
+
+    Lanes and queue rows are locked first and by themselves, so that a result is either dropped or in time, and no row
+    changes under the statement that writes: PostgreSQL 18 before the fix of its rechecks crashes where a statement
+    waits for a row and also finds partitions as it runs (docs/decisions/0006).
+    """
+    held = await _hold(db, results)
+    valid = [result for result in results if result.claimed.delivery_id in held]
+    if not valid:
+        return [Written(kept=False)] * len(results)
+    attempt_ids = [new_id() for _ in valid]
+    await db.conn.execute(
+        """
+        WITH made AS (
+            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::timestamptz[], $6::int[],
+                                 $7::text[], $8::int[], $9::text[], $10::jsonb[], $11::bytea[], $12::text[],
+                                 $13::text[], $14::float8[], $15::int[])
+                AS r (delivery_id, account_id, attempt_id, number, started_at, duration_ms,
+                      outcome, status_code, error, response_headers, sealed_body, dialled,
+                      status, delay_s, counted)
+        ), logged AS (
+            INSERT INTO attempts (id, account_id, delivery_id, number, started_at, duration_ms, outcome, status_code,
+                                  error, response_headers, sealed_body, dialled)
+            SELECT attempt_id, account_id, delivery_id, number, started_at, duration_ms, outcome, status_code,
+                   error, response_headers, sealed_body, dialled FROM made
+        ), finished AS (
+            DELETE FROM queue q USING made m WHERE q.delivery_id = m.delivery_id AND m.status <> 'pending'
+        ), again AS (
+            UPDATE queue q
+            SET due_at = now() + make_interval(secs => m.delay_s), claim_token = 0,
+                attempts = q.attempts + m.counted, attempts_this_round = q.attempts_this_round + m.counted,
+                claims = q.attempts + m.counted
+            FROM made m WHERE q.delivery_id = m.delivery_id AND m.status = 'pending'
+        )
+        UPDATE deliveries d
+        SET status = m.status, attempts = d.attempts + m.counted,
+            finished_at = CASE WHEN m.status <> 'pending' THEN now() END
+        FROM made m WHERE d.id = m.delivery_id
+        """,
+        [result.claimed.delivery_id for result in valid],
+        [result.claimed.account_id for result in valid],
+        attempt_ids,
+        [result.claimed.attempts + 1 for result in valid],
+        [result.outcome.started_at for result in valid],
+        [result.outcome.duration_ms for result in valid],
+        [result.outcome.outcome for result in valid],
+        [result.outcome.status_code for result in valid],
+        [result.outcome.error for result in valid],
+        [result.outcome.headers for result in valid],
+        [
+            db.sealer.seal(result.outcome.body, row=response_row(attempt_id))
+            for attempt_id, result in zip(attempt_ids, valid, strict=True)
+        ],
+        [result.outcome.dialled for result in valid],
+        [result.verdict.status for result in valid],
+        [result.verdict.delay_s for result in valid],
+        [int(result.verdict.counts) for result in valid],
+    )
+    disabled = await _note_strain(db, valid)
+    disabled |= {result.claimed.endpoint_id: DisabledReason.GONE for result in valid if result.verdict.endpoint_gone}
+    await _disable(db, disabled)
+    return [
+        Written(
+            kept=result.claimed.delivery_id in held,
+            disabled=disabled.get(result.claimed.endpoint_id) if result.claimed.delivery_id in held else None,
+        )
+        for result in results
+    ]
+
+
+async def _hold(db: Session, results: Sequence[Result]) -> set[UUID]:
+    """Lock the lanes and queue rows of results whose lease still holds, and return their deliveries."""
+    rows = await db.conn.fetch(
+        """
+        SELECT q.delivery_id
+        FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS r (delivery_id, endpoint_id, lease_token)
+        JOIN lanes l ON l.endpoint_id = r.endpoint_id AND l.lease_token = r.lease_token
+        JOIN queue q ON q.delivery_id = r.delivery_id AND q.claim_token = r.lease_token
+        ORDER BY l.endpoint_id, q.delivery_id FOR NO KEY UPDATE OF l FOR UPDATE OF q
+        """,
+        [result.claimed.delivery_id for result in results],
+        [result.claimed.endpoint_id for result in results],
+        [result.claimed.lease_token for result in results],
+    )
+    return {row["delivery_id"] for row in rows}
+
+
+async def _note_strain(db: Session, results: Sequence[Result]) -> dict[UUID, DisabledReason]:
+    """Write how the endpoints do now; return those whose every attempt has failed for too long."""
+    by_lane = {
+        (result.claimed.endpoint_id, result.claimed.lease_token): result.step
+        for result in results
+        if result.step is not None
+    }
+    if not by_lane:
+        return {}
+    rows = await db.conn.fetch(
+        """
+        UPDATE lanes l
+        SET failures = s.failures, allowed = s.allowed,
+            held_until = CASE WHEN s.rest_s IS NULL THEN l.held_until ELSE now() + make_interval(secs => s.rest_s) END,
+            failing_since = CASE WHEN s.failures = 0 THEN NULL ELSE coalesce(l.failing_since, now()) END
+        FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::int[], $5::float8[])
+            AS s (endpoint_id, lease_token, failures, allowed, rest_s)
+        WHERE l.endpoint_id = s.endpoint_id AND l.lease_token = s.lease_token
+        RETURNING l.endpoint_id, l.failing_since <= now() - $6::interval AS too_long
+        """,
+        [endpoint_id for endpoint_id, _ in by_lane],
+        [token for _, token in by_lane],
+        [step.strain.failures for step in by_lane.values()],
+        [step.strain.allowed for step in by_lane.values()],
+        [step.rest_s for step in by_lane.values()],
+        DISABLED_AFTER,
+    )
+    return {row["endpoint_id"]: DisabledReason.FAILING for row in rows if row["too_long"]}
+
+
+async def _disable(db: Session, endpoints: Mapping[UUID, DisabledReason]) -> None:
+    """Disable endpoints and close their lanes; what they hold stays."""
+    if not endpoints:
+        return
+    await db.conn.execute(
+        """
+        UPDATE endpoints e
+        SET enabled = false, disabled_reason = d.reason, version = version + 1, updated_at = now()
+        FROM unnest($1::uuid[], $2::text[]) AS d (id, reason) WHERE e.id = d.id AND e.enabled
+        """,
+        list(endpoints),
+        list(endpoints.values()),
+    )
+    await db.conn.execute("UPDATE lanes SET open = false WHERE endpoint_id = ANY($1)", list(endpoints))
