@@ -15,7 +15,7 @@ from esimhooks.server.store.database import Database, connect
 from esimhooks.server.store.embedded import EmbeddedPostgres
 from esimhooks.server.store.partitions import ensure_partitions
 from esimhooks.server.store.sealing import Sealer, new_key
-from esimhooks.server.wiring import running
+from esimhooks.server.wiring.node import running
 from receiver import Receiver
 
 ADMIN_KEY = "an-operator-key-of-forty-characters-00001"

@@ -12,7 +12,7 @@ from esimhooks.server.sandbox.life import Ending
 from esimhooks.server.sandbox.sandbox import Sandbox
 from esimhooks.server.settings import Settings
 from esimhooks.server.store.database import Database
-from esimhooks.server.wiring import running
+from esimhooks.server.wiring.node import running
 
 LAST_STEP = {"CANCEL": (Ending.CANCELLED, "cancelled"), "REVOKED": (Ending.REVOKED, "revoked")}
 

@@ -18,7 +18,7 @@ from esimhooks.server.rules.emit import EmitPolicy
 from esimhooks.server.settings import Settings
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.esims import Scope
-from esimhooks.server.wiring import running
+from esimhooks.server.wiring.node import running
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 from receiver import Receiver
 

@@ -7,7 +7,7 @@ import pytest
 from api import Api, Json, Merchant, a_merchant, eventually
 from engine.upstream import Shop, a_shop, an_upstream, esim_status
 from esimhooks.server.settings import Settings
-from esimhooks.server.wiring import running
+from esimhooks.server.wiring.node import running
 from receiver import Receiver, status
 
 

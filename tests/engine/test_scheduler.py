@@ -25,7 +25,7 @@ from esimhooks.server.sandbox.sandbox import Sandbox
 from esimhooks.server.settings import Role, Settings
 from esimhooks.server.store import esims
 from esimhooks.server.store.database import Database
-from esimhooks.server.wiring import running
+from esimhooks.server.wiring.node import running
 
 MB = 1 << 20
 

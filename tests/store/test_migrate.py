@@ -10,7 +10,7 @@ import pytest
 from esimhooks.server.model.errors import Broken, NotNow
 from esimhooks.server.settings import Settings
 from esimhooks.server.store import migrate as migrations
-from esimhooks.server.wiring import running
+from esimhooks.server.wiring.node import running
 
 pytestmark = [
     pytest.mark.slow(reason="makes a database of its own, on a machine that may be busy"),

@@ -11,7 +11,7 @@ from esimhooks.server.settings import Settings
 from esimhooks.server.store import providers
 from esimhooks.server.store.database import Database, Session, connect
 from esimhooks.server.store.sealing import Sealer, new_key
-from esimhooks.server.wiring import running
+from esimhooks.server.wiring.node import running
 
 OLD, NEW = new_key(), new_key()
 ROW = "esims.credentials.1"

@@ -15,7 +15,7 @@ from api import Api, a_merchant
 from esimhooks.server.model.errors import Broken
 from esimhooks.server.settings import Role, Settings
 from esimhooks.server.store import migrate as migrations
-from esimhooks.server.wiring import running
+from esimhooks.server.wiring.node import running
 
 pytestmark = [
     pytest.mark.slow(reason="makes a database of its own and starts nodes"),

@@ -8,7 +8,7 @@ import pytest
 
 from api import Api, Merchant, a_merchant, eventually
 from esimhooks.server.settings import Role, Settings
-from esimhooks.server.wiring import running
+from esimhooks.server.wiring.node import running
 from receiver import Receiver
 from system.gated_answers import Gate
 from system.sent_webhooks import an_endpoint, an_event, in_status

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from api import Answer, Api, a_merchant, eventually
 from esimhooks.server.settings import Settings
 from esimhooks.server.store import migrate as migrations
-from esimhooks.server.wiring import running
+from esimhooks.server.wiring.node import running
 from web.routes import OPEN, ROUTES, is_problem
 
 OWN = "web_health"

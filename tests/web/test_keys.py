@@ -10,7 +10,7 @@ import pytest
 from api import Answer, Api, Json, a_merchant, eventually
 from esimhooks.server.model.api_keys import new_key
 from esimhooks.server.settings import Settings
-from esimhooks.server.wiring import running
+from esimhooks.server.wiring.node import running
 from esimhooks.vocabulary.statuses import Mode
 from web.routes import API, is_field, is_problem
 

@@ -19,9 +19,9 @@ from esimhooks.cli.demo_ledger import Bookkeeper, Ledger
 from esimhooks.cli.demo_receiver import DemoReceiver
 from esimhooks.cli.demo_story import PATIENCE_S, Plan, Story
 from esimhooks.cli.signals import stop_on_signals
-from esimhooks.server import wiring
 from esimhooks.server.sandbox.sandbox import Sandbox
 from esimhooks.server.settings import Settings
+from esimhooks.server.wiring.node import Running, running
 
 ENDLESS_WINDOW_S = 50.0
 SHORTEST_WINDOW_S = 4.0
@@ -61,7 +61,7 @@ async def _run(wish: Wish, folder: Path) -> int:
     stop_on_signals(stop, insisting=False)
     settings = Settings.read(data_dir=folder, port=0, allow_networks="127.0.0.0/8", usage_interval=0, log_level="error")
     output.say(f"starting an embedded PostgreSQL and a server in {folder}")
-    async with wiring.running(settings) as node:
+    async with running(settings) as node:
         plan = wish.plan()
         sandbox = Sandbox(config=plan.sandbox())
         await sandbox.start()
@@ -128,7 +128,7 @@ async def _until(stop: asyncio.Event, work: Coroutine[None, None, None], *, limi
         stopped.cancel()
 
 
-def _announce(node: wiring.Running, merchant: Client, receiver: DemoReceiver) -> None:
+def _announce(node: Running, merchant: Client, receiver: DemoReceiver) -> None:
     output.say(f"esimhooks serves {node.url}")
     output.say(f"a merchant receives at {receiver.url}; to look at it from another terminal:")
     output.say(f"  export ESIMHOOKS_URL={node.url} ESIMHOOKS_API_KEY={merchant.key}")

@@ -15,7 +15,7 @@ from esimhooks.cli.signals import stop_on_signals
 
 if TYPE_CHECKING:
     from esimhooks.server.settings import Settings
-    from esimhooks.server.wiring import Running
+    from esimhooks.server.wiring.node import Running
 
 
 def serve(
@@ -39,11 +39,11 @@ def serve(
 
 
 async def _serve(settings: "Settings") -> None:
-    from esimhooks.server import wiring  # noqa: PLC0415 - the same
+    from esimhooks.server.wiring import node  # noqa: PLC0415 - the same
 
     stop = asyncio.Event()
     stop_on_signals(stop, insisting=True)
-    await wiring.serve(settings, stop, on_started=partial(_announce, settings))
+    await node.serve(settings, stop, on_started=partial(_announce, settings))
     output.say("esimhooks has stopped")
 
 

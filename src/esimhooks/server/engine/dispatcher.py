@@ -96,7 +96,7 @@ class Dispatcher:
         An attempt that outlasts `drain_s` is cut off; its lane keeps its lease, as nobody knows its outcome.
         """
         self._draining = True
-        await self._put_back(self._table.take_back())
+        await self._put_back(self._table.hand_over())
         if self._tasks:
             _, unfinished = await asyncio.wait(self._tasks, timeout=self._config.drain_s)
             for task in unfinished:
@@ -174,7 +174,7 @@ class Dispatcher:
             if result is not None:
                 kept = await self._write(lane, result)
         finally:
-            self._table.settled(lane, job, now=monotonic())
+            lane.settle(ordered=job.claimed.ordered, now=monotonic())
             lane.retiring = lane.retiring or not kept
             if lane.wants_more or (lane.retiring and lane.idle(monotonic())):
                 self._wake.ring()

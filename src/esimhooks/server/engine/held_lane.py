@@ -77,6 +77,12 @@ class HeldLane:
         if self._rate_limit is not None:
             self.next_start = next_start(due=self.next_start, now=now, per_second=self._rate_limit)
 
+    def settle(self, *, ordered: bool, now: float) -> None:
+        """Note that an outcome is written; where the order is kept it may have freed the next of its eSIM."""
+        self.unsettled -= 1
+        self.busy_at = now
+        self.more = self.more or ordered
+
     def judge(self, *, ok: bool, asked_s: float, chance: float) -> Step | None:
         """Return what an outcome means for the lane, None where nothing changes.
 

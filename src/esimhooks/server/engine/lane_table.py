@@ -40,11 +40,6 @@ class LaneTable:
         self._in_flight = 0
         self._suspect_out = False
 
-    @property
-    def in_flight(self) -> int:
-        """How many attempts are on their way."""
-        return self._in_flight
-
     def hold(self, leased: Sequence[Leased], *, now: float) -> None:
         """Add lanes that were leased; one that was held before is held anew."""
         self.drop([one.lease.endpoint_id for one in leased])
@@ -81,12 +76,10 @@ class LaneTable:
             if lane is not None and lane.lease == wish.lease:
                 lane.retiring = True
 
-    def hand_over(self, count: int) -> list[Job]:
-        """Give up the lanes held longest, so that others get them; return what was ready in them."""
-        jobs: list[Job] = []
-        for lane in [lane for lane in self.lanes.values() if not lane.retiring][:count]:
-            jobs += self.close(lane)
-        return jobs
+    def hand_over(self, count: int | None = None) -> list[Job]:
+        """Give up the lanes held longest, all at shutdown, so that others get them; return what was not begun of them."""
+        chosen = [lane for lane in self.lanes.values() if count is None or not lane.retiring]
+        return [job for lane in chosen[:count] for job in self.close(lane)]
 
     def note_more(self, wishes: Sequence[Wish], claimed: Sequence[Claimed]) -> bool:
         """Note which lanes got all they wished for and so may have more; true where one has room at once."""
@@ -164,16 +157,6 @@ class LaneTable:
         self._line_up(lane)
         if not lane.in_flight and not lane.waiting:
             self._busy.discard(lane)
-
-    def settled(self, lane: HeldLane, job: Job, *, now: float) -> None:
-        """Note that an outcome is written; in a lane that keeps the order it may have freed the next of its eSIM."""
-        lane.unsettled -= 1
-        lane.busy_at = now
-        lane.more = lane.more or job.claimed.ordered
-
-    def take_back(self) -> list[Job]:
-        """Take out all jobs that were not begun; at shutdown."""
-        return [job for lane in self.lanes.values() for job in self.close(lane)]
 
     def _may_begin(self, lane: HeldLane) -> bool:
         """Return whether the lane is below its limit, and below its equal share where only the reserve is left."""

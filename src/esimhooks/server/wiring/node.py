@@ -1,7 +1,6 @@
-"""The composition root: settings come in, a running node goes out. The only file that knows every room."""
+"""The composition root: settings come in, a running node goes out. Only `wiring` knows every room."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -24,8 +23,6 @@ from esimhooks.server.engine.supervisor import Crew, Health, Supervisor
 from esimhooks.server.engine.telephone import Telephone
 from esimhooks.server.engine.upkeep import Upkeep
 from esimhooks.server.engine.wake import Wake
-from esimhooks.server.model.api_keys import new_key
-from esimhooks.server.model.errors import Broken
 from esimhooks.server.observe import log
 from esimhooks.server.providers.registry import build
 from esimhooks.server.rules.emit import EmitPolicy
@@ -39,11 +36,11 @@ from esimhooks.server.store.embedded import EmbeddedPostgres
 from esimhooks.server.store.installation import check_canary
 from esimhooks.server.store.partitions import ensure_partitions
 from esimhooks.server.store.sealing import Sealer
-from esimhooks.server.store.sealing import new_key as new_sealing_key
 from esimhooks.server.web.app import build_app
 from esimhooks.server.web.auth import Authenticator
 from esimhooks.server.web.context import Context
 from esimhooks.server.web.server import WebServer
+from esimhooks.server.wiring import keys
 
 CONNECTIONS = 12
 REVIVE_EVERY_S = 2.0
@@ -90,7 +87,7 @@ async def running(settings: Settings, stop: asyncio.Event | None = None) -> Asyn
             await migrations.migrate(dsn)
         else:
             await migrations.check_current(dsn)
-        database = await connect(dsn, Sealer(_encryption_keys(settings)), connections=CONNECTIONS)
+        database = await connect(dsn, Sealer(keys.encryption_keys(settings)), connections=CONNECTIONS)
         stack.push_async_callback(database.close)
         await _check(database, settings)
         if embedded is not None:
@@ -154,7 +151,7 @@ class _Node:
     @asynccontextmanager
     async def running(self, stop: asyncio.Event) -> AsyncIterator[Running]:
         """Run all loops and the web server while the context lasts."""
-        admin_key, is_new = _admin_key(self._settings)
+        admin_key, is_new = keys.admin_key(self._settings)
         listens = Role.API in self._settings.roles
         web = self._web(admin_key) if listens else None
         supervisor = Supervisor(self._crew())
@@ -281,38 +278,3 @@ async def _check(database: Database, settings: Settings) -> None:
         await check_durability(db, refuse=not settings.allow_unsafe_database)
         await check_canary(db)
         await ensure_partitions(db, now=now())
-
-
-def _encryption_keys(settings: Settings) -> list[str]:
-    if settings.encryption_key:
-        return [key.get_secret_value() for key in settings.encryption_key]
-    if settings.database_url is not None:
-        raise Broken(
-            "ESIMHOOKS_ENCRYPTION_KEY is needed with a database of your own: 32 bytes in base64, "
-            "as `openssl rand -base64 32` makes them, the same on all nodes"
-        )
-    key, _ = _kept(settings.data_dir / "encryption.key", new_sealing_key)
-    return [key]
-
-
-def _admin_key(settings: Settings) -> tuple[str, bool]:
-    if settings.admin_key is not None:
-        return settings.admin_key.get_secret_value(), False
-    return _kept(settings.data_dir / "admin.key", lambda: new_key(None))
-
-
-def _kept(path: Path, make: Callable[[], str]) -> tuple[str, bool]:
-    """Return the secret in the file, made (mode 600) where there is none yet, and whether it is new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return path.read_text(encoding="ascii").strip(), False
-    except FileNotFoundError:
-        secret = make()
-        draft = path.with_suffix(".new")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secret + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
-        return secret, True
