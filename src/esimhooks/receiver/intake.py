@@ -1,0 +1,94 @@
+"""One request: verified, stored, answered. What ASGI and WSGI have in common.
+
+Method, headers and raw body come in, status, headers and body of the answer go out; 200 means committed to disk.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from esimhooks.receiver.errors import InboxUnavailable, VerificationFailure, WebhookVerificationError
+from esimhooks.receiver.handlers import Handlers
+from esimhooks.receiver.headers import Headers
+from esimhooks.receiver.runs import Runs
+from esimhooks.receiver.webhook import Webhook
+
+RETRY_AFTER_S = 30
+_NO_FAULT_OF_THE_KEY = frozenset(
+    {VerificationFailure.BODY_NOT_BYTES, VerificationFailure.BODY_NOT_JSON, VerificationFailure.NOT_AN_EVENT}
+)
+
+log = logging.getLogger("esimhooks.receiver")
+
+
+class Answer(Struct, frozen=True):
+    """What the sender is told. `content`'s bytes are JSON."""
+
+    status: int
+    content: bytes
+    more: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """All headers, names in lower case."""
+        return [("content-type", "application/json"), ("content-length", str(len(self.content))), *self.more]
+
+
+class Intake:
+    """Takes the requests of one receiver. `stored` is called after each event that is new."""
+
+    def __init__(
+        self,
+        webhook: Webhook,
+        runs: Runs,
+        handlers: Handlers,
+        *,
+        max_body_bytes: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self.max_body_bytes = max_body_bytes
+        self._webhook = webhook
+        self._runs = runs
+        self._handlers = handlers
+        self._clock = clock
+
+    def refuse_unread(self, method: str, content_length: str | None) -> Answer | None:
+        """Return the answer to a request whose body need not be read, None where it must be."""
+        if method != "POST":
+            return _refused(405, "method_not_allowed", "webhooks are sent with POST", ("allow", "POST"))
+        if content_length and not (content_length.isascii() and content_length.isdigit()):
+            return _refused(400, "malformed_header", "content-length is not a number")
+        if content_length and int(content_length[:20]) > self.max_body_bytes:
+            return self.too_large()
+        return None
+
+    def too_large(self) -> Answer:
+        """Return the answer to a body above the limit."""
+        return _refused(413, "body_too_large", f"a body may have {self.max_body_bytes} bytes")
+
+    def take(self, body: bytes, headers: Headers) -> Answer:
+        """Verify, store and commit one event, then answer. Blocks."""
+        try:
+            event = self._webhook.verify(body, headers)
+        except WebhookVerificationError as error:
+            log.warning("refused a request: %s (%s)", error.detail, error.reason)
+            return _refused(400 if error.reason in _NO_FAULT_OF_THE_KEY else 401, error.reason, error.detail)
+        try:
+            new = self._runs.store(
+                event, self._handlers.wanting(event), now=self._clock(), keep_order=self._handlers.any_ordered
+            )
+        except InboxUnavailable as error:
+            log.warning("could not store %s: %s", event.id, error)
+            detail = "the event could not be stored; send it again"
+            return _refused(503, "inbox_unavailable", detail, ("retry-after", str(RETRY_AFTER_S)))
+        return _answer(200, {"id": event.id, "duplicate": not new})
+
+
+def _refused(status: int, error: str, detail: str, *more: tuple[str, str]) -> Answer:
+    return _answer(status, {"error": error, "detail": detail}, *more)
+
+
+def _answer(status: int, told: dict[str, object], *more: tuple[str, str]) -> Answer:
+    return Answer(status, json.dumps(told).encode(), more)

@@ -1,0 +1,185 @@
+"""`Receiver`: webhooks of one endpoint, kept in a durable inbox and worked off by your functions.
+
+Requests come in through ASGI or WSGI; after verification and commit they are answered, and handlers are called in the
+background. This file only puts the parts together.
+"""
+
+import asyncio
+import os
+import secrets as chance
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from esimhooks.receiver import asgi, wsgi
+from esimhooks.receiver.background import LoopBackground, ThreadBackground
+from esimhooks.receiver.database import database_of
+from esimhooks.receiver.event import Event
+from esimhooks.receiver.handlers import Handlers
+from esimhooks.receiver.headers import Headers
+from esimhooks.receiver.inbox import Inbox, InboxStats
+from esimhooks.receiver.intake import Answer, Intake
+from esimhooks.receiver.retrying import Retrying
+from esimhooks.receiver.runs import Runs
+from esimhooks.receiver.webhook import Secret, Webhook
+from esimhooks.receiver.worker import Worker
+
+MAX_BODY_BYTES = 1_048_576
+STOP_LIMIT_S = 10.0
+
+Plain = TypeVar("Plain", bound=Callable[[Event], Any])
+Transactional = TypeVar("Transactional", bound=Callable[[Event, Any], Any])
+
+
+class Receiver:
+    """An ASGI application (and, as `.wsgi`, a WSGI one) that takes webhooks; mount it at any path.
+
+    `secret`: what `Webhook` takes, or a `Webhook`. `inbox`: `sqlite:///inbox.db` or `postgresql://...`; it is opened at
+    the first use. `concurrency`: handlers at work at a time. `max_body_bytes`: larger requests are answered with 413.
+    `clock` returns Unix seconds; the clocks of processes that share an inbox must agree within seconds.
+
+    Raises `ValueError` and `MissingExtraError`.
+    """
+
+    def __init__(
+        self,
+        secret: Secret | Sequence[Secret] | Webhook,
+        *,
+        inbox: str,
+        concurrency: int = 10,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        retrying: Retrying | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        webhook = secret if isinstance(secret, Webhook) else Webhook(secret, clock=clock)
+        database = database_of(inbox)
+        self.inbox = Inbox(database, clock=clock)
+        self._retrying = retrying or Retrying()
+        self._handlers = Handlers()
+        holder = f"{os.getpid()}-{chance.token_hex(8)}"
+        self._runs = Runs(database, self._retrying, holder=holder)
+        self._intake = Intake(webhook, self._runs, self._handlers, max_body_bytes=max_body_bytes, clock=clock)
+        self._concurrency = concurrency
+        self._clock = clock
+        self._background: LoopBackground | ThreadBackground | None = None
+        self._starting = threading.Lock()
+
+    def on(self, *events: str, ordered: bool = False, name: str | None = None) -> Callable[[Plain], Plain]:
+        """Register a handler, sync or async, for these event types, or for all: `@receiver.on("*")`.
+
+        It is called in the background after the 200, at least once, and not again after it has returned; what it raises
+        is retried. `ordered`: it sees the events of one eSIM one at a time, by `sequence`. `name`: what the inbox
+        remembers it by, the function's full name where it is left out; runs of a name that no process has wait for it.
+        """
+
+        def register(function: Plain) -> Plain:
+            self._handlers.add(function, events, ordered=ordered, name=name, transactional=False)
+            return function
+
+        return register
+
+    def transactional(
+        self, *events: str, ordered: bool = False, name: str | None = None
+    ) -> Callable[[Transactional], Transactional]:
+        """Register a plain function that takes the event and a connection to the inbox's database.
+
+        What it does on the connection is committed together with the event, before the 200, exactly once; it must be
+        quick and must not commit. Where it raises, its part is undone and tried again in the background. With `ordered`
+        it always runs in the background, its effect committed together with the mark that it is done.
+        """
+
+        def register(function: Transactional) -> Transactional:
+            self._handlers.add(function, events, ordered=ordered, name=name, transactional=True)
+            return function
+
+        return register
+
+    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        """Serve one ASGI scope. The worker starts with the first request at the latest, in the same loop."""
+        if scope["type"] == "lifespan":
+            await asgi.serve_lifespan(receive, send, start=self.start_async, stop=self.close_async)
+        elif scope["type"] == "http":
+            await self.start_async()
+            await asgi.serve_request(scope, receive, send, intake=self._intake, take=self._take_async)
+        else:
+            await receive()
+            await send({"type": "websocket.close"})
+
+    def wsgi(self, environ: dict[str, Any], start_response: wsgi.StartResponse) -> Iterable[bytes]:
+        """Serve one WSGI request: `DispatcherMiddleware(app, {"/webhooks/esim": receiver.wsgi})`.
+
+        The worker starts with the first request at the latest, in a thread.
+        """
+        self.start()
+        return wsgi.serve_request(environ, start_response, intake=self._intake, take=self._take)
+
+    def start(self) -> None:
+        """Start the worker in a thread, unless it works already. What was left by a crash is taken up at once."""
+        with self._starting:
+            if self._background is None or not self._background.alive:
+                self._background = ThreadBackground(self._worker)
+
+    def close(self) -> None:
+        """Stop the thread's worker, letting handlers end for ten seconds, and close the connections."""
+        if isinstance(self._background, ThreadBackground):
+            self._background.stop(within_s=STOP_LIMIT_S)
+            self._background = None
+        self.inbox.close()
+
+    async def start_async(self) -> None:
+        """Start the worker in the running loop, unless it works already."""
+        with self._starting:
+            if self._background is None or not self._background.alive:
+                self._background = LoopBackground(self._worker)
+
+    async def close_async(self) -> None:
+        """Stop the loop's worker, letting handlers end for ten seconds, and close the connections."""
+        if isinstance(self._background, LoopBackground):
+            await self._background.stop(within_s=STOP_LIMIT_S)
+            self._background = None
+        await asyncio.to_thread(self.close)
+
+    @asynccontextmanager
+    async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
+        """Start and stop with an application that it is mounted in: `FastAPI(lifespan=receiver.lifespan)`."""
+        await self.start_async()
+        try:
+            yield
+        finally:
+            await self.close_async()
+
+    def stats(self) -> InboxStats:
+        """Return the counts of the inbox. Blocks; raises `InboxUnavailable`."""
+        return self.inbox.stats()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _worker(self) -> Worker:
+        return Worker(
+            self._runs,
+            self.inbox,
+            self._handlers,
+            retrying=self._retrying,
+            concurrency=self._concurrency,
+            clock=self._clock,
+        )
+
+    def _take(self, body: bytes, headers: Headers) -> Answer:
+        answer = self._intake.take(body, headers)
+        if answer.status == 200 and self._background is not None:
+            self._background.worker.ring()
+        return answer
+
+    async def _take_async(self, body: bytes, headers: Headers) -> Answer:
+        return await asyncio.to_thread(partial(self._take, body, headers))

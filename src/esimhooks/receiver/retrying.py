@@ -1,0 +1,33 @@
+"""When a handler that failed is called again, and how long everything else waits. Pure numbers, in seconds."""
+
+import random
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+SCHEDULE_S = (1, 5, 30, 60, 300, 900, 3600, 10_800, 21_600, 43_200)
+"""Eleven attempts in about a day."""
+
+MOST_JITTER = 0.1
+
+
+class Retrying(Struct, frozen=True, kw_only=True):
+    """`schedule_s`: the pause after each failed attempt; after the one behind the last pause it is a dead letter.
+
+    `lease_s`: how long the runs of a process that died wait for another. `gap_wait_s`: how long an ordered handler
+    waits for a missing number. `handler_limit_s`: when an async handler is cancelled and counted as failed.
+    """
+
+    schedule_s: Sequence[float] = SCHEDULE_S
+    lease_s: float = 30.0
+    gap_wait_s: float = 5.0
+    handler_limit_s: float = 300.0
+
+    def pause_s(self, attempts: int) -> float | None:
+        """Return the pause before the next attempt when `attempts` had failed before this one; None for no more.
+
+        Up to a tenth is added, so that what failed together does not come back together.
+        """
+        if attempts >= len(self.schedule_s):
+            return None
+        return self.schedule_s[attempts] * (1 + random.random() * MOST_JITTER)  # noqa: S311 - jitter

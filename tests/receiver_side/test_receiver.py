@@ -1,0 +1,236 @@
+"""`Receiver`: events are kept before they are answered, and worked off after, on SQLite and PostgreSQL."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from esimhooks import Event, EventType, Receiver, Retrying, Webhook, open_inbox
+from esimhooks.signing import new_secret
+from esimhooks.vocabulary.envelope import encode
+from esimhooks.vocabulary.examples import example_of
+
+SECRET = new_secret()
+PATIENCE_S = 4
+AT_ONCE = Retrying(schedule_s=(0, 0), gap_wait_s=60)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def inbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'inbox.db'}"
+        return
+    psycopg = pytest.importorskip("psycopg")
+    address = request.getfixturevalue("postgres")
+    yield address
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS esimhooks_runs, esimhooks_inbox, welcomed")
+
+
+def a_body(event_id: str = "evt_1", sequence: int = 1) -> bytes:
+    example = example_of(EventType.ACTIVATED)
+    return encode(type(example)(**{**_fields(example), "id": event_id, "sequence": sequence}))
+
+
+def _fields(example: Any) -> dict[str, Any]:
+    return {name: getattr(example, name) for name in example.__struct_fields__}
+
+
+def post(receiver: Receiver, body: bytes, *, secret: str = SECRET, **environ: Any) -> int:
+    """Hand a signed request to the WSGI side; return the status of the answer."""
+    headers = Webhook(secret).sign(body, message_id="msg_1")
+    given = {"HTTP_" + name.upper().replace("-", "_"): value for name, value in headers.items()}
+    answered: list[int] = []
+    request = {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body)), "wsgi.input": _Body(body)} | given | environ
+    receiver.wsgi(request, lambda status, _headers: answered.append(int(status[:3])))
+    return answered[0]
+
+
+class _Body:
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def read(self, size: int) -> bytes:
+        piece, self._body = self._body[:size], self._body[size:]
+        return piece
+
+
+class Seen:
+    """The ids that a handler was called with, and a way to wait for their number."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self._changed = threading.Condition()
+
+    def add(self, event: Event) -> None:
+        with self._changed:
+            self.ids.append(event.id)
+            self._changed.notify_all()
+
+    def wait_for(self, count: int) -> list[str]:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.ids) >= count, PATIENCE_S), self.ids
+            return list(self.ids)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    waiting = threading.Event()
+    for _ in range(PATIENCE_S * 50):
+        if condition():
+            return
+        waiting.wait(0.02)
+    pytest.fail("the condition did not come true")
+
+
+def test_a_handler_is_called_once_however_often_the_event_comes(inbox: str) -> None:
+    seen = Seen()
+    with Receiver(SECRET, inbox=inbox) as receiver:
+        receiver.on("esim.activated")(seen.add)
+
+        assert [post(receiver, a_body()) for _ in range(3)] == [200, 200, 200]
+        until(lambda: receiver.stats().done == 1)
+
+        assert (seen.ids, receiver.stats().events) == (["evt_1"], 1)
+
+
+def test_plain_async_and_star_handlers_all_see_an_event(inbox: str) -> None:
+    plain, asynchronous = Seen(), Seen()
+    with Receiver(SECRET, inbox=inbox) as receiver:
+        receiver.on("*", name="plain")(plain.add)
+
+        @receiver.on("esim.activated", "esim.expired")
+        async def later(event: Event) -> None:
+            asynchronous.add(event)
+
+        post(receiver, a_body())
+
+        assert plain.wait_for(1) == asynchronous.wait_for(1) == ["evt_1"]
+
+
+def test_a_handler_that_raises_is_called_again_until_it_is_a_dead_letter(inbox: str) -> None:
+    seen, broken = Seen(), [True]
+    with Receiver(SECRET, inbox=inbox, retrying=AT_ONCE) as receiver:
+
+        @receiver.on("*", name="welcome")
+        def welcome(event: Event) -> None:
+            seen.add(event)
+            if broken:
+                raise OSError("the mail server is down")
+
+        post(receiver, a_body())
+        until(lambda: receiver.stats().dead == 1)
+        (letter,) = receiver.inbox.dead_letters()
+        assert (letter.event.id, letter.handler, letter.attempts) == ("evt_1", "welcome", 3)
+        assert letter.error == "OSError: the mail server is down"
+
+        broken.clear()
+        with open_inbox(inbox) as outside:
+            assert outside.retry(event_id="evt_1") == 1
+        until(lambda: receiver.stats().done == 1)
+
+        assert len(seen.ids) == 4
+
+
+def test_what_was_answered_is_worked_off_by_the_next_process(inbox: str) -> None:
+    seen = Seen()
+    first = Receiver(SECRET, inbox=inbox)
+    first.on("*", name="welcome")(seen.add)
+    first._intake.take(a_body(), Webhook(SECRET).sign(a_body(), message_id="m"))  # stored, and then the process dies
+    first.close()
+
+    with Receiver(SECRET, inbox=inbox) as second:
+        second.on("*", name="welcome")(seen.add)
+
+        assert seen.wait_for(1) == ["evt_1"]
+
+
+def test_a_transactional_effect_is_committed_with_the_event(inbox: str) -> None:
+    receiver = Receiver(SECRET, inbox=inbox)
+    _make_table(receiver)
+
+    @receiver.transactional("*")
+    def welcome(event: Event, connection: Any) -> None:
+        connection.execute(f"INSERT INTO welcomed VALUES ('{event.id}')")
+
+    assert [post(receiver, a_body()) for _ in range(2)] == [200, 200]
+
+    assert (_welcomed(receiver), receiver.stats().done) == (["evt_1"], 1)
+    receiver.close()
+
+
+def test_a_transactional_effect_that_fails_is_undone_whole_and_tried_again(inbox: str) -> None:
+    receiver, broken = Receiver(SECRET, inbox=inbox, retrying=AT_ONCE), [True]
+    _make_table(receiver)
+
+    @receiver.transactional("*")
+    def welcome(event: Event, connection: Any) -> None:
+        connection.execute(f"INSERT INTO welcomed VALUES ('{event.id}')")
+        if broken:
+            broken.clear()
+            raise RuntimeError("after the effect")
+
+    assert post(receiver, a_body()) == 200
+    until(lambda: receiver.stats().done == 1)
+
+    assert _welcomed(receiver) == ["evt_1"]
+    receiver.close()
+
+
+def test_an_ordered_handler_sees_the_events_of_an_esim_by_sequence(inbox: str) -> None:
+    seen = Seen()
+    with Receiver(SECRET, inbox=inbox, retrying=AT_ONCE) as receiver:
+        receiver.on("*", ordered=True, name="in_order")(seen.add)
+
+        for number in (3, 2, 1):
+            post(receiver, a_body(f"evt_{number}", number))
+
+        assert seen.wait_for(3) == ["evt_1", "evt_2", "evt_3"]
+
+
+def test_each_refusal_has_its_status(tmp_path: Path) -> None:
+    receiver = Receiver(SECRET, inbox=f"sqlite:///{tmp_path / 'inbox.db'}", max_body_bytes=5000)
+
+    assert post(receiver, a_body(), secret=new_secret()) == 401
+    assert post(receiver, b"no json") == 400
+    assert post(receiver, b"1" * 5001) == 413
+    assert post(receiver, b'{"id":"evt_2","event":"esim.reborn"}') == 200
+    assert post(receiver, a_body(), REQUEST_METHOD="GET") == 405
+    receiver.close()
+
+
+def test_an_inbox_that_cannot_be_written_asks_the_sender_to_come_again(tmp_path: Path) -> None:
+    receiver = Receiver(SECRET, inbox=f"sqlite:///{tmp_path / 'missing' / 'inbox.db'}")
+
+    assert post(receiver, a_body()) == 503
+    receiver.close()
+
+
+async def test_it_is_an_asgi_application(tmp_path: Path) -> None:
+    receiver, sent, body = Receiver(SECRET, inbox=f"sqlite:///{tmp_path / 'inbox.db'}"), list[Any](), a_body()
+    headers = Webhook(SECRET).sign(body, message_id="m")
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    pieces = iter([(body[:9], True), (body[9:], False)])
+
+    async def receive() -> dict[str, Any]:
+        piece, more = next(pieces)
+        return {"type": "http.request", "body": piece, "more_body": more}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async with receiver.lifespan():
+        await receiver({"type": "http", "method": "POST", "headers": pairs}, receive, send)
+
+        assert (sent[0]["status"], receiver.stats().events) == (200, 1)
+
+
+def _make_table(receiver: Receiver) -> None:
+    with receiver.inbox._database.writing() as session:
+        session.run("CREATE TABLE welcomed (id text)")
+
+
+def _welcomed(receiver: Receiver) -> list[str]:
+    with receiver.inbox._database.reading() as session:
+        return [row[0] for row in session.rows("SELECT id FROM welcomed")]
