@@ -10,6 +10,7 @@ import typer
 
 from esimhooks.cli import (
     accounts,
+    check_receiver,
     deliveries,
     demo,
     endpoints,
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (demo.demo, serve.serve, migrate.migrate, trigger.trigger):
+for command in (demo.demo, serve.serve, migrate.migrate, trigger.trigger, check_receiver.check_receiver):
     app.command()(command)
 for room in (accounts, keys, providers, orders, esims, events, endpoints, deliveries, notifications):
     app.add_typer(room.app, name=room.__name__.rpartition(".")[2])

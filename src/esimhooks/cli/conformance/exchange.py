@@ -1,0 +1,106 @@
+"""Sends the requests of a check over plain HTTP and brings back what was answered.
+
+Nothing is judged. A connection that fails is an answer without a status; a redirect is not followed, no proxy used.
+"""
+
+import ssl
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from urllib.parse import SplitResult
+
+from msgspec import Struct
+
+from esimhooks.cli.conformance.checks import Check, Way
+from esimhooks.cli.conformance.messages import Sending
+
+TIMEOUT_S = 10.0
+PIECES = 8
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What came back. `status` is None where nothing did, and `error` says why; `elapsed_s` is to the status line."""
+
+    status: int | None
+    elapsed_s: float
+    error: str = ""
+    closes: bool = False
+    """The receiver wants no further request on this connection."""
+
+
+class Line:
+    """Where requests go: one receiver."""
+
+    def __init__(self, url: SplitResult, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._url = url
+        self._timeout_s = timeout_s
+
+    def run(self, check: Check, sendings: Sequence[Sending]) -> list[Answer]:
+        """Send the requests of one check in its way."""
+        match check.way:
+            case Way.TOGETHER:
+                with ThreadPoolExecutor(len(sendings)) as threads:
+                    return list(threads.map(self._once, sendings))
+            case Way.ONE_CONNECTION:
+                return self._on_one_connection(sendings)
+            case Way.IN_TURN:
+                return [self._once(sending) for sending in sendings]
+
+    def _once(self, sending: Sending) -> Answer:
+        return self._on_one_connection([sending])[0]
+
+    def _on_one_connection(self, sendings: Sequence[Sending]) -> list[Answer]:
+        connection = self._connection()
+        try:
+            return [_exchange(connection, self._target, sending) for sending in sendings]
+        finally:
+            connection.close()
+
+    @property
+    def _target(self) -> str:
+        return (self._url.path or "/") + (f"?{self._url.query}" if self._url.query else "")
+
+    def _connection(self) -> HTTPConnection:
+        host, port = self._url.hostname or "", self._url.port
+        if self._url.scheme == "https":
+            return HTTPSConnection(host, port, timeout=self._timeout_s, context=ssl.create_default_context())
+        return HTTPConnection(host, port, timeout=self._timeout_s)
+
+
+def _exchange(connection: HTTPConnection, target: str, sending: Sending) -> Answer:
+    started_at = time.monotonic()
+    try:
+        connection.putrequest(sending.method, target, skip_accept_encoding=True)
+        for name, value in sending.headers:
+            connection.putheader(name, value)
+        if sending.method != "GET":
+            connection.putheader("content-length", str(len(sending.body)))
+        connection.endheaders()
+        finished_at = _send_body(connection, sending)
+        response = connection.getresponse()
+        elapsed_s = time.monotonic() - finished_at
+        response.read()
+    except (OSError, HTTPException) as error:
+        return Answer(status=None, elapsed_s=time.monotonic() - started_at, error=_said(error), closes=True)
+    return Answer(status=response.status, elapsed_s=elapsed_s, closes=response.will_close)
+
+
+def _send_body(connection: HTTPConnection, sending: Sending) -> float:
+    """Return the monotonic time of the end. A receiver that answers before the end may close: its answer is read."""
+    pieces = PIECES if sending.over_s else 1
+    size = -(-len(sending.body) // pieces) or 1
+    try:
+        for start in range(0, len(sending.body), size):
+            if start:
+                time.sleep(sending.over_s / pieces)
+            connection.send(sending.body[start : start + size])
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    return time.monotonic()
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error) or type(error).__name__
