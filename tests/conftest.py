@@ -26,6 +26,7 @@ TENANT_TABLES = (
     "backlog",
     "deliveries",
     "events",
+    "idempotent_answers",
     "notifications",
     "orders",
     "providers",

@@ -93,7 +93,11 @@ class Intake:
         `tenant` says whose eSIMs they are where an update itself does not. Raises `NotNow` where they could not be
         committed.
         """
-        return await self.commits.submit([self._handed_in(read_update(one, tenant=tenant), request) for one in raw])
+        arrivals = [self._handed_in(read_update(one, tenant=tenant), request) for one in raw]
+        if self._database.joined:
+            [results] = await self._commit([arrivals])
+            return results
+        return await self.commits.submit(arrivals)
 
     def _arrival(self, connected: Connected, request: InboundRequest) -> Arrival:
         entry = JournalEntry(

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from esimhooks.server.engine.absorb import Entry, absorb
 from esimhooks.server.engine.connected import ConnectedProviders
+from esimhooks.server.engine.once import KEPT_FOR
 from esimhooks.server.engine.orders import fill
 from esimhooks.server.engine.wake import Wake
 from esimhooks.server.model.clock import Clock
@@ -20,7 +21,7 @@ from esimhooks.server.providers.port import Lookup, ProviderRefused
 from esimhooks.server.rules.backoff import between_polls
 from esimhooks.server.rules.emit import EmitPolicy
 from esimhooks.server.rules.expiry import expiry_of
-from esimhooks.server.store import endpoints, esims, journal, orders
+from esimhooks.server.store import endpoints, esims, idempotency, journal, orders
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.esims import DuePoll, Scope
 from esimhooks.server.store.partitions import ensure_partitions
@@ -148,5 +149,6 @@ class Upkeep:
         async with self._database.transaction() as db:
             await endpoints.cancel_orphans(db, now=now)
             await journal.wake_missed(db, since=first_id_of(now - LOOK_AGAIN_FOR))
+            await idempotency.forget(db, before=now - KEPT_FOR)
             forgotten = await journal.forget_seen(db, before=now - SEEN_FOR, limit=FORGET_BATCH)
         return 0.0 if forgotten == FORGET_BATCH else 30.0

@@ -5,8 +5,9 @@ themselves leave this file as `NotNow`, so that nobody outside needs to know the
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -63,6 +64,43 @@ class Session:
         await self.conn.fetchval("SELECT 1", timeout=1)
 
 
+class Joint:
+    """One transaction that all transactions of a task share, opened by the first of them; `first` is then called."""
+
+    def __init__(self, stack: AsyncExitStack, database: "Database") -> None:
+        self._stack = stack
+        self._database = database
+        self._transaction: asyncpg.transaction.Transaction | None = None
+        self.first: Callable[[Session], Awaitable[None]] | None = None
+        self.opened: Session | None = None
+
+    async def open(self) -> Session:
+        """Return the session of the transaction. Raises what `first` raises, and `NotNow`."""
+        if self.opened is None:
+            db = await self._stack.enter_async_context(self._database.session())
+            self._transaction = db.conn.transaction()
+            await self._transaction.start()
+            self._stack.push_async_callback(self._undo)
+            self.opened = db
+            if self.first is not None:
+                await self.first(db)
+        return self.opened
+
+    async def commit(self) -> None:
+        """Commit all of it. Raises `NotNow` where that fails."""
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None:
+            with passing_errors():
+                await transaction.commit()
+
+    async def _undo(self) -> None:
+        if self._transaction is not None:
+            await self._transaction.rollback()
+
+
+_joint: ContextVar[Joint | None] = ContextVar("joint", default=None)
+
+
 class Database:
     """A pool of connections to one PostgreSQL database."""
 
@@ -73,24 +111,52 @@ class Database:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
         """Lend a connection without a transaction. Raises `NotNow` where the database does not answer."""
+        joint = _joint.get()
         with passing_errors():
+            if joint is not None and joint.opened is not None:
+                yield joint.opened
+                return
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as conn:
                 yield Session(conn, self._sealer)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         """Lend a connection with an open transaction, committed at the end. Raises `NotNow`."""
+        joint = _joint.get()
+        if joint is not None:
+            await joint.open()
         async with self.session() as session, session.conn.transaction():
             yield session
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Session]:
         """Lend a connection whose statements all see the same moment; for reads that belong together. Raises `NotNow`."""
+        joint = _joint.get()
+        if joint is not None and joint.opened is not None:
+            async with self.session() as session:  # sees what its own transaction wrote, which is what is wanted there
+                yield session
+            return
         async with (
             self.session() as session,
             session.conn.transaction(isolation="repeatable_read", readonly=True),
         ):
             yield session
+
+    @asynccontextmanager
+    async def joint(self) -> AsyncIterator[Joint]:
+        """Let all transactions of this task be one meanwhile; it is undone at the end unless it was committed."""
+        async with AsyncExitStack() as stack:
+            joint = Joint(stack, self)
+            before = _joint.set(joint)
+            try:
+                yield joint
+            finally:
+                _joint.reset(before)
+
+    @property
+    def joined(self) -> bool:
+        """Whether this task is within a `joint`, so that its work must not be left to another task."""
+        return _joint.get() is not None
 
     async def close(self) -> None:
         """Close the pool; connections that do not end in 5 s are cut."""

@@ -1,8 +1,9 @@
 """The web application: routes, who is calling, the strictness of bodies, and errors. Assembled, not decided here."""
 
-from litestar import Litestar, Router
+from litestar import Litestar, Response, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import ASGIApp
 
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.errors import EsimhooksError
@@ -24,6 +25,7 @@ from esimhooks.server.web.auth import AnyRequest, Principal, require_operator, t
 from esimhooks.server.web.context import Context
 from esimhooks.server.web.entry import admit, check_path, read_body
 from esimhooks.server.web.errors import handle_http, handle_ours, handle_unexpected, handle_validation
+from esimhooks.server.web.idempotency import Idempotency, replayed
 
 LARGEST_BODY_BYTES = 262_144
 
@@ -33,8 +35,10 @@ log = get_logger("web")
 def build_app(context: Context) -> Litestar:
     """Return the ASGI application."""
 
-    async def enter(request: AnyRequest) -> None:
-        request.state.caller = await admit(request, context)
+    async def enter(request: AnyRequest) -> Response[bytes] | None:
+        caller = await admit(request, context)
+        request.state.caller = caller
+        return await replayed(request, context, caller)
 
     async def enter_inbound(request: AnyRequest) -> None:
         check_path(request)
@@ -58,6 +62,9 @@ def build_app(context: Context) -> Litestar:
         query = request.query_params
         return tenant_of(request.state.caller, account=query.get("account"), mode=query.get("mode"))
 
+    def idempotent(app: ASGIApp) -> ASGIApp:
+        return Idempotency(app, context)
+
     api = Router(
         "/",
         route_handlers=[
@@ -73,6 +80,7 @@ def build_app(context: Context) -> Litestar:
             test_events.router,
         ],
         before_request=enter,
+        middleware=[idempotent],
         after_response=leave,
     )
     notifying = Router("/", route_handlers=[inbound.router], before_request=enter_inbound)

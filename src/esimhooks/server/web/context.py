@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from esimhooks.server.engine.admin import Admin
 from esimhooks.server.engine.intake import Intake
+from esimhooks.server.engine.once import Once
 from esimhooks.server.engine.queries import OperatorQueries, TenantQueries
 from esimhooks.server.engine.replay import Replay
 from esimhooks.server.engine.requery import Requery
@@ -18,6 +19,7 @@ class Context:
 
     intake: Intake
     admin: Admin
+    once: Once
     operator: OperatorQueries
     tenant: TenantQueries
     requery: Requery

@@ -15,6 +15,7 @@ from esimhooks.server.engine.connected import ConnectedProviders
 from esimhooks.server.engine.dispatcher import Dispatcher, DispatcherConfig
 from esimhooks.server.engine.intake import Intake
 from esimhooks.server.engine.loop import Loop
+from esimhooks.server.engine.once import Once
 from esimhooks.server.engine.outcomes import Outcomes
 from esimhooks.server.engine.queries import OperatorQueries, TenantQueries
 from esimhooks.server.engine.replay import Replay
@@ -197,6 +198,7 @@ class _Node:
                 due=self._due,
                 backlog=self._backlog_wake,
             ),
+            once=Once(self._database, clock=now, wakes=(self._due, self._backlog_wake)),
             operator=operator,
             tenant=TenantQueries(self._database),
             requery=Requery(self._database, self._connected, policy=self._policy, clock=now, due=self._due),

@@ -1,0 +1,76 @@
+"""Answers to requests with an `Idempotency-Key`, sealed, because they may hold a secret that is shown once."""
+
+import zlib
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from esimhooks.server.store.database import Session
+
+LOCK = 0x6964656D
+
+
+class KeyOf(Struct, frozen=True):
+    """Whose key: of an account in a mode, of operators under the account 0. `key` is as the caller chose it."""
+
+    account_id: UUID
+    mode: str
+    key: str
+
+
+class KeptAnswer(Struct, frozen=True):
+    """What was answered, and the digest of what had been asked."""
+
+    fingerprint: bytes
+    answer: bytes
+
+
+async def try_lock(db: Session, whose: KeyOf) -> bool:
+    """Take the key until the transaction ends; false where another request has it."""
+    place = zlib.crc32(f"{whose.account_id} {whose.mode} {whose.key}".encode()) - 2**31
+    return bool(await db.conn.fetchval("SELECT pg_try_advisory_xact_lock($1, $2)", LOCK, place))
+
+
+async def find(db: Session, whose: KeyOf, *, since: datetime) -> KeptAnswer | None:
+    """Return what was answered since then, or None."""
+    row = await db.conn.fetchrow(
+        """
+        SELECT fingerprint, sealed_answer FROM idempotent_answers
+        WHERE account_id = $1 AND mode = $2 AND key = $3 AND created_at > $4
+        """,
+        whose.account_id,
+        whose.mode,
+        whose.key,
+        since,
+    )
+    return (
+        None if row is None else KeptAnswer(row["fingerprint"], db.sealer.open(row["sealed_answer"], row=_row(whose)))
+    )
+
+
+async def keep(db: Session, whose: KeyOf, kept: KeptAnswer, *, now: datetime) -> None:
+    """Keep an answer, in the place of one that has aged."""
+    await db.conn.execute(
+        """
+        INSERT INTO idempotent_answers (account_id, mode, key, fingerprint, sealed_answer, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (account_id, mode, key) DO UPDATE
+        SET fingerprint = excluded.fingerprint, sealed_answer = excluded.sealed_answer, created_at = excluded.created_at
+        """,
+        whose.account_id,
+        whose.mode,
+        whose.key,
+        kept.fingerprint,
+        db.sealer.seal(kept.answer, row=_row(whose)),
+        now,
+    )
+
+
+async def forget(db: Session, *, before: datetime) -> None:
+    """Forget answers given before then."""
+    await db.conn.execute("DELETE FROM idempotent_answers WHERE created_at < $1", before)
+
+
+def _row(whose: KeyOf) -> str:
+    return f"idempotent_answers.answer.{whose.account_id}.{whose.mode}.{whose.key}"
