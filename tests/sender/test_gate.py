@@ -197,12 +197,21 @@ def test_an_allowed_network_is_reached_by_plain_http_and_on_any_port(url: str) -
     LOOPBACK.check_address("127.0.0.1", 5000, plain=True)
 
 
-@pytest.mark.parametrize(
-    "url", ["http://8.8.8.8", "https://8.8.8.8:22", "https://10.0.0.1", "http://intranet", "https://[::1]"]
-)
+@pytest.mark.parametrize("url", ["http://8.8.8.8", "https://8.8.8.8:22", "https://10.0.0.1", "https://[::1]"])
 def test_an_allowed_network_opens_nothing_else(url: str) -> None:
     with pytest.raises(GateRefused):
         LOOPBACK.check_url(url)
+
+
+@pytest.mark.parametrize("url", ["http://receiver:3000/hook", "https://db.internal"])
+def test_a_name_without_meaning_outside_may_lead_into_an_allowed_network_and_nowhere_else(url: str) -> None:
+    with pytest.raises(GateRefused):
+        CLOSED.check_url(url)
+
+    LOOPBACK.check_url(url)
+    LOOPBACK.check_address("127.0.0.1", 3000, plain=True, local=True)
+    with pytest.raises(GateRefused):
+        LOOPBACK.check_address("8.8.8.8", 443, local=True)
 
 
 def test_localhost_needs_loopback_to_be_allowed() -> None:

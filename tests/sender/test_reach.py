@@ -149,6 +149,18 @@ async def test_plain_http_to_a_name_outside_the_allowed_networks_is_refused(gate
     assert [(got.outcome, got.dialled) for got in outcomes] == [(OutcomeClass.BLOCKED, None)] * 2
 
 
+async def test_a_name_without_a_dot_is_reached_where_it_leads_into_an_allowed_network(
+    gate: Gate, receiver: Receiver
+) -> None:
+    async with sending(gate) as sender:
+        inside = await post(sender, receiver.url(host="receiver"))
+    async with sending(gate, leads_to("8.8.8.8")) as sender:
+        outside = await post(sender, "https://receiver/hook")
+
+    assert inside.outcome is OutcomeClass.OK
+    assert (outside.outcome, outside.dialled) == (OutcomeClass.BLOCKED, None)
+
+
 async def test_the_last_gate_before_the_socket_stands_alone() -> None:
     async with sending(Gate()) as sender:
         current.set(Exchange(plain=False))

@@ -87,7 +87,7 @@ async def _attempted(database: Database, *, count: int) -> list[Result]:
         await deliveries.insert(db, made)
         await queue.enqueue(db, made)
     async with database.transaction() as db:
-        leased = await lanes.lease(db, holder=new_id(), seconds=300, held=0, share_of=1, limit=20)
+        leased = await lanes.lease(db, holder=new_id(), seconds=300, share_of=1, limit=20)
         claimed = await queue.take(db, [Wish(one.lease, count) for one in leased])
     outcome = Outcome(outcome=OutcomeClass.OK, started_at=NOW, duration_ms=1, status_code=200)
     verdict = Verdict(status=DeliveryStatus.DELIVERED)

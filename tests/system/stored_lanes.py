@@ -94,7 +94,7 @@ async def more_due(database: Database, tenant: Tenant, count: int) -> Sequence[D
 async def lease(database: Database, *, holder: UUID | None = None, limit: int = 100) -> Sequence[Lease]:
     """Lease what can be leased, for 30 seconds."""
     async with database.session() as db:
-        leased = await lanes.lease(db, holder=holder or new_id(), seconds=30, held=0, share_of=1, limit=limit)
+        leased = await lanes.lease(db, holder=holder or new_id(), seconds=30, share_of=1, limit=limit)
     return [one.lease for one in leased]
 
 

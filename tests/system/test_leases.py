@@ -5,6 +5,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
+from msgspec import structs
 
 from esimhooks.server.model.delivery import DeliveryStatus, Verdict
 from esimhooks.server.model.ids import new_id
@@ -43,7 +44,7 @@ async def test_of_many_holders_that_ask_at_once_one_gets_each_lane(database: Dat
 async def test_a_lane_that_is_just_being_leased_is_passed_over_and_not_waited_for(database: Database) -> None:
     await a_lane(database, due=1)
     async with database.transaction() as db:
-        [first] = await lanes.lease(db, holder=new_id(), seconds=30, held=0, share_of=1, limit=100)
+        [first] = await lanes.lease(db, holder=new_id(), seconds=30, share_of=1, limit=100)
 
         async with asyncio.timeout(10):
             meanwhile = await lease(database)
@@ -76,6 +77,48 @@ async def test_lanes_that_have_waited_longest_are_leased_first(database: Databas
     granted = [held.endpoint_id for _ in range(5) for held in await lease(database, limit=1)]
 
     assert granted == [lane.endpoint_id for lane in made]
+
+
+async def test_lanes_that_wait_for_work_do_not_keep_a_holder_from_those_that_have_some(database: Database) -> None:
+    idle = [await a_lane(database, due=1) for _ in range(5)]
+    holder = new_id()
+    for held in await lease(database, holder=holder):
+        await write(database, await take(database, held), DELIVERED)
+    fresh = await a_lane(database, due=1)
+
+    granted = await lease(database, holder=holder)
+
+    assert [one.endpoint_id for one in granted] == [fresh.endpoint_id]
+    assert len(idle) == 5
+
+
+async def test_two_holders_get_half_of_the_lanes_each(database: Database) -> None:
+    for _ in range(10):
+        await a_lane(database, due=1)
+    holders = [new_id(), new_id()]
+
+    granted = []
+    for holder in holders * 2:
+        async with database.session() as db:
+            leased = await lanes.lease(db, holder=holder, seconds=30, share_of=2, limit=100)
+        granted.append(len(leased))
+
+    assert sum(granted) == 10
+    assert granted[0] == 5
+
+
+async def test_what_is_sent_again_keeps_the_order_of_its_endpoint(database: Database) -> None:
+    lane = await a_lane(database, due=1)
+    [held] = await lease(database)
+    await write(database, await take(database, held), FAILED)
+    async with database.transaction() as db:
+        await db.conn.execute("UPDATE endpoints SET ordering = 'esim' WHERE id = $1", lane.endpoint_id)
+        await queue.send_again(db, structs.replace(lane.deliveries[0], esim_id=new_id(), attempts=1))
+
+    [again] = await take(database, held)
+
+    assert again.ordered
+    assert again.claims == again.attempts == 1
 
 
 async def test_a_lease_that_has_ended_goes_to_the_next_holder_under_another_token(database: Database) -> None:

@@ -71,6 +71,7 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._drained = asyncio.Event()
         self._next_turn: asyncio.TimerHandle | None = None
+        self._next_turn_at = 0.0
 
     async def dispatch(self) -> float:
         """One round: hold lanes, take up what is due, begin it; the work of a loop. Returns the seconds until the next."""
@@ -149,9 +150,12 @@ class Dispatcher:
         for lane, job in self._table.start_next(now=monotonic()):
             self._spawn(job.claimed, self._run(lane, job))
         at = self._table.next_turn_at
-        if at is not None and (self._next_turn is None or self._next_turn.cancelled()):
-            delay = max(0.0, at - monotonic())
-            self._next_turn = asyncio.get_running_loop().call_later(delay, self._take_turn)
+        if at is None or (self._next_turn is not None and self._next_turn_at <= at):
+            return
+        if self._next_turn is not None:
+            self._next_turn.cancel()  # another lane may go on sooner
+        self._next_turn_at = at
+        self._next_turn = asyncio.get_running_loop().call_later(max(0.0, at - monotonic()), self._take_turn)
 
     def _take_turn(self) -> None:
         self._next_turn = None

@@ -108,7 +108,6 @@ class LaneHolder:
                 db,
                 holder=self.holder,
                 seconds=self._config.lease_s,
-                held=len(self._table.lanes),
                 share_of=self._presence.dispatchers,
                 limit=room,
             )

@@ -7,6 +7,8 @@ doubles it from round to round (1, 2, 4 ...) until the endpoint's own cap is rea
 
 from msgspec import Struct
 
+from esimhooks.server.rules.schedule import LONGEST_RETRY_AFTER_S
+
 OPENS_AT = 10
 FIRST_REST_S = 1.0
 LONGEST_REST_S = 60.0
@@ -41,7 +43,7 @@ def after_success(strain: Strain, *, cap: int) -> Step:
 
 
 def after_failure(strain: Strain, *, asked_s: float, chance: float) -> Step:
-    """Count the failure; from the tenth on, rest, at least the seconds that the receiver asked for.
+    """Count the failure; from the tenth on, rest, at least the seconds that the receiver asked for, a day at most.
 
     `chance` lies in 0..1 and gives 0-10 % jitter, so that the nodes of a receiver are not probed in step.
     """
@@ -49,4 +51,4 @@ def after_failure(strain: Strain, *, asked_s: float, chance: float) -> Step:
     if failures < OPENS_AT:
         return Step(Strain(failures, None if strain.allowed is None else 1))
     rest_s = min(LONGEST_REST_S, FIRST_REST_S * 2.0 ** min(failures - OPENS_AT, 20)) * (1 + JITTER * chance)
-    return Step(Strain(failures, 1), rest_s=max(rest_s, asked_s))
+    return Step(Strain(failures, 1), rest_s=max(rest_s, min(asked_s, LONGEST_RETRY_AFTER_S)))

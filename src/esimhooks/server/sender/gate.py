@@ -17,6 +17,7 @@ PORTS = frozenset({80, 443, 8080, 8443})
 
 LOOPBACK = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
+NO_PUBLIC_NAME = "the host name only has a meaning inside a network"
 NOT_PUBLIC = "the address is not on the public internet"
 
 
@@ -43,23 +44,28 @@ class Gate:
         elif target.localhost:
             if not self.loopback():
                 raise GateRefused("the host name means this machine itself")
-        elif target.local_name:
-            raise GateRefused("the host name only has a meaning inside a network")
+        elif target.local_name and not self._allows_any:
+            raise GateRefused(NO_PUBLIC_NAME)
         elif self.needs_allowed(target) and not self._allows_any:
             _check_usual(target.port, plain=target.plain)
         return target
 
-    def check_address(self, ip: str, port: int, *, plain: bool = False) -> None:
-        """Raise `GateRefused` unless this address may be dialled; `plain` tells that there will be no TLS."""
+    def check_address(self, ip: str, port: int, *, plain: bool = False, local: bool = False) -> None:
+        """Raise `GateRefused` unless this address may be dialled.
+
+        `plain` tells that there will be no TLS, `local` that a name led here that only means something in a network.
+        """
         address = parse_address(ip)
         if address is None:
             raise GateRefused(NOT_PUBLIC)
+        if local and not self._is_allowed(address):
+            raise GateRefused(NO_PUBLIC_NAME)
         self._check(address, port, plain=plain)
 
     @staticmethod
     def needs_allowed(target: Target) -> bool:
         """Tell whether only an address in `allow_networks` will do for this target."""
-        return target.plain or target.port not in PORTS or target.localhost
+        return target.plain or target.port not in PORTS or target.localhost or target.local_name
 
     def loopback(self) -> tuple[str, ...]:
         """Return the addresses of this machine that may be dialled: what `localhost` stands for."""

@@ -72,7 +72,7 @@ class GuardedResolver(AbstractResolver):
         if self._gate is not None:
             try:
                 for address in addresses:
-                    self._gate.check_address(address, port, plain=exchange.plain)
+                    self._gate.check_address(address, port, plain=exchange.plain, local=exchange.local)
             except GateRefused as refusal:
                 exchange.refusal = refusal
                 raise OSError(EACCES, "refused by the address policy") from refusal

@@ -99,6 +99,7 @@ class Sender:
             async with asyncio.timeout(timeout_s) as limit:
                 target = self._target(url)
                 exchange.plain = target.plain
+                exchange.local = target.local_name and not target.localhost
                 response = await self._post(target, {**headers, "accept-encoding": "identity"}, body, exchange)
         except Exception as failure:  # noqa: BLE001  # a raise would lose the attempt; what is not foreseen is ours
             kind, text = self._explain(failure, exchange, timeout_s, expired=limit.expired())
@@ -191,7 +192,7 @@ class Sender:
         if not self._proxy:
             exchange = current.get()
             try:
-                self._gate.check_address(str(address[0]), int(address[1]), plain=exchange.plain)
+                self._gate.check_address(str(address[0]), int(address[1]), plain=exchange.plain, local=exchange.local)
             except GateRefused as refusal:
                 exchange.refusal = refusal
                 raise OSError(EACCES, "refused by the address policy") from refusal

@@ -31,10 +31,11 @@ class Stage(Enum):
 class Exchange:
     """What is noted of one attempt while it goes on."""
 
-    __slots__ = ("dialled", "lookup", "plain", "refusal", "stage", "wire")
+    __slots__ = ("dialled", "local", "lookup", "plain", "refusal", "stage", "wire")
 
     def __init__(self, *, plain: bool) -> None:
         self.plain = plain
+        self.local = False
         self.stage = Stage.CONNECTING
         self.lookup: Future[list[str]] | None = None
         self.refusal: GateRefused | None = None

@@ -27,12 +27,12 @@ class Leased(Struct, frozen=True):
     strain: Strain
 
 
-async def lease(db: Session, *, holder: UUID, seconds: float, held: int, share_of: int, limit: int) -> list[Leased]:
+async def lease(db: Session, *, holder: UUID, seconds: float, share_of: int, limit: int) -> list[Leased]:
     """Lease open lanes that have work due, do not rest and have no holder; those that waited longest come first.
 
-    A holder of `held` lanes takes its share of all lanes that have work due, being one of `share_of` dispatchers; more
-    only of those that nobody has taken for a second. Lanes with pending work are found by skipping from one to the next
-    in the index, however long each is.
+    A holder takes its share of all lanes that have work due, being one of `share_of` dispatchers, what it holds of them
+    included; more only of those that nobody has taken for a second. Lanes with pending work are found by skipping from
+    one to the next in the index, however long each is.
     """
     rows = await db.conn.fetch(
         """
@@ -50,10 +50,13 @@ async def lease(db: Session, *, holder: UUID, seconds: float, held: int, share_o
             FROM busy b JOIN lanes l USING (endpoint_id)
             WHERE l.open AND (l.leased_until IS NULL OR l.leased_until <= now())
               AND (l.held_until IS NULL OR l.held_until <= now())
+        ), mine AS (
+            SELECT count(*) AS held FROM busy b JOIN lanes l USING (endpoint_id)
+            WHERE l.leased_by = $1 AND l.leased_until > now()
         ), free AS (
             SELECT l.endpoint_id FROM unheld u JOIN lanes l USING (endpoint_id)
             WHERE l.open AND (l.leased_until IS NULL OR l.leased_until <= now())
-              AND (u.place <= ceil((SELECT count(*) FROM busy)::float8 / $5) - $4
+              AND (u.place <= ceil((SELECT count(*) FROM busy)::float8 / $4) - (SELECT held FROM mine)
                    OR u.due_at <= now() - interval '1 second')
             ORDER BY u.due_at LIMIT $3 FOR UPDATE OF l SKIP LOCKED
         )
@@ -65,7 +68,6 @@ async def lease(db: Session, *, holder: UUID, seconds: float, held: int, share_o
         holder,
         seconds,
         limit,
-        held,
         share_of,
     )
     return [

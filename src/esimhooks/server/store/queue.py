@@ -118,7 +118,10 @@ async def put_back(db: Session, claimed: Sequence[Claimed]) -> None:
 
 
 async def send_again(db: Session, delivery: Delivery) -> bool:
-    """Start the schedule of a finished delivery anew; false where it is pending already. Needs a transaction."""
+    """Start the schedule of a finished delivery anew, at the end of its eSIM's line where the endpoint keeps the order.
+
+    False where it is pending already. Needs a transaction.
+    """
     again = await db.conn.fetchval(
         """
         UPDATE deliveries SET status = 'pending', finished_at = NULL
@@ -129,8 +132,11 @@ async def send_again(db: Session, delivery: Delivery) -> bool:
     if again:
         await db.conn.execute(
             """
-            INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, due_at, attempts)
-            VALUES ($1, $2, $3, $4, $5, $6, now(), $7)
+            INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, due_at, attempts,
+                               claims, ordered)
+            SELECT $1::uuid, $2::uuid, id, $4::uuid, $5::text, $6::uuid, now(), $7::int, $7::int,
+                   ordering = 'esim' AND $6::uuid IS NOT NULL
+            FROM endpoints WHERE id = $3
             """,
             delivery.id,
             delivery.tenant.account_id,
