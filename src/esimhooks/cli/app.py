@@ -23,6 +23,7 @@ from esimhooks.cli import (
     providers,
     serve,
     trigger,
+    verify,
 )
 from esimhooks.cli.failures import Failed, explained
 from esimhooks.cli.output import complain, say
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (demo.demo, serve.serve, migrate.migrate, trigger.trigger, check_receiver.check_receiver):
+for command in (demo.demo, serve.serve, migrate.migrate, trigger.trigger, check_receiver.check_receiver, verify.verify):
     app.command()(command)
 for room in (accounts, keys, providers, orders, esims, events, endpoints, deliveries, notifications):
     app.add_typer(room.app, name=room.__name__.rpartition(".")[2])

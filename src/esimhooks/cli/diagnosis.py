@@ -1,0 +1,120 @@
+"""Why a request does not verify: body, headers and secret come in, the part that is wrong goes out. Pure.
+
+Where no signature matches, the mistakes that people make are tried one by one: the one that makes it match is the cause.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+
+from msgspec import Struct
+
+from esimhooks.signing import SECRET_PREFIX, InvalidSecretError, key_of
+
+TOLERANCE_S = 300
+
+
+class Part(StrEnum):
+    """What is wrong with a request."""
+
+    NOTHING = "nothing"
+    SECRET = "secret"  # noqa: S105 - a word
+    TIMESTAMP = "timestamp"
+    BODY = "body"
+    HEADER = "header"
+    SECRET_OR_BODY = "secret or body"  # noqa: S105 - a word
+
+
+class Diagnosis(Struct, frozen=True):
+    """The part that is wrong, and how that is known."""
+
+    part: Part
+    why: str
+
+
+def diagnose(body: bytes, headers: Mapping[str, str], *, secret: str, now: float) -> Diagnosis:
+    """Return what is wrong; header names are in lower case, `now` is Unix seconds."""
+    for name in ("webhook-id", "webhook-timestamp", "webhook-signature"):
+        if not headers.get(name):
+            return Diagnosis(Part.HEADER, f"{name} is missing")
+    identity, stamp, header = (headers[f"webhook-{name}"] for name in ("id", "timestamp", "signature"))
+    if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 13):
+        return Diagnosis(Part.TIMESTAMP, "webhook-timestamp is not whole Unix seconds")
+    try:
+        key = key_of(secret)
+    except InvalidSecretError as error:
+        return Diagnosis(Part.SECRET, str(error))
+    given = [code for version, _, code in (one.partition(",") for one in header.split()) if version == "v1" and code]
+    if not given:
+        return Diagnosis(Part.HEADER, "webhook-signature has no part that starts with v1 and a comma")
+    start = f"{identity}.{stamp}.".encode()
+    if _matches(given, key, start + body):
+        return _in_time(int(stamp), now)
+    return _cause(given, key=key, secret=secret, identity=identity, stamp=stamp, body=body)
+
+
+def _in_time(stamp: int, now: float) -> Diagnosis:
+    late_s = now - stamp
+    if abs(late_s) <= TOLERANCE_S:
+        return Diagnosis(Part.NOTHING, "a signature matches and the timestamp is within 300 s")
+    side = "ago" if late_s > 0 else "ahead of this clock"
+    return Diagnosis(
+        Part.TIMESTAMP, f"a signature matches, but it was made {abs(late_s):.0f} s {side}; 300 s are allowed"
+    )
+
+
+def _cause(given: list[str], *, key: bytes, secret: str, identity: str, stamp: str, body: bytes) -> Diagnosis:
+    start = f"{identity}.{stamp}.".encode()
+    for how, other in _other_bodies(body):
+        if _matches(given, key, start + other):
+            return Diagnosis(Part.BODY, f"a signature matches the body {how}: use the bytes as they came")
+    for how, other in _other_keys(secret):
+        if _matches(given, other, start + body):
+            return Diagnosis(
+                Part.SECRET, f"a signature matches where {how}: the key is the decoded base64 behind whsec_"
+            )
+    for moment in (stamp[:-3], stamp + "000"):
+        if _matches(given, key, f"{identity}.{moment}.".encode() + body):
+            return Diagnosis(Part.TIMESTAMP, "a signature matches the timestamp in another unit: it is in seconds")
+    if hmac.digest(key, start + body, hashlib.sha256).hex() in given:
+        return Diagnosis(Part.HEADER, "the signature is right, but written in hex: it is standard base64")
+    if _matches(given, key, body):
+        return Diagnosis(Part.HEADER, 'only the body was signed: it is "{id}.{timestamp}.{body}"')
+    return Diagnosis(
+        Part.SECRET_OR_BODY,
+        "no signature matches, with none of the usual mistakes: another endpoint's secret, or a changed body or header",
+    )
+
+
+def _matches(given: list[str], key: bytes, signed: bytes) -> bool:
+    right = base64.b64encode(hmac.digest(key, signed, hashlib.sha256))
+    return any(hmac.compare_digest(right, code.encode()) for code in given)
+
+
+def _other_bodies(body: bytes) -> Iterator[tuple[str, bytes]]:
+    yield "without the line break at its end", body.rstrip(b"\r\n")
+    yield "with a line break at its end", body + b"\n"
+    yield "with other line breaks", body.replace(b"\r\n", b"\n")
+    yield "without a byte order mark", body.removeprefix(b"\xef\xbb\xbf")
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return
+    for ascii_only in (False, True):
+        yield "written compactly", json.dumps(value, separators=(",", ":"), ensure_ascii=ascii_only).encode()
+        yield "written with spaces", json.dumps(value, ensure_ascii=ascii_only).encode()
+        yield "written with indents", json.dumps(value, indent=2, ensure_ascii=ascii_only).encode()
+
+
+def _other_keys(secret: str) -> Iterator[tuple[str, bytes]]:
+    bare = secret.removeprefix(SECRET_PREFIX)
+    yield "the secret is used as text, prefix included", secret.encode()
+    yield "the secret is used as text without its prefix", bare.encode()
+    try:
+        yield "the secret is read as hex", bytes.fromhex(bare)
+    except (ValueError, binascii.Error):
+        return

@@ -1,0 +1,56 @@
+"""`esimhooks verify`: check a recorded request and say which part of it is wrong.
+
+Body from a file or standard input, headers from `-H` or a file, and a secret come in; the diagnosis is printed.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from esimhooks.cli import output
+from esimhooks.cli.diagnosis import Part, diagnose
+
+
+def verify(
+    body: Annotated[str, typer.Argument(metavar="[FILE]", help="The body as it came; - for standard input.")] = "-",
+    *,
+    secret: Annotated[
+        str, typer.Option("--secret", envvar="ESIMHOOKS_WEBHOOK_SECRET", help="The endpoint's secret, whsec_...")
+    ],
+    header: Annotated[
+        list[str] | None, typer.Option("-H", "--header", metavar="'NAME: VALUE'", help="A header; repeatable.")
+    ] = None,
+    headers: Annotated[Path | None, typer.Option("--headers", help="A file with one header a line.")] = None,
+    at: Annotated[
+        int | None, typer.Option("--at", help="Unix seconds to check the timestamp at, instead of now.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the diagnosis as JSON.")] = False,
+) -> None:
+    """Check a request and say what is wrong: secret, timestamp, body or header.
+
+    Ends with 1 where it does not verify.
+    """
+    lines = [*(headers.read_text().splitlines() if headers else []), *(header or [])]
+    content = sys.stdin.buffer.read() if body == "-" else Path(body).read_bytes()
+    told = diagnose(content, _by_name(lines), secret=secret, now=time.time() if at is None else at)
+    if as_json:
+        output.say(msgspec.json.encode(told).decode())
+    else:
+        output.say("verified" if told.part is Part.NOTHING else f"not verified: {told.part}")
+        output.say(f"  {told.why}")
+    raise typer.Exit(int(told.part is not Part.NOTHING))
+
+
+def _by_name(lines: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if line.strip() and not colon:
+            raise typer.BadParameter(f"{output.printable(line)!r}: expected NAME: VALUE")
+        found[name.strip().lower()] = value.strip()
+    return found

@@ -1,0 +1,89 @@
+"""`esimhooks verify`: a request that does not verify is told apart by what is wrong with it."""
+
+import base64
+import hashlib
+import hmac
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.canned import Invoke
+from esimhooks.cli.diagnosis import Part, diagnose
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+KEY = base64.b64decode(SECRET.removeprefix("whsec_"))
+BODY = b'{"test": 2432232314}'
+NOW = 1614265330
+VECTOR = {
+    "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+    "webhook-timestamp": str(NOW),
+    "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+}
+START = f"{VECTOR['webhook-id']}.{NOW}.".encode()
+
+
+def signed(signed_bytes: bytes, key: bytes = KEY) -> dict[str, str]:
+    code = base64.b64encode(hmac.digest(key, signed_bytes, hashlib.sha256)).decode()
+    return VECTOR | {"webhook-signature": f"v1,{code}"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "secret", "part", "clue"),
+    [
+        (VECTOR, BODY, SECRET, Part.NOTHING, "matches"),
+        (VECTOR, BODY + b"\n", SECRET, Part.BODY, "line break"),
+        (VECTOR, b'{"test":2432232314}', SECRET, Part.BODY, "with spaces"),
+        (VECTOR, b'{"test": 1}', SECRET, Part.SECRET_OR_BODY, "none of the usual mistakes"),
+        (signed(START + BODY, SECRET.encode()), BODY, SECRET, Part.SECRET, "prefix included"),
+        (signed(START + BODY, SECRET[6:].encode()), BODY, SECRET, Part.SECRET, "without its prefix"),
+        (VECTOR, BODY, "whsec_%", Part.SECRET, "base64"),
+        (signed(START.replace(b"30.", b"30000.") + BODY), BODY, SECRET, Part.TIMESTAMP, "unit"),
+        (VECTOR | {"webhook-timestamp": "soon"}, BODY, SECRET, Part.TIMESTAMP, "whole Unix seconds"),
+        (signed(BODY), BODY, SECRET, Part.HEADER, "only the body"),
+        (
+            VECTOR | {"webhook-signature": "v1," + hmac.digest(KEY, START + BODY, hashlib.sha256).hex()},
+            BODY,
+            SECRET,
+            Part.HEADER,
+            "hex",
+        ),
+        (VECTOR | {"webhook-signature": "v2,abc"}, BODY, SECRET, Part.HEADER, "v1"),
+        (VECTOR | {"webhook-id": ""}, BODY, SECRET, Part.HEADER, "webhook-id is missing"),
+    ],
+)
+def test_the_part_that_is_wrong_is_named_with_how_it_is_known(
+    headers: dict[str, str], body: bytes, secret: str, part: Part, clue: str
+) -> None:
+    told = diagnose(body, headers, secret=secret, now=NOW)
+
+    assert told.part is part
+    assert clue in told.why
+
+
+@pytest.mark.parametrize(("late_s", "clue"), [(301, "301 s ago"), (-301, "301 s ahead")])
+def test_a_right_signature_at_the_wrong_time_is_the_timestamp(late_s: int, clue: str) -> None:
+    told = diagnose(BODY, VECTOR, secret=SECRET, now=NOW + late_s)
+
+    assert told.part is Part.TIMESTAMP
+    assert clue in told.why
+
+
+def test_a_recorded_request_is_read_from_files(invoke: Invoke, tmp_path: Path) -> None:
+    body, headers = tmp_path / "body", tmp_path / "headers"
+    body.write_bytes(BODY)
+    headers.write_text("".join(f"{name.title()}: {value}\n" for name, value in VECTOR.items()))
+    words = ["verify", str(body), "--headers", str(headers), "--secret", SECRET]
+
+    good = invoke(*words, "--at", str(NOW))
+    late = invoke(*words, "--at", str(NOW + 999), "--json")
+
+    assert (good.code, good.out.splitlines()[0]) == (0, "verified")
+    assert (late.code, json.loads(late.out)["part"]) == (1, "timestamp")
+
+
+def test_a_header_without_a_colon_is_usage(invoke: Invoke, tmp_path: Path) -> None:
+    body = tmp_path / "body"
+    body.write_bytes(BODY)
+
+    assert invoke("verify", str(body), "--secret", SECRET, "-H", "nonsense").code == 2
