@@ -14,7 +14,7 @@ from receiver import Receiver
 from web.routes import API, is_problem
 from web.rows import Rows, rows_of
 
-BODIES: dict[tuple[str, str], dict[str, object]] = {}
+BODIES: dict[tuple[str, str], dict[str, object]] = {("POST", "/v1/endpoints/{endpoint_id}/rotate-secret"): {}}
 FILTERS = {"esim": "esim_id", "event": "event_id", "endpoint": "endpoint_id", "after": "event_id"}
 OF_TENANT = [route for route in API if route.of_tenant]
 

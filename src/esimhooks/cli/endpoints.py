@@ -76,6 +76,32 @@ def create_endpoint(  # noqa: PLR0913 - each is an option
     output.show_one(answer, "new endpoint, its secret shown this once", as_json=as_json)
 
 
+@app.command("secret")
+def show_secret(endpoint: Id, *, account: Account = None, mode: InMode = None, as_json: AsJson = False) -> None:
+    """Show an endpoint's secret, and the old ones that still sign."""
+    answer = Client.from_environment(account=account, mode=mode).get(path("endpoints", endpoint, "secret"))
+    output.show_one(answer, f"secret of {endpoint}", as_json=as_json)
+
+
+@app.command("rotate-secret")
+def rotate_secret(
+    endpoint: Id,
+    *,
+    expire_old_in: Annotated[
+        int | None,
+        typer.Option("--expire-old-in", metavar="S", min=0, help="Seconds the old one still signs; 0 after a leak."),
+    ] = None,
+    account: Account = None,
+    mode: InMode = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replace an endpoint's secret; the old one signs for a day more unless told otherwise."""
+    body = {} if expire_old_in is None else {"expireOldIn": expire_old_in}
+    client = Client.from_environment(account=account, mode=mode)
+    answer = client.post(path("endpoints", endpoint, "rotate-secret"), body)
+    output.show_one(answer, f"new secret of {endpoint}", as_json=as_json)
+
+
 @app.command("delete")
 def delete_endpoint(endpoint: Id, *, account: Account = None, mode: InMode = None) -> None:
     """Delete an endpoint; what it did not get yet is cancelled."""

@@ -188,7 +188,9 @@ class Dispatcher:
         try:
             if is_suspect(job.claimed) and not await self._still_ours(job.claimed):
                 return None, []
-            result = await attempt(job, self._sender, clock=self._clock)
+            # Read again: its secrets may have changed since the delivery was taken up.
+            present = structs.replace(job, target=self._targets.get(job.target.id, job.target))
+            result = await attempt(present, self._sender, clock=self._clock)
             step = None
             if result.outcome.outcome not in (OutcomeClass.INTERNAL, OutcomeClass.GONE):
                 step = lane.judge(

@@ -1,4 +1,4 @@
-"""Endpoints with their secrets and lanes. Every statement takes the tenant whose rows it may see."""
+"""Endpoints with their lanes, and what sending to them needs. Every statement takes the tenant whose rows it may see."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -11,8 +11,9 @@ from msgspec import Struct
 
 from esimhooks.server.model.delivery import EndpointTarget, SigningSecret
 from esimhooks.server.model.endpoint import DisabledReason, Endpoint, Ordering, Tenant
-from esimhooks.server.model.ids import new_id
+from esimhooks.server.store import endpoint_secrets
 from esimhooks.server.store.database import Session
+from esimhooks.server.store.endpoint_secrets import secret_row
 from esimhooks.vocabulary.statuses import Mode
 
 HEADERS = msgspec.json.Decoder(tuple[tuple[str, str], ...])
@@ -45,15 +46,7 @@ async def insert(db: Session, endpoint: Endpoint, *, secret: str) -> None:
         _sealed_headers(db, endpoint),
         endpoint.ca_pem,
     )
-    secret_id = new_id()
-    await db.conn.execute(
-        "INSERT INTO endpoint_secrets (id, account_id, endpoint_id, sealed_secret, created_at) VALUES ($1,$2,$3,$4,$5)",
-        secret_id,
-        endpoint.tenant.account_id,
-        endpoint.id,
-        db.sealer.seal(secret.encode(), row=_secret_row(secret_id)),
-        endpoint.created_at,
-    )
+    await endpoint_secrets.insert(db, endpoint.tenant, endpoint.id, secret=secret, now=endpoint.created_at)
     await db.conn.execute(
         "INSERT INTO lanes (endpoint_id, account_id, open) VALUES ($1, $2, $3)",
         endpoint.id,
@@ -162,7 +155,7 @@ async def targets(db: Session, endpoint_ids: Sequence[UUID]) -> list[EndpointTar
     )
     secrets: dict[UUID, list[SigningSecret]] = defaultdict(list)
     for row in rows:
-        clear = db.sealer.open(row["sealed_secret"], row=_secret_row(row["secret_id"]))
+        clear = db.sealer.open(row["sealed_secret"], row=secret_row(row["secret_id"]))
         secrets[row["id"]].append(SigningSecret(secret=clear.decode(), expires_at=row["expires_at"]))
     return [
         EndpointTarget(
@@ -179,10 +172,6 @@ async def targets(db: Session, endpoint_ids: Sequence[UUID]) -> list[EndpointTar
         )
         for row in {row["id"]: row for row in rows}.values()
     ]
-
-
-def _secret_row(secret_id: UUID) -> str:
-    return f"endpoint_secrets.secret.{secret_id}"
 
 
 def _headers_row(endpoint_id: UUID) -> str:

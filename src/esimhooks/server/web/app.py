@@ -11,6 +11,7 @@ from esimhooks.server.observe.log import get_logger
 from esimhooks.server.web.api import (
     accounts,
     deliveries,
+    endpoint_secrets,
     endpoints,
     esims,
     events,
@@ -71,6 +72,7 @@ def build_app(context: Context) -> Litestar:
             accounts.router,
             deliveries.router,
             endpoints.router,
+            endpoint_secrets.router,
             esims.router,
             events.router,
             inbound.accept_updates,

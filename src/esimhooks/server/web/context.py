@@ -8,6 +8,7 @@ from esimhooks.server.engine.once import Once
 from esimhooks.server.engine.queries import OperatorQueries, TenantQueries
 from esimhooks.server.engine.replay import Replay
 from esimhooks.server.engine.requery import Requery
+from esimhooks.server.engine.rotation import EndpointSecrets
 from esimhooks.server.engine.supervisor import Health
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.web.auth import Authenticator
@@ -24,6 +25,7 @@ class Context:
     tenant: TenantQueries
     requery: Requery
     replay: Replay
+    secrets: EndpointSecrets
     health: Health
     authenticator: Authenticator
     clock: Clock

@@ -20,6 +20,7 @@ from esimhooks.server.engine.outcomes import Outcomes
 from esimhooks.server.engine.queries import OperatorQueries, TenantQueries
 from esimhooks.server.engine.replay import Replay
 from esimhooks.server.engine.requery import Requery
+from esimhooks.server.engine.rotation import EndpointSecrets
 from esimhooks.server.engine.supervisor import Crew, Health, Supervisor
 from esimhooks.server.engine.telephone import Telephone
 from esimhooks.server.engine.upkeep import Upkeep
@@ -203,6 +204,7 @@ class _Node:
             tenant=TenantQueries(self._database),
             requery=Requery(self._database, self._connected, policy=self._policy, clock=now, due=self._due),
             replay=Replay(self._database, backlog=self._backlog_wake),
+            secrets=EndpointSecrets(self._database, clock=now),
             health=self._health,
             authenticator=Authenticator(
                 operator.key_by_lookup,

@@ -1,0 +1,61 @@
+"""Secrets of endpoints: `/v1/endpoints/{id}/secret` and `/rotate-secret`. Answers are not to be stored anywhere."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from litestar import Router, get, post
+from litestar.datastructures import ResponseHeader
+from litestar.params import FromPath, JSONBody
+from msgspec import Meta, Struct
+
+from esimhooks.server.model.delivery import SigningSecret
+from esimhooks.server.model.ids import Prefix, parse_id
+from esimhooks.server.web.given import InContext, OfTenant
+from esimhooks.vocabulary.timestamps import timestamp_or_none
+
+A_DAY_S = 86_400
+LONGEST_OVERLAP_S = 7 * A_DAY_S
+NOT_STORED = [ResponseHeader(name="cache-control", value="no-store")]
+
+
+class RotationBody(Struct, forbid_unknown_fields=True, rename="camel"):
+    """How many seconds the old secrets go on signing: a day unless told, 0 after a leak."""
+
+    expire_old_in: Annotated[int, Meta(ge=0, le=LONGEST_OVERLAP_S)] = A_DAY_S
+
+
+class OldSecretView(Struct, rename="camel"):
+    """A secret that was replaced and signs until `expiresAt`."""
+
+    secret: str
+    expires_at: str | None
+
+
+class SecretView(Struct, rename="camel"):
+    """The secret of an endpoint, and those before it that still sign, newest first."""
+
+    secret: str
+    old_secrets: list[OldSecretView]
+
+
+@get("/{endpoint_id:str}/secret", response_headers=NOT_STORED)
+async def show_secret(context: InContext, tenant: OfTenant, endpoint_id: FromPath[str]) -> SecretView:
+    """Show an endpoint's secret, and the old ones that still sign."""
+    return _view(await context.secrets.shown(tenant, parse_id(Prefix.ENDPOINT, endpoint_id)))
+
+
+@post("/{endpoint_id:str}/rotate-secret", status_code=200, response_headers=NOT_STORED)
+async def rotate_secret(
+    context: InContext, tenant: OfTenant, endpoint_id: FromPath[str], data: JSONBody[RotationBody]
+) -> SecretView:
+    """Replace an endpoint's secret; the old one signs for `expireOldIn` seconds more."""
+    which = parse_id(Prefix.ENDPOINT, endpoint_id)
+    return _view(await context.secrets.rotate(tenant, which, expire_old_in_s=data.expire_old_in))
+
+
+router = Router("/v1/endpoints", route_handlers=[show_secret, rotate_secret])
+
+
+def _view(newest_first: Sequence[SigningSecret]) -> SecretView:
+    newest, *old = newest_first
+    return SecretView(newest.secret, [OldSecretView(one.secret, timestamp_or_none(one.expires_at)) for one in old])
