@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint build constraints clean
+.PHONY: help setup demo test lint bench bench-quick build constraints clean
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -37,6 +37,12 @@ lint: $(STAMP) ## check format, style, types, the direction of imports, sizes
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tools/sizes.py
 
+bench: $(STAMP) ## measure all scenarios (ARGS="drain steady")
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(STAMP) ## measure with small sizes
+	$(BIN)/python -m benchmarks --quick $(ARGS)
+
 build: $(STAMP) ## build wheel and source archive into dist/
 	$(BIN)/python -m hatchling build
 
@@ -48,4 +54,4 @@ constraints: ## pin the packages of pyproject.toml anew in constraints.txt (need
 
 clean: ## remove what was built, reports and caches (.venv stays)
 	rm -rf build dist artifacts .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
-	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,67 @@
+"""The adapter: how one webhook sender is told of an endpoint and given an event. To measure another, write another.
+
+A target is what `create_endpoint` returns: plain JSON, handed to the generator's process as it is.
+"""
+
+import json
+from typing import Any, Protocol
+
+from benchmarks.outside.wire import Request, Wire
+
+Target = dict[str, Any]
+ESIMS = 10
+LIVE = "live"
+
+
+class Adapter(Protocol):
+    """What a sender must offer to be measured. An event is for one target and becomes one delivery."""
+
+    async def create_endpoint(self, wire: Wire, url: str) -> Target:
+        """Make an endpoint (and whatever it belongs to) that gets every event posted to its target."""
+
+    def event(self, target: Target, number: int, *, count: int = 1) -> Request:
+        """Return the request that posts events `number` to `number + count - 1`, each different from all others."""
+
+    def ids(self, answer: bytes) -> list[str]:
+        """Return the `webhook-id` of each event that was posted."""
+
+
+class Esimhooks:
+    """An account with an endpoint and some eSIMs; an event is a change of usage (ESIMHOOKS_USAGE_INTERVAL=0)."""
+
+    def __init__(self, key: str) -> None:
+        self._headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+
+    async def create_endpoint(self, wire: Wire, url: str, *, esims: int = ESIMS) -> Target:
+        """Make the eSIMs first, so that nothing is delivered before the first event."""
+        account = (await self._made(wire, "/v1/accounts", {"name": "bench"}))["id"]
+        born = [
+            {"esimTranNo": f"{account}-{place}", "transactionId": f"t{place}", "esimStatus": "IN_USE"}
+            | {"packageCode": "EU_5_30", "packageName": "Europe 5 GB 30 days", "totalVolume": 1e12, "dataUsage": 0}
+            for place in range(esims)
+        ]
+        for first in range(0, esims, 1000):
+            body = {"account": account, "mode": LIVE, "updates": born[first : first + 1000]}
+            await self._made(wire, "/v1/updates", body)
+        await self._made(wire, f"/v1/endpoints?account={account}&mode={LIVE}", {"url": url})
+        return {"account": account, "esims": esims}
+
+    def event(self, target: Target, number: int, *, count: int = 1) -> Request:
+        """Return updates that raise `esim.data_updated`, once each."""
+        updates = [
+            {"esimTranNo": f"{target['account']}-{one % target['esims']}", "dataUsage": one + 1}
+            for one in range(number, number + count)
+        ]
+        body = {"account": target["account"], "mode": LIVE, "updates": updates}
+        return Request("/v1/updates", self._headers, json.dumps(body).encode())
+
+    def ids(self, answer: bytes) -> list[str]:
+        """Return the ids of the events that the answer names."""
+        return [event for result in json.loads(answer)["results"] for event in result["events"]]
+
+    async def _made(self, wire: Wire, path: str, body: object) -> dict[str, Any]:
+        status, said = await wire.post(Request(path, self._headers, json.dumps(body).encode()))
+        if status >= 300:
+            raise RuntimeError(f"{path}: expected 2xx, got {status}: {said[:200]!r}")
+        made: dict[str, Any] = json.loads(said)
+        return made

@@ -1,0 +1,154 @@
+"""The scenarios: each stages its load on a fresh ground and returns its figures."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from msgspec import Struct
+
+from benchmarks.ground import Ground, Posted, piped
+
+Figures = dict[str, float]
+
+
+class Size(Struct, frozen=True):
+    """How much: deliveries to drain, endpoints, seconds of a steady load, and the flood of the burst."""
+
+    deliveries: int
+    endpoints: int
+    seconds: int
+    flood: int
+
+
+FULL = Size(deliveries=50_000, endpoints=100, seconds=60, flood=100_000)
+QUICK = Size(deliveries=10_000, endpoints=100, seconds=8, flood=10_000)
+TINY = Size(deliveries=40, endpoints=4, seconds=1, flood=40)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value below which `share` (0-1) of the values lie."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def _spread(name: str, values: Sequence[float]) -> Figures:
+    return {f"{name} p{round(share * 100)} ms": percentile(values, share) for share in (0.5, 0.95, 0.99)}
+
+
+def _waits(posted: Posted, arrived: dict[str, int]) -> list[float]:
+    """Return the milliseconds from when each post was due to when its event arrived: no less than from its answer."""
+    return [(arrived[one] - due) / 1e6 for ids, due, *_ in posted for one in ids if one in arrived]
+
+
+async def drain(ground: Ground, size: Size) -> Figures:
+    """Everything is due before a dispatcher starts; with one, with two, and the bare client, after each other."""
+    owner = ground.server.start("api")
+    targets = await ground.targets(owner.url, [f"/ok/{place}" for place in range(size.endpoints)])
+    batch = min(500, size.deliveries // size.endpoints)
+    posts = size.deliveries // batch
+    rates: list[float] = []
+    figures: Figures = {}
+    for dispatchers in (1, 2):
+        first = (dispatchers - 1) * size.deliveries
+        await ground.post(owner.url, targets, connections=4, batch=batch, posts=posts, first=first)
+        before = await ground.server.commits()
+        nodes = [ground.server.add_dispatcher() for _ in range(dispatchers)]
+        arrived = sorted((await ground.arrived(posts * batch)).values())
+        rates.append(len(arrived) / ((arrived[-1] - arrived[0]) / 1e9))
+        figures[f"deliveries/s, {dispatchers} dispatcher(s)"] = rates[-1]
+        if dispatchers == 1:
+            figures["dispatcher CPU us per delivery"] = nodes[0].cpu_s() / len(arrived) * 1e6
+        for node in nodes:
+            ground.server.stop(node)
+        figures[f"commits per delivery, {dispatchers} dispatcher(s)"] = (await ground.server.commits() - before) / len(
+            arrived
+        )
+    bodies = await ground.ask("bodies")
+    load = {"url": ground.receiver, "bodies": bodies, "count": size.deliveries, "endpoints": size.endpoints}
+    figures["bare client/s"] = size.deliveries / float(await piped("benchmarks.bare", load))
+    figures["ratio to the bare client"] = rates[0] / figures["bare client/s"]
+    figures["two against one"] = rates[1] / rates[0]
+    return figures
+
+
+async def accept(ground: Ground, size: Size) -> Figures:
+    """50 connections, one event each request, as fast as answers come; one process does everything."""
+    node = ground.server.start()
+    targets = await ground.targets(node.url, [f"/ok/{place}" for place in range(size.endpoints)])
+    before = await ground.server.commits()
+    posted = await ground.post(node.url, targets, connections=50, seconds=max(1, size.seconds // 3))
+    commits = await ground.server.commits() - before
+    took_s = (max(one[2] for one in posted) - min(one[1] for one in posted)) / 1e9
+    answers = [(answered - due) / 1e6 for _, due, answered, _ in posted]
+    await ground.arrived(len(posted))
+    return {
+        "accepted/s": len(posted) / took_s,
+        **_spread("answer", answers),
+        "commits per event, all roles": commits / len(posted),
+    }
+
+
+async def steady(ground: Ground, size: Size) -> Figures:
+    """A fixed pace; from when a post was due to when its event arrived."""
+    node = ground.server.start()
+    targets = await ground.targets(node.url, [f"/ok/{place}" for place in range(size.endpoints)])
+    figures: Figures = {}
+    for place, rate in enumerate((200, 1000)):
+        posted = await ground.post(
+            node.url, targets, connections=100, rate=rate, seconds=size.seconds, first=place * 10**6
+        )
+        arrived = await ground.arrived(len(posted))
+        figures |= _spread(f"{rate}/s arrival", _waits(posted, arrived))
+    return figures
+
+
+async def neighbour(ground: Ground, size: Size) -> Figures:
+    """Five endpoints of a hundred hang and five answer 500; how the other ninety fare against a run without those."""
+    node = ground.server.start()
+    spoilt = max(1, size.endpoints // 20)
+    good = await ground.targets(node.url, [f"/ok/{place}" for place in range(size.endpoints - 2 * spoilt)])
+    paths = [f"/{kind}/{place}" for kind in ("hang", "fail") for place in range(spoilt)]
+    bad = await ground.targets(node.url, paths)
+    quiet = await ground.post(node.url, good, connections=50, rate=180, seconds=size.seconds)
+    before = _waits(quiet, await ground.arrived(len(quiet)))
+    posted, _ = await asyncio.gather(
+        ground.post(node.url, good, connections=50, rate=180, seconds=size.seconds, first=10**6),
+        ground.post(node.url, bad, connections=10, rate=20, seconds=size.seconds),
+    )
+    after = _waits(posted, await ground.arrived(len(posted)))
+    alone_ms, beside_ms = percentile(before, 0.99), percentile(after, 0.99)
+    return {"p99 alone ms": alone_ms, "p99 beside bad ones ms": beside_ms, "times": beside_ms / alone_ms}
+
+
+async def burst(ground: Ground, size: Size) -> Figures:
+    """One tenant's events are all due at once; how another's ten a second fare while they drain."""
+    owner = ground.server.start("api")
+    flooded, other = await ground.targets(owner.url, ["/ok/flooded", "/ok/other"])
+    dispatcher = ground.server.add_dispatcher()
+    quiet = await ground.post(owner.url, [other], connections=10, rate=10, seconds=size.seconds)
+    before = _waits(quiet, await ground.arrived(len(quiet)))
+    ground.server.stop(dispatcher)
+    batch = min(500, size.flood)
+    await ground.post(owner.url, [flooded], connections=4, batch=batch, posts=size.flood // batch)
+    began = time.monotonic()
+    ground.server.add_dispatcher()
+    posted = await ground.post(owner.url, [other], connections=10, rate=10, seconds=size.seconds, first=10**6)
+    arrived = await ground.arrived(size.flood + len(posted))
+    ended_ns = max(arrived.values())
+    beside = _waits([one for one in posted if one[1] < ended_ns], arrived)
+    quiet_ms, burst_ms = percentile(before, 0.99), percentile(beside, 0.99)
+    return {
+        "p99 quiet ms": quiet_ms,
+        "p99 beside the flood ms": burst_ms,
+        "times": burst_ms / quiet_ms,
+        "flood lasted s": ended_ns / 1e9 - began,
+    }
+
+
+SCENARIOS: dict[str, Callable[[Ground, Size], Awaitable[Figures]]] = {
+    "drain": drain,
+    "accept": accept,
+    "steady": steady,
+    "neighbour": neighbour,
+    "burst": burst,
+}

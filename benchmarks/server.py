@@ -1,0 +1,121 @@
+"""The server under test as an operator runs it: `esimhooks serve` on its embedded PostgreSQL, and further dispatchers."""
+
+import base64
+import os
+import re
+import secrets
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import asyncpg
+import psutil
+
+COMMAND = (sys.executable, "-c", "from esimhooks.cli.main import run; run()", "serve", "--port", "0")
+START_LIMIT_S = 120.0
+
+
+class Node:
+    """One process of the server. `peak_mib` is the most memory it had resident."""
+
+    def __init__(self, folder: Path, name: str, settings: dict[str, str]) -> None:
+        self._output = folder / f"{name}.log"
+        environment = os.environ | {f"ESIMHOOKS_{key.upper()}": value for key, value in settings.items()}
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                COMMAND, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        self.peak_mib = 0.0
+        self.url = self._announced()
+
+    def cpu_s(self) -> float:
+        """Return the processor time it has used."""
+        times = psutil.Process(self._process.pid).cpu_times()
+        return float(times.user + times.system)
+
+    def stop(self) -> None:
+        """End it cleanly and note its peak of memory."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        self.peak_mib = int(found[1]) / 1024 if found else 0.0
+        self._process.terminate()
+        self._process.wait(timeout=60)
+
+    def _announced(self) -> str:
+        deadline = time.monotonic() + START_LIMIT_S
+        while time.monotonic() < deadline:
+            said = self._output.read_text(errors="replace")
+            found = re.search(r"esimhooks serves (http\S+) ", said)
+            if found:
+                return found[1]
+            if self._process.poll() is not None:
+                raise RuntimeError(f"the server did not start: {said[-2000:]}")
+            time.sleep(0.05)
+        raise RuntimeError(f"the server did not start within {START_LIMIT_S:g} s")
+
+
+class Server:
+    """A data folder with one node that owns its PostgreSQL, and any number of dispatchers on the same database."""
+
+    def __init__(self, folder: Path) -> None:
+        self.key = "bench-" + secrets.token_hex(24)
+        self.peaks: list[float] = []
+        self._folder = folder
+        self._nodes: list[Node] = []
+        self._shared = {
+            "admin_key": self.key,
+            "encryption_key": base64.b64encode(secrets.token_bytes(32)).decode(),
+            "allow_networks": "127.0.0.0/8",
+            "usage_interval": "0",
+            "log_format": "json",
+        }
+
+    def start(self, roles: str = "all") -> Node:
+        """Start the node that owns the database."""
+        return self._start("owner", {"data_dir": str(self._folder), "roles": roles})
+
+    def add_dispatcher(self) -> Node:
+        """Start a further process that only sends."""
+        name = f"dispatcher-{len(self._nodes)}"
+        return self._start(name, {"database_url": self.dsn, "roles": "dispatcher"})
+
+    def stop(self, node: Node) -> None:
+        """End one node."""
+        node.stop()
+        self._nodes.remove(node)
+        self.peaks.append(node.peak_mib)
+
+    def stop_all(self) -> None:
+        """End all nodes, the one that owns the database last."""
+        for node in reversed(self._nodes[:]):
+            self.stop(node)
+
+    @property
+    def dsn(self) -> str:
+        """Address of the embedded PostgreSQL."""
+        socket_dir = (self._folder / "postgres" / "postmaster.pid").read_text().splitlines()[4]
+        return f"postgresql://esimhooks@/esimhooks?host={quote(socket_dir, safe='')}&port=5432"
+
+    async def commits(self) -> int:
+        """Return how many transactions have written so far: each that writes takes one number."""
+        conn = await asyncpg.connect(self.dsn)
+        try:
+            return int(await conn.fetchval("SELECT pg_snapshot_xmax(pg_current_snapshot())::text"))
+        finally:
+            await conn.close()
+
+    async def durability(self) -> dict[str, str]:
+        """Return the version of PostgreSQL and the settings that decide what survives a power cut."""
+        conn = await asyncpg.connect(self.dsn)
+        try:
+            names = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers")
+            return {name: str(await conn.fetchval("SELECT current_setting($1)", name)) for name in names}
+        finally:
+            await conn.close()
+
+    def _start(self, name: str, settings: dict[str, str]) -> Node:
+        node = Node(self._folder, name, self._shared | settings)
+        self._nodes.append(node)
+        return node

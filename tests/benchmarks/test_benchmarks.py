@@ -1,0 +1,46 @@
+"""The benchmarks still run, and those who stand outside know nothing of the server."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks import outside
+from benchmarks.ground import ground
+from benchmarks.scenarios import TINY, accept, percentile
+
+OUTSIDE = sorted(Path(next(iter(outside.__path__))).glob("*.py"))
+
+
+@pytest.mark.slow(reason="starts a whole server with its database, a receiver and a generator")
+@pytest.mark.timeout(60)
+async def test_generator_receiver_and_adapter_measure_a_server() -> None:
+    with ground() as place:
+        figures = await accept(place, TINY)
+
+    assert figures["accepted/s"] > 0
+    assert 0 < figures["answer p50 ms"] <= figures["answer p99 ms"]
+    assert figures["commits per event, all roles"] > 0
+    assert place.server.peaks[0] > 0
+
+
+@pytest.mark.parametrize("file", OUTSIDE, ids=lambda file: file.stem)
+def test_whoever_stands_outside_imports_nothing_of_the_server(file: Path) -> None:
+    allowed = ("benchmarks.outside.", "uvloop")
+    imported = [name for name in _imported(file) if name.startswith(("benchmarks", "esimhooks", "uvloop"))]
+
+    assert [name for name in imported if not name.startswith(allowed)] == []
+
+
+def test_a_percentile_is_one_of_the_values() -> None:
+    assert percentile([3.0, 1.0, 2.0], 0.5) == 2.0
+    assert percentile([1.0], 0.99) == 1.0
+
+
+def _imported(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
