@@ -5,8 +5,6 @@ from itertools import pairwise
 import pytest
 
 from api import Api, eventually
-from esimhooks.server.model.ids import Prefix, parse_id
-from esimhooks.server.store.database import Database
 from receiver import Receiver
 from system.sent_webhooks import an_endpoint, an_event
 
@@ -16,22 +14,9 @@ pytestmark = [
 ]
 
 
-async def limit(database: Database, endpoint: str, per_second: int) -> None:
-    async with database.session() as db:
-        await db.conn.execute(
-            "UPDATE endpoints SET rate_limit = $2, version = version + 1 WHERE id = $1",
-            parse_id(Prefix.ENDPOINT, endpoint),
-            per_second,
-        )
-
-
-async def test_a_slow_endpoint_does_not_hold_up_the_turns_of_a_faster_one(
-    merchant: Api, receiver: Receiver, database: Database
-) -> None:
-    slow = await an_endpoint(merchant, receiver.url("/slow"), eventTypes=["esim.created"])
-    fast = await an_endpoint(merchant, receiver.url("/fast"), eventTypes=["esim.expired"])
-    await limit(database, slow.id, 1)
-    await limit(database, fast.id, 10)
+async def test_a_slow_endpoint_does_not_hold_up_the_turns_of_a_faster_one(merchant: Api, receiver: Receiver) -> None:
+    await an_endpoint(merchant, receiver.url("/slow"), eventTypes=["esim.created"], rateLimit=1)
+    await an_endpoint(merchant, receiver.url("/fast"), eventTypes=["esim.expired"], rateLimit=10)
     for _ in range(4):
         await an_event(merchant, "esim.created")
 

@@ -26,6 +26,8 @@ async def test_an_endpoint_has_the_defaults_of_the_installation(operator: Api) -
         "retrySchedule": [0, 60, 300, 900, 3600, 7200],
         "timeout": 5.0,
         "maxInFlight": 20,
+        "rateLimit": None,
+        "ordering": "none",
         "enabled": True,
         "disabledReason": None,
         "createdAt": made["createdAt"],
@@ -46,6 +48,8 @@ async def test_an_endpoint_keeps_all_that_it_was_told(operator: Api) -> None:
         "retrySchedule": [0, 1, 604_800],
         "timeout": 1.5,
         "maxInFlight": 200,
+        "rateLimit": 5,
+        "ordering": "esim",
     }
 
     made = await operator.post(f"/v1/endpoints{query}", told)
@@ -126,6 +130,8 @@ async def test_addresses_that_may_not_be_called_are_refused_at_the_field(url: st
         ({"timeout": "5"}, "/timeout", "a number from 1 to 30"),
         ({"maxInFlight": 0}, "/maxInFlight", "an integer from 1 to 200"),
         ({"maxInFlight": 201}, "/maxInFlight", "an integer from 1 to 200"),
+        ({"rateLimit": 0}, "/rateLimit", "an integer from 1 to 10000"),
+        ({"ordering": "event"}, "/ordering", "one of none, esim"),
         ({"secret": "whsec_mine"}, "/secret", "no such field"),
         ({"enabled": False}, "/enabled", "no such field"),
     ],

@@ -19,7 +19,7 @@ from esimhooks.server.engine.wake import Wake
 from esimhooks.server.model.account import Account, ApiKey
 from esimhooks.server.model.api_keys import digest_of, lookup_of, new_key
 from esimhooks.server.model.clock import Clock
-from esimhooks.server.model.endpoint import Endpoint, Tenant
+from esimhooks.server.model.endpoint import Endpoint, Ordering, Tenant
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.event import Event
 from esimhooks.server.model.ids import Prefix, new_id, text_of
@@ -44,6 +44,8 @@ class NewEndpoint(Struct, frozen=True, kw_only=True):
     retry_schedule: tuple[int, ...] | None = None
     timeout_s: float | None = None
     max_in_flight: int | None = None
+    rate_limit: int | None = None
+    ordering: Ordering = Ordering.NONE
 
 
 class EndpointDefaults(Struct, frozen=True, kw_only=True):
@@ -257,6 +259,8 @@ class Admin:
             retry_schedule=new.retry_schedule or self._defaults.retry_schedule,
             timeout_s=new.timeout_s or self._defaults.timeout_s,
             max_in_flight=new.max_in_flight or self._defaults.max_in_flight,
+            rate_limit=new.rate_limit,
+            ordering=new.ordering,
             enabled=True,
             disabled_reason=None,
             created_at=now,

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from esimhooks.server.engine.admin import NewEndpoint
-from esimhooks.server.model.endpoint import DisabledReason, Endpoint
+from esimhooks.server.model.endpoint import DisabledReason, Endpoint, Ordering
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.ids import Prefix, parse_id, text_of
 from esimhooks.server.rules.schedule import MAX_ATTEMPTS, NAMED
@@ -21,11 +21,17 @@ from esimhooks.vocabulary.statuses import Mode
 from esimhooks.vocabulary.timestamps import timestamp
 
 LONGEST_DELAY_S = 604_800
+FASTEST = 10_000
+"""Requests a second that a rate limit may allow at most."""
 Schedule = Annotated[list[Annotated[int, Meta(ge=0, le=LONGEST_DELAY_S)]], Meta(min_length=1, max_length=MAX_ATTEMPTS)]
 
 
 class EndpointBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """What a merchant tells of an endpoint. `retrySchedule` is a list of seconds or the name of a schedule."""
+    """What a merchant tells of an endpoint. `retrySchedule` is a list of seconds or the name of a schedule.
+
+    `rateLimit` is requests a second over all nodes, null for none; with `ordering` "esim" the deliveries of an eSIM wait
+    for each other.
+    """
 
     url: Url
     name: Name | None = None
@@ -33,6 +39,8 @@ class EndpointBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=T
     retry_schedule: Schedule | str | None = None
     timeout: Annotated[float, Meta(ge=1, le=30)] | None = None
     max_in_flight: Annotated[int, Meta(ge=1, le=200)] | None = None
+    rate_limit: Annotated[int, Meta(ge=1, le=FASTEST)] | None = None
+    ordering: Ordering = Ordering.NONE
 
 
 class EndpointView(Struct, rename="camel", kw_only=True):
@@ -46,6 +54,8 @@ class EndpointView(Struct, rename="camel", kw_only=True):
     retry_schedule: list[int]
     timeout: float
     max_in_flight: int
+    rate_limit: int | None
+    ordering: Ordering
     enabled: bool
     disabled_reason: DisabledReason | None
     created_at: str
@@ -70,6 +80,8 @@ async def create_endpoint(context: InContext, tenant: OfTenant, data: JSONBody[E
             retry_schedule=_schedule(data.retry_schedule),
             timeout_s=data.timeout,
             max_in_flight=data.max_in_flight,
+            rate_limit=data.rate_limit,
+            ordering=data.ordering,
         ),
     )
     view = _view(made.endpoint)
@@ -125,6 +137,8 @@ def _view(endpoint: Endpoint) -> EndpointView:
         retry_schedule=list(endpoint.retry_schedule),
         timeout=endpoint.timeout_s,
         max_in_flight=endpoint.max_in_flight,
+        rate_limit=endpoint.rate_limit,
+        ordering=endpoint.ordering,
         enabled=endpoint.enabled,
         disabled_reason=endpoint.disabled_reason,
         created_at=timestamp(endpoint.created_at),
