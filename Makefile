@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-quick build constraints clean
+.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability-receiver
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -29,6 +29,10 @@ demo: $(STAMP) ## show the whole product working on this machine (ARGS="--for 20
 
 test: $(STAMP) ## run the tests (ARGS="tests/store -x")
 	$(BIN)/pytest $(ARGS)
+
+reliability-receiver: $(STAMP) ## kill a receiver 200 times under load, inbox in SQLite and in PostgreSQL (minutes)
+	$(BIN)/python reliability/receiver_kills.py sqlite --report reliability/results/receiver-sqlite.md $(ARGS)
+	$(BIN)/python reliability/receiver_kills.py postgresql --report reliability/results/receiver-postgresql.md $(ARGS)
 
 lint: $(STAMP) ## check format, style, types, the direction of imports, sizes
 	$(BIN)/ruff format --check .

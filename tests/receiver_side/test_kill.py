@@ -1,0 +1,20 @@
+"""A receiver that is killed under load loses nothing; the long campaign is `make reliability-receiver`."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CAMPAIGN = Path(__file__).parents[2] / "reliability" / "receiver_kills.py"
+
+
+@pytest.mark.slow(reason="starts and kills processes")
+@pytest.mark.timeout(60)
+def test_what_was_answered_with_200_has_its_effects_though_the_receiver_is_killed() -> None:
+    done = subprocess.run(
+        [sys.executable, CAMPAIGN, "sqlite", "--kills", "3"], check=False, capture_output=True, text=True, timeout=55
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "| kills | 3 |" in done.stdout
