@@ -90,11 +90,18 @@ async def test_an_empty_database_is_refused_with_what_to_run(empty: str, setting
             pass
 
 
-async def test_a_database_ahead_of_this_program_is_refused(empty: str) -> None:
+async def test_a_database_that_a_newer_program_has_migrated_is_taken(empty: str) -> None:
     await migrations.migrate(empty)
     await asked(empty, "UPDATE alembic_version SET version_num = '9999' RETURNING 1")
 
-    with pytest.raises(Broken, match="at migration 9999"):
+    await migrations.check_current(empty)
+
+
+async def test_a_database_at_an_older_migration_is_refused(empty: str) -> None:
+    await migrations.migrate(empty)
+    await asked(empty, "UPDATE alembic_version SET version_num = '0001' RETURNING 1")
+
+    with pytest.raises(Broken, match=r"at migration 0001, this program needs .*: run `esimhooks migrate`"):
         await migrations.check_current(empty)
 
 

@@ -25,6 +25,8 @@ IDS = {
     "order_id": Prefix.ORDER,
 }
 OPEN = ("/healthz", "/readyz")
+OF_THE_PROCESS = (*OPEN, "/metrics")
+"""Answered without the database's rows."""
 LEAKS = ("Traceback", "asyncpg", "msgspec", "litestar", "SELECT", "Error", "Exception", "`", "dict", "NoneType")
 
 
@@ -67,7 +69,7 @@ def _all() -> list[Route]:
 
 
 ROUTES = _all()
-API = [route for route in ROUTES if route.path not in OPEN and not route.path.startswith("/providers/")]
+API = [route for route in ROUTES if route.path not in OF_THE_PROCESS and not route.path.startswith("/providers/")]
 WITH_BODY = [route for route in API if route.takes_body]
 WITH_IDS = [route for route in API if route.parameters]
 

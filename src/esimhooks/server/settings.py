@@ -236,6 +236,18 @@ class Settings(BaseSettings):
     """Requests that one endpoint gets at a time, 1-200; an endpoint may have its own. Default: 20, which a small
     receiver bears."""
 
+    retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    """Days that events, deliveries, attempts and notifications are kept, 1-3650; then whole days are dropped, except
+    while something in them still waits. Default: 30, the time in which questions are asked."""
+
+    metrics_token: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
+    """Token that reads `/metrics`, as `Authorization: Bearer`, 32 characters or more. Default: none; an operator's key
+    reads them too, but a monitoring system should not hold one."""
+
+    metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    """Port of its own for `/metrics`, open to whoever reaches `host`: for nodes without the role `api`, and closed
+    networks. Default: none."""
+
     log_format: LogFormat = LogFormat.CONSOLE
     """`console` for people or `json` for log collectors, one object a line. Default: console."""
 

@@ -23,6 +23,7 @@ from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.ids import Prefix, new_id, text_of, text_or_none
 from esimhooks.server.model.notification import InboundRequest, JournalEntry, Notification
 from esimhooks.server.model.update import Update
+from esimhooks.server.observe import metrics
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Unparsable
 from esimhooks.server.rules.emit import EmitPolicy
@@ -139,7 +140,9 @@ class Intake:
         arrivals = [arrival for request in requests for arrival in request]
         async with self._database.transaction() as db:
             results = await take_in(db, arrivals, self._policy, now=self._clock())
+        metrics.committed("intake", len(arrivals))
         for arrival, result in zip(arrivals, results, strict=True):
+            metrics.notification(arrival.entry.source, result.outcome)
             _log(arrival, result)
         if any(result.event_ids for result in results):
             self._due.ring()

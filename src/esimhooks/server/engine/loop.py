@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from esimhooks.server.engine.wake import Wake
 from esimhooks.server.model.errors import NotNow
+from esimhooks.server.observe import metrics
 from esimhooks.server.observe.log import get_logger
 
 Work = Callable[[], Awaitable[float]]
@@ -49,9 +50,11 @@ class Loop:
             except NotNow as error:
                 if pause == FIRST_PAUSE_S:  # an outage is told once, not in every round of every loop
                     log.warning("loop.waits", loop=self.name, reason=error.detail)
+                metrics.loop_failed(self.name)
                 seconds, pause = pause * (1 + random.random() / 4), min(pause * 2, LONGEST_PAUSE_S)  # noqa: S311
             except Exception as error:  # a defect in one round must not end the loop
                 log.exception("loop.failed", loop=self.name, error=str(error))
+                metrics.loop_failed(self.name)
                 seconds, pause = pause * (1 + random.random() / 4), min(pause * 2, LONGEST_PAUSE_S)  # noqa: S311
             self.rounds += 1
             if seconds > 0 and not self._stopping:

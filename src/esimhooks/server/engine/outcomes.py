@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from esimhooks.server.engine.group_commit import GroupCommit
-from esimhooks.server.model.ids import Prefix, text_of
+from esimhooks.server.model.delivery import DeliveryStatus
+from esimhooks.server.model.ids import Prefix, made_at, text_of
+from esimhooks.server.observe import metrics
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.results import Result, Written, write_results
@@ -27,8 +29,10 @@ class Outcomes:
     async def _commit(self, results: Sequence[Result]) -> Sequence[Written]:
         async with self._database.transaction() as db:
             written = await write_results(db, results)
+        metrics.committed("outcomes", len(results))
         for result, what in zip(results, written, strict=True):
             _log(result, what)
+            _count(result, what)
         return written
 
 
@@ -50,3 +54,18 @@ def _log(result: Result, written: Written) -> None:
         again_in_s=verdict.delay_s,
         kept=written.kept,
     )
+
+
+def _count(result: Result, written: Written) -> None:
+    if not written.kept:
+        metrics.dropped()
+        return
+    claimed, outcome, status = result.claimed, result.outcome, result.verdict.status
+    waited_s = (outcome.started_at - made_at(claimed.delivery_id)).total_seconds()
+    metrics.attempt(
+        outcome.outcome, seconds=outcome.duration_ms / 1000, first_after_s=None if claimed.attempts else waited_s
+    )
+    if status is not DeliveryStatus.PENDING:
+        metrics.finished(status)
+    if written.disabled is not None:
+        metrics.endpoint_disabled(written.disabled)

@@ -9,6 +9,7 @@ from esimhooks.server.model.delivery import Delivery
 from esimhooks.server.model.endpoint import Ordering
 from esimhooks.server.model.event import Event
 from esimhooks.server.model.ids import new_id
+from esimhooks.server.observe import metrics
 from esimhooks.server.rules.subscription import wants
 from esimhooks.server.store import deliveries, endpoints, events, queue
 from esimhooks.server.store.database import Session
@@ -19,6 +20,7 @@ async def publish(db: Session, made: Sequence[Event]) -> list[Delivery]:
     if not made:
         return []
     await events.insert(db, made)
+    metrics.raised([event.type for event in made])
     subscriptions = await endpoints.subscriptions(db, {event.tenant for event in made})
     wanted = [
         Delivery(

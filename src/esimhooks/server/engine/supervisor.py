@@ -10,6 +10,7 @@ from esimhooks.server.engine.dispatcher import Dispatcher
 from esimhooks.server.engine.loop import Loop
 from esimhooks.server.model.errors import NotNow
 from esimhooks.server.observe.log import get_logger
+from esimhooks.server.store import migrate
 from esimhooks.server.store.database import Database
 
 LAST_ROUND_S = 2.0
@@ -26,11 +27,11 @@ class Health:
         self.draining = False
 
     async def check_ready(self) -> None:
-        """Raise `NotNow` where the database does not answer or the node is stopping."""
+        """Raise `NotNow` where the database does not answer or is behind this program, or the node is stopping."""
         if self.draining:
             raise NotNow("the server is stopping")
         async with self._database.session() as db:
-            await db.ping()
+            await migrate.check_not_behind(db)
 
 
 class Crew(Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ Alembic keeps the order; the migrations themselves are plain SQL. An advisory lo
 """
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -16,7 +17,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from esimhooks.server.model.errors import Broken, NotNow
-from esimhooks.server.store.database import TEMPORARY, passing_errors
+from esimhooks.server.store.database import TEMPORARY, Session, passing_errors
 
 LOCK = 0x6573696D686F6F6B
 """The advisory lock that a migrating node holds: "esimhook" in ASCII."""
@@ -41,18 +42,39 @@ async def migrate(dsn: str) -> None:
 
 
 async def check_current(dsn: str) -> None:
-    """Raise `Broken` where the database is behind this program or ahead of it."""
+    """Raise `Broken` where the database is behind this program.
+
+    One that is ahead is taken: migrations keep to what the release before them can work with, so that nodes can be
+    replaced one by one.
+    """
     found: list[str | None] = []
 
     def look(connection: Connection) -> None:
         found.append(MigrationContext.configure(connection).get_current_revision())
 
     await _with_connection(dsn, look)
-    wanted = ScriptDirectory.from_config(_config()).get_current_head()
-    if found != [wanted]:
+    if _behind(found[0]):
         raise Broken(
-            f"the database is at migration {found[0] or 'none'}, this program needs {wanted}: run `esimhooks migrate`"
+            f"the database is at migration {found[0] or 'none'}, this program needs {_known()[0]}: "
+            "run `esimhooks migrate`"
         )
+
+
+async def check_not_behind(db: Session) -> None:
+    """Raise `NotNow` where the database of a running node is behind it, as after a restore of an old backup."""
+    found = await db.conn.fetchval("SELECT version_num FROM alembic_version")
+    if _behind(found):
+        raise NotNow(f"the database is at migration {found or 'none'}, this program needs {_known()[0]}")
+
+
+def _behind(revision: str | None) -> bool:
+    return revision is None or revision in _known()[1:]
+
+
+@cache
+def _known() -> list[str]:
+    """Return the revisions of this program, newest first; another is of a newer program."""
+    return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
 
 
 def _config() -> Config:

@@ -4,15 +4,22 @@ Partitions are made days ahead. A default partition takes what no day has room f
 is refused; making a day's partition moves such rows into it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import asyncpg
+
+from esimhooks.server.model.errors import NotNow
 from esimhooks.server.model.ids import first_id_of
 from esimhooks.server.store.database import Session
 
 TABLES = ("notifications", "events", "deliveries", "attempts")
 DAYS_BEHIND = 1
 DAYS_AHEAD = 3
+DROP_WAITS_S = 2
+"""A DROP that waits makes everybody behind it wait, so it gives up soon."""
 LOCK = 0x706172746974696F
 
 
@@ -31,9 +38,60 @@ async def ensure_partitions(db: Session, *, now: datetime) -> None:
                 await _make(db, table, day)
 
 
+async def oldest_needed(db: Session) -> UUID | None:
+    """Return the oldest id that what is still to be done refers to, None where nothing is.
+
+    A pending delivery needs its event and its attempts, which are all younger than the event; the backlog needs its
+    notifications. Both tables hold what waits and nothing else.
+    """
+    needed: UUID | None = await db.conn.fetchval(
+        """
+        SELECT least((SELECT event_id FROM queue ORDER BY event_id LIMIT 1),
+                     (SELECT notification_id FROM backlog ORDER BY notification_id LIMIT 1))
+        """
+    )
+    return needed
+
+
+async def drop_before(db: Session, moment: datetime) -> list[str]:
+    """Drop the partitions of days that ended before `moment` (aware UTC); return their names. Needs a transaction.
+
+    Waits for no reader: where a partition is in use, `NotNow` is raised and the next round tries again.
+    """
+    await db.conn.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+    await db.conn.execute(f"SET LOCAL lock_timeout = '{DROP_WAITS_S}s'")
+    rows = await db.conn.fetch("SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' ORDER BY relname")
+    dropped = []
+    for row in rows:
+        table, _, day = row["relname"].rpartition("_")
+        if table in TABLES and day.isdigit() and _day_of(day) + timedelta(days=1) <= moment:
+            with refused_lock():
+                await db.conn.execute(f"DROP TABLE {row['relname']}")
+            dropped.append(row["relname"])
+    return dropped
+
+
+async def forget_unmatched(db: Session, moment: datetime) -> None:
+    """Forget unmatched notifications that came before `moment` (aware UTC): their rows go with their day."""
+    await db.conn.execute("DELETE FROM unmatched_notifications WHERE notification_id < $1", first_id_of(moment))
+
+
 def partition_name(table: str, day: datetime) -> str:
     """Return the name of a day's partition, e.g. `events_20261123`."""
     return f"{table}_{day:%Y%m%d}"
+
+
+def _day_of(digits: str) -> datetime:
+    return datetime.strptime(digits, "%Y%m%d").replace(tzinfo=UTC)
+
+
+@contextmanager
+def refused_lock() -> Iterator[None]:
+    """Turn a lock that was not to be had in time into `NotNow`."""
+    try:
+        yield
+    except asyncpg.LockNotAvailableError as error:
+        raise NotNow("a partition that has had its time is still being read") from error
 
 
 async def _make(db: Session, table: str, day: datetime) -> None:

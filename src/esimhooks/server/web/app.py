@@ -87,7 +87,7 @@ def build_app(context: Context) -> Litestar:
     )
     notifying = Router("/", route_handlers=[inbound.router], before_request=enter_inbound)
     return Litestar(
-        route_handlers=[api, notifying, health.healthz, health.readyz],
+        route_handlers=[api, notifying, health.healthz, health.readyz, health.read_metrics],
         dependencies={
             "context": Provide(lambda: context, sync_to_thread=False, use_cache=True),
             "operator": Provide(operator),

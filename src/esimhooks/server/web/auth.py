@@ -54,7 +54,7 @@ class Authenticator:
 
     async def principal(self, request: AnyRequest) -> Principal:
         """Return the caller. Raises `Refused` (401) without a valid key, (403) from an address not allowed."""
-        text = _presented(request)
+        text = presented(request)
         if text is None:
             raise Refused.unauthenticated("expected an API key in X-API-Key or as Authorization: Bearer")
         digest = digest_of(text)
@@ -133,7 +133,8 @@ def tenant_of(principal: Principal, *, account: str | None, mode: str | None) ->
     return principal.tenant
 
 
-def _presented(request: AnyRequest) -> str | None:
+def presented(request: AnyRequest) -> str | None:
+    """Return the key that a request carries, if any."""
     direct: str | None = request.headers.get("x-api-key")
     if direct:
         return direct

@@ -16,7 +16,10 @@ from esimhooks.server.web.auth import Authenticator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """Handed to every handler. `public_url` is the address under which the world reaches this server."""
+    """Handed to every handler. `public_url` is the address under which the world reaches this server.
+
+    `metrics_token` reads `/metrics`, as an operator's key does.
+    """
 
     intake: Intake
     admin: Admin
@@ -30,3 +33,4 @@ class Context:
     authenticator: Authenticator
     clock: Clock
     public_url: str = field(default="")
+    metrics_token: str | None = None

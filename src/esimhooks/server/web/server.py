@@ -9,6 +9,7 @@ import uvicorn
 from litestar import Litestar
 
 from esimhooks.server.model.errors import Broken
+from esimhooks.server.web.measured import measured
 
 BACKLOG = 2048
 GRACE_S = 3
@@ -33,7 +34,7 @@ class WebServer:
     def serve_app(self, app: Litestar) -> None:
         """Say what to serve, before `run`."""
         config = uvicorn.Config(
-            app,
+            measured(app),
             http="httptools",
             loop="none",
             lifespan="off",

@@ -18,14 +18,17 @@ from esimhooks.server.engine.loop import Loop
 from esimhooks.server.engine.once import Once
 from esimhooks.server.engine.outcomes import Outcomes
 from esimhooks.server.engine.queries import OperatorQueries, TenantQueries
+from esimhooks.server.engine.queue_watch import QueueWatch
 from esimhooks.server.engine.replay import Replay
 from esimhooks.server.engine.requery import Requery
+from esimhooks.server.engine.retention import Retention
 from esimhooks.server.engine.rotation import EndpointSecrets
 from esimhooks.server.engine.supervisor import Crew, Health, Supervisor
 from esimhooks.server.engine.telephone import Telephone
 from esimhooks.server.engine.upkeep import Upkeep
 from esimhooks.server.engine.wake import Wake
 from esimhooks.server.observe import log
+from esimhooks.server.observe.metrics import MetricsPort
 from esimhooks.server.providers.registry import build
 from esimhooks.server.rules.emit import EmitPolicy
 from esimhooks.server.sender.gate import Gate
@@ -101,6 +104,8 @@ async def running(settings: Settings, stop: asyncio.Event | None = None) -> Asyn
         gate = Gate(settings.allow_networks)
         sender = Sender(gate, proxy=settings.egress_proxy.get_secret_value() if settings.egress_proxy else None)
         stack.push_async_callback(sender.close)
+        if settings.metrics_port is not None:
+            stack.callback(MetricsPort(settings.host, settings.metrics_port).close)
         node = _Node(settings, dsn, database, session, sender, gate)
         if embedded is not None:
             node.look_after(embedded)
@@ -214,6 +219,7 @@ class _Node:
             ),
             clock=now,
             public_url=self._url(web),
+            metrics_token=token.get_secret_value() if (token := self._settings.metrics_token) else None,
         )
         web.serve_app(build_app(context))
         return web
@@ -226,6 +232,7 @@ class _Node:
             upkeep=[
                 *(self._upkeep() if Role.SCHEDULER in roles else []),
                 *self._telephone.loops(),
+                Loop("queue figures", QueueWatch(self._database, clock=now).look),
                 *self._more_loops,
             ],
             intake=[Loop("intake", intake.commit_waiting, wake=intake.wake)] if Role.API in roles else [],
@@ -252,6 +259,7 @@ class _Node:
     def _upkeep(self) -> list[Loop]:
         backlog = Backlog(self._database, self._connected, policy=self._policy, clock=now, due=self._due)
         upkeep = Upkeep(self._database, self._connected, policy=self._policy, clock=now, due=self._due)
+        retention = Retention(self._database, days=self._settings.retention_days, clock=now)
         return [
             Loop("backlog", backlog.work_off, wake=self._backlog_wake),
             Loop("expiry", upkeep.expire),
@@ -259,6 +267,7 @@ class _Node:
             Loop("order polls", upkeep.poll_order),
             Loop("partitions", upkeep.make_partitions),
             Loop("tidying", upkeep.tidy),
+            Loop("retention", retention.drop_old_days),
         ]
 
 

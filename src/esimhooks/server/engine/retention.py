@@ -1,0 +1,44 @@
+"""Retention: the history goes by whole days, once it is old enough and nothing that waits needs it.
+
+One round of a loop. Nothing is deleted row by row, so a long history costs no more than a short one.
+"""
+
+from datetime import timedelta
+
+from esimhooks.server.model.clock import Clock
+from esimhooks.server.model.ids import made_at
+from esimhooks.server.observe.log import get_logger
+from esimhooks.server.store import partitions
+from esimhooks.server.store.database import Database
+
+EVERY_S = 3600.0
+
+log = get_logger("retention")
+
+
+class Retention:
+    """Drops the days that ended more than `days` ago."""
+
+    def __init__(self, database: Database, *, days: int, clock: Clock) -> None:
+        self._database = database
+        self._kept_for = timedelta(days=days)
+        self._clock = clock
+
+    async def drop_old_days(self) -> float:
+        """Drop what has had its time; returns the seconds until the next round.
+
+        A delivery that is still pending, and a notification whose provider is still to be asked, keep their day and all
+        later ones. Raises `NotNow` where a day is in use.
+        """
+        wanted = self._clock() - self._kept_for
+        async with self._database.transaction() as db:
+            needed = await partitions.oldest_needed(db)
+            before = wanted if needed is None else min(wanted, made_at(needed))
+            dropped = await partitions.drop_before(db, before)
+            if dropped:
+                await partitions.forget_unmatched(db, before)
+        if dropped:
+            log.info("history.dropped", partitions=dropped)
+        if before < wanted:
+            log.warning("history.kept", because="something still waits", since=before.isoformat())
+        return EVERY_S

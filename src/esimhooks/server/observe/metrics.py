@@ -1,0 +1,171 @@
+"""Metrics in Prometheus' format: what happened is counted here, and every name and label is defined here.
+
+Labels are bounded: outcomes, types and routes are closed lists, providers are those that the operator has configured.
+No account, endpoint or eSIM is ever a label. Figures are those of this process; gauges of the queue are the same on all.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import start_http_server as _start_http_server
+
+from esimhooks.version import __version__
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_WAIT_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
+_SIZE_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+
+_build = Gauge("esimhooks_build_info", "Always 1; the label tells the version", ["version"], registry=REGISTRY)
+_build.labels(__version__).set(1)
+
+_requests = Histogram(
+    "esimhooks_http_request_duration_seconds",
+    "Seconds from the head of a request to the end of its answer",
+    ["method", "route", "status"],
+    buckets=_REQUEST_BUCKETS_S,
+    registry=REGISTRY,
+)
+_notifications = Counter(
+    "esimhooks_notifications", "Notifications and updates taken in", ["source", "outcome"], registry=REGISTRY
+)
+_events = Counter("esimhooks_events", "Events raised", ["type"], registry=REGISTRY)
+_attempts = Counter("esimhooks_delivery_attempts", "Attempts by outcome class", ["outcome"], registry=REGISTRY)
+_attempt_seconds = Histogram(
+    "esimhooks_delivery_attempt_duration_seconds",
+    "Seconds that an attempt took, from resolving the name to the status line",
+    buckets=_REQUEST_BUCKETS_S,
+    registry=REGISTRY,
+)
+_first_attempt_seconds = Histogram(
+    "esimhooks_time_to_first_attempt_seconds",
+    "Seconds from the creation of a delivery to its first attempt",
+    buckets=_WAIT_BUCKETS_S,
+    registry=REGISTRY,
+)
+_finished = Counter(
+    "esimhooks_deliveries_finished", "Deliveries that reached a final state", ["status"], registry=REGISTRY
+)
+_dropped = Counter(
+    "esimhooks_delivery_results_dropped", "Results that came after their lease had gone to another", registry=REGISTRY
+)
+_disabled = Counter("esimhooks_endpoints_disabled", "Endpoints disabled by the server", ["reason"], registry=REGISTRY)
+_batches = Histogram(
+    "esimhooks_commit_size",
+    "Items written in one transaction",
+    ["batch"],
+    buckets=_SIZE_BUCKETS,
+    registry=REGISTRY,
+)
+_loop_failures = Counter(
+    "esimhooks_loop_failures", "Rounds of background loops that failed or could not run", ["loop"], registry=REGISTRY
+)
+_pending = Gauge("esimhooks_deliveries_pending", "Deliveries that wait, due or not", registry=REGISTRY)
+_due = Gauge("esimhooks_lanes_due", "Lanes that have a delivery due", registry=REGISTRY)
+_oldest_due = Gauge(
+    "esimhooks_oldest_due_seconds", "Seconds that the oldest due delivery has waited", registry=REGISTRY
+)
+_resting = Gauge("esimhooks_lanes_resting", "Lanes that rest because their endpoint fails", registry=REGISTRY)
+_backlog = Gauge("esimhooks_backlog_notifications", "Notifications that wait for their provider", registry=REGISTRY)
+_dispatchers = Gauge("esimhooks_dispatchers", "Dispatchers that live, over all nodes", registry=REGISTRY)
+_looked_at = Gauge(
+    "esimhooks_queue_read_timestamp_seconds", "When the figures of the queue were read", registry=REGISTRY
+)
+
+
+class QueueFigures(Struct, frozen=True, kw_only=True):
+    """How the queue stands: counts, and the age of the oldest delivery that is due, in seconds (0 where none is)."""
+
+    pending: int
+    lanes_due: int
+    oldest_due_s: float
+    lanes_resting: int
+    backlog: int
+    dispatchers: int
+
+
+def request(method: str, route: str, status: int, *, seconds: float) -> None:
+    """Count an answered request. `route` is the path's template, never the path."""
+    _requests.labels(method, route, str(status)).observe(seconds)
+
+
+def notification(source: str, outcome: str) -> None:
+    """Count a notification or update that was taken in."""
+    _notifications.labels(source, outcome).inc()
+
+
+def raised(event_types: Sequence[str]) -> None:
+    """Count events that were stored with their deliveries."""
+    for event_type in event_types:
+        _events.labels(event_type).inc()
+
+
+def attempt(outcome: str, *, seconds: float, first_after_s: float | None) -> None:
+    """Count an attempt. `first_after_s` is the age of the delivery where this is its first attempt."""
+    _attempts.labels(outcome).inc()
+    _attempt_seconds.observe(seconds)
+    if first_after_s is not None:
+        _first_attempt_seconds.observe(max(0.0, first_after_s))
+
+
+def finished(status: str) -> None:
+    """Count a delivery that reached a final state."""
+    _finished.labels(status).inc()
+
+
+def dropped() -> None:
+    """Count a result that came too late to count."""
+    _dropped.inc()
+
+
+def endpoint_disabled(reason: str) -> None:
+    """Count an endpoint that the server disabled."""
+    _disabled.labels(reason).inc()
+
+
+def committed(batch: str, size: int) -> None:
+    """Note how many items one transaction wrote; `batch` is `intake` or `outcomes`."""
+    _batches.labels(batch).observe(size)
+
+
+def loop_failed(loop: str) -> None:
+    """Count a round of a loop that failed or had no database."""
+    _loop_failures.labels(loop).inc()
+
+
+def queue_read(figures: QueueFigures, *, at: float) -> None:
+    """Show the figures of the queue, read `at` (Unix seconds)."""
+    _pending.set(figures.pending)
+    _due.set(figures.lanes_due)
+    _oldest_due.set(figures.oldest_due_s)
+    _resting.set(figures.lanes_resting)
+    _backlog.set(figures.backlog)
+    _dispatchers.set(figures.dispatchers)
+    _looked_at.set(at)
+
+
+def exposition() -> bytes:
+    """Return all metrics as text of the format 0.0.4."""
+    return generate_latest(REGISTRY)
+
+
+class MetricsPort:
+    """A port of its own for `/metrics`, open to whoever reaches it: for nodes without the API, and closed networks."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._server, self._thread = _start_http_server(port, addr=host, registry=REGISTRY)
+
+    @property
+    def port(self) -> int:
+        """The port that was taken, where 0 was asked for."""
+        return int(self._server.server_port)
+
+    def close(self) -> None:
+        """Stop answering."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(timeout=5)
