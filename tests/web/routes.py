@@ -69,7 +69,7 @@ def _all() -> list[Route]:
 
 
 ROUTES = _all()
-API = [route for route in ROUTES if route.path not in OF_THE_PROCESS and not route.path.startswith("/providers/")]
+API = [route for route in ROUTES if route.path.startswith("/v1/")]
 WITH_BODY = [route for route in API if route.takes_body]
 WITH_IDS = [route for route in API if route.parameters]
 

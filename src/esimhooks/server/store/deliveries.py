@@ -58,7 +58,7 @@ async def find(db: Session, tenant: Tenant, delivery_id: UUID) -> Delivery | Non
         tenant.mode,
         delivery_id,
     )
-    return None if row is None else _delivery(row)
+    return None if row is None else delivery_of(row)
 
 
 async def page(
@@ -87,7 +87,21 @@ async def page(
         where.last_id,
         limit,
     )
-    return [_delivery(row) for row in rows]
+    return [delivery_of(row) for row in rows]
+
+
+async def of_events(db: Session, tenant: Tenant, event_ids: Sequence[UUID]) -> Sequence[Delivery]:
+    """Return the tenant's deliveries of these events, newest first."""
+    rows = await db.conn.fetch(
+        """
+        SELECT d.*, q.due_at FROM deliveries d LEFT JOIN queue q ON q.delivery_id = d.id
+        WHERE d.event_id = ANY($3) AND d.account_id = $1 AND d.mode = $2 ORDER BY d.id DESC
+        """,
+        tenant.account_id,
+        tenant.mode,
+        event_ids,
+    )
+    return [delivery_of(row) for row in rows]
 
 
 async def attempts_of(db: Session, tenant: Tenant, delivery_id: UUID) -> Sequence[Attempt]:
@@ -119,7 +133,8 @@ def response_row(attempt_id: UUID) -> str:
     return f"attempts.body.{attempt_id}"
 
 
-def _delivery(row: asyncpg.Record) -> Delivery:
+def delivery_of(row: asyncpg.Record) -> Delivery:
+    """Return the delivery of a row that has `due_at` of the queue."""
     return Delivery(
         id=row["id"],
         tenant=Tenant(row["account_id"], Mode(row["mode"])),

@@ -153,6 +153,14 @@ async def page(
     return [_entry(db, row) for row in rows]
 
 
+async def of_esim(db: Session, esim_id: UUID, *, limit: int) -> Sequence[JournalEntry]:
+    """Return the newest entries about an eSIM."""
+    rows = await db.conn.fetch(
+        "SELECT * FROM notifications WHERE esim_id = $1 ORDER BY id DESC LIMIT $2", esim_id, limit
+    )
+    return [_entry(db, row) for row in rows]
+
+
 async def settle(
     db: Session, notification_id: UUID, outcome: UpdateOutcome, *, detail: str | None, esim_id: UUID | None
 ) -> None:

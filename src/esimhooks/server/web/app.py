@@ -24,6 +24,7 @@ from esimhooks.server.web.api import (
 )
 from esimhooks.server.web.auth import AnyRequest, Principal, require_operator, tenant_of
 from esimhooks.server.web.context import Context
+from esimhooks.server.web.dashboard.router import dashboard_router
 from esimhooks.server.web.entry import admit, check_path, read_body
 from esimhooks.server.web.errors import handle_http, handle_ours, handle_unexpected, handle_validation
 from esimhooks.server.web.idempotency import Idempotency, replayed
@@ -87,7 +88,14 @@ def build_app(context: Context) -> Litestar:
     )
     notifying = Router("/", route_handlers=[inbound.router], before_request=enter_inbound)
     return Litestar(
-        route_handlers=[api, notifying, health.healthz, health.readyz, health.read_metrics],
+        route_handlers=[
+            api,
+            notifying,
+            dashboard_router(context),
+            health.healthz,
+            health.readyz,
+            health.read_metrics,
+        ],
         dependencies={
             "context": Provide(lambda: context, sync_to_thread=False, use_cache=True),
             "operator": Provide(operator),

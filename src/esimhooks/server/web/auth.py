@@ -57,12 +57,36 @@ class Authenticator:
         text = presented(request)
         if text is None:
             raise Refused.unauthenticated("expected an API key in X-API-Key or as Authorization: Bearer")
+        return await self.holder_of(text, request)
+
+    async def holder_of(self, text: str, request: AnyRequest) -> Principal:
+        """Return who holds the key of this text. Raises `Refused` (401, 403)."""
         digest = digest_of(text)
         if hmac.compare_digest(digest, self._admin_digest):
             return Principal(None)
         key = await self._key(text, digest)
         if key is None or not hmac.compare_digest(digest, key.digest):
             raise Refused.unauthenticated("this API key is not valid")
+        return self._admitted(key, request)
+
+    async def signed_in(self, lookup: str | None, request: AnyRequest) -> Principal:
+        """Return who has signed in with the key of that public part (None: the first admin key), if it still may.
+
+        Raises `Refused` (401, 403).
+        """
+        if lookup is None:
+            return Principal(None)
+        key = await self._find_key(lookup)
+        if key is None:
+            raise Refused.unauthenticated("this API key is not valid any more")
+        return self._admitted(key, request)
+
+    @property
+    def admin_digest(self) -> bytes:
+        """The digest of the operator's first key, which ends the sessions of another."""
+        return self._admin_digest
+
+    def _admitted(self, key: ApiKey, request: AnyRequest) -> Principal:
         if key.expires_at is not None and key.expires_at <= self._clock():
             raise Refused.unauthenticated("this API key has expired")
         if key.allowed_ips and not _within(self.peer(request), key.allowed_ips):

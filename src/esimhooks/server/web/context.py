@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from esimhooks.server.engine.admin import Admin
 from esimhooks.server.engine.intake import Intake
 from esimhooks.server.engine.once import Once
+from esimhooks.server.engine.overview import Overview
 from esimhooks.server.engine.queries import OperatorQueries, TenantQueries
 from esimhooks.server.engine.replay import Replay
 from esimhooks.server.engine.requery import Requery
 from esimhooks.server.engine.rotation import EndpointSecrets
+from esimhooks.server.engine.sessions import Sessions
 from esimhooks.server.engine.supervisor import Health
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.web.auth import Authenticator
@@ -26,6 +28,8 @@ class Context:
     once: Once
     operator: OperatorQueries
     tenant: TenantQueries
+    overview: Overview
+    sessions: Sessions
     requery: Requery
     replay: Replay
     secrets: EndpointSecrets

@@ -17,12 +17,14 @@ from esimhooks.server.engine.intake import Intake
 from esimhooks.server.engine.loop import Loop
 from esimhooks.server.engine.once import Once
 from esimhooks.server.engine.outcomes import Outcomes
+from esimhooks.server.engine.overview import Overview
 from esimhooks.server.engine.queries import OperatorQueries, TenantQueries
 from esimhooks.server.engine.queue_watch import QueueWatch
 from esimhooks.server.engine.replay import Replay
 from esimhooks.server.engine.requery import Requery
 from esimhooks.server.engine.retention import Retention
 from esimhooks.server.engine.rotation import EndpointSecrets
+from esimhooks.server.engine.sessions import Sessions
 from esimhooks.server.engine.supervisor import Crew, Health, Supervisor
 from esimhooks.server.engine.telephone import Telephone
 from esimhooks.server.engine.upkeep import Upkeep
@@ -207,6 +209,8 @@ class _Node:
             once=Once(self._database, clock=now, wakes=(self._due, self._backlog_wake)),
             operator=operator,
             tenant=TenantQueries(self._database),
+            overview=Overview(self._database, clock=now),
+            sessions=Sessions(self._database, clock=now),
             requery=Requery(self._database, self._connected, policy=self._policy, clock=now, due=self._due),
             replay=Replay(self._database, backlog=self._backlog_wake),
             secrets=EndpointSecrets(self._database, clock=now),

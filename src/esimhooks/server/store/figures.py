@@ -1,0 +1,127 @@
+"""Figures of the overview: counted over the newest rows of a time, so that no tenant's history makes a page slow."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from esimhooks.server.model.delivery import Delivery, DeliveryStatus
+from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.model.figures import Due, Lane, Tally
+from esimhooks.server.store.database import Session
+from esimhooks.server.store.deliveries import delivery_of
+
+MOST_COUNTED = 100_000
+MOST_TIMED = 20_000
+MOST_DUE = 10_000
+MOST_LANES = 200
+
+
+def _whose(tenant: Tenant | None) -> tuple[str, list[object]]:
+    """Return the condition for a tenant's rows, for $1 and $2; an operator may look at all."""
+    if tenant is None:
+        return "$1::int IS NULL AND $2::int IS NULL", [None, None]
+    return "account_id = $1 AND mode = $2", [tenant.account_id, tenant.mode]
+
+
+async def deliveries_by_time(db: Session, tenant: Tenant | None, edges: Sequence[UUID]) -> Sequence[Tally]:
+    """Count the newest deliveries by the edges of time (as ids) they lie between and by status."""
+    whose, values = _whose(tenant)
+    rows = await db.conn.fetch(
+        f"""
+        WITH recent AS MATERIALIZED (
+            SELECT id, status FROM deliveries WHERE {whose} AND id >= $3 ORDER BY id DESC LIMIT {MOST_COUNTED})
+        SELECT width_bucket(id, $4::uuid[]) AS place, status, count(*) AS number FROM recent GROUP BY 1, 2
+        """,
+        *values,
+        edges[0],
+        edges,
+    )
+    return [Tally(row["place"] - 1, row["status"], row["number"]) for row in rows]
+
+
+async def events_by_time(db: Session, tenant: Tenant | None, edges: Sequence[UUID]) -> Sequence[Tally]:
+    """Count the newest events by the edges of time (as ids) they lie between."""
+    whose, values = _whose(tenant)
+    rows = await db.conn.fetch(
+        f"""
+        WITH recent AS MATERIALIZED (
+            SELECT id FROM events WHERE {whose} AND id >= $3 ORDER BY id DESC LIMIT {MOST_COUNTED})
+        SELECT width_bucket(id, $4::uuid[]) AS place, count(*) AS number FROM recent GROUP BY 1
+        """,
+        *values,
+        edges[0],
+        edges,
+    )
+    return [Tally(row["place"] - 1, "", row["number"]) for row in rows]
+
+
+async def delivery_times(db: Session, tenant: Tenant | None, since: UUID) -> tuple[float, ...] | None:
+    """Return p50, p95 and p99 of the seconds from making a delivery to its arrival, of the newest; None without any."""
+    whose, values = _whose(tenant)
+    found = await db.conn.fetchval(
+        f"""
+        SELECT percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY ms) FROM (
+            SELECT greatest(0, extract(epoch FROM finished_at) * 1000
+                   - ('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint)::float8 AS ms
+            FROM deliveries WHERE {whose} AND id >= $3 AND status = 'delivered'
+            ORDER BY id DESC LIMIT {MOST_TIMED}) AS newest
+        """,
+        *values,
+        since,
+    )
+    return None if found is None else tuple(ms / 1000 for ms in found)
+
+
+async def lanes(db: Session, tenant: Tenant | None) -> Sequence[Lane]:
+    """Return how the newest endpoints do: what is due (counted up to a bound), and whether they fail."""
+    whose, values = _whose(tenant)
+    rows = await db.conn.fetch(
+        f"""
+        SELECT e.id, e.account_id, e.mode, e.url, e.name, e.enabled, e.disabled_reason, l.failures, l.failing_since,
+               l.held_until, due.number, due.oldest
+        FROM (SELECT * FROM endpoints WHERE {whose} ORDER BY id DESC LIMIT {MOST_LANES}) e
+        JOIN lanes l ON l.endpoint_id = e.id
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS number, min(due_at) AS oldest FROM (
+                SELECT due_at FROM queue q WHERE q.endpoint_id = e.id AND q.due_at <= now()
+                ORDER BY due_at LIMIT {MOST_DUE}) one
+        ) due
+        ORDER BY e.id DESC
+        """,
+        *values,
+    )
+    return [
+        Lane(
+            endpoint_id=row["id"],
+            tenant=Tenant(row["account_id"], row["mode"]),
+            url=row["url"],
+            name=row["name"],
+            enabled=row["enabled"],
+            disabled_reason=row["disabled_reason"],
+            failures=row["failures"],
+            failing_since=row["failing_since"],
+            due=Due(row["number"], row["oldest"]),
+        )
+        for row in rows
+    ]
+
+
+async def latest_failures(db: Session, tenant: Tenant | None, *, limit: int) -> Sequence[Delivery]:
+    """Return the newest deliveries that failed or were stopped."""
+    whose, values = _whose(tenant)
+    rows = await db.conn.fetch(
+        f"""
+        SELECT d.*, NULL::timestamptz AS due_at FROM deliveries d
+        WHERE {whose} AND status IN ('failed', 'stopped', 'cancelled') AND status <> '{DeliveryStatus.CANCELLED.value}'
+        ORDER BY id DESC LIMIT $3
+        """,
+        *values,
+        limit,
+    )
+    return [delivery_of(row) for row in rows]
+
+
+def edges_of(end: datetime, *, width: timedelta, number: int) -> list[datetime]:
+    """Return the beginnings of `number` equal spans of time of which the last one holds `end`."""
+    last = datetime.fromtimestamp(end.timestamp() // width.total_seconds() * width.total_seconds(), end.tzinfo)
+    return [last - width * back for back in range(number - 1, -1, -1)]

@@ -1,0 +1,104 @@
+"""Deliveries: the list with its filters, and one with every attempt, what went wrong and what to do."""
+
+import shlex
+
+from litestar import Response, get, post
+from litestar.params import FromPath
+from litestar.response import Redirect
+
+from esimhooks.server.model.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus
+from esimhooks.server.model.errors import Refused
+from esimhooks.server.model.ids import Prefix, parse_id, text_of
+from esimhooks.server.rules.advice import advise
+from esimhooks.server.web.auth import AnyRequest
+from esimhooks.server.web.dashboard import asked
+from esimhooks.server.web.dashboard.render import page
+from esimhooks.server.web.dashboard.visitor import visitor_of
+from esimhooks.server.web.given import InContext
+from esimhooks.version import __version__
+from esimhooks.vocabulary.events import EventType
+
+
+@get("/deliveries")
+async def list_deliveries(request: AnyRequest, context: InContext) -> Response[str]:
+    """List deliveries."""
+    visitor = visitor_of(request)
+    if choice := await asked.choose_account(context, visitor, "/deliveries"):
+        return choice
+    kind, status = asked.word(request, "type", EventType), asked.word(request, "status", DeliveryStatus)
+    where = DeliveryFilter(
+        endpoint_id=asked.row_id(request, "endpoint", Prefix.ENDPOINT),
+        esim_id=asked.row_id(request, "esim", Prefix.ESIM),
+        event_type=kind,
+        status=status,
+    )
+    rows = await context.tenant.deliveries(asked.tenant_of_page(visitor), where, asked.window(request))
+    named = {name: asked.text(request, name) for name in ("endpoint", "esim")}
+    values = {
+        "title": "Deliveries",
+        "list": asked.shown(rows, [row.id for row in rows]),
+        "filters": named | {"type": kind, "status": status},
+        "types": list(EventType),
+        "statuses": list(DeliveryStatus),
+        "now": context.clock(),
+    }
+    return page("deliveries.html", visitor, values)
+
+
+@get("/deliveries/{delivery_id:str}")
+async def show_delivery(request: AnyRequest, context: InContext, delivery_id: FromPath[str]) -> Response[str]:
+    """Show a delivery with its attempts."""
+    visitor = visitor_of(request)
+    tenant = asked.tenant_of_page(visitor)
+    delivery, attempts = await context.tenant.delivery(tenant, parse_id(Prefix.DELIVERY, delivery_id))
+    event = await context.tenant.event(tenant, delivery.event_id)
+    try:
+        endpoint = await context.tenant.endpoint(tenant, delivery.endpoint_id)
+    except Refused:  # deleted since
+        endpoint = None
+    told = [
+        {
+            "attempt": one,
+            "advice": advise(one.outcome, status_code=one.status_code, error=one.error),
+            "headers": _headers(delivery, one),
+            "share": one.duration_ms / max(1, *(other.duration_ms for other in attempts)) * 100,
+        }
+        for one in reversed(attempts)
+    ]
+    values = {
+        "title": "Delivery",
+        "delivery": delivery,
+        "event": event,
+        "endpoint": endpoint,
+        "attempts": told,
+        "curl": _curl(endpoint.url, _headers(delivery, attempts[-1]), event.body) if endpoint and attempts else None,
+        "now": context.clock(),
+    }
+    return page("delivery.html", visitor, values)
+
+
+@post("/deliveries/{delivery_id:str}/retry")
+async def retry(request: AnyRequest, context: InContext, delivery_id: FromPath[str]) -> Response[str]:
+    """Send the delivery again."""
+    visitor = visitor_of(request)
+    await context.admin.send_again(asked.tenant_of_page(visitor), parse_id(Prefix.DELIVERY, delivery_id))
+    return Redirect(visitor.link(f"/deliveries/{delivery_id}"), status_code=303)
+
+
+def _headers(delivery: Delivery, attempt: Attempt) -> dict[str, str]:
+    """The headers of an attempt but its signature and the endpoint's own, which may hold a password."""
+    return {
+        "content-type": "application/json",
+        "user-agent": f"esimhooks/{__version__}",
+        "webhook-id": text_of(Prefix.EVENT, delivery.event_id),
+        "webhook-timestamp": str(int(attempt.started_at.timestamp())),
+        "webhook-event": delivery.event_type.value,
+        "webhook-attempt": str(attempt.number),
+    }
+
+
+def _curl(url: str, headers: dict[str, str], body: bytes) -> str:
+    lines = [f"curl -X POST {shlex.quote(url)}"]
+    lines += [f"  -H {shlex.quote(f'{name}: {value}')}" for name, value in headers.items()]
+    lines.append(f"  --data-binary {shlex.quote(body.decode())}")
+    return " \\\n".join(lines)

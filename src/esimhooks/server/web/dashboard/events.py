@@ -1,0 +1,74 @@
+"""Events: the list with its filters, one with its bytes and deliveries, and the catalogue of all eight."""
+
+from litestar import Response, get, post
+from litestar.params import FromPath
+from litestar.response import Redirect
+
+from esimhooks.server.engine.queries import Window
+from esimhooks.server.model.delivery import DeliveryFilter
+from esimhooks.server.model.errors import Refused
+from esimhooks.server.model.event import EventFilter
+from esimhooks.server.model.ids import Prefix, parse_id, text_of
+from esimhooks.server.web.auth import AnyRequest
+from esimhooks.server.web.dashboard import asked
+from esimhooks.server.web.dashboard.render import page
+from esimhooks.server.web.dashboard.visitor import visitor_of
+from esimhooks.server.web.given import InContext
+from esimhooks.vocabulary.envelope import encode
+from esimhooks.vocabulary.events import MEANINGS, EventType
+from esimhooks.vocabulary.examples import example_of
+from esimhooks.vocabulary.schemas import schema_of
+from esimhooks.vocabulary.statuses import Mode
+
+
+@get("/events")
+async def list_events(request: AnyRequest, context: InContext) -> Response[str]:
+    """List events."""
+    visitor = visitor_of(request)
+    if choice := await asked.choose_account(context, visitor, "/events"):
+        return choice
+    kind = asked.word(request, "type", EventType)
+    esim = asked.row_id(request, "esim", Prefix.ESIM)
+    where = EventFilter(type=kind, esim_id=esim)
+    rows = await context.tenant.events(asked.tenant_of_page(visitor), where, asked.window(request))
+    values = {
+        "title": "Events",
+        "list": asked.shown(rows, [row.id for row in rows]),
+        "filters": {"type": kind, "esim": asked.text(request, "esim")},
+        "types": list(EventType),
+        "now": context.clock(),
+    }
+    return page("events.html", visitor, values)
+
+
+@get("/events/{event_id:str}")
+async def show_event(request: AnyRequest, context: InContext, event_id: FromPath[str]) -> Response[str]:
+    """Show an event with its deliveries."""
+    visitor = visitor_of(request)
+    tenant = asked.tenant_of_page(visitor)
+    event = await context.tenant.event(tenant, parse_id(Prefix.EVENT, event_id))
+    sent = await context.tenant.deliveries(tenant, DeliveryFilter(event_id=event.id), Window(None, 100))
+    return page("event.html", visitor, {"title": "Event", "event": event, "deliveries": sent, "now": context.clock()})
+
+
+@get("/event-types")
+async def catalogue(request: AnyRequest) -> Response[str]:
+    """Show the eight events with schema and example."""
+    kinds = [
+        {"type": kind, "meaning": MEANINGS[kind], "example": encode(example_of(kind)), "schema": schema_of(kind)}
+        for kind in EventType
+    ]
+    return page("catalogue.html", visitor_of(request), {"title": "Event catalogue", "kinds": kinds})
+
+
+@post("/event-types/{kind:str}/try")
+async def try_event(request: AnyRequest, context: InContext, kind: FromPath[str]) -> Response[str]:
+    """Raise a test event from its example and show it."""
+    visitor = visitor_of(request)
+    tenant = asked.tenant_of_page(visitor)
+    if kind not in set(EventType):
+        raise Refused.not_found("there is no such event")
+    if tenant.mode is not Mode.TEST:
+        raise Refused.forbidden("test events need test mode: sign in with a test key (esim_test_...)")
+    event = await context.admin.raise_event(tenant, example_of(EventType(kind)))
+    return Redirect(visitor.link(f"/events/{text_of(Prefix.EVENT, event.id)}"), status_code=303)

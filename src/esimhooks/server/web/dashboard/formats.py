@@ -1,0 +1,54 @@
+"""How values are written for people: times, spans, volumes, JSON. Pure; whatever comes out is escaped by the templates."""
+
+import json
+import re
+from datetime import datetime
+
+from markupsafe import Markup, escape
+
+SECOND, MINUTE, HOUR, DAY = 1, 60, 3600, 86_400
+_token = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|\b(true|false|null)\b|(-?\d[\d.eE+-]*)')
+
+
+def moment(value: datetime | None) -> str:
+    """Return a time in UTC to the second."""
+    return "\u2013" if value is None else f"{value:%Y-%m-%d %H:%M:%S}"
+
+
+def span(seconds: float | None) -> str:
+    """Return a span of time in its largest fitting unit."""
+    if seconds is None:
+        return "\u2013"
+    if seconds < SECOND:
+        return f"{seconds * 1000:.0f} ms"
+    for unit, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds:.1f} s"
+
+
+def ago(value: datetime | None, now: datetime) -> str:
+    """Return how long ago a time is, or in how long it will be."""
+    if value is None:
+        return "never"
+    seconds = (now - value).total_seconds()
+    if abs(seconds) < SECOND:
+        return "now"
+    return f"{span(seconds)} ago" if seconds > 0 else f"in {span(-seconds)}"
+
+
+def pretty(body: bytes | str) -> Markup:
+    """Return JSON indented and coloured, and anything else as the text that it is; always escaped."""
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+    try:
+        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return escape(text)
+    out, end = Markup(), 0
+    for found in _token.finditer(text):
+        out += text[end : found.start()]
+        string, colon, word, _ = found.groups()
+        kind = "key" if colon else "str" if string else "word" if word else "num"
+        out += Markup('<span class="j-{}">{}</span>{}').format(kind, string or found.group(), colon or "")
+        end = found.end()
+    return out + text[end:]

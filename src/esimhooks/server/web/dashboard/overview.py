@@ -1,0 +1,66 @@
+"""The first page: what happened over time, how long it took, what is due and what fails. Asks for itself again."""
+
+from datetime import timedelta
+
+from litestar import Response, get
+
+from esimhooks.server.engine.queries import Window
+from esimhooks.server.model.delivery import DeliveryStatus
+from esimhooks.server.model.figures import Figures
+from esimhooks.server.web.auth import AnyRequest
+from esimhooks.server.web.dashboard.render import page
+from esimhooks.server.web.dashboard.visitor import Visitor, visitor_of
+from esimhooks.server.web.given import InContext
+
+SPANS = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
+STATUSES = [status.value for status in DeliveryStatus]
+
+
+@get("/")
+async def overview(request: AnyRequest, context: InContext) -> Response[str]:
+    """Show the overview."""
+    return await _shown(request, context, "overview.html")
+
+
+@get("/overview/figures")
+async def figures(request: AnyRequest, context: InContext) -> Response[str]:
+    """Show the part of the overview that changes."""
+    return await _shown(request, context, "overview_figures.html")
+
+
+async def _shown(request: AnyRequest, context: InContext, template: str) -> Response[str]:
+    visitor = visitor_of(request)
+    name = request.query_params.get("span", "24h")
+    name = name if name in SPANS else "24h"
+    found = await context.overview.figures(visitor.tenant, span=SPANS[name])
+    accounts = await context.operator.accounts(Window(None, 100)) if visitor.operator else []
+    values = {"title": "Overview", "figures": found, "spans": list(SPANS), "span": name, "now": context.clock()}
+    return page(
+        template, visitor, values | _counts(found) | {"accounts": accounts, "first_run": _empty(visitor, found)}
+    )
+
+
+def _empty(visitor: Visitor, found: Figures) -> bool:
+    return not found.lanes and not found.events and not visitor.principal.lookup
+
+
+def _counts(found: Figures) -> dict[str, object]:
+    by_status = {status: [0] * len(found.edges) for status in STATUSES}
+    for one in found.deliveries:
+        by_status[one.status][one.place] += one.number
+    events = [0] * len(found.edges)
+    for one in found.events:
+        events[one.place] += one.number
+    totals = {status: sum(numbers) for status, numbers in by_status.items()}
+    ended = totals["delivered"] + totals["failed"] + totals["stopped"]
+    oldest = [lane.due.oldest for lane in found.lanes if lane.due.oldest]
+    series = [[int(edge.timestamp()) for edge in found.edges], events, *by_status.values()]
+    return {
+        "totals": totals,
+        "events_total": sum(events),
+        "success": None if not ended else 100 * totals["delivered"] / ended,
+        "due": sum(lane.due.number for lane in found.lanes),
+        "oldest": min(oldest) if oldest else None,
+        "failing": [lane for lane in found.lanes if lane.failures or lane.disabled_reason in ("gone", "failing")],
+        "series": series,
+    }

@@ -1,0 +1,54 @@
+"""The pages put together: those that need a session, the sign-in page, and scripts and styles, which need none."""
+
+from litestar import Response, Router
+
+from esimhooks.server.web.auth import AnyRequest
+from esimhooks.server.web.context import Context
+from esimhooks.server.web.dashboard import deliveries, endpoints, esims, events, operators, overview, sign_in
+from esimhooks.server.web.dashboard.assets import static_file
+from esimhooks.server.web.dashboard.render import ERRORS
+from esimhooks.server.web.dashboard.visitor import admit
+
+
+def dashboard_router(context: Context) -> Router:
+    """Return the routes of the dashboard."""
+
+    async def enter(request: AnyRequest) -> Response[bytes] | None:
+        return await admit(request, context)
+
+    pages = Router(
+        "/",
+        route_handlers=[
+            overview.overview,
+            overview.figures,
+            esims.list_esims,
+            esims.show_esim,
+            esims.show_qr,
+            esims.requery,
+            events.list_events,
+            events.show_event,
+            events.catalogue,
+            events.try_event,
+            deliveries.list_deliveries,
+            deliveries.show_delivery,
+            deliveries.retry,
+            endpoints.list_endpoints,
+            endpoints.new_endpoint,
+            endpoints.create_endpoint,
+            endpoints.show_endpoint,
+            endpoints.delete_endpoint,
+            operators.list_accounts,
+            operators.create_account,
+            operators.show_account,
+            operators.create_key,
+            operators.revoke_key,
+            operators.list_journal,
+            operators.show_notification,
+            operators.replay,
+            sign_in.sign_out,
+        ],
+        before_request=enter,
+        exception_handlers=ERRORS,
+    )
+    open_pages = Router("/", route_handlers=[sign_in.ask_key, sign_in.sign_in], exception_handlers=ERRORS)
+    return Router("/", route_handlers=[pages, open_pages, static_file])

@@ -1,0 +1,74 @@
+"""Signing in with an API key and out again. A new session for each; tries are limited by address."""
+
+from collections import OrderedDict
+from time import monotonic
+
+from litestar import Response, get, post
+from litestar.response import Redirect
+
+from esimhooks.server.model.errors import Refused
+from esimhooks.server.model.sessions import DashboardSession
+from esimhooks.server.web.auth import AnyRequest
+from esimhooks.server.web.dashboard.render import page
+from esimhooks.server.web.dashboard.visitor import COOKIE, check_origin, cookie, form_of, visitor_of
+from esimhooks.server.web.given import InContext
+
+TRIES, PER_S = 10, 60.0
+MOST_KEPT = 10_000
+
+
+class Tries:
+    """Counts tries by address in this process; at most `TRIES` in `PER_S` seconds."""
+
+    def __init__(self) -> None:
+        self._since: OrderedDict[str, list[float]] = OrderedDict()
+
+    def allow(self, address: str) -> bool:
+        """Count a try and return whether it may go on."""
+        now = monotonic()
+        recent = [at for at in self._since.pop(address, []) if now - at < PER_S]
+        allowed = len(recent) < TRIES
+        self._since[address] = [*recent, now] if allowed else recent
+        if len(self._since) > MOST_KEPT:
+            self._since.popitem(last=False)
+        return allowed
+
+
+@get("/sign-in")
+async def ask_key(request: AnyRequest) -> Response[str]:
+    """Show the form."""
+    return _form(request.query_params.get("next", ""))
+
+
+@post("/sign-in")
+async def sign_in(request: AnyRequest, context: InContext) -> Response[str]:
+    """Begin a session for who holds the key."""
+    check_origin(request)
+    form = await form_of(request)
+    back = form.get("next", "")
+    tries: Tries = request.app.state.setdefault("sign_in_tries", Tries())
+    if not tries.allow(context.authenticator.peer(request)):
+        return _form(back, error="Too many tries from your address. Wait a minute.", status=429)
+    try:
+        principal = await context.authenticator.holder_of(form.get("key", "").strip(), request)
+    except Refused as refused:
+        return _form(back, error=refused.detail.capitalize() + ".", status=refused.status)
+    admin = context.authenticator.admin_digest if principal.lookup is None else None
+    if before := request.cookies.get(COOKIE):
+        await context.sessions.end(before)
+    token = await context.sessions.open(DashboardSession(principal.lookup, admin))
+    own = back.startswith("/") and not back.startswith(("//", "/\\"))
+    secure = request.url.scheme == "https" or context.public_url.startswith("https:")
+    return Redirect(back if own else "/", status_code=303, cookies=[cookie(token, secure=secure)])
+
+
+@post("/sign-out")
+async def sign_out(request: AnyRequest, context: InContext) -> Response[str]:
+    """End the session, here and on all nodes."""
+    visitor_of(request)
+    await context.sessions.end(request.cookies.get(COOKIE, ""))
+    return Redirect("/sign-in", status_code=303, cookies=[cookie("", secure=request.url.scheme == "https")])
+
+
+def _form(back: str, *, error: str = "", status: int = 200) -> Response[str]:
+    return page("sign_in.html", None, {"title": "Sign in", "next": back, "error": error}, status=status)
