@@ -25,6 +25,7 @@ TENANT_TABLES = (
     "attempts",
     "backlog",
     "deliveries",
+    "event_heads",
     "events",
     "idempotent_answers",
     "notifications",

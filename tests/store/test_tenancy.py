@@ -23,8 +23,6 @@ from esimhooks.server.store.database import Database, Session
 from esimhooks.vocabulary.statuses import Mode
 from receiver import Receiver
 
-FIRST_ID = UUID(int=0)
-
 
 class Rows(Struct, frozen=True, kw_only=True):
     """One row of each kind."""
@@ -48,7 +46,9 @@ READS: dict[str, Read] = {
     "esims.page": lambda db, tenant, rows: esims.page(db, tenant, EsimFilter(), before=None, limit=9),
     "events.find": lambda db, tenant, rows: events.find(db, tenant, rows.event),
     "events.page": lambda db, tenant, rows: events.page(db, tenant, EventFilter(), before=None, limit=9),
-    "events.page_after": lambda db, tenant, rows: events.page_after(db, tenant, EventFilter(), after=FIRST_ID, limit=9),
+    "events.page_after": lambda db, tenant, rows: events.page_after(db, tenant, EventFilter(), after=0, limit=9),
+    "events.position_of": lambda db, tenant, rows: events.position_of(db, tenant, rows.event),
+    "events.newest": lambda db, tenant, rows: events.newest(db, tenant),
     "orders.find_by_transaction": lambda db, tenant, rows: orders.find_by_transaction(db, tenant, "t-1"),
 }
 WRITES = {"endpoints.delete"}

@@ -207,8 +207,8 @@ class _Book:
         changed = {esim_id: esim for esim_id, esim in self._present.items() if esim != self._stored.get(esim_id)}
         await esims.insert(db, [esim for esim_id, esim in changed.items() if esim_id not in self._stored])
         await esims.update(db, [esim for esim_id, esim in changed.items() if esim_id in self._stored])
-        await publish(db, self._events)
         await wake_unmatched(db, [esim for esim_id, esim in changed.items() if self._is_better_known(esim)])
+        await publish(db, self._events)
 
     def _is_better_known(self, esim: Esim) -> bool:
         stored = self._stored.get(esim.id)

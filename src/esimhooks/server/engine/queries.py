@@ -128,10 +128,22 @@ class TenantQueries:
         async with self._database.session() as db:
             return await events.page(db, tenant, where, before=window.before, limit=window.limit)
 
-    async def events_after(self, tenant: Tenant, where: EventFilter, after: UUID, limit: int) -> Sequence[Event]:
-        """Return events newer than the id `after`, oldest first."""
+    async def events_after(self, tenant: Tenant, where: EventFilter, after: int, limit: int) -> Sequence[Event]:
+        """Return events behind the position `after`, in the order of their commits."""
         async with self._database.session() as db:
             return await events.page_after(db, tenant, where, after=after, limit=limit)
+
+    async def position(self, tenant: Tenant, event_id: UUID) -> int | None:
+        """Return the position of an event, 0 for the id 0, None where there is no such event (any more)."""
+        if not event_id.int:
+            return 0
+        async with self._database.session() as db:
+            return await events.position_of(db, tenant, event_id)
+
+    async def newest_event(self, tenant: Tenant) -> tuple[UUID, int]:
+        """Return id and position of the last event, both 0 where there is none."""
+        async with self._database.session() as db:
+            return await events.newest(db, tenant) or (UUID(int=0), 0)
 
     async def endpoint(self, tenant: Tenant, endpoint_id: UUID) -> Endpoint:
         """Return an endpoint."""

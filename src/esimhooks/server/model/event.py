@@ -32,7 +32,8 @@ OPERATIONAL = frozenset(OperationalType)
 class Event(Struct, frozen=True, kw_only=True):
     """One event with the bytes that go over the wire. `notification_id` is what raised it, where something did.
 
-    `traceparent` (W3C Trace Context) is the span in which it was raised, where traces are on.
+    `traceparent` (W3C Trace Context) is the span in which it was raised, where traces are on. `position` is its place among the tenant's
+    events in the order of their commits, from 1 on; 0 until it is stored.
     """
 
     id: UUID
@@ -43,6 +44,7 @@ class Event(Struct, frozen=True, kw_only=True):
     notification_id: UUID | None
     body: bytes
     traceparent: str | None = None
+    position: int = 0
 
 
 class EventFilter(Struct, frozen=True, kw_only=True):

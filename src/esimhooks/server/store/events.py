@@ -1,6 +1,7 @@
 """Events: the sealed bytes of every webhook, and where they came from."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from uuid import UUID
 
@@ -25,12 +26,21 @@ COLUMNS = Columns(
         "notification_id": "uuid",
         "sealed_body": "bytea",
         "traceparent": "text",
+        "position": "bigint",
     },
 )
 
 
 async def insert(db: Session, events: Sequence[Event]) -> None:
-    """Store new events."""
+    """Store new events behind those of their tenants that were committed before; needs a transaction.
+
+    It waits for other transactions that have stored events of the same tenants: docs/decisions/0011.
+    """
+    last = await _advance(db, Counter(event.tenant for event in events))
+    positions = []
+    for event in reversed(events):
+        positions.append(last[event.tenant])
+        last[event.tenant] -= 1
     await COLUMNS.insert(
         db,
         [
@@ -44,10 +54,28 @@ async def insert(db: Session, events: Sequence[Event]) -> None:
                 event.notification_id,
                 db.sealer.seal(event.body, row=_row(event.id)),
                 event.traceparent,
+                position,
             )
-            for event in events
+            for event, position in zip(events, reversed(positions), strict=True)
         ],
     )
+
+
+async def _advance(db: Session, counts: Counter[Tenant]) -> dict[Tenant, int]:
+    """Make room at the heads of the tenants, always in the same order of locks; return the new last positions."""
+    tenants = sorted(counts, key=lambda tenant: (tenant.account_id.int, tenant.mode))
+    rows = await db.conn.fetch(
+        """
+        INSERT INTO event_heads AS h (account_id, mode, position)
+        SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])
+        ON CONFLICT (account_id, mode) DO UPDATE SET position = h.position + excluded.position
+        RETURNING account_id, mode, position
+        """,
+        [tenant.account_id for tenant in tenants],
+        [tenant.mode for tenant in tenants],
+        [counts[tenant] for tenant in tenants],
+    )
+    return {Tenant(row["account_id"], Mode(row["mode"])): row["position"] for row in rows}
 
 
 async def find(db: Session, tenant: Tenant, event_id: UUID) -> Event | None:
@@ -63,24 +91,62 @@ async def find(db: Session, tenant: Tenant, event_id: UUID) -> Event | None:
 
 async def page(db: Session, tenant: Tenant, where: EventFilter, *, before: UUID | None, limit: int) -> Sequence[Event]:
     """Return the tenant's events, newest first, older than the id `before`."""
-    return await _select(db, tenant, where, edge=before, limit=limit, order="DESC", beyond="<")
+    return await _select(db, tenant, where, edge=before, limit=limit, beyond="id <", order="id DESC")
 
 
-async def page_after(db: Session, tenant: Tenant, where: EventFilter, *, after: UUID, limit: int) -> Sequence[Event]:
-    """Return the tenant's events, oldest first, newer than the id `after`: the pull API."""
-    return await _select(db, tenant, where, edge=after, limit=limit, order="ASC", beyond=">")
+async def page_after(db: Session, tenant: Tenant, where: EventFilter, *, after: int, limit: int) -> Sequence[Event]:
+    """Return the tenant's events behind the position `after`, in the order of their commits: nothing is ever skipped."""
+    return await _select(db, tenant, where, edge=after, limit=limit, beyond="position >", order="position")
+
+
+async def position_of(db: Session, tenant: Tenant, event_id: UUID) -> int | None:
+    """Return the position of the tenant's event, or None where it has no such event (any more)."""
+    found: int | None = await db.conn.fetchval(
+        "SELECT position FROM events WHERE id = $3 AND account_id = $1 AND mode = $2",
+        tenant.account_id,
+        tenant.mode,
+        event_id,
+    )
+    return found
+
+
+async def newest(db: Session, tenant: Tenant) -> tuple[UUID, int] | None:
+    """Return id and position of the event of the tenant that was committed last."""
+    row = await db.conn.fetchrow(
+        """
+        SELECT id, position FROM events WHERE account_id = $1 AND mode = $2 AND position IS NOT NULL
+        ORDER BY position DESC LIMIT 1
+        """,
+        tenant.account_id,
+        tenant.mode,
+    )
+    return None if row is None else (row["id"], row["position"])
+
+
+async def heads(db: Session, tenants: Collection[Tenant]) -> dict[Tenant, int]:
+    """Return the last positions of the tenants; for the streams of a node, each of which reads its own tenant's events."""
+    rows = await db.conn.fetch(
+        """
+        SELECT account_id, mode, position
+        FROM event_heads JOIN unnest($1::uuid[], $2::text[]) AS t (account_id, mode) USING (account_id, mode)
+        """,
+        [tenant.account_id for tenant in tenants],
+        [tenant.mode for tenant in tenants],
+    )
+    return {Tenant(row["account_id"], Mode(row["mode"])): row["position"] for row in rows}
 
 
 async def _select(  # noqa: PLR0913
-    db: Session, tenant: Tenant, where: EventFilter, *, edge: UUID | None, limit: int, order: str, beyond: str
+    db: Session, tenant: Tenant, where: EventFilter, *, edge: UUID | int | None, limit: int, beyond: str, order: str
 ) -> Sequence[Event]:
+    kind = "bigint" if isinstance(edge, int) else "uuid"
     rows = await db.conn.fetch(
         f"""
         SELECT * FROM events
-        WHERE account_id = $1 AND mode = $2 AND ($3::uuid IS NULL OR id {beyond} $3)
+        WHERE account_id = $1 AND mode = $2 AND ($3::{kind} IS NULL OR {beyond} $3)
           AND ($4::text IS NULL OR type = $4) AND ($5::uuid IS NULL OR esim_id = $5)
           AND ($6::uuid IS NULL OR id >= $6) AND ($7::uuid IS NULL OR id < $7)
-        ORDER BY id {order} LIMIT $8
+        ORDER BY {order} LIMIT $8
         """,
         tenant.account_id,
         tenant.mode,
@@ -118,4 +184,5 @@ def _event(db: Session, row: asyncpg.Record) -> Event:
         notification_id=row["notification_id"],
         body=db.sealer.open(row["sealed_body"], row=_row(row["id"])),
         traceparent=row["traceparent"],
+        position=row["position"],
     )

@@ -11,6 +11,7 @@ from esimhooks.server.engine.replay import Replay
 from esimhooks.server.engine.requery import Requery
 from esimhooks.server.engine.rotation import EndpointSecrets
 from esimhooks.server.engine.sessions import Sessions
+from esimhooks.server.engine.streams import Streams
 from esimhooks.server.engine.supervisor import Health
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.web.auth import Authenticator
@@ -33,6 +34,7 @@ class Context:
     requery: Requery
     replay: Replay
     secrets: EndpointSecrets
+    streams: Streams
     health: Health
     authenticator: Authenticator
     clock: Clock

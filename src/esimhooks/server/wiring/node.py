@@ -25,6 +25,7 @@ from esimhooks.server.engine.requery import Requery
 from esimhooks.server.engine.retention import Retention
 from esimhooks.server.engine.rotation import EndpointSecrets
 from esimhooks.server.engine.sessions import Sessions
+from esimhooks.server.engine.streams import Streams
 from esimhooks.server.engine.supervisor import Crew, Health, Supervisor
 from esimhooks.server.engine.telephone import Telephone
 from esimhooks.server.engine.upkeep import Upkeep
@@ -132,7 +133,8 @@ class _Node:
         self._gate = gate
         self._connected = ConnectedProviders(database, lambda config, pace: build(config, session, pace))
         self._policy = EmitPolicy(thresholds=settings.thresholds, usage_interval_s=settings.usage_interval_s)
-        self._dispatch_wake = Wake()
+        self._streams = Streams(database)
+        self._dispatch_wake = Wake(self._streams.wake)
         self._telephone = Telephone(database, dsn, wake=self._dispatch_wake)
         self._due = Wake(self._dispatch_wake, self._telephone.wake)
         self._backlog_wake = Wake()
@@ -214,6 +216,7 @@ class _Node:
             requery=Requery(self._database, self._connected, policy=self._policy, clock=now, due=self._due),
             replay=Replay(self._database, backlog=self._backlog_wake),
             secrets=EndpointSecrets(self._database, clock=now),
+            streams=self._streams,
             health=self._health,
             authenticator=Authenticator(
                 operator.key_by_lookup,
@@ -239,7 +242,12 @@ class _Node:
                 Loop("queue figures", QueueWatch(self._database, clock=now).look),
                 *self._more_loops,
             ],
-            intake=[Loop("intake", intake.commit_waiting, wake=intake.wake)] if Role.API in roles else [],
+            intake=[
+                Loop("intake", intake.commit_waiting, wake=intake.wake),
+                Loop("streams", self._streams.look, wake=self._streams.wake),
+            ]
+            if Role.API in roles
+            else [],
             dispatching=dispatching,
             dispatcher=dispatcher,
             outcomes=outcomes,

@@ -1,14 +1,21 @@
 """Events: `/v1/events`, newest first, or with `after=` oldest first as a pull API."""
 
+from uuid import UUID
+
 import msgspec
 from litestar import Router, get
 from litestar.params import FromPath, FromQuery
 
+from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.event import Event, EventFilter
-from esimhooks.server.model.ids import Prefix, parse_id
+from esimhooks.server.model.ids import Prefix, parse_id, text_of
+from esimhooks.server.web.context import Context
 from esimhooks.server.web.given import InContext, OfTenant
 from esimhooks.server.web.lists import Cursor, From, Limit, Listed, To, from_cursor, id_from, id_of, listed, window
 from esimhooks.vocabulary.events import EventType
+
+LAST_POSITION = 2**63 - 1
 
 EventView = msgspec.Raw
 """The very bytes that webhooks carry."""
@@ -26,7 +33,7 @@ async def list_events(
     limit: Limit = 25,
     cursor: Cursor = None,
 ) -> Listed[EventView]:
-    """List events."""
+    """List events, newest first; with `after`, those committed after that event, oldest first."""
     where = EventFilter(
         type=type,
         esim_id=id_of("esim", Prefix.ESIM, esim),
@@ -36,10 +43,12 @@ async def list_events(
     begin = id_of("after", Prefix.EVENT, after)
     if begin is None:
         rows = await context.tenant.events(tenant, where, window(limit, cursor))
-    else:
-        edge = begin if cursor is None else from_cursor(cursor)
-        rows = await context.tenant.events_after(tenant, where, edge, limit + 1)
-    return listed(rows, limit, event_view, lambda event: event.id)
+        return listed(rows, limit, event_view, lambda event: event.id)
+    edge = await position_behind(context, tenant, begin, "query:after")
+    if cursor is not None:
+        edge = min(from_cursor(cursor).int, LAST_POSITION)
+    rows = await context.tenant.events_after(tenant, where, edge, limit + 1)
+    return listed(rows, limit, event_view, lambda event: UUID(int=event.position))
 
 
 @get("/{event_id:str}")
@@ -49,6 +58,15 @@ async def show_event(context: InContext, tenant: OfTenant, event_id: FromPath[st
 
 
 router = Router("/v1/events", route_handlers=[list_events, show_event])
+
+
+async def position_behind(context: Context, tenant: Tenant, event_id: UUID, pointer: str) -> int:
+    """Return the position of an event behind which to go on. Raises `Refused` (422) where it is not kept."""
+    position = await context.tenant.position(tenant, event_id)
+    if position is None:
+        oldest = text_of(Prefix.EVENT, UUID(int=0))
+        raise Refused.invalid(pointer, f"expected the id of an event that is still kept, or {oldest} for the oldest")
+    return position
 
 
 def event_view(event: Event) -> EventView:
