@@ -13,6 +13,7 @@ from esimhooks.cli import (
     check_receiver,
     deliveries,
     demo,
+    doctor,
     endpoints,
     esims,
     events,
@@ -38,7 +39,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (demo.demo, serve.serve, migrate.migrate, trigger.trigger, check_receiver.check_receiver, verify.verify):
+for command in (
+    demo.demo,
+    serve.serve,
+    migrate.migrate,
+    trigger.trigger,
+    check_receiver.check_receiver,
+    verify.verify,
+    doctor.doctor,
+):
     app.command()(command)
 for room in (accounts, keys, providers, orders, esims, events, endpoints, deliveries, notifications):
     app.add_typer(room.app, name=room.__name__.rpartition(".")[2])

@@ -297,6 +297,22 @@ class Settings(BaseSettings):
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
+    @classmethod
+    def origins(cls) -> dict[str, str]:
+        """Return where each key of `shown` comes from: the name of its variable, of the file, or `default`."""
+        names = {name.upper() for name, value in os.environ.items() if value}
+        file = os.environ.get(CONFIG)
+        in_file = tomllib.loads(Path(file).expanduser().read_text()) if file else {}
+        keys = [str(field.validation_alias or name) for name, field in cls.model_fields.items()]
+        return {
+            key: variable
+            if (variable := f"{PREFIX}{key.upper()}") in names
+            else str(file)
+            if key in in_file
+            else "default"
+            for key in keys
+        }
+
     def shown(self) -> dict[str, str]:
         """Return the value of each key as text, under its key (`usage_interval`), secrets hidden; for the log."""
         return {

@@ -79,6 +79,11 @@ class EmbeddedPostgres:
         process = self._postmaster()
         return None if process is None else int(process.pid)
 
+    @property
+    def address(self) -> str:
+        """The address of the database while a server runs, whoever started it."""
+        return f"postgresql://{DATABASE}@/{DATABASE}?host={quote(str(self._socket_dir()), safe='')}&port=5432"
+
     def start(self) -> str:
         """Start or adopt the server, make the database where it is missing, and return its address for asyncpg.
 
@@ -97,7 +102,7 @@ class EmbeddedPostgres:
             if isinstance(error, OSError | subprocess.SubprocessError | psutil.Error):
                 raise Broken(f"the embedded PostgreSQL of {self._data_dir} cannot start: {error}") from error
             raise
-        return f"postgresql://{DATABASE}@/{DATABASE}?host={quote(str(self._socket_dir()), safe='')}&port=5432"
+        return self.address
 
     def revive(self) -> bool:
         """Start the server again should it have died since `start()`; true where that was needed. Raises `Broken`."""

@@ -47,17 +47,26 @@ async def check_current(dsn: str) -> None:
     One that is ahead is taken: migrations keep to what the release before them can work with, so that nodes can be
     replaced one by one.
     """
+    found, needed = await state(dsn)
+    if found != needed:
+        raise Broken(
+            f"the database is at migration {found or 'none'}, this program needs {needed}: run `esimhooks migrate`"
+        )
+
+
+async def state(dsn: str) -> tuple[str | None, str]:
+    """Return the database's migration (None without any) and the one it should have; equal where it is ahead.
+
+    Raises `NotNow` where the database does not answer and `Broken` where it refuses.
+    """
     found: list[str | None] = []
 
     def look(connection: Connection) -> None:
         found.append(MigrationContext.configure(connection).get_current_revision())
 
     await _with_connection(dsn, look)
-    if _behind(found[0]):
-        raise Broken(
-            f"the database is at migration {found[0] or 'none'}, this program needs {_known()[0]}: "
-            "run `esimhooks migrate`"
-        )
+    newest = _known()[0]
+    return (found[0], newest) if _behind(found[0]) else (newest, newest)
 
 
 async def check_not_behind(db: Session) -> None:
