@@ -1,0 +1,25 @@
+"""Webhooks in a FastAPI application.
+
+uvicorn --app-dir examples/receivers fastapi_app:app
+"""
+
+import os
+
+from fastapi import FastAPI
+from starlette.routing import Route
+
+from esimhooks import Event, Receiver
+
+receiver = Receiver(
+    os.environ["ESIMHOOKS_WEBHOOK_SECRET"], inbox=os.environ.get("ESIMHOOKS_INBOX", "sqlite:///inbox.db")
+)
+
+
+@receiver.on("esim.activated")
+async def welcome(event: Event) -> None:
+    """Do something with an event. It is called after the answer, and again where it raises."""
+    print(f"{event.event} {event.data.id}", flush=True)
+
+
+app = FastAPI(lifespan=receiver.lifespan)
+app.router.routes.append(Route("/webhooks/esim", receiver))
