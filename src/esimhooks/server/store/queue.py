@@ -43,7 +43,9 @@ class Wish(Struct, frozen=True):
 async def take(db: Session, wishes: Sequence[Wish]) -> Sequence[Claimed]:
     """Take up due deliveries of leased lanes and count the claim; none that this lease has taken already.
 
-    Of those that keep the order of their eSIM only the first is taken. Suspects are not counted here but in `begin`.
+    Of those that keep the order of their eSIM only the first is taken, and none while another is out: one that is
+    committed late stands before those taken up meanwhile. Suspects are not counted here but in `begin`.
+    What a later holder has taken up, or put off, while this statement waited is left alone.
     """
     rows = await db.conn.fetch(
         """
@@ -59,13 +61,18 @@ async def take(db: Session, wishes: Sequence[Wish]) -> Sequence[Claimed]:
                       SELECT FROM queue o
                       WHERE o.ordered AND o.endpoint_id = q.endpoint_id AND o.esim_id = q.esim_id
                         AND o.position < q.position
+                  ) AND NOT EXISTS (
+                      SELECT FROM queue o
+                      WHERE o.ordered AND o.endpoint_id = q.endpoint_id AND o.esim_id = q.esim_id
+                        AND o.claim_token = w.lease_token
                   ))
                 ORDER BY q.due_at LIMIT w.room
             ) q
         )
         UPDATE queue q
         SET claim_token = due.lease_token, claims = q.claims + (q.claims - q.attempts < $4)::int
-        FROM due WHERE q.delivery_id = due.delivery_id
+        FROM due
+        WHERE q.delivery_id = due.delivery_id AND q.claim_token < due.lease_token AND q.due_at <= now()
         RETURNING q.delivery_id, q.account_id, q.endpoint_id, due.version, q.event_id, q.event_type, q.attempts,
                   q.attempts_this_round, due.claims, q.ordered, q.claim_token, q.due_at
         """,
@@ -120,23 +127,27 @@ async def put_back(db: Session, claimed: Sequence[Claimed]) -> None:
 async def send_again(db: Session, delivery: Delivery) -> bool:
     """Start the schedule of a finished delivery anew, at the end of its eSIM's line where the endpoint keeps the order.
 
-    False where it is pending already. Needs a transaction.
+    False where it is pending already, or its endpoint is gone. Needs a transaction. The endpoint is locked first, and by
+    itself (docs/decisions/0006), so that it is not deleted meanwhile and nobody else sends the same again.
     """
-    again = await db.conn.fetchval(
+    ordered = await db.conn.fetchval(
+        "SELECT ordering = 'esim' FROM endpoints WHERE id = $1 FOR NO KEY UPDATE", delivery.endpoint_id
+    )
+    if ordered is None:
+        return False
+    attempts = await db.conn.fetchval(
         """
         UPDATE deliveries SET status = 'pending', finished_at = NULL
-        WHERE id = $1 AND status <> 'pending' RETURNING true
+        WHERE id = $1 AND status <> 'pending' RETURNING attempts
         """,
         delivery.id,
     )
-    if again:
+    if attempts is not None:
         await db.conn.execute(
             """
             INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, due_at, attempts,
                                claims, ordered)
-            SELECT $1::uuid, $2::uuid, id, $4::uuid, $5::text, $6::uuid, now(), $7::int, $7::int,
-                   ordering = 'esim' AND $6::uuid IS NOT NULL
-            FROM endpoints WHERE id = $3
+            VALUES ($1, $2, $3, $4, $5, $6, now(), $7, $7, $8)
             """,
             delivery.id,
             delivery.tenant.account_id,
@@ -144,6 +155,7 @@ async def send_again(db: Session, delivery: Delivery) -> bool:
             delivery.event_id,
             delivery.event_type,
             delivery.esim_id,
-            delivery.attempts,
+            attempts,
+            ordered and delivery.esim_id is not None,
         )
-    return bool(again)
+    return attempts is not None

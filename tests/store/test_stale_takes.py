@@ -1,0 +1,73 @@
+"""Deliveries are taken up by a holder that was held up meanwhile: what happened to them since is not overwritten."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from api import eventually
+from esimhooks.server.model.delivery import Claimed, DeliveryStatus
+from esimhooks.server.store import queue
+from esimhooks.server.store.database import Database
+from esimhooks.server.store.lanes import Lease
+from esimhooks.server.store.queue import Wish
+from system.stored_lanes import AGAIN, DELIVERED, Lane, a_lane, expire, lease, queued, stored, take, write
+
+pytestmark = [pytest.mark.slow(reason="waits until PostgreSQL says that a statement waits"), pytest.mark.timeout(30)]
+
+
+async def test_a_late_take_leaves_alone_what_the_next_holder_has_taken_up(database: Database) -> None:
+    first, lane = await a_lane(database, due=1), await a_lane(database, due=1)
+    old = await _leases(database, first, lane)
+
+    async with _held_up(database, old, at=first) as late:
+        await expire(database, old[1])
+        [new] = await lease(database)
+        taken = await take(database, new)
+
+    assert [one.endpoint_id for one in await late] == [first.endpoint_id]
+    assert await write(database, taken, DELIVERED) == {lane.deliveries[0].id}
+    assert await stored(database, lane, lane.deliveries[0].id) == (DeliveryStatus.DELIVERED, 1, 1)
+
+
+async def test_a_late_take_does_not_take_up_early_what_failed_meanwhile(database: Database) -> None:
+    first, lane = await a_lane(database, due=1), await a_lane(database, due=1)
+    old = await _leases(database, first, lane)
+
+    async with _held_up(database, old, at=first) as late:
+        await expire(database, old[1])
+        [new] = await lease(database)
+        await write(database, await take(database, new), AGAIN)
+
+    assert [one.endpoint_id for one in await late] == [first.endpoint_id]
+    waiting = await queued(database, lane.deliveries[0].id)
+    assert waiting is not None
+    assert (waiting.claim_token, waiting.attempts, waiting.claims) == (0, 1, 1)
+
+
+async def _leases(database: Database, *wanted: Lane) -> Sequence[Lease]:
+    held = {one.endpoint_id: one for one in await lease(database)}
+    return [held[lane.endpoint_id] for lane in wanted]
+
+
+@asynccontextmanager
+async def _held_up(
+    database: Database, held: Sequence[Lease], *, at: Lane
+) -> AsyncIterator[asyncio.Future[Sequence[Claimed]]]:
+    """Take up what is due in these lanes, but wait in the middle, before the first of `at`, until the block ends."""
+    async with database.transaction() as other:
+        await other.conn.execute("SELECT FROM queue WHERE endpoint_id = $1 FOR UPDATE", at.endpoint_id)
+        late = asyncio.ensure_future(_take(database, held))
+        await eventually(lambda: _somebody_waits(database))
+        yield late
+
+
+async def _take(database: Database, held: Sequence[Lease]) -> Sequence[Claimed]:
+    async with database.session() as db:
+        return await queue.take(db, [Wish(one, 100) for one in held])
+
+
+async def _somebody_waits(database: Database) -> bool:
+    async with database.session() as db:
+        return bool(await db.conn.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
