@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability-receiver
+.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability reliability-receiver
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -29,6 +29,9 @@ demo: $(STAMP) ## show the whole product working on this machine (ARGS="--for 20
 
 test: $(STAMP) ## run the tests (ARGS="tests/store -x")
 	$(BIN)/pytest $(ARGS)
+
+reliability: $(STAMP) ## break the server on purpose for half an hour and count (ARGS="--kills 10")
+	$(BIN)/python -m reliability $(ARGS)
 
 reliability-receiver: $(STAMP) ## kill a receiver 200 times under load, inbox in SQLite and in PostgreSQL (minutes)
 	$(BIN)/python reliability/receiver_kills.py sqlite --report reliability/results/receiver-sqlite.md $(ARGS)
@@ -58,4 +61,4 @@ constraints: ## pin the packages of pyproject.toml anew in constraints.txt (need
 
 clean: ## remove what was built, reports and caches (.venv stays)
 	rm -rf build dist artifacts .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
-	find src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests tools benchmarks reliability -name __pycache__ -type d -prune -exec rm -rf {} +

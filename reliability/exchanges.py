@@ -1,0 +1,101 @@
+"""Exchanges: the receiver's lines put together, one record for each request that came in. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from reliability.lines import Heard
+
+
+class Exchange(Struct, frozen=True, kw_only=True):
+    """One request to the receiver.
+
+    `done` is when it was answered or cut off; `status` None where no answer can have reached the sender.
+    """
+
+    lane: str
+    event_id: str
+    attempt: int
+    node: str
+    at: float
+    done: float
+    status: int | None
+
+    @property
+    def delivered(self) -> bool:
+        """Whether it was answered with 2xx."""
+        return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was answered otherwise, or closed by the receiver."""
+        return self.status is not None and not self.delivered
+
+
+class Story(Struct, kw_only=True):
+    """All that came in at one lane of one event, in the order of arrival, and what the event said of itself."""
+
+    esim: str
+    sequence: int
+    event: str
+    exchanges: list[Exchange]
+
+    @property
+    def delivered(self) -> bool:
+        """Whether one of the requests was answered with 2xx."""
+        return any(exchange.delivered for exchange in self.exchanges)
+
+
+class Hearings(Struct, kw_only=True):
+    """The stories by lane and event id, and how many requests were not signed as they should be."""
+
+    stories: dict[tuple[str, str], Story]
+    requests: int
+    unsigned: int
+
+
+def put_together(lines: Iterable[Heard]) -> Hearings:
+    """Return the stories that the receiver's lines tell."""
+    begun: dict[int, Heard] = {}
+    ends: dict[int, Heard] = {}
+    cut: dict[int, float] = {}
+    for line in lines:
+        if line.lane is not None:
+            begun[line.number] = line
+        elif line.cut:
+            cut[line.number] = line.at
+        else:
+            ends[line.number] = line
+    stories: dict[tuple[str, str], Story] = {}
+    for number, first in begun.items():
+        lane, end = first.lane or "", ends.get(number)
+        unanswered = number in cut or end is None
+        exchange = Exchange(
+            lane=lane,
+            event_id=first.event_id,
+            attempt=first.attempt,
+            node=first.node,
+            at=first.at,
+            done=cut.get(number, end.at if end else first.at),
+            status=None if unanswered or end is None else end.status,
+        )
+        story = stories.setdefault(
+            (lane, first.event_id),
+            Story(esim=first.esim, sequence=first.sequence, event=first.event, exchanges=[]),
+        )
+        story.exchanges.append(exchange)
+    for story in stories.values():
+        story.exchanges.sort(key=lambda exchange: exchange.at)
+    return Hearings(stories=stories, requests=len(begun), unsigned=sum(not first.signed for first in begun.values()))
+
+
+def arrivals_by_lane(stories: Iterable[Story]) -> dict[str, list[float]]:
+    """Return when requests came in at each lane, ascending."""
+    arrivals: dict[str, list[float]] = defaultdict(list)
+    for story in stories:
+        for exchange in story.exchanges:
+            arrivals[exchange.lane].append(exchange.at)
+    for times in arrivals.values():
+        times.sort()
+    return dict(arrivals)

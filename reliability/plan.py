@@ -1,0 +1,43 @@
+"""The plan of a campaign: which faults, in which order, by the seed alone, so that a resumed one goes on with it. Pure."""
+
+from collections.abc import Sequence
+from random import Random
+
+from reliability.lines import Kind
+
+GROUPS: dict[str, tuple[Kind, ...]] = {
+    "kill": (Kind.KILL, Kind.POWER),
+    "postgres": (Kind.DATABASE_KILL, Kind.BACKEND_KILL, Kind.DATABASE_RESTART),
+    "pause": (Kind.PAUSE,),
+    "network": (Kind.NETWORK,),
+    "disk": (Kind.DISK,),
+    "clock": (Kind.CLOCK,),
+    "rolling": (Kind.ROLLING,),
+}
+"""What `--only` names."""
+
+KILLS = {Kind.KILL: 70, Kind.POWER: 4, Kind.DATABASE_KILL: 18, Kind.BACKEND_KILL: 8}
+"""How the kills are shared out, in percent."""
+
+BESIDES = {
+    Kind.DATABASE_RESTART: 10,
+    Kind.NETWORK: 20,
+    Kind.ROLLING: 40,
+    Kind.CLOCK: 25,
+    Kind.DISK: 40,
+    Kind.PAUSE: 50,
+}
+"""One of these for so many kills, and at least one."""
+
+
+def plan(kills: int, *, seed: int, possible: frozenset[Kind], only: Sequence[str]) -> list[Kind]:
+    """Return the faults in their order: so many kills, and the others among them."""
+    chance = Random(f"plan {seed}")  # noqa: S311 - chance of a test
+    asked = {kind for group in only or GROUPS for kind in GROUPS[group]} & possible
+    shares = {kind: share for kind, share in KILLS.items() if kind in asked}
+    faults = chance.choices(list(shares), weights=list(shares.values()), k=kills) if shares else []
+    for kind, every in BESIDES.items():
+        if kind in asked:
+            faults += [kind] * max(1, kills // every)
+    chance.shuffle(faults)
+    return faults

@@ -1,0 +1,81 @@
+"""The campaign's own verdicts: what was lost, created twice or repeated without a reason must not go unseen."""
+
+from reliability.exchanges import Exchange, Story
+from reliability.faultlog import Span
+from reliability.lines import Fault, Kind, Told
+from reliability.promises import Kept, hold_to_promises, keep_ledger
+from reliability.repeats import Repeats, find_repeats
+
+ESIM = "g1a0n000001"
+LANE = "a0-prompt"
+NODE = "10.213.2.12"
+
+
+def test_what_arrived_once_is_neither_lost_nor_created_twice() -> None:
+    kept = _compared({"evt_1": 200})
+
+    assert (kept.deliveries_arrived, kept.lost, kept.created_twice, kept.phantoms) == (1, [], [], [])
+
+
+def test_an_acknowledged_event_that_no_endpoint_confirmed_is_lost() -> None:
+    kept = _compared({"evt_1": 500})
+
+    assert kept.lost == [f"{ESIM} 1 esim.created at {LANE}"]
+
+
+def test_two_ids_for_one_event_are_created_twice() -> None:
+    kept = _compared({"evt_1": 200, "evt_2": 200})
+
+    assert kept.created_twice == [f"{ESIM} 1 esim.created: evt_1, evt_2"]
+
+
+def test_a_duplicate_within_the_kill_of_its_node_is_explained() -> None:
+    repeats = _repeats([_exchange(100.0, 200), _exchange(130.0, 200)], [_kill(100.5, NODE)])
+
+    assert [repeat.fault for repeat in repeats.repeats] == [1]
+
+
+def test_a_duplicate_that_no_fault_covers_is_not_explained() -> None:
+    repeats = _repeats([_exchange(100.0, 200), _exchange(130.0, 200)], [_kill(110.0, NODE)])
+
+    assert [repeat.explained for repeat in repeats.repeats] == [False]
+
+
+def test_the_kill_of_another_node_explains_nothing() -> None:
+    repeats = _repeats([_exchange(100.0, 200), _exchange(130.0, 200)], [_kill(100.5, "10.213.2.13")])
+
+    assert [repeat.explained for repeat in repeats.repeats] == [False]
+
+
+def test_a_retry_before_its_time_is_early() -> None:
+    repeats = _repeats([_exchange(100.0, 500), _exchange(104.0, 200, attempt=2)], [])
+
+    assert [(retry.due_s, retry.attempt) for retry in repeats.early] == [(5.0, 2)]
+
+
+def test_a_retry_long_after_its_time_is_late() -> None:
+    repeats = _repeats([_exchange(100.0, 500), _exchange(120.0, 200, attempt=2)], [])
+
+    assert [retry.attempt for retry in repeats.late] == [2]
+
+
+def _compared(answers: dict[str, int]) -> Kept:
+    told = [Told(esim=ESIM, step=0, at=1.0), Told(esim=ESIM, step=0, at=2.0, outcome="applied")]
+    stories = {
+        (LANE, event_id): Story(esim=ESIM, sequence=1, event="esim.created", exchanges=[_exchange(3.0, status)])
+        for event_id, status in answers.items()
+    }
+    return hold_to_promises(keep_ledger(told), stories, lanes={"a0": [LANE]}, listed={"a0": set(answers)})
+
+
+def _repeats(exchanges: list[Exchange], faults: list[Span]) -> Repeats:
+    story = Story(esim=ESIM, sequence=1, event="esim.created", exchanges=exchanges)
+    return find_repeats([story], faults, schedule=(0, 5), timeout_s=5)
+
+
+def _exchange(at: float, status: int, *, attempt: int = 1) -> Exchange:
+    return Exchange(lane=LANE, event_id="evt_1", attempt=attempt, node=NODE, at=at, done=at + 0.01, status=status)
+
+
+def _kill(at: float, node: str) -> Span:
+    return Span(fault=Fault(number=1, kind=Kind.KILL, target="dispatcher-1", began=at, node=node), ended=at)
