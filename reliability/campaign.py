@@ -106,7 +106,7 @@ class Campaign:
             if self._state.spent_s > options.minutes * 60:
                 break
             began = time.monotonic()
-            chance = Random(f"fault {options.seed} {number}")  # noqa: S311 - chance of a test
+            chance = Random(f"fault {options.seed} {number}")
             settle = kind in ALWAYS_SETTLED or chance.random() * options.settle_every < 1 or number == len(kinds)
             if kind in ALWAYS_SETTLED:
                 await pulse.felt_since(time.time(), within_s=SETTLE_LIMIT_S)

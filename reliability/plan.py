@@ -32,7 +32,7 @@ BESIDES = {
 
 def plan(kills: int, *, seed: int, possible: frozenset[Kind], only: Sequence[str]) -> list[Kind]:
     """Return the faults in their order: so many kills, and the others among them."""
-    chance = Random(f"plan {seed}")  # noqa: S311 - chance of a test
+    chance = Random(f"plan {seed}")
     asked = {kind for group in only or GROUPS for kind in GROUPS[group]} & possible
     shares = {kind: share for kind, share in KILLS.items() if kind in asked}
     faults = chance.choices(list(shares), weights=list(shares.values()), k=kills) if shares else []

@@ -78,7 +78,7 @@ class Producer:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._journal = Journal(Path(plan.journal))
-        self._chance = Random(plan.seed)  # noqa: S311 - chance of a test
+        self._chance = Random(plan.seed)
         self._pace = Pace(plan.rate)
         self._numbers = count(1)
         self._stopping = False

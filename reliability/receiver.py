@@ -50,7 +50,7 @@ def answer_to(behaviour: str, event_id: str, attempt: int) -> Answer:
     Of the events of a `failing` lane a third are answered with 500 once, some of them up to four times, and a few find
     the connection closed; a `slow` lane takes up to 1.5 s.
     """
-    chance = Random(f"{behaviour} {event_id}")  # noqa: S311 - a fair spread is all that is needed
+    chance = Random(f"{behaviour} {event_id}")
     if behaviour == "slow":
         return Answer(chance.choice((0.02, 0.1, 0.3, 0.8, 1.5)), 200)
     if behaviour == "failing":

@@ -20,8 +20,9 @@ LATE_S = 5.0
 CLOCK_S = 0.001
 """How exactly two moments of the receiver's journal can be compared."""
 LONGEST_AFTERMATH_S = 60.0
-RESENT_S = 1.0
-"""How soon a request comes again within its attempt, where the receiver closed a kept connection unanswered."""
+RESENT_S = 5.0
+"""Within which time a request may come again in its attempt, where the receiver closed a kept connection unanswered: the
+time limit of an attempt."""
 
 
 class After(StrEnum):

@@ -9,16 +9,12 @@ ROW = "installation.canary"
 
 async def check_canary(db: Session) -> None:
     """Seal a known value at first start; later raise `Broken` where the present keys do not open it."""
-    sealed = db.sealer.seal(CANARY, row=ROW)
-    stored = await db.conn.fetchval(
-        """
-        WITH made AS (
-            INSERT INTO installation (name, value) VALUES ('canary', $1) ON CONFLICT (name) DO NOTHING RETURNING value
-        )
-        SELECT value FROM made UNION ALL SELECT value FROM installation WHERE name = 'canary' LIMIT 1
-        """,
-        sealed,
+    # Two statements: one alone would not see what another node inserts at the same moment.
+    await db.conn.execute(
+        "INSERT INTO installation (name, value) VALUES ('canary', $1) ON CONFLICT (name) DO NOTHING",
+        db.sealer.seal(CANARY, row=ROW),
     )
+    stored = await db.conn.fetchval("SELECT value FROM installation WHERE name = 'canary'")
     try:
         db.sealer.open(stored, row=ROW)
     except Broken:

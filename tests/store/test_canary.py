@@ -1,0 +1,40 @@
+"""The canary: nodes that start at the same moment on a new database all find it, and a wrong key is told."""
+
+import asyncio
+
+import pytest
+
+from api import eventually
+from esimhooks.server.model.errors import Broken
+from esimhooks.server.store.database import Database, connect
+from esimhooks.server.store.installation import check_canary
+from esimhooks.server.store.sealing import Sealer, new_key
+
+
+async def test_nodes_that_start_at_the_same_moment_find_the_canary_of_the_first(database: Database) -> None:
+    async with database.transaction() as db:
+        await db.conn.execute("DELETE FROM installation WHERE name = 'canary'")
+
+    async def second() -> None:
+        async with database.transaction() as db:
+            await check_canary(db)
+
+    async def waits() -> bool:
+        async with database.session() as db:
+            return bool(await db.conn.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+    async with asyncio.TaskGroup() as group, database.transaction() as db:
+        await check_canary(db)
+        group.create_task(second(), name="second node")
+        await eventually(waits)
+
+
+async def test_a_node_with_another_key_is_refused(database: Database, migrated: str) -> None:
+    async with database.transaction() as db:
+        await check_canary(db)
+    stranger = await connect(migrated, Sealer([new_key()]), connections=1)
+
+    with pytest.raises(Broken, match="ESIMHOOKS_ENCRYPTION_KEY does not hold the key"):
+        async with stranger.transaction() as db:
+            await check_canary(db)
+    await stranger.close()
