@@ -1,11 +1,12 @@
 """A small client of the API for tests, and the rows that most of them begin with."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from aiohttp import ClientSession
+from aiohttp import ClientResponse, ClientSession
 
 Json = Any
 
@@ -53,6 +54,12 @@ class Api:
             text = await answer.text()
             decoded = await answer.json(content_type=None) if text else None
             return Answer(answer.status, decoded, {name.lower(): value for name, value in answer.headers.items()})
+
+    @asynccontextmanager
+    async def page(self, path: str) -> AsyncIterator[ClientResponse]:
+        """Lend the answer of a page."""
+        async with self._session.get(self.url + path) as answer:
+            yield answer
 
     async def get(self, path: str) -> Json:
         """Return the body of a 200."""

@@ -30,6 +30,7 @@ from esimhooks.server.web.dashboard.router import dashboard_router
 from esimhooks.server.web.entry import admit, check_path, read_body
 from esimhooks.server.web.errors import handle_http, handle_ours, handle_unexpected, handle_validation
 from esimhooks.server.web.idempotency import Idempotency, replayed
+from esimhooks.server.web.reference import pages
 
 LARGEST_BODY_BYTES = 262_144
 
@@ -97,6 +98,9 @@ def build_app(context: Context) -> Litestar:
             notifying,
             dashboard_router(context),
             event_types.show_schema,
+            pages.show_asyncapi,
+            pages.show_openapi,
+            pages.show_reference,
             health.healthz,
             health.readyz,
             health.read_metrics,

@@ -8,7 +8,6 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from esimhooks.server.model.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus, OutcomeClass
-from esimhooks.server.model.event import AnyEventType
 from esimhooks.server.model.ids import Prefix, made_at, parse_id, text_of, text_or_none
 from esimhooks.server.web.given import InContext, OfTenant
 from esimhooks.server.web.lists import Cursor, From, Limit, Listed, To, id_from, id_of, listed, window
@@ -21,7 +20,7 @@ class DeliveryView(Struct, rename="camel", kw_only=True):
 
     id: str
     event: str
-    event_type: AnyEventType
+    event_type: str
     esim: str | None
     endpoint: str
     status: DeliveryStatus

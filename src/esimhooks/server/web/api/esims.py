@@ -51,7 +51,7 @@ async def show_esim(context: InContext, tenant: OfTenant, esim_id: FromPath[str]
 
 
 @get("/{esim_id:str}/events")
-async def list_events(
+async def list_events_of_esim(
     context: InContext, tenant: OfTenant, esim_id: FromPath[str], limit: Limit = 25, cursor: Cursor = None
 ) -> Listed[EventView]:
     """List an eSIM's events."""
@@ -73,4 +73,4 @@ async def requery(context: InContext, tenant: OfTenant, esim_id: FromPath[str]) 
     )
 
 
-router = Router("/v1/esims", route_handlers=[list_esims, show_esim, list_events, requery])
+router = Router("/v1/esims", route_handlers=[list_esims, show_esim, list_events_of_esim, requery])

@@ -62,7 +62,7 @@ async def receive(
     return Response(_encode(_result(absorbed)), media_type="application/json")
 
 
-@post("/v1/updates", status_code=200)
+@post("/v1/updates", status_code=200, body=UpdatesBody)
 async def accept_updates(request: AnyRequest, context: InContext, operator: ByOperator) -> UpdatesView:
     """Take in the operator's own updates; each gets its own outcome."""
     inbound = await _inbound(request, context.authenticator, "")

@@ -1,0 +1,40 @@
+"""Bodies of requests that run as they stand, by method and path; `acc_...` ids are those of a new installation.
+
+The documents and the reference show them; a test sends them.
+"""
+
+from typing import Any
+
+ACCOUNT = "acc_01jd3v8k5fe8ya3q8r0m2n6x7c"
+
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", "/v1/accounts"): {"name": "Acme"},
+    ("PATCH", "/v1/accounts/{account_id}"): {"name": "Acme Ltd"},
+    ("POST", "/v1/accounts/{account_id}/keys"): {
+        "mode": "test",
+        "name": "ci",
+        "webhookUrl": "https://hooks.example.com/esims",
+    },
+    ("POST", "/v1/endpoints"): {
+        "url": "https://hooks.example.com/esims",
+        "eventTypes": ["esim.activated"],
+        "retrySchedule": [0, 60, 300],
+    },
+    ("POST", "/v1/orders"): {
+        "account": ACCOUNT,
+        "mode": "test",
+        "provider": "upstream",
+        "transactionId": "shop-2026-104233",
+        "packageCode": "CKH003",
+        "quantity": 2,
+    },
+    ("POST", "/v1/test-events"): {"event": "esim.activated"},
+    ("PUT", "/v1/providers/{name}"): {"kind": "esimaccess"},
+    ("POST", "/v1/updates"): {
+        "account": ACCOUNT,
+        "mode": "test",
+        "updates": [
+            {"transactionId": "shop-7", "iccid": "8943000000123456785", "esimStatus": "IN_USE", "dataUsage": 12.5}
+        ],
+    },
+}

@@ -1,0 +1,90 @@
+"""The documents: they are valid, describe every operation, and their examples run; `/docs` loads nothing from elsewhere."""
+
+import re
+from typing import Any
+
+import msgspec
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from api import Api, Json, a_merchant
+from esimhooks.server.web.reference.examples import BODIES
+from esimhooks.vocabulary.events import EventType
+from web.routes import API
+
+
+async def openapi(api: Api) -> Json:
+    return await api.get("/openapi.json")
+
+
+def refused_by(document: Json) -> list[str]:
+    return [f"{list(error.path)}: {error.message[:200]}" for error in OpenAPIV31SpecValidator(document).iter_errors()]
+
+
+async def test_the_document_is_valid_openapi(operator: Api) -> None:
+    async with operator.as_key("none") as stranger:
+        document = await openapi(stranger)
+
+    assert document["openapi"].startswith("3.1")
+    assert refused_by(document) == []
+
+
+async def test_every_operation_is_described(operator: Api) -> None:
+    paths = (await openapi(operator))["paths"]
+    names = []
+    for route in API:
+        told = paths[route.path][route.method.lower()]
+        assert told["summary"]
+        assert ("requestBody" in told) == route.takes_body, route
+        assert {"401", "422", "429", "503"} <= told["responses"].keys()
+        names.append(told["operationId"])
+    assert len(set(names)) == len(names)
+
+
+async def test_webhooks_are_described_with_examples_that_fit(operator: Api) -> None:
+    document = await openapi(operator)
+    assert list(document["webhooks"]) == list(EventType)
+    schema: dict[str, Any] = {
+        "$ref": "#/components/schemas/Envelope",
+        "components": {"schemas": document["components"]["schemas"]},
+    }
+    for item in document["webhooks"].values():
+        content = item["post"]["requestBody"]["content"]["application/json"]
+        Draft202012Validator(schema).validate(content["examples"]["example"]["value"])
+
+
+async def test_examples_of_bodies_run(operator: Api) -> None:
+    merchant = await a_merchant(operator)
+    keys = await operator.get(f"/v1/accounts/{merchant.account}/keys")
+    values = {"account_id": merchant.account, "key_id": keys["data"][0]["id"], "name": "upstream"}
+    await operator.put("/v1/providers/upstream", BODIES["PUT", "/v1/providers/{name}"])
+    for (method, path), body in BODIES.items():
+        [route] = [one for one in API if (one.method, one.path) == (method, path)]
+        query = f"?account={merchant.account}&mode=test" if route.of_tenant else ""
+        told = body | ({"account": merchant.account} if "account" in body else {})
+        answer = await operator.call(method, route.at(**values) + query, told)
+        assert answer.status in (200, 201), (method, path, answer)
+
+
+async def test_asyncapi_tells_the_same_events(operator: Api) -> None:
+    document = await operator.get("/asyncapi.json")
+
+    assert document["asyncapi"] == "3.0.0"
+    assert [message["name"] for message in document["components"]["messages"].values()] == list(EventType)
+    references = set(re.findall(r'"\$ref":"(#/[^"]+)"', msgspec.json.encode(document).decode()))
+    for reference in references:
+        place = document
+        for step in reference.removeprefix("#/").split("/"):
+            place = place[step]
+
+
+async def test_the_reference_is_one_page_that_loads_nothing(operator: Api) -> None:
+    async with operator.as_key("none") as stranger, stranger.page("/docs") as answer:
+        page = await answer.text()
+
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert re.findall(r"<(?:script|link|img|iframe)\b|\ssrc=|@import|url\(", page) == []
+    for route in API:
+        assert f"{route.method} {route.path}" in page
+    for event in EventType:
+        assert f'id="{event.value}"' in page
