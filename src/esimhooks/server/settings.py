@@ -203,6 +203,14 @@ class Settings(BaseSettings):
     """Number of reverse proxies before this server that set `X-Forwarded-For`. Default: 0, because whoever is not behind
     one could otherwise claim any address."""
 
+    rate_limit_key: Annotated[int, Field(ge=0, le=100_000)] = 50
+    """Requests a second that a merchant's key may send to the API of this process, twice as many at once; 0 for no limit.
+    Default: 50, far more than one who receives webhooks needs. Operators' keys and providers are not limited."""
+
+    rate_limit_address: Annotated[int, Field(ge=0, le=100_000)] = 100
+    """Requests a second to the API of this process from one address (IPv6: one /64) that is not an operator's, twice as
+    many at once; 0 for no limit. Default: 100, so that keys cannot be tried fast."""
+
     usage_interval_s: Annotated[WholeSeconds, Field(validation_alias="usage_interval")] = 4 * 3600
     """Seconds (or "30m", "4h", "1d") between two usage events of an eSIM that come without a threshold being crossed; 0
     for an event at every change. Default: 4 h, because a busy eSIM would otherwise drown its receiver."""

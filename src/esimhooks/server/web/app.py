@@ -3,7 +3,7 @@
 from litestar import Litestar, Response, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException, ValidationException
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Message, Scope
 
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.errors import EsimhooksError
@@ -30,6 +30,7 @@ from esimhooks.server.web.dashboard.router import dashboard_router
 from esimhooks.server.web.entry import admit, check_path, read_body
 from esimhooks.server.web.errors import handle_http, handle_ours, handle_unexpected, handle_validation
 from esimhooks.server.web.idempotency import Idempotency, replayed
+from esimhooks.server.web.rate_limit import limits
 from esimhooks.server.web.reference import pages
 
 LARGEST_BODY_BYTES = 262_144
@@ -116,8 +117,15 @@ def build_app(context: Context) -> Litestar:
             HTTPException: handle_http,
             Exception: handle_unexpected,
         },
+        before_send=[_tell_limits],
         request_max_body_size=LARGEST_BODY_BYTES,
         openapi_config=None,
         logging_config=None,
         path="/",
     )
+
+
+async def _tell_limits(message: Message, scope: Scope) -> None:
+    leave = scope["state"].get("leave")
+    if leave is not None and message["type"] == "http.response.start":
+        message["headers"] = [*message["headers"], *limits(leave)]

@@ -18,6 +18,7 @@ from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.ids import Prefix, parse_id
+from esimhooks.server.web.rate_limit import RateLimit, network_of
 from esimhooks.vocabulary.statuses import Mode
 
 KEPT_S = 1.0
@@ -44,11 +45,20 @@ class Authenticator:
     Keys are looked up at most once a second each, so one that was revoked on another node ends within a second.
     """
 
-    def __init__(self, find_key: FindKey, *, admin_key: str, trusted_proxies: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        find_key: FindKey,
+        *,
+        admin_key: str,
+        trusted_proxies: int,
+        clock: Clock,
+        addresses: RateLimit | None = None,
+    ) -> None:
         self._find_key = find_key
         self._admin_digest = digest_of(admin_key)
         self._trusted_proxies = trusted_proxies
         self._clock = clock
+        self._addresses = addresses
         self._kept: dict[bytes, tuple[float, ApiKey]] = {}
         self._noted: dict[str, float] = {}
 
@@ -64,6 +74,8 @@ class Authenticator:
         digest = digest_of(text)
         if hmac.compare_digest(digest, self._admin_digest):
             return Principal(None)
+        if self._addresses is not None:
+            self._addresses.take(network_of(self.peer(request)), now=monotonic())
         key = await self._key(text, digest)
         if key is None or not hmac.compare_digest(digest, key.digest):
             raise Refused.unauthenticated("this API key is not valid")

@@ -15,6 +15,7 @@ from esimhooks.server.engine.streams import Streams
 from esimhooks.server.engine.supervisor import Health
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.web.auth import Authenticator
+from esimhooks.server.web.rate_limit import RateLimit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,5 +39,6 @@ class Context:
     health: Health
     authenticator: Authenticator
     clock: Clock
+    keys_limit: RateLimit
     public_url: str = field(default="")
     metrics_token: str | None = None

@@ -6,6 +6,7 @@ loosely; here they are refused where they are not exactly of the declared form.
 
 import asyncio
 from functools import cache
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -29,6 +30,8 @@ OF_TENANT = frozenset({"account", "mode"})
 async def admit(request: AnyRequest, context: Context) -> Principal:
     """Return who is calling, once all that the request says of itself is in order. Raises `Refused`."""
     caller = await context.authenticator.principal(request)
+    if caller.tenant is not None and caller.lookup is not None:
+        request.state.leave = context.keys_limit.take(caller.lookup, now=monotonic())
     handler = request.route_handler
     if "operator" in handler.parsed_fn_signature.parameters:
         require_operator(caller)

@@ -4,6 +4,7 @@ No answer ever carries a stack trace, SQL or a secret; what is ours to mend is l
 """
 
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from esimhooks.server.model.errors import EsimhooksError, FieldError, NotNow, Re
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.web.entry import query_name
 from esimhooks.server.web.expected import expected
+from esimhooks.server.web.rate_limit import TooFast
 
 PROBLEM = "application/problem+json"
 CODES = {400: "MALFORMED", 401: "UNAUTHENTICATED", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "TOO_LARGE"}
@@ -46,7 +48,8 @@ def answer(error: Refused | NotNow) -> Response[bytes]:
         retry_after = {"retry-after": str(max(1, round(error.retry_after_s)))}
         # What stands in brackets names the cause in our terms; it is for the log.
         return problem(503, detail=error.detail.partition(" (")[0], code="TRY_AGAIN", headers=retry_after)
-    return problem(error.status, detail=error.detail, code=error.code, errors=error.errors)
+    headers = {"retry-after": str(ceil(error.retry_after_s))} if isinstance(error, TooFast) else {}
+    return problem(error.status, detail=error.detail, code=error.code, errors=error.errors, headers=headers)
 
 
 def problem(

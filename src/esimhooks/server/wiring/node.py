@@ -47,6 +47,7 @@ from esimhooks.server.store.sealing import Sealer
 from esimhooks.server.web.app import build_app
 from esimhooks.server.web.auth import Authenticator
 from esimhooks.server.web.context import Context
+from esimhooks.server.web.rate_limit import RateLimit
 from esimhooks.server.web.server import WebServer
 from esimhooks.server.wiring import keys
 
@@ -223,8 +224,10 @@ class _Node:
                 admin_key=admin_key,
                 trusted_proxies=self._settings.trusted_proxies,
                 clock=now,
+                addresses=RateLimit(self._settings.rate_limit_address, whose="address"),
             ),
             clock=now,
+            keys_limit=RateLimit(self._settings.rate_limit_key, whose="key"),
             public_url=self._url(web),
             metrics_token=token.get_secret_value() if (token := self._settings.metrics_token) else None,
         )
