@@ -54,14 +54,19 @@ class Ground:
 
     async def arrived(self, count: int) -> dict[str, int]:
         """Return the first arrival of each id once `count` requests have come, and forget them."""
-        deadline = time.monotonic() + LONGEST_WAIT_S
+        first = await self.arrived_in_time(count, within_s=LONGEST_WAIT_S)
+        if len(first) < count:
+            raise RuntimeError(f"only {len(first)} of {count} arrived within {LONGEST_WAIT_S:g} s")
+        return first
+
+    async def arrived_in_time(self, count: int, *, within_s: float) -> dict[str, int]:
+        """Return the first arrival of each id by the time `count` have come or the wait ends, and forget them."""
+        deadline = time.monotonic() + within_s
         while await self.ask("count") < count and time.monotonic() < deadline:  # noqa: ASYNC110 - it is another process
             await asyncio.sleep(0.1)
         first: dict[str, int] = {}
         for name, at in await self.ask("reset"):
             first.setdefault(name, at)
-        if len(first) < count:
-            raise RuntimeError(f"only {len(first)} of {count} arrived within {LONGEST_WAIT_S:g} s")
         return first
 
 

@@ -106,12 +106,27 @@ class Server:
         finally:
             await conn.close()
 
+    async def hold_lanes(self) -> None:
+        """Let no lane be leased, so that dispatchers can start before the clock does."""
+        await self._execute("UPDATE lanes SET held_until = now() + interval '1 hour'")
+
+    async def let_go(self) -> None:
+        """Let all lanes be leased again."""
+        await self._execute("UPDATE lanes SET held_until = NULL")
+
     async def durability(self) -> dict[str, str]:
         """Return the version of PostgreSQL and the settings that decide what survives a power cut."""
         conn = await asyncpg.connect(self.dsn)
         try:
             names = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers")
             return {name: str(await conn.fetchval("SELECT current_setting($1)", name)) for name in names}
+        finally:
+            await conn.close()
+
+    async def _execute(self, statement: str) -> None:
+        conn = await asyncpg.connect(self.dsn)
+        try:
+            await conn.execute(statement)
         finally:
             await conn.close()
 
