@@ -17,8 +17,8 @@ from esimhooks.server.model.delivery import DeliveryFilter
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.esim import EsimFilter
 from esimhooks.server.model.event import EventFilter
-from esimhooks.server.model.ids import Prefix, new_id, parse_id
-from esimhooks.server.store import deliveries, endpoints, esims, events, orders
+from esimhooks.server.model.ids import EPOCH, Prefix, new_id, parse_id
+from esimhooks.server.store import deliveries, endpoint_stats, endpoints, esims, events, orders
 from esimhooks.server.store.database import Database, Session
 from esimhooks.vocabulary.statuses import Mode
 from receiver import Receiver
@@ -38,7 +38,11 @@ Read = Callable[[Session, Tenant, Rows], Awaitable[Any]]
 READS: dict[str, Read] = {
     "deliveries.attempts_of": lambda db, tenant, rows: deliveries.attempts_of(db, tenant, rows.delivery),
     "deliveries.find": lambda db, tenant, rows: deliveries.find(db, tenant, rows.delivery),
+    "deliveries.of_events": lambda db, tenant, rows: deliveries.of_events(db, tenant, [rows.event]),
     "deliveries.page": lambda db, tenant, rows: deliveries.page(db, tenant, DeliveryFilter(), before=None, limit=9),
+    "endpoint_stats.stats_of": lambda db, tenant, rows: endpoint_stats.stats_of(db, tenant, rows.endpoint, since=EPOCH),
+    "endpoints.enabled_to_send": lambda db, tenant, rows: endpoints.enabled_to_send(db, tenant),
+    "endpoints.find_to_change": lambda db, tenant, rows: endpoints.find_to_change(db, tenant, rows.endpoint),
     "endpoints.find": lambda db, tenant, rows: endpoints.find(db, tenant, rows.endpoint),
     "endpoints.page": lambda db, tenant, rows: endpoints.page(db, tenant, before=None, limit=9),
     "esims.find": lambda db, tenant, rows: esims.find(db, tenant, rows.esim),
@@ -69,7 +73,7 @@ def reading(modules: list[ModuleType]) -> set[str]:
 
 
 def test_every_statement_of_a_tenant_stands_here() -> None:
-    assert reading([deliveries, endpoints, esims, events, orders]) == set(READS) | WRITES
+    assert reading([deliveries, endpoint_stats, endpoints, esims, events, orders]) == set(READS) | WRITES
 
 
 @pytest.fixture

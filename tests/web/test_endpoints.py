@@ -28,6 +28,7 @@ async def test_an_endpoint_has_the_defaults_of_the_installation(operator: Api) -
         "maxInFlight": 20,
         "rateLimit": None,
         "ordering": "none",
+        "headers": {},
         "enabled": True,
         "disabledReason": None,
         "createdAt": made["createdAt"],
@@ -50,6 +51,7 @@ async def test_an_endpoint_keeps_all_that_it_was_told(operator: Api) -> None:
         "maxInFlight": 200,
         "rateLimit": 5,
         "ordering": "esim",
+        "headers": {"authorization": "Basic dTpw", "x-team": "esims"},
     }
 
     made = await operator.post(f"/v1/endpoints{query}", told)
@@ -132,6 +134,13 @@ async def test_addresses_that_may_not_be_called_are_refused_at_the_field(url: st
         ({"maxInFlight": 201}, "/maxInFlight", "an integer from 1 to 200"),
         ({"rateLimit": 0}, "/rateLimit", "an integer from 1 to 10000"),
         ({"ordering": "event"}, "/ordering", "one of none, esim"),
+        ({"headers": {"Host": "other"}}, "/headers/host", "another header"),
+        ({"headers": {"webhook-id": "1"}}, "/headers/webhook-id", "another header"),
+        ({"headers": {"x-a": "1", "X-A": "2"}}, "/headers", "each header once"),
+        ({"headers": {"x a": "1"}}, "/headers/x a", "the name of a header"),
+        ({"headers": {"x-a": "Café"}}, "/headers/x-a", "printable ASCII"),
+        ({"headers": {"x-a": " 1"}}, "/headers/x-a", "printable ASCII"),
+        ({"headers": {f"x-{number}": "1" for number in range(21)}}, "/headers", "at most 20"),
         ({"secret": "whsec_mine"}, "/secret", "no such field"),
         ({"enabled": False}, "/enabled", "no such field"),
     ],

@@ -14,7 +14,12 @@ from receiver import Receiver
 from web.routes import API, is_field, is_problem
 from web.rows import Rows, rows_of
 
-BODIES: dict[tuple[str, str], dict[str, object]] = {("POST", "/v1/endpoints/{endpoint_id}/rotate-secret"): {}}
+BODIES: dict[tuple[str, str], dict[str, object]] = {
+    ("POST", "/v1/endpoints/{endpoint_id}/rotate-secret"): {},
+    ("POST", "/v1/endpoints/{endpoint_id}/test"): {"event": "esim.activated"},
+    ("POST", "/v1/events/{event_id}/resend"): {},
+    ("PATCH", "/v1/endpoints/{endpoint_id}"): {},
+}
 FILTERS = {"esim": "esim_id", "event": "event_id", "endpoint": "endpoint_id", "after": "event_id"}
 OF_TENANT = [route for route in API if route.of_tenant]
 

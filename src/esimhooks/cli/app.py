@@ -49,6 +49,7 @@ for command in (
     doctor.doctor,
 ):
     app.command()(command)
+app.command("resend")(events.resend_event)
 for room in (accounts, keys, providers, orders, esims, events, endpoints, deliveries, notifications):
     app.add_typer(room.app, name=room.__name__.rpartition(".")[2])
 

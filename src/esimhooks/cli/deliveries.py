@@ -80,6 +80,13 @@ def retry_delivery(delivery: Id, *, account: Account = None, mode: InMode = None
     output.say(f"{delivery} is sent again")
 
 
+@app.command("cancel")
+def cancel_delivery(delivery: Id, *, account: Account = None, mode: InMode = None) -> None:
+    """Give a pending delivery up; it can be sent again later."""
+    Client.from_environment(account=account, mode=mode).post(path("deliveries", delivery, "cancel"))
+    output.say(f"{delivery} is cancelled")
+
+
 def show(answer: Answer, *, as_json: bool = False) -> None:
     """Print one delivery with its attempts."""
     output.show_with_rows(answer, "delivery", rows="attempts", row=Attempt, as_json=as_json)

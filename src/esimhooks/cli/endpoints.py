@@ -6,13 +6,31 @@ import typer
 from msgspec import Struct
 
 from esimhooks.cli import output
-from esimhooks.cli.client import Client
+from esimhooks.cli.client import Client, Json
 from esimhooks.cli.options import Account, AsJson, Cursor, InMode, Limit
-from esimhooks.cli.values import path, schedule
+from esimhooks.cli.values import pair, path, schedule
 
 app = typer.Typer(help="URLs that webhooks go to.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(metavar="ID")]
+
+Named = Annotated[str | None, typer.Option("--name", help="What it is called.")]
+EventTypes = Annotated[
+    list[str] | None, typer.Option("--event-type", metavar="T", help="What it gets, by default all; repeatable.")
+]
+RetrySchedule = Annotated[
+    str | None,
+    typer.Option("--retry-schedule", metavar="0,60,300", help="Seconds before each attempt, or a schedule's name."),
+]
+Timeout = Annotated[float | None, typer.Option("--timeout", metavar="S", help="Seconds for an answer, 1-30.")]
+MaxInFlight = Annotated[int | None, typer.Option("--max-in-flight", metavar="N", help="Requests at a time, 1-200.")]
+RateLimit = Annotated[int | None, typer.Option("--rate-limit", metavar="N", help="Requests a second.")]
+Ordering = Annotated[
+    str | None, typer.Option("--ordering", metavar="ORDER", help="esim: those of an eSIM one after the other; none.")
+]
+Headers = Annotated[
+    list[str] | None, typer.Option("--header", metavar="NAME=VALUE", help="Sent with every request; repeatable.")
+]
 
 
 class Row(Struct, rename="camel"):
@@ -52,28 +70,113 @@ def show_endpoint(endpoint: Id, *, account: Account = None, mode: InMode = None,
 def create_endpoint(  # noqa: PLR0913 - each is an option
     *,
     url: Annotated[str, typer.Option("--url", help="Where webhooks go.")],
-    name: Annotated[str | None, typer.Option("--name", help="What it is called.")] = None,
-    event_type: Annotated[
-        list[str] | None, typer.Option("--event-type", metavar="T", help="What it gets, by default all; repeatable.")
-    ] = None,
-    retry_schedule: Annotated[
-        str | None,
-        typer.Option("--retry-schedule", metavar="0,60,300", help="Seconds before each attempt, or a schedule's name."),
-    ] = None,
+    name: Named = None,
+    event_type: EventTypes = None,
+    retry_schedule: RetrySchedule = None,
+    timeout: Timeout = None,
+    max_in_flight: MaxInFlight = None,
+    rate_limit: RateLimit = None,
+    ordering: Ordering = None,
+    header: Headers = None,
     account: Account = None,
     mode: InMode = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an endpoint; its secret is printed this once."""
-    told = {
-        "url": url,
-        "name": name,
-        "eventTypes": event_type or None,
-        "retrySchedule": None if retry_schedule is None else schedule(retry_schedule),
-    }
-    body = {field: value for field, value in told.items() if value is not None}
+    body = {"url": url} | _told(
+        name=name,
+        eventTypes=event_type or None,
+        retrySchedule=None if retry_schedule is None else schedule(retry_schedule),
+        timeout=timeout,
+        maxInFlight=max_in_flight,
+        rateLimit=rate_limit,
+        ordering=ordering,
+        headers=dict(map(pair, header)) if header else None,
+    )
     answer = Client.from_environment(account=account, mode=mode).post(path("endpoints"), body)
     output.show_one(answer, "new endpoint, its secret shown this once", as_json=as_json)
+
+
+@app.command("update")
+def update_endpoint(  # noqa: PLR0913 - each is an option
+    endpoint: Id,
+    *,
+    url: Annotated[str | None, typer.Option("--url", help="Where webhooks go from now on.")] = None,
+    name: Named = None,
+    event_type: EventTypes = None,
+    retry_schedule: RetrySchedule = None,
+    timeout: Timeout = None,
+    max_in_flight: MaxInFlight = None,
+    rate_limit: RateLimit = None,
+    ordering: Ordering = None,
+    header: Headers = None,
+    unset: Annotated[
+        list[str] | None,
+        typer.Option("--unset", metavar="FIELD", help="Back to the default, as rateLimit or headers; repeatable."),
+    ] = None,
+    account: Account = None,
+    mode: InMode = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change an endpoint; what is not named stays."""
+    body = _told(
+        url=url,
+        name=name,
+        eventTypes=event_type or None,
+        retrySchedule=None if retry_schedule is None else schedule(retry_schedule),
+        timeout=timeout,
+        maxInFlight=max_in_flight,
+        rateLimit=rate_limit,
+        ordering=ordering,
+        headers=dict(map(pair, header)) if header else None,
+    )
+    client = Client.from_environment(account=account, mode=mode)
+    answer = client.call("PATCH", path("endpoints", endpoint), body=body | dict.fromkeys(unset or []))
+    output.show_one(answer, endpoint, as_json=as_json)
+
+
+@app.command("enable")
+def enable_endpoint(endpoint: Id, *, account: Account = None, mode: InMode = None) -> None:
+    """Switch an endpoint on; what waits for it goes out."""
+    Client.from_environment(account=account, mode=mode).post(path("endpoints", endpoint, "enable"))
+    output.say(f"{endpoint} is enabled")
+
+
+@app.command("disable")
+def disable_endpoint(endpoint: Id, *, account: Account = None, mode: InMode = None) -> None:
+    """Switch an endpoint off; what waits for it stays."""
+    Client.from_environment(account=account, mode=mode).post(path("endpoints", endpoint, "disable"))
+    output.say(f"{endpoint} is disabled")
+
+
+@app.command("test")
+def send_example(
+    endpoint: Id,
+    *,
+    event: Annotated[str, typer.Option("--event", metavar="T", help="Whose example to send.")] = "esim.activated",
+    account: Account = None,
+    mode: InMode = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send an endpoint an example, marked mode: test."""
+    client = Client.from_environment(account=account, mode=mode)
+    answer = client.post(path("endpoints", endpoint, "test"), {"event": event})
+    output.show_one(answer, "sent", as_json=as_json)
+
+
+@app.command("stats")
+def show_stats(
+    endpoint: Id,
+    *,
+    hours: Annotated[int, typer.Option("--hours", min=1, max=168, help="How far back.")] = 24,
+    account: Account = None,
+    mode: InMode = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how an endpoint has done, and what waits for it."""
+    client = Client.from_environment(account=account, mode=mode)
+    answer = client.get(path("endpoints", endpoint, "stats"), hours=hours)
+    output.show_one(answer, endpoint, as_json=as_json)
 
 
 @app.command("secret")
@@ -107,3 +210,7 @@ def delete_endpoint(endpoint: Id, *, account: Account = None, mode: InMode = Non
     """Delete an endpoint; what it did not get yet is cancelled."""
     Client.from_environment(account=account, mode=mode).delete(path("endpoints", endpoint))
     output.say(f"{endpoint} is deleted")
+
+
+def _told(**fields: Json) -> dict[str, Json]:
+    return {name: value for name, value in fields.items() if value is not None}

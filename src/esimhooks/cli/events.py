@@ -71,3 +71,20 @@ def show_event(
     """Show an event."""
     answer = Client.from_environment(account=account, mode=mode).get(path("events", event))
     output.show_one(answer, event, as_json=as_json)
+
+
+@app.command("resend")
+def resend_event(
+    event: Annotated[str, typer.Argument(metavar="ID")],
+    *,
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", metavar="ID", help="Only there, even if it is not subscribed.")
+    ] = None,
+    account: Account = None,
+    mode: InMode = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send an event again, to all enabled endpoints that want it or to one."""
+    body = {} if endpoint is None else {"endpoint": endpoint}
+    answer = Client.from_environment(account=account, mode=mode).post(path("events", event, "resend"), body)
+    output.show_one(answer, "sent again", as_json=as_json)

@@ -46,6 +46,7 @@ class NewEndpoint(Struct, frozen=True, kw_only=True):
     max_in_flight: int | None = None
     rate_limit: int | None = None
     ordering: Ordering = Ordering.NONE
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class EndpointDefaults(Struct, frozen=True, kw_only=True):
@@ -261,6 +262,7 @@ class Admin:
             max_in_flight=new.max_in_flight or self._defaults.max_in_flight,
             rate_limit=new.rate_limit,
             ordering=new.ordering,
+            headers=new.headers,
             enabled=True,
             disabled_reason=None,
             created_at=now,

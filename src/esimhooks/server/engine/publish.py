@@ -6,7 +6,7 @@ Runs inside the transaction that made the events, so an event never stands witho
 from collections.abc import Sequence
 
 from esimhooks.server.model.delivery import Delivery
-from esimhooks.server.model.endpoint import Ordering
+from esimhooks.server.model.endpoint import Endpoint, Ordering
 from esimhooks.server.model.event import Event
 from esimhooks.server.model.ids import new_id
 from esimhooks.server.observe import metrics
@@ -40,3 +40,26 @@ async def publish(db: Session, made: Sequence[Event]) -> list[Delivery]:
         await deliveries.insert(db, wanted)
         await queue.enqueue(db, wanted)
     return wanted
+
+
+async def publish_to(db: Session, event: Event, endpoint: Endpoint) -> Delivery:
+    """Store an event for one endpoint alone, whatever that subscribed to; return its pending delivery."""
+    await events.insert(db, [event])
+    metrics.raised([event.type])
+    return await deliver_to(db, event, endpoint)
+
+
+async def deliver_to(db: Session, event: Event, endpoint: Endpoint) -> Delivery:
+    """Make a pending delivery of an event that stands for an endpoint that has none of it."""
+    delivery = Delivery(
+        id=new_id(),
+        tenant=event.tenant,
+        event_id=event.id,
+        event_type=event.type,
+        esim_id=event.esim_id,
+        endpoint_id=endpoint.id,
+        ordered=endpoint.ordering is Ordering.ESIM and event.esim_id is not None,
+    )
+    await deliveries.insert(db, [delivery])
+    await queue.enqueue(db, [delivery])
+    return delivery

@@ -11,13 +11,25 @@ from esimhooks.server.model.account import Account, ApiKey
 from esimhooks.server.model.change import UpdateOutcome
 from esimhooks.server.model.delivery import Attempt, Delivery, DeliveryFilter
 from esimhooks.server.model.endpoint import Endpoint, Tenant
+from esimhooks.server.model.endpoint_stats import EndpointStats
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.esim import Esim, EsimFilter
 from esimhooks.server.model.event import Event, EventFilter
 from esimhooks.server.model.notification import JournalEntry
 from esimhooks.server.model.order import Order
 from esimhooks.server.model.provider import StoredProvider
-from esimhooks.server.store import accounts, deliveries, endpoints, esims, events, journal, keys, orders, providers
+from esimhooks.server.store import (
+    accounts,
+    deliveries,
+    endpoint_stats,
+    endpoints,
+    esims,
+    events,
+    journal,
+    keys,
+    orders,
+    providers,
+)
 from esimhooks.server.store.database import Database
 
 Row = TypeVar("Row")
@@ -154,6 +166,11 @@ class TenantQueries:
         """Return endpoints."""
         async with self._database.session() as db:
             return await endpoints.page(db, tenant, before=window.before, limit=window.limit)
+
+    async def endpoint_stats(self, tenant: Tenant, endpoint_id: UUID, *, since: datetime) -> EndpointStats:
+        """Return how an endpoint has done since a moment (aware UTC), and how its lane stands."""
+        async with self._database.snapshot() as db:
+            return found(await endpoint_stats.stats_of(db, tenant, endpoint_id, since=since), "endpoint")
 
     async def delivery(self, tenant: Tenant, delivery_id: UUID) -> tuple[Delivery, Sequence[Attempt]]:
         """Return a delivery with its attempts."""

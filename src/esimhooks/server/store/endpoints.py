@@ -66,6 +66,62 @@ async def find(db: Session, tenant: Tenant, endpoint_id: UUID) -> Endpoint | Non
     return None if row is None else _endpoint(db, row)
 
 
+async def find_to_change(db: Session, tenant: Tenant, endpoint_id: UUID) -> Endpoint | None:
+    """Return the tenant's endpoint, locked against other changes until the end of the transaction, or None."""
+    row = await db.conn.fetchrow(
+        "SELECT * FROM endpoints WHERE account_id = $1 AND mode = $2 AND id = $3 FOR NO KEY UPDATE",
+        tenant.account_id,
+        tenant.mode,
+        endpoint_id,
+    )
+    return None if row is None else _endpoint(db, row)
+
+
+async def enabled_to_send(db: Session, tenant: Tenant) -> Sequence[Endpoint]:
+    """Return the tenant's enabled endpoints, locked against changes until the end of the transaction."""
+    rows = await db.conn.fetch(
+        "SELECT * FROM endpoints WHERE account_id = $1 AND mode = $2 AND enabled ORDER BY id FOR NO KEY UPDATE",
+        tenant.account_id,
+        tenant.mode,
+    )
+    return [_endpoint(db, row) for row in rows]
+
+
+async def change(db: Session, endpoint: Endpoint) -> None:
+    """Overwrite an endpoint that is locked, and have dispatchers read it anew."""
+    await db.conn.execute(
+        """
+        UPDATE endpoints
+        SET url = $2, name = $3, event_types = $4, retry_schedule = $5, timeout_s = $6, max_in_flight = $7,
+            enabled = $8, disabled_reason = $9, updated_at = $10, rate_limit = $11, ordering = $12,
+            sealed_headers = $13, version = version + 1
+        WHERE id = $1
+        """,
+        endpoint.id,
+        endpoint.url,
+        endpoint.name,
+        endpoint.event_types,
+        endpoint.retry_schedule,
+        endpoint.timeout_s,
+        endpoint.max_in_flight,
+        endpoint.enabled,
+        endpoint.disabled_reason,
+        endpoint.updated_at,
+        endpoint.rate_limit,
+        endpoint.ordering,
+        _sealed_headers(db, endpoint),
+    )
+
+
+async def reorder(db: Session, endpoint: Endpoint) -> None:
+    """Have what waits keep the order of each eSIM, or no longer, as the endpoint now wants."""
+    await db.conn.execute(
+        "UPDATE queue SET ordered = $2 WHERE endpoint_id = $1 AND esim_id IS NOT NULL AND ordered <> $2",
+        endpoint.id,
+        endpoint.ordering is Ordering.ESIM,
+    )
+
+
 async def page(db: Session, tenant: Tenant, *, before: UUID | None, limit: int) -> Sequence[Endpoint]:
     """Return the tenant's endpoints, newest first, older than the id `before`."""
     rows = await db.conn.fetch(

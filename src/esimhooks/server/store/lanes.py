@@ -146,3 +146,18 @@ async def release_all(db: Session) -> None:
     """End all leases at once; only where it is certain that no other node runs."""
     await db.conn.execute("DELETE FROM dispatchers")
     await db.conn.execute("UPDATE lanes SET leased_by = NULL, leased_until = NULL WHERE leased_until IS NOT NULL")
+
+
+async def switch(db: Session, endpoint_id: UUID, *, is_open: bool) -> None:
+    """Open a lane, its breaker as new, or close it; what it holds stays."""
+    await db.conn.execute(
+        """
+        UPDATE lanes
+        SET open = $2, failures = CASE WHEN $2 THEN 0 ELSE failures END,
+            allowed = CASE WHEN $2 THEN NULL ELSE allowed END, held_until = CASE WHEN $2 THEN NULL ELSE held_until END,
+            failing_since = CASE WHEN $2 THEN NULL ELSE failing_since END
+        WHERE endpoint_id = $1
+        """,
+        endpoint_id,
+        is_open,
+    )

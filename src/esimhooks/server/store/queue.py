@@ -5,6 +5,8 @@ All times are the database's clock. What is taken up carries the token of the le
 """
 
 from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -159,3 +161,13 @@ async def send_again(db: Session, delivery: Delivery) -> bool:
             ordered and delivery.esim_id is not None,
         )
     return attempts is not None
+
+
+async def cancel(db: Session, delivery_id: UUID, *, now: datetime) -> bool:
+    """Take a delivery out of the queue for good; false where it is not pending. Needs a transaction (decisions, 0006)."""
+    waited = await db.conn.fetchval("DELETE FROM queue WHERE delivery_id = $1 RETURNING true", delivery_id)
+    if waited:
+        await db.conn.execute(
+            "UPDATE deliveries SET status = 'cancelled', finished_at = $2 WHERE id = $1", delivery_id, now
+        )
+    return bool(waited)

@@ -11,6 +11,7 @@ from esimhooks.server.observe.log import get_logger
 from esimhooks.server.web.api import (
     accounts,
     deliveries,
+    endpoint_checks,
     endpoint_secrets,
     endpoints,
     esims,
@@ -78,6 +79,7 @@ def build_app(context: Context) -> Litestar:
             deliveries.router,
             endpoints.router,
             endpoint_secrets.router,
+            endpoint_checks.router,
             esims.router,
             event_types.router,
             events.router,

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 
 from esimhooks.server.engine.admin import Admin
+from esimhooks.server.engine.delivery_admin import DeliveryAdmin
+from esimhooks.server.engine.endpoint_admin import EndpointAdmin
 from esimhooks.server.engine.intake import Intake
 from esimhooks.server.engine.once import Once
 from esimhooks.server.engine.overview import Overview
@@ -27,6 +29,8 @@ class Context:
 
     intake: Intake
     admin: Admin
+    endpoints: EndpointAdmin
+    deliveries: DeliveryAdmin
     once: Once
     operator: OperatorQueries
     tenant: TenantQueries

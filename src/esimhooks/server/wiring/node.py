@@ -12,7 +12,9 @@ from aiohttp import ClientSession, DummyCookieJar
 from esimhooks.server.engine.admin import Admin, EndpointDefaults
 from esimhooks.server.engine.backlog import Backlog
 from esimhooks.server.engine.connected import ConnectedProviders
+from esimhooks.server.engine.delivery_admin import DeliveryAdmin
 from esimhooks.server.engine.dispatcher import Dispatcher, DispatcherConfig
+from esimhooks.server.engine.endpoint_admin import EndpointAdmin
 from esimhooks.server.engine.intake import Intake
 from esimhooks.server.engine.loop import Loop
 from esimhooks.server.engine.once import Once
@@ -194,21 +196,26 @@ class _Node:
     def _web(self, admin_key: str) -> WebServer:
         web = WebServer(host=self._settings.host, port=self._settings.port)
         operator = OperatorQueries(self._database)
+        defaults = EndpointDefaults(
+            retry_schedule=self._settings.retry_schedule,
+            timeout_s=self._settings.timeout_s,
+            max_in_flight=self._settings.max_in_flight_lane,
+        )
         context = Context(
             intake=self._intake,
             admin=Admin(
                 self._database,
                 self._connected,
-                defaults=EndpointDefaults(
-                    retry_schedule=self._settings.retry_schedule,
-                    timeout_s=self._settings.timeout_s,
-                    max_in_flight=self._settings.max_in_flight_lane,
-                ),
+                defaults=defaults,
                 check_url=self._gate.check_url,
                 clock=now,
                 due=self._due,
                 backlog=self._backlog_wake,
             ),
+            endpoints=EndpointAdmin(
+                self._database, defaults=defaults, check_url=self._gate.check_url, clock=now, due=self._due
+            ),
+            deliveries=DeliveryAdmin(self._database, clock=now, due=self._due),
             once=Once(self._database, clock=now, wakes=(self._due, self._backlog_wake)),
             operator=operator,
             tenant=TenantQueries(self._database),

@@ -91,7 +91,13 @@ async def retry(context: InContext, tenant: OfTenant, delivery_id: FromPath[str]
     await context.admin.send_again(tenant, parse_id(Prefix.DELIVERY, delivery_id))
 
 
-router = Router("/v1/deliveries", route_handlers=[list_deliveries, show_delivery, retry])
+@post("/{delivery_id:str}/cancel", status_code=200)
+async def cancel(context: InContext, tenant: OfTenant, delivery_id: FromPath[str]) -> DeliveryView:
+    """Give a pending delivery up; it can be sent again later."""
+    return _view(await context.deliveries.cancel(tenant, parse_id(Prefix.DELIVERY, delivery_id)))
+
+
+router = Router("/v1/deliveries", route_handlers=[list_deliveries, show_delivery, retry, cancel])
 
 
 def _view(delivery: Delivery) -> DeliveryView:

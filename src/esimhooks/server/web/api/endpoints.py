@@ -1,24 +1,30 @@
 """Endpoints: `/v1/endpoints`, for merchants and for operators who name an account."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, TypeVar
 
-from litestar import Router, delete, get, post
+from litestar import Router, delete, get, patch, post
 from litestar.params import FromPath, JSONBody
-from msgspec import Meta, Struct
-from msgspec.structs import asdict
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import asdict, replace
 
 from esimhooks.server.engine.admin import NewEndpoint
 from esimhooks.server.model.endpoint import DisabledReason, Endpoint, Ordering
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.ids import Prefix, parse_id, text_of
+from esimhooks.server.rules.own_headers import LONGEST_NAME, MOST_HEADERS, unfit_header
 from esimhooks.server.rules.schedule import MAX_ATTEMPTS, NAMED
 from esimhooks.server.rules.subscription import wants
 from esimhooks.server.web.api.bodies import Name, Text, Url
+from esimhooks.server.web.expected import escaped
 from esimhooks.server.web.given import InContext, OfTenant
 from esimhooks.server.web.lists import Cursor, Limit, Listed, listed, window
+from esimhooks.server.web.merge_patch import merged
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
 from esimhooks.vocabulary.timestamps import timestamp
+
+Value = TypeVar("Value", str, str | None)
 
 LONGEST_DELAY_S = 604_800
 FASTEST = 10_000
@@ -30,7 +36,7 @@ class EndpointBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=T
     """What a merchant tells of an endpoint. `retrySchedule` is a list of seconds or the name of a schedule.
 
     `rateLimit` is requests a second over all nodes, null for none; with `ordering` "esim" the deliveries of an eSIM wait
-    for each other.
+    for each other. `headers` are sent with every request besides ours.
     """
 
     url: Url
@@ -41,6 +47,21 @@ class EndpointBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=T
     max_in_flight: Annotated[int, Meta(ge=1, le=200)] | None = None
     rate_limit: Annotated[int, Meta(ge=1, le=FASTEST)] | None = None
     ordering: Ordering = Ordering.NONE
+    headers: dict[str, str] = {}
+
+
+class EndpointPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """What a merchant changes of an endpoint; null puts a field back to its default, of `headers` it removes one."""
+
+    url: Url | UnsetType = UNSET
+    name: Name | UnsetType | None = UNSET
+    event_types: Annotated[list[Text], Meta(min_length=1, max_length=20)] | UnsetType | None = UNSET
+    retry_schedule: Schedule | str | UnsetType | None = UNSET
+    timeout: Annotated[float, Meta(ge=1, le=30)] | UnsetType | None = UNSET
+    max_in_flight: Annotated[int, Meta(ge=1, le=200)] | UnsetType | None = UNSET
+    rate_limit: Annotated[int, Meta(ge=1, le=FASTEST)] | UnsetType | None = UNSET
+    ordering: Ordering | UnsetType | None = UNSET
+    headers: dict[str, str | None] | UnsetType | None = UNSET
 
 
 class EndpointView(Struct, rename="camel", kw_only=True):
@@ -56,6 +77,7 @@ class EndpointView(Struct, rename="camel", kw_only=True):
     max_in_flight: int
     rate_limit: int | None
     ordering: Ordering
+    headers: dict[str, str]
     enabled: bool
     disabled_reason: DisabledReason | None
     created_at: str
@@ -71,19 +93,7 @@ class MadeEndpointView(EndpointView, rename="camel", kw_only=True):
 @post("/")
 async def create_endpoint(context: InContext, tenant: OfTenant, data: JSONBody[EndpointBody]) -> MadeEndpointView:
     """Make an endpoint; its secret is shown this once."""
-    made = await context.admin.create_endpoint(
-        tenant,
-        NewEndpoint(
-            url=data.url,
-            name=data.name,
-            event_types=_event_types(data.event_types),
-            retry_schedule=_schedule(data.retry_schedule),
-            timeout_s=data.timeout,
-            max_in_flight=data.max_in_flight,
-            rate_limit=data.rate_limit,
-            ordering=data.ordering,
-        ),
-    )
+    made = await context.admin.create_endpoint(tenant, _told(data))
     view = _view(made.endpoint)
     return MadeEndpointView(**asdict(view), secret=made.secret)
 
@@ -103,13 +113,96 @@ async def show_endpoint(context: InContext, tenant: OfTenant, endpoint_id: FromP
     return _view(await context.tenant.endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id)))
 
 
+@patch("/{endpoint_id:str}")
+async def change_endpoint(
+    context: InContext, tenant: OfTenant, endpoint_id: FromPath[str], data: JSONBody[EndpointPatch]
+) -> EndpointView:
+    """Change an endpoint; what waits goes out as it then stands."""
+    if data.headers:
+        data = replace(data, headers=_in_lower_case(data.headers))
+
+    def changed(before: Endpoint) -> NewEndpoint:
+        return _told(merged(_body(before), data))
+
+    return _view(await context.endpoints.change(tenant, parse_id(Prefix.ENDPOINT, endpoint_id), changed))
+
+
+@post("/{endpoint_id:str}/enable", status_code=200)
+async def enable_endpoint(context: InContext, tenant: OfTenant, endpoint_id: FromPath[str]) -> EndpointView:
+    """Switch an endpoint on; what waits for it goes out."""
+    return _view(await context.endpoints.enable(tenant, parse_id(Prefix.ENDPOINT, endpoint_id)))
+
+
+@post("/{endpoint_id:str}/disable", status_code=200)
+async def disable_endpoint(context: InContext, tenant: OfTenant, endpoint_id: FromPath[str]) -> EndpointView:
+    """Switch an endpoint off; what waits for it stays."""
+    return _view(await context.endpoints.disable(tenant, parse_id(Prefix.ENDPOINT, endpoint_id)))
+
+
 @delete("/{endpoint_id:str}")
 async def delete_endpoint(context: InContext, tenant: OfTenant, endpoint_id: FromPath[str]) -> None:
     """Delete an endpoint; what waits for it is cancelled."""
     await context.admin.delete_endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id))
 
 
-router = Router("/v1/endpoints", route_handlers=[create_endpoint, list_endpoints, show_endpoint, delete_endpoint])
+router = Router(
+    "/v1/endpoints",
+    route_handlers=[
+        create_endpoint,
+        list_endpoints,
+        show_endpoint,
+        change_endpoint,
+        enable_endpoint,
+        disable_endpoint,
+        delete_endpoint,
+    ],
+)
+
+
+def _told(body: EndpointBody) -> NewEndpoint:
+    return NewEndpoint(
+        url=body.url,
+        name=body.name,
+        event_types=_event_types(body.event_types),
+        retry_schedule=_schedule(body.retry_schedule),
+        timeout_s=body.timeout,
+        max_in_flight=body.max_in_flight,
+        rate_limit=body.rate_limit,
+        ordering=body.ordering,
+        headers=_headers(body.headers),
+    )
+
+
+def _body(endpoint: Endpoint) -> EndpointBody:
+    """Return what a merchant would have to tell to make this endpoint."""
+    return EndpointBody(
+        url=endpoint.url,
+        name=endpoint.name,
+        event_types=None if endpoint.event_types is None else list(endpoint.event_types),
+        retry_schedule=list(endpoint.retry_schedule),
+        timeout=endpoint.timeout_s,
+        max_in_flight=endpoint.max_in_flight,
+        rate_limit=endpoint.rate_limit,
+        ordering=endpoint.ordering,
+        headers=dict(endpoint.headers),
+    )
+
+
+def _in_lower_case(headers: Mapping[str, Value]) -> dict[str, Value]:
+    lower = {name.lower(): value for name, value in headers.items()}
+    if len(lower) != len(headers):
+        raise Refused.invalid("/headers", "expected each header once: upper and lower case are the same")
+    return lower
+
+
+def _headers(told: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    headers = _in_lower_case(told)
+    if len(headers) > MOST_HEADERS:
+        raise Refused.invalid("/headers", f"expected at most {MOST_HEADERS} headers")
+    for name, value in headers.items():
+        if (why := unfit_header(name, value)) is not None:
+            raise Refused.invalid(f"/headers/{escaped(name[:LONGEST_NAME])}", why)
+    return tuple(sorted(headers.items()))
 
 
 def _event_types(patterns: list[str] | None) -> tuple[str, ...] | None:
@@ -139,6 +232,7 @@ def _view(endpoint: Endpoint) -> EndpointView:
         max_in_flight=endpoint.max_in_flight,
         rate_limit=endpoint.rate_limit,
         ordering=endpoint.ordering,
+        headers=dict(endpoint.headers),
         enabled=endpoint.enabled,
         disabled_reason=endpoint.disabled_reason,
         created_at=timestamp(endpoint.created_at),

@@ -1,15 +1,18 @@
 """Events: `/v1/events`, newest first, or with `after=` oldest first as a pull API."""
 
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Router, get
-from litestar.params import FromPath, FromQuery
+from litestar import Router, get, post
+from litestar.params import FromPath, FromQuery, JSONBody
+from msgspec import Meta, Struct
 
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.event import Event, EventFilter
 from esimhooks.server.model.ids import Prefix, parse_id, text_of
+from esimhooks.server.web.api.bodies import id_in_body
 from esimhooks.server.web.context import Context
 from esimhooks.server.web.given import InContext, OfTenant
 from esimhooks.server.web.lists import Cursor, From, Limit, Listed, To, from_cursor, id_from, id_of, listed, window
@@ -19,6 +22,19 @@ LAST_POSITION = 2**63 - 1
 
 EventView = msgspec.Raw
 """The very bytes that webhooks carry."""
+
+
+class ResendBody(Struct, forbid_unknown_fields=True, rename="camel"):
+    """The endpoint to send to; without one, all that are enabled and subscribed to the event's type."""
+
+    endpoint: Annotated[str, Meta(max_length=64)] | None = None
+
+
+class ResentView(Struct, rename="camel"):
+    """The deliveries that are sent now; those that were pending already are not among them."""
+
+    event: str
+    deliveries: list[str]
 
 
 @get("/")
@@ -57,7 +73,18 @@ async def show_event(context: InContext, tenant: OfTenant, event_id: FromPath[st
     return event_view(await context.tenant.event(tenant, parse_id(Prefix.EVENT, event_id)))
 
 
-router = Router("/v1/events", route_handlers=[list_events, show_event])
+@post("/{event_id:str}/resend", status_code=202)
+async def resend_event(
+    context: InContext, tenant: OfTenant, event_id: FromPath[str], data: JSONBody[ResendBody]
+) -> ResentView:
+    """Send an event again, also to an endpoint that never got it."""
+    known = parse_id(Prefix.EVENT, event_id)
+    endpoint = id_in_body("/endpoint", Prefix.ENDPOINT, data.endpoint)
+    sent = await context.deliveries.resend(tenant, known, endpoint_id=endpoint)
+    return ResentView(event_id, [text_of(Prefix.DELIVERY, one) for one in sent])
+
+
+router = Router("/v1/events", route_handlers=[list_events, show_event, resend_event])
 
 
 async def position_behind(context: Context, tenant: Tenant, event_id: UUID, pointer: str) -> int:

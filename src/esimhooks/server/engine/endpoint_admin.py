@@ -1,0 +1,127 @@
+"""Commands on an endpoint that stands: change it, switch it on and off, send it an example.
+
+Each is one transaction that locks the endpoint first. Raises `Refused` (404) for what is not the tenant's.
+"""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from msgspec import structs
+
+from esimhooks.server.engine.admin import EndpointDefaults, NewEndpoint
+from esimhooks.server.engine.publish import publish_to
+from esimhooks.server.engine.queries import found
+from esimhooks.server.engine.wake import Wake
+from esimhooks.server.model.clock import Clock
+from esimhooks.server.model.delivery import Delivery
+from esimhooks.server.model.endpoint import DisabledReason, Endpoint, Tenant
+from esimhooks.server.model.errors import Refused
+from esimhooks.server.model.event import Event
+from esimhooks.server.model.ids import Prefix, new_id, text_of
+from esimhooks.server.sender.errors import GateRefused
+from esimhooks.server.store import endpoints, lanes
+from esimhooks.server.store.database import Database
+from esimhooks.vocabulary.envelope import Envelope, encode
+from esimhooks.vocabulary.statuses import Mode
+from esimhooks.vocabulary.timestamps import timestamp
+
+
+class EndpointAdmin:
+    """Carries out commands. `check_url` refuses URLs that must not be called; `due` is rung where something is due."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        defaults: EndpointDefaults,
+        check_url: Callable[[str], object],
+        clock: Clock,
+        due: Wake,
+    ) -> None:
+        self._database = database
+        self._defaults = defaults
+        self._check_url = check_url
+        self._clock = clock
+        self._due = due
+
+    async def change(self, tenant: Tenant, endpoint_id: UUID, changed: Callable[[Endpoint], NewEndpoint]) -> Endpoint:
+        """Store what `changed` makes of the endpoint as it stands; it takes effect with the next attempt."""
+        async with self._database.transaction() as db:
+            before = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")
+            told = changed(before)
+            if told.url != before.url:
+                self._check(told.url)
+            after = structs.replace(
+                before,
+                url=told.url,
+                name=told.name,
+                event_types=told.event_types,
+                retry_schedule=told.retry_schedule or self._defaults.retry_schedule,
+                timeout_s=told.timeout_s or self._defaults.timeout_s,
+                max_in_flight=told.max_in_flight or self._defaults.max_in_flight,
+                rate_limit=told.rate_limit,
+                ordering=told.ordering,
+                headers=told.headers,
+            )
+            if after == before:
+                return before
+            after = structs.replace(after, updated_at=self._clock())
+            await endpoints.change(db, after)
+            if after.ordering is not before.ordering:
+                await endpoints.reorder(db, after)
+        self._due.ring()
+        return after
+
+    async def enable(self, tenant: Tenant, endpoint_id: UUID) -> Endpoint:
+        """Switch the endpoint on; what waits for it goes out, and what it did wrong before is forgotten."""
+        return await self._switch(tenant, endpoint_id, enabled=True)
+
+    async def disable(self, tenant: Tenant, endpoint_id: UUID) -> Endpoint:
+        """Switch the endpoint off; what waits for it stays, new events make no deliveries for it."""
+        return await self._switch(tenant, endpoint_id, enabled=False)
+
+    async def send_example(self, tenant: Tenant, endpoint_id: UUID, example: Envelope) -> tuple[Event, Delivery]:
+        """Send the endpoint an example, marked `mode: test`, whatever it subscribed to.
+
+        Raises `Refused` (409) where it is disabled.
+        """
+        event_id, now = new_id(), self._clock()
+        raised = structs.replace(example, id=text_of(Prefix.EVENT, event_id), mode=Mode.TEST, timestamp=timestamp(now))
+        event = Event(
+            id=event_id,
+            tenant=tenant,
+            esim_id=None,
+            type=example.event,
+            happened_at=now,
+            notification_id=None,
+            body=encode(raised),
+        )
+        async with self._database.transaction() as db:
+            endpoint = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")
+            if not endpoint.enabled:
+                raise Refused.conflict("the endpoint is disabled: enable it first")
+            delivery = await publish_to(db, event, endpoint)
+        self._due.ring()
+        return event, delivery
+
+    async def _switch(self, tenant: Tenant, endpoint_id: UUID, *, enabled: bool) -> Endpoint:
+        async with self._database.transaction() as db:
+            before = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")
+            if before.enabled is enabled and (enabled or before.disabled_reason is DisabledReason.MANUAL):
+                return before
+            after = structs.replace(
+                before,
+                enabled=enabled,
+                disabled_reason=None if enabled else DisabledReason.MANUAL,
+                updated_at=self._clock(),
+            )
+            await endpoints.change(db, after)
+            await lanes.switch(db, endpoint_id, is_open=enabled)
+        self._due.ring()
+        return after
+
+    def _check(self, url: str) -> None:
+        try:
+            self._check_url(url)
+        except GateRefused as error:
+            raise Refused.invalid("/url", error.detail) from None
