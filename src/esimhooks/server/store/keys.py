@@ -50,6 +50,41 @@ async def of_account(db: Session, account_id: UUID, *, before: UUID | None, limi
     return [_key(row) for row in rows]
 
 
+async def lock(db: Session, account_id: UUID, key_id: UUID) -> ApiKey | None:
+    """Return the account's key, locked until the transaction ends, or None."""
+    row = await db.conn.fetchrow(
+        "SELECT * FROM api_keys WHERE account_id = $1 AND id = $2 FOR UPDATE", account_id, key_id
+    )
+    return None if row is None else _key(row)
+
+
+async def update(db: Session, key: ApiKey) -> None:
+    """Write what may change of a key."""
+    await db.conn.execute(
+        "UPDATE api_keys SET name = $2, endpoint_id = $3, allowed_ips = $4, expires_at = $5 WHERE id = $1",
+        key.id,
+        key.name,
+        key.endpoint_id,
+        key.allowed_ips,
+        key.expires_at,
+    )
+
+
+async def move_endpoint(db: Session, tenant: Tenant, endpoint_id: UUID, *, url: str, now: datetime) -> None:
+    """Send what goes to the tenant's endpoint, which a key owns, to another URL."""
+    await db.conn.execute(
+        """
+        UPDATE endpoints SET url = $4, version = version + 1, updated_at = $5
+        WHERE account_id = $1 AND mode = $2 AND id = $3
+        """,
+        tenant.account_id,
+        tenant.mode,
+        endpoint_id,
+        url,
+        now,
+    )
+
+
 async def delete(db: Session, account_id: UUID, key_id: UUID) -> bool:
     """Revoke the key at once; false where the account has no such key."""
     return (

@@ -6,6 +6,7 @@ from esimhooks.server.engine.admin import Admin
 from esimhooks.server.engine.delivery_admin import DeliveryAdmin
 from esimhooks.server.engine.endpoint_admin import EndpointAdmin
 from esimhooks.server.engine.intake import Intake
+from esimhooks.server.engine.key_changes import KeyChanges
 from esimhooks.server.engine.once import Once
 from esimhooks.server.engine.overview import Overview
 from esimhooks.server.engine.queries import OperatorQueries, TenantQueries
@@ -31,6 +32,7 @@ class Context:
     admin: Admin
     endpoints: EndpointAdmin
     deliveries: DeliveryAdmin
+    key_changes: KeyChanges
     once: Once
     operator: OperatorQueries
     tenant: TenantQueries

@@ -16,6 +16,7 @@ from esimhooks.server.engine.delivery_admin import DeliveryAdmin
 from esimhooks.server.engine.dispatcher import Dispatcher, DispatcherConfig
 from esimhooks.server.engine.endpoint_admin import EndpointAdmin
 from esimhooks.server.engine.intake import Intake
+from esimhooks.server.engine.key_changes import KeyChanges
 from esimhooks.server.engine.loop import Loop
 from esimhooks.server.engine.once import Once
 from esimhooks.server.engine.outcomes import Outcomes
@@ -201,21 +202,23 @@ class _Node:
             timeout_s=self._settings.timeout_s,
             max_in_flight=self._settings.max_in_flight_lane,
         )
+        admin = Admin(
+            self._database,
+            self._connected,
+            defaults=defaults,
+            check_url=self._gate.check_url,
+            clock=now,
+            due=self._due,
+            backlog=self._backlog_wake,
+        )
         context = Context(
             intake=self._intake,
-            admin=Admin(
-                self._database,
-                self._connected,
-                defaults=defaults,
-                check_url=self._gate.check_url,
-                clock=now,
-                due=self._due,
-                backlog=self._backlog_wake,
-            ),
+            admin=admin,
             endpoints=EndpointAdmin(
                 self._database, defaults=defaults, check_url=self._gate.check_url, clock=now, due=self._due
             ),
             deliveries=DeliveryAdmin(self._database, clock=now, due=self._due),
+            key_changes=KeyChanges(self._database, admin, check_url=self._gate.check_url, clock=now),
             once=Once(self._database, clock=now, wakes=(self._due, self._backlog_wake)),
             operator=operator,
             tenant=TenantQueries(self._database),

@@ -9,7 +9,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import asdict
 
-from esimhooks.server.engine.admin import MadeKey, NewKey
+from esimhooks.server.engine.admin import Made, MadeKey, NewKey
 from esimhooks.server.model.account import Account, ApiKey
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.errors import Refused
@@ -17,6 +17,7 @@ from esimhooks.server.model.ids import Prefix, parse_id, text_of, text_or_none
 from esimhooks.server.web.api.bodies import Moment, Name, Url
 from esimhooks.server.web.given import ByOperator, InContext
 from esimhooks.server.web.lists import Cursor, Limit, Listed, listed, window
+from esimhooks.server.web.merge_patch import named
 from esimhooks.vocabulary.statuses import Mode
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
@@ -52,6 +53,15 @@ class KeyBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
     expires_at: Moment | None = None
 
 
+class KeyPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """What an operator changes of a key: null lets it be used from everywhere, or without end."""
+
+    name: Name | UnsetType = UNSET
+    webhook_url: Url | UnsetType = UNSET
+    allowed_ips: Annotated[list[str], Meta(min_length=1, max_length=10)] | UnsetType | None = UNSET
+    expires_at: Moment | UnsetType | None = UNSET
+
+
 class KeyView(Struct, rename="camel", kw_only=True):
     """A key as it is shown; never its secret part."""
 
@@ -78,6 +88,12 @@ class MadeKeyView(KeyView, rename="camel", kw_only=True):
     """A new key; `key` is shown this once."""
 
     key: str
+    endpoint: OwnedEndpoint | None
+
+
+class ChangedKeyView(KeyView, rename="camel", kw_only=True):
+    """A key after its change; `endpoint` where the change made one."""
+
     endpoint: OwnedEndpoint | None
 
 
@@ -146,6 +162,32 @@ async def list_keys(
     return listed(rows, limit, _key, lambda key: key.id)
 
 
+@patch("/{account_id:str}/keys/{key_id:str}")
+async def change_key(
+    context: InContext,
+    operator: ByOperator,
+    account_id: FromPath[str],
+    key_id: FromPath[str],
+    data: JSONBody[KeyPatch],
+) -> ChangedKeyView:
+    """Change a key; a `webhookUrl` makes an endpoint, whose secret is shown this once, or moves the key's own."""
+    changes = named(data)
+    if not isinstance(data.allowed_ips, UnsetType):
+        changes["allowed_ips"] = _networks(data.allowed_ips)
+    if not isinstance(data.expires_at, UnsetType):
+        changes["expires_at"] = _in_utc(data.expires_at, "/expiresAt")
+    changes.pop("webhook_url", None)
+    changed = await context.key_changes.change(
+        parse_id(Prefix.ACCOUNT, account_id),
+        parse_id(Prefix.KEY, key_id),
+        changes,
+        webhook_url=None if isinstance(data.webhook_url, UnsetType) else data.webhook_url,
+    )
+    context.authenticator.forget()
+    view = _key(changed.key)
+    return ChangedKeyView(**asdict(view), endpoint=_owned(changed.made))
+
+
 @delete("/{account_id:str}/keys/{key_id:str}")
 async def revoke_key(
     context: InContext, operator: ByOperator, account_id: FromPath[str], key_id: FromPath[str]
@@ -165,6 +207,7 @@ router = Router(
         delete_account,
         create_key,
         list_keys,
+        change_key,
         revoke_key,
     ],
 )
@@ -208,8 +251,10 @@ def _key(key: ApiKey) -> KeyView:
 
 def _made_key(made: MadeKey) -> MadeKeyView:
     view = _key(made.key)
-    owned = made.made
-    endpoint = (
-        OwnedEndpoint(text_of(Prefix.ENDPOINT, owned.endpoint.id), owned.endpoint.url, owned.secret) if owned else None
-    )
-    return MadeKeyView(**asdict(view), key=made.text, endpoint=endpoint)
+    return MadeKeyView(**asdict(view), key=made.text, endpoint=_owned(made.made))
+
+
+def _owned(made: Made | None) -> OwnedEndpoint | None:
+    if made is None:
+        return None
+    return OwnedEndpoint(text_of(Prefix.ENDPOINT, made.endpoint.id), made.endpoint.url, made.secret)

@@ -15,6 +15,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
         "name": "ci",
         "webhookUrl": "https://hooks.example.com/esims",
     },
+    ("PATCH", "/v1/accounts/{account_id}/keys/{key_id}"): {"name": "ci 2026", "allowedIps": ["127.0.0.0/8"]},
     ("POST", "/v1/endpoints"): {
         "url": "https://hooks.example.com/esims",
         "eventTypes": ["esim.activated"],
