@@ -5,6 +5,7 @@ Routes come in, one document goes out. Summaries are the docstrings of handlers,
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from types import NoneType
 from typing import Any, get_origin
 
 import msgspec
@@ -79,6 +80,8 @@ class Operation(Struct, frozen=True):
         kind = self.handler.parsed_fn_signature.return_type.annotation
         if kind in OF_EVENTS:
             return OF_EVENTS[kind]
+        if kind is NoneType:
+            return None
         is_response = inspect.isclass(get_origin(kind) or kind) and issubclass(get_origin(kind) or kind, Response)
         return Json if is_response else kind
 
