@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability reliability-receiver
+.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability reliability-receiver fuzz-queue
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -36,6 +36,9 @@ reliability: $(STAMP) ## break the server on purpose for half an hour and count 
 reliability-receiver: $(STAMP) ## kill a receiver 200 times under load, inbox in SQLite and in PostgreSQL (minutes)
 	$(BIN)/python reliability/receiver_kills.py sqlite --report reliability/results/receiver-sqlite.md $(ARGS)
 	$(BIN)/python reliability/receiver_kills.py postgresql --report reliability/results/receiver-postgresql.md $(ARGS)
+
+fuzz-queue: $(STAMP) ## compare the delivery queue with its model for long (QUEUE_EXAMPLES=1000 is some ten minutes)
+	QUEUE_EXAMPLES=$${QUEUE_EXAMPLES:-1000} $(BIN)/pytest tests/store/test_queue_model.py $(ARGS)
 
 lint: $(STAMP) ## check format, style, types, the direction of imports, sizes
 	$(BIN)/ruff format --check .

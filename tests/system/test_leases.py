@@ -27,6 +27,8 @@ from system.stored_lanes import (
     write,
 )
 
+AGAIN_AT_ONCE = Verdict(status=DeliveryStatus.PENDING, delay_s=0.0)
+
 pytestmark = [
     pytest.mark.slow(reason="runs hundreds of statements, on a machine that may be busy"),
     pytest.mark.timeout(60),
@@ -216,6 +218,20 @@ async def test_a_result_is_written_once_however_often_it_is_handed_in(database: 
 
     assert counted == [{lane.deliveries[0].id}, set(), set()]
     assert await stored(database, lane, lane.deliveries[0].id) == (DeliveryStatus.PENDING, 1, 1)
+
+
+async def test_a_result_is_written_once_although_its_delivery_is_out_again_under_the_same_lease(
+    database: Database,
+) -> None:
+    lane = await a_lane(database, due=1)
+    [held] = await lease(database)
+    first = await take(database, held)
+    await write(database, first, AGAIN_AT_ONCE)
+    second = await take(database, held)
+
+    assert await write(database, first, DELIVERED) == set()
+    assert await write(database, second, DELIVERED) == {lane.deliveries[0].id}
+    assert await stored(database, lane, lane.deliveries[0].id) == (DeliveryStatus.DELIVERED, 2, 2)
 
 
 async def test_a_holder_takes_up_each_delivery_once(database: Database) -> None:

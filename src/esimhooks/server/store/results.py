@@ -112,18 +112,23 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
 
 
 async def _hold(db: Session, results: Sequence[Result]) -> set[UUID]:
-    """Lock the lanes and queue rows of results whose lease still holds, and return their deliveries."""
+    """Lock the lanes and queue rows of results whose lease still holds, and return their deliveries.
+
+    The number of attempts tells apart two claims under one lease: a result whose commit was not heard of is handed in
+    again, and its delivery may be out once more by then.
+    """
     rows = await db.conn.fetch(
         """
         SELECT q.delivery_id
-        FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS r (delivery_id, endpoint_id, lease_token)
+        FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::int[]) AS r (delivery_id, endpoint_id, lease_token, attempts)
         JOIN lanes l ON l.endpoint_id = r.endpoint_id AND l.lease_token = r.lease_token
-        JOIN queue q ON q.delivery_id = r.delivery_id AND q.claim_token = r.lease_token
+        JOIN queue q ON q.delivery_id = r.delivery_id AND q.claim_token = r.lease_token AND q.attempts = r.attempts
         ORDER BY l.endpoint_id, q.delivery_id FOR NO KEY UPDATE OF l FOR UPDATE OF q
         """,
         [result.claimed.delivery_id for result in results],
         [result.claimed.endpoint_id for result in results],
         [result.claimed.lease_token for result in results],
+        [result.claimed.attempts for result in results],
     )
     return {row["delivery_id"] for row in rows}
 

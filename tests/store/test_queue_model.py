@@ -1,0 +1,228 @@
+"""The queue against its model: dispatchers, merchants, crashes and time do what they can to it, in any order.
+
+Promised, and looked at after every step: no delivery disappears; it has one visible state, and a row in the queue exactly
+while it is pending; a stale token never writes; nothing is taken up before it is due; of an eSIM whose order is kept one
+is out at most; every attempt that counts is logged once. `make fuzz-queue` runs it for long.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule, run_state_machine_as_test
+
+from api import eventually
+from esimhooks.server.model.delivery import Claimed, DeliveryStatus, Verdict
+from esimhooks.server.rules.breaker import Step, Strain
+from esimhooks.server.rules.poison import is_suspect
+from esimhooks.server.store import lanes, queue
+from esimhooks.server.store.database import Database, connect
+from esimhooks.server.store.lanes import Lease
+from esimhooks.server.store.queue import Wish
+from esimhooks.server.store.sealing import Sealer, new_key
+from store.queue_machine import Dispatcher, DisturbedQueue, either
+from store.queue_model import LEASE_S, Row
+from system.stored_lanes import DELIVERED, FAILED, GONE, write
+
+LONG = os.environ.get("QUEUE_EXAMPLES")
+"""How many stories are told to the queue in a long run."""
+
+AGAIN = Verdict(status=DeliveryStatus.PENDING, delay_s=10_000)
+NOT_COUNTED = Verdict(status=DeliveryStatus.PENDING, delay_s=5_000, counts=False)
+FAILS = Step(Strain(failures=3))
+RESTS = Step(Strain(failures=10, allowed=1), rest_s=3_000)
+RESULTS = [
+    (DELIVERED, Step(Strain())),
+    (FAILED, FAILS),
+    (AGAIN, FAILS),
+    (AGAIN, RESTS),
+    (NOT_COUNTED, None),
+    (GONE, None),
+]
+places = st.sets(st.integers(0, 7), min_size=1)
+
+
+@dataclass
+class LateTake:
+    """A statement that takes up deliveries and waits in the middle; `chosen` is what it found before, with its claims."""
+
+    dispatcher: Dispatcher
+    chosen: Sequence[tuple[Row, int, int, Lease]]
+    running: "asyncio.Task[Sequence[Claimed]]"
+    blocker: AsyncExitStack
+
+
+class ServedQueue(DisturbedQueue):
+    """What two dispatchers do."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, database: Database) -> None:
+        super().__init__(loop, database)
+        self.spent: list[tuple[Claimed, Verdict]] = []
+        self.late: LateTake | None = None
+
+    @rule(who=either, limit=st.sampled_from([1, 10]))
+    def lease(self, who: int, limit: int) -> None:
+        dispatcher = self.dispatchers[who]
+        since = self.model.leasable()
+        leased = self._do(
+            lambda db: lanes.lease(db, holder=dispatcher.holder, seconds=LEASE_S, share_of=1, limit=limit)
+        )
+        granted = {one.lease.endpoint_id: one.lease for one in leased}
+        assert len(granted) == min(limit, len(since))
+        assert all(since[one] <= since[other] for one in granted for other in since.keys() - granted)
+        assert granted == {one: self.model.lease(one) for one in granted}
+        dispatcher.leases |= granted
+
+    @rule(who=either, room=st.sampled_from([1, 2, 100]))
+    def take(self, who: int, room: int) -> None:
+        dispatcher = self.dispatchers[who]
+        taken = self._do(lambda db: queue.take(db, [Wish(lease, room) for lease in dispatcher.leases.values()]))
+        for lease in dispatcher.leases.values():
+            may = self.model.may_take(lease)
+            got = [self.model.rows[one.delivery_id] for one in taken if one.endpoint_id == lease.endpoint_id]
+            assert len(got) == min(room, len(may))
+            assert all(row in may for row in got), "taken up early, out of turn, or twice"
+            assert all(row.due <= other.due for row in got for other in may if other not in got)
+        for one in taken:
+            row = self.model.rows[one.delivery_id]
+            assert (one.attempts, one.attempts_this_round, one.claims) == (row.attempts, row.this_round, row.claims)
+            self.model.take(row, one.lease_token)
+        dispatcher.out += taken
+
+    @rule(who=either)
+    def lease_and_take(self, who: int) -> None:
+        self.lease(who, 10)
+        self.take(who, 100)
+
+    @precondition(lambda self: self.late is None)
+    @rule(who=either)
+    def begin_late_take(self, who: int) -> None:
+        """Have a dispatcher choose what it takes up and hold it up, at a row of the gate's, before it has written that."""
+        dispatcher = self.dispatchers[who]
+        held = list(dispatcher.leases.values())
+        chosen = [(row, row.position, row.claims, lease) for lease in held for row in self.model.may_take(lease)]
+        wishes = [Wish(lease, 100) for lease in (Lease(self.gate.endpoint_id, 1), *held)]
+
+        async def take() -> Sequence[Claimed]:
+            async with self._database.session() as db:
+                return await queue.take(db, wishes)
+
+        async def begin(blocker: AsyncExitStack) -> "asyncio.Task[Sequence[Claimed]]":
+            db = await blocker.enter_async_context(self._database.transaction())
+            await db.conn.execute("SELECT FROM queue WHERE event_type = 'gate' FOR UPDATE")
+            running = self._loop.create_task(take())
+            await eventually(self._somebody_waits, within_s=20)
+            return running
+
+        blocker = AsyncExitStack()
+        self.late = LateTake(dispatcher, chosen, self._loop.run_until_complete(begin(blocker)), blocker)
+
+    @precondition(lambda self: self.late is not None)
+    @rule()
+    def end_late_take(self) -> None:
+        late, self.late = self.late, None
+        assert late is not None
+
+        async def end() -> Sequence[Claimed]:
+            await late.blocker.aclose()
+            return await late.running
+
+        taken = [one for one in self._loop.run_until_complete(end()) if one.endpoint_id != self.gate.endpoint_id]
+        expected = {}
+        for row, position, claims, lease in late.chosen:
+            if row.pending and row.position == position and row.token < lease.token and row.due <= self.model.now:
+                self.model.take(row, lease.token)
+                expected[row.delivery.id] = claims
+        assert {one.delivery_id: one.claims for one in taken} == expected
+        late.dispatcher.out += taken
+        self._execute("UPDATE queue SET claim_token = 0, claims = 0 WHERE event_type = 'gate'")
+
+    @precondition(lambda self: any(one.out for one in self.dispatchers))
+    @rule(who=either, places=places, result=st.sampled_from(RESULTS))
+    def finish(self, who: int, places: set[int], result: tuple[Verdict, Step | None]) -> None:
+        done = self.dispatchers[who].pick(places)
+        verdict, step = result
+        kept = self._loop.run_until_complete(write(self._database, done, verdict, step=step))
+        assert kept == self.model.write(done, verdict, step)
+        self.spent += [(one, verdict) for one in done if verdict.counts]
+
+    @precondition(lambda self: self.spent)
+    @rule(place=st.integers(0, 99))
+    def hand_in_again(self, place: int) -> None:
+        """Write a result once more, as after a commit whose answer was lost."""
+        claimed, verdict = self.spent[place % len(self.spent)]
+        kept = self._loop.run_until_complete(write(self._database, [claimed], verdict))
+        assert kept == self.model.write([claimed], verdict, None)
+
+    @precondition(lambda self: any(one.out for one in self.dispatchers))
+    @rule(who=either, places=places)
+    def put_back(self, who: int, places: set[int]) -> None:
+        given_up = self.dispatchers[who].pick(places)
+        self._do(lambda db: queue.put_back(db, given_up))
+        self.model.put_back(given_up)
+
+    @precondition(lambda self: any(is_suspect(one) for each in self.dispatchers for one in each.out))
+    @rule()
+    def begin_suspects(self) -> None:
+        def begin(claimed: Claimed) -> bool:
+            return self._do(lambda db: queue.begin(db, claimed))
+
+        for claimed in [one for each in self.dispatchers for one in each.out if is_suspect(one)]:
+            assert begin(claimed) == self.model.begin(claimed)
+
+    @rule(who=either)
+    def renew(self, who: int) -> None:
+        dispatcher = self.dispatchers[who]
+        still = self._do(lambda db: lanes.renew(db, list(dispatcher.leases.values()), seconds=LEASE_S))
+        assert still == self.model.renew(dispatcher.leases.values())
+        dispatcher.leases = {one: lease for one, lease in dispatcher.leases.items() if one in still}
+
+    @rule(who=either)
+    def release_idle(self, who: int) -> None:
+        dispatcher = self.dispatchers[who]
+        busy = {one.endpoint_id for one in dispatcher.out}
+        idle = [lease for endpoint_id, lease in dispatcher.leases.items() if endpoint_id not in busy]
+        self._do(lambda db: lanes.release(db, idle))
+        self.model.release(idle)
+        dispatcher.leases = {one: lease for one, lease in dispatcher.leases.items() if one in busy}
+
+    def teardown(self) -> None:
+        if self.late is not None:
+            self.end_late_take()
+        for table in ("queue", "attempts", "deliveries", "events", "accounts"):
+            self._execute(f"DELETE FROM {table}")
+
+    async def _somebody_waits(self) -> bool:
+        async with self._database.session() as db:
+            return bool(await db.conn.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop that runs only while a step does: hypothesis knows nothing of coroutines."""
+    made = asyncio.new_event_loop()
+    yield made
+    made.close()
+
+
+@pytest.mark.slow(reason="hundreds of steps, and after each the whole queue is compared with its model")
+@pytest.mark.timeout(0 if LONG else 120)
+def test_the_queue_does_what_its_model_does(migrated: str, loop: asyncio.AbstractEventLoop) -> None:
+    database = loop.run_until_complete(connect(migrated, Sealer([new_key()])))
+
+    class Queue(ServedQueue):
+        def __init__(self) -> None:
+            super().__init__(loop, database)
+
+    profile = settings(
+        max_examples=int(LONG or 15), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    try:
+        run_state_machine_as_test(Queue, settings=profile)
+    finally:
+        loop.run_until_complete(database.close())
