@@ -33,6 +33,7 @@ LONG = os.environ.get("QUEUE_EXAMPLES")
 """How many stories are told to the queue in a long run."""
 
 AGAIN = Verdict(status=DeliveryStatus.PENDING, delay_s=10_000)
+AT_ONCE = Verdict(status=DeliveryStatus.PENDING, delay_s=0)
 NOT_COUNTED = Verdict(status=DeliveryStatus.PENDING, delay_s=5_000, counts=False)
 FAILS = Step(Strain(failures=3))
 RESTS = Step(Strain(failures=10, allowed=1), rest_s=3_000)
@@ -41,6 +42,7 @@ RESULTS = [
     (FAILED, FAILS),
     (AGAIN, FAILS),
     (AGAIN, RESTS),
+    (AT_ONCE, FAILS),
     (NOT_COUNTED, None),
     (GONE, None),
 ]
@@ -99,11 +101,11 @@ class ServedQueue(DisturbedQueue):
         self.lease(who, 10)
         self.take(who, 100)
 
-    @precondition(lambda self: self.late is None)
+    @precondition(lambda self: self.late is None and self._hungry())
     @rule(who=either)
     def begin_late_take(self, who: int) -> None:
         """Have a dispatcher choose what it takes up and hold it up, at a row of the gate's, before it has written that."""
-        dispatcher = self.dispatchers[who]
+        dispatcher = self._one_of(self._hungry(), who)
         held = list(dispatcher.leases.values())
         chosen = [(row, row.position, row.claims, lease) for lease in held for row in self.model.may_take(lease)]
         wishes = [Wish(lease, 100) for lease in (Lease(self.gate.endpoint_id, 1), *held)]
@@ -142,27 +144,27 @@ class ServedQueue(DisturbedQueue):
         late.dispatcher.out += taken
         self._execute("UPDATE queue SET claim_token = 0, claims = 0 WHERE event_type = 'gate'")
 
-    @precondition(lambda self: any(one.out for one in self.dispatchers))
+    @precondition(lambda self: self._busy())
     @rule(who=either, places=places, result=st.sampled_from(RESULTS))
     def finish(self, who: int, places: set[int], result: tuple[Verdict, Step | None]) -> None:
-        done = self.dispatchers[who].pick(places)
+        done = self._one_of(self._busy(), who).pick(places)
         verdict, step = result
         kept = self._loop.run_until_complete(write(self._database, done, verdict, step=step))
         assert kept == self.model.write(done, verdict, step)
         self.spent += [(one, verdict) for one in done if verdict.counts]
 
     @precondition(lambda self: self.spent)
-    @rule(place=st.integers(0, 99))
+    @rule(place=st.integers(0, 4))
     def hand_in_again(self, place: int) -> None:
-        """Write a result once more, as after a commit whose answer was lost."""
-        claimed, verdict = self.spent[place % len(self.spent)]
+        """Write a late result once more, as after a commit whose answer was lost."""
+        claimed, verdict = self.spent[-1 - place % len(self.spent)]
         kept = self._loop.run_until_complete(write(self._database, [claimed], verdict))
         assert kept == self.model.write([claimed], verdict, None)
 
-    @precondition(lambda self: any(one.out for one in self.dispatchers))
+    @precondition(lambda self: self._busy())
     @rule(who=either, places=places)
     def put_back(self, who: int, places: set[int]) -> None:
-        given_up = self.dispatchers[who].pick(places)
+        given_up = self._one_of(self._busy(), who).pick(places)
         self._do(lambda db: queue.put_back(db, given_up))
         self.model.put_back(given_up)
 
@@ -197,6 +199,16 @@ class ServedQueue(DisturbedQueue):
         for table in ("queue", "attempts", "deliveries", "events", "accounts"):
             self._execute(f"DELETE FROM {table}")
 
+    def _busy(self) -> list[Dispatcher]:
+        return [one for one in self.dispatchers if one.out]
+
+    def _hungry(self) -> list[Dispatcher]:
+        return [one for one in self.dispatchers if any(map(self.model.may_take, one.leases.values()))]
+
+    @staticmethod
+    def _one_of(dispatchers: Sequence[Dispatcher], who: int) -> Dispatcher:
+        return dispatchers[who % len(dispatchers)]
+
     async def _somebody_waits(self) -> bool:
         async with self._database.session() as db:
             return bool(await db.conn.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
@@ -220,7 +232,10 @@ def test_the_queue_does_what_its_model_does(migrated: str, loop: asyncio.Abstrac
             super().__init__(loop, database)
 
     profile = settings(
-        max_examples=int(LONG or 15), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=int(LONG or 15),
+        stateful_step_count=40,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
     )
     try:
         run_state_machine_as_test(Queue, settings=profile)
