@@ -10,6 +10,7 @@ from esimhooks.server.engine.key_changes import KeyChanges
 from esimhooks.server.engine.once import Once
 from esimhooks.server.engine.overview import Overview
 from esimhooks.server.engine.queries import OperatorQueries, TenantQueries
+from esimhooks.server.engine.recovery import Recoveries
 from esimhooks.server.engine.replay import Replay
 from esimhooks.server.engine.requery import Requery
 from esimhooks.server.engine.rotation import EndpointSecrets
@@ -40,6 +41,7 @@ class Context:
     sessions: Sessions
     requery: Requery
     replay: Replay
+    recoveries: Recoveries
     secrets: EndpointSecrets
     streams: Streams
     health: Health
