@@ -55,6 +55,13 @@ class Arrival(Struct, frozen=True, kw_only=True):
         return Scope(tenant=self.entry.tenant, provider=None if handed_in else self.entry.source)
 
 
+class Receipt(Struct, frozen=True):
+    """What became of a provider's request, and whether the provider wants to be answered without a body."""
+
+    absorbed: Absorbed
+    empty: bool
+
+
 class Intake:
     """Accepts notifications and updates. `due` and `backlog` are rung after a commit that gave them work."""
 
@@ -76,7 +83,7 @@ class Intake:
         self._backlog = backlog
         self.commits = GroupCommit[Sequence[Arrival], Sequence[Absorbed]](self._commit)
 
-    async def accept(self, name: str, token: str, request: InboundRequest) -> Absorbed:
+    async def accept(self, name: str, token: str, request: InboundRequest) -> Receipt:
         """Take in one request of a provider; returns after the commit.
 
         Raises `Refused` (401) where the address or the origin is not proven, `NotNow` where it could not be committed.
@@ -84,7 +91,7 @@ class Intake:
         connected = await self._connected.authenticated(name, token)
         connected.provider.verify(request)
         [absorbed] = await self.commits.submit([self._arrival(connected, request)])
-        return absorbed
+        return Receipt(absorbed, empty=connected.provider.answers_empty)
 
     async def accept_updates(
         self, raw: Sequence[bytes], request: InboundRequest, *, tenant: Tenant | None

@@ -44,6 +44,7 @@ class EsimAccess:
     """One configured account at eSIM Access. Without an account it only listens."""
 
     signed = False
+    answers_empty = False
     usage_batch = USAGE_BATCH
 
     def __init__(self, *, api: Api | None, sources: Sources, requests_per_second: float, clock: Clock) -> None:

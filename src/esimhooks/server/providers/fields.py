@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from esimhooks.server.providers.bodies import Members
-from esimhooks.server.providers.identifiers import normal_iccid
+from esimhooks.server.providers.identifiers import masked, normal_iccid
 from esimhooks.server.providers.moments import moment
 from esimhooks.server.providers.port import Unparsable
 
@@ -18,6 +18,8 @@ MAX_TEXT = 200
 MAX_VOLUME_BYTES = 2**62
 MAX_DAYS = 36_500
 MAX_SEQUENCE = 2**62
+EXACT_UP_TO = 2**53
+"""A double holds every integer up to here."""
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SHOWN = 60
 _LONGEST_SHOWN = 10**40
@@ -32,17 +34,21 @@ class Fields:
         self._members = members
         self._where = where
 
-    def text(self, name: str, *, limit: int = MAX_TEXT, secret: bool = False) -> str | None:
-        """Return text of at most `limit` characters without control characters. A number is not taken for text."""
+    def text(self, name: str, *, limit: int = MAX_TEXT, secret: bool = False, personal: bool = False) -> str | None:
+        """Return text of at most `limit` characters without control characters. A number is not taken for text.
+
+        A refused value that is `secret` is not shown, one that is `personal` only with its last four characters.
+        """
         value = self._members.get(name)
         if value is None or value == "":
             return None
         if not isinstance(value, str):
-            raise self.wrong(name, "text", value, secret=secret)
+            raise self.wrong(name, "text", _cut(value) if personal else value, secret=secret)
         if len(value) > limit:
             raise self.wrong(name, f"at most {limit} characters", len(value), secret=secret)
         if _UNFIT.search(value):
-            raise self.wrong(name, "text without control characters", value, secret=secret)
+            shown = _cut(value) if personal else value
+            raise self.wrong(name, "text without control characters", shown, secret=secret)
         return value
 
     def word(self, name: str, table: Mapping[str, Word]) -> Word | None:
@@ -77,19 +83,19 @@ class Fields:
 
     def iccid(self, name: str) -> str | None:
         """Return the 18-20 digits of an ICCID. A JSON number may have been rounded on its way and is refused."""
-        text = self.text(name)
+        text = self.text(name, personal=True)
         if text is None:
             return None
         found = normal_iccid(text)
         if found is None:
-            raise self.wrong(name, "text of 18-20 digits", text)
+            raise self.wrong(name, "text of 18-20 digits", f"{masked(text)} of {len(text)} characters")
         return found
 
     def digits(self, name: str, *, limit: int) -> str | None:
-        """Return text of at most `limit` digits."""
-        text = self.text(name, limit=limit)
+        """Return text of at most `limit` digits: a number of a person or a card."""
+        text = self.text(name, limit=limit, personal=True)
         if text is not None and not (text.isascii() and text.isdigit()):
-            raise self.wrong(name, "text of digits", text)
+            raise self.wrong(name, "text of digits", masked(text))
         return text
 
     def scalar(self, name: str) -> str | int | float | None:
@@ -137,6 +143,13 @@ class Fields:
         return f"{self._where}.{name}" if self._where else name
 
 
+def _cut(value: object) -> object:
+    """Return what may be shown of a personal number: of a number too, as that is an identifier that lost its quotes."""
+    if isinstance(value, (int, float)):
+        return f"the number {masked(_shown(value))}"
+    return masked(value) if isinstance(value, str) else value
+
+
 def _shown(value: object) -> str:
     if value is None:
         return "none"
@@ -151,3 +164,11 @@ def _shown(value: object) -> str:
 def volume(fields: Fields, name: str) -> int | None:
     """Return a volume in bytes."""
     return fields.whole(name, most=MAX_VOLUME_BYTES)
+
+
+def quantity(fields: Fields, name: str) -> int | None:
+    """Return a volume in bytes, which may also be written as a decimal such as 1000.0."""
+    value = fields.scalar(name)
+    if isinstance(value, float) and value.is_integer() and 0 <= value <= EXACT_UP_TO:
+        return int(value)
+    return volume(fields, name)

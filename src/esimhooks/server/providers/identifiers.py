@@ -8,12 +8,18 @@ import re
 
 _ICCID = re.compile(r"([0-9]{18,20})F*", re.ASCII)
 _EID_DIGITS = 32
+SHOWN = 4
 
 
 def normal_iccid(text: str) -> str | None:
     """Return the ICCID without its padding `F`, or None where it is not 18-20 digits (SGP.22; ITU-T E.118)."""
     found = _ICCID.fullmatch(text)
     return found[1] if found else None
+
+
+def masked(number: str) -> str:
+    """Return what may be repeated of a personal number: its last four characters, none of a short one."""
+    return f"...{number[-SHOWN:]}" if len(number) > 2 * SHOWN else "..."
 
 
 def luhn_holds(digits: str) -> bool:
@@ -31,10 +37,13 @@ def eid_holds(digits: str) -> bool:
 
 
 def doubts(*, iccid: str | None, eid: str | None) -> tuple[str, ...]:
-    """Return what is doubtful about the numbers, one sentence each; both are taken as told all the same."""
+    """Return what is doubtful about the numbers, one sentence each; both are taken as told all the same.
+
+    The sentences stand in the journal and show the last four digits only.
+    """
     found = []
     if iccid is not None and not luhn_holds(iccid):
-        found.append(f"iccid {iccid}: the Luhn check digit is wrong")
+        found.append(f"iccid {masked(iccid)}: the Luhn check digit is wrong")
     if eid is not None and not eid_holds(eid):
-        found.append(f"eid {eid}: not 32 digits with the remainder 1 modulo 97")
+        found.append(f"eid {masked(eid)}: not 32 digits with the remainder 1 modulo 97")
     return tuple(found)

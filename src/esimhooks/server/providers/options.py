@@ -28,7 +28,7 @@ def refuse_unknown(part: str, given: Mapping[str, object], allowed: Collection[s
     """Raise `Refused` for a name that the kind does not know; a misspelt setting must not be ignored."""
     for name in given:
         if name not in allowed:
-            raise Refused.invalid(f"/{part}/{_escaped(name)}", f"expected one of {', '.join(sorted(allowed))}")
+            raise Refused.invalid(f"/{part}/{escaped(name)}", f"expected one of {', '.join(sorted(allowed))}")
 
 
 def credential(config: ProviderConfig, name: str) -> str | None:
@@ -87,5 +87,6 @@ def base_url(config: ProviderConfig, *, default: str | None, secure: bool) -> st
     return value.rstrip("/")
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
+    """Return a name as it stands in a JSON pointer (RFC 6901)."""
     return name.replace("~", "~0").replace("/", "~1")

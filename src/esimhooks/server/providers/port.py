@@ -66,6 +66,10 @@ class Provider(Protocol):
     def requests_per_second(self) -> float:
         """The provider's rate limit for the whole account, all nodes together."""
 
+    @property
+    def answers_empty(self) -> bool:
+        """Whether the provider's protocol wants 204 without a body for what was taken in, instead of 200."""
+
     def verify(self, request: InboundRequest) -> None:
         """Check what proves the origin, the token apart. Raises `Refused` (401)."""
 

@@ -6,11 +6,13 @@ A `ProviderConfig` comes in, a `Provider` goes out. Adding a kind is one line he
 from aiohttp import ClientSession
 
 from esimhooks.server.model.errors import Refused
-from esimhooks.server.providers import esimaccess
+from esimhooks.server.providers import es2plus, esimaccess, esimgo
 from esimhooks.server.providers.port import Pace, Provider, ProviderConfig, ProviderFactory
 
 KINDS: dict[str, ProviderFactory] = {
+    "es2plus": es2plus.build,
     "esimaccess": esimaccess.build,
+    "esimgo": esimgo.build,
     "sandbox": esimaccess.build_sandbox,
 }
 

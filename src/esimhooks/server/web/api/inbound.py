@@ -58,8 +58,10 @@ async def receive(
     """Take in a provider's notification."""
     # Not an argument: on the shorter path the framework would take it from the query string.
     rest = str(request.path_params.get("rest", ""))
-    absorbed = await context.intake.accept(name, token, await _inbound(request, context.authenticator, rest))
-    return Response(_encode(_result(absorbed)), media_type="application/json")
+    receipt = await context.intake.accept(name, token, await _inbound(request, context.authenticator, rest))
+    if receipt.empty:
+        return Response(b"", status_code=204)
+    return Response(_encode(_result(receipt.absorbed)), media_type="application/json")
 
 
 @post("/v1/updates", status_code=200, body=UpdatesBody)

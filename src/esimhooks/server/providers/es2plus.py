@@ -1,0 +1,156 @@
+"""An SM-DP+ that tells of downloads over ES2+ (SGP.22): HandleDownloadProgressInfo comes in, updates go out.
+
+The function is called below the inbound address and answered 204. Points 3 and 4 mean the same everywhere; from 5 on
+vendors contradict each other, so that the settings say what they mean. The profile's ICCID is its key here.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from aiohttp import ClientSession
+
+from esimhooks.server.model.errors import Refused
+from esimhooks.server.model.notification import InboundRequest, Notification
+from esimhooks.server.model.update import Identity, Update
+from esimhooks.server.providers import options
+from esimhooks.server.providers.bodies import read_json
+from esimhooks.server.providers.fields import Fields
+from esimhooks.server.providers.identifiers import doubts
+from esimhooks.server.providers.port import Lookup, Pace, ProviderConfig, ProviderRefused, Unparsable
+from esimhooks.server.providers.sources import Sources, read_sources
+from esimhooks.vocabulary.statuses import SmdpStatus
+
+FUNCTION = "HandleDownloadProgressInfo"
+PATH = "/gsma/rsp2/es2plus/handleDownloadProgressInfo"
+COMMON_POINTS: Mapping[int, SmdpStatus | None] = {
+    1: None,
+    2: None,
+    3: SmdpStatus.DOWNLOADED,
+    4: SmdpStatus.INSTALLED,
+}
+"""What a notification point means at every vendor: 1 and 2 are checks before the download (SGP.22, 5.3.5)."""
+FIRST_VENDOR_POINT = 5
+LAST_POINT = 1000
+EXECUTED = {
+    "Executed-Success": True,
+    "Executed-WithWarning": True,
+    "Failed": False,
+    "Expired": False,
+}
+"""`notificationPointStatus.status`, and whether the point was reached."""
+MAX_EID_DIGITS = 40
+_POINT = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
+_SETTINGS = frozenset({"points", "allowedSources"})
+_NOT_ASKED = "an SM-DP+ is only listened to: hand in what is known with POST /v1/updates"
+
+
+class Es2Plus:
+    """One SM-DP+. Unsigned: mutual TLS ends before this server; the address' token and the sources prove the rest."""
+
+    signed = False
+    answers_empty = True
+    can_fetch = False
+    usage_batch = 1
+    requests_per_second = 1.0
+
+    def __init__(self, *, points: Mapping[int, SmdpStatus | None], sources: Sources) -> None:
+        self._points = {**COMMON_POINTS, **points}
+        self._sources = sources
+
+    def verify(self, request: InboundRequest) -> None:
+        """Check the peer against the source addresses, where they are set. Raises `Refused` (401)."""
+        self._sources.check(request.peer)
+
+    def parse(self, request: InboundRequest) -> Notification:
+        """Turn the request into facts. Raises `Unparsable`."""
+        if request.path.rstrip("/") != PATH:
+            raise Unparsable(f"expected the function at {PATH} below the inbound address, got another path")
+        body = Fields(read_json(request.body))
+        point = body.whole("notificationPointId", most=LAST_POINT)
+        if point is None:
+            raise body.missing("notificationPointId")
+        status = body.section("notificationPointStatus")
+        reached = status.word("status", EXECUTED)
+        if reached is None:
+            raise status.missing("status")
+        update = _update(body, self._points.get(point) if reached else None)
+        return Notification(
+            kind=FUNCTION,
+            occurred_at=update.occurred_at,
+            updates=(update,) if update.smdp_status is not None else (),
+            warnings=(
+                *doubts(iccid=update.identity.iccid, eid=update.eid),
+                *_troubles(point, status, known=point in self._points),
+            ),
+        )
+
+    async def fetch(self, lookup: Lookup) -> tuple[Update, ...]:
+        """Raise `ProviderRefused`: `can_fetch` is false."""
+        raise ProviderRefused(_NOT_ASKED)
+
+    async def usage(self, esim_tran_nos: Sequence[str]) -> tuple[Update, ...]:
+        """Raise `ProviderRefused`: `can_fetch` is false."""
+        raise ProviderRefused(_NOT_ASKED)
+
+
+def build(config: ProviderConfig, session: ClientSession, pace: Pace) -> Es2Plus:
+    """Build the provider from `{settings: {points?, allowedSources?}}`; it has no credentials.
+
+    `points` has the vendor's notification points from 5 on: `{"5": "DELETED", "6": null}`, null for one that changes
+    nothing. Raises `Refused` (422) with a pointer.
+    """
+    for name in config.credentials:
+        raise Refused.invalid(
+            f"/credentials/{options.escaped(name)}", "expected no credentials: an SM-DP+ is not asked"
+        )
+    options.refuse_unknown("settings", config.settings, _SETTINGS)
+    return Es2Plus(
+        points=_read_points(config.settings.get("points")),
+        sources=read_sources(config.settings.get("allowedSources"), published=()),
+    )
+
+
+def _update(body: Fields, reached: SmdpStatus | None) -> Update:
+    iccid = body.iccid("iccid")
+    if iccid is None:
+        raise body.missing("iccid")
+    return Update(
+        identity=Identity(esim_tran_no=iccid, iccid=iccid),
+        occurred_at=body.moment("timestamp"),
+        smdp_status=reached,
+        eid=body.digits("eid", limit=MAX_EID_DIGITS),
+    )
+
+
+def _troubles(point: int, status: Fields, *, known: bool) -> tuple[str, ...]:
+    found = () if known else (f"notificationPointId {point}: the settings' points do not say what it means",)
+    word = status.text("status")
+    if word == "Executed-Success":
+        return found
+    reasons = status.section_if_told("statusCodeData")
+    codes = [reasons.text(name) for name in ("subjectCode", "reasonCode")] if reasons else []
+    told = f" ({', '.join(code for code in codes if code)})" if any(codes) else ""
+    return (*found, f"notificationPointId {point}: {word}{told}")
+
+
+def _read_points(value: object) -> Mapping[int, SmdpStatus | None]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise Refused.invalid("/settings/points", 'expected an object such as {"5": "DELETED"}')
+    return {_point(name): _meaning(name, meaning) for name, meaning in value.items()}
+
+
+def _point(name: str) -> int:
+    if not (_POINT.fullmatch(name) and FIRST_VENDOR_POINT <= int(name) <= LAST_POINT):
+        expected = f"expected a point from {FIRST_VENDOR_POINT} to {LAST_POINT}: those before mean the same everywhere"
+        raise Refused.invalid(f"/settings/points/{options.escaped(name)}", expected)
+    return int(name)
+
+
+def _meaning(name: str, meaning: object) -> SmdpStatus | None:
+    if meaning is None:
+        return None
+    if not isinstance(meaning, str) or meaning not in set(SmdpStatus):
+        raise Refused.invalid(f"/settings/points/{name}", f"expected null or one of {', '.join(SmdpStatus)}")
+    return SmdpStatus(meaning)

@@ -1,0 +1,204 @@
+"""An SM-DP+ over ES2+: what notification points become, what the settings say of them, and the answer on the wire."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from aiohttp import ClientSession
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from api import Api, a_merchant
+from esimhooks.server.model.errors import Refused
+from esimhooks.server.model.notification import InboundRequest, Notification
+from esimhooks.server.model.update import Identity, Update
+from esimhooks.server.providers import registry
+from esimhooks.server.providers.es2plus import EXECUTED, PATH, Es2Plus
+from esimhooks.server.providers.port import Provider, ProviderConfig, Unparsable
+from esimhooks.server.providers.sources import Sources
+from esimhooks.vocabulary.statuses import SmdpStatus
+from providers.test_esimaccess_fuzz import ANYTHING, LIKELY
+
+ICCID = "8910172652573867506"
+EID = "89049032123451234512345678901235"
+POINTS = {"5": "DELETED", "6": "ENABLED", "7": None}
+CALL = {
+    "header": {"functionRequesterIdentifier": "smdp.example.com", "functionCallIdentifier": "call-1"},
+    "eid": EID,
+    "iccid": ICCID,
+    "profileType": "P1",
+    "timestamp": "2026-11-02T14:05:18Z",
+    "notificationPointId": 3,
+    "notificationPointStatus": {"status": "Executed-Success"},
+}
+
+
+async def pace() -> None: ...
+
+
+def built(session: ClientSession, **config: object) -> Provider:
+    return registry.build(ProviderConfig(**{"name": "smdp", "kind": "es2plus", **config}), session, pace)  # type: ignore[arg-type]
+
+
+def request(document: object, path: str = PATH) -> InboundRequest:
+    body = json.dumps(document).encode()
+    return InboundRequest(method="POST", path=path, query="", headers={}, body=body, peer="127.0.0.1")
+
+
+def parsed(provider: Provider, **members: object) -> Notification:
+    return provider.parse(request(CALL | members))
+
+
+async def test_a_download_becomes_exactly_these_facts(session: ClientSession) -> None:
+    at = datetime(2026, 11, 2, 14, 5, 18, tzinfo=UTC)
+
+    assert parsed(built(session)) == Notification(
+        kind="HandleDownloadProgressInfo",
+        occurred_at=at,
+        updates=(
+            Update(
+                identity=Identity(esim_tran_no=ICCID, iccid=ICCID),
+                occurred_at=at,
+                smdp_status=SmdpStatus.DOWNLOADED,
+                eid=EID,
+            ),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("point", "status"),
+    [
+        (1, None),
+        (2, None),
+        ("3", SmdpStatus.DOWNLOADED),
+        (4, SmdpStatus.INSTALLED),
+        ("5", SmdpStatus.DELETED),
+        (6, SmdpStatus.ENABLED),
+        (7, None),
+        (8, None),
+    ],
+)
+async def test_a_point_means_what_sgp_22_or_the_settings_say(
+    session: ClientSession, point: object, status: SmdpStatus | None
+) -> None:
+    found = parsed(built(session, settings={"points": POINTS}), notificationPointId=point)
+
+    assert [update.smdp_status for update in found.updates] == ([] if status is None else [status])
+    assert bool(found.warnings) == (point == 8)
+
+
+@pytest.mark.parametrize("status", ["Failed", "Expired"])
+async def test_a_failure_changes_nothing_and_tells_its_codes(session: ClientSession, status: str) -> None:
+    codes = {"subjectCode": "8.2.6", "reasonCode": "3.8", "message": f"refused for {EID}"}
+
+    found = parsed(
+        built(session), notificationPointId=4, notificationPointStatus={"status": status, "statusCodeData": codes}
+    )
+
+    assert found.updates == ()
+    assert found.warnings == (f"notificationPointId 4: {status} (8.2.6, 3.8)",)
+
+
+async def test_a_warning_counts_as_executed(session: ClientSession) -> None:
+    found = parsed(built(session), notificationPointStatus={"status": "Executed-WithWarning"})
+
+    assert [update.smdp_status for update in found.updates] == [SmdpStatus.DOWNLOADED]
+    assert found.warnings == ("notificationPointId 3: Executed-WithWarning",)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"iccid": 8910172652573867506},
+        {"iccid": None},
+        {"notificationPointId": None},
+        {"notificationPointId": "three"},
+        {"notificationPointStatus": None},
+        {"notificationPointStatus": {}},
+        {"notificationPointStatus": {"status": "Executed-success"}},
+        {"timestamp": "soon"},
+    ],
+)
+async def test_what_is_not_understood_is_invalid(session: ClientSession, members: dict[str, object]) -> None:
+    with pytest.raises(Unparsable):
+        parsed(built(session), **members)
+
+
+async def test_another_function_is_invalid(session: ClientSession) -> None:
+    with pytest.raises(Unparsable, match=PATH):
+        built(session).parse(request(CALL, "/gsma/rsp2/es2plus/downloadOrder"))
+
+
+@pytest.mark.parametrize(
+    ("config", "pointer"),
+    [
+        ({"credentials": {"apiKey": "a"}}, "/credentials/apiKey"),
+        ({"settings": {"points": ["DELETED"]}}, "/settings/points"),
+        ({"settings": {"points": {"3": "DELETED"}}}, "/settings/points/3"),
+        ({"settings": {"points": {"05": "DELETED"}}}, "/settings/points/05"),
+        ({"settings": {"points": {"5": "GONE"}}}, "/settings/points/5"),
+        ({"settings": {"point": {}}}, "/settings/point"),
+    ],
+)
+async def test_a_wrong_field_is_pointed_at(session: ClientSession, config: dict[str, object], pointer: str) -> None:
+    with pytest.raises(Refused) as raised:
+        built(session, **config)
+
+    assert [error.pointer for error in raised.value.errors] == [pointer]
+
+
+async def test_a_download_is_answered_204_and_reaches_the_esim_whose_key_is_the_iccid(operator: Api) -> None:
+    merchant = await a_merchant(operator)
+    provider = await operator.put("/v1/providers/smdp", {"kind": "es2plus", "credentials": {}})
+    order = {
+        "account": merchant.account,
+        "mode": "test",
+        "provider": "smdp",
+        "transactionId": "t-1",
+        "packageCode": "P1",
+        "quantity": 1,
+    }
+    made = (await operator.post("/v1/orders", order))["esims"][0]["id"]
+    path = provider["inboundUrl"].removeprefix(operator.url)
+
+    # It comes before the operator has said which profile the eSIM is.
+    early = await operator.call("POST", path + PATH, CALL)
+    filled = {"transactionId": "t-1", "iccid": ICCID, "esimTranNo": ICCID, "esimStatus": "CREATED"}
+    await operator.post("/v1/updates", {"account": merchant.account, "mode": "test", "updates": [filled]}, status=200)
+    late = await operator.call(
+        "POST", path + PATH, CALL | {"notificationPointId": "4", "timestamp": "2026-11-02T14:06:00Z"}
+    )
+    wrong = await operator.call("POST", path, CALL)
+
+    assert [(answer.status, answer.body) for answer in (early, late, wrong)] == [(204, None)] * 3
+    shown = await operator.get(f"/v1/esims/{made}?account={merchant.account}&mode=test")
+    assert (shown["smdpStatus"], shown["eid"]) == ("INSTALLED", EID)
+    journal = (await operator.get("/v1/notifications?source=smdp"))["data"]
+    assert [entry["outcome"] for entry in journal][:2] == ["invalid", "applied"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {"iccid": st.just(ICCID) | LIKELY, "notificationPointId": st.integers(1, 9) | LIKELY},
+        optional={
+            "eid": LIKELY,
+            "timestamp": LIKELY,
+            "notificationPointStatus": st.fixed_dictionaries(
+                {"status": st.sampled_from([*EXECUTED, "Other"])}, optional={"statusCodeData": ANYTHING}
+            )
+            | ANYTHING,
+        },
+    )
+    | ANYTHING
+)
+def test_anything_is_understood_or_unparsable(document: object) -> None:
+    provider = Es2Plus(points={}, sources=Sources(None))
+
+    try:
+        found = provider.parse(request(document))
+    except Unparsable as error:
+        assert str(error).isascii()  # noqa: PT017 - both ways are right
+    else:
+        assert found.kind == "HandleDownloadProgressInfo"
