@@ -228,6 +228,10 @@ class Settings(BaseSettings):
     """Seconds that a receiver has for its whole answer, 1-30; an endpoint may have its own. Default: 5, because a
     receiver should store and answer, and work afterwards."""
 
+    brand: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,39}$")] = "Esimhooks"
+    """Names the headers of endpoints with the signature profile `hex`, as in `X-Esimhooks-Signature`: 1 to 40 letters,
+    digits and hyphens. Default: Esimhooks; operators put their own name, as their merchants know it."""
+
     retry_schedule: Annotated[
         tuple[WholeSeconds, ...],
         BeforeValidator(_listed),

@@ -4,12 +4,13 @@ Finds and locks the eSIMs of all updates at once, applies the rules one update a
 everything that followed in a handful of statements, however many updates there are.
 """
 
+import secrets
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from esimhooks.server.engine.publish import publish
 from esimhooks.server.model.change import Change, UpdateOutcome
@@ -20,6 +21,7 @@ from esimhooks.server.model.ids import new_id
 from esimhooks.server.model.update import Cause, Identity, Update
 from esimhooks.server.rules.compose import envelope
 from esimhooks.server.rules.emit import EmitPolicy, emit
+from esimhooks.server.rules.pictures import TOKEN_BYTES, needs_picture, own_address
 from esimhooks.server.rules.transition import KEYS, apply
 from esimhooks.server.store import esims, journal
 from esimhooks.server.store.database import Session
@@ -127,9 +129,16 @@ class _Book:
             esim_id = self._among_created(entry) or self._create(entry)
         if esim_id is None or esim_id not in self._present:
             return Absorbed(outcome=UpdateOutcome.UNMATCHED, detail=_unmatched(entry.update.identity))
-        change = apply(self._present[esim_id], entry.update, received_at=entry.received_at)
+        esim = self._present[esim_id]
+        change = apply(esim, self._with_picture(esim, entry.update), received_at=entry.received_at)
         events = self._tell(change, entry.notification_id)
         return Absorbed(outcome=change.outcome, esim_id=esim_id, event_ids=events)
+
+    def _with_picture(self, esim: Esim, update: Update) -> Update:
+        if self._policy.public_url is None or not needs_picture(esim, update):
+            return update
+        address = own_address(self._policy.public_url, esim.id, secrets.token_urlsafe(TOKEN_BYTES))
+        return structs.replace(update, qr_code_url=address)
 
     def _tell(self, change: Change, notification_id: UUID | None) -> tuple[UUID, ...]:
         if change.outcome is UpdateOutcome.STALE and change.cause is not Cause.REQUERY:

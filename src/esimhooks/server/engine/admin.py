@@ -15,11 +15,12 @@ from esimhooks.server.engine.connected import ConnectedProviders
 from esimhooks.server.engine.orders import NewOrder, place
 from esimhooks.server.engine.publish import publish
 from esimhooks.server.engine.queries import found
+from esimhooks.server.engine.rotation import provide_key_pair
 from esimhooks.server.engine.wake import Wake
 from esimhooks.server.model.account import Account, ApiKey
 from esimhooks.server.model.api_keys import digest_of, lookup_of, new_key
 from esimhooks.server.model.clock import Clock
-from esimhooks.server.model.endpoint import Endpoint, Ordering, Tenant
+from esimhooks.server.model.endpoint import Endpoint, Ordering, SignatureProfile, Tenant
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.event import Event
 from esimhooks.server.model.ids import Prefix, new_id, text_of
@@ -47,6 +48,8 @@ class NewEndpoint(Struct, frozen=True, kw_only=True):
     rate_limit: int | None = None
     ordering: Ordering = Ordering.NONE
     headers: tuple[tuple[str, str], ...] = ()
+    signature_profile: SignatureProfile = SignatureProfile.STANDARD
+    redact_credentials: bool = False
 
 
 class EndpointDefaults(Struct, frozen=True, kw_only=True):
@@ -58,10 +61,11 @@ class EndpointDefaults(Struct, frozen=True, kw_only=True):
 
 
 class Made(Struct, frozen=True):
-    """A new endpoint with its secret, which is shown this once."""
+    """A new endpoint with its secret, which is shown this once, and its public key where it has a key pair."""
 
     endpoint: Endpoint
     secret: str
+    public_key: str | None
 
 
 class NewKey(Struct, frozen=True, kw_only=True):
@@ -263,6 +267,8 @@ class Admin:
             rate_limit=new.rate_limit,
             ordering=new.ordering,
             headers=new.headers,
+            signature_profile=new.signature_profile,
+            redact_credentials=new.redact_credentials,
             enabled=True,
             disabled_reason=None,
             created_at=now,
@@ -270,4 +276,4 @@ class Admin:
         )
         secret = new_secret()
         await endpoints.insert(db, endpoint, secret=secret)
-        return Made(endpoint, secret)
+        return Made(endpoint, secret, await provide_key_pair(db, endpoint, now=now))

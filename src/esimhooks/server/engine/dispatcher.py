@@ -43,6 +43,8 @@ class DispatcherConfig(Struct, frozen=True, kw_only=True):
     notice_every_s: float = 0.5
     """How long what was taken up may still go to where an endpoint was, or to one that was disabled."""
     drain_s: float = 10.0
+    brand: str = "Esimhooks"
+    """Names the headers of the hex profile."""
     holding: HoldingConfig = field(default_factory=HoldingConfig)
 
 
@@ -216,7 +218,7 @@ class Dispatcher:
                 return None, []
             # Read again: its secrets may have changed since the delivery was taken up.
             present = structs.replace(job, target=self._targets.get(job.target.id, job.target))
-            result = await attempt(present, self._sender, clock=self._clock)
+            result = await attempt(present, self._sender, brand=self._config.brand, clock=self._clock)
             step = None
             if result.outcome.outcome not in (OutcomeClass.INTERNAL, OutcomeClass.GONE):
                 step = lane.judge(

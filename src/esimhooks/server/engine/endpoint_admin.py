@@ -11,6 +11,7 @@ from msgspec import structs
 from esimhooks.server.engine.admin import EndpointDefaults, NewEndpoint
 from esimhooks.server.engine.publish import publish_to
 from esimhooks.server.engine.queries import found
+from esimhooks.server.engine.rotation import provide_key_pair
 from esimhooks.server.engine.wake import Wake
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.delivery import Delivery
@@ -62,11 +63,14 @@ class EndpointAdmin:
                 rate_limit=told.rate_limit,
                 ordering=told.ordering,
                 headers=told.headers,
+                signature_profile=told.signature_profile,
+                redact_credentials=told.redact_credentials,
             )
             if after == before:
                 return before
             after = structs.replace(after, updated_at=self._clock())
             await endpoints.change(db, after)
+            await provide_key_pair(db, after, now=after.updated_at)
             if after.ordering is not before.ordering:
                 await endpoints.reorder(db, after)
         self._due.ring()

@@ -83,6 +83,11 @@ class OperatorQueries:
             order = found(await orders.find(db, order_id), "order")
             return order, await esims.of_order(db, order.tenant, order.id)
 
+    async def esim(self, esim_id: UUID) -> Esim:
+        """Return an eSIM, whoever's it is."""
+        async with self._database.session() as db:
+            return found(await esims.find_any(db, esim_id), "eSIM")
+
     async def orders(self, window: Window) -> Sequence[Order]:
         """Return orders."""
         async with self._database.session() as db:

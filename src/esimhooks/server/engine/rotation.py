@@ -1,20 +1,32 @@
 """Secrets of endpoints: shown to their merchant, and replaced while the old one still signs for a while."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from esimhooks.server.engine.queries import found
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.delivery import SigningSecret
-from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.model.endpoint import Endpoint, SignatureProfile, Tenant
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.store import endpoint_secrets, endpoints
-from esimhooks.server.store.database import Database
-from esimhooks.signing import new_secret
+from esimhooks.server.store.database import Database, Session
+from esimhooks.signing import PRIVATE_KEY_PREFIX, new_key_pair, new_secret, public_key_of
 
 MOST_SECRETS = 10
 """Each signs every request to its endpoint."""
+
+
+async def provide_key_pair(db: Session, endpoint: Endpoint, *, now: datetime) -> str | None:
+    """Make a key pair where the endpoint's profile needs one and it has none; return the public key that signs now."""
+    if endpoint.signature_profile is not SignatureProfile.ASYMMETRIC:
+        return None
+    for one in await endpoint_secrets.valid(db, endpoint.tenant, endpoint.id, now=now):
+        if one.secret.startswith(PRIVATE_KEY_PREFIX):
+            return public_key_of(one.secret)
+    pair = new_key_pair()
+    await endpoint_secrets.insert(db, endpoint.tenant, endpoint.id, secret=pair.private_key, now=now)
+    return pair.public_key
 
 
 class EndpointSecrets:
@@ -39,6 +51,7 @@ class EndpointSecrets:
         async with self._database.transaction() as db:
             if not await endpoint_secrets.lock(db, tenant, endpoint_id):
                 raise Refused.not_found("there is no such endpoint")
+            endpoint = found(await endpoints.find(db, tenant, endpoint_id), "endpoint")
             await endpoint_secrets.expire(db, endpoint_id, at=now + timedelta(seconds=expire_old_in_s), now=now)
             if len(await endpoint_secrets.valid(db, tenant, endpoint_id, now=now)) >= MOST_SECRETS:
                 raise Refused.conflict(
@@ -46,4 +59,6 @@ class EndpointSecrets:
                     "expireOldIn 0"
                 )
             await endpoint_secrets.insert(db, tenant, endpoint_id, secret=new_secret(), now=now)
+            if endpoint.signature_profile is SignatureProfile.ASYMMETRIC:
+                await endpoint_secrets.insert(db, tenant, endpoint_id, secret=new_key_pair().private_key, now=now)
             return await endpoint_secrets.valid(db, tenant, endpoint_id, now=now)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.model.endpoint import SignatureProfile, Tenant
 from esimhooks.server.model.event import AnyEventType
 from esimhooks.vocabulary.events import EventType
 
@@ -82,11 +82,13 @@ class EndpointTarget(Struct, frozen=True, kw_only=True):
     rate_limit: int | None
     headers: tuple[tuple[str, str], ...]
     ca_pem: str | None
+    signature_profile: SignatureProfile
+    redact_credentials: bool
     version: int
 
 
 class SigningSecret(Struct, frozen=True, kw_only=True):
-    """A secret as `whsec_...`, valid for signing until `expires_at` (None = for good)."""
+    """A secret as `whsec_...` or a private key as `whsk_...`, valid for signing until `expires_at` (None = for good)."""
 
     secret: str
     expires_at: datetime | None = None

@@ -46,10 +46,14 @@ REASON_OF: dict[EsimStatus, Reason] = {
 
 
 class EmitPolicy(Struct, frozen=True, kw_only=True):
-    """What the operator has set: thresholds in percent, and the least time between two pushed usage events."""
+    """What the operator has set: thresholds in percent, and the least time between two pushed usage events.
+
+    `public_url` is where our own pictures of activation codes are; without it there are none.
+    """
 
     thresholds: tuple[int, ...] = (25, 50, 75, 90, 100)
     usage_interval_s: float = 14_400
+    public_url: str | None = None
 
 
 class Emission(Struct, frozen=True, kw_only=True):

@@ -3,7 +3,6 @@
 from datetime import datetime
 
 from esimhooks.server.store.database import Session
-from esimhooks.server.store.installation import ROW
 
 DURABILITY = ("fsync", "synchronous_commit", "full_page_writes")
 
@@ -36,11 +35,3 @@ async def connections(db: Session) -> tuple[int, int]:
         """
     )
     return row["used"], row["most"]
-
-
-async def check_canary_only(db: Session) -> bool:
-    """Return whether there is a canary yet. Raises `Broken` where the present keys do not open it."""
-    stored = await db.conn.fetchval("SELECT value FROM installation WHERE name = 'canary'")
-    if stored is not None:
-        db.sealer.open(stored, row=ROW)
-    return stored is not None

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from esimhooks.server.model.delivery import EndpointTarget, SigningSecret
-from esimhooks.server.model.endpoint import DisabledReason, Endpoint, Ordering, Tenant
+from esimhooks.server.model.endpoint import DisabledReason, Endpoint, Ordering, SignatureProfile, Tenant
 from esimhooks.server.store import endpoint_secrets
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.endpoint_secrets import secret_row
@@ -25,8 +25,8 @@ async def insert(db: Session, endpoint: Endpoint, *, secret: str) -> None:
         """
         INSERT INTO endpoints (id, account_id, mode, url, name, event_types, retry_schedule, timeout_s,
                                max_in_flight, enabled, disabled_reason, created_at, updated_at,
-                               rate_limit, ordering, sealed_headers, ca_pem)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+                               rate_limit, ordering, sealed_headers, ca_pem, signature_profile, redact_credentials)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
         """,
         endpoint.id,
         endpoint.tenant.account_id,
@@ -45,6 +45,8 @@ async def insert(db: Session, endpoint: Endpoint, *, secret: str) -> None:
         endpoint.ordering,
         _sealed_headers(db, endpoint),
         endpoint.ca_pem,
+        endpoint.signature_profile,
+        endpoint.redact_credentials,
     )
     await endpoint_secrets.insert(db, endpoint.tenant, endpoint.id, secret=secret, now=endpoint.created_at)
     await db.conn.execute(
@@ -94,7 +96,8 @@ async def change(db: Session, endpoint: Endpoint) -> None:
         UPDATE endpoints
         SET url = $2, name = $3, event_types = $4, retry_schedule = $5, timeout_s = $6, max_in_flight = $7,
             enabled = $8, disabled_reason = $9, updated_at = $10, rate_limit = $11, ordering = $12,
-            sealed_headers = $13, version = version + 1
+            sealed_headers = $13, signature_profile = $14, redact_credentials = $15,
+            version = version + 1
         WHERE id = $1
         """,
         endpoint.id,
@@ -110,6 +113,8 @@ async def change(db: Session, endpoint: Endpoint) -> None:
         endpoint.rate_limit,
         endpoint.ordering,
         _sealed_headers(db, endpoint),
+        endpoint.signature_profile,
+        endpoint.redact_credentials,
     )
 
 
@@ -203,7 +208,7 @@ async def targets(db: Session, endpoint_ids: Sequence[UUID]) -> list[EndpointTar
     rows = await db.conn.fetch(
         """
         SELECT e.id, e.url, e.retry_schedule, e.timeout_s, e.max_in_flight, e.rate_limit, e.sealed_headers, e.ca_pem,
-               e.version, s.id AS secret_id, s.sealed_secret, s.expires_at
+               e.signature_profile, e.redact_credentials, e.version, s.id AS secret_id, s.sealed_secret, s.expires_at
         FROM endpoints e JOIN endpoint_secrets s ON s.endpoint_id = e.id
         WHERE e.id = ANY($1) ORDER BY e.id, s.id DESC
         """,
@@ -224,6 +229,8 @@ async def targets(db: Session, endpoint_ids: Sequence[UUID]) -> list[EndpointTar
             rate_limit=row["rate_limit"],
             headers=_headers(db, row),
             ca_pem=row["ca_pem"],
+            signature_profile=SignatureProfile(row["signature_profile"]),
+            redact_credentials=row["redact_credentials"],
             version=row["version"],
         )
         for row in {row["id"]: row for row in rows}.values()
@@ -261,6 +268,8 @@ def _endpoint(db: Session, row: asyncpg.Record) -> Endpoint:
         ordering=Ordering(row["ordering"]),
         headers=_headers(db, row),
         ca_pem=row["ca_pem"],
+        signature_profile=SignatureProfile(row["signature_profile"]),
+        redact_credentials=row["redact_credentials"],
         enabled=row["enabled"],
         disabled_reason=None if row["disabled_reason"] is None else DisabledReason(row["disabled_reason"]),
         created_at=row["created_at"],

@@ -36,11 +36,21 @@ class Sealer:
         self._newest = ciphers[0]
         self._ciphers = dict(ciphers)
 
+    @property
+    def key_id(self) -> bytes:
+        """What names the newest key, and tells nothing of it."""
+        return self._newest[0]
+
+    @property
+    def head(self) -> bytes:
+        """With which bytes all begins that the newest key has sealed."""
+        return FORMAT + self.key_id
+
     def seal(self, clear: bytes, *, row: str) -> bytes:
         """Return the sealed bytes; `row` is table, column and id, and must be the same at opening."""
-        key_id, cipher = self._newest
+        _, cipher = self._newest
         nonce = os.urandom(NONCE_BYTES)
-        return FORMAT + key_id + nonce + cipher.encrypt(nonce, clear, row.encode())
+        return self.head + nonce + cipher.encrypt(nonce, clear, row.encode())
 
     def open(self, sealed: bytes, *, row: str) -> bytes:
         """Return the clear bytes. Raises `Broken` where no key fits or the value belongs to another row."""

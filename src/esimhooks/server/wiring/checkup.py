@@ -13,7 +13,7 @@ from pathlib import Path
 from esimhooks.server.model.errors import Broken, NotNow
 from esimhooks.server.model.finding import Finding, doubtful, fine, wrong
 from esimhooks.server.settings import Settings
-from esimhooks.server.store import checkup, providers
+from esimhooks.server.store import checkup, installation, providers
 from esimhooks.server.store import migrate as migrations
 from esimhooks.server.store.database import OLDEST_VERSION, Database, Session, connect
 from esimhooks.server.store.embedded import EmbeddedPostgres
@@ -135,7 +135,7 @@ async def _looked_into(database: Database, settings: Settings, *, complete: bool
         if not complete:
             return
         try:
-            opened = await checkup.check_canary_only(db)
+            opened = await installation.check_canary_only(db)
         except Broken:
             mend = "set ESIMHOOKS_ENCRYPTION_KEY to the key it was sealed with; list old keys after the new one"
             yield wrong("canary", "the encryption key is not the one that this database was sealed with", mend)

@@ -82,7 +82,7 @@ async def serve(
 async def migrate(settings: Settings) -> None:
     """Bring the database up to date."""
     async with AsyncExitStack() as stack:
-        dsn, _ = await _dsn(settings, stack)
+        dsn, _ = await database_address(settings, stack)
         await migrations.migrate(dsn)
 
 
@@ -95,7 +95,7 @@ async def running(settings: Settings, stop: asyncio.Event | None = None) -> Asyn
     log.configure(log_format=settings.log_format, level=settings.log_level)
     log.get_logger("wiring").debug("settings", **settings.shown())
     async with AsyncExitStack() as stack:
-        dsn, embedded = await _dsn(settings, stack)
+        dsn, embedded = await database_address(settings, stack)
         if embedded is not None:
             await migrations.migrate(dsn)
         else:
@@ -137,7 +137,11 @@ class _Node:
         self._sender = sender
         self._gate = gate
         self._connected = ConnectedProviders(database, lambda config, pace: build(config, session, pace))
-        self._policy = EmitPolicy(thresholds=settings.thresholds, usage_interval_s=settings.usage_interval_s)
+        self._policy = EmitPolicy(
+            thresholds=settings.thresholds,
+            usage_interval_s=settings.usage_interval_s,
+            public_url=settings.base_url if settings.public_url or settings.port else None,
+        )
         self._streams = Streams(database)
         self._dispatch_wake = Wake(self._streams.wake)
         self._telephone = Telephone(database, dsn, wake=self._dispatch_wake)
@@ -279,7 +283,9 @@ class _Node:
             clock=now,
             wake=self._dispatch_wake,
             config=DispatcherConfig(
-                process_cap=self._settings.max_in_flight, lane_cap=self._settings.max_in_flight_lane
+                process_cap=self._settings.max_in_flight,
+                lane_cap=self._settings.max_in_flight_lane,
+                brand=self._settings.brand,
             ),
         )
         dispatching = Loop("dispatcher", dispatcher.dispatch, wake=self._dispatch_wake)
@@ -307,7 +313,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def _dsn(settings: Settings, stack: AsyncExitStack) -> tuple[str, EmbeddedPostgres | None]:
+async def database_address(settings: Settings, stack: AsyncExitStack) -> tuple[str, EmbeddedPostgres | None]:
     """Return the address of the database, and the embedded one that was started where no other is set."""
     if settings.database_url is not None:
         return settings.database_url.get_secret_value(), None

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from esimhooks.server.model.delivery import SigningSecret
 from esimhooks.server.model.ids import Prefix, parse_id
 from esimhooks.server.web.given import InContext, OfTenant
+from esimhooks.signing import PRIVATE_KEY_PREFIX, public_key_of
 from esimhooks.vocabulary.timestamps import timestamp_or_none
 
 A_DAY_S = 86_400
@@ -31,11 +32,23 @@ class OldSecretView(Struct, rename="camel"):
     expires_at: str | None
 
 
+class OldPublicKeyView(Struct, rename="camel"):
+    """The public key of a key pair that was replaced and signs until `expiresAt`."""
+
+    public_key: str
+    expires_at: str | None
+
+
 class SecretView(Struct, rename="camel"):
-    """The secret of an endpoint, and those before it that still sign, newest first."""
+    """The secret of an endpoint, and those before it that still sign, newest first.
+
+    `publicKey` is null unless the endpoint's signature profile is `standard-asymmetric`; private keys are never shown.
+    """
 
     secret: str
     old_secrets: list[OldSecretView]
+    public_key: str | None
+    old_public_keys: list[OldPublicKeyView]
 
 
 @get("/{endpoint_id:str}/secret", response_headers=NOT_STORED)
@@ -57,5 +70,22 @@ router = Router("/v1/endpoints", route_handlers=[show_secret, rotate_secret])
 
 
 def _view(newest_first: Sequence[SigningSecret]) -> SecretView:
-    newest, *old = newest_first
-    return SecretView(newest.secret, [OldSecretView(one.secret, timestamp_or_none(one.expires_at)) for one in old])
+    (newest, *old), (public, *old_public) = _shared(newest_first), _public(newest_first) or [None]
+    return SecretView(
+        secret=newest.secret,
+        old_secrets=[OldSecretView(one.secret, timestamp_or_none(one.expires_at)) for one in old],
+        public_key=public.public_key if public else None,
+        old_public_keys=[one for one in old_public if one],
+    )
+
+
+def _shared(newest_first: Sequence[SigningSecret]) -> Sequence[SigningSecret]:
+    return [one for one in newest_first if not one.secret.startswith(PRIVATE_KEY_PREFIX)]
+
+
+def _public(newest_first: Sequence[SigningSecret]) -> list[OldPublicKeyView | None]:
+    return [
+        OldPublicKeyView(public_key_of(one.secret), timestamp_or_none(one.expires_at))
+        for one in newest_first
+        if one.secret.startswith(PRIVATE_KEY_PREFIX)
+    ]

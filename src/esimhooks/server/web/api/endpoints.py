@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import asdict, replace
 
 from esimhooks.server.engine.admin import NewEndpoint
-from esimhooks.server.model.endpoint import DisabledReason, Endpoint, Ordering
+from esimhooks.server.model.endpoint import DisabledReason, Endpoint, Ordering, SignatureProfile
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.ids import Prefix, parse_id, text_of
 from esimhooks.server.rules.own_headers import LONGEST_NAME, MOST_HEADERS, unfit_header
@@ -37,6 +37,8 @@ class EndpointBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=T
 
     `rateLimit` is requests a second over all nodes, null for none; with `ordering` "esim" the deliveries of an eSIM wait
     for each other. `headers` are sent with every request besides ours.
+    `signatureProfile` adds signatures to the standard one; `redactCredentials` leaves activation codes
+    and the addresses of their pictures out of what is sent.
     """
 
     url: Url
@@ -48,6 +50,8 @@ class EndpointBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=T
     rate_limit: Annotated[int, Meta(ge=1, le=FASTEST)] | None = None
     ordering: Ordering = Ordering.NONE
     headers: dict[str, str] = {}
+    signature_profile: SignatureProfile = SignatureProfile.STANDARD
+    redact_credentials: bool = False
 
 
 class EndpointPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
@@ -62,6 +66,8 @@ class EndpointPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_only=
     rate_limit: Annotated[int, Meta(ge=1, le=FASTEST)] | UnsetType | None = UNSET
     ordering: Ordering | UnsetType | None = UNSET
     headers: dict[str, str | None] | UnsetType | None = UNSET
+    signature_profile: SignatureProfile | UnsetType | None = UNSET
+    redact_credentials: bool | UnsetType | None = UNSET
 
 
 class EndpointView(Struct, rename="camel", kw_only=True):
@@ -78,6 +84,8 @@ class EndpointView(Struct, rename="camel", kw_only=True):
     rate_limit: int | None
     ordering: Ordering
     headers: dict[str, str]
+    signature_profile: SignatureProfile
+    redact_credentials: bool
     enabled: bool
     disabled_reason: DisabledReason | None
     created_at: str
@@ -85,9 +93,10 @@ class EndpointView(Struct, rename="camel", kw_only=True):
 
 
 class MadeEndpointView(EndpointView, rename="camel", kw_only=True):
-    """A new endpoint; the secret is shown this once."""
+    """A new endpoint; the secret is shown this once. `publicKey` is null without a key pair."""
 
     secret: str
+    public_key: str | None
 
 
 @post("/")
@@ -95,7 +104,7 @@ async def create_endpoint(context: InContext, tenant: OfTenant, data: JSONBody[E
     """Make an endpoint; its secret is shown this once."""
     made = await context.admin.create_endpoint(tenant, _told(data))
     view = _view(made.endpoint)
-    return MadeEndpointView(**asdict(view), secret=made.secret)
+    return MadeEndpointView(**asdict(view), secret=made.secret, public_key=made.public_key)
 
 
 @get("/")
@@ -170,6 +179,8 @@ def _told(body: EndpointBody) -> NewEndpoint:
         rate_limit=body.rate_limit,
         ordering=body.ordering,
         headers=_headers(body.headers),
+        signature_profile=body.signature_profile,
+        redact_credentials=body.redact_credentials,
     )
 
 
@@ -185,6 +196,8 @@ def _body(endpoint: Endpoint) -> EndpointBody:
         rate_limit=endpoint.rate_limit,
         ordering=endpoint.ordering,
         headers=dict(endpoint.headers),
+        signature_profile=endpoint.signature_profile,
+        redact_credentials=endpoint.redact_credentials,
     )
 
 
@@ -233,6 +246,8 @@ def _view(endpoint: Endpoint) -> EndpointView:
         rate_limit=endpoint.rate_limit,
         ordering=endpoint.ordering,
         headers=dict(endpoint.headers),
+        signature_profile=endpoint.signature_profile,
+        redact_credentials=endpoint.redact_credentials,
         enabled=endpoint.enabled,
         disabled_reason=endpoint.disabled_reason,
         created_at=timestamp(endpoint.created_at),

@@ -1,0 +1,11 @@
+"""How an endpoint's requests are signed, and whether credentials are left out of them."""
+
+from esimhooks.server.store.migrations.plain_sql import run
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    """Run the SQL file of the same name."""
+    run(__file__)

@@ -1,0 +1,137 @@
+"""Replacing the encryption key: everything is sealed anew, whatever interrupts it, and then the old key may go."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+
+import pytest
+
+from api import Api, Json, a_merchant, eventually
+from esimhooks.server.engine.resealing import reseal_all
+from esimhooks.server.model.errors import Broken
+from esimhooks.server.settings import Settings
+from esimhooks.server.store import resealing
+from esimhooks.server.store.database import Database, connect
+from esimhooks.server.store.resealing import PLACES
+from esimhooks.server.store.sealing import Sealer, new_key
+from esimhooks.server.wiring.node import running
+from receiver import Receiver
+
+CODE = "LPA:1$smdp.example.com$CODE-0001"
+
+
+def with_keys(settings: Settings, *keys: str) -> Settings:
+    return settings.model_copy(update={"encryption_key": Settings.read(encryption_key=",".join(keys)).encryption_key})
+
+
+def old_key(settings: Settings) -> str:
+    return settings.encryption_key[0].get_secret_value()
+
+
+async def filled(operator: Api, receiver: Receiver) -> tuple[str, Json]:
+    """Make a row of every sealed kind; return the tenant's query and the eSIM."""
+    merchant = await a_merchant(operator)
+    tenant = f"account={merchant.account}&mode=test"
+    await operator.call("POST", f"/v1/endpoints?{tenant}", {"url": receiver.url()}, idempotency_key="once-1")
+    await operator.put("/v1/providers/upstream", {"kind": "esimaccess", "credentials": {"accessCode": "code-1"}})
+    update = {"transactionId": "t-1", "esimStatus": "CREATED", "ac": CODE}
+    body = {"account": merchant.account, "mode": "test", "updates": [update]}
+    await operator.post("/v1/updates", body, status=200)
+
+    async def delivered() -> bool:
+        rows = (await operator.get(f"/v1/deliveries?{tenant}"))["data"]
+        return bool(rows) and rows[0]["status"] == "delivered"
+
+    await eventually(delivered)
+    [esim] = (await operator.get(f"/v1/esims?{tenant}"))["data"]
+    return tenant, esim
+
+
+async def forget_canaries(database: Database) -> None:
+    async with database.transaction() as db:
+        await db.conn.execute("DELETE FROM installation WHERE name LIKE 'canary%'")
+
+
+async def test_every_sealed_column_is_gone_over(database: Database) -> None:
+    async with database.session() as db:
+        rows = await db.conn.fetch(
+            """
+            SELECT c.table_name, c.column_name FROM information_schema.columns c
+            WHERE c.table_schema = 'public' AND c.column_name LIKE 'sealed%'
+              AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = c.table_name::regclass)
+            """
+        )
+
+    assert {(row["table_name"], row["column_name"]) for row in rows} == {(one.table, one.column) for one in PLACES}
+
+
+async def test_afterwards_the_old_key_may_go_and_before_it_is_missed(
+    settings: Settings, database: Database, receiver: Receiver
+) -> None:
+    new, old = new_key(), old_key(settings)
+    async with running(settings) as node, Api(node.url, node.admin_key) as operator:
+        tenant, esim = await filled(operator, receiver)
+    async with running(with_keys(settings, new, old)):
+        pass
+
+    with pytest.raises(Broken, match="keep it as the last one until `esimhooks rotate-encryption` is done"):
+        async with running(with_keys(settings, new)):
+            pass
+    pool = await connect(str(settings.database_url.get_secret_value()), Sealer([new, old]), connections=1)  # type: ignore[union-attr]
+    done = await reseal_all(pool)
+    again = await reseal_all(pool)
+    await pool.close()
+
+    assert (done > 0, again) == (True, 0)
+    async with running(with_keys(settings, new)) as node, Api(node.url, node.admin_key) as operator:
+        assert (await operator.get(f"/v1/esims/{esim['id']}?{tenant}"))["ac"] == CODE
+        assert (await operator.get("/v1/notifications"))["data"] != []
+        [event] = (await operator.get(f"/v1/events?{tenant}"))["data"]
+        assert CODE in json.dumps(await operator.get(f"/v1/events/{event['id']}?{tenant}"))
+        [endpoint] = (await operator.get(f"/v1/endpoints?{tenant}"))["data"]
+        secret = await operator.get(f"/v1/endpoints/{endpoint['id']}/secret?{tenant}")
+        assert secret["secret"].startswith("whsec_")
+    with pytest.raises(Broken, match="does not hold the key"):
+        async with running(settings):
+            pass
+    await forget_canaries(database)
+
+
+@pytest.mark.slow(reason="starts the program twice")
+@pytest.mark.timeout(60)
+async def test_a_run_that_is_killed_is_begun_again_and_ends(
+    settings: Settings, database: Database, receiver: Receiver
+) -> None:
+    new, old = new_key(), old_key(settings)
+    async with running(settings) as node, Api(node.url, node.admin_key) as operator:
+        tenant, esim = await filled(operator, receiver)
+    environment = {
+        **os.environ,
+        "ESIMHOOKS_DATABASE_URL": settings.database_url.get_secret_value(),  # type: ignore[union-attr]
+        "ESIMHOOKS_ENCRYPTION_KEY": f"{new},{old}",
+    }
+    command = [sys.executable, "-c", "from esimhooks.cli.main import run; run()", "rotate-encryption"]
+    async with database.transaction() as db:
+        # The run hangs in the middle, at the eSIM's row, and is killed there.
+        await db.conn.execute("SELECT FROM esims FOR UPDATE")
+        run = await asyncio.create_subprocess_exec(*command, env=environment)
+
+        async def waits() -> bool:
+            return bool(await db.conn.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+        await eventually(waits, within_s=20)
+        run.send_signal(signal.SIGKILL)
+        await run.wait()
+
+    second = await asyncio.create_subprocess_exec(*command, env=environment)
+
+    assert await second.wait() == 0
+    pool = await connect(environment["ESIMHOOKS_DATABASE_URL"], Sealer([new]), connections=1)
+    async with pool.session() as db:
+        assert [place.table for place in PLACES if await resealing.left(db, place)] == []
+    await pool.close()
+    async with running(with_keys(settings, new)) as node, Api(node.url, node.admin_key) as operator:
+        assert (await operator.get(f"/v1/esims/{esim['id']}?{tenant}"))["ac"] == CODE
+    await forget_canaries(database)
