@@ -5,12 +5,12 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability reliability-receiver fuzz-queue
+.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability reliability-receiver fuzz-queue test-typescript
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv with everything that development needs
 
@@ -32,6 +32,17 @@ test: $(STAMP) ## run the tests (ARGS="tests/store -x")
 
 reliability: $(STAMP) ## break the server on purpose for half an hour and count (ARGS="--kills 10")
 	$(BIN)/python -m reliability $(ARGS)
+
+# npm puts its packages beside each package.json; the locks name no registry, so any mirror will do.
+%/node_modules/.complete: %/package-lock.json
+	@command -v npm >/dev/null || { echo "Node 20 or newer with npm is needed for this target only"; exit 1; }
+	@echo "installing the pinned packages of $*/package-lock.json"
+	@cd $* && npm ci --ignore-scripts --no-progress --silent
+	@touch $@
+
+test-typescript: $(STAMP) examples/express/node_modules/.complete sdk/typescript/node_modules/.complete ## test what runs on Node: the TypeScript package and the Express recipe
+	cd sdk/typescript && npm test
+	$(BIN)/pytest tests/node $(ARGS)
 
 reliability-receiver: $(STAMP) ## kill a receiver 200 times under load, inbox in SQLite and in PostgreSQL (minutes)
 	$(BIN)/python reliability/receiver_kills.py sqlite --report reliability/results/receiver-sqlite.md $(ARGS)
@@ -63,5 +74,5 @@ constraints: ## pin the packages of pyproject.toml anew in constraints.txt (need
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --output-file constraints.txt
 
 clean: ## remove what was built, reports and caches (.venv stays)
-	rm -rf build dist artifacts .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist artifacts .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache sdk/typescript/dist
 	find src tests tools benchmarks reliability -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,3 +52,16 @@ def example(words: Sequence[str | Path], output: Path, environment: Mapping[str,
         finally:
             for one in [*psutil.Process(process.pid).children(recursive=True), process]:
                 one.kill()
+
+
+def passes_every_check(url: str, secret: str) -> None:
+    """Grade a receiver with the command that its reader has; fail with the whole report where a check fails."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("esimhooks"), "check-receiver", url, "--secret", secret],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "fail" not in done.stdout
