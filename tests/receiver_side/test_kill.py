@@ -10,10 +10,11 @@ CAMPAIGN = Path(__file__).parents[2] / "reliability" / "receiver_kills.py"
 
 
 @pytest.mark.slow(reason="starts and kills processes")
+@pytest.mark.parametrize("inbox", ["sqlite", "postgresql"])
 @pytest.mark.timeout(60)
-def test_what_was_answered_with_200_has_its_effects_though_the_receiver_is_killed() -> None:
+def test_what_was_answered_with_200_has_its_effects_though_the_receiver_is_killed(inbox: str) -> None:
     done = subprocess.run(
-        [sys.executable, CAMPAIGN, "sqlite", "--kills", "3"], check=False, capture_output=True, text=True, timeout=55
+        [sys.executable, CAMPAIGN, inbox, "--kills", "3"], check=False, capture_output=True, text=True, timeout=55
     )
 
     assert done.returncode == 0, done.stdout + done.stderr

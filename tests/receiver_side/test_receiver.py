@@ -1,6 +1,7 @@
 """`Receiver`: events are kept before they are answered, and worked off after, on SQLite and PostgreSQL."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from esimhooks.vocabulary.examples import example_of
 
 SECRET = new_secret()
 PATIENCE_S = 4
+DAY_S = 86_400
 AT_ONCE = Retrying(schedule_s=(0, 0), gap_wait_s=60)
 
 
@@ -38,9 +40,16 @@ def _fields(example: Any) -> dict[str, Any]:
     return {name: getattr(example, name) for name in example.__struct_fields__}
 
 
-def post(receiver: Receiver, body: bytes, *, secret: str = SECRET, **environ: Any) -> int:
+def post(
+    receiver: Receiver,
+    body: bytes,
+    *,
+    secret: str = SECRET,
+    clock: Callable[[], float] = time.time,
+    **environ: Any,
+) -> int:
     """Hand a signed request to the WSGI side; return the status of the answer."""
-    headers = Webhook(secret).sign(body, message_id="msg_1")
+    headers = Webhook(secret, clock=clock).sign(body, message_id="msg_1")
     given = {"HTTP_" + name.upper().replace("-", "_"): value for name, value in headers.items()}
     answered: list[int] = []
     request = {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body)), "wsgi.input": _Body(body)} | given | environ
@@ -187,6 +196,31 @@ def test_an_ordered_handler_sees_the_events_of_an_esim_by_sequence(inbox: str) -
             post(receiver, a_body(f"evt_{number}", number))
 
         assert seen.wait_for(3) == ["evt_1", "evt_2", "evt_3"]
+
+
+def test_after_thirty_days_an_id_is_forgotten_but_never_a_dead_letter(inbox: str) -> None:
+    seen, now = Seen(), [time.time()]
+    with Receiver(SECRET, inbox=inbox, retrying=AT_ONCE, clock=lambda: now[0]) as receiver:
+        receiver.on("*", name="welcome")(seen.add)
+
+        @receiver.on("*", name="broken")
+        def broken(event: Event) -> None:
+            if event.id == "evt_dead":
+                raise OSError("for ever")
+
+        post(receiver, a_body(), clock=lambda: now[0])
+        post(receiver, a_body("evt_dead"), clock=lambda: now[0])
+        until(lambda: (receiver.stats().done, receiver.stats().dead) == (3, 1))
+
+        now[0] += 29 * DAY_S
+        assert receiver.inbox.prune() == 0
+        post(receiver, a_body(), clock=lambda: now[0])
+        assert receiver.stats().events == 2
+
+        now[0] += 2 * DAY_S
+        assert receiver.inbox.prune() == 1
+        assert [letter.event.id for letter in receiver.inbox.dead_letters()] == ["evt_dead"]
+        assert sorted(seen.ids) == ["evt_1", "evt_dead"]
 
 
 def test_each_refusal_has_its_status(tmp_path: Path) -> None:

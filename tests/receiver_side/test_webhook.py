@@ -115,6 +115,15 @@ def test_what_the_public_packages_sign_verifies(secret: str, message_id: str, sk
 
 @LAW
 @given(secret=secrets, message_id=message_ids, skew=skews, body=bodies)
+def test_what_we_sign_verifies_with_the_public_packages(secret: str, message_id: str, skew: int, body: bytes) -> None:
+    headers = signed(secret, body, message_id=message_id, skew_s=skew)
+
+    assert standardwebhooks.Webhook(secret).verify(body, headers) == msgspec.json.decode(body)
+    svix.webhooks.Webhook(secret).verify(body, headers)  # returns nothing, raises where it does not believe
+
+
+@LAW
+@given(secret=secrets, message_id=message_ids, skew=skews, body=bodies)
 def test_what_we_sign_verifies_here_and_not_with_another_body(
     secret: str, message_id: str, skew: int, body: bytes
 ) -> None:

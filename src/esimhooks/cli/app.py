@@ -17,6 +17,7 @@ from esimhooks.cli import (
     endpoints,
     esims,
     events,
+    inbox,
     keys,
     migrate,
     notifications,
@@ -54,7 +55,7 @@ for command in (
     app.command()(command)
 app.command("resend")(events.resend_event)
 app.command()(recover.recover)
-for room in (accounts, keys, providers, orders, esims, events, endpoints, deliveries, notifications):
+for room in (accounts, keys, providers, orders, esims, events, endpoints, deliveries, notifications, inbox):
     app.add_typer(room.app, name=room.__name__.rpartition(".")[2])
 
 

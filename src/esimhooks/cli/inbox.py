@@ -1,0 +1,140 @@
+"""`esimhooks inbox`: look into a receiver's inbox and try its dead letters again.
+
+The inbox's URL comes in, counts and dead letters are printed. It works beside running receivers and asks no server.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from msgspec import Struct
+
+from esimhooks.cli import output
+from esimhooks.cli.failures import Failed
+from esimhooks.receiver.errors import InboxUnavailable
+from esimhooks.receiver.inbox import DeadLetter, Inbox, open_inbox
+from esimhooks.signing import MissingExtraError
+
+SQLITE = "sqlite:///"
+
+app = typer.Typer(help="A receiver's inbox: what waits, what has died, again please.", no_args_is_help=True)
+
+Url = Annotated[
+    str,
+    typer.Option("--inbox", envvar="ESIMHOOKS_INBOX", metavar="URL", help="sqlite:///inbox.db or postgresql://..."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Handler = Annotated[str | None, typer.Option("--handler", metavar="NAME", help="Only those of this handler.")]
+
+
+class Stats(Struct, rename="camel"):
+    """What `stats` prints."""
+
+    events: int
+    waiting: int
+    running: int
+    done: int
+    dead: int
+    oldest_waiting_s: float | None
+
+
+class Letter(Struct, rename="camel"):
+    """A line of `dead-letters`."""
+
+    id: str
+    event: str
+    esim: str
+    handler: str
+    attempts: int
+    error: str
+    received_at: datetime
+    died_at: datetime
+
+
+@app.command("stats")
+def show_stats(*, inbox: Url, as_json: AsJson = False) -> None:
+    """Count events, and the runs of handlers by state."""
+    with _opened(inbox) as opened:
+        stats = msgspec.convert(opened.stats(), Stats, from_attributes=True)
+    if as_json:
+        output.say(msgspec.json.encode(stats).decode())
+    else:
+        output.screen().print(output.panel("inbox", msgspec.to_builtins(stats)))
+
+
+@app.command("dead-letters")
+def list_dead_letters(
+    *,
+    inbox: Url,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Rows at most.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List the runs whose attempts are used up, those that died last first."""
+    with _opened(inbox) as opened:
+        letters = [_letter(one) for one in opened.dead_letters(limit=limit)]
+    if as_json:
+        output.say(msgspec.json.encode({"data": letters}).decode())
+    elif letters:
+        output.screen().print(output.table(letters))
+    else:
+        output.note("no dead letters")
+
+
+@app.command("retry")
+def retry(
+    event: Annotated[str | None, typer.Argument(metavar="[EVENT]", help="Only those of this event's id.")] = None,
+    *,
+    inbox: Url,
+    handler: Handler = None,
+    everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give dead letters all their attempts again: those of an event, of a handler, or all.
+
+    Ends with 1 where the event or the handler has none.
+    """
+    if everything == (event is not None or handler is not None):
+        raise typer.BadParameter("say which: the id of an event, --handler, or --all without these")
+    with _opened(inbox) as opened:
+        count = opened.retry(event_id=event, handler=handler)
+    if as_json:
+        output.say(msgspec.json.encode({"retried": count}).decode())
+    else:
+        output.say(f"{count} {'run' if count == 1 else 'runs'} will be tried again by the receivers of this inbox")
+    if not count and not everything:
+        raise typer.Exit(1)
+
+
+def _letter(one: DeadLetter) -> Letter:
+    return Letter(
+        id=one.event.id,
+        event=one.event.event,
+        esim=one.event.data.id,
+        handler=one.handler,
+        attempts=one.attempts,
+        error=one.error,
+        received_at=one.received_at,
+        died_at=one.died_at,
+    )
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[Inbox]:
+    """Yield the inbox. A file that is not there is a mistyped name: opening would make an empty inbox of it."""
+    try:
+        inbox = open_inbox(url)
+    except (ValueError, MissingExtraError) as error:
+        raise typer.BadParameter(f"--inbox: {error}") from None
+    if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
+        raise Failed(
+            f"{url.removeprefix(SQLITE)}: there is no such inbox; its path begins where the receiver was started"
+        )
+    try:
+        with inbox:
+            yield inbox
+    except InboxUnavailable as error:
+        raise Failed(f"the inbox cannot be used: {error}") from None
