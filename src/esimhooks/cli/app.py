@@ -19,6 +19,7 @@ from esimhooks.cli import (
     events,
     inbox,
     keys,
+    listen,
     migrate,
     notifications,
     orders,
@@ -51,6 +52,7 @@ for command in (
     check_receiver.check_receiver,
     verify.verify,
     doctor.doctor,
+    listen.listen,
 ):
     app.command()(command)
 app.command("resend")(events.resend_event)

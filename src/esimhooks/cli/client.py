@@ -6,8 +6,9 @@ redirect followed. Answers come out decoded into the type asked for; every error
 
 import os
 import ssl
-from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any, Self, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -15,11 +16,12 @@ import msgspec
 import typer
 from msgspec import Struct
 
-from esimhooks.cli.failures import Failed
+from esimhooks.cli.failures import Failed, Unreached
 from esimhooks.version import __version__
 
 DEFAULT_URL = "http://127.0.0.1:8400"
 TIMEOUT_S = 30.0
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 Json = Any
 Shape = TypeVar("Shape")
@@ -105,35 +107,63 @@ class Client:
             return Answer(answer)
         raise Failed(_told(status, answer, self.url))
 
+    @contextmanager
+    def follow(self, path: str, *, last_event_id: str = "") -> Iterator[HTTPResponse]:
+        """Lend the open answer of a stream of server-sent events; one that is silent for `timeout_s` ends.
+
+        Raises `Unreached` where another try may help, `Failed` for every other answer but 200.
+        """
+        headers = {"accept": "text/event-stream"} | ({"last-event-id": last_event_id} if last_event_id else {})
+        connection = self._connection()
+        try:
+            with self._told_errors():
+                connection.request("GET", self._target(path, {}), headers=self._headers() | headers)
+                response = connection.getresponse()
+                if response.status != 200:
+                    told = _told(response.status, response.read(), self.url)
+                    raise Unreached(told) if response.status in PASSING else Failed(told)
+            yield response
+        finally:
+            connection.close()
+
     def _target(self, path: str, query: Mapping[str, object]) -> str:
         asked = urlencode({name: value for name, value in (self._tenant | dict(query)).items() if value is not None})
         return f"{self._parts.path}{path}{'?' if asked else ''}{asked}"
 
     def _exchange(self, method: str, target: str, body: Json) -> tuple[int, bytes]:
         connection = self._connection()
-        headers = {
-            "authorization": f"Bearer {self.key}",
-            "accept": "application/json",
-            "user-agent": f"esimhooks-cli/{__version__}",
-        }
+        headers = self._headers()
         content = None
         if body is not None:
             content = msgspec.json.encode(body)
             headers["content-type"] = "application/json"
         try:
-            connection.request(method, target, body=content, headers=headers)
-            response = connection.getresponse()
-            return response.status, response.read()
-        except ConnectionRefusedError:
-            raise Failed(f"no server answers at {self.url}: start one with `esimhooks serve`") from None
-        except TimeoutError:
-            raise Failed(f"{self.url} did not answer within {self._timeout_s:g} s") from None
-        except HTTPException as error:
-            raise Failed(f"{self.url} does not speak HTTP as expected: {type(error).__name__}") from None
-        except OSError as error:
-            raise Failed(f"{self.url} cannot be reached: {error.strerror or error}") from None
+            with self._told_errors():
+                connection.request(method, target, body=content, headers=headers)
+                response = connection.getresponse()
+                return response.status, response.read()
         finally:
             connection.close()
+
+    def _headers(self) -> dict[str, str]:
+        return {
+            "authorization": f"Bearer {self.key}",
+            "accept": "application/json",
+            "user-agent": f"esimhooks-cli/{__version__}",
+        }
+
+    @contextmanager
+    def _told_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except ConnectionRefusedError:
+            raise Unreached(f"no server answers at {self.url}: start one with `esimhooks serve`") from None
+        except TimeoutError:
+            raise Unreached(f"{self.url} did not answer within {self._timeout_s:g} s") from None
+        except HTTPException as error:
+            raise Unreached(f"{self.url} does not speak HTTP as expected: {type(error).__name__}") from None
+        except OSError as error:
+            raise Unreached(f"{self.url} cannot be reached: {error.strerror or error}") from None
 
     def _connection(self) -> HTTPConnection:
         host, port = self._parts.hostname or "", self._parts.port

@@ -12,6 +12,10 @@ class Failed(Exception):
     """The command could not do its work; the message says why and what to do."""
 
 
+class Unreached(Failed):
+    """The server could not be reached or cannot answer now; another try may."""
+
+
 def explained(error: BaseException) -> str | None:
     """Return the message for errors that are expected, also where a task group has wrapped them."""
     messages = [_message(one) for one in _leaves(error)]

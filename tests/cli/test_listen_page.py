@@ -1,0 +1,97 @@
+"""`esimhooks listen --web`: the page is closed to everybody but itself, and a captured request can be sent again."""
+
+import json
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from cli.canned import CannedServer
+from cli.listening import SECRET, Collected, Reply, asked, collecting, request
+from esimhooks.cli.listening.desk import Wish
+from esimhooks.cli.listening.forward import signed
+from esimhooks.cli.listening.page import Page
+
+BODY = b'{"id": "evt_1", "event": "esim.activated"}'
+
+
+@pytest.fixture
+def collected(server: CannedServer) -> Collected:
+    server.answer("POST /hook", {"taken": True})
+    return collecting(Wish(secret=SECRET, verifies=False), forward=f"{server.url}/hook")
+
+
+@pytest.fixture
+def page(collected: Collected) -> Iterator[str]:
+    made = Page(collected.desk, port=0)
+    yield made.url
+    made.close()
+
+
+def word_of(page: str) -> dict[str, str]:
+    found = re.search(r'data-word="([^"]+)"', asked(page).body.decode())
+    assert found is not None
+    return {"x-listen": found[1]}
+
+
+def test_the_page_allows_its_own_script_and_nothing_else(page: str) -> None:
+    first, second = asked(page), asked(page)
+
+    policy = first.headers["content-security-policy"]
+    nonce = re.search(r"script-src 'nonce-([^']+)'", policy)
+    assert nonce is not None
+    assert f'<script nonce="{nonce[1]}">' in first.body.decode()
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert second.headers["content-security-policy"] != policy
+
+
+def test_captured_requests_are_told_to_the_page_only(page: str, collected: Collected) -> None:
+    collected.desk.take(request(BODY))
+
+    told = asked(f"{page}captured?after=0", headers=word_of(page))
+    without = asked(f"{page}captured?after=0")
+    rebound = asked(f"{page}captured", headers=word_of(page) | {"host": f"evil.example:{urlsplit(page).port}"})
+
+    assert [one["eventId"] for one in json.loads(told.body)] == ["evt_1"]
+    assert (without.status, rebound.status) == (403, 421)
+    assert json.loads(asked(f"{page}captured?after=1", headers=word_of(page)).body) == []
+
+
+def test_a_replay_sends_the_same_event_signed_anew(page: str, collected: Collected, server: CannedServer) -> None:
+    old = dict(signed(SECRET, BODY, event="esim.activated", identity="evt_1")) | {"webhook-timestamp": "1"}
+    collected.desk.take(request(BODY, **old))
+
+    reply = asked(f"{page}replay/1", "POST", headers=word_of(page))
+
+    assert reply.status == 200
+    assert json.loads(reply.body)["replayOf"] == 1
+    first, again = (one.headers for one in server.asked)
+    assert (first["webhook-id"], again["webhook-id"]) == ("evt_1", "evt_1")
+    assert again["webhook-attempt"] == "2"
+    assert int(again["webhook-timestamp"]) > 1
+
+
+def test_a_replay_does_not_sign_what_did_not_verify(server: CannedServer) -> None:
+    server.answer("POST /hook", {})
+    desk, shown = collecting(Wish(secret=SECRET), forward=f"{server.url}/hook")
+    desk.take(request(BODY, **{"webhook-id": "evt_1", "webhook-signature": "v1,forged"}))
+
+    desk.replay(shown[0])
+
+    assert shown[1].request.header("webhook-signature") == "v1,forged"
+    assert shown[1].verification is not None
+    assert not shown[1].verification.verified
+
+
+def test_a_replay_needs_the_page_a_kept_request_and_an_address(page: str, collected: Collected) -> None:
+    collected.desk.take(request(BODY))
+    collected.desk.forwarder = None
+
+    def replayed(number: str, headers: dict[str, str]) -> Reply:
+        return asked(f"{page}replay/{number}", "POST", headers=headers)
+
+    assert replayed("1", {}).status == 403
+    assert replayed("9", word_of(page)).status == 404
+    assert replayed("1", word_of(page)).status == 409
