@@ -27,6 +27,7 @@ from esimhooks.cli import (
     recover,
     rotate_encryption,
     serve,
+    simulate,
     trigger,
     verify,
 )
@@ -53,6 +54,7 @@ for command in (
     verify.verify,
     doctor.doctor,
     listen.listen,
+    simulate.simulate,
 ):
     app.command()(command)
 app.command("resend")(events.resend_event)

@@ -42,10 +42,10 @@ class Attempt(Struct, rename="camel"):
 @app.command("list")
 def list_deliveries(  # noqa: PLR0913 - each is an option
     *,
-    endpoint: Annotated[str | None, typer.Option("--endpoint", metavar="ID")] = None,
-    event: Annotated[str | None, typer.Option("--event", metavar="ID")] = None,
+    endpoint: Annotated[str | None, typer.Option("--endpoint", metavar="ID", help="Only those to it.")] = None,
+    event: Annotated[str | None, typer.Option("--event", metavar="ID", help="Only those of it.")] = None,
     event_type: Annotated[str | None, typer.Option("--type", metavar="T", help="As esim.activated.")] = None,
-    esim: Annotated[str | None, typer.Option("--esim", metavar="ID")] = None,
+    esim: Annotated[str | None, typer.Option("--esim", metavar="ID", help="Only those of this eSIM.")] = None,
     status: Annotated[
         str | None,
         typer.Option("--status", metavar="STATUS", help="pending, delivered, failed, stopped or cancelled."),

@@ -32,9 +32,9 @@ class Row(Struct, rename="camel"):
 def list_esims(  # noqa: PLR0913 - each is an option
     *,
     status: Annotated[str | None, typer.Option("--status", metavar="STATUS", help="As IN_USE.")] = None,
-    iccid: Annotated[str | None, typer.Option("--iccid")] = None,
-    transaction_id: Annotated[str | None, typer.Option("--transaction-id")] = None,
-    order_no: Annotated[str | None, typer.Option("--order-no")] = None,
+    iccid: Annotated[str | None, typer.Option("--iccid", help="Only this one.")] = None,
+    transaction_id: Annotated[str | None, typer.Option("--transaction-id", help="Only those of this order.")] = None,
+    order_no: Annotated[str | None, typer.Option("--order-no", help="The same, by the provider's number.")] = None,
     limit: Limit = 25,
     cursor: Cursor = None,
     account: Account = None,

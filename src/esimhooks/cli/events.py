@@ -40,7 +40,7 @@ class Row(Struct, rename="camel"):
 def list_events(  # noqa: PLR0913 - each is an option
     *,
     event_type: Annotated[str | None, typer.Option("--type", metavar="T", help="As esim.activated.")] = None,
-    esim: Annotated[str | None, typer.Option("--esim", metavar="ID")] = None,
+    esim: Annotated[str | None, typer.Option("--esim", metavar="ID", help="Only those of this eSIM.")] = None,
     start: From = None,
     end: To = None,
     after: Annotated[

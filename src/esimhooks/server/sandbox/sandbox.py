@@ -79,6 +79,10 @@ class Sandbox:
         """Every attempt to send a notification, in order."""
         return self._outbox.sent
 
+    def statuses(self) -> dict[str, str]:
+        """Return the status of every eSIM by its `esimTranNo`."""
+        return {name: esim.esim_status for name, esim in self._stock.esims.items()}
+
     async def start(self, port: int = 0) -> None:
         """Listen on 127.0.0.1; port 0 takes a free one."""
         access = Access(
