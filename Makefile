@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability reliability-receiver fuzz-queue test-typescript
+.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability reliability-receiver fuzz-queue test-typescript docs reference
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -64,8 +64,21 @@ bench: $(STAMP) ## measure all scenarios (ARGS="drain steady")
 bench-quick: $(STAMP) ## measure with small sizes
 	$(BIN)/python -m benchmarks --quick $(ARGS)
 
-build: $(STAMP) ## build wheel and source archive into dist/
+docs: $(STAMP) ## build the documentation into build/site, strictly
+	$(BIN)/python tools/reference.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+reference: $(STAMP) ## write the pages of the documentation that are made from code
+	$(BIN)/python tools/reference.py
+
+# Installed apart from .venv, so that nothing of this folder can stand in for what the wheel lacks.
+build: $(STAMP) ## build wheel, source archive and bill of materials into dist/, and try the wheel in an empty environment
+	rm -rf dist build/wheel
 	$(BIN)/python -m hatchling build
+	$(PYTHON) -m venv build/wheel
+	build/wheel/bin/python -m pip install --quiet --constraint constraints.txt "$$(ls dist/*.whl)[server]"
+	build/wheel/bin/esimhooks --version
+	$(BIN)/cyclonedx-py environment build/wheel --pyproject pyproject.toml --output-reproducible --of JSON -o dist/esimhooks.cdx.json
 
 # --universal: one file for all platforms and Python versions. Packages may come from any registry or mirror, so none is named.
 constraints: ## pin the packages of pyproject.toml anew in constraints.txt (needs uv)

@@ -1,0 +1,104 @@
+"""Writes the pages of the documentation that are made from code: the events and the settings.
+
+In come the types that build the payloads and the settings' own descriptions, out go two pages below docs/. With
+`--check` nothing is written, and the exit code is 1 where a page is not what the code says.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from esimhooks.server.settings import PREFIX, Settings
+from esimhooks.vocabulary.envelope import encode
+from esimhooks.vocabulary.events import MEANINGS, EventType
+from esimhooks.vocabulary.examples import example_of
+from esimhooks.vocabulary.schemas import schema_of
+
+DOCS = Path(__file__).parents[1] / "docs"
+MADE = "<!-- Made by tools/reference.py from the code. Change the code, then run `make reference`. -->"
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or compare them; return the exit code."""
+    stale = []
+    for path, text in {DOCS / "events.md": events(), DOCS / "settings.md": settings()}.items():
+        if "--check" not in arguments:
+            path.write_text(text, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+            stale.append(path.name)
+    if stale:
+        print(f"not what the code says: {', '.join(stale)}. Run `make reference`.")
+    return 1 if stale else 0
+
+
+def events() -> str:
+    """Return the event reference."""
+    parts = [
+        MADE,
+        "# Events",
+        (
+            "Every webhook is a `POST` whose body is the envelope below. The bytes are made once and re-sent unchanged; "
+            "`webhook-id` is the event's `id` on every attempt, so receivers tell a repetition by it. What does not apply is "
+            "absent. The server gives each schema (JSON Schema, draft 2020-12) at `/schemas/{event}.json`."
+        ),
+        "| event | meaning |\n|---|---|\n"
+        + "\n".join(f"| [`{one}`](#{_anchor(one)}) | {MEANINGS[one]} |" for one in EventType),
+        "## Envelope",
+        _fields(schema_of(EventType.DATA_UPDATED)),
+        "`reason` comes with `esim.suspended` and `esim.expired` only, `thresholds` with `esim.data_updated` only.",
+        "## The eSIM object",
+        "`data` of every event. Volumes are MB of 1 048 576 bytes, times ISO 8601 in UTC.",
+        _fields(schema_of(EventType.CREATED)["$defs"]["EsimData"]),
+    ]
+    for one in EventType:
+        pretty = msgspec.json.format(encode(example_of(one)), indent=2).decode()
+        parts += [f"## `{one}` {{ #{_anchor(one)} }}", MEANINGS[one], f"```json\n{pretty}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def settings() -> str:
+    """Return the settings with their descriptions."""
+    parts = [
+        MADE,
+        "# Settings",
+        (
+            "Read once at start, from the environment (`ESIMHOOKS_PORT`) or from a TOML file that `ESIMHOOKS_CONFIG` names "
+            "(`port = 8400`). Environment wins over file. `esimhooks doctor` shows what is in force, secrets hidden."
+        ),
+    ]
+    for name, field in Settings.model_fields.items():
+        key = str(field.validation_alias or name)
+        parts.append(f"## `{PREFIX}{key.upper()}`\n\n{' '.join((field.description or '').split())}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _fields(schema: dict[str, Any]) -> str:
+    properties, required = schema["properties"], schema["required"]
+    rows = [
+        f"| `{name}` | {_kind(one)} | {'always' if name in required else ''} | {one.get('description', '')} |"
+        for name, one in properties.items()
+    ]
+    return "| field | type | | |\n|---|---|---|---|\n" + "\n".join(rows)
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    if "const" in schema or "enum" in schema:
+        values = schema.get("enum", [schema.get("const")])
+        return " or ".join(f"`{json.dumps(value)}`" for value in values)
+    if "anyOf" in schema:
+        options = schema["anyOf"]
+        return " or ".join(dict.fromkeys(_kind(option) for option in options))
+    return str(schema.get("type", "any"))
+
+
+def _anchor(event: EventType) -> str:
+    return event.value.replace(".", "-").replace("_", "-")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
