@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability reliability-receiver fuzz-queue test-typescript docs reference
+.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability reliability-receiver fuzz-queue test-typescript docs reference test-browser
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -43,6 +43,12 @@ reliability: $(STAMP) ## break the server on purpose for half an hour and count 
 test-typescript: $(STAMP) examples/express/node_modules/.complete sdk/typescript/node_modules/.complete ## test what runs on Node: the TypeScript package and the Express recipe
 	cd sdk/typescript && npm test
 	$(BIN)/pytest tests/node $(ARGS)
+
+
+test-browser: $(STAMP) tests/browser/node_modules/.complete ## go through the dashboard with a real browser, chromium (needs npm)
+	@command -v chromium >/dev/null || { echo "test-browser: installing Debian's chromium"; \
+		$$([ "$$(id -u)" = 0 ] || echo sudo) sh -c 'apt-get update -qq && apt-get install -y -qq chromium' >/dev/null; }
+	$(BIN)/pytest tests/browser $(ARGS)
 
 reliability-receiver: $(STAMP) ## kill a receiver 200 times under load, inbox in SQLite and in PostgreSQL (minutes)
 	$(BIN)/python reliability/receiver_kills.py sqlite --report reliability/results/receiver-sqlite.md $(ARGS)

@@ -24,6 +24,22 @@ from esimhooks.server.web.given import InContext
 from esimhooks.vocabulary.statuses import EsimStatus
 
 SEARCHED = ("iccid", "transaction", "order")
+FACTS = {
+    "iccid": "ICCID",
+    "transactionId": "Transaction",
+    "orderNo": "Order",
+    "esimTranNo": "Number at the provider",
+    "smdpStatus": "SM-DP+",
+    "imsi": "IMSI",
+    "msisdn": "MSISDN",
+    "eid": "EID",
+    "apn": "APN",
+    "activateTime": "Activated",
+    "expiredTime": "Expires",
+    "lastUsageUpdate": "Usage known since",
+}
+UNTOLD = ("lastUsageUpdate", "data_usage_remain")
+"""Changes that follow from others or come with every update."""
 
 
 @get("/esims")
@@ -55,10 +71,12 @@ async def show_esim(request: AnyRequest, context: InContext, esim_id: FromPath[s
     tenant = asked.tenant_of_page(visitor)
     esim = await context.tenant.esim(tenant, parse_id(Prefix.ESIM, esim_id))
     events, deliveries, notifications = await context.overview.story_of(tenant, esim.id)
+    data = msgspec.to_builtins(esim_data(esim, now=context.clock()))
     values = {
         "title": "eSIM",
         "esim": esim,
-        "data": msgspec.to_builtins(esim_data(esim, now=context.clock())),
+        "data": data,
+        "facts": {label: data[name] for name, label in FACTS.items() if data[name] is not None},
         "used_percent": _used_percent(esim),
         "story": _story(events, deliveries, notifications),
         "now": context.clock(),
@@ -103,5 +121,6 @@ def _story(
     return [row | {"at": at} for at, _, row in sorted(told, key=lambda one: one[:2], reverse=True)]
 
 
-def _changes(body: bytes) -> object:
-    return msgspec.json.decode(body).get("changes", {})
+def _changes(body: bytes) -> dict[str, object]:
+    changes = msgspec.json.decode(body).get("changes") or {}
+    return {name: change for name, change in changes.items() if name not in UNTOLD}

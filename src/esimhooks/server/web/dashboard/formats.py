@@ -7,6 +7,7 @@ from datetime import datetime
 from markupsafe import Markup, escape
 
 SECOND, MINUTE, HOUR, DAY = 1, 60, 3600, 86_400
+_time = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _token = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|\b(true|false|null)\b|(-?\d[\d.eE+-]*)')
 
 
@@ -35,6 +36,14 @@ def ago(value: datetime | None, now: datetime) -> str:
     if abs(seconds) < SECOND:
         return "now"
     return f"{span(seconds)} ago" if seconds > 0 else f"in {span(-seconds)}"
+
+
+def told(value: object) -> str:
+    """Return a value of a payload: a dash for none, times in UTC to the second, the rest as it is."""
+    if value is None:
+        return "\u2013"
+    text = str(value)
+    return f"{text[:10]} {text[11:19]}" if _time.fullmatch(text) else text
 
 
 def pretty(body: bytes | str) -> Markup:

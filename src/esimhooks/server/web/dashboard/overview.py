@@ -9,7 +9,7 @@ from esimhooks.server.model.delivery import DeliveryStatus
 from esimhooks.server.model.figures import Figures
 from esimhooks.server.web.auth import AnyRequest
 from esimhooks.server.web.dashboard.render import page
-from esimhooks.server.web.dashboard.visitor import Visitor, visitor_of
+from esimhooks.server.web.dashboard.visitor import visitor_of
 from esimhooks.server.web.given import InContext
 
 SPANS = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
@@ -35,13 +35,7 @@ async def _shown(request: AnyRequest, context: InContext, template: str) -> Resp
     found = await context.overview.figures(visitor.tenant, span=SPANS[name])
     accounts = await context.operator.accounts(Window(None, 100)) if visitor.operator else []
     values = {"title": "Overview", "figures": found, "spans": list(SPANS), "span": name, "now": context.clock()}
-    return page(
-        template, visitor, values | _counts(found) | {"accounts": accounts, "first_run": _empty(visitor, found)}
-    )
-
-
-def _empty(visitor: Visitor, found: Figures) -> bool:
-    return not found.lanes and not found.events and not visitor.principal.lookup
+    return page(template, visitor, values | _counts(found) | {"accounts": accounts})
 
 
 def _counts(found: Figures) -> dict[str, object]:

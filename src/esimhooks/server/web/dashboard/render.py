@@ -43,6 +43,7 @@ ENVIRONMENT.filters |= {
     "span": formats.span,
     "ago": formats.ago,
     "pretty": formats.pretty,
+    "told": formats.told,
     "json": lambda value: msgspec.json.encode(value).decode(),
     "made_at": made_at,
     "short": lambda text: text if len(text) <= 18 else f"{text[:9]}…{text[-6:]}",

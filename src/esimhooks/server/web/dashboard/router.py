@@ -4,7 +4,16 @@ from litestar import Response, Router
 
 from esimhooks.server.web.auth import AnyRequest
 from esimhooks.server.web.context import Context
-from esimhooks.server.web.dashboard import deliveries, endpoints, esims, events, operators, overview, sign_in
+from esimhooks.server.web.dashboard import (
+    deliveries,
+    endpoint_secrets,
+    endpoints,
+    esims,
+    events,
+    operators,
+    overview,
+    sign_in,
+)
 from esimhooks.server.web.dashboard.assets import static_file
 from esimhooks.server.web.dashboard.render import ERRORS
 from esimhooks.server.web.dashboard.visitor import admit
@@ -37,6 +46,8 @@ def dashboard_router(context: Context) -> Router:
             endpoints.create_endpoint,
             endpoints.show_endpoint,
             endpoints.delete_endpoint,
+            endpoint_secrets.show_secrets,
+            endpoint_secrets.rotate,
             operators.list_accounts,
             operators.create_account,
             operators.show_account,

@@ -1,0 +1,125 @@
+"""A real chromium before a running node: pages that are watched, screenshots, and what axe-core finds."""
+
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+from api import Api
+from conftest import ADMIN_KEY
+
+HERE = Path(__file__).parent
+MODULES = HERE / "node_modules"
+PICTURES = HERE.parents[1] / "artifacts" / "browser"
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+SERIOUS = ("serious", "critical")
+Scheme = Literal["light", "dark"]
+
+
+class Person:
+    """Somebody at a browser. `troubles` are dialogs, errors of scripts and of the console, refusals of the policy
+    for content, and requests to other hosts: there must be none.
+    """
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+        self.troubles: list[str] = []
+        page.on("console", lambda told: self._heard(told.type, told.text))
+        page.on("pageerror", lambda error: self.troubles.append(f"script: {error}"))
+        page.on("dialog", lambda dialog: self.troubles.append(f"dialog: {dialog.message}"))
+        page.on("request", lambda request: self._asked(request.url))
+
+    async def open(self, path: str) -> None:
+        """Go to a page."""
+        await self.page.goto(self.url + path)
+
+    async def sign_in(self, key: str = ADMIN_KEY) -> None:
+        """Sign in through the form."""
+        await self.open("/sign-in")
+        await self.page.get_by_label("API key").fill(key)
+        await self.page.get_by_role("button", name="Sign in").click()
+        await self.page.get_by_role("button", name="Sign out").wait_for()
+
+    async def press(self, button: str) -> None:
+        """Press the button of that name."""
+        await self.page.get_by_role("button", name=button, exact=True).click()
+
+    async def text(self) -> str:
+        """Return what can be read on the page."""
+        return await self.page.inner_text("main")
+
+    async def picture(self, name: str) -> None:
+        """Keep a picture of the whole page below artifacts/."""
+        await self.page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+
+    async def looks(self, *, width: int, scheme: Scheme) -> None:
+        """Look through a window of that width, in that scheme."""
+        await self.page.set_viewport_size({"width": width, "height": 900})
+        await self.page.emulate_media(color_scheme=scheme)
+
+    async def sideways(self) -> int:
+        """Return by how many pixels the page is wider than its window."""
+        return int(
+            await self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        )
+
+    async def barriers(self) -> Sequence[str]:
+        """Return what axe-core finds serious or critical."""
+        await self.page.evaluate((MODULES / "axe-core" / "axe.min.js").read_text())
+        found = await self.page.evaluate("axe.run({resultTypes: ['violations']})")
+        return [
+            f"{one['id']}: {node['html'][:200]} {node['failureSummary']}"
+            for one in found["violations"]
+            if one["impact"] in SERIOUS
+            for node in one["nodes"]
+        ]
+
+    def _heard(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.troubles.append(f"console: {text}")
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith((self.url + "/", "data:")):
+            self.troubles.append(f"another host: {url}")
+
+
+@pytest.fixture(scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """Debian's chromium."""
+    program = shutil.which("chromium")
+    assert program is not None, "chromium is missing; make test-browser installs it"
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        yield browser
+        await browser.close()
+
+
+@asynccontextmanager
+async def at_a_browser(chromium: Browser, url: str) -> AsyncIterator[Person]:
+    """A person with a browser of its own; at the end there must have been no trouble."""
+    window = await chromium.new_context(viewport={"width": 1440, "height": 900})
+    window.set_default_timeout(8000)
+    person = Person(await window.new_page(), url)
+    yield person
+    await window.close()
+    assert person.troubles == []
+
+
+@pytest.fixture
+async def person(chromium: Browser, operator: Api) -> AsyncIterator[Person]:
+    """Somebody who has not signed in yet."""
+    async with at_a_browser(chromium, operator.url) as somebody:
+        yield somebody

@@ -1,0 +1,74 @@
+"""Strings that were made to break pages stay text: no dialog, no error, nothing that the policy for content refuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from api import Api, a_merchant
+from browser.conftest import MODULES, Person
+from browser.history import first_delivery, update
+from receiver import Receiver
+
+pytestmark = pytest.mark.slow(reason="a real browser shows hundreds of strings")
+NAUGHTY: list[str] = json.loads(Path(MODULES / "blns" / "resources" / "blns.json").read_text())
+SCRIPTS = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(2)>',
+    "'-alert(3)-'",
+    "</pre></textarea><svg/onload=alert(4)>",
+    "{{constructor.constructor('alert(5)')()}}",
+    "javascript:alert(6)",
+    '<div hx-get="/sign-out" hx-trigger="load">',
+    "</script><script>alert(7)</script>",
+)
+FITTING = [one for one in NAUGHTY if one.strip() and one.isprintable() and len(one) <= 100]
+
+
+async def test_hostile_names_and_answers_are_shown_as_text(person: Person, operator: Api, receiver: Receiver) -> None:
+    answer = "\n".join([*SCRIPTS, *NAUGHTY]).encode("utf-8", "replace")
+    receiver.answer("/hook", status=410, body=answer, headers={"content-type": "text/html", "x-odd": SCRIPTS[1]})
+    merchant = await a_merchant(operator)
+    query = f"?account={merchant.account}&mode=test"
+    await operator.post(f"/v1/endpoints{query}", {"url": receiver.url(), "name": SCRIPTS[0]})
+    made = await update(
+        operator,
+        merchant.account,
+        transactionId=SCRIPTS[1],
+        orderNo=SCRIPTS[3],
+        esimStatus="IN_USE",
+        packageName=SCRIPTS[4],
+        apn=SCRIPTS[6],
+        ac=SCRIPTS[7],
+    )
+    delivery = await first_delivery(operator, query, "stopped")
+    await person.sign_in(merchant.key)
+    for path in ("/", "/esims", "/events", "/deliveries", "/endpoints", f"/events/{made['events'][0]}"):
+        await person.open(path)
+    await person.open(f"/esims/{made['esim']}")
+    assert SCRIPTS[4] in await person.text()
+    await person.press("Show the QR code")
+    await expect(person.page.locator(".qr p")).to_have_text(SCRIPTS[7])
+    await person.open(f"/deliveries/{delivery}")
+    shown = await person.text()
+    assert [one for one in SCRIPTS if one not in shown] == []
+    await person.picture("hostile-delivery")
+
+
+async def test_hundreds_of_naughty_names_are_shown_as_text(person: Person, operator: Api) -> None:
+    merchant = await a_merchant(operator)
+    for at in range(0, len(FITTING), 100):
+        updates = [
+            {"transactionId": f"t-{at + place}", "packageName": name, "esimStatus": "CREATED"}
+            for place, name in enumerate(FITTING[at : at + 100])
+        ]
+        body = {"account": merchant.account, "mode": "test", "updates": updates}
+        await operator.post("/v1/updates", body, status=200)
+    await person.sign_in(merchant.key)
+    await person.open("/esims")
+    pages = 1
+    while await (older := person.page.get_by_role("link", name="Older")).count():
+        await older.click()
+        pages += 1
+    assert pages == -(-len(FITTING) // 25)

@@ -1,0 +1,91 @@
+"""The ways that people go through the dashboard, each in a real browser from the first click to the last."""
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from api import Api, a_merchant
+from browser.conftest import Person
+from browser.history import a_history
+from conftest import ADMIN_KEY
+from receiver import Receiver
+
+pytestmark = pytest.mark.slow(reason="a real browser waits for pages")
+
+
+async def test_signing_in_and_out(person: Person) -> None:
+    await person.sign_in(ADMIN_KEY)
+    await person.press("Sign out")
+    await expect(person.page.get_by_label("API key")).to_be_visible()
+    await person.open("/deliveries")
+    await expect(person.page.get_by_label("API key")).to_be_visible()
+
+
+async def test_the_first_run_leads_to_a_delivered_webhook(person: Person, receiver: Receiver) -> None:
+    await person.sign_in()
+    await expect(person.page.get_by_text("Four steps to the first webhook")).to_be_visible()
+    await person.picture("way-first-run")
+    await person.page.get_by_role("link", name="Make an account").click()
+    await person.page.get_by_label("Name").fill("Acme")
+    await person.press("Make an account")
+    await person.page.get_by_label("Name").fill("ci")
+    await person.page.get_by_label("Webhook URL").fill(receiver.url())
+    await person.press("Make a key")
+    await expect(person.page.locator("#secret")).to_contain_text("whsec_")
+    await person.picture("way-first-key")
+    await person.page.get_by_role("link", name="the event catalogue").click()
+    await person.page.get_by_role("button", name="Send a test event").first.click()
+    await receiver.wait_for(1)
+    await person.page.reload()
+    await expect(person.page.locator("td .pill")).to_have_text("delivered")
+
+
+async def test_a_failed_delivery_is_found_understood_and_sent_again(
+    person: Person, operator: Api, receiver: Receiver
+) -> None:
+    history = await a_history(operator, receiver)
+    await person.sign_in(history.key)
+    await person.page.get_by_role("region").or_(person.page.locator("section")).first.wait_for()
+    await person.page.locator("section", has_text="Latest failures").get_by_role("link").first.click()
+    await expect(person.page.locator(".advice")).to_contain_text("gone for good (410)")
+    await expect(person.page.locator("pre").nth(1)).to_contain_text("this shop has closed")
+    await person.page.get_by_text("As curl, without a signature").click()
+    await expect(person.page.locator("#curl")).to_contain_text(f"webhook-id: {history.event[:4]}")
+
+    receiver.answer("/gone", status=200)
+    await person.press("Send again")
+    await expect(person.page.locator("h1")).to_contain_text(re.compile("pending|delivered"))
+    await person.picture("way-sent-again")
+
+
+async def test_a_secret_is_rotated_while_the_old_one_counts_down(
+    person: Person, operator: Api, receiver: Receiver
+) -> None:
+    merchant = await a_merchant(operator, webhook_url=receiver.url())
+    await person.sign_in(merchant.key)
+    await person.open(f"/endpoints/{merchant.endpoint}")
+    await person.page.get_by_role("link", name="Secrets").click()
+    await expect(person.page.locator("#secret")).to_have_text(str(merchant.secret))
+
+    await person.press("Rotate the secret")
+    await expect(person.page.locator("#secret")).not_to_have_text(str(merchant.secret))
+    await expect(person.page.locator(".clock")).to_have_text(re.compile(r"^2[34]:\d\d:\d\d$"))
+    await expect(person.page.locator("pre").nth(1)).to_have_text(str(merchant.secret))
+    await person.picture("way-rotated")
+
+
+async def test_an_endpoint_is_made_and_deleted(person: Person, operator: Api, receiver: Receiver) -> None:
+    merchant = await a_merchant(operator)
+    await person.sign_in(merchant.key)
+    await person.page.get_by_role("link", name="Endpoints").first.click()
+    await person.page.get_by_role("link", name="New endpoint").click()
+    await person.page.get_by_label("Address").fill(receiver.url())
+    await person.page.get_by_label("esim.activated").check()
+    await person.press("Make the endpoint")
+    await expect(person.page.locator("#secret")).to_contain_text("whsec_")
+    await person.picture("way-endpoint-made")
+    await person.page.get_by_role("link", name="To the endpoint").click()
+    await person.page.get_by_text("Delete the endpoint").click()
+    await person.press("Delete")
+    await expect(person.page.get_by_text("No endpoint yet")).to_be_visible()
