@@ -48,7 +48,7 @@ test-typescript: $(STAMP) examples/express/node_modules/.complete sdk/typescript
 test-browser: $(STAMP) tests/browser/node_modules/.complete ## go through the dashboard with a real browser, chromium (needs npm)
 	@command -v chromium >/dev/null || { echo "test-browser: installing Debian's chromium"; \
 		$$([ "$$(id -u)" = 0 ] || echo sudo) sh -c 'apt-get update -qq && apt-get install -y -qq chromium' >/dev/null; }
-	$(BIN)/pytest tests/browser $(ARGS)
+	$(BIN)/pytest tests/browser --timeout 150 $(ARGS)
 
 reliability-receiver: $(STAMP) ## kill a receiver 200 times under load, inbox in SQLite and in PostgreSQL (minutes)
 	$(BIN)/python reliability/receiver_kills.py sqlite --report reliability/results/receiver-sqlite.md $(ARGS)
