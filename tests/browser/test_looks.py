@@ -41,6 +41,7 @@ def pages_of(history: History) -> dict[str, str]:
         "endpoints": f"/endpoints{query}",
         "endpoint-new": f"/endpoints/new{query}",
         "endpoint": f"/endpoints/{history.endpoint}{query}",
+        "endpoint-edit": f"/endpoints/{history.endpoint}/edit{query}",
         "endpoint-secrets": f"/endpoints/{history.endpoint}/secrets{query}",
         "catalogue": f"/event-types{query}",
         "journal": "/journal",

@@ -89,3 +89,43 @@ async def test_an_endpoint_is_made_and_deleted(person: Person, operator: Api, re
     await person.page.get_by_text("Delete the endpoint").click()
     await person.press("Delete")
     await expect(person.page.get_by_text("No endpoint yet")).to_be_visible()
+
+
+async def test_an_endpoint_that_is_gone_is_enabled_edited_tried_and_disabled(
+    person: Person, operator: Api, receiver: Receiver
+) -> None:
+    history = await a_history(operator, receiver)
+    await person.sign_in(history.key)
+    await person.open(f"/endpoints/{history.endpoint}")
+    await expect(person.page.locator(".advice")).to_contain_text("answered 410")
+    await person.press("Enable")
+    await expect(person.page.locator("h1")).to_contain_text("enabled")
+
+    await person.page.get_by_role("link", name="Edit").click()
+    await person.page.get_by_label("Address").fill(receiver.url("/new"))
+    await person.page.get_by_label("Schedule").fill("0, 5")
+    await person.page.get_by_label("esim.expired").check()
+    await person.picture("way-edit")
+    await person.press("Save")
+    await expect(person.page.get_by_text("esim.activated, esim.expired")).to_be_visible()
+
+    before = len(receiver.received)
+    await person.press("Send an example")
+    await person.page.wait_for_url("**/deliveries/dlv_*")
+    assert (await receiver.wait_for(before + 1))[-1].path == "/new"
+    await person.open(f"/endpoints/{history.endpoint}")
+    await person.picture("way-endpoint")
+    await person.press("Disable")
+    await expect(person.page.locator(".advice")).to_contain_text("switched off")
+
+
+async def test_a_form_that_cannot_be_right_says_what_was_expected(
+    person: Person, operator: Api, receiver: Receiver
+) -> None:
+    merchant = await a_merchant(operator, webhook_url=receiver.url())
+    await person.sign_in(merchant.key)
+    await person.open(f"/endpoints/{merchant.endpoint}/edit")
+    await person.page.get_by_label("Timeout in seconds").fill("99")
+    await person.press("Save")
+    await expect(person.page.locator("main")).to_contain_text("timeout: expected")
+    person.troubles.clear()  # the browser's console tells of every answer that is an error

@@ -1,6 +1,6 @@
 """Endpoints: `/v1/endpoints`, for merchants and for operators who name an account."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, TypeVar
 
 from litestar import Router, delete, get, patch, post
@@ -127,13 +127,8 @@ async def change_endpoint(
     context: InContext, tenant: OfTenant, endpoint_id: FromPath[str], data: JSONBody[EndpointPatch]
 ) -> EndpointView:
     """Change an endpoint; what waits goes out as it then stands."""
-    if data.headers:
-        data = replace(data, headers=_in_lower_case(data.headers))
-
-    def changed(before: Endpoint) -> NewEndpoint:
-        return _told(merged(_body(before), data))
-
-    return _view(await context.endpoints.change(tenant, parse_id(Prefix.ENDPOINT, endpoint_id), changed))
+    known = parse_id(Prefix.ENDPOINT, endpoint_id)
+    return _view(await context.endpoints.change(tenant, known, changes_of(data)))
 
 
 @post("/{endpoint_id:str}/enable", status_code=200)
@@ -166,6 +161,13 @@ router = Router(
         delete_endpoint,
     ],
 )
+
+
+def changes_of(patch: EndpointPatch) -> Callable[[Endpoint], NewEndpoint]:
+    """Return what makes of an endpoint as it stands what the patch wants. Raises `Refused` (422)."""
+    if patch.headers:
+        patch = replace(patch, headers=_in_lower_case(patch.headers))
+    return lambda before: _told(merged(_body(before), patch))
 
 
 def _told(body: EndpointBody) -> NewEndpoint:

@@ -6,6 +6,7 @@ from esimhooks.server.web.auth import AnyRequest
 from esimhooks.server.web.context import Context
 from esimhooks.server.web.dashboard import (
     deliveries,
+    endpoint_changes,
     endpoint_secrets,
     endpoints,
     esims,
@@ -46,6 +47,11 @@ def dashboard_router(context: Context) -> Router:
             endpoints.create_endpoint,
             endpoints.show_endpoint,
             endpoints.delete_endpoint,
+            endpoint_changes.ask_changes,
+            endpoint_changes.change,
+            endpoint_changes.enable,
+            endpoint_changes.disable,
+            endpoint_changes.send_example,
             endpoint_secrets.show_secrets,
             endpoint_secrets.rotate,
             operators.list_accounts,
