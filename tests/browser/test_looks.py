@@ -31,6 +31,7 @@ def pages_of(history: History) -> dict[str, str]:
     query = history.query
     return {
         "overview": f"/{query}",
+        "overview-of-all": "/",
         "esims": f"/esims{query}",
         "esim": f"/esims/{history.esim}{query}",
         "events": f"/events{query}",

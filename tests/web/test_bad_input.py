@@ -177,7 +177,12 @@ async def test_a_bad_field_is_named_and_told_what_was_expected(
     is_field(await operator.call(method, paths.get(path, path), body), pointer, words)
 
 
-BODIES: dict[str, Json] = {"keys": {"mode": "test", "name": "ci"}, "rotate-secret": {}}
+BODIES: dict[str, Json] = {
+    "keys": {"mode": "test", "name": "ci"},
+    "rotate-secret": {},
+    "test": {"event": "esim.activated"},
+    "resend": {},
+}
 """What operations take, by the end of their path."""
 
 

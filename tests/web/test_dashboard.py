@@ -151,3 +151,21 @@ async def test_the_first_run_leads_from_an_account_to_a_delivered_test_event(
     _, event = await browser.post(f"/event-types/esim.activated/try?account={account_id[0]}&mode=test")
     assert "esim.activated" in event
     await receiver.wait_for(1)
+
+
+async def test_the_overview_of_all_accounts_leads_to_an_endpoint_that_is_gone(
+    browser: Browser, operator: Api, receiver: Receiver
+) -> None:
+    receiver.answer(status=410)
+    merchant = await a_merchant(operator, webhook_url=receiver.url())
+    await an_esim(operator, merchant.account, "test")
+    await browser.sign_in(ADMIN_KEY)
+
+    async def link() -> str | None:
+        status, text = await browser.get("/")
+        assert status == 200, text
+        found = re.search(r'href="(/endpoints/ep_[^"]+)"', text)
+        return found[1].replace("&amp;", "&") if found else None
+
+    status, text = await browser.get(await eventually(link))
+    assert (status, "answered 410" in text) == (200, True)

@@ -133,6 +133,9 @@ async def test_while_the_database_is_away_everything_is_a_503_and_afterwards_all
         "/v1/accounts/{account_id}/keys": {"mode": "test", "name": "ci"},
         "/v1/endpoints": {"url": "http://127.0.0.1:9/other"},
         "/v1/endpoints/{endpoint_id}/rotate-secret": {},
+        "/v1/events/{event_id}/resend": {},
+        "/v1/endpoints/{endpoint_id}/test": {"event": "esim.activated"},
+        "/v1/endpoints/{endpoint_id}": {"name": "Acme"},
         "/v1/orders": {
             "account": merchant.account,
             "mode": "test",

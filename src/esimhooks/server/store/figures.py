@@ -9,6 +9,7 @@ from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.figures import Due, Lane, Tally
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import delivery_of
+from esimhooks.vocabulary.statuses import Mode
 
 MOST_COUNTED = 100_000
 MOST_TIMED = 20_000
@@ -93,7 +94,7 @@ async def lanes(db: Session, tenant: Tenant | None) -> Sequence[Lane]:
     return [
         Lane(
             endpoint_id=row["id"],
-            tenant=Tenant(row["account_id"], row["mode"]),
+            tenant=Tenant(row["account_id"], Mode(row["mode"])),
             url=row["url"],
             name=row["name"],
             enabled=row["enabled"],
