@@ -23,6 +23,7 @@ IDS = {
     "key_id": Prefix.KEY,
     "notification_id": Prefix.NOTIFICATION,
     "order_id": Prefix.ORDER,
+    "recovery_id": Prefix.RECOVERY,
 }
 OPEN = ("/healthz", "/readyz")
 OF_THE_PROCESS = (*OPEN, "/metrics", "/schemas/{name}", "/openapi.json", "/asyncapi.json", "/docs")

@@ -35,7 +35,10 @@ async def rows_of(operator: Api, account: str, mode: str, webhook_url: str) -> R
         return found[0] if found else None
 
     delivery = await eventually(delivered)
+    body = {"from": "2020-01-01T00:00:00Z"}
+    recovery = await operator.post(f"/v1/endpoints/{key['endpoint']['id']}/recover?{query}", body, status=202)
     ids = {
+        "recovery_id": recovery["id"],
         "account_id": account,
         "key_id": key["id"],
         "endpoint_id": key["endpoint"]["id"],

@@ -18,6 +18,7 @@ BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("POST", "/v1/endpoints/{endpoint_id}/rotate-secret"): {},
     ("POST", "/v1/endpoints/{endpoint_id}/test"): {"event": "esim.activated"},
     ("POST", "/v1/events/{event_id}/resend"): {},
+    ("POST", "/v1/endpoints/{endpoint_id}/recover"): {"from": "2020-01-01T00:00:00Z"},
     ("PATCH", "/v1/endpoints/{endpoint_id}"): {},
 }
 FILTERS = {"esim": "esim_id", "event": "event_id", "endpoint": "endpoint_id", "after": "event_id"}

@@ -22,6 +22,7 @@ from esimhooks.cli import (
     notifications,
     orders,
     providers,
+    recover,
     serve,
     trigger,
     verify,
@@ -50,6 +51,7 @@ for command in (
 ):
     app.command()(command)
 app.command("resend")(events.resend_event)
+app.command()(recover.recover)
 for room in (accounts, keys, providers, orders, esims, events, endpoints, deliveries, notifications):
     app.add_typer(room.app, name=room.__name__.rpartition(".")[2])
 

@@ -57,7 +57,11 @@ async def _chosen(db: Session, event: Event, endpoint_id: UUID | None) -> Sequen
     """Lock the endpoints to send to, so that nobody else makes the same delivery meanwhile."""
     if endpoint_id is None:
         enabled = await endpoints.enabled_to_send(db, event.tenant)
-        wanting = [endpoint for endpoint in enabled if wants(endpoint.event_types, event.type)]
+        wanting = [
+            endpoint
+            for endpoint in enabled
+            if event.endpoint_id in (None, endpoint.id) and wants(endpoint.event_types, event.type)
+        ]
         if not wanting:
             raise Refused.conflict("no enabled endpoint wants this event: name one, or enable one that does")
         return wanting

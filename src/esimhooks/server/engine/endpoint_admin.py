@@ -95,6 +95,7 @@ class EndpointAdmin:
             happened_at=now,
             notification_id=None,
             body=encode(raised),
+            endpoint_id=endpoint_id,
         )
         async with self._database.transaction() as db:
             endpoint = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")

@@ -45,6 +45,8 @@ class Event(Struct, frozen=True, kw_only=True):
     body: bytes
     traceparent: str | None = None
     position: int = 0
+    endpoint_id: UUID | None = None
+    """The one endpoint it was made for; None for all that want it."""
 
 
 class EventFilter(Struct, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ class Prefix(StrEnum):
     DELIVERY = "dlv"
     ATTEMPT = "att"
     NOTIFICATION = "ntf"
+    RECOVERY = "rec"
 
 
 def new_id() -> UUID:

@@ -27,6 +27,7 @@ COLUMNS = Columns(
         "sealed_body": "bytea",
         "traceparent": "text",
         "position": "bigint",
+        "endpoint_id": "uuid",
     },
 )
 
@@ -55,6 +56,7 @@ async def insert(db: Session, events: Sequence[Event]) -> None:
                 db.sealer.seal(event.body, row=_row(event.id)),
                 event.traceparent,
                 position,
+                event.endpoint_id,
             )
             for event, position in zip(events, reversed(positions), strict=True)
         ],
@@ -184,5 +186,6 @@ def _event(db: Session, row: asyncpg.Record) -> Event:
         notification_id=row["notification_id"],
         body=db.sealer.open(row["sealed_body"], row=_row(row["id"])),
         traceparent=row["traceparent"],
+        endpoint_id=row["endpoint_id"],
         position=row["position"],
     )

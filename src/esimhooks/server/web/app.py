@@ -22,6 +22,7 @@ from esimhooks.server.web.api import (
     notifications,
     orders,
     providers,
+    recoveries,
     stream,
     test_events,
 )
@@ -87,6 +88,7 @@ def build_app(context: Context) -> Litestar:
             notifications.router,
             orders.router,
             providers.router,
+            recoveries.router,
             stream.stream,
             test_events.router,
         ],

@@ -9,6 +9,7 @@ from esimhooks.server.engine.intake import Intake
 from esimhooks.server.engine.once import Once
 from esimhooks.server.engine.overview import Overview
 from esimhooks.server.engine.queries import OperatorQueries, TenantQueries
+from esimhooks.server.engine.recovery import Recoveries
 from esimhooks.server.engine.replay import Replay
 from esimhooks.server.engine.requery import Requery
 from esimhooks.server.engine.rotation import EndpointSecrets
@@ -38,6 +39,7 @@ class Context:
     sessions: Sessions
     requery: Requery
     replay: Replay
+    recoveries: Recoveries
     secrets: EndpointSecrets
     streams: Streams
     health: Health

@@ -22,6 +22,7 @@ from esimhooks.server.engine.outcomes import Outcomes
 from esimhooks.server.engine.overview import Overview
 from esimhooks.server.engine.queries import OperatorQueries, TenantQueries
 from esimhooks.server.engine.queue_watch import QueueWatch
+from esimhooks.server.engine.recovery import Recoveries
 from esimhooks.server.engine.replay import Replay
 from esimhooks.server.engine.requery import Requery
 from esimhooks.server.engine.retention import Retention
@@ -141,6 +142,8 @@ class _Node:
         self._telephone = Telephone(database, dsn, wake=self._dispatch_wake)
         self._due = Wake(self._dispatch_wake, self._telephone.wake)
         self._backlog_wake = Wake()
+        self._recovery_wake = Wake()
+        self._recoveries = Recoveries(database, clock=now, begun=self._recovery_wake, due=self._due)
         self._intake = Intake(
             database,
             self._connected,
@@ -216,12 +219,13 @@ class _Node:
                 self._database, defaults=defaults, check_url=self._gate.check_url, clock=now, due=self._due
             ),
             deliveries=DeliveryAdmin(self._database, clock=now, due=self._due),
-            once=Once(self._database, clock=now, wakes=(self._due, self._backlog_wake)),
+            once=Once(self._database, clock=now, wakes=(self._due, self._backlog_wake, self._recovery_wake)),
             operator=operator,
             tenant=TenantQueries(self._database),
             overview=Overview(self._database, clock=now),
             sessions=Sessions(self._database, clock=now),
             requery=Requery(self._database, self._connected, policy=self._policy, clock=now, due=self._due),
+            recoveries=self._recoveries,
             replay=Replay(self._database, backlog=self._backlog_wake),
             secrets=EndpointSecrets(self._database, clock=now),
             streams=self._streams,
@@ -284,6 +288,7 @@ class _Node:
         retention = Retention(self._database, days=self._settings.retention_days, clock=now)
         return [
             Loop("backlog", backlog.work_off, wake=self._backlog_wake),
+            Loop("recoveries", self._recoveries.work_off, wake=self._recovery_wake),
             Loop("expiry", upkeep.expire),
             Loop("usage polls", upkeep.poll_usage),
             Loop("order polls", upkeep.poll_order),
