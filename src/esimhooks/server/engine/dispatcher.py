@@ -24,7 +24,7 @@ from esimhooks.server.model.errors import NotNow
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.rules.poison import POISON, is_poison, is_suspect
 from esimhooks.server.sender.sender import Sender
-from esimhooks.server.store import endpoints, events, queue
+from esimhooks.server.store import endpoints, events, lanes, queue
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.results import Result, Written
 
@@ -40,6 +40,8 @@ class DispatcherConfig(Struct, frozen=True, kw_only=True):
     lane_cap: int = 20
     poll_every_s: float = 0.5
     """How late a retry may be taken up; for new deliveries bells ring long before."""
+    notice_every_s: float = 0.5
+    """How long what was taken up may still go to where an endpoint was, or to one that was disabled."""
     drain_s: float = 10.0
     holding: HoldingConfig = field(default_factory=HoldingConfig)
 
@@ -72,9 +74,11 @@ class Dispatcher:
         self._drained = asyncio.Event()
         self._next_turn: asyncio.TimerHandle | None = None
         self._next_turn_at = 0.0
+        self._noticed_at = float("-inf")
 
     async def dispatch(self) -> float:
         """One round: hold lanes, take up what is due, begin it; the work of a loop. Returns the seconds until the next."""
+        await self._notice_changes()
         await self._put_back(await self._holder.keep())
         more = await self._take()
         await self._holder.release_idle()
@@ -131,6 +135,28 @@ class Dispatcher:
         more = self._table.note_more(wishes, claimed)
         self._begin()
         return more
+
+    async def _notice_changes(self) -> None:
+        """Begin nothing more for endpoints that were disabled or deleted, and read those anew that were changed."""
+        if monotonic() - self._noticed_at < self._config.notice_every_s:
+            return
+        self._noticed_at = monotonic()
+        asked = [endpoint_id for endpoint_id, lane in self._table.lanes.items() if lane.waiting and not lane.closed]
+        if not asked:
+            return
+        async with self._database.session() as db:
+            present = {one.endpoint_id: one for one in await lanes.standing(db, asked)}
+            changed = [
+                one.endpoint_id
+                for one in present.values()
+                if (known := self._targets.get(one.endpoint_id)) is not None and known.version != one.version
+            ]
+            for target in await endpoints.targets(db, changed) if changed else []:
+                self._targets[target.id] = target
+        for endpoint_id in asked:
+            standing, lane = present.get(endpoint_id), self._table.lanes.get(endpoint_id)
+            if lane is not None and (standing is None or not standing.is_open):
+                await self._put_back(self._table.close(lane))
 
     async def _know_targets(self, claimed: Sequence[Claimed]) -> None:
         """Read endpoints that are new or have changed since they were last read."""

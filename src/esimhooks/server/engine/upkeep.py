@@ -21,7 +21,7 @@ from esimhooks.server.providers.port import Lookup, ProviderRefused
 from esimhooks.server.rules.backoff import between_polls
 from esimhooks.server.rules.emit import EmitPolicy
 from esimhooks.server.rules.expiry import expiry_of
-from esimhooks.server.store import endpoints, esims, idempotency, journal, orders
+from esimhooks.server.store import endpoints, esims, idempotency, journal, orders, overdue
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.esims import DuePoll, Scope
 from esimhooks.server.store.partitions import ensure_partitions
@@ -32,6 +32,7 @@ FAILED_POLL_AGAIN_S = 300.0
 ORDER_CLAIM_S = 120.0
 SEEN_FOR = timedelta(days=30)
 FORGET_BATCH = 1000
+OVERDUE_BATCH = 500
 LOOK_AGAIN_FOR = timedelta(minutes=5)
 """Longer than any transaction lasts."""
 
@@ -139,6 +140,14 @@ class Upkeep:
         async with self._database.transaction() as db:
             await ensure_partitions(db, now=self._clock())
         return 3600.0
+
+    async def fail_overdue(self) -> float:
+        """Fail what has waited for far longer than its schedule."""
+        async with self._database.transaction() as db:
+            failed = await overdue.fail_overdue(db, now=self._clock(), limit=OVERDUE_BATCH)
+        if failed:
+            log.warning("deliveries.overdue", failed=failed)
+        return 0.0 if failed == OVERDUE_BATCH else 60.0
 
     async def tidy(self) -> float:
         """Forget notifications seen long ago; mend what two transactions could not see of each other.

@@ -126,6 +126,26 @@ async def renew(db: Session, leases: Sequence[Lease], *, seconds: float) -> set[
     return {row["endpoint_id"] for row in rows}
 
 
+class Standing(Struct, frozen=True):
+    """Whether a lane is open, and which version of its endpoint is the present one."""
+
+    endpoint_id: UUID
+    is_open: bool
+    version: int
+
+
+async def standing(db: Session, endpoint_ids: Sequence[UUID]) -> Sequence[Standing]:
+    """Return how the lanes of the endpoints stand; those that were deleted are missing."""
+    rows = await db.conn.fetch(
+        """
+        SELECT l.endpoint_id, l.open, e.version FROM lanes l JOIN endpoints e ON e.id = l.endpoint_id
+        WHERE l.endpoint_id = ANY($1)
+        """,
+        endpoint_ids,
+    )
+    return [Standing(row["endpoint_id"], row["open"], row["version"]) for row in rows]
+
+
 async def release(db: Session, leases: Sequence[Lease]) -> None:
     """Give leases back, so that others need not wait for their end."""
     await db.conn.execute(

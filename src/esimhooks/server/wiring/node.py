@@ -293,6 +293,7 @@ class _Node:
             Loop("usage polls", upkeep.poll_usage),
             Loop("order polls", upkeep.poll_order),
             Loop("partitions", upkeep.make_partitions),
+            Loop("overdue deliveries", upkeep.fail_overdue),
             Loop("tidying", upkeep.tidy),
             Loop("retention", retention.drop_old_days),
         ]
