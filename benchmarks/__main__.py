@@ -1,4 +1,4 @@
-"""`python -m benchmarks [scenario ...] [--quick]`: runs scenarios, prints a table and writes JSON.
+"""`python -m benchmarks [scenario ...] [--quick]`: runs scenarios, prints a table and writes JSON and a page.
 
 Without a scenario all are run. Every scenario has a server and a receiver of its own in a fresh folder.
 """
@@ -10,13 +10,25 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ground import ground
-from benchmarks.scenarios import FULL, QUICK, SCENARIOS, Figures, Size
+from benchmarks import scenarios
+from benchmarks.ground import Ground, ground
+from benchmarks.growth import growth
+from benchmarks.page import page
+from benchmarks.scenarios import FULL, QUICK, Figures, Size
 
+SCENARIOS: dict[str, Callable[[Ground, Size], Awaitable[Figures]]] = {
+    "drain": scenarios.drain,
+    "accept": scenarios.accept,
+    "steady": scenarios.steady,
+    "neighbour": scenarios.neighbour,
+    "burst": scenarios.burst,
+    "growth": growth,
+}
 PACKAGES = ("esimhooks", "aiohttp", "asyncpg", "litestar", "uvicorn", "uvloop")
 
 
@@ -61,7 +73,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures a webhook sender.")
     parser.add_argument("scenarios", nargs="*", metavar="scenario", help=f"of {', '.join(SCENARIOS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="small sizes, for a look")
-    parser.add_argument("--out", type=Path, default=Path("artifacts/benchmarks.json"), help="where the JSON goes")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("artifacts/benchmarks.json"),
+        help="where the JSON goes, with the page beside it",
+    )
     given = parser.parse_args()
     unknown = set(given.scenarios) - set(SCENARIOS)
     if unknown:
@@ -71,7 +88,8 @@ def main() -> None:
     told["postgresql"] = durability
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps({"machine": told, "figures": figures}, indent=2) + "\n")
-    print(f"written: {given.out}")
+    given.out.with_suffix(".html").write_text(page(told, figures))
+    print(f"written: {given.out} and {given.out.with_suffix('.html').name}")
 
 
 if __name__ == "__main__":

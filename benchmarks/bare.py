@@ -15,6 +15,7 @@ import uvloop
 from esimhooks.server.model.ids import Prefix, new_id, text_of
 from esimhooks.server.sender.gate import Gate
 from esimhooks.server.sender.sender import Sender
+from esimhooks.server.wiring import heap
 from esimhooks.signing import new_secret, signature_header
 from esimhooks.version import __version__
 
@@ -43,6 +44,7 @@ async def send_all(load: dict[str, Any]) -> float:
             }
             await sender.send(f"{load['url']}/ok/{place}", headers=headers, body=body, timeout_s=5.0)
 
+    heap.settle()  # as the server does
     began = time.monotonic()
     async with asyncio.TaskGroup() as group:
         for slot in range(min(IN_FLIGHT, PER_ENDPOINT * load["endpoints"])):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.outside.adapter import Esimhooks, Target
+from benchmarks.outside.adapter import ESIMS, Esimhooks, Target
 from benchmarks.outside.wire import Request, Wire
 from benchmarks.server import Server
 
@@ -28,10 +28,10 @@ class Ground:
         self.server = server
         self.receiver = f"http://127.0.0.1:{receiver_port}"
 
-    async def targets(self, node_url: str, paths: Sequence[str]) -> list[Target]:
+    async def targets(self, node_url: str, paths: Sequence[str], *, esims: int = ESIMS) -> list[Target]:
         """Make an endpoint for each path of the receiver, in an account of its own."""
         wire, adapter = Wire(node_url), Esimhooks(self.server.key)
-        made = [await adapter.create_endpoint(wire, self.receiver + path) for path in paths]
+        made = [await adapter.create_endpoint(wire, self.receiver + path, esims=esims) for path in paths]
         await wire.close()
         return made
 

@@ -1,30 +1,35 @@
 """The scenarios: each stages its load on a fresh ground and returns its figures."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 from benchmarks.ground import Ground, Posted, piped
+from benchmarks.outside.adapter import Target
 
 Figures = dict[str, float]
+
+COUNTED_BATCH = 10
 
 LONGEST_AFTER_S = 15.0
 """How long the burst is watched after the last post: the flood need not drain for the others to be measured."""
 
 
 class Size(Struct, frozen=True):
-    """How much: deliveries to drain, endpoints, seconds of a steady load, and the flood of the burst."""
+    """How much: deliveries to drain, endpoints, seconds of a steady load, the flood of the burst, and what has grown."""
 
     deliveries: int
     endpoints: int
     seconds: int
     flood: int
+    esims: tuple[int, ...]
+    old: int
 
 
-FULL = Size(deliveries=50_000, endpoints=100, seconds=60, flood=100_000)
-QUICK = Size(deliveries=5_000, endpoints=100, seconds=4, flood=4_000)
-TINY = Size(deliveries=40, endpoints=4, seconds=1, flood=40)
+FULL = Size(deliveries=50_000, endpoints=100, seconds=60, flood=100_000, esims=(1_000, 10_000, 100_000), old=5_000_000)
+QUICK = Size(deliveries=5_000, endpoints=100, seconds=4, flood=4_000, esims=(100, 1_000), old=20_000)
+TINY = Size(deliveries=40, endpoints=4, seconds=1, flood=40, esims=(10, 20), old=100)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -67,12 +72,28 @@ async def drain(ground: Ground, size: Size) -> Figures:
         figures[f"commits per delivery, {dispatchers} dispatcher(s)"] = (await ground.server.commits() - before) / len(
             arrived
         )
+    figures["statements per delivery"] = await _statements(ground, owner.url, targets, first=2 * size.deliveries)
     bodies = await ground.ask("bodies")
     load = {"url": ground.receiver, "bodies": bodies, "count": size.deliveries, "endpoints": size.endpoints}
     figures["bare client/s"] = size.deliveries / float(await piped("benchmarks.bare", load))
     figures["ratio to the bare client"] = rates[0] / figures["bare client/s"]
     figures["two against one"] = rates[1] / rates[0]
     return figures
+
+
+async def _statements(ground: Ground, node_url: str, targets: Sequence[Target], *, first: int) -> float:
+    """Return how many statements a dispatcher runs for each of a few deliveries, counted in PostgreSQL's own log.
+
+    Those of an idle dispatcher are among them. Not while anything is timed: such a log costs time.
+    """
+    await ground.server.hold_lanes()
+    posted = await ground.post(node_url, targets, connections=4, batch=COUNTED_BATCH, posts=len(targets), first=first)
+    node = ground.server.add_dispatcher()
+    before = await ground.server.log_statements(on=True)
+    await ground.server.let_go()
+    arrived = await ground.arrived(len(posted) * COUNTED_BATCH)
+    ground.server.stop(node)
+    return (await ground.server.log_statements(on=False) - before) / len(arrived)
 
 
 async def accept(ground: Ground, size: Size) -> Figures:
@@ -157,12 +178,3 @@ async def burst(ground: Ground, size: Size) -> Figures:
         "posts beside the flood": len(beside),
         "flood deliveries/s meanwhile": len(flood) / ((max(flood) - min(flood)) / 1e9),
     }
-
-
-SCENARIOS: dict[str, Callable[[Ground, Size], Awaitable[Figures]]] = {
-    "drain": drain,
-    "accept": accept,
-    "steady": steady,
-    "neighbour": neighbour,
-    "burst": burst,
-}

@@ -15,6 +15,7 @@ import psutil
 
 COMMAND = (sys.executable, "-c", "from esimhooks.cli.main import run; run()", "serve", "--port", "0")
 START_LIMIT_S = 120.0
+STATEMENT = re.compile(r"LOG:  (?:statement|execute [^:]+): ")
 
 
 class Node:
@@ -106,13 +107,29 @@ class Server:
         finally:
             await conn.close()
 
+    async def execute(self, statement: str, *arguments: object) -> None:
+        """Run one statement."""
+        conn = await asyncpg.connect(self.dsn)
+        try:
+            await conn.execute(statement, *arguments, timeout=600)
+        finally:
+            await conn.close()
+
     async def hold_lanes(self) -> None:
         """Let no lane be leased, so that dispatchers can start before the clock does."""
-        await self._execute("UPDATE lanes SET held_until = now() + interval '1 hour'")
+        await self.execute("UPDATE lanes SET held_until = now() + interval '1 hour'")
 
     async def let_go(self) -> None:
         """Let all lanes be leased again."""
-        await self._execute("UPDATE lanes SET held_until = NULL")
+        await self.execute("UPDATE lanes SET held_until = NULL")
+
+    async def log_statements(self, *, on: bool) -> int:
+        """Have PostgreSQL write down every statement, or no longer; return how many it has written down so far."""
+        wanted = "all" if on else "none"
+        await self.execute(f"ALTER SYSTEM SET log_statement = '{wanted}'")
+        await self.execute("SELECT pg_reload_conf()")
+        logs = (self._folder / "postgres" / "log").iterdir()
+        return sum(len(STATEMENT.findall(log.read_text(errors="replace"))) for log in logs)
 
     async def durability(self) -> dict[str, str]:
         """Return the version of PostgreSQL and the settings that decide what survives a power cut."""
@@ -120,13 +137,6 @@ class Server:
         try:
             names = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers")
             return {name: str(await conn.fetchval("SELECT current_setting($1)", name)) for name in names}
-        finally:
-            await conn.close()
-
-    async def _execute(self, statement: str) -> None:
-        conn = await asyncpg.connect(self.dsn)
-        try:
-            await conn.execute(statement)
         finally:
             await conn.close()
 

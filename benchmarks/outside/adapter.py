@@ -43,7 +43,7 @@ class Esimhooks:
         for first in range(0, esims, 1000):
             body = {"account": account, "mode": LIVE, "updates": born[first : first + 1000]}
             await self._made(wire, "/v1/updates", body)
-        await self._made(wire, f"/v1/endpoints?account={account}&mode={LIVE}", {"url": url})
+        await self._made(wire, f"/v1/endpoints?account={account}&mode={LIVE}", {"url": url, "timeout": 30})
         return {"account": account, "esims": esims}
 
     def event(self, target: Target, number: int, *, count: int = 1) -> Request:

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import outside
 from benchmarks.ground import ground
+from benchmarks.page import page, verdict
 from benchmarks.scenarios import TINY, accept, percentile
 
 OUTSIDE = sorted(Path(next(iter(outside.__path__))).glob("*.py"))
@@ -36,6 +37,16 @@ def test_whoever_stands_outside_imports_nothing_of_the_server(file: Path) -> Non
 def test_a_percentile_is_one_of_the_values() -> None:
     assert percentile([3.0, 1.0, 2.0], 0.5) == 2.0
     assert percentile([1.0], 0.99) == 1.0
+
+
+def test_the_page_has_every_figure_and_says_which_promise_was_missed() -> None:
+    said = page({"cores": 2}, {"drain": {"deliveries/s": 1234.5, "ratio to the bare client": 0.5}})
+
+    assert "1,234.500" in said
+    assert "&gt;= 0.6: missed" in said
+    assert "<svg" in said
+    assert "src=" not in said
+    assert verdict("drain", "ratio to the bare client", 0.61) == ">= 0.6: yes"
 
 
 def _imported(file: Path) -> Iterator[str]:

@@ -61,12 +61,13 @@ def build_app(context: Context) -> Litestar:
         except Exception as error:  # the caller has its answer; its connection must not end because of a note
             log.exception("key.use_not_noted", prefix=lookup, error=str(error))
 
-    async def operator(request: AnyRequest) -> Principal:
+    # These two ask for the context only to come after it: what the framework resolves together costs a task each.
+    async def operator(request: AnyRequest, context: Context) -> Principal:
         caller: Principal = request.state.caller
         require_operator(caller)
         return caller
 
-    async def tenant(request: AnyRequest) -> Tenant:
+    async def tenant(request: AnyRequest, context: Context) -> Tenant:
         query = request.query_params
         return tenant_of(request.state.caller, account=query.get("account"), mode=query.get("mode"))
 

@@ -52,7 +52,7 @@ from esimhooks.server.web.auth import Authenticator
 from esimhooks.server.web.context import Context
 from esimhooks.server.web.rate_limit import RateLimit
 from esimhooks.server.web.server import WebServer
-from esimhooks.server.wiring import keys
+from esimhooks.server.wiring import heap, keys
 
 CONNECTIONS = 12
 REVIVE_EVERY_S = 2.0
@@ -73,6 +73,7 @@ async def serve(
 ) -> None:
     """Run a node until `stop` is set, then drain it. Raises `Broken` where it cannot start."""
     async with running(settings, stop) as node:
+        heap.settle()
         if on_started is not None:
             on_started(node)
         await stop.wait()
