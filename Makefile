@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability reliability-receiver fuzz-queue test-typescript docs reference test-browser
+.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability reliability-receiver fuzz-queue test-typescript docs reference test-browser recordings
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -80,6 +80,11 @@ reference: $(STAMP) ## write the pages of the documentation that are made from c
 # Installed apart from .venv, so that nothing of this folder can stand in for what the wheel lacks.
 build: $(STAMP) ## build wheel, source archive and bill of materials into dist/, and try the wheel in an empty environment
 	rm -rf dist build/wheel
+
+recordings: $(STAMP) ## record docs/sessions: what real commands print (ARGS="listen")
+	$(BIN)/python tools/record.py $(ARGS)
+
+build: $(STAMP) ## build wheel and source archive into dist/
 	$(BIN)/python -m hatchling build
 	$(PYTHON) -m venv build/wheel
 	build/wheel/bin/python -m pip install --quiet --constraint constraints.txt "$$(ls dist/*.whl)[server]"

@@ -21,7 +21,11 @@ def commands(group: Any, *above: str) -> Iterator[tuple[str, Any]]:
         yield " ".join(above), group
 
 
-WITHOUT_DATA = {"demo", "serve", "migrate", "keys revoke", "endpoints delete", "deliveries retry"}
+WITHOUT_DATA = {"demo", "serve", "migrate", "keys revoke", "endpoints delete", "deliveries retry"} | {
+    "deliveries cancel",
+    "endpoints enable",
+    "endpoints disable",
+}
 EVERY = dict(commands(typer.main.get_command(app)))
 
 
