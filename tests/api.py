@@ -41,8 +41,8 @@ class Api:
         async with self._session.request(
             method, self.url + path, json=body, headers={"authorization": f"Bearer {self.key}"} | named
         ) as answer:
-            text = await answer.text()
-            decoded = await answer.json(content_type=None) if text else None
+            is_text = not answer.content_type.startswith("image/")
+            decoded = await answer.json(content_type=None) if is_text and await answer.text() else None
             return Answer(answer.status, decoded, {name.lower(): value for name, value in answer.headers.items()})
 
     async def raw(self, method: str, path: str, data: bytes, **headers: str) -> Answer:

@@ -102,14 +102,15 @@ def _inspect(desk: Desk, port: int, answer: int) -> None:
 
 @contextmanager
 def _quiet_end(desk: Desk) -> Iterator[None]:
-    """SIGTERM is like Ctrl-C, and both are how this command is meant to end."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """SIGTERM is like Ctrl-C, and both are how this command is meant to end, also where a script began it with `&`."""
+    before = {one: signal.signal(one, signal.default_int_handler) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except KeyboardInterrupt:
         output.note(f"{desk.shown} shown")
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _address(url: str) -> SplitResult:

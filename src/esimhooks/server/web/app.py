@@ -32,6 +32,7 @@ from esimhooks.server.web.context import Context
 from esimhooks.server.web.dashboard.router import dashboard_router
 from esimhooks.server.web.entry import admit, check_path, read_body
 from esimhooks.server.web.errors import handle_http, handle_ours, handle_unexpected, handle_validation
+from esimhooks.server.web.given import InContext
 from esimhooks.server.web.idempotency import Idempotency, replayed
 from esimhooks.server.web.rate_limit import limits
 from esimhooks.server.web.reference import pages
@@ -63,12 +64,12 @@ def build_app(context: Context) -> Litestar:
             log.exception("key.use_not_noted", prefix=lookup, error=str(error))
 
     # These two ask for the context only to come after it: what the framework resolves together costs a task each.
-    async def operator(request: AnyRequest, context: Context) -> Principal:
+    async def operator(request: AnyRequest, context: InContext) -> Principal:
         caller: Principal = request.state.caller
         require_operator(caller)
         return caller
 
-    async def tenant(request: AnyRequest, context: Context) -> Tenant:
+    async def tenant(request: AnyRequest, context: InContext) -> Tenant:
         query = request.query_params
         return tenant_of(request.state.caller, account=query.get("account"), mode=query.get("mode"))
 
