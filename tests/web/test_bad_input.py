@@ -179,9 +179,10 @@ async def test_a_bad_field_is_named_and_told_what_was_expected(
 
 BODIES: dict[str, Json] = {
     "keys": {"mode": "test", "name": "ci"},
+    "recover": {"from": "2026-01-01T00:00:00Z"},
+    "resend": {},
     "rotate-secret": {},
     "test": {"event": "esim.activated"},
-    "resend": {},
 }
 """What operations take, by the end of their path."""
 
