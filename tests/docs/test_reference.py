@@ -26,7 +26,13 @@ def test_a_page_names_only_settings_that_exist(page: Path) -> None:
     known = {
         f"ESIMHOOKS_{str(field.validation_alias or name).upper()}" for name, field in Settings.model_fields.items()
     }
-    of_other_programs = {"ESIMHOOKS_URL", "ESIMHOOKS_API_KEY", "ESIMHOOKS_CONFIG", "ESIMHOOKS_WEBHOOK_SECRET"}
+    of_other_programs = {
+        "ESIMHOOKS_URL",
+        "ESIMHOOKS_API_KEY",
+        "ESIMHOOKS_CONFIG",
+        "ESIMHOOKS_WEBHOOK_SECRET",
+        "ESIMHOOKS_INBOX",
+    }
 
     named = set(re.findall(r"\bESIMHOOKS_[A-Z_]+\b", page.read_text(encoding="utf-8")))
 

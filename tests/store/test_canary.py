@@ -12,9 +12,6 @@ from esimhooks.server.store.sealing import Sealer, new_key
 
 
 async def test_nodes_that_start_at_the_same_moment_find_the_canary_of_the_first(database: Database) -> None:
-    async with database.transaction() as db:
-        await db.conn.execute("DELETE FROM installation WHERE name = 'canary'")
-
     async def second() -> None:
         async with database.transaction() as db:
             await check_canary(db)

@@ -59,7 +59,12 @@ async def test_after_a_leak_only_the_new_secret_signs(merchant: Api, receiver: R
 
     assert verifies(new, request)
     assert not verifies(endpoint.secret, request)
-    assert await merchant.get(f"/v1/endpoints/{endpoint.id}/secret") == {"secret": new, "oldSecrets": []}
+    assert await merchant.get(f"/v1/endpoints/{endpoint.id}/secret") == {
+        "secret": new,
+        "oldSecrets": [],
+        "publicKey": None,
+        "oldPublicKeys": [],
+    }
 
 
 async def test_an_old_secret_ends_by_itself(merchant: Api, receiver: Receiver, database: Database) -> None:
@@ -86,7 +91,7 @@ async def test_secrets_are_shown_at_their_own_address_only(merchant: Api) -> Non
     endpoint = await an_endpoint(merchant, "http://127.0.0.1:9/hook")
     shown = await merchant.call("GET", f"/v1/endpoints/{endpoint.id}/secret")
 
-    assert shown.body == {"secret": endpoint.secret, "oldSecrets": []}
+    assert shown.body == {"secret": endpoint.secret, "oldSecrets": [], "publicKey": None, "oldPublicKeys": []}
     assert shown.headers["cache-control"] == "no-store"
     assert endpoint.secret not in json.dumps(await merchant.get(f"/v1/endpoints/{endpoint.id}"))
 

@@ -18,7 +18,12 @@ class Rows(Struct, frozen=True):
 
 async def an_esim(operator: Api, account: str, mode: str, **fields: Json) -> Json:
     """Hand in an update that makes an eSIM; return its result."""
-    update = {"transactionId": next(ICCIDS), "iccid": next(ICCIDS), "esimStatus": "IN_USE"} | fields
+    update = {
+        "transactionId": next(ICCIDS),
+        "iccid": next(ICCIDS),
+        "esimStatus": "IN_USE",
+        "ac": "LPA:1$smdp.example.com$CODE-0001",
+    } | fields
     body = {"account": account, "mode": mode, "updates": [update]}
     [result] = (await operator.post("/v1/updates", body, status=200))["results"]
     return result

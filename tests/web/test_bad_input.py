@@ -145,7 +145,7 @@ async def test_unknown_fields_are_refused_by_their_escaped_name(operator: Api) -
             "/expiresAt",
             "years",
         ),
-        ("PUT", "/v1/providers/up", {"kind": "nope"}, "/kind", "expected one of esimaccess"),
+        ("PUT", "/v1/providers/up", {"kind": "nope"}, "/kind", "expected one of es2plus, esimaccess"),
         ("PUT", "/v1/providers/up", {"kind": "x", "credentials": {"a": 1}}, "/credentials", "in every member"),
         ("PUT", "/v1/providers/up", {"kind": "x", "settings": {"": 1}}, "/settings", "in every name"),
         ("PUT", "/v1/providers/Up", {"kind": "esimaccess"}, "path:name", "1-63 of a-z"),

@@ -14,7 +14,7 @@ URL = "https://hooks.example.com/esims"
 async def test_an_endpoint_has_the_defaults_of_the_installation(operator: Api) -> None:
     query = await a_tenant(operator)
     made = await operator.post(f"/v1/endpoints{query}", {"url": URL})
-    secret = made.pop("secret")
+    secret, _ = made.pop("secret"), made.pop("publicKey")
 
     assert secret.startswith("whsec_")
     assert made == {
@@ -31,6 +31,8 @@ async def test_an_endpoint_has_the_defaults_of_the_installation(operator: Api) -
         "headers": {},
         "enabled": True,
         "disabledReason": None,
+        "redactCredentials": False,
+        "signatureProfile": "standard",
         "createdAt": made["createdAt"],
         "updatedAt": made["createdAt"],
     }
