@@ -80,16 +80,14 @@ reference: $(STAMP) ## write the pages of the documentation that are made from c
 # Installed apart from .venv, so that nothing of this folder can stand in for what the wheel lacks.
 build: $(STAMP) ## build wheel, source archive and bill of materials into dist/, and try the wheel in an empty environment
 	rm -rf dist build/wheel
-
-recordings: $(STAMP) ## record docs/sessions: what real commands print (ARGS="listen")
-	$(BIN)/python tools/record.py $(ARGS)
-
-build: $(STAMP) ## build wheel and source archive into dist/
 	$(BIN)/python -m hatchling build
 	$(PYTHON) -m venv build/wheel
 	build/wheel/bin/python -m pip install --quiet --constraint constraints.txt "$$(ls dist/*.whl)[server]"
 	build/wheel/bin/esimhooks --version
 	$(BIN)/cyclonedx-py environment build/wheel --pyproject pyproject.toml --output-reproducible --of JSON -o dist/esimhooks.cdx.json
+
+recordings: $(STAMP) ## record docs/sessions: what real commands print (ARGS="listen")
+	$(BIN)/python tools/record.py $(ARGS)
 
 # --universal: one file for all platforms and Python versions. Packages may come from any registry or mirror, so none is named.
 constraints: ## pin the packages of pyproject.toml anew in constraints.txt (needs uv)
