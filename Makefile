@@ -82,7 +82,8 @@ build: $(STAMP) ## build wheel, source archive and bill of materials into dist/,
 	rm -rf dist build/wheel
 	$(BIN)/python -m hatchling build
 	$(PYTHON) -m venv build/wheel
-	build/wheel/bin/python -m pip install --quiet --constraint constraints.txt "$$(ls dist/*.whl)[server]"
+	grep '==' constraints.txt | sed 's/ *\\$$//' > build/pins.txt  # pip takes no wheel of our own beside hashes
+	build/wheel/bin/python -m pip install --quiet --constraint build/pins.txt "$$(ls dist/*.whl)[server]"
 	build/wheel/bin/esimhooks --version
 	$(BIN)/cyclonedx-py environment build/wheel --pyproject pyproject.toml --output-reproducible --of JSON -o dist/esimhooks.cdx.json
 
