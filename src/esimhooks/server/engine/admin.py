@@ -4,34 +4,33 @@ Each is one transaction. What a caller may do is decided at the web edge; here e
 """
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
-import msgspec
 from msgspec import Struct
 
 from esimhooks.server.engine.connected import ConnectedProviders
+from esimhooks.server.engine.example_event import event_of
 from esimhooks.server.engine.orders import NewOrder, place
 from esimhooks.server.engine.publish import publish
 from esimhooks.server.engine.queries import found
 from esimhooks.server.engine.rotation import provide_key_pair
 from esimhooks.server.engine.wake import Wake
+from esimhooks.server.engine.webhook_url import CheckUrl, require_reachable
 from esimhooks.server.model.account import Account, ApiKey
 from esimhooks.server.model.api_keys import digest_of, lookup_of, new_key
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.endpoint import Endpoint, Ordering, SignatureProfile, Tenant
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.event import Event
-from esimhooks.server.model.ids import Prefix, new_id, text_of
+from esimhooks.server.model.ids import new_id
 from esimhooks.server.model.order import Order
 from esimhooks.server.model.provider import StoredProvider
-from esimhooks.server.sender.errors import GateRefused
 from esimhooks.server.store import accounts, deliveries, endpoints, keys, providers, queue
 from esimhooks.server.store.database import Database, Session
 from esimhooks.signing import new_secret
-from esimhooks.vocabulary.envelope import Envelope, encode
-from esimhooks.vocabulary.timestamps import timestamp
+from esimhooks.vocabulary.envelope import Envelope
 
 TOKEN_BYTES = 32
 
@@ -94,7 +93,7 @@ class Admin:
         connected: ConnectedProviders,
         *,
         defaults: EndpointDefaults,
-        check_url: Callable[[str], object],
+        check_url: CheckUrl,
         clock: Clock,
         due: Wake,
         backlog: Wake,
@@ -220,20 +219,7 @@ class Admin:
 
     async def raise_event(self, tenant: Tenant, example: Envelope, *, esim_id: UUID | None = None) -> Event:
         """Raise an event that no eSIM has caused, for tests; it is delivered like any other."""
-        event_id = new_id()
-        now = self._clock()
-        raised = msgspec.structs.replace(
-            example, id=text_of(Prefix.EVENT, event_id), mode=tenant.mode, timestamp=timestamp(now)
-        )
-        event = Event(
-            id=event_id,
-            tenant=tenant,
-            esim_id=esim_id,
-            type=example.event,
-            happened_at=now,
-            notification_id=None,
-            body=encode(raised),
-        )
+        event = event_of(example, tenant, mode=tenant.mode, now=self._clock(), esim_id=esim_id)
         async with self._database.transaction() as db:
             await publish(db, [event])
         self._due.ring()
@@ -249,10 +235,7 @@ class Admin:
         self._due.ring()
 
     async def _insert_endpoint(self, db: Session, tenant: Tenant, new: NewEndpoint, *, pointer: str) -> Made:
-        try:
-            self._check_url(new.url)
-        except GateRefused as error:
-            raise Refused.invalid(pointer, error.detail) from None
+        require_reachable(self._check_url, new.url, pointer=pointer)
         now = self._clock()
         found(await accounts.find(db, tenant.account_id), "account")
         endpoint = Endpoint(

@@ -9,22 +9,21 @@ from uuid import UUID
 from msgspec import structs
 
 from esimhooks.server.engine.admin import EndpointDefaults, NewEndpoint
+from esimhooks.server.engine.example_event import event_of
 from esimhooks.server.engine.publish import publish_to
 from esimhooks.server.engine.queries import found
 from esimhooks.server.engine.rotation import provide_key_pair
 from esimhooks.server.engine.wake import Wake
+from esimhooks.server.engine.webhook_url import CheckUrl, require_reachable
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.delivery import Delivery
 from esimhooks.server.model.endpoint import DisabledReason, Endpoint, Tenant
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.event import Event
-from esimhooks.server.model.ids import Prefix, new_id, text_of
-from esimhooks.server.sender.errors import GateRefused
 from esimhooks.server.store import endpoints, lanes
 from esimhooks.server.store.database import Database
-from esimhooks.vocabulary.envelope import Envelope, encode
+from esimhooks.vocabulary.envelope import Envelope
 from esimhooks.vocabulary.statuses import Mode
-from esimhooks.vocabulary.timestamps import timestamp
 
 
 class EndpointAdmin:
@@ -35,7 +34,7 @@ class EndpointAdmin:
         database: Database,
         *,
         defaults: EndpointDefaults,
-        check_url: Callable[[str], object],
+        check_url: CheckUrl,
         clock: Clock,
         due: Wake,
     ) -> None:
@@ -51,7 +50,7 @@ class EndpointAdmin:
             before = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")
             told = changed(before)
             if told.url != before.url:
-                self._check(told.url)
+                require_reachable(self._check_url, told.url, pointer="/url")
             after = structs.replace(
                 before,
                 url=told.url,
@@ -89,18 +88,7 @@ class EndpointAdmin:
 
         Raises `Refused` (409) where it is disabled.
         """
-        event_id, now = new_id(), self._clock()
-        raised = structs.replace(example, id=text_of(Prefix.EVENT, event_id), mode=Mode.TEST, timestamp=timestamp(now))
-        event = Event(
-            id=event_id,
-            tenant=tenant,
-            esim_id=None,
-            type=example.event,
-            happened_at=now,
-            notification_id=None,
-            body=encode(raised),
-            endpoint_id=endpoint_id,
-        )
+        event = event_of(example, tenant, mode=Mode.TEST, now=self._clock(), endpoint_id=endpoint_id)
         async with self._database.transaction() as db:
             endpoint = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")
             if not endpoint.enabled:
@@ -124,9 +112,3 @@ class EndpointAdmin:
             await lanes.switch(db, endpoint_id, is_open=enabled)
         self._due.ring()
         return after
-
-    def _check(self, url: str) -> None:
-        try:
-            self._check_url(url)
-        except GateRefused as error:
-            raise Refused.invalid("/url", error.detail) from None

@@ -1,6 +1,6 @@
 """Changes of an API key: its name, from where and until when it is valid, and where its webhooks go. One transaction each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from uuid import UUID
 
 from msgspec import Struct
@@ -8,10 +8,9 @@ from msgspec.structs import replace
 
 from esimhooks.server.engine.admin import Admin, Made, NewEndpoint
 from esimhooks.server.engine.queries import found
+from esimhooks.server.engine.webhook_url import CheckUrl, require_reachable
 from esimhooks.server.model.account import ApiKey
 from esimhooks.server.model.clock import Clock
-from esimhooks.server.model.errors import Refused
-from esimhooks.server.sender.errors import GateRefused
 from esimhooks.server.store import keys
 from esimhooks.server.store.database import Database
 
@@ -26,7 +25,7 @@ class ChangedKey(Struct, frozen=True):
 class KeyChanges:
     """Changes keys. `check_url` refuses URLs that must not be called."""
 
-    def __init__(self, database: Database, admin: Admin, *, check_url: Callable[[str], object], clock: Clock) -> None:
+    def __init__(self, database: Database, admin: Admin, *, check_url: CheckUrl, clock: Clock) -> None:
         self._database = database
         self._admin = admin
         self._check_url = check_url
@@ -37,10 +36,7 @@ class KeyChanges:
     ) -> ChangedKey:
         """Change the named attributes; a URL makes an endpoint, or moves the one that the key owns. Raises `Refused`."""
         if webhook_url is not None:
-            try:
-                self._check_url(webhook_url)
-            except GateRefused as error:
-                raise Refused.invalid("/webhookUrl", error.detail) from None
+            require_reachable(self._check_url, webhook_url, pointer="/webhookUrl")
         async with self._database.joint() as joint:
             async with self._database.transaction() as db:
                 key = replace(found(await keys.lock(db, account_id, key_id), "key"), **changes)
