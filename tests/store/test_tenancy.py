@@ -13,12 +13,13 @@ import pytest
 from msgspec import Struct
 
 from api import Api, Merchant, a_merchant, eventually
+from esimhooks.server.model.audit import AuditFilter
 from esimhooks.server.model.delivery import DeliveryFilter
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.esim import EsimFilter
 from esimhooks.server.model.event import EventFilter
-from esimhooks.server.model.ids import EPOCH, Prefix, new_id, parse_id
-from esimhooks.server.store import deliveries, endpoint_stats, endpoints, esims, events, orders
+from esimhooks.server.model.ids import EPOCH, Prefix, new_id, parse_id, text_of
+from esimhooks.server.store import audit, deliveries, endpoint_stats, endpoints, esims, events, orders
 from esimhooks.server.store.database import Database, Session
 from esimhooks.vocabulary.statuses import Mode
 from receiver import Receiver
@@ -36,6 +37,9 @@ class Rows(Struct, frozen=True, kw_only=True):
 
 Read = Callable[[Session, Tenant, Rows], Awaitable[Any]]
 READS: dict[str, Read] = {
+    "audit.page": lambda db, tenant, rows: audit.page(
+        db, tenant, AuditFilter(subject=text_of(Prefix.ENDPOINT, rows.endpoint)), before=None, limit=9
+    ),
     "deliveries.attempts_of": lambda db, tenant, rows: deliveries.attempts_of(db, tenant, rows.delivery),
     "deliveries.find": lambda db, tenant, rows: deliveries.find(db, tenant, rows.delivery),
     "deliveries.of_events": lambda db, tenant, rows: deliveries.of_events(db, tenant, [rows.event]),
@@ -73,7 +77,7 @@ def reading(modules: list[ModuleType]) -> set[str]:
 
 
 def test_every_statement_of_a_tenant_stands_here() -> None:
-    assert reading([deliveries, endpoint_stats, endpoints, esims, events, orders]) == set(READS) | WRITES
+    assert reading([audit, deliveries, endpoint_stats, endpoints, esims, events, orders]) == set(READS) | WRITES
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import typer
 
 from esimhooks.cli import (
     accounts,
+    audit,
     check_receiver,
     deliveries,
     demo,
@@ -59,7 +60,7 @@ for command in (
     app.command()(command)
 app.command("resend")(events.resend_event)
 app.command()(recover.recover)
-for room in (accounts, keys, providers, orders, esims, events, endpoints, deliveries, notifications, inbox):
+for room in (accounts, keys, providers, orders, esims, events, endpoints, deliveries, notifications, audit, inbox):
     app.add_typer(room.app, name=room.__name__.rpartition(".")[2])
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from esimhooks.server.engine.admin import Admin
+from esimhooks.server.engine.audit import AuditLog
 from esimhooks.server.engine.delivery_admin import DeliveryAdmin
 from esimhooks.server.engine.endpoint_admin import EndpointAdmin
 from esimhooks.server.engine.intake import Intake
@@ -31,6 +32,7 @@ class Context:
 
     intake: Intake
     admin: Admin
+    audit: AuditLog
     endpoints: EndpointAdmin
     deliveries: DeliveryAdmin
     key_changes: KeyChanges

@@ -10,6 +10,7 @@ from pathlib import Path
 from aiohttp import ClientSession, DummyCookieJar
 
 from esimhooks.server.engine.admin import Admin, EndpointDefaults
+from esimhooks.server.engine.audit import AuditLog
 from esimhooks.server.engine.backlog import Backlog
 from esimhooks.server.engine.connected import ConnectedProviders
 from esimhooks.server.engine.delivery_admin import DeliveryAdmin
@@ -222,6 +223,7 @@ class _Node:
         context = Context(
             intake=self._intake,
             admin=admin,
+            audit=AuditLog(self._database),
             endpoints=EndpointAdmin(
                 self._database, defaults=defaults, check_url=self._gate.check_url, clock=now, due=self._due
             ),
@@ -295,7 +297,9 @@ class _Node:
     def _upkeep(self) -> list[Loop]:
         backlog = Backlog(self._database, self._connected, policy=self._policy, clock=now, due=self._due)
         upkeep = Upkeep(self._database, self._connected, policy=self._policy, clock=now, due=self._due)
-        retention = Retention(self._database, days=self._settings.retention_days, clock=now)
+        retention = Retention(
+            self._database, days=self._settings.retention_days, audit_days=self._settings.audit_days, clock=now
+        )
         return [
             Loop("backlog", backlog.work_off, wake=self._backlog_wake),
             Loop("recoveries", self._recoveries.work_off, wake=self._recovery_wake),
