@@ -29,6 +29,7 @@ from esimhooks.cli import (
     rotate_encryption,
     serve,
     simulate,
+    trace,
     trigger,
     verify,
 )
@@ -51,6 +52,7 @@ for command in (
     migrate.migrate,
     rotate_encryption.rotate_encryption,
     trigger.trigger,
+    trace.trace,
     check_receiver.check_receiver,
     verify.verify,
     doctor.doctor,

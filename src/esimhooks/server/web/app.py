@@ -26,8 +26,10 @@ from esimhooks.server.web.api import (
     pictures,
     providers,
     recoveries,
+    requeries,
     stream,
     test_events,
+    trace,
 )
 from esimhooks.server.web.auth import AnyRequest, Principal, actor_of, require_operator, tenant_of
 from esimhooks.server.web.context import Context
@@ -101,8 +103,11 @@ def build_app(context: Context) -> Litestar:
             pictures.show_qr,
             providers.router,
             recoveries.router,
+            requeries.requery_many,
+            requeries.router,
             stream.stream,
             test_events.router,
+            trace.show_trace,
         ],
         before_request=enter,
         middleware=[idempotent],
