@@ -252,6 +252,9 @@ class Settings(BaseSettings):
     """Days that events, deliveries, attempts and notifications are kept, 1-3650; then whole days are dropped, except
     while something in them still waits. Default: 30, the time in which questions are asked."""
 
+    audit_days: Annotated[int, Field(ge=1, le=3650)] = 400
+    """Days that entries of the audit log are kept, 1-3650. Default: 400, a year with time to look at it."""
+
     metrics_token: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
     """Token that reads `/metrics`, as `Authorization: Bearer`, 32 characters or more. Default: none; an operator's key
     reads them too, but a monitoring system should not hold one."""

@@ -25,6 +25,12 @@ async def find(db: Session, account_id: UUID) -> Account | None:
     return None if row is None else Account(**row)
 
 
+async def lock(db: Session, account_id: UUID) -> Account | None:
+    """Return the account, locked against other changes until the end of the transaction, or None."""
+    row = await db.conn.fetchrow("SELECT * FROM accounts WHERE id = $1 FOR NO KEY UPDATE", account_id)
+    return None if row is None else Account(**row)
+
+
 async def existing(db: Session, account_ids: Collection[UUID]) -> set[UUID]:
     """Return those of the ids that name an account."""
     rows = await db.conn.fetch("SELECT id FROM accounts WHERE id = ANY($1)", list(account_ids))

@@ -88,7 +88,7 @@ async def find(db: Session, tenant: Tenant, event_id: UUID) -> Event | None:
         tenant.mode,
         event_id,
     )
-    return None if row is None else _event(db, row)
+    return None if row is None else event_of(db, row)
 
 
 async def page(db: Session, tenant: Tenant, where: EventFilter, *, before: UUID | None, limit: int) -> Sequence[Event]:
@@ -159,7 +159,7 @@ async def _select(  # noqa: PLR0913
         where.last_id,
         limit,
     )
-    return [_event(db, row) for row in rows]
+    return [event_of(db, row) for row in rows]
 
 
 async def bodies(db: Session, event_ids: Sequence[UUID]) -> dict[UUID, bytes]:
@@ -176,7 +176,8 @@ def _row(event_id: UUID) -> str:
     return f"events.body.{event_id}"
 
 
-def _event(db: Session, row: asyncpg.Record) -> Event:
+def event_of(db: Session, row: asyncpg.Record) -> Event:
+    """Return the event of a row that has all of its columns."""
     return Event(
         id=row["id"],
         tenant=Tenant(row["account_id"], Mode(row["mode"])),

@@ -10,7 +10,9 @@ from pathlib import Path
 from aiohttp import ClientSession, DummyCookieJar
 
 from esimhooks.server.engine.admin import Admin, EndpointDefaults
+from esimhooks.server.engine.audit import AuditLog
 from esimhooks.server.engine.backlog import Backlog
+from esimhooks.server.engine.bulk_requery import BulkRequeries
 from esimhooks.server.engine.connected import ConnectedProviders
 from esimhooks.server.engine.delivery_admin import DeliveryAdmin
 from esimhooks.server.engine.dispatcher import Dispatcher, DispatcherConfig
@@ -32,6 +34,7 @@ from esimhooks.server.engine.sessions import Sessions
 from esimhooks.server.engine.streams import Streams
 from esimhooks.server.engine.supervisor import Crew, Health, Supervisor
 from esimhooks.server.engine.telephone import Telephone
+from esimhooks.server.engine.trace import Traces
 from esimhooks.server.engine.upkeep import Upkeep
 from esimhooks.server.engine.wake import Wake
 from esimhooks.server.observe import log
@@ -149,6 +152,11 @@ class _Node:
         self._due = Wake(self._dispatch_wake, self._telephone.wake)
         self._backlog_wake = Wake()
         self._recovery_wake = Wake()
+        self._requery_wake = Wake()
+        self._requery = Requery(database, self._connected, policy=self._policy, clock=now, due=self._due)
+        self._requeries = BulkRequeries(
+            database, self._requery, policy=self._policy, clock=now, begun=self._requery_wake, due=self._due
+        )
         self._recoveries = Recoveries(database, clock=now, begun=self._recovery_wake, due=self._due)
         self._intake = Intake(
             database,
@@ -222,21 +230,28 @@ class _Node:
         context = Context(
             intake=self._intake,
             admin=admin,
+            audit=AuditLog(self._database),
             endpoints=EndpointAdmin(
                 self._database, defaults=defaults, check_url=self._gate.check_url, clock=now, due=self._due
             ),
             deliveries=DeliveryAdmin(self._database, clock=now, due=self._due),
             key_changes=KeyChanges(self._database, admin, check_url=self._gate.check_url, clock=now),
-            once=Once(self._database, clock=now, wakes=(self._due, self._backlog_wake, self._recovery_wake)),
+            once=Once(
+                self._database,
+                clock=now,
+                wakes=(self._due, self._backlog_wake, self._recovery_wake, self._requery_wake),
+            ),
             operator=operator,
             tenant=TenantQueries(self._database),
             overview=Overview(self._database, clock=now),
             sessions=Sessions(self._database, clock=now),
-            requery=Requery(self._database, self._connected, policy=self._policy, clock=now, due=self._due),
+            requery=self._requery,
+            requeries=self._requeries,
             recoveries=self._recoveries,
             replay=Replay(self._database, backlog=self._backlog_wake),
             secrets=EndpointSecrets(self._database, clock=now),
             streams=self._streams,
+            traces=Traces(self._database),
             health=self._health,
             authenticator=Authenticator(
                 operator.key_by_lookup,
@@ -295,9 +310,12 @@ class _Node:
     def _upkeep(self) -> list[Loop]:
         backlog = Backlog(self._database, self._connected, policy=self._policy, clock=now, due=self._due)
         upkeep = Upkeep(self._database, self._connected, policy=self._policy, clock=now, due=self._due)
-        retention = Retention(self._database, days=self._settings.retention_days, clock=now)
+        retention = Retention(
+            self._database, days=self._settings.retention_days, audit_days=self._settings.audit_days, clock=now
+        )
         return [
             Loop("backlog", backlog.work_off, wake=self._backlog_wake),
+            Loop("requeries", self._requeries.work_off, wake=self._requery_wake),
             Loop("recoveries", self._recoveries.work_off, wake=self._recovery_wake),
             Loop("expiry", upkeep.expire),
             Loop("usage polls", upkeep.poll_usage),
