@@ -13,6 +13,7 @@ from esimhooks.server.web.dashboard import (
     events,
     operators,
     overview,
+    recoveries,
     sign_in,
 )
 from esimhooks.server.web.dashboard.assets import static_file
@@ -54,6 +55,10 @@ def dashboard_router(context: Context) -> Router:
             endpoint_changes.send_example,
             endpoint_secrets.show_secrets,
             endpoint_secrets.rotate,
+            recoveries.ask_recovery,
+            recoveries.count,
+            recoveries.recover,
+            recoveries.show_recovery,
             operators.list_accounts,
             operators.create_account,
             operators.show_account,
