@@ -15,7 +15,6 @@ from esimhooks.server.model.endpoint_stats import EndpointStats
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.esim import Esim, EsimFilter
 from esimhooks.server.model.event import Event, EventFilter
-from esimhooks.server.model.looked import Looked
 from esimhooks.server.model.notification import JournalEntry
 from esimhooks.server.model.order import Order
 from esimhooks.server.model.provider import StoredProvider
@@ -33,10 +32,6 @@ from esimhooks.server.store import (
     providers,
 )
 from esimhooks.server.store.database import Database
-
-MOST_DELIVERIES_LOOKED_AT = 20_000
-MOST_EVENTS_LOOKED_AT = 10_000
-"""How many rows a page looks at for those that fit; what is older is looked at with a click."""
 
 Row = TypeVar("Row")
 
@@ -151,13 +146,6 @@ class TenantQueries:
         async with self._database.session() as db:
             return (await events.page(db, tenant, where, before=window.before, limit=window.limit)).rows
 
-    async def search_events(self, tenant: Tenant, where: EventFilter, window: Window) -> Looked[Event]:
-        """Return events that are found among the newest of the window, and how far it looked."""
-        async with self._database.snapshot() as db:
-            return await events.page(
-                db, tenant, where, before=window.before, limit=window.limit, most=MOST_EVENTS_LOOKED_AT
-            )
-
     async def events_after(self, tenant: Tenant, where: EventFilter, after: int, limit: int) -> Sequence[Event]:
         """Return events behind the position `after`, in the order of their commits."""
         async with self._database.session() as db:
@@ -200,13 +188,6 @@ class TenantQueries:
         """Return deliveries."""
         async with self._database.session() as db:
             return (await delivery_lists.page(db, tenant, where, before=window.before, limit=window.limit)).rows
-
-    async def search_deliveries(self, tenant: Tenant, where: DeliveryFilter, window: Window) -> Looked[Delivery]:
-        """Return deliveries that are found among the newest of the window, and how far it looked."""
-        async with self._database.snapshot() as db:
-            return await delivery_lists.page(
-                db, tenant, where, before=window.before, limit=window.limit, most=MOST_DELIVERIES_LOOKED_AT
-            )
 
 
 def found(row: Row | None, what: str) -> Row:

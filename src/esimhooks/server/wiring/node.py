@@ -28,6 +28,7 @@ from esimhooks.server.engine.replay import Replay
 from esimhooks.server.engine.requery import Requery
 from esimhooks.server.engine.retention import Retention
 from esimhooks.server.engine.rotation import EndpointSecrets
+from esimhooks.server.engine.search import Search
 from esimhooks.server.engine.sessions import Sessions
 from esimhooks.server.engine.streams import Streams
 from esimhooks.server.engine.supervisor import Crew, Health, Supervisor
@@ -231,6 +232,7 @@ class _Node:
             operator=operator,
             tenant=TenantQueries(self._database),
             overview=Overview(self._database, clock=now),
+            search=Search(self._database),
             sessions=Sessions(self._database, clock=now),
             requery=Requery(self._database, self._connected, policy=self._policy, clock=now, due=self._due),
             recoveries=self._recoveries,
