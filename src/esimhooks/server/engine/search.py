@@ -44,6 +44,8 @@ class Search:
             if (named := _id_in(text)) is None:
                 return await lookups.by_number(db, tenant, text, limit=MOST_HITS)
             kind, row_id = named
+            if kind is Prefix.ORDER:
+                return await lookups.by_order(db, tenant, row_id, limit=MOST_HITS)
             hit = await lookups.by_id(db, tenant, kind, row_id)
             return [] if hit is None else [hit]
 

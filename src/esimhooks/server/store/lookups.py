@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+import asyncpg
+
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.hit import Hit
 from esimhooks.server.model.ids import Prefix
@@ -14,7 +16,6 @@ OF_TENANTS = {
     Prefix.EVENT: "SELECT account_id, mode, NULL::uuid AS part_of FROM events WHERE id = $1",
     Prefix.ENDPOINT: "SELECT account_id, mode, NULL::uuid AS part_of FROM endpoints WHERE id = $1",
     Prefix.DELIVERY: "SELECT account_id, mode, NULL::uuid AS part_of FROM deliveries WHERE id = $1",
-    Prefix.ORDER: "SELECT account_id, mode, NULL::uuid AS part_of FROM orders WHERE id = $1",
     Prefix.RECOVERY: "SELECT account_id, mode, endpoint_id AS part_of FROM recoveries WHERE id = $1",
     Prefix.ATTEMPT: """
         SELECT d.account_id, d.mode, d.id AS part_of FROM attempts a JOIN deliveries d ON d.id = a.delivery_id
@@ -28,6 +29,7 @@ OF_OPERATORS = {
 }
 NUMBERS = ("iccid", "transaction_id", "order_no", "esim_tran_no")
 """Columns of eSIMs that have an index of their own."""
+SHOWN = "id, account_id, mode, package_name"
 
 
 async def by_id(db: Session, tenant: Tenant | None, kind: Prefix, row_id: UUID) -> Hit | None:
@@ -43,23 +45,29 @@ async def by_id(db: Session, tenant: Tenant | None, kind: Prefix, row_id: UUID) 
 
 
 async def by_number(db: Session, tenant: Tenant | None, number: str, *, limit: int) -> Sequence[Hit]:
-    """Return the newest of the tenant's eSIMs (an operator's: all) that have this number, itself or through their order."""
-    whose, values = ("true", []) if tenant is None else ("account_id = $3 AND mode = $4", [*_values(tenant)])
-    matching = " UNION ".join(
-        f"(SELECT id, account_id, mode, package_name FROM esims WHERE {column} = $1 AND {whose} ORDER BY id DESC LIMIT $2)"
-        for column in NUMBERS
+    """Return the newest of the tenant's eSIMs (an operator's: all) that have this number, themselves or by their order."""
+    whose, values = _whose(tenant)
+    found = " UNION ".join(
+        f"(SELECT {SHOWN} FROM esims WHERE {column} = $1 AND {whose} ORDER BY id DESC LIMIT $2)" for column in NUMBERS
     )
-    rows = await db.conn.fetch(f"SELECT * FROM ({matching}) found ORDER BY id DESC LIMIT $2", number, limit, *values)
-    return [
-        Hit(
-            kind=Prefix.ESIM,
-            id=row["id"],
-            tenant=Tenant(row["account_id"], Mode(row["mode"])),
-            label=row["package_name"],
-        )
-        for row in rows
-    ]
+    rows = await db.conn.fetch(f"SELECT * FROM ({found}) found ORDER BY id DESC LIMIT $2", number, limit, *values)
+    return [_esim(row) for row in rows]
 
 
-def _values(tenant: Tenant) -> tuple[object, object]:
-    return tenant.account_id, tenant.mode
+async def by_order(db: Session, tenant: Tenant | None, order_id: UUID, *, limit: int) -> Sequence[Hit]:
+    """Return the newest of the tenant's eSIMs (an operator's: all) that came with this order."""
+    whose, values = _whose(tenant)
+    rows = await db.conn.fetch(
+        f"SELECT {SHOWN} FROM esims WHERE order_id = $1 AND {whose} ORDER BY id DESC LIMIT $2", order_id, limit, *values
+    )
+    return [_esim(row) for row in rows]
+
+
+def _whose(tenant: Tenant | None) -> tuple[str, tuple[object, ...]]:
+    """Return the condition for a tenant's eSIMs, for $3 and $4; an operator may look at all."""
+    return ("true", ()) if tenant is None else ("account_id = $3 AND mode = $4", (tenant.account_id, tenant.mode))
+
+
+def _esim(row: asyncpg.Record) -> Hit:
+    owner = Tenant(row["account_id"], Mode(row["mode"]))
+    return Hit(kind=Prefix.ESIM, id=row["id"], tenant=owner, label=row["package_name"])

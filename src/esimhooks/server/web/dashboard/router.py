@@ -14,6 +14,7 @@ from esimhooks.server.web.dashboard import (
     operators,
     overview,
     recoveries,
+    search,
     sign_in,
 )
 from esimhooks.server.web.dashboard.assets import static_file
@@ -67,6 +68,7 @@ def dashboard_router(context: Context) -> Router:
             operators.list_journal,
             operators.show_notification,
             operators.replay,
+            search.search,
             sign_in.sign_out,
         ],
         before_request=enter,
