@@ -96,6 +96,11 @@ class Recoveries:
         async with self._database.session() as db:
             return found(await recoveries.find(db, tenant, endpoint_id, recovery_id), "recovery")
 
+    async def latest(self, tenant: Tenant, endpoint_id: UUID, *, limit: int) -> Sequence[Recovery]:
+        """Return the newest recoveries of an endpoint."""
+        async with self._database.session() as db:
+            return await recoveries.latest(db, tenant, endpoint_id, limit=limit)
+
     async def work_off(self) -> float:
         """One step of the oldest recovery; the work of a loop. Returns the seconds until the next."""
         async with self._database.transaction() as db:
