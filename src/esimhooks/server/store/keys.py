@@ -51,7 +51,15 @@ async def of_account(db: Session, account_id: UUID, *, before: UUID | None, limi
 
 
 async def lock(db: Session, account_id: UUID, key_id: UUID) -> ApiKey | None:
-    """Return the account's key, locked until the transaction ends, or None."""
+    """Return the account's key, locked until the transaction ends, or None; the endpoint that it owns is locked before."""
+    await db.conn.execute(
+        """
+        SELECT FROM endpoints e JOIN api_keys k ON k.endpoint_id = e.id
+        WHERE k.account_id = $1 AND k.id = $2 FOR NO KEY UPDATE OF e
+        """,
+        account_id,
+        key_id,
+    )
     row = await db.conn.fetchrow(
         "SELECT * FROM api_keys WHERE account_id = $1 AND id = $2 FOR UPDATE", account_id, key_id
     )
