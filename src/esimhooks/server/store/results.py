@@ -55,7 +55,7 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
     """
     at_stake = await _lock_at_stake(db, results)
     held = await _hold(db, results)
-    valid = [result for result in results if result.claimed.delivery_id in held]
+    valid = [results[place] for place in sorted(held)]
     if not valid:
         return [Written(kept=False)] * len(results)
     attempt_ids = [new_id() for _ in valid]
@@ -117,9 +117,9 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
             is_open=standing.is_open and result.claimed.endpoint_id not in disabled,
             endpoint_version=standing.version,
         )
-        if (standing := held.get(result.claimed.delivery_id)) is not None
+        if (standing := held.get(place)) is not None
         else Written(kept=False)
-        for result in results
+        for place, result in enumerate(results)
     ]
 
 
@@ -162,16 +162,17 @@ class _Standing(Struct, frozen=True):
     version: int
 
 
-async def _hold(db: Session, results: Sequence[Result]) -> dict[UUID, _Standing]:
-    """Lock the lanes and queue rows of results whose lease still holds; return by delivery how its lane stands.
+async def _hold(db: Session, results: Sequence[Result]) -> dict[int, _Standing]:
+    """Lock the lanes and queue rows of results whose lease still holds; return by their places how their lanes stand.
 
     The number of attempts tells apart two claims under one lease: a result whose commit was not heard of is handed in
-    again, and its delivery may be out once more by then.
+    again, and its delivery may be out once more by then. Where two of one batch are of one delivery, one counts at most.
     """
     rows = await db.conn.fetch(
         """
-        SELECT q.delivery_id, l.open, e.version
-        FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::int[]) AS r (delivery_id, endpoint_id, lease_token, attempts)
+        SELECT r.place, q.delivery_id, l.open, e.version
+        FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::int[]) WITH ORDINALITY
+            AS r (delivery_id, endpoint_id, lease_token, attempts, place)
         JOIN lanes l ON l.endpoint_id = r.endpoint_id AND l.lease_token = r.lease_token
         JOIN queue q ON q.delivery_id = r.delivery_id AND q.claim_token = r.lease_token AND q.attempts = r.attempts
         JOIN endpoints e ON e.id = l.endpoint_id
@@ -182,7 +183,8 @@ async def _hold(db: Session, results: Sequence[Result]) -> dict[UUID, _Standing]
         [result.claimed.lease_token for result in results],
         [result.claimed.attempts for result in results],
     )
-    return {row["delivery_id"]: _Standing(row["open"], row["version"]) for row in rows}
+    one_each = {row["delivery_id"]: row for row in rows}
+    return {row["place"] - 1: _Standing(row["open"], row["version"]) for row in one_each.values()}
 
 
 async def _note_strain(db: Session, results: Sequence[Result]) -> dict[UUID, DisabledReason]:
