@@ -108,8 +108,7 @@ class Recoveries:
             if recovery is None:
                 return LOOK_EVERY_S
             endpoint = await endpoints.find_to_change(db, recovery.tenant, recovery.endpoint_id)
-            if endpoint is None:  # it is being deleted, and the recovery with it
-                return LOOK_EVERY_S
+            assert endpoint is not None  # noqa: S101 - it is locked with its recovery
             seen = await recoveries.next_candidates(db, recovery, limit=STEP)
             sent = await _send(db, endpoint, recovery, seen)
             after = structs.replace(
