@@ -103,7 +103,7 @@ async def test_a_provider_that_is_down_is_waited_for(
 
     done = await finished(shop, requery)
 
-    assert (done["done"], done["failed"]) == (2, 0)
+    assert (done["done"], done["failed"], done["problem"]) == (2, 0, None)
     assert (await shop.told()).count("requeried") == 2
 
 

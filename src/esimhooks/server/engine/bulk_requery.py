@@ -139,7 +139,9 @@ class BulkRequeries:
         except Refused as error:
             failed = structs.replace(read, failed=before.failed + 1, problem=error.detail, waits=0)
             return await self._advance(before, failed, again_in_s=again_in_s)
-        return await self._advance(before, structs.replace(read, waits=0), entry, again_in_s=again_in_s)
+        # That it was waited for is no problem any more; why others failed still is.
+        well = structs.replace(read, waits=0, problem=before.problem if before.failed else None)
+        return await self._advance(before, well, entry, again_in_s=again_in_s)
 
     async def _advance(
         self, before: BulkRequery, after: BulkRequery, entry: Entry | None = None, *, again_in_s: float = 0.0
