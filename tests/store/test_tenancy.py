@@ -19,7 +19,19 @@ from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.esim import EsimFilter
 from esimhooks.server.model.event import EventFilter
 from esimhooks.server.model.ids import EPOCH, Prefix, new_id, parse_id, text_of
-from esimhooks.server.store import audit, deliveries, endpoint_stats, endpoints, esims, events, orders, requeries, trace
+from esimhooks.server.model.looked import Looked
+from esimhooks.server.store import (
+    audit,
+    deliveries,
+    delivery_lists,
+    endpoint_stats,
+    endpoints,
+    esims,
+    events,
+    orders,
+    requeries,
+    trace,
+)
 from esimhooks.server.store.database import Database, Session
 from esimhooks.vocabulary.statuses import Mode
 from receiver import Receiver
@@ -38,6 +50,12 @@ class Rows(Struct, frozen=True, kw_only=True):
 
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+
+
+async def found(search: Awaitable[Looked[Any]]) -> Any:
+    return (await search).rows
+
+
 Read = Callable[[Session, Tenant, Rows], Awaitable[Any]]
 READS: dict[str, Read] = {
     "audit.page": lambda db, tenant, rows: audit.page(
@@ -46,7 +64,9 @@ READS: dict[str, Read] = {
     "deliveries.attempts_of": lambda db, tenant, rows: deliveries.attempts_of(db, tenant, rows.delivery),
     "deliveries.find": lambda db, tenant, rows: deliveries.find(db, tenant, rows.delivery),
     "deliveries.of_events": lambda db, tenant, rows: deliveries.of_events(db, tenant, [rows.event]),
-    "deliveries.page": lambda db, tenant, rows: deliveries.page(db, tenant, DeliveryFilter(), before=None, limit=9),
+    "delivery_lists.page": lambda db, tenant, rows: found(
+        delivery_lists.page(db, tenant, DeliveryFilter(), before=None, limit=9)
+    ),
     "endpoint_stats.stats_of": lambda db, tenant, rows: endpoint_stats.stats_of(db, tenant, rows.endpoint, since=EPOCH),
     "endpoints.enabled_to_send": lambda db, tenant, rows: endpoints.enabled_to_send(db, tenant),
     "endpoints.find_to_change": lambda db, tenant, rows: endpoints.find_to_change(db, tenant, rows.endpoint),
@@ -56,7 +76,7 @@ READS: dict[str, Read] = {
     "esims.of_order": lambda db, tenant, rows: esims.of_order(db, tenant, rows.order),
     "esims.page": lambda db, tenant, rows: esims.page(db, tenant, EsimFilter(), before=None, limit=9),
     "events.find": lambda db, tenant, rows: events.find(db, tenant, rows.event),
-    "events.page": lambda db, tenant, rows: events.page(db, tenant, EventFilter(), before=None, limit=9),
+    "events.page": lambda db, tenant, rows: found(events.page(db, tenant, EventFilter(), before=None, limit=9)),
     "events.page_after": lambda db, tenant, rows: events.page_after(db, tenant, EventFilter(), after=0, limit=9),
     "events.position_of": lambda db, tenant, rows: events.position_of(db, tenant, rows.event),
     "events.newest": lambda db, tenant, rows: events.newest(db, tenant),
@@ -92,7 +112,7 @@ def reading(modules: list[ModuleType]) -> set[str]:
 
 def test_every_statement_of_a_tenant_stands_here() -> None:
     assert (
-        reading([audit, deliveries, endpoint_stats, endpoints, esims, events, orders, requeries, trace])
+        reading([audit, deliveries, delivery_lists, endpoint_stats, endpoints, esims, events, orders, requeries, trace])
         == set(READS) | WRITES
     )
 

@@ -206,7 +206,8 @@ class Dispatcher:
             if result is not None:
                 kept = await self._write(lane, result)
         finally:
-            lane.settle(ordered=job.claimed.ordered, now=monotonic())
+            self._table.settled(lane, ordered=job.claimed.ordered, now=monotonic())
+            self._begin()
             lane.retiring = lane.retiring or not kept
             if lane.wants_more or (lane.retiring and lane.idle(monotonic())):
                 self._wake.ring()
@@ -242,10 +243,16 @@ class Dispatcher:
         await self._try_to_write(quarantine(claimed, why, clock=self._clock))
 
     async def _write(self, lane: HeldLane, result: Result) -> bool:
-        """Write the result; false where it did not count. A lane whose endpoint or lease is gone is closed."""
+        """Write the result; false where it did not count. A lane that is closed, or no longer this one's, is given up.
+
+        What was changed of the endpoint is noticed with it.
+        """
         written = await self._try_to_write(result)
-        if not written.kept or written.disabled is not None:
+        if not (written.kept and written.is_open):
             await self._put_back(self._table.close(lane))
+        elif (known := self._targets.get(lane.lease.endpoint_id)) and known.version < written.endpoint_version:
+            self._noticed_at = float("-inf")
+            self._wake.ring()
         return written.kept
 
     async def _try_to_write(self, result: Result) -> Written:

@@ -10,7 +10,8 @@ from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.results import Result, Written, write_results
 
-LARGEST_BATCH = 500
+LARGEST_BATCH = 2000
+"""The busier the process, the longer a round trip to the database takes it, and the more results it must carry."""
 
 log = get_logger("attempt")
 

@@ -48,6 +48,6 @@ class Overview:
     ) -> tuple[Sequence[Event], Sequence[Delivery], Sequence[JournalEntry]]:
         """Return the newest events of the tenant's eSIM, their deliveries, and the notifications about it."""
         async with self._database.snapshot() as db:
-            told = await events.page(db, tenant, EventFilter(esim_id=esim_id), before=None, limit=MOST_TOLD)
+            told = (await events.page(db, tenant, EventFilter(esim_id=esim_id), before=None, limit=MOST_TOLD)).rows
             sent = await deliveries.of_events(db, tenant, [event.id for event in told])
             return told, sent, await journal.of_esim(db, esim_id, limit=MOST_TOLD)

@@ -20,6 +20,7 @@ from esimhooks.server.model.provider import StoredProvider
 from esimhooks.server.store import (
     accounts,
     deliveries,
+    delivery_lists,
     endpoint_stats,
     endpoints,
     esims,
@@ -140,7 +141,7 @@ class TenantQueries:
     async def events(self, tenant: Tenant, where: EventFilter, window: Window) -> Sequence[Event]:
         """Return events, newest first."""
         async with self._database.session() as db:
-            return await events.page(db, tenant, where, before=window.before, limit=window.limit)
+            return (await events.page(db, tenant, where, before=window.before, limit=window.limit)).rows
 
     async def events_after(self, tenant: Tenant, where: EventFilter, after: int, limit: int) -> Sequence[Event]:
         """Return events behind the position `after`, in the order of their commits."""
@@ -183,7 +184,7 @@ class TenantQueries:
     async def deliveries(self, tenant: Tenant, where: DeliveryFilter, window: Window) -> Sequence[Delivery]:
         """Return deliveries."""
         async with self._database.session() as db:
-            return await deliveries.page(db, tenant, where, before=window.before, limit=window.limit)
+            return (await delivery_lists.page(db, tenant, where, before=window.before, limit=window.limit)).rows
 
 
 def found(row: Row | None, what: str) -> Row:

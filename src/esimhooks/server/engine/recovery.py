@@ -96,6 +96,11 @@ class Recoveries:
         async with self._database.session() as db:
             return found(await recoveries.find(db, tenant, endpoint_id, recovery_id), "recovery")
 
+    async def latest(self, tenant: Tenant, endpoint_id: UUID, *, limit: int) -> Sequence[Recovery]:
+        """Return the newest recoveries of an endpoint."""
+        async with self._database.session() as db:
+            return await recoveries.latest(db, tenant, endpoint_id, limit=limit)
+
     async def work_off(self) -> float:
         """One step of the oldest recovery; the work of a loop. Returns the seconds until the next."""
         async with self._database.transaction() as db:
@@ -103,8 +108,7 @@ class Recoveries:
             if recovery is None:
                 return LOOK_EVERY_S
             endpoint = await endpoints.find_to_change(db, recovery.tenant, recovery.endpoint_id)
-            if endpoint is None:  # it is being deleted, and the recovery with it
-                return LOOK_EVERY_S
+            assert endpoint is not None  # noqa: S101 - it is locked with its recovery
             seen = await recoveries.next_candidates(db, recovery, limit=STEP)
             sent = await _send(db, endpoint, recovery, seen)
             after = structs.replace(

@@ -99,7 +99,7 @@ class Upkeep:
             try:
                 updates = await connected.provider.usage([poll.esim_tran_no for poll in asked])
             except (NotNow, ProviderRefused) as error:
-                log.warning("usage.poll_failed", provider=name, error=str(error), esims=len(asked))
+                log.warning("usage.poll_failed", provider=name, error=error, esims=len(asked))
                 async with self._database.session() as db:
                     ids = [poll.esim_id for poll in polls[first:]]
                     await esims.poll_again_in(db, ids, seconds=FAILED_POLL_AGAIN_S)
@@ -121,7 +121,7 @@ class Upkeep:
         except NotNow as error:
             log.info("order.still_pending", provider=order.provider, polls=order.polls, reason=error.detail)
         except ProviderRefused as error:
-            log.warning("order.refused", provider=order.provider, polls=order.polls, reason=str(error))
+            log.warning("order.refused", provider=order.provider, polls=order.polls, reason=error)
         async with self._database.session() as db:
             await orders.poll_again(db, order.id, seconds=between_polls(order.polls))
         return 0.0

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import asyncpg
 
-from esimhooks.server.model.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus, OutcomeClass
+from esimhooks.server.model.delivery import Attempt, Delivery, DeliveryStatus, OutcomeClass
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.event import event_type_of
 from esimhooks.server.store.batches import Columns
@@ -59,35 +59,6 @@ async def find(db: Session, tenant: Tenant, delivery_id: UUID) -> Delivery | Non
         delivery_id,
     )
     return None if row is None else delivery_of(row)
-
-
-async def page(
-    db: Session, tenant: Tenant, where: DeliveryFilter, *, before: UUID | None, limit: int
-) -> Sequence[Delivery]:
-    """Return the tenant's deliveries, newest first, older than the id `before`."""
-    rows = await db.conn.fetch(
-        """
-        SELECT d.*, q.due_at FROM deliveries d LEFT JOIN queue q ON q.delivery_id = d.id
-        WHERE d.account_id = $1 AND d.mode = $2 AND ($3::uuid IS NULL OR d.id < $3)
-          AND ($4::uuid IS NULL OR d.endpoint_id = $4) AND ($5::uuid IS NULL OR d.event_id = $5)
-          AND ($6::text IS NULL OR d.event_type = $6) AND ($7::uuid IS NULL OR d.esim_id = $7)
-          AND ($8::text IS NULL OR d.status = $8)
-          AND ($9::uuid IS NULL OR d.id >= $9) AND ($10::uuid IS NULL OR d.id < $10)
-        ORDER BY d.id DESC LIMIT $11
-        """,
-        tenant.account_id,
-        tenant.mode,
-        before,
-        where.endpoint_id,
-        where.event_id,
-        where.event_type,
-        where.esim_id,
-        where.status,
-        where.first_id,
-        where.last_id,
-        limit,
-    )
-    return [delivery_of(row) for row in rows]
 
 
 async def of_events(db: Session, tenant: Tenant, event_ids: Sequence[UUID]) -> Sequence[Delivery]:

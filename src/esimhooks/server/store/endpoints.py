@@ -119,7 +119,11 @@ async def change(db: Session, endpoint: Endpoint) -> None:
 
 
 async def reorder(db: Session, endpoint: Endpoint) -> None:
-    """Have what waits keep the order of each eSIM, or no longer, as the endpoint now wants."""
+    """Have what waits keep the order of each eSIM, or no longer, as the endpoint, which is locked, now wants.
+
+    The lane is locked before what it holds, as outcomes are written in that order.
+    """
+    await db.conn.execute("SELECT FROM lanes WHERE endpoint_id = $1 FOR NO KEY UPDATE", endpoint.id)
     await db.conn.execute(
         "UPDATE queue SET ordered = $2 WHERE endpoint_id = $1 AND esim_id IS NOT NULL AND ordered <> $2",
         endpoint.id,

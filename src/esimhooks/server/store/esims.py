@@ -14,6 +14,7 @@ from esimhooks.server.model.esim import Esim, EsimFilter
 from esimhooks.server.model.update import Identity
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
+from esimhooks.server.store.given import Given
 from esimhooks.vocabulary.statuses import EsimStatus, Mode, SmdpStatus
 
 PLAIN = {
@@ -226,23 +227,20 @@ async def find_any(db: Session, esim_id: UUID) -> Esim | None:
 
 
 async def page(db: Session, tenant: Tenant, where: EsimFilter, *, before: UUID | None, limit: int) -> Sequence[Esim]:
-    """Return the tenant's eSIMs, newest first, older than the id `before`."""
+    """Return the tenant's eSIMs, newest first, older than the id `before`. There is an index for each filter."""
+    given = Given()
+    asked = {
+        "account_id": tenant.account_id,
+        "mode": tenant.mode,
+        "status": where.status,
+        "iccid": where.iccid,
+        "transaction_id": where.transaction_id,
+        "order_no": where.order_no,
+    }
+    conditions = [f"{column} = {given(value)}" for column, value in asked.items() if value is not None]
+    conditions += given.between(first=None, last=None, before=before)
     rows = await db.conn.fetch(
-        """
-        SELECT * FROM esims
-        WHERE account_id = $1 AND mode = $2 AND ($3::uuid IS NULL OR id < $3)
-          AND ($4::text IS NULL OR status = $4) AND ($5::text IS NULL OR iccid = $5)
-          AND ($6::text IS NULL OR transaction_id = $6) AND ($7::text IS NULL OR order_no = $7)
-        ORDER BY id DESC LIMIT $8
-        """,
-        tenant.account_id,
-        tenant.mode,
-        before,
-        where.status,
-        where.iccid,
-        where.transaction_id,
-        where.order_no,
-        limit,
+        f"SELECT * FROM esims WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT {given(limit)}", *given.values
     )
     return [esim_of(db, row) for row in rows]
 

@@ -10,8 +10,10 @@ import asyncpg
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.errors import Broken
 from esimhooks.server.model.event import Event, EventFilter, event_type_of
+from esimhooks.server.model.looked import Looked
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
+from esimhooks.server.store.given import Given
 from esimhooks.vocabulary.statuses import Mode
 
 COLUMNS = Columns(
@@ -91,14 +93,42 @@ async def find(db: Session, tenant: Tenant, event_id: UUID) -> Event | None:
     return None if row is None else event_of(db, row)
 
 
-async def page(db: Session, tenant: Tenant, where: EventFilter, *, before: UUID | None, limit: int) -> Sequence[Event]:
-    """Return the tenant's events, newest first, older than the id `before`."""
-    return await _select(db, tenant, where, edge=before, limit=limit, beyond="id <", order="id DESC")
+async def page(
+    db: Session, tenant: Tenant, where: EventFilter, *, before: UUID | None, limit: int, most: int | None = None
+) -> Looked[Event]:
+    """Return the tenant's events, newest first, older than the id `before`.
+
+    `most` is how many of them are looked at for one that fits, None for all.
+    """
+    given = Given()
+    looked_at = _of_tenant(given, tenant, where, before)
+    if where.esim_id is not None:
+        looked_at.append(f"esim_id = {given(where.esim_id)}")
+    needed = len(given.values)
+    newest = f"FROM events WHERE {' AND '.join(looked_at)} ORDER BY id DESC"
+    rows = await db.conn.fetch(
+        f"""
+        SELECT * FROM (SELECT * {newest} LIMIT {given(most)}) looked_at
+        WHERE {"true" if where.type is None else f"type = {given(where.type)}"} ORDER BY id DESC LIMIT {given(limit)}
+        """,
+        *given.values,
+    )
+    reached = None
+    if most is not None and where.type is not None and len(rows) < limit:
+        reached = await db.conn.fetchval(f"SELECT id {newest} OFFSET {most - 1} LIMIT 1", *given.values[:needed])
+    return Looked([_event(db, row) for row in rows], reached)
 
 
 async def page_after(db: Session, tenant: Tenant, where: EventFilter, *, after: int, limit: int) -> Sequence[Event]:
     """Return the tenant's events behind the position `after`, in the order of their commits: nothing is ever skipped."""
-    return await _select(db, tenant, where, edge=after, limit=limit, beyond="position >", order="position")
+    given = Given()
+    conditions = [*_of_tenant(given, tenant, where, None), f"position > {given(after)}"]
+    asked = {"type": where.type, "esim_id": where.esim_id}
+    conditions += [f"{column} = {given(value)}" for column, value in asked.items() if value is not None]
+    rows = await db.conn.fetch(
+        f"SELECT * FROM events WHERE {' AND '.join(conditions)} ORDER BY position LIMIT {given(limit)}", *given.values
+    )
+    return [_event(db, row) for row in rows]
 
 
 async def position_of(db: Session, tenant: Tenant, event_id: UUID) -> int | None:
@@ -138,6 +168,7 @@ async def heads(db: Session, tenants: Collection[Tenant]) -> dict[Tenant, int]:
     return {Tenant(row["account_id"], Mode(row["mode"])): row["position"] for row in rows}
 
 
+<<<<<<< HEAD
 async def _select(  # noqa: PLR0913
     db: Session, tenant: Tenant, where: EventFilter, *, edge: UUID | int | None, limit: int, beyond: str, order: str
 ) -> Sequence[Event]:
@@ -162,6 +193,8 @@ async def _select(  # noqa: PLR0913
     return [event_of(db, row) for row in rows]
 
 
+=======
+>>>>>>> dash
 async def bodies(db: Session, event_ids: Sequence[UUID]) -> dict[UUID, bytes]:
     """Return the bytes of the events; for the dispatcher, which serves all tenants. Those that cannot be read are missing."""
     rows = await db.conn.fetch("SELECT id, sealed_body FROM events WHERE id = ANY($1)", event_ids)
@@ -170,6 +203,11 @@ async def bodies(db: Session, event_ids: Sequence[UUID]) -> dict[UUID, bytes]:
         with suppress(Broken):  # one spoilt row must not keep the others from being sent
             readable[row["id"]] = db.sealer.open(row["sealed_body"], row=_row(row["id"]))
     return readable
+
+
+def _of_tenant(given: Given, tenant: Tenant, where: EventFilter, before: UUID | None) -> list[str]:
+    own = [f"account_id = {given(tenant.account_id)}", f"mode = {given(tenant.mode)}"]
+    return own + given.between(first=where.first_id, last=where.last_id, before=before)
 
 
 def _row(event_id: UUID) -> str:

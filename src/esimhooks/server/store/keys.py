@@ -65,7 +65,15 @@ async def live_of(db: Session, tenant: Tenant, *, now: datetime) -> Sequence[Api
 
 
 async def lock(db: Session, account_id: UUID, key_id: UUID) -> ApiKey | None:
-    """Return the account's key, locked until the transaction ends, or None."""
+    """Return the account's key, locked until the transaction ends, or None; the endpoint that it owns is locked before."""
+    await db.conn.execute(
+        """
+        SELECT FROM endpoints e JOIN api_keys k ON k.endpoint_id = e.id
+        WHERE k.account_id = $1 AND k.id = $2 FOR NO KEY UPDATE OF e
+        """,
+        account_id,
+        key_id,
+    )
     row = await db.conn.fetchrow(
         "SELECT * FROM api_keys WHERE account_id = $1 AND id = $2 FOR UPDATE", account_id, key_id
     )

@@ -66,7 +66,7 @@ def build_app(context: Context) -> Litestar:
         try:
             await context.operator.note_key_use(lookup, now=context.clock())
         except Exception as error:  # the caller has its answer; its connection must not end because of a note
-            log.exception("key.use_not_noted", prefix=lookup, error=str(error))
+            log.exception("key.use_not_noted", error=error)
 
     # These two ask for the context only to come after it: what the framework resolves together costs a task each.
     async def operator(request: AnyRequest, context: InContext) -> Principal:

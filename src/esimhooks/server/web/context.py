@@ -16,6 +16,7 @@ from esimhooks.server.engine.recovery import Recoveries
 from esimhooks.server.engine.replay import Replay
 from esimhooks.server.engine.requery import Requery
 from esimhooks.server.engine.rotation import EndpointSecrets
+from esimhooks.server.engine.search import Search
 from esimhooks.server.engine.sessions import Sessions
 from esimhooks.server.engine.streams import Streams
 from esimhooks.server.engine.supervisor import Health
@@ -42,6 +43,7 @@ class Context:
     operator: OperatorQueries
     tenant: TenantQueries
     overview: Overview
+    search: Search
     sessions: Sessions
     requery: Requery
     requeries: BulkRequeries

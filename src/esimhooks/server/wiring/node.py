@@ -30,6 +30,7 @@ from esimhooks.server.engine.replay import Replay
 from esimhooks.server.engine.requery import Requery
 from esimhooks.server.engine.retention import Retention
 from esimhooks.server.engine.rotation import EndpointSecrets
+from esimhooks.server.engine.search import Search
 from esimhooks.server.engine.sessions import Sessions
 from esimhooks.server.engine.streams import Streams
 from esimhooks.server.engine.supervisor import Crew, Health, Supervisor
@@ -244,6 +245,7 @@ class _Node:
             operator=operator,
             tenant=TenantQueries(self._database),
             overview=Overview(self._database, clock=now),
+            search=Search(self._database),
             sessions=Sessions(self._database, clock=now),
             requery=self._requery,
             requeries=self._requeries,

@@ -1,6 +1,7 @@
-"""What the address of a list asks for: filters and the place in the list. What cannot be read is as if not asked."""
+"""What the address of a list asks for: filters and the place in the list. A word that is not known is as if not asked."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 from uuid import UUID
@@ -11,9 +12,10 @@ from msgspec import Struct
 from esimhooks.server.engine.queries import Window
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.errors import Refused
-from esimhooks.server.model.ids import Prefix, parse_id
+from esimhooks.server.model.ids import Prefix, made_at, parse_id
 from esimhooks.server.web.auth import AnyRequest
 from esimhooks.server.web.context import Context
+from esimhooks.server.web.dashboard.period import Period, period_of
 from esimhooks.server.web.dashboard.render import page
 from esimhooks.server.web.dashboard.visitor import Visitor
 from esimhooks.server.web.lists import from_cursor, to_cursor
@@ -24,10 +26,14 @@ Word = TypeVar("Word", bound=StrEnum)
 
 
 class Shown(Struct, frozen=True):
-    """A part of a list and the cursor of the next, if there is one."""
+    """A part of a list and the cursor of the next, if there is one.
+
+    `back_to` is how far a search looked that could not look at all rows at once.
+    """
 
     rows: Sequence[object]
     cursor: str | None
+    back_to: datetime | None = None
 
 
 def text(request: AnyRequest, name: str) -> str | None:
@@ -48,16 +54,22 @@ def row_id(request: AnyRequest, name: str, prefix: Prefix) -> UUID | None:
     return None if value is None else parse_id(prefix, value)
 
 
+def period(request: AnyRequest) -> Period:
+    """Return the time that is asked for. Raises `Refused` (422) for what is no time."""
+    return period_of(request.query_params)
+
+
 def window(request: AnyRequest) -> Window:
     """Return the part of the list, one row larger than is shown."""
     cursor = text(request, "cursor")
     return Window(from_cursor(cursor) if cursor else None, ROWS + 1)
 
 
-def shown(rows: Sequence[Row], ids: Sequence[UUID]) -> Shown:
-    """Return the part of the list for rows that were read through `window`."""
-    more = len(rows) > ROWS
-    return Shown(rows[:ROWS], to_cursor(ids[ROWS - 1]) if more else None)
+def shown(rows: Sequence[Row], ids: Sequence[UUID], *, reached: UUID | None = None) -> Shown:
+    """Return the part of the list for rows that were read through `window`; `reached` is where the search ended."""
+    if len(rows) > ROWS:
+        return Shown(rows[:ROWS], to_cursor(ids[ROWS - 1]))
+    return Shown(rows, None) if reached is None else Shown(rows, to_cursor(reached), made_at(reached))
 
 
 def tenant_of_page(visitor: Visitor) -> Tenant:

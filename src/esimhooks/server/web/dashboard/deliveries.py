@@ -1,22 +1,28 @@
 """Deliveries: the list with its filters, and one with every attempt, what went wrong and what to do."""
 
 import shlex
+from uuid import UUID
 
 from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
+from esimhooks.server.engine.queries import Window
 from esimhooks.server.model.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus
+from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.ids import Prefix, parse_id, text_of
 from esimhooks.server.rules.advice import advise
 from esimhooks.server.web.auth import AnyRequest
+from esimhooks.server.web.context import Context
 from esimhooks.server.web.dashboard import asked
 from esimhooks.server.web.dashboard.render import page
 from esimhooks.server.web.dashboard.visitor import visitor_of
 from esimhooks.server.web.given import InContext
 from esimhooks.version import __version__
 from esimhooks.vocabulary.events import EventType
+
+MOST_NAMED = 100
 
 
 @get("/deliveries")
@@ -25,21 +31,25 @@ async def list_deliveries(request: AnyRequest, context: InContext) -> Response[s
     visitor = visitor_of(request)
     if choice := await asked.choose_account(context, visitor, "/deliveries"):
         return choice
+    tenant, period = asked.tenant_of_page(visitor), asked.period(request)
     kind, status = asked.word(request, "type", EventType), asked.word(request, "status", DeliveryStatus)
     where = DeliveryFilter(
         endpoint_id=asked.row_id(request, "endpoint", Prefix.ENDPOINT),
         esim_id=asked.row_id(request, "esim", Prefix.ESIM),
         event_type=kind,
         status=status,
+        first_id=period.first_id,
+        last_id=period.last_id,
     )
-    rows = await context.tenant.deliveries(asked.tenant_of_page(visitor), where, asked.window(request))
+    looked = await context.search.deliveries(tenant, where, asked.window(request))
     named = {name: asked.text(request, name) for name in ("endpoint", "esim")}
     values = {
         "title": "Deliveries",
-        "list": asked.shown(rows, [row.id for row in rows]),
-        "filters": named | {"type": kind, "status": status},
+        "list": asked.shown(looked.rows, [row.id for row in looked.rows], reached=looked.reached),
+        "filters": named | {"type": kind, "status": status} | period.fields,
         "types": list(EventType),
         "statuses": list(DeliveryStatus),
+        "endpoints": await _names(context, tenant, where.endpoint_id),
         "now": context.clock(),
     }
     return page("deliveries.html", visitor, values)
@@ -83,6 +93,13 @@ async def retry(request: AnyRequest, context: InContext, delivery_id: FromPath[s
     visitor = visitor_of(request)
     await context.admin.send_again(asked.tenant_of_page(visitor), parse_id(Prefix.DELIVERY, delivery_id))
     return Redirect(visitor.link(f"/deliveries/{delivery_id}"), status_code=303)
+
+
+async def _names(context: Context, tenant: Tenant, chosen: UUID | None) -> dict[str, str]:
+    """Return what endpoints are called, by id; the newest, and the one that is chosen, also where it is deleted."""
+    rows = await context.tenant.endpoints(tenant, Window(None, MOST_NAMED))
+    names = {text_of(Prefix.ENDPOINT, row.id): row.name or row.url for row in rows}
+    return names if chosen is None else {text_of(Prefix.ENDPOINT, chosen): "the chosen one"} | names
 
 
 def _headers(delivery: Delivery, attempt: Attempt) -> dict[str, str]:

@@ -27,14 +27,14 @@ async def list_events(request: AnyRequest, context: InContext) -> Response[str]:
     visitor = visitor_of(request)
     if choice := await asked.choose_account(context, visitor, "/events"):
         return choice
-    kind = asked.word(request, "type", EventType)
+    kind, period = asked.word(request, "type", EventType), asked.period(request)
     esim = asked.row_id(request, "esim", Prefix.ESIM)
-    where = EventFilter(type=kind, esim_id=esim)
-    rows = await context.tenant.events(asked.tenant_of_page(visitor), where, asked.window(request))
+    where = EventFilter(type=kind, esim_id=esim, first_id=period.first_id, last_id=period.last_id)
+    looked = await context.search.events(asked.tenant_of_page(visitor), where, asked.window(request))
     values = {
         "title": "Events",
-        "list": asked.shown(rows, [row.id for row in rows]),
-        "filters": {"type": kind, "esim": asked.text(request, "esim")},
+        "list": asked.shown(looked.rows, [row.id for row in looked.rows], reached=looked.reached),
+        "filters": {"type": kind, "esim": asked.text(request, "esim")} | period.fields,
         "types": list(EventType),
         "now": context.clock(),
     }

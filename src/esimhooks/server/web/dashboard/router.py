@@ -13,6 +13,8 @@ from esimhooks.server.web.dashboard import (
     events,
     operators,
     overview,
+    recoveries,
+    search,
     sign_in,
 )
 from esimhooks.server.web.dashboard.assets import static_file
@@ -54,6 +56,10 @@ def dashboard_router(context: Context) -> Router:
             endpoint_changes.send_example,
             endpoint_secrets.show_secrets,
             endpoint_secrets.rotate,
+            recoveries.ask_recovery,
+            recoveries.count,
+            recoveries.recover,
+            recoveries.show_recovery,
             operators.list_accounts,
             operators.create_account,
             operators.show_account,
@@ -62,6 +68,7 @@ def dashboard_router(context: Context) -> Router:
             operators.list_journal,
             operators.show_notification,
             operators.replay,
+            search.search,
             sign_in.sign_out,
         ],
         before_request=enter,

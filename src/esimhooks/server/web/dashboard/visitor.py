@@ -24,12 +24,16 @@ LONGEST_FIELD = 8192
 
 
 class Visitor(Struct, frozen=True):
-    """A person who has signed in. `tenant` None: an operator who has chosen no account; `account` is as asked for."""
+    """A person who has signed in. `tenant` None: an operator who has chosen no account; `account` is as asked for.
+
+    `name` is that of the account that is looked at.
+    """
 
     principal: Principal
     csrf: str
     tenant: Tenant | None
     account: str | None
+    name: str | None = None
 
     @property
     def operator(self) -> bool:
@@ -59,8 +63,13 @@ async def admit(request: AnyRequest, context: Context) -> Response[bytes] | None
             raise Refused.forbidden("this form is not of your session; reload the page and try again")
     account, mode = request.query_params.get("account"), request.query_params.get("mode")
     tenant = None if principal.tenant is None and not account else tenant_of(principal, account=account, mode=mode)
+<<<<<<< HEAD
     act_as(actor_of(principal, context.authenticator.peer(request)))
     request.state.visitor = Visitor(principal, csrf_of(token), tenant, account)
+=======
+    name = (await context.operator.account(tenant.account_id)).name if tenant else None
+    request.state.visitor = Visitor(principal, csrf_of(token), tenant, account, name)
+>>>>>>> dash
     return None
 
 

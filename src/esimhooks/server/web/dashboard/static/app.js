@@ -1,4 +1,4 @@
-// Charts, copying, the theme, clocks that count down, and the key "/". Data comes from attributes; nothing here decides.
+// Charts, copying, the theme, clocks that count down, and the key "/", which searches. Data comes from attributes; nothing here decides.
 const charts = new Map();
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 function draw(root) {
@@ -65,7 +65,7 @@ document.addEventListener("click", (event) => {
 });
 document.addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.target.closest("input, select, textarea")) return;
-  const field = document.querySelector(".filters input:not([type=hidden])");
+  const field = document.getElementById("find");
   if (field) {
     event.preventDefault();
     field.focus();

@@ -1,0 +1,49 @@
+"""The one field in the header: any id or number comes in, the page of what has it goes out, or a list to choose from."""
+
+from collections.abc import Mapping
+
+from litestar import Response, get
+from litestar.response import Redirect
+
+from esimhooks.server.model.hit import Hit
+from esimhooks.server.model.ids import Prefix, text_of
+from esimhooks.server.web.auth import AnyRequest
+from esimhooks.server.web.dashboard import asked
+from esimhooks.server.web.dashboard.render import page
+from esimhooks.server.web.dashboard.visitor import Visitor, visitor_of
+from esimhooks.server.web.given import InContext
+
+PATHS: Mapping[Prefix, str] = {
+    Prefix.ESIM: "/esims/{id}",
+    Prefix.EVENT: "/events/{id}",
+    Prefix.ENDPOINT: "/endpoints/{id}",
+    Prefix.DELIVERY: "/deliveries/{id}",
+    Prefix.RECOVERY: "/endpoints/{part_of}/recoveries/{id}",
+    Prefix.ATTEMPT: "/deliveries/{part_of}",
+    Prefix.ACCOUNT: "/accounts/{id}",
+    Prefix.KEY: "/accounts/{part_of}",
+    Prefix.NOTIFICATION: "/journal/{id}",
+}
+"""Where each kind of row is shown; a part on the page of the whole."""
+WHOLE = {Prefix.RECOVERY: Prefix.ENDPOINT, Prefix.ATTEMPT: Prefix.DELIVERY, Prefix.KEY: Prefix.ACCOUNT}
+
+
+@get("/search")
+async def search(request: AnyRequest, context: InContext) -> Response[str]:
+    """Go to the page of the one row that was found; otherwise show what there is to choose from."""
+    visitor = visitor_of(request)
+    text = asked.text(request, "q")
+    hits = await context.search.find(visitor.principal.tenant, text) if text else []
+    if len(hits) == 1:
+        return Redirect(_address(visitor, hits[0]), status_code=303)
+    found = [{"hit": hit, "id": text_of(hit.kind, hit.id), "address": _address(visitor, hit)} for hit in hits]
+    return page("search.html", visitor, {"title": "Search", "text": text, "found": found})
+
+
+def _address(visitor: Visitor, hit: Hit) -> str:
+    whole = WHOLE.get(hit.kind)
+    part_of = text_of(whole, hit.part_of) if whole and hit.part_of else ""
+    path = PATHS[hit.kind].format(id=text_of(hit.kind, hit.id), part_of=part_of)
+    if hit.tenant is None or not visitor.operator:
+        return path
+    return f"{path}?account={text_of(Prefix.ACCOUNT, hit.tenant.account_id)}&mode={hit.tenant.mode.value}"
