@@ -116,7 +116,7 @@ async def page(
     reached = None
     if most is not None and where.type is not None and len(rows) < limit:
         reached = await db.conn.fetchval(f"SELECT id {newest} OFFSET {most - 1} LIMIT 1", *given.values[:needed])
-    return Looked([_event(db, row) for row in rows], reached)
+    return Looked([event_of(db, row) for row in rows], reached)
 
 
 async def page_after(db: Session, tenant: Tenant, where: EventFilter, *, after: int, limit: int) -> Sequence[Event]:
@@ -128,7 +128,7 @@ async def page_after(db: Session, tenant: Tenant, where: EventFilter, *, after: 
     rows = await db.conn.fetch(
         f"SELECT * FROM events WHERE {' AND '.join(conditions)} ORDER BY position LIMIT {given(limit)}", *given.values
     )
-    return [_event(db, row) for row in rows]
+    return [event_of(db, row) for row in rows]
 
 
 async def position_of(db: Session, tenant: Tenant, event_id: UUID) -> int | None:
@@ -168,33 +168,6 @@ async def heads(db: Session, tenants: Collection[Tenant]) -> dict[Tenant, int]:
     return {Tenant(row["account_id"], Mode(row["mode"])): row["position"] for row in rows}
 
 
-<<<<<<< HEAD
-async def _select(  # noqa: PLR0913
-    db: Session, tenant: Tenant, where: EventFilter, *, edge: UUID | int | None, limit: int, beyond: str, order: str
-) -> Sequence[Event]:
-    kind = "bigint" if isinstance(edge, int) else "uuid"
-    rows = await db.conn.fetch(
-        f"""
-        SELECT * FROM events
-        WHERE account_id = $1 AND mode = $2 AND ($3::{kind} IS NULL OR {beyond} $3)
-          AND ($4::text IS NULL OR type = $4) AND ($5::uuid IS NULL OR esim_id = $5)
-          AND ($6::uuid IS NULL OR id >= $6) AND ($7::uuid IS NULL OR id < $7)
-        ORDER BY {order} LIMIT $8
-        """,
-        tenant.account_id,
-        tenant.mode,
-        edge,
-        where.type,
-        where.esim_id,
-        where.first_id,
-        where.last_id,
-        limit,
-    )
-    return [event_of(db, row) for row in rows]
-
-
-=======
->>>>>>> dash
 async def bodies(db: Session, event_ids: Sequence[UUID]) -> dict[UUID, bytes]:
     """Return the bytes of the events; for the dispatcher, which serves all tenants. Those that cannot be read are missing."""
     rows = await db.conn.fetch("SELECT id, sealed_body FROM events WHERE id = ANY($1)", event_ids)
