@@ -200,3 +200,8 @@ async def test_a_filter_that_is_none_is_refused(body: Json, pointer: str, operat
     shop = await a_shop(operator)
     answer = await operator.call("POST", f"/v1/esims/requery?account={shop.account}&mode=test", body)
     is_field(answer, pointer)
+
+
+async def test_for_an_account_that_is_not_there_nothing_begins(operator: Api) -> None:
+    nobody = "account=acc_00000000000000000000000000&mode=test"
+    is_problem(await operator.call("POST", f"/v1/esims/requery?{nobody}", {}), 404)

@@ -27,7 +27,7 @@ from esimhooks.server.model.requery import BulkRequery
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.rules.backoff import while_down
 from esimhooks.server.rules.emit import EmitPolicy
-from esimhooks.server.store import requeries
+from esimhooks.server.store import accounts, requeries
 from esimhooks.server.store.database import Database
 
 STEP = 5
@@ -65,9 +65,10 @@ class BulkRequeries:
             return await requeries.count(db, tenant, where, last_esim=new_id())
 
     async def begin(self, tenant: Tenant, where: EsimFilter) -> BulkRequery:
-        """Store a requery, which is then worked off. Raises `Refused` (409) while the tenant has one under way."""
+        """Store a requery, which is then worked off. Raises `Refused` (404, or 409 while the tenant has one)."""
         last = new_id()
         async with self._database.transaction() as db:
+            found(await accounts.find(db, tenant.account_id), "account")
             requery = BulkRequery(
                 id=new_id(),
                 tenant=tenant,
