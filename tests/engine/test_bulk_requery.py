@@ -103,7 +103,7 @@ async def test_a_provider_that_is_down_is_waited_for(
 
     done = await finished(shop, requery)
 
-    assert (done["done"], done["failed"]) == (2, 0)
+    assert (done["done"], done["failed"], done["problem"]) == (2, 0, None)
     assert (await shop.told()).count("requeried") == 2
 
 
@@ -200,3 +200,8 @@ async def test_a_filter_that_is_none_is_refused(body: Json, pointer: str, operat
     shop = await a_shop(operator)
     answer = await operator.call("POST", f"/v1/esims/requery?account={shop.account}&mode=test", body)
     is_field(answer, pointer)
+
+
+async def test_for_an_account_that_is_not_there_nothing_begins(operator: Api) -> None:
+    nobody = "account=acc_00000000000000000000000000&mode=test"
+    is_problem(await operator.call("POST", f"/v1/esims/requery?{nobody}", {}), 404)

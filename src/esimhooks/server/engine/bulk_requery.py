@@ -27,7 +27,7 @@ from esimhooks.server.model.requery import BulkRequery
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.rules.backoff import while_down
 from esimhooks.server.rules.emit import EmitPolicy
-from esimhooks.server.store import requeries
+from esimhooks.server.store import accounts, requeries
 from esimhooks.server.store.database import Database
 
 STEP = 5
@@ -65,9 +65,10 @@ class BulkRequeries:
             return await requeries.count(db, tenant, where, last_esim=new_id())
 
     async def begin(self, tenant: Tenant, where: EsimFilter) -> BulkRequery:
-        """Store a requery, which is then worked off. Raises `Refused` (409) while the tenant has one under way."""
+        """Store a requery, which is then worked off. Raises `Refused` (404, or 409 while the tenant has one)."""
         last = new_id()
         async with self._database.transaction() as db:
+            found(await accounts.find(db, tenant.account_id), "account")
             requery = BulkRequery(
                 id=new_id(),
                 tenant=tenant,
@@ -139,7 +140,9 @@ class BulkRequeries:
         except Refused as error:
             failed = structs.replace(read, failed=before.failed + 1, problem=error.detail, waits=0)
             return await self._advance(before, failed, again_in_s=again_in_s)
-        return await self._advance(before, structs.replace(read, waits=0), entry, again_in_s=again_in_s)
+        # That it was waited for is no problem any more; why others failed still is.
+        well = structs.replace(read, waits=0, problem=before.problem if before.failed else None)
+        return await self._advance(before, well, entry, again_in_s=again_in_s)
 
     async def _advance(
         self, before: BulkRequery, after: BulkRequery, entry: Entry | None = None, *, again_in_s: float = 0.0

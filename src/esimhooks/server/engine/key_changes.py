@@ -17,7 +17,7 @@ from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.ids import Prefix, text_of
 from esimhooks.server.rules.audit_fields import changes, key_fields
-from esimhooks.server.store import endpoints, keys
+from esimhooks.server.store import accounts, endpoints, keys
 from esimhooks.server.store.database import Database, Session
 
 
@@ -45,6 +45,7 @@ class KeyChanges:
             require_reachable(self._check_url, webhook_url, pointer="/webhookUrl")
         async with self._database.joint() as joint:
             async with self._database.transaction() as db:
+                found(await accounts.lock(db, account_id), "account")  # before its endpoints and keys: decisions/0020
                 before = found(await keys.lock(db, account_id, key_id), "key")
                 key = replace(before, **wanted)
                 tenant = key.tenant

@@ -96,8 +96,8 @@ async def _begin(db: Session, tenant: Tenant, text: str) -> Begin:
         case Prefix.ENDPOINT:
             endpoint = found(await endpoints.find(db, tenant, row_id), "endpoint")
             where = DeliveryFilter(endpoint_id=endpoint.id)
-            last = (await delivery_lists.page(db, tenant, where, before=None, limit=MOST_EVENTS + 1)).rows
-            return Begin(event_ids=tuple({one.event_id for one in last}), endpoint_id=endpoint.id)
+            last = await delivery_lists.page(db, tenant, where, before=None, limit=MOST_EVENTS + 1)
+            return Begin(event_ids=tuple({one.event_id for one in last.rows}), endpoint_id=endpoint.id)
         case _:
             of_attempt = await trace.delivery_of_attempt(db, row_id) if kind is Prefix.ATTEMPT else row_id
             delivery_id = found(of_attempt, "attempt")

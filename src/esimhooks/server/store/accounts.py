@@ -56,9 +56,10 @@ async def rename(db: Session, account_id: UUID, *, name: str, now: datetime) -> 
 async def delete(db: Session, account_id: UUID) -> bool:
     """Delete the account with its keys, endpoints, orders and eSIMs; its history stays until retention ends it.
 
-    Needs a transaction. Endpoints and lanes are locked first, by id (docs/decisions/0020): the cascade has an order of
-    its own.
+    Needs a transaction. Account, endpoints and lanes are locked first, by id (docs/decisions/0020): the cascade has an
+    order of its own.
     """
+    await db.conn.execute("SELECT FROM accounts WHERE id = $1 FOR UPDATE", account_id)
     await db.conn.execute("SELECT FROM endpoints WHERE account_id = $1 ORDER BY id FOR UPDATE", account_id)
     await db.conn.execute(
         """

@@ -63,8 +63,8 @@ async def admit(request: AnyRequest, context: Context) -> Response[bytes] | None
             raise Refused.forbidden("this form is not of your session; reload the page and try again")
     account, mode = request.query_params.get("account"), request.query_params.get("mode")
     tenant = None if principal.tenant is None and not account else tenant_of(principal, account=account, mode=mode)
-    act_as(actor_of(principal, context.authenticator.peer(request)))
     name = (await context.operator.account(tenant.account_id)).name if tenant else None
+    act_as(actor_of(principal, context.authenticator.peer(request)))
     request.state.visitor = Visitor(principal, csrf_of(token), tenant, account, name)
     return None
 
