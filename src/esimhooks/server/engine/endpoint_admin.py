@@ -8,6 +8,7 @@ from uuid import UUID
 
 from msgspec import structs
 
+from esimhooks.server.engine import operational
 from esimhooks.server.engine.admin import EndpointDefaults, NewEndpoint
 from esimhooks.server.engine.example_event import event_of
 from esimhooks.server.engine.publish import publish_to
@@ -20,6 +21,7 @@ from esimhooks.server.model.delivery import Delivery
 from esimhooks.server.model.endpoint import DisabledReason, Endpoint, Tenant
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.event import Event
+from esimhooks.server.rules.operational import EndpointDisabled
 from esimhooks.server.store import endpoints, lanes
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.envelope import Envelope
@@ -110,5 +112,9 @@ class EndpointAdmin:
             )
             await endpoints.change(db, after)
             await lanes.switch(db, endpoint_id, is_open=enabled)
+            reason, account_id = after.disabled_reason, tenant.account_id
+            told = [EndpointDisabled(account_id=account_id, endpoint_id=endpoint_id, reason=reason)] if reason else []
+            await operational.tell(db, told, now=after.updated_at)
+        operational.note(told)
         self._due.ring()
         return after

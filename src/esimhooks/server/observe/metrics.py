@@ -53,7 +53,7 @@ _finished = Counter(
 _dropped = Counter(
     "esimhooks_delivery_results_dropped", "Results that came after their lease had gone to another", registry=REGISTRY
 )
-_disabled = Counter("esimhooks_endpoints_disabled", "Endpoints disabled by the server", ["reason"], registry=REGISTRY)
+_disabled = Counter("esimhooks_endpoints_disabled", "Endpoints disabled, by why", ["reason"], registry=REGISTRY)
 _batches = Histogram(
     "esimhooks_commit_size",
     "Items written in one transaction",
@@ -123,7 +123,7 @@ def dropped() -> None:
 
 
 def endpoint_disabled(reason: str) -> None:
-    """Count an endpoint that the server disabled."""
+    """Count an endpoint that was disabled: `failing` and `gone` by the server, `manual` by a person."""
     _disabled.labels(reason).inc()
 
 
