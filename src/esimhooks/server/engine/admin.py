@@ -19,7 +19,7 @@ from esimhooks.server.engine.queries import found
 from esimhooks.server.engine.rotation import provide_key_pair
 from esimhooks.server.engine.wake import Wake
 from esimhooks.server.engine.webhook_url import CheckUrl, require_reachable
-from esimhooks.server.model.account import Account, ApiKey
+from esimhooks.server.model.account import OPERATOR, Account, ApiKey
 from esimhooks.server.model.api_keys import digest_of, lookup_of, new_key
 from esimhooks.server.model.audit import Action, ChangedField
 from esimhooks.server.model.clock import Clock
@@ -149,6 +149,7 @@ class Admin:
 
     async def delete_account(self, account_id: UUID) -> None:
         """Delete an account with all that is its own; what waits for delivery is cancelled. Raises `Refused` (404)."""
+        _require_merchant(account_id)
         async with self._database.transaction() as db:
             if not await accounts.delete(db, account_id):
                 raise Refused.not_found("there is no such account")
@@ -157,6 +158,7 @@ class Admin:
 
     async def create_key(self, tenant: Tenant, new: NewKey) -> MadeKey:
         """Make a key, with an endpoint of its own where it has a webhook URL. Raises `Refused`."""
+        _require_merchant(tenant.account_id)
         text = new_key(tenant.mode)
         async with self._database.transaction() as db:
             await require_room(db, tenant, expires_at=new.expires_at, now=self._clock())
@@ -251,7 +253,7 @@ class Admin:
         if connected is None:
             raise Refused.invalid("/provider", "expected the name of a configured provider")
         async with self._database.transaction() as db:
-            if await accounts.find(db, new.tenant.account_id) is None:
+            if not await accounts.existing(db, [new.tenant.account_id]):
                 raise Refused.invalid("/account", "expected the id of an account")
             order = await place(db, new, polled=connected.provider.can_fetch, now=self._clock())
         self._backlog.ring()
@@ -305,3 +307,8 @@ class Admin:
         made = changes({}, endpoint_fields(endpoint))
         await note(db, Action.ENDPOINT_CREATE, text_of(Prefix.ENDPOINT, endpoint.id), whose=tenant, changes=made)
         return Made(endpoint, secret, await provide_key_pair(db, endpoint, now=now))
+
+
+def _require_merchant(account_id: UUID) -> None:
+    if account_id == OPERATOR.account_id:
+        raise Refused.conflict("this account is the operator's own, made by ESIMHOOKS_OPERATIONAL_URL")

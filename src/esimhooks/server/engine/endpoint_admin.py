@@ -8,6 +8,7 @@ from uuid import UUID
 
 from msgspec import structs
 
+from esimhooks.server.engine import operational
 from esimhooks.server.engine.admin import EndpointDefaults, NewEndpoint
 from esimhooks.server.engine.audit import note
 from esimhooks.server.engine.example_event import event_of
@@ -24,6 +25,7 @@ from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.event import Event
 from esimhooks.server.model.ids import Prefix, text_of
 from esimhooks.server.rules.audit_fields import changes, endpoint_fields
+from esimhooks.server.rules.operational import EndpointDisabled
 from esimhooks.server.store import endpoints, lanes
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.envelope import Envelope
@@ -122,5 +124,9 @@ class EndpointAdmin:
             action = Action.ENDPOINT_ENABLE if enabled else Action.ENDPOINT_DISABLE
             switched = {"enabled": ChangedField(before.enabled, enabled)}
             await note(db, action, text_of(Prefix.ENDPOINT, endpoint_id), whose=tenant, changes=switched)
+            reason, account_id = after.disabled_reason, tenant.account_id
+            told = [EndpointDisabled(account_id=account_id, endpoint_id=endpoint_id, reason=reason)] if reason else []
+            await operational.tell(db, told, now=after.updated_at)
+        operational.note(told)
         self._due.ring()
         return after

@@ -7,6 +7,7 @@ are taken with `SKIP LOCKED`.
 from collections import defaultdict
 from datetime import timedelta
 
+from esimhooks.server.engine import operational
 from esimhooks.server.engine.absorb import Entry, absorb
 from esimhooks.server.engine.connected import ConnectedProviders
 from esimhooks.server.engine.once import KEPT_FOR
@@ -145,9 +146,11 @@ class Upkeep:
         """Fail what has waited for far longer than its schedule."""
         async with self._database.transaction() as db:
             failed = await overdue.fail_overdue(db, now=self._clock(), limit=OVERDUE_BATCH)
-        if failed:
-            log.warning("deliveries.overdue", failed=failed)
-        return 0.0 if failed == OVERDUE_BATCH else 60.0
+            told = await operational.tell(db, failed, now=self._clock())
+        operational.note(failed)
+        if told:
+            self._due.ring()
+        return 0.0 if len(failed) == OVERDUE_BATCH else 60.0
 
     async def tidy(self) -> float:
         """Forget notifications seen long ago; mend what two transactions could not see of each other.

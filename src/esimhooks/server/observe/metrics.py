@@ -55,7 +55,7 @@ _finished = Counter(
 _dropped = Counter(
     "esimhooks_delivery_results_dropped", "Results that came after their lease had gone to another", registry=REGISTRY
 )
-_disabled = Counter("esimhooks_endpoints_disabled", "Endpoints disabled by the server", ["reason"], registry=REGISTRY)
+_disabled = Counter("esimhooks_endpoints_disabled", "Endpoints disabled, by why", ["reason"], registry=REGISTRY)
 _batches = Histogram(
     "esimhooks_commit_size",
     "Items written in one transaction",
@@ -125,7 +125,7 @@ def dropped() -> None:
 
 
 def endpoint_disabled(reason: str) -> None:
-    """Count an endpoint that the server disabled."""
+    """Count an endpoint that was disabled: `failing` and `gone` by the server, `manual` by a person."""
     _disabled.labels(reason).inc()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from esimhooks.server.model.account import Account
+from esimhooks.server.model.account import OPERATOR, Account
 from esimhooks.server.store.database import Session
 
 
@@ -12,6 +12,20 @@ async def insert(db: Session, account: Account) -> None:
     """Store a new account."""
     await db.conn.execute(
         "INSERT INTO accounts (id, name, created_at, updated_at) VALUES ($1, $2, $3, $4)",
+        account.id,
+        account.name,
+        account.created_at,
+        account.updated_at,
+    )
+
+
+async def ensure(db: Session, account: Account) -> None:
+    """Store the account where there is none of its id, and lock it; needs a transaction."""
+    await db.conn.execute(
+        """
+        INSERT INTO accounts (id, name, created_at, updated_at) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (id) DO UPDATE SET name = accounts.name
+        """,
         account.id,
         account.name,
         account.created_at,
@@ -32,9 +46,9 @@ async def lock(db: Session, account_id: UUID) -> Account | None:
 
 
 async def existing(db: Session, account_ids: Collection[UUID]) -> set[UUID]:
-    """Return those of the ids that name an account."""
+    """Return those of the ids that name a merchant's account."""
     rows = await db.conn.fetch("SELECT id FROM accounts WHERE id = ANY($1)", list(account_ids))
-    return {row["id"] for row in rows}
+    return {row["id"] for row in rows} - {OPERATOR.account_id}
 
 
 async def page(db: Session, *, before: UUID | None, limit: int) -> Sequence[Account]:

@@ -79,7 +79,7 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
             UPDATE queue q
             SET due_at = now() + make_interval(secs => m.delay_s), claim_token = 0,
                 attempts = q.attempts + m.counted, attempts_this_round = q.attempts_this_round + m.counted,
-                claims = q.attempts + m.counted
+                claims = q.attempts + m.counted, faults = CASE m.counted WHEN 1 THEN 0 ELSE q.faults + 1 END
             FROM made m WHERE q.delivery_id = m.delivery_id AND m.status = 'pending'
         )
         UPDATE deliveries d

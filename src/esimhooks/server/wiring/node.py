@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aiohttp import ClientSession, DummyCookieJar
 
+from esimhooks.server.engine import operator_endpoint
 from esimhooks.server.engine.admin import Admin, EndpointDefaults
 from esimhooks.server.engine.audit import AuditLog
 from esimhooks.server.engine.backlog import Backlog
@@ -38,10 +39,12 @@ from esimhooks.server.engine.telephone import Telephone
 from esimhooks.server.engine.trace import Traces
 from esimhooks.server.engine.upkeep import Upkeep
 from esimhooks.server.engine.wake import Wake
+from esimhooks.server.model.errors import Broken
 from esimhooks.server.observe import log
 from esimhooks.server.observe.metrics import MetricsPort
 from esimhooks.server.providers.registry import build
 from esimhooks.server.rules.emit import EmitPolicy
+from esimhooks.server.sender.errors import GateRefused
 from esimhooks.server.sender.gate import Gate
 from esimhooks.server.sender.sender import Sender
 from esimhooks.server.settings import Role, Settings
@@ -115,6 +118,7 @@ async def running(settings: Settings, stop: asyncio.Event | None = None) -> Asyn
         session = ClientSession(cookie_jar=DummyCookieJar(), trust_env=False)
         stack.push_async_callback(session.close)
         gate = Gate(settings.allow_networks)
+        await _settle_operator(database, settings, gate)
         sender = Sender(gate, proxy=settings.egress_proxy.get_secret_value() if settings.egress_proxy else None)
         stack.push_async_callback(sender.close)
         if settings.metrics_port is not None:
@@ -214,11 +218,7 @@ class _Node:
     def _web(self, admin_key: str) -> WebServer:
         web = WebServer(host=self._settings.host, port=self._settings.port)
         operator = OperatorQueries(self._database)
-        defaults = EndpointDefaults(
-            retry_schedule=self._settings.retry_schedule,
-            timeout_s=self._settings.timeout_s,
-            max_in_flight=self._settings.max_in_flight_lane,
-        )
+        defaults = _defaults(self._settings)
         admin = Admin(
             self._database,
             self._connected,
@@ -293,7 +293,7 @@ class _Node:
         )
 
     def _dispatching(self) -> tuple[Loop, Dispatcher, Loop]:
-        outcomes = Outcomes(self._database)
+        outcomes = Outcomes(self._database, clock=now, due=self._due)
         dispatcher = Dispatcher(
             self._database,
             self._sender,
@@ -342,6 +342,25 @@ async def database_address(settings: Settings, stack: AsyncExitStack) -> tuple[s
     dsn = await asyncio.to_thread(embedded.start)
     stack.push_async_callback(asyncio.to_thread, embedded.stop)
     return dsn, embedded
+
+
+def _defaults(settings: Settings) -> EndpointDefaults:
+    return EndpointDefaults(
+        retry_schedule=settings.retry_schedule,
+        timeout_s=settings.timeout_s,
+        max_in_flight=settings.max_in_flight_lane,
+    )
+
+
+async def _settle_operator(database: Database, settings: Settings, gate: Gate) -> None:
+    url = settings.operational_url.get_secret_value() if settings.operational_url else None
+    if url is not None:
+        try:
+            gate.check_url(url)
+        except GateRefused as error:
+            raise Broken(f"ESIMHOOKS_OPERATIONAL_URL: {error.detail}") from None
+    secret = settings.operational_secret.get_secret_value() if settings.operational_secret else None
+    await operator_endpoint.settle(database, url=url, secret=secret, defaults=_defaults(settings), now=now())
 
 
 async def _check(database: Database, settings: Settings) -> None:
