@@ -89,6 +89,8 @@ async def test_a_dry_run_counts_and_asks_nobody(operator: Api, sandbox: Sandbox,
     assert (await operator.get(f"/v1/requeries?account={shop.account}&mode=test"))["data"] == []
 
 
+@pytest.mark.slow(reason="the loop looks for what is due every two seconds")
+@pytest.mark.timeout(30)
 async def test_a_provider_that_is_down_is_waited_for(
     operator: Api, sandbox: Sandbox, door: Door, database: Database
 ) -> None:
@@ -107,6 +109,8 @@ async def test_a_provider_that_is_down_is_waited_for(
     assert (await shop.told()).count("requeried") == 2
 
 
+@pytest.mark.slow(reason="the loop looks for what is due every two seconds")
+@pytest.mark.timeout(30)
 async def test_where_the_provider_stays_silent_the_rest_is_told_to_have_failed(
     operator: Api, sandbox: Sandbox, door: Door, database: Database
 ) -> None:
@@ -140,6 +144,8 @@ async def test_an_esim_that_the_provider_does_not_know_fails_and_the_others_are_
     assert (await shop.told()).count("requeried") == 2
 
 
+@pytest.mark.slow(reason="starts two nodes one after the other")
+@pytest.mark.timeout(30)
 async def test_what_one_node_left_another_goes_on_with(
     settings: Settings, sandbox: Sandbox, door: Door, database: Database
 ) -> None:
@@ -152,7 +158,7 @@ async def test_what_one_node_left_another_goes_on_with(
     await door.open()
     async with database.session() as db:  # as a process that was killed after its first eSIM would leave it
         first = await db.conn.fetchval("SELECT min(id::text)::uuid FROM esims")
-        await db.conn.execute("UPDATE requeries SET reached = $1, done = 1, due_at = now() + interval '1 s'", first)
+        await db.conn.execute("UPDATE requeries SET reached = $1, done = 1, due_at = now()", first)
 
     async with running(settings) as node, Api(node.url, node.admin_key) as other:
         done = await finished(shop, requery, other)
@@ -162,6 +168,8 @@ async def test_what_one_node_left_another_goes_on_with(
     assert len({event["data"]["id"] for event in events}) == len(events) == 2
 
 
+@pytest.mark.slow(reason="starts three nodes")
+@pytest.mark.timeout(30)
 async def test_several_nodes_read_each_esim_once(operator: Api, sandbox: Sandbox, settings: Settings) -> None:
     shop = await a_shop(operator)
     await some_esims(operator, shop, sandbox, sandbox.base_url, number=6)
@@ -171,6 +179,8 @@ async def test_several_nodes_read_each_esim_once(operator: Api, sandbox: Sandbox
     assert (await shop.told()).count("requeried") == 6
 
 
+@pytest.mark.slow(reason="the loop looks for what is due every two seconds")
+@pytest.mark.timeout(30)
 async def test_one_at_a_time_and_it_can_be_cancelled(operator: Api, sandbox: Sandbox, door: Door) -> None:
     shop, other = await a_shop(operator), await a_shop(operator)
     await some_esims(operator, shop, sandbox, door.base_url, number=2)

@@ -35,9 +35,9 @@ async def test_what_was_told_of_an_esim_is_found_by_each_of_its_numbers(operator
 async def test_what_waits_for_its_esim_is_found_by_its_order(operator: Api) -> None:
     await a_shop(operator)
     upstream = await an_upstream(operator)
-    await upstream.tell(order_ready("B7"))
-    await upstream.tell(order_ready("B8"))
-    await upstream.settled("unmatched")
+    for order_no in ("B7", "B8"):
+        await upstream.tell(order_ready(order_no))
+        await upstream.settled("unmatched")
     [first, second] = await found(operator, "")
 
     assert await found(operator, "orderNo=B7") == [first]
