@@ -102,7 +102,8 @@ class Dispatcher:
     async def drain(self) -> None:
         """Give back what was not begun, finish what is in flight, write it, and release all lanes.
 
-        An attempt that outlasts `drain_s` is cut off; its lane keeps its lease, as nobody knows its outcome.
+        An attempt that outlasts `drain_s` is cut off; its lane keeps its lease, as nobody knows its outcome. Lanes with a
+        rate limit are kept until the next holder may begin, a second at most.
         """
         self._draining = True
         await self._put_back(self._table.hand_over())
@@ -110,6 +111,7 @@ class Dispatcher:
             _, unfinished = await asyncio.wait(self._tasks, timeout=self._config.drain_s)
             for task in unfinished:
                 task.cancel()
+        await asyncio.sleep(self._table.spacing_left_s(now=monotonic()))
         await self._holder.leave()
 
     def dismiss(self) -> None:

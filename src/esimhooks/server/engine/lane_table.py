@@ -139,6 +139,10 @@ class LaneTable:
         """When the first lane that waits for its rate limit may go on, None where none waits."""
         return self._aside[0][0] if self._aside else None
 
+    def spacing_left_s(self, *, now: float) -> float:
+        """Return the seconds until every lane's rate limit lets the next attempt start, whoever makes it."""
+        return max((lane.next_start - now for lane in self.lanes.values()), default=0.0)
+
     def close(self, lane: HeldLane) -> list[Job]:
         """Begin nothing more of a lane, as its endpoint is gone, rests, or belongs to another; return what was ready."""
         jobs = [*lane.ready, *lane.suspects]
