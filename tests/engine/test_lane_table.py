@@ -3,8 +3,8 @@
 from uuid import UUID, uuid4
 
 from esimhooks.server.engine.attempt import Job
-from esimhooks.server.engine.held_lane import HeldLane
-from esimhooks.server.engine.lane_table import UNWRITTEN_PER_SLOT, LaneTable
+from esimhooks.server.engine.held_lane import UNWRITTEN_PER_SLOT, HeldLane
+from esimhooks.server.engine.lane_table import LaneTable
 from esimhooks.server.model.delivery import Claimed, EndpointTarget
 from esimhooks.server.model.endpoint import SignatureProfile
 from esimhooks.server.rules.breaker import Strain

@@ -111,7 +111,7 @@ class Dispatcher:
             _, unfinished = await asyncio.wait(self._tasks, timeout=self._config.drain_s)
             for task in unfinished:
                 task.cancel()
-        await asyncio.sleep(self._table.spacing_left_s(now=monotonic()))
+        await asyncio.sleep(self._holder.spacing_left_s())
         await self._holder.leave()
 
     def dismiss(self) -> None:

@@ -9,7 +9,8 @@ from esimhooks.server.rules.pace import next_start
 from esimhooks.server.store.lanes import Lease
 
 UNWRITTEN_PER_SLOT = 2
-"""How many outcomes may wait to be written for each attempt that may be in flight: a crash would send them all again."""
+"""How many outcomes may wait to be written for each attempt that may be in flight, of a lane and of the process. Where
+receivers answer faster than the database writes, more would pile up until their leases end; a crash sends them again."""
 
 
 class HeldLane:

@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from uuid import UUID
 
 from esimhooks.server.engine.attempt import Job
-from esimhooks.server.engine.held_lane import HeldLane
+from esimhooks.server.engine.held_lane import UNWRITTEN_PER_SLOT, HeldLane
 from esimhooks.server.model.delivery import Claimed
 from esimhooks.server.rules.poison import is_suspect
 from esimhooks.server.store.lanes import Leased
@@ -18,10 +18,6 @@ from esimhooks.server.store.queue import Wish
 
 READY_PER_SLOT = 4
 """How many deliveries may be ready, over all lanes, for each that may be in flight: bounds the memory."""
-
-UNWRITTEN_PER_SLOT = 4
-"""How many outcomes may wait to be written for each delivery that may be in flight. Where receivers answer faster than the
-database writes, more would pile up until their leases end, and all of them would be sent again."""
 
 RESERVE = 20
 """One slot in so many is kept for lanes that have less than their share, so that lanes that hang cannot take all."""
@@ -138,10 +134,6 @@ class LaneTable:
     def next_turn_at(self) -> float | None:
         """When the first lane that waits for its rate limit may go on, None where none waits."""
         return self._aside[0][0] if self._aside else None
-
-    def spacing_left_s(self, *, now: float) -> float:
-        """Return the seconds until every lane's rate limit lets the next attempt start, whoever makes it."""
-        return max((lane.next_start - now for lane in self.lanes.values()), default=0.0)
 
     def close(self, lane: HeldLane) -> list[Job]:
         """Begin nothing more of a lane, as its endpoint is gone, rests, or belongs to another; return what was ready."""
