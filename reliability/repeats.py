@@ -65,7 +65,8 @@ class Repeats(Struct, kw_only=True):
     """All repeats, the number of proper retries, and those that were early or late without a fault.
 
     `resent` counts requests that came again at once, within the same attempt, because the receiver had closed a
-    connection that was kept alive: the sender cannot tell this from one that was closed before. Once for each attempt.
+    connection that was kept alive: the sender cannot tell this from one that was closed before. Once each time that an
+    attempt is made.
     """
 
     repeats: list[Repeat]
@@ -82,14 +83,16 @@ def find_repeats(
     found = Repeats(repeats=[], resent=0, retries=0, early=[], late=[])
     calendar = _Calendar(faults)
     for story in stories:
+        resent = False
         for place, exchange in enumerate(story.exchanges[1:], 1):
             before = story.exchanges[:place]
             earlier = _that_decided(before)
+            resent = not resent and _resent(before[-1], exchange)
             if earlier.failed and exchange.attempt > earlier.attempt:
                 found.retries += 1
                 failed_at = _failed_at(before, exchange.attempt - 1, earlier.done)
                 _hold_against_schedule(found, failed_at, exchange, schedule, calendar)
-            elif _resent(before, exchange):
+            elif resent:
                 found.resent += 1
             else:
                 found.repeats.append(_repeat(earlier, exchange, calendar, timeout_s))
@@ -101,10 +104,10 @@ def _that_decided(earlier: Sequence[Exchange]) -> Exchange:
     return next((one for one in reversed(earlier) if one.delivered), earlier[-1])
 
 
-def _resent(before: Sequence[Exchange], later: Exchange) -> bool:
-    """Whether it is the second request of an attempt whose first found the connection closed."""
-    same = [one for one in before if one.attempt == later.attempt]
-    return len(same) == 1 and same[0].status == CLOSED and later.at - same[0].done < RESENT_S
+def _resent(first: Exchange, later: Exchange) -> bool:
+    """Whether it can be the second request of an attempt whose first found the connection closed."""
+    same = first.attempt == later.attempt and first.node == later.node
+    return same and first.status == CLOSED and later.at - first.done < RESENT_S
 
 
 def _failed_at(earlier: Sequence[Exchange], attempt: int, otherwise: float) -> float:

@@ -2,7 +2,7 @@
 
 from reliability.exchanges import Exchange, Story
 from reliability.faultlog import Span
-from reliability.lines import Fault, Kind, Told
+from reliability.lines import CLOSED, Fault, Kind, Told
 from reliability.promises import Kept, hold_to_promises, keep_ledger
 from reliability.repeats import Repeats, find_repeats
 
@@ -44,6 +44,22 @@ def test_a_duplicate_that_no_fault_covers_is_not_explained() -> None:
 def test_the_kill_of_another_node_explains_nothing() -> None:
     repeats = _repeats([_exchange(100.0, 200), _exchange(130.0, 200)], [_kill(100.5, "10.213.2.13")])
 
+    assert [repeat.explained for repeat in repeats.repeats] == [False]
+
+
+def test_a_closed_connection_may_be_asked_once_more_each_time_the_attempt_is_made() -> None:
+    closed = [_exchange(at, CLOSED) for at in (100.0, 100.1, 130.0, 130.1)]
+
+    repeats = _repeats(closed, [_kill(100.5, NODE)])
+
+    assert [repeat.fault for repeat in repeats.repeats] == [1]
+    assert repeats.resent == 2
+
+
+def test_a_third_request_within_an_attempt_is_not_explained() -> None:
+    repeats = _repeats([_exchange(at, CLOSED) for at in (100.0, 100.1, 100.2)], [])
+
+    assert repeats.resent == 1
     assert [repeat.explained for repeat in repeats.repeats] == [False]
 
 

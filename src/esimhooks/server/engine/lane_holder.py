@@ -41,10 +41,13 @@ class LaneHolder:
         self._renewed_at = monotonic()
         self._reported_at = float("-inf")
         self._looked_at = float("-inf")
+        self._in_doubt = False
+        """Whether the database may hold leases of ours that the table lacks: a statement's answer was not heard."""
         self._presence = lanes.Presence(dispatchers=1, lanes=0)
 
     async def keep(self) -> list[Job]:
         """Renew what is held, lease what is due, and return what was ready in lanes that go to others."""
+        await self._settle_doubt()
         await self._renew()
         surplus = await self._report()
         await self._lease()
@@ -65,8 +68,10 @@ class LaneHolder:
         ]
         if idle:
             self._table.drop([lease.endpoint_id for lease in idle])
+            self._in_doubt = True
             async with self._database.session() as db:
                 await lanes.release(db, idle)
+            self._in_doubt = False
 
     def spacing_left_s(self) -> float:
         """Return the seconds until every lane's rate limit lets the next attempt start, whoever makes it."""
@@ -108,6 +113,7 @@ class LaneHolder:
         room = self._config.most_lanes - len(self._table.lanes)
         if room <= 0 or self.next_look_s > 0:
             return
+        self._in_doubt = True
         async with self._database.session() as db:
             leased = await lanes.lease(
                 db,
@@ -118,6 +124,15 @@ class LaneHolder:
             )
         self._looked_at = monotonic()
         self._table.hold(leased, now=monotonic())
+        self._in_doubt = False
+
+    async def _settle_doubt(self) -> None:
+        """Release what we have leased without knowing it: nobody would serve those lanes until their leases end."""
+        if not self._in_doubt:
+            return
+        async with self._database.session() as db:
+            await lanes.release_others(db, holder=self.holder, known=self._held())
+        self._in_doubt = False
 
     def _held(self) -> Sequence[lanes.Lease]:
         return [lane.lease for lane in self._table.lanes.values()]

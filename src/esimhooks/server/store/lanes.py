@@ -162,6 +162,26 @@ async def release(db: Session, leases: Sequence[Lease]) -> None:
     )
 
 
+async def release_others(db: Session, *, holder: UUID, known: Sequence[Lease]) -> None:
+    """Give back all leases of a holder but those that it knows of."""
+    await db.conn.execute(
+        """
+        WITH unknown AS (
+            SELECT l.endpoint_id FROM lanes l
+            WHERE l.leased_by = $1 AND NOT EXISTS (
+                SELECT FROM unnest($2::uuid[], $3::bigint[]) AS k (endpoint_id, lease_token)
+                WHERE k.endpoint_id = l.endpoint_id AND k.lease_token = l.lease_token
+            )
+            ORDER BY l.endpoint_id FOR NO KEY UPDATE OF l
+        )
+        UPDATE lanes l SET leased_by = NULL, leased_until = NULL FROM unknown WHERE l.endpoint_id = unknown.endpoint_id
+        """,
+        holder,
+        [one.endpoint_id for one in known],
+        [one.token for one in known],
+    )
+
+
 async def release_all(db: Session) -> None:
     """End all leases at once; only where it is certain that no other node runs."""
     await db.conn.execute("DELETE FROM dispatchers")
