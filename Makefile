@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability reliability-receiver fuzz-queue test-typescript docs reference test-browser recordings
+.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability reliability-receiver fuzz-queue test-typescript validate-api docs reference test-browser recordings
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -44,6 +44,8 @@ test-typescript: $(STAMP) examples/express/node_modules/.complete sdk/typescript
 	cd sdk/typescript && npm test
 	$(BIN)/pytest tests/node $(ARGS)
 
+validate-api: $(STAMP) tools/validate_api/node_modules/.complete ## let Redocly and AsyncAPI's parser judge the documents of a running server
+	$(BIN)/pytest tests/documents $(ARGS)
 
 test-browser: $(STAMP) tests/browser/node_modules/.complete ## go through the dashboard with a real browser, chromium (needs npm)
 	@command -v chromium >/dev/null || { echo "test-browser: installing Debian's chromium"; \

@@ -51,6 +51,24 @@ ERRORS = {
 }
 OF_EVENTS: dict[Any, Any] = {msgspec.Raw: Envelope, Listed[msgspec.Raw]: Listed[Envelope]}
 """Events are answered in the bytes of their webhooks."""
+TAGS = {
+    "accounts": "Merchants and their API keys; for operators.",
+    "deliveries": "One event for one endpoint, with every attempt.",
+    "endpoints": "A merchant's webhook URLs: secrets, tests, recovery, figures.",
+    "esims": "eSIMs as they are now, their events, and asking the provider again.",
+    "event-types": "The eight events: meaning, schema, example.",
+    "events": "What merchants were told, also to be pulled.",
+    "healthz": "Whether the process lives.",
+    "notifications": "The journal of what providers sent; for operators.",
+    "orders": "eSIMs that were ordered; for operators.",
+    "providers": "Upstream providers and their credentials, which are never shown; for operators.",
+    "readyz": "Whether the process can work.",
+    "schemas": "JSON Schemas of the events.",
+    "stream": "Events of an account as they happen.",
+    "test-events": "Events made of examples, in test mode.",
+    "updates": "Changes that an operator's own integration tells; for operators.",
+    "webhooks": "What endpoints receive.",
+}
 WITH_BODY_ONLY = frozenset({"408", "413", "415"})
 SIGNED = {
     "webhook-id": "Id of the event, the same at every attempt: deduplicate by it.",
@@ -117,7 +135,10 @@ def document(app: Litestar, *, public_url: str) -> Json:
         },
         "servers": [{"url": public_url or "/"}],
         "security": [{"bearer": []}, {"header": []}],
-        "tags": [{"name": name} for name in dict.fromkeys(_tag(one.path) for one in known)],
+        "tags": [
+            {"name": name, "description": TAGS.get(name, f"What stands below /{name}.")}
+            for name in dict.fromkeys([*(_tag(one.path) for one in known), "webhooks"])
+        ],
         "paths": paths,
         "webhooks": {event.value: {"post": _webhook(event)} for event in EventType},
         "components": {

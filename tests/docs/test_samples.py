@@ -1,0 +1,110 @@
+"""Every sample of README.md and docs/*.md runs as it stands: shell against a real node, Python, and JSON against its type.
+
+What a reader fills in (`acc_...`, keys, secrets) is taken from what the commands before have printed.
+"""
+
+import asyncio
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from api import Api
+from docs.samples import ALL, ROOT, runnable
+from esimhooks import Webhook
+from esimhooks.vocabulary.envelope import Envelope, encode
+from esimhooks.vocabulary.events import EventType
+from esimhooks.vocabulary.examples import example_of
+from receiver import Receiver
+
+SHOWN = {
+    "acc_...": r"acc_[0-9a-z]{26}",
+    "esim_test_...": r"esim_test_[0-9A-Za-z]{49}",
+    "whsec_...": r"whsec_[\w+/]+=*",
+}
+PAGES = sorted({one.page for one in runnable("sh")})
+
+
+def test_every_sample_runs_or_says_why_not() -> None:
+    known = {"sh", "python", "json", ""}
+    assert {one.language for one in ALL} <= known
+    assert [(one.page, one.line) for one in ALL if one.looks_like_commands and one.language == ""] == []
+    assert [(one.page, one.line) for one in ALL if one.reason is not None and len(one.reason.split()) < 4] == []
+    assert len(runnable("sh")) >= 7
+
+
+class Reader:
+    """Somebody who types the samples of a page one after the other."""
+
+    def __init__(self, operator: Api, receiver: Receiver) -> None:
+        self._values = {"esim_admin_...": operator.key}
+        self._addresses = {"http://127.0.0.1:8400": operator.url, "http://127.0.0.1:3000/hooks": receiver.url()}
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("ESIMHOOKS_")}
+        self._environment |= {"ESIMHOOKS_URL": operator.url, "ESIMHOOKS_API_KEY": operator.key}
+        self._environment["PATH"] = f"{Path(sys.executable).parent}:{self._environment['PATH']}"
+
+    async def types(self, command: str) -> None:
+        """Run one line, filled in; fail where it fails."""
+        line = self._filled(command)
+        if exported := re.fullmatch(r"export (\w+)=(\S+)", line):
+            self._environment[exported[1]] = exported[2]
+            return
+        process = await asyncio.create_subprocess_exec(
+            "bash",
+            "-c",
+            line,
+            cwd=ROOT,
+            env=self._environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said = (await process.communicate())[0].decode()
+        assert process.returncode == 0, (command, said)
+        assert '"code"' not in said, (command, said)  # curl ends well also where the answer is a problem
+        for placeholder, form in SHOWN.items():
+            if found := re.findall(form, said):
+                self._values[placeholder] = found[-1]
+
+    def _filled(self, command: str) -> str:
+        for placeholder, value in (self._values | self._addresses).items():
+            command = command.replace(placeholder, value)
+        command = command.replace("=...", "=0123456789abcdef").replace(".venv/bin/", f"{Path(sys.executable).parent}/")
+        assert "..." not in command, f"nothing has printed what to fill in: {command}"
+        return command
+
+
+@pytest.mark.slow(reason="each command is a process of its own")
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("page", PAGES)
+async def test_shell_samples_run(operator: Api, receiver: Receiver, page: str) -> None:
+    reader = Reader(operator, receiver)
+    for sample in runnable("sh"):
+        if sample.page == page:
+            for command in sample.commands:
+                await reader.types(command)
+
+
+@pytest.mark.parametrize("page", sorted({one.page for one in runnable("python")} - {"docs/receiving.md"}))
+def test_python_samples_run(page: str) -> None:
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    body = encode(example_of(EventType.ACTIVATED))
+    names: dict[str, Any] = {"body": body, "headers": Webhook(secret).sign(body, message_id="evt_1")}
+
+    for sample in runnable("python"):
+        if sample.page == page:
+            exec(compile(sample.text.replace("whsec_...", secret), page, "exec"), names)
+
+    assert names["event"].event == "esim.activated"
+
+
+def test_json_samples_are_what_the_server_sends() -> None:
+    events = [json.loads(one.text) for one in runnable("json")]
+    assert [one["event"] for one in events] == list(EventType)
+    for one in events:
+        again = json.loads(encode(msgspec.convert(one, Envelope)))
+        assert again == one
