@@ -28,7 +28,7 @@ demo: $(STAMP) ## show the whole product working on this machine (ARGS="--for 20
 	@$(BIN)/esimhooks demo $(ARGS)
 
 test: $(STAMP) ## run the tests (ARGS="tests/store -x")
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n logical --dist worksteal $(ARGS)
 
 reliability: $(STAMP) ## break the server on purpose for half an hour and count (ARGS="--kills 10")
 	$(BIN)/python -m reliability $(ARGS)

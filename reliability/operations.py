@@ -18,6 +18,7 @@ SCHEDULE = (0, 1, 2, 3, 5, 5, 5, 10, 10, 20)
 TIMEOUT_S = 5.0
 ENDED_OTHERWISE = ("pending", "failed", "stopped", "cancelled")
 TRIES = 60
+TOO_MANY = 429
 
 
 class Operations:
@@ -77,7 +78,9 @@ class Operations:
                     said = f"{answer.status} {await answer.text()}"
                     if answer.status < 300:
                         return await answer.json()
-                    if answer.status < 500:
+                    if answer.status == TOO_MANY:
+                        await asyncio.sleep(float(answer.headers["retry-after"]))
+                    elif answer.status < 500:
                         break
             except (ClientError, OSError, TimeoutError) as error:
                 said = str(error)

@@ -23,6 +23,7 @@ SEALING_KEY = new_key()
 TENANT_TABLES = (
     "accounts",
     "attempts",
+    "audit_entries",
     "backlog",
     "deliveries",
     "event_heads",

@@ -55,6 +55,8 @@ def test_json_is_exactly_what_the_api_says(invoke: Invoke, server: CannedServer)
         (["deliveries", "show", "x"], "/v1/deliveries/x"),
         (["notifications", "list"], "/v1/notifications"),
         (["notifications", "show", "x"], "/v1/notifications/x"),
+        (["audit", "list"], "/v1/audit"),
+        (["trace", "x"], "/v1/trace/x"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -165,4 +167,100 @@ def test_a_thing_inside_another_is_shown_line_by_line(invoke: Invoke, server: Ca
     assert [line.strip("│ ") for line in done.out.splitlines() if "endpoint" in line] == [
         "endpoint.id      ep_1",
         "endpoint.secret  whsec_1",
+    ]
+
+
+def test_a_trace_is_a_tree_from_the_notification_to_the_attempt(invoke: Invoke, server: CannedServer) -> None:
+    attempt = DELIVERY["attempts"][0] | {"id": "att_1"}  # type: ignore[index]  # it is a list
+    delivery = {"id": "dlv_1", "event": "evt_1", "endpoint": "ep_1", "status": "failed", "nextAttemptAt": None}
+    event = {"id": "evt_1", "type": "esim.activated", "esim": "esim_1", "changed": ["esimStatus"], "createdAt": "t"}
+    event |= {"previousStatus": "CREATED", "newStatus": "IN_USE"}
+    note = {"id": "ntf_1", "source": "up", "kind": "ESIM", "outcome": "applied", "detail": None, "receivedAt": "t"}
+    chain = {
+        "id": "dlv_1",
+        "account": "acc_1",
+        "mode": "test",
+        "notifications": [note],
+        "esims": [{"id": "esim_1", "esimStatus": "IN_USE", "iccid": None, "transactionId": "t\x1b[2J"}],
+        "events": [event | {"notification": "ntf_1"}],
+        "deliveries": [delivery | {"attempts": [attempt]}],
+        "truncated": True,
+    }
+    server.answer("GET /v1/trace/dlv_1", chain)
+
+    done = invoke("trace", "dlv_1")
+
+    lines = [line for line in done.out.splitlines() if "_1" in line]
+    assert [line.strip(" │├└─").split()[0] for line in lines] == ["dlv_1", "esim_1", "ntf_1", "evt_1", "dlv_1", "att_1"]
+    depths = [len(line) - len(line.lstrip(" │├└─")) for line in lines]
+    assert depths == sorted(depths)
+    assert depths[1] == depths[2] < depths[3] < depths[4] < depths[5]
+    assert "esim.activated  CREATED to IN_USE  changed: esimStatus" in lines[3]
+    assert "timeout in 5000 ms  no answer in 5 s" in lines[-1]
+    assert "\x1b" not in done.out
+    assert "more than is shown" in done.err
+
+
+def test_the_audit_log_names_who_and_which_fields(invoke: Invoke, server: CannedServer) -> None:
+    entry = {
+        "at": "2026-11-23T10:00:00.000Z",
+        "actor": {"kind": "merchant", "key": "key_1", "name": "ci"},
+        "address": "203.0.113.7",
+        "action": "endpoint.change",
+        "subject": "ep_1",
+        "account": "acc_1",
+        "changes": {"url": {"old": "a", "new": "b"}, "rateLimit": {"old": None, "new": 5}},
+    }
+    server.answer("GET /v1/audit", {"data": [entry], "nextCursor": None})
+
+    done = invoke("audit", "list", "--actor", "key_1", "--action", "endpoint.change")
+
+    [line] = [line.split() for line in done.out.splitlines() if "ep_1" in line]
+    assert line == [entry["at"], "ci", "203.0.113.7", "endpoint.change", "ep_1", "acc_1", "url,", "rateLimit"]
+    assert server.asked[0].query == {"actor": "key_1", "action": "endpoint.change", "limit": "25"}
+
+
+def test_a_requery_by_filter_is_followed_to_its_end(invoke: Invoke, server: CannedServer) -> None:
+    state = {"id": "rqy_1", "matched": 2, "done": 0, "changed": 0, "failed": 0, "finishedAt": None}
+    server.answer("POST /v1/esims/requery", state, status=202)
+    server.answer("GET /v1/requeries/rqy_1", state | {"done": 1})
+    server.answer("GET /v1/requeries/rqy_1", state | {"done": 2, "changed": 1, "failed": 1, "finishedAt": "t"})
+
+    done = invoke("esims", "requery", "--status", "IN_USE", "--json")
+
+    assert (done.code, json.loads(done.out)["done"]) == (1, 2)
+    assert server.asked[0].body == {"status": "IN_USE"}
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["esim_1", "--all"], ["esim_1", "--status", "IN_USE"], ["--all", "--iccid", "1"]]
+)
+def test_a_requery_must_say_which_esims(invoke: Invoke, server: CannedServer, words: list[str]) -> None:
+    assert invoke("esims", "requery", *words).code == 2
+    assert server.asked == []
+
+
+def test_an_account_is_not_deleted_without_a_yes(invoke: Invoke, server: CannedServer) -> None:
+    server.answer("GET /v1/accounts/acc_1", {"id": "acc_1", "name": "Acme", "createdAt": "t"})
+    server.answer("DELETE /v1/accounts/acc_1", b"", status=204)
+
+    assert invoke("accounts", "delete", "acc_1").code == 1
+    assert [asked.method for asked in server.asked] == ["GET"]
+    assert invoke("accounts", "delete", "acc_1", "--yes").code == 0
+    assert [asked.method for asked in server.asked] == ["GET", "GET", "DELETE"]
+
+
+def test_an_endpoints_profile_and_redaction_are_options(invoke: Invoke, server: CannedServer) -> None:
+    server.answer("POST /v1/endpoints", {"id": "ep_1"}, status=201)
+    server.answer("PATCH /v1/endpoints/ep_1", {"id": "ep_1"})
+
+    create = ["endpoints", "create", "--url", "https://x.example"]
+    invoke(*create, "--signature-profile", "standard-asymmetric", "--redact-credentials")
+    invoke("endpoints", "update", "ep_1", "--signature-profile", "hex", "--no-redact-credentials")
+    invoke("endpoints", "update", "ep_1")
+
+    assert [asked.body for asked in server.asked] == [
+        {"url": "https://x.example", "signatureProfile": "standard-asymmetric", "redactCredentials": True},
+        {"signatureProfile": "hex", "redactCredentials": False},
+        {},
     ]

@@ -22,6 +22,7 @@ def commands(group: Any, *above: str) -> Iterator[tuple[str, Any]]:
 
 
 WITHOUT_DATA = {"demo", "serve", "migrate", "keys revoke", "endpoints delete", "deliveries retry"} | {
+    "accounts delete",
     "deliveries cancel",
     "rotate-encryption",
     "endpoints enable",

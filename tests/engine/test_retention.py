@@ -7,7 +7,9 @@ from uuid import UUID
 import pytest
 
 from esimhooks.server.engine.retention import Retention
+from esimhooks.server.model.audit import Action, Actor, ActorKind, AuditEntry, AuditFilter
 from esimhooks.server.model.ids import first_id_of
+from esimhooks.server.store import audit
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.partitions import TABLES, ensure_partitions, partition_name
 
@@ -48,7 +50,7 @@ async def waits(database: Database, moment: datetime) -> UUID:
 
 @pytest.fixture
 def retention(database: Database) -> Retention:
-    return Retention(database, days=DAYS, clock=lambda: NOON)
+    return Retention(database, days=DAYS, audit_days=400, clock=lambda: NOON)
 
 
 async def test_days_that_ended_before_the_retention_go_and_younger_ones_stay(
@@ -106,3 +108,24 @@ async def test_what_has_waited_in_vain_for_its_esim_goes_with_its_day(database: 
     async with database.session() as db:
         left = await db.conn.fetch("SELECT notification_id FROM unmatched_notifications")
     assert [row["notification_id"] for row in left] == [first_id_of(day(1))]
+
+
+async def test_entries_of_the_audit_log_have_a_time_of_their_own(database: Database, retention: Retention) -> None:
+    async with database.session() as db:
+        for moment in (NOON - timedelta(days=401), NOON - timedelta(days=399)):
+            entry = AuditEntry(
+                id=first_id_of(moment),
+                account_id=None,
+                mode=None,
+                actor=Actor(kind=ActorKind.OPERATOR),
+                action=Action.PROVIDER_PUT,
+                subject="upstream",
+                changes={},
+            )
+            await audit.insert(db, entry)
+
+    await retention.drop_old_days()
+
+    async with database.session() as db:
+        left = await audit.page_for_operators(db, None, None, AuditFilter(), before=None, limit=9)
+    assert [entry.id for entry in left] == [first_id_of(NOON - timedelta(days=399))]

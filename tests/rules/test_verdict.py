@@ -15,10 +15,16 @@ RETRIED = sorted(set(OutcomeClass) - {OutcomeClass.OK, OutcomeClass.GONE, Outcom
 
 
 def verdict(
-    outcome: OutcomeClass, *, attempt: int = 1, chance: float = 0.0, retry_after_s: float | None = None
+    outcome: OutcomeClass, *, attempt: int = 1, chance: float = 0.0, retry_after_s: float | None = None, faults: int = 0
 ) -> Verdict:
     what = Outcome(outcome=outcome, started_at=NOON, duration_ms=5, retry_after_s=retry_after_s)
-    return judge(what, attempt=attempt, schedule=STANDARD, chance=chance)
+    return judge(what, attempt=attempt, schedule=STANDARD, chance=chance, faults=faults)
+
+
+def test_faults_of_ours_in_a_row_are_put_off_for_longer_each_time_up_to_five_minutes() -> None:
+    delays = [verdict(OutcomeClass.INTERNAL, faults=faults).delay_s for faults in (0, 1, 2, 5, 6, 10_000)]
+
+    assert delays == [5, 10, 20, 160, 300, 300]
 
 
 @pytest.mark.parametrize("attempt", [1, 6])

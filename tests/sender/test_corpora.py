@@ -1,16 +1,25 @@
-"""A corpus of thousands of hostile URLs: every spelling of addresses inside, in every place. None opens a connection."""
+"""Two corpora: half a million addresses, and thousands of hostile URLs with addresses inside spelled in every way.
 
-import sys
+No address passes that the oracles refuse, and nothing that is refused opens a connection, seen at the socket.
+"""
+
+import socket
 from collections.abc import Iterator
-from ipaddress import IPv4Address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from itertools import product
+from random import Random
 
 import pytest
+from AntiSSRF import AntiSSRFPolicy, PolicyConfigOptions  # type: ignore[import-untyped]  # carries no types
+from ssrfguard import Policy
 
 from esimhooks.server.model.delivery import OutcomeClass
 from esimhooks.server.sender.gate import Gate
 from esimhooks.server.sender.sender import Sender
+from esimhooks.server.sender.wire import Exchange, current
 from receiver import Receiver
+from sender import opened_sockets
+from sender.address_corpus import addresses
 
 GATE = Gate()
 INSIDE = (
@@ -20,13 +29,6 @@ INSIDE = (
 )
 PLACES = ("{}", "{}:443", "{}:8443", "me@{}", "example.com@{}", "me:secret@{}:443")
 RESTS = ("", "/hook", "/?a=b")
-
-connected: list[object] = []
-
-
-def _watch(event: str, arguments: tuple[object, ...]) -> None:
-    if event == "socket.connect":
-        connected.append(arguments[1])
 
 
 def spellings(address: str) -> Iterator[str]:
@@ -65,15 +67,44 @@ async def _reach(receiver: Receiver) -> None:
 async def test_no_hostile_url_opens_a_connection(receiver: Receiver) -> None:
     urls = hostile_urls()
     sender = Sender(GATE, lookup=lambda _: ("10.0.0.1",))
-    sys.addaudithook(_watch)
-    connected.clear()
+    opened_sockets.watch()
 
     outcomes = [await sender.send(url, headers={}, body=b"{}", timeout_s=4) for url in urls]
-    opened = list(connected)
+    opened = list(opened_sockets.connected)
     await sender.close()
 
     assert len(set(urls)) > 2000
     assert [url for url, one in zip(urls, outcomes, strict=True) if one.outcome is not OutcomeClass.BLOCKED] == []
     assert opened == []
     await _reach(receiver)
-    assert connected  # so it is seen where one is opened
+    assert opened_sockets.connected  # so it is seen where one is opened
+
+
+@pytest.mark.slow(reason="tries half a million addresses, half a minute of work")
+@pytest.mark.timeout(900)
+async def test_of_half_a_million_addresses_none_gets_a_socket_that_an_oracle_refuses() -> None:
+    oracles = (Policy(), AntiSSRFPolicy(PolicyConfigOptions.EXTERNAL_ONLY_LATEST))
+    corpus = set(addresses(Random(1)))
+    sender = Sender(GATE)
+    current.set(Exchange(plain=False))
+    opened_sockets.watch()
+
+    dialled = [str(address) for address in corpus if _opens(sender, address)]
+    opened = len(opened_sockets.made)
+    await sender.close()
+
+    print(f"\n{len(corpus)} addresses, {len(dialled)} of them public")
+    assert len(corpus) > 500_000
+    assert opened == len(dialled) > 50_000
+    assert [one for one in dialled if not oracles[0].permits_address(one)] == []
+    assert [one for one in dialled if not oracles[1]._is_network_connection_allowed([one])] == []
+
+
+def _opens(sender: Sender, address: IPv4Address | IPv6Address) -> bool:
+    """Return whether the sender would make a socket to connect to this address."""
+    family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
+    try:
+        sender._open_socket((family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (str(address), 443))).close()
+    except PermissionError:
+        return False
+    return True

@@ -51,10 +51,10 @@ places = st.sets(st.integers(0, 7), min_size=1)
 
 @dataclass
 class LateTake:
-    """A statement that takes up deliveries and waits in the middle; `chosen` is what it found before, with its claims."""
+    """A statement that takes up deliveries and waits in the middle; `chosen` is what it found before, with claims and attempts."""
 
     dispatcher: Dispatcher
-    chosen: Sequence[tuple[Row, int, int, Lease]]
+    chosen: Sequence[tuple[Row, int, int, int, Lease]]
     running: "asyncio.Task[Sequence[Claimed]]"
     blocker: AsyncExitStack
 
@@ -107,7 +107,9 @@ class ServedQueue(DisturbedQueue):
         """Have a dispatcher choose what it takes up and hold it up, at a row of the gate's, before it has written that."""
         dispatcher = self._one_of(self._hungry(), who)
         held = list(dispatcher.leases.values())
-        chosen = [(row, row.position, row.claims, lease) for lease in held for row in self.model.may_take(lease)]
+        chosen = [
+            (row, row.position, row.claims, row.attempts, lease) for lease in held for row in self.model.may_take(lease)
+        ]
         wishes = [Wish(lease, 100) for lease in (Lease(self.gate.endpoint_id, 1), *held)]
 
         async def take() -> Sequence[Claimed]:
@@ -136,8 +138,10 @@ class ServedQueue(DisturbedQueue):
 
         taken = [one for one in self._loop.run_until_complete(end()) if one.endpoint_id != self.gate.endpoint_id]
         expected = {}
-        for row, position, claims, lease in late.chosen:
-            if row.pending and row.position == position and row.token < lease.token and row.due <= self.model.now:
+        for row, position, claims, attempts, lease in late.chosen:
+            # What became due anew in the meantime did so after this statement's own time.
+            due = row.due <= self.model.now if row.attempts == attempts else row.due < self.model.now
+            if row.pending and row.position == position and row.token < lease.token and due:
                 self.model.take(row, lease.token)
                 expected[row.delivery.id] = claims
         assert {one.delivery_id: one.claims for one in taken} == expected

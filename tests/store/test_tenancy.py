@@ -13,13 +13,25 @@ import pytest
 from msgspec import Struct
 
 from api import Api, Merchant, a_merchant, eventually
+from esimhooks.server.model.audit import AuditFilter
 from esimhooks.server.model.delivery import DeliveryFilter
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.esim import EsimFilter
 from esimhooks.server.model.event import EventFilter
-from esimhooks.server.model.ids import EPOCH, Prefix, new_id, parse_id
+from esimhooks.server.model.ids import EPOCH, Prefix, new_id, parse_id, text_of
 from esimhooks.server.model.looked import Looked
-from esimhooks.server.store import deliveries, delivery_lists, endpoint_stats, endpoints, esims, events, orders
+from esimhooks.server.store import (
+    audit,
+    deliveries,
+    delivery_lists,
+    endpoint_stats,
+    endpoints,
+    esims,
+    events,
+    orders,
+    requeries,
+    trace,
+)
 from esimhooks.server.store.database import Database, Session
 from esimhooks.vocabulary.statuses import Mode
 from receiver import Receiver
@@ -33,6 +45,11 @@ class Rows(Struct, frozen=True, kw_only=True):
     event: UUID
     endpoint: UUID
     delivery: UUID
+    notification: UUID
+    requery: UUID
+
+
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
 
 async def found(search: Awaitable[Looked[Any]]) -> Any:
@@ -41,6 +58,9 @@ async def found(search: Awaitable[Looked[Any]]) -> Any:
 
 Read = Callable[[Session, Tenant, Rows], Awaitable[Any]]
 READS: dict[str, Read] = {
+    "audit.page": lambda db, tenant, rows: audit.page(
+        db, tenant, AuditFilter(subject=text_of(Prefix.ENDPOINT, rows.endpoint)), before=None, limit=9
+    ),
     "deliveries.attempts_of": lambda db, tenant, rows: deliveries.attempts_of(db, tenant, rows.delivery),
     "deliveries.find": lambda db, tenant, rows: deliveries.find(db, tenant, rows.delivery),
     "deliveries.of_events": lambda db, tenant, rows: deliveries.of_events(db, tenant, [rows.event]),
@@ -60,11 +80,22 @@ READS: dict[str, Read] = {
     "events.page_after": lambda db, tenant, rows: events.page_after(db, tenant, EventFilter(), after=0, limit=9),
     "events.position_of": lambda db, tenant, rows: events.position_of(db, tenant, rows.event),
     "events.newest": lambda db, tenant, rows: events.newest(db, tenant),
+    "requeries.count": lambda db, tenant, rows: requeries.count(db, tenant, EsimFilter(), last_esim=new_id()),
+    "requeries.find": lambda db, tenant, rows: requeries.find(db, tenant, rows.requery),
+    "requeries.page": lambda db, tenant, rows: requeries.page(db, tenant, before=None, limit=9),
+    "trace.attempts_of": lambda db, tenant, rows: trace.attempts_of(db, tenant, [rows.delivery], limit=9),
+    "trace.esims_of": lambda db, tenant, rows: trace.esims_of(db, tenant, [rows.esim], limit=9),
+    "trace.events_in_trace": lambda db, tenant, rows: trace.events_in_trace(db, tenant, TRACE_ID, limit=9),
+    "trace.events_of_esims": lambda db, tenant, rows: trace.events_of_esims(db, tenant, [rows.esim], limit=9),
+    "trace.events_with_ids": lambda db, tenant, rows: trace.events_with_ids(db, tenant, [rows.event], limit=9),
+    "trace.events_of_notification": lambda db, tenant, rows: trace.events_of_notification(
+        db, tenant, rows.notification, limit=9
+    ),
     "orders.find_by_transaction": lambda db, tenant, rows: orders.find_by_transaction(db, tenant, "t-1"),
 }
-WRITES = {"endpoints.delete"}
-"""Tested by their effect below."""
-ACCOUNT_ONLY = {"deliveries.attempts_of"}
+WRITES = {"endpoints.delete", "requeries.end"}
+"""Tested by their effect below, or over the API."""
+ACCOUNT_ONLY = {"deliveries.attempts_of", "trace.attempts_of"}
 """Attempts carry no mode: whoever reads them has found their delivery before."""
 
 
@@ -81,7 +112,8 @@ def reading(modules: list[ModuleType]) -> set[str]:
 
 def test_every_statement_of_a_tenant_stands_here() -> None:
     assert (
-        reading([deliveries, delivery_lists, endpoint_stats, endpoints, esims, events, orders]) == set(READS) | WRITES
+        reading([audit, deliveries, delivery_lists, endpoint_stats, endpoints, esims, events, orders, requeries, trace])
+        == set(READS) | WRITES
     )
 
 
@@ -97,7 +129,7 @@ async def rows_of(operator: Api, merchant: Merchant) -> Rows:
     order = await operator.post(
         "/v1/orders", whose | {"provider": "upstream", "transactionId": "t-1", "packageCode": "CKH1"}
     )
-    update = {"transactionId": "t-1", "esimStatus": "IN_USE"}
+    update = {"transactionId": "t-1", "esimTranNo": "K1", "esimStatus": "IN_USE"}
     [result] = (await operator.post("/v1/updates", whose | {"updates": [update]}, status=200))["results"]
 
     async def delivered() -> Any:
@@ -105,7 +137,11 @@ async def rows_of(operator: Api, merchant: Merchant) -> Rows:
         return found["data"]
 
     [delivery] = await eventually(delivered)
+    [notification] = (await operator.get("/v1/notifications"))["data"]
+    requery = await operator.post(f"/v1/esims/requery?account={merchant.account}&mode=test", {}, status=202)
     return Rows(
+        notification=parse_id(Prefix.NOTIFICATION, notification["id"]),
+        requery=parse_id(Prefix.REQUERY, requery["id"]),
         esim=parse_id(Prefix.ESIM, result["esim"]),
         order=parse_id(Prefix.ORDER, order["id"]),
         event=parse_id(Prefix.EVENT, result["events"][0]),
@@ -122,6 +158,7 @@ async def test_only_the_tenant_itself_reads_its_rows(operator: Api, merchant: Me
     strangers = [Tenant(parse_id(Prefix.ACCOUNT, other.account), Mode.TEST), Tenant(new_id(), Mode.TEST)]
 
     async with database.session() as db:
+        await db.conn.execute("UPDATE events SET traceparent = $1", f"00-{TRACE_ID}-b7ad6b7169203331-01")
         assert [name for name, read in READS.items() if not await read(db, own, rows)] == []
         for stranger in strangers:
             assert [name for name, read in READS.items() if await read(db, stranger, rows)] == []

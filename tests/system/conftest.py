@@ -1,10 +1,15 @@
-"""A merchant's view of the running node."""
+"""A merchant's view of the running node; nodes with one role each, for tests of several on one database."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from api import Api, a_merchant
+from esimhooks.server.settings import Role, Settings
+from esimhooks.server.store.database import Database
+from esimhooks.server.wiring.node import running
+from system.dispatcher_processes import Dispatchers
 
 
 @pytest.fixture
@@ -13,3 +18,19 @@ async def merchant(operator: Api) -> AsyncIterator[Api]:
     made = await a_merchant(operator)
     async with operator.as_key(made.key) as api:
         yield api
+
+
+@pytest.fixture
+async def intake(settings: Settings) -> AsyncIterator[Api]:
+    """The operator's API of a node that sends nothing itself."""
+    without_dispatcher = settings.model_copy(update={"roles": frozenset({Role.API})})
+    async with running(without_dispatcher) as node, Api(node.url, node.admin_key) as api:
+        yield api
+
+
+@pytest.fixture
+async def dispatchers(settings: Settings, database: Database, tmp_path: Path) -> AsyncIterator[Dispatchers]:
+    """Dispatchers to be started as processes of their own, on the database of `intake`."""
+    starting = Dispatchers(settings, database, tmp_path)
+    yield starting
+    await starting.clear_up()

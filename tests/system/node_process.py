@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from api import eventually
+from esimhooks.server.settings import Settings
 
 COMMAND = (sys.executable, "-c", "from esimhooks.cli.main import run; run()", "serve")
 START_LIMIT_S = 90.0
@@ -41,6 +42,14 @@ class NodeProcess:
         self.running.kill()
         self.running.wait()
 
+    def pause(self) -> None:
+        """Stop it in the middle of what it does, as a suspended machine would."""
+        self.running.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it go on where it was paused; it does not know that time has passed."""
+        self.running.send_signal(signal.SIGCONT)
+
     def terminate(self) -> None:
         """Ask it to end."""
         self.running.send_signal(signal.SIGTERM)
@@ -70,6 +79,21 @@ class NodeProcess:
         assert self.running.poll() is None, said
         found = re.search(r"esimhooks serves (http\S+) ", said)
         return found[1] if found else None
+
+
+def settings_of(settings: Settings, **changes: str) -> dict[str, str]:
+    """Return the settings of tests for a process on the same database, with these changed."""
+    assert settings.database_url is not None
+    assert settings.admin_key is not None
+    return {
+        "database_url": settings.database_url.get_secret_value(),
+        "data_dir": str(settings.data_dir),
+        "port": "0",
+        "admin_key": settings.admin_key.get_secret_value(),
+        "encryption_key": settings.encryption_key[0].get_secret_value(),
+        "allow_networks": "127.0.0.0/8",
+        "log_level": "warning",
+    } | changes
 
 
 def postgres_processes(data_dir: Path) -> list[psutil.Process]:

@@ -145,3 +145,9 @@ async def stored(database: Database, lane: Lane, delivery_id: UUID) -> tuple[Del
         written = await deliveries.attempts_of(db, lane.tenant, delivery_id)
     assert found is not None
     return found.status, found.attempts, len(written)
+
+
+async def all_delivered(database: Database) -> bool:
+    """Return whether no delivery is in another state."""
+    async with database.session() as db:
+        return not await db.conn.fetchval("SELECT count(*) FROM deliveries WHERE status <> 'delivered'")

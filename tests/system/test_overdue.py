@@ -23,7 +23,7 @@ async def waited(database: Database, delivery_id: UUID, span: timedelta) -> None
 
 async def fail_overdue(database: Database) -> int:
     async with database.transaction() as db:
-        return await overdue.fail_overdue(db, now=datetime.now(UTC), limit=100)
+        return len(await overdue.fail_overdue(db, now=datetime.now(UTC), limit=100))
 
 
 async def in_state(database: Database, lane: Lane, change: str) -> None:

@@ -14,7 +14,7 @@ from esimhooks.server.settings import Settings
 from esimhooks.server.store.database import Database
 from receiver import Receiver
 from system.gated_answers import answered_after
-from system.node_process import NodeProcess
+from system.node_process import NodeProcess, settings_of
 
 pytestmark = [
     pytest.mark.slow(reason="starts nodes as processes of their own and lets them end in their own time"),
@@ -27,20 +27,7 @@ EXIT_LIMIT_S = 15.0
 
 @pytest.fixture
 async def node(settings: Settings, tmp_path: Path) -> AsyncIterator[NodeProcess]:
-    assert settings.database_url is not None
-    assert settings.admin_key is not None
-    process = NodeProcess(
-        {
-            "database_url": settings.database_url.get_secret_value(),
-            "data_dir": str(settings.data_dir),
-            "port": "0",
-            "admin_key": settings.admin_key.get_secret_value(),
-            "encryption_key": settings.encryption_key[0].get_secret_value(),
-            "allow_networks": "127.0.0.0/8",
-            "log_level": "warning",
-        },
-        tmp_path / "node.log",
-    )
+    process = NodeProcess(settings_of(settings), tmp_path / "node.log")
     await process.start()
     yield process
     process.clear_up()

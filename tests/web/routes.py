@@ -24,6 +24,7 @@ IDS = {
     "notification_id": Prefix.NOTIFICATION,
     "order_id": Prefix.ORDER,
     "recovery_id": Prefix.RECOVERY,
+    "requery_id": Prefix.REQUERY,
 }
 OPEN = ("/healthz", "/readyz")
 OF_THE_PROCESS = (*OPEN, "/metrics", "/schemas/{name}", "/openapi.json", "/asyncapi.json", "/docs")

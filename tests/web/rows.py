@@ -42,7 +42,9 @@ async def rows_of(operator: Api, account: str, mode: str, webhook_url: str) -> R
     delivery = await eventually(delivered)
     body = {"from": "2020-01-01T00:00:00Z"}
     recovery = await operator.post(f"/v1/endpoints/{key['endpoint']['id']}/recover?{query}", body, status=202)
+    requery = await operator.post(f"/v1/esims/requery?{query}", {}, status=202)
     ids = {
+        "requery_id": requery["id"],
         "recovery_id": recovery["id"],
         "account_id": account,
         "key_id": key["id"],

@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from api import Api
+from api import Api, a_merchant
+from receiver import Receiver
 from web.routes import is_field, is_problem
 from web.rows import pages
 
@@ -111,3 +112,24 @@ async def test_unknown_query_parameters_are_refused_like_unknown_fields(operator
     is_field(await operator.call("GET", "/v1/accounts?limt=5"), "query:limt", "no such parameter", "limit")
     is_field(await operator.call("GET", "/v1/accounts?limit=5&limit=6"), "query:limit", "once")
     is_field(await operator.call("POST", "/v1/accounts?name=x", {"name": "Acme"}), "query:name", "no query")
+
+
+async def test_deleting_an_account_cancels_what_waits_and_keeps_the_history(operator: Api, receiver: Receiver) -> None:
+    receiver.answer(status=500)
+    merchant = await a_merchant(operator, webhook_url=receiver.url())
+    other = await a_merchant(operator, webhook_url=receiver.url("/other"))
+    async with operator.as_key(merchant.key) as caller:
+        await caller.post("/v1/test-events", {"event": "esim.activated"})
+        await receiver.wait_for(1)
+
+        assert (await operator.call("DELETE", f"/v1/accounts/{merchant.account}")).status == 204
+
+        is_problem(await caller.call("GET", "/v1/deliveries"), 401)
+    whose = f"account={merchant.account}&mode=test"
+    [delivery] = (await operator.get(f"/v1/deliveries?{whose}"))["data"]
+    assert (delivery["status"], delivery["nextAttemptAt"]) == ("cancelled", None)
+    is_problem(await operator.call("POST", f"/v1/deliveries/{delivery['id']}/retry?{whose}"), 404)
+    is_problem(await operator.call("POST", f"/v1/events/{delivery['event']}/resend?{whose}", {}), 409)
+    is_problem(await operator.call("GET", f"/v1/endpoints/{merchant.endpoint}?{whose}"), 404)
+    async with operator.as_key(other.key) as caller:
+        assert len((await caller.get("/v1/endpoints"))["data"]) == 1

@@ -133,6 +133,7 @@ async def test_while_the_database_is_away_everything_is_a_503_and_afterwards_all
         "/v1/accounts/{account_id}/keys": {"mode": "test", "name": "ci"},
         "/v1/accounts/{account_id}/keys/{key_id}": {"name": "ci"},
         "/v1/endpoints": {"url": "http://127.0.0.1:9/other"},
+        "/v1/esims/requery": {},
         "/v1/endpoints/{endpoint_id}/recover": {"from": "2026-01-01T00:00:00Z"},
         "/v1/endpoints/{endpoint_id}/rotate-secret": {},
         "/v1/events/{event_id}/resend": {},

@@ -276,3 +276,42 @@ async def test_an_operator_acts_for_the_account_and_mode_that_it_names(operator:
     is_field(await operator.call("GET", "/v1/endpoints"), "query:account", "?account=acc_...")
     is_field(await operator.call("GET", f"/v1/endpoints?account={account}&mode=prod"), "query:mode", "live or test")
     is_field(await operator.call("GET", f"/v1/endpoints?account={account}&account={account}"), "query:account", "once")
+
+
+async def test_an_account_has_at_most_two_live_keys_in_a_mode(operator: Api) -> None:
+    account, other = await an_account(operator), await an_account(operator)
+    first, second = await a_key(operator, account, name="old"), await a_key(operator, account, name="new")
+    path = f"/v1/accounts/{account}/keys"
+
+    third = await operator.call("POST", path, {"mode": "test", "name": "third"})
+    told = is_problem(third, 409)["detail"]
+    assert [
+        one for one in ("2 live test keys", f"old ({first['id']})", f"new ({second['id']})") if one not in told
+    ] == []
+    assert len((await operator.get(path))["data"]) == 2
+    await a_key(operator, account, mode="live")
+    await a_key(operator, other)
+
+    await operator.call("DELETE", f"{path}/{first['id']}")
+    await a_key(operator, account)
+
+
+async def test_a_key_that_has_expired_does_not_count_until_it_is_to_live_again(operator: Api) -> None:
+    account = await an_account(operator)
+    path = f"/v1/accounts/{account}/keys"
+    expired = await a_key(operator, account, expiresAt=LONG_AGO)
+    one, _ = await a_key(operator, account), await a_key(operator, account)
+    await a_key(operator, account, expiresAt=LONG_AGO)
+
+    is_problem(await operator.call("PATCH", f"{path}/{expired['id']}", {"expiresAt": None}), 409)
+    assert (await operator.call("PATCH", f"{path}/{one['id']}", {"expiresAt": LONG_AGO})).status == 200
+    assert (await operator.call("PATCH", f"{path}/{expired['id']}", {"expiresAt": None})).status == 200
+
+
+async def test_of_many_keys_made_at_once_two_are_made(operator: Api) -> None:
+    account = await an_account(operator)
+    body = {"mode": "test", "name": "ci"}
+
+    answers = await asyncio.gather(*(operator.call("POST", f"/v1/accounts/{account}/keys", body) for _ in range(6)))
+
+    assert sorted(answer.status for answer in answers) == [201, 201, 409, 409, 409, 409]

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from msgspec import UNSET, Struct, UnsetType
 
-from esimhooks.server.web.expected import misfit
+from esimhooks.server.rules.expected import misfit
 from esimhooks.server.web.merge_patch import merged, named
 
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from api import Answer, Api, Json
-from web.routes import is_problem
+from web.routes import is_field, is_problem
 from web.rows import pages
 
 
@@ -84,3 +84,28 @@ async def test_an_order_for_nobody_or_nowhere_is_refused_and_makes_nothing(opera
 
     assert (await operator.get("/v1/orders"))["data"] == []
     is_problem(await operator.call("GET", "/v1/orders/ord_00000000000000000000000000"), 404)
+
+
+async def test_orders_are_found_by_account_mode_provider_and_their_numbers(operator: Api) -> None:
+    mine, other = await an_account(operator), await an_account(operator)
+    await operator.put("/v1/providers/second", {"kind": "esimaccess"})
+    orders = {
+        "a": an_order(mine, transactionId="t-1", orderNo="B1"),
+        "b": an_order(mine, transactionId="t-2", orderNo="B2", provider="second"),
+        "c": an_order(mine, transactionId="t-1", orderNo="B3", mode="live"),
+        "d": an_order(other, transactionId="t-1", orderNo="B4"),
+    }
+    made = {(await placed(operator, order)).body["id"]: name for name, order in orders.items()}
+
+    async def found(query: str) -> list[str]:
+        return sorted(made[row["id"]] for row in (await operator.get(f"/v1/orders?{query}"))["data"])
+
+    assert await found(f"account={mine}") == ["a", "b", "c"]
+    assert await found(f"account={mine}&mode=test") == ["a", "b"]
+    assert await found("provider=second") == ["b"]
+    assert await found("transactionId=t-1") == ["a", "c", "d"]
+    assert await found("transactionId=t-1&mode=live") == ["c"]
+    assert await found("orderNo=B4") == ["d"]
+    assert await found("orderNo=B4&transactionId=t-2") == []
+    is_field(await operator.call("GET", "/v1/orders?account=x"), "query:account", "acc_ and 26 characters")
+    is_field(await operator.call("GET", "/v1/orders?mode=x"), "query:mode", "live, test")

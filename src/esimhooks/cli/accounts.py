@@ -41,3 +41,18 @@ def create_account(
     """Make an account."""
     answer = Client.from_environment().post(path("accounts"), {"name": name})
     output.show_one(answer, "new account", as_json=as_json)
+
+
+@app.command("delete")
+def delete_account(
+    account: Annotated[str, typer.Argument(metavar="ID")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete an account with its keys, endpoints, orders and eSIMs; what waits for delivery is cancelled."""
+    client = Client.from_environment()
+    name = client.get(path("accounts", account)).as_(Row).name
+    if not yes:
+        typer.confirm(f"Delete {output.printable(name)} ({account}) for good?", abort=True, err=True)
+    client.delete(path("accounts", account))
+    output.say(f"{account} is deleted")

@@ -10,6 +10,7 @@ import typer
 
 from esimhooks.cli import (
     accounts,
+    audit,
     check_receiver,
     deliveries,
     demo,
@@ -28,6 +29,7 @@ from esimhooks.cli import (
     rotate_encryption,
     serve,
     simulate,
+    trace,
     trigger,
     verify,
 )
@@ -50,6 +52,7 @@ for command in (
     migrate.migrate,
     rotate_encryption.rotate_encryption,
     trigger.trigger,
+    trace.trace,
     check_receiver.check_receiver,
     verify.verify,
     doctor.doctor,
@@ -59,7 +62,7 @@ for command in (
     app.command()(command)
 app.command("resend")(events.resend_event)
 app.command()(recover.recover)
-for room in (accounts, keys, providers, orders, esims, events, endpoints, deliveries, notifications, inbox):
+for room in (accounts, keys, providers, orders, esims, events, endpoints, deliveries, notifications, audit, inbox):
     app.add_typer(room.app, name=room.__name__.rpartition(".")[2])
 
 

@@ -9,6 +9,7 @@ from esimhooks.cli import output
 from esimhooks.cli.client import Client, Json
 from esimhooks.cli.options import Account, AsJson, Cursor, InMode, Limit
 from esimhooks.cli.values import pair, path, schedule
+from esimhooks.server.model.endpoint import SignatureProfile
 
 app = typer.Typer(help="URLs that webhooks go to.", no_args_is_help=True)
 
@@ -30,6 +31,18 @@ Ordering = Annotated[
 ]
 Headers = Annotated[
     list[str] | None, typer.Option("--header", metavar="NAME=VALUE", help="Sent with every request; repeatable.")
+]
+
+Profile = Annotated[
+    SignatureProfile | None,
+    typer.Option("--signature-profile", help="What requests carry beside the standard signature."),
+]
+Redact = Annotated[
+    bool | None,
+    typer.Option(
+        "--redact-credentials/--no-redact-credentials",
+        help="Leave activation codes and QR addresses out, or send them.",
+    ),
 ]
 
 
@@ -78,6 +91,8 @@ def create_endpoint(  # noqa: PLR0913 - each is an option
     rate_limit: RateLimit = None,
     ordering: Ordering = None,
     header: Headers = None,
+    signature_profile: Profile = None,
+    redact_credentials: Redact = None,
     account: Account = None,
     mode: InMode = None,
     as_json: AsJson = False,
@@ -92,6 +107,8 @@ def create_endpoint(  # noqa: PLR0913 - each is an option
         rateLimit=rate_limit,
         ordering=ordering,
         headers=dict(map(pair, header)) if header else None,
+        signatureProfile=signature_profile,
+        redactCredentials=redact_credentials,
     )
     answer = Client.from_environment(account=account, mode=mode).post(path("endpoints"), body)
     output.show_one(answer, "new endpoint, its secret shown this once", as_json=as_json)
@@ -110,6 +127,8 @@ def update_endpoint(  # noqa: PLR0913 - each is an option
     rate_limit: RateLimit = None,
     ordering: Ordering = None,
     header: Headers = None,
+    signature_profile: Profile = None,
+    redact_credentials: Redact = None,
     unset: Annotated[
         list[str] | None,
         typer.Option("--unset", metavar="FIELD", help="Back to the default, as rateLimit or headers; repeatable."),
@@ -129,6 +148,8 @@ def update_endpoint(  # noqa: PLR0913 - each is an option
         rateLimit=rate_limit,
         ordering=ordering,
         headers=dict(map(pair, header)) if header else None,
+        signatureProfile=signature_profile,
+        redactCredentials=redact_credentials,
     )
     client = Client.from_environment(account=account, mode=mode)
     answer = client.call("PATCH", path("endpoints", endpoint), body=body | dict.fromkeys(unset or []))

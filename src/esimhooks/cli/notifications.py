@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from esimhooks.cli import output
 from esimhooks.cli.client import Client
-from esimhooks.cli.options import AsJson, Cursor, Limit
+from esimhooks.cli.options import AsJson, Cursor, From, Iccid, Limit, OrderNo, To, TransactionId
 from esimhooks.cli.values import path
 
 app = typer.Typer(help="What providers sent.", no_args_is_help=True)
@@ -26,18 +26,24 @@ class Row(Struct, rename="camel"):
 
 
 @app.command("list")
-def list_notifications(
+def list_notifications(  # noqa: PLR0913 - each is an option
     *,
     source: Annotated[str | None, typer.Option("--source", metavar="NAME", help="A provider, or updates.")] = None,
     outcome: Annotated[str | None, typer.Option("--outcome", metavar="OUTCOME", help="As applied.")] = None,
+    esim: Annotated[str | None, typer.Option("--esim", metavar="ID", help="Only those about this eSIM.")] = None,
+    iccid: Iccid = None,
+    transaction_id: TransactionId = None,
+    order_no: OrderNo = None,
+    start: From = None,
+    end: To = None,
     limit: Limit = 25,
     cursor: Cursor = None,
     as_json: AsJson = False,
 ) -> None:
     """List notifications of all providers, newest first."""
-    answer = Client.from_environment().get(
-        path("notifications"), source=source, outcome=outcome, limit=limit, cursor=cursor
-    )
+    where = {"source": source, "outcome": outcome, "esim": esim, "from": start, "to": end}
+    numbers = {"iccid": iccid, "transactionId": transaction_id, "orderNo": order_no}
+    answer = Client.from_environment().get(path("notifications"), **where, **numbers, limit=limit, cursor=cursor)
     output.show_page(answer, Row, as_json=as_json)
 
 

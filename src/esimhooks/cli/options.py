@@ -13,5 +13,8 @@ Account = Annotated[
 InMode = Annotated[Mode | None, typer.Option("--mode", help="With an operator's key: live (default) or test.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=100, help="Rows at most.")]
 Cursor = Annotated[str | None, typer.Option("--cursor", help="Go on where the list before ended.")]
+Iccid = Annotated[str | None, typer.Option("--iccid", help="Only this one.")]
+TransactionId = Annotated[str | None, typer.Option("--transaction-id", help="Only those of this order.")]
+OrderNo = Annotated[str | None, typer.Option("--order-no", help="The same, by the provider's number.")]
 From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Not before, as 2026-11-23T10:00:00Z.")]
 To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Before, as 2026-11-24T10:00:00Z.")]

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from esimhooks.cli import output
 from esimhooks.cli.client import Client
-from esimhooks.cli.options import AsJson, Cursor, Limit
+from esimhooks.cli.options import AsJson, Cursor, Limit, OrderNo, TransactionId
 from esimhooks.cli.values import path
 from esimhooks.vocabulary.statuses import Mode
 
@@ -38,9 +38,22 @@ class OrderedEsim(Struct, rename="camel"):
 
 
 @app.command("list")
-def list_orders(*, limit: Limit = 25, cursor: Cursor = None, as_json: AsJson = False) -> None:
+def list_orders(  # noqa: PLR0913 - each is an option
+    *,
+    account: Annotated[str | None, typer.Option("--account", metavar="ACC", help="Only this account's.")] = None,
+    mode: Annotated[Mode | None, typer.Option("--mode", help="Only those of this mode.")] = None,
+    provider: Annotated[str | None, typer.Option("--provider", metavar="NAME", help="Only those placed there.")] = None,
+    transaction_id: TransactionId = None,
+    order_no: OrderNo = None,
+    limit: Limit = 25,
+    cursor: Cursor = None,
+    as_json: AsJson = False,
+) -> None:
     """List orders of all accounts, newest first."""
-    output.show_page(Client.from_environment().get(path("orders"), limit=limit, cursor=cursor), Row, as_json=as_json)
+    where = {"provider": provider, "transactionId": transaction_id, "orderNo": order_no}
+    client = Client.from_environment(account=account, mode=mode)
+    answer = client.get(path("orders"), **where, limit=limit, cursor=cursor)
+    output.show_page(answer, Row, as_json=as_json)
 
 
 @app.command("show")

@@ -79,12 +79,17 @@ def show_page(answer: Answer, row: type[Row], *, as_json: bool) -> None:
         raw(answer)
         return
     page = answer.as_(Page[row])  # type: ignore[valid-type]  # the type is an argument
-    if page.data:
-        screen().print(table(page.data))
+    show_rows(page.data, page.next_cursor)
+
+
+def show_rows(rows: Sequence[Struct], next_cursor: str | None) -> None:
+    """Print the rows of one page, and on standard error how to see the next."""
+    if rows:
+        screen().print(table(rows))
     else:
         note("nothing there")
-    if page.next_cursor:
-        note(f"there are more: --cursor {page.next_cursor}")
+    if next_cursor:
+        note(f"there are more: --cursor {next_cursor}")
 
 
 def show_one(answer: Answer, title: str, *, as_json: bool) -> None:

@@ -28,6 +28,7 @@ from pydantic_settings import (
 
 from esimhooks.server.model.errors import Broken
 from esimhooks.server.rules.schedule import MAX_ATTEMPTS, NAMED, STANDARD
+from esimhooks.signing import SECRET_PREFIX, InvalidSecretError, key_of
 
 PREFIX = "ESIMHOOKS_"
 CONFIG = "ESIMHOOKS_CONFIG"
@@ -134,6 +135,16 @@ def _sealing_key(value: SecretStr) -> SecretStr:
         size = 0
     if size != 32:
         raise ValueError("expected 32 bytes in standard base64 (openssl rand -base64 32), several separated by commas")
+    return value
+
+
+def _signing_secret(value: SecretStr) -> SecretStr:
+    try:
+        size = len(key_of(value.get_secret_value()))
+    except InvalidSecretError:
+        size = 0
+    if not value.get_secret_value().startswith(SECRET_PREFIX) or not 24 <= size <= 64:
+        raise ValueError("expected whsec_ and standard base64 of 24 to 64 bytes")
     return value
 
 
@@ -251,6 +262,17 @@ class Settings(BaseSettings):
     retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
     """Days that events, deliveries, attempts and notifications are kept, 1-3650; then whole days are dropped, except
     while something in them still waits. Default: 30, the time in which questions are asked."""
+
+    audit_days: Annotated[int, Field(ge=1, le=3650)] = 400
+    """Days that entries of the audit log are kept, 1-3650. Default: 400, a year with time to look at it."""
+
+    operational_url: WebAddress | None = None
+    """Address that gets operational events, `endpoint.disabled` and `delivery.failed`, as signed webhooks; the same on
+    all nodes. Default: none; log and metrics tell them anyway."""
+
+    operational_secret: Annotated[SecretStr, AfterValidator(_signing_secret)] | None = None
+    """Secret that signs operational events, `whsec_` and 24 to 64 bytes in base64; the one before signs for a day more.
+    Default: made with the endpoint and kept sealed; docs/operating.md says how it is shown."""
 
     metrics_token: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
     """Token that reads `/metrics`, as `Authorization: Bearer`, 32 characters or more. Default: none; an operator's key

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from esimhooks.server.engine.audit import note
 from esimhooks.server.engine.connected import ConnectedProviders
 from esimhooks.server.engine.example_event import event_of
 from esimhooks.server.engine.orders import NewOrder, place
@@ -18,21 +19,25 @@ from esimhooks.server.engine.queries import found
 from esimhooks.server.engine.rotation import provide_key_pair
 from esimhooks.server.engine.wake import Wake
 from esimhooks.server.engine.webhook_url import CheckUrl, require_reachable
-from esimhooks.server.model.account import Account, ApiKey
+from esimhooks.server.model.account import OPERATOR, Account, ApiKey
 from esimhooks.server.model.api_keys import digest_of, lookup_of, new_key
+from esimhooks.server.model.audit import Action, ChangedField
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.endpoint import Endpoint, Ordering, SignatureProfile, Tenant
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.event import Event
-from esimhooks.server.model.ids import new_id
+from esimhooks.server.model.ids import Prefix, new_id, text_of
 from esimhooks.server.model.order import Order
 from esimhooks.server.model.provider import StoredProvider
+from esimhooks.server.rules.audit_fields import changes, endpoint_fields, key_fields, provider_fields
 from esimhooks.server.store import accounts, deliveries, endpoints, keys, providers, queue
 from esimhooks.server.store.database import Database, Session
 from esimhooks.signing import new_secret
 from esimhooks.vocabulary.envelope import Envelope
 
 TOKEN_BYTES = 32
+MOST_LIVE_KEYS = 2
+"""Of an account in a mode: one in use, and one to change over to (spec 6)."""
 
 
 class NewEndpoint(Struct, frozen=True, kw_only=True):
@@ -84,6 +89,21 @@ class MadeKey(Struct, frozen=True):
     made: Made | None
 
 
+async def require_room(db: Session, tenant: Tenant, *, expires_at: datetime | None, now: datetime) -> None:
+    """Raise `Refused` (409) where one more live key would be too many, (404) where the account is not there.
+
+    The account is locked until the transaction ends, so that two requests cannot both find room.
+    """
+    found(await accounts.lock(db, tenant.account_id), "account")
+    live = await keys.live_of(db, tenant, now=now)
+    if len(live) < MOST_LIVE_KEYS or (expires_at is not None and expires_at <= now):
+        return
+    names = ", ".join(f"{key.name} ({text_of(Prefix.KEY, key.id)})" for key in live)
+    raise Refused.conflict(
+        f"the account has {len(live)} live {tenant.mode.value} keys: {names}. Revoke one, or let it expire, and try again"
+    )
+
+
 class Admin:
     """Carries out commands. `check_url` refuses URLs that must not be called; `due` is rung for new deliveries."""
 
@@ -112,25 +132,36 @@ class Admin:
         account = Account(id=new_id(), name=name, created_at=now, updated_at=now)
         async with self._database.transaction() as db:
             await accounts.insert(db, account)
+            made = {"name": ChangedField(None, name)}
+            await note(db, Action.ACCOUNT_CREATE, text_of(Prefix.ACCOUNT, account.id), whose=account.id, changes=made)
         return account
 
     async def rename_account(self, account_id: UUID, name: str) -> Account:
         """Give an account another name. Raises `Refused` (404)."""
         async with self._database.transaction() as db:
-            return found(await accounts.rename(db, account_id, name=name, now=self._clock()), "account")
+            before = found(await accounts.lock(db, account_id), "account")
+            after = found(await accounts.rename(db, account_id, name=name, now=self._clock()), "account")
+            if before.name != after.name:
+                renamed = {"name": ChangedField(before.name, after.name)}
+                subject = text_of(Prefix.ACCOUNT, account_id)
+                await note(db, Action.ACCOUNT_RENAME, subject, whose=account_id, changes=renamed)
+            return after
 
     async def delete_account(self, account_id: UUID) -> None:
         """Delete an account with all that is its own; what waits for delivery is cancelled. Raises `Refused` (404)."""
+        _require_merchant(account_id)
         async with self._database.transaction() as db:
             if not await accounts.delete(db, account_id):
                 raise Refused.not_found("there is no such account")
             await endpoints.cancel_orphans(db, now=self._clock())
+            await note(db, Action.ACCOUNT_DELETE, text_of(Prefix.ACCOUNT, account_id), whose=account_id)
 
     async def create_key(self, tenant: Tenant, new: NewKey) -> MadeKey:
         """Make a key, with an endpoint of its own where it has a webhook URL. Raises `Refused`."""
+        _require_merchant(tenant.account_id)
         text = new_key(tenant.mode)
         async with self._database.transaction() as db:
-            found(await accounts.find(db, tenant.account_id), "account")
+            await require_room(db, tenant, expires_at=new.expires_at, now=self._clock())
             made = None
             if new.webhook_url is not None:
                 endpoint = NewEndpoint(url=new.webhook_url, name=new.name)
@@ -148,13 +179,16 @@ class Admin:
                 last_used_at=None,
             )
             await keys.insert(db, key)
+            made_of = changes({}, key_fields(key))
+            await note(db, Action.KEY_CREATE, text_of(Prefix.KEY, key.id), whose=tenant, changes=made_of)
         return MadeKey(key, text, made)
 
     async def revoke_key(self, account_id: UUID, key_id: UUID) -> None:
         """Revoke a key at once. Raises `Refused` (404)."""
         async with self._database.transaction() as db:
-            if not await keys.delete(db, account_id, key_id):
-                raise Refused.not_found("there is no such key")
+            key = found(await keys.delete(db, account_id, key_id), "key")
+            lost = changes(key_fields(key), {})
+            await note(db, Action.KEY_REVOKE, text_of(Prefix.KEY, key_id), whose=key.tenant, changes=lost)
 
     async def create_endpoint(self, tenant: Tenant, new: NewEndpoint) -> Made:
         """Make an endpoint with a secret and a lane. Raises `Refused`."""
@@ -164,8 +198,11 @@ class Admin:
     async def delete_endpoint(self, tenant: Tenant, endpoint_id: UUID) -> None:
         """Delete an endpoint; what waits for it is cancelled. Raises `Refused` (404)."""
         async with self._database.transaction() as db:
+            endpoint = found(await endpoints.find(db, tenant, endpoint_id), "endpoint")
             if not await endpoints.delete(db, tenant, endpoint_id, now=self._clock()):
                 raise Refused.not_found("there is no such endpoint")
+            lost = {"url": ChangedField(endpoint.url, None)}
+            await note(db, Action.ENDPOINT_DELETE, text_of(Prefix.ENDPOINT, endpoint_id), whose=tenant, changes=lost)
 
     async def put_provider(
         self,
@@ -190,8 +227,12 @@ class Admin:
         )
         self._connected.build(stored)
         async with self._database.transaction() as db:
+            before = await providers.find(db, name)
             await providers.put(db, stored)
             kept = found(await providers.find(db, name), "provider")
+            changed = changes(provider_fields(before) if before else {}, provider_fields(kept))
+            if changed:
+                await note(db, Action.PROVIDER_PUT, name, whose=None, changes=changed)
         self._connected.forget(name)
         return kept
 
@@ -200,6 +241,7 @@ class Admin:
         async with self._database.transaction() as db:
             if not await providers.delete(db, name):
                 raise Refused.not_found("there is no such provider")
+            await note(db, Action.PROVIDER_DELETE, name, whose=None)
         self._connected.forget(name)
 
     async def place_order(self, new: NewOrder) -> Order:
@@ -211,7 +253,7 @@ class Admin:
         if connected is None:
             raise Refused.invalid("/provider", "expected the name of a configured provider")
         async with self._database.transaction() as db:
-            if await accounts.find(db, new.tenant.account_id) is None:
+            if not await accounts.existing(db, [new.tenant.account_id]):
                 raise Refused.invalid("/account", "expected the id of an account")
             order = await place(db, new, polled=connected.provider.can_fetch, now=self._clock())
         self._backlog.ring()
@@ -222,6 +264,8 @@ class Admin:
         event = event_of(example, tenant, mode=tenant.mode, now=self._clock(), esim_id=esim_id)
         async with self._database.transaction() as db:
             await publish(db, [event])
+            raised = {"type": ChangedField(None, event.type.value)}
+            await note(db, Action.EVENT_TEST, text_of(Prefix.EVENT, event.id), whose=tenant, changes=raised)
         self._due.ring()
         return event
 
@@ -232,6 +276,7 @@ class Admin:
             found(await endpoints.find(db, tenant, delivery.endpoint_id), "endpoint any more for this delivery")
             if not await queue.send_again(db, delivery):
                 raise Refused.conflict("the delivery is pending: it will be attempted without this")
+            await note(db, Action.DELIVERY_RETRY, text_of(Prefix.DELIVERY, delivery_id), whose=tenant)
         self._due.ring()
 
     async def _insert_endpoint(self, db: Session, tenant: Tenant, new: NewEndpoint, *, pointer: str) -> Made:
@@ -259,4 +304,11 @@ class Admin:
         )
         secret = new_secret()
         await endpoints.insert(db, endpoint, secret=secret)
+        made = changes({}, endpoint_fields(endpoint))
+        await note(db, Action.ENDPOINT_CREATE, text_of(Prefix.ENDPOINT, endpoint.id), whose=tenant, changes=made)
         return Made(endpoint, secret, await provide_key_pair(db, endpoint, now=now))
+
+
+def _require_merchant(account_id: UUID) -> None:
+    if account_id == OPERATOR.account_id:
+        raise Refused.conflict("this account is the operator's own, made by ESIMHOOKS_OPERATIONAL_URL")

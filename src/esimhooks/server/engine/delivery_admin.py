@@ -6,14 +6,17 @@ Raises `Refused` (404) for what is not the tenant's.
 from collections.abc import Sequence
 from uuid import UUID
 
+from esimhooks.server.engine.audit import note
 from esimhooks.server.engine.publish import deliver_to
 from esimhooks.server.engine.queries import found
 from esimhooks.server.engine.wake import Wake
+from esimhooks.server.model.audit import Action, ChangedField
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.delivery import Delivery
 from esimhooks.server.model.endpoint import Endpoint, Tenant
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.event import Event
+from esimhooks.server.model.ids import Prefix, text_of
 from esimhooks.server.rules.subscription import wants
 from esimhooks.server.store import deliveries, endpoints, events, queue
 from esimhooks.server.store.database import Database, Session
@@ -41,6 +44,8 @@ class DeliveryAdmin:
             again = [delivery_id for delivery_id in sent if delivery_id is not None]
             if endpoint_id is not None and not again:
                 raise Refused.conflict("the event's delivery is pending: it will be attempted without this")
+            to = {"deliveries": ChangedField(None, [text_of(Prefix.DELIVERY, one) for one in again])}
+            await note(db, Action.EVENT_RESEND, text_of(Prefix.EVENT, event_id), whose=tenant, changes=to)
         self._due.ring()
         return again
 
@@ -50,6 +55,7 @@ class DeliveryAdmin:
             found(await deliveries.find(db, tenant, delivery_id), "delivery")
             if not await queue.cancel(db, delivery_id, now=self._clock()):
                 raise Refused.conflict("the delivery is not pending: there is nothing to cancel")
+            await note(db, Action.DELIVERY_CANCEL, text_of(Prefix.DELIVERY, delivery_id), whose=tenant)
             return found(await deliveries.find(db, tenant, delivery_id), "delivery")
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from msgspec import Struct, field, structs
 
-from esimhooks.server.engine.attempt import Job, attempt, quarantine
+from esimhooks.server.engine.attempt import Job, attempt, fault, quarantine
 from esimhooks.server.engine.held_lane import HeldLane
 from esimhooks.server.engine.lane_holder import HoldingConfig, LaneHolder
 from esimhooks.server.engine.lane_table import LaneTable
@@ -25,10 +25,12 @@ from esimhooks.server.observe.log import get_logger
 from esimhooks.server.rules.poison import POISON, is_poison, is_suspect
 from esimhooks.server.sender.sender import Sender
 from esimhooks.server.store import endpoints, events, lanes, queue
-from esimhooks.server.store.database import Database
+from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.results import Result, Written
 
 UNREADABLE = "its event cannot be read from the database, so it is no longer sent. Sending it again tries anew"
+
+UNOPENED = "the endpoint's secrets or headers cannot be opened with the present encryption keys"
 
 log = get_logger("dispatcher")
 
@@ -100,7 +102,8 @@ class Dispatcher:
     async def drain(self) -> None:
         """Give back what was not begun, finish what is in flight, write it, and release all lanes.
 
-        An attempt that outlasts `drain_s` is cut off; its lane keeps its lease, as nobody knows its outcome.
+        An attempt that outlasts `drain_s` is cut off; its lane keeps its lease, as nobody knows its outcome. Lanes with a
+        rate limit are kept until the next holder may begin, a second at most.
         """
         self._draining = True
         await self._put_back(self._table.hand_over())
@@ -108,6 +111,7 @@ class Dispatcher:
             _, unfinished = await asyncio.wait(self._tasks, timeout=self._config.drain_s)
             for task in unfinished:
                 task.cancel()
+        await asyncio.sleep(self._holder.spacing_left_s())
         await self._holder.leave()
 
     def dismiss(self) -> None:
@@ -131,8 +135,10 @@ class Dispatcher:
         for one in claimed:
             if one.event_id not in bodies or is_poison(one):
                 self._spawn(one, self._quarantine(one, POISON if one.event_id in bodies else UNREADABLE))
-            elif one.endpoint_id in self._targets:
-                jobs.append(Job(one, self._targets[one.endpoint_id], bodies[one.event_id]))
+            elif (target := self._targets.get(one.endpoint_id)) is None:
+                self._spawn(one, self._put_off(one))
+            else:
+                jobs.append(Job(one, target, bodies[one.event_id]))
         self._table.add(jobs, now=monotonic())
         more = self._table.note_more(wishes, claimed)
         self._begin()
@@ -153,8 +159,7 @@ class Dispatcher:
                 for one in present.values()
                 if (known := self._targets.get(one.endpoint_id)) is not None and known.version != one.version
             ]
-            for target in await endpoints.targets(db, changed) if changed else []:
-                self._targets[target.id] = target
+            await self._read_targets(db, changed)
         for endpoint_id in asked:
             standing, lane = present.get(endpoint_id), self._table.lanes.get(endpoint_id)
             if lane is not None and (standing is None or not standing.is_open):
@@ -162,15 +167,23 @@ class Dispatcher:
 
     async def _know_targets(self, claimed: Sequence[Claimed]) -> None:
         """Read endpoints that are new or have changed since they were last read."""
-        unknown = {
+        unknown = [
             one.endpoint_id
             for one in claimed
             if (known := self._targets.get(one.endpoint_id)) is None or known.version != one.endpoint_version
-        }
+        ]
         if unknown:
             async with self._database.session() as db:
-                for target in await endpoints.targets(db, list(unknown)):
-                    self._targets[target.id] = target
+                await self._read_targets(db, unknown)
+
+    async def _read_targets(self, db: Session, endpoint_ids: Sequence[UUID]) -> None:
+        """Read endpoints anew; those that were deleted, or cannot be opened, are forgotten."""
+        if not endpoint_ids:
+            return
+        read = {target.id: target for target in await endpoints.targets(db, list(set(endpoint_ids)))}
+        for endpoint_id in endpoint_ids:
+            self._targets.pop(endpoint_id, None)
+        self._targets |= read
 
     def _begin(self) -> None:
         if self._draining:
@@ -206,7 +219,8 @@ class Dispatcher:
             if result is not None:
                 kept = await self._write(lane, result)
         finally:
-            lane.settle(ordered=job.claimed.ordered, now=monotonic())
+            self._table.settled(lane, ordered=job.claimed.ordered, now=monotonic())
+            self._begin()
             lane.retiring = lane.retiring or not kept
             if lane.wants_more or (lane.retiring and lane.idle(monotonic())):
                 self._wake.ring()
@@ -241,11 +255,21 @@ class Dispatcher:
         log.error("delivery.quarantined", delivery=str(claimed.delivery_id), reason=why)
         await self._try_to_write(quarantine(claimed, why, clock=self._clock))
 
+    async def _put_off(self, claimed: Claimed) -> None:
+        """Log an attempt that was not made, and make it later; where the endpoint was deleted, nothing is written."""
+        await self._try_to_write(fault(claimed, UNOPENED, clock=self._clock))
+
     async def _write(self, lane: HeldLane, result: Result) -> bool:
-        """Write the result; false where it did not count. A lane whose endpoint or lease is gone is closed."""
+        """Write the result; false where it did not count. A lane that is closed, or no longer this one's, is given up.
+
+        What was changed of the endpoint is noticed with it.
+        """
         written = await self._try_to_write(result)
-        if not written.kept or written.disabled is not None:
+        if not (written.kept and written.is_open):
             await self._put_back(self._table.close(lane))
+        elif (known := self._targets.get(lane.lease.endpoint_id)) and known.version < written.endpoint_version:
+            self._noticed_at = float("-inf")
+            self._wake.ring()
         return written.kept
 
     async def _try_to_write(self, result: Result) -> Written:

@@ -8,18 +8,24 @@ from uuid import UUID
 
 from msgspec import structs
 
+from esimhooks.server.engine import operational
 from esimhooks.server.engine.admin import EndpointDefaults, NewEndpoint
+from esimhooks.server.engine.audit import note
 from esimhooks.server.engine.example_event import event_of
 from esimhooks.server.engine.publish import publish_to
 from esimhooks.server.engine.queries import found
 from esimhooks.server.engine.rotation import provide_key_pair
 from esimhooks.server.engine.wake import Wake
 from esimhooks.server.engine.webhook_url import CheckUrl, require_reachable
+from esimhooks.server.model.audit import Action, ChangedField
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.delivery import Delivery
 from esimhooks.server.model.endpoint import DisabledReason, Endpoint, Tenant
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.event import Event
+from esimhooks.server.model.ids import Prefix, text_of
+from esimhooks.server.rules.audit_fields import changes, endpoint_fields
+from esimhooks.server.rules.operational import EndpointDisabled
 from esimhooks.server.store import endpoints, lanes
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.envelope import Envelope
@@ -72,6 +78,9 @@ class EndpointAdmin:
             await provide_key_pair(db, after, now=after.updated_at)
             if after.ordering is not before.ordering:
                 await endpoints.reorder(db, after)
+            changed_fields = changes(endpoint_fields(before), endpoint_fields(after))
+            subject = text_of(Prefix.ENDPOINT, endpoint_id)
+            await note(db, Action.ENDPOINT_CHANGE, subject, whose=tenant, changes=changed_fields)
         self._due.ring()
         return after
 
@@ -94,6 +103,8 @@ class EndpointAdmin:
             if not endpoint.enabled:
                 raise Refused.conflict("the endpoint is disabled: enable it first")
             delivery = await publish_to(db, event, endpoint)
+            sent = {"type": ChangedField(None, event.type.value)}
+            await note(db, Action.ENDPOINT_TEST, text_of(Prefix.ENDPOINT, endpoint_id), whose=tenant, changes=sent)
         self._due.ring()
         return event, delivery
 
@@ -110,5 +121,12 @@ class EndpointAdmin:
             )
             await endpoints.change(db, after)
             await lanes.switch(db, endpoint_id, is_open=enabled)
+            action = Action.ENDPOINT_ENABLE if enabled else Action.ENDPOINT_DISABLE
+            switched = {"enabled": ChangedField(before.enabled, enabled)}
+            await note(db, action, text_of(Prefix.ENDPOINT, endpoint_id), whose=tenant, changes=switched)
+            reason, account_id = after.disabled_reason, tenant.account_id
+            told = [EndpointDisabled(account_id=account_id, endpoint_id=endpoint_id, reason=reason)] if reason else []
+            await operational.tell(db, told, now=after.updated_at)
+        operational.note(told)
         self._due.ring()
         return after

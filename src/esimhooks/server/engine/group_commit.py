@@ -17,6 +17,9 @@ Result = TypeVar("Result")
 
 LONGEST_QUEUE = 10_000
 
+GATHER_S = 0.004
+"""How much longer a batch waits for others to join it, where the one before had more than one item: alone nobody waits."""
+
 
 class GroupCommit(Generic[Item, Result]):
     """Collects items and hands them to `commit`, at most `largest` at a time, in the order they came."""
@@ -25,6 +28,7 @@ class GroupCommit(Generic[Item, Result]):
         self._commit = commit
         self._largest = largest
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._together = 0
         self.wake = Wake()
 
     async def submit(self, item: Item) -> Result:
@@ -42,7 +46,10 @@ class GroupCommit(Generic[Item, Result]):
 
     async def commit_waiting(self) -> float:
         """Commit what waits; the work of the loop that waits on `wake`."""
+        if self._together > 1 and len(self._waiting) < self._largest:
+            await asyncio.sleep(GATHER_S)
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._largest))]
+        self._together = len(batch)
         if batch:
             await self._settle(batch)
         return 0.0 if self._waiting else 60.0

@@ -8,6 +8,10 @@ from esimhooks.server.rules.breaker import Step, Strain, after_failure, after_su
 from esimhooks.server.rules.pace import next_start
 from esimhooks.server.store.lanes import Lease
 
+UNWRITTEN_PER_SLOT = 2
+"""How many outcomes may wait to be written for each attempt that may be in flight, of a lane and of the process. Where
+receivers answer faster than the database writes, more would pile up until their leases end; a crash sends them again."""
+
 
 class HeldLane:
     """One leased lane. Times are seconds of the monotonic clock."""
@@ -53,12 +57,16 @@ class HeldLane:
     @property
     def hungry(self) -> bool:
         """Whether it has enough room to be worth a question."""
-        return not self.retiring and self.room >= self.limit
+        return self._takes_more and self.room >= self.limit
 
     @property
     def wants_more(self) -> bool:
         """True where more is known to be due and enough room is there."""
-        return self.more and not self.retiring and self.room > self.limit
+        return self.more and self._takes_more and self.room > self.limit
+
+    @property
+    def _takes_more(self) -> bool:
+        return not self.retiring and self.unsettled - self.in_flight < UNWRITTEN_PER_SLOT * self.limit
 
     def idle(self, now: float) -> bool:
         """Return whether nothing is ready, every outcome is written, and its rate limit lets another holder begin."""

@@ -68,6 +68,11 @@ class LaneHolder:
             async with self._database.session() as db:
                 await lanes.release(db, idle)
 
+    def spacing_left_s(self) -> float:
+        """Return the seconds until every lane's rate limit lets the next attempt start, whoever makes it."""
+        now = monotonic()
+        return max((lane.next_start - now for lane in self._table.lanes.values()), default=0.0)
+
     async def leave(self) -> None:
         """Release all lanes of which every outcome is written; the others keep their lease until it ends."""
         settled = [lane.lease for lane in self._table.lanes.values() if not lane.unsettled]

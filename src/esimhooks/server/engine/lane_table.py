@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from uuid import UUID
 
 from esimhooks.server.engine.attempt import Job
-from esimhooks.server.engine.held_lane import HeldLane
+from esimhooks.server.engine.held_lane import UNWRITTEN_PER_SLOT, HeldLane
 from esimhooks.server.model.delivery import Claimed
 from esimhooks.server.rules.poison import is_suspect
 from esimhooks.server.store.lanes import Leased
@@ -38,6 +38,7 @@ class LaneTable:
         self._busy: set[HeldLane] = set()
         self._ready = 0
         self._in_flight = 0
+        self._unwritten = 0
         self._suspect_out = False
 
     def hold(self, leased: Sequence[Leased], *, now: float) -> None:
@@ -111,7 +112,7 @@ class LaneTable:
             lane = heappop(self._aside)[2]
             lane.lined_up = False
             self._line_up(lane)
-        while self._turns and self._in_flight < self._process_cap:
+        while self._turns and self._has_slot:
             lane = self._turns.popleft()
             lane.lined_up = False
             if not self._may_begin(lane):
@@ -146,9 +147,10 @@ class LaneTable:
         return jobs
 
     def answered(self, lane: HeldLane, job: Job) -> None:
-        """Free the slot of an attempt that has its outcome."""
+        """Free the slot of an attempt that has its outcome, which is still to be written."""
         lane.in_flight -= 1
         self._in_flight -= 1
+        self._unwritten += 1
         if is_suspect(job.claimed):
             self._suspect_out = False
             for other in self._busy:
@@ -157,6 +159,15 @@ class LaneTable:
         self._line_up(lane)
         if not lane.in_flight and not lane.waiting:
             self._busy.discard(lane)
+
+    def settled(self, lane: HeldLane, *, ordered: bool, now: float) -> None:
+        """Note that the outcome of an attempt is written, or given up."""
+        self._unwritten -= 1
+        lane.settle(ordered=ordered, now=now)
+
+    @property
+    def _has_slot(self) -> bool:
+        return self._in_flight < self._process_cap and self._unwritten < UNWRITTEN_PER_SLOT * self._process_cap
 
     def _may_begin(self, lane: HeldLane) -> bool:
         """Return whether the lane is below its limit, and below its equal share where only the reserve is left."""

@@ -53,7 +53,7 @@ class Loop:
                 metrics.loop_failed(self.name)
                 seconds, pause = pause * (1 + random.random() / 4), min(pause * 2, LONGEST_PAUSE_S)  # noqa: S311
             except Exception as error:  # a defect in one round must not end the loop
-                log.exception("loop.failed", loop=self.name, error=str(error))
+                log.exception("loop.failed", loop=self.name, error=error)
                 metrics.loop_failed(self.name)
                 seconds, pause = pause * (1 + random.random() / 4), min(pause * 2, LONGEST_PAUSE_S)  # noqa: S311
             self.rounds += 1
@@ -73,4 +73,4 @@ async def guarded(name: str, work: Awaitable[None]) -> None:
     try:
         await work
     except Exception as error:
-        log.exception("work.failed", work=name, error=str(error))
+        log.exception("work.failed", work=name, error=error)

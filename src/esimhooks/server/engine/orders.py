@@ -7,12 +7,15 @@ from uuid import UUID
 from msgspec import Struct
 
 from esimhooks.server.engine.absorb import Absorbed, Entry, absorb, wake_unmatched
+from esimhooks.server.engine.audit import note
+from esimhooks.server.model.audit import Action
 from esimhooks.server.model.change import UpdateOutcome
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.esim import Esim
-from esimhooks.server.model.ids import new_id
+from esimhooks.server.model.ids import Prefix, new_id, text_of
 from esimhooks.server.model.order import Order
 from esimhooks.server.model.update import Update
+from esimhooks.server.rules.audit_fields import changes, order_fields
 from esimhooks.server.rules.backoff import ORDER_POLL_FIRST_S
 from esimhooks.server.rules.emit import EmitPolicy
 from esimhooks.server.store import esims, orders
@@ -56,6 +59,8 @@ async def place(db: Session, new: NewOrder, *, polled: bool, now: datetime) -> O
     made = [_pending(order, now) for _ in range(order.quantity)]
     await esims.insert(db, made)
     await wake_unmatched(db, made)
+    told = changes({}, order_fields(order))
+    await note(db, Action.ORDER_CREATE, text_of(Prefix.ORDER, order.id), whose=order.tenant, changes=told)
     return order
 
 

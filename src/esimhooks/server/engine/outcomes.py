@@ -2,24 +2,31 @@
 
 from collections.abc import Sequence
 
+from esimhooks.server.engine import operational
 from esimhooks.server.engine.group_commit import GroupCommit
+from esimhooks.server.engine.wake import Wake
+from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.delivery import DeliveryStatus
 from esimhooks.server.model.ids import Prefix, made_at, text_of
 from esimhooks.server.observe import metrics
 from esimhooks.server.observe.log import get_logger
+from esimhooks.server.rules.operational import DeliveryFailed, EndpointDisabled, Happening
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.results import Result, Written, write_results
 
-LARGEST_BATCH = 500
+LARGEST_BATCH = 2000
+"""The busier the process, the longer a round trip to the database takes it, and the more results it must carry."""
 
 log = get_logger("attempt")
 
 
 class Outcomes:
-    """Takes results one by one and writes them together; one transaction per batch."""
+    """Takes results one by one and writes them together; one transaction per batch. `due` is rung for the operator's."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, clock: Clock, due: Wake) -> None:
         self._database = database
+        self._clock = clock
+        self._due = due
         self.commits = GroupCommit[Result, Written](self._commit, largest=LARGEST_BATCH)
 
     async def write(self, result: Result) -> Written:
@@ -29,11 +36,42 @@ class Outcomes:
     async def _commit(self, results: Sequence[Result]) -> Sequence[Written]:
         async with self._database.transaction() as db:
             written = await write_results(db, results)
+            happenings = _happenings(results, written)
+            told = await operational.tell(db, happenings, now=self._clock())
         metrics.committed("outcomes", len(results))
         for result, what in zip(results, written, strict=True):
             _log(result, what)
             _count(result, what)
+        operational.note(happenings)
+        if told:
+            self._due.ring()
         return written
+
+
+def _happenings(results: Sequence[Result], written: Sequence[Written]) -> list[Happening]:
+    """Return what the operator is told of: deliveries that failed for good, and endpoints that were disabled by them."""
+    found: list[Happening] = []
+    for result, what in zip(results, written, strict=True):
+        claimed, outcome = result.claimed, result.outcome
+        if what.kept and result.verdict.status is DeliveryStatus.FAILED:
+            failed = DeliveryFailed(
+                account_id=claimed.account_id,
+                endpoint_id=claimed.endpoint_id,
+                delivery_id=claimed.delivery_id,
+                event_id=claimed.event_id,
+                event_type=claimed.event_type,
+                attempts=claimed.attempts + result.verdict.counts,
+                outcome=outcome.outcome,
+                status_code=outcome.status_code,
+                error=outcome.error,
+            )
+            found.append(failed)
+        if what.disabled is not None:
+            disabled = EndpointDisabled(
+                account_id=claimed.account_id, endpoint_id=claimed.endpoint_id, reason=what.disabled
+            )
+            found.append(disabled)
+    return found
 
 
 def _log(result: Result, written: Written) -> None:
@@ -65,7 +103,5 @@ def _count(result: Result, written: Written) -> None:
     metrics.attempt(
         outcome.outcome, seconds=outcome.duration_ms / 1000, first_after_s=None if claimed.attempts else waited_s
     )
-    if status is not DeliveryStatus.PENDING:
+    if status not in (DeliveryStatus.PENDING, DeliveryStatus.FAILED):  # what failed is counted where it is told of
         metrics.finished(status)
-    if written.disabled is not None:
-        metrics.endpoint_disabled(written.disabled)

@@ -8,15 +8,14 @@ from uuid import UUID
 from msgspec import Struct
 
 from esimhooks.server.model.account import Account, ApiKey
-from esimhooks.server.model.change import UpdateOutcome
 from esimhooks.server.model.delivery import Attempt, Delivery, DeliveryFilter
 from esimhooks.server.model.endpoint import Endpoint, Tenant
 from esimhooks.server.model.endpoint_stats import EndpointStats
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.esim import Esim, EsimFilter
 from esimhooks.server.model.event import Event, EventFilter
-from esimhooks.server.model.notification import JournalEntry
-from esimhooks.server.model.order import Order
+from esimhooks.server.model.notification import JournalEntry, JournalFilter
+from esimhooks.server.model.order import Order, OrderFilter
 from esimhooks.server.model.provider import StoredProvider
 from esimhooks.server.store import (
     accounts,
@@ -89,10 +88,10 @@ class OperatorQueries:
         async with self._database.session() as db:
             return found(await esims.find_any(db, esim_id), "eSIM")
 
-    async def orders(self, window: Window) -> Sequence[Order]:
+    async def orders(self, where: OrderFilter, window: Window) -> Sequence[Order]:
         """Return orders."""
         async with self._database.session() as db:
-            return await orders.page(db, before=window.before, limit=window.limit)
+            return await orders.page(db, where, before=window.before, limit=window.limit)
 
     async def provider(self, name: str) -> StoredProvider:
         """Return a provider."""
@@ -109,12 +108,10 @@ class OperatorQueries:
         async with self._database.session() as db:
             return found(await journal.find(db, notification_id), "notification")
 
-    async def notifications(
-        self, window: Window, *, source: str | None, outcome: UpdateOutcome | None
-    ) -> Sequence[JournalEntry]:
+    async def notifications(self, where: JournalFilter, window: Window) -> Sequence[JournalEntry]:
         """Return journal entries."""
         async with self._database.session() as db:
-            return await journal.page(db, source=source, outcome=outcome, before=window.before, limit=window.limit)
+            return await journal.page(db, where, before=window.before, limit=window.limit)
 
 
 class TenantQueries:

@@ -10,14 +10,16 @@ from uuid import UUID
 
 from msgspec import Struct, structs
 
+from esimhooks.server.engine.audit import note
 from esimhooks.server.engine.queries import found
 from esimhooks.server.engine.wake import Wake
+from esimhooks.server.model.audit import Action, ChangedField
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.delivery import Delivery
 from esimhooks.server.model.endpoint import Endpoint, Ordering, Tenant
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.event import event_type_of
-from esimhooks.server.model.ids import first_id_of, new_id
+from esimhooks.server.model.ids import Prefix, first_id_of, new_id, text_of
 from esimhooks.server.model.recovery import Candidates, Missed, Recovery
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.rules.subscription import wants
@@ -25,6 +27,7 @@ from esimhooks.server.store import deliveries, endpoints, queue, recoveries
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.recoveries import Candidate
 from esimhooks.vocabulary.events import EventType
+from esimhooks.vocabulary.timestamps import timestamp
 
 STEP = 500
 LOOK_EVERY_S = 2.0
@@ -73,6 +76,18 @@ class Recoveries:
                 created_at=self._clock(),
             )
             await recoveries.insert(db, recovery)
+            await note(
+                db,
+                Action.ENDPOINT_RECOVER,
+                text_of(Prefix.ENDPOINT, endpoint_id),
+                whose=tenant,
+                changes={
+                    "recovery": ChangedField(None, text_of(Prefix.RECOVERY, recovery.id)),
+                    "from": ChangedField(None, timestamp(asked.start)),
+                    "to": ChangedField(None, timestamp(asked.end)),
+                    "statuses": ChangedField(None, asked.statuses),
+                },
+            )
         self._begun.ring()
         return recovery
 
@@ -93,8 +108,7 @@ class Recoveries:
             if recovery is None:
                 return LOOK_EVERY_S
             endpoint = await endpoints.find_to_change(db, recovery.tenant, recovery.endpoint_id)
-            if endpoint is None:  # it is being deleted, and the recovery with it
-                return LOOK_EVERY_S
+            assert endpoint is not None  # noqa: S101 - it is locked with its recovery
             seen = await recoveries.next_candidates(db, recovery, limit=STEP)
             sent = await _send(db, endpoint, recovery, seen)
             after = structs.replace(

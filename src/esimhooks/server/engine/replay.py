@@ -2,8 +2,11 @@
 
 from uuid import UUID
 
+from esimhooks.server.engine.audit import note
 from esimhooks.server.engine.queries import found
 from esimhooks.server.engine.wake import Wake
+from esimhooks.server.model.audit import Action
+from esimhooks.server.model.ids import Prefix, text_of
 from esimhooks.server.store import journal
 from esimhooks.server.store.database import Database
 
@@ -20,4 +23,5 @@ class Replay:
         async with self._database.transaction() as db:
             entry = found(await journal.find(db, notification_id), "notification")
             await journal.reopen(db, entry.id, entry.source)
+            await note(db, Action.NOTIFICATION_REPLAY, text_of(Prefix.NOTIFICATION, entry.id), whose=entry.tenant)
         self._backlog.ring()

@@ -3,11 +3,15 @@
 import msgspec
 
 from esimhooks.server.engine.absorb import Absorbed, Entry, absorb
+from esimhooks.server.engine.audit import note
 from esimhooks.server.engine.connected import ConnectedProviders
 from esimhooks.server.engine.wake import Wake
+from esimhooks.server.model.audit import Action
 from esimhooks.server.model.clock import Clock
+from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.esim import Esim
+from esimhooks.server.model.ids import Prefix, text_of
 from esimhooks.server.model.update import Cause, Update
 from esimhooks.server.providers.port import Lookup, Provider, ProviderRefused
 from esimhooks.server.rules.emit import EmitPolicy
@@ -27,8 +31,8 @@ class Requery:
         self._clock = clock
         self._due = due
 
-    async def requery(self, esim: Esim) -> Absorbed:
-        """Return what became of the eSIM; `esim.requeried` is raised even where nothing changed.
+    async def ask(self, esim: Esim) -> Entry:
+        """Return what the provider says of the eSIM, to be absorbed; at the speed that the provider allows.
 
         Raises `Refused` (409) where nobody can be asked or the provider will not tell, `NotNow` where it does not
         answer.
@@ -42,10 +46,16 @@ class Requery:
             snapshot = await _snapshot(connected.provider, esim.esim_tran_no)
         except ProviderRefused as error:
             raise Refused.conflict(f"the provider refused: {error}") from error
-        now = self._clock()
-        entry = Entry(update=snapshot, scope=Scope(provider=esim.provider), received_at=now, esim_id=esim.id)
+        scope = Scope(provider=esim.provider)
+        return Entry(update=snapshot, scope=scope, received_at=self._clock(), esim_id=esim.id)
+
+    async def requery(self, esim: Esim) -> Absorbed:
+        """Return what became of the eSIM; `esim.requeried` is raised even where nothing changed. Raises as `ask`."""
+        entry = await self.ask(esim)
         async with self._database.transaction() as db:
-            [absorbed] = await absorb(db, [entry], self._policy, now=now)
+            [absorbed] = await absorb(db, [entry], self._policy, now=entry.received_at)
+            whose = Tenant(esim.account_id, esim.mode)
+            await note(db, Action.ESIM_REQUERY, text_of(Prefix.ESIM, esim.id), whose=whose)
         self._due.ring()
         return absorbed
 

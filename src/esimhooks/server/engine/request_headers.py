@@ -19,10 +19,15 @@ USER_AGENT = f"esimhooks/{__version__}"
 def request_headers(
     claimed: Claimed, target: EndpointTarget, body: bytes, *, brand: str, now: datetime
 ) -> Mapping[str, str]:
-    """Return the headers of the attempt that begins `now` (aware UTC); `brand` names those of the hex profile."""
+    """Return the headers of the attempt that begins `now` (aware UTC); `brand` names those of the hex profile.
+
+    Raises `LookupError` without a secret that signs now, `ValueError` for one that is none.
+    """
     message_id = text_of(Prefix.EVENT, claimed.event_id)
     timestamp = int(now.timestamp())
     secrets = _valid(target, now)
+    if not secrets:
+        raise LookupError("none of the endpoint's secrets signs at present")
     in_hex = target.signature_profile is SignatureProfile.HEX
     return {
         **dict(target.headers),

@@ -1,26 +1,29 @@
 """Retention: the history goes by whole days, once it is old enough and nothing that waits needs it.
 
-One round of a loop. Nothing is deleted row by row, so a long history costs no more than a short one.
+One round of a loop. Of what grows with every delivery nothing is deleted row by row, so a long history costs no more
+than a short one; the audit log grows with what people do, and goes by rows.
 """
 
 from datetime import timedelta
 
 from esimhooks.server.model.clock import Clock
-from esimhooks.server.model.ids import made_at
+from esimhooks.server.model.ids import first_id_of, made_at
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.store import partitions
+from esimhooks.server.store import audit, partitions
 from esimhooks.server.store.database import Database
 
 EVERY_S = 3600.0
+AUDIT_BATCH = 1000
 
 log = get_logger("retention")
 
 
 class Retention:
-    """Drops the days that ended more than `days` ago."""
+    """Drops the days that ended more than `days` ago, and entries of the audit log older than `audit_days`."""
 
-    def __init__(self, database: Database, *, days: int, clock: Clock) -> None:
+    def __init__(self, database: Database, *, days: int, audit_days: int, clock: Clock) -> None:
         self._database = database
+        self._audit_kept_for = timedelta(days=audit_days)
         self._kept_for = timedelta(days=days)
         self._clock = clock
 
@@ -41,4 +44,10 @@ class Retention:
             log.info("history.dropped", partitions=dropped)
         if before < wanted:
             log.warning("history.kept", because="something still waits", since=before.isoformat())
-        return EVERY_S
+        return await self._forget_audit()
+
+    async def _forget_audit(self) -> float:
+        async with self._database.session() as db:
+            before = first_id_of(self._clock() - self._audit_kept_for)
+            gone = await audit.forget(db, before=before, limit=AUDIT_BATCH)
+        return 0.0 if gone == AUDIT_BATCH else EVERY_S

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from esimhooks.server.engine.audit import note
 from esimhooks.server.engine.queries import found
+from esimhooks.server.model.audit import Action, ChangedField
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.delivery import SigningSecret
 from esimhooks.server.model.endpoint import Endpoint, SignatureProfile, Tenant
 from esimhooks.server.model.errors import Refused
+from esimhooks.server.model.ids import Prefix, text_of
 from esimhooks.server.store import endpoint_secrets, endpoints
 from esimhooks.server.store.database import Database, Session
 from esimhooks.signing import PRIVATE_KEY_PREFIX, new_key_pair, new_secret, public_key_of
@@ -61,4 +64,7 @@ class EndpointSecrets:
             await endpoint_secrets.insert(db, tenant, endpoint_id, secret=new_secret(), now=now)
             if endpoint.signature_profile is SignatureProfile.ASYMMETRIC:
                 await endpoint_secrets.insert(db, tenant, endpoint_id, secret=new_key_pair().private_key, now=now)
+            told = {"expireOldIn": ChangedField(None, expire_old_in_s)}
+            subject = text_of(Prefix.ENDPOINT, endpoint_id)
+            await note(db, Action.ENDPOINT_ROTATE, subject, whose=tenant, changes=told)
             return await endpoint_secrets.valid(db, tenant, endpoint_id, now=now)

@@ -3,7 +3,10 @@
 import hashlib
 import secrets
 
+from esimhooks.server.engine.audit import note
+from esimhooks.server.model.audit import Action
 from esimhooks.server.model.clock import Clock
+from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.sessions import DashboardSession
 from esimhooks.server.store import sessions
 from esimhooks.server.store.database import Database
@@ -18,11 +21,12 @@ class Sessions:
         self._database = database
         self._clock = clock
 
-    async def open(self, session: DashboardSession) -> str:
-        """Return the token of a new session; only its digest is stored."""
+    async def open(self, session: DashboardSession, *, whose: Tenant | None) -> str:
+        """Return the token of a new session, of a tenant or of an operator (None); only its digest is stored."""
         token = secrets.token_urlsafe(TOKEN_BYTES)
         async with self._database.transaction() as db:
             await sessions.insert(db, _digest(token), session, now=self._clock())
+            await note(db, Action.DASHBOARD_SIGN_IN, "dashboard", whose=whose)
         return token
 
     async def find(self, token: str, *, by_person: bool) -> DashboardSession | None:

@@ -7,6 +7,7 @@ are taken with `SKIP LOCKED`.
 from collections import defaultdict
 from datetime import timedelta
 
+from esimhooks.server.engine import operational
 from esimhooks.server.engine.absorb import Entry, absorb
 from esimhooks.server.engine.connected import ConnectedProviders
 from esimhooks.server.engine.once import KEPT_FOR
@@ -99,7 +100,7 @@ class Upkeep:
             try:
                 updates = await connected.provider.usage([poll.esim_tran_no for poll in asked])
             except (NotNow, ProviderRefused) as error:
-                log.warning("usage.poll_failed", provider=name, error=str(error), esims=len(asked))
+                log.warning("usage.poll_failed", provider=name, error=error, esims=len(asked))
                 async with self._database.session() as db:
                     ids = [poll.esim_id for poll in polls[first:]]
                     await esims.poll_again_in(db, ids, seconds=FAILED_POLL_AGAIN_S)
@@ -121,7 +122,7 @@ class Upkeep:
         except NotNow as error:
             log.info("order.still_pending", provider=order.provider, polls=order.polls, reason=error.detail)
         except ProviderRefused as error:
-            log.warning("order.refused", provider=order.provider, polls=order.polls, reason=str(error))
+            log.warning("order.refused", provider=order.provider, polls=order.polls, reason=error)
         async with self._database.session() as db:
             await orders.poll_again(db, order.id, seconds=between_polls(order.polls))
         return 0.0
@@ -145,9 +146,11 @@ class Upkeep:
         """Fail what has waited for far longer than its schedule."""
         async with self._database.transaction() as db:
             failed = await overdue.fail_overdue(db, now=self._clock(), limit=OVERDUE_BATCH)
-        if failed:
-            log.warning("deliveries.overdue", failed=failed)
-        return 0.0 if failed == OVERDUE_BATCH else 60.0
+            told = await operational.tell(db, failed, now=self._clock())
+        operational.note(failed)
+        if told:
+            self._due.ring()
+        return 0.0 if len(failed) == OVERDUE_BATCH else 60.0
 
     async def tidy(self) -> float:
         """Forget notifications seen long ago; mend what two transactions could not see of each other.

@@ -6,6 +6,10 @@ from uuid import UUID
 from msgspec import Struct
 
 from esimhooks.server.model.endpoint import Tenant
+from esimhooks.vocabulary.statuses import Mode
+
+OPERATOR = Tenant(UUID(int=0), Mode.LIVE)
+"""The operator's own account, there where operational events are wanted; its endpoint has the same id."""
 
 
 class Account(Struct, frozen=True, kw_only=True):

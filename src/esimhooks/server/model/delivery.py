@@ -99,7 +99,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
 
     `attempts` counts all attempts so far, `attempts_this_round` those since it was last sent again: the place in the
     schedule. `claims` counts how often it was taken up before and had no outcome, on top of `attempts`. `ordered` tells
-    that others may wait for it.
+    that others may wait for it. `faults` counts the faults of ours since the last attempt that counts.
     """
 
     delivery_id: UUID
@@ -113,6 +113,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
     claims: int
     ordered: bool
     lease_token: int
+    faults: int = 0
 
 
 class Delivery(Struct, frozen=True, kw_only=True):

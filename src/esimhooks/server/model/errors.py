@@ -10,7 +10,7 @@ What a receiver does to a delivery is an `Outcome`, never an exception.
 
 from typing import Self
 
-from msgspec import Struct, ValidationError
+from msgspec import Struct
 
 
 class FieldError(Struct, frozen=True):
@@ -45,18 +45,6 @@ class Refused(EsimhooksError):
             status=422,
             code="INVALID_FIELD",
             errors=(FieldError(pointer, detail),),
-        )
-
-    @classmethod
-    def unfit(cls, error: ValidationError) -> Self:
-        """Say in our terms what msgspec found: `Expected ... - at `$.path``, with a JSON pointer."""
-        expected, _, path = str(error).partition(" - at `$")
-        pointer = path.rstrip("`").replace("[", ".").replace("]", "").replace(".", "/")
-        return cls(
-            f"{expected} at {pointer or '/'}",
-            status=422,
-            code="INVALID_FIELD",
-            errors=(FieldError(pointer, expected),),
         )
 
     @classmethod

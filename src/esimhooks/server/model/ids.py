@@ -27,6 +27,8 @@ class Prefix(StrEnum):
     DELIVERY = "dlv"
     ATTEMPT = "att"
     NOTIFICATION = "ntf"
+    AUDIT = "aud"
+    REQUERY = "rqy"
     RECOVERY = "rec"
 
 

@@ -47,6 +47,27 @@ class Notification(Struct, frozen=True, kw_only=True):
     """What is doubtful and was taken as told all the same; shown in the journal."""
 
 
+class JournalFilter(Struct, frozen=True, kw_only=True):
+    """What the journal may be narrowed to; None means any. `first_id` and `last_id` bound the time.
+
+    ICCID, transaction and order are looked up among eSIMs and among what waits for an eSIM; bodies are not searched.
+    """
+
+    source: str | None = None
+    outcome: UpdateOutcome | None = None
+    esim_id: UUID | None = None
+    iccid: str | None = None
+    transaction_id: str | None = None
+    order_no: str | None = None
+    first_id: UUID | None = None
+    last_id: UUID | None = None
+
+    @property
+    def by_identity(self) -> bool:
+        """Whether it is about eSIMs that are known by their numbers."""
+        return (self.iccid, self.transaction_id, self.order_no) != (None, None, None)
+
+
 class JournalEntry(Struct, frozen=True, kw_only=True):
     """One notification as it came, and what became of it.
 

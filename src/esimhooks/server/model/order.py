@@ -6,6 +6,17 @@ from uuid import UUID
 from msgspec import Struct
 
 from esimhooks.server.model.endpoint import Tenant
+from esimhooks.vocabulary.statuses import Mode
+
+
+class OrderFilter(Struct, frozen=True, kw_only=True):
+    """What a list of orders may be narrowed to; None means any."""
+
+    account_id: UUID | None = None
+    mode: Mode | None = None
+    provider: str | None = None
+    transaction_id: str | None = None
+    order_no: str | None = None
 
 
 class Order(Struct, frozen=True, kw_only=True):

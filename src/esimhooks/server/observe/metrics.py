@@ -4,7 +4,9 @@ Labels are bounded: outcomes, types and routes are closed lists, providers are t
 No account, endpoint or eSIM is ever a label. Figures are those of this process; gauges of the queue are the same on all.
 """
 
+from collections import Counter as Tally
 from collections.abc import Sequence
+from functools import cache
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -53,7 +55,7 @@ _finished = Counter(
 _dropped = Counter(
     "esimhooks_delivery_results_dropped", "Results that came after their lease had gone to another", registry=REGISTRY
 )
-_disabled = Counter("esimhooks_endpoints_disabled", "Endpoints disabled by the server", ["reason"], registry=REGISTRY)
+_disabled = Counter("esimhooks_endpoints_disabled", "Endpoints disabled, by why", ["reason"], registry=REGISTRY)
 _batches = Histogram(
     "esimhooks_commit_size",
     "Items written in one transaction",
@@ -90,23 +92,23 @@ class QueueFigures(Struct, frozen=True, kw_only=True):
 
 def request(method: str, route: str, status: int, *, seconds: float) -> None:
     """Count an answered request. `route` is the path's template, never the path."""
-    _requests.labels(method, route, str(status)).observe(seconds)
+    _request(method, route, status).observe(seconds)
 
 
 def notification(source: str, outcome: str) -> None:
     """Count a notification or update that was taken in."""
-    _notifications.labels(source, outcome).inc()
+    _notification(source, outcome).inc()
 
 
 def raised(event_types: Sequence[str]) -> None:
     """Count events that were stored with their deliveries."""
-    for event_type in event_types:
-        _events.labels(event_type).inc()
+    for event_type, count in Tally(event_types).items():
+        _events.labels(event_type).inc(count)
 
 
 def attempt(outcome: str, *, seconds: float, first_after_s: float | None) -> None:
     """Count an attempt. `first_after_s` is the age of the delivery where this is its first attempt."""
-    _attempts.labels(outcome).inc()
+    _attempt(outcome).inc()
     _attempt_seconds.observe(seconds)
     if first_after_s is not None:
         _first_attempt_seconds.observe(max(0.0, first_after_s))
@@ -114,7 +116,7 @@ def attempt(outcome: str, *, seconds: float, first_after_s: float | None) -> Non
 
 def finished(status: str) -> None:
     """Count a delivery that reached a final state."""
-    _finished.labels(status).inc()
+    _finish(status).inc()
 
 
 def dropped() -> None:
@@ -123,7 +125,7 @@ def dropped() -> None:
 
 
 def endpoint_disabled(reason: str) -> None:
-    """Count an endpoint that the server disabled."""
+    """Count an endpoint that was disabled: `failing` and `gone` by the server, `manual` by a person."""
     _disabled.labels(reason).inc()
 
 
@@ -169,3 +171,26 @@ class MetricsPort:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(timeout=5)
+
+
+# To find the figure of a label costs as much as to count it, so the few of the busy ones are kept at hand.
+
+
+@cache
+def _request(method: str, route: str, status: int) -> Histogram:
+    return _requests.labels(method, route, str(status))
+
+
+@cache
+def _notification(source: str, outcome: str) -> Counter:
+    return _notifications.labels(source, outcome)
+
+
+@cache
+def _attempt(outcome: str) -> Counter:
+    return _attempts.labels(outcome)
+
+
+@cache
+def _finish(status: str) -> Counter:
+    return _finished.labels(status)

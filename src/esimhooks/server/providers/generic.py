@@ -12,6 +12,7 @@ from msgspec import Meta, Struct, field
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.patterns import END, PRINTABLE
 from esimhooks.server.model.update import Cause, Identity, Update
+from esimhooks.server.rules.expected import misfit
 from esimhooks.vocabulary.statuses import EsimStatus, Mode, SmdpStatus
 from esimhooks.vocabulary.volumes import from_megabytes
 
@@ -68,7 +69,7 @@ def parse_body(raw: bytes) -> UpdateBody:
     try:
         return _decoder.decode(raw)
     except msgspec.ValidationError as error:
-        raise Refused.unfit(error) from None
+        raise misfit(error, UpdateBody) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Refused.invalid("", "expected an object in JSON") from None
 

@@ -7,18 +7,24 @@ from esimhooks.server.model.delivery import DeliveryStatus, Outcome, OutcomeClas
 from esimhooks.server.rules.schedule import LONGEST_RETRY_AFTER_S, delay_before
 
 OURS_AGAIN_S = 5.0
-"""After a fault of ours the same attempt is made again this soon."""
+LONGEST_OURS_S = 300.0
+"""After a fault of ours the same attempt is made again this soon at first, and this late after many in a row."""
 
 
-def judge(outcome: Outcome, *, attempt: int, schedule: Sequence[int], chance: float) -> Verdict:
-    """Return what follows from attempt 1, 2, ... having come to this outcome; `chance` (0..1) feeds the jitter."""
+def judge(outcome: Outcome, *, attempt: int, schedule: Sequence[int], chance: float, faults: int = 0) -> Verdict:
+    """Return what follows from attempt 1, 2, ... having come to this outcome; `chance` (0..1) feeds the jitter.
+
+    `faults` is how many faults of ours came right before. They use up no attempt, but each doubles the pause before the
+    next, and what is still not sent 24 h after its schedule would have ended has failed (store/overdue.py).
+    """
     match outcome.outcome:
         case OutcomeClass.OK:
             return Verdict(status=DeliveryStatus.DELIVERED)
         case OutcomeClass.GONE:
             return Verdict(status=DeliveryStatus.STOPPED, endpoint_gone=True)
         case OutcomeClass.INTERNAL:
-            return Verdict(status=DeliveryStatus.PENDING, delay_s=OURS_AGAIN_S * (1 + chance), counts=False)
+            pause_s = min(LONGEST_OURS_S, OURS_AGAIN_S * 2.0 ** min(faults, 20))
+            return Verdict(status=DeliveryStatus.PENDING, delay_s=pause_s * (1 + chance), counts=False)
         case (
             OutcomeClass.REDIRECT
             | OutcomeClass.CLIENT_ERROR

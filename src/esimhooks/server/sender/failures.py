@@ -65,7 +65,18 @@ def explain(failure: Exception, exchange: Exchange, *, resolver_trusted: bool, p
         return OutcomeClass.BLOCKED, exchange.refusal.detail
     if proxied and (told := _of_the_proxy(failure)):
         return told
-    return _of_the_cause(failure, resolver_trusted=resolver_trusted) or _of_the_connection(failure)
+    if told := _of_the_cause(failure, resolver_trusted=resolver_trusted):
+        return told
+    if (
+        not exchange.plain
+        and exchange.wire is None
+        and any(isinstance(one, ConnectionResetError) for one in _chain(failure))
+    ):
+        return (
+            OutcomeClass.TLS,
+            "the receiver ended the connection during the TLS handshake: TLS 1.2 or newer is needed",
+        )
+    return _of_the_connection(failure)
 
 
 def _of_the_cause(failure: Exception, *, resolver_trusted: bool) -> Failure | None:

@@ -39,6 +39,17 @@ def system_lookup(host: str) -> list[str]:
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
+def _found(lookup: Lookup, host: str) -> list[str]:
+    """Return what was found; nothing, or a name that cannot even be asked for, is a name that does not exist."""
+    try:
+        addresses = list(lookup(host))
+    except UnicodeError as error:
+        raise socket.gaierror(socket.EAI_NONAME, "the name cannot be asked for") from error
+    if not addresses:
+        raise socket.gaierror(socket.EAI_NODATA, "no address")
+    return addresses
+
+
 class GuardedResolver(AbstractResolver):
     """Resolves for aiohttp. `gate` is None where all names are those of the operator (an egress proxy)."""
 
@@ -99,7 +110,7 @@ class GuardedResolver(AbstractResolver):
 
     def _find(self, host: str) -> list[str]:
         try:
-            addresses = list(self._lookup(host))
+            addresses = _found(self._lookup, host)
         except socket.gaierror as error:
             if error.errno in NO_SUCH_NAME:
                 self._answered_at = time.monotonic()

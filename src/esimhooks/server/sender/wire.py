@@ -20,6 +20,12 @@ MAX_INTERIM = 20
 """Answers with a status below 200 that may precede the one that counts; a flood of them would starve the others."""
 
 
+MAX_HEAD_BYTES = 256 * 1024
+"""How much may come before the status and headers that count are there, for the same reason."""
+
+HEAD_END = b"\r\n\r\n"
+
+
 class Stage(Enum):
     """How far an exchange got."""
 
@@ -59,6 +65,11 @@ class Wire(ResponseHandler):
     exchanges = 0
     interim = 0
     heard = False
+    answered = False
+    """Whether status and headers that count have come."""
+    head_bytes = 0
+    last = b""
+    """The end of what came before, should the end of the headers be split."""
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
@@ -75,7 +86,9 @@ class Wire(ResponseHandler):
                 self.transport.close()
         self.exchanges += 1
         self.interim = 0
-        self.heard = False
+        self.heard = self.answered = False
+        self.head_bytes = 0
+        self.last = b""
         exchange = current.get()
         exchange.stage = Stage.SENT
         exchange.wire = self
@@ -84,20 +97,44 @@ class Wire(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         self.heard = True
-        super().data_received(data)
+        # aiohttp forgets headers that came together with something that is no HTTP, such as a body that a 204 must not
+        # have. They are handed to it by themselves: what the receiver has decided must not depend on how it was packed.
+        while not self.answered:
+            size = (self.last + data).find(HEAD_END) + len(HEAD_END) - len(self.last)
+            if not 0 < size < len(data):
+                break
+            before = self.interim
+            self._take(data[:size])
+            data = data[size:]
+            if self.interim == before:
+                break
+        self._take(data)
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         if data[0].code < 200 and data[0].code != 101:
             self.interim += 1
             if self.interim > MAX_INTERIM:
-                self._give_up()
+                self._give_up("interim answers without end")
                 return
+        else:
+            self.answered = True
         super().feed_data(data, size)
 
-    def _give_up(self) -> None:
+    def _take(self, data: bytes) -> None:
+        if self.exception() is not None:
+            return  # it was closed over what came before
+        if not self.answered:
+            self.head_bytes += len(data)
+            self.last = (self.last + data)[1 - len(HEAD_END) :]
+            if self.head_bytes > MAX_HEAD_BYTES:
+                self._give_up("headers without end")
+                return
+        super().data_received(data)
+
+    def _give_up(self, why: str) -> None:
         if self.transport is not None and not self.transport.is_closing():
             self.transport.close()
-            self.set_exception(NotHttp("interim answers without end"))
+            self.set_exception(NotHttp(why))
 
 
 def spelled(peer: tuple[Any, ...]) -> str:

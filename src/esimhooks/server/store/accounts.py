@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from esimhooks.server.model.account import Account
+from esimhooks.server.model.account import OPERATOR, Account
 from esimhooks.server.store.database import Session
 
 
@@ -19,16 +19,36 @@ async def insert(db: Session, account: Account) -> None:
     )
 
 
+async def ensure(db: Session, account: Account) -> None:
+    """Store the account where there is none of its id, and lock it; needs a transaction."""
+    await db.conn.execute(
+        """
+        INSERT INTO accounts (id, name, created_at, updated_at) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (id) DO UPDATE SET name = accounts.name
+        """,
+        account.id,
+        account.name,
+        account.created_at,
+        account.updated_at,
+    )
+
+
 async def find(db: Session, account_id: UUID) -> Account | None:
     """Return the account, or None."""
     row = await db.conn.fetchrow("SELECT * FROM accounts WHERE id = $1", account_id)
     return None if row is None else Account(**row)
 
 
+async def lock(db: Session, account_id: UUID) -> Account | None:
+    """Return the account, locked against other changes until the end of the transaction, or None."""
+    row = await db.conn.fetchrow("SELECT * FROM accounts WHERE id = $1 FOR NO KEY UPDATE", account_id)
+    return None if row is None else Account(**row)
+
+
 async def existing(db: Session, account_ids: Collection[UUID]) -> set[UUID]:
-    """Return those of the ids that name an account."""
+    """Return those of the ids that name a merchant's account."""
     rows = await db.conn.fetch("SELECT id FROM accounts WHERE id = ANY($1)", list(account_ids))
-    return {row["id"] for row in rows}
+    return {row["id"] for row in rows} - {OPERATOR.account_id}
 
 
 async def page(db: Session, *, before: UUID | None, limit: int) -> Sequence[Account]:
@@ -48,5 +68,18 @@ async def rename(db: Session, account_id: UUID, *, name: str, now: datetime) -> 
 
 
 async def delete(db: Session, account_id: UUID) -> bool:
-    """Delete the account with its keys, endpoints, orders and eSIMs; its history stays until retention ends it."""
+    """Delete the account with its keys, endpoints, orders and eSIMs; its history stays until retention ends it.
+
+    Needs a transaction. Account, endpoints and lanes are locked first, by id (docs/decisions/0020): the cascade has an
+    order of its own.
+    """
+    await db.conn.execute("SELECT FROM accounts WHERE id = $1 FOR UPDATE", account_id)
+    await db.conn.execute("SELECT FROM endpoints WHERE account_id = $1 ORDER BY id FOR UPDATE", account_id)
+    await db.conn.execute(
+        """
+        SELECT FROM lanes l WHERE l.endpoint_id IN (SELECT id FROM endpoints WHERE account_id = $1)
+        ORDER BY l.endpoint_id FOR UPDATE
+        """,
+        account_id,
+    )
     return await db.conn.fetchval("DELETE FROM accounts WHERE id = $1 RETURNING true", account_id) or False

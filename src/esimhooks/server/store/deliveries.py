@@ -82,26 +82,28 @@ async def attempts_of(db: Session, tenant: Tenant, delivery_id: UUID) -> Sequenc
         delivery_id,
         tenant.account_id,
     )
-    return [
-        Attempt(
-            id=row["id"],
-            number=row["number"],
-            started_at=row["started_at"],
-            duration_ms=row["duration_ms"],
-            outcome=OutcomeClass(row["outcome"]),
-            status_code=row["status_code"],
-            error=row["error"],
-            response_headers=[(name, value) for name, value in row["response_headers"]],
-            response_body=db.sealer.open(row["sealed_body"], row=response_row(row["id"])),
-            dialled=row["dialled"],
-        )
-        for row in rows
-    ]
+    return [attempt_of(db, row) for row in rows]
 
 
 def response_row(attempt_id: UUID) -> str:
     """Return what the sealed answer of a receiver is bound to; receivers echo what they got."""
     return f"attempts.body.{attempt_id}"
+
+
+def attempt_of(db: Session, row: asyncpg.Record) -> Attempt:
+    """Return the attempt of a row that has all of its columns."""
+    return Attempt(
+        id=row["id"],
+        number=row["number"],
+        started_at=row["started_at"],
+        duration_ms=row["duration_ms"],
+        outcome=OutcomeClass(row["outcome"]),
+        status_code=row["status_code"],
+        error=row["error"],
+        response_headers=[(name, value) for name, value in row["response_headers"]],
+        response_body=db.sealer.open(row["sealed_body"], row=response_row(row["id"])),
+        dialled=row["dialled"],
+    )
 
 
 def delivery_of(row: asyncpg.Record) -> Delivery:

@@ -1,7 +1,7 @@
 """Endpoints with their lanes, and what sending to them needs. Every statement takes the tenant whose rows it may see."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -11,10 +11,16 @@ from msgspec import Struct
 
 from esimhooks.server.model.delivery import EndpointTarget, SigningSecret
 from esimhooks.server.model.endpoint import DisabledReason, Endpoint, Ordering, SignatureProfile, Tenant
+from esimhooks.server.model.errors import Broken
+from esimhooks.server.model.ids import Prefix, text_of
+from esimhooks.server.observe.log import get_logger
+from esimhooks.server.rules.operational import Whose
 from esimhooks.server.store import endpoint_secrets
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.endpoint_secrets import secret_row
 from esimhooks.vocabulary.statuses import Mode
+
+log = get_logger("store")
 
 HEADERS = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
@@ -68,6 +74,12 @@ async def find(db: Session, tenant: Tenant, endpoint_id: UUID) -> Endpoint | Non
     return None if row is None else _endpoint(db, row)
 
 
+async def told_of(db: Session, endpoint_ids: Collection[UUID]) -> dict[UUID, Whose]:
+    """Return what the operator is told of these endpoints, whoever's they are; those that were deleted are missing."""
+    rows = await db.conn.fetch("SELECT id, mode, url, name FROM endpoints WHERE id = ANY($1)", list(endpoint_ids))
+    return {row["id"]: Whose(Mode(row["mode"]), row["url"], row["name"]) for row in rows}
+
+
 async def find_to_change(db: Session, tenant: Tenant, endpoint_id: UUID) -> Endpoint | None:
     """Return the tenant's endpoint, locked against other changes until the end of the transaction, or None."""
     row = await db.conn.fetchrow(
@@ -119,7 +131,11 @@ async def change(db: Session, endpoint: Endpoint) -> None:
 
 
 async def reorder(db: Session, endpoint: Endpoint) -> None:
-    """Have what waits keep the order of each eSIM, or no longer, as the endpoint now wants."""
+    """Have what waits keep the order of each eSIM, or no longer, as the endpoint, which is locked, now wants.
+
+    The lane is locked before what it holds, as outcomes are written in that order.
+    """
+    await db.conn.execute("SELECT FROM lanes WHERE endpoint_id = $1 FOR NO KEY UPDATE", endpoint.id)
     await db.conn.execute(
         "UPDATE queue SET ordered = $2 WHERE endpoint_id = $1 AND esim_id IS NOT NULL AND ordered <> $2",
         endpoint.id,
@@ -204,7 +220,11 @@ async def subscriptions(db: Session, tenants: Iterable[Tenant]) -> dict[Tenant, 
 
 
 async def targets(db: Session, endpoint_ids: Sequence[UUID]) -> list[EndpointTarget]:
-    """Return what sending to the endpoints needs; for the dispatcher, which serves all tenants."""
+    """Return what sending to the endpoints needs; for the dispatcher, which serves all tenants.
+
+    Those that were deleted are missing, and those whose secrets or headers cannot be opened, so that they hold up nobody
+    else.
+    """
     rows = await db.conn.fetch(
         """
         SELECT e.id, e.url, e.retry_schedule, e.timeout_s, e.max_in_flight, e.rate_limit, e.sealed_headers, e.ca_pem,
@@ -214,27 +234,41 @@ async def targets(db: Session, endpoint_ids: Sequence[UUID]) -> list[EndpointTar
         """,
         endpoint_ids,
     )
-    secrets: dict[UUID, list[SigningSecret]] = defaultdict(list)
+    grouped: dict[UUID, list[asyncpg.Record]] = defaultdict(list)
     for row in rows:
-        clear = db.sealer.open(row["sealed_secret"], row=secret_row(row["secret_id"]))
-        secrets[row["id"]].append(SigningSecret(secret=clear.decode(), expires_at=row["expires_at"]))
-    return [
-        EndpointTarget(
-            id=row["id"],
-            url=row["url"],
-            secrets=tuple(secrets[row["id"]]),
-            schedule=tuple(row["retry_schedule"]),
-            timeout_s=row["timeout_s"],
-            max_in_flight=row["max_in_flight"],
-            rate_limit=row["rate_limit"],
-            headers=_headers(db, row),
-            ca_pem=row["ca_pem"],
-            signature_profile=SignatureProfile(row["signature_profile"]),
-            redact_credentials=row["redact_credentials"],
-            version=row["version"],
-        )
-        for row in {row["id"]: row for row in rows}.values()
-    ]
+        grouped[row["id"]].append(row)
+    found = []
+    for endpoint_id, of_endpoint in grouped.items():
+        try:
+            found.append(_target(db, of_endpoint))
+        except Broken:
+            log.error("endpoint.unreadable", endpoint_id=text_of(Prefix.ENDPOINT, endpoint_id))  # noqa: TRY400 - keys
+    return found
+
+
+def _target(db: Session, rows: Sequence[asyncpg.Record]) -> EndpointTarget:
+    """Return the target of rows that differ in their secrets. Raises `Broken` where no key opens one."""
+    row = rows[0]
+    return EndpointTarget(
+        id=row["id"],
+        url=row["url"],
+        secrets=tuple(
+            SigningSecret(
+                secret=db.sealer.open(one["sealed_secret"], row=secret_row(one["secret_id"])).decode(),
+                expires_at=one["expires_at"],
+            )
+            for one in rows
+        ),
+        schedule=tuple(row["retry_schedule"]),
+        timeout_s=row["timeout_s"],
+        max_in_flight=row["max_in_flight"],
+        rate_limit=row["rate_limit"],
+        headers=_headers(db, row),
+        ca_pem=row["ca_pem"],
+        signature_profile=SignatureProfile(row["signature_profile"]),
+        redact_credentials=row["redact_credentials"],
+        version=row["version"],
+    )
 
 
 def _headers_row(endpoint_id: UUID) -> str:

@@ -122,13 +122,13 @@ async def lock(db: Session, esim_ids: Sequence[UUID]) -> list[Esim]:
     if not esim_ids:
         return []
     rows = await db.conn.fetch("SELECT * FROM esims WHERE id = ANY($1) ORDER BY id FOR UPDATE", esim_ids)
-    return [_esim(db, row) for row in rows]
+    return [esim_of(db, row) for row in rows]
 
 
 async def lock_of_order(db: Session, order_id: UUID) -> list[Esim]:
     """Lock and return the eSIMs of an order; needs a transaction."""
     rows = await db.conn.fetch("SELECT * FROM esims WHERE order_id = $1 ORDER BY id FOR UPDATE", order_id)
-    return [_esim(db, row) for row in rows]
+    return [esim_of(db, row) for row in rows]
 
 
 async def of_order(db: Session, tenant: Tenant, order_id: UUID) -> list[Esim]:
@@ -139,7 +139,7 @@ async def of_order(db: Session, tenant: Tenant, order_id: UUID) -> list[Esim]:
         tenant.mode,
         order_id,
     )
-    return [_esim(db, row) for row in rows]
+    return [esim_of(db, row) for row in rows]
 
 
 async def lock_expired(db: Session, *, limit: int) -> list[Esim]:
@@ -156,7 +156,7 @@ async def lock_expired(db: Session, *, limit: int) -> list[Esim]:
         """,
         limit,
     )
-    return [_esim(db, row) for row in rows]
+    return [esim_of(db, row) for row in rows]
 
 
 async def lock_transactions(db: Session, transactions: Collection[tuple[Tenant, str]]) -> None:
@@ -217,13 +217,13 @@ async def find(db: Session, tenant: Tenant, esim_id: UUID) -> Esim | None:
     row = await db.conn.fetchrow(
         "SELECT * FROM esims WHERE account_id = $1 AND mode = $2 AND id = $3", tenant.account_id, tenant.mode, esim_id
     )
-    return None if row is None else _esim(db, row)
+    return None if row is None else esim_of(db, row)
 
 
 async def find_any(db: Session, esim_id: UUID) -> Esim | None:
     """Return an eSIM of any tenant, or None; for operators, and for who proves by its address that it is theirs."""
     row = await db.conn.fetchrow("SELECT * FROM esims WHERE id = $1", esim_id)
-    return None if row is None else _esim(db, row)
+    return None if row is None else esim_of(db, row)
 
 
 async def page(db: Session, tenant: Tenant, where: EsimFilter, *, before: UUID | None, limit: int) -> Sequence[Esim]:
@@ -242,7 +242,7 @@ async def page(db: Session, tenant: Tenant, where: EsimFilter, *, before: UUID |
     rows = await db.conn.fetch(
         f"SELECT * FROM esims WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT {given(limit)}", *given.values
     )
-    return [_esim(db, row) for row in rows]
+    return [esim_of(db, row) for row in rows]
 
 
 class DuePoll(Struct, frozen=True):
@@ -306,7 +306,8 @@ def _row(esim_id: UUID, column: str) -> str:
     return f"esims.{column}.{esim_id}"
 
 
-def _esim(db: Session, row: asyncpg.Record) -> Esim:
+def esim_of(db: Session, row: asyncpg.Record) -> Esim:
+    """Return the eSIM of a row that has all of its columns."""
     values = {name: row[name] for name in PLAIN}
     values["mode"] = Mode(row["mode"])
     values["status"] = None if row["status"] is None else EsimStatus(row["status"])

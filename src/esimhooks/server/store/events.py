@@ -90,7 +90,7 @@ async def find(db: Session, tenant: Tenant, event_id: UUID) -> Event | None:
         tenant.mode,
         event_id,
     )
-    return None if row is None else _event(db, row)
+    return None if row is None else event_of(db, row)
 
 
 async def page(
@@ -116,7 +116,7 @@ async def page(
     reached = None
     if most is not None and where.type is not None and len(rows) < limit:
         reached = await db.conn.fetchval(f"SELECT id {newest} OFFSET {most - 1} LIMIT 1", *given.values[:needed])
-    return Looked([_event(db, row) for row in rows], reached)
+    return Looked([event_of(db, row) for row in rows], reached)
 
 
 async def page_after(db: Session, tenant: Tenant, where: EventFilter, *, after: int, limit: int) -> Sequence[Event]:
@@ -128,7 +128,7 @@ async def page_after(db: Session, tenant: Tenant, where: EventFilter, *, after: 
     rows = await db.conn.fetch(
         f"SELECT * FROM events WHERE {' AND '.join(conditions)} ORDER BY position LIMIT {given(limit)}", *given.values
     )
-    return [_event(db, row) for row in rows]
+    return [event_of(db, row) for row in rows]
 
 
 async def position_of(db: Session, tenant: Tenant, event_id: UUID) -> int | None:
@@ -187,7 +187,8 @@ def _row(event_id: UUID) -> str:
     return f"events.body.{event_id}"
 
 
-def _event(db: Session, row: asyncpg.Record) -> Event:
+def event_of(db: Session, row: asyncpg.Record) -> Event:
+    """Return the event of a row that has all of its columns."""
     return Event(
         id=row["id"],
         tenant=Tenant(row["account_id"], Mode(row["mode"])),

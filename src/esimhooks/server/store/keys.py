@@ -50,8 +50,30 @@ async def of_account(db: Session, account_id: UUID, *, before: UUID | None, limi
     return [_key(row) for row in rows]
 
 
+async def live_of(db: Session, tenant: Tenant, *, now: datetime) -> Sequence[ApiKey]:
+    """Return the tenant's keys that may be used at `now` (aware UTC), oldest first."""
+    rows = await db.conn.fetch(
+        """
+        SELECT * FROM api_keys
+        WHERE account_id = $1 AND mode = $2 AND (expires_at IS NULL OR expires_at > $3) ORDER BY id
+        """,
+        tenant.account_id,
+        tenant.mode,
+        now,
+    )
+    return [_key(row) for row in rows]
+
+
 async def lock(db: Session, account_id: UUID, key_id: UUID) -> ApiKey | None:
-    """Return the account's key, locked until the transaction ends, or None."""
+    """Return the account's key, locked until the transaction ends, or None; the endpoint that it owns is locked before."""
+    await db.conn.execute(
+        """
+        SELECT FROM endpoints e JOIN api_keys k ON k.endpoint_id = e.id
+        WHERE k.account_id = $1 AND k.id = $2 FOR NO KEY UPDATE OF e
+        """,
+        account_id,
+        key_id,
+    )
     row = await db.conn.fetchrow(
         "SELECT * FROM api_keys WHERE account_id = $1 AND id = $2 FOR UPDATE", account_id, key_id
     )
@@ -85,14 +107,12 @@ async def move_endpoint(db: Session, tenant: Tenant, endpoint_id: UUID, *, url: 
     )
 
 
-async def delete(db: Session, account_id: UUID, key_id: UUID) -> bool:
-    """Revoke the key at once; false where the account has no such key."""
-    return (
-        await db.conn.fetchval(
-            "DELETE FROM api_keys WHERE account_id = $1 AND id = $2 RETURNING true", account_id, key_id
-        )
-        or False
+async def delete(db: Session, account_id: UUID, key_id: UUID) -> ApiKey | None:
+    """Revoke the key at once and return it as it was; None where the account has no such key."""
+    row = await db.conn.fetchrow(
+        "DELETE FROM api_keys WHERE account_id = $1 AND id = $2 RETURNING *", account_id, key_id
     )
+    return None if row is None else _key(row)
 
 
 async def note_use(db: Session, lookups: Sequence[str], *, now: datetime) -> None:

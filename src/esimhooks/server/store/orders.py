@@ -7,7 +7,7 @@ import asyncpg
 
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.notification import OrderRef
-from esimhooks.server.model.order import Order
+from esimhooks.server.model.order import Order, OrderFilter
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
 
@@ -71,10 +71,23 @@ async def find_by_reference(db: Session, provider: str, ref: OrderRef) -> Order 
     return _order(rows[0])
 
 
-async def page(db: Session, *, before: UUID | None, limit: int) -> Sequence[Order]:
+async def page(db: Session, where: OrderFilter, *, before: UUID | None, limit: int) -> Sequence[Order]:
     """Return orders of all tenants, newest first, older than the id `before`; for operators."""
     rows = await db.conn.fetch(
-        "SELECT * FROM orders WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2", before, limit
+        """
+        SELECT * FROM orders
+        WHERE ($1::uuid IS NULL OR id < $1) AND ($2::uuid IS NULL OR account_id = $2) AND ($3::text IS NULL OR mode = $3)
+          AND ($4::text IS NULL OR provider = $4) AND ($5::text IS NULL OR transaction_id = $5)
+          AND ($6::text IS NULL OR order_no = $6)
+        ORDER BY id DESC LIMIT $7
+        """,
+        before,
+        where.account_id,
+        where.mode,
+        where.provider,
+        where.transaction_id,
+        where.order_no,
+        limit,
     )
     return [_order(row) for row in rows]
 

@@ -3,9 +3,14 @@
 So does what waits for a lane that rests or is closed; otherwise it would wait, and keep its day of history, for ever.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import asyncpg
+
+from esimhooks.server.model.delivery import OutcomeClass
 from esimhooks.server.model.ids import new_id
+from esimhooks.server.rules.operational import DeliveryFailed
 from esimhooks.server.rules.schedule import JITTER
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import response_row
@@ -15,8 +20,8 @@ PATIENCE = timedelta(hours=24)
 WHY = "it waited 24 h beyond the end of its schedule without getting its turn. Sending it again starts a new schedule"
 
 
-async def fail_overdue(db: Session, *, now: datetime, limit: int) -> int:
-    """Fail deliveries that have waited for too long by the database's clock; return how many. Needs a transaction.
+async def fail_overdue(db: Session, *, now: datetime, limit: int) -> Sequence[DeliveryFailed]:
+    """Fail deliveries that have waited for too long by the database's clock; return them. Needs a transaction.
 
     What a dispatcher has in hand is left alone. The rows are taken out of the queue first, by themselves
     (docs/decisions/0006). `now` (aware UTC) is what the history shows.
@@ -36,14 +41,14 @@ async def fail_overdue(db: Session, *, now: datetime, limit: int) -> int:
             LIMIT $3 FOR UPDATE OF q SKIP LOCKED
         )
         DELETE FROM queue q USING overdue o WHERE q.delivery_id = o.delivery_id
-        RETURNING q.delivery_id, q.account_id, q.attempts
+        RETURNING q.delivery_id, q.account_id, q.endpoint_id, q.event_id, q.event_type, q.attempts
         """,
         PATIENCE,
         1 + JITTER,
         limit,
     )
     if not rows:
-        return 0
+        return []
     attempt_ids = [new_id() for _ in rows]
     await db.conn.execute(
         """
@@ -65,4 +70,17 @@ async def fail_overdue(db: Session, *, now: datetime, limit: int) -> int:
         now,
         WHY,
     )
-    return len(rows)
+    return [_failed(row) for row in rows]
+
+
+def _failed(row: asyncpg.Record) -> DeliveryFailed:
+    return DeliveryFailed(
+        account_id=row["account_id"],
+        endpoint_id=row["endpoint_id"],
+        delivery_id=row["delivery_id"],
+        event_id=row["event_id"],
+        event_type=row["event_type"],
+        attempts=row["attempts"],
+        outcome=OutcomeClass.INTERNAL,
+        error=WHY,
+    )

@@ -76,7 +76,7 @@ async def take(db: Session, wishes: Sequence[Wish]) -> Sequence[Claimed]:
         FROM due
         WHERE q.delivery_id = due.delivery_id AND q.claim_token < due.lease_token AND q.due_at <= now()
         RETURNING q.delivery_id, q.account_id, q.endpoint_id, due.version, q.event_id, q.event_type, q.attempts,
-                  q.attempts_this_round, due.claims, q.ordered, q.claim_token, q.due_at
+                  q.attempts_this_round, due.claims, q.ordered, q.claim_token, q.due_at, q.faults
         """,
         [wish.lease.endpoint_id for wish in wishes],
         [wish.lease.token for wish in wishes],
@@ -96,6 +96,7 @@ async def take(db: Session, wishes: Sequence[Wish]) -> Sequence[Claimed]:
             claims=row["claims"],
             ordered=row["ordered"],
             lease_token=row["claim_token"],
+            faults=row["faults"],
         )
         for row in sorted(rows, key=lambda row: (row["due_at"], row["delivery_id"]))
     ]

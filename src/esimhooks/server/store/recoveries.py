@@ -71,9 +71,18 @@ async def latest(db: Session, tenant: Tenant, endpoint_id: UUID, *, limit: int) 
 
 
 async def lock_next(db: Session) -> Recovery | None:
-    """Return the oldest recovery that is not finished and that no other node works on, locked; None without any."""
+    """Return the oldest recovery that is not finished and that no other node works on, locked; None without any.
+
+    Its endpoint is locked before it: whoever deletes the endpoint deletes its recoveries after it.
+    """
+    recovery_id = await db.conn.fetchval(
+        """
+        SELECT r.id FROM recoveries r JOIN endpoints e ON e.id = r.endpoint_id
+        WHERE r.finished_at IS NULL ORDER BY r.id LIMIT 1 FOR NO KEY UPDATE OF e SKIP LOCKED
+        """
+    )
     row = await db.conn.fetchrow(
-        "SELECT * FROM recoveries WHERE finished_at IS NULL ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED"
+        "SELECT * FROM recoveries WHERE id = $1 AND finished_at IS NULL FOR UPDATE", recovery_id
     )
     return None if row is None else _recovery(row)
 

@@ -1,7 +1,7 @@
 """Results of attempts: what is written in one transaction for many of them, guarded by the leases they were made under.
 
 In come outcomes with their verdicts and what they mean for their lanes; out goes what became of each. A result whose
-lease went to another is dropped. Lanes are locked in the order of their endpoints.
+lease went to another is dropped. Locks are taken in the order of docs/decisions/0020: endpoints, lanes, queue.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,10 +34,16 @@ class Result(Struct, frozen=True, kw_only=True):
 
 
 class Written(Struct, frozen=True):
-    """What became of a result: whether its lease still held, and why the endpoint was disabled by it, if it was."""
+    """What became of a result: whether its lease still held, and why the endpoint was disabled by it, if it was.
+
+    `is_open` and `endpoint_version` tell how the lane and its endpoint stood when the result was written, for the
+    holder, who may not have heard of a change yet.
+    """
 
     kept: bool
     disabled: DisabledReason | None = None
+    is_open: bool = False
+    endpoint_version: int = 0
 
 
 async def write_results(db: Session, results: Sequence[Result]) -> list[Written]:
@@ -47,8 +53,9 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
     changes under the statement that writes: PostgreSQL 18 before the fix of its rechecks crashes where a statement
     waits for a row and also finds partitions as it runs (docs/decisions/0006).
     """
+    at_stake = await _lock_at_stake(db, results)
     held = await _hold(db, results)
-    valid = [result for result in results if result.claimed.delivery_id in held]
+    valid = [results[place] for place in sorted(held)]
     if not valid:
         return [Written(kept=False)] * len(results)
     attempt_ids = [new_id() for _ in valid]
@@ -72,7 +79,7 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
             UPDATE queue q
             SET due_at = now() + make_interval(secs => m.delay_s), claim_token = 0,
                 attempts = q.attempts + m.counted, attempts_this_round = q.attempts_this_round + m.counted,
-                claims = q.attempts + m.counted
+                claims = q.attempts + m.counted, faults = CASE m.counted WHEN 1 THEN 0 ELSE q.faults + 1 END
             FROM made m WHERE q.delivery_id = m.delivery_id AND m.status = 'pending'
         )
         UPDATE deliveries d
@@ -99,30 +106,76 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
         [result.verdict.delay_s for result in valid],
         [int(result.verdict.counts) for result in valid],
     )
-    disabled = await _note_strain(db, valid)
-    disabled |= {result.claimed.endpoint_id: DisabledReason.GONE for result in valid if result.verdict.endpoint_gone}
-    await _disable(db, disabled)
+    doomed = await _note_strain(db, valid)
+    doomed |= {result.claimed.endpoint_id: DisabledReason.GONE for result in valid if result.verdict.endpoint_gone}
+    disabled = await _disable(db, {one: reason for one, reason in doomed.items() if one in at_stake})
+    causes = _causes(valid, disabled)
     return [
         Written(
-            kept=result.claimed.delivery_id in held,
-            disabled=disabled.get(result.claimed.endpoint_id) if result.claimed.delivery_id in held else None,
+            kept=True,
+            disabled=causes.get(result.claimed.delivery_id),
+            is_open=standing.is_open and result.claimed.endpoint_id not in disabled,
+            endpoint_version=standing.version,
         )
-        for result in results
+        if (standing := held.get(place)) is not None
+        else Written(kept=False)
+        for place, result in enumerate(results)
     ]
 
 
-async def _hold(db: Session, results: Sequence[Result]) -> set[UUID]:
-    """Lock the lanes and queue rows of results whose lease still holds, and return their deliveries.
+def _causes(results: Sequence[Result], disabled: Mapping[UUID, DisabledReason]) -> dict[UUID, DisabledReason]:
+    """Return by delivery why an endpoint was disabled: the one result of each that stands for it."""
+    chosen: dict[UUID, Result] = {}
+    for result in results:
+        first = chosen.setdefault(result.claimed.endpoint_id, result)
+        if result.verdict.endpoint_gone and not first.verdict.endpoint_gone:
+            chosen[result.claimed.endpoint_id] = result
+    return {chosen[endpoint_id].claimed.delivery_id: reason for endpoint_id, reason in disabled.items()}
+
+
+async def _lock_at_stake(db: Session, results: Sequence[Result]) -> set[UUID]:
+    """Lock the endpoints that these results may disable, and return them: whoever changes one locks it before its lane."""
+    gone = {result.claimed.endpoint_id for result in results if result.verdict.endpoint_gone}
+    failing = {
+        result.claimed.endpoint_id for result in results if result.step is not None and result.step.strain.failures
+    }
+    if not gone and not failing:
+        return set()
+    rows = await db.conn.fetch(
+        """
+        SELECT e.id FROM endpoints e
+        WHERE e.id = ANY($1) OR e.id = ANY($2) AND EXISTS (
+            SELECT FROM lanes l WHERE l.endpoint_id = e.id AND l.failing_since <= now() - $3::interval)
+        ORDER BY e.id FOR NO KEY UPDATE OF e
+        """,
+        list(gone),
+        list(failing),
+        DISABLED_AFTER,
+    )
+    return {row["id"] for row in rows}
+
+
+class _Standing(Struct, frozen=True):
+    """How the lane of a result that counts stands, and which version of its endpoint is the present one."""
+
+    is_open: bool
+    version: int
+
+
+async def _hold(db: Session, results: Sequence[Result]) -> dict[int, _Standing]:
+    """Lock the lanes and queue rows of results whose lease still holds; return by their places how their lanes stand.
 
     The number of attempts tells apart two claims under one lease: a result whose commit was not heard of is handed in
-    again, and its delivery may be out once more by then.
+    again, and its delivery may be out once more by then. Where two of one batch are of one delivery, one counts at most.
     """
     rows = await db.conn.fetch(
         """
-        SELECT q.delivery_id
-        FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::int[]) AS r (delivery_id, endpoint_id, lease_token, attempts)
+        SELECT r.place, q.delivery_id, l.open, e.version
+        FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::int[]) WITH ORDINALITY
+            AS r (delivery_id, endpoint_id, lease_token, attempts, place)
         JOIN lanes l ON l.endpoint_id = r.endpoint_id AND l.lease_token = r.lease_token
         JOIN queue q ON q.delivery_id = r.delivery_id AND q.claim_token = r.lease_token AND q.attempts = r.attempts
+        JOIN endpoints e ON e.id = l.endpoint_id
         ORDER BY l.endpoint_id, q.delivery_id FOR NO KEY UPDATE OF l FOR UPDATE OF q
         """,
         [result.claimed.delivery_id for result in results],
@@ -130,7 +183,8 @@ async def _hold(db: Session, results: Sequence[Result]) -> set[UUID]:
         [result.claimed.lease_token for result in results],
         [result.claimed.attempts for result in results],
     )
-    return {row["delivery_id"] for row in rows}
+    one_each = {row["delivery_id"]: row for row in rows}
+    return {row["place"] - 1: _Standing(row["open"], row["version"]) for row in one_each.values()}
 
 
 async def _note_strain(db: Session, results: Sequence[Result]) -> dict[UUID, DisabledReason]:
@@ -163,17 +217,18 @@ async def _note_strain(db: Session, results: Sequence[Result]) -> dict[UUID, Dis
     return {row["endpoint_id"]: DisabledReason.FAILING for row in rows if row["too_long"]}
 
 
-async def _disable(db: Session, endpoints: Mapping[UUID, DisabledReason]) -> None:
-    """Disable endpoints and close their lanes; what they hold stays."""
+async def _disable(db: Session, endpoints: Mapping[UUID, DisabledReason]) -> dict[UUID, DisabledReason]:
+    """Disable endpoints, which are locked, and close their lanes; what they hold stays. Return those that were enabled."""
     if not endpoints:
-        return
-    await db.conn.execute(
+        return {}
+    rows = await db.conn.fetch(
         """
         UPDATE endpoints e
         SET enabled = false, disabled_reason = d.reason, version = version + 1, updated_at = now()
-        FROM unnest($1::uuid[], $2::text[]) AS d (id, reason) WHERE e.id = d.id AND e.enabled
+        FROM unnest($1::uuid[], $2::text[]) AS d (id, reason) WHERE e.id = d.id AND e.enabled RETURNING e.id
         """,
         list(endpoints),
         list(endpoints.values()),
     )
     await db.conn.execute("UPDATE lanes SET open = false WHERE endpoint_id = ANY($1)", list(endpoints))
+    return {row["id"]: endpoints[row["id"]] for row in rows}

@@ -5,11 +5,13 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ASGIApp, Message, Scope
 
+from esimhooks.server.engine.audit import act_as
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.errors import EsimhooksError
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.web.api import (
     accounts,
+    audit,
     deliveries,
     endpoint_checks,
     endpoint_secrets,
@@ -24,10 +26,12 @@ from esimhooks.server.web.api import (
     pictures,
     providers,
     recoveries,
+    requeries,
     stream,
     test_events,
+    trace,
 )
-from esimhooks.server.web.auth import AnyRequest, Principal, require_operator, tenant_of
+from esimhooks.server.web.auth import AnyRequest, Principal, actor_of, require_operator, tenant_of
 from esimhooks.server.web.context import Context
 from esimhooks.server.web.dashboard.router import dashboard_router
 from esimhooks.server.web.entry import admit, check_path, read_body
@@ -48,6 +52,7 @@ def build_app(context: Context) -> Litestar:
     async def enter(request: AnyRequest) -> Response[bytes] | None:
         caller = await admit(request, context)
         request.state.caller = caller
+        act_as(actor_of(caller, context.authenticator.peer(request)))
         return await replayed(request, context, caller)
 
     async def enter_inbound(request: AnyRequest) -> None:
@@ -61,13 +66,17 @@ def build_app(context: Context) -> Litestar:
         try:
             await context.operator.note_key_use(lookup, now=context.clock())
         except Exception as error:  # the caller has its answer; its connection must not end because of a note
-            log.exception("key.use_not_noted", prefix=lookup, error=str(error))
+            log.exception("key.use_not_noted", error=error)
 
     # These two ask for the context only to come after it: what the framework resolves together costs a task each.
     async def operator(request: AnyRequest, context: InContext) -> Principal:
         caller: Principal = request.state.caller
         require_operator(caller)
         return caller
+
+    async def caller(request: AnyRequest, context: InContext) -> Principal:
+        known: Principal = request.state.caller
+        return known
 
     async def tenant(request: AnyRequest, context: InContext) -> Tenant:
         query = request.query_params
@@ -80,6 +89,7 @@ def build_app(context: Context) -> Litestar:
         "/",
         route_handlers=[
             accounts.router,
+            audit.list_audit,
             deliveries.router,
             endpoints.router,
             endpoint_secrets.router,
@@ -93,8 +103,11 @@ def build_app(context: Context) -> Litestar:
             pictures.show_qr,
             providers.router,
             recoveries.router,
+            requeries.requery_many,
+            requeries.router,
             stream.stream,
             test_events.router,
+            trace.show_trace,
         ],
         before_request=enter,
         middleware=[idempotent],
@@ -117,6 +130,7 @@ def build_app(context: Context) -> Litestar:
         ],
         dependencies={
             "context": Provide(lambda: context, sync_to_thread=False, use_cache=True),
+            "caller": Provide(caller),
             "operator": Provide(operator),
             "tenant": Provide(tenant),
         },

@@ -8,12 +8,14 @@ import ipaddress
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any
+from uuid import UUID
 
 from litestar import Request
 from msgspec import Struct
 
 from esimhooks.server.model.account import ApiKey
 from esimhooks.server.model.api_keys import digest_of, lookup_of, well_formed
+from esimhooks.server.model.audit import Actor, ActorKind
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.errors import Refused
@@ -37,6 +39,8 @@ class Principal(Struct, frozen=True):
 
     tenant: Tenant | None
     lookup: str | None = None
+    key_id: UUID | None = None
+    key_name: str | None = None
 
 
 class Authenticator:
@@ -103,7 +107,7 @@ class Authenticator:
             raise Refused.unauthenticated("this API key has expired")
         if key.allowed_ips and not _within(self.peer(request), key.allowed_ips):
             raise Refused.forbidden("this API key may not be used from this address")
-        return Principal(key.tenant, key.lookup)
+        return Principal(key.tenant, key.lookup, key.id, key.name)
 
     def forget(self) -> None:
         """Look every key up anew; after one was revoked on this node."""
@@ -150,6 +154,12 @@ def require_operator(principal: Principal) -> None:
     """Raise `Refused` (403) unless the caller is an operator."""
     if principal.tenant is not None:
         raise Refused.forbidden("this needs an operator's key (esim_admin_...)")
+
+
+def actor_of(principal: Principal, address: str) -> Actor:
+    """Return the caller as the audit log names it; `address` is where the request came from."""
+    kind = ActorKind.OPERATOR if principal.tenant is None else ActorKind.MERCHANT
+    return Actor(kind=kind, key_id=principal.key_id, key_name=principal.key_name, address=address or None)
 
 
 def tenant_of(principal: Principal, *, account: str | None, mode: str | None) -> Tenant:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 
 from esimhooks.server.engine.admin import Admin
+from esimhooks.server.engine.audit import AuditLog
+from esimhooks.server.engine.bulk_requery import BulkRequeries
 from esimhooks.server.engine.delivery_admin import DeliveryAdmin
 from esimhooks.server.engine.endpoint_admin import EndpointAdmin
 from esimhooks.server.engine.intake import Intake
@@ -18,6 +20,7 @@ from esimhooks.server.engine.search import Search
 from esimhooks.server.engine.sessions import Sessions
 from esimhooks.server.engine.streams import Streams
 from esimhooks.server.engine.supervisor import Health
+from esimhooks.server.engine.trace import Traces
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.web.auth import Authenticator
 from esimhooks.server.web.rate_limit import RateLimit
@@ -32,6 +35,7 @@ class Context:
 
     intake: Intake
     admin: Admin
+    audit: AuditLog
     endpoints: EndpointAdmin
     deliveries: DeliveryAdmin
     key_changes: KeyChanges
@@ -42,10 +46,12 @@ class Context:
     search: Search
     sessions: Sessions
     requery: Requery
+    requeries: BulkRequeries
     replay: Replay
     recoveries: Recoveries
     secrets: EndpointSecrets
     streams: Streams
+    traces: Traces
     health: Health
     authenticator: Authenticator
     clock: Clock

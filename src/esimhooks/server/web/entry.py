@@ -15,10 +15,10 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
 
 from esimhooks.server.model.errors import Refused
+from esimhooks.server.rules.expected import misfit
 from esimhooks.server.web import strict_json
 from esimhooks.server.web.auth import AnyRequest, Principal, require_operator
 from esimhooks.server.web.context import Context
-from esimhooks.server.web.expected import misfit
 
 BODY_S = 30.0
 """How long a caller may take to send its body."""

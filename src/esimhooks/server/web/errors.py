@@ -14,8 +14,8 @@ from litestar.handlers import BaseRouteHandler
 
 from esimhooks.server.model.errors import EsimhooksError, FieldError, NotNow, Refused
 from esimhooks.server.observe.log import get_logger
+from esimhooks.server.rules.expected import expected
 from esimhooks.server.web.entry import query_name
-from esimhooks.server.web.expected import expected
 from esimhooks.server.web.rate_limit import TooFast
 
 PROBLEM = "application/problem+json"

@@ -1,6 +1,6 @@
 """What handlers are given besides what the caller sends: the engine, and on whose behalf they act.
 
-The names are those of the dependencies in `app.py`: `context`, `operator`, `tenant`.
+The names are those of the dependencies in `app.py`: `context`, `caller`, `operator`, `tenant`.
 """
 
 from typing import TypeAlias
@@ -12,6 +12,8 @@ from esimhooks.server.web.auth import Principal
 from esimhooks.server.web.context import Context
 
 InContext: TypeAlias = NamedDependency[Context]
+ByAnyone: TypeAlias = NamedDependency[Principal]
+"""The caller, who may be an operator or a merchant."""
 ByOperator: TypeAlias = NamedDependency[Principal]
 """The caller, who is an operator; others are refused (403)."""
 OfTenant: TypeAlias = NamedDependency[Tenant]

@@ -13,8 +13,8 @@ from msgspec import Struct
 from esimhooks.server.engine.queries import Window
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.ids import EPOCH, Prefix, first_id_of, parse_id
+from esimhooks.server.rules.expected import expected
 from esimhooks.server.web.api.bodies import Moment
-from esimhooks.server.web.expected import expected
 
 Row = TypeVar("Row")
 View = TypeVar("View")

@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from esimhooks.server.model.account import OPERATOR
 from esimhooks.server.model.errors import Broken, NotNow
 from esimhooks.server.model.finding import Finding, doubtful, fine, wrong
+from esimhooks.server.model.ids import Prefix, text_of
 from esimhooks.server.settings import Settings
-from esimhooks.server.store import checkup, installation, providers
+from esimhooks.server.store import checkup, endpoints, installation, providers
 from esimhooks.server.store import migrate as migrations
 from esimhooks.server.store.database import OLDEST_VERSION, Database, Session, connect
 from esimhooks.server.store.embedded import EmbeddedPostgres
@@ -141,9 +143,27 @@ async def _looked_into(database: Database, settings: Settings, *, complete: bool
             yield wrong("canary", "the encryption key is not the one that this database was sealed with", mend)
             return
         yield fine("canary", "the encryption key opens it" if opened else "none yet: made at the first start")
+        yield await _operational(db, settings)
         stored = await providers.all_of_them(db)
     async for finding in surroundings.reached(stored, public_url=settings.public_url):
         yield finding
+
+
+async def _operational(db: Session, settings: Settings) -> Finding:
+    check = "operational events"
+    if settings.operational_url is None:
+        return fine(check, "told in log and metrics; ESIMHOOKS_OPERATIONAL_URL is not set")
+    endpoint = await endpoints.find(db, OPERATOR, OPERATOR.account_id)
+    if endpoint is None:
+        return fine(check, "their endpoint will be made at the next start")
+    which, account = text_of(Prefix.ENDPOINT, endpoint.id), text_of(Prefix.ACCOUNT, OPERATOR.account_id)
+    if not endpoint.enabled:
+        seen = f"{which} is disabled ({endpoint.disabled_reason})"
+        return doubtful(
+            check, seen, f"mend its receiver, then `esimhooks endpoints enable {which} --account {account} --mode live`"
+        )
+    shown = f"`esimhooks endpoints secret {which} --account {account} --mode live` shows its secret"
+    return fine(check, f"go to {which}; {shown}")
 
 
 async def _version(db: Session) -> Finding:

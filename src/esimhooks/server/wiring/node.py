@@ -9,8 +9,11 @@ from pathlib import Path
 
 from aiohttp import ClientSession, DummyCookieJar
 
+from esimhooks.server.engine import operator_endpoint
 from esimhooks.server.engine.admin import Admin, EndpointDefaults
+from esimhooks.server.engine.audit import AuditLog
 from esimhooks.server.engine.backlog import Backlog
+from esimhooks.server.engine.bulk_requery import BulkRequeries
 from esimhooks.server.engine.connected import ConnectedProviders
 from esimhooks.server.engine.delivery_admin import DeliveryAdmin
 from esimhooks.server.engine.dispatcher import Dispatcher, DispatcherConfig
@@ -33,12 +36,15 @@ from esimhooks.server.engine.sessions import Sessions
 from esimhooks.server.engine.streams import Streams
 from esimhooks.server.engine.supervisor import Crew, Health, Supervisor
 from esimhooks.server.engine.telephone import Telephone
+from esimhooks.server.engine.trace import Traces
 from esimhooks.server.engine.upkeep import Upkeep
 from esimhooks.server.engine.wake import Wake
+from esimhooks.server.model.errors import Broken
 from esimhooks.server.observe import log
 from esimhooks.server.observe.metrics import MetricsPort
 from esimhooks.server.providers.registry import build
 from esimhooks.server.rules.emit import EmitPolicy
+from esimhooks.server.sender.errors import GateRefused
 from esimhooks.server.sender.gate import Gate
 from esimhooks.server.sender.sender import Sender
 from esimhooks.server.settings import Role, Settings
@@ -112,6 +118,7 @@ async def running(settings: Settings, stop: asyncio.Event | None = None) -> Asyn
         session = ClientSession(cookie_jar=DummyCookieJar(), trust_env=False)
         stack.push_async_callback(session.close)
         gate = Gate(settings.allow_networks)
+        await _settle_operator(database, settings, gate)
         sender = Sender(gate, proxy=settings.egress_proxy.get_secret_value() if settings.egress_proxy else None)
         stack.push_async_callback(sender.close)
         if settings.metrics_port is not None:
@@ -150,6 +157,11 @@ class _Node:
         self._due = Wake(self._dispatch_wake, self._telephone.wake)
         self._backlog_wake = Wake()
         self._recovery_wake = Wake()
+        self._requery_wake = Wake()
+        self._requery = Requery(database, self._connected, policy=self._policy, clock=now, due=self._due)
+        self._requeries = BulkRequeries(
+            database, self._requery, policy=self._policy, clock=now, begun=self._requery_wake, due=self._due
+        )
         self._recoveries = Recoveries(database, clock=now, begun=self._recovery_wake, due=self._due)
         self._intake = Intake(
             database,
@@ -206,11 +218,7 @@ class _Node:
     def _web(self, admin_key: str) -> WebServer:
         web = WebServer(host=self._settings.host, port=self._settings.port)
         operator = OperatorQueries(self._database)
-        defaults = EndpointDefaults(
-            retry_schedule=self._settings.retry_schedule,
-            timeout_s=self._settings.timeout_s,
-            max_in_flight=self._settings.max_in_flight_lane,
-        )
+        defaults = _defaults(self._settings)
         admin = Admin(
             self._database,
             self._connected,
@@ -223,22 +231,29 @@ class _Node:
         context = Context(
             intake=self._intake,
             admin=admin,
+            audit=AuditLog(self._database),
             endpoints=EndpointAdmin(
                 self._database, defaults=defaults, check_url=self._gate.check_url, clock=now, due=self._due
             ),
             deliveries=DeliveryAdmin(self._database, clock=now, due=self._due),
             key_changes=KeyChanges(self._database, admin, check_url=self._gate.check_url, clock=now),
-            once=Once(self._database, clock=now, wakes=(self._due, self._backlog_wake, self._recovery_wake)),
+            once=Once(
+                self._database,
+                clock=now,
+                wakes=(self._due, self._backlog_wake, self._recovery_wake, self._requery_wake),
+            ),
             operator=operator,
             tenant=TenantQueries(self._database),
             overview=Overview(self._database, clock=now),
             search=Search(self._database),
             sessions=Sessions(self._database, clock=now),
-            requery=Requery(self._database, self._connected, policy=self._policy, clock=now, due=self._due),
+            requery=self._requery,
+            requeries=self._requeries,
             recoveries=self._recoveries,
             replay=Replay(self._database, backlog=self._backlog_wake),
             secrets=EndpointSecrets(self._database, clock=now),
             streams=self._streams,
+            traces=Traces(self._database),
             health=self._health,
             authenticator=Authenticator(
                 operator.key_by_lookup,
@@ -278,7 +293,7 @@ class _Node:
         )
 
     def _dispatching(self) -> tuple[Loop, Dispatcher, Loop]:
-        outcomes = Outcomes(self._database)
+        outcomes = Outcomes(self._database, clock=now, due=self._due)
         dispatcher = Dispatcher(
             self._database,
             self._sender,
@@ -297,9 +312,12 @@ class _Node:
     def _upkeep(self) -> list[Loop]:
         backlog = Backlog(self._database, self._connected, policy=self._policy, clock=now, due=self._due)
         upkeep = Upkeep(self._database, self._connected, policy=self._policy, clock=now, due=self._due)
-        retention = Retention(self._database, days=self._settings.retention_days, clock=now)
+        retention = Retention(
+            self._database, days=self._settings.retention_days, audit_days=self._settings.audit_days, clock=now
+        )
         return [
             Loop("backlog", backlog.work_off, wake=self._backlog_wake),
+            Loop("requeries", self._requeries.work_off, wake=self._requery_wake),
             Loop("recoveries", self._recoveries.work_off, wake=self._recovery_wake),
             Loop("expiry", upkeep.expire),
             Loop("usage polls", upkeep.poll_usage),
@@ -324,6 +342,25 @@ async def database_address(settings: Settings, stack: AsyncExitStack) -> tuple[s
     dsn = await asyncio.to_thread(embedded.start)
     stack.push_async_callback(asyncio.to_thread, embedded.stop)
     return dsn, embedded
+
+
+def _defaults(settings: Settings) -> EndpointDefaults:
+    return EndpointDefaults(
+        retry_schedule=settings.retry_schedule,
+        timeout_s=settings.timeout_s,
+        max_in_flight=settings.max_in_flight_lane,
+    )
+
+
+async def _settle_operator(database: Database, settings: Settings, gate: Gate) -> None:
+    url = settings.operational_url.get_secret_value() if settings.operational_url else None
+    if url is not None:
+        try:
+            gate.check_url(url)
+        except GateRefused as error:
+            raise Broken(f"ESIMHOOKS_OPERATIONAL_URL: {error.detail}") from None
+    secret = settings.operational_secret.get_secret_value() if settings.operational_secret else None
+    await operator_endpoint.settle(database, url=url, secret=secret, defaults=_defaults(settings), now=now())
 
 
 async def _check(database: Database, settings: Settings) -> None:

@@ -12,11 +12,11 @@ from esimhooks.server.engine.admin import NewEndpoint
 from esimhooks.server.model.endpoint import DisabledReason, Endpoint, Ordering, SignatureProfile
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.ids import Prefix, parse_id, text_of
+from esimhooks.server.rules.expected import escaped
 from esimhooks.server.rules.own_headers import LONGEST_NAME, MOST_HEADERS, unfit_header
 from esimhooks.server.rules.schedule import MAX_ATTEMPTS, NAMED
 from esimhooks.server.rules.subscription import wants
 from esimhooks.server.web.api.bodies import Name, Text, Url
-from esimhooks.server.web.expected import escaped
 from esimhooks.server.web.given import InContext, OfTenant
 from esimhooks.server.web.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.server.web.merge_patch import merged

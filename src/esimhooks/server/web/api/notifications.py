@@ -1,17 +1,18 @@
 """The journal: `/v1/notifications`, for operators."""
 
 import base64
+from typing import Annotated
 
 from litestar import Router, get, post
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, QueryParameter
 from msgspec import Struct
 from msgspec.structs import asdict
 
 from esimhooks.server.model.change import UpdateOutcome
 from esimhooks.server.model.ids import Prefix, parse_id, text_of, text_or_none
-from esimhooks.server.model.notification import JournalEntry
+from esimhooks.server.model.notification import JournalEntry, JournalFilter
 from esimhooks.server.web.given import ByOperator, InContext
-from esimhooks.server.web.lists import Cursor, Limit, Listed, listed, window
+from esimhooks.server.web.lists import Cursor, From, Limit, Listed, To, id_from, id_of, listed, window
 from esimhooks.vocabulary.timestamps import timestamp
 
 
@@ -43,11 +44,30 @@ async def list_notifications(
     operator: ByOperator,
     source: FromQuery[str | None] = None,
     outcome: FromQuery[UpdateOutcome | None] = None,
+    esim: FromQuery[str | None] = None,
+    iccid: FromQuery[str | None] = None,
+    transaction_id: Annotated[str | None, QueryParameter(name="transactionId")] = None,
+    order_no: Annotated[str | None, QueryParameter(name="orderNo")] = None,
+    start: From = None,
+    end: To = None,
     limit: Limit = 25,
     cursor: Cursor = None,
 ) -> Listed[NotificationView]:
-    """List journal entries."""
-    rows = await context.operator.notifications(window(limit, cursor), source=source, outcome=outcome)
+    """List journal entries.
+
+    `iccid`, `transactionId` and `orderNo` find what was told of the eSIMs that have them, and what still waits for one.
+    """
+    where = JournalFilter(
+        source=source,
+        outcome=outcome,
+        esim_id=id_of("esim", Prefix.ESIM, esim),
+        iccid=iccid,
+        transaction_id=transaction_id,
+        order_no=order_no,
+        first_id=id_from("from", start),
+        last_id=id_from("to", end),
+    )
+    rows = await context.operator.notifications(where, window(limit, cursor))
     return listed(rows, limit, _view, lambda entry: entry.id)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from litestar import Router, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
@@ -13,10 +13,10 @@ from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.esim import Esim
 from esimhooks.server.model.ids import Prefix, parse_id, text_of
-from esimhooks.server.model.order import Order
+from esimhooks.server.model.order import Order, OrderFilter
 from esimhooks.server.web.api.bodies import ProviderName, Text
 from esimhooks.server.web.given import ByOperator, InContext
-from esimhooks.server.web.lists import Cursor, Limit, Listed, listed, window
+from esimhooks.server.web.lists import Cursor, Limit, Listed, id_of, listed, window
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 from esimhooks.vocabulary.timestamps import timestamp
 
@@ -88,10 +88,25 @@ async def place_order(context: InContext, operator: ByOperator, data: JSONBody[O
 
 @get("/")
 async def list_orders(
-    context: InContext, operator: ByOperator, limit: Limit = 25, cursor: Cursor = None
+    context: InContext,
+    operator: ByOperator,
+    account: FromQuery[str | None] = None,
+    mode: FromQuery[Mode | None] = None,
+    provider: FromQuery[str | None] = None,
+    transaction_id: Annotated[str | None, QueryParameter(name="transactionId")] = None,
+    order_no: Annotated[str | None, QueryParameter(name="orderNo")] = None,
+    limit: Limit = 25,
+    cursor: Cursor = None,
 ) -> Listed[OrderView]:
-    """List orders of all accounts."""
-    return listed(await context.operator.orders(window(limit, cursor)), limit, _order, lambda order: order.id)
+    """List orders of all accounts, or those that fit."""
+    where = OrderFilter(
+        account_id=id_of("account", Prefix.ACCOUNT, account),
+        mode=mode,
+        provider=provider,
+        transaction_id=transaction_id,
+        order_no=order_no,
+    )
+    return listed(await context.operator.orders(where, window(limit, cursor)), limit, _order, lambda order: order.id)
 
 
 @get("/{order_id:str}")

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.ids import Prefix, parse_id, text_of
-from esimhooks.server.web.expected import escaped, misfit
+from esimhooks.server.rules.expected import escaped, misfit
 from esimhooks.server.web.given import InContext, OfTenant
 from esimhooks.vocabulary.envelope import Envelope
 from esimhooks.vocabulary.esim import EsimData

@@ -10,12 +10,12 @@ from litestar.response import Redirect
 from esimhooks.server.model.endpoint import Ordering
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.ids import Prefix, parse_id, text_of
+from esimhooks.server.rules.expected import misfit
 from esimhooks.server.web.api.endpoints import EndpointPatch, changes_of
 from esimhooks.server.web.auth import AnyRequest
 from esimhooks.server.web.dashboard import asked
 from esimhooks.server.web.dashboard.render import page
 from esimhooks.server.web.dashboard.visitor import form_of, visitor_of
-from esimhooks.server.web.expected import misfit
 from esimhooks.server.web.given import InContext
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_of

@@ -11,6 +11,7 @@ from esimhooks.server.model.change import UpdateOutcome
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.ids import Prefix, parse_id, text_of
+from esimhooks.server.model.notification import JournalFilter
 from esimhooks.server.web.api.bodies import Name
 from esimhooks.server.web.auth import AnyRequest
 from esimhooks.server.web.dashboard import asked
@@ -73,7 +74,8 @@ async def list_journal(request: AnyRequest, context: InContext) -> Response[str]
     """List what providers sent."""
     visitor = operator_of(request)
     outcome, source = asked.word(request, "outcome", UpdateOutcome), asked.text(request, "source")
-    rows = await context.operator.notifications(asked.window(request), source=source, outcome=outcome)
+    where = JournalFilter(source=source, outcome=outcome)
+    rows = await context.operator.notifications(where, asked.window(request))
     values = {
         "title": "Provider journal",
         "list": asked.shown(rows, [row.id for row in rows]),

@@ -6,9 +6,10 @@ from time import monotonic
 from litestar import Response, get, post
 from litestar.response import Redirect
 
+from esimhooks.server.engine.audit import act_as
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.sessions import DashboardSession
-from esimhooks.server.web.auth import AnyRequest
+from esimhooks.server.web.auth import AnyRequest, actor_of
 from esimhooks.server.web.dashboard.render import page
 from esimhooks.server.web.dashboard.visitor import COOKIE, check_origin, cookie, form_of, visitor_of
 from esimhooks.server.web.given import InContext
@@ -56,7 +57,8 @@ async def sign_in(request: AnyRequest, context: InContext) -> Response[str]:
     admin = context.authenticator.admin_digest if principal.lookup is None else None
     if before := request.cookies.get(COOKIE):
         await context.sessions.end(before)
-    token = await context.sessions.open(DashboardSession(principal.lookup, admin))
+    act_as(actor_of(principal, context.authenticator.peer(request)))
+    token = await context.sessions.open(DashboardSession(principal.lookup, admin), whose=principal.tenant)
     own = back.startswith("/") and not back.startswith(("//", "/\\"))
     secure = request.url.scheme == "https" or context.public_url.startswith("https:")
     return Redirect(back if own else "/", status_code=303, cookies=[cookie(token, secure=secure)])

@@ -12,9 +12,10 @@ from litestar.datastructures import Cookie
 from litestar.response import Redirect
 from msgspec import Struct
 
+from esimhooks.server.engine.audit import act_as
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.errors import Refused
-from esimhooks.server.web.auth import AnyRequest, Principal, require_operator, tenant_of
+from esimhooks.server.web.auth import AnyRequest, Principal, actor_of, require_operator, tenant_of
 from esimhooks.server.web.context import Context
 from esimhooks.server.web.entry import check_path, read_body
 
@@ -63,6 +64,7 @@ async def admit(request: AnyRequest, context: Context) -> Response[bytes] | None
     account, mode = request.query_params.get("account"), request.query_params.get("mode")
     tenant = None if principal.tenant is None and not account else tenant_of(principal, account=account, mode=mode)
     name = (await context.operator.account(tenant.account_id)).name if tenant else None
+    act_as(actor_of(principal, context.authenticator.peer(request)))
     request.state.visitor = Visitor(principal, csrf_of(token), tenant, account, name)
     return None
 

@@ -21,6 +21,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
         "eventTypes": ["esim.activated"],
         "retrySchedule": [0, 60, 300],
     },
+    ("POST", "/v1/esims/requery"): {"status": "IN_USE", "dryRun": True},
     ("POST", "/v1/orders"): {
         "account": ACCOUNT,
         "mode": "test",

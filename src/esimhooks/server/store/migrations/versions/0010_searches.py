@@ -3,7 +3,7 @@
 from esimhooks.server.store.migrations.plain_sql import run
 
 revision = "0010"
-down_revision = "0007"
+down_revision = "0009"
 
 
 def upgrade() -> None:

@@ -1,0 +1,106 @@
+"""The audit log: rows that are written once, read in pages, and forgotten when they have had their time."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from esimhooks.server.model.audit import Action, Actor, ActorKind, AuditEntry, AuditFilter, ChangedField
+from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.store.database import Session
+from esimhooks.vocabulary.statuses import Mode
+
+
+async def insert(db: Session, entry: AuditEntry) -> None:
+    """Write an entry, in the transaction of what it tells."""
+    await db.conn.execute(
+        """
+        INSERT INTO audit_entries
+            (id, account_id, mode, actor_kind, key_id, key_name, address, action, subject, changes)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        """,
+        entry.id,
+        entry.account_id,
+        entry.mode,
+        entry.actor.kind,
+        entry.actor.key_id,
+        entry.actor.key_name,
+        entry.actor.address,
+        entry.action,
+        entry.subject,
+        entry.changes,
+    )
+
+
+async def page(
+    db: Session, tenant: Tenant, where: AuditFilter, *, before: UUID | None, limit: int
+) -> Sequence[AuditEntry]:
+    """Return the tenant's entries, newest first, older than the id `before`."""
+    return await _select(db, tenant.account_id, tenant.mode, where, before=before, limit=limit)
+
+
+async def page_for_operators(
+    db: Session, account_id: UUID | None, mode: Mode | None, where: AuditFilter, *, before: UUID | None, limit: int
+) -> Sequence[AuditEntry]:
+    """Return entries of all or one account, newest first, older than the id `before`; for operators."""
+    return await _select(db, account_id, mode, where, before=before, limit=limit)
+
+
+async def forget(db: Session, *, before: UUID, limit: int) -> int:
+    """Forget entries older than the id `before`; return how many rows went."""
+    status: str = await db.conn.execute(
+        "DELETE FROM audit_entries WHERE id IN (SELECT id FROM audit_entries WHERE id < $1 ORDER BY id LIMIT $2)",
+        before,
+        limit,
+    )
+    return int(status.rpartition(" ")[2])
+
+
+async def _select(
+    db: Session,
+    account_id: UUID | None,
+    mode: Mode | None,
+    where: AuditFilter,
+    *,
+    before: UUID | None,
+    limit: int,
+) -> Sequence[AuditEntry]:
+    rows = await db.conn.fetch(
+        """
+        SELECT * FROM audit_entries
+        WHERE ($1::uuid IS NULL OR account_id = $1) AND ($2::text IS NULL OR mode = $2)
+          AND ($3::uuid IS NULL OR id < $3) AND ($4::text IS NULL OR actor_kind = $4)
+          AND ($5::uuid IS NULL OR key_id = $5) AND ($6::text IS NULL OR action = $6)
+          AND ($7::text IS NULL OR subject = $7) AND ($8::uuid IS NULL OR id >= $8) AND ($9::uuid IS NULL OR id < $9)
+        ORDER BY id DESC LIMIT $10
+        """,
+        account_id,
+        mode,
+        before,
+        where.actor_kind,
+        where.key_id,
+        where.action,
+        where.subject,
+        where.first_id,
+        where.last_id,
+        limit,
+    )
+    return [_entry(row) for row in rows]
+
+
+def _entry(row: asyncpg.Record) -> AuditEntry:
+    return AuditEntry(
+        id=row["id"],
+        account_id=row["account_id"],
+        mode=None if row["mode"] is None else Mode(row["mode"]),
+        actor=Actor(
+            kind=ActorKind(row["actor_kind"]),
+            key_id=row["key_id"],
+            key_name=row["key_name"],
+            address=row["address"],
+        ),
+        action=Action(row["action"]),
+        subject=row["subject"],
+        changes=msgspec.convert(row["changes"], dict[str, ChangedField]),
+    )

@@ -1,0 +1,88 @@
+"""A delivery that ends the process whenever it is sent: it is found, put aside and shown, and the others arrive."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from api import Api, a_merchant, eventually
+from esimhooks.server.model.ids import Prefix, parse_id
+from esimhooks.server.store.database import Database
+from receiver import Receiver, status
+from system.dispatcher_processes import DispatcherProcess, Dispatchers
+from system.sent_webhooks import an_endpoint, an_event, delivery_of, in_status
+
+pytestmark = [
+    pytest.mark.slow(reason="kills and starts a dispatcher five times, on a machine that may be busy"),
+    pytest.mark.timeout(400),
+]
+
+CRASHES = 5
+NEIGHBOURS = 10
+
+
+class Poison:
+    """Kills whoever sends the poisonous event."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self.event = ""
+        self.crashes = 0
+        self.sender: DispatcherProcess | None = None
+        self._receiver = receiver
+
+    async def answer(self, writer: asyncio.StreamWriter) -> bool:
+        """Behave as a receiver of it."""
+        if self._receiver.received[-1].headers["webhook-id"] == self.event and self.sender is not None:
+            self.sender.node.kill()
+            self.sender = None
+            self.crashes += 1
+            return False
+        return await status()(writer)
+
+
+async def test_a_delivery_that_ends_every_process_is_put_aside_after_five_times_and_the_others_arrive(
+    intake: Api, dispatchers: Dispatchers, receiver: Receiver, database: Database
+) -> None:
+    poison = Poison(receiver)
+    receiver.answer(script=[poison.answer])
+    merchant = await a_merchant(intake)
+    async with intake.as_key(merchant.key) as caller:
+        await an_endpoint(caller, receiver.url(), maxInFlight=4)
+        before = [await an_event(caller) for _ in range(NEIGHBOURS // 2)]
+        poison.event = await an_event(caller)
+        neighbours = [*before, *[await an_event(caller) for _ in range(NEIGHBOURS // 2)]]
+
+        for number in range(1, CRASHES + 1):
+            poison.sender = sender = await dispatchers.start()
+            await eventually(lambda: _has_crashed(poison, number), within_s=90)  # noqa: B023 - awaited at once
+            await dispatchers.forget(sender)
+        await dispatchers.start()
+        put_aside = await in_status(caller, poison.event, "failed", within_s=90)
+        arrived = [await in_status(caller, event, "delivered", within_s=90) for event in neighbours]
+
+        copies = Counter(request.headers["webhook-id"] for request in receiver.received)
+        assert copies[poison.event] == CRASHES
+        assert put_aside["attemptCount"] == 0
+        [told] = put_aside["attempts"]
+        assert (told["outcome"], told["statusCode"]) == ("internal", None)
+        assert "5 times" in told["error"]
+        assert {one["attemptCount"] for one in arrived} == {1}
+
+        await caller.post(f"/v1/deliveries/{put_aside['id']}/retry", status=202)  # the defect has been mended
+        again = await in_status(caller, poison.event, "delivered", within_s=90)
+        assert again["attemptCount"] == 1
+        assert await _is_queued(database, poison.event) is False
+        assert (await delivery_of(caller, poison.event))["status"] == "delivered"
+
+
+async def _has_crashed(poison: Poison, times: int) -> bool:
+    return poison.crashes >= times
+
+
+async def _is_queued(database: Database, event: str) -> bool:
+    async with database.session() as db:
+        return bool(
+            await db.conn.fetchval(
+                "SELECT EXISTS (SELECT FROM queue WHERE event_id = $1)", parse_id(Prefix.EVENT, event)
+            )
+        )
