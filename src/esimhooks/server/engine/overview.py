@@ -1,14 +1,14 @@
 """Figures of the overview: a tenant (or all, for operators) and a span of time in, one consistent look out."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.delivery import Delivery
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.event import Event, EventFilter
-from esimhooks.server.model.figures import Figures
+from esimhooks.server.model.figures import Figures, Tally
 from esimhooks.server.model.ids import first_id_of
 from esimhooks.server.model.notification import JournalEntry
 from esimhooks.server.store import deliveries, events, figures, journal
@@ -42,6 +42,15 @@ class Overview:
                 failures=await figures.latest_failures(db, tenant, limit=LATEST),
                 bounded=sum(one.number for one in by_time) >= figures.MOST_COUNTED,
             )
+
+    async def endpoint_over_time(
+        self, tenant: Tenant, endpoint_id: UUID, *, span: timedelta
+    ) -> tuple[Sequence[datetime], Sequence[Tally]]:
+        """Return the beginnings of equal parts of the last `span`, and what became of the endpoint's deliveries in each."""
+        edges = figures.edges_of(self._clock(), width=span / SPANS, number=SPANS)
+        ids = [first_id_of(edge) for edge in edges]
+        async with self._database.session() as db:
+            return edges, await figures.deliveries_by_time(db, tenant, ids, endpoint_id=endpoint_id)
 
     async def story_of(
         self, tenant: Tenant, esim_id: UUID

@@ -24,9 +24,16 @@ def _whose(tenant: Tenant | None) -> tuple[str, list[object]]:
     return "account_id = $1 AND mode = $2", [tenant.account_id, tenant.mode]
 
 
-async def deliveries_by_time(db: Session, tenant: Tenant | None, edges: Sequence[UUID]) -> Sequence[Tally]:
-    """Count the newest deliveries by the edges of time (as ids) they lie between and by status."""
+async def deliveries_by_time(
+    db: Session, tenant: Tenant | None, edges: Sequence[UUID], *, endpoint_id: UUID | None = None
+) -> Sequence[Tally]:
+    """Count the newest deliveries, of one endpoint where it is given, by the edges of time they lie between and by status.
+
+    Edges are the first ids of spans of time, in their order.
+    """
     whose, values = _whose(tenant)
+    if endpoint_id is not None:
+        whose = f"{whose} AND endpoint_id = $5"
     rows = await db.conn.fetch(
         f"""
         WITH recent AS MATERIALIZED (
@@ -36,6 +43,7 @@ async def deliveries_by_time(db: Session, tenant: Tenant | None, edges: Sequence
         *values,
         edges[0],
         edges,
+        *(() if endpoint_id is None else (endpoint_id,)),
     )
     return [Tally(row["place"] - 1, row["status"], row["number"]) for row in rows]
 

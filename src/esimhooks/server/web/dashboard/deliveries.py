@@ -66,12 +66,14 @@ async def show_delivery(request: AnyRequest, context: InContext, delivery_id: Fr
         endpoint = await context.tenant.endpoint(tenant, delivery.endpoint_id)
     except Refused:  # deleted since
         endpoint = None
+    timeout_ms = endpoint.timeout_s * 1000 if endpoint else 0
+    scale_ms = max(1, timeout_ms, *(one.duration_ms for one in attempts))
     told = [
         {
             "attempt": one,
             "advice": advise(one.outcome, status_code=one.status_code, error=one.error),
             "headers": _headers(delivery, one),
-            "share": one.duration_ms / max(1, *(other.duration_ms for other in attempts)) * 100,
+            "share": one.duration_ms / scale_ms * 100,
         }
         for one in reversed(attempts)
     ]
@@ -81,6 +83,8 @@ async def show_delivery(request: AnyRequest, context: InContext, delivery_id: Fr
         "event": event,
         "endpoint": endpoint,
         "attempts": told,
+        "scale_ms": scale_ms,
+        "timed_out_at": scale_ms == timeout_ms,
         "curl": _curl(endpoint.url, _headers(delivery, attempts[-1]), event.body) if endpoint and attempts else None,
         "now": context.clock(),
     }

@@ -1,6 +1,5 @@
 """Endpoints: the list, a new one with its secret shown once, and one with the code that verifies its webhooks."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 
 import msgspec
@@ -10,13 +9,14 @@ from litestar.response import Redirect
 
 from esimhooks.server.engine.admin import NewEndpoint
 from esimhooks.server.engine.queries import Window
-from esimhooks.server.model.delivery import DeliveryFilter, DeliveryStatus
+from esimhooks.server.model.delivery import DeliveryFilter
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.ids import Prefix, parse_id
 from esimhooks.server.rules.schedule import NAMED
 from esimhooks.server.web.api.bodies import Name, Url
 from esimhooks.server.web.auth import AnyRequest
 from esimhooks.server.web.dashboard import asked
+from esimhooks.server.web.dashboard.charts import by_status, series_of
 from esimhooks.server.web.dashboard.render import page
 from esimhooks.server.web.dashboard.visitor import form_of, visitor_of
 from esimhooks.server.web.given import InContext
@@ -72,11 +72,14 @@ async def show_endpoint(request: AnyRequest, context: InContext, endpoint_id: Fr
     endpoint = await context.tenant.endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id))
     latest = await context.tenant.deliveries(tenant, DeliveryFilter(endpoint_id=endpoint.id), Window(None, LATEST))
     stats = await context.tenant.endpoint_stats(tenant, endpoint.id, since=context.clock() - HEALTH)
+    edges, tallies = await context.overview.endpoint_over_time(tenant, endpoint.id, span=HEALTH)
+    lines = by_status(edges, tallies)
     values = {
         "title": "Endpoint",
         "endpoint": endpoint,
         "stats": stats,
-        "shares": _shares(stats.deliveries),
+        "series": series_of(edges, list(lines.values())),
+        "labels": list(lines),
         "types": list(EventType),
         "deliveries": latest,
         "now": context.clock(),
@@ -90,18 +93,6 @@ async def delete_endpoint(request: AnyRequest, context: InContext, endpoint_id: 
     visitor = visitor_of(request)
     await context.admin.delete_endpoint(asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id))
     return Redirect(visitor.link("/endpoints"), status_code=303)
-
-
-def _shares(counted: Mapping[DeliveryStatus, int]) -> list[dict[str, object]]:
-    """Return where in a bar of 100 each status begins and how wide it is; nothing where there is no delivery."""
-    shares: list[dict[str, object]] = []
-    begin, total = 0.0, sum(counted.values())
-    for status, number in counted.items():
-        if number:
-            width = 100 * number / total
-            shares.append({"status": status.value, "from_": begin, "width": width})
-            begin += width
-    return shares
 
 
 def _fit(value: str, kind: object, pointer: str, expected: str) -> str:

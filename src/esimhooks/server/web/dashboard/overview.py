@@ -5,15 +5,14 @@ from datetime import timedelta
 from litestar import Response, get
 
 from esimhooks.server.engine.queries import Window
-from esimhooks.server.model.delivery import DeliveryStatus
 from esimhooks.server.model.figures import Figures
 from esimhooks.server.web.auth import AnyRequest
+from esimhooks.server.web.dashboard.charts import by_status, series_of
 from esimhooks.server.web.dashboard.render import page
 from esimhooks.server.web.dashboard.visitor import visitor_of
 from esimhooks.server.web.given import InContext
 
 SPANS = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
-STATUSES = [status.value for status in DeliveryStatus]
 
 
 @get("/")
@@ -39,16 +38,13 @@ async def _shown(request: AnyRequest, context: InContext, template: str) -> Resp
 
 
 def _counts(found: Figures) -> dict[str, object]:
-    by_status = {status: [0] * len(found.edges) for status in STATUSES}
-    for one in found.deliveries:
-        by_status[one.status][one.place] += one.number
+    lines = by_status(found.edges, found.deliveries)
     events = [0] * len(found.edges)
     for one in found.events:
         events[one.place] += one.number
-    totals = {status: sum(numbers) for status, numbers in by_status.items()}
+    totals = {status: sum(numbers) for status, numbers in lines.items()}
     ended = totals["delivered"] + totals["failed"] + totals["stopped"]
     oldest = [lane.due.oldest for lane in found.lanes if lane.due.oldest]
-    series = [[int(edge.timestamp()) for edge in found.edges], events, *by_status.values()]
     return {
         "totals": totals,
         "events_total": sum(events),
@@ -56,5 +52,6 @@ def _counts(found: Figures) -> dict[str, object]:
         "due": sum(lane.due.number for lane in found.lanes),
         "oldest": min(oldest) if oldest else None,
         "failing": [lane for lane in found.lanes if lane.failures or lane.disabled_reason in ("gone", "failing")],
-        "series": series,
+        "series": series_of(found.edges, [events, *lines.values()]),
+        "labels": ["events", *lines],
     }
