@@ -82,6 +82,7 @@ class Dispatcher:
         """One round: hold lanes, take up what is due, begin it; the work of a loop. Returns the seconds until the next."""
         await self._notice_changes()
         await self._put_back(await self._holder.keep())
+        self._begin()
         more = await self._take()
         await self._holder.release_idle()
         if more:
@@ -100,8 +101,7 @@ class Dispatcher:
     async def drain(self) -> None:
         """Give back what was not begun, finish what is in flight, write it, and release all lanes.
 
-        An attempt that outlasts `drain_s` is cut off; its lane keeps its lease, as nobody knows its outcome. Lanes with a
-        rate limit are kept until the next holder may begin, a second at most.
+        An attempt that outlasts `drain_s` is cut off; its lane keeps its lease, as nobody knows its outcome.
         """
         self._draining = True
         await self._put_back(self._table.hand_over())
@@ -109,7 +109,6 @@ class Dispatcher:
             _, unfinished = await asyncio.wait(self._tasks, timeout=self._config.drain_s)
             for task in unfinished:
                 task.cancel()
-        await asyncio.sleep(self._table.spacing_left_s(now=monotonic()))
         await self._holder.leave()
 
     def dismiss(self) -> None:

@@ -5,7 +5,7 @@ lines up again once it may, so that choosing the next costs the same however man
 """
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from heapq import heappop, heappush
 from uuid import UUID
 
@@ -40,11 +40,21 @@ class LaneTable:
         self._in_flight = 0
         self._suspect_out = False
 
-    def hold(self, leased: Sequence[Leased], *, now: float) -> None:
-        """Add lanes that were leased; one that was held before is held anew."""
+    def hold(self, leased: Sequence[Leased], *, now: float, until: float) -> None:
+        """Add lanes that were leased `until`; one that was held before is held anew."""
         self.drop([one.lease.endpoint_id for one in leased])
         for one in leased:
-            self.lanes[one.lease.endpoint_id] = HeldLane(one.lease, one.strain, cap=self._lane_cap, now=now)
+            self.lanes[one.lease.endpoint_id] = HeldLane(
+                one.lease, one.strain, cap=self._lane_cap, now=now, holds_until=until
+            )
+
+    def hold_on(self, endpoint_ids: Collection[UUID], *, until: float) -> None:
+        """Note that the leases of these lanes were renewed, and forget all others."""
+        for endpoint_id in endpoint_ids:
+            lane = self.lanes[endpoint_id]
+            lane.holds_until = until
+            self._line_up(lane)
+        self.drop([endpoint_id for endpoint_id in self.lanes if endpoint_id not in endpoint_ids])
 
     def drop(self, endpoint_ids: Sequence[UUID]) -> None:
         """Forget lanes whose lease ended; what is in flight of them finishes and will not count."""
@@ -114,8 +124,8 @@ class LaneTable:
         while self._turns and self._in_flight < self._process_cap:
             lane = self._turns.popleft()
             lane.lined_up = False
-            if not self._may_begin(lane):
-                continue  # `answered` lines it up again
+            if lane.holds_until <= now or not self._may_begin(lane):
+                continue  # `hold_on` or `answered` lines it up again
             if lane.next_start > now:
                 heappush(self._aside, (lane.next_start, id(lane), lane))
                 lane.lined_up = True
@@ -133,10 +143,6 @@ class LaneTable:
     def next_turn_at(self) -> float | None:
         """When the first lane that waits for its rate limit may go on, None where none waits."""
         return self._aside[0][0] if self._aside else None
-
-    def spacing_left_s(self, *, now: float) -> float:
-        """Return the seconds until every lane's rate limit lets the next attempt start, whoever makes it."""
-        return max((lane.next_start - now for lane in self.lanes.values()), default=0.0)
 
     def close(self, lane: HeldLane) -> list[Job]:
         """Begin nothing more of a lane, as its endpoint is gone, rests, or belongs to another; return what was ready."""

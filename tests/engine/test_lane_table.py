@@ -1,0 +1,84 @@
+"""The lanes in the hands of a dispatcher whose lease ends unnoticed, as that of a process that was paused."""
+
+from uuid import UUID
+
+from esimhooks.server.engine.attempt import Job
+from esimhooks.server.engine.lane_table import LaneTable
+from esimhooks.server.model.delivery import Claimed, EndpointTarget
+from esimhooks.server.model.endpoint import SignatureProfile
+from esimhooks.server.model.ids import new_id
+from esimhooks.server.rules.breaker import Strain
+from esimhooks.server.store.lanes import Lease, Leased
+
+UNTIL = 30.0
+
+
+def a_job(endpoint_id: UUID) -> Job:
+    claimed = Claimed(
+        delivery_id=new_id(),
+        account_id=new_id(),
+        endpoint_id=endpoint_id,
+        endpoint_version=1,
+        event_id=new_id(),
+        event_type="esim.created",
+        attempts=0,
+        attempts_this_round=0,
+        claims=0,
+        ordered=False,
+        lease_token=1,
+    )
+    target = EndpointTarget(
+        id=endpoint_id,
+        url="https://example.com/hook",
+        secrets=(),
+        schedule=(0,),
+        timeout_s=5,
+        max_in_flight=1,
+        rate_limit=None,
+        headers=(),
+        ca_pem=None,
+        signature_profile=next(iter(SignatureProfile)),
+        redact_credentials=False,
+        version=1,
+    )
+    return Job(claimed, target, b"{}")
+
+
+def a_table_with_two_ready() -> tuple[LaneTable, UUID]:
+    table, endpoint_id = LaneTable(process_cap=10, lane_cap=1), new_id()
+    table.hold([Leased(Lease(endpoint_id, 1), Strain())], now=0.0, until=UNTIL)
+    table.add([a_job(endpoint_id), a_job(endpoint_id)], now=0.0)
+    return table, endpoint_id
+
+
+def begun(table: LaneTable, *, now: float) -> int:
+    """Begin what may begin, have it answered at once, and return how many there were."""
+    started = list(table.start_next(now=now))
+    for lane, job in started:
+        table.answered(lane, job)
+    return len(started)
+
+
+def test_nothing_is_begun_in_a_lane_whose_lease_has_ended() -> None:
+    table, _ = a_table_with_two_ready()
+
+    assert begun(table, now=UNTIL - 0.1) == 1
+    assert begun(table, now=UNTIL) == 0
+
+
+def test_a_lane_whose_lease_is_renewed_in_the_end_goes_on() -> None:
+    table, endpoint_id = a_table_with_two_ready()
+    assert begun(table, now=UNTIL) == 0
+
+    table.hold_on({endpoint_id}, until=2 * UNTIL)
+
+    assert begun(table, now=UNTIL) == 1
+
+
+def test_a_lane_whose_lease_went_to_another_is_forgotten() -> None:
+    table, _ = a_table_with_two_ready()
+
+    table.hold_on(set(), until=2 * UNTIL)
+
+    assert begun(table, now=0.0) == 0
+    assert table.lanes == {}
