@@ -9,7 +9,7 @@ CAP = 20
 
 
 def a_lane() -> HeldLane:
-    lane = HeldLane(Lease(new_id(), 1), Strain(), cap=CAP, now=0.0)
+    lane = HeldLane(Lease(new_id(), 1), Strain(), cap=CAP, now=0.0, holds_until=30.0)
     lane.more = True
     return lane
 

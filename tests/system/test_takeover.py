@@ -12,7 +12,7 @@ from api import Api, Json, Merchant, a_merchant, eventually
 from esimhooks.server.model.ids import Prefix, text_of
 from esimhooks.server.store.database import Database
 from receiver import Receiver, status
-from system.dispatcher_processes import Dispatchers
+from system.dispatcher_processes import DispatcherProcess, Dispatchers
 from system.gated_answers import Gate, answered_after
 from system.sent_webhooks import an_endpoint
 from system.stored_lanes import all_delivered
@@ -26,6 +26,8 @@ LANES = 12
 EVENTS = 40
 AT_ONCE = 20
 """How many requests each dispatcher has open: few, so that there is something left to take over."""
+DUE = 3 * AT_ONCE
+"""As many as it takes up of one lane: those in flight, and twice as many ready."""
 
 
 async def test_a_dispatcher_takes_over_the_lanes_of_one_that_was_killed(
@@ -66,11 +68,12 @@ async def test_a_dispatcher_that_was_paused_past_its_lease_changes_nothing_when_
     receiver.answer("/0", script=[seen_by_the_paused.answer])
     merchant = await _with_endpoints(intake, receiver, 1)
     paused = await dispatchers.start()
-    await _raise_events(intake, merchant, AT_ONCE)
+    await _raise_events(intake, merchant, DUE)
     await receiver.wait_for(AT_ONCE, timeout=90)
+    await eventually(lambda: _has_taken_up(dispatchers, paused, DUE), within_s=90)
 
     paused.node.pause()
-    await dispatchers.forget(paused)
+    await eventually(lambda: _lease_has_ended(dispatchers, paused), within_s=90)  # by itself: it knows its own clock
     receiver.answer("/0", status=200)
     other = await dispatchers.start()
     await eventually(lambda: all_delivered(database), within_s=60)
@@ -78,12 +81,12 @@ async def test_a_dispatcher_that_was_paused_past_its_lease_changes_nothing_when_
     paused.node.go_on()
     other.node.terminate()
     await other.node.exit_code()
-    await _raise_events(intake, merchant, 1, begin_at=AT_ONCE)
+    await _raise_events(intake, merchant, 1, begin_at=DUE)
     await eventually(lambda: all_delivered(database), within_s=60)  # by the one that was paused: it has caught up
 
     copies = Counter(request.headers["webhook-id"] for request in receiver.received)
-    assert sorted(copies.values()) == [1] + [2] * AT_ONCE
-    assert await _attempts(database) == {(1, "2xx"): AT_ONCE + 1}
+    assert sorted(copies.values()) == [1] * (DUE - AT_ONCE + 1) + [2] * AT_ONCE  # what it had only taken up, it left
+    assert await _attempts(database) == {(1, "2xx"): DUE + 1}
     async with database.session() as db:
         strain = await db.conn.fetchrow("SELECT failures, allowed, held_until FROM lanes")
     assert strain is not None
@@ -105,6 +108,14 @@ async def _with_endpoints(intake: Api, receiver: Receiver, count: int) -> Mercha
         for number in range(count):
             await an_endpoint(caller, receiver.url(f"/{number}"), timeout=30)
     return merchant
+
+
+async def _has_taken_up(dispatchers: Dispatchers, dispatcher: DispatcherProcess, count: int) -> bool:
+    return len(await dispatchers.taken_up_by(dispatcher)) >= count
+
+
+async def _lease_has_ended(dispatchers: Dispatchers, dispatcher: DispatcherProcess) -> bool:
+    return not await dispatchers.held_by(dispatcher)
 
 
 async def _arrivals_of(database: Database, deliveries: set[UUID]) -> set[tuple[str, str]]:

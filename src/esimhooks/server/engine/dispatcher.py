@@ -26,6 +26,7 @@ from esimhooks.server.rules.poison import POISON, is_poison, is_suspect
 from esimhooks.server.sender.sender import Sender
 from esimhooks.server.store import endpoints, events, lanes, queue
 from esimhooks.server.store.database import Database, Session
+from esimhooks.server.store.queue import Wish
 from esimhooks.server.store.results import Result, Written
 
 UNREADABLE = "its event cannot be read from the database, so it is no longer sent. Sending it again tries anew"
@@ -84,6 +85,7 @@ class Dispatcher:
         """One round: hold lanes, take up what is due, begin it; the work of a loop. Returns the seconds until the next."""
         await self._notice_changes()
         await self._put_back(await self._holder.keep())
+        self._begin()
         more = await self._take()
         await self._holder.release_idle()
         if more:
@@ -102,8 +104,7 @@ class Dispatcher:
     async def drain(self) -> None:
         """Give back what was not begun, finish what is in flight, write it, and release all lanes.
 
-        An attempt that outlasts `drain_s` is cut off; its lane keeps its lease, as nobody knows its outcome. Lanes with a
-        rate limit are kept until the next holder may begin, a second at most.
+        An attempt that outlasts `drain_s` is cut off; its lane keeps its lease, as nobody knows its outcome.
         """
         self._draining = True
         await self._put_back(self._table.hand_over())
@@ -111,7 +112,6 @@ class Dispatcher:
             _, unfinished = await asyncio.wait(self._tasks, timeout=self._config.drain_s)
             for task in unfinished:
                 task.cancel()
-        await asyncio.sleep(self._holder.spacing_left_s())
         await self._holder.leave()
 
     def dismiss(self) -> None:
@@ -129,7 +129,7 @@ class Dispatcher:
                 bodies = await events.bodies(db, list({one.event_id for one in claimed})) if claimed else {}
             await self._know_targets(claimed)
         except BaseException:
-            self._table.retire(wishes)
+            self._retire(wishes)
             raise
         jobs = []
         for one in claimed:
@@ -143,6 +143,13 @@ class Dispatcher:
         more = self._table.note_more(wishes, claimed)
         self._begin()
         return more
+
+    def _retire(self, wishes: Sequence[Wish]) -> None:
+        """Take up nothing more in these lanes: what their wishes were granted is not known."""
+        for wish in wishes:
+            lane = self._table.lanes.get(wish.lease.endpoint_id)
+            if lane is not None and lane.lease == wish.lease:
+                lane.retiring = True
 
     async def _notice_changes(self) -> None:
         """Begin nothing more for endpoints that were disabled or deleted, and read those anew that were changed."""

@@ -16,8 +16,10 @@ receivers answer faster than the database writes, more would pile up until their
 class HeldLane:
     """One leased lane. Times are seconds of the monotonic clock."""
 
-    def __init__(self, lease: Lease, strain: Strain, *, cap: int, now: float) -> None:
+    def __init__(self, lease: Lease, strain: Strain, *, cap: int, now: float, holds_until: float) -> None:
         self.lease = lease
+        self.holds_until = holds_until
+        """When the lease ends unless it is renewed; nothing may be begun after that, as others may have it all."""
         self.ready: deque[Job] = deque()
         self.suspects: deque[Job] = deque()
         """Those taken up in vain before; one at a time of all lanes."""

@@ -4,6 +4,7 @@ Several dispatchers on one database share the lanes without talking to each othe
 what is its part. A dead one is forgotten, and its leases end, within 30 s.
 """
 
+import asyncio
 from collections.abc import Sequence
 from math import ceil
 from time import monotonic
@@ -73,13 +74,13 @@ class LaneHolder:
                 await lanes.release(db, idle)
             self._in_doubt = False
 
-    def spacing_left_s(self) -> float:
-        """Return the seconds until every lane's rate limit lets the next attempt start, whoever makes it."""
-        now = monotonic()
-        return max((lane.next_start - now for lane in self._table.lanes.values()), default=0.0)
-
     async def leave(self) -> None:
-        """Release all lanes of which every outcome is written; the others keep their lease until it ends."""
+        """Release all lanes of which every outcome is written; the others keep their lease until it ends.
+
+        Waits until every rate limit lets the next holder begin, a second at most.
+        """
+        spaced_at = max((lane.next_start for lane in self._table.lanes.values()), default=0.0)
+        await asyncio.sleep(spaced_at - monotonic())
         settled = [lane.lease for lane in self._table.lanes.values() if not lane.unsettled]
         async with self._database.session() as db:
             if settled:
@@ -89,11 +90,11 @@ class LaneHolder:
     async def _renew(self) -> None:
         if not self._table.lanes or monotonic() - self._renewed_at < self._config.renew_every_s:
             return
-        held = self._held()
+        asked_at = monotonic()
         async with self._database.session() as db:
-            still = await lanes.renew(db, held, seconds=self._config.lease_s)
+            still = await lanes.renew(db, self._held(), seconds=self._config.lease_s)
         self._renewed_at = monotonic()
-        self._table.drop([lease.endpoint_id for lease in held if lease.endpoint_id not in still])
+        self._table.hold_on(still, until=asked_at + self._config.lease_s)
 
     async def _report(self) -> int:
         """Say that this dispatcher lives; return how many of its lanes are more than its share."""
@@ -114,6 +115,7 @@ class LaneHolder:
         if room <= 0 or self.next_look_s > 0:
             return
         self._in_doubt = True
+        asked_at = monotonic()
         async with self._database.session() as db:
             leased = await lanes.lease(
                 db,
@@ -123,7 +125,7 @@ class LaneHolder:
                 limit=room,
             )
         self._looked_at = monotonic()
-        self._table.hold(leased, now=monotonic())
+        self._table.hold(leased, now=monotonic(), until=asked_at + self._config.lease_s)
         self._in_doubt = False
 
     async def _settle_doubt(self) -> None:

@@ -5,7 +5,7 @@ lines up again once it may, so that choosing the next costs the same however man
 """
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from heapq import heappop, heappush
 from uuid import UUID
 
@@ -41,11 +41,21 @@ class LaneTable:
         self._unwritten = 0
         self._suspect_out = False
 
-    def hold(self, leased: Sequence[Leased], *, now: float) -> None:
-        """Add lanes that were leased; one that was held before is held anew."""
+    def hold(self, leased: Sequence[Leased], *, now: float, until: float) -> None:
+        """Add lanes that were leased `until`; one that was held before is held anew."""
         self.drop([one.lease.endpoint_id for one in leased])
         for one in leased:
-            self.lanes[one.lease.endpoint_id] = HeldLane(one.lease, one.strain, cap=self._lane_cap, now=now)
+            self.lanes[one.lease.endpoint_id] = HeldLane(
+                one.lease, one.strain, cap=self._lane_cap, now=now, holds_until=until
+            )
+
+    def hold_on(self, endpoint_ids: Collection[UUID], *, until: float) -> None:
+        """Note that the leases of these lanes were renewed, and forget all others."""
+        for endpoint_id in endpoint_ids:
+            lane = self.lanes[endpoint_id]
+            lane.holds_until = until
+            self._line_up(lane)
+        self.drop([endpoint_id for endpoint_id in self.lanes if endpoint_id not in endpoint_ids])
 
     def drop(self, endpoint_ids: Sequence[UUID]) -> None:
         """Forget lanes whose lease ended; what is in flight of them finishes and will not count."""
@@ -69,13 +79,6 @@ class LaneTable:
             for lane in chosen:
                 self.lanes[lane.lease.endpoint_id] = self.lanes.pop(lane.lease.endpoint_id)
         return [Wish(lane.lease, min(share, lane.room)) for lane in chosen]
-
-    def retire(self, wishes: Sequence[Wish]) -> None:
-        """Take up nothing more in these lanes: what their wishes were granted is not known."""
-        for wish in wishes:
-            lane = self.lanes.get(wish.lease.endpoint_id)
-            if lane is not None and lane.lease == wish.lease:
-                lane.retiring = True
 
     def hand_over(self, count: int | None = None) -> list[Job]:
         """Give up the lanes held longest, all at shutdown, so that others get them; return what was not begun of them."""
@@ -115,8 +118,8 @@ class LaneTable:
         while self._turns and self._has_slot:
             lane = self._turns.popleft()
             lane.lined_up = False
-            if not self._may_begin(lane):
-                continue  # `answered` lines it up again
+            if lane.holds_until <= now or not self._may_begin(lane):
+                continue  # `hold_on` or `answered` lines it up again
             if lane.next_start > now:
                 heappush(self._aside, (lane.next_start, id(lane), lane))
                 lane.lined_up = True
