@@ -42,6 +42,12 @@ async def test_every_operation_is_described(operator: Api) -> None:
     assert len(set(names)) == len(names)
 
 
+async def test_a_picture_is_described_as_one(operator: Api) -> None:
+    told = (await openapi(operator))["paths"]["/v1/esims/{esim_id}/qr.png"]["get"]
+
+    assert list(told["responses"]["200"]["content"]) == ["image/png"]
+
+
 async def test_webhooks_are_described_with_examples_that_fit(operator: Api) -> None:
     document = await openapi(operator)
     assert list(document["webhooks"]) == list(EventType)

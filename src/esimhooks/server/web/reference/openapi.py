@@ -223,6 +223,8 @@ def _parameters(one: Operation, schemas: Mapping[str, Json]) -> Iterator[Json]:
 def _success(one: Operation, schemas: Mapping[str, Json]) -> Json:
     if one.answer is None:
         return {"description": "Done."}
+    if one.path.endswith(".png"):
+        return {"description": "Done.", "content": {"image/png": {}}}
     media_type = {STREAM: "text/event-stream", "/schemas/{name}": "application/schema+json"}.get(
         one.path, "application/json"
     )
