@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability reliability-receiver fuzz-queue fuzz-api test-typescript validate-api docs reference test-browser recordings
+.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability reliability-receiver fuzz-queue fuzz-api test-typescript validate-api docs reference test-browser budget recordings
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -74,6 +74,9 @@ bench: $(STAMP) ## measure all scenarios (ARGS="drain steady")
 
 bench-quick: $(STAMP) ## measure with small sizes
 	$(BIN)/python -m benchmarks --quick $(ARGS)
+
+budget: $(STAMP) ## what the dashboard costs with 100 000 eSIMs and a million deliveries, against its budget (ARGS="--small")
+	$(BIN)/python -m benchmarks.budget --out benchmarks/results/dashboard-budget.md $(ARGS)
 
 docs: $(STAMP) ## build the documentation into build/site, strictly
 	$(BIN)/python tools/reference.py --check

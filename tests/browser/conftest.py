@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from api import Api
 from conftest import ADMIN_KEY
@@ -25,18 +25,22 @@ FLAGS = (
     "--disable-sync",
 )
 SERIOUS = ("serious", "critical")
+BUSY_MS = 40_000
+"""For how long what must come may take, on a machine that does other things too; a wait ends when it has come."""
+expect.set_options(timeout=BUSY_MS)
 Scheme = Literal["light", "dark"]
 
 
 class Person:
     """Somebody at a browser. `troubles` are dialogs, errors of scripts and of the console, refusals of the policy
-    for content, and requests to other hosts: there must be none.
+    for content, and requests to other hosts: there must be none. `clicks` counts those on buttons and links.
     """
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
         self.url = url
         self.troubles: list[str] = []
+        self.clicks = 0
         page.on("console", lambda told: self._heard(told.type, told.text))
         page.on("pageerror", lambda error: self.troubles.append(f"script: {error}"))
         page.on("dialog", lambda dialog: self.troubles.append(f"dialog: {dialog.message}"))
@@ -56,6 +60,12 @@ class Person:
     async def press(self, button: str) -> None:
         """Press the button of that name."""
         await self.page.get_by_role("button", name=button, exact=True).click()
+
+    async def count_clicks(self) -> None:
+        """Count clicks from now on."""
+        await self.page.expose_function("clicked", self._clicked)
+        await self.page.add_init_script("addEventListener('click', (event) => event.detail && clicked(), true)")
+        await self.page.reload()
 
     async def text(self) -> str:
         """Return what can be read on the page."""
@@ -87,6 +97,9 @@ class Person:
             for node in one["nodes"]
         ]
 
+    def _clicked(self) -> None:
+        self.clicks += 1
+
     def _heard(self, kind: str, text: str) -> None:
         if kind in ("error", "warning"):
             self.troubles.append(f"console: {text}")
@@ -111,7 +124,7 @@ async def chromium() -> AsyncIterator[Browser]:
 async def at_a_browser(chromium: Browser, url: str) -> AsyncIterator[Person]:
     """A person with a browser of its own; at the end there must have been no trouble."""
     window = await chromium.new_context(viewport={"width": 1440, "height": 900})
-    window.set_default_timeout(8000)
+    window.set_default_timeout(BUSY_MS)
     person = Person(await window.new_page(), url)
     yield person
     await window.close()

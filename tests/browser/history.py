@@ -25,6 +25,9 @@ class History(Struct, frozen=True):
     esim: str
     event: str
     endpoint: str
+    """The one that is gone."""
+    shop: str
+    recovery: str
     failed: str
     delivered: str
     notification: str
@@ -69,6 +72,11 @@ async def a_history(operator: Api, receiver: Receiver) -> History:
     gone = {"url": receiver.url("/gone"), "name": "Old shop", "eventTypes": ["esim.activated"]}
     endpoint = await operator.post(f"/v1/endpoints{query}", gone)
     results.append(await a_life(operator, merchant.account, orderNo="B9", packageName="Europe 1 GB 30 days"))
+    for number in range(2):
+        await update(operator, merchant.account, transactionId=f"many-{number}", orderNo="B-many")
+    recovery = await operator.post(
+        f"/v1/endpoints/{merchant.endpoint}/recover{query}", {"from": "2020-01-01T00:00:00Z"}, status=202
+    )
     failed = await first_delivery(operator, query, "stopped")
     [note] = (await operator.get("/v1/notifications?limit=1"))["data"]
     return History(
@@ -78,6 +86,8 @@ async def a_history(operator: Api, receiver: Receiver) -> History:
         esim=results[-1]["esim"],
         event=results[-1]["events"][0],
         endpoint=endpoint["id"],
+        shop=str(merchant.endpoint),
+        recovery=recovery["id"],
         failed=failed,
         delivered=await first_delivery(operator, query, "delivered"),
         notification=note["id"],

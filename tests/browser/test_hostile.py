@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from playwright.async_api import expect
@@ -9,6 +10,7 @@ from playwright.async_api import expect
 from api import Api, a_merchant
 from browser.conftest import MODULES, Person
 from browser.history import first_delivery, update
+from browser.test_looks import SCHEMES, WIDTHS
 from receiver import Receiver
 
 pytestmark = pytest.mark.slow(reason="a real browser shows hundreds of strings")
@@ -26,11 +28,24 @@ SCRIPTS = (
 FITTING = [one for one in NAUGHTY if one.strip() and one.isprintable() and len(one) <= 100]
 
 
+async def stays_in_shape(person: Person, path: str) -> list[str]:
+    """Return where the page is wider than its window, narrow and wide, light and dark."""
+    await person.open(path)
+    found = []
+    for width in WIDTHS:
+        for scheme in SCHEMES:
+            await person.looks(width=width, scheme=scheme)
+            if (more := await person.sideways()) > 0:
+                found.append(f"{path} at {width} px in {scheme} scrolls {more} px")
+    return found
+
+
 async def test_hostile_names_and_answers_are_shown_as_text(person: Person, operator: Api, receiver: Receiver) -> None:
     answer = "\n".join([*SCRIPTS, *NAUGHTY]).encode("utf-8", "replace")
     receiver.answer("/hook", status=410, body=answer, headers={"content-type": "text/html", "x-odd": SCRIPTS[1]})
     merchant = await a_merchant(operator)
     query = f"?account={merchant.account}&mode=test"
+    await operator.call("PATCH", f"/v1/accounts/{merchant.account}", {"name": SCRIPTS[1]})
     await operator.post(f"/v1/endpoints{query}", {"url": receiver.url(), "name": SCRIPTS[0]})
     made = await update(
         operator,
@@ -43,9 +58,24 @@ async def test_hostile_names_and_answers_are_shown_as_text(person: Person, opera
         ac=SCRIPTS[7],
     )
     delivery = await first_delivery(operator, query, "stopped")
+    await person.sign_in()
+    endpoint = (await operator.get(f"/v1/endpoints{query}"))["data"][0]["id"]
+    event = f"/events/{made['events'][0]}"
+    pages = [
+        "/",
+        "/esims",
+        "/events",
+        "/deliveries",
+        "/endpoints",
+        event,
+        f"/deliveries/{delivery}",
+        f"/esims/{made['esim']}",
+    ]
+    pages += [f"/endpoints/{endpoint}{part}" for part in ("", "/edit", "/secrets", "/recover")]
+    paths = [path + query for path in pages] + ["/", "/accounts", f"/accounts/{merchant.account}", "/journal"]
+    paths += [f"/search?{urlencode({'q': one})}" for one in SCRIPTS]
+    assert [await stays_in_shape(person, path) for path in paths] == [[]] * len(paths)
     await person.sign_in(merchant.key)
-    for path in ("/", "/esims", "/events", "/deliveries", "/endpoints", f"/events/{made['events'][0]}"):
-        await person.open(path)
     await person.open(f"/esims/{made['esim']}")
     assert SCRIPTS[4] in await person.text()
     await person.press("Show the QR code")
@@ -67,6 +97,7 @@ async def test_hundreds_of_naughty_names_are_shown_as_text(person: Person, opera
         await operator.post("/v1/updates", body, status=200)
     await person.sign_in(merchant.key)
     await person.open("/esims")
+    assert await stays_in_shape(person, "/esims") == []
     pages = 1
     while await (older := person.page.get_by_role("link", name="Older")).count():
         await older.click()

@@ -1,14 +1,21 @@
 """Every page in light and dark, wide and narrow: nothing scrolls sideways, and axe-core finds nothing serious."""
 
 import pytest
+from playwright.async_api import expect
 
-from api import Api
+from api import Api, a_merchant
 from browser.conftest import Person, Scheme
 from browser.history import History, a_history
 from receiver import Receiver
 
 pytestmark = pytest.mark.slow(reason="a real browser goes through every page")
 WIDTHS = (390, 1440)
+FOCUS = """() => {
+    const style = getComputedStyle(document.activeElement);
+    const outline = style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth);
+    return {text: document.activeElement.textContent.trim(), outline};
+}"""
+"""What is focused, and how thick its outline is."""
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 
 
@@ -41,8 +48,14 @@ def pages_of(history: History) -> dict[str, str]:
         "delivery-arrived": f"/deliveries/{history.delivered}{query}",
         "endpoints": f"/endpoints{query}",
         "endpoint-new": f"/endpoints/new{query}",
-        "endpoint": f"/endpoints/{history.endpoint}{query}",
+        "endpoint": f"/endpoints/{history.shop}{query}",
+        "endpoint-gone": f"/endpoints/{history.endpoint}{query}",
         "endpoint-edit": f"/endpoints/{history.endpoint}/edit{query}",
+        "endpoint-recover": f"/endpoints/{history.shop}/recover{query}",
+        "recovery": f"/endpoints/{history.shop}/recoveries/{history.recovery}{query}",
+        "search": f"/search{query}&q=nothing-has-this",
+        "search-choice": "/search?q=B-many",
+        "error": f"/deliveries{query}&from=yesterday",
         "endpoint-secrets": f"/endpoints/{history.endpoint}/secrets{query}",
         "catalogue": f"/event-types{query}",
         "journal": "/journal",
@@ -61,4 +74,35 @@ async def test_every_page_fits_and_has_no_barriers(person: Person, operator: Api
     history = await a_history(operator, receiver)
     await person.sign_in()
     found = [one for name, path in pages_of(history).items() for one in await look_at(person, name, path)]
+    person.troubles = [one for one in person.troubles if "422" not in one]  # the console tells of the page "error"
     assert found == []
+
+
+async def test_a_person_without_a_mouse_sees_where_they_are_and_skips_to_the_content(
+    person: Person, operator: Api, receiver: Receiver
+) -> None:
+    merchant = await a_merchant(operator, webhook_url=receiver.url())
+    await person.sign_in(merchant.key)
+    await person.open("/deliveries")
+    keyboard = person.page.keyboard
+    await keyboard.press("Tab")
+    await expect(person.page.locator(":focus")).to_have_text("Skip to the content")
+    await expect(person.page.locator(":focus")).to_be_in_viewport()
+    await keyboard.press("Enter")
+    await expect(person.page.locator("main")).to_be_focused()
+    await keyboard.press("/")
+    await expect(person.page.get_by_label("Any id or number")).to_be_focused()
+    await keyboard.type(str(merchant.endpoint))
+    await keyboard.press("Enter")
+    await person.page.wait_for_url(f"**/endpoints/{merchant.endpoint}")
+
+    seen = []
+    for _ in range(40):
+        await keyboard.press("Tab")
+        seen.append(await person.page.evaluate(FOCUS))
+        if seen[-1]["text"] == "Send an example":
+            break
+    assert [one for one in seen if one["outline"] == 0] == []
+    assert [one["text"] for one in seen][-1] == "Send an example"
+    await keyboard.press("Enter")
+    await person.page.wait_for_url("**/deliveries/dlv_*")

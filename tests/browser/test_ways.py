@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from api import Api, a_merchant
 from browser.conftest import Person
-from browser.history import a_history
+from browser.history import a_history, first_delivery
 from conftest import ADMIN_KEY
 from receiver import Receiver
 
@@ -22,10 +22,11 @@ async def test_signing_in_and_out(person: Person) -> None:
     await expect(person.page.get_by_label("API key")).to_be_visible()
 
 
-async def test_the_first_run_leads_to_a_delivered_webhook(person: Person, receiver: Receiver) -> None:
+async def test_the_first_run_leads_to_a_delivered_webhook_in_six_clicks(person: Person, receiver: Receiver) -> None:
     await person.sign_in()
     await expect(person.page.get_by_text("Four steps to the first webhook")).to_be_visible()
     await person.picture("way-first-run")
+    await person.count_clicks()
     await person.page.get_by_role("link", name="Make an account").click()
     await person.page.get_by_label("Name").fill("Acme")
     await person.press("Make an account")
@@ -39,6 +40,9 @@ async def test_the_first_run_leads_to_a_delivered_webhook(person: Person, receiv
     await receiver.wait_for(1)
     await person.page.reload()
     await expect(person.page.locator("td .pill")).to_have_text("delivered")
+    await person.page.locator("td a.id").click()
+    await expect(person.page.locator(".advice")).to_contain_text("The receiver took the event (200)")
+    assert person.clicks == 6
 
 
 async def test_a_failed_delivery_is_found_understood_and_sent_again(
@@ -57,6 +61,54 @@ async def test_a_failed_delivery_is_found_understood_and_sent_again(
     await person.press("Send again")
     await expect(person.page.locator("h1")).to_contain_text(re.compile("pending|delivered"))
     await person.picture("way-sent-again")
+
+
+async def test_a_delivery_is_followed_from_failure_to_retry_to_arrival(
+    person: Person, operator: Api, receiver: Receiver
+) -> None:
+    receiver.answer(status=503, body=b'{"error": "restarting"}')
+    merchant = await a_merchant(operator, webhook_url=receiver.url())
+    retry_soon = {"retrySchedule": [0, *[3] * 10]}
+    query = f"?account={merchant.account}&mode=test"
+    await operator.call("PATCH", f"/v1/endpoints/{merchant.endpoint}{query}", retry_soon)
+    await person.sign_in(merchant.key)
+    await person.page.get_by_role("link", name="Catalogue").click()
+    await person.page.get_by_role("button", name="Send a test event").first.click()
+    await person.page.locator("td a.id").first.click()
+    await receiver.wait_for(2)
+    await person.page.reload()
+    await expect(person.page.locator("h1")).to_contain_text("pending")
+    await expect(person.page.locator(".advice")).to_contain_text("The receiver failed (503). Look into its log")
+    await expect(person.page.get_by_text("Attempt 2")).to_be_visible()
+    await expect(person.page.locator(".facts", has_text="Next attempt")).to_contain_text(re.compile("in |now|ago"))
+    await person.picture("way-pending")
+
+    receiver.answer(status=200)
+    await first_delivery(operator, query, "delivered")
+    await person.page.reload()
+    await expect(person.page.locator("h1")).to_contain_text("delivered")
+    await expect(person.page.locator(".advice")).to_contain_text("The receiver took the event (200)")
+    assert await person.page.locator(".attempt").count() >= 3
+    await person.picture("way-arrived")
+
+
+async def test_what_was_missed_is_counted_as_one_chooses_and_then_sent_again(
+    person: Person, operator: Api, receiver: Receiver
+) -> None:
+    history = await a_history(operator, receiver)
+    await person.sign_in(history.key)
+    await person.open(f"/endpoints/{history.endpoint}")
+    receiver.answer("/gone", status=200)
+    await person.press("Enable")
+    await person.page.get_by_role("link", name="Recover").click()
+    await expect(
+        person.page.get_by_text("3 deliveries would be sent again, among them 2 that were never")
+    ).to_be_visible()
+    await person.page.get_by_label("never").uncheck()
+    await person.press("Send 1 delivery")
+    await expect(person.page.get_by_text("1 of 1 sent again")).to_be_visible()
+    await expect(person.page.locator(".pill", has_text="done")).to_be_visible()
+    await person.picture("way-recovered")
 
 
 async def test_a_secret_is_rotated_while_the_old_one_counts_down(

@@ -109,3 +109,21 @@ async def test_deliveries_of_an_endpoint_are_chosen_by_its_name(
     assert "No delivery fits" in text
     _, text = await browser.get(f"/deliveries?endpoint={rows.ids['endpoint_id']}")
     assert f"/deliveries/{rows.ids['delivery_id']}" in text
+
+
+async def test_the_journal_is_searched_by_number_time_and_outcome(operator: Api, browser: Browser) -> None:
+    merchant = await a_merchant(operator)
+    await an_esim(operator, merchant.account, "test", transactionId="t-journal", iccid="8952000000000000778")
+    [note] = (await operator.get("/v1/notifications?limit=10"))["data"]
+    await browser.sign_in(ADMIN_KEY)
+    soon = f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%dT%H:%M}"
+    for asked, listed in (
+        ("iccid=8952000000000000778", True),
+        ("transaction=t-journal&outcome=applied", True),
+        (f"to={soon}", True),
+        ("transaction=t-other", False),
+        ("outcome=unmatched", False),
+        (f"from={soon}", False),
+    ):
+        status, text = await browser.get(f"/journal?{asked}")
+        assert (status, f"/journal/{note['id']}" in text) == (200, listed), asked

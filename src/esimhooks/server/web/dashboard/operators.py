@@ -73,13 +73,23 @@ async def revoke_key(
 async def list_journal(request: AnyRequest, context: InContext) -> Response[str]:
     """List what providers sent."""
     visitor = operator_of(request)
-    outcome, source = asked.word(request, "outcome", UpdateOutcome), asked.text(request, "source")
-    where = JournalFilter(source=source, outcome=outcome)
+    period = asked.period(request)
+    outcome = asked.word(request, "outcome", UpdateOutcome)
+    texts = {name: asked.text(request, name) for name in ("source", "iccid", "transaction", "order")}
+    where = JournalFilter(
+        source=texts["source"],
+        outcome=outcome,
+        iccid=texts["iccid"],
+        transaction_id=texts["transaction"],
+        order_no=texts["order"],
+        first_id=period.first_id,
+        last_id=period.last_id,
+    )
     rows = await context.operator.notifications(where, asked.window(request))
     values = {
         "title": "Provider journal",
         "list": asked.shown(rows, [row.id for row in rows]),
-        "filters": {"outcome": outcome, "source": source},
+        "filters": texts | {"outcome": outcome} | period.fields,
         "outcomes": list(UpdateOutcome),
         "now": context.clock(),
     }
