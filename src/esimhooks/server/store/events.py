@@ -6,6 +6,7 @@ from contextlib import suppress
 from uuid import UUID
 
 import asyncpg
+from msgspec import Struct
 
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.errors import Broken
@@ -162,13 +163,21 @@ async def _select(  # noqa: PLR0913
     return [_event(db, row) for row in rows]
 
 
-async def bodies(db: Session, event_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+class Content(Struct, frozen=True):
+    """The bytes of an event, and the span in which it was raised, where traces are on."""
+
+    body: bytes
+    traceparent: str | None
+
+
+async def contents(db: Session, event_ids: Sequence[UUID]) -> dict[UUID, Content]:
     """Return the bytes of the events; for the dispatcher, which serves all tenants. Those that cannot be read are missing."""
-    rows = await db.conn.fetch("SELECT id, sealed_body FROM events WHERE id = ANY($1)", event_ids)
+    rows = await db.conn.fetch("SELECT id, sealed_body, traceparent FROM events WHERE id = ANY($1)", event_ids)
     readable = {}
     for row in rows:
         with suppress(Broken):  # one spoilt row must not keep the others from being sent
-            readable[row["id"]] = db.sealer.open(row["sealed_body"], row=_row(row["id"]))
+            body = db.sealer.open(row["sealed_body"], row=_row(row["id"]))
+            readable[row["id"]] = Content(body, row["traceparent"])
     return readable
 
 
