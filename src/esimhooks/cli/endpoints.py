@@ -1,5 +1,6 @@
 """`esimhooks endpoints`: the URLs that webhooks go to. A new endpoint's secret is printed this once."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,6 +31,13 @@ Ordering = Annotated[
 ]
 Headers = Annotated[
     list[str] | None, typer.Option("--header", metavar="NAME=VALUE", help="Sent with every request; repeatable.")
+]
+
+CaCertificate = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-certificate", metavar="FILE", exists=True, dir_okay=False, help="Authorities to trust besides, PEM."
+    ),
 ]
 
 
@@ -78,6 +86,7 @@ def create_endpoint(  # noqa: PLR0913 - each is an option
     rate_limit: RateLimit = None,
     ordering: Ordering = None,
     header: Headers = None,
+    ca_certificate: CaCertificate = None,
     account: Account = None,
     mode: InMode = None,
     as_json: AsJson = False,
@@ -92,6 +101,7 @@ def create_endpoint(  # noqa: PLR0913 - each is an option
         rateLimit=rate_limit,
         ordering=ordering,
         headers=dict(map(pair, header)) if header else None,
+        caCertificate=ca_certificate.read_text(encoding="utf-8") if ca_certificate else None,
     )
     answer = Client.from_environment(account=account, mode=mode).post(path("endpoints"), body)
     output.show_one(answer, "new endpoint, its secret shown this once", as_json=as_json)
@@ -110,6 +120,7 @@ def update_endpoint(  # noqa: PLR0913 - each is an option
     rate_limit: RateLimit = None,
     ordering: Ordering = None,
     header: Headers = None,
+    ca_certificate: CaCertificate = None,
     unset: Annotated[
         list[str] | None,
         typer.Option("--unset", metavar="FIELD", help="Back to the default, as rateLimit or headers; repeatable."),
@@ -129,6 +140,7 @@ def update_endpoint(  # noqa: PLR0913 - each is an option
         rateLimit=rate_limit,
         ordering=ordering,
         headers=dict(map(pair, header)) if header else None,
+        caCertificate=ca_certificate.read_text(encoding="utf-8") if ca_certificate else None,
     )
     client = Client.from_environment(account=account, mode=mode)
     answer = client.call("PATCH", path("endpoints", endpoint), body=body | dict.fromkeys(unset or []))

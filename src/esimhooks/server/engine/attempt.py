@@ -46,7 +46,9 @@ async def attempt(job: Job, sender: Sender, *, brand: str, clock: Clock) -> Resu
     ) as span:
         if span.traceparent is not None:
             headers = {**headers, "traceparent": span.traceparent}
-        outcome = await sender.send(job.target.url, headers=headers, body=body, timeout_s=job.target.timeout_s)
+        outcome = await sender.send(
+            job.target.url, headers=headers, body=body, timeout_s=job.target.timeout_s, ca_pem=job.target.ca_pem
+        )
         span.tell(_told(outcome), failed=outcome.outcome is not OutcomeClass.OK)
     verdict = judge(
         outcome,
