@@ -32,6 +32,8 @@ async def test_an_endpoint_has_the_defaults_of_the_installation(operator: Api) -
         "enabled": True,
         "disabledReason": None,
         "redactCredentials": False,
+        "caCertificate": None,
+        "authorities": [],
         "signatureProfile": "standard",
         "createdAt": made["createdAt"],
         "updatedAt": made["createdAt"],

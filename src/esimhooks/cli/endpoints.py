@@ -1,5 +1,6 @@
 """`esimhooks endpoints`: the URLs that webhooks go to. A new endpoint's secret is printed this once."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -42,6 +43,12 @@ Redact = Annotated[
     typer.Option(
         "--redact-credentials/--no-redact-credentials",
         help="Leave activation codes and QR addresses out, or send them.",
+    ),
+]
+CaCertificate = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-certificate", metavar="FILE", exists=True, dir_okay=False, help="Authorities to trust besides, PEM."
     ),
 ]
 
@@ -93,6 +100,7 @@ def create_endpoint(  # noqa: PLR0913 - each is an option
     header: Headers = None,
     signature_profile: Profile = None,
     redact_credentials: Redact = None,
+    ca_certificate: CaCertificate = None,
     account: Account = None,
     mode: InMode = None,
     as_json: AsJson = False,
@@ -109,6 +117,7 @@ def create_endpoint(  # noqa: PLR0913 - each is an option
         headers=dict(map(pair, header)) if header else None,
         signatureProfile=signature_profile,
         redactCredentials=redact_credentials,
+        caCertificate=ca_certificate.read_text(encoding="utf-8") if ca_certificate else None,
     )
     answer = Client.from_environment(account=account, mode=mode).post(path("endpoints"), body)
     output.show_one(answer, "new endpoint, its secret shown this once", as_json=as_json)
@@ -129,6 +138,7 @@ def update_endpoint(  # noqa: PLR0913 - each is an option
     header: Headers = None,
     signature_profile: Profile = None,
     redact_credentials: Redact = None,
+    ca_certificate: CaCertificate = None,
     unset: Annotated[
         list[str] | None,
         typer.Option("--unset", metavar="FIELD", help="Back to the default, as rateLimit or headers; repeatable."),
@@ -150,6 +160,7 @@ def update_endpoint(  # noqa: PLR0913 - each is an option
         headers=dict(map(pair, header)) if header else None,
         signatureProfile=signature_profile,
         redactCredentials=redact_credentials,
+        caCertificate=ca_certificate.read_text(encoding="utf-8") if ca_certificate else None,
     )
     client = Client.from_environment(account=account, mode=mode)
     answer = client.call("PATCH", path("endpoints", endpoint), body=body | dict.fromkeys(unset or []))

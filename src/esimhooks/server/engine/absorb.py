@@ -19,6 +19,7 @@ from esimhooks.server.model.esim import Esim
 from esimhooks.server.model.event import Event
 from esimhooks.server.model.ids import new_id
 from esimhooks.server.model.update import Cause, Identity, Update
+from esimhooks.server.observe import tracing
 from esimhooks.server.rules.compose import envelope
 from esimhooks.server.rules.emit import EmitPolicy, emit
 from esimhooks.server.rules.pictures import TOKEN_BYTES, needs_picture, own_address
@@ -42,6 +43,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     notification_id: UUID | None = None
     esim_id: UUID | None = None
     creates: bool = False
+    traceparent: str | None = None
+    """The span in which it came, which its events carry on; None for the one in which it is absorbed."""
 
 
 class Absorbed(Struct, frozen=True, kw_only=True):
@@ -57,11 +60,12 @@ async def absorb(db: Session, entries: Sequence[Entry], policy: EmitPolicy, *, n
     """Apply the updates in their order and store all that follows; needs a transaction."""
     if not entries:
         return []
-    book = _Book(policy, now)
-    found = await _find(db, entries, book)
-    results = [book.absorb(entry, esim_id) for entry, esim_id in zip(entries, found, strict=True)]
-    await book.write(db)
-    return results
+    with tracing.span("absorb", attributes={"messaging.batch.message_count": len(entries)}) as span:
+        book = _Book(policy, now, traceparent=span.traceparent)
+        found = await _find(db, entries, book)
+        results = [book.absorb(entry, esim_id) for entry, esim_id in zip(entries, found, strict=True)]
+        await book.write(db)
+        return results
 
 
 async def _find(db: Session, entries: Sequence[Entry], book: "_Book") -> list[UUID | None]:
@@ -103,7 +107,8 @@ def _transaction(entry: Entry) -> tuple[Tenant, str]:
 class _Book:
     """The eSIMs of one transaction as they change, and what has to be written at its end."""
 
-    def __init__(self, policy: EmitPolicy, now: datetime) -> None:
+    def __init__(self, policy: EmitPolicy, now: datetime, *, traceparent: str | None) -> None:
+        self._traceparent = traceparent
         self._policy = policy
         self._now = now
         self._stored: dict[UUID, Esim] = {}
@@ -131,7 +136,7 @@ class _Book:
             return Absorbed(outcome=UpdateOutcome.UNMATCHED, detail=_unmatched(entry.update.identity))
         esim = self._present[esim_id]
         change = apply(esim, self._with_picture(esim, entry.update), received_at=entry.received_at)
-        events = self._tell(change, entry.notification_id)
+        events = self._tell(change, entry)
         return Absorbed(outcome=change.outcome, esim_id=esim_id, event_ids=events)
 
     def _with_picture(self, esim: Esim, update: Update) -> Update:
@@ -140,7 +145,7 @@ class _Book:
         address = own_address(self._policy.public_url, esim.id, secrets.token_urlsafe(TOKEN_BYTES))
         return structs.replace(update, qr_code_url=address)
 
-    def _tell(self, change: Change, notification_id: UUID | None) -> tuple[UUID, ...]:
+    def _tell(self, change: Change, entry: Entry) -> tuple[UUID, ...]:
         if change.outcome is UpdateOutcome.STALE and change.cause is not Cause.REQUERY:
             return ()
         emission = emit(change, self._policy, now=self._now)
@@ -159,8 +164,9 @@ class _Book:
                     esim_id=esim.id,
                     type=draft.type,
                     happened_at=change.happened_at,
-                    notification_id=notification_id,
+                    notification_id=entry.notification_id,
                     body=body,
+                    traceparent=entry.traceparent or self._traceparent,
                 )
             )
         self._events += made

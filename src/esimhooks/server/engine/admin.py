@@ -18,7 +18,7 @@ from esimhooks.server.engine.publish import publish
 from esimhooks.server.engine.queries import found
 from esimhooks.server.engine.rotation import provide_key_pair
 from esimhooks.server.engine.wake import Wake
-from esimhooks.server.engine.webhook_url import CheckUrl, require_reachable
+from esimhooks.server.engine.webhook_url import CheckUrl, require_authorities, require_reachable
 from esimhooks.server.model.account import OPERATOR, Account, ApiKey
 from esimhooks.server.model.api_keys import digest_of, lookup_of, new_key
 from esimhooks.server.model.audit import Action, ChangedField
@@ -54,6 +54,7 @@ class NewEndpoint(Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()
     signature_profile: SignatureProfile = SignatureProfile.STANDARD
     redact_credentials: bool = False
+    ca_pem: str | None = None
 
 
 class EndpointDefaults(Struct, frozen=True, kw_only=True):
@@ -297,6 +298,7 @@ class Admin:
             headers=new.headers,
             signature_profile=new.signature_profile,
             redact_credentials=new.redact_credentials,
+            ca_pem=require_authorities(new.ca_pem, now=now),
             enabled=True,
             disabled_reason=None,
             created_at=now,

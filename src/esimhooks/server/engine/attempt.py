@@ -1,13 +1,17 @@
 """One attempt: a claimed delivery in, signed, sent and judged; a result out. No transaction is open meanwhile."""
 
 import random
+from urllib.parse import urlsplit
 
 from msgspec import MsgspecError, Struct
 
 from esimhooks.server.engine.request_headers import request_headers
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.delivery import Claimed, DeliveryStatus, EndpointTarget, Outcome, OutcomeClass, Verdict
+from esimhooks.server.model.ids import Prefix, text_of
+from esimhooks.server.observe import tracing
 from esimhooks.server.observe.log import get_logger
+from esimhooks.server.observe.tracing import Kind
 from esimhooks.server.rules.redaction import without_credentials
 from esimhooks.server.rules.verdict import judge
 from esimhooks.server.sender.sender import Sender
@@ -22,6 +26,8 @@ class Job(Struct, frozen=True):
     claimed: Claimed
     target: EndpointTarget
     body: bytes
+    traceparent: str | None = None
+    """The span in which the event was raised."""
 
 
 async def attempt(job: Job, sender: Sender, *, brand: str, clock: Clock) -> Result:
@@ -35,7 +41,15 @@ async def attempt(job: Job, sender: Sender, *, brand: str, clock: Clock) -> Resu
     except (MsgspecError, ValueError, LookupError) as error:
         log.exception("request.not_made", delivery=str(job.claimed.delivery_id))
         return fault(job.claimed, f"the request could not be made ({type(error).__name__})", clock=clock)
-    outcome = await sender.send(job.target.url, headers=headers, body=body, timeout_s=job.target.timeout_s)
+    with tracing.span(
+        f"send {job.claimed.event_type}", Kind.CLIENT, links=[job.traceparent], attributes=_attributes(job)
+    ) as span:
+        if span.traceparent is not None:
+            headers = {**headers, "traceparent": span.traceparent}
+        outcome = await sender.send(
+            job.target.url, headers=headers, body=body, timeout_s=job.target.timeout_s, ca_pem=job.target.ca_pem
+        )
+        span.tell(_told(outcome), failed=outcome.outcome is not OutcomeClass.OK)
     verdict = judge(
         outcome,
         attempt=job.claimed.attempts_this_round + 1,
@@ -44,6 +58,26 @@ async def attempt(job: Job, sender: Sender, *, brand: str, clock: Clock) -> Resu
         faults=job.claimed.faults,
     )
     return Result(claimed=job.claimed, outcome=outcome, verdict=verdict)
+
+
+def _attributes(job: Job) -> tracing.Attributes:
+    """What is told of an attempt when it begins. The URL's path and query may hold a password."""
+    claimed = job.claimed
+    return {
+        "http.request.method": "POST",
+        "http.request.resend_count": claimed.attempts,
+        "server.address": urlsplit(job.target.url).hostname or "",
+        "esimhooks.account.id": text_of(Prefix.ACCOUNT, claimed.account_id),
+        "esimhooks.endpoint.id": text_of(Prefix.ENDPOINT, claimed.endpoint_id),
+        "esimhooks.event.id": text_of(Prefix.EVENT, claimed.event_id),
+        "esimhooks.delivery.id": text_of(Prefix.DELIVERY, claimed.delivery_id),
+    }
+
+
+def _told(outcome: Outcome) -> tracing.Attributes:
+    status = {} if outcome.status_code is None else {"http.response.status_code": outcome.status_code}
+    failed = {} if outcome.outcome is OutcomeClass.OK else {"error.type": outcome.outcome.value}
+    return {**status, **failed}
 
 
 def fault(claimed: Claimed, why: str, *, clock: Clock) -> Result:

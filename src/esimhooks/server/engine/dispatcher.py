@@ -126,19 +126,19 @@ class Dispatcher:
         try:
             async with self._database.session() as db:
                 claimed = await queue.take(db, wishes)
-                bodies = await events.bodies(db, list({one.event_id for one in claimed})) if claimed else {}
+                found = await events.contents(db, list({one.event_id for one in claimed})) if claimed else {}
             await self._know_targets(claimed)
         except BaseException:
             self._retire(wishes)
             raise
         jobs = []
         for one in claimed:
-            if one.event_id not in bodies or is_poison(one):
-                self._spawn(one, self._quarantine(one, POISON if one.event_id in bodies else UNREADABLE))
+            if (content := found.get(one.event_id)) is None or is_poison(one):
+                self._spawn(one, self._quarantine(one, POISON if content else UNREADABLE))
             elif (target := self._targets.get(one.endpoint_id)) is None:
                 self._spawn(one, self._put_off(one))
             else:
-                jobs.append(Job(one, target, bodies[one.event_id]))
+                jobs.append(Job(one, target, content.body, content.traceparent))
         self._table.add(jobs, now=monotonic())
         more = self._table.note_more(wishes, claimed)
         self._begin()

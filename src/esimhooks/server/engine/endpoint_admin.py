@@ -16,7 +16,7 @@ from esimhooks.server.engine.publish import publish_to
 from esimhooks.server.engine.queries import found
 from esimhooks.server.engine.rotation import provide_key_pair
 from esimhooks.server.engine.wake import Wake
-from esimhooks.server.engine.webhook_url import CheckUrl, require_reachable
+from esimhooks.server.engine.webhook_url import CheckUrl, require_authorities, require_reachable
 from esimhooks.server.model.audit import Action, ChangedField
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.delivery import Delivery
@@ -57,6 +57,9 @@ class EndpointAdmin:
             told = changed(before)
             if told.url != before.url:
                 require_reachable(self._check_url, told.url, pointer="/url")
+            # What stands there is not checked again: it may have expired since, and other fields must stay changeable.
+            same = told.ca_pem == before.ca_pem
+            ca_pem = before.ca_pem if same else require_authorities(told.ca_pem, now=self._clock())
             after = structs.replace(
                 before,
                 url=told.url,
@@ -70,6 +73,7 @@ class EndpointAdmin:
                 headers=told.headers,
                 signature_profile=told.signature_profile,
                 redact_credentials=told.redact_credentials,
+                ca_pem=ca_pem,
             )
             if after == before:
                 return before

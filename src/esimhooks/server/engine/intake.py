@@ -23,7 +23,7 @@ from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.ids import Prefix, new_id, text_of, text_or_none
 from esimhooks.server.model.notification import InboundRequest, JournalEntry, Notification
 from esimhooks.server.model.update import Update
-from esimhooks.server.observe import metrics
+from esimhooks.server.observe import metrics, tracing
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Unparsable
 from esimhooks.server.rules.emit import EmitPolicy
@@ -47,6 +47,8 @@ class Arrival(Struct, frozen=True, kw_only=True):
     update: Update | None = None
     seen: Seen | None = None
     creates: bool = False
+    traceparent: str | None = None
+    """The span of the request; the commit is another task's."""
 
     @property
     def scope(self) -> Scope:
@@ -90,7 +92,8 @@ class Intake:
         """
         connected = await self._connected.authenticated(name, token)
         connected.provider.verify(request)
-        [absorbed] = await self.commits.submit([self._arrival(connected, request)])
+        arrival = replace(self._arrival(connected, request), traceparent=tracing.present())
+        [absorbed] = await self.commits.submit([arrival])
         return Receipt(absorbed, empty=connected.provider.answers_empty)
 
     async def accept_updates(
@@ -101,7 +104,9 @@ class Intake:
         `tenant` says whose eSIMs they are where an update itself does not. Raises `NotNow` where they could not be
         committed.
         """
-        arrivals = [self._handed_in(read_update(one, tenant=tenant), request) for one in raw]
+        traceparent = tracing.present()
+        handed_in = [self._handed_in(read_update(one, tenant=tenant), request) for one in raw]
+        arrivals = [replace(arrival, traceparent=traceparent) for arrival in handed_in] if traceparent else handed_in
         if self._database.joined:
             [results] = await self._commit([arrivals])
             return results
@@ -145,8 +150,10 @@ class Intake:
 
     async def _commit(self, requests: Sequence[Sequence[Arrival]]) -> Sequence[Sequence[Absorbed]]:
         arrivals = [arrival for request in requests for arrival in request]
-        async with self._database.transaction() as db:
-            results = await take_in(db, arrivals, self._policy, now=self._clock())
+        links = list(dict.fromkeys(arrival.traceparent for arrival in arrivals))
+        with tracing.span("commit intake", links=links, attributes={"messaging.batch.message_count": len(arrivals)}):
+            async with self._database.transaction() as db:
+                results = await take_in(db, arrivals, self._policy, now=self._clock())
         metrics.committed("intake", len(arrivals))
         for arrival, result in zip(arrivals, results, strict=True):
             metrics.notification(arrival.entry.source, result.outcome)
@@ -267,6 +274,7 @@ def _entry(arrival: Arrival) -> Entry:
         received_at=arrival.entry.received_at,
         notification_id=arrival.entry.id,
         creates=arrival.creates,
+        traceparent=arrival.traceparent,
     )
 
 

@@ -1,8 +1,10 @@
-"""The address that a merchant gives for its webhooks: it may be kept only where the gate would let a delivery through."""
+"""Where a merchant wants its webhooks: an address that the gate would let through, and authorities that can vouch for it."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 from esimhooks.server.model.errors import Refused
+from esimhooks.server.rules.authorities import Unfit, checked_authorities
 from esimhooks.server.sender.errors import GateRefused
 
 CheckUrl = Callable[[str], object]
@@ -15,3 +17,14 @@ def require_reachable(check_url: CheckUrl, url: str, *, pointer: str) -> None:
         check_url(url)
     except GateRefused as error:
         raise Refused.invalid(pointer, error.detail) from None
+
+
+def require_authorities(pem: str | None, *, now: datetime) -> str | None:
+    """Return the certificates in the text and nothing else of it.
+
+    Raises `Refused` (422) where they are not those of authorities, or not valid `now` (aware UTC).
+    """
+    try:
+        return None if pem is None else checked_authorities(pem, now=now)
+    except Unfit as error:
+        raise Refused.invalid("/caCertificate", str(error)) from None

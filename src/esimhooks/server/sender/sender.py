@@ -47,13 +47,16 @@ URLS_REMEMBERED = 4096
 WITH_RETRY_AFTER = frozenset({429, 503})
 
 
-def verified_tls(ca_file: str | None = None) -> ssl.SSLContext:
-    """Return how receivers are verified: by the authorities of the system, and those in `ca_file` (PEM)."""
+AUTHORITIES_REMEMBERED = 1024
+
+
+def verified_tls(ca_file: str | None = None, *, ca_pem: str | None = None) -> ssl.SSLContext:
+    """Return how receivers are verified: by the authorities of the system, and those in `ca_file` or `ca_pem` (PEM)."""
     tls = ssl.create_default_context()
     tls.minimum_version = ssl.TLSVersion.TLSv1_2
     tls.set_alpn_protocols(["http/1.1"])
-    if ca_file is not None:
-        tls.load_verify_locations(ca_file)
+    if ca_file is not None or ca_pem is not None:
+        tls.load_verify_locations(ca_file, cadata=ca_pem)
     return tls
 
 
@@ -85,11 +88,16 @@ class Sender:
         self._fresh = self._session(keep=False)
         # What a text means never changes, so it may be remembered; what a name leads to is never.
         self._target = lru_cache(URLS_REMEMBERED)(self._read)
+        # The pool tells connections apart by the context itself, so there is one for the same authorities.
+        self._tls_with = lru_cache(AUTHORITIES_REMEMBERED)(lambda pem: verified_tls(ca_pem=pem))
 
-    async def send(self, url: str, *, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Outcome:
+    async def send(
+        self, url: str, *, headers: Mapping[str, str], body: bytes, timeout_s: float, ca_pem: str | None = None
+    ) -> Outcome:
         """Post `body` and return what came of it, `timeout_s` after the start of the name lookup at the latest.
 
-        The body of the answer may take one second more.
+        The body of the answer may take one second more. `ca_pem` are authorities trusted beside the system's for this
+        request; a connection is used again only for the same ones.
         """
         started_at = self._clock()
         began = self._loop.time()
@@ -100,7 +108,8 @@ class Sender:
                 target = self._target(url)
                 exchange.plain = target.plain
                 exchange.local = target.local_name and not target.localhost
-                response = await self._post(target, {**headers, "accept-encoding": "identity"}, body, exchange)
+                tls = self._tls if ca_pem is None else self._tls_with(ca_pem)
+                response = await self._post(target, {**headers, "accept-encoding": "identity"}, body, exchange, tls=tls)
         except Exception as failure:  # noqa: BLE001  # a raise would lose the attempt; what is not foreseen is ours
             kind, text = self._explain(failure, exchange, timeout_s, expired=limit.expired())
             return Outcome(
@@ -137,16 +146,18 @@ class Sender:
             raise GateRefused("the URL must start with https:// and use a common port")
         return target
 
-    async def _post(self, target: Target, headers: dict[str, str], body: bytes, exchange: Exchange) -> ClientResponse:
+    async def _post(
+        self, target: Target, headers: dict[str, str], body: bytes, exchange: Exchange, *, tls: ssl.SSLContext
+    ) -> ClientResponse:
         try:
-            return await self._kept.post(target.url, data=body, headers=headers, allow_redirects=False)
+            return await self._kept.post(target.url, data=body, headers=headers, allow_redirects=False, ssl=tls)
         except ClientConnectionError:
             # The receiver had closed the idle connection and could not have seen the request. In any other case
             # it may have, and a second one would be a duplicate.
             if not exchange.was_stale:
                 raise
         exchange.wire = None
-        return await self._fresh.post(target.url, data=body, headers=headers, allow_redirects=False)
+        return await self._fresh.post(target.url, data=body, headers=headers, allow_redirects=False, ssl=tls)
 
     def _explain(self, failure: Exception, exchange: Exchange, timeout_s: float, *, expired: bool) -> Failure:
         trusted = self._resolver.trusted

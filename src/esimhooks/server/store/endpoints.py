@@ -108,7 +108,7 @@ async def change(db: Session, endpoint: Endpoint) -> None:
         UPDATE endpoints
         SET url = $2, name = $3, event_types = $4, retry_schedule = $5, timeout_s = $6, max_in_flight = $7,
             enabled = $8, disabled_reason = $9, updated_at = $10, rate_limit = $11, ordering = $12,
-            sealed_headers = $13, signature_profile = $14, redact_credentials = $15,
+            sealed_headers = $13, signature_profile = $14, redact_credentials = $15, ca_pem = $16,
             version = version + 1
         WHERE id = $1
         """,
@@ -127,6 +127,7 @@ async def change(db: Session, endpoint: Endpoint) -> None:
         _sealed_headers(db, endpoint),
         endpoint.signature_profile,
         endpoint.redact_credentials,
+        endpoint.ca_pem,
     )
 
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from uuid import UUID
 
 import asyncpg
+from msgspec import Struct
 
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.errors import Broken
@@ -168,13 +169,21 @@ async def heads(db: Session, tenants: Collection[Tenant]) -> dict[Tenant, int]:
     return {Tenant(row["account_id"], Mode(row["mode"])): row["position"] for row in rows}
 
 
-async def bodies(db: Session, event_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+class Content(Struct, frozen=True):
+    """The bytes of an event, and the span in which it was raised, where traces are on."""
+
+    body: bytes
+    traceparent: str | None
+
+
+async def contents(db: Session, event_ids: Sequence[UUID]) -> dict[UUID, Content]:
     """Return the bytes of the events; for the dispatcher, which serves all tenants. Those that cannot be read are missing."""
-    rows = await db.conn.fetch("SELECT id, sealed_body FROM events WHERE id = ANY($1)", event_ids)
+    rows = await db.conn.fetch("SELECT id, sealed_body, traceparent FROM events WHERE id = ANY($1)", event_ids)
     readable = {}
     for row in rows:
         with suppress(Broken):  # one spoilt row must not keep the others from being sent
-            readable[row["id"]] = db.sealer.open(row["sealed_body"], row=_row(row["id"]))
+            body = db.sealer.open(row["sealed_body"], row=_row(row["id"]))
+            readable[row["id"]] = Content(body, row["traceparent"])
     return readable
 
 

@@ -6,9 +6,10 @@ The label is the path's template, so that ids never become labels; what matches 
 from time import monotonic
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from esimhooks.server.observe import metrics
+from esimhooks.server.observe import metrics, tracing
+from esimhooks.server.observe.tracing import Kind
 
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
@@ -28,11 +29,23 @@ def measured(app: ASGIApp) -> ASGIApp:
                 status = message["status"]
             await send(message)
 
-        try:
-            await app(scope, receive, note)
-        finally:
-            method = scope["method"] if scope["method"] in METHODS else "other"
-            route = scope.get("path_template") or "unmatched"
-            metrics.request(method, route, status, seconds=monotonic() - started)
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        with tracing.span(method, Kind.SERVER, parent=_traceparent(scope)) as span:
+            try:
+                await app(scope, receive, note)
+            finally:
+                route = scope.get("path_template") or "unmatched"
+                metrics.request(method, route, status, seconds=monotonic() - started)
+                told: tracing.Attributes = {
+                    "http.request.method": method,
+                    "http.route": route,
+                    "http.response.status_code": status,
+                }
+                span.tell(told, name=f"{method} {route}", failed=status >= 500)
 
     return answer
+
+
+def _traceparent(scope: HTTPScope) -> str | None:
+    """Return what the caller says of its own trace."""
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), None)

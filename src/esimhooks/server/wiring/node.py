@@ -40,7 +40,7 @@ from esimhooks.server.engine.trace import Traces
 from esimhooks.server.engine.upkeep import Upkeep
 from esimhooks.server.engine.wake import Wake
 from esimhooks.server.model.errors import Broken
-from esimhooks.server.observe import log
+from esimhooks.server.observe import log, tracing
 from esimhooks.server.observe.metrics import MetricsPort
 from esimhooks.server.providers.registry import build
 from esimhooks.server.rules.emit import EmitPolicy
@@ -103,6 +103,8 @@ async def running(settings: Settings, stop: asyncio.Event | None = None) -> Asyn
     log.configure(log_format=settings.log_format, level=settings.log_level)
     log.get_logger("wiring").debug("settings", **settings.shown())
     async with AsyncExitStack() as stack:
+        if (end_traces := tracing.begin()) is not None:
+            stack.push_async_callback(asyncio.to_thread, end_traces)
         dsn, embedded = await database_address(settings, stack)
         if embedded is not None:
             await migrations.migrate(dsn)

@@ -12,6 +12,7 @@ from esimhooks.server.engine.admin import NewEndpoint
 from esimhooks.server.model.endpoint import DisabledReason, Endpoint, Ordering, SignatureProfile
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.ids import Prefix, parse_id, text_of
+from esimhooks.server.rules.authorities import LONGEST_PEM, read_authorities
 from esimhooks.server.rules.expected import escaped
 from esimhooks.server.rules.own_headers import LONGEST_NAME, MOST_HEADERS, unfit_header
 from esimhooks.server.rules.schedule import MAX_ATTEMPTS, NAMED
@@ -32,13 +33,17 @@ FASTEST = 10_000
 Schedule = Annotated[list[Annotated[int, Meta(ge=0, le=LONGEST_DELAY_S)]], Meta(min_length=1, max_length=MAX_ATTEMPTS)]
 
 
+Pem = Annotated[str, Meta(min_length=1, max_length=LONGEST_PEM)]
+
+
 class EndpointBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
     """What a merchant tells of an endpoint. `retrySchedule` is a list of seconds or the name of a schedule.
 
     `rateLimit` is requests a second over all nodes, null for none; with `ordering` "esim" the deliveries of an eSIM wait
     for each other. `headers` are sent with every request besides ours.
     `signatureProfile` adds signatures to the standard one; `redactCredentials` leaves activation codes
-    and the addresses of their pictures out of what is sent.
+    and the addresses of their pictures out of what is sent. `caCertificate` are up to five certificates of authorities
+    (PEM) that may vouch for the receiver beside those of the system.
     """
 
     url: Url
@@ -52,6 +57,7 @@ class EndpointBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=T
     headers: dict[str, str] = {}
     signature_profile: SignatureProfile = SignatureProfile.STANDARD
     redact_credentials: bool = False
+    ca_certificate: Pem | None = None
 
 
 class EndpointPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
@@ -68,6 +74,14 @@ class EndpointPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_only=
     headers: dict[str, str | None] | UnsetType | None = UNSET
     signature_profile: SignatureProfile | UnsetType | None = UNSET
     redact_credentials: bool | UnsetType | None = UNSET
+    ca_certificate: Pem | UnsetType | None = UNSET
+
+
+class AuthorityView(Struct, rename="camel"):
+    """An authority that an endpoint trusts."""
+
+    subject: str
+    expires_at: str
 
 
 class EndpointView(Struct, rename="camel", kw_only=True):
@@ -86,6 +100,8 @@ class EndpointView(Struct, rename="camel", kw_only=True):
     headers: dict[str, str]
     signature_profile: SignatureProfile
     redact_credentials: bool
+    ca_certificate: str | None
+    authorities: list[AuthorityView]
     enabled: bool
     disabled_reason: DisabledReason | None
     created_at: str
@@ -183,6 +199,7 @@ def _told(body: EndpointBody) -> NewEndpoint:
         headers=_headers(body.headers),
         signature_profile=body.signature_profile,
         redact_credentials=body.redact_credentials,
+        ca_pem=body.ca_certificate,
     )
 
 
@@ -200,6 +217,7 @@ def _body(endpoint: Endpoint) -> EndpointBody:
         headers=dict(endpoint.headers),
         signature_profile=endpoint.signature_profile,
         redact_credentials=endpoint.redact_credentials,
+        ca_certificate=endpoint.ca_pem,
     )
 
 
@@ -250,6 +268,11 @@ def _view(endpoint: Endpoint) -> EndpointView:
         headers=dict(endpoint.headers),
         signature_profile=endpoint.signature_profile,
         redact_credentials=endpoint.redact_credentials,
+        ca_certificate=endpoint.ca_pem,
+        authorities=[
+            AuthorityView(one.subject, timestamp(one.expires_at))
+            for one in (read_authorities(endpoint.ca_pem) if endpoint.ca_pem else ())
+        ],
         enabled=endpoint.enabled,
         disabled_reason=endpoint.disabled_reason,
         created_at=timestamp(endpoint.created_at),

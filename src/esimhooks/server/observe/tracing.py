@@ -1,0 +1,107 @@
+"""Traces: a thin seam. Names and attributes of spans come in, and nothing happens until `begin` has found a collector.
+
+OpenTelemetry is imported by `begin` only, where the standard variables (OTEL_*) name a collector and the extra `otel` is
+installed. Attributes carry ids and outcomes, never bodies, credentials, personal data or the path of a URL.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from enum import Enum, auto
+from typing import Protocol
+
+from esimhooks.server.observe.log import get_logger
+
+Attributes = Mapping[str, str | int]
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+
+log = get_logger("tracing")
+
+
+class Kind(Enum):
+    """On which side of a conversation a span stands."""
+
+    SERVER = auto()
+    CLIENT = auto()
+    INTERNAL = auto()
+
+
+class Span:
+    """One piece of work that is not recorded. `traceparent` (W3C Trace Context) names one that is."""
+
+    traceparent: str | None = None
+
+    def tell(self, attributes: Attributes, *, name: str | None = None, failed: bool = False) -> None:
+        """Add what is known now; `name` replaces the one at the beginning, `failed` marks the work as failed."""
+
+
+class Tracer(Protocol):
+    """What records spans."""
+
+    def span(
+        self, name: str, kind: Kind, *, parent: str | None, links: Sequence[str], attributes: Attributes
+    ) -> AbstractContextManager[Span]:
+        """Record a span while the context lasts."""
+
+    def present(self) -> str | None:
+        """Return the traceparent of the span that this task is in."""
+
+    def end(self) -> None:
+        """Hand over what is recorded; blocks until the collector has it, or has had its time."""
+
+
+class _Off:
+    """Not recorded; one for all, so that it costs no more than a call."""
+
+    _span = Span()
+
+    def __enter__(self) -> Span:
+        return self._span
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+_off = _Off()
+_tracer: Tracer | None = None
+
+
+def begin() -> Callable[[], None] | None:
+    """Record from now on, where a collector is set; return what ends it and blocks meanwhile, None where it is off."""
+    global _tracer  # noqa: PLW0603 - like the logger and the metrics, one for the process
+    off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or os.environ.get("OTEL_TRACES_EXPORTER") == "none"
+    if off or not any(os.environ.get(name) for name in ENDPOINTS):
+        return None
+    try:
+        from esimhooks.server.observe.otel import OpenTelemetry  # noqa: PLC0415 - only where it is wanted
+    except ModuleNotFoundError as error:
+        log.warning("tracing.not_installed", missing=error.name, mend="pip install 'esimhooks[otel]'")
+        return None
+    _tracer = tracer = OpenTelemetry()
+
+    def end() -> None:
+        global _tracer  # noqa: PLW0603
+        _tracer = None
+        tracer.end()
+
+    return end
+
+
+def span(
+    name: str,
+    kind: Kind = Kind.INTERNAL,
+    *,
+    parent: str | None = None,
+    links: Sequence[str | None] = (),
+    attributes: Attributes | None = None,
+) -> AbstractContextManager[Span]:
+    """Record a piece of work while the context lasts: within this task's span, or the one that `parent` names."""
+    if _tracer is None:
+        return _off
+    return _tracer.span(name, kind, parent=parent, links=[link for link in links if link], attributes=attributes or {})
+
+
+def present() -> str | None:
+    """Return the traceparent of the span that this task is in, None where there is none."""
+    return None if _tracer is None else _tracer.present()
