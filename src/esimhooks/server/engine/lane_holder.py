@@ -79,9 +79,10 @@ class LaneHolder:
 
         Waits until every rate limit lets the next holder begin, a second at most.
         """
+        # Chosen before anything else runs: attempts that were cut off settle their lanes as they end.
+        settled = [lane.lease for lane in self._table.lanes.values() if not lane.unsettled]
         spaced_at = max((lane.next_start for lane in self._table.lanes.values()), default=0.0)
         await asyncio.sleep(spaced_at - monotonic())
-        settled = [lane.lease for lane in self._table.lanes.values() if not lane.unsettled]
         async with self._database.session() as db:
             if settled:
                 await lanes.release(db, settled)
