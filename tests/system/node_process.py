@@ -13,7 +13,7 @@ import psutil
 from api import eventually
 
 COMMAND = (sys.executable, "-c", "from esimhooks.cli.main import run; run()", "serve")
-START_LIMIT_S = 90.0
+START_LIMIT_S = 240.0
 
 
 class NodeProcess:
