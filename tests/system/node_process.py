@@ -14,7 +14,7 @@ from api import eventually
 from esimhooks.server.settings import Settings
 
 COMMAND = (sys.executable, "-c", "from esimhooks.cli.main import run; run()", "serve")
-START_LIMIT_S = 90.0
+START_LIMIT_S = 240.0
 
 
 class NodeProcess:
