@@ -1,6 +1,7 @@
 """One attempt: a claimed delivery in, signed, sent and judged; a result out. No transaction is open meanwhile."""
 
 import random
+from functools import partial
 from urllib.parse import urlsplit
 
 from msgspec import MsgspecError, Struct
@@ -42,7 +43,7 @@ async def attempt(job: Job, sender: Sender, *, brand: str, clock: Clock) -> Resu
         log.exception("request.not_made", delivery=str(job.claimed.delivery_id))
         return fault(job.claimed, f"the request could not be made ({type(error).__name__})", clock=clock)
     with tracing.span(
-        f"send {job.claimed.event_type}", Kind.CLIENT, links=[job.traceparent], attributes=_attributes(job)
+        f"send {job.claimed.event_type}", Kind.CLIENT, links=[job.traceparent], attributes=partial(_attributes, job)
     ) as span:
         if span.traceparent is not None:
             headers = {**headers, "traceparent": span.traceparent}

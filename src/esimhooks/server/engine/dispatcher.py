@@ -238,7 +238,8 @@ class Dispatcher:
             if is_suspect(job.claimed) and not await self._still_ours(job.claimed):
                 return None, []
             # Read again: its secrets may have changed since the delivery was taken up.
-            present = structs.replace(job, target=self._targets.get(job.target.id, job.target))
+            target = self._targets.get(job.target.id, job.target)
+            present = job if target is job.target else structs.replace(job, target=target)
             result = await attempt(present, self._sender, brand=self._config.brand, clock=self._clock)
             step = None
             if result.outcome.outcome not in (OutcomeClass.INTERNAL, OutcomeClass.GONE):
@@ -249,7 +250,7 @@ class Dispatcher:
                 )
             rests = step is not None and step.rest_s is not None
             given_up = self._table.close(lane) if rests or result.verdict.endpoint_gone else []
-            return structs.replace(result, step=step), given_up
+            return result if step is None else structs.replace(result, step=step), given_up
         finally:
             self._table.answered(lane, job)
             self._begin()

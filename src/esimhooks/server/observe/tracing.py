@@ -94,12 +94,16 @@ def span(
     *,
     parent: str | None = None,
     links: Sequence[str | None] = (),
-    attributes: Attributes | None = None,
+    attributes: Attributes | Callable[[], Attributes] | None = None,
 ) -> AbstractContextManager[Span]:
-    """Record a piece of work while the context lasts: within this task's span, or the one that `parent` names."""
+    """Record a piece of work while the context lasts: within this task's span, or the one that `parent` names.
+
+    Attributes that cost something to gather are given as a function, which is called only where the span is recorded.
+    """
     if _tracer is None:
         return _off
-    return _tracer.span(name, kind, parent=parent, links=[link for link in links if link], attributes=attributes or {})
+    known = attributes() if callable(attributes) else attributes or {}
+    return _tracer.span(name, kind, parent=parent, links=[link for link in links if link], attributes=known)
 
 
 def present() -> str | None:

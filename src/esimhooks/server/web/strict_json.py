@@ -27,13 +27,7 @@ def check(raw: bytes) -> None:
     if text.startswith("\ufeff"):
         raise _malformed("expected JSON without a byte order mark")
     try:
-        json.loads(
-            text,
-            object_pairs_hook=_without_duplicates,
-            parse_constant=_no_constant,
-            parse_int=_integer,
-            parse_float=_number,
-        )
+        _decoder.decode(text)
     except json.JSONDecodeError as error:
         raise _malformed(f"not JSON at character {error.pos}") from None
     except RecursionError:
@@ -45,6 +39,8 @@ def check(raw: bytes) -> None:
 
 def _check_depth(raw: bytes) -> None:
     """Only for what is JSON: in a string that does not end, the search for one would take the square of its length."""
+    if raw.count(b"[") + raw.count(b"{") <= DEEPEST:
+        return
     depth = deepest = 0
     for bracket in _depth_change.findall(_strings.sub(b"", raw)):
         depth += 1 if bracket in b"[{" else -1
@@ -99,3 +95,8 @@ def _too_deep() -> Refused:
 
 def _malformed(detail: str) -> Refused:
     return Refused(detail, status=400, code="MALFORMED_JSON")
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_without_duplicates, parse_constant=_no_constant, parse_int=_integer, parse_float=_number
+)
