@@ -9,13 +9,14 @@ from esimhooks.server.model.delivery import Claimed, EndpointTarget
 from esimhooks.server.model.endpoint import SignatureProfile
 from esimhooks.server.model.ids import new_id
 from esimhooks.server.rules.breaker import Strain
+from esimhooks.server.rules.poison import SUSPECT_AT
 from esimhooks.server.store.lanes import Lease, Leased
 
 UNTIL = 30.0
 CAP = 4
 
 
-def a_job(endpoint_id: UUID, *, at_once: int) -> Job:
+def a_job(endpoint_id: UUID, *, at_once: int = CAP, claims: int = 0) -> Job:
     claimed = Claimed(
         delivery_id=new_id(),
         account_id=new_id(),
@@ -25,7 +26,7 @@ def a_job(endpoint_id: UUID, *, at_once: int) -> Job:
         event_type="esim.created",
         attempts=0,
         attempts_this_round=0,
-        claims=0,
+        claims=claims,
         ordered=False,
         lease_token=1,
     )
@@ -114,7 +115,17 @@ def test_once_results_are_written_the_rest_is_sent() -> None:
 
     while answered := answer_all_that_begins(table):
         sent += len(answered)
-        for lane, _ in answered:
-            table.settled(lane, ordered=False, now=0.0)
+        for lane, job in answered:
+            table.settled(lane, job, now=0.0)
 
     assert sent == 20 * CAP
+
+
+def test_a_suspect_is_sent_once_the_outcome_of_the_one_before_is_written() -> None:
+    table, endpoint_id = a_table(jobs=0, at_once=CAP)
+    table.add([a_job(endpoint_id, claims=SUSPECT_AT) for _ in range(2)], now=0.0)
+
+    [(lane, job)] = answer_all_that_begins(table)
+    table.settled(lane, job, now=0.0)
+
+    assert len(answer_all_that_begins(table)) == 1

@@ -226,7 +226,7 @@ class Dispatcher:
             if result is not None:
                 kept = await self._write(lane, result)
         finally:
-            self._table.settled(lane, ordered=job.claimed.ordered, now=monotonic())
+            self._table.settled(lane, job, now=monotonic())
             self._begin()
             lane.retiring = lane.retiring or not kept
             if lane.wants_more or (lane.retiring and lane.idle(monotonic())):

@@ -154,19 +154,22 @@ class LaneTable:
         lane.in_flight -= 1
         self._in_flight -= 1
         self._unwritten += 1
+        self._line_up(lane)
+        if not lane.in_flight and not lane.waiting:
+            self._busy.discard(lane)
+
+    def settled(self, lane: HeldLane, job: Job, *, now: float) -> None:
+        """Note that the outcome of an attempt is written, or given up; only then the next suspect may be sent.
+
+        It might end this process, and an outcome that is not written yet would count against a delivery that did nothing.
+        """
+        self._unwritten -= 1
+        lane.settle(ordered=job.claimed.ordered, now=now)
         if is_suspect(job.claimed):
             self._suspect_out = False
             for other in self._busy:
                 if other.suspects:
                     self._line_up(other)
-        self._line_up(lane)
-        if not lane.in_flight and not lane.waiting:
-            self._busy.discard(lane)
-
-    def settled(self, lane: HeldLane, *, ordered: bool, now: float) -> None:
-        """Note that the outcome of an attempt is written, or given up."""
-        self._unwritten -= 1
-        lane.settle(ordered=ordered, now=now)
 
     @property
     def _has_slot(self) -> bool:
