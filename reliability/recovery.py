@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 from msgspec import Struct
 
@@ -39,20 +40,27 @@ def recoveries(
 ) -> list[Recovery]:
     """Return the recovery from each fault; `accepted` and `arrivals` (by lane) are moments, ascending.
 
-    What had not recovered when the next fault began is not measured, unless it was too late by then.
+    What had not recovered when the next fault began is not measured, unless it was too late by then. Too late is what
+    outlasts both the fault's own limit and those of earlier ones, as the lanes of a node that was killed just before.
     `stopped_at` is when the producer was told to end.
     """
     # A node that ends because the database is away is part of that fault.
     faults = [span for span in faults if span.fault.kind is not Kind.EXIT]
     ends = [*(span.fault.began for span in faults[1:]), stopped_at]
+    due = accumulate((_due(span) for span in faults), max)
     return [
-        _recovery(span, max(end, span.ended), accepted=accepted, arrivals=arrivals)
-        for span, end in zip(faults, ends, strict=True)
+        _recovery(span, max(end, span.ended), due=latest, accepted=accepted, arrivals=arrivals)
+        for span, end, latest in zip(faults, ends, due, strict=True)
     ]
 
 
+def _due(span: Span) -> float:
+    """By when everything must go on again after this fault alone."""
+    return span.counted_from + LIMITS_S.get(span.fault.kind, 0.0)
+
+
 def _recovery(
-    span: Span, end: float, *, accepted: Sequence[float], arrivals: Mapping[str, Sequence[float]]
+    span: Span, end: float, *, due: float, accepted: Sequence[float], arrivals: Mapping[str, Sequence[float]]
 ) -> Recovery:
     zero = span.counted_from
     limit_s = LIMITS_S.get(span.fault.kind)
@@ -66,7 +74,7 @@ def _recovery(
         accepted_s=None if accepted_s is None else accepted_s - zero,
         arrived_s=arrived_s,
         limit_s=limit_s,
-        too_late=limit_s is not None and max(took_s) > limit_s,
+        too_late=limit_s is not None and zero + max(took_s) > due,
     )
 
 

@@ -4,6 +4,7 @@ from reliability.exchanges import Exchange, Story
 from reliability.faultlog import Span
 from reliability.lines import CLOSED, Fault, Kind, Told
 from reliability.promises import Kept, hold_to_promises, keep_ledger
+from reliability.recovery import recoveries
 from reliability.repeats import Repeats, find_repeats
 
 ESIM = "g1a0n000001"
@@ -95,3 +96,23 @@ def _exchange(at: float, status: int, *, attempt: int = 1) -> Exchange:
 
 def _kill(at: float, node: str) -> Span:
     return Span(fault=Fault(number=1, kind=Kind.KILL, target="dispatcher-1", began=at, node=node), ended=at)
+
+
+def test_a_fault_beside_a_kill_is_given_the_time_that_the_kill_has_left() -> None:
+    faults = [_kill(100.0, NODE), _backend_kill(120.0)]
+
+    in_time = recoveries(faults, accepted=[120.1], arrivals={LANE: [134.0]}, stopped_at=200.0)
+    late = recoveries(faults, accepted=[120.1], arrivals={LANE: [136.0]}, stopped_at=200.0)
+
+    assert [recovery.too_late for recovery in in_time] == [False, False]
+    assert late[1].too_late
+
+
+def test_a_fault_alone_has_its_own_time() -> None:
+    [late] = recoveries([_backend_kill(120.0)], accepted=[120.1], arrivals={LANE: [134.0]}, stopped_at=200.0)
+
+    assert late.too_late
+
+
+def _backend_kill(at: float) -> Span:
+    return Span(fault=Fault(number=2, kind=Kind.BACKEND_KILL, target="database", began=at), ended=at)
