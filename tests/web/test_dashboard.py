@@ -153,6 +153,17 @@ async def test_the_first_run_leads_from_an_account_to_a_delivered_test_event(
     await receiver.wait_for(1)
 
 
+async def test_the_catalogue_is_light_and_its_schemas_come_when_they_are_opened(browser: Browser) -> None:
+    await browser.sign_in(ADMIN_KEY)
+    _, text = await browser.get("/event-types")
+    assert len(text) < 60_000
+    assert 'hx-get="/event-types/esim.activated/schema"' in text
+    _, schema = await browser.get("/event-types/esim.activated/schema")
+    assert "$schema" in schema
+    status, _ = await browser.get("/event-types/esim.unknown/schema")
+    assert status == 404
+
+
 async def test_the_overview_of_all_accounts_leads_to_an_endpoint_that_is_gone(
     browser: Browser, operator: Api, receiver: Receiver
 ) -> None:

@@ -40,6 +40,7 @@ def dashboard_router(context: Context) -> Router:
             events.list_events,
             events.show_event,
             events.catalogue,
+            events.show_schema,
             events.try_event,
             deliveries.list_deliveries,
             deliveries.show_delivery,
