@@ -44,14 +44,34 @@ async def browser(operator: Api) -> AsyncIterator[Browser]:
 
 
 async def test_without_a_session_every_page_leads_to_the_sign_in_page(browser: Browser) -> None:
-    for path in ("/", "/esims", "/events", "/deliveries", "/endpoints", "/event-types", "/journal", "/accounts"):
+    for path in (
+        "/",
+        "/esims",
+        "/events",
+        "/deliveries",
+        "/endpoints",
+        "/event-types",
+        "/audit",
+        "/journal",
+        "/accounts",
+    ):
         status, text = await browser.get(path)
         assert (status, "API key" in text) == (200, True), path
 
 
 async def test_an_operator_sees_every_page_of_an_empty_installation(browser: Browser) -> None:
     await browser.sign_in(ADMIN_KEY)
-    for path in ("/", "/esims", "/events", "/deliveries", "/endpoints", "/event-types", "/journal", "/accounts"):
+    for path in (
+        "/",
+        "/esims",
+        "/events",
+        "/deliveries",
+        "/endpoints",
+        "/event-types",
+        "/audit",
+        "/journal",
+        "/accounts",
+    ):
         status, text = await browser.get(path)
         assert (status, "Sign out" in text) == (200, True), (path, text)
 

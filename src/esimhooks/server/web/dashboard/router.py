@@ -5,6 +5,7 @@ from litestar import Response, Router
 from esimhooks.server.web.auth import AnyRequest
 from esimhooks.server.web.context import Context
 from esimhooks.server.web.dashboard import (
+    audit,
     deliveries,
     endpoint_changes,
     endpoint_secrets,
@@ -66,6 +67,7 @@ def dashboard_router(context: Context) -> Router:
             operators.show_account,
             operators.create_key,
             operators.revoke_key,
+            audit.list_audit,
             operators.list_journal,
             operators.show_notification,
             operators.replay,
