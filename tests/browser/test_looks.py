@@ -60,6 +60,7 @@ def pages_of(history: History) -> dict[str, str]:
         "error": f"/deliveries{query}&from=yesterday",
         "endpoint-secrets": f"/endpoints/{history.endpoint}/secrets{query}",
         "catalogue": f"/event-types{query}",
+        "requeries": f"/requeries{query}",
         "audit": f"/audit{query}",
         "audit-of-all": "/audit",
         "journal": "/journal",

@@ -15,6 +15,7 @@ from esimhooks.server.web.dashboard import (
     operators,
     overview,
     recoveries,
+    requeries,
     search,
     sign_in,
 )
@@ -58,6 +59,10 @@ def dashboard_router(context: Context) -> Router:
             endpoint_changes.send_example,
             endpoint_secrets.show_secrets,
             endpoint_secrets.rotate,
+            requeries.ask_requery,
+            requeries.begin_requery,
+            requeries.show_requery,
+            requeries.cancel_requery,
             recoveries.ask_recovery,
             recoveries.count,
             recoveries.recover,
