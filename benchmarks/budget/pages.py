@@ -1,10 +1,12 @@
 """The pages in a real browser with an empty cache: how many bytes they load, and how long until all is loaded."""
 
-from msgspec import Struct
-from playwright.async_api import Browser
+from collections.abc import Sequence
 
-PATHS = ("/", "/deliveries", "/events", "/esims", "/endpoints", "/event-types", "/journal", "/accounts")
-TIMES = 3
+from msgspec import Struct
+from playwright.async_api import Browser, Page
+
+PATHS = ("/", "/deliveries", "/events", "/esims", "/endpoints", "/event-types", "/audit", "/journal", "/accounts")
+TIMES = 5
 MEASURE = """() => {
     const [page] = performance.getEntriesByType("navigation");
     const parts = [page, ...performance.getEntriesByType("resource")];
@@ -20,26 +22,28 @@ class Loaded(Struct, frozen=True):
     ms: float
 
 
-async def loaded(chromium: Browser, url: str, key: str, query: str) -> list[Loaded]:
-    """Load each page of the account in `query` several times, each in a new browser window that has signed in."""
-    found = []
-    for path in PATHS:
-        measured = [await _measure(chromium, url, key, path + query) for _ in range(TIMES)]
-        transferred = max(bytes_ for bytes_, _ in measured)
-        found.append(Loaded(path, transferred, min(ms for _, ms in measured)))
-    return found
-
-
-async def _measure(chromium: Browser, url: str, key: str, path: str) -> tuple[int, float]:
+async def loaded(
+    chromium: Browser, url: str, key: str, query: str, *, times: int = TIMES, paths: Sequence[str] = PATHS
+) -> list[Loaded]:
+    """Load each page of the account in `query` so many times, as somebody who has signed in."""
     window = await chromium.new_context(viewport={"width": 1440, "height": 900})
     page = await window.new_page()
     await page.goto(f"{url}/sign-in")
     await page.get_by_label("API key").fill(key)
     await page.get_by_role("button", name="Sign in").click()
     await page.get_by_role("button", name="Sign out").wait_for()
-    session = await window.new_cdp_session(page)
-    await session.send("Network.clearBrowserCache")
-    await page.goto(url + path, wait_until="load")
-    transferred, ms = await page.evaluate(MEASURE)
+    found = []
+    for path in paths:
+        measured = [await _measure(page, url + path + query) for _ in range(times)]
+        found.append(Loaded(path, max(bytes_ for bytes_, _ in measured), min(ms for _, ms in measured)))
     await window.close()
+    return found
+
+
+async def _measure(page: Page, address: str) -> tuple[int, float]:
+    session = await page.context.new_cdp_session(page)
+    await session.send("Network.clearBrowserCache")
+    await page.goto(address, wait_until="load")
+    transferred, ms = await page.evaluate(MEASURE)
+    await session.detach()
     return int(transferred), float(ms)

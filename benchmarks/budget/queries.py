@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from benchmarks.budget.fill import History
 from esimhooks.server.engine.overview import Overview
-from esimhooks.server.engine.queries import OperatorQueries, TenantQueries, Window
+from esimhooks.server.engine.queries import TenantQueries, Window
 from esimhooks.server.engine.search import Search
 from esimhooks.server.model.change import UpdateOutcome
 from esimhooks.server.model.delivery import DeliveryFilter, DeliveryStatus
@@ -169,7 +169,7 @@ def _endpoints(database: Database, history: History) -> Iterator[Query]:
 
 
 def _journal(database: Database, history: History) -> Iterator[Query]:
-    reads = OperatorQueries(database)
+    search = Search(database)
     noon = history.begins + timedelta(days=3, hours=12)
     spans = {"": (None, None), "a day": (noon, noon + timedelta(days=1)), "since a day": (noon, None)}
     numbers = ((None, None), ("8952", None), (None, "t-60000000001"))
@@ -187,7 +187,7 @@ def _journal(database: Database, history: History) -> Iterator[Query]:
         yield Query(
             "journal",
             _named(outcome, source, iccid and "iccid", transaction and "transaction", when),
-            lambda where=where: reads.notifications(where, Window(None, PAGE)),  # type: ignore[misc]
+            lambda where=where: search.notifications(where, Window(None, PAGE)),  # type: ignore[misc]
         )
 
 

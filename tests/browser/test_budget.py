@@ -1,4 +1,4 @@
-"""What `make budget` measures at full size works at a small one; the first page loads few bytes at any size."""
+"""What `make budget` measures at full size works at a small one; every page loads few bytes at any size."""
 
 from datetime import UTC, datetime
 
@@ -16,13 +16,13 @@ from esimhooks.server.model.ids import Prefix, text_of
 from esimhooks.server.store.database import connect
 from esimhooks.server.store.sealing import Sealer
 
-pytestmark = pytest.mark.slow(reason="fills a database and loads every page several times")
+pytestmark = pytest.mark.slow(reason="fills a database and loads every page")
 SMALL = Size(esims=200, deliveries=1500, notifications=200)
-EVERY = 20
+EVERY = 40
 """Which of the many combinations are tried here."""
 
 
-async def test_the_first_page_over_a_history_loads_few_bytes_and_every_kind_of_query_works(
+async def test_every_page_over_a_history_loads_few_bytes_and_every_kind_of_query_works(
     chromium: Browser, operator: Api, migrated: str
 ) -> None:
     conn = await asyncpg.connect(migrated)
@@ -36,8 +36,7 @@ async def test_the_first_page_over_a_history_loads_few_bytes_and_every_kind_of_q
     times = [await watch.timed(query, limit_ms=LIST_MS) for query in queries_of(database, history)[::EVERY]]
     await database.close()
     whose = f"?account={text_of(Prefix.ACCOUNT, history.tenant.account_id)}&mode=live"
-    pages = await loaded(chromium, operator.url, ADMIN_KEY, whose)
+    pages = await loaded(chromium, operator.url, ADMIN_KEY, whose, times=1)
 
     assert all(one.worked_ms > 0 for one in times)
-    assert pages[0].path == "/"
-    assert 20_000 < pages[0].transferred < PAGE_KB * 1000
+    assert [one for one in pages if not 20_000 < one.transferred < PAGE_KB * 1000] == []

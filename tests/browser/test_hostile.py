@@ -5,9 +5,10 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from msgspec import Struct
 from playwright.async_api import expect
 
-from api import Api, a_merchant
+from api import Api, Merchant, a_merchant
 from browser.conftest import MODULES, Person
 from browser.history import first_delivery, update
 from browser.test_looks import SCHEMES, WIDTHS
@@ -40,7 +41,20 @@ async def stays_in_shape(person: Person, path: str) -> list[str]:
     return found
 
 
-async def test_hostile_names_and_answers_are_shown_as_text(person: Person, operator: Api, receiver: Receiver) -> None:
+class Spoiled(Struct, frozen=True):
+    """A merchant whose names, eSIM and receiver's answers are hostile."""
+
+    merchant: Merchant
+    esim: str
+    event: str
+    delivery: str
+
+    @property
+    def query(self) -> str:
+        return f"?account={self.merchant.account}&mode=test"
+
+
+async def spoiled(operator: Api, receiver: Receiver) -> Spoiled:
     answer = "\n".join([*SCRIPTS, *NAUGHTY]).encode("utf-8", "replace")
     receiver.answer("/hook", status=410, body=answer, headers={"content-type": "text/html", "x-odd": SCRIPTS[1]})
     merchant = await a_merchant(operator)
@@ -57,30 +71,38 @@ async def test_hostile_names_and_answers_are_shown_as_text(person: Person, opera
         apn=SCRIPTS[6],
         ac=SCRIPTS[7],
     )
-    delivery = await first_delivery(operator, query, "stopped")
+    return Spoiled(merchant, made["esim"], made["events"][0], await first_delivery(operator, query, "stopped"))
+
+
+async def test_hostile_names_and_answers_leave_every_page_in_shape(
+    person: Person, operator: Api, receiver: Receiver
+) -> None:
+    known = await spoiled(operator, receiver)
     await person.sign_in()
-    endpoint = (await operator.get(f"/v1/endpoints{query}"))["data"][0]["id"]
-    event = f"/events/{made['events'][0]}"
-    pages = [
-        "/",
-        "/esims",
-        "/events",
-        "/deliveries",
-        "/endpoints",
-        event,
-        f"/deliveries/{delivery}",
-        f"/esims/{made['esim']}",
-    ]
+    endpoint = (await operator.get(f"/v1/endpoints{known.query}"))["data"][0]["id"]
+    pages = ["/", "/esims", "/events", "/deliveries", "/endpoints", f"/events/{known.event}"]
+    pages += [f"/deliveries/{known.delivery}", f"/esims/{known.esim}"]
     pages += [f"/endpoints/{endpoint}{part}" for part in ("", "/edit", "/secrets", "/recover")]
-    paths = [path + query for path in pages] + ["/", "/accounts", f"/accounts/{merchant.account}", "/journal"]
-    paths += [f"/search?{urlencode({'q': one})}" for one in SCRIPTS]
+    paths = [path + known.query for path in pages]
+    paths += ["/", "/accounts", f"/accounts/{known.merchant.account}", "/journal"]
     assert [await stays_in_shape(person, path) for path in paths] == [[]] * len(paths)
-    await person.sign_in(merchant.key)
-    await person.open(f"/esims/{made['esim']}")
+
+
+async def test_what_is_searched_for_is_shown_as_text(person: Person) -> None:
+    await person.sign_in()
+    for one in SCRIPTS:
+        assert await stays_in_shape(person, f"/search?{urlencode({'q': one})}") == []
+        assert one in await person.text()
+
+
+async def test_hostile_names_and_answers_are_shown_as_text(person: Person, operator: Api, receiver: Receiver) -> None:
+    known = await spoiled(operator, receiver)
+    await person.sign_in(known.merchant.key)
+    await person.open(f"/esims/{known.esim}")
     assert SCRIPTS[4] in await person.text()
     await person.press("Show the QR code")
     await expect(person.page.locator(".qr p")).to_have_text(SCRIPTS[7])
-    await person.open(f"/deliveries/{delivery}")
+    await person.open(f"/deliveries/{known.delivery}")
     shown = await person.text()
     assert [one for one in SCRIPTS if one not in shown] == []
     await person.picture("hostile-delivery")

@@ -10,6 +10,8 @@ from receiver import Receiver
 
 pytestmark = pytest.mark.slow(reason="a real browser goes through every page")
 WIDTHS = (390, 1440)
+PARTS = 3
+"""The pages are gone through in so many tests, none of which takes long."""
 FOCUS = """() => {
     const style = getComputedStyle(document.activeElement);
     const outline = style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth);
@@ -25,9 +27,9 @@ async def look_at(person: Person, name: str, path: str) -> list[str]:
     for width in WIDTHS:
         for scheme in SCHEMES:
             await person.looks(width=width, scheme=scheme)
-            await person.picture(f"{name}-{width}-{scheme}")
             if (more := await person.sideways()) > 0:
                 found.append(f"{path} at {width} px scrolls {more} px")
+        await person.picture(f"{name}-{width}-dark")
     for scheme in SCHEMES:
         await person.looks(width=WIDTHS[0], scheme=scheme)
         found += [f"{path} in {scheme}: {one}" for one in await person.barriers()]
@@ -58,6 +60,9 @@ def pages_of(history: History) -> dict[str, str]:
         "error": f"/deliveries{query}&from=yesterday",
         "endpoint-secrets": f"/endpoints/{history.endpoint}/secrets{query}",
         "catalogue": f"/event-types{query}",
+        "requeries": f"/requeries{query}",
+        "audit": f"/audit{query}",
+        "audit-of-all": "/audit",
         "journal": "/journal",
         "notification": f"/journal/{history.notification}",
         "accounts": "/accounts",
@@ -70,10 +75,14 @@ async def test_the_sign_in_page_fits_and_has_no_barriers(person: Person) -> None
     assert await look_at(person, "sign-in", "/sign-in") == []
 
 
-async def test_every_page_fits_and_has_no_barriers(person: Person, operator: Api, receiver: Receiver) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+async def test_every_page_fits_and_has_no_barriers(
+    person: Person, operator: Api, receiver: Receiver, part: int
+) -> None:
     history = await a_history(operator, receiver)
     await person.sign_in()
-    found = [one for name, path in pages_of(history).items() for one in await look_at(person, name, path)]
+    pages = list(pages_of(history).items())[part::PARTS]
+    found = [one for name, path in pages for one in await look_at(person, name, path)]
     person.troubles = [one for one in person.troubles if "422" not in one]  # the console tells of the page "error"
     assert found == []
 

@@ -1,4 +1,4 @@
-"""Searches of deliveries and events: going on from page to page finds all that fits, once, in order, and nothing else."""
+"""Searches of deliveries, events and the journal: going on from page to page finds all that fits, once, in order, and nothing else."""
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,12 +10,14 @@ from uuid import UUID
 import pytest
 
 from api import Api, a_merchant
+from esimhooks.server.model.change import UpdateOutcome
 from esimhooks.server.model.delivery import Delivery, DeliveryFilter, DeliveryStatus
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.event import Event, EventFilter
 from esimhooks.server.model.ids import Prefix, new_id, parse_id
 from esimhooks.server.model.looked import Looked
-from esimhooks.server.store import deliveries, delivery_lists, events, queue
+from esimhooks.server.model.notification import InboundRequest, JournalEntry, JournalFilter
+from esimhooks.server.store import deliveries, delivery_lists, events, journal, journal_lists, queue
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
@@ -23,7 +25,7 @@ from esimhooks.vocabulary.statuses import Mode
 pytestmark = pytest.mark.slow(reason="goes through hundreds of combinations of filters")
 TYPES = (EventType.ACTIVATED, EventType.EXPIRED)
 NUMBER, MOST, LIMIT = 120, 17, 4
-Row = TypeVar("Row", Event, Delivery)
+Row = TypeVar("Row", Event, Delivery, JournalEntry)
 
 
 def an_event(tenant: Tenant, esim_id: UUID, kind: EventType) -> Event:
@@ -140,6 +142,46 @@ async def test_whatever_events_are_searched_for_all_that_fit_are_found(operator:
             for one in raised
             if one.tenant == tenant
             and kind in (None, one.type)
+            and esim in (None, one.esim_id)
+            and (first is None or one.id >= first)
+            and (last is None or one.id < last)
+        ], where
+
+
+def an_entry(chance: random.Random, esims: Sequence[UUID]) -> JournalEntry:
+    [outcome] = chance.choices(list(UpdateOutcome), [9 if one in journal_lists.USUAL else 1 for one in UpdateOutcome])
+    return JournalEntry(
+        id=new_id(),
+        source=chance.choice(("upstream", "other")),
+        tenant=None,
+        received_at=datetime.now(UTC),
+        request=InboundRequest(method="POST", path="/", query="", headers={}, peer="192.0.2.7", body=b"{}"),
+        outcome=outcome,
+        esim_id=chance.choice(esims),
+    )
+
+
+async def test_whatever_of_the_journal_is_searched_for_all_that_fit_is_found(database: Database) -> None:
+    chance = random.Random(7)
+    esims = [new_id() for _ in range(3)]
+    told = [an_entry(chance, esims) for _ in range(NUMBER)]
+    async with database.transaction() as db:
+        await journal.insert(db, told)
+    told.reverse()
+    spans = [(None, None), (told[80].id, told[20].id)]
+    choices = product((None, *UpdateOutcome), (None, "other", "nobody"), (None, esims[0]), spans)
+    for outcome, source, esim, (first, last) in choices:
+        where = JournalFilter(outcome=outcome, source=source, esim_id=esim, first_id=first, last_id=last)
+
+        async def search(before: UUID | None, where: JournalFilter = where) -> Looked[JournalEntry]:
+            async with database.session() as db:
+                return await journal_lists.page(db, where, before=before, limit=LIMIT, most=MOST)
+
+        assert await gone_through(search) == [
+            one.id
+            for one in told
+            if outcome in (None, one.outcome)
+            and source in (None, one.source)
             and esim in (None, one.esim_id)
             and (first is None or one.id >= first)
             and (last is None or one.id < last)

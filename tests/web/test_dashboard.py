@@ -44,14 +44,34 @@ async def browser(operator: Api) -> AsyncIterator[Browser]:
 
 
 async def test_without_a_session_every_page_leads_to_the_sign_in_page(browser: Browser) -> None:
-    for path in ("/", "/esims", "/events", "/deliveries", "/endpoints", "/event-types", "/journal", "/accounts"):
+    for path in (
+        "/",
+        "/esims",
+        "/events",
+        "/deliveries",
+        "/endpoints",
+        "/event-types",
+        "/audit",
+        "/journal",
+        "/accounts",
+    ):
         status, text = await browser.get(path)
         assert (status, "API key" in text) == (200, True), path
 
 
 async def test_an_operator_sees_every_page_of_an_empty_installation(browser: Browser) -> None:
     await browser.sign_in(ADMIN_KEY)
-    for path in ("/", "/esims", "/events", "/deliveries", "/endpoints", "/event-types", "/journal", "/accounts"):
+    for path in (
+        "/",
+        "/esims",
+        "/events",
+        "/deliveries",
+        "/endpoints",
+        "/event-types",
+        "/audit",
+        "/journal",
+        "/accounts",
+    ):
         status, text = await browser.get(path)
         assert (status, "Sign out" in text) == (200, True), (path, text)
 
@@ -151,6 +171,17 @@ async def test_the_first_run_leads_from_an_account_to_a_delivered_test_event(
     _, event = await browser.post(f"/event-types/esim.activated/try?account={account_id[0]}&mode=test")
     assert "esim.activated" in event
     await receiver.wait_for(1)
+
+
+async def test_the_catalogue_is_light_and_its_schemas_come_when_they_are_opened(browser: Browser) -> None:
+    await browser.sign_in(ADMIN_KEY)
+    _, text = await browser.get("/event-types")
+    assert len(text) < 60_000
+    assert 'hx-get="/event-types/esim.activated/schema"' in text
+    _, schema = await browser.get("/event-types/esim.activated/schema")
+    assert "$schema" in schema
+    status, _ = await browser.get("/event-types/esim.unknown/schema")
+    assert status == 404
 
 
 async def test_the_overview_of_all_accounts_leads_to_an_endpoint_that_is_gone(

@@ -26,6 +26,7 @@ from esimhooks.server.store import (
     esims,
     events,
     journal,
+    journal_lists,
     keys,
     orders,
     providers,
@@ -111,7 +112,7 @@ class OperatorQueries:
     async def notifications(self, where: JournalFilter, window: Window) -> Sequence[JournalEntry]:
         """Return journal entries."""
         async with self._database.session() as db:
-            return await journal.page(db, where, before=window.before, limit=window.limit)
+            return (await journal_lists.page(db, where, before=window.before, limit=window.limit)).rows
 
 
 class TenantQueries:

@@ -11,11 +11,13 @@ from esimhooks.server.model.event import Event, EventFilter
 from esimhooks.server.model.hit import Hit
 from esimhooks.server.model.ids import Prefix, parse_id
 from esimhooks.server.model.looked import Looked
-from esimhooks.server.store import delivery_lists, events, lookups
+from esimhooks.server.model.notification import JournalEntry, JournalFilter
+from esimhooks.server.store import delivery_lists, events, journal_lists, lookups
 from esimhooks.server.store.database import Database
 
 MOST_DELIVERIES = 20_000
 MOST_EVENTS = 10_000
+MOST_NOTIFICATIONS = 20_000
 """How many rows one search looks at for those that fit; what is older is looked at when it is asked for."""
 MOST_HITS = 25
 
@@ -36,6 +38,13 @@ class Search:
         async with self._database.snapshot() as db:
             return await delivery_lists.page(
                 db, tenant, where, before=window.before, limit=window.limit, most=MOST_DELIVERIES
+            )
+
+    async def notifications(self, where: JournalFilter, window: Window) -> Looked[JournalEntry]:
+        """Return journal entries of the window that fit, and how far it looked; for operators."""
+        async with self._database.snapshot() as db:
+            return await journal_lists.page(
+                db, where, before=window.before, limit=window.limit, most=MOST_NOTIFICATIONS
             )
 
     async def find(self, tenant: Tenant | None, text: str) -> Sequence[Hit]:

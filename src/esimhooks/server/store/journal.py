@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from esimhooks.server.model.change import UpdateOutcome
 from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.notification import InboundRequest, JournalEntry, JournalFilter
+from esimhooks.server.model.notification import InboundRequest, JournalEntry
 from esimhooks.server.model.update import Identity
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
@@ -17,22 +17,6 @@ from esimhooks.vocabulary.statuses import Mode
 
 UPDATES_SOURCE = "updates"
 """Source of what came over `POST /v1/updates`; providers cannot have this name."""
-
-MOST_ABOUT = 1000
-"""How many eSIMs a search by number looks at: those of the largest order."""
-NARROWED = """
-    ($1::text IS NULL OR source = $1) AND ($2::text IS NULL OR outcome = $2) AND ($3::uuid IS NULL OR id < $3)
-    AND ($4::uuid IS NULL OR id >= $4) AND ($5::uuid IS NULL OR id < $5)
-"""
-ABOUT = f"""
-    SELECT * FROM notifications WHERE id = ANY (ARRAY(
-        SELECT found.id FROM unnest($7::uuid[]) AS esim (id) CROSS JOIN LATERAL (
-            SELECT id FROM notifications WHERE esim_id = esim.id AND {NARROWED} ORDER BY id DESC LIMIT $6
-        ) found
-        UNION ALL SELECT * FROM unnest($8::uuid[])
-    )) AND {NARROWED} ORDER BY id DESC LIMIT $6
-"""
-"""Entries about some eSIMs, each found by its index, however long the journal is."""
 
 NOTIFICATIONS = Columns(
     "notifications",
@@ -148,37 +132,6 @@ async def find(db: Session, notification_id: UUID) -> JournalEntry | None:
     """Return the entry, or None."""
     row = await db.conn.fetchrow("SELECT * FROM notifications WHERE id = $1", notification_id)
     return None if row is None else entry_of(db, row)
-
-
-async def page(db: Session, where: JournalFilter, *, before: UUID | None, limit: int) -> Sequence[JournalEntry]:
-    """Return entries, newest first, older than the id `before`; for operators."""
-    narrowed = (where.source, where.outcome, before, where.first_id, where.last_id, limit)
-    if where.esim_id is not None or where.by_identity:
-        esim_ids, waiting_ids = await _about(db, where)
-        rows = await db.conn.fetch(ABOUT, *narrowed, esim_ids, waiting_ids)
-    else:
-        rows = await db.conn.fetch(f"SELECT * FROM notifications WHERE {NARROWED} ORDER BY id DESC LIMIT $6", *narrowed)
-    return [entry_of(db, row) for row in rows]
-
-
-async def _about(db: Session, where: JournalFilter) -> tuple[Sequence[UUID], Sequence[UUID]]:
-    """Return the eSIMs that are meant, and the notifications that name them and still wait for an eSIM."""
-    told = {"iccid": where.iccid, "transaction_id": where.transaction_id, "order_no": where.order_no}
-    numbers = {name: value for name, value in told.items() if value is not None}
-    if not numbers:
-        return [where.esim_id] if where.esim_id else [], []
-    # Only what is asked for stands in the statement, so that each number is found by its index.
-    wanted = " AND ".join(f"{name} = ${place}" for place, name in enumerate(numbers, 2))
-    known = await db.conn.fetch(f"SELECT id FROM esims WHERE {wanted} LIMIT $1", MOST_ABOUT, *numbers.values())
-    esim_ids = [row["id"] for row in known if where.esim_id in (None, row["id"])]
-    if (
-        where.iccid is not None or where.esim_id is not None
-    ):  # what waits is not kept by its ICCID: providers re-use them
-        return esim_ids, []
-    waiting = await db.conn.fetch(
-        f"SELECT notification_id FROM unmatched_notifications WHERE {wanted} LIMIT $1", MOST_ABOUT, *numbers.values()
-    )
-    return esim_ids, [row["notification_id"] for row in waiting]
 
 
 async def of_esim(db: Session, esim_id: UUID, *, limit: int) -> Sequence[JournalEntry]:

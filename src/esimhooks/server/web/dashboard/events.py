@@ -53,12 +53,15 @@ async def show_event(request: AnyRequest, context: InContext, event_id: FromPath
 
 @get("/event-types")
 async def catalogue(request: AnyRequest) -> Response[str]:
-    """Show the eight events with schema and example."""
-    kinds = [
-        {"type": kind, "meaning": MEANINGS[kind], "example": encode(example_of(kind)), "schema": schema_of(kind)}
-        for kind in EventType
-    ]
+    """Show the eight events, each with an example; its schema comes when it is opened, for it is long."""
+    kinds = [{"type": kind, "meaning": MEANINGS[kind], "example": encode(example_of(kind))} for kind in EventType]
     return page("catalogue.html", visitor_of(request), {"title": "Event catalogue", "kinds": kinds})
+
+
+@get("/event-types/{kind:str}/schema")
+async def show_schema(request: AnyRequest, kind: FromPath[str]) -> Response[str]:
+    """Show the schema of one event, as a part of the catalogue."""
+    return page("schema.html", visitor_of(request), {"schema": schema_of(_known(kind))})
 
 
 @post("/event-types/{kind:str}/try")
@@ -66,9 +69,14 @@ async def try_event(request: AnyRequest, context: InContext, kind: FromPath[str]
     """Raise a test event from its example and show it."""
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
-    if kind not in set(EventType):
-        raise Refused.not_found("there is no such event")
+    known = _known(kind)
     if tenant.mode is not Mode.TEST:
         raise Refused.forbidden("test events need test mode: sign in with a test key (esim_test_...)")
-    event = await context.admin.raise_event(tenant, example_of(EventType(kind)))
+    event = await context.admin.raise_event(tenant, example_of(known))
     return Redirect(visitor.link(f"/events/{text_of(Prefix.EVENT, event.id)}"), status_code=303)
+
+
+def _known(kind: str) -> EventType:
+    if kind not in set(EventType):
+        raise Refused.not_found("there is no such event")
+    return EventType(kind)

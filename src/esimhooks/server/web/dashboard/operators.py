@@ -85,10 +85,10 @@ async def list_journal(request: AnyRequest, context: InContext) -> Response[str]
         first_id=period.first_id,
         last_id=period.last_id,
     )
-    rows = await context.operator.notifications(where, asked.window(request))
+    looked = await context.search.notifications(where, asked.window(request))
     values = {
         "title": "Provider journal",
-        "list": asked.shown(rows, [row.id for row in rows]),
+        "list": asked.shown(looked.rows, [row.id for row in looked.rows], reached=looked.reached),
         "filters": texts | {"outcome": outcome} | period.fields,
         "outcomes": list(UpdateOutcome),
         "now": context.clock(),

@@ -5,6 +5,7 @@ from litestar import Response, Router
 from esimhooks.server.web.auth import AnyRequest
 from esimhooks.server.web.context import Context
 from esimhooks.server.web.dashboard import (
+    audit,
     deliveries,
     endpoint_changes,
     endpoint_secrets,
@@ -14,6 +15,7 @@ from esimhooks.server.web.dashboard import (
     operators,
     overview,
     recoveries,
+    requeries,
     search,
     sign_in,
 )
@@ -40,6 +42,7 @@ def dashboard_router(context: Context) -> Router:
             events.list_events,
             events.show_event,
             events.catalogue,
+            events.show_schema,
             events.try_event,
             deliveries.list_deliveries,
             deliveries.show_delivery,
@@ -56,6 +59,10 @@ def dashboard_router(context: Context) -> Router:
             endpoint_changes.send_example,
             endpoint_secrets.show_secrets,
             endpoint_secrets.rotate,
+            requeries.ask_requery,
+            requeries.begin_requery,
+            requeries.show_requery,
+            requeries.cancel_requery,
             recoveries.ask_recovery,
             recoveries.count,
             recoveries.recover,
@@ -65,6 +72,7 @@ def dashboard_router(context: Context) -> Router:
             operators.show_account,
             operators.create_key,
             operators.revoke_key,
+            audit.list_audit,
             operators.list_journal,
             operators.show_notification,
             operators.replay,

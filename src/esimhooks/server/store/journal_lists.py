@@ -1,0 +1,91 @@
+"""Lists of the journal, newest first. A search looks at so many rows and says how far it came, so no filter makes it slow."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from esimhooks.server.model.change import UpdateOutcome
+from esimhooks.server.model.looked import Looked
+from esimhooks.server.model.notification import JournalEntry, JournalFilter
+from esimhooks.server.store.database import Session
+from esimhooks.server.store.given import Given
+from esimhooks.server.store.journal import entry_of
+
+MOST_ABOUT = 1000
+"""How many eSIMs a search by number looks at: those of the largest order."""
+USUAL = (UpdateOutcome.APPLIED, UpdateOutcome.UNCHANGED, UpdateOutcome.DUPLICATE)
+"""What the partial index notifications_to_look_at leaves out."""
+UNUSUAL = f"outcome NOT IN ({', '.join(repr(outcome.value) for outcome in USUAL)})"
+
+
+async def page(
+    db: Session, where: JournalFilter, *, before: UUID | None, limit: int, most: int | None = None
+) -> Looked[JournalEntry]:
+    """Return entries older than the id `before`, for operators; `most` is how many rows are looked at, None for all."""
+    if where.esim_id is not None or where.by_identity:
+        return Looked(await _about(db, where, before=before, limit=limit))
+    given = Given()
+    looked_at = _looked_at(given, where, before)
+    needed = len(given.values)
+    newest = f"FROM notifications WHERE {' AND '.join(looked_at) or 'true'} ORDER BY id DESC"
+    wanted = "true" if where.outcome is None else f"outcome = {given(where.outcome)}"
+    rows = await db.conn.fetch(
+        f"""
+        SELECT * FROM (SELECT * {newest} LIMIT {given(most)}) looked_at
+        WHERE {wanted} ORDER BY id DESC LIMIT {given(limit)}
+        """,
+        *given.values,
+    )
+    reached = None
+    if most is not None and where.outcome is not None and len(rows) < limit:
+        reached = await db.conn.fetchval(f"SELECT id {newest} OFFSET {most - 1} LIMIT 1", *given.values[:needed])
+    return Looked([entry_of(db, row) for row in rows], reached)
+
+
+def _looked_at(given: Given, where: JournalFilter, before: UUID | None) -> list[str]:
+    conditions = given.between(first=where.first_id, last=where.last_id, before=before)
+    if where.source is not None:
+        conditions.append(f"source = {given(where.source)}")
+    if where.outcome is not None and where.outcome not in USUAL:
+        conditions.append(UNUSUAL)
+    return conditions
+
+
+async def _about(db: Session, where: JournalFilter, *, before: UUID | None, limit: int) -> Sequence[JournalEntry]:
+    """Return entries about some eSIMs, each found by its index, however long the journal is."""
+    esim_ids, waiting_ids = await _meant(db, where)
+    given = Given()
+    conditions = given.between(first=where.first_id, last=where.last_id, before=before)
+    asked = {"source": where.source, "outcome": where.outcome}
+    conditions += [f"{column} = {given(value)}" for column, value in asked.items() if value is not None]
+    narrowed = " AND ".join(["true", *conditions])
+    last = given(limit)
+    rows = await db.conn.fetch(
+        f"""
+        SELECT * FROM notifications WHERE id = ANY (ARRAY(
+            SELECT found.id FROM unnest({given(esim_ids)}::uuid[]) AS esim (id) CROSS JOIN LATERAL (
+                SELECT id FROM notifications WHERE esim_id = esim.id AND {narrowed} ORDER BY id DESC LIMIT {last}
+            ) found
+            UNION ALL SELECT * FROM unnest({given(waiting_ids)}::uuid[])
+        )) AND {narrowed} ORDER BY id DESC LIMIT {last}
+        """,
+        *given.values,
+    )
+    return [entry_of(db, row) for row in rows]
+
+
+async def _meant(db: Session, where: JournalFilter) -> tuple[Sequence[UUID], Sequence[UUID]]:
+    """Return the eSIMs that are meant, and the notifications that name them and still wait for an eSIM."""
+    told = {"iccid": where.iccid, "transaction_id": where.transaction_id, "order_no": where.order_no}
+    numbers = {name: value for name, value in told.items() if value is not None}
+    if not numbers:
+        return [where.esim_id] if where.esim_id else [], []
+    # Only what is asked for stands in the statement, so that each number is found by its index.
+    wanted = " AND ".join(f"{name} = ${place}" for place, name in enumerate(numbers, 2))
+    known = await db.conn.fetch(f"SELECT id FROM esims WHERE {wanted} LIMIT $1", MOST_ABOUT, *numbers.values())
+    esim_ids = [row["id"] for row in known if where.esim_id in (None, row["id"])]
+    if where.iccid is not None or where.esim_id is not None:
+        return esim_ids, []  # what waits is not kept by its ICCID: providers re-use them
+    waiting = await db.conn.fetch(
+        f"SELECT notification_id FROM unmatched_notifications WHERE {wanted} LIMIT $1", MOST_ABOUT, *numbers.values()
+    )
+    return esim_ids, [row["notification_id"] for row in waiting]
