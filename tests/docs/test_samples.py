@@ -8,18 +8,28 @@ import json
 import os
 import re
 import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from pydantic import SecretStr
 
 from api import Api
 from docs.samples import ALL, ROOT, runnable
 from esimhooks import Webhook
+from esimhooks.server.model.endpoint import DisabledReason
+from esimhooks.server.model.event import OperationalType
+from esimhooks.server.model.ids import new_id
+from esimhooks.server.rules.operational import EndpointDisabled, Whose, operational_event
+from esimhooks.server.settings import Settings
+from esimhooks.server.wiring.node import running
 from esimhooks.vocabulary.envelope import Envelope, encode
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_of
+from esimhooks.vocabulary.statuses import Mode
 from receiver import Receiver
 
 SHOWN = {
@@ -27,6 +37,7 @@ SHOWN = {
     "esim_test_...": r"esim_test_[0-9A-Za-z]{49}",
     "whsec_...": r"whsec_[\w+/]+=*",
 }
+ID = re.compile(r"^(acc|ep|evt)_.+")
 PAGES = sorted({one.page for one in runnable("sh")})
 
 
@@ -78,6 +89,14 @@ class Reader:
         return command
 
 
+@pytest.fixture
+async def operator(settings: Settings, receiver: Receiver) -> AsyncIterator[Api]:
+    """The API of a node that tells operational events too."""
+    telling = settings.model_copy(update={"operational_url": SecretStr(receiver.url("/operational"))})
+    async with running(telling) as node, Api(node.url, node.admin_key) as api:
+        yield api
+
+
 @pytest.mark.slow(reason="each command is a process of its own")
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("page", PAGES)
@@ -103,8 +122,29 @@ def test_python_samples_run(page: str) -> None:
 
 
 def test_json_samples_are_what_the_server_sends() -> None:
-    events = [json.loads(one.text) for one in runnable("json")]
+    samples = [json.loads(one.text) for one in runnable("json")]
+    events = [one for one in samples if one["event"] in list(EventType)]
+    operational = [one for one in samples if one["event"] in list(OperationalType)]
+
     assert [one["event"] for one in events] == list(EventType)
     for one in events:
         again = json.loads(encode(msgspec.convert(one, Envelope)))
         assert again == one
+    assert operational
+    assert len(events) + len(operational) == len(samples)
+    for one in operational:
+        assert _shape(one) == _shape(json.loads(_sent(one["data"])))
+
+
+def _sent(told: dict[str, Any]) -> bytes:
+    """What the operator is sent where an endpoint was disabled as the sample tells it."""
+    now = datetime(2026, 11, 25, 15, 4, 5, 123000, tzinfo=UTC)
+    disabled = EndpointDisabled(account_id=new_id(), endpoint_id=new_id(), reason=DisabledReason(told["reason"]))
+    whose = Whose(Mode(told["mode"]), f"https://{told['host']}/hook?token=x", None)
+    return operational_event(disabled, whose, event_id=new_id(), now=now).body
+
+
+def _shape(event: dict[str, Any]) -> list[tuple[str, str]]:
+    """Names and values, of ids only the kind."""
+    flat = event | event["data"]
+    return sorted((name, ID.sub(r"\1_...", str(value))) for name, value in flat.items() if name != "data")

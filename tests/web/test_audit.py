@@ -1,8 +1,11 @@
 """The audit log: who changed what, from where; nothing secret in it, nothing of others, nothing that did not happen."""
 
 import json
+import ssl
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
+import trustme
 from aiohttp import ClientSession
 
 from api import Api, Json, Merchant, a_merchant
@@ -124,6 +127,20 @@ async def test_secrets_and_credentials_are_told_to_have_changed_and_not_shown(op
         merchant.key,
     ]
     assert [one for one in secrets if one in told] == []
+
+
+async def test_an_authority_is_told_by_its_subject_and_digest(operator: Api) -> None:
+    merchant = await a_merchant(operator, webhook_url="https://example.com/a")
+    first, renewed = (trustme.CA(organization_name="Shop").cert_pem.bytes().decode() for _ in range(2))
+    async with operator.as_key(merchant.key) as caller:
+        for pem in (first, renewed, renewed, None):
+            await caller.call("PATCH", f"/v1/endpoints/{merchant.endpoint}", {"caCertificate": pem})
+        changed = [entry["changes"]["caCertificate"] for entry in await entries(caller, action="endpoint.change")]
+
+    old, new = (sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest() for pem in (first, renewed))
+    shown = [[one[side] and one[side][0].split(", SHA-256 ")[1] for side in ("old", "new")] for one in changed]
+    assert shown == [[None, old], [old, new], [new, None]]
+    assert "O=Shop" in changed[1]["new"][0]
 
 
 async def test_what_was_refused_or_changed_nothing_leaves_no_entry(operator: Api) -> None:

@@ -48,6 +48,17 @@ async def test_a_picture_is_described_as_one(operator: Api) -> None:
     assert list(told["responses"]["200"]["content"]) == ["image/png"]
 
 
+async def test_what_is_counted_and_what_is_begun_are_both_described(operator: Api) -> None:
+    paths = (await openapi(operator))["paths"]
+    for path, counted, begun in (
+        ("/v1/esims/requery", "MatchedView", "BulkRequeryView"),
+        ("/v1/endpoints/{endpoint_id}/recover", "CountView", "RecoveryView"),
+    ):
+        told = paths[path]["post"]["responses"]
+        shown = {status: told[status]["content"]["application/json"]["schema"]["$ref"] for status in ("200", "202")}
+        assert shown == {"200": f"#/components/schemas/{counted}", "202": f"#/components/schemas/{begun}"}
+
+
 async def test_webhooks_are_described_with_examples_that_fit(operator: Api) -> None:
     document = await openapi(operator)
     assert list(document["webhooks"]) == list(EventType)

@@ -14,6 +14,7 @@ from esimhooks.server.model.endpoint import Endpoint
 from esimhooks.server.model.ids import Prefix, text_or_none
 from esimhooks.server.model.order import Order
 from esimhooks.server.model.provider import StoredProvider
+from esimhooks.server.rules.authorities import read_authorities
 from esimhooks.vocabulary.timestamps import timestamp_or_none
 
 HIDDEN = "(hidden)"
@@ -46,6 +47,7 @@ def endpoint_fields(endpoint: Endpoint) -> Fields:
         "ordering": endpoint.ordering.value,
         "signatureProfile": endpoint.signature_profile.value,
         "redactCredentials": endpoint.redact_credentials,
+        "caCertificate": _certificates(endpoint.ca_pem),
         "enabled": endpoint.enabled,
         **{f"headers.{name}": _Secret(value) for name, value in endpoint.headers},
     }
@@ -81,6 +83,11 @@ def order_fields(order: Order) -> Fields:
         "packageCode": order.package_code,
         "quantity": order.quantity,
     }
+
+
+def _certificates(pem: str | None) -> list[str] | None:
+    """Return who may vouch for a receiver; the digest tells a renewed certificate from the one before it."""
+    return None if pem is None else [f"{one.subject}, SHA-256 {one.fingerprint}" for one in read_authorities(pem)]
 
 
 def _shown(value: object) -> object:

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec import Struct
 
@@ -11,10 +12,11 @@ MOST_AUTHORITIES = 5
 
 
 class Authority(Struct, frozen=True):
-    """One authority: its subject (RFC 4514) and when its certificate ends, aware UTC."""
+    """One authority: its subject (RFC 4514), when its certificate ends, aware UTC, and the SHA-256 of the certificate."""
 
     subject: str
     expires_at: datetime
+    fingerprint: str
 
 
 class Unfit(Exception):
@@ -62,4 +64,6 @@ def _may_sign(certificate: x509.Certificate) -> bool:
 
 
 def _authority(certificate: x509.Certificate) -> Authority:
-    return Authority(certificate.subject.rfc4514_string(), certificate.not_valid_after_utc)
+    return Authority(
+        certificate.subject.rfc4514_string(), certificate.not_valid_after_utc, certificate.fingerprint(SHA256()).hex()
+    )

@@ -5,8 +5,8 @@ Routes come in, one document goes out. Summaries are the docstrings of handlers,
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from types import NoneType
-from typing import Any, get_origin
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin
 
 import msgspec
 from litestar import Litestar, Response
@@ -93,15 +93,19 @@ class Operation(Struct, frozen=True):
         return self.handler.opt.get("body") if declared is None else declared.annotation
 
     @property
-    def answer(self) -> Any:
-        """Return the type of its answer, or None where it has no body."""
+    def answers(self) -> dict[str, Any]:
+        """Return the type of each answer that is no refusal, by its status; None stands for no body."""
         kind = self.handler.parsed_fn_signature.return_type.annotation
+        status = str(self.handler.status_code)
         if kind in OF_EVENTS:
-            return OF_EVENTS[kind]
+            return {status: OF_EVENTS[kind]}
         if kind is NoneType:
-            return None
+            return {status: None}
+        if get_origin(kind) is Response and isinstance(get_args(kind)[0], UnionType):
+            counted, begun = get_args(get_args(kind)[0])
+            return {"200": counted, status: begun}
         is_response = inspect.isclass(get_origin(kind) or kind) and issubclass(get_origin(kind) or kind, Response)
-        return Json if is_response else kind
+        return {status: Json if is_response else kind}
 
 
 def operations(app: Litestar) -> list[Operation]:
@@ -156,7 +160,7 @@ def _schemas(known: Sequence[Operation]) -> tuple[dict[Any, Json], dict[str, Jso
     """Return the schema of each type that is used, and the components that they refer to."""
     kinds: dict[str, Any] = {}
     for one in known:
-        told = [one.body, one.answer, *(kind for *_, kind in _arguments(one))]
+        told = [one.body, *one.answers.values(), *(kind for *_, kind in _arguments(one))]
         kinds |= {repr(kind): kind for kind in told if kind is not None}
     kinds |= {repr(kind): kind for kind in (Problem, Envelope, Mode)}
     schemas, components = msgspec.json.schema_components(
@@ -183,14 +187,13 @@ def _arguments(one: Operation) -> Iterator[tuple[str, str, str | None, Any]]:
 
 def _operation(one: Operation, schemas: Mapping[str, Json]) -> Json:
     summary, _, rest = inspect.cleandoc(one.handler.fn.__doc__ or "").partition("\n\n")
-    status = str(one.handler.status_code)
     described: Json = {
         "operationId": one.handler.fn.__name__ + ("" if one.path.startswith("/v1") else "_open"),
         "summary": " ".join(summary.split()).rstrip("."),
         "description": " ".join(f"{summary} {rest}".split()),
         "tags": [_tag(one.path)],
         "parameters": list(_parameters(one, schemas)),
-        "responses": {status: _success(one, schemas)} | _refusals(one),
+        "responses": {status: _success(one, kind, schemas) for status, kind in one.answers.items()} | _refusals(one),
     }
     if one.path.startswith(OPEN):
         described["security"] = []
@@ -220,15 +223,15 @@ def _parameters(one: Operation, schemas: Mapping[str, Json]) -> Iterator[Json]:
         yield {"name": "Idempotency-Key", "in": "header", "schema": key, "description": said}
 
 
-def _success(one: Operation, schemas: Mapping[str, Json]) -> Json:
-    if one.answer is None:
+def _success(one: Operation, kind: Any, schemas: Mapping[str, Json]) -> Json:
+    if kind is None:
         return {"description": "Done."}
     if one.path.endswith(".png"):
         return {"description": "Done.", "content": {"image/png": {}}}
     media_type = {STREAM: "text/event-stream", "/schemas/{name}": "application/schema+json"}.get(
         one.path, "application/json"
     )
-    schema = {"type": "string"} if one.path == STREAM else schemas[repr(one.answer)]
+    schema = {"type": "string"} if one.path == STREAM else schemas[repr(kind)]
     return {"description": "Done.", "content": {media_type: {"schema": schema}}}
 
 
