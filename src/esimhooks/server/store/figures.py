@@ -12,7 +12,7 @@ from esimhooks.server.store.deliveries import delivery_of
 from esimhooks.vocabulary.statuses import Mode
 
 MOST_COUNTED = 100_000
-MOST_TIMED = 20_000
+MOST_TIMED = 5_000
 MOST_DUE = 10_000
 MOST_LANES = 200
 
