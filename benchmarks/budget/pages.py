@@ -6,7 +6,7 @@ from msgspec import Struct
 from playwright.async_api import Browser, Page
 
 PATHS = ("/", "/deliveries", "/events", "/esims", "/endpoints", "/event-types", "/audit", "/journal", "/accounts")
-TIMES = 5
+TIMES = 3
 MEASURE = """() => {
     const [page] = performance.getEntriesByType("navigation");
     const parts = [page, ...performance.getEntriesByType("resource")];

@@ -14,10 +14,12 @@ from esimhooks.server.engine.queries import TenantQueries, Window
 from esimhooks.server.engine.search import Search
 from esimhooks.server.model.change import UpdateOutcome
 from esimhooks.server.model.delivery import DeliveryFilter, DeliveryStatus
+from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.esim import EsimFilter
 from esimhooks.server.model.event import EventFilter
-from esimhooks.server.model.ids import first_id_of
+from esimhooks.server.model.ids import first_id_of, new_id
 from esimhooks.server.model.notification import JournalFilter
+from esimhooks.server.store import requeries
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import EsimStatus
@@ -152,9 +154,19 @@ def _esims(database: Database, history: History) -> Iterator[Query]:
         )
     yield Query(
         "eSIMs",
+        "how many could be read anew",
+        lambda: _askable(database, tenant),
+    )
+    yield Query(
+        "eSIMs",
         "one with its story",
         lambda: Overview(database, clock=lambda: history.now).story_of(tenant, history.esim),
     )
+
+
+async def _askable(database: Database, tenant: Tenant) -> int:
+    async with database.session() as db:
+        return await requeries.count(db, tenant, EsimFilter(), last_esim=new_id())
 
 
 def _endpoints(database: Database, history: History) -> Iterator[Query]:

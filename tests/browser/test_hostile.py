@@ -80,11 +80,11 @@ async def test_hostile_names_and_answers_leave_every_page_in_shape(
     known = await spoiled(operator, receiver)
     await person.sign_in()
     endpoint = (await operator.get(f"/v1/endpoints{known.query}"))["data"][0]["id"]
-    pages = ["/", "/esims", "/events", "/deliveries", "/endpoints", f"/events/{known.event}"]
+    pages = ["/", "/esims", "/events", "/deliveries", "/endpoints", "/requeries", "/audit", f"/events/{known.event}"]
     pages += [f"/deliveries/{known.delivery}", f"/esims/{known.esim}"]
     pages += [f"/endpoints/{endpoint}{part}" for part in ("", "/edit", "/secrets", "/recover")]
     paths = [path + known.query for path in pages]
-    paths += ["/", "/accounts", f"/accounts/{known.merchant.account}", "/journal"]
+    paths += ["/", "/accounts", f"/accounts/{known.merchant.account}", "/journal", "/audit"]
     assert [await stays_in_shape(person, path) for path in paths] == [[]] * len(paths)
 
 

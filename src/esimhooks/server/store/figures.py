@@ -11,8 +11,8 @@ from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import delivery_of
 from esimhooks.vocabulary.statuses import Mode
 
-MOST_COUNTED = 100_000
-MOST_TIMED = 20_000
+MOST_COUNTED = 50_000
+MOST_TIMED = 5_000
 MOST_DUE = 10_000
 MOST_LANES = 200
 
