@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability reliability-receiver fuzz-queue fuzz-api test-typescript validate-api docs reference test-browser budget recordings
+.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability reliability-receiver fuzz-queue fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -58,6 +58,9 @@ reliability-receiver: $(STAMP) ## kill a receiver 200 times under load, inbox in
 
 fuzz-api: $(STAMP) ## send 20,000 generated requests to all of the API and write a report (ARGS="--requests 500 --seed 1")
 	$(BIN)/python -m reliability.api_fuzz $(ARGS)
+
+corpora: $(STAMP) ## send all of JSONTestSuite and the Big List of Naughty Strings to every operation and field (minutes)
+	CORPORA=whole $(BIN)/pytest tests/web/test_corpora.py --timeout 1800 $(ARGS)
 
 fuzz-queue: $(STAMP) ## compare the delivery queue with its model for long (QUEUE_EXAMPLES=1000 is some ten minutes)
 	QUEUE_EXAMPLES=$${QUEUE_EXAMPLES:-1000} $(BIN)/pytest tests/store/test_queue_model.py $(ARGS)

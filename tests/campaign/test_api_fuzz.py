@@ -1,6 +1,7 @@
 """A few hundred of the requests of `make fuzz-api`, so that it keeps working and what it looks for is not there."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,6 +43,18 @@ class Asked:
         self.path_parameters = path_parameters
 
 
+class Named:
+    """A request whose body holds a name, and for which no parameters are declared."""
+
+    method = "POST"
+    path_parameters: dict[str, str] | None = None
+    query: dict[str, str] | None = None
+    operation = SimpleNamespace(path_parameters=[], query=[])
+
+    def __init__(self, name: str) -> None:
+        self.body = {"name": name}
+
+
 @pytest.mark.slow(reason="makes the rows of four tenants")
 @pytest.mark.timeout(120)
 async def test_a_row_of_another_tenant_in_an_answer_is_seen(settings: Settings) -> None:
@@ -62,3 +75,7 @@ async def test_a_row_of_another_tenant_in_an_answer_is_seen(settings: Settings) 
     assert leak(f"the name {min(others[-1].words)}")
     assert leak({}, esim_id=foreign["data"][0]["id"])
     assert ID.fullmatch(foreign["data"][0]["id"])
+
+    named = Named(f"{min(others[-1].words)}-key {min(mine.words)}")
+    watch.before(named)  # type: ignore[arg-type]
+    assert named.body == {"name": f"somebody-key {min(mine.words)}"}

@@ -1,10 +1,12 @@
 """Other people's collections of bad input through every operation that takes a body: refused in order, or kept exactly.
 
 JSONTestSuite as whole bodies; the Big List of Naughty Strings in every field of free text, and back in answers and
-webhooks.
+webhooks. `make test` deals them out over operations and fields, so that each is sent several times; `make corpora` sends
+all of them to each.
 """
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,9 @@ REFUSED_BY_US = {
 KNOWN = {"data": "packageName", "credentials": "accessCode"}
 """Where any name may stand, but only some are taken."""
 BATCH = 100
+WHOLE = os.environ.get("CORPORA") == "whole"
+HANDS = {"json": 1 if WHOLE else 4, "naughty": 1 if WHOLE else 8}
+"""Among how many operations, or fields, one collection is dealt out."""
 OF_IDS_ONLY = ("/v1/updates", "/v1/events/{event_id}/resend")
 """Their only free text outside of eSIMs is an id."""
 DOCUMENT = Document()
@@ -44,7 +49,8 @@ def raw(text: str) -> bytes:
 @pytest.mark.parametrize("route", WITH_BODY, ids=lambda route: f"{route.method} {route.path}")
 async def test_what_is_no_json_is_a_400_and_what_is_json_never(operator: Api, route: Route) -> None:
     path = route.at() + ("?account=acc_01jd3v8k5fe8ya3q8r0m2n6x7c&mode=test" if route.of_tenant else "")
-    for name, text in TEXTS.items():
+    dealt = list(TEXTS.items())[WITH_BODY.index(route) % HANDS["json"] :: HANDS["json"]]
+    for name, text in dealt:
         answer = await operator.raw(route.method, path, raw(text), content_type="application/json")
         if name.startswith("n_") or name in REFUSED_BY_US:
             is_problem(answer, 400)
@@ -64,8 +70,9 @@ async def test_naughty_strings_are_refused_in_order_or_kept_exactly(
     path = one.at(rows.ids | {"name": "upstream"}) + (f"?{rows.query}" if one.of_tenant else "")
     plain = one.example or DOCUMENT.smallest(one.body)
     accepted = 0
-    for place in dict.fromkeys(_known(place) for place in DOCUMENT.texts(one.body)):
-        for text in NAUGHTY:
+    places = dict.fromkeys(_known(place) for place in DOCUMENT.texts(one.body))
+    for number, place in enumerate(places, WITH_TEXT.index(one)):
+        for text in NAUGHTY[number % HANDS["naughty"] :: HANDS["naughty"]]:
             body = put(plain | ({"account": account} if "account" in plain else {}), place, text)
             if "transactionId" in plain and place != ("transactionId",):
                 body["transactionId"] = str(new_id())
