@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from esimhooks.server.model.delivery import DeliveryStatus, Verdict
+from esimhooks.server.model.delivery import DeliveryStatus
 from esimhooks.server.model.ids import new_id
 from esimhooks.server.store import lanes, queue
 from esimhooks.server.store.database import Database
@@ -22,8 +22,6 @@ from system.stored_lanes import (
     take,
     write,
 )
-
-AGAIN_AT_ONCE = Verdict(status=DeliveryStatus.PENDING, delay_s=0.0)
 
 pytestmark = [
     pytest.mark.slow(reason="runs hundreds of statements, on a machine that may be busy"),

@@ -12,6 +12,7 @@ from esimhooks.server.model.looked import Looked
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import delivery_of
 from esimhooks.server.store.given import Given
+from esimhooks.server.store.looking import look
 
 ENDED_BADLY = (DeliveryStatus.FAILED, DeliveryStatus.STOPPED, DeliveryStatus.CANCELLED)
 """What the partial index deliveries_not_delivered holds."""
@@ -25,21 +26,10 @@ async def page(
         return Looked(await _pending(db, tenant, where, before=before, limit=limit))
     given = Given()
     looked_at = _looked_at(given, tenant, where, before)
-    needed = len(given.values)
-    wanted = _wanted(given, where)
-    newest = f"FROM deliveries WHERE {' AND '.join(looked_at)} ORDER BY id DESC"
-    rows = await db.conn.fetch(
-        f"""
-        SELECT d.*, q.due_at FROM (
-            SELECT * FROM (SELECT * {newest} LIMIT {given(most)}) looked_at
-            WHERE {" AND ".join(wanted) or "true"} ORDER BY id DESC LIMIT {given(limit)}
-        ) d LEFT JOIN queue q ON q.delivery_id = d.id ORDER BY d.id DESC
-        """,
-        *given.values,
+    due = ", (SELECT due_at FROM queue WHERE delivery_id = fitting.id) AS due_at"
+    rows, reached = await look(
+        db, "deliveries", given=given, looked_at=looked_at, wanted=_wanted(where), limit=limit, most=most, also=due
     )
-    reached = None
-    if most is not None and wanted and len(rows) < limit:
-        reached = await db.conn.fetchval(f"SELECT id {newest} OFFSET {most - 1} LIMIT 1", *given.values[:needed])
     return Looked([delivery_of(row) for row in rows], reached)
 
 
@@ -57,14 +47,13 @@ def _looked_at(given: Given, tenant: Tenant, where: DeliveryFilter, before: UUID
     return conditions
 
 
-def _wanted(given: Given, where: DeliveryFilter) -> list[str]:
-    asked = {
+def _wanted(where: DeliveryFilter) -> dict[str, object]:
+    return {
         "esim_id": where.esim_id,
         "endpoint_id": where.endpoint_id,
         "event_type": where.event_type,
         "status": where.status,
     }
-    return [f"{column} = {given(value)}" for column, value in asked.items() if value is not None]
 
 
 async def _pending(
@@ -72,16 +61,17 @@ async def _pending(
 ) -> Sequence[Delivery]:
     """Return what is in the queue, which holds the pending ones and nothing else."""
     given = Given()
-    asked = {
-        "endpoint_id": where.endpoint_id,
-        "event_id": where.event_id,
-        "event_type": where.event_type,
-        "esim_id": where.esim_id,
-    }
     account = given(tenant.account_id)
     bounds = given.between(first=where.first_id, last=where.last_id, before=before)
     conditions = [f"account_id = {account}", *(f"delivery_{bound}" for bound in bounds)]
-    conditions += [f"{column} = {given(value)}" for column, value in asked.items() if value is not None]
+    conditions += given.equal(
+        {
+            "endpoint_id": where.endpoint_id,
+            "event_id": where.event_id,
+            "event_type": where.event_type,
+            "esim_id": where.esim_id,
+        }
+    )
     rows = await db.conn.fetch(
         f"""
         SELECT d.*, q.due_at FROM (

@@ -237,7 +237,7 @@ async def page(db: Session, tenant: Tenant, where: EsimFilter, *, before: UUID |
         "transaction_id": where.transaction_id,
         "order_no": where.order_no,
     }
-    conditions = [f"{column} = {given(value)}" for column, value in asked.items() if value is not None]
+    conditions = given.equal(asked)
     conditions += given.between(first=None, last=None, before=before)
     rows = await db.conn.fetch(
         f"SELECT * FROM esims WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT {given(limit)}", *given.values

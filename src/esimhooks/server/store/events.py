@@ -15,6 +15,7 @@ from esimhooks.server.model.looked import Looked
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.given import Given
+from esimhooks.server.store.looking import look
 from esimhooks.vocabulary.statuses import Mode
 
 COLUMNS = Columns(
@@ -105,18 +106,9 @@ async def page(
     looked_at = _of_tenant(given, tenant, where, before)
     if where.esim_id is not None:
         looked_at.append(f"esim_id = {given(where.esim_id)}")
-    needed = len(given.values)
-    newest = f"FROM events WHERE {' AND '.join(looked_at)} ORDER BY id DESC"
-    rows = await db.conn.fetch(
-        f"""
-        SELECT * FROM (SELECT * {newest} LIMIT {given(most)}) looked_at
-        WHERE {"true" if where.type is None else f"type = {given(where.type)}"} ORDER BY id DESC LIMIT {given(limit)}
-        """,
-        *given.values,
+    rows, reached = await look(
+        db, "events", given=given, looked_at=looked_at, wanted={"type": where.type}, limit=limit, most=most
     )
-    reached = None
-    if most is not None and where.type is not None and len(rows) < limit:
-        reached = await db.conn.fetchval(f"SELECT id {newest} OFFSET {most - 1} LIMIT 1", *given.values[:needed])
     return Looked([event_of(db, row) for row in rows], reached)
 
 
@@ -124,8 +116,7 @@ async def page_after(db: Session, tenant: Tenant, where: EventFilter, *, after: 
     """Return the tenant's events behind the position `after`, in the order of their commits: nothing is ever skipped."""
     given = Given()
     conditions = [*_of_tenant(given, tenant, where, None), f"position > {given(after)}"]
-    asked = {"type": where.type, "esim_id": where.esim_id}
-    conditions += [f"{column} = {given(value)}" for column, value in asked.items() if value is not None]
+    conditions += given.equal({"type": where.type, "esim_id": where.esim_id})
     rows = await db.conn.fetch(
         f"SELECT * FROM events WHERE {' AND '.join(conditions)} ORDER BY position LIMIT {given(limit)}", *given.values
     )

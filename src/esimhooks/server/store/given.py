@@ -1,5 +1,6 @@
 """Statements that are put together: a value comes in, its place in the statement goes out; values never become text."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 
@@ -18,3 +19,7 @@ class Given:
         """Return the conditions for ids from `first` to before `last` and before `before`, as far as they are given."""
         bounds = (("id >=", first), ("id <", last), ("id <", before))
         return [f"{beyond} {self(bound)}" for beyond, bound in bounds if bound is not None]
+
+    def equal(self, asked: Mapping[str, object]) -> list[str]:
+        """Return the conditions that columns have these values, as far as they are given."""
+        return [f"{column} = {self(value)}" for column, value in asked.items() if value is not None]

@@ -9,6 +9,7 @@ from esimhooks.server.model.notification import JournalEntry, JournalFilter
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.given import Given
 from esimhooks.server.store.journal import entry_of
+from esimhooks.server.store.looking import look
 
 MOST_ABOUT = 1000
 """How many eSIMs a search by number looks at: those of the largest order."""
@@ -25,19 +26,10 @@ async def page(
         return Looked(await _about(db, where, before=before, limit=limit))
     given = Given()
     looked_at = _looked_at(given, where, before)
-    needed = len(given.values)
-    newest = f"FROM notifications WHERE {' AND '.join(looked_at) or 'true'} ORDER BY id DESC"
-    wanted = "true" if where.outcome is None else f"outcome = {given(where.outcome)}"
-    rows = await db.conn.fetch(
-        f"""
-        SELECT * FROM (SELECT * {newest} LIMIT {given(most)}) looked_at
-        WHERE {wanted} ORDER BY id DESC LIMIT {given(limit)}
-        """,
-        *given.values,
+    wanted = {"outcome": where.outcome}
+    rows, reached = await look(
+        db, "notifications", given=given, looked_at=looked_at, wanted=wanted, limit=limit, most=most
     )
-    reached = None
-    if most is not None and where.outcome is not None and len(rows) < limit:
-        reached = await db.conn.fetchval(f"SELECT id {newest} OFFSET {most - 1} LIMIT 1", *given.values[:needed])
     return Looked([entry_of(db, row) for row in rows], reached)
 
 
@@ -55,8 +47,7 @@ async def _about(db: Session, where: JournalFilter, *, before: UUID | None, limi
     esim_ids, waiting_ids = await _meant(db, where)
     given = Given()
     conditions = given.between(first=where.first_id, last=where.last_id, before=before)
-    asked = {"source": where.source, "outcome": where.outcome}
-    conditions += [f"{column} = {given(value)}" for column, value in asked.items() if value is not None]
+    conditions += given.equal({"source": where.source, "outcome": where.outcome})
     narrowed = " AND ".join(["true", *conditions])
     last = given(limit)
     rows = await db.conn.fetch(

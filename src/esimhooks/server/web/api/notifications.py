@@ -38,6 +38,19 @@ class NotificationWithBody(NotificationView, rename="camel", kw_only=True):
     body_encoding: str
 
 
+def notification_view(entry: JournalEntry) -> NotificationView:
+    """Return a journal entry as lists and traces show it, without what came in."""
+    return NotificationView(
+        id=text_of(Prefix.NOTIFICATION, entry.id),
+        source=entry.source,
+        kind=entry.kind,
+        outcome=entry.outcome,
+        detail=entry.detail,
+        esim=text_or_none(Prefix.ESIM, entry.esim_id),
+        received_at=timestamp(entry.received_at),
+    )
+
+
 @get("/")
 async def list_notifications(
     context: InContext,
@@ -68,7 +81,7 @@ async def list_notifications(
         last_id=id_from("to", end),
     )
     rows = await context.operator.notifications(where, window(limit, cursor))
-    return listed(rows, limit, _view, lambda entry: entry.id)
+    return listed(rows, limit, notification_view, lambda entry: entry.id)
 
 
 @get("/{notification_id:str}")
@@ -77,7 +90,7 @@ async def show_notification(
 ) -> NotificationWithBody:
     """Show a journal entry with what came in."""
     entry = await context.operator.notification(parse_id(Prefix.NOTIFICATION, notification_id))
-    view = _view(entry)
+    view = notification_view(entry)
     try:
         body, encoding = entry.request.body.decode(), "utf-8"
     except UnicodeDecodeError:
@@ -99,15 +112,3 @@ async def replay(context: InContext, operator: ByOperator, notification_id: From
 
 
 router = Router("/v1/notifications", route_handlers=[list_notifications, show_notification, replay])
-
-
-def _view(entry: JournalEntry) -> NotificationView:
-    return NotificationView(
-        id=text_of(Prefix.NOTIFICATION, entry.id),
-        source=entry.source,
-        kind=entry.kind,
-        outcome=entry.outcome,
-        detail=entry.detail,
-        esim=text_or_none(Prefix.ESIM, entry.esim_id),
-        received_at=timestamp(entry.received_at),
-    )

@@ -8,31 +8,18 @@ from litestar import get
 from litestar.params import FromPath, FromQuery, QueryParameter
 from msgspec import Struct
 
-from esimhooks.server.model.change import UpdateOutcome
 from esimhooks.server.model.delivery import Attempt, DeliveryStatus, OutcomeClass
 from esimhooks.server.model.esim import Esim
 from esimhooks.server.model.event import Event
 from esimhooks.server.model.ids import Prefix, made_at, text_of, text_or_none
-from esimhooks.server.model.notification import JournalEntry
 from esimhooks.server.model.trace import Trace, TracedDelivery
+from esimhooks.server.web.api.notifications import NotificationView, notification_view
 from esimhooks.server.web.auth import tenant_of
 from esimhooks.server.web.given import ByAnyone, InContext
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
 Account = Annotated[str | None, QueryParameter(description="operators: only in this account, else wherever the id is")]
-
-
-class TracedNotificationView(Struct, rename="camel", kw_only=True):
-    """What a provider sent, or an operator handed in; for operators."""
-
-    id: str
-    source: str
-    kind: str | None
-    outcome: UpdateOutcome
-    detail: str | None
-    esim: str | None
-    received_at: str
 
 
 class TracedEsimView(Struct, rename="camel", kw_only=True):
@@ -95,7 +82,7 @@ class TraceView(Struct, rename="camel", kw_only=True):
     id: str
     account: str | None
     mode: Mode | None
-    notifications: list[TracedNotificationView]
+    notifications: list[NotificationView]
     esims: list[TracedEsimView]
     events: list[TracedEventView]
     deliveries: list[TracedDeliveryView]
@@ -124,23 +111,11 @@ def _view(any_id: str, trace: Trace) -> TraceView:
         id=any_id,
         account=None if trace.tenant is None else text_of(Prefix.ACCOUNT, trace.tenant.account_id),
         mode=None if trace.tenant is None else trace.tenant.mode,
-        notifications=[_notification(entry) for entry in trace.notifications],
+        notifications=[notification_view(entry) for entry in trace.notifications],
         esims=[_esim(esim) for esim in trace.esims],
         events=[_event(event) for event in trace.events],
         deliveries=[_delivery(one) for one in trace.deliveries],
         truncated=trace.truncated,
-    )
-
-
-def _notification(entry: JournalEntry) -> TracedNotificationView:
-    return TracedNotificationView(
-        id=text_of(Prefix.NOTIFICATION, entry.id),
-        source=entry.source,
-        kind=entry.kind,
-        outcome=entry.outcome,
-        detail=entry.detail,
-        esim=text_or_none(Prefix.ESIM, entry.esim_id),
-        received_at=timestamp(entry.received_at),
     )
 
 
