@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from esimhooks import Event, EventType, Receiver, Retrying, Webhook, open_inbox
+from esimhooks.receiver.database import database_of
 from esimhooks.signing import new_secret
 from esimhooks.vocabulary.envelope import encode
 from esimhooks.vocabulary.examples import example_of
@@ -239,6 +240,18 @@ def test_an_inbox_that_cannot_be_written_asks_the_sender_to_come_again(tmp_path:
 
     assert post(receiver, a_body()) == 503
     receiver.close()
+
+
+def test_a_connection_in_use_while_the_inbox_is_closed_is_closed_too_and_others_are_opened_again(inbox: str) -> None:
+    database = database_of(inbox)
+    with database.writing() as used:
+        database.close()
+
+    with pytest.raises(Exception, match=r"closed"):
+        used.rows("SELECT 1")
+    with database.writing() as another:
+        assert another.rows("SELECT 1") == [(1,)]
+    database.close()
 
 
 async def test_it_is_an_asgi_application(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from api import eventually
 from esimhooks.server.model.account import Account
-from esimhooks.server.model.delivery import Delivery, DeliveryStatus, Outcome, OutcomeClass, Verdict
+from esimhooks.server.model.delivery import Claimed, Delivery, DeliveryStatus, Outcome, OutcomeClass, Verdict
 from esimhooks.server.model.endpoint import Endpoint, Tenant
 from esimhooks.server.model.ids import new_id
 from esimhooks.server.store import accounts, deliveries, endpoints, lanes, queue, results
@@ -20,6 +20,7 @@ from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
 
 NOW = datetime.now(UTC)
+BATCH = 200
 
 
 async def test_results_are_written_after_a_wait_for_a_lane_that_was_renewed_meanwhile(database: Database) -> None:
@@ -45,8 +46,8 @@ async def test_no_result_is_lost_while_leases_are_renewed_all_the_time(database:
         await db.conn.execute("ANALYZE")
     written: set[UUID] = set()
     renewing = asyncio.ensure_future(_renew_for_ever(database, leases))
-    for first in range(0, len(results), 200):
-        written |= await _write(database, results[first : first + 200])
+    for first in range(0, len(results), BATCH):
+        written |= await _write(database, results[first : first + BATCH])
     renewing.cancel()
 
     assert len(written) == len(results)
@@ -84,11 +85,14 @@ async def _attempted(database: Database, *, count: int) -> list[Result]:
             )
             for place in range(count)
         ]
-        await deliveries.insert(db, made)
-        await queue.enqueue(db, made)
+        for first in range(0, count, BATCH):
+            await deliveries.insert(db, made[first : first + BATCH])
+            await queue.enqueue(db, made[first : first + BATCH])
+    claimed: list[Claimed] = []
     async with database.transaction() as db:
         leased = await lanes.lease(db, holder=new_id(), seconds=300, share_of=1, limit=20)
-        claimed = await queue.take(db, [Wish(one.lease, count) for one in leased])
+        while taken := await queue.take(db, [Wish(one.lease, BATCH) for one in leased]):
+            claimed += taken
     outcome = Outcome(outcome=OutcomeClass.OK, started_at=NOW, duration_ms=1, status_code=200)
     verdict = Verdict(status=DeliveryStatus.DELIVERED)
     return [Result(claimed=one, outcome=outcome, verdict=verdict) for one in claimed]

@@ -168,6 +168,8 @@ async def test_revoking_ends_a_key_at_once(operator: Api) -> None:
     is_problem(await operator.call("DELETE", f"/v1/accounts/{account}/keys/{made['id']}"), 404)
 
 
+@pytest.mark.slow(reason="starts a second node")
+@pytest.mark.timeout(30)
 async def test_revoking_on_one_node_ends_the_key_on_another_in_a_moment(operator: Api, settings: Settings) -> None:
     account = await an_account(operator)
     made = await a_key(operator, account)

@@ -51,7 +51,7 @@ class Database(Protocol):
         ...
 
     def close(self) -> None:
-        """Close all connections that are not in use; they are opened again when needed."""
+        """Close all connections, those in use when they are handed back; they are opened again when needed."""
         ...
 
 

@@ -6,13 +6,13 @@ handlers get, is what Django and SQLAlchemy users know. Sessions come out of it,
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
-from queue import Empty, SimpleQueue
 from typing import Any, LiteralString
 
 from esimhooks.receiver.database import Row
 from esimhooks.receiver.errors import InboxUnavailable
+from esimhooks.receiver.idle import Idle
 from esimhooks.receiver.schema import STATEMENTS, TABLES
 from esimhooks.signing import MissingExtraError
 
@@ -24,7 +24,6 @@ except ImportError as missing:
     ) from missing
 
 CONNECTING_LIMIT_S = 4
-MOST_IDLE = 4
 _TYPES = {"seconds": "double precision", "bytes": "bytea"}
 _OPTIONS: dict[str, Any] = {
     "connect_timeout": CONNECTING_LIMIT_S,
@@ -68,7 +67,7 @@ class PostgresDatabase:
             self._options = {**_OPTIONS, **psycopg.conninfo.conninfo_to_dict(url)}
         except psycopg.ProgrammingError:  # its message would show the password
             raise ValueError("the address of the PostgreSQL inbox cannot be read") from None
-        self._idle: SimpleQueue[psycopg.Connection[Row]] = SimpleQueue()
+        self._idle: Idle[psycopg.Connection[Row]] = Idle()
         self._ready = False
 
     @contextmanager
@@ -82,6 +81,7 @@ class PostgresDatabase:
     def writing(self) -> Iterator[PostgresSession]:
         """Yield a session; committed at the end."""
         connection: psycopg.Connection[Row] | None = None
+        closings = self._idle.closings
         try:
             connection = self._begun()
             yield PostgresSession(connection)
@@ -92,28 +92,21 @@ class PostgresDatabase:
             if isinstance(error, psycopg.Error):
                 raise InboxUnavailable(f"PostgreSQL: {error}") from error
             raise
-        if self._idle.qsize() < MOST_IDLE:
-            self._idle.put(connection)
-        else:
-            connection.close()
+        self._idle.put(connection, closings=closings)
 
     def close(self) -> None:
-        """Close all idle connections."""
-        with suppress(Empty):
-            while True:
-                self._idle.get_nowait().close()
+        """Close all connections, those in use when they are handed back."""
+        self._idle.close()
 
     def _begun(self) -> "psycopg.Connection[Row]":
         """Return a connection inside a transaction; idle ones may have died."""
-        with suppress(Empty):
-            while True:
-                connection = self._idle.get_nowait()
-                try:
-                    connection.execute("BEGIN")
-                except psycopg.OperationalError:
-                    connection.close()
-                else:
-                    return connection
+        while (idle := self._idle.take()) is not None:
+            try:
+                idle.execute("BEGIN")
+            except psycopg.OperationalError:
+                idle.close()
+            else:
+                return idle
         # Statements are not prepared by name: poolers such as PgBouncer may switch connections between transactions.
         connection = psycopg.connect(**self._options, autocommit=True, prepare_threshold=None)
         try:

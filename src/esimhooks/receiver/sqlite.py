@@ -7,12 +7,12 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from queue import Empty, SimpleQueue
+from contextlib import contextmanager
 from typing import Any
 
 from esimhooks.receiver.database import Row
 from esimhooks.receiver.errors import InboxUnavailable
+from esimhooks.receiver.idle import Idle
 from esimhooks.receiver.schema import STATEMENTS
 
 PATIENCE_S = 3.0
@@ -60,7 +60,7 @@ class SqliteDatabase:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+        self._idle: Idle[sqlite3.Connection] = Idle()
         # Within a process threads queue here, which is faster and fairer than SQLite's polling for its lock.
         self._writer = threading.Lock()
         self._ready = False
@@ -84,14 +84,13 @@ class SqliteDatabase:
             self._writer.release()
 
     def close(self) -> None:
-        """Close all idle connections."""
-        with suppress(Empty):
-            while True:
-                self._idle.get_nowait().close()
+        """Close all connections, those in use when they are handed back."""
+        self._idle.close()
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[SqliteSession]:
         connection: sqlite3.Connection | None = None
+        closings = self._idle.closings
         try:
             connection = self._connection()
             connection.execute(begin)
@@ -103,11 +102,11 @@ class SqliteDatabase:
             if isinstance(error, sqlite3.Error):
                 raise InboxUnavailable(f"SQLite: {error}") from error
             raise
-        self._idle.put(connection)
+        self._idle.put(connection, closings=closings)
 
     def _connection(self) -> sqlite3.Connection:
-        with suppress(Empty):
-            return self._idle.get_nowait()
+        if (idle := self._idle.take()) is not None:
+            return idle
         # A connection serves one thread at a time, but not always the same one.
         connection = sqlite3.connect(self._path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
         try:
