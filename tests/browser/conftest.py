@@ -29,6 +29,8 @@ BUSY_MS = 40_000
 """For how long what must come may take, on a machine that does other things too; a wait ends when it has come."""
 expect.set_options(timeout=BUSY_MS)
 Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+WIDTHS = (390, 1440)
 
 
 class Person:
@@ -85,6 +87,17 @@ class Person:
         return int(
             await self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         )
+
+    async def out_of_shape(self, path: str) -> list[str]:
+        """Go to a page; return where it is wider than its window, narrow and wide, light and dark."""
+        await self.open(path)
+        found = []
+        for width in WIDTHS:
+            for scheme in SCHEMES:
+                await self.looks(width=width, scheme=scheme)
+                if (more := await self.sideways()) > 0:
+                    found.append(f"{path} at {width} px in {scheme} scrolls {more} px")
+        return found
 
     async def barriers(self) -> Sequence[str]:
         """Return what axe-core finds serious or critical."""

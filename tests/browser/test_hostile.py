@@ -11,7 +11,6 @@ from playwright.async_api import expect
 from api import Api, Merchant, a_merchant
 from browser.conftest import MODULES, Person
 from browser.history import first_delivery, update
-from browser.test_looks import SCHEMES, WIDTHS
 from receiver import Receiver
 
 pytestmark = pytest.mark.slow(reason="a real browser shows hundreds of strings")
@@ -27,18 +26,6 @@ SCRIPTS = (
     "</script><script>alert(7)</script>",
 )
 FITTING = [one for one in NAUGHTY if one.strip() and one.isprintable() and len(one) <= 100]
-
-
-async def stays_in_shape(person: Person, path: str) -> list[str]:
-    """Return where the page is wider than its window, narrow and wide, light and dark."""
-    await person.open(path)
-    found = []
-    for width in WIDTHS:
-        for scheme in SCHEMES:
-            await person.looks(width=width, scheme=scheme)
-            if (more := await person.sideways()) > 0:
-                found.append(f"{path} at {width} px in {scheme} scrolls {more} px")
-    return found
 
 
 class Spoiled(Struct, frozen=True):
@@ -85,13 +72,13 @@ async def test_hostile_names_and_answers_leave_every_page_in_shape(
     pages += [f"/endpoints/{endpoint}{part}" for part in ("", "/edit", "/secrets", "/recover")]
     paths = [path + known.query for path in pages]
     paths += ["/", "/accounts", f"/accounts/{known.merchant.account}", "/journal", "/audit"]
-    assert [await stays_in_shape(person, path) for path in paths] == [[]] * len(paths)
+    assert [await person.out_of_shape(path) for path in paths] == [[]] * len(paths)
 
 
 async def test_what_is_searched_for_is_shown_as_text(person: Person) -> None:
     await person.sign_in()
     for one in SCRIPTS:
-        assert await stays_in_shape(person, f"/search?{urlencode({'q': one})}") == []
+        assert await person.out_of_shape(f"/search?{urlencode({'q': one})}") == []
         assert one in await person.text()
 
 
@@ -119,7 +106,7 @@ async def test_hundreds_of_naughty_names_are_shown_as_text(person: Person, opera
         await operator.post("/v1/updates", body, status=200)
     await person.sign_in(merchant.key)
     await person.open("/esims")
-    assert await stays_in_shape(person, "/esims") == []
+    assert await person.out_of_shape("/esims") == []
     pages = 1
     while await (older := person.page.get_by_role("link", name="Older")).count():
         await older.click()

@@ -4,12 +4,11 @@ import pytest
 from playwright.async_api import expect
 
 from api import Api, a_merchant
-from browser.conftest import Person, Scheme
+from browser.conftest import SCHEMES, WIDTHS, Person
 from browser.history import History, a_history
 from receiver import Receiver
 
 pytestmark = pytest.mark.slow(reason="a real browser goes through every page")
-WIDTHS = (390, 1440)
 PARTS = 3
 """The pages are gone through in so many tests, none of which takes long."""
 FOCUS = """() => {
@@ -18,17 +17,12 @@ FOCUS = """() => {
     return {text: document.activeElement.textContent.trim(), outline};
 }"""
 """What is focused, and how thick its outline is."""
-SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 
 
 async def look_at(person: Person, name: str, path: str) -> list[str]:
-    await person.open(path)
-    found = []
+    found = await person.out_of_shape(path)
     for width in WIDTHS:
-        for scheme in SCHEMES:
-            await person.looks(width=width, scheme=scheme)
-            if (more := await person.sideways()) > 0:
-                found.append(f"{path} at {width} px scrolls {more} px")
+        await person.looks(width=width, scheme="dark")
         await person.picture(f"{name}-{width}-dark")
     for scheme in SCHEMES:
         await person.looks(width=WIDTHS[0], scheme=scheme)
