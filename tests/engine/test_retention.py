@@ -12,6 +12,7 @@ from esimhooks.server.model.ids import first_id_of
 from esimhooks.server.store import audit
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.partitions import TABLES, ensure_partitions, partition_name
+from system.stored_lanes import a_lane
 
 NOON = datetime(2031, 5, 20, 12, tzinfo=UTC)
 DAYS = 30
@@ -129,3 +130,32 @@ async def test_entries_of_the_audit_log_have_a_time_of_their_own(database: Datab
     async with database.session() as db:
         left = await audit.page_for_operators(db, None, None, AuditFilter(), before=None, limit=9)
     assert [entry.id for entry in left] == [first_id_of(NOON - timedelta(days=399))]
+
+
+async def test_recoveries_and_requeries_that_ended_long_ago_go(database: Database, retention: Retention) -> None:
+    ends = (day(DAYS + 1), day(DAYS - 1), None)
+    for finished_at in ends:
+        lane = await a_lane(database, due=0)
+        async with database.session() as db:
+            await db.conn.execute(
+                "INSERT INTO recoveries (id, account_id, mode, endpoint_id, first_event, last_event, statuses, total, "
+                "created_at, finished_at) VALUES ($1, $2, 'test', $1, $1, $1, '{failed}', 1, $3, $4)",
+                lane.endpoint_id,
+                lane.tenant.account_id,
+                day(DAYS + 9),
+                finished_at,
+            )
+            await db.conn.execute(
+                "INSERT INTO requeries (id, account_id, mode, last_esim, matched, created_at, finished_at) "
+                "VALUES ($1, $1, 'test', $1, 1, $2, $3)",
+                lane.tenant.account_id,
+                day(DAYS + 9),
+                finished_at,
+            )
+
+    await retention.drop_old_days()
+
+    async with database.session() as db:
+        for table in ("recoveries", "requeries"):
+            left = await db.conn.fetch(f"SELECT finished_at FROM {table} ORDER BY finished_at")
+            assert [row["finished_at"] for row in left] == list(ends[1:])

@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,14 +17,6 @@ from receiver import Receiver
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 pytestmark = [pytest.mark.slow(reason="runs a node, and spans are handed over at its end"), pytest.mark.timeout(60)]
-
-
-@pytest.fixture
-async def collector(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Receiver]:
-    """A collector of OpenTelemetry, named by the standard variable."""
-    async with Receiver() as listening:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", listening.url(""))
-        yield listening
 
 
 def spans_of(collector: Receiver) -> list[Span]:

@@ -7,17 +7,17 @@ from uuid import UUID
 import pytest
 
 from api import eventually
-from esimhooks.server.model.account import Account
 from esimhooks.server.model.delivery import Claimed, Delivery, DeliveryStatus, Outcome, OutcomeClass, Verdict
-from esimhooks.server.model.endpoint import Endpoint, Tenant
+from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.ids import new_id
-from esimhooks.server.store import accounts, deliveries, endpoints, lanes, queue, results
-from esimhooks.server.store.database import Database, Session
+from esimhooks.server.store import deliveries, endpoints, lanes, queue, results
+from esimhooks.server.store.database import Database
 from esimhooks.server.store.lanes import Lease
 from esimhooks.server.store.queue import Wish
 from esimhooks.server.store.results import Result
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
+from system.stored_lanes import a_lane
 
 NOW = datetime.now(UTC)
 BATCH = 200
@@ -70,21 +70,19 @@ async def test_deliveries_are_cancelled_after_a_wait_for_one_that_was_taken_up_m
 
 async def _attempted(database: Database, *, count: int) -> list[Result]:
     """Make deliveries in 20 lanes, take them up and answer all with a 200."""
+    targets = [await a_lane(database, due=0) for _ in range(20)]
+    made = [
+        Delivery(
+            id=new_id(),
+            tenant=lane.tenant,
+            event_id=new_id(),
+            event_type=EventType.CREATED,
+            esim_id=None,
+            endpoint_id=lane.endpoint_id,
+        )
+        for lane in (targets[place % len(targets)] for place in range(count))
+    ]
     async with database.transaction() as db:
-        tenant = Tenant(new_id(), Mode.TEST)
-        await accounts.insert(db, Account(id=tenant.account_id, name="Acme", created_at=NOW, updated_at=NOW))
-        targets = [await _an_endpoint(db, tenant) for _ in range(20)]
-        made = [
-            Delivery(
-                id=new_id(),
-                tenant=tenant,
-                event_id=new_id(),
-                event_type=EventType.CREATED,
-                esim_id=None,
-                endpoint_id=targets[place % len(targets)],
-            )
-            for place in range(count)
-        ]
         for first in range(0, count, BATCH):
             await deliveries.insert(db, made[first : first + BATCH])
             await queue.enqueue(db, made[first : first + BATCH])
@@ -96,25 +94,6 @@ async def _attempted(database: Database, *, count: int) -> list[Result]:
     outcome = Outcome(outcome=OutcomeClass.OK, started_at=NOW, duration_ms=1, status_code=200)
     verdict = Verdict(status=DeliveryStatus.DELIVERED)
     return [Result(claimed=one, outcome=outcome, verdict=verdict) for one in claimed]
-
-
-async def _an_endpoint(db: Session, tenant: Tenant) -> UUID:
-    endpoint = Endpoint(
-        id=new_id(),
-        tenant=tenant,
-        url="http://127.0.0.1:1/hook",
-        name=None,
-        event_types=None,
-        retry_schedule=(0,),
-        timeout_s=5,
-        max_in_flight=20,
-        enabled=True,
-        disabled_reason=None,
-        created_at=NOW,
-        updated_at=NOW,
-    )
-    await endpoints.insert(db, endpoint, secret="whsec_c2VjcmV0")
-    return endpoint.id
 
 
 async def _renew_for_ever(database: Database, leases: list[Lease]) -> None:

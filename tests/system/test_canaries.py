@@ -1,6 +1,6 @@
 """Ten thousand canary values on all ways through a real process, normal and failing: none is written down.
 
-Looked at: the log in both forms at level debug, PostgreSQL's own log, the metrics, and every answer that refuses.
+Looked at: the log in both forms at level debug, PostgreSQL's own log, metrics, traces, and every answer that refuses.
 """
 
 import json
@@ -33,12 +33,16 @@ BATCH = 250
 UNITS = ("delivery.attempted", "notification.taken_in", "request.failed", "request.not_now", "order.refused")
 """The log lines that must be among what is searched."""
 
+SPANS = ("POST /v1/updates", "POST /providers/", "commit intake", "send esim.", "5xx")
+"""What must be among the traces."""
+
 
 class Scene:
-    """A process with its own PostgreSQL, an upstream provider and receivers, and what the process answered."""
+    """A process with its own PostgreSQL, an upstream provider, receivers, a collector, and what the process answered."""
 
-    def __init__(self, folder: Path, node: NodeProcess, http: Receiver, api: Api) -> None:
+    def __init__(self, folder: Path, node: NodeProcess, http: Receiver, api: Api, collector: Receiver) -> None:
         self.folder = folder
+        self.collector = collector
         self.node = node
         self.http = http
         self.api = api
@@ -59,13 +63,17 @@ class Scene:
         return answer
 
     def written(self) -> dict[str, str]:
-        """Return everything that was written down: by the process, by PostgreSQL, and in refusals."""
+        """Return everything that was written down: by the process, by PostgreSQL, in refusals, and in traces."""
         files = [self.folder / "node.log", self.folder / "postgres-start.log", *self.folder.glob("postgres/log/*")]
-        return {file.name: file.read_text(errors="replace") for file in files} | {"answers": "\n".join(self.refused)}
+        spans = b"\n".join(request.body for request in self.collector.received).decode(errors="replace")
+        return {file.name: file.read_text(errors="replace") for file in files} | {
+            "answers": "\n".join(self.refused),
+            "traces": spans,
+        }
 
 
 @pytest.fixture(params=["json", "console"])
-async def scene(request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
+async def scene(request: pytest.FixtureRequest, collector: Receiver) -> AsyncIterator[Scene]:
     # Not pytest's tmp_path: PostgreSQL does not run as root, and its own user cannot pass that folder.
     with tempfile.TemporaryDirectory(prefix="esimhooks-canaries-") as name:
         folder = Path(name)
@@ -84,9 +92,7 @@ async def scene(request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
         try:
             await node.start()
             async with Receiver() as http, Api(node.url, ADMIN_KEY) as api:
-                yield Scene(folder, node, http, api)
-            node.terminate()
-            await node.exit_code()
+                yield Scene(folder, node, http, api, collector)
         finally:
             node.clear_up()
             for process in postgres_processes(folder):
@@ -281,9 +287,13 @@ async def test_no_canary_is_written_down(scene: Scene) -> None:
         ClientSession(headers={"x-api-key": ADMIN_KEY}) as session,
         session.get(f"{scene.node.url}/metrics") as answer,
     ):
-        written = scene.written() | {"metrics": await answer.text()}
+        metrics = await answer.text()
+    scene.node.terminate()
+    await scene.node.exit_code()  # at its end it hands over its last spans
+    written = scene.written() | {"metrics": metrics}
 
     assert "esimhooks_http_request_duration_seconds" in written["metrics"]
+    assert [name for name in SPANS if name not in written["traces"]] == []
     leaks = {where: sorted(scene.canaries.in_it(text))[:5] for where, text in written.items()}
     assert {where: found for where, found in leaks.items() if found} == {}
 

@@ -3,16 +3,12 @@
 A route that is added later is found here by itself, and so by every test that goes over all routes.
 """
 
-from types import SimpleNamespace
-from typing import cast
-
 from litestar.routes import HTTPRoute
 from msgspec import Struct
 
 from api import Answer, Api, Json
 from esimhooks.server.model.ids import Prefix, new_id, text_of
-from esimhooks.server.web.app import build_app
-from esimhooks.server.web.context import Context
+from esimhooks.server.web.app import routes
 
 IDS = {
     "account_id": Prefix.ACCOUNT,
@@ -56,7 +52,7 @@ class Route(Struct, frozen=True):
 
 
 def _all() -> list[Route]:
-    app = build_app(cast("Context", SimpleNamespace()))
+    app = routes()
     found = [
         Route(
             method,

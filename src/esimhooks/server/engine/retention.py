@@ -1,25 +1,28 @@
 """Retention: the history goes by whole days, once it is old enough and nothing that waits needs it.
 
 One round of a loop. Of what grows with every delivery nothing is deleted row by row, so a long history costs no more
-than a short one; the audit log grows with what people do, and goes by rows.
+than a short one; what grows with what people do (the audit log, recoveries, requeries) goes by rows.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.ids import first_id_of, made_at
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.store import audit, partitions
+from esimhooks.server.store import audit, partitions, recoveries, requeries
 from esimhooks.server.store.database import Database
 
 EVERY_S = 3600.0
-AUDIT_BATCH = 1000
+BATCH = 1000
 
 log = get_logger("retention")
 
 
 class Retention:
-    """Drops the days that ended more than `days` ago, and entries of the audit log older than `audit_days`."""
+    """Drops the days that ended more than `days` ago, with the recoveries and requeries that ended before.
+
+    Entries of the audit log go after `audit_days`.
+    """
 
     def __init__(self, database: Database, *, days: int, audit_days: int, clock: Clock) -> None:
         self._database = database
@@ -44,10 +47,13 @@ class Retention:
             log.info("history.dropped", partitions=dropped)
         if before < wanted:
             log.warning("history.kept", because="something still waits", since=before.isoformat())
-        return await self._forget_audit()
+        return await self._forget_rows(wanted)
 
-    async def _forget_audit(self) -> float:
+    async def _forget_rows(self, before: datetime) -> float:
         async with self._database.session() as db:
-            before = first_id_of(self._clock() - self._audit_kept_for)
-            gone = await audit.forget(db, before=before, limit=AUDIT_BATCH)
-        return 0.0 if gone == AUDIT_BATCH else EVERY_S
+            gone = (
+                await audit.forget(db, before=first_id_of(self._clock() - self._audit_kept_for), limit=BATCH),
+                await recoveries.forget(db, before=before, limit=BATCH),
+                await requeries.forget(db, before=before, limit=BATCH),
+            )
+        return 0.0 if BATCH in gone else EVERY_S

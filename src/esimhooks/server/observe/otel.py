@@ -68,9 +68,16 @@ class OpenTelemetry:
             kind=KINDS[kind],
             links=[trace.Link(_span_context(link)) for link in links],
             attributes=attributes,
-            record_exception=False,  # its text may hold what must not leave
+            # The SDK would add the text of an exception, which may hold what must not leave.
+            record_exception=False,
+            set_status_on_exception=False,
         ) as recorded:
-            yield RecordedSpan(recorded)
+            try:
+                yield RecordedSpan(recorded)
+            except Exception as error:
+                recorded.set_attribute("error.type", type(error).__qualname__)
+                recorded.set_status(trace.StatusCode.ERROR)
+                raise
 
     def present(self) -> str | None:
         """Return the traceparent of the span that this task is in."""

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from errno import EACCES
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import cast
 
 from aiohttp import (
@@ -60,6 +60,12 @@ def verified_tls(ca_file: str | None = None, *, ca_pem: str | None = None) -> ss
     return tls
 
 
+@cache
+def system_tls() -> ssl.SSLContext:
+    """Return how receivers are verified by the authorities of the system alone, which takes 50 ms to read: once."""
+    return verified_tls()
+
+
 class Sender:
     """Sends over connections that are kept alive. Made inside a running loop, closed there.
 
@@ -77,7 +83,7 @@ class Sender:
         clock: Clock = lambda: datetime.now(UTC),
     ) -> None:
         self._gate = gate
-        self._tls = tls or verified_tls()
+        self._tls = tls or system_tls()
         if self._tls.verify_mode != ssl.CERT_REQUIRED or not self._tls.check_hostname:
             raise Broken("receivers must be verified: the TLS context switches it off")
         self._proxy = proxy

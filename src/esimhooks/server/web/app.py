@@ -1,9 +1,11 @@
 """The web application: routes, who is calling, the strictness of bodies, and errors. Assembled, not decided here."""
 
+from functools import cache
+
 from litestar import Litestar, Response, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException, ValidationException
-from litestar.types import ASGIApp, Message, Scope
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from esimhooks.server.engine.audit import act_as
 from esimhooks.server.model.endpoint import Tenant
@@ -32,7 +34,7 @@ from esimhooks.server.web.api import (
     trace,
 )
 from esimhooks.server.web.auth import AnyRequest, Principal, actor_of, require_operator, tenant_of
-from esimhooks.server.web.context import Context
+from esimhooks.server.web.context import GIVEN, Context, context_of
 from esimhooks.server.web.dashboard.router import dashboard_router
 from esimhooks.server.web.entry import admit, check_path, read_body
 from esimhooks.server.web.errors import handle_http, handle_ours, handle_unexpected, handle_validation
@@ -46,45 +48,20 @@ LARGEST_BODY_BYTES = 262_144
 log = get_logger("web")
 
 
-def build_app(context: Context) -> Litestar:
-    """Return the ASGI application."""
+def application(context: Context) -> ASGIApp:
+    """Return the ASGI application that hands this context to every handler."""
+    app = routes()
 
-    async def enter(request: AnyRequest) -> Response[bytes] | None:
-        caller = await admit(request, context)
-        request.state.caller = caller
-        act_as(actor_of(caller, context.authenticator.peer(request)))
-        return await replayed(request, context, caller)
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"][GIVEN] = context
+        await app(scope, receive, send)
 
-    async def enter_inbound(request: AnyRequest) -> None:
-        check_path(request)
-        await read_body(request)
+    return answer
 
-    async def leave(request: AnyRequest) -> None:
-        lookup = context.authenticator.use_to_note(request.state.caller)
-        if lookup is None:
-            return
-        try:
-            await context.operator.note_key_use(lookup, now=context.clock())
-        except Exception as error:  # the caller has its answer; its connection must not end because of a note
-            log.exception("key.use_not_noted", error=error)
 
-    # These two ask for the context only to come after it: what the framework resolves together costs a task each.
-    async def operator(request: AnyRequest, context: InContext) -> Principal:
-        caller: Principal = request.state.caller
-        require_operator(caller)
-        return caller
-
-    async def caller(request: AnyRequest, context: InContext) -> Principal:
-        known: Principal = request.state.caller
-        return known
-
-    async def tenant(request: AnyRequest, context: InContext) -> Tenant:
-        query = request.query_params
-        return tenant_of(request.state.caller, account=query.get("account"), mode=query.get("mode"))
-
-    def idempotent(app: ASGIApp) -> ASGIApp:
-        return Idempotency(app, context)
-
+@cache
+def routes() -> Litestar:
+    """Return all routes. They hold nothing of a node, and are made once, which takes the framework a third of a second."""
     api = Router(
         "/",
         route_handlers=[
@@ -109,16 +86,16 @@ def build_app(context: Context) -> Litestar:
             test_events.router,
             trace.show_trace,
         ],
-        before_request=enter,
-        middleware=[idempotent],
-        after_response=leave,
+        before_request=_enter,
+        middleware=[Idempotency],
+        after_response=_leave,
     )
-    notifying = Router("/", route_handlers=[inbound.router], before_request=enter_inbound)
+    notifying = Router("/", route_handlers=[inbound.router], before_request=_enter_inbound)
     return Litestar(
         route_handlers=[
             api,
             notifying,
-            dashboard_router(context),
+            dashboard_router(),
             event_types.show_schema,
             pages.show_asyncapi,
             pages.show_openapi,
@@ -129,10 +106,10 @@ def build_app(context: Context) -> Litestar:
             health.read_metrics,
         ],
         dependencies={
-            "context": Provide(lambda: context, sync_to_thread=False, use_cache=True),
-            "caller": Provide(caller),
-            "operator": Provide(operator),
-            "tenant": Provide(tenant),
+            "context": Provide(_context, sync_to_thread=False),
+            "caller": Provide(_caller),
+            "operator": Provide(_operator),
+            "tenant": Provide(_tenant),
         },
         exception_handlers={
             EsimhooksError: handle_ours,
@@ -146,6 +123,51 @@ def build_app(context: Context) -> Litestar:
         logging_config=None,
         path="/",
     )
+
+
+async def _enter(request: AnyRequest) -> Response[bytes] | None:
+    context = context_of(request.scope)
+    caller = await admit(request, context)
+    request.state.caller = caller
+    act_as(actor_of(caller, context.authenticator.peer(request)))
+    return await replayed(request, context, caller)
+
+
+async def _enter_inbound(request: AnyRequest) -> None:
+    check_path(request)
+    await read_body(request)
+
+
+async def _leave(request: AnyRequest) -> None:
+    context = context_of(request.scope)
+    lookup = context.authenticator.use_to_note(request.state.caller)
+    if lookup is None:
+        return
+    try:
+        await context.operator.note_key_use(lookup, now=context.clock())
+    except Exception as error:  # the caller has its answer; its connection must not end because of a note
+        log.exception("key.use_not_noted", error=error)
+
+
+def _context(request: AnyRequest) -> Context:
+    return context_of(request.scope)
+
+
+# These three ask for the context only to come after it: what the framework resolves together costs a task each.
+async def _operator(request: AnyRequest, context: InContext) -> Principal:
+    caller: Principal = request.state.caller
+    require_operator(caller)
+    return caller
+
+
+async def _caller(request: AnyRequest, context: InContext) -> Principal:
+    known: Principal = request.state.caller
+    return known
+
+
+async def _tenant(request: AnyRequest, context: InContext) -> Tenant:
+    query = request.query_params
+    return tenant_of(request.state.caller, account=query.get("account"), mode=query.get("mode"))
 
 
 async def _tell_limits(message: Message, scope: Scope) -> None:

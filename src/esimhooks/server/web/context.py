@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from litestar.types import Scope
+
 from esimhooks.server.engine.admin import Admin
 from esimhooks.server.engine.audit import AuditLog
 from esimhooks.server.engine.bulk_requery import BulkRequeries
@@ -24,6 +26,10 @@ from esimhooks.server.engine.trace import Traces
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.web.auth import Authenticator
 from esimhooks.server.web.rate_limit import RateLimit
+from esimhooks.server.web.tries import Tries
+
+GIVEN = "context"
+"""Under this name the state of a request holds its context."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,5 +62,12 @@ class Context:
     authenticator: Authenticator
     clock: Clock
     keys_limit: RateLimit
-    public_url: str = field(default="")
+    sign_in_tries: Tries = field(default_factory=Tries)
+    public_url: str = ""
     metrics_token: str | None = None
+
+
+def context_of(scope: Scope) -> Context:
+    """Return the context of a request."""
+    context: Context = scope["state"][GIVEN]
+    return context

@@ -15,7 +15,7 @@ from msgspec import Struct
 from esimhooks.server.engine.once import Asked
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.web.auth import AnyRequest, Principal
-from esimhooks.server.web.context import Context
+from esimhooks.server.web.context import Context, context_of
 
 HEADER = "idempotency-key"
 REPLAYED = "idempotent-replayed"
@@ -33,9 +33,8 @@ class Answer(Struct, array_like=True):
 class Idempotency:
     """The outermost middleware of the API."""
 
-    def __init__(self, app: ASGIApp, context: Context) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry the request out; with a key in one transaction with its answer, which is held back until the commit."""
@@ -47,12 +46,13 @@ class Idempotency:
         async def hold(message: Message) -> None:
             held.append(message)
 
-        async with self._context.once.asked() as asked:
+        once = context_of(scope).once
+        async with once.asked() as asked:
             scope["state"]["asked"] = asked
             await self._app(scope, receive, hold)
             answer = _answer(held)
             if 200 <= answer.status < 300:
-                await self._context.once.commit(asked, msgspec.json.encode(answer))
+                await once.commit(asked, msgspec.json.encode(answer))
         for message in held:
             await send(message)
 

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
-from litestar import Litestar
+from litestar.types import ASGIApp
 
 from esimhooks.server.model.errors import Broken
 from esimhooks.server.web.measured import measured
@@ -31,7 +31,7 @@ class WebServer:
         self._socket = _bound(host, port)
         self._server: _Listener | None = None
 
-    def serve_app(self, app: Litestar) -> None:
+    def serve_app(self, app: ASGIApp) -> None:
         """Say what to serve, before `run`."""
         config = uvicorn.Config(
             measured(app),

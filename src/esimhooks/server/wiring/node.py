@@ -55,7 +55,7 @@ from esimhooks.server.store.embedded import EmbeddedPostgres
 from esimhooks.server.store.installation import check_canary
 from esimhooks.server.store.partitions import ensure_partitions
 from esimhooks.server.store.sealing import Sealer
-from esimhooks.server.web.app import build_app
+from esimhooks.server.web.app import application
 from esimhooks.server.web.auth import Authenticator
 from esimhooks.server.web.context import Context
 from esimhooks.server.web.rate_limit import RateLimit
@@ -269,7 +269,7 @@ class _Node:
             public_url=self._url(web),
             metrics_token=token.get_secret_value() if (token := self._settings.metrics_token) else None,
         )
-        web.serve_app(build_app(context))
+        web.serve_app(application(context))
         return web
 
     def _crew(self) -> Crew:

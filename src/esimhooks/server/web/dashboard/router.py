@@ -3,7 +3,7 @@
 from litestar import Response, Router
 
 from esimhooks.server.web.auth import AnyRequest
-from esimhooks.server.web.context import Context
+from esimhooks.server.web.context import context_of
 from esimhooks.server.web.dashboard import (
     audit,
     deliveries,
@@ -24,12 +24,8 @@ from esimhooks.server.web.dashboard.render import ERRORS
 from esimhooks.server.web.dashboard.visitor import admit
 
 
-def dashboard_router(context: Context) -> Router:
+def dashboard_router() -> Router:
     """Return the routes of the dashboard."""
-
-    async def enter(request: AnyRequest) -> Response[bytes] | None:
-        return await admit(request, context)
-
     pages = Router(
         "/",
         route_handlers=[
@@ -79,8 +75,12 @@ def dashboard_router(context: Context) -> Router:
             search.search,
             sign_in.sign_out,
         ],
-        before_request=enter,
+        before_request=_enter,
         exception_handlers=ERRORS,
     )
     open_pages = Router("/", route_handlers=[sign_in.ask_key, sign_in.sign_in], exception_handlers=ERRORS)
     return Router("/", route_handlers=[pages, open_pages, static_file])
+
+
+async def _enter(request: AnyRequest) -> Response[bytes] | None:
+    return await admit(request, context_of(request.scope))

@@ -1,8 +1,5 @@
 """Signing in with an API key and out again. A new session for each; tries are limited by address."""
 
-from collections import OrderedDict
-from time import monotonic
-
 from litestar import Response, get, post
 from litestar.response import Redirect
 
@@ -13,26 +10,6 @@ from esimhooks.server.web.auth import AnyRequest, actor_of
 from esimhooks.server.web.dashboard.render import page
 from esimhooks.server.web.dashboard.visitor import COOKIE, check_origin, cookie, form_of, visitor_of
 from esimhooks.server.web.given import InContext
-
-TRIES, PER_S = 10, 60.0
-MOST_KEPT = 10_000
-
-
-class Tries:
-    """Counts tries by address in this process; at most `TRIES` in `PER_S` seconds."""
-
-    def __init__(self) -> None:
-        self._since: OrderedDict[str, list[float]] = OrderedDict()
-
-    def allow(self, address: str) -> bool:
-        """Count a try and return whether it may go on."""
-        now = monotonic()
-        recent = [at for at in self._since.pop(address, []) if now - at < PER_S]
-        allowed = len(recent) < TRIES
-        self._since[address] = [*recent, now] if allowed else recent
-        if len(self._since) > MOST_KEPT:
-            self._since.popitem(last=False)
-        return allowed
 
 
 @get("/sign-in")
@@ -47,8 +24,7 @@ async def sign_in(request: AnyRequest, context: InContext) -> Response[str]:
     check_origin(request)
     form = await form_of(request)
     back = form.get("next", "")
-    tries: Tries = request.app.state.setdefault("sign_in_tries", Tries())
-    if not tries.allow(context.authenticator.peer(request)):
+    if not context.sign_in_tries.allow(context.authenticator.peer(request)):
         return _form(back, error="Too many tries from your address. Wait a minute.", status=429)
     try:
         principal = await context.authenticator.holder_of(form.get("key", "").strip(), request)
