@@ -108,13 +108,17 @@ async def write(
     database: Database, claimed: Sequence[Claimed], verdict: Verdict, *, step: Step | None = None
 ) -> set[UUID]:
     """Write one attempt of each, all with the same verdict; return those that counted."""
+    async with database.transaction() as db:
+        written = await results.write_results(db, [result_of(one, verdict, step=step) for one in claimed])
+    return {one.delivery_id for one, what in zip(claimed, written, strict=True) if what.kept}
+
+
+def result_of(claimed: Claimed, verdict: Verdict, *, step: Step | None = None) -> Result:
+    """Return the result of an attempt that leads to the verdict."""
     kind = {DeliveryStatus.DELIVERED: OutcomeClass.OK, DeliveryStatus.STOPPED: OutcomeClass.GONE}
     other = OutcomeClass.SERVER_ERROR if verdict.counts else OutcomeClass.INTERNAL
     outcome = Outcome(outcome=kind.get(verdict.status, other), started_at=datetime.now(UTC), duration_ms=1)
-    async with database.transaction() as db:
-        made = [Result(claimed=one, outcome=outcome, verdict=verdict, step=step) for one in claimed]
-        written = await results.write_results(db, made)
-    return {one.delivery_id for one, what in zip(claimed, written, strict=True) if what.kept}
+    return Result(claimed=claimed, outcome=outcome, verdict=verdict, step=step)
 
 
 async def expire(database: Database, *held: Lease) -> None:

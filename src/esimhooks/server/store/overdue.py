@@ -40,7 +40,7 @@ async def fail_overdue(db: Session, *, now: datetime, limit: int) -> Sequence[De
               AND NOT (q.claim_token = l.lease_token AND coalesce(l.leased_until > now(), false))
             LIMIT $3 FOR UPDATE OF q SKIP LOCKED
         )
-        DELETE FROM queue q USING overdue o WHERE q.delivery_id = o.delivery_id
+        DELETE FROM queue q USING overdue o WHERE q.delivery_id = ANY (ARRAY[o.delivery_id])
         RETURNING q.delivery_id, q.account_id, q.endpoint_id, q.event_id, q.event_type, q.attempts
         """,
         PATIENCE,

@@ -47,11 +47,12 @@ async def take(db: Session, wishes: Sequence[Wish]) -> Sequence[Claimed]:
 
     Of those that keep the order of their eSIM only the first is taken, and none while another is out: one that is
     committed late stands before those taken up meanwhile. Suspects are not counted here but in `begin`.
-    What a later holder has taken up, or put off, while this statement waited is left alone.
+    What a later holder has taken up, or put off, while this statement waited is left alone. How it is written keeps the
+    work small whatever PostgreSQL believes of the queue's size (docs/decisions/0022).
     """
     rows = await db.conn.fetch(
         """
-        WITH due AS (
+        WITH due AS MATERIALIZED (
             SELECT q.delivery_id, q.claims, w.lease_token, e.version
             FROM unnest($1::uuid[], $2::bigint[], $3::int[]) AS w (endpoint_id, lease_token, room)
             JOIN lanes l ON l.endpoint_id = w.endpoint_id AND l.lease_token = w.lease_token AND l.open
@@ -74,7 +75,8 @@ async def take(db: Session, wishes: Sequence[Wish]) -> Sequence[Claimed]:
         UPDATE queue q
         SET claim_token = due.lease_token, claims = q.claims + (q.claims - q.attempts < $4)::int
         FROM due
-        WHERE q.delivery_id = due.delivery_id AND q.claim_token < due.lease_token AND q.due_at <= now()
+        WHERE q.delivery_id = ANY (ARRAY[due.delivery_id]) AND q.claim_token < due.lease_token
+          AND q.due_at - now() <= interval '0'
         RETURNING q.delivery_id, q.account_id, q.endpoint_id, due.version, q.event_id, q.event_type, q.attempts,
                   q.attempts_this_round, due.claims, q.ordered, q.claim_token, q.due_at, q.faults
         """,
@@ -119,7 +121,7 @@ async def put_back(db: Session, claimed: Sequence[Claimed]) -> None:
         """
         UPDATE queue q SET claim_token = 0, claims = c.claims
         FROM unnest($1::uuid[], $2::bigint[], $3::int[]) AS c (delivery_id, lease_token, claims)
-        WHERE q.delivery_id = c.delivery_id AND q.claim_token = c.lease_token
+        WHERE q.delivery_id = ANY (ARRAY[c.delivery_id]) AND q.claim_token = c.lease_token
         """,
         [one.delivery_id for one in claimed],
         [one.lease_token for one in claimed],

@@ -74,13 +74,13 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
             SELECT attempt_id, account_id, delivery_id, number, started_at, duration_ms, outcome, status_code,
                    error, response_headers, sealed_body, dialled FROM made
         ), finished AS (
-            DELETE FROM queue q USING made m WHERE q.delivery_id = m.delivery_id AND m.status <> 'pending'
+            DELETE FROM queue q USING made m WHERE q.delivery_id = ANY (ARRAY[m.delivery_id]) AND m.status <> 'pending'
         ), again AS (
             UPDATE queue q
             SET due_at = now() + make_interval(secs => m.delay_s), claim_token = 0,
                 attempts = q.attempts + m.counted, attempts_this_round = q.attempts_this_round + m.counted,
                 claims = q.attempts + m.counted, faults = CASE m.counted WHEN 1 THEN 0 ELSE q.faults + 1 END
-            FROM made m WHERE q.delivery_id = m.delivery_id AND m.status = 'pending'
+            FROM made m WHERE q.delivery_id = ANY (ARRAY[m.delivery_id]) AND m.status = 'pending'
         )
         UPDATE deliveries d
         SET status = m.status, attempts = d.attempts + m.counted,
@@ -174,7 +174,8 @@ async def _hold(db: Session, results: Sequence[Result]) -> dict[int, _Standing]:
         FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::int[]) WITH ORDINALITY
             AS r (delivery_id, endpoint_id, lease_token, attempts, place)
         JOIN lanes l ON l.endpoint_id = r.endpoint_id AND l.lease_token = r.lease_token
-        JOIN queue q ON q.delivery_id = r.delivery_id AND q.claim_token = r.lease_token AND q.attempts = r.attempts
+        JOIN queue q ON q.delivery_id = ANY (ARRAY[r.delivery_id]) AND q.claim_token = r.lease_token
+            AND q.attempts = r.attempts
         JOIN endpoints e ON e.id = l.endpoint_id
         ORDER BY l.endpoint_id, q.delivery_id FOR NO KEY UPDATE OF l FOR UPDATE OF q
         """,

@@ -1,0 +1,102 @@
+"""PostgreSQL believes that the queue is empty; what takes from it and writes to it reads no more than it must."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from esimhooks.server.model.delivery import Claimed, Verdict
+from esimhooks.server.model.ids import new_id
+from esimhooks.server.store import lanes, overdue, queue
+from esimhooks.server.store.database import Database, Session
+from esimhooks.server.store.lanes import Lease
+from esimhooks.server.store.queue import Wish
+from esimhooks.server.store.results import write_results
+from system.stored_lanes import AGAIN, DELIVERED, a_lane, result_of
+
+pytestmark = [pytest.mark.slow(reason="puts thousands of deliveries into the queue"), pytest.mark.timeout(60)]
+
+LANES = 5
+DUE = 400
+"""In each lane."""
+ROOM = 50
+TAKEN = LANES * ROOM
+MOST_READ = 4 * TAKEN
+"""Rows of the queue: each is looked for, changed, and looked at again; all of them are many more."""
+
+
+@pytest.fixture
+async def held(database: Database) -> list[Lease]:
+    """The lanes of a full queue that was looked at last when it had just been emptied, its pages still there."""
+    await a_lane(database, due=LANES * DUE)
+    async with database.session() as db:
+        for table in ("queue", "deliveries", "events", "lanes", "endpoints", "accounts"):
+            await db.conn.execute(f"DELETE FROM {table}")
+        await db.conn.execute("ANALYZE queue")
+    for _ in range(LANES):
+        await a_lane(database, due=DUE)
+    async with database.session() as db:
+        leased = await lanes.lease(db, holder=new_id(), seconds=300, share_of=1, limit=LANES)
+    return [one.lease for one in leased]
+
+
+async def test_the_queue_was_believed_to_be_empty(database: Database, held: list[Lease]) -> None:
+    async with database.session() as db:
+        believed, there = await db.conn.fetchrow(
+            "SELECT (SELECT reltuples FROM pg_class WHERE oid = 'queue'::regclass), (SELECT count(*) FROM queue)"
+        )
+    assert (believed, there) == (0, LANES * DUE)
+
+
+async def test_taking_up_reads_what_it_takes(database: Database, held: list[Lease]) -> None:
+    async with database.transaction() as db, _reading_little(db):
+        claimed = await _take(db, held)
+    assert len(claimed) == TAKEN
+
+
+async def test_putting_back_reads_what_it_puts_back(database: Database, held: list[Lease]) -> None:
+    claimed = await _taken(database, held)
+    async with database.transaction() as db, _reading_little(db):
+        await queue.put_back(db, claimed)
+
+
+@pytest.mark.parametrize("verdict", [DELIVERED, AGAIN], ids=["delivered", "again"])
+async def test_outcomes_read_what_they_change(database: Database, held: list[Lease], verdict: Verdict) -> None:
+    claimed = await _taken(database, held)
+    async with database.transaction() as db, _reading_little(db):
+        written = await write_results(db, [result_of(one, verdict) for one in claimed])
+    assert all(one.kept for one in written)
+
+
+async def test_failing_what_waited_too_long_reads_what_it_fails(database: Database, held: list[Lease]) -> None:
+    async with database.session() as db:
+        await db.conn.execute("UPDATE queue SET started_at = now() - interval '99 days'")
+    async with database.transaction() as db, _reading_little(db):
+        failed = await overdue.fail_overdue(db, now=datetime.now(UTC), limit=TAKEN)
+    assert len(failed) == TAKEN
+
+
+async def _take(db: Session, held: list[Lease]) -> list[Claimed]:
+    return list(await queue.take(db, [Wish(one, ROOM) for one in held]))
+
+
+async def _taken(database: Database, held: list[Lease]) -> list[Claimed]:
+    async with database.transaction() as db:
+        return await _take(db, held)
+
+
+@asynccontextmanager
+async def _reading_little(db: Session) -> AsyncIterator[None]:
+    before = await _rows_read(db)
+    yield
+    assert await _rows_read(db) - before <= MOST_READ
+
+
+async def _rows_read(db: Session) -> int:
+    """Return how many rows of the queue this connection has read, but for what it has reported already."""
+    return int(
+        await db.conn.fetchval(
+            "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = 'queue'::regclass"
+        )
+    )
