@@ -11,7 +11,7 @@ from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import delivery_of
 from esimhooks.vocabulary.statuses import Mode
 
-MOST_COUNTED = 50_000
+MOST_COUNTED = 30_000
 MOST_TIMED = 5_000
 MOST_DUE = 10_000
 MOST_LANES = 200
@@ -36,9 +36,9 @@ async def deliveries_by_time(
         whose = f"{whose} AND endpoint_id = $5"
     rows = await db.conn.fetch(
         f"""
-        WITH recent AS MATERIALIZED (
-            SELECT id, status FROM deliveries WHERE {whose} AND id >= $3 ORDER BY id DESC LIMIT {MOST_COUNTED})
-        SELECT width_bucket(id, $4::uuid[]) AS place, status, count(*) AS number FROM recent GROUP BY 1, 2
+        SELECT width_bucket(id, $4::uuid[]) AS place, status, count(*) AS number FROM (
+            SELECT id, status FROM deliveries WHERE {whose} AND id >= $3 ORDER BY id DESC LIMIT {MOST_COUNTED}) AS newest
+        GROUP BY 1, 2
         """,
         *values,
         edges[0],
@@ -53,9 +53,9 @@ async def events_by_time(db: Session, tenant: Tenant | None, edges: Sequence[UUI
     whose, values = _whose(tenant)
     rows = await db.conn.fetch(
         f"""
-        WITH recent AS MATERIALIZED (
-            SELECT id FROM events WHERE {whose} AND id >= $3 ORDER BY id DESC LIMIT {MOST_COUNTED})
-        SELECT width_bucket(id, $4::uuid[]) AS place, count(*) AS number FROM recent GROUP BY 1
+        SELECT width_bucket(id, $4::uuid[]) AS place, count(*) AS number FROM (
+            SELECT id FROM events WHERE {whose} AND id >= $3 ORDER BY id DESC LIMIT {MOST_COUNTED}) AS newest
+        GROUP BY 1
         """,
         *values,
         edges[0],

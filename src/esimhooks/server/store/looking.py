@@ -21,21 +21,22 @@ async def look(  # noqa: PLR0913
     wanted: Mapping[str, object],
     limit: int,
     most: int | None,
+    order: str = "id DESC",
     also: str = "",
 ) -> tuple[Sequence[asyncpg.Record], UUID | None]:
     """Return up to `limit` rows, newest first, and the last that was looked at where there may be older ones that fit.
 
     The newest `most` rows that meet the conditions `looked_at`, written with the places of `given`, are looked at, None
-    for all; of these the ones fit that have the `wanted` values, where None is any. `also` are columns more, of the row
-    `fitting`.
+    for all; of these the ones fit that have the `wanted` values, where None is any. `order` is newest first, in the words
+    of the index that is to serve it. `also` are columns more, of the row `fitting`.
     """
     needed = len(given.values)
-    newest = f"FROM {table} WHERE {' AND '.join(looked_at) or 'true'} ORDER BY id DESC"
+    newest = f"FROM {table} WHERE {' AND '.join(looked_at) or 'true'} ORDER BY {order}"
     fits = given.equal(wanted)
     rows = await db.conn.fetch(
         f"""
         SELECT fitting.*{also} FROM (SELECT * {newest} LIMIT {given(most)}) fitting
-        WHERE {" AND ".join(fits) or "true"} ORDER BY id DESC LIMIT {given(limit)}
+        WHERE {" AND ".join(fits) or "true"} ORDER BY {order} LIMIT {given(limit)}
         """,
         *given.values,
     )
