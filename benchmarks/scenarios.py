@@ -97,11 +97,23 @@ async def _statements(ground: Ground, node_url: str, targets: Sequence[Target], 
 
 
 async def accept(ground: Ground, size: Size) -> Figures:
-    """50 connections, one event each request, as fast as answers come; one process does everything."""
+    """50 connections, one event each request, as fast as answers come.
+
+    One process does everything; then again with the dispatcher in a process of its own.
+    """
     node = ground.server.start()
-    targets = await ground.targets(node.url, [f"/ok/{place}" for place in range(size.endpoints)])
+    figures = await _accept(ground, node.url, size)
+    ground.server.stop_all()
+    node = ground.server.start("api,scheduler")
+    ground.server.add_dispatcher()
+    apart = await _accept(ground, node.url, size)
+    return figures | {f"{name}, dispatcher apart": value for name, value in apart.items()}
+
+
+async def _accept(ground: Ground, node_url: str, size: Size) -> Figures:
+    targets = await ground.targets(node_url, [f"/ok/{place}" for place in range(size.endpoints)])
     before = await ground.server.commits()
-    posted = await ground.post(node.url, targets, connections=50, seconds=max(1, size.seconds // 3))
+    posted = await ground.post(node_url, targets, connections=50, seconds=max(1, size.seconds // 3))
     commits = await ground.server.commits() - before
     took_s = (max(one[2] for one in posted) - min(one[1] for one in posted)) / 1e9
     answers = [(answered - due) / 1e6 for _, due, answered, _ in posted]

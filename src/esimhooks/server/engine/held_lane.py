@@ -8,9 +8,10 @@ from esimhooks.server.rules.breaker import Step, Strain, after_failure, after_su
 from esimhooks.server.rules.pace import next_start
 from esimhooks.server.store.lanes import Lease
 
-UNWRITTEN_PER_SLOT = 2
+UNWRITTEN_PER_SLOT = 4
 """How many outcomes may wait to be written for each attempt that may be in flight, of a lane and of the process. Where
-receivers answer faster than the database writes, more would pile up until their leases end; a crash sends them again."""
+receivers answer faster than the database writes, more would pile up until their leases end; a crash sends them again.
+With 2 the senders waited for the database: one endpoint got 1 276 a second instead of 1 820, a hundred 1 690 for 1 910."""
 
 
 class HeldLane:

@@ -128,7 +128,7 @@ def routes() -> Litestar:
 async def _enter(request: AnyRequest) -> Response[bytes] | None:
     context = context_of(request.scope)
     caller = await admit(request, context)
-    request.state.caller = caller
+    request.scope["state"]["caller"] = caller
     act_as(actor_of(caller, context.authenticator.peer(request)))
     return await replayed(request, context, caller)
 
@@ -140,7 +140,7 @@ async def _enter_inbound(request: AnyRequest) -> None:
 
 async def _leave(request: AnyRequest) -> None:
     context = context_of(request.scope)
-    lookup = context.authenticator.use_to_note(request.state.caller)
+    lookup = context.authenticator.use_to_note(request.scope["state"]["caller"])
     if lookup is None:
         return
     try:
@@ -155,19 +155,19 @@ def _context(request: AnyRequest) -> Context:
 
 # These three ask for the context only to come after it: what the framework resolves together costs a task each.
 async def _operator(request: AnyRequest, context: InContext) -> Principal:
-    caller: Principal = request.state.caller
+    caller: Principal = request.scope["state"]["caller"]
     require_operator(caller)
     return caller
 
 
 async def _caller(request: AnyRequest, context: InContext) -> Principal:
-    known: Principal = request.state.caller
+    known: Principal = request.scope["state"]["caller"]
     return known
 
 
 async def _tenant(request: AnyRequest, context: InContext) -> Tenant:
     query = request.query_params
-    return tenant_of(request.state.caller, account=query.get("account"), mode=query.get("mode"))
+    return tenant_of(request.scope["state"]["caller"], account=query.get("account"), mode=query.get("mode"))
 
 
 async def _tell_limits(message: Message, scope: Scope) -> None:

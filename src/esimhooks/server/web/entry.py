@@ -23,6 +23,9 @@ from esimhooks.server.web.context import Context
 BODY_S = 30.0
 """How long a caller may take to send its body."""
 
+OPERATORS = "operators"
+"""The option of a route that is for operators only, where its handler does not ask for one."""
+
 JSON_TYPES = ("application/json", "application/merge-patch+json")
 OF_TENANT = frozenset({"account", "mode"})
 
@@ -31,9 +34,9 @@ async def admit(request: AnyRequest, context: Context) -> Principal:
     """Return who is calling, once all that the request says of itself is in order. Raises `Refused`."""
     caller = await context.authenticator.principal(request)
     if caller.tenant is not None and caller.lookup is not None:
-        request.state.leave = context.keys_limit.take(caller.lookup, now=monotonic())
+        request.scope["state"]["leave"] = context.keys_limit.take(caller.lookup, now=monotonic())
     handler = request.route_handler
-    if "operator" in handler.parsed_fn_signature.parameters:
+    if handler.opt.get(OPERATORS) or "operator" in handler.parsed_fn_signature.parameters:
         require_operator(caller)
     if b"%2f" in request.scope["raw_path"].lower():  # decoded, it would name another row or another list
         raise Refused.not_found("there is nothing at this address")

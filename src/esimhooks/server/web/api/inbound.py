@@ -1,13 +1,13 @@
 """What comes in: providers' notifications at their inbound addresses, and the operator's updates.
 
-A 2xx leaves here only after the commit.
+A 2xx leaves here only after the commit. Most of all requests come here, so handlers ask the framework for nothing but the
+request: what it hands to them otherwise costs as much as the rest of the way.
 """
 
 from typing import Annotated
 
 import msgspec
 from litestar import Response, Router, post
-from litestar.params import FromPath
 from msgspec import Meta, Struct
 
 from esimhooks.server.engine.absorb import Absorbed
@@ -18,8 +18,8 @@ from esimhooks.server.model.ids import Prefix, parse_id, text_of, text_or_none
 from esimhooks.server.model.notification import InboundRequest
 from esimhooks.server.web.api.bodies import Text
 from esimhooks.server.web.auth import AnyRequest, Authenticator
+from esimhooks.server.web.context import context_of
 from esimhooks.server.web.entry import decoded
-from esimhooks.server.web.given import ByOperator, InContext
 from esimhooks.vocabulary.statuses import Mode
 
 NOT_JOURNALED = frozenset({"authorization", "cookie", "x-api-key"})
@@ -52,21 +52,20 @@ class UpdatesView(Struct):
 
 
 @post(["/{name:str}/{token:str}", "/{name:str}/{token:str}/{rest:path}"], status_code=200)
-async def receive(
-    request: AnyRequest, context: InContext, name: FromPath[str], token: FromPath[str]
-) -> Response[bytes]:
+async def receive(request: AnyRequest) -> Response[bytes]:
     """Take in a provider's notification."""
-    # Not an argument: on the shorter path the framework would take it from the query string.
-    rest = str(request.path_params.get("rest", ""))
-    receipt = await context.intake.accept(name, token, await _inbound(request, context.authenticator, rest))
+    context, path = context_of(request.scope), request.path_params
+    inbound = await _inbound(request, context.authenticator, str(path.get("rest", "")))
+    receipt = await context.intake.accept(path["name"], path["token"], inbound)
     if receipt.empty:
         return Response(b"", status_code=204)
     return Response(_encode(_result(receipt.absorbed)), media_type="application/json")
 
 
-@post("/v1/updates", status_code=200, body=UpdatesBody)
-async def accept_updates(request: AnyRequest, context: InContext, operator: ByOperator) -> UpdatesView:
+@post("/v1/updates", status_code=200, body=UpdatesBody, operators=True)
+async def accept_updates(request: AnyRequest) -> UpdatesView:
     """Take in the operator's own updates; each gets its own outcome."""
+    context = context_of(request.scope)
     inbound = await _inbound(request, context.authenticator, "")
     # Not an argument: each update is journaled in the very bytes in which it came, which the framework would not keep.
     data: UpdatesBody = decoded(inbound.body, UpdatesBody)
