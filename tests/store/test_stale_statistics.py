@@ -55,6 +55,14 @@ async def test_taking_up_reads_what_it_takes(database: Database, held: list[Leas
     assert len(claimed) == TAKEN
 
 
+async def test_taking_up_in_order_reads_what_it_takes_and_its_neighbours(database: Database, held: list[Lease]) -> None:
+    async with database.session() as db:
+        await db.conn.execute("UPDATE queue SET ordered = true, esim_id = gen_random_uuid()")
+    async with database.transaction() as db, _reading_little(db):
+        claimed = await _take(db, held)
+    assert len(claimed) == TAKEN
+
+
 async def test_putting_back_reads_what_it_puts_back(database: Database, held: list[Lease]) -> None:
     claimed = await _taken(database, held)
     async with database.transaction() as db, _reading_little(db):

@@ -67,7 +67,7 @@ async def take(db: Session, wishes: Sequence[Wish]) -> Sequence[Claimed]:
                   ) AND NOT EXISTS (
                       SELECT FROM queue o
                       WHERE o.ordered AND o.endpoint_id = q.endpoint_id AND o.esim_id = q.esim_id
-                        AND o.claim_token = w.lease_token
+                        AND o.position >= q.position AND o.claim_token = w.lease_token
                   ))
                 ORDER BY q.due_at LIMIT w.room
             ) q
