@@ -9,6 +9,7 @@ from msgspec import Struct
 from api import Answer, Api, Json
 from esimhooks.server.model.ids import Prefix, new_id, text_of
 from esimhooks.server.web.app import routes
+from esimhooks.server.web.entry import for_operators
 
 IDS = {
     "account_id": Prefix.ACCOUNT,
@@ -58,7 +59,7 @@ def _all() -> list[Route]:
             method,
             route.path_format,
             tuple(route.path_parameters),
-            "operator" in handler.parsed_fn_signature.parameters,
+            for_operators(handler),
             "tenant" in handler.parsed_fn_signature.parameters,
             "data" in handler.parsed_fn_signature.parameters or route.path_format == "/v1/updates",
         )

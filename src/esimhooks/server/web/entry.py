@@ -23,9 +23,6 @@ from esimhooks.server.web.context import Context
 BODY_S = 30.0
 """How long a caller may take to send its body."""
 
-OPERATORS = "operators"
-"""The option of a route that is for operators only, where its handler does not ask for one."""
-
 JSON_TYPES = ("application/json", "application/merge-patch+json")
 OF_TENANT = frozenset({"account", "mode"})
 
@@ -36,7 +33,7 @@ async def admit(request: AnyRequest, context: Context) -> Principal:
     if caller.tenant is not None and caller.lookup is not None:
         request.scope["state"]["leave"] = context.keys_limit.take(caller.lookup, now=monotonic())
     handler = request.route_handler
-    if handler.opt.get(OPERATORS) or "operator" in handler.parsed_fn_signature.parameters:
+    if for_operators(handler):
         require_operator(caller)
     if b"%2f" in request.scope["raw_path"].lower():  # decoded, it would name another row or another list
         raise Refused.not_found("there is nothing at this address")
@@ -44,6 +41,11 @@ async def admit(request: AnyRequest, context: Context) -> Principal:
     _check_query(request, handler)
     _check_body(await read_body(request), request, handler)
     return caller
+
+
+def for_operators(handler: BaseRouteHandler) -> bool:
+    """Return whether a route is for operators only: it says so, or asks for one."""
+    return bool(handler.opt.get("operators")) or "operator" in handler.parsed_fn_signature.parameters
 
 
 def check_path(request: AnyRequest) -> None:
