@@ -10,7 +10,6 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from esimhooks.server.engine.audit import act_as
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.errors import EsimhooksError
-from esimhooks.server.observe.log import get_logger
 from esimhooks.server.web.api import (
     accounts,
     audit,
@@ -36,16 +35,13 @@ from esimhooks.server.web.api import (
 from esimhooks.server.web.auth import AnyRequest, Principal, actor_of, require_operator, tenant_of
 from esimhooks.server.web.context import GIVEN, Context, context_of
 from esimhooks.server.web.dashboard.router import dashboard_router
-from esimhooks.server.web.entry import admit, check_path, read_body
+from esimhooks.server.web.entry import LARGEST_BODY_BYTES, admit, check_path, note_use, read_body
 from esimhooks.server.web.errors import handle_http, handle_ours, handle_unexpected, handle_validation
 from esimhooks.server.web.given import InContext
 from esimhooks.server.web.idempotency import Idempotency, replayed
 from esimhooks.server.web.rate_limit import limits
 from esimhooks.server.web.reference import pages
-
-LARGEST_BODY_BYTES = 262_144
-
-log = get_logger("web")
+from esimhooks.server.web.short_way import short_way
 
 
 def application(context: Context) -> ASGIApp:
@@ -56,7 +52,7 @@ def application(context: Context) -> ASGIApp:
         scope["state"][GIVEN] = context
         await app(scope, receive, send)
 
-    return answer
+    return short_way(answer, context)
 
 
 @cache
@@ -139,14 +135,7 @@ async def _enter_inbound(request: AnyRequest) -> None:
 
 
 async def _leave(request: AnyRequest) -> None:
-    context = context_of(request.scope)
-    lookup = context.authenticator.use_to_note(request.scope["state"]["caller"])
-    if lookup is None:
-        return
-    try:
-        await context.operator.note_key_use(lookup, now=context.clock())
-    except Exception as error:  # the caller has its answer; its connection must not end because of a note
-        log.exception("key.use_not_noted", error=error)
+    await note_use(context_of(request.scope), request.scope["state"]["caller"])
 
 
 def _context(request: AnyRequest) -> Context:

@@ -15,6 +15,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
 
 from esimhooks.server.model.errors import Refused
+from esimhooks.server.observe.log import get_logger
 from esimhooks.server.rules.expected import misfit
 from esimhooks.server.web import strict_json
 from esimhooks.server.web.auth import AnyRequest, Principal, require_operator
@@ -23,8 +24,11 @@ from esimhooks.server.web.context import Context
 BODY_S = 30.0
 """How long a caller may take to send its body."""
 
+LARGEST_BODY_BYTES = 262_144
 JSON_TYPES = ("application/json", "application/merge-patch+json")
 OF_TENANT = frozenset({"account", "mode"})
+
+log = get_logger("web")
 
 
 async def admit(request: AnyRequest, context: Context) -> Principal:
@@ -60,9 +64,30 @@ async def read_body(request: AnyRequest) -> bytes:
         async with asyncio.timeout(BODY_S):
             return await request.body()
     except TimeoutError:
-        raise Refused("the body did not come in time", status=408, code="REQUEST_TIMEOUT") from None
+        raise body_late() from None
     except InternalServerException:  # what the framework makes of a caller that has gone away
-        raise Refused("the body ended early", status=400, code="MALFORMED") from None
+        raise body_ended() from None
+
+
+def body_late() -> Refused:
+    """Return the refusal of a body that does not come in time."""
+    return Refused("the body did not come in time", status=408, code="REQUEST_TIMEOUT")
+
+
+def body_ended() -> Refused:
+    """Return the refusal of a body whose caller has gone away."""
+    return Refused("the body ended early", status=400, code="MALFORMED")
+
+
+async def note_use(context: Context, caller: Principal) -> None:
+    """Write down that a key was used, where that is due; a caller that has its answer does not feel it fail."""
+    lookup = context.authenticator.use_to_note(caller)
+    if lookup is None:
+        return
+    try:
+        await context.operator.note_key_use(lookup, now=context.clock())
+    except Exception as error:
+        log.exception("key.use_not_noted", error=error)
 
 
 def decoded(body: bytes, kind: Any) -> Any:

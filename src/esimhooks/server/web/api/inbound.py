@@ -1,7 +1,6 @@
 """What comes in: providers' notifications at their inbound addresses, and the operator's updates.
 
-A 2xx leaves here only after the commit. Most of all requests come here, so handlers ask the framework for nothing but the
-request: what it hands to them otherwise costs as much as the rest of the way.
+A 2xx leaves here only after the commit. Plain requests come here by a short way past the framework (short_way.py).
 """
 
 from typing import Annotated
@@ -17,8 +16,8 @@ from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.ids import Prefix, parse_id, text_of, text_or_none
 from esimhooks.server.model.notification import InboundRequest
 from esimhooks.server.web.api.bodies import Text
-from esimhooks.server.web.auth import AnyRequest, Authenticator
-from esimhooks.server.web.context import context_of
+from esimhooks.server.web.auth import AnyRequest
+from esimhooks.server.web.context import Context, context_of
 from esimhooks.server.web.entry import decoded
 from esimhooks.vocabulary.statuses import Mode
 
@@ -55,26 +54,49 @@ class UpdatesView(Struct):
 async def receive(request: AnyRequest) -> Response[bytes]:
     """Take in a provider's notification."""
     context, path = context_of(request.scope), request.path_params
-    inbound = await _inbound(request, context.authenticator, str(path.get("rest", "")))
-    receipt = await context.intake.accept(path["name"], path["token"], inbound)
-    if receipt.empty:
-        return Response(b"", status_code=204)
-    return Response(_encode(_result(receipt.absorbed)), media_type="application/json")
+    inbound = inbound_of(request, context, await request.body(), rest=str(path.get("rest", "")))
+    answer = await take_notification(context, path["name"], path["token"], inbound)
+    return Response(answer, status_code=200 if answer else 204, media_type="application/json")
 
 
 @post("/v1/updates", status_code=200, body=UpdatesBody, operators=True)
 async def accept_updates(request: AnyRequest) -> UpdatesView:
     """Take in the operator's own updates; each gets its own outcome."""
     context = context_of(request.scope)
-    inbound = await _inbound(request, context.authenticator, "")
     # Not an argument: each update is journaled in the very bytes in which it came, which the framework would not keep.
+    return await take_updates(context, inbound_of(request, context, await request.body()))
+
+
+router = Router("/providers", route_handlers=[receive])
+
+
+async def take_notification(context: Context, name: str, token: str, inbound: InboundRequest) -> bytes:
+    """Take in a notification at the inbound address of a provider; return the answer, empty where there is nothing to say.
+
+    Raises `Refused` and `NotNow`.
+    """
+    receipt = await context.intake.accept(name, token, inbound)
+    return b"" if receipt.empty else _encode(_result(receipt.absorbed))
+
+
+async def take_updates(context: Context, inbound: InboundRequest) -> UpdatesView:
+    """Take in updates, whose JSON was checked; return what became of each. Raises `Refused` and `NotNow`."""
     data: UpdatesBody = decoded(inbound.body, UpdatesBody)
     raw = [bytes(one) for one in data.updates]
     results = await context.intake.accept_updates(raw, inbound, tenant=_tenant(data))
     return UpdatesView([_result(result) for result in results])
 
 
-router = Router("/providers", route_handlers=[receive])
+def inbound_of(request: AnyRequest, context: Context, body: bytes, *, rest: str = "") -> InboundRequest:
+    """Return a request as the journal keeps it; `rest` is what follows the inbound address in the path."""
+    return InboundRequest(
+        method=request.method,
+        path=rest,
+        query=request.scope["query_string"].decode("latin-1"),
+        headers={name: value for name, value in request.headers.items() if name not in NOT_JOURNALED},
+        body=body,
+        peer=context.authenticator.peer(request),
+    )
 
 
 def _tenant(body: UpdatesBody) -> Tenant | None:
@@ -88,17 +110,6 @@ def _tenant(body: UpdatesBody) -> Tenant | None:
         return Tenant(parse_id(Prefix.ACCOUNT, body.account), body.mode)
     except Refused:
         raise Refused.invalid("/account", "expected the id of an account, acc_...") from None
-
-
-async def _inbound(request: AnyRequest, authenticator: Authenticator, rest: str) -> InboundRequest:
-    return InboundRequest(
-        method=request.method,
-        path=rest,
-        query=request.scope["query_string"].decode("latin-1"),
-        headers={name: value for name, value in request.headers.items() if name not in NOT_JOURNALED},
-        body=await request.body(),
-        peer=authenticator.peer(request),
-    )
 
 
 def _result(absorbed: Absorbed) -> UpdateResult:
