@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability reliability-receiver fuzz-queue fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings
+.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability reliability-receiver fuzz-queue fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -100,6 +100,9 @@ build: $(STAMP) ## build wheel, source archive and bill of materials into dist/,
 
 recordings: $(STAMP) ## record docs/sessions: what real commands print (ARGS="listen")
 	$(BIN)/python tools/record.py $(ARGS)
+
+pictures: $(STAMP) ## take the pictures of the dashboard in README.md anew (needs chromium)
+	$(BIN)/python -m tools.pictures
 
 # --universal: one file for all platforms and Python versions. Packages may come from any registry or mirror, so none is named.
 constraints: ## pin the packages of pyproject.toml anew in constraints.txt (needs uv)
