@@ -6,6 +6,7 @@ it is checked and every refusal are the framework's, from the same functions (do
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -25,6 +26,8 @@ Way = Callable[[AnyRequest, Context], Awaitable[bytes]]
 
 UPDATES = "/v1/updates"
 NOTIFICATIONS = "/providers/{name}/{token}"
+NOTIFIED = re.compile(rb"/providers/[\w.~-]+/[\w.~-]+")
+"""An inbound address in which nothing is escaped."""
 _encode = msgspec.json.Encoder().encode
 
 OUT_OF_THE_ORDINARY = frozenset({b"transfer-encoding", b"idempotency-key", b"content-encoding", b"expect"})
@@ -56,23 +59,17 @@ def _way(scope: HTTPScope) -> tuple[Way, str] | None:
     """Return what answers the request, and the template of its path; None where it is not plain."""
     if scope["method"] != "POST":
         return None
-    headers = dict(scope["headers"])
-    length = headers.get(b"content-length", b"")
-    if not OUT_OF_THE_ORDINARY.isdisjoint(headers) or not length.isdigit() or not 0 < int(length) <= LARGEST_BODY_BYTES:
+    told = list(scope["headers"])
+    headers = dict(told)
+    if len(headers) < len(told) or not OUT_OF_THE_ORDINARY.isdisjoint(headers):
         return None
-    path = scope["path"]
-    if path == UPDATES:
+    length = headers.get(b"content-length", b"")
+    if not length.isdigit() or not 0 < int(length) <= LARGEST_BODY_BYTES:
+        return None
+    if scope["path"] == UPDATES:
         plain = not scope["query_string"] and headers.get(b"content-type") == b"application/json"
         return (_updates, UPDATES) if plain else None
-    parts = path.split("/")
-    if (
-        len(parts) != 4
-        or parts[:2] != ["", "providers"]
-        or scope["raw_path"] != path.encode()
-        or not path.isprintable()
-    ):
-        return None
-    return (_notification, NOTIFICATIONS) if parts[2] and parts[3] else None
+    return (_notification, NOTIFICATIONS) if NOTIFIED.fullmatch(scope["raw_path"]) else None
 
 
 async def _updates(request: AnyRequest, context: Context) -> bytes:
