@@ -25,7 +25,8 @@ MAY_CATCH_ALL = frozenset(
         "src/esimhooks/receiver/handlers.py",
         "src/esimhooks/server/engine/loop.py",
         "src/esimhooks/server/sender/sender.py",
-        "src/esimhooks/server/web/app.py",
+        "src/esimhooks/server/web/entry.py",
+        "src/esimhooks/server/web/short_way.py",
         "src/esimhooks/server/web/errors.py",
     }
 )
