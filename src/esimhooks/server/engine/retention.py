@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.ids import first_id_of, made_at
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.store import audit, partitions, recoveries, requeries
+from esimhooks.server.store import audit, finished, partitions
 from esimhooks.server.store.database import Database
 
 EVERY_S = 3600.0
@@ -53,7 +53,7 @@ class Retention:
         async with self._database.session() as db:
             gone = (
                 await audit.forget(db, before=first_id_of(self._clock() - self._audit_kept_for), limit=BATCH),
-                await recoveries.forget(db, before=before, limit=BATCH),
-                await requeries.forget(db, before=before, limit=BATCH),
+                await finished.forget(db, "recoveries", before=before, limit=BATCH),
+                await finished.forget(db, "requeries", before=before, limit=BATCH),
             )
         return 0.0 if BATCH in gone else EVERY_S

@@ -8,7 +8,7 @@ import msgspec
 
 from esimhooks.server.model.audit import Action, Actor, ActorKind, AuditEntry, AuditFilter, ChangedField
 from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.store.database import Session
+from esimhooks.server.store.database import Session, touched
 from esimhooks.vocabulary.statuses import Mode
 
 
@@ -49,12 +49,12 @@ async def page_for_operators(
 
 async def forget(db: Session, *, before: UUID, limit: int) -> int:
     """Forget entries older than the id `before`; return how many rows went."""
-    status: str = await db.conn.execute(
+    status = await db.conn.execute(
         "DELETE FROM audit_entries WHERE id IN (SELECT id FROM audit_entries WHERE id < $1 ORDER BY id LIMIT $2)",
         before,
         limit,
     )
-    return int(status.rpartition(" ")[2])
+    return touched(status)
 
 
 async def _select(

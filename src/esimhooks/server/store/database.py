@@ -64,6 +64,11 @@ class Session:
         await self.conn.fetchval("SELECT 1", timeout=1)
 
 
+def touched(status: str) -> int:
+    """Return how many rows a statement touched, by what PostgreSQL says of it: `DELETE 3`, `INSERT 0 3`."""
+    return int(status.rpartition(" ")[2])
+
+
 class Joint:
     """One transaction that all transactions of a task share, opened by the first of them; `first` is then called."""
 

@@ -12,7 +12,7 @@ from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.notification import InboundRequest, JournalEntry
 from esimhooks.server.model.update import Identity
 from esimhooks.server.store.batches import Columns
-from esimhooks.server.store.database import Session
+from esimhooks.server.store.database import Session, touched
 from esimhooks.vocabulary.statuses import Mode
 
 UPDATES_SOURCE = "updates"
@@ -117,7 +117,7 @@ async def first_seen(db: Session, seen: Sequence[Seen], *, now: datetime) -> dic
 
 async def forget_seen(db: Session, *, before: datetime, limit: int) -> int:
     """Forget what was seen before the moment; return how many rows went."""
-    status: str = await db.conn.execute(
+    status = await db.conn.execute(
         """
         DELETE FROM seen_notifications WHERE ctid IN
             (SELECT ctid FROM seen_notifications WHERE seen_at < $1 LIMIT $2)
@@ -125,7 +125,7 @@ async def forget_seen(db: Session, *, before: datetime, limit: int) -> int:
         before,
         limit,
     )
-    return int(status.rpartition(" ")[2])
+    return touched(status)
 
 
 async def find(db: Session, notification_id: UUID) -> JournalEntry | None:
@@ -229,7 +229,7 @@ async def wake_unmatched(db: Session, known: Sequence[tuple[tuple[str, ...], Ide
     if not known:
         return 0
     sources, identities = zip(*((source, identity) for names, identity in known for source in names), strict=True)
-    status: str = await db.conn.execute(
+    status = await db.conn.execute(
         """
         WITH woken AS (
             DELETE FROM unmatched_notifications WHERE notification_id IN (
@@ -249,7 +249,7 @@ async def wake_unmatched(db: Session, known: Sequence[tuple[tuple[str, ...], Ide
         [identity.order_no for identity in identities],
         [identity.transaction_id for identity in identities],
     )
-    return int(status.rpartition(" ")[2])
+    return touched(status)
 
 
 async def wake_missed(db: Session, *, since: UUID) -> int:
@@ -257,7 +257,7 @@ async def wake_missed(db: Session, *, since: UUID) -> int:
 
     One that came in while its eSIM was being committed found no eSIM, and the eSIM no notification.
     """
-    status: str = await db.conn.execute(
+    status = await db.conn.execute(
         """
         WITH woken AS (
             DELETE FROM unmatched_notifications u
@@ -273,7 +273,7 @@ async def wake_missed(db: Session, *, since: UUID) -> int:
         since,
         UPDATES_SOURCE,
     )
-    return int(status.rpartition(" ")[2])
+    return touched(status)
 
 
 def _request(request: InboundRequest) -> dict[str, object]:

@@ -4,7 +4,6 @@ The endpoint is locked before, by itself (docs/decisions/0006), so that nobody s
 """
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -180,19 +179,6 @@ async def send_again(db: Session, endpoint: Endpoint, delivery_ids: Sequence[UUI
         delivery_ids,
         endpoint.ordering is Ordering.ESIM,
     )
-
-
-async def forget(db: Session, *, before: datetime, limit: int) -> int:
-    """Forget what ended before that moment (aware UTC); return how many rows went."""
-    status: str = await db.conn.execute(
-        """
-        DELETE FROM recoveries
-        WHERE id IN (SELECT id FROM recoveries WHERE finished_at < $1 ORDER BY id LIMIT $2)
-        """,
-        before,
-        limit,
-    )
-    return int(status.rpartition(" ")[2])
 
 
 def _recovery(row: asyncpg.Record) -> Recovery:

@@ -152,19 +152,6 @@ async def end(db: Session, tenant: Tenant, requery_id: UUID, *, problem: str, no
     )
 
 
-async def forget(db: Session, *, before: datetime, limit: int) -> int:
-    """Forget what ended before that moment (aware UTC); return how many rows went."""
-    status: str = await db.conn.execute(
-        """
-        DELETE FROM requeries
-        WHERE id IN (SELECT id FROM requeries WHERE finished_at < $1 ORDER BY id LIMIT $2)
-        """,
-        before,
-        limit,
-    )
-    return int(status.rpartition(" ")[2])
-
-
 def _wanted(tenant: Tenant, where: EsimFilter, last_esim: UUID) -> list[object]:
     return [
         tenant.account_id,

@@ -28,9 +28,9 @@ UPDATES = "/v1/updates"
 NOTIFICATIONS = "/providers/{name}/{token}"
 NOTIFIED = re.compile(rb"/providers/[\w.~-]+/[\w.~-]+")
 """An inbound address in which nothing is escaped."""
-_encode = msgspec.json.Encoder().encode
-
 OUT_OF_THE_ORDINARY = frozenset({b"transfer-encoding", b"idempotency-key", b"content-encoding", b"expect"})
+
+_encode = msgspec.json.Encoder().encode
 
 
 def short_way(app: ASGIApp, context: Context) -> ASGIApp:
@@ -51,6 +51,8 @@ def short_way(app: ASGIApp, context: Context) -> ASGIApp:
             await handle_unexpected(request, error).to_asgi_response(None, request)(scope, receive, send)
         else:
             await _send(send, body)
+            if (caller := scope["state"].get("caller")) is not None:
+                await note_use(context, caller)
 
     return answer
 
@@ -75,11 +77,10 @@ def _way(scope: HTTPScope) -> tuple[Way, str] | None:
 async def _updates(request: AnyRequest, context: Context) -> bytes:
     caller = await context.authenticator.principal(request)
     require_operator(caller)
+    request.scope["state"]["caller"] = caller
     body = await _body(request)
     strict_json.check(body)
-    view = await take_updates(context, inbound_of(request, context, body))
-    await note_use(context, caller)
-    return _encode(view)
+    return _encode(await take_updates(context, inbound_of(request, context, body)))
 
 
 async def _notification(request: AnyRequest, context: Context) -> bytes:
