@@ -7,7 +7,6 @@ which the updates say that they happened. Nothing else is edited; only the pictu
 
 import asyncio
 import os
-import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from aiohttp import ClientSession, web
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page
 
 from esimhooks.server.model.ids import made_at
 from esimhooks.server.settings import Settings
@@ -26,10 +25,10 @@ from esimhooks.server.store.embedded import EmbeddedPostgres
 from esimhooks.server.store.sealing import Sealer
 from esimhooks.server.wiring.keys import encryption_keys
 from esimhooks.server.wiring.node import running
+from tools.chromium import a_chromium
 from tools.shop_day import ANSWERS, ENDPOINTS, Json, updates
 
 PLACE = Path(__file__).parents[1] / "docs" / "images"
-FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
 BUSY_MS = 40_000
 SETTLED_S = 60
 
@@ -50,7 +49,7 @@ async def main() -> None:
             async with database.transaction() as db:
                 await put_back(db)
             await database.close()
-            async with a_browser() as page:
+            async with a_window() as page:
                 await photograph(page, node.url, key, esim)
 
 
@@ -145,17 +144,12 @@ def moved(value: UUID, by: timedelta) -> UUID:
 
 
 @asynccontextmanager
-async def a_browser() -> AsyncIterator[Page]:
-    """Lend a window of chromium in the light scheme."""
-    program = shutil.which("chromium")
-    if program is None:
-        raise SystemExit("chromium is missing: apt-get install chromium")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=list(FLAGS))
-        page = await browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
+async def a_window() -> AsyncIterator[Page]:
+    """Lend a window in the light scheme."""
+    async with a_chromium() as chromium:
+        page = await chromium.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
         page.set_default_timeout(BUSY_MS)
         yield page
-        await browser.close()
 
 
 async def photograph(page: Page, url: str, key: str, esim: str) -> None:

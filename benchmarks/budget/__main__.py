@@ -8,7 +8,6 @@ import asyncio
 import base64
 import os
 import platform
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -16,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
-from playwright.async_api import async_playwright
 
 from benchmarks.budget.fill import DAYS, History, Size, Writer, history_of
 from benchmarks.budget.pages import Loaded, loaded
@@ -28,6 +26,7 @@ from esimhooks.server.store.database import connect
 from esimhooks.server.store.embedded import EmbeddedPostgres
 from esimhooks.server.store.sealing import Sealer
 from esimhooks.server.wiring.node import running
+from tools.chromium import a_chromium
 
 PAGE_KB, PAGE_MS, LIST_MS = 200, 1000, 100
 KEY = "budget-" + "0" * 40
@@ -67,11 +66,9 @@ async def measured(folder: Path, size: Size) -> tuple[list[Loaded], list[Timed]]
         encryption_key=SEALING_KEY,
         log_level="warning",
     )
-    async with running(settings) as node, async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+    async with running(settings) as node, a_chromium() as chromium:
         whose = f"?account={text_of(Prefix.ACCOUNT, history.tenant.account_id)}&mode=live"
         pages = [*await loaded(chromium, node.url, KEY, ""), *await loaded(chromium, node.url, KEY, whose)]
-        await chromium.close()
     embedded.stop()
     return pages, times
 

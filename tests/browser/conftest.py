@@ -1,29 +1,20 @@
 """A real chromium before a running node: pages that are watched, screenshots, and what axe-core finds."""
 
-import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
 from api import Api
 from conftest import ADMIN_KEY
+from tools.chromium import a_chromium
 
 HERE = Path(__file__).parent
 MODULES = HERE / "node_modules"
 PICTURES = HERE.parents[1] / "artifacts" / "browser"
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 SERIOUS = ("serious", "critical")
 BUSY_MS = 40_000
 """For how long what must come may take, on a machine that does other things too; a wait ends when it has come."""
@@ -125,12 +116,8 @@ class Person:
 @pytest.fixture(scope="session")
 async def chromium() -> AsyncIterator[Browser]:
     """Debian's chromium."""
-    program = shutil.which("chromium")
-    assert program is not None, "chromium is missing; make test-browser installs it"
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+    async with a_chromium() as browser:
         yield browser
-        await browser.close()
 
 
 @asynccontextmanager

@@ -13,14 +13,13 @@ from uuid import UUID
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from esimhooks.server.model.delivery import Claimed, Delivery
+from esimhooks.server.model.delivery import Claimed
 from esimhooks.server.model.ids import new_id
 from esimhooks.server.store import deliveries, endpoints, queue
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.lanes import Lease
-from esimhooks.vocabulary.events import EventType
 from store.queue_model import ModelLane, QueueModel
-from system.stored_lanes import Lane, a_lane
+from system.stored_lanes import Lane, a_delivery, a_lane
 
 T = TypeVar("T")
 
@@ -122,18 +121,7 @@ class DisturbedQueue(WatchedQueue):
     def enqueue(self, place: int, esims: Sequence[UUID | None]) -> None:
         lane = self._some_lane(place)
         ordered = self.model.lanes[lane.endpoint_id].ordered
-        made = [
-            Delivery(
-                id=new_id(),
-                tenant=lane.tenant,
-                event_id=new_id(),
-                event_type=EventType.CREATED,
-                esim_id=esim_id,
-                endpoint_id=lane.endpoint_id,
-                ordered=ordered and esim_id is not None,
-            )
-            for esim_id in esims
-        ]
+        made = [a_delivery(lane, esim_id=one, ordered=ordered and one is not None) for one in esims]
 
         async def publish(db: Session) -> None:
             await deliveries.insert(db, made)

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from api import eventually
-from esimhooks.server.model.delivery import Claimed, Delivery, DeliveryStatus, Outcome, OutcomeClass, Verdict
+from esimhooks.server.model.delivery import Claimed
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.ids import new_id
 from esimhooks.server.store import deliveries, endpoints, lanes, queue, results
@@ -15,9 +15,8 @@ from esimhooks.server.store.database import Database
 from esimhooks.server.store.lanes import Lease
 from esimhooks.server.store.queue import Wish
 from esimhooks.server.store.results import Result
-from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
-from system.stored_lanes import a_lane
+from system.stored_lanes import DELIVERED, a_delivery, a_lane, result_of
 
 NOW = datetime.now(UTC)
 BATCH = 200
@@ -69,19 +68,9 @@ async def test_deliveries_are_cancelled_after_a_wait_for_one_that_was_taken_up_m
 
 
 async def _attempted(database: Database, *, count: int) -> list[Result]:
-    """Make deliveries in 20 lanes, take them up and answer all with a 200."""
+    """Make deliveries in 20 lanes, take them up and deliver all."""
     targets = [await a_lane(database, due=0) for _ in range(20)]
-    made = [
-        Delivery(
-            id=new_id(),
-            tenant=lane.tenant,
-            event_id=new_id(),
-            event_type=EventType.CREATED,
-            esim_id=None,
-            endpoint_id=lane.endpoint_id,
-        )
-        for lane in (targets[place % len(targets)] for place in range(count))
-    ]
+    made = [a_delivery(targets[place % len(targets)]) for place in range(count)]
     async with database.transaction() as db:
         for first in range(0, count, BATCH):
             await deliveries.insert(db, made[first : first + BATCH])
@@ -91,9 +80,7 @@ async def _attempted(database: Database, *, count: int) -> list[Result]:
         leased = await lanes.lease(db, holder=new_id(), seconds=300, share_of=1, limit=20)
         while taken := await queue.take(db, [Wish(one.lease, BATCH) for one in leased]):
             claimed += taken
-    outcome = Outcome(outcome=OutcomeClass.OK, started_at=NOW, duration_ms=1, status_code=200)
-    verdict = Verdict(status=DeliveryStatus.DELIVERED)
-    return [Result(claimed=one, outcome=outcome, verdict=verdict) for one in claimed]
+    return [result_of(one, DELIVERED) for one in claimed]
 
 
 async def _renew_for_ever(database: Database, leases: list[Lease]) -> None:

@@ -73,6 +73,19 @@ async def a_lane(database: Database, *, due: int) -> Lane:
     return Lane(tenant, endpoint.id, await more_due(database, tenant, due))
 
 
+def a_delivery(lane: Lane, *, esim_id: UUID | None = None, ordered: bool = False) -> Delivery:
+    """Return a delivery of an event of its own to the lane's endpoint, not stored."""
+    return Delivery(
+        id=new_id(),
+        tenant=lane.tenant,
+        event_id=new_id(),
+        event_type=EventType.CREATED,
+        esim_id=esim_id,
+        endpoint_id=lane.endpoint_id,
+        ordered=ordered,
+    )
+
+
 async def more_due(database: Database, tenant: Tenant, count: int) -> Sequence[Delivery]:
     """Publish so many events of the tenant; return the deliveries."""
     raised = [

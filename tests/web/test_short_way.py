@@ -1,13 +1,12 @@
 """Plain notifications and updates are answered without the framework, and exactly as it answers them."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import ClientSession
 
 from api import Api, Json, Merchant, a_merchant
-from esimhooks.server.store.database import Database
 
 UPDATE = {"transactionId": "shop-1", "esimStatus": "IN_USE"}
 BODIES = {
@@ -26,7 +25,6 @@ BYTES = {name: json.dumps(body).encode() for name, body in BODIES.items()} | {
     "NaN": b'{"updates": [NaN]}',
     "nothing": b"",
 }
-KEYS = ("the operator's", "a merchant's", "wrong", None)
 PATHS = ("/v1/updates", "/v1/updates/", "/v1/updates?x=1", "/v1//updates", "/V1/updates")
 
 
@@ -36,7 +34,7 @@ async def merchant(operator: Api) -> Merchant:
 
 
 async def asked(
-    api: Api, path: str, body: bytes, *, framework: bool, key: str | None, method: str = "POST", **headers: str
+    api: Api, path: str, body: bytes, *, framework: bool, key: str | None, **headers: str
 ) -> tuple[int, dict[str, str], Json]:
     """Return status, headers and body of an answer; bodies in chunks go through the framework."""
     told = {"content-type": "application/json"} | ({} if key is None else {"x-api-key": key}) | headers
@@ -45,7 +43,7 @@ async def asked(
         yield body
 
     sent = chunks() if framework else body
-    async with ClientSession() as session, session.request(method, api.url + path, data=sent, headers=told) as answer:
+    async with ClientSession() as session, session.post(api.url + path, data=sent, headers=told) as answer:
         text = await answer.text()
         return answer.status, dict(answer.headers), json.loads(text) if text else None
 
@@ -59,9 +57,8 @@ async def both(api: Api, path: str, body: bytes, *, key: str | None, **headers: 
 
 @pytest.mark.parametrize("body", BYTES.values(), ids=BYTES)
 async def test_an_update_is_answered_the_same_on_both_ways(operator: Api, merchant: Merchant, body: bytes) -> None:
-    keys = {"the operator's": operator.key, "a merchant's": merchant.key, "wrong": "esim_admin_x", None: None}
-    for key in KEYS:
-        await both(operator, "/v1/updates", body, key=keys[key])
+    for key in (operator.key, merchant.key, "esim_admin_x", None):
+        await both(operator, "/v1/updates", body, key=key)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -72,7 +69,7 @@ async def test_paths_and_forms_are_answered_the_same_on_both_ways(operator: Api,
         await both(operator, path, body, key=operator.key, **{"content-type": kind})
 
 
-async def test_a_notification_is_answered_the_same_on_both_ways(operator: Api, merchant: Merchant) -> None:
+async def test_a_notification_is_answered_the_same_on_both_ways(operator: Api) -> None:
     provider = {"kind": "esimaccess", "baseUrl": "http://127.0.0.1:1", "credentials": {"accessCode": "code"}}
     made = (await operator.call("PUT", "/v1/providers/upstream", provider)).body
     inbound = made["inboundUrl"].removeprefix(operator.url)
@@ -82,7 +79,7 @@ async def test_a_notification_is_answered_the_same_on_both_ways(operator: Api, m
             await both(operator, path, body, key=None)
 
 
-async def test_what_came_the_short_way_is_in_the_journal_like_all_else(operator: Api, database: Database) -> None:
+async def test_what_came_the_short_way_is_in_the_journal_like_all_else(operator: Api) -> None:
     for framework in (False, True):
         body = json.dumps({"updates": [{"transactionId": f"shop-{framework}", "esimStatus": "IN_USE"}]}).encode()
         await asked(operator, "/v1/updates", body, framework=framework, key=operator.key, **{"x-more": "kept"})
@@ -101,9 +98,5 @@ def _without_ids(answer: tuple[int, dict[str, str], Json]) -> object:
     kept = {name.lower(): value for name, value in headers.items()}
     kept.pop("content-length", None)
     if status == 200:
-        body = [(one["outcome"], one.get("detail")) for one in _results(body)]
+        body = [(one["outcome"], one.get("detail")) for one in body.get("results", [body])]
     return status, kept, body
-
-
-def _results(body: Json) -> Iterator[Json]:
-    return iter(body.get("results", [body]))
