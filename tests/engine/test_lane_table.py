@@ -29,6 +29,7 @@ def a_job(endpoint_id: UUID, *, at_once: int = CAP, claims: int = 0) -> Job:
         claims=claims,
         ordered=False,
         lease_token=1,
+        position=1,
     )
     target = EndpointTarget(
         id=endpoint_id,

@@ -18,7 +18,7 @@ from esimhooks.server.model.ids import new_id
 from esimhooks.server.store import deliveries, endpoints, queue
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.lanes import Lease
-from store.queue_model import ModelLane, QueueModel
+from store.queue_model import ModelLane, QueueModel, Row
 from system.stored_lanes import Lane, a_delivery, a_lane
 
 T = TypeVar("T")
@@ -29,6 +29,7 @@ TOLERANCE_S = 90
 ESIMS = [None, UUID(int=1), UUID(int=2)]
 
 either = st.sampled_from([0, 1])
+esims = st.lists(st.sampled_from(ESIMS), min_size=1, max_size=4)
 
 
 @dataclass
@@ -100,13 +101,14 @@ class DisturbedQueue(WatchedQueue):
         super().__init__(loop, database)
         self.stored: dict[UUID, Lane] = {}
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(ordered=st.booleans(), esims=esims)
+    def start(self, *, ordered: bool, esims: Sequence[UUID | None]) -> None:
         self.gate = self._loop.run_until_complete(a_lane(self._database, due=1))
         """A lane beside the model, which is never leased; see `begin_late_take`."""
         self._execute("UPDATE lanes SET lease_token = 1, leased_until = 'infinity'")
         self._execute("UPDATE queue SET esim_id = endpoint_id, event_type = 'gate'")
-        self.add_endpoint(ordered=True)
+        self.add_endpoint(ordered=ordered)
+        self.enqueue(0, esims)
 
     @precondition(lambda self: len(self.model.lanes) < 3)
     @rule(ordered=st.booleans())
@@ -117,7 +119,7 @@ class DisturbedQueue(WatchedQueue):
         self.stored[lane.endpoint_id] = lane
         self.model.lanes[lane.endpoint_id] = ModelLane(ordered)
 
-    @rule(place=st.integers(0, 2), esims=st.lists(st.sampled_from(ESIMS), min_size=1, max_size=4))
+    @rule(place=st.integers(0, 2), esims=esims)
     def enqueue(self, place: int, esims: Sequence[UUID | None]) -> None:
         lane = self._some_lane(place)
         ordered = self.model.lanes[lane.endpoint_id].ordered
@@ -130,12 +132,29 @@ class DisturbedQueue(WatchedQueue):
         self._do(publish)
         self.model.enqueue(made)
 
-    @precondition(lambda self: self.model.rows)
+    @precondition(lambda self: not all(row.pending for row in self.model.rows.values()))
     @rule(place=st.integers(0, 99))
     def send_again(self, place: int) -> None:
         row = list(self.model.rows.values())[place % len(self.model.rows)]
         assert self._do(lambda db: queue.send_again(db, row.delivery)) == self.model.send_again(row)
 
+    @precondition(lambda self: any(row.pending for row in self.model.rows.values()))
+    @rule(place=st.integers(0, 99))
+    def cancel(self, place: int) -> None:
+        row = list(self.model.rows.values())[place % len(self.model.rows)]
+        cancelled = self._do(lambda db: queue.cancel(db, row.delivery.id, now=datetime.now(UTC)))
+        assert cancelled == self.model.cancel(row)
+
+    @precondition(lambda self: self._claimed())
+    @rule(place=st.integers(0, 99))
+    def cancel_and_send_again(self, place: int) -> None:
+        """Have a merchant do both at once, while an attempt is in flight."""
+        claimed = self._claimed()
+        row = claimed[place % len(claimed)]
+        assert self._do(lambda db: queue.cancel(db, row.delivery.id, now=datetime.now(UTC))) == self.model.cancel(row)
+        assert self._do(lambda db: queue.send_again(db, row.delivery)) == self.model.send_again(row)
+
+    @precondition(lambda self: not all(lane.open for lane in self.model.lanes.values()))
     @rule(place=st.integers(0, 2))
     def enable(self, place: int) -> None:
         endpoint_id = self._some_lane(place).endpoint_id
@@ -145,7 +164,7 @@ class DisturbedQueue(WatchedQueue):
         )
         self.model.enable(endpoint_id)
 
-    @precondition(lambda self: len(self.model.lanes) > 1)
+    @precondition(lambda self: len(self.model.lanes) > 2)
     @rule(place=st.integers(0, 2))
     def delete_endpoint(self, place: int) -> None:
         lane = self._some_lane(place)
@@ -169,9 +188,13 @@ class DisturbedQueue(WatchedQueue):
             ticks * TICK_S,
         )
 
+    @precondition(lambda self: any(one.leases for one in self.dispatchers))
     @rule(who=either)
     def crash(self, who: int) -> None:
         self.dispatchers[who] = Dispatcher()
+
+    def _claimed(self) -> list[Row]:
+        return [row for row in self.model.rows.values() if row.pending and row.token]
 
     def _some_lane(self, place: int) -> Lane:
         return self.stored[sorted(self.model.lanes)[place % len(self.model.lanes)]]

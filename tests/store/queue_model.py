@@ -42,6 +42,9 @@ class Row:
     this_round: int = 0
     claims: int = 0
     token: int = 0
+    faults: int = 0
+    claimed_at: int | None = None
+    """The position in the queue, as PostgreSQL numbers them, at which it was last taken up."""
 
     @property
     def pending(self) -> bool:
@@ -121,13 +124,14 @@ class QueueModel(LaneModel):
         due = [row for row in rows if row.due <= self.now and row.token != lease.token and self._its_turn(row, rows)]
         return sorted(due, key=lambda row: row.due)
 
-    def take(self, row: Row, token: int) -> None:
-        row.token = token
+    def take(self, row: Row, claimed: Claimed) -> None:
+        row.token, row.claimed_at = claimed.lease_token, claimed.position
         row.claims += row.claims - row.attempts < SUSPECT_AT
 
     def counts(self, claimed: Claimed) -> bool:
         """Return whether a result of this claim is written: nobody has claimed or settled the delivery since."""
-        same = self.rows[claimed.delivery_id].attempts == claimed.attempts
+        row = self.rows[claimed.delivery_id]
+        same = (row.attempts, row.faults) == (claimed.attempts, claimed.faults)
         return same and self._claimed(claimed) and self.holds(Lease(claimed.endpoint_id, claimed.lease_token))
 
     def put_back(self, given_up: Iterable[Claimed]) -> None:
@@ -147,6 +151,7 @@ class QueueModel(LaneModel):
             row.logged += 1
             row.attempts += verdict.counts
             row.this_round += verdict.counts
+            row.faults = 0 if verdict.counts else row.faults + 1
             row.status, row.claims, row.token = verdict.status, row.attempts, 0
             row.due = self.now + (verdict.delay_s or 0)
         for endpoint_id in {one.endpoint_id for one in kept}:
@@ -162,8 +167,12 @@ class QueueModel(LaneModel):
         if row.pending or lane is None:
             return False
         row.status, row.due, row.position = DeliveryStatus.PENDING, self.now, self._next_position()
-        row.this_round, row.claims, row.token = 0, row.attempts, 0
+        row.this_round, row.claims, row.token, row.faults, row.claimed_at = 0, row.attempts, 0, 0, None
         return True
+
+    def cancel(self, row: Row) -> bool:
+        was_pending, row.status = row.pending, DeliveryStatus.CANCELLED if row.pending else row.status
+        return was_pending
 
     def delete(self, endpoint_id: UUID) -> None:
         for row in self.waiting_in(endpoint_id):
@@ -172,7 +181,7 @@ class QueueModel(LaneModel):
 
     def _claimed(self, claimed: Claimed) -> bool:
         row = self.rows[claimed.delivery_id]
-        return row.pending and row.token == claimed.lease_token
+        return row.pending and (row.token, row.claimed_at) == (claimed.lease_token, claimed.position)
 
     def _its_turn(self, row: Row, rows: Sequence[Row]) -> bool:
         lane = self.lanes[row.delivery.endpoint_id]

@@ -67,6 +67,7 @@ class ServedQueue(DisturbedQueue):
         self.spent: list[tuple[Claimed, Verdict]] = []
         self.late: LateTake | None = None
 
+    @precondition(lambda self: self.model.leasable())
     @rule(who=either, limit=st.sampled_from([1, 10]))
     def lease(self, who: int, limit: int) -> None:
         dispatcher = self.dispatchers[who]
@@ -80,9 +81,12 @@ class ServedQueue(DisturbedQueue):
         assert granted == {one: self.model.lease(one) for one in granted}
         dispatcher.leases |= granted
 
+    @precondition(lambda self: self._hungry())
     @rule(who=either, room=st.sampled_from([1, 2, 100]))
     def take(self, who: int, room: int) -> None:
-        dispatcher = self.dispatchers[who]
+        self._take(self._one_of(self._hungry(), who), room)
+
+    def _take(self, dispatcher: Dispatcher, room: int) -> None:
         taken = self._do(lambda db: queue.take(db, [Wish(lease, room) for lease in dispatcher.leases.values()]))
         for lease in dispatcher.leases.values():
             may = self.model.may_take(lease)
@@ -93,13 +97,14 @@ class ServedQueue(DisturbedQueue):
         for one in taken:
             row = self.model.rows[one.delivery_id]
             assert (one.attempts, one.attempts_this_round, one.claims) == (row.attempts, row.this_round, row.claims)
-            self.model.take(row, one.lease_token)
+            self.model.take(row, one)
         dispatcher.out += taken
 
+    @precondition(lambda self: self.model.leasable())
     @rule(who=either)
     def lease_and_take(self, who: int) -> None:
         self.lease(who, 10)
-        self.take(who, 100)
+        self._take(self.dispatchers[who], 100)
 
     @precondition(lambda self: self.late is None and self._hungry())
     @rule(who=either)
@@ -137,13 +142,14 @@ class ServedQueue(DisturbedQueue):
             return await late.running
 
         taken = [one for one in self._loop.run_until_complete(end()) if one.endpoint_id != self.gate.endpoint_id]
+        claimed = {one.delivery_id: one for one in taken}
         expected = {}
         for row, position, claims, attempts, lease in late.chosen:
             # What became due anew in the meantime did so after this statement's own time.
             due = row.due <= self.model.now if row.attempts == attempts else row.due < self.model.now
             if row.pending and row.position == position and row.token < lease.token and due:
-                self.model.take(row, lease.token)
                 expected[row.delivery.id] = claims
+                self.model.take(row, claimed[row.delivery.id])
         assert {one.delivery_id: one.claims for one in taken} == expected
         late.dispatcher.out += taken
         self._execute("UPDATE queue SET claim_token = 0, claims = 0 WHERE event_type = 'gate'")
@@ -155,7 +161,7 @@ class ServedQueue(DisturbedQueue):
         verdict, step = result
         kept = self._loop.run_until_complete(write(self._database, done, verdict, step=step))
         assert kept == self.model.write(done, verdict, step)
-        self.spent += [(one, verdict) for one in done if verdict.counts]
+        self.spent += [(one, verdict) for one in done]
 
     @precondition(lambda self: self.spent)
     @rule(place=st.integers(0, 4))
@@ -181,6 +187,7 @@ class ServedQueue(DisturbedQueue):
         for claimed in [one for each in self.dispatchers for one in each.out if is_suspect(one)]:
             assert begin(claimed) == self.model.begin(claimed)
 
+    @precondition(lambda self: any(one.leases for one in self.dispatchers))
     @rule(who=either)
     def renew(self, who: int) -> None:
         dispatcher = self.dispatchers[who]
@@ -188,6 +195,7 @@ class ServedQueue(DisturbedQueue):
         assert still == self.model.renew(dispatcher.leases.values())
         dispatcher.leases = {one: lease for one, lease in dispatcher.leases.items() if one in still}
 
+    @precondition(lambda self: any(one.leases for one in self.dispatchers))
     @rule(who=either)
     def release_idle(self, who: int) -> None:
         dispatcher = self.dispatchers[who]

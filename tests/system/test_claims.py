@@ -110,6 +110,41 @@ async def test_a_result_is_written_once_although_its_delivery_is_out_again_under
     assert await stored(database, lane, lane.deliveries[0].id) == (DeliveryStatus.DELIVERED, 2, 2)
 
 
+async def test_an_attempt_from_before_a_cancel_says_nothing_of_the_delivery_that_was_sent_again(
+    database: Database,
+) -> None:
+    lane = await a_lane(database, due=1)
+    [delivery] = lane.deliveries
+    [held] = await lease(database)
+    before = await take(database, held)
+    async with database.transaction() as db:
+        await queue.cancel(db, delivery.id, now=datetime.now(UTC))
+        await queue.send_again(db, delivery)
+    after = await take(database, held)
+    async with database.session() as db:
+        await queue.put_back(db, before)
+        begun = await queue.begin(db, before[0])
+
+    assert not begun
+    assert await write(database, before, AGAIN) == set()
+    assert await write(database, after, DELIVERED) == {delivery.id}
+    assert await stored(database, lane, delivery.id) == (DeliveryStatus.DELIVERED, 1, 1)
+
+
+async def test_a_result_that_does_not_count_is_written_once_although_its_delivery_is_out_again(
+    database: Database,
+) -> None:
+    lane = await a_lane(database, due=1)
+    [held] = await lease(database)
+    first = await take(database, held)
+    await write(database, first, structs.replace(NOT_COUNTED, delay_s=0.0))
+    second = await take(database, held)
+
+    assert await write(database, first, DELIVERED) == set()
+    assert await write(database, second, DELIVERED) == {lane.deliveries[0].id}
+    assert await stored(database, lane, lane.deliveries[0].id) == (DeliveryStatus.DELIVERED, 1, 2)
+
+
 async def test_a_late_result_does_not_count_although_the_next_one_of_its_delivery_is_written_with_it(
     database: Database,
 ) -> None:

@@ -99,7 +99,8 @@ class Claimed(Struct, frozen=True, kw_only=True):
 
     `attempts` counts all attempts so far, `attempts_this_round` those since it was last sent again: the place in the
     schedule. `claims` counts how often it was taken up before and had no outcome, on top of `attempts`. `ordered` tells
-    that others may wait for it. `faults` counts the faults of ours since the last attempt that counts.
+    that others may wait for it. `faults` counts the faults of ours since the last attempt that counts. `position` is its
+    place in the queue, another one each time it is sent again.
     """
 
     delivery_id: UUID
@@ -113,6 +114,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
     claims: int
     ordered: bool
     lease_token: int
+    position: int
     faults: int = 0
 
 

@@ -78,7 +78,7 @@ async def take(db: Session, wishes: Sequence[Wish]) -> Sequence[Claimed]:
         WHERE q.delivery_id = ANY (ARRAY[due.delivery_id]) AND q.claim_token < due.lease_token
           AND q.due_at - now() <= interval '0'
         RETURNING q.delivery_id, q.account_id, q.endpoint_id, due.version, q.event_id, q.event_type, q.attempts,
-                  q.attempts_this_round, due.claims, q.ordered, q.claim_token, q.due_at, q.faults
+                  q.attempts_this_round, due.claims, q.ordered, q.claim_token, q.position, q.due_at, q.faults
         """,
         [wish.lease.endpoint_id for wish in wishes],
         [wish.lease.token for wish in wishes],
@@ -98,6 +98,7 @@ async def take(db: Session, wishes: Sequence[Wish]) -> Sequence[Claimed]:
             claims=row["claims"],
             ordered=row["ordered"],
             lease_token=row["claim_token"],
+            position=row["position"],
             faults=row["faults"],
         )
         for row in sorted(rows, key=lambda row: (row["due_at"], row["delivery_id"]))
@@ -108,9 +109,13 @@ async def begin(db: Session, claimed: Claimed) -> bool:
     """Count the claim of a suspect that is about to be sent; false where it is no longer this holder's."""
     return bool(
         await db.conn.fetchval(
-            "UPDATE queue SET claims = claims + 1 WHERE delivery_id = $1 AND claim_token = $2 RETURNING true",
+            """
+            UPDATE queue SET claims = claims + 1
+            WHERE delivery_id = $1 AND claim_token = $2 AND position = $3 RETURNING true
+            """,
             claimed.delivery_id,
             claimed.lease_token,
+            claimed.position,
         )
     )
 
@@ -120,11 +125,12 @@ async def put_back(db: Session, claimed: Sequence[Claimed]) -> None:
     await db.conn.execute(
         """
         UPDATE queue q SET claim_token = 0, claims = c.claims
-        FROM unnest($1::uuid[], $2::bigint[], $3::int[]) AS c (delivery_id, lease_token, claims)
-        WHERE q.delivery_id = ANY (ARRAY[c.delivery_id]) AND q.claim_token = c.lease_token
+        FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::int[]) AS c (delivery_id, lease_token, position, claims)
+        WHERE q.delivery_id = ANY (ARRAY[c.delivery_id]) AND q.claim_token = c.lease_token AND q.position = c.position
         """,
         [one.delivery_id for one in claimed],
         [one.lease_token for one in claimed],
+        [one.position for one in claimed],
         [one.claims for one in claimed],
     )
 

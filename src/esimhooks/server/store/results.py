@@ -165,24 +165,27 @@ class _Standing(Struct, frozen=True):
 async def _hold(db: Session, results: Sequence[Result]) -> dict[int, _Standing]:
     """Lock the lanes and queue rows of results whose lease still holds; return by their places how their lanes stand.
 
-    The number of attempts tells apart two claims under one lease: a result whose commit was not heard of is handed in
-    again, and its delivery may be out once more by then. Where two of one batch are of one delivery, one counts at most.
+    Position, attempts and faults tell apart two claims under one lease: a result whose commit was not heard of is handed
+    in again, and its delivery may be out once more by then, or was cancelled and sent again. Where two of one batch are of
+    one delivery, one counts at most.
     """
     rows = await db.conn.fetch(
         """
         SELECT r.place, q.delivery_id, l.open, e.version
-        FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::int[]) WITH ORDINALITY
-            AS r (delivery_id, endpoint_id, lease_token, attempts, place)
+        FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::int[], $6::int[]) WITH ORDINALITY
+            AS r (delivery_id, endpoint_id, lease_token, position, attempts, faults, place)
         JOIN lanes l ON l.endpoint_id = r.endpoint_id AND l.lease_token = r.lease_token
         JOIN queue q ON q.delivery_id = ANY (ARRAY[r.delivery_id]) AND q.claim_token = r.lease_token
-            AND q.attempts = r.attempts
+            AND q.position = r.position AND q.attempts = r.attempts AND q.faults = r.faults
         JOIN endpoints e ON e.id = l.endpoint_id
         ORDER BY l.endpoint_id, q.delivery_id FOR NO KEY UPDATE OF l FOR UPDATE OF q
         """,
         [result.claimed.delivery_id for result in results],
         [result.claimed.endpoint_id for result in results],
         [result.claimed.lease_token for result in results],
+        [result.claimed.position for result in results],
         [result.claimed.attempts for result in results],
+        [result.claimed.faults for result in results],
     )
     one_each = {row["delivery_id"]: row for row in rows}
     return {row["place"] - 1: _Standing(row["open"], row["version"]) for row in one_each.values()}
