@@ -6,6 +6,7 @@ SQL, guarded by tokens.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from uuid import UUID
 
 from esimhooks.server.model.delivery import Claimed, Delivery, DeliveryStatus, Verdict
@@ -114,14 +115,19 @@ class QueueModel(LaneModel):
 
     def enqueue(self, deliveries: Iterable[Delivery]) -> None:
         for delivery in deliveries:
-            self.rows[delivery.id] = Row(delivery, self._next_position(), self.now)
+            self.rows[delivery.id] = row = Row(delivery, self._next_position(), self.now)
+            row.due = self.now if self._is_first(row) else inf
 
     def may_take(self, lease: Lease) -> list[Row]:
         """Return what the holder of a lease may take up, longest due first."""
         if not self.holds(lease) or not self.lanes[lease.endpoint_id].open:
             return []
-        rows = self.waiting_in(lease.endpoint_id)
-        due = [row for row in rows if row.due <= self.now and row.token != lease.token and self._its_turn(row, rows)]
+        waiting = self.waiting_in(lease.endpoint_id)
+        due = [
+            row
+            for row in waiting
+            if row.due <= self.now and row.token != lease.token and self._its_turn(row, lease.token)
+        ]
         return sorted(due, key=lambda row: row.due)
 
     def take(self, row: Row, claimed: Claimed) -> None:
@@ -154,6 +160,8 @@ class QueueModel(LaneModel):
             row.faults = 0 if verdict.counts else row.faults + 1
             row.status, row.claims, row.token = verdict.status, row.attempts, 0
             row.due = self.now + (verdict.delay_s or 0)
+            if not row.pending:
+                self._move_up(row)
         for endpoint_id in {one.endpoint_id for one in kept}:
             lane = self.lanes[endpoint_id]
             if step is not None:
@@ -166,13 +174,28 @@ class QueueModel(LaneModel):
         lane = self.lanes.get(row.delivery.endpoint_id)
         if row.pending or lane is None:
             return False
-        row.status, row.due, row.position = DeliveryStatus.PENDING, self.now, self._next_position()
+        row.status, row.position = DeliveryStatus.PENDING, self._next_position()
+        row.due = self.now if self._is_first(row) else inf
         row.this_round, row.claims, row.token, row.faults, row.claimed_at = 0, row.attempts, 0, 0, None
         return True
 
     def cancel(self, row: Row) -> bool:
-        was_pending, row.status = row.pending, DeliveryStatus.CANCELLED if row.pending else row.status
-        return was_pending
+        if not row.pending:
+            return False
+        row.status = DeliveryStatus.CANCELLED
+        self._move_up(row)
+        return True
+
+    def reorder(self, endpoint_id: UUID) -> bool:
+        """Have the lane keep the order of each eSIM, or no longer; return which."""
+        lane = self.lanes[endpoint_id]
+        lane.ordered = not lane.ordered
+        for row in self.waiting_in(endpoint_id):
+            if not self._is_first(row):
+                row.due = inf
+            elif row.due == inf:
+                row.due = self.now
+        return lane.ordered
 
     def delete(self, endpoint_id: UUID) -> None:
         for row in self.waiting_in(endpoint_id):
@@ -183,11 +206,30 @@ class QueueModel(LaneModel):
         row = self.rows[claimed.delivery_id]
         return row.pending and (row.token, row.claimed_at) == (claimed.lease_token, claimed.position)
 
-    def _its_turn(self, row: Row, rows: Sequence[Row]) -> bool:
-        lane = self.lanes[row.delivery.endpoint_id]
-        esim_id = row.delivery.esim_id
-        line = [one for one in rows if one.delivery.esim_id == esim_id]
-        return esim_id is None or not lane.ordered or row is min(line, key=lambda one: one.position)
+    def _line(self, row: Row) -> list[Row]:
+        """Return the row's line, first to last, where the order of its eSIM is kept; otherwise the row alone."""
+        if row.delivery.esim_id is None or not self.lanes[row.delivery.endpoint_id].ordered:
+            return [row]
+        waiting = self.waiting_in(row.delivery.endpoint_id)
+        line = [one for one in waiting if one.delivery.esim_id == row.delivery.esim_id]
+        return sorted(line, key=lambda one: one.position)
+
+    def _is_first(self, row: Row) -> bool:
+        return self._line(row)[0] is row
+
+    def _its_turn(self, row: Row, token: int) -> bool:
+        return self._is_first(row) and not any(one.token == token for one in self._line(row))
+
+    def _move_up(self, left: Row) -> None:
+        """Make due who stands behind a row that has just left, also where others stand before both."""
+        behind = [
+            row
+            for row in self.waiting_in(left.delivery.endpoint_id)
+            if row.delivery.esim_id == left.delivery.esim_id and row.position > left.position
+        ]
+        following = min(behind, key=lambda row: row.position, default=None)
+        if following is not None and following.due == inf:
+            following.due = self.now
 
     def _next_position(self) -> int:
         self.positions += 1

@@ -129,12 +129,13 @@ class ServedQueue(DisturbedQueue):
             return running
 
         blocker = AsyncExitStack()
+        self.held_up = True
         self.late = LateTake(dispatcher, chosen, self._loop.run_until_complete(begin(blocker)), blocker)
 
     @precondition(lambda self: self.late is not None)
     @rule()
     def end_late_take(self) -> None:
-        late, self.late = self.late, None
+        late, self.late, self.held_up = self.late, None, False
         assert late is not None
 
         async def end() -> Sequence[Claimed]:

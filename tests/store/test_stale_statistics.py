@@ -8,7 +8,7 @@ import pytest
 
 from esimhooks.server.model.delivery import Claimed, Verdict
 from esimhooks.server.model.ids import new_id
-from esimhooks.server.store import lanes, overdue, queue
+from esimhooks.server.store import esim_lines, lanes, overdue, queue
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.lanes import Lease
 from esimhooks.server.store.queue import Wish
@@ -61,6 +61,17 @@ async def test_taking_up_in_order_reads_what_it_takes_and_its_neighbours(databas
     async with database.transaction() as db, _reading_little(db):
         claimed = await _take(db, held)
     assert len(claimed) == TAKEN
+
+
+async def test_taking_up_reads_nothing_of_those_that_wait_behind_others(database: Database, held: list[Lease]) -> None:
+    async with database.session() as db:
+        await db.conn.execute("UPDATE queue SET esim_id = endpoint_id")
+        for one in held:
+            await esim_lines.reorder(db, one.endpoint_id, ordered=True)
+        await db.conn.execute("UPDATE queue SET due_at = now() + interval '1 hour' WHERE due_at <= now()")
+    async with database.transaction() as db, _reading_little(db):
+        claimed = await _take(db, held)
+    assert claimed == []
 
 
 async def test_putting_back_reads_what_it_puts_back(database: Database, held: list[Lease]) -> None:

@@ -51,7 +51,7 @@ async def find(db: Session, tenant: Tenant, delivery_id: UUID) -> Delivery | Non
     """Return the tenant's delivery, or None."""
     row = await db.conn.fetchrow(
         """
-        SELECT d.*, q.due_at FROM deliveries d LEFT JOIN queue q ON q.delivery_id = d.id
+        SELECT d.*, nullif(q.due_at, 'infinity') AS due_at FROM deliveries d LEFT JOIN queue q ON q.delivery_id = d.id
         WHERE d.id = $3 AND d.account_id = $1 AND d.mode = $2
         """,
         tenant.account_id,
@@ -65,7 +65,7 @@ async def of_events(db: Session, tenant: Tenant, event_ids: Sequence[UUID]) -> S
     """Return the tenant's deliveries of these events, newest first."""
     rows = await db.conn.fetch(
         """
-        SELECT d.*, q.due_at FROM deliveries d LEFT JOIN queue q ON q.delivery_id = d.id
+        SELECT d.*, nullif(q.due_at, 'infinity') AS due_at FROM deliveries d LEFT JOIN queue q ON q.delivery_id = d.id
         WHERE d.event_id = ANY($3) AND d.account_id = $1 AND d.mode = $2 ORDER BY d.id DESC
         """,
         tenant.account_id,

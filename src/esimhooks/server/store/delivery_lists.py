@@ -26,7 +26,7 @@ async def page(
         return Looked(await _pending(db, tenant, where, before=before, limit=limit))
     given = Given()
     looked_at, order = _looked_at(given, tenant, where, before)
-    due = ", (SELECT due_at FROM queue WHERE delivery_id = fitting.id) AS due_at"
+    due = ", (SELECT nullif(due_at, 'infinity') FROM queue WHERE delivery_id = fitting.id) AS due_at"
     rows, reached = await look(
         db,
         "deliveries",
@@ -87,7 +87,7 @@ async def _pending(
     )
     rows = await db.conn.fetch(
         f"""
-        SELECT d.*, q.due_at FROM (
+        SELECT d.*, nullif(q.due_at, 'infinity') AS due_at FROM (
             SELECT delivery_id, due_at FROM queue
             WHERE {" AND ".join(conditions)} AND endpoint_id = ANY (
                 ARRAY(SELECT id FROM endpoints WHERE account_id = {account} AND mode = {given(tenant.mode)}))

@@ -15,7 +15,7 @@ from esimhooks.server.model.errors import Broken
 from esimhooks.server.model.ids import Prefix, text_of
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.rules.operational import Whose
-from esimhooks.server.store import endpoint_secrets
+from esimhooks.server.store import endpoint_secrets, esim_lines
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.endpoint_secrets import secret_row
 from esimhooks.vocabulary.statuses import Mode
@@ -137,11 +137,7 @@ async def reorder(db: Session, endpoint: Endpoint) -> None:
     The lane is locked before what it holds, as outcomes are written in that order.
     """
     await db.conn.execute("SELECT FROM lanes WHERE endpoint_id = $1 FOR NO KEY UPDATE", endpoint.id)
-    await db.conn.execute(
-        "UPDATE queue SET ordered = $2 WHERE endpoint_id = $1 AND esim_id IS NOT NULL AND ordered <> $2",
-        endpoint.id,
-        endpoint.ordering is Ordering.ESIM,
-    )
+    await esim_lines.reorder(db, endpoint.id, ordered=endpoint.ordering is Ordering.ESIM)
 
 
 async def page(db: Session, tenant: Tenant, *, before: UUID | None, limit: int) -> Sequence[Endpoint]:

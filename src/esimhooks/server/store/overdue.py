@@ -14,6 +14,7 @@ from esimhooks.server.rules.operational import DeliveryFailed
 from esimhooks.server.rules.schedule import JITTER
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import response_row
+from esimhooks.server.store.esim_lines import Place, move_up
 
 PATIENCE = timedelta(hours=24)
 """How long beyond the end of its schedule a delivery may wait (delivery, "Breaker")."""
@@ -41,7 +42,8 @@ async def fail_overdue(db: Session, *, now: datetime, limit: int) -> Sequence[De
             LIMIT $3 FOR UPDATE OF q SKIP LOCKED
         )
         DELETE FROM queue q USING overdue o WHERE q.delivery_id = ANY (ARRAY[o.delivery_id])
-        RETURNING q.delivery_id, q.account_id, q.endpoint_id, q.event_id, q.event_type, q.attempts
+        RETURNING q.delivery_id, q.account_id, q.endpoint_id, q.event_id, q.event_type, q.esim_id, q.attempts, q.ordered,
+                  q.position
         """,
         PATIENCE,
         1 + JITTER,
@@ -49,6 +51,7 @@ async def fail_overdue(db: Session, *, now: datetime, limit: int) -> Sequence[De
     )
     if not rows:
         return []
+    await move_up(db, [Place(row["endpoint_id"], row["esim_id"], row["position"]) for row in rows if row["ordered"]])
     attempt_ids = [new_id() for _ in rows]
     await db.conn.execute(
         """

@@ -8,21 +8,35 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from esimhooks.server.model.delivery import Claimed, Delivery
 from esimhooks.server.rules.poison import SUSPECT_AT
 from esimhooks.server.store.database import Session
+from esimhooks.server.store.esim_lines import Line, Place, hold_ends, move_up
 from esimhooks.server.store.lanes import Lease
 
 
 async def enqueue(db: Session, deliveries: Sequence[Delivery]) -> None:
-    """Put deliveries that are new, or are to be sent again, into their lanes, due at once."""
+    """Put deliveries that are new, or are to be sent again, into their lanes. Needs a transaction.
+
+    They are due at once, or, where the order of their eSIM is kept, once nothing waits before them.
+    """
+    lines = [Line(one.endpoint_id, one.esim_id) if one.ordered and one.esim_id else None for one in deliveries]
+    crowded = await hold_ends(db, {line for line in lines if line is not None})
+    behind = []
+    for line in lines:
+        behind.append(line in crowded)
+        crowded |= {line} if line else set()
     await db.conn.execute(
         """
-        INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, ordered, attempts, due_at)
-        SELECT *, now()
-        FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::uuid[], $7::boolean[], $8::int[])
+        INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, ordered, attempts, claims,
+                           due_at)
+        SELECT delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, ordered, attempts, attempts,
+               CASE WHEN behind THEN 'infinity' ELSE now() END
+        FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::uuid[], $7::boolean[], $8::int[],
+                    $9::boolean[])
+            AS d (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, ordered, attempts, behind)
         """,
         [delivery.id for delivery in deliveries],
         [delivery.tenant.account_id for delivery in deliveries],
@@ -32,6 +46,7 @@ async def enqueue(db: Session, deliveries: Sequence[Delivery]) -> None:
         [delivery.esim_id for delivery in deliveries],
         [delivery.ordered for delivery in deliveries],
         [delivery.attempts for delivery in deliveries],
+        behind,
     )
 
 
@@ -76,9 +91,9 @@ async def take(db: Session, wishes: Sequence[Wish]) -> Sequence[Claimed]:
         SET claim_token = due.lease_token, claims = q.claims + (q.claims - q.attempts < $4)::int
         FROM due
         WHERE q.delivery_id = ANY (ARRAY[due.delivery_id]) AND q.claim_token < due.lease_token
-          AND q.due_at - now() <= interval '0'
-        RETURNING q.delivery_id, q.account_id, q.endpoint_id, due.version, q.event_id, q.event_type, q.attempts,
-                  q.attempts_this_round, due.claims, q.ordered, q.claim_token, q.position, q.due_at, q.faults
+          AND q.due_at + interval '0' <= now()
+        RETURNING q.delivery_id, q.account_id, q.endpoint_id, due.version, q.event_id, q.event_type,
+                  q.attempts, q.attempts_this_round, due.claims, q.ordered, q.claim_token, q.position, q.due_at, q.faults
         """,
         [wish.lease.endpoint_id for wish in wishes],
         [wish.lease.token for wish in wishes],
@@ -153,30 +168,23 @@ async def send_again(db: Session, delivery: Delivery) -> bool:
         """,
         delivery.id,
     )
-    if attempts is not None:
-        await db.conn.execute(
-            """
-            INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, due_at, attempts,
-                               claims, ordered)
-            VALUES ($1, $2, $3, $4, $5, $6, now(), $7, $7, $8)
-            """,
-            delivery.id,
-            delivery.tenant.account_id,
-            delivery.endpoint_id,
-            delivery.event_id,
-            delivery.event_type,
-            delivery.esim_id,
-            attempts,
-            ordered and delivery.esim_id is not None,
-        )
-    return attempts is not None
+    if attempts is None:
+        return False
+    again = structs.replace(delivery, attempts=attempts, ordered=ordered and delivery.esim_id is not None)
+    await enqueue(db, [again])
+    return True
 
 
 async def cancel(db: Session, delivery_id: UUID, *, now: datetime) -> bool:
     """Take a delivery out of the queue for good; false where it is not pending. Needs a transaction (decisions, 0006)."""
-    waited = await db.conn.fetchval("DELETE FROM queue WHERE delivery_id = $1 RETURNING true", delivery_id)
-    if waited:
-        await db.conn.execute(
-            "UPDATE deliveries SET status = 'cancelled', finished_at = $2 WHERE id = $1", delivery_id, now
-        )
-    return bool(waited)
+    waited = await db.conn.fetchrow(
+        "DELETE FROM queue WHERE delivery_id = $1 RETURNING endpoint_id, esim_id, ordered, position", delivery_id
+    )
+    if waited is None:
+        return False
+    if waited["ordered"]:
+        await move_up(db, [Place(waited["endpoint_id"], waited["esim_id"], waited["position"])])
+    await db.conn.execute(
+        "UPDATE deliveries SET status = 'cancelled', finished_at = $2 WHERE id = $1", delivery_id, now
+    )
+    return True

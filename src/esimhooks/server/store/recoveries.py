@@ -8,10 +8,13 @@ from uuid import UUID
 
 import asyncpg
 from msgspec import Struct
+from msgspec.structs import replace
 
 from esimhooks.server.model.endpoint import Endpoint, Ordering, Tenant
 from esimhooks.server.model.recovery import Candidates, Missed, Recovery
+from esimhooks.server.store import queue
 from esimhooks.server.store.database import Session
+from esimhooks.server.store.deliveries import delivery_of
 from esimhooks.vocabulary.statuses import Mode
 
 
@@ -162,23 +165,17 @@ async def next_candidates(db: Session, recovery: Recovery, *, limit: int) -> Seq
 
 
 async def send_again(db: Session, endpoint: Endpoint, delivery_ids: Sequence[UUID]) -> None:
-    """Start the schedules of finished deliveries anew, in the order of their ids. Their endpoint is locked."""
-    await db.conn.execute(
+    """Start the schedules of finished deliveries anew, in the order of their events. Their endpoint is locked."""
+    rows = await db.conn.fetch(
         """
-        WITH again AS (
-            UPDATE deliveries SET status = 'pending', finished_at = NULL
-            WHERE id = ANY($1) AND status <> 'pending'
-            RETURNING id, account_id, endpoint_id, event_id, event_type, esim_id, attempts
-        )
-        INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, due_at, attempts,
-                           claims, ordered)
-        SELECT id, account_id, endpoint_id, event_id, event_type, esim_id, now(), attempts, attempts,
-               $2 AND esim_id IS NOT NULL
-        FROM again ORDER BY event_id
+        UPDATE deliveries SET status = 'pending', finished_at = NULL
+        WHERE id = ANY($1) AND status <> 'pending' RETURNING *, NULL::timestamptz AS due_at
         """,
         delivery_ids,
-        endpoint.ordering is Ordering.ESIM,
     )
+    again = sorted(map(delivery_of, rows), key=lambda one: one.event_id)
+    keeps_order = endpoint.ordering is Ordering.ESIM
+    await queue.enqueue(db, [replace(one, ordered=keeps_order and one.esim_id is not None) for one in again])
 
 
 def _recovery(row: asyncpg.Record) -> Recovery:

@@ -10,12 +10,13 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from esimhooks.server.model.delivery import Claimed, Outcome, Verdict
+from esimhooks.server.model.delivery import Claimed, DeliveryStatus, Outcome, Verdict
 from esimhooks.server.model.endpoint import DisabledReason
 from esimhooks.server.model.ids import new_id
 from esimhooks.server.rules.breaker import Step
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import response_row
+from esimhooks.server.store.esim_lines import Place, move_up
 
 DISABLED_AFTER = timedelta(days=5)
 """An endpoint whose every attempt has failed for so long is disabled (delivery, "Per endpoint")."""
@@ -106,6 +107,12 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
         [result.verdict.delay_s for result in valid],
         [int(result.verdict.counts) for result in valid],
     )
+    vacated = [
+        standing.place
+        for place, standing in held.items()
+        if results[place].verdict.status is not DeliveryStatus.PENDING
+    ]
+    await move_up(db, [place for place in vacated if place is not None])
     doomed = await _note_strain(db, valid)
     doomed |= {result.claimed.endpoint_id: DisabledReason.GONE for result in valid if result.verdict.endpoint_gone}
     disabled = await _disable(db, {one: reason for one, reason in doomed.items() if one in at_stake})
@@ -156,10 +163,14 @@ async def _lock_at_stake(db: Session, results: Sequence[Result]) -> set[UUID]:
 
 
 class _Standing(Struct, frozen=True):
-    """How the lane of a result that counts stands, and which version of its endpoint is the present one."""
+    """How the lane of a result that counts stands, and which version of its endpoint is the present one.
+
+    `place` is where its delivery stands in the line of its eSIM, None where no order is kept.
+    """
 
     is_open: bool
     version: int
+    place: Place | None
 
 
 async def _hold(db: Session, results: Sequence[Result]) -> dict[int, _Standing]:
@@ -171,7 +182,7 @@ async def _hold(db: Session, results: Sequence[Result]) -> dict[int, _Standing]:
     """
     rows = await db.conn.fetch(
         """
-        SELECT r.place, q.delivery_id, l.open, e.version
+        SELECT r.place, q.delivery_id, q.endpoint_id, q.esim_id, q.position, q.ordered, l.open, e.version
         FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::int[], $6::int[]) WITH ORDINALITY
             AS r (delivery_id, endpoint_id, lease_token, position, attempts, faults, place)
         JOIN lanes l ON l.endpoint_id = r.endpoint_id AND l.lease_token = r.lease_token
@@ -188,7 +199,14 @@ async def _hold(db: Session, results: Sequence[Result]) -> dict[int, _Standing]:
         [result.claimed.faults for result in results],
     )
     one_each = {row["delivery_id"]: row for row in rows}
-    return {row["place"] - 1: _Standing(row["open"], row["version"]) for row in one_each.values()}
+    return {
+        row["place"] - 1: _Standing(
+            row["open"],
+            row["version"],
+            Place(row["endpoint_id"], row["esim_id"], row["position"]) if row["ordered"] else None,
+        )
+        for row in one_each.values()
+    }
 
 
 async def _note_strain(db: Session, results: Sequence[Result]) -> dict[UUID, DisabledReason]:

@@ -16,7 +16,7 @@ from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
 
 class DeliveryView(Struct, rename="camel", kw_only=True):
-    """A delivery as it is listed; `nextAttemptAt` while it is pending."""
+    """A delivery as it is listed; `nextAttemptAt` while it is pending and waits behind no other of its eSIM."""
 
     id: str
     event: str
