@@ -10,7 +10,7 @@ from reliability.exchanges import arrivals_by_lane, put_together
 from reliability.faultlog import Span, spans
 from reliability.journal import read
 from reliability.lines import Fault, Heard, Kind, Told
-from reliability.operations import SCHEDULE, TIMEOUT_S
+from reliability.operations import ORDERED, SCHEDULE, TIMEOUT_S
 from reliability.promises import Kept, hold_to_promises, keep_ledger
 from reliability.recovery import Recovery, recoveries
 from reliability.repeats import After, Repeats, find_repeats
@@ -54,6 +54,12 @@ def examine(state: State, rest: Rest) -> Findings:
         ledger,
         hearings.stories,
         lanes={name: list(account.lanes) for name, account in state.accounts.items()},
+        ordered={
+            name
+            for account in state.accounts.values()
+            for name, lane in account.lanes.items()
+            if lane.behaviour == ORDERED
+        },
         listed=rest.listed,
     )
     findings = Findings(
@@ -90,6 +96,7 @@ def _violations_of(kept: Kept, unsigned: int) -> list[str]:
     lists = {
         "lost": kept.lost,
         "created twice": kept.created_twice,
+        "out of order": kept.out_of_order,
         "phantoms": kept.phantoms,
         "listed and never delivered": kept.undelivered,
         "wrong answers": kept.wrong_answers,

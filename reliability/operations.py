@@ -13,6 +13,8 @@ from reliability.receiver import Lane
 from reliability.state import Account
 
 BEHAVIOURS = ("prompt", "failing", "slow")
+ORDERED = "failing"
+"""The endpoint of this behaviour asks for the order within each eSIM."""
 SCHEDULE = (0, 1, 2, 3, 5, 5, 5, 10, 10, 20)
 """The seconds before each attempt: the longest row of failures of the receiver is well inside."""
 TIMEOUT_S = 5.0
@@ -37,7 +39,12 @@ class Operations:
         lanes: dict[str, Lane] = {}
         for behaviour in BEHAVIOURS:
             lane = f"{name}-{behaviour}"
-            body = {"url": f"{receiver}/{lane}", "retrySchedule": list(SCHEDULE), "timeout": TIMEOUT_S}
+            body = {
+                "url": f"{receiver}/{lane}",
+                "retrySchedule": list(SCHEDULE),
+                "timeout": TIMEOUT_S,
+                "ordering": "esim" if behaviour == ORDERED else "none",
+            }
             endpoint = await self._call("POST", "/v1/endpoints", made["key"], body)
             lanes[lane] = Lane(secret=endpoint["secret"], behaviour=behaviour)
         return Account(id=account["id"], key=made["key"], lanes=lanes)

@@ -5,7 +5,9 @@ twice and what nobody told come out.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import pairwise
+from math import inf
 
 from msgspec import Struct
 
@@ -36,6 +38,7 @@ class Kept(Struct, kw_only=True):
     deliveries_arrived: int
     lost: list[str]
     created_twice: list[str]
+    out_of_order: list[str]
     phantoms: list[str]
     undelivered: list[str]
     wrong_answers: list[str]
@@ -70,9 +73,13 @@ def hold_to_promises(
     stories: Mapping[tuple[str, str], Story],
     *,
     lanes: Mapping[str, Sequence[str]],
+    ordered: Collection[str],
     listed: Mapping[str, set[str]],
 ) -> Kept:
-    """Compare; `lanes` by account (`a0`), `listed` the ids of the events that the API shows of each account."""
+    """Compare; `lanes` by account (`a0`), `ordered` those that asked for the order within each eSIM.
+
+    `listed` are the ids of the events that the API shows of each account.
+    """
     ids: dict[tuple[str, Expected], set[str]] = defaultdict(set)
     told: set[tuple[str, Expected]] = set()
     arrived: dict[str, set[str]] = defaultdict(set)
@@ -100,6 +107,7 @@ def hold_to_promises(
         deliveries_arrived=delivered,
         lost=lost,
         created_twice=_created_twice(ledger, ids),
+        out_of_order=_out_of_order(stories, ordered),
         phantoms=_phantoms(ids, sent, listed),
         undelivered=[
             f"{event_id} at {lane}"
@@ -120,6 +128,20 @@ def _created_twice(ledger: Ledger, ids: Mapping[tuple[str, Expected], set[str]])
         if len(found) > 1
     ]
     return absorbed + events
+
+
+def _out_of_order(stories: Mapping[tuple[str, str], Story], ordered: Collection[str]) -> list[str]:
+    """Where the order is kept, nothing of an eSIM begins before what came before it was answered with 2xx."""
+    told: dict[tuple[str, str], list[Story]] = defaultdict(list)
+    for (lane, _), story in stories.items():
+        if lane in ordered:
+            told[lane, story.esim].append(story)
+    return [
+        f"{esim} at {lane}: {later.sequence} begun before {earlier.sequence} had arrived"
+        for (lane, esim), lines in told.items()
+        for earlier, later in pairwise(sorted(lines, key=lambda story: story.sequence))
+        if later.exchanges[0].at < min((one.done for one in earlier.exchanges if one.delivered), default=inf)
+    ]
 
 
 def _phantoms(

@@ -92,6 +92,7 @@ def _totals(findings: Findings) -> Rows:
         ("deliveries arrived", str(kept.deliveries_arrived)),
         ("lost", str(len(kept.lost))),
         ("created twice", str(len(kept.created_twice))),
+        ("out of order", str(len(kept.out_of_order))),
         ("phantoms", str(len(kept.phantoms))),
         ("listed and never delivered", str(len(kept.undelivered))),
         ("requests at the receiver", str(findings.requests)),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PROMISED = ("lost", "created twice", "phantoms", "listed and never delivered", "early retries")
+PROMISED = ("lost", "created twice", "out of order", "phantoms", "listed and never delivered", "early retries")
 
 
 @pytest.mark.slow(reason="four nodes and a PostgreSQL start, are killed several times, and come to rest")

@@ -30,6 +30,18 @@ def test_two_ids_for_one_event_are_created_twice() -> None:
     assert kept.created_twice == [f"{ESIM} 1 esim.created: evt_1, evt_2"]
 
 
+def test_an_event_begun_before_the_one_before_it_arrived_is_out_of_order() -> None:
+    first = Story(esim=ESIM, sequence=1, event="esim.created", exchanges=[_exchange(3.0, 500), _exchange(8.0, 200)])
+    second = Story(esim=ESIM, sequence=2, event="esim.activated", exchanges=[_exchange(8.005, 200)])
+    stories = {(LANE, "evt_1"): first, (LANE, "evt_2"): second}
+
+    def kept(ordered: set[str]) -> Kept:
+        return hold_to_promises(keep_ledger([]), stories, lanes={"a0": [LANE]}, ordered=ordered, listed={"a0": set()})
+
+    assert kept({LANE}).out_of_order == [f"{ESIM} at {LANE}: 2 begun before 1 had arrived"]
+    assert kept(set()).out_of_order == []
+
+
 def test_a_duplicate_within_the_kill_of_its_node_is_explained() -> None:
     repeats = _repeats([_exchange(100.0, 200), _exchange(130.0, 200)], [_kill(100.5, NODE)])
 
@@ -82,7 +94,9 @@ def _compared(answers: dict[str, int]) -> Kept:
         (LANE, event_id): Story(esim=ESIM, sequence=1, event="esim.created", exchanges=[_exchange(3.0, status)])
         for event_id, status in answers.items()
     }
-    return hold_to_promises(keep_ledger(told), stories, lanes={"a0": [LANE]}, listed={"a0": set(answers)})
+    return hold_to_promises(
+        keep_ledger(told), stories, lanes={"a0": [LANE]}, ordered=set(), listed={"a0": set(answers)}
+    )
 
 
 def _repeats(exchanges: list[Exchange], faults: list[Span]) -> Repeats:
