@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, Self
 
 from aiohttp import ClientResponse, ClientSession
 
+from patience import patience_s
+
 Json = Any
 
 
@@ -102,9 +104,9 @@ async def a_merchant(operator: Api, *, webhook_url: str | None = None, mode: str
     return Merchant(account["id"], made["key"], endpoint.get("id"), endpoint.get("secret"))
 
 
-async def eventually(found: Callable[[], Awaitable[Json]], *, within_s: float = 4.0) -> Json:
+async def eventually(found: Callable[[], Awaitable[Json]], *, within_s: float | None = None) -> Json:
     """Return the first truthy answer of `found`, asked again and again; fails after `within_s` seconds."""
-    async with asyncio.timeout(within_s):
+    async with asyncio.timeout(within_s or patience_s()):
         while not (value := await found()):  # noqa: ASYNC110 - what is waited for is behind an API
             await asyncio.sleep(0.02)
         return value

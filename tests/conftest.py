@@ -38,6 +38,11 @@ TENANT_TABLES = (
 )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell what a test waits with how long it may last."""
+    os.environ["TEST_LIMIT_S"] = str(config.getoption("timeout") or config.getini("timeout"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_from_outside() -> None:
     for name in [name for name in os.environ if name.startswith("ESIMHOOKS_")]:

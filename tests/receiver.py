@@ -22,6 +22,8 @@ from typing import Self
 
 from msgspec import Struct
 
+from patience import patience_s
+
 Behaviour = Callable[[asyncio.StreamWriter], Awaitable[bool]]
 """Answers one request; returns whether the connection is kept."""
 
@@ -194,9 +196,9 @@ class Receiver:
         """Set how a path answers from now on: by the script, or with this status, headers and body."""
         self._scripts[path] = list(script) or [_answer(status, headers=headers, body=body)]
 
-    async def wait_for(self, count: int, timeout: float = 4.0) -> list[Received]:  # noqa: ASYNC109 - it is the condition's limit
+    async def wait_for(self, count: int, timeout: float | None = None) -> list[Received]:  # noqa: ASYNC109 - it is the condition's limit
         """Return all requests as soon as there are `count` of them; `TimeoutError` if they do not come."""
-        async with asyncio.timeout(timeout), self._came:
+        async with asyncio.timeout(timeout or patience_s()), self._came:
             await self._came.wait_for(lambda: len(self.received) >= count)
         return self.received
 

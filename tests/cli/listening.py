@@ -13,6 +13,7 @@ from esimhooks.cli.listening.captured import Book, Captured, Request
 from esimhooks.cli.listening.desk import Desk, Wish
 from esimhooks.cli.listening.forward import Forwarder
 from esimhooks.cli.listening.inspector import Inspector
+from patience import patience_s
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -52,7 +53,7 @@ def inspecting(desk: Desk, *, answer: int = 200) -> Iterator[str]:
 
 def asked(url: str, method: str = "GET", body: bytes = b"", headers: dict[str, str] | None = None) -> Reply:
     parts = urlsplit(url)
-    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=4)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=patience_s())
     try:
         connection.request(method, f"{parts.path}?{parts.query}".rstrip("?"), body=body, headers=headers or {})
         response = connection.getresponse()

@@ -11,6 +11,7 @@ from aiohttp import ClientSession
 from standardwebhooks import Webhook
 
 from esimhooks.cli.demo_receiver import DemoReceiver
+from patience import patience_s
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER_SECRET = "whsec_plJ3nmyCDGBKInavdOK15jsl"
@@ -117,7 +118,7 @@ async def test_the_status_of_an_esim_is_that_of_its_newest_event(
 
 
 async def test_it_tells_when_an_esim_was_heard_of(receiver: DemoReceiver, session: ClientSession) -> None:
-    async with asyncio.timeout(4), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(patience_s()), asyncio.TaskGroup() as group:
         heard = group.create_task(receiver.wait_for_esims(["esim_1"]))
         await sent(session, receiver, event(), signed(event()))
 

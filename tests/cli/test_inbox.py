@@ -12,10 +12,10 @@ from esimhooks import Event, EventType, Receiver, Retrying, Webhook
 from esimhooks.signing import new_secret
 from esimhooks.vocabulary.envelope import encode
 from esimhooks.vocabulary.examples import example_of
+from patience import patience_s
 
 SECRET = new_secret()
 EVENT = example_of(EventType.ACTIVATED)
-PATIENCE_S = 4
 
 
 class Shop:
@@ -41,7 +41,7 @@ class Shop:
 
     def until(self, *, dead: int) -> None:
         waiting = threading.Event()
-        for _ in range(PATIENCE_S * 50):
+        for _ in range(int(patience_s() * 50)):
             if self.receiver.stats().dead == dead:
                 return
             waiting.wait(0.02)
@@ -89,7 +89,7 @@ def test_a_dead_letter_that_is_tried_again_reaches_its_handler(invoke: Invoke, i
     shop = Shop(inbox)
     shop.mail_server_is_up = True
     with shop.receiver:
-        assert shop.mailed.wait(PATIENCE_S)
+        assert shop.mailed.wait(patience_s())
         shop.until(dead=0)
     assert "no dead letters" in invoke("inbox", "dead-letters", "--inbox", inbox).err
 

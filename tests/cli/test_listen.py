@@ -25,6 +25,7 @@ from esimhooks.cli.listening.shown import shower
 from esimhooks.cli.listening.stream import Attached, Told, told
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_of
+from patience import patience_s
 from receiver import Receiver
 
 PROGRAM = Path(sys.executable).with_name("esimhooks")
@@ -215,7 +216,7 @@ def test_ctrl_c_ends_the_command_in_good_order() -> None:
         asked(address[0], "POST", BODY, headers(b"{}"))
         line = json.loads(process.stdout.readline())
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=4)
+        out, err = process.communicate(timeout=patience_s())
 
     assert (process.returncode, out, err) == (0, "", "1 shown\n")
     assert (line["event"], line["eventId"], line["body"]) == ("esim.activated", "evt_1", BODY.decode())

@@ -7,6 +7,7 @@ import pytest
 
 from cli.canned import Invoke
 from esimhooks.version import __version__
+from patience import patience_s
 
 WITHOUT_TYPER = """
 import sys
@@ -52,7 +53,9 @@ def test_wrong_words_are_usage_and_end_with_2(invoke: Invoke, words: list[str]) 
 
 
 def test_without_the_extra_it_says_what_to_install() -> None:
-    done = subprocess.run([sys.executable, "-c", WITHOUT_TYPER], capture_output=True, check=False, text=True, timeout=4)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TYPER], capture_output=True, check=False, text=True, timeout=patience_s()
+    )
 
     assert done.returncode == 2
     assert 'pip install "esimhooks[server]"' in done.stderr
@@ -60,7 +63,9 @@ def test_without_the_extra_it_says_what_to_install() -> None:
 
 
 def test_asking_a_server_does_not_load_one() -> None:
-    done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, check=True, text=True, timeout=4)
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED], capture_output=True, check=True, text=True, timeout=patience_s()
+    )
 
     heavy = {"aiohttp", "asyncpg", "litestar", "pydantic_settings", "sqlalchemy", "uvicorn", "uvloop"}
     assert heavy & set(done.stdout.split()) == set()

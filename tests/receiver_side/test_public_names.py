@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import esimhooks
+from patience import patience_s
 
 PUBLIC = [
     "DeadLetter",
@@ -35,7 +36,9 @@ SHOWN = "; import json, sys; print(json.dumps(sorted(sys.modules)))"
 
 def loaded_by(statement: str) -> set[str]:
     script = statement + SHOWN
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True, timeout=4)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=True, text=True, timeout=patience_s()
+    )
     return set(json.loads(done.stdout))
 
 

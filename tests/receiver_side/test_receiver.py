@@ -13,9 +13,9 @@ from esimhooks.receiver.database import database_of
 from esimhooks.signing import new_secret
 from esimhooks.vocabulary.envelope import encode
 from esimhooks.vocabulary.examples import example_of
+from patience import patience_s
 
 SECRET = new_secret()
-PATIENCE_S = 4
 DAY_S = 86_400
 AT_ONCE = Retrying(schedule_s=(0, 0), gap_wait_s=60)
 
@@ -81,13 +81,13 @@ class Seen:
 
     def wait_for(self, count: int) -> list[str]:
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.ids) >= count, PATIENCE_S), self.ids
+            assert self._changed.wait_for(lambda: len(self.ids) >= count, patience_s()), self.ids
             return list(self.ids)
 
 
 def until(condition: Callable[[], bool]) -> None:
     waiting = threading.Event()
-    for _ in range(PATIENCE_S * 50):
+    for _ in range(int(patience_s() * 50)):
         if condition():
             return
         waiting.wait(0.02)

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+from patience import patience_s
+
 SCRIPT = """
 import json, pkgutil, sys
 from importlib import import_module
@@ -15,7 +17,9 @@ print(json.dumps(sorted(sys.modules)))
 
 
 def modules_after(script: str) -> set[str]:
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True, timeout=4)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=True, text=True, timeout=patience_s()
+    )
     return set(json.loads(done.stdout))
 
 

@@ -12,6 +12,7 @@ from api import Api, Json, Merchant, a_merchant
 from esimhooks.server.engine.streams import MOST_OF_TENANT
 from esimhooks.server.settings import Settings
 from esimhooks.server.wiring.node import running
+from patience import patience_s
 from web.routes import is_field, is_problem
 from web.rows import an_esim
 
@@ -43,13 +44,13 @@ class Listener:
 
     async def ends(self) -> bool:
         """Wait until the server ends the stream."""
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(patience_s()):
             while not self.answer.content.at_eof():
                 await self.answer.content.readany()
         return True
 
     async def _block(self) -> dict[str, str]:
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(patience_s()):
             text = (await self.answer.content.readuntil(b"\n\n")).decode()
         return dict(line.split(": ", 1) for line in text.strip().split("\n"))
 
