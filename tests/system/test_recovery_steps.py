@@ -8,7 +8,7 @@ import pytest
 from esimhooks.server.engine.recovery import Asked, Recoveries
 from esimhooks.server.engine.wake import Wake
 from esimhooks.server.model.recovery import NOT_ARRIVED, Recovery
-from esimhooks.server.store import endpoints, recoveries
+from esimhooks.server.store import endpoints, queue, recoveries
 from esimhooks.server.store.database import Database, Session
 from system.stored_lanes import FAILED, Lane, a_lane, lease, queued, take, write
 
@@ -40,7 +40,7 @@ async def _half_a_step(db: Session, lane: Lane) -> None:
     endpoint = await endpoints.find_to_change(db, lane.tenant, lane.endpoint_id)
     assert recovery
     assert endpoint
-    await recoveries.send_again(db, endpoint, [one.id for one in lane.deliveries])
+    await queue.enqueue(db, await recoveries.reopen(db, endpoint, [one.id for one in lane.deliveries]))
     raise PowerCutError
 
 
@@ -67,3 +67,19 @@ async def test_nodes_that_work_at_once_send_each_once(database: Database) -> Non
     done = await a_worker(database).find(lane.tenant, lane.endpoint_id, recovery.id)
     assert (done.seen, done.sent) == (3, 3)
     assert await waiting(database, lane) == 3
+
+
+async def test_what_was_never_sent_stands_before_what_came_later(database: Database) -> None:
+    lane, _ = await a_recovery(database)
+    never, *_ = lane.deliveries
+    async with database.session() as db:
+        await db.conn.execute("UPDATE endpoints SET ordering = 'esim' WHERE id = $1", lane.endpoint_id)
+        await db.conn.execute("UPDATE events SET esim_id = $1", lane.endpoint_id)
+        await db.conn.execute("UPDATE deliveries SET esim_id = $1", lane.endpoint_id)
+        await db.conn.execute("DELETE FROM deliveries WHERE id = $1", never.id)
+
+    await a_worker(database).work_off()
+
+    async with database.session() as db:
+        line = await db.conn.fetch("SELECT event_id FROM queue ORDER BY position")
+    assert [row["event_id"] for row in line] == [one.event_id for one in lane.deliveries]

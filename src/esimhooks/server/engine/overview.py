@@ -40,7 +40,9 @@ class Overview:
                 times_s=await figures.delivery_times(db, tenant, ids[0]),
                 lanes=await figures.lanes(db, tenant),
                 failures=await figures.latest_failures(db, tenant, limit=LATEST),
-                bounded=sum(one.number for one in by_time) >= figures.MOST_COUNTED,
+                only_newest=counted
+                if (counted := sum(one.number for one in by_time)) >= figures.MOST_COUNTED
+                else None,
             )
 
     async def endpoint_over_time(

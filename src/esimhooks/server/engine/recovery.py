@@ -138,14 +138,12 @@ async def _count(db: Session, endpoint: Endpoint, asked: Asked) -> Candidates:
 
 
 async def _send(db: Session, endpoint: Endpoint, recovery: Recovery, seen: Sequence[Candidate]) -> int:
-    """Put what is wanted of these events into the endpoint's lane; return how many."""
-    again = [one.delivery_id for one in seen if one.delivery_id is not None and one.status in recovery.statuses]
+    """Put what is wanted of these events into the endpoint's lane, in their order; return how many."""
+    ended = [one.delivery_id for one in seen if one.delivery_id is not None and one.status in recovery.statuses]
     new = [_delivery(endpoint, one) for one in seen if _missing(endpoint, recovery, one)]
-    if again:
-        await recoveries.send_again(db, endpoint, again)
-    if new:
-        await deliveries.insert(db, new)
-        await queue.enqueue(db, new)
+    again = await recoveries.reopen(db, endpoint, ended)
+    await deliveries.insert(db, new)
+    await queue.enqueue(db, sorted([*again, *new], key=lambda one: one.event_id))
     return len(again) + len(new)
 
 

@@ -48,5 +48,5 @@ class Figures(Struct, frozen=True, kw_only=True):
     times_s: tuple[float, ...] | None
     lanes: Sequence[Lane]
     failures: Sequence[Delivery]
-    bounded: bool
-    """Whether there was more than is counted, so that the figures are of the newest rows."""
+    only_newest: int | None
+    """How many of the newest deliveries were counted, None where there were no more."""

@@ -27,7 +27,8 @@ async def enqueue(db: Session, deliveries: Sequence[Delivery]) -> None:
     behind = []
     for line in lines:
         behind.append(line in crowded)
-        crowded |= {line} if line else set()
+        if line is not None:
+            crowded.add(line)
     await db.conn.execute(
         """
         INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, ordered, attempts, claims,

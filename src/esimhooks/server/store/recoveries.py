@@ -10,9 +10,9 @@ import asyncpg
 from msgspec import Struct
 from msgspec.structs import replace
 
+from esimhooks.server.model.delivery import Delivery
 from esimhooks.server.model.endpoint import Endpoint, Ordering, Tenant
 from esimhooks.server.model.recovery import Candidates, Missed, Recovery
-from esimhooks.server.store import queue
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import delivery_of
 from esimhooks.vocabulary.statuses import Mode
@@ -164,8 +164,8 @@ async def next_candidates(db: Session, recovery: Recovery, *, limit: int) -> Seq
     ]
 
 
-async def send_again(db: Session, endpoint: Endpoint, delivery_ids: Sequence[UUID]) -> None:
-    """Start the schedules of finished deliveries anew, in the order of their events. Their endpoint is locked."""
+async def reopen(db: Session, endpoint: Endpoint, delivery_ids: Sequence[UUID]) -> list[Delivery]:
+    """Make finished deliveries of the endpoint, which is locked, pending again; return them, for the queue."""
     rows = await db.conn.fetch(
         """
         UPDATE deliveries SET status = 'pending', finished_at = NULL
@@ -173,9 +173,8 @@ async def send_again(db: Session, endpoint: Endpoint, delivery_ids: Sequence[UUI
         """,
         delivery_ids,
     )
-    again = sorted(map(delivery_of, rows), key=lambda one: one.event_id)
     keeps_order = endpoint.ordering is Ordering.ESIM
-    await queue.enqueue(db, [replace(one, ordered=keeps_order and one.esim_id is not None) for one in again])
+    return [replace(one, ordered=keeps_order and one.esim_id is not None) for one in map(delivery_of, rows)]
 
 
 def _recovery(row: asyncpg.Record) -> Recovery:
