@@ -192,7 +192,7 @@ class QueueModel(LaneModel):
         lane.ordered = not lane.ordered
         for row in self.waiting_in(endpoint_id):
             if not self._is_first(row):
-                row.due = inf
+                row.due = inf if row.due <= self.now else row.due
             elif row.due == inf:
                 row.due = self.now
         return lane.ordered

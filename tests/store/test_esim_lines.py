@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from itertools import pairwise
 from uuid import UUID
@@ -12,7 +13,7 @@ from api import eventually
 from esimhooks.server.model.delivery import Delivery, Verdict
 from esimhooks.server.store import deliveries, endpoints, esim_lines, overdue, queue
 from esimhooks.server.store.database import Database, Session
-from system.stored_lanes import DELIVERED, FAILED, Lane, a_delivery, a_lane, lease, queued, take, write
+from system.stored_lanes import AGAIN, DELIVERED, FAILED, Lane, a_delivery, a_lane, lease, queued, take, write
 
 pytestmark = [pytest.mark.slow(reason="waits until PostgreSQL says that a statement waits"), pytest.mark.timeout(30)]
 
@@ -96,20 +97,21 @@ async def test_the_next_is_due_when_the_one_before_it_is_cancelled_or_has_waited
 
     async with database.transaction() as db:
         await db.conn.execute(
-            "UPDATE queue SET started_at = now() - interval '90 days' WHERE delivery_id = $1", second.id
+            "UPDATE queue SET started_at = now() - interval '90 days', due_at = 'infinity' WHERE delivery_id = $1",
+            second.id,
         )
         assert len(await overdue.fail_overdue(db, now=datetime.now(UTC), limit=10)) == 1
     assert await are_due(database, [third]) == [True]
 
 
-async def test_who_comes_while_the_last_one_leaves_is_due(database: Database) -> None:
+async def test_who_comes_while_the_last_one_leaves_is_due_without_waiting_for_that(database: Database) -> None:
     lane, [last] = await a_line(database, length=1)
     late = a_delivery(lane, esim_id=ESIM, ordered=True)
 
     async with database.transaction() as db:
         await cancelling(last)(db)
-        coming = await meanwhile(database, lambda db: join(db, [late]))
-    await coming
+        async with database.transaction() as other:
+            await join(other, [late])
 
     assert await are_due(database, [late]) == [True]
 
@@ -137,16 +139,45 @@ async def test_when_two_leave_at_the_same_time_the_third_is_due(database: Databa
     assert await are_due(database, [third]) == [True]
 
 
+async def test_one_leaves_while_the_next_is_leaving_and_a_third_came_beside_that(database: Database) -> None:
+    lane, [first] = await a_line(database, length=1)
+    second, third = [a_delivery(lane, esim_id=ESIM, ordered=True) for _ in range(2)]
+
+    async with AsyncExitStack() as coming, database.transaction() as leaving:
+        async with database.transaction() as db:
+            await join(db, [second])
+            await join(await coming.enter_async_context(database.transaction()), [third])
+        await cancelling(second)(leaving)
+        await coming.aclose()
+        first_leaves = await meanwhile(database, cancelling(first))
+    await first_leaves
+
+    assert await are_due(database, [third]) == [True]
+
+
 async def test_who_comes_while_the_order_is_given_up_is_due(database: Database) -> None:
     lane, waiting = await a_line(database, length=2)
     late = a_delivery(lane, esim_id=ESIM, ordered=True)
 
     async with database.transaction() as db:
         await reordering(lane, ordered=False)(db)
-        coming = await meanwhile(database, lambda db: join(db, [late]))
-    await coming
+        async with database.transaction() as other:
+            await join(other, [late])
 
     assert await are_due(database, [*waiting, late]) == [True, True, True]
+
+
+async def test_who_stood_behind_another_when_the_order_was_given_up_unseen_is_due_in_the_end(
+    database: Database,
+) -> None:
+    lane, waiting = await a_line(database, length=2)
+    async with database.session() as db:
+        await db.conn.execute("UPDATE endpoints SET ordering = 'none' WHERE id = $1", lane.endpoint_id)
+
+    async with database.transaction() as db:
+        await esim_lines.dissolve_stale(db)
+
+    assert await are_due(database, waiting) == [True, True]
 
 
 async def test_when_the_order_is_given_up_while_another_comes_all_are_due(database: Database) -> None:
@@ -185,6 +216,25 @@ async def test_the_first_leaves_while_the_order_is_wanted_and_the_second_is_due(
     await leaving
 
     assert await are_due(database, [second, third]) == [True, False]
+
+
+async def test_a_retry_keeps_its_time_when_the_order_is_wanted_and_given_up(database: Database) -> None:
+    lane, (first, second) = await a_line(database, length=2)
+    async with database.transaction() as db:
+        await reordering(lane, ordered=False)(db)
+    [held] = await lease(database)
+    await write(database, [one for one in await take(database, held) if one.delivery_id == second.id], AGAIN)
+
+    async with database.transaction() as db:
+        await reordering(lane, ordered=True)(db)
+        await cancelling(first)(db)
+    retry = await queued(database, second.id)
+    async with database.transaction() as db:
+        await reordering(lane, ordered=False)(db)
+
+    assert retry is not None
+    assert retry.due_in_s > 30
+    assert await are_due(database, [second]) == [False]
 
 
 async def test_an_attempt_from_before_the_order_was_wanted_moves_up_the_next(database: Database) -> None:

@@ -90,7 +90,9 @@ async def test_outcomes_read_what_they_change(database: Database, held: list[Lea
 
 async def test_failing_what_waited_too_long_reads_what_it_fails(database: Database, held: list[Lease]) -> None:
     async with database.session() as db:
-        await db.conn.execute("UPDATE queue SET started_at = now() - interval '99 days'")
+        await db.conn.execute(
+            "UPDATE queue SET started_at = now() - interval '99 days', due_at = now() - interval '99 days'"
+        )
     async with database.transaction() as db, _reading_little(db):
         failed = await overdue.fail_overdue(db, now=datetime.now(UTC), limit=TAKEN)
     assert len(failed) == TAKEN

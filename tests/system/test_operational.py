@@ -162,7 +162,8 @@ async def test_what_waited_for_too_long_is_told(
 
         async def put_off() -> bool:
             async with database.session() as db:
-                changed = "UPDATE queue SET started_at = now() - interval '9 days' WHERE claim_token = 0 RETURNING 1"
+                # As after a fault of ours, so that the node does not send it meanwhile.
+                changed = "UPDATE queue SET started_at = now() - interval '9 days', faults = 1 WHERE claim_token = 0 RETURNING 1"
                 return bool(await db.conn.fetch(changed))
 
         await eventually(put_off, within_s=20)

@@ -12,12 +12,15 @@ from system.stored_lanes import Lane, a_lane, lease, queued, stored, take
 
 END = timedelta(seconds=sum(STANDARD) * (1 + JITTER)) + timedelta(hours=24)
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 
 
 async def waited(database: Database, delivery_id: UUID, span: timedelta) -> None:
     async with database.session() as db:
         await db.conn.execute(
-            "UPDATE queue SET started_at = now() - $2::interval WHERE delivery_id = $1", delivery_id, span
+            "UPDATE queue SET started_at = now() - $2::interval, due_at = now() - $2::interval WHERE delivery_id = $1",
+            delivery_id,
+            span,
         )
 
 
@@ -50,6 +53,18 @@ async def test_what_waited_too_long_fails_whether_its_lane_works_rests_or_is_clo
         [attempt] = await deliveries.attempts_of(db, lane.tenant, late.id)
     assert attempt.outcome == "internal"
     assert "24 h" in (attempt.error or "")
+
+
+@pytest.mark.parametrize(("due_in", "faults", "failed"), [(HOUR, 0, 0), (-HOUR, 0, 0), (HOUR, 1, 1)])
+async def test_who_was_asked_for_a_long_pause_keeps_its_attempts_and_a_fault_of_ours_buys_no_time(
+    database: Database, due_in: timedelta, faults: int, failed: int
+) -> None:
+    lane = await a_lane(database, due=1)
+    await waited(database, lane.deliveries[0].id, END + MINUTE)
+    async with database.session() as db:
+        await db.conn.execute("UPDATE queue SET due_at = now() + $1::interval, faults = $2", due_in, faults)
+
+    assert await fail_overdue(database) == failed
 
 
 async def test_what_a_dispatcher_has_in_hand_is_left_alone(database: Database) -> None:

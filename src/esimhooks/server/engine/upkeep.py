@@ -22,7 +22,7 @@ from esimhooks.server.providers.port import Lookup, ProviderRefused
 from esimhooks.server.rules.backoff import between_polls
 from esimhooks.server.rules.emit import EmitPolicy
 from esimhooks.server.rules.expiry import expiry_of
-from esimhooks.server.store import endpoints, esims, idempotency, journal, orders, overdue
+from esimhooks.server.store import endpoints, esim_lines, esims, idempotency, journal, orders, overdue
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.esims import DuePoll, Scope
 from esimhooks.server.store.partitions import ensure_partitions
@@ -155,10 +155,12 @@ class Upkeep:
     async def tidy(self) -> float:
         """Forget notifications seen long ago; mend what two transactions could not see of each other.
 
-        That is deliveries made while their endpoint was deleted, and notifications that came in beside their eSIM.
+        That is deliveries made while their endpoint was deleted or gave up the order of its eSIMs, and notifications that
+        came in beside their eSIM.
         """
         now = self._clock()
         async with self._database.transaction() as db:
+            await esim_lines.dissolve_stale(db)
             await endpoints.cancel_orphans(db, now=now)
             await journal.wake_missed(db, since=first_id_of(now - LOOK_AGAIN_FOR))
             await idempotency.forget(db, before=now - KEPT_FOR)

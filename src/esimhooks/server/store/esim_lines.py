@@ -1,8 +1,8 @@
 """The line of an eSIM at an endpoint that keeps its order: only the first delivery is due, the others wait behind it.
 
-Who waits has no time of its own, so what is due is found without passing over it (docs/decisions/0024). Whoever adds to
-a line holds its last one, and whoever takes one out waits for that and then moves up the next: so nobody waits behind
-nothing.
+Who waits has no time of its own, so what is due is found without passing over it (docs/decisions/0024). Whoever stands
+behind another holds that one until the commit, and whoever takes one out waits for that and then moves up the next: so
+nobody waits behind nothing.
 """
 
 from collections.abc import Collection, Sequence
@@ -29,9 +29,9 @@ class Place(Struct, frozen=True):
 
 
 async def hold_ends(db: Session, lines: Collection[Line]) -> set[Line]:
-    """Return those of the lines in which somebody waits, and hold the last of each until the transaction ends.
+    """Return the lines in which somebody waits, and hold the last of each until the transaction ends.
 
-    Held are rows of the queue, in the order of docs/decisions/0020.
+    One that somebody else has in hand may be about to leave, so that line is not among them; nothing is waited for.
     """
     if not lines:
         return set()
@@ -45,7 +45,7 @@ async def hold_ends(db: Session, lines: Collection[Line]) -> set[Line]:
             ORDER BY o.position DESC LIMIT 1
         ) last
         JOIN queue q ON q.delivery_id = ANY (ARRAY[last.delivery_id]) AND q.ordered
-        ORDER BY q.endpoint_id, q.delivery_id FOR KEY SHARE OF q
+        FOR KEY SHARE OF q SKIP LOCKED
         """,
         [line.endpoint_id for line in lines],
         [line.esim_id for line in lines],
@@ -56,34 +56,40 @@ async def hold_ends(db: Session, lines: Collection[Line]) -> set[Line]:
 async def move_up(db: Session, left: Sequence[Place]) -> None:
     """Make due whoever stands behind these places, whose deliveries have just left the queue.
 
-    A statement of its own, after the one that took them out and may have waited: it must see who came meanwhile.
+    A statement of its own, after the one that took them out and may have waited: it must see who came meanwhile. Where
+    the next one has just left too, whoever is next then is looked for anew.
     """
-    if not left:
-        return
-    await db.conn.execute(
-        """
-        WITH next AS MATERIALIZED (
-            SELECT n.delivery_id
-            FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS p (endpoint_id, esim_id, position)
-            CROSS JOIN LATERAL (
-                SELECT delivery_id FROM queue o
-                WHERE o.ordered AND o.endpoint_id = p.endpoint_id AND o.esim_id = p.esim_id AND o.position > p.position
-                ORDER BY o.position LIMIT 1
-            ) n
+    while left:
+        rows = await db.conn.fetch(
+            """
+            WITH next AS MATERIALIZED (
+                SELECT p.place, n.delivery_id
+                FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) WITH ORDINALITY
+                    AS p (endpoint_id, esim_id, position, place)
+                CROSS JOIN LATERAL (
+                    SELECT delivery_id FROM queue o
+                    WHERE o.ordered AND o.endpoint_id = p.endpoint_id AND o.esim_id = p.esim_id
+                      AND o.position > p.position
+                    ORDER BY o.position LIMIT 1
+                ) n
+            ), found AS (
+                UPDATE queue q SET due_at = CASE WHEN q.due_at = 'infinity' THEN now() ELSE q.due_at END FROM next n
+                WHERE q.delivery_id = ANY (ARRAY[n.delivery_id]) RETURNING n.place
+            )
+            SELECT place FROM next WHERE place NOT IN (SELECT place FROM found)
+            """,
+            [place.endpoint_id for place in left],
+            [place.esim_id for place in left],
+            [place.position for place in left],
         )
-        UPDATE queue q SET due_at = now() FROM next n
-        WHERE q.delivery_id = ANY (ARRAY[n.delivery_id]) AND q.due_at + interval '0' = 'infinity'
-        """,
-        [place.endpoint_id for place in left],
-        [place.esim_id for place in left],
-        [place.position for place in left],
-    )
+        left = [left[row["place"] - 1] for row in rows]
 
 
 async def reorder(db: Session, endpoint_id: UUID, *, ordered: bool) -> None:
     """Have what waits for the endpoint stand in lines from now on, or no longer. Needs a transaction.
 
-    All of it is held first, so that whoever takes one out, or stands behind one, comes either before this or after it.
+    All of it is held first, so that whoever takes one out comes either before this or after it. A retry that has its
+    time keeps it: it may not be made earlier.
     """
     await db.conn.execute(
         "SELECT FROM queue WHERE endpoint_id = $1 AND esim_id IS NOT NULL ORDER BY delivery_id FOR UPDATE", endpoint_id
@@ -100,10 +106,26 @@ async def reorder(db: Session, endpoint_id: UUID, *, ordered: bool) -> None:
         await db.conn.execute(
             """
             UPDATE queue q SET due_at = 'infinity'
-            WHERE q.endpoint_id = $1 AND q.ordered AND EXISTS (
+            WHERE q.endpoint_id = $1 AND q.ordered AND q.due_at <= now() AND EXISTS (
                 SELECT FROM queue o
                 WHERE o.ordered AND o.endpoint_id = q.endpoint_id AND o.esim_id = q.esim_id AND o.position < q.position
             )
             """,
             endpoint_id,
         )
+
+
+async def dissolve_stale(db: Session) -> None:
+    """Dissolve the lines of endpoints that keep no order: made by who had not heard yet that it was given up.
+
+    Needs a transaction, and that nothing is locked in it yet (docs/decisions/0020).
+    """
+    rows = await db.conn.fetch(
+        """
+        SELECT e.id FROM endpoints e
+        WHERE e.ordering = 'none' AND EXISTS (SELECT FROM queue q WHERE q.ordered AND q.endpoint_id = e.id)
+        ORDER BY e.id FOR SHARE OF e SKIP LOCKED
+        """
+    )
+    for row in rows:
+        await reorder(db, row["id"], ordered=False)

@@ -24,7 +24,8 @@ WHY = "it waited 24 h beyond the end of its schedule without getting its turn. S
 async def fail_overdue(db: Session, *, now: datetime, limit: int) -> Sequence[DeliveryFailed]:
     """Fail deliveries that have waited for too long by the database's clock; return them. Needs a transaction.
 
-    What a dispatcher has in hand is left alone. The rows are taken out of the queue first, by themselves
+    What a dispatcher has in hand is left alone, and what has its next attempt before it, or has had it due for less than
+    a day: a receiver may ask for a pause of a day each time. Faults of ours put off for ever and count as waiting. The rows are taken out of the queue first, by themselves
     (docs/decisions/0006). `now` (aware UTC) is what the history shows.
     """
     rows = await db.conn.fetch(
@@ -38,6 +39,7 @@ async def fail_overdue(db: Session, *, now: datetime, limit: int) -> Sequence[De
             JOIN patience p ON p.id = q.endpoint_id
             JOIN lanes l ON l.endpoint_id = q.endpoint_id
             WHERE q.started_at <= now() - $1::interval AND q.started_at <= now() - p.span
+              AND (q.due_at <= now() - $1::interval OR q.due_at = 'infinity' OR q.faults > 0)
               AND NOT (q.claim_token = l.lease_token AND coalesce(l.leased_until > now(), false))
             LIMIT $3 FOR UPDATE OF q SKIP LOCKED
         )
