@@ -146,6 +146,19 @@ async def test_an_answer_that_breaks_off_or_is_none_is_a_failed_connection(
 
 
 @pytest.mark.parametrize(
+    "headers", [{"set-cookie": "a" * 60_000}, {f"x-{number}": "a" for number in range(500)}], ids=["long", "many"]
+)
+async def test_a_status_counts_however_long_and_many_its_headers_are(
+    sender: Sender, receiver: Receiver, headers: dict[str, str]
+) -> None:
+    receiver.answer(script=[status(headers=headers)])
+
+    got = await post(sender, receiver.url())
+
+    assert (got.outcome, got.status_code) == (OutcomeClass.OK, 200)
+
+
+@pytest.mark.parametrize(
     "behaviour", [slow_body(), endless_body(), reset(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nab")]
 )
 async def test_what_happens_after_the_status_line_does_not_matter(

@@ -76,6 +76,22 @@ async def test_only_the_first_of_a_line_has_a_time(database: Database) -> None:
     assert [one is not None and one.next_attempt_at is not None for one in shown] == [True, False, False, False]
 
 
+async def test_nobody_is_due_before_the_first_delay_of_the_schedule(database: Database) -> None:
+    lane, (first, second) = await a_line(database, length=2)
+    async with database.transaction() as db:
+        await db.conn.execute("UPDATE endpoints SET retry_schedule = '{60, 60}' WHERE id = $1", lane.endpoint_id)
+        await cancelling(first)(db)
+        await queue.send_again(db, first)
+        await cancelling(second)(db)
+        await queue.send_again(db, second)
+        await cancelling(first)(db)
+
+    waiting = await queued(database, second.id)
+
+    assert waiting is not None
+    assert 50 < waiting.due_in_s <= 60
+
+
 @pytest.mark.parametrize("verdict", [DELIVERED, FAILED])
 async def test_each_is_due_when_the_one_before_it_has_ended(database: Database, verdict: Verdict) -> None:
     _, waiting = await a_line(database, length=3)

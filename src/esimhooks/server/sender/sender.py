@@ -44,6 +44,10 @@ NO_LIMIT = ClientTimeout(total=None, sock_connect=None)
 
 URLS_REMEMBERED = 4096
 
+LONGEST_HEADER_BYTES = 64 * 1024
+MOST_HEADERS = 1000
+"""A status counts whatever comes with it, up to what no honest receiver sends."""
+
 WITH_RETRY_AFTER = frozenset({429, 503})
 
 
@@ -202,6 +206,8 @@ class Sender:
             trust_env=False,
             auto_decompress=False,
             proxy=self._proxy,
+            max_field_size=LONGEST_HEADER_BYTES,
+            max_headers=MOST_HEADERS,
         )
 
     def _open_socket(self, info: AddrInfoType) -> socket.socket:

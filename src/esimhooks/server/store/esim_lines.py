@@ -12,6 +12,12 @@ from msgspec import Struct
 
 from esimhooks.server.store.database import Session
 
+_MOVED_UP = """
+    CASE WHEN q.due_at = 'infinity' THEN greatest(now(), q.started_at + make_interval(secs => (
+        SELECT e.retry_schedule[1] FROM endpoints e WHERE e.id = q.endpoint_id))) ELSE q.due_at END
+"""
+"""When a row `q` is due once nobody stands before it: at once, but not before the first delay of its schedule."""
+
 
 class Line(Struct, frozen=True):
     """The deliveries of one eSIM that wait for one endpoint."""
@@ -61,7 +67,7 @@ async def move_up(db: Session, left: Sequence[Place]) -> None:
     """
     while left:
         rows = await db.conn.fetch(
-            """
+            f"""
             WITH next AS MATERIALIZED (
                 SELECT p.place, n.delivery_id
                 FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) WITH ORDINALITY
@@ -73,7 +79,7 @@ async def move_up(db: Session, left: Sequence[Place]) -> None:
                     ORDER BY o.position LIMIT 1
                 ) n
             ), found AS (
-                UPDATE queue q SET due_at = CASE WHEN q.due_at = 'infinity' THEN now() ELSE q.due_at END FROM next n
+                UPDATE queue q SET due_at = {_MOVED_UP} FROM next n
                 WHERE q.delivery_id = ANY (ARRAY[n.delivery_id]) RETURNING n.place
             )
             SELECT place FROM next WHERE place NOT IN (SELECT place FROM found)
@@ -95,9 +101,9 @@ async def reorder(db: Session, endpoint_id: UUID, *, ordered: bool) -> None:
         "SELECT FROM queue WHERE endpoint_id = $1 AND esim_id IS NOT NULL ORDER BY delivery_id FOR UPDATE", endpoint_id
     )
     await db.conn.execute(
-        """
-        UPDATE queue SET ordered = $2, due_at = CASE WHEN due_at = 'infinity' THEN now() ELSE due_at END
-        WHERE endpoint_id = $1 AND esim_id IS NOT NULL AND ordered <> $2
+        f"""
+        UPDATE queue q SET ordered = $2, due_at = {_MOVED_UP}
+        WHERE q.endpoint_id = $1 AND q.esim_id IS NOT NULL AND q.ordered <> $2
         """,
         endpoint_id,
         ordered,

@@ -20,7 +20,8 @@ from esimhooks.server.store.lanes import Lease
 async def enqueue(db: Session, deliveries: Sequence[Delivery]) -> None:
     """Put deliveries that are new, or are to be sent again, into their lanes. Needs a transaction.
 
-    They are due at once, or, where the order of their eSIM is kept, once nothing waits before them.
+    They are due after the first delay of their endpoint's schedule, mostly at once; where the order of their eSIM is kept,
+    not before nothing waits before them.
     """
     lines = [Line(one.endpoint_id, one.esim_id) if one.ordered and one.esim_id else None for one in deliveries]
     crowded = await hold_ends(db, {line for line in lines if line is not None})
@@ -34,7 +35,8 @@ async def enqueue(db: Session, deliveries: Sequence[Delivery]) -> None:
         INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, ordered, attempts, claims,
                            due_at)
         SELECT delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, ordered, attempts, attempts,
-               CASE WHEN behind THEN 'infinity' ELSE now() END
+               CASE WHEN behind THEN 'infinity' ELSE greatest(now(), now() + make_interval(secs => (
+                   SELECT e.retry_schedule[1] FROM endpoints e WHERE e.id = d.endpoint_id))) END
         FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::uuid[], $7::boolean[], $8::int[],
                     $9::boolean[])
             AS d (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, ordered, attempts, behind)
