@@ -1,5 +1,6 @@
 """`Receiver`: events are kept before they are answered, and worked off after, on SQLite and PostgreSQL."""
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -103,6 +104,17 @@ def test_a_handler_is_called_once_however_often_the_event_comes(inbox: str) -> N
         until(lambda: receiver.stats().done == 1)
 
         assert (seen.ids, receiver.stats().events) == (["evt_1"], 1)
+
+
+def test_an_event_from_the_end_of_time_is_handled_like_any_other(inbox: str) -> None:
+    seen = Seen()
+    body = re.sub(rb'"timestamp":"[^"]*"', b'"timestamp":"9999-12-31T23:59:59.999999Z"', a_body())
+    with Receiver(SECRET, inbox=inbox) as receiver:
+        receiver.on("*")(seen.add)
+
+        assert post(receiver, body) == 200
+
+        assert seen.wait_for(1) == ["evt_1"]
 
 
 def test_plain_async_and_star_handlers_all_see_an_event(inbox: str) -> None:

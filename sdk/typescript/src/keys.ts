@@ -64,7 +64,7 @@ export function fromHex(text: string): Bytes | undefined {
 }
 
 function keyBytes(text: string): Bytes {
-  const raw = fromBase64(text);
+  const raw = fromBase64(text.padEnd(Math.ceil(text.length / 4) * 4, "=")); // other senders may leave the padding out
   if (raw === undefined) throw new InvalidSecretError("expected whsec_ or whpk_, and standard base64");
   if (raw.length === 0) throw new InvalidSecretError("the secret is empty");
   return raw;

@@ -54,6 +54,13 @@ for (const [version, key, code] of [
   });
 }
 
+test("a secret without the padding of its base64 is the same secret", async () => {
+  const secret = `whsec_${randomBytes(25).toString("base64")}`;
+  const headers = await new Webhook(secret).sign(BODY, { id: "evt_1" });
+
+  assert.equal((await new Webhook(secret.replaceAll("=", "")).verify(BODY, headers)).id, "evt_1");
+});
+
 for (const [name, Theirs] of [["standardwebhooks", Standard], ["svix", Svix]]) {
   test(`what ${name} signs verifies here, and what is signed here verifies there`, async () => {
     for (let round = 0; round < 30; round += 1) {

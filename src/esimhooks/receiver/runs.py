@@ -5,7 +5,7 @@ blocks and is one transaction; `InboxUnavailable` means that nothing has changed
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from esimhooks.receiver.handlers import Failure, Handler, caught
 from esimhooks.receiver.ordering import hold_until
 from esimhooks.receiver.retrying import Retrying
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOST_LOST_LEASES = 20
 """A run whose process has died this often is taken for the cause and becomes a dead letter."""
 
@@ -194,7 +195,8 @@ def _insert(session: Session, event: Event, esim: str | None, now: float) -> boo
         event=str(event.event),
         esim=esim,
         sequence=event.sequence if esim else None,
-        sent_at=event.timestamp.timestamp(),
+        # Rounded down: the last microsecond of the year 9999 would be read as a moment that no datetime has.
+        sent_at=(event.timestamp - _EPOCH) // timedelta(milliseconds=1) / 1000,
         now=now,
         body=event.body,
     )
