@@ -23,6 +23,12 @@ VECTOR = {
 START = f"{VECTOR['webhook-id']}.{NOW}.".encode()
 
 
+PUBLIC_KEY = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="
+ASYMMETRIC = VECTOR | {
+    "webhook-signature": "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="
+}
+
+
 def signed(signed_bytes: bytes, key: bytes = KEY) -> dict[str, str]:
     code = base64.b64encode(hmac.digest(key, signed_bytes, hashlib.sha256)).decode()
     return VECTOR | {"webhook-signature": f"v1,{code}"}
@@ -49,6 +55,12 @@ def signed(signed_bytes: bytes, key: bytes = KEY) -> dict[str, str]:
             "hex",
         ),
         (VECTOR | {"webhook-signature": "v2,abc"}, BODY, SECRET, Part.HEADER, "v1"),
+        (ASYMMETRIC, BODY, PUBLIC_KEY, Part.NOTHING, "matches"),
+        (ASYMMETRIC, BODY + b"\n", PUBLIC_KEY, Part.BODY, "line break"),
+        (ASYMMETRIC, b'{"test": 1}', PUBLIC_KEY, Part.SECRET_OR_BODY, "another endpoint's key"),
+        (VECTOR, BODY, PUBLIC_KEY, Part.HEADER, "v1a"),
+        (ASYMMETRIC, BODY, "whpk_%", Part.SECRET, "whpk_"),
+        (ASYMMETRIC, BODY, "whsk_" + PUBLIC_KEY[5:], Part.SECRET, "the sender's own"),
         (VECTOR | {"webhook-id": ""}, BODY, SECRET, Part.HEADER, "webhook-id is missing"),
     ],
 )

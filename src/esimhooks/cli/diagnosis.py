@@ -13,7 +13,15 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from esimhooks.signing import SECRET_PREFIX, InvalidSecretError, key_of
+from esimhooks.signing import (
+    PRIVATE_KEY_PREFIX,
+    PUBLIC_KEY_PREFIX,
+    SECRET_PREFIX,
+    InvalidSecretError,
+    is_signed,
+    key_of,
+    verifying_key,
+)
 
 TOLERANCE_S = 300
 
@@ -44,6 +52,12 @@ def diagnose(body: bytes, headers: Mapping[str, str], *, secret: str, now: float
     identity, stamp, header = (headers[f"webhook-{name}"] for name in ("id", "timestamp", "signature"))
     if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 13):
         return Diagnosis(Part.TIMESTAMP, "webhook-timestamp is not whole Unix seconds")
+    asymmetric = secret.startswith((PUBLIC_KEY_PREFIX, PRIVATE_KEY_PREFIX))
+    by_key = _by_public_key if asymmetric else _by_secret
+    return by_key(body, header, secret, identity=identity, stamp=stamp, now=now)
+
+
+def _by_secret(body: bytes, header: str, secret: str, *, identity: str, stamp: str, now: float) -> Diagnosis:
     try:
         key = key_of(secret)
     except InvalidSecretError as error:
@@ -51,14 +65,28 @@ def diagnose(body: bytes, headers: Mapping[str, str], *, secret: str, now: float
     given = [code for version, _, code in (one.partition(",") for one in header.split()) if version == "v1" and code]
     if not given:
         return Diagnosis(Part.HEADER, "webhook-signature has no part that starts with v1 and a comma")
-    start = f"{identity}.{stamp}.".encode()
-    if _matches(given, key, start + body):
-        return _in_time(int(stamp), now)
+    if _matches(given, key, f"{identity}.{stamp}.".encode() + body):
+        return _in_time(now - int(stamp))
     return _cause(given, key=key, secret=secret, identity=identity, stamp=stamp, body=body)
 
 
-def _in_time(stamp: int, now: float) -> Diagnosis:
-    late_s = now - stamp
+def _by_public_key(body: bytes, header: str, key: str, *, identity: str, stamp: str, now: float) -> Diagnosis:
+    start = f"{identity}.{stamp}.".encode()
+    try:
+        keys = [verifying_key(key)]
+    except InvalidSecretError as error:
+        return Diagnosis(Part.SECRET, str(error))
+    if not any(one.startswith("v1a,") for one in header.split()):
+        return Diagnosis(Part.HEADER, "webhook-signature has no part that starts with v1a and a comma")
+    if is_signed(header, keys, start + body):
+        return _in_time(now - int(stamp))
+    for how, other in _other_bodies(body):
+        if is_signed(header, keys, start + other):
+            return Diagnosis(Part.BODY, f"a signature matches the body {how}: use the bytes as they came")
+    return Diagnosis(Part.SECRET_OR_BODY, "no signature matches: another endpoint's key, or a changed body or header")
+
+
+def _in_time(late_s: float) -> Diagnosis:
     if abs(late_s) <= TOLERANCE_S:
         return Diagnosis(Part.NOTHING, "a signature matches and the timestamp is within 300 s")
     side = "ago" if late_s > 0 else "ahead of this clock"

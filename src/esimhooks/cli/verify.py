@@ -20,7 +20,12 @@ def verify(
     body: Annotated[str, typer.Argument(metavar="[FILE]", help="The body as it came; - for standard input.")] = "-",
     *,
     secret: Annotated[
-        str, typer.Option("--secret", envvar="ESIMHOOKS_WEBHOOK_SECRET", help="The endpoint's secret, whsec_...")
+        str,
+        typer.Option(
+            "--secret",
+            envvar="ESIMHOOKS_WEBHOOK_SECRET",
+            help="The endpoint's secret, whsec_..., or public key, whpk_...",
+        ),
     ],
     header: Annotated[
         list[str] | None, typer.Option("-H", "--header", metavar="'NAME: VALUE'", help="A header; repeatable.")
