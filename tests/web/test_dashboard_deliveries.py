@@ -2,6 +2,7 @@
 
 import html
 import re
+import shlex
 
 from api import Api, Merchant, a_merchant, eventually
 from conftest import ADMIN_KEY
@@ -52,3 +53,44 @@ async def test_a_notification_with_half_a_character_is_shown_as_it_came(browser:
 
     assert status == 200, text
     assert r'"notifyType": "\udc00"' in read_on(text)
+
+
+async def test_what_is_sent_is_shown_without_credentials_where_the_endpoint_wants_none(
+    browser: Browser, operator: Api, receiver: Receiver
+) -> None:
+    merchant = await a_merchant(operator)
+    fields = {"url": receiver.url(), "redactCredentials": True}
+    await operator.post(f"/v1/endpoints?account={merchant.account}&mode=test", fields)
+    await an_esim(operator, merchant.account, "test", ac="LPA:1$smdp.example.com$CANARY-0001")
+    delivery = await the_delivery(operator, merchant)
+    await browser.sign_in(merchant.key)
+
+    _, text = await browser.get(f"/deliveries/{delivery}")
+
+    [request] = await receiver.wait_for(1)
+    assert "CANARY" not in text
+    assert f"--data-binary {shlex.quote(request.body.decode())}" in read_on(text)
+
+
+async def test_the_endpoints_own_headers_and_those_of_its_profile_are_shown(
+    browser: Browser, operator: Api, receiver: Receiver
+) -> None:
+    merchant = await a_merchant(operator)
+    fields = {"url": receiver.url(), "headers": {"X-Shop": "it's"}, "signatureProfile": "hex"}
+    await operator.post(f"/v1/endpoints?account={merchant.account}&mode=test", fields)
+    await an_esim(operator, merchant.account, "test")
+    delivery = await the_delivery(operator, merchant)
+    await browser.sign_in(merchant.key)
+
+    shown = read_on((await browser.get(f"/deliveries/{delivery}"))[1])
+
+    [request] = await receiver.wait_for(1)
+    ours = {"host", "content-length", "accept", "accept-encoding", "connection"}
+    for name, value in request.headers.items():
+        if name.endswith("-signature"):
+            assert f"{name}: made anew for each attempt" in shown
+        elif name.endswith("-timestamp"):
+            assert re.search(rf"^{name}: \d+$", shown, re.MULTILINE)
+        elif name not in ours:
+            assert f"{name}: {value}\n" in shown
+            assert f"-H {shlex.quote(f'{name}: {value}')}" in shown
