@@ -13,7 +13,7 @@ from web.test_dashboard import Browser
 from web.test_dashboard import browser as browser  # noqa: PLC0414 - a fixture
 
 pytestmark = pytest.mark.slow(reason="goes to many pages")
-FOUND = ("esim_id", "event_id", "delivery_id", "endpoint_id", "recovery_id")
+FOUND = ("esim_id", "event_id", "delivery_id", "endpoint_id", "recovery_id", "requery_id")
 
 
 async def rows_of_a_merchant(operator: Api, receiver: Receiver) -> Rows:
@@ -39,6 +39,7 @@ async def test_every_id_leads_to_its_page_and_for_others_to_none(
         f"/deliveries/{rows.ids['delivery_id']}",
         f"/endpoints/{rows.ids['endpoint_id']}",
         f"/endpoints/{rows.ids['endpoint_id']}/recoveries/{rows.ids['recovery_id']}",
+        f"/requeries/{rows.ids['requery_id']}",
     ]
     assert await led_to(browser, attempts[0]["id"]) == f"/deliveries/{rows.ids['delivery_id']}"
     assert {await led_to(browser, rows.ids[name]) for name in ("account_id", "key_id")} == {"/search"}
@@ -60,6 +61,20 @@ async def test_an_operator_is_led_to_what_is_of_any_account(
     assert await led_to(browser, rows.ids["account_id"]) == f"/accounts/{rows.ids['account_id']}"
     assert await led_to(browser, rows.ids["key_id"]) == f"/accounts/{rows.ids['account_id']}"
     assert await led_to(browser, note["id"]) == f"/journal/{note['id']}"
+
+
+async def test_an_audit_id_leads_to_its_entry_in_the_log_of_who_may_see_it(operator: Api, browser: Browser) -> None:
+    merchant, other = await a_merchant(operator), await a_merchant(operator)
+    async with operator.as_key(merchant.key) as caller:
+        made = await caller.post("/v1/endpoints", {"url": "https://example.com/a"})
+    query = f"account={merchant.account}&mode=test&subject={made['id']}"
+    [entry] = (await operator.get(f"/v1/audit?{query}"))["data"]
+    for key, seen in ((merchant.key, True), (ADMIN_KEY, True), (other.key, False)):
+        await browser.sign_in(key)
+        assert await led_to(browser, entry["id"]) == ("/audit" if seen else "/search")
+        _, text = await browser.get(f"/search?q={entry['id']}")
+        assert (made["id"] in text) is seen
+        assert ("Nothing here is called" in text) is not seen
 
 
 async def test_numbers_lead_to_their_esim_or_to_a_choice(operator: Api, browser: Browser) -> None:

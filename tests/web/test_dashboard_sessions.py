@@ -5,7 +5,7 @@ from socket import socket
 import pytest
 from aiohttp import ClientSession, CookieJar
 
-from api import Api
+from api import Api, a_merchant
 from conftest import ADMIN_KEY
 from esimhooks.server.settings import Settings
 from esimhooks.server.store.database import Database
@@ -96,3 +96,10 @@ async def test_a_form_without_the_token_of_its_session_is_refused(browser: Brows
         assert answer.status == 403
     assert await signed_in(browser)
     assert (await operator.get("/v1/accounts"))["data"] == []
+
+
+async def test_signing_in_is_a_use_of_the_key(browser: Browser, operator: Api) -> None:
+    merchant = await a_merchant(operator)
+    await browser.sign_in(merchant.key)
+    [key] = (await operator.get(f"/v1/accounts/{merchant.account}/keys"))["data"]
+    assert key["lastUsedAt"] is not None

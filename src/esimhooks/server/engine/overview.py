@@ -33,12 +33,15 @@ class Overview:
         ids = [first_id_of(edge) for edge in edges]
         async with self._database.snapshot() as db:
             by_time = await figures.deliveries_by_time(db, tenant, ids)
+            failing, more_failing = await figures.failing(db, tenant)
             return Figures(
                 edges=edges,
                 events=await figures.events_by_time(db, tenant, ids),
                 deliveries=by_time,
                 times_s=await figures.delivery_times(db, tenant, ids[0]),
-                lanes=await figures.lanes(db, tenant),
+                due=await figures.due(db, tenant),
+                failing=failing,
+                more_failing=more_failing,
                 failures=await figures.latest_failures(db, tenant, limit=LATEST),
                 only_newest=counted
                 if (counted := sum(one.number for one in by_time)) >= figures.MOST_COUNTED

@@ -55,7 +55,10 @@ class Search:
             kind, row_id = named
             if kind is Prefix.ORDER:
                 return await lookups.by_order(db, tenant, row_id, limit=MOST_HITS)
-            hit = await lookups.by_id(db, tenant, kind, row_id)
+            if kind is Prefix.AUDIT:
+                hit = await lookups.audit_entry(db, tenant, row_id)
+            else:
+                hit = await lookups.by_id(db, tenant, kind, row_id)
             return [] if hit is None else [hit]
 
 

@@ -19,10 +19,11 @@ class Tally(Struct, frozen=True):
 
 
 class Due(Struct, frozen=True):
-    """What should have been attempted by now, and since when."""
+    """What should have been attempted by now, and since when. `more`: there are more than were counted."""
 
     number: int
     oldest: datetime | None
+    more: bool = False
 
 
 class Lane(Struct, frozen=True, kw_only=True):
@@ -36,7 +37,6 @@ class Lane(Struct, frozen=True, kw_only=True):
     disabled_reason: str | None
     failures: int
     failing_since: datetime | None
-    due: Due
 
 
 class Figures(Struct, frozen=True, kw_only=True):
@@ -46,7 +46,11 @@ class Figures(Struct, frozen=True, kw_only=True):
     events: Sequence[Tally]
     deliveries: Sequence[Tally]
     times_s: tuple[float, ...] | None
-    lanes: Sequence[Lane]
+    due: Due
+    failing: Sequence[Lane]
+    """Endpoints that fail or were given up, the worst first."""
+    more_failing: bool
+    """Whether more do than are told."""
     failures: Sequence[Delivery]
     only_newest: int | None
     """How many of the newest deliveries were counted, None where there were no more."""

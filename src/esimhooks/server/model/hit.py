@@ -9,7 +9,10 @@ from esimhooks.server.model.ids import Prefix
 
 
 class Hit(Struct, frozen=True, kw_only=True):
-    """One row. `tenant` None for what belongs to the installation; `part_of` is the row on whose page it is shown."""
+    """One row. `tenant` None for what belongs to the installation; `part_of` is the row on whose page it is shown.
+
+    `label` tells a person which one it is; of an audit entry, what it is about.
+    """
 
     kind: Prefix
     id: UUID

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import asyncpg
+
 from esimhooks.server.model.delivery import Delivery, DeliveryStatus
-from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.model.endpoint import DisabledReason, Tenant
 from esimhooks.server.model.figures import Due, Lane, Tally
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import delivery_of
@@ -14,7 +16,24 @@ from esimhooks.vocabulary.statuses import Mode
 MOST_COUNTED = 30_000
 MOST_TIMED = 5_000
 MOST_DUE = 10_000
-MOST_LANES = 200
+MOST_FAILING = 50
+
+GIVEN_UP = f"('{DisabledReason.GONE.value}', '{DisabledReason.FAILING.value}')"
+"""Why the server disables an endpoint by itself."""
+FIRST_OF_ALL = """
+    (SELECT endpoint_id, due_at FROM queue ORDER BY endpoint_id, due_at LIMIT 1)
+    UNION ALL
+    SELECT n.endpoint_id, n.due_at FROM waiting w CROSS JOIN LATERAL (
+        SELECT endpoint_id, due_at FROM queue WHERE endpoint_id > w.endpoint_id ORDER BY endpoint_id, due_at LIMIT 1
+    ) n
+"""
+"""The first delivery of every lane that is not empty."""
+FIRST_OF_TENANT = """
+    SELECT e.id AS endpoint_id, n.due_at FROM endpoints e CROSS JOIN LATERAL (
+        SELECT due_at FROM queue WHERE endpoint_id = e.id ORDER BY due_at LIMIT 1
+    ) n
+    WHERE e.account_id = $2 AND e.mode = $3
+"""
 
 
 def _whose(tenant: Tenant | None) -> tuple[str, list[object]]:
@@ -81,38 +100,43 @@ async def delivery_times(db: Session, tenant: Tenant | None, since: UUID) -> tup
     return None if found is None else tuple(ms / 1000 for ms in found)
 
 
-async def lanes(db: Session, tenant: Tenant | None) -> Sequence[Lane]:
-    """Return how the newest endpoints do: what is due (counted up to a bound), and whether they fail."""
+async def due(db: Session, tenant: Tenant | None, *, most: int = MOST_DUE) -> Due:
+    """Return what is due in all lanes: since when, and how many, counted up to `most`.
+
+    Each lane's first delivery is found by one step into the index, however long the lane and how many wait for later.
+    """
+    row = await db.conn.fetchrow(
+        f"""
+        WITH RECURSIVE waiting AS ({FIRST_OF_ALL if tenant is None else FIRST_OF_TENANT}),
+        due AS MATERIALIZED (SELECT * FROM waiting WHERE due_at <= now())
+        SELECT (SELECT min(due_at) FROM due) AS oldest,
+               (SELECT count(*) FROM (
+                    SELECT FROM due CROSS JOIN LATERAL (
+                        SELECT FROM queue q WHERE q.endpoint_id = due.endpoint_id AND q.due_at <= now()
+                        ORDER BY q.due_at LIMIT $1) one
+                    LIMIT $1) counted) AS number
+        """,
+        most + 1,
+        *(() if tenant is None else (tenant.account_id, tenant.mode)),
+    )
+    assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+    return Due(min(row["number"], most), row["oldest"], row["number"] > most)
+
+
+async def failing(db: Session, tenant: Tenant | None) -> tuple[Sequence[Lane], bool]:
+    """Return endpoints that fail or were given up, the worst first, and whether there are more of them."""
     whose, values = _whose(tenant)
     rows = await db.conn.fetch(
         f"""
-        SELECT e.id, e.account_id, e.mode, e.url, e.name, e.enabled, e.disabled_reason, l.failures, l.failing_since,
-               l.held_until, due.number, due.oldest
-        FROM (SELECT * FROM endpoints WHERE {whose} ORDER BY id DESC LIMIT {MOST_LANES}) e
-        JOIN lanes l ON l.endpoint_id = e.id
-        CROSS JOIN LATERAL (
-            SELECT count(*) AS number, min(due_at) AS oldest FROM (
-                SELECT due_at FROM queue q WHERE q.endpoint_id = e.id AND q.due_at <= now()
-                ORDER BY due_at LIMIT {MOST_DUE}) one
-        ) due
-        ORDER BY e.id DESC
+        SELECT e.id, e.account_id, e.mode, e.url, e.name, e.enabled, e.disabled_reason, l.failures, l.failing_since
+        FROM (SELECT * FROM endpoints WHERE {whose}) e JOIN lanes l ON l.endpoint_id = e.id
+        WHERE l.failures > 0 OR e.disabled_reason IN {GIVEN_UP}
+        ORDER BY coalesce(e.disabled_reason IN {GIVEN_UP}, false) DESC, l.failures DESC, e.id DESC
+        LIMIT {MOST_FAILING + 1}
         """,
         *values,
     )
-    return [
-        Lane(
-            endpoint_id=row["id"],
-            tenant=Tenant(row["account_id"], Mode(row["mode"])),
-            url=row["url"],
-            name=row["name"],
-            enabled=row["enabled"],
-            disabled_reason=row["disabled_reason"],
-            failures=row["failures"],
-            failing_since=row["failing_since"],
-            due=Due(row["number"], row["oldest"]),
-        )
-        for row in rows
-    ]
+    return [_lane(row) for row in rows[:MOST_FAILING]], len(rows) > MOST_FAILING
 
 
 async def latest_failures(db: Session, tenant: Tenant | None, *, limit: int) -> Sequence[Delivery]:
@@ -134,3 +158,16 @@ def edges_of(end: datetime, *, width: timedelta, number: int) -> list[datetime]:
     """Return the beginnings of `number` equal spans of time of which the last one holds `end`."""
     last = datetime.fromtimestamp(end.timestamp() // width.total_seconds() * width.total_seconds(), end.tzinfo)
     return [last - width * back for back in range(number - 1, -1, -1)]
+
+
+def _lane(row: asyncpg.Record) -> Lane:
+    return Lane(
+        endpoint_id=row["id"],
+        tenant=Tenant(row["account_id"], Mode(row["mode"])),
+        url=row["url"],
+        name=row["name"],
+        enabled=row["enabled"],
+        disabled_reason=row["disabled_reason"],
+        failures=row["failures"],
+        failing_since=row["failing_since"],
+    )

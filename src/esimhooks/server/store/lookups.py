@@ -17,6 +17,7 @@ OF_TENANTS = {
     Prefix.ENDPOINT: "SELECT account_id, mode, NULL::uuid AS part_of FROM endpoints WHERE id = $1",
     Prefix.DELIVERY: "SELECT account_id, mode, NULL::uuid AS part_of FROM deliveries WHERE id = $1",
     Prefix.RECOVERY: "SELECT account_id, mode, endpoint_id AS part_of FROM recoveries WHERE id = $1",
+    Prefix.REQUERY: "SELECT account_id, mode, NULL::uuid AS part_of FROM requeries WHERE id = $1",
     Prefix.ATTEMPT: """
         SELECT d.account_id, d.mode, d.id AS part_of FROM attempts a JOIN deliveries d ON d.id = a.delivery_id
         WHERE a.id = $1
@@ -42,6 +43,14 @@ async def by_id(db: Session, tenant: Tenant | None, kind: Prefix, row_id: UUID) 
         return None
     owner = Tenant(row["account_id"], Mode(row["mode"]))
     return Hit(kind=kind, id=row_id, tenant=owner, part_of=row["part_of"]) if tenant in (None, owner) else None
+
+
+async def audit_entry(db: Session, tenant: Tenant | None, entry_id: UUID) -> Hit | None:
+    """Return the tenant's audit entry with that id, labelled with what it is about, or None; an operator sees all."""
+    row = await db.conn.fetchrow("SELECT account_id, mode, subject FROM audit_entries WHERE id = $1", entry_id)
+    if row is None or (tenant and (row["account_id"], row["mode"]) != (tenant.account_id, tenant.mode)):
+        return None
+    return Hit(kind=Prefix.AUDIT, id=entry_id, label=row["subject"])
 
 
 async def by_number(db: Session, tenant: Tenant | None, number: str, *, limit: int) -> Sequence[Hit]:

@@ -36,7 +36,8 @@ GIVEN = "context"
 class Context:
     """Handed to every handler. `public_url` is the address under which the world reaches this server.
 
-    `metrics_token` reads `/metrics`, as an operator's key does.
+    `metrics_token` reads `/metrics`, as an operator's key does. `brand` names the headers of the hex profile,
+    `thresholds` are those of usage, in percent.
     """
 
     intake: Intake
@@ -62,6 +63,8 @@ class Context:
     authenticator: Authenticator
     clock: Clock
     keys_limit: RateLimit
+    brand: str
+    thresholds: tuple[int, ...]
     sign_in_tries: Tries = field(default_factory=Tries)
     public_url: str = ""
     metrics_token: str | None = None

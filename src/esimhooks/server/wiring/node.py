@@ -266,6 +266,8 @@ class _Node:
             ),
             clock=now,
             keys_limit=RateLimit(self._settings.rate_limit_key, whose="key"),
+            brand=self._settings.brand,
+            thresholds=self._settings.thresholds,
             public_url=self._url(web),
             metrics_token=token.get_secret_value() if (token := self._settings.metrics_token) else None,
         )

@@ -1,6 +1,5 @@
 """Deliveries: the list with its filters, and one with every attempt, what went wrong and what to do."""
 
-import shlex
 from uuid import UUID
 
 from litestar import Response, get, post
@@ -8,18 +7,17 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from esimhooks.server.engine.queries import Window
-from esimhooks.server.model.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus
+from esimhooks.server.model.delivery import DeliveryFilter, DeliveryStatus
 from esimhooks.server.model.endpoint import Tenant
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.ids import Prefix, parse_id, text_of
 from esimhooks.server.rules.advice import advise
 from esimhooks.server.web.auth import AnyRequest
 from esimhooks.server.web.context import Context
-from esimhooks.server.web.dashboard import asked
+from esimhooks.server.web.dashboard import asked, sent
 from esimhooks.server.web.dashboard.render import page
 from esimhooks.server.web.dashboard.visitor import visitor_of
 from esimhooks.server.web.given import InContext
-from esimhooks.version import __version__
 from esimhooks.vocabulary.events import EventType
 
 MOST_NAMED = 100
@@ -68,15 +66,17 @@ async def show_delivery(request: AnyRequest, context: InContext, delivery_id: Fr
         endpoint = None
     timeout_ms = endpoint.timeout_s * 1000 if endpoint else 0
     scale_ms = max(1, timeout_ms, *(one.duration_ms for one in attempts))
+    headers = [sent.headers_of(delivery, one, endpoint, brand=context.brand) for one in attempts]
     told = [
         {
             "attempt": one,
             "advice": advise(one.outcome, status_code=one.status_code, error=one.error),
-            "headers": _headers(delivery, one),
+            "headers": its_headers,
             "share": one.duration_ms / scale_ms * 100,
         }
-        for one in reversed(attempts)
+        for one, its_headers in reversed(list(zip(attempts, headers, strict=True)))
     ]
+    body = sent.body_of(event.body, endpoint)
     values = {
         "title": "Delivery",
         "delivery": delivery,
@@ -85,7 +85,9 @@ async def show_delivery(request: AnyRequest, context: InContext, delivery_id: Fr
         "attempts": told,
         "scale_ms": scale_ms,
         "timed_out_at": scale_ms == timeout_ms,
-        "curl": _curl(endpoint.url, _headers(delivery, attempts[-1]), event.body) if endpoint and attempts else None,
+        "signatures": sent.signatures_of(endpoint, brand=context.brand),
+        "body": body,
+        "curl": sent.curl(endpoint.url, headers[-1], body) if endpoint and headers else None,
         "now": context.clock(),
     }
     return page("delivery.html", visitor, values)
@@ -104,22 +106,3 @@ async def _names(context: Context, tenant: Tenant, chosen: UUID | None) -> dict[
     rows = await context.tenant.endpoints(tenant, Window(None, MOST_NAMED))
     names = {text_of(Prefix.ENDPOINT, row.id): row.name or row.url for row in rows}
     return names if chosen is None else {text_of(Prefix.ENDPOINT, chosen): "the chosen one"} | names
-
-
-def _headers(delivery: Delivery, attempt: Attempt) -> dict[str, str]:
-    """The headers of an attempt but its signature and the endpoint's own, which may hold a password."""
-    return {
-        "content-type": "application/json",
-        "user-agent": f"esimhooks/{__version__}",
-        "webhook-id": text_of(Prefix.EVENT, delivery.event_id),
-        "webhook-timestamp": str(int(attempt.started_at.timestamp())),
-        "webhook-event": delivery.event_type.value,
-        "webhook-attempt": str(attempt.number),
-    }
-
-
-def _curl(url: str, headers: dict[str, str], body: bytes) -> str:
-    lines = [f"curl -X POST {shlex.quote(url)}"]
-    lines += [f"  -H {shlex.quote(f'{name}: {value}')}" for name, value in headers.items()]
-    lines.append(f"  --data-binary {shlex.quote(body.decode())}")
-    return " \\\n".join(lines)

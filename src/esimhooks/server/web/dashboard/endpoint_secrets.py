@@ -1,11 +1,16 @@
-"""The secrets of an endpoint: shown to who asks for them, and rotated while the old one still signs for a while."""
+"""The secrets of an endpoint: shown to who asks for them, and rotated while the old one still signs for a while.
+
+What is shown is what the API shows: a private key never leaves the server.
+"""
 
 from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
+from esimhooks.server.model.endpoint import SignatureProfile
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.ids import Prefix, parse_id
+from esimhooks.server.web.api.endpoint_secrets import _view as shown_of
 from esimhooks.server.web.auth import AnyRequest
 from esimhooks.server.web.dashboard import asked
 from esimhooks.server.web.dashboard.render import page
@@ -22,8 +27,13 @@ async def show_secrets(request: AnyRequest, context: InContext, endpoint_id: Fro
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
     endpoint = await context.tenant.endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id))
-    newest, *old = await context.secrets.shown(tenant, endpoint.id)
-    values = {"title": "Secrets", "endpoint": endpoint, "secret": newest.secret, "old": old, "overlaps": OVERLAPS}
+    values = {
+        "title": "Secrets",
+        "endpoint": endpoint,
+        "shown": shown_of(await context.secrets.shown(tenant, endpoint.id)),
+        "asymmetric": endpoint.signature_profile is SignatureProfile.ASYMMETRIC,
+        "overlaps": OVERLAPS,
+    }
     return page("endpoint_secrets.html", visitor, values)
 
 

@@ -38,6 +38,8 @@ FACTS = {
     "expiredTime": "Expires",
     "lastUsageUpdate": "Usage known since",
 }
+ALL = 100
+"""Percent: the end of the usage bar, which needs no mark."""
 UNTOLD = ("lastUsageUpdate", "data_usage_remain")
 """Changes that follow from others or come with every update."""
 
@@ -78,6 +80,7 @@ async def show_esim(request: AnyRequest, context: InContext, esim_id: FromPath[s
         "data": data,
         "facts": {label: data[name] for name, label in FACTS.items() if data[name] is not None},
         "used_percent": _used_percent(esim),
+        "marks": [mark for mark in context.thresholds if mark < ALL],
         "story": _story(events, deliveries, notifications),
         "now": context.clock(),
     }

@@ -8,6 +8,8 @@ from markupsafe import Markup, escape
 
 SECOND, MINUTE, HOUR, DAY = 1, 60, 3600, 86_400
 _time = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+_half = re.compile("[\ud800-\udfff]")
+"""One half of a pair of surrogates, which is no character and cannot be encoded."""
 _token = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|\b(true|false|null)\b|(-?\d[\d.eE+-]*)')
 
 
@@ -47,10 +49,13 @@ def told(value: object) -> str:
 
 
 def pretty(body: bytes | str) -> Markup:
-    """Return JSON indented and coloured, and anything else as the text that it is; always escaped."""
+    """Return JSON indented and coloured, and anything else as the text that it is; always escaped.
+
+    Half a character, which JSON can name with an escape but no page can hold, stays that escape.
+    """
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
     try:
-        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        text = _half.sub(_escape_of, json.dumps(json.loads(text), indent=2, ensure_ascii=False))
     except (ValueError, RecursionError):
         return escape(text)
     out, end = Markup(), 0
@@ -61,3 +66,7 @@ def pretty(body: bytes | str) -> Markup:
         out += Markup('<span class="j-{}">{}</span>{}').format(kind, string or found.group(), colon or "")
         end = found.end()
     return out + text[end:]
+
+
+def _escape_of(half: re.Match[str]) -> str:
+    return f"\\u{ord(half[0]):04x}"

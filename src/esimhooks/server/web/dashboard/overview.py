@@ -44,14 +44,10 @@ def _counts(found: Figures) -> dict[str, object]:
         events[one.place] += one.number
     totals = {status: sum(numbers) for status, numbers in lines.items()}
     ended = totals["delivered"] + totals["failed"] + totals["stopped"]
-    oldest = [lane.due.oldest for lane in found.lanes if lane.due.oldest]
     return {
         "totals": totals,
         "events_total": sum(events),
         "success": None if not ended else 100 * totals["delivered"] / ended,
-        "due": sum(lane.due.number for lane in found.lanes),
-        "oldest": min(oldest) if oldest else None,
-        "failing": [lane for lane in found.lanes if lane.failures or lane.disabled_reason in ("gone", "failing")],
         "series": series_of(found.edges, [events, *lines.values()]),
         "labels": ["events", *lines],
     }

@@ -1,14 +1,17 @@
 """The one field in the header: any id or number comes in, the page of what has it goes out, or a list to choose from."""
 
 from collections.abc import Mapping
+from datetime import timedelta
+from urllib.parse import urlencode
 
 from litestar import Response, get
 from litestar.response import Redirect
 
 from esimhooks.server.model.hit import Hit
-from esimhooks.server.model.ids import Prefix, text_of
+from esimhooks.server.model.ids import Prefix, made_at, text_of
 from esimhooks.server.web.auth import AnyRequest
 from esimhooks.server.web.dashboard import asked
+from esimhooks.server.web.dashboard.period import field_of
 from esimhooks.server.web.dashboard.render import page
 from esimhooks.server.web.dashboard.visitor import Visitor, visitor_of
 from esimhooks.server.web.given import InContext
@@ -19,6 +22,7 @@ PATHS: Mapping[Prefix, str] = {
     Prefix.ENDPOINT: "/endpoints/{id}",
     Prefix.DELIVERY: "/deliveries/{id}",
     Prefix.RECOVERY: "/endpoints/{part_of}/recoveries/{id}",
+    Prefix.REQUERY: "/requeries/{id}",
     Prefix.ATTEMPT: "/deliveries/{part_of}",
     Prefix.ACCOUNT: "/accounts/{id}",
     Prefix.KEY: "/accounts/{part_of}",
@@ -41,9 +45,17 @@ async def search(request: AnyRequest, context: InContext) -> Response[str]:
 
 
 def _address(visitor: Visitor, hit: Hit) -> str:
+    if hit.kind is Prefix.AUDIT:
+        return _in_log(hit)
     whole = WHOLE.get(hit.kind)
     part_of = text_of(whole, hit.part_of) if whole and hit.part_of else ""
     path = PATHS[hit.kind].format(id=text_of(hit.kind, hit.id), part_of=part_of)
     if hit.tenant is None or not visitor.operator:
         return path
     return f"{path}?account={text_of(Prefix.ACCOUNT, hit.tenant.account_id)}&mode={hit.tenant.mode.value}"
+
+
+def _in_log(hit: Hit) -> str:
+    """Return the address of the log of what the entry is about, up to the entry, which comes first."""
+    until = made_at(hit.id) + timedelta(seconds=1)
+    return f"/audit?{urlencode({'subject': hit.label or '', 'to': field_of(until) or ''})}"

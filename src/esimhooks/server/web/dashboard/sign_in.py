@@ -9,6 +9,7 @@ from esimhooks.server.model.sessions import DashboardSession
 from esimhooks.server.web.auth import AnyRequest, actor_of
 from esimhooks.server.web.dashboard.render import page
 from esimhooks.server.web.dashboard.visitor import COOKIE, check_origin, cookie, form_of, visitor_of
+from esimhooks.server.web.entry import note_use
 from esimhooks.server.web.given import InContext
 
 
@@ -35,6 +36,7 @@ async def sign_in(request: AnyRequest, context: InContext) -> Response[str]:
         await context.sessions.end(before)
     act_as(actor_of(principal, context.authenticator.peer(request)))
     token = await context.sessions.open(DashboardSession(principal.lookup, admin), whose=principal.tenant)
+    await note_use(context, principal)
     own = back.startswith("/") and not back.startswith(("//", "/\\"))
     secure = request.url.scheme == "https" or context.public_url.startswith("https:")
     return Redirect(back if own else "/", status_code=303, cookies=[cookie(token, secure=secure)])
