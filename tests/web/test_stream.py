@@ -137,7 +137,9 @@ async def test_an_account_may_open_so_many_streams_and_no_more(operator: Api) ->
         for _ in range(MOST_OF_TENANT):
             await (await stack.enter_async_context(listening(operator.url, merchant))).hello()
 
-        assert is_problem(await api.call("GET", "/v1/stream"), 429)["code"] == "TOO_MANY_STREAMS"
+        answer = await api.call("GET", "/v1/stream")
+        assert is_problem(answer, 429)["code"] == "TOO_MANY_STREAMS"
+        assert int(answer.headers["retry-after"]) >= 1
 
 
 async def test_what_is_no_last_event_of_ones_own_is_refused(operator: Api) -> None:
