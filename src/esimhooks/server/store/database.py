@@ -41,6 +41,7 @@ TEMPORARY = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a connection that the server has ended and that is about to notice
+    asyncpg.InvalidCachedStatementError,  # a table was altered, as by the migration of a newer node; once for each connection
     asyncpg.CannotConnectNowError,
     asyncpg.ObjectNotInPrerequisiteStateError,  # a database that takes no logins
     asyncpg.OperatorInterventionError,
