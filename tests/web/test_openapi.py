@@ -36,6 +36,7 @@ async def test_every_operation_is_described(operator: Api) -> None:
         told = paths[route.path][route.method.lower()]
         assert told["summary"]
         assert ("requestBody" in told) == route.takes_body, route
+        assert told.get("requestBody", {}).get("required", False) is route.needs_body, route
         assert {"401", "422", "429", "503"} <= told["responses"].keys()
         assert "content" not in told["responses"].get("204", {}), route
         names.append(told["operationId"])

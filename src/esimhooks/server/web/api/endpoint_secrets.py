@@ -19,10 +19,13 @@ LONGEST_OVERLAP_S = 7 * A_DAY_S
 NOT_STORED = [ResponseHeader(name="cache-control", value="no-store")]
 
 
-class RotationBody(Struct, forbid_unknown_fields=True, rename="camel"):
+class RotationBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """How many seconds the old secrets go on signing: a day unless told, 0 after a leak."""
 
     expire_old_in: Annotated[int, Meta(ge=0, le=LONGEST_OVERLAP_S)] = A_DAY_S
+
+
+USUAL_ROTATION = RotationBody()
 
 
 class OldSecretView(Struct, rename="camel"):
@@ -59,7 +62,7 @@ async def show_secret(context: InContext, tenant: OfTenant, endpoint_id: FromPat
 
 @post("/{endpoint_id:str}/rotate-secret", status_code=200, response_headers=NOT_STORED)
 async def rotate_secret(
-    context: InContext, tenant: OfTenant, endpoint_id: FromPath[str], data: JSONBody[RotationBody]
+    context: InContext, tenant: OfTenant, endpoint_id: FromPath[str], data: JSONBody[RotationBody] = USUAL_ROTATION
 ) -> SecretView:
     """Replace an endpoint's secret; the old one signs for `expireOldIn` seconds more."""
     which = parse_id(Prefix.ENDPOINT, endpoint_id)
