@@ -10,6 +10,7 @@ import pytest
 from esimhooks.server.model.errors import Broken, NotNow
 from esimhooks.server.settings import Settings
 from esimhooks.server.store import migrate as migrations
+from esimhooks.server.store.database import Database
 from esimhooks.server.wiring.node import running
 
 pytestmark = [
@@ -70,6 +71,40 @@ async def test_rows_outlive_a_migration(empty: str) -> None:
     await migrations.migrate(empty)
 
     assert await asked(empty, "SELECT name FROM accounts") == [("Acme",)]
+
+
+async def test_timeouts_that_were_stored_inexactly_are_what_was_meant(empty: str) -> None:
+    await migrations.migrate(empty)
+    await asked(empty, "ALTER TABLE endpoints ALTER COLUMN timeout_s TYPE real")
+    await asked(empty, "UPDATE alembic_version SET version_num = '0012'")
+    await asked(
+        empty,
+        """
+        WITH account AS (INSERT INTO accounts VALUES (gen_random_uuid(), 'Acme', now(), now()) RETURNING id)
+        INSERT INTO endpoints (id, account_id, mode, url, retry_schedule, timeout_s, max_in_flight, enabled, created_at,
+                               updated_at)
+        SELECT gen_random_uuid(), id, 'live', 'https://hooks.example.com', '{0}', seconds, 1, true, now(), now()
+        FROM account, unnest('{2.3, 5, 29.999}'::real[]) AS seconds
+        """,
+    )
+
+    await migrations.migrate(empty)
+
+    assert await asked(empty, "SELECT timeout_s FROM endpoints ORDER BY 1") == [(2.3,), (5.0,), (29.999,)]
+
+
+async def test_a_table_that_is_altered_under_a_node_is_met_once_and_not_again(fresh: Database) -> None:
+    async def look() -> None:
+        async with fresh.transaction() as db:
+            await db.conn.fetch("SELECT * FROM endpoints")
+
+    await look()
+    async with fresh.transaction() as db:
+        await db.conn.execute("ALTER TABLE endpoints ADD COLUMN another integer")
+    with pytest.raises(NotNow):
+        await look()
+
+    await look()
 
 
 async def test_several_nodes_may_migrate_at_once(empty: str) -> None:

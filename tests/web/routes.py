@@ -9,7 +9,7 @@ from msgspec import Struct
 from api import Answer, Api, Json
 from esimhooks.server.model.ids import Prefix, new_id, text_of
 from esimhooks.server.web.app import routes
-from esimhooks.server.web.entry import for_operators
+from esimhooks.server.web.entry import for_operators, needs_body
 
 IDS = {
     "account_id": Prefix.ACCOUNT,
@@ -42,6 +42,7 @@ class Route(Struct, frozen=True):
     operators: bool
     of_tenant: bool
     takes_body: bool
+    needs_body: bool
 
     def at(self, **values: str) -> str:
         """Return the path, with ids of rows that do not exist where none is given."""
@@ -62,6 +63,7 @@ def _all() -> list[Route]:
             for_operators(handler),
             "tenant" in handler.parsed_fn_signature.parameters,
             "data" in handler.parsed_fn_signature.parameters or route.path_format == "/v1/updates",
+            needs_body(handler) or route.path_format == "/v1/updates",
         )
         for route in app.routes
         if isinstance(route, HTTPRoute) and route.path_format not in ENDLESS

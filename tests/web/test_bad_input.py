@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from api import Answer, Api, Json
+from web.described import Document
 from web.routes import API, OF_THE_PROCESS, ROUTES, WITH_BODY, WITH_IDS, Route, a_tenant, is_field, is_problem
 
 MALFORMED = {
@@ -44,7 +45,6 @@ MALFORMED = {
     "Latin-1": '{"name": "Café"}'.encode("latin-1"),
     "overlong UTF-8": b'{"name": "\xc0\xaf"}',
     "blank": b" \n",
-    "empty": b"",
     "a string that does not end": b'"' + rb"\"" * 100_000,
 }
 UNFIT = {"array": b"[]", "string": b'"name"', "null": b"null", "number": b"5", "true": b"true", "nested array": b"[{}]"}
@@ -71,13 +71,32 @@ async def test_malformed_json_is_a_400(route: Route, operator: Api) -> None:
     query = await a_tenant(operator) if route.of_tenant else ""
     path = route.at() + query
 
+    malformed = MALFORMED | ({"empty": b""} if route.needs_body else {})
+
     answers = await asyncio.gather(
-        *(operator.raw(route.method, path, body, content_type="application/json") for body in MALFORMED.values())
+        *(operator.raw(route.method, path, body, content_type="application/json") for body in malformed.values())
     )
 
-    for name, answer in zip(MALFORMED, answers, strict=True):
+    for name, answer in zip(malformed, answers, strict=True):
         assert answer.status == 400, (name, answer)
         assert is_problem(answer, 400)["code"] == "MALFORMED_JSON"
+
+
+async def test_where_every_field_has_a_default_no_body_is_an_empty_object(operator: Api) -> None:
+    query = await a_tenant(operator)
+    endpoint = await operator.post(f"/v1/endpoints{query}", {"url": "https://hooks.example.com/esims"})
+    event = (await operator.post(f"/v1/test-events{query}", {"event": "esim.activated"}))["id"]
+    described = {(one.method, one.path): one.body for one in Document().operations if one.body is not None}
+    tried = []
+    for route in WITH_BODY:
+        if route.method == "PATCH" or Document().resolved(described[route.method, route.path]).get("required"):
+            continue
+        path = route.at(endpoint_id=endpoint["id"], event_id=event) + query
+        answer = await operator.raw(route.method, path, b"")
+        assert answer.status in (200, 202), (route, answer)
+        tried.append(route.path.rpartition("/")[2])
+
+    assert tried == ["rotate-secret", "requery", "resend"]
 
 
 async def test_a_body_that_is_no_object_is_refused_with_a_pointer_to_the_whole(operator: Api) -> None:

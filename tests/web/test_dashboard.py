@@ -90,6 +90,10 @@ async def test_the_cookie_and_the_headers_are_strict(browser: Browser) -> None:
 async def test_a_wrong_key_is_refused_and_tries_are_limited(browser: Browser) -> None:
     answers = [(await browser.post("/sign-in", key="esim_test_wrong"))[0] for _ in range(11)]
     assert answers == [401] * 10 + [429]
+    async with browser.session.post(browser.url + "/sign-in", data={"key": "esim_test_wrong"}) as answer:
+        assert answer.status == 429
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+        assert "Too many tries from your address" in await answer.text()
 
 
 async def test_a_form_of_another_site_or_without_the_token_changes_nothing(browser: Browser, operator: Api) -> None:

@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from api import Api, Json, Merchant, a_merchant, eventually
+from esimhooks.server.store.database import Database
+from esimhooks.server.store.deliveries import response_row
 from receiver import Receiver
 from web.routes import is_problem
 from web.rows import an_esim, pages
@@ -53,6 +55,37 @@ async def test_a_delivery_is_listed_and_shown_with_its_attempts(operator: Api, r
     assert {name: attempt[name] for name in expected} == expected
     assert attempt["durationMs"] >= 0
     assert ["x-receiver", "mine"] in [[name.lower(), value] for name, value in attempt["responseHeaders"]]
+
+
+async def test_what_a_receiver_answers_lies_sealed_with_its_headers(
+    operator: Api, receiver: Receiver, database: Database
+) -> None:
+    receiver.answer(status=200, body=b"ok", headers={"x-echo": "LPA:1$canary"})
+    merchant = await a_caller(operator, receiver)
+    async with operator.as_key(merchant.key) as caller:
+        delivery = await settled(caller, await raised(caller), "delivered")
+
+    async with database.session() as db:
+        [row] = await db.conn.fetch("SELECT attempts::text AS all_of_it, sealed_body FROM attempts")
+    assert delivery["status"] == "delivered"
+    assert "canary" not in row["all_of_it"]
+    assert b"canary" not in row["sealed_body"]
+
+
+async def test_an_attempt_from_before_headers_were_sealed_is_shown_as_it_was(
+    operator: Api, receiver: Receiver, database: Database
+) -> None:
+    merchant = await a_caller(operator, receiver)
+    async with operator.as_key(merchant.key) as caller:
+        delivery = await settled(caller, await raised(caller), "delivered")
+        async with database.session() as db:
+            attempt = await db.conn.fetchval("SELECT id FROM attempts")
+            sealed = db.sealer.seal(b"old", row=response_row(attempt))
+            headers = [["x-old", "1"]]
+            await db.conn.execute("UPDATE attempts SET response_headers = $1, sealed_body = $2", headers, sealed)
+        [shown] = (await caller.get(f"/v1/deliveries/{delivery['id']}"))["attempts"]
+
+    assert (shown["responseHeaders"], shown["responseBody"]) == (headers, "old")
 
 
 async def test_an_answer_is_shown_as_text_whatever_it_was(operator: Api, receiver: Receiver) -> None:

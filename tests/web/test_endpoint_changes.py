@@ -61,6 +61,17 @@ async def test_an_empty_patch_changes_nothing(operator: Api) -> None:
     assert await patched(operator, query, endpoint, {"url": URL}) == endpoint
 
 
+async def test_a_timeout_reads_back_as_it_was_set_and_is_no_change_when_set_again(operator: Api) -> None:
+    query = await a_tenant(operator)
+    endpoint = await an_endpoint(operator, query, timeout=2.3)
+    assert endpoint["timeout"] == 2.3
+    assert await patched(operator, query, endpoint, {"timeout": 2.3}) == endpoint
+
+    changed = await patched(operator, query, endpoint, {"timeout": 4.7})
+    assert changed["timeout"] == 4.7
+    assert await patched(operator, query, endpoint, {"timeout": 4.7}) == changed
+
+
 @pytest.mark.parametrize(
     ("patch", "pointer"),
     [

@@ -179,6 +179,55 @@ async def test_while_the_database_is_away_everything_is_a_503_and_afterwards_all
 
 @pytest.mark.slow(reason="makes and migrates a database of its own")
 @pytest.mark.timeout(30)
+async def test_a_database_that_refuses_a_running_node_is_a_503_until_somebody_has_acted(
+    postgres: str, settings: Settings
+) -> None:
+    server = await asyncpg.connect(postgres)
+    await server.execute(f"CREATE DATABASE {OWN}")
+    await server.execute(f"CREATE ROLE {OWN} SUPERUSER LOGIN")
+    own = urlsplit(postgres)._replace(path=f"/{OWN}")
+    try:
+        await migrations.migrate(own.geturl())
+        emptying = await asyncpg.connect(own.geturl())
+        dsn = own._replace(netloc=f"{OWN}@").geturl()
+        changed = settings.model_copy(update={"database_url": SecretStr(dsn)})
+        async with running(changed) as node, Api(node.url, node.admin_key) as operator:
+            merchant = await a_merchant(operator)
+
+            async def ready() -> bool:
+                return (await operator.call("GET", "/readyz")).status == 200
+
+            async def refuses(reason: str) -> None:
+                await server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", OWN)
+
+                async def told() -> bool:
+                    answer = await operator.call("GET", "/readyz")
+                    try_again(answer)
+                    return reason in answer.body["detail"]
+
+                await eventually(told)
+                try_again(await operator.call("GET", "/v1/accounts"))
+                async with operator.as_key(merchant.key) as caller:
+                    try_again(await caller.call("POST", "/v1/test-events", {"event": "esim.activated"}))
+
+            await server.execute(f"ALTER ROLE {OWN} NOSUPERUSER")
+            await refuses("does not let this server read")
+            await server.execute(f"ALTER ROLE {OWN} SUPERUSER NOLOGIN")
+            await refuses("refuses the login")
+            await server.execute(f"ALTER ROLE {OWN} LOGIN")
+            await eventually(ready)
+            await emptying.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+            await refuses("at migration none")
+            await server.execute(f"DROP DATABASE {OWN} WITH (FORCE)")
+            await refuses("does not exist")
+    finally:
+        await server.execute(f"DROP DATABASE IF EXISTS {OWN} WITH (FORCE)")
+        await server.execute(f"DROP ROLE {OWN}")
+        await server.close()
+
+
+@pytest.mark.slow(reason="makes and migrates a database of its own")
+@pytest.mark.timeout(30)
 async def test_a_database_that_takes_no_logins_is_a_503_as_well(postgres: str, settings: Settings) -> None:
     server = await asyncpg.connect(postgres)
     await server.execute(f"CREATE DATABASE {OWN}")

@@ -8,9 +8,10 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api import Api, Json, a_merchant
-from esimhooks.server.web.reference.examples import BODIES
 from esimhooks.vocabulary.events import EventType
-from web.routes import API
+from receiver import Receiver
+from web.described import Document
+from web.routes import API, WITH_BODY
 
 
 async def openapi(api: Api) -> Json:
@@ -36,6 +37,7 @@ async def test_every_operation_is_described(operator: Api) -> None:
         told = paths[route.path][route.method.lower()]
         assert told["summary"]
         assert ("requestBody" in told) == route.takes_body, route
+        assert told.get("requestBody", {}).get("required", False) is route.needs_body, route
         assert {"401", "422", "429", "503"} <= told["responses"].keys()
         assert "content" not in told["responses"].get("204", {}), route
         names.append(told["operationId"])
@@ -71,17 +73,27 @@ async def test_webhooks_are_described_with_examples_that_fit(operator: Api) -> N
         Draft202012Validator(schema).validate(content["examples"]["example"]["value"])
 
 
-async def test_examples_of_bodies_run(operator: Api) -> None:
-    merchant = await a_merchant(operator)
+async def test_every_operation_with_a_body_has_an_example_that_runs(operator: Api, receiver: Receiver) -> None:
+    merchant = await a_merchant(operator, webhook_url=receiver.url("/esims"))
+    query = f"?account={merchant.account}&mode=test"
     keys = await operator.get(f"/v1/accounts/{merchant.account}/keys")
-    values = {"account_id": merchant.account, "key_id": keys["data"][0]["id"], "name": "upstream"}
-    await operator.put("/v1/providers/upstream", BODIES["PUT", "/v1/providers/{name}"])
-    for (method, path), body in BODIES.items():
-        [route] = [one for one in API if (one.method, one.path) == (method, path)]
-        query = f"?account={merchant.account}&mode=test" if route.of_tenant else ""
-        told = body | ({"account": merchant.account} if "account" in body else {})
-        answer = await operator.call(method, route.at(**values) + query, told)
-        assert answer.status in (200, 201), (method, path, answer)
+    event = await operator.post(f"/v1/test-events{query}", {"event": "esim.activated"})
+    own = {"account": merchant.account, "endpoint": merchant.endpoint}
+    values = {
+        "account_id": merchant.account,
+        "endpoint_id": str(merchant.endpoint),
+        "event_id": event["id"],
+        "key_id": keys["data"][0]["id"],
+        "name": "upstream",
+    }
+    examples = {(one.method, one.path): one.example for one in Document().operations}
+    await operator.put("/v1/providers/upstream", {"kind": "esimaccess"})
+    for route in WITH_BODY:
+        body = examples[route.method, route.path]
+        assert body, route
+        told = body | {name: value for name, value in own.items() if name in body}
+        answer = await operator.call(route.method, route.at(**values) + (query if route.of_tenant else ""), told)
+        assert answer.status in (200, 201, 202), (route, answer)
 
 
 async def test_asyncapi_tells_the_same_events(operator: Api) -> None:

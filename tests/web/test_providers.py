@@ -29,6 +29,19 @@ async def test_a_provider_is_shown_with_the_names_of_its_credentials_only(operat
     assert [secret for secret in SECRETS.values() if secret in json.dumps([made, shown, listed])] == []
 
 
+async def test_providers_come_in_pages_by_name(operator: Api) -> None:
+    names = ["b" * 63, "a", "a-1", "c", "a1"]
+    for name in names:
+        await operator.put(f"/v1/providers/{name}", BODY)
+
+    first = await operator.get("/v1/providers?limit=4")
+    second = await operator.get(f"/v1/providers?limit=4&cursor={first['nextCursor']}")
+
+    assert [row["name"] for row in (*first["data"], *second["data"])] == sorted(names)
+    assert (len(first["data"]), second["nextCursor"]) == (4, None)
+    is_field(await operator.call("GET", "/v1/providers?limit=0"), "query:limit", "1 to 100")
+
+
 async def test_the_inbound_address_works_and_stays_the_same(operator: Api) -> None:
     first = await put(operator)
     second = await put(operator, settings={"confirm": "always"}, credentials={"accessCode": "another"})

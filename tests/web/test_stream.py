@@ -118,13 +118,28 @@ async def test_a_stream_ends_when_its_key_is_revoked(operator: Api) -> None:
         assert await listener.ends()
 
 
+async def test_a_stream_is_one_request_however_much_it_tells(settings: Settings) -> None:
+    changed = settings.model_copy(update={"rate_limit_address": 1})
+    async with running(changed) as node, Api(node.url, node.admin_key) as operator:
+        merchant = await a_merchant(operator)
+        async with listening(operator.url, merchant) as listener, operator.as_key(merchant.key) as api:
+            await listener.hello()
+            for _ in range(8):
+                made = await an_esim(operator, merchant.account, "test")
+                assert (await listener.next()).id == made["events"][0]
+
+            assert (await api.call("GET", "/v1/esims")).status == 200
+
+
 async def test_an_account_may_open_so_many_streams_and_no_more(operator: Api) -> None:
     merchant = await a_merchant(operator)
     async with AsyncExitStack() as stack, operator.as_key(merchant.key) as api:
         for _ in range(MOST_OF_TENANT):
             await (await stack.enter_async_context(listening(operator.url, merchant))).hello()
 
-        assert is_problem(await api.call("GET", "/v1/stream"), 429)["code"] == "TOO_MANY_STREAMS"
+        answer = await api.call("GET", "/v1/stream")
+        assert is_problem(answer, 429)["code"] == "TOO_MANY_STREAMS"
+        assert int(answer.headers["retry-after"]) >= 1
 
 
 async def test_what_is_no_last_event_of_ones_own_is_refused(operator: Api) -> None:

@@ -30,7 +30,7 @@ class Row(Struct, rename="camel"):
 @app.command("list")
 def list_providers(*, as_json: AsJson = False) -> None:
     """List all providers."""
-    output.show_page(Client.from_environment().get(path("providers")), Row, as_json=as_json)
+    output.show_page(Client.from_environment().get(path("providers"), limit=100), Row, as_json=as_json)
 
 
 @app.command("show")

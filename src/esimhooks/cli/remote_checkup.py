@@ -69,7 +69,7 @@ def _ready(client: Client) -> Finding:
 
 def _providers(client: Client) -> list[Finding]:
     try:
-        stored = client.get("/v1/providers").as_(Providers).data
+        stored = client.get("/v1/providers", limit=100).as_(Providers).data
     except Failed as error:
         return [wrong("providers", str(error), "look at the server's log")]
     if not stored:

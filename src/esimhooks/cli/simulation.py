@@ -142,7 +142,7 @@ class Simulation:
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[None]:
-        stored = (await _sent(self._operator.get, "/v1/providers")).as_(_Providers).data
+        stored = (await _sent(self._operator.get, "/v1/providers", limit=100)).as_(_Providers).data
         name = self._plan.provider
         if any(one.name == name for one in stored):
             raise Failed(f"there is a provider {name} already: name another with --provider, or delete that one")

@@ -19,6 +19,8 @@ MOST = 500
 LOOK_EVERY_S = 1.0
 """For bells that were lost."""
 IDLE_S = 60.0
+FULL_S = 5.0
+"""When to try again where too many listen; nobody can tell when one of them leaves."""
 
 
 class Streams:
@@ -34,10 +36,10 @@ class Streams:
     def listening(self, tenant: Tenant) -> Iterator[Wake]:
         """Lend a bell that rings when the tenant has more events. Raises `Refused` (429) where too many listen."""
         if len(self._listeners[tenant]) >= MOST_OF_TENANT or sum(map(len, self._listeners.values())) >= MOST:
-            raise Refused(
+            raise Refused.too_many(
                 f"too many streams are open: expected at most {MOST_OF_TENANT} of an account and mode",
-                status=429,
                 code="TOO_MANY_STREAMS",
+                retry_after_s=FULL_S,
             )
         bell = Wake()
         self._listeners[tenant].add(bell)

@@ -27,6 +27,9 @@ class EsimhooksError(Exception):
 class Refused(EsimhooksError):
     """The request cannot be carried out as it stands; the same request will be refused again."""
 
+    retry_after_s: float | None = None
+    """How long until the same request may be taken, where that is so."""
+
     def __init__(
         self, detail: str, *, status: int, code: str, errors: tuple[FieldError, ...] = (), title: str | None = None
     ) -> None:
@@ -61,6 +64,13 @@ class Refused(EsimhooksError):
     def forbidden(cls, detail: str) -> Self:
         """The caller is known and may not do this (403)."""
         return cls(detail, status=403, code="FORBIDDEN")
+
+    @classmethod
+    def too_many(cls, detail: str, *, code: str, retry_after_s: float) -> Self:
+        """The caller asks for more than it may at the moment (429)."""
+        refused = cls(detail, status=429, code=code)
+        refused.retry_after_s = retry_after_s
+        return refused
 
     @classmethod
     def conflict(cls, detail: str) -> Self:

@@ -5,10 +5,11 @@ themselves leave this file as `NotNow`, so that nobody outside needs to know the
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from time import monotonic
 from typing import TypeAlias
 
 import asyncpg
@@ -40,6 +41,7 @@ TEMPORARY = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a connection that the server has ended and that is about to notice
+    asyncpg.InvalidCachedStatementError,  # a table was altered, as by the migration of a newer node; once for each connection
     asyncpg.CannotConnectNowError,
     asyncpg.ObjectNotInPrerequisiteStateError,  # a database that takes no logins
     asyncpg.OperatorInterventionError,
@@ -50,6 +52,18 @@ TEMPORARY = (
     asyncpg.ReadOnlySQLTransactionError,
 )
 """Failures of the database that another try may not meet."""
+
+REFUSALS: dict[type[asyncpg.PostgresError], str] = {
+    asyncpg.InvalidAuthorizationSpecificationError: "the database refuses the login of this server",
+    asyncpg.InvalidCatalogNameError: "the database of this server does not exist",
+    asyncpg.InsufficientPrivilegeError: "the database does not let this server read and write what it must",
+    asyncpg.UndefinedTableError: "the database lacks a table that this server needs",
+    asyncpg.UndefinedColumnError: "the database lacks a column that this server needs",
+}
+"""What a database says that was changed, restored or taken away under a running node: a person must act, and then all
+goes on. It may as well be a misspelt statement of ours, so it is logged as an error."""
+TOLD_AGAIN_S = 60.0
+MOST_TOLD = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +126,13 @@ class Database:
     def __init__(self, pool: asyncpg.Pool, sealer: Sealer) -> None:
         self._pool = pool
         self._sealer = sealer
+        self._told: dict[str, float] = {}
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
-        """Lend a connection without a transaction. Raises `NotNow` where the database does not answer."""
+        """Lend a connection without a transaction. Raises `NotNow` where the database does not answer or refuses."""
         joint = _joint.get()
-        with passing_errors():
+        with self._refusals_told(), passing_errors():
             if joint is not None and joint.opened is not None:
                 yield joint.opened
                 return
@@ -162,6 +177,25 @@ class Database:
     def joined(self) -> bool:
         """Whether this task is within a `joint`, so that its work must not be left to another task."""
         return _joint.get() is not None
+
+    @contextmanager
+    def _refusals_told(self) -> Iterator[None]:
+        try:
+            yield
+        except tuple(REFUSALS) as error:
+            self._tell(error)
+            said = next(text for kind, text in REFUSALS.items() if isinstance(error, kind))
+            raise NotNow(f"{said} ({type(error).__name__}: {error.args[0]})") from error
+
+    def _tell(self, error: asyncpg.PostgresError) -> None:
+        """Log a refusal; each once a minute, as every loop and every request meets it."""
+        now, text = monotonic(), str(error.args[0])
+        if now - self._told.get(text, -TOLD_AGAIN_S) < TOLD_AGAIN_S:
+            return
+        if len(self._told) >= MOST_TOLD:
+            self._told.clear()
+        self._told[text] = now
+        log.error("database.refused", exc_info=error)
 
     async def close(self) -> None:
         """Close the pool; connections that do not end in 5 s are cut."""

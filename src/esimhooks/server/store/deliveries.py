@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from esimhooks.server.model.delivery import Attempt, Delivery, DeliveryStatus, OutcomeClass
 from esimhooks.server.model.endpoint import Tenant
@@ -11,6 +12,12 @@ from esimhooks.server.model.event import event_type_of
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
+
+WITHIN_BODY: dict[str, str] = {}
+"""Stands in `response_headers` where the headers are sealed together with the body; a list are headers in clear."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(tuple[list[tuple[str, str]], bytes])
 
 DELIVERIES = Columns(
     "deliveries",
@@ -90,8 +97,22 @@ def response_row(attempt_id: UUID) -> str:
     return f"attempts.body.{attempt_id}"
 
 
+def sealed_answer(db: Session, attempt_id: UUID, headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
+    """Return what `sealed_body` holds where `response_headers` says `WITHIN_BODY`: headers and body of an answer."""
+    return db.sealer.seal(_encode((headers, body)), row=response_row(attempt_id))
+
+
+def _answer_of(db: Session, row: asyncpg.Record) -> tuple[list[tuple[str, str]], bytes]:
+    opened = db.sealer.open(row["sealed_body"], row=response_row(row["id"]))
+    if row["response_headers"] == WITHIN_BODY:
+        return _decoder.decode(opened)
+    # Of an attempt that had no answer, or was written before headers were sealed.
+    return [(name, value) for name, value in row["response_headers"]], opened
+
+
 def attempt_of(db: Session, row: asyncpg.Record) -> Attempt:
     """Return the attempt of a row that has all of its columns."""
+    headers, body = _answer_of(db, row)
     return Attempt(
         id=row["id"],
         number=row["number"],
@@ -100,8 +121,8 @@ def attempt_of(db: Session, row: asyncpg.Record) -> Attempt:
         outcome=OutcomeClass(row["outcome"]),
         status_code=row["status_code"],
         error=row["error"],
-        response_headers=[(name, value) for name, value in row["response_headers"]],
-        response_body=db.sealer.open(row["sealed_body"], row=response_row(row["id"])),
+        response_headers=headers,
+        response_body=body,
         dialled=row["dialled"],
     )
 

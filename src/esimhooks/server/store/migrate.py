@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -70,8 +71,11 @@ async def state(dsn: str) -> tuple[str | None, str]:
 
 
 async def check_not_behind(db: Session) -> None:
-    """Raise `NotNow` where the database of a running node is behind it, as after a restore of an old backup."""
-    found = await db.conn.fetchval("SELECT version_num FROM alembic_version")
+    """Raise `NotNow` where the database of a running node is behind it, as after a restore of an old or empty backup."""
+    try:
+        found = await db.conn.fetchval("SELECT version_num FROM alembic_version")
+    except asyncpg.UndefinedTableError:
+        found = None
     if _behind(found):
         raise NotNow(f"the database is at migration {found or 'none'}, this program needs {_known()[0]}")
 

@@ -15,7 +15,7 @@ from esimhooks.server.model.endpoint import DisabledReason
 from esimhooks.server.model.ids import new_id
 from esimhooks.server.rules.breaker import Step
 from esimhooks.server.store.database import Session
-from esimhooks.server.store.deliveries import response_row
+from esimhooks.server.store.deliveries import WITHIN_BODY, sealed_answer
 from esimhooks.server.store.esim_lines import Place, move_up
 
 DISABLED_AFTER = timedelta(days=5)
@@ -97,9 +97,9 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
         [result.outcome.outcome for result in valid],
         [result.outcome.status_code for result in valid],
         [result.outcome.error for result in valid],
-        [result.outcome.headers for result in valid],
+        [WITHIN_BODY] * len(valid),
         [
-            db.sealer.seal(result.outcome.body, row=response_row(attempt_id))
+            sealed_answer(db, attempt_id, result.outcome.headers, result.outcome.body)
             for attempt_id, result in zip(attempt_ids, valid, strict=True)
         ],
         [result.outcome.dialled for result in valid],

@@ -68,18 +68,25 @@ class Authenticator:
 
     async def principal(self, request: AnyRequest) -> Principal:
         """Return the caller. Raises `Refused` (401) without a valid key, (403) from an address not allowed."""
-        text = presented(request)
-        if text is None:
-            raise Refused.unauthenticated("expected an API key in X-API-Key or as Authorization: Bearer")
-        return await self.holder_of(text, request)
+        return await self.holder_of(_key_in(request), request)
 
     async def holder_of(self, text: str, request: AnyRequest) -> Principal:
-        """Return who holds the key of this text. Raises `Refused` (401, 403)."""
-        digest = digest_of(text)
-        if hmac.compare_digest(digest, self._admin_digest):
-            return Principal(None)
-        if self._addresses is not None:
+        """Return who holds the key of this text, at the expense of its address. Raises `Refused` (401, 403, 429)."""
+        if self._addresses is not None and not self._is_first_key(digest_of(text)):
             self._addresses.take(network_of(self.peer(request)), now=monotonic())
+        return await self._holder_of(text, request)
+
+    async def check_again(self, request: AnyRequest) -> None:
+        """Look whether a request that lasts would still be let in; it was counted when it came.
+
+        Raises `Refused` (401, 403) where it would not.
+        """
+        await self._holder_of(_key_in(request), request)
+
+    async def _holder_of(self, text: str, request: AnyRequest) -> Principal:
+        digest = digest_of(text)
+        if self._is_first_key(digest):
+            return Principal(None)
         key = await self._key(text, digest)
         if key is None or not hmac.compare_digest(digest, key.digest):
             raise Refused.unauthenticated("this API key is not valid")
@@ -101,6 +108,9 @@ class Authenticator:
     def admin_digest(self) -> bytes:
         """The digest of the operator's first key, which ends the sessions of another."""
         return self._admin_digest
+
+    def _is_first_key(self, digest: bytes) -> bool:
+        return hmac.compare_digest(digest, self._admin_digest)
 
     def _admitted(self, key: ApiKey, request: AnyRequest) -> Principal:
         if key.expires_at is not None and key.expires_at <= self._clock():
@@ -186,6 +196,13 @@ def presented(request: AnyRequest) -> str | None:
         return direct
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     return value.strip() if scheme.lower() == "bearer" and value.strip() else None
+
+
+def _key_in(request: AnyRequest) -> str:
+    text = presented(request)
+    if text is None:
+        raise Refused.unauthenticated("expected an API key in X-API-Key or as Authorization: Bearer")
+    return text
 
 
 def _within(address: str, networks: tuple[str, ...]) -> bool:

@@ -52,6 +52,12 @@ def for_operators(handler: BaseRouteHandler) -> bool:
     return bool(handler.opt.get("operators")) or "operator" in handler.parsed_fn_signature.parameters
 
 
+def needs_body(handler: BaseRouteHandler) -> bool:
+    """Return whether a request must have a body: the handler takes one and has no default for it."""
+    declared = handler.parsed_fn_signature.parameters.get("data")
+    return declared is not None and not declared.has_default
+
+
 def check_path(request: AnyRequest) -> None:
     """Raise `Refused` (404) for a path that names what no row can be called."""
     if any(_unfit(str(value)) for value in request.path_params.values()):
@@ -135,7 +141,7 @@ def _allowed(handler: BaseRouteHandler) -> frozenset[str]:
 def _check_body(body: bytes, request: AnyRequest, handler: BaseRouteHandler) -> None:
     declared = handler.parsed_fn_signature.parameters.get("data")
     if not body:
-        if declared is not None:
+        if needs_body(handler):
             raise Refused("expected a JSON object, got an empty body", status=400, code="MALFORMED_JSON")
         return
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()

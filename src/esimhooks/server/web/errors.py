@@ -16,7 +16,6 @@ from esimhooks.server.model.errors import EsimhooksError, FieldError, NotNow, Re
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.rules.expected import expected
 from esimhooks.server.web.entry import query_name
-from esimhooks.server.web.rate_limit import TooFast
 
 PROBLEM = "application/problem+json"
 CODES = {400: "MALFORMED", 401: "UNAUTHENTICATED", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "TOO_LARGE"}
@@ -48,8 +47,14 @@ def answer(error: Refused | NotNow) -> Response[bytes]:
         retry_after = {"retry-after": str(max(1, round(error.retry_after_s)))}
         # What stands in brackets names the cause in our terms; it is for the log.
         return problem(503, detail=error.detail.partition(" (")[0], code="TRY_AGAIN", headers=retry_after)
-    headers = {"retry-after": str(ceil(error.retry_after_s))} if isinstance(error, TooFast) else {}
-    return problem(error.status, detail=error.detail, code=error.code, errors=error.errors, headers=headers)
+    return problem(
+        error.status, detail=error.detail, code=error.code, errors=error.errors, headers=when_to_return(error)
+    )
+
+
+def when_to_return(error: Refused) -> dict[str, str]:
+    """Return the header that says when a refused request may come again; none where it will be refused again."""
+    return {} if error.retry_after_s is None else {"retry-after": str(max(1, ceil(error.retry_after_s)))}
 
 
 def problem(

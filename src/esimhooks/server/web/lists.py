@@ -24,6 +24,8 @@ From = Annotated[str | None, QueryParameter(name="from", description="not before
 To = Annotated[str | None, QueryParameter(name="to", description="before this moment", format="date-time")]
 Cursor = Annotated[str | None, QueryParameter(max_length=64, description="`nextCursor` of the list before")]
 
+NameCursor = Annotated[str | None, QueryParameter(max_length=128, description="`nextCursor` of the list before")]
+
 
 class Listed(Struct, Generic[View], frozen=True, rename="camel"):
     """One page of a list; `nextCursor` null at its end."""
@@ -41,6 +43,16 @@ def listed(rows: Sequence[Row], limit: int, view: Callable[[Row], View], id_of: 
     """Return the page for rows that were read through `window`."""
     shown = rows[:limit]
     return Listed([view(row) for row in shown], to_cursor(id_of(shown[-1])) if len(rows) > limit else None)
+
+
+def part_of(
+    rows: Sequence[Row], limit: int, cursor: str | None, view: Callable[[Row], View], name_of: Callable[[Row], str]
+) -> Listed[View]:
+    """Return the page of a list that is always read whole, in the order of its names. Raises `Refused` (422)."""
+    behind = "" if cursor is None else _name_in(cursor)
+    rest = [row for row in rows if name_of(row) > behind]
+    more = _encoded(name_of(rest[limit - 1]).encode()) if len(rest) > limit else None
+    return Listed([view(row) for row in rest[:limit]], more)
 
 
 def id_from(name: str, text: str | None) -> UUID | None:
@@ -64,12 +76,37 @@ def id_of(name: str, prefix: Prefix, text: str | None) -> UUID | None:
 
 def to_cursor(row_id: UUID) -> str:
     """Return the cursor behind a row."""
-    return base64.urlsafe_b64encode(row_id.bytes).decode().rstrip("=")
+    return _encoded(row_id.bytes)
 
 
 def from_cursor(cursor: str) -> UUID:
     """Return the id of the row behind which a cursor stands. Raises `Refused` (422)."""
     try:
-        return UUID(bytes=base64.urlsafe_b64decode(cursor + "=="))
+        return UUID(bytes=_decoded(cursor))
+    except ValueError:
+        raise _no_cursor() from None
+
+
+def _encoded(place: bytes) -> str:
+    return base64.urlsafe_b64encode(place).decode().rstrip("=")
+
+
+def _decoded(cursor: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(cursor + "==")
     except (ValueError, binascii.Error):
-        raise Refused.invalid("query:cursor", "expected the nextCursor of another list") from None
+        raise _no_cursor() from None
+
+
+def _name_in(cursor: str) -> str:
+    place = _decoded(cursor)
+    if not place or _encoded(place) != cursor:
+        raise _no_cursor()
+    try:
+        return place.decode()
+    except UnicodeDecodeError:
+        raise _no_cursor() from None
+
+
+def _no_cursor() -> Refused:
+    return Refused.invalid("query:cursor", "expected the nextCursor of another list")

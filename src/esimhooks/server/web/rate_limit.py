@@ -25,14 +25,6 @@ class Leave(Struct, frozen=True):
     reset_s: float
 
 
-class TooFast(Refused):
-    """The caller sends more than it may (429)."""
-
-    def __init__(self, *, whose: str, retry_after_s: float) -> None:
-        super().__init__(f"more requests than this {whose} may send", status=429, code="TOO_MANY_REQUESTS")
-        self.retry_after_s = retry_after_s
-
-
 class _Bucket(Struct):
     tokens: float
     filled_at: float
@@ -47,7 +39,7 @@ class RateLimit:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def take(self, name: str, *, now: float) -> Leave | None:
-        """Take one token; None where there is no limit. Raises `TooFast`."""
+        """Take one token; None where there is no limit. Raises `Refused` (429)."""
         if not self._per_s:
             return None
         room = self._per_s * BURST_S
@@ -58,7 +50,11 @@ class RateLimit:
         if len(self._buckets) > MOST_BUCKETS:
             self._buckets.popitem(last=False)
         if bucket.tokens < 1:
-            raise TooFast(whose=self._whose, retry_after_s=(1 - bucket.tokens) / self._per_s)
+            raise Refused.too_many(
+                f"more requests than this {self._whose} may send",
+                code="TOO_MANY_REQUESTS",
+                retry_after_s=(1 - bucket.tokens) / self._per_s,
+            )
         bucket.tokens -= 1
         return Leave(room, int(bucket.tokens), (room - bucket.tokens) / self._per_s)
 

@@ -1,7 +1,8 @@
 """How often an address may try to sign in."""
 
 from collections import OrderedDict
-from time import monotonic
+
+from esimhooks.server.model.errors import Refused
 
 TRIES, PER_S = 10, 60.0
 MOST_KEPT = 10_000
@@ -13,12 +14,16 @@ class Tries:
     def __init__(self) -> None:
         self._since: OrderedDict[str, list[float]] = OrderedDict()
 
-    def allow(self, address: str) -> bool:
-        """Count a try and return whether it may go on."""
-        now = monotonic()
+    def take(self, address: str, *, now: float) -> None:
+        """Count a try. Raises `Refused` (429) where there were too many."""
         recent = [at for at in self._since.pop(address, []) if now - at < PER_S]
         allowed = len(recent) < TRIES
         self._since[address] = [*recent, now] if allowed else recent
         if len(self._since) > MOST_KEPT:
             self._since.popitem(last=False)
-        return allowed
+        if not allowed:
+            raise Refused.too_many(
+                "too many tries from your address; wait a minute",
+                code="TOO_MANY_TRIES",
+                retry_after_s=PER_S - (now - recent[0]),
+            )

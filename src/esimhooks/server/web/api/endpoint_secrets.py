@@ -19,10 +19,13 @@ LONGEST_OVERLAP_S = 7 * A_DAY_S
 NOT_STORED = [ResponseHeader(name="cache-control", value="no-store")]
 
 
-class RotationBody(Struct, forbid_unknown_fields=True, rename="camel"):
+class RotationBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """How many seconds the old secrets go on signing: a day unless told, 0 after a leak."""
 
     expire_old_in: Annotated[int, Meta(ge=0, le=LONGEST_OVERLAP_S)] = A_DAY_S
+
+
+USUAL_ROTATION = RotationBody()
 
 
 class OldSecretView(Struct, rename="camel"):
@@ -54,22 +57,22 @@ class SecretView(Struct, rename="camel"):
 @get("/{endpoint_id:str}/secret", response_headers=NOT_STORED)
 async def show_secret(context: InContext, tenant: OfTenant, endpoint_id: FromPath[str]) -> SecretView:
     """Show an endpoint's secret, and the old ones that still sign."""
-    return _view(await context.secrets.shown(tenant, parse_id(Prefix.ENDPOINT, endpoint_id)))
+    return secrets_view(await context.secrets.shown(tenant, parse_id(Prefix.ENDPOINT, endpoint_id)))
 
 
 @post("/{endpoint_id:str}/rotate-secret", status_code=200, response_headers=NOT_STORED)
 async def rotate_secret(
-    context: InContext, tenant: OfTenant, endpoint_id: FromPath[str], data: JSONBody[RotationBody]
+    context: InContext, tenant: OfTenant, endpoint_id: FromPath[str], data: JSONBody[RotationBody] = USUAL_ROTATION
 ) -> SecretView:
     """Replace an endpoint's secret; the old one signs for `expireOldIn` seconds more."""
     which = parse_id(Prefix.ENDPOINT, endpoint_id)
-    return _view(await context.secrets.rotate(tenant, which, expire_old_in_s=data.expire_old_in))
+    return secrets_view(await context.secrets.rotate(tenant, which, expire_old_in_s=data.expire_old_in))
 
 
 router = Router("/v1/endpoints", route_handlers=[show_secret, rotate_secret])
 
 
-def _view(newest_first: Sequence[SigningSecret]) -> SecretView:
+def secrets_view(newest_first: Sequence[SigningSecret]) -> SecretView:
     (newest, *old), (public, *old_public) = _shared(newest_first), _public(newest_first) or [None]
     return SecretView(
         secret=newest.secret,

@@ -7,10 +7,14 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from esimhooks.server.model.errors import Refused
+from esimhooks.server.web.lists import Limit, Listed, NameCursor, part_of
 from esimhooks.vocabulary.envelope import Envelope
 from esimhooks.vocabulary.events import MEANINGS, EventType
 from esimhooks.vocabulary.examples import example_of
 from esimhooks.vocabulary.schemas import schema_of
+
+PLACES = {event: f"{place:02}" for place, event in enumerate(EventType)}
+"""They are listed in the order of an eSIM's life."""
 
 
 class EventTypeRow(Struct, rename="camel"):
@@ -21,13 +25,6 @@ class EventTypeRow(Struct, rename="camel"):
     schema_url: str
 
 
-class EventTypesView(Struct, rename="camel"):
-    """All event types."""
-
-    data: list[EventTypeRow]
-    next_cursor: None = None
-
-
 class EventTypeView(EventTypeRow, rename="camel", kw_only=True):
     """An event type with its JSON Schema (draft 2020-12) and an example of the whole body of a webhook."""
 
@@ -36,9 +33,9 @@ class EventTypeView(EventTypeRow, rename="camel", kw_only=True):
 
 
 @get("/")
-async def list_event_types() -> EventTypesView:
+async def list_event_types(limit: Limit = 25, cursor: NameCursor = None) -> Listed[EventTypeRow]:
     """List the event types."""
-    return EventTypesView([EventTypeRow(event, MEANINGS[event], _url(event)) for event in EventType])
+    return part_of(list(EventType), limit, cursor, _row, lambda event: PLACES[event])
 
 
 @get("/{event:str}")
@@ -57,6 +54,10 @@ async def show_schema(name: FromPath[str]) -> Response[dict[str, Any]]:
 
 
 router = Router("/v1/event-types", route_handlers=[list_event_types, show_event_type])
+
+
+def _row(event: EventType) -> EventTypeRow:
+    return EventTypeRow(event, MEANINGS[event], _url(event))
 
 
 def _known(name: str) -> EventType:

@@ -24,10 +24,13 @@ EventView = msgspec.Raw
 """The very bytes that webhooks carry."""
 
 
-class ResendBody(Struct, forbid_unknown_fields=True, rename="camel"):
+class ResendBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """The endpoint to send to; without one, all that are enabled and subscribed to the event's type."""
 
     endpoint: Annotated[str, Meta(max_length=64)] | None = None
+
+
+TO_ALL = ResendBody()
 
 
 class ResentView(Struct, rename="camel"):
@@ -75,7 +78,7 @@ async def show_event(context: InContext, tenant: OfTenant, event_id: FromPath[st
 
 @post("/{event_id:str}/resend", status_code=202)
 async def resend_event(
-    context: InContext, tenant: OfTenant, event_id: FromPath[str], data: JSONBody[ResendBody]
+    context: InContext, tenant: OfTenant, event_id: FromPath[str], data: JSONBody[ResendBody] = TO_ALL
 ) -> ResentView:
     """Send an event again, also to an endpoint that never got it."""
     known = parse_id(Prefix.EVENT, event_id)

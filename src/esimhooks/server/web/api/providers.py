@@ -9,6 +9,7 @@ from esimhooks.server.model.provider import StoredProvider
 from esimhooks.server.web.api.bodies import Text, Url
 from esimhooks.server.web.context import Context
 from esimhooks.server.web.given import ByOperator, InContext
+from esimhooks.server.web.lists import Limit, Listed, NameCursor, part_of
 from esimhooks.vocabulary.timestamps import timestamp
 
 RESERVED = frozenset({"updates"})
@@ -38,13 +39,6 @@ class ProviderView(Struct, rename="camel", kw_only=True):
     updated_at: str
 
 
-class ProvidersView(Struct, rename="camel"):
-    """All providers."""
-
-    data: list[ProviderView]
-    next_cursor: None = None
-
-
 @put("/{name:str}")
 async def put_provider(
     context: InContext, operator: ByOperator, name: FromPath[str], data: JSONBody[ProviderBody]
@@ -59,9 +53,12 @@ async def put_provider(
 
 
 @get("/")
-async def list_providers(context: InContext, operator: ByOperator) -> ProvidersView:
-    """List all providers."""
-    return ProvidersView([_view(stored, context) for stored in await context.operator.providers()])
+async def list_providers(
+    context: InContext, operator: ByOperator, limit: Limit = 25, cursor: NameCursor = None
+) -> Listed[ProviderView]:
+    """List providers by name."""
+    stored = sorted(await context.operator.providers(), key=_name_of)
+    return part_of(stored, limit, cursor, lambda one: _view(one, context), _name_of)
 
 
 @get("/{name:str}")
@@ -77,6 +74,10 @@ async def delete_provider(context: InContext, operator: ByOperator, name: FromPa
 
 
 router = Router("/v1/providers", route_handlers=[put_provider, list_providers, show_provider, delete_provider])
+
+
+def _name_of(stored: StoredProvider) -> str:
+    return stored.name
 
 
 def _view(stored: StoredProvider, context: Context) -> ProviderView:

@@ -18,7 +18,7 @@ from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 Sought = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE)]
 
 
-class RequeryBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
+class RequeryBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
     """Which eSIMs to read anew, as the list of eSIMs is narrowed; with nothing told, all. With `dryRun` only counted."""
 
     status: EsimStatus | None = None
@@ -26,6 +26,9 @@ class RequeryBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=Tr
     transaction_id: Sought | None = None
     order_no: Sought | None = None
     dry_run: bool = False
+
+
+ALL_ESIMS = RequeryBody()
 
 
 class MatchedView(Struct, rename="camel"):
@@ -56,7 +59,7 @@ class BulkRequeryView(Struct, rename="camel", kw_only=True):
 
 @post("/v1/esims/requery", status_code=202)
 async def requery_many(
-    context: InContext, tenant: OfTenant, data: JSONBody[RequeryBody]
+    context: InContext, tenant: OfTenant, data: JSONBody[RequeryBody] = ALL_ESIMS
 ) -> Response[MatchedView | BulkRequeryView]:
     """Read the eSIMs that fit anew from their providers, in the background; or count them."""
     where = EsimFilter(status=data.status, iccid=data.iccid, transaction_id=data.transaction_id, order_no=data.order_no)

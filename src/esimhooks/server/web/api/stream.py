@@ -80,7 +80,7 @@ async def _may_go_on(request: AnyRequest, context: Context) -> bool:
     if context.health.draining:
         return False
     try:
-        await context.authenticator.principal(request)
+        await context.authenticator.check_again(request)
     except (Refused, NotNow):
         return False
     return True

@@ -10,7 +10,7 @@ from litestar.response import Redirect
 from esimhooks.server.model.endpoint import SignatureProfile
 from esimhooks.server.model.errors import Refused
 from esimhooks.server.model.ids import Prefix, parse_id
-from esimhooks.server.web.api.endpoint_secrets import _view as shown_of
+from esimhooks.server.web.api.endpoint_secrets import secrets_view
 from esimhooks.server.web.auth import AnyRequest
 from esimhooks.server.web.dashboard import asked
 from esimhooks.server.web.dashboard.render import page
@@ -30,7 +30,7 @@ async def show_secrets(request: AnyRequest, context: InContext, endpoint_id: Fro
     values = {
         "title": "Secrets",
         "endpoint": endpoint,
-        "shown": shown_of(await context.secrets.shown(tenant, endpoint.id)),
+        "shown": secrets_view(await context.secrets.shown(tenant, endpoint.id)),
         "asymmetric": endpoint.signature_profile is SignatureProfile.ASYMMETRIC,
         "overlaps": OVERLAPS,
     }

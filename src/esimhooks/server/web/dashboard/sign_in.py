@@ -1,5 +1,7 @@
 """Signing in with an API key and out again. A new session for each; tries are limited by address."""
 
+from time import monotonic
+
 from litestar import Response, get, post
 from litestar.response import Redirect
 
@@ -10,6 +12,7 @@ from esimhooks.server.web.auth import AnyRequest, actor_of
 from esimhooks.server.web.dashboard.render import page
 from esimhooks.server.web.dashboard.visitor import COOKIE, check_origin, cookie, form_of, visitor_of
 from esimhooks.server.web.entry import note_use
+from esimhooks.server.web.errors import when_to_return
 from esimhooks.server.web.given import InContext
 
 
@@ -25,12 +28,11 @@ async def sign_in(request: AnyRequest, context: InContext) -> Response[str]:
     check_origin(request)
     form = await form_of(request)
     back = form.get("next", "")
-    if not context.sign_in_tries.allow(context.authenticator.peer(request)):
-        return _form(back, error="Too many tries from your address. Wait a minute.", status=429)
     try:
+        context.sign_in_tries.take(context.authenticator.peer(request), now=monotonic())
         principal = await context.authenticator.holder_of(form.get("key", "").strip(), request)
     except Refused as refused:
-        return _form(back, error=refused.detail.capitalize() + ".", status=refused.status)
+        return _form(back, refused)
     admin = context.authenticator.admin_digest if principal.lookup is None else None
     if before := request.cookies.get(COOKIE):
         await context.sessions.end(before)
@@ -50,5 +52,10 @@ async def sign_out(request: AnyRequest, context: InContext) -> Response[str]:
     return Redirect("/sign-in", status_code=303, cookies=[cookie("", secure=request.url.scheme == "https")])
 
 
-def _form(back: str, *, error: str = "", status: int = 200) -> Response[str]:
-    return page("sign_in.html", None, {"title": "Sign in", "next": back, "error": error}, status=status)
+def _form(back: str, refused: Refused | None = None) -> Response[str]:
+    error = "" if refused is None else refused.detail.capitalize() + "."
+    told = {"title": "Sign in", "next": back, "error": error}
+    answer = page("sign_in.html", None, told, status=200 if refused is None else refused.status)
+    if refused is not None:
+        answer.headers.update(when_to_return(refused))
+    return answer

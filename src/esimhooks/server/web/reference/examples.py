@@ -1,4 +1,4 @@
-"""Bodies of requests that run as they stand, by method and path; `acc_...` ids are those of a new installation.
+"""Bodies of requests that run as they stand, by method and path; ids in them are those of a new installation.
 
 The documents and the reference show them; a test sends them.
 """
@@ -6,6 +6,7 @@ The documents and the reference show them; a test sends them.
 from typing import Any
 
 ACCOUNT = "acc_01jd3v8k5fe8ya3q8r0m2n6x7c"
+ENDPOINT = "ep_01jd3v8k5fe8ya3q8r0m2n6x7d"
 
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/accounts"): {"name": "Acme"},
@@ -21,6 +22,15 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
         "eventTypes": ["esim.activated"],
         "retrySchedule": [0, 60, 300],
     },
+    ("PATCH", "/v1/endpoints/{endpoint_id}"): {"timeout": 2.5, "headers": {"x-shop": "7"}, "name": None},
+    ("POST", "/v1/endpoints/{endpoint_id}/recover"): {
+        "from": "2026-01-01T00:00:00Z",
+        "statuses": ["failed", "never"],
+        "dryRun": True,
+    },
+    ("POST", "/v1/endpoints/{endpoint_id}/rotate-secret"): {"expireOldIn": 3600},
+    ("POST", "/v1/endpoints/{endpoint_id}/test"): {"event": "esim.activated"},
+    ("POST", "/v1/events/{event_id}/resend"): {"endpoint": ENDPOINT},
     ("POST", "/v1/esims/requery"): {"status": "IN_USE", "dryRun": True},
     ("POST", "/v1/orders"): {
         "account": ACCOUNT,

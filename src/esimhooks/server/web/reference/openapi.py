@@ -16,7 +16,7 @@ from litestar.routes import HTTPRoute
 from msgspec import Struct
 
 from esimhooks.server.model.ids import Prefix
-from esimhooks.server.web.entry import query_name
+from esimhooks.server.web.entry import needs_body, query_name
 from esimhooks.server.web.errors import PROBLEM, Problem
 from esimhooks.server.web.lists import Listed
 from esimhooks.server.web.reference.examples import BODIES
@@ -91,6 +91,11 @@ class Operation(Struct, frozen=True):
         """Return the type of its body, or None."""
         declared = self.handler.parsed_fn_signature.parameters.get("data")
         return self.handler.opt.get("body") if declared is None else declared.annotation
+
+    @property
+    def needs_body(self) -> bool:
+        """Return whether it refuses a request without a body."""
+        return needs_body(self.handler) or "body" in self.handler.opt
 
     @property
     def answers(self) -> dict[str, Any]:
@@ -201,7 +206,7 @@ def _operation(one: Operation, schemas: Mapping[str, Json]) -> Json:
         content: Json = {"schema": schemas[repr(one.body)]}
         if (one.method, one.path) in BODIES:
             content["examples"] = {"example": {"value": BODIES[one.method, one.path]}}
-        described["requestBody"] = {"required": True, "content": {"application/json": content}}
+        described["requestBody"] = {"required": one.needs_body, "content": {"application/json": content}}
     return described
 
 
