@@ -104,6 +104,17 @@ async def test_an_esim_is_created_only_with_account_mode_and_status(operator: Ap
     assert [esim["transactionId"] for esim in await shop.esims()] == ["t-3"]
 
 
+async def test_a_mode_without_an_account_makes_an_update_invalid(operator: Api) -> None:
+    shop = await a_shop(operator)
+    [made] = await shop.update(born())
+
+    body = {"updates": [{"transactionId": "t-1", "dataUsage": 5, "mode": "live"}]}
+    [result] = (await operator.post("/v1/updates", body, status=200))["results"]
+
+    assert result == {"outcome": "invalid", "detail": "/account: expected the id of an account beside the mode"}
+    assert (await shop.esim(made["esim"]))["dataUsage"] is None
+
+
 async def test_an_update_that_came_before_its_esim_is_applied_when_it_is_known(operator: Api) -> None:
     shop = await a_shop(operator)
     [early] = await shop.update({"transactionId": "t-1", "totalVolume": 1000, "dataUsage": 300})

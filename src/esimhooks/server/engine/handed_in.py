@@ -37,6 +37,8 @@ def _tenant(body: UpdateBody, default: Tenant | None) -> Tenant | None:
     mode = body.mode or (default.mode if default is not None else None)
     if body.account is not None:
         account_id = parse_id(Prefix.ACCOUNT, body.account)
+    if account_id is None and mode is not None:
+        raise Refused.invalid("/account", "expected the id of an account beside the mode")
     if account_id is not None and mode is None:
         raise Refused.invalid("/mode", "expected live or test beside the account")
     return Tenant(account_id, mode) if account_id is not None and mode is not None else None
