@@ -104,6 +104,20 @@ async def test_an_esim_is_created_only_with_account_mode_and_status(operator: Ap
     assert [esim["transactionId"] for esim in await shop.esims()] == ["t-3"]
 
 
+async def test_doubtful_numbers_are_taken_and_noted_in_the_journal(operator: Api) -> None:
+    shop = await a_shop(operator)
+    eid = "89012345200859366199273438185664186"
+
+    [made] = await shop.update(born(iccid="8943000000000000015", eid=eid))
+
+    assert made["outcome"] == "applied"
+    assert (await shop.esim(made["esim"]))["eid"] == eid
+    [entry] = (await operator.get("/v1/notifications?source=updates"))["data"]
+    assert entry["detail"] == (
+        "iccid ...0015: the Luhn check digit is wrong; eid ...4186: not 32 digits with the remainder 1 modulo 97"
+    )
+
+
 async def test_a_mode_without_an_account_makes_an_update_invalid(operator: Api) -> None:
     shop = await a_shop(operator)
     [made] = await shop.update(born())

@@ -19,6 +19,8 @@ from esimhooks.vocabulary.volumes import from_megabytes
 Text = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE)]
 LongText = Annotated[str, Meta(min_length=1, max_length=2000, pattern=PRINTABLE)]
 Iccid = Annotated[str, Meta(pattern=f"^[0-9]{{18,20}}[Ff]?{END}")]
+Eid = Annotated[str, Meta(pattern=f"^[0-9]{{20,40}}{END}")]
+"""32 digits are right; other lengths are published and only doubtful (providers, "Identifiers")."""
 Megabytes = Annotated[float, Meta(ge=0, le=1e12)]
 Days = Annotated[int, Meta(ge=0, le=36_500)]
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -43,7 +45,7 @@ class UpdateBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
     package_name: Text | None = None
     imsi: Annotated[str, Meta(pattern=f"^[0-9]{{14,15}}{END}")] | None = None
     msisdn: Annotated[str, Meta(pattern=rf"^\+?[0-9]{{1,15}}{END}")] | None = None
-    eid: Annotated[str, Meta(pattern=f"^[0-9]{{32}}{END}")] | None = None
+    eid: Eid | None = None
     ac: LongText | None = None
     qr_code_url: LongText | None = None
     short_url: LongText | None = None
