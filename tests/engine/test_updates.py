@@ -118,6 +118,29 @@ async def test_doubtful_numbers_are_taken_and_noted_in_the_journal(operator: Api
     )
 
 
+async def test_what_remains_is_told_of_the_volume_that_is_known(operator: Api) -> None:
+    shop = await a_shop(operator)
+    [made] = await shop.update(born(totalVolume=1024))
+
+    [result] = await shop.update({"transactionId": "t-1", "data_usage_remain": 10})
+
+    esim = await shop.esim(made["esim"])
+    assert (result["outcome"], esim["dataUsage"], esim["data_usage_remain"]) == ("applied", 1014, 10)
+    assert [event.get("thresholds") for event in await shop.events()] == [None, [25, 50, 75, 90]]
+
+
+@pytest.mark.parametrize("first", [{"transactionId": "t-1", "esimStatus": "CREATED"}, None])
+async def test_what_remains_of_an_unknown_volume_is_invalid(operator: Api, first: Json | None) -> None:
+    shop = await a_shop(operator)
+    known = [first] if first else []
+
+    result = (await shop.update(*known, born(data_usage_remain=10)))[-1]
+
+    assert result["outcome"] == "invalid"
+    assert "data_usage_remain" in result["detail"]
+    assert len(await shop.esims()) == len(known)
+
+
 async def test_a_mode_without_an_account_makes_an_update_invalid(operator: Api) -> None:
     shop = await a_shop(operator)
     [made] = await shop.update(born())

@@ -53,6 +53,8 @@ class Update(Struct, frozen=True, kw_only=True):
 
     total_bytes: int | None = None
     used_bytes: int | None = None
+    remaining_bytes: int | None = None
+    """What is left, told without the volume or the usage: it counts against the volume that is known."""
     usage_at: datetime | None = None
 
     validity_days: int | None = None

@@ -84,9 +84,9 @@ def parse_update(raw: bytes) -> Update:
 def to_update(body: UpdateBody) -> Update:
     """Return the body in the units of the inside: bytes, days, UTC. Raises `Refused` for a time no eSIM can have."""
     total, used = _bytes(body.total_volume), _bytes(body.data_usage)
-    remaining = _bytes(body.data_usage_remain)
-    if used is None and total is not None and remaining is not None:
-        used = max(0, total - remaining)
+    remaining = _bytes(body.data_usage_remain) if used is None else None
+    if total is not None and remaining is not None:
+        used, remaining = max(0, total - remaining), None
     return Update(
         identity=Identity(
             esim_tran_no=body.esim_tran_no,
@@ -102,6 +102,7 @@ def to_update(body: UpdateBody) -> Update:
         eid=body.eid,
         total_bytes=total,
         used_bytes=used,
+        remaining_bytes=remaining,
         usage_at=_utc(body.last_usage_update, "/lastUsageUpdate"),
         total_days=body.total_duration,
         activate_at=_utc(body.activate_time, "/activateTime"),

@@ -146,7 +146,8 @@ def _device(esim: Esim, update: Update) -> Fields:
 
 
 def _usage_axis(esim: Esim, update: Update, received_at: datetime) -> tuple[Axis, Fields]:
-    if update.total_bytes is None and update.used_bytes is None:
+    used_bytes = _used(esim, update)
+    if update.total_bytes is None and used_bytes is None:
         return Axis.SILENT, {}
     at = update.occurred_at or received_at
     told_at = update.usage_at if update.authoritative else update.usage_at or at
@@ -160,9 +161,22 @@ def _usage_axis(esim: Esim, update: Update, received_at: datetime) -> tuple[Axis
         fields["usage_at"] = told_at
     if update.total_bytes is not None:
         fields["total_bytes"] = update.total_bytes
-    if update.used_bytes is not None:
-        fields["used_bytes"] = update.used_bytes
+    if used_bytes is not None:
+        fields["used_bytes"] = used_bytes
     return Axis.TAKEN, fields
+
+
+def lacks_volume(esim: Esim | None, update: Update) -> bool:
+    """Whether the update tells what remains of a volume that nobody has told: it cannot be understood."""
+    total_known = update.total_bytes is not None or (esim is not None and esim.total_bytes is not None)
+    return update.remaining_bytes is not None and update.used_bytes is None and not total_known
+
+
+def _used(esim: Esim, update: Update) -> int | None:
+    total_bytes = esim.total_bytes if update.total_bytes is None else update.total_bytes
+    if update.used_bytes is not None or update.remaining_bytes is None or total_bytes is None:
+        return update.used_bytes
+    return max(0, total_bytes - update.remaining_bytes)
 
 
 def _validity_axis(esim: Esim, update: Update, received_at: datetime) -> tuple[Axis, Fields]:
