@@ -30,7 +30,7 @@ NOT_YET_ACTIVE = frozenset({None, EsimStatus.PENDING, EsimStatus.CREATED})
 
 KEYS = ("esim_tran_no", "order_no", "iccid")
 DETAILS = ("imsi", "msisdn", "ac", "qr_code_url", "short_url", "apn", "package_code", "package_name", "total_days")
-CLOCKS = ("status_at", "smdp_at", "smdp_sequence", "usage_at", "validity_at", "updated_at")
+CLOCKS = ("status_at", "smdp_at", "smdp_sequence", "smdp_unnumbered", "usage_at", "validity_at", "updated_at")
 """Fields that order updates; moving them alone is no change that anybody is told of."""
 
 Fields = dict[str, object]
@@ -128,13 +128,18 @@ def _smdp_axis(esim: Esim, update: Update, received_at: datetime) -> tuple[Axis,
     if update.smdp_status is None:
         return Axis.SILENT, _device(esim, update)
     at = update.occurred_at or received_at
-    if update.smdp_sequence is not None and esim.smdp_sequence is not None and update.eid == esim.eid:
-        older = update.smdp_sequence < esim.smdp_sequence
+    same_device = update.eid == esim.eid
+    if update.smdp_sequence is not None and esim.smdp_sequence is not None and same_device:
+        overtaken = esim.smdp_unnumbered and _is_older(update, at, esim.smdp_at, received_at)
+        older = overtaken or update.smdp_sequence <= esim.smdp_sequence
     else:
         older = _is_older(update, at, esim.smdp_at, received_at)
     if older:
         return Axis.STALE, {}
-    told: Fields = {"smdp_status": update.smdp_status, "smdp_at": at, "smdp_sequence": update.smdp_sequence}
+    numbered = update.smdp_sequence is not None and (same_device or update.eid is not None)
+    told: Fields = {"smdp_status": update.smdp_status, "smdp_at": at, "smdp_unnumbered": not numbered}
+    if numbered:
+        told["smdp_sequence"] = update.smdp_sequence
     return Axis.TAKEN, _device(esim, update) | told
 
 

@@ -40,6 +40,7 @@ PLAIN = {
     "smdp_status": "text",
     "smdp_at": "timestamptz",
     "smdp_sequence": "bigint",
+    "smdp_unnumbered": "boolean",
     "total_bytes": "bigint",
     "used_bytes": "bigint",
     "usage_at": "timestamptz",
