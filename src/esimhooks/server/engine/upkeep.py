@@ -7,6 +7,8 @@ are taken with `SKIP LOCKED`.
 from collections import defaultdict
 from datetime import timedelta
 
+from msgspec.structs import replace
+
 from esimhooks.server.engine import operational
 from esimhooks.server.engine.absorb import Entry, absorb
 from esimhooks.server.engine.connected import ConnectedProviders
@@ -17,6 +19,7 @@ from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.errors import NotNow
 from esimhooks.server.model.ids import first_id_of
 from esimhooks.server.model.order import Order
+from esimhooks.server.model.update import Cause
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Lookup, ProviderRefused
 from esimhooks.server.rules.backoff import between_polls
@@ -131,7 +134,8 @@ class Upkeep:
         connected = await self._connected.find(order.provider)
         if connected is None or not connected.provider.can_fetch:
             raise ProviderRefused("it has no credentials")
-        snapshots = await connected.provider.fetch(Lookup(order_no=order.order_no))
+        told = await connected.provider.fetch(Lookup(order_no=order.order_no))
+        snapshots = [replace(snapshot, cause=Cause.ORDER_POLL) for snapshot in told]
         async with self._database.transaction() as db:
             await fill(db, order, snapshots, self._policy, now=self._clock())
         self._due.ring()

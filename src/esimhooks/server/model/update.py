@@ -21,6 +21,8 @@ class Cause(StrEnum):
     """A person asked the provider again; an authoritative snapshot."""
     FILL = "fill"
     """An order was allocated and its eSIMs were fetched; an authoritative snapshot."""
+    ORDER_POLL = "order_poll"
+    """The scheduler asked for an order that stays pending; an authoritative snapshot."""
     CLOCK = "clock"
     """The validity ended and the provider has said nothing."""
 
@@ -74,4 +76,4 @@ class Update(Struct, frozen=True, kw_only=True):
     @property
     def authoritative(self) -> bool:
         """True for a snapshot that was read from the provider, which outranks what was pushed before it."""
-        return self.cause in (Cause.REQUERY, Cause.FILL)
+        return self.cause in (Cause.REQUERY, Cause.FILL, Cause.ORDER_POLL)
