@@ -151,6 +151,24 @@ async def test_an_order_allocated_in_parts_is_asked_for_until_it_is_whole(
     assert await told_of_each(shop, order) == {esim["id"]: ["created"] for esim in order["esims"]}
 
 
+async def test_usage_that_the_poll_of_a_pending_order_finds_is_told_as_polled(
+    operator: Api, sandbox: Sandbox, database: Database
+) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
+    first, second = await sandbox.order(Purchase(order_no="B1", transaction_id="t-1", quantity=2))
+    allocate(sandbox, "B1")
+    late = sandbox._stock.esims[second]
+    late.esim_status, late.smdp_status = "GETTING_RESOURCE", ""
+    await shop.order("t-1", quantity=2, orderNo="B1")
+    await upstream.tell(order_ready("B1", transactionId="t-1"))
+    await upstream.settled("applied")
+
+    sandbox._stock.esims[first].used_bytes = 1 << 20
+    await moved(database, "orders", "next_poll_at")
+
+    await shop.told_in_time("created", "usage_updated")
+
+
 async def test_the_same_order_again_is_the_same_order(operator: Api) -> None:
     shop = await a_shop(operator)
     await an_upstream(operator)

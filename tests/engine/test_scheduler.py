@@ -213,6 +213,30 @@ async def test_usage_is_asked_for_in_batches_and_told_only_where_it_changed(
     assert len(await shop.events()) == before + 1
 
 
+@pytest.mark.parametrize(("apart_s", "size"), [(10, 10), (300, 4), (1200, 1)])
+async def test_a_question_is_filled_with_those_that_are_due_within_a_tenth_of_the_interval(
+    idle: Api, asked: Asked, sandbox: Sandbox, database: Database, apart_s: int, size: int
+) -> None:
+    shop = await a_shop(idle)
+    await active_esims(shop, asked, database, base_url=sandbox.base_url, sandbox=sandbox)
+    async with database.transaction() as db:
+        await db.conn.execute(
+            """
+            UPDATE esims e SET next_poll_at = now() + make_interval(secs => $1 * place)
+            FROM (SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM esims) placed WHERE placed.id = e.id
+            """,
+            apart_s,
+        )
+
+    await asked.upkeep.poll_usage()
+    await asked.upkeep.poll_usage()
+
+    assert asked.sizes == [size]
+    async with database.session() as db:
+        soonest = await db.conn.fetchval("SELECT min(next_poll_at) - now() FROM esims")
+        assert soonest > timedelta(seconds=apart_s * (size - 1)), "those that were due soonest are asked for first"
+
+
 async def test_a_threshold_that_a_poll_finds_crossed_is_told_beside_it(
     idle: Api, asked: Asked, sandbox: Sandbox, database: Database
 ) -> None:

@@ -104,6 +104,54 @@ async def test_an_esim_is_created_only_with_account_mode_and_status(operator: Ap
     assert [esim["transactionId"] for esim in await shop.esims()] == ["t-3"]
 
 
+async def test_doubtful_numbers_are_taken_and_noted_in_the_journal(operator: Api) -> None:
+    shop = await a_shop(operator)
+    eid = "89012345200859366199273438185664186"
+
+    [made] = await shop.update(born(iccid="8943000000000000015", eid=eid))
+
+    assert made["outcome"] == "applied"
+    assert (await shop.esim(made["esim"]))["eid"] == eid
+    [entry] = (await operator.get("/v1/notifications?source=updates"))["data"]
+    assert entry["detail"] == (
+        "iccid ...0015: the Luhn check digit is wrong; eid ...4186: not 32 digits with the remainder 1 modulo 97"
+    )
+
+
+async def test_what_remains_is_told_of_the_volume_that_is_known(operator: Api) -> None:
+    shop = await a_shop(operator)
+    [made] = await shop.update(born(totalVolume=1024))
+
+    [result] = await shop.update({"transactionId": "t-1", "data_usage_remain": 10})
+
+    esim = await shop.esim(made["esim"])
+    assert (result["outcome"], esim["dataUsage"], esim["data_usage_remain"]) == ("applied", 1014, 10)
+    assert [event.get("thresholds") for event in await shop.events()] == [None, [25, 50, 75, 90]]
+
+
+@pytest.mark.parametrize("first", [{"transactionId": "t-1", "esimStatus": "CREATED"}, None])
+async def test_what_remains_of_an_unknown_volume_is_invalid(operator: Api, first: Json | None) -> None:
+    shop = await a_shop(operator)
+    known = [first] if first else []
+
+    result = (await shop.update(*known, born(data_usage_remain=10)))[-1]
+
+    assert result["outcome"] == "invalid"
+    assert "data_usage_remain" in result["detail"]
+    assert len(await shop.esims()) == len(known)
+
+
+async def test_a_mode_without_an_account_makes_an_update_invalid(operator: Api) -> None:
+    shop = await a_shop(operator)
+    [made] = await shop.update(born())
+
+    body = {"updates": [{"transactionId": "t-1", "dataUsage": 5, "mode": "live"}]}
+    [result] = (await operator.post("/v1/updates", body, status=200))["results"]
+
+    assert result == {"outcome": "invalid", "detail": "/account: expected the id of an account beside the mode"}
+    assert (await shop.esim(made["esim"]))["dataUsage"] is None
+
+
 async def test_an_update_that_came_before_its_esim_is_applied_when_it_is_known(operator: Api) -> None:
     shop = await a_shop(operator)
     [early] = await shop.update({"transactionId": "t-1", "totalVolume": 1000, "dataUsage": 300})

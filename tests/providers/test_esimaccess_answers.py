@@ -98,14 +98,34 @@ def test_a_busy_provider_is_asked_again_later(code: object) -> None:
 @pytest.mark.parametrize(
     ("envelope", "message"),
     [
-        ({"success": False, "errorCode": "101003", "errorMsg": "signature"}, "101003: signature"),
         ({"success": "false", "errorCode": "310272", "errorMessage": "no order"}, "310272: no order"),
+        ({"success": False, "errorCode": "310403", "errorMsg": "not in the order"}, "310403: not in the order"),
+        ({"success": False, "errorCode": 105, "errorMsg": "parameter"}, "000105: parameter"),
         ({"success": True, "errorCode": 200011}, "200011: no message"),
+    ],
+)
+def test_a_code_about_what_was_asked_is_a_refusal_with_code_and_message(
+    envelope: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ProviderRefused, match=message):
+        judge(answer(**envelope))
+
+
+@pytest.mark.parametrize(
+    ("envelope", "message"),
+    [
+        ({"success": False, "errorCode": "101001", "errorMsg": "timestamp"}, "101001: timestamp"),
+        ({"success": False, "errorCode": "101002", "errorMsg": "address"}, "101002: address"),
+        ({"success": False, "errorCode": "101003", "errorMsg": "signature"}, "101003: signature"),
+        ({"success": False, "errorCode": 101, "errorMsg": "no header"}, "000101: no header"),
+        ({"success": False, "errorCode": "770001", "errorMsg": "news"}, "770001: news"),
         ({"success": False, "errorCode": None, "errorMsg": "no"}, "no code: no"),
     ],
 )
-def test_every_other_code_is_a_refusal_with_code_and_message(envelope: dict[str, object], message: str) -> None:
-    with pytest.raises(ProviderRefused, match=message):
+def test_a_code_about_credentials_or_of_unknown_meaning_is_asked_again_later(
+    envelope: dict[str, object], message: str
+) -> None:
+    with pytest.raises(NotNow, match=message):
         judge(answer(**envelope))
 
 
@@ -130,9 +150,9 @@ def test_an_overloaded_provider_says_when_to_come_back(status: int, given: str |
     assert raised.value.retry_after_s == wait_s
 
 
-@pytest.mark.parametrize("status", [204, 302, 400, 401, 404])
-def test_another_http_status_is_a_refusal(status: int) -> None:
-    with pytest.raises(ProviderRefused, match=f"HTTP {status}"):
+@pytest.mark.parametrize("status", [204, 302, 400, 401, 403, 404, 408])
+def test_any_other_http_status_than_200_is_asked_again_later(status: int) -> None:
+    with pytest.raises(NotNow, match=f"HTTP {status}"):
         judge(Answer(status, b""))
 
 

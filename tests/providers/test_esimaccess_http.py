@@ -160,7 +160,7 @@ async def test_a_redirect_is_not_followed(session: ClientSession) -> None:
         raise web.HTTPTemporaryRedirect("/elsewhere")
 
     async with serving(handler) as base_url:
-        with pytest.raises(ProviderRefused, match="HTTP 307"):
+        with pytest.raises(NotNow, match="HTTP 307"):
             await provider(session, base_url).fetch(ORDER)
 
     assert paths == ["/api/v1/open/esim/query"]

@@ -116,10 +116,10 @@ async def test_an_order_that_does_not_exist_is_refused(session: ClientSession, s
         {"accessCode": "code-1"},
     ],
 )
-async def test_a_wrong_signature_is_refused(
+async def test_a_wrong_signature_is_asked_again_later(
     session: ClientSession, sandbox: Sandbox, credentials: dict[str, str]
 ) -> None:
-    with pytest.raises(ProviderRefused, match="101003"):
+    with pytest.raises(NotNow, match="101003"):
         await asking(session, sandbox, **credentials).fetch(Lookup(order_no="B1"))
 
 

@@ -175,6 +175,8 @@ async def test_without_a_key_callbacks_are_unsigned(session: ClientSession) -> N
         ({"credentials": {"apiKey": "a b"}}, "/credentials/apiKey"),
         ({"credentials": {"secret": "a"}}, "/credentials/secret"),
         ({"settings": {"confirm": "always"}}, "/settings/confirm"),
+        ({"settings": {"allowedSources": "published"}}, "/settings/allowedSources"),
+        ({"settings": {"allowedSources": ["203.0.113.0/24", "x"]}}, "/settings/allowedSources/1"),
     ],
 )
 async def test_a_wrong_field_is_pointed_at(session: ClientSession, config: dict[str, object], pointer: str) -> None:
@@ -182,6 +184,23 @@ async def test_a_wrong_field_is_pointed_at(session: ClientSession, config: dict[
         built(session, **config)
 
     assert [error.pointer for error in raised.value.errors] == [pointer]
+
+
+@pytest.mark.parametrize("credentials", [{"apiKey": KEY}, {}])
+async def test_a_callback_from_an_address_that_is_not_listed_is_refused(
+    session: ClientSession, credentials: dict[str, str]
+) -> None:
+    provider = built(session, credentials=credentials, settings={"allowedSources": ["203.0.113.0/24"]})
+    body = b"{}"
+    proof = {"x-signature-sha256": hmac.new(KEY.encode(), body, hashlib.sha256).hexdigest()}
+
+    def from_(peer: str) -> InboundRequest:
+        return InboundRequest(method="POST", path="", query="", headers=proof, body=body, peer=peer)
+
+    provider.verify(from_("203.0.113.9"))
+    with pytest.raises(Refused, match=r"198\.51\.100\.9") as raised:
+        provider.verify(from_("198.51.100.9"))
+    assert raised.value.status == 401
 
 
 @settings(max_examples=300, deadline=None)

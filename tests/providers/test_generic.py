@@ -120,6 +120,11 @@ def test_an_iccid_loses_its_padding(iccid: str) -> None:
     assert parsed(iccid=iccid).identity.iccid == iccid.rstrip("Ff")
 
 
+@pytest.mark.parametrize("eid", ["89012345200859366199273438185664186", "8" * 20, "8" * 40])
+def test_an_eid_of_a_doubtful_length_is_taken_as_told(eid: str) -> None:
+    assert parsed(eid=eid).eid == eid
+
+
 @pytest.mark.parametrize(
     ("fields", "pointer"),
     [
@@ -149,7 +154,9 @@ def test_an_iccid_loses_its_padding(iccid: str) -> None:
         ({"lastUsageUpdate": "1999-12-31T23:59:59Z"}, "/lastUsageUpdate"),
         ({"imsi": "12345"}, "/imsi"),
         ({"msisdn": "+44 7700"}, "/msisdn"),
-        ({"eid": "123"}, "/eid"),
+        ({"eid": "8" * 19}, "/eid"),
+        ({"eid": "8" * 41}, "/eid"),
+        ({"eid": f"{'8' * 31}A"}, "/eid"),
         ({"cause": "fill"}, "/cause"),
         ({"mode": "staging"}, "/mode"),
     ],

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from esimhooks.server.model.esim import Esim
-from esimhooks.server.model.update import Cause, Identity
+from esimhooks.server.model.update import Cause, Identity, Update
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 from factories import GB, an_active_esim, an_esim, an_update, hours, tell
 
@@ -130,6 +130,44 @@ class TestSequenceNumbers:
         update = an_update(occurred_at=hours(2), smdp_status=SmdpStatus.ENABLED, smdp_sequence=1, eid="8" * 32)
 
         assert tell(moved, update).esim.smdp_status is SmdpStatus.ENABLED
+
+    def test_the_same_number_again_is_stale(self) -> None:
+        update = an_update(occurred_at=hours(2), smdp_status=SmdpStatus.ENABLED, smdp_sequence=5, eid=self.EID)
+
+        assert tell(self.numbered(5), update).change.outcome == "stale"
+
+    @pytest.mark.parametrize(
+        "between",
+        [
+            pytest.param(an_update(occurred_at=hours(1), smdp_status=SmdpStatus.DISABLED), id="a push"),
+            pytest.param(
+                an_update(cause=Cause.REQUERY, occurred_at=hours(1), smdp_status=SmdpStatus.DISABLED, eid=EID),
+                id="a snapshot",
+            ),
+        ],
+    )
+    @pytest.mark.parametrize(
+        ("sequence", "at", "holds"),
+        [
+            pytest.param(4, 2, SmdpStatus.DISABLED, id="a lower number"),
+            pytest.param(6, 0.5, SmdpStatus.DISABLED, id="a higher number, older than the word between"),
+            pytest.param(6, 1.5, SmdpStatus.DELETED, id="a higher number, newer than the word between"),
+        ],
+    )
+    def test_a_word_without_a_number_does_not_make_the_number_forgotten(
+        self, between: Update, sequence: int, at: float, holds: SmdpStatus
+    ) -> None:
+        esim = tell(self.numbered(5), between).esim
+        late = an_update(occurred_at=hours(at), smdp_status=SmdpStatus.DELETED, smdp_sequence=sequence, eid=self.EID)
+
+        told = tell(esim, late, received_at=hours(3))
+
+        assert told.esim.smdp_status is holds
+
+    def test_a_number_without_a_device_says_nothing_of_the_known_one(self) -> None:
+        anonymous = an_update(occurred_at=hours(1), smdp_status=SmdpStatus.DISABLED, smdp_sequence=1)
+
+        assert tell(self.numbered(5), anonymous).esim.smdp_sequence == 5
 
     def test_without_a_number_the_time_decides(self) -> None:
         late = an_update(occurred_at=hours(-1), smdp_status=SmdpStatus.ENABLED, eid=self.EID)

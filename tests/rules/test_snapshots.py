@@ -8,7 +8,7 @@ from esimhooks.server.model.update import Cause, Identity
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 from factories import GB, an_active_esim, an_esim, an_update, hours, tell
 
-SNAPSHOTS = pytest.mark.parametrize("cause", [Cause.REQUERY, Cause.FILL])
+SNAPSHOTS = pytest.mark.parametrize("cause", [Cause.REQUERY, Cause.FILL, Cause.ORDER_POLL])
 AXES = pytest.mark.parametrize(
     ("clock", "field", "kept", "value"),
     [

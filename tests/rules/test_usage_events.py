@@ -41,6 +41,12 @@ def test_a_poll_that_brought_the_same_figures_is_nothing() -> None:
     assert told.events == []
 
 
+def test_a_polled_order_that_brought_other_figures_is_usage_updated() -> None:
+    told = tell(an_active_esim(), an_update(cause=Cause.ORDER_POLL, occurred_at=hours(1), used_bytes=GB))
+
+    assert told.events == ["usage_updated"]
+
+
 def test_a_validity_notification_is_usage_updated() -> None:
     told = tell(an_active_esim(), an_update(cause=Cause.VALIDITY, occurred_at=days(29), validity_days=1))
 

@@ -76,6 +76,46 @@ def test_the_end_is_computed_when_the_duration_becomes_known_after_the_activatio
     assert validity(filled.esim) == (hours(1), hours(1 + 240))
 
 
+def test_the_deadline_for_installing_is_replaced_where_the_activation_time_came_before_the_status() -> None:
+    waiting = an_esim(expire_at=days(180), validity_at=days(0))
+    timed = tell(waiting, an_update(occurred_at=days(2), activate_at=days(1))).esim
+
+    told = tell(timed, an_update(occurred_at=days(3), esim_status=IN_USE))
+
+    assert validity(told.esim) == (days(1), days(31))
+
+
+def test_an_end_told_between_the_activation_time_and_the_status_stays() -> None:
+    waiting = an_esim(expire_at=days(180), validity_at=days(0))
+    timed = tell(waiting, an_update(occurred_at=days(2), activate_at=days(1), expire_at=days(29))).esim
+
+    told = tell(timed, an_update(occurred_at=days(2), esim_status=IN_USE))
+
+    assert validity(told.esim) == (days(1), days(29))
+
+
+@pytest.mark.parametrize(
+    ("known", "end"),
+    [
+        pytest.param({}, days(31), id="no end was known"),
+        pytest.param({"expire_at": days(180), "validity_at": days(0)}, days(31), id="the deadline for installing"),
+        pytest.param({"expire_at": days(9), "validity_at": days(2)}, days(9), id="an end told since the activation"),
+    ],
+)
+def test_a_duration_that_is_told_after_the_activation_gives_the_end(known: dict[str, Any], end: object) -> None:
+    active = an_active_esim(**{"total_days": None, "activate_at": days(1), "expire_at": None} | known)
+
+    told = tell(active, an_update(occurred_at=days(3), total_days=30))
+
+    assert validity(told.esim) == (days(1), end)
+
+
+def test_a_duration_that_is_told_before_the_activation_gives_no_end() -> None:
+    told = tell(an_esim(total_days=None), an_update(occurred_at=days(1), total_days=7, activate_at=days(2)))
+
+    assert validity(told.esim) == (days(2), None)
+
+
 def test_a_second_activation_does_not_begin_the_validity_anew() -> None:
     suspended = tell(an_active_esim(), an_update(occurred_at=days(3), esim_status=EsimStatus.SUSPENDED)).esim
 

@@ -23,11 +23,13 @@ from esimhooks.server.observe import tracing
 from esimhooks.server.rules.compose import envelope
 from esimhooks.server.rules.emit import EmitPolicy, emit
 from esimhooks.server.rules.pictures import TOKEN_BYTES, needs_picture, own_address
-from esimhooks.server.rules.transition import KEYS, apply
+from esimhooks.server.rules.transition import KEYS, apply, lacks_volume
 from esimhooks.server.store import esims, journal
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.esims import Scope
 from esimhooks.vocabulary.envelope import encode
+
+NO_VOLUME = "/data_usage_remain: expected totalVolume beside it, as no volume of this eSIM is known"
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -131,10 +133,16 @@ class _Book:
     def absorb(self, entry: Entry, esim_id: UUID | None) -> Absorbed:
         """Apply one update to the eSIM it belongs to, if any."""
         if esim_id is None:
-            esim_id = self._among_created(entry) or self._create(entry)
+            esim_id = self._among_created(entry)
+        if esim_id is None and self._is_new(entry):
+            if lacks_volume(None, entry.update):
+                return Absorbed(outcome=UpdateOutcome.INVALID, detail=NO_VOLUME)
+            esim_id = self._create(entry)
         if esim_id is None or esim_id not in self._present:
             return Absorbed(outcome=UpdateOutcome.UNMATCHED, detail=_unmatched(entry.update.identity))
         esim = self._present[esim_id]
+        if lacks_volume(esim, entry.update):
+            return Absorbed(outcome=UpdateOutcome.INVALID, esim_id=esim_id, detail=NO_VOLUME)
         change = apply(esim, self._with_picture(esim, entry.update), received_at=entry.received_at)
         events = self._tell(change, entry)
         return Absorbed(outcome=change.outcome, esim_id=esim_id, event_ids=events)
@@ -187,18 +195,19 @@ class _Book:
         alone = len(siblings) == 1 and not self._elders.get((tenant, identity.transaction_id))
         return siblings[0] if alone and _may_be(self._present[siblings[0]], identity) else None
 
-    def _create(self, entry: Entry) -> UUID | None:
-        """Return a new eSIM, if one may be created and no eSIM of the transaction may be the one that is meant."""
+    def _is_new(self, entry: Entry) -> bool:
+        """Whether an eSIM may be created and no eSIM of the transaction may be the one that is meant."""
         if not _may_create(entry):
-            return None
-        tenant, transaction_id = _transaction(entry)
-        siblings = self._created[tenant, transaction_id]
+            return False
+        whose = _transaction(entry)
         family: list[Identity | Esim] = [
-            *self._elders.get((tenant, transaction_id), []),
-            *(self._present[esim_id] for esim_id in siblings),
+            *self._elders.get(whose, []),
+            *(self._present[esim_id] for esim_id in self._created[whose]),
         ]
-        if any(_may_be(one, entry.update.identity) for one in family):
-            return None
+        return not any(_may_be(one, entry.update.identity) for one in family)
+
+    def _create(self, entry: Entry) -> UUID:
+        tenant, transaction_id = _transaction(entry)
         esim = Esim(
             id=new_id(),
             account_id=tenant.account_id,
@@ -207,7 +216,7 @@ class _Book:
             updated_at=entry.received_at,
             transaction_id=transaction_id,
         )
-        siblings.append(esim.id)
+        self._created[tenant, transaction_id].append(esim.id)
         self._present[esim.id] = esim
         return esim.id
 

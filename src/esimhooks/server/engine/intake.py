@@ -140,7 +140,7 @@ class Intake:
             request=replace(request, body=handed.raw),
             kind="update",
             outcome=UpdateOutcome.INVALID,
-            detail=handed.wrong,
+            detail=handed.wrong or "; ".join(handed.doubts) or None,
         )
         if handed.update is None:
             return Arrival(entry=entry)

@@ -5,7 +5,10 @@ are taken with `SKIP LOCKED`.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import timedelta
+
+from msgspec.structs import replace
 
 from esimhooks.server.engine import operational
 from esimhooks.server.engine.absorb import Entry, absorb
@@ -17,15 +20,17 @@ from esimhooks.server.model.clock import Clock
 from esimhooks.server.model.errors import NotNow
 from esimhooks.server.model.ids import first_id_of
 from esimhooks.server.model.order import Order
+from esimhooks.server.model.update import Cause
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Lookup, ProviderRefused
 from esimhooks.server.rules.backoff import between_polls
 from esimhooks.server.rules.emit import EmitPolicy
 from esimhooks.server.rules.expiry import expiry_of
-from esimhooks.server.store import endpoints, esim_lines, esims, idempotency, journal, orders, overdue
+from esimhooks.server.store import endpoints, esim_lines, esims, idempotency, journal, orders, overdue, polls
 from esimhooks.server.store.database import Database
-from esimhooks.server.store.esims import DuePoll, Scope
+from esimhooks.server.store.esims import Scope
 from esimhooks.server.store.partitions import ensure_partitions
+from esimhooks.server.store.polls import DuePoll
 
 EXPIRY_BATCH = 200
 POLL_BATCH = 200
@@ -82,34 +87,42 @@ class Upkeep:
     async def poll_usage(self) -> float:
         """Ask providers for the usage of active eSIMs that are due, as many in one question as each allows."""
         async with self._database.transaction() as db:
-            due = await esims.claim_polls(db, interval_s=self._poll_interval_s, limit=POLL_BATCH)
+            due = await polls.claim(db, interval_s=self._poll_interval_s, limit=POLL_BATCH)
         by_provider: dict[str, list[DuePoll]] = defaultdict(list)
         for poll in due:
             by_provider[poll.provider].append(poll)
-        for name, polls in by_provider.items():
-            await self._poll_provider(name, polls)
+        for name, of_provider in by_provider.items():
+            await self._poll_provider(name, of_provider)
         return 0.0 if len(due) == POLL_BATCH else 5.0
 
-    async def _poll_provider(self, name: str, polls: list[DuePoll]) -> None:
+    async def _poll_provider(self, name: str, due: Sequence[DuePoll]) -> None:
         connected = await self._connected.find(name)
         if connected is None or not connected.provider.can_fetch:
             return
         size = connected.provider.usage_batch
-        for first in range(0, len(polls), size):
-            asked = polls[first : first + size]
+        due = [*due, *await self._soonest(name, room=-len(due) % size)]
+        for first in range(0, len(due), size):
+            asked = due[first : first + size]
             try:
                 updates = await connected.provider.usage([poll.esim_tran_no for poll in asked])
             except (NotNow, ProviderRefused) as error:
                 log.warning("usage.poll_failed", provider=name, error=error, esims=len(asked))
                 async with self._database.session() as db:
-                    ids = [poll.esim_id for poll in polls[first:]]
-                    await esims.poll_again_in(db, ids, seconds=FAILED_POLL_AGAIN_S)
+                    ids = [poll.esim_id for poll in due[first:]]
+                    await polls.again_in(db, ids, seconds=FAILED_POLL_AGAIN_S)
                 return
             now = self._clock()
             entries = [Entry(update=one, scope=Scope(provider=name), received_at=now) for one in updates]
             async with self._database.transaction() as db:
                 await absorb(db, entries, self._policy, now=now)
             self._due.ring()
+
+    async def _soonest(self, name: str, *, room: int) -> Sequence[DuePoll]:
+        """What fills the last question: a few eSIMs that come due one by one would else be asked for one by one."""
+        if room == 0:
+            return ()
+        async with self._database.transaction() as db:
+            return await polls.claim_soonest(db, name, interval_s=self._poll_interval_s, limit=room)
 
     async def poll_order(self) -> float:
         """Ask for one order that stays pending; its notification may never come."""
@@ -131,7 +144,8 @@ class Upkeep:
         connected = await self._connected.find(order.provider)
         if connected is None or not connected.provider.can_fetch:
             raise ProviderRefused("it has no credentials")
-        snapshots = await connected.provider.fetch(Lookup(order_no=order.order_no))
+        told = await connected.provider.fetch(Lookup(order_no=order.order_no))
+        snapshots = [replace(snapshot, cause=Cause.ORDER_POLL) for snapshot in told]
         async with self._database.transaction() as db:
             await fill(db, order, snapshots, self._policy, now=self._clock())
         self._due.ring()

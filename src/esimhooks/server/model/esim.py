@@ -13,7 +13,8 @@ class Esim(Struct, frozen=True, kw_only=True):
     """State of one eSIM. Volumes are bytes, durations days, times aware UTC; what nobody has told is None.
 
     `status_at`, `smdp_at` and `usage_at` are the provider's times of the last update applied on each axis;
-    `smdp_sequence` is the eUICC's number of the last profile notification, for the same `eid`; `validity_at` is the
+    `smdp_sequence` is the eUICC's number of the last profile notification that had one, for the same `eid`, and
+    `smdp_unnumbered` tells that a word without a number has been applied since; `validity_at` is the
     provider's time of the end of validity where it told one.
     """
 
@@ -44,6 +45,7 @@ class Esim(Struct, frozen=True, kw_only=True):
     smdp_status: SmdpStatus | None = None
     smdp_at: datetime | None = None
     smdp_sequence: int | None = None
+    smdp_unnumbered: bool = False
     total_bytes: int | None = None
     used_bytes: int | None = None
     usage_at: datetime | None = None

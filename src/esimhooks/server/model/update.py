@@ -21,6 +21,8 @@ class Cause(StrEnum):
     """A person asked the provider again; an authoritative snapshot."""
     FILL = "fill"
     """An order was allocated and its eSIMs were fetched; an authoritative snapshot."""
+    ORDER_POLL = "order_poll"
+    """The scheduler asked for an order that stays pending; an authoritative snapshot."""
     CLOCK = "clock"
     """The validity ended and the provider has said nothing."""
 
@@ -53,6 +55,8 @@ class Update(Struct, frozen=True, kw_only=True):
 
     total_bytes: int | None = None
     used_bytes: int | None = None
+    remaining_bytes: int | None = None
+    """What is left, told without the volume or the usage: it counts against the volume that is known."""
     usage_at: datetime | None = None
 
     validity_days: int | None = None
@@ -72,4 +76,4 @@ class Update(Struct, frozen=True, kw_only=True):
     @property
     def authoritative(self) -> bool:
         """True for a snapshot that was read from the provider, which outranks what was pushed before it."""
-        return self.cause in (Cause.REQUERY, Cause.FILL)
+        return self.cause in (Cause.REQUERY, Cause.FILL, Cause.ORDER_POLL)

@@ -23,7 +23,8 @@ MAX_ANSWER_BYTES = 4 * 1_048_576
 _MAX_ADDRESS = 1000
 _MAX_RETRY_AFTER_S = 300.0
 _ALLOCATING = "200010"
-_BUSY = frozenset({"900001", "000001"})
+_ABOUT_THE_QUESTION = re.compile(r"00010[4-7]|2000\d\d|310\d\d\d", re.ASCII)
+"""Codes that say something of the very order, eSIM or parameter. All others pass: credentials, addresses, the server."""
 _SUCCESS_WORDS: dict[str, bool] = {"true": True, "false": False}
 _ACTIVATION_CODE = re.compile(r"LPA:\S+", re.IGNORECASE)
 
@@ -39,13 +40,12 @@ class Answer(Struct, frozen=True):
 def judge(answer: Answer, *, secrets: Collection[str] = ()) -> Fields:
     """Return `obj` of a successful answer.
 
-    Raises `StillAllocating`, `NotNow` where asking again may help, `ProviderRefused` for every other code, and
-    `Unparsable` where the answer is not what is documented.
+    Raises `StillAllocating`, `ProviderRefused` only for what the API itself says of the very thing that was asked for,
+    `NotNow` for all that may pass or be mended (gateways, credentials, what is not known), and `Unparsable` where the
+    answer is not what is documented.
     """
-    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise NotNow(f"the provider answered HTTP {answer.status}", retry_after_s=_wait(answer.retry_after))
     if answer.status != HTTPStatus.OK:
-        raise ProviderRefused(f"the provider answered HTTP {answer.status}")
+        raise NotNow(f"the provider answered HTTP {answer.status}", retry_after_s=_wait(answer.retry_after))
     envelope = Fields(read_json(answer.body, limit_bytes=MAX_ANSWER_BYTES), "answer")
     code, success = _code(envelope), _success(envelope)
     if code is None and success:
@@ -53,9 +53,9 @@ def judge(answer: Answer, *, secrets: Collection[str] = ()) -> Fields:
     said = f"{code or 'no code'}: {_said(envelope, secrets)}"
     if code == _ALLOCATING:
         raise StillAllocating(said, retry_after_s=3.0)
-    if code in _BUSY:
-        raise NotNow(said)
-    raise ProviderRefused(said)
+    if code is not None and _ABOUT_THE_QUESTION.fullmatch(code):
+        raise ProviderRefused(said)
+    raise NotNow(said)
 
 
 class Page(Struct, frozen=True):

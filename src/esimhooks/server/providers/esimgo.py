@@ -17,10 +17,11 @@ from esimhooks.server.model.update import Update
 from esimhooks.server.providers import options
 from esimhooks.server.providers.esimgo_parse import parse
 from esimhooks.server.providers.port import Lookup, Pace, ProviderConfig, ProviderRefused
+from esimhooks.server.providers.sources import Sources, read_sources
 
 SIGNATURE_HEADER = "x-signature-sha256"
 _CREDENTIALS = frozenset({"apiKey"})
-_SETTINGS = frozenset({"signed"})
+_SETTINGS = frozenset({"signed", "allowedSources"})
 _NOT_ASKED = "eSIM Go is only listened to: hand in what its API tells with POST /v1/updates"
 
 
@@ -32,8 +33,9 @@ class EsimGo:
     requests_per_second = 1.0
     answers_empty = False
 
-    def __init__(self, *, signing_key: str | None) -> None:
+    def __init__(self, *, signing_key: str | None, sources: Sources) -> None:
         self._signing_key = signing_key
+        self._sources = sources
 
     @property
     def signed(self) -> bool:
@@ -41,7 +43,11 @@ class EsimGo:
         return self._signing_key is not None
 
     def verify(self, request: InboundRequest) -> None:
-        """Check the signature over the raw body, where a key is configured. Raises `Refused` (401)."""
+        """Check the source addresses, where they are set, and the signature over the raw body, where a key is.
+
+        Raises `Refused` (401).
+        """
+        self._sources.check(request.peer)
         if self._signing_key is None:
             return
         given = request.headers.get(SIGNATURE_HEADER, "").strip()
@@ -65,7 +71,7 @@ class EsimGo:
 
 
 def build(config: ProviderConfig, session: ClientSession, pace: Pace) -> EsimGo:
-    """Build the provider from `{credentials: {apiKey?}, settings: {signed?}}`.
+    """Build the provider from `{credentials: {apiKey?}, settings: {signed?, allowedSources?}}`.
 
     `signed` is true by default where there is an API key. Raises `Refused` (422) with a pointer.
     """
@@ -75,4 +81,7 @@ def build(config: ProviderConfig, session: ClientSession, pace: Pace) -> EsimGo:
     signed = options.flag(config, "signed", default=api_key is not None)
     if signed and api_key is None:
         raise Refused.invalid("/credentials/apiKey", "expected the API key: `signed` is true")
-    return EsimGo(signing_key=api_key if signed else None)
+    return EsimGo(
+        signing_key=api_key if signed else None,
+        sources=read_sources(config.settings.get("allowedSources"), published=()),
+    )

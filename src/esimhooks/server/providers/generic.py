@@ -19,6 +19,8 @@ from esimhooks.vocabulary.volumes import from_megabytes
 Text = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE)]
 LongText = Annotated[str, Meta(min_length=1, max_length=2000, pattern=PRINTABLE)]
 Iccid = Annotated[str, Meta(pattern=f"^[0-9]{{18,20}}[Ff]?{END}")]
+Eid = Annotated[str, Meta(pattern=f"^[0-9]{{20,40}}{END}")]
+"""32 digits are right; other lengths are published and only doubtful (providers, "Identifiers")."""
 Megabytes = Annotated[float, Meta(ge=0, le=1e12)]
 Days = Annotated[int, Meta(ge=0, le=36_500)]
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -43,7 +45,7 @@ class UpdateBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
     package_name: Text | None = None
     imsi: Annotated[str, Meta(pattern=f"^[0-9]{{14,15}}{END}")] | None = None
     msisdn: Annotated[str, Meta(pattern=rf"^\+?[0-9]{{1,15}}{END}")] | None = None
-    eid: Annotated[str, Meta(pattern=f"^[0-9]{{32}}{END}")] | None = None
+    eid: Eid | None = None
     ac: LongText | None = None
     qr_code_url: LongText | None = None
     short_url: LongText | None = None
@@ -82,9 +84,9 @@ def parse_update(raw: bytes) -> Update:
 def to_update(body: UpdateBody) -> Update:
     """Return the body in the units of the inside: bytes, days, UTC. Raises `Refused` for a time no eSIM can have."""
     total, used = _bytes(body.total_volume), _bytes(body.data_usage)
-    remaining = _bytes(body.data_usage_remain)
-    if used is None and total is not None and remaining is not None:
-        used = max(0, total - remaining)
+    remaining = _bytes(body.data_usage_remain) if used is None else None
+    if total is not None and remaining is not None:
+        used, remaining = max(0, total - remaining), None
     return Update(
         identity=Identity(
             esim_tran_no=body.esim_tran_no,
@@ -100,6 +102,7 @@ def to_update(body: UpdateBody) -> Update:
         eid=body.eid,
         total_bytes=total,
         used_bytes=used,
+        remaining_bytes=remaining,
         usage_at=_utc(body.last_usage_update, "/lastUsageUpdate"),
         total_days=body.total_duration,
         activate_at=_utc(body.activate_time, "/activateTime"),

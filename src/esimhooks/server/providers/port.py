@@ -40,7 +40,10 @@ class Unparsable(EsimhooksError):
 
 
 class ProviderRefused(EsimhooksError):
-    """The provider answered that it will not: asking again the same way is useless."""
+    """The provider said of the very eSIM or order that it will not: asking again the same way is useless.
+
+    Never for what can be mended elsewhere, such as credentials or a gateway: notifications are given up on this error.
+    """
 
 
 class StillAllocating(NotNow):

@@ -33,12 +33,16 @@ class Sources:
 
 
 def read_sources(value: object, *, published: Sequence[str]) -> Sources:
-    """Read `allowedSources`: absent, `"published"` or a list of addresses and networks. Raises `Refused` (422)."""
+    """Read `allowedSources`: absent, a list of addresses and networks, or `"published"` where any are.
+
+    Raises `Refused` (422).
+    """
     if value is None:
         return Sources(None)
     listed = published if value == "published" else value
     if not isinstance(listed, (list, tuple)) or not listed:
-        raise Refused.invalid("/settings/allowedSources", 'expected "published" or a list of addresses')
+        expected = '"published" or a list of addresses' if published else "a list of addresses"
+        raise Refused.invalid("/settings/allowedSources", f"expected {expected}")
     return Sources([_network(entry, place) for place, entry in enumerate(listed)])
 
 

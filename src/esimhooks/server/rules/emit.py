@@ -152,7 +152,7 @@ def _pushed_usage_is_due(change: Change, policy: EmitPolicy, now: datetime) -> b
 
 
 def _usage_was_refreshed(change: Change) -> bool:
-    if change.cause is Cause.POLL:
+    if change.cause in (Cause.POLL, Cause.ORDER_POLL):
         return _figures_moved(change)
     return change.cause is Cause.REQUERY or change.validity_noticed
 

@@ -26,9 +26,11 @@ TERMINAL = frozenset(
 )
 """Not left again by an update that was pushed and carries no time."""
 
+NOT_YET_ACTIVE = frozenset({None, EsimStatus.PENDING, EsimStatus.CREATED})
+
 KEYS = ("esim_tran_no", "order_no", "iccid")
 DETAILS = ("imsi", "msisdn", "ac", "qr_code_url", "short_url", "apn", "package_code", "package_name", "total_days")
-CLOCKS = ("status_at", "smdp_at", "smdp_sequence", "usage_at", "validity_at", "updated_at")
+CLOCKS = ("status_at", "smdp_at", "smdp_sequence", "smdp_unnumbered", "usage_at", "validity_at", "updated_at")
 """Fields that order updates; moving them alone is no change that anybody is told of."""
 
 Fields = dict[str, object]
@@ -61,7 +63,8 @@ def apply(esim: Esim, update: Update, *, received_at: datetime) -> Change:
             reason=update.reason,
         )
 
-    after = msgspec.structs.replace(esim, **(_details(esim, update) | fields))
+    fields = _details(esim, update) | _late_duration(esim, update, fields) | fields
+    after = msgspec.structs.replace(esim, **fields)
     noticed = update.cause is Cause.VALIDITY and axes[-1] is Axis.TAKEN and _is_news(esim, update)
     changed = noticed or _without_clocks(after) != _without_clocks(esim)
     return Change(
@@ -86,7 +89,8 @@ def _status_axis(esim: Esim, update: Update, received_at: datetime) -> tuple[Axi
     if timeless_push and esim.status in TERMINAL and status is not esim.status:
         return Axis.STALE, {}
     fields: Fields = {"status": status, "status_at": at}
-    if status in ACTIVE and (esim.activate_at is None or esim.expire_at is None):
+    begins = esim.status in NOT_YET_ACTIVE or esim.activate_at is None or esim.expire_at is None
+    if status in ACTIVE and begins:
         fields |= _activation(esim, update, at)
     return Axis.TAKEN, fields
 
@@ -96,23 +100,46 @@ def _activation(esim: Esim, update: Update, at: datetime) -> Fields:
     activate_at = update.activate_at or esim.activate_at or at
     total_days = update.total_days or esim.total_days
     fields: Fields = {"activate_at": activate_at}
-    told_since = esim.expire_at is not None and esim.validity_at is not None and esim.validity_at > at
-    if total_days is not None and not told_since:
-        fields |= {"expire_at": activate_at + timedelta(days=total_days), "validity_days_noticed": None}
+    if total_days is not None and not _end_is_known(esim, activated_at=at):
+        fields |= _end(activate_at, total_days)
     return fields
+
+
+def _late_duration(esim: Esim, update: Update, fields: Fields) -> Fields:
+    """A duration that is told after the activation gives the end, unless the provider has told that."""
+    active = fields.get("status", esim.status) not in NOT_YET_ACTIVE
+    if update.total_days is None or update.total_days == esim.total_days or esim.activate_at is None or not active:
+        return {}
+    return {} if _end_is_known(esim, activated_at=esim.activate_at) else _end(esim.activate_at, update.total_days)
+
+
+def _end_is_known(esim: Esim, *, activated_at: datetime) -> bool:
+    """Whether the provider has told an end since the activation; one told before is the deadline for installing."""
+    if esim.expire_at is None or esim.validity_at is None:
+        return False
+    return esim.validity_at > activated_at or (esim.activate_at is not None and esim.validity_at >= esim.activate_at)
+
+
+def _end(activate_at: datetime, total_days: int) -> Fields:
+    return {"expire_at": activate_at + timedelta(days=total_days), "validity_days_noticed": None}
 
 
 def _smdp_axis(esim: Esim, update: Update, received_at: datetime) -> tuple[Axis, Fields]:
     if update.smdp_status is None:
         return Axis.SILENT, _device(esim, update)
     at = update.occurred_at or received_at
-    if update.smdp_sequence is not None and esim.smdp_sequence is not None and update.eid == esim.eid:
-        older = update.smdp_sequence < esim.smdp_sequence
+    same_device = update.eid == esim.eid
+    if update.smdp_sequence is not None and esim.smdp_sequence is not None and same_device:
+        overtaken = esim.smdp_unnumbered and _is_older(update, at, esim.smdp_at, received_at)
+        older = overtaken or update.smdp_sequence <= esim.smdp_sequence
     else:
         older = _is_older(update, at, esim.smdp_at, received_at)
     if older:
         return Axis.STALE, {}
-    told: Fields = {"smdp_status": update.smdp_status, "smdp_at": at, "smdp_sequence": update.smdp_sequence}
+    numbered = update.smdp_sequence is not None and (same_device or update.eid is not None)
+    told: Fields = {"smdp_status": update.smdp_status, "smdp_at": at, "smdp_unnumbered": not numbered}
+    if numbered:
+        told["smdp_sequence"] = update.smdp_sequence
     return Axis.TAKEN, _device(esim, update) | told
 
 
@@ -124,7 +151,8 @@ def _device(esim: Esim, update: Update) -> Fields:
 
 
 def _usage_axis(esim: Esim, update: Update, received_at: datetime) -> tuple[Axis, Fields]:
-    if update.total_bytes is None and update.used_bytes is None:
+    used_bytes = _used(esim, update)
+    if update.total_bytes is None and used_bytes is None:
         return Axis.SILENT, {}
     at = update.occurred_at or received_at
     told_at = update.usage_at if update.authoritative else update.usage_at or at
@@ -138,9 +166,22 @@ def _usage_axis(esim: Esim, update: Update, received_at: datetime) -> tuple[Axis
         fields["usage_at"] = told_at
     if update.total_bytes is not None:
         fields["total_bytes"] = update.total_bytes
-    if update.used_bytes is not None:
-        fields["used_bytes"] = update.used_bytes
+    if used_bytes is not None:
+        fields["used_bytes"] = used_bytes
     return Axis.TAKEN, fields
+
+
+def lacks_volume(esim: Esim | None, update: Update) -> bool:
+    """Whether the update tells what remains of a volume that nobody has told: it cannot be understood."""
+    total_known = update.total_bytes is not None or (esim is not None and esim.total_bytes is not None)
+    return update.remaining_bytes is not None and update.used_bytes is None and not total_known
+
+
+def _used(esim: Esim, update: Update) -> int | None:
+    total_bytes = esim.total_bytes if update.total_bytes is None else update.total_bytes
+    if update.used_bytes is not None or update.remaining_bytes is None or total_bytes is None:
+        return update.used_bytes
+    return max(0, total_bytes - update.remaining_bytes)
 
 
 def _validity_axis(esim: Esim, update: Update, received_at: datetime) -> tuple[Axis, Fields]:
@@ -149,9 +190,12 @@ def _validity_axis(esim: Esim, update: Update, received_at: datetime) -> tuple[A
     at = update.occurred_at or received_at
     if _is_older(update, at, esim.validity_at, received_at):
         return Axis.STALE, {}
-    fields: Fields = {"validity_at": at}
+    fields: Fields = {}
     if update.activate_at is not None:
         fields["activate_at"] = update.activate_at
+    if update.expire_at is not None or update.cause is Cause.VALIDITY:
+        # A time of activation alone says nothing of the end, whose time this is.
+        fields["validity_at"] = at
     if update.expire_at is not None:
         fields["expire_at"] = update.expire_at
         if update.expire_at != esim.expire_at:

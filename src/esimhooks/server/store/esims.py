@@ -40,6 +40,7 @@ PLAIN = {
     "smdp_status": "text",
     "smdp_at": "timestamptz",
     "smdp_sequence": "bigint",
+    "smdp_unnumbered": "boolean",
     "total_bytes": "bigint",
     "used_bytes": "bigint",
     "usage_at": "timestamptz",
@@ -243,45 +244,6 @@ async def page(db: Session, tenant: Tenant, where: EsimFilter, *, before: UUID |
         f"SELECT * FROM esims WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT {given(limit)}", *given.values
     )
     return [esim_of(db, row) for row in rows]
-
-
-class DuePoll(Struct, frozen=True):
-    """One eSIM whose usage is to be asked for."""
-
-    esim_id: UUID
-    provider: str
-    esim_tran_no: str
-
-
-async def claim_polls(db: Session, *, interval_s: float, limit: int) -> Sequence[DuePoll]:
-    """Take eSIMs whose usage is due to be polled and put their next poll one interval off, spread over a tenth of it.
-
-    An eSIM that was never polled is first scheduled, somewhere within the interval.
-    """
-    rows = await db.conn.fetch(
-        """
-        WITH due AS (
-            SELECT id, next_poll_at IS NULL AS first FROM esims
-            WHERE status IN ('ACTIVATED', 'IN_USE', 'USED_UP') AND esim_tran_no IS NOT NULL AND provider IS NOT NULL
-              AND (next_poll_at IS NULL OR next_poll_at <= now())
-            ORDER BY next_poll_at NULLS FIRST LIMIT $2 FOR UPDATE SKIP LOCKED
-        )
-        UPDATE esims e
-        SET next_poll_at = now() + make_interval(secs => $1 * CASE WHEN first THEN random() ELSE 1 + random() / 10 END)
-        FROM due WHERE e.id = due.id
-        RETURNING e.id, e.provider, e.esim_tran_no, due.first
-        """,
-        interval_s,
-        limit,
-    )
-    return [DuePoll(row["id"], row["provider"], row["esim_tran_no"]) for row in rows if not row["first"]]
-
-
-async def poll_again_in(db: Session, esim_ids: Sequence[UUID], *, seconds: float) -> None:
-    """Bring the next poll of the eSIMs forward, after one that failed."""
-    await db.conn.execute(
-        "UPDATE esims SET next_poll_at = now() + make_interval(secs => $2) WHERE id = ANY($1)", esim_ids, seconds
-    )
 
 
 def _values(db: Session, esim: Esim) -> list[object]:

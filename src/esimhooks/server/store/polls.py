@@ -1,0 +1,73 @@
+"""Whose usage is to be asked for, and when again. Rows are taken with `SKIP LOCKED`, by any number of nodes."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+from msgspec import Struct
+
+from esimhooks.server.store.database import Session
+
+_POLLED = "status IN ('ACTIVATED', 'IN_USE', 'USED_UP') AND esim_tran_no IS NOT NULL AND provider IS NOT NULL"
+
+
+class DuePoll(Struct, frozen=True):
+    """One eSIM whose usage is to be asked for."""
+
+    esim_id: UUID
+    provider: str
+    esim_tran_no: str
+
+
+async def claim(db: Session, *, interval_s: float, limit: int) -> Sequence[DuePoll]:
+    """Take eSIMs whose usage is due to be polled and put their next poll one interval off, spread over a tenth of it.
+
+    An eSIM that was never polled is first scheduled, somewhere within the interval.
+    """
+    rows = await db.conn.fetch(
+        f"""
+        WITH due AS (
+            SELECT id, next_poll_at IS NULL AS first FROM esims
+            WHERE {_POLLED} AND (next_poll_at IS NULL OR next_poll_at <= now())
+            ORDER BY next_poll_at NULLS FIRST LIMIT $2 FOR UPDATE SKIP LOCKED
+        )
+        UPDATE esims e
+        SET next_poll_at = now() + make_interval(secs => $1 * CASE WHEN first THEN random() ELSE 1 + random() / 10 END)
+        FROM due WHERE e.id = due.id
+        RETURNING e.id, e.provider, e.esim_tran_no, due.first
+        """,
+        interval_s,
+        limit,
+    )
+    return [_due(row) for row in rows if not row["first"]]
+
+
+async def claim_soonest(db: Session, provider: str, *, interval_s: float, limit: int) -> Sequence[DuePoll]:
+    """Take those eSIMs of a provider that are due within a tenth of the interval, the soonest first; as `claim`."""
+    rows = await db.conn.fetch(
+        f"""
+        WITH soonest AS (
+            SELECT id FROM esims
+            WHERE {_POLLED} AND provider = $3 AND next_poll_at <= now() + make_interval(secs => $1 / 10)
+            ORDER BY next_poll_at LIMIT $2 FOR UPDATE SKIP LOCKED
+        )
+        UPDATE esims e SET next_poll_at = now() + make_interval(secs => $1 * (1 + random() / 10))
+        FROM soonest WHERE e.id = soonest.id
+        RETURNING e.id, e.provider, e.esim_tran_no
+        """,
+        interval_s,
+        limit,
+        provider,
+    )
+    return [_due(row) for row in rows]
+
+
+async def again_in(db: Session, esim_ids: Sequence[UUID], *, seconds: float) -> None:
+    """Bring the next poll of the eSIMs forward, after one that failed."""
+    await db.conn.execute(
+        "UPDATE esims SET next_poll_at = now() + make_interval(secs => $2) WHERE id = ANY($1)", esim_ids, seconds
+    )
+
+
+def _due(row: asyncpg.Record) -> DuePoll:
+    return DuePoll(row["id"], row["provider"], row["esim_tran_no"])
