@@ -2,8 +2,8 @@
 
 from esimhooks.server.store.migrations.plain_sql import run
 
-revision = "0013"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 
 
 def upgrade() -> None:
