@@ -30,7 +30,14 @@ ADMIN_KEY = "CNRYADMINADMINAA-an-operator-key-of-forty-characters"
 CANARIES = 10_000
 BATCH = 250
 
-UNITS = ("delivery.attempted", "notification.taken_in", "request.failed", "request.not_now", "order.refused")
+UNITS = (
+    "database.refused",
+    "delivery.attempted",
+    "notification.taken_in",
+    "order.refused",
+    "request.failed",
+    "request.not_now",
+)
 """The log lines that must be among what is searched."""
 
 SPANS = ("POST /v1/updates", "POST /providers/", "commit intake", "send esim.", "5xx")
@@ -248,11 +255,20 @@ async def notifications(scene: Scene, inbound: str, order_no: str) -> None:
 
 
 async def a_broken_database(scene: Scene, account: str) -> None:
-    """The database refuses rows and says which, lacks a table, and is killed."""
+    """The database refuses rows and says which, fails as no database of ours does, lacks a table, and is killed."""
     admin = await asyncpg.connect(EmbeddedPostgres(scene.folder).address)
     await admin.execute("ALTER TABLE esims ADD CONSTRAINT none_at_all CHECK (length(iccid) < 5) NOT VALID")
     assert await updates(scene, account, 3) in (500, 503)
     await admin.execute("ALTER TABLE esims DROP CONSTRAINT none_at_all")
+    await admin.execute(
+        """
+        CREATE FUNCTION none_at_all() RETURNS trigger LANGUAGE plpgsql
+            AS $$ BEGIN RAISE EXCEPTION 'none at all'; END $$;
+        CREATE TRIGGER none_at_all BEFORE INSERT ON esims FOR EACH ROW EXECUTE FUNCTION none_at_all();
+        """
+    )
+    assert await updates(scene, account, 3) == 500
+    await admin.execute("DROP FUNCTION none_at_all CASCADE")
     for table in ("esims", "events", "notifications"):
         await admin.execute(f"ALTER TABLE {table} RENAME TO gone")
         assert await updates(scene, account, 3) in (500, 503)
