@@ -24,8 +24,8 @@ LOCK = 0x6573696D686F6F6B
 """The advisory lock that a migrating node holds: "esimhook" in ASCII."""
 
 
-async def migrate(dsn: str) -> None:
-    """Run all migrations that are missing. Raises `NotNow` where the database does not answer."""
+async def migrate(dsn: str, *, to: str = "head") -> None:
+    """Run the migrations that are missing, up to one or all. Raises `NotNow` where the database does not answer."""
 
     def upgrade(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
@@ -33,7 +33,7 @@ async def migrate(dsn: str) -> None:
         try:
             config = _config()
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, to)
             connection.commit()
         finally:
             connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
