@@ -219,10 +219,10 @@ async def a_provider(scene: Scene, account: str) -> None:
     for number, (status, told) in enumerate(
         [
             (500, json.dumps(refusal)),
-            (200, json.dumps(refusal)),
             (200, json.dumps(wrong)),
             (200, f"<{word()}"),
             (302, word()),
+            (200, json.dumps(refusal)),  # to the end: all that failed before is asked again
         ]
     ):
         for path in ("/api/v1/open/esim/query", "/api/v1/open/esim/usage/query"):
