@@ -33,6 +33,7 @@ class Overview:
         ids = [first_id_of(edge) for edge in edges]
         async with self._database.snapshot() as db:
             by_time = await figures.deliveries_by_time(db, tenant, ids)
+            counted = sum(one.number for one in by_time)
             failing, more_failing = await figures.failing(db, tenant)
             return Figures(
                 edges=edges,
@@ -43,9 +44,7 @@ class Overview:
                 failing=failing,
                 more_failing=more_failing,
                 failures=await figures.latest_failures(db, tenant, limit=LATEST),
-                only_newest=counted
-                if (counted := sum(one.number for one in by_time)) >= figures.MOST_COUNTED
-                else None,
+                only_newest=counted if counted >= figures.MOST_COUNTED else None,
             )
 
     async def endpoint_over_time(

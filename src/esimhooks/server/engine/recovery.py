@@ -141,6 +141,8 @@ async def _send(db: Session, endpoint: Endpoint, recovery: Recovery, seen: Seque
     """Put what is wanted of these events into the endpoint's lane, in their order; return how many."""
     ended = [one.delivery_id for one in seen if one.delivery_id is not None and one.status in recovery.statuses]
     new = [_delivery(endpoint, one) for one in seen if _missing(endpoint, recovery, one)]
+    if not ended and not new:
+        return 0
     again = await recoveries.reopen(db, endpoint, ended)
     await deliveries.insert(db, new)
     await queue.enqueue(db, sorted([*again, *new], key=lambda one: one.event_id))

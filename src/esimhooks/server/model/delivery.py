@@ -99,8 +99,8 @@ class Claimed(Struct, frozen=True, kw_only=True):
 
     `attempts` counts all attempts so far, `attempts_this_round` those since it was last sent again: the place in the
     schedule. `claims` counts how often it was taken up before and had no outcome, on top of `attempts`. `ordered` tells
-    that others of its eSIM wait for it. `faults` counts the faults of ours since the last attempt that counts. `position` is its
-    place in the queue, another one each time it is sent again.
+    that others of its eSIM wait for it. `faults` counts the faults of ours since the last attempt that counts. `position`
+    is its place in the queue, another one each time it is sent again.
     """
 
     delivery_id: UUID
@@ -121,7 +121,8 @@ class Claimed(Struct, frozen=True, kw_only=True):
 class Delivery(Struct, frozen=True, kw_only=True):
     """One event for one endpoint; times are aware UTC.
 
-    `next_attempt_at` is given while it is pending and does not wait behind another of its eSIM. `ordered` tells a new delivery to wait until those of the same eSIM before it are finished.
+    `next_attempt_at` is given while it is pending and does not wait behind another of its eSIM. `ordered` tells a new
+    delivery to wait until those of the same eSIM before it are finished.
     """
 
     id: UUID

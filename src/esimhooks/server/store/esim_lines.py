@@ -12,10 +12,9 @@ from msgspec import Struct
 
 from esimhooks.server.store.database import Session
 
-_MOVED_UP = """
-    CASE WHEN q.due_at = 'infinity' THEN greatest(now(), q.started_at + make_interval(secs => (
-        SELECT e.retry_schedule[1] FROM endpoints e WHERE e.id = q.endpoint_id))) ELSE q.due_at END
-"""
+FIRST_DELAY = "make_interval(secs => (SELECT e.retry_schedule[1] FROM endpoints e WHERE e.id = q.endpoint_id))"
+"""How long a row `q` waits before its first attempt; null where its endpoint was just deleted."""
+_MOVED_UP = f"CASE WHEN q.due_at = 'infinity' THEN greatest(now(), q.started_at + {FIRST_DELAY}) ELSE q.due_at END"
 """When a row `q` is due once nobody stands before it: at once, but not before the first delay of its schedule."""
 
 

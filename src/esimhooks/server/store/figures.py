@@ -11,6 +11,7 @@ from esimhooks.server.model.endpoint import DisabledReason, Tenant
 from esimhooks.server.model.figures import Due, Lane, Tally
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import delivery_of
+from esimhooks.server.store.lanes import FIRST_OF_EACH
 from esimhooks.vocabulary.statuses import Mode
 
 MOST_COUNTED = 30_000
@@ -20,14 +21,6 @@ MOST_FAILING = 50
 
 GIVEN_UP = f"('{DisabledReason.GONE.value}', '{DisabledReason.FAILING.value}')"
 """Why the server disables an endpoint by itself."""
-FIRST_OF_ALL = """
-    (SELECT endpoint_id, due_at FROM queue ORDER BY endpoint_id, due_at LIMIT 1)
-    UNION ALL
-    SELECT n.endpoint_id, n.due_at FROM waiting w CROSS JOIN LATERAL (
-        SELECT endpoint_id, due_at FROM queue WHERE endpoint_id > w.endpoint_id ORDER BY endpoint_id, due_at LIMIT 1
-    ) n
-"""
-"""The first delivery of every lane that is not empty."""
 FIRST_OF_TENANT = """
     SELECT e.id AS endpoint_id, n.due_at FROM endpoints e CROSS JOIN LATERAL (
         SELECT due_at FROM queue WHERE endpoint_id = e.id ORDER BY due_at LIMIT 1
@@ -107,7 +100,7 @@ async def due(db: Session, tenant: Tenant | None, *, most: int = MOST_DUE) -> Du
     """
     row = await db.conn.fetchrow(
         f"""
-        WITH RECURSIVE waiting AS ({FIRST_OF_ALL if tenant is None else FIRST_OF_TENANT}),
+        WITH RECURSIVE waiting AS ({FIRST_OF_EACH if tenant is None else FIRST_OF_TENANT}),
         due AS MATERIALIZED (SELECT * FROM waiting WHERE due_at <= now())
         SELECT (SELECT min(due_at) FROM due) AS oldest,
                (SELECT count(*) FROM (

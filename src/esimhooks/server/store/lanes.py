@@ -12,6 +12,16 @@ from msgspec import Struct
 from esimhooks.server.rules.breaker import Strain
 from esimhooks.server.store.database import Session
 
+FIRST_OF_EACH = """
+    (SELECT endpoint_id, due_at FROM queue ORDER BY endpoint_id, due_at LIMIT 1)
+    UNION ALL
+    SELECT n.endpoint_id, n.due_at FROM waiting w CROSS JOIN LATERAL (
+        SELECT endpoint_id, due_at FROM queue WHERE endpoint_id > w.endpoint_id ORDER BY endpoint_id, due_at LIMIT 1
+    ) n
+"""
+"""The first delivery of every lane that is not empty, for `WITH RECURSIVE waiting AS (...)`: found by skipping from one
+lane to the next in the index, however long each is."""
+
 
 class Lease(Struct, frozen=True):
     """The right to send a lane's deliveries until it ends."""
@@ -35,14 +45,9 @@ async def lease(db: Session, *, holder: UUID, seconds: float, share_of: int, lim
     one to the next in the index, however long each is.
     """
     rows = await db.conn.fetch(
-        """
+        f"""
         WITH RECURSIVE waiting AS (
-            (SELECT endpoint_id, due_at FROM queue ORDER BY endpoint_id, due_at LIMIT 1)
-            UNION ALL
-            SELECT n.endpoint_id, n.due_at FROM waiting w CROSS JOIN LATERAL (
-                SELECT endpoint_id, due_at FROM queue WHERE endpoint_id > w.endpoint_id
-                ORDER BY endpoint_id, due_at LIMIT 1
-            ) n
+            {FIRST_OF_EACH}
         ), busy AS (
             SELECT * FROM waiting WHERE due_at <= now()
         ), unheld AS (

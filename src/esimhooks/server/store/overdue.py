@@ -25,8 +25,8 @@ async def fail_overdue(db: Session, *, now: datetime, limit: int) -> Sequence[De
     """Fail deliveries that have waited for too long by the database's clock; return them. Needs a transaction.
 
     What a dispatcher has in hand is left alone, and what has its next attempt before it, or has had it due for less than
-    a day: a receiver may ask for a pause of a day each time. Faults of ours put off for ever and count as waiting. The rows are taken out of the queue first, by themselves
-    (docs/decisions/0006). `now` (aware UTC) is what the history shows.
+    a day: a receiver may ask for a pause of a day each time. Faults of ours put off for ever and count as waiting. The
+    rows are taken out of the queue first, by themselves (docs/decisions/0006). `now` (aware UTC) is what the history shows.
     """
     rows = await db.conn.fetch(
         """

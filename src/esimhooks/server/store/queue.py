@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from esimhooks.server.model.delivery import Claimed, Delivery
 from esimhooks.server.rules.poison import SUSPECT_AT
 from esimhooks.server.store.database import Session
-from esimhooks.server.store.esim_lines import Line, Place, hold_ends, move_up
+from esimhooks.server.store.esim_lines import FIRST_DELAY, Line, Place, hold_ends, move_up
 from esimhooks.server.store.lanes import Lease
 
 
@@ -31,15 +31,14 @@ async def enqueue(db: Session, deliveries: Sequence[Delivery]) -> None:
         if line is not None:
             crowded.add(line)
     await db.conn.execute(
-        """
+        f"""
         INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, ordered, attempts, claims,
                            due_at)
         SELECT delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, ordered, attempts, attempts,
-               CASE WHEN behind THEN 'infinity' ELSE greatest(now(), now() + make_interval(secs => (
-                   SELECT e.retry_schedule[1] FROM endpoints e WHERE e.id = d.endpoint_id))) END
+               CASE WHEN behind THEN 'infinity' ELSE greatest(now(), now() + {FIRST_DELAY}) END
         FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::uuid[], $7::boolean[], $8::int[],
                     $9::boolean[])
-            AS d (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, ordered, attempts, behind)
+            AS q (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, ordered, attempts, behind)
         """,
         [delivery.id for delivery in deliveries],
         [delivery.tenant.account_id for delivery in deliveries],

@@ -2,19 +2,15 @@
 
 from esimhooks.server.observe.metrics import QueueFigures
 from esimhooks.server.store.database import Session
+from esimhooks.server.store.lanes import FIRST_OF_EACH
 
 
 async def read(db: Session) -> QueueFigures:
     """Return the figures of this moment. Lanes are found by skipping in the index, however long each is."""
     row = await db.conn.fetchrow(
-        """
+        f"""
         WITH RECURSIVE waiting AS (
-            (SELECT endpoint_id, due_at FROM queue ORDER BY endpoint_id, due_at LIMIT 1)
-            UNION ALL
-            SELECT n.endpoint_id, n.due_at FROM waiting w CROSS JOIN LATERAL (
-                SELECT endpoint_id, due_at FROM queue WHERE endpoint_id > w.endpoint_id
-                ORDER BY endpoint_id, due_at LIMIT 1
-            ) n
+            {FIRST_OF_EACH}
         ), due AS (
             SELECT w.due_at, l.held_until > now() AS rests FROM waiting w JOIN lanes l USING (endpoint_id)
             WHERE w.due_at <= now() AND l.open
