@@ -7,7 +7,7 @@ import pytest
 
 from api import Api, Json, eventually
 from engine.upstream import Door, Shop, a_shop, allocate, an_upstream, moved, order_ready
-from esimhooks.server.sandbox.esims import Purchase
+from esimhooks.server.sandbox.esims import Purchase, SimulatedEsim
 from esimhooks.server.sandbox.sandbox import Sandbox
 from esimhooks.server.store.database import Database
 
@@ -129,15 +129,21 @@ async def test_an_order_known_by_its_transaction_learns_its_number_from_the_noti
     assert [esim["orderNo"] for esim in await shop.esims()] == ["B1"]
 
 
+async def an_order_in_parts(sandbox: Sandbox) -> tuple[str, SimulatedEsim]:
+    """Buy two eSIMs of which one is allocated; return its number, and the other as the provider has it."""
+    first, second = await sandbox.order(Purchase(order_no="B1", transaction_id="t-1", quantity=2))
+    allocate(sandbox, "B1")
+    late = sandbox._stock.esims[second]
+    late.esim_status, late.smdp_status = "GETTING_RESOURCE", ""
+    return first, late
+
+
 @pytest.mark.parametrize("known_by", [{"orderNo": "B1"}, {}], ids=["number", "transaction"])
 async def test_an_order_allocated_in_parts_is_asked_for_until_it_is_whole(
     operator: Api, sandbox: Sandbox, database: Database, known_by: Json
 ) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
-    first, second = await sandbox.order(Purchase(order_no="B1", transaction_id="t-1", quantity=2))
-    allocate(sandbox, "B1")
-    late = sandbox._stock.esims[second]
-    late.esim_status, late.smdp_status = "GETTING_RESOURCE", ""
+    first, late = await an_order_in_parts(sandbox)
     order = await shop.order("t-1", quantity=2, **known_by)
 
     await upstream.tell(order_ready("B1", transactionId="t-1"))
@@ -155,10 +161,7 @@ async def test_usage_that_the_poll_of_a_pending_order_finds_is_told_as_polled(
     operator: Api, sandbox: Sandbox, database: Database
 ) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
-    first, second = await sandbox.order(Purchase(order_no="B1", transaction_id="t-1", quantity=2))
-    allocate(sandbox, "B1")
-    late = sandbox._stock.esims[second]
-    late.esim_status, late.smdp_status = "GETTING_RESOURCE", ""
+    first, _ = await an_order_in_parts(sandbox)
     await shop.order("t-1", quantity=2, orderNo="B1")
     await upstream.tell(order_ready("B1", transactionId="t-1"))
     await upstream.settled("applied")
