@@ -76,7 +76,7 @@ async def take(db: Session, wishes: Sequence[Wish]) -> Sequence[Claimed]:
             JOIN endpoints e ON e.id = w.endpoint_id
             CROSS JOIN LATERAL (
                 SELECT q.delivery_id, q.claims FROM queue q
-                WHERE q.endpoint_id = w.endpoint_id AND q.due_at <= now() AND q.claim_token <> w.lease_token
+                WHERE q.endpoint_id = w.endpoint_id AND q.due_at <= now() AND q.claim_token < w.lease_token
                   AND (NOT q.ordered OR NOT EXISTS (
                       SELECT FROM queue o
                       WHERE o.ordered AND o.endpoint_id = q.endpoint_id AND o.esim_id = q.esim_id
