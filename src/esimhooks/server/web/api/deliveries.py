@@ -93,7 +93,10 @@ async def retry(context: InContext, tenant: OfTenant, delivery_id: FromPath[str]
 
 @post("/{delivery_id:str}/cancel", status_code=200)
 async def cancel(context: InContext, tenant: OfTenant, delivery_id: FromPath[str]) -> DeliveryView:
-    """Give a pending delivery up; it can be sent again later."""
+    """Give a pending delivery up; it can be sent again later.
+
+    An attempt that is in flight then may still arrive; it is not among the delivery's attempts.
+    """
     return _view(await context.deliveries.cancel(tenant, parse_id(Prefix.DELIVERY, delivery_id)))
 
 
