@@ -1,5 +1,6 @@
 """The ways that people go through the dashboard, each in a real browser from the first click to the last."""
 
+import asyncio
 import re
 
 import pytest
@@ -9,7 +10,7 @@ from api import Api, a_merchant, eventually
 from browser.conftest import Person
 from browser.history import a_history, first_delivery
 from conftest import ADMIN_KEY
-from receiver import Receiver
+from receiver import Receiver, status
 
 pytestmark = pytest.mark.slow(reason="a real browser waits for pages")
 
@@ -38,7 +39,6 @@ async def test_the_first_run_leads_to_a_delivered_webhook_in_six_clicks(person: 
     await person.page.get_by_role("link", name="the event catalogue").click()
     await person.page.get_by_role("button", name="Send a test event").first.click()
     await receiver.wait_for(1)
-    await person.page.reload()
     await expect(person.page.locator("td .pill")).to_have_text("delivered")
     await person.page.locator("td a.id").click()
     await expect(person.page.locator(".advice")).to_contain_text("The receiver took the event (200)")
@@ -90,6 +90,23 @@ async def test_a_delivery_is_followed_from_failure_to_retry_to_arrival(
     await expect(person.page.locator(".advice")).to_contain_text("The receiver took the event (200)")
     assert await person.page.locator(".attempt").count() >= 3
     await person.picture("way-arrived")
+
+
+async def test_an_event_shows_by_itself_that_it_has_arrived(person: Person, operator: Api, receiver: Receiver) -> None:
+    may_answer = asyncio.Event()
+
+    async def wait_and_take(writer: asyncio.StreamWriter) -> bool:
+        await may_answer.wait()
+        return await status()(writer)
+
+    receiver.answer(script=[wait_and_take])
+    merchant = await a_merchant(operator, webhook_url=receiver.url())
+    await person.sign_in(merchant.key)
+    await person.page.get_by_role("link", name="Catalogue").click()
+    await person.page.get_by_role("button", name="Send a test event").first.click()
+    await expect(person.page.locator("td .pill")).to_have_text("pending")
+    may_answer.set()
+    await expect(person.page.locator("td .pill")).to_have_text("delivered")
 
 
 async def second_attempt(operator: Api, query: str) -> None:
