@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from conftest import TENANT_TABLES
 from esimhooks.server.model.delivery import Claimed, Verdict
 from esimhooks.server.model.ids import new_id
 from esimhooks.server.store import esim_lines, lanes, overdue, queue
@@ -32,7 +33,7 @@ async def held(request: pytest.FixtureRequest, database: Database) -> AsyncItera
     await _run(database, "ALTER TABLE queue SET (autovacuum_enabled = off)")
     await _fill(database)
     await _run(database, "ANALYZE queue")
-    for table in ("queue", "deliveries", "events", "lanes", "endpoints", "accounts"):
+    for table in TENANT_TABLES:
         await _run(database, f"DELETE FROM {table}")
     await _run(database, "ANALYZE queue")
     await _fill(database)

@@ -43,12 +43,13 @@ async def list_events(request: AnyRequest, context: InContext) -> Response[str]:
 
 @get("/events/{event_id:str}")
 async def show_event(request: AnyRequest, context: InContext, event_id: FromPath[str]) -> Response[str]:
-    """Show an event with its deliveries."""
+    """Show an event with its deliveries; asked for by the page itself, only these."""
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
     event = await context.tenant.event(tenant, parse_id(Prefix.EVENT, event_id))
     sent = await context.tenant.deliveries(tenant, DeliveryFilter(event_id=event.id), Window(None, 100))
-    return page("event.html", visitor, {"title": "Event", "event": event, "deliveries": sent, "now": context.clock()})
+    values = {"title": "Event", "event": event, "deliveries": sent, "now": context.clock()}
+    return page("event_deliveries.html" if "x-live" in request.headers else "event.html", visitor, values)
 
 
 @get("/event-types")
