@@ -12,10 +12,10 @@ from typing import Any
 
 import uvloop
 
-from esimhooks.server.model.ids import Prefix, new_id, text_of
-from esimhooks.server.sender.gate import Gate
-from esimhooks.server.sender.sender import Sender
-from esimhooks.server.wiring import heap
+from esimhooks.server.app import heap
+from esimhooks.server.delivery.http.client import Sender
+from esimhooks.server.delivery.http.gate import Gate
+from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.signing import new_secret, signature_header
 from esimhooks.version import __version__
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from benchmarks.ground import Ground
 from benchmarks.scenarios import Figures, Size, percentile
-from esimhooks.server.model.ids import first_id_of
+from esimhooks.server.domain.ids import first_id_of
 from esimhooks.server.store.partitions import partition_name
 
 DAYS = 10

@@ -5,18 +5,21 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from api import Api
-from esimhooks.server.settings import Settings
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
+from esimhooks.server.providers.sandbox.sandbox import Sandbox, SandboxConfig
 from esimhooks.server.store import migrate as migrations
 from esimhooks.server.store.database import Database, connect
 from esimhooks.server.store.embedded import EmbeddedPostgres
 from esimhooks.server.store.partitions import ensure_partitions
 from esimhooks.server.store.sealing import Sealer, new_key
-from esimhooks.server.wiring.node import running
 from receiver import Receiver
+from upstream import Door
 
 ADMIN_KEY = "an-operator-key-of-forty-characters-00001"
 SEALING_KEY = new_key()
@@ -119,3 +122,22 @@ async def collector(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Receiver]:
     async with Receiver() as listening:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", listening.url(""))
         yield listening
+
+
+@pytest.fixture
+async def sandbox(receiver: Receiver) -> AsyncIterator[Sandbox]:
+    """A provider that allocates when a test tells it to; its own notifications go astray."""
+    config = SandboxConfig(allocation_s=(3600, 3600))
+    sandbox = Sandbox(receiver.url("/astray"), config=config, rng=Random(7))
+    await sandbox.start()
+    yield sandbox
+    await sandbox.stop()
+
+
+@pytest.fixture
+async def door(sandbox: Sandbox) -> AsyncIterator[Door]:
+    """An open door before the sandbox."""
+    door = Door(sandbox.base_url)
+    await door.open()
+    yield door
+    await door.close()

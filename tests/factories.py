@@ -10,13 +10,13 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from esimhooks.server.model.change import Change
-from esimhooks.server.model.esim import Esim
-from esimhooks.server.model.ids import new_id
-from esimhooks.server.model.update import Cause, Identity, Update
-from esimhooks.server.rules.compose import envelope
-from esimhooks.server.rules.emit import Emission, EmitPolicy, emit
-from esimhooks.server.rules.transition import apply
+from esimhooks.server.domain.change import Change
+from esimhooks.server.domain.compose import envelope
+from esimhooks.server.domain.emit import Emission, EmitPolicy, emit
+from esimhooks.server.domain.esim import Esim
+from esimhooks.server.domain.ids import new_id
+from esimhooks.server.domain.transition import apply
+from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.vocabulary.envelope import Envelope
 from esimhooks.vocabulary.statuses import EsimStatus, Mode, SmdpStatus
 from esimhooks.vocabulary.volumes import BYTES_PER_MB

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from esimhooks.server.model.errors import Broken
-from esimhooks.server.settings import LogFormat, Role, Settings
+from esimhooks.server.app.settings import LogFormat, Role, Settings
+from esimhooks.server.domain.errors import Broken
 
 KEY = base64.b64encode(bytes(32)).decode()
 OTHER_KEY = base64.b64encode(bytes(range(32))).decode()

@@ -18,13 +18,13 @@ from uuid import UUID
 from aiohttp import ClientSession, web
 from playwright.async_api import Page
 
-from esimhooks.server.model.ids import made_at
-from esimhooks.server.settings import Settings
+from esimhooks.server.app.keys import encryption_keys
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
+from esimhooks.server.domain.ids import made_at
 from esimhooks.server.store.database import Database, Session, connect
 from esimhooks.server.store.embedded import EmbeddedPostgres
 from esimhooks.server.store.sealing import Sealer
-from esimhooks.server.wiring.keys import encryption_keys
-from esimhooks.server.wiring.node import running
 from tools.chromium import a_chromium
 from tools.shop_day import ANSWERS, ENDPOINTS, Json, updates
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from esimhooks.server.settings import PREFIX, Settings
+from esimhooks.server.app.settings import PREFIX, Settings
 from esimhooks.vocabulary.envelope import encode
 from esimhooks.vocabulary.events import MEANINGS, EventType
 from esimhooks.vocabulary.examples import example_of

@@ -23,11 +23,11 @@ PUBLIC_METHODS_ALLOWED = 12
 MAY_CATCH_ALL = frozenset(
     {
         "src/esimhooks/receiver/handlers.py",
-        "src/esimhooks/server/engine/loop.py",
-        "src/esimhooks/server/sender/sender.py",
-        "src/esimhooks/server/web/entry.py",
-        "src/esimhooks/server/web/short_way.py",
-        "src/esimhooks/server/web/errors.py",
+        "src/esimhooks/server/runtime/loop.py",
+        "src/esimhooks/server/delivery/http/client.py",
+        "src/esimhooks/server/api/entry.py",
+        "src/esimhooks/server/api/short_way.py",
+        "src/esimhooks/server/api/problems.py",
     }
 )
 MAY_SLEEP = frozenset({"tests/receiver.py", "tests/api.py"})  # slow on purpose; the pause between two looks

@@ -19,13 +19,13 @@ import asyncpg
 from benchmarks.budget.fill import DAYS, History, Size, Writer, history_of
 from benchmarks.budget.pages import Loaded, loaded
 from benchmarks.budget.queries import Stopwatch, Timed, queries_of
-from esimhooks.server.model.ids import Prefix, text_of
-from esimhooks.server.settings import Settings
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
+from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.store import migrate as migrations
 from esimhooks.server.store.database import connect
 from esimhooks.server.store.embedded import EmbeddedPostgres
 from esimhooks.server.store.sealing import Sealer
-from esimhooks.server.wiring.node import running
 from tools.chromium import a_chromium
 
 PAGE_KB, PAGE_MS, LIST_MS = 200, 1000, 100

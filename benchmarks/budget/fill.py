@@ -15,8 +15,8 @@ from uuid import UUID
 import asyncpg
 from msgspec import Struct
 
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.ids import first_id_of, made_at, new_id
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.ids import first_id_of, made_at, new_id
 from esimhooks.server.store.deliveries import response_row
 from esimhooks.server.store.partitions import TABLES, partition_name
 from esimhooks.server.store.sealing import Sealer

@@ -9,16 +9,16 @@ from pathlib import Path
 from msgspec import Struct
 
 from benchmarks.budget.fill import History
-from esimhooks.server.engine.overview import Overview
-from esimhooks.server.engine.queries import TenantQueries, Window
-from esimhooks.server.engine.search import Search
-from esimhooks.server.model.change import UpdateOutcome
-from esimhooks.server.model.delivery import DeliveryFilter, DeliveryStatus
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.esim import EsimFilter
-from esimhooks.server.model.event import EventFilter
-from esimhooks.server.model.ids import first_id_of, new_id
-from esimhooks.server.model.notification import JournalFilter
+from esimhooks.server.domain.change import UpdateOutcome
+from esimhooks.server.domain.delivery import DeliveryFilter, DeliveryStatus
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.esim import EsimFilter
+from esimhooks.server.domain.event import EventFilter
+from esimhooks.server.domain.ids import first_id_of, new_id
+from esimhooks.server.domain.notification import JournalFilter
+from esimhooks.server.manage.overview import Overview
+from esimhooks.server.manage.queries import TenantQueries, Window
+from esimhooks.server.manage.search import Search
 from esimhooks.server.store import requeries
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType

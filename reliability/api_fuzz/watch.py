@@ -16,7 +16,7 @@ import schemathesis
 from schemathesis import CheckContext, Response, check
 from schemathesis.core.failures import Failure
 
-from esimhooks.server.model.ids import Prefix, new_id, text_of
+from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from reliability.api_fuzz.tenants import ID, Tenant, remember
 
 SHARES = {True: (0.05, 0.1), False: (0.5, 0.25)}

@@ -12,7 +12,7 @@ from benchmarks.budget.fill import Size, Writer, history_of
 from benchmarks.budget.pages import loaded
 from benchmarks.budget.queries import Stopwatch, queries_of
 from conftest import ADMIN_KEY, SEALING_KEY
-from esimhooks.server.model.ids import Prefix, text_of
+from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.store.database import connect
 from esimhooks.server.store.sealing import Sealer
 

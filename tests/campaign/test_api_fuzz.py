@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from esimhooks.server.settings import Settings
-from esimhooks.server.wiring.node import running
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
 from reliability.api_fuzz import campaign
 from reliability.api_fuzz.tenants import ID, call, made
 from reliability.api_fuzz.watch import Watch

@@ -7,10 +7,10 @@ import pytest
 
 from api import Api
 from cli.canned import CannedServer, Invoke
-from esimhooks.server.model.finding import Finding, Health
-from esimhooks.server.settings import Settings
+from esimhooks.server.app.checkup import examine
+from esimhooks.server.app.settings import Settings
+from esimhooks.server.domain.finding import Finding, Health
 from esimhooks.server.store.sealing import new_key
-from esimhooks.server.wiring.checkup import examine
 
 
 async def found(settings: Settings) -> dict[str, Finding]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from esimhooks.server.settings import Settings
+from esimhooks.server.app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))

@@ -20,12 +20,12 @@ from pydantic import SecretStr
 from api import Api
 from docs.samples import ALL, ROOT, runnable
 from esimhooks import Webhook
-from esimhooks.server.model.endpoint import DisabledReason
-from esimhooks.server.model.event import OperationalType
-from esimhooks.server.model.ids import new_id
-from esimhooks.server.rules.operational import EndpointDisabled, Whose, operational_event
-from esimhooks.server.settings import Settings
-from esimhooks.server.wiring.node import running
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
+from esimhooks.server.domain.endpoint import DisabledReason
+from esimhooks.server.domain.event import OperationalType
+from esimhooks.server.domain.ids import new_id
+from esimhooks.server.domain.operational import EndpointDisabled, Whose, operational_event
 from esimhooks.vocabulary.envelope import Envelope, encode
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from esimhooks.server.model.errors import NotNow
+from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.observe.secrecy import failure, fields, foreign_text, text, traceback
 
 CREDENTIALS = (

@@ -10,8 +10,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from api import Api, a_merchant
-from esimhooks.server.settings import Settings
-from esimhooks.server.wiring.node import running
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
 from receiver import Receiver
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -82,7 +82,7 @@ async def test_without_a_collector_nothing_is_imported_and_no_trace_is_sent(
     await an_update(settings, receiver)
 
     assert "traceparent" not in receiver.received[0].headers
-    code = "import esimhooks.server.wiring.node, sys; print([one for one in sys.modules if 'opentelemetry' in one])"
+    code = "import esimhooks.server.app.node, sys; print([one for one in sys.modules if 'opentelemetry' in one])"
     done = await asyncio.to_thread(
         subprocess.run, (sys.executable, "-c", code), capture_output=True, text=True, check=True
     )

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from aiohttp import ClientSession, web
 
-from esimhooks.server.sandbox.sandbox import Sandbox, SandboxConfig
+from esimhooks.server.providers.sandbox.sandbox import Sandbox, SandboxConfig
 
 ASKED_AT = datetime(2026, 4, 22, 12, 0, tzinfo=UTC)
 

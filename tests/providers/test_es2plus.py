@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api import Api, a_merchant
-from esimhooks.server.model.errors import Refused
-from esimhooks.server.model.notification import InboundRequest, Notification
-from esimhooks.server.model.update import Identity, Update
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.notification import InboundRequest, Notification
+from esimhooks.server.domain.update import Identity, Update
 from esimhooks.server.providers import registry
 from esimhooks.server.providers.es2plus import EXECUTED, PATH, Es2Plus
 from esimhooks.server.providers.port import Provider, ProviderConfig, Unparsable

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from esimhooks.server.model.errors import NotNow
-from esimhooks.server.model.update import Cause, Identity, Update
+from esimhooks.server.domain.errors import NotNow
+from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.server.providers.esimaccess_answers import Answer, judge, read_page, read_usage
 from esimhooks.server.providers.port import ProviderRefused, StillAllocating, Unparsable
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus

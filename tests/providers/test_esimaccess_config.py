@@ -3,8 +3,8 @@
 import pytest
 from aiohttp import ClientSession
 
-from esimhooks.server.model.errors import Refused
-from esimhooks.server.model.notification import InboundRequest
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.notification import InboundRequest
 from esimhooks.server.providers import registry
 from esimhooks.server.providers.esimaccess import PUBLISHED_SOURCES
 from esimhooks.server.providers.port import Lookup, Provider, ProviderConfig, ProviderRefused

@@ -6,7 +6,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esimhooks.server.model.notification import InboundRequest
+from esimhooks.server.domain.notification import InboundRequest
 from esimhooks.server.providers.esimaccess_parse import parse
 from esimhooks.server.providers.esimaccess_words import ESIM_STATUS, NOTIFY_TYPES, SMDP_STATUS
 from esimhooks.server.providers.port import Unparsable

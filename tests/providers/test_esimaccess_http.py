@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, web
 
-from esimhooks.server.model.errors import NotNow
+from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.providers.esimaccess import EsimAccess, build
 from esimhooks.server.providers.esimaccess_answers import MAX_ANSWER_BYTES
 from esimhooks.server.providers.esimaccess_api import Account, Api, signature

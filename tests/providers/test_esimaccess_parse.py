@@ -6,8 +6,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from esimhooks.server.model.notification import InboundRequest, OrderRef
-from esimhooks.server.model.update import Update
+from esimhooks.server.domain.notification import InboundRequest, OrderRef
+from esimhooks.server.domain.update import Update
 from esimhooks.server.providers.bodies import MAX_NOTIFICATION_BYTES
 from esimhooks.server.providers.esimaccess_parse import parse
 from esimhooks.server.providers.port import Unparsable

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from esimhooks.server.model.notification import InboundRequest, Notification, OrderRef
-from esimhooks.server.model.update import Cause, Identity, Update
+from esimhooks.server.domain.notification import InboundRequest, Notification, OrderRef
+from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.server.providers.esimaccess_parse import parse
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 

@@ -6,14 +6,14 @@ from random import Random
 import pytest
 from aiohttp import ClientSession
 
-from esimhooks.server.model.errors import NotNow
-from esimhooks.server.model.update import Cause, Identity
+from esimhooks.server.domain.errors import NotNow
+from esimhooks.server.domain.update import Cause, Identity
 from esimhooks.server.providers import registry
 from esimhooks.server.providers.identifiers import doubts
 from esimhooks.server.providers.port import Lookup, Provider, ProviderConfig, ProviderRefused, StillAllocating
-from esimhooks.server.sandbox.esims import Purchase
-from esimhooks.server.sandbox.life import Ending
-from esimhooks.server.sandbox.sandbox import Sandbox, SandboxConfig
+from esimhooks.server.providers.sandbox.esims import Purchase
+from esimhooks.server.providers.sandbox.life import Ending
+from esimhooks.server.providers.sandbox.sandbox import Sandbox, SandboxConfig
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 
 SANDBOX_NOW = datetime(2026, 4, 22, 12, 0, tzinfo=UTC)

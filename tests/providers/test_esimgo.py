@@ -12,9 +12,9 @@ from aiohttp import ClientSession
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esimhooks.server.model.errors import Refused
-from esimhooks.server.model.notification import InboundRequest, Notification
-from esimhooks.server.model.update import Identity, Update
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.notification import InboundRequest, Notification
+from esimhooks.server.domain.update import Identity, Update
 from esimhooks.server.providers import registry
 from esimhooks.server.providers.esimgo_parse import PROFILE_STATUS, TOPICS, parse
 from esimhooks.server.providers.port import Provider, ProviderConfig, Unparsable

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esimhooks.server.model.errors import Refused
-from esimhooks.server.model.update import Cause, Identity, Update
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.server.providers.generic import UpdateBody, parse_body, parse_update
 from esimhooks.vocabulary.statuses import EsimStatus, Mode, SmdpStatus
 

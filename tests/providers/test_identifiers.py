@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from esimhooks.server.providers.identifiers import doubts, eid_holds, luhn_holds, normal_iccid
-from esimhooks.server.sandbox import numbers
+from esimhooks.server.providers.sandbox import numbers
 
 
 @pytest.mark.parametrize("digits", ["79927398713", "8910172652573867506", "4111111111111111"])

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from esimhooks.server.sandbox.life import Ending, Tells, draw_ending, life
+from esimhooks.server.providers.sandbox.life import Ending, Tells, draw_ending, life
 
 DAY_S = 86_400
 

@@ -7,9 +7,9 @@ from random import Random
 import pytest
 from aiohttp import ClientSession
 
-from esimhooks.server.sandbox import wire
-from esimhooks.server.sandbox.esims import Purchase, place
-from esimhooks.server.sandbox.sandbox import Sandbox, SandboxConfig
+from esimhooks.server.providers.sandbox import wire
+from esimhooks.server.providers.sandbox.esims import Purchase, place
+from esimhooks.server.providers.sandbox.sandbox import Sandbox, SandboxConfig
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from random import Random
 import pytest
 from aiohttp import ClientSession, web
 
-from esimhooks.server.model.notification import InboundRequest, Notification, OrderRef
+from esimhooks.server.domain.notification import InboundRequest, Notification, OrderRef
 from esimhooks.server.providers.esimaccess_parse import parse
-from esimhooks.server.sandbox.esims import Purchase
-from esimhooks.server.sandbox.life import Ending
-from esimhooks.server.sandbox.sandbox import Sandbox, SandboxConfig
+from esimhooks.server.providers.sandbox.esims import Purchase
+from esimhooks.server.providers.sandbox.life import Ending
+from esimhooks.server.providers.sandbox.sandbox import Sandbox, SandboxConfig
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 
 AT_ONCE = SandboxConfig(allocation_s=(0, 0))

@@ -13,9 +13,9 @@ from uuid import UUID
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from esimhooks.server.model.delivery import Claimed
-from esimhooks.server.model.endpoint import Ordering
-from esimhooks.server.model.ids import new_id
+from esimhooks.server.domain.delivery import Claimed
+from esimhooks.server.domain.endpoint import Ordering
+from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store import deliveries, endpoints, esim_lines, queue
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.lanes import Lease

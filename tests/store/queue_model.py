@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from math import inf
 from uuid import UUID
 
-from esimhooks.server.model.delivery import Claimed, Delivery, DeliveryStatus, Verdict
-from esimhooks.server.rules.breaker import Step
-from esimhooks.server.rules.poison import SUSPECT_AT
+from esimhooks.server.domain.breaker import Step
+from esimhooks.server.domain.delivery import Claimed, Delivery, DeliveryStatus, Verdict
+from esimhooks.server.domain.poison import SUSPECT_AT
 from esimhooks.server.store.lanes import Lease
 
 LEASE_S = 1_000

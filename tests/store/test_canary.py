@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from api import eventually
-from esimhooks.server.model.errors import Broken
+from esimhooks.server.domain.errors import Broken
 from esimhooks.server.store.database import Database, connect
 from esimhooks.server.store.installation import check_canary
 from esimhooks.server.store.sealing import Sealer, new_key

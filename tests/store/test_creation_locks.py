@@ -2,8 +2,8 @@
 
 import asyncio
 
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.ids import new_id
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store import esims
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.statuses import Mode

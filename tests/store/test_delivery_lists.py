@@ -10,13 +10,13 @@ from uuid import UUID
 import pytest
 
 from api import Api, a_merchant
-from esimhooks.server.model.change import UpdateOutcome
-from esimhooks.server.model.delivery import Delivery, DeliveryFilter, DeliveryStatus
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.event import Event, EventFilter
-from esimhooks.server.model.ids import Prefix, new_id, parse_id
-from esimhooks.server.model.looked import Looked
-from esimhooks.server.model.notification import InboundRequest, JournalEntry, JournalFilter
+from esimhooks.server.domain.change import UpdateOutcome
+from esimhooks.server.domain.delivery import Delivery, DeliveryFilter, DeliveryStatus
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.event import Event, EventFilter
+from esimhooks.server.domain.ids import Prefix, new_id, parse_id
+from esimhooks.server.domain.looked import Looked
+from esimhooks.server.domain.notification import InboundRequest, JournalEntry, JournalFilter
 from esimhooks.server.store import deliveries, delivery_lists, events, journal, journal_lists, queue
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType

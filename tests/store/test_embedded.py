@@ -15,7 +15,7 @@ import asyncpg
 import psutil
 import pytest
 
-from esimhooks.server.model.errors import Broken
+from esimhooks.server.domain.errors import Broken
 from esimhooks.server.store.embedded import EmbeddedPostgres
 
 pytestmark = [

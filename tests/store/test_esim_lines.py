@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from api import eventually
-from esimhooks.server.model.delivery import Delivery, Verdict
+from esimhooks.server.domain.delivery import Delivery, Verdict
 from esimhooks.server.store import deliveries, endpoints, esim_lines, overdue, queue
 from esimhooks.server.store.database import Database, Session
 from system.stored_lanes import AGAIN, DELIVERED, FAILED, Lane, a_delivery, a_lane, lease, queued, take, write

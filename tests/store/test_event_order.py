@@ -3,9 +3,9 @@
 import asyncio
 from datetime import UTC, datetime
 
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.event import Event, EventFilter
-from esimhooks.server.model.ids import new_id
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.event import Event, EventFilter
+from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store import events
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType

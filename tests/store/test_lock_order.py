@@ -13,13 +13,13 @@ import pytest
 from msgspec.structs import replace
 
 from api import eventually
-from esimhooks.server.engine.recovery import Asked, Recoveries
-from esimhooks.server.engine.wake import Wake
-from esimhooks.server.model.account import ApiKey
-from esimhooks.server.model.endpoint import DisabledReason, Ordering
-from esimhooks.server.model.ids import new_id
-from esimhooks.server.model.recovery import NOT_ARRIVED
-from esimhooks.server.rules.breaker import Step, Strain
+from esimhooks.server.domain.account import ApiKey
+from esimhooks.server.domain.breaker import Step, Strain
+from esimhooks.server.domain.endpoint import DisabledReason, Ordering
+from esimhooks.server.domain.ids import new_id
+from esimhooks.server.domain.recovery import NOT_ARRIVED
+from esimhooks.server.jobs.recovery import Asked, Recoveries
+from esimhooks.server.runtime.wake import Wake
 from esimhooks.server.store import accounts, endpoints, keys, lanes
 from esimhooks.server.store.database import Database, Session
 from system.stored_lanes import AGAIN, DELIVERED, FAILED, GONE, Lane, a_lane, lease, take, write

@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from api import eventually
-from esimhooks.server.model.delivery import Claimed
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.ids import new_id
+from esimhooks.server.domain.delivery import Claimed
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store import deliveries, endpoints, lanes, queue, results
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.lanes import Lease

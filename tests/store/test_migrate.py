@@ -7,11 +7,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from esimhooks.server.model.errors import Broken, NotNow
-from esimhooks.server.settings import Settings
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
+from esimhooks.server.domain.errors import Broken, NotNow
 from esimhooks.server.store import migrate as migrations
 from esimhooks.server.store.database import Database
-from esimhooks.server.wiring.node import running
 
 pytestmark = [
     pytest.mark.slow(reason="makes a database of its own, on a machine that may be busy"),

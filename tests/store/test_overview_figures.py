@@ -1,6 +1,6 @@
 """The overview's figures find what is due and who fails however many endpoints are newer, and say where they stop."""
 
-from esimhooks.server.model.ids import new_id
+from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store import figures
 from esimhooks.server.store.database import Database
 from system.stored_lanes import Lane, a_lane

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from esimhooks.server.model.ids import first_id_of
+from esimhooks.server.domain.ids import first_id_of
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.partitions import DAYS_AHEAD, DAYS_BEHIND, TABLES, ensure_partitions, partition_name
 

@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from esimhooks.server.model.errors import NotNow
+from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.store.database import Database
 
 

@@ -6,12 +6,12 @@ from base64 import b64encode
 import pytest
 
 from api import Api, Json, a_merchant
-from esimhooks.server.model.errors import Broken
-from esimhooks.server.settings import Settings
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
+from esimhooks.server.domain.errors import Broken
 from esimhooks.server.store import providers
 from esimhooks.server.store.database import Database, Session, connect
 from esimhooks.server.store.sealing import Sealer, new_key
-from esimhooks.server.wiring.node import running
 
 OLD, NEW = new_key(), new_key()
 ROW = "esims.credentials.1"

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from api import eventually
-from esimhooks.server.model.delivery import Delivery, DeliveryStatus
-from esimhooks.server.model.ids import new_id
+from esimhooks.server.domain.delivery import Delivery, DeliveryStatus
+from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store import deliveries, endpoints, queue
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType

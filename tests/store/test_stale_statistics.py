@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from conftest import TENANT_TABLES
-from esimhooks.server.model.delivery import Claimed, Verdict
-from esimhooks.server.model.ids import new_id
+from esimhooks.server.domain.delivery import Claimed, Verdict
+from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store import esim_lines, lanes, overdue, queue
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.lanes import Lease

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from api import eventually
-from esimhooks.server.model.delivery import Claimed, DeliveryStatus
+from esimhooks.server.domain.delivery import Claimed, DeliveryStatus
 from esimhooks.server.store import queue
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.lanes import Lease

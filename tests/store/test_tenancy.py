@@ -13,13 +13,13 @@ import pytest
 from msgspec import Struct
 
 from api import Api, Merchant, a_merchant, eventually
-from esimhooks.server.model.audit import AuditFilter
-from esimhooks.server.model.delivery import DeliveryFilter
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.esim import EsimFilter
-from esimhooks.server.model.event import EventFilter
-from esimhooks.server.model.ids import EPOCH, Prefix, new_id, parse_id, text_of
-from esimhooks.server.model.looked import Looked
+from esimhooks.server.domain.audit import AuditFilter
+from esimhooks.server.domain.delivery import DeliveryFilter
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.esim import EsimFilter
+from esimhooks.server.domain.event import EventFilter
+from esimhooks.server.domain.ids import EPOCH, Prefix, new_id, parse_id, text_of
+from esimhooks.server.domain.looked import Looked
 from esimhooks.server.store import (
     audit,
     deliveries,

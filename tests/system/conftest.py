@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from api import Api, a_merchant
-from esimhooks.server.settings import Role, Settings
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Role, Settings
 from esimhooks.server.store.database import Database
-from esimhooks.server.wiring.node import running
 from system.dispatcher_processes import Dispatchers
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from api import eventually
-from esimhooks.server.settings import Settings
+from esimhooks.server.app.settings import Settings
 from esimhooks.server.store.database import Database
 from system.node_process import NodeProcess, settings_of
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from api import eventually
-from esimhooks.server.settings import Settings
+from esimhooks.server.app.settings import Settings
 
 COMMAND = (sys.executable, "-c", "from esimhooks.cli.main import run; run()", "serve")
 START_LIMIT_S = 240.0

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from standardwebhooks import Webhook
 
 from api import Api, Json, eventually
-from esimhooks.server.model.ids import Prefix, parse_id
+from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.store.database import Database
 from receiver import Received
 

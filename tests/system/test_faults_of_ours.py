@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from api import Api, Json, a_merchant, eventually
-from esimhooks.server.engine.publish import publish
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.event import Event
-from esimhooks.server.model.ids import Prefix, new_id, parse_id
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.event import Event
+from esimhooks.server.domain.ids import Prefix, new_id, parse_id
+from esimhooks.server.ingest.publish import publish
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode

@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from api import Api, Merchant, a_merchant
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.ids import Prefix, parse_id
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.statuses import Mode
 from receiver import Receiver

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import pytest
 
 from api import Api, a_merchant
-from esimhooks.server.engine.group_commit import LONGEST_QUEUE, GroupCommit
-from esimhooks.server.engine.loop import Loop
-from esimhooks.server.model.errors import NotNow
+from esimhooks.server.domain.errors import NotNow
+from esimhooks.server.runtime.group_commit import LONGEST_QUEUE, GroupCommit
+from esimhooks.server.runtime.loop import Loop
 from esimhooks.server.store.database import Database
 
 pytestmark = pytest.mark.timeout(20)

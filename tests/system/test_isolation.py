@@ -5,8 +5,8 @@ from time import monotonic
 import pytest
 
 from api import Api, Merchant, a_merchant, eventually
-from esimhooks.server.settings import Settings
-from esimhooks.server.wiring.node import running
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
 from receiver import Receiver
 from system.gated_answers import Gate
 from system.sent_webhooks import an_endpoint, an_event, in_status

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from esimhooks.server.model.delivery import DeliveryStatus
-from esimhooks.server.model.ids import new_id
+from esimhooks.server.domain.delivery import DeliveryStatus
+from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store import lanes, queue
 from esimhooks.server.store.database import Database
 from system.stored_lanes import (

@@ -9,14 +9,14 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook
 
 from api import Api, Json, Merchant, a_merchant, eventually
-from esimhooks.server.engine.upkeep import OVERDUE_BATCH
-from esimhooks.server.model.account import OPERATOR
-from esimhooks.server.model.errors import Broken
-from esimhooks.server.model.ids import Prefix, text_of
-from esimhooks.server.settings import Settings
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
+from esimhooks.server.domain.account import OPERATOR
+from esimhooks.server.domain.errors import Broken
+from esimhooks.server.domain.ids import Prefix, text_of
+from esimhooks.server.jobs.scheduler import OVERDUE_BATCH
 from esimhooks.server.store import overdue
 from esimhooks.server.store.database import Database
-from esimhooks.server.wiring.node import running
 from receiver import Received, Receiver
 
 ENDPOINT, ACCOUNT = text_of(Prefix.ENDPOINT, OPERATOR.account_id), text_of(Prefix.ACCOUNT, OPERATOR.account_id)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from esimhooks.server.rules.schedule import JITTER, STANDARD
+from esimhooks.server.domain.schedule import JITTER, STANDARD
 from esimhooks.server.store import deliveries, overdue
 from esimhooks.server.store.database import Database
 from system.stored_lanes import Lane, a_lane, lease, queued, stored, take

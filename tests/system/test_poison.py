@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from api import Api, a_merchant, eventually
-from esimhooks.server.model.ids import Prefix, parse_id
+from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.store.database import Database
 from receiver import Receiver, status
 from system.dispatcher_processes import DispatcherProcess, Dispatchers

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from api import Api, a_merchant, eventually
-from esimhooks.server.rules.pace import CATCH_UP_S
+from esimhooks.server.domain.pace import CATCH_UP_S
 from esimhooks.server.store.database import Database
 from receiver import Receiver
 from system.dispatcher_processes import DispatcherProcess, Dispatchers

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from esimhooks.server.engine.recovery import Asked, Recoveries
-from esimhooks.server.engine.wake import Wake
-from esimhooks.server.model.recovery import NOT_ARRIVED, Recovery
+from esimhooks.server.domain.recovery import NOT_ARRIVED, Recovery
+from esimhooks.server.jobs.recovery import Asked, Recoveries
+from esimhooks.server.runtime.wake import Wake
 from esimhooks.server.store import endpoints, queue, recoveries
 from esimhooks.server.store.database import Database, Session
 from system.stored_lanes import FAILED, Lane, a_lane, lease, queued, take, write

@@ -9,14 +9,14 @@ import sys
 import pytest
 
 from api import Api, Json, a_merchant, eventually
-from esimhooks.server.engine.resealing import reseal_all
-from esimhooks.server.model.errors import Broken
-from esimhooks.server.settings import Settings
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
+from esimhooks.server.domain.errors import Broken
+from esimhooks.server.jobs.rekey import reseal_all
 from esimhooks.server.store import resealing
 from esimhooks.server.store.database import Database, connect
 from esimhooks.server.store.resealing import PLACES
 from esimhooks.server.store.sealing import Sealer, new_key
-from esimhooks.server.wiring.node import running
 from receiver import Receiver
 
 CODE = "LPA:1$smdp.example.com$CODE-0001"

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientError
 
 from api import Api, Json, Merchant, a_merchant, eventually
-from esimhooks.server.settings import Settings
+from esimhooks.server.app.settings import Settings
 from esimhooks.server.store.database import Database
 from receiver import Receiver
 from system.gated_answers import answered_after

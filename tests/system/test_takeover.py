@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from api import Api, Json, Merchant, a_merchant, eventually
-from esimhooks.server.model.ids import Prefix, text_of
+from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.store.database import Database
 from receiver import Receiver, status
 from system.dispatcher_processes import DispatcherProcess, Dispatchers

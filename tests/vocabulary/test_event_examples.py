@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from esimhooks.server.model.esim import Esim
-from esimhooks.server.model.ids import Prefix, made_at, parse_id
-from esimhooks.server.model.update import Cause, Identity, Update
-from esimhooks.server.rules.expiry import expiry_of
+from esimhooks.server.domain.esim import Esim
+from esimhooks.server.domain.expiry import expiry_of
+from esimhooks.server.domain.ids import Prefix, made_at, parse_id
+from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.vocabulary.envelope import Envelope, encode
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_of

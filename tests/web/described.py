@@ -10,8 +10,8 @@ from typing import Any
 from msgspec import Struct
 
 from api import Json
-from esimhooks.server.web.app import routes
-from esimhooks.server.web.reference.openapi import document
+from esimhooks.server.api.reference.openapi import document
+from esimhooks.server.app.asgi import routes
 
 PREFIX = re.compile(r"^\^([a-z]+)_\[0-7\]")
 MOMENT = "2020-01-01T00:00:00Z"

@@ -7,9 +7,9 @@ from litestar.routes import HTTPRoute
 from msgspec import Struct
 
 from api import Answer, Api, Json
-from esimhooks.server.model.ids import Prefix, new_id, text_of
-from esimhooks.server.web.app import routes
-from esimhooks.server.web.entry import for_operators, needs_body
+from esimhooks.server.api.entry import for_operators, needs_body
+from esimhooks.server.app.asgi import routes
+from esimhooks.server.domain.ids import Prefix, new_id, text_of
 
 IDS = {
     "account_id": Prefix.ACCOUNT,

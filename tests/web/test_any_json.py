@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api import Api, Json
-from esimhooks.server.web.strict_json import DEEPEST, check
+from esimhooks.server.api.strict_json import DEEPEST, check
 from web.routes import WITH_BODY, is_problem
 
 WORDS = [

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from api import Api, Json, a_merchant
-from esimhooks.server.model.ids import new_id
+from esimhooks.server.domain.ids import new_id
 from receiver import Receiver
 from web.described import Described, Document, Place, found, put
 from web.routes import WITH_BODY, Route, is_problem

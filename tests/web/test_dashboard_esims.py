@@ -5,8 +5,8 @@ import re
 from aiohttp import ClientSession, CookieJar
 
 from api import Api, a_merchant
-from esimhooks.server.settings import Settings
-from esimhooks.server.wiring.node import running
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
 from web.rows import an_esim
 from web.test_dashboard import Browser
 

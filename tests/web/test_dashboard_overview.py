@@ -2,8 +2,8 @@
 
 from api import Api, a_merchant, eventually
 from conftest import ADMIN_KEY
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.ids import Prefix, parse_id
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.statuses import Mode
 from receiver import Receiver

@@ -4,10 +4,9 @@ import re
 
 from api import Api, a_merchant, eventually
 from conftest import ADMIN_KEY
-from engine.conftest import sandbox as sandbox  # noqa: PLC0414 - a fixture
-from engine.test_bulk_requery import some_esims
-from engine.upstream import a_shop
-from esimhooks.server.sandbox.sandbox import Sandbox
+from esimhooks.server.providers.sandbox.sandbox import Sandbox
+from jobs.test_bulk_requery import some_esims
+from upstream import a_shop
 from web.rows import an_esim
 from web.test_dashboard import Browser
 from web.test_dashboard import browser as browser  # noqa: PLC0414 - a fixture

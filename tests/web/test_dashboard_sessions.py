@@ -7,9 +7,9 @@ from aiohttp import ClientSession, CookieJar
 
 from api import Api, a_merchant
 from conftest import ADMIN_KEY
-from esimhooks.server.settings import Settings
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
 from esimhooks.server.store.database import Database
-from esimhooks.server.wiring.node import running
 from web.test_dashboard import Browser
 from web.test_dashboard import browser as browser  # noqa: PLC0414 - a fixture
 

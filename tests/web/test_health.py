@@ -14,9 +14,9 @@ import pytest
 from pydantic import SecretStr
 
 from api import Answer, Api, a_merchant, eventually
-from esimhooks.server.settings import Settings
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
 from esimhooks.server.store import migrate as migrations
-from esimhooks.server.wiring.node import running
 from web.routes import FIXED, OF_THE_PROCESS, OPEN, ROUTES, is_problem
 
 OWN = "web_health"

@@ -10,7 +10,7 @@ import re
 import pytest
 
 from api import Answer, Api
-from esimhooks.server.model.ids import Prefix, new_id, text_of
+from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from receiver import Receiver
 from web.described import Described, Document
 from web.routes import is_problem

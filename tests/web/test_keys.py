@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from api import Answer, Api, Json, a_merchant, eventually
-from esimhooks.server.model.api_keys import new_key
-from esimhooks.server.settings import Settings
-from esimhooks.server.wiring.node import running
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
+from esimhooks.server.domain.api_keys import new_key
 from esimhooks.vocabulary.statuses import Mode
 from web.routes import API, is_field, is_problem
 

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 from msgspec import UNSET, Struct, UnsetType
 
-from esimhooks.server.rules.expected import misfit
-from esimhooks.server.web.merge_patch import merged, named
+from esimhooks.server.api.merge_patch import merged, named
+from esimhooks.server.domain.expected import misfit
 
 
 class Body(Struct, kw_only=True, rename="camel", frozen=True):

@@ -8,10 +8,10 @@ from aiohttp import ClientSession
 from pydantic import SecretStr
 
 from api import Api, a_merchant, eventually
-from esimhooks.server.settings import Settings
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
 from esimhooks.server.store import queue_figures
 from esimhooks.server.store.database import Database
-from esimhooks.server.wiring.node import running
 from receiver import Receiver
 from web.routes import is_problem
 

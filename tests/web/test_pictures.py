@@ -7,8 +7,8 @@ import pytest
 from aiohttp import ClientSession
 
 from api import Api, Json, a_merchant
-from esimhooks.server.settings import Settings
-from esimhooks.server.wiring.node import running
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
 
 CODE = "LPA:1$smdp.example.com$CODE-0001"
 

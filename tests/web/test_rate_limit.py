@@ -3,10 +3,10 @@
 import pytest
 
 from api import Api, a_merchant
-from esimhooks.server.model.errors import Refused
-from esimhooks.server.settings import Settings
-from esimhooks.server.web.rate_limit import MOST_BUCKETS, RateLimit, network_of
-from esimhooks.server.wiring.node import running
+from esimhooks.server.api.rate_limit import MOST_BUCKETS, RateLimit, network_of
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
+from esimhooks.server.domain.errors import Refused
 from web.routes import is_problem
 
 

@@ -7,8 +7,8 @@ from standardwebhooks.webhooks import Webhook as PublicWebhook
 
 from api import Api, Json, a_merchant
 from esimhooks import Webhook
-from esimhooks.server.settings import Settings
-from esimhooks.server.wiring.node import running
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
 from esimhooks.signing import is_hex_signed
 from receiver import Received, Receiver
 

@@ -9,9 +9,9 @@ from aiohttp import ClientResponse, ClientSession
 from msgspec import Struct
 
 from api import Api, Json, Merchant, a_merchant
-from esimhooks.server.engine.streams import MOST_OF_TENANT
-from esimhooks.server.settings import Settings
-from esimhooks.server.wiring.node import running
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
+from esimhooks.server.manage.streams import MOST_OF_TENANT
 from patience import patience_s
 from web.routes import is_field, is_problem
 from web.rows import an_esim

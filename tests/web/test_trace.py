@@ -5,7 +5,7 @@ import json
 import pytest
 
 from api import Api, Json
-from esimhooks.server.model.ids import Prefix, new_id, text_of
+from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.store.database import Database
 from receiver import Receiver
 from web.routes import is_problem

@@ -35,7 +35,7 @@ from esimhooks.cli import (
 )
 from esimhooks.cli.failures import Failed, explained
 from esimhooks.cli.output import complain, say
-from esimhooks.server.model.errors import EsimhooksError
+from esimhooks.server.domain.errors import EsimhooksError
 from esimhooks.version import __version__
 
 app = typer.Typer(

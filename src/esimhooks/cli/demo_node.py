@@ -19,9 +19,9 @@ from esimhooks.cli.demo_ledger import Bookkeeper, Ledger
 from esimhooks.cli.demo_receiver import DemoReceiver
 from esimhooks.cli.demo_story import PATIENCE_S, Plan, Story
 from esimhooks.cli.signals import stop_on_signals
-from esimhooks.server.sandbox.sandbox import Sandbox
-from esimhooks.server.settings import Settings
-from esimhooks.server.wiring.node import Running, running
+from esimhooks.server.app.node import Running, running
+from esimhooks.server.app.settings import Settings
+from esimhooks.server.providers.sandbox.sandbox import Sandbox
 
 ENDLESS_WINDOW_S = 50.0
 SHORTEST_WINDOW_S = 4.0

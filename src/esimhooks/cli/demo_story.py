@@ -13,9 +13,9 @@ from msgspec import Struct
 from esimhooks.cli.client import Client
 from esimhooks.cli.demo_receiver import DemoReceiver
 from esimhooks.cli.failures import Failed
-from esimhooks.server.sandbox.esims import Purchase
-from esimhooks.server.sandbox.life import Ending, life
-from esimhooks.server.sandbox.sandbox import Sandbox, SandboxConfig
+from esimhooks.server.providers.sandbox.esims import Purchase
+from esimhooks.server.providers.sandbox.life import Ending, life
+from esimhooks.server.providers.sandbox.sandbox import Sandbox, SandboxConfig
 
 DAYS = 2
 PACKAGE = "DEMO_5GB_2D"

@@ -17,8 +17,8 @@ from rich.text import Text
 from esimhooks.cli import output
 from esimhooks.cli.client import Client
 from esimhooks.cli.remote_checkup import examine_server
-from esimhooks.server.model.errors import Broken
-from esimhooks.server.model.finding import Finding, Health, wrong
+from esimhooks.server.domain.errors import Broken
+from esimhooks.server.domain.finding import Finding, Health, wrong
 from esimhooks.version import __version__
 
 STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "red"}
@@ -75,9 +75,9 @@ class _Examined(NamedTuple):
 
 
 def _installation(data_dir: Path | None) -> _Examined:
+    from esimhooks.server.app.checkup import examine  # noqa: PLC0415 - the same
+    from esimhooks.server.app.settings import LogFormat, LogLevel, Settings  # noqa: PLC0415 - the same
     from esimhooks.server.observe import log  # noqa: PLC0415 - commands that only ask a server start without loading one
-    from esimhooks.server.settings import LogFormat, LogLevel, Settings  # noqa: PLC0415 - the same
-    from esimhooks.server.wiring.checkup import examine  # noqa: PLC0415 - the same
 
     log.configure(log_format=LogFormat.CONSOLE, level=LogLevel.ERROR)
     try:

@@ -10,7 +10,7 @@ from esimhooks.cli import output
 from esimhooks.cli.client import Client, Json
 from esimhooks.cli.options import Account, AsJson, Cursor, InMode, Limit
 from esimhooks.cli.values import pair, path, schedule
-from esimhooks.server.model.endpoint import SignatureProfile
+from esimhooks.server.domain.endpoint import SignatureProfile
 
 app = typer.Typer(help="URLs that webhooks go to.", no_args_is_help=True)
 

@@ -5,7 +5,7 @@ None means that it is a defect, which deserves its traceback.
 
 from collections.abc import Iterator
 
-from esimhooks.server.model.errors import EsimhooksError, NotNow, Refused
+from esimhooks.server.domain.errors import EsimhooksError, NotNow, Refused
 
 
 class Failed(Exception):

@@ -16,8 +16,8 @@ def migrate(
 
     `serve` does it by itself on the embedded one.
     """
-    from esimhooks.server.settings import Settings  # noqa: PLC0415 - the same
-    from esimhooks.server.wiring import node  # noqa: PLC0415 - commands that only ask a server start without loading one
+    from esimhooks.server.app import node  # noqa: PLC0415 - commands that only ask a server start without loading one
+    from esimhooks.server.app.settings import Settings  # noqa: PLC0415 - the same
 
     asyncio.run(node.migrate(Settings.read(data_dir=data_dir)))
     output.say("the database is up to date")

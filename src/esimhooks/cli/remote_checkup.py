@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from esimhooks.cli.client import Client
 from esimhooks.cli.failures import Failed
-from esimhooks.server.model.finding import Finding, doubtful, fine, wrong
+from esimhooks.server.domain.finding import Finding, doubtful, fine, wrong
 
 
 class Provider(Struct, rename="camel"):

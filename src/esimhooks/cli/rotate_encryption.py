@@ -17,8 +17,8 @@ def rotate_encryption(
     Put the new key before the old one in ESIMHOOKS_ENCRYPTION_KEY and restart every server, then run this with the same
     setting. It may be interrupted and run again.
     """
-    from esimhooks.server.settings import Settings  # noqa: PLC0415 - the same
-    from esimhooks.server.wiring import rotation  # noqa: PLC0415 - commands that only ask a server start without loading one
+    from esimhooks.server.app import rotation  # noqa: PLC0415 - commands that only ask a server start without loading one
+    from esimhooks.server.app.settings import Settings  # noqa: PLC0415 - the same
 
     done = asyncio.run(rotation.rotate_encryption(Settings.read(data_dir=data_dir)))
     output.say(f"{done} values were sealed anew: only the first key of ESIMHOOKS_ENCRYPTION_KEY is needed from now on")

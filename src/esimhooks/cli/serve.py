@@ -14,8 +14,8 @@ from esimhooks.cli import output
 from esimhooks.cli.signals import stop_on_signals
 
 if TYPE_CHECKING:
-    from esimhooks.server.settings import Settings
-    from esimhooks.server.wiring.node import Running
+    from esimhooks.server.app.node import Running
+    from esimhooks.server.app.settings import Settings
 
 
 def serve(
@@ -33,13 +33,13 @@ def serve(
     """
     import uvloop  # noqa: PLC0415 - commands that only ask a server start without loading one
 
-    from esimhooks.server.settings import Settings  # noqa: PLC0415 - the same
+    from esimhooks.server.app.settings import Settings  # noqa: PLC0415 - the same
 
     uvloop.run(_serve(Settings.read(roles=role, host=host, port=port, data_dir=data_dir)))
 
 
 async def _serve(settings: "Settings") -> None:
-    from esimhooks.server.wiring import node  # noqa: PLC0415 - the same
+    from esimhooks.server.app import node  # noqa: PLC0415 - the same
 
     stop = asyncio.Event()
     stop_on_signals(stop, insisting=True)

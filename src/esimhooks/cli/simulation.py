@@ -17,8 +17,8 @@ from msgspec import Struct
 from esimhooks.cli.client import Client
 from esimhooks.cli.failures import Failed
 from esimhooks.cli.output import Page
-from esimhooks.server.sandbox.esims import Purchase
-from esimhooks.server.sandbox.sandbox import Sandbox, SandboxConfig
+from esimhooks.server.providers.sandbox.esims import Purchase
+from esimhooks.server.providers.sandbox.sandbox import Sandbox, SandboxConfig
 from esimhooks.vocabulary.statuses import EsimStatus
 
 PACKAGE = "SIMULATED_5GB"

@@ -1,6 +1,6 @@
 """The statuses that an eSIM and its profile can have, the mode of a row and the reasons of an event.
 
-Pure words: nothing comes in, nothing is decided here. The rules that use them are in `server/rules`.
+Pure words: nothing comes in, nothing is decided here. The rules that use them are in `server/domain`.
 """
 
 from enum import StrEnum

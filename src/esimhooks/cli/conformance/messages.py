@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 import msgspec
 from msgspec import Struct
 
-from esimhooks.server.model.ids import Prefix, new_id, text_of
+from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.signing import signature
 from esimhooks.version import __version__
 from esimhooks.vocabulary.envelope import encode

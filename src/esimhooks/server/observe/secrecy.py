@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 from uuid import UUID
 
-from esimhooks.server.model.errors import EsimhooksError
+from esimhooks.server.domain.errors import EsimhooksError
 
 HIDDEN = "[redacted]"
 DEEPEST = 8

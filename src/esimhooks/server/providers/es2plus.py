@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import ClientSession
 
-from esimhooks.server.model.errors import Refused
-from esimhooks.server.model.notification import InboundRequest, Notification
-from esimhooks.server.model.update import Identity, Update
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.notification import InboundRequest, Notification
+from esimhooks.server.domain.update import Identity, Update
 from esimhooks.server.providers import options
 from esimhooks.server.providers.bodies import read_json
 from esimhooks.server.providers.fields import Fields

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 from aiohttp import ClientSession
 
-from esimhooks.server.model.clock import Clock
-from esimhooks.server.model.errors import NotNow, Refused
-from esimhooks.server.model.notification import InboundRequest, Notification
-from esimhooks.server.model.update import Update
+from esimhooks.server.domain.clock import Clock
+from esimhooks.server.domain.errors import NotNow, Refused
+from esimhooks.server.domain.notification import InboundRequest, Notification
+from esimhooks.server.domain.update import Update
 from esimhooks.server.providers import options
 from esimhooks.server.providers.esimaccess_answers import read_page, read_usage
 from esimhooks.server.providers.esimaccess_api import Account, Api

@@ -11,8 +11,8 @@ from http import HTTPStatus
 
 from msgspec import Struct
 
-from esimhooks.server.model.errors import NotNow
-from esimhooks.server.model.update import Cause, Update
+from esimhooks.server.domain.errors import NotNow
+from esimhooks.server.domain.update import Cause, Update
 from esimhooks.server.providers.bodies import read_json
 from esimhooks.server.providers.esimaccess_parse import MAX_EID_DIGITS, duration_days, identity
 from esimhooks.server.providers.esimaccess_words import ESIM_STATUS, SMDP_STATUS

@@ -14,8 +14,8 @@ import msgspec
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
 from msgspec import Struct
 
-from esimhooks.server.model.clock import Clock
-from esimhooks.server.model.errors import NotNow
+from esimhooks.server.domain.clock import Clock
+from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.providers.esimaccess_answers import MAX_ANSWER_BYTES, Answer, judge
 from esimhooks.server.providers.fields import Fields
 from esimhooks.server.providers.port import Pace

@@ -7,8 +7,8 @@ or without `notifyId` and `eventGenerateTime`. Nothing is asked or stored; what 
 from datetime import datetime
 from typing import assert_never
 
-from esimhooks.server.model.notification import InboundRequest, Notification, OrderRef
-from esimhooks.server.model.update import Cause, Identity, Update
+from esimhooks.server.domain.notification import InboundRequest, Notification, OrderRef
+from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.server.providers.bodies import Members, read_form, read_json
 from esimhooks.server.providers.esimaccess_words import (
     ESIM_STATUS,

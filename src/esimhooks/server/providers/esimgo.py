@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from aiohttp import ClientSession
 
-from esimhooks.server.model.errors import Refused
-from esimhooks.server.model.notification import InboundRequest, Notification
-from esimhooks.server.model.update import Update
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.notification import InboundRequest, Notification
+from esimhooks.server.domain.update import Update
 from esimhooks.server.providers import options
 from esimhooks.server.providers.esimgo_parse import parse
 from esimhooks.server.providers.port import Lookup, Pace, ProviderConfig, ProviderRefused

@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import Enum
 from typing import assert_never
 
-from esimhooks.server.model.notification import InboundRequest, Notification
-from esimhooks.server.model.update import Identity, Update
+from esimhooks.server.domain.notification import InboundRequest, Notification
+from esimhooks.server.domain.update import Identity, Update
 from esimhooks.server.providers.bodies import read_json
 from esimhooks.server.providers.fields import Fields, quantity
 from esimhooks.server.providers.identifiers import doubts

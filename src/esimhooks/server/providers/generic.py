@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
-from esimhooks.server.model.errors import Refused
-from esimhooks.server.model.patterns import END, PRINTABLE
-from esimhooks.server.model.update import Cause, Identity, Update
-from esimhooks.server.rules.expected import misfit
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.expected import misfit
+from esimhooks.server.domain.patterns import END, PRINTABLE
+from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.vocabulary.statuses import EsimStatus, Mode, SmdpStatus
 from esimhooks.vocabulary.volumes import from_megabytes
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from esimhooks.server.model.errors import Refused
+from esimhooks.server.domain.errors import Refused
 from esimhooks.server.providers.port import ProviderConfig
 
 _HEADER_TEXT = re.compile(r"[\x21-\x7e]{1,200}")

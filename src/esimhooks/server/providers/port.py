@@ -10,9 +10,9 @@ from typing import Protocol
 from aiohttp import ClientSession
 from msgspec import Struct
 
-from esimhooks.server.model.errors import EsimhooksError, NotNow
-from esimhooks.server.model.notification import InboundRequest, Notification
-from esimhooks.server.model.update import Update
+from esimhooks.server.domain.errors import EsimhooksError, NotNow
+from esimhooks.server.domain.notification import InboundRequest, Notification
+from esimhooks.server.domain.update import Update
 
 Pace = Callable[[], Awaitable[None]]
 """Waits for the next free slot in the provider's rate limit, which all nodes share."""

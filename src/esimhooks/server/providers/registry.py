@@ -5,7 +5,7 @@ A `ProviderConfig` comes in, a `Provider` goes out. Adding a kind is one line he
 
 from aiohttp import ClientSession
 
-from esimhooks.server.model.errors import Refused
+from esimhooks.server.domain.errors import Refused
 from esimhooks.server.providers import es2plus, esimaccess, esimgo
 from esimhooks.server.providers.port import Pace, Provider, ProviderConfig, ProviderFactory
 

@@ -7,7 +7,7 @@ trusted proxies off the peer is the web room's work.
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from esimhooks.server.model.errors import Refused
+from esimhooks.server.domain.errors import Refused
 
 Network = IPv4Network | IPv6Network
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from esimhooks.server.model.account import OPERATOR, Account
+from esimhooks.server.domain.account import OPERATOR, Account
 from esimhooks.server.store.database import Session
 
 

@@ -1,15 +1,52 @@
-"""The audit log: rows that are written once, read in pages, and forgotten when they have had their time."""
+"""The audit log: rows that are written once, read in pages, and deleted after their retention.
 
-from collections.abc import Sequence
+The actor goes with the request's task, as its transaction does under an idempotency key, so that no command can be
+called without one and none has to pass it on. What nobody asked for over the API is the server's own doing.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
-from esimhooks.server.model.audit import Action, Actor, ActorKind, AuditEntry, AuditFilter, ChangedField
-from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.domain.audit import Action, Actor, ActorKind, AuditEntry, AuditFilter, ChangedField
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store.database import Session, touched
 from esimhooks.vocabulary.statuses import Mode
+
+_actor: ContextVar[Actor | None] = ContextVar("actor", default=None)
+ITSELF = Actor(kind=ActorKind.SYSTEM)
+
+
+def act_as(actor: Actor) -> None:
+    """Have the changes that follow in this task noted as this actor's."""
+    _actor.set(actor)
+
+
+async def note(
+    db: Session,
+    action: Action,
+    subject: str,
+    *,
+    whose: Tenant | UUID | None,
+    changes: Mapping[str, ChangedField] | None = None,
+) -> None:
+    """Write down that the present actor did this; `whose` is a tenant, an account, or None for the installation."""
+    await insert(
+        db,
+        AuditEntry(
+            id=new_id(),
+            account_id=whose.account_id if isinstance(whose, Tenant) else whose,
+            mode=whose.mode if isinstance(whose, Tenant) else None,
+            actor=_actor.get() or ITSELF,
+            action=action,
+            subject=subject,
+            changes=changes or {},
+        ),
+    )
 
 
 async def insert(db: Session, entry: AuditEntry) -> None:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import asyncpg
 import msgspec
 
-from esimhooks.server.model.errors import Broken, NotNow
+from esimhooks.server.domain.errors import Broken, NotNow
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store.sealing import Sealer
 

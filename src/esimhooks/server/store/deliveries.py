@@ -6,9 +6,9 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from esimhooks.server.model.delivery import Attempt, Delivery, DeliveryStatus, OutcomeClass
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.event import event_type_of
+from esimhooks.server.domain.delivery import Attempt, Delivery, DeliveryStatus, OutcomeClass
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.event import event_type_of
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode

@@ -6,9 +6,9 @@ The filter that narrows most and has an index chooses the rows that are looked a
 from collections.abc import Sequence
 from uuid import UUID
 
-from esimhooks.server.model.delivery import Delivery, DeliveryFilter, DeliveryStatus
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.looked import Looked
+from esimhooks.server.domain.delivery import Delivery, DeliveryFilter, DeliveryStatus
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.looked import Looked
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import delivery_of
 from esimhooks.server.store.given import Given

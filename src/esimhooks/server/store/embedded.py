@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 import psutil
 
-from esimhooks.server.model.errors import Broken
+from esimhooks.server.domain.errors import Broken
 from esimhooks.server.store.system_account import SystemAccount, account_for, last_lines
 
 DATABASE = "esimhooks"

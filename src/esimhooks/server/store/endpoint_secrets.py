@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from esimhooks.server.model.delivery import SigningSecret
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.ids import new_id
+from esimhooks.server.domain.delivery import SigningSecret
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store.database import Session
 
 

@@ -3,10 +3,10 @@
 from datetime import datetime
 from uuid import UUID
 
-from esimhooks.server.model.delivery import DeliveryStatus
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.endpoint_stats import EndpointStats, LaneState
-from esimhooks.server.model.ids import first_id_of
+from esimhooks.server.domain.delivery import DeliveryStatus
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.endpoint_stats import EndpointStats, LaneState
+from esimhooks.server.domain.ids import first_id_of
 from esimhooks.server.store.database import Session
 
 MOST_COUNTED = 50_000

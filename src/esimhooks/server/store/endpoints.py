@@ -9,12 +9,12 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from esimhooks.server.model.delivery import EndpointTarget, SigningSecret
-from esimhooks.server.model.endpoint import DisabledReason, Endpoint, Ordering, SignatureProfile, Tenant
-from esimhooks.server.model.errors import Broken
-from esimhooks.server.model.ids import Prefix, text_of
+from esimhooks.server.domain.delivery import EndpointTarget, SigningSecret
+from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, Ordering, SignatureProfile, Tenant
+from esimhooks.server.domain.errors import Broken
+from esimhooks.server.domain.ids import Prefix, text_of
+from esimhooks.server.domain.operational import Whose
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.rules.operational import Whose
 from esimhooks.server.store import endpoint_secrets, esim_lines
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.endpoint_secrets import secret_row

@@ -9,9 +9,9 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.esim import Esim, EsimFilter
-from esimhooks.server.model.update import Identity
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.esim import Esim, EsimFilter
+from esimhooks.server.domain.update import Identity
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.given import Given

@@ -8,10 +8,10 @@ from uuid import UUID
 import asyncpg
 from msgspec import Struct
 
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.errors import Broken
-from esimhooks.server.model.event import Event, EventFilter, event_type_of
-from esimhooks.server.model.looked import Looked
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.errors import Broken
+from esimhooks.server.domain.event import Event, EventFilter, event_type_of
+from esimhooks.server.domain.looked import Looked
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.given import Given

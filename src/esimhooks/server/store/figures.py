@@ -6,9 +6,9 @@ from uuid import UUID
 
 import asyncpg
 
-from esimhooks.server.model.delivery import Delivery, DeliveryStatus
-from esimhooks.server.model.endpoint import DisabledReason, Tenant
-from esimhooks.server.model.figures import Due, Lane, Tally
+from esimhooks.server.domain.delivery import Delivery, DeliveryStatus
+from esimhooks.server.domain.endpoint import DisabledReason, Tenant
+from esimhooks.server.domain.figures import Due, Lane, Tally
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import delivery_of
 from esimhooks.server.store.lanes import FIRST_OF_EACH

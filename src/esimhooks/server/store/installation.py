@@ -4,7 +4,7 @@ Each key that seals rows has a canary of its own, `canary.<id of the key>`. A ke
 with a newer one: then its canary goes too.
 """
 
-from esimhooks.server.model.errors import Broken
+from esimhooks.server.domain.errors import Broken
 from esimhooks.server.store.database import Session
 
 CANARY = b"esimhooks"

@@ -7,10 +7,10 @@ from uuid import UUID
 import asyncpg
 from msgspec import Struct
 
-from esimhooks.server.model.change import UpdateOutcome
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.notification import InboundRequest, JournalEntry
-from esimhooks.server.model.update import Identity
+from esimhooks.server.domain.change import UpdateOutcome
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.notification import InboundRequest, JournalEntry
+from esimhooks.server.domain.update import Identity
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session, touched
 from esimhooks.vocabulary.statuses import Mode

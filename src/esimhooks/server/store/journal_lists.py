@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from esimhooks.server.model.change import UpdateOutcome
-from esimhooks.server.model.looked import Looked
-from esimhooks.server.model.notification import JournalEntry, JournalFilter
+from esimhooks.server.domain.change import UpdateOutcome
+from esimhooks.server.domain.looked import Looked
+from esimhooks.server.domain.notification import JournalEntry, JournalFilter
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.given import Given
 from esimhooks.server.store.journal import entry_of

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from esimhooks.server.model.account import ApiKey
-from esimhooks.server.model.endpoint import Tenant
+from esimhooks.server.domain.account import ApiKey
+from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
 

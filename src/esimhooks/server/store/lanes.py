@@ -9,7 +9,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from esimhooks.server.rules.breaker import Strain
+from esimhooks.server.domain.breaker import Strain
 from esimhooks.server.store.database import Session
 
 FIRST_OF_EACH = """

@@ -5,9 +5,9 @@ from uuid import UUID
 
 import asyncpg
 
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.hit import Hit
-from esimhooks.server.model.ids import Prefix
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.hit import Hit
+from esimhooks.server.domain.ids import Prefix
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from esimhooks.server.model.errors import Broken, NotNow
+from esimhooks.server.domain.errors import Broken, NotNow
 from esimhooks.server.store.database import TEMPORARY, Session, passing_errors
 
 LOCK = 0x6573696D686F6F6B

@@ -5,9 +5,9 @@ from uuid import UUID
 
 import asyncpg
 
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.notification import OrderRef
-from esimhooks.server.model.order import Order, OrderFilter
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.notification import OrderRef
+from esimhooks.server.domain.order import Order, OrderFilter
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
 

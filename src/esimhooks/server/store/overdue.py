@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
-from esimhooks.server.model.delivery import OutcomeClass
-from esimhooks.server.model.ids import new_id
-from esimhooks.server.rules.operational import DeliveryFailed
-from esimhooks.server.rules.schedule import JITTER
+from esimhooks.server.domain.delivery import OutcomeClass
+from esimhooks.server.domain.ids import new_id
+from esimhooks.server.domain.operational import DeliveryFailed
+from esimhooks.server.domain.schedule import JITTER
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import response_row
 from esimhooks.server.store.esim_lines import Place, move_up

@@ -11,8 +11,8 @@ from uuid import UUID
 
 import asyncpg
 
-from esimhooks.server.model.errors import NotNow
-from esimhooks.server.model.ids import first_id_of
+from esimhooks.server.domain.errors import NotNow
+from esimhooks.server.domain.ids import first_id_of
 from esimhooks.server.store.database import Session
 
 TABLES = ("notifications", "events", "deliveries", "attempts")

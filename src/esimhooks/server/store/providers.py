@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import asyncpg
 import msgspec
 
-from esimhooks.server.model.provider import StoredProvider
+from esimhooks.server.domain.provider import StoredProvider
 from esimhooks.server.store.database import Session
 
 

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from msgspec import Struct, structs
 
-from esimhooks.server.model.delivery import Claimed, Delivery
-from esimhooks.server.rules.poison import SUSPECT_AT
+from esimhooks.server.domain.delivery import Claimed, Delivery
+from esimhooks.server.domain.poison import SUSPECT_AT
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.esim_lines import FIRST_DELAY, Line, Place, hold_ends, move_up
 from esimhooks.server.store.lanes import Lease

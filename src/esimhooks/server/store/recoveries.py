@@ -10,9 +10,9 @@ import asyncpg
 from msgspec import Struct
 from msgspec.structs import replace
 
-from esimhooks.server.model.delivery import Delivery
-from esimhooks.server.model.endpoint import Endpoint, Ordering, Tenant
-from esimhooks.server.model.recovery import Candidates, Missed, Recovery
+from esimhooks.server.domain.delivery import Delivery
+from esimhooks.server.domain.endpoint import Endpoint, Ordering, Tenant
+from esimhooks.server.domain.recovery import Candidates, Missed, Recovery
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import delivery_of
 from esimhooks.vocabulary.statuses import Mode

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import asyncpg
 
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.esim import Esim, EsimFilter
-from esimhooks.server.model.requery import BulkRequery
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.esim import Esim, EsimFilter
+from esimhooks.server.domain.requery import BulkRequery
 from esimhooks.server.store import esims
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import EsimStatus, Mode

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from esimhooks.server.model.delivery import Claimed, DeliveryStatus, Outcome, Verdict
-from esimhooks.server.model.endpoint import DisabledReason
-from esimhooks.server.model.ids import new_id
-from esimhooks.server.rules.breaker import Step
+from esimhooks.server.domain.breaker import Step
+from esimhooks.server.domain.delivery import Claimed, DeliveryStatus, Outcome, Verdict
+from esimhooks.server.domain.endpoint import DisabledReason
+from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import WITHIN_BODY, sealed_answer
 from esimhooks.server.store.esim_lines import Place, move_up

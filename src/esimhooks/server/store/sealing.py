@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from esimhooks.server.model.errors import Broken
+from esimhooks.server.domain.errors import Broken
 
 KEY_BYTES = 32
 FORMAT = b"\x01"

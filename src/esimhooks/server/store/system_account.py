@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from esimhooks.server.model.errors import Broken
+from esimhooks.server.domain.errors import Broken
 
 SYSTEM_USER = "pgserver"
 PROGRAM_LIMIT_S = 120.0

@@ -9,12 +9,12 @@ from uuid import UUID
 
 import asyncpg
 
-from esimhooks.server.model.delivery import Attempt
-from esimhooks.server.model.endpoint import Tenant
-from esimhooks.server.model.esim import Esim
-from esimhooks.server.model.event import Event
-from esimhooks.server.model.ids import Prefix, first_id_of, made_at
-from esimhooks.server.model.notification import JournalEntry
+from esimhooks.server.domain.delivery import Attempt
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.esim import Esim
+from esimhooks.server.domain.event import Event
+from esimhooks.server.domain.ids import Prefix, first_id_of, made_at
+from esimhooks.server.domain.notification import JournalEntry
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import attempt_of
 from esimhooks.server.store.esims import esim_of

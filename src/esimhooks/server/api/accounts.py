@@ -1,0 +1,260 @@
+"""Accounts and their API keys: `/v1/accounts`, for operators."""
+
+import ipaddress
+from datetime import UTC, datetime
+from typing import Annotated
+
+from litestar import Router, delete, get, patch, post
+from litestar.params import FromPath, JSONBody
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import asdict
+
+from esimhooks.server.api.bodies import Moment, Name, Url
+from esimhooks.server.api.given import ByOperator, InContext
+from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
+from esimhooks.server.api.merge_patch import named
+from esimhooks.server.domain.account import Account, ApiKey
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.ids import Prefix, parse_id, text_of, text_or_none
+from esimhooks.server.manage.admin import Made, MadeKey, NewKey
+from esimhooks.vocabulary.statuses import Mode
+from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
+
+
+class AccountBody(Struct, forbid_unknown_fields=True, rename="camel"):
+    """What an operator tells of an account."""
+
+    name: Name
+
+
+class AccountPatch(Struct, forbid_unknown_fields=True, rename="camel"):
+    """What an operator changes of an account."""
+
+    name: Name | UnsetType = UNSET
+
+
+class AccountView(Struct, rename="camel"):
+    """An account as it is shown."""
+
+    id: str
+    name: str
+    created_at: str
+    updated_at: str
+
+
+class KeyBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """What an operator tells of a key. With `webhookUrl` the key owns an endpoint for its mode."""
+
+    mode: Mode
+    name: Name
+    webhook_url: Url | None = None
+    allowed_ips: Annotated[list[str], Meta(min_length=1, max_length=10)] | None = None
+    expires_at: Moment | None = None
+
+
+class KeyPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """What an operator changes of a key: null lets it be used from everywhere, or without end."""
+
+    name: Name | UnsetType = UNSET
+    webhook_url: Url | UnsetType = UNSET
+    allowed_ips: Annotated[list[str], Meta(min_length=1, max_length=10)] | UnsetType | None = UNSET
+    expires_at: Moment | UnsetType | None = UNSET
+
+
+class KeyView(Struct, rename="camel", kw_only=True):
+    """A key as it is shown; never its secret part."""
+
+    id: str
+    name: str
+    mode: Mode
+    prefix: str
+    endpoint_id: str | None
+    allowed_ips: list[str] | None
+    expires_at: str | None
+    created_at: str
+    last_used_at: str | None
+
+
+class OwnedEndpoint(Struct, rename="camel"):
+    """The endpoint of a key with a webhook URL; the secret is shown this once."""
+
+    id: str
+    url: str
+    secret: str
+
+
+class MadeKeyView(KeyView, rename="camel", kw_only=True):
+    """A new key; `key` is shown this once."""
+
+    key: str
+    endpoint: OwnedEndpoint | None
+
+
+class ChangedKeyView(KeyView, rename="camel", kw_only=True):
+    """A key after its change; `endpoint` where the change made one."""
+
+    endpoint: OwnedEndpoint | None
+
+
+@post("/")
+async def create_account(context: InContext, operator: ByOperator, data: JSONBody[AccountBody]) -> AccountView:
+    """Make an account."""
+    return _account(await context.admin.create_account(data.name))
+
+
+@get("/")
+async def list_accounts(
+    context: InContext, operator: ByOperator, limit: Limit = 25, cursor: Cursor = None
+) -> Listed[AccountView]:
+    """List accounts."""
+    rows = await context.operator.accounts(window(limit, cursor))
+    return listed(rows, limit, _account, lambda account: account.id)
+
+
+@get("/{account_id:str}")
+async def show_account(context: InContext, operator: ByOperator, account_id: FromPath[str]) -> AccountView:
+    """Show an account."""
+    return _account(await context.operator.account(parse_id(Prefix.ACCOUNT, account_id)))
+
+
+@patch("/{account_id:str}")
+async def rename_account(
+    context: InContext, operator: ByOperator, account_id: FromPath[str], data: JSONBody[AccountPatch]
+) -> AccountView:
+    """Give an account another name."""
+    known = parse_id(Prefix.ACCOUNT, account_id)
+    if isinstance(data.name, UnsetType):
+        return _account(await context.operator.account(known))
+    return _account(await context.admin.rename_account(known, data.name))
+
+
+@delete("/{account_id:str}")
+async def delete_account(context: InContext, operator: ByOperator, account_id: FromPath[str]) -> None:
+    """Delete an account with its keys, endpoints, orders and eSIMs."""
+    await context.admin.delete_account(parse_id(Prefix.ACCOUNT, account_id))
+    context.authenticator.forget()
+
+
+@post("/{account_id:str}/keys")
+async def create_key(
+    context: InContext, operator: ByOperator, account_id: FromPath[str], data: JSONBody[KeyBody]
+) -> MadeKeyView:
+    """Make a key; its text and its endpoint's secret are shown this once."""
+    made = await context.admin.create_key(
+        Tenant(parse_id(Prefix.ACCOUNT, account_id), data.mode),
+        NewKey(
+            name=data.name,
+            webhook_url=data.webhook_url,
+            allowed_ips=_networks(data.allowed_ips),
+            expires_at=_in_utc(data.expires_at, "/expiresAt"),
+        ),
+    )
+    return _made_key(made)
+
+
+@get("/{account_id:str}/keys")
+async def list_keys(
+    context: InContext, operator: ByOperator, account_id: FromPath[str], limit: Limit = 25, cursor: Cursor = None
+) -> Listed[KeyView]:
+    """List an account's keys."""
+    rows = await context.operator.keys(parse_id(Prefix.ACCOUNT, account_id), window(limit, cursor))
+    return listed(rows, limit, _key, lambda key: key.id)
+
+
+@patch("/{account_id:str}/keys/{key_id:str}")
+async def change_key(
+    context: InContext,
+    operator: ByOperator,
+    account_id: FromPath[str],
+    key_id: FromPath[str],
+    data: JSONBody[KeyPatch],
+) -> ChangedKeyView:
+    """Change a key; a `webhookUrl` makes an endpoint, whose secret is shown this once, or moves the key's own."""
+    changes = named(data)
+    if not isinstance(data.allowed_ips, UnsetType):
+        changes["allowed_ips"] = _networks(data.allowed_ips)
+    if not isinstance(data.expires_at, UnsetType):
+        changes["expires_at"] = _in_utc(data.expires_at, "/expiresAt")
+    changes.pop("webhook_url", None)
+    changed = await context.key_changes.change(
+        parse_id(Prefix.ACCOUNT, account_id),
+        parse_id(Prefix.KEY, key_id),
+        changes,
+        webhook_url=None if isinstance(data.webhook_url, UnsetType) else data.webhook_url,
+    )
+    context.authenticator.forget()
+    view = _key(changed.key)
+    return ChangedKeyView(**asdict(view), endpoint=_owned(changed.made))
+
+
+@delete("/{account_id:str}/keys/{key_id:str}")
+async def revoke_key(
+    context: InContext, operator: ByOperator, account_id: FromPath[str], key_id: FromPath[str]
+) -> None:
+    """Revoke a key at once."""
+    await context.admin.revoke_key(parse_id(Prefix.ACCOUNT, account_id), parse_id(Prefix.KEY, key_id))
+    context.authenticator.forget()
+
+
+router = Router(
+    "/v1/accounts",
+    route_handlers=[
+        create_account,
+        list_accounts,
+        show_account,
+        rename_account,
+        delete_account,
+        create_key,
+        list_keys,
+        change_key,
+        revoke_key,
+    ],
+)
+
+
+def _in_utc(moment: datetime | None, pointer: str) -> datetime | None:
+    try:
+        return None if moment is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise Refused.invalid(pointer, "expected a time in the years 1 to 9999 UTC") from None
+
+
+def _networks(texts: list[str] | None) -> tuple[str, ...] | None:
+    for place, text in enumerate(texts or []):
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise Refused.invalid(f"/allowedIps/{place}", "expected an address or a network in CIDR form") from None
+    return None if texts is None else tuple(texts)
+
+
+def _account(account: Account) -> AccountView:
+    return AccountView(
+        text_of(Prefix.ACCOUNT, account.id), account.name, timestamp(account.created_at), timestamp(account.updated_at)
+    )
+
+
+def _key(key: ApiKey) -> KeyView:
+    return KeyView(
+        id=text_of(Prefix.KEY, key.id),
+        name=key.name,
+        mode=key.tenant.mode if key.tenant else Mode.LIVE,
+        prefix=key.lookup,
+        endpoint_id=text_or_none(Prefix.ENDPOINT, key.endpoint_id),
+        allowed_ips=None if key.allowed_ips is None else list(key.allowed_ips),
+        expires_at=timestamp_or_none(key.expires_at),
+        created_at=timestamp(key.created_at),
+        last_used_at=timestamp_or_none(key.last_used_at),
+    )
+
+
+def _made_key(made: MadeKey) -> MadeKeyView:
+    view = _key(made.key)
+    return MadeKeyView(**asdict(view), key=made.text, endpoint=_owned(made.made))
+
+
+def _owned(made: Made | None) -> OwnedEndpoint | None:
+    if made is None:
+        return None
+    return OwnedEndpoint(text_of(Prefix.ENDPOINT, made.endpoint.id), made.endpoint.url, made.secret)

@@ -1,0 +1,110 @@
+"""The audit log: `/v1/audit`. Operators read all of it, merchants what was done in their account and mode."""
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+from litestar import get
+from litestar.params import FromQuery, QueryParameter
+from msgspec import Struct
+
+from esimhooks.server.api.auth import Principal, tenant_of
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.given import ByAnyone, InContext
+from esimhooks.server.api.lists import Cursor, From, Limit, Listed, To, id_from, id_of, listed, window
+from esimhooks.server.domain.audit import Action, ActorKind, AuditEntry, AuditFilter, ChangedField
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.ids import Prefix, made_at, text_of, text_or_none
+from esimhooks.server.manage.queries import Window
+from esimhooks.vocabulary.statuses import Mode
+from esimhooks.vocabulary.timestamps import timestamp
+
+Account = Annotated[str | None, QueryParameter(description="operators: only what was done in this account")]
+Who = Annotated[str | None, QueryParameter(max_length=64, description="a key's id, or operator, merchant or system")]
+Subject = Annotated[str | None, QueryParameter(max_length=200, description="the id of what was changed")]
+
+
+class ActorView(Struct, rename="camel"):
+    """Who acted. Without `key`: the operator's first key, or, as a merchant sees it, an operator."""
+
+    kind: ActorKind
+    key: str | None
+    name: str | None
+
+
+class AuditView(Struct, rename="camel", kw_only=True):
+    """One change. `changes` has the fields that differ; of secrets it tells that they changed, as `(hidden)`."""
+
+    id: str
+    at: str
+    actor: ActorView
+    address: str | None
+    action: Action
+    subject: str
+    account: str | None
+    mode: Mode | None
+    changes: dict[str, ChangedField]
+
+
+@get("/v1/audit")
+async def list_audit(
+    context: InContext,
+    caller: ByAnyone,
+    account: Account = None,
+    mode: FromQuery[Mode | None] = None,
+    actor: Who = None,
+    action: FromQuery[Action | None] = None,
+    subject: Subject = None,
+    start: From = None,
+    end: To = None,
+    limit: Limit = 25,
+    cursor: Cursor = None,
+) -> Listed[AuditView]:
+    """List who changed what, newest first."""
+    kind, key_id = _actor(actor)
+    where = AuditFilter(
+        actor_kind=kind,
+        key_id=key_id,
+        action=action,
+        subject=subject,
+        first_id=id_from("from", start),
+        last_id=id_from("to", end),
+    )
+    rows = await _entries(context, caller, account, mode, where, window(limit, cursor))
+    return listed(rows, limit, _view, lambda entry: entry.id)
+
+
+async def _entries(
+    context: Context, caller: Principal, account: str | None, mode: Mode | None, where: AuditFilter, part: Window
+) -> Sequence[AuditEntry]:
+    if caller.tenant is not None:
+        return await context.audit.of_tenant(tenant_of(caller, account=account, mode=mode), where, part)
+    return await context.audit.for_operators(id_of("account", Prefix.ACCOUNT, account), mode, where, part)
+
+
+def _actor(text: str | None) -> tuple[ActorKind | None, UUID | None]:
+    if text is None:
+        return None, None
+    if text in set(ActorKind):
+        return ActorKind(text), None
+    try:
+        return None, id_of("actor", Prefix.KEY, text)
+    except Refused:
+        raise Refused.invalid(
+            "query:actor", f"expected key_ and 26 characters, or one of {', '.join(ActorKind)}"
+        ) from None
+
+
+def _view(entry: AuditEntry) -> AuditView:
+    actor = entry.actor
+    return AuditView(
+        id=text_of(Prefix.AUDIT, entry.id),
+        at=timestamp(made_at(entry.id)),
+        actor=ActorView(actor.kind, text_or_none(Prefix.KEY, actor.key_id), actor.key_name),
+        address=actor.address,
+        action=entry.action,
+        subject=entry.subject,
+        account=text_or_none(Prefix.ACCOUNT, entry.account_id),
+        mode=entry.mode,
+        changes=dict(entry.changes),
+    )

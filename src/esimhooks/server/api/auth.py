@@ -1,0 +1,215 @@
+"""Who is calling: an operator, or a merchant in one mode. Keys come in, principals go out.
+
+Every handler of a tenant's rows gets its tenant from here and from nowhere else.
+"""
+
+import hmac
+import ipaddress
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+from litestar import Request
+from msgspec import Struct
+
+from esimhooks.server.api.rate_limit import RateLimit, network_of
+from esimhooks.server.domain.account import ApiKey
+from esimhooks.server.domain.api_keys import digest_of, lookup_of, well_formed
+from esimhooks.server.domain.audit import Actor, ActorKind
+from esimhooks.server.domain.clock import Clock
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.ids import Prefix, parse_id
+from esimhooks.vocabulary.statuses import Mode
+
+KEPT_S = 1.0
+NOTED_S = 60.0
+MOST_KEPT = 10_000
+
+AnyRequest = Request[Any, Any, Any]
+FindKey = Callable[[str], Awaitable[ApiKey | None]]
+
+
+class Principal(Struct, frozen=True):
+    """The caller. `tenant` None is an operator, who may name the account and mode to act for.
+
+    `lookup` is the public part of its key; the operator's first key, which is a setting, has none.
+    """
+
+    tenant: Tenant | None
+    lookup: str | None = None
+    key_id: UUID | None = None
+    key_name: str | None = None
+
+
+class Authenticator:
+    """Tells who a request comes from.
+
+    Keys are looked up at most once a second each, so one that was revoked on another node ends within a second.
+    """
+
+    def __init__(
+        self,
+        find_key: FindKey,
+        *,
+        admin_key: str,
+        trusted_proxies: int,
+        clock: Clock,
+        addresses: RateLimit | None = None,
+    ) -> None:
+        self._find_key = find_key
+        self._admin_digest = digest_of(admin_key)
+        self._trusted_proxies = trusted_proxies
+        self._clock = clock
+        self._addresses = addresses
+        self._kept: dict[bytes, tuple[float, ApiKey]] = {}
+        self._noted: dict[str, float] = {}
+
+    async def principal(self, request: AnyRequest) -> Principal:
+        """Return the caller. Raises `Refused` (401) without a valid key, (403) from an address not allowed."""
+        return await self.holder_of(_key_in(request), request)
+
+    async def holder_of(self, text: str, request: AnyRequest) -> Principal:
+        """Return who holds the key of this text, at the expense of its address. Raises `Refused` (401, 403, 429)."""
+        if self._addresses is not None and not self._is_first_key(digest_of(text)):
+            self._addresses.take(network_of(self.peer(request)), now=monotonic())
+        return await self._holder_of(text, request)
+
+    async def check_again(self, request: AnyRequest) -> None:
+        """Look whether a request that lasts would still be let in; it was counted when it came.
+
+        Raises `Refused` (401, 403) where it would not.
+        """
+        await self._holder_of(_key_in(request), request)
+
+    async def _holder_of(self, text: str, request: AnyRequest) -> Principal:
+        digest = digest_of(text)
+        if self._is_first_key(digest):
+            return Principal(None)
+        key = await self._key(text, digest)
+        if key is None or not hmac.compare_digest(digest, key.digest):
+            raise Refused.unauthenticated("this API key is not valid")
+        return self._admitted(key, request)
+
+    async def signed_in(self, lookup: str | None, request: AnyRequest) -> Principal:
+        """Return who has signed in with the key of that public part (None: the first admin key), if it still may.
+
+        Raises `Refused` (401, 403).
+        """
+        if lookup is None:
+            return Principal(None)
+        key = await self._find_key(lookup)
+        if key is None:
+            raise Refused.unauthenticated("this API key is not valid any more")
+        return self._admitted(key, request)
+
+    @property
+    def admin_digest(self) -> bytes:
+        """The digest of the operator's first key, which ends the sessions of another."""
+        return self._admin_digest
+
+    def _is_first_key(self, digest: bytes) -> bool:
+        return hmac.compare_digest(digest, self._admin_digest)
+
+    def _admitted(self, key: ApiKey, request: AnyRequest) -> Principal:
+        if key.expires_at is not None and key.expires_at <= self._clock():
+            raise Refused.unauthenticated("this API key has expired")
+        if key.allowed_ips and not _within(self.peer(request), key.allowed_ips):
+            raise Refused.forbidden("this API key may not be used from this address")
+        return Principal(key.tenant, key.lookup, key.id, key.name)
+
+    def forget(self) -> None:
+        """Look every key up anew; after one was revoked on this node."""
+        self._kept.clear()
+
+    def use_to_note(self, caller: Principal) -> str | None:
+        """Return the public part of the caller's key where its use should be written down: once a minute each."""
+        now = monotonic()
+        lookup = caller.lookup
+        if lookup is None or now - self._noted.get(lookup, -NOTED_S) < NOTED_S:
+            return None
+        if len(self._noted) >= MOST_KEPT:
+            self._noted.clear()
+        self._noted[lookup] = now
+        return lookup
+
+    def peer(self, request: AnyRequest) -> str:
+        """Return the address a request came from, behind the configured number of trusted proxies."""
+        direct = request.client.host if request.client else ""
+        if not self._trusted_proxies:
+            return direct
+        # A proxy may add a line of its own below the one that the caller has sent; together they are one list.
+        lines = ",".join(request.headers.getall("x-forwarded-for", []))
+        passed = [one.strip() for one in lines.split(",") if one.strip()]
+        hops = [*passed, direct]
+        return hops[max(0, len(hops) - 1 - self._trusted_proxies)]
+
+    async def _key(self, text: str, digest: bytes) -> ApiKey | None:
+        if not well_formed(text):
+            return None
+        kept = self._kept.get(digest)
+        if kept is not None and monotonic() - kept[0] < KEPT_S:
+            return kept[1]
+        key = await self._find_key(lookup_of(text))
+        self._kept.pop(digest, None)
+        if key is not None and hmac.compare_digest(digest, key.digest):
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            self._kept[digest] = (monotonic(), key)
+        return key
+
+
+def require_operator(principal: Principal) -> None:
+    """Raise `Refused` (403) unless the caller is an operator."""
+    if principal.tenant is not None:
+        raise Refused.forbidden("this needs an operator's key (esim_admin_...)")
+
+
+def actor_of(principal: Principal, address: str) -> Actor:
+    """Return the caller as the audit log names it; `address` is where the request came from."""
+    kind = ActorKind.OPERATOR if principal.tenant is None else ActorKind.MERCHANT
+    return Actor(kind=kind, key_id=principal.key_id, key_name=principal.key_name, address=address or None)
+
+
+def tenant_of(principal: Principal, *, account: str | None, mode: str | None) -> Tenant:
+    """Return whose rows the request is about: the key's own, or those an operator names.
+
+    Raises `Refused` (422) where an operator names none, (404) where a merchant names another's.
+    """
+    if principal.tenant is None:
+        if account is None:
+            raise Refused.invalid("query:account", "expected the account to act for, as ?account=acc_...")
+        if mode not in (None, *Mode):
+            raise Refused.invalid("query:mode", "expected live or test")
+        return Tenant(parse_id(Prefix.ACCOUNT, account), Mode(mode or Mode.LIVE))
+    asked = parse_id(Prefix.ACCOUNT, account) if account is not None else principal.tenant.account_id
+    if asked != principal.tenant.account_id or mode not in (None, principal.tenant.mode):
+        raise Refused.not_found("there is no such account for this key")
+    return principal.tenant
+
+
+def presented(request: AnyRequest) -> str | None:
+    """Return the key that a request carries, if any."""
+    direct: str | None = request.headers.get("x-api-key")
+    if direct:
+        return direct
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" and value.strip() else None
+
+
+def _key_in(request: AnyRequest) -> str:
+    text = presented(request)
+    if text is None:
+        raise Refused.unauthenticated("expected an API key in X-API-Key or as Authorization: Bearer")
+    return text
+
+
+def _within(address: str, networks: tuple[str, ...]) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return any(parsed in ipaddress.ip_network(network, strict=False) for network in networks)

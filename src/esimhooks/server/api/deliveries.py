@@ -1,0 +1,140 @@
+"""Deliveries with their attempts: `/v1/deliveries`."""
+
+from collections.abc import Sequence
+
+from litestar import Router, get, post
+from litestar.params import FromPath, FromQuery
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from esimhooks.server.api.given import InContext, OfTenant
+from esimhooks.server.api.lists import Cursor, From, Limit, Listed, To, id_from, id_of, listed, window
+from esimhooks.server.domain.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus, OutcomeClass
+from esimhooks.server.domain.ids import Prefix, made_at, parse_id, text_of, text_or_none
+from esimhooks.vocabulary.events import EventType
+from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
+
+
+class DeliveryView(Struct, rename="camel", kw_only=True):
+    """A delivery as it is listed; `nextAttemptAt` while it is pending and waits behind no other of its eSIM."""
+
+    id: str
+    event: str
+    event_type: str
+    esim: str | None
+    endpoint: str
+    status: DeliveryStatus
+    attempt_count: int
+    next_attempt_at: str | None
+    created_at: str
+    finished_at: str | None
+
+
+class AttemptView(Struct, rename="camel", kw_only=True):
+    """One HTTP exchange. The receiver's answer is shown as text, whatever it was."""
+
+    id: str
+    number: int
+    started_at: str
+    duration_ms: int
+    outcome: OutcomeClass
+    status_code: int | None
+    error: str | None
+    response_headers: list[tuple[str, str]]
+    response_body: str
+    dialled: str | None
+
+
+class DeliveryWithAttempts(DeliveryView, rename="camel", kw_only=True):
+    """A delivery with its whole history."""
+
+    attempts: list[AttemptView]
+
+
+@get("/")
+async def list_deliveries(
+    context: InContext,
+    tenant: OfTenant,
+    endpoint: FromQuery[str | None] = None,
+    event: FromQuery[str | None] = None,
+    type: FromQuery[EventType | None] = None,  # noqa: A002 - the name of the query parameter
+    esim: FromQuery[str | None] = None,
+    status: FromQuery[DeliveryStatus | None] = None,
+    start: From = None,
+    end: To = None,
+    limit: Limit = 25,
+    cursor: Cursor = None,
+) -> Listed[DeliveryView]:
+    """List deliveries."""
+    where = DeliveryFilter(
+        endpoint_id=id_of("endpoint", Prefix.ENDPOINT, endpoint),
+        event_id=id_of("event", Prefix.EVENT, event),
+        event_type=type,
+        esim_id=id_of("esim", Prefix.ESIM, esim),
+        status=status,
+        first_id=id_from("from", start),
+        last_id=id_from("to", end),
+    )
+    rows = await context.tenant.deliveries(tenant, where, window(limit, cursor))
+    return listed(rows, limit, _view, lambda delivery: delivery.id)
+
+
+@get("/{delivery_id:str}")
+async def show_delivery(context: InContext, tenant: OfTenant, delivery_id: FromPath[str]) -> DeliveryWithAttempts:
+    """Show a delivery with its attempts."""
+    return _with_attempts(*await context.tenant.delivery(tenant, parse_id(Prefix.DELIVERY, delivery_id)))
+
+
+@post("/{delivery_id:str}/retry", status_code=202)
+async def retry(context: InContext, tenant: OfTenant, delivery_id: FromPath[str]) -> None:
+    """Send a delivery again that is not pending; its schedule starts anew, its history stays."""
+    await context.admin.send_again(tenant, parse_id(Prefix.DELIVERY, delivery_id))
+
+
+@post("/{delivery_id:str}/cancel", status_code=200)
+async def cancel(context: InContext, tenant: OfTenant, delivery_id: FromPath[str]) -> DeliveryView:
+    """Give a pending delivery up; it can be sent again later.
+
+    An attempt that is in flight then may still arrive; it is not among the delivery's attempts.
+    """
+    return _view(await context.deliveries.cancel(tenant, parse_id(Prefix.DELIVERY, delivery_id)))
+
+
+router = Router("/v1/deliveries", route_handlers=[list_deliveries, show_delivery, retry, cancel])
+
+
+def _view(delivery: Delivery) -> DeliveryView:
+    return DeliveryView(
+        id=text_of(Prefix.DELIVERY, delivery.id),
+        event=text_of(Prefix.EVENT, delivery.event_id),
+        event_type=delivery.event_type,
+        esim=text_or_none(Prefix.ESIM, delivery.esim_id),
+        endpoint=text_of(Prefix.ENDPOINT, delivery.endpoint_id),
+        status=delivery.status,
+        attempt_count=delivery.attempts,
+        next_attempt_at=timestamp_or_none(delivery.next_attempt_at),
+        created_at=timestamp(made_at(delivery.id)),
+        finished_at=timestamp_or_none(delivery.finished_at),
+    )
+
+
+def _with_attempts(delivery: Delivery, attempts: Sequence[Attempt]) -> DeliveryWithAttempts:
+    view = _view(delivery)
+    return DeliveryWithAttempts(
+        **asdict(view),
+        attempts=[
+            AttemptView(
+                id=text_of(Prefix.ATTEMPT, attempt.id),
+                number=attempt.number,
+                started_at=timestamp(attempt.started_at),
+                duration_ms=attempt.duration_ms,
+                outcome=attempt.outcome,
+                status_code=attempt.status_code,
+                error=attempt.error,
+                response_headers=attempt.response_headers,
+                response_body=attempt.response_body.decode("utf-8", "replace"),
+                dialled=attempt.dialled,
+            )
+            for attempt in attempts
+        ],
+    )

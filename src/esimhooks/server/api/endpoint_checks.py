@@ -1,0 +1,102 @@
+"""Whether an endpoint works: `/v1/endpoints/{id}/test` sends it an example, `/stats` says how it has done."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from litestar import Router, get, post
+from litestar.params import FromPath, JSONBody, QueryParameter
+from msgspec import Struct
+
+from esimhooks.server.api.given import InContext, OfTenant
+from esimhooks.server.domain.delivery import DeliveryStatus
+from esimhooks.server.domain.endpoint_stats import EndpointStats, LaneState
+from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.vocabulary.events import EventType
+from esimhooks.vocabulary.examples import example_of
+from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
+
+Hours = Annotated[int, QueryParameter(ge=1, le=168, description="how many hours back, 1-168")]
+
+
+class EndpointTestBody(Struct, forbid_unknown_fields=True, rename="camel"):
+    """Which event's example to send."""
+
+    event: EventType
+
+
+class EndpointTestView(Struct, rename="camel"):
+    """The event that was raised for this endpoint alone, marked `mode: test`, and its delivery."""
+
+    event: str
+    delivery: str
+
+
+class LaneView(Struct, rename="camel", kw_only=True):
+    """What waits for an endpoint, and what holds it back. `allowed` is how many may be in flight while it recovers."""
+
+    pending: int
+    oldest_due_at: str | None
+    failures_in_a_row: int
+    failing_since: str | None
+    allowed: int | None
+    rests_until: str | None
+
+
+class StatsView(Struct, rename="camel", kw_only=True):
+    """Deliveries made since `since`, by status; times are from making a delivery to its arrival.
+
+    `bounded` tells that there were more than are counted, so that the figures are of the newest.
+    """
+
+    since: str
+    deliveries: dict[DeliveryStatus, int]
+    attempts: int
+    arrival_ms: dict[str, int] | None
+    bounded: bool
+    lane: LaneView
+
+
+@post("/{endpoint_id:str}/test", status_code=202)
+async def send_example(
+    context: InContext, tenant: OfTenant, endpoint_id: FromPath[str], data: JSONBody[EndpointTestBody]
+) -> EndpointTestView:
+    """Send the endpoint an event's example."""
+    known = parse_id(Prefix.ENDPOINT, endpoint_id)
+    event, delivery = await context.endpoints.send_example(tenant, known, example_of(data.event))
+    return EndpointTestView(text_of(Prefix.EVENT, event.id), text_of(Prefix.DELIVERY, delivery.id))
+
+
+@get("/{endpoint_id:str}/stats")
+async def show_stats(context: InContext, tenant: OfTenant, endpoint_id: FromPath[str], hours: Hours = 24) -> StatsView:
+    """Show how an endpoint has done in the last hours."""
+    since = context.clock() - timedelta(hours=hours)
+    return _view(await context.tenant.endpoint_stats(tenant, parse_id(Prefix.ENDPOINT, endpoint_id), since=since))
+
+
+router = Router("/v1/endpoints", route_handlers=[send_example, show_stats])
+
+
+def _view(stats: EndpointStats) -> StatsView:
+    return StatsView(
+        since=timestamp(stats.since),
+        deliveries=dict(stats.deliveries),
+        attempts=stats.attempts,
+        arrival_ms=None if stats.times_s is None else _percentiles(stats.times_s),
+        bounded=stats.bounded,
+        lane=_lane(stats.lane),
+    )
+
+
+def _percentiles(times_s: tuple[float, ...]) -> dict[str, int]:
+    return {name: round(seconds * 1000) for name, seconds in zip(("p50", "p95", "p99"), times_s, strict=True)}
+
+
+def _lane(lane: LaneState) -> LaneView:
+    return LaneView(
+        pending=lane.pending,
+        oldest_due_at=timestamp_or_none(lane.oldest_due_at),
+        failures_in_a_row=lane.failures_in_a_row,
+        failing_since=timestamp_or_none(lane.failing_since),
+        allowed=lane.allowed,
+        rests_until=timestamp_or_none(lane.rests_until),
+    )

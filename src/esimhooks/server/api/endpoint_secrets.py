@@ -1,0 +1,94 @@
+"""Secrets of endpoints: `/v1/endpoints/{id}/secret` and `/rotate-secret`. Answers are not to be stored anywhere."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from litestar import Router, get, post
+from litestar.datastructures import ResponseHeader
+from litestar.params import FromPath, JSONBody
+from msgspec import Meta, Struct
+
+from esimhooks.server.api.given import InContext, OfTenant
+from esimhooks.server.domain.delivery import SigningSecret
+from esimhooks.server.domain.ids import Prefix, parse_id
+from esimhooks.signing import PRIVATE_KEY_PREFIX, public_key_of
+from esimhooks.vocabulary.timestamps import timestamp_or_none
+
+A_DAY_S = 86_400
+LONGEST_OVERLAP_S = 7 * A_DAY_S
+NOT_STORED = [ResponseHeader(name="cache-control", value="no-store")]
+
+
+class RotationBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """How many seconds the old secrets go on signing: a day unless told, 0 after a leak."""
+
+    expire_old_in: Annotated[int, Meta(ge=0, le=LONGEST_OVERLAP_S)] = A_DAY_S
+
+
+USUAL_ROTATION = RotationBody()
+
+
+class OldSecretView(Struct, rename="camel"):
+    """A secret that was replaced and signs until `expiresAt`."""
+
+    secret: str
+    expires_at: str | None
+
+
+class OldPublicKeyView(Struct, rename="camel"):
+    """The public key of a key pair that was replaced and signs until `expiresAt`."""
+
+    public_key: str
+    expires_at: str | None
+
+
+class SecretView(Struct, rename="camel"):
+    """The secret of an endpoint, and those before it that still sign, newest first.
+
+    `publicKey` is null unless the endpoint's signature profile is `standard-asymmetric`; private keys are never shown.
+    """
+
+    secret: str
+    old_secrets: list[OldSecretView]
+    public_key: str | None
+    old_public_keys: list[OldPublicKeyView]
+
+
+@get("/{endpoint_id:str}/secret", response_headers=NOT_STORED)
+async def show_secret(context: InContext, tenant: OfTenant, endpoint_id: FromPath[str]) -> SecretView:
+    """Show an endpoint's secret, and the old ones that still sign."""
+    return secrets_view(await context.secrets.shown(tenant, parse_id(Prefix.ENDPOINT, endpoint_id)))
+
+
+@post("/{endpoint_id:str}/rotate-secret", status_code=200, response_headers=NOT_STORED)
+async def rotate_secret(
+    context: InContext, tenant: OfTenant, endpoint_id: FromPath[str], data: JSONBody[RotationBody] = USUAL_ROTATION
+) -> SecretView:
+    """Replace an endpoint's secret; the old one signs for `expireOldIn` seconds more."""
+    which = parse_id(Prefix.ENDPOINT, endpoint_id)
+    return secrets_view(await context.secrets.rotate(tenant, which, expire_old_in_s=data.expire_old_in))
+
+
+router = Router("/v1/endpoints", route_handlers=[show_secret, rotate_secret])
+
+
+def secrets_view(newest_first: Sequence[SigningSecret]) -> SecretView:
+    (newest, *old), (public, *old_public) = _shared(newest_first), _public(newest_first) or [None]
+    return SecretView(
+        secret=newest.secret,
+        old_secrets=[OldSecretView(one.secret, timestamp_or_none(one.expires_at)) for one in old],
+        public_key=public.public_key if public else None,
+        old_public_keys=[one for one in old_public if one],
+    )
+
+
+def _shared(newest_first: Sequence[SigningSecret]) -> Sequence[SigningSecret]:
+    return [one for one in newest_first if not one.secret.startswith(PRIVATE_KEY_PREFIX)]
+
+
+def _public(newest_first: Sequence[SigningSecret]) -> list[OldPublicKeyView | None]:
+    return [
+        OldPublicKeyView(public_key_of(one.secret), timestamp_or_none(one.expires_at))
+        for one in newest_first
+        if one.secret.startswith(PRIVATE_KEY_PREFIX)
+    ]

@@ -1,0 +1,112 @@
+"""Lists: `limit` and `cursor` in, `{data, nextCursor}` out. A cursor is opaque to callers."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Annotated, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+from litestar.params import QueryParameter
+from msgspec import Struct
+
+from esimhooks.server.api.bodies import Moment
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.expected import expected
+from esimhooks.server.domain.ids import EPOCH, Prefix, first_id_of, parse_id
+from esimhooks.server.manage.queries import Window
+
+Row = TypeVar("Row")
+View = TypeVar("View")
+
+Limit = Annotated[int, QueryParameter(ge=1, le=100, description="how many rows, 1-100")]
+From = Annotated[str | None, QueryParameter(name="from", description="not before this moment", format="date-time")]
+To = Annotated[str | None, QueryParameter(name="to", description="before this moment", format="date-time")]
+Cursor = Annotated[str | None, QueryParameter(max_length=64, description="`nextCursor` of the list before")]
+
+NameCursor = Annotated[str | None, QueryParameter(max_length=128, description="`nextCursor` of the list before")]
+
+
+class Listed(Struct, Generic[View], frozen=True, rename="camel"):
+    """One page of a list; `nextCursor` null at its end."""
+
+    data: list[View]
+    next_cursor: str | None
+
+
+def window(limit: int, cursor: str | None) -> Window:
+    """Return the window to read, one row larger than asked, to know whether there is more."""
+    return Window(None if cursor is None else from_cursor(cursor), limit + 1)
+
+
+def listed(rows: Sequence[Row], limit: int, view: Callable[[Row], View], id_of: Callable[[Row], UUID]) -> Listed[View]:
+    """Return the page for rows that were read through `window`."""
+    shown = rows[:limit]
+    return Listed([view(row) for row in shown], to_cursor(id_of(shown[-1])) if len(rows) > limit else None)
+
+
+def part_of(
+    rows: Sequence[Row], limit: int, cursor: str | None, view: Callable[[Row], View], name_of: Callable[[Row], str]
+) -> Listed[View]:
+    """Return the page of a list that is always read whole, in the order of its names. Raises `Refused` (422)."""
+    behind = "" if cursor is None else _name_in(cursor)
+    rest = [row for row in rows if name_of(row) > behind]
+    more = _encoded(name_of(rest[limit - 1]).encode()) if len(rest) > limit else None
+    return Listed([view(row) for row in rest[:limit]], more)
+
+
+def id_from(name: str, text: str | None) -> UUID | None:
+    """Return the first id of the moment in a query parameter. Raises `Refused` (422) for a time without a zone."""
+    if text is None:
+        return None
+    try:
+        moment = msgspec.convert(text, Moment)
+    except msgspec.ValidationError:
+        raise Refused.invalid(f"query:{name}", expected(Moment)) from None
+    return first_id_of(max(moment, EPOCH))
+
+
+def id_of(name: str, prefix: Prefix, text: str | None) -> UUID | None:
+    """Return the id in a query parameter. Raises `Refused` (422) where it is none of that kind."""
+    try:
+        return None if text is None else parse_id(prefix, text)
+    except Refused:
+        raise Refused.invalid(f"query:{name}", f"expected {prefix.value}_ and 26 characters") from None
+
+
+def to_cursor(row_id: UUID) -> str:
+    """Return the cursor behind a row."""
+    return _encoded(row_id.bytes)
+
+
+def from_cursor(cursor: str) -> UUID:
+    """Return the id of the row behind which a cursor stands. Raises `Refused` (422)."""
+    try:
+        return UUID(bytes=_decoded(cursor))
+    except ValueError:
+        raise _no_cursor() from None
+
+
+def _encoded(place: bytes) -> str:
+    return base64.urlsafe_b64encode(place).decode().rstrip("=")
+
+
+def _decoded(cursor: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(cursor + "==")
+    except (ValueError, binascii.Error):
+        raise _no_cursor() from None
+
+
+def _name_in(cursor: str) -> str:
+    place = _decoded(cursor)
+    if not place or _encoded(place) != cursor:
+        raise _no_cursor()
+    try:
+        return place.decode()
+    except UnicodeDecodeError:
+        raise _no_cursor() from None
+
+
+def _no_cursor() -> Refused:
+    return Refused.invalid("query:cursor", "expected the nextCursor of another list")

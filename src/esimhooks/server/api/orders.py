@@ -1,0 +1,143 @@
+"""Orders: `/v1/orders`, for operators."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from litestar import Router, get, post
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from msgspec import Meta, Struct
+from msgspec.structs import asdict
+
+from esimhooks.server.api.bodies import ProviderName, Text
+from esimhooks.server.api.given import ByOperator, InContext
+from esimhooks.server.api.lists import Cursor, Limit, Listed, id_of, listed, window
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.esim import Esim
+from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.order import Order, OrderFilter
+from esimhooks.server.ingest.orders import NewOrder
+from esimhooks.vocabulary.statuses import EsimStatus, Mode
+from esimhooks.vocabulary.timestamps import timestamp
+
+LARGEST_ORDER = 1000
+
+
+class OrderBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """What an operator tells of an order that it placed with a provider."""
+
+    account: Text
+    mode: Mode
+    provider: ProviderName
+    transaction_id: Text
+    order_no: Text | None = None
+    package_code: Text
+    package_name: Text | None = None
+    quantity: Annotated[int, Meta(ge=1, le=LARGEST_ORDER)] = 1
+
+
+class OrderedEsim(Struct, rename="camel"):
+    """One eSIM of an order."""
+
+    id: str
+    esim_status: EsimStatus | None
+    esim_tran_no: str | None
+    iccid: str | None
+
+
+class OrderView(Struct, rename="camel", kw_only=True):
+    """An order as it is listed."""
+
+    id: str
+    account: str
+    mode: Mode
+    provider: str
+    transaction_id: str
+    order_no: str | None
+    package_code: str
+    package_name: str | None
+    quantity: int
+    created_at: str
+
+
+class OrderWithEsims(OrderView, rename="camel", kw_only=True):
+    """An order with its eSIMs."""
+
+    esims: list[OrderedEsim]
+
+
+@post("/")
+async def place_order(context: InContext, operator: ByOperator, data: JSONBody[OrderBody]) -> OrderWithEsims:
+    """Store an order; the same `transactionId` again returns the same order."""
+    try:
+        account_id = parse_id(Prefix.ACCOUNT, data.account)
+    except Refused:
+        raise Refused.invalid("/account", "expected the id of an account, acc_...") from None
+    new = NewOrder(
+        tenant=Tenant(account_id, data.mode),
+        provider=data.provider,
+        transaction_id=data.transaction_id,
+        order_no=data.order_no,
+        package_code=data.package_code,
+        package_name=data.package_name,
+        quantity=data.quantity,
+    )
+    placed = await context.admin.place_order(new)
+    return _with_esims(*await context.operator.order(placed.id))
+
+
+@get("/")
+async def list_orders(
+    context: InContext,
+    operator: ByOperator,
+    account: FromQuery[str | None] = None,
+    mode: FromQuery[Mode | None] = None,
+    provider: FromQuery[str | None] = None,
+    transaction_id: Annotated[str | None, QueryParameter(name="transactionId")] = None,
+    order_no: Annotated[str | None, QueryParameter(name="orderNo")] = None,
+    limit: Limit = 25,
+    cursor: Cursor = None,
+) -> Listed[OrderView]:
+    """List orders of all accounts, or those that fit."""
+    where = OrderFilter(
+        account_id=id_of("account", Prefix.ACCOUNT, account),
+        mode=mode,
+        provider=provider,
+        transaction_id=transaction_id,
+        order_no=order_no,
+    )
+    return listed(await context.operator.orders(where, window(limit, cursor)), limit, _order, lambda order: order.id)
+
+
+@get("/{order_id:str}")
+async def show_order(context: InContext, operator: ByOperator, order_id: FromPath[str]) -> OrderWithEsims:
+    """Show an order with its eSIMs."""
+    return _with_esims(*await context.operator.order(parse_id(Prefix.ORDER, order_id)))
+
+
+router = Router("/v1/orders", route_handlers=[place_order, list_orders, show_order])
+
+
+def _order(order: Order) -> OrderView:
+    return OrderView(
+        id=text_of(Prefix.ORDER, order.id),
+        account=text_of(Prefix.ACCOUNT, order.tenant.account_id),
+        mode=order.tenant.mode,
+        provider=order.provider,
+        transaction_id=order.transaction_id,
+        order_no=order.order_no,
+        package_code=order.package_code,
+        package_name=order.package_name,
+        quantity=order.quantity,
+        created_at=timestamp(order.created_at),
+    )
+
+
+def _with_esims(order: Order, esims: Sequence[Esim]) -> OrderWithEsims:
+    view = _order(order)
+    return OrderWithEsims(
+        **asdict(view),
+        esims=[
+            OrderedEsim(text_of(Prefix.ESIM, esim.id), esim.status, esim.esim_tran_no, esim.iccid) for esim in esims
+        ],
+    )

@@ -1,0 +1,106 @@
+"""Recoveries: `POST /v1/endpoints/{id}/recover` sends again what did not arrive, `/recoveries/{id}` says how far it is."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
+from msgspec import Meta, Struct, field
+
+from esimhooks.server.api.bodies import Moment
+from esimhooks.server.api.given import InContext, OfTenant
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.ids import EPOCH, Prefix, made_at, parse_id, text_of
+from esimhooks.server.domain.recovery import NOT_ARRIVED, Missed, Recovery
+from esimhooks.server.jobs.recovery import Asked
+from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
+
+
+class RecoverBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """What to send again: events raised from `from` to before `to`, which is now unless told, by what became of them.
+
+    `never` are events without a delivery to the endpoint. With `dryRun` they are only counted.
+    """
+
+    start: Moment = field(name="from")
+    end: Moment | None = field(name="to", default=None)
+    statuses: Annotated[list[Missed], Meta(min_length=1, max_length=len(Missed))] = field(
+        default_factory=lambda: list(NOT_ARRIVED)
+    )
+    dry_run: bool = False
+
+
+class CountView(Struct, rename="camel"):
+    """What a recovery would send again, and what there is of each kind."""
+
+    total: int
+    by_status: dict[Missed, int]
+
+
+class RecoveryView(Struct, rename="camel", kw_only=True):
+    """A recovery: `total` were counted when it began, `sent` of them are on their way; `finishedAt` null while it goes on."""
+
+    id: str
+    endpoint: str
+    start: str = field(name="from")
+    end: str = field(name="to")
+    statuses: list[Missed]
+    total: int
+    seen: int
+    sent: int
+    created_at: str
+    finished_at: str | None
+
+
+@post("/{endpoint_id:str}/recover", status_code=202)
+async def recover(
+    context: InContext, tenant: OfTenant, endpoint_id: FromPath[str], data: JSONBody[RecoverBody]
+) -> Response[CountView | RecoveryView]:
+    """Send again what did not arrive at an endpoint, in the background; or count it."""
+    known = parse_id(Prefix.ENDPOINT, endpoint_id)
+    asked = Asked(
+        start=_in_utc(data.start, "/from"),
+        end=context.clock() if data.end is None else _in_utc(data.end, "/to"),
+        statuses=tuple(dict.fromkeys(data.statuses)),
+    )
+    if asked.start >= asked.end:
+        raise Refused.invalid("/from", "expected a time before that of to, which is now unless told")
+    if data.dry_run:
+        candidates = await context.recoveries.count(tenant, known, asked)
+        counted = {status: candidates.by_status.get(status, 0) for status in Missed}
+        return Response(CountView(candidates.of(asked.statuses), counted), status_code=200)
+    return Response(_view(await context.recoveries.begin(tenant, known, asked)), status_code=202)
+
+
+@get("/{endpoint_id:str}/recoveries/{recovery_id:str}")
+async def show_recovery(
+    context: InContext, tenant: OfTenant, endpoint_id: FromPath[str], recovery_id: FromPath[str]
+) -> RecoveryView:
+    """Show how far a recovery is."""
+    endpoint, known = parse_id(Prefix.ENDPOINT, endpoint_id), parse_id(Prefix.RECOVERY, recovery_id)
+    return _view(await context.recoveries.find(tenant, endpoint, known))
+
+
+router = Router("/v1/endpoints", route_handlers=[recover, show_recovery])
+
+
+def _in_utc(moment: datetime, pointer: str) -> datetime:
+    try:
+        return max(moment.astimezone(UTC), EPOCH)
+    except OverflowError:
+        raise Refused.invalid(pointer, "expected a time in the years 1 to 9999 UTC") from None
+
+
+def _view(recovery: Recovery) -> RecoveryView:
+    return RecoveryView(
+        id=text_of(Prefix.RECOVERY, recovery.id),
+        endpoint=text_of(Prefix.ENDPOINT, recovery.endpoint_id),
+        start=timestamp(made_at(recovery.first_event)),
+        end=timestamp(made_at(recovery.last_event)),
+        statuses=list(recovery.statuses),
+        total=recovery.total,
+        seen=recovery.seen,
+        sent=recovery.sent,
+        created_at=timestamp(recovery.created_at),
+        finished_at=timestamp_or_none(recovery.finished_at),
+    )

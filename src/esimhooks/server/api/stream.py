@@ -1,0 +1,98 @@
+"""The stream of an account's events as they are committed: `/v1/stream`, server-sent events, for `esimhooks listen`.
+
+Each event has the webhook's own bytes and its id; a client that names the last id it saw gets all that followed.
+"""
+
+from collections.abc import AsyncIterator
+from time import monotonic
+from typing import Annotated
+from uuid import UUID
+
+from litestar import get
+from litestar.params import HeaderParameter
+from litestar.response import Stream
+
+from esimhooks.server.api.auth import AnyRequest
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.events import position_behind
+from esimhooks.server.api.given import InContext, OfTenant
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.errors import NotNow, Refused
+from esimhooks.server.domain.event import Event, EventFilter
+from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+
+PAGE = 20
+LOOK_UP_S = 1.0
+"""How long a revoked key may go on listening at most, beside the second for which keys are remembered."""
+ALIVE_EVERY_S = 15.0
+HEADERS = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
+
+
+@get("/v1/stream", media_type="text/event-stream")
+async def stream(
+    request: AnyRequest,
+    context: InContext,
+    tenant: OfTenant,
+    last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID", max_length=64)] = None,
+) -> Stream:
+    """Listen to events as they are committed, from now on or behind the `Last-Event-ID`."""
+    if last_event_id:
+        begin = _event_id(last_event_id)
+        position = await position_behind(context, tenant, begin, "header:last-event-id")
+    else:
+        begin, position = await context.tenant.newest_event(tenant)
+    told = _told(request, context, tenant, begin, position)
+    first = await anext(told)  # refused before the answer begins, where too many listen
+    return Stream(_with_first(first, told), media_type="text/event-stream", headers=HEADERS)
+
+
+async def _with_first(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for one in rest:
+        yield one
+
+
+async def _told(
+    request: AnyRequest, context: Context, tenant: Tenant, begin: UUID, position: int
+) -> AsyncIterator[bytes]:
+    with context.streams.listening(tenant) as bell:
+        # An id without data: whoever is cut off before the first event misses nothing either.
+        yield f"retry: 1000\nid: {text_of(Prefix.EVENT, begin)}\n\n".encode()
+        spoken = monotonic()
+        while await _may_go_on(request, context):
+            try:
+                rows = await context.tenant.events_after(tenant, EventFilter(), position, PAGE)
+            except NotNow:  # the client comes back with the last id
+                return
+            for event in rows:
+                yield _frame(event)
+                position, spoken = event.position, monotonic()
+            if rows:
+                continue
+            await bell.wait(LOOK_UP_S)
+            if monotonic() - spoken >= ALIVE_EVERY_S:
+                spoken = monotonic()
+                yield b": alive\n\n"
+
+
+async def _may_go_on(request: AnyRequest, context: Context) -> bool:
+    """Whether the node stays and the key is still one that may listen."""
+    if context.health.draining:
+        return False
+    try:
+        await context.authenticator.check_again(request)
+    except (Refused, NotNow):
+        return False
+    return True
+
+
+def _frame(event: Event) -> bytes:
+    head = f"id: {text_of(Prefix.EVENT, event.id)}\nevent: {event.type.value}\ndata: "
+    return head.encode() + event.body + b"\n\n"
+
+
+def _event_id(text: str) -> UUID:
+    try:
+        return parse_id(Prefix.EVENT, text)
+    except Refused:
+        raise Refused.invalid("header:last-event-id", "expected the id of an event, evt_...") from None

@@ -1,0 +1,76 @@
+"""Test events: `POST /v1/test-events` raises any event from its example, for test keys only."""
+
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import Router, post
+from litestar.params import JSONBody
+from msgspec import Meta, Struct
+
+from esimhooks.server.api.given import InContext, OfTenant
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.expected import escaped, misfit
+from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.vocabulary.envelope import Envelope
+from esimhooks.vocabulary.esim import EsimData
+from esimhooks.vocabulary.events import EventType
+from esimhooks.vocabulary.examples import example_of
+from esimhooks.vocabulary.statuses import Mode
+
+Value = str | int | float | None
+
+
+class TestEventBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """Which event; `data` overwrites fields of the example, `esim` makes it speak of one of the account's eSIMs."""
+
+    __test__ = False
+
+    event: EventType
+    esim: Annotated[str, Meta(max_length=64)] | None = None
+    data: dict[str, Value] = {}
+
+
+class TestEventView(Struct, rename="camel"):
+    """The event that was raised."""
+
+    __test__ = False
+
+    id: str
+    event: EventType
+    mode: Mode
+
+
+@post("/")
+async def raise_test_event(context: InContext, tenant: OfTenant, data: JSONBody[TestEventBody]) -> TestEventView:
+    """Raise a test event."""
+    if tenant.mode is not Mode.TEST:
+        raise Refused.forbidden("test events need a test key (esim_test_...)")
+    esim_id = None
+    example = example_of(data.event)
+    if data.esim is not None:
+        esim_id = (await context.tenant.esim(tenant, _esim_id(data.esim))).id
+        example = msgspec.structs.replace(example, data=msgspec.structs.replace(example.data, id=data.esim))
+    event = await context.admin.raise_event(tenant, _with_data(example, data.data), esim_id=esim_id)
+    return TestEventView(text_of(Prefix.EVENT, event.id), data.event, tenant.mode)
+
+
+router = Router("/v1/test-events", route_handlers=[raise_test_event])
+
+
+def _esim_id(text: str) -> UUID:
+    try:
+        return parse_id(Prefix.ESIM, text)
+    except Refused:
+        raise Refused.invalid("/esim", "expected the id of an eSIM, esim_...") from None
+
+
+def _with_data(example: Envelope, overwritten: dict[str, Value]) -> Envelope:
+    fields = msgspec.to_builtins(example.data)
+    unknown = [name for name in overwritten if name not in fields]
+    if unknown:
+        raise Refused.invalid(f"/data/{escaped(unknown[0][:80])}", f"expected one of {', '.join(fields)}")
+    try:
+        return msgspec.structs.replace(example, data=msgspec.convert(fields | overwritten, EsimData))
+    except msgspec.ValidationError as error:
+        raise misfit(error, EsimData, below="/data") from None

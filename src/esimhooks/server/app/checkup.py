@@ -1,0 +1,207 @@
+"""`esimhooks doctor` on the installation that the settings describe: settings come in, findings go out.
+
+It only looks: it makes no folder, key, table or row. An embedded database that does not run is started for the look
+and stopped again; one that a server uses is asked beside it.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from esimhooks.server.app import keys, surroundings
+from esimhooks.server.app.settings import Settings
+from esimhooks.server.domain.account import OPERATOR
+from esimhooks.server.domain.errors import Broken, NotNow
+from esimhooks.server.domain.finding import Finding, doubtful, fine, wrong
+from esimhooks.server.domain.ids import Prefix, text_of
+from esimhooks.server.store import checkup, endpoints, installation, providers
+from esimhooks.server.store import migrate as migrations
+from esimhooks.server.store.database import OLDEST_VERSION, Database, Session, connect
+from esimhooks.server.store.embedded import EmbeddedPostgres
+from esimhooks.server.store.sealing import Sealer, new_key
+
+DOUBTFUL_SKEW_S, WRONG_SKEW_S = 1.0, 60.0
+"""Receivers refuse what is 300 s old or new; what is due is counted by two clocks long before."""
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    """Yield one finding after the other, the cheap ones first."""
+    for finding in surroundings.local(settings):
+        yield finding
+    yield await surroundings.port(settings)
+    for finding in _keys(settings):
+        yield finding
+    if settings.egress_proxy is not None:
+        yield await surroundings.proxy(settings.egress_proxy.get_secret_value())
+    async for finding in _database(settings):
+        yield finding
+
+
+def _keys(settings: Settings) -> list[Finding]:
+    own, folder = settings.database_url is not None, settings.data_dir
+    found = []
+    if settings.encryption_key:
+        found.append(fine("encryption key", f"{len(settings.encryption_key)} set, the first seals"))
+    elif own:
+        mend = "set it to what `openssl rand -base64 32` prints, the same on all nodes"
+        found.append(wrong("encryption key", "ESIMHOOKS_ENCRYPTION_KEY is not set", mend))
+    else:
+        found.append(_key_file("encryption key", folder / "encryption.key", needed=(folder / "postgres").exists()))
+    if settings.admin_key is not None:
+        found.append(fine("operator's key", "set in ESIMHOOKS_ADMIN_KEY"))
+    else:
+        found.append(_key_file("operator's key", folder / "admin.key", needed=False))
+    return found
+
+
+def _key_file(check: str, path: Path, *, needed: bool) -> Finding:
+    try:
+        mode = path.stat().st_mode & 0o777
+    except FileNotFoundError:
+        if needed:
+            mend = "put the file back from a backup: without it nothing that was sealed opens again"
+            return wrong(check, f"{path} is missing beside its database", mend)
+        return fine(check, f"{path} will be made at the first start")
+    except OSError as error:
+        return wrong(check, f"{path} cannot be read: {error.strerror}", "run as the user who runs the server")
+    if mode & 0o077:
+        return doubtful(check, f"{path} has mode {mode:o}: other users may read it", f"chmod 600 {path}")
+    return fine(check, f"{path}, mode {mode:o}")
+
+
+async def _database(settings: Settings) -> AsyncIterator[Finding]:
+    if settings.database_url is not None:
+        async for finding in _asked(settings.database_url.get_secret_value(), settings):
+            yield finding
+        return
+    if not (settings.data_dir / "postgres").exists():
+        yield fine("database", f"none yet: `esimhooks serve` makes one in {settings.data_dir}")
+        return
+    embedded = EmbeddedPostgres(settings.data_dir)
+    started = embedded.pid is None
+    try:
+        address = await asyncio.to_thread(embedded.start) if started else embedded.address
+    except Broken as error:
+        yield wrong("database", str(error), "read the log in postgres/log of the data folder")
+        return
+    try:
+        async for finding in _asked(address, settings):
+            yield finding
+    finally:
+        if started:
+            await asyncio.to_thread(embedded.stop)
+
+
+async def _asked(dsn: str, settings: Settings) -> AsyncIterator[Finding]:
+    try:
+        found, needed = await migrations.state(dsn)
+    except (NotNow, Broken) as error:
+        mend = "is it running, and are address, user and password in ESIMHOOKS_DATABASE_URL right?"
+        yield wrong("database", str(error), mend)
+        return
+    if found != needed:
+        seen = f"the database is at {found or 'none'}, this program needs {needed}"
+        yield (
+            doubtful("migrations", seen, "`esimhooks serve` brings an embedded database up to date by itself")
+            if settings.database_url is None
+            else wrong("migrations", seen, "run `esimhooks migrate`")
+        )
+    else:
+        yield fine("migrations", f"up to date ({found})")
+    sealing, usable = _sealing_keys(settings)
+    database = await connect(dsn, Sealer(sealing), connections=1)
+    try:
+        async for finding in _looked_into(database, settings, complete=found == needed and usable):
+            yield finding
+    except NotNow as error:
+        yield wrong("database", str(error), "it answered a moment ago: look at its log")
+    finally:
+        await database.close()
+
+
+def _sealing_keys(settings: Settings) -> tuple[list[str], bool]:
+    """Return the keys and whether they are the real ones: a key must not be made by looking."""
+    if settings.encryption_key or (settings.database_url is None and (settings.data_dir / "encryption.key").exists()):
+        return keys.encryption_keys(settings), True
+    return [new_key()], False
+
+
+async def _looked_into(database: Database, settings: Settings, *, complete: bool) -> AsyncIterator[Finding]:
+    async with database.session() as db:
+        yield await _version(db)
+        yield await _durability(db, allowed=settings.allow_unsafe_database)
+        yield await _clock(db)
+        yield await _connections(db)
+        if not complete:
+            return
+        try:
+            opened = await installation.check_canary_only(db)
+        except Broken:
+            mend = "set ESIMHOOKS_ENCRYPTION_KEY to the key it was sealed with; list old keys after the new one"
+            yield wrong("canary", "the encryption key is not the one that this database was sealed with", mend)
+            return
+        yield fine("canary", "the encryption key opens it" if opened else "none yet: made at the first start")
+        yield await _operational(db, settings)
+        stored = await providers.all_of_them(db)
+    async for finding in surroundings.reached(stored, public_url=settings.public_url):
+        yield finding
+
+
+async def _operational(db: Session, settings: Settings) -> Finding:
+    check = "operational events"
+    if settings.operational_url is None:
+        return fine(check, "told in log and metrics; ESIMHOOKS_OPERATIONAL_URL is not set")
+    endpoint = await endpoints.find(db, OPERATOR, OPERATOR.account_id)
+    if endpoint is None:
+        return fine(check, "their endpoint will be made at the next start")
+    which, account = text_of(Prefix.ENDPOINT, endpoint.id), text_of(Prefix.ACCOUNT, OPERATOR.account_id)
+    if not endpoint.enabled:
+        seen = f"{which} is disabled ({endpoint.disabled_reason})"
+        return doubtful(
+            check, seen, f"mend its receiver, then `esimhooks endpoints enable {which} --account {account} --mode live`"
+        )
+    shown = f"`esimhooks endpoints secret {which} --account {account} --mode live` shows its secret"
+    return fine(check, f"go to {which}; {shown}")
+
+
+async def _version(db: Session) -> Finding:
+    major, name = await checkup.version(db)
+    if major < OLDEST_VERSION:
+        return wrong("database", f"PostgreSQL {name} answers", f"upgrade to PostgreSQL {OLDEST_VERSION} or newer")
+    return fine("database", f"PostgreSQL {name} answers")
+
+
+async def _durability(db: Session, *, allowed: bool) -> Finding:
+    values = await checkup.durability(db)
+    seen = ", ".join(f"{name} = {value}" for name, value in values.items())
+    off = [name for name, value in values.items() if value == "off"]
+    if not off:
+        return fine("durability", seen)
+    mend = f"turn on {', '.join(off)}: what was acknowledged could be lost in a power cut"
+    return (
+        doubtful("durability", seen, mend)
+        if allowed or off == ["full_page_writes"]
+        else wrong("durability", seen, mend)
+    )
+
+
+async def _clock(db: Session) -> Finding:
+    asked_at, began = datetime.now(UTC), time.monotonic()
+    theirs = await checkup.clock(db)
+    half_way_s = (time.monotonic() - began) / 2
+    skew_s = (theirs - asked_at).total_seconds() - half_way_s
+    seen = f"{abs(skew_s):.3f} s {'behind' if skew_s > 0 else 'ahead of'} the database's"
+    mend = "let both machines keep time (chrony or systemd-timesyncd)"
+    if abs(skew_s) >= WRONG_SKEW_S:
+        return wrong("clock", seen, mend)
+    return doubtful("clock", seen, mend) if abs(skew_s) >= DOUBTFUL_SKEW_S else fine("clock", seen)
+
+
+async def _connections(db: Session) -> Finding:
+    used, most = await checkup.connections(db)
+    seen = f"{used} of {most} in use"
+    if most - used < 20:
+        return doubtful("connections", seen, "a node takes about 15: raise max_connections or use fewer nodes")
+    return fine("connections", seen)

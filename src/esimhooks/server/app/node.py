@@ -1,0 +1,375 @@
+"""The composition root: settings come in, a running node goes out. Only `wiring` knows every room."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiohttp import ClientSession, DummyCookieJar
+
+from esimhooks.server.api.auth import Authenticator
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.rate_limit import RateLimit
+from esimhooks.server.app import heap, keys
+from esimhooks.server.app.asgi import application
+from esimhooks.server.app.server import WebServer
+from esimhooks.server.app.settings import Role, Settings
+from esimhooks.server.app.supervisor import Crew, Supervisor
+from esimhooks.server.delivery.dispatcher import Dispatcher, DispatcherConfig
+from esimhooks.server.delivery.http.client import Sender
+from esimhooks.server.delivery.http.errors import GateRefused
+from esimhooks.server.delivery.http.gate import Gate
+from esimhooks.server.delivery.results import Outcomes
+from esimhooks.server.domain.emit import EmitPolicy
+from esimhooks.server.domain.errors import Broken
+from esimhooks.server.ingest.intake import Intake
+from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.jobs.backlog import Backlog
+from esimhooks.server.jobs.bulk_requery import BulkRequeries
+from esimhooks.server.jobs.queue_figures import QueueWatch
+from esimhooks.server.jobs.recovery import Recoveries
+from esimhooks.server.jobs.replay import Replay
+from esimhooks.server.jobs.requery import Requery
+from esimhooks.server.jobs.retention import Retention
+from esimhooks.server.jobs.scheduler import Upkeep
+from esimhooks.server.manage import operator_endpoint
+from esimhooks.server.manage.admin import Admin, EndpointDefaults
+from esimhooks.server.manage.audit import AuditLog
+from esimhooks.server.manage.deliveries import DeliveryAdmin
+from esimhooks.server.manage.endpoints import EndpointAdmin
+from esimhooks.server.manage.idempotency import Once
+from esimhooks.server.manage.keys import KeyChanges
+from esimhooks.server.manage.overview import Overview
+from esimhooks.server.manage.queries import OperatorQueries, TenantQueries
+from esimhooks.server.manage.rotation import EndpointSecrets
+from esimhooks.server.manage.search import Search
+from esimhooks.server.manage.sessions import Sessions
+from esimhooks.server.manage.streams import Streams
+from esimhooks.server.manage.trace import Traces
+from esimhooks.server.observe import log, tracing
+from esimhooks.server.observe.metrics import MetricsPort
+from esimhooks.server.providers.registry import build
+from esimhooks.server.runtime.health import Health
+from esimhooks.server.runtime.loop import Loop
+from esimhooks.server.runtime.notifier import Telephone
+from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.store import lanes
+from esimhooks.server.store import migrate as migrations
+from esimhooks.server.store.database import Database, check_durability, connect
+from esimhooks.server.store.embedded import EmbeddedPostgres
+from esimhooks.server.store.installation import check_canary
+from esimhooks.server.store.partitions import ensure_partitions
+from esimhooks.server.store.sealing import Sealer
+
+CONNECTIONS = 12
+REVIVE_EVERY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A node that takes requests. `admin_key_is_new` where it was made at this start and must be shown once."""
+
+    url: str
+    admin_key: str
+    admin_key_is_new: bool
+    data_dir: Path | None
+
+
+async def serve(
+    settings: Settings, stop: asyncio.Event, *, on_started: Callable[[Running], None] | None = None
+) -> None:
+    """Run a node until `stop` is set, then drain it. Raises `Broken` where it cannot start."""
+    async with running(settings, stop) as node:
+        heap.settle()
+        if on_started is not None:
+            on_started(node)
+        await stop.wait()
+
+
+async def migrate(settings: Settings) -> None:
+    """Bring the database up to date."""
+    async with AsyncExitStack() as stack:
+        dsn, _ = await database_address(settings, stack)
+        await migrations.migrate(dsn)
+
+
+@asynccontextmanager
+async def running(settings: Settings, stop: asyncio.Event | None = None) -> AsyncIterator[Running]:
+    """Run a node while the context lasts, then drain it: no new work, finish, write, release.
+
+    `stop` is set should the node end by itself. Raises `Broken` where it cannot start.
+    """
+    log.configure(log_format=settings.log_format, level=settings.log_level)
+    log.get_logger("wiring").debug("settings", **settings.shown())
+    async with AsyncExitStack() as stack:
+        if (end_traces := tracing.begin()) is not None:
+            stack.push_async_callback(asyncio.to_thread, end_traces)
+        dsn, embedded = await database_address(settings, stack)
+        if embedded is not None:
+            await migrations.migrate(dsn)
+        else:
+            await migrations.check_current(dsn)
+        database = await connect(dsn, Sealer(keys.encryption_keys(settings)), connections=CONNECTIONS)
+        stack.push_async_callback(database.close)
+        await _check(database, settings)
+        if embedded is not None:
+            # The data folder belongs to one process at a time: who held these leases is dead.
+            async with database.transaction() as db:
+                await lanes.release_all(db)
+        session = ClientSession(cookie_jar=DummyCookieJar(), trust_env=False)
+        stack.push_async_callback(session.close)
+        gate = Gate(settings.allow_networks)
+        await _settle_operator(database, settings, gate)
+        sender = Sender(gate, proxy=settings.egress_proxy.get_secret_value() if settings.egress_proxy else None)
+        stack.push_async_callback(sender.close)
+        if settings.metrics_port is not None:
+            stack.callback(MetricsPort(settings.host, settings.metrics_port).close)
+        node = _Node(settings, dsn, database, session, sender, gate)
+        if embedded is not None:
+            node.look_after(embedded)
+        yield await stack.enter_async_context(node.running(stop or asyncio.Event()))
+
+
+class _Node:
+    """The objects of one node, and the order in which they start and end."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        dsn: str,
+        database: Database,
+        session: ClientSession,
+        sender: Sender,
+        gate: Gate,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._sender = sender
+        self._gate = gate
+        self._connected = ConnectedProviders(database, lambda config, pace: build(config, session, pace))
+        self._policy = EmitPolicy(
+            thresholds=settings.thresholds,
+            usage_interval_s=settings.usage_interval_s,
+            public_url=settings.base_url if settings.public_url or settings.port else None,
+        )
+        self._streams = Streams(database)
+        self._dispatch_wake = Wake(self._streams.wake)
+        self._telephone = Telephone(database, dsn, wake=self._dispatch_wake)
+        self._due = Wake(self._dispatch_wake, self._telephone.wake)
+        self._backlog_wake = Wake()
+        self._recovery_wake = Wake()
+        self._requery_wake = Wake()
+        self._requery = Requery(database, self._connected, policy=self._policy, clock=now, due=self._due)
+        self._requeries = BulkRequeries(
+            database, self._requery, policy=self._policy, clock=now, begun=self._requery_wake, due=self._due
+        )
+        self._recoveries = Recoveries(database, clock=now, begun=self._recovery_wake, due=self._due)
+        self._intake = Intake(
+            database,
+            self._connected,
+            policy=self._policy,
+            clock=now,
+            due=self._due,
+            backlog=self._backlog_wake,
+        )
+        self._health = Health(database)
+        self._more_loops: list[Loop] = []
+
+    def look_after(self, embedded: EmbeddedPostgres) -> None:
+        """Start the embedded PostgreSQL again should it die while the node runs."""
+
+        async def revive() -> float:
+            if await asyncio.to_thread(embedded.revive):
+                log.get_logger("wiring").warning("database.revived", pid=embedded.pid)
+            return REVIVE_EVERY_S
+
+        self._more_loops.append(Loop("embedded database", revive))
+
+    @asynccontextmanager
+    async def running(self, stop: asyncio.Event) -> AsyncIterator[Running]:
+        """Run all loops and the web server while the context lasts."""
+        admin_key, is_new = keys.admin_key(self._settings)
+        listens = Role.API in self._settings.roles
+        web = self._web(admin_key) if listens else None
+        supervisor = Supervisor(self._crew())
+        async with asyncio.TaskGroup() as group:
+            loops = group.create_task(supervisor.run(), name="supervisor")
+            loops.add_done_callback(lambda _: stop.set())
+            served = group.create_task(web.run(), name="web") if web else None
+            if web:
+                await web.started()
+            try:
+                yield Running(
+                    url=self._url(web),
+                    admin_key=admin_key,
+                    admin_key_is_new=is_new,
+                    data_dir=None if self._settings.database_url else self._settings.data_dir,
+                )
+            finally:
+                self._health.draining = True
+                if web and served:
+                    web.stop()
+                    await asyncio.wait([served])
+                supervisor.stop()
+
+    def _url(self, web: WebServer | None) -> str:
+        port = web.port if web else self._settings.port
+        return self._settings.model_copy(update={"port": port}).base_url
+
+    def _web(self, admin_key: str) -> WebServer:
+        web = WebServer(host=self._settings.host, port=self._settings.port)
+        operator = OperatorQueries(self._database)
+        defaults = _defaults(self._settings)
+        admin = Admin(
+            self._database,
+            self._connected,
+            defaults=defaults,
+            check_url=self._gate.check_url,
+            clock=now,
+            due=self._due,
+            backlog=self._backlog_wake,
+        )
+        context = Context(
+            intake=self._intake,
+            admin=admin,
+            audit=AuditLog(self._database),
+            endpoints=EndpointAdmin(
+                self._database, defaults=defaults, check_url=self._gate.check_url, clock=now, due=self._due
+            ),
+            deliveries=DeliveryAdmin(self._database, clock=now, due=self._due),
+            key_changes=KeyChanges(self._database, admin, check_url=self._gate.check_url, clock=now),
+            once=Once(
+                self._database,
+                clock=now,
+                wakes=(self._due, self._backlog_wake, self._recovery_wake, self._requery_wake),
+            ),
+            operator=operator,
+            tenant=TenantQueries(self._database),
+            overview=Overview(self._database, clock=now),
+            search=Search(self._database),
+            sessions=Sessions(self._database, clock=now),
+            requery=self._requery,
+            requeries=self._requeries,
+            recoveries=self._recoveries,
+            replay=Replay(self._database, backlog=self._backlog_wake),
+            secrets=EndpointSecrets(self._database, clock=now),
+            streams=self._streams,
+            traces=Traces(self._database),
+            health=self._health,
+            authenticator=Authenticator(
+                operator.key_by_lookup,
+                admin_key=admin_key,
+                trusted_proxies=self._settings.trusted_proxies,
+                clock=now,
+                addresses=RateLimit(self._settings.rate_limit_address, whose="address"),
+            ),
+            clock=now,
+            keys_limit=RateLimit(self._settings.rate_limit_key, whose="key"),
+            brand=self._settings.brand,
+            thresholds=self._settings.thresholds,
+            public_url=self._url(web),
+            metrics_token=token.get_secret_value() if (token := self._settings.metrics_token) else None,
+        )
+        web.serve_app(application(context))
+        return web
+
+    def _crew(self) -> Crew:
+        roles = self._settings.roles
+        dispatching, dispatcher, outcomes = self._dispatching() if Role.DISPATCHER in roles else (None, None, None)
+        intake = self._intake.commits
+        return Crew(
+            upkeep=[
+                *(self._upkeep() if Role.SCHEDULER in roles else []),
+                *self._telephone.loops(),
+                Loop("queue figures", QueueWatch(self._database, clock=now).look),
+                *self._more_loops,
+            ],
+            intake=[
+                Loop("intake", intake.commit_waiting, wake=intake.wake),
+                Loop("streams", self._streams.look, wake=self._streams.wake),
+            ]
+            if Role.API in roles
+            else [],
+            dispatching=dispatching,
+            dispatcher=dispatcher,
+            outcomes=outcomes,
+        )
+
+    def _dispatching(self) -> tuple[Loop, Dispatcher, Loop]:
+        outcomes = Outcomes(self._database, clock=now, due=self._due)
+        dispatcher = Dispatcher(
+            self._database,
+            self._sender,
+            outcomes,
+            clock=now,
+            wake=self._dispatch_wake,
+            config=DispatcherConfig(
+                process_cap=self._settings.max_in_flight,
+                lane_cap=self._settings.max_in_flight_lane,
+                brand=self._settings.brand,
+            ),
+        )
+        dispatching = Loop("dispatcher", dispatcher.dispatch, wake=self._dispatch_wake)
+        return dispatching, dispatcher, Loop("outcomes", outcomes.commits.commit_waiting, wake=outcomes.commits.wake)
+
+    def _upkeep(self) -> list[Loop]:
+        backlog = Backlog(self._database, self._connected, policy=self._policy, clock=now, due=self._due)
+        upkeep = Upkeep(self._database, self._connected, policy=self._policy, clock=now, due=self._due)
+        retention = Retention(
+            self._database, days=self._settings.retention_days, audit_days=self._settings.audit_days, clock=now
+        )
+        return [
+            Loop("backlog", backlog.work_off, wake=self._backlog_wake),
+            Loop("requeries", self._requeries.work_off, wake=self._requery_wake),
+            Loop("recoveries", self._recoveries.work_off, wake=self._recovery_wake),
+            Loop("expiry", upkeep.expire),
+            Loop("usage polls", upkeep.poll_usage),
+            Loop("order polls", upkeep.poll_order),
+            Loop("partitions", upkeep.make_partitions),
+            Loop("overdue deliveries", upkeep.fail_overdue),
+            Loop("tidying", upkeep.tidy),
+            Loop("retention", retention.drop_old_days),
+        ]
+
+
+def now() -> datetime:
+    """Return the present moment, aware UTC."""
+    return datetime.now(UTC)
+
+
+async def database_address(settings: Settings, stack: AsyncExitStack) -> tuple[str, EmbeddedPostgres | None]:
+    """Return the address of the database, and the embedded one that was started where no other is set."""
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value(), None
+    embedded = EmbeddedPostgres(settings.data_dir)
+    dsn = await asyncio.to_thread(embedded.start)
+    stack.push_async_callback(asyncio.to_thread, embedded.stop)
+    return dsn, embedded
+
+
+def _defaults(settings: Settings) -> EndpointDefaults:
+    return EndpointDefaults(
+        retry_schedule=settings.retry_schedule,
+        timeout_s=settings.timeout_s,
+        max_in_flight=settings.max_in_flight_lane,
+    )
+
+
+async def _settle_operator(database: Database, settings: Settings, gate: Gate) -> None:
+    url = settings.operational_url.get_secret_value() if settings.operational_url else None
+    if url is not None:
+        try:
+            gate.check_url(url)
+        except GateRefused as error:
+            raise Broken(f"ESIMHOOKS_OPERATIONAL_URL: {error.detail}") from None
+    secret = settings.operational_secret.get_secret_value() if settings.operational_secret else None
+    await operator_endpoint.settle(database, url=url, secret=secret, defaults=_defaults(settings), now=now())
+
+
+async def _check(database: Database, settings: Settings) -> None:
+    async with database.transaction() as db:
+        await check_durability(db, refuse=not settings.allow_unsafe_database)
+        await check_canary(db)
+        await ensure_partitions(db, now=now())

@@ -1,0 +1,386 @@
+"""The settings of a server, read once at start.
+
+In come the environment (`ESIMHOOKS_PORT`), the TOML file named by `ESIMHOOKS_CONFIG` (`port`) and what the command line
+says; each key is taken from the first that has it, command line before environment before file. Out comes one frozen
+`Settings`. Only `wiring` and `cli` import this: a room gets its own few values as arguments.
+"""
+
+import base64
+import binascii
+import os
+import re
+import tomllib
+from collections.abc import Callable
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from esimhooks.server.domain.errors import Broken
+from esimhooks.server.domain.schedule import MAX_ATTEMPTS, NAMED, STANDARD
+from esimhooks.signing import SECRET_PREFIX, InvalidSecretError, key_of
+
+PREFIX = "ESIMHOOKS_"
+CONFIG = "ESIMHOOKS_CONFIG"
+SECONDS_IN = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+HIDDEN = "**********"
+
+
+class Role(StrEnum):
+    """What a process does. Any number of processes may share a database, each with its roles."""
+
+    API = "api"
+    DISPATCHER = "dispatcher"
+    SCHEDULER = "scheduler"
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The least that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def _default_data_dir() -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/lib/esimhooks")
+    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "esimhooks"
+
+
+def _listed(value: object) -> object:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value if isinstance(value, list | tuple | set | frozenset) else [value]
+
+
+def _scheduled(value: object) -> object:
+    return NAMED.get(value, value) if isinstance(value, str) else value
+
+
+def _roles(value: object) -> object:
+    words = _listed(value)
+    return frozenset(Role) if isinstance(words, list) and "all" in words else words
+
+
+def _seconds(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", value.strip())
+    if match is None:
+        raise ValueError('expected seconds, or a number and a unit: "90", "90s", "15m", "4h" or "1d"')
+    return float(match[1]) * SECONDS_IN[match[2]]
+
+
+def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(set(values)))
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+def _address(*schemes: str) -> Callable[[SecretStr], SecretStr]:
+    """Return a check for addresses, which may hold a password: the message never repeats them."""
+    expected = "expected an address that starts with " + " or ".join(f"{scheme}://" for scheme in schemes)
+
+    def checked(value: SecretStr) -> SecretStr:
+        try:
+            parts = urlsplit(value.get_secret_value())
+            well_formed = parts.scheme in schemes and (parts.scheme.startswith("postgres") or bool(parts.hostname))
+        except ValueError:
+            well_formed = False
+        if not well_formed:
+            raise ValueError(expected)
+        return value
+
+    return checked
+
+
+def _public_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or "@" in value:
+        raise ValueError("expected an address like https://hooks.example.com, without user, query and fragment")
+    return value.rstrip("/")
+
+
+def _long_enough(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < 32:
+        raise ValueError("expected 32 characters or more")
+    return value
+
+
+def _sealing_key(value: SecretStr) -> SecretStr:
+    try:
+        size = len(base64.b64decode(value.get_secret_value(), validate=True))
+    except (binascii.Error, ValueError):
+        size = 0
+    if size != 32:
+        raise ValueError("expected 32 bytes in standard base64 (openssl rand -base64 32), several separated by commas")
+    return value
+
+
+def _signing_secret(value: SecretStr) -> SecretStr:
+    try:
+        size = len(key_of(value.get_secret_value()))
+    except InvalidSecretError:
+        size = 0
+    if not value.get_secret_value().startswith(SECRET_PREFIX) or not 24 <= size <= 64:
+        raise ValueError("expected whsec_ and standard base64 of 24 to 64 bytes")
+    return value
+
+
+PostgresAddress = Annotated[SecretStr, AfterValidator(_address("postgresql", "postgres"))]
+WebAddress = Annotated[SecretStr, AfterValidator(_address("http", "https"))]
+SealingKey = Annotated[SecretStr, AfterValidator(_sealing_key)]
+Percent = Annotated[int, Field(ge=1, le=100)]
+WholeSeconds = Annotated[int, BeforeValidator(_seconds), Field(ge=0, le=7 * 86_400)]
+
+
+class Settings(BaseSettings):
+    """Everything that an operator can set. The text below each key gives its unit, its default and why."""
+
+    model_config = SettingsConfigDict(
+        enable_decoding=False,
+        env_ignore_empty=True,
+        env_prefix=PREFIX,
+        env_prefix_target="all",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+    database_url: PostgresAddress | None = None
+    """Address of a PostgreSQL 14 or newer, `postgresql://user:password@host/database`. Default: none, which starts the
+    embedded PostgreSQL in the data folder, so that a first try needs nothing else."""
+
+    data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
+        default_factory=_default_data_dir, validate_default=True
+    )
+    """Folder of the embedded database and of keys made at first start; one server at a time uses it. Default:
+    `~/.local/share/esimhooks` (below `$XDG_DATA_HOME` if set), for root `/var/lib/esimhooks`, because PostgreSQL does not
+    run as root and its own user cannot pass `/root`."""
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    """Address to listen on. Default: 127.0.0.1, so that nothing is public by accident; `0.0.0.0` or `::` for all."""
+
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8400
+    """TCP port to listen on, 0 for any free one. Default: 8400."""
+
+    public_url: Annotated[str, AfterValidator(_public_url)] | None = None
+    """Address under which others reach this server, as in the inbound addresses given to providers. Default: made of
+    host and port, which is right on one machine only."""
+
+    roles: Annotated[frozenset[Role], BeforeValidator(_roles), Field(min_length=1)] = frozenset(Role)
+    """What this process does: `all`, or some of `api`, `dispatcher`, `scheduler`, separated by commas. Default: all,
+    because one process is enough for most."""
+
+    admin_key: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
+    """First key of the operator, 32 characters or more. Default: made at first start, printed once and kept in a file of
+    mode 600 in the data folder."""
+
+    encryption_key: Annotated[tuple[SealingKey, ...], BeforeValidator(_listed)] = ()
+    """Key for secrets at rest, 32 bytes in base64; several separated by commas, newest first: the first seals, all open,
+    so a key can be replaced while the server runs. Default: made in the data folder for the embedded database."""
+
+    allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_listed)] = ()
+    """Networks that deliveries may reach although they are not public, and by plain http and on any port, in CIDR
+    notation, separated by commas. Default: none, because a tenant could otherwise look into the operator's network."""
+
+    egress_proxy: WebAddress | None = None
+    """Proxy for deliveries, `http://user:password@host:port`. Default: none. `HTTP_PROXY` and the like are not read, so
+    that no variable meant for something else diverts deliveries."""
+
+    trusted_proxies: Annotated[int, Field(ge=0, le=10)] = 0
+    """Number of reverse proxies before this server that set `X-Forwarded-For`. Default: 0, because whoever is not behind
+    one could otherwise claim any address."""
+
+    rate_limit_key: Annotated[int, Field(ge=0, le=100_000)] = 50
+    """Requests a second that a merchant's key may send to the API of this process, twice as many at once; 0 for no limit.
+    Default: 50, far more than one who receives webhooks needs. Operators' keys and providers are not limited."""
+
+    rate_limit_address: Annotated[int, Field(ge=0, le=100_000)] = 100
+    """Requests a second to the API of this process from one address (IPv6: one /64) that is not an operator's, twice as
+    many at once; 0 for no limit. Default: 100, so that keys cannot be tried fast."""
+
+    usage_interval_s: Annotated[WholeSeconds, Field(validation_alias="usage_interval")] = 4 * 3600
+    """Seconds (or "30m", "4h", "1d") between two usage events of an eSIM that come without a threshold being crossed; 0
+    for an event at every change. Default: 4 h, because a busy eSIM would otherwise drown its receiver."""
+
+    thresholds: Annotated[tuple[Percent, ...], BeforeValidator(_listed), AfterValidator(_ascending)] = (
+        25,
+        50,
+        75,
+        90,
+        100,
+    )
+    """Percentages of the data volume whose crossing raises an event, each 1-100. Default: 25,50,75,90,100."""
+
+    timeout_s: Annotated[float, BeforeValidator(_seconds), Field(ge=1, le=30, validation_alias="timeout")] = 5.0
+    """Seconds that a receiver has for its whole answer, 1-30; an endpoint may have its own. Default: 5, because a
+    receiver should store and answer, and work afterwards."""
+
+    brand: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,39}$")] = "Esimhooks"
+    """Names the headers of endpoints with the signature profile `hex`, as in `X-Esimhooks-Signature`: 1 to 40 letters,
+    digits and hyphens. Default: Esimhooks; operators put their own name, as their merchants know it."""
+
+    retry_schedule: Annotated[
+        tuple[WholeSeconds, ...],
+        BeforeValidator(_listed),
+        BeforeValidator(_scheduled),
+        Field(min_length=1, max_length=MAX_ATTEMPTS),
+    ] = STANDARD
+    """Seconds (or "5m", "2h") before each attempt, counted from the end of the one before, separated by commas, or
+    `standard` or `persistent`; an endpoint may have its own. Default: 0,60,300,900,3600,7200, about 3 h 20 min in all."""
+
+    max_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 500
+    """Requests that this process has open at a time, over all endpoints. Default: 500, a few MB of memory."""
+
+    max_in_flight_lane: Annotated[int, Field(ge=1, le=200)] = 20
+    """Requests that one endpoint gets at a time, 1-200; an endpoint may have its own. Default: 20, which a small
+    receiver bears."""
+
+    retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    """Days that events, deliveries, attempts and notifications are kept, 1-3650; then whole days are dropped, except
+    while something in them still waits. Default: 30, the time in which questions are asked."""
+
+    audit_days: Annotated[int, Field(ge=1, le=3650)] = 400
+    """Days that entries of the audit log are kept, 1-3650. Default: 400, a year with time to look at it."""
+
+    operational_url: WebAddress | None = None
+    """Address that gets operational events, `endpoint.disabled` and `delivery.failed`, as signed webhooks; the same on
+    all nodes. Default: none; log and metrics tell them anyway."""
+
+    operational_secret: Annotated[SecretStr, AfterValidator(_signing_secret)] | None = None
+    """Secret that signs operational events, `whsec_` and 24 to 64 bytes in base64; the one before signs for a day more.
+    Default: made with the endpoint and kept sealed; docs/operating.md says how it is shown."""
+
+    metrics_token: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
+    """Token that reads `/metrics`, as `Authorization: Bearer`, 32 characters or more. Default: none; an operator's key
+    reads them too, but a monitoring system should not hold one."""
+
+    metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    """Port of its own for `/metrics`, open to whoever reaches `host`: for nodes without the role `api`, and closed
+    networks. Default: none."""
+
+    log_format: LogFormat = LogFormat.CONSOLE
+    """`console` for people or `json` for log collectors, one object a line. Default: console."""
+
+    log_level: LogLevel = LogLevel.INFO
+    """Least level that is logged: `debug`, `info`, `warning` or `error`. Default: info."""
+
+    allow_unsafe_database: bool = False
+    """`true` accepts a database with `fsync` or `synchronous_commit` off, for tests of speed. Default: false: what was
+    acknowledged could be lost in a power cut."""
+
+    @classmethod
+    def read(cls, **given: Any) -> Self:
+        """Read everything; `given` are keys set by the command line, None where it says nothing.
+
+        Raises `Broken` with the name of every setting that is wrong and what was expected, never with its value.
+        """
+        try:
+            return cls(**{key: value for key, value in given.items() if value is not None})
+        except ValidationError as error:
+            raise Broken("; ".join(_explained(detail["loc"], detail["msg"]) for detail in error.errors())) from None
+        except (OSError, SettingsError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise Broken(f"{CONFIG}: {os.environ.get(CONFIG)} cannot be read: {error}") from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line, then environment, then the file."""
+        named = os.environ.get(CONFIG)
+        if not named:
+            return init_settings, env_settings
+        path = Path(named).expanduser()
+        if not path.is_file():  # the source would take it for an empty one
+            raise Broken(f"{CONFIG}: there is no file {path}")
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, path)
+
+    @property
+    def base_url(self) -> str:
+        """`public_url`, or an address that works on this machine; without a slash at the end."""
+        if self.public_url is not None:
+            return self.public_url
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @classmethod
+    def origins(cls) -> dict[str, str]:
+        """Return where each key of `shown` comes from: the name of its variable, of the file, or `default`."""
+        names = {name.upper() for name, value in os.environ.items() if value}
+        file = os.environ.get(CONFIG)
+        in_file = tomllib.loads(Path(file).expanduser().read_text()) if file else {}
+        keys = [str(field.validation_alias or name) for name, field in cls.model_fields.items()]
+        return {
+            key: variable
+            if (variable := f"{PREFIX}{key.upper()}") in names
+            else str(file)
+            if key in in_file
+            else "default"
+            for key in keys
+        }
+
+    def shown(self) -> dict[str, str]:
+        """Return the value of each key as text, under its key (`usage_interval`), secrets hidden; for the log."""
+        return {
+            str(field.validation_alias or name): _text(getattr(self, name))
+            for name, field in type(self).model_fields.items()
+        }
+
+
+def _explained(place: tuple[int | str, ...], message: str) -> str:
+    key = str(place[0]) if place else "settings"
+    if message.startswith("Extra inputs"):
+        return f"{os.environ.get(CONFIG, 'the command line')}: unknown key {key!r}"
+    return f"{PREFIX}{key.upper()}: {message.removeprefix('Value error, ')}"
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case SecretStr():
+            return _without_secret(value.get_secret_value())
+        case frozenset():
+            return ",".join(sorted(map(str, value)))
+        case tuple():
+            return ",".join(map(_text, value))
+        case _:
+            return str(value)
+
+
+def _without_secret(secret: str) -> str:
+    """Return scheme, host and database of an address, and nothing of any other secret."""
+    if "://" not in secret:
+        return HIDDEN
+    parts = urlsplit(secret)
+    host = parts.netloc.rpartition("@")[2]
+    path = parts.path if parts.scheme.startswith("postgres") else ""
+    return f"{parts.scheme}://{host}{path}"

@@ -1,0 +1,146 @@
+"""What surrounds an installation: variables, port, disk, the network gate, proxy and providers.
+
+Settings and stored providers come in, findings go out. Asks others for nothing but an answer, and sends no key.
+"""
+
+import asyncio
+import difflib
+import errno
+import os
+import shutil
+import socket
+from collections.abc import AsyncIterator, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
+
+from esimhooks.server.app.settings import CONFIG, PREFIX, Role, Settings
+from esimhooks.server.domain.finding import Finding, doubtful, fine, wrong
+from esimhooks.server.domain.provider import StoredProvider
+
+OF_OTHERS = {CONFIG, "ESIMHOOKS_URL", "ESIMHOOKS_API_KEY", "ESIMHOOKS_WEBHOOK_SECRET"}
+PATIENCE_S = 5.0
+GIB = 1024**3
+DOUBTFUL_FREE_BYTES, WRONG_FREE_BYTES = 2 * GIB, GIB // 4
+WIDE_ADDRESSES = 2**16
+LOOPBACK = ip_address("127.0.0.0")
+HEALTHY = b'{"status":"ok"}'
+
+
+def local(settings: Settings) -> list[Finding]:
+    """Return what can be told without asking anybody."""
+    return [*_variables(), _disk(settings.data_dir), _gate(settings)]
+
+
+async def port(settings: Settings) -> Finding:
+    """Return whether the port is free, or taken by a server of ours."""
+    where = f"{settings.host}:{settings.port}"
+    if Role.API not in settings.roles:
+        return fine("port", "this node has no role `api` and does not listen")
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((settings.host, settings.port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE and await _is_ours(settings):
+            return fine("port", f"esimhooks serves on {where}")
+        return wrong(
+            "port", f"{where}: {error.strerror}", "choose another host or port: ESIMHOOKS_HOST, ESIMHOOKS_PORT"
+        )
+    return fine("port", f"{where} is free")
+
+
+async def _is_ours(settings: Settings) -> bool:
+    url = settings.model_copy(update={"public_url": None}).base_url
+    try:
+        async with _session() as session, session.get(f"{url}/healthz", allow_redirects=False) as response:
+            return await response.content.read(100) == HEALTHY
+    except (ClientError, OSError, TimeoutError):
+        return False
+
+
+async def proxy(url: str) -> Finding:
+    """Return whether the proxy for deliveries takes connections; its address may hold a password and is not shown."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            _, writer = await asyncio.open_connection(parts.hostname, port)
+    except (OSError, TimeoutError) as error:
+        mend = "start it, or correct ESIMHOOKS_EGRESS_PROXY: nothing is delivered meanwhile"
+        return wrong("egress proxy", f"{parts.hostname}:{port} takes no connection ({_said(error)})", mend)
+    writer.close()
+    return fine("egress proxy", f"{parts.hostname}:{port} takes connections")
+
+
+async def reached(stored: Sequence[StoredProvider], *, public_url: str | None) -> AsyncIterator[Finding]:
+    """Yield whether each provider's API answers, and whether the address that they were given can be right."""
+    if not stored:
+        yield doubtful("providers", "none is connected", "`esimhooks providers put NAME` connects one")
+        return
+    if public_url is None:
+        mend = "set ESIMHOOKS_PUBLIC_URL to the https address under which providers reach this server"
+        yield doubtful("public address", "not set: providers would be told an address of this machine", mend)
+    else:
+        yield fine("public address", public_url)
+    async with _session() as session:
+        for provider in stored:
+            yield await _provider(session, provider)
+
+
+def _session() -> ClientSession:
+    return ClientSession(cookie_jar=DummyCookieJar(), trust_env=False, timeout=ClientTimeout(total=PATIENCE_S))
+
+
+async def _provider(session: ClientSession, provider: StoredProvider) -> Finding:
+    check = f"provider {provider.name}"
+    if not provider.base_url:
+        return fine(check, f"{provider.kind}: it is never asked, only heard")
+    try:
+        async with session.get(provider.base_url, allow_redirects=False) as response:
+            return fine(check, f"{provider.base_url} answers ({response.status} to a request without a key)")
+    except (ClientError, OSError, TimeoutError) as error:
+        mend = "is the address right, and may this machine reach it? Requeries and new orders wait meanwhile"
+        return wrong(check, f"{provider.base_url} does not answer ({_said(error)})", mend)
+
+
+def _variables() -> list[Finding]:
+    known = {f"{PREFIX}{key.upper()}" for key in Settings.origins()} | OF_OTHERS
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    if not unknown:
+        return [fine("variables", "every ESIMHOOKS_ variable is a setting")]
+    return [doubtful("variables", f"{name} is no setting, and does nothing", _meant(name, known)) for name in unknown]
+
+
+def _meant(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"did you mean {close[0]}?" if close else "remove it; docs and `esimhooks doctor` list the settings"
+
+
+def _disk(folder: Path) -> Finding:
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    usage = shutil.disk_usage(place)
+    seen = f"{usage.free / GIB:.1f} of {usage.total / GIB:.1f} GiB free at {place}"
+    mend = "make room, or lower ESIMHOOKS_RETENTION_DAYS: on a full disk nothing is accepted"
+    if usage.free < WRONG_FREE_BYTES:
+        return wrong("disk", seen, mend)
+    return doubtful("disk", seen, mend) if usage.free < DOUBTFUL_FREE_BYTES else fine("disk", seen)
+
+
+def _gate(settings: Settings) -> Finding:
+    networks = settings.allow_networks
+    if not networks:
+        return fine("network gate", "deliveries reach public addresses only, by https")
+    listed = ", ".join(map(str, networks))
+    wide = [str(one) for one in networks if one.num_addresses > WIDE_ADDRESSES and one.network_address != LOOPBACK]
+    if wide:
+        mend = "list in ESIMHOOKS_ALLOW_NETWORKS only the addresses that receivers have: merchants choose the addresses"
+        return doubtful("network gate", f"deliveries may also reach {listed}", mend)
+    return fine("network gate", f"deliveries may also reach {listed}")
+
+
+def _said(error: BaseException) -> str:
+    return "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__

@@ -1,0 +1,108 @@
+"""Deliveries: the list with its filters, and one with every attempt, what went wrong and what to do."""
+
+from uuid import UUID
+
+from litestar import Response, get, post
+from litestar.params import FromPath
+from litestar.response import Redirect
+
+from esimhooks.server.api.auth import AnyRequest
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.given import InContext
+from esimhooks.server.dashboard import asked, sent
+from esimhooks.server.dashboard.render import page
+from esimhooks.server.dashboard.visitor import visitor_of
+from esimhooks.server.domain.advice import advise
+from esimhooks.server.domain.delivery import DeliveryFilter, DeliveryStatus
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.manage.queries import Window
+from esimhooks.vocabulary.events import EventType
+
+MOST_NAMED = 100
+
+
+@get("/deliveries")
+async def list_deliveries(request: AnyRequest, context: InContext) -> Response[str]:
+    """List deliveries."""
+    visitor = visitor_of(request)
+    if choice := await asked.choose_account(context, visitor, "/deliveries"):
+        return choice
+    tenant, period = asked.tenant_of_page(visitor), asked.period(request)
+    kind, status = asked.word(request, "type", EventType), asked.word(request, "status", DeliveryStatus)
+    where = DeliveryFilter(
+        endpoint_id=asked.row_id(request, "endpoint", Prefix.ENDPOINT),
+        esim_id=asked.row_id(request, "esim", Prefix.ESIM),
+        event_type=kind,
+        status=status,
+        first_id=period.first_id,
+        last_id=period.last_id,
+    )
+    looked = await context.search.deliveries(tenant, where, asked.window(request))
+    named = {name: asked.text(request, name) for name in ("endpoint", "esim")}
+    values = {
+        "title": "Deliveries",
+        "list": asked.shown(looked.rows, [row.id for row in looked.rows], reached=looked.reached),
+        "filters": named | {"type": kind, "status": status} | period.fields,
+        "types": list(EventType),
+        "statuses": list(DeliveryStatus),
+        "endpoints": await _names(context, tenant, where.endpoint_id),
+        "now": context.clock(),
+    }
+    return page("deliveries.html", visitor, values)
+
+
+@get("/deliveries/{delivery_id:str}")
+async def show_delivery(request: AnyRequest, context: InContext, delivery_id: FromPath[str]) -> Response[str]:
+    """Show a delivery with its attempts."""
+    visitor = visitor_of(request)
+    tenant = asked.tenant_of_page(visitor)
+    delivery, attempts = await context.tenant.delivery(tenant, parse_id(Prefix.DELIVERY, delivery_id))
+    event = await context.tenant.event(tenant, delivery.event_id)
+    try:
+        endpoint = await context.tenant.endpoint(tenant, delivery.endpoint_id)
+    except Refused:  # deleted since
+        endpoint = None
+    timeout_ms = endpoint.timeout_s * 1000 if endpoint else 0
+    scale_ms = max(1, timeout_ms, *(one.duration_ms for one in attempts))
+    headers = [sent.headers_of(delivery, one, endpoint, brand=context.brand) for one in attempts]
+    told = [
+        {
+            "attempt": one,
+            "advice": advise(one.outcome, status_code=one.status_code, error=one.error),
+            "headers": its_headers,
+            "share": one.duration_ms / scale_ms * 100,
+        }
+        for one, its_headers in reversed(list(zip(attempts, headers, strict=True)))
+    ]
+    body = sent.body_of(event.body, endpoint)
+    values = {
+        "title": "Delivery",
+        "delivery": delivery,
+        "event": event,
+        "endpoint": endpoint,
+        "attempts": told,
+        "scale_ms": scale_ms,
+        "timed_out_at": scale_ms == timeout_ms,
+        "signatures": sent.signatures_of(endpoint, brand=context.brand),
+        "body": body,
+        "curl": sent.curl(endpoint.url, headers[-1], body) if endpoint and headers else None,
+        "now": context.clock(),
+    }
+    return page("delivery.html", visitor, values)
+
+
+@post("/deliveries/{delivery_id:str}/retry")
+async def retry(request: AnyRequest, context: InContext, delivery_id: FromPath[str]) -> Response[str]:
+    """Send the delivery again."""
+    visitor = visitor_of(request)
+    await context.admin.send_again(asked.tenant_of_page(visitor), parse_id(Prefix.DELIVERY, delivery_id))
+    return Redirect(visitor.link(f"/deliveries/{delivery_id}"), status_code=303)
+
+
+async def _names(context: Context, tenant: Tenant, chosen: UUID | None) -> dict[str, str]:
+    """Return what endpoints are called, by id; the newest, and the one that is chosen, also where it is deleted."""
+    rows = await context.tenant.endpoints(tenant, Window(None, MOST_NAMED))
+    names = {text_of(Prefix.ENDPOINT, row.id): row.name or row.url for row in rows}
+    return names if chosen is None else {text_of(Prefix.ENDPOINT, chosen): "the chosen one"} | names

@@ -1,0 +1,49 @@
+"""The secrets of an endpoint: shown to who asks for them, and rotated while the old one still signs for a while.
+
+What is shown is what the API shows: a private key never leaves the server.
+"""
+
+from litestar import Response, get, post
+from litestar.params import FromPath
+from litestar.response import Redirect
+
+from esimhooks.server.api.auth import AnyRequest
+from esimhooks.server.api.endpoint_secrets import secrets_view
+from esimhooks.server.api.given import InContext
+from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard.render import page
+from esimhooks.server.dashboard.visitor import form_of, visitor_of
+from esimhooks.server.domain.endpoint import SignatureProfile
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.ids import Prefix, parse_id
+
+OVERLAPS = {"one day": 86_400, "one hour": 3600, "not at all: it has leaked": 0}
+"""For how many seconds the old secret may go on signing."""
+
+
+@get("/endpoints/{endpoint_id:str}/secrets")
+async def show_secrets(request: AnyRequest, context: InContext, endpoint_id: FromPath[str]) -> Response[str]:
+    """Show the secrets that sign at present."""
+    visitor = visitor_of(request)
+    tenant = asked.tenant_of_page(visitor)
+    endpoint = await context.tenant.endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id))
+    values = {
+        "title": "Secrets",
+        "endpoint": endpoint,
+        "shown": secrets_view(await context.secrets.shown(tenant, endpoint.id)),
+        "asymmetric": endpoint.signature_profile is SignatureProfile.ASYMMETRIC,
+        "overlaps": OVERLAPS,
+    }
+    return page("endpoint_secrets.html", visitor, values)
+
+
+@post("/endpoints/{endpoint_id:str}/rotate")
+async def rotate(request: AnyRequest, context: InContext, endpoint_id: FromPath[str]) -> Response[str]:
+    """Make a new secret."""
+    visitor = visitor_of(request)
+    overlap = OVERLAPS.get((await form_of(request)).get("overlap", ""))
+    if overlap is None:
+        raise Refused.invalid("/overlap", f"expected one of {', '.join(OVERLAPS)}")
+    which = parse_id(Prefix.ENDPOINT, endpoint_id)
+    await context.secrets.rotate(asked.tenant_of_page(visitor), which, expire_old_in_s=overlap)
+    return Redirect(visitor.link(f"/endpoints/{endpoint_id}/secrets"), status_code=303)

@@ -1,0 +1,129 @@
+"""eSIMs: the list with its filters, and one with its whole story in one column."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+import segno
+from litestar import Response, get, post
+from litestar.params import FromPath
+from litestar.response import Redirect
+from markupsafe import Markup
+
+from esimhooks.server.api.auth import AnyRequest
+from esimhooks.server.api.given import InContext
+from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard.render import page
+from esimhooks.server.dashboard.visitor import visitor_of
+from esimhooks.server.domain.delivery import Delivery
+from esimhooks.server.domain.esim import Esim, EsimFilter
+from esimhooks.server.domain.event import Event
+from esimhooks.server.domain.ids import Prefix, made_at, parse_id, text_of
+from esimhooks.server.domain.notification import JournalEntry
+from esimhooks.server.domain.wire import esim_data
+from esimhooks.vocabulary.statuses import EsimStatus
+
+SEARCHED = ("iccid", "transaction", "order")
+FACTS = {
+    "iccid": "ICCID",
+    "transactionId": "Transaction",
+    "orderNo": "Order",
+    "esimTranNo": "Number at the provider",
+    "smdpStatus": "SM-DP+",
+    "imsi": "IMSI",
+    "msisdn": "MSISDN",
+    "eid": "EID",
+    "apn": "APN",
+    "activateTime": "Activated",
+    "expiredTime": "Expires",
+    "lastUsageUpdate": "Usage known since",
+}
+ALL = 100
+"""Percent: the end of the usage bar, which needs no mark."""
+UNTOLD = ("lastUsageUpdate", "data_usage_remain")
+"""Changes that follow from others or come with every update."""
+
+
+@get("/esims")
+async def list_esims(request: AnyRequest, context: InContext) -> Response[str]:
+    """List eSIMs."""
+    visitor = visitor_of(request)
+    if choice := await asked.choose_account(context, visitor, "/esims"):
+        return choice
+    filters = {name: asked.text(request, name) for name in SEARCHED}
+    status = asked.word(request, "status", EsimStatus)
+    where = EsimFilter(
+        status=status, iccid=filters["iccid"], transaction_id=filters["transaction"], order_no=filters["order"]
+    )
+    rows = await context.tenant.esims(asked.tenant_of_page(visitor), where, asked.window(request))
+    values = {
+        "title": "eSIMs",
+        "list": asked.shown(rows, [row.id for row in rows]),
+        "filters": filters | {"status": status},
+        "statuses": list(EsimStatus),
+        "now": context.clock(),
+    }
+    return page("esims.html", visitor, values)
+
+
+@get("/esims/{esim_id:str}")
+async def show_esim(request: AnyRequest, context: InContext, esim_id: FromPath[str]) -> Response[str]:
+    """Show an eSIM with its story."""
+    visitor = visitor_of(request)
+    tenant = asked.tenant_of_page(visitor)
+    esim = await context.tenant.esim(tenant, parse_id(Prefix.ESIM, esim_id))
+    events, deliveries, notifications = await context.overview.story_of(tenant, esim.id)
+    data = msgspec.to_builtins(esim_data(esim, now=context.clock()))
+    values = {
+        "title": "eSIM",
+        "esim": esim,
+        "data": data,
+        "facts": {label: data[name] for name, label in FACTS.items() if data[name] is not None},
+        "used_percent": _used_percent(esim),
+        "marks": [mark for mark in context.thresholds if mark < ALL],
+        "story": _story(events, deliveries, notifications),
+        "now": context.clock(),
+    }
+    return page("esim.html", visitor, values)
+
+
+@get("/esims/{esim_id:str}/qr")
+async def show_qr(request: AnyRequest, context: InContext, esim_id: FromPath[str]) -> Response[str]:
+    """Show the activation code, which is a credential, to who asks for it."""
+    visitor = visitor_of(request)
+    esim = await context.tenant.esim(asked.tenant_of_page(visitor), parse_id(Prefix.ESIM, esim_id))
+    picture = segno.make(esim.ac).svg_inline(scale=4, omitsize=True) if esim.ac else ""
+    return page("qr.html", visitor, {"ac": esim.ac, "picture": Markup(picture)})  # noqa: S704 - made of squares
+
+
+@post("/esims/{esim_id:str}/requery")
+async def requery(request: AnyRequest, context: InContext, esim_id: FromPath[str]) -> Response[str]:
+    """Read the eSIM anew from its provider."""
+    visitor = visitor_of(request)
+    esim = await context.tenant.esim(asked.tenant_of_page(visitor), parse_id(Prefix.ESIM, esim_id))
+    await context.requery.requery(esim)
+    return Redirect(visitor.link(f"/esims/{text_of(Prefix.ESIM, esim.id)}"), status_code=303)
+
+
+def _used_percent(esim: Esim) -> float | None:
+    if not esim.total_bytes or esim.used_bytes is None:
+        return None
+    return min(100.0, 100 * esim.used_bytes / esim.total_bytes)
+
+
+def _story(
+    events: Sequence[Event], deliveries: Sequence[Delivery], notifications: Sequence[JournalEntry]
+) -> list[dict[str, object]]:
+    told: list[tuple[datetime, int, dict[str, object]]] = [
+        (note.received_at, 0, {"kind": "notification", "row": note}) for note in notifications
+    ]
+    told += [
+        (made_at(event.id), 1, {"kind": "event", "row": event, "changes": _changes(event.body)}) for event in events
+    ]
+    told += [(made_at(one.id), 2, {"kind": "delivery", "row": one}) for one in deliveries]
+    return [row | {"at": at} for at, _, row in sorted(told, key=lambda one: one[:2], reverse=True)]
+
+
+def _changes(body: bytes) -> dict[str, object]:
+    changes = msgspec.json.decode(body).get("changes") or {}
+    return {name: change for name, change in changes.items() if name not in UNTOLD}

@@ -1,0 +1,83 @@
+"""Events: the list with its filters, one with its bytes and deliveries, and the catalogue of all eight."""
+
+from litestar import Response, get, post
+from litestar.params import FromPath
+from litestar.response import Redirect
+
+from esimhooks.server.api.auth import AnyRequest
+from esimhooks.server.api.given import InContext
+from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard.render import page
+from esimhooks.server.dashboard.visitor import visitor_of
+from esimhooks.server.domain.delivery import DeliveryFilter
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.event import EventFilter
+from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.manage.queries import Window
+from esimhooks.vocabulary.envelope import encode
+from esimhooks.vocabulary.events import MEANINGS, EventType
+from esimhooks.vocabulary.examples import example_of
+from esimhooks.vocabulary.schemas import schema_of
+from esimhooks.vocabulary.statuses import Mode
+
+
+@get("/events")
+async def list_events(request: AnyRequest, context: InContext) -> Response[str]:
+    """List events."""
+    visitor = visitor_of(request)
+    if choice := await asked.choose_account(context, visitor, "/events"):
+        return choice
+    kind, period = asked.word(request, "type", EventType), asked.period(request)
+    esim = asked.row_id(request, "esim", Prefix.ESIM)
+    where = EventFilter(type=kind, esim_id=esim, first_id=period.first_id, last_id=period.last_id)
+    looked = await context.search.events(asked.tenant_of_page(visitor), where, asked.window(request))
+    values = {
+        "title": "Events",
+        "list": asked.shown(looked.rows, [row.id for row in looked.rows], reached=looked.reached),
+        "filters": {"type": kind, "esim": asked.text(request, "esim")} | period.fields,
+        "types": list(EventType),
+        "now": context.clock(),
+    }
+    return page("events.html", visitor, values)
+
+
+@get("/events/{event_id:str}")
+async def show_event(request: AnyRequest, context: InContext, event_id: FromPath[str]) -> Response[str]:
+    """Show an event with its deliveries; asked for by the page itself, only these."""
+    visitor = visitor_of(request)
+    tenant = asked.tenant_of_page(visitor)
+    event = await context.tenant.event(tenant, parse_id(Prefix.EVENT, event_id))
+    sent = await context.tenant.deliveries(tenant, DeliveryFilter(event_id=event.id), Window(None, 100))
+    values = {"title": "Event", "event": event, "deliveries": sent, "now": context.clock()}
+    return page("event_deliveries.html" if "x-live" in request.headers else "event.html", visitor, values)
+
+
+@get("/event-types")
+async def catalogue(request: AnyRequest) -> Response[str]:
+    """Show the eight events, each with an example; its schema comes when it is opened, for it is long."""
+    kinds = [{"type": kind, "meaning": MEANINGS[kind], "example": encode(example_of(kind))} for kind in EventType]
+    return page("catalogue.html", visitor_of(request), {"title": "Event catalogue", "kinds": kinds})
+
+
+@get("/event-types/{kind:str}/schema")
+async def show_schema(request: AnyRequest, kind: FromPath[str]) -> Response[str]:
+    """Show the schema of one event, as a part of the catalogue."""
+    return page("schema.html", visitor_of(request), {"schema": schema_of(_known(kind))})
+
+
+@post("/event-types/{kind:str}/try")
+async def try_event(request: AnyRequest, context: InContext, kind: FromPath[str]) -> Response[str]:
+    """Raise a test event from its example and show it."""
+    visitor = visitor_of(request)
+    tenant = asked.tenant_of_page(visitor)
+    known = _known(kind)
+    if tenant.mode is not Mode.TEST:
+        raise Refused.forbidden("test events need test mode: sign in with a test key (esim_test_...)")
+    event = await context.admin.raise_event(tenant, example_of(known))
+    return Redirect(visitor.link(f"/events/{text_of(Prefix.EVENT, event.id)}"), status_code=303)
+
+
+def _known(kind: str) -> EventType:
+    if kind not in set(EventType):
+        raise Refused.not_found("there is no such event")
+    return EventType(kind)

@@ -1,0 +1,53 @@
+"""The first page: what happened over time, how long it took, what is due and what fails. Asks for itself again."""
+
+from datetime import timedelta
+
+from litestar import Response, get
+
+from esimhooks.server.api.auth import AnyRequest
+from esimhooks.server.api.given import InContext
+from esimhooks.server.dashboard.charts import by_status, series_of
+from esimhooks.server.dashboard.render import page
+from esimhooks.server.dashboard.visitor import visitor_of
+from esimhooks.server.domain.figures import Figures
+from esimhooks.server.manage.queries import Window
+
+SPANS = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
+
+
+@get("/")
+async def overview(request: AnyRequest, context: InContext) -> Response[str]:
+    """Show the overview."""
+    return await _shown(request, context, "overview.html")
+
+
+@get("/overview/figures")
+async def figures(request: AnyRequest, context: InContext) -> Response[str]:
+    """Show the part of the overview that changes."""
+    return await _shown(request, context, "overview_figures.html")
+
+
+async def _shown(request: AnyRequest, context: InContext, template: str) -> Response[str]:
+    visitor = visitor_of(request)
+    name = request.query_params.get("span", "24h")
+    name = name if name in SPANS else "24h"
+    found = await context.overview.figures(visitor.tenant, span=SPANS[name])
+    accounts = await context.operator.accounts(Window(None, 100)) if visitor.operator else []
+    values = {"title": "Overview", "figures": found, "spans": list(SPANS), "span": name, "now": context.clock()}
+    return page(template, visitor, values | _counts(found) | {"accounts": accounts})
+
+
+def _counts(found: Figures) -> dict[str, object]:
+    lines = by_status(found.edges, found.deliveries)
+    events = [0] * len(found.edges)
+    for one in found.events:
+        events[one.place] += one.number
+    totals = {status: sum(numbers) for status, numbers in lines.items()}
+    ended = totals["delivered"] + totals["failed"] + totals["stopped"]
+    return {
+        "totals": totals,
+        "events_total": sum(events),
+        "success": None if not ended else 100 * totals["delivered"] / ended,
+        "series": series_of(found.edges, [events, *lines.values()]),
+        "labels": ["events", *lines],
+    }

@@ -1,0 +1,108 @@
+"""Recovery of an endpoint: what did not arrive is counted while a person chooses, then sent again and watched."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from litestar import Response, get, post
+from litestar.params import FromPath
+from litestar.response import Redirect
+
+from esimhooks.server.api.auth import AnyRequest
+from esimhooks.server.api.given import InContext
+from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard.period import field_of, period_of
+from esimhooks.server.dashboard.render import page
+from esimhooks.server.dashboard.visitor import form_of, visitor_of
+from esimhooks.server.domain.clock import Clock
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.ids import Prefix, made_at, parse_id, text_of
+from esimhooks.server.domain.recovery import NOT_ARRIVED, Missed
+from esimhooks.server.jobs.recovery import Asked
+
+UNLESS_TOLD = timedelta(hours=24)
+LATEST = 5
+MEANINGS = {
+    Missed.FAILED: "every attempt of the schedule failed",
+    Missed.STOPPED: "the receiver answered 410",
+    Missed.NEVER: "raised while the endpoint was disabled or not there",
+    Missed.CANCELLED: "a person cancelled it, or the endpoint was deleted",
+    Missed.DELIVERED: "arrived already: the receiver gets it twice, with the same id",
+}
+
+
+@get("/endpoints/{endpoint_id:str}/recover")
+async def ask_recovery(request: AnyRequest, context: InContext, endpoint_id: FromPath[str]) -> Response[str]:
+    """Show the form with the count of what it would send."""
+    return await _counted(request, context, endpoint_id, "recover.html")
+
+
+@get("/endpoints/{endpoint_id:str}/recover/count")
+async def count(request: AnyRequest, context: InContext, endpoint_id: FromPath[str]) -> Response[str]:
+    """Show the part of the form that changes with what is chosen."""
+    return await _counted(request, context, endpoint_id, "recover_count.html")
+
+
+@post("/endpoints/{endpoint_id:str}/recover")
+async def recover(request: AnyRequest, context: InContext, endpoint_id: FromPath[str]) -> Response[str]:
+    """Begin the recovery and show how far it is."""
+    visitor = visitor_of(request)
+    wanted = _asked(await form_of(request), context.clock)
+    begun = await context.recoveries.begin(
+        asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id), wanted
+    )
+    to = f"/endpoints/{endpoint_id}/recoveries/{text_of(Prefix.RECOVERY, begun.id)}"
+    return Redirect(visitor.link(to), status_code=303)
+
+
+@get("/endpoints/{endpoint_id:str}/recoveries/{recovery_id:str}")
+async def show_recovery(
+    request: AnyRequest, context: InContext, endpoint_id: FromPath[str], recovery_id: FromPath[str]
+) -> Response[str]:
+    """Show how far a recovery is; asked for by the page itself, only the part that changes."""
+    visitor = visitor_of(request)
+    tenant = asked.tenant_of_page(visitor)
+    endpoint = await context.tenant.endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id))
+    recovery = await context.recoveries.find(tenant, endpoint.id, parse_id(Prefix.RECOVERY, recovery_id))
+    values = {
+        "title": "Recovery",
+        "endpoint": endpoint,
+        "recovery": recovery,
+        "start": made_at(recovery.first_event),
+        "end": made_at(recovery.last_event),
+        "now": context.clock(),
+    }
+    return page("recovery_progress.html" if "x-live" in request.headers else "recovery.html", visitor, values)
+
+
+async def _counted(request: AnyRequest, context: InContext, endpoint_id: str, template: str) -> Response[str]:
+    visitor = visitor_of(request)
+    tenant = asked.tenant_of_page(visitor)
+    endpoint = await context.tenant.endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id))
+    given = {name: ",".join(request.query_params.getall(name, [])) for name in ("from", "to", "status", "chosen")}
+    wanted = _asked(given, context.clock)
+    values = {
+        "title": "Recover",
+        "endpoint": endpoint,
+        "fields": {"from": field_of(wanted.start), "to": given["to"]},
+        "chosen": wanted.statuses,
+        "meanings": MEANINGS,
+        "found": await context.recoveries.count(tenant, endpoint.id, wanted) if wanted.statuses else None,
+        "latest": await context.recoveries.latest(tenant, endpoint.id, limit=LATEST),
+        "now": context.clock(),
+    }
+    return page(template, visitor, values)
+
+
+def _asked(given: Mapping[str, str], clock: Clock) -> Asked:
+    """Return what the form asks for: the last day and what did not arrive unless told. Raises `Refused` (422)."""
+    now = clock()
+    period = period_of(given)
+    names = [one for one in given.get("status", "").split(",") if one]
+    if unknown := set(names) - set(Missed):
+        raise Refused.invalid("/status", f"expected some of {', '.join(Missed)}, not {min(unknown)[:40]}")
+    chosen = tuple(Missed(one) for one in dict.fromkeys(names)) if names or given.get("chosen") else NOT_ARRIVED
+    end = now if period.end is None else period.end
+    start = (end - UNLESS_TOLD).replace(second=0, microsecond=0) if period.start is None else period.start
+    if start >= end:
+        raise Refused.invalid("/from", "expected a time before that of to, which is now unless told")
+    return Asked(start=start, end=end, statuses=chosen)

@@ -1,0 +1,61 @@
+"""The one field in the header: any id or number comes in, the page of what has it goes out, or a list to choose from."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from urllib.parse import urlencode
+
+from litestar import Response, get
+from litestar.response import Redirect
+
+from esimhooks.server.api.auth import AnyRequest
+from esimhooks.server.api.given import InContext
+from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard.period import field_of
+from esimhooks.server.dashboard.render import page
+from esimhooks.server.dashboard.visitor import Visitor, visitor_of
+from esimhooks.server.domain.hit import Hit
+from esimhooks.server.domain.ids import Prefix, made_at, text_of
+
+PATHS: Mapping[Prefix, str] = {
+    Prefix.ESIM: "/esims/{id}",
+    Prefix.EVENT: "/events/{id}",
+    Prefix.ENDPOINT: "/endpoints/{id}",
+    Prefix.DELIVERY: "/deliveries/{id}",
+    Prefix.RECOVERY: "/endpoints/{part_of}/recoveries/{id}",
+    Prefix.REQUERY: "/requeries/{id}",
+    Prefix.ATTEMPT: "/deliveries/{part_of}",
+    Prefix.ACCOUNT: "/accounts/{id}",
+    Prefix.KEY: "/accounts/{part_of}",
+    Prefix.NOTIFICATION: "/journal/{id}",
+}
+"""Where each kind of row is shown; a part on the page of the whole."""
+WHOLE = {Prefix.RECOVERY: Prefix.ENDPOINT, Prefix.ATTEMPT: Prefix.DELIVERY, Prefix.KEY: Prefix.ACCOUNT}
+
+
+@get("/search")
+async def search(request: AnyRequest, context: InContext) -> Response[str]:
+    """Go to the page of the one row that was found; otherwise show what there is to choose from."""
+    visitor = visitor_of(request)
+    text = asked.text(request, "q")
+    hits = await context.search.find(visitor.principal.tenant, text) if text else []
+    if len(hits) == 1:
+        return Redirect(_address(visitor, hits[0]), status_code=303)
+    found = [{"hit": hit, "id": text_of(hit.kind, hit.id), "address": _address(visitor, hit)} for hit in hits]
+    return page("search.html", visitor, {"title": "Search", "text": text, "found": found})
+
+
+def _address(visitor: Visitor, hit: Hit) -> str:
+    if hit.kind is Prefix.AUDIT:
+        return _in_log(hit)
+    whole = WHOLE.get(hit.kind)
+    part_of = text_of(whole, hit.part_of) if whole and hit.part_of else ""
+    path = PATHS[hit.kind].format(id=text_of(hit.kind, hit.id), part_of=part_of)
+    if hit.tenant is None or not visitor.operator:
+        return path
+    return f"{path}?account={text_of(Prefix.ACCOUNT, hit.tenant.account_id)}&mode={hit.tenant.mode.value}"
+
+
+def _in_log(hit: Hit) -> str:
+    """Return the address of the log of what the entry is about, up to the entry, which comes first."""
+    until = made_at(hit.id) + timedelta(seconds=1)
+    return f"/audit?{urlencode({'subject': hit.label or '', 'to': field_of(until) or ''})}"

@@ -1,0 +1,298 @@
+"""The dispatcher: takes up what is due in the lanes it holds, keeps them fair, runs attempts and hands results on.
+
+Everything it knows can be lost: leases end by themselves, and what was in flight is taken up by the next holder.
+"""
+
+import asyncio
+import random
+from collections.abc import Coroutine, Sequence
+from time import monotonic
+from uuid import UUID
+
+from msgspec import Struct, field, structs
+
+from esimhooks.server.delivery.attempt import Job, attempt, fault, quarantine
+from esimhooks.server.delivery.http.client import Sender
+from esimhooks.server.delivery.lane_scheduler import LaneTable
+from esimhooks.server.delivery.lane_state import HeldLane
+from esimhooks.server.delivery.lease_manager import HoldingConfig, LaneHolder
+from esimhooks.server.delivery.results import Outcomes
+from esimhooks.server.domain.clock import Clock
+from esimhooks.server.domain.delivery import Claimed, EndpointTarget, OutcomeClass
+from esimhooks.server.domain.errors import NotNow
+from esimhooks.server.domain.poison import POISON, is_poison, is_suspect
+from esimhooks.server.observe.log import get_logger
+from esimhooks.server.runtime.loop import guarded
+from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.store import endpoints, events, lanes, queue
+from esimhooks.server.store.database import Database, Session
+from esimhooks.server.store.queue import Wish
+from esimhooks.server.store.results import Result, Written
+
+UNREADABLE = "its event cannot be read from the database, so it is no longer sent. Sending it again tries anew"
+
+UNOPENED = "the endpoint's secrets or headers cannot be opened with the present encryption keys"
+
+log = get_logger("dispatcher")
+
+
+class DispatcherConfig(Struct, frozen=True, kw_only=True):
+    """Caps and times. `process_cap` and `lane_cap` are attempts in flight; the rest are seconds."""
+
+    process_cap: int = 500
+    lane_cap: int = 20
+    poll_every_s: float = 0.5
+    """How late a retry may be taken up; for new deliveries bells ring long before."""
+    notice_every_s: float = 0.5
+    """How long what was taken up may still go to where an endpoint was, or to one that was disabled."""
+    drain_s: float = 10.0
+    brand: str = "Esimhooks"
+    """Names the headers of the hex profile."""
+    holding: HoldingConfig = field(default_factory=HoldingConfig)
+
+
+class Dispatcher:
+    """Sends what is due. `wake` is rung when new deliveries were committed."""
+
+    def __init__(
+        self,
+        database: Database,
+        sender: Sender,
+        outcomes: Outcomes,
+        *,
+        clock: Clock,
+        wake: Wake,
+        config: DispatcherConfig,
+    ) -> None:
+        self._database = database
+        self._sender = sender
+        self._outcomes = outcomes
+        self._clock = clock
+        self._wake = wake
+        self._config = config
+        self._table = LaneTable(process_cap=config.process_cap, lane_cap=config.lane_cap)
+        self._holder = LaneHolder(database, self._table, config.holding)
+        self._targets: dict[UUID, EndpointTarget] = {}
+        self._draining = False
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._drained = asyncio.Event()
+        self._next_turn: asyncio.TimerHandle | None = None
+        self._next_turn_at = 0.0
+        self._noticed_at = float("-inf")
+
+    async def dispatch(self) -> float:
+        """One round: hold lanes, take up what is due, begin it; the work of a loop. Returns the seconds until the next."""
+        await self._notice_changes()
+        await self._put_back(await self._holder.keep())
+        self._begin()
+        more = await self._take()
+        await self._holder.release_idle()
+        if more:
+            return 0.0
+        return self._holder.next_look_s or self._config.poll_every_s
+
+    async def attempts(self) -> None:
+        """Own the tasks of the attempts until they are drained."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            try:
+                await self._drained.wait()
+            finally:
+                self._draining = True  # also where it is cancelled: nothing can be begun in a group that ends
+
+    async def drain(self) -> None:
+        """Give back what was not begun, finish what is in flight, write it, and release all lanes.
+
+        An attempt that outlasts `drain_s` is cut off; its lane keeps its lease, as nobody knows its outcome.
+        """
+        self._draining = True
+        await self._put_back(self._table.hand_over())
+        if self._tasks:
+            _, unfinished = await asyncio.wait(self._tasks, timeout=self._config.drain_s)
+            for task in unfinished:
+                task.cancel()
+        await self._holder.leave()
+
+    def dismiss(self) -> None:
+        """Let `attempts` return once its last task has ended."""
+        self._drained.set()
+
+    async def _take(self) -> bool:
+        """Take up due deliveries and begin them; true where a lane may have more and room for it."""
+        wishes = self._table.wishes()
+        if not wishes:
+            return False
+        try:
+            async with self._database.session() as db:
+                claimed = await queue.take(db, wishes)
+                found = await events.contents(db, list({one.event_id for one in claimed})) if claimed else {}
+            await self._know_targets(claimed)
+        except BaseException:
+            self._retire(wishes)
+            raise
+        jobs = []
+        for one in claimed:
+            if (content := found.get(one.event_id)) is None or is_poison(one):
+                self._spawn(one, self._quarantine(one, POISON if content else UNREADABLE))
+            elif (target := self._targets.get(one.endpoint_id)) is None:
+                self._spawn(one, self._put_off(one))
+            else:
+                jobs.append(Job(one, target, content.body, content.traceparent))
+        self._table.add(jobs, now=monotonic())
+        more = self._table.note_more(wishes, claimed)
+        self._begin()
+        return more
+
+    def _retire(self, wishes: Sequence[Wish]) -> None:
+        """Take up nothing more in these lanes: what their wishes were granted is not known."""
+        for wish in wishes:
+            lane = self._table.lanes.get(wish.lease.endpoint_id)
+            if lane is not None and lane.lease == wish.lease:
+                lane.retiring = True
+
+    async def _notice_changes(self) -> None:
+        """Begin nothing more for endpoints that were disabled or deleted, and read those anew that were changed."""
+        if monotonic() - self._noticed_at < self._config.notice_every_s:
+            return
+        self._noticed_at = monotonic()
+        asked = [endpoint_id for endpoint_id, lane in self._table.lanes.items() if lane.waiting and not lane.closed]
+        if not asked:
+            return
+        async with self._database.session() as db:
+            present = {one.endpoint_id: one for one in await lanes.standing(db, asked)}
+            changed = [
+                one.endpoint_id
+                for one in present.values()
+                if (known := self._targets.get(one.endpoint_id)) is not None and known.version != one.version
+            ]
+            await self._read_targets(db, changed)
+        for endpoint_id in asked:
+            standing, lane = present.get(endpoint_id), self._table.lanes.get(endpoint_id)
+            if lane is not None and (standing is None or not standing.is_open):
+                await self._put_back(self._table.close(lane))
+
+    async def _know_targets(self, claimed: Sequence[Claimed]) -> None:
+        """Read endpoints that are new or have changed since they were last read."""
+        unknown = [
+            one.endpoint_id
+            for one in claimed
+            if (known := self._targets.get(one.endpoint_id)) is None or known.version != one.endpoint_version
+        ]
+        if unknown:
+            async with self._database.session() as db:
+                await self._read_targets(db, unknown)
+
+    async def _read_targets(self, db: Session, endpoint_ids: Sequence[UUID]) -> None:
+        """Read endpoints anew; those that were deleted, or cannot be opened, are forgotten."""
+        if not endpoint_ids:
+            return
+        read = {target.id: target for target in await endpoints.targets(db, list(set(endpoint_ids)))}
+        for endpoint_id in endpoint_ids:
+            self._targets.pop(endpoint_id, None)
+        self._targets |= read
+
+    def _begin(self) -> None:
+        if self._draining:
+            return
+        for lane, job in self._table.start_next(now=monotonic()):
+            self._spawn(job.claimed, self._run(lane, job))
+        at = self._table.next_turn_at
+        if at is None or (self._next_turn is not None and self._next_turn_at <= at):
+            return
+        if self._next_turn is not None:
+            self._next_turn.cancel()  # another lane may go on sooner
+        self._next_turn_at = at
+        self._next_turn = asyncio.get_running_loop().call_later(max(0.0, at - monotonic()), self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._next_turn = None
+        self._begin()
+
+    def _spawn(self, claimed: Claimed, work: Coroutine[None, None, None]) -> None:
+        if self._group is None:
+            work.close()
+            return
+        name = f"attempt {claimed.delivery_id}"
+        task = self._group.create_task(guarded(name, work), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, lane: HeldLane, job: Job) -> None:
+        kept = False
+        try:
+            result, given_up = await self._attempt(lane, job)
+            await self._put_back(given_up)
+            if result is not None:
+                kept = await self._write(lane, result)
+        finally:
+            self._table.settled(lane, job, now=monotonic())
+            self._begin()
+            lane.retiring = lane.retiring or not kept
+            if lane.wants_more or (lane.retiring and lane.idle(monotonic())):
+                self._wake.ring()
+
+    async def _attempt(self, lane: HeldLane, job: Job) -> tuple[Result | None, list[Job]]:
+        """Attempt the job; return its result, and what is given up because the endpoint is gone or rests."""
+        try:
+            if is_suspect(job.claimed) and not await self._still_ours(job.claimed):
+                return None, []
+            # Read again: its secrets may have changed since the delivery was taken up.
+            target = self._targets.get(job.target.id, job.target)
+            present = job if target is job.target else structs.replace(job, target=target)
+            result = await attempt(present, self._sender, brand=self._config.brand, clock=self._clock)
+            step = None
+            if result.outcome.outcome not in (OutcomeClass.INTERNAL, OutcomeClass.GONE):
+                step = lane.judge(
+                    ok=result.outcome.outcome is OutcomeClass.OK,
+                    asked_s=result.outcome.retry_after_s or 0.0,
+                    chance=random.random(),  # noqa: S311 - jitter
+                )
+            rests = step is not None and step.rest_s is not None
+            given_up = self._table.close(lane) if rests or result.verdict.endpoint_gone else []
+            return result if step is None else structs.replace(result, step=step), given_up
+        finally:
+            self._table.answered(lane, job)
+            self._begin()
+
+    async def _still_ours(self, claimed: Claimed) -> bool:
+        async with self._database.session() as db:
+            return await queue.begin(db, claimed)
+
+    async def _quarantine(self, claimed: Claimed, why: str) -> None:
+        log.error("delivery.quarantined", delivery=str(claimed.delivery_id), reason=why)
+        await self._try_to_write(quarantine(claimed, why, clock=self._clock))
+
+    async def _put_off(self, claimed: Claimed) -> None:
+        """Log an attempt that was not made, and make it later; where the endpoint was deleted, nothing is written."""
+        await self._try_to_write(fault(claimed, UNOPENED, clock=self._clock))
+
+    async def _write(self, lane: HeldLane, result: Result) -> bool:
+        """Write the result; false where it did not count. A lane that is closed, or no longer this one's, is given up.
+
+        What was changed of the endpoint is noticed with it.
+        """
+        written = await self._try_to_write(result)
+        if not (written.kept and written.is_open):
+            await self._put_back(self._table.close(lane))
+        elif (known := self._targets.get(lane.lease.endpoint_id)) and known.version < written.endpoint_version:
+            self._noticed_at = float("-inf")
+            self._wake.ring()
+        return written.kept
+
+    async def _try_to_write(self, result: Result) -> Written:
+        """Write the result, trying again while the lease may hold; where it cannot be written, it is attempted anew."""
+        deadline = monotonic() + self._config.holding.lease_s
+        while True:
+            try:
+                return await self._outcomes.write(result)
+            except NotNow as error:
+                if monotonic() > deadline:
+                    log.warning("result.lost", delivery=str(result.claimed.delivery_id), reason=error.detail)
+                    return Written(kept=False)
+                await asyncio.sleep(0.5)
+
+    async def _put_back(self, jobs: Sequence[Job]) -> None:
+        if jobs:
+            async with self._database.session() as db:
+                await queue.put_back(db, [job.claimed for job in jobs])

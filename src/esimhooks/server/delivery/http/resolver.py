@@ -1,0 +1,127 @@
+"""Host names into addresses that may be dialled.
+
+Comes in: a name. Goes out: all its addresses, or a refusal of the whole name if one of them is out of bounds: otherwise
+its owner could choose which answer is used. Nothing is remembered; lookups of one name that overlap are made once.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from errno import EACCES
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from esimhooks.server.delivery.http.errors import GateRefused
+from esimhooks.server.delivery.http.gate import Gate
+from esimhooks.server.delivery.http.wire import Stage, current
+
+Lookup = Callable[[str], Sequence[str]]
+"""Returns the addresses of a name, or raises `socket.gaierror`. Runs in a thread of its own, may block."""
+
+THREADS = 64
+"""Name servers that do not answer hold a thread for up to half a minute each; others must still get one."""
+
+TRUSTED_S = 60.0
+"""For so long after an answer of any kind our own resolver is taken to work."""
+
+NO_SUCH_NAME = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
+
+PROBE = "esimhooks.invalid"
+"""Never exists (RFC 6761): a resolver that works says so at once."""
+
+
+def system_lookup(host: str) -> list[str]:
+    """Ask the resolver of the system."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+
+
+def _found(lookup: Lookup, host: str) -> list[str]:
+    """Return what was found; nothing, or a name that cannot even be asked for, is a name that does not exist."""
+    try:
+        addresses = list(lookup(host))
+    except UnicodeError as error:
+        raise socket.gaierror(socket.EAI_NONAME, "the name cannot be asked for") from error
+    if not addresses:
+        raise socket.gaierror(socket.EAI_NODATA, "no address")
+    return addresses
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves for aiohttp. `gate` is None where all names are those of the operator (an egress proxy)."""
+
+    def __init__(self, gate: Gate | None, lookup: Lookup) -> None:
+        self._gate = gate
+        self._lookup = lookup
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="dns")
+        self._running: dict[str, Future[list[str]]] = {}
+        self._answered_at = float("-inf")
+        self._probing = False
+
+    @property
+    def trusted(self) -> bool:
+        """Whether our own resolver has answered lately, if only that a name does not exist."""
+        return time.monotonic() - self._answered_at < TRUSTED_S
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Return the addresses of the name. `OSError` where there are none or where one of them is refused."""
+        exchange = current.get()
+        loopback = self._gate.loopback() if self._gate and (host == "localhost" or host.endswith(".localhost")) else ()
+        if not loopback:
+            exchange.stage = Stage.LOOKUP
+            exchange.lookup = self._start(host)
+            # Shielded: others may wait for the same answer. The time limit is that of the whole attempt.
+            addresses = await asyncio.shield(asyncio.wrap_future(exchange.lookup))
+            exchange.stage = Stage.CONNECTING
+        else:
+            addresses = list(loopback)
+        if self._gate is not None:
+            try:
+                for address in addresses:
+                    self._gate.check_address(address, port, plain=exchange.plain, local=exchange.local)
+            except GateRefused as refusal:
+                exchange.refusal = refusal
+                raise OSError(EACCES, "refused by the address policy") from refusal
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)
+            for address in addresses
+        ]
+
+    async def close(self) -> None:
+        """Start no further lookups; those that are going on are left to end."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def doubt(self) -> None:
+        """A lookup failed for want of an answer: find out in the background whether our resolver answers at all."""
+        if not self._probing:
+            self._probing = True
+            self._pool.submit(self._probe)
+
+    def _start(self, host: str) -> Future[list[str]]:
+        running = self._running.get(host)
+        if running is None or running.done():
+            running = self._running[host] = self._pool.submit(self._find, host)
+        return running
+
+    def _find(self, host: str) -> list[str]:
+        try:
+            addresses = _found(self._lookup, host)
+        except socket.gaierror as error:
+            if error.errno in NO_SUCH_NAME:
+                self._answered_at = time.monotonic()
+            raise
+        else:
+            self._answered_at = time.monotonic()
+            return addresses
+        finally:
+            self._running.pop(host, None)
+
+    def _probe(self) -> None:
+        with suppress(OSError):
+            self._find(PROBE)
+        self._probing = False

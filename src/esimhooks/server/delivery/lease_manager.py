@@ -1,0 +1,141 @@
+"""Which lanes this dispatcher holds: it leases its share, renews, hands over what is more, and releases.
+
+Several dispatchers on one database share the lanes without talking to each other: each says that it lives, and takes
+what is its part. A dead one is forgotten, and its leases end, within 30 s.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from math import ceil
+from time import monotonic
+
+from msgspec import Struct
+
+from esimhooks.server.delivery.attempt import Job
+from esimhooks.server.delivery.lane_scheduler import LaneTable
+from esimhooks.server.domain.ids import new_id
+from esimhooks.server.store import lanes
+from esimhooks.server.store.database import Database
+
+
+class HoldingConfig(Struct, frozen=True, kw_only=True):
+    """Times in seconds, and how many lanes one dispatcher may hold."""
+
+    most_lanes: int = 2000
+    lease_s: float = 30.0
+    renew_every_s: float = 10.0
+    report_every_s: float = 2.0
+    lease_every_s: float = 0.02
+    """However many bells ring, lanes are looked for this often: each look visits every lane that waits."""
+    linger_s: float = 1.0
+    """How long an idle lane is kept, so that a steady trickle does not lease it anew each time."""
+
+
+class LaneHolder:
+    """Keeps the table's lanes leased."""
+
+    def __init__(self, database: Database, table: LaneTable, config: HoldingConfig) -> None:
+        self.holder = new_id()
+        self._database = database
+        self._table = table
+        self._config = config
+        self._renewed_at = monotonic()
+        self._reported_at = float("-inf")
+        self._looked_at = float("-inf")
+        self._in_doubt = False
+        """Whether the database may hold leases of ours that the table lacks: a statement's answer was not heard."""
+        self._presence = lanes.Presence(dispatchers=1, lanes=0)
+
+    async def keep(self) -> list[Job]:
+        """Renew what is held, lease what is due, and return what was ready in lanes that go to others."""
+        await self._settle_doubt()
+        await self._renew()
+        surplus = await self._report()
+        await self._lease()
+        return self._table.hand_over(surplus) if surplus else []
+
+    @property
+    def next_look_s(self) -> float:
+        """In how many seconds lanes may be looked for again."""
+        return max(0.0, self._looked_at + self._config.lease_every_s - monotonic())
+
+    async def release_idle(self) -> None:
+        """Release lanes that have had nothing to do for a while, and those that were closed and are done."""
+        now = monotonic()
+        idle = [
+            lane.lease
+            for lane in self._table.lanes.values()
+            if lane.idle(now) and (lane.retiring or now - lane.busy_at > self._config.linger_s)
+        ]
+        if idle:
+            self._table.drop([lease.endpoint_id for lease in idle])
+            self._in_doubt = True
+            async with self._database.session() as db:
+                await lanes.release(db, idle)
+            self._in_doubt = False
+
+    async def leave(self) -> None:
+        """Release all lanes of which every outcome is written; the others keep their lease until it ends.
+
+        Waits until every rate limit lets the next holder begin, a second at most.
+        """
+        # Chosen before anything else runs: attempts that were cut off settle their lanes as they end.
+        settled = [lane.lease for lane in self._table.lanes.values() if not lane.unsettled]
+        spaced_at = max((lane.next_start for lane in self._table.lanes.values()), default=0.0)
+        await asyncio.sleep(spaced_at - monotonic())
+        async with self._database.session() as db:
+            if settled:
+                await lanes.release(db, settled)
+            await lanes.leave(db, holder=self.holder)
+
+    async def _renew(self) -> None:
+        if not self._table.lanes or monotonic() - self._renewed_at < self._config.renew_every_s:
+            return
+        asked_at = monotonic()
+        async with self._database.session() as db:
+            still = await lanes.renew(db, self._held(), seconds=self._config.lease_s)
+        self._renewed_at = monotonic()
+        self._table.hold_on(still, until=asked_at + self._config.lease_s)
+
+    async def _report(self) -> int:
+        """Say that this dispatcher lives; return how many of its lanes are more than its share."""
+        if monotonic() - self._reported_at < self._config.report_every_s:
+            return 0
+        async with self._database.session() as db:
+            self._presence = await lanes.report(db, holder=self.holder, seconds=self._config.lease_s)
+        self._reported_at = monotonic()
+        held = len(self._table.lanes)
+        if self._presence.dispatchers > 1:
+            # One lane more than the share is not worth the change.
+            return max(0, held - ceil(self._presence.lanes / self._presence.dispatchers) - 1)
+        # A full table must not keep out the lanes that wait for a place in it.
+        return held // 10 if held >= self._config.most_lanes else 0
+
+    async def _lease(self) -> None:
+        room = self._config.most_lanes - len(self._table.lanes)
+        if room <= 0 or self.next_look_s > 0:
+            return
+        self._in_doubt = True
+        asked_at = monotonic()
+        async with self._database.session() as db:
+            leased = await lanes.lease(
+                db,
+                holder=self.holder,
+                seconds=self._config.lease_s,
+                share_of=self._presence.dispatchers,
+                limit=room,
+            )
+        self._looked_at = monotonic()
+        self._table.hold(leased, now=monotonic(), until=asked_at + self._config.lease_s)
+        self._in_doubt = False
+
+    async def _settle_doubt(self) -> None:
+        """Release what we have leased without knowing it: nobody would serve those lanes until their leases end."""
+        if not self._in_doubt:
+            return
+        async with self._database.session() as db:
+            await lanes.release_others(db, holder=self.holder, known=self._held())
+        self._in_doubt = False
+
+    def _held(self) -> Sequence[lanes.Lease]:
+        return [lane.lease for lane in self._table.lanes.values()]

@@ -1,0 +1,107 @@
+"""Outcomes: the results of attempts are written in batches, guarded by the lease they were made under."""
+
+from collections.abc import Sequence
+
+from esimhooks.server.delivery import operational
+from esimhooks.server.domain.clock import Clock
+from esimhooks.server.domain.delivery import DeliveryStatus
+from esimhooks.server.domain.ids import Prefix, made_at, text_of
+from esimhooks.server.domain.operational import DeliveryFailed, EndpointDisabled, Happening
+from esimhooks.server.observe import metrics
+from esimhooks.server.observe.log import get_logger
+from esimhooks.server.runtime.group_commit import GroupCommit
+from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.store.database import Database
+from esimhooks.server.store.results import Result, Written, write_results
+
+LARGEST_BATCH = 2000
+"""The busier the process, the longer a round trip to the database takes it, and the more results it must carry."""
+
+log = get_logger("attempt")
+
+
+class Outcomes:
+    """Takes results one by one and writes them together; one transaction per batch. `due` is rung for the operator's."""
+
+    def __init__(self, database: Database, *, clock: Clock, due: Wake) -> None:
+        self._database = database
+        self._clock = clock
+        self._due = due
+        self.commits = GroupCommit[Result, Written](self._commit, largest=LARGEST_BATCH)
+
+    async def write(self, result: Result) -> Written:
+        """Return, after the commit, what became of the result. Raises `NotNow` where it could not be written."""
+        return await self.commits.submit(result)
+
+    async def _commit(self, results: Sequence[Result]) -> Sequence[Written]:
+        async with self._database.transaction() as db:
+            written = await write_results(db, results)
+            happenings = _happenings(results, written)
+            told = await operational.tell(db, happenings, now=self._clock())
+        metrics.committed("outcomes", len(results))
+        for result, what in zip(results, written, strict=True):
+            _log(result, what)
+            _count(result, what)
+        operational.note(happenings)
+        if told:
+            self._due.ring()
+        return written
+
+
+def _happenings(results: Sequence[Result], written: Sequence[Written]) -> list[Happening]:
+    """Return what the operator is told of: deliveries that failed for good, and endpoints that were disabled by them."""
+    found: list[Happening] = []
+    for result, what in zip(results, written, strict=True):
+        claimed, outcome = result.claimed, result.outcome
+        if what.kept and result.verdict.status is DeliveryStatus.FAILED:
+            failed = DeliveryFailed(
+                account_id=claimed.account_id,
+                endpoint_id=claimed.endpoint_id,
+                delivery_id=claimed.delivery_id,
+                event_id=claimed.event_id,
+                event_type=claimed.event_type,
+                attempts=claimed.attempts + result.verdict.counts,
+                outcome=outcome.outcome,
+                status_code=outcome.status_code,
+                error=outcome.error,
+            )
+            found.append(failed)
+        if what.disabled is not None:
+            disabled = EndpointDisabled(
+                account_id=claimed.account_id, endpoint_id=claimed.endpoint_id, reason=what.disabled
+            )
+            found.append(disabled)
+    return found
+
+
+def _log(result: Result, written: Written) -> None:
+    claimed, outcome, verdict = result.claimed, result.outcome, result.verdict
+    log.info(
+        "delivery.attempted",
+        account_id=text_of(Prefix.ACCOUNT, claimed.account_id),
+        endpoint_id=text_of(Prefix.ENDPOINT, claimed.endpoint_id),
+        event_id=text_of(Prefix.EVENT, claimed.event_id),
+        event_type=claimed.event_type,
+        delivery_id=text_of(Prefix.DELIVERY, claimed.delivery_id),
+        attempt=claimed.attempts + 1,
+        outcome=outcome.outcome.value,
+        status_code=outcome.status_code,
+        error=outcome.error,
+        duration_ms=outcome.duration_ms,
+        delivery_status=verdict.status.value,
+        again_in_s=verdict.delay_s,
+        kept=written.kept,
+    )
+
+
+def _count(result: Result, written: Written) -> None:
+    if not written.kept:
+        metrics.dropped()
+        return
+    claimed, outcome, status = result.claimed, result.outcome, result.verdict.status
+    waited_s = (outcome.started_at - made_at(claimed.delivery_id)).total_seconds()
+    metrics.attempt(
+        outcome.outcome, seconds=outcome.duration_ms / 1000, first_after_s=None if claimed.attempts else waited_s
+    )
+    if status not in (DeliveryStatus.PENDING, DeliveryStatus.FAILED):  # what failed is counted where it is told of
+        metrics.finished(status)

@@ -1,0 +1,45 @@
+"""A change: one eSIM before and after an update, and how the update fared."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import Struct
+
+from esimhooks.server.domain.esim import Esim
+from esimhooks.server.domain.update import Cause
+from esimhooks.vocabulary.events import EventType
+
+
+class UpdateOutcome(StrEnum):
+    """What became of an update; shown in the journal and in the answer of `POST /v1/updates`."""
+
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    STALE = "stale"
+    DUPLICATE = "duplicate"
+    UNMATCHED = "unmatched"
+    INVALID = "invalid"
+    WAITING = "waiting"
+    """The provider must be asked first; a background loop works it off."""
+    IGNORED = "ignored"
+    """Understood and of no consequence, such as a health check."""
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """The result of applying one update to one eSIM. `happened_at` is the provider's time, else the arrival's."""
+
+    before: Esim
+    after: Esim
+    outcome: UpdateOutcome
+    cause: Cause
+    happened_at: datetime
+    reason: str | None = None
+    validity_noticed: bool = False
+
+
+class EventDraft(Struct, frozen=True, kw_only=True):
+    """An event that a change raises, before it has an id and bytes."""
+
+    type: EventType
+    reason: str | None = None
+    thresholds: tuple[int, ...] = ()

@@ -1,0 +1,165 @@
+"""Deliveries and attempts: the states they have and what one HTTP exchange came to."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from msgspec import Struct
+
+from esimhooks.server.domain.endpoint import SignatureProfile, Tenant
+from esimhooks.server.domain.event import AnyEventType
+from esimhooks.vocabulary.events import EventType
+
+
+class DeliveryStatus(StrEnum):
+    """State of one event for one endpoint. All but `pending` are final until a person sends it again."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
+
+
+class OutcomeClass(StrEnum):
+    """What one attempt came to, in one word."""
+
+    OK = "2xx"
+    REDIRECT = "3xx"
+    CLIENT_ERROR = "4xx"
+    GONE = "410"
+    TOO_MANY = "429"
+    SERVER_ERROR = "5xx"
+    TIMEOUT = "timeout"
+    DNS = "dns"
+    CONNECT = "connect"
+    TLS = "tls"
+    BLOCKED = "blocked"
+    INTERNAL = "internal"
+    """A fault of ours; it does not use up an attempt."""
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """One HTTP exchange, or the lack of one. Never carries internal addresses in `error`."""
+
+    outcome: OutcomeClass
+    started_at: datetime
+    duration_ms: int
+    status_code: int | None = None
+    error: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    """Headers of the answer, cut."""
+    body: bytes = b""
+    """First 16 KiB of the answer's body, as it came."""
+    dialled: str | None = None
+    """The address and port that was dialled."""
+    retry_after_s: float | None = None
+    """Seconds that a 429 or 503 asked to wait, not negative."""
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What follows from an outcome. `delay_s` is given exactly where the delivery stays pending."""
+
+    status: DeliveryStatus
+    delay_s: float | None = None
+    counts: bool = True
+    """Whether the attempt counts against the schedule."""
+    endpoint_gone: bool = False
+
+
+class EndpointTarget(Struct, frozen=True, kw_only=True):
+    """What sending to an endpoint needs: where to, how signed, how patiently. Secrets are newest first.
+
+    `rate_limit` is requests a second, None for none.
+    """
+
+    id: UUID
+    url: str
+    secrets: tuple["SigningSecret", ...]
+    schedule: tuple[int, ...]
+    timeout_s: float
+    max_in_flight: int
+    rate_limit: int | None
+    headers: tuple[tuple[str, str], ...]
+    ca_pem: str | None
+    signature_profile: SignatureProfile
+    redact_credentials: bool
+    version: int
+
+
+class SigningSecret(Struct, frozen=True, kw_only=True):
+    """A secret as `whsec_...` or a private key as `whsk_...`, valid for signing until `expires_at` (None = for good)."""
+
+    secret: str
+    expires_at: datetime | None = None
+
+
+class Claimed(Struct, frozen=True, kw_only=True):
+    """A delivery that the holder of a lane has taken up.
+
+    `attempts` counts all attempts so far, `attempts_this_round` those since it was last sent again: the place in the
+    schedule. `claims` counts how often it was taken up before and had no outcome, on top of `attempts`. `ordered` tells
+    that others of its eSIM wait for it. `faults` counts the faults of ours since the last attempt that counts. `position`
+    is its place in the queue, another one each time it is sent again.
+    """
+
+    delivery_id: UUID
+    account_id: UUID
+    endpoint_id: UUID
+    endpoint_version: int
+    event_id: UUID
+    event_type: str
+    attempts: int
+    attempts_this_round: int
+    claims: int
+    ordered: bool
+    lease_token: int
+    position: int
+    faults: int = 0
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """One event for one endpoint; times are aware UTC.
+
+    `next_attempt_at` is given while it is pending and does not wait behind another of its eSIM. `ordered` tells a new
+    delivery to wait until those of the same eSIM before it are finished.
+    """
+
+    id: UUID
+    tenant: Tenant
+    event_id: UUID
+    event_type: AnyEventType
+    esim_id: UUID | None
+    endpoint_id: UUID
+    status: DeliveryStatus = DeliveryStatus.PENDING
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
+    finished_at: datetime | None = None
+    ordered: bool = False
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One HTTP exchange of a delivery."""
+
+    id: UUID
+    number: int
+    started_at: datetime
+    duration_ms: int
+    outcome: OutcomeClass
+    status_code: int | None
+    error: str | None
+    response_headers: list[tuple[str, str]]
+    response_body: bytes
+    dialled: str | None
+
+
+class DeliveryFilter(Struct, frozen=True, kw_only=True):
+    """What a list of deliveries may be narrowed to; None means any. `first_id` and `last_id` bound the time."""
+
+    endpoint_id: UUID | None = None
+    event_id: UUID | None = None
+    event_type: EventType | None = None
+    esim_id: UUID | None = None
+    status: DeliveryStatus | None = None
+    first_id: UUID | None = None
+    last_id: UUID | None = None

@@ -1,0 +1,58 @@
+"""An event: what merchants are told, and the bytes that tell it."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeAlias
+from uuid import UUID
+
+from msgspec import Struct
+
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.vocabulary.events import EventType
+
+
+class OperationalType(StrEnum):
+    """What the operator is told about the deliveries themselves."""
+
+    ENDPOINT_DISABLED = "endpoint.disabled"
+    DELIVERY_FAILED = "delivery.failed"
+
+
+AnyEventType: TypeAlias = EventType | OperationalType
+
+
+def event_type_of(text: str) -> AnyEventType:
+    """Return the type of that name. Raises `ValueError` where there is none."""
+    return OperationalType(text) if text in OPERATIONAL else EventType(text)
+
+
+OPERATIONAL = frozenset(OperationalType)
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """One event with the bytes that go over the wire. `notification_id` is what raised it, where something did.
+
+    `traceparent` (W3C Trace Context) is the span in which it was raised, where traces are on. `position` is its place among the tenant's
+    events in the order of their commits, from 1 on; 0 until it is stored.
+    """
+
+    id: UUID
+    tenant: Tenant
+    esim_id: UUID | None
+    type: AnyEventType
+    happened_at: datetime
+    notification_id: UUID | None
+    body: bytes
+    traceparent: str | None = None
+    position: int = 0
+    endpoint_id: UUID | None = None
+    """The one endpoint it was made for; None for all that want it."""
+
+
+class EventFilter(Struct, frozen=True, kw_only=True):
+    """What a list of events may be narrowed to; None means any. Times bound the ids, aware UTC."""
+
+    type: EventType | None = None
+    esim_id: UUID | None = None
+    first_id: UUID | None = None
+    last_id: UUID | None = None

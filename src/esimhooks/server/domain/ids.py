@@ -1,0 +1,68 @@
+"""Identifiers: UUIDv7 inside, TypeIDs (`evt_01jd...`) outside.
+
+The time inside a UUIDv7 chooses the daily partition, so a row is found by its id alone.
+"""
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from typeid.codecs import base32
+from uuid_utils.compat import uuid7
+
+from esimhooks.server.domain.errors import Refused
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Prefix(StrEnum):
+    """What kind of row an id names."""
+
+    ACCOUNT = "acc"
+    KEY = "key"
+    ORDER = "ord"
+    ESIM = "esim"
+    EVENT = "evt"
+    ENDPOINT = "ep"
+    DELIVERY = "dlv"
+    ATTEMPT = "att"
+    NOTIFICATION = "ntf"
+    AUDIT = "aud"
+    REQUERY = "rqy"
+    RECOVERY = "rec"
+
+
+def new_id() -> UUID:
+    """Return a new UUIDv7; ids made one after the other in one process are in ascending order."""
+    return uuid7()
+
+
+def text_of(prefix: Prefix, value: UUID) -> str:
+    """Return the TypeID, e.g. `evt_01jd3v8k5fe8ya3q8r0m2n6x7c`."""
+    return f"{prefix.value}_{base32.encode(value.bytes)}"
+
+
+def text_or_none(prefix: Prefix, value: UUID | None) -> str | None:
+    """Return the TypeID, or None for None."""
+    return None if value is None else text_of(prefix, value)
+
+
+def parse_id(prefix: Prefix, text: str) -> UUID:
+    """Return the UUID of a TypeID. Raises `Refused` (404) where the text is no id of that kind."""
+    head, _, suffix = text.rpartition("_")
+    if head == prefix.value and len(suffix) == 26 and suffix[0] <= "7":
+        try:
+            return UUID(bytes=bytes(base32.decode(suffix)))
+        except RuntimeError:  # what the codec raises on a foreign character
+            pass
+    raise Refused.not_found(f"no {prefix.value}_... id: expected {prefix.value}_ and 26 characters")
+
+
+def made_at(value: UUID) -> datetime:
+    """Return the moment inside a UUIDv7, UTC, to the millisecond."""
+    return datetime.fromtimestamp((value.int >> 80) / 1000, UTC)
+
+
+def first_id_of(moment: datetime) -> UUID:
+    """Return the smallest UUIDv7 of that millisecond: the lower bound of a partition or a time filter."""
+    return UUID(int=(moment - EPOCH) // timedelta(milliseconds=1) << 80)

@@ -1,0 +1,34 @@
+"""An order: what was bought from a provider."""
+
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.vocabulary.statuses import Mode
+
+
+class OrderFilter(Struct, frozen=True, kw_only=True):
+    """What a list of orders may be narrowed to; None means any."""
+
+    account_id: UUID | None = None
+    mode: Mode | None = None
+    provider: str | None = None
+    transaction_id: str | None = None
+    order_no: str | None = None
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """One order of `quantity` eSIMs. `polls` counts how often its provider was asked while it was pending."""
+
+    id: UUID
+    tenant: Tenant
+    provider: str
+    transaction_id: str
+    order_no: str | None
+    package_code: str
+    package_name: str | None
+    quantity: int
+    created_at: datetime
+    polls: int = 0

@@ -1,0 +1,48 @@
+"""The operator's updates as they are handed in: JSON to updates, each with its tenant or with what is wrong."""
+
+from msgspec import Struct
+
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.ids import Prefix, parse_id
+from esimhooks.server.domain.update import Update
+from esimhooks.server.providers.generic import UpdateBody, parse_body, to_update
+from esimhooks.server.providers.identifiers import doubts
+
+
+class HandedIn(Struct, frozen=True, kw_only=True):
+    """One update as it came, and parsed, or what is `wrong` with it."""
+
+    raw: bytes
+    tenant: Tenant | None = None
+    update: Update | None = None
+    wrong: str | None = None
+    doubts: tuple[str, ...] = ()
+    """What is doubtful and was taken as told all the same; shown in the journal."""
+
+
+def read_update(raw: bytes, *, tenant: Tenant | None) -> HandedIn:
+    """Return the update; `tenant` says whose it is where it does not say so itself."""
+    try:
+        body = parse_body(raw)
+        whose, update = _tenant(body, tenant), to_update(body)
+    except Refused as error:
+        return HandedIn(raw=raw, wrong=_what_is_wrong(error))
+    return HandedIn(raw=raw, tenant=whose, update=update, doubts=doubts(iccid=update.identity.iccid, eid=update.eid))
+
+
+def _what_is_wrong(error: Refused) -> str:
+    fields = (f"{one.pointer or '/'}: {one.detail}" for one in error.errors)
+    return "; ".join(fields) or error.detail
+
+
+def _tenant(body: UpdateBody, default: Tenant | None) -> Tenant | None:
+    account_id = default.account_id if default is not None else None
+    mode = body.mode or (default.mode if default is not None else None)
+    if body.account is not None:
+        account_id = parse_id(Prefix.ACCOUNT, body.account)
+    if account_id is None and mode is not None:
+        raise Refused.invalid("/account", "expected the id of an account beside the mode")
+    if account_id is not None and mode is None:
+        raise Refused.invalid("/mode", "expected live or test beside the account")
+    return Tenant(account_id, mode) if account_id is not None and mode is not None else None

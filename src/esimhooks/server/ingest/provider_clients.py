@@ -1,0 +1,88 @@
+"""Connected providers: from a stored provider to one that can verify, parse and be asked.
+
+Kept for a second, so that a change made on another node takes effect at once for a person and costs no query per
+notification.
+"""
+
+import asyncio
+import hmac
+from collections.abc import Callable
+from time import monotonic
+
+from msgspec import Struct
+
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.provider import StoredProvider
+from esimhooks.server.providers.port import Pace, Provider, ProviderConfig
+from esimhooks.server.store import providers
+from esimhooks.server.store.database import Database
+
+KEPT_S = 1.0
+
+
+class Connected(Struct, frozen=True):
+    """A provider ready for use, with what is stored about it."""
+
+    stored: StoredProvider
+    provider: Provider
+
+    @property
+    def confirm(self) -> str:
+        """Which unsigned notifications are confirmed by asking: `always`, `terminal` or `never`."""
+        return str(self.stored.settings.get("confirm", "terminal"))
+
+
+class ConnectedProviders:
+    """Builds providers from what is stored and keeps them for a moment."""
+
+    def __init__(self, database: Database, make: Callable[[ProviderConfig, Pace], Provider]) -> None:
+        self._database = database
+        self._make = make
+        self._kept: dict[str, tuple[float, Connected]] = {}
+
+    async def find(self, name: str) -> Connected | None:
+        """Return the provider of that name, or None. Raises `NotNow` where the database does not answer."""
+        kept = self._kept.get(name)
+        if kept is not None and monotonic() - kept[0] < KEPT_S:
+            return kept[1]
+        async with self._database.session() as db:
+            stored = await providers.find(db, name)
+        if stored is None:
+            self._kept.pop(name, None)  # names that are guessed must not fill the memory
+            return None
+        unchanged = kept[1] if kept is not None and kept[1].stored == stored else None
+        connected = unchanged or Connected(stored, self.build(stored))
+        self._kept[name] = (monotonic(), connected)
+        return connected
+
+    async def authenticated(self, name: str, token: str) -> Connected:
+        """Return the provider whose inbound address this is. Raises `Refused` (401) where there is none such."""
+        connected = await self.find(name)
+        expected = connected.stored.token if connected else ""
+        if not hmac.compare_digest(token.encode(), expected.encode()) or connected is None:
+            raise Refused.unauthenticated("no provider has this inbound address")
+        return connected
+
+    def build(self, stored: StoredProvider) -> Provider:
+        """Build a provider from its stored form. Raises `Refused` with pointers where it is not as its kind expects."""
+        config = ProviderConfig(
+            name=stored.name,
+            kind=stored.kind,
+            base_url=stored.base_url,
+            credentials=stored.credentials,
+            settings=stored.settings,
+        )
+        built: list[Provider] = []
+
+        async def pace() -> None:
+            async with self._database.session() as db:
+                wait = await providers.take_slot(db, stored.name, interval_s=1 / built[0].requests_per_second)
+            if wait > 0:
+                await asyncio.sleep(wait)
+
+        built.append(self._make(config, pace))
+        return built[0]
+
+    def forget(self, name: str) -> None:
+        """Read the provider anew the next time; after it was changed on this node."""
+        self._kept.pop(name, None)

@@ -1,0 +1,24 @@
+"""Reads how the queue stands, every few seconds, for whoever reads the metrics of this node."""
+
+from esimhooks.server.domain.clock import Clock
+from esimhooks.server.observe import metrics
+from esimhooks.server.store import queue_figures
+from esimhooks.server.store.database import Database
+
+EVERY_S = 10.0
+"""Counting a long queue costs the database milliseconds, so that metrics are read from memory."""
+
+
+class QueueWatch:
+    """One round of a loop."""
+
+    def __init__(self, database: Database, *, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def look(self) -> float:
+        """Show the figures of this moment; returns the seconds until the next look."""
+        async with self._database.session() as db:
+            figures = await queue_figures.read(db)
+        metrics.queue_read(figures, at=self._clock().timestamp())
+        return EVERY_S

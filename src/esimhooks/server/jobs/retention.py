@@ -1,0 +1,59 @@
+"""Retention: the history goes by whole days, once it is old enough and nothing that waits needs it.
+
+One round of a loop. Of what grows with every delivery nothing is deleted row by row, so a long history costs no more
+than a short one; what grows with what people do (the audit log, recoveries, requeries) goes by rows.
+"""
+
+from datetime import datetime, timedelta
+
+from esimhooks.server.domain.clock import Clock
+from esimhooks.server.domain.ids import first_id_of, made_at
+from esimhooks.server.observe.log import get_logger
+from esimhooks.server.store import audit, finished, partitions
+from esimhooks.server.store.database import Database
+
+EVERY_S = 3600.0
+BATCH = 1000
+
+log = get_logger("retention")
+
+
+class Retention:
+    """Drops the days that ended more than `days` ago, with the recoveries and requeries that ended before.
+
+    Entries of the audit log go after `audit_days`.
+    """
+
+    def __init__(self, database: Database, *, days: int, audit_days: int, clock: Clock) -> None:
+        self._database = database
+        self._audit_kept_for = timedelta(days=audit_days)
+        self._kept_for = timedelta(days=days)
+        self._clock = clock
+
+    async def drop_old_days(self) -> float:
+        """Drop what has had its time; returns the seconds until the next round.
+
+        A delivery that is still pending, and a notification whose provider is still to be asked, keep their day and all
+        later ones. Raises `NotNow` where a day is in use.
+        """
+        wanted = self._clock() - self._kept_for
+        async with self._database.transaction() as db:
+            needed = await partitions.oldest_needed(db)
+            before = wanted if needed is None else min(wanted, made_at(needed))
+            dropped = await partitions.drop_before(db, before)
+            if dropped:
+                await partitions.forget_unmatched(db, before)
+        if dropped:
+            log.info("history.dropped", partitions=dropped)
+        if before < wanted:
+            log.warning("history.kept", because="something still waits", since=before.isoformat())
+        return await self._forget_rows(wanted)
+
+    async def _forget_rows(self, before: datetime) -> float:
+        async with self._database.session() as db:
+            gone = (
+                await audit.forget(db, before=first_id_of(self._clock() - self._audit_kept_for), limit=BATCH),
+                await finished.forget(db, "recoveries", before=before, limit=BATCH),
+                await finished.forget(db, "requeries", before=before, limit=BATCH),
+            )
+        return 0.0 if BATCH in gone else EVERY_S

@@ -1,0 +1,84 @@
+"""Commands on deliveries: send an event again to those who want it, cancel what waits. Each is one transaction.
+
+Raises `Refused` (404) for what is not the tenant's.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from esimhooks.server.domain.audit import Action, ChangedField
+from esimhooks.server.domain.clock import Clock
+from esimhooks.server.domain.delivery import Delivery
+from esimhooks.server.domain.endpoint import Endpoint, Tenant
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.event import Event
+from esimhooks.server.domain.ids import Prefix, text_of
+from esimhooks.server.domain.subscription import wants
+from esimhooks.server.ingest.publish import deliver_to
+from esimhooks.server.manage.queries import found
+from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.store import deliveries, endpoints, events, queue
+from esimhooks.server.store.audit import note
+from esimhooks.server.store.database import Database, Session
+
+
+class DeliveryAdmin:
+    """Carries out commands; `due` is rung where something is due."""
+
+    def __init__(self, database: Database, *, clock: Clock, due: Wake) -> None:
+        self._database = database
+        self._clock = clock
+        self._due = due
+
+    async def resend(self, tenant: Tenant, event_id: UUID, *, endpoint_id: UUID | None) -> Sequence[UUID]:
+        """Send the event again: to the endpoint named, or to all that are enabled and want it. Returns the deliveries.
+
+        An endpoint that never had a delivery of it gets one; what is pending already stays as it is. Raises `Refused`
+        (409) where the one endpoint is disabled or has the event pending, or nobody wants it.
+        """
+        async with self._database.transaction() as db:
+            event = found(await events.find(db, tenant, event_id), "event")
+            chosen = await _chosen(db, event, endpoint_id)
+            made = {one.endpoint_id: one for one in reversed(await deliveries.of_events(db, tenant, [event.id]))}
+            sent = [await _send(db, event, endpoint, made.get(endpoint.id)) for endpoint in chosen]
+            again = [delivery_id for delivery_id in sent if delivery_id is not None]
+            if endpoint_id is not None and not again:
+                raise Refused.conflict("the event's delivery is pending: it will be attempted without this")
+            to = {"deliveries": ChangedField(None, [text_of(Prefix.DELIVERY, one) for one in again])}
+            await note(db, Action.EVENT_RESEND, text_of(Prefix.EVENT, event_id), whose=tenant, changes=to)
+        self._due.ring()
+        return again
+
+    async def cancel(self, tenant: Tenant, delivery_id: UUID) -> Delivery:
+        """Give a pending delivery up; an attempt that is in flight may still arrive. Raises `Refused` (409)."""
+        async with self._database.transaction() as db:
+            found(await deliveries.find(db, tenant, delivery_id), "delivery")
+            if not await queue.cancel(db, delivery_id, now=self._clock()):
+                raise Refused.conflict("the delivery is not pending: there is nothing to cancel")
+            await note(db, Action.DELIVERY_CANCEL, text_of(Prefix.DELIVERY, delivery_id), whose=tenant)
+            return found(await deliveries.find(db, tenant, delivery_id), "delivery")
+
+
+async def _chosen(db: Session, event: Event, endpoint_id: UUID | None) -> Sequence[Endpoint]:
+    """Lock the endpoints to send to, so that nobody else makes the same delivery meanwhile."""
+    if endpoint_id is None:
+        enabled = await endpoints.enabled_to_send(db, event.tenant)
+        wanting = [
+            endpoint
+            for endpoint in enabled
+            if event.endpoint_id in (None, endpoint.id) and wants(endpoint.event_types, event.type)
+        ]
+        if not wanting:
+            raise Refused.conflict("no enabled endpoint wants this event: name one, or enable one that does")
+        return wanting
+    endpoint = found(await endpoints.find_to_change(db, event.tenant, endpoint_id), "endpoint")
+    if not endpoint.enabled:
+        raise Refused.conflict("the endpoint is disabled: enable it first")
+    return [endpoint]
+
+
+async def _send(db: Session, event: Event, endpoint: Endpoint, made: Delivery | None) -> UUID | None:
+    """Send the event to an endpoint; None where it is on its way already."""
+    if made is None:
+        return (await deliver_to(db, event, endpoint)).id
+    return made.id if await queue.send_again(db, made) else None

@@ -1,0 +1,76 @@
+"""The operator's own endpoint: made, moved and switched by the settings when a node starts.
+
+It is an endpoint of an account that is nobody's but the operator's, so that lanes, retries, breaker, lists and retention
+are those of all others (docs/decisions/0019).
+"""
+
+from datetime import datetime, timedelta
+
+from msgspec import structs
+
+from esimhooks.server.domain.account import OPERATOR, Account
+from esimhooks.server.domain.endpoint import DisabledReason, Endpoint
+from esimhooks.server.manage.admin import EndpointDefaults
+from esimhooks.server.store import accounts, endpoint_secrets, endpoints, lanes
+from esimhooks.server.store.database import Database, Session
+from esimhooks.signing import new_secret
+
+NAME = "Operator"
+OVERLAP = timedelta(days=1)
+"""How long the secret before signs beside a new one."""
+
+
+async def settle(
+    database: Database, *, url: str | None, secret: str | None, defaults: EndpointDefaults, now: datetime
+) -> None:
+    """Have the operator's endpoint be as the settings say; without a URL one that is there is switched off.
+
+    `secret` None keeps the one there is, or makes one. Nodes that start at once take turns. `now` is aware UTC.
+    """
+    async with database.transaction() as db:
+        if url is None:
+            before = await endpoints.find_to_change(db, OPERATOR, OPERATOR.account_id)
+            if before is not None and before.enabled:
+                await _change(db, before, now=now, enabled=False, disabled_reason=DisabledReason.MANUAL)
+            return
+        await accounts.ensure(db, Account(id=OPERATOR.account_id, name=NAME, created_at=now, updated_at=now))
+        before = await endpoints.find_to_change(db, OPERATOR, OPERATOR.account_id)
+        if before is None:
+            await endpoints.insert(db, _endpoint(url, defaults, now=now), secret=secret or new_secret())
+            return
+        if before.url != url or not before.enabled:
+            await _change(db, before, now=now, url=url, enabled=True, disabled_reason=None)
+        if secret is not None:
+            await _sign_with(db, secret, now=now)
+
+
+async def _change(db: Session, before: Endpoint, *, now: datetime, **fields: object) -> None:
+    after = structs.replace(before, updated_at=now, **fields)
+    await endpoints.change(db, after)
+    await lanes.switch(db, after.id, is_open=after.enabled)
+
+
+async def _sign_with(db: Session, secret: str, *, now: datetime) -> None:
+    signing = await endpoint_secrets.valid(db, OPERATOR, OPERATOR.account_id, now=now)
+    if signing and signing[0].secret == secret:
+        return
+    await endpoint_secrets.lock(db, OPERATOR, OPERATOR.account_id)
+    await endpoint_secrets.expire(db, OPERATOR.account_id, at=now + OVERLAP, now=now)
+    await endpoint_secrets.insert(db, OPERATOR, OPERATOR.account_id, secret=secret, now=now)
+
+
+def _endpoint(url: str, defaults: EndpointDefaults, *, now: datetime) -> Endpoint:
+    return Endpoint(
+        id=OPERATOR.account_id,
+        tenant=OPERATOR,
+        url=url,
+        name=NAME,
+        event_types=None,
+        retry_schedule=defaults.retry_schedule,
+        timeout_s=defaults.timeout_s,
+        max_in_flight=defaults.max_in_flight,
+        enabled=True,
+        disabled_reason=None,
+        created_at=now,
+        updated_at=now,
+    )

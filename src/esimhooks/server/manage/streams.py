@@ -1,0 +1,68 @@
+"""Streams: those who listen to a tenant's events over HTTP are woken when more were committed, on whatever node.
+
+Bells ring in, listeners are woken; what they then read is between them and the store. Their number is bounded.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.store import events
+from esimhooks.server.store.database import Database
+
+MOST_OF_TENANT = 10
+MOST = 500
+LOOK_EVERY_S = 1.0
+"""For bells that were lost."""
+IDLE_S = 60.0
+FULL_S = 5.0
+"""When to try again where too many listen; nobody can tell when one of them leaves."""
+
+
+class Streams:
+    """The listeners of one node. `wake` is rung when events may have been committed."""
+
+    def __init__(self, database: Database) -> None:
+        self.wake = Wake()
+        self._database = database
+        self._listeners: dict[Tenant, set[Wake]] = defaultdict(set)
+        self._heads: dict[Tenant, int] = {}
+
+    @contextmanager
+    def listening(self, tenant: Tenant) -> Iterator[Wake]:
+        """Lend a bell that rings when the tenant has more events. Raises `Refused` (429) where too many listen."""
+        if len(self._listeners[tenant]) >= MOST_OF_TENANT or sum(map(len, self._listeners.values())) >= MOST:
+            raise Refused.too_many(
+                f"too many streams are open: expected at most {MOST_OF_TENANT} of an account and mode",
+                code="TOO_MANY_STREAMS",
+                retry_after_s=FULL_S,
+            )
+        bell = Wake()
+        self._listeners[tenant].add(bell)
+        self.wake.ring()
+        try:
+            yield bell
+        finally:
+            self._listeners[tenant].discard(bell)
+            if not self._listeners[tenant]:
+                del self._listeners[tenant]
+                self._heads.pop(tenant, None)
+
+    async def look(self) -> float:
+        """Wake those whose tenant has more events than at the last look; the work of a loop."""
+        tenants = list(self._listeners)
+        if not tenants:
+            return IDLE_S
+        async with self._database.session() as db:
+            heads = await events.heads(db, tenants)
+        for tenant, head in heads.items():
+            if self._heads.get(tenant) != head:
+                self._heads[tenant] = head
+                for bell in self._listeners.get(tenant, ()):
+                    bell.ring()
+        await asyncio.sleep(0)
+        return LOOK_EVERY_S

@@ -1,0 +1,161 @@
+"""Sends the sandbox's notifications: in order per eSIM, repeatedly until they are answered with 2xx.
+
+Letters come in, HTTP requests go out. On request some are sent twice and some change places with the next one of the
+same eSIM, as real providers do.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from random import Random
+
+from aiohttp import ClientError, ClientSession, ClientTimeout
+from msgspec import Struct
+
+from esimhooks.server.providers.sandbox.crew import Crew
+
+_TIMEOUT = ClientTimeout(total=10)
+_FIRST_WAIT_S = 0.05
+_LONGEST_WAIT_S = 2.0
+
+
+class Letter(Struct, frozen=True, kw_only=True):
+    """One notification to be sent. Those with the same `lane` are sent one after another."""
+
+    lane: str
+    tells: str
+    esim_tran_no: str | None
+    notify_id: str
+    body: bytes
+
+
+class Sent(Struct, frozen=True, kw_only=True):
+    """One attempt and the HTTP status of its answer, 0 where there was none."""
+
+    tells: str
+    esim_tran_no: str | None
+    notify_id: str
+    status: int
+
+
+class Mischief(Struct, frozen=True):
+    """Probabilities, 0 to 1: that a letter is sent twice, and that it changes places with the next one."""
+
+    duplicates: float = 0.0
+    disorder: float = 0.0
+
+
+@dataclass
+class _Lane:
+    rng: Random
+    waiting: deque[Letter] = field(default_factory=deque)
+    held: list[Letter] = field(default_factory=list)
+    """Waits for the next letter of the lane, to be sent after it."""
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Outbox:
+    """Lanes of letters, each worked off by its own task while it has any."""
+
+    def __init__(self, crew: Crew, mischief: Mischief, rng: Random) -> None:
+        self._crew = crew
+        self._mischief = mischief
+        self._rng = rng
+        self._lanes: dict[str, _Lane] = {}
+        self._session: ClientSession | None = None
+        self._url = ""
+        self._addressed = asyncio.Event()
+        self.sent: list[Sent] = []
+
+    @property
+    def url(self) -> str:
+        """Where letters go; while it is empty they wait."""
+        return self._url
+
+    @url.setter
+    def url(self, url: str) -> None:
+        self._url = url
+        if url:
+            self._addressed.set()
+        else:
+            self._addressed.clear()
+
+    async def open(self) -> None:
+        """Make ready to send."""
+        self._session = ClientSession(timeout=_TIMEOUT)
+
+    async def close(self) -> None:
+        """Close the connections; the crew must have stopped."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def put(self, letter: Letter, *, last: bool) -> None:
+        """Take a letter. The last one of its lane is never held back."""
+        lane = self._lanes.get(letter.lane) or self._open_lane(letter.lane)
+        copies = [letter] * (2 if lane.rng.random() < self._mischief.duplicates else 1)
+        swap = lane.rng.random() < self._mischief.disorder
+        if swap and not last and not lane.held:
+            lane.held = copies
+            return
+        self._queue(letter.lane, [*copies, *lane.held])
+        lane.held = []
+
+    async def drained(self, name: str) -> None:
+        """Wait until what the lane has queued is answered with 2xx; what is held back is not waited for."""
+        lane = self._lanes.get(name)
+        if lane is not None:
+            await lane.idle.wait()
+
+    async def settled(self) -> None:
+        """Send what is held back, and wait until everything is answered with 2xx."""
+        for name, lane in self._lanes.items():
+            if lane.held:
+                held, lane.held = lane.held, []
+                self._queue(name, held)
+        for lane in list(self._lanes.values()):
+            await lane.idle.wait()
+
+    def _open_lane(self, name: str) -> _Lane:
+        lane = self._lanes[name] = _Lane(Random(self._rng.getrandbits(64)))  # noqa: S311  # a simulation
+        lane.idle.set()
+        return lane
+
+    def _queue(self, name: str, letters: list[Letter]) -> None:
+        lane = self._lanes[name]
+        lane.waiting.extend(letters)
+        if lane.idle.is_set():
+            lane.idle.clear()
+            self._crew.spawn(self._work(lane), name=f"sandbox-outbox-{name}")
+
+    async def _work(self, lane: _Lane) -> None:
+        while lane.waiting:
+            await self._deliver(lane.waiting[0])
+            lane.waiting.popleft()
+        lane.idle.set()
+
+    async def _deliver(self, letter: Letter) -> None:
+        wait_s = _FIRST_WAIT_S
+        while True:
+            await self._addressed.wait()
+            status = await self._post(letter)
+            self.sent.append(
+                Sent(tells=letter.tells, esim_tran_no=letter.esim_tran_no, notify_id=letter.notify_id, status=status)
+            )
+            if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+                return
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+
+    async def _post(self, letter: Letter) -> int:
+        if self._session is None:
+            return 0
+        headers = {"Content-Type": "application/json"}
+        try:
+            async with self._session.post(
+                self._url, data=letter.body, headers=headers, allow_redirects=False
+            ) as response:
+                return response.status
+        except (ClientError, OSError, TimeoutError):
+            return 0

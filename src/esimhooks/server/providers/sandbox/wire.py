@@ -1,0 +1,170 @@
+"""How eSIM Access writes simulated eSIMs: the notifications of 2026 and the objects of its answers.
+
+State comes in, JSON-ready objects go out, with the fields, units and formats that the provider documents. Times have
+milliseconds, which the provider's lack: in a fast life many steps fall into one second.
+"""
+
+from datetime import UTC, datetime
+from typing import assert_never
+
+import msgspec
+
+from esimhooks.server.providers.sandbox.esims import Purchase, SimulatedEsim
+from esimhooks.server.providers.sandbox.life import Step, Tells
+
+Json = dict[str, object]
+_HEALTH = {"orderNo": "1234567890", "orderStatus": "Test"}
+
+
+def order_ready(purchase: Purchase) -> Json:
+    """Return the content of ORDER_STATUS, which names no eSIM."""
+    return {"orderNo": purchase.order_no, "orderStatus": "GOT_RESOURCE", "transactionId": purchase.transaction_id}
+
+
+def health_check() -> Json:
+    """Return the content of CHECK_HEALTH."""
+    return dict(_HEALTH)
+
+
+def told(step: Step, esim: SimulatedEsim, now: datetime) -> Json:
+    """Return the content of the notification by which a step of one eSIM is told. Volumes are bytes."""
+    content: Json = {
+        "iccid": esim.iccid,
+        "orderNo": esim.purchase.order_no,
+        "esimTranNo": esim.esim_tran_no,
+        "transactionId": esim.purchase.transaction_id,
+    }
+    match step.tells:
+        case Tells.SMDP_EVENT:
+            return content | _statuses(esim) | _profile(esim, now)
+        case Tells.DATA_USAGE:
+            return content | _usage(esim)
+        case Tells.VALIDITY_USAGE:
+            return content | _validity(step, esim)
+        case Tells.ESIM_STATUS | Tells.ORDER_STATUS:
+            return content | _statuses(esim)
+        case _:
+            assert_never(step.tells)
+
+
+def notification(tells: str, content: Json, *, notify_id: str, now: datetime) -> bytes:
+    """Return the body of a notification."""
+    envelope = {
+        "notifyType": tells,
+        "notifyId": notify_id,
+        "eventGenerateTime": _zulu(now),
+        "content": content,
+    }
+    return msgspec.json.encode(envelope)
+
+
+def esim(state: SimulatedEsim) -> Json:
+    """Return one element of `esimList` of `esim/query`."""
+    purchase = state.purchase
+    page = f"https://qr.sandbox.invalid/{state.ac.rpartition('$')[2].lower()}"
+    return {
+        "esimTranNo": state.esim_tran_no,
+        "orderNo": purchase.order_no,
+        "transactionId": purchase.transaction_id,
+        "imsi": state.imsi,
+        "iccid": state.iccid,
+        "smsStatus": 0,
+        "msisdn": "",
+        "ac": state.ac,
+        "qrCodeUrl": f"{page}.png",
+        "shortUrl": page,
+        "smdpStatus": state.smdp_status,
+        "eid": state.eid,
+        "activeType": 2,
+        "dataType": 1,
+        "activateTime": _offset(state.activated_at) if state.activated_at else None,
+        "expiredTime": _offset(state.expires_at),
+        "totalVolume": state.total_bytes,
+        "totalDuration": purchase.days,
+        "durationUnit": "DAY",
+        "orderUsage": state.used_bytes,
+        # The provider says REVOKE when it is asked and REVOKED when it tells.
+        "esimStatus": "REVOKE" if state.esim_status == "REVOKED" else state.esim_status,
+        "pin": "",
+        "puk": "",
+        "apn": "sandbox.invalid",
+        "packageList": [_package(state)],
+    }
+
+
+def usage(state: SimulatedEsim) -> Json:
+    """Return one element of `esimUsageList` of `esim/usage/query`."""
+    return {
+        "esimTranNo": state.esim_tran_no,
+        "dataUsage": state.used_bytes,
+        "totalData": state.total_bytes,
+        "lastUpdateTime": _offset(state.used_at),
+    }
+
+
+def success(obj: Json) -> Json:
+    """Return the envelope of a successful answer."""
+    return {"success": True, "errorCode": "0", "errorMsg": None, "obj": obj}
+
+
+def failure(code: str, message: str) -> Json:
+    """Return the envelope of a refusal."""
+    return {"success": False, "errorCode": code, "errorMsg": message, "obj": None}
+
+
+def _statuses(esim: SimulatedEsim) -> Json:
+    return {"esimStatus": esim.esim_status, "smdpStatus": esim.smdp_status}
+
+
+def _profile(esim: SimulatedEsim, now: datetime) -> Json:
+    return {
+        "eid": esim.eid,
+        "timestamp": _zulu(now),
+        "seqNumber": esim.sequence,
+        "notifyStatus": "Executed-Success",
+    }
+
+
+def _usage(esim: SimulatedEsim) -> Json:
+    remain = esim.total_bytes - esim.used_bytes
+    return {
+        "totalVolume": esim.total_bytes,
+        "orderUsage": esim.used_bytes,
+        "remain": remain,
+        "remainThreshold": round(remain / esim.total_bytes, 2),
+        "lastUpdateTime": _zulu(esim.used_at),
+    }
+
+
+def _validity(step: Step, esim: SimulatedEsim) -> Json:
+    return {
+        "remain": step.days_left,
+        "totalDuration": esim.purchase.days,
+        "durationUnit": "DAY",
+        "expiredTime": _zulu(esim.expires_at),
+    }
+
+
+def _package(state: SimulatedEsim) -> Json:
+    purchase = state.purchase
+    return {
+        "packageName": f"Sandbox {purchase.total_bytes / 1_073_741_824:g}GB {purchase.days}Days",
+        "packageCode": purchase.package_code,
+        "slug": f"XX_{purchase.days}",
+        "duration": purchase.days,
+        "volume": purchase.total_bytes,
+        "locationCode": "XX",
+        "createTime": _offset(state.ordered_at),
+    }
+
+
+def _zulu(moment: datetime) -> str:
+    return f"{_milliseconds(moment)}Z"
+
+
+def _offset(moment: datetime) -> str:
+    return f"{_milliseconds(moment)}+0000"
+
+
+def _milliseconds(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").partition("+")[0]

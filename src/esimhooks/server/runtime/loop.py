@@ -1,0 +1,76 @@
+"""The one place that knows how a background loop lives: repeat, wait, wake, stop, and survive errors.
+
+A loop's work does one round and says how soon the next is due. Errors are logged and the round is tried again, with
+growing pauses, so that an outage of the database or of a provider ends by itself.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+from esimhooks.server.domain.errors import NotNow
+from esimhooks.server.observe import metrics
+from esimhooks.server.observe.log import get_logger
+from esimhooks.server.runtime.wake import Wake
+
+Work = Callable[[], Awaitable[float]]
+"""Does one round; returns the seconds until the next, 0 where more is waiting."""
+
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 5.0
+
+log = get_logger("loop")
+
+
+class Loop:
+    """Runs `work` until it is told to stop. `wake` brings the next round forward.
+
+    `endless` work, such as listening, ends only by being cancelled: `stop` does that.
+    """
+
+    def __init__(self, name: str, work: Work, *, wake: Wake | None = None, endless: bool = False) -> None:
+        self.name = name
+        self.wake = wake or Wake()
+        self.rounds = 0
+        self._work = work
+        self._endless = endless
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Repeat the work until `stop`."""
+        self._task = asyncio.current_task()
+        pause = FIRST_PAUSE_S
+        while not self._stopping:
+            try:
+                seconds = await self._work()
+                if pause > FIRST_PAUSE_S:
+                    log.info("loop.goes_on", loop=self.name)
+                pause = FIRST_PAUSE_S
+            except NotNow as error:
+                if pause == FIRST_PAUSE_S:  # an outage is told once, not in every round of every loop
+                    log.warning("loop.waits", loop=self.name, reason=error.detail)
+                metrics.loop_failed(self.name)
+                seconds, pause = pause * (1 + random.random() / 4), min(pause * 2, LONGEST_PAUSE_S)  # noqa: S311
+            except Exception as error:  # a defect in one round must not end the loop
+                log.exception("loop.failed", loop=self.name, error=error)
+                metrics.loop_failed(self.name)
+                seconds, pause = pause * (1 + random.random() / 4), min(pause * 2, LONGEST_PAUSE_S)  # noqa: S311
+            self.rounds += 1
+            if seconds > 0 and not self._stopping:
+                await self.wake.wait(seconds)
+
+    def stop(self) -> None:
+        """End after the present round, or within it where it has no end."""
+        self._stopping = True
+        self.wake.ring()
+        if self._endless and self._task is not None:
+            self._task.cancel()
+
+
+async def guarded(name: str, work: Awaitable[None]) -> None:
+    """Await a piece of work of its own; a defect in it is logged and ends nothing else."""
+    try:
+        await work
+    except Exception as error:
+        log.exception("work.failed", work=name, error=error)

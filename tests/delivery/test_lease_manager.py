@@ -1,0 +1,40 @@
+"""Which lanes a dispatcher holds, where the database does not tell it what became of its statement."""
+
+import asyncio
+
+import pytest
+
+from api import eventually
+from esimhooks.server.delivery.lane_scheduler import LaneTable
+from esimhooks.server.delivery.lease_manager import HoldingConfig, LaneHolder
+from esimhooks.server.domain.errors import NotNow
+from esimhooks.server.store.database import Database
+from system.stored_lanes import a_lane
+
+IMPATIENT = HoldingConfig(linger_s=0, lease_every_s=0)
+
+
+@pytest.mark.slow(reason="waits until PostgreSQL says that a statement waits")
+@pytest.mark.timeout(30)
+async def test_a_lane_whose_release_was_cut_off_is_served_again_at_once(database: Database) -> None:
+    lane, table = await a_lane(database, due=1), LaneTable(process_cap=10, lane_cap=10)
+    holder = LaneHolder(database, table, IMPATIENT)
+    await holder.keep()
+
+    async with database.transaction() as other:
+        await other.conn.execute("SELECT FROM lanes WHERE endpoint_id = $1 FOR UPDATE", lane.endpoint_id)
+        release = asyncio.ensure_future(holder.release_idle())
+        await eventually(lambda: _cut_off(database))
+        with pytest.raises(NotNow):
+            await release
+    forgotten = lane.endpoint_id not in table.lanes
+    await holder.keep()
+
+    assert forgotten
+    assert lane.endpoint_id in table.lanes
+
+
+async def _cut_off(database: Database) -> bool:
+    """Cut the connections that wait for a lock."""
+    async with database.session() as db:
+        return bool(await db.conn.fetch("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted"))

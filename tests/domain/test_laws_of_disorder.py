@@ -1,0 +1,87 @@
+"""The order of arrival does not matter: what was told last by the provider's time is what holds."""
+
+from itertools import permutations
+from random import Random
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from esimhooks.server.domain.esim import Esim
+from esimhooks.server.domain.update import Cause, Update
+from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
+from factories import an_order, an_update, days, hours, tell_all
+
+LAW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+ARRIVED = days(30)
+
+Facts = tuple[EsimStatus | None, SmdpStatus | None, tuple[int, int] | None, bool]
+
+facts: st.SearchStrategy[Facts] = st.tuples(
+    st.none() | st.sampled_from(EsimStatus),
+    st.none() | st.sampled_from(SmdpStatus),
+    st.none() | st.tuples(st.integers(1, 1000), st.integers(0, 1000)),
+    st.booleans(),
+)
+
+
+def told_at(hour: int, told: Facts, cause: Cause) -> Update:
+    """An update that tells its axes whole; figures carry a time of their own where the last fact says so."""
+    status, smdp_status, figures, own_time = told
+    at = hours(hour)
+    return an_update(
+        cause=cause,
+        occurred_at=at,
+        esim_status=status,
+        smdp_status=smdp_status,
+        total_bytes=figures and figures[0],
+        used_bytes=figures and figures[1],
+        usage_at=at if own_time or cause is Cause.REQUERY else None,
+    )
+
+
+def axes(esim: Esim) -> tuple[object, ...]:
+    return esim.status, esim.smdp_status, esim.total_bytes, esim.used_bytes
+
+
+def after(updates: list[Update]) -> tuple[object, ...]:
+    return axes(tell_all(an_order(), updates, received_at=ARRIVED)[-1].esim)
+
+
+@LAW
+@given(
+    told=st.lists(facts, min_size=2, max_size=4),
+    causes=st.lists(st.sampled_from([Cause.PUSH, Cause.POLL, Cause.VALIDITY, Cause.REQUERY]), min_size=4, max_size=4),
+)
+def test_any_order_of_arrival_leads_to_the_same_state(told: list[Facts], causes: list[Cause]) -> None:
+    updates = [told_at(hour, one, cause) for hour, (one, cause) in enumerate(zip(told, causes, strict=False))]
+
+    assert {after(list(order)) for order in permutations(updates)} == {after(updates)}
+
+
+@LAW
+@given(told=st.lists(facts, min_size=1, max_size=8), order=st.randoms(use_true_random=False))
+def test_on_each_axis_the_latest_that_was_told_holds(told: list[Facts], order: Random) -> None:
+    updates = [told_at(hour, one, Cause.PUSH) for hour, one in enumerate(told)]
+    shuffled = list(updates)
+    order.shuffle(shuffled)
+
+    status = next((one[0] for one in reversed(told) if one[0]), None)
+    smdp_status = next((one[1] for one in reversed(told) if one[1]), None)
+    figures = next((one[2] for one in reversed(told) if one[2]), (None, None))
+
+    assert after(shuffled) == (status, smdp_status, *figures)
+
+
+@LAW
+@given(order=st.permutations(range(1, 7)), statuses=st.lists(st.sampled_from(SmdpStatus), min_size=6, max_size=6))
+def test_numbered_profile_notifications_are_ordered_by_their_number(
+    order: list[int], statuses: list[SmdpStatus]
+) -> None:
+    updates = [
+        an_update(occurred_at=hours(-number), smdp_status=statuses[number - 1], smdp_sequence=number, eid="8" * 32)
+        for number in order
+    ]
+
+    final = tell_all(an_order(), updates, received_at=ARRIVED)[-1].esim
+
+    assert (final.smdp_status, final.smdp_sequence) == (statuses[-1], 6)

@@ -1,0 +1,153 @@
+"""Pushed usage is told at most once per `usageInterval`; what was held back is told with the next event."""
+
+import pytest
+
+from esimhooks.server.domain.emit import EmitPolicy
+from esimhooks.server.domain.esim import Esim
+from esimhooks.server.domain.update import Cause, Update
+from esimhooks.vocabulary.envelope import FieldChange
+from esimhooks.vocabulary.statuses import EsimStatus
+from esimhooks.vocabulary.volumes import BYTES_PER_MB
+from factories import EVERY_CHANGE, GB, an_active_esim, an_update, hours, tell
+
+FOUR_HOURS = EmitPolicy(usage_interval_s=14_400)
+
+
+def told_once() -> Esim:
+    first = an_update(occurred_at=hours(1), used_bytes=100 * BYTES_PER_MB)
+    return tell(an_active_esim(), first, policy=FOUR_HOURS).esim
+
+
+def used(megabytes: int, at: float, **fields: object) -> Esim:
+    update = an_update(occurred_at=hours(at), used_bytes=megabytes * BYTES_PER_MB, **fields)
+    held = tell(told_once(), update, policy=FOUR_HOURS)
+    assert held.events == []
+    return held.esim
+
+
+def test_the_default_interval_is_four_hours() -> None:
+    assert EmitPolicy().usage_interval_s == 4 * 3600
+
+
+def test_the_first_pushed_usage_is_told_at_once() -> None:
+    update = an_update(occurred_at=hours(1), used_bytes=BYTES_PER_MB)
+
+    assert tell(an_active_esim(), update, policy=FOUR_HOURS).events == ["data_updated"]
+
+
+def test_usage_within_the_interval_is_held_back_and_the_state_is_up_to_date() -> None:
+    assert used(200, at=4.9).used_bytes == 200 * BYTES_PER_MB
+
+
+def test_usage_after_the_interval_is_told() -> None:
+    update = an_update(occurred_at=hours(5), used_bytes=200 * BYTES_PER_MB)
+
+    assert tell(told_once(), update, policy=FOUR_HOURS).events == ["data_updated"]
+
+
+def test_with_an_interval_of_0_every_change_is_told() -> None:
+    first = tell(an_active_esim(), an_update(occurred_at=hours(1), used_bytes=BYTES_PER_MB), policy=EVERY_CHANGE)
+    second = tell(first.esim, an_update(occurred_at=hours(1), used_bytes=2 * BYTES_PER_MB), policy=EVERY_CHANGE)
+
+    assert second.events == ["data_updated"]
+
+
+@pytest.mark.parametrize(
+    ("update", "event"),
+    [
+        pytest.param(an_update(occurred_at=hours(6), used_bytes=300 * BYTES_PER_MB), "data_updated", id="usage"),
+        pytest.param(
+            an_update(
+                occurred_at=hours(3),
+                usage_at=hours(6),
+                esim_status=EsimStatus.SUSPENDED,
+                used_bytes=300 * BYTES_PER_MB,
+            ),
+            "suspended",
+            id="a status",
+        ),
+        pytest.param(
+            an_update(cause=Cause.POLL, usage_at=hours(6), used_bytes=300 * BYTES_PER_MB), "usage_updated", id="a poll"
+        ),
+    ],
+)
+def test_what_was_held_back_is_in_the_next_events_changes_with_the_value_last_told(update: Update, event: str) -> None:
+    held = used(200, at=2)
+
+    told = tell(held, update, received_at=hours(6), policy=FOUR_HOURS)
+
+    assert event in told.events
+    assert told.envelopes[0].changes
+    assert told.envelopes[0].changes["dataUsage"] == FieldChange(old=100, new=300)
+    assert told.envelopes[0].changes["data_usage_remain"] == FieldChange(old=10140, new=9940)
+    assert told.esim.held == {}
+
+
+def test_what_was_held_back_is_told_by_an_event_that_brings_no_usage_itself() -> None:
+    told = tell(used(200, at=2), an_update(occurred_at=hours(3), esim_status=EsimStatus.SUSPENDED), policy=FOUR_HOURS)
+
+    assert told.events == ["suspended"]
+    assert told.only.changes
+    assert told.only.changes["dataUsage"] == FieldChange(old=100, new=200)
+    assert told.only.changes["esimStatus"] == FieldChange(old="IN_USE", new="SUSPENDED")
+
+
+def test_what_was_told_is_not_told_again() -> None:
+    told = tell(used(200, at=2), an_update(occurred_at=hours(3), esim_status=EsimStatus.SUSPENDED), policy=FOUR_HOURS)
+
+    again = tell(told.esim, an_update(occurred_at=hours(3.5), esim_status=EsimStatus.IN_USE), policy=FOUR_HOURS)
+
+    assert again.only.changes == {"esimStatus": FieldChange(old="SUSPENDED", new="IN_USE")}
+
+
+def test_a_change_that_was_taken_back_while_held_is_no_change() -> None:
+    held = used(200, at=2)
+    back = tell(held, an_update(occurred_at=hours(3), used_bytes=100 * BYTES_PER_MB), policy=FOUR_HOURS)
+
+    told = tell(back.esim, an_update(occurred_at=hours(3.5), esim_status=EsimStatus.SUSPENDED), policy=FOUR_HOURS)
+
+    assert back.events == []
+    assert told.only.changes
+    assert "dataUsage" not in told.only.changes
+
+
+def test_a_held_change_that_the_telling_update_takes_back_is_no_change() -> None:
+    back = an_update(occurred_at=hours(3), esim_status=EsimStatus.SUSPENDED, used_bytes=100 * BYTES_PER_MB)
+
+    told = tell(used(200, at=2), back, policy=FOUR_HOURS)
+
+    assert told.events == ["suspended"]
+    assert told.only.changes
+    assert "dataUsage" not in told.only.changes
+
+
+def test_a_status_event_does_not_begin_the_interval_anew() -> None:
+    suspended = tell(told_once(), an_update(occurred_at=hours(4), esim_status=EsimStatus.SUSPENDED), policy=FOUR_HOURS)
+
+    told = tell(suspended.esim, an_update(occurred_at=hours(5), used_bytes=GB), policy=FOUR_HOURS)
+
+    assert told.events == ["data_updated"]
+
+
+def test_a_threshold_is_not_held_back() -> None:
+    told = tell(told_once(), an_update(occurred_at=hours(2), used_bytes=3 * GB), policy=FOUR_HOURS)
+
+    assert told.events == ["data_updated"]
+    assert told.only.thresholds == [25]
+
+
+@pytest.mark.parametrize(
+    "teller",
+    [
+        pytest.param(an_update(occurred_at=hours(4), used_bytes=3 * GB), id="a threshold"),
+        pytest.param(an_update(cause=Cause.POLL, usage_at=hours(4), used_bytes=2 * GB), id="a poll"),
+        pytest.param(an_update(cause=Cause.REQUERY, occurred_at=hours(4)), id="a requery"),
+    ],
+)
+def test_the_interval_runs_from_the_last_usage_event_of_any_kind(teller: Update) -> None:
+    told = tell(told_once(), teller, received_at=hours(4), policy=FOUR_HOURS)
+
+    soon = tell(told.esim, an_update(occurred_at=hours(7.9), used_bytes=GB), policy=FOUR_HOURS)
+    late = tell(told.esim, an_update(occurred_at=hours(8), used_bytes=GB), policy=FOUR_HOURS)
+
+    assert (soon.events, late.events) == ([], ["data_updated"])

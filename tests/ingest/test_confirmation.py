@@ -1,0 +1,232 @@
+"""What an unsigned provider says is confirmed by asking it, over real HTTP, through outages and restarts of the server.
+
+The sandbox stands for the provider; a door before it makes it unreachable. Waiting times are moved in the database.
+"""
+
+import pytest
+
+from api import Api, Json
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
+from esimhooks.server.providers.sandbox.esims import Purchase
+from esimhooks.server.providers.sandbox.life import Ending
+from esimhooks.server.providers.sandbox.sandbox import Sandbox
+from esimhooks.server.store.database import Database
+from upstream import Door, Shop, Upstream, a_shop, allocate, an_upstream, esim_status, moved, order_ready
+
+LAST_STEP = {"CANCEL": (Ending.CANCELLED, "cancelled"), "REVOKED": (Ending.REVOKED, "revoked")}
+
+
+async def a_filled_order(shop: Shop, upstream: Upstream, sandbox: Sandbox, ending: Ending) -> tuple[str, str]:
+    """Have an order of one eSIM filled; return the eSIM's id and its key at the provider."""
+    [key] = await sandbox.order(Purchase(order_no="B1", transaction_id="t-1", ending=ending))
+    allocate(sandbox, "B1")
+    order = await shop.order("t-1", orderNo="B1")
+    await upstream.tell(order_ready("B1"))
+    await upstream.settled("applied")
+    return order["esims"][0]["id"], key
+
+
+async def live_until(sandbox: Sandbox, key: str, name: str) -> None:
+    """Have the sandbox live an eSIM's life up to a step; what it tells of it goes astray."""
+    while (step := await sandbox.step(key)) is not None and step.name != name:
+        pass
+    assert step is not None
+
+
+@pytest.mark.parametrize("status", LAST_STEP)
+async def test_an_unsigned_terminal_status_is_applied_once_the_provider_confirms_it(
+    operator: Api, sandbox: Sandbox, status: str
+) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
+    ending, last = LAST_STEP[status]
+    esim_id, key = await a_filled_order(shop, upstream, sandbox, ending)
+    await live_until(sandbox, key, last)
+
+    answer = await upstream.tell(esim_status(key, status))
+
+    assert (answer.status, answer.body) == (200, {"outcome": "waiting"})
+    entry = await upstream.settled("applied")
+    assert entry["esim"] == esim_id
+    assert (await shop.esim(esim_id))["esimStatus"] == status
+    last_status = [event for event in await shop.events() if event["event"] == "esim.suspended"]
+    assert [event["newStatus"] for event in last_status] == [status]
+
+
+async def test_an_expiry_that_the_provider_confirms_is_told_as_one(operator: Api, sandbox: Sandbox) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
+    esim_id, key = await a_filled_order(shop, upstream, sandbox, Ending.USED)
+    await live_until(sandbox, key, "used_expired")
+
+    await upstream.tell(esim_status(key, "USED_EXPIRED"))
+
+    await upstream.settled("applied")
+    assert (await shop.esim(esim_id))["esimStatus"] == "USED_EXPIRED"
+    assert (await shop.told())[:2] == ["created", "expired"]
+    assert (await shop.events())[1]["reason"] == "data_used_and_validity_ended"
+
+
+@pytest.mark.parametrize("status", ["CANCEL", "REVOKED", "USED_EXPIRED", "UNUSED_EXPIRED"])
+async def test_of_a_forged_terminal_status_only_the_truth_is_applied(
+    operator: Api, sandbox: Sandbox, status: str
+) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
+    esim_id, key = await a_filled_order(shop, upstream, sandbox, Ending.USED)
+    await live_until(sandbox, key, "activated")
+
+    await upstream.tell(esim_status(key, status))
+
+    await upstream.settled("applied")
+    esim = await shop.esim(esim_id)
+    assert (esim["esimStatus"], esim["smdpStatus"]) == ("IN_USE", "ENABLED")
+    assert await shop.told() == ["created", "activated"]
+
+
+async def test_a_forged_status_of_an_esim_that_is_as_it_was_changes_nothing(operator: Api, sandbox: Sandbox) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
+    esim_id, key = await a_filled_order(shop, upstream, sandbox, Ending.USED)
+
+    await upstream.tell(esim_status(key, "REVOKED"))
+
+    await upstream.settled("unchanged")
+    assert (await shop.esim(esim_id))["esimStatus"] == "CREATED"
+    assert await shop.told() == ["created"]
+
+
+async def test_a_status_of_an_esim_that_the_provider_does_not_know_is_not_believed(
+    operator: Api, sandbox: Sandbox
+) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
+    esim_id, _ = await a_filled_order(shop, upstream, sandbox, Ending.USED)
+
+    await upstream.tell(esim_status("no-such-key", "CANCEL", transactionId="t-1"))
+
+    entry = await upstream.settled("invalid")
+    assert "not confirmed by the provider" in entry["detail"]
+    assert (await shop.esim(esim_id))["esimStatus"] == "CREATED"
+
+
+@pytest.mark.slow(reason="waits for two rounds of a loop")
+@pytest.mark.timeout(30)
+async def test_a_notification_waits_while_the_provider_is_down(
+    operator: Api, sandbox: Sandbox, door: Door, database: Database
+) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, door.base_url)
+    esim_id, key = await a_filled_order(shop, upstream, sandbox, Ending.CANCELLED)
+    await live_until(sandbox, key, "cancelled")
+    await door.close()
+
+    answer = await upstream.tell(esim_status(key, "CANCEL"))
+
+    assert (answer.status, answer.body) == (200, {"outcome": "waiting"})
+    await upstream.put_off("cannot be reached")
+    assert (await shop.esim(esim_id))["esimStatus"] == "CREATED"
+    again = await upstream.tell(esim_status(key, "CANCEL"))
+    assert again.body == {"outcome": "duplicate"}
+
+    await door.open()
+    await moved(database, "backlog", "due_at")
+
+    await shop.told_in_time("created", "suspended")
+    assert [entry["outcome"] for entry in await upstream.journal()] == ["applied", "applied", "duplicate"]
+
+
+@pytest.mark.slow(reason="starts two nodes one after the other")
+@pytest.mark.timeout(30)
+async def test_a_notification_outlives_the_node_that_took_it(
+    settings: Settings, sandbox: Sandbox, door: Door, database: Database
+) -> None:
+    async with running(settings) as node, Api(node.url, node.admin_key) as operator:
+        shop, upstream = await a_shop(operator), await an_upstream(operator, door.base_url)
+        esim_id, key = await a_filled_order(shop, upstream, sandbox, Ending.CANCELLED)
+        await live_until(sandbox, key, "cancelled")
+        await door.close()
+        await upstream.tell(esim_status(key, "CANCEL"))
+        await upstream.put_off("cannot be reached")
+
+    await door.open()
+    await moved(database, "backlog", "due_at")
+    async with running(settings) as node, Api(node.url, node.admin_key) as operator:
+        shop = Shop(operator, shop.account)
+        await shop.told_in_time("created", "suspended")
+        assert (await shop.esim(esim_id))["esimStatus"] == "CANCEL"
+
+
+async def test_with_confirm_always_a_usual_status_is_confirmed_too(operator: Api, sandbox: Sandbox) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url, confirm="always")
+    esim_id, key = await a_filled_order(shop, upstream, sandbox, Ending.USED)
+
+    answer = await upstream.tell(esim_status(key, "IN_USE"))
+
+    assert answer.body == {"outcome": "waiting"}
+    await upstream.settled("unchanged")
+    assert (await shop.esim(esim_id))["esimStatus"] == "CREATED"
+
+
+async def test_by_default_a_usual_status_is_believed_at_once(operator: Api, sandbox: Sandbox, door: Door) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, door.base_url)
+    _, key = await a_filled_order(shop, upstream, sandbox, Ending.USED)
+    await door.close()
+
+    answer = await upstream.tell(esim_status(key, "SUSPENDED"))
+
+    assert answer.body["outcome"] == "applied"
+    assert await shop.told() == ["created", "suspended"]
+
+
+async def test_with_confirm_never_even_a_terminal_status_is_believed(
+    operator: Api, sandbox: Sandbox, door: Door
+) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, door.base_url, confirm="never")
+    esim_id, key = await a_filled_order(shop, upstream, sandbox, Ending.USED)
+    await door.close()
+
+    answer = await upstream.tell(esim_status(key, "CANCEL"))
+
+    assert answer.body["outcome"] == "applied"
+    assert (await shop.esim(esim_id))["esimStatus"] == "CANCEL"
+
+
+async def test_a_replayed_notification_is_confirmed_anew(operator: Api, sandbox: Sandbox) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
+    _, key = await a_filled_order(shop, upstream, sandbox, Ending.CANCELLED)
+    await upstream.tell(esim_status(key, "CANCEL"))
+    entry = await upstream.settled("unchanged")
+    await live_until(sandbox, key, "cancelled")
+
+    await operator.call("POST", f"/v1/notifications/{entry['id']}/replay")
+
+    await upstream.settled("applied")
+    assert await shop.told() == ["created", "suspended"]
+
+
+async def test_a_cancellation_outlives_credentials_that_do_not_hold(
+    operator: Api, sandbox: Sandbox, database: Database
+) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
+    esim_id, key = await a_filled_order(shop, upstream, sandbox, Ending.CANCELLED)
+    await live_until(sandbox, key, "cancelled")
+    body: Json = {"kind": "esimaccess", "baseUrl": sandbox.base_url, "credentials": {"accessCode": "not-the-code"}}
+    await operator.put("/v1/providers/upstream", body)
+
+    await upstream.tell(esim_status(key, "CANCEL"))
+    await upstream.put_off("101003")
+    await operator.put("/v1/providers/upstream", body | {"credentials": {"accessCode": "sandbox"}})
+    await moved(database, "backlog", "due_at")
+
+    await upstream.settled("applied")
+    assert (await shop.esim(esim_id))["esimStatus"] == "CANCEL"
+
+
+async def test_nothing_about_the_credentials_stands_in_the_journal(operator: Api, sandbox: Sandbox) -> None:
+    upstream = await an_upstream(operator, sandbox.base_url)
+    body: Json = {
+        "kind": "esimaccess",
+        "baseUrl": sandbox.base_url,
+        "credentials": {"accessCode": "not-the-code"},
+    }
+    await operator.put("/v1/providers/upstream", body)
+    await upstream.tell(esim_status("key", "CANCEL"))
+
+    entry = await upstream.put_off("101003")
+    assert "not-the-code" not in entry["detail"]

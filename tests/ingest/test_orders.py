@@ -1,0 +1,197 @@
+"""Orders until their eSIMs are there: allocated late, told before they are known, never told, filled in parts.
+
+The sandbox stands for the provider; waiting times are moved in the database.
+"""
+
+import pytest
+
+from api import Api, Json, eventually
+from esimhooks.server.providers.sandbox.esims import Purchase, SimulatedEsim
+from esimhooks.server.providers.sandbox.sandbox import Sandbox
+from esimhooks.server.store.database import Database
+from upstream import Door, Shop, a_shop, allocate, an_upstream, moved, order_ready
+
+
+async def told_of_each(shop: Shop, order: Json) -> dict[str, list[str]]:
+    return {esim["id"]: await shop.told(esim["id"]) for esim in order["esims"]}
+
+
+async def all_created(shop: Shop) -> list[Json]:
+    """Return the eSIMs as soon as none is pending."""
+
+    async def found() -> list[Json] | None:
+        esims = await shop.esims()
+        return esims if all(esim["esimStatus"] == "CREATED" for esim in esims) else None
+
+    esims: list[Json] = await eventually(found)
+    return esims
+
+
+@pytest.mark.parametrize("quantity", [1, 3])
+async def test_an_order_that_is_still_being_allocated_is_asked_for_again(
+    operator: Api, sandbox: Sandbox, database: Database, quantity: int
+) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
+    keys = await sandbox.order(Purchase(order_no="B1", transaction_id="t-1", quantity=quantity))
+    order = await shop.order("t-1", orderNo="B1", quantity=quantity)
+
+    await upstream.tell(order_ready("B1"))
+    await upstream.put_off("200010")
+    assert await shop.events() == []
+
+    allocate(sandbox, "B1")
+    await moved(database, "backlog", "due_at")
+    await moved(database, "orders", "next_poll_at")
+
+    await all_created(shop)
+    created = await shop.events()
+    assert await told_of_each(shop, order) == {esim["id"]: ["created"] for esim in order["esims"]}
+    assert {event["data"]["esimTranNo"] for event in created} == set(keys)
+    assert len({event["data"]["iccid"] for event in created}) == quantity
+    assert all(event["data"]["ac"].startswith("LPA:1$") for event in created)
+    assert all(
+        (event["previousStatus"], event["newStatus"], event["sequence"]) == ("PENDING", "CREATED", 1)
+        for event in created
+    )
+
+
+async def test_an_order_whose_notification_never_comes_is_filled_by_asking(
+    operator: Api, sandbox: Sandbox, database: Database
+) -> None:
+    shop = await a_shop(operator)
+    await an_upstream(operator, sandbox.base_url)
+    await sandbox.order(Purchase(order_no="B1", transaction_id="t-1", quantity=3))
+    allocate(sandbox, "B1")
+    order = await shop.order("t-1", orderNo="B1", quantity=3)
+
+    await moved(database, "orders", "next_poll_at")
+
+    await all_created(shop)
+    assert await told_of_each(shop, order) == {esim["id"]: ["created"] for esim in order["esims"]}
+    async with database.session() as db:
+        assert await db.conn.fetchval("SELECT count(*) FROM orders WHERE next_poll_at IS NOT NULL") == 0
+
+
+@pytest.mark.slow(reason="waits for two rounds of a loop")
+@pytest.mark.timeout(30)
+async def test_asking_for_an_order_survives_an_outage_of_the_provider(
+    operator: Api, sandbox: Sandbox, door: Door, database: Database
+) -> None:
+    shop = await a_shop(operator)
+    await an_upstream(operator, door.base_url)
+    await sandbox.order(Purchase(order_no="B1", transaction_id="t-1"))
+    allocate(sandbox, "B1")
+    await door.close()
+    await shop.order("t-1", orderNo="B1")
+    await moved(database, "orders", "next_poll_at")
+
+    async def asked_in_vain() -> bool:
+        async with database.session() as db:
+            put_off = "SELECT polls = 1 AND next_poll_at < now() + interval '60 s' FROM orders"
+            return bool(await db.conn.fetchval(put_off))
+
+    await eventually(asked_in_vain)
+    await door.open()
+    await moved(database, "orders", "next_poll_at")
+
+    await all_created(shop)
+    assert await shop.told() == ["created"]
+
+
+async def test_an_order_told_ready_before_it_is_known_is_filled_when_it_is(operator: Api, sandbox: Sandbox) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
+    await sandbox.order(Purchase(order_no="B1", transaction_id="t-1"))
+    allocate(sandbox, "B1")
+
+    await upstream.tell(order_ready("B1", transactionId="t-1"))
+    entry = await upstream.settled("unmatched")
+    assert "no such order" in entry["detail"]
+
+    await shop.order("t-1", orderNo="B1")
+
+    await upstream.settled("applied")
+    assert await shop.told() == ["created"]
+
+
+async def test_an_order_known_by_its_transaction_learns_its_number_from_the_notification(
+    operator: Api, sandbox: Sandbox
+) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
+    await sandbox.order(Purchase(order_no="B1", transaction_id="t-1"))
+    allocate(sandbox, "B1")
+    order = await shop.order("t-1")
+
+    await upstream.tell(order_ready("B1", transactionId="t-1"))
+
+    await upstream.settled("applied")
+    assert await shop.told() == ["created"]
+    assert (await operator.get(f"/v1/orders/{order['id']}"))["orderNo"] == "B1"
+    assert [esim["orderNo"] for esim in await shop.esims()] == ["B1"]
+
+
+async def an_order_in_parts(sandbox: Sandbox) -> tuple[str, SimulatedEsim]:
+    """Buy two eSIMs of which one is allocated; return its number, and the other as the provider has it."""
+    first, second = await sandbox.order(Purchase(order_no="B1", transaction_id="t-1", quantity=2))
+    allocate(sandbox, "B1")
+    late = sandbox._stock.esims[second]
+    late.esim_status, late.smdp_status = "GETTING_RESOURCE", ""
+    return first, late
+
+
+@pytest.mark.parametrize("known_by", [{"orderNo": "B1"}, {}], ids=["number", "transaction"])
+async def test_an_order_allocated_in_parts_is_asked_for_until_it_is_whole(
+    operator: Api, sandbox: Sandbox, database: Database, known_by: Json
+) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
+    first, late = await an_order_in_parts(sandbox)
+    order = await shop.order("t-1", quantity=2, **known_by)
+
+    await upstream.tell(order_ready("B1", transactionId="t-1"))
+    await upstream.settled("applied")
+    assert [event["data"]["esimTranNo"] for event in await shop.events()] == [first]
+
+    late.esim_status, late.smdp_status = "GOT_RESOURCE", "RELEASED"
+    await moved(database, "orders", "next_poll_at")
+
+    await all_created(shop)
+    assert await told_of_each(shop, order) == {esim["id"]: ["created"] for esim in order["esims"]}
+
+
+async def test_usage_that_the_poll_of_a_pending_order_finds_is_told_as_polled(
+    operator: Api, sandbox: Sandbox, database: Database
+) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
+    first, _ = await an_order_in_parts(sandbox)
+    await shop.order("t-1", quantity=2, orderNo="B1")
+    await upstream.tell(order_ready("B1", transactionId="t-1"))
+    await upstream.settled("applied")
+
+    sandbox._stock.esims[first].used_bytes = 1 << 20
+    await moved(database, "orders", "next_poll_at")
+
+    await shop.told_in_time("created", "usage_updated")
+
+
+async def test_the_same_order_again_is_the_same_order(operator: Api) -> None:
+    shop = await a_shop(operator)
+    await an_upstream(operator)
+
+    first = await shop.order("t-1", orderNo="B1", quantity=2)
+    again = await shop.order("t-1", orderNo="B1", quantity=2)
+
+    assert again == first
+    assert len(await shop.esims()) == 2
+
+
+async def test_an_order_that_the_provider_does_not_know_stays_pending_and_says_why(
+    operator: Api, sandbox: Sandbox
+) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
+    await shop.order("t-1", orderNo="B404")
+
+    await upstream.tell(order_ready("B404"))
+
+    entry = await upstream.settled("invalid")
+    assert "310272" in entry["detail"]
+    assert [esim["esimStatus"] for esim in await shop.esims()] == ["PENDING"]
+    assert await shop.events() == []

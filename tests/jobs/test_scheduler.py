@@ -1,0 +1,315 @@
+"""What time brings: validity that ends, and usage that is asked for from the provider over real HTTP.
+
+Rounds of the scheduler are run one by one, where it must be known that one is over; due times are moved in the database.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from api import Api, Json, eventually
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Role, Settings
+from esimhooks.server.domain.emit import EmitPolicy
+from esimhooks.server.domain.update import Update
+from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.jobs.scheduler import Upkeep
+from esimhooks.server.providers import registry
+from esimhooks.server.providers.port import Pace, Provider, ProviderConfig
+from esimhooks.server.providers.sandbox.esims import Purchase
+from esimhooks.server.providers.sandbox.life import Ending
+from esimhooks.server.providers.sandbox.sandbox import Sandbox
+from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.store import esims
+from esimhooks.server.store.database import Database
+from upstream import Door, Shop, a_shop, allocate, an_upstream, moved
+
+MB = 1 << 20
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def in_use(transaction_id: str, **fields: Any) -> Json:
+    return {"transactionId": transaction_id, "esimStatus": "IN_USE"} | fields
+
+
+def without_scheduler(settings: Settings) -> Settings:
+    return settings.model_copy(update={"roles": frozenset({Role.API, Role.DISPATCHER})})
+
+
+@pytest.fixture
+async def idle(settings: Settings) -> AsyncIterator[Api]:
+    """The API of a node on which time brings nothing by itself."""
+    async with running(without_scheduler(settings)) as node, Api(node.url, node.admin_key) as api:
+        yield api
+
+
+class Asked:
+    """A scheduler of the test's own, and how many eSIMs each of its questions named."""
+
+    def __init__(self, database: Database, session: ClientSession) -> None:
+        self.sizes: list[int] = []
+        asked = self.sizes
+
+        def build(config: ProviderConfig, pace: Pace) -> Provider:
+            provider = registry.build(config, session, pace)
+            usage = provider.usage
+
+            async def counted(esim_tran_nos: Sequence[str]) -> tuple[Update, ...]:
+                asked.append(len(esim_tran_nos))
+                return await usage(esim_tran_nos)
+
+            provider.usage = counted  # type: ignore[method-assign]
+            return provider
+
+        self.upkeep = Upkeep(
+            database,
+            ConnectedProviders(database, build),
+            policy=EmitPolicy(usage_interval_s=0),
+            clock=now,
+            due=Wake(),
+        )
+
+
+@pytest.fixture
+async def asked(database: Database) -> AsyncIterator[Asked]:
+    async with ClientSession() as session:
+        yield Asked(database, session)
+
+
+async def active_esims(shop: Shop, asked: Asked, database: Database, *, base_url: str, sandbox: Sandbox) -> list[str]:
+    """Have 25 eSIMs of 1000 MB in use here, as the merchant's installs tell; return the provider's keys."""
+    await an_upstream(shop.operator, base_url)
+    purchase = Purchase(order_no="B1", transaction_id="t-1", quantity=25, total_bytes=1000 * MB, ending=Ending.USED)
+    keys = await sandbox.order(purchase)
+    allocate(sandbox, "B1")
+    await shop.order("t-1", orderNo="B1", quantity=25)
+    await moved(database, "orders", "next_poll_at")
+    await asked.upkeep.poll_order()
+    await shop.update(*[{"esimTranNo": key, "esimStatus": "IN_USE"} for key in keys])
+    await asked.upkeep.poll_usage()  # spreads the first polls over the interval
+    assert asked.sizes == []
+    return list(keys)
+
+
+async def use(sandbox: Sandbox, key: str, name: str) -> None:
+    """Have the provider count usage up to a step of the eSIM's life; what it tells of it goes astray."""
+    while (step := await sandbox.step(key)) is not None and step.name != name:
+        pass
+
+
+@pytest.mark.slow(reason="waits for a moment that comes")
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    ("state", "status", "reason"),
+    [
+        ({"totalVolume": 100, "dataUsage": 100}, "USED_EXPIRED", "data_used_and_validity_ended"),
+        ({"totalVolume": 100, "dataUsage": 99.5}, "UNUSED_EXPIRED", "unused_data_expired"),
+        ({}, "EXPIRED", "validity_ended"),
+    ],
+    ids=["used", "unused", "unknown"],
+)
+async def test_an_esim_expires_at_the_moment_that_was_told(
+    operator: Api, state: Json, status: str, reason: str
+) -> None:
+    shop = await a_shop(operator)
+    ends_at = (now() + timedelta(seconds=1)).isoformat(timespec="milliseconds")
+
+    [made] = await shop.update(in_use("t-1", expiredTime=ends_at) | state)
+    before = await shop.told()
+
+    async def expired() -> Json:
+        return [event for event in await shop.events() if event["event"] == "esim.expired"]
+
+    [event] = await eventually(expired)
+    assert "expired" not in before
+    assert (event["newStatus"], event["reason"], event["previousStatus"]) == (status, reason, "IN_USE")
+    assert datetime.fromisoformat(event["timestamp"]) == datetime.fromisoformat(ends_at)
+    assert (await shop.esim(made["esim"]))["esimStatus"] == status
+
+
+async def test_what_is_used_up_and_ends_is_told_as_both(operator: Api) -> None:
+    shop = await a_shop(operator)
+    ends_at = (now() + timedelta(seconds=0.2)).isoformat(timespec="milliseconds")
+
+    await shop.update({"transactionId": "t-1", "esimStatus": "USED_UP", "expiredTime": ends_at})
+
+    await shop.told_in_time("expired", "expired")
+    assert [event["reason"] for event in await shop.events()] == ["data_used_up", "data_used_and_validity_ended"]
+
+
+@pytest.mark.slow(reason="starts two nodes one after the other")
+@pytest.mark.timeout(30)
+async def test_an_esim_that_expired_while_the_server_was_down_is_told_so_when_it_is_up(settings: Settings) -> None:
+    ended_at = (now() - timedelta(hours=1)).isoformat(timespec="milliseconds")
+    states: list[Json] = [{"totalVolume": 100, "dataUsage": 100}, {"totalVolume": 100, "dataUsage": 0}, {}]
+    async with running(without_scheduler(settings)) as node, Api(node.url, node.admin_key) as api:
+        shop = await a_shop(api)
+        began = {"occurredAt": (now() - timedelta(days=2)).isoformat(timespec="milliseconds"), "expiredTime": ended_at}
+        await shop.update(*[in_use(f"t-{place}") | began | state for place, state in enumerate(states)])
+        assert "expired" not in await shop.told()
+
+    async with running(settings) as node, Api(node.url, node.admin_key) as api:
+        shop = Shop(api, shop.account)
+
+        async def expired() -> list[Json]:
+            found = [event for event in await shop.events() if event["event"] == "esim.expired"]
+            return found if len(found) == len(states) else []
+
+        events = await eventually(expired)
+        assert {event["newStatus"] for event in events} == {"USED_EXPIRED", "UNUSED_EXPIRED", "EXPIRED"}
+        assert {datetime.fromisoformat(event["timestamp"]) for event in events} == {datetime.fromisoformat(ended_at)}
+
+
+async def test_an_esim_of_which_the_provider_has_told_since_its_end_does_not_expire(
+    idle: Api, asked: Asked, database: Database
+) -> None:
+    shop = await a_shop(idle)
+    ended_at = (now() - timedelta(hours=1)).isoformat(timespec="milliseconds")
+    await shop.update(in_use("t-1", expiredTime=ended_at))
+
+    await asked.upkeep.expire()
+
+    assert await shop.told() == ["activated"]
+    async with database.transaction() as db:
+        assert await esims.lock_expired(db, limit=10) == [], "it would be looked at for ever"
+
+
+async def test_an_esim_expires_once_however_many_schedulers_look(idle: Api, asked: Asked) -> None:
+    shop = await a_shop(idle)
+    told = {"occurredAt": "2026-03-01T10:00:00Z", "expiredTime": "2026-03-02T10:00:00Z"}
+    await shop.update(*[in_use(f"t-{place}") | told for place in range(20)])
+
+    for _ in range(3):
+        await asked.upkeep.expire()
+
+    assert (await shop.told()).count("expired") == 20
+
+
+async def test_usage_is_asked_for_in_batches_and_told_only_where_it_changed(
+    idle: Api, asked: Asked, sandbox: Sandbox, database: Database
+) -> None:
+    shop = await a_shop(idle)
+    keys = await active_esims(shop, asked, database, base_url=sandbox.base_url, sandbox=sandbox)
+    await use(sandbox, keys[3], "usage_10")
+    before = len(await shop.events())
+
+    await moved(database, "esims", "next_poll_at")
+    await asked.upkeep.poll_usage()
+
+    assert sorted(asked.sizes) == [5, 10, 10]
+    [event] = (await shop.events())[before:]
+    assert (event["event"], event["data"]["esimTranNo"]) == ("esim.usage_updated", keys[3])
+    assert event["changes"]["dataUsage"] == {"old": 0, "new": 100}
+
+    await moved(database, "esims", "next_poll_at")
+    await asked.upkeep.poll_usage()
+
+    assert len(await shop.events()) == before + 1
+
+
+@pytest.mark.parametrize(("apart_s", "size"), [(10, 10), (300, 4), (1200, 1)])
+async def test_a_question_is_filled_with_those_that_are_due_within_a_tenth_of_the_interval(
+    idle: Api, asked: Asked, sandbox: Sandbox, database: Database, apart_s: int, size: int
+) -> None:
+    shop = await a_shop(idle)
+    await active_esims(shop, asked, database, base_url=sandbox.base_url, sandbox=sandbox)
+    async with database.transaction() as db:
+        await db.conn.execute(
+            """
+            UPDATE esims e SET next_poll_at = now() + make_interval(secs => $1 * place)
+            FROM (SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM esims) placed WHERE placed.id = e.id
+            """,
+            apart_s,
+        )
+
+    await asked.upkeep.poll_usage()
+    await asked.upkeep.poll_usage()
+
+    assert asked.sizes == [size]
+    async with database.session() as db:
+        soonest = await db.conn.fetchval("SELECT min(next_poll_at) - now() FROM esims")
+        assert soonest > timedelta(seconds=apart_s * (size - 1)), "those that were due soonest are asked for first"
+
+
+async def test_a_threshold_that_a_poll_finds_crossed_is_told_beside_it(
+    idle: Api, asked: Asked, sandbox: Sandbox, database: Database
+) -> None:
+    shop = await a_shop(idle)
+    keys = await active_esims(shop, asked, database, base_url=sandbox.base_url, sandbox=sandbox)
+    await use(sandbox, keys[0], "usage_50")
+    before = len(await shop.events())
+
+    await moved(database, "esims", "next_poll_at")
+    await asked.upkeep.poll_usage()
+
+    data, usage = (await shop.events())[before:]
+    assert (data["event"], data["thresholds"]) == ("esim.data_updated", [25, 50])
+    assert usage["event"] == "esim.usage_updated"
+    assert data["data"] == usage["data"]
+
+
+async def test_a_provider_that_is_down_delays_polls_and_loses_nothing(
+    idle: Api, asked: Asked, sandbox: Sandbox, door: Door, database: Database
+) -> None:
+    shop = await a_shop(idle)
+    keys = await active_esims(shop, asked, database, base_url=door.base_url, sandbox=sandbox)
+    for key in (keys[0], keys[-1]):
+        await use(sandbox, key, "usage_10")
+    before = len(await shop.events())
+    await door.close()
+
+    await moved(database, "esims", "next_poll_at")
+    await asked.upkeep.poll_usage()
+
+    assert len(asked.sizes) == 1, "the provider was asked on although it was down"
+    assert len(await shop.events()) == before
+    async with database.session() as db:
+        soon = "SELECT count(*) FROM esims WHERE next_poll_at BETWEEN now() AND now() + interval '10 minutes'"
+        assert await db.conn.fetchval(soon) == 25
+
+    await door.open()
+    await moved(database, "esims", "next_poll_at")
+    await asked.upkeep.poll_usage()
+
+    told = (await shop.events())[before:]
+    assert {(event["event"], event["data"]["esimTranNo"]) for event in told} == {
+        ("esim.usage_updated", keys[0]),
+        ("esim.usage_updated", keys[-1]),
+    }
+
+
+async def test_only_active_esims_are_asked_for(idle: Api, asked: Asked, sandbox: Sandbox, database: Database) -> None:
+    shop = await a_shop(idle)
+    keys = await active_esims(shop, asked, database, base_url=sandbox.base_url, sandbox=sandbox)
+    await shop.update(*[{"esimTranNo": key, "esimStatus": "SUSPENDED"} for key in keys[4:]])
+
+    await moved(database, "esims", "next_poll_at")
+    await asked.upkeep.poll_usage()
+
+    assert asked.sizes == [4]
+
+
+@pytest.mark.slow(reason="starts two nodes one after the other")
+@pytest.mark.timeout(30)
+async def test_a_node_polls_what_is_due_when_it_starts(
+    settings: Settings, asked: Asked, sandbox: Sandbox, database: Database
+) -> None:
+    async with running(without_scheduler(settings)) as node, Api(node.url, node.admin_key) as api:
+        shop = await a_shop(api)
+        keys = await active_esims(shop, asked, database, base_url=sandbox.base_url, sandbox=sandbox)
+        await use(sandbox, keys[0], "usage_10")
+    await moved(database, "esims", "next_poll_at")
+
+    async with running(settings) as node, Api(node.url, node.admin_key) as api:
+        shop = Shop(api, shop.account)
+
+        async def polled() -> bool:
+            return "usage_updated" in await shop.told()
+
+        await eventually(polled)
