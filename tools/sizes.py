@@ -23,6 +23,7 @@ PUBLIC_METHODS_ALLOWED = 12
 MAY_CATCH_ALL = frozenset(
     {
         "src/esimhooks/receiver/handlers.py",
+        "src/esimhooks/server/runtime/for_each.py",
         "src/esimhooks/server/runtime/loop.py",
         "src/esimhooks/server/delivery/http/client.py",
         "src/esimhooks/server/api/entry.py",

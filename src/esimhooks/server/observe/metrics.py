@@ -66,6 +66,12 @@ _batches = Histogram(
 _loop_failures = Counter(
     "esimhooks_loop_failures", "Rounds of background loops that failed or could not run", ["loop"], registry=REGISTRY
 )
+_rows_failed = Counter(
+    "esimhooks_rows_failed",
+    "Rows that a loop could not work on; it went on with the others",
+    ["loop"],
+    registry=REGISTRY,
+)
 _pending = Gauge("esimhooks_deliveries_pending", "Deliveries that wait, due or not", registry=REGISTRY)
 _due = Gauge("esimhooks_lanes_due", "Lanes that have a delivery due", registry=REGISTRY)
 _oldest_due = Gauge(
@@ -137,6 +143,11 @@ def committed(batch: str, size: int) -> None:
 def loop_failed(loop: str) -> None:
     """Count a round of a loop that failed or had no database."""
     _loop_failures.labels(loop).inc()
+
+
+def rows_failed(loop: str, count: int) -> None:
+    """Count rows that a loop could not work on."""
+    _rows_failed.labels(loop).inc(count)
 
 
 def queue_read(figures: QueueFigures, *, at: float) -> None:
