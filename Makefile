@@ -1,11 +1,12 @@
 # Everything runs from .venv, which `setup` makes; needed on the machine: make and Python 3.11 or newer.
 PYTHON ?= python3
 ARGS ?=
+TIMES ?= 10
 BIN := .venv/bin
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-quick build constraints clean reliability reliability-receiver fuzz-queue fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures
+.PHONY: help setup demo test test-repeat lint bench bench-quick build constraints clean reliability reliability-receiver fuzz-queue fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -29,6 +30,9 @@ demo: $(STAMP) ## show the whole product working on this machine (ARGS="--for 20
 
 test: $(STAMP) ## run the tests (ARGS="tests/store -x")
 	$(BIN)/pytest -n logical --dist worksteal $(ARGS)
+
+test-repeat: $(STAMP) ## run tests TIMES times in fresh orders until a run fails (ARGS="tests/system" TIMES=10 LOAD=1)
+	@$(BIN)/python tools/repeat_tests.py --times $(TIMES) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(LOAD)),--load) -- $(ARGS)
 
 reliability: $(STAMP) ## break the server on purpose for half an hour and count (ARGS="--kills 10")
 	$(BIN)/python -m reliability $(ARGS)

@@ -22,22 +22,26 @@ NEIGHBOURS = 10
 
 
 class Poison:
-    """Kills whoever sends the poisonous event."""
+    """Kills whoever sends the poisonous event, each process once it is named; afterwards it is an event like others."""
 
     def __init__(self, receiver: Receiver) -> None:
         self.event = ""
         self.crashes = 0
-        self.sender: DispatcherProcess | None = None
         self._receiver = receiver
+        self._senders: asyncio.Queue[DispatcherProcess] = asyncio.Queue()
+
+    def may_kill(self, sender: DispatcherProcess) -> None:
+        """Name the process that is to die; one that has sent the event before it is named is kept waiting until then."""
+        self._senders.put_nowait(sender)
 
     async def answer(self, writer: asyncio.StreamWriter) -> bool:
         """Behave as a receiver of it."""
-        if self._receiver.received[-1].headers["webhook-id"] == self.event and self.sender is not None:
-            self.sender.node.kill()
-            self.sender = None
-            self.crashes += 1
-            return False
-        return await status()(writer)
+        if self._receiver.received[-1].headers["webhook-id"] != self.event or self.crashes == CRASHES:
+            return await status()(writer)
+        sender = await self._senders.get()
+        sender.node.kill()
+        self.crashes += 1
+        return False
 
 
 async def test_a_delivery_that_ends_every_process_is_put_aside_after_five_times_and_the_others_arrive(
@@ -47,13 +51,14 @@ async def test_a_delivery_that_ends_every_process_is_put_aside_after_five_times_
     receiver.answer(script=[poison.answer])
     merchant = await a_merchant(intake)
     async with intake.as_key(merchant.key) as caller:
-        await an_endpoint(caller, receiver.url(), maxInFlight=4)
+        await an_endpoint(caller, receiver.url(), maxInFlight=4, timeout=30)
         before = [await an_event(caller) for _ in range(NEIGHBOURS // 2)]
         poison.event = await an_event(caller)
         neighbours = [*before, *[await an_event(caller) for _ in range(NEIGHBOURS // 2)]]
 
         for number in range(1, CRASHES + 1):
-            poison.sender = sender = await dispatchers.start()
+            sender = await dispatchers.start()
+            poison.may_kill(sender)
             await eventually(lambda: _has_crashed(poison, number), within_s=90)  # noqa: B023 - awaited at once
             await dispatchers.forget(sender)
         await dispatchers.start()
