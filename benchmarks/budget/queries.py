@@ -19,7 +19,7 @@ from esimhooks.server.domain.notification import JournalFilter
 from esimhooks.server.manage.overview import Overview
 from esimhooks.server.manage.queries import TenantQueries, Window
 from esimhooks.server.manage.search import Search
-from esimhooks.server.store import requeries
+from esimhooks.server.store import jobs
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import EsimStatus
@@ -166,7 +166,7 @@ def _esims(database: Database, history: History) -> Iterator[Query]:
 
 async def _askable(database: Database, tenant: Tenant) -> int:
     async with database.session() as db:
-        return await requeries.count(db, tenant, EsimFilter(), last_esim=new_id())
+        return await jobs.count_esims(db, tenant, EsimFilter(), last_esim=new_id())
 
 
 def _endpoints(database: Database, history: History) -> Iterator[Query]:

@@ -101,7 +101,7 @@ async def test_a_provider_that_is_down_is_waited_for(
     assert "cannot be reached" in await waits(shop, requery)
     assert (await state(shop, requery))["done"] == 0
     await door.open()
-    await moved(database, "requeries", "due_at")
+    await moved(database, "jobs", "due_at")
 
     done = await finished(shop, requery)
 
@@ -121,7 +121,7 @@ async def test_where_the_provider_stays_silent_the_rest_is_told_to_have_failed(
 
     await waits(shop, requery)
     async with database.session() as db:  # two minutes later
-        await db.conn.execute("UPDATE requeries SET waits = 6, due_at = now()")
+        await db.conn.execute("UPDATE jobs SET waits = 6, due_at = now()")
 
     done = await finished(shop, requery)
 
@@ -158,7 +158,7 @@ async def test_what_one_node_left_another_goes_on_with(
     await door.open()
     async with database.session() as db:  # as a process that was killed after its first eSIM would leave it
         first = await db.conn.fetchval("SELECT min(id::text)::uuid FROM esims")
-        await db.conn.execute("UPDATE requeries SET reached = $1, done = 1, due_at = now()", first)
+        await db.conn.execute("UPDATE jobs SET cursor = $1, done = 1, due_at = now()", first)
 
     async with running(settings) as node, Api(node.url, node.admin_key) as other:
         done = await finished(shop, requery, other)

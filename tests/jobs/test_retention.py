@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from esimhooks.server.domain.audit import Action, Actor, ActorKind, AuditEntry, AuditFilter
-from esimhooks.server.domain.ids import first_id_of
+from esimhooks.server.domain.ids import first_id_of, new_id
 from esimhooks.server.jobs.retention import Retention
 from esimhooks.server.store import audit
 from esimhooks.server.store.database import Database
@@ -132,30 +132,25 @@ async def test_entries_of_the_audit_log_have_a_time_of_their_own(database: Datab
     assert [entry.id for entry in left] == [first_id_of(NOON - timedelta(days=399))]
 
 
-async def test_recoveries_and_requeries_that_ended_long_ago_go(database: Database, retention: Retention) -> None:
+async def test_background_jobs_that_ended_long_ago_go(database: Database, retention: Retention) -> None:
     ends = (day(DAYS + 1), day(DAYS - 1), None)
     for finished_at in ends:
         lane = await a_lane(database, due=0)
         async with database.session() as db:
-            await db.conn.execute(
-                "INSERT INTO recoveries (id, account_id, mode, endpoint_id, first_event, last_event, statuses, total, "
-                "created_at, finished_at) VALUES ($1, $2, 'test', $1, $1, $1, '{failed}', 1, $3, $4)",
-                lane.endpoint_id,
-                lane.tenant.account_id,
-                day(DAYS + 9),
-                finished_at,
-            )
-            await db.conn.execute(
-                "INSERT INTO requeries (id, account_id, mode, last_esim, matched, created_at, finished_at) "
-                "VALUES ($1, $1, 'test', $1, 1, $2, $3)",
-                lane.tenant.account_id,
-                day(DAYS + 9),
-                finished_at,
-            )
+            for kind in ("recovery", "requery"):
+                await db.conn.execute(
+                    "INSERT INTO jobs (id, kind, account_id, mode, filter, total, created_at, finished_at) "
+                    "VALUES ($1, $2, $3, 'test', '{}', 1, $4, $5)",
+                    new_id(),
+                    kind,
+                    lane.tenant.account_id,
+                    day(DAYS + 9),
+                    finished_at,
+                )
 
     await retention.drop_old_days()
 
     async with database.session() as db:
-        for table in ("recoveries", "requeries"):
-            left = await db.conn.fetch(f"SELECT finished_at FROM {table} ORDER BY finished_at")
+        for kind in ("recovery", "requery"):
+            left = await db.conn.fetch("SELECT finished_at FROM jobs WHERE kind = $1 ORDER BY finished_at", kind)
             assert [row["finished_at"] for row in left] == list(ends[1:])

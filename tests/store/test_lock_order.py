@@ -7,7 +7,7 @@ until PostgreSQL ends one of them.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from msgspec.structs import replace
@@ -17,12 +17,10 @@ from esimhooks.server.domain.account import ApiKey
 from esimhooks.server.domain.breaker import Step, Strain
 from esimhooks.server.domain.endpoint import DisabledReason, Ordering
 from esimhooks.server.domain.ids import new_id
-from esimhooks.server.domain.recovery import NOT_ARRIVED
-from esimhooks.server.jobs.recovery import Asked, Recoveries
-from esimhooks.server.runtime.wake import Wake
 from esimhooks.server.store import accounts, endpoints, keys, lanes
 from esimhooks.server.store.database import Database, Session
-from system.stored_lanes import AGAIN, DELIVERED, FAILED, GONE, Lane, a_lane, lease, take, write
+from system.stored_jobs import a_recovery, a_worker
+from system.stored_lanes import AGAIN, DELIVERED, GONE, Lane, a_lane, lease, take, write
 
 NOW = datetime.now(UTC)
 FAILS = Step(Strain(failures=3))
@@ -126,17 +124,14 @@ async def _put_in_order(database: Database, lane: Lane) -> None:
 
 
 async def test_a_recovery_takes_a_step_while_a_person_deletes_its_endpoint(database: Database) -> None:
-    lane = await a_lane(database, due=1)
-    await write(database, await take(database, (await lease(database))[0]), FAILED)
-    recovery = Recoveries(database, clock=lambda: NOW, begun=Wake(), due=Wake())
-    asked = Asked(start=NOW - timedelta(hours=1), end=NOW + timedelta(hours=1), statuses=NOT_ARRIVED)
-    await recovery.begin(lane.tenant, lane.endpoint_id, asked)
+    lane, _ = await a_recovery(database, of=1)
     async with changing(database, lane) as person:
-        step = asyncio.ensure_future(recovery.work_off())
-        await asyncio.wait([step], timeout=1)  # it passes the endpoint over, or would wait for it
+        step = asyncio.ensure_future(a_worker(database).work_off_recoveries())
+        await waiters(database, 1)
         await endpoints.delete(person, lane.tenant, lane.endpoint_id, now=NOW)
+    await step
 
-    assert await step > 0
+    assert await a_worker(database).work_off_recoveries() > 0  # the job went with its endpoint
 
 
 async def test_outcomes_are_written_while_an_account_with_endpoints_of_both_modes_is_deleted(

@@ -9,9 +9,15 @@ import pytest
 
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
+from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Broken, NotNow
+from esimhooks.server.domain.esim import EsimFilter
+from esimhooks.server.domain.job import Missed, RecoveryFilter, RequeryFilter
+from esimhooks.server.store import jobs
 from esimhooks.server.store import migrate as migrations
-from esimhooks.server.store.database import Database
+from esimhooks.server.store.database import Database, connect
+from esimhooks.server.store.sealing import Sealer, new_key
+from esimhooks.vocabulary.statuses import EsimStatus, Mode
 
 pytestmark = [
     pytest.mark.slow(reason="makes a database of its own, on a machine that may be busy"),
@@ -89,6 +95,50 @@ async def test_timeouts_that_were_stored_inexactly_are_what_was_meant(empty: str
     await migrations.migrate(empty)
 
     assert await asked(empty, "SELECT timeout_s FROM endpoints ORDER BY 1") == [(2.3,), (5.0,), (29.999,)]
+
+
+async def test_recoveries_and_requeries_that_were_stored_go_on_as_background_jobs(empty: str) -> None:
+    await migrations.migrate(empty, to="0015")
+    await asked(
+        empty,
+        """
+        WITH account AS (INSERT INTO accounts VALUES (gen_random_uuid(), 'Acme', now(), now()) RETURNING id),
+        endpoint AS (
+            INSERT INTO endpoints (id, account_id, mode, url, retry_schedule, timeout_s, max_in_flight, enabled, created_at,
+                                   updated_at)
+            SELECT gen_random_uuid(), id, 'live', 'https://hooks.example.com', '{0}', 5, 1, true, now(), now() FROM account
+            RETURNING id, account_id
+        ), recovery AS (
+            INSERT INTO recoveries (id, account_id, mode, endpoint_id, first_event, last_event, statuses, total, reached,
+                                    seen, sent, created_at)
+            SELECT gen_random_uuid(), account_id, 'live', id, account_id, id, '{failed,never}', 9, account_id, 5, 4, now()
+            FROM endpoint RETURNING id
+        )
+        INSERT INTO requeries (id, account_id, mode, status, iccid, last_esim, matched, reached, done, changed, failed,
+                               problem, waits, created_at)
+        SELECT gen_random_uuid(), id, 'live', 'IN_USE', '89', id, 7, id, 3, 2, 1, 'no answer', 6, now() FROM account
+        RETURNING id
+        """,
+    )
+
+    await migrations.migrate(empty)
+
+    pool = await connect(empty, Sealer([new_key()]), connections=1)
+    async with pool.transaction() as db:
+        account = await db.conn.fetchval("SELECT id FROM accounts")
+        endpoint = await db.conn.fetchval("SELECT id FROM endpoints")
+        [recovery] = await jobs.claim(db, RecoveryFilter, limit=9, lease_s=60)
+        [requery] = await jobs.claim(db, RequeryFilter, limit=9, lease_s=60)
+    await pool.close()
+    tenant = Tenant(account, Mode.LIVE)
+    statuses = (Missed.FAILED, Missed.NEVER)
+    assert recovery.filter == RecoveryFilter(first_event=account, last_event=endpoint, statuses=statuses)
+    assert (recovery.tenant, recovery.endpoint_id, recovery.total) == (tenant, endpoint, 9)
+    assert (recovery.cursor, recovery.done, recovery.changed, recovery.finished_at) == (account, 5, 4, None)
+    where = EsimFilter(status=EsimStatus.IN_USE, iccid="89")
+    assert requery.filter == RequeryFilter(where=where, last_esim=account)
+    assert (requery.cursor, requery.total, requery.done, requery.changed, requery.failed) == (account, 7, 3, 2, 1)
+    assert (requery.problem, requery.waits) == ("no answer", 6)
 
 
 async def test_a_table_that_is_altered_under_a_node_is_met_once_and_not_again(fresh: Database) -> None:

@@ -19,6 +19,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.event import EventFilter
 from esimhooks.server.domain.ids import EPOCH, Prefix, new_id, parse_id, text_of
+from esimhooks.server.domain.job import RequeryFilter
 from esimhooks.server.domain.looked import Looked
 from esimhooks.server.store import (
     audit,
@@ -28,8 +29,8 @@ from esimhooks.server.store import (
     endpoints,
     esims,
     events,
+    jobs,
     orders,
-    requeries,
     trace,
 )
 from esimhooks.server.store.database import Database, Session
@@ -56,6 +57,12 @@ async def found(search: Awaitable[Looked[Any]]) -> Any:
     return (await search).rows
 
 
+async def missed(db: Session, tenant: Tenant, endpoint_id: UUID) -> Any:
+    first, last = UUID(int=0), UUID(int=2**128 - 1)
+    counted = await jobs.count_missed(db, tenant, endpoint_id, types=[], first=first, last=last)
+    return counted.by_status
+
+
 Read = Callable[[Session, Tenant, Rows], Awaitable[Any]]
 READS: dict[str, Read] = {
     "audit.page": lambda db, tenant, rows: audit.page(
@@ -70,6 +77,7 @@ READS: dict[str, Read] = {
     "endpoint_stats.stats_of": lambda db, tenant, rows: endpoint_stats.stats_of(db, tenant, rows.endpoint, since=EPOCH),
     "endpoints.enabled_to_send": lambda db, tenant, rows: endpoints.enabled_to_send(db, tenant),
     "endpoints.find_to_change": lambda db, tenant, rows: endpoints.find_to_change(db, tenant, rows.endpoint),
+    "endpoints.subscription": lambda db, tenant, rows: endpoints.subscription(db, tenant, rows.endpoint),
     "endpoints.find": lambda db, tenant, rows: endpoints.find(db, tenant, rows.endpoint),
     "endpoints.page": lambda db, tenant, rows: endpoints.page(db, tenant, before=None, limit=9),
     "esims.find": lambda db, tenant, rows: esims.find(db, tenant, rows.esim),
@@ -80,9 +88,10 @@ READS: dict[str, Read] = {
     "events.page_after": lambda db, tenant, rows: events.page_after(db, tenant, EventFilter(), after=0, limit=9),
     "events.position_of": lambda db, tenant, rows: events.position_of(db, tenant, rows.event),
     "events.newest": lambda db, tenant, rows: events.newest(db, tenant),
-    "requeries.count": lambda db, tenant, rows: requeries.count(db, tenant, EsimFilter(), last_esim=new_id()),
-    "requeries.find": lambda db, tenant, rows: requeries.find(db, tenant, rows.requery),
-    "requeries.page": lambda db, tenant, rows: requeries.page(db, tenant, before=None, limit=9),
+    "jobs.count_esims": lambda db, tenant, rows: jobs.count_esims(db, tenant, EsimFilter(), last_esim=new_id()),
+    "jobs.count_missed": lambda db, tenant, rows: missed(db, tenant, rows.endpoint),
+    "jobs.find": lambda db, tenant, rows: jobs.find(db, tenant, RequeryFilter, rows.requery),
+    "jobs.page": lambda db, tenant, rows: jobs.page(db, tenant, RequeryFilter, before=None, limit=9),
     "trace.attempts_of": lambda db, tenant, rows: trace.attempts_of(db, tenant, [rows.delivery], limit=9),
     "trace.esims_of": lambda db, tenant, rows: trace.esims_of(db, tenant, [rows.esim], limit=9),
     "trace.events_in_trace": lambda db, tenant, rows: trace.events_in_trace(db, tenant, TRACE_ID, limit=9),
@@ -93,7 +102,7 @@ READS: dict[str, Read] = {
     ),
     "orders.find_by_transaction": lambda db, tenant, rows: orders.find_by_transaction(db, tenant, "t-1"),
 }
-WRITES = {"endpoints.delete", "requeries.end"}
+WRITES = {"endpoints.delete", "jobs.end"}
 """Tested by their effect below, or over the API."""
 ACCOUNT_ONLY = {"deliveries.attempts_of", "trace.attempts_of"}
 """Attempts carry no mode: whoever reads them has found their delivery before."""
@@ -112,7 +121,7 @@ def reading(modules: list[ModuleType]) -> set[str]:
 
 def test_every_statement_of_a_tenant_stands_here() -> None:
     assert (
-        reading([audit, deliveries, delivery_lists, endpoint_stats, endpoints, esims, events, orders, requeries, trace])
+        reading([audit, deliveries, delivery_lists, endpoint_stats, endpoints, esims, events, jobs, orders, trace])
         == set(READS) | WRITES
     )
 

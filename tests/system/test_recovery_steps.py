@@ -1,60 +1,52 @@
-"""Steps of a recovery: one that is cut off leaves nothing, and several nodes together send nothing twice."""
+"""Steps of a recovery: one that is cut off leaves nothing, several nodes send nothing twice, a bad row stops nobody."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from esimhooks.server.domain.recovery import NOT_ARRIVED, Recovery
-from esimhooks.server.jobs.recovery import Asked, Recoveries
-from esimhooks.server.runtime.wake import Wake
-from esimhooks.server.store import endpoints, queue, recoveries
+from api import eventually
+from esimhooks.server.domain.endpoint import Ordering
+from esimhooks.server.domain.job import RecoveryFilter
+from esimhooks.server.store import deliveries, jobs, queue
 from esimhooks.server.store.database import Database, Session
-from system.stored_lanes import FAILED, Lane, a_lane, lease, queued, take, write
+from system.stored_jobs import a_recovery, a_worker, present
+from system.stored_lanes import Lane, queued
 
 
 class PowerCutError(Exception):
     """Ends a transaction as a crash would."""
 
 
-def a_worker(database: Database) -> Recoveries:
-    return Recoveries(database, clock=lambda: datetime.now(UTC), begun=Wake(), due=Wake())
-
-
-async def a_recovery(database: Database) -> tuple[Lane, Recovery]:
-    """Return a lane whose three deliveries have failed, and the recovery that is to send them again."""
-    lane = await a_lane(database, due=3)
-    [held] = await lease(database)
-    await write(database, await take(database, held), FAILED)
-    now = datetime.now(UTC)
-    asked = Asked(start=now - timedelta(hours=1), end=now + timedelta(minutes=1), statuses=NOT_ARRIVED)
-    return lane, await a_worker(database).begin(lane.tenant, lane.endpoint_id, asked)
-
-
 async def waiting(database: Database, lane: Lane) -> int:
     return sum([await queued(database, one.id) is not None for one in lane.deliveries])
 
 
+async def lapse_leases(database: Database) -> None:
+    async with database.session() as db:
+        await db.conn.execute("UPDATE jobs SET due_at = now()")
+
+
 async def _half_a_step(db: Session, lane: Lane) -> None:
-    recovery = await recoveries.lock_next(db)
-    endpoint = await endpoints.find_to_change(db, lane.tenant, lane.endpoint_id)
-    assert recovery
-    assert endpoint
-    await queue.enqueue(db, await recoveries.reopen(db, endpoint, [one.id for one in lane.deliveries]))
+    ids = [one.id for one in lane.deliveries]
+    await queue.enqueue(db, await deliveries.reopen(db, ids, ordering=Ordering.NONE))
     raise PowerCutError
 
 
 async def test_a_step_that_is_cut_off_is_made_anew_and_sends_each_once(database: Database) -> None:
     lane, recovery = await a_recovery(database)
+    async with database.transaction() as db:
+        await jobs.claim(db, RecoveryFilter, limit=1, lease_s=60)
     with pytest.raises(PowerCutError):
         async with database.transaction() as db:
             await _half_a_step(db, lane)
     assert await waiting(database, lane) == 0
+    assert await a_worker(database).work_off_recoveries() > 0  # whoever died may still be at it
+    await lapse_leases(database)
 
-    await a_worker(database).work_off()
+    await a_worker(database).work_off_recoveries()
 
-    done = await a_worker(database).find(lane.tenant, lane.endpoint_id, recovery.id)
-    assert (done.total, done.seen, done.sent) == (3, 3, 3)
+    done = await present(database, recovery)
+    assert (done.total, done.done, done.changed) == (3, 3, 3)
     assert done.finished_at
     assert await waiting(database, lane) == 3
 
@@ -62,10 +54,28 @@ async def test_a_step_that_is_cut_off_is_made_anew_and_sends_each_once(database:
 async def test_nodes_that_work_at_once_send_each_once(database: Database) -> None:
     lane, recovery = await a_recovery(database)
 
-    await asyncio.gather(*(a_worker(database).work_off() for _ in range(5)))
+    await asyncio.gather(*(a_worker(database).work_off_recoveries() for _ in range(5)))
 
-    done = await a_worker(database).find(lane.tenant, lane.endpoint_id, recovery.id)
-    assert (done.seen, done.sent) == (3, 3)
+    done = await present(database, recovery)
+    assert (done.done, done.changed) == (3, 3)
+    assert await waiting(database, lane) == 3
+
+
+async def test_a_node_whose_lease_ended_while_it_worked_counts_nothing_and_sends_nothing_twice(
+    database: Database,
+) -> None:
+    lane, recovery = await a_recovery(database)
+    async with database.transaction() as db:
+        await db.conn.execute("SELECT FROM endpoints WHERE id = $1 FOR UPDATE", lane.endpoint_id)
+        slow = asyncio.ensure_future(a_worker(database).work_off_recoveries())
+        await _claimed(database)
+        await lapse_leases(database)
+        other = asyncio.ensure_future(a_worker(database).work_off_recoveries())
+        await _claimed(database)
+    await asyncio.gather(slow, other)
+
+    done = await present(database, recovery)
+    assert (done.done, done.changed) == (3, 3)
     assert await waiting(database, lane) == 3
 
 
@@ -78,8 +88,48 @@ async def test_what_was_never_sent_stands_before_what_came_later(database: Datab
         await db.conn.execute("UPDATE deliveries SET esim_id = $1", lane.endpoint_id)
         await db.conn.execute("DELETE FROM deliveries WHERE id = $1", never.id)
 
-    await a_worker(database).work_off()
+    await a_worker(database).work_off_recoveries()
 
     async with database.session() as db:
         line = await db.conn.fetch("SELECT event_id FROM queue ORDER BY position")
     assert [row["event_id"] for row in line] == [one.event_id for one in lane.deliveries]
+
+
+async def test_an_event_that_cannot_be_sent_is_counted_with_its_reason_and_the_others_are_sent(
+    database: Database,
+) -> None:
+    lane, recovery = await a_recovery(database, of=5)
+    bad = lane.deliveries[1]
+    async with database.session() as db:
+        await db.conn.execute("UPDATE deliveries SET event_type = 'of.tomorrow' WHERE id = $1", bad.id)
+
+    await a_worker(database).work_off_recoveries()
+
+    done = await present(database, recovery)
+    assert (done.done, done.changed, done.failed) == (5, 4, 1)
+    assert done.finished_at
+    assert (done.problem or "").endswith("something broke on our side; it is in the log")
+    assert await waiting(database, lane) == 4
+
+
+async def test_an_endpoint_whose_headers_cannot_be_decrypted_holds_up_no_recovery(database: Database) -> None:
+    lane, recovery = await a_recovery(database)
+    other_lane, other = await a_recovery(database)
+    async with database.session() as db:
+        await db.conn.execute("UPDATE endpoints SET sealed_headers = '\\x00' WHERE id = $1", lane.endpoint_id)
+
+    await a_worker(database).work_off_recoveries()
+
+    assert (await present(database, recovery)).finished_at
+    assert (await present(database, other)).finished_at
+    assert await waiting(database, lane) == await waiting(database, other_lane) == 3
+
+
+async def _claimed(database: Database) -> None:
+    """Wait until a node has the lease of every job."""
+
+    async def found() -> bool:
+        async with database.session() as db:
+            return not await db.conn.fetchval("SELECT count(*) FROM jobs WHERE due_at <= now()")
+
+    await eventually(found)

@@ -9,8 +9,6 @@ from esimhooks.server.api.rate_limit import RateLimit
 from esimhooks.server.api.tries import Tries
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.ingest.intake import Intake
-from esimhooks.server.jobs.bulk_requery import BulkRequeries
-from esimhooks.server.jobs.recovery import Recoveries
 from esimhooks.server.jobs.replay import Replay
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.manage.admin import Admin
@@ -18,6 +16,7 @@ from esimhooks.server.manage.audit import AuditLog
 from esimhooks.server.manage.deliveries import DeliveryAdmin
 from esimhooks.server.manage.endpoints import EndpointAdmin
 from esimhooks.server.manage.idempotency import Once
+from esimhooks.server.manage.jobs import Jobs
 from esimhooks.server.manage.keys import KeyChanges
 from esimhooks.server.manage.overview import Overview
 from esimhooks.server.manage.queries import OperatorQueries, TenantQueries
@@ -53,9 +52,8 @@ class Context:
     search: Search
     sessions: Sessions
     requery: Requery
-    requeries: BulkRequeries
+    jobs: Jobs
     replay: Replay
-    recoveries: Recoveries
     secrets: EndpointSecrets
     streams: Streams
     traces: Traces

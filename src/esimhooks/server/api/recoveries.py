@@ -10,9 +10,9 @@ from msgspec import Meta, Struct, field
 from esimhooks.server.api.bodies import Moment
 from esimhooks.server.api.given import InContext, OfTenant
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.ids import EPOCH, Prefix, made_at, parse_id, text_of
-from esimhooks.server.domain.recovery import NOT_ARRIVED, Missed, Recovery
-from esimhooks.server.jobs.recovery import Asked
+from esimhooks.server.domain.ids import EPOCH, Prefix, made_at, parse_id, text_of, text_or_none
+from esimhooks.server.domain.job import NOT_ARRIVED, Job, Missed, RecoveryFilter
+from esimhooks.server.manage.jobs import MissedEvents
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
 
@@ -38,7 +38,10 @@ class CountView(Struct, rename="camel"):
 
 
 class RecoveryView(Struct, rename="camel", kw_only=True):
-    """A recovery: `total` were counted when it began, `sent` of them are on their way; `finishedAt` null while it goes on."""
+    """A recovery: `total` were counted when it began, `sent` of them are on their way; `finishedAt` null while it goes on.
+
+    Of the events `seen`, `failed` could not be sent again; `problem` says why the last of these could not.
+    """
 
     id: str
     endpoint: str
@@ -48,6 +51,8 @@ class RecoveryView(Struct, rename="camel", kw_only=True):
     total: int
     seen: int
     sent: int
+    failed: int
+    problem: str | None
     created_at: str
     finished_at: str | None
 
@@ -58,18 +63,18 @@ async def recover(
 ) -> Response[CountView | RecoveryView]:
     """Send again what did not arrive at an endpoint, in the background; or count it."""
     known = parse_id(Prefix.ENDPOINT, endpoint_id)
-    asked = Asked(
+    missed = MissedEvents(
         start=_in_utc(data.start, "/from"),
         end=context.clock() if data.end is None else _in_utc(data.end, "/to"),
         statuses=tuple(dict.fromkeys(data.statuses)),
     )
-    if asked.start >= asked.end:
+    if missed.start >= missed.end:
         raise Refused.invalid("/from", "expected a time before that of to, which is now unless told")
     if data.dry_run:
-        candidates = await context.recoveries.count(tenant, known, asked)
-        counted = {status: candidates.by_status.get(status, 0) for status in Missed}
-        return Response(CountView(candidates.of(asked.statuses), counted), status_code=200)
-    return Response(_view(await context.recoveries.begin(tenant, known, asked)), status_code=202)
+        counted = await context.jobs.count_missed(tenant, known, missed)
+        by_status = {status: counted.by_status.get(status, 0) for status in Missed}
+        return Response(CountView(counted.of(missed.statuses), by_status), status_code=200)
+    return Response(_view(await context.jobs.begin_recovery(tenant, known, missed)), status_code=202)
 
 
 @get("/{endpoint_id:str}/recoveries/{recovery_id:str}")
@@ -78,7 +83,7 @@ async def show_recovery(
 ) -> RecoveryView:
     """Show how far a recovery is."""
     endpoint, known = parse_id(Prefix.ENDPOINT, endpoint_id), parse_id(Prefix.RECOVERY, recovery_id)
-    return _view(await context.recoveries.find(tenant, endpoint, known))
+    return _view(await context.jobs.find(tenant, RecoveryFilter, known, endpoint_id=endpoint))
 
 
 router = Router("/v1/endpoints", route_handlers=[recover, show_recovery])
@@ -91,16 +96,18 @@ def _in_utc(moment: datetime, pointer: str) -> datetime:
         raise Refused.invalid(pointer, "expected a time in the years 1 to 9999 UTC") from None
 
 
-def _view(recovery: Recovery) -> RecoveryView:
+def _view(job: Job[RecoveryFilter]) -> RecoveryView:
     return RecoveryView(
-        id=text_of(Prefix.RECOVERY, recovery.id),
-        endpoint=text_of(Prefix.ENDPOINT, recovery.endpoint_id),
-        start=timestamp(made_at(recovery.first_event)),
-        end=timestamp(made_at(recovery.last_event)),
-        statuses=list(recovery.statuses),
-        total=recovery.total,
-        seen=recovery.seen,
-        sent=recovery.sent,
-        created_at=timestamp(recovery.created_at),
-        finished_at=timestamp_or_none(recovery.finished_at),
+        id=text_of(Prefix.RECOVERY, job.id),
+        endpoint=text_or_none(Prefix.ENDPOINT, job.endpoint_id) or "",
+        start=timestamp(made_at(job.filter.first_event)),
+        end=timestamp(made_at(job.filter.last_event)),
+        statuses=list(job.filter.statuses),
+        total=job.total,
+        seen=job.done,
+        sent=job.changed,
+        failed=job.failed,
+        problem=job.problem,
+        created_at=timestamp(job.created_at),
+        finished_at=timestamp_or_none(job.finished_at),
     )

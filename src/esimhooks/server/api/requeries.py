@@ -10,8 +10,8 @@ from esimhooks.server.api.given import InContext, OfTenant
 from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.job import Job, RequeryFilter
 from esimhooks.server.domain.patterns import PRINTABLE
-from esimhooks.server.domain.requery import BulkRequery
 from esimhooks.vocabulary.statuses import EsimStatus
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
@@ -64,8 +64,8 @@ async def requery_many(
     """Read the eSIMs that fit anew from their providers, in the background; or count them."""
     where = EsimFilter(status=data.status, iccid=data.iccid, transaction_id=data.transaction_id, order_no=data.order_no)
     if data.dry_run:
-        return Response(MatchedView(await context.requeries.count(tenant, where)), status_code=200)
-    return Response(_view(await context.requeries.begin(tenant, where)), status_code=202)
+        return Response(MatchedView(await context.jobs.count_esims(tenant, where)), status_code=200)
+    return Response(_view(await context.jobs.begin_requery(tenant, where)), status_code=202)
 
 
 @get("/")
@@ -73,37 +73,37 @@ async def list_requeries(
     context: InContext, tenant: OfTenant, limit: Limit = 25, cursor: Cursor = None
 ) -> Listed[BulkRequeryView]:
     """List requeries of many eSIMs."""
-    rows = await context.requeries.page(tenant, window(limit, cursor))
-    return listed(rows, limit, _view, lambda requery: requery.id)
+    rows = await context.jobs.page(tenant, RequeryFilter, window(limit, cursor))
+    return listed(rows, limit, _view, lambda job: job.id)
 
 
 @get("/{requery_id:str}")
 async def show_requery(context: InContext, tenant: OfTenant, requery_id: FromPath[str]) -> BulkRequeryView:
     """Show how far a requery is."""
-    return _view(await context.requeries.find(tenant, parse_id(Prefix.REQUERY, requery_id)))
+    return _view(await context.jobs.find(tenant, RequeryFilter, parse_id(Prefix.REQUERY, requery_id)))
 
 
 @post("/{requery_id:str}/cancel", status_code=200)
 async def cancel_requery(context: InContext, tenant: OfTenant, requery_id: FromPath[str]) -> BulkRequeryView:
     """End a requery where it is; what it has read stays."""
-    return _view(await context.requeries.cancel(tenant, parse_id(Prefix.REQUERY, requery_id)))
+    return _view(await context.jobs.cancel_requery(tenant, parse_id(Prefix.REQUERY, requery_id)))
 
 
 router = Router("/v1/requeries", route_handlers=[list_requeries, show_requery, cancel_requery])
 
 
-def _view(requery: BulkRequery) -> BulkRequeryView:
+def _view(job: Job[RequeryFilter]) -> BulkRequeryView:
     return BulkRequeryView(
-        id=text_of(Prefix.REQUERY, requery.id),
-        status=requery.where.status,
-        iccid=requery.where.iccid,
-        transaction_id=requery.where.transaction_id,
-        order_no=requery.where.order_no,
-        matched=requery.matched,
-        done=requery.done,
-        changed=requery.changed,
-        failed=requery.failed,
-        problem=requery.problem,
-        created_at=timestamp(requery.created_at),
-        finished_at=timestamp_or_none(requery.finished_at),
+        id=text_of(Prefix.REQUERY, job.id),
+        status=job.filter.where.status,
+        iccid=job.filter.where.iccid,
+        transaction_id=job.filter.where.transaction_id,
+        order_no=job.filter.where.order_no,
+        matched=job.total,
+        done=job.done,
+        changed=job.changed,
+        failed=job.failed,
+        problem=job.problem,
+        created_at=timestamp(job.created_at),
+        finished_at=timestamp_or_none(job.finished_at),
     )

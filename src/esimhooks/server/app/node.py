@@ -26,10 +26,9 @@ from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.ingest.intake import Intake
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.jobs.background import BackgroundJobs
 from esimhooks.server.jobs.backlog import Backlog
-from esimhooks.server.jobs.bulk_requery import BulkRequeries
 from esimhooks.server.jobs.queue_figures import QueueWatch
-from esimhooks.server.jobs.recovery import Recoveries
 from esimhooks.server.jobs.replay import Replay
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.jobs.retention import Retention
@@ -40,6 +39,7 @@ from esimhooks.server.manage.audit import AuditLog
 from esimhooks.server.manage.deliveries import DeliveryAdmin
 from esimhooks.server.manage.endpoints import EndpointAdmin
 from esimhooks.server.manage.idempotency import Once
+from esimhooks.server.manage.jobs import Jobs
 from esimhooks.server.manage.keys import KeyChanges
 from esimhooks.server.manage.overview import Overview
 from esimhooks.server.manage.queries import OperatorQueries, TenantQueries
@@ -162,10 +162,8 @@ class _Node:
         self._recovery_wake = Wake()
         self._requery_wake = Wake()
         self._requery = Requery(database, self._connected, policy=self._policy, clock=now, due=self._due)
-        self._requeries = BulkRequeries(
-            database, self._requery, policy=self._policy, clock=now, begun=self._requery_wake, due=self._due
-        )
-        self._recoveries = Recoveries(database, clock=now, begun=self._recovery_wake, due=self._due)
+        self._jobs_wake = Wake(self._recovery_wake, self._requery_wake)
+        self._jobs = BackgroundJobs(database, self._requery, policy=self._policy, clock=now, due=self._due)
         self._intake = Intake(
             database,
             self._connected,
@@ -243,7 +241,7 @@ class _Node:
             once=Once(
                 self._database,
                 clock=now,
-                wakes=(self._due, self._backlog_wake, self._recovery_wake, self._requery_wake),
+                wakes=(self._due, self._backlog_wake, self._jobs_wake),
             ),
             operator=operator,
             tenant=TenantQueries(self._database),
@@ -251,8 +249,7 @@ class _Node:
             search=Search(self._database),
             sessions=Sessions(self._database, clock=now),
             requery=self._requery,
-            requeries=self._requeries,
-            recoveries=self._recoveries,
+            jobs=Jobs(self._database, clock=now, begun=self._jobs_wake),
             replay=Replay(self._database, backlog=self._backlog_wake),
             secrets=EndpointSecrets(self._database, clock=now),
             streams=self._streams,
@@ -322,8 +319,8 @@ class _Node:
         )
         return [
             Loop("backlog", backlog.work_off, wake=self._backlog_wake),
-            Loop("requeries", self._requeries.work_off, wake=self._requery_wake),
-            Loop("recoveries", self._recoveries.work_off, wake=self._recovery_wake),
+            Loop("requeries", self._jobs.work_off_requeries, wake=self._requery_wake),
+            Loop("recoveries", self._jobs.work_off_recoveries, wake=self._recovery_wake),
             Loop("expiry", upkeep.expire),
             Loop("usage polls", upkeep.poll_usage),
             Loop("order polls", upkeep.poll_order),

@@ -16,8 +16,9 @@ from esimhooks.server.dashboard.visitor import form_of, visitor_of
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, made_at, parse_id, text_of
-from esimhooks.server.domain.recovery import NOT_ARRIVED, Missed
-from esimhooks.server.jobs.recovery import Asked
+from esimhooks.server.domain.job import NOT_ARRIVED, Missed, RecoveryFilter
+from esimhooks.server.manage.jobs import MissedEvents
+from esimhooks.server.manage.queries import Window
 
 UNLESS_TOLD = timedelta(hours=24)
 LATEST = 5
@@ -47,7 +48,7 @@ async def recover(request: AnyRequest, context: InContext, endpoint_id: FromPath
     """Begin the recovery and show how far it is."""
     visitor = visitor_of(request)
     wanted = _asked(await form_of(request), context.clock)
-    begun = await context.recoveries.begin(
+    begun = await context.jobs.begin_recovery(
         asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id), wanted
     )
     to = f"/endpoints/{endpoint_id}/recoveries/{text_of(Prefix.RECOVERY, begun.id)}"
@@ -62,13 +63,14 @@ async def show_recovery(
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
     endpoint = await context.tenant.endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id))
-    recovery = await context.recoveries.find(tenant, endpoint.id, parse_id(Prefix.RECOVERY, recovery_id))
+    known = parse_id(Prefix.RECOVERY, recovery_id)
+    job = await context.jobs.find(tenant, RecoveryFilter, known, endpoint_id=endpoint.id)
     values = {
         "title": "Recovery",
         "endpoint": endpoint,
-        "recovery": recovery,
-        "start": made_at(recovery.first_event),
-        "end": made_at(recovery.last_event),
+        "job": job,
+        "start": made_at(job.filter.first_event),
+        "end": made_at(job.filter.last_event),
         "now": context.clock(),
     }
     return page("recovery_progress.html" if "x-live" in request.headers else "recovery.html", visitor, values)
@@ -86,14 +88,14 @@ async def _counted(request: AnyRequest, context: InContext, endpoint_id: str, te
         "fields": {"from": field_of(wanted.start), "to": given["to"]},
         "chosen": wanted.statuses,
         "meanings": MEANINGS,
-        "found": await context.recoveries.count(tenant, endpoint.id, wanted) if wanted.statuses else None,
-        "latest": await context.recoveries.latest(tenant, endpoint.id, limit=LATEST),
+        "found": await context.jobs.count_missed(tenant, endpoint.id, wanted) if wanted.statuses else None,
+        "latest": await context.jobs.page(tenant, RecoveryFilter, Window(None, LATEST), endpoint_id=endpoint.id),
         "now": context.clock(),
     }
     return page(template, visitor, values)
 
 
-def _asked(given: Mapping[str, str], clock: Clock) -> Asked:
+def _asked(given: Mapping[str, str], clock: Clock) -> MissedEvents:
     """Return what the form asks for: the last day and what did not arrive unless told. Raises `Refused` (422)."""
     now = clock()
     period = period_of(given)
@@ -105,4 +107,4 @@ def _asked(given: Mapping[str, str], clock: Clock) -> Asked:
     start = (end - UNLESS_TOLD).replace(second=0, microsecond=0) if period.start is None else period.start
     if start >= end:
         raise Refused.invalid("/from", "expected a time before that of to, which is now unless told")
-    return Asked(start=start, end=end, statuses=chosen)
+    return MissedEvents(start=start, end=end, statuses=chosen)

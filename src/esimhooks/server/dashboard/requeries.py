@@ -13,6 +13,7 @@ from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import form_of, visitor_of
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.job import RequeryFilter
 from esimhooks.server.manage.queries import Window
 from esimhooks.vocabulary.statuses import EsimStatus
 
@@ -33,8 +34,8 @@ async def ask_requery(request: AnyRequest, context: InContext) -> Response[str]:
         "filters": filters,
         "status": where.status,
         "statuses": list(EsimStatus),
-        "matched": await context.requeries.count(tenant, where),
-        "latest": await context.requeries.page(tenant, Window(None, LATEST)),
+        "matched": await context.jobs.count_esims(tenant, where),
+        "latest": await context.jobs.page(tenant, RequeryFilter, Window(None, LATEST)),
         "now": context.clock(),
     }
     return page("requeries.html", visitor, values)
@@ -44,7 +45,7 @@ async def ask_requery(request: AnyRequest, context: InContext) -> Response[str]:
 async def begin_requery(request: AnyRequest, context: InContext) -> Response[str]:
     """Begin to read the eSIMs that fit, and show how far it is."""
     visitor = visitor_of(request)
-    begun = await context.requeries.begin(asked.tenant_of_page(visitor), _where(await form_of(request)))
+    begun = await context.jobs.begin_requery(asked.tenant_of_page(visitor), _where(await form_of(request)))
     return Redirect(visitor.link(f"/requeries/{text_of(Prefix.REQUERY, begun.id)}"), status_code=303)
 
 
@@ -52,16 +53,16 @@ async def begin_requery(request: AnyRequest, context: InContext) -> Response[str
 async def show_requery(request: AnyRequest, context: InContext, requery_id: FromPath[str]) -> Response[str]:
     """Show how far a requery is; asked for by the page itself, only the part that changes."""
     visitor = visitor_of(request)
-    found = await context.requeries.find(asked.tenant_of_page(visitor), parse_id(Prefix.REQUERY, requery_id))
+    job = await context.jobs.find(asked.tenant_of_page(visitor), RequeryFilter, parse_id(Prefix.REQUERY, requery_id))
     template = "requery_progress.html" if "x-live" in request.headers else "requery.html"
-    return page(template, visitor, {"title": "Requery", "requery": found})
+    return page(template, visitor, {"title": "Requery", "job": job})
 
 
 @post("/requeries/{requery_id:str}/cancel")
 async def cancel_requery(request: AnyRequest, context: InContext, requery_id: FromPath[str]) -> Response[str]:
     """End a requery where it is; what it has read stays."""
     visitor = visitor_of(request)
-    await context.requeries.cancel(asked.tenant_of_page(visitor), parse_id(Prefix.REQUERY, requery_id))
+    await context.jobs.cancel_requery(asked.tenant_of_page(visitor), parse_id(Prefix.REQUERY, requery_id))
     return Redirect(visitor.link(f"/requeries/{requery_id}"), status_code=303)
 
 

@@ -1,7 +1,7 @@
 """Retention: the history goes by whole days, once it is old enough and nothing that waits needs it.
 
 One round of a loop. Of what grows with every delivery nothing is deleted row by row, so a long history costs no more
-than a short one; what grows with what people do (the audit log, recoveries, requeries) goes by rows.
+than a short one; what grows with what people do (the audit log, background jobs) goes by rows.
 """
 
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.ids import first_id_of, made_at
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.store import audit, finished, partitions
+from esimhooks.server.store import audit, jobs, partitions
 from esimhooks.server.store.database import Database
 
 EVERY_S = 3600.0
@@ -19,7 +19,7 @@ log = get_logger("retention")
 
 
 class Retention:
-    """Drops the days that ended more than `days` ago, with the recoveries and requeries that ended before.
+    """Drops the days that ended more than `days` ago, with the background jobs that ended before.
 
     Entries of the audit log go after `audit_days`.
     """
@@ -53,7 +53,6 @@ class Retention:
         async with self._database.session() as db:
             gone = (
                 await audit.forget(db, before=first_id_of(self._clock() - self._audit_kept_for), limit=BATCH),
-                await finished.forget(db, "recoveries", before=before, limit=BATCH),
-                await finished.forget(db, "requeries", before=before, limit=BATCH),
+                await jobs.forget(db, before=before, limit=BATCH),
             )
         return 0.0 if BATCH in gone else EVERY_S

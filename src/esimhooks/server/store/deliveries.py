@@ -5,9 +5,10 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+from msgspec.structs import replace
 
 from esimhooks.server.domain.delivery import Attempt, Delivery, DeliveryStatus, OutcomeClass
-from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.endpoint import Ordering, Tenant
 from esimhooks.server.domain.event import event_type_of
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
@@ -52,6 +53,19 @@ async def insert(db: Session, deliveries: Sequence[Delivery]) -> None:
             for delivery in deliveries
         ],
     )
+
+
+async def reopen(db: Session, delivery_ids: Sequence[UUID], *, ordering: Ordering) -> list[Delivery]:
+    """Make finished deliveries of an endpoint, which is locked, pending again; return them, for the queue."""
+    rows = await db.conn.fetch(
+        """
+        UPDATE deliveries SET status = 'pending', finished_at = NULL
+        WHERE id = ANY($1) AND status <> 'pending' RETURNING *, NULL::timestamptz AS due_at
+        """,
+        delivery_ids,
+    )
+    keeps_order = ordering is Ordering.ESIM
+    return [replace(one, ordered=keeps_order and one.esim_id is not None) for one in map(delivery_of, rows)]
 
 
 async def find(db: Session, tenant: Tenant, delivery_id: UUID) -> Delivery | None:

@@ -189,11 +189,31 @@ async def _cancel(db: Session, endpoint_ids: Sequence[UUID], *, now: datetime) -
 
 
 class Subscription(Struct, frozen=True):
-    """What an enabled endpoint wants: types (None = all), and whether its deliveries keep the order of each eSIM."""
+    """What an endpoint wants: types (None = all), and whether its deliveries keep the order of each eSIM."""
 
     endpoint_id: UUID
     event_types: Sequence[str] | None
     ordering: Ordering
+    enabled: bool = True
+
+
+async def subscription(db: Session, tenant: Tenant, endpoint_id: UUID, *, lock: bool = False) -> Subscription | None:
+    """Return what the tenant's endpoint wants, or None; with `lock`, locked until the end of the transaction.
+
+    Nothing that is encrypted is read, so that an endpoint whose headers cannot be decrypted holds up nothing.
+    """
+    row = await db.conn.fetchrow(
+        f"""
+        SELECT id, event_types, ordering, enabled FROM endpoints WHERE account_id = $1 AND mode = $2 AND id = $3
+        {"FOR NO KEY UPDATE" if lock else ""}
+        """,
+        tenant.account_id,
+        tenant.mode,
+        endpoint_id,
+    )
+    if row is None:
+        return None
+    return Subscription(row["id"], row["event_types"], Ordering(row["ordering"]), row["enabled"])
 
 
 async def subscriptions(db: Session, tenants: Iterable[Tenant]) -> dict[Tenant, list[Subscription]]:

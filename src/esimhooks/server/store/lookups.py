@@ -16,8 +16,8 @@ OF_TENANTS = {
     Prefix.EVENT: "SELECT account_id, mode, NULL::uuid AS part_of FROM events WHERE id = $1",
     Prefix.ENDPOINT: "SELECT account_id, mode, NULL::uuid AS part_of FROM endpoints WHERE id = $1",
     Prefix.DELIVERY: "SELECT account_id, mode, NULL::uuid AS part_of FROM deliveries WHERE id = $1",
-    Prefix.RECOVERY: "SELECT account_id, mode, endpoint_id AS part_of FROM recoveries WHERE id = $1",
-    Prefix.REQUERY: "SELECT account_id, mode, NULL::uuid AS part_of FROM requeries WHERE id = $1",
+    Prefix.RECOVERY: "SELECT account_id, mode, endpoint_id AS part_of FROM jobs WHERE id = $1 AND kind = 'recovery'",
+    Prefix.REQUERY: "SELECT account_id, mode, NULL::uuid AS part_of FROM jobs WHERE id = $1 AND kind = 'requery'",
     Prefix.ATTEMPT: """
         SELECT d.account_id, d.mode, d.id AS part_of FROM attempts a JOIN deliveries d ON d.id = a.delivery_id
         WHERE a.id = $1

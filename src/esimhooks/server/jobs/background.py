@@ -1,0 +1,262 @@
+"""Background jobs are worked off in steps: a recovery sends events again, a requery reads eSIMs anew.
+
+Claimed jobs come in; what a step does and how far the job is go out in one transaction, so that a process that dies
+loses no row and repeats none. A row that fails is counted with its reason and passed. No transaction is open while a
+provider is asked.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from itertools import repeat
+from typing import Generic
+from uuid import UUID
+
+from msgspec import structs
+
+from esimhooks.server.domain.backoff import while_down
+from esimhooks.server.domain.change import UpdateOutcome
+from esimhooks.server.domain.clock import Clock
+from esimhooks.server.domain.delivery import Delivery
+from esimhooks.server.domain.emit import EmitPolicy
+from esimhooks.server.domain.endpoint import Ordering, Tenant
+from esimhooks.server.domain.errors import Broken, NotNow, Refused
+from esimhooks.server.domain.event import event_type_of
+from esimhooks.server.domain.ids import Prefix, new_id, text_of
+from esimhooks.server.domain.job import Filter, Job, Missed, RecoveryFilter, RequeryFilter
+from esimhooks.server.domain.subscription import wants
+from esimhooks.server.ingest.absorb import Entry, absorb
+from esimhooks.server.jobs.requery import Requery
+from esimhooks.server.observe.log import get_logger
+from esimhooks.server.runtime.for_each import Failed, for_each
+from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.store import deliveries, endpoints, esims, jobs, queue
+from esimhooks.server.store.database import Database, Session
+from esimhooks.server.store.endpoints import Subscription
+from esimhooks.server.store.jobs import Candidate
+
+MAX_CONCURRENT = 4
+RECOVERY_STEP = 500
+REQUERY_STEP = 5
+"""eSIMs that one requery may ask for before the next has its turn."""
+LEASE_S = 60.0
+"""How long a node may take for one step of a recovery or one eSIM: longer than databases and providers are waited for."""
+LOOK_EVERY_S = 2.0
+MAX_WAITS = 6
+"""How often in a row a provider is waited for, two minutes in all; after that each eSIM it is silent about has failed."""
+
+log = get_logger("jobs")
+
+
+class _OvertakenError(Exception):
+    """The job was ended, or another node went on with it: what was done in this transaction must not count."""
+
+
+class _Progress(Generic[Filter]):
+    """A job that this node works on, as it was last committed; `lost` where others went on with it or ended it."""
+
+    def __init__(self, database: Database, job: Job[Filter]) -> None:
+        self.job = job
+        self.lost = False
+        self._database = database
+        self._written = job
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to do for this node."""
+        return self.lost or self.job.finished_at is not None
+
+    @asynccontextmanager
+    async def step(self) -> AsyncIterator[Session]:
+        """Lend a transaction for one step; it is undone where the job is lost."""
+        try:
+            async with self._database.transaction() as db:
+                yield db
+        except _OvertakenError:
+            self.lost = True
+            log.info("job.overtaken", kind=self.job.filter.kind, job=str(self.job.id))
+            return
+        self.job = self._written
+        if self.job.finished_at is not None:
+            log.info("job.finished", kind=self.job.filter.kind, job=str(self.job.id), done=self.job.done)
+
+    async def write(self, db: Session, after: Job[Filter], *, again_in_s: float = 0.0) -> None:
+        """Write how far the job is, as the last statement of a step."""
+        if not await jobs.advance(db, self.job, after, again_in_s=again_in_s):
+            raise _OvertakenError
+        self._written = after
+
+
+class BackgroundJobs:
+    """Works off jobs. `due` is rung when deliveries came of a step."""
+
+    def __init__(self, database: Database, requery: Requery, *, policy: EmitPolicy, clock: Clock, due: Wake) -> None:
+        self._database = database
+        self._requery = requery
+        self._policy = policy
+        self._clock = clock
+        self._due = due
+
+    async def work_off_recoveries(self) -> float:
+        """One step of the recoveries that have waited longest; the work of a loop."""
+        return await self._work_off("recoveries", RecoveryFilter, self._recover)
+
+    async def work_off_requeries(self) -> float:
+        """A few eSIMs of the requeries that have waited longest; the work of a loop."""
+        return await self._work_off("requeries", RequeryFilter, self._read_esims)
+
+    async def _work_off(
+        self, loop: str, kind: type[Filter], step: Callable[[_Progress[Filter]], Awaitable[None]]
+    ) -> float:
+        async with self._database.transaction() as db:
+            claimed = await jobs.claim(db, kind, limit=MAX_CONCURRENT, lease_s=LEASE_S)
+        begun = [_Progress(self._database, job) for job in claimed]
+        await for_each(loop, begun, step, row_id=lambda one: one.job.id, max_concurrent=MAX_CONCURRENT)
+        return 0.0 if claimed else LOOK_EVERY_S
+
+    async def _recover(self, progress: _Progress[RecoveryFilter]) -> None:
+        """Send the next events again; should that fail, one by one, to find and pass the ones that fail."""
+        for limit in (RECOVERY_STEP, *repeat(1, RECOVERY_STEP)):
+            failed = await _guarded("recoveries", progress, partial(self._send_next, progress, limit))
+            if failed is not None and limit == 1:
+                await self._pass_event(progress, failed)
+            if progress.over or (failed is None and limit > 1):
+                return
+
+    async def _send_next(self, progress: _Progress[RecoveryFilter], limit: int) -> None:
+        job = progress.job
+        sent = 0
+        async with progress.step() as db:
+            endpoint = await _locked_endpoint(db, job)
+            if endpoint is None:
+                raise _OvertakenError
+            candidates = await jobs.next_candidates(db, job, limit=limit)
+            sent = await _send(db, job, endpoint, candidates)
+            after = structs.replace(
+                job,
+                cursor=candidates[-1].event_id if candidates else job.cursor,
+                done=job.done + len(candidates),
+                changed=job.changed + sent,
+                finished_at=self._clock() if len(candidates) < limit else None,
+            )
+            await progress.write(db, after)
+        if sent and not progress.lost:
+            self._due.ring()
+
+    async def _pass_event(self, progress: _Progress[RecoveryFilter], error: Exception) -> None:
+        async with progress.step() as db:
+            [candidate] = await jobs.next_candidates(db, progress.job, limit=1)
+            reason = f"{text_of(Prefix.EVENT, candidate.event_id)}: {_reason(error)}"
+            await progress.write(db, _failed(progress.job, candidate.event_id, reason))
+
+    async def _read_esims(self, progress: _Progress[RequeryFilter]) -> None:
+        async with self._database.session() as db:
+            esim_ids = await jobs.next_esims(db, progress.job, limit=REQUERY_STEP + 1)
+        if not esim_ids:
+            await self._finish(progress)
+        for place, esim_id in enumerate(esim_ids[:REQUERY_STEP], 1):
+            again_in_s = 0.0 if place == REQUERY_STEP else LEASE_S
+            failed = await _guarded("requeries", progress, partial(self._read, progress, esim_id, again_in_s))
+            if failed is not None:
+                reason = f"{text_of(Prefix.ESIM, esim_id)}: {_reason(failed)}"
+                async with progress.step() as db:
+                    await progress.write(db, _failed(progress.job, esim_id, reason), again_in_s=again_in_s)
+            if progress.over or progress.job.cursor != esim_id:  # the provider is waited for
+                return
+        if len(esim_ids) <= REQUERY_STEP:
+            await self._finish(progress)
+
+    async def _read(self, progress: _Progress[RequeryFilter], esim_id: UUID, again_in_s: float) -> None:
+        """Read one eSIM anew, and write what came of it together with how far the job is."""
+        job = progress.job
+        entry: Entry | None = None
+        try:
+            entry = await self._ask(job.tenant, esim_id)
+            # That it was waited for is no problem any more; why others failed still is.
+            after = structs.replace(
+                job, cursor=esim_id, done=job.done + 1, waits=0, problem=job.problem if job.failed else None
+            )
+        except NotNow as error:
+            if job.waits < MAX_WAITS:
+                after = structs.replace(job, waits=job.waits + 1, problem=error.detail)
+                again_in_s = while_down(after.waits, asked_s=error.retry_after_s)
+            else:
+                after = structs.replace(_failed(job, esim_id, error.detail), waits=job.waits)
+        except Refused as error:
+            after = _failed(job, esim_id, error.detail)
+        async with progress.step() as db:
+            if entry is not None:
+                [absorbed] = await absorb(db, [entry], self._policy, now=entry.received_at)
+                if absorbed.outcome is UpdateOutcome.APPLIED:
+                    after = structs.replace(after, changed=job.changed + 1)
+            await progress.write(db, after, again_in_s=again_in_s)
+        if entry is not None:
+            self._due.ring()
+
+    async def _ask(self, tenant: Tenant, esim_id: UUID) -> Entry:
+        async with self._database.session() as db:
+            esim = await esims.find(db, tenant, esim_id)
+        if esim is None:
+            raise Refused.not_found(f"{text_of(Prefix.ESIM, esim_id)} is not there any more")
+        return await self._requery.ask(esim)
+
+    async def _finish(self, progress: _Progress[RequeryFilter]) -> None:
+        async with progress.step() as db:
+            await progress.write(db, structs.replace(progress.job, finished_at=self._clock()))
+
+
+async def _guarded(loop: str, progress: _Progress[Filter], work: Callable[[], Awaitable[None]]) -> Exception | None:
+    """Await the work and return the error of a row; raises `NotNow`, after which the whole step is tried again."""
+    failed: Sequence[Failed[_Progress[Filter]]] = await for_each(
+        loop, [progress], lambda _: work(), row_id=lambda one: one.job.id
+    )
+    if not failed:
+        return None
+    if isinstance(failed[0].error, NotNow):
+        raise failed[0].error
+    return failed[0].error
+
+
+def _failed(job: Job[Filter], row_id: UUID, reason: str) -> Job[Filter]:
+    return structs.replace(job, cursor=row_id, done=job.done + 1, failed=job.failed + 1, problem=reason, waits=0)
+
+
+def _reason(error: Exception) -> str:
+    """Return what people may read of an error in a row; the log has the rest."""
+    return "it cannot be decrypted" if isinstance(error, Broken) else "something broke on our side; it is in the log"
+
+
+async def _locked_endpoint(db: Session, job: Job[RecoveryFilter]) -> Subscription | None:
+    """Lock the endpoint before its job, as whoever deletes it does (docs/decisions/0020)."""
+    assert job.endpoint_id is not None  # noqa: S101 - every recovery has one
+    return await endpoints.subscription(db, job.tenant, job.endpoint_id, lock=True)
+
+
+async def _send(db: Session, job: Job[RecoveryFilter], endpoint: Subscription, candidates: Sequence[Candidate]) -> int:
+    """Put what is wanted of these events into the endpoint's lane, in their order; return how many."""
+    statuses = job.filter.statuses
+    ended = [one.delivery_id for one in candidates if one.delivery_id is not None and one.status in statuses]
+    new = [_delivery(job.tenant, endpoint, one) for one in candidates if _never_sent(endpoint, statuses, one)]
+    if not ended and not new:
+        return 0
+    again = await deliveries.reopen(db, ended, ordering=endpoint.ordering)
+    await deliveries.insert(db, new)
+    await queue.enqueue(db, sorted([*again, *new], key=lambda one: one.event_id))
+    return len(again) + len(new)
+
+
+def _never_sent(endpoint: Subscription, statuses: Sequence[Missed], one: Candidate) -> bool:
+    never = one.delivery_id is None and Missed.NEVER in statuses
+    return never and wants(endpoint.event_types, event_type_of(one.type))
+
+
+def _delivery(tenant: Tenant, endpoint: Subscription, one: Candidate) -> Delivery:
+    return Delivery(
+        id=new_id(),
+        tenant=tenant,
+        event_id=one.event_id,
+        event_type=event_type_of(one.type),
+        esim_id=one.esim_id,
+        endpoint_id=endpoint.endpoint_id,
+        ordered=endpoint.ordering is Ordering.ESIM and one.esim_id is not None,
+    )

@@ -1,0 +1,45 @@
+"""Recoveries in a real database, worked off a step at a time, for tests of background jobs without a node."""
+
+from datetime import UTC, datetime, timedelta
+from typing import NoReturn
+
+from esimhooks.server.domain.emit import EmitPolicy
+from esimhooks.server.domain.job import NOT_ARRIVED, Job, RecoveryFilter
+from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.jobs.background import BackgroundJobs
+from esimhooks.server.jobs.requery import Requery
+from esimhooks.server.manage.jobs import Jobs, MissedEvents
+from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.store.database import Database
+from system.stored_lanes import FAILED, Lane, a_lane, lease, take, write
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def a_worker(database: Database) -> BackgroundJobs:
+    requery = Requery(database, ConnectedProviders(database, _no_provider), policy=EmitPolicy(), clock=now, due=Wake())
+    return BackgroundJobs(database, requery, policy=EmitPolicy(), clock=now, due=Wake())
+
+
+def people(database: Database) -> Jobs:
+    return Jobs(database, clock=now, begun=Wake())
+
+
+async def a_recovery(database: Database, *, of: int = 3) -> tuple[Lane, Job[RecoveryFilter]]:
+    """Return a lane whose deliveries have failed, and the recovery that is to send them again."""
+    lane = await a_lane(database, due=of)
+    [held] = await lease(database)
+    await write(database, await take(database, held), FAILED)
+    begins = now() - timedelta(hours=1)
+    missed = MissedEvents(start=begins, end=begins + timedelta(hours=2), statuses=NOT_ARRIVED)
+    return lane, await people(database).begin_recovery(lane.tenant, lane.endpoint_id, missed)
+
+
+async def present(database: Database, job: Job[RecoveryFilter]) -> Job[RecoveryFilter]:
+    return await people(database).find(job.tenant, RecoveryFilter, job.id)
+
+
+def _no_provider(_config: object, _pace: object) -> NoReturn:
+    raise AssertionError("a recovery asks no provider")
