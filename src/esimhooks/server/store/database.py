@@ -229,6 +229,40 @@ async def connect(dsn: str, sealer: Sealer, *, connections: int = 10) -> Databas
     return Database(pool, sealer)
 
 
+@asynccontextmanager
+async def connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """Open one connection beside the pool, in a way that poolers bear: no statement is kept, no setting but a name.
+
+    Raises `NotNow` where nobody answers, or what is done with it meets an error that passes, and `Broken` for a refused
+    login or an address that cannot be read.
+    """
+    with passing_errors():
+        conn = await _connected(dsn)
+        try:
+            yield conn
+        except BaseException:
+            conn.terminate()  # a polite end could fail as well, and would then hide the reason
+            raise
+        await conn.close()
+
+
+async def _connected(dsn: str) -> asyncpg.Connection:
+    try:
+        return await asyncpg.connect(
+            dsn,
+            timeout=ACQUIRE_TIMEOUT_S,
+            statement_cache_size=0,
+            server_settings={"application_name": "esimhooks"},
+        )
+    except asyncpg.ClientConfigurationError as error:
+        raise Broken(f"ESIMHOOKS_DATABASE_URL: {error}") from error
+    except ValueError:  # its text may repeat a part of the password
+        raise Broken(
+            "ESIMHOOKS_DATABASE_URL: expected postgresql://user:password@host:port/database, "
+            "with / # ? % @ in the password written as %2F %23 %3F %25 %40"
+        ) from None
+
+
 async def _keep_as_it_is(_conn: asyncpg.Connection) -> None:
     """Sessions leave nothing behind (locks end with their transaction), so handing one back costs no round trip."""
 

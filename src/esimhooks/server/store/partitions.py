@@ -29,7 +29,7 @@ async def ensure_partitions(db: Session, *, now: datetime) -> None:
     Several nodes may call it at once: an advisory lock makes them take turns.
     """
     await db.conn.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
-    present = {row["relname"] for row in await db.conn.fetch("SELECT relname FROM pg_class WHERE relispartition")}
+    present = set(await _partitions(db))
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     for offset in range(-DAYS_BEHIND, DAYS_AHEAD + 1):
         day = today + timedelta(days=offset)
@@ -60,20 +60,31 @@ async def drop_before(db: Session, moment: datetime) -> list[str]:
     """
     await db.conn.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
     await db.conn.execute(f"SET LOCAL lock_timeout = '{DROP_WAITS_S}s'")
-    rows = await db.conn.fetch("SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' ORDER BY relname")
     dropped = []
-    for row in rows:
-        table, _, day = row["relname"].rpartition("_")
-        if table in TABLES and day.isdigit() and _day_of(day) + timedelta(days=1) <= moment:
+    for name in await _partitions(db):
+        day = name.rpartition("_")[2]
+        if day.isdigit() and _day_of(day) + timedelta(days=1) <= moment:
             with refused_lock():
-                await db.conn.execute(f"DROP TABLE {row['relname']}")
-            dropped.append(row["relname"])
+                await db.conn.execute(f"DROP TABLE {name}")
+            dropped.append(name)
     return dropped
 
 
 async def forget_unmatched(db: Session, moment: datetime) -> None:
     """Forget unmatched notifications that came before `moment` (aware UTC): their rows go with their day."""
     await db.conn.execute("DELETE FROM unmatched_notifications WHERE notification_id < $1", first_id_of(moment))
+
+
+async def _partitions(db: Session) -> list[str]:
+    """Return the partitions of our own tables; another schema of the database may hold others of the same names."""
+    rows = await db.conn.fetch(
+        """
+        SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+        WHERE inhparent = ANY ($1::text[]::regclass[]) ORDER BY relname
+        """,
+        TABLES,
+    )
+    return [row["relname"] for row in rows]
 
 
 def partition_name(table: str, day: datetime) -> str:
