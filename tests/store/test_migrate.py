@@ -118,7 +118,7 @@ async def test_timeouts_that_were_stored_inexactly_are_what_was_meant(empty: str
 
 
 async def test_recoveries_and_requeries_that_were_stored_go_on_as_background_jobs(empty: str) -> None:
-    await migrations.migrate(empty, to="0015")
+    await migrations.migrate(empty, to=15)
     await asked(
         empty,
         """
