@@ -4,7 +4,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from itertools import product
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
@@ -133,7 +133,7 @@ async def test_whatever_events_are_searched_for_all_that_fit_are_found(operator:
     for tenant, kind, esim, (first, last) in product(tenants, (None, *TYPES), (None, raised[0].esim_id), spans):
         where = EventFilter(type=kind, esim_id=esim, first_id=first, last_id=last)
 
-        async def search(before: UUID | None, where: EventFilter = where, tenant: Tenant = tenant) -> Looked[Event]:
+        async def search(before: UUID | None, where: EventFilter = where, tenant: Tenant = tenant) -> Looked[Any]:
             async with database.session() as db:
                 return await events.page(db, tenant, where, before=before, limit=LIMIT, most=MOST)
 
@@ -173,7 +173,7 @@ async def test_whatever_of_the_journal_is_searched_for_all_that_fit_is_found(dat
     for outcome, source, esim, (first, last) in choices:
         where = JournalFilter(outcome=outcome, source=source, esim_id=esim, first_id=first, last_id=last)
 
-        async def search(before: UUID | None, where: JournalFilter = where) -> Looked[JournalEntry]:
+        async def search(before: UUID | None, where: JournalFilter = where) -> Looked[Any]:
             async with database.session() as db:
                 return await journal_lists.page(db, where, before=before, limit=LIMIT, most=MOST)
 

@@ -30,8 +30,11 @@ class DeliveryView(Struct, rename="camel", kw_only=True):
     finished_at: str | None
 
 
-class AttemptView(Struct, rename="camel", kw_only=True):
-    """One HTTP exchange. The receiver's answer is shown as text, whatever it was."""
+class AttemptView(Struct, rename="camel", kw_only=True, omit_defaults=True):
+    """One HTTP exchange. The receiver's answer is shown as text, whatever it was.
+
+    `unreadable` stands there, true, only where the answer cannot be decrypted; it is then left out.
+    """
 
     id: str
     number: int
@@ -43,6 +46,7 @@ class AttemptView(Struct, rename="camel", kw_only=True):
     response_headers: list[tuple[str, str]]
     response_body: str
     dialled: str | None
+    unreadable: bool = False
 
 
 class DeliveryWithAttempts(DeliveryView, rename="camel", kw_only=True):
@@ -134,6 +138,7 @@ def _with_attempts(delivery: Delivery, attempts: Sequence[Attempt]) -> DeliveryW
                 response_headers=attempt.response_headers,
                 response_body=attempt.response_body.decode("utf-8", "replace"),
                 dialled=attempt.dialled,
+                unreadable=attempt.unreadable,
             )
             for attempt in attempts
         ],

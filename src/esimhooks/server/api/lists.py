@@ -14,6 +14,7 @@ from esimhooks.server.api.bodies import Moment
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.expected import expected
 from esimhooks.server.domain.ids import EPOCH, Prefix, first_id_of, parse_id
+from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.manage.queries import Window
 
 Row = TypeVar("Row")
@@ -27,11 +28,15 @@ Cursor = Annotated[str | None, QueryParameter(max_length=64, description="`nextC
 NameCursor = Annotated[str | None, QueryParameter(max_length=128, description="`nextCursor` of the list before")]
 
 
-class Listed(Struct, Generic[View], frozen=True, rename="camel"):
-    """One page of a list; `nextCursor` null at its end."""
+class Listed(Struct, Generic[View], frozen=True, rename="camel", omit_defaults=True):
+    """One page of a list; `nextCursor` null at its end.
+
+    `unreadable` stands there only where rows of this page cannot be decrypted: it names them, and `data` leaves them out.
+    """
 
     data: list[View]
     next_cursor: str | None
+    unreadable: list[str] = []
 
 
 def window(limit: int, cursor: str | None) -> Window:
@@ -39,20 +44,38 @@ def window(limit: int, cursor: str | None) -> Window:
     return Window(None if cursor is None else from_cursor(cursor), limit + 1)
 
 
-def listed(rows: Sequence[Row], limit: int, view: Callable[[Row], View], id_of: Callable[[Row], UUID]) -> Listed[View]:
+def listed(
+    rows: Sequence[Row | Unreadable], limit: int, view: Callable[[Row], View], id_of: Callable[[Row | Unreadable], UUID]
+) -> Listed[View]:
     """Return the page for rows that were read through `window`."""
     shown = rows[:limit]
-    return Listed([view(row) for row in shown], to_cursor(id_of(shown[-1])) if len(rows) > limit else None)
+    return _page(shown, view, to_cursor(id_of(shown[-1])) if len(rows) > limit else None)
 
 
 def part_of(
-    rows: Sequence[Row], limit: int, cursor: str | None, view: Callable[[Row], View], name_of: Callable[[Row], str]
+    rows: Sequence[Row | Unreadable],
+    limit: int,
+    cursor: str | None,
+    view: Callable[[Row], View],
+    name_of: Callable[[Row], str],
 ) -> Listed[View]:
     """Return the page of a list that is always read whole, in the order of its names. Raises `Refused` (422)."""
+
+    def name(row: Row | Unreadable) -> str:
+        return row.name if isinstance(row, Unreadable) else name_of(row)
+
     behind = "" if cursor is None else _name_in(cursor)
-    rest = [row for row in rows if name_of(row) > behind]
-    more = _encoded(name_of(rest[limit - 1]).encode()) if len(rest) > limit else None
-    return Listed([view(row) for row in rest[:limit]], more)
+    rest = [row for row in rows if name(row) > behind]
+    more = _encoded(name(rest[limit - 1]).encode()) if len(rest) > limit else None
+    return _page(rest[:limit], view, more)
+
+
+def _page(rows: Sequence[Row | Unreadable], view: Callable[[Row], View], next_cursor: str | None) -> Listed[View]:
+    return Listed(
+        [view(row) for row in rows if not isinstance(row, Unreadable)],
+        next_cursor,
+        [row.name for row in rows if isinstance(row, Unreadable)],
+    )
 
 
 def id_from(name: str, text: str | None) -> UUID | None:

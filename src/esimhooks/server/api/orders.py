@@ -16,6 +16,7 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.server.domain.order import Order, OrderFilter
+from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.ingest.orders import NewOrder
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 from esimhooks.vocabulary.timestamps import timestamp
@@ -60,10 +61,11 @@ class OrderView(Struct, rename="camel", kw_only=True):
     created_at: str
 
 
-class OrderWithEsims(OrderView, rename="camel", kw_only=True):
-    """An order with its eSIMs."""
+class OrderWithEsims(OrderView, rename="camel", kw_only=True, omit_defaults=True):
+    """An order with its eSIMs; `unreadable` names those that cannot be decrypted, where there are such."""
 
     esims: list[OrderedEsim]
+    unreadable: list[str] = []
 
 
 @post("/")
@@ -133,11 +135,14 @@ def _order(order: Order) -> OrderView:
     )
 
 
-def _with_esims(order: Order, esims: Sequence[Esim]) -> OrderWithEsims:
+def _with_esims(order: Order, esims: Sequence[Esim | Unreadable]) -> OrderWithEsims:
     view = _order(order)
     return OrderWithEsims(
         **asdict(view),
         esims=[
-            OrderedEsim(text_of(Prefix.ESIM, esim.id), esim.status, esim.esim_tran_no, esim.iccid) for esim in esims
+            OrderedEsim(text_of(Prefix.ESIM, esim.id), esim.status, esim.esim_tran_no, esim.iccid)
+            for esim in esims
+            if not isinstance(esim, Unreadable)
         ],
+        unreadable=[esim.name for esim in esims if isinstance(esim, Unreadable)],
     )

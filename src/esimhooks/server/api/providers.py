@@ -10,6 +10,7 @@ from esimhooks.server.api.given import ByOperator, InContext
 from esimhooks.server.api.lists import Limit, Listed, NameCursor, part_of
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.provider import StoredProvider
+from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.vocabulary.timestamps import timestamp
 
 RESERVED = frozenset({"updates"})
@@ -76,7 +77,7 @@ async def delete_provider(context: InContext, operator: ByOperator, name: FromPa
 router = Router("/v1/providers", route_handlers=[put_provider, list_providers, show_provider, delete_provider])
 
 
-def _name_of(stored: StoredProvider) -> str:
+def _name_of(stored: StoredProvider | Unreadable) -> str:
     return stored.name
 
 

@@ -20,6 +20,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import NotNow, Refused
 from esimhooks.server.domain.event import Event, EventFilter
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.unreadable import Unreadable
 
 PAGE = 20
 LOOK_UP_S = 1.0
@@ -86,7 +87,9 @@ async def _may_go_on(request: AnyRequest, context: Context) -> bool:
     return True
 
 
-def _frame(event: Event) -> bytes:
+def _frame(event: Event | Unreadable) -> bytes:
+    if isinstance(event, Unreadable):  # an id without data: the client passes it, and is not sent it again
+        return f": {event.name} cannot be decrypted\nid: {event.name}\n\n".encode()
     head = f"id: {text_of(Prefix.EVENT, event.id)}\nevent: {event.type.value}\ndata: "
     return head.encode() + event.body + b"\n\n"
 

@@ -17,6 +17,7 @@ from esimhooks.server.domain.delivery import DeliveryFilter, DeliveryStatus
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.manage.queries import Window
 from esimhooks.vocabulary.events import EventType
 
@@ -104,5 +105,8 @@ async def retry(request: AnyRequest, context: InContext, delivery_id: FromPath[s
 async def _names(context: Context, tenant: Tenant, chosen: UUID | None) -> dict[str, str]:
     """Return what endpoints are called, by id; the newest, and the one that is chosen, also where it is deleted."""
     rows = await context.tenant.endpoints(tenant, Window(None, MOST_NAMED))
-    names = {text_of(Prefix.ENDPOINT, row.id): row.name or row.url for row in rows}
+    names = {
+        text_of(Prefix.ENDPOINT, row.id): row.name if isinstance(row, Unreadable) else row.name or row.url
+        for row in rows
+    }
     return names if chosen is None else {text_of(Prefix.ENDPOINT, chosen): "the chosen one"} | names

@@ -20,6 +20,7 @@ from esimhooks.server.domain.esim import Esim, EsimFilter
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import Prefix, made_at, parse_id, text_of
 from esimhooks.server.domain.notification import JournalEntry
+from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.domain.wire import esim_data
 from esimhooks.vocabulary.statuses import EsimStatus
 
@@ -112,14 +113,17 @@ def _used_percent(esim: Esim) -> float | None:
 
 
 def _story(
-    events: Sequence[Event], deliveries: Sequence[Delivery], notifications: Sequence[JournalEntry]
+    events: Sequence[Event | Unreadable],
+    deliveries: Sequence[Delivery],
+    notifications: Sequence[JournalEntry | Unreadable],
 ) -> list[dict[str, object]]:
-    told: list[tuple[datetime, int, dict[str, object]]] = [
-        (note.received_at, 0, {"kind": "notification", "row": note}) for note in notifications
-    ]
-    told += [
-        (made_at(event.id), 1, {"kind": "event", "row": event, "changes": _changes(event.body)}) for event in events
-    ]
+    told: list[tuple[datetime, int, dict[str, object]]] = []
+    for note in notifications:
+        at = made_at(note.id) if isinstance(note, Unreadable) else note.received_at
+        told.append((at, 0, {"kind": "notification", "row": note}))
+    for event in events:
+        changes = {} if isinstance(event, Unreadable) else _changes(event.body)
+        told.append((made_at(event.id), 1, {"kind": "event", "row": event, "changes": changes}))
     told += [(made_at(one.id), 2, {"kind": "delivery", "row": one}) for one in deliveries]
     return [row | {"at": at} for at, _, row in sorted(told, key=lambda one: one[:2], reverse=True)]
 

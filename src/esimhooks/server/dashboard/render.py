@@ -14,6 +14,7 @@ from esimhooks.server.dashboard.assets import VERSION
 from esimhooks.server.dashboard.visitor import Visitor
 from esimhooks.server.domain.errors import EsimhooksError, NotNow, Refused
 from esimhooks.server.domain.ids import Prefix, made_at, text_of
+from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.observe.log import get_logger
 
 POLICY = (
@@ -48,6 +49,7 @@ ENVIRONMENT.filters |= {
     "made_at": made_at,
     "short": lambda text: text if len(text) <= 18 else f"{text[:9]}…{text[-6:]}",
 }
+ENVIRONMENT.tests["unreadable"] = lambda row: isinstance(row, Unreadable)
 ENVIRONMENT.globals |= {
     "assets": VERSION,
     "id": lambda kind, value: text_of(Prefix(kind), value),

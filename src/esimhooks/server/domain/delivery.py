@@ -139,7 +139,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """One HTTP exchange of a delivery."""
+    """One HTTP exchange of a delivery. `unreadable` where the receiver's answer cannot be decrypted, and is left out."""
 
     id: UUID
     number: int
@@ -151,6 +151,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     response_headers: list[tuple[str, str]]
     response_body: bytes
     dialled: str | None
+    unreadable: bool = False
 
 
 class DeliveryFilter(Struct, frozen=True, kw_only=True):

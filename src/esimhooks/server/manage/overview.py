@@ -11,6 +11,7 @@ from esimhooks.server.domain.event import Event, EventFilter
 from esimhooks.server.domain.figures import Figures, Tally
 from esimhooks.server.domain.ids import first_id_of
 from esimhooks.server.domain.notification import JournalEntry
+from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.store import deliveries, events, figures, journal
 from esimhooks.server.store.database import Database
 
@@ -58,7 +59,7 @@ class Overview:
 
     async def story_of(
         self, tenant: Tenant, esim_id: UUID
-    ) -> tuple[Sequence[Event], Sequence[Delivery], Sequence[JournalEntry]]:
+    ) -> tuple[Sequence[Event | Unreadable], Sequence[Delivery], Sequence[JournalEntry | Unreadable]]:
         """Return the newest events of the tenant's eSIM, their deliveries, and the notifications about it."""
         async with self._database.snapshot() as db:
             told = (await events.page(db, tenant, EventFilter(esim_id=esim_id), before=None, limit=MOST_TOLD)).rows

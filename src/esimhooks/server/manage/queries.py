@@ -17,6 +17,7 @@ from esimhooks.server.domain.event import Event, EventFilter
 from esimhooks.server.domain.notification import JournalEntry, JournalFilter
 from esimhooks.server.domain.order import Order, OrderFilter
 from esimhooks.server.domain.provider import StoredProvider
+from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.store import (
     accounts,
     deliveries,
@@ -78,7 +79,7 @@ class OperatorQueries:
         async with self._database.session() as db:
             await keys.note_use(db, [lookup], now=now)
 
-    async def order(self, order_id: UUID) -> tuple[Order, Sequence[Esim]]:
+    async def order(self, order_id: UUID) -> tuple[Order, Sequence[Esim | Unreadable]]:
         """Return an order with its eSIMs."""
         async with self._database.snapshot() as db:
             order = found(await orders.find(db, order_id), "order")
@@ -99,7 +100,7 @@ class OperatorQueries:
         async with self._database.session() as db:
             return found(await providers.find(db, name), "provider")
 
-    async def providers(self) -> Sequence[StoredProvider]:
+    async def providers(self) -> Sequence[StoredProvider | Unreadable]:
         """Return all providers."""
         async with self._database.session() as db:
             return await providers.all_of_them(db)
@@ -109,7 +110,7 @@ class OperatorQueries:
         async with self._database.session() as db:
             return found(await journal.find(db, notification_id), "notification")
 
-    async def notifications(self, where: JournalFilter, window: Window) -> Sequence[JournalEntry]:
+    async def notifications(self, where: JournalFilter, window: Window) -> Sequence[JournalEntry | Unreadable]:
         """Return journal entries."""
         async with self._database.session() as db:
             return (await journal_lists.page(db, where, before=window.before, limit=window.limit)).rows
@@ -129,7 +130,7 @@ class TenantQueries:
         async with self._database.session() as db:
             return found(await esims.find(db, tenant, esim_id), "eSIM")
 
-    async def esims(self, tenant: Tenant, where: EsimFilter, window: Window) -> Sequence[Esim]:
+    async def esims(self, tenant: Tenant, where: EsimFilter, window: Window) -> Sequence[Esim | Unreadable]:
         """Return eSIMs."""
         async with self._database.session() as db:
             return await esims.page(db, tenant, where, before=window.before, limit=window.limit)
@@ -139,12 +140,14 @@ class TenantQueries:
         async with self._database.session() as db:
             return found(await events.find(db, tenant, event_id), "event")
 
-    async def events(self, tenant: Tenant, where: EventFilter, window: Window) -> Sequence[Event]:
+    async def events(self, tenant: Tenant, where: EventFilter, window: Window) -> Sequence[Event | Unreadable]:
         """Return events, newest first."""
         async with self._database.session() as db:
             return (await events.page(db, tenant, where, before=window.before, limit=window.limit)).rows
 
-    async def events_after(self, tenant: Tenant, where: EventFilter, after: int, limit: int) -> Sequence[Event]:
+    async def events_after(
+        self, tenant: Tenant, where: EventFilter, after: int, limit: int
+    ) -> Sequence[Event | Unreadable]:
         """Return events behind the position `after`, in the order of their commits."""
         async with self._database.session() as db:
             return await events.page_after(db, tenant, where, after=after, limit=limit)
@@ -166,7 +169,7 @@ class TenantQueries:
         async with self._database.session() as db:
             return found(await endpoints.find(db, tenant, endpoint_id), "endpoint")
 
-    async def endpoints(self, tenant: Tenant, window: Window) -> Sequence[Endpoint]:
+    async def endpoints(self, tenant: Tenant, window: Window) -> Sequence[Endpoint | Unreadable]:
         """Return endpoints."""
         async with self._database.session() as db:
             return await endpoints.page(db, tenant, before=window.before, limit=window.limit)

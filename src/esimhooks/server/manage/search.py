@@ -11,6 +11,7 @@ from esimhooks.server.domain.hit import Hit
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.looked import Looked
 from esimhooks.server.domain.notification import JournalEntry, JournalFilter
+from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.manage.queries import Window
 from esimhooks.server.store import delivery_lists, events, journal_lists, lookups
 from esimhooks.server.store.database import Database
@@ -28,7 +29,7 @@ class Search:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def events(self, tenant: Tenant, where: EventFilter, window: Window) -> Looked[Event]:
+    async def events(self, tenant: Tenant, where: EventFilter, window: Window) -> Looked[Event | Unreadable]:
         """Return events of the window that fit, and how far it looked."""
         async with self._database.snapshot() as db:
             return await events.page(db, tenant, where, before=window.before, limit=window.limit, most=MOST_EVENTS)
@@ -40,7 +41,7 @@ class Search:
                 db, tenant, where, before=window.before, limit=window.limit, most=MOST_DELIVERIES
             )
 
-    async def notifications(self, where: JournalFilter, window: Window) -> Looked[JournalEntry]:
+    async def notifications(self, where: JournalFilter, window: Window) -> Looked[JournalEntry | Unreadable]:
         """Return journal entries of the window that fit, and how far it looked; for operators."""
         async with self._database.snapshot() as db:
             return await journal_lists.page(

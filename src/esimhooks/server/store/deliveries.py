@@ -9,10 +9,15 @@ from msgspec.structs import replace
 
 from esimhooks.server.domain.delivery import Attempt, Delivery, DeliveryStatus, OutcomeClass
 from esimhooks.server.domain.endpoint import Ordering, Tenant
+from esimhooks.server.domain.errors import Broken
 from esimhooks.server.domain.event import event_type_of
+from esimhooks.server.domain.ids import Prefix, text_of
+from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
+
+log = get_logger("store")
 
 WITHIN_BODY: dict[str, str] = {}
 """Stands in `response_headers` where the headers are sealed together with the body; a list are headers in clear."""
@@ -125,8 +130,13 @@ def _answer_of(db: Session, row: asyncpg.Record) -> tuple[list[tuple[str, str]],
 
 
 def attempt_of(db: Session, row: asyncpg.Record) -> Attempt:
-    """Return the attempt of a row that has all of its columns."""
-    headers, body = _answer_of(db, row)
+    """Return the attempt of a row that has all of its columns; what an attempt was stands in clear beside its answer."""
+    unreadable = False
+    try:
+        headers, body = _answer_of(db, row)
+    except Broken as error:
+        log.error("row.unreadable", row=text_of(Prefix.ATTEMPT, row["id"]), reason=str(error))  # noqa: TRY400 - all there is
+        headers, body, unreadable = [], b"", True
     return Attempt(
         id=row["id"],
         number=row["number"],
@@ -138,6 +148,7 @@ def attempt_of(db: Session, row: asyncpg.Record) -> Attempt:
         response_headers=headers,
         response_body=body,
         dialled=row["dialled"],
+        unreadable=unreadable,
     )
 
 

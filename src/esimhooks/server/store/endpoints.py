@@ -14,10 +14,12 @@ from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, Ordering,
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.operational import Whose
+from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store import endpoint_secrets, esim_lines
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.endpoint_secrets import secret_row
+from esimhooks.server.store.sealing import readable
 from esimhooks.vocabulary.statuses import Mode
 
 log = get_logger("store")
@@ -92,13 +94,17 @@ async def find_to_change(db: Session, tenant: Tenant, endpoint_id: UUID) -> Endp
 
 
 async def enabled_to_send(db: Session, tenant: Tenant) -> Sequence[Endpoint]:
-    """Return the tenant's enabled endpoints, locked against changes until the end of the transaction."""
+    """Return the tenant's enabled endpoints, locked against changes until the end of the transaction.
+
+    Those whose headers cannot be decrypted are missing, as nothing could be sent to them.
+    """
     rows = await db.conn.fetch(
         "SELECT * FROM endpoints WHERE account_id = $1 AND mode = $2 AND enabled ORDER BY id FOR NO KEY UPDATE",
         tenant.account_id,
         tenant.mode,
     )
-    return [_endpoint(db, row) for row in rows]
+    found = readable(rows, lambda row: _endpoint(db, row), _unreadable)
+    return [one for one in found if not isinstance(one, Unreadable)]
 
 
 async def change(db: Session, endpoint: Endpoint) -> None:
@@ -140,7 +146,7 @@ async def reorder(db: Session, endpoint: Endpoint) -> None:
     await esim_lines.reorder(db, endpoint.id, ordered=endpoint.ordering is Ordering.ESIM)
 
 
-async def page(db: Session, tenant: Tenant, *, before: UUID | None, limit: int) -> Sequence[Endpoint]:
+async def page(db: Session, tenant: Tenant, *, before: UUID | None, limit: int) -> Sequence[Endpoint | Unreadable]:
     """Return the tenant's endpoints, newest first, older than the id `before`."""
     rows = await db.conn.fetch(
         """
@@ -152,7 +158,7 @@ async def page(db: Session, tenant: Tenant, *, before: UUID | None, limit: int) 
         before,
         limit,
     )
-    return [_endpoint(db, row) for row in rows]
+    return readable(rows, lambda row: _endpoint(db, row), _unreadable)
 
 
 async def delete(db: Session, tenant: Tenant, endpoint_id: UUID, *, now: datetime) -> bool:
@@ -326,3 +332,7 @@ def _endpoint(db: Session, row: asyncpg.Record) -> Endpoint:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )
+
+
+def _unreadable(row: asyncpg.Record) -> Unreadable:
+    return Unreadable(name=text_of(Prefix.ENDPOINT, row["id"]), id=row["id"])

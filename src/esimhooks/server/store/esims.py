@@ -11,10 +11,13 @@ from msgspec import Struct
 
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.esim import Esim, EsimFilter
+from esimhooks.server.domain.ids import Prefix, text_of
+from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.domain.update import Identity
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.given import Given
+from esimhooks.server.store.sealing import readable
 from esimhooks.vocabulary.statuses import EsimStatus, Mode, SmdpStatus
 
 PLAIN = {
@@ -132,7 +135,7 @@ async def lock_of_order(db: Session, order_id: UUID) -> list[Esim]:
     return [esim_of(db, row) for row in rows]
 
 
-async def of_order(db: Session, tenant: Tenant, order_id: UUID) -> list[Esim]:
+async def of_order(db: Session, tenant: Tenant, order_id: UUID) -> list[Esim | Unreadable]:
     """Return the eSIMs of the tenant's order, in the order they were made."""
     rows = await db.conn.fetch(
         "SELECT * FROM esims WHERE account_id = $1 AND mode = $2 AND order_id = $3 ORDER BY id",
@@ -140,7 +143,7 @@ async def of_order(db: Session, tenant: Tenant, order_id: UUID) -> list[Esim]:
         tenant.mode,
         order_id,
     )
-    return [esim_of(db, row) for row in rows]
+    return listed(db, rows)
 
 
 async def lock_expired(db: Session, *, limit: int) -> list[Esim]:
@@ -227,7 +230,9 @@ async def find_any(db: Session, esim_id: UUID) -> Esim | None:
     return None if row is None else esim_of(db, row)
 
 
-async def page(db: Session, tenant: Tenant, where: EsimFilter, *, before: UUID | None, limit: int) -> Sequence[Esim]:
+async def page(
+    db: Session, tenant: Tenant, where: EsimFilter, *, before: UUID | None, limit: int
+) -> Sequence[Esim | Unreadable]:
     """Return the tenant's eSIMs, newest first, older than the id `before`. There is an index for each filter."""
     given = Given()
     asked = {
@@ -243,7 +248,7 @@ async def page(db: Session, tenant: Tenant, where: EsimFilter, *, before: UUID |
     rows = await db.conn.fetch(
         f"SELECT * FROM esims WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT {given(limit)}", *given.values
     )
-    return [esim_of(db, row) for row in rows]
+    return listed(db, rows)
 
 
 def _values(db: Session, esim: Esim) -> list[object]:
@@ -268,6 +273,11 @@ def _row(esim_id: UUID, column: str) -> str:
     return f"esims.{column}.{esim_id}"
 
 
+def listed(db: Session, rows: Sequence[asyncpg.Record]) -> list[Esim | Unreadable]:
+    """Return the eSIMs of rows that have all columns; for lists, which must show the others where one is unreadable."""
+    return readable(rows, lambda row: esim_of(db, row), _unreadable)
+
+
 def esim_of(db: Session, row: asyncpg.Record) -> Esim:
     """Return the eSIM of a row that has all of its columns."""
     values = {name: row[name] for name in PLAIN}
@@ -277,3 +287,7 @@ def esim_of(db: Session, row: asyncpg.Record) -> Esim:
     values |= _opened(db, row["sealed_credentials"], _row(row["id"], "credentials"))
     values["held"] = _opened(db, row["sealed_held"], _row(row["id"], "held"))
     return Esim(**values)
+
+
+def _unreadable(row: asyncpg.Record) -> Unreadable:
+    return Unreadable(name=text_of(Prefix.ESIM, row["id"]), id=row["id"])

@@ -11,11 +11,14 @@ from msgspec import Struct
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.domain.event import Event, EventFilter, event_type_of
+from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.looked import Looked
+from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.given import Given
 from esimhooks.server.store.looking import look
+from esimhooks.server.store.sealing import readable
 from esimhooks.vocabulary.statuses import Mode
 
 COLUMNS = Columns(
@@ -97,7 +100,7 @@ async def find(db: Session, tenant: Tenant, event_id: UUID) -> Event | None:
 
 async def page(
     db: Session, tenant: Tenant, where: EventFilter, *, before: UUID | None, limit: int, most: int | None = None
-) -> Looked[Event]:
+) -> Looked[Event | Unreadable]:
     """Return the tenant's events, newest first, older than the id `before`.
 
     `most` is how many of them are looked at for one that fits, None for all.
@@ -109,10 +112,12 @@ async def page(
     rows, reached = await look(
         db, "events", given=given, looked_at=looked_at, wanted={"type": where.type}, limit=limit, most=most
     )
-    return Looked([event_of(db, row) for row in rows], reached)
+    return Looked(listed(db, rows), reached)
 
 
-async def page_after(db: Session, tenant: Tenant, where: EventFilter, *, after: int, limit: int) -> Sequence[Event]:
+async def page_after(
+    db: Session, tenant: Tenant, where: EventFilter, *, after: int, limit: int
+) -> Sequence[Event | Unreadable]:
     """Return the tenant's events behind the position `after`, in the order of their commits: nothing is ever skipped."""
     given = Given()
     conditions = [*_of_tenant(given, tenant, where, None), f"position > {given(after)}"]
@@ -120,7 +125,7 @@ async def page_after(db: Session, tenant: Tenant, where: EventFilter, *, after: 
     rows = await db.conn.fetch(
         f"SELECT * FROM events WHERE {' AND '.join(conditions)} ORDER BY position LIMIT {given(limit)}", *given.values
     )
-    return [event_of(db, row) for row in rows]
+    return listed(db, rows)
 
 
 async def position_of(db: Session, tenant: Tenant, event_id: UUID) -> int | None:
@@ -187,6 +192,11 @@ def _row(event_id: UUID) -> str:
     return f"events.body.{event_id}"
 
 
+def listed(db: Session, rows: Sequence[asyncpg.Record]) -> list[Event | Unreadable]:
+    """Return the events of rows that have all columns; for lists, which must show the others where one is unreadable."""
+    return readable(rows, lambda row: event_of(db, row), _unreadable)
+
+
 def event_of(db: Session, row: asyncpg.Record) -> Event:
     """Return the event of a row that has all of its columns."""
     return Event(
@@ -201,3 +211,7 @@ def event_of(db: Session, row: asyncpg.Record) -> Event:
         endpoint_id=row["endpoint_id"],
         position=row["position"],
     )
+
+
+def _unreadable(row: asyncpg.Record) -> Unreadable:
+    return Unreadable(name=text_of(Prefix.EVENT, row["id"]), id=row["id"], position=row["position"] or 0)

@@ -9,10 +9,13 @@ from msgspec import Struct
 
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.notification import InboundRequest, JournalEntry
+from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.domain.update import Identity
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session, touched
+from esimhooks.server.store.sealing import readable
 from esimhooks.vocabulary.statuses import Mode
 
 UPDATES_SOURCE = "updates"
@@ -134,12 +137,12 @@ async def find(db: Session, notification_id: UUID) -> JournalEntry | None:
     return None if row is None else entry_of(db, row)
 
 
-async def of_esim(db: Session, esim_id: UUID, *, limit: int) -> Sequence[JournalEntry]:
+async def of_esim(db: Session, esim_id: UUID, *, limit: int) -> Sequence[JournalEntry | Unreadable]:
     """Return the newest entries about an eSIM."""
     rows = await db.conn.fetch(
         "SELECT * FROM notifications WHERE esim_id = $1 ORDER BY id DESC LIMIT $2", esim_id, limit
     )
-    return [entry_of(db, row) for row in rows]
+    return listed(db, rows)
 
 
 async def settle(
@@ -291,6 +294,11 @@ def _row(notification_id: UUID) -> str:
     return f"notifications.body.{notification_id}"
 
 
+def listed(db: Session, rows: Sequence[asyncpg.Record]) -> list[JournalEntry | Unreadable]:
+    """Return the entries of rows that have all columns; for lists, which must show the others where one is unreadable."""
+    return readable(rows, lambda row: entry_of(db, row), _unreadable)
+
+
 def entry_of(db: Session, row: asyncpg.Record) -> JournalEntry:
     """Return the entry of a row that has all of its columns."""
     body = db.sealer.open(row["sealed_body"], row=_row(row["id"]))
@@ -305,3 +313,7 @@ def entry_of(db: Session, row: asyncpg.Record) -> JournalEntry:
         detail=row["detail"],
         esim_id=row["esim_id"],
     )
+
+
+def _unreadable(row: asyncpg.Record) -> Unreadable:
+    return Unreadable(name=text_of(Prefix.NOTIFICATION, row["id"]), id=row["id"])

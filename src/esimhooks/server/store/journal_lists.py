@@ -6,9 +6,10 @@ from uuid import UUID
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.looked import Looked
 from esimhooks.server.domain.notification import JournalEntry, JournalFilter
+from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.given import Given
-from esimhooks.server.store.journal import entry_of
+from esimhooks.server.store.journal import listed
 from esimhooks.server.store.looking import look
 
 MOST_ABOUT = 1000
@@ -20,7 +21,7 @@ UNUSUAL = f"outcome NOT IN ({', '.join(repr(outcome.value) for outcome in USUAL)
 
 async def page(
     db: Session, where: JournalFilter, *, before: UUID | None, limit: int, most: int | None = None
-) -> Looked[JournalEntry]:
+) -> Looked[JournalEntry | Unreadable]:
     """Return entries older than the id `before`, for operators; `most` is how many rows are looked at, None for all."""
     if where.esim_id is not None or where.by_identity:
         return Looked(await _about(db, where, before=before, limit=limit))
@@ -30,7 +31,7 @@ async def page(
     rows, reached = await look(
         db, "notifications", given=given, looked_at=looked_at, wanted=wanted, limit=limit, most=most
     )
-    return Looked([entry_of(db, row) for row in rows], reached)
+    return Looked(listed(db, rows), reached)
 
 
 def _looked_at(given: Given, where: JournalFilter, before: UUID | None) -> list[str]:
@@ -42,7 +43,9 @@ def _looked_at(given: Given, where: JournalFilter, before: UUID | None) -> list[
     return conditions
 
 
-async def _about(db: Session, where: JournalFilter, *, before: UUID | None, limit: int) -> Sequence[JournalEntry]:
+async def _about(
+    db: Session, where: JournalFilter, *, before: UUID | None, limit: int
+) -> Sequence[JournalEntry | Unreadable]:
     """Return entries about some eSIMs, each found by its index, however long the journal is."""
     esim_ids, waiting_ids = await _meant(db, where)
     given = Given()
@@ -61,7 +64,7 @@ async def _about(db: Session, where: JournalFilter, *, before: UUID | None, limi
         """,
         *given.values,
     )
-    return [entry_of(db, row) for row in rows]
+    return listed(db, rows)
 
 
 async def _meant(db: Session, where: JournalFilter) -> tuple[Sequence[UUID], Sequence[UUID]]:

@@ -6,7 +6,9 @@ import asyncpg
 import msgspec
 
 from esimhooks.server.domain.provider import StoredProvider
+from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.store.database import Session
+from esimhooks.server.store.sealing import readable
 
 
 async def put(db: Session, provider: StoredProvider) -> None:
@@ -36,9 +38,10 @@ async def find(db: Session, name: str) -> StoredProvider | None:
     return None if row is None else _provider(db, row)
 
 
-async def all_of_them(db: Session) -> Sequence[StoredProvider]:
+async def all_of_them(db: Session) -> Sequence[StoredProvider | Unreadable]:
     """Return all providers by name."""
-    return [_provider(db, row) for row in await db.conn.fetch("SELECT * FROM providers ORDER BY name")]
+    rows = await db.conn.fetch("SELECT * FROM providers ORDER BY name")
+    return readable(rows, lambda row: _provider(db, row), lambda row: Unreadable(name=row["name"]))
 
 
 async def delete(db: Session, name: str) -> bool:

@@ -8,12 +8,20 @@ import base64
 import binascii
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
+import asyncpg
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from esimhooks.server.domain.errors import Broken
+from esimhooks.server.domain.unreadable import Unreadable
+from esimhooks.server.observe.log import get_logger
+
+Row = TypeVar("Row")
+
+log = get_logger("store")
 
 KEY_BYTES = 32
 FORMAT = b"\x01"
@@ -65,6 +73,23 @@ class Sealer:
             return cipher.decrypt(nonce, body, row.encode())
         except InvalidTag:
             raise Broken(f"{row} does not open: it was changed, or moved here from another row") from None
+
+
+def readable(
+    rows: Iterable[asyncpg.Record],
+    read: Callable[[asyncpg.Record], Row],
+    instead: Callable[[asyncpg.Record], Unreadable],
+) -> list[Row | Unreadable]:
+    """Read the rows of a list; where one cannot be decrypted, that is logged, and `instead` stands in its place."""
+    listed: list[Row | Unreadable] = []
+    for row in rows:
+        try:
+            listed.append(read(row))
+        except Broken as error:
+            unreadable = instead(row)
+            log.error("row.unreadable", row=unreadable.name, reason=str(error))  # noqa: TRY400 - there is no more to say
+            listed.append(unreadable)
+    return listed
 
 
 def _decoded(text: str) -> bytes:
