@@ -9,7 +9,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from esimhooks.server.observe import metrics, tracing
-from esimhooks.server.observe.tracing import Kind
+from esimhooks.server.observe.spans import Attributes, Kind
 
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
@@ -36,7 +36,7 @@ def measured(app: ASGIApp) -> ASGIApp:
             finally:
                 route = scope.get("path_template") or "unmatched"
                 metrics.request(method, route, status, seconds=monotonic() - started)
-                told: tracing.Attributes = {
+                told: Attributes = {
                     "http.request.method": method,
                     "http.route": route,
                     "http.response.status_code": status,

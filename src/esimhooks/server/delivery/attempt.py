@@ -15,7 +15,7 @@ from esimhooks.server.domain.redaction import without_credentials
 from esimhooks.server.domain.verdict import judge
 from esimhooks.server.observe import tracing
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.observe.tracing import Kind
+from esimhooks.server.observe.spans import Attributes, Kind
 from esimhooks.server.store.results import Result
 
 log = get_logger("attempt")
@@ -61,7 +61,7 @@ async def attempt(job: Job, sender: Sender, *, brand: str, clock: Clock) -> Resu
     return Result(claimed=job.claimed, outcome=outcome, verdict=verdict)
 
 
-def _attributes(job: Job) -> tracing.Attributes:
+def _attributes(job: Job) -> Attributes:
     """What is told of an attempt when it begins. The URL's path and query may hold a password."""
     claimed = job.claimed
     return {
@@ -75,7 +75,7 @@ def _attributes(job: Job) -> tracing.Attributes:
     }
 
 
-def _told(outcome: Outcome) -> tracing.Attributes:
+def _told(outcome: Outcome) -> Attributes:
     status = {} if outcome.status_code is None else {"http.response.status_code": outcome.status_code}
     failed = {} if outcome.outcome is OutcomeClass.OK else {"error.type": outcome.outcome.value}
     return {**status, **failed}

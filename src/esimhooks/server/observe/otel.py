@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from esimhooks.server.observe.tracing import Attributes, Kind, Span
+from esimhooks.server.observe.spans import Attributes, Kind, Span
 from esimhooks.version import __version__
 
 KINDS = {

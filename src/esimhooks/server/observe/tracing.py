@@ -5,65 +5,18 @@ installed. Attributes carry ids and outcomes, never bodies, credentials, persona
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from enum import Enum, auto
-from typing import Protocol
 
 from esimhooks.server.observe.log import get_logger
-
-Attributes = Mapping[str, str | int]
+from esimhooks.server.observe.spans import Attributes, Kind, NotRecorded, Span, Tracer
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 log = get_logger("tracing")
 
 
-class Kind(Enum):
-    """On which side of a conversation a span stands."""
-
-    SERVER = auto()
-    CLIENT = auto()
-    INTERNAL = auto()
-
-
-class Span:
-    """One piece of work that is not recorded. `traceparent` (W3C Trace Context) names one that is."""
-
-    traceparent: str | None = None
-
-    def tell(self, attributes: Attributes, *, name: str | None = None, failed: bool = False) -> None:
-        """Add what is known now; `name` replaces the one at the beginning, `failed` marks the work as failed."""
-
-
-class Tracer(Protocol):
-    """What records spans."""
-
-    def span(
-        self, name: str, kind: Kind, *, parent: str | None, links: Sequence[str], attributes: Attributes
-    ) -> AbstractContextManager[Span]:
-        """Record a span while the context lasts."""
-
-    def present(self) -> str | None:
-        """Return the traceparent of the span that this task is in."""
-
-    def end(self) -> None:
-        """Hand over what is recorded; blocks until the collector has it, or has had its time."""
-
-
-class _Off:
-    """Not recorded; one for all, so that it costs no more than a call."""
-
-    _span = Span()
-
-    def __enter__(self) -> Span:
-        return self._span
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-_off = _Off()
+_off = NotRecorded()
 _tracer: Tracer | None = None
 
 
