@@ -1,13 +1,14 @@
 """The rules of CONTRIBUTING.md that no linter of others checks: sizes, names, docstrings, broad excepts, waiting tests.
 
-In come the folders of the repository, out goes one line for each finding; the exit code is 1 where one of them is more
-than a warning. It reads source text only and imports nothing of the project.
+In come the folders of the repository, out go the figures of `src` and one line for each finding; the exit code is 1
+where one of them is more than a warning. It reads source text only and imports nothing of the project.
 """
 
 import ast
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 from pathlib import Path
 
@@ -18,6 +19,32 @@ FORBIDDEN_NAMES = frozenset(
 LINES_ADVISED = 400
 LINES_ALLOWED = 500
 PUBLIC_METHODS_ALLOWED = 12
+
+# The whole of src. A figure that is not reached yet is a warning; it becomes an error when it leaves NOT_YET.
+MAX_LINES = 25_000
+MAX_FILES = 220
+MAX_SMALL_FILES = 30
+SMALL_FILE_LINES = 50
+MAX_FUNCTION_LINES = {50: 8, 90: 22, 99: 40}  # by percentile
+NOT_YET = frozenset({"lines", "files", "small files"})
+
+# Imports that close a circle and are to go.
+CIRCLES_YET = frozenset(
+    {
+        ("esimhooks.receiver.database", "esimhooks.receiver.postgres"),
+        ("esimhooks.receiver.database", "esimhooks.receiver.sqlite"),
+    }
+)
+
+# Rooms whose types are exact; in the files named, a library's own types still force it.
+EXACT = ("src/esimhooks/server/domain/", "src/esimhooks/server/ingest/", "src/esimhooks/server/delivery/")
+INEXACT_YET = frozenset(
+    {
+        "src/esimhooks/server/domain/expected.py",
+        "src/esimhooks/server/delivery/http/client.py",
+        "src/esimhooks/server/delivery/http/wire.py",
+    }
+)
 
 # An error of any kind ends here and nowhere else: one round of a loop, one request, one attempt, one handler.
 MAY_CATCH_ALL = frozenset(
@@ -46,7 +73,9 @@ class Finding:
 
 def main(root: Path) -> int:
     """Print the findings below `root`; return the exit code."""
+    modules = _modules(root / "src")
     findings = sorted(chain.from_iterable(_of_file(path, path.relative_to(root)) for path in _files(root)))
+    findings += chain(_of_house(modules), _of_cycles(modules))
     for finding in findings:
         kind = "warning" if finding.warning else "error"
         print(f"{finding.path}:{finding.line}: {kind}: {finding.message}")
@@ -80,8 +109,69 @@ def _of_file(path: Path, place: Path) -> Iterator[Finding]:
             yield from _of_class(where, node)
         if isinstance(node, ast.ExceptHandler) and where not in MAY_CATCH_ALL and _catches_all(node):
             yield Finding(where, node.lineno, "catches every error: name those that can happen")
+        if where.startswith(EXACT) and where not in INEXACT_YET and _is_inexact(node):
+            yield Finding(where, getattr(node, "lineno", 1), "Any or cast: parse into a type where the value comes in")
         if place.parts[0] == "tests":
             yield from _of_test(where, node)
+
+
+@dataclass(frozen=True)
+class Module:
+    """One file of src: its lines and its syntax."""
+
+    lines: int
+    tree: ast.Module
+
+
+def _modules(src: Path) -> dict[str, Module]:
+    """Return the modules of src by their dotted names."""
+    found = {}
+    for path in sorted(src.rglob("*.py")):
+        name = ".".join(path.relative_to(src).with_suffix("").parts).removesuffix(".__init__")
+        text = path.read_text(encoding="utf-8")
+        found[name] = Module(len(text.splitlines()), ast.parse(text))
+    return found
+
+
+def _of_house(modules: dict[str, Module]) -> Iterator[Finding]:
+    """Print the figures of src and yield those that are more than they may be."""
+    functions = sorted(
+        node.end_lineno - node.lineno + 1
+        for module in modules.values()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno
+    )
+    lengths = {percent: functions[len(functions) * percent // 100] for percent in MAX_FUNCTION_LINES}
+    figures = {
+        "lines": (sum(module.lines for module in modules.values()), MAX_LINES),
+        "files": (len(modules), MAX_FILES),
+        "small files": (sum(0 < module.lines < SMALL_FILE_LINES for module in modules.values()), MAX_SMALL_FILES),
+    } | {f"function lines p{percent}": (length, MAX_FUNCTION_LINES[percent]) for percent, length in lengths.items()}
+    for name, (value, allowed) in figures.items():
+        print(f"src: {value} {name} (at most {allowed})")
+        if value > allowed:
+            yield Finding("src", 1, f"{value} {name}, at most {allowed}", warning=name in NOT_YET)
+
+
+def _of_cycles(modules: dict[str, Module]) -> Iterator[Finding]:
+    """Yield a circle of imports, those within functions included."""
+    imports = {
+        name: {other for other in _imported(module.tree, modules) if (name, other) not in CIRCLES_YET}
+        for name, module in modules.items()
+    }
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        yield Finding("src", 1, f"a circle of imports: {' <- '.join(error.args[1])}")
+
+
+def _imported(tree: ast.Module, modules: dict[str, Module]) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in modules)
+        elif isinstance(node, ast.ImportFrom) and node.module in modules:
+            below = {f"{node.module}.{alias.name}" for alias in node.names} & modules.keys()
+            yield from below or {node.module}
 
 
 def _of_size(where: str, lines: int) -> Iterator[Finding]:
@@ -108,6 +198,15 @@ def _catches_all(node: ast.ExceptHandler) -> bool:
         return False
     caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
     return any(kind is None or (isinstance(kind, ast.Name) and kind.id in _ALL) for kind in caught)
+
+
+def _is_inexact(node: ast.AST) -> bool:
+    """Whether it imports `Any` or `cast`, which nothing can use without."""
+    return (
+        isinstance(node, ast.ImportFrom)
+        and node.module == "typing"
+        and any(alias.name in {"Any", "cast"} for alias in node.names)
+    )
 
 
 _ALL = frozenset({"Exception", "BaseException"})
