@@ -51,16 +51,15 @@ def test_a_refusal_is_shown_with_every_field_that_is_wrong(invoke: Invoke, serve
     assert done.code == 1
     assert done.out == ""
     assert done.err.splitlines() == [
-        "error: 422 Unprocessable Entity: a field does not hold what was expected",
-        "  /webhookUrl: the address is not on the public internet",
+        "error: --webhook-url: the address is not on the public internet",
     ]
 
 
 def test_a_wrong_parameter_is_named_as_the_option_that_it_is_here(invoke: Invoke, server: CannedServer) -> None:
-    errors = [{"pointer": "query:account", "detail": "expected the account to act for"}]
+    errors = [{"pointer": "query:account", "detail": "expected the account to act for, as ?account=acc_1"}]
     server.answer("GET /v1/esims", PROBLEM | {"errors": errors}, status=422)
 
-    assert "  --account: expected the account to act for\n" in invoke("esims", "list").err
+    assert invoke("esims", "list").err == "error: --account: expected the account to act for, as --account acc_1\n"
 
 
 def test_an_error_that_is_no_problem_document_is_told_by_its_status(invoke: Invoke, server: CannedServer) -> None:
@@ -69,7 +68,7 @@ def test_an_error_that_is_no_problem_document_is_told_by_its_status(invoke: Invo
     done = invoke("accounts", "list")
 
     assert done.code == 1
-    assert f"{server.url} answered 502" in done.err
+    assert f"{server.url} answered with status 502" in done.err
 
 
 def test_an_answer_that_is_not_of_the_api_is_no_traceback(invoke: Invoke, server: CannedServer) -> None:

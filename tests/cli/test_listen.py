@@ -17,12 +17,12 @@ from cli.canned import CannedServer, Invoke
 from cli.listening import SECRET, Streams, asked, collecting, inspecting, request
 from esimhooks import Webhook
 from esimhooks.cli.client import Client
-from esimhooks.cli.failures import Failed
 from esimhooks.cli.listening.captured import Book, Captured
 from esimhooks.cli.listening.desk import Wish
 from esimhooks.cli.listening.forward import signed
 from esimhooks.cli.listening.shown import shower
 from esimhooks.cli.listening.stream import Attached, Told, told
+from esimhooks.cli.messages import Failed
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_of
 from patience import patience_s

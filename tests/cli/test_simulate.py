@@ -13,7 +13,7 @@ from api import Api, a_merchant
 from cli.canned import CannedServer, Invoke
 from conftest import ADMIN_KEY
 from esimhooks.cli.client import Client
-from esimhooks.cli.failures import Failed
+from esimhooks.cli.messages import Failed
 from esimhooks.cli.simulation import Plan, Simulation
 from receiver import Receiver
 

@@ -42,7 +42,7 @@ def test_it_waits_for_the_delivery_and_shows_its_attempt(invoke: Invoke, server:
     done = invoke("trigger", "esim.activated", "--set", "dataUsage=900", "--set", "iccid=8944500000000000001")
 
     assert done.code == 0
-    assert ["1", "2026-11-23T10:00:00.000Z", "12", "2xx", "200", "-"] in [
+    assert ["1", "2xx", "200", "12", "2026-11-23T10:00:00.000Z", "-"] in [
         line.split() for line in done.out.splitlines()
     ]
     assert server.asked[0].body == {
@@ -109,3 +109,13 @@ def test_json_holds_the_answers_of_the_api(invoke: Invoke, server: CannedServer)
     done = invoke("trigger", "esim.activated", "--json")
 
     assert json.loads(done.out) == {"event": RAISED, "deliveries": [arrived | {"attempts": [attempt(200)]}]}
+
+
+def test_an_operator_names_the_account(invoke: Invoke, server: CannedServer) -> None:
+    server.answer("POST /v1/test-events", RAISED, status=201)
+    server.answer("GET /v1/deliveries", page())
+
+    invoke("trigger", "esim.activated", "--account", "acc_1")
+
+    assert [asked.query.get("account") for asked in server.asked] == ["acc_1", "acc_1"]
+    assert {asked.query["mode"] for asked in server.asked} == {"test"}

@@ -3,7 +3,7 @@
 import pytest
 import typer
 
-from esimhooks.cli.values import duration, esim_fields, json_values, schedule
+from esimhooks.cli.options import duration, esim_fields, json_values, schedule
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,11 @@ def test_a_field_gets_the_type_that_it_has_in_the_esim() -> None:
     }
 
 
-def test_a_field_that_does_not_exist_is_left_to_the_server() -> None:
-    assert esim_fields(["colour=1"]) == {"colour": "1"}
+def test_a_field_that_does_not_exist_is_refused_with_the_one_that_was_meant() -> None:
+    with pytest.raises(typer.BadParameter, match="no field dataUsag: did you mean dataUsage"):
+        esim_fields(["dataUsag=1"])
+    with pytest.raises(typer.BadParameter, match="no field colour: expected one of id, transactionId"):
+        esim_fields(["colour=1"])
 
 
 @pytest.mark.parametrize("word", ["dataUsage=lots", "iccid=12", "esimStatus=BROKEN", "dataUsage", "=900"])

@@ -11,7 +11,9 @@ import typer
 from esimhooks.cli.app import app
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
-NAMED = sorted(set(re.findall(r"esimhooks ((?:[a-z][a-z-]*)(?: (?:list|requery|retry))?)", PAGE)))
+NAMED = sorted(
+    set(re.findall(r"esimhooks ((?:[a-z][a-z-]*)(?: (?:list|requery|retry|kinds|replay|put|secret|enable))?)", PAGE))
+)
 
 
 def commands(group: Any, *above: str) -> Iterator[tuple[str, Any]]:
@@ -27,6 +29,8 @@ WITHOUT_DATA = {"demo", "serve", "migrate", "keys revoke", "endpoints delete", "
     "rotate-encryption",
     "endpoints enable",
     "endpoints disable",
+    "providers delete",
+    "esims qr",
 }
 EVERY = dict(commands(typer.main.get_command(app)))
 

@@ -1,6 +1,6 @@
-"""The command line put together: one Typer application out of one file per command.
+"""The command line put together: one Typer application out of the table of resources and one file per other command.
 
-Words come in, an exit code goes out. Errors that are expected end here, as one message.
+Words come in, an exit code goes out. Errors that are expected end here, as one message in the words of this program.
 """
 
 from collections.abc import Sequence
@@ -9,23 +9,15 @@ from typing import Annotated
 import typer
 
 from esimhooks.cli import (
-    accounts,
-    audit,
+    bulk,
     check_receiver,
-    deliveries,
     demo,
     doctor,
-    endpoints,
-    esims,
-    events,
+    files,
     inbox,
-    keys,
     listen,
     migrate,
-    notifications,
-    orders,
-    providers,
-    recover,
+    output,
     rotate_encryption,
     serve,
     simulate,
@@ -33,8 +25,9 @@ from esimhooks.cli import (
     trigger,
     verify,
 )
-from esimhooks.cli.failures import Failed, explained
-from esimhooks.cli.output import complain, say
+from esimhooks.cli.messages import Failed, explained, usage
+from esimhooks.cli.resources import KINDS, RESOURCES
+from esimhooks.cli.verbs import Resource, application, command
 from esimhooks.server.domain.errors import EsimhooksError
 from esimhooks.version import __version__
 
@@ -45,8 +38,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
+for one in (
     demo.demo,
     serve.serve,
     migrate.migrate,
@@ -58,32 +52,74 @@ for command in (
     doctor.doctor,
     listen.listen,
     simulate.simulate,
+    bulk.recover,
+    files.updates,
 ):
-    app.command()(command)
-app.command("resend")(events.resend_event)
-app.command()(recover.recover)
-for room in (accounts, keys, providers, orders, esims, events, endpoints, deliveries, notifications, audit, inbox):
-    app.add_typer(room.app, name=room.__name__.rpartition(".")[2])
+    app.command()(one)
+
+
+def _groups(resource: Resource) -> typer.Typer:
+    group = application(resource)
+    match resource.name:
+        case "esims":
+            group.command("requery")(bulk.requery)
+            group.command("qr")(files.qr)
+        case "events":
+            app.command("resend")(command(next(verb for verb in resource.verbs if verb.name == "resend")))
+        case "providers":
+            group.command("kinds")(_provider_kinds)
+        case _:
+            pass
+    return group
+
+
+def _provider_kinds(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the kinds of providers that this version can talk to."""
+    if as_json:
+        output.json(KINDS)
+    else:
+        output.fields("kinds of providers", KINDS)
+
+
+for resource in RESOURCES:
+    app.add_typer(_groups(resource), name=resource.name)
+app.add_typer(inbox.app, name="inbox")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     try:
-        app(list(arguments), prog_name="esimhooks")
+        code = app(list(arguments), prog_name="esimhooks", standalone_mode=False)
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else 1 if left.code else 0
+    except typer.TyperException as error:
+        return _wrong_usage(error)
+    except typer.Abort:
+        output.complain("stopped: nothing was done")
+        return 1
     except (Failed, EsimhooksError, OSError, BaseExceptionGroup) as error:
         message = explained(error)
         if message is None:
             raise
-        complain(message)
+        output.complain(message)
         return 1
-    return 0
+    return code if isinstance(code, int) else 0
+
+
+def _wrong_usage(error: typer.TyperException) -> int:
+    message, context = error.format_message(), getattr(error, "ctx", None)
+    if message.startswith("Usage:"):
+        output.block(message, stderr=True)  # a group of commands without a word behind it
+        return error.exit_code
+    output.complain(usage(message))
+    if context is not None:
+        output.note(f"`{context.command_path} --help` says how it is used")
+    return error.exit_code
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - Typer calls it so
     if wanted:
-        say(f"esimhooks {__version__}")
+        output.say(f"esimhooks {__version__}")
         raise typer.Exit
 
 

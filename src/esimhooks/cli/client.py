@@ -9,29 +9,23 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
 import typer
 from msgspec import Struct
 
-from esimhooks.cli.failures import Failed, Unreached
+from esimhooks.cli.messages import BadField, Denied, Failed, Unreached, refusal
 from esimhooks.version import __version__
 
 DEFAULT_URL = "http://127.0.0.1:8400"
 TIMEOUT_S = 30.0
+PAGE = 100
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 Json = Any
 Shape = TypeVar("Shape")
-
-
-class BadField(Struct):
-    """One field that the server did not take."""
-
-    pointer: str = ""
-    detail: str = ""
 
 
 class Problem(Struct):
@@ -40,6 +34,11 @@ class Problem(Struct):
     title: str = ""
     detail: str = ""
     errors: list[BadField] = []
+
+
+class _Page(Struct, Generic[Shape], rename="camel"):
+    data: list[Shape]
+    next_cursor: str | None = None
 
 
 class Answer(Struct, frozen=True):
@@ -51,8 +50,8 @@ class Answer(Struct, frozen=True):
         """Return the answer as this type. Raises `Failed` where it is something else."""
         try:
             return msgspec.json.decode(self.body, type=shape)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Failed(f"the answer is not what esimhooks says ({error}): is ESIMHOOKS_URL right?") from None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise Failed("the answer is not that of an esimhooks server: is ESIMHOOKS_URL right?") from None
 
 
 class Client:
@@ -88,6 +87,24 @@ class Client:
         """Ask for something; parameters that are None are left out."""
         return self.call("GET", path, query=query)
 
+    def page(self, path: str, row: type[Shape], **query: object) -> list[Shape]:
+        """Return the first rows of a list, 100 at most unless `limit` says otherwise."""
+        return self._page(path, row, {"limit": PAGE} | query).data
+
+    def every(self, path: str, row: type[Shape], **query: object) -> list[Shape]:
+        """Return all rows of a list, page by page."""
+        rows: list[Shape] = []
+        cursor: str | None = None
+        while True:
+            page = self._page(path, row, {"limit": PAGE, "cursor": cursor} | query)
+            rows += page.data
+            cursor = page.next_cursor
+            if cursor is None:
+                return rows
+
+    def _page(self, path: str, row: type[Shape], query: Mapping[str, object]) -> "_Page[Shape]":
+        return self.call("GET", path, query=query).as_(_Page[row])  # type: ignore[valid-type]  # the type is an argument
+
     def post(self, path: str, body: Json = None) -> Answer:
         """Make or start something."""
         return self.call("POST", path, body=body)
@@ -105,7 +122,7 @@ class Client:
         status, answer = self._exchange(method, self._target(path, query or {}), body)
         if 200 <= status < 300:
             return Answer(answer)
-        raise Failed(_told(status, answer, self.url))
+        raise _denied(status, answer, self.url)
 
     @contextmanager
     def follow(self, path: str, *, last_event_id: str = "") -> Iterator[HTTPResponse]:
@@ -116,19 +133,21 @@ class Client:
         headers = {"accept": "text/event-stream"} | ({"last-event-id": last_event_id} if last_event_id else {})
         connection = self._connection()
         try:
-            with self._told_errors():
+            with self._errors_named():
                 connection.request("GET", self._target(path, {}), headers=self._headers() | headers)
                 response = connection.getresponse()
                 if response.status != 200:
-                    told = _told(response.status, response.read(), self.url)
-                    raise Unreached(told) if response.status in PASSING else Failed(told)
+                    denied = _denied(response.status, response.read(), self.url)
+                    raise Unreached(str(denied)) if response.status in PASSING else denied
             yield response
         finally:
             connection.close()
 
     def _target(self, path: str, query: Mapping[str, object]) -> str:
-        asked = urlencode({name: value for name, value in (self._tenant | dict(query)).items() if value is not None})
-        return f"{self._parts.path}{path}{'?' if asked else ''}{asked}"
+        query_text = urlencode(
+            {name: value for name, value in (self._tenant | dict(query)).items() if value is not None}
+        )
+        return f"{self._parts.path}{path}{'?' if query_text else ''}{query_text}"
 
     def _exchange(self, method: str, target: str, body: Json) -> tuple[int, bytes]:
         connection = self._connection()
@@ -138,7 +157,7 @@ class Client:
             content = msgspec.json.encode(body)
             headers["content-type"] = "application/json"
         try:
-            with self._told_errors():
+            with self._errors_named():
                 connection.request(method, target, body=content, headers=headers)
                 response = connection.getresponse()
                 return response.status, response.read()
@@ -153,7 +172,7 @@ class Client:
         }
 
     @contextmanager
-    def _told_errors(self) -> Iterator[None]:
+    def _errors_named(self) -> Iterator[None]:
         try:
             yield
         except ConnectionRefusedError:
@@ -172,16 +191,14 @@ class Client:
         return HTTPConnection(host, port, timeout=self._timeout_s)
 
 
-def _told(status: int, answer: bytes, url: str) -> str:
+def _denied(status: int, answer: bytes, url: str) -> Denied:
     try:
         problem = msgspec.json.decode(answer, type=Problem)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return f"{url} answered {status} without saying why: is ESIMHOOKS_URL right?"
-    heading = f"{status} {problem.title}".strip()
-    first = f"{heading}: {problem.detail}" if problem.detail else heading
-    return "\n".join([first, *(f"  {_place(field.pointer)}: {field.detail}" for field in problem.errors)])
-
-
-def _place(pointer: str) -> str:
-    """Parameters of the query are options here."""
-    return pointer.replace("query:", "--") or "/"
+        problem = Problem()
+    if not (problem.detail or problem.title):
+        return Denied(f"{url} answered with status {status} and no reason: is ESIMHOOKS_URL right?", status=status)
+    message = refusal(problem.detail or problem.title, problem.errors)
+    if status == 401:
+        message = f"{message}: ESIMHOOKS_API_KEY holds the key for {url}"
+    return Denied(message, status=status)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from esimhooks.cli.values import duration
+from esimhooks.cli.options import duration
 
 SHORTEST_S = 5.0
 

@@ -11,11 +11,9 @@ from msgspec import Struct
 
 from esimhooks.cli.client import Client
 from esimhooks.cli.demo_receiver import DemoReceiver
-from esimhooks.cli.failures import Failed
-from esimhooks.cli.output import Page
+from esimhooks.cli.messages import Failed
 from esimhooks.vocabulary.events import EventType
 
-PAGE = 100
 BEFORE_ALL = "evt_" + "0" * 26
 LOOK_AGAIN_S = 0.2
 
@@ -121,29 +119,15 @@ class Bookkeeper:
     async def _look(self) -> None:
         for event in await self._events(max(self._listed, default=BEFORE_ALL)):
             self._listed[event.id] = event.event
-        answer = await asyncio.to_thread(self._merchant.get, "/v1/deliveries", status="pending", limit=PAGE)
-        self.pending = len(answer.as_(Page[ListedDelivery]).data)
+        pending = await asyncio.to_thread(self._merchant.page, "/v1/deliveries", ListedDelivery, status="pending")
+        self.pending = len(pending)
 
     async def _events(self, after: str) -> list[RaisedEvent]:
-        found: list[RaisedEvent] = []
-        while True:
-            answer = await asyncio.to_thread(self._merchant.get, "/v1/events", after=after, limit=PAGE)
-            page = answer.as_(Page[RaisedEvent])
-            found += page.data
-            if page.next_cursor is None:
-                return found
-            after = found[-1].id
+        return await asyncio.to_thread(self._merchant.every, "/v1/events", RaisedEvent, after=after)
 
     async def _deliveries(self) -> list[ListedDelivery]:
-        found: list[ListedDelivery] = []
-        cursor = None
-        while True:
-            answer = await asyncio.to_thread(self._merchant.get, "/v1/deliveries", limit=PAGE, cursor=cursor)
-            page = answer.as_(Page[ListedDelivery])
-            found += page.data
-            if (cursor := page.next_cursor) is None:
-                return found
+        return await asyncio.to_thread(self._merchant.every, "/v1/deliveries", ListedDelivery)
 
     async def _waiting(self) -> int:
-        answer = await asyncio.to_thread(self._operator.get, "/v1/notifications", outcome="waiting", limit=PAGE)
-        return len(answer.as_(Page[ListedNotification]).data)
+        find = self._operator.page
+        return len(await asyncio.to_thread(find, "/v1/notifications", ListedNotification, outcome="waiting"))

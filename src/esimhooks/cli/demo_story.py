@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from esimhooks.cli.client import Client
 from esimhooks.cli.demo_receiver import DemoReceiver
-from esimhooks.cli.failures import Failed
+from esimhooks.cli.messages import Failed
 from esimhooks.server.providers.sandbox.esims import Purchase
 from esimhooks.server.providers.sandbox.life import Ending, life
 from esimhooks.server.providers.sandbox.sandbox import Sandbox, SandboxConfig

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-import msgspec
 import typer
 from msgspec import Struct
 from rich.text import Text
@@ -63,7 +62,7 @@ def doctor(
     healthy = all(one.health is not Health.FAIL for one in examined.checks)
     report = Report(about, __version__, healthy, examined.checks, examined.settings)
     if as_json:
-        output.say(msgspec.json.encode(report).decode())
+        output.json(report)
     else:
         _show(report)
     raise typer.Exit(int(not healthy))

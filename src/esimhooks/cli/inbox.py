@@ -14,14 +14,19 @@ import typer
 from msgspec import Struct
 
 from esimhooks.cli import output
-from esimhooks.cli.failures import Failed
+from esimhooks.cli.columns import print_rows
+from esimhooks.cli.messages import Failed
+from esimhooks.cli.verbs import Wide
 from esimhooks.receiver.errors import InboxUnavailable
 from esimhooks.receiver.inbox import DeadLetter, Inbox, open_inbox
 from esimhooks.signing import MissingExtraError
 
 SQLITE = "sqlite:///"
+COLUMNS = "id handler error attempts diedAt:died event esim receivedAt:received"
 
-app = typer.Typer(help="A receiver's inbox: what waits, what has died, again please.", no_args_is_help=True)
+app = typer.Typer(
+    help="A receiver's inbox: what waits, what has died, and giving it another try.", no_args_is_help=True
+)
 
 Url = Annotated[
     str,
@@ -61,9 +66,9 @@ def show_stats(*, inbox: Url, as_json: AsJson = False) -> None:
     with _opened(inbox) as opened:
         stats = msgspec.convert(opened.stats(), Stats, from_attributes=True)
     if as_json:
-        output.say(msgspec.json.encode(stats).decode())
+        output.json(stats)
     else:
-        output.screen().print(output.panel("inbox", msgspec.to_builtins(stats)))
+        output.fields("inbox", msgspec.to_builtins(stats))
 
 
 @app.command("dead-letters")
@@ -71,15 +76,16 @@ def list_dead_letters(
     *,
     inbox: Url,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Rows at most.")] = 100,
+    wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
     """List the runs whose attempts are used up, those that died last first."""
     with _opened(inbox) as opened:
         letters = [_letter(one) for one in opened.dead_letters(limit=limit)]
     if as_json:
-        output.say(msgspec.json.encode({"data": letters}).decode())
+        output.json({"data": letters})
     elif letters:
-        output.screen().print(output.table(letters))
+        print_rows(output.screen(), msgspec.to_builtins(letters), COLUMNS, wide=wide)
     else:
         output.note("no dead letters")
 
@@ -102,7 +108,7 @@ def retry(
     with _opened(inbox) as opened:
         count = opened.retry(event_id=event, handler=handler)
     if as_json:
-        output.say(msgspec.json.encode({"retried": count}).decode())
+        output.json({"retried": count})
     else:
         output.say(f"{count} {'run' if count == 1 else 'runs'} will be tried again by the receivers of this inbox")
     if not count and not everything:

@@ -1,20 +1,172 @@
-"""Options that many commands share, each with its help."""
+"""Options that many commands share, and how their text becomes values: durations, `NAME=VALUE`, schedules, files.
 
-from typing import Annotated
+Text comes in, values go out; what is not understood is a `BadParameter` (exit code 2) that says what was expected.
+"""
 
+import difflib
+import re
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import SplitResult, quote, urlsplit
+
+import msgspec
 import typer
 
+from esimhooks.vocabulary.esim import EsimData
+from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
 
+Json = Any
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print exactly the API's JSON.")]
+AsReport = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 Account = Annotated[
     str | None, typer.Option("--account", metavar="ACC", help="With an operator's key: the account to act for.")
 ]
-InMode = Annotated[Mode | None, typer.Option("--mode", help="With an operator's key: live (default) or test.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=100, help="Rows at most.")]
-Cursor = Annotated[str | None, typer.Option("--cursor", help="Go on where the list before ended.")]
-Iccid = Annotated[str | None, typer.Option("--iccid", help="Only this one.")]
-TransactionId = Annotated[str | None, typer.Option("--transaction-id", help="Only those of this order.")]
-OrderNo = Annotated[str | None, typer.Option("--order-no", help="The same, by the provider's number.")]
-From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Not before, as 2026-11-23T10:00:00Z.")]
-To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Before, as 2026-11-24T10:00:00Z.")]
+InMode = Annotated[
+    Mode | None, typer.Option("--mode", metavar="MODE", help="With an operator's key: live (default) or test.")
+]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", metavar="DIR", help="Folder of database and keys.")]
+
+SECONDS_IN = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+FIELDS = {field.encode_name: field.type for field in msgspec.structs.fields(EsimData)}
+
+
+def duration(text: str) -> float:
+    """Return the seconds of `90`, `20s`, `15m`, `4h`, `1d`."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip())
+    if match is None:
+        raise typer.BadParameter(f"{text!r}: expected a number and a unit, as 20s, 15m or 4h")
+    return float(match[1]) * SECONDS_IN[match[2]]
+
+
+def schedule(text: str) -> list[int] | str:
+    """Return the seconds of `0,60,300`, or the name of a schedule as it is."""
+    if re.fullmatch(r"[a-z]+", text):
+        return text
+    if not re.fullmatch(r"\d+(\s*,\s*\d+)*", text):
+        raise typer.BadParameter(f"{text!r}: expected seconds separated by commas, as 0,60,300, or a schedule's name")
+    return [int(part) for part in text.split(",")]
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Return name and value of `NAME=VALUE`."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise typer.BadParameter(f"{text!r}: expected NAME=VALUE")
+    return name.strip(), value
+
+
+def pairs(texts: Sequence[str]) -> dict[str, str]:
+    """Return `NAME=VALUE` several times as one object."""
+    return dict(map(pair, texts))
+
+
+def credentials(texts: Sequence[str]) -> dict[str, str]:
+    """Return credentials; a name alone is asked for, as all users of a machine see its command lines."""
+    return dict(pair(one) if "=" in one else (one, _entered(one)) for one in texts)
+
+
+def json_values(texts: Sequence[str]) -> dict[str, Json]:
+    """Return `requestsPerSecond=8` as JSON values; what is no JSON is text."""
+    return {name: _json_or_text(value) for name, value in map(pair, texts)}
+
+
+def esim_fields(texts: Sequence[str]) -> dict[str, Json]:
+    """Return `dataUsage=900` and the like as fields of an eSIM, each of the type that the field has.
+
+    An ICCID stays text although it looks like a number; `null` is null.
+    """
+    return {known(name, FIELDS, "field"): _esim_field(name, value) for name, value in map(pair, texts)}
+
+
+def event_types(text: str | None) -> frozenset[str]:
+    """Return the types of `esim.activated,esim.expired`."""
+    names = [part.strip() for part in (text or "").split(",") if part.strip()]
+    return frozenset(known(name, list(EventType), "event type") for name in names)
+
+
+def known(name: str, names: Collection[str], what: str) -> str:
+    """Return a name that is among `names`, or refuse it with the one that was probably meant."""
+    if name in names:
+        return name
+    close = difflib.get_close_matches(name, names, n=1)
+    meant = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(names)}"
+    raise typer.BadParameter(f"there is no {what} {name}: {meant}")
+
+
+def web_address(url: str, *, option: str = "") -> SplitResult:
+    """Return the parts of an http or https address; one with a user in it is refused, as it would be printed."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and "@" not in url
+    except ValueError:
+        usable = False
+    if not usable:
+        expected = "expected an address like http://127.0.0.1:3000/webhooks/esim"
+        raise typer.BadParameter(f"{option} {url}: {expected}".strip())
+    return parts
+
+
+def path(*parts: str) -> str:
+    """Return `/v1/accounts/acc_...` for ("accounts", "acc_..."); parts may hold anything but nothing."""
+    for part in parts:
+        if part.strip(".") == "":
+            raise typer.BadParameter(f"{part!r}: expected an id or a name")
+    return "/v1/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Return where a person says yes, or has said it beforehand."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"{question} Nobody can be asked here: say --yes")
+    typer.confirm(question, abort=True, err=True)
+
+
+def file_text(file: Path) -> str:
+    """Return what a text file holds."""
+    return file.read_text(encoding="utf-8")
+
+
+def content_of(file: str) -> bytes:
+    """Return what a file holds; `-` is standard input."""
+    return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+
+
+def _esim_field(name: str, value: str) -> Json:
+    if value == "null":
+        return None
+    try:
+        return msgspec.to_builtins(msgspec.convert(value, FIELDS.get(name, str), strict=False))
+    except msgspec.ValidationError:
+        raise typer.BadParameter(f"{name}={value}: expected {_expected(FIELDS[name])}") from None
+
+
+def _expected(kind: Any) -> str:
+    schema = msgspec.json.schema(kind)
+    choices = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
+    if "$ref" in choices[0]:
+        choices = [schema["$defs"][choices[0]["$ref"].rpartition("/")[2]]]
+    first = choices[0]
+    if "enum" in first:
+        return f"one of {', '.join(first['enum'])}"
+    if "format" in first:
+        return "a time, as 2026-11-23T10:00:00Z"
+    return "a number" if first.get("type") in ("integer", "number") else str(first.get("description", "text"))
+
+
+def _json_or_text(value: str) -> Json:
+    try:
+        return msgspec.json.decode(value)
+    except msgspec.DecodeError:
+        return value
+
+
+def _entered(name: str) -> str:
+    if sys.stdin.isatty():
+        return str(typer.prompt(name, hide_input=True, err=True))
+    return sys.stdin.readline().rstrip("\n")

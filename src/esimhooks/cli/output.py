@@ -1,25 +1,22 @@
-"""What is printed: tables and panels for people, the API's own JSON for programs, messages on standard error.
+"""What is printed: text for people, the API's own JSON for programs, messages on standard error.
 
-Answers come in as bytes or decoded, text goes out. Nothing that somebody else wrote may steer the terminal, so
-characters that do not print are shown as escapes. Colours only on a terminal.
+Answers come in as bytes or decoded, text goes out. Nothing that somebody else wrote may control the terminal, so
+characters that do not print are shown as escapes. Prose is wrapped to the terminal; what is made to be copied, an id, a
+key or a command, is one line at any width. Colours only on a terminal.
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import msgspec
-from msgspec import Struct
-from rich import box
 from rich.console import Console
-from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
-from esimhooks.cli.client import Answer
-
-Row = TypeVar("Row", bound=Struct)
 UNWRAPPED_WIDTH = 500
+NARROW = 64
+"""Below this many columns a field's value stands under its name."""
 TONES = {
     "delivered": "green",
     "2xx": "green",
@@ -28,13 +25,6 @@ TONES = {
     "stopped": "red",
     "cancelled": "dim",
 }
-
-
-class Page(Struct, Generic[Row], rename="camel"):
-    """One page of a list."""
-
-    data: list[Row]
-    next_cursor: str | None = None
 
 
 def screen(*, stderr: bool = False) -> Console:
@@ -52,99 +42,93 @@ def screen(*, stderr: bool = False) -> Console:
 
 
 def say(text: str) -> None:
-    """Print a line."""
-    screen().print(Text(text))
+    """Print prose, wrapped to the terminal."""
+    console = screen()
+    for line in wrapped(text, room(console)):
+        console.print(Text(line), soft_wrap=True)
+
+
+def copyable(text: str) -> None:
+    """Print one line that is made to be copied, whatever the width."""
+    screen().print(Text(text), soft_wrap=True)
 
 
 def complain(text: str) -> None:
     """Print what went wrong on standard error."""
-    lines = "\n".join(printable(line) for line in text.splitlines())
-    screen(stderr=True).print(Text("error: ", style="bold red").append(lines, style="default"))
+    console = screen(stderr=True)
+    lines = [part for line in text.split("\n") for part in wrapped(printable(line), room(console) - 7)] or [""]
+    console.print(Text("error: ", style="bold red").append(lines[0], style="default"), soft_wrap=True)
+    for line in lines[1:]:
+        console.print(Text(f"       {line}"), soft_wrap=True)
 
 
 def note(text: str) -> None:
     """Print a hint on standard error, out of the way of what is piped."""
-    screen(stderr=True).print(Text(printable(text), style="dim"))
+    console = screen(stderr=True)
+    for line in wrapped(printable(text), room(console)):
+        console.print(Text(line, style="dim"), soft_wrap=True)
 
 
-def raw(answer: Answer) -> None:
+def copyable_note(text: str) -> None:
+    """Print a hint on standard error as one line that is made to be copied."""
+    screen(stderr=True).print(Text(printable(text), style="dim"), soft_wrap=True)
+
+
+def block(text: str, *, stderr: bool = False) -> None:
+    """Print lines as they are; what is longer than the screen is for the terminal to wrap."""
+    console = screen(stderr=stderr)
+    for line in text.splitlines():
+        console.print(Text(printable(line)), soft_wrap=True)
+
+
+def room(console: Console) -> int:
+    """Return how many columns prose may take; without end where no person looks."""
+    return console.width if console.is_terminal else sys.maxsize
+
+
+def wrapped(text: str, width: int, *, below: str = "") -> list[str]:
+    """Return the lines of a text; words stay whole, as they may be ids, and further lines begin with `below`."""
+    return textwrap.wrap(
+        text, max(width, 20), subsequent_indent=below, break_long_words=False, break_on_hyphens=False
+    ) or [text]
+
+
+def raw(body: bytes) -> None:
     """Print exactly the JSON of an answer, and nothing for an empty one."""
-    if answer.body:
-        sys.stdout.write(answer.body.decode() + "\n")
+    if body:
+        sys.stdout.write(body.decode() + "\n")
+        sys.stdout.flush()
 
 
-def show_page(answer: Answer, row: type[Row], *, as_json: bool) -> None:
-    """Print one page of a list, and on standard error how to see the next."""
-    if as_json:
-        raw(answer)
-        return
-    page = answer.as_(Page[row])  # type: ignore[valid-type]  # the type is an argument
-    show_rows(page.data, page.next_cursor)
+def json(value: Any) -> None:
+    """Print a value of our own as JSON."""
+    raw(msgspec.json.encode(value))
 
 
-def show_rows(rows: Sequence[Struct], next_cursor: str | None) -> None:
-    """Print the rows of one page, and on standard error how to see the next."""
-    if rows:
-        screen().print(table(rows))
-    else:
-        note("nothing there")
-    if next_cursor:
-        note(f"there are more: --cursor {next_cursor}")
+def fields(title: str, values: Mapping[str, object]) -> None:
+    """Print the fields of one thing, one a line; those of a thing inside it as `endpoint.secret`.
 
-
-def show_one(answer: Answer, title: str, *, as_json: bool) -> None:
-    """Print one thing with all of its fields."""
-    if as_json:
-        raw(answer)
-    else:
-        screen().print(panel(title, answer.as_(dict[str, Any])))
-
-
-def show_with_rows(answer: Answer, title: str, *, rows: str, row: type[Row], as_json: bool) -> None:
-    """Print one thing, the list in its field `rows` as a table below it."""
-    if as_json:
-        raw(answer)
-        return
-    fields = answer.as_(dict[str, Any])
-    listed = msgspec.convert(fields.pop(rows, []), list[row])  # type: ignore[valid-type]  # the type is an argument
-    screen().print(panel(title, fields))
-    if listed:
-        screen().print(table(listed))
-
-
-def table(rows: Sequence[Struct]) -> Table:
-    """Return rows of one type as a table whose columns are its fields."""
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for field in msgspec.structs.fields(rows[0]):
-        shown.add_column(field.encode_name, overflow="fold", no_wrap=field.encode_name == "id")
-    for row in rows:
-        shown.add_row(*(cell(value) for value in msgspec.structs.astuple(row)))
-    return shown
-
-
-def panel(title: str, fields: Mapping[str, object]) -> Panel:
-    """Return the fields of one thing, one a line; those of a thing inside it as `endpoint.secret`."""
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold")
-    grid.add_column(overflow="fold")
-    for name, value in _flat(fields):
-        grid.add_row(Text(printable(name)), cell(value))
-    return Panel(grid, title=Text(printable(title)), title_align="left", expand=False)
-
-
-def _flat(fields: Mapping[str, object], below: str = "") -> Iterator[tuple[str, object]]:
-    for name, value in fields.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{below}{name}.")
-        else:
-            yield below + name, value
+    A value that is one word stays one line at any width, so that it can be copied.
+    """
+    console = screen()
+    console.print(Text(printable(title), style="bold"), soft_wrap=True)
+    flat = [(printable(name), cell(value)) for name, value in _flat(values)]
+    indent = min(max((len(name) for name, _ in flat), default=0) + 4, 32)
+    stacked = console.width < NARROW
+    for name, value in flat:
+        if stacked:
+            console.print(Text(f"  {name}", style="dim"), soft_wrap=True)
+        lines = wrapped(value.plain, room(console) - (4 if stacked else indent))
+        for number, line in enumerate(lines):
+            label = "    " if stacked else (f"  {name}" if number == 0 else "").ljust(indent)
+            console.print(Text(label, style="dim").append(line, style=value.style or "default"), soft_wrap=True)
 
 
 def cell(value: object) -> Text:
-    """Return a value as text that cannot do harm."""
+    """Return one value as text; nothing is `-`."""
     match value:
-        case None:
-            return Text("-", style="dim")
+        case None | [] | {} | "":
+            text = "-"
         case bool():
             text = "yes" if value else "no"
         case list() if value and all(isinstance(one, str | int) for one in value):
@@ -161,3 +145,13 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def _flat(values: Mapping[str, object], below: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in values.items():
+        if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+            yield from _flat({str(number): one for number, one in enumerate(value, 1)}, f"{below}{name}.")
+        elif isinstance(value, dict) and value:
+            yield from _flat(value, f"{below}{name}.")
+        else:
+            yield f"{below}{name}", value

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from esimhooks.cli.client import Client
-from esimhooks.cli.failures import Failed
+from esimhooks.cli.messages import Denied, Failed
 from esimhooks.server.domain.finding import Finding, doubtful, fine, wrong
 
 
@@ -52,7 +52,7 @@ def examine_server(client: Client) -> list[Finding]:
     try:
         client.get("/v1/accounts", limit=1)
     except Failed as error:
-        if str(error).startswith("403"):
+        if isinstance(error, Denied) and error.status == 403:
             return [*found, fine("key", "a merchant's key"), *_merchant(client)]
         mend = "set ESIMHOOKS_API_KEY to a key of this server that is not revoked or expired"
         return [*found, wrong("key", str(error), mend)]

@@ -6,15 +6,13 @@ Words come in; `simulation` does the work; progress and a summary go out.
 import asyncio
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from esimhooks.cli import output
 from esimhooks.cli.client import Client
-from esimhooks.cli.options import Account
+from esimhooks.cli.options import Account, duration
 from esimhooks.cli.signals import stop_on_signals
-from esimhooks.cli.values import duration
 
 if TYPE_CHECKING:
     from esimhooks.cli.simulation import Report
@@ -86,7 +84,7 @@ def simulate(  # noqa: PLR0913 - the options of a command
         output.complain(f"stopped after {simulation.ended} of {esims} eSIMs had ended")
         raise typer.Exit(1)
     if as_json:
-        output.say(msgspec.json.encode(report).decode())
+        output.json(report)
     else:
         _show(report)
     if not report.complete:
@@ -104,4 +102,4 @@ def _show(report: "Report") -> None:
         "deliveries": report.deliveries or None,
         "took": f"{report.took_s:g} s",
     }
-    output.screen().print(output.panel("simulation", told))
+    output.fields("simulation", told)

@@ -15,8 +15,7 @@ from uuid import uuid4
 from msgspec import Struct
 
 from esimhooks.cli.client import Client
-from esimhooks.cli.failures import Failed
-from esimhooks.cli.output import Page
+from esimhooks.cli.messages import Failed
 from esimhooks.server.providers.sandbox.esims import Purchase
 from esimhooks.server.providers.sandbox.sandbox import Sandbox, SandboxConfig
 from esimhooks.vocabulary.statuses import EsimStatus
@@ -26,7 +25,6 @@ QUANTITIES = (1, 2, 3, 5, 10)
 AT_ONCE = 8
 """Orders under way at a time."""
 LOOK_S, READ_S = 0.25, 0.1
-PAGE = 100
 
 Row = TypeVar("Row", bound=Struct)
 
@@ -109,10 +107,6 @@ class _Provider(Struct, rename="camel"):
     inbound_url: str
 
 
-class _Providers(Struct):
-    data: list[_Provider]
-
-
 class Simulation:
     """One run. `ended` and `sandbox` may be looked at meanwhile."""
 
@@ -142,7 +136,7 @@ class Simulation:
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[None]:
-        stored = (await _sent(self._operator.get, "/v1/providers", limit=100)).as_(_Providers).data
+        stored = await _sent(self._operator.page, "/v1/providers", _Provider)
         name = self._plan.provider
         if any(one.name == name for one in stored):
             raise Failed(f"there is a provider {name} already: name another with --provider, or delete that one")
@@ -250,15 +244,7 @@ class Simulation:
         )
 
     def _all(self, path: str, row: type[Row]) -> list[Row]:
-        rows: list[Row] = []
-        cursor: str | None = None
-        while True:
-            asked = self._operator.get(path, account=self._account, mode="test", limit=PAGE, cursor=cursor)
-            page = asked.as_(Page[row])  # type: ignore[valid-type]  # the type is an argument
-            rows += page.data
-            cursor = page.next_cursor
-            if cursor is None:
-                return rows
+        return self._operator.every(path, row, account=self._account, mode="test")
 
 
 def _quantities(esims: int) -> list[int]:

@@ -10,8 +10,7 @@ from rich.tree import Tree
 
 from esimhooks.cli import output
 from esimhooks.cli.client import Client
-from esimhooks.cli.options import Account, AsJson, InMode
-from esimhooks.cli.values import path
+from esimhooks.cli.options import Account, AsJson, InMode, path
 
 
 class Notification(Struct, rename="camel"):
@@ -96,7 +95,7 @@ def trace(
     """Show the whole chain around an id: notification, eSIM, events, deliveries, attempts."""
     answer = Client.from_environment(account=account, mode=mode).get(path("trace", any_id))
     if as_json:
-        output.raw(answer)
+        output.raw(answer.body)
         return
     chain = answer.as_(Chain)
     output.screen().print(_tree(chain))

@@ -7,21 +7,18 @@ import msgspec
 import typer
 from msgspec import Struct
 
-from esimhooks.cli import deliveries, output
+from esimhooks.cli import output
 from esimhooks.cli.client import Answer, Client
-from esimhooks.cli.failures import Failed
-from esimhooks.cli.options import AsJson
-from esimhooks.cli.values import duration, esim_fields, path
+from esimhooks.cli.messages import Failed
+from esimhooks.cli.options import Account, AsReport, duration, esim_fields, path
+from esimhooks.cli.resources import ATTEMPT_COLUMNS
+from esimhooks.cli.verbs import Verb, show_answer
 from esimhooks.vocabulary.events import EventType
+from esimhooks.vocabulary.statuses import Mode
 
 POLL_S = 0.2
 DELIVERED, PENDING = "delivered", "pending"
-
-
-class Raised(Struct):
-    """The event that was raised."""
-
-    id: str
+DELIVERY = Verb("show", "GET /v1/deliveries/{id}", "", title="delivery", rows="attempts", columns=ATTEMPT_COLUMNS)
 
 
 class Progress(Struct, rename="camel"):
@@ -38,11 +35,12 @@ class Progress(Struct, rename="camel"):
         return self.status != PENDING or self.attempt_count > 0
 
 
-class Report(Struct):
-    """What `--json` prints: the event and its deliveries, each as the API says it."""
+class _Raised(Struct):
+    id: str
 
-    event: msgspec.Raw
-    deliveries: list[msgspec.Raw]
+
+class _Deliveries(Struct):
+    data: list[Progress]
 
 
 def trigger(
@@ -53,47 +51,48 @@ def trigger(
     ] = None,
     esim: Annotated[str | None, typer.Option("--esim", metavar="ID", help="One of yours, instead of none.")] = None,
     timeout: Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long to wait, as 30s.")] = "30s",
-    as_json: AsJson = False,
+    account: Account = None,
+    as_json: AsReport = False,
 ) -> None:
     """Raise a test event and show its delivery.
 
-    It is made from the event's example. Needs a test key; ends with 1 where it did not arrive.
+    It is made from the event's example. Needs a test key, or an operator's with --account; ends with 1 where it did
+    not arrive.
     """
     patience_s, data = duration(timeout), esim_fields(change or [])
-    client = Client.from_environment()
+    client = Client.from_environment(account=account, mode=None if account is None else Mode.TEST)
     body = {"event": event, "data": data} | ({} if esim is None else {"esim": esim})
     raised = client.post(path("test-events"), body)
-    event_id = raised.as_(Raised).id
+    event_id = raised.as_(_Raised).id
     with output.screen(stderr=True).status(f"waiting for {event_id} to arrive"):
         progress = _wait(client, event_id, patience_s)
-    told = [client.get(path("deliveries", one.id)) for one in progress]
-    _show(raised, told, as_json=as_json)
+    deliveries = [client.get(path("deliveries", one.id)) for one in progress]
+    _show(raised, deliveries, as_json=as_json)
     if not progress:
         raise Failed(f"{event_id} was raised, but no endpoint is subscribed to {event}: see `esimhooks endpoints`")
     if any(one.status != DELIVERED for one in progress):
-        raise Failed("\n".join(_said(one, patience_s) for one in progress if one.status != DELIVERED))
+        raise Failed("\n".join(_fault(one, patience_s) for one in progress if one.status != DELIVERED))
 
 
 def _wait(client: Client, event_id: str, patience_s: float) -> list[Progress]:
     """Return the event's deliveries once each was tried, or after `patience_s` seconds."""
     end = time.monotonic() + patience_s
     while True:
-        progress = client.get(path("deliveries"), event=event_id, limit=100).as_(output.Page[Progress]).data
+        progress = client.get(path("deliveries"), event=event_id, limit=100).as_(_Deliveries).data
         if all(one.tried for one in progress) or time.monotonic() >= end:
             return progress
         time.sleep(POLL_S)
 
 
-def _show(raised: Answer, told: list[Answer], *, as_json: bool) -> None:
+def _show(raised: Answer, deliveries: list[Answer], *, as_json: bool) -> None:
     if as_json:
-        report = Report(msgspec.Raw(raised.body), [msgspec.Raw(one.body) for one in told])
-        output.raw(Answer(msgspec.json.encode(report)))
+        output.json({"event": msgspec.Raw(raised.body), "deliveries": [msgspec.Raw(one.body) for one in deliveries]})
         return
-    for one in told:
-        deliveries.show(one)
+    for one in deliveries:
+        show_answer(DELIVERY, "", one, as_json=False)
 
 
-def _said(progress: Progress, patience_s: float) -> str:
+def _fault(progress: Progress, patience_s: float) -> str:
     if progress.status != PENDING:
         return f"{progress.id} did not arrive: it is {progress.status}"
     if progress.attempt_count == 0:

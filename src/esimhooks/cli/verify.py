@@ -3,17 +3,16 @@
 Body from a file or standard input, headers from `-H` or a file, and a secret come in; the diagnosis is printed.
 """
 
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from esimhooks.cli import output
 from esimhooks.cli.diagnosis import Part, diagnose
+from esimhooks.cli.options import content_of
 
 
 def verify(
@@ -41,14 +40,14 @@ def verify(
     Ends with 1 where it does not verify.
     """
     lines = [*(headers.read_text().splitlines() if headers else []), *(header or [])]
-    content = sys.stdin.buffer.read() if body == "-" else Path(body).read_bytes()
-    told = diagnose(content, _by_name(lines), secret=secret, now=time.time() if at is None else at)
+    content = content_of(body)
+    found = diagnose(content, _by_name(lines), secret=secret, now=time.time() if at is None else at)
     if as_json:
-        output.say(msgspec.json.encode(told).decode())
+        output.json(found)
     else:
-        output.say("verified" if told.part is Part.NOTHING else f"not verified: {told.part}")
-        output.say(f"  {told.why}")
-    raise typer.Exit(int(told.part is not Part.NOTHING))
+        output.say("verified" if found.part is Part.NOTHING else f"not verified: {found.part}")
+        output.say(f"  {found.why}")
+    raise typer.Exit(int(found.part is not Part.NOTHING))
 
 
 def _by_name(lines: Sequence[str]) -> dict[str, str]:

@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import BoundedSemaphore
 from typing import Any
 
-from esimhooks.cli.failures import Failed
 from esimhooks.cli.listening.captured import Answered, Request
 from esimhooks.cli.listening.desk import Desk
+from esimhooks.cli.messages import Failed
 
 HOST = "127.0.0.1"
 MOST_BODY_BYTES = 1024 * 1024

@@ -12,10 +12,10 @@ from threading import Event
 from msgspec import Struct
 
 from esimhooks.cli.client import Client
-from esimhooks.cli.failures import Failed, Unreached
 from esimhooks.cli.listening.captured import Request
 from esimhooks.cli.listening.desk import Desk
 from esimhooks.cli.listening.forward import signed
+from esimhooks.cli.messages import Failed, Unreached
 
 PATH = "/v1/stream"
 MOST_LINE_BYTES = 1024 * 1024

@@ -1,0 +1,62 @@
+"""Commands whose body or answer is a file: `updates` hands an operator's own updates in, `esims qr` writes a picture."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from esimhooks.cli import output
+from esimhooks.cli.client import Client
+from esimhooks.cli.columns import print_rows
+from esimhooks.cli.options import Account, AsJson, InMode, content_of, path
+from esimhooks.vocabulary.statuses import Mode
+
+
+def updates(
+    file: Annotated[str, typer.Argument(metavar="[FILE]", help="JSON: one update, or several in [ ].")] = "-",
+    *,
+    account: Annotated[str | None, typer.Option("--account", metavar="ACC", help="Whose eSIMs, where new.")] = None,
+    mode: Annotated[Mode | None, typer.Option("--mode", metavar="MODE", help="Of which mode, where new.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hand in what happened to eSIMs, as an operator without a provider's notifications does.
+
+    Ends with 1 where an update was invalid or concerns no eSIM that is known.
+    """
+    try:
+        given = msgspec.json.decode(content_of(file))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{file}: expected JSON ({error})") from None
+    body: dict[str, Any] = {"updates": given if isinstance(given, list) else [given]}
+    if isinstance(given, dict) and "updates" in given:
+        body = given
+    body |= {name: value for name, value in (("account", account), ("mode", mode)) if value is not None}
+    answer = Client.from_environment().post(path("updates"), body)
+    results = answer.as_(dict[str, list[dict[str, Any]]])["results"]
+    if as_json:
+        output.raw(answer.body)
+    else:
+        rows = [{"no": number} | result for number, result in enumerate(results, 1)]
+        print_rows(output.screen(), rows, "no outcome esim events detail", wide=False)
+    raise typer.Exit(int(any(one["outcome"] in ("invalid", "unmatched") for one in results)))
+
+
+def qr(
+    esim: Annotated[str, typer.Argument(metavar="ID")],
+    *,
+    file: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Where to write the PNG.")] = None,
+    account: Account = None,
+    mode: InMode = None,
+) -> None:
+    """Write the QR code with which an eSIM is installed; it is a credential."""
+    if file is None and sys.stdout.isatty():
+        raise typer.BadParameter("expected --output FILE, or standard output that goes to a file")
+    answer = Client.from_environment(account=account, mode=mode).get(path("esims", esim, "qr.png"))
+    if file is None:
+        sys.stdout.buffer.write(answer.body)
+    else:
+        file.touch(mode=0o600)
+        file.write_bytes(answer.body)
+        output.say(f"{file} has the QR code of {esim}")

@@ -1,0 +1,480 @@
+"""What the API has, as commands: each resource with its columns, paths and options. Adding one is adding rows here.
+
+A test compares this table with the OpenAPI document of a running server: no operation, parameter or field is left out.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from esimhooks.cli import output
+from esimhooks.cli.client import Answer, Client
+from esimhooks.cli.options import credentials, file_text, json_values, pairs, path, schedule
+from esimhooks.cli.verbs import Resource, Setting, Verb
+from esimhooks.server.domain.delivery import DeliveryStatus
+from esimhooks.server.domain.endpoint import Ordering, SignatureProfile
+from esimhooks.vocabulary.events import EventType
+from esimhooks.vocabulary.statuses import EsimStatus, Mode
+
+KINDS = {
+    "es2plus": "any SM-DP+ that speaks GSMA ES2+",
+    "esimaccess": "eSIM Access, and resellers with its API",
+    "esimgo": "eSIM Go",
+    "sandbox": "the simulated provider of `esimhooks simulate`",
+}
+EVENTS = tuple(EventType)
+
+OfTenant = partial(Verb, tenant=True)
+Needed = partial(Setting, required=True)
+Repeated = partial(Setting, repeated=True)
+
+NAME = Setting("name", "What it is called.", metavar="NAME")
+ICCID = Setting("iccid", "Only this one.")
+TRANSACTION = Setting("transactionId", "Only those of this order.")
+ORDER_NO = Setting("orderNo", "The same, by the provider's number.")
+ESIM = Setting("esim", "Only those of this eSIM.", metavar="ID")
+TYPE = Setting("type", "As esim.activated.", metavar="T", words=EVENTS)
+FROM = Setting("from", "Not before, as 2026-11-23T10:00:00Z.", metavar="TIME")
+TO = Setting("to", "Before, as 2026-11-24T10:00:00Z.", metavar="TIME")
+SPAN = (FROM, TO)
+OWNER = Needed("account", "Whose keys.", metavar="ACC")
+KEY = (
+    Setting("webhookUrl", "Where webhooks go.", metavar="URL"),
+    Repeated("allowedIps", "Who may use it; repeatable.", flag="--allowed-ip", metavar="CIDR"),
+    Setting("expiresAt", "When it ends, as 2027-11-23T10:00:00Z.", metavar="TIME"),
+)
+ENDPOINT = (
+    NAME,
+    Repeated("eventTypes", "What it gets, by default all; repeatable.", flag="--event-type", metavar="T", words=EVENTS),
+    Setting("retrySchedule", "Seconds before each attempt, or a schedule's name.", metavar="0,60,300", parse=schedule),
+    Setting("timeout", "Seconds for an answer, 1-30.", float, metavar="S"),
+    Setting("maxInFlight", "Requests at a time, 1-200.", int),
+    Setting("rateLimit", "Requests a second.", int),
+    Setting("ordering", "Whether those of an eSIM wait for each other", Ordering),
+    Repeated("headers", "Sent with every request; repeatable.", flag="--header", metavar="NAME=VALUE", parse=pairs),
+    Setting("signatureProfile", "How requests are signed", SignatureProfile),
+    Setting(
+        "redactCredentials",
+        "Leave activation codes and QR addresses out, or send them.",
+        bool,
+        flag="--redact-credentials/--no-redact-credentials",
+    ),
+    Setting("caCertificate", "Authorities to trust besides, PEM.", Path, metavar="FILE", parse=file_text),
+)
+PROVIDER = (
+    Needed("kind", "As esimaccess; `esimhooks providers kinds` lists them.", metavar="KIND", words=tuple(KINDS)),
+    Setting("baseUrl", "Its API, where it is not the usual one.", metavar="URL"),
+    Repeated(
+        "credentials",
+        "Without a value it is asked for; repeatable.",
+        flag="--credential",
+        metavar="NAME[=VALUE]",
+        parse=credentials,
+    ),
+    Repeated("settings", "As confirm=terminal; repeatable.", flag="--setting", metavar="NAME=VALUE", parse=json_values),
+)
+ORDER = (
+    Needed("account", "Whose eSIMs they are.", metavar="ACC"),
+    Needed("mode", "Real business or a test", Mode),
+    Needed("provider", "The provider's name here.", metavar="NAME"),
+    Needed("transactionId", "Your own reference."),
+    Setting("orderNo", "The provider's number."),
+    Needed("packageCode", "What was bought."),
+    Setting("packageName", "What it is called."),
+    Setting("quantity", "How many eSIMs.", int, default=1, least=1),
+)
+ESIM_FILTER = (Setting("status", "Only those that are", EsimStatus), ICCID, TRANSACTION, ORDER_NO)
+
+EVENT_COLUMNS = "id event timestamp:age data.id:esim newStatus:to previousStatus:from sequence:seq thresholds reason"
+ATTEMPT_COLUMNS = "number:no outcome statusCode:status durationMs:ms startedAt:age error"
+ORDERED_COLUMNS = "id esimStatus:status iccid esimTranNo"
+
+
+def show_endpoint_off(client: Client, delivery: str, answer: Answer) -> None:
+    """Say where a delivery that was sent again waits because its endpoint is disabled."""
+    endpoint = client.get(path("deliveries", delivery)).as_(dict[str, object]).get("endpoint")
+    if endpoint and client.get(path("endpoints", str(endpoint))).as_(dict[str, object]).get("enabled") is False:
+        output.note("it waits, as its endpoint is disabled; this lets it go:")
+        output.copyable_note(f"  esimhooks endpoints enable {endpoint}")
+
+
+# fmt: off - a table: a command is read at a glance where it is one or two lines
+RESOURCES = (
+    Resource(
+        "accounts",
+        "Merchants' accounts, for operators.",
+        (
+            Verb("list", "GET /v1/accounts", "List accounts, newest first.", columns="id name createdAt:age"),
+            Verb("show", "GET /v1/accounts/{id}", "Show an account."),
+            Verb(
+                "create",
+                "POST /v1/accounts",
+                "Make an account.",
+                (Needed("name", "What it is called.", metavar="NAME"),),
+                title="new account",
+            ),
+            Verb(
+                "rename",
+                "PATCH /v1/accounts/{id}",
+                "Give an account another name.",
+                (Needed("name", "Its new name.", metavar="NAME"),),
+            ),
+            Verb(
+                "delete",
+                "DELETE /v1/accounts/{id}",
+                "Delete an account with its keys, endpoints, orders and eSIMs; what waits for delivery is cancelled.",
+                confirm="Delete {id} and all that it has?",
+                done="{id} is deleted",
+            ),
+        ),
+    ),
+    Resource(
+        "keys",
+        "API keys of an account, for operators.",
+        (
+            Verb(
+                "list",
+                "GET /v1/accounts/{account}/keys",
+                "List an account's keys.",
+                (OWNER,),
+                columns="id mode name lastUsedAt:used createdAt:age expiresAt:expires endpointId:endpoint",
+            ),
+            Verb(
+                "create",
+                "POST /v1/accounts/{account}/keys",
+                "Make a key; its text and its endpoint's secret are printed this once.",
+                (
+                    OWNER,
+                    Needed("mode", "Of real business or of tests", Mode),
+                    Needed("name", "What it is called.", metavar="NAME"),
+                    *KEY,
+                ),
+                title="new key, shown this once",
+            ),
+            Verb(
+                "update",
+                "PATCH /v1/accounts/{account}/keys/{id}",
+                "Change a key; what is not named stays.",
+                (OWNER, NAME, *KEY),
+            ),
+            Verb(
+                "revoke",
+                "DELETE /v1/accounts/{account}/keys/{id}",
+                "Revoke a key at once.",
+                (OWNER,),
+                done="{id} is revoked",
+            ),
+        ),
+    ),
+    Resource(
+        "providers",
+        "Providers of eSIMs, for operators.",
+        (
+            Verb(
+                "list",
+                "GET /v1/providers",
+                "List providers.",
+                columns="name kind baseUrl:address credentialsSet:credentials inboundUrl:inbound",
+            ),
+            Verb(
+                "show",
+                "GET /v1/providers/{id}",
+                "Show a provider, with the address that it sends notifications to.",
+                argument="NAME",
+            ),
+            Verb(
+                "put",
+                "PUT /v1/providers/{id}",
+                "Store a provider; one of that name keeps its inbound address.",
+                PROVIDER,
+                argument="NAME",
+            ),
+            Verb(
+                "delete",
+                "DELETE /v1/providers/{id}",
+                "Forget a provider; what it sends from now on is refused.",
+                argument="NAME",
+                confirm="Delete provider {id}, and refuse what it sends?",
+                done="{id} is deleted",
+            ),
+        ),
+    ),
+    Resource(
+        "orders",
+        "Orders of eSIMs, for operators.",
+        (
+            OfTenant(
+                "list",
+                "GET /v1/orders",
+                "List orders of all accounts, newest first.",
+                (Setting("provider", "Only those placed there.", metavar="NAME"), TRANSACTION, ORDER_NO),
+                columns="id transactionId:transaction quantity:esims createdAt:age account mode provider packageCode orderNo",
+            ),
+            Verb("show", "GET /v1/orders/{id}", "Show an order with its eSIMs.", rows="esims", columns=ORDERED_COLUMNS),
+            Verb(
+                "create",
+                "POST /v1/orders",
+                "Store an order; the same transaction id again returns the same order.",
+                ORDER,
+                title="order",
+                rows="esims",
+                columns=ORDERED_COLUMNS,
+            ),
+        ),
+    ),
+    Resource(
+        "esims",
+        "eSIMs of an account.",
+        (
+            OfTenant(
+                "list",
+                "GET /v1/esims",
+                "List eSIMs, newest first.",
+                ESIM_FILTER,
+                columns="id esimStatus:status iccid dataUsage:used totalVolume:of validity_usage_remain:days "
+                "smdpStatus:profile transactionId:transaction",
+            ),
+            OfTenant("show", "GET /v1/esims/{id}", "Show an eSIM."),
+            OfTenant(
+                "events",
+                "GET /v1/esims/{id}/events",
+                "List what happened to an eSIM, newest first.",
+                columns=EVENT_COLUMNS,
+            ),
+        ),
+    ),
+    Resource(
+        "requeries",
+        "Requeries of many eSIMs, begun by `esimhooks esims requery`.",
+        (
+            OfTenant(
+                "list",
+                "GET /v1/requeries",
+                "List requeries, newest first.",
+                columns="id done matched:of failed createdAt:age finishedAt:finished status iccid transactionId orderNo",
+            ),
+            OfTenant("show", "GET /v1/requeries/{id}", "Show how far a requery is."),
+            OfTenant(
+                "cancel",
+                "POST /v1/requeries/{id}/cancel",
+                "End a requery; what is done stays.",
+                done="{id} is cancelled",
+            ),
+        ),
+    ),
+    Resource(
+        "events",
+        "What happened to the eSIMs of an account.",
+        (
+            OfTenant(
+                "list",
+                "GET /v1/events",
+                "List events, newest first.",
+                (TYPE, ESIM, *SPAN, Setting("after", "Those after this event, oldest first.", metavar="EVT")),
+                watched=True,
+                columns=EVENT_COLUMNS,
+            ),
+            OfTenant("show", "GET /v1/events/{id}", "Show an event."),
+            OfTenant(
+                "resend",
+                "POST /v1/events/{id}/resend",
+                "Send an event again, to all enabled endpoints that want it or to one.",
+                (Setting("endpoint", "Only there, even if it is not subscribed.", metavar="ID"),),
+                title="sent again",
+            ),
+        ),
+    ),
+    Resource(
+        "event-types",
+        "The events that there are.",
+        (
+            Verb(
+                "list",
+                "GET /v1/event-types",
+                "List the events with their meaning.",
+                columns="event meaning schemaUrl:schema",
+            ),
+            Verb(
+                "show",
+                "GET /v1/event-types/{id}",
+                "Show an event's meaning and example; --json has its schema.",
+                argument="EVENT",
+                hidden=("schema",),
+                pretty="example",
+            ),
+        ),
+    ),
+    Resource(
+        "endpoints",
+        "Addresses that webhooks go to.",
+        (
+            OfTenant(
+                "list",
+                "GET /v1/endpoints",
+                "List endpoints, newest first.",
+                columns="id url:address enabled disabledReason:reason mode createdAt:age name eventTypes",
+            ),
+            OfTenant("show", "GET /v1/endpoints/{id}", "Show an endpoint."),
+            OfTenant(
+                "create",
+                "POST /v1/endpoints",
+                "Make an endpoint; its secret is printed this once.",
+                (Needed("url", "Where webhooks go.", metavar="URL"), *ENDPOINT),
+                title="new endpoint, its secret shown this once",
+            ),
+            OfTenant(
+                "update",
+                "PATCH /v1/endpoints/{id}",
+                "Change an endpoint; what is not named stays.",
+                (Setting("url", "Where webhooks go from now on.", metavar="URL"), *ENDPOINT),
+            ),
+            OfTenant(
+                "enable",
+                "POST /v1/endpoints/{id}/enable",
+                "Switch an endpoint on; what waits for it goes out.",
+                done="{id} is enabled",
+            ),
+            OfTenant(
+                "disable",
+                "POST /v1/endpoints/{id}/disable",
+                "Switch an endpoint off; what waits for it stays.",
+                done="{id} is disabled",
+            ),
+            OfTenant(
+                "test",
+                "POST /v1/endpoints/{id}/test",
+                "Send an endpoint an example, marked mode: test.",
+                (Setting("event", "Whose example to send", EventType, default=EventType.ACTIVATED),),
+                title="sent",
+            ),
+            OfTenant(
+                "stats",
+                "GET /v1/endpoints/{id}/stats",
+                "Show how an endpoint has done, and what waits for it.",
+                (Setting("hours", "How far back, 1-168.", int, default=24, least=1, most=168),),
+            ),
+            OfTenant(
+                "secret",
+                "GET /v1/endpoints/{id}/secret",
+                "Show an endpoint's secret, and the old ones that still sign.",
+                title="secret of {id}",
+            ),
+            OfTenant(
+                "rotate-secret",
+                "POST /v1/endpoints/{id}/rotate-secret",
+                "Replace an endpoint's secret; the old one signs for a day more, or as --expire-old-in says.",
+                (
+                    Setting(
+                        "expireOldIn", "Seconds the old one still signs; 0 after a leak.", int, metavar="S", least=0
+                    ),
+                ),
+                title="new secret of {id}",
+            ),
+            OfTenant(
+                "delete",
+                "DELETE /v1/endpoints/{id}",
+                "Delete an endpoint; what it did not get yet is cancelled.",
+                done="{id} is deleted",
+            ),
+        ),
+    ),
+    Resource(
+        "deliveries",
+        "Deliveries and their attempts.",
+        (
+            OfTenant(
+                "list",
+                "GET /v1/deliveries",
+                "List deliveries, newest first.",
+                (
+                    Setting("endpoint", "Only those to it.", metavar="ID"),
+                    Setting("event", "Only those of it.", metavar="ID"),
+                    TYPE,
+                    ESIM,
+                    Setting("status", "Only those that are", DeliveryStatus),
+                    *SPAN,
+                ),
+                watched=True,
+                columns="id status createdAt:age eventType:event attemptCount:tries nextAttemptAt:next endpoint event:of esim",
+            ),
+            OfTenant(
+                "show",
+                "GET /v1/deliveries/{id}",
+                "Show a delivery and all of its attempts.",
+                rows="attempts",
+                columns=ATTEMPT_COLUMNS,
+            ),
+            OfTenant(
+                "retry",
+                "POST /v1/deliveries/{id}/retry",
+                "Send a delivery again that is not pending; its schedule starts again.",
+                done="{id} is pending again",
+                after=show_endpoint_off,
+            ),
+            OfTenant(
+                "cancel",
+                "POST /v1/deliveries/{id}/cancel",
+                "Give a pending delivery up; it can be sent again later.",
+                done="{id} is cancelled",
+            ),
+        ),
+    ),
+    Resource(
+        "recoveries",
+        "Recoveries of an endpoint, begun by `esimhooks recover`.",
+        (
+            OfTenant(
+                "show",
+                "GET /v1/endpoints/{endpoint}/recoveries/{id}",
+                "Show how far a recovery is.",
+                (Needed("endpoint", "Whose recovery.", metavar="ID"),),
+            ),
+        ),
+    ),
+    Resource(
+        "notifications",
+        "What providers sent, for operators.",
+        (
+            Verb(
+                "list",
+                "GET /v1/notifications",
+                "List notifications of all providers, newest first.",
+                (
+                    Setting("source", "A provider, or updates.", metavar="NAME"),
+                    Setting("outcome", "As applied.", metavar="OUTCOME"),
+                    Setting("esim", "Only those about this eSIM.", metavar="ID"),
+                    ICCID,
+                    TRANSACTION,
+                    ORDER_NO,
+                    *SPAN,
+                ),
+                columns="id outcome receivedAt:age source kind detail esim",
+            ),
+            Verb("show", "GET /v1/notifications/{id}", "Show a notification as it came."),
+            Verb(
+                "replay",
+                "POST /v1/notifications/{id}/replay",
+                "Work a notification through again, as if it came now.",
+                title="replayed",
+            ),
+        ),
+    ),
+    Resource(
+        "audit",
+        "Who changed what.",
+        (
+            OfTenant(
+                "list",
+                "GET /v1/audit",
+                "List who changed what, newest first; --json has the values.",
+                (
+                    Setting("actor", "A key's id, or operator, merchant or system.", metavar="WHO"),
+                    Setting("action", "As endpoint.change.", metavar="WORD"),
+                    Setting("subject", "Only what was done to it.", metavar="ID"),
+                    *SPAN,
+                ),
+                columns="at:age action subject actor.kind:by changes:changed actor.name:key address:from account",
+            ),
+        ),
+    ),
+)
+# fmt: on

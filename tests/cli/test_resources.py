@@ -1,0 +1,81 @@
+"""The table of resources against the API that it describes: nothing that the API can do is missing on the command line."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+
+from api import Api
+from esimhooks.cli.app import app
+from esimhooks.cli.messages import option_of
+from esimhooks.cli.resources import KINDS, RESOURCES
+from esimhooks.server.providers import registry
+
+BY_HAND = {
+    "GET /v1/stream": "listen",
+    "GET /v1/trace/{}": "trace",
+    "POST /v1/test-events": "trigger",
+    "POST /v1/esims/requery": "esims requery",
+    "POST /v1/esims/{}/requery": "esims requery",
+    "GET /v1/esims/{}/qr.png": "esims qr",
+    "POST /v1/endpoints/{}/recover": "recover",
+    "POST /v1/updates": "updates",
+}
+"""Operations whose commands do more than ask once."""
+AS_ARGUMENT = {("trigger", "event"), ("updates", "updates")}
+TEST_MODE_ONLY = {("trigger", "mode")}
+
+
+def commands(group: Any, *above: str) -> Iterator[tuple[str, Any]]:
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, *above, name)
+    if not hasattr(group, "commands"):
+        yield " ".join(above), group
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+COMMAND_OF = BY_HAND | {
+    re.sub(r"\{\w+\}", "{}", verb.call): f"{resource.name} {verb.name}"
+    for resource in RESOURCES
+    for verb in resource.verbs
+}
+
+
+def operations(document: Any) -> Iterator[tuple[str, Any]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if path.startswith("/v1/") and method in ("get", "post", "put", "patch", "delete"):
+                yield f"{method.upper()} {re.sub(r'{[^}]+}', '{}', path)}", operation
+
+
+def fields(document: Any, operation: Any) -> Iterator[str]:
+    """The parameters of the query and the members of the body."""
+    for parameter in operation.get("parameters", []):
+        if parameter["in"] == "query":
+            yield parameter["name"]
+    schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    yield from schema.get("properties", {})
+
+
+async def test_every_operation_of_the_api_is_a_command_with_all_of_its_options(operator: Api) -> None:
+    document = await operator.get("/openapi.json")
+    asked = dict(operations(document))
+
+    missing = [
+        f"{command}: {option_of(f'/{field}')}"
+        for call, operation in asked.items()
+        if (command := COMMAND_OF.get(call)) is not None
+        for field in fields(document, operation)
+        if (command, field) not in AS_ARGUMENT | TEST_MODE_ONLY
+        and option_of(f"/{field}") not in {flag for option in COMMANDS[command].params for flag in option.opts}
+    ]
+
+    assert asked.keys() == COMMAND_OF.keys()
+    assert missing == []
+
+
+def test_the_kinds_of_providers_are_those_that_the_server_has() -> None:
+    assert sorted(KINDS) == sorted(registry.KINDS)
