@@ -33,5 +33,6 @@ class Hooks(BaseHTTPRequestHandler):
         """Print events only."""
 
 
+server = HTTPServer(("127.0.0.1", port), Hooks)
 print(f"waiting on http://127.0.0.1:{port}/hooks", flush=True)
-HTTPServer(("127.0.0.1", port), Hooks).serve_forever()
+server.serve_forever()

@@ -19,6 +19,7 @@ from esimhooks.server.store.embedded import EmbeddedPostgres
 from esimhooks.server.store.partitions import ensure_partitions
 from esimhooks.server.store.sealing import Sealer, new_key
 from receiver import Receiver
+from reserved_port import ReservedPort
 from upstream import Door
 
 ADMIN_KEY = "an-operator-key-of-forty-characters-00001"
@@ -41,9 +42,12 @@ TENANT_TABLES = (
 )
 
 
-def pytest_configure(config: pytest.Config) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tell what a test waits with how long it may last."""
-    os.environ["TEST_LIMIT_S"] = str(config.getoption("timeout") or config.getini("timeout"))
+    own = item.get_closest_marker("timeout")
+    limit = own.args[0] if own else item.config.getoption("timeout") or item.config.getini("timeout")
+    os.environ["TEST_LIMIT_S"] = str(limit)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -137,7 +141,8 @@ async def sandbox(receiver: Receiver) -> AsyncIterator[Sandbox]:
 @pytest.fixture
 async def door(sandbox: Sandbox) -> AsyncIterator[Door]:
     """An open door before the sandbox."""
-    door = Door(sandbox.base_url)
-    await door.open()
-    yield door
-    await door.close()
+    with ReservedPort() as port:
+        door = Door(sandbox.base_url, port=port.number)
+        await door.open()
+        yield door
+        await door.close()

@@ -1,6 +1,6 @@
-"""How long a test waits for what must come: most of the time that it has, which pytest's `--timeout` sets.
+"""How long a test waits for what must come: most of the time that it has, by its mark or by pytest's `--timeout`.
 
-On a machine that is shared a test has a minute instead of five seconds, and then what it waits for has longer too.
+A wait that is shorter fails on a busy machine long before the test would.
 """
 
 import os
@@ -10,5 +10,5 @@ WITHOUT_LIMIT_S = 60.0
 
 
 def patience_s() -> float:
-    """Return the seconds; `pytest_configure` has told the limit of a test."""
+    """Return the seconds; `pytest_runtest_setup` has told the limit of the test."""
     return SHARE * (float(os.environ["TEST_LIMIT_S"]) or WITHOUT_LIMIT_S)

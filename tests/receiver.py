@@ -23,6 +23,7 @@ from typing import Self
 from msgspec import Struct
 
 from patience import patience_s
+from reserved_port import ReservedPort
 
 Behaviour = Callable[[asyncio.StreamWriter], Awaitable[bool]]
 """Answers one request; returns whether the connection is kept."""
@@ -163,7 +164,7 @@ class Receiver:
     def __init__(self, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.received: list[Received] = []
         self.connections = 0
-        self.port = 0
+        self._port: ReservedPort | None = None
         self._tls = tls
         self._host = host
         self._scripts: dict[str, list[Behaviour]] = {}
@@ -172,6 +173,7 @@ class Receiver:
         self._came = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
+        self._port = ReservedPort(self._host)
         await self.start()
         return self
 
@@ -179,6 +181,14 @@ class Receiver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+        if self._port is not None:
+            self._port.release()
+
+    @property
+    def port(self) -> int:
+        """Where it listens, started or not."""
+        assert self._port is not None
+        return self._port.number
 
     def url(self, path: str = "/hook", *, host: str | None = None) -> str:
         """Return the URL of a path here."""
@@ -203,9 +213,8 @@ class Receiver:
         return self.received
 
     async def start(self) -> None:
-        """Listen; on the same port as before, if there was one."""
+        """Listen, again on the same port."""
         self._server = await asyncio.start_server(self._serve, self._host, self.port, ssl=self._tls, backlog=1024)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Stop listening and drop all connections."""

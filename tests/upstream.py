@@ -173,11 +173,11 @@ async def moved(database: Database, table: str, column: str) -> None:
 class Door:
     """Stands before a provider, which is down while the door is closed. `passed` counts the connections let in."""
 
-    def __init__(self, to_url: str) -> None:
+    def __init__(self, to_url: str, *, port: int) -> None:
         self._to = URL(to_url)
         self._server: asyncio.Server | None = None
         self._passing: set[asyncio.Task[None]] = set()
-        self._port = 0
+        self._port = port
         self.passed = 0
 
     @property
@@ -186,9 +186,8 @@ class Door:
         return f"http://127.0.0.1:{self._port}"
 
     async def open(self) -> None:
-        """Let everybody in, at the same port as before."""
+        """Let everybody in."""
         self._server = await asyncio.start_server(self._pass, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         """Refuse connections and cut those that are open."""

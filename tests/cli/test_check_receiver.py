@@ -10,6 +10,7 @@ from esimhooks.cli.check_receiver import CHECKS
 from esimhooks.cli.conformance.checks import Check, Expected
 from esimhooks.cli.conformance.exchange import Answer
 from esimhooks.cli.conformance.verdicts import Result, Verdict, judge, overall
+from reserved_port import ReservedPort
 
 SLOW = "slow-sender,too-large"
 
@@ -123,10 +124,8 @@ def test_the_hex_profile_is_graded_by_what_it_signs(invoke: Invoke) -> None:
 
 
 def test_a_receiver_that_is_not_there_fails_and_says_so(invoke: Invoke) -> None:
-    with FlawedReceiver() as receiver:
-        url = receiver.url
-
-    done = invoke("check-receiver", url, "--secret", SECRET)
+    with ReservedPort() as port:
+        done = invoke("check-receiver", f"http://127.0.0.1:{port.number}/hook", "--secret", SECRET)
 
     assert done.code == 1
     assert "Connection refused" in done.out

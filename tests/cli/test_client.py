@@ -8,6 +8,7 @@ import pytest
 
 from cli.canned import CannedServer, Invoke
 from cli.conftest import KEY
+from reserved_port import ReservedPort
 
 PROBLEM = {
     "type": "about:blank",
@@ -20,10 +21,9 @@ PROBLEM = {
 
 
 @pytest.fixture
-def closed_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])
+def closed_port() -> Iterator[int]:
+    with ReservedPort() as port:
+        yield port.number
 
 
 @pytest.fixture

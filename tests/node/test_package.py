@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import subprocess
 import tarfile
 from pathlib import Path
@@ -13,6 +12,7 @@ from api import Api, a_merchant, eventually
 from esimhooks import EventType
 from esimhooks.signing import new_secret
 from examples.example_process import ROOT, example, passes_every_check
+from reserved_port import ReservedPort
 
 PACKAGE = ROOT / "sdk" / "typescript"
 RECEIVER = ["node", str(PACKAGE / "examples" / "receiver.js")]
@@ -21,20 +21,20 @@ pytestmark = [pytest.mark.slow(reason="starts Node processes"), pytest.mark.time
 
 
 async def test_every_event_of_a_running_server_verifies(operator: Api, tmp_path: Path) -> None:
-    port = str(_free_port())  # the secret is made with the address: the server has to know it before it listens
-    merchant = await a_merchant(operator, webhook_url=f"http://127.0.0.1:{port}/hooks")
-    environment = {"ESIMHOOKS_WEBHOOK_SECRET": str(merchant.secret), "PORT": port}
+    with ReservedPort() as port:  # the secret is made with the address: the server has to know it before it listens
+        merchant = await a_merchant(operator, webhook_url=f"http://127.0.0.1:{port.number}/hooks")
+        environment = {"ESIMHOOKS_WEBHOOK_SECRET": str(merchant.secret), "PORT": str(port.number)}
 
-    with example(RECEIVER, tmp_path / "output", environment) as running:
-        await running.started()
-        async with operator.as_key(merchant.key) as key:
-            for event in EventType:
-                await key.post("/v1/test-events", {"event": event})
+        with example(RECEIVER, tmp_path / "output", environment) as running:
+            await running.started()
+            async with operator.as_key(merchant.key) as key:
+                for event in EventType:
+                    await key.post("/v1/test-events", {"event": event})
 
-        async def all_told() -> bool:
-            return all(f"{event} esim_" in running.printed() for event in EventType)
+            async def all_told() -> bool:
+                return all(f"{event} esim_" in running.printed() for event in EventType)
 
-        await eventually(all_told, within_s=20)
+            await eventually(all_told)
 
 
 async def test_the_example_of_the_package_passes_every_check(tmp_path: Path) -> None:
@@ -76,9 +76,3 @@ def test_what_is_packed_can_be_imported_and_holds_nothing_else(tmp_path: Path) -
     assert {name for name in names if not name.startswith("dist/")} == {"LICENSE", "README.md", "package.json"}
     assert "dist/index.d.ts" in names
     assert not json.loads((PACKAGE / "package.json").read_text()).get("dependencies")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

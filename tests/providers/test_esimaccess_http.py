@@ -15,6 +15,7 @@ from esimhooks.server.providers.esimaccess import EsimAccess, build
 from esimhooks.server.providers.esimaccess_answers import MAX_ANSWER_BYTES
 from esimhooks.server.providers.esimaccess_api import Account, Api, signature
 from esimhooks.server.providers.port import Lookup, ProviderConfig, ProviderRefused, StillAllocating
+from reserved_port import ReservedPort
 
 PAYLOADS = Path(__file__).parent / "payloads"
 ASKED_AT = datetime(2026, 4, 22, 12, 0, tzinfo=UTC)
@@ -218,14 +219,8 @@ async def test_a_provider_that_hangs_up_is_asked_later(session: ClientSession) -
 
 
 async def test_a_provider_that_is_not_there_is_asked_later(session: ClientSession) -> None:
-    async def handler(request: web.Request) -> web.Response:
-        return web.Response()
-
-    async with serving(handler) as base_url:
-        pass
-
-    with pytest.raises(NotNow, match="cannot be reached"):
-        await provider(session, base_url).fetch(ORDER)
+    with ReservedPort() as port, pytest.raises(NotNow, match="cannot be reached"):
+        await provider(session, f"http://127.0.0.1:{port.number}").fetch(ORDER)
 
 
 async def test_usage_is_asked_for_ten_esims_at_most(session: ClientSession) -> None:

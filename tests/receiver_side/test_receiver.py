@@ -162,9 +162,10 @@ def test_what_was_answered_is_worked_off_by_the_next_process(inbox: str) -> None
     first._intake.take(a_body(), Webhook(SECRET).sign(a_body(), message_id="m"))  # stored, and then the process dies
     first.close()
 
-    with Receiver(SECRET, inbox=inbox) as second:
-        second.on("*", name="welcome")(seen.add)
+    second = Receiver(SECRET, inbox=inbox)
+    second.on("*", name="welcome")(seen.add)
 
+    with second:
         assert seen.wait_for(1) == ["evt_1"]
 
 

@@ -40,7 +40,11 @@ class Dispatchers:
         async def appeared() -> set[UUID]:
             return await self._living() - known
 
-        [holder] = await eventually(appeared, within_s=90)
+        try:
+            [holder] = await eventually(appeared)
+        except BaseException:
+            node.clear_up()
+            raise
         self._started.append(DispatcherProcess(node, holder))
         return self._started[-1]
 

@@ -33,9 +33,13 @@ class NodeProcess:
         return self._process
 
     async def start(self) -> None:
-        """Start it and return once it takes requests."""
+        """Start it and return once it takes requests; where it does not come to that it is ended."""
         self._process = self._launched()
-        self.url = await eventually(self._announced, within_s=START_LIMIT_S)
+        try:
+            self.url = await eventually(self._announced, within_s=START_LIMIT_S)
+        except BaseException:
+            self.clear_up()
+            raise
 
     def kill(self) -> None:
         """End it as a power cut would."""

@@ -39,9 +39,9 @@ async def test_the_order_within_an_esim_outlives_failures_and_the_death_of_one_o
         for path in PATHS:
             receiver.answer(path, script=[_now_and_then_failing(chance) for _ in range(500)])
             await an_endpoint(caller, receiver.url(path), ordering="esim", retrySchedule=SCHEDULE)
-    await _live(intake, merchant.account)
 
     first, _ = await dispatchers.start(), await dispatchers.start()
+    await _live(intake, merchant.account)
     await receiver.wait_for(len(PATHS) * ESIMS * EVENTS // 3, timeout=60)
     first.node.kill()
     await dispatchers.forget(first)

@@ -33,17 +33,19 @@ DUE = 3 * AT_ONCE
 async def test_a_dispatcher_takes_over_the_lanes_of_one_that_was_killed(
     intake: Api, dispatchers: Dispatchers, receiver: Receiver, database: Database
 ) -> None:
+    both_have_begun = Gate(then=answered_after(0.1))
+    for number in range(LANES):
+        receiver.answer(f"/{number}", script=[both_have_begun.answer])
     merchant = await _with_endpoints(intake, receiver, LANES)
     first = await dispatchers.start(max_in_flight=str(AT_ONCE))
     second = await dispatchers.start(max_in_flight=str(AT_ONCE))
-    for number in range(LANES):
-        receiver.answer(f"/{number}", script=[answered_after(0.1)])
     await _raise_events(intake, merchant, EVENTS)
 
     async def both_work() -> bool:
         return bool(await dispatchers.held_by(first)) and bool(await dispatchers.held_by(second))
 
     await eventually(both_work, within_s=60)
+    both_have_begun.open()
     await receiver.wait_for(LANES * EVENTS // 4, timeout=60)
     first.node.kill()
     given_to_the_dead = await dispatchers.held_by(first)

@@ -1,7 +1,5 @@
 """Sessions of the dashboard end by idleness and age, are new at each sign-in, and are told to TLS only behind it."""
 
-from socket import socket
-
 import pytest
 from aiohttp import ClientSession, CookieJar
 
@@ -10,6 +8,7 @@ from conftest import ADMIN_KEY
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.store.database import Database
+from reserved_port import ReservedPort
 from web.test_dashboard import Browser
 from web.test_dashboard import browser as browser  # noqa: PLC0414 - a fixture
 
@@ -80,11 +79,10 @@ async def test_behind_tls_the_cookie_is_secure_and_otherwise_it_works_without(
             return answer.headers["set-cookie"].lower()
 
     assert "secure" not in await attributes(browser.url)
-    with socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    async with running(settings.model_copy(update={"public_url": "https://hooks.example", "port": port})):
-        assert "secure" in await attributes(f"http://127.0.0.1:{port}")
+    behind_tls = settings.model_copy(update={"public_url": "https://hooks.example"})
+    with ReservedPort() as port:
+        async with running(behind_tls.model_copy(update={"port": port.number})):
+            assert "secure" in await attributes(f"http://127.0.0.1:{port.number}")
 
 
 async def test_a_form_without_the_token_of_its_session_is_refused(browser: Browser, operator: Api) -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from api import Api, Json, Merchant, a_merchant, eventually
-from receiver import Receiver
+from receiver import Receiver, status
+from system.gated_answers import Gate
 from web.routes import a_tenant, is_field, is_problem
 from web.test_deliveries import a_caller, raised, settled
 
@@ -117,7 +118,7 @@ async def test_an_endpoint_that_is_off_keeps_what_waits_and_sends_it_once_it_is_
     merchant = await a_caller(operator, receiver)
     receiver.answer(status=500)
     async with operator.as_key(merchant.key) as caller:
-        await caller.call("PATCH", f"/v1/endpoints/{merchant.endpoint}", {"retrySchedule": [0, 1, 1]})
+        await caller.call("PATCH", f"/v1/endpoints/{merchant.endpoint}", {"retrySchedule": [0, *[1] * 19]})
         waiting = await raised(caller)
         await receiver.wait_for(1)
 
@@ -137,17 +138,18 @@ async def test_an_endpoint_that_is_off_keeps_what_waits_and_sends_it_once_it_is_
 
 async def test_a_changed_url_gets_what_waits(operator: Api, receiver: Receiver) -> None:
     merchant = await a_caller(operator, receiver)
-    receiver.answer(status=500)
+    changed = Gate(then=status(500))
+    receiver.answer(script=[changed.answer])
     async with operator.as_key(merchant.key) as caller:
         await caller.call("PATCH", f"/v1/endpoints/{merchant.endpoint}", {"retrySchedule": [0, 1]})
         event = await raised(caller)
         await receiver.wait_for(1)
 
-        receiver.answer(status=200)
         await caller.call("PATCH", f"/v1/endpoints/{merchant.endpoint}", {"url": receiver.url("/new")})
+        changed.open()
         await settled(caller, event, "delivered")
 
-    assert [request.path for request in receiver.received][-1] == "/new"
+    assert [request.path for request in receiver.received] == ["/hook", "/new"]
 
 
 async def test_a_test_reaches_the_one_endpoint_whatever_it_wants(operator: Api, receiver: Receiver) -> None:

@@ -17,6 +17,7 @@ from api import Answer, Api, a_merchant, eventually
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.store import migrate as migrations
+from reserved_port import ReservedPort
 from web.routes import FIXED, OF_THE_PROCESS, OPEN, ROUTES, is_problem
 
 OWN = "web_health"
@@ -25,15 +26,14 @@ OWN = "web_health"
 class Relay:
     """Passes connections on to the socket of a PostgreSQL, as long as it is open."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, *, port: int) -> None:
         self._parts = urlsplit(dsn)
         self._pipes: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
-        self._port = 0
+        self._port = port
 
     async def open(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         assert self._server is not None
@@ -84,12 +84,13 @@ class Apart(NamedTuple):
 @pytest.fixture
 async def apart(settings: Settings) -> AsyncIterator[Apart]:
     assert settings.database_url is not None
-    relay = Relay(settings.database_url.get_secret_value())
-    await relay.open()
-    changed = settings.model_copy(update={"database_url": SecretStr(relay.dsn)})
-    async with running(changed) as node, Api(node.url, node.admin_key) as operator:
-        yield Apart(operator, relay)
-    await relay.close()
+    with ReservedPort() as port:
+        relay = Relay(settings.database_url.get_secret_value(), port=port.number)
+        await relay.open()
+        changed = settings.model_copy(update={"database_url": SecretStr(relay.dsn)})
+        async with running(changed) as node, Api(node.url, node.admin_key) as operator:
+            yield Apart(operator, relay)
+        await relay.close()
 
 
 def try_again(answer: Answer) -> None:

@@ -1,6 +1,5 @@
 """QR codes: for who has a key, and at the address that webhooks carry where the provider has no picture."""
 
-import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,6 +8,7 @@ from aiohttp import ClientSession
 from api import Api, Json, a_merchant
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
+from reserved_port import ReservedPort
 
 CODE = "LPA:1$smdp.example.com$CODE-0001"
 
@@ -16,11 +16,10 @@ CODE = "LPA:1$smdp.example.com$CODE-0001"
 @pytest.fixture
 async def public(settings: Settings) -> AsyncIterator[Api]:
     """The API of a node that knows the address under which the world reaches it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    async with running(settings.model_copy(update={"port": port})) as node, Api(node.url, node.admin_key) as api:
-        yield api
+    with ReservedPort() as port:
+        reached = settings.model_copy(update={"port": port.number})
+        async with running(reached) as node, Api(node.url, node.admin_key) as api:
+            yield api
 
 
 async def an_esim(operator: Api, **fields: Json) -> tuple[str, Json]:
