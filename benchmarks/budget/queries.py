@@ -16,9 +16,9 @@ from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.event import EventFilter
 from esimhooks.server.domain.ids import first_id_of, new_id
 from esimhooks.server.domain.notification import JournalFilter
+from esimhooks.server.manage.find import Find
 from esimhooks.server.manage.overview import Overview
 from esimhooks.server.manage.queries import TenantQueries, Window
-from esimhooks.server.manage.search import Search
 from esimhooks.server.store import jobs
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType
@@ -89,7 +89,7 @@ def queries_of(database: Database, history: History) -> list[Query]:
 
 
 def _deliveries(database: Database, history: History) -> Iterator[Query]:
-    search, tenant = Search(database), history.tenant
+    search, tenant = Find(database), history.tenant
     busy, quiet = history.busy, history.quiet
     noon = history.begins + timedelta(days=3, hours=12)
     spans = {"": (None, None), "a day": (noon, noon + timedelta(days=1)), "since a day": (noon, None)}
@@ -119,7 +119,7 @@ def _deliveries(database: Database, history: History) -> Iterator[Query]:
 
 
 def _events(database: Database, history: History) -> Iterator[Query]:
-    search, tenant = Search(database), history.tenant
+    search, tenant = Find(database), history.tenant
     noon = history.begins + timedelta(days=3, hours=12)
     spans = {"": (None, None), "a day": (noon, noon + timedelta(days=1)), "since a day": (noon, None)}
     esims = {"": None, "an eSIM": history.esim}
@@ -181,7 +181,7 @@ def _endpoints(database: Database, history: History) -> Iterator[Query]:
 
 
 def _journal(database: Database, history: History) -> Iterator[Query]:
-    search = Search(database)
+    search = Find(database)
     noon = history.begins + timedelta(days=3, hours=12)
     spans = {"": (None, None), "a day": (noon, noon + timedelta(days=1)), "since a day": (noon, None)}
     numbers = ((None, None), ("8952", None), (None, "t-60000000001"))
@@ -214,10 +214,10 @@ def _overview(database: Database, history: History) -> Iterator[Query]:
 
 
 def _searches(database: Database, history: History) -> Iterator[Query]:
-    search = Search(database)
+    search = Find(database)
     for name, text in (("a number", "t-60000000001"), ("a number that is nowhere", "nowhere")):
         for whose, tenant in (("one", history.tenant), ("all", None)):
-            yield Query("search", f"{name}, of {whose}", lambda text=text, tenant=tenant: search.find(tenant, text))  # type: ignore[misc]
+            yield Query("search", f"{name}, of {whose}", lambda text=text, tenant=tenant: search.rows(tenant, text))  # type: ignore[misc]
 
 
 def _named(*parts: str | None) -> str:

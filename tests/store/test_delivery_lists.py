@@ -15,7 +15,7 @@ from esimhooks.server.domain.delivery import Delivery, DeliveryFilter, DeliveryS
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.event import Event, EventFilter
 from esimhooks.server.domain.ids import Prefix, new_id, parse_id
-from esimhooks.server.domain.looked import Looked
+from esimhooks.server.domain.lists import Looked
 from esimhooks.server.domain.notification import InboundRequest, JournalEntry, JournalFilter
 from esimhooks.server.store import deliveries, delivery_lists, events, journal, journal_lists, queue
 from esimhooks.server.store.database import Database

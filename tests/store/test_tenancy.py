@@ -20,7 +20,7 @@ from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.event import EventFilter
 from esimhooks.server.domain.ids import EPOCH, Prefix, new_id, parse_id, text_of
 from esimhooks.server.domain.job import RequeryFilter
-from esimhooks.server.domain.looked import Looked
+from esimhooks.server.domain.lists import Looked
 from esimhooks.server.store import (
     audit,
     deliveries,
@@ -29,9 +29,9 @@ from esimhooks.server.store import (
     endpoints,
     esims,
     events,
+    find,
     jobs,
     orders,
-    trace,
 )
 from esimhooks.server.store.database import Database, Session
 from esimhooks.vocabulary.statuses import Mode
@@ -48,6 +48,7 @@ class Rows(Struct, frozen=True, kw_only=True):
     delivery: UUID
     notification: UUID
     requery: UUID
+    audit_entry: UUID
 
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -92,19 +93,23 @@ READS: dict[str, Read] = {
     "jobs.count_missed": lambda db, tenant, rows: missed(db, tenant, rows.endpoint),
     "jobs.find": lambda db, tenant, rows: jobs.find(db, tenant, RequeryFilter, rows.requery),
     "jobs.page": lambda db, tenant, rows: jobs.page(db, tenant, RequeryFilter, before=None, limit=9),
-    "trace.attempts_of": lambda db, tenant, rows: trace.attempts_of(db, tenant, [rows.delivery], limit=9),
-    "trace.esims_of": lambda db, tenant, rows: trace.esims_of(db, tenant, [rows.esim], limit=9),
-    "trace.events_in_trace": lambda db, tenant, rows: trace.events_in_trace(db, tenant, TRACE_ID, limit=9),
-    "trace.events_of_esims": lambda db, tenant, rows: trace.events_of_esims(db, tenant, [rows.esim], limit=9),
-    "trace.events_with_ids": lambda db, tenant, rows: trace.events_with_ids(db, tenant, [rows.event], limit=9),
-    "trace.events_of_notification": lambda db, tenant, rows: trace.events_of_notification(
+    "find.by_id": lambda db, tenant, rows: find.by_id(db, tenant, Prefix.ESIM, rows.esim),
+    "find.by_order": lambda db, tenant, rows: find.by_order(db, tenant, rows.order, limit=9),
+    "find.by_number": lambda db, tenant, rows: find.by_number(db, tenant, "t-1", limit=9),
+    "find.audit_entry": lambda db, tenant, rows: find.audit_entry(db, tenant, rows.audit_entry),
+    "find.attempts_of": lambda db, tenant, rows: find.attempts_of(db, tenant, [rows.delivery], limit=9),
+    "find.esims_of": lambda db, tenant, rows: find.esims_of(db, tenant, [rows.esim], limit=9),
+    "find.events_in_trace": lambda db, tenant, rows: find.events_in_trace(db, tenant, TRACE_ID, limit=9),
+    "find.events_of_esims": lambda db, tenant, rows: find.events_of_esims(db, tenant, [rows.esim], limit=9),
+    "find.events_with_ids": lambda db, tenant, rows: find.events_with_ids(db, tenant, [rows.event], limit=9),
+    "find.events_of_notification": lambda db, tenant, rows: find.events_of_notification(
         db, tenant, rows.notification, limit=9
     ),
     "orders.find_by_transaction": lambda db, tenant, rows: orders.find_by_transaction(db, tenant, "t-1"),
 }
 WRITES = {"endpoints.delete", "jobs.end"}
 """Tested by their effect below, or over the API."""
-ACCOUNT_ONLY = {"deliveries.attempts_of", "trace.attempts_of"}
+ACCOUNT_ONLY = {"deliveries.attempts_of", "find.attempts_of"}
 """Attempts carry no mode: whoever reads them has found their delivery before."""
 
 
@@ -121,7 +126,7 @@ def reading(modules: list[ModuleType]) -> set[str]:
 
 def test_every_statement_of_a_tenant_stands_here() -> None:
     assert (
-        reading([audit, deliveries, delivery_lists, endpoint_stats, endpoints, esims, events, jobs, orders, trace])
+        reading([audit, deliveries, delivery_lists, endpoint_stats, endpoints, esims, events, find, jobs, orders])
         == set(READS) | WRITES
     )
 
@@ -148,9 +153,11 @@ async def rows_of(operator: Api, merchant: Merchant) -> Rows:
     [delivery] = await eventually(delivered)
     [notification] = (await operator.get("/v1/notifications"))["data"]
     requery = await operator.post(f"/v1/esims/requery?account={merchant.account}&mode=test", {}, status=202)
+    [entry] = (await operator.get(f"/v1/audit?subject={requery['id']}"))["data"]
     return Rows(
         notification=parse_id(Prefix.NOTIFICATION, notification["id"]),
         requery=parse_id(Prefix.REQUERY, requery["id"]),
+        audit_entry=parse_id(Prefix.AUDIT, entry["id"]),
         esim=parse_id(Prefix.ESIM, result["esim"]),
         order=parse_id(Prefix.ORDER, order["id"]),
         event=parse_id(Prefix.EVENT, result["events"][0]),

@@ -105,6 +105,39 @@ async def test_an_order_is_traced_to_its_esims(operator: Api, receiver: Receiver
     assert {esim["order"] for esim in chain["esims"]} == {order["id"]}
 
 
+async def test_of_anothers_id_it_says_the_same_as_of_one_that_does_not_exist(operator: Api, receiver: Receiver) -> None:
+    mine, _ = await a_chain(operator, receiver)
+    _, others = await a_chain(operator, receiver)
+    async with operator.as_key(mine.key) as merchant:
+        for any_id in others.values():
+            unknown = text_of(Prefix(any_id.partition("_")[0]), new_id())
+            foreign = await merchant.call("GET", f"/v1/trace/{any_id}")
+            assert foreign.body == (await merchant.call("GET", f"/v1/trace/{unknown}")).body
+
+
+async def test_a_chain_is_shown_without_the_rows_that_cannot_be_decrypted(
+    operator: Api, receiver: Receiver, database: Database
+) -> None:
+    _, ids = await a_chain(operator, receiver)
+    async with database.session() as db:
+        await db.conn.execute("UPDATE notifications SET sealed_body = '\\x00'")
+        await db.conn.execute("UPDATE events SET sealed_body = '\\x00'")
+        await db.conn.execute("UPDATE esims SET sealed_credentials = '\\x00'")
+
+    for any_id in ids.values():
+        chain = await operator.get(f"/v1/trace/{any_id}")
+        assert links(chain) | {"notifications": [], "esims": [], "events": []} == {
+            "notifications": [],
+            "esims": [],
+            "events": [],
+            "deliveries": [(ids["delivery"], ids["event"], ids["endpoint"])],
+            "attempts": [ids["attempt"]],
+        }
+        assert ids["event"] in chain["unreadable"]
+    from_notification = await operator.get(f"/v1/trace/{ids['notification']}")
+    assert sorted(from_notification["unreadable"]) == sorted([ids["notification"], ids["esim"], ids["event"]])
+
+
 async def test_a_trace_id_finds_the_events_raised_in_it(operator: Api, receiver: Receiver, database: Database) -> None:
     rows, ids = await a_chain(operator, receiver)
     async with database.session() as db:

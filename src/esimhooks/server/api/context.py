@@ -15,16 +15,15 @@ from esimhooks.server.manage.admin import Admin
 from esimhooks.server.manage.audit import AuditLog
 from esimhooks.server.manage.deliveries import DeliveryAdmin
 from esimhooks.server.manage.endpoints import EndpointAdmin
+from esimhooks.server.manage.find import Find
 from esimhooks.server.manage.idempotency import Once
 from esimhooks.server.manage.jobs import Jobs
 from esimhooks.server.manage.keys import KeyChanges
 from esimhooks.server.manage.overview import Overview
 from esimhooks.server.manage.queries import OperatorQueries, TenantQueries
 from esimhooks.server.manage.rotation import EndpointSecrets
-from esimhooks.server.manage.search import Search
 from esimhooks.server.manage.sessions import Sessions
 from esimhooks.server.manage.streams import Streams
-from esimhooks.server.manage.trace import Traces
 from esimhooks.server.runtime.health import Health
 
 GIVEN = "context"
@@ -49,14 +48,13 @@ class Context:
     operator: OperatorQueries
     tenant: TenantQueries
     overview: Overview
-    search: Search
+    find: Find
     sessions: Sessions
     requery: Requery
     jobs: Jobs
     replay: Replay
     secrets: EndpointSecrets
     streams: Streams
-    traces: Traces
     health: Health
     authenticator: Authenticator
     clock: Clock

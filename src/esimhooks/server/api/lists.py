@@ -14,7 +14,7 @@ from esimhooks.server.api.bodies import Moment
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.expected import expected
 from esimhooks.server.domain.ids import EPOCH, Prefix, first_id_of, parse_id
-from esimhooks.server.domain.unreadable import Unreadable
+from esimhooks.server.domain.lists import Unreadable, partition
 from esimhooks.server.manage.queries import Window
 
 Row = TypeVar("Row")
@@ -71,11 +71,8 @@ def part_of(
 
 
 def _page(rows: Sequence[Row | Unreadable], view: Callable[[Row], View], next_cursor: str | None) -> Listed[View]:
-    return Listed(
-        [view(row) for row in rows if not isinstance(row, Unreadable)],
-        next_cursor,
-        [row.name for row in rows if isinstance(row, Unreadable)],
-    )
+    readable, unreadable = partition(rows)
+    return Listed([view(row) for row in readable], next_cursor, [row.name for row in unreadable])
 
 
 def id_from(name: str, text: str | None) -> UUID | None:

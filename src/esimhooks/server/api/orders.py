@@ -15,8 +15,8 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.lists import Unreadable, partition
 from esimhooks.server.domain.order import Order, OrderFilter
-from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.ingest.orders import NewOrder
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 from esimhooks.vocabulary.timestamps import timestamp
@@ -137,12 +137,11 @@ def _order(order: Order) -> OrderView:
 
 def _with_esims(order: Order, esims: Sequence[Esim | Unreadable]) -> OrderWithEsims:
     view = _order(order)
+    readable, unreadable = partition(esims)
     return OrderWithEsims(
         **asdict(view),
         esims=[
-            OrderedEsim(text_of(Prefix.ESIM, esim.id), esim.status, esim.esim_tran_no, esim.iccid)
-            for esim in esims
-            if not isinstance(esim, Unreadable)
+            OrderedEsim(text_of(Prefix.ESIM, esim.id), esim.status, esim.esim_tran_no, esim.iccid) for esim in readable
         ],
-        unreadable=[esim.name for esim in esims if isinstance(esim, Unreadable)],
+        unreadable=[esim.name for esim in unreadable],
     )

@@ -9,8 +9,8 @@ from esimhooks.server.api.context import Context
 from esimhooks.server.api.given import ByOperator, InContext
 from esimhooks.server.api.lists import Limit, Listed, NameCursor, part_of
 from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.provider import StoredProvider
-from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.vocabulary.timestamps import timestamp
 
 RESERVED = frozenset({"updates"})

@@ -20,7 +20,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import NotNow, Refused
 from esimhooks.server.domain.event import Event, EventFilter
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
-from esimhooks.server.domain.unreadable import Unreadable
+from esimhooks.server.domain.lists import Unreadable
 
 PAGE = 20
 LOOK_UP_S = 1.0

@@ -14,8 +14,8 @@ from esimhooks.server.api.notifications import NotificationView, notification_vi
 from esimhooks.server.domain.delivery import Attempt, DeliveryStatus, OutcomeClass
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.event import Event
+from esimhooks.server.domain.find import Trace, TracedDelivery
 from esimhooks.server.domain.ids import Prefix, made_at, text_of, text_or_none
-from esimhooks.server.domain.trace import Trace, TracedDelivery
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
@@ -73,10 +73,11 @@ class TracedDeliveryView(Struct, rename="camel", kw_only=True):
     attempts: list[TracedAttemptView]
 
 
-class TraceView(Struct, rename="camel", kw_only=True):
+class TraceView(Struct, rename="camel", kw_only=True, omit_defaults=True):
     """The chain around an id, each part newest first; each row names the one before it.
 
     `account` is null for a notification that concerns nobody yet; `truncated` tells that there is more than is shown.
+    `unreadable` stands there only where rows cannot be decrypted: it names them, and the parts leave them out.
     """
 
     id: str
@@ -87,6 +88,7 @@ class TraceView(Struct, rename="camel", kw_only=True):
     events: list[TracedEventView]
     deliveries: list[TracedDeliveryView]
     truncated: bool
+    unreadable: list[str] = []
 
 
 @get("/v1/trace/{any_id:str}")
@@ -103,7 +105,7 @@ async def show_trace(
     """
     whoever = caller.tenant is None and account is None
     tenant = None if whoever else tenant_of(caller, account=account, mode=mode)
-    return _view(any_id, await context.traces.of(any_id, tenant, operator=caller.tenant is None))
+    return _view(any_id, await context.find.trace(any_id, tenant, operator=caller.tenant is None))
 
 
 def _view(any_id: str, trace: Trace) -> TraceView:
@@ -116,6 +118,7 @@ def _view(any_id: str, trace: Trace) -> TraceView:
         events=[_event(event) for event in trace.events],
         deliveries=[_delivery(one) for one in trace.deliveries],
         truncated=trace.truncated,
+        unreadable=[row.name for row in trace.unreadable],
     )
 
 

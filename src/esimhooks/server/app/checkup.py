@@ -16,7 +16,7 @@ from esimhooks.server.domain.account import OPERATOR
 from esimhooks.server.domain.errors import Broken, NotNow
 from esimhooks.server.domain.finding import Finding, doubtful, fine, wrong
 from esimhooks.server.domain.ids import Prefix, text_of
-from esimhooks.server.domain.unreadable import Unreadable
+from esimhooks.server.domain.lists import partition
 from esimhooks.server.store import checkup, endpoints, installation, providers
 from esimhooks.server.store import migrate as migrations
 from esimhooks.server.store.database import OLDEST_VERSION, Database, Session, connect
@@ -146,11 +146,10 @@ async def _looked_into(database: Database, settings: Settings, *, complete: bool
         yield fine("canary", "the encryption key opens it" if opened else "none yet: made at the first start")
         yield await _operational(db, settings)
         stored = await providers.all_of_them(db)
-    for one in stored:
-        if isinstance(one, Unreadable):
-            mend = "list the key it was sealed with in ESIMHOOKS_ENCRYPTION_KEY, or store the provider again"
-            yield wrong(f"provider {one.name}", "its credentials cannot be decrypted", mend)
-    readable = [one for one in stored if not isinstance(one, Unreadable)]
+    readable, unreadable = partition(stored)
+    for one in unreadable:
+        mend = "list the key it was sealed with in ESIMHOOKS_ENCRYPTION_KEY, or store the provider again"
+        yield wrong(f"provider {one.name}", "its credentials cannot be decrypted", mend)
     async for finding in surroundings.reached(readable, public_url=settings.public_url):
         yield finding
 

@@ -38,16 +38,15 @@ from esimhooks.server.manage.admin import Admin, EndpointDefaults
 from esimhooks.server.manage.audit import AuditLog
 from esimhooks.server.manage.deliveries import DeliveryAdmin
 from esimhooks.server.manage.endpoints import EndpointAdmin
+from esimhooks.server.manage.find import Find
 from esimhooks.server.manage.idempotency import Once
 from esimhooks.server.manage.jobs import Jobs
 from esimhooks.server.manage.keys import KeyChanges
 from esimhooks.server.manage.overview import Overview
 from esimhooks.server.manage.queries import OperatorQueries, TenantQueries
 from esimhooks.server.manage.rotation import EndpointSecrets
-from esimhooks.server.manage.search import Search
 from esimhooks.server.manage.sessions import Sessions
 from esimhooks.server.manage.streams import Streams
-from esimhooks.server.manage.trace import Traces
 from esimhooks.server.observe import log, tracing
 from esimhooks.server.observe.metrics import MetricsPort
 from esimhooks.server.providers.registry import build
@@ -246,14 +245,13 @@ class _Node:
             operator=operator,
             tenant=TenantQueries(self._database),
             overview=Overview(self._database, clock=now),
-            search=Search(self._database),
+            find=Find(self._database),
             sessions=Sessions(self._database, clock=now),
             requery=self._requery,
             jobs=Jobs(self._database, clock=now, begun=self._jobs_wake),
             replay=Replay(self._database, backlog=self._backlog_wake),
             secrets=EndpointSecrets(self._database, clock=now),
             streams=self._streams,
-            traces=Traces(self._database),
             health=self._health,
             authenticator=Authenticator(
                 operator.key_by_lookup,

@@ -17,7 +17,7 @@ from esimhooks.server.domain.delivery import DeliveryFilter, DeliveryStatus
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
-from esimhooks.server.domain.unreadable import Unreadable
+from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.manage.queries import Window
 from esimhooks.vocabulary.events import EventType
 
@@ -40,7 +40,7 @@ async def list_deliveries(request: AnyRequest, context: InContext) -> Response[s
         first_id=period.first_id,
         last_id=period.last_id,
     )
-    looked = await context.search.deliveries(tenant, where, asked.window(request))
+    looked = await context.find.deliveries(tenant, where, asked.window(request))
     named = {name: asked.text(request, name) for name in ("endpoint", "esim")}
     values = {
         "title": "Deliveries",

@@ -19,8 +19,8 @@ from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.esim import Esim, EsimFilter
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import Prefix, made_at, parse_id, text_of
+from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.notification import JournalEntry
-from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.domain.wire import esim_data
 from esimhooks.vocabulary.statuses import EsimStatus
 

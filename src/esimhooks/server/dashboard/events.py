@@ -30,7 +30,7 @@ async def list_events(request: AnyRequest, context: InContext) -> Response[str]:
     kind, period = asked.word(request, "type", EventType), asked.period(request)
     esim = asked.row_id(request, "esim", Prefix.ESIM)
     where = EventFilter(type=kind, esim_id=esim, first_id=period.first_id, last_id=period.last_id)
-    looked = await context.search.events(asked.tenant_of_page(visitor), where, asked.window(request))
+    looked = await context.find.events(asked.tenant_of_page(visitor), where, asked.window(request))
     values = {
         "title": "Events",
         "list": asked.shown(looked.rows, [row.id for row in looked.rows], reached=looked.reached),

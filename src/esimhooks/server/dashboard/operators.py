@@ -85,7 +85,7 @@ async def list_journal(request: AnyRequest, context: InContext) -> Response[str]
         first_id=period.first_id,
         last_id=period.last_id,
     )
-    looked = await context.search.notifications(where, asked.window(request))
+    looked = await context.find.notifications(where, asked.window(request))
     values = {
         "title": "Provider journal",
         "list": asked.shown(looked.rows, [row.id for row in looked.rows], reached=looked.reached),

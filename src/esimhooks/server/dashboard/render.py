@@ -14,7 +14,7 @@ from esimhooks.server.dashboard.assets import VERSION
 from esimhooks.server.dashboard.visitor import Visitor
 from esimhooks.server.domain.errors import EsimhooksError, NotNow, Refused
 from esimhooks.server.domain.ids import Prefix, made_at, text_of
-from esimhooks.server.domain.unreadable import Unreadable
+from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.observe.log import get_logger
 
 POLICY = (

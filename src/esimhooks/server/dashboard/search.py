@@ -13,7 +13,7 @@ from esimhooks.server.dashboard import asked
 from esimhooks.server.dashboard.period import field_of
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import Visitor, visitor_of
-from esimhooks.server.domain.hit import Hit
+from esimhooks.server.domain.find import Hit
 from esimhooks.server.domain.ids import Prefix, made_at, text_of
 
 PATHS: Mapping[Prefix, str] = {
@@ -37,7 +37,7 @@ async def search(request: AnyRequest, context: InContext) -> Response[str]:
     """Go to the page of the one row that was found; otherwise show what there is to choose from."""
     visitor = visitor_of(request)
     text = asked.text(request, "q")
-    hits = await context.search.find(visitor.principal.tenant, text) if text else []
+    hits = await context.find.rows(visitor.principal.tenant, text) if text else []
     if len(hits) == 1:
         return Redirect(_address(visitor, hits[0]), status_code=303)
     found = [{"hit": hit, "id": text_of(hit.kind, hit.id), "address": _address(visitor, hit)} for hit in hits]

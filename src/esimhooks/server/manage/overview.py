@@ -10,8 +10,8 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.event import Event, EventFilter
 from esimhooks.server.domain.figures import Figures, Tally
 from esimhooks.server.domain.ids import first_id_of
+from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.notification import JournalEntry
-from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.store import deliveries, events, figures, journal
 from esimhooks.server.store.database import Database
 

@@ -14,10 +14,10 @@ from esimhooks.server.domain.endpoint_stats import EndpointStats
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import Esim, EsimFilter
 from esimhooks.server.domain.event import Event, EventFilter
+from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.notification import JournalEntry, JournalFilter
 from esimhooks.server.domain.order import Order, OrderFilter
 from esimhooks.server.domain.provider import StoredProvider
-from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.store import (
     accounts,
     deliveries,

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from esimhooks.server.domain.delivery import Delivery, DeliveryFilter, DeliveryStatus
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.looked import Looked
+from esimhooks.server.domain.lists import Looked
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import delivery_of
 from esimhooks.server.store.given import Given

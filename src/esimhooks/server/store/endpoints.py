@@ -13,8 +13,8 @@ from esimhooks.server.domain.delivery import EndpointTarget, SigningSecret
 from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, Ordering, SignatureProfile, Tenant
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.domain.ids import Prefix, text_of
+from esimhooks.server.domain.lists import Unreadable, partition
 from esimhooks.server.domain.operational import Whose
-from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store import endpoint_secrets, esim_lines
 from esimhooks.server.store.database import Session
@@ -103,8 +103,8 @@ async def enabled_to_send(db: Session, tenant: Tenant) -> Sequence[Endpoint]:
         tenant.account_id,
         tenant.mode,
     )
-    found = readable(rows, lambda row: _endpoint(db, row), _unreadable)
-    return [one for one in found if not isinstance(one, Unreadable)]
+    found, _ = partition(readable(rows, lambda row: _endpoint(db, row), _unreadable))
+    return found
 
 
 async def change(db: Session, endpoint: Endpoint) -> None:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.esim import Esim, EsimFilter
 from esimhooks.server.domain.ids import Prefix, text_of
-from esimhooks.server.domain.unreadable import Unreadable
+from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.update import Identity
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session

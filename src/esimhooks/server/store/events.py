@@ -12,8 +12,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.domain.event import Event, EventFilter, event_type_of
 from esimhooks.server.domain.ids import Prefix, text_of
-from esimhooks.server.domain.looked import Looked
-from esimhooks.server.domain.unreadable import Unreadable
+from esimhooks.server.domain.lists import Looked, Unreadable
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.given import Given

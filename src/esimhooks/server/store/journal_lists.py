@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from esimhooks.server.domain.change import UpdateOutcome
-from esimhooks.server.domain.looked import Looked
+from esimhooks.server.domain.lists import Looked, Unreadable
 from esimhooks.server.domain.notification import JournalEntry, JournalFilter
-from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.given import Given
 from esimhooks.server.store.journal import listed

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import asyncpg
 import msgspec
 
+from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.provider import StoredProvider
-from esimhooks.server.domain.unreadable import Unreadable
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.sealing import readable
 

@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from esimhooks.server.domain.errors import Broken
-from esimhooks.server.domain.unreadable import Unreadable
+from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.observe.log import get_logger
 
 Row = TypeVar("Row")

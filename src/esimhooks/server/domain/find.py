@@ -1,4 +1,4 @@
-"""A trace: the chain from what a provider said to what a receiver answered, around one id."""
+"""What an id or number leads to: one row, or the whole chain from what a provider said to what a receiver answered."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -9,7 +9,22 @@ from esimhooks.server.domain.delivery import Attempt, Delivery
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.event import Event
+from esimhooks.server.domain.ids import Prefix
+from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.notification import JournalEntry
+
+
+class Hit(Struct, frozen=True, kw_only=True):
+    """One row. `tenant` None for what belongs to the installation; `part_of` is the row on whose page it is shown.
+
+    `label` tells a person which one it is; of an audit entry, what it is about.
+    """
+
+    kind: Prefix
+    id: UUID
+    tenant: Tenant | None = None
+    part_of: UUID | None = None
+    label: str | None = None
 
 
 class Begin(Struct, frozen=True, kw_only=True):
@@ -35,7 +50,7 @@ class TracedDelivery(Struct, frozen=True):
 class Trace(Struct, frozen=True, kw_only=True):
     """The chain, each part newest first. `truncated` tells that there is more than is shown.
 
-    `tenant` is None for a notification that concerns nobody yet.
+    `tenant` is None for a notification that concerns nobody yet; `unreadable` are rows that cannot be decrypted.
     """
 
     tenant: Tenant | None
@@ -43,4 +58,5 @@ class Trace(Struct, frozen=True, kw_only=True):
     esims: Sequence[Esim] = ()
     events: Sequence[Event] = ()
     deliveries: Sequence[TracedDelivery] = ()
+    unreadable: Sequence[Unreadable] = ()
     truncated: bool = False

@@ -1,0 +1,198 @@
+"""Finding: filters over long lists, one field that takes any id or number, and the chain around an id.
+
+An operator need not name the tenant: it is then looked up by the id, and from there on the same reads are made, all for
+that tenant. What providers sent is shown to operators only. Filters look at so many rows and say how far they came.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from uuid import UUID
+
+from msgspec import structs
+
+from esimhooks.server.domain.delivery import Attempt, Delivery, DeliveryFilter
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.event import Event, EventFilter
+from esimhooks.server.domain.find import Begin, Hit, Trace, TracedDelivery
+from esimhooks.server.domain.ids import Prefix, parse_id
+from esimhooks.server.domain.lists import Looked, Unreadable, partition
+from esimhooks.server.domain.notification import JournalEntry, JournalFilter
+from esimhooks.server.manage.queries import Window, found
+from esimhooks.server.store import deliveries, delivery_lists, events, find, journal_lists
+from esimhooks.server.store.database import Database, Session
+
+MAX_DELIVERIES = 20_000
+MAX_EVENTS = 10_000
+MAX_NOTIFICATIONS = 20_000
+"""How many rows one filter looks at for those that fit; what is older is looked at when it is asked for."""
+MAX_HITS = 25
+MAX_TRACED = 50
+"""eSIMs, events and notifications of one trace, each."""
+MAX_TRACED_DELIVERIES = 200
+MAX_TRACED_ATTEMPTS = 1000
+TRACE_ID = re.compile(r"[0-9a-f]{32}")
+TRACEABLE = {
+    Prefix.ESIM: "eSIM",
+    Prefix.EVENT: "event",
+    Prefix.DELIVERY: "delivery",
+    Prefix.ATTEMPT: "attempt",
+    Prefix.ORDER: "order",
+    Prefix.ENDPOINT: "endpoint",
+}
+NO_ID = (
+    "no id that can be traced: expected that of a notification (ntf_...), eSIM (esim_), event (evt_), delivery (dlv_), "
+    "attempt (att_), order (ord_) or endpoint (ep_), or a trace id of 32 hex digits"
+)
+
+
+class Find:
+    """Raises `Refused` (404) for what cannot be traced or is not the tenant's, `NotNow` without the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def events(self, tenant: Tenant, where: EventFilter, window: Window) -> Looked[Event | Unreadable]:
+        """Return events of the window that fit, and how far it looked."""
+        async with self._database.snapshot() as db:
+            return await events.page(db, tenant, where, before=window.before, limit=window.limit, most=MAX_EVENTS)
+
+    async def deliveries(self, tenant: Tenant, where: DeliveryFilter, window: Window) -> Looked[Delivery]:
+        """Return deliveries of the window that fit, and how far it looked."""
+        async with self._database.snapshot() as db:
+            return await delivery_lists.page(
+                db, tenant, where, before=window.before, limit=window.limit, most=MAX_DELIVERIES
+            )
+
+    async def notifications(self, where: JournalFilter, window: Window) -> Looked[JournalEntry | Unreadable]:
+        """Return journal entries of the window that fit, and how far it looked; for operators."""
+        async with self._database.snapshot() as db:
+            return await journal_lists.page(db, where, before=window.before, limit=window.limit, most=MAX_NOTIFICATIONS)
+
+    async def rows(self, tenant: Tenant | None, text: str) -> Sequence[Hit]:
+        """Return what has this id, or the eSIMs that have this number; among all rows without a tenant, for operators."""
+        async with self._database.snapshot() as db:
+            match _id_in(text):
+                case None:
+                    return await find.by_number(db, tenant, text, limit=MAX_HITS)
+                case Prefix.ORDER, order_id:
+                    return await find.by_order(db, tenant, order_id, limit=MAX_HITS)
+                case Prefix.AUDIT, entry_id:
+                    hit = await find.audit_entry(db, tenant, entry_id)
+                case kind, row_id:
+                    hit = await find.by_id(db, tenant, kind, row_id)
+            return [] if hit is None else [hit]
+
+    async def trace(self, text: str, tenant: Tenant | None, *, operator: bool) -> Trace:
+        """Return the chain around the id; `tenant` None is whoever it belongs to, which only an operator may ask."""
+        async with self._database.snapshot() as db:
+            if TRACE_ID.fullmatch(text):
+                owner = found(tenant or await find.owner_of_trace(db, text), "trace")
+                ids = await find.events_in_trace(db, owner, text, limit=MAX_TRACED + 1)
+                return await _chain(db, owner, Begin(event_ids=tuple(found(ids or None, "trace"))), operator=operator)
+            match _id_in(text):
+                case Prefix.NOTIFICATION, row_id:
+                    return await _of_notification(db, row_id, tenant, operator=operator)
+                case kind, row_id if kind in TRACEABLE:
+                    hit = found(await find.by_id(db, tenant, kind, row_id), TRACEABLE[kind])
+                case _:
+                    raise Refused.not_found(NO_ID)
+            owner = found(hit.tenant, TRACEABLE[kind])
+            return await _chain(db, owner, await _begin(db, owner, hit), operator=operator)
+
+
+def _id_in(text: str) -> tuple[Prefix, UUID] | None:
+    head, _, _ = text.rpartition("_")
+    if head not in set(Prefix):
+        return None
+    try:
+        return Prefix(head), parse_id(Prefix(head), text)
+    except Refused:
+        return None
+
+
+async def _of_notification(db: Session, row_id: UUID, tenant: Tenant | None, *, operator: bool) -> Trace:
+    owner, esim_id = found(await find.concern_of(db, row_id) if operator else None, "notification")
+    if tenant is not None and owner != tenant:
+        raise Refused.not_found("there is no such notification")
+    if owner is None:
+        alone = await find.notifications_about(db, ids=[row_id], esim_ids=[], limit=1)
+        entries, unreadable = partition(alone)
+        return Trace(tenant=None, notifications=entries, unreadable=unreadable)
+    esim_ids = () if esim_id is None else (esim_id,)
+    return await _chain(db, owner, Begin(esim_ids=esim_ids, notification_id=row_id), operator=True)
+
+
+async def _begin(db: Session, tenant: Tenant, hit: Hit) -> Begin:
+    """Return where the trace of the tenant's row begins."""
+    match hit.kind:
+        case Prefix.ESIM:
+            return Begin(esim_ids=(hit.id,))
+        case Prefix.EVENT:
+            return Begin(event_ids=(hit.id,))
+        case Prefix.ORDER:
+            esims = await find.by_order(db, tenant, hit.id, limit=MAX_TRACED + 1)
+            return Begin(esim_ids=tuple(esim.id for esim in esims))
+        case Prefix.ENDPOINT:
+            where = DeliveryFilter(endpoint_id=hit.id)
+            last = await delivery_lists.page(db, tenant, where, before=None, limit=MAX_TRACED + 1)
+            return Begin(event_ids=tuple({one.event_id for one in last.rows}), endpoint_id=hit.id)
+        case _:
+            delivery_id = found(hit.part_of, "attempt") if hit.kind is Prefix.ATTEMPT else hit.id
+            delivery = found(await deliveries.find(db, tenant, delivery_id), "delivery")
+            return Begin(event_ids=(delivery.event_id,), delivery_id=delivery.id)
+
+
+async def _chain(db: Session, tenant: Tenant, begin: Begin, *, operator: bool) -> Trace:
+    raised = await _events(db, tenant, begin)
+    told, unreadable_events = partition(raised[:MAX_TRACED])
+    esim_ids = {*begin.esim_ids, *(event.esim_id for event in told if event.esim_id is not None)}
+    known = await find.esims_of(db, tenant, list(esim_ids), limit=MAX_TRACED + 1)
+    esims, unreadable_esims = partition(known[:MAX_TRACED])
+    about = await _notifications(db, begin, told) if operator else []
+    entries, unreadable_entries = partition(about[:MAX_TRACED])
+    chain = Trace(
+        tenant=tenant,
+        notifications=entries,
+        esims=esims,
+        events=told if operator else [structs.replace(event, notification_id=None) for event in told],
+        unreadable=[*unreadable_entries, *unreadable_esims, *unreadable_events],
+        truncated=max(len(raised), len(known), len(about), len(begin.event_ids or ())) > MAX_TRACED,
+    )
+    return await _with_deliveries(db, tenant, begin, chain, event_ids=[event.id for event in raised[:MAX_TRACED]])
+
+
+async def _notifications(db: Session, begin: Begin, told: Sequence[Event]) -> Sequence[JournalEntry | Unreadable]:
+    """Return what raised the events; where a trace begins with eSIMs, all that was told about these."""
+    causes = {event.notification_id for event in told if event.notification_id is not None}
+    if begin.notification_id is not None:
+        causes.add(begin.notification_id)
+    esim_ids = begin.esim_ids if begin.notification_id is None else ()
+    return await find.notifications_about(db, ids=list(causes), esim_ids=esim_ids, limit=MAX_TRACED + 1)
+
+
+async def _events(db: Session, tenant: Tenant, begin: Begin) -> list[Event | Unreadable]:
+    if begin.notification_id is not None:
+        return await find.events_of_notification(db, tenant, begin.notification_id, limit=MAX_TRACED + 1)
+    if begin.event_ids is not None:
+        return await find.events_with_ids(db, tenant, begin.event_ids, limit=MAX_TRACED + 1)
+    return await find.events_of_esims(db, tenant, begin.esim_ids, limit=MAX_TRACED + 1)
+
+
+async def _with_deliveries(
+    db: Session, tenant: Tenant, begin: Begin, chain: Trace, *, event_ids: Sequence[UUID]
+) -> Trace:
+    made = [
+        one
+        for one in await deliveries.of_events(db, tenant, event_ids)
+        if begin.delivery_id in (None, one.id) and begin.endpoint_id in (None, one.endpoint_id)
+    ]
+    shown = made[:MAX_TRACED_DELIVERIES]
+    attempts = await find.attempts_of(db, tenant, [one.id for one in shown], limit=MAX_TRACED_ATTEMPTS + 1)
+    by_delivery: dict[UUID, list[Attempt]] = defaultdict(list)
+    for delivery_id, attempt in attempts[:MAX_TRACED_ATTEMPTS]:
+        by_delivery[delivery_id].append(attempt)
+    traced: Sequence[TracedDelivery] = [TracedDelivery(one, by_delivery[one.id]) for one in shown]
+    more = len(made) > MAX_TRACED_DELIVERIES or len(attempts) > MAX_TRACED_ATTEMPTS
+    return structs.replace(chain, deliveries=traced, truncated=chain.truncated or more)
