@@ -22,7 +22,7 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from esimhooks import Event, Receiver, Retrying, Webhook, open_inbox
-from esimhooks.receiver.database import database_of
+from esimhooks.receiver.urls import database_of
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 LEASE_S = 2.0

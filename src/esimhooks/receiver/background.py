@@ -1,6 +1,6 @@
 """Where a receiver's worker lives: in the running event loop of an application, or in a thread with a loop of its own.
 
-A way to make a worker comes in; `ring` and `stop` reach it from any thread. It does not work itself.
+A way to make a worker comes in; `notify` and `stop` reach it from any thread. It does not work itself.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ class ThreadBackground:
         self._thread.join(within_s)
         if self._thread.is_alive():
             with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._cancel)
+                self.loop.call_soon_threadsafe(self._cancel)
             self._thread.join(1.0)
 
     def _live(self) -> None:
@@ -67,7 +67,7 @@ class ThreadBackground:
             asyncio.run(self._run())
 
     async def _run(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._main = asyncio.current_task()
         self.worker = self._make()
         self._made.set()

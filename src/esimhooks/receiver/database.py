@@ -9,6 +9,9 @@ from typing import Any, Protocol
 
 Row = tuple[Any, ...]
 
+WAIT_S = 4.0
+"""How long a transaction may wait before it begins: for a connection and for locks. Senders give five seconds in all."""
+
 
 class Session(Protocol):
     """One connection inside a transaction. Statements name their values: `:id`."""
@@ -26,10 +29,18 @@ class Session(Protocol):
         ...
 
     def savepoint(self) -> AbstractContextManager[Any]:
-        """Yield the driver's connection; what is done on it is undone where the block raises.
+        """Yield what handlers work on; what is done on it is undone where the block raises.
 
         Inside the block the transaction cannot be ended by accident: the connection refuses `commit()`.
         """
+        ...
+
+    def interrupt(self) -> None:
+        """From another thread: let the statement that runs fail."""
+        ...
+
+    def abort(self) -> None:
+        """From another thread: undo the transaction, and let nothing more be done in it."""
         ...
 
 
@@ -39,37 +50,18 @@ class Database(Protocol):
     skip_locked: str
     """Ends a query whose rows this transaction takes, leaving out those that others are taking."""
 
-    def reading(self) -> AbstractContextManager[Session]:
-        """Yield a session that sees one moment. Raises `InboxUnavailable`."""
+    def reading(self, *, within_s: float = WAIT_S) -> AbstractContextManager[Session]:
+        """Yield a session that sees one moment. Raises `InboxUnavailable`, after `within_s` at the latest."""
         ...
 
-    def writing(self) -> AbstractContextManager[Session]:
-        """Yield a session; at the end it is committed to disk, or rolled back where the block raises.
+    def writing(self, *, within_s: float = WAIT_S, durable: bool = True) -> AbstractContextManager[Session]:
+        """Yield a session; at the end it is committed, or rolled back where the block raises.
 
-        Raises `InboxUnavailable`.
+        Unless `durable`, a power cut may lose the commit, though never one that is durable and came later.
+        Raises `InboxUnavailable`, after `within_s` at the latest where it cannot begin.
         """
         ...
 
     def close(self) -> None:
         """Close all connections, those in use when they are handed back; they are opened again when needed."""
         ...
-
-
-def database_of(url: str) -> Database:
-    """Return the database of a URL: `sqlite:///inbox.db`, `sqlite:////var/lib/inbox.db`, `postgresql://...`.
-
-    Nothing is opened yet. Raises `ValueError` for other URLs and `MissingExtraError` without the PostgreSQL driver.
-    """
-    scheme, separator, rest = url.partition("://")
-    if separator and scheme == "sqlite":
-        from esimhooks.receiver.sqlite import SqliteDatabase  # noqa: PLC0415 - only the driver that is used
-
-        path = rest.removeprefix("/")
-        if not rest.startswith("/") or not path or path == ":memory:" or "?" in path:
-            raise ValueError("expected sqlite:///relative.db or sqlite:////absolute.db: an inbox is a file")
-        return SqliteDatabase(path)
-    if separator and scheme in {"postgresql", "postgres"}:
-        from esimhooks.receiver.postgres import PostgresDatabase  # noqa: PLC0415 - only the driver that is used
-
-        return PostgresDatabase(url)
-    raise ValueError("expected an inbox like sqlite:///inbox.db or postgresql://user@host/database")

@@ -5,6 +5,8 @@ ends here as a failure; nothing is stored here.
 """
 
 import inspect
+import logging
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +17,8 @@ from esimhooks.receiver.event import Event
 
 EVERY_EVENT = "*"
 LONGEST_ERROR = 2000
+
+log = logging.getLogger("esimhooks.receiver")
 
 
 class Handler(Struct, frozen=True, kw_only=True):
@@ -39,18 +43,44 @@ class Failure(Struct):
 
     @property
     def text(self) -> str:
-        """The error in one line, as it is shown with a dead letter."""
-        return f"{type(self.error).__name__}: {self.error}"[:LONGEST_ERROR].replace("\0", "")
+        """The error in one line that any database can store, as it is shown with a dead letter."""
+        text = ""
+        with caught() as unprintable:
+            text = f"{type(self.error).__name__}: {self.error}"[:LONGEST_ERROR]
+        if unprintable.error is not None:
+            text = f"{type(self.error).__name__}: its text cannot be made ({type(unprintable.error).__name__})"
+        return _storable(text)[:LONGEST_ERROR]
 
 
 @contextmanager
-def caught() -> Iterator[Failure]:
-    """Turn whatever the block raises into a failure, so that one handler does not stop the others."""
+def caught(kinds: type[BaseException] = BaseException) -> Iterator[Failure]:
+    """Turn whatever the block raises into a failure, so that one handler does not stop the others.
+
+    Handlers may raise anything, `SystemExit` and `CancelledError` included. Around an `await` of the worker's own, catch
+    `Exception` only: there a `CancelledError` is the cancelling of the worker.
+    """
     failure = Failure()
     try:
         yield failure
-    except Exception as error:  # noqa: BLE001 - a handler may raise anything, and it is kept as a failure
+    except kinds as error:
         failure.error = error
+
+
+def log_failure(handler: str, event: Event, failure: Failure, *, attempt: int) -> None:
+    """Log a failed attempt with its traceback, in the message where it holds what no file or pipe would take."""
+    message = f"{handler} failed for {event.id}, attempt {attempt}: {failure.text}"
+    trace = ""
+    with caught():
+        trace = "".join(traceback.format_exception(failure.error))
+    if trace and _storable(trace) == trace:
+        log.warning("%s", message, exc_info=failure.error)
+    else:
+        log.warning("%s\n%s", message, _storable(trace))
+
+
+def _storable(text: str) -> str:
+    """Return a text that has no NUL and can be encoded."""
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
 class Handlers:
@@ -72,8 +102,6 @@ class Handlers:
             asynchronous=inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called),
             **options,
         )
-        if handler.transactional and handler.asynchronous:
-            raise TypeError("a transactional handler is a plain function: it works on a connection that blocks")
         if name in self._by_name:
             raise ValueError(f"there is a handler named {name} already: give this one a name=")
         self._by_name[name] = handler

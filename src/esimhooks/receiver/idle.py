@@ -1,9 +1,19 @@
-"""Connections that nobody uses at the moment, kept open for the next who needs one."""
+"""The connections of one database: the idle ones, kept for the next who needs one, and those in use.
 
-from threading import Lock
+Drivers' connections come in and go out. At a fork none is shared with the child: the parent closes its idle ones before,
+waiting for those in use, and a child that got some all the same forgets them.
+"""
+
+from collections.abc import Callable
+from threading import Condition, get_ident
 from typing import Generic, Protocol, TypeVar
 
-MOST_IDLE = 4
+from esimhooks.receiver import forks
+from esimhooks.receiver.handlers import caught
+
+MAX_IDLE = 4
+FORK_WAIT_S = 5.0
+"""How long a fork waits for transactions at work: longer than a receiver's own may last, hanging ones aside."""
 
 
 class Closable(Protocol):
@@ -18,32 +28,115 @@ C = TypeVar("C", bound=Closable)
 
 
 class Idle(Generic[C]):
-    """A few open connections; the one used last comes first. Threads may share it."""
+    """A few open connections; the one used last comes first. Threads may share it.
 
-    def __init__(self) -> None:
-        self._connections: list[C] = []
-        self._lock = Lock()
+    `abandon` makes a child let go of a connection of its parent without ending it for the parent; it is told whether the
+    connection was idle.
+    """
+
+    def __init__(self, abandon: Callable[[C, bool], None]) -> None:
+        self._abandon = abandon
         self.closings = 0
         """How often all were closed; who takes a connection notes it, to hand it back with `put`."""
+        self._all: list[C]
+        self._start_anew()
+        forks.register(
+            before=self._before_fork, in_parent=self._after_fork_in_parent, in_child=self._after_fork_in_child
+        )
 
     def take(self) -> C | None:
-        """Return an open connection, which may have died meanwhile, or None where there is none."""
-        with self._lock:
+        """Return an open connection, which may have died meanwhile, or None where there is none.
+
+        Waits while the process forks.
+        """
+        if self._process.forked:
+            self._after_fork_in_child()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._forking, FORK_WAIT_S)
+            self._users.append(get_ident())
             return self._connections.pop() if self._connections else None
+
+    def opened(self, connection: C) -> C:
+        """Note a connection that was opened because there was no idle one."""
+        with self._changed:
+            self._all.append(connection)
+        return connection
+
+    def forget(self, connection: C) -> None:
+        """Close a connection that died while nobody used it; whoever took it goes on with another."""
+        with caught(Exception):
+            connection.close()
+        with self._changed:
+            self._all = [one for one in self._all if one is not connection]
 
     def put(self, connection: C, *, closings: int) -> None:
         """Keep a connection, or close it: where there are enough, or all were closed since it was taken."""
-        with self._lock:
-            kept = closings == self.closings and len(self._connections) < MOST_IDLE
+        with self._changed:
+            kept = closings == self.closings and not self._forking and len(self._connections) < MAX_IDLE
             if kept:
                 self._connections.append(connection)
+                self._given_back()
         if not kept:
-            connection.close()
+            self.drop(connection)
+
+    def drop(self, connection: C | None) -> None:
+        """Close a connection instead of handing it back; None where none could be opened."""
+        if connection is not None:
+            self.forget(connection)
+        with self._changed:
+            self._given_back()
 
     def close(self) -> None:
         """Close all, and those in use as soon as they are handed back."""
-        with self._lock:
+        with self._changed:
             self.closings += 1
-            connections, self._connections = self._connections, []
+            self._close_idle()
+
+    def _before_fork(self) -> None:
+        """Wait until no connection is in use, and close all."""
+        with self._changed:
+            self._forking = True
+            self._changed.wait_for(self._used_by_no_other, FORK_WAIT_S)
+            self._close_idle()
+
+    def _after_fork_in_parent(self) -> None:
+        """Let connections be opened again."""
+        with self._changed:
+            self._forking = False
+            self._changed.notify_all()
+
+    def _after_fork_in_child(self) -> None:
+        """Forget the parent's connections."""
+        if self._process.forked:
+            inherited, idle = self._all, self._connections
+            self._start_anew()
+            _kept_for_ever.extend(inherited)
+            for connection in inherited:
+                with caught(Exception):
+                    self._abandon(connection, connection in idle)
+
+    def _start_anew(self) -> None:
+        self._process = forks.ProcessMark()
+        self._changed = Condition()
+        self._connections: list[C] = []
+        self._all = []
+        self._users: list[int] = []
+        self._forking = False
+
+    def _given_back(self) -> None:
+        if get_ident() in self._users:  # not so where the transaction began before a fork
+            self._users.remove(get_ident())
+        self._changed.notify_all()
+
+    def _used_by_no_other(self) -> bool:
+        return all(user == get_ident() for user in self._users)
+
+    def _close_idle(self) -> None:
+        connections, self._connections = self._connections, []
+        self._all = [one for one in self._all if one not in connections]
         for connection in connections:
             connection.close()
+
+
+_kept_for_ever: list[object] = []
+"""Connections of a parent: a driver that finalizes one would end it for the parent."""

@@ -11,9 +11,12 @@ from typing import Self
 
 from msgspec import Struct
 
-from esimhooks.receiver.database import Database, database_of
+from esimhooks.receiver.database import Database
 from esimhooks.receiver.event import Event
+from esimhooks.receiver.ordering import advance, lock_lane
 from esimhooks.receiver.runs import stored_event
+from esimhooks.receiver.schema import BLOCKED_UNTIL
+from esimhooks.receiver.urls import database_of
 
 KEPT_DAYS = 30.0
 PRUNED_AT_ONCE = 500
@@ -106,14 +109,24 @@ class Inbox:
 
     def retry(self, *, event_id: str | None = None, handler: str | None = None) -> int:
         """Give dead letters all their attempts again, all or those of an event or a handler; return how many."""
+        now, chosen = self._clock(), {"event_id": event_id, "handler": handler}
         with self._database.writing() as session:
-            return session.run(
-                "UPDATE esimhooks_runs SET state = 'waiting', due_at = :now, attempts = 0, lost_leases = 0,"
-                f" ended_at = NULL WHERE {_CHOSEN}",
-                now=self._clock(),
-                event_id=event_id,
-                handler=handler,
+            lanes = session.rows(
+                f"SELECT DISTINCT lane, handler FROM esimhooks_runs WHERE {_CHOSEN} AND lane IS NOT NULL"
+                " ORDER BY lane, handler",
+                **chosen,
             )
+            for lane, _ in lanes:
+                lock_lane(session, lane)
+            count = session.run(
+                "UPDATE esimhooks_runs SET state = 'waiting', attempts = 0, lost_leases = 0, ended_at = NULL,"
+                f" due_at = CASE WHEN lane IS NULL THEN :now ELSE {BLOCKED_UNTIL} END WHERE {_CHOSEN}",
+                now=now,
+                **chosen,
+            )
+            for lane, of_handler in lanes:
+                advance(session, of_handler, lane, now=now)
+        return count
 
     def discard(self, *, event_id: str | None = None, handler: str | None = None) -> int:
         """Take dead letters for done, all or those of an event or a handler; return how many."""

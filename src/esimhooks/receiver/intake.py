@@ -5,17 +5,23 @@ Method, headers and raw body come in, status, headers and body of the answer go 
 
 import json
 import logging
+import time
 from collections.abc import Callable
 
 from msgspec import Struct
 
 from esimhooks.receiver.errors import InboxUnavailable, VerificationFailure, WebhookVerificationError
+from esimhooks.receiver.event import Event
 from esimhooks.receiver.handlers import Handlers
 from esimhooks.receiver.headers import Headers
 from esimhooks.receiver.runs import Runs
+from esimhooks.receiver.transactions import Effects, Supervisor, store_with_effects
 from esimhooks.receiver.webhook import Webhook
 
 RETRY_AFTER_S = 30
+ANSWER_WITHIN_S = 4.0
+"""From the arrival of a request to its answer, so that a sender's five seconds are not over."""
+
 _NO_FAULT_OF_THE_KEY = frozenset(
     {VerificationFailure.BODY_NOT_BYTES, VerificationFailure.BODY_NOT_JSON, VerificationFailure.NOT_AN_EVENT}
 )
@@ -37,7 +43,7 @@ class Answer(Struct, frozen=True):
 
 
 class Intake:
-    """Takes the requests of one receiver. `stored` is called after each event that is new."""
+    """Takes the requests of one receiver."""
 
     def __init__(
         self,
@@ -68,22 +74,47 @@ class Intake:
         """Return the answer to a body above the limit."""
         return _refused(413, "body_too_large", f"a body may have {self.max_body_bytes} bytes")
 
-    def take(self, body: bytes, headers: Headers) -> Answer:
-        """Verify, store and commit one event, then answer. Blocks."""
+    def take(self, body: bytes, headers: Headers, *, supervisor: Supervisor, deadline: float) -> Answer:
+        """Verify, store and commit one event, then answer, at the `deadline` of the monotonic clock at the latest.
+
+        Blocks. Transactional handlers are called here, by the supervisor.
+        """
         try:
             event = self._webhook.verify(body, headers)
         except WebhookVerificationError as error:
             log.warning("refused a request: %s (%s)", error.detail, error.reason)
             return _refused(400 if error.reason in _NO_FAULT_OF_THE_KEY else 401, error.reason, error.detail)
         try:
-            new = self._runs.store(
-                event, self._handlers.wanting(event), now=self._clock(), keep_order=self._handlers.any_ordered
-            )
+            new = self._store(event, supervisor, deadline)
         except InboxUnavailable as error:
             log.warning("could not store %s: %s", event.id, error)
-            detail = "the event could not be stored; send it again"
-            return _refused(503, "inbox_unavailable", detail, ("retry-after", str(RETRY_AFTER_S)))
+            return self.unavailable()
         return _answer(200, {"id": event.id, "duplicate": not new})
+
+    def unavailable(self) -> Answer:
+        """Return the answer that asks the sender to come again."""
+        detail = "the event could not be stored; send it again"
+        return _refused(503, "inbox_unavailable", detail, ("retry-after", str(RETRY_AFTER_S)))
+
+    def _store(self, event: Event, supervisor: Supervisor, deadline: float) -> bool:
+        handlers, keep_order = self._handlers.wanting(event), self._handlers.any_ordered
+        transactional = [one.name for one in handlers if one.transactional]
+
+        def store(effects: Effects | None, *, whole: bool) -> bool:
+            """Store, in half of the time that is left or in the `whole`."""
+            left_s = deadline - time.monotonic()
+            return self._runs.store(
+                event,
+                handlers,
+                now=self._clock(),
+                keep_order=keep_order,
+                within_s=left_s if whole else left_s / 2,
+                effects=effects,
+            )
+
+        if not transactional:
+            return store(None, whole=True)
+        return store_with_effects(supervisor, event, transactional, store)
 
 
 def _refused(status: int, error: str, detail: str, *more: tuple[str, str]) -> Answer:

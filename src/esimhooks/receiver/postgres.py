@@ -4,16 +4,18 @@ psycopg because one driver serves threads and event loops alike, and because its
 handlers get, is what Django and SQLAlchemy users know. Sessions come out of it, psycopg's errors do not.
 """
 
+import os
 import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, LiteralString
 
-from esimhooks.receiver.database import Row
+from esimhooks.receiver.database import WAIT_S, Row
 from esimhooks.receiver.errors import InboxUnavailable
 from esimhooks.receiver.idle import Idle
-from esimhooks.receiver.schema import STATEMENTS, TABLES
+from esimhooks.receiver.schema import VERSION, VERSION_TABLE, check, upgrade
 from esimhooks.signing import MissingExtraError
 
 try:
@@ -23,11 +25,13 @@ except ImportError as missing:
         "an inbox in PostgreSQL needs the package psycopg: pip install 'esimhooks[inbox-postgres]'"
     ) from missing
 
-CONNECTING_LIMIT_S = 4
+MIN_CONNECTING_S = 2
+"""What libpq makes of anything less."""
+
+CANCEL_LIMIT_S = 1.0
 _TYPES = {"seconds": "double precision", "bytes": "bytea"}
 _OPTIONS: dict[str, Any] = {
-    "connect_timeout": CONNECTING_LIMIT_S,
-    "tcp_user_timeout": 10_000,  # milliseconds; a server that is gone without a word is noticed
+    "tcp_user_timeout": 4_000,  # milliseconds; a server that is gone without a word is noticed
     "application_name": "esimhooks-receiver",
 }
 
@@ -55,6 +59,17 @@ class PostgresSession:
         """Yield the `psycopg.Connection`; inside the block it refuses `commit()` and `rollback()`."""
         with self._connection.transaction():
             yield self._connection
+        if self._connection.closed:
+            raise psycopg.OperationalError("the connection was closed inside the transaction")
+
+    def interrupt(self) -> None:
+        """From another thread: let the statement that runs fail."""
+        with suppress(psycopg.Error):
+            self._connection.cancel_safe(timeout=CANCEL_LIMIT_S)
+
+    def abort(self) -> None:
+        """From another thread: undo the transaction; the connection is closed."""
+        self._connection.close()
 
 
 class PostgresDatabase:
@@ -67,66 +82,89 @@ class PostgresDatabase:
             self._options = {**_OPTIONS, **psycopg.conninfo.conninfo_to_dict(url)}
         except psycopg.ProgrammingError:  # its message would show the password
             raise ValueError("the address of the PostgreSQL inbox cannot be read") from None
-        self._idle: Idle[psycopg.Connection[Row]] = Idle()
+        self._idle: Idle[psycopg.Connection[Row]] = Idle(_abandon)
         self._ready = False
 
     @contextmanager
-    def reading(self) -> Iterator[PostgresSession]:
+    def reading(self, *, within_s: float = WAIT_S) -> Iterator[PostgresSession]:
         """Yield a session that sees one moment."""
-        with self.writing() as session:
-            session.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        with self._transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", within_s) as session:
             yield session
 
     @contextmanager
-    def writing(self) -> Iterator[PostgresSession]:
-        """Yield a session; committed at the end."""
-        connection: psycopg.Connection[Row] | None = None
-        closings = self._idle.closings
-        try:
-            connection = self._begun()
-            yield PostgresSession(connection)
-            connection.execute("COMMIT")
-        except BaseException as error:
-            if connection is not None:
-                connection.close()  # rolls back, whatever state the connection is in
-            if isinstance(error, psycopg.Error):
-                raise InboxUnavailable(f"PostgreSQL: {error}") from error
-            raise
-        self._idle.put(connection, closings=closings)
+    def writing(self, *, within_s: float = WAIT_S, durable: bool = True) -> Iterator[PostgresSession]:
+        """Yield a session; committed at the end, to disk where it is `durable`."""
+        begin = "BEGIN" if durable else "BEGIN; SET LOCAL synchronous_commit = off"
+        with self._transaction(begin, within_s) as session:
+            yield session
 
     def close(self) -> None:
         """Close all connections, those in use when they are handed back."""
         self._idle.close()
 
-    def _begun(self) -> "psycopg.Connection[Row]":
+    @contextmanager
+    def _transaction(self, begin: str, within_s: float) -> Iterator[PostgresSession]:
+        connection: psycopg.Connection[Row] | None = None
+        closings = self._idle.closings
+        deadline = time.monotonic() + within_s
+        try:
+            connection = self._begun(begin, deadline)
+            yield PostgresSession(connection)
+            connection.execute("COMMIT")
+        except BaseException as error:
+            self._idle.drop(connection)  # rolls back, whatever state the connection is in
+            if isinstance(error, psycopg.Error):
+                raise InboxUnavailable(f"PostgreSQL: {error}") from error
+            raise
+        self._idle.put(connection, closings=closings)
+
+    def _begun(self, begin: str, deadline: float) -> "psycopg.Connection[Row]":
         """Return a connection inside a transaction; idle ones may have died."""
-        while (idle := self._idle.take()) is not None:
+        connection = self._idle.take()
+        if connection is not None:
             try:
-                idle.execute("BEGIN")
+                return _begin(connection, begin, deadline)
             except psycopg.OperationalError:
-                idle.close()
-            else:
-                return idle
+                self._idle.forget(connection)
+                self._idle.close()  # what ended one has ended all
+        connecting_s = max(MIN_CONNECTING_S, int(deadline - time.monotonic()))
         # Statements are not prepared by name: poolers such as PgBouncer may switch connections between transactions.
-        connection = psycopg.connect(**self._options, autocommit=True, prepare_threshold=None)
+        connection = psycopg.connect(
+            **{"connect_timeout": connecting_s, **self._options}, autocommit=True, prepare_threshold=None
+        )
         try:
             self._prepare(connection)
-            connection.execute("BEGIN")
+            return self._idle.opened(_begin(connection, begin, deadline))
         except BaseException:
             connection.close()
             raise
-        return connection
 
     def _prepare(self, connection: "psycopg.Connection[Row]") -> None:
         if self._ready:
             return
-        found = [connection.execute("SELECT to_regclass(%s)", [name]).fetchone() for name in TABLES]
-        if not all(row and row[0] for row in found):  # where they are, the role needs no right to make tables
+        session = PostgresSession(connection)
+        version = 0
+        if session.rows("SELECT 1 WHERE to_regclass(:name) IS NOT NULL", name=VERSION_TABLE):
+            version = max((row[0] for row in session.rows(f"SELECT version FROM {VERSION_TABLE}")), default=0)
+        check(version)
+        if version != VERSION:  # where the tables are there, the role needs no right to make any
             with connection.transaction():
-                PostgresSession(connection).take_turn("schema")
-                for statement in STATEMENTS:
-                    connection.execute(statement.format(**_TYPES))
+                session.take_turn("schema")
+                upgrade(session, _TYPES)
         self._ready = True
+
+
+def _begin(connection: "psycopg.Connection[Row]", begin: str, deadline: float) -> "psycopg.Connection[Row]":
+    """Begin a transaction whose statements wait for locks no longer than to the deadline."""
+    wait_ms = max(1, int((deadline - time.monotonic()) * 1000))
+    connection.execute(f"{begin}; SET LOCAL lock_timeout = {wait_ms}".encode())
+    return connection
+
+
+def _abandon(connection: "psycopg.Connection[Row]", _idle: bool) -> None:  # noqa: FBT001 - a callback
+    """Close a parent's socket here only: ending the connection would end the parent's."""
+    with suppress(OSError, psycopg.Error):
+        os.close(connection.fileno())
 
 
 @lru_cache

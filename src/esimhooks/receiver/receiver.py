@@ -5,26 +5,30 @@ background. This file only puts the parts together.
 """
 
 import asyncio
-import os
-import secrets as chance
+import atexit
+import logging
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from esimhooks.receiver import asgi, wsgi
+from esimhooks.receiver import asgi, forks, wsgi
 from esimhooks.receiver.background import LoopBackground, ThreadBackground
-from esimhooks.receiver.database import database_of
+from esimhooks.receiver.calling import Calling
+from esimhooks.receiver.database import Database
 from esimhooks.receiver.event import Event
-from esimhooks.receiver.handlers import Handlers
+from esimhooks.receiver.handlers import Handlers, caught
 from esimhooks.receiver.headers import Headers
 from esimhooks.receiver.inbox import Inbox, InboxStats
-from esimhooks.receiver.intake import Answer, Intake
+from esimhooks.receiver.intake import ANSWER_WITHIN_S, Answer, Intake
 from esimhooks.receiver.retrying import Retrying
 from esimhooks.receiver.runs import Runs
+from esimhooks.receiver.threads import Threads
+from esimhooks.receiver.transactions import Supervisor
+from esimhooks.receiver.urls import database_of
 from esimhooks.receiver.webhook import Secret, Webhook
 from esimhooks.receiver.worker import Worker
 
@@ -34,6 +38,8 @@ STOP_LIMIT_S = 10.0
 Plain = TypeVar("Plain", bound=Callable[[Event], Any])
 Transactional = TypeVar("Transactional", bound=Callable[[Event, Any], Any])
 
+log = logging.getLogger("esimhooks.receiver")
+
 
 class Receiver:
     """An ASGI application (and, as `.wsgi`, a WSGI one) that takes webhooks; mount it at any path.
@@ -42,6 +48,7 @@ class Receiver:
     the first use. `concurrency`: handlers at work at a time. `max_body_bytes`: larger requests are answered with 413.
     `clock` returns Unix seconds; the clocks of processes that share an inbox must agree within seconds.
 
+    It may be made and used before a server forks: each process has connections and a worker of its own.
     Raises `ValueError` and `MissingExtraError`.
     """
 
@@ -49,24 +56,25 @@ class Receiver:
         self,
         secret: Secret | Sequence[Secret] | Webhook,
         *,
-        inbox: str,
+        inbox: str | Database,
         concurrency: int = 10,
         max_body_bytes: int = MAX_BODY_BYTES,
         retrying: Retrying | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         webhook = secret if isinstance(secret, Webhook) else Webhook(secret, clock=clock)
-        database = database_of(inbox)
+        database = database_of(inbox) if isinstance(inbox, str) else inbox
         self.inbox = Inbox(database, clock=clock)
         self._retrying = retrying or Retrying()
         self._handlers = Handlers()
-        holder = f"{os.getpid()}-{chance.token_hex(8)}"
-        self._runs = Runs(database, self._retrying, holder=holder)
+        self._runs = Runs(database, self._retrying)
         self._intake = Intake(webhook, self._runs, self._handlers, max_body_bytes=max_body_bytes, clock=clock)
         self._concurrency = concurrency
         self._clock = clock
-        self._background: LoopBackground | ThreadBackground | None = None
-        self._starting = threading.Lock()
+        self._background: LoopBackground | ThreadBackground | None
+        self._start_anew()
+        forks.register(in_child=self._start_anew)
+        _close_at_exit(weakref.ref(self))
 
     def on(self, *events: str, ordered: bool = False, name: str | None = None) -> Callable[[Plain], Plain]:
         """Register a handler, sync or async, for these event types, or for all: `@receiver.on("*")`.
@@ -85,11 +93,12 @@ class Receiver:
     def transactional(
         self, *events: str, ordered: bool = False, name: str | None = None
     ) -> Callable[[Transactional], Transactional]:
-        """Register a plain function that takes the event and a connection to the inbox's database.
+        """Register a function, sync or async, that takes the event and a connection to the inbox's database.
 
         What it does on the connection is committed together with the event, before the 200, exactly once; it must be
-        quick and must not commit. Where it raises, its part is undone and tried again in the background. With `ordered`
-        it always runs in the background, its effect committed together with the mark that it is done.
+        quick and must not commit. Where it raises, or does not end in time, its part is undone and tried again in the
+        background. With `ordered` it always runs in the background, its effect committed together with the mark that it
+        is done. The connection is the driver's and blocks; `esimhooks.sqlalchemy` makes a session of it.
         """
 
         def register(function: Transactional) -> Transactional:
@@ -103,7 +112,7 @@ class Receiver:
         if scope["type"] == "lifespan":
             await asgi.serve_lifespan(receive, send, start=self.start_async, stop=self.close_async)
         elif scope["type"] == "http":
-            await self.start_async()
+            await self._start_with_a_request()
             await asgi.serve_request(scope, receive, send, intake=self._intake, take=self._take_async)
         else:
             await receive()
@@ -112,28 +121,43 @@ class Receiver:
     def wsgi(self, environ: dict[str, Any], start_response: wsgi.StartResponse) -> Iterable[bytes]:
         """Serve one WSGI request: `DispatcherMiddleware(app, {"/webhooks/esim": receiver.wsgi})`.
 
-        The worker starts with the first request at the latest, in a thread.
+        The worker starts with the first request at the latest, in a thread, and is stopped when the process exits.
         """
         self.start()
-        return wsgi.serve_request(environ, start_response, intake=self._intake, take=self._take)
+        return wsgi.serve_request(environ, start_response, intake=self._intake, take=self.take)
+
+    def take(self, body: bytes, headers: Headers) -> Answer:
+        """Verify and store one request that came some other way, and return the answer to it. Blocks.
+
+        No worker is started: call `start` or, where a process lives for one request only, `drain`.
+        """
+        deadline = time.monotonic() + ANSWER_WITHIN_S
+        return self._take(body, headers, deadline)
 
     def start(self) -> None:
         """Start the worker in a thread, unless it works already. What was left by a crash is taken up at once."""
         with self._starting:
-            if self._background is None or not self._background.alive:
+            if not self._works():
                 self._background = ThreadBackground(self._worker)
 
     def close(self) -> None:
-        """Stop the thread's worker, letting handlers end for ten seconds, and close the connections."""
+        """Stop the thread's worker, letting handlers end for ten seconds, and close the connections.
+
+        Called when the process exits; servers that end their processes otherwise need it in a hook of theirs, as
+        gunicorn's `worker_exit`.
+        """
+        if self._process.forked:
+            self._start_anew()
         if isinstance(self._background, ThreadBackground):
             self._background.stop(within_s=STOP_LIMIT_S)
             self._background = None
+        self._threads.close()
         self.inbox.close()
 
     async def start_async(self) -> None:
         """Start the worker in the running loop, unless it works already."""
         with self._starting:
-            if self._background is None or not self._background.alive:
+            if not self._works():
                 self._background = LoopBackground(self._worker)
 
     async def close_async(self) -> None:
@@ -165,21 +189,72 @@ class Receiver:
     ) -> None:
         self.close()
 
+    def _start_anew(self) -> None:
+        """Begin without worker and threads, as a new process does: those of a parent do not live here."""
+        self._process = forks.ProcessMark()
+        self._starting = threading.Lock()
+        self._background = None
+        self._threads = Threads("esimhooks-receiver")
+        limit_s = self._retrying.transactional_limit_s
+        self._supervisor = Supervisor(self._threads, self._loop, limit_s=limit_s)
+
+    def _works(self) -> bool:
+        """Whether this process has a worker that works."""
+        if self._process.forked:
+            self._start_anew()
+        return self._background is not None and self._background.alive
+
+    def _loop(self) -> asyncio.AbstractEventLoop | None:
+        background = self._background
+        return background.loop if background is not None and background.alive else None
+
     def _worker(self) -> Worker:
+        calling = Calling(
+            self._runs,
+            retrying=self._retrying,
+            threads=self._threads,
+            supervisor=self._supervisor,
+            clock=self._clock,
+        )
         return Worker(
             self._runs,
             self.inbox,
             self._handlers,
-            retrying=self._retrying,
+            calling,
             concurrency=self._concurrency,
             clock=self._clock,
         )
 
-    def _take(self, body: bytes, headers: Headers) -> Answer:
-        answer = self._intake.take(body, headers)
-        if answer.status == 200 and self._background is not None:
-            self._background.worker.ring()
+    async def _start_with_a_request(self) -> None:
+        """Start the worker where no lifespan has: it works only as long as this loop runs."""
+        if self._works():
+            return
+        if self._handlers.names():
+            log.warning(
+                "the receiver starts with a request, because no lifespan has started it: its handlers run only while this"
+                " event loop does. Pass lifespan=receiver.lifespan to the application, or call receiver.start()"
+            )
+        await self.start_async()
+
+    def _take(self, body: bytes, headers: Headers, deadline: float) -> Answer:
+        answer = self._intake.take(body, headers, supervisor=self._supervisor, deadline=deadline)
+        background = self._background
+        if answer.status == 200 and background is not None:
+            background.worker.notify()
         return answer
 
     async def _take_async(self, body: bytes, headers: Headers) -> Answer:
-        return await asyncio.to_thread(partial(self._take, body, headers))
+        deadline = time.monotonic() + ANSWER_WITHIN_S
+        return await asyncio.wrap_future(self._threads.submit(lambda: self._take(body, headers, deadline)))
+
+
+def _close_at_exit(reference: "weakref.ref[Receiver]") -> None:
+    """Close a receiver that still lives when the interpreter ends, in whatever process that is."""
+
+    def close() -> None:
+        receiver = reference()
+        if receiver is not None:
+            with caught(Exception):
+                receiver.close()
+
+    atexit.register(close)

@@ -15,13 +15,16 @@ class Retrying(Struct, frozen=True, kw_only=True):
     """`schedule_s`: the pause after each failed attempt; after the one behind the last pause it is a dead letter.
 
     `lease_s`: how long the runs of a process that died wait for another. `gap_wait_s`: how long an ordered handler
-    waits for a missing number. `handler_limit_s`: when an async handler is cancelled and counted as failed.
+    waits for a missing number. `handler_limit_s`: when a handler is given up and counted as failed; an async one is
+    cancelled, a thread cannot be and is left behind. `transactional_limit_s`: the same for transactional handlers, which
+    keep the sender waiting and, in SQLite, every other writer.
     """
 
     schedule_s: Sequence[float] = SCHEDULE_S
     lease_s: float = 30.0
     gap_wait_s: float = 5.0
     handler_limit_s: float = 300.0
+    transactional_limit_s: float = 1.5
 
     def pause_s(self, attempts: int) -> float | None:
         """Return the pause before the next attempt when `attempts` had failed before this one; None for no more.

@@ -4,16 +4,21 @@ Verified events come in, claimed runs go out. A claim is a lease: when its holde
 blocks and is one transaction; `InboxUnavailable` means that nothing has changed, or that the change could not be confirmed.
 """
 
+import os
+import secrets as chance
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-from esimhooks.receiver.database import Database, Row, Session
+from esimhooks.receiver import forks
+from esimhooks.receiver.database import WAIT_S, Database, Row, Session
 from esimhooks.receiver.event import LONGEST_ID, Event, event_of
-from esimhooks.receiver.handlers import Failure, Handler, caught
-from esimhooks.receiver.ordering import hold_until
+from esimhooks.receiver.handlers import Failure, Handler
+from esimhooks.receiver.ordering import advance, advance_stalled, hold_until, lock_lane
 from esimhooks.receiver.retrying import Retrying
+from esimhooks.receiver.schema import BLOCKED_UNTIL
+from esimhooks.receiver.transactions import Effects
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOST_LOST_LEASES = 20
@@ -22,22 +27,24 @@ MOST_LOST_LEASES = 20
 Key = tuple[str, str]
 """Event id and name of the handler."""
 
-_DUE = """
+_CLAIMABLE = """
+    SELECT r.event_id, r.handler, r.attempts, r.lost_leases, r.lease, r.lane, e.sent_at, e.body
     FROM esimhooks_runs r JOIN esimhooks_inbox e ON e.id = r.event_id
-    WHERE r.due_at <= :now AND r.handler IN ({handlers})
-      AND (r.lane IS NULL OR NOT EXISTS (
-        SELECT 1 FROM esimhooks_runs other
-        WHERE other.handler = r.handler AND other.lane = r.lane AND other.due_at IS NOT NULL
-          AND (other.sequence < r.sequence OR (other.state = 'running' AND other.due_at > :now))))
+    WHERE r.handler = :handler AND r.due_at <= :now
+    ORDER BY r.due_at LIMIT :limit {skip_locked}
 """
 
 
 class Claim(Struct, frozen=True, kw_only=True):
-    """A run that this process may work on until its lease ends. `attempts` counts those that ended before."""
+    """A run that this process may work on until its lease ends. `attempts` counts those that ended before.
+
+    `lane`: the eSIM whose events the handler sees in order, None where the order does not matter.
+    """
 
     event: Event
     handler: str
     attempts: int
+    lane: str | None
 
     @property
     def key(self) -> Key:
@@ -45,126 +52,200 @@ class Claim(Struct, frozen=True, kw_only=True):
         return self.event.id, self.handler
 
 
-class Runs:
-    """Stores events and hands out their runs. `holder` names this process in its leases."""
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What came of a claim, and when (Unix seconds)."""
 
-    def __init__(self, database: Database, retrying: Retrying, *, holder: str) -> None:
+    claim: Claim
+    failure: Failure
+    ended_at: float
+
+
+class Runs:
+    """Stores events and hands out their runs, in leases that carry a name of this process."""
+
+    def __init__(self, database: Database, retrying: Retrying) -> None:
         self._database = database
         self._retrying = retrying
-        self._holder = holder
+        self._holder = ""
+        self._process = forks.ProcessMark()
 
-    def store(self, event: Event, handlers: Sequence[Handler], *, now: float, keep_order: bool) -> bool:
+    @property
+    def lease_s(self) -> float:
+        """How long a claim is kept from others unless it is renewed, in seconds."""
+        return self._retrying.lease_s
+
+    @property
+    def holder(self) -> str:
+        """The name of this process in its leases."""
+        if not self._holder or self._process.forked:
+            self._process.renew()
+            self._holder = f"{os.getpid()}-{chance.token_hex(8)}"
+        return self._holder
+
+    def store(
+        self,
+        event: Event,
+        handlers: Sequence[Handler],
+        *,
+        now: float,
+        keep_order: bool,
+        within_s: float = WAIT_S,
+        effects: Effects | None = None,
+    ) -> bool:
         """Store an event with a run for each handler and commit; false where the id came before.
 
-        Transactional handlers are called here, in the same transaction; those that fail are left for another attempt.
+        With `effects` transactional handlers are called here, in the same transaction; those that fail, and those that
+        are not called, are left for the background.
         """
-        esim = _lane(event)
-        with self._database.writing() as session:
-            if keep_order and esim:
-                session.take_turn(f"esim {esim}")
+        esim = _lane(event) if keep_order else None
+        with self._database.writing(within_s=within_s) as session:
+            if esim and event.sequence is not None:
+                lock_lane(session, esim)
             if not _insert(session, event, esim, now):
                 return False
             begin_at = now
-            if keep_order and esim and event.sequence is not None:
-                gap_wait_s = self._retrying.gap_wait_s
-                begin_at = hold_until(session, esim, event.sequence, now=now, gap_wait_s=gap_wait_s)
+            if esim and event.sequence is not None:
+                begin_at = hold_until(session, esim, event.sequence, now=now, gap_wait_s=self._retrying.gap_wait_s)
                 _hold(session, event.id, begin_at)
             for handler in handlers:
-                in_lane = handler.ordered and esim is not None
-                _add_run(session, event, handler, lane=esim if in_lane else None, due_at=begin_at if in_lane else now)
-                if handler.transactional and not in_lane:
-                    self._apply(session, event, handler, attempts=0, now=now)
+                if handler.ordered and esim:
+                    _add_run(session, event, handler, lane=esim, due_at=BLOCKED_UNTIL)
+                    advance(session, handler.name, esim, now=now)
+                    continue
+                _add_run(session, event, handler, lane=None, due_at=now)
+                if handler.transactional and effects is not None:
+                    self._take_effect(session, effects, event, handler, now)
         return True
 
-    def claim(self, handlers: Sequence[str], *, limit: int, now: float, keep_order: bool) -> list[Claim]:
-        """Take up to `limit` runs of these handlers that are due, the longest waiting first."""
-        values: dict[str, object] = {f"h{number}": name for number, name in enumerate(handlers)}
-        due = _DUE.format(handlers=", ".join(f":{name}" for name in values))
+    def claim(self, handlers: Sequence[str], *, limit: int, now: float) -> list[Claim]:
+        """Take up to `limit` runs of these handlers that are due, those of the longest waiting handler first."""
+        waiting: list[tuple[float, str]] = []
         with self._database.reading() as session:  # an idle receiver writes nothing
-            if not handlers or not session.rows(f"SELECT 1 {due} LIMIT 1", now=now, **values):
-                return []
-        columns = "r.event_id, r.handler, r.attempts, r.lost_leases, r.lease, e.sent_at, e.body"
-        query = f"SELECT {columns} {due} ORDER BY r.due_at LIMIT :limit {self._database.skip_locked}"
-        with self._database.writing() as session:
-            if keep_order:  # two processes that look at the same eSIM at once could each take one of its events
-                session.take_turn("claim")
-            taken = session.rows(query, now=now, limit=limit, **values)
-            return [claim for row in taken if (claim := self._take(session, row, now)) is not None]
+            for handler in handlers:
+                [(due_at,)] = session.rows(
+                    "SELECT min(due_at) FROM esimhooks_runs WHERE handler = :handler AND due_at <= :now",
+                    handler=handler,
+                    now=now,
+                )
+                if due_at is not None:
+                    waiting.append((due_at, handler))
+        claims: list[Claim] = []
+        if not waiting:
+            return claims
+        query = _CLAIMABLE.format(skip_locked=self._database.skip_locked)
+        with self._database.writing(durable=False) as session:  # a claim that a power cut loses is made again
+            for _, handler in sorted(waiting):
+                free = limit - len(claims)
+                rows = session.rows(query, handler=handler, now=now, limit=free) if free > 0 else []
+                claims += [claim for row in rows if (claim := self._take(session, row, now)) is not None]
+        return claims
 
     def renew(self, keys: Iterable[Key], *, now: float) -> None:
         """Put off the end of the leases of runs that are being worked on."""
-        with self._database.writing() as session:
-            for event_id, handler in keys:
+        with self._database.writing(durable=False) as session:
+            for event_id, handler in sorted(keys):
                 session.run(
                     "UPDATE esimhooks_runs SET due_at = :until"
                     " WHERE event_id = :event_id AND handler = :handler AND lease = :holder AND state = 'running'",
                     until=now + self._retrying.lease_s,
                     event_id=event_id,
                     handler=handler,
-                    holder=self._holder,
+                    holder=self.holder,
                 )
 
-    def succeeded(self, claim: Claim, *, now: float) -> None:
-        """Remember that the handler has worked; it will not be called again for this event."""
-        with self._database.writing() as session:
-            _done(session, claim.key, now)
+    def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Remember what came of claims, all in one commit.
 
-    def failed(self, claim: Claim, failure: Failure, *, now: float) -> None:
-        """Plan the next attempt, or make it a dead letter after the last. Nothing where the lease was lost."""
+        What has succeeded is not called again. What has failed gets its next attempt, or is a dead letter after the last;
+        nothing where the lease was lost.
+        """
         with self._database.writing() as session:
-            if self._holds(session, claim.key):
-                self._set_failed(session, claim.key, failure, attempts=claim.attempts, now=now)
+            for lane in sorted({one.claim.lane for one in outcomes if one.claim.lane is not None}):
+                lock_lane(session, lane)
+            for outcome in sorted(outcomes, key=lambda one: one.claim.key):
+                self._end(session, outcome)
 
-    def release(self, claim: Claim, *, now: float) -> None:
-        """Give a run back that was not worked on to its end; no attempt is counted."""
+    def release(self, claims: Sequence[Claim], *, now: float) -> None:
+        """Give runs back that were not worked on to their end; no attempt is counted."""
         with self._database.writing() as session:
-            if self._holds(session, claim.key):
-                _put_back(session, claim.key, due_at=now)
+            for lane in sorted({claim.lane for claim in claims if claim.lane is not None}):
+                lock_lane(session, lane)
+            for claim in sorted(claims, key=lambda one: one.key):
+                if self._holds(session, claim):
+                    _put_back(session, claim.key, due_at=now)
+                    if claim.lane is not None:
+                        advance(session, claim.handler, claim.lane, now=now)
 
-    def apply(self, claim: Claim, handler: Handler, *, now: float) -> Failure | None:
-        """Call a transactional handler and remember its success in one transaction; return what went wrong."""
+    def apply(self, claim: Claim, handler: Handler, *, now: float, effects: Effects) -> Failure | None:
+        """Call a transactional handler and remember its success in one transaction; return what went wrong.
+
+        A failure is not stored here. None also where the lease was lost.
+        """
         with self._database.writing() as session:
+            if claim.lane is not None:
+                lock_lane(session, claim.lane)
             # The row stays locked until the commit, so the lease cannot be taken over meanwhile.
-            if not self._holds(session, claim.key):
+            if not self._holds(session, claim):
                 return None
-            return self._apply(session, claim.event, handler, attempts=claim.attempts, now=now)
+            failure = effects.call(session, handler, claim.event)
+            if failure.error is not None:
+                return failure
+            self._end(session, Outcome(claim=claim, failure=failure, ended_at=now))
+        return None
 
-    def _apply(self, session: Session, event: Event, handler: Handler, *, attempts: int, now: float) -> Failure | None:
+    def advance_stalled(self, *, now: float) -> int:
+        """Let ordered runs go on that processes of an earlier release have left behind; return how many eSIMs'."""
+        with self._database.writing() as session:
+            return advance_stalled(session, now=now)
+
+    def _take_effect(self, session: Session, effects: Effects, event: Event, handler: Handler, now: float) -> None:
+        if handler.name in effects.postponed:
+            return
+        failure = effects.failures.get(handler.name) or effects.call(session, handler, event)
         key = (event.id, handler.name)
-        with caught() as failure, session.savepoint() as connection:
-            handler.function(event, connection)
         if failure.error is None:
             _done(session, key, now)
-            return None
-        self._set_failed(session, key, failure, attempts=attempts, now=now)
-        return failure
+        else:
+            self._set_failed(session, key, failure, attempts=0, now=now)
+
+    def _end(self, session: Session, outcome: Outcome) -> None:
+        claim, now = outcome.claim, outcome.ended_at
+        if outcome.failure.error is None:
+            _done(session, claim.key, now)
+        elif self._holds(session, claim):
+            self._set_failed(session, claim.key, outcome.failure, attempts=claim.attempts, now=now)
+        if claim.lane is not None:
+            advance(session, claim.handler, claim.lane, now=now)
 
     def _take(self, session: Session, row: Row, now: float) -> Claim | None:
-        event_id, handler, attempts, lost_leases, lease, sent_at, body = row
+        event_id, handler, attempts, lost_leases, lease, lane, sent_at, body = row
         lost = lost_leases + (lease is not None)
         if lost > MOST_LOST_LEASES:
             why = Failure(error=RuntimeError(f"the process ended {lost} times while this ran"))
             _bury(session, (event_id, handler), why, attempts=attempts, now=now)
+            if lane is not None:
+                advance(session, handler, lane, now=now)
             return None
         session.run(
             "UPDATE esimhooks_runs SET state = 'running', due_at = :until, lease = :holder, lost_leases = :lost"
             " WHERE event_id = :event_id AND handler = :handler",
             until=now + self._retrying.lease_s,
-            holder=self._holder,
+            holder=self.holder,
             lost=lost,
             event_id=event_id,
             handler=handler,
         )
-        return Claim(event=stored_event(event_id, sent_at, body), handler=handler, attempts=attempts)
+        return Claim(event=stored_event(event_id, sent_at, body), handler=handler, attempts=attempts, lane=lane)
 
-    def _holds(self, session: Session, key: Key) -> bool:
-        """Whether the run is still ours; from now to the end of the transaction nobody can take it."""
+    def _holds(self, session: Session, claim: Claim) -> bool:
+        """Whether this attempt is still ours; from now to the end of the transaction nobody can take it."""
         touched = session.run(
-            "UPDATE esimhooks_runs SET lease = :holder"
-            " WHERE event_id = :event_id AND handler = :handler AND lease = :holder AND state = 'running'",
-            event_id=key[0],
-            handler=key[1],
-            holder=self._holder,
+            "UPDATE esimhooks_runs SET lease = :holder WHERE event_id = :event_id AND handler = :handler"
+            " AND lease = :holder AND state = 'running' AND attempts = :attempts",
+            event_id=claim.event.id,
+            handler=claim.handler,
+            holder=self.holder,
+            attempts=claim.attempts,
         )
         return touched == 1
 

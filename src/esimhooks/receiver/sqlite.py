@@ -3,37 +3,45 @@
 Sessions come out of it, `sqlite3` errors do not. It must not be used on a network file system: WAL needs shared memory.
 """
 
+import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from esimhooks.receiver.database import Row
+from esimhooks.receiver import forks
+from esimhooks.receiver.database import WAIT_S, Row
 from esimhooks.receiver.errors import InboxUnavailable
 from esimhooks.receiver.idle import Idle
-from esimhooks.receiver.schema import STATEMENTS
+from esimhooks.receiver.schema import upgrade
 
-PATIENCE_S = 3.0
-"""How long to wait for another writer; senders give a receiver five seconds in all."""
+FILE_MODE = 0o600
+"""Bodies hold activation codes and personal data. SQLite gives its files beside the inbox the same mode."""
 
 _TYPES = {"seconds": "real", "bytes": "blob"}
 
 
 class SqliteSession:
-    """One connection inside a transaction."""
+    """One connection inside a transaction. `release`: ends the turn of this writer within the process."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, *, release: Callable[[], None] = lambda: None) -> None:
         self._connection = connection
+        self._release = release
+        self._aborted_by: int | None = None
+        # Held while a statement of the inbox runs, so that an abort comes before or after it.
+        self._using = threading.Lock()
 
     def rows(self, statement: str, **values: object) -> list[Row]:
         """Return all rows of a query."""
-        return self._connection.execute(statement, values).fetchall()
+        with self._used() as connection:
+            return connection.execute(statement, values).fetchall()
 
     def run(self, statement: str, **values: object) -> int:
         """Execute a statement; return how many rows it touched."""
-        return self._connection.execute(statement, values).rowcount
+        with self._used() as connection:
+            return connection.execute(statement, values).rowcount
 
     def take_turn(self, key: str) -> None:
         """There is one writer at a time as it is."""
@@ -41,16 +49,48 @@ class SqliteSession:
     @contextmanager
     def savepoint(self) -> Iterator[Any]:
         """Yield the `sqlite3.Connection`; it refuses to begin, commit or roll back inside the block."""
-        self.run("SAVEPOINT effect")
-        self._connection.set_authorizer(_no_transactions)
+        with self._used() as connection:
+            connection.execute("SAVEPOINT esimhooks_effect")
+            connection.set_authorizer(self._authorized)
         try:
-            yield self._connection
+            yield connection
         except BaseException:
-            self._connection.set_authorizer(None)
-            self.run("ROLLBACK TO effect")
+            self._end_savepoint("ROLLBACK TO esimhooks_effect")
             raise
-        self._connection.set_authorizer(None)
-        self.run("RELEASE effect")
+        self._end_savepoint("RELEASE esimhooks_effect")
+
+    def abort(self) -> None:
+        """From another thread: undo the transaction; whatever that thread does on the connection later is refused.
+
+        Not by closing the connection, which SQLite does not allow while another thread is inside a statement.
+        """
+        with self._using:
+            self._aborted_by = threading.get_ident()
+            with suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+        self._release()
+
+    def interrupt(self) -> None:
+        """From another thread: let the statement that runs fail."""
+        with suppress(sqlite3.Error):
+            self._connection.interrupt()
+
+    @contextmanager
+    def _used(self) -> Iterator[sqlite3.Connection]:
+        with self._using:
+            if self._aborted_by is not None:
+                raise sqlite3.OperationalError("the transaction was given up")
+            yield self._connection
+
+    def _end_savepoint(self, statement: str) -> None:
+        with self._used() as connection:
+            connection.set_authorizer(None)
+            connection.execute(statement)
+
+    def _authorized(self, action: int, *_: object) -> int:
+        if self._aborted_by is None:
+            return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_TRANSACTION else sqlite3.SQLITE_OK
+        return sqlite3.SQLITE_OK if threading.get_ident() == self._aborted_by else sqlite3.SQLITE_DENY
 
 
 class SqliteDatabase:
@@ -60,79 +100,111 @@ class SqliteDatabase:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._idle: Idle[sqlite3.Connection] = Idle()
+        self._idle: Idle[sqlite3.Connection] = Idle(_abandon)
         # Within a process threads queue here, which is faster and fairer than SQLite's polling for its lock.
         self._writer = threading.Lock()
         self._ready = False
+        forks.register(in_child=self._after_fork_in_child)
 
     @contextmanager
-    def reading(self) -> Iterator[SqliteSession]:
+    def reading(self, *, within_s: float = WAIT_S) -> Iterator[SqliteSession]:
         """Yield a session that sees one moment."""
-        with self._transaction("BEGIN") as session:
+        with self._transaction("BEGIN", within_s) as session:
             yield session
 
     @contextmanager
-    def writing(self) -> Iterator[SqliteSession]:
-        """Yield a session that is the only writer; committed to disk at the end."""
-        if not self._writer.acquire(timeout=PATIENCE_S):
-            raise InboxUnavailable("the inbox is locked by another thread")
+    def writing(self, *, within_s: float = WAIT_S, durable: bool = True) -> Iterator[SqliteSession]:
+        """Yield a session that is the only writer; committed at the end, to disk where it is `durable`."""
+        deadline = time.monotonic() + within_s
+        if not self._writer.acquire(timeout=max(0.0, within_s)):
+            raise InboxUnavailable("SQLite: the inbox is locked by another thread")
+        turn = [self._writer]
+
+        def release() -> None:  # once, by this thread or by the one that gives it up
+            with suppress(IndexError):
+                turn.pop().release()
+
         try:
             # IMMEDIATE takes the lock at once: a reader that becomes a writer later can be refused without waiting.
-            with self._transaction("BEGIN IMMEDIATE") as session:
+            begin = "BEGIN IMMEDIATE"
+            with self._transaction(begin, deadline - time.monotonic(), durable=durable, release=release) as session:
                 yield session
         finally:
-            self._writer.release()
+            release()
 
     def close(self) -> None:
         """Close all connections, those in use when they are handed back."""
         self._idle.close()
 
+    def _after_fork_in_child(self) -> None:
+        """Let the child write, whatever thread of its parent was writing."""
+        self._writer = threading.Lock()
+
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[SqliteSession]:
+    def _transaction(
+        self, begin: str, within_s: float, *, durable: bool = True, release: Callable[[], None] = lambda: None
+    ) -> Iterator[SqliteSession]:
         connection: sqlite3.Connection | None = None
         closings = self._idle.closings
         try:
-            connection = self._connection()
+            connection = self._idle.take() or self._idle.opened(self._connection(within_s))
+            connection.execute(f"PRAGMA busy_timeout = {max(0, int(within_s * 1000))}")
+            # FULL: each commit is flushed to disk before it is answered; WAL's usual NORMAL would lose the last commits,
+            # answered with 200, in a power cut.
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             connection.execute(begin)
-            yield SqliteSession(connection)
-            connection.execute("COMMIT")
+            session = SqliteSession(connection, release=release)
+            yield session
+            session.run("COMMIT")
         except BaseException as error:
-            if connection is not None:
-                connection.close()  # rolls back, whatever state the connection is in
+            self._idle.drop(connection)  # rolls back, whatever state the connection is in
             if isinstance(error, sqlite3.Error):
                 raise InboxUnavailable(f"SQLite: {error}") from error
             raise
         self._idle.put(connection, closings=closings)
 
-    def _connection(self) -> sqlite3.Connection:
-        if (idle := self._idle.take()) is not None:
-            return idle
-        # A connection serves one thread at a time, but not always the same one.
-        connection = sqlite3.connect(self._path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
+    def _connection(self, within_s: float) -> sqlite3.Connection:
+        self._create()
+        # A connection serves one thread at a time, but not always the same one. No statements are kept: each one is to
+        # ask the authorizer, which refuses all of them once a transaction was given up.
+        connection = sqlite3.connect(
+            self._path, timeout=within_s, isolation_level=None, check_same_thread=False, cached_statements=0
+        )
         try:
-            self._prepare(connection)
+            self._prepare(connection, within_s)
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        # WAL: readers and the writer do not wait for each other. FULL: each commit is flushed to disk before it is
-        # answered; WAL's usual NORMAL would lose the last commits, answered with 200, in a power cut.
-        _patiently(connection, "PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+    def _create(self) -> None:
+        """Make the file, where it is missing, readable by its owner only; SQLite reports what stands in the way."""
+        with suppress(OSError):
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, FILE_MODE))
+
+    def _prepare(self, connection: sqlite3.Connection, within_s: float) -> None:
+        # WAL: readers and the writer do not wait for each other.
+        _patiently(connection, "PRAGMA journal_mode = WAL", within_s)
         connection.execute("PRAGMA foreign_keys = ON")
         if not self._ready:
             connection.execute("BEGIN IMMEDIATE")
-            for statement in STATEMENTS:
-                connection.execute(statement.format(**_TYPES))
+            upgrade(SqliteSession(connection), _TYPES)
             connection.execute("COMMIT")
             self._ready = True
 
 
-def _patiently(connection: sqlite3.Connection, statement: str) -> None:
+def _abandon(connection: sqlite3.Connection, idle: bool) -> None:  # noqa: FBT001 - a callback
+    """Close a parent's connection in its child, so that SQLite forgets which locks the parent has on the file.
+
+    In the middle of a transaction that would undo it in memory that both share.
+    """
+    if idle:
+        connection.close()
+
+
+def _patiently(connection: sqlite3.Connection, statement: str, within_s: float) -> None:
     """Execute what SQLite refuses at once, without its own waiting, while another process does the same."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + within_s
     while True:
         try:
             connection.execute(statement)
@@ -142,7 +214,3 @@ def _patiently(connection: sqlite3.Connection, statement: str) -> None:
             time.sleep(0.02)
         else:
             return
-
-
-def _no_transactions(action: int, *_: object) -> int:
-    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_TRANSACTION else sqlite3.SQLITE_OK
