@@ -44,7 +44,12 @@ reliability: $(STAMP) ## break the server on purpose for half an hour and count 
 	@cd $* && npm ci --ignore-scripts --no-progress --silent
 	@touch $@
 
-test-typescript: $(STAMP) examples/express/node_modules/.complete sdk/typescript/node_modules/.complete ## test what runs on Node: the TypeScript package and the Express recipe
+# Before Node 22.13 the inbox needs better-sqlite3, which is compiled here: the only package with a script of its own.
+sdk/typescript/node_modules/.sqlite: sdk/typescript/node_modules/.complete
+	@cd sdk/typescript && { node -e 'require("node:sqlite")' 2>/dev/null || npm rebuild better-sqlite3 --silent; }
+	@touch $@
+
+test-typescript: $(STAMP) examples/express/node_modules/.complete sdk/typescript/node_modules/.sqlite ## test what runs on Node: the TypeScript package and the recipes
 	cd sdk/typescript && npm test
 	$(BIN)/pytest tests/node $(ARGS)
 

@@ -45,34 +45,77 @@ async def test_the_example_of_the_package_passes_every_check(tmp_path: Path) -> 
         await asyncio.to_thread(passes_every_check, f"{running.url}/hooks", secret)
 
 
-def test_what_is_packed_can_be_imported_and_holds_nothing_else(tmp_path: Path) -> None:
-    packed = subprocess.run(
-        ["npm", "pack", "--ignore-scripts", "--json", "--pack-destination", tmp_path],
-        cwd=PACKAGE,
-        capture_output=True,
-        check=True,
-        text=True,
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A folder that has the packed package in its node_modules, and the names of the files that it holds."""
+    folder = tmp_path_factory.mktemp("installed")
+    subprocess.run(
+        ["npm", "pack", "--ignore-scripts", "--pack-destination", folder], cwd=PACKAGE, capture_output=True, check=True
     )
-    [archive] = tmp_path.glob("*.tgz")
+    [archive] = folder.glob("*.tgz")
     with tarfile.open(archive) as opened:
         names = [name.removeprefix("package/") for name in opened.getnames()]
-        opened.extractall(tmp_path / "node_modules", filter="data")
-    (tmp_path / "node_modules" / "package").rename(tmp_path / "node_modules" / "esimhooks")
-    imported = subprocess.run(
-        [
-            "node",
-            "--input-type=module",
-            "-e",
-            "import { EVENT_TYPES } from 'esimhooks'; console.log(EVENT_TYPES.length)",
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        check=True,
-        text=True,
-    )
+        opened.extractall(folder / "node_modules", filter="data")
+    (folder / "node_modules" / "package").rename(folder / "node_modules" / "esimhooks")
+    return folder, names
 
-    assert imported.stdout == "8\n"
-    assert json.loads(packed.stdout)
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("module", "import {{ {name} }} from '{entry}'; console.log(typeof {name})"),
+        ("commonjs", "const {{ {name} }} = require('{entry}'); console.log(typeof {name})"),
+    ],
+)
+@pytest.mark.parametrize(("entry", "name"), [("esimhooks", "Webhook"), ("esimhooks/receiver", "Receiver")])
+def test_what_is_packed_can_be_imported_and_required(
+    installed: tuple[Path, list[str]], kind: str, code: str, entry: str, name: str
+) -> None:
+    words = ["node", f"--input-type={kind}", "-e", code.format(name=name, entry=entry)]
+
+    done = subprocess.run(words, cwd=installed[0], capture_output=True, check=True, text=True)
+
+    assert done.stdout == "function\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("esm", ["--module", "nodenext"]),
+        ("commonjs", ["--module", "node16"]),
+        ("bundler", ["--module", "esnext", "--moduleResolution", "bundler"]),
+    ],
+)
+def test_its_types_are_found_by_every_kind_of_project(
+    installed: tuple[Path, list[str]], kind: str, options: list[str]
+) -> None:
+    folder = installed[0] / kind
+    folder.mkdir()
+    (folder / "package.json").write_text(json.dumps({"type": "commonjs" if kind == "commonjs" else "module"}))
+    (folder / "main.ts").write_text(
+        'import { Webhook } from "esimhooks";\nimport { Receiver } from "esimhooks/receiver";\n'
+        'const receiver = new Receiver({ secret: new Webhook("whsec_AAAA"), inbox: "sqlite:///inbox.db" });\n'
+        'receiver.on("esim.data_updated", (event) => console.log(event.data.iccid, event.thresholds?.length));\n'
+    )
+    types = PACKAGE / "node_modules" / "@types"
+    words: list[str | Path] = [
+        PACKAGE / "node_modules" / ".bin" / "tsc",
+        "--noEmit",
+        "--strict",
+        "--typeRoots",
+        types,
+        "--types",
+        "node",
+    ]
+
+    done = subprocess.run([*words, *options, "main.ts"], cwd=folder, capture_output=True, check=False, text=True)
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_it_packs_what_was_built_and_nothing_else(installed: tuple[Path, list[str]]) -> None:
+    _, names = installed
+
     assert {name for name in names if not name.startswith("dist/")} == {"LICENSE", "README.md", "package.json"}
-    assert "dist/index.d.ts" in names
+    assert {"dist/esm/index.d.ts", "dist/cjs/receiver/index.d.ts", "dist/cjs/package.json"} <= set(names)
     assert not json.loads((PACKAGE / "package.json").read_text()).get("dependencies")

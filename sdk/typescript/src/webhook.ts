@@ -2,30 +2,14 @@
 // anything is believed. Whether an event came before is not known here: keep the ids of those that you have worked on.
 
 import { InvalidSecretError, WebhookVerificationError } from "./errors.js";
-import { EVENT_TYPES, type EsimData, type EsimEvent } from "./events.js";
+import { eventOf, type Message, type UnknownEvent } from "./event.js";
+import type { EsimEvent } from "./events.js";
 import { GivenHeaders, type HeadersLike } from "./headers.js";
 import { type Bytes, fromBase64, fromHex, hmacKey, hmacOf, isHmac, verifyingKey, type VerifyingKey } from "./keys.js";
 
 const TOLERANCE_SECONDS = 300;
-const LONGEST_ID = 255;
 const MOST_SIGNATURES = 64;
 const HEX_PREFIX = "sha256=";
-
-/** An event of a type that this release does not know: a newer sender, or another Standard Webhooks sender. */
-export interface UnknownEvent {
-  id: string;
-  event: string;
-  timestamp: string;
-  data: EsimData | Record<string, unknown>;
-  [field: string]: unknown;
-}
-
-/** A verified request, its body untouched. `id` is empty where it is not signed. */
-export interface Message {
-  readonly id: string;
-  readonly sentAt: Date;
-  readonly body: Uint8Array;
-}
 
 export interface WebhookOptions {
   /** For endpoints of the profile `hex`: the word in the headers' names, `X-<brand>-Signature`. */
@@ -37,11 +21,6 @@ export interface WebhookOptions {
 }
 
 export type Body = string | Uint8Array | ArrayBuffer;
-
-/** Whether the event is one of the eight that this release knows; narrows its type. */
-export function isEsimEvent(event: EsimEvent | UnknownEvent): event is EsimEvent {
-  return (EVENT_TYPES as readonly string[]).includes(event.event);
-}
 
 /**
  * Verifies webhooks with one secret, or several during a rotation: `whsec_` secrets (`v1`), `whpk_` public keys (`v1a`).
@@ -148,27 +127,6 @@ export class Webhook {
   }
 }
 
-function eventOf(message: Message): EsimEvent | UnknownEvent {
-  const payload = jsonOf(message.body);
-  if (!isObject(payload)) throw new WebhookVerificationError("not_an_event", "the body is JSON, but no object");
-  const ours = textOf(payload["event"]);
-  const event = ours ?? textOf(payload["type"]);
-  const id = (ours === undefined ? undefined : textOf(payload["id"])) ?? message.id;
-  if (event === undefined || id === "" || id.length > LONGEST_ID) {
-    throw new WebhookVerificationError("not_an_event", "the body does not tell which event it is");
-  }
-  const timestamp = textOf(payload["timestamp"]) ?? message.sentAt.toISOString();
-  return { ...payload, id, event, timestamp, data: isObject(payload["data"]) ? payload["data"] : {} };
-}
-
-function jsonOf(body: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body));
-  } catch {
-    throw new WebhookVerificationError("body_not_json", "the body is not JSON");
-  }
-}
-
 function bytesOf(body: unknown): Bytes {
   if (typeof body === "string") return utf8(body);
   if (body instanceof ArrayBuffer || body instanceof Uint8Array) return new Uint8Array(body);
@@ -193,12 +151,4 @@ function signedBytes(id: string, timestamp: string, body: Bytes): Bytes {
 
 function utf8(text: string): Bytes {
   return new TextEncoder().encode(text);
-}
-
-function textOf(value: unknown): string | undefined {
-  return typeof value === "string" && value !== "" ? value : undefined;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,0 +1,228 @@
+// The background of a receiver: claims runs that are due and calls their handlers, until it is stopped.
+//
+// Nothing that a handler or the inbox does ends it. What a handler has achieved is written until it is written.
+
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { InboxUnavailable, traceOfThrown } from "./errors.js";
+import { ended, type Handlers } from "./handlers.js";
+import type { Inbox } from "./inbox.js";
+import type { Retrying } from "./retrying.js";
+import type { Claim, Outcome, Runs } from "./runs.js";
+
+/** How often runs are looked for that nobody has notified of: retries, and those of processes that died. */
+const POLL_MS = 1000;
+const PAUSE_WHEN_UNAVAILABLE_MS = 1000;
+const RECORD_AGAIN_MS = 200;
+
+/** What ends within this time is written in one commit. */
+const GATHER_MS = 3;
+const PRUNE_EVERY_MS = 3_600_000;
+
+/** Runs whose handler has ended and whose outcome waits for the inbox; with more, no others are begun. */
+const MAX_UNRECORDED = 500;
+
+/** Where messages go; `console` will do. */
+export interface Log {
+  warn(message: string): void;
+  error(message: string): void;
+}
+
+export interface WorkerOptions {
+  readonly retrying: Retrying;
+  readonly concurrency: number;
+  readonly log: Log;
+  /** Returns Unix seconds. */
+  readonly now: () => number;
+}
+
+/** Works off one inbox with at most `concurrency` handlers at a time. */
+export class Worker {
+  readonly #runs: Runs;
+  readonly #inbox: Inbox;
+  readonly #handlers: Handlers;
+  readonly #options: WorkerOptions;
+  readonly #atWork = new Map<string, Claim>();
+  #outcomes: Outcome[] = [];
+  #recording: Promise<void> | undefined;
+  #stopping = false;
+  #stopped = false;
+  #notified = false;
+  readonly #waiting = new Set<() => void>();
+  readonly #timers: NodeJS.Timeout[];
+  #loop: Promise<void> | undefined;
+
+  constructor(runs: Runs, inbox: Inbox, handlers: Handlers, options: WorkerOptions) {
+    this.#runs = runs;
+    this.#inbox = inbox;
+    this.#handlers = handlers;
+    this.#options = options;
+    this.#timers = [setInterval(() => void this.#renew(), (options.retrying.leaseSeconds * 1000) / 3).unref()];
+  }
+
+  /** Work on what is due, and on what becomes due, until `stop`. */
+  start(): void {
+    if (this.#loop) return;
+    this.#timers.push(setInterval(() => void this.#prune(), PRUNE_EVERY_MS).unref());
+    void this.#prune();
+    this.#loop = this.#work();
+  }
+
+  /** Tell that something may be due. */
+  notify(): void {
+    this.#notified = true;
+    for (const wake of this.#waiting) wake();
+  }
+
+  /** Work on what is due now until nothing is, or the time is over. Attempts that are put off are not waited for. */
+  async drain(withinSeconds: number): Promise<void> {
+    const deadline = Date.now() + withinSeconds * 1000;
+    while (Date.now() < deadline) {
+      const claimed = await this.#round();
+      if (claimed === 0 && this.#unended === 0) return;
+      if (claimed === 0) await this.#nextEnding(deadline - Date.now());
+    }
+  }
+
+  /** Claim nothing more, let handlers end for so long, and write what came of them. */
+  async stop(withinSeconds: number): Promise<void> {
+    this.#stopping = true;
+    this.notify();
+    const deadline = Date.now() + withinSeconds * 1000;
+    while (this.#unended > 0 && Date.now() < deadline) await this.#nextEnding(deadline - Date.now());
+    this.#stopped = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    await this.#loop;
+  }
+
+  get #unended(): number {
+    return this.#atWork.size + this.#outcomes.length + (this.#recording ? 1 : 0);
+  }
+
+  async #work(): Promise<void> {
+    while (!this.#stopping) {
+      this.#notified = false;
+      let pause = POLL_MS;
+      try {
+        await this.#round();
+      } catch (error) {
+        this.#report(error);
+        pause = PAUSE_WHEN_UNAVAILABLE_MS;
+      }
+      if (!this.#notified && !this.#stopping) await this.#nextEnding(pause);
+    }
+  }
+
+  /** Begin what is due and return how much that was. */
+  async #round(): Promise<number> {
+    const free = Math.min(this.#options.concurrency - this.#atWork.size, MAX_UNRECORDED - this.#outcomes.length);
+    const names = this.#handlers.names();
+    if (free <= 0 || names.length === 0) return 0;
+    const claims = await this.#runs.claim(names, free, this.#options.now());
+    const begun = claims.filter((claim) => !this.#has(claim));
+    for (const claim of begun) {
+      this.#atWork.set(keyOf(claim), claim);
+      void this.#attempt(claim);
+    }
+    return begun.length;
+  }
+
+  /** Whether a run whose lease ran out during an outage is still at work here. */
+  #has(claim: Claim): boolean {
+    return this.#atWork.has(keyOf(claim)) || this.#outcomes.some((one) => keyOf(one.claim) === keyOf(claim));
+  }
+
+  async #attempt(claim: Claim): Promise<void> {
+    const handler = this.#handlers.named(claim.handler);
+    try {
+      if (!handler) return;
+      if (handler.transactional) {
+        const ending = await this.#runs.apply(claim, handler, this.#options.now);
+        if (ending?.failed) this.#ended({ claim, ending, endedAt: this.#options.now() });
+        return;
+      }
+      const limit = this.#options.retrying.handlerLimitSeconds;
+      const number = claim.attempts + 1;
+      const ending = await ended((signal) => handler.call(claim.event, { number, signal }), limit);
+      this.#ended({ claim, ending, endedAt: this.#options.now() });
+    } catch (error) {
+      this.#report(error); // the inbox is away: the lease ends by itself
+    } finally {
+      this.#atWork.delete(keyOf(claim));
+      this.notify();
+    }
+  }
+
+  #ended(outcome: Outcome): void {
+    const { claim, ending } = outcome;
+    if (ending.failed) {
+      const attempt = `${claim.handler} failed for ${claim.event.id}, attempt ${claim.attempts + 1}`;
+      this.#options.log.error(`${attempt}: ${traceOfThrown(ending.thrown)}`);
+    }
+    this.#outcomes.push(outcome);
+    this.#recording ??= this.#record();
+  }
+
+  /** Write what came of runs, all that has ended meanwhile in one commit, until it is written. */
+  async #record(): Promise<void> {
+    await sleep(GATHER_MS);
+    while (this.#outcomes.length > 0 && !this.#stopped) {
+      const outcomes = [...this.#outcomes];
+      try {
+        await this.#runs.record(outcomes);
+        this.#outcomes = this.#outcomes.slice(outcomes.length);
+        this.notify();
+      } catch (error) {
+        this.#report(error);
+        await sleep(RECORD_AGAIN_MS);
+      }
+    }
+    this.#recording = undefined;
+    this.notify();
+  }
+
+  async #renew(): Promise<void> {
+    const plain = [...this.#atWork.values()].filter((one) => !this.#handlers.named(one.handler)?.transactional);
+    const claims = [...plain, ...this.#outcomes.map((one) => one.claim)];
+    if (claims.length === 0) return;
+    try {
+      await this.#runs.renew(claims, this.#options.now());
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  async #prune(): Promise<void> {
+    try {
+      const unclaimed = await this.#inbox.unclaimedHandlers(this.#handlers.names());
+      if (unclaimed.length > 0) {
+        this.#options.log.warn(`runs wait for handlers that are not registered here: ${unclaimed.join(", ")}`);
+      }
+      await this.#inbox.prune();
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  #report(error: unknown): void {
+    if (error instanceof InboxUnavailable) this.#options.log.warn(`the inbox is not available: ${error.message}`);
+    else this.#options.log.error(`the worker of the receiver goes on after an error: ${traceOfThrown(error)}`);
+  }
+
+  async #nextEnding(limitMs: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(wake, Math.max(limitMs, 0));
+      const waiting = this.#waiting;
+      function wake(): void {
+        clearTimeout(timer);
+        waiting.delete(wake);
+        resolve();
+      }
+      waiting.add(wake);
+    });
+  }
+}
+
+function keyOf(claim: Claim): string {
+  return `${claim.event.id}\n${claim.handler}`;
+}

@@ -1,0 +1,226 @@
+// `Receiver` on the ways into it, and through what an inbox goes through; what it does with events is in cases.test.js.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempSync, statSync } from "node:fs";
+import { createServer, request as httpRequest } from "node:http";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { Webhook } from "esimhooks";
+import { InboxUnavailable, openInbox, Receiver } from "esimhooks/receiver";
+
+import { emptyInbox, KINDS, sql, until } from "./inboxes.js";
+
+const SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const SILENT = { warn() {}, error() {} };
+const BODY = JSON.stringify({ id: "evt_1", event: "esim.activated", sequence: 1, data: { id: "esim_1" } });
+const signed = (body = BODY) => new Webhook(SECRET).sign(body, { id: "msg_1" });
+const pathOf = (inbox) => inbox.slice("sqlite:///".length);
+
+async function aReceiver(context, options = {}) {
+  const inbox = options.inbox ?? (await emptyInbox(context, "sqlite"));
+  const receiver = new Receiver({ secret: SECRET, log: SILENT, ...options, inbox });
+  context.after(() => receiver.close({ withinSeconds: 1 }));
+  return receiver;
+}
+
+async function listening(context, listener) {
+  const server = createServer(listener);
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  context.after(() => (server.closeAllConnections(), server.close()));
+  return `http://127.0.0.1:${server.address().port}/`;
+}
+
+/** Return the answer to a request over a socket; `pieces` are sent without a length. */
+async function asked(url, { method = "POST", headers = {}, pieces = [] }) {
+  const sent = httpRequest(url, { method, headers });
+  sent.on("error", () => {}); // a receiver that has heard enough may hang up
+  for (const piece of pieces) sent.write(piece);
+  sent.end();
+  const [answer] = await once(sent, "response");
+  answer.resume();
+  return { status: answer.statusCode, headers: answer.headers };
+}
+
+test("over a socket each request has its status", async (context) => {
+  const receiver = await aReceiver(context, { maxBodyBytes: 5000 });
+  const url = await listening(context, receiver.listener);
+  const headers = await signed();
+
+  assert.equal((await asked(url, { headers, pieces: [BODY.slice(0, 9), BODY.slice(9)] })).status, 200);
+  assert.equal((await asked(url, { headers, pieces: [BODY, " "] })).status, 401);
+  assert.equal((await asked(url, { headers: await signed("no json"), pieces: ["no json"] })).status, 400);
+  assert.equal((await asked(url, { headers: { ...headers, "content-length": "5001" }, pieces: ["x".repeat(5001)] })).status, 413);
+  assert.equal((await asked(url, { headers, pieces: ["x".repeat(5000), "x"] })).status, 413);
+  const get = await asked(url, { method: "GET" });
+  assert.deepEqual([get.status, get.headers.allow], [405, "POST"]);
+});
+
+test("an inbox that cannot be written asks the sender to come again", async (context) => {
+  const folder = join(mkdtempSync(join(tmpdir(), "esimhooks-")), "missing", "inbox.db");
+  const receiver = await aReceiver(context, { inbox: `sqlite:///${folder}` });
+  const url = await listening(context, receiver.listener);
+
+  const answer = await asked(url, { headers: await signed(), pieces: [BODY] });
+
+  assert.deepEqual([answer.status, answer.headers["retry-after"]], [503, "30"]);
+});
+
+test("a body that a framework has kept as bytes is taken, one that it has parsed away is its fault", async (context) => {
+  const receiver = await aReceiver(context);
+  const raw = await listening(context, async (request, response) => {
+    for await (const piece of request) request.body = piece;
+    receiver.listener(request, response);
+  });
+  const parsed = await listening(context, async (request, response) => {
+    for await (const piece of request) request.body = JSON.parse(piece);
+    receiver.listener(request, response);
+  });
+  const kept = await listening(context, async (request, response) => {
+    for await (const piece of request) Object.assign(request, { rawBody: piece, body: JSON.parse(piece) });
+    receiver.listener(request, response);
+  });
+
+  assert.equal((await asked(raw, { headers: await signed(), pieces: [BODY] })).status, 200);
+  assert.equal((await asked(parsed, { headers: await signed(), pieces: [BODY] })).status, 500);
+  assert.equal((await asked(kept, { headers: await signed(), pieces: [BODY] })).status, 200);
+});
+
+test("a request of the fetch API with too large a body is not read to its end", async (context) => {
+  const receiver = await aReceiver(context, { maxBodyBytes: 5000 });
+  let read = 0;
+  const endless = new ReadableStream({ pull: (controller) => (read += 1, controller.enqueue(new Uint8Array(1000))) });
+
+  const answer = await receiver.fetch(new Request("http://x/", { method: "POST", body: endless, duplex: "half" }));
+
+  assert.equal(answer.status, 413);
+  assert.ok(read < 20, String(read));
+});
+
+const encoded = Buffer.from(BODY).toString("base64");
+const listed = (headers) => Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, [value]]));
+for (const [platform, requestOf] of Object.entries({
+  "an HTTP API": (headers) => ({ version: "2.0", headers, body: encoded, isBase64Encoded: true, requestContext: { http: { method: "POST" } } }),
+  "a REST API": (headers) => ({ httpMethod: "POST", headers, multiValueHeaders: listed(headers), body: BODY, isBase64Encoded: false }),
+  "a load balancer": (headers) => ({ httpMethod: "POST", headers, body: BODY, isBase64Encoded: false, requestContext: { elb: {} } }),
+  "a load balancer with lists": (headers) => ({ httpMethod: "POST", multiValueHeaders: listed(headers), body: BODY, isBase64Encoded: false }),
+})) {
+  test(`what ${platform} hands to Lambda is taken, and worked on by drain`, async (context) => {
+    const receiver = await aReceiver(context);
+    const ids = [];
+    receiver.on("*", (event) => ids.push(event.id));
+
+    assert.equal((await receiver.lambda(requestOf(await signed()))).statusCode, 200);
+    assert.equal((await receiver.lambda({ ...requestOf(await signed()), body: "b3RoZXI=" })).statusCode, 401);
+    assert.deepEqual(ids, []);
+    const stats = await receiver.drain();
+
+    assert.deepEqual([stats.done, ids], [1, ["evt_1"]]);
+  });
+}
+
+for (const kind of KINDS) {
+  test(`${kind}: a transactional handler cannot end its transaction, nor undo its event`, async (context) => {
+    const inbox = await emptyInbox(context, kind);
+    const receiver = await aReceiver(context, { inbox, retrying: { scheduleSeconds: [] } });
+    await sql(inbox, "CREATE TABLE effects (id text)");
+    for (const statement of ["COMMIT", " rollback", "BEGIN", "End;", "start  transaction"]) {
+      receiver.transactional("*", (event, connection) => (connection.query ?? connection.exec)(statement), { name: statement });
+    }
+    receiver.transactional("*", (event, connection) => connection.close?.() ?? connection.end(), { name: "closes" });
+    receiver.transactional("*", (event, connection) => (connection.query ?? connection.exec)("INSERT INTO effects VALUES ('x'); ROLLBACK"), { name: "hidden" });
+
+    assert.equal((await receiver.take(Buffer.from(BODY), await signed())).status, 200);
+
+    const { events, dead } = await receiver.stats();
+    assert.deepEqual([events, dead], [1, 7]);
+    assert.deepEqual(await sql(inbox, "SELECT * FROM effects"), []);
+  });
+
+  test(`${kind}: the mark that a handler has worked is written after an outage, and it is not called again`, async (context) => {
+    const inbox = await emptyInbox(context, kind);
+    const receiver = await aReceiver(context, { inbox, retrying: { leaseSeconds: 60 } });
+    const ids = [];
+    receiver.on("*", async (event) => {
+      ids.push(event.id);
+      await sql(inbox, "ALTER TABLE esimhooks_runs RENAME TO away");
+    });
+
+    await receiver.take(Buffer.from(BODY), await signed());
+    receiver.start();
+    await until(async () => (await sql(inbox, "SELECT state FROM away").catch(() => [])).length === 1, "the outage");
+    await new Promise((resolve) => setTimeout(resolve, 500)); // some failed writes
+    await sql(inbox, "ALTER TABLE away RENAME TO esimhooks_runs");
+
+    await until(async () => (await receiver.stats()).done === 1, "the mark");
+    assert.deepEqual(ids, ["evt_1"]);
+  });
+
+  test(`${kind}: tables of a later release are left alone`, async (context) => {
+    const inbox = await emptyInbox(context, kind);
+    await sql(inbox, "CREATE TABLE esimhooks_schema (version integer NOT NULL)");
+    await sql(inbox, "INSERT INTO esimhooks_schema VALUES (99)");
+
+    const opened = openInbox(inbox);
+    context.after(() => opened.close());
+
+    await assert.rejects(opened.stats(), (error) => error instanceof InboxUnavailable && /later release/.test(error.message));
+  });
+
+  test(`${kind}: one inbox in two receivers is worked off once`, async (context) => {
+    const inbox = await emptyInbox(context, kind);
+    const [one, other] = [await aReceiver(context, { inbox }), await aReceiver(context, { inbox })];
+    const ids = [];
+    for (const receiver of [one, other]) receiver.on("*", async (event) => void ids.push(event.id)).start();
+    const bodies = Array.from({ length: 60 }, (_, number) => JSON.stringify({ id: `evt_${number}`, event: "esim.created" }));
+
+    const taken = bodies.flatMap((body) => [one, other].map(async (receiver) => receiver.take(Buffer.from(body), await signed(body))));
+    const statuses = (await Promise.all(taken)).map((answer) => answer.status);
+    await until(async () => (await one.stats()).done === bodies.length, "all done");
+
+    assert.deepEqual(new Set(statuses), new Set([200]));
+    assert.equal(new Set(ids).size, ids.length);
+  });
+}
+
+test("what PostgreSQL has cut off is opened again", { skip: !KINDS.includes("postgresql") }, async (context) => {
+  const inbox = await emptyInbox(context, "postgresql");
+  const receiver = await aReceiver(context, { inbox });
+  await receiver.stats();
+  await sql(inbox, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'esimhooks-receiver'");
+
+  assert.equal((await receiver.take(Buffer.from(BODY), await signed())).status, 200);
+});
+
+test("the file of an inbox is nobody else's to read", async (context) => {
+  const inbox = await emptyInbox(context, "sqlite");
+  const receiver = await aReceiver(context, { inbox });
+  await receiver.stats();
+
+  assert.equal(statSync(pathOf(inbox)).mode & 0o777, 0o600);
+});
+
+test("an inbox that is no URL of one is refused at once", () => {
+  for (const inbox of ["inbox.db", "sqlite:///:memory:", "sqlite://inbox.db", "mysql://x/y"]) {
+    assert.throws(() => new Receiver({ secret: SECRET, inbox }), TypeError, inbox);
+  }
+});
+
+test("two handlers of the same events need names", () => {
+  const receiver = new Receiver({ secret: SECRET, inbox: "sqlite:///x.db" });
+  receiver.on("esim.activated", () => {});
+
+  assert.throws(() => receiver.on("esim.activated", () => {}), /give this one a name/);
+  receiver.on("esim.activated", () => {}, { name: "second" });
+});
+
+test("both entries can be required", () => {
+  const required = createRequire(import.meta.url);
+
+  assert.equal(new (required("esimhooks").Webhook)(SECRET) instanceof required("esimhooks").Webhook, true);
+  assert.ok(new (required("esimhooks/receiver").Receiver)({ secret: SECRET, inbox: "sqlite:///x.db" }));
+});
