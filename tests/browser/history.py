@@ -56,7 +56,7 @@ async def first_delivery(operator: Api, query: str, status: str) -> str:
         rows = (await operator.get(f"/v1/deliveries{query}&status={status}"))["data"]
         return rows[0]["id"] if rows else None
 
-    delivery: str = await eventually(found, within_s=20)
+    delivery: str = await eventually(found)
     return delivery
 
 

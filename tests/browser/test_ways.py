@@ -115,7 +115,7 @@ async def second_attempt(operator: Api, query: str) -> None:
     async def written() -> bool:
         return any(row["attemptCount"] > 1 for row in (await operator.get(f"/v1/deliveries{query}"))["data"])
 
-    await eventually(written, within_s=20)
+    await eventually(written)
 
 
 async def test_what_was_missed_is_counted_as_one_chooses_and_then_sent_again(

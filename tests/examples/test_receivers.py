@@ -38,5 +38,5 @@ async def test_a_recipe_passes_every_check_and_calls_its_handler(name: str, tmp_
                 stats = opened.stats()
             return stats.done > 0 and stats.waiting + stats.running == 0
 
-        await eventually(worked_off, within_s=20)
+        await eventually(worked_off)
         assert f"esim.activated {example_of(EventType.ACTIVATED).data.id}" in running.printed()

@@ -44,7 +44,7 @@ async def finished(shop: Shop, requery: Json, operator: Api | None = None) -> Js
         present = await state(shop, requery, operator)
         return present if present["finishedAt"] else None
 
-    return await eventually(found, within_s=10)
+    return await eventually(found)
 
 
 async def waits(shop: Shop, requery: Json) -> Json:

@@ -43,7 +43,7 @@ async def an_update(settings: Settings, receiver: Receiver) -> None:
         update = {"transactionId": "t-1", "esimStatus": "IN_USE", "iccid": "8943000000123456785"}
         body = {"account": merchant.account, "mode": "test", "updates": [update]}
         await operator.call("POST", "/v1/updates", body, traceparent=CALLER)
-        await receiver.wait_for(1, timeout=20)
+        await receiver.wait_for(1)
 
 
 async def test_a_trace_leads_from_the_caller_over_the_commit_to_the_receiver(

@@ -49,7 +49,7 @@ async def test_events_sent_twice_to_three_processes_are_each_worked_on_once(
             except ClientConnectorError:
                 return False
 
-        await eventually(takes_requests, within_s=30)
+        await eventually(takes_requests)
         # A connection for each request: otherwise one process would get them all.
         async with ClientSession(connector=TCPConnector(limit=12, force_close=True)) as session:
 
@@ -66,7 +66,7 @@ async def test_events_sent_twice_to_three_processes_are_each_worked_on_once(
             with open_inbox(inbox) as opened:
                 return opened.stats().done == EVENTS
 
-        await eventually(worked_off, within_s=20)
+        await eventually(worked_off)
 
         # Not by lines: a process may write the end of its line after another has written.
         worked_on = re.findall(r"esim\.activated (esim_\d+)", running.printed())

@@ -53,7 +53,7 @@ async def meanwhile(database: Database, command: Callable[[Session], Awaitable[o
             return bool(await db.conn.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
 
     running = asyncio.create_task(carry_out())
-    await eventually(waits, within_s=20)
+    await eventually(waits)
     return running
 
 

@@ -47,7 +47,7 @@ async def waiters(database: Database, number: int) -> None:
             waiting = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
             return int(await db.conn.fetchval(waiting)) >= number
 
-    await eventually(found, within_s=20)
+    await eventually(found)
 
 
 async def disabled_reason(database: Database, lane: Lane) -> DisabledReason | None:

@@ -125,7 +125,7 @@ class ServedQueue(DisturbedQueue):
             db = await blocker.enter_async_context(self._database.transaction())
             await db.conn.execute("SELECT FROM queue WHERE event_type = 'gate' FOR UPDATE")
             running = self._loop.create_task(take())
-            await eventually(self._somebody_waits, within_s=20)
+            await eventually(self._somebody_waits)
             return running
 
         blocker = AsyncExitStack()

@@ -14,7 +14,6 @@ from api import eventually
 from esimhooks.server.app.settings import Settings
 
 COMMAND = (sys.executable, "-c", "from esimhooks.cli.main import run; run()", "serve")
-START_LIMIT_S = 240.0
 
 
 class NodeProcess:
@@ -36,7 +35,7 @@ class NodeProcess:
         """Start it and return once it takes requests; where it does not come to that it is ended."""
         self._process = self._launched()
         try:
-            self.url = await eventually(self._announced, within_s=START_LIMIT_S)
+            self.url = await eventually(self._announced)
         except BaseException:
             self.clear_up()
             raise
@@ -58,13 +57,13 @@ class NodeProcess:
         """Ask it to end."""
         self.running.send_signal(signal.SIGTERM)
 
-    async def exit_code(self, *, within_s: float = 60.0) -> int:
+    async def exit_code(self) -> int:
         """Return its exit code once it has ended."""
 
         async def ended() -> bool:
             return self.running.poll() is not None
 
-        await eventually(ended, within_s=within_s)
+        await eventually(ended)
         return self.running.returncode
 
     def clear_up(self) -> None:

@@ -44,7 +44,7 @@ async def delivery_of(merchant: Api, event: str, endpoint: Endpoint | None = Non
 
 
 async def in_status(
-    merchant: Api, event: str, status: str, *, endpoint: Endpoint | None = None, within_s: float = 20.0
+    merchant: Api, event: str, status: str, *, endpoint: Endpoint | None = None, within_s: float | None = None
 ) -> Json:
     """Return the delivery of the event once it has the status."""
 
@@ -55,7 +55,7 @@ async def in_status(
     return await eventually(look, within_s=within_s)
 
 
-async def attempted(merchant: Api, event: str, times: int, *, within_s: float = 20.0) -> Json:
+async def attempted(merchant: Api, event: str, times: int, *, within_s: float | None = None) -> Json:
     """Return the delivery of the event once so many attempts are written."""
 
     async def look() -> Json:

@@ -71,5 +71,5 @@ async def test_a_restored_backup_serves_all_that_was_in_it(
         async def arrived() -> bool:
             return bool((await caller.get(f"/v1/deliveries/{waiting['id']}"))["status"] == "delivered")
 
-        await eventually(arrived, within_s=20)
+        await eventually(arrived)
     assert {one.headers["webhook-id"] for one in receiver.received} == {waiting["event"]}

@@ -51,7 +51,7 @@ async def test_what_was_claimed_when_the_database_failed_is_sent_while_its_lane_
                 return bool(await db.conn.fetchval("SELECT claims > 0 FROM queue WHERE delivery_id = $1", delivery.id))
 
         try:
-            await eventually(claimed, within_s=20)
+            await eventually(claimed)
         finally:
             async with database.session() as db:
                 await db.conn.execute("ALTER TABLE events_out_of_reach RENAME TO events")
@@ -87,8 +87,8 @@ async def test_results_whose_writing_is_cut_off_are_written_again_and_not_sent_a
         await admin.execute("LOCK TABLE attempts IN SHARE MODE")  # nothing is written while it is held
         await operator.post("/v1/updates", body, status=200)
         for _ in range(3):
-            await eventually(cut_off, within_s=20)
-    await eventually(all_delivered, within_s=30)
+            await eventually(cut_off)
+    await eventually(all_delivered)
     attempts = await admin.fetchval("SELECT count(*) FROM attempts")
     await admin.close()
 

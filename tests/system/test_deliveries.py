@@ -278,7 +278,7 @@ async def test_each_endpoint_of_an_account_gets_every_event_once_and_under_the_s
     async def none_pending() -> bool:
         return not (await merchant.get("/v1/deliveries?status=pending"))["data"]
 
-    await eventually(none_pending, within_s=20)
+    await eventually(none_pending)
     for path, secret in (("/one", one.secret), ("/two", two.secret)):
         arrived = [request for request in receiver.received if request.path == path]
         assert sorted(str(verified(request, secret)["id"]) for request in arrived) == sorted(events)

@@ -32,7 +32,7 @@ async def test_what_was_taken_up_is_not_sent_to_an_endpoint_that_was_disabled_me
                 waiting = await db.conn.fetchval("SELECT count(*) FROM queue WHERE claim_token = 0 AND claims = 0")
             return bool(waiting == 2)
 
-        await eventually(given_back, within_s=5)
+        await eventually(given_back)
         gate.open()
 
         async def first_arrived() -> Json:
@@ -41,7 +41,7 @@ async def test_what_was_taken_up_is_not_sent_to_an_endpoint_that_was_disabled_me
         await eventually(first_arrived)
         assert len(receiver.received) == 1
         await caller.post(f"/v1/endpoints/{endpoint['id']}/enable", status=200)
-        await receiver.wait_for(3, timeout=20)
+        await receiver.wait_for(3)
 
 
 async def test_a_new_url_gets_what_was_taken_up_for_the_old_one(operator: Api, receiver: Receiver) -> None:
@@ -55,7 +55,7 @@ async def test_a_new_url_gets_what_was_taken_up_for_the_old_one(operator: Api, r
         await caller.call("PATCH", f"/v1/endpoints/{endpoint['id']}", {"url": receiver.url("/new")})
         at_once = len(receiver.received)
 
-        await receiver.wait_for(12, timeout=30)
+        await receiver.wait_for(12)
 
     paths = [request.path for request in receiver.received]
     assert paths.count("/old") <= at_once + 2  # the answer to the one in flight tells of the change

@@ -41,7 +41,7 @@ async def test_an_endpoint_that_hangs_does_not_delay_another(operator: Api, rece
         quiet_s = await _seconds_for(good)
 
         await flood(operator, flooded, 100)
-        await eventually(lambda: _hold(hanging, 20), within_s=20)
+        await eventually(lambda: _hold(hanging, 20))
         beside_the_flood_s = await _seconds_for(good)
 
         assert hanging.open_requests == 20
@@ -60,16 +60,16 @@ async def test_the_caps_of_process_and_lane_hold_and_are_used(settings: Settings
                 receiver.answer(path, script=[gate.answer])
                 await an_endpoint(api, receiver.url(path), timeout=30)
             await flood(operator, merchant, 30)
-            await receiver.wait_for(10, timeout=20)
+            await receiver.wait_for(10)
             at_first = [gate.open_requests for gate in gates.values()]
 
             gates["/a"].open()
-            await receiver.wait_for(30 + 2 * 4, timeout=20)
-            await eventually(lambda: _is_idle(gates["/a"]), within_s=20)
+            await receiver.wait_for(30 + 2 * 4)
+            await eventually(lambda: _is_idle(gates["/a"]))
             without_a = [gate.open_requests for gate in gates.values()]
             for gate in gates.values():
                 gate.open()
-            await receiver.wait_for(90, timeout=20)
+            await receiver.wait_for(90)
             await _until_nothing_is_pending(api)
 
     assert sum(at_first) == 10
@@ -88,9 +88,9 @@ async def test_an_endpoint_may_have_a_cap_of_its_own_below_or_above_the_default(
         await an_endpoint(api, receiver.url(), timeout=30, maxInFlight=own_cap)
         await flood(operator, merchant, 100)
 
-        await eventually(lambda: _hold(gate, own_cap), within_s=20)
+        await eventually(lambda: _hold(gate, own_cap))
         gate.open()
-        await receiver.wait_for(100, timeout=20)
+        await receiver.wait_for(100)
         await _until_nothing_is_pending(api)
 
     assert gate.peak == own_cap
@@ -116,4 +116,4 @@ async def _until_nothing_is_pending(merchant: Api) -> None:
     async def none_pending() -> bool:
         return not (await merchant.get("/v1/deliveries?status=pending"))["data"]
 
-    await eventually(none_pending, within_s=20)
+    await eventually(none_pending)

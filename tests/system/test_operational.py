@@ -61,7 +61,7 @@ async def test_a_delivery_that_failed_for_good_is_told(telling: Settings, receiv
             endpoint = await caller.post("/v1/endpoints", body)
         await raise_an_event(api, merchant)
 
-        [request] = await ops.wait_for(1, timeout=20)
+        [request] = await ops.wait_for(1)
         deliveries = await api.get(f"/v1/deliveries?account={merchant.account}&mode=test")
 
     told = verified(request)
@@ -90,17 +90,17 @@ async def test_an_endpoint_that_is_disabled_is_told_with_the_reason(
         merchant = await a_merchant(api, webhook_url=receiver.url())
         whose = f"?account={merchant.account}&mode=test"
         await api.post(f"/v1/endpoints/{merchant.endpoint}/disable{whose}", status=200)
-        await ops.wait_for(1, timeout=20)
+        await ops.wait_for(1)
         await api.post(f"/v1/endpoints/{merchant.endpoint}/enable{whose}", status=200)
         receiver.answer("/hook", status=410)
         await raise_an_event(api, merchant)
-        await ops.wait_for(2, timeout=20)
+        await ops.wait_for(2)
         await api.post(f"/v1/endpoints/{merchant.endpoint}/enable{whose}", status=200)
         async with database.session() as db:
             await db.conn.execute("UPDATE lanes SET failing_since = now() - interval '6 days'")
         receiver.answer("/hook", status=500)
         await raise_an_event(api, merchant)
-        told = [verified(request) for request in await ops.wait_for(3, timeout=20)]
+        told = [verified(request) for request in await ops.wait_for(3)]
 
     assert [one["event"] for one in told] == ["endpoint.disabled"] * 3
     assert [one["data"]["reason"] for one in told] == ["manual", "gone", "failing"]
@@ -119,7 +119,7 @@ async def test_it_is_delivered_like_any_other_and_its_own_failure_raises_nothing
         async def failed() -> Json:
             return (await api.get(f"/v1/deliveries{OPERATORS}&status=failed"))["data"]
 
-        [delivery] = await eventually(failed, within_s=20)
+        [delivery] = await eventually(failed)
         shown = await api.get(f"/v1/deliveries/{delivery['id']}{OPERATORS}")
         events = (await api.get(f"/v1/events{OPERATORS}"))["data"]
         await api.post(f"/v1/endpoints/{ENDPOINT}/disable{OPERATORS}", status=200)
@@ -135,7 +135,7 @@ async def test_no_merchant_sees_what_the_operator_is_told(telling: Settings, rec
         merchant = await a_merchant(api, webhook_url=receiver.url(), mode="live")
         whose = f"?account={merchant.account}&mode=live"
         await api.post(f"/v1/endpoints/{merchant.endpoint}/disable{whose}", status=200)
-        await ops.wait_for(1, timeout=20)
+        await ops.wait_for(1)
         event = (await api.get(f"/v1/events{OPERATORS}"))["data"][0]
         async with api.as_key(merchant.key) as caller:
             lists = [(await caller.get(f"/v1/{kind}"))["data"] for kind in ("events", "deliveries")]

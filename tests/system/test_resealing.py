@@ -121,7 +121,7 @@ async def test_a_run_that_is_killed_is_begun_again_and_ends(
         async def waits() -> bool:
             return bool(await db.conn.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
 
-        await eventually(waits, within_s=20)
+        await eventually(waits)
         run.send_signal(signal.SIGKILL)
         await run.wait()
 

@@ -38,7 +38,7 @@ async def test_a_stop_under_load_finishes_what_is_in_flight_and_repeats_nothing(
 ) -> None:
     receiver.answer(script=[answered_after(0.5 + place / 100) for place in range(50)] * 20)
     await _raise_events(node, settings, receiver)
-    await receiver.wait_for(30, timeout=30)
+    await receiver.wait_for(30)
 
     began = monotonic()
     node.terminate()
@@ -50,7 +50,7 @@ async def test_a_stop_under_load_finishes_what_is_in_flight_and_repeats_nothing(
     claimed = await _count(database, "queue WHERE claim_token <> 0 OR claims <> 0")
     await node.start()
     await receiver.wait_for(EVENTS, timeout=60)
-    await eventually(lambda: _all_delivered(database), within_s=30)
+    await eventually(lambda: _all_delivered(database))
     node.terminate()
     last_exit_code = await node.exit_code()
 
@@ -73,9 +73,9 @@ async def test_a_request_at_hand_is_answered_before_the_node_ends(
         async with database.transaction() as db:
             await db.conn.execute("LOCK TABLE notifications IN SHARE MODE")  # nothing is journaled while it is held
             handing_in = asyncio.ensure_future(_hand_in(operator, merchant, 1))
-            await eventually(lambda: _somebody_waits_for_a_lock(database), within_s=20)
+            await eventually(lambda: _somebody_waits_for_a_lock(database))
             node.terminate()
-            await eventually(lambda: _takes_no_more_connections(node), within_s=20)
+            await eventually(lambda: _takes_no_more_connections(node))
             answered_early = handing_in.done()
         answer = await handing_in
     exit_code = await node.exit_code()
@@ -95,7 +95,7 @@ async def test_a_receiver_that_outlasts_the_stop_is_cut_off_and_asked_again(
         async with operator.as_key(merchant.key) as api:
             await api.post("/v1/endpoints", {"url": receiver.url(), "timeout": 30})
         await _hand_in(operator, merchant, 1)
-    await receiver.wait_for(1, timeout=30)
+    await receiver.wait_for(1)
 
     began = monotonic()
     node.terminate()
@@ -105,7 +105,7 @@ async def test_a_receiver_that_outlasts_the_stop_is_cut_off_and_asked_again(
         held = await db.conn.fetchval("UPDATE lanes SET leased_until = now() WHERE leased_until > now() RETURNING true")
     receiver.answer(status=200)
     await node.start()
-    await eventually(lambda: _all_delivered(database), within_s=30)
+    await eventually(lambda: _all_delivered(database))
     node.terminate()
     await node.exit_code()
 

@@ -45,7 +45,7 @@ async def test_what_fits_is_counted_then_read_and_watched(browser: Browser, oper
     async def done() -> bool:
         return "2 of 2 read done" in read_on((await browser.get(address))[1])
 
-    assert await eventually(done, within_s=10)
+    assert await eventually(done)
     status, text = await browser.post(address.replace("?", "/cancel?"))
     assert (status, "nothing to cancel" in text) == (409, True)
 
