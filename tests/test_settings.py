@@ -119,10 +119,10 @@ def test_the_address_for_others_is_the_public_one_or_made_of_host_and_port(
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("PORT", "eighty", "valid integer"),
+        ("PORT", "eighty", "a whole number"),
         ("PORT", "70000", "65535"),
         ("ROLES", "api,worker", "'api', 'dispatcher' or 'scheduler'"),
-        ("ROLES", ",", "at least 1"),
+        ("ROLES", ",", "1 at least"),
         ("USAGE_INTERVAL", "4 weeks", "4h"),
         ("TIMEOUT", "31", "30"),
         ("THRESHOLDS", "50,120", "100"),
@@ -147,6 +147,15 @@ def test_a_wrong_value_names_the_setting_and_what_was_expected_but_no_secret(
     assert "short-secret" not in str(refusal.value)
     assert refusal.value.__cause__ is None
     assert refusal.value.__suppress_context__
+
+
+def test_a_wrong_value_of_the_file_or_the_command_line_is_named_as_it_was_given(config: Path) -> None:
+    config.write_text('port = "eighty"\n')
+
+    with pytest.raises(Broken, match=rf"{config}: port: expected a whole number"):
+        Settings.read()
+    with pytest.raises(Broken, match=r"--port: expected 65535 or less"):
+        Settings.read(port=70_000)
 
 
 def test_all_wrong_values_are_named_at_once(environment: pytest.MonkeyPatch) -> None:

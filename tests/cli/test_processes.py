@@ -65,7 +65,25 @@ def test_settings_that_are_wrong_are_named_without_a_traceback(invoke: Invoke) -
     done = invoke("serve", "--role", "nonsense")
 
     assert done.code == 1
-    assert "ESIMHOOKS_ROLES" in done.err
+    assert done.err == "error: --role: expected 'api', 'dispatcher' or 'scheduler'\n"
+
+
+def test_a_variable_that_is_no_setting_is_named_at_the_start(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESIMHOOKS_PROT", "8500")
+
+    done = invoke("serve", "--role", "nonsense")
+
+    assert "ESIMHOOKS_PROT is no setting and has no effect: did you mean ESIMHOOKS_PORT?" in done.err
+
+
+def test_a_database_that_does_not_answer_is_named_by_host_and_port(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ESIMHOOKS_DATABASE_URL", "postgresql://me:hunter2@127.0.0.1:1/real")
+
+    done = invoke("migrate")
+
+    assert (done.code, done.err) == (1, "error: no database answers at 127.0.0.1:1 (ConnectionRefusedError)\n")
 
 
 def test_the_demo_shows_all_eight_events_arriving_once_and_leaves_nothing_behind(data_dir: str) -> None:

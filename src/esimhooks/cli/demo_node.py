@@ -18,7 +18,7 @@ from esimhooks.cli.client import Client
 from esimhooks.cli.demo_ledger import Bookkeeper, Ledger
 from esimhooks.cli.demo_receiver import DemoReceiver
 from esimhooks.cli.demo_story import PATIENCE_S, Plan, Story
-from esimhooks.cli.signals import stop_on_signals
+from esimhooks.cli.serve import stop_on_signals
 from esimhooks.server.app.node import Running, running
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.providers.sandbox.sandbox import Sandbox

@@ -9,18 +9,56 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-HINT = 'the command line needs more than the receiver does: pip install "esimhooks[server]"'
+from esimhooks.version import __version__
+
 USAGE = 2
+BARE = """\
+esimhooks turns what happens to eSIMs into signed webhooks that arrive.
+
+This package is installed without its command line: it has what a receiver
+needs (`from esimhooks import Webhook, Receiver`). Install one of these too:
+
+  pip install "esimhooks[cli]"     listen, trigger, verify, check-receiver,
+                                   endpoints, deliveries and all that asks a
+                                   server
+  pip install "esimhooks[server]"  the same, and the server: demo, serve
+"""
+NO_COMMANDS = (
+    'the command line is not installed: pip install "esimhooks[cli]", or "esimhooks[server]" for the server too'
+)
+NO_SERVER = 'this command needs the server: pip install "esimhooks[server]"'
 
 
 def run(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command, by default that of this process, and exit with its code."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         app = import_module("esimhooks.cli.app")
-        code = app.main(sys.argv[1:] if arguments is None else arguments)
     except ModuleNotFoundError as error:
-        if (error.name or "esimhooks").partition(".")[0] == "esimhooks":
-            raise
-        print(HINT, file=sys.stderr)  # noqa: T201 - there may be no Rich to print with
+        _of_ours(error)
+        sys.exit(_bare(words))
+    try:
+        code = app.main(words)
+    except ModuleNotFoundError as error:
+        _of_ours(error)
+        print(f"error: {NO_SERVER}", file=sys.stderr)  # noqa: T201 - the same
         code = USAGE
     sys.exit(code)
+
+
+def _bare(words: Sequence[str]) -> int:
+    """Answer what can be answered without the packages of the command line."""
+    if not words or words[0] in ("-h", "--help"):
+        print(BARE, end="")  # noqa: T201 - there may be no Rich to print with
+        return 0 if words else USAGE
+    if words[0] == "--version":
+        print(f"esimhooks {__version__}")  # noqa: T201 - the same
+        return 0
+    print(f"error: {NO_COMMANDS}", file=sys.stderr)  # noqa: T201 - the same
+    return USAGE
+
+
+def _of_ours(error: ModuleNotFoundError) -> None:
+    """Raise where a module of this package is missing, which is a defect."""
+    if (error.name or "esimhooks").partition(".")[0] == "esimhooks":
+        raise error

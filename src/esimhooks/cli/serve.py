@@ -1,21 +1,36 @@
-"""`esimhooks serve`: one node of the server, until it is told to stop.
+"""The commands that run or change an installation on this machine: `serve`, `migrate`, `rotate-encryption`.
 
-What the command line says goes into `Settings` before environment and file. Nothing is decided here.
+What the command line says goes into `Settings` before environment and file. The server is imported when it is needed:
+commands that only ask one start without loading it, and without its packages.
 """
 
 import asyncio
-from functools import partial
+import os
+import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
+from msgspec import Struct
 
 from esimhooks.cli import output
-from esimhooks.cli.signals import stop_on_signals
+from esimhooks.cli.client import Client
+from esimhooks.cli.messages import Failed
+from esimhooks.cli.options import DataDir, path, web_address
 
 if TYPE_CHECKING:
     from esimhooks.server.app.node import Running
     from esimhooks.server.app.settings import Settings
+
+LOOPBACK = "127.0.0.0/8,::1/128"
+
+
+class Development(Struct):
+    """What `serve --dev` has made in its data folder: an account and a test key of it."""
+
+    account: str
+    key: str
 
 
 def serve(
@@ -23,34 +38,155 @@ def serve(
     role: Annotated[
         str | None, typer.Option("--role", metavar="ROLES", help="all, or some of api,dispatcher,scheduler.")
     ] = None,
-    host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option("--port", min=0, max=65_535, help="Port to listen on.")] = None,
-    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Folder of database and keys.")] = None,
+    host: Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", metavar="N", min=0, max=65_535, help="Port to listen on.")
+    ] = None,
+    data_dir: DataDir = None,
+    dev: Annotated[
+        bool, typer.Option("--dev", help="For development: with an account, a test key and what to paste.")
+    ] = False,
+    forward: Annotated[
+        str | None, typer.Option("--forward", metavar="URL", help="With --dev: where webhooks go, on this machine.")
+    ] = None,
 ) -> None:
     """Run the server.
 
-    SIGTERM or Ctrl-C ends it after the work at hand, a second one at once.
+    SIGTERM or Ctrl-C ends it after the work at hand, a second one at once. With --dev it has a data folder of its own
+    and may deliver to this machine; keys and secret stay the same from start to start.
     """
-    import uvloop  # noqa: PLC0415 - commands that only ask a server start without loading one
+    if forward is not None and not dev:
+        raise typer.BadParameter("--forward goes with --dev; otherwise `esimhooks endpoints create` makes an endpoint")
+    if forward is not None:
+        web_address(forward, option="--forward")
+    import uvloop  # noqa: PLC0415 - see above
 
-    from esimhooks.server.app.settings import Settings  # noqa: PLC0415 - the same
+    settings = _settings(roles=role, host=host, port=port, data_dir=data_dir, dev=dev)
+    uvloop.run(_develop(settings, forward) if dev else _serve(settings))
 
-    uvloop.run(_serve(Settings.read(roles=role, host=host, port=port, data_dir=data_dir)))
+
+def migrate(*, data_dir: DataDir = None) -> None:
+    """Bring the database up to date.
+
+    `serve` does it by itself on the embedded one.
+    """
+    from esimhooks.server.app import node  # noqa: PLC0415 - see above
+
+    asyncio.run(node.migrate(_settings(data_dir=data_dir)))
+    output.say("the database is up to date")
+
+
+def rotate_encryption(*, data_dir: DataDir = None) -> None:
+    """Encrypt everything with the newest key, after which the older ones may go.
+
+    Put the new key before the old one in ESIMHOOKS_ENCRYPTION_KEY and restart every server, then run this with the same
+    setting. It may be interrupted and run again.
+    """
+    from esimhooks.server.app import rotation  # noqa: PLC0415 - see above
+
+    done = asyncio.run(rotation.rotate_encryption(_settings(data_dir=data_dir)))
+    output.say(f"{done} values were sealed anew: only the first key of ESIMHOOKS_ENCRYPTION_KEY is needed from now on")
+
+
+def stop_on_signals(stop: asyncio.Event, *, insisting: bool) -> None:
+    """Set `stop` at the first SIGTERM or SIGINT; must run on the event loop.
+
+    With `insisting` a second one ends the process.
+    """
+    loop = asyncio.get_running_loop()
+    seen: list[signal.Signals] = []
+
+    def take(number: signal.Signals) -> None:
+        if seen and insisting:
+            # Nothing is lost: what was answered is committed, and the next start takes over the database.
+            os._exit(128 + number)
+        seen.append(number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, take, number)
+
+
+def _settings(*, dev: bool = False, **given: Any) -> "Settings":
+    """Read the settings and name variables that look like one and are none, as a misspelt one would have no effect."""
+    from esimhooks.server.app.settings import Settings  # noqa: PLC0415 - see above
+
+    for name, hint in Settings.unknown_variables().items():
+        output.note(f"{name} is no setting and has no effect: {hint}")
+    read = Settings.read(**given)
+    if not dev:
+        return read
+    if given.get("data_dir") is None and Settings.origins()["data_dir"] == "default":
+        given["data_dir"] = read.data_dir.with_name(f"{read.data_dir.name}-dev")
+    return Settings.read(**given, allow_networks=None if read.allow_networks else LOOPBACK)
 
 
 async def _serve(settings: "Settings") -> None:
-    from esimhooks.server.app import node  # noqa: PLC0415 - the same
+    from esimhooks.server.app import node  # noqa: PLC0415 - see above
+
+    def announce(running: "Running") -> None:
+        output.say(f"esimhooks serves {running.url} as {', '.join(sorted(settings.roles))}")
+        if running.data_dir is not None:
+            output.say(f"data folder: {running.data_dir}")
+        if running.admin_key_is_new:
+            output.copyable(f"operator's key, shown this once: {running.admin_key}")
 
     stop = asyncio.Event()
     stop_on_signals(stop, insisting=True)
-    await node.serve(settings, stop, on_started=partial(_announce, settings))
+    await node.serve(settings, stop, on_started=announce)
     output.say("esimhooks has stopped")
 
 
-def _announce(settings: "Settings", node: "Running") -> None:
-    roles = ", ".join(sorted(settings.roles))
-    output.say(f"esimhooks serves {node.url} as {roles}")
-    if node.data_dir is not None:
-        output.say(f"data folder: {node.data_dir}")
-    if node.admin_key_is_new:
-        output.say(f"operator's key, shown this once: {node.admin_key}")
+async def _develop(settings: "Settings", forward: str | None) -> None:
+    from esimhooks.server.app.node import running  # noqa: PLC0415 - see above
+
+    stop = asyncio.Event()
+    stop_on_signals(stop, insisting=True)
+    async with running(settings, stop) as node:
+        made = await asyncio.to_thread(_prepared, node, settings.data_dir)
+        secret = await asyncio.to_thread(_forwarded, Client(node.url, made.key), forward) if forward else ""
+        _announce_development(node, made, forward, secret)
+        await stop.wait()
+    output.say("esimhooks has stopped")
+
+
+def _prepared(node: "Running", folder: Path) -> Development:
+    """Return the account and key of the starts before, or new ones where there are none or they were deleted."""
+    file = folder / "development.json"
+    try:
+        made = msgspec.json.decode(file.read_bytes(), type=Development)
+        Client(node.url, made.key).get(path("endpoints"), limit=1)
+    except (OSError, msgspec.DecodeError, Failed):
+        operator = Client(node.url, node.admin_key)
+        account = operator.post(path("accounts"), {"name": "Development"}).as_(dict[str, Any])["id"]
+        body = {"mode": "test", "name": "development"}
+        key = operator.post(path("accounts", account, "keys"), body).as_(dict[str, Any])["key"]
+        made = Development(account=account, key=key)
+        folder.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_bytes(msgspec.json.encode(made))
+    return made
+
+
+def _forwarded(merchant: Client, url: str) -> str:
+    """Return the secret of the endpoint of this address, made where there is none."""
+    endpoints = merchant.every(path("endpoints"), dict[str, Any])
+    found = next((one["id"] for one in endpoints if one["url"] == url), None)
+    if found is None:
+        return str(merchant.post(path("endpoints"), {"url": url}).as_(dict[str, Any])["secret"])
+    return str(merchant.get(path("endpoints", found, "secret")).as_(dict[str, Any])["secret"])
+
+
+def _announce_development(node: "Running", made: Development, forward: str | None, secret: str) -> None:
+    output.say(f"esimhooks serves {node.url} for development; Ctrl-C ends it")
+    output.say(f"data folder: {node.data_dir or 'of its own database'}")
+    output.copyable(f"dashboard: {node.url}/sign-in")
+    output.copyable(f"  sign in with: {made.key}")
+    output.copyable(f"  or as the operator: {node.admin_key}")
+    if forward:
+        output.copyable(f"webhooks go to {forward}")
+        output.copyable(f"  signed with: {secret}")
+    else:
+        output.say("webhooks go nowhere yet: start with --forward URL, or run `esimhooks listen` beside it")
+    output.say("paste this in another terminal, then `esimhooks trigger esim.activated`:")
+    output.copyable(f"  export ESIMHOOKS_URL={node.url} ESIMHOOKS_API_KEY={made.key}")

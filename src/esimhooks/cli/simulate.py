@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from esimhooks.cli import output
 from esimhooks.cli.client import Client
 from esimhooks.cli.options import Account, duration
-from esimhooks.cli.signals import stop_on_signals
+from esimhooks.cli.serve import stop_on_signals
 
 if TYPE_CHECKING:
     from esimhooks.cli.simulation import Report

@@ -258,6 +258,7 @@ def _texts(values: dict[str, Any]) -> dict[str, str]:
 class _Page(Struct, rename="camel"):
     data: list[Row]
     next_cursor: str | None = None
+    unreadable: list[str] = []
 
 
 class _Lister:
@@ -278,6 +279,8 @@ class _Lister:
             print_rows(output.screen(), found.data, self._verb.columns, wide=self._wide)
         else:
             output.note("nothing there")
+        if found.unreadable:
+            output.note(f"the server cannot decrypt {', '.join(found.unreadable)}: `esimhooks doctor` looks into it")
         if found.next_cursor:
             output.copyable_note(f"there are more: --cursor {found.next_cursor}")
 

@@ -7,10 +7,11 @@ says; each key is taken from the first that has it, command line before environm
 
 import base64
 import binascii
+import difflib
 import os
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -32,8 +34,27 @@ from esimhooks.signing import SECRET_PREFIX, InvalidSecretError, key_of
 
 PREFIX = "ESIMHOOKS_"
 CONFIG = "ESIMHOOKS_CONFIG"
+OF_COMMANDS = {CONFIG, "ESIMHOOKS_URL", "ESIMHOOKS_API_KEY", "ESIMHOOKS_WEBHOOK_SECRET", "ESIMHOOKS_INBOX"}
+"""Variables of the command line and of receivers."""
 SECONDS_IN = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 HIDDEN = "**********"
+
+
+EXPECTED = {
+    "bool_parsing": "expected true or false",
+    "enum": "expected {expected}",
+    "float_parsing": "expected a number",
+    "greater_than_equal": "expected {ge} or more",
+    "int_from_float": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "ip_v4_network": "expected networks like 10.0.0.0/8, separated by commas",
+    "ip_v6_network": "expected networks like 10.0.0.0/8, separated by commas",
+    "less_than_equal": "expected {le} or less",
+    "string_pattern_mismatch": "expected a text of the form {pattern}",
+    "too_long": "expected {max_length} at most",
+    "too_short": "expected {min_length} at least",
+}
+"""What each kind of error means to who wrote the setting."""
 
 
 class Role(StrEnum):
@@ -301,7 +322,9 @@ class Settings(BaseSettings):
         try:
             return cls(**{key: value for key, value in given.items() if value is not None})
         except ValidationError as error:
-            raise Broken("; ".join(_explained(detail["loc"], detail["msg"]) for detail in error.errors())) from None
+            options = {key for key, value in given.items() if value is not None}
+            wrong = [_explained(detail, options, cls.origins()) for detail in error.errors()]
+            raise Broken("; ".join(dict.fromkeys(wrong))) from None
         except (OSError, SettingsError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise Broken(f"{CONFIG}: {os.environ.get(CONFIG)} cannot be read: {error}") from None
 
@@ -347,6 +370,17 @@ class Settings(BaseSettings):
             for key in keys
         }
 
+    @classmethod
+    def unknown_variables(cls) -> dict[str, str]:
+        """Return the variables that look like a setting and are none, each with what was probably meant."""
+        known = {f"{PREFIX}{key.upper()}" for key in cls.origins()} | OF_COMMANDS
+        unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+        close = {name: difflib.get_close_matches(name, sorted(known), n=1) for name in unknown}
+        return {
+            name: f"did you mean {found[0]}?" if found else "remove it; `esimhooks doctor` lists the settings"
+            for name, found in close.items()
+        }
+
     def shown(self) -> dict[str, str]:
         """Return the value of each key as text, under its key (`usage_interval`), secrets hidden; for the log."""
         return {
@@ -355,11 +389,18 @@ class Settings(BaseSettings):
         }
 
 
-def _explained(place: tuple[int | str, ...], message: str) -> str:
-    key = str(place[0]) if place else "settings"
-    if message.startswith("Extra inputs"):
+def _explained(error: ErrorDetails, options: set[str], origins: Mapping[str, str]) -> str:
+    """Return which setting is wrong, by the name under which it was given, and what was expected."""
+    key = str(error["loc"][0]) if error["loc"] else "settings"
+    if error["type"] == "extra_forbidden":
         return f"{os.environ.get(CONFIG, 'the command line')}: unknown key {key!r}"
-    return f"{PREFIX}{key.upper()}: {message.removeprefix('Value error, ')}"
+    origin = origins.get(key, "default")
+    name = origin if origin.startswith(PREFIX) else f"{origin}: {key}" if origin != "default" else key
+    if key in options:
+        name = "--role" if key == "roles" else f"--{key.replace('_', '-')}"
+    context = error.get("ctx", {})
+    words = EXPECTED.get(error["type"], "{error}" if "error" in context else error["msg"])
+    return f"{name}: {words.format(**context)}"
 
 
 def _text(value: object) -> str:

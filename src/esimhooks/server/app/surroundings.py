@@ -4,9 +4,7 @@ Settings and stored providers come in, findings go out. Asks others for nothing 
 """
 
 import asyncio
-import difflib
 import errno
-import os
 import shutil
 import socket
 from collections.abc import AsyncIterator, Sequence
@@ -16,11 +14,10 @@ from urllib.parse import urlsplit
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
 
-from esimhooks.server.app.settings import CONFIG, PREFIX, Role, Settings
+from esimhooks.server.app.settings import Role, Settings
 from esimhooks.server.domain.finding import Finding, doubtful, fine, wrong
 from esimhooks.server.domain.provider import StoredProvider
 
-OF_OTHERS = {CONFIG, "ESIMHOOKS_URL", "ESIMHOOKS_API_KEY", "ESIMHOOKS_WEBHOOK_SECRET"}
 PATIENCE_S = 5.0
 GIB = 1024**3
 DOUBTFUL_FREE_BYTES, WRONG_FREE_BYTES = 2 * GIB, GIB // 4
@@ -108,16 +105,10 @@ async def _provider(session: ClientSession, provider: StoredProvider) -> Finding
 
 
 def _variables() -> list[Finding]:
-    known = {f"{PREFIX}{key.upper()}" for key in Settings.origins()} | OF_OTHERS
-    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    unknown = Settings.unknown_variables()
     if not unknown:
         return [fine("variables", "every ESIMHOOKS_ variable is a setting")]
-    return [doubtful("variables", f"{name} is no setting, and does nothing", _meant(name, known)) for name in unknown]
-
-
-def _meant(name: str, known: set[str]) -> str:
-    close = difflib.get_close_matches(name, sorted(known), n=1)
-    return f"did you mean {close[0]}?" if close else "remove it; docs and `esimhooks doctor` list the settings"
+    return [doubtful("variables", f"{name} is no setting, and has no effect", hint) for name, hint in unknown.items()]
 
 
 def _disk(folder: Path) -> Finding:

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic
 from typing import TypeAlias
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import msgspec
@@ -261,6 +262,14 @@ async def _connected(dsn: str) -> asyncpg.Connection:
             "ESIMHOOKS_DATABASE_URL: expected postgresql://user:password@host:port/database, "
             "with / # ? % @ in the password written as %2F %23 %3F %25 %40"
         ) from None
+    except (OSError, TimeoutError) as error:
+        raise NotNow(f"no database answers at {_place(dsn)} ({type(error).__name__})", retry_after_s=2.0) from error
+
+
+def _place(dsn: str) -> str:
+    """Return host and port of an address, and nothing else of it."""
+    parts = urlsplit(dsn)
+    return f"{parts.hostname or parse_qs(parts.query).get('host', ['the local socket'])[0]}:{parts.port or 5432}"
 
 
 async def _keep_as_it_is(_conn: asyncpg.Connection) -> None:
