@@ -34,6 +34,27 @@ async def test_a_lane_whose_release_was_cut_off_is_served_again_at_once(database
     assert lane.endpoint_id in table.lanes
 
 
+@pytest.mark.slow(reason="makes a lane more than a dispatcher may hold")
+@pytest.mark.timeout(30)
+async def test_a_full_table_gives_lanes_back_to_those_that_wait_for_a_place(database: Database) -> None:
+    full = HoldingConfig(most_lanes=10, report_every_s=0, lease_every_s=0, linger_s=60)
+    lanes = {(await a_lane(database, due=1)).endpoint_id for _ in range(full.most_lanes + 1)}
+    table = LaneTable(process_cap=10, lane_cap=10)
+    holder = LaneHolder(database, table, full)
+    await holder.keep()
+    [left_out] = lanes - set(table.lanes)
+    async with database.session() as db:  # those held are served, and come due again later
+        later = "UPDATE queue SET due_at = now() + interval '1 hour' WHERE endpoint_id <> $1"
+        await db.conn.execute(later, left_out)
+
+    await holder.keep()
+    await holder.release_idle()
+    await holder.keep()
+
+    assert left_out in table.lanes
+    assert len(table.lanes) == full.most_lanes
+
+
 async def _cut_off(database: Database) -> bool:
     """Cut the connections that wait for a lock."""
     async with database.session() as db:

@@ -51,6 +51,29 @@ def test_memory_is_bounded() -> None:
     assert len(limit._buckets) == MOST_BUCKETS
 
 
+def test_where_there_are_too_many_the_bucket_that_was_not_used_for_longest_is_forgotten() -> None:
+    limit = RateLimit(1, whose="address")
+    for name in ("oldest", "used again"):
+        use_up(limit, name)
+    for number in range(MOST_BUCKETS - 2):
+        limit.take(str(number), now=0.0)
+    with pytest.raises(Refused):
+        limit.take("used again", now=0.0)
+
+    use_up(limit, "newest")
+
+    for name in ("used again", "newest"):
+        with pytest.raises(Refused):
+            limit.take(name, now=0.0)
+    assert limit.take("oldest", now=0.0) is not None
+
+
+def use_up(limit: RateLimit, name: str) -> None:
+    """Take all that a bucket holds."""
+    while (leave := limit.take(name, now=0.0)) is not None and leave.remaining:
+        pass
+
+
 @pytest.mark.parametrize(
     ("address", "network"),
     [("203.0.113.7", "203.0.113.7"), ("2001:db8::1", "2001:db8::/64"), ("2001:db8::2", "2001:db8::/64"), ("x", "x")],
