@@ -93,10 +93,10 @@ class Producer:
             late: set[asyncio.Task[None]] = set()
             for step in steps:
                 copies = {asyncio.create_task(self._send(session, step)) for _ in range(self._random.choice((1, 2, 3)))}
-                _, repeating = await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
+                acknowledged, repeating = await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.gather(*acknowledged)  # raises what has ended one
                 late |= repeating
-            if late:
-                await asyncio.wait(late)
+            await asyncio.gather(*late)
 
     async def _send(self, session: ClientSession, step: Step) -> None:
         """Send until it is acknowledged, as providers do."""
