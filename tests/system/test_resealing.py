@@ -99,6 +99,26 @@ async def test_afterwards_the_old_key_may_go_and_before_it_is_missed(
     await forget_canaries(database)
 
 
+async def test_a_value_that_cannot_be_decrypted_is_named_and_all_others_get_the_new_key(
+    settings: Settings, database: Database, receiver: Receiver
+) -> None:
+    new, old = new_key(), old_key(settings)
+    async with running(settings) as node, Api(node.url, node.admin_key) as operator:
+        await filled(operator, receiver)
+    async with database.session() as db:
+        [bad] = await db.conn.fetch("UPDATE events SET sealed_body = sealed_body || '\\x00' RETURNING id, sealed_body")
+    pool = await connect(str(settings.database_url.get_secret_value()), Sealer([new, old]), connections=1)  # type: ignore[union-attr]
+
+    with pytest.raises(Broken, match=f"cannot be decrypted: 1, the first events.body.{bad['id']}"):
+        await reseal_all(pool)
+
+    async with pool.session() as db:
+        assert [place.table for place in PLACES if await resealing.left(db, place)] == ["events"]
+        assert await db.conn.fetchval("SELECT sealed_body FROM events") == bad["sealed_body"]
+    await pool.close()
+    await forget_canaries(database)
+
+
 @pytest.mark.slow(reason="starts the program twice")
 @pytest.mark.timeout(60)
 async def test_a_run_that_is_killed_is_begun_again_and_ends(

@@ -6,8 +6,10 @@ goes over what is left. Rows are locked in the order of their keys, as everywher
 
 from collections.abc import Sequence
 
+import asyncpg
 from msgspec import Struct
 
+from esimhooks.server.domain.errors import Broken
 from esimhooks.server.store.database import Session
 
 ROWS = 500
@@ -44,11 +46,16 @@ PLACES = (
 Key = tuple[object, ...]
 
 
-async def reseal(db: Session, place: Place, *, after: Key | None) -> tuple[int, Key | None]:
-    """Reseal the next rows behind the key `after`; return how many, and the last key, None at the end.
+class Resealed(Struct, frozen=True, kw_only=True):
+    """What became of some rows: how many are sealed anew, which could not be decrypted, and the last key, None at the end."""
 
-    Needs a transaction. Raises `Broken` for a value that no key opens.
-    """
+    done: int = 0
+    unreadable: Sequence[str] = ()
+    after: Key | None = None
+
+
+async def reseal(db: Session, place: Place, *, after: Key | None) -> Resealed:
+    """Reseal the next rows behind the key `after`; those that cannot be decrypted stay as they are. Needs a transaction."""
     names = ", ".join(_names(place))
     marks = ", ".join(f"${number}::{kind}" for number, (_, kind) in enumerate(place.keys, 2))
     behind = f"AND ({names}) > ({marks})" if after is not None else ""
@@ -63,35 +70,44 @@ async def reseal(db: Session, place: Place, *, after: Key | None) -> tuple[int, 
         *(after or ()),
     )
     if not rows:
-        return 0, None
-    keys = [tuple(row[name] for name in _names(place)) for row in rows]
-    sealed = [_resealed(db, row["sealed"], place.row.format(**dict(row))) for row in rows]
+        return Resealed()
+    keys: list[Key] = []
+    sealed: list[bytes] = []
+    unreadable: list[str] = []
+    for row in rows:
+        name = place.row.format(**dict(row))
+        try:
+            sealed.append(db.sealer.seal(db.sealer.open(row["sealed"], row=name), row=name))
+        except Broken:
+            unreadable.append(name)
+        else:
+            keys.append(_key(place, row))
     await _write(db, place, keys, sealed)
-    return len(rows), keys[-1]
+    return Resealed(done=len(keys), unreadable=unreadable, after=_key(place, rows[-1]))
 
 
-async def left(db: Session, place: Place) -> bool:
-    """Whether a row is still sealed with an older key."""
-    return bool(
-        await db.conn.fetchval(
-            f"""
-            SELECT EXISTS (SELECT FROM {place.table}
-                           WHERE substring({place.column} FROM 1 FOR length($1::bytea)) <> $1::bytea)
-            """,
-            db.sealer.head,
-        )
+async def left(db: Session, place: Place) -> int:
+    """Return how many rows are still sealed with an older key."""
+    number: int = await db.conn.fetchval(
+        f"""
+        SELECT count(*) FROM {place.table} WHERE substring({place.column} FROM 1 FOR length($1::bytea)) <> $1::bytea
+        """,
+        db.sealer.head,
     )
+    return number
 
 
 def _names(place: Place) -> list[str]:
     return [name for name, _ in place.keys]
 
 
-def _resealed(db: Session, sealed: bytes, row: str) -> bytes:
-    return db.sealer.seal(db.sealer.open(sealed, row=row), row=row)
+def _key(place: Place, row: asyncpg.Record) -> Key:
+    return tuple(row[name] for name in _names(place))
 
 
 async def _write(db: Session, place: Place, keys: Sequence[Key], sealed: Sequence[bytes]) -> None:
+    if not keys:
+        return
     columns = ", ".join(_names(place))
     marks = ", ".join(f"${number}::{kind}[]" for number, (_, kind) in enumerate(place.keys, 2))
     same = " AND ".join(f"t.{name} = n.{name}" for name in _names(place))
