@@ -17,7 +17,7 @@ from esimhooks.server.domain.event import Event, EventFilter
 from esimhooks.server.domain.ids import Prefix, new_id, parse_id
 from esimhooks.server.domain.lists import Looked
 from esimhooks.server.domain.notification import InboundRequest, JournalEntry, JournalFilter
-from esimhooks.server.store import deliveries, delivery_lists, events, journal, journal_lists, queue
+from esimhooks.server.store import deliveries, events, journal, journal_lists, queue
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
@@ -111,7 +111,7 @@ async def test_whatever_deliveries_are_searched_for_all_that_fit_are_found(opera
             before: UUID | None, where: DeliveryFilter = where, tenant: Tenant = tenant
         ) -> Looked[Delivery]:
             async with database.session() as db:
-                return await delivery_lists.page(db, tenant, where, before=before, limit=LIMIT, most=MOST)
+                return await deliveries.page(db, tenant, where, before=before, limit=LIMIT, most=MOST)
 
         assert await gone_through(search) == [
             one.id

@@ -11,7 +11,7 @@ import pytest
 
 from api import eventually
 from esimhooks.server.domain.delivery import Delivery, Verdict
-from esimhooks.server.store import deliveries, endpoints, esim_lines, overdue, queue
+from esimhooks.server.store import deliveries, endpoints, esim_lines, queue
 from esimhooks.server.store.database import Database, Session
 from system.stored_lanes import AGAIN, DELIVERED, FAILED, Lane, a_delivery, a_lane, lease, queued, take, write
 
@@ -116,7 +116,7 @@ async def test_the_next_is_due_when_the_one_before_it_is_cancelled_or_has_waited
             "UPDATE queue SET started_at = now() - interval '90 days', due_at = 'infinity' WHERE delivery_id = $1",
             second.id,
         )
-        assert len(await overdue.fail_overdue(db, now=datetime.now(UTC), limit=10)) == 1
+        assert len(await queue.fail_overdue(db, now=datetime.now(UTC), limit=10)) == 1
     assert await are_due(database, [third]) == [True]
 
 

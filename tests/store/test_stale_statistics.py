@@ -9,7 +9,7 @@ import pytest
 from conftest import TENANT_TABLES
 from esimhooks.server.domain.delivery import Claimed, Verdict
 from esimhooks.server.domain.ids import new_id
-from esimhooks.server.store import esim_lines, lanes, overdue, queue
+from esimhooks.server.store import esim_lines, lanes, queue
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.lanes import Lease
 from esimhooks.server.store.queue import Wish
@@ -97,7 +97,7 @@ async def test_failing_what_waited_too_long_reads_what_it_fails(database: Databa
             "UPDATE queue SET started_at = now() - interval '99 days', due_at = now() - interval '99 days'"
         )
     async with database.transaction() as db, _reading_little(db):
-        failed = await overdue.fail_overdue(db, now=datetime.now(UTC), limit=TAKEN)
+        failed = await queue.fail_overdue(db, now=datetime.now(UTC), limit=TAKEN)
     assert len(failed) == TAKEN
 
 

@@ -24,11 +24,10 @@ from esimhooks.server.domain.lists import Looked
 from esimhooks.server.store import (
     audit,
     deliveries,
-    delivery_lists,
-    endpoint_stats,
     endpoints,
     esims,
     events,
+    figures,
     find,
     jobs,
     orders,
@@ -72,14 +71,17 @@ READS: dict[str, Read] = {
     "deliveries.attempts_of": lambda db, tenant, rows: deliveries.attempts_of(db, tenant, rows.delivery),
     "deliveries.find": lambda db, tenant, rows: deliveries.find(db, tenant, rows.delivery),
     "deliveries.of_events": lambda db, tenant, rows: deliveries.of_events(db, tenant, [rows.event]),
-    "delivery_lists.page": lambda db, tenant, rows: found(
-        delivery_lists.page(db, tenant, DeliveryFilter(), before=None, limit=9)
+    "deliveries.page": lambda db, tenant, rows: found(
+        deliveries.page(db, tenant, DeliveryFilter(), before=None, limit=9)
     ),
-    "endpoint_stats.stats_of": lambda db, tenant, rows: endpoint_stats.stats_of(db, tenant, rows.endpoint, since=EPOCH),
+    "figures.stats_of": lambda db, tenant, rows: figures.stats_of(db, tenant, rows.endpoint, since=EPOCH),
     "endpoints.enabled_to_send": lambda db, tenant, rows: endpoints.enabled_to_send(db, tenant),
     "endpoints.find_to_change": lambda db, tenant, rows: endpoints.find_to_change(db, tenant, rows.endpoint),
     "endpoints.subscription": lambda db, tenant, rows: endpoints.subscription(db, tenant, rows.endpoint),
     "endpoints.find": lambda db, tenant, rows: endpoints.find(db, tenant, rows.endpoint),
+    "endpoints.signing_secrets": lambda db, tenant, rows: endpoints.signing_secrets(
+        db, tenant, rows.endpoint, now=EPOCH
+    ),
     "endpoints.page": lambda db, tenant, rows: endpoints.page(db, tenant, before=None, limit=9),
     "esims.find": lambda db, tenant, rows: esims.find(db, tenant, rows.esim),
     "esims.of_order": lambda db, tenant, rows: esims.of_order(db, tenant, rows.order),
@@ -107,8 +109,13 @@ READS: dict[str, Read] = {
     ),
     "orders.find_by_transaction": lambda db, tenant, rows: orders.find_by_transaction(db, tenant, "t-1"),
 }
-WRITES = {"endpoints.delete", "jobs.end"}
+WRITES = {"endpoints.add_secret", "endpoints.delete", "endpoints.lock_to_rotate", "jobs.end"}
 """Tested by their effect below, or over the API."""
+COUNTS = {
+    f"figures.{name}"
+    for name in ("deliveries_by_time", "delivery_times", "due", "events_by_time", "failing", "latest_failures")
+}
+"""Of a tenant or, for operators, of all; what they count is tested by the overview."""
 ACCOUNT_ONLY = {"deliveries.attempts_of", "find.attempts_of"}
 """Attempts carry no mode: whoever reads them has found their delivery before."""
 
@@ -126,8 +133,8 @@ def reading(modules: list[ModuleType]) -> set[str]:
 
 def test_every_statement_of_a_tenant_stands_here() -> None:
     assert (
-        reading([audit, deliveries, delivery_lists, endpoint_stats, endpoints, esims, events, find, jobs, orders])
-        == set(READS) | WRITES
+        reading([audit, deliveries, endpoints, esims, events, figures, find, jobs, orders])
+        == set(READS) | WRITES | COUNTS
     )
 
 

@@ -15,7 +15,7 @@ from esimhooks.server.domain.account import OPERATOR
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.jobs.scheduler import OVERDUE_BATCH
-from esimhooks.server.store import overdue
+from esimhooks.server.store import queue
 from esimhooks.server.store.database import Database
 from receiver import Received, Receiver
 
@@ -162,7 +162,7 @@ async def test_what_waited_for_too_long_is_told(
     async with database.transaction() as db:
         # As after a fault of ours; what the receiver asks for would buy time.
         await db.conn.execute("UPDATE queue SET started_at = now() - interval '9 days', faults = 1")
-        [failed] = await overdue.fail_overdue(db, now=datetime.now(UTC), limit=OVERDUE_BATCH)
+        [failed] = await queue.fail_overdue(db, now=datetime.now(UTC), limit=OVERDUE_BATCH)
 
     assert (failed.attempts, failed.outcome) == (1, "internal")
     assert text_of(Prefix.ENDPOINT, failed.endpoint_id) == merchant.endpoint

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from esimhooks.server.domain.schedule import JITTER, STANDARD
-from esimhooks.server.store import deliveries, overdue
+from esimhooks.server.store import deliveries, queue
 from esimhooks.server.store.database import Database
 from system.stored_lanes import Lane, a_lane, lease, queued, stored, take
 
@@ -26,7 +26,7 @@ async def waited(database: Database, delivery_id: UUID, span: timedelta) -> None
 
 async def fail_overdue(database: Database) -> int:
     async with database.transaction() as db:
-        return len(await overdue.fail_overdue(db, now=datetime.now(UTC), limit=100))
+        return len(await queue.fail_overdue(db, now=datetime.now(UTC), limit=100))
 
 
 async def in_state(database: Database, lane: Lane, change: str) -> None:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from api import Api, a_merchant, eventually
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
-from esimhooks.server.store import queue_figures
+from esimhooks.server.store import lanes
 from esimhooks.server.store.database import Database
 from receiver import Receiver
 from web.routes import is_problem
@@ -105,7 +105,7 @@ async def test_the_queue_is_shown_as_it_stands(database: Database) -> None:
                 """,
                 seconds,
             )
-        figures = await queue_figures.read(db)
+        figures = await lanes.queue_figures(db)
 
     assert (figures.pending, figures.lanes_due, figures.lanes_resting) == (2, 1, 0)
     assert 90 <= figures.oldest_due_s < 180

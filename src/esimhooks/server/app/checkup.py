@@ -17,7 +17,7 @@ from esimhooks.server.domain.errors import Broken, NotNow
 from esimhooks.server.domain.finding import Finding, doubtful, fine, wrong
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import partition
-from esimhooks.server.store import checkup, endpoints, installation, providers
+from esimhooks.server.store import endpoints, installation, providers
 from esimhooks.server.store import migrate as migrations
 from esimhooks.server.store.database import OLDEST_VERSION, Database, Session, connect
 from esimhooks.server.store.embedded import EmbeddedPostgres
@@ -172,14 +172,14 @@ async def _operational(db: Session, settings: Settings) -> Finding:
 
 
 async def _version(db: Session) -> Finding:
-    major, name = await checkup.version(db)
+    major, name = await installation.version(db)
     if major < OLDEST_VERSION:
         return wrong("database", f"PostgreSQL {name} answers", f"upgrade to PostgreSQL {OLDEST_VERSION} or newer")
     return fine("database", f"PostgreSQL {name} answers")
 
 
 async def _durability(db: Session, *, allowed: bool) -> Finding:
-    values = await checkup.durability(db)
+    values = await installation.durability(db)
     seen = ", ".join(f"{name} = {value}" for name, value in values.items())
     off = [name for name, value in values.items() if value == "off"]
     if not off:
@@ -194,7 +194,7 @@ async def _durability(db: Session, *, allowed: bool) -> Finding:
 
 async def _clock(db: Session) -> Finding:
     asked_at, began = datetime.now(UTC), time.monotonic()
-    theirs = await checkup.clock(db)
+    theirs = await installation.clock(db)
     half_way_s = (time.monotonic() - began) / 2
     skew_s = (theirs - asked_at).total_seconds() - half_way_s
     seen = f"{abs(skew_s):.3f} s {'behind' if skew_s > 0 else 'ahead of'} the database's"
@@ -205,7 +205,7 @@ async def _clock(db: Session) -> Finding:
 
 
 async def _connections(db: Session) -> Finding:
-    used, most = await checkup.connections(db)
+    used, most = await installation.connections(db)
     seen = f"{used} of {most} in use"
     if most - used < 20:
         return doubtful("connections", seen, "a node takes about 15: raise max_connections or use fewer nodes")

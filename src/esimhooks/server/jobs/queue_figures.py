@@ -2,7 +2,7 @@
 
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.observe import metrics
-from esimhooks.server.store import queue_figures
+from esimhooks.server.store import lanes
 from esimhooks.server.store.database import Database
 
 EVERY_S = 10.0
@@ -19,6 +19,6 @@ class QueueWatch:
     async def look(self) -> float:
         """Show the figures of this moment; returns the seconds until the next look."""
         async with self._database.session() as db:
-            figures = await queue_figures.read(db)
+            figures = await lanes.queue_figures(db)
         metrics.queue_read(figures, at=self._clock().timestamp())
         return EVERY_S

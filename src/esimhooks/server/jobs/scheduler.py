@@ -26,7 +26,7 @@ from esimhooks.server.manage.idempotency import KEPT_FOR
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Lookup, ProviderRefused
 from esimhooks.server.runtime.wake import Wake
-from esimhooks.server.store import endpoints, esim_lines, esims, idempotency, journal, orders, overdue, polls
+from esimhooks.server.store import endpoints, esim_lines, esims, idempotency, journal, orders, polls, queue
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.esims import Scope
 from esimhooks.server.store.partitions import ensure_partitions
@@ -159,7 +159,7 @@ class Upkeep:
     async def fail_overdue(self) -> float:
         """Fail what has waited for far longer than its schedule."""
         async with self._database.transaction() as db:
-            failed = await overdue.fail_overdue(db, now=self._clock(), limit=OVERDUE_BATCH)
+            failed = await queue.fail_overdue(db, now=self._clock(), limit=OVERDUE_BATCH)
             told = await operational.tell(db, failed, now=self._clock())
         operational.note(failed)
         if told:

@@ -20,7 +20,7 @@ from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.lists import Looked, Unreadable, partition
 from esimhooks.server.domain.notification import JournalEntry, JournalFilter
 from esimhooks.server.manage.queries import Window, found
-from esimhooks.server.store import deliveries, delivery_lists, events, find, journal_lists
+from esimhooks.server.store import deliveries, events, find, journal_lists
 from esimhooks.server.store.database import Database, Session
 
 MAX_DELIVERIES = 20_000
@@ -61,7 +61,7 @@ class Find:
     async def deliveries(self, tenant: Tenant, where: DeliveryFilter, window: Window) -> Looked[Delivery]:
         """Return deliveries of the window that fit, and how far it looked."""
         async with self._database.snapshot() as db:
-            return await delivery_lists.page(
+            return await deliveries.page(
                 db, tenant, where, before=window.before, limit=window.limit, most=MAX_DELIVERIES
             )
 
@@ -136,7 +136,7 @@ async def _begin(db: Session, tenant: Tenant, hit: Hit) -> Begin:
             return Begin(esim_ids=tuple(esim.id for esim in esims))
         case Prefix.ENDPOINT:
             where = DeliveryFilter(endpoint_id=hit.id)
-            last = await delivery_lists.page(db, tenant, where, before=None, limit=MAX_TRACED + 1)
+            last = await deliveries.page(db, tenant, where, before=None, limit=MAX_TRACED + 1)
             return Begin(event_ids=tuple({one.event_id for one in last.rows}), endpoint_id=hit.id)
         case _:
             delivery_id = found(hit.part_of, "attempt") if hit.kind is Prefix.ATTEMPT else hit.id

@@ -11,7 +11,7 @@ from msgspec import structs
 from esimhooks.server.domain.account import OPERATOR, Account
 from esimhooks.server.domain.endpoint import DisabledReason, Endpoint
 from esimhooks.server.manage.admin import EndpointDefaults
-from esimhooks.server.store import accounts, endpoint_secrets, endpoints, lanes
+from esimhooks.server.store import accounts, endpoints, lanes
 from esimhooks.server.store.database import Database, Session
 from esimhooks.signing import new_secret
 
@@ -51,12 +51,12 @@ async def _change(db: Session, before: Endpoint, *, now: datetime, **fields: obj
 
 
 async def _sign_with(db: Session, secret: str, *, now: datetime) -> None:
-    signing = await endpoint_secrets.valid(db, OPERATOR, OPERATOR.account_id, now=now)
+    signing = await endpoints.signing_secrets(db, OPERATOR, OPERATOR.account_id, now=now)
     if signing and signing[0].secret == secret:
         return
-    await endpoint_secrets.lock(db, OPERATOR, OPERATOR.account_id)
-    await endpoint_secrets.expire(db, OPERATOR.account_id, at=now + OVERLAP, now=now)
-    await endpoint_secrets.insert(db, OPERATOR, OPERATOR.account_id, secret=secret, now=now)
+    await endpoints.lock_to_rotate(db, OPERATOR, OPERATOR.account_id)
+    await endpoints.expire_secrets(db, OPERATOR.account_id, at=now + OVERLAP, now=now)
+    await endpoints.add_secret(db, OPERATOR, OPERATOR.account_id, secret=secret, now=now)
 
 
 def _endpoint(url: str, defaults: EndpointDefaults, *, now: datetime) -> Endpoint:

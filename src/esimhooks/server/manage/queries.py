@@ -21,11 +21,10 @@ from esimhooks.server.domain.provider import StoredProvider
 from esimhooks.server.store import (
     accounts,
     deliveries,
-    delivery_lists,
-    endpoint_stats,
     endpoints,
     esims,
     events,
+    figures,
     journal,
     journal_lists,
     keys,
@@ -177,7 +176,7 @@ class TenantQueries:
     async def endpoint_stats(self, tenant: Tenant, endpoint_id: UUID, *, since: datetime) -> EndpointStats:
         """Return how an endpoint has done since a moment (aware UTC), and how its lane stands."""
         async with self._database.snapshot() as db:
-            return found(await endpoint_stats.stats_of(db, tenant, endpoint_id, since=since), "endpoint")
+            return found(await figures.stats_of(db, tenant, endpoint_id, since=since), "endpoint")
 
     async def delivery(self, tenant: Tenant, delivery_id: UUID) -> tuple[Delivery, Sequence[Attempt]]:
         """Return a delivery with its attempts."""
@@ -188,7 +187,7 @@ class TenantQueries:
     async def deliveries(self, tenant: Tenant, where: DeliveryFilter, window: Window) -> Sequence[Delivery]:
         """Return deliveries."""
         async with self._database.session() as db:
-            return (await delivery_lists.page(db, tenant, where, before=window.before, limit=window.limit)).rows
+            return (await deliveries.page(db, tenant, where, before=window.before, limit=window.limit)).rows
 
 
 def found(row: Row | None, what: str) -> Row:

@@ -11,7 +11,7 @@ from esimhooks.server.domain.endpoint import Endpoint, SignatureProfile, Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.manage.queries import found
-from esimhooks.server.store import endpoint_secrets, endpoints
+from esimhooks.server.store import endpoints
 from esimhooks.server.store.audit import note
 from esimhooks.server.store.database import Database, Session
 from esimhooks.signing import PRIVATE_KEY_PREFIX, new_key_pair, new_secret, public_key_of
@@ -24,11 +24,11 @@ async def provide_key_pair(db: Session, endpoint: Endpoint, *, now: datetime) ->
     """Make a key pair where the endpoint's profile needs one and it has none; return the public key that signs now."""
     if endpoint.signature_profile is not SignatureProfile.ASYMMETRIC:
         return None
-    for one in await endpoint_secrets.valid(db, endpoint.tenant, endpoint.id, now=now):
+    for one in await endpoints.signing_secrets(db, endpoint.tenant, endpoint.id, now=now):
         if one.secret.startswith(PRIVATE_KEY_PREFIX):
             return public_key_of(one.secret)
     pair = new_key_pair()
-    await endpoint_secrets.insert(db, endpoint.tenant, endpoint.id, secret=pair.private_key, now=now)
+    await endpoints.add_secret(db, endpoint.tenant, endpoint.id, secret=pair.private_key, now=now)
     return pair.public_key
 
 
@@ -43,7 +43,7 @@ class EndpointSecrets:
         """Return the secrets that sign at present, newest first."""
         async with self._database.snapshot() as db:
             found(await endpoints.find(db, tenant, endpoint_id), "endpoint")
-            return await endpoint_secrets.valid(db, tenant, endpoint_id, now=self._clock())
+            return await endpoints.signing_secrets(db, tenant, endpoint_id, now=self._clock())
 
     async def rotate(self, tenant: Tenant, endpoint_id: UUID, *, expire_old_in_s: int) -> Sequence[SigningSecret]:
         """Make a new secret; those before it sign for so many seconds more. Returns all that sign, newest first.
@@ -52,19 +52,19 @@ class EndpointSecrets:
         """
         now = self._clock()
         async with self._database.transaction() as db:
-            if not await endpoint_secrets.lock(db, tenant, endpoint_id):
+            if not await endpoints.lock_to_rotate(db, tenant, endpoint_id):
                 raise Refused.not_found("there is no such endpoint")
             endpoint = found(await endpoints.find(db, tenant, endpoint_id), "endpoint")
-            await endpoint_secrets.expire(db, endpoint_id, at=now + timedelta(seconds=expire_old_in_s), now=now)
-            if len(await endpoint_secrets.valid(db, tenant, endpoint_id, now=now)) >= MOST_SECRETS:
+            await endpoints.expire_secrets(db, endpoint_id, at=now + timedelta(seconds=expire_old_in_s), now=now)
+            if len(await endpoints.signing_secrets(db, tenant, endpoint_id, now=now)) >= MOST_SECRETS:
                 raise Refused.conflict(
                     f"{MOST_SECRETS} secrets sign for this endpoint already: wait until one ends, or end them with "
                     "expireOldIn 0"
                 )
-            await endpoint_secrets.insert(db, tenant, endpoint_id, secret=new_secret(), now=now)
+            await endpoints.add_secret(db, tenant, endpoint_id, secret=new_secret(), now=now)
             if endpoint.signature_profile is SignatureProfile.ASYMMETRIC:
-                await endpoint_secrets.insert(db, tenant, endpoint_id, secret=new_key_pair().private_key, now=now)
+                await endpoints.add_secret(db, tenant, endpoint_id, secret=new_key_pair().private_key, now=now)
             told = {"expireOldIn": ChangedField(None, expire_old_in_s)}
             subject = text_of(Prefix.ENDPOINT, endpoint_id)
             await note(db, Action.ENDPOINT_ROTATE, subject, whose=tenant, changes=told)
-            return await endpoint_secrets.valid(db, tenant, endpoint_id, now=now)
+            return await endpoints.signing_secrets(db, tenant, endpoint_id, now=now)

@@ -5,7 +5,7 @@ import asyncio
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.runtime.loop import Loop
 from esimhooks.server.runtime.wake import Wake
-from esimhooks.server.store import bells
+from esimhooks.server.store import lanes
 from esimhooks.server.store.database import Database
 
 AT_MOST_EVERY_S = 0.02
@@ -33,10 +33,10 @@ class Telephone:
             self._first = False
             return IDLE_S
         async with self._database.session() as db:
-            await bells.ring(db, sender=self._name)
+            await lanes.ring(db, sender=self._name)
         await asyncio.sleep(AT_MOST_EVERY_S)
         return IDLE_S
 
     async def _listen(self) -> float:
-        await bells.listen(self._dsn, self._heard.ring, sender=self._name)
+        await lanes.listen(self._dsn, self._heard.ring, sender=self._name)
         return 0.0

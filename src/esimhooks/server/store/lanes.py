@@ -2,15 +2,18 @@
 
 All times are the database's clock. A lease carries a fencing token: what its holder writes after the lease went to
 another is dropped. Lanes are locked in the order of their endpoints, so that two statements cannot wait for each other.
+Nodes notify each other (`NOTIFY`) that something is due; a notification that is lost costs a poll.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from msgspec import Struct
 
 from esimhooks.server.domain.breaker import Strain
-from esimhooks.server.store.database import Session
+from esimhooks.server.observe.metrics import QueueFigures
+from esimhooks.server.store.database import Session, connection
 
 FIRST_OF_EACH = """
     (SELECT endpoint_id, due_at FROM queue ORDER BY endpoint_id, due_at LIMIT 1)
@@ -206,3 +209,44 @@ async def switch(db: Session, endpoint_id: UUID, *, is_open: bool) -> None:
         endpoint_id,
         is_open,
     )
+
+
+CHANNEL = "esimhooks_due"
+ALIVE_EVERY_S = 5.0
+
+
+async def ring(db: Session, *, sender: UUID) -> None:
+    """Tell all nodes; `sender` lets a node know its own bell."""
+    await db.conn.execute("SELECT pg_notify($1, $2)", CHANNEL, str(sender))
+
+
+async def listen(dsn: str, heard: Callable[[], None], *, sender: UUID) -> None:
+    """Call `heard` for every bell that another node rings, until cancelled. Raises `NotNow` when the line is lost."""
+    async with connection(dsn) as conn:
+        await conn.add_listener(CHANNEL, lambda *told: heard() if told[-1] != str(sender) else None)
+        while True:
+            await asyncio.sleep(ALIVE_EVERY_S)
+            await conn.fetchval("SELECT 1", timeout=ALIVE_EVERY_S)
+
+
+async def queue_figures(db: Session) -> QueueFigures:
+    """Return the figures of this moment. Lanes are found by skipping in the index, however long each is."""
+    row = await db.conn.fetchrow(
+        f"""
+        WITH RECURSIVE waiting AS (
+            {FIRST_OF_EACH}
+        ), due AS (
+            SELECT w.due_at, l.held_until > now() AS rests FROM waiting w JOIN lanes l USING (endpoint_id)
+            WHERE w.due_at <= now() AND l.open
+        )
+        SELECT (SELECT count(*) FROM queue) AS pending,
+               (SELECT count(*) FROM due) AS lanes_due,
+               (SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0)::float8 FROM due WHERE rests IS NOT TRUE)
+                   AS oldest_due_s,
+               (SELECT count(*) FROM lanes WHERE open AND held_until > now()) AS lanes_resting,
+               (SELECT count(*) FROM backlog) AS backlog,
+               (SELECT count(*) FROM dispatchers WHERE seen_until > now()) AS dispatchers
+        """
+    )
+    assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+    return QueueFigures(**dict(row))
