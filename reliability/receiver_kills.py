@@ -100,9 +100,14 @@ class Load:
 
 def campaign(inbox: str, kills: int, folder: Path) -> dict[str, int]:
     """Kill the receiver that many times under load, let it end its work, return the figures."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    with socket.socket() as reserved:
+        # Bound all the time: while the receiver is down, a sender must not get its port as its own end.
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        return _campaign(inbox, kills, folder, port=int(reserved.getsockname()[1]))
+
+
+def _campaign(inbox: str, kills: int, folder: Path, *, port: int) -> dict[str, int]:
     journal = folder / "journal"
     database = database_of(inbox)
     with database.writing() as session:
