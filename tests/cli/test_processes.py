@@ -101,7 +101,7 @@ def test_the_demo_shows_all_eight_events_arriving_once_and_leaves_nothing_behind
     )
 
     assert (done.returncode, done.stderr) == (0, "")
-    counts = re.findall(r"^ (esim\.\w+) +(\d+) +(\d+) $", done.stdout, re.MULTILINE)
+    counts = re.findall(r"^(esim\.\w+) +(\d+) +(\d+)$", done.stdout, re.MULTILINE)
     assert len(counts) == 8
     assert all(int(raised) == int(arrived) > 0 for _, raised, arrived in counts)
     assert re.search(r"^all \d+ events arrived once, verified$", done.stdout, re.MULTILINE)

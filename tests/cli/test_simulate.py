@@ -26,10 +26,6 @@ def plan(**given: object) -> Plan:
         "speed": 150_000.0,
         "duplicates": 0.3,
         "disorder": 0.3,
-        "days": 2,
-        "provider": "simulation",
-        "account": None,
-        "webhook_url": None,
         "patience_s": 20.0,
     }
     return Plan(**(usual | given))  # type: ignore[arg-type]  # each is of its type
@@ -38,13 +34,14 @@ def plan(**given: object) -> Plan:
 @pytest.mark.slow(reason="lives take seconds, on a machine that may be busy")
 @pytest.mark.timeout(30)
 async def test_every_esim_ends_at_the_server_as_at_the_provider(operator: Api, receiver: Receiver) -> None:
-    ended: list[int] = []
-    client = Client(operator.url, ADMIN_KEY)
+    simulation = Simulation(Client(operator.url, ADMIN_KEY), plan(webhook_url=receiver.url()))
 
-    report = await Simulation(client, plan(webhook_url=receiver.url())).run(ended.append)
+    async with simulation.connected():
+        await simulation.live()
+        report = await simulation.close()
 
-    assert report.complete
-    assert sum(report.esims.values()) == 12 == ended[-1]
+    assert report.faults() == []
+    assert sum(report.esims.values()) == 12 == simulation.ended
     assert set(report.esims) <= {"USED_EXPIRED", "UNUSED_EXPIRED", "CANCEL", "REVOKED"}
     assert report.repeated > 0
     assert report.events["esim.created"] == 12
@@ -57,7 +54,8 @@ async def test_a_provider_that_is_there_is_not_touched(operator: Api) -> None:
     await operator.put("/v1/providers/simulation", body)
 
     with pytest.raises(Failed, match="there is a provider simulation already"):
-        await Simulation(Client(operator.url, ADMIN_KEY), plan()).run(lambda _: None)
+        async with Simulation(Client(operator.url, ADMIN_KEY), plan()).connected():
+            pass
 
     (kept,) = (await operator.get("/v1/providers"))["data"]
     assert kept["baseUrl"] == "http://127.0.0.1:1"
@@ -77,6 +75,23 @@ async def test_the_command_prints_its_report(operator: Api) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
     report = json.loads(done.stdout)
     assert (report["account"], report["astray"]) == (merchant.account, [])
+
+
+@pytest.mark.slow(reason="lives take seconds, on a machine that may be busy")
+@pytest.mark.timeout(60)
+async def test_a_demo_against_a_running_server_checks_what_arrives_on_this_machine(operator: Api) -> None:
+    environment = os.environ | {"ESIMHOOKS_API_KEY": ADMIN_KEY}
+    words = ["demo", "--against", operator.url, "--speed", "40000", "--esims", "6", "--disorder", "0.2", "--json"]
+
+    done = await asyncio.to_thread(
+        subprocess.run, [str(PROGRAM), *words], capture_output=True, check=False, env=environment, timeout=50, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["arrived"] == report["events"]
+    assert (report["lost"], report["unverified"], report["astray"]) == (0, 0, [])
+    assert (await operator.get("/v1/providers"))["data"] == []
 
 
 def test_a_key_of_a_merchant_is_told_what_is_needed(invoke: Invoke, server: CannedServer) -> None:

@@ -18,7 +18,6 @@ from esimhooks.cli import (
     listen,
     output,
     serve,
-    simulate,
     trace,
     trigger,
     verify,
@@ -49,7 +48,7 @@ for one in (
     verify.verify,
     doctor.doctor,
     listen.listen,
-    simulate.simulate,
+    demo.simulate,
     bulk.recover,
     files.updates,
 ):
@@ -93,7 +92,7 @@ def main(arguments: Sequence[str]) -> int:
     except typer.TyperException as error:
         return _wrong_usage(error)
     except typer.Abort:
-        output.complain("stopped: nothing was done")
+        output.complain("stopped")
         return 1
     except (Failed, EsimhooksError, OSError, BaseExceptionGroup) as error:
         message = explained(error)

@@ -83,6 +83,11 @@ class Client:
         url = os.environ.get("ESIMHOOKS_URL", "").strip() or DEFAULT_URL
         return cls(url, key, tenant={"account": account, "mode": mode})
 
+    def acting_for(self, account: str, mode: str) -> Self:
+        """Return a client that acts with the same key for an account."""
+        tenant = {"account": account, "mode": mode}
+        return type(self)(self.url, self.key, tenant=tenant, timeout_s=self._timeout_s)
+
     def get(self, path: str, **query: object) -> Answer:
         """Ask for something; parameters that are None are left out."""
         return self.call("GET", path, query=query)

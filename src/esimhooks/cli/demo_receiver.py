@@ -5,8 +5,6 @@ counted. It answers 200 to what it verified and 401 to everything else. It keeps
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Collection
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -22,20 +20,11 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 REFUSED = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n"
 
 
-class Subject(Struct, rename="camel"):
-    """The eSIM of an event."""
-
-    id: str
-    esim_status: str | None = None
-
-
-class Told(Struct):
+class Received(Struct):
     """What the receiver reads of an event."""
 
     id: str
     event: str
-    sequence: int
-    data: Subject
 
 
 class DemoReceiver:
@@ -52,8 +41,6 @@ class DemoReceiver:
         self.types: dict[str, str] = {}
         """The type of each event that came."""
         self.url = ""
-        self._came = asyncio.Condition()
-        self._latest: dict[str, Told] = {}
         self._webhook: Webhook | None = None
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
@@ -76,21 +63,6 @@ class DemoReceiver:
         """Take what is signed with this secret from now on."""
         self._webhook = Webhook(secret)
 
-    async def wait_for_esims(self, esims: Collection[str]) -> None:
-        """Return once each of these eSIMs was told of."""
-        async with self._came:
-            await self._came.wait_for(lambda: all(esim in self._latest for esim in esims))
-
-    @property
-    def by_type(self) -> Counter[str]:
-        """How many events of each type came."""
-        return Counter(self.types.values())
-
-    @property
-    def esims(self) -> Counter[str]:
-        """How many eSIMs have each status, by the newest event of each."""
-        return Counter(told.data.esim_status or "unknown" for told in self._latest.values())
-
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         if task is not None:
@@ -103,8 +75,6 @@ class DemoReceiver:
                     headers, body = await _request(reader)
                     writer.write(OK if self._take(headers, body) else REFUSED)
                     await writer.drain()
-                    async with self._came:
-                        self._came.notify_all()
         writer.close()
 
     def _take(self, headers: dict[str, str], body: bytes) -> bool:
@@ -118,7 +88,8 @@ class DemoReceiver:
             self.altered += body != self.bodies[webhook_id]
             return True
         self.bodies[webhook_id] = body
-        self._count(msgspec.json.decode(body, type=Told))
+        event = msgspec.json.decode(body, type=Received)
+        self.types[event.id] = event.event
         return True
 
     def _verified(self, headers: dict[str, str], body: bytes) -> bool:
@@ -129,12 +100,6 @@ class DemoReceiver:
         except (WebhookVerificationError, ValueError):  # it raises plain ones for what it cannot decode
             return False
         return True
-
-    def _count(self, told: Told) -> None:
-        self.types[told.id] = told.event
-        newest = self._latest.get(told.data.id)
-        if newest is None or told.sequence > newest.sequence:
-            self._latest[told.data.id] = told
 
 
 async def _request(reader: asyncio.StreamReader) -> tuple[dict[str, str], bytes]:

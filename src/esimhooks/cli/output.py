@@ -5,6 +5,7 @@ characters that do not print are shown as escapes. Prose is wrapped to the termi
 key or a command, is one line at any width. Colours only on a terminal.
 """
 
+import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -91,6 +92,11 @@ def wrapped(text: str, width: int, *, below: str = "") -> list[str]:
     return textwrap.wrap(
         text, max(width, 20), subsequent_indent=below, break_long_words=False, break_on_hyphens=False
     ) or [text]
+
+
+def program() -> str:
+    """Return how this program is called from the same terminal, where it may not be on the path."""
+    return "esimhooks" if shutil.which("esimhooks") else sys.argv[0]
 
 
 def raw(body: bytes) -> None:

@@ -188,5 +188,5 @@ def _announce_development(node: "Running", made: Development, forward: str | Non
         output.copyable(f"  signed with: {secret}")
     else:
         output.say("webhooks go nowhere yet: start with --forward URL, or run `esimhooks listen` beside it")
-    output.say("paste this in another terminal, then `esimhooks trigger esim.activated`:")
+    output.say(f"paste this in another terminal, then `{output.program()} trigger esim.activated`:")
     output.copyable(f"  export ESIMHOOKS_URL={node.url} ESIMHOOKS_API_KEY={made.key}")
