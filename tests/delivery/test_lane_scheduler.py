@@ -9,7 +9,7 @@ from esimhooks.server.domain.breaker import Strain
 from esimhooks.server.domain.delivery import Claimed, EndpointTarget
 from esimhooks.server.domain.endpoint import SignatureProfile
 from esimhooks.server.domain.ids import new_id
-from esimhooks.server.domain.poison import SUSPECT_AT
+from esimhooks.server.domain.verdict import SUSPECT_AT
 from esimhooks.server.store.lanes import Lease, Leased
 
 UNTIL = 30.0

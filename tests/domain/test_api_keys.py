@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esimhooks.server.domain.api_keys import ALPHABET, LOOKUP_CHARACTERS, digest_of, lookup_of, new_key, well_formed
+from esimhooks.server.domain.account import ALPHABET, LOOKUP_CHARACTERS, digest_of, lookup_of, new_key, well_formed
 from esimhooks.vocabulary.statuses import Mode
 
 KINDS = [(Mode.LIVE, "esim_live_"), (Mode.TEST, "esim_test_"), (None, "esim_admin_")]
@@ -46,7 +46,7 @@ def test_letters_beyond_the_alphabet_are_no_key_even_with_the_checksum_for_them(
     key = new_key(Mode.TEST)
     head = "esim_test_" + "é" * 43
     # A checksum for any text can be found by whoever knows the rule, which is public.
-    from esimhooks.server.domain.api_keys import _checksum  # noqa: PLC0415
+    from esimhooks.server.domain.account import _checksum  # noqa: PLC0415
 
     assert well_formed(key)
     assert not well_formed(head + _checksum(head))

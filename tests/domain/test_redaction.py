@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from esimhooks.server.domain.redaction import CREDENTIALS, without_credentials
+from esimhooks.server.domain.credentials import CREDENTIALS, without_credentials
 from esimhooks.vocabulary.envelope import encode
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from esimhooks.server.domain.subscription import wants
+from esimhooks.server.domain.endpoint_rules import wants
 from esimhooks.vocabulary.events import EventType
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from esimhooks.server.domain.breaker import Step
 from esimhooks.server.domain.delivery import Claimed, Delivery, DeliveryStatus, Verdict
-from esimhooks.server.domain.poison import SUSPECT_AT
+from esimhooks.server.domain.verdict import SUSPECT_AT
 from esimhooks.server.store.lanes import Lease
 
 LEASE_S = 1_000

@@ -3,7 +3,7 @@
 import pytest
 
 from api import Api, a_merchant, eventually
-from esimhooks.server.domain.pace import CATCH_UP_S
+from esimhooks.server.domain.schedule import CATCH_UP_S
 from esimhooks.server.store.database import Database
 from receiver import Receiver, status
 from system.dispatcher_processes import Dispatchers

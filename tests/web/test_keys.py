@@ -10,7 +10,7 @@ import pytest
 from api import Answer, Api, Json, a_merchant, eventually
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
-from esimhooks.server.domain.api_keys import new_key
+from esimhooks.server.domain.account import new_key
 from esimhooks.vocabulary.statuses import Mode
 from web.routes import API, is_field, is_problem
 

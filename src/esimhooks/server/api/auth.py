@@ -14,8 +14,7 @@ from litestar import Request
 from msgspec import Struct
 
 from esimhooks.server.api.rate_limit import RateLimit, network_of
-from esimhooks.server.domain.account import ApiKey
-from esimhooks.server.domain.api_keys import digest_of, lookup_of, well_formed
+from esimhooks.server.domain.account import ApiKey, digest_of, lookup_of, well_formed
 from esimhooks.server.domain.audit import Actor, ActorKind
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.endpoint import Tenant

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from esimhooks.server.api.given import InContext, OfTenant
 from esimhooks.server.domain.delivery import DeliveryStatus
-from esimhooks.server.domain.endpoint_stats import EndpointStats, LaneState
+from esimhooks.server.domain.figures import EndpointStats, LaneState
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_of

@@ -12,14 +12,19 @@ from esimhooks.server.api.bodies import Name, Text, Url
 from esimhooks.server.api.given import InContext, OfTenant
 from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.server.api.merge_patch import merged
-from esimhooks.server.domain.authorities import LONGEST_PEM, read_authorities
 from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, Ordering, SignatureProfile
+from esimhooks.server.domain.endpoint_rules import (
+    LONGEST_NAME,
+    LONGEST_PEM,
+    MOST_HEADERS,
+    read_authorities,
+    unfit_header,
+    wants,
+)
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.expected import escaped
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
-from esimhooks.server.domain.own_headers import LONGEST_NAME, MOST_HEADERS, unfit_header
 from esimhooks.server.domain.schedule import MAX_ATTEMPTS, NAMED
-from esimhooks.server.domain.subscription import wants
 from esimhooks.server.manage.admin import NewEndpoint
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode

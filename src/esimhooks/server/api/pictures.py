@@ -11,10 +11,10 @@ from litestar.params import FromPath
 from segno import DataOverflowError
 
 from esimhooks.server.api.given import InContext, OfTenant
+from esimhooks.server.domain.credentials import PATH, TOKEN_BYTES, is_own_address
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, parse_id
-from esimhooks.server.domain.pictures import PATH, TOKEN_BYTES, is_own_address
 
 PIXELS_PER_SQUARE = 8
 LONGEST_NAME = 2 * TOKEN_BYTES

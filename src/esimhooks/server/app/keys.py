@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from esimhooks.server.app.settings import Settings
-from esimhooks.server.domain.api_keys import new_key
+from esimhooks.server.domain.account import new_key
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.store.sealing import new_key as new_sealing_key
 

@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from esimhooks.server.delivery.request_headers import STANDARD_SIGNATURE, hex_name, unsigned_headers
+from esimhooks.server.domain.credentials import without_credentials
 from esimhooks.server.domain.delivery import Attempt, Delivery
 from esimhooks.server.domain.endpoint import Endpoint, SignatureProfile
-from esimhooks.server.domain.redaction import without_credentials
 
 
 def headers_of(delivery: Delivery, attempt: Attempt, endpoint: Endpoint | None, *, brand: str) -> Mapping[str, str]:

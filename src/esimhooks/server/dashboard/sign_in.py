@@ -11,8 +11,8 @@ from esimhooks.server.api.given import InContext
 from esimhooks.server.api.problems import when_to_return
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import COOKIE, check_origin, cookie, form_of, visitor_of
+from esimhooks.server.domain.account import DashboardSession
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.sessions import DashboardSession
 from esimhooks.server.store.audit import act_as
 
 

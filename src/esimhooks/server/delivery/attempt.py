@@ -9,9 +9,9 @@ from msgspec import MsgspecError, Struct
 from esimhooks.server.delivery.http.client import Sender
 from esimhooks.server.delivery.request_headers import request_headers
 from esimhooks.server.domain.clock import Clock
+from esimhooks.server.domain.credentials import without_credentials
 from esimhooks.server.domain.delivery import Claimed, DeliveryStatus, EndpointTarget, Outcome, OutcomeClass, Verdict
 from esimhooks.server.domain.ids import Prefix, text_of
-from esimhooks.server.domain.redaction import without_credentials
 from esimhooks.server.domain.verdict import judge
 from esimhooks.server.observe import tracing
 from esimhooks.server.observe.log import get_logger

@@ -20,7 +20,7 @@ from esimhooks.server.delivery.results import Outcomes
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.delivery import Claimed, EndpointTarget, OutcomeClass
 from esimhooks.server.domain.errors import NotNow
-from esimhooks.server.domain.poison import POISON, is_poison, is_suspect
+from esimhooks.server.domain.verdict import POISON, is_poison, is_suspect
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.runtime.loop import guarded
 from esimhooks.server.runtime.wake import Wake

@@ -5,7 +5,7 @@ from collections import deque
 from esimhooks.server.delivery.attempt import Job
 from esimhooks.server.domain.breaker import Step, Strain, after_failure, after_success
 from esimhooks.server.domain.delivery import EndpointTarget
-from esimhooks.server.domain.pace import next_start
+from esimhooks.server.domain.schedule import next_start
 from esimhooks.server.store.lanes import Lease
 
 UNWRITTEN_PER_SLOT = 4

@@ -1,12 +1,12 @@
-"""Figures of the overview: counts over time, what is due, and how the endpoints do. Times are aware UTC."""
+"""Figures of the overview and of one endpoint: counts over time, what is due, how the lanes stand. Times are aware UTC."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct
 
-from esimhooks.server.domain.delivery import Delivery
+from esimhooks.server.domain.delivery import Delivery, DeliveryStatus
 from esimhooks.server.domain.endpoint import Tenant
 
 
@@ -54,3 +54,29 @@ class Figures(Struct, frozen=True, kw_only=True):
     failures: Sequence[Delivery]
     only_newest: int | None
     """How many of the newest deliveries were counted, None where there were no more."""
+
+
+class LaneState(Struct, frozen=True, kw_only=True):
+    """What an endpoint's lane holds, and its breaker.
+
+    `allowed` is how many may be in flight while the endpoint recovers, None where nothing holds it back.
+    """
+
+    pending: int
+    oldest_due_at: datetime | None
+    failures_in_a_row: int
+    failing_since: datetime | None
+    allowed: int | None
+    rests_until: datetime | None
+
+
+class EndpointStats(Struct, frozen=True, kw_only=True):
+    """Deliveries made since a moment, by status; `times_s` are p50, p95, p99 from making one to its arrival."""
+
+    since: datetime
+    deliveries: Mapping[DeliveryStatus, int]
+    attempts: int
+    times_s: tuple[float, ...] | None
+    bounded: bool
+    """Whether there were more than are counted, so that the figures are of the newest."""
+    lane: LaneState

@@ -1,6 +1,7 @@
-"""When the next attempt may start (wire, "Schedule"). Pure: chance is an argument.
+"""When something is tried again: attempts at an endpoint, requests under its rate limit, questions to a provider.
 
-Delays run from the end of the attempt before; jitter only adds.
+Pure: chance and the time are arguments. Delays of attempts run from the end of the attempt before (wire, "Schedule"); jitter
+only adds. Under a rate limit requests are spaced evenly; one node has the lane, so its spacing is that of all nodes.
 """
 
 from collections.abc import Sequence
@@ -23,3 +24,33 @@ def delay_before(attempt: int, schedule: Sequence[int], *, chance: float) -> flo
         return None
     delay = float(schedule[attempt - 1])
     return delay if attempt == 1 else delay * (1 + JITTER * chance)
+
+
+CATCH_UP_S = 0.05
+
+
+def next_start(*, due: float, now: float, per_second: int) -> float:
+    """Return when the request after the one that starts `now` and was allowed from `due` on may start."""
+    return max(due, now - CATCH_UP_S) + 1 / per_second
+
+
+ALLOCATING_S = (3.0, 3.0, 5.0, 5.0, 8.0)
+ORDER_POLL_FIRST_S = 5.0
+MAX_PROVIDER_PAUSE_S = 600.0
+
+
+def while_allocating(tries: int) -> float:
+    """Seconds before an order that is still allocating is asked for again, after 1, 2, ... tries."""
+    if tries <= len(ALLOCATING_S):
+        return ALLOCATING_S[tries - 1]
+    return min(MAX_PROVIDER_PAUSE_S, ALLOCATING_S[-1] * 2.0 ** min(tries - len(ALLOCATING_S), 20))
+
+
+def between_polls(polls: int) -> float:
+    """Seconds between two polls of a pending order, after 1, 2, ... polls: 5 s to 10 min."""
+    return min(MAX_PROVIDER_PAUSE_S, ORDER_POLL_FIRST_S * 2.0 ** min(polls - 1, 20))
+
+
+def while_down(tries: int, *, asked_s: float = 0.0) -> float:
+    """Seconds before a provider that does not answer is asked again, at least what it asked for itself."""
+    return max(asked_s, min(MAX_PROVIDER_PAUSE_S, 2.0 ** min(tries, 20)))

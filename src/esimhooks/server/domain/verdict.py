@@ -1,9 +1,14 @@
-"""What an answer means: an outcome in, the fate of the delivery out (wire, "What an answer means"). Pure."""
+"""What an answer means: an outcome in, the fate of the delivery out (wire, "What an answer means"). Pure.
+
+A delivery that was claimed again and again without an outcome may be what ends the process. Claims are counted when a
+delivery is claimed and cleared when it has an outcome, so what is left over are crashes. A suspect is begun only while no
+other suspect is, and only then counted, so that a crash blames one delivery.
+"""
 
 from collections.abc import Sequence
 from typing import assert_never
 
-from esimhooks.server.domain.delivery import DeliveryStatus, Outcome, OutcomeClass, Verdict
+from esimhooks.server.domain.delivery import Claimed, DeliveryStatus, Outcome, OutcomeClass, Verdict
 from esimhooks.server.domain.schedule import LONGEST_RETRY_AFTER_S, delay_before
 
 OURS_AGAIN_S = 5.0
@@ -15,7 +20,7 @@ def judge(outcome: Outcome, *, attempt: int, schedule: Sequence[int], chance: fl
     """Return what follows from attempt 1, 2, ... having come to this outcome; `chance` (0..1) feeds the jitter.
 
     `faults` is how many faults of ours came right before. They use up no attempt, but each doubles the pause before the
-    next, and what is still not sent 24 h after its schedule would have ended has failed (store/overdue.py).
+    next, and what is still not sent 24 h after its schedule would have ended has failed (store/queue.py).
     """
     match outcome.outcome:
         case OutcomeClass.OK:
@@ -47,3 +52,22 @@ def _again(outcome: Outcome, attempt: int, schedule: Sequence[int], chance: floa
         return Verdict(status=DeliveryStatus.FAILED)
     asked = min(outcome.retry_after_s or 0.0, LONGEST_RETRY_AFTER_S)
     return Verdict(status=DeliveryStatus.PENDING, delay_s=max(delay, asked))
+
+
+SUSPECT_AT = 2
+POISON_AT = 5
+
+POISON = (
+    f"taken up {POISON_AT} times without an outcome, so it is no longer sent: it may be what made this server fail. "
+    "Sending it again starts anew"
+)
+
+
+def is_suspect(claimed: Claimed) -> bool:
+    """Return whether it was taken up in vain before, so that it must be tried alone."""
+    return claimed.claims - claimed.attempts >= SUSPECT_AT
+
+
+def is_poison(claimed: Claimed) -> bool:
+    """Return whether it must not be tried any more."""
+    return claimed.claims - claimed.attempts >= POISON_AT

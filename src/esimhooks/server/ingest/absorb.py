@@ -14,12 +14,12 @@ from msgspec import Struct, structs
 
 from esimhooks.server.domain.change import Change, UpdateOutcome
 from esimhooks.server.domain.compose import envelope
+from esimhooks.server.domain.credentials import TOKEN_BYTES, needs_picture, own_address
 from esimhooks.server.domain.emit import EmitPolicy, emit
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import new_id
-from esimhooks.server.domain.pictures import TOKEN_BYTES, needs_picture, own_address
 from esimhooks.server.domain.transition import KEYS, apply, lacks_volume
 from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.server.ingest.publish import publish

@@ -6,15 +6,14 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from esimhooks.server.domain.audit import Action
-from esimhooks.server.domain.audit_fields import changes, order_fields
-from esimhooks.server.domain.backoff import ORDER_POLL_FIRST_S
+from esimhooks.server.domain.audit import Action, changes, order_fields
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.order import Order
+from esimhooks.server.domain.schedule import ORDER_POLL_FIRST_S
 from esimhooks.server.domain.update import Update
 from esimhooks.server.ingest.absorb import Absorbed, Entry, absorb, wake_unmatched
 from esimhooks.server.store import esims, orders

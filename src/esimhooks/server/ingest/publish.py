@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.endpoint import Endpoint, Ordering
+from esimhooks.server.domain.endpoint_rules import wants
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import new_id
-from esimhooks.server.domain.subscription import wants
 from esimhooks.server.observe import metrics
 from esimhooks.server.store import deliveries, endpoints, events, queue
 from esimhooks.server.store.database import Session

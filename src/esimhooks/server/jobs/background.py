@@ -14,17 +14,17 @@ from uuid import UUID
 
 from msgspec import structs
 
-from esimhooks.server.domain.backoff import while_down
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import Ordering, Tenant
+from esimhooks.server.domain.endpoint_rules import wants
 from esimhooks.server.domain.errors import Broken, NotNow, Refused
 from esimhooks.server.domain.event import event_type_of
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.job import Filter, Job, Missed, RecoveryFilter, RequeryFilter
-from esimhooks.server.domain.subscription import wants
+from esimhooks.server.domain.schedule import while_down
 from esimhooks.server.ingest.absorb import Entry, absorb
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.observe.log import get_logger

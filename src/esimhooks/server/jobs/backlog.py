@@ -10,12 +10,12 @@ from uuid import UUID
 
 import msgspec
 
-from esimhooks.server.domain.backoff import ORDER_POLL_FIRST_S, while_allocating, while_down
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.errors import NotNow, Refused
 from esimhooks.server.domain.notification import JournalEntry, Notification, OrderRef
+from esimhooks.server.domain.schedule import ORDER_POLL_FIRST_S, while_allocating, while_down
 from esimhooks.server.domain.update import Identity, Update
 from esimhooks.server.ingest.absorb import Absorbed, Entry, absorb
 from esimhooks.server.ingest.intake import must_ask

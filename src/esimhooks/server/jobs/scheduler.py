@@ -11,13 +11,13 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from esimhooks.server.delivery import operational
-from esimhooks.server.domain.backoff import between_polls
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.domain.expiry import expiry_of
 from esimhooks.server.domain.ids import first_id_of
 from esimhooks.server.domain.order import Order
+from esimhooks.server.domain.schedule import between_polls
 from esimhooks.server.domain.update import Cause
 from esimhooks.server.ingest.absorb import Entry, absorb
 from esimhooks.server.ingest.orders import fill

@@ -10,10 +10,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from esimhooks.server.domain.account import OPERATOR, Account, ApiKey
-from esimhooks.server.domain.api_keys import digest_of, lookup_of, new_key
-from esimhooks.server.domain.audit import Action, ChangedField
-from esimhooks.server.domain.audit_fields import changes, endpoint_fields, key_fields, provider_fields
+from esimhooks.server.domain.account import OPERATOR, Account, ApiKey, digest_of, lookup_of, new_key
+from esimhooks.server.domain.audit import Action, ChangedField, changes, endpoint_fields, key_fields, provider_fields
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.endpoint import Endpoint, Ordering, SignatureProfile, Tenant
 from esimhooks.server.domain.errors import Refused

@@ -10,10 +10,10 @@ from esimhooks.server.domain.audit import Action, ChangedField
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.endpoint import Endpoint, Tenant
+from esimhooks.server.domain.endpoint_rules import wants
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import Prefix, text_of
-from esimhooks.server.domain.subscription import wants
 from esimhooks.server.ingest.publish import deliver_to
 from esimhooks.server.manage.queries import found
 from esimhooks.server.runtime.wake import Wake

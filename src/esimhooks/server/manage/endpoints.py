@@ -9,8 +9,7 @@ from uuid import UUID
 from msgspec import structs
 
 from esimhooks.server.delivery import operational
-from esimhooks.server.domain.audit import Action, ChangedField
-from esimhooks.server.domain.audit_fields import changes, endpoint_fields
+from esimhooks.server.domain.audit import Action, ChangedField, changes, endpoint_fields
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, Tenant

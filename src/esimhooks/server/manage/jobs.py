@@ -12,11 +12,11 @@ from msgspec import Struct
 from esimhooks.server.domain.audit import Action, ChangedField
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.endpoint_rules import wants
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.ids import Prefix, first_id_of, new_id, text_of
 from esimhooks.server.domain.job import Filter, Job, Missed, MissedCount, RecoveryFilter, RequeryFilter
-from esimhooks.server.domain.subscription import wants
 from esimhooks.server.manage.queries import Window, found
 from esimhooks.server.runtime.wake import Wake
 from esimhooks.server.store import accounts, endpoints, jobs

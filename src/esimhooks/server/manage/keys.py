@@ -8,8 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from esimhooks.server.domain.account import ApiKey
-from esimhooks.server.domain.audit import Action, ChangedField
-from esimhooks.server.domain.audit_fields import changes, key_fields
+from esimhooks.server.domain.audit import Action, ChangedField, changes, key_fields
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import Prefix, text_of

@@ -10,10 +10,10 @@ from msgspec import Struct
 from esimhooks.server.domain.account import Account, ApiKey
 from esimhooks.server.domain.delivery import Attempt, Delivery, DeliveryFilter
 from esimhooks.server.domain.endpoint import Endpoint, Tenant
-from esimhooks.server.domain.endpoint_stats import EndpointStats
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import Esim, EsimFilter
 from esimhooks.server.domain.event import Event, EventFilter
+from esimhooks.server.domain.figures import EndpointStats
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.notification import JournalEntry, JournalFilter
 from esimhooks.server.domain.order import Order, OrderFilter

@@ -3,10 +3,10 @@
 import hashlib
 import secrets
 
+from esimhooks.server.domain.account import DashboardSession
 from esimhooks.server.domain.audit import Action
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.sessions import DashboardSession
 from esimhooks.server.store import sessions
 from esimhooks.server.store.audit import note
 from esimhooks.server.store.database import Database

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from esimhooks.server.delivery.http.errors import GateRefused
-from esimhooks.server.domain.authorities import Unfit, checked_authorities
+from esimhooks.server.domain.endpoint_rules import Unfit, checked_authorities
 from esimhooks.server.domain.errors import Refused
 
 CheckUrl = Callable[[str], object]

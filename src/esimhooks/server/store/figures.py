@@ -8,8 +8,7 @@ import asyncpg
 
 from esimhooks.server.domain.delivery import Delivery, DeliveryStatus
 from esimhooks.server.domain.endpoint import DisabledReason, Tenant
-from esimhooks.server.domain.endpoint_stats import EndpointStats, LaneState
-from esimhooks.server.domain.figures import Due, Lane, Tally
+from esimhooks.server.domain.figures import Due, EndpointStats, Lane, LaneState, Tally
 from esimhooks.server.domain.ids import first_id_of
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import delivery_of

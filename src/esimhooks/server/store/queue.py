@@ -15,8 +15,8 @@ from msgspec import Struct, structs
 from esimhooks.server.domain.delivery import Claimed, Delivery, OutcomeClass
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.domain.operational import DeliveryFailed
-from esimhooks.server.domain.poison import SUSPECT_AT
 from esimhooks.server.domain.schedule import JITTER
+from esimhooks.server.domain.verdict import SUSPECT_AT
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import response_row
 from esimhooks.server.store.esim_lines import FIRST_DELAY, Line, Place, hold_ends, move_up

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from esimhooks.server.domain.sessions import DashboardSession
+from esimhooks.server.domain.account import DashboardSession
 from esimhooks.server.store.database import Session as Db
 
 IDLE = timedelta(minutes=30)

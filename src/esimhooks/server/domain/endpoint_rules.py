@@ -1,11 +1,19 @@
-"""Authorities that an endpoint trusts beside the system's: PEM text in, who they are out. Pure: the time is an argument."""
+"""What an endpoint may be configured with (headers, trusted authorities), and which events it wants. Pure.
 
+Text comes in; what was expected instead goes out. No header may frame the request or be one that the server sets; an
+authority is a certificate (PEM) that may sign others and has not expired.
+"""
+
+import re
+from collections.abc import Sequence
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec import Struct
+
+from esimhooks.server.domain.event import AnyEventType
 
 LONGEST_PEM = 16_384
 MOST_AUTHORITIES = 5
@@ -66,4 +74,54 @@ def _may_sign(certificate: x509.Certificate) -> bool:
 def _authority(certificate: x509.Certificate) -> Authority:
     return Authority(
         certificate.subject.rfc4514_string(), certificate.not_valid_after_utc, certificate.fingerprint(SHA256()).hex()
+    )
+
+
+MOST_HEADERS = 20
+LONGEST_NAME = 100
+LONGEST_VALUE = 2000
+
+FRAMING = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "expect",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "max-forwards",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+    }
+)
+OURS = frozenset({"content-type", "cookie", "date", "forwarded", "range", "traceparent", "tracestate", "user-agent"})
+PREFIXES = ("if-", "proxy-", "sec-", "svix-", "webhook-", "x-forwarded-")
+
+_name = re.compile(rf"[a-z0-9!#$%&'*+.^_`|~-]{{1,{LONGEST_NAME}}}")
+_value = re.compile(rf"[\x21-\x7e]([\x20-\x7e]{{0,{LONGEST_VALUE - 2}}}[\x21-\x7e])?")
+
+
+def unfit_header(name: str, value: str) -> str | None:
+    """Return what was expected of a header instead, None where it may be sent. `name` is in lower case."""
+    if not _name.fullmatch(name):
+        return f"expected the name of a header, of at most {LONGEST_NAME} letters, digits and hyphens"
+    if name in FRAMING or name in OURS or name.startswith(PREFIXES):
+        return "expected another header: this one frames the request or is set by the server"
+    if not _value.fullmatch(value):
+        return f"expected 1 to {LONGEST_VALUE} printable ASCII characters, with no space at either end"
+    return None
+
+
+def wants(event_types: Sequence[str] | None, event: AnyEventType) -> bool:
+    """Return whether a subscription covers the event. None means all; `esim.*` all that begin with `esim.`."""
+    if event_types is None:
+        return True
+    return any(
+        event.value == pattern or (pattern.endswith(".*") and event.value.startswith(pattern[:-1]))
+        for pattern in event_types
     )

@@ -1,0 +1,65 @@
+"""The credentials of an eSIM: webhooks without them, and the address of our picture of an activation code. Pure.
+
+A body without credentials keeps every other value byte for byte in its place, so that the same body always becomes the
+same bytes. The address of a picture holds a random token, and is good for as long as it is the eSIM's `qr_code_url`.
+"""
+
+import hmac
+from collections.abc import Mapping
+from uuid import UUID
+
+import msgspec
+from msgspec import Raw
+
+from esimhooks.server.domain.esim import Esim
+from esimhooks.server.domain.ids import Prefix, text_of
+from esimhooks.server.domain.update import Update
+
+CREDENTIALS = frozenset({"ac", "qrCodeUrl", "shortUrl"})
+"""Members of `data` with which a profile can be had."""
+
+_members = msgspec.json.Decoder(dict[str, Raw])
+_encode = msgspec.json.Encoder().encode
+
+
+def without_credentials(body: bytes) -> bytes:
+    """Return the body of a webhook with the credentials left out of `data` and `changes`."""
+    envelope = _members.decode(body)
+    for place in ("data", "changes"):
+        if place in envelope:
+            left = _left(envelope[place])
+            if left or place == "data":
+                envelope[place] = Raw(_encode(left))
+            else:
+                del envelope[place]
+    return _encode(envelope)
+
+
+def _left(members: Raw) -> Mapping[str, Raw]:
+    return {name: value for name, value in _members.decode(members).items() if name not in CREDENTIALS}
+
+
+PATH = "/qr"
+TOKEN_BYTES = 24
+"""192 random bits: not to be guessed."""
+
+
+def needs_picture(esim: Esim, update: Update) -> bool:
+    """Whether the update brings an activation code that nobody has a picture of."""
+    return update.ac is not None and update.qr_code_url is None and esim.qr_code_url is None
+
+
+def own_address(public_url: str, esim_id: UUID, token: str) -> str:
+    """Return the address of the eSIM's picture."""
+    return f"{public_url}{_tail(esim_id, token)}"
+
+
+def is_own_address(esim: Esim, token: str) -> bool:
+    """Whether the token is that of the eSIM's picture; in constant time."""
+    place = esim.qr_code_url or ""
+    tail = _tail(esim.id, token)
+    return hmac.compare_digest(place[-len(tail) :].encode(), tail.encode())
+
+
+def _tail(esim_id: UUID, token: str) -> str:
+    return f"{PATH}/{text_of(Prefix.ESIM, esim_id)}/{token}.png"
