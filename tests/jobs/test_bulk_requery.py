@@ -7,6 +7,7 @@ import pytest
 from api import Api, Json, eventually
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
+from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.providers.sandbox.esims import Purchase
 from esimhooks.server.providers.sandbox.life import Ending
 from esimhooks.server.providers.sandbox.sandbox import Sandbox
@@ -141,6 +142,22 @@ async def test_an_esim_that_the_provider_does_not_know_fails_and_the_others_are_
 
     assert (done["done"], done["failed"]) == (3, 1)
     assert "knows no eSIM 404" in done["problem"]
+    assert (await shop.told()).count("requeried") == 2
+
+
+async def test_an_esim_that_cannot_be_decrypted_fails_with_its_reason_and_the_others_are_read(
+    operator: Api, sandbox: Sandbox, database: Database
+) -> None:
+    shop = await a_shop(operator)
+    await some_esims(operator, shop, sandbox, sandbox.base_url, number=3)
+    async with database.session() as db:
+        oldest = "SELECT min(id::text)::uuid FROM esims"
+        bad = await db.conn.fetchval(f"UPDATE esims SET sealed_held = '\\x00' WHERE id = ({oldest}) RETURNING id")
+
+    done = await finished(shop, await begun(shop))
+
+    assert (done["done"], done["failed"]) == (3, 1)
+    assert done["problem"] == f"{text_of(Prefix.ESIM, bad)}: it cannot be decrypted"
     assert (await shop.told()).count("requeried") == 2
 
 

@@ -8,7 +8,6 @@ provider is asked.
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from itertools import repeat
 from typing import Generic
 from uuid import UUID
 
@@ -116,14 +115,18 @@ class BackgroundJobs:
 
     async def _recover(self, progress: _Progress[RecoveryFilter]) -> None:
         """Send the next events again; should that fail, one by one, to find and pass the ones that fail."""
-        for limit in (RECOVERY_STEP, *repeat(1, RECOVERY_STEP)):
-            failed = await _guarded("recoveries", progress, partial(self._send_next, progress, limit))
-            if failed is not None and limit == 1:
-                await self._pass_event(progress, failed)
-            if progress.over or (failed is None and limit > 1):
+        failed = await _guarded("recoveries", progress, partial(self._send_next, progress, RECOVERY_STEP, 0.0))
+        if failed is None:
+            return
+        for left in reversed(range(RECOVERY_STEP)):
+            again_in_s = LEASE_S if left else 0.0
+            failed = await _guarded("recoveries", progress, partial(self._send_next, progress, 1, again_in_s))
+            if failed is not None:
+                await self._pass_event(progress, failed, again_in_s)
+            if progress.over:
                 return
 
-    async def _send_next(self, progress: _Progress[RecoveryFilter], limit: int) -> None:
+    async def _send_next(self, progress: _Progress[RecoveryFilter], limit: int, again_in_s: float) -> None:
         job = progress.job
         sent = 0
         async with progress.step() as db:
@@ -139,15 +142,15 @@ class BackgroundJobs:
                 changed=job.changed + sent,
                 finished_at=self._clock() if len(candidates) < limit else None,
             )
-            await progress.write(db, after)
+            await progress.write(db, after, again_in_s=again_in_s)
         if sent and not progress.lost:
             self._due.ring()
 
-    async def _pass_event(self, progress: _Progress[RecoveryFilter], error: Exception) -> None:
+    async def _pass_event(self, progress: _Progress[RecoveryFilter], error: Exception, again_in_s: float) -> None:
         async with progress.step() as db:
             [candidate] = await jobs.next_candidates(db, progress.job, limit=1)
             reason = f"{text_of(Prefix.EVENT, candidate.event_id)}: {_reason(error)}"
-            await progress.write(db, _failed(progress.job, candidate.event_id, reason))
+            await progress.write(db, _failed(progress.job, candidate.event_id, reason), again_in_s=again_in_s)
 
     async def _read_esims(self, progress: _Progress[RequeryFilter]) -> None:
         async with self._database.session() as db:

@@ -146,26 +146,26 @@ async def _begin(db: Session, tenant: Tenant, hit: Hit) -> Begin:
 
 async def _chain(db: Session, tenant: Tenant, begin: Begin, *, operator: bool) -> Trace:
     raised = await _events(db, tenant, begin)
-    told, unreadable_events = partition(raised[:MAX_TRACED])
-    esim_ids = {*begin.esim_ids, *(event.esim_id for event in told if event.esim_id is not None)}
+    shown, unreadable_events = partition(raised[:MAX_TRACED])
+    esim_ids = {*begin.esim_ids, *(event.esim_id for event in shown if event.esim_id is not None)}
     known = await find.esims_of(db, tenant, list(esim_ids), limit=MAX_TRACED + 1)
     esims, unreadable_esims = partition(known[:MAX_TRACED])
-    about = await _notifications(db, begin, told) if operator else []
+    about = await _notifications(db, begin, shown) if operator else []
     entries, unreadable_entries = partition(about[:MAX_TRACED])
     chain = Trace(
         tenant=tenant,
         notifications=entries,
         esims=esims,
-        events=told if operator else [structs.replace(event, notification_id=None) for event in told],
+        events=shown if operator else [structs.replace(event, notification_id=None) for event in shown],
         unreadable=[*unreadable_entries, *unreadable_esims, *unreadable_events],
         truncated=max(len(raised), len(known), len(about), len(begin.event_ids or ())) > MAX_TRACED,
     )
     return await _with_deliveries(db, tenant, begin, chain, event_ids=[event.id for event in raised[:MAX_TRACED]])
 
 
-async def _notifications(db: Session, begin: Begin, told: Sequence[Event]) -> Sequence[JournalEntry | Unreadable]:
-    """Return what raised the events; where a trace begins with eSIMs, all that was told about these."""
-    causes = {event.notification_id for event in told if event.notification_id is not None}
+async def _notifications(db: Session, begin: Begin, shown: Sequence[Event]) -> Sequence[JournalEntry | Unreadable]:
+    """Return what raised the events; where a trace begins with eSIMs, all notifications about these."""
+    causes = {event.notification_id for event in shown if event.notification_id is not None}
     if begin.notification_id is not None:
         causes.add(begin.notification_id)
     esim_ids = begin.esim_ids if begin.notification_id is None else ()
