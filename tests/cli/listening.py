@@ -9,10 +9,9 @@ from threading import Thread
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from esimhooks.cli.listening.captured import Book, Captured, Request
-from esimhooks.cli.listening.desk import Desk, Wish
-from esimhooks.cli.listening.forward import Forwarder
-from esimhooks.cli.listening.inspector import Inspector
+from esimhooks.cli.listening.captured import Book, Captured, Forwarder, Request
+from esimhooks.cli.listening.desk import Desk, DeskOptions
+from esimhooks.cli.listening.sources import Inspector
 from patience import patience_s
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -29,10 +28,10 @@ class Reply(NamedTuple):
     body: bytes
 
 
-def collecting(wish: Wish | None = None, *, forward: str | None = None) -> Collected:
+def collecting(options: DeskOptions | None = None, *, forward: str | None = None) -> Collected:
     shown: list[Captured] = []
     forwarder = None if forward is None else Forwarder(urlsplit(forward))
-    return Collected(Desk(shown.append, book=Book(), wish=wish or Wish(), forwarder=forwarder), shown)
+    return Collected(Desk(shown.append, book=Book(), options=options or DeskOptions(), forwarder=forwarder), shown)
 
 
 def request(body: bytes, **headers: str) -> Request:

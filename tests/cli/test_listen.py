@@ -17,11 +17,10 @@ from cli.canned import CannedServer, Invoke
 from cli.listening import SECRET, Streams, asked, collecting, inspecting, request
 from esimhooks import Webhook
 from esimhooks.cli.client import Client
-from esimhooks.cli.listening.captured import Book, Captured
-from esimhooks.cli.listening.desk import Wish
-from esimhooks.cli.listening.forward import signed
-from esimhooks.cli.listening.shown import shower
-from esimhooks.cli.listening.stream import Attached, Told, told
+from esimhooks.cli.listen import shower
+from esimhooks.cli.listening.captured import Book, Captured, signed
+from esimhooks.cli.listening.desk import DeskOptions
+from esimhooks.cli.listening.sources import Attached, StreamEvent, events_of
 from esimhooks.cli.messages import Failed
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_of
@@ -40,7 +39,7 @@ def headers(body: bytes = BODY, secret: str = SECRET) -> dict[str, str]:
     return dict(signed(secret, body, event="esim.activated", identity="evt_1"))
 
 
-def attached(streams: Streams, desk_of: Wish, secret: str | None = SECRET) -> tuple[list[Captured], list[str]]:
+def attached(streams: Streams, desk_of: DeskOptions, secret: str | None = SECRET) -> tuple[list[Captured], list[str]]:
     notes: list[str] = []
     desk, shown = collecting(desk_of)
     Attached(Client(streams.url, "esim_test_1", timeout_s=3), desk, secret=secret, note=notes.append).run()
@@ -50,7 +49,7 @@ def attached(streams: Streams, desk_of: Wish, secret: str | None = SECRET) -> tu
 def test_a_signed_event_is_verified_and_answered() -> None:
     body = msgspec.json.encode(example_of(EventType.ACTIVATED))
     identity = example_of(EventType.ACTIVATED).id
-    desk, shown = collecting(Wish(secret=SECRET))
+    desk, shown = collecting(DeskOptions(secret=SECRET))
 
     with inspecting(desk) as url:
         sent = dict(signed(SECRET, body, event="esim.activated", identity=identity))
@@ -72,7 +71,7 @@ def test_a_signed_event_is_verified_and_answered() -> None:
     ],
 )
 def test_what_does_not_verify_says_why(signed_body: bytes | None, clue: str) -> None:
-    desk, shown = collecting(Wish(secret=SECRET))
+    desk, shown = collecting(DeskOptions(secret=SECRET))
 
     with inspecting(desk) as url:
         asked(url, "POST", BODY, {"webhook-id": "evt_1"} if signed_body is None else headers(signed_body))
@@ -109,7 +108,7 @@ def test_where_nobody_listens_the_sender_is_told() -> None:
 
 
 def test_other_types_are_answered_and_not_shown() -> None:
-    desk, shown = collecting(Wish(types=frozenset({"esim.expired"})))
+    desk, shown = collecting(DeskOptions(types=frozenset({"esim.expired"})))
 
     with inspecting(desk, answer=204) as url:
         reply = asked(url, "POST", BODY)
@@ -137,7 +136,7 @@ def test_requests_that_cannot_be_kept_are_refused(sent: dict[str, str], status: 
 
 
 def test_the_book_forgets_the_oldest() -> None:
-    book = Book(most=10, most_bytes=1000)
+    book = Book(max_kept=10, max_bytes=1000)
 
     for number in range(1, 21):
         book.keep(Captured(number=number, request=request(b"x" * 300)))
@@ -160,16 +159,16 @@ def test_nothing_that_was_sent_steers_the_terminal(capsys: pytest.CaptureFixture
 def test_the_stream_is_read_as_the_standard_says() -> None:
     lines = b"retry: 1\nid: evt_0\n\n: alive\n\ndata: a\ndata:b\nevent: e\r\nid: evt_1\r\n\r\ndata: cut off\n"
 
-    found = list(told(iter(lines.splitlines(keepends=True))))
+    found = list(events_of(iter(lines.splitlines(keepends=True))))
 
-    assert found == [Told("evt_0", "", b""), Told("evt_1", "e", b"a\nb")]
+    assert found == [StreamEvent("evt_0", "", b""), StreamEvent("evt_1", "e", b"a\nb")]
 
 
 def test_a_stream_that_ends_is_resumed_behind_the_last_event() -> None:
     first, second, third = (part + b"\n\n" for part in EVENTS.split(b"\n\n")[:3])
 
     with Streams(first + second + third[:40], 503, third) as streams:
-        shown, notes = attached(streams, Wish(most=3, verifies=False))
+        shown, notes = attached(streams, DeskOptions(max_shown=3, verifies=False))
 
     assert [one.request.event[1] for one in shown] == ["evt_0", "evt_1", "evt_2"]
     assert streams.last_ids == [None, "evt_1", "evt_1"]
@@ -178,19 +177,50 @@ def test_a_stream_that_ends_is_resumed_behind_the_last_event() -> None:
 
 def test_only_events_asked_for_are_shown() -> None:
     with Streams(EVENTS) as streams:
-        shown, _ = attached(streams, Wish(most=1, types=frozenset({"esim.expired"}), verifies=False), None)
+        shown, _ = attached(streams, DeskOptions(max_shown=1, types=frozenset({"esim.expired"}), verifies=False), None)
 
     assert [one.request.event for one in shown] == [("esim.expired", "evt_2")]
 
 
+def test_an_event_that_is_only_shown_is_no_request() -> None:
+    with Streams(EVENTS) as streams:
+        shown, _ = attached(streams, DeskOptions(max_shown=1, verifies=False), None)
+
+    assert (shown[0].request.method, shown[0].request.target, shown[0].request.headers) == ("", "", ())
+
+
+def test_the_secret_for_forwarding_stays_the_same_and_is_nobody_elses_to_read(
+    server: CannedServer, tmp_path: Path
+) -> None:
+    server.answer("POST /hook", {})
+    words = [str(PROGRAM), "listen", "--forward", f"{server.url}/hook?a=b", "--count", "1"]
+
+    def printed() -> tuple[str, str]:
+        with Streams(EVENTS) as streams:
+            environment = os.environ | {"ESIMHOOKS_URL": streams.url, "ESIMHOOKS_API_KEY": "esim_test_1"}
+            environment["XDG_STATE_HOME"] = str(tmp_path)
+            done = subprocess.run(
+                words, capture_output=True, check=True, text=True, env=environment, timeout=patience_s()
+            )
+        return re.findall(r"signed with (whsec_\S+)", done.stderr)[0], done.stdout
+
+    (first, out), (second, _) = printed(), printed()
+
+    assert first == second
+    assert (tmp_path / "esimhooks" / "listen-secret").stat().st_mode & 0o777 == 0o600
+    assert "POST  /hook?a=b  esim.created  evt_0" in out
+    asked_for = server.asked[0]
+    Webhook(first).verify(json.dumps(asked_for.body).encode(), asked_for.headers)
+
+
 def test_a_refused_key_ends_it() -> None:
     with Streams(401) as streams, pytest.raises(Failed, match="not this key"):
-        attached(streams, Wish())
+        attached(streams, DeskOptions())
 
 
 async def test_events_of_a_server_reach_a_receiver_on_this_machine_signed(operator: Api, receiver: Receiver) -> None:
     merchant = await a_merchant(operator)
-    desk, shown = collecting(Wish(secret=SECRET, verifies=False, most=2), forward=receiver.url())
+    desk, shown = collecting(DeskOptions(secret=SECRET, verifies=False, max_shown=2), forward=receiver.url())
     client = Client(operator.url, merchant.key, timeout_s=4)
 
     follows = asyncio.create_task(asyncio.to_thread(Attached(client, desk, secret=SECRET, note=print).run))

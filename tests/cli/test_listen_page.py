@@ -9,8 +9,8 @@ import pytest
 
 from cli.canned import CannedServer
 from cli.listening import SECRET, Collected, Reply, asked, collecting, request
-from esimhooks.cli.listening.desk import Wish
-from esimhooks.cli.listening.forward import signed
+from esimhooks.cli.listening.captured import signed
+from esimhooks.cli.listening.desk import DeskOptions
 from esimhooks.cli.listening.page import Page
 
 BODY = b'{"id": "evt_1", "event": "esim.activated"}'
@@ -19,7 +19,7 @@ BODY = b'{"id": "evt_1", "event": "esim.activated"}'
 @pytest.fixture
 def collected(server: CannedServer) -> Collected:
     server.answer("POST /hook", {"taken": True})
-    return collecting(Wish(secret=SECRET, verifies=False), forward=f"{server.url}/hook")
+    return collecting(DeskOptions(secret=SECRET, verifies=False), forward=f"{server.url}/hook")
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def page(collected: Collected) -> Iterator[str]:
 
 
 def word_of(page: str) -> dict[str, str]:
-    found = re.search(r'data-word="([^"]+)"', asked(page).body.decode())
+    found = re.search(r'data-token="([^"]+)"', asked(page).body.decode())
     assert found is not None
     return {"x-listen": found[1]}
 
@@ -75,7 +75,7 @@ def test_a_replay_sends_the_same_event_signed_anew(page: str, collected: Collect
 
 def test_a_replay_does_not_sign_what_did_not_verify(server: CannedServer) -> None:
     server.answer("POST /hook", {})
-    desk, shown = collecting(Wish(secret=SECRET), forward=f"{server.url}/hook")
+    desk, shown = collecting(DeskOptions(secret=SECRET), forward=f"{server.url}/hook")
     desk.take(request(BODY, **{"webhook-id": "evt_1", "webhook-signature": "v1,forged"}))
 
     desk.replay(shown[0])

@@ -1,39 +1,42 @@
 """`esimhooks listen`: webhooks on this machine, as they arrive.
 
 With a key it attaches to the server's stream; without one, or with `--port`, it is an HTTP inspector. The parts are in
-`listening`: where requests come from, the desk that works on them, and where they are seen.
+`listening`: where requests come from and the desk that works on them. They are shown here: a heading, headers,
+verification, body and answer for people, or one line of JSON.
 """
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
-from urllib.parse import SplitResult, urlsplit
 
 import typer
+from rich.console import Console
+from rich.text import Text
 
 from esimhooks.cli import output
 from esimhooks.cli.client import Client
-from esimhooks.cli.listening.captured import Book
-from esimhooks.cli.listening.desk import Desk, Wish
-from esimhooks.cli.listening.forward import Forwarder
-from esimhooks.cli.listening.inspector import Inspector
+from esimhooks.cli.listening.captured import Answered, Book, Captured, Forwarder, Request, as_json, pretty
+from esimhooks.cli.listening.desk import Desk, DeskOptions
 from esimhooks.cli.listening.page import Page
-from esimhooks.cli.listening.shown import shower
-from esimhooks.cli.listening.stream import Attached
-from esimhooks.cli.options import Account, InMode
+from esimhooks.cli.listening.sources import Attached, Inspector
+from esimhooks.cli.options import Account, InMode, event_types, web_address
+from esimhooks.cli.output import printable, screen
 from esimhooks.signing import InvalidSecretError, key_of, new_secret
-from esimhooks.vocabulary.events import EventType
 
 PORT = 8401
+MAX_CHARACTERS = 16_384
+MAX_ANSWER_CHARACTERS = 500
 
 
 def listen(  # noqa: PLR0913 - the options of a command
     *,
     forward: Annotated[str | None, typer.Option("--forward", metavar="URL", help="Send each request on to it.")] = None,
     port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65_535, help="Be an HTTP inspector on this port, 0 for any.")
+        int | None,
+        typer.Option("--port", metavar="N", min=0, max=65_535, help="Be an HTTP inspector on this port, 0 for any."),
     ] = None,
     secret: Annotated[
         str | None,
@@ -46,14 +49,19 @@ def listen(  # noqa: PLR0913 - the options of a command
         str | None, typer.Option("--events", metavar="TYPES", help="Only these, separated by commas.")
     ] = None,
     answer: Annotated[
-        int, typer.Option("--answer", min=200, max=599, help="Inspector without --forward: the status to answer.")
+        int,
+        typer.Option(
+            "--answer", metavar="N", min=200, max=599, help="Inspector without --forward: the status to answer."
+        ),
     ] = 200,
-    count: Annotated[int | None, typer.Option("--count", min=1, help="End after so many.")] = None,
+    count: Annotated[int | None, typer.Option("--count", metavar="N", min=1, help="End after so many.")] = None,
     web: Annotated[bool, typer.Option("--web", help="Show them in a browser page too, with replay.")] = False,
-    web_port: Annotated[int, typer.Option("--web-port", min=0, max=65_535, help="Port of that page, 0 for any.")] = 0,
+    web_port: Annotated[
+        int, typer.Option("--web-port", metavar="N", min=0, max=65_535, help="Port of that page, 0 for any.")
+    ] = 0,
     account: Account = None,
     mode: InMode = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    in_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Show webhooks as they arrive on this machine.
 
@@ -61,12 +69,12 @@ def listen(  # noqa: PLR0913 - the options of a command
     with --port, it is an HTTP inspector on 127.0.0.1. Ctrl-C ends it.
     """
     attaches = port is None and bool(os.environ.get("ESIMHOOKS_API_KEY", "").strip())
-    forwarder = None if forward is None else Forwarder(_address(forward))
+    forwarder = None if forward is None else Forwarder(web_address(forward, option="--forward"))
     if attaches:
-        secret, brand = (secret or new_secret()) if forwarder else None, None
-    wish = Wish(secret=secret, brand=brand, verifies=not attaches, types=_types(events), most=count)
+        secret, brand = (secret or _kept_secret()) if forwarder else None, None
+    options = DeskOptions(secret=secret, brand=brand, verifies=not attaches, types=event_types(events), max_shown=count)
     try:
-        desk = Desk(shower(in_json=as_json), book=Book(), wish=wish, forwarder=forwarder)
+        desk = Desk(shower(in_json=in_json), book=Book(), options=options, forwarder=forwarder)
         if attaches and secret is not None:
             key_of(secret)
     except InvalidSecretError as error:
@@ -88,7 +96,7 @@ def listen(  # noqa: PLR0913 - the options of a command
 def _attach(desk: Desk, client: Client, secret: str | None) -> None:
     output.note(f"attached to the events of {client.url}; Ctrl-C ends")
     if desk.forwarder is not None:
-        output.note(f"forwarding to {desk.forwarder.url}, signed with {secret}")
+        output.copyable_note(f"forwarding to {desk.forwarder.url}, signed with {secret}")
     Attached(client, desk, secret=secret, note=output.note).run()
 
 
@@ -113,21 +121,83 @@ def _quiet_end(desk: Desk) -> Iterator[None]:
             signal.signal(one, handler)
 
 
-def _address(url: str) -> SplitResult:
+def _kept_secret() -> str:
+    """Return the secret that this user signs with, the same at every start, so that a receiver keeps its configuration."""
+    state = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
+    file = state / "esimhooks" / "listen-secret"
     try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and "@" not in url
-    except ValueError:
-        usable = False
-    if not usable:
-        raise typer.BadParameter(f"--forward {url}: expected an address like http://127.0.0.1:3000/webhooks/esim")
-    return parts
+        secret = file.read_text().strip()
+        key_of(secret)
+    except (OSError, InvalidSecretError):
+        secret = new_secret()
+        try:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file.touch(mode=0o600)
+            file.write_text(f"{secret}\n")
+        except OSError as error:
+            output.note(f"the secret is for this run only: {file} cannot be written ({error.strerror})")
+    return secret
 
 
-def _types(text: str | None) -> frozenset[str]:
-    names = frozenset(part.strip() for part in (text or "").split(",") if part.strip())
-    if unknown := names - set(EventType):
-        raise typer.BadParameter(
-            f"--events: no such type {', '.join(sorted(unknown))}; there are {', '.join(EventType)}"
+def shower(*, in_json: bool) -> Callable[[Captured], None]:
+    """Return what shows a request on standard output."""
+    if in_json:
+        return _print_json
+    console = screen()
+    return lambda captured: _print(console, captured)
+
+
+def _print_json(captured: Captured) -> None:
+    output.json(as_json(captured))
+
+
+def _print(console: Console, captured: Captured) -> None:
+    request = captured.request
+    console.print(_heading(captured), soft_wrap=True)
+    if captured.verification is not None:
+        good = captured.verification.verified
+        verdict = "verified" if good else f"NOT VERIFIED: {captured.verification.why}"
+        console.print(Text(f"  {printable(verdict)}", style="green" if good else "bold red"), soft_wrap=True)
+    for name, value in request.headers:
+        console.print(
+            Text(f"  {printable(name)}: ", style="dim").append(printable(value), style="default"), soft_wrap=True
         )
-    return names
+    text = pretty(request.body)
+    output.block("\n".join(f"  {line}" for line in text[:MAX_CHARACTERS].splitlines()))
+    if len(text) > MAX_CHARACTERS:
+        console.print(Text(f"  ... {len(text) - MAX_CHARACTERS} characters more", style="dim"))
+    if captured.answered is not None:
+        console.print(_answer(captured.answered), soft_wrap=True)
+    console.print()
+
+
+def _heading(captured: Captured) -> Text:
+    request = captured.request
+    kind, identity = request.event
+    words = [f"#{captured.number}", request.at.astimezone().strftime("%H:%M:%S.%f")[:-3]]
+    if request.method:
+        words += [request.method, request.target]
+    again = [] if captured.replays is None else [f"(replay of #{captured.replays})"]
+    head = Text(printable("  ".join([*words, *again])), style="bold")
+    head.append(printable("  ".join(["", *(one for one in (kind, identity) if one)])), style="bold cyan")
+    return head.append(printable(f"  {_timing(request)}"), style="dim")
+
+
+def _timing(request: Request) -> str:
+    parts = [f"{len(request.body)} bytes"]
+    if request.read_s:
+        parts.append(f"read in {request.read_s * 1000:.1f} ms")
+    stamp = request.header("webhook-timestamp")
+    if request.read_s and stamp.isascii() and stamp.isdigit() and len(stamp) <= 11:
+        parts.append(f"signed {request.at.timestamp() - int(stamp):.0f} s ago")
+    return ", ".join(parts)
+
+
+def _answer(answered: Answered) -> Text:
+    took = f"in {answered.took_s * 1000:.0f} ms"
+    if answered.status is None:
+        return Text(printable(f"  -> {answered.url}: {answered.error} {took}"), style="bold red")
+    style = "green" if 200 <= answered.status < 300 else "bold red"
+    answer = answered.body.decode(errors="backslashreplace").strip()[:MAX_ANSWER_CHARACTERS]
+    line = Text(printable(f"  -> {answered.url}: {answered.status} {took}"), style=style)
+    return line.append(printable(f"  {answer}") if answer else "", style="default")

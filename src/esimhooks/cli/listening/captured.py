@@ -1,27 +1,35 @@
-"""What `listen` keeps of each request: immutable records, and a book that holds the last of them.
+"""What `listen` keeps of each request, and sending one on: immutable records, and a book that holds the last of them.
 
-Nothing is sent or printed here. The book forgets the oldest where it would hold more than its bounds.
+Nothing is printed here. The book forgets the oldest where it would hold more than its bounds. What is sent on goes out
+once, without redirects or a proxy of the environment; whatever goes wrong is an answer without a status.
 """
 
 import base64
 import json
+import ssl
+import time
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from threading import Lock
 from typing import Any
+from urllib.parse import SplitResult
 
 import msgspec
 from msgspec import Struct
 
+from esimhooks.signing import signature_header
+from esimhooks.version import __version__
+
 Pairs = Sequence[tuple[str, str]]
 
-MOST_KEPT = 200
-MOST_BYTES = 16 * 1024 * 1024
+MAX_KEPT = 200
+MAX_KEPT_BYTES = 16 * 1024 * 1024
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """One request as it came, or one event of the stream as the request that it will be."""
+    """One request as it came, or as it goes out; an event that is only shown has neither method nor target nor headers."""
 
     method: str
     target: str
@@ -40,10 +48,10 @@ class Request(Struct, frozen=True, kw_only=True):
     def event(self) -> tuple[str, str]:
         """Type and id of the event, from the headers or the body; empty where it is none."""
         try:
-            told = msgspec.json.decode(self.body, type=_Named)
+            named = msgspec.json.decode(self.body, type=_Named)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            told = _Named()
-        return self.header("webhook-event") or told.event, self.header("webhook-id") or told.id
+            named = _Named()
+        return self.header("webhook-event") or named.event, self.header("webhook-id") or named.id
 
 
 class Verification(Struct, frozen=True):
@@ -83,9 +91,9 @@ class _Named(Struct):
 class Book:
     """The last requests, for the page and its replays. Safe to share between threads."""
 
-    def __init__(self, *, most: int = MOST_KEPT, most_bytes: int = MOST_BYTES) -> None:
-        self._most = most
-        self._most_bytes = most_bytes
+    def __init__(self, *, max_kept: int = MAX_KEPT, max_bytes: int = MAX_KEPT_BYTES) -> None:
+        self._max_kept = max_kept
+        self._max_bytes = max_bytes
         self._kept: deque[Captured] = deque()
         self._bytes = 0
         self._lock = Lock()
@@ -103,7 +111,7 @@ class Book:
         with self._lock:
             self._kept.append(captured)
             self._bytes += _size(captured)
-            while len(self._kept) > self._most or (self._bytes > self._most_bytes and len(self._kept) > 1):
+            while len(self._kept) > self._max_kept or (self._bytes > self._max_bytes and len(self._kept) > 1):
                 self._bytes -= _size(self._kept.popleft())
 
     def after(self, number: int) -> list[Captured]:
@@ -124,8 +132,8 @@ def as_json(captured: Captured) -> dict[str, Any]:
     return {
         "number": captured.number,
         "receivedAt": request.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "method": request.method,
-        "target": request.target,
+        "method": request.method or None,
+        "target": request.target or None,
         "headers": [list(pair) for pair in request.headers],
         "event": kind or None,
         "eventId": identity or None,
@@ -162,3 +170,81 @@ def _text(body: bytes) -> dict[str, str]:
 def _size(captured: Captured) -> int:
     answer = len(captured.answered.body) if captured.answered else 0
     return len(captured.request.body) + answer + sum(len(name) + len(value) for name, value in captured.request.headers)
+
+
+TIMEOUT_S = 30.0
+MAX_ANSWER_BYTES = 65_536
+OF_ONE_CONNECTION = frozenset(
+    {"connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+
+
+class Forwarder:
+    """One address that requests are forwarded to."""
+
+    def __init__(self, url: SplitResult, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._url = url
+        self._timeout_s = timeout_s
+        self.url = url.geturl()
+
+    def forward(self, request: Request) -> Answered:
+        """Send it on with its own method, headers and bytes."""
+        started_at = time.monotonic()
+        connection = self._connection()
+        try:
+            connection.putrequest(request.method, self.target, skip_accept_encoding=True)
+            for name, value in request.headers:
+                if name.lower() not in OF_ONE_CONNECTION:
+                    connection.putheader(name, value.encode("latin-1"))
+            connection.putheader("content-length", str(len(request.body)))
+            connection.endheaders(request.body)
+            response = connection.getresponse()
+            took_s = time.monotonic() - started_at
+            return Answered(
+                url=self.url,
+                status=response.status,
+                took_s=took_s,
+                media_type=response.getheader("content-type", ""),
+                body=response.read(MAX_ANSWER_BYTES),
+            )
+        except (OSError, HTTPException, ValueError) as error:
+            return Answered(url=self.url, status=None, took_s=time.monotonic() - started_at, error=_named(error))
+        finally:
+            connection.close()
+
+    @property
+    def target(self) -> str:
+        """Path and query of the address."""
+        return (self._url.path or "/") + (f"?{self._url.query}" if self._url.query else "")
+
+    def _connection(self) -> HTTPConnection:
+        host, port = self._url.hostname or "", self._url.port
+        if self._url.scheme == "https":
+            return HTTPSConnection(host, port, timeout=self._timeout_s, context=ssl.create_default_context())
+        return HTTPConnection(host, port, timeout=self._timeout_s)
+
+
+def signed(secret: str, body: bytes, *, event: str, identity: str, attempt: int = 1) -> Pairs:
+    """Return the headers of a webhook as the server would send it now. Raises `InvalidSecretError`."""
+    at = int(time.time())
+    return (
+        ("content-type", "application/json"),
+        ("user-agent", f"esimhooks/{__version__}"),
+        ("webhook-id", identity),
+        ("webhook-timestamp", str(at)),
+        ("webhook-signature", signature_header([secret], message_id=identity, timestamp=at, body=body)),
+        ("webhook-event", event),
+        ("webhook-attempt", str(attempt)),
+    )
+
+
+def _named(error: Exception) -> str:
+    match error:
+        case ConnectionRefusedError():
+            return "nobody listens there"
+        case TimeoutError():
+            return "no answer in time"
+        case OSError():
+            return error.strerror or type(error).__name__
+        case _:
+            return f"no HTTP answer ({type(error).__name__})"

@@ -1,4 +1,4 @@
-"""The desk of `listen`: requests come in from the inspector or the stream; each is verified, forwarded, kept, shown."""
+"""The desk of `listen`: requests come in from an HTTP server or the stream; each is verified, forwarded, kept, shown."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,13 +9,12 @@ from msgspec import Struct
 
 from esimhooks import Webhook, WebhookVerificationError
 from esimhooks.cli.diagnosis import diagnose
-from esimhooks.cli.listening.captured import Answered, Book, Captured, Request, Verification
-from esimhooks.cli.listening.forward import Forwarder, signed
+from esimhooks.cli.listening.captured import Answered, Book, Captured, Forwarder, Request, Verification, signed
 from esimhooks.receiver.errors import VerificationFailure
 
 
-class Wish(Struct, frozen=True, kw_only=True):
-    """What is asked of the desk."""
+class DeskOptions(Struct, frozen=True, kw_only=True):
+    """How a desk works."""
 
     secret: str | None = None
     """Verifies and, for a replay, signs anew."""
@@ -25,7 +24,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     """False where this program has itself signed what comes."""
     types: frozenset[str] = frozenset()
     """Types of events to show; empty for all."""
-    most: int | None = None
+    max_shown: int | None = None
     """End after so many; None for no end."""
 
 
@@ -36,12 +35,12 @@ class Desk:
     """
 
     def __init__(
-        self, show: Callable[[Captured], None], *, book: Book, wish: Wish, forwarder: Forwarder | None = None
+        self, show: Callable[[Captured], None], *, book: Book, options: DeskOptions, forwarder: Forwarder | None = None
     ) -> None:
         self._show = show
-        self._wish = wish
+        self._options = options
         self._lock = Lock()
-        self._webhook = _webhook(wish)
+        self._webhook = _webhook(options)
         self.book = book
         self.forwarder = forwarder
         self.shown = 0
@@ -49,7 +48,7 @@ class Desk:
 
     def take(self, request: Request) -> Answered | None:
         """Work on one request and return what it was answered where it was forwarded."""
-        if self.done.is_set() or (self._wish.types and request.event[0] not in self._wish.types):
+        if self.done.is_set() or (self._options.types and request.event[0] not in self._options.types):
             return None
         return self._taken(request, replays=None).answered
 
@@ -60,17 +59,17 @@ class Desk:
         """
         request = msgspec.structs.replace(captured.request, at=datetime.now(UTC), read_s=0.0)
         kind, identity = request.event
-        believed = not self._wish.verifies or (captured.verification is not None and captured.verification.verified)
-        if self._wish.secret is not None and self._wish.brand is None and identity and believed:
-            tried = request.header("webhook-attempt")
-            attempt = int(tried) + 1 if tried.isdecimal() and len(tried) < 5 else 1
-            fresh = signed(self._wish.secret, request.body, event=kind, identity=identity, attempt=attempt)
+        believed = not self._options.verifies or (captured.verification is not None and captured.verification.verified)
+        if self._options.secret is not None and self._options.brand is None and identity and believed:
+            attempts = request.header("webhook-attempt")
+            attempt = int(attempts) + 1 if attempts.isdecimal() and len(attempts) < 5 else 1
+            fresh = signed(self._options.secret, request.body, event=kind, identity=identity, attempt=attempt)
             request = msgspec.structs.replace(request, headers=fresh)
         return self._taken(request, replays=captured.number)
 
     def counted(self) -> None:
         """Note that a request is answered; sets `done` where that was the last one asked for."""
-        if self._wish.most is not None and self.shown >= self._wish.most:
+        if self._options.max_shown is not None and self.shown >= self._options.max_shown:
             self.done.set()
 
     def _taken(self, request: Request, *, replays: int | None) -> Captured:
@@ -99,14 +98,18 @@ class Desk:
         return Verification(True, "verified")
 
     def _why(self, request: Request, error: WebhookVerificationError) -> str:
-        secret = self._wish.secret
-        if secret is None or self._wish.brand or error.reason is not VerificationFailure.NO_MATCHING_SIGNATURE:
+        secret = self._options.secret
+        if secret is None or self._options.brand or error.reason is not VerificationFailure.NO_MATCHING_SIGNATURE:
             return error.detail
         headers = {name.lower(): value for name, value in request.headers}
         return diagnose(request.body, headers, secret=secret, now=request.at.timestamp()).why
 
 
-def _webhook(wish: Wish) -> Webhook | None:
-    if wish.secret is None or not wish.verifies:
+def _webhook(options: DeskOptions) -> Webhook | None:
+    if options.secret is None or not options.verifies:
         return None
-    return Webhook(wish.secret) if wish.brand is None else Webhook(wish.secret, profile="hex", brand=wish.brand)
+    return (
+        Webhook(options.secret)
+        if options.brand is None
+        else Webhook(options.secret, profile="hex", brand=options.brand)
+    )

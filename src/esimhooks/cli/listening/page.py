@@ -1,7 +1,7 @@
 """`listen --web`: the captured requests in a browser, with replay. One page on 127.0.0.1, nothing from elsewhere.
 
 Only this machine's browser at this address may ask: names that lead here are refused (rebinding), and each question
-carries a word that stands only in the page itself, so no other page can ask or replay.
+carries a token that stands only in the page itself, so no other page can ask or replay.
 """
 
 import hmac
@@ -16,10 +16,10 @@ import msgspec
 
 from esimhooks.cli.listening.captured import as_json
 from esimhooks.cli.listening.desk import Desk
-from esimhooks.cli.listening.inspector import HOST, IDLE_S, DeskServer
+from esimhooks.cli.listening.sources import HOST, IDLE_S, DeskServer
 
 PAGE = files("esimhooks.cli.listening").joinpath("page.html").read_text(encoding="utf-8")
-MOST_AT_ONCE = 50
+MAX_ROWS = 50
 
 
 class Page:
@@ -53,7 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self._is_ours():
             after = parse_qs(parts.query).get("after", ["0"])[0]
             number = int(after) if after.isascii() and after.isdecimal() and len(after) < 16 else 0
-            found = self.server.desk.book.after(number)[:MOST_AT_ONCE]
+            found = self.server.desk.book.after(number)[:MAX_ROWS]
             self._send(200, msgspec.json.encode([as_json(one) for one in found]), "application/json")
 
     def do_POST(self) -> None:
@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
-        text = PAGE.replace("{nonce}", nonce).replace("{word}", self.server.word)
+        text = PAGE.replace("{nonce}", nonce).replace("{token}", self.server.token)
         text = text.replace("{can_replay}", "yes" if self.server.desk.forwarder else "no")
         self._send(200, text.encode(), "text/html; charset=utf-8", policy)
 
@@ -89,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.headers.get("host", "") in (f"{HOST}:{port}", f"localhost:{port}")
 
     def _is_ours(self) -> bool:
-        if hmac.compare_digest(self.headers.get("x-listen", "").encode(), self.server.word.encode()):
+        if hmac.compare_digest(self.headers.get("x-listen", "").encode(), self.server.token.encode()):
             return True
         self._refuse(403, "reload the page")
         return False
