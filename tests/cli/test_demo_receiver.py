@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -56,22 +56,22 @@ async def test_a_signed_event_is_taken_and_counted(receiver: DemoReceiver, sessi
 
 
 @pytest.mark.parametrize(
-    "headers",
+    "headers",  # made when the test runs: minutes after they were signed they would be refused for their age
     [
-        {},
-        signed(event(), secret=OTHER_SECRET),
-        signed(event(2)),
-        signed(event()) | {"webhook-id": "evt_2"},
-        signed(event()) | {"webhook-timestamp": "1614265330"},
-        signed(event()) | {"webhook-signature": "v1"},
-        signed(event()) | {"webhook-signature": "v1,%%%"},
+        dict,
+        lambda: signed(event(), secret=OTHER_SECRET),
+        lambda: signed(event(2)),
+        lambda: signed(event()) | {"webhook-id": "evt_2"},
+        lambda: signed(event()) | {"webhook-timestamp": "1614265330"},
+        lambda: signed(event()) | {"webhook-signature": "v1"},
+        lambda: signed(event()) | {"webhook-signature": "v1,%%%"},
     ],
     ids=["unsigned", "another secret", "another body", "another id", "too old", "no comma", "no base64"],
 )
 async def test_what_does_not_verify_is_refused_and_counted(
-    receiver: DemoReceiver, session: ClientSession, headers: dict[str, str]
+    receiver: DemoReceiver, session: ClientSession, headers: Callable[[], dict[str, str]]
 ) -> None:
-    assert await sent(session, receiver, event(), headers) == 401
+    assert await sent(session, receiver, event(), headers()) == 401
 
     assert receiver.bodies == {}
     assert receiver.unverified == 1
