@@ -14,6 +14,7 @@ from typing import Any, Self
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 KEY = base64.b64decode(SECRET.removeprefix("whsec_"))
 LIMIT = 262_144
+ANSWERS = {"redirects": 308, "is elsewhere": 404, "takes no POST": 405, "crashes always": 500, "refuses all": 401}
 KNOWN = {"created", "activated", "data_updated", "usage_updated", "suspended", "expired", "status_changed", "requeried"}
 
 
@@ -48,11 +49,13 @@ class FlawedReceiver:
         if flaw == "hex":
             expected = "sha256=" + hmac.digest(SECRET.encode(), body, hashlib.sha256).hex()
             return 200 if hmac.compare_digest(expected, headers.get("x-acme-signature", "")) else 401
-        if flaw == "redirects":
-            return 308
+        if flaw in ANSWERS:
+            return ANSWERS[flaw]
         refused = self._refused(headers, body)
         if refused:
-            return 410 if flaw == "gone" else refused
+            return {"gone": 410, "crashes on forgeries": 500}.get(flaw, refused)
+        if flaw == "crashes after verifying":
+            return 500
         try:
             event: Any = json.loads(body)
             return self._take(event, headers)
@@ -87,7 +90,12 @@ class FlawedReceiver:
             parts = [part for part in parts[:1] if part.startswith("v1,")] or parts[-1:]
         if self.flaw == "parses first":
             body = json.dumps(json.loads(body or b"0"), separators=(",", ":"), ensure_ascii=False).encode()
-        right = base64.b64encode(hmac.digest(KEY, f"{identity}.{stamp}.".encode() + body, hashlib.sha256)).decode()
+        if self.flaw == "dumps as Python does":
+            body = json.dumps(json.loads(body or b"0")).encode()
+        key = SECRET.encode() if self.flaw == "takes the text for the key" else KEY
+        content = body if self.flaw == "signs the body alone" else f"{identity}.{stamp}.".encode() + body
+        digest = hmac.digest(key, content, hashlib.sha256)
+        right = digest.hex() if self.flaw == "compares hex" else base64.b64encode(digest).decode()
         if self.flaw == "any version":
             return any(part.partition(",")[2] == right for part in parts)
         return any(hmac.compare_digest(part.encode(), b"v1," + right.encode()) for part in parts)
@@ -130,8 +138,10 @@ def _handler(receiver: FlawedReceiver) -> type[BaseHTTPRequestHandler]:
             self.send_response(status)
             if status == 308:
                 self.send_header("location", "/hook/")
-            self.send_header("content-length", "0")
+            told = f"this is {receiver.flaw or 'a good receiver'}\x1b[2J".encode()
+            self.send_header("content-length", str(len(told)))
             self.end_headers()
+            self.wfile.write(told)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is inherited
             pass

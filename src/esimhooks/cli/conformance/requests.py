@@ -1,4 +1,4 @@
-"""Requests of the conformance kit: an event and a way of signing come in, the bytes of a request go out.
+"""Requests that are signed here: a secret and an event come in, the headers and bytes of a request go out.
 
 Pure but for random ids: the time is an argument. What is altered after signing is altered by `Sending.but`.
 """
@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
-from esimhooks.signing import signature
+from esimhooks.signing import InvalidSecretError, key_of, signature
 from esimhooks.version import __version__
 from esimhooks.vocabulary.envelope import encode
 from esimhooks.vocabulary.events import EventType
@@ -21,6 +21,30 @@ from esimhooks.vocabulary.timestamps import timestamp as wire_time
 
 Json = dict[str, Any]
 Profile = Literal["standard", "hex"]
+MIN_KEY_BYTES = 16
+"""Standard Webhooks says 24 to 64; less than this is no secret but a word."""
+
+
+def signing_secret(text: str, *, profile: Profile = "standard") -> str:
+    """Return a secret that a sender can sign with. Raises `InvalidSecretError` with a hint at what was given instead."""
+    if not text.strip():
+        raise InvalidSecretError("the secret is empty")
+    if text != text.strip() or text[0] in "\"'":
+        raise InvalidSecretError("there are spaces, a line break or quotes around the secret: give it alone")
+    if profile == "hex":
+        return text
+    if text.startswith("whpk_"):
+        raise InvalidSecretError("whpk_ is a receiver's public key: requests are signed with the whsk_ key of the pair")
+    if text.startswith("whsk_"):
+        signature(text, message_id="", timestamp=0, body=b"")
+        return text
+    if not text.startswith("whsec_"):
+        raise InvalidSecretError(
+            "expected the endpoint's secret, whsec_ and base64: `esimhooks endpoints secret` shows it"
+        )
+    if len(key_of(text)) < MIN_KEY_BYTES:
+        raise InvalidSecretError(f"it has {len(key_of(text))} bytes, a secret has 24 or more: was it cut off?")
+    return text
 
 
 class Sending(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,195 @@
+"""Causes: why a receiver answered as it did. What was answered comes in, one cause with what to mend goes out.
+
+Where the first good request is not accepted, a few more are sent, each as a mistaken receiver would expect it: the one that is
+accepted names the mistake.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+from msgspec import Struct
+
+from esimhooks.cli.conformance.cases import OTHER_SECRET
+from esimhooks.cli.conformance.exchange import Answer, Line
+from esimhooks.cli.conformance.grading import Result, Verdict, accepted
+from esimhooks.cli.conformance.requests import Sender, Sending
+
+RAW_BODY = (
+    "Verify the bytes as they came, before any JSON parser: express.raw, await request.body(), request.get_data()."
+)
+FORGERIES = frozenset({"wrong-secret", "no-signature", "changed-body"})
+
+
+class Cause(Struct, frozen=True, kw_only=True):
+    """Why cases did not pass. `cases` are their names; `answer` is what was seen of it."""
+
+    what: str
+    mend: str
+    cases: tuple[str, ...] = ()
+    answer: Answer | None = None
+
+
+def unreached(answer: Answer, url: str) -> Cause | None:
+    """Return why there was no connection; None where there was one."""
+    if answer.reached:
+        return None
+    return Cause(what=f"nothing listens at {url}: {answer.error}", mend="Start the receiver, or correct the address.")
+
+
+def refusal_of_good(answer: Answer, sender: Sender, line: Line) -> Cause:
+    """Return why a rightly signed event was not accepted."""
+    what, mend = _by_status(answer) or _by_probes(answer, sender, line)
+    return Cause(what=what, mend=mend, cases=("valid",), answer=answer)
+
+
+def causes_of(verdicts: Sequence[Verdict]) -> list[Cause]:
+    """Return each cause once, those that are unsafe first."""
+    left = [one for one in verdicts if one.result is not Result.PASS]
+    found = []
+    for applies, what, mend in _SHARED:
+        names = applies(left)
+        if names:
+            found.append(_cause(what, mend, [one for one in left if one.name in names]))
+            left = [one for one in left if one.name not in names]
+    alone = sorted(left, key=lambda one: (not one.unsafe, one.result is Result.WARN, -one.weight))
+    return found + [_cause(_fault(one), one.mend, [one]) for one in alone]
+
+
+def _cause(what: str, mend: str, verdicts: Sequence[Verdict]) -> Cause:
+    worst = max(verdicts, key=lambda one: (one.unsafe, one.weight))
+    return Cause(what=what, mend=mend, cases=tuple(one.name for one in verdicts), answer=worst.answer)
+
+
+def _fault(verdict: Verdict) -> str:
+    if verdict.unsafe:
+        return f"unsafe: {verdict.about.replace('refuses', 'it accepts', 1)}"
+    if verdict.crashed:
+        return f"safe, but not refused: {verdict.about.removeprefix('refuses ')} was answered with {verdict.seen}"
+    return f"not so: {verdict.about} ({verdict.seen})"
+
+
+def _verifies_nothing(verdicts: Sequence[Verdict]) -> Collection[str]:
+    unsafe = {one.name for one in verdicts if one.unsafe}
+    return {one.name for one in verdicts if one.hostile} if unsafe >= FORGERIES else ()
+
+
+def _parses_first(verdicts: Sequence[Verdict]) -> Collection[str]:
+    failed = {one.name for one in verdicts if one.result is Result.FAIL}
+    if "exact-bytes" not in failed:
+        return ()
+    crashes = {one.name for one in verdicts if one.crashed or one.name == "not-json"}
+    return failed & {"exact-bytes", "re-encoded-body", "non-ascii"} | crashes & {
+        "truncated-body",
+        "garbage",
+        "not-json",
+    }
+
+
+def _signs_no_time(verdicts: Sequence[Verdict]) -> Collection[str]:
+    return {one.name for one in verdicts if one.unsafe} & {"old-timestamp", "future-timestamp"}
+
+
+def _crashes(verdicts: Sequence[Verdict]) -> Collection[str]:
+    crashed = {one.name for one in verdicts if one.crashed}
+    return crashed if len(crashed) > 1 else ()
+
+
+_SHARED: tuple[tuple[Callable[[Sequence[Verdict]], Collection[str]], str, str], ...] = (
+    (
+        _verifies_nothing,
+        "unsafe: it verifies nothing, everybody can make it believe any event",
+        "Verify the signature before you do anything, and answer 401 where it is not right.",
+    ),
+    (_parses_first, "it verifies JSON that it has parsed and written again, not the bytes that came", RAW_BODY),
+    (
+        _signs_no_time,
+        "unsafe: it does not check the age of a request, so a recorded one can be played again",
+        "Refuse a webhook-timestamp more than 300 s from your clock, in both directions.",
+    ),
+    (
+        _crashes,
+        "safe, but it crashes where it should refuse: every such request looks like an outage",
+        "Catch what verifying raises and answer 401, or 400 where the body is no event.",
+    ),
+)
+"""Causes of several cases: which of these they explain, what it is, what to mend."""
+
+
+def _by_status(answer: Answer) -> tuple[str, str] | None:
+    """Return what the status alone says."""
+    match answer.status:
+        case None:
+            return f"the connection was made, but not answered: {answer.error}", (
+                "Answer within 5 s: store the event, answer, and only then work."
+            )
+        case status if 300 <= status < 400:
+            where = f" to {answer.location}" if answer.location else ""
+            return f"it redirects{where} ({status}), and webhooks follow no redirect", (
+                "Register the final address, with https and with or without the last slash."
+            )
+        case 404:
+            return "there is nothing at this path (404)", "Correct the path, or mount the receiver there."
+        case 405:
+            return "POST is not allowed at this path (405)", "Correct the path, or let the route accept POST."
+        case 413:
+            return "a body of two kilobytes is too large for it (413)", "Raise the limit to 256 KiB."
+        case _:
+            return None
+
+
+def _by_probes(answer: Answer, sender: Sender, line: Line) -> tuple[str, str]:
+    """Return the mistake whose request is accepted; where none is, what is known."""
+    for what, mend, sendings in _mistakes(sender):
+        if any(accepted(line.send_one(sending)) for sending in sendings):
+            return what, mend
+    if answer.status is not None and answer.status >= 500:
+        forged = line.send_one(sender.send(sender.event(), secret=OTHER_SECRET))
+        refuses = forged.status is not None and 400 <= forged.status < 500
+        when = "after it has verified" if refuses else "on every request"
+        return f"it crashes {when} ({answer.status})", "Look into the receiver's log; what it answered is below."
+    return f"it refuses a rightly signed event ({answer.status})", (
+        "Compare the secret with the endpoint's; what is signed is {id}.{timestamp}.{raw body}, the key is the"
+        " base64-decoded part behind whsec_."
+    )
+
+
+def _mistakes(sender: Sender) -> Iterator[tuple[str, str, list[Sending]]]:
+    event = sender.event()
+    plain = {"id": event["id"], "event": event["event"], "data": {"id": event["data"]["id"]}}
+    dumped = [json.dumps(plain), json.dumps(plain, separators=(",", ":")), json.dumps(plain, sort_keys=True)]
+    dumped.append(json.dumps(plain, sort_keys=True, separators=(",", ":")))
+    yield (
+        "it verifies JSON that it has parsed and written again, not the bytes that came",
+        RAW_BODY,
+        [sender.send_bytes(text.encode(), message_id=event["id"]) for text in dumped],
+    )
+    if sender.profile == "hex" or not sender.secret.startswith("whsec_"):
+        return
+    sent = sender.send(event)
+    headers = dict(sent.headers)
+    content = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + sent.body
+    texts = [sender.secret.encode(), sender.secret.removeprefix("whsec_").encode()]
+    yield (
+        "it uses the text of the secret as the key",
+        "Decode the base64 behind whsec_: its bytes are the key.",
+        [sent.but(webhook_signature=f"v1,{_code(key, content)}") for key in texts],
+    )
+    key = base64.b64decode(sender.secret.removeprefix("whsec_"))
+    yield (
+        "it signs the body alone",
+        'Sign "{id}.{timestamp}.{raw body}", with the headers webhook-id and webhook-timestamp.',
+        [sent.but(webhook_signature=f"v1,{_code(key, sent.body)}")],
+    )
+    hexed = hmac.digest(key, content, hashlib.sha256).hex()
+    yield (
+        "it compares the signature as hexadecimal digits",
+        "webhook-signature is v1, a comma and base64.",
+        [sent.but(webhook_signature=text) for text in (f"v1,{hexed}", hexed)],
+    )
+
+
+def _code(key: bytes, content: bytes) -> str:
+    return base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode()
