@@ -1,16 +1,19 @@
 """`esimhooks doctor`: what is right is said, what is wrong is named with how to mend it, and nothing is changed."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
-from api import Api
+from api import Api, a_merchant
 from cli.canned import CannedServer, Invoke
 from esimhooks.server.app.checkup import examine
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.finding import Finding, Health
+from esimhooks.server.providers.sandbox.sandbox import Sandbox
 from esimhooks.server.store.sealing import new_key
+from receiver import Receiver
 
 
 async def found(settings: Settings) -> dict[str, Finding]:
@@ -40,14 +43,35 @@ async def test_a_key_that_does_not_open_the_database_is_found(operator: Api, set
     assert "ESIMHOOKS_ENCRYPTION_KEY" in checks["canary"].mend
 
 
-async def test_a_provider_that_does_not_answer_is_named(operator: Api, settings: Settings) -> None:
-    body = {"kind": "sandbox", "baseUrl": "http://127.0.0.1:1", "credentials": {"accessCode": "x"}}
-    await operator.put("/v1/providers/far", body)
+@pytest.mark.parametrize(
+    ("access_code", "health", "seen"),
+    [("sandbox", Health.OK, "takes the credentials"), ("wrong-code", Health.FAIL, "mismatch")],
+)
+async def test_the_credentials_of_a_provider_are_tried(
+    operator: Api, settings: Settings, sandbox: Sandbox, access_code: str, health: Health, seen: str
+) -> None:
+    body = {"kind": "sandbox", "baseUrl": sandbox.base_url, "credentials": {"accessCode": access_code}}
+    await operator.put("/v1/providers/near", body)
+
+    found_there = (await found(settings))["provider near"]
+
+    assert found_there.health is health
+    assert seen in found_there.seen.lower()
+    assert "wrong-code" not in found_there.seen
+
+
+async def test_a_provider_that_does_not_answer_or_is_never_asked_is_said_to_be_so(
+    operator: Api, settings: Settings
+) -> None:
+    far = {"kind": "sandbox", "baseUrl": "http://127.0.0.1:1", "credentials": {"accessCode": "x"}}
+    await operator.put("/v1/providers/far", far)
+    await operator.put("/v1/providers/silent", {"kind": "es2plus", "settings": {"allowedSources": ["10.0.0.1"]}})
 
     checks = await found(settings)
 
     assert checks["provider far"].health is Health.FAIL
-    assert "http://127.0.0.1:1 does not answer" in checks["provider far"].seen
+    assert "http://127.0.0.1:1: the provider cannot be reached" in checks["provider far"].seen
+    assert "it sends notifications" in checks["provider silent"].seen
 
 
 async def test_a_database_that_is_not_there_is_one_failure(settings: Settings) -> None:
@@ -110,28 +134,74 @@ def test_a_key_file_that_is_gone_or_open_to_others_is_told(invoke: Invoke, tmp_p
     assert "chmod 600" in checks["operator's key"]["mend"]
 
 
-def test_a_server_is_asked_with_the_key(invoke: Invoke, server: CannedServer) -> None:
+async def asked(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, url: str, key: str) -> dict[str, dict[str, str]]:
+    monkeypatch.setenv("ESIMHOOKS_URL", url)
+    monkeypatch.setenv("ESIMHOOKS_API_KEY", key)
+    done = await asyncio.to_thread(invoke, "doctor", "--json")
+    return {one["check"]: one for one in json.loads(done.out)["checks"]}
+
+
+async def test_a_server_is_asked_for_all_that_its_api_tells_an_operator(
+    operator: Api, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"kind": "sandbox", "baseUrl": "http://127.0.0.1:1", "credentials": {"accessCode": "x"}}
+    await operator.put("/v1/providers/far", body)
+    await operator.post("/v1/updates", {"updates": [{"transactionId": "t-1", "esimStatus": "IN_USE"}]}, status=200)
+
+    checks = await asked(invoke, monkeypatch, operator.url, operator.key)
+
+    healths = {name: one["health"] for name, one in checks.items()}
+    assert healths == {
+        "server": "ok",
+        "clock": "ok",
+        "ready": "ok",
+        "key": "ok",
+        "provider far": "warn",
+        "notifications": "warn",
+        "queue": "ok",
+    }
+    assert "unmatched" in checks["notifications"]["seen"]
+    assert "ESIMHOOKS_PUBLIC_URL" in checks["provider far"]["mend"]
+
+
+async def test_a_merchant_is_told_of_each_endpoint(
+    operator: Api, invoke: Invoke, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
+) -> None:
+    merchant = await a_merchant(operator)
+    async with Api(operator.url, merchant.key) as api:
+        off = (await api.post("/v1/endpoints", {"url": receiver.url("/off")}))["id"]
+        on = (await api.post("/v1/endpoints", {"url": receiver.url("/on")}))["id"]
+        await api.post(f"/v1/endpoints/{off}/disable", status=200)
+
+    checks = await asked(invoke, monkeypatch, operator.url, merchant.key)
+
+    assert checks["key"]["seen"] == "a merchant's key"
+    assert (checks[f"endpoint {off}"]["health"], checks[f"endpoint {on}"]["health"]) == ("warn", "ok")
+    assert f"esimhooks endpoints enable {off}" in checks[f"endpoint {off}"]["mend"]
+    assert checks["deliveries"]["health"] == "ok"
+
+
+def test_a_key_that_is_not_good_is_one_failure(invoke: Invoke, server: CannedServer) -> None:
     for where in ("GET /healthz", "GET /readyz"):
         server.answer(where, {"status": "ok"})
-    server.answer("GET /v1/accounts", {"title": "Forbidden"}, status=403)
-    endpoint = {"id": "ep_1", "url": "https://shop.example", "enabled": False, "disabledReason": "gone"}
-    server.answer("GET /v1/endpoints", {"data": [endpoint]})
-    server.answer("GET /v1/deliveries", {"data": []})
+    server.answer("GET /v1/accounts", {"detail": "this API key is not valid"}, status=401)
 
     done = invoke("doctor")
 
-    assert done.code == 0
-    assert "https://shop.example is disabled: gone" in done.out
+    assert done.code == 1
+    assert "key: this API key is not valid" in done.out
 
 
 def test_a_server_that_is_not_ready_fails(invoke: Invoke, server: CannedServer) -> None:
     server.answer("GET /healthz", {"status": "ok"})
     server.answer("GET /readyz", {"title": "Service Unavailable", "detail": "the database does not answer"}, status=503)
-    server.answer("GET /v1/accounts", {"data": []})
-    server.answer("GET /v1/providers", {"data": []})
+    for path in ("accounts", "providers", "notifications"):
+        server.answer(f"GET /v1/{path}", {"data": []})
+    server.answer("GET /metrics", b"esimhooks_dispatchers 0.0\nesimhooks_oldest_due_seconds 9.5\n")
 
     done = invoke("doctor", "--json")
 
     checks = {one["check"]: one["health"] for one in json.loads(done.out)["checks"]}
     assert done.code == 1
-    assert checks == {"server": "ok", "ready": "fail", "key": "ok", "providers": "warn"}
+    assert (checks["server"], checks["ready"], checks["key"]) == ("ok", "fail", "ok")
+    assert (checks["providers"], checks["notifications"], checks["queue"]) == ("warn", "ok", "fail")

@@ -42,9 +42,10 @@ class _Page(Struct, Generic[Shape], rename="camel"):
 
 
 class Answer(Struct, frozen=True):
-    """A 2xx answer: exactly the bytes that came."""
+    """A 2xx answer: exactly the bytes that came, and the server's time (RFC 9110, `Date`)."""
 
     body: bytes
+    date: str = ""
 
     def as_(self, shape: type[Shape]) -> Shape:
         """Return the answer as this type. Raises `Failed` where it is something else."""
@@ -124,9 +125,9 @@ class Client:
 
     def call(self, method: str, path: str, *, body: Json = None, query: Mapping[str, object] | None = None) -> Answer:
         """Send a request. Raises `Failed` for every answer but 2xx, and where none came."""
-        status, answer = self._exchange(method, self._target(path, query or {}), body)
+        status, answer, date = self._exchange(method, self._target(path, query or {}), body)
         if 200 <= status < 300:
-            return Answer(answer)
+            return Answer(answer, date)
         raise _denied(status, answer, self.url)
 
     @contextmanager
@@ -154,7 +155,7 @@ class Client:
         )
         return f"{self._parts.path}{path}{'?' if query_text else ''}{query_text}"
 
-    def _exchange(self, method: str, target: str, body: Json) -> tuple[int, bytes]:
+    def _exchange(self, method: str, target: str, body: Json) -> tuple[int, bytes, str]:
         connection = self._connection()
         headers = self._headers()
         content = None
@@ -165,7 +166,7 @@ class Client:
             with self._errors_named():
                 connection.request(method, target, body=content, headers=headers)
                 response = connection.getresponse()
-                return response.status, response.read()
+                return response.status, response.read(), response.getheader("date", "")
         finally:
             connection.close()
 

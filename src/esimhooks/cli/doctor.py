@@ -1,13 +1,17 @@
-"""`esimhooks doctor`: what is wrong with an installation, and how to mend it.
+"""`esimhooks doctor`: what is wrong with an installation, and how to mend it. It changes nothing.
 
-Settings, or the address and key of a server, come in; each check is printed as ok, warn or fail. It changes nothing.
+Settings, or the address and key of a server, come in; each check is printed as ok, warn or fail. On this machine the
+checks are those of the server's `app`; of a server elsewhere, all that its API tells.
 """
 
 import asyncio
 import os
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, NamedTuple
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Annotated, Any, NamedTuple
+from urllib.parse import urlsplit
 
 import typer
 from msgspec import Struct
@@ -15,12 +19,23 @@ from rich.text import Text
 
 from esimhooks.cli import output
 from esimhooks.cli.client import Client
-from esimhooks.cli.remote_checkup import examine_server
+from esimhooks.cli.messages import Denied, Failed
+from esimhooks.cli.options import AsReport, DataDir
 from esimhooks.server.domain.errors import Broken
-from esimhooks.server.domain.finding import Finding, Health, wrong
+from esimhooks.server.domain.finding import Finding, Health, doubtful, fine, wrong
 from esimhooks.version import __version__
 
 STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "red"}
+DOUBTFUL_SKEW_S, WRONG_SKEW_S = 3.0, 60.0
+"""The server tells its time in whole seconds; receivers refuse what is 300 s old or new."""
+DISPATCH_S, SLOW_S = 5.0, 60.0
+"""Deliveries that are due are sent within a second or two; a dispatcher that has just started is not counted yet."""
+JOURNAL = {
+    "waiting": "their provider does not answer, or has no credentials: `esimhooks notifications list --outcome waiting`",
+    "invalid": "`esimhooks notifications list --outcome invalid` says why each could not be read",
+    "unmatched": "they are of no order: `esimhooks notifications list --outcome unmatched`",
+}
+ONLY_HERE = "settings, keys and disk are checked by `esimhooks doctor --local` on the server's machine"
 
 
 class Setting(Struct, frozen=True):
@@ -43,20 +58,20 @@ class Report(Struct, frozen=True):
 
 def doctor(
     *,
-    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Folder of database and keys.")] = None,
+    data_dir: DataDir = None,
     local: Annotated[
         bool, typer.Option("--local", help="Check this installation even where ESIMHOOKS_URL names a server.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    as_json: AsReport = False,
 ) -> None:
     """Check settings, database, clock, keys, disk, providers, and say how to mend.
 
     With ESIMHOOKS_URL and ESIMHOOKS_API_KEY it asks that server; otherwise it checks the installation that the settings
-    describe, running or not. Ends with 1 where a check fails.
+    describe, running or not, and tries the credentials of providers. Ends with 1 where a check fails.
     """
     url, key = (os.environ.get(name, "").strip() for name in ("ESIMHOOKS_URL", "ESIMHOOKS_API_KEY"))
     if url and key and not local and data_dir is None:
-        about, examined = url, _Examined(examine_server(Client(url, key)), [])
+        about, examined = url, _Examined(list(_server(Client(url, key))), [])
     else:
         about, examined = "this installation", _installation(data_dir)
     healthy = all(one.health is not Health.FAIL for one in examined.checks)
@@ -73,17 +88,16 @@ class _Examined(NamedTuple):
     settings: list[Setting]
 
 
-def _installation(data_dir: Path | None) -> _Examined:
-    from esimhooks.server.app.checkup import examine  # noqa: PLC0415 - the same
+def _installation(data_dir: Any) -> _Examined:
+    from esimhooks.server.app.checkup import examine  # noqa: PLC0415 - commands that only ask a server need none
     from esimhooks.server.app.settings import LogFormat, LogLevel, Settings  # noqa: PLC0415 - the same
-    from esimhooks.server.observe import log  # noqa: PLC0415 - commands that only ask a server start without loading one
+    from esimhooks.server.observe import log  # noqa: PLC0415 - the same
 
     log.configure(log_format=LogFormat.CONSOLE, level=LogLevel.ERROR)
     try:
         read = Settings.read(data_dir=data_dir)
     except Broken as error:
-        mend = "correct what is named"
-        return _Examined([wrong("settings", part, mend) for part in str(error).split("; ")], [])
+        return _Examined([wrong("settings", part, "correct what is named") for part in str(error).split("; ")], [])
     origins = Settings.origins()
     if data_dir is not None:
         origins["data_dir"] = "--data-dir"
@@ -95,22 +109,153 @@ def _installation(data_dir: Path | None) -> _Examined:
     return _Examined(asyncio.run(collected()), settings)
 
 
+def _server(client: Client) -> Iterator[Finding]:
+    """Yield what the API tells; the rest is left out where the server does not answer or the key is not good."""
+    try:
+        alive = client.get("/healthz")
+    except Failed as error:
+        yield wrong("server", str(error), "start it, or correct ESIMHOOKS_URL")
+        return
+    yield fine("server", f"{client.url} answers{_version(client)}")
+    yield _clock(alive.date)
+    try:
+        client.get("/readyz")
+    except Failed as error:
+        yield wrong("ready", str(error), f"it may be stopping; {ONLY_HERE}")
+    else:
+        yield fine("ready", "its database answers and is up to date")
+    try:
+        client.get("/v1/accounts", limit=1)
+    except Denied as error:
+        if error.status != 403:
+            mend = "set ESIMHOOKS_API_KEY to a key of this server that is not revoked or expired"
+            yield wrong("key", str(error), mend)
+            return
+        yield fine("key", "a merchant's key")
+        yield from _answered("endpoints", _endpoints(client))
+        return
+    except Failed as error:
+        yield wrong("key", str(error), "look at the server's log")
+        return
+    yield fine("key", "an operator's key")
+    for check, findings in (("providers", _providers), ("notifications", _journal), ("queue", _queue)):
+        yield from _answered(check, findings(client))
+
+
+def _answered(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Yield the findings, and that the server did not answer where that is so."""
+    try:
+        yield from findings
+    except Failed as error:
+        yield wrong(check, str(error), "look at the server's log")
+
+
+def _version(client: Client) -> str:
+    try:
+        version = client.get("/openapi.json").as_(dict[str, Any])["info"]["version"]
+    except (Failed, KeyError):
+        return ""
+    return f", version {version}" if version == __version__ else f", version {version} (this is {__version__})"
+
+
+def _clock(date: str) -> Finding:
+    try:
+        skew_s = (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError):
+        return fine("clock", "the server does not say what time it is")
+    seen = f"the server's is within {DOUBTFUL_SKEW_S:g} s of this machine's"
+    if abs(skew_s) < DOUBTFUL_SKEW_S:
+        return fine("clock", seen)
+    seen = f"the server's is {abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} this machine's"
+    mend = "let both machines keep time (chrony or systemd-timesyncd): receivers refuse what is 300 s off"
+    return wrong("clock", seen, mend) if abs(skew_s) >= WRONG_SKEW_S else doubtful("clock", seen, mend)
+
+
+def _providers(client: Client) -> Iterator[Finding]:
+    stored = client.page("/v1/providers", dict[str, Any])
+    if not stored:
+        yield doubtful("providers", "none is connected", "`esimhooks providers put NAME` connects one")
+    for one in stored:
+        check, host = f"provider {one['name']}", urlsplit(one["inboundUrl"]).hostname or ""
+        seen = f"{one['kind']}, credentials: {', '.join(one['credentialsSet']) or 'none'}"
+        if host in ("localhost", "::1") or host.startswith("127."):
+            mend = "set ESIMHOOKS_PUBLIC_URL at the server to the https address under which providers reach it"
+            yield doubtful(check, f"{seen}; it was given an address of the server's machine ({host})", mend)
+        else:
+            yield fine(check, seen)
+
+
+def _journal(client: Client) -> Iterator[Finding]:
+    since = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    found = {
+        outcome: len(client.page("/v1/notifications", dict[str, Any], outcome=outcome, **{"from": since}))
+        for outcome in JOURNAL
+    }
+    for outcome, number in found.items():
+        if number:
+            many = "100 or more" if number == 100 else str(number)
+            yield doubtful("notifications", f"{many} of the last day are {outcome}", JOURNAL[outcome])
+    if not any(found.values()):
+        yield fine("notifications", "none of the last day waits, is invalid or unmatched")
+
+
+def _queue(client: Client) -> Iterator[Finding]:
+    text = client.get("/metrics").body.decode(errors="replace")
+    figures = {name: float(value) for name, value in re.findall(r"^esimhooks_(\w+) ([0-9.e+]+)$", text, re.MULTILINE)}
+    pending, waited_s = figures.get("deliveries_pending", 0), figures.get("oldest_due_seconds", 0)
+    seen = f"{pending:.0f} deliveries pending, the oldest that is due has waited {waited_s:.0f} s"
+    if waited_s > DISPATCH_S and figures.get("dispatchers", 1) < 1:
+        yield wrong("queue", f"{seen}: no dispatcher is alive", "start a server in the role dispatcher")
+    elif waited_s > SLOW_S:
+        mend = "run more dispatchers, or look for errors in the log of those there are"
+        yield doubtful("queue", seen, mend)
+    else:
+        yield fine("queue", seen)
+    failed = re.findall(r'^esimhooks_loop_failures_total\{loop="([^"]+)"\} [1-9]', text, re.MULTILINE)
+    if failed:
+        yield doubtful("background work", f"rounds have failed of: {', '.join(sorted(failed))}", "look at the log")
+
+
+def _endpoints(client: Client) -> Iterator[Finding]:
+    endpoints = client.page("/v1/endpoints", dict[str, Any])
+    if not endpoints:
+        yield doubtful("endpoints", "none: nothing is sent", "`esimhooks endpoints create --url https://...`")
+    for one in endpoints:
+        yield _endpoint(one, client.get(f"/v1/endpoints/{one['id']}/stats").as_(dict[str, Any])["lane"])
+    since = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    if client.page("/v1/deliveries", dict[str, Any], status="failed", limit=1, **{"from": since}):
+        mend = "`esimhooks deliveries list --status failed` lists them, `esimhooks recover` sends them again"
+        yield doubtful("deliveries", "some of the last day have failed for good", mend)
+    else:
+        yield fine("deliveries", "none of the last day has failed for good")
+
+
+def _endpoint(endpoint: dict[str, Any], lane: dict[str, Any]) -> Finding:
+    check, url = f"endpoint {endpoint['id']}", endpoint["url"]
+    if not endpoint["enabled"]:
+        mend = f"mend the receiver, then `esimhooks endpoints enable {endpoint['id']}`"
+        return doubtful(check, f"{url} is disabled: {endpoint['disabledReason']}", mend)
+    if lane["failuresInARow"]:
+        seen = f"{url} has failed {lane['failuresInARow']} times in a row, {lane['pending']} deliveries wait"
+        return doubtful(check, seen, "`esimhooks deliveries list --status pending` and `show` tell what it answers")
+    return fine(check, f"{url} is enabled, {lane['pending']} deliveries wait")
+
+
 def _show(report: Report) -> None:
     screen = output.screen()
-    screen.print(Text(f"esimhooks {report.version}, {report.about}", style="bold"))
-    if report.settings:
-        _show_settings(report.settings)
+    screen.print(Text(f"esimhooks {report.version}, {report.about}", style="bold"), soft_wrap=True)
+    for setting in report.settings:
+        origin = "" if setting.origin == "default" else f"  ({setting.origin})"
+        line = f"  {setting.name:24} {output.printable(setting.value) or '-'}{origin}"
+        for part in output.wrapped(line, output.room(screen), below=" " * 27):
+            screen.print(Text(part, style="dim"), soft_wrap=True)
     for one in report.checks:
-        line = Text(f"{one.health:6}", style=STYLES[one.health]).append(f"{one.check:18} ", style="bold")
-        screen.print(line.append(output.printable(one.seen), style="default"))
-        if one.mend:
-            screen.print(Text(f"      {output.printable(one.mend)}", style="italic"))
+        first, *rest = output.wrapped(f"{one.check}: {output.printable(one.seen)}", output.room(screen) - 6)
+        screen.print(Text(f"{one.health:6}", style=STYLES[one.health]).append(first, style="default"), soft_wrap=True)
+        mend = output.wrapped(output.printable(one.mend), output.room(screen) - 6) if one.mend else []
+        for style, part in [*(("", part) for part in rest), *(("italic", part) for part in mend)]:
+            screen.print(Text(f"      {part}", style=style), soft_wrap=True)
     count = {health: sum(one.health is health for one in report.checks) for health in Health}
     screen.print(Text(", ".join(f"{number} {health}" for health, number in count.items() if number), style="bold"))
-
-
-def _show_settings(settings: Sequence[Setting]) -> None:
-    screen = output.screen()
-    for one in settings:
-        line = Text(f"  {one.name:24} ", style="dim").append(output.printable(one.value) or "-", style="default")
-        screen.print(line if one.origin == "default" else line.append(f"  ({one.origin})", style="dim"))
+    if not report.settings and report.about != "this installation":
+        output.note(ONLY_HERE)

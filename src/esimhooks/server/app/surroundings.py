@@ -1,6 +1,6 @@
 """What surrounds an installation: variables, port, disk, the network gate, proxy and providers.
 
-Settings and stored providers come in, findings go out. Asks others for nothing but an answer, and sends no key.
+Settings and stored providers come in, findings go out. Only providers get credentials, each its own.
 """
 
 import asyncio
@@ -15,10 +15,14 @@ from urllib.parse import urlsplit
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
 
 from esimhooks.server.app.settings import Role, Settings
+from esimhooks.server.domain.errors import NotNow, Refused
 from esimhooks.server.domain.finding import Finding, doubtful, fine, wrong
 from esimhooks.server.domain.provider import StoredProvider
+from esimhooks.server.providers import registry
+from esimhooks.server.providers.port import Lookup, ProviderConfig, ProviderRefused, StillAllocating, Unparsable
 
 PATIENCE_S = 5.0
+UNKNOWN_ORDER = "esimhooks-doctor"
 GIB = 1024**3
 DOUBTFUL_FREE_BYTES, WRONG_FREE_BYTES = 2 * GIB, GIB // 4
 WIDE_ADDRESSES = 2**16
@@ -68,13 +72,13 @@ async def proxy(url: str) -> Finding:
             _, writer = await asyncio.open_connection(parts.hostname, port)
     except (OSError, TimeoutError) as error:
         mend = "start it, or correct ESIMHOOKS_EGRESS_PROXY: nothing is delivered meanwhile"
-        return wrong("egress proxy", f"{parts.hostname}:{port} takes no connection ({_said(error)})", mend)
+        return wrong("egress proxy", f"{parts.hostname}:{port} takes no connection ({_reason(error)})", mend)
     writer.close()
     return fine("egress proxy", f"{parts.hostname}:{port} takes connections")
 
 
 async def reached(stored: Sequence[StoredProvider], *, public_url: str | None) -> AsyncIterator[Finding]:
-    """Yield whether each provider's API answers, and whether the address that they were given can be right."""
+    """Yield whether each provider takes its credentials, and whether the address that they were given can be right."""
     if not stored:
         yield doubtful("providers", "none is connected", "`esimhooks providers put NAME` connects one")
         return
@@ -92,16 +96,35 @@ def _session() -> ClientSession:
     return ClientSession(cookie_jar=DummyCookieJar(), trust_env=False, timeout=ClientTimeout(total=PATIENCE_S))
 
 
-async def _provider(session: ClientSession, provider: StoredProvider) -> Finding:
-    check = f"provider {provider.name}"
-    if not provider.base_url:
-        return fine(check, f"{provider.kind}: it is never asked, only heard")
+async def _provider(session: ClientSession, stored: StoredProvider) -> Finding:
+    """Return whether the provider takes the credentials: it is asked for an order that it cannot know."""
+    check = f"provider {stored.name}"
+    config = ProviderConfig(
+        name=stored.name,
+        kind=stored.kind,
+        base_url=stored.base_url,
+        credentials=stored.credentials,
+        settings=stored.settings,
+    )
     try:
-        async with session.get(provider.base_url, allow_redirects=False) as response:
-            return fine(check, f"{provider.base_url} answers ({response.status} to a request without a key)")
-    except (ClientError, OSError, TimeoutError) as error:
-        mend = "is the address right, and may this machine reach it? Requeries and new orders wait meanwhile"
-        return wrong(check, f"{provider.base_url} does not answer ({_said(error)})", mend)
+        provider = registry.build(config, session, _at_once)
+        if not provider.can_fetch:
+            return fine(check, f"{stored.kind}: it sends notifications, and has nothing that it could be asked with")
+        await provider.fetch(Lookup(order_no=UNKNOWN_ORDER))
+    except Refused as error:
+        return wrong(check, "; ".join(f"{one.pointer}: {one.detail}" for one in error.errors), "store it again")
+    except (ProviderRefused, StillAllocating):
+        pass  # it knows who asks, and not the order
+    except (NotNow, Unparsable) as error:
+        mend = (
+            "are address and credentials right, and may this machine reach it? Requeries and new orders wait meanwhile"
+        )
+        return wrong(check, f"{stored.base_url or stored.kind}: {error}", mend)
+    return fine(check, f"{stored.base_url or stored.kind} takes the credentials")
+
+
+async def _at_once() -> None:
+    """One question more does not need a slot of the provider's rate limit."""
 
 
 def _variables() -> list[Finding]:
@@ -133,5 +156,5 @@ def _gate(settings: Settings) -> Finding:
     return fine("network gate", f"deliveries may also reach {listed}")
 
 
-def _said(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     return "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
