@@ -13,7 +13,7 @@ from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store import deliveries, endpoints, lanes, queue, results
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.lanes import Lease
-from esimhooks.server.store.queue import Wish
+from esimhooks.server.store.queue import ClaimRequest
 from esimhooks.server.store.results import Result
 from esimhooks.vocabulary.statuses import Mode
 from system.stored_lanes import DELIVERED, a_delivery, a_lane, result_of
@@ -78,7 +78,7 @@ async def _attempted(database: Database, *, count: int) -> list[Result]:
     claimed: list[Claimed] = []
     async with database.transaction() as db:
         leased = await lanes.lease(db, holder=new_id(), seconds=300, share_of=1, limit=20)
-        while taken := await queue.take(db, [Wish(one.lease, BATCH) for one in leased]):
+        while taken := await queue.take(db, [ClaimRequest(one.lease, BATCH) for one in leased]):
             claimed += taken
     return [result_of(one, DELIVERED) for one in claimed]
 

@@ -23,7 +23,7 @@ from esimhooks.server.domain.verdict import is_suspect
 from esimhooks.server.store import lanes, queue
 from esimhooks.server.store.database import Database, connect
 from esimhooks.server.store.lanes import Lease
-from esimhooks.server.store.queue import Wish
+from esimhooks.server.store.queue import ClaimRequest
 from esimhooks.server.store.sealing import Sealer, new_key
 from store.queue_machine import Dispatcher, DisturbedQueue, either
 from store.queue_model import LEASE_S, Row
@@ -87,7 +87,7 @@ class ServedQueue(DisturbedQueue):
         self._take(self._one_of(self._hungry(), who), room)
 
     def _take(self, dispatcher: Dispatcher, room: int) -> None:
-        taken = self._do(lambda db: queue.take(db, [Wish(lease, room) for lease in dispatcher.leases.values()]))
+        taken = self._do(lambda db: queue.take(db, [ClaimRequest(lease, room) for lease in dispatcher.leases.values()]))
         for lease in dispatcher.leases.values():
             may = self.model.may_take(lease)
             got = [self.model.rows[one.delivery_id] for one in taken if one.endpoint_id == lease.endpoint_id]
@@ -115,11 +115,11 @@ class ServedQueue(DisturbedQueue):
         chosen = [
             (row, row.position, row.claims, row.attempts, lease) for lease in held for row in self.model.may_take(lease)
         ]
-        wishes = [Wish(lease, 100) for lease in (Lease(self.gate.endpoint_id, 1), *held)]
+        requests = [ClaimRequest(lease, 100) for lease in (Lease(self.gate.endpoint_id, 1), *held)]
 
         async def take() -> Sequence[Claimed]:
             async with self._database.session() as db:
-                return await queue.take(db, wishes)
+                return await queue.take(db, requests)
 
         async def begin(blocker: AsyncExitStack) -> "asyncio.Task[Sequence[Claimed]]":
             db = await blocker.enter_async_context(self._database.transaction())

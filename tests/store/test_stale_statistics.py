@@ -12,7 +12,7 @@ from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store import esim_lines, lanes, queue
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.lanes import Lease
-from esimhooks.server.store.queue import Wish
+from esimhooks.server.store.queue import ClaimRequest
 from esimhooks.server.store.results import write_results
 from system.stored_lanes import AGAIN, DELIVERED, a_lane, result_of
 
@@ -117,7 +117,7 @@ async def _believed_full(database: Database) -> bool:
 
 
 async def _take(db: Session, held: list[Lease]) -> list[Claimed]:
-    return list(await queue.take(db, [Wish(one, ROOM) for one in held]))
+    return list(await queue.take(db, [ClaimRequest(one, ROOM) for one in held]))
 
 
 async def _taken(database: Database, held: list[Lease]) -> list[Claimed]:

@@ -11,7 +11,7 @@ from esimhooks.server.domain.delivery import Claimed, DeliveryStatus
 from esimhooks.server.store import queue
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.lanes import Lease
-from esimhooks.server.store.queue import Wish
+from esimhooks.server.store.queue import ClaimRequest
 from system.stored_lanes import AGAIN, DELIVERED, Lane, a_lane, expire, lease, queued, stored, take, write
 
 pytestmark = [pytest.mark.slow(reason="waits until PostgreSQL says that a statement waits"), pytest.mark.timeout(30)]
@@ -65,7 +65,7 @@ async def _held_up(
 
 async def _take(database: Database, held: Sequence[Lease]) -> Sequence[Claimed]:
     async with database.session() as db:
-        return await queue.take(db, [Wish(one, 100) for one in held])
+        return await queue.take(db, [ClaimRequest(one, 100) for one in held])
 
 
 async def _somebody_waits(database: Database) -> bool:

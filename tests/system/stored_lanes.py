@@ -18,7 +18,7 @@ from esimhooks.server.ingest.publish import publish
 from esimhooks.server.store import accounts, deliveries, endpoints, lanes, queue, results
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.lanes import Lease
-from esimhooks.server.store.queue import Wish
+from esimhooks.server.store.queue import ClaimRequest
 from esimhooks.server.store.results import Result
 from esimhooks.signing import new_secret
 from esimhooks.vocabulary.events import EventType
@@ -114,7 +114,7 @@ async def lease(database: Database, *, holder: UUID | None = None, limit: int = 
 async def take(database: Database, held: Lease, room: int = 100) -> Sequence[Claimed]:
     """Take up due deliveries of a leased lane."""
     async with database.session() as db:
-        return await queue.take(db, [Wish(held, room)])
+        return await queue.take(db, [ClaimRequest(held, room)])
 
 
 async def write(

@@ -26,7 +26,7 @@ from esimhooks.server.runtime.loop import guarded
 from esimhooks.server.runtime.wake import Wake
 from esimhooks.server.store import endpoints, events, lanes, queue
 from esimhooks.server.store.database import Database, Session
-from esimhooks.server.store.queue import Wish
+from esimhooks.server.store.queue import ClaimRequest
 from esimhooks.server.store.results import Result, Written
 
 UNREADABLE = "its event cannot be read from the database, so it is no longer sent. Sending it again tries anew"
@@ -120,16 +120,16 @@ class Dispatcher:
 
     async def _take(self) -> bool:
         """Take up due deliveries and begin them; true where a lane may have more and room for it."""
-        wishes = self._table.wishes()
-        if not wishes:
+        requests = self._table.claim_requests()
+        if not requests:
             return False
         try:
             async with self._database.session() as db:
-                claimed = await queue.take(db, wishes)
+                claimed = await queue.take(db, requests)
                 found = await events.contents(db, list({one.event_id for one in claimed})) if claimed else {}
             await self._know_targets(claimed)
         except BaseException:
-            self._retire(wishes)
+            self._retire(requests)
             raise
         jobs = []
         for one in claimed:
@@ -140,15 +140,15 @@ class Dispatcher:
             else:
                 jobs.append(Job(one, target, content.body, content.traceparent))
         self._table.add(jobs, now=monotonic())
-        more = self._table.note_more(wishes, claimed)
+        more = self._table.note_more(requests, claimed)
         self._begin()
         return more
 
-    def _retire(self, wishes: Sequence[Wish]) -> None:
-        """Take up nothing more in these lanes: what their wishes were granted is not known."""
-        for wish in wishes:
-            lane = self._table.lanes.get(wish.lease.endpoint_id)
-            if lane is not None and lane.lease == wish.lease:
+    def _retire(self, requests: Sequence[ClaimRequest]) -> None:
+        """Take up nothing more in these lanes: what their requests were granted is not known."""
+        for request in requests:
+            lane = self._table.lanes.get(request.lease.endpoint_id)
+            if lane is not None and lane.lease == request.lease:
                 lane.retiring = True
 
     async def _notice_changes(self) -> None:

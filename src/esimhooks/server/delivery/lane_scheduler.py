@@ -14,7 +14,7 @@ from esimhooks.server.delivery.lane_state import UNWRITTEN_PER_SLOT, HeldLane
 from esimhooks.server.domain.delivery import Claimed
 from esimhooks.server.domain.verdict import is_suspect
 from esimhooks.server.store.lanes import Leased
-from esimhooks.server.store.queue import Wish
+from esimhooks.server.store.queue import ClaimRequest
 
 READY_PER_SLOT = 4
 """How many deliveries may be ready, over all lanes, for each that may be in flight: bounds the memory."""
@@ -64,7 +64,7 @@ class LaneTable:
             if lane is not None:
                 self.close(lane)
 
-    def wishes(self) -> list[Wish]:
+    def claim_requests(self) -> list[ClaimRequest]:
         """Return how much each lane has room for, where that is worth a question; an equal share each of what is left.
 
         Where there is not enough left for all, those that were asked for longest ago come first.
@@ -78,20 +78,20 @@ class LaneTable:
         if len(chosen) < len(hungry):
             for lane in chosen:
                 self.lanes[lane.lease.endpoint_id] = self.lanes.pop(lane.lease.endpoint_id)
-        return [Wish(lane.lease, min(share, lane.room)) for lane in chosen]
+        return [ClaimRequest(lane.lease, min(share, lane.room)) for lane in chosen]
 
     def hand_over(self, count: int | None = None) -> list[Job]:
         """Give up the lanes held longest, all at shutdown, so that others get them; return what was not begun of them."""
         chosen = [lane for lane in self.lanes.values() if count is None or not lane.retiring]
         return [job for lane in chosen[:count] for job in self.close(lane)]
 
-    def note_more(self, wishes: Sequence[Wish], claimed: Sequence[Claimed]) -> bool:
+    def note_more(self, requests: Sequence[ClaimRequest], claimed: Sequence[Claimed]) -> bool:
         """Note which lanes got all they wished for and so may have more; true where one has room at once."""
         got = Counter(one.endpoint_id for one in claimed)
-        for wish in wishes:
-            lane = self.lanes.get(wish.lease.endpoint_id)
+        for request in requests:
+            lane = self.lanes.get(request.lease.endpoint_id)
             if lane is not None:
-                lane.more = got[wish.lease.endpoint_id] >= wish.room
+                lane.more = got[request.lease.endpoint_id] >= request.room
         return any(lane.wants_more for lane in self.lanes.values())
 
     def add(self, jobs: Sequence[Job], *, now: float) -> None:

@@ -58,14 +58,14 @@ async def enqueue(db: Session, deliveries: Sequence[Delivery]) -> None:
     )
 
 
-class Wish(Struct, frozen=True):
+class ClaimRequest(Struct, frozen=True):
     """How many more due deliveries a lane's holder can take up."""
 
     lease: Lease
     room: int
 
 
-async def take(db: Session, wishes: Sequence[Wish]) -> Sequence[Claimed]:
+async def take(db: Session, requests: Sequence[ClaimRequest]) -> Sequence[Claimed]:
     """Take up due deliveries of leased lanes and count the claim; none that this lease has taken already.
 
     Of those that keep the order of their eSIM only the first is taken, and none while another is out: one that is
@@ -103,9 +103,9 @@ async def take(db: Session, wishes: Sequence[Wish]) -> Sequence[Claimed]:
         RETURNING q.delivery_id, q.account_id, q.endpoint_id, due.version, q.event_id, q.event_type,
                   q.attempts, q.attempts_this_round, due.claims, q.ordered, q.claim_token, q.position, q.due_at, q.faults
         """,
-        [wish.lease.endpoint_id for wish in wishes],
-        [wish.lease.token for wish in wishes],
-        [wish.room for wish in wishes],
+        [request.lease.endpoint_id for request in requests],
+        [request.lease.token for request in requests],
+        [request.room for request in requests],
         SUSPECT_AT,
     )
     return [
