@@ -87,7 +87,9 @@ class ServedQueue(DisturbedQueue):
         self._take(self._one_of(self._hungry(), who), room)
 
     def _take(self, dispatcher: Dispatcher, room: int) -> None:
-        taken = self._do(lambda db: queue.take(db, [ClaimRequest(lease, room) for lease in dispatcher.leases.values()]))
+        taken = self._do(
+            lambda db: queue.claim(db, [ClaimRequest(lease, room) for lease in dispatcher.leases.values()])
+        )
         for lease in dispatcher.leases.values():
             may = self.model.may_take(lease)
             got = [self.model.rows[one.delivery_id] for one in taken if one.endpoint_id == lease.endpoint_id]
@@ -119,7 +121,7 @@ class ServedQueue(DisturbedQueue):
 
         async def take() -> Sequence[Claimed]:
             async with self._database.session() as db:
-                return await queue.take(db, requests)
+                return await queue.claim(db, requests)
 
         async def begin(blocker: AsyncExitStack) -> "asyncio.Task[Sequence[Claimed]]":
             db = await blocker.enter_async_context(self._database.transaction())
@@ -176,7 +178,7 @@ class ServedQueue(DisturbedQueue):
     @rule(who=either, places=places)
     def put_back(self, who: int, places: set[int]) -> None:
         given_up = self._one_of(self._busy(), who).pick(places)
-        self._do(lambda db: queue.put_back(db, given_up))
+        self._do(lambda db: queue.release_claims(db, given_up))
         self.model.put_back(given_up)
 
     @precondition(lambda self: any(is_suspect(one) for each in self.dispatchers for one in each.out))

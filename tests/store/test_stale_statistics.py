@@ -80,7 +80,7 @@ async def test_taking_up_reads_nothing_of_those_that_wait_behind_others(database
 async def test_putting_back_reads_what_it_puts_back(database: Database, held: list[Lease]) -> None:
     claimed = await _taken(database, held)
     async with database.transaction() as db, _reading_little(db):
-        await queue.put_back(db, claimed)
+        await queue.release_claims(db, claimed)
 
 
 @pytest.mark.parametrize("verdict", [DELIVERED, AGAIN], ids=["delivered", "again"])
@@ -117,7 +117,7 @@ async def _believed_full(database: Database) -> bool:
 
 
 async def _take(db: Session, held: list[Lease]) -> list[Claimed]:
-    return list(await queue.take(db, [ClaimRequest(one, ROOM) for one in held]))
+    return list(await queue.claim(db, [ClaimRequest(one, ROOM) for one in held]))
 
 
 async def _taken(database: Database, held: list[Lease]) -> list[Claimed]:

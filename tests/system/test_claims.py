@@ -122,7 +122,7 @@ async def test_an_attempt_from_before_a_cancel_says_nothing_of_the_delivery_that
         await queue.send_again(db, delivery)
     after = await take(database, held)
     async with database.session() as db:
-        await queue.put_back(db, before)
+        await queue.release_claims(db, before)
         begun = await queue.begin(db, before[0])
 
     assert not begun
@@ -203,7 +203,7 @@ async def test_what_is_put_back_is_as_if_it_had_never_been_taken_up(database: Da
     claimed = await take(database, held)
 
     async with database.session() as db:
-        await queue.put_back(db, claimed)
+        await queue.release_claims(db, claimed)
 
     after = await queued(database, lane.deliveries[0].id)
     assert before is not None
@@ -221,7 +221,7 @@ async def test_what_another_holder_has_taken_up_is_not_put_back(database: Databa
     await take(database, new)
 
     async with database.session() as db:
-        await queue.put_back(db, claimed)
+        await queue.release_claims(db, claimed)
 
     after = await queued(database, lane.deliveries[0].id)
     assert after is not None

@@ -84,9 +84,9 @@ class Dispatcher:
     async def dispatch(self) -> float:
         """One round: hold lanes, take up what is due, begin it; the work of a loop. Returns the seconds until the next."""
         await self._notice_changes()
-        await self._put_back(await self._holder.keep())
+        await self._release_claims(await self._holder.keep())
         self._begin()
-        more = await self._take()
+        more = await self._claim()
         await self._holder.release_idle()
         if more:
             return 0.0
@@ -107,7 +107,7 @@ class Dispatcher:
         An attempt that outlasts `drain_s` is cut off; its lane keeps its lease, as nobody knows its outcome.
         """
         self._draining = True
-        await self._put_back(self._table.hand_over())
+        await self._release_claims(self._table.hand_over())
         if self._tasks:
             _, unfinished = await asyncio.wait(self._tasks, timeout=self._config.drain_s)
             for task in unfinished:
@@ -118,14 +118,14 @@ class Dispatcher:
         """Let `attempts` return once its last task has ended."""
         self._drained.set()
 
-    async def _take(self) -> bool:
+    async def _claim(self) -> bool:
         """Take up due deliveries and begin them; true where a lane may have more and room for it."""
         requests = self._table.claim_requests()
         if not requests:
             return False
         try:
             async with self._database.session() as db:
-                claimed = await queue.take(db, requests)
+                claimed = await queue.claim(db, requests)
                 found = await events.contents(db, list({one.event_id for one in claimed})) if claimed else {}
             await self._know_targets(claimed)
         except BaseException:
@@ -170,7 +170,7 @@ class Dispatcher:
         for endpoint_id in asked:
             standing, lane = present.get(endpoint_id), self._table.lanes.get(endpoint_id)
             if lane is not None and (standing is None or not standing.is_open):
-                await self._put_back(self._table.close(lane))
+                await self._release_claims(self._table.close(lane))
 
     async def _know_targets(self, claimed: Sequence[Claimed]) -> None:
         """Read endpoints that are new or have changed since they were last read."""
@@ -222,7 +222,7 @@ class Dispatcher:
         kept = False
         try:
             result, given_up = await self._attempt(lane, job)
-            await self._put_back(given_up)
+            await self._release_claims(given_up)
             if result is not None:
                 kept = await self._write(lane, result)
         finally:
@@ -274,7 +274,7 @@ class Dispatcher:
         """
         written = await self._try_to_write(result)
         if not (written.kept and written.is_open):
-            await self._put_back(self._table.close(lane))
+            await self._release_claims(self._table.close(lane))
         elif (known := self._targets.get(lane.lease.endpoint_id)) and known.version < written.endpoint_version:
             self._noticed_at = float("-inf")
             self._wake.ring()
@@ -292,7 +292,7 @@ class Dispatcher:
                     return Written(kept=False)
                 await asyncio.sleep(0.5)
 
-    async def _put_back(self, jobs: Sequence[Job]) -> None:
+    async def _release_claims(self, jobs: Sequence[Job]) -> None:
         if jobs:
             async with self._database.session() as db:
-                await queue.put_back(db, [job.claimed for job in jobs])
+                await queue.release_claims(db, [job.claimed for job in jobs])

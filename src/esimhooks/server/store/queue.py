@@ -65,7 +65,7 @@ class ClaimRequest(Struct, frozen=True):
     room: int
 
 
-async def take(db: Session, requests: Sequence[ClaimRequest]) -> Sequence[Claimed]:
+async def claim(db: Session, requests: Sequence[ClaimRequest]) -> Sequence[Claimed]:
     """Take up due deliveries of leased lanes and count the claim; none that this lease has taken already.
 
     Of those that keep the order of their eSIM only the first is taken, and none while another is out: one that is
@@ -143,7 +143,7 @@ async def begin(db: Session, claimed: Claimed) -> bool:
     )
 
 
-async def put_back(db: Session, claimed: Sequence[Claimed]) -> None:
+async def release_claims(db: Session, claimed: Sequence[Claimed]) -> None:
     """Undo the claim of deliveries that were taken up and not begun."""
     await db.conn.execute(
         """
