@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from esimhooks.server.api.given import InContext, OfTenant
 from esimhooks.server.domain.delivery import DeliveryStatus
-from esimhooks.server.domain.figures import EndpointStats, LaneState
+from esimhooks.server.domain.figures import EndpointStats, LaneFigures
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_of
@@ -91,7 +91,7 @@ def _percentiles(times_s: tuple[float, ...]) -> dict[str, int]:
     return {name: round(seconds * 1000) for name, seconds in zip(("p50", "p95", "p99"), times_s, strict=True)}
 
 
-def _lane(lane: LaneState) -> LaneView:
+def _lane(lane: LaneFigures) -> LaneView:
     return LaneView(
         pending=lane.pending,
         oldest_due_at=timestamp_or_none(lane.oldest_due_at),

@@ -56,7 +56,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     """How many of the newest deliveries were counted, None where there were no more."""
 
 
-class LaneState(Struct, frozen=True, kw_only=True):
+class LaneFigures(Struct, frozen=True, kw_only=True):
     """What an endpoint's lane holds, and its breaker.
 
     `allowed` is how many may be in flight while the endpoint recovers, None where nothing holds it back.
@@ -79,4 +79,4 @@ class EndpointStats(Struct, frozen=True, kw_only=True):
     times_s: tuple[float, ...] | None
     bounded: bool
     """Whether there were more than are counted, so that the figures are of the newest."""
-    lane: LaneState
+    lane: LaneFigures

@@ -8,7 +8,7 @@ import asyncpg
 
 from esimhooks.server.domain.delivery import Delivery, DeliveryStatus
 from esimhooks.server.domain.endpoint import DisabledReason, Tenant
-from esimhooks.server.domain.figures import Due, EndpointStats, Lane, LaneState, Tally
+from esimhooks.server.domain.figures import Due, EndpointStats, Lane, LaneFigures, Tally
 from esimhooks.server.domain.ids import first_id_of
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import delivery_of
@@ -206,7 +206,7 @@ async def stats_of(db: Session, tenant: Tenant, endpoint_id: UUID, *, since: dat
     )
 
 
-async def _lane_figures(db: Session, tenant: Tenant, endpoint_id: UUID) -> LaneState | None:
+async def _lane_figures(db: Session, tenant: Tenant, endpoint_id: UUID) -> LaneFigures | None:
     row = await db.conn.fetchrow(
         f"""
         SELECT l.failures, l.failing_since, l.allowed, l.held_until, waiting.number, waiting.oldest
@@ -223,7 +223,7 @@ async def _lane_figures(db: Session, tenant: Tenant, endpoint_id: UUID) -> LaneS
     )
     if row is None:
         return None
-    return LaneState(
+    return LaneFigures(
         pending=row["number"],
         oldest_due_at=row["oldest"],
         failures_in_a_row=row["failures"],
