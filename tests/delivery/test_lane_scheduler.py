@@ -4,7 +4,7 @@ from uuid import UUID
 
 from esimhooks.server.delivery.attempt import Job
 from esimhooks.server.delivery.lane_scheduler import LaneTable
-from esimhooks.server.delivery.lane_state import UNWRITTEN_PER_SLOT, HeldLane
+from esimhooks.server.delivery.lane_state import UNWRITTEN_PER_SLOT, LaneState
 from esimhooks.server.domain.breaker import Strain
 from esimhooks.server.domain.delivery import Claimed, EndpointTarget
 from esimhooks.server.domain.endpoint import SignatureProfile
@@ -59,9 +59,9 @@ def a_table_with_two_ready() -> tuple[LaneTable, UUID]:
     return a_table(jobs=2, at_once=1)
 
 
-def answer_all_that_begins(table: LaneTable) -> list[tuple[HeldLane, Job]]:
+def answer_all_that_begins(table: LaneTable) -> list[tuple[LaneState, Job]]:
     """Begin what may begin until nothing more may, each answered at once; nothing is written."""
-    answered: list[tuple[HeldLane, Job]] = []
+    answered: list[tuple[LaneState, Job]] = []
     while started := list(table.start_next(now=0.0)):
         for lane, job in started:
             table.answered(lane, job)

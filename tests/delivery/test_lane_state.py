@@ -1,6 +1,6 @@
 """A lane in the hands of a dispatcher: how much is taken up while the database is slow to write."""
 
-from esimhooks.server.delivery.lane_state import UNWRITTEN_PER_SLOT, HeldLane
+from esimhooks.server.delivery.lane_state import UNWRITTEN_PER_SLOT, LaneState
 from esimhooks.server.domain.breaker import Strain
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store.lanes import Lease
@@ -8,13 +8,13 @@ from esimhooks.server.store.lanes import Lease
 CAP = 20
 
 
-def a_lane() -> HeldLane:
-    lane = HeldLane(Lease(new_id(), 1), Strain(), cap=CAP, now=0.0, holds_until=30.0)
+def a_lane() -> LaneState:
+    lane = LaneState(Lease(new_id(), 1), Strain(), cap=CAP, now=0.0, holds_until=30.0)
     lane.more = True
     return lane
 
 
-def sent(lane: HeldLane, count: int) -> None:
+def sent(lane: LaneState, count: int) -> None:
     """Have so many attempts begin and get their answers, of which none is written."""
     for _ in range(count):
         lane.begin(now=0.0)

@@ -14,7 +14,7 @@ from msgspec import Struct, field, structs
 from esimhooks.server.delivery.attempt import Job, attempt, fault, quarantine
 from esimhooks.server.delivery.http.client import Sender
 from esimhooks.server.delivery.lane_scheduler import LaneTable
-from esimhooks.server.delivery.lane_state import HeldLane
+from esimhooks.server.delivery.lane_state import LaneState
 from esimhooks.server.delivery.lease_manager import HoldingConfig, LaneHolder
 from esimhooks.server.delivery.results import Outcomes
 from esimhooks.server.domain.clock import Clock
@@ -218,7 +218,7 @@ class Dispatcher:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, lane: HeldLane, job: Job) -> None:
+    async def _run(self, lane: LaneState, job: Job) -> None:
         kept = False
         try:
             result, given_up = await self._attempt(lane, job)
@@ -232,7 +232,7 @@ class Dispatcher:
             if lane.wants_more or (lane.retiring and lane.idle(monotonic())):
                 self._wake.ring()
 
-    async def _attempt(self, lane: HeldLane, job: Job) -> tuple[Result | None, list[Job]]:
+    async def _attempt(self, lane: LaneState, job: Job) -> tuple[Result | None, list[Job]]:
         """Attempt the job; return its result, and what is given up because the endpoint is gone or rests."""
         try:
             if is_suspect(job.claimed) and not await self._still_ours(job.claimed):
@@ -267,7 +267,7 @@ class Dispatcher:
         """Log an attempt that was not made, and make it later; where the endpoint was deleted, nothing is written."""
         await self._try_to_write(fault(claimed, UNOPENED, clock=self._clock))
 
-    async def _write(self, lane: HeldLane, result: Result) -> bool:
+    async def _write(self, lane: LaneState, result: Result) -> bool:
         """Write the result; false where it did not count. A lane that is closed, or no longer this one's, is given up.
 
         What was changed of the endpoint is noticed with it.

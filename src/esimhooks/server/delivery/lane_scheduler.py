@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from uuid import UUID
 
 from esimhooks.server.delivery.attempt import Job
-from esimhooks.server.delivery.lane_state import UNWRITTEN_PER_SLOT, HeldLane
+from esimhooks.server.delivery.lane_state import UNWRITTEN_PER_SLOT, LaneState
 from esimhooks.server.domain.delivery import Claimed
 from esimhooks.server.domain.verdict import is_suspect
 from esimhooks.server.store.lanes import Leased
@@ -30,12 +30,12 @@ class LaneTable:
     """
 
     def __init__(self, *, process_cap: int, lane_cap: int) -> None:
-        self.lanes: dict[UUID, HeldLane] = {}
+        self.lanes: dict[UUID, LaneState] = {}
         self._process_cap = process_cap
         self._lane_cap = lane_cap
-        self._turns: deque[HeldLane] = deque()
-        self._aside: list[tuple[float, int, HeldLane]] = []
-        self._busy: set[HeldLane] = set()
+        self._turns: deque[LaneState] = deque()
+        self._aside: list[tuple[float, int, LaneState]] = []
+        self._busy: set[LaneState] = set()
         self._ready = 0
         self._in_flight = 0
         self._unwritten = 0
@@ -45,7 +45,7 @@ class LaneTable:
         """Add lanes that were leased `until`; one that was held before is held anew."""
         self.drop([one.lease.endpoint_id for one in leased])
         for one in leased:
-            self.lanes[one.lease.endpoint_id] = HeldLane(
+            self.lanes[one.lease.endpoint_id] = LaneState(
                 one.lease, one.strain, cap=self._lane_cap, now=now, holds_until=until
             )
 
@@ -109,7 +109,7 @@ class LaneTable:
             self._busy.add(lane)
             self._line_up(lane)
 
-    def start_next(self, *, now: float) -> Iterator[tuple[HeldLane, Job]]:
+    def start_next(self, *, now: float) -> Iterator[tuple[LaneState, Job]]:
         """Yield the jobs to begin now, one of each lane in turn, while the caps and the rate limits allow."""
         while self._aside and self._aside[0][0] <= now:
             lane = heappop(self._aside)[2]
@@ -138,7 +138,7 @@ class LaneTable:
         """When the first lane that waits for its rate limit may go on, None where none waits."""
         return self._aside[0][0] if self._aside else None
 
-    def close(self, lane: HeldLane) -> list[Job]:
+    def close(self, lane: LaneState) -> list[Job]:
         """Begin nothing more of a lane, as its endpoint is gone, rests, or belongs to another; return what was ready."""
         jobs = [*lane.ready, *lane.suspects]
         self._ready -= len(jobs)
@@ -149,7 +149,7 @@ class LaneTable:
             self._busy.discard(lane)
         return jobs
 
-    def answered(self, lane: HeldLane, job: Job) -> None:
+    def answered(self, lane: LaneState, job: Job) -> None:
         """Free the slot of an attempt that has its outcome, which is still to be written."""
         lane.in_flight -= 1
         self._in_flight -= 1
@@ -158,7 +158,7 @@ class LaneTable:
         if not lane.in_flight and not lane.waiting:
             self._busy.discard(lane)
 
-    def settled(self, lane: HeldLane, job: Job, *, now: float) -> None:
+    def settled(self, lane: LaneState, job: Job, *, now: float) -> None:
         """Note that the outcome of an attempt is written, or given up; only then the next suspect may be sent.
 
         It might end this process, and an outcome that is not written yet would count against a delivery that did nothing.
@@ -175,7 +175,7 @@ class LaneTable:
     def _has_slot(self) -> bool:
         return self._in_flight < self._process_cap and self._unwritten < UNWRITTEN_PER_SLOT * self._process_cap
 
-    def _may_begin(self, lane: HeldLane) -> bool:
+    def _may_begin(self, lane: LaneState) -> bool:
         """Return whether the lane is below its limit, and below its equal share where only the reserve is left."""
         if lane.in_flight >= lane.limit:
             return False
@@ -183,12 +183,12 @@ class LaneTable:
             return True
         return lane.in_flight < max(1, self._process_cap // len(self._busy))
 
-    def _line_up(self, lane: HeldLane) -> None:
+    def _line_up(self, lane: LaneState) -> None:
         if lane.waiting and not lane.lined_up:
             lane.lined_up = True
             self._turns.append(lane)
 
-    def _pick(self, lane: HeldLane) -> Job | None:
+    def _pick(self, lane: LaneState) -> Job | None:
         if lane.ready:
             return lane.ready.popleft()
         if lane.suspects and not self._suspect_out:

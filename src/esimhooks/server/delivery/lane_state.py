@@ -14,7 +14,7 @@ receivers answer faster than the database writes, more would pile up until their
 With 2 the senders waited for the database: one endpoint got 1 276 a second instead of 1 820, a hundred 1 690 for 1 910."""
 
 
-class HeldLane:
+class LaneState:
     """One leased lane. Times are seconds of the monotonic clock."""
 
     def __init__(self, lease: Lease, strain: Strain, *, cap: int, now: float, holds_until: float) -> None:
