@@ -6,19 +6,19 @@ import pytest
 
 from api import eventually
 from esimhooks.server.delivery.lane_scheduler import LaneTable
-from esimhooks.server.delivery.lease_manager import HoldingConfig, LaneHolder
+from esimhooks.server.delivery.lease_manager import LeaseConfig, LeaseManager
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.store.database import Database
 from system.stored_lanes import a_lane
 
-IMPATIENT = HoldingConfig(linger_s=0, lease_every_s=0)
+IMPATIENT = LeaseConfig(linger_s=0, lease_every_s=0)
 
 
 @pytest.mark.slow(reason="waits until PostgreSQL says that a statement waits")
 @pytest.mark.timeout(30)
 async def test_a_lane_whose_release_was_cut_off_is_served_again_at_once(database: Database) -> None:
     lane, table = await a_lane(database, due=1), LaneTable(process_cap=10, lane_cap=10)
-    holder = LaneHolder(database, table, IMPATIENT)
+    holder = LeaseManager(database, table, IMPATIENT)
     await holder.keep()
 
     async with database.transaction() as other:
@@ -37,10 +37,10 @@ async def test_a_lane_whose_release_was_cut_off_is_served_again_at_once(database
 @pytest.mark.slow(reason="makes a lane more than a dispatcher may hold")
 @pytest.mark.timeout(30)
 async def test_a_full_table_gives_lanes_back_to_those_that_wait_for_a_place(database: Database) -> None:
-    full = HoldingConfig(most_lanes=10, report_every_s=0, lease_every_s=0, linger_s=60)
-    lanes = {(await a_lane(database, due=1)).endpoint_id for _ in range(full.most_lanes + 1)}
+    full = LeaseConfig(max_lanes=10, report_every_s=0, lease_every_s=0, linger_s=60)
+    lanes = {(await a_lane(database, due=1)).endpoint_id for _ in range(full.max_lanes + 1)}
     table = LaneTable(process_cap=10, lane_cap=10)
-    holder = LaneHolder(database, table, full)
+    holder = LeaseManager(database, table, full)
     await holder.keep()
     [left_out] = lanes - set(table.lanes)
     async with database.session() as db:  # those held are served, and come due again later
@@ -52,7 +52,7 @@ async def test_a_full_table_gives_lanes_back_to_those_that_wait_for_a_place(data
     await holder.keep()
 
     assert left_out in table.lanes
-    assert len(table.lanes) == full.most_lanes
+    assert len(table.lanes) == full.max_lanes
 
 
 async def _cut_off(database: Database) -> bool:

@@ -66,7 +66,7 @@ class Runs:
     def __init__(self, database: Database, retrying: Retrying) -> None:
         self._database = database
         self._retrying = retrying
-        self._holder = ""
+        self._leases = ""
         self._process = forks.ProcessMark()
 
     @property
@@ -77,10 +77,10 @@ class Runs:
     @property
     def holder(self) -> str:
         """The name of this process in its leases."""
-        if not self._holder or self._process.forked:
+        if not self._leases or self._process.forked:
             self._process.renew()
-            self._holder = f"{os.getpid()}-{chance.token_hex(8)}"
-        return self._holder
+            self._leases = f"{os.getpid()}-{chance.token_hex(8)}"
+        return self._leases
 
     def store(
         self,

@@ -15,7 +15,7 @@ from esimhooks.server.delivery.attempt import Job, attempt, fault, quarantine
 from esimhooks.server.delivery.http.client import Sender
 from esimhooks.server.delivery.lane_scheduler import LaneTable
 from esimhooks.server.delivery.lane_state import LaneState
-from esimhooks.server.delivery.lease_manager import HoldingConfig, LaneHolder
+from esimhooks.server.delivery.lease_manager import LeaseConfig, LeaseManager
 from esimhooks.server.delivery.results import Outcomes
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.delivery import Claimed, EndpointTarget, OutcomeClass
@@ -48,7 +48,7 @@ class DispatcherConfig(Struct, frozen=True, kw_only=True):
     drain_s: float = 10.0
     brand: str = "Esimhooks"
     """Names the headers of the hex profile."""
-    holding: HoldingConfig = field(default_factory=HoldingConfig)
+    leases: LeaseConfig = field(default_factory=LeaseConfig)
 
 
 class Dispatcher:
@@ -71,7 +71,7 @@ class Dispatcher:
         self._wake = wake
         self._config = config
         self._table = LaneTable(process_cap=config.process_cap, lane_cap=config.lane_cap)
-        self._holder = LaneHolder(database, self._table, config.holding)
+        self._leases = LeaseManager(database, self._table, config.leases)
         self._targets: dict[UUID, EndpointTarget] = {}
         self._draining = False
         self._group: asyncio.TaskGroup | None = None
@@ -84,13 +84,13 @@ class Dispatcher:
     async def dispatch(self) -> float:
         """One round: hold lanes, take up what is due, begin it; the work of a loop. Returns the seconds until the next."""
         await self._notice_changes()
-        await self._release_claims(await self._holder.keep())
+        await self._release_claims(await self._leases.keep())
         self._begin()
         more = await self._claim()
-        await self._holder.release_idle()
+        await self._leases.release_idle()
         if more:
             return 0.0
-        return self._holder.next_look_s or self._config.poll_every_s
+        return self._leases.next_look_s or self._config.poll_every_s
 
     async def attempts(self) -> None:
         """Own the tasks of the attempts until they are drained."""
@@ -112,7 +112,7 @@ class Dispatcher:
             _, unfinished = await asyncio.wait(self._tasks, timeout=self._config.drain_s)
             for task in unfinished:
                 task.cancel()
-        await self._holder.leave()
+        await self._leases.leave()
 
     def dismiss(self) -> None:
         """Let `attempts` return once its last task has ended."""
@@ -282,7 +282,7 @@ class Dispatcher:
 
     async def _try_to_write(self, result: Result) -> Written:
         """Write the result, trying again while the lease may hold; where it cannot be written, it is attempted anew."""
-        deadline = monotonic() + self._config.holding.lease_s
+        deadline = monotonic() + self._config.leases.lease_s
         while True:
             try:
                 return await self._outcomes.write(result)

@@ -18,10 +18,10 @@ from esimhooks.server.store import lanes
 from esimhooks.server.store.database import Database
 
 
-class HoldingConfig(Struct, frozen=True, kw_only=True):
+class LeaseConfig(Struct, frozen=True, kw_only=True):
     """Times in seconds, and how many lanes one dispatcher may hold."""
 
-    most_lanes: int = 2000
+    max_lanes: int = 2000
     lease_s: float = 30.0
     renew_every_s: float = 10.0
     report_every_s: float = 2.0
@@ -31,10 +31,10 @@ class HoldingConfig(Struct, frozen=True, kw_only=True):
     """How long an idle lane is kept, so that a steady trickle does not lease it anew each time."""
 
 
-class LaneHolder:
+class LeaseManager:
     """Keeps the table's lanes leased."""
 
-    def __init__(self, database: Database, table: LaneTable, config: HoldingConfig) -> None:
+    def __init__(self, database: Database, table: LaneTable, config: LeaseConfig) -> None:
         self.holder = new_id()
         self._database = database
         self._table = table
@@ -109,10 +109,10 @@ class LaneHolder:
             # One lane more than the share is not worth the change.
             return max(0, held - ceil(self._presence.lanes / self._presence.dispatchers) - 1)
         # A full table must not keep out the lanes that wait for a place in it.
-        return held // 10 if held >= self._config.most_lanes else 0
+        return held // 10 if held >= self._config.max_lanes else 0
 
     async def _lease(self) -> None:
-        room = self._config.most_lanes - len(self._table.lanes)
+        room = self._config.max_lanes - len(self._table.lanes)
         if room <= 0 or self.next_look_s > 0:
             return
         self._in_doubt = True
