@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from esimhooks.server.delivery.attempt import Job
-from esimhooks.server.delivery.lane_scheduler import LaneTable
+from esimhooks.server.delivery.lane_scheduler import LaneScheduler
 from esimhooks.server.delivery.lane_state import UNWRITTEN_PER_SLOT, LaneState
 from esimhooks.server.domain.breaker import Strain
 from esimhooks.server.domain.delivery import Claimed, EndpointTarget
@@ -48,85 +48,85 @@ def a_job(endpoint_id: UUID, *, at_once: int = CAP, claims: int = 0) -> Job:
     return Job(claimed, target, b"{}")
 
 
-def a_table(*, jobs: int, at_once: int) -> tuple[LaneTable, UUID]:
-    table, endpoint_id = LaneTable(process_cap=CAP, lane_cap=at_once), new_id()
-    table.hold([Leased(Lease(endpoint_id, 1), Strain())], now=0.0, until=UNTIL)
-    table.add([a_job(endpoint_id, at_once=at_once) for _ in range(jobs)], now=0.0)
-    return table, endpoint_id
+def a_table(*, jobs: int, at_once: int) -> tuple[LaneScheduler, UUID]:
+    scheduler, endpoint_id = LaneScheduler(process_cap=CAP, lane_cap=at_once), new_id()
+    scheduler.hold([Leased(Lease(endpoint_id, 1), Strain())], now=0.0, until=UNTIL)
+    scheduler.add([a_job(endpoint_id, at_once=at_once) for _ in range(jobs)], now=0.0)
+    return scheduler, endpoint_id
 
 
-def a_table_with_two_ready() -> tuple[LaneTable, UUID]:
+def a_table_with_two_ready() -> tuple[LaneScheduler, UUID]:
     return a_table(jobs=2, at_once=1)
 
 
-def answer_all_that_begins(table: LaneTable) -> list[tuple[LaneState, Job]]:
+def answer_all_that_begins(scheduler: LaneScheduler) -> list[tuple[LaneState, Job]]:
     """Begin what may begin until nothing more may, each answered at once; nothing is written."""
     answered: list[tuple[LaneState, Job]] = []
-    while started := list(table.start_next(now=0.0)):
+    while started := list(scheduler.start_next(now=0.0)):
         for lane, job in started:
-            table.answered(lane, job)
+            scheduler.answered(lane, job)
             answered.append((lane, job))
     return answered
 
 
-def begun(table: LaneTable, *, now: float) -> int:
+def begun(scheduler: LaneScheduler, *, now: float) -> int:
     """Begin what may begin, have it answered at once, and return how many there were."""
-    started = list(table.start_next(now=now))
+    started = list(scheduler.start_next(now=now))
     for lane, job in started:
-        table.answered(lane, job)
+        scheduler.answered(lane, job)
     return len(started)
 
 
 def test_nothing_is_begun_in_a_lane_whose_lease_has_ended() -> None:
-    table, _ = a_table_with_two_ready()
+    scheduler, _ = a_table_with_two_ready()
 
-    assert begun(table, now=UNTIL - 0.1) == 1
-    assert begun(table, now=UNTIL) == 0
+    assert begun(scheduler, now=UNTIL - 0.1) == 1
+    assert begun(scheduler, now=UNTIL) == 0
 
 
 def test_a_lane_whose_lease_is_renewed_in_the_end_goes_on() -> None:
-    table, endpoint_id = a_table_with_two_ready()
-    assert begun(table, now=UNTIL) == 0
+    scheduler, endpoint_id = a_table_with_two_ready()
+    assert begun(scheduler, now=UNTIL) == 0
 
-    table.hold_on({endpoint_id}, until=2 * UNTIL)
+    scheduler.hold_on({endpoint_id}, until=2 * UNTIL)
 
-    assert begun(table, now=UNTIL) == 1
+    assert begun(scheduler, now=UNTIL) == 1
 
 
 def test_a_lane_whose_lease_went_to_another_is_forgotten() -> None:
-    table, _ = a_table_with_two_ready()
+    scheduler, _ = a_table_with_two_ready()
 
-    table.hold_on(set(), until=2 * UNTIL)
+    scheduler.hold_on(set(), until=2 * UNTIL)
 
-    assert begun(table, now=0.0) == 0
-    assert table.lanes == {}
+    assert begun(scheduler, now=0.0) == 0
+    assert scheduler.lanes == {}
 
 
 def test_while_results_wait_to_be_written_no_more_is_sent_than_can_be_kept() -> None:
-    table, _ = a_table(jobs=20 * CAP, at_once=CAP)
+    scheduler, _ = a_table(jobs=20 * CAP, at_once=CAP)
 
-    sent = answer_all_that_begins(table)
+    sent = answer_all_that_begins(scheduler)
 
     assert UNWRITTEN_PER_SLOT * CAP <= len(sent) < (UNWRITTEN_PER_SLOT + 1) * CAP
 
 
 def test_once_results_are_written_the_rest_is_sent() -> None:
-    table, _ = a_table(jobs=20 * CAP, at_once=CAP)
+    scheduler, _ = a_table(jobs=20 * CAP, at_once=CAP)
     sent = 0
 
-    while answered := answer_all_that_begins(table):
+    while answered := answer_all_that_begins(scheduler):
         sent += len(answered)
         for lane, job in answered:
-            table.settled(lane, job, now=0.0)
+            scheduler.settled(lane, job, now=0.0)
 
     assert sent == 20 * CAP
 
 
 def test_a_suspect_is_sent_once_the_outcome_of_the_one_before_is_written() -> None:
-    table, endpoint_id = a_table(jobs=0, at_once=CAP)
-    table.add([a_job(endpoint_id, claims=SUSPECT_AT) for _ in range(2)], now=0.0)
+    scheduler, endpoint_id = a_table(jobs=0, at_once=CAP)
+    scheduler.add([a_job(endpoint_id, claims=SUSPECT_AT) for _ in range(2)], now=0.0)
 
-    [(lane, job)] = answer_all_that_begins(table)
-    table.settled(lane, job, now=0.0)
+    [(lane, job)] = answer_all_that_begins(scheduler)
+    scheduler.settled(lane, job, now=0.0)
 
-    assert len(answer_all_that_begins(table)) == 1
+    assert len(answer_all_that_begins(scheduler)) == 1

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from api import eventually
-from esimhooks.server.delivery.lane_scheduler import LaneTable
+from esimhooks.server.delivery.lane_scheduler import LaneScheduler
 from esimhooks.server.delivery.lease_manager import LeaseConfig, LeaseManager
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.store.database import Database
@@ -17,8 +17,8 @@ IMPATIENT = LeaseConfig(linger_s=0, lease_every_s=0)
 @pytest.mark.slow(reason="waits until PostgreSQL says that a statement waits")
 @pytest.mark.timeout(30)
 async def test_a_lane_whose_release_was_cut_off_is_served_again_at_once(database: Database) -> None:
-    lane, table = await a_lane(database, due=1), LaneTable(process_cap=10, lane_cap=10)
-    holder = LeaseManager(database, table, IMPATIENT)
+    lane, scheduler = await a_lane(database, due=1), LaneScheduler(process_cap=10, lane_cap=10)
+    holder = LeaseManager(database, scheduler, IMPATIENT)
     await holder.keep()
 
     async with database.transaction() as other:
@@ -27,11 +27,11 @@ async def test_a_lane_whose_release_was_cut_off_is_served_again_at_once(database
         await eventually(lambda: _cut_off(database))
         with pytest.raises(NotNow):
             await release
-    forgotten = lane.endpoint_id not in table.lanes
+    forgotten = lane.endpoint_id not in scheduler.lanes
     await holder.keep()
 
     assert forgotten
-    assert lane.endpoint_id in table.lanes
+    assert lane.endpoint_id in scheduler.lanes
 
 
 @pytest.mark.slow(reason="makes a lane more than a dispatcher may hold")
@@ -39,10 +39,10 @@ async def test_a_lane_whose_release_was_cut_off_is_served_again_at_once(database
 async def test_a_full_table_gives_lanes_back_to_those_that_wait_for_a_place(database: Database) -> None:
     full = LeaseConfig(max_lanes=10, report_every_s=0, lease_every_s=0, linger_s=60)
     lanes = {(await a_lane(database, due=1)).endpoint_id for _ in range(full.max_lanes + 1)}
-    table = LaneTable(process_cap=10, lane_cap=10)
-    holder = LeaseManager(database, table, full)
+    scheduler = LaneScheduler(process_cap=10, lane_cap=10)
+    holder = LeaseManager(database, scheduler, full)
     await holder.keep()
-    [left_out] = lanes - set(table.lanes)
+    [left_out] = lanes - set(scheduler.lanes)
     async with database.session() as db:  # those held are served, and come due again later
         later = "UPDATE queue SET due_at = now() + interval '1 hour' WHERE endpoint_id <> $1"
         await db.conn.execute(later, left_out)
@@ -51,8 +51,8 @@ async def test_a_full_table_gives_lanes_back_to_those_that_wait_for_a_place(data
     await holder.release_idle()
     await holder.keep()
 
-    assert left_out in table.lanes
-    assert len(table.lanes) == full.max_lanes
+    assert left_out in scheduler.lanes
+    assert len(scheduler.lanes) == full.max_lanes
 
 
 async def _cut_off(database: Database) -> bool:

@@ -13,7 +13,7 @@ from msgspec import Struct, field, structs
 
 from esimhooks.server.delivery.attempt import Job, attempt, fault, quarantine
 from esimhooks.server.delivery.http.client import Sender
-from esimhooks.server.delivery.lane_scheduler import LaneTable
+from esimhooks.server.delivery.lane_scheduler import LaneScheduler
 from esimhooks.server.delivery.lane_state import LaneState
 from esimhooks.server.delivery.lease_manager import LeaseConfig, LeaseManager
 from esimhooks.server.delivery.results import Outcomes
@@ -70,8 +70,8 @@ class Dispatcher:
         self._clock = clock
         self._wake = wake
         self._config = config
-        self._table = LaneTable(process_cap=config.process_cap, lane_cap=config.lane_cap)
-        self._leases = LeaseManager(database, self._table, config.leases)
+        self._scheduler = LaneScheduler(process_cap=config.process_cap, lane_cap=config.lane_cap)
+        self._leases = LeaseManager(database, self._scheduler, config.leases)
         self._targets: dict[UUID, EndpointTarget] = {}
         self._draining = False
         self._group: asyncio.TaskGroup | None = None
@@ -107,7 +107,7 @@ class Dispatcher:
         An attempt that outlasts `drain_s` is cut off; its lane keeps its lease, as nobody knows its outcome.
         """
         self._draining = True
-        await self._release_claims(self._table.hand_over())
+        await self._release_claims(self._scheduler.hand_over())
         if self._tasks:
             _, unfinished = await asyncio.wait(self._tasks, timeout=self._config.drain_s)
             for task in unfinished:
@@ -120,7 +120,7 @@ class Dispatcher:
 
     async def _claim(self) -> bool:
         """Take up due deliveries and begin them; true where a lane may have more and room for it."""
-        requests = self._table.claim_requests()
+        requests = self._scheduler.claim_requests()
         if not requests:
             return False
         try:
@@ -139,15 +139,15 @@ class Dispatcher:
                 self._spawn(one, self._put_off(one))
             else:
                 jobs.append(Job(one, target, content.body, content.traceparent))
-        self._table.add(jobs, now=monotonic())
-        more = self._table.note_more(requests, claimed)
+        self._scheduler.add(jobs, now=monotonic())
+        more = self._scheduler.note_more(requests, claimed)
         self._begin()
         return more
 
     def _retire(self, requests: Sequence[ClaimRequest]) -> None:
         """Take up nothing more in these lanes: what their requests were granted is not known."""
         for request in requests:
-            lane = self._table.lanes.get(request.lease.endpoint_id)
+            lane = self._scheduler.lanes.get(request.lease.endpoint_id)
             if lane is not None and lane.lease == request.lease:
                 lane.retiring = True
 
@@ -156,7 +156,7 @@ class Dispatcher:
         if monotonic() - self._noticed_at < self._config.notice_every_s:
             return
         self._noticed_at = monotonic()
-        asked = [endpoint_id for endpoint_id, lane in self._table.lanes.items() if lane.waiting and not lane.closed]
+        asked = [endpoint_id for endpoint_id, lane in self._scheduler.lanes.items() if lane.waiting and not lane.closed]
         if not asked:
             return
         async with self._database.session() as db:
@@ -168,9 +168,9 @@ class Dispatcher:
             ]
             await self._read_targets(db, changed)
         for endpoint_id in asked:
-            standing, lane = present.get(endpoint_id), self._table.lanes.get(endpoint_id)
+            standing, lane = present.get(endpoint_id), self._scheduler.lanes.get(endpoint_id)
             if lane is not None and (standing is None or not standing.is_open):
-                await self._release_claims(self._table.close(lane))
+                await self._release_claims(self._scheduler.close(lane))
 
     async def _know_targets(self, claimed: Sequence[Claimed]) -> None:
         """Read endpoints that are new or have changed since they were last read."""
@@ -195,9 +195,9 @@ class Dispatcher:
     def _begin(self) -> None:
         if self._draining:
             return
-        for lane, job in self._table.start_next(now=monotonic()):
+        for lane, job in self._scheduler.start_next(now=monotonic()):
             self._spawn(job.claimed, self._run(lane, job))
-        at = self._table.next_turn_at
+        at = self._scheduler.next_turn_at
         if at is None or (self._next_turn is not None and self._next_turn_at <= at):
             return
         if self._next_turn is not None:
@@ -226,7 +226,7 @@ class Dispatcher:
             if result is not None:
                 kept = await self._write(lane, result)
         finally:
-            self._table.settled(lane, job, now=monotonic())
+            self._scheduler.settled(lane, job, now=monotonic())
             self._begin()
             lane.retiring = lane.retiring or not kept
             if lane.wants_more or (lane.retiring and lane.idle(monotonic())):
@@ -249,10 +249,10 @@ class Dispatcher:
                     chance=random.random(),  # noqa: S311 - jitter
                 )
             rests = step is not None and step.rest_s is not None
-            given_up = self._table.close(lane) if rests or result.verdict.endpoint_gone else []
+            given_up = self._scheduler.close(lane) if rests or result.verdict.endpoint_gone else []
             return result if step is None else structs.replace(result, step=step), given_up
         finally:
-            self._table.answered(lane, job)
+            self._scheduler.answered(lane, job)
             self._begin()
 
     async def _still_ours(self, claimed: Claimed) -> bool:
@@ -274,7 +274,7 @@ class Dispatcher:
         """
         written = await self._try_to_write(result)
         if not (written.kept and written.is_open):
-            await self._release_claims(self._table.close(lane))
+            await self._release_claims(self._scheduler.close(lane))
         elif (known := self._targets.get(lane.lease.endpoint_id)) and known.version < written.endpoint_version:
             self._noticed_at = float("-inf")
             self._wake.ring()

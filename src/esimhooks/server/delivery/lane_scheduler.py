@@ -23,7 +23,7 @@ RESERVE = 20
 """One slot in so many is kept for lanes that have less than their share, so that lanes that hang cannot take all."""
 
 
-class LaneTable:
+class LaneScheduler:
     """All lanes held, up to each lane's cap and the process's.
 
     A lane has the cap of its endpoint; `lane_cap` is what it is taken for until the endpoint is known.

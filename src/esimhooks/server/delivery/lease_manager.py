@@ -12,7 +12,7 @@ from time import monotonic
 from msgspec import Struct
 
 from esimhooks.server.delivery.attempt import Job
-from esimhooks.server.delivery.lane_scheduler import LaneTable
+from esimhooks.server.delivery.lane_scheduler import LaneScheduler
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store import lanes
 from esimhooks.server.store.database import Database
@@ -34,10 +34,10 @@ class LeaseConfig(Struct, frozen=True, kw_only=True):
 class LeaseManager:
     """Keeps the table's lanes leased."""
 
-    def __init__(self, database: Database, table: LaneTable, config: LeaseConfig) -> None:
+    def __init__(self, database: Database, scheduler: LaneScheduler, config: LeaseConfig) -> None:
         self.holder = new_id()
         self._database = database
-        self._table = table
+        self._scheduler = scheduler
         self._config = config
         self._renewed_at = monotonic()
         self._reported_at = float("-inf")
@@ -52,7 +52,7 @@ class LeaseManager:
         await self._renew()
         surplus = await self._report()
         await self._lease()
-        return self._table.hand_over(surplus) if surplus else []
+        return self._scheduler.hand_over(surplus) if surplus else []
 
     @property
     def next_look_s(self) -> float:
@@ -64,11 +64,11 @@ class LeaseManager:
         now = monotonic()
         idle = [
             lane.lease
-            for lane in self._table.lanes.values()
+            for lane in self._scheduler.lanes.values()
             if lane.idle(now) and (lane.retiring or now - lane.busy_at > self._config.linger_s)
         ]
         if idle:
-            self._table.drop([lease.endpoint_id for lease in idle])
+            self._scheduler.drop([lease.endpoint_id for lease in idle])
             self._in_doubt = True
             async with self._database.session() as db:
                 await lanes.release(db, idle)
@@ -80,8 +80,8 @@ class LeaseManager:
         Waits until every rate limit lets the next holder begin, a second at most.
         """
         # Chosen before anything else runs: attempts that were cut off settle their lanes as they end.
-        settled = [lane.lease for lane in self._table.lanes.values() if not lane.unsettled]
-        spaced_at = max((lane.next_start for lane in self._table.lanes.values()), default=0.0)
+        settled = [lane.lease for lane in self._scheduler.lanes.values() if not lane.unsettled]
+        spaced_at = max((lane.next_start for lane in self._scheduler.lanes.values()), default=0.0)
         await asyncio.sleep(spaced_at - monotonic())
         async with self._database.session() as db:
             if settled:
@@ -89,13 +89,13 @@ class LeaseManager:
             await lanes.leave(db, holder=self.holder)
 
     async def _renew(self) -> None:
-        if not self._table.lanes or monotonic() - self._renewed_at < self._config.renew_every_s:
+        if not self._scheduler.lanes or monotonic() - self._renewed_at < self._config.renew_every_s:
             return
         asked_at = monotonic()
         async with self._database.session() as db:
             still = await lanes.renew(db, self._held(), seconds=self._config.lease_s)
         self._renewed_at = monotonic()
-        self._table.hold_on(still, until=asked_at + self._config.lease_s)
+        self._scheduler.hold_on(still, until=asked_at + self._config.lease_s)
 
     async def _report(self) -> int:
         """Say that this dispatcher lives; return how many of its lanes are more than its share."""
@@ -104,7 +104,7 @@ class LeaseManager:
         async with self._database.session() as db:
             self._presence = await lanes.report(db, holder=self.holder, seconds=self._config.lease_s)
         self._reported_at = monotonic()
-        held = len(self._table.lanes)
+        held = len(self._scheduler.lanes)
         if self._presence.dispatchers > 1:
             # One lane more than the share is not worth the change.
             return max(0, held - ceil(self._presence.lanes / self._presence.dispatchers) - 1)
@@ -112,7 +112,7 @@ class LeaseManager:
         return held // 10 if held >= self._config.max_lanes else 0
 
     async def _lease(self) -> None:
-        room = self._config.max_lanes - len(self._table.lanes)
+        room = self._config.max_lanes - len(self._scheduler.lanes)
         if room <= 0 or self.next_look_s > 0:
             return
         self._in_doubt = True
@@ -126,7 +126,7 @@ class LeaseManager:
                 limit=room,
             )
         self._looked_at = monotonic()
-        self._table.hold(leased, now=monotonic(), until=asked_at + self._config.lease_s)
+        self._scheduler.hold(leased, now=monotonic(), until=asked_at + self._config.lease_s)
         self._in_doubt = False
 
     async def _settle_doubt(self) -> None:
@@ -138,4 +138,4 @@ class LeaseManager:
         self._in_doubt = False
 
     def _held(self) -> Sequence[lanes.Lease]:
-        return [lane.lease for lane in self._table.lanes.values()]
+        return [lane.lease for lane in self._scheduler.lanes.values()]
