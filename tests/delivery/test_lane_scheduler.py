@@ -5,7 +5,7 @@ from uuid import UUID
 from esimhooks.server.delivery.attempt import Job
 from esimhooks.server.delivery.lane_scheduler import LaneScheduler
 from esimhooks.server.delivery.lane_state import UNWRITTEN_PER_SLOT, LaneState
-from esimhooks.server.domain.breaker import Strain
+from esimhooks.server.domain.breaker import BreakerState
 from esimhooks.server.domain.delivery import Claimed, EndpointTarget
 from esimhooks.server.domain.endpoint import SignatureProfile
 from esimhooks.server.domain.ids import new_id
@@ -50,7 +50,7 @@ def a_job(endpoint_id: UUID, *, at_once: int = CAP, claims: int = 0) -> Job:
 
 def a_table(*, jobs: int, at_once: int) -> tuple[LaneScheduler, UUID]:
     scheduler, endpoint_id = LaneScheduler(process_cap=CAP, lane_cap=at_once), new_id()
-    scheduler.hold([Leased(Lease(endpoint_id, 1), Strain())], now=0.0, until=UNTIL)
+    scheduler.hold([Leased(Lease(endpoint_id, 1), BreakerState())], now=0.0, until=UNTIL)
     scheduler.add([a_job(endpoint_id, at_once=at_once) for _ in range(jobs)], now=0.0)
     return scheduler, endpoint_id
 

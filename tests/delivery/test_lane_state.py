@@ -1,7 +1,7 @@
 """A lane in the hands of a dispatcher: how much is taken up while the database is slow to write."""
 
 from esimhooks.server.delivery.lane_state import UNWRITTEN_PER_SLOT, LaneState
-from esimhooks.server.domain.breaker import Strain
+from esimhooks.server.domain.breaker import BreakerState
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store.lanes import Lease
 
@@ -9,7 +9,7 @@ CAP = 20
 
 
 def a_lane() -> LaneState:
-    lane = LaneState(Lease(new_id(), 1), Strain(), cap=CAP, now=0.0, holds_until=30.0)
+    lane = LaneState(Lease(new_id(), 1), BreakerState(), cap=CAP, now=0.0, holds_until=30.0)
     lane.more = True
     return lane
 

@@ -1,4 +1,4 @@
-"""What happens to a queue from outside, done to PostgreSQL and to the model, and what must be true after every step.
+"""What happens to a queue from outside, done to PostgreSQL and to the model, and what must be true after every transition.
 
 Merchants, time and crashes are here; what dispatchers do is in test_queue_model.py.
 """
@@ -49,7 +49,7 @@ class Dispatcher:
 
 
 class WatchedQueue(RuleBasedStateMachine):
-    """A queue, its model and two dispatchers; both queues are compared after every step."""
+    """A queue, its model and two dispatchers; both queues are compared after every transition."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, database: Database) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from math import inf
 from uuid import UUID
 
-from esimhooks.server.domain.breaker import Step
+from esimhooks.server.domain.breaker import Transition
 from esimhooks.server.domain.delivery import Claimed, Delivery, DeliveryStatus, Verdict
 from esimhooks.server.domain.verdict import SUSPECT_AT
 from esimhooks.server.store.lanes import Lease
@@ -96,10 +96,10 @@ class LaneModel:
         lane = self.lanes[endpoint_id]
         lane.open, lane.failing_since, lane.held_until = True, None, 0
 
-    def strain(self, lane: ModelLane, step: Step) -> None:
-        if step.rest_s is not None:
-            lane.held_until = self.now + step.rest_s
-        if step.strain.failures == 0:
+    def apply(self, lane: ModelLane, transition: Transition) -> None:
+        if transition.cooldown_s is not None:
+            lane.held_until = self.now + transition.cooldown_s
+        if transition.state.failures == 0:
             lane.failing_since = None
         elif lane.failing_since is None:
             lane.failing_since = self.now
@@ -150,7 +150,7 @@ class QueueModel(LaneModel):
         self.rows[claimed.delivery_id].claims += ours
         return ours
 
-    def write(self, results: Sequence[Claimed], verdict: Verdict, step: Step | None) -> set[UUID]:
+    def write(self, results: Sequence[Claimed], verdict: Verdict, transition: Transition | None) -> set[UUID]:
         kept = [one for one in results if self.counts(one)]
         for one in kept:
             row = self.rows[one.delivery_id]
@@ -164,8 +164,8 @@ class QueueModel(LaneModel):
                 self._move_up(row)
         for endpoint_id in {one.endpoint_id for one in kept}:
             lane = self.lanes[endpoint_id]
-            if step is not None:
-                self.strain(lane, step)
+            if transition is not None:
+                self.apply(lane, transition)
             if verdict.endpoint_gone:
                 lane.open = False
         return {one.delivery_id for one in kept}

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from api import eventually
 from esimhooks.server.domain.account import ApiKey
-from esimhooks.server.domain.breaker import Step, Strain
+from esimhooks.server.domain.breaker import BreakerState, Transition
 from esimhooks.server.domain.endpoint import DisabledReason, Ordering
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store import accounts, endpoints, keys, lanes
@@ -23,7 +23,7 @@ from system.stored_jobs import a_recovery, a_worker
 from system.stored_lanes import AGAIN, DELIVERED, GONE, Lane, a_lane, lease, take, write
 
 NOW = datetime.now(UTC)
-FAILS = Step(Strain(failures=3))
+FAILS = Transition(BreakerState(failures=3))
 
 pytestmark = [
     pytest.mark.slow(reason="PostgreSQL looks for a deadlock after a second"),
@@ -74,7 +74,7 @@ async def test_an_endpoint_has_failed_for_too_long_while_a_person_deletes_it(dat
     async with database.session() as db:
         await db.conn.execute("UPDATE lanes SET failing_since = now() - interval '6 days'")
     async with changing(database, lane) as person:
-        writing = asyncio.ensure_future(write(database, claimed, AGAIN, step=FAILS))
+        writing = asyncio.ensure_future(write(database, claimed, AGAIN, transition=FAILS))
         await waiters(database, 1)
         await endpoints.delete(person, lane.tenant, lane.endpoint_id, now=NOW)
 
@@ -94,7 +94,7 @@ async def test_an_endpoint_that_has_failed_for_too_long_is_disabled_and_one_that
                 days,
             )
 
-    await write(database, claimed, AGAIN, step=FAILS)
+    await write(database, claimed, AGAIN, transition=FAILS)
 
     assert await disabled_reason(database, old) is DisabledReason.FAILING
     assert await disabled_reason(database, young) is None

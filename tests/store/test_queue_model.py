@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from api import eventually
-from esimhooks.server.domain.breaker import Step, Strain
+from esimhooks.server.domain.breaker import BreakerState, Transition
 from esimhooks.server.domain.delivery import Claimed, DeliveryStatus, Verdict
 from esimhooks.server.domain.verdict import is_suspect
 from esimhooks.server.store import lanes, queue
@@ -35,10 +35,10 @@ LONG = os.environ.get("QUEUE_EXAMPLES")
 AGAIN = Verdict(status=DeliveryStatus.PENDING, delay_s=10_000)
 AT_ONCE = Verdict(status=DeliveryStatus.PENDING, delay_s=0)
 NOT_COUNTED = Verdict(status=DeliveryStatus.PENDING, delay_s=5_000, counts=False)
-FAILS = Step(Strain(failures=3))
-RESTS = Step(Strain(failures=10, allowed=1), rest_s=3_000)
+FAILS = Transition(BreakerState(failures=3))
+RESTS = Transition(BreakerState(failures=10, allowed=1), cooldown_s=3_000)
 RESULTS = [
-    (DELIVERED, Step(Strain())),
+    (DELIVERED, Transition(BreakerState())),
     (FAILED, FAILS),
     (AGAIN, FAILS),
     (AGAIN, RESTS),
@@ -159,11 +159,11 @@ class ServedQueue(DisturbedQueue):
 
     @precondition(lambda self: self._busy())
     @rule(who=either, places=places, result=st.sampled_from(RESULTS))
-    def finish(self, who: int, places: set[int], result: tuple[Verdict, Step | None]) -> None:
+    def finish(self, who: int, places: set[int], result: tuple[Verdict, Transition | None]) -> None:
         done = self._one_of(self._busy(), who).pick(places)
-        verdict, step = result
-        kept = self._loop.run_until_complete(write(self._database, done, verdict, step=step))
-        assert kept == self.model.write(done, verdict, step)
+        verdict, transition = result
+        kept = self._loop.run_until_complete(write(self._database, done, verdict, transition=transition))
+        assert kept == self.model.write(done, verdict, transition)
         self.spent += [(one, verdict) for one in done]
 
     @precondition(lambda self: self.spent)

@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from esimhooks.server.domain.account import Account
-from esimhooks.server.domain.breaker import Step
+from esimhooks.server.domain.breaker import Transition
 from esimhooks.server.domain.delivery import Claimed, Delivery, DeliveryStatus, Outcome, OutcomeClass, Verdict
 from esimhooks.server.domain.endpoint import Endpoint, Tenant
 from esimhooks.server.domain.event import Event
@@ -118,20 +118,20 @@ async def take(database: Database, held: Lease, room: int = 100) -> Sequence[Cla
 
 
 async def write(
-    database: Database, claimed: Sequence[Claimed], verdict: Verdict, *, step: Step | None = None
+    database: Database, claimed: Sequence[Claimed], verdict: Verdict, *, transition: Transition | None = None
 ) -> set[UUID]:
     """Write one attempt of each, all with the same verdict; return those that counted."""
     async with database.transaction() as db:
-        written = await results.write_results(db, [result_of(one, verdict, step=step) for one in claimed])
+        written = await results.write_results(db, [result_of(one, verdict, transition=transition) for one in claimed])
     return {one.delivery_id for one, what in zip(claimed, written, strict=True) if what.kept}
 
 
-def result_of(claimed: Claimed, verdict: Verdict, *, step: Step | None = None) -> Result:
+def result_of(claimed: Claimed, verdict: Verdict, *, transition: Transition | None = None) -> Result:
     """Return the result of an attempt that leads to the verdict."""
     kind = {DeliveryStatus.DELIVERED: OutcomeClass.OK, DeliveryStatus.STOPPED: OutcomeClass.GONE}
     other = OutcomeClass.SERVER_ERROR if verdict.counts else OutcomeClass.INTERNAL
     outcome = Outcome(outcome=kind.get(verdict.status, other), started_at=datetime.now(UTC), duration_ms=1)
-    return Result(claimed=claimed, outcome=outcome, verdict=verdict, step=step)
+    return Result(claimed=claimed, outcome=outcome, verdict=verdict, transition=transition)
 
 
 async def expire(database: Database, *held: Lease) -> None:

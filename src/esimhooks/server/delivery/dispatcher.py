@@ -233,7 +233,7 @@ class Dispatcher:
                 self._wake.ring()
 
     async def _attempt(self, lane: LaneState, job: Job) -> tuple[Result | None, list[Job]]:
-        """Attempt the job; return its result, and what is given up because the endpoint is gone or rests."""
+        """Attempt the job; return its result, and what is given up because the endpoint is gone or cooling down."""
         try:
             if is_suspect(job.claimed) and not await self._still_ours(job.claimed):
                 return None, []
@@ -241,16 +241,16 @@ class Dispatcher:
             target = self._targets.get(job.target.id, job.target)
             present = job if target is job.target else structs.replace(job, target=target)
             result = await attempt(present, self._sender, brand=self._config.brand, clock=self._clock)
-            step = None
+            transition = None
             if result.outcome.outcome not in (OutcomeClass.INTERNAL, OutcomeClass.GONE):
-                step = lane.judge(
+                transition = lane.judge(
                     ok=result.outcome.outcome is OutcomeClass.OK,
                     asked_s=result.outcome.retry_after_s or 0.0,
                     chance=random.random(),  # noqa: S311 - jitter
                 )
-            rests = step is not None and step.rest_s is not None
-            given_up = self._scheduler.close(lane) if rests or result.verdict.endpoint_gone else []
-            return result if step is None else structs.replace(result, step=step), given_up
+            cools_down = transition is not None and transition.cooldown_s is not None
+            given_up = self._scheduler.close(lane) if cools_down or result.verdict.endpoint_gone else []
+            return result if transition is None else structs.replace(result, transition=transition), given_up
         finally:
             self._scheduler.answered(lane, job)
             self._begin()

@@ -46,7 +46,7 @@ class LaneScheduler:
         self.drop([one.lease.endpoint_id for one in leased])
         for one in leased:
             self.lanes[one.lease.endpoint_id] = LaneState(
-                one.lease, one.strain, cap=self._lane_cap, now=now, holds_until=until
+                one.lease, one.breaker, cap=self._lane_cap, now=now, holds_until=until
             )
 
     def hold_on(self, endpoint_ids: Collection[UUID], *, until: float) -> None:
@@ -139,7 +139,7 @@ class LaneScheduler:
         return self._aside[0][0] if self._aside else None
 
     def close(self, lane: LaneState) -> list[Job]:
-        """Begin nothing more of a lane, as its endpoint is gone, rests, or belongs to another; return what was ready."""
+        """Begin nothing more of a lane, as its endpoint is gone, cooling down, or belongs to another; return what was ready."""
         jobs = [*lane.ready, *lane.suspects]
         self._ready -= len(jobs)
         lane.ready.clear()

@@ -3,7 +3,7 @@
 from collections import deque
 
 from esimhooks.server.delivery.attempt import Job
-from esimhooks.server.domain.breaker import Step, Strain, after_failure, after_success
+from esimhooks.server.domain.breaker import BreakerState, Transition, after_failure, after_success
 from esimhooks.server.domain.delivery import EndpointTarget
 from esimhooks.server.domain.schedule import next_start
 from esimhooks.server.store.lanes import Lease
@@ -17,7 +17,7 @@ With 2 the senders waited for the database: one endpoint got 1 276 a second inst
 class LaneState:
     """One leased lane. Times are seconds of the monotonic clock."""
 
-    def __init__(self, lease: Lease, strain: Strain, *, cap: int, now: float, holds_until: float) -> None:
+    def __init__(self, lease: Lease, state: BreakerState, *, cap: int, now: float, holds_until: float) -> None:
         self.lease = lease
         self.holds_until = holds_until
         """When the lease ends unless it is renewed; nothing may be begun after that, as others may have it all."""
@@ -40,12 +40,12 @@ class LaneState:
         """When its rate limit lets the next attempt start."""
         self._cap = cap
         self._rate_limit: int | None = None
-        self._strain = strain
+        self._breaker = state
 
     @property
     def limit(self) -> int:
         """How many may be in flight now: the endpoint's cap, less while it is probed and ramps up."""
-        return self._cap if self._strain.allowed is None else min(self._cap, self._strain.allowed)
+        return self._cap if self._breaker.allowed is None else min(self._cap, self._breaker.allowed)
 
     @property
     def waiting(self) -> bool:
@@ -94,14 +94,16 @@ class LaneState:
         self.busy_at = now
         self.more = self.more or ordered
 
-    def judge(self, *, ok: bool, asked_s: float, chance: float) -> Step | None:
+    def judge(self, *, ok: bool, asked_s: float, chance: float) -> Transition | None:
         """Return what an outcome means for the lane, None where nothing changes.
 
         In a lane that was closed the outcomes of what was in flight then say nothing new.
         """
         if self.closed:
             return None
-        before = self._strain
-        step = after_success(before, cap=self._cap) if ok else after_failure(before, asked_s=asked_s, chance=chance)
-        self._strain = step.strain
-        return None if step.strain == before and step.rest_s is None else step
+        before = self._breaker
+        transition = (
+            after_success(before, cap=self._cap) if ok else after_failure(before, asked_s=asked_s, chance=chance)
+        )
+        self._breaker = transition.state
+        return None if transition.state == before and transition.cooldown_s is None else transition

@@ -1,54 +1,54 @@
-"""The breaker of a lane: outcomes in, how much may be in flight and how long the lane rests out. Pure.
+"""The circuit breaker of a lane: outcomes in; how much may be in flight, and how long the lane cools down, out. Pure.
 
-Ten failures in a row open it: the lane rests, then one delivery probes the endpoint while the others wait. A probe that
-fails makes the next rest longer. Once one succeeds the lane ramps up: each success allows one more in flight, which
-doubles it from round to round (1, 2, 4 ...) until the endpoint's own cap is reached (delivery, "Per endpoint").
+Ten failures in a row trip it: the lane cools down, then one delivery probes the endpoint while the others wait. A probe that
+fails makes the next cooldown longer. Once one succeeds the lane ramps up: each success allows one more in flight, which
+doubles it from round to round (1, 2, 4 ...) until the endpoint's own maximum is reached (delivery, "Per endpoint").
 """
 
 from msgspec import Struct
 
 from esimhooks.server.domain.schedule import LONGEST_RETRY_AFTER_S
 
-OPENS_AT = 10
-FIRST_REST_S = 1.0
-LONGEST_REST_S = 60.0
+TRIPS_AT = 10
+FIRST_COOLDOWN_S = 1.0
+MAX_COOLDOWN_S = 60.0
 JITTER = 0.1
 
 
-class Strain(Struct, frozen=True):
+class BreakerState(Struct, frozen=True):
     """How an endpoint has done lately: failures in a row, and how many it may have in flight (None = its own cap)."""
 
     failures: int = 0
     allowed: int | None = None
 
     @property
-    def open(self) -> bool:
+    def tripped(self) -> bool:
         """Whether deliveries wait while the endpoint is probed."""
-        return self.failures >= OPENS_AT
+        return self.failures >= TRIPS_AT
 
 
-class Step(Struct, frozen=True):
-    """What an outcome makes of the strain; `rest_s` is how long nothing may be begun, None for not at all."""
+class Transition(Struct, frozen=True):
+    """What an outcome makes of the state; `cooldown_s` is how long nothing may be begun, None for not at all."""
 
-    strain: Strain
-    rest_s: float | None = None
+    state: BreakerState
+    cooldown_s: float | None = None
 
 
-def after_success(strain: Strain, *, cap: int) -> Step:
+def after_success(state: BreakerState, *, cap: int) -> Transition:
     """Forget the failures; while it ramps up, allow one more than before."""
-    if strain.allowed is None:
-        return Step(Strain())
-    more = strain.allowed + 1
-    return Step(Strain(allowed=more if more < cap else None))
+    if state.allowed is None:
+        return Transition(BreakerState())
+    more = state.allowed + 1
+    return Transition(BreakerState(allowed=more if more < cap else None))
 
 
-def after_failure(strain: Strain, *, asked_s: float, chance: float) -> Step:
-    """Count the failure; from the tenth on, rest, at least the seconds that the receiver asked for, a day at most.
+def after_failure(state: BreakerState, *, asked_s: float, chance: float) -> Transition:
+    """Count the failure; from the tenth on, cool down for at least the seconds that the receiver asked for, a day at most.
 
     `chance` lies in 0..1 and gives 0-10 % jitter, so that the nodes of a receiver are not probed in step.
     """
-    failures = strain.failures + 1
-    if failures < OPENS_AT:
-        return Step(Strain(failures, None if strain.allowed is None else 1))
-    rest_s = min(LONGEST_REST_S, FIRST_REST_S * 2.0 ** min(failures - OPENS_AT, 20)) * (1 + JITTER * chance)
-    return Step(Strain(failures, 1), rest_s=max(rest_s, min(asked_s, LONGEST_RETRY_AFTER_S)))
+    failures = state.failures + 1
+    if failures < TRIPS_AT:
+        return Transition(BreakerState(failures, None if state.allowed is None else 1))
+    cooldown_s = min(MAX_COOLDOWN_S, FIRST_COOLDOWN_S * 2.0 ** min(failures - TRIPS_AT, 20)) * (1 + JITTER * chance)
+    return Transition(BreakerState(failures, 1), cooldown_s=max(cooldown_s, min(asked_s, LONGEST_RETRY_AFTER_S)))

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from esimhooks.server.domain.breaker import Strain
+from esimhooks.server.domain.breaker import BreakerState
 from esimhooks.server.observe.metrics import QueueFigures
 from esimhooks.server.store.database import Session, connection
 
@@ -37,7 +37,7 @@ class Leased(Struct, frozen=True):
     """A lane that was leased, and how its endpoint has done lately."""
 
     lease: Lease
-    strain: Strain
+    breaker: BreakerState
 
 
 async def lease(db: Session, *, holder: UUID, seconds: float, share_of: int, limit: int) -> list[Leased]:
@@ -79,7 +79,8 @@ async def lease(db: Session, *, holder: UUID, seconds: float, share_of: int, lim
         share_of,
     )
     return [
-        Leased(Lease(row["endpoint_id"], row["lease_token"]), Strain(row["failures"], row["allowed"])) for row in rows
+        Leased(Lease(row["endpoint_id"], row["lease_token"]), BreakerState(row["failures"], row["allowed"]))
+        for row in rows
     ]
 
 
@@ -236,12 +237,12 @@ async def queue_figures(db: Session) -> QueueFigures:
         WITH RECURSIVE waiting AS (
             {FIRST_OF_EACH}
         ), due AS (
-            SELECT w.due_at, l.held_until > now() AS rests FROM waiting w JOIN lanes l USING (endpoint_id)
+            SELECT w.due_at, l.held_until > now() AS cools_down FROM waiting w JOIN lanes l USING (endpoint_id)
             WHERE w.due_at <= now() AND l.open
         )
         SELECT (SELECT count(*) FROM queue) AS pending,
                (SELECT count(*) FROM due) AS lanes_due,
-               (SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0)::float8 FROM due WHERE rests IS NOT TRUE)
+               (SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0)::float8 FROM due WHERE cools_down IS NOT TRUE)
                    AS oldest_due_s,
                (SELECT count(*) FROM lanes WHERE open AND held_until > now()) AS lanes_resting,
                (SELECT count(*) FROM backlog) AS backlog,

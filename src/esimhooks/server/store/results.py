@@ -10,7 +10,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from esimhooks.server.domain.breaker import Step
+from esimhooks.server.domain.breaker import Transition
 from esimhooks.server.domain.delivery import Claimed, DeliveryStatus, Outcome, Verdict
 from esimhooks.server.domain.endpoint import DisabledReason
 from esimhooks.server.domain.ids import new_id
@@ -25,13 +25,13 @@ DISABLED_AFTER = timedelta(days=5)
 class Result(Struct, frozen=True, kw_only=True):
     """One attempt's outcome and what follows from it, to be written under the lease it was made with.
 
-    `step` tells what it means for the lane; None where it means nothing new.
+    `transition` tells what it means for the lane; None where it means nothing new.
     """
 
     claimed: Claimed
     outcome: Outcome
     verdict: Verdict
-    step: Step | None = None
+    transition: Transition | None = None
 
 
 class Written(Struct, frozen=True):
@@ -113,7 +113,7 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
         if results[place].verdict.status is not DeliveryStatus.PENDING
     ]
     await move_up(db, [place for place in vacated if place is not None])
-    doomed = await _note_strain(db, valid)
+    doomed = await _write_breakers(db, valid)
     doomed |= {result.claimed.endpoint_id: DisabledReason.GONE for result in valid if result.verdict.endpoint_gone}
     disabled = await _disable(db, {one: reason for one, reason in doomed.items() if one in at_stake})
     causes = _causes(valid, disabled)
@@ -144,7 +144,9 @@ async def _lock_at_stake(db: Session, results: Sequence[Result]) -> set[UUID]:
     """Lock the endpoints that these results may disable, and return them: whoever changes one locks it before its lane."""
     gone = {result.claimed.endpoint_id for result in results if result.verdict.endpoint_gone}
     failing = {
-        result.claimed.endpoint_id for result in results if result.step is not None and result.step.strain.failures
+        result.claimed.endpoint_id
+        for result in results
+        if result.transition is not None and result.transition.state.failures
     }
     if not gone and not failing:
         return set()
@@ -209,12 +211,12 @@ async def _hold(db: Session, results: Sequence[Result]) -> dict[int, _Standing]:
     }
 
 
-async def _note_strain(db: Session, results: Sequence[Result]) -> dict[UUID, DisabledReason]:
+async def _write_breakers(db: Session, results: Sequence[Result]) -> dict[UUID, DisabledReason]:
     """Write how the endpoints do now; return those whose every attempt has failed for too long."""
     by_lane = {
-        (result.claimed.endpoint_id, result.claimed.lease_token): result.step
+        (result.claimed.endpoint_id, result.claimed.lease_token): result.transition
         for result in results
-        if result.step is not None
+        if result.transition is not None
     }
     if not by_lane:
         return {}
@@ -222,18 +224,18 @@ async def _note_strain(db: Session, results: Sequence[Result]) -> dict[UUID, Dis
         """
         UPDATE lanes l
         SET failures = s.failures, allowed = s.allowed,
-            held_until = CASE WHEN s.rest_s IS NULL THEN l.held_until ELSE now() + make_interval(secs => s.rest_s) END,
+            held_until = CASE WHEN s.cooldown_s IS NULL THEN l.held_until ELSE now() + make_interval(secs => s.cooldown_s) END,
             failing_since = CASE WHEN s.failures = 0 THEN NULL ELSE coalesce(l.failing_since, now()) END
         FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::int[], $5::float8[])
-            AS s (endpoint_id, lease_token, failures, allowed, rest_s)
+            AS s (endpoint_id, lease_token, failures, allowed, cooldown_s)
         WHERE l.endpoint_id = s.endpoint_id AND l.lease_token = s.lease_token
         RETURNING l.endpoint_id, l.failing_since <= now() - $6::interval AS too_long
         """,
         [endpoint_id for endpoint_id, _ in by_lane],
         [token for _, token in by_lane],
-        [step.strain.failures for step in by_lane.values()],
-        [step.strain.allowed for step in by_lane.values()],
-        [step.rest_s for step in by_lane.values()],
+        [transition.state.failures for transition in by_lane.values()],
+        [transition.state.allowed for transition in by_lane.values()],
+        [transition.cooldown_s for transition in by_lane.values()],
         DISABLED_AFTER,
     )
     return {row["endpoint_id"]: DisabledReason.FAILING for row in rows if row["too_long"]}
