@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from esimhooks.server.domain.delivery import Claimed
 from esimhooks.server.domain.endpoint import Ordering
 from esimhooks.server.domain.ids import new_id
-from esimhooks.server.store import deliveries, endpoints, esim_lines, queue
+from esimhooks.server.store import deliveries, endpoints, fifo, queue
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.lanes import Lease
 from store.queue_model import ModelLane, QueueModel, Row
@@ -177,7 +177,7 @@ class DisturbedQueue(WatchedQueue):
         self._execute(
             "UPDATE endpoints SET ordering = $2 WHERE id = $1", endpoint_id, Ordering.ESIM if ordered else Ordering.NONE
         )
-        self._do(lambda db: esim_lines.reorder(db, endpoint_id, ordered=ordered))
+        self._do(lambda db: fifo.reorder(db, endpoint_id, ordered=ordered))
 
     @precondition(lambda self: len(self.model.lanes) > 2)
     @rule(place=st.integers(0, 2))

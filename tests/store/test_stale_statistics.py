@@ -9,7 +9,7 @@ import pytest
 from conftest import TENANT_TABLES
 from esimhooks.server.domain.delivery import Claimed, Verdict
 from esimhooks.server.domain.ids import new_id
-from esimhooks.server.store import esim_lines, lanes, queue
+from esimhooks.server.store import fifo, lanes, queue
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.lanes import Lease
 from esimhooks.server.store.queue import ClaimRequest
@@ -70,7 +70,7 @@ async def test_taking_up_reads_nothing_of_those_that_wait_behind_others(database
     async with database.session() as db:
         await db.conn.execute("UPDATE queue SET esim_id = endpoint_id")
         for one in held:
-            await esim_lines.reorder(db, one.endpoint_id, ordered=True)
+            await fifo.reorder(db, one.endpoint_id, ordered=True)
         await db.conn.execute("UPDATE queue SET due_at = now() + interval '1 hour' WHERE due_at <= now()")
     async with database.transaction() as db, _reading_little(db):
         claimed = await _take(db, held)

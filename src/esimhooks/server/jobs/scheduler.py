@@ -26,7 +26,7 @@ from esimhooks.server.manage.idempotency import KEPT_FOR
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Lookup, ProviderRefused
 from esimhooks.server.runtime.wake import Wake
-from esimhooks.server.store import endpoints, esim_lines, esims, idempotency, journal, orders, polls, queue
+from esimhooks.server.store import endpoints, esims, fifo, idempotency, journal, orders, polls, queue
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.esims import Scope
 from esimhooks.server.store.partitions import ensure_partitions
@@ -174,7 +174,7 @@ class Upkeep:
         """
         now = self._clock()
         async with self._database.transaction() as db:
-            await esim_lines.dissolve_stale(db)
+            await fifo.dissolve_stale(db)
             await endpoints.cancel_orphans(db, now=now)
             await journal.wake_missed(db, since=first_id_of(now - LOOK_AGAIN_FOR))
             await idempotency.forget(db, before=now - KEPT_FOR)

@@ -20,7 +20,7 @@ from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.lists import Unreadable, partition
 from esimhooks.server.domain.operational import Whose
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.store import esim_lines
+from esimhooks.server.store import fifo
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.sealing import readable
 from esimhooks.vocabulary.statuses import Mode
@@ -146,7 +146,7 @@ async def reorder(db: Session, endpoint: Endpoint) -> None:
     The lane is locked before what it holds, as outcomes are written in that order.
     """
     await db.conn.execute("SELECT FROM lanes WHERE endpoint_id = $1 FOR NO KEY UPDATE", endpoint.id)
-    await esim_lines.reorder(db, endpoint.id, ordered=endpoint.ordering is Ordering.ESIM)
+    await fifo.reorder(db, endpoint.id, ordered=endpoint.ordering is Ordering.ESIM)
 
 
 async def page(db: Session, tenant: Tenant, *, before: UUID | None, limit: int) -> Sequence[Endpoint | Unreadable]:

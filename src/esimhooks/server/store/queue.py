@@ -19,7 +19,7 @@ from esimhooks.server.domain.schedule import JITTER
 from esimhooks.server.domain.verdict import SUSPECT_AT
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import response_row
-from esimhooks.server.store.esim_lines import FIRST_DELAY, Line, Place, hold_ends, move_up
+from esimhooks.server.store.fifo import FIRST_DELAY, FifoKey, FifoSlot, advance, lock_tails
 from esimhooks.server.store.lanes import Lease
 
 
@@ -29,13 +29,13 @@ async def enqueue(db: Session, deliveries: Sequence[Delivery]) -> None:
     They are due after the first delay of their endpoint's schedule, mostly at once; where the order of their eSIM is kept,
     not before nothing waits before them.
     """
-    lines = [Line(one.endpoint_id, one.esim_id) if one.ordered and one.esim_id else None for one in deliveries]
-    crowded = await hold_ends(db, {line for line in lines if line is not None})
+    keys = [FifoKey(one.endpoint_id, one.esim_id) if one.ordered and one.esim_id else None for one in deliveries]
+    occupied = await lock_tails(db, {key for key in keys if key is not None})
     behind = []
-    for line in lines:
-        behind.append(line in crowded)
-        if line is not None:
-            crowded.add(line)
+    for key in keys:
+        behind.append(key in occupied)
+        if key is not None:
+            occupied.add(key)
     await db.conn.execute(
         f"""
         INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, ordered, attempts, claims,
@@ -191,7 +191,7 @@ async def cancel(db: Session, delivery_id: UUID, *, now: datetime) -> bool:
     if waited is None:
         return False
     if waited["ordered"]:
-        await move_up(db, [Place(waited["endpoint_id"], waited["esim_id"], waited["position"])])
+        await advance(db, [FifoSlot(waited["endpoint_id"], waited["esim_id"], waited["position"])])
     await db.conn.execute(
         "UPDATE deliveries SET status = 'cancelled', finished_at = $2 WHERE id = $1", delivery_id, now
     )
@@ -235,7 +235,7 @@ async def fail_overdue(db: Session, *, now: datetime, limit: int) -> Sequence[De
     )
     if not rows:
         return []
-    await move_up(db, [Place(row["endpoint_id"], row["esim_id"], row["position"]) for row in rows if row["ordered"]])
+    await advance(db, [FifoSlot(row["endpoint_id"], row["esim_id"], row["position"]) for row in rows if row["ordered"]])
     attempt_ids = [new_id() for _ in rows]
     await db.conn.execute(
         """

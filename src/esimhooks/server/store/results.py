@@ -16,7 +16,7 @@ from esimhooks.server.domain.endpoint import DisabledReason
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import WITHIN_BODY, sealed_answer
-from esimhooks.server.store.esim_lines import Place, move_up
+from esimhooks.server.store.fifo import FifoSlot, advance
 
 DISABLED_AFTER = timedelta(days=5)
 """An endpoint whose every attempt has failed for so long is disabled (delivery, "Per endpoint")."""
@@ -55,8 +55,8 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
     waits for a row and also finds partitions as it runs (docs/decisions/0006).
     """
     at_stake = await _lock_at_stake(db, results)
-    held = await _hold(db, results)
-    valid = [results[place] for place in sorted(held)]
+    locked = await _lock_valid(db, results)
+    valid = [results[index] for index in sorted(locked)]
     if not valid:
         return [Written(kept=False)] * len(results)
     attempt_ids = [new_id() for _ in valid]
@@ -107,12 +107,10 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
         [result.verdict.delay_s for result in valid],
         [int(result.verdict.counts) for result in valid],
     )
-    vacated = [
-        standing.place
-        for place, standing in held.items()
-        if results[place].verdict.status is not DeliveryStatus.PENDING
+    finished = [
+        standing for index, standing in locked.items() if results[index].verdict.status is not DeliveryStatus.PENDING
     ]
-    await move_up(db, [place for place in vacated if place is not None])
+    await advance(db, [standing.slot for standing in finished if standing.slot is not None])
     doomed = await _write_breakers(db, valid)
     doomed |= {result.claimed.endpoint_id: DisabledReason.GONE for result in valid if result.verdict.endpoint_gone}
     disabled = await _disable(db, {one: reason for one, reason in doomed.items() if one in at_stake})
@@ -124,9 +122,9 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
             is_open=standing.is_open and result.claimed.endpoint_id not in disabled,
             endpoint_version=standing.version,
         )
-        if (standing := held.get(place)) is not None
+        if (standing := locked.get(index)) is not None
         else Written(kept=False)
-        for place, result in enumerate(results)
+        for index, result in enumerate(results)
     ]
 
 
@@ -167,16 +165,16 @@ async def _lock_at_stake(db: Session, results: Sequence[Result]) -> set[UUID]:
 class _Standing(Struct, frozen=True):
     """How the lane of a result that counts stands, and which version of its endpoint is the present one.
 
-    `place` is where its delivery stands in the line of its eSIM, None where no order is kept.
+    `slot` is the delivery's slot in the FIFO of its eSIM, None where no order is kept.
     """
 
     is_open: bool
     version: int
-    place: Place | None
+    slot: FifoSlot | None
 
 
-async def _hold(db: Session, results: Sequence[Result]) -> dict[int, _Standing]:
-    """Lock the lanes and queue rows of results whose lease still holds; return by their places how their lanes stand.
+async def _lock_valid(db: Session, results: Sequence[Result]) -> dict[int, _Standing]:
+    """Lock the lanes and queue rows of results whose lease still holds; return by their indices how their lanes stand.
 
     Position, attempts and faults tell apart two claims under one lease: a result whose commit was not heard of is handed
     in again, and its delivery may be out once more by then, or was cancelled and sent again. Where two of one batch are of
@@ -184,9 +182,9 @@ async def _hold(db: Session, results: Sequence[Result]) -> dict[int, _Standing]:
     """
     rows = await db.conn.fetch(
         """
-        SELECT r.place, q.delivery_id, q.endpoint_id, q.esim_id, q.position, q.ordered, l.open, e.version
+        SELECT r.ordinal, q.delivery_id, q.endpoint_id, q.esim_id, q.position, q.ordered, l.open, e.version
         FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::int[], $6::int[]) WITH ORDINALITY
-            AS r (delivery_id, endpoint_id, lease_token, position, attempts, faults, place)
+            AS r (delivery_id, endpoint_id, lease_token, position, attempts, faults, ordinal)
         JOIN lanes l ON l.endpoint_id = r.endpoint_id AND l.lease_token = r.lease_token
         JOIN queue q ON q.delivery_id = ANY (ARRAY[r.delivery_id]) AND q.claim_token = r.lease_token
             AND q.position = r.position AND q.attempts = r.attempts AND q.faults = r.faults
@@ -202,10 +200,10 @@ async def _hold(db: Session, results: Sequence[Result]) -> dict[int, _Standing]:
     )
     one_each = {row["delivery_id"]: row for row in rows}
     return {
-        row["place"] - 1: _Standing(
+        row["ordinal"] - 1: _Standing(
             row["open"],
             row["version"],
-            Place(row["endpoint_id"], row["esim_id"], row["position"]) if row["ordered"] else None,
+            FifoSlot(row["endpoint_id"], row["esim_id"], row["position"]) if row["ordered"] else None,
         )
         for row in one_each.values()
     }

@@ -11,7 +11,7 @@ import pytest
 
 from api import eventually
 from esimhooks.server.domain.delivery import Delivery, Verdict
-from esimhooks.server.store import deliveries, endpoints, esim_lines, queue
+from esimhooks.server.store import deliveries, endpoints, fifo, queue
 from esimhooks.server.store.database import Database, Session
 from system.stored_lanes import AGAIN, DELIVERED, FAILED, Lane, a_delivery, a_lane, lease, queued, take, write
 
@@ -62,7 +62,7 @@ def cancelling(delivery: Delivery) -> Callable[[Session], Awaitable[object]]:
 
 
 def reordering(lane: Lane, *, ordered: bool) -> Callable[[Session], Awaitable[object]]:
-    return lambda db: esim_lines.reorder(db, lane.endpoint_id, ordered=ordered)
+    return lambda db: fifo.reorder(db, lane.endpoint_id, ordered=ordered)
 
 
 async def test_only_the_first_of_a_line_has_a_time(database: Database) -> None:
@@ -191,7 +191,7 @@ async def test_who_stood_behind_another_when_the_order_was_given_up_unseen_is_du
         await db.conn.execute("UPDATE endpoints SET ordering = 'none' WHERE id = $1", lane.endpoint_id)
 
     async with database.transaction() as db:
-        await esim_lines.dissolve_stale(db)
+        await fifo.dissolve_stale(db)
 
     assert await are_due(database, waiting) == [True, True]
 
