@@ -30,6 +30,7 @@ TENANT_TABLES = (
     "audit_entries",
     "backlog",
     "deliveries",
+    "dispatchers",
     "event_heads",
     "events",
     "idempotent_answers",
