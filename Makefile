@@ -49,7 +49,17 @@ sdk/typescript/node_modules/.sqlite: sdk/typescript/node_modules/.complete
 	@cd sdk/typescript && { node -e 'require("node:sqlite")' 2>/dev/null || npm rebuild better-sqlite3 --silent; }
 	@touch $@
 
-test-typescript: $(STAMP) examples/express/node_modules/.complete sdk/typescript/node_modules/.sqlite ## test what runs on Node: the TypeScript package and the recipes
+sdk/typescript/dist/cjs/package.json: sdk/typescript/node_modules/.complete $(wildcard sdk/typescript/src/*.ts sdk/typescript/src/*/*.ts)
+	cd sdk/typescript && npm run --silent build
+
+examples/node/nest/build/main.js: examples/node/nest/main.ts examples/node/node_modules/.complete sdk/typescript/dist/cjs/package.json
+	cd examples/node && npx tsc --project nest
+
+examples/next/.next/BUILD_ID: $(wildcard examples/next/*.js) examples/next/node_modules/.complete sdk/typescript/dist/cjs/package.json
+	cd examples/next && NEXT_TELEMETRY_DISABLED=1 npx next build
+
+RECIPES := examples/express/node_modules/.complete examples/node/nest/build/main.js examples/next/.next/BUILD_ID
+test-typescript: $(STAMP) sdk/typescript/node_modules/.sqlite $(RECIPES) ## test what runs on Node: the TypeScript package and the recipes
 	cd sdk/typescript && npm test
 	$(BIN)/pytest tests/node $(ARGS)
 

@@ -77,7 +77,7 @@ def main(root: Path) -> int:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    skipped = {"__pycache__", "node_modules"}
+    skipped = {"__pycache__", "node_modules", ".next", "build"}
     for folder in ROOTS:
         for path in sorted((root / folder).rglob("*")):
             if path.is_file() and not skipped & set(path.parts):

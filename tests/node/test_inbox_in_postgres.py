@@ -2,21 +2,12 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
 
-import psycopg
 import pytest
 
 from examples.example_process import ROOT
 
 PACKAGE = ROOT / "sdk" / "typescript"
-
-
-@pytest.fixture
-def empty_database(postgres: str) -> Iterator[str]:
-    yield postgres
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("DROP TABLE IF EXISTS effects, esimhooks_runs, esimhooks_inbox, esimhooks_schema")
 
 
 @pytest.mark.slow(reason="runs a suite of Node")

@@ -25,6 +25,12 @@ export function traceOfThrown(thrown: unknown): string {
   return stack === "" ? textOfThrown(thrown) : stack;
 }
 
+/** Whether a driver that is loaded when it is needed is not installed. */
+export function isMissingModule(error: unknown): boolean {
+  const code = (error as { code?: unknown } | null)?.code;
+  return code === "ERR_MODULE_NOT_FOUND" || code === "MODULE_NOT_FOUND";
+}
+
 function ofNoError(thrown: unknown): string {
   if (typeof thrown !== "object" || thrown === null) return `threw ${typeof thrown}: ${String(thrown)}`;
   return `threw an object: ${JSON.stringify(thrown) ?? ""}`;

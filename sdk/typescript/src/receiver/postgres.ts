@@ -1,7 +1,7 @@
 // The inbox in PostgreSQL, 14 or newer, through the package pg; any number of processes and machines may share it.
 
 import { type Database, type Flush, guarded, PATIENCE_MS, positional, type Row, type Session, unavailable, type Values } from "./session.js";
-import { InboxUnavailable } from "./errors.js";
+import { InboxUnavailable, isMissingModule } from "./errors.js";
 import { checkVersion, upgradeSchema } from "./schema.js";
 
 const CONNECTIONS = 10;
@@ -126,7 +126,7 @@ export class PostgresDatabase implements Database {
 
   async #opened(): Promise<Pool> {
     try {
-      const imported = (await import("pg" as string)) as { default: { Pool: new (options: object) => Pool } };
+      const imported = (await import(/* webpackIgnore: true */ /* turbopackIgnore: true */ "pg" as string)) as { default: { Pool: new (options: object) => Pool } };
       const pool = new imported.default.Pool({
         connectionString: this.#url,
         max: CONNECTIONS,
@@ -138,8 +138,7 @@ export class PostgresDatabase implements Database {
       return pool;
     } catch (error) {
       this.#pool = undefined;
-      const code = (error as { code?: unknown }).code;
-      if (code !== "ERR_MODULE_NOT_FOUND" && code !== "MODULE_NOT_FOUND") throw error;
+      if (!isMissingModule(error)) throw error;
       throw new Error("an inbox in PostgreSQL needs the package pg: npm install pg");
     }
   }

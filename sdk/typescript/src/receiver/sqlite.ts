@@ -6,7 +6,7 @@ import { closeSync, openSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { type Database, type Flush, guarded, PATIENCE_MS, positional, type Row, type Session, unavailable, type Values } from "./session.js";
-import { InboxUnavailable, textOfThrown } from "./errors.js";
+import { InboxUnavailable, isMissingModule, textOfThrown } from "./errors.js";
 import { upgradeSchema } from "./schema.js";
 
 const BUSY_PAUSE_MS = 10;
@@ -167,24 +167,18 @@ async function opened(path: string, deadline: number): Promise<Connection> {
 }
 
 async function connected(path: string): Promise<Connection> {
+  // By getBuiltinModule and not by an import, which bundlers would try to follow: every Node that has the one has the other.
+  const builtIn = process.getBuiltinModule?.("node:sqlite");
+  if (builtIn) return new builtIn.DatabaseSync(path) as unknown as Connection;
   try {
-    const { DatabaseSync } = await import("node:sqlite");
-    return new DatabaseSync(path) as unknown as Connection;
+    const imported = (await import(/* webpackIgnore: true */ /* turbopackIgnore: true */ "better-sqlite3" as string)) as {
+      default: new (path: string) => Connection;
+    };
+    return new imported.default(path);
   } catch (error) {
-    if (!isMissing(error)) throw error;
-  }
-  try {
-    const { default: BetterSqlite } = (await import("better-sqlite3" as string)) as { default: new (path: string) => Connection };
-    return new BetterSqlite(path);
-  } catch (error) {
-    if (!isMissing(error)) throw error;
+    if (!isMissingModule(error)) throw error;
     throw new Error("an inbox in SQLite needs Node 22.13 or newer, or the package better-sqlite3: npm install better-sqlite3");
   }
-}
-
-function isMissing(error: unknown): boolean {
-  const code = (error as { code?: unknown } | null)?.code;
-  return code === "ERR_UNKNOWN_BUILTIN_MODULE" || code === "ERR_MODULE_NOT_FOUND" || code === "MODULE_NOT_FOUND";
 }
 
 /** Call what SQLite refuses at once while another process writes; its own waiting would stop the event loop. */

@@ -1,0 +1,24 @@
+// Webhooks in a Next application, kept in an inbox and worked on after the answer.
+//
+// cd examples/next && npm ci && npx next build && \
+//   ESIMHOOKS_WEBHOOK_SECRET=whsec_... ESIMHOOKS_INBOX=postgresql://... npx next start
+
+import { env } from "node:process";
+
+import { Receiver } from "esimhooks/receiver";
+
+function made() {
+  const receiver = new Receiver({
+    secret: env.ESIMHOOKS_WEBHOOK_SECRET,
+    inbox: env.ESIMHOOKS_INBOX, // postgresql://..., by the package pg
+    maxBodyBytes: 262_144,
+  });
+  return receiver.on("esim.activated", (event) => console.log(`${event.event} ${event.data.id}`));
+}
+
+// Next loads a module once for each of its bundles: one receiver for all of them. Made at the first use, because a build
+// has no secret.
+export const receiver = {
+  fetch: (request) => (globalThis.esimhooksReceiver ??= made()).fetch(request),
+  start: () => (globalThis.esimhooksReceiver ??= made()).start(),
+};
