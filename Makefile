@@ -6,7 +6,7 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-repeat lint bench bench-quick build constraints clean reliability reliability-receiver fuzz-queue fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures
+.PHONY: help setup demo test test-repeat lint bench bench-quick build constraints clean reliability reliability-receiver reliability-servers fuzz-queue fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -71,9 +71,12 @@ test-browser: $(STAMP) tests/browser/node_modules/.complete ## go through the da
 		$$([ "$$(id -u)" = 0 ] || echo sudo) sh -c 'apt-get update -qq && apt-get install -y -qq chromium' >/dev/null; }
 	$(BIN)/pytest tests/browser --timeout 150 $(ARGS)
 
-reliability-receiver: $(STAMP) ## kill a receiver 200 times under load, inbox in SQLite and in PostgreSQL (minutes)
+reliability-receiver: $(STAMP) ## kill a receiver 200 times under load, its inbox going away 20 times, SQLite and PostgreSQL (minutes)
 	$(BIN)/python reliability/receiver_kills.py sqlite --report reliability/results/receiver-sqlite.md $(ARGS)
 	$(BIN)/python reliability/receiver_kills.py postgresql --report reliability/results/receiver-postgresql.md $(ARGS)
+
+reliability-servers: $(STAMP) ## send 2,000 events to receivers in gunicorn, uWSGI and Celery, which fork and recycle processes (minutes)
+	$(BIN)/python -m reliability.receiver_servers --report reliability/results/receiver-servers.md $(ARGS)
 
 fuzz-api: $(STAMP) ## send 20,000 generated requests to all of the API and write a report (ARGS="--requests 500 --seed 1")
 	$(BIN)/python -m reliability.api_fuzz $(ARGS)

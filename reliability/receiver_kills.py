@@ -1,7 +1,9 @@
 """Kills a receiver (SIGKILL) at random times under load and counts what came of every event that it answered with 200.
 
+Meanwhile the inbox goes away: PostgreSQL is stopped at once and started again, a SQLite file is locked by somebody else.
 In come an inbox (`sqlite` or `postgresql`) and a number of kills, out goes a report; the exit code is 1 where an event was
-lost, or had its transactional effect not exactly once. Everything runs on 127.0.0.1 in a folder that is removed.
+lost, had its transactional effect not exactly once, or was repeated without a kill or an outage that explains it.
+Everything runs on 127.0.0.1 in a folder that is removed.
 """
 
 import argparse
@@ -10,24 +12,32 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from socketserver import ThreadingMixIn
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from esimhooks import Event, Receiver, Retrying, Webhook, open_inbox
 from esimhooks.receiver.urls import database_of
 
+if TYPE_CHECKING:
+    from esimhooks.server.store.embedded import EmbeddedPostgres
+
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 LEASE_S = 2.0
 SENDERS = 4
 PATIENCE_S = 60.0
+KILLS_PER_OUTAGE = 10
+OUTAGE_S = 3.0
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -51,7 +61,7 @@ def serve(inbox: str, port: int, journal: Path) -> None:
 
     @receiver.on("*", name="file")
     def file(event: Event) -> None:
-        os.write(written, event.id.encode() + b"\n")
+        os.write(written, f"{event.id} {time.time()}\n".encode())
 
     with receiver, make_server("127.0.0.1", port, receiver.wsgi, _Server, _Quiet) as server:
         server.serve_forever()
@@ -81,47 +91,66 @@ class Load:
             event_id = f"evt_{sender}_{number}"
             body = f'{{"id":"{event_id}","event":"esim.activated","data":{{"id":"esim_{sender}"}}}}'.encode()
             self.requests += 1
-            if self._answered(body, webhook.sign(body, message_id=event_id)):
+            if answered_200(self._port, body, webhook.sign(body, message_id=event_id)):
                 self.acknowledged.add(event_id)
                 number += 1
             else:
                 self._over.wait(0.01)
 
-    def _answered(self, body: bytes, headers: dict[str, str]) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
-        try:
-            connection.request("POST", "/", body, headers)
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+
+def answered_200(port: int, body: bytes, headers: dict[str, str]) -> bool:
+    """Send one request on a connection of its own; return whether it was answered with 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("POST", "/", body, headers)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
-def campaign(inbox: str, kills: int, folder: Path) -> dict[str, int]:
-    """Kill the receiver that many times under load, let it end its work, return the figures."""
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def campaign(inbox: str, kills: int, folder: Path, away: Callable[[], None]) -> dict[str, int]:
+    """Kill the receiver that many times under load, let it end its work, return the figures.
+
+    `away` takes the inbox away for a while.
+    """
     with socket.socket() as reserved:
         # Bound all the time: while the receiver is down, a sender must not get its port as its own end.
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reserved.bind(("127.0.0.1", 0))
-        return _campaign(inbox, kills, folder, port=int(reserved.getsockname()[1]))
+        return _campaign(inbox, kills, folder, away, port=int(reserved.getsockname()[1]))
 
 
-def _campaign(inbox: str, kills: int, folder: Path, *, port: int) -> dict[str, int]:
+def _campaign(inbox: str, kills: int, folder: Path, away: Callable[[], None], *, port: int) -> dict[str, int]:
     journal = folder / "journal"
     database = database_of(inbox)
     with database.writing() as session:
         session.run("CREATE TABLE effects (id text)")
     command = [sys.executable, __file__, "serve", inbox, str(port), str(journal)]
     load = Load(port)
-    for _ in range(kills):
+    faults: list[tuple[float, float]] = []
+    outages = {KILLS_PER_OUTAGE * number for number in range(kills // KILLS_PER_OUTAGE)} or {0}
+    for number in range(kills):
         process = subprocess.Popen(command)
-        _listening(port)
+        listening(port)
+        if number in outages:
+            began = time.time()
+            away()
+            faults.append((began, time.time()))
         time.sleep(random.uniform(0.0, 0.5))
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
+        faults.append((time.time(), time.time()))
     process = subprocess.Popen(command)
-    _listening(port)
+    listening(port)
     load.end()
     _worked_off(inbox)
     process.kill()
@@ -129,21 +158,43 @@ def _campaign(inbox: str, kills: int, folder: Path, *, port: int) -> dict[str, i
     with database.reading() as session:
         in_database = Counter(row[0] for row in session.rows("SELECT id FROM effects"))
     database.close()
-    in_file = Counter(journal.read_text().split())
+    called = _calls(journal)
     acknowledged = load.acknowledged
     return {
         "kills": kills,
+        "outages of the inbox": len(outages),
         "requests": load.requests,
         "events acknowledged with 200": len(acknowledged),
         "transactional: without effect": sum(in_database[one] == 0 for one in acknowledged),
         "transactional: more than one effect": sum(count > 1 for count in in_database.values()),
-        "background: without effect": sum(in_file[one] == 0 for one in acknowledged),
-        "background: more than one effect (allowed)": sum(count > 1 for count in in_file.values()),
+        "background: without effect": sum(not called[one] for one in acknowledged),
+        "background: called again after a kill or an outage (allowed)": sum(
+            len(times) > 1 for times in called.values()
+        ),
+        "background: called again without either": sum(_unexplained(times, faults) for times in called.values()),
         "work left or dead": _left(inbox),
     }
 
 
-def _listening(port: int) -> None:
+def _calls(journal: Path) -> defaultdict[str, list[float]]:
+    """Return the times at which the handler was called, for each event."""
+    called: defaultdict[str, list[float]] = defaultdict(list)
+    for line in journal.read_text().splitlines():
+        event_id, _, at = line.partition(" ")
+        called[event_id].append(float(at))
+    return called
+
+
+def _unexplained(times: list[float], faults: list[tuple[float, float]]) -> bool:
+    """Whether an event was called twice with no fault between the two calls."""
+    return any(
+        not any(begin <= later and end >= earlier for begin, end in faults)
+        for earlier, later in pairwise(sorted(times))
+    )
+
+
+def listening(port: int) -> None:
+    """Return once somebody listens on the port."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         with socket.socket() as probe:
@@ -165,10 +216,29 @@ def _worked_off(inbox: str) -> None:
         time.sleep(0.2)
 
 
+def _locked(path: Path) -> None:
+    """Keep the file locked for longer than a lease lasts."""
+    connection = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    time.sleep(OUTAGE_S)
+    connection.execute("ROLLBACK")
+    connection.close()
+
+
+def _restart(embedded: "EmbeddedPostgres") -> None:
+    """Stop PostgreSQL as a crash would, and start it after longer than a lease lasts."""
+    pid = embedded.pid
+    if pid is not None:
+        os.kill(pid, signal.SIGQUIT)
+    time.sleep(OUTAGE_S)
+    while not embedded.revive():
+        time.sleep(0.1)
+
+
 def report(kind: str, figures: dict[str, int]) -> str:
     """Return the figures as Markdown."""
     rows = "\n".join(f"| {name} | {value} |" for name, value in figures.items())
-    head = f"# Receiver, inbox in {kind}: SIGKILL at random times under load\n\n`make reliability-receiver`, {SENDERS} senders, each event sent until it is answered with 200.\n"
+    head = f"# Receiver, inbox in {kind}: SIGKILL at random times under load\n\n`make reliability-receiver`, {SENDERS} senders, each event sent until it is answered with 200.\nThe receiver is killed; PostgreSQL is stopped at once and started again, or the SQLite file locked by somebody else, for {OUTAGE_S:g} s.\n"
     return f"{head}\n| | |\n|---|---:|\n{rows}\n"
 
 
@@ -185,7 +255,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="esimhooks-kills-") as name:
         folder = Path(name)
         if given.inbox == "sqlite":
-            figures = campaign(f"sqlite:///{folder / 'inbox.db'}", given.kills, folder)
+            path = folder / "inbox.db"
+            figures = campaign(f"sqlite:///{path}", given.kills, folder, lambda: _locked(path))
         else:
             from esimhooks.server.store.embedded import EmbeddedPostgres  # noqa: PLC0415 - only where it is used
 
@@ -193,14 +264,17 @@ def main() -> int:
             with tempfile.TemporaryDirectory(prefix="esimhooks-kills-") as data:
                 embedded = EmbeddedPostgres(Path(data))
                 try:
-                    figures = campaign(embedded.start(), given.kills, folder)
+                    figures = campaign(embedded.start(), given.kills, folder, lambda: _restart(embedded))
                 finally:
                     embedded.stop()
     text = report(given.inbox, figures)
     print(text)
     if given.report:
         given.report.write_text(text, encoding="utf-8")
-    wrong = ("transactional: without effect", "transactional: more than one effect", "background: without effect")
+    wrong = (
+        *("transactional: without effect", "transactional: more than one effect", "background: without effect"),
+        "background: called again without either",
+    )
     return 1 if any(figures[one] for one in (*wrong, "work left or dead")) else 0
 
 
