@@ -22,9 +22,10 @@ def test_the_samples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 
     for sample in samples:
         exec(compile(sample, "docs/receiving.md", "exec"), names)
+    names["receiver"].close()
 
     printed = capsys.readouterr().out
-    assert len(samples) == 3
+    assert len(samples) == 5
     assert f"esim.activated {example_of(EventType.ACTIVATED).data.id}" in printed
-    assert "InboxStats(events=0" in printed
+    assert "InboxStats(events=1" in printed
     assert Path("inbox.db").exists()

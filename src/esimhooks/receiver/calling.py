@@ -16,7 +16,7 @@ from esimhooks.receiver.outcomes import Outcomes
 from esimhooks.receiver.retrying import Retrying
 from esimhooks.receiver.runs import Claim, Outcome, Runs
 from esimhooks.receiver.threads import Threads
-from esimhooks.receiver.transactions import Supervisor, TransactionGivenUp
+from esimhooks.receiver.transactions import Around, Supervisor, TransactionGivenUp
 
 CANCEL_WAIT_S = 1.0
 """How long an async handler that was cancelled has to end."""
@@ -37,12 +37,14 @@ class Calling:
         retrying: Retrying,
         threads: Threads,
         supervisor: Supervisor,
+        around: Around,
         clock: Callable[[], float],
     ) -> None:
         self._runs = runs
         self._retrying = retrying
         self._threads = threads
         self._supervisor = supervisor
+        self._around = around
         self._clock = clock
         self._outcomes = Outcomes(runs)
 
@@ -94,7 +96,7 @@ class Calling:
         returned = Flag()
 
         def call() -> Failure | None:
-            with caught() as failure:
+            with caught() as failure, self._around():
                 handler.function(claim.event)
             returned.set()
             if failure.error is not None:

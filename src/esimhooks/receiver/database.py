@@ -4,8 +4,10 @@ In comes `sqlite:///path` or `postgresql://...`, out go sessions inside transact
 event loop calls from a thread. Errors of the database come out as `InboxUnavailable`.
 """
 
+import re
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from functools import lru_cache
+from typing import Any, LiteralString, Protocol
 
 Row = tuple[Any, ...]
 
@@ -65,3 +67,9 @@ class Database(Protocol):
     def close(self) -> None:
         """Close all connections, those in use when they are handed back; they are opened again when needed."""
         ...
+
+
+@lru_cache
+def pyformat(statement: str) -> LiteralString:
+    """Return a statement as other drivers than sqlite3 want it: `:id` becomes `%(id)s`."""
+    return re.sub(r":(\w+)", r"%(\1)s", statement.replace("%", "%%"))

@@ -22,7 +22,7 @@ class HasItems(Protocol):
 Headers = (
     Mapping[str, str] | Mapping[str, object] | HasItems | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
 )
-"""A mapping, pairs of text, ASGI's `scope["headers"]`, or a WSGI environ (`HTTP_WEBHOOK_ID`)."""
+"""A mapping of names to values or lists of values, pairs of text, ASGI's `scope["headers"]`, or a WSGI environ."""
 
 
 def texts_by_name(headers: Headers) -> dict[str, list[str]]:
@@ -34,9 +34,11 @@ def texts_by_name(headers: Headers) -> dict[str, list[str]]:
     try:
         pairs = headers.items() if hasattr(headers, "items") else headers
         for name, value in pairs:
-            key, text = _text(name), _text(value)
-            if key is not None and text is not None:
-                found.setdefault(_plain(key), []).append(text.strip())
+            key = _text(name)
+            for one in value if isinstance(value, list | tuple) else [value]:
+                text = _text(one)
+                if key is not None and text is not None:
+                    found.setdefault(_plain(key), []).append(text.strip())
     except (TypeError, ValueError, AttributeError, RecursionError) as error:
         raise WebhookVerificationError(
             VerificationFailure.MALFORMED_HEADER, "the headers are neither a mapping nor pairs of name and value"

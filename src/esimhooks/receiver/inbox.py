@@ -107,6 +107,20 @@ class Inbox:
             rows = session.rows("SELECT DISTINCT handler FROM esimhooks_runs WHERE due_at IS NOT NULL ORDER BY handler")
         return [name for (name,) in rows if name not in known]
 
+    def is_busy(self, handlers: list[str]) -> bool:
+        """Whether one of these handlers is at work or has work that is due now."""
+        now = self._clock()
+        with self._database.reading() as session:
+            return any(
+                session.rows(
+                    "SELECT 1 FROM esimhooks_runs WHERE handler = :handler AND due_at IS NOT NULL"
+                    " AND (due_at <= :now OR state = 'running') LIMIT 1",
+                    handler=handler,
+                    now=now,
+                )
+                for handler in handlers
+            )
+
     def retry(self, *, event_id: str | None = None, handler: str | None = None) -> int:
         """Give dead letters all their attempts again, all or those of an event or a handler; return how many."""
         now, chosen = self._clock(), {"event_id": event_id, "handler": handler}

@@ -5,14 +5,12 @@ handlers get, is what Django and SQLAlchemy users know. Sessions come out of it,
 """
 
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
-from typing import Any, LiteralString
+from typing import Any
 
-from esimhooks.receiver.database import WAIT_S, Row
+from esimhooks.receiver.database import WAIT_S, Row, pyformat
 from esimhooks.receiver.errors import InboxUnavailable
 from esimhooks.receiver.idle import Idle
 from esimhooks.receiver.schema import VERSION, VERSION_TABLE, check, upgrade
@@ -44,11 +42,11 @@ class PostgresSession:
 
     def rows(self, statement: str, **values: object) -> list[Row]:
         """Return all rows of a query."""
-        return self._connection.execute(_named(statement), values).fetchall()
+        return self._connection.execute(pyformat(statement), values).fetchall()
 
     def run(self, statement: str, **values: object) -> int:
         """Execute a statement; return how many rows it touched."""
-        return self._connection.execute(_named(statement), values).rowcount
+        return self._connection.execute(pyformat(statement), values).rowcount
 
     def take_turn(self, key: str) -> None:
         """Hold an advisory lock until the end of the transaction."""
@@ -165,9 +163,3 @@ def _abandon(connection: "psycopg.Connection[Row]", _idle: bool) -> None:  # noq
     """Close a parent's socket here only: ending the connection would end the parent's."""
     with suppress(OSError, psycopg.Error):
         os.close(connection.fileno())
-
-
-@lru_cache
-def _named(statement: str) -> LiteralString:
-    """Return a statement as psycopg wants it: `:id` becomes `%(id)s`."""
-    return re.sub(r":(\w+)", r"%(\1)s", statement.replace("%", "%%"))

@@ -11,7 +11,8 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -27,13 +28,15 @@ from esimhooks.receiver.intake import ANSWER_WITHIN_S, Answer, Intake
 from esimhooks.receiver.retrying import Retrying
 from esimhooks.receiver.runs import Runs
 from esimhooks.receiver.threads import Threads
-from esimhooks.receiver.transactions import Supervisor
+from esimhooks.receiver.transactions import Around, Supervisor
 from esimhooks.receiver.urls import database_of
 from esimhooks.receiver.webhook import Secret, Webhook
 from esimhooks.receiver.worker import Worker
 
 MAX_BODY_BYTES = 1_048_576
 STOP_LIMIT_S = 10.0
+THREADS_LIMIT_S = 1.0
+DRAIN_POLL_S = 0.01
 
 Plain = TypeVar("Plain", bound=Callable[[Event], Any])
 Transactional = TypeVar("Transactional", bound=Callable[[Event, Any], Any])
@@ -70,7 +73,11 @@ class Receiver:
         self._runs = Runs(database, self._retrying)
         self._intake = Intake(webhook, self._runs, self._handlers, max_body_bytes=max_body_bytes, clock=clock)
         self._concurrency = concurrency
+        self.around: Around = nullcontext
+        """What plain handlers are called in, in their threads: `receiver.around = app.app_context` for Flask."""
+
         self._clock = clock
+        self.max_body_bytes = max_body_bytes
         self._background: LoopBackground | ThreadBackground | None
         self._start_anew()
         forks.register(in_child=self._start_anew)
@@ -124,15 +131,41 @@ class Receiver:
         The worker starts with the first request at the latest, in a thread, and is stopped when the process exits.
         """
         self.start()
-        return wsgi.serve_request(environ, start_response, intake=self._intake, take=self.take)
+        deadline = time.monotonic() + ANSWER_WITHIN_S
+        take = partial(self._take, deadline=deadline)
+        return wsgi.serve_request(environ, start_response, intake=self._intake, take=take)
 
-    def take(self, body: bytes, headers: Headers) -> Answer:
+    def take(self, body: bytes, headers: Headers, *, method: str = "POST") -> Answer:
         """Verify and store one request that came some other way, and return the answer to it. Blocks.
 
         No worker is started: call `start` or, where a process lives for one request only, `drain`.
         """
         deadline = time.monotonic() + ANSWER_WITHIN_S
-        return self._take(body, headers, deadline)
+        refused = self._intake.refuse_unread(method, str(len(body)))
+        return refused or self._take(body, headers, deadline)
+
+    def drain(self, *, within_s: float = 30.0) -> InboxStats:
+        """Have handlers called for all that is due now, and return the counts of the inbox when they have ended. Blocks.
+
+        For tests, and for processes that live for one request only. What fails waits for its next attempt, as always.
+        Raises `TimeoutError`, and `InboxUnavailable`. Where the worker runs in the event loop of the caller, await
+        `asyncio.to_thread(receiver.drain)`.
+        """
+        if self._works() and self._loop() is _running_loop():
+            raise RuntimeError("this loop runs the handlers: await asyncio.to_thread(receiver.drain)")
+        worked, deadline = self._works(), time.monotonic() + within_s
+        self.start()
+        try:
+            while self.inbox.is_busy(self._handlers.names()):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"handlers are at work after {within_s:g} s: {self.stats()}")
+                if self._background is not None:
+                    self._background.worker.notify()
+                time.sleep(DRAIN_POLL_S)
+            return self.stats()
+        finally:
+            if not worked:
+                self.close()
 
     def start(self) -> None:
         """Start the worker in a thread, unless it works already. What was left by a crash is taken up at once."""
@@ -151,7 +184,7 @@ class Receiver:
         if isinstance(self._background, ThreadBackground):
             self._background.stop(within_s=STOP_LIMIT_S)
             self._background = None
-        self._threads.close()
+        self._threads.close(within_s=THREADS_LIMIT_S)
         self.inbox.close()
 
     async def start_async(self) -> None:
@@ -196,7 +229,10 @@ class Receiver:
         self._background = None
         self._threads = Threads("esimhooks-receiver")
         limit_s = self._retrying.transactional_limit_s
-        self._supervisor = Supervisor(self._threads, self._loop, limit_s=limit_s)
+        self._supervisor = Supervisor(self._threads, self._loop, limit_s=limit_s, around=self._called_in)
+
+    def _called_in(self) -> AbstractContextManager[Any]:
+        return self.around()
 
     def _works(self) -> bool:
         """Whether this process has a worker that works."""
@@ -214,6 +250,7 @@ class Receiver:
             retrying=self._retrying,
             threads=self._threads,
             supervisor=self._supervisor,
+            around=self._called_in,
             clock=self._clock,
         )
         return Worker(
@@ -246,6 +283,13 @@ class Receiver:
     async def _take_async(self, body: bytes, headers: Headers) -> Answer:
         deadline = time.monotonic() + ANSWER_WITHIN_S
         return await asyncio.wrap_future(self._threads.submit(lambda: self._take(body, headers, deadline)))
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _close_at_exit(reference: "weakref.ref[Receiver]") -> None:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Condition, Thread
 from typing import Any, TypeVar
 
 from esimhooks.receiver.handlers import caught
@@ -27,17 +27,24 @@ class Threads:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._lock = Lock()
+        self._changed = Condition()
+        self._busy = 0
         self._idle: list[SimpleQueue[Job | None]] = []
         self._hanging: Counter[str] = Counter()
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
         """Begin a call now. Raises `RuntimeError` where the interpreter is ending and gives no more threads."""
-        with self._lock:
+        with self._changed:
             jobs = self._idle.pop() if self._idle else None
+            self._busy += 1
         if jobs is None:
             jobs = SimpleQueue()
-            Thread(target=self._serve, args=(jobs,), name=self._name, daemon=True).start()
+            thread = Thread(target=self._serve, args=(jobs,), name=self._name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                self._ended()
+                raise
         future: Future[T] = Future()
         jobs.put((future, call))
         return future
@@ -50,25 +57,32 @@ class Threads:
 
     def hanging(self, name: str) -> int:
         """Return how many calls of this name were given up and have not ended."""
-        with self._lock:
+        with self._changed:
             return self._hanging[name]
 
-    def close(self) -> None:
-        """End the idle threads."""
-        with self._lock:
+    def close(self, *, within_s: float) -> None:
+        """Wait for calls at work, those that were given up aside, and end the idle threads."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._busy <= self._hanging.total(), within_s)
             idle, self._idle = self._idle, []
         for jobs in idle:
             jobs.put(None)
 
     def _count(self, name: str, change: int) -> None:
-        with self._lock:
+        with self._changed:
             self._hanging[name] += change
+
+    def _ended(self) -> None:
+        with self._changed:
+            self._busy -= 1
+            self._changed.notify_all()
 
     def _serve(self, jobs: "SimpleQueue[Job | None]") -> None:
         while (job := jobs.get()) is not None:
             _work(*job)
             del job  # an idle thread keeps nothing alive
-            with self._lock:
+            self._ended()
+            with self._changed:
                 if len(self._idle) >= MAX_IDLE_THREADS:
                     return
                 self._idle.append(jobs)

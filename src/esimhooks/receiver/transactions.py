@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import wait
+from contextlib import AbstractContextManager
 from threading import Event as Flag
 from typing import Any, Protocol, TypeVar
 
@@ -24,6 +25,7 @@ POSTPONED_FOR_S = 60.0
 """A handler that was given up is not called within a request for so long: senders would wait for it each time."""
 
 T = TypeVar("T")
+Around = Callable[[], AbstractContextManager[Any]]
 Loop = Callable[[], asyncio.AbstractEventLoop | None]
 
 
@@ -40,6 +42,7 @@ class Effects:
     def __init__(
         self,
         loop: Loop,
+        around: Around,
         *,
         limit_s: float,
         failures: Mapping[str, Failure] | None = None,
@@ -51,6 +54,7 @@ class Effects:
         """Set when the first handler is called, or when none will be."""
         self._limit_s = limit_s
         self._loop = loop
+        self._around = around
         self._at_work: tuple[Session, str] | None = None
 
     def call(self, session: Session, handler: Handler, event: Event) -> Failure:
@@ -63,7 +67,8 @@ class Effects:
             if handler.asynchronous:
                 self._run(handler.function(event, connection))
             else:
-                handler.function(event, connection)
+                with self._around():
+                    handler.function(event, connection)
         if failure.error is not None and not entered:
             raise failure.error
         self._at_work = None
@@ -106,15 +111,16 @@ class Effects:
 class Supervisor:
     """Runs transactions with handlers in threads of its own. `limit_s`: for all handlers of one transaction."""
 
-    def __init__(self, threads: Threads, loop: Loop, *, limit_s: float) -> None:
+    def __init__(self, threads: Threads, loop: Loop, *, limit_s: float, around: Around) -> None:
         self._threads = threads
         self._loop = loop
         self._limit_s = limit_s
+        self._around = around
         self._postponed_until: dict[str, float] = {}
 
     def effects(self, *, failures: Mapping[str, Failure] | None = None, postponed: Iterable[str] = ()) -> Effects:
         """Return what a transaction needs to call handlers."""
-        return Effects(self._loop, limit_s=self._limit_s, failures=failures, postponed=postponed)
+        return Effects(self._loop, self._around, limit_s=self._limit_s, failures=failures, postponed=postponed)
 
     def postponed(self) -> list[str]:
         """Return the names of the handlers that were given up a short time ago."""

@@ -4,8 +4,9 @@ Everything is compared before anything is believed. Whatever comes in, no other 
 `WebhookVerificationError` goes out. It does not know whether an event came before: that is the inbox's.
 """
 
+import base64
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -65,9 +66,7 @@ class Webhook:
         tolerance_s: float = TOLERANCE_S,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._secrets = [secret] if isinstance(secret, str | bytes) else list(secret)
-        if not self._secrets:
-            raise InvalidSecretError("at least one secret is needed")
+        self._secrets = _secrets(secret)
         if profile not in {"standard", "standard-asymmetric", "hex"}:
             raise ValueError(f"no such profile: {profile!r}")
         if (profile == "hex") != bool(brand):
@@ -78,7 +77,7 @@ class Webhook:
             if self._brand:
                 hex_signature(one, b"")
             else:
-                self._keys.append(verifying_key(one))
+                self._keys.append(verifying_key(one if isinstance(one, bytes) else _base64_text(one)))
         self._tolerance_s = tolerance_s
         self._clock = clock
 
@@ -105,10 +104,17 @@ class Webhook:
             message_id = _only(given, prefix + "id")
             signed = signed_bytes(_ascii(message_id, prefix + "id"), _ascii(timestamp, prefix + "timestamp"), raw)
             right = is_signed(signatures, self._keys, signed)
+            undecoded = not right and self._is_undecoded(raw, signatures, message_id, timestamp)
         else:
             message_id = next(iter(given.get(prefix + "event-id", ())), "")
             right = is_hex_signed(_ascii(signatures, prefix + "signature").decode(), self._secrets, raw)
+            undecoded = False
         sent_at = self._in_time(timestamp, prefix + "timestamp")
+        if undecoded:
+            raise WebhookVerificationError(
+                VerificationFailure.BODY_NOT_BYTES,
+                "the body is still base64, as API gateways hand over binary bodies: decode it where isBase64Encoded is true",
+            )
         if not right:
             raise WebhookVerificationError(
                 VerificationFailure.NO_MATCHING_SIGNATURE,
@@ -125,12 +131,20 @@ class Webhook:
         if not self._keys or not all(isinstance(one, str) and not one.startswith("whpk_") for one in self._secrets):
             raise InvalidSecretError("only whsec_ secrets can sign here")
         moment = int(self._clock()) if timestamp is None else timestamp
-        secrets = [one for one in self._secrets if isinstance(one, str)]
+        secrets = [_base64_text(one) for one in self._secrets if isinstance(one, str)]
         return {
             "webhook-id": message_id,
             "webhook-timestamp": str(moment),
             "webhook-signature": signature_header(secrets, message_id=message_id, timestamp=moment, body=body),
         }
+
+    def _is_undecoded(self, raw: bytes, signatures: str, message_id: str, timestamp: str) -> bool:
+        """Whether the signature is right for what the body is the base64 of."""
+        try:
+            decoded = base64.b64decode(raw, validate=True)
+        except ValueError:
+            return False
+        return is_signed(signatures, self._keys, signed_bytes(message_id.encode(), timestamp.encode(), decoded))
 
     def _in_time(self, text: str, name: str) -> datetime:
         if not (text.isascii() and text.isdigit() and len(text) <= 11):
@@ -145,6 +159,33 @@ class Webhook:
                 VerificationFailure.TIMESTAMP_TOO_NEW, f"sent {-late_s:.0f} s from now: one of the clocks is wrong"
             )
         return datetime.fromtimestamp(int(text), UTC)
+
+
+def _secrets(secret: object) -> list[Secret]:
+    """Return the secrets that were given. Raises `InvalidSecretError`."""
+    if secret is None:
+        raise InvalidSecretError("the secret is None: is the environment variable set that it comes from?")
+    several = secret if isinstance(secret, Iterable) and not isinstance(secret, str | bytes) else [secret]
+    secrets: list[Secret] = []
+    for one in several:
+        if not isinstance(one, str | bytes):
+            raise InvalidSecretError(f"expected a secret as text or bytes, not {type(one).__name__}")
+        secrets.append(one)
+    if not secrets:
+        raise InvalidSecretError("at least one secret is needed")
+    return secrets
+
+
+def _base64_text(secret: str) -> str:
+    """Return a secret without the white space that files of secrets end with. Raises `InvalidSecretError`."""
+    text = secret.strip()
+    if text[:1] in {'"', "'"} or text[-1:] in {'"', "'"}:
+        raise InvalidSecretError("the secret has quotation marks around it: remove them where it is set")
+    if any(character.isspace() for character in text):
+        raise InvalidSecretError(
+            "the secret has white space or a line break in it: it was wrapped or holds more than one"
+        )
+    return text
 
 
 def _bytes(body: Body) -> bytes:

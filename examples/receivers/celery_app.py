@@ -1,0 +1,37 @@
+"""Webhooks whose work is done by Celery: the handler hands over, the inbox tries again where the broker is away.
+
+flask --app examples/receivers/celery_app.py run
+celery --workdir examples/receivers --app celery_app:celery worker
+"""
+
+import os
+
+import msgspec
+from celery import Celery
+from flask import Flask
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+from esimhooks import Event, Receiver
+
+celery = Celery("shop", broker=os.environ.get("CELERY_BROKER", "amqp://"))
+if folder := os.environ.get("CELERY_FOLDER"):  # with the broker filesystem://
+    celery.conf.broker_transport_options = {"data_folder_in": folder, "data_folder_out": folder}
+receiver = Receiver(
+    os.environ["ESIMHOOKS_WEBHOOK_SECRET"], inbox=os.environ.get("ESIMHOOKS_INBOX", "sqlite:///inbox.db")
+)
+
+
+@celery.task(name="welcome", acks_late=True)
+def welcome(payload: dict) -> None:
+    """Do something with an event. Celery may call it twice: `payload["id"]` tells."""
+    print(f"{payload['event']} {payload['data']['id']}", flush=True)
+
+
+@receiver.on("esim.activated")
+def hand_over(event: Event) -> None:
+    """Put the event into Celery's queue. Where that raises, it is tried again."""
+    welcome.delay(msgspec.to_builtins(event.payload))
+
+
+app = Flask(__name__)
+app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/webhooks/esim": receiver.wsgi})

@@ -1,0 +1,23 @@
+"""Webhooks in a Litestar application.
+
+uvicorn --app-dir examples/receivers litestar_app:app
+"""
+
+import os
+
+from litestar import Litestar, asgi
+
+from esimhooks import Event, Receiver
+
+receiver = Receiver(
+    os.environ["ESIMHOOKS_WEBHOOK_SECRET"], inbox=os.environ.get("ESIMHOOKS_INBOX", "sqlite:///inbox.db")
+)
+
+
+@receiver.on("esim.activated")
+async def welcome(event: Event) -> None:
+    """Do something with an event. It is called after the answer, and again where it raises."""
+    print(f"{event.event} {event.data.id}", flush=True)
+
+
+app = Litestar([asgi("/webhooks/esim", copy_scope=True)(receiver)], lifespan=[receiver.lifespan])

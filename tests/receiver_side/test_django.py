@@ -1,0 +1,23 @@
+"""Django's ORM in handlers: in the inbox's transaction, and alive after the database has ended its connections."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from receiver_side.posting import SECRET
+
+
+@pytest.mark.slow(reason="starts a Django process")
+@pytest.mark.timeout(90)
+def test_handlers_work_on_after_each_connection_was_ended_and_effects_are_kept_once(empty_inbox: str) -> None:
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("django_process.py"), empty_inbox, SECRET],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=80,
+    )
+
+    assert done.stdout.strip() == "(12, 6) 12 0 1", done.stdout + done.stderr

@@ -1,0 +1,94 @@
+"""Requests as platforms hand them over: events of AWS Lambda, headers in lists, bodies in base64, secrets out of files."""
+
+import base64
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from esimhooks import InvalidSecretError, Receiver, Webhook, WebhookVerificationError, aws
+from esimhooks.testing import SignedRequest, signed_request
+from receiver_side.posting import SECRET, Seen
+
+EVENTS = sorted((Path(__file__).parent / "platforms").glob("*.json"))
+
+
+def filled(path: Path, request: SignedRequest) -> dict[str, Any]:
+    """Return an event of Lambda's with the headers and the body of a request in it."""
+    values = {
+        "{ID}": request.headers["webhook-id"],
+        "{TIMESTAMP}": request.headers["webhook-timestamp"],
+        "{SIGNATURE}": request.headers["webhook-signature"],
+        "{BODY}": request.body.decode(),
+        "{BASE64}": base64.b64encode(request.body).decode(),
+    }
+    text = path.read_text()
+    for name, value in values.items():
+        text = text.replace(name, json.dumps(value)[1:-1])
+    return dict(json.loads(text))
+
+
+@pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.stem)
+def test_an_event_of_lambda_is_answered_in_its_own_format(path: Path, tmp_path: Path) -> None:
+    seen, request = Seen(), signed_request(SECRET, "esim.activated")
+    receiver = Receiver(SECRET, inbox=f"sqlite:///{tmp_path / 'inbox.db'}")
+    receiver.on("*", name="welcome")(seen.add)
+    event = filled(path, request)
+
+    answer = aws.take(receiver, event)
+    forged = aws.take(receiver, event | {"body": "{}", "isBase64Encoded": False})
+    receiver.drain()
+
+    assert (answer["statusCode"], forged["statusCode"]) == (200, 401)
+    assert ("multiValueHeaders" in answer) == ("multiValueHeaders" in event)
+    assert seen.ids == [request.headers["webhook-id"]]
+
+
+@pytest.mark.parametrize("method", ["GET", ""])
+def test_an_event_of_lambda_that_is_no_post_is_refused(method: str, tmp_path: Path) -> None:
+    receiver = Receiver(SECRET, inbox=f"sqlite:///{tmp_path / 'inbox.db'}")
+
+    assert aws.take(receiver, {"httpMethod": method, "body": None})["statusCode"] == 405
+
+
+def test_a_body_that_is_still_base64_is_called_that() -> None:
+    request = signed_request(SECRET, "esim.activated")
+
+    with pytest.raises(WebhookVerificationError, match="still base64"):
+        Webhook(SECRET).verify(base64.b64encode(request.body), request.headers)
+
+
+def test_headers_may_have_lists_of_values() -> None:
+    request = signed_request(SECRET, "esim.activated")
+
+    event = Webhook(SECRET).verify(request.body, {name: [value] for name, value in request.headers.items()})
+
+    assert event.id == request.headers["webhook-id"]
+
+
+@pytest.mark.parametrize("secret", [SECRET + "\n", f" {SECRET}\r\n", [SECRET + "\n"]])
+def test_white_space_around_a_secret_does_not_matter(secret: Any) -> None:
+    request = signed_request(SECRET, "esim.activated")
+
+    assert Webhook(secret).verify(request.body, request.headers).id == request.headers["webhook-id"]
+    assert Webhook(secret).sign(b"", message_id="m", timestamp=int(time.time()))
+
+
+@pytest.mark.parametrize(
+    ("secret", "cause"),
+    [
+        (None, "environment variable"),
+        ([None], "NoneType"),
+        (5, "int"),
+        (f'"{SECRET}"', "quotation marks"),
+        (f"'{SECRET}", "quotation marks"),
+        (f"{SECRET}\n{SECRET}", "line break"),
+        ("", "empty"),
+        ([], "at least one"),
+    ],
+)
+def test_a_secret_that_cannot_be_right_is_refused_with_its_cause(secret: Any, cause: str) -> None:
+    with pytest.raises(InvalidSecretError, match=cause):
+        Webhook(secret)
