@@ -4,6 +4,7 @@ Words come in, an exit code goes out. Errors that are expected end here, as one 
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated
 
 import typer
@@ -88,7 +89,7 @@ app.add_typer(inbox.app, name="inbox")
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     try:
-        code = app(list(arguments), prog_name="esimhooks", standalone_mode=False)
+        code = _built().main(list(arguments), prog_name="esimhooks", standalone_mode=False)
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else 1 if left.code else 0
     except typer.TyperException as error:
@@ -103,6 +104,12 @@ def main(arguments: Sequence[str]) -> int:
         output.complain(message)
         return 1
     return code if isinstance(code, int) else 0
+
+
+@cache
+def _built() -> typer.core.TyperGroup:
+    """Return the tree of commands, which takes longer to build than most commands take."""
+    return typer.main.get_group(app)
 
 
 def _wrong_usage(error: typer.TyperException) -> int:

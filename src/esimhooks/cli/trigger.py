@@ -10,7 +10,7 @@ from msgspec import Struct
 from esimhooks.cli import output
 from esimhooks.cli.client import Answer, Client
 from esimhooks.cli.messages import Failed
-from esimhooks.cli.options import Account, AsReport, duration, esim_fields, path
+from esimhooks.cli.options import Account, AsReport, duration, esim_fields, known, path
 from esimhooks.cli.resources import ATTEMPT_COLUMNS
 from esimhooks.cli.verbs import Verb, show_answer
 from esimhooks.vocabulary.events import EventType
@@ -44,7 +44,9 @@ class _Deliveries(Struct):
 
 
 def trigger(
-    event: Annotated[EventType, typer.Argument(metavar="EVENT", help="As esim.activated.")],
+    event: Annotated[
+        str, typer.Argument(metavar="EVENT", help="As esim.activated.", autocompletion=lambda: list(EventType))
+    ],
     *,
     change: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A field of the eSIM; repeatable.")
@@ -60,6 +62,7 @@ def trigger(
     not arrive.
     """
     patience_s, data = duration(timeout), esim_fields(change or [])
+    known(event, list(EventType), "event")
     client = Client.from_environment(account=account, mode=None if account is None else Mode.TEST)
     body = {"event": event, "data": data} | ({} if esim is None else {"esim": esim})
     raised = client.post(path("test-events"), body)

@@ -23,7 +23,8 @@ def verify(
         typer.Option(
             "--secret",
             envvar="ESIMHOOKS_WEBHOOK_SECRET",
-            help="The endpoint's secret, whsec_..., or public key, whpk_...",
+            show_envvar=False,
+            help="The endpoint's secret, whsec_..., or public key, whpk_...; or in ESIMHOOKS_WEBHOOK_SECRET.",
         ),
     ],
     header: Annotated[
