@@ -17,12 +17,12 @@ from reliability.api_fuzz.watch import Watch
 @pytest.mark.timeout(300)
 async def test_generated_requests_find_no_defect(settings: Settings) -> None:
     unlimited = settings.model_copy(update={"rate_limit_key": 0, "rate_limit_address": 0})
-    limit = campaign.Limit(examples=2, minutes=0.5, say=print)
+    limit = campaign.Limit(examples=1, minutes=4, say=print)
     async with running(unlimited) as node:
         told = await asyncio.to_thread(campaign.run, node.url, node.admin_key, requests=200, seed=7, limit=limit)
 
     assert list(told.found.values()) == []
-    assert told.requests >= 200 or limit.over
+    assert told.requests >= 200
     assert {status for _, status in told.counts} >= {200, 404}
 
 
