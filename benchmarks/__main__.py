@@ -29,7 +29,7 @@ SCENARIOS: dict[str, Callable[[Ground, Size], Awaitable[Figures]]] = {
     "burst": scenarios.burst,
     "growth": growth,
 }
-PACKAGES = ("esimhooks", "aiohttp", "asyncpg", "litestar", "uvicorn", "uvloop")
+PACKAGES = ("esimhooks", "aiohttp", "asyncpg", "uvicorn", "uvloop")
 
 
 async def run(names: list[str], size: Size) -> tuple[dict[str, Figures], dict[str, str]]:

@@ -131,5 +131,5 @@ def test_asking_a_server_does_not_load_one() -> None:
         [sys.executable, "-c", LOADED], capture_output=True, check=True, text=True, timeout=patience_s()
     )
 
-    heavy = {"aiohttp", "asyncpg", "litestar", "pydantic_settings", "uvicorn", "uvloop"}
+    heavy = {"aiohttp", "asyncpg", "pydantic_settings", "uvicorn", "uvloop"}
     assert heavy & set(done.stdout.split()) == set()

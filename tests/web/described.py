@@ -10,8 +10,8 @@ from typing import Any
 from msgspec import Struct
 
 from api import Json
-from esimhooks.server.api.reference.openapi import document
-from esimhooks.server.app.asgi import routes
+from esimhooks.server.api.openapi import document
+from esimhooks.server.app.asgi import table
 
 PREFIX = re.compile(r"^\^([a-z]+)_\[0-7\]")
 MOMENT = "2020-01-01T00:00:00Z"
@@ -42,7 +42,7 @@ class Document:
     """The document, as a server answers it."""
 
     def __init__(self, told: Json | None = None) -> None:
-        self.told: Json = told or document(routes(), public_url="")
+        self.told: Json = told or document(table(), public_url="")
         self.operations = list(self._operations())
 
     def smallest(self, schema: Json) -> Json:

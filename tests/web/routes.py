@@ -1,14 +1,13 @@
-"""All routes but those of the dashboard as the framework has them, with addresses that fit, and what every error answer looks like.
+"""All routes but those of the dashboard as the router has them, with addresses that fit, and what every error answer looks like.
 
 A route that is added later is found here by itself, and so by every test that goes over all routes.
 """
 
-from litestar.routes import HTTPRoute
 from msgspec import Struct
 
 from api import Answer, Api, Json
-from esimhooks.server.api.entry import for_operators, needs_body
-from esimhooks.server.app.asgi import routes
+from esimhooks.server.api.parameters import path_names
+from esimhooks.server.app.asgi import table
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 
 IDS = {
@@ -30,7 +29,7 @@ FIXED = ("/v1/event-types", "/v1/event-types/{event}")
 """Answered with a key and without the database's rows."""
 ENDLESS = ("/v1/stream",)
 """Its answer does not end; it has tests of its own."""
-LEAKS = ("Traceback", "asyncpg", "msgspec", "litestar", "SELECT", "Error", "Exception", "`", "dict", "NoneType")
+LEAKS = ("Traceback", "asyncpg", "msgspec", "SELECT", "Error", "Exception", "`", "dict", "NoneType")
 
 
 class Route(Struct, frozen=True):
@@ -54,22 +53,19 @@ class Route(Struct, frozen=True):
 
 
 def _all() -> list[Route]:
-    app = routes()
     found = [
         Route(
-            method,
-            route.path_format,
-            tuple(route.path_parameters),
-            for_operators(handler),
-            "tenant" in handler.parsed_fn_signature.parameters,
-            "data" in handler.parsed_fn_signature.parameters or route.path_format == "/v1/updates",
-            needs_body(handler) or route.path_format == "/v1/updates",
+            one.method,
+            one.path,
+            tuple(path_names(one.path)),
+            one.operators,
+            one.takes.of_tenant,
+            one.takes.body is not None,
+            one.takes.needs_body,
         )
-        for route in app.routes
-        if isinstance(route, HTTPRoute) and route.path_format not in ENDLESS
-        if route.path_format in OF_THE_PROCESS or route.path_format.startswith(("/v1/", "/providers/"))
-        for handler in route.route_handlers
-        for method in sorted(handler.http_methods - {"OPTIONS"})
+        for one in table()
+        if one.path not in ENDLESS
+        if one.path in OF_THE_PROCESS or one.path.startswith(("/v1/", "/providers/"))
     ]
     return sorted(found, key=lambda route: (route.path, route.method))
 

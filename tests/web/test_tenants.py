@@ -1,6 +1,6 @@
 """No tenant reaches another's rows: every operation that takes an id, with every foreign id; every list.
 
-Operations come from the framework, so that one added later is tested by itself; where it needs a body to be
+Operations come from the document, so that one added later is tested by itself; where it needs a body to be
 carried out, `BODIES` has it.
 """
 

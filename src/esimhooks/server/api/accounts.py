@@ -4,15 +4,15 @@ import ipaddress
 from datetime import UTC, datetime
 from typing import Annotated
 
-from litestar import Router, delete, get, patch, post
-from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import asdict
 
+from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.bodies import Moment, Name, Url
-from esimhooks.server.api.given import ByOperator, InContext
+from esimhooks.server.api.context import Context
 from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.server.api.merge_patch import named
+from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.account import Account, ApiKey
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
@@ -97,31 +97,30 @@ class ChangedKeyView(KeyView, rename="camel", kw_only=True):
     endpoint: OwnedEndpoint | None
 
 
-@post("/")
-async def create_account(context: InContext, operator: ByOperator, data: JSONBody[AccountBody]) -> AccountView:
+routes = Routes(BY_KEY, operators=True)
+
+
+@routes.post("/v1/accounts", example={"name": "Acme"})
+async def create_account(context: Context, data: AccountBody) -> AccountView:
     """Make an account."""
     return _account(await context.admin.create_account(data.name))
 
 
-@get("/")
-async def list_accounts(
-    context: InContext, operator: ByOperator, limit: Limit = 25, cursor: Cursor = None
-) -> Listed[AccountView]:
+@routes.get("/v1/accounts")
+async def list_accounts(context: Context, limit: Limit = 25, cursor: Cursor = None) -> Listed[AccountView]:
     """List accounts."""
     rows = await context.operator.accounts(window(limit, cursor))
     return listed(rows, limit, _account, lambda account: account.id)
 
 
-@get("/{account_id:str}")
-async def show_account(context: InContext, operator: ByOperator, account_id: FromPath[str]) -> AccountView:
+@routes.get("/v1/accounts/{account_id}")
+async def show_account(context: Context, account_id: str) -> AccountView:
     """Show an account."""
     return _account(await context.operator.account(parse_id(Prefix.ACCOUNT, account_id)))
 
 
-@patch("/{account_id:str}")
-async def rename_account(
-    context: InContext, operator: ByOperator, account_id: FromPath[str], data: JSONBody[AccountPatch]
-) -> AccountView:
+@routes.patch("/v1/accounts/{account_id}", example={"name": "Acme Ltd"})
+async def rename_account(context: Context, account_id: str, data: AccountPatch) -> AccountView:
     """Give an account another name."""
     known = parse_id(Prefix.ACCOUNT, account_id)
     if isinstance(data.name, UnsetType):
@@ -129,17 +128,18 @@ async def rename_account(
     return _account(await context.admin.rename_account(known, data.name))
 
 
-@delete("/{account_id:str}")
-async def delete_account(context: InContext, operator: ByOperator, account_id: FromPath[str]) -> None:
+@routes.delete("/v1/accounts/{account_id}")
+async def delete_account(context: Context, account_id: str) -> None:
     """Delete an account with its keys, endpoints, orders and eSIMs."""
     await context.admin.delete_account(parse_id(Prefix.ACCOUNT, account_id))
     context.authenticator.forget()
 
 
-@post("/{account_id:str}/keys")
-async def create_key(
-    context: InContext, operator: ByOperator, account_id: FromPath[str], data: JSONBody[KeyBody]
-) -> MadeKeyView:
+@routes.post(
+    "/v1/accounts/{account_id}/keys",
+    example={"mode": "test", "name": "ci", "webhookUrl": "https://hooks.example.com/esims"},
+)
+async def create_key(context: Context, account_id: str, data: KeyBody) -> MadeKeyView:
     """Make a key; its text and its endpoint's secret are shown this once."""
     made = await context.admin.create_key(
         Tenant(parse_id(Prefix.ACCOUNT, account_id), data.mode),
@@ -153,22 +153,19 @@ async def create_key(
     return _made_key(made)
 
 
-@get("/{account_id:str}/keys")
-async def list_keys(
-    context: InContext, operator: ByOperator, account_id: FromPath[str], limit: Limit = 25, cursor: Cursor = None
-) -> Listed[KeyView]:
+@routes.get("/v1/accounts/{account_id}/keys")
+async def list_keys(context: Context, account_id: str, limit: Limit = 25, cursor: Cursor = None) -> Listed[KeyView]:
     """List an account's keys."""
     rows = await context.operator.keys(parse_id(Prefix.ACCOUNT, account_id), window(limit, cursor))
     return listed(rows, limit, _key, lambda key: key.id)
 
 
-@patch("/{account_id:str}/keys/{key_id:str}")
+@routes.patch("/v1/accounts/{account_id}/keys/{key_id}", example={"name": "ci 2026", "allowedIps": ["127.0.0.0/8"]})
 async def change_key(
-    context: InContext,
-    operator: ByOperator,
-    account_id: FromPath[str],
-    key_id: FromPath[str],
-    data: JSONBody[KeyPatch],
+    context: Context,
+    account_id: str,
+    key_id: str,
+    data: KeyPatch,
 ) -> ChangedKeyView:
     """Change a key; a `webhookUrl` makes an endpoint, whose secret is shown this once, or moves the key's own."""
     changes = named(data)
@@ -188,29 +185,11 @@ async def change_key(
     return ChangedKeyView(**asdict(view), endpoint=_owned(changed.made))
 
 
-@delete("/{account_id:str}/keys/{key_id:str}")
-async def revoke_key(
-    context: InContext, operator: ByOperator, account_id: FromPath[str], key_id: FromPath[str]
-) -> None:
+@routes.delete("/v1/accounts/{account_id}/keys/{key_id}")
+async def revoke_key(context: Context, account_id: str, key_id: str) -> None:
     """Revoke a key at once."""
     await context.admin.revoke_key(parse_id(Prefix.ACCOUNT, account_id), parse_id(Prefix.KEY, key_id))
     context.authenticator.forget()
-
-
-router = Router(
-    "/v1/accounts",
-    route_handlers=[
-        create_account,
-        list_accounts,
-        show_account,
-        rename_account,
-        delete_account,
-        create_key,
-        list_keys,
-        change_key,
-        revoke_key,
-    ],
-)
 
 
 def _in_utc(moment: datetime | None, pointer: str) -> datetime | None:

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from litestar import get
-from litestar.params import FromQuery, QueryParameter
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.auth import Principal, tenant_of
 from esimhooks.server.api.context import Context
-from esimhooks.server.api.given import ByAnyone, InContext
 from esimhooks.server.api.lists import Cursor, From, Limit, Listed, To, id_from, id_of, listed, window
+from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.audit import Action, ActorKind, AuditEntry, AuditFilter, ChangedField
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, made_at, text_of, text_or_none
@@ -19,9 +18,9 @@ from esimhooks.server.manage.queries import Window
 from esimhooks.vocabulary.statuses import Mode
 from esimhooks.vocabulary.timestamps import timestamp
 
-Account = Annotated[str | None, QueryParameter(description="operators: only what was done in this account")]
-Who = Annotated[str | None, QueryParameter(max_length=64, description="a key's id, or operator, merchant or system")]
-Subject = Annotated[str | None, QueryParameter(max_length=200, description="the id of what was changed")]
+Account = Annotated[str, Meta(description="operators: only what was done in this account")] | None
+Who = Annotated[str, Meta(max_length=64, description="a key's id, or operator, merchant or system")] | None
+Subject = Annotated[str, Meta(max_length=200, description="the id of what was changed")] | None
 
 
 class ActorView(Struct, rename="camel"):
@@ -46,17 +45,20 @@ class AuditView(Struct, rename="camel", kw_only=True):
     changes: dict[str, ChangedField]
 
 
-@get("/v1/audit")
+routes = Routes(BY_KEY)
+
+
+@routes.get("/v1/audit")
 async def list_audit(
-    context: InContext,
-    caller: ByAnyone,
+    context: Context,
+    caller: Principal,
     account: Account = None,
-    mode: FromQuery[Mode | None] = None,
+    mode: Mode | None = None,
     actor: Who = None,
-    action: FromQuery[Action | None] = None,
+    action: Action | None = None,
     subject: Subject = None,
-    start: From = None,
-    end: To = None,
+    from_: From = None,
+    to: To = None,
     limit: Limit = 25,
     cursor: Cursor = None,
 ) -> Listed[AuditView]:
@@ -67,8 +69,8 @@ async def list_audit(
         key_id=key_id,
         action=action,
         subject=subject,
-        first_id=id_from("from", start),
-        last_id=id_from("to", end),
+        first_id=id_from("from", from_),
+        last_id=id_from("to", to),
     )
     rows = await _entries(context, caller, account, mode, where, window(limit, cursor))
     return listed(rows, limit, _view, lambda entry: entry.id)

@@ -7,12 +7,11 @@ import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Any
 from uuid import UUID
 
-from litestar import Request
 from msgspec import Struct
 
+from esimhooks.server.api.http import Request
 from esimhooks.server.api.rate_limit import RateLimit, network_of
 from esimhooks.server.domain.account import ApiKey, digest_of, lookup_of, well_formed
 from esimhooks.server.domain.audit import Actor, ActorKind
@@ -26,7 +25,6 @@ KEPT_S = 1.0
 NOTED_S = 60.0
 MOST_KEPT = 10_000
 
-AnyRequest = Request[Any, Any, Any]
 FindKey = Callable[[str], Awaitable[ApiKey | None]]
 
 
@@ -65,24 +63,24 @@ class Authenticator:
         self._kept: dict[bytes, tuple[float, ApiKey]] = {}
         self._noted: dict[str, float] = {}
 
-    async def principal(self, request: AnyRequest) -> Principal:
+    async def principal(self, request: Request) -> Principal:
         """Return the caller. Raises `Refused` (401) without a valid key, (403) from an address not allowed."""
         return await self.holder_of(_key_in(request), request)
 
-    async def holder_of(self, text: str, request: AnyRequest) -> Principal:
+    async def holder_of(self, text: str, request: Request) -> Principal:
         """Return who holds the key of this text, at the expense of its address. Raises `Refused` (401, 403, 429)."""
         if self._addresses is not None and not self._is_first_key(digest_of(text)):
             self._addresses.take(network_of(self.peer(request)), now=monotonic())
         return await self._holder_of(text, request)
 
-    async def check_again(self, request: AnyRequest) -> None:
+    async def check_again(self, request: Request) -> None:
         """Look whether a request that lasts would still be let in; it was counted when it came.
 
         Raises `Refused` (401, 403) where it would not.
         """
         await self._holder_of(_key_in(request), request)
 
-    async def _holder_of(self, text: str, request: AnyRequest) -> Principal:
+    async def _holder_of(self, text: str, request: Request) -> Principal:
         digest = digest_of(text)
         if self._is_first_key(digest):
             return Principal(None)
@@ -91,7 +89,7 @@ class Authenticator:
             raise Refused.unauthenticated("this API key is not valid")
         return self._admitted(key, request)
 
-    async def signed_in(self, lookup: str | None, request: AnyRequest) -> Principal:
+    async def signed_in(self, lookup: str | None, request: Request) -> Principal:
         """Return who has signed in with the key of that public part (None: the first admin key), if it still may.
 
         Raises `Refused` (401, 403).
@@ -111,7 +109,7 @@ class Authenticator:
     def _is_first_key(self, digest: bytes) -> bool:
         return hmac.compare_digest(digest, self._admin_digest)
 
-    def _admitted(self, key: ApiKey, request: AnyRequest) -> Principal:
+    def _admitted(self, key: ApiKey, request: Request) -> Principal:
         if key.expires_at is not None and key.expires_at <= self._clock():
             raise Refused.unauthenticated("this API key has expired")
         if key.allowed_ips and not _within(self.peer(request), key.allowed_ips):
@@ -133,13 +131,13 @@ class Authenticator:
         self._noted[lookup] = now
         return lookup
 
-    def peer(self, request: AnyRequest) -> str:
+    def peer(self, request: Request) -> str:
         """Return the address a request came from, behind the configured number of trusted proxies."""
-        direct = request.client.host if request.client else ""
+        direct = request.client
         if not self._trusted_proxies:
             return direct
         # A proxy may add a line of its own below the one that the caller has sent; together they are one list.
-        lines = ",".join(request.headers.getall("x-forwarded-for", []))
+        lines = request.headers.get("x-forwarded-for", "")
         passed = [one.strip() for one in lines.split(",") if one.strip()]
         hops = [*passed, direct]
         return hops[max(0, len(hops) - 1 - self._trusted_proxies)]
@@ -188,16 +186,16 @@ def tenant_of(principal: Principal, *, account: str | None, mode: str | None) ->
     return principal.tenant
 
 
-def presented(request: AnyRequest) -> str | None:
+def presented(request: Request) -> str | None:
     """Return the key that a request carries, if any."""
-    direct: str | None = request.headers.get("x-api-key")
+    direct = request.headers.get("x-api-key")
     if direct:
         return direct
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     return value.strip() if scheme.lower() == "bearer" and value.strip() else None
 
 
-def _key_in(request: AnyRequest) -> str:
+def _key_in(request: Request) -> str:
     text = presented(request)
     if text is None:
         raise Refused.unauthenticated("expected an API key in X-API-Key or as Authorization: Bearer")

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from litestar.types import Scope
-
 from esimhooks.server.api.auth import Authenticator
 from esimhooks.server.api.rate_limit import RateLimit
 from esimhooks.server.api.tries import Tries
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.ingest.intake import Intake
+from esimhooks.server.ingest.provider_clients import ConnectedProviders
 from esimhooks.server.jobs.replay import Replay
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.manage.admin import Admin
@@ -25,9 +24,6 @@ from esimhooks.server.manage.rotation import EndpointSecrets
 from esimhooks.server.manage.sessions import Sessions
 from esimhooks.server.manage.streams import Streams
 from esimhooks.server.runtime.health import Health
-
-GIVEN = "context"
-"""Under this name the state of a request holds its context."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +52,7 @@ class Context:
     secrets: EndpointSecrets
     streams: Streams
     health: Health
+    connected: ConnectedProviders
     authenticator: Authenticator
     clock: Clock
     keys_limit: RateLimit
@@ -64,9 +61,3 @@ class Context:
     sign_in_tries: Tries = field(default_factory=Tries)
     public_url: str = ""
     metrics_token: str | None = None
-
-
-def context_of(scope: Scope) -> Context:
-    """Return the context of a request."""
-    context: Context = scope["state"][GIVEN]
-    return context

@@ -1,15 +1,17 @@
 """Deliveries with their attempts: `/v1/deliveries`."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from litestar import Router, get, post
-from litestar.params import FromPath, FromQuery
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
-from esimhooks.server.api.given import InContext, OfTenant
+from esimhooks.server.api.access import BY_KEY
+from esimhooks.server.api.context import Context
 from esimhooks.server.api.lists import Cursor, From, Limit, Listed, To, id_from, id_of, listed, window
+from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus, OutcomeClass
+from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import Prefix, made_at, parse_id, text_of, text_or_none
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
@@ -30,6 +32,10 @@ class DeliveryView(Struct, rename="camel", kw_only=True):
     finished_at: str | None
 
 
+Pair = Annotated[list[str], Meta(min_length=2, max_length=2)]
+"""A name and a value: a list, as generators of clients do not know what a tuple is."""
+
+
 class AttemptView(Struct, rename="camel", kw_only=True, omit_defaults=True):
     """One HTTP exchange. The receiver's answer is shown as text, whatever it was.
 
@@ -43,7 +49,7 @@ class AttemptView(Struct, rename="camel", kw_only=True, omit_defaults=True):
     outcome: OutcomeClass
     status_code: int | None
     error: str | None
-    response_headers: list[tuple[str, str]]
+    response_headers: list[Pair]
     response_body: str
     dialled: str | None
     unreadable: bool = False
@@ -55,17 +61,20 @@ class DeliveryWithAttempts(DeliveryView, rename="camel", kw_only=True):
     attempts: list[AttemptView]
 
 
-@get("/")
+routes = Routes(BY_KEY)
+
+
+@routes.get("/v1/deliveries")
 async def list_deliveries(
-    context: InContext,
-    tenant: OfTenant,
-    endpoint: FromQuery[str | None] = None,
-    event: FromQuery[str | None] = None,
-    type: FromQuery[EventType | None] = None,  # noqa: A002 - the name of the query parameter
-    esim: FromQuery[str | None] = None,
-    status: FromQuery[DeliveryStatus | None] = None,
-    start: From = None,
-    end: To = None,
+    context: Context,
+    tenant: Tenant,
+    endpoint: str | None = None,
+    event: str | None = None,
+    type_: EventType | None = None,
+    esim: str | None = None,
+    status: DeliveryStatus | None = None,
+    from_: From = None,
+    to: To = None,
     limit: Limit = 25,
     cursor: Cursor = None,
 ) -> Listed[DeliveryView]:
@@ -73,38 +82,35 @@ async def list_deliveries(
     where = DeliveryFilter(
         endpoint_id=id_of("endpoint", Prefix.ENDPOINT, endpoint),
         event_id=id_of("event", Prefix.EVENT, event),
-        event_type=type,
+        event_type=type_,
         esim_id=id_of("esim", Prefix.ESIM, esim),
         status=status,
-        first_id=id_from("from", start),
-        last_id=id_from("to", end),
+        first_id=id_from("from", from_),
+        last_id=id_from("to", to),
     )
     rows = await context.tenant.deliveries(tenant, where, window(limit, cursor))
     return listed(rows, limit, _view, lambda delivery: delivery.id)
 
 
-@get("/{delivery_id:str}")
-async def show_delivery(context: InContext, tenant: OfTenant, delivery_id: FromPath[str]) -> DeliveryWithAttempts:
+@routes.get("/v1/deliveries/{delivery_id}")
+async def show_delivery(context: Context, tenant: Tenant, delivery_id: str) -> DeliveryWithAttempts:
     """Show a delivery with its attempts."""
     return _with_attempts(*await context.tenant.delivery(tenant, parse_id(Prefix.DELIVERY, delivery_id)))
 
 
-@post("/{delivery_id:str}/retry", status_code=202)
-async def retry(context: InContext, tenant: OfTenant, delivery_id: FromPath[str]) -> None:
+@routes.post("/v1/deliveries/{delivery_id}/retry", status=202)
+async def retry(context: Context, tenant: Tenant, delivery_id: str) -> None:
     """Send a delivery again that is not pending; its schedule starts anew, its history stays."""
     await context.admin.send_again(tenant, parse_id(Prefix.DELIVERY, delivery_id))
 
 
-@post("/{delivery_id:str}/cancel", status_code=200)
-async def cancel(context: InContext, tenant: OfTenant, delivery_id: FromPath[str]) -> DeliveryView:
+@routes.post("/v1/deliveries/{delivery_id}/cancel", status=200)
+async def cancel(context: Context, tenant: Tenant, delivery_id: str) -> DeliveryView:
     """Give a pending delivery up; it can be sent again later.
 
     An attempt that is in flight then may still arrive; it is not among the delivery's attempts.
     """
     return _view(await context.deliveries.cancel(tenant, parse_id(Prefix.DELIVERY, delivery_id)))
-
-
-router = Router("/v1/deliveries", route_handlers=[list_deliveries, show_delivery, retry, cancel])
 
 
 def _view(delivery: Delivery) -> DeliveryView:
@@ -135,7 +141,7 @@ def _with_attempts(delivery: Delivery, attempts: Sequence[Attempt]) -> DeliveryW
                 outcome=attempt.outcome,
                 status_code=attempt.status_code,
                 error=attempt.error,
-                response_headers=attempt.response_headers,
+                response_headers=[list(pair) for pair in attempt.response_headers],
                 response_body=attempt.response_body.decode("utf-8", "replace"),
                 dialled=attempt.dialled,
                 unreadable=attempt.unreadable,

@@ -3,19 +3,20 @@
 from datetime import timedelta
 from typing import Annotated
 
-from litestar import Router, get, post
-from litestar.params import FromPath, JSONBody, QueryParameter
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from esimhooks.server.api.given import InContext, OfTenant
+from esimhooks.server.api.access import BY_KEY
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.delivery import DeliveryStatus
+from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.figures import EndpointStats, LaneFigures
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_of
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
-Hours = Annotated[int, QueryParameter(ge=1, le=168, description="how many hours back, 1-168")]
+Hours = Annotated[int, Meta(ge=1, le=168, description="how many hours back, 1-168")]
 
 
 class EndpointTestBody(Struct, forbid_unknown_fields=True, rename="camel"):
@@ -56,24 +57,22 @@ class StatsView(Struct, rename="camel", kw_only=True):
     lane: LaneView
 
 
-@post("/{endpoint_id:str}/test", status_code=202)
-async def send_example(
-    context: InContext, tenant: OfTenant, endpoint_id: FromPath[str], data: JSONBody[EndpointTestBody]
-) -> EndpointTestView:
+routes = Routes(BY_KEY)
+
+
+@routes.post("/v1/endpoints/{endpoint_id}/test", example={"event": "esim.activated"}, status=202)
+async def send_example(context: Context, tenant: Tenant, endpoint_id: str, data: EndpointTestBody) -> EndpointTestView:
     """Send the endpoint an event's example."""
     known = parse_id(Prefix.ENDPOINT, endpoint_id)
     event, delivery = await context.endpoints.send_example(tenant, known, example_of(data.event))
     return EndpointTestView(text_of(Prefix.EVENT, event.id), text_of(Prefix.DELIVERY, delivery.id))
 
 
-@get("/{endpoint_id:str}/stats")
-async def show_stats(context: InContext, tenant: OfTenant, endpoint_id: FromPath[str], hours: Hours = 24) -> StatsView:
+@routes.get("/v1/endpoints/{endpoint_id}/stats")
+async def show_stats(context: Context, tenant: Tenant, endpoint_id: str, hours: Hours = 24) -> StatsView:
     """Show how an endpoint has done in the last hours."""
     since = context.clock() - timedelta(hours=hours)
     return _view(await context.tenant.endpoint_stats(tenant, parse_id(Prefix.ENDPOINT, endpoint_id), since=since))
-
-
-router = Router("/v1/endpoints", route_handlers=[send_example, show_stats])
 
 
 def _view(stats: EndpointStats) -> StatsView:

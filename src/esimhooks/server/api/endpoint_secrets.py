@@ -1,22 +1,21 @@
-"""Secrets of endpoints: `/v1/endpoints/{id}/secret` and `/rotate-secret`. Answers are not to be stored anywhere."""
+"""Secrets of endpoints: `/v1/endpoints/{id}/secret` and `/rotate-secret`."""
 
 from collections.abc import Sequence
 from typing import Annotated
 
-from litestar import Router, get, post
-from litestar.datastructures import ResponseHeader
-from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
-from esimhooks.server.api.given import InContext, OfTenant
+from esimhooks.server.api.access import BY_KEY
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.delivery import SigningSecret
+from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.signing import PRIVATE_KEY_PREFIX, public_key_of
 from esimhooks.vocabulary.timestamps import timestamp_or_none
 
 A_DAY_S = 86_400
 LONGEST_OVERLAP_S = 7 * A_DAY_S
-NOT_STORED = [ResponseHeader(name="cache-control", value="no-store")]
 
 
 class RotationBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -54,22 +53,22 @@ class SecretView(Struct, rename="camel"):
     old_public_keys: list[OldPublicKeyView]
 
 
-@get("/{endpoint_id:str}/secret", response_headers=NOT_STORED)
-async def show_secret(context: InContext, tenant: OfTenant, endpoint_id: FromPath[str]) -> SecretView:
+routes = Routes(BY_KEY)
+
+
+@routes.get("/v1/endpoints/{endpoint_id}/secret")
+async def show_secret(context: Context, tenant: Tenant, endpoint_id: str) -> SecretView:
     """Show an endpoint's secret, and the old ones that still sign."""
     return secrets_view(await context.secrets.shown(tenant, parse_id(Prefix.ENDPOINT, endpoint_id)))
 
 
-@post("/{endpoint_id:str}/rotate-secret", status_code=200, response_headers=NOT_STORED)
+@routes.post("/v1/endpoints/{endpoint_id}/rotate-secret", example={"expireOldIn": 3600}, status=200)
 async def rotate_secret(
-    context: InContext, tenant: OfTenant, endpoint_id: FromPath[str], data: JSONBody[RotationBody] = USUAL_ROTATION
+    context: Context, tenant: Tenant, endpoint_id: str, data: RotationBody = USUAL_ROTATION
 ) -> SecretView:
     """Replace an endpoint's secret; the old one signs for `expireOldIn` seconds more."""
     which = parse_id(Prefix.ENDPOINT, endpoint_id)
     return secrets_view(await context.secrets.rotate(tenant, which, expire_old_in_s=data.expire_old_in))
-
-
-router = Router("/v1/endpoints", route_handlers=[show_secret, rotate_secret])
 
 
 def secrets_view(newest_first: Sequence[SigningSecret]) -> SecretView:

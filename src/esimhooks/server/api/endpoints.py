@@ -3,16 +3,16 @@
 from collections.abc import Callable, Mapping
 from typing import Annotated, TypeVar
 
-from litestar import Router, delete, get, patch, post
-from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import asdict, replace
 
+from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.bodies import Name, Text, Url
-from esimhooks.server.api.given import InContext, OfTenant
+from esimhooks.server.api.context import Context
 from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.server.api.merge_patch import merged
-from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, Ordering, SignatureProfile
+from esimhooks.server.api.router import Routes
+from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, Ordering, SignatureProfile, Tenant
 from esimhooks.server.domain.endpoint_rules import (
     LONGEST_NAME,
     LONGEST_PEM,
@@ -22,9 +22,9 @@ from esimhooks.server.domain.endpoint_rules import (
     wants,
 )
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.expected import escaped
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.server.domain.schedule import MAX_ATTEMPTS, NAMED
+from esimhooks.server.domain.validation import escaped
 from esimhooks.server.manage.admin import NewEndpoint
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
@@ -120,68 +120,58 @@ class MadeEndpointView(EndpointView, rename="camel", kw_only=True):
     public_key: str | None
 
 
-@post("/")
-async def create_endpoint(context: InContext, tenant: OfTenant, data: JSONBody[EndpointBody]) -> MadeEndpointView:
+routes = Routes(BY_KEY)
+
+
+@routes.post(
+    "/v1/endpoints",
+    example={"url": "https://hooks.example.com/esims", "eventTypes": ["esim.activated"], "retrySchedule": [0, 60, 300]},
+)
+async def create_endpoint(context: Context, tenant: Tenant, data: EndpointBody) -> MadeEndpointView:
     """Make an endpoint; its secret is shown this once."""
     made = await context.admin.create_endpoint(tenant, _told(data))
     view = _view(made.endpoint)
     return MadeEndpointView(**asdict(view), secret=made.secret, public_key=made.public_key)
 
 
-@get("/")
+@routes.get("/v1/endpoints")
 async def list_endpoints(
-    context: InContext, tenant: OfTenant, limit: Limit = 25, cursor: Cursor = None
+    context: Context, tenant: Tenant, limit: Limit = 25, cursor: Cursor = None
 ) -> Listed[EndpointView]:
     """List endpoints."""
     rows = await context.tenant.endpoints(tenant, window(limit, cursor))
     return listed(rows, limit, _view, lambda endpoint: endpoint.id)
 
 
-@get("/{endpoint_id:str}")
-async def show_endpoint(context: InContext, tenant: OfTenant, endpoint_id: FromPath[str]) -> EndpointView:
+@routes.get("/v1/endpoints/{endpoint_id}")
+async def show_endpoint(context: Context, tenant: Tenant, endpoint_id: str) -> EndpointView:
     """Show an endpoint."""
     return _view(await context.tenant.endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id)))
 
 
-@patch("/{endpoint_id:str}")
-async def change_endpoint(
-    context: InContext, tenant: OfTenant, endpoint_id: FromPath[str], data: JSONBody[EndpointPatch]
-) -> EndpointView:
+@routes.patch("/v1/endpoints/{endpoint_id}", example={"timeout": 2.5, "headers": {"x-shop": "7"}, "name": None})
+async def change_endpoint(context: Context, tenant: Tenant, endpoint_id: str, data: EndpointPatch) -> EndpointView:
     """Change an endpoint; what waits goes out as it then stands."""
     known = parse_id(Prefix.ENDPOINT, endpoint_id)
     return _view(await context.endpoints.change(tenant, known, changes_of(data)))
 
 
-@post("/{endpoint_id:str}/enable", status_code=200)
-async def enable_endpoint(context: InContext, tenant: OfTenant, endpoint_id: FromPath[str]) -> EndpointView:
+@routes.post("/v1/endpoints/{endpoint_id}/enable", status=200)
+async def enable_endpoint(context: Context, tenant: Tenant, endpoint_id: str) -> EndpointView:
     """Switch an endpoint on; what waits for it goes out."""
     return _view(await context.endpoints.enable(tenant, parse_id(Prefix.ENDPOINT, endpoint_id)))
 
 
-@post("/{endpoint_id:str}/disable", status_code=200)
-async def disable_endpoint(context: InContext, tenant: OfTenant, endpoint_id: FromPath[str]) -> EndpointView:
+@routes.post("/v1/endpoints/{endpoint_id}/disable", status=200)
+async def disable_endpoint(context: Context, tenant: Tenant, endpoint_id: str) -> EndpointView:
     """Switch an endpoint off; what waits for it stays."""
     return _view(await context.endpoints.disable(tenant, parse_id(Prefix.ENDPOINT, endpoint_id)))
 
 
-@delete("/{endpoint_id:str}")
-async def delete_endpoint(context: InContext, tenant: OfTenant, endpoint_id: FromPath[str]) -> None:
+@routes.delete("/v1/endpoints/{endpoint_id}")
+async def delete_endpoint(context: Context, tenant: Tenant, endpoint_id: str) -> None:
     """Delete an endpoint; what waits for it is cancelled."""
     await context.admin.delete_endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id))
-
-
-router = Router(
-    "/v1/endpoints",
-    route_handlers=[
-        create_endpoint,
-        list_endpoints,
-        show_endpoint,
-        change_endpoint,
-        enable_endpoint,
-        disable_endpoint,
-        delete_endpoint,
-    ],
-)
 
 
 def changes_of(patch: EndpointPatch) -> Callable[[Endpoint], NewEndpoint]:

@@ -1,15 +1,14 @@
 """eSIMs: `/v1/esims`, for merchants and for operators who name an account."""
 
-from typing import Annotated
-
-from litestar import Router, get, post
-from litestar.params import FromPath, FromQuery, QueryParameter
 from msgspec import Struct
 
+from esimhooks.server.api.access import BY_KEY
+from esimhooks.server.api.context import Context
 from esimhooks.server.api.events import EventView, event_view
-from esimhooks.server.api.given import InContext, OfTenant
 from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
+from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.change import UpdateOutcome
+from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.event import EventFilter
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
@@ -26,14 +25,17 @@ class RequeryView(Struct, rename="camel"):
     esim: EsimData
 
 
-@get("/")
+routes = Routes(BY_KEY)
+
+
+@routes.get("/v1/esims")
 async def list_esims(
-    context: InContext,
-    tenant: OfTenant,
-    status: FromQuery[EsimStatus | None] = None,
-    iccid: FromQuery[str | None] = None,
-    transaction_id: Annotated[str | None, QueryParameter(name="transactionId")] = None,
-    order_no: Annotated[str | None, QueryParameter(name="orderNo")] = None,
+    context: Context,
+    tenant: Tenant,
+    status: EsimStatus | None = None,
+    iccid: str | None = None,
+    transaction_id: str | None = None,
+    order_no: str | None = None,
     limit: Limit = 25,
     cursor: Cursor = None,
 ) -> Listed[EsimData]:
@@ -44,15 +46,15 @@ async def list_esims(
     return listed(rows, limit, lambda esim: esim_data(esim, now=now), lambda esim: esim.id)
 
 
-@get("/{esim_id:str}")
-async def show_esim(context: InContext, tenant: OfTenant, esim_id: FromPath[str]) -> EsimData:
+@routes.get("/v1/esims/{esim_id}")
+async def show_esim(context: Context, tenant: Tenant, esim_id: str) -> EsimData:
     """Show an eSIM."""
     return esim_data(await context.tenant.esim(tenant, parse_id(Prefix.ESIM, esim_id)), now=context.clock())
 
 
-@get("/{esim_id:str}/events")
+@routes.get("/v1/esims/{esim_id}/events")
 async def list_events_of_esim(
-    context: InContext, tenant: OfTenant, esim_id: FromPath[str], limit: Limit = 25, cursor: Cursor = None
+    context: Context, tenant: Tenant, esim_id: str, limit: Limit = 25, cursor: Cursor = None
 ) -> Listed[EventView]:
     """List an eSIM's events."""
     esim = await context.tenant.esim(tenant, parse_id(Prefix.ESIM, esim_id))
@@ -60,8 +62,8 @@ async def list_events_of_esim(
     return listed(rows, limit, event_view, lambda event: event.id)
 
 
-@post("/{esim_id:str}/requery", status_code=200)
-async def requery(context: InContext, tenant: OfTenant, esim_id: FromPath[str]) -> RequeryView:
+@routes.post("/v1/esims/{esim_id}/requery", status=200)
+async def requery(context: Context, tenant: Tenant, esim_id: str) -> RequeryView:
     """Read the eSIM anew from its provider and raise `esim.requeried`."""
     esim = await context.tenant.esim(tenant, parse_id(Prefix.ESIM, esim_id))
     absorbed = await context.requery.requery(esim)
@@ -71,6 +73,3 @@ async def requery(context: InContext, tenant: OfTenant, esim_id: FromPath[str]) 
         [text_of(Prefix.EVENT, event_id) for event_id in absorbed.event_ids],
         esim_data(after, now=context.clock()),
     )
-
-
-router = Router("/v1/esims", route_handlers=[list_esims, show_esim, list_events_of_esim, requery])

@@ -4,14 +4,13 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Router, get, post
-from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 
+from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.bodies import id_in_body
 from esimhooks.server.api.context import Context
-from esimhooks.server.api.given import InContext, OfTenant
 from esimhooks.server.api.lists import Cursor, From, Limit, Listed, To, from_cursor, id_from, id_of, listed, window
+from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event, EventFilter
@@ -40,24 +39,27 @@ class ResentView(Struct, rename="camel"):
     deliveries: list[str]
 
 
-@get("/")
+routes = Routes(BY_KEY)
+
+
+@routes.get("/v1/events")
 async def list_events(
-    context: InContext,
-    tenant: OfTenant,
-    type: FromQuery[EventType | None] = None,  # noqa: A002 - the name of the query parameter
-    esim: FromQuery[str | None] = None,
-    start: From = None,
-    end: To = None,
-    after: FromQuery[str | None] = None,
+    context: Context,
+    tenant: Tenant,
+    type_: EventType | None = None,
+    esim: str | None = None,
+    from_: From = None,
+    to: To = None,
+    after: str | None = None,
     limit: Limit = 25,
     cursor: Cursor = None,
 ) -> Listed[EventView]:
     """List events, newest first; with `after`, those committed after that event, oldest first."""
     where = EventFilter(
-        type=type,
+        type=type_,
         esim_id=id_of("esim", Prefix.ESIM, esim),
-        first_id=id_from("from", start),
-        last_id=id_from("to", end),
+        first_id=id_from("from", from_),
+        last_id=id_from("to", to),
     )
     begin = id_of("after", Prefix.EVENT, after)
     if begin is None:
@@ -70,24 +72,19 @@ async def list_events(
     return listed(rows, limit, event_view, lambda event: UUID(int=event.position))
 
 
-@get("/{event_id:str}")
-async def show_event(context: InContext, tenant: OfTenant, event_id: FromPath[str]) -> EventView:
+@routes.get("/v1/events/{event_id}")
+async def show_event(context: Context, tenant: Tenant, event_id: str) -> EventView:
     """Show an event."""
     return event_view(await context.tenant.event(tenant, parse_id(Prefix.EVENT, event_id)))
 
 
-@post("/{event_id:str}/resend", status_code=202)
-async def resend_event(
-    context: InContext, tenant: OfTenant, event_id: FromPath[str], data: JSONBody[ResendBody] = TO_ALL
-) -> ResentView:
+@routes.post("/v1/events/{event_id}/resend", example={"endpoint": "ep_01jd3v8k5fe8ya3q8r0m2n6x7d"}, status=202)
+async def resend_event(context: Context, tenant: Tenant, event_id: str, data: ResendBody = TO_ALL) -> ResentView:
     """Send an event again, also to an endpoint that never got it."""
     known = parse_id(Prefix.EVENT, event_id)
     endpoint = id_in_body("/endpoint", Prefix.ENDPOINT, data.endpoint)
     sent = await context.deliveries.resend(tenant, known, endpoint_id=endpoint)
     return ResentView(event_id, [text_of(Prefix.DELIVERY, one) for one in sent])
-
-
-router = Router("/v1/events", route_handlers=[list_events, show_event, resend_event])
 
 
 async def position_behind(context: Context, tenant: Tenant, event_id: UUID, pointer: str) -> int:

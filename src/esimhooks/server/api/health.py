@@ -5,11 +5,13 @@
 
 import hmac
 
-from litestar import Response, get
 from msgspec import Struct
 
-from esimhooks.server.api.auth import AnyRequest, presented, require_operator
-from esimhooks.server.api.given import InContext
+from esimhooks.server.api.access import OPEN
+from esimhooks.server.api.auth import presented, require_operator
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.http import Request, Response
+from esimhooks.server.api.router import Routes
 from esimhooks.server.observe import metrics
 
 
@@ -19,23 +21,26 @@ class HealthView(Struct):
     status: str = "ok"
 
 
-@get("/healthz")
+routes = Routes(OPEN)
+
+
+@routes.get("/healthz")
 async def healthz() -> HealthView:
     """Tell that the process lives."""
     return HealthView()
 
 
-@get("/readyz")
-async def readyz(context: InContext) -> HealthView:
+@routes.get("/readyz")
+async def readyz(context: Context) -> HealthView:
     """Tell that the database answers and is up to date, and the node is not draining; 503 otherwise."""
     await context.health.check_ready()
     return HealthView()
 
 
-@get("/metrics")
-async def read_metrics(request: AnyRequest, context: InContext) -> Response[bytes]:
+@routes.get("/metrics")
+async def read_metrics(request: Request, context: Context) -> Response:
     """Return the metrics of this process in Prometheus' text format."""
     given, token = presented(request) or "", context.metrics_token
     if token is None or not hmac.compare_digest(given.encode(), token.encode()):
         require_operator(await context.authenticator.principal(request))
-    return Response(metrics.exposition(), headers={"content-type": metrics.CONTENT_TYPE})
+    return Response(200, metrics.exposition(), metrics.CONTENT_TYPE)

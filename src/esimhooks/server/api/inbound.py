@@ -1,18 +1,18 @@
 """What comes in: providers' notifications at their inbound addresses, and the operator's updates.
 
-A 2xx leaves here only after the commit. Plain requests come here by a short way past the framework (short_way.py).
+A 2xx leaves here only after the commit.
 """
 
 from typing import Annotated
 
 import msgspec
-from litestar import Response, Router, post
 from msgspec import Meta, Struct
 
-from esimhooks.server.api.auth import AnyRequest
+from esimhooks.server.api.access import BY_KEY, OPEN
 from esimhooks.server.api.bodies import Text
-from esimhooks.server.api.context import Context, context_of
-from esimhooks.server.api.entry import decoded
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.http import Request, Response, json_response
+from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
@@ -23,8 +23,6 @@ from esimhooks.vocabulary.statuses import Mode
 
 NOT_JOURNALED = frozenset({"authorization", "cookie", "x-api-key"})
 MOST_UPDATES = 1000
-
-_encode = msgspec.json.Encoder().encode
 
 
 class UpdatesBody(Struct, forbid_unknown_fields=True, rename="camel"):
@@ -50,52 +48,57 @@ class UpdatesView(Struct):
     results: list[UpdateResult]
 
 
-@post(["/{name:str}/{token:str}", "/{name:str}/{token:str}/{rest:path}"], status_code=200)
-async def receive(request: AnyRequest) -> Response[bytes]:
+routes = Routes(BY_KEY, operators=True)
+inbound_routes = Routes(OPEN)
+
+
+@inbound_routes.post("/providers/{name}/{token}")
+@inbound_routes.post("/providers/{name}/{token}/{rest}")
+async def receive(request: Request, context: Context, name: str, token: str, rest: str = "") -> Response:
     """Take in a provider's notification."""
-    context, path = context_of(request.scope), request.path_params
-    inbound = inbound_of(request, context, await request.body(), rest=str(path.get("rest", "")))
-    answer = await take_notification(context, path["name"], path["token"], inbound)
-    return Response(answer, status_code=200 if answer else 204, media_type="application/json")
-
-
-@post("/v1/updates", status_code=200, body=UpdatesBody, operators=True)
-async def accept_updates(request: AnyRequest) -> UpdatesView:
-    """Take in the operator's own updates; each gets its own outcome."""
-    context = context_of(request.scope)
-    # Not an argument: each update is journaled in the very bytes in which it came, which the framework would not keep.
-    return await take_updates(context, inbound_of(request, context, await request.body()))
-
-
-router = Router("/providers", route_handlers=[receive])
-
-
-async def take_notification(context: Context, name: str, token: str, inbound: InboundRequest) -> bytes:
-    """Take in a notification at the inbound address of a provider; return the answer, empty where there is nothing to say.
-
-    Raises `Refused` and `NotNow`.
-    """
+    inbound = _inbound_of(request, await request.body(), rest=rest)
     receipt = await context.intake.accept(name, token, inbound)
-    return b"" if receipt.empty else _encode(_result(receipt.absorbed))
+    return Response(204) if receipt.empty else json_response(200, _result(receipt.absorbed))
 
 
-async def take_updates(context: Context, inbound: InboundRequest) -> UpdatesView:
-    """Take in updates, whose JSON was checked; return what became of each. Raises `Refused` and `NotNow`."""
-    data: UpdatesBody = decoded(inbound.body, UpdatesBody)
-    raw = [bytes(one) for one in data.updates]
+@inbound_routes.get("/providers/{name}/{token}", head=True)
+async def confirm_address(context: Context, name: str, token: str) -> Response:
+    """Tell a provider that looks at its inbound address before it uses it that it is there."""
+    try:
+        await context.connected.authenticated(name, token)
+    except Refused:
+        raise Refused.not_found("there is nothing at this address") from None
+    return Response(200)
+
+
+@routes.post(
+    "/v1/updates",
+    example={
+        "account": "acc_01jd3v8k5fe8ya3q8r0m2n6x7c",
+        "mode": "test",
+        "updates": [
+            {"transactionId": "shop-7", "iccid": "8943000000123456785", "esimStatus": "IN_USE", "dataUsage": 12.5}
+        ],
+    },
+    status=200,
+)
+async def accept_updates(request: Request, context: Context, data: UpdatesBody) -> UpdatesView:
+    """Take in the operator's own updates; each gets its own outcome."""
+    raw = [bytes(one) for one in data.updates]  # each is journaled in the very bytes in which it came
+    inbound = _inbound_of(request, await request.body())
     results = await context.intake.accept_updates(raw, inbound, tenant=_tenant(data))
     return UpdatesView([_result(result) for result in results])
 
 
-def inbound_of(request: AnyRequest, context: Context, body: bytes, *, rest: str = "") -> InboundRequest:
+def _inbound_of(request: Request, body: bytes, *, rest: str = "") -> InboundRequest:
     """Return a request as the journal keeps it; `rest` is what follows the inbound address in the path."""
     return InboundRequest(
         method=request.method,
         path=rest,
-        query=request.scope["query_string"].decode("latin-1"),
+        query=request.raw_query.decode("latin-1"),
         headers={name: value for name, value in request.headers.items() if name not in NOT_JOURNALED},
         body=body,
-        peer=context.authenticator.peer(request),
+        peer=request.context.authenticator.peer(request),
     )
 
 

@@ -7,25 +7,24 @@ from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
-from litestar.params import QueryParameter
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from esimhooks.server.api.bodies import Moment
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.expected import expected
 from esimhooks.server.domain.ids import EPOCH, Prefix, first_id_of, parse_id
 from esimhooks.server.domain.lists import Unreadable, partition
+from esimhooks.server.domain.validation import expected
 from esimhooks.server.manage.queries import Window
 
 Row = TypeVar("Row")
 View = TypeVar("View")
 
-Limit = Annotated[int, QueryParameter(ge=1, le=100, description="how many rows, 1-100")]
-From = Annotated[str | None, QueryParameter(name="from", description="not before this moment", format="date-time")]
-To = Annotated[str | None, QueryParameter(name="to", description="before this moment", format="date-time")]
-Cursor = Annotated[str | None, QueryParameter(max_length=64, description="`nextCursor` of the list before")]
+Limit = Annotated[int, Meta(ge=1, le=100, description="how many rows, 1-100")]
+From = Annotated[str, Meta(description="not before this moment")] | None
+To = Annotated[str, Meta(description="before this moment")] | None
+Cursor = Annotated[str, Meta(max_length=64, description="`nextCursor` of the list before")] | None
 
-NameCursor = Annotated[str | None, QueryParameter(max_length=128, description="`nextCursor` of the list before")]
+NameCursor = Annotated[str, Meta(max_length=128, description="`nextCursor` of the list before")] | None
 
 
 class Listed(Struct, Generic[View], frozen=True, rename="camel", omit_defaults=True):

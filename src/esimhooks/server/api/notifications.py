@@ -1,15 +1,14 @@
 """The journal: `/v1/notifications`, for operators."""
 
 import base64
-from typing import Annotated
 
-from litestar import Router, get, post
-from litestar.params import FromPath, FromQuery, QueryParameter
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from esimhooks.server.api.given import ByOperator, InContext
+from esimhooks.server.api.access import BY_KEY
+from esimhooks.server.api.context import Context
 from esimhooks.server.api.lists import Cursor, From, Limit, Listed, To, id_from, id_of, listed, window
+from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of, text_or_none
 from esimhooks.server.domain.notification import JournalEntry, JournalFilter
@@ -51,18 +50,20 @@ def notification_view(entry: JournalEntry) -> NotificationView:
     )
 
 
-@get("/")
+routes = Routes(BY_KEY, operators=True)
+
+
+@routes.get("/v1/notifications")
 async def list_notifications(
-    context: InContext,
-    operator: ByOperator,
-    source: FromQuery[str | None] = None,
-    outcome: FromQuery[UpdateOutcome | None] = None,
-    esim: FromQuery[str | None] = None,
-    iccid: FromQuery[str | None] = None,
-    transaction_id: Annotated[str | None, QueryParameter(name="transactionId")] = None,
-    order_no: Annotated[str | None, QueryParameter(name="orderNo")] = None,
-    start: From = None,
-    end: To = None,
+    context: Context,
+    source: str | None = None,
+    outcome: UpdateOutcome | None = None,
+    esim: str | None = None,
+    iccid: str | None = None,
+    transaction_id: str | None = None,
+    order_no: str | None = None,
+    from_: From = None,
+    to: To = None,
     limit: Limit = 25,
     cursor: Cursor = None,
 ) -> Listed[NotificationView]:
@@ -77,17 +78,15 @@ async def list_notifications(
         iccid=iccid,
         transaction_id=transaction_id,
         order_no=order_no,
-        first_id=id_from("from", start),
-        last_id=id_from("to", end),
+        first_id=id_from("from", from_),
+        last_id=id_from("to", to),
     )
     rows = await context.operator.notifications(where, window(limit, cursor))
     return listed(rows, limit, notification_view, lambda entry: entry.id)
 
 
-@get("/{notification_id:str}")
-async def show_notification(
-    context: InContext, operator: ByOperator, notification_id: FromPath[str]
-) -> NotificationWithBody:
+@routes.get("/v1/notifications/{notification_id}")
+async def show_notification(context: Context, notification_id: str) -> NotificationWithBody:
     """Show a journal entry with what came in."""
     entry = await context.operator.notification(parse_id(Prefix.NOTIFICATION, notification_id))
     view = notification_view(entry)
@@ -105,10 +104,7 @@ async def show_notification(
     )
 
 
-@post("/{notification_id:str}/replay", status_code=202)
-async def replay(context: InContext, operator: ByOperator, notification_id: FromPath[str]) -> None:
+@routes.post("/v1/notifications/{notification_id}/replay", status=202)
+async def replay(context: Context, notification_id: str) -> None:
     """Look at a journal entry again, in the background."""
     await context.replay.replay(parse_id(Prefix.NOTIFICATION, notification_id))
-
-
-router = Router("/v1/notifications", route_handlers=[list_notifications, show_notification, replay])

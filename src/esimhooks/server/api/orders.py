@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from litestar import Router, get, post
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
+from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.bodies import ProviderName, Text
-from esimhooks.server.api.given import ByOperator, InContext
+from esimhooks.server.api.context import Context
 from esimhooks.server.api.lists import Cursor, Limit, Listed, id_of, listed, window
+from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import Esim
@@ -68,8 +68,21 @@ class OrderWithEsims(OrderView, rename="camel", kw_only=True, omit_defaults=True
     unreadable: list[str] = []
 
 
-@post("/")
-async def place_order(context: InContext, operator: ByOperator, data: JSONBody[OrderBody]) -> OrderWithEsims:
+routes = Routes(BY_KEY, operators=True)
+
+
+@routes.post(
+    "/v1/orders",
+    example={
+        "account": "acc_01jd3v8k5fe8ya3q8r0m2n6x7c",
+        "mode": "test",
+        "provider": "upstream",
+        "transactionId": "shop-2026-104233",
+        "packageCode": "CKH003",
+        "quantity": 2,
+    },
+)
+async def place_order(context: Context, data: OrderBody) -> OrderWithEsims:
     """Store an order; the same `transactionId` again returns the same order."""
     try:
         account_id = parse_id(Prefix.ACCOUNT, data.account)
@@ -88,15 +101,14 @@ async def place_order(context: InContext, operator: ByOperator, data: JSONBody[O
     return _with_esims(*await context.operator.order(placed.id))
 
 
-@get("/")
+@routes.get("/v1/orders")
 async def list_orders(
-    context: InContext,
-    operator: ByOperator,
-    account: FromQuery[str | None] = None,
-    mode: FromQuery[Mode | None] = None,
-    provider: FromQuery[str | None] = None,
-    transaction_id: Annotated[str | None, QueryParameter(name="transactionId")] = None,
-    order_no: Annotated[str | None, QueryParameter(name="orderNo")] = None,
+    context: Context,
+    account: str | None = None,
+    mode: Mode | None = None,
+    provider: str | None = None,
+    transaction_id: str | None = None,
+    order_no: str | None = None,
     limit: Limit = 25,
     cursor: Cursor = None,
 ) -> Listed[OrderView]:
@@ -111,13 +123,10 @@ async def list_orders(
     return listed(await context.operator.orders(where, window(limit, cursor)), limit, _order, lambda order: order.id)
 
 
-@get("/{order_id:str}")
-async def show_order(context: InContext, operator: ByOperator, order_id: FromPath[str]) -> OrderWithEsims:
+@routes.get("/v1/orders/{order_id}")
+async def show_order(context: Context, order_id: str) -> OrderWithEsims:
     """Show an order with its eSIMs."""
     return _with_esims(*await context.operator.order(parse_id(Prefix.ORDER, order_id)))
-
-
-router = Router("/v1/orders", route_handlers=[place_order, list_orders, show_order])
 
 
 def _order(order: Order) -> OrderView:

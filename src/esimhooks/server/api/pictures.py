@@ -6,12 +6,14 @@ An eSIM comes in, a picture goes out, which nobody on the way may store.
 from io import BytesIO
 
 import segno
-from litestar import Response, get
-from litestar.params import FromPath
 from segno import DataOverflowError
 
-from esimhooks.server.api.given import InContext, OfTenant
+from esimhooks.server.api.access import BY_KEY, OPEN
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.http import Response
+from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.credentials import PATH, TOKEN_BYTES, is_own_address
+from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, parse_id
@@ -26,14 +28,18 @@ HEADERS = {
 }
 
 
-@get("/v1/esims/{esim_id:str}/qr.png")
-async def show_qr(context: InContext, tenant: OfTenant, esim_id: FromPath[str]) -> Response[bytes]:
+routes = Routes(BY_KEY)
+open_routes = Routes(OPEN)
+
+
+@routes.get("/v1/esims/{esim_id}/qr.png", media_type="image/png")
+async def show_qr(context: Context, tenant: Tenant, esim_id: str) -> Response:
     """Show an eSIM's activation code as a QR code (PNG)."""
     return _picture(await context.tenant.esim(tenant, parse_id(Prefix.ESIM, esim_id)))
 
 
-@get(f"{PATH}/{{esim_id:str}}/{{name:str}}")
-async def show_open_qr(context: InContext, esim_id: FromPath[str], name: FromPath[str]) -> Response[bytes]:
+@open_routes.get(f"{PATH}/{{esim_id}}/{{name}}")
+async def show_open_qr(context: Context, esim_id: str, name: str) -> Response:
     """Show the QR code to who knows its address."""
     esim = await context.operator.esim(parse_id(Prefix.ESIM, esim_id))
     if not name.endswith(".png") or len(name) > LONGEST_NAME or not is_own_address(esim, name.removesuffix(".png")):
@@ -41,7 +47,7 @@ async def show_open_qr(context: InContext, esim_id: FromPath[str], name: FromPat
     return _picture(esim)
 
 
-def _picture(esim: Esim) -> Response[bytes]:
+def _picture(esim: Esim) -> Response:
     if esim.ac is None:
         raise Refused.not_found("the eSIM has no activation code")
     png = BytesIO()
@@ -49,4 +55,4 @@ def _picture(esim: Esim) -> Response[bytes]:
         segno.make_qr(esim.ac).save(png, kind="png", scale=PIXELS_PER_SQUARE)
     except DataOverflowError:
         raise Refused.not_found("the activation code is too long for a QR code") from None
-    return Response(png.getvalue(), media_type="image/png", headers=HEADERS)
+    return Response(200, png.getvalue(), "image/png", dict(HEADERS))

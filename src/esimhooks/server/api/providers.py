@@ -1,13 +1,12 @@
 """Providers: `/v1/providers`, for operators. Credentials go in and never come out."""
 
-from litestar import Router, delete, get, put
-from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
+from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.bodies import Text, Url
 from esimhooks.server.api.context import Context
-from esimhooks.server.api.given import ByOperator, InContext
 from esimhooks.server.api.lists import Limit, Listed, NameCursor, part_of
+from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.provider import StoredProvider
@@ -40,10 +39,11 @@ class ProviderView(Struct, rename="camel", kw_only=True):
     updated_at: str
 
 
-@put("/{name:str}")
-async def put_provider(
-    context: InContext, operator: ByOperator, name: FromPath[str], data: JSONBody[ProviderBody]
-) -> ProviderView:
+routes = Routes(BY_KEY, operators=True)
+
+
+@routes.put("/v1/providers/{name}", example={"kind": "esimaccess"})
+async def put_provider(context: Context, name: str, data: ProviderBody) -> ProviderView:
     """Store a provider; one of that name keeps its inbound address."""
     if not name or len(name) > LONGEST_NAME or not set(name) <= NAME_CHARACTERS or name in RESERVED:
         raise Refused.invalid("path:name", "expected 1-63 of a-z, 0-9 and -, and not the word updates")
@@ -53,28 +53,23 @@ async def put_provider(
     return _view(stored, context)
 
 
-@get("/")
-async def list_providers(
-    context: InContext, operator: ByOperator, limit: Limit = 25, cursor: NameCursor = None
-) -> Listed[ProviderView]:
+@routes.get("/v1/providers")
+async def list_providers(context: Context, limit: Limit = 25, cursor: NameCursor = None) -> Listed[ProviderView]:
     """List providers by name."""
     stored = sorted(await context.operator.providers(), key=_name_of)
     return part_of(stored, limit, cursor, lambda one: _view(one, context), _name_of)
 
 
-@get("/{name:str}")
-async def show_provider(context: InContext, operator: ByOperator, name: FromPath[str]) -> ProviderView:
+@routes.get("/v1/providers/{name}")
+async def show_provider(context: Context, name: str) -> ProviderView:
     """Show a provider."""
     return _view(await context.operator.provider(name), context)
 
 
-@delete("/{name:str}")
-async def delete_provider(context: InContext, operator: ByOperator, name: FromPath[str]) -> None:
+@routes.delete("/v1/providers/{name}")
+async def delete_provider(context: Context, name: str) -> None:
     """Forget a provider; its inbound address answers 401 from then on."""
     await context.admin.delete_provider(name)
-
-
-router = Router("/v1/providers", route_handlers=[put_provider, list_providers, show_provider, delete_provider])
 
 
 def _name_of(stored: StoredProvider | Unreadable) -> str:

@@ -59,10 +59,10 @@ class RateLimit:
         return Leave(room, int(bucket.tokens), (room - bucket.tokens) / self._per_s)
 
 
-def limits(leave: Leave) -> list[tuple[bytes, bytes]]:
+def limits(leave: Leave) -> dict[str, str]:
     """Return the headers that tell a caller what it may do yet."""
     told = {"limit": leave.limit, "remaining": leave.remaining, "reset": ceil(leave.reset_s)}
-    return [(f"ratelimit-{name}".encode(), str(value).encode()) for name, value in told.items()]
+    return {f"ratelimit-{name}": str(value) for name, value in told.items()}
 
 
 def network_of(address: str) -> str:

@@ -3,12 +3,13 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from litestar import Response, Router, get, post
-from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct, field
 
+from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.bodies import Moment
-from esimhooks.server.api.given import InContext, OfTenant
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.router import Routes
+from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import EPOCH, Prefix, made_at, parse_id, text_of, text_or_none
 from esimhooks.server.domain.job import NOT_ARRIVED, Job, Missed, RecoveryFilter
@@ -57,10 +58,15 @@ class RecoveryView(Struct, rename="camel", kw_only=True):
     finished_at: str | None
 
 
-@post("/{endpoint_id:str}/recover", status_code=202)
-async def recover(
-    context: InContext, tenant: OfTenant, endpoint_id: FromPath[str], data: JSONBody[RecoverBody]
-) -> Response[CountView | RecoveryView]:
+routes = Routes(BY_KEY)
+
+
+@routes.post(
+    "/v1/endpoints/{endpoint_id}/recover",
+    example={"from": "2026-01-01T00:00:00Z", "statuses": ["failed", "never"], "dryRun": True},
+    status={CountView: 200, RecoveryView: 202},
+)
+async def recover(context: Context, tenant: Tenant, endpoint_id: str, data: RecoverBody) -> CountView | RecoveryView:
     """Send again what did not arrive at an endpoint, in the background; or count it."""
     known = parse_id(Prefix.ENDPOINT, endpoint_id)
     missed = MissedEvents(
@@ -73,20 +79,15 @@ async def recover(
     if data.dry_run:
         counted = await context.jobs.count_missed(tenant, known, missed)
         by_status = {status: counted.by_status.get(status, 0) for status in Missed}
-        return Response(CountView(counted.of(missed.statuses), by_status), status_code=200)
-    return Response(_view(await context.jobs.begin_recovery(tenant, known, missed)), status_code=202)
+        return CountView(counted.of(missed.statuses), by_status)
+    return _view(await context.jobs.begin_recovery(tenant, known, missed))
 
 
-@get("/{endpoint_id:str}/recoveries/{recovery_id:str}")
-async def show_recovery(
-    context: InContext, tenant: OfTenant, endpoint_id: FromPath[str], recovery_id: FromPath[str]
-) -> RecoveryView:
+@routes.get("/v1/endpoints/{endpoint_id}/recoveries/{recovery_id}")
+async def show_recovery(context: Context, tenant: Tenant, endpoint_id: str, recovery_id: str) -> RecoveryView:
     """Show how far a recovery is."""
     endpoint, known = parse_id(Prefix.ENDPOINT, endpoint_id), parse_id(Prefix.RECOVERY, recovery_id)
     return _view(await context.jobs.find(tenant, RecoveryFilter, known, endpoint_id=endpoint))
-
-
-router = Router("/v1/endpoints", route_handlers=[recover, show_recovery])
 
 
 def _in_utc(moment: datetime, pointer: str) -> datetime:

@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from litestar import Response, Router, get, post
-from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
-from esimhooks.server.api.given import InContext, OfTenant
+from esimhooks.server.api.access import BY_KEY
+from esimhooks.server.api.context import Context
 from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
+from esimhooks.server.api.router import Routes
+from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.server.domain.job import Job, RequeryFilter
@@ -57,39 +58,41 @@ class BulkRequeryView(Struct, rename="camel", kw_only=True):
     finished_at: str | None
 
 
-@post("/v1/esims/requery", status_code=202)
+routes = Routes(BY_KEY)
+
+
+@routes.post(
+    "/v1/esims/requery", example={"status": "IN_USE", "dryRun": True}, status={MatchedView: 200, BulkRequeryView: 202}
+)
 async def requery_many(
-    context: InContext, tenant: OfTenant, data: JSONBody[RequeryBody] = ALL_ESIMS
-) -> Response[MatchedView | BulkRequeryView]:
+    context: Context, tenant: Tenant, data: RequeryBody = ALL_ESIMS
+) -> MatchedView | BulkRequeryView:
     """Read the eSIMs that fit anew from their providers, in the background; or count them."""
     where = EsimFilter(status=data.status, iccid=data.iccid, transaction_id=data.transaction_id, order_no=data.order_no)
     if data.dry_run:
-        return Response(MatchedView(await context.jobs.count_esims(tenant, where)), status_code=200)
-    return Response(_view(await context.jobs.begin_requery(tenant, where)), status_code=202)
+        return MatchedView(await context.jobs.count_esims(tenant, where))
+    return _view(await context.jobs.begin_requery(tenant, where))
 
 
-@get("/")
+@routes.get("/v1/requeries")
 async def list_requeries(
-    context: InContext, tenant: OfTenant, limit: Limit = 25, cursor: Cursor = None
+    context: Context, tenant: Tenant, limit: Limit = 25, cursor: Cursor = None
 ) -> Listed[BulkRequeryView]:
     """List requeries of many eSIMs."""
     rows = await context.jobs.page(tenant, RequeryFilter, window(limit, cursor))
     return listed(rows, limit, _view, lambda job: job.id)
 
 
-@get("/{requery_id:str}")
-async def show_requery(context: InContext, tenant: OfTenant, requery_id: FromPath[str]) -> BulkRequeryView:
+@routes.get("/v1/requeries/{requery_id}")
+async def show_requery(context: Context, tenant: Tenant, requery_id: str) -> BulkRequeryView:
     """Show how far a requery is."""
     return _view(await context.jobs.find(tenant, RequeryFilter, parse_id(Prefix.REQUERY, requery_id)))
 
 
-@post("/{requery_id:str}/cancel", status_code=200)
-async def cancel_requery(context: InContext, tenant: OfTenant, requery_id: FromPath[str]) -> BulkRequeryView:
+@routes.post("/v1/requeries/{requery_id}/cancel", status=200)
+async def cancel_requery(context: Context, tenant: Tenant, requery_id: str) -> BulkRequeryView:
     """End a requery where it is; what it has read stays."""
     return _view(await context.jobs.cancel_requery(tenant, parse_id(Prefix.REQUERY, requery_id)))
-
-
-router = Router("/v1/requeries", route_handlers=[list_requeries, show_requery, cancel_requery])
 
 
 def _view(job: Job[RequeryFilter]) -> BulkRequeryView:

@@ -3,19 +3,19 @@
 Each event has the webhook's own bytes and its id; a client that names the last id it saw gets all that followed.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from time import monotonic
 from typing import Annotated
 from uuid import UUID
 
-from litestar import get
-from litestar.params import HeaderParameter
-from litestar.response import Stream
+from msgspec import Meta
 
-from esimhooks.server.api.auth import AnyRequest
+from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.context import Context
 from esimhooks.server.api.events import position_behind
-from esimhooks.server.api.given import InContext, OfTenant
+from esimhooks.server.api.http import Request, Stream
+from esimhooks.server.api.parameters import Header
+from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import NotNow, Refused
 from esimhooks.server.domain.event import Event, EventFilter
@@ -29,12 +29,15 @@ ALIVE_EVERY_S = 15.0
 HEADERS = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
 
 
-@get("/v1/stream", media_type="text/event-stream")
+routes = Routes(BY_KEY)
+
+
+@routes.get("/v1/stream", media_type="text/event-stream")
 async def stream(
-    request: AnyRequest,
-    context: InContext,
-    tenant: OfTenant,
-    last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID", max_length=64)] = None,
+    request: Request,
+    context: Context,
+    tenant: Tenant,
+    last_event_id: Annotated[str, Header("Last-Event-ID"), Meta(max_length=64)] | None = None,
 ) -> Stream:
     """Listen to events as they are committed, from now on or behind the `Last-Event-ID`."""
     if last_event_id:
@@ -44,18 +47,18 @@ async def stream(
         begin, position = await context.tenant.newest_event(tenant)
     told = _told(request, context, tenant, begin, position)
     first = await anext(told)  # refused before the answer begins, where too many listen
-    return Stream(_with_first(first, told), media_type="text/event-stream", headers=HEADERS)
+    return Stream(_with_first(first, told), "text/event-stream", dict(HEADERS))
 
 
-async def _with_first(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _with_first(first: bytes, rest: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     yield first
     async for one in rest:
         yield one
 
 
 async def _told(
-    request: AnyRequest, context: Context, tenant: Tenant, begin: UUID, position: int
-) -> AsyncIterator[bytes]:
+    request: Request, context: Context, tenant: Tenant, begin: UUID, position: int
+) -> AsyncGenerator[bytes, None]:
     with context.streams.listening(tenant) as bell:
         # An id without data: whoever is cut off before the first event misses nothing either.
         yield f"retry: 1000\nid: {text_of(Prefix.EVENT, begin)}\n\n".encode()
@@ -76,7 +79,7 @@ async def _told(
                 yield b": alive\n\n"
 
 
-async def _may_go_on(request: AnyRequest, context: Context) -> bool:
+async def _may_go_on(request: Request, context: Context) -> bool:
     """Whether the node stays and the key is still one that may listen."""
     if context.health.draining:
         return False

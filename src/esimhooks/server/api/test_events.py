@@ -4,14 +4,15 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Router, post
-from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
-from esimhooks.server.api.given import InContext, OfTenant
+from esimhooks.server.api.access import BY_KEY
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.router import Routes
+from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.expected import escaped, misfit
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.validation import convert, escaped
 from esimhooks.vocabulary.envelope import Envelope
 from esimhooks.vocabulary.esim import EsimData
 from esimhooks.vocabulary.events import EventType
@@ -41,8 +42,11 @@ class TestEventView(Struct, rename="camel"):
     mode: Mode
 
 
-@post("/")
-async def raise_test_event(context: InContext, tenant: OfTenant, data: JSONBody[TestEventBody]) -> TestEventView:
+routes = Routes(BY_KEY)
+
+
+@routes.post("/v1/test-events", example={"event": "esim.activated"})
+async def raise_test_event(context: Context, tenant: Tenant, data: TestEventBody) -> TestEventView:
     """Raise a test event."""
     if tenant.mode is not Mode.TEST:
         raise Refused.forbidden("test events need a test key (esim_test_...)")
@@ -53,9 +57,6 @@ async def raise_test_event(context: InContext, tenant: OfTenant, data: JSONBody[
         example = msgspec.structs.replace(example, data=msgspec.structs.replace(example.data, id=data.esim))
     event = await context.admin.raise_event(tenant, _with_data(example, data.data), esim_id=esim_id)
     return TestEventView(text_of(Prefix.EVENT, event.id), data.event, tenant.mode)
-
-
-router = Router("/v1/test-events", route_handlers=[raise_test_event])
 
 
 def _esim_id(text: str) -> UUID:
@@ -70,7 +71,4 @@ def _with_data(example: Envelope, overwritten: dict[str, Value]) -> Envelope:
     unknown = [name for name in overwritten if name not in fields]
     if unknown:
         raise Refused.invalid(f"/data/{escaped(unknown[0][:80])}", f"expected one of {', '.join(fields)}")
-    try:
-        return msgspec.structs.replace(example, data=msgspec.convert(fields | overwritten, EsimData))
-    except msgspec.ValidationError as error:
-        raise misfit(error, EsimData, below="/data") from None
+    return msgspec.structs.replace(example, data=convert(fields | overwritten, EsimData, below="/data"))

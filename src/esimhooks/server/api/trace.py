@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
-from litestar import get
-from litestar.params import FromPath, FromQuery, QueryParameter
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from esimhooks.server.api.auth import tenant_of
-from esimhooks.server.api.given import ByAnyone, InContext
+from esimhooks.server.api.access import BY_KEY
+from esimhooks.server.api.auth import Principal, tenant_of
+from esimhooks.server.api.context import Context
 from esimhooks.server.api.notifications import NotificationView, notification_view
+from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.delivery import Attempt, DeliveryStatus, OutcomeClass
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.event import Event
@@ -19,7 +19,7 @@ from esimhooks.server.domain.ids import Prefix, made_at, text_of, text_or_none
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
-Account = Annotated[str | None, QueryParameter(description="operators: only in this account, else wherever the id is")]
+Account = Annotated[str, Meta(description="operators: only in this account, else wherever the id is")] | None
 
 
 class TracedEsimView(Struct, rename="camel", kw_only=True):
@@ -91,13 +91,16 @@ class TraceView(Struct, rename="camel", kw_only=True, omit_defaults=True):
     unreadable: list[str] = []
 
 
-@get("/v1/trace/{any_id:str}")
+routes = Routes(BY_KEY)
+
+
+@routes.get("/v1/trace/{any_id}")
 async def show_trace(
-    context: InContext,
-    caller: ByAnyone,
-    any_id: FromPath[str],
+    context: Context,
+    caller: Principal,
+    any_id: str,
     account: Account = None,
-    mode: FromQuery[Mode | None] = None,
+    mode: Mode | None = None,
 ) -> TraceView:
     """Show what led to a row and what came of it: notification, eSIM, events, deliveries, attempts.
 

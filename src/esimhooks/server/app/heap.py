@@ -1,6 +1,6 @@
 """The heap of a server process: what start-up has built lives until the end, so the collector need not visit it again.
 
-A full collection over all that frameworks and routes are made of takes longer than many deliveries.
+A full collection over all that libraries and routes are made of takes longer than many deliveries.
 """
 
 import gc

@@ -253,6 +253,7 @@ class _Node:
             secrets=EndpointSecrets(self._database, clock=now),
             streams=self._streams,
             health=self._health,
+            connected=self._connected,
             authenticator=Authenticator(
                 operator.key_by_lookup,
                 admin_key=admin_key,

@@ -6,9 +6,8 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
-from litestar.types import ASGIApp
 
-from esimhooks.server.api.measured import measured
+from esimhooks.server.api.router import Router
 from esimhooks.server.domain.errors import Broken
 
 BACKLOG = 2048
@@ -31,10 +30,10 @@ class WebServer:
         self._socket = _bound(host, port)
         self._server: _Listener | None = None
 
-    def serve_app(self, app: ASGIApp) -> None:
+    def serve_app(self, app: Router) -> None:
         """Say what to serve, before `run`."""
         config = uvicorn.Config(
-            measured(app),
+            app,
             http="httptools",
             loop="none",
             lifespan="off",

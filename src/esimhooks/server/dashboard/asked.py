@@ -6,11 +6,10 @@ from enum import StrEnum
 from typing import TypeVar
 from uuid import UUID
 
-from litestar import Response
 from msgspec import Struct
 
-from esimhooks.server.api.auth import AnyRequest
 from esimhooks.server.api.context import Context
+from esimhooks.server.api.http import Request, Response
 from esimhooks.server.api.lists import from_cursor, to_cursor
 from esimhooks.server.dashboard.period import Period, period_of
 from esimhooks.server.dashboard.render import page
@@ -36,30 +35,35 @@ class Shown(Struct, frozen=True):
     back_to: datetime | None = None
 
 
-def text(request: AnyRequest, name: str) -> str | None:
+def text(request: Request, name: str) -> str | None:
     """Return what is asked for under the name, or None."""
-    value = request.query_params.get(name, "").strip()[:200]
+    value = request.query.get(name, "").strip()[:200]
     return value if value.isprintable() and value else None
 
 
-def word(request: AnyRequest, name: str, kind: type[Word]) -> Word | None:
+def joined(request: Request, name: str) -> str:
+    """Return all that is asked for under the name, with commas in between."""
+    return ",".join(value for one, value in request.query_pairs if one == name)
+
+
+def word(request: Request, name: str, kind: type[Word]) -> Word | None:
     """Return the member that is asked for, or None."""
     value = text(request, name)
     return kind(value) if value in set(kind) else None
 
 
-def row_id(request: AnyRequest, name: str, prefix: Prefix) -> UUID | None:
+def row_id(request: Request, name: str, prefix: Prefix) -> UUID | None:
     """Return the id that is asked for, or None. Raises `Refused` (404) for one of another kind."""
     value = text(request, name)
     return None if value is None else parse_id(prefix, value)
 
 
-def period(request: AnyRequest) -> Period:
+def period(request: Request) -> Period:
     """Return the time that is asked for. Raises `Refused` (422) for what is no time."""
-    return period_of(request.query_params)
+    return period_of(request.query)
 
 
-def window(request: AnyRequest) -> Window:
+def window(request: Request) -> Window:
     """Return the part of the list, one row larger than is shown."""
     cursor = text(request, "cursor")
     return Window(from_cursor(cursor) if cursor else None, ROWS + 1)
@@ -79,7 +83,7 @@ def tenant_of_page(visitor: Visitor) -> Tenant:
     return visitor.tenant
 
 
-async def choose_account(context: Context, visitor: Visitor, path: str) -> Response[str] | None:
+async def choose_account(context: Context, visitor: Visitor, path: str) -> Response | None:
     """Return the page on which an operator chooses an account, where none is chosen."""
     if visitor.tenant is not None:
         return None

@@ -1,18 +1,20 @@
 """Who changed what: an operator sees all of it or one account's, a merchant its own account in its mode."""
 
-from litestar import Response, get
-
-from esimhooks.server.api.auth import AnyRequest
-from esimhooks.server.api.given import InContext
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.http import Request, Response
+from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import visitor_of
 from esimhooks.server.domain.audit import Action, AuditFilter
 from esimhooks.server.domain.ids import Prefix, parse_id
 
+routes = Routes(BY_SESSION)
 
-@get("/audit")
-async def list_audit(request: AnyRequest, context: InContext) -> Response[str]:
+
+@routes.get("/audit")
+async def list_audit(request: Request, context: Context) -> Response:
     """List changes, newest first."""
     visitor = visitor_of(request)
     action, period = asked.word(request, "action", Action), asked.period(request)

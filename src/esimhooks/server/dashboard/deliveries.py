@@ -2,14 +2,11 @@
 
 from uuid import UUID
 
-from litestar import Response, get, post
-from litestar.params import FromPath
-from litestar.response import Redirect
-
-from esimhooks.server.api.auth import AnyRequest
 from esimhooks.server.api.context import Context
-from esimhooks.server.api.given import InContext
+from esimhooks.server.api.http import Request, Response, redirect
+from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked, sent
+from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import visitor_of
 from esimhooks.server.domain.advice import advise
@@ -24,8 +21,11 @@ from esimhooks.vocabulary.events import EventType
 MOST_NAMED = 100
 
 
-@get("/deliveries")
-async def list_deliveries(request: AnyRequest, context: InContext) -> Response[str]:
+routes = Routes(BY_SESSION)
+
+
+@routes.get("/deliveries")
+async def list_deliveries(request: Request, context: Context) -> Response:
     """List deliveries."""
     visitor = visitor_of(request)
     if choice := await asked.choose_account(context, visitor, "/deliveries"):
@@ -54,8 +54,8 @@ async def list_deliveries(request: AnyRequest, context: InContext) -> Response[s
     return page("deliveries.html", visitor, values)
 
 
-@get("/deliveries/{delivery_id:str}")
-async def show_delivery(request: AnyRequest, context: InContext, delivery_id: FromPath[str]) -> Response[str]:
+@routes.get("/deliveries/{delivery_id}")
+async def show_delivery(request: Request, context: Context, delivery_id: str) -> Response:
     """Show a delivery with its attempts."""
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
@@ -94,12 +94,12 @@ async def show_delivery(request: AnyRequest, context: InContext, delivery_id: Fr
     return page("delivery.html", visitor, values)
 
 
-@post("/deliveries/{delivery_id:str}/retry")
-async def retry(request: AnyRequest, context: InContext, delivery_id: FromPath[str]) -> Response[str]:
+@routes.post("/deliveries/{delivery_id}/retry")
+async def retry(request: Request, context: Context, delivery_id: str) -> Response:
     """Send the delivery again."""
     visitor = visitor_of(request)
     await context.admin.send_again(asked.tenant_of_page(visitor), parse_id(Prefix.DELIVERY, delivery_id))
-    return Redirect(visitor.link(f"/deliveries/{delivery_id}"), status_code=303)
+    return redirect(visitor.link(f"/deliveries/{delivery_id}"))
 
 
 async def _names(context: Context, tenant: Tenant, chosen: UUID | None) -> dict[str, str]:

@@ -2,27 +2,26 @@
 
 from collections.abc import Mapping
 
-import msgspec
-from litestar import Response, get, post
-from litestar.params import FromPath
-from litestar.response import Redirect
-
-from esimhooks.server.api.auth import AnyRequest
+from esimhooks.server.api.context import Context
 from esimhooks.server.api.endpoints import EndpointPatch, changes_of
-from esimhooks.server.api.given import InContext
+from esimhooks.server.api.http import Request, Response, redirect
+from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import form_of, visitor_of
 from esimhooks.server.domain.endpoint import Ordering
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.expected import misfit
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.validation import convert
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_of
 
+routes = Routes(BY_SESSION)
 
-@get("/endpoints/{endpoint_id:str}/edit")
-async def ask_changes(request: AnyRequest, context: InContext, endpoint_id: FromPath[str]) -> Response[str]:
+
+@routes.get("/endpoints/{endpoint_id}/edit")
+async def ask_changes(request: Request, context: Context, endpoint_id: str) -> Response:
     """Show the form with what stands."""
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
@@ -31,33 +30,33 @@ async def ask_changes(request: AnyRequest, context: InContext, endpoint_id: From
     return page("endpoint_edit.html", visitor, values)
 
 
-@post("/endpoints/{endpoint_id:str}/edit")
-async def change(request: AnyRequest, context: InContext, endpoint_id: FromPath[str]) -> Response[str]:
+@routes.post("/endpoints/{endpoint_id}/edit")
+async def change(request: Request, context: Context, endpoint_id: str) -> Response:
     """Store what the form says."""
     visitor = visitor_of(request)
     wanted = changes_of(_patch(await form_of(request)))
     await context.endpoints.change(asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id), wanted)
-    return Redirect(visitor.link(f"/endpoints/{endpoint_id}"), status_code=303)
+    return redirect(visitor.link(f"/endpoints/{endpoint_id}"))
 
 
-@post("/endpoints/{endpoint_id:str}/enable")
-async def enable(request: AnyRequest, context: InContext, endpoint_id: FromPath[str]) -> Response[str]:
+@routes.post("/endpoints/{endpoint_id}/enable")
+async def enable(request: Request, context: Context, endpoint_id: str) -> Response:
     """Switch the endpoint on; what waits for it goes out."""
     visitor = visitor_of(request)
     await context.endpoints.enable(asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id))
-    return Redirect(visitor.link(f"/endpoints/{endpoint_id}"), status_code=303)
+    return redirect(visitor.link(f"/endpoints/{endpoint_id}"))
 
 
-@post("/endpoints/{endpoint_id:str}/disable")
-async def disable(request: AnyRequest, context: InContext, endpoint_id: FromPath[str]) -> Response[str]:
+@routes.post("/endpoints/{endpoint_id}/disable")
+async def disable(request: Request, context: Context, endpoint_id: str) -> Response:
     """Switch the endpoint off; what waits for it stays."""
     visitor = visitor_of(request)
     await context.endpoints.disable(asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id))
-    return Redirect(visitor.link(f"/endpoints/{endpoint_id}"), status_code=303)
+    return redirect(visitor.link(f"/endpoints/{endpoint_id}"))
 
 
-@post("/endpoints/{endpoint_id:str}/test")
-async def send_example(request: AnyRequest, context: InContext, endpoint_id: FromPath[str]) -> Response[str]:
+@routes.post("/endpoints/{endpoint_id}/test")
+async def send_example(request: Request, context: Context, endpoint_id: str) -> Response:
     """Send the endpoint an event's example and show its delivery."""
     visitor = visitor_of(request)
     kind = (await form_of(request)).get("event", "")
@@ -66,7 +65,7 @@ async def send_example(request: AnyRequest, context: InContext, endpoint_id: Fro
     which = parse_id(Prefix.ENDPOINT, endpoint_id)
     tenant = asked.tenant_of_page(visitor)
     _, delivery = await context.endpoints.send_example(tenant, which, example_of(EventType(kind)))
-    return Redirect(visitor.link(f"/deliveries/{text_of(Prefix.DELIVERY, delivery.id)}"), status_code=303)
+    return redirect(visitor.link(f"/deliveries/{text_of(Prefix.DELIVERY, delivery.id)}"))
 
 
 def _patch(form: Mapping[str, str]) -> EndpointPatch:
@@ -78,7 +77,4 @@ def _patch(form: Mapping[str, str]) -> EndpointPatch:
         "eventTypes": [one for one in form.get("types", "").split(",") if one] or None,
         "retrySchedule": [one.strip() for one in form.get("schedule", "").split(",") if one.strip()] or None,
     }
-    try:
-        return msgspec.convert(told | lists | {"url": form.get("url", "").strip()}, EndpointPatch, strict=False)
-    except msgspec.ValidationError as error:
-        raise misfit(error, EndpointPatch) from None
+    return convert(told | lists | {"url": form.get("url", "").strip()}, EndpointPatch, strict=False)

@@ -3,14 +3,12 @@
 What is shown is what the API shows: a private key never leaves the server.
 """
 
-from litestar import Response, get, post
-from litestar.params import FromPath
-from litestar.response import Redirect
-
-from esimhooks.server.api.auth import AnyRequest
+from esimhooks.server.api.context import Context
 from esimhooks.server.api.endpoint_secrets import secrets_view
-from esimhooks.server.api.given import InContext
+from esimhooks.server.api.http import Request, Response, redirect
+from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import form_of, visitor_of
 from esimhooks.server.domain.endpoint import SignatureProfile
@@ -21,8 +19,11 @@ OVERLAPS = {"one day": 86_400, "one hour": 3600, "not at all: it has leaked": 0}
 """For how many seconds the old secret may go on signing."""
 
 
-@get("/endpoints/{endpoint_id:str}/secrets")
-async def show_secrets(request: AnyRequest, context: InContext, endpoint_id: FromPath[str]) -> Response[str]:
+routes = Routes(BY_SESSION)
+
+
+@routes.get("/endpoints/{endpoint_id}/secrets")
+async def show_secrets(request: Request, context: Context, endpoint_id: str) -> Response:
     """Show the secrets that sign at present."""
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
@@ -37,8 +38,8 @@ async def show_secrets(request: AnyRequest, context: InContext, endpoint_id: Fro
     return page("endpoint_secrets.html", visitor, values)
 
 
-@post("/endpoints/{endpoint_id:str}/rotate")
-async def rotate(request: AnyRequest, context: InContext, endpoint_id: FromPath[str]) -> Response[str]:
+@routes.post("/endpoints/{endpoint_id}/rotate")
+async def rotate(request: Request, context: Context, endpoint_id: str) -> Response:
     """Make a new secret."""
     visitor = visitor_of(request)
     overlap = OVERLAPS.get((await form_of(request)).get("overlap", ""))
@@ -46,4 +47,4 @@ async def rotate(request: AnyRequest, context: InContext, endpoint_id: FromPath[
         raise Refused.invalid("/overlap", f"expected one of {', '.join(OVERLAPS)}")
     which = parse_id(Prefix.ENDPOINT, endpoint_id)
     await context.secrets.rotate(asked.tenant_of_page(visitor), which, expire_old_in_s=overlap)
-    return Redirect(visitor.link(f"/endpoints/{endpoint_id}/secrets"), status_code=303)
+    return redirect(visitor.link(f"/endpoints/{endpoint_id}/secrets"))

@@ -3,14 +3,13 @@
 from datetime import timedelta
 
 import msgspec
-from litestar import Response, get, post
-from litestar.params import FromPath
-from litestar.response import Redirect
 
-from esimhooks.server.api.auth import AnyRequest
 from esimhooks.server.api.bodies import Name, Url
-from esimhooks.server.api.given import InContext
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.http import Request, Response, redirect
+from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.charts import by_status, series_of
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import form_of, visitor_of
@@ -26,8 +25,11 @@ LATEST = 10
 HEALTH = timedelta(hours=24)
 
 
-@get("/endpoints")
-async def list_endpoints(request: AnyRequest, context: InContext) -> Response[str]:
+routes = Routes(BY_SESSION)
+
+
+@routes.get("/endpoints")
+async def list_endpoints(request: Request, context: Context) -> Response:
     """List endpoints."""
     visitor = visitor_of(request)
     if choice := await asked.choose_account(context, visitor, "/endpoints"):
@@ -37,16 +39,16 @@ async def list_endpoints(request: AnyRequest, context: InContext) -> Response[st
     return page("endpoints.html", visitor, {"title": "Endpoints", "list": listed, "now": context.clock()})
 
 
-@get("/endpoints/new")
-async def new_endpoint(request: AnyRequest) -> Response[str]:
+@routes.get("/endpoints/new")
+async def new_endpoint(request: Request) -> Response:
     """Show the form of a new endpoint."""
     visitor = visitor_of(request)
     asked.tenant_of_page(visitor)
     return page("endpoint_new.html", visitor, {"title": "New endpoint", "types": list(EventType), "schedules": NAMED})
 
 
-@post("/endpoints")
-async def create_endpoint(request: AnyRequest, context: InContext) -> Response[str]:
+@routes.post("/endpoints")
+async def create_endpoint(request: Request, context: Context) -> Response:
     """Make an endpoint; its secret is shown this once."""
     visitor = visitor_of(request)
     form = await form_of(request)
@@ -64,8 +66,8 @@ async def create_endpoint(request: AnyRequest, context: InContext) -> Response[s
     return page("endpoint_made.html", visitor, values, status=201)
 
 
-@get("/endpoints/{endpoint_id:str}")
-async def show_endpoint(request: AnyRequest, context: InContext, endpoint_id: FromPath[str]) -> Response[str]:
+@routes.get("/endpoints/{endpoint_id}")
+async def show_endpoint(request: Request, context: Context, endpoint_id: str) -> Response:
     """Show an endpoint with its latest deliveries."""
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
@@ -87,12 +89,12 @@ async def show_endpoint(request: AnyRequest, context: InContext, endpoint_id: Fr
     return page("endpoint.html", visitor, values)
 
 
-@post("/endpoints/{endpoint_id:str}/delete")
-async def delete_endpoint(request: AnyRequest, context: InContext, endpoint_id: FromPath[str]) -> Response[str]:
+@routes.post("/endpoints/{endpoint_id}/delete")
+async def delete_endpoint(request: Request, context: Context, endpoint_id: str) -> Response:
     """Delete an endpoint; what waits for it is cancelled."""
     visitor = visitor_of(request)
     await context.admin.delete_endpoint(asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id))
-    return Redirect(visitor.link("/endpoints"), status_code=303)
+    return redirect(visitor.link("/endpoints"))
 
 
 def _fit(value: str, kind: object, pointer: str, expected: str) -> str:

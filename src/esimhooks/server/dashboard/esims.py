@@ -5,14 +5,13 @@ from datetime import datetime
 
 import msgspec
 import segno
-from litestar import Response, get, post
-from litestar.params import FromPath
-from litestar.response import Redirect
 from markupsafe import Markup
 
-from esimhooks.server.api.auth import AnyRequest
-from esimhooks.server.api.given import InContext
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.http import Request, Response, redirect
+from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import visitor_of
 from esimhooks.server.domain.delivery import Delivery
@@ -45,8 +44,11 @@ UNTOLD = ("lastUsageUpdate", "data_usage_remain")
 """Changes that follow from others or come with every update."""
 
 
-@get("/esims")
-async def list_esims(request: AnyRequest, context: InContext) -> Response[str]:
+routes = Routes(BY_SESSION)
+
+
+@routes.get("/esims")
+async def list_esims(request: Request, context: Context) -> Response:
     """List eSIMs."""
     visitor = visitor_of(request)
     if choice := await asked.choose_account(context, visitor, "/esims"):
@@ -67,8 +69,8 @@ async def list_esims(request: AnyRequest, context: InContext) -> Response[str]:
     return page("esims.html", visitor, values)
 
 
-@get("/esims/{esim_id:str}")
-async def show_esim(request: AnyRequest, context: InContext, esim_id: FromPath[str]) -> Response[str]:
+@routes.get("/esims/{esim_id}")
+async def show_esim(request: Request, context: Context, esim_id: str) -> Response:
     """Show an eSIM with its story."""
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
@@ -88,8 +90,8 @@ async def show_esim(request: AnyRequest, context: InContext, esim_id: FromPath[s
     return page("esim.html", visitor, values)
 
 
-@get("/esims/{esim_id:str}/qr")
-async def show_qr(request: AnyRequest, context: InContext, esim_id: FromPath[str]) -> Response[str]:
+@routes.get("/esims/{esim_id}/qr")
+async def show_qr(request: Request, context: Context, esim_id: str) -> Response:
     """Show the activation code, which is a credential, to who asks for it."""
     visitor = visitor_of(request)
     esim = await context.tenant.esim(asked.tenant_of_page(visitor), parse_id(Prefix.ESIM, esim_id))
@@ -97,13 +99,13 @@ async def show_qr(request: AnyRequest, context: InContext, esim_id: FromPath[str
     return page("qr.html", visitor, {"ac": esim.ac, "picture": Markup(picture)})  # noqa: S704 - made of squares
 
 
-@post("/esims/{esim_id:str}/requery")
-async def requery(request: AnyRequest, context: InContext, esim_id: FromPath[str]) -> Response[str]:
+@routes.post("/esims/{esim_id}/requery")
+async def requery(request: Request, context: Context, esim_id: str) -> Response:
     """Read the eSIM anew from its provider."""
     visitor = visitor_of(request)
     esim = await context.tenant.esim(asked.tenant_of_page(visitor), parse_id(Prefix.ESIM, esim_id))
     await context.requery.requery(esim)
-    return Redirect(visitor.link(f"/esims/{text_of(Prefix.ESIM, esim.id)}"), status_code=303)
+    return redirect(visitor.link(f"/esims/{text_of(Prefix.ESIM, esim.id)}"))
 
 
 def _used_percent(esim: Esim) -> float | None:

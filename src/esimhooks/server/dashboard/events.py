@@ -1,12 +1,10 @@
 """Events: the list with its filters, one with its bytes and deliveries, and the catalogue of all eight."""
 
-from litestar import Response, get, post
-from litestar.params import FromPath
-from litestar.response import Redirect
-
-from esimhooks.server.api.auth import AnyRequest
-from esimhooks.server.api.given import InContext
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.http import Request, Response, redirect
+from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import visitor_of
 from esimhooks.server.domain.delivery import DeliveryFilter
@@ -20,9 +18,11 @@ from esimhooks.vocabulary.examples import example_of
 from esimhooks.vocabulary.schemas import schema_of
 from esimhooks.vocabulary.statuses import Mode
 
+routes = Routes(BY_SESSION)
 
-@get("/events")
-async def list_events(request: AnyRequest, context: InContext) -> Response[str]:
+
+@routes.get("/events")
+async def list_events(request: Request, context: Context) -> Response:
     """List events."""
     visitor = visitor_of(request)
     if choice := await asked.choose_account(context, visitor, "/events"):
@@ -41,8 +41,8 @@ async def list_events(request: AnyRequest, context: InContext) -> Response[str]:
     return page("events.html", visitor, values)
 
 
-@get("/events/{event_id:str}")
-async def show_event(request: AnyRequest, context: InContext, event_id: FromPath[str]) -> Response[str]:
+@routes.get("/events/{event_id}")
+async def show_event(request: Request, context: Context, event_id: str) -> Response:
     """Show an event with its deliveries; asked for by the page itself, only these."""
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
@@ -52,21 +52,21 @@ async def show_event(request: AnyRequest, context: InContext, event_id: FromPath
     return page("event_deliveries.html" if "x-live" in request.headers else "event.html", visitor, values)
 
 
-@get("/event-types")
-async def catalogue(request: AnyRequest) -> Response[str]:
+@routes.get("/event-types")
+async def catalogue(request: Request) -> Response:
     """Show the eight events, each with an example; its schema comes when it is opened, for it is long."""
     kinds = [{"type": kind, "meaning": MEANINGS[kind], "example": encode(example_of(kind))} for kind in EventType]
     return page("catalogue.html", visitor_of(request), {"title": "Event catalogue", "kinds": kinds})
 
 
-@get("/event-types/{kind:str}/schema")
-async def show_schema(request: AnyRequest, kind: FromPath[str]) -> Response[str]:
+@routes.get("/event-types/{kind}/schema")
+async def show_schema(request: Request, kind: str) -> Response:
     """Show the schema of one event, as a part of the catalogue."""
     return page("schema.html", visitor_of(request), {"schema": schema_of(_known(kind))})
 
 
-@post("/event-types/{kind:str}/try")
-async def try_event(request: AnyRequest, context: InContext, kind: FromPath[str]) -> Response[str]:
+@routes.post("/event-types/{kind}/try")
+async def try_event(request: Request, context: Context, kind: str) -> Response:
     """Raise a test event from its example and show it."""
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
@@ -74,7 +74,7 @@ async def try_event(request: AnyRequest, context: InContext, kind: FromPath[str]
     if tenant.mode is not Mode.TEST:
         raise Refused.forbidden("test events need test mode: sign in with a test key (esim_test_...)")
     event = await context.admin.raise_event(tenant, example_of(known))
-    return Redirect(visitor.link(f"/events/{text_of(Prefix.EVENT, event.id)}"), status_code=303)
+    return redirect(visitor.link(f"/events/{text_of(Prefix.EVENT, event.id)}"))
 
 
 def _known(kind: str) -> EventType:

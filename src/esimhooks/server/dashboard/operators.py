@@ -1,14 +1,13 @@
 """What operators alone see: accounts with their keys, and the journal of what providers sent."""
 
 import msgspec
-from litestar import Response, get, post
-from litestar.params import FromPath
-from litestar.response import Redirect
 
-from esimhooks.server.api.auth import AnyRequest
 from esimhooks.server.api.bodies import Name
-from esimhooks.server.api.given import InContext
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.http import Request, Response, redirect
+from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import form_of, operator_of
 from esimhooks.server.domain.change import UpdateOutcome
@@ -20,9 +19,11 @@ from esimhooks.server.manage.admin import NewKey
 from esimhooks.server.manage.queries import Window
 from esimhooks.vocabulary.statuses import Mode
 
+routes = Routes(BY_SESSION)
 
-@get("/accounts")
-async def list_accounts(request: AnyRequest, context: InContext) -> Response[str]:
+
+@routes.get("/accounts")
+async def list_accounts(request: Request, context: Context) -> Response:
     """List accounts."""
     visitor = operator_of(request)
     rows = await context.operator.accounts(asked.window(request))
@@ -30,22 +31,22 @@ async def list_accounts(request: AnyRequest, context: InContext) -> Response[str
     return page("accounts.html", visitor, values)
 
 
-@post("/accounts")
-async def create_account(request: AnyRequest, context: InContext) -> Response[str]:
+@routes.post("/accounts")
+async def create_account(request: Request, context: Context) -> Response:
     """Make an account."""
     operator_of(request)
     account = await context.admin.create_account(_name((await form_of(request)).get("name", "")))
-    return Redirect(f"/accounts/{text_of(Prefix.ACCOUNT, account.id)}", status_code=303)
+    return redirect(f"/accounts/{text_of(Prefix.ACCOUNT, account.id)}")
 
 
-@get("/accounts/{account_id:str}")
-async def show_account(request: AnyRequest, context: InContext, account_id: FromPath[str]) -> Response[str]:
+@routes.get("/accounts/{account_id}")
+async def show_account(request: Request, context: Context, account_id: str) -> Response:
     """Show an account with its keys."""
     return await _shown(request, context, account_id, made=None)
 
 
-@post("/accounts/{account_id:str}/keys")
-async def create_key(request: AnyRequest, context: InContext, account_id: FromPath[str]) -> Response[str]:
+@routes.post("/accounts/{account_id}/keys")
+async def create_key(request: Request, context: Context, account_id: str) -> Response:
     """Make a key; its text is shown this once."""
     operator_of(request)
     form = await form_of(request)
@@ -58,19 +59,17 @@ async def create_key(request: AnyRequest, context: InContext, account_id: FromPa
     return await _shown(request, context, account_id, made=made)
 
 
-@post("/accounts/{account_id:str}/keys/{key_id:str}/revoke")
-async def revoke_key(
-    request: AnyRequest, context: InContext, account_id: FromPath[str], key_id: FromPath[str]
-) -> Response[str]:
+@routes.post("/accounts/{account_id}/keys/{key_id}/revoke")
+async def revoke_key(request: Request, context: Context, account_id: str, key_id: str) -> Response:
     """Revoke a key, and end the sessions that it began."""
     operator_of(request)
     await context.admin.revoke_key(parse_id(Prefix.ACCOUNT, account_id), parse_id(Prefix.KEY, key_id))
     context.authenticator.forget()
-    return Redirect(f"/accounts/{account_id}", status_code=303)
+    return redirect(f"/accounts/{account_id}")
 
 
-@get("/journal")
-async def list_journal(request: AnyRequest, context: InContext) -> Response[str]:
+@routes.get("/journal")
+async def list_journal(request: Request, context: Context) -> Response:
     """List what providers sent."""
     visitor = operator_of(request)
     period = asked.period(request)
@@ -96,23 +95,23 @@ async def list_journal(request: AnyRequest, context: InContext) -> Response[str]
     return page("journal.html", visitor, values)
 
 
-@get("/journal/{notification_id:str}")
-async def show_notification(request: AnyRequest, context: InContext, notification_id: FromPath[str]) -> Response[str]:
+@routes.get("/journal/{notification_id}")
+async def show_notification(request: Request, context: Context, notification_id: str) -> Response:
     """Show what a provider sent, as it came."""
     visitor = operator_of(request)
     entry = await context.operator.notification(parse_id(Prefix.NOTIFICATION, notification_id))
     return page("notification.html", visitor, {"title": "Notification", "entry": entry, "now": context.clock()})
 
 
-@post("/journal/{notification_id:str}/replay")
-async def replay(request: AnyRequest, context: InContext, notification_id: FromPath[str]) -> Response[str]:
+@routes.post("/journal/{notification_id}/replay")
+async def replay(request: Request, context: Context, notification_id: str) -> Response:
     """Look at a notification again, in the background."""
     visitor = operator_of(request)
     await context.replay.replay(parse_id(Prefix.NOTIFICATION, notification_id))
-    return Redirect(visitor.link(f"/journal/{notification_id}"), status_code=303)
+    return redirect(visitor.link(f"/journal/{notification_id}"))
 
 
-async def _shown(request: AnyRequest, context: InContext, account_id: str, *, made: object) -> Response[str]:
+async def _shown(request: Request, context: Context, account_id: str, *, made: object) -> Response:
     visitor = operator_of(request)
     known = parse_id(Prefix.ACCOUNT, account_id)
     account = await context.operator.account(known)

@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from litestar import Response, get
-
-from esimhooks.server.api.auth import AnyRequest
-from esimhooks.server.api.given import InContext
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.http import Request, Response
+from esimhooks.server.api.router import Routes
+from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.charts import by_status, series_of
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import visitor_of
@@ -15,21 +15,24 @@ from esimhooks.server.manage.queries import Window
 SPANS = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
 
 
-@get("/")
-async def overview(request: AnyRequest, context: InContext) -> Response[str]:
+routes = Routes(BY_SESSION)
+
+
+@routes.get("/")
+async def overview(request: Request, context: Context) -> Response:
     """Show the overview."""
     return await _shown(request, context, "overview.html")
 
 
-@get("/overview/figures")
-async def figures(request: AnyRequest, context: InContext) -> Response[str]:
+@routes.get("/overview/figures")
+async def figures(request: Request, context: Context) -> Response:
     """Show the part of the overview that changes."""
     return await _shown(request, context, "overview_figures.html")
 
 
-async def _shown(request: AnyRequest, context: InContext, template: str) -> Response[str]:
+async def _shown(request: Request, context: Context, template: str) -> Response:
     visitor = visitor_of(request)
-    name = request.query_params.get("span", "24h")
+    name = request.query.get("span", "24h")
     name = name if name in SPANS else "24h"
     found = await context.overview.figures(visitor.tenant, span=SPANS[name])
     accounts = await context.operator.accounts(Window(None, 100)) if visitor.operator else []

@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from litestar import Response, get, post
-from litestar.params import FromPath
-from litestar.response import Redirect
-
-from esimhooks.server.api.auth import AnyRequest
-from esimhooks.server.api.given import InContext
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.http import Request, Response, redirect
+from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.period import field_of, period_of
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import form_of, visitor_of
@@ -31,20 +29,23 @@ MEANINGS = {
 }
 
 
-@get("/endpoints/{endpoint_id:str}/recover")
-async def ask_recovery(request: AnyRequest, context: InContext, endpoint_id: FromPath[str]) -> Response[str]:
+routes = Routes(BY_SESSION)
+
+
+@routes.get("/endpoints/{endpoint_id}/recover")
+async def ask_recovery(request: Request, context: Context, endpoint_id: str) -> Response:
     """Show the form with the count of what it would send."""
     return await _counted(request, context, endpoint_id, "recover.html")
 
 
-@get("/endpoints/{endpoint_id:str}/recover/count")
-async def count(request: AnyRequest, context: InContext, endpoint_id: FromPath[str]) -> Response[str]:
+@routes.get("/endpoints/{endpoint_id}/recover/count")
+async def count(request: Request, context: Context, endpoint_id: str) -> Response:
     """Show the part of the form that changes with what is chosen."""
     return await _counted(request, context, endpoint_id, "recover_count.html")
 
 
-@post("/endpoints/{endpoint_id:str}/recover")
-async def recover(request: AnyRequest, context: InContext, endpoint_id: FromPath[str]) -> Response[str]:
+@routes.post("/endpoints/{endpoint_id}/recover")
+async def recover(request: Request, context: Context, endpoint_id: str) -> Response:
     """Begin the recovery and show how far it is."""
     visitor = visitor_of(request)
     wanted = _asked(await form_of(request), context.clock)
@@ -52,13 +53,11 @@ async def recover(request: AnyRequest, context: InContext, endpoint_id: FromPath
         asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id), wanted
     )
     to = f"/endpoints/{endpoint_id}/recoveries/{text_of(Prefix.RECOVERY, begun.id)}"
-    return Redirect(visitor.link(to), status_code=303)
+    return redirect(visitor.link(to))
 
 
-@get("/endpoints/{endpoint_id:str}/recoveries/{recovery_id:str}")
-async def show_recovery(
-    request: AnyRequest, context: InContext, endpoint_id: FromPath[str], recovery_id: FromPath[str]
-) -> Response[str]:
+@routes.get("/endpoints/{endpoint_id}/recoveries/{recovery_id}")
+async def show_recovery(request: Request, context: Context, endpoint_id: str, recovery_id: str) -> Response:
     """Show how far a recovery is; asked for by the page itself, only the part that changes."""
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
@@ -76,11 +75,11 @@ async def show_recovery(
     return page("recovery_progress.html" if "x-live" in request.headers else "recovery.html", visitor, values)
 
 
-async def _counted(request: AnyRequest, context: InContext, endpoint_id: str, template: str) -> Response[str]:
+async def _counted(request: Request, context: Context, endpoint_id: str, template: str) -> Response:
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
     endpoint = await context.tenant.endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id))
-    given = {name: ",".join(request.query_params.getall(name, [])) for name in ("from", "to", "status", "chosen")}
+    given = {name: asked.joined(request, name) for name in ("from", "to", "status", "chosen")}
     wanted = _asked(given, context.clock)
     values = {
         "title": "Recover",

@@ -1,18 +1,16 @@
 """Pages: a template and its values in, an answer with strict headers out. Everything is escaped unless it is markup."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import msgspec
-from litestar import MediaType, Response
 
-from esimhooks.server.api.auth import AnyRequest
+from esimhooks.server.api.http import Request, Response
 from esimhooks.server.dashboard import formats
 from esimhooks.server.dashboard.assets import VERSION
 from esimhooks.server.dashboard.visitor import Visitor
-from esimhooks.server.domain.errors import EsimhooksError, NotNow, Refused
+from esimhooks.server.domain.errors import NotNow, Refused
 from esimhooks.server.domain.ids import Prefix, made_at, text_of
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.observe.log import get_logger
@@ -56,15 +54,15 @@ ENVIRONMENT.globals |= {
 }
 
 
-def page(template: str, visitor: Visitor | None, values: Mapping[str, object], *, status: int = 200) -> Response[str]:
+def page(template: str, visitor: Visitor | None, values: Mapping[str, object], *, status: int = 200) -> Response:
     """Return the page. `visitor` None: a person who has not signed in."""
     text = ENVIRONMENT.get_template(template).render(**values, visitor=visitor)
-    return Response(text, status_code=status, media_type=MediaType.HTML, headers=HEADERS)
+    return Response(status, text.encode(), "text/html; charset=utf-8", dict(HEADERS))
 
 
-def show_error(request: AnyRequest, error: Any) -> Response[str]:
+def show_error(request: Request, error: Exception) -> Response:
     """Return a page that says what went wrong; nothing of the inside."""
-    visitor: Visitor | None = getattr(request.state, "visitor", None)
+    visitor: Visitor | None = request.visitor
     status, detail = 500, "Something broke on our side; it is in the log."
     if isinstance(error, Refused):
         fields = "; ".join(f"{one.pointer.lstrip('/')}: {one.detail}" for one in error.errors)
@@ -72,13 +70,7 @@ def show_error(request: AnyRequest, error: Any) -> Response[str]:
     elif isinstance(error, NotNow):
         status, detail = 503, "The database does not answer at the moment. Try again in a few seconds."
     else:
-        log.error("request.failed", method=request.method, path=request.url.path, exc_info=error)
+        log.error("request.failed", method=request.method, path=request.path, exc_info=error)
     return page(
         "error.html", visitor, {"title": "That did not work", "status": status, "detail": detail}, status=status
     )
-
-
-ERRORS: dict[int | type[Exception], Callable[[AnyRequest, Any], Response[Any]]] = {
-    EsimhooksError: show_error,
-    Exception: show_error,
-}

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 
-from litestar import Response, get, post
-from litestar.params import FromPath
-from litestar.response import Redirect
-
-from esimhooks.server.api.auth import AnyRequest
-from esimhooks.server.api.given import InContext
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.http import Request, Response, redirect
+from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import form_of, visitor_of
 from esimhooks.server.domain.esim import EsimFilter
@@ -20,8 +18,11 @@ from esimhooks.vocabulary.statuses import EsimStatus
 LATEST = 5
 
 
-@get("/requeries")
-async def ask_requery(request: AnyRequest, context: InContext) -> Response[str]:
+routes = Routes(BY_SESSION)
+
+
+@routes.get("/requeries")
+async def ask_requery(request: Request, context: Context) -> Response:
     """Show how many eSIMs fit, and what was asked for before."""
     visitor = visitor_of(request)
     if choice := await asked.choose_account(context, visitor, "/requeries"):
@@ -41,16 +42,16 @@ async def ask_requery(request: AnyRequest, context: InContext) -> Response[str]:
     return page("requeries.html", visitor, values)
 
 
-@post("/requeries")
-async def begin_requery(request: AnyRequest, context: InContext) -> Response[str]:
+@routes.post("/requeries")
+async def begin_requery(request: Request, context: Context) -> Response:
     """Begin to read the eSIMs that fit, and show how far it is."""
     visitor = visitor_of(request)
     begun = await context.jobs.begin_requery(asked.tenant_of_page(visitor), _where(await form_of(request)))
-    return Redirect(visitor.link(f"/requeries/{text_of(Prefix.REQUERY, begun.id)}"), status_code=303)
+    return redirect(visitor.link(f"/requeries/{text_of(Prefix.REQUERY, begun.id)}"))
 
 
-@get("/requeries/{requery_id:str}")
-async def show_requery(request: AnyRequest, context: InContext, requery_id: FromPath[str]) -> Response[str]:
+@routes.get("/requeries/{requery_id}")
+async def show_requery(request: Request, context: Context, requery_id: str) -> Response:
     """Show how far a requery is; asked for by the page itself, only the part that changes."""
     visitor = visitor_of(request)
     job = await context.jobs.find(asked.tenant_of_page(visitor), RequeryFilter, parse_id(Prefix.REQUERY, requery_id))
@@ -58,12 +59,12 @@ async def show_requery(request: AnyRequest, context: InContext, requery_id: From
     return page(template, visitor, {"title": "Requery", "job": job})
 
 
-@post("/requeries/{requery_id:str}/cancel")
-async def cancel_requery(request: AnyRequest, context: InContext, requery_id: FromPath[str]) -> Response[str]:
+@routes.post("/requeries/{requery_id}/cancel")
+async def cancel_requery(request: Request, context: Context, requery_id: str) -> Response:
     """End a requery where it is; what it has read stays."""
     visitor = visitor_of(request)
     await context.jobs.cancel_requery(asked.tenant_of_page(visitor), parse_id(Prefix.REQUERY, requery_id))
-    return Redirect(visitor.link(f"/requeries/{requery_id}"), status_code=303)
+    return redirect(visitor.link(f"/requeries/{requery_id}"))
 
 
 def _where(given: Mapping[str, str]) -> EsimFilter:

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 from urllib.parse import urlencode
 
-from litestar import Response, get
-from litestar.response import Redirect
-
-from esimhooks.server.api.auth import AnyRequest
-from esimhooks.server.api.given import InContext
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.http import Request, Response, redirect
+from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.period import field_of
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import Visitor, visitor_of
@@ -32,14 +31,17 @@ PATHS: Mapping[Prefix, str] = {
 WHOLE = {Prefix.RECOVERY: Prefix.ENDPOINT, Prefix.ATTEMPT: Prefix.DELIVERY, Prefix.KEY: Prefix.ACCOUNT}
 
 
-@get("/search")
-async def search(request: AnyRequest, context: InContext) -> Response[str]:
+routes = Routes(BY_SESSION)
+
+
+@routes.get("/search")
+async def search(request: Request, context: Context) -> Response:
     """Go to the page of the one row that was found; otherwise show what there is to choose from."""
     visitor = visitor_of(request)
     text = asked.text(request, "q")
     hits = await context.find.rows(visitor.principal.tenant, text) if text else []
     if len(hits) == 1:
-        return Redirect(_address(visitor, hits[0]), status_code=303)
+        return redirect(_address(visitor, hits[0]))
     found = [{"hit": hit, "id": text_of(hit.kind, hit.id), "address": _address(visitor, hit)} for hit in hits]
     return page("search.html", visitor, {"title": "Search", "text": text, "found": found})
 

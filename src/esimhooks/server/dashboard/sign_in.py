@@ -2,28 +2,31 @@
 
 from time import monotonic
 
-from litestar import Response, get, post
-from litestar.response import Redirect
-
-from esimhooks.server.api.auth import AnyRequest, actor_of
-from esimhooks.server.api.entry import note_use
-from esimhooks.server.api.given import InContext
-from esimhooks.server.api.problems import when_to_return
+from esimhooks.server.api.access import note_use
+from esimhooks.server.api.auth import actor_of
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.http import Request, Response, redirect
+from esimhooks.server.api.problems import headers_of
+from esimhooks.server.api.router import Routes
+from esimhooks.server.dashboard.access import BY_SESSION, OPEN_PAGES
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import COOKIE, check_origin, cookie, form_of, visitor_of
 from esimhooks.server.domain.account import DashboardSession
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.store.audit import act_as
 
+routes = Routes(BY_SESSION)
+open_routes = Routes(OPEN_PAGES)
 
-@get("/sign-in")
-async def ask_key(request: AnyRequest) -> Response[str]:
+
+@open_routes.get("/sign-in")
+async def ask_key(request: Request) -> Response:
     """Show the form."""
-    return _form(request.query_params.get("next", ""))
+    return _form(request.query.get("next", ""))
 
 
-@post("/sign-in")
-async def sign_in(request: AnyRequest, context: InContext) -> Response[str]:
+@open_routes.post("/sign-in")
+async def sign_in(request: Request, context: Context) -> Response:
     """Begin a session for who holds the key."""
     check_origin(request)
     form = await form_of(request)
@@ -40,22 +43,22 @@ async def sign_in(request: AnyRequest, context: InContext) -> Response[str]:
     token = await context.sessions.open(DashboardSession(principal.lookup, admin), whose=principal.tenant)
     await note_use(context, principal)
     own = back.startswith("/") and not back.startswith(("//", "/\\"))
-    secure = request.url.scheme == "https" or context.public_url.startswith("https:")
-    return Redirect(back if own else "/", status_code=303, cookies=[cookie(token, secure=secure)])
+    secure = request.scheme == "https" or context.public_url.startswith("https:")
+    return redirect(back if own else "/", set_cookie=cookie(token, secure=secure))
 
 
-@post("/sign-out")
-async def sign_out(request: AnyRequest, context: InContext) -> Response[str]:
+@routes.post("/sign-out")
+async def sign_out(request: Request, context: Context) -> Response:
     """End the session, here and on all nodes."""
     visitor_of(request)
     await context.sessions.end(request.cookies.get(COOKIE, ""))
-    return Redirect("/sign-in", status_code=303, cookies=[cookie("", secure=request.url.scheme == "https")])
+    return redirect("/sign-in", set_cookie=cookie("", secure=request.scheme == "https"))
 
 
-def _form(back: str, refused: Refused | None = None) -> Response[str]:
+def _form(back: str, refused: Refused | None = None) -> Response:
     error = "" if refused is None else refused.detail.capitalize() + "."
     told = {"title": "Sign in", "next": back, "error": error}
     answer = page("sign_in.html", None, told, status=200 if refused is None else refused.status)
     if refused is not None:
-        answer.headers.update(when_to_return(refused))
+        answer.headers.update(headers_of(refused))
     return answer

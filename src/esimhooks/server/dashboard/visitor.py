@@ -7,14 +7,11 @@ import hashlib
 import hmac
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from litestar import Response
-from litestar.datastructures import Cookie
-from litestar.response import Redirect
 from msgspec import Struct
 
-from esimhooks.server.api.auth import AnyRequest, Principal, actor_of, require_operator, tenant_of
+from esimhooks.server.api.auth import Principal, actor_of, require_operator, tenant_of
 from esimhooks.server.api.context import Context
-from esimhooks.server.api.entry import check_path, read_body
+from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.store.audit import act_as
@@ -48,9 +45,8 @@ class Visitor(Struct, frozen=True):
         return f"{path}?{urlencode(named)}" if named else path
 
 
-async def admit(request: AnyRequest, context: Context) -> Response[bytes] | None:
+async def admit(request: Request, context: Context) -> Response | None:
     """Find the visitor, or answer with the way to the sign-in page. Raises `Refused`."""
-    check_path(request)
     token = request.cookies.get(COOKIE, "")
     principal = await _principal(request, context, token) if token else None
     if principal is None:
@@ -61,30 +57,30 @@ async def admit(request: AnyRequest, context: Context) -> Response[bytes] | None
         shown = form.get("csrf") or request.headers.get("x-csrf-token") or ""
         if not hmac.compare_digest(shown.encode(), csrf_of(token).encode()):
             raise Refused.forbidden("this form is not of your session; reload the page and try again")
-    account, mode = request.query_params.get("account"), request.query_params.get("mode")
+    account, mode = request.query.get("account"), request.query.get("mode")
     tenant = None if principal.tenant is None and not account else tenant_of(principal, account=account, mode=mode)
     name = (await context.operator.account(tenant.account_id)).name if tenant else None
     act_as(actor_of(principal, context.authenticator.peer(request)))
-    request.state.visitor = Visitor(principal, csrf_of(token), tenant, account, name)
+    request.visitor = Visitor(principal, csrf_of(token), tenant, account, name)
     return None
 
 
-def visitor_of(request: AnyRequest) -> Visitor:
+def visitor_of(request: Request) -> Visitor:
     """Return who looks at the page."""
-    visitor: Visitor = request.state.visitor
+    visitor: Visitor = request.visitor
     return visitor
 
 
-def operator_of(request: AnyRequest) -> Visitor:
+def operator_of(request: Request) -> Visitor:
     """Return the operator who looks at the page. Raises `Refused` (403) for a merchant."""
     visitor = visitor_of(request)
     require_operator(visitor.principal)
     return visitor
 
 
-async def form_of(request: AnyRequest) -> dict[str, str]:
+async def form_of(request: Request) -> dict[str, str]:
     """Return the fields of a form; of several with one name, the values with commas. Raises `Refused`."""
-    body = await read_body(request)
+    body = await request.body()
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError:
@@ -97,7 +93,7 @@ async def form_of(request: AnyRequest) -> dict[str, str]:
     return fields
 
 
-def check_origin(request: AnyRequest) -> None:
+def check_origin(request: Request) -> None:
     """Raise `Refused` (403) for a request that another site's page has sent."""
     site = request.headers.get("sec-fetch-site", "same-origin")
     origin = request.headers.get("origin")
@@ -106,17 +102,9 @@ def check_origin(request: AnyRequest) -> None:
         raise Refused.forbidden("this request comes from another site")
 
 
-def cookie(token: str, *, secure: bool) -> Cookie:
-    """Return the cookie of a session; with no token, the one that ends it."""
-    return Cookie(
-        key=COOKIE,
-        value=token,
-        path="/",
-        httponly=True,
-        secure=secure,
-        samesite="lax",
-        max_age=None if token else 0,
-    )
+def cookie(token: str, *, secure: bool) -> str:
+    """Return the cookie of a session as a header sets it; with no token, the one that ends it."""
+    return f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=lax{'; Secure' if secure else ''}{'' if token else '; Max-Age=0'}"
 
 
 def csrf_of(token: str) -> str:
@@ -124,7 +112,7 @@ def csrf_of(token: str) -> str:
     return hashlib.sha256(b"csrf " + token.encode()).hexdigest()
 
 
-async def _principal(request: AnyRequest, context: Context, token: str) -> Principal | None:
+async def _principal(request: Request, context: Context, token: str) -> Principal | None:
     by_person = "x-live" not in request.headers
     session = await context.sessions.find(token, by_person=by_person)
     if session is None:
@@ -137,9 +125,9 @@ async def _principal(request: AnyRequest, context: Context, token: str) -> Princ
         return None
 
 
-def _to_sign_in(request: AnyRequest) -> Response[bytes]:
+def _to_sign_in(request: Request) -> Response:
     if request.headers.get("hx-request"):  # a part of a page cannot show the form
-        return Response(b"", status_code=200, headers={"hx-redirect": "/sign-in"})
-    back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return Response(200, headers={"hx-redirect": "/sign-in"})
+    back = request.path + (f"?{request.raw_query.decode('latin-1')}" if request.raw_query else "")
     to = "/sign-in" if request.method != "GET" or back == "/" else f"/sign-in?next={quote(back)}"
-    return Redirect(to, status_code=303)
+    return redirect(to)

@@ -6,13 +6,12 @@ JSON of one update comes in, an `Update` goes out. Fields are those of the eSIM 
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct, field
 
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.expected import misfit
 from esimhooks.server.domain.patterns import END, PRINTABLE
 from esimhooks.server.domain.update import Cause, Identity, Update
+from esimhooks.server.domain.validation import decode
 from esimhooks.vocabulary.statuses import EsimStatus, Mode, SmdpStatus
 from esimhooks.vocabulary.volumes import from_megabytes
 
@@ -63,17 +62,9 @@ class UpdateBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
     last_usage_update: Moment | None = None
 
 
-_decoder = msgspec.json.Decoder(UpdateBody)
-
-
 def parse_body(raw: bytes) -> UpdateBody:
     """Return the update as it was handed in. Raises `Refused` with a pointer and what was expected there."""
-    try:
-        return _decoder.decode(raw)
-    except msgspec.ValidationError as error:
-        raise misfit(error, UpdateBody) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Refused.invalid("", "expected an object in JSON") from None
+    return decode(raw, UpdateBody)
 
 
 def parse_update(raw: bytes) -> Update:

@@ -1,24 +1,20 @@
 """The OpenAPI 3.1 document: made of the routes and the types that they are declared with, so that it cannot differ.
 
-Routes come in, one document goes out. Summaries are the docstrings of handlers, examples those of `examples.py`.
+The table of routes comes in, one document goes out. Summaries are the docstrings of handlers.
 """
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from types import NoneType, UnionType
-from typing import Any, get_args, get_origin
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import NoneType
+from typing import Any
 
 import msgspec
-from litestar import Litestar, Response
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import HeaderParameter, QueryParameter
-from litestar.routes import HTTPRoute
-from msgspec import Struct
 
-from esimhooks.server.api.entry import needs_body, query_name
+from esimhooks.server.api.http import Response, Stream
 from esimhooks.server.api.lists import Listed
+from esimhooks.server.api.parameters import path_names
 from esimhooks.server.api.problems import PROBLEM, Problem
-from esimhooks.server.api.reference.examples import BODIES
+from esimhooks.server.api.router import Route
 from esimhooks.server.domain.ids import Prefix
 from esimhooks.version import __version__
 from esimhooks.vocabulary.envelope import Envelope
@@ -32,7 +28,6 @@ ID_PATTERN = "^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$"
 IDS = {f"{prefix.name.lower()}_id": prefix for prefix in Prefix}
 OPEN = ("/healthz", "/readyz", "/schemas")
 LEFT_OUT = ("/providers/", "/openapi.json", "/asyncapi.json", "/docs")
-STREAM = "/v1/stream"
 DESCRIPTION = """Turns what happens to eSIMs into signed webhooks. Keys of operators (`esim_admin_...`) act for an account
 with `?account=` and `?mode=`; keys of merchants act for their own. Lists are newest first, in pages."""
 ERRORS = {
@@ -79,55 +74,15 @@ SIGNED = {
 }
 
 
-class Operation(Struct, frozen=True):
-    """One method at one path, and the handler that serves it."""
-
-    method: str
-    path: str
-    handler: HTTPRouteHandler
-
-    @property
-    def body(self) -> Any:
-        """Return the type of its body, or None."""
-        declared = self.handler.parsed_fn_signature.parameters.get("data")
-        return self.handler.opt.get("body") if declared is None else declared.annotation
-
-    @property
-    def needs_body(self) -> bool:
-        """Return whether it refuses a request without a body."""
-        return needs_body(self.handler) or "body" in self.handler.opt
-
-    @property
-    def answers(self) -> dict[str, Any]:
-        """Return the type of each answer that is no refusal, by its status; None stands for no body."""
-        kind = self.handler.parsed_fn_signature.return_type.annotation
-        status = str(self.handler.status_code)
-        if kind in OF_EVENTS:
-            return {status: OF_EVENTS[kind]}
-        if kind is NoneType:
-            return {status: None}
-        if get_origin(kind) is Response and isinstance(get_args(kind)[0], UnionType):
-            counted, begun = get_args(get_args(kind)[0])
-            return {"200": counted, status: begun}
-        is_response = inspect.isclass(get_origin(kind) or kind) and issubclass(get_origin(kind) or kind, Response)
-        return {status: Json if is_response else kind}
+def operations(table: Iterable[Route]) -> list[Route]:
+    """Return the routes that are operations of the API, by path."""
+    public = [one for one in table if one.path.startswith(("/v1/", *OPEN))]
+    return sorted(public, key=lambda one: (one.path, one.method))
 
 
-def operations(app: Litestar) -> list[Operation]:
-    """Return all operations of the API, by path."""
-    found = [
-        Operation(method, route.path_format, handler)
-        for route in app.routes
-        if isinstance(route, HTTPRoute) and route.path_format.startswith(("/v1/", *OPEN))
-        for handler in route.route_handlers
-        for method in sorted(handler.http_methods - {"OPTIONS", "HEAD"})
-    ]
-    return sorted(found, key=lambda one: (one.path, one.method))
-
-
-def document(app: Litestar, *, public_url: str) -> Json:
+def document(table: Iterable[Route], *, public_url: str) -> Json:
     """Return the whole document."""
-    known = operations(app)
+    known = operations(table)
     schemas, components = _schemas(known)
     paths: dict[str, Json] = {}
     for one in known:
@@ -161,17 +116,37 @@ def document(app: Litestar, *, public_url: str) -> Json:
     }
 
 
-def _schemas(known: Sequence[Operation]) -> tuple[dict[Any, Json], dict[str, Json]]:
+def _schemas(known: Sequence[Route]) -> tuple[dict[Any, Json], dict[str, Json]]:
     """Return the schema of each type that is used, and the components that they refer to."""
-    kinds: dict[str, Any] = {}
+    used: dict[str, Any] = {repr(kind): kind for kind in (Problem, Envelope, Mode)}
     for one in known:
-        told = [one.body, *one.answers.values(), *(kind for *_, kind in _arguments(one))]
-        kinds |= {repr(kind): kind for kind in told if kind is not None}
-    kinds |= {repr(kind): kind for kind in (Problem, Envelope, Mode)}
+        kinds = [one.takes.body, *_answers(one).values(), *(parameter.kind for parameter in one.takes.parameters)]
+        used |= {repr(kind): kind for kind in kinds if kind is not None}
     schemas, components = msgspec.json.schema_components(
-        list(kinds.values()), schema_hook=_anything, ref_template=TEMPLATE
+        list(used.values()), schema_hook=_anything, ref_template=TEMPLATE
     )
-    return dict(zip(kinds, schemas, strict=True)), dict(components)
+    for component in components.values():
+        for member in component.get("properties", {}).values():
+            _say_default(member)
+    return dict(zip(used, schemas, strict=True)), dict(components)
+
+
+def _say_default(member: Json) -> None:
+    """Tell the default of a member in words: generators of clients take a member with a default as one that must be there."""
+    default = member.pop("default", None)
+    if default not in (None, [], {}):
+        said = f"default: {msgspec.json.encode(default).decode()}"
+        member["description"] = f"{member['description']}; {said}" if "description" in member else said
+
+
+def _answers(one: Route) -> dict[str, Any]:
+    """Return the type of each answer that is no refusal, by its status; None stands for no body."""
+    if not isinstance(one.status, int):
+        return {str(status): kind for kind, status in one.status.items()}
+    kind = one.takes.returns
+    if kind in (Response, Stream):
+        kind = str
+    return {str(one.status): None if kind is NoneType else OF_EVENTS.get(kind, kind)}
 
 
 def _anything(_kind: type) -> Json:
@@ -179,46 +154,36 @@ def _anything(_kind: type) -> Json:
     return {"description": "any JSON value"}
 
 
-def _arguments(one: Operation) -> Iterator[tuple[str, str, str | None, Any]]:
-    """Yield place, name, description and type of each parameter in the query and the headers."""
-    for name, field in one.handler.parsed_fn_signature.parameters.items():
-        declared = field.kwarg_definition
-        kind = one.handler.signature_model.__annotations__.get(name)
-        if isinstance(declared, QueryParameter):
-            yield "query", query_name(one.handler, name), declared.description, kind
-        elif isinstance(declared, HeaderParameter):
-            yield "header", declared.name or name, declared.description, kind
-
-
-def _operation(one: Operation, schemas: Mapping[str, Json]) -> Json:
-    summary, _, rest = inspect.cleandoc(one.handler.fn.__doc__ or "").partition("\n\n")
+def _operation(one: Route, schemas: Mapping[str, Json]) -> Json:
+    summary, _, rest = inspect.cleandoc(one.handler.__doc__ or "").partition("\n\n")
     described: Json = {
-        "operationId": one.handler.fn.__name__ + ("" if one.path.startswith("/v1") else "_open"),
+        "operationId": one.handler.__name__ + ("" if one.path.startswith("/v1") else "_open"),
         "summary": " ".join(summary.split()).rstrip("."),
         "description": " ".join(f"{summary} {rest}".split()),
         "tags": [_tag(one.path)],
         "parameters": list(_parameters(one, schemas)),
-        "responses": {status: _success(one, kind, schemas) for status, kind in one.answers.items()} | _refusals(one),
+        "responses": {status: _success(one, kind, schemas) for status, kind in _answers(one).items()} | _refusals(one),
     }
     if one.path.startswith(OPEN):
         described["security"] = []
-    if one.body is not None:
-        content: Json = {"schema": schemas[repr(one.body)]}
-        if (one.method, one.path) in BODIES:
-            content["examples"] = {"example": {"value": BODIES[one.method, one.path]}}
-        described["requestBody"] = {"required": one.needs_body, "content": {"application/json": content}}
+    if one.takes.body is not None:
+        content: Json = {"schema": schemas[repr(one.takes.body)]}
+        if one.example is not None:
+            content["examples"] = {"example": {"value": one.example}}
+        described["requestBody"] = {"required": one.takes.needs_body, "content": {"application/json": content}}
     return described
 
 
-def _parameters(one: Operation, schemas: Mapping[str, Json]) -> Iterator[Json]:
-    for name in [part[1:-1] for part in one.path.split("/") if part.startswith("{")]:
+def _parameters(one: Route, schemas: Mapping[str, Json]) -> Iterator[Json]:
+    for name in path_names(one.path):
         schema: Json = {"type": "string"}
         if name in IDS:
             schema["pattern"] = ID_PATTERN.format(prefix=IDS[name].value)
         yield {"name": name, "in": "path", "required": True, "schema": schema}
-    for place, name, said, kind in _arguments(one):
-        yield {"name": name, "in": place, "schema": schemas[repr(kind)]} | ({"description": said} if said else {})
-    if "tenant" in one.handler.parsed_fn_signature.parameters:
+    for told in one.takes.parameters:
+        described = {"name": told.name, "in": told.place, "schema": schemas[repr(told.kind)]}
+        yield described | ({"description": told.description} if told.description else {})
+    if one.takes.of_tenant:
         account = {"type": "string", "pattern": ID_PATTERN.format(prefix="acc")}
         yield {"name": "account", "in": "query", "schema": account, "description": "for whom an operator acts"}
         yield {"name": "mode", "in": "query", "schema": schemas[repr(Mode)], "description": "operators: default live"}
@@ -228,20 +193,16 @@ def _parameters(one: Operation, schemas: Mapping[str, Json]) -> Iterator[Json]:
         yield {"name": "Idempotency-Key", "in": "header", "schema": key, "description": said}
 
 
-def _success(one: Operation, kind: Any, schemas: Mapping[str, Json]) -> Json:
+def _success(one: Route, kind: Any, schemas: Mapping[str, Json]) -> Json:
     if kind is None:
         return {"description": "Done."}
-    if one.path.endswith(".png"):
-        return {"description": "Done.", "content": {"image/png": {}}}
-    media_type = {STREAM: "text/event-stream", "/schemas/{name}": "application/schema+json"}.get(
-        one.path, "application/json"
-    )
-    schema = {"type": "string"} if one.path == STREAM else schemas[repr(kind)]
-    return {"description": "Done.", "content": {media_type: {"schema": schema}}}
+    if one.media_type == "image/png":
+        return {"description": "Done.", "content": {one.media_type: {}}}
+    return {"description": "Done.", "content": {one.media_type: {"schema": schemas[repr(kind)]}}}
 
 
-def _refusals(one: Operation) -> Json:
-    codes = set(ERRORS) - (set() if one.body is not None else WITH_BODY_ONLY)
+def _refusals(one: Route) -> Json:
+    codes = set(ERRORS) - (set() if one.takes.body is not None else WITH_BODY_ONLY)
     if one.path.startswith(OPEN):
         codes = {"400", "404", "405", "429", "503"}
     return {code: {"$ref": f"#/components/responses/{code}"} for code in sorted(codes)}

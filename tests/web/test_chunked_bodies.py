@@ -1,4 +1,4 @@
-"""Plain notifications and updates are answered without the framework, and exactly as it answers them."""
+"""Updates and notifications are answered the same whether their body comes whole or in chunks."""
 
 import json
 from collections.abc import AsyncIterator
@@ -34,42 +34,44 @@ async def merchant(operator: Api) -> Merchant:
 
 
 async def asked(
-    api: Api, path: str, body: bytes, *, framework: bool, key: str | None, **headers: str
+    api: Api, path: str, body: bytes, *, in_chunks: bool, key: str | None, **headers: str
 ) -> tuple[int, dict[str, str], Json]:
-    """Return status, headers and body of an answer; bodies in chunks go through the framework."""
+    """Return status, headers and body of an answer."""
     told = {"content-type": "application/json"} | ({} if key is None else {"x-api-key": key}) | headers
 
     async def chunks() -> AsyncIterator[bytes]:
         yield body
 
-    sent = chunks() if framework else body
+    sent = chunks() if in_chunks else body
     async with ClientSession() as session, session.post(api.url + path, data=sent, headers=told) as answer:
         text = await answer.text()
         return answer.status, dict(answer.headers), json.loads(text) if text else None
 
 
 async def both(api: Api, path: str, body: bytes, *, key: str | None, **headers: str) -> None:
-    await asked(api, path, body, framework=True, key=key, **headers)  # so that both of the others are repetitions
-    short = await asked(api, path, body, framework=False, key=key, **headers)
-    long = await asked(api, path, body, framework=True, key=key, **headers)
-    assert _without_ids(short) == _without_ids(long)
+    await asked(api, path, body, in_chunks=True, key=key, **headers)  # so that both of the others are repetitions
+    whole = await asked(api, path, body, in_chunks=False, key=key, **headers)
+    chunked = await asked(api, path, body, in_chunks=True, key=key, **headers)
+    assert _without_ids(whole) == _without_ids(chunked)
 
 
 @pytest.mark.parametrize("body", BYTES.values(), ids=BYTES)
-async def test_an_update_is_answered_the_same_on_both_ways(operator: Api, merchant: Merchant, body: bytes) -> None:
+async def test_an_update_is_answered_the_same_whole_and_in_chunks(
+    operator: Api, merchant: Merchant, body: bytes
+) -> None:
     for key in (operator.key, merchant.key, "esim_admin_x", None):
         await both(operator, "/v1/updates", body, key=key)
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_paths_and_forms_are_answered_the_same_on_both_ways(operator: Api, path: str) -> None:
+async def test_paths_and_forms_are_answered_the_same_whole_and_in_chunks(operator: Api, path: str) -> None:
     body = json.dumps({"updates": [UPDATE]}).encode()
     await both(operator, path, body, key=operator.key)
     for kind in ("text/plain", "application/json; charset=utf-8", "application/merge-patch+json", "APPLICATION/JSON"):
         await both(operator, path, body, key=operator.key, **{"content-type": kind})
 
 
-async def test_a_notification_is_answered_the_same_on_both_ways(operator: Api) -> None:
+async def test_a_notification_is_answered_the_same_whole_and_in_chunks(operator: Api) -> None:
     provider = {"kind": "esimaccess", "baseUrl": "http://127.0.0.1:1", "credentials": {"accessCode": "code"}}
     made = (await operator.call("PUT", "/v1/providers/upstream", provider)).body
     inbound = made["inboundUrl"].removeprefix(operator.url)
@@ -79,10 +81,10 @@ async def test_a_notification_is_answered_the_same_on_both_ways(operator: Api) -
             await both(operator, path, body, key=None)
 
 
-async def test_what_came_the_short_way_is_in_the_journal_like_all_else(operator: Api) -> None:
-    for framework in (False, True):
-        body = json.dumps({"updates": [{"transactionId": f"shop-{framework}", "esimStatus": "IN_USE"}]}).encode()
-        await asked(operator, "/v1/updates", body, framework=framework, key=operator.key, **{"x-more": "kept"})
+async def test_what_came_in_chunks_is_in_the_journal_like_all_else(operator: Api) -> None:
+    for in_chunks in (False, True):
+        body = json.dumps({"updates": [{"transactionId": f"shop-{in_chunks}", "esimStatus": "IN_USE"}]}).encode()
+        await asked(operator, "/v1/updates", body, in_chunks=in_chunks, key=operator.key, **{"x-more": "kept"})
 
     listed = (await operator.call("GET", "/v1/notifications")).body["data"]
     shown = [(await operator.call("GET", f"/v1/notifications/{one['id']}")).body for one in listed]

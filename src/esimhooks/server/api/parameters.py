@@ -1,0 +1,200 @@
+"""What a handler takes of a request, read from its signature: parts of the path, the query, headers and the body.
+
+A function comes in, a `Signature` goes out, which turns a request into typed values and names every bad parameter.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from functools import reduce
+from operator import or_
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from esimhooks.server.api import strict_json
+from esimhooks.server.api.http import Request
+from esimhooks.server.domain.errors import FieldError, Refused
+from esimhooks.server.domain.validation import MAX_NAME, decode, expected
+
+JSON_TYPES = ("application/json", "application/merge-patch+json")
+BODY = "data"
+"""The argument of a handler that is the body."""
+OF_TENANT = frozenset({"account", "mode"})
+
+Give = Callable[[Request], Any]
+
+
+class Header(Struct, frozen=True):
+    """Marks an argument that is a header of that name."""
+
+    name: str
+
+
+class Parameter(Struct, frozen=True, kw_only=True):
+    """One argument that stands in the query, or in a header where `place` says so."""
+
+    argument: str
+    name: str
+    place: str
+    kind: Any
+    default: Any
+    description: str | None
+
+    def value(self, text: str | None) -> Any:
+        """Return the argument. Raises `msgspec.ValidationError`."""
+        if text is None:
+            return self.default
+        return text if self.kind is str else msgspec.convert(text, self.kind, strict=False)
+
+
+class Signature(Struct, frozen=True, kw_only=True):
+    """All that a handler takes. `gives` are the arguments that are given to it and are no part of the request."""
+
+    in_path: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    allowed: frozenset[str]
+    body: Any
+    needs_body: bool
+    gives: Mapping[str, Give]
+    of_tenant: bool
+    returns: Any
+
+    async def read(self, request: Request) -> None:
+        """Leave the arguments in `request.values`. Raises `Refused` for what is not exactly as declared."""
+        self.read_path(request)
+        if self.allowed or request.raw_query:
+            self._read_query(request)
+        for one in self.parameters:
+            if one.place == "header":
+                request.values[one.argument] = _of_header(one, request)
+        body = await request.body()
+        if body or self.needs_body:
+            self._read_body(body, request)
+
+    def read_path(self, request: Request) -> None:
+        """Leave the parts of the path in `request.values`."""
+        for name in self.in_path:
+            if name in request.path_params:
+                request.values[name] = request.path_params[name]
+
+    def _read_query(self, request: Request) -> None:
+        pairs, errors = request.query_pairs, []
+        given = dict(pairs)
+        for name, value in pairs:
+            if name not in self.allowed:
+                only = ", ".join(sorted(self.allowed))
+                detail = f"expected no such parameter: only {only}" if only else "expected no query"
+                errors.append(FieldError(f"query:{name[:MAX_NAME]}", detail))
+            elif not is_plain(value):
+                errors.append(FieldError(f"query:{name}", "expected text without control characters"))
+        if len(given) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = [name for name in given if names.count(name) > 1 and name in self.allowed]
+            errors += [FieldError(f"query:{name}", "expected this parameter once") for name in twice]
+        for one in self.parameters if not errors else ():
+            if one.place == "query":
+                try:
+                    request.values[one.argument] = one.value(given.get(one.name))
+                except msgspec.ValidationError:
+                    errors.append(FieldError(f"query:{one.name}", expected(one.kind)))
+        if errors:
+            raise _invalid(errors)
+
+    def _read_body(self, body: bytes, request: Request) -> None:
+        if not body:
+            raise Refused("expected a JSON object, got an empty body", status=400, code="MALFORMED_JSON")
+        media_type = request.headers.get("content-type", "")
+        if media_type not in JSON_TYPES and media_type.partition(";")[0].strip().lower() not in JSON_TYPES:
+            raise Refused("expected content-type: application/json", status=415, code="UNSUPPORTED_MEDIA_TYPE")
+        strict_json.check(body)
+        if self.body is not None:
+            request.values[BODY] = decode(body, self.body)
+
+
+def signature_of(
+    handler: Callable[..., Any], path: str, gives: Mapping[Any, Give], *, tenant: type | None = None
+) -> Signature:
+    """Return what the handler of this path takes; `gives` says how arguments of some types are come by."""
+    hints = get_type_hints(handler, include_extras=True)
+    declared = inspect.signature(handler).parameters
+    given = {name: gives[hint] for name, hint in hints.items() if name in declared and _is_key(hint, gives)}
+    in_path = tuple(name for name in path_names(path) if name in declared)
+    parameters = tuple(
+        _parameter(name, hints[name], one.default)
+        for name, one in declared.items()
+        if name not in given and name not in in_path and name != BODY
+    )
+    of_tenant = tenant is not None and tenant in [hints[name] for name in given]
+    own = {one.name for one in parameters if one.place == "query"}
+    return Signature(
+        in_path=in_path,
+        parameters=parameters,
+        allowed=frozenset(own | OF_TENANT if of_tenant else own),
+        body=hints.get(BODY),
+        needs_body=BODY in declared and declared[BODY].default is inspect.Parameter.empty,
+        gives=given,
+        of_tenant=of_tenant,
+        returns=hints.get("return"),
+    )
+
+
+def path_names(path: str) -> list[str]:
+    """Return the names in a path's template, in their order."""
+    return [part[1:-1] for part in path.split("/") if part.startswith("{")]
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text has no control characters and no halves of surrogate pairs."""
+    return text.isprintable() or not any(one < " " or one == "\x7f" or "\ud800" <= one <= "\udfff" for one in text)
+
+
+def _is_key(hint: Any, gives: Mapping[Any, Give]) -> bool:
+    return isinstance(hint, type) and hint in gives
+
+
+def _parameter(argument: str, hint: Any, default: Any) -> Parameter:
+    kind = _without_none(hint)
+    marks = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
+    header = next((one.name for one in marks if isinstance(one, Header)), None)
+    return Parameter(
+        argument=argument,
+        name=header or _camel(argument),
+        place="header" if header else "query",
+        kind=kind,
+        default=default,
+        description=next((one.description for one in marks if isinstance(one, Meta) and one.description), None),
+    )
+
+
+def _of_header(one: Parameter, request: Request) -> Any:
+    try:
+        return one.value(request.headers.get(one.name.lower()))
+    except msgspec.ValidationError:
+        raise Refused.invalid(f"header:{one.name.lower()}", expected(one.kind)) from None
+
+
+def _without_none(hint: Any) -> Any:
+    """Return the type of a parameter that may be left out; what is there is never null."""
+    if get_origin(hint) not in (Union, UnionType):
+        return hint
+    kinds = [one for one in get_args(hint) if one is not NoneType]
+    return reduce(or_, kinds)
+
+
+def _camel(argument: str) -> str:
+    first, *rest = argument.rstrip("_").split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _invalid(errors: list[FieldError]) -> Refused:
+    return Refused("a field does not hold what was expected", status=422, code="INVALID_FIELD", errors=tuple(errors))
+
+
+def returned_kinds(returns: Any) -> Iterator[Any]:
+    """Yield the types that a handler may return."""
+    if get_origin(returns) in (Union, UnionType):
+        yield from get_args(returns)
+    else:
+        yield returns

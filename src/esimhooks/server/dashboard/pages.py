@@ -1,0 +1,41 @@
+"""The pages put together: those that need a session, the sign-in page, and scripts and styles, which need none."""
+
+from esimhooks.server.api.router import Route
+from esimhooks.server.dashboard import (
+    assets,
+    audit,
+    deliveries,
+    endpoint_changes,
+    endpoint_secrets,
+    endpoints,
+    esims,
+    events,
+    operators,
+    overview,
+    recoveries,
+    requeries,
+    search,
+    sign_in,
+)
+
+PAGES = (
+    assets,
+    audit,
+    deliveries,
+    endpoint_changes,
+    endpoint_secrets,
+    endpoints,
+    esims,
+    events,
+    operators,
+    overview,
+    recoveries,
+    requeries,
+    search,
+    sign_in,
+)
+
+
+def page_routes() -> list[Route]:
+    """Return the routes of the dashboard."""
+    return [*(route for page in PAGES for route in page.routes.all), *sign_in.open_routes.all]
