@@ -63,7 +63,14 @@ test-typescript: $(STAMP) sdk/typescript/node_modules/.sqlite $(RECIPES) ## test
 	cd sdk/typescript && npm test
 	$(BIN)/pytest tests/node $(ARGS)
 
-validate-api: $(STAMP) tools/validate_api/node_modules/.complete ## let Redocly and AsyncAPI's parser judge the documents of a running server
+# The generator has an environment of its own: it holds libraries back that the command line needs newer.
+tools/validate_api/.venv/.complete: tools/validate_api/requirements.txt
+	@echo "installing the pinned packages of tools/validate_api/requirements.txt"
+	@$(PYTHON) -m venv tools/validate_api/.venv
+	@tools/validate_api/.venv/bin/pip install --quiet --require-hashes -r tools/validate_api/requirements.txt
+	@touch $@
+
+validate-api: $(STAMP) tools/validate_api/node_modules/.complete tools/validate_api/.venv/.complete ## let Redocly and AsyncAPI's parser judge the documents, and call a server with clients made of them
 	$(BIN)/pytest tests/documents $(ARGS)
 
 test-browser: $(STAMP) tests/browser/node_modules/.complete ## go through the dashboard with a real browser, chromium (needs npm)
@@ -131,6 +138,8 @@ constraints: ## pin the packages of pyproject.toml anew in constraints.txt (need
 	@command -v uv >/dev/null || { echo "uv is needed for this target only: https://docs.astral.sh/uv/"; exit 1; }
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --generate-hashes \
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --output-file constraints.txt
+	cd tools/validate_api && uv pip compile requirements.in --universal --python-version 3.11 --upgrade --generate-hashes \
+		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --output-file requirements.txt
 
 clean: ## remove what was built, reports and caches (.venv stays)
 	rm -rf build dist artifacts .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache sdk/typescript/dist
