@@ -9,7 +9,7 @@ from esimhooks.server.domain.endpoint import Ordering
 from esimhooks.server.domain.job import RecoveryFilter
 from esimhooks.server.store import deliveries, jobs, queue
 from esimhooks.server.store.database import Database, Session
-from system.stored_jobs import a_recovery, a_worker, present
+from system.stored_jobs import a_recovery, a_worker, people, present
 from system.stored_lanes import Lane, queued
 
 
@@ -77,6 +77,33 @@ async def test_a_node_whose_lease_ended_while_it_worked_counts_nothing_and_sends
     done = await present(database, recovery)
     assert (done.done, done.changed) == (3, 3)
     assert await waiting(database, lane) == 3
+
+
+async def test_a_recovery_that_is_cancelled_during_a_step_sends_nothing_of_that_step(database: Database) -> None:
+    lane, recovery = await a_recovery(database)
+    async with database.transaction() as db:
+        await db.conn.execute("SELECT FROM endpoints WHERE id = $1 FOR UPDATE", lane.endpoint_id)
+        step = asyncio.ensure_future(a_worker(database).work_off_recoveries())
+        await _claimed(database)
+        ended = await people(database).cancel(lane.tenant, RecoveryFilter, recovery.id)
+    await step
+
+    done = await present(database, recovery)
+    assert (done.changed, done.problem, done.finished_at) == (0, "ended by a person", ended.finished_at)
+    assert await waiting(database, lane) == 0
+
+
+async def test_a_recovery_ends_where_its_endpoint_is_disabled(database: Database) -> None:
+    lane, recovery = await a_recovery(database)
+    async with database.session() as db:
+        await db.conn.execute("UPDATE endpoints SET enabled = false WHERE id = $1", lane.endpoint_id)
+
+    await a_worker(database).work_off_recoveries()
+
+    done = await present(database, recovery)
+    assert done.finished_at
+    assert (done.changed, done.problem) == (0, "the endpoint was disabled meanwhile: enable it and recover again")
+    assert await waiting(database, lane) == 0
 
 
 async def test_what_was_never_sent_stands_before_what_came_later(database: Database) -> None:

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from api import Api, Json, Merchant, eventually
+from esimhooks.server.domain.ids import Prefix, new_id, text_of
+from esimhooks.server.store.database import Database
 from receiver import Receiver
 from web.routes import is_field, is_problem
 from web.test_deliveries import a_caller, raised, settled
@@ -88,6 +90,29 @@ async def test_an_example_that_was_sent_to_another_endpoint_is_not_recovered(ope
         await settled(caller, sent["event"], "delivered")
 
         assert (await recovered(caller, merchant))["total"] == 0
+
+
+async def test_a_recovery_is_cancelled_by_its_own_endpoint_only_and_not_once_it_is_finished(
+    operator: Api, receiver: Receiver, database: Database
+) -> None:
+    merchant = await a_caller(operator, receiver)
+    path = f"/v1/endpoints/{merchant.endpoint}"
+    async with operator.as_key(merchant.key) as caller:
+        await settled(caller, await raised(caller), "delivered")
+        async with database.transaction() as db:  # no step of it is made meanwhile
+            await db.conn.execute("SELECT FROM endpoints FOR NO KEY UPDATE")
+            begun = await caller.post(f"{path}/recover", {"from": LONG_AGO, "statuses": ["delivered"]}, status=202)
+            other = f"/v1/endpoints/{text_of(Prefix.ENDPOINT, new_id())}/recoveries/{begun['id']}/cancel"
+            is_problem(await caller.call("POST", other), 404)
+            ended = await caller.post(f"{path}/recoveries/{begun['id']}/cancel", status=200)
+        is_problem(await caller.call("POST", f"{path}/recoveries/{begun['id']}/cancel"), 409)
+        shown = await caller.get(f"{path}/recoveries/{begun['id']}")
+        entries = (await caller.get(f"/v1/audit?subject={begun['id']}"))["data"]
+
+    assert shown == ended
+    assert (ended["total"], ended["sent"], ended["problem"]) == (1, 0, "ended by a person")
+    assert ended["finishedAt"]
+    assert [entry["action"] for entry in entries] == ["recovery.cancel"]
 
 
 @pytest.mark.parametrize(

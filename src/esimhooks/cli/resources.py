@@ -215,6 +215,9 @@ RESOURCES = (
     Resource("recoveries", "Recoveries of an endpoint, begun by `esimhooks recover`.", (
         OfTenant("show", "GET /v1/endpoints/{endpoint}/recoveries/{id}", "Show how far a recovery is.",
              (Needed("endpoint", "Whose recovery.", metavar="ID"),)),
+        OfTenant("cancel", "POST /v1/endpoints/{endpoint}/recoveries/{id}/cancel",
+             "End a recovery; what is sent again stays.", (Needed("endpoint", "Whose recovery.", metavar="ID"),),
+             done="{id} is cancelled"),
     )),
     Resource("notifications", "What providers sent, for operators.", (
         Verb("list", "GET /v1/notifications", "List notifications of all providers, newest first.",

@@ -10,10 +10,9 @@ from esimhooks.server.dashboard import (
     endpoints,
     esims,
     events,
+    jobs,
     operators,
     overview,
-    recoveries,
-    requeries,
     search,
     sign_in,
 )
@@ -29,8 +28,7 @@ PAGES = (
     events,
     operators,
     overview,
-    recoveries,
-    requeries,
+    jobs,
     search,
     sign_in,
 )

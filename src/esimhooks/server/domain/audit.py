@@ -38,6 +38,7 @@ class Action(StrEnum):
     DELIVERY_RETRY = "delivery.retry"
     DELIVERY_CANCEL = "delivery.cancel"
     ESIM_REQUERY = "esim.requery"
+    RECOVERY_CANCEL = "recovery.cancel"
     REQUERY_BEGIN = "requery.begin"
     REQUERY_CANCEL = "requery.cancel"
     ORDER_CREATE = "order.create"

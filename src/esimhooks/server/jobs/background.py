@@ -44,6 +44,8 @@ LOOK_EVERY_S = 2.0
 MAX_WAITS = 6
 """How often in a row a provider is waited for, two minutes in all; after that each eSIM it is silent about has failed."""
 
+DISABLED = "the endpoint was disabled meanwhile: enable it and recover again"
+
 log = get_logger("jobs")
 
 
@@ -133,6 +135,9 @@ class BackgroundJobs:
             endpoint = await _locked_endpoint(db, job)
             if endpoint is None:
                 raise _OvertakenError
+            if not endpoint.enabled:
+                await progress.write(db, structs.replace(job, problem=DISABLED, finished_at=self._clock()))
+                return
             candidates = await jobs.next_candidates(db, job, limit=limit)
             sent = await _send(db, job, endpoint, candidates)
             after = structs.replace(

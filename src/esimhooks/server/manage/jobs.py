@@ -27,6 +27,10 @@ from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.timestamps import timestamp
 
 CANCELLED = "ended by a person"
+CANCEL = {
+    RecoveryFilter.kind: (Prefix.RECOVERY, Action.RECOVERY_CANCEL),
+    RequeryFilter.kind: (Prefix.REQUERY, Action.REQUERY_CANCEL),
+}
 
 
 class MissedEvents(Struct, frozen=True, kw_only=True):
@@ -106,14 +110,17 @@ class Jobs:
         self._begun.ring()
         return job
 
-    async def cancel_requery(self, tenant: Tenant, job_id: UUID) -> Job[RequeryFilter]:
-        """End a requery where it is. Raises `Refused` (404, or 409 where it is finished)."""
+    async def cancel(
+        self, tenant: Tenant, kind: type[Filter], job_id: UUID, *, endpoint_id: UUID | None = None
+    ) -> Job[Filter]:
+        """End a job where it is. Raises `Refused` (404, or 409 where it is finished)."""
+        prefix, action = CANCEL[kind.kind]
         async with self._database.transaction() as db:
-            found(await jobs.find(db, tenant, RequeryFilter, job_id), "requery")
+            found(await jobs.find(db, tenant, kind, job_id, endpoint_id=endpoint_id), kind.kind)
             if not await jobs.end(db, tenant, job_id, problem=CANCELLED, now=self._clock()):
-                raise Refused.conflict("the requery is finished: there is nothing to cancel")
-            await note(db, Action.REQUERY_CANCEL, text_of(Prefix.REQUERY, job_id), whose=tenant)
-            return found(await jobs.find(db, tenant, RequeryFilter, job_id), "requery")
+                raise Refused.conflict(f"the {kind.kind} is finished: there is nothing to cancel")
+            await note(db, action, text_of(prefix, job_id), whose=tenant)
+            return found(await jobs.find(db, tenant, kind, job_id), kind.kind)
 
     async def find(
         self, tenant: Tenant, kind: type[Filter], job_id: UUID, *, endpoint_id: UUID | None = None

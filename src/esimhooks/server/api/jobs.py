@@ -1,0 +1,220 @@
+"""Background jobs: `POST .../recover` sends again what did not arrive, `POST /v1/esims/requery` reads eSIMs anew.
+
+Both answer with a job whose progress is shown and which can be cancelled; with `dryRun` they only count.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from esimhooks.server.api.access import BY_KEY
+from esimhooks.server.api.bodies import Moment
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
+from esimhooks.server.api.router import Routes
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.esim import EsimFilter
+from esimhooks.server.domain.ids import EPOCH, Prefix, made_at, parse_id, text_of, text_or_none
+from esimhooks.server.domain.job import NOT_ARRIVED, Job, Missed, RecoveryFilter, RequeryFilter
+from esimhooks.server.domain.patterns import PRINTABLE
+from esimhooks.server.manage.jobs import MissedEvents
+from esimhooks.vocabulary.statuses import EsimStatus
+from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
+
+Sought = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE)]
+
+
+class RecoverBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """What to send again: events raised from `from` to before `to`, which is now unless told, by what became of them.
+
+    `never` are events without a delivery to the endpoint. With `dryRun` they are only counted.
+    """
+
+    start: Moment = field(name="from")
+    end: Moment | None = field(name="to", default=None)
+    statuses: Annotated[list[Missed], Meta(min_length=1, max_length=len(Missed))] = field(
+        default_factory=lambda: list(NOT_ARRIVED)
+    )
+    dry_run: bool = False
+
+
+class CountView(Struct, rename="camel"):
+    """What a recovery would send again, and what there is of each kind."""
+
+    total: int
+    by_status: dict[Missed, int]
+
+
+class RecoveryView(Struct, rename="camel", kw_only=True):
+    """A recovery: `total` were counted when it began, `sent` of them are on their way; `finishedAt` null while it goes on.
+
+    Of the events `seen`, `failed` could not be sent again; `problem` says why the last of these could not.
+    """
+
+    id: str
+    endpoint: str
+    start: str = field(name="from")
+    end: str = field(name="to")
+    statuses: list[Missed]
+    total: int
+    seen: int
+    sent: int
+    failed: int
+    problem: str | None
+    created_at: str
+    finished_at: str | None
+
+
+class RequeryBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """Which eSIMs to read anew, as the list of eSIMs is narrowed; with nothing told, all. With `dryRun` only counted."""
+
+    status: EsimStatus | None = None
+    iccid: Sought | None = None
+    transaction_id: Sought | None = None
+    order_no: Sought | None = None
+    dry_run: bool = False
+
+
+ALL_ESIMS = RequeryBody()
+
+
+class MatchedView(Struct, rename="camel"):
+    """How many eSIMs would be read: those that fit and that a provider has allocated."""
+
+    matched: int
+
+
+class BulkRequeryView(Struct, rename="camel", kw_only=True):
+    """A requery: `matched` eSIMs when it began, `done` of them, of which `changed` had something new, `failed` no answer.
+
+    `problem` says why the last of those failed, or what is waited for; `finishedAt` is null while it goes on.
+    """
+
+    id: str
+    status: EsimStatus | None
+    iccid: str | None
+    transaction_id: str | None
+    order_no: str | None
+    matched: int
+    done: int
+    changed: int
+    failed: int
+    problem: str | None
+    created_at: str
+    finished_at: str | None
+
+
+routes = Routes(BY_KEY)
+
+
+@routes.post(
+    "/v1/endpoints/{endpoint_id}/recover",
+    example={"from": "2026-01-01T00:00:00Z", "statuses": ["failed", "never"], "dryRun": True},
+    status={CountView: 200, RecoveryView: 202},
+)
+async def recover(context: Context, tenant: Tenant, endpoint_id: str, data: RecoverBody) -> CountView | RecoveryView:
+    """Send again what did not arrive at an endpoint, in the background; or count it."""
+    known = parse_id(Prefix.ENDPOINT, endpoint_id)
+    missed = MissedEvents(
+        start=_in_utc(data.start, "/from"),
+        end=context.clock() if data.end is None else _in_utc(data.end, "/to"),
+        statuses=tuple(dict.fromkeys(data.statuses)),
+    )
+    if missed.start >= missed.end:
+        raise Refused.invalid("/from", "expected a time before that of to, which is now unless told")
+    if data.dry_run:
+        counted = await context.jobs.count_missed(tenant, known, missed)
+        by_status = {status: counted.by_status.get(status, 0) for status in Missed}
+        return CountView(counted.of(missed.statuses), by_status)
+    return _recovery(await context.jobs.begin_recovery(tenant, known, missed))
+
+
+@routes.get("/v1/endpoints/{endpoint_id}/recoveries/{recovery_id}")
+async def show_recovery(context: Context, tenant: Tenant, endpoint_id: str, recovery_id: str) -> RecoveryView:
+    """Show how far a recovery is."""
+    endpoint, known = parse_id(Prefix.ENDPOINT, endpoint_id), parse_id(Prefix.RECOVERY, recovery_id)
+    return _recovery(await context.jobs.find(tenant, RecoveryFilter, known, endpoint_id=endpoint))
+
+
+@routes.post("/v1/endpoints/{endpoint_id}/recoveries/{recovery_id}/cancel", status=200)
+async def cancel_recovery(context: Context, tenant: Tenant, endpoint_id: str, recovery_id: str) -> RecoveryView:
+    """End a recovery where it is; what it has sent again stays in the endpoint's lane."""
+    endpoint, known = parse_id(Prefix.ENDPOINT, endpoint_id), parse_id(Prefix.RECOVERY, recovery_id)
+    return _recovery(await context.jobs.cancel(tenant, RecoveryFilter, known, endpoint_id=endpoint))
+
+
+@routes.post(
+    "/v1/esims/requery", example={"status": "IN_USE", "dryRun": True}, status={MatchedView: 200, BulkRequeryView: 202}
+)
+async def requery_many(
+    context: Context, tenant: Tenant, data: RequeryBody = ALL_ESIMS
+) -> MatchedView | BulkRequeryView:
+    """Read the eSIMs that fit anew from their providers, in the background; or count them."""
+    where = EsimFilter(status=data.status, iccid=data.iccid, transaction_id=data.transaction_id, order_no=data.order_no)
+    if data.dry_run:
+        return MatchedView(await context.jobs.count_esims(tenant, where))
+    return _requery(await context.jobs.begin_requery(tenant, where))
+
+
+@routes.get("/v1/requeries")
+async def list_requeries(
+    context: Context, tenant: Tenant, limit: Limit = 25, cursor: Cursor = None
+) -> Listed[BulkRequeryView]:
+    """List requeries of many eSIMs."""
+    rows = await context.jobs.page(tenant, RequeryFilter, window(limit, cursor))
+    return listed(rows, limit, _requery, lambda job: job.id)
+
+
+@routes.get("/v1/requeries/{requery_id}")
+async def show_requery(context: Context, tenant: Tenant, requery_id: str) -> BulkRequeryView:
+    """Show how far a requery is."""
+    return _requery(await context.jobs.find(tenant, RequeryFilter, parse_id(Prefix.REQUERY, requery_id)))
+
+
+@routes.post("/v1/requeries/{requery_id}/cancel", status=200)
+async def cancel_requery(context: Context, tenant: Tenant, requery_id: str) -> BulkRequeryView:
+    """End a requery where it is; what it has read stays."""
+    return _requery(await context.jobs.cancel(tenant, RequeryFilter, parse_id(Prefix.REQUERY, requery_id)))
+
+
+def _in_utc(moment: datetime, pointer: str) -> datetime:
+    try:
+        return max(moment.astimezone(UTC), EPOCH)
+    except OverflowError:
+        raise Refused.invalid(pointer, "expected a time in the years 1 to 9999 UTC") from None
+
+
+def _recovery(job: Job[RecoveryFilter]) -> RecoveryView:
+    return RecoveryView(
+        id=text_of(Prefix.RECOVERY, job.id),
+        endpoint=text_or_none(Prefix.ENDPOINT, job.endpoint_id) or "",
+        start=timestamp(made_at(job.filter.first_event)),
+        end=timestamp(made_at(job.filter.last_event)),
+        statuses=list(job.filter.statuses),
+        total=job.total,
+        seen=job.done,
+        sent=job.changed,
+        failed=job.failed,
+        problem=job.problem,
+        created_at=timestamp(job.created_at),
+        finished_at=timestamp_or_none(job.finished_at),
+    )
+
+
+def _requery(job: Job[RequeryFilter]) -> BulkRequeryView:
+    return BulkRequeryView(
+        id=text_of(Prefix.REQUERY, job.id),
+        status=job.filter.where.status,
+        iccid=job.filter.where.iccid,
+        transaction_id=job.filter.where.transaction_id,
+        order_no=job.filter.where.order_no,
+        matched=job.total,
+        done=job.done,
+        changed=job.changed,
+        failed=job.failed,
+        problem=job.problem,
+        created_at=timestamp(job.created_at),
+        finished_at=timestamp_or_none(job.finished_at),
+    )

@@ -1,0 +1,213 @@
+"""Background jobs: what a recovery would send or a requery would read is counted, begun, watched and ended."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from esimhooks.server.api.context import Context
+from esimhooks.server.api.http import Request, Response, redirect
+from esimhooks.server.api.router import Routes
+from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard.access import BY_SESSION
+from esimhooks.server.dashboard.formats import moment
+from esimhooks.server.dashboard.period import field_of, period_of
+from esimhooks.server.dashboard.render import page
+from esimhooks.server.dashboard.visitor import form_of, visitor_of
+from esimhooks.server.domain.clock import Clock
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.esim import EsimFilter
+from esimhooks.server.domain.ids import Prefix, made_at, parse_id, text_of
+from esimhooks.server.domain.job import NOT_ARRIVED, Missed, RecoveryFilter, RequeryFilter
+from esimhooks.server.manage.jobs import MissedEvents
+from esimhooks.server.manage.queries import Window
+from esimhooks.vocabulary.statuses import EsimStatus
+
+UNLESS_TOLD = timedelta(hours=24)
+LATEST = 5
+MEANINGS = {
+    Missed.FAILED: "every attempt of the schedule failed",
+    Missed.STOPPED: "the receiver answered 410",
+    Missed.NEVER: "raised while the endpoint was disabled or not there",
+    Missed.CANCELLED: "a person cancelled it, or the endpoint was deleted",
+    Missed.DELIVERED: "arrived already: the receiver gets it twice, with the same id",
+}
+
+
+routes = Routes(BY_SESSION)
+
+
+@routes.get("/endpoints/{endpoint_id}/recover")
+async def ask_recovery(request: Request, context: Context, endpoint_id: str) -> Response:
+    """Show the form with the count of what it would send."""
+    return await _counted(request, context, endpoint_id, "recover.html")
+
+
+@routes.get("/endpoints/{endpoint_id}/recover/count")
+async def count(request: Request, context: Context, endpoint_id: str) -> Response:
+    """Show the part of the form that changes with what is chosen."""
+    return await _counted(request, context, endpoint_id, "recover_count.html")
+
+
+@routes.post("/endpoints/{endpoint_id}/recover")
+async def recover(request: Request, context: Context, endpoint_id: str) -> Response:
+    """Begin the recovery and show how far it is."""
+    visitor = visitor_of(request)
+    wanted = _asked(await form_of(request), context.clock)
+    begun = await context.jobs.begin_recovery(
+        asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id), wanted
+    )
+    to = f"/endpoints/{endpoint_id}/recoveries/{text_of(Prefix.RECOVERY, begun.id)}"
+    return redirect(visitor.link(to))
+
+
+@routes.get("/endpoints/{endpoint_id}/recoveries/{recovery_id}")
+async def show_recovery(request: Request, context: Context, endpoint_id: str, recovery_id: str) -> Response:
+    """Show how far a recovery is; asked for by the page itself, only the part that changes."""
+    visitor = visitor_of(request)
+    tenant = asked.tenant_of_page(visitor)
+    endpoint = await context.tenant.endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id))
+    known = parse_id(Prefix.RECOVERY, recovery_id)
+    job = await context.jobs.find(tenant, RecoveryFilter, known, endpoint_id=endpoint.id)
+    own = f"/endpoints/{endpoint_id}"
+    values = {
+        "title": "Recovery",
+        "name": recovery_id,
+        "job": job,
+        "address": f"{own}/recoveries/{recovery_id}",
+        "up": own,
+        "up_to": endpoint.name or endpoint.url,
+        "what": "sent again",
+        "reached": job.changed,
+        "facts": {
+            "From": f"{moment(made_at(job.filter.first_event))} UTC",
+            "To": f"{moment(made_at(job.filter.last_event))} UTC",
+            "What became of them": ", ".join(job.filter.statuses),
+            "Events looked at": f"{job.done:,}",
+            "Could not be sent": f"{job.failed:,}" if job.failed else None,
+        },
+        "end": "All are in the endpoint's lane, and leave it at the pace that it takes.",
+        "links": {
+            "Its deliveries": visitor.link("/deliveries", endpoint=endpoint_id),
+            "Another recovery": visitor.link(f"{own}/recover"),
+        },
+    }
+    return page("job_progress.html" if "x-live" in request.headers else "job.html", visitor, values)
+
+
+@routes.post("/endpoints/{endpoint_id}/recoveries/{recovery_id}/cancel")
+async def cancel_recovery(request: Request, context: Context, endpoint_id: str, recovery_id: str) -> Response:
+    """End a recovery where it is; what it has sent again stays."""
+    visitor = visitor_of(request)
+    endpoint, known = parse_id(Prefix.ENDPOINT, endpoint_id), parse_id(Prefix.RECOVERY, recovery_id)
+    await context.jobs.cancel(asked.tenant_of_page(visitor), RecoveryFilter, known, endpoint_id=endpoint)
+    return redirect(visitor.link(f"/endpoints/{endpoint_id}/recoveries/{recovery_id}"))
+
+
+@routes.get("/requeries")
+async def ask_requery(request: Request, context: Context) -> Response:
+    """Show how many eSIMs fit, and what was asked for before."""
+    visitor = visitor_of(request)
+    if choice := await asked.choose_account(context, visitor, "/requeries"):
+        return choice
+    tenant = asked.tenant_of_page(visitor)
+    filters = {name: asked.text(request, name) or "" for name in ("status", "iccid", "transaction", "order")}
+    where = _where(filters)
+    values = {
+        "title": "Read anew",
+        "filters": filters,
+        "status": where.status,
+        "statuses": list(EsimStatus),
+        "matched": await context.jobs.count_esims(tenant, where),
+        "latest": await context.jobs.page(tenant, RequeryFilter, Window(None, LATEST)),
+        "now": context.clock(),
+    }
+    return page("requeries.html", visitor, values)
+
+
+@routes.post("/requeries")
+async def begin_requery(request: Request, context: Context) -> Response:
+    """Begin to read the eSIMs that fit, and show how far it is."""
+    visitor = visitor_of(request)
+    begun = await context.jobs.begin_requery(asked.tenant_of_page(visitor), _where(await form_of(request)))
+    return redirect(visitor.link(f"/requeries/{text_of(Prefix.REQUERY, begun.id)}"))
+
+
+@routes.get("/requeries/{requery_id}")
+async def show_requery(request: Request, context: Context, requery_id: str) -> Response:
+    """Show how far a requery is; asked for by the page itself, only the part that changes."""
+    visitor = visitor_of(request)
+    job = await context.jobs.find(asked.tenant_of_page(visitor), RequeryFilter, parse_id(Prefix.REQUERY, requery_id))
+    where = job.filter.where
+    values = {
+        "title": "Requery",
+        "name": requery_id,
+        "job": job,
+        "address": f"/requeries/{requery_id}",
+        "up": "/requeries",
+        "up_to": "Requeries",
+        "what": "read",
+        "reached": job.done,
+        "facts": {
+            "Had something new": f"{job.changed:,}",
+            "Could not be read": f"{job.failed:,}",
+            "Status": where.status,
+            "ICCID": where.iccid,
+            "Order": where.order_no,
+            "Transaction": where.transaction_id,
+        },
+        "end": None,
+        "links": {},
+    }
+    return page("job_progress.html" if "x-live" in request.headers else "job.html", visitor, values)
+
+
+@routes.post("/requeries/{requery_id}/cancel")
+async def cancel_requery(request: Request, context: Context, requery_id: str) -> Response:
+    """End a requery where it is; what it has read stays."""
+    visitor = visitor_of(request)
+    await context.jobs.cancel(asked.tenant_of_page(visitor), RequeryFilter, parse_id(Prefix.REQUERY, requery_id))
+    return redirect(visitor.link(f"/requeries/{requery_id}"))
+
+
+async def _counted(request: Request, context: Context, endpoint_id: str, template: str) -> Response:
+    visitor = visitor_of(request)
+    tenant = asked.tenant_of_page(visitor)
+    endpoint = await context.tenant.endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id))
+    given = {name: asked.joined(request, name) for name in ("from", "to", "status", "chosen")}
+    wanted = _asked(given, context.clock)
+    values = {
+        "title": "Recover",
+        "endpoint": endpoint,
+        "fields": {"from": field_of(wanted.start), "to": given["to"]},
+        "chosen": wanted.statuses,
+        "meanings": MEANINGS,
+        "found": await context.jobs.count_missed(tenant, endpoint.id, wanted) if wanted.statuses else None,
+        "latest": await context.jobs.page(tenant, RecoveryFilter, Window(None, LATEST), endpoint_id=endpoint.id),
+        "now": context.clock(),
+    }
+    return page(template, visitor, values)
+
+
+def _asked(given: Mapping[str, str], clock: Clock) -> MissedEvents:
+    """Return what the form asks for: the last day and what did not arrive unless told. Raises `Refused` (422)."""
+    now = clock()
+    period = period_of(given)
+    names = [one for one in given.get("status", "").split(",") if one]
+    if unknown := set(names) - set(Missed):
+        raise Refused.invalid("/status", f"expected some of {', '.join(Missed)}, not {min(unknown)[:40]}")
+    chosen = tuple(Missed(one) for one in dict.fromkeys(names)) if names or given.get("chosen") else NOT_ARRIVED
+    end = now if period.end is None else period.end
+    start = (end - UNLESS_TOLD).replace(second=0, microsecond=0) if period.start is None else period.start
+    if start >= end:
+        raise Refused.invalid("/from", "expected a time before that of to, which is now unless told")
+    return MissedEvents(start=start, end=end, statuses=chosen)
+
+
+def _where(given: Mapping[str, str]) -> EsimFilter:
+    """Return what is asked for. A status that is not known is as if not asked, as in the list of eSIMs."""
+    status = given.get("status", "")
+    return EsimFilter(
+        status=EsimStatus(status) if status in set(EsimStatus) else None,
+        iccid=given.get("iccid") or None,
+        transaction_id=given.get("transaction") or None,
+        order_no=given.get("order") or None,
+    )
