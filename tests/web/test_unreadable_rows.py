@@ -164,6 +164,19 @@ async def test_providers_are_listed_beside_one_that_cannot_be_decrypted(
     assert ([one["name"] for one in listed["data"]], listed["unreadable"]) == (["a", "c"], ["b"])
 
 
+async def test_alone_it_is_an_error_that_says_why(
+    browser: Browser, operator: Api, rows: Rows, database: Database
+) -> None:
+    whose = f"account={rows.merchant.account}&mode=test"
+    await browser.sign_in(ADMIN_KEY)
+    for path, table, column, ids_of in SPOILT:
+        await spoil(database, table, column, ids_of(rows)[0])
+        answer = await operator.call("GET", f"{path}/{ids_of(rows)[0]}" + ("" if "notif" in path else f"?{whose}"))
+        assert (answer.status, answer.body["code"]) == (500, "UNREADABLE")
+    status, text = await browser.get(f"/esims/{rows.esims[0]}?{whose}")
+    assert (status, "cannot be decrypted" in text) == (500, True)
+
+
 PAGES: list[tuple[str, str, str, IdsOf]] = [
     ("/esims", "esims", "sealed_credentials", lambda rows: rows.esims),
     ("/events", "events", "sealed_body", lambda rows: rows.events),
@@ -199,7 +212,8 @@ async def test_the_story_of_an_esim_and_the_page_of_a_delivery_are_shown_without
     [attempt] = (await operator.get(f"/v1/deliveries/{delivery}?{whose}"))["attempts"]
     await spoil(database, "attempts", "sealed_body", attempt["id"])
     await spoil(database, "notifications", "sealed_body", rows.notifications[1])
-    await spoil(database, "events", "sealed_body", rows.events[1])
+    for event in rows.events[:2]:
+        await spoil(database, "events", "sealed_body", event)
     await spoil(database, "endpoints", "sealed_headers", rows.endpoints[1])
 
     await browser.sign_in(ADMIN_KEY)
@@ -209,7 +223,7 @@ async def test_the_story_of_an_esim_and_the_page_of_a_delivery_are_shown_without
 
     assert f"{rows.events[1]}</span> cannot be decrypted" in story
     assert f"{rows.notifications[1]}</span> cannot be decrypted" in story
-    assert "It cannot be decrypted." in sent
+    assert sent.count("It cannot be decrypted.") == 2
     assert rows.endpoints[1] in names
 
 

@@ -9,7 +9,7 @@ from math import ceil
 from msgspec import Struct
 
 from esimhooks.server.api.http import Request, Response, encode
-from esimhooks.server.domain.errors import FieldError, NotNow, Refused
+from esimhooks.server.domain.errors import FieldError, NotNow, Refused, Undecryptable
 from esimhooks.server.observe.log import get_logger
 
 PROBLEM = "application/problem+json"
@@ -37,6 +37,8 @@ def problem_of(request: Request, error: Exception) -> Response:
         # What stands in brackets names the cause in our terms; it is for the log.
         return _problem(503, error.detail.partition(" (")[0], "TRY_AGAIN", headers=headers_of(error))
     log.error("request.failed", method=request.method, path=request.path, exc_info=error)
+    if isinstance(error, Undecryptable):
+        return _problem(500, "what is stored here cannot be decrypted; the log names it", "UNREADABLE")
     return _problem(500, "something broke on our side; it is in the log", "INTERNAL")
 
 

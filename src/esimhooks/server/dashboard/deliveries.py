@@ -12,7 +12,7 @@ from esimhooks.server.dashboard.visitor import visitor_of
 from esimhooks.server.domain.advice import advise
 from esimhooks.server.domain.delivery import DeliveryFilter, DeliveryStatus
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.errors import Refused, Undecryptable
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.manage.queries import Window
@@ -60,7 +60,10 @@ async def show_delivery(request: Request, context: Context, delivery_id: str) ->
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
     delivery, attempts = await context.tenant.delivery(tenant, parse_id(Prefix.DELIVERY, delivery_id))
-    event = await context.tenant.event(tenant, delivery.event_id)
+    try:
+        stored = (await context.tenant.event(tenant, delivery.event_id)).body
+    except Undecryptable:
+        stored = None
     try:
         endpoint = await context.tenant.endpoint(tenant, delivery.endpoint_id)
     except Refused:  # deleted since
@@ -77,18 +80,17 @@ async def show_delivery(request: Request, context: Context, delivery_id: str) ->
         }
         for one, its_headers in reversed(list(zip(attempts, headers, strict=True)))
     ]
-    body = sent.body_of(event.body, endpoint)
+    body = None if stored is None else sent.body_of(stored, endpoint)
     values = {
         "title": "Delivery",
         "delivery": delivery,
-        "event": event,
         "endpoint": endpoint,
         "attempts": told,
         "scale_ms": scale_ms,
         "timed_out_at": scale_ms == timeout_ms,
         "signatures": sent.signatures_of(endpoint, brand=context.brand),
         "body": body,
-        "curl": sent.curl(endpoint.url, headers[-1], body) if endpoint and headers else None,
+        "curl": sent.curl(endpoint.url, headers[-1], body) if endpoint and headers and body is not None else None,
         "now": context.clock(),
     }
     return page("delivery.html", visitor, values)

@@ -10,7 +10,7 @@ from esimhooks.server.api.http import Request, Response
 from esimhooks.server.dashboard import formats
 from esimhooks.server.dashboard.assets import VERSION
 from esimhooks.server.dashboard.visitor import Visitor
-from esimhooks.server.domain.errors import NotNow, Refused
+from esimhooks.server.domain.errors import NotNow, Refused, Undecryptable
 from esimhooks.server.domain.ids import Prefix, made_at, text_of
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.observe.log import get_logger
@@ -71,6 +71,8 @@ def show_error(request: Request, error: Exception) -> Response:
         status, detail = 503, "The database does not answer at the moment. Try again in a few seconds."
     else:
         log.error("request.failed", method=request.method, path=request.path, exc_info=error)
+        if isinstance(error, Undecryptable):
+            detail = "What is stored here cannot be decrypted; the log names it."
     return page(
         "error.html", visitor, {"title": "That did not work", "status": status, "detail": detail}, status=status
     )

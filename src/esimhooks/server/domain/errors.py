@@ -4,6 +4,7 @@
     ├── Refused   the caller's fault: status, stable code, pointers to the bad fields
     ├── NotNow    temporary: try again after `retry_after_s`
     └── Broken    ours: the installation is wrong and a person must act
+        └── Undecryptable   a stored value: it was damaged, or its key is not among ours
 
 What a receiver does to a delivery is an `Outcome`, never an exception.
 """
@@ -89,3 +90,7 @@ class NotNow(EsimhooksError):
 
 class Broken(EsimhooksError):
     """The installation cannot work as it is; the message says what to mend."""
+
+
+class Undecryptable(Broken):
+    """A stored value cannot be decrypted: it was damaged, or none of our keys is the one it was encrypted with."""

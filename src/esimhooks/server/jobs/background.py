@@ -19,7 +19,7 @@ from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import Ordering, Tenant
 from esimhooks.server.domain.endpoint_rules import wants
-from esimhooks.server.domain.errors import Broken, NotNow, Refused
+from esimhooks.server.domain.errors import NotNow, Refused, Undecryptable
 from esimhooks.server.domain.event import event_type_of
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.job import Filter, Job, Missed, RecoveryFilter, RequeryFilter
@@ -231,7 +231,11 @@ def _failed(job: Job[Filter], row_id: UUID, reason: str) -> Job[Filter]:
 
 def _reason(error: Exception) -> str:
     """Return what people may read of an error in a row; the log has the rest."""
-    return "it cannot be decrypted" if isinstance(error, Broken) else "something broke on our side; it is in the log"
+    return (
+        "it cannot be decrypted"
+        if isinstance(error, Undecryptable)
+        else "something broke on our side; it is in the log"
+    )
 
 
 async def _locked_endpoint(db: Session, job: Job[RecoveryFilter]) -> Subscription | None:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from esimhooks.server.domain.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus, OutcomeClass
 from esimhooks.server.domain.endpoint import Ordering, Tenant
-from esimhooks.server.domain.errors import Broken
+from esimhooks.server.domain.errors import Undecryptable
 from esimhooks.server.domain.event import event_type_of
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import Looked
@@ -141,7 +141,7 @@ def attempt_of(db: Session, row: asyncpg.Record) -> Attempt:
     unreadable = False
     try:
         headers, body = _answer_of(db, row)
-    except Broken as error:
+    except Undecryptable as error:
         log.error("row.unreadable", row=text_of(Prefix.ATTEMPT, row["id"]), reason=str(error))  # noqa: TRY400 - all there is
         headers, body, unreadable = [], b"", True
     return Attempt(

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from esimhooks.server.domain.delivery import EndpointTarget, SigningSecret
 from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, Ordering, SignatureProfile, Tenant
-from esimhooks.server.domain.errors import Broken
+from esimhooks.server.domain.errors import Undecryptable
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.lists import Unreadable, partition
 from esimhooks.server.domain.operational import Whose
@@ -267,13 +267,13 @@ async def targets(db: Session, endpoint_ids: Sequence[UUID]) -> list[EndpointTar
     for endpoint_id, of_endpoint in grouped.items():
         try:
             found.append(_target(db, of_endpoint))
-        except Broken:
+        except Undecryptable:
             log.error("endpoint.unreadable", endpoint_id=text_of(Prefix.ENDPOINT, endpoint_id))  # noqa: TRY400 - keys
     return found
 
 
 def _target(db: Session, rows: Sequence[asyncpg.Record]) -> EndpointTarget:
-    """Return the target of rows that differ in their secrets. Raises `Broken` where no key opens one."""
+    """Return the target of rows that differ in their secrets. Raises `Undecryptable` where no key opens one."""
     row = rows[0]
     return EndpointTarget(
         id=row["id"],

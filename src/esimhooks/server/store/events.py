@@ -9,7 +9,7 @@ import asyncpg
 from msgspec import Struct
 
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.errors import Broken
+from esimhooks.server.domain.errors import Undecryptable
 from esimhooks.server.domain.event import Event, EventFilter, event_type_of
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import Looked, Unreadable
@@ -176,7 +176,7 @@ async def contents(db: Session, event_ids: Sequence[UUID]) -> dict[UUID, Content
     rows = await db.conn.fetch("SELECT id, sealed_body, traceparent FROM events WHERE id = ANY($1)", event_ids)
     readable = {}
     for row in rows:
-        with suppress(Broken):  # one spoilt row must not keep the others from being sent
+        with suppress(Undecryptable):  # one spoilt row must not keep the others from being sent
             body = db.sealer.open(row["sealed_body"], row=_row(row["id"]))
             readable[row["id"]] = Content(body, row["traceparent"])
     return readable

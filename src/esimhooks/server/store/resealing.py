@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import asyncpg
 from msgspec import Struct
 
-from esimhooks.server.domain.errors import Broken
+from esimhooks.server.domain.errors import Undecryptable
 from esimhooks.server.store.database import Session
 
 ROWS = 500
@@ -78,7 +78,7 @@ async def reseal(db: Session, place: Place, *, after: Key | None) -> Resealed:
         name = place.row.format(**dict(row))
         try:
             sealed.append(db.sealer.seal(db.sealer.open(row["sealed"], row=name), row=name))
-        except Broken:
+        except Undecryptable:
             unreadable.append(name)
         else:
             keys.append(_key(place, row))

@@ -15,7 +15,7 @@ import asyncpg
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from esimhooks.server.domain.errors import Broken
+from esimhooks.server.domain.errors import Broken, Undecryptable
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.observe.log import get_logger
 
@@ -61,18 +61,18 @@ class Sealer:
         return self.head + nonce + cipher.encrypt(nonce, clear, row.encode())
 
     def open(self, sealed: bytes, *, row: str) -> bytes:
-        """Return the clear bytes. Raises `Broken` where no key fits or the value belongs to another row."""
+        """Return the clear bytes. Raises `Undecryptable` where no key fits or the value belongs to another row."""
         head = len(FORMAT) + KEY_ID_BYTES
         if not sealed.startswith(FORMAT) or len(sealed) < head + NONCE_BYTES:
-            raise Broken(f"{row} does not open: it is not what this program seals")
+            raise Undecryptable(f"{row} does not open: it is not what this program seals")
         cipher = self._ciphers.get(sealed[len(FORMAT) : head])
         if cipher is None:
-            raise Broken(f"{row} is sealed with a key that ESIMHOOKS_ENCRYPTION_KEY does not hold")
+            raise Undecryptable(f"{row} is sealed with a key that ESIMHOOKS_ENCRYPTION_KEY does not hold")
         nonce, body = sealed[head : head + NONCE_BYTES], sealed[head + NONCE_BYTES :]
         try:
             return cipher.decrypt(nonce, body, row.encode())
         except InvalidTag:
-            raise Broken(f"{row} does not open: it was changed, or moved here from another row") from None
+            raise Undecryptable(f"{row} does not open: it was changed, or moved here from another row") from None
 
 
 def readable(
@@ -85,7 +85,7 @@ def readable(
     for row in rows:
         try:
             listed.append(read(row))
-        except Broken as error:
+        except Undecryptable as error:
             unreadable = instead(row)
             log.error("row.unreadable", row=unreadable.name, reason=str(error))  # noqa: TRY400 - there is no more to say
             listed.append(unreadable)
