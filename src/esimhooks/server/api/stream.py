@@ -59,7 +59,7 @@ async def _with_first(first: bytes, rest: AsyncIterator[bytes]) -> AsyncGenerato
 async def _told(
     request: Request, context: Context, tenant: Tenant, begin: UUID, position: int
 ) -> AsyncGenerator[bytes, None]:
-    with context.streams.listening(tenant) as bell:
+    with context.streams.listening(tenant) as wake:
         # An id without data: whoever is cut off before the first event misses nothing either.
         yield f"retry: 1000\nid: {text_of(Prefix.EVENT, begin)}\n\n".encode()
         spoken = monotonic()
@@ -73,7 +73,7 @@ async def _told(
                 position, spoken = event.position, monotonic()
             if rows:
                 continue
-            await bell.wait(LOOK_UP_S)
+            await wake.wait(LOOK_UP_S)
             if monotonic() - spoken >= ALIVE_EVERY_S:
                 spoken = monotonic()
                 yield b": alive\n\n"

@@ -52,7 +52,7 @@ from esimhooks.server.observe.metrics import MetricsPort
 from esimhooks.server.providers.registry import build
 from esimhooks.server.runtime.health import Health
 from esimhooks.server.runtime.loop import Loop
-from esimhooks.server.runtime.notifier import Telephone
+from esimhooks.server.runtime.notifier import Notifier
 from esimhooks.server.runtime.wake import Wake
 from esimhooks.server.store import lanes
 from esimhooks.server.store import migrate as migrations
@@ -155,7 +155,7 @@ class _Node:
         )
         self._streams = Streams(database)
         self._dispatch_wake = Wake(self._streams.wake)
-        self._telephone = Telephone(database, dsn, wake=self._dispatch_wake)
+        self._telephone = Notifier(database, dsn, wake=self._dispatch_wake)
         self._due = Wake(self._dispatch_wake, self._telephone.wake)
         self._backlog_wake = Wake()
         self._recovery_wake = Wake()

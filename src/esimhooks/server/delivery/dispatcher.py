@@ -42,7 +42,7 @@ class DispatcherConfig(Struct, frozen=True, kw_only=True):
     process_cap: int = 500
     lane_cap: int = 20
     poll_every_s: float = 0.5
-    """How late a retry may be taken up; for new deliveries bells ring long before."""
+    """How late a retry may be taken up; new deliveries are notified long before."""
     notice_every_s: float = 0.5
     """How long what was taken up may still go to where an endpoint was, or to one that was disabled."""
     drain_s: float = 10.0
@@ -52,7 +52,7 @@ class DispatcherConfig(Struct, frozen=True, kw_only=True):
 
 
 class Dispatcher:
-    """Sends what is due. `wake` is rung when new deliveries were committed."""
+    """Sends what is due. `wake` is notified when new deliveries were committed."""
 
     def __init__(
         self,
@@ -230,7 +230,7 @@ class Dispatcher:
             self._begin()
             lane.retiring = lane.retiring or not kept
             if lane.wants_more or (lane.retiring and lane.idle(monotonic())):
-                self._wake.ring()
+                self._wake.notify()
 
     async def _attempt(self, lane: LaneState, job: Job) -> tuple[Result | None, list[Job]]:
         """Attempt the job; return its result, and what is given up because the endpoint is gone or cooling down."""
@@ -277,7 +277,7 @@ class Dispatcher:
             await self._release_claims(self._scheduler.close(lane))
         elif (known := self._targets.get(lane.lease.endpoint_id)) and known.version < written.endpoint_version:
             self._noticed_at = float("-inf")
-            self._wake.ring()
+            self._wake.notify()
         return written.kept
 
     async def _try_to_write(self, result: Result) -> Written:

@@ -26,7 +26,7 @@ class LeaseConfig(Struct, frozen=True, kw_only=True):
     renew_every_s: float = 10.0
     report_every_s: float = 2.0
     lease_every_s: float = 0.02
-    """However many bells ring, lanes are looked for this often: each look visits every lane that waits."""
+    """However many notifications come, lanes are looked for this often: each look visits every lane that waits."""
     linger_s: float = 1.0
     """How long an idle lane is kept, so that a steady trickle does not lease it anew each time."""
 

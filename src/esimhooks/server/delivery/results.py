@@ -21,7 +21,7 @@ log = get_logger("attempt")
 
 
 class Outcomes:
-    """Takes results one by one and writes them together; one transaction per batch. `due` is rung for the operator's."""
+    """Takes results one by one and writes them together; one transaction per batch. `due` is notified for the operator's."""
 
     def __init__(self, database: Database, *, clock: Clock, due: Wake) -> None:
         self._database = database
@@ -44,7 +44,7 @@ class Outcomes:
             _count(result, what)
         operational.note(happenings)
         if told:
-            self._due.ring()
+            self._due.notify()
         return written
 
 

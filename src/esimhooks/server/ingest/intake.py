@@ -65,7 +65,7 @@ class Receipt(Struct, frozen=True):
 
 
 class Intake:
-    """Accepts notifications and updates. `due` and `backlog` are rung after a commit that gave them work."""
+    """Accepts notifications and updates. `due` and `backlog` are notified after a commit that gave them work."""
 
     def __init__(
         self,
@@ -159,9 +159,9 @@ class Intake:
             metrics.notification(arrival.entry.source, result.outcome)
             _log(arrival, result)
         if any(result.event_ids for result in results):
-            self._due.ring()
+            self._due.notify()
         # An eSIM that has become known may have woken notifications that matched nothing before.
-        self._backlog.ring()
+        self._backlog.notify()
         remaining = iter(results)
         return [[next(remaining) for _ in request] for request in requests]
 

@@ -89,7 +89,7 @@ class _Progress(Generic[Filter]):
 
 
 class BackgroundJobs:
-    """Works off jobs. `due` is rung when deliveries came of a step."""
+    """Works off jobs. `due` is notified when deliveries came of a step."""
 
     def __init__(self, database: Database, requery: Requery, *, policy: EmitPolicy, clock: Clock, due: Wake) -> None:
         self._database = database
@@ -149,7 +149,7 @@ class BackgroundJobs:
             )
             await progress.write(db, after, again_in_s=again_in_s)
         if sent and not progress.lost:
-            self._due.ring()
+            self._due.notify()
 
     async def _pass_event(self, progress: _Progress[RecoveryFilter], error: Exception, again_in_s: float) -> None:
         async with progress.step() as db:
@@ -199,7 +199,7 @@ class BackgroundJobs:
                     after = structs.replace(after, changed=job.changed + 1)
             await progress.write(db, after, again_in_s=again_in_s)
         if entry is not None:
-            self._due.ring()
+            self._due.notify()
 
     async def _ask(self, tenant: Tenant, esim_id: UUID) -> Entry:
         async with self._database.session() as db:

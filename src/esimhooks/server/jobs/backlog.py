@@ -39,7 +39,7 @@ log = get_logger("backlog")
 
 
 class Backlog:
-    """Works off waiting notifications. `due` is rung when deliveries came of it."""
+    """Works off waiting notifications. `due` is notified when deliveries came of it."""
 
     def __init__(
         self, database: Database, connected: ConnectedProviders, *, policy: EmitPolicy, clock: Clock, due: Wake
@@ -157,7 +157,7 @@ class Backlog:
                 await orders.set_order_no(db, order.id, order_no, first_poll_in_s=ORDER_POLL_FIRST_S)
             results = await fill(db, order, snapshots, self._policy, now=now, notification_id=entry.id)
             await _settle(db, entry, combined(results))
-        self._due.ring()
+        self._due.notify()
 
     async def _apply(self, entry: JournalEntry, updates: Sequence[Update], *, identity: Identity) -> None:
         now = self._clock()
@@ -175,7 +175,7 @@ class Backlog:
         async with self._database.transaction() as db:
             results = await absorb(db, entries, self._policy, now=now)
             await _settle(db, entry, combined(results), identity)
-        self._due.ring()
+        self._due.notify()
 
     async def _settle(self, entry: JournalEntry, result: Absorbed, *, identity: Identity | None = None) -> None:
         async with self._database.transaction() as db:

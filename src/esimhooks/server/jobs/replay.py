@@ -24,4 +24,4 @@ class Replay:
             entry = found(await journal.find(db, notification_id), "notification")
             await journal.reopen(db, entry.id, entry.source)
             await note(db, Action.NOTIFICATION_REPLAY, text_of(Prefix.NOTIFICATION, entry.id), whose=entry.tenant)
-        self._backlog.ring()
+        self._backlog.notify()

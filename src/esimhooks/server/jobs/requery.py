@@ -20,7 +20,7 @@ from esimhooks.server.store.esims import Scope
 
 
 class Requery:
-    """Reads eSIMs anew from their providers. `due` is rung when deliveries came of it."""
+    """Reads eSIMs anew from their providers. `due` is notified when deliveries came of it."""
 
     def __init__(
         self, database: Database, connected: ConnectedProviders, *, policy: EmitPolicy, clock: Clock, due: Wake
@@ -56,7 +56,7 @@ class Requery:
             [absorbed] = await absorb(db, [entry], self._policy, now=entry.received_at)
             whose = Tenant(esim.account_id, esim.mode)
             await note(db, Action.ESIM_REQUERY, text_of(Prefix.ESIM, esim.id), whose=whose)
-        self._due.ring()
+        self._due.notify()
         return absorbed
 
 

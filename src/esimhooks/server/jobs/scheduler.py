@@ -46,7 +46,7 @@ log = get_logger("upkeep")
 
 
 class Upkeep:
-    """The scheduler's rounds. `due` is rung when deliveries came of one."""
+    """The scheduler's rounds. `due` is notified when deliveries came of one."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Upkeep:
             ]
             results = await absorb(db, entries, self._policy, now=now)
         if any(result.event_ids for result in results):
-            self._due.ring()
+            self._due.notify()
         return 0.0 if len(ended) == EXPIRY_BATCH else 1.0
 
     async def poll_usage(self) -> float:
@@ -115,7 +115,7 @@ class Upkeep:
             entries = [Entry(update=one, scope=Scope(provider=name), received_at=now) for one in updates]
             async with self._database.transaction() as db:
                 await absorb(db, entries, self._policy, now=now)
-            self._due.ring()
+            self._due.notify()
 
     async def _soonest(self, name: str, *, room: int) -> Sequence[DuePoll]:
         """What fills the last question: a few eSIMs that come due one by one would else be asked for one by one."""
@@ -148,7 +148,7 @@ class Upkeep:
         snapshots = [replace(snapshot, cause=Cause.ORDER_POLL) for snapshot in told]
         async with self._database.transaction() as db:
             await fill(db, order, snapshots, self._policy, now=self._clock())
-        self._due.ring()
+        self._due.notify()
 
     async def make_partitions(self) -> float:
         """Make the partitions of the coming days."""
@@ -163,7 +163,7 @@ class Upkeep:
             told = await operational.tell(db, failed, now=self._clock())
         operational.note(failed)
         if told:
-            self._due.ring()
+            self._due.notify()
         return 0.0 if len(failed) == OVERDUE_BATCH else 60.0
 
     async def tidy(self) -> float:

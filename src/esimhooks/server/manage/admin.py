@@ -104,7 +104,7 @@ async def require_room(db: Session, tenant: Tenant, *, expires_at: datetime | No
 
 
 class Admin:
-    """Carries out commands. `check_url` refuses URLs that must not be called; `due` is rung for new deliveries."""
+    """Carries out commands. `check_url` refuses URLs that must not be called; `due` is notified for new deliveries."""
 
     def __init__(  # noqa: PLR0913
         self,
@@ -255,7 +255,7 @@ class Admin:
             if not await accounts.existing(db, [new.tenant.account_id]):
                 raise Refused.invalid("/account", "expected the id of an account")
             order = await place(db, new, polled=connected.provider.can_fetch, now=self._clock())
-        self._backlog.ring()
+        self._backlog.notify()
         return order
 
     async def raise_event(self, tenant: Tenant, example: Envelope, *, esim_id: UUID | None = None) -> Event:
@@ -265,7 +265,7 @@ class Admin:
             await publish(db, [event])
             raised = {"type": ChangedField(None, event.type.value)}
             await note(db, Action.EVENT_TEST, text_of(Prefix.EVENT, event.id), whose=tenant, changes=raised)
-        self._due.ring()
+        self._due.notify()
         return event
 
     async def send_again(self, tenant: Tenant, delivery_id: UUID) -> None:
@@ -276,7 +276,7 @@ class Admin:
             if not await queue.send_again(db, delivery):
                 raise Refused.conflict("the delivery is pending: it will be attempted without this")
             await note(db, Action.DELIVERY_RETRY, text_of(Prefix.DELIVERY, delivery_id), whose=tenant)
-        self._due.ring()
+        self._due.notify()
 
     async def _insert_endpoint(self, db: Session, tenant: Tenant, new: NewEndpoint, *, pointer: str) -> Made:
         require_reachable(self._check_url, new.url, pointer=pointer)

@@ -23,7 +23,7 @@ from esimhooks.server.store.database import Database, Session
 
 
 class DeliveryAdmin:
-    """Carries out commands; `due` is rung where something is due."""
+    """Carries out commands; `due` is notified where something is due."""
 
     def __init__(self, database: Database, *, clock: Clock, due: Wake) -> None:
         self._database = database
@@ -46,7 +46,7 @@ class DeliveryAdmin:
                 raise Refused.conflict("the event's delivery is pending: it will be attempted without this")
             to = {"deliveries": ChangedField(None, [text_of(Prefix.DELIVERY, one) for one in again])}
             await note(db, Action.EVENT_RESEND, text_of(Prefix.EVENT, event_id), whose=tenant, changes=to)
-        self._due.ring()
+        self._due.notify()
         return again
 
     async def cancel(self, tenant: Tenant, delivery_id: UUID) -> Delivery:

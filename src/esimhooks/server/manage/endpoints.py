@@ -32,7 +32,7 @@ from esimhooks.vocabulary.statuses import Mode
 
 
 class EndpointAdmin:
-    """Carries out commands. `check_url` refuses URLs that must not be called; `due` is rung where something is due."""
+    """Carries out commands. `check_url` refuses URLs that must not be called; `due` is notified where something is due."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class EndpointAdmin:
             changed_fields = changes(endpoint_fields(before), endpoint_fields(after))
             subject = text_of(Prefix.ENDPOINT, endpoint_id)
             await note(db, Action.ENDPOINT_CHANGE, subject, whose=tenant, changes=changed_fields)
-        self._due.ring()
+        self._due.notify()
         return after
 
     async def enable(self, tenant: Tenant, endpoint_id: UUID) -> Endpoint:
@@ -108,7 +108,7 @@ class EndpointAdmin:
             delivery = await publish_to(db, event, endpoint)
             sent = {"type": ChangedField(None, event.type.value)}
             await note(db, Action.ENDPOINT_TEST, text_of(Prefix.ENDPOINT, endpoint_id), whose=tenant, changes=sent)
-        self._due.ring()
+        self._due.notify()
         return event, delivery
 
     async def _switch(self, tenant: Tenant, endpoint_id: UUID, *, enabled: bool) -> Endpoint:
@@ -131,5 +131,5 @@ class EndpointAdmin:
             told = [EndpointDisabled(account_id=account_id, endpoint_id=endpoint_id, reason=reason)] if reason else []
             await operational.tell(db, told, now=after.updated_at)
         operational.note(told)
-        self._due.ring()
+        self._due.notify()
         return after

@@ -32,7 +32,7 @@ class Asked(Struct):
 
 
 class Once:
-    """Carries requests out once for each key. `wakes` are rung again after a commit: what was rung before it saw nothing."""
+    """Carries requests out once for each key. `wakes` are notified again after a commit: what was notified before it saw nothing."""
 
     def __init__(self, database: Database, *, clock: Clock, wakes: tuple[Wake, ...]) -> None:
         self._database = database
@@ -84,4 +84,4 @@ class Once:
             await idempotency.keep(db, asked.whose, KeptAnswer(asked.fingerprint, answer), now=self._clock())
         await asked.joint.commit()
         for wake in self._wakes:
-            wake.ring()
+            wake.notify()

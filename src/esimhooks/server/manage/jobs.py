@@ -42,7 +42,7 @@ class MissedEvents(Struct, frozen=True, kw_only=True):
 
 
 class Jobs:
-    """Counts, begins, shows and cancels background jobs. `begun` is rung for a new one."""
+    """Counts, begins, shows and cancels background jobs. `begun` is notified for a new one."""
 
     def __init__(self, database: Database, *, clock: Clock, begun: Wake) -> None:
         self._database = database
@@ -83,7 +83,7 @@ class Jobs:
             }
             subject = text_of(Prefix.ENDPOINT, endpoint_id)
             await note(db, Action.ENDPOINT_RECOVER, subject, whose=tenant, changes=changes)
-        self._begun.ring()
+        self._begun.notify()
         return job
 
     async def count_esims(self, tenant: Tenant, where: EsimFilter) -> int:
@@ -107,7 +107,7 @@ class Jobs:
                 raise Refused.conflict("a requery of this account and mode is under way: wait for it, or cancel it")
             changes = {name: ChangedField(None, value) for name, value in _named(where).items()}
             await note(db, Action.REQUERY_BEGIN, text_of(Prefix.REQUERY, job.id), whose=tenant, changes=changes)
-        self._begun.ring()
+        self._begun.notify()
         return job
 
     async def cancel(

@@ -1,6 +1,6 @@
 """Streams: those who listen to a tenant's events over HTTP are woken when more were committed, on whatever node.
 
-Bells ring in, listeners are woken; what they then read is between them and the store. Their number is bounded.
+Notifications come in, listeners are woken; what they then read is between them and the store. Their number is bounded.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from esimhooks.server.store.database import Database
 MOST_OF_TENANT = 10
 MOST = 500
 LOOK_EVERY_S = 1.0
-"""For bells that were lost."""
+"""For notifications that were lost."""
 IDLE_S = 60.0
 FULL_S = 5.0
 """When to try again where too many listen; nobody can tell when one of them leaves."""
 
 
 class Streams:
-    """The listeners of one node. `wake` is rung when events may have been committed."""
+    """The listeners of one node. `wake` is notified when events may have been committed."""
 
     def __init__(self, database: Database) -> None:
         self.wake = Wake()
@@ -34,20 +34,20 @@ class Streams:
 
     @contextmanager
     def listening(self, tenant: Tenant) -> Iterator[Wake]:
-        """Lend a bell that rings when the tenant has more events. Raises `Refused` (429) where too many listen."""
+        """Lend what is notified when the tenant has more events. Raises `Refused` (429) where too many listen."""
         if len(self._listeners[tenant]) >= MOST_OF_TENANT or sum(map(len, self._listeners.values())) >= MOST:
             raise Refused.too_many(
                 f"too many streams are open: expected at most {MOST_OF_TENANT} of an account and mode",
                 code="TOO_MANY_STREAMS",
                 retry_after_s=FULL_S,
             )
-        bell = Wake()
-        self._listeners[tenant].add(bell)
-        self.wake.ring()
+        wake = Wake()
+        self._listeners[tenant].add(wake)
+        self.wake.notify()
         try:
-            yield bell
+            yield wake
         finally:
-            self._listeners[tenant].discard(bell)
+            self._listeners[tenant].discard(wake)
             if not self._listeners[tenant]:
                 del self._listeners[tenant]
                 self._heads.pop(tenant, None)
@@ -62,7 +62,7 @@ class Streams:
         for tenant, head in heads.items():
             if self._heads.get(tenant) != head:
                 self._heads[tenant] = head
-                for bell in self._listeners.get(tenant, ()):
-                    bell.ring()
+                for wake in self._listeners.get(tenant, ()):
+                    wake.notify()
         await asyncio.sleep(0)
         return LOOK_EVERY_S

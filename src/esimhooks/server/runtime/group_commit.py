@@ -41,7 +41,7 @@ class GroupCommit(Generic[Item, Result]):
             raise NotNow("more is coming in than the database can take", retry_after_s=1)
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
-        self.wake.ring()
+        self.wake.notify()
         return await future
 
     async def commit_waiting(self) -> float:

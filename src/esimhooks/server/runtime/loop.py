@@ -63,7 +63,7 @@ class Loop:
     def stop(self) -> None:
         """End after the present round, or within it where it has no end."""
         self._stopping = True
-        self.wake.ring()
+        self.wake.notify()
         if self._endless and self._task is not None:
             self._task.cancel()
 

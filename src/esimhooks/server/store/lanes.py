@@ -216,15 +216,15 @@ CHANNEL = "esimhooks_due"
 ALIVE_EVERY_S = 5.0
 
 
-async def ring(db: Session, *, sender: UUID) -> None:
-    """Tell all nodes; `sender` lets a node know its own bell."""
+async def notify(db: Session, *, sender: UUID) -> None:
+    """Notify all nodes that something is due; by `sender` a node knows its own notifications."""
     await db.conn.execute("SELECT pg_notify($1, $2)", CHANNEL, str(sender))
 
 
-async def listen(dsn: str, heard: Callable[[], None], *, sender: UUID) -> None:
-    """Call `heard` for every bell that another node rings, until cancelled. Raises `NotNow` when the line is lost."""
+async def listen(dsn: str, notified: Callable[[], None], *, sender: UUID) -> None:
+    """Call `notified` for every notification of another node, until cancelled. Raises `NotNow` when the connection ends."""
     async with connection(dsn) as conn:
-        await conn.add_listener(CHANNEL, lambda *told: heard() if told[-1] != str(sender) else None)
+        await conn.add_listener(CHANNEL, lambda *said: notified() if said[-1] != str(sender) else None)
         while True:
             await asyncio.sleep(ALIVE_EVERY_S)
             await conn.fetchval("SELECT 1", timeout=ALIVE_EVERY_S)
