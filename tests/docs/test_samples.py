@@ -25,7 +25,7 @@ from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.endpoint import DisabledReason
 from esimhooks.server.domain.event import OperationalType
 from esimhooks.server.domain.ids import new_id
-from esimhooks.server.domain.operational import EndpointDisabled, Whose, operational_event
+from esimhooks.server.domain.operational import EndpointDescription, EndpointDisabled, operational_event
 from esimhooks.vocabulary.envelope import Envelope, encode
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_of
@@ -140,7 +140,7 @@ def _sent(told: dict[str, Any]) -> bytes:
     """What the operator is sent where an endpoint was disabled as the sample tells it."""
     now = datetime(2026, 11, 25, 15, 4, 5, 123000, tzinfo=UTC)
     disabled = EndpointDisabled(account_id=new_id(), endpoint_id=new_id(), reason=DisabledReason(told["reason"]))
-    whose = Whose(Mode(told["mode"]), f"https://{told['host']}/hook?token=x", None)
+    whose = EndpointDescription(Mode(told["mode"]), f"https://{told['host']}/hook?token=x", None)
     return operational_event(disabled, whose, event_id=new_id(), now=now).body
 
 

@@ -1,7 +1,7 @@
-"""Operational events: what went wrong with deliveries for good is told to the operator, in log, metrics and webhooks.
+"""Operational events: permanent failures of deliveries are reported to the operator, in log, metrics and webhooks.
 
-`tell` runs in the transaction that made it happen and stores events for the operator's own endpoint, which is delivered
-to like any other; `note` comes after the commit. What happens to that endpoint itself raises nothing.
+`emit` runs in the transaction of the failure and stores events for the operator's own endpoint, which is delivered to like
+any other; `report` logs and counts them after the commit. What happens to that endpoint itself emits nothing.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import assert_never
 
 from esimhooks.server.domain.account import OPERATOR
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
-from esimhooks.server.domain.operational import DeliveryFailed, EndpointDisabled, Happening, operational_event
+from esimhooks.server.domain.operational import DeliveryFailed, EndpointDisabled, OperationalEvent, operational_event
 from esimhooks.server.ingest.publish import publish
 from esimhooks.server.observe import metrics
 from esimhooks.server.observe.log import get_logger
@@ -20,30 +20,30 @@ from esimhooks.server.store.database import Session
 log = get_logger("operational")
 
 
-async def tell(db: Session, happenings: Sequence[Happening], *, now: datetime) -> bool:
-    """Store an event for each, where the operator has an endpoint that is enabled; return whether anything is due.
+async def emit(db: Session, events: Sequence[OperationalEvent], *, now: datetime) -> bool:
+    """Store each for the operator's endpoint, where there is an enabled one; return whether any delivery is due.
 
-    Needs the transaction that made them happen. `now` is aware UTC.
+    Needs the transaction of the failure. `now` is aware UTC.
     """
-    told = [one for one in happenings if one.account_id != OPERATOR.account_id]
-    if not told or not await endpoints.subscriptions(db, [OPERATOR]):
+    reported = [one for one in events if one.account_id != OPERATOR.account_id]
+    if not reported or not await endpoints.subscriptions(db, [OPERATOR]):
         return False
-    known = await endpoints.told_of(db, {one.endpoint_id for one in told})
+    known = await endpoints.described(db, {one.endpoint_id for one in reported})
     return bool(
         await publish(
             db,
             [
                 operational_event(one, known[one.endpoint_id], event_id=new_id(), now=now)
-                for one in told
+                for one in reported
                 if one.endpoint_id in known
             ],
         )
     )
 
 
-def note(happenings: Sequence[Happening]) -> None:
-    """Log and count what has happened, once it is committed."""
-    for one in happenings:
+def report(events: Sequence[OperationalEvent]) -> None:
+    """Log and count them, once they are committed."""
+    for one in events:
         match one:
             case EndpointDisabled():
                 metrics.endpoint_disabled(one.reason)

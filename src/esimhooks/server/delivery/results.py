@@ -6,7 +6,7 @@ from esimhooks.server.delivery import operational
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.delivery import DeliveryStatus
 from esimhooks.server.domain.ids import Prefix, made_at, text_of
-from esimhooks.server.domain.operational import DeliveryFailed, EndpointDisabled, Happening
+from esimhooks.server.domain.operational import DeliveryFailed, EndpointDisabled, OperationalEvent
 from esimhooks.server.observe import metrics
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.runtime.group_commit import GroupCommit
@@ -36,21 +36,21 @@ class Outcomes:
     async def _commit(self, results: Sequence[Result]) -> Sequence[Written]:
         async with self._database.transaction() as db:
             written = await write_results(db, results)
-            happenings = _happenings(results, written)
-            told = await operational.tell(db, happenings, now=self._clock())
+            events = _operational_events(results, written)
+            is_due = await operational.emit(db, events, now=self._clock())
         metrics.committed("outcomes", len(results))
         for result, what in zip(results, written, strict=True):
             _log(result, what)
             _count(result, what)
-        operational.note(happenings)
-        if told:
+        operational.report(events)
+        if is_due:
             self._due.notify()
         return written
 
 
-def _happenings(results: Sequence[Result], written: Sequence[Written]) -> list[Happening]:
-    """Return what the operator is told of: deliveries that failed for good, and endpoints that were disabled by them."""
-    found: list[Happening] = []
+def _operational_events(results: Sequence[Result], written: Sequence[Written]) -> list[OperationalEvent]:
+    """Return the operational events of a batch: deliveries that failed for good, and endpoints that were disabled by them."""
+    found: list[OperationalEvent] = []
     for result, what in zip(results, written, strict=True):
         claimed, outcome = result.claimed, result.outcome
         if what.kept and result.verdict.status is DeliveryStatus.FAILED:
@@ -103,5 +103,5 @@ def _count(result: Result, written: Written) -> None:
     metrics.attempt(
         outcome.outcome, seconds=outcome.duration_ms / 1000, first_after_s=None if claimed.attempts else waited_s
     )
-    if status not in (DeliveryStatus.PENDING, DeliveryStatus.FAILED):  # what failed is counted where it is told of
+    if status not in (DeliveryStatus.PENDING, DeliveryStatus.FAILED):  # failed ones are counted by `operational.report`
         metrics.finished(status)

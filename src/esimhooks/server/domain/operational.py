@@ -1,7 +1,7 @@
-"""What the operator is told of the deliveries themselves, as bytes. What happened comes in, an event goes out; pure.
+"""Operational events, for the operator: an endpoint was disabled, a delivery failed. They go in, webhook bodies go out. Pure.
 
-The body is an envelope like that of the events of eSIMs; what does not apply is absent. Of an endpoint's URL only the host
-is told: the rest may hold a password.
+The body is an envelope like that of eSIM events; members that do not apply are absent. Of an endpoint's URL only the host is
+included: the rest may hold a password.
 """
 
 from datetime import datetime
@@ -46,15 +46,15 @@ class DeliveryFailed(Struct, frozen=True, kw_only=True):
 Value = TypeVar("Value", str, int)
 
 
-class Whose(Struct, frozen=True):
-    """What is told of an endpoint to which something happened."""
+class EndpointDescription(Struct, frozen=True):
+    """What an operational event says of its endpoint."""
 
     mode: Mode
     url: str
     name: str | None
 
 
-Happening = EndpointDisabled | DeliveryFailed
+OperationalEvent = EndpointDisabled | DeliveryFailed
 
 
 class _Data(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -80,15 +80,13 @@ class _Envelope(Struct, frozen=True, kw_only=True):
     data: _Data
 
 
-def operational_event(happening: Happening, endpoint: Whose, *, event_id: UUID, now: datetime) -> Event:
-    """Return the event that tells the operator what happened `now` (aware UTC) to an endpoint."""
-    kind = (
-        OperationalType.ENDPOINT_DISABLED
-        if isinstance(happening, EndpointDisabled)
-        else OperationalType.DELIVERY_FAILED
-    )
-    told = _Envelope(
-        id=text_of(Prefix.EVENT, event_id), event=kind, timestamp=timestamp(now), data=_data(happening, endpoint)
+def operational_event(
+    event: OperationalEvent, endpoint: EndpointDescription, *, event_id: UUID, now: datetime
+) -> Event:
+    """Return the stored event for what happened `now` (aware UTC) to an endpoint."""
+    kind = OperationalType.ENDPOINT_DISABLED if isinstance(event, EndpointDisabled) else OperationalType.DELIVERY_FAILED
+    envelope = _Envelope(
+        id=text_of(Prefix.EVENT, event_id), event=kind, timestamp=timestamp(now), data=_data(event, endpoint)
     )
     return Event(
         id=event_id,
@@ -97,29 +95,29 @@ def operational_event(happening: Happening, endpoint: Whose, *, event_id: UUID, 
         type=kind,
         happened_at=now,
         notification_id=None,
-        body=msgspec.json.encode(told),
+        body=msgspec.json.encode(envelope),
     )
 
 
-def _data(happening: Happening, endpoint: Whose) -> _Data:
-    whose = _Data(
-        account=text_of(Prefix.ACCOUNT, happening.account_id),
+def _data(event: OperationalEvent, endpoint: EndpointDescription) -> _Data:
+    common = _Data(
+        account=text_of(Prefix.ACCOUNT, event.account_id),
         mode=endpoint.mode,
-        endpoint=text_of(Prefix.ENDPOINT, happening.endpoint_id),
+        endpoint=text_of(Prefix.ENDPOINT, event.endpoint_id),
         endpoint_name=_or_absent(endpoint.name),
         host=urlsplit(endpoint.url).hostname or "",
     )
-    if isinstance(happening, EndpointDisabled):
-        return msgspec.structs.replace(whose, reason=happening.reason)
+    if isinstance(event, EndpointDisabled):
+        return msgspec.structs.replace(common, reason=event.reason)
     return msgspec.structs.replace(
-        whose,
-        delivery=text_of(Prefix.DELIVERY, happening.delivery_id),
-        event=text_of(Prefix.EVENT, happening.event_id),
-        event_type=happening.event_type,
-        attempts=happening.attempts,
-        outcome=happening.outcome,
-        status_code=_or_absent(happening.status_code),
-        error=_or_absent(happening.error),
+        common,
+        delivery=text_of(Prefix.DELIVERY, event.delivery_id),
+        event=text_of(Prefix.EVENT, event.event_id),
+        event_type=event.event_type,
+        attempts=event.attempts,
+        outcome=event.outcome,
+        status_code=_or_absent(event.status_code),
+        error=_or_absent(event.error),
     )
 
 

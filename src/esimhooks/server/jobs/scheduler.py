@@ -160,8 +160,8 @@ class Upkeep:
         """Fail what has waited for far longer than its schedule."""
         async with self._database.transaction() as db:
             failed = await queue.fail_overdue(db, now=self._clock(), limit=OVERDUE_BATCH)
-            told = await operational.tell(db, failed, now=self._clock())
-        operational.note(failed)
+            told = await operational.emit(db, failed, now=self._clock())
+        operational.report(failed)
         if told:
             self._due.notify()
         return 0.0 if len(failed) == OVERDUE_BATCH else 60.0

@@ -129,7 +129,7 @@ class EndpointAdmin:
             await note(db, action, text_of(Prefix.ENDPOINT, endpoint_id), whose=tenant, changes=switched)
             reason, account_id = after.disabled_reason, tenant.account_id
             told = [EndpointDisabled(account_id=account_id, endpoint_id=endpoint_id, reason=reason)] if reason else []
-            await operational.tell(db, told, now=after.updated_at)
-        operational.note(told)
+            await operational.emit(db, told, now=after.updated_at)
+        operational.report(told)
         self._due.notify()
         return after

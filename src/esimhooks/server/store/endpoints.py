@@ -18,7 +18,7 @@ from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, Ordering,
 from esimhooks.server.domain.errors import Undecryptable
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.lists import Unreadable, partition
-from esimhooks.server.domain.operational import Whose
+from esimhooks.server.domain.operational import EndpointDescription
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store import fifo
 from esimhooks.server.store.database import Session
@@ -79,10 +79,10 @@ async def find(db: Session, tenant: Tenant, endpoint_id: UUID) -> Endpoint | Non
     return None if row is None else _endpoint(db, row)
 
 
-async def told_of(db: Session, endpoint_ids: Collection[UUID]) -> dict[UUID, Whose]:
+async def described(db: Session, endpoint_ids: Collection[UUID]) -> dict[UUID, EndpointDescription]:
     """Return what the operator is told of these endpoints, whoever's they are; those that were deleted are missing."""
     rows = await db.conn.fetch("SELECT id, mode, url, name FROM endpoints WHERE id = ANY($1)", list(endpoint_ids))
-    return {row["id"]: Whose(Mode(row["mode"]), row["url"], row["name"]) for row in rows}
+    return {row["id"]: EndpointDescription(Mode(row["mode"]), row["url"], row["name"]) for row in rows}
 
 
 async def find_to_change(db: Session, tenant: Tenant, endpoint_id: UUID) -> Endpoint | None:
