@@ -1,4 +1,4 @@
-"""Outcomes are written while others change the same lanes: PostgreSQL must wait, recheck and survive."""
+"""ResultWriter are written while others change the same lanes: PostgreSQL must wait, recheck and survive."""
 
 import asyncio
 from datetime import UTC, datetime

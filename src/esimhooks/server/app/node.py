@@ -21,7 +21,7 @@ from esimhooks.server.delivery.dispatcher import Dispatcher, DispatcherConfig
 from esimhooks.server.delivery.http.client import Sender
 from esimhooks.server.delivery.http.errors import GateRefused
 from esimhooks.server.delivery.http.gate import Gate
-from esimhooks.server.delivery.results import Outcomes
+from esimhooks.server.delivery.results import ResultWriter
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.ingest.intake import Intake
@@ -294,7 +294,7 @@ class _Node:
         )
 
     def _dispatching(self) -> tuple[Loop, Dispatcher, Loop]:
-        outcomes = Outcomes(self._database, clock=now, due=self._due)
+        outcomes = ResultWriter(self._database, clock=now, due=self._due)
         dispatcher = Dispatcher(
             self._database,
             self._sender,

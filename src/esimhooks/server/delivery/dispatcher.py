@@ -16,7 +16,7 @@ from esimhooks.server.delivery.http.client import Sender
 from esimhooks.server.delivery.lane_scheduler import LaneScheduler
 from esimhooks.server.delivery.lane_state import LaneState
 from esimhooks.server.delivery.lease_manager import LeaseConfig, LeaseManager
-from esimhooks.server.delivery.results import Outcomes
+from esimhooks.server.delivery.results import ResultWriter
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.delivery import Claimed, EndpointTarget, OutcomeClass
 from esimhooks.server.domain.errors import NotNow
@@ -58,7 +58,7 @@ class Dispatcher:
         self,
         database: Database,
         sender: Sender,
-        outcomes: Outcomes,
+        results: ResultWriter,
         *,
         clock: Clock,
         wake: Wake,
@@ -66,7 +66,7 @@ class Dispatcher:
     ) -> None:
         self._database = database
         self._sender = sender
-        self._outcomes = outcomes
+        self._results = results
         self._clock = clock
         self._wake = wake
         self._config = config
@@ -285,7 +285,7 @@ class Dispatcher:
         deadline = monotonic() + self._config.leases.lease_s
         while True:
             try:
-                return await self._outcomes.write(result)
+                return await self._results.write(result)
             except NotNow as error:
                 if monotonic() > deadline:
                     log.warning("result.lost", delivery=str(result.claimed.delivery_id), reason=error.detail)

@@ -1,4 +1,4 @@
-"""Outcomes: the results of attempts are written in batches, guarded by the lease they were made under."""
+"""ResultWriter: the results of attempts are written in batches, guarded by the lease they were made under."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ LARGEST_BATCH = 2000
 log = get_logger("attempt")
 
 
-class Outcomes:
+class ResultWriter:
     """Takes results one by one and writes them together; one transaction per batch. `due` is notified for the operator's."""
 
     def __init__(self, database: Database, *, clock: Clock, due: Wake) -> None:
