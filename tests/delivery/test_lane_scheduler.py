@@ -49,7 +49,7 @@ def a_job(endpoint_id: UUID, *, at_once: int = CAP, claims: int = 0) -> Job:
 
 
 def a_table(*, jobs: int, at_once: int) -> tuple[LaneScheduler, UUID]:
-    scheduler, endpoint_id = LaneScheduler(process_cap=CAP, lane_cap=at_once), new_id()
+    scheduler, endpoint_id = LaneScheduler(max_in_flight=CAP, max_in_flight_lane=at_once), new_id()
     scheduler.hold([Leased(Lease(endpoint_id, 1), BreakerState())], now=0.0, until=UNTIL)
     scheduler.add([a_job(endpoint_id, at_once=at_once) for _ in range(jobs)], now=0.0)
     return scheduler, endpoint_id

@@ -9,7 +9,7 @@ CAP = 20
 
 
 def a_lane() -> LaneState:
-    lane = LaneState(Lease(new_id(), 1), BreakerState(), cap=CAP, now=0.0, holds_until=30.0)
+    lane = LaneState(Lease(new_id(), 1), BreakerState(), max_in_flight=CAP, now=0.0, holds_until=30.0)
     lane.more = True
     return lane
 

@@ -17,7 +17,7 @@ IMPATIENT = LeaseConfig(linger_s=0, lease_every_s=0)
 @pytest.mark.slow(reason="waits until PostgreSQL says that a statement waits")
 @pytest.mark.timeout(30)
 async def test_a_lane_whose_release_was_cut_off_is_served_again_at_once(database: Database) -> None:
-    lane, scheduler = await a_lane(database, due=1), LaneScheduler(process_cap=10, lane_cap=10)
+    lane, scheduler = await a_lane(database, due=1), LaneScheduler(max_in_flight=10, max_in_flight_lane=10)
     holder = LeaseManager(database, scheduler, IMPATIENT)
     await holder.keep()
 
@@ -39,7 +39,7 @@ async def test_a_lane_whose_release_was_cut_off_is_served_again_at_once(database
 async def test_a_full_table_gives_lanes_back_to_those_that_wait_for_a_place(database: Database) -> None:
     full = LeaseConfig(max_lanes=10, report_every_s=0, lease_every_s=0, linger_s=60)
     lanes = {(await a_lane(database, due=1)).endpoint_id for _ in range(full.max_lanes + 1)}
-    scheduler = LaneScheduler(process_cap=10, lane_cap=10)
+    scheduler = LaneScheduler(max_in_flight=10, max_in_flight_lane=10)
     holder = LeaseManager(database, scheduler, full)
     await holder.keep()
     [left_out] = lanes - set(scheduler.lanes)

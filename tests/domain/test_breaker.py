@@ -42,7 +42,7 @@ def test_a_success_lets_the_lane_double_from_round_to_round_until_it_has_its_cap
     while state.allowed is not None:
         rounds.append(state.allowed)
         for _ in range(state.allowed):
-            state = after_success(state, cap=20).state
+            state = after_success(state, max_in_flight=20).state
 
     assert rounds == [1, 2, 4, 8, 16]
     assert state == BreakerState()
@@ -51,7 +51,7 @@ def test_a_success_lets_the_lane_double_from_round_to_round_until_it_has_its_cap
 def test_a_failure_on_the_way_back_begins_with_one_again() -> None:
     state, _ = failing(TRIPS_AT)
     for _ in range(5):
-        state = after_success(state, cap=20).state
+        state = after_success(state, max_in_flight=20).state
 
     assert after_failure(state, asked_s=0, chance=0).state == BreakerState(failures=1, allowed=1)
 

@@ -302,8 +302,8 @@ class _Node:
             clock=now,
             wake=self._dispatch_wake,
             config=DispatcherConfig(
-                process_cap=self._settings.max_in_flight,
-                lane_cap=self._settings.max_in_flight_lane,
+                max_in_flight=self._settings.max_in_flight,
+                max_in_flight_lane=self._settings.max_in_flight_lane,
                 brand=self._settings.brand,
             ),
         )

@@ -37,10 +37,10 @@ log = get_logger("dispatcher")
 
 
 class DispatcherConfig(Struct, frozen=True, kw_only=True):
-    """Caps and times. `process_cap` and `lane_cap` are attempts in flight; the rest are seconds."""
+    """Caps and times. `max_in_flight` and `max_in_flight_lane` are attempts in flight; the rest are seconds."""
 
-    process_cap: int = 500
-    lane_cap: int = 20
+    max_in_flight: int = 500
+    max_in_flight_lane: int = 20
     poll_every_s: float = 0.5
     """How late a retry may be taken up; new deliveries are notified long before."""
     notice_every_s: float = 0.5
@@ -70,7 +70,9 @@ class Dispatcher:
         self._clock = clock
         self._wake = wake
         self._config = config
-        self._scheduler = LaneScheduler(process_cap=config.process_cap, lane_cap=config.lane_cap)
+        self._scheduler = LaneScheduler(
+            max_in_flight=config.max_in_flight, max_in_flight_lane=config.max_in_flight_lane
+        )
         self._leases = LeaseManager(database, self._scheduler, config.leases)
         self._targets: dict[UUID, EndpointTarget] = {}
         self._draining = False

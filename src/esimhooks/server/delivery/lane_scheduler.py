@@ -1,6 +1,6 @@
 """The lanes that one dispatcher holds: what is ready in each, what is in flight, whose turn it is. No I/O.
 
-Lanes take turns, one delivery each. A lane that may not begin another now (its cap, its rate limit) stands aside and
+Lanes take turns, one delivery each. A lane that may not begin another now (its max_in_flight, its rate limit) stands aside and
 lines up again once it may, so that choosing the next costs the same however many lanes there are.
 """
 
@@ -24,15 +24,15 @@ RESERVE = 20
 
 
 class LaneScheduler:
-    """All lanes held, up to each lane's cap and the process's.
+    """All lanes held, up to each lane's max_in_flight and the process's.
 
-    A lane has the cap of its endpoint; `lane_cap` is what it is taken for until the endpoint is known.
+    A lane has the max_in_flight of its endpoint; `max_in_flight_lane` is what it is taken for until the endpoint is known.
     """
 
-    def __init__(self, *, process_cap: int, lane_cap: int) -> None:
+    def __init__(self, *, max_in_flight: int, max_in_flight_lane: int) -> None:
         self.lanes: dict[UUID, LaneState] = {}
-        self._process_cap = process_cap
-        self._lane_cap = lane_cap
+        self._max_in_flight = max_in_flight
+        self._max_in_flight_lane = max_in_flight_lane
         self._turns: deque[LaneState] = deque()
         self._aside: list[tuple[float, int, LaneState]] = []
         self._busy: set[LaneState] = set()
@@ -46,7 +46,7 @@ class LaneScheduler:
         self.drop([one.lease.endpoint_id for one in leased])
         for one in leased:
             self.lanes[one.lease.endpoint_id] = LaneState(
-                one.lease, one.breaker, cap=self._lane_cap, now=now, holds_until=until
+                one.lease, one.breaker, max_in_flight=self._max_in_flight_lane, now=now, holds_until=until
             )
 
     def hold_on(self, endpoint_ids: Collection[UUID], *, until: float) -> None:
@@ -70,7 +70,7 @@ class LaneScheduler:
         Where there is not enough left for all, those that were asked for longest ago come first.
         """
         hungry = [lane for lane in self.lanes.values() if lane.hungry]
-        left = READY_PER_SLOT * self._process_cap - self._ready
+        left = READY_PER_SLOT * self._max_in_flight - self._ready
         if not hungry or left <= 0:
             return []
         share = max(1, left // len(hungry))
@@ -110,7 +110,7 @@ class LaneScheduler:
             self._line_up(lane)
 
     def start_next(self, *, now: float) -> Iterator[tuple[LaneState, Job]]:
-        """Yield the jobs to begin now, one of each lane in turn, while the caps and the rate limits allow."""
+        """Yield the jobs to begin now, one of each lane in turn, while the max_in_flights and the rate limits allow."""
         while self._aside and self._aside[0][0] <= now:
             lane = heappop(self._aside)[2]
             lane.lined_up = False
@@ -173,15 +173,15 @@ class LaneScheduler:
 
     @property
     def _has_slot(self) -> bool:
-        return self._in_flight < self._process_cap and self._unwritten < UNWRITTEN_PER_SLOT * self._process_cap
+        return self._in_flight < self._max_in_flight and self._unwritten < UNWRITTEN_PER_SLOT * self._max_in_flight
 
     def _may_begin(self, lane: LaneState) -> bool:
         """Return whether the lane is below its limit, and below its equal share where only the reserve is left."""
         if lane.in_flight >= lane.limit:
             return False
-        if self._in_flight < self._process_cap - self._process_cap // RESERVE:
+        if self._in_flight < self._max_in_flight - self._max_in_flight // RESERVE:
             return True
-        return lane.in_flight < max(1, self._process_cap // len(self._busy))
+        return lane.in_flight < max(1, self._max_in_flight // len(self._busy))
 
     def _line_up(self, lane: LaneState) -> None:
         if lane.waiting and not lane.lined_up:

@@ -17,7 +17,9 @@ With 2 the senders waited for the database: one endpoint got 1 276 a second inst
 class LaneState:
     """One leased lane. Times are seconds of the monotonic clock."""
 
-    def __init__(self, lease: Lease, state: BreakerState, *, cap: int, now: float, holds_until: float) -> None:
+    def __init__(
+        self, lease: Lease, state: BreakerState, *, max_in_flight: int, now: float, holds_until: float
+    ) -> None:
         self.lease = lease
         self.holds_until = holds_until
         """When the lease ends unless it is renewed; nothing may be begun after that, as others may have it all."""
@@ -38,14 +40,14 @@ class LaneState:
         """When it last had something to do."""
         self.next_start = now
         """When its rate limit lets the next attempt start."""
-        self._cap = cap
+        self._max_in_flight = max_in_flight
         self._rate_limit: int | None = None
         self._breaker = state
 
     @property
     def limit(self) -> int:
-        """How many may be in flight now: the endpoint's cap, less while it is probed and ramps up."""
-        return self._cap if self._breaker.allowed is None else min(self._cap, self._breaker.allowed)
+        """How many may be in flight now: the endpoint's max_in_flight, less while it is probed and ramps up."""
+        return self._max_in_flight if self._breaker.allowed is None else min(self._max_in_flight, self._breaker.allowed)
 
     @property
     def waiting(self) -> bool:
@@ -77,7 +79,7 @@ class LaneState:
 
     def take_on(self, target: EndpointTarget, *, now: float) -> None:
         """Serve the endpoint as it is now."""
-        self._cap = target.max_in_flight
+        self._max_in_flight = target.max_in_flight
         self._rate_limit = target.rate_limit
         self.busy_at = now
 
@@ -103,7 +105,9 @@ class LaneState:
             return None
         before = self._breaker
         transition = (
-            after_success(before, cap=self._cap) if ok else after_failure(before, asked_s=asked_s, chance=chance)
+            after_success(before, max_in_flight=self._max_in_flight)
+            if ok
+            else after_failure(before, asked_s=asked_s, chance=chance)
         )
         self._breaker = transition.state
         return None if transition.state == before and transition.cooldown_s is None else transition

@@ -16,7 +16,7 @@ JITTER = 0.1
 
 
 class BreakerState(Struct, frozen=True):
-    """How an endpoint has done lately: failures in a row, and how many it may have in flight (None = its own cap)."""
+    """How an endpoint has done lately: failures in a row, and how many it may have in flight (None = its own max_in_flight)."""
 
     failures: int = 0
     allowed: int | None = None
@@ -34,12 +34,12 @@ class Transition(Struct, frozen=True):
     cooldown_s: float | None = None
 
 
-def after_success(state: BreakerState, *, cap: int) -> Transition:
+def after_success(state: BreakerState, *, max_in_flight: int) -> Transition:
     """Forget the failures; while it ramps up, allow one more than before."""
     if state.allowed is None:
         return Transition(BreakerState())
     more = state.allowed + 1
-    return Transition(BreakerState(allowed=more if more < cap else None))
+    return Transition(BreakerState(allowed=more if more < max_in_flight else None))
 
 
 def after_failure(state: BreakerState, *, asked_s: float, chance: float) -> Transition:
