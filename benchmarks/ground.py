@@ -18,7 +18,7 @@ from benchmarks.server import Server
 Posted = list[tuple[list[str], int, int, int]]
 """Of each post: the ids of its events, when it was due, when it was answered (monotonic ns), and the status."""
 
-LONGEST_WAIT_S = 300.0
+MAX_WAIT_S = 300.0
 
 
 class Ground:
@@ -54,9 +54,9 @@ class Ground:
 
     async def arrived(self, count: int) -> dict[str, int]:
         """Return the first arrival of each id once `count` requests have come, and forget them."""
-        first = await self.arrived_in_time(count, within_s=LONGEST_WAIT_S)
+        first = await self.arrived_in_time(count, within_s=MAX_WAIT_S)
         if len(first) < count:
-            raise RuntimeError(f"only {len(first)} of {count} arrived within {LONGEST_WAIT_S:g} s")
+            raise RuntimeError(f"only {len(first)} of {count} arrived within {MAX_WAIT_S:g} s")
         return first
 
     async def arrived_in_time(self, count: int, *, within_s: float) -> dict[str, int]:

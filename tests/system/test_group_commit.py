@@ -7,7 +7,7 @@ import pytest
 
 from api import Api, a_merchant
 from esimhooks.server.domain.errors import NotNow
-from esimhooks.server.runtime.group_commit import LONGEST_QUEUE, GroupCommit
+from esimhooks.server.runtime.group_commit import MAX_QUEUE, GroupCommit
 from esimhooks.server.runtime.loop import Loop
 from esimhooks.server.store.database import Database
 
@@ -136,7 +136,7 @@ async def test_more_than_can_wait_is_refused_at_once() -> None:
     ledger = Ledger()
     ledger.may_commit.clear()
     group = GroupCommit[str, str](ledger.commit)
-    waiting = [asyncio.ensure_future(group.submit("a")) for _ in range(LONGEST_QUEUE)]
+    waiting = [asyncio.ensure_future(group.submit("a")) for _ in range(MAX_QUEUE)]
     await asyncio.wait(waiting[:1], timeout=0.01)
 
     with pytest.raises(NotNow):

@@ -14,9 +14,9 @@ from esimhooks.server.api.merge_patch import merged
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, Ordering, SignatureProfile, Tenant
 from esimhooks.server.domain.endpoint_rules import (
-    LONGEST_NAME,
-    LONGEST_PEM,
-    MOST_HEADERS,
+    MAX_HEADERS,
+    MAX_NAME,
+    MAX_PEM,
     read_authorities,
     unfit_header,
     wants,
@@ -38,7 +38,7 @@ FASTEST = 10_000
 Schedule = Annotated[list[Annotated[int, Meta(ge=0, le=LONGEST_DELAY_S)]], Meta(min_length=1, max_length=MAX_ATTEMPTS)]
 
 
-Pem = Annotated[str, Meta(min_length=1, max_length=LONGEST_PEM)]
+Pem = Annotated[str, Meta(min_length=1, max_length=MAX_PEM)]
 
 
 class EndpointBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
@@ -225,11 +225,11 @@ def _in_lower_case(headers: Mapping[str, Value]) -> dict[str, Value]:
 
 def _headers(told: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     headers = _in_lower_case(told)
-    if len(headers) > MOST_HEADERS:
-        raise Refused.invalid("/headers", f"expected at most {MOST_HEADERS} headers")
+    if len(headers) > MAX_HEADERS:
+        raise Refused.invalid("/headers", f"expected at most {MAX_HEADERS} headers")
     for name, value in headers.items():
         if (why := unfit_header(name, value)) is not None:
-            raise Refused.invalid(f"/headers/{escaped(name[:LONGEST_NAME])}", why)
+            raise Refused.invalid(f"/headers/{escaped(name[:MAX_NAME])}", why)
     return tuple(sorted(headers.items()))
 
 

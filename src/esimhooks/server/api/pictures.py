@@ -19,7 +19,7 @@ from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, parse_id
 
 PIXELS_PER_SQUARE = 8
-LONGEST_NAME = 2 * TOKEN_BYTES
+MAX_NAME = 2 * TOKEN_BYTES
 HEADERS = {
     "cache-control": "private, no-store",
     "referrer-policy": "no-referrer",
@@ -42,7 +42,7 @@ async def show_qr(context: Context, tenant: Tenant, esim_id: str) -> Response:
 async def show_open_qr(context: Context, esim_id: str, name: str) -> Response:
     """Show the QR code to who knows its address."""
     esim = await context.operator.esim(parse_id(Prefix.ESIM, esim_id))
-    if not name.endswith(".png") or len(name) > LONGEST_NAME or not is_own_address(esim, name.removesuffix(".png")):
+    if not name.endswith(".png") or len(name) > MAX_NAME or not is_own_address(esim, name.removesuffix(".png")):
         raise Refused.not_found("there is no such eSIM")
     return _picture(esim)
 

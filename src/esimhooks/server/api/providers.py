@@ -14,7 +14,7 @@ from esimhooks.vocabulary.timestamps import timestamp
 
 RESERVED = frozenset({"updates"})
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
-LONGEST_NAME = 63
+MAX_NAME = 63
 
 
 class ProviderBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
@@ -45,7 +45,7 @@ routes = Routes(BY_KEY, operators=True)
 @routes.put("/v1/providers/{name}", example={"kind": "esimaccess"})
 async def put_provider(context: Context, name: str, data: ProviderBody) -> ProviderView:
     """Store a provider; one of that name keeps its inbound address."""
-    if not name or len(name) > LONGEST_NAME or not set(name) <= NAME_CHARACTERS or name in RESERVED:
+    if not name or len(name) > MAX_NAME or not set(name) <= NAME_CHARACTERS or name in RESERVED:
         raise Refused.invalid("path:name", "expected 1-63 of a-z, 0-9 and -, and not the word updates")
     stored = await context.admin.put_provider(
         name, kind=data.kind, base_url=data.base_url, credentials=data.credentials, settings=data.settings

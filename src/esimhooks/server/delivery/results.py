@@ -14,7 +14,7 @@ from esimhooks.server.runtime.wake import Wake
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.results import Result, Written, write_results
 
-LARGEST_BATCH = 2000
+MAX_BATCH = 2000
 """The busier the process, the longer a round trip to the database takes it, and the more results it must carry."""
 
 log = get_logger("attempt")
@@ -27,7 +27,7 @@ class ResultWriter:
         self._database = database
         self._clock = clock
         self._due = due
-        self.commits = GroupCommit[Result, Written](self._commit, largest=LARGEST_BATCH)
+        self.commits = GroupCommit[Result, Written](self._commit, largest=MAX_BATCH)
 
     async def write(self, result: Result) -> Written:
         """Return, after the commit, what became of the result. Raises `NotNow` where it could not be written."""

@@ -7,7 +7,7 @@ doubles it from round to round (1, 2, 4 ...) until the endpoint's own maximum is
 
 from msgspec import Struct
 
-from esimhooks.server.domain.schedule import LONGEST_RETRY_AFTER_S
+from esimhooks.server.domain.schedule import MAX_RETRY_AFTER_S
 
 TRIPS_AT = 10
 FIRST_COOLDOWN_S = 1.0
@@ -51,4 +51,4 @@ def after_failure(state: BreakerState, *, asked_s: float, chance: float) -> Tran
     if failures < TRIPS_AT:
         return Transition(BreakerState(failures, None if state.allowed is None else 1))
     cooldown_s = min(MAX_COOLDOWN_S, FIRST_COOLDOWN_S * 2.0 ** min(failures - TRIPS_AT, 20)) * (1 + JITTER * chance)
-    return Transition(BreakerState(failures, 1), cooldown_s=max(cooldown_s, min(asked_s, LONGEST_RETRY_AFTER_S)))
+    return Transition(BreakerState(failures, 1), cooldown_s=max(cooldown_s, min(asked_s, MAX_RETRY_AFTER_S)))

@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from esimhooks.server.domain.event import AnyEventType
 
-LONGEST_PEM = 16_384
-MOST_AUTHORITIES = 5
+MAX_PEM = 16_384
+MAX_AUTHORITIES = 5
 
 
 class Authority(Struct, frozen=True):
@@ -41,11 +41,11 @@ def checked_authorities(pem: str, *, now: datetime) -> str:
 
     Raises `Unfit` for what cannot vouch for receivers `now` (aware UTC): no authority, expired, or too many.
     """
-    if len(pem) > LONGEST_PEM:
-        raise Unfit(f"expected at most {LONGEST_PEM} characters")
+    if len(pem) > MAX_PEM:
+        raise Unfit(f"expected at most {MAX_PEM} characters")
     certificates = _certificates(pem)
-    if len(certificates) > MOST_AUTHORITIES:
-        raise Unfit(f"expected at most {MOST_AUTHORITIES} certificates")
+    if len(certificates) > MAX_AUTHORITIES:
+        raise Unfit(f"expected at most {MAX_AUTHORITIES} certificates")
     for one in certificates:
         subject = one.subject.rfc4514_string()
         if not _may_sign(one):
@@ -77,9 +77,9 @@ def _authority(certificate: x509.Certificate) -> Authority:
     )
 
 
-MOST_HEADERS = 20
-LONGEST_NAME = 100
-LONGEST_VALUE = 2000
+MAX_HEADERS = 20
+MAX_NAME = 100
+MAX_VALUE = 2000
 
 FRAMING = frozenset(
     {
@@ -102,18 +102,18 @@ FRAMING = frozenset(
 OURS = frozenset({"content-type", "cookie", "date", "forwarded", "range", "traceparent", "tracestate", "user-agent"})
 PREFIXES = ("if-", "proxy-", "sec-", "svix-", "webhook-", "x-forwarded-")
 
-_name = re.compile(rf"[a-z0-9!#$%&'*+.^_`|~-]{{1,{LONGEST_NAME}}}")
-_value = re.compile(rf"[\x21-\x7e]([\x20-\x7e]{{0,{LONGEST_VALUE - 2}}}[\x21-\x7e])?")
+_name = re.compile(rf"[a-z0-9!#$%&'*+.^_`|~-]{{1,{MAX_NAME}}}")
+_value = re.compile(rf"[\x21-\x7e]([\x20-\x7e]{{0,{MAX_VALUE - 2}}}[\x21-\x7e])?")
 
 
 def unfit_header(name: str, value: str) -> str | None:
     """Return what was expected of a header instead, None where it may be sent. `name` is in lower case."""
     if not _name.fullmatch(name):
-        return f"expected the name of a header, of at most {LONGEST_NAME} letters, digits and hyphens"
+        return f"expected the name of a header, of at most {MAX_NAME} letters, digits and hyphens"
     if name in FRAMING or name in OURS or name.startswith(PREFIXES):
         return "expected another header: this one frames the request or is set by the server"
     if not _value.fullmatch(value):
-        return f"expected 1 to {LONGEST_VALUE} printable ASCII characters, with no space at either end"
+        return f"expected 1 to {MAX_VALUE} printable ASCII characters, with no space at either end"
     return None
 
 

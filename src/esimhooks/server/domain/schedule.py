@@ -12,7 +12,7 @@ NAMED: dict[str, tuple[int, ...]] = {"standard": STANDARD, "persistent": PERSIST
 
 MAX_ATTEMPTS = 20
 JITTER = 0.1
-LONGEST_RETRY_AFTER_S = 86_400.0
+MAX_RETRY_AFTER_S = 86_400.0
 
 
 def delay_before(attempt: int, schedule: Sequence[int], *, chance: float) -> float | None:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from esimhooks.server.domain.delivery import Claimed, DeliveryStatus, Outcome, OutcomeClass, Verdict
-from esimhooks.server.domain.schedule import LONGEST_RETRY_AFTER_S, delay_before
+from esimhooks.server.domain.schedule import MAX_RETRY_AFTER_S, delay_before
 
 OURS_AGAIN_S = 5.0
-LONGEST_OURS_S = 300.0
+MAX_OURS_S = 300.0
 """After a fault of ours the same attempt is made again this soon at first, and this late after many in a row."""
 
 
@@ -28,7 +28,7 @@ def judge(outcome: Outcome, *, attempt: int, schedule: Sequence[int], chance: fl
         case OutcomeClass.GONE:
             return Verdict(status=DeliveryStatus.STOPPED, endpoint_gone=True)
         case OutcomeClass.INTERNAL:
-            pause_s = min(LONGEST_OURS_S, OURS_AGAIN_S * 2.0 ** min(faults, 20))
+            pause_s = min(MAX_OURS_S, OURS_AGAIN_S * 2.0 ** min(faults, 20))
             return Verdict(status=DeliveryStatus.PENDING, delay_s=pause_s * (1 + chance), counts=False)
         case (
             OutcomeClass.REDIRECT
@@ -50,7 +50,7 @@ def _again(outcome: Outcome, attempt: int, schedule: Sequence[int], chance: floa
     delay = delay_before(attempt + 1, schedule, chance=chance)
     if delay is None:
         return Verdict(status=DeliveryStatus.FAILED)
-    asked = min(outcome.retry_after_s or 0.0, LONGEST_RETRY_AFTER_S)
+    asked = min(outcome.retry_after_s or 0.0, MAX_RETRY_AFTER_S)
     return Verdict(status=DeliveryStatus.PENDING, delay_s=max(delay, asked))
 
 

@@ -17,7 +17,7 @@ from esimhooks.server.store.database import Database
 
 SPANS = 48
 LATEST = 8
-MOST_TOLD = 60
+MAX_TOLD = 60
 """Events and notifications of one eSIM's timeline; older ones are in the lists."""
 
 
@@ -45,7 +45,7 @@ class Overview:
                 failing=failing,
                 more_failing=more_failing,
                 failures=await figures.latest_failures(db, tenant, limit=LATEST),
-                only_newest=counted if counted >= figures.MOST_COUNTED else None,
+                only_newest=counted if counted >= figures.MAX_COUNTED else None,
             )
 
     async def endpoint_over_time(
@@ -62,6 +62,6 @@ class Overview:
     ) -> tuple[Sequence[Event | Unreadable], Sequence[Delivery], Sequence[JournalEntry | Unreadable]]:
         """Return the newest events of the tenant's eSIM, their deliveries, and the notifications about it."""
         async with self._database.snapshot() as db:
-            told = (await events.page(db, tenant, EventFilter(esim_id=esim_id), before=None, limit=MOST_TOLD)).rows
+            told = (await events.page(db, tenant, EventFilter(esim_id=esim_id), before=None, limit=MAX_TOLD)).rows
             sent = await deliveries.of_events(db, tenant, [event.id for event in told])
-            return told, sent, await journal.of_esim(db, esim_id, limit=MOST_TOLD)
+            return told, sent, await journal.of_esim(db, esim_id, limit=MAX_TOLD)

@@ -15,7 +15,7 @@ from esimhooks.server.runtime.wake import Wake
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-LONGEST_QUEUE = 10_000
+MAX_QUEUE = 10_000
 
 GATHER_S = 0.004
 """How much longer a batch waits for others to join it, where the one before had more than one item: alone nobody waits."""
@@ -37,7 +37,7 @@ class GroupCommit(Generic[Item, Result]):
         Raises what `commit` raised for this item, and `NotNow` where too much waits already. The item is committed
         even where the caller has gone away.
         """
-        if len(self._waiting) >= LONGEST_QUEUE:
+        if len(self._waiting) >= MAX_QUEUE:
             raise NotNow("more is coming in than the database can take", retry_after_s=1)
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))

@@ -17,7 +17,7 @@ Work = Callable[[], Awaitable[float]]
 """Does one round; returns the seconds until the next, 0 where more is waiting."""
 
 FIRST_PAUSE_S = 0.2
-LONGEST_PAUSE_S = 5.0
+MAX_PAUSE_S = 5.0
 
 log = get_logger("loop")
 
@@ -51,11 +51,11 @@ class Loop:
                 if pause == FIRST_PAUSE_S:  # an outage is told once, not in every round of every loop
                     log.warning("loop.waits", loop=self.name, reason=error.detail)
                 metrics.loop_failed(self.name)
-                seconds, pause = pause * (1 + random.random() / 4), min(pause * 2, LONGEST_PAUSE_S)  # noqa: S311
+                seconds, pause = pause * (1 + random.random() / 4), min(pause * 2, MAX_PAUSE_S)  # noqa: S311
             except Exception as error:  # a defect in one round must not end the loop
                 log.exception("loop.failed", loop=self.name, error=error)
                 metrics.loop_failed(self.name)
-                seconds, pause = pause * (1 + random.random() / 4), min(pause * 2, LONGEST_PAUSE_S)  # noqa: S311
+                seconds, pause = pause * (1 + random.random() / 4), min(pause * 2, MAX_PAUSE_S)  # noqa: S311
             self.rounds += 1
             if seconds > 0 and not self._stopping:
                 await self.wake.wait(seconds)

@@ -68,7 +68,7 @@ REFUSALS: dict[type[asyncpg.PostgresError], str] = {
 """What a database says that was changed, restored or taken away under a running node: a person must act, and then all
 goes on. It may as well be a misspelt statement of ours, so it is logged as an error."""
 TOLD_AGAIN_S = 60.0
-MOST_TOLD = 100
+MAX_TOLD = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ class Database:
         now, text = monotonic(), str(error.args[0])
         if now - self._told.get(text, -TOLD_AGAIN_S) < TOLD_AGAIN_S:
             return
-        if len(self._told) >= MOST_TOLD:
+        if len(self._told) >= MAX_TOLD:
             self._told.clear()
         self._told[text] = now
         log.error("database.refused", exc_info=error)

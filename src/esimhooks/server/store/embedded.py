@@ -29,7 +29,7 @@ from esimhooks.server.store.system_account import SystemAccount, account_for, la
 DATABASE = "esimhooks"
 MAJOR_VERSION = "18"
 START_LIMIT_S = 120.0  # crash recovery replays at most max_wal_size
-LONGEST_SOCKET_BYTES = 103  # of a socket's path: 107 on Linux, 103 on macOS
+MAX_SOCKET_BYTES = 103  # of a socket's path: 107 on Linux, 103 on macOS
 LOG_KEPT_S = 7 * 86_400
 
 SETTINGS = """\
@@ -330,7 +330,7 @@ def _lives(process: psutil.Process) -> bool:
 def _fits(folder: Path) -> bool:
     """Whether PostgreSQL and asyncpg can name a socket there: both read a comma as the start of another folder."""
     plain = re.fullmatch(r"[\w/.+@~ -]+", str(folder)) is not None
-    return plain and len(os.fsencode(folder / ".s.PGSQL.5432")) <= LONGEST_SOCKET_BYTES
+    return plain and len(os.fsencode(folder / ".s.PGSQL.5432")) <= MAX_SOCKET_BYTES
 
 
 def _wait_for(condition: Callable[[], bool], deadline: float) -> None:

@@ -15,10 +15,10 @@ from esimhooks.server.store.deliveries import delivery_of
 from esimhooks.server.store.lanes import FIRST_OF_EACH
 from esimhooks.vocabulary.statuses import Mode
 
-MOST_COUNTED = 30_000
-MOST_TIMED = 5_000
-MOST_DUE = 10_000
-MOST_FAILING = 50
+MAX_COUNTED = 30_000
+MAX_TIMED = 5_000
+MAX_DUE = 10_000
+MAX_FAILING = 50
 
 GIVEN_UP = f"('{DisabledReason.GONE.value}', '{DisabledReason.FAILING.value}')"
 """Why the server disables an endpoint by itself."""
@@ -50,7 +50,7 @@ async def deliveries_by_time(
     rows = await db.conn.fetch(
         f"""
         SELECT width_bucket(id, $4::uuid[]) AS place, status, count(*) AS number FROM (
-            SELECT id, status FROM deliveries WHERE {whose} AND id >= $3 ORDER BY id DESC LIMIT {MOST_COUNTED}) AS newest
+            SELECT id, status FROM deliveries WHERE {whose} AND id >= $3 ORDER BY id DESC LIMIT {MAX_COUNTED}) AS newest
         GROUP BY 1, 2
         """,
         *values,
@@ -67,7 +67,7 @@ async def events_by_time(db: Session, tenant: Tenant | None, edges: Sequence[UUI
     rows = await db.conn.fetch(
         f"""
         SELECT width_bucket(id, $4::uuid[]) AS place, count(*) AS number FROM (
-            SELECT id FROM events WHERE {whose} AND id >= $3 ORDER BY id DESC LIMIT {MOST_COUNTED}) AS newest
+            SELECT id FROM events WHERE {whose} AND id >= $3 ORDER BY id DESC LIMIT {MAX_COUNTED}) AS newest
         GROUP BY 1
         """,
         *values,
@@ -86,7 +86,7 @@ async def delivery_times(db: Session, tenant: Tenant | None, since: UUID) -> tup
             SELECT greatest(0, extract(epoch FROM finished_at) * 1000
                    - ('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint)::float8 AS ms
             FROM deliveries WHERE {whose} AND id >= $3 AND status = 'delivered'
-            ORDER BY id DESC LIMIT {MOST_TIMED}) AS newest
+            ORDER BY id DESC LIMIT {MAX_TIMED}) AS newest
         """,
         *values,
         since,
@@ -94,7 +94,7 @@ async def delivery_times(db: Session, tenant: Tenant | None, since: UUID) -> tup
     return None if found is None else tuple(ms / 1000 for ms in found)
 
 
-async def due(db: Session, tenant: Tenant | None, *, most: int = MOST_DUE) -> Due:
+async def due(db: Session, tenant: Tenant | None, *, most: int = MAX_DUE) -> Due:
     """Return what is due in all lanes: since when, and how many, counted up to `most`.
 
     Each lane's first delivery is found by one step into the index, however long the lane and how many wait for later.
@@ -126,11 +126,11 @@ async def failing(db: Session, tenant: Tenant | None) -> tuple[Sequence[Lane], b
         FROM (SELECT * FROM endpoints WHERE {whose}) e JOIN lanes l ON l.endpoint_id = e.id
         WHERE l.failures > 0 OR e.disabled_reason IN {GIVEN_UP}
         ORDER BY coalesce(e.disabled_reason IN {GIVEN_UP}, false) DESC, l.failures DESC, e.id DESC
-        LIMIT {MOST_FAILING + 1}
+        LIMIT {MAX_FAILING + 1}
         """,
         *values,
     )
-    return [_lane(row) for row in rows[:MOST_FAILING]], len(rows) > MOST_FAILING
+    return [_lane(row) for row in rows[:MAX_FAILING]], len(rows) > MAX_FAILING
 
 
 async def latest_failures(db: Session, tenant: Tenant | None, *, limit: int) -> Sequence[Delivery]:

@@ -22,7 +22,7 @@ BODY_S = 1.0
 KEPT_HEADERS = 50
 KEPT_HEADER_BYTES = 8 * 1024
 
-LONGEST_WAIT_S = 366 * 86_400.0
+MAX_WAIT_S = 366 * 86_400.0
 """Numbers beyond this are no wait that anybody means; they are cut so that they can be stored."""
 
 BY_STATUS = {410: OutcomeClass.GONE, 429: OutcomeClass.TOO_MANY}
@@ -57,7 +57,7 @@ def parse_retry_after(value: str, now: datetime) -> float | None:
     """
     value = value.strip()
     if value.isascii() and value.isdigit():
-        return min(float(value[:20]), LONGEST_WAIT_S)
+        return min(float(value[:20]), MAX_WAIT_S)
     try:
         until = parsedate_to_datetime(value)
         if until.tzinfo is None:
@@ -65,7 +65,7 @@ def parse_retry_after(value: str, now: datetime) -> float | None:
         wait_s = (until - now).total_seconds()
     except (ValueError, OverflowError):
         return None
-    return min(max(wait_s, 0.0), LONGEST_WAIT_S)
+    return min(max(wait_s, 0.0), MAX_WAIT_S)
 
 
 def keep_headers(raw: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:

@@ -44,8 +44,8 @@ NO_LIMIT = ClientTimeout(total=None, sock_connect=None)
 
 URLS_REMEMBERED = 4096
 
-LONGEST_HEADER_BYTES = 64 * 1024
-MOST_HEADERS = 1000
+MAX_HEADER_BYTES = 64 * 1024
+MAX_HEADERS = 1000
 """A status counts whatever comes with it, up to what no honest receiver sends."""
 
 WITH_RETRY_AFTER = frozenset({429, 503})
@@ -206,8 +206,8 @@ class Sender:
             trust_env=False,
             auto_decompress=False,
             proxy=self._proxy,
-            max_field_size=LONGEST_HEADER_BYTES,
-            max_headers=MOST_HEADERS,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
         )
 
     def _open_socket(self, info: AddrInfoType) -> socket.socket:

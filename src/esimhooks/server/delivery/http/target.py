@@ -13,8 +13,8 @@ from yarl import URL
 from esimhooks.server.delivery.http.errors import GateRefused
 from esimhooks.server.delivery.http.ranges import Address, parse_address
 
-LONGEST_URL = 2048
-LONGEST_HOST = 253
+MAX_URL = 2048
+MAX_HOST = 253
 
 SHAPE = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?]+)(?:[/?].*)?", re.IGNORECASE)
 AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
@@ -77,8 +77,8 @@ def read_target(text: str) -> Target:
 
 
 def _authority(text: str) -> str:
-    if len(text) > LONGEST_URL:
-        raise GateRefused(f"the URL must not be longer than {LONGEST_URL} characters")
+    if len(text) > MAX_URL:
+        raise GateRefused(f"the URL must not be longer than {MAX_URL} characters")
     if not text.isprintable() or " " in text or "\\" in text:
         raise GateRefused("the URL must not contain spaces, control characters or backslashes")
     if "#" in text:
@@ -112,7 +112,7 @@ def _literal(typed: str, raw_host: str) -> Address | None:
 
 def _name(typed: str, raw_host: str) -> str:
     host = raw_host.removesuffix(".")
-    if len(host) > LONGEST_HOST or not all(LABEL.fullmatch(label) for label in host.split(".")):
+    if len(host) > MAX_HOST or not all(LABEL.fullmatch(label) for label in host.split(".")):
         raise GateRefused("this is not a valid host name")
     if typed.isascii() and typed != raw_host:
         raise GateRefused("this is not a valid host name")
