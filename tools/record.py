@@ -69,6 +69,7 @@ def main(wanted: Sequence[str]) -> None:
     names = set(wanted) or {"demo", "doctor", "listen"}
     plain = {name: value for name, value in os.environ.items() if not name.startswith("ESIMHOOKS_")}
     with tempfile.TemporaryDirectory(prefix="esimhooks-record-", ignore_cleanup_errors=True) as folder:
+        plain |= {"XDG_STATE_HOME": f"{folder}/state", "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}"}
         if "demo" in names:
             record_demo(plain, folder)
         settings = {"ESIMHOOKS_DATA_DIR": folder, "ESIMHOOKS_PORT": str(PORT)}

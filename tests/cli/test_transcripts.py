@@ -44,7 +44,18 @@ PREFIXES = {
     "recoveries": "rcv",
     "notifications": "ntf",
 }
-RUNS = {"serve", "demo", "listen", "check-receiver", "verify", "migrate", "rotate-encryption", "doctor", "updates"}
+RUNS = {
+    "serve",
+    "demo",
+    "listen",
+    "check-receiver",
+    "send",
+    "verify",
+    "migrate",
+    "rotate-encryption",
+    "doctor",
+    "updates",
+}
 """Commands that do not only ask a server; what they say is tested where they are."""
 MORE = {("recover",): ["--since", "4h"], ("esims", "qr"): ["--output", "/dev/null"], ("simulate",): ["--esims", "1"]}
 SECRET = ["--secret", SAMPLES["secret"]]
@@ -55,6 +66,7 @@ LOCAL = [
     ["verify", "none.json", *SECRET],
     ["verify", *SECRET],
     ["check-receiver", "http://127.0.0.1:1/hook", *SECRET],
+    ["send", "http://127.0.0.1:1/hook", *SECRET],
     ["inbox", "stats", "--inbox", "sqlite:///none.db"],
     ["inbox", "dead-letters", "--inbox", "mysql://none"],
     ["inbox", "retry", "--inbox", "sqlite:///none.db"],

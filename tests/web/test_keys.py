@@ -288,7 +288,9 @@ async def test_an_account_has_at_most_two_live_keys_in_a_mode(operator: Api) -> 
     third = await operator.call("POST", path, {"mode": "test", "name": "third"})
     told = is_problem(third, 409)["detail"]
     assert [
-        one for one in ("2 live test keys", f"old ({first['id']})", f"new ({second['id']})") if one not in told
+        one
+        for one in ("2 keys of mode test in use", f"old ({first['id']})", f"new ({second['id']})")
+        if one not in told
     ] == []
     assert len((await operator.get(path))["data"]) == 2
     await a_key(operator, account, mode="live")

@@ -85,7 +85,9 @@ def rotate_encryption(*, data_dir: DataDir = None) -> None:
     from esimhooks.server.app import rotation  # noqa: PLC0415 - see above
 
     done = asyncio.run(rotation.rotate_encryption(_settings(data_dir=data_dir)))
-    output.say(f"{done} values were sealed anew: only the first key of ESIMHOOKS_ENCRYPTION_KEY is needed from now on")
+    output.say(
+        f"{done} values were encrypted again: only the first key of ESIMHOOKS_ENCRYPTION_KEY is needed from now on"
+    )
 
 
 def stop_on_signals(stop: asyncio.Event, *, insisting: bool) -> None:

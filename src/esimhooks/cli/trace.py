@@ -34,7 +34,7 @@ class Esim(Struct, rename="camel"):
 
 
 class Event(Struct, rename="camel"):
-    """An event, and the fields it told to have changed."""
+    """An event, and the fields that changed."""
 
     id: str
     type: str
@@ -104,11 +104,11 @@ def trace(
 
 
 def _tree(chain: Chain) -> Tree:
-    whose = f" of {chain.account} ({chain.mode})" if chain.account else ", which concerns nobody yet"
-    tree = Tree(_line(chain.id, f"trace{whose}", traced=chain.id))
+    owner = f" of {chain.account} ({chain.mode})" if chain.account else ", which concerns nobody yet"
+    tree = Tree(_line(chain.id, f"trace{owner}", traced=chain.id))
     for esim in chain.esims:
-        told = f"{esim.esim_status or 'no status'}  iccid {esim.iccid or '-'}  {esim.transaction_id}"
-        tree.add(_line(esim.id, told, traced=chain.id))
+        text = f"{esim.esim_status or 'no status'}  iccid {esim.iccid or '-'}  {esim.transaction_id}"
+        tree.add(_line(esim.id, text, traced=chain.id))
     causes = {one.id: tree.add(_notification(one, chain.id)) for one in reversed(chain.notifications)}
     for event in reversed(chain.events):
         above = causes.get(event.notification or "", tree)
@@ -133,17 +133,17 @@ def _add_delivery(above: Tree, delivery: Delivery, traced: str) -> None:
     below = above.add(line)
     for one in delivery.attempts:
         code = one.status_code if one.status_code is not None else one.outcome
-        told = f"{one.started_at}  attempt {one.number}: {code} in {one.duration_ms} ms  {one.error or ''}"
-        below.add(_line(one.id, told, traced=traced))
+        text = f"{one.started_at}  attempt {one.number}: {code} in {one.duration_ms} ms  {one.error or ''}"
+        below.add(_line(one.id, text, traced=traced))
 
 
 def _notification(one: Notification, traced: str) -> Text:
-    told = f"{one.received_at}  {one.source} {one.kind or ''}: {one.outcome}  {one.detail or ''}"
-    return _line(one.id, told, traced=traced)
+    text = f"{one.received_at}  {one.source} {one.kind or ''}: {one.outcome}  {one.detail or ''}"
+    return _line(one.id, text, traced=traced)
 
 
-def _line(row_id: str, told: str, *, traced: str) -> Text:
+def _line(row_id: str, text: str, *, traced: str) -> Text:
     """Return a line that cannot do harm, the id that was asked for in bold."""
     return Text(output.printable(row_id), style="bold" if row_id == traced else "").append(
-        f"  {output.printable(told.rstrip())}", style="not bold"
+        f"  {output.printable(text.rstrip())}", style="not bold"
     )

@@ -17,7 +17,7 @@ class DeskOptions(Struct, frozen=True, kw_only=True):
     """How a desk works."""
 
     secret: str | None = None
-    """Verifies and, for a replay, signs anew."""
+    """Verifies and, for a replay, signs again."""
     brand: str | None = None
     """The brand of the profile `hex`."""
     verifies: bool = True
@@ -55,7 +55,7 @@ class Desk:
     def replay(self, captured: Captured) -> Captured:
         """Send a captured request again.
 
-        It is signed anew where its signature was right, as an old one would be refused; what was forged stays forged.
+        It is signed again where its signature was right, as an old one would be refused; what was forged stays forged.
         """
         request = msgspec.structs.replace(captured.request, at=datetime.now(UTC), read_s=0.0)
         kind, identity = request.event

@@ -31,7 +31,7 @@ LOOK_S = 0.1
 class DeskServer(ThreadingHTTPServer):
     """One thread a connection, and only so many; further ones wait to be accepted. Raises `Failed` for a taken port.
 
-    `answer` is the status of answers that nobody else decides; `word` is a secret of this server's pages.
+    `answer` is the status of answers that nobody else decides; `token` is a secret of its pages.
     """
 
     daemon_threads = True

@@ -99,7 +99,7 @@ async def require_room(db: Session, tenant: Tenant, *, expires_at: datetime | No
         return
     names = ", ".join(f"{key.name} ({text_of(Prefix.KEY, key.id)})" for key in live)
     raise Refused.conflict(
-        f"the account has {len(live)} live {tenant.mode.value} keys: {names}. Revoke one, or let it expire, and try again"
+        f"the account has {len(live)} keys of mode {tenant.mode.value} in use: {names}. Revoke one, or let it expire, and try again"
     )
 
 
