@@ -6,10 +6,9 @@ from esimhooks.server.delivery.attempt import Job
 from esimhooks.server.delivery.lane_scheduler import LaneScheduler
 from esimhooks.server.delivery.lane_state import UNWRITTEN_PER_SLOT, LaneState
 from esimhooks.server.domain.breaker import BreakerState
-from esimhooks.server.domain.delivery import Claimed, EndpointTarget
+from esimhooks.server.domain.delivery import SUSPECT_AT, Claimed, EndpointTarget
 from esimhooks.server.domain.endpoint import SignatureProfile
 from esimhooks.server.domain.ids import new_id
-from esimhooks.server.domain.verdict import SUSPECT_AT
 from esimhooks.server.store.lanes import Lease, Leased
 
 UNTIL = 30.0

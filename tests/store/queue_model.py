@@ -10,8 +10,7 @@ from math import inf
 from uuid import UUID
 
 from esimhooks.server.domain.breaker import Transition
-from esimhooks.server.domain.delivery import Claimed, Delivery, DeliveryStatus, Verdict
-from esimhooks.server.domain.verdict import SUSPECT_AT
+from esimhooks.server.domain.delivery import SUSPECT_AT, Claimed, Delivery, DeliveryStatus, Verdict
 from esimhooks.server.store.lanes import Lease
 
 LEASE_S = 1_000

@@ -18,8 +18,7 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from api import eventually
 from esimhooks.server.domain.breaker import BreakerState, Transition
-from esimhooks.server.domain.delivery import Claimed, DeliveryStatus, Verdict
-from esimhooks.server.domain.verdict import is_suspect
+from esimhooks.server.domain.delivery import Claimed, DeliveryStatus, Verdict, is_suspect
 from esimhooks.server.store import lanes, queue
 from esimhooks.server.store.database import Database, connect
 from esimhooks.server.store.lanes import Lease

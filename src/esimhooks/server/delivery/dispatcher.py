@@ -18,9 +18,8 @@ from esimhooks.server.delivery.lane_state import LaneState
 from esimhooks.server.delivery.lease_manager import LeaseConfig, LeaseManager
 from esimhooks.server.delivery.results import ResultWriter
 from esimhooks.server.domain.clock import Clock
-from esimhooks.server.domain.delivery import Claimed, EndpointTarget, OutcomeClass
+from esimhooks.server.domain.delivery import POISON, Claimed, EndpointTarget, OutcomeClass, is_poison, is_suspect
 from esimhooks.server.domain.errors import NotNow
-from esimhooks.server.domain.verdict import POISON, is_poison, is_suspect
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.runtime.loop import guarded
 from esimhooks.server.runtime.wake import Wake

@@ -11,8 +11,7 @@ from uuid import UUID
 
 from esimhooks.server.delivery.attempt import Job
 from esimhooks.server.delivery.lane_state import UNWRITTEN_PER_SLOT, LaneState
-from esimhooks.server.domain.delivery import Claimed
-from esimhooks.server.domain.verdict import is_suspect
+from esimhooks.server.domain.delivery import Claimed, is_suspect
 from esimhooks.server.store.lanes import Leased
 from esimhooks.server.store.queue import ClaimRequest
 

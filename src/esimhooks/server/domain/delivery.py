@@ -1,4 +1,9 @@
-"""Deliveries and attempts: the states they have and what one HTTP exchange came to."""
+"""Deliveries and attempts: the states they have and what one HTTP exchange came to.
+
+A delivery that was claimed again and again without an outcome may be what ends the process. Claims are counted when a
+delivery is claimed and cleared when it has an outcome, so what is left over are crashes. A suspect is begun only while no
+other suspect is, and only then counted, so that a crash blames one delivery.
+"""
 
 from datetime import datetime
 from enum import StrEnum
@@ -9,6 +14,14 @@ from msgspec import Struct
 from esimhooks.server.domain.endpoint import SignatureProfile, Tenant
 from esimhooks.server.domain.event import AnyEventType
 from esimhooks.vocabulary.events import EventType
+
+SUSPECT_AT = 2
+POISON_AT = 5
+
+POISON = (
+    f"taken up {POISON_AT} times without an outcome, so it is no longer sent: it may be what made this server fail. "
+    "Sending it again starts anew"
+)
 
 
 class DeliveryStatus(StrEnum):
@@ -116,6 +129,16 @@ class Claimed(Struct, frozen=True, kw_only=True):
     lease_token: int
     position: int
     faults: int = 0
+
+
+def is_suspect(claimed: Claimed) -> bool:
+    """Return whether it was claimed without an outcome before, so that it must be tried alone."""
+    return claimed.claims - claimed.attempts >= SUSPECT_AT
+
+
+def is_poison(claimed: Claimed) -> bool:
+    """Return whether it must not be tried any more."""
+    return claimed.claims - claimed.attempts >= POISON_AT
 
 
 class Delivery(Struct, frozen=True, kw_only=True):

@@ -1,14 +1,9 @@
-"""What an answer means: an outcome in, the fate of the delivery out (wire, "What an answer means"). Pure.
-
-A delivery that was claimed again and again without an outcome may be what ends the process. Claims are counted when a
-delivery is claimed and cleared when it has an outcome, so what is left over are crashes. A suspect is begun only while no
-other suspect is, and only then counted, so that a crash blames one delivery.
-"""
+"""What an answer means: an outcome in, the fate of the delivery out (wire, "What an answer means"). Pure."""
 
 from collections.abc import Sequence
 from typing import assert_never
 
-from esimhooks.server.domain.delivery import Claimed, DeliveryStatus, Outcome, OutcomeClass, Verdict
+from esimhooks.server.domain.delivery import DeliveryStatus, Outcome, OutcomeClass, Verdict
 from esimhooks.server.domain.schedule import MAX_RETRY_AFTER_S, delay_before
 
 OURS_AGAIN_S = 5.0
@@ -52,22 +47,3 @@ def _again(outcome: Outcome, attempt: int, schedule: Sequence[int], chance: floa
         return Verdict(status=DeliveryStatus.FAILED)
     asked = min(outcome.retry_after_s or 0.0, MAX_RETRY_AFTER_S)
     return Verdict(status=DeliveryStatus.PENDING, delay_s=max(delay, asked))
-
-
-SUSPECT_AT = 2
-POISON_AT = 5
-
-POISON = (
-    f"taken up {POISON_AT} times without an outcome, so it is no longer sent: it may be what made this server fail. "
-    "Sending it again starts anew"
-)
-
-
-def is_suspect(claimed: Claimed) -> bool:
-    """Return whether it was taken up in vain before, so that it must be tried alone."""
-    return claimed.claims - claimed.attempts >= SUSPECT_AT
-
-
-def is_poison(claimed: Claimed) -> bool:
-    """Return whether it must not be tried any more."""
-    return claimed.claims - claimed.attempts >= POISON_AT

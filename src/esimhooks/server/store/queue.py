@@ -12,11 +12,10 @@ from uuid import UUID
 import asyncpg
 from msgspec import Struct, structs
 
-from esimhooks.server.domain.delivery import Claimed, Delivery, OutcomeClass
+from esimhooks.server.domain.delivery import SUSPECT_AT, Claimed, Delivery, OutcomeClass
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.domain.operational import DeliveryFailed
 from esimhooks.server.domain.schedule import JITTER
-from esimhooks.server.domain.verdict import SUSPECT_AT
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import response_row
 from esimhooks.server.store.fifo import FIRST_DELAY, FifoKey, FifoSlot, advance, lock_tails
