@@ -44,7 +44,7 @@ async def send_all(load: dict[str, Any]) -> float:
             }
             await sender.send(f"{load['url']}/ok/{place}", headers=headers, body=body, timeout_s=5.0)
 
-    heap.settle()  # as the server does
+    heap.freeze_startup_objects()  # as the server does
     began = time.monotonic()
     async with asyncio.TaskGroup() as group:
         for slot in range(min(IN_FLIGHT, PER_ENDPOINT * load["endpoints"])):

@@ -9,7 +9,7 @@ ALLOCATIONS = 20_000
 """After how many more objects than were freed the young ones are looked through (Python's default is 700)."""
 
 
-def settle() -> None:
+def freeze_startup_objects() -> None:
     """Exempt what there is from collection, and collect the rest less often; once, when a process has started."""
     gc.collect()
     gc.freeze()

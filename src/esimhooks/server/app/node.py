@@ -81,7 +81,7 @@ async def serve(
 ) -> None:
     """Run a node until `stop` is set, then drain it. Raises `Broken` where it cannot start."""
     async with running(settings, stop) as node:
-        heap.settle()
+        heap.freeze_startup_objects()
         if on_started is not None:
             on_started(node)
         await stop.wait()
@@ -155,8 +155,8 @@ class _Node:
         )
         self._streams = Streams(database)
         self._dispatch_wake = Wake(self._streams.wake)
-        self._telephone = Notifier(database, dsn, wake=self._dispatch_wake)
-        self._due = Wake(self._dispatch_wake, self._telephone.wake)
+        self._notifier = Notifier(database, dsn, wake=self._dispatch_wake)
+        self._due = Wake(self._dispatch_wake, self._notifier.wake)
         self._backlog_wake = Wake()
         self._recovery_wake = Wake()
         self._requery_wake = Wake()
@@ -278,7 +278,7 @@ class _Node:
         return Crew(
             upkeep=[
                 *(self._upkeep() if Role.SCHEDULER in roles else []),
-                *self._telephone.loops(),
+                *self._notifier.loops(),
                 Loop("queue figures", QueueWatch(self._database, clock=now).look),
                 *self._more_loops,
             ],
