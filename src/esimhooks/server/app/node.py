@@ -16,7 +16,7 @@ from esimhooks.server.app import heap, keys
 from esimhooks.server.app.asgi import application
 from esimhooks.server.app.server import WebServer
 from esimhooks.server.app.settings import Role, Settings
-from esimhooks.server.app.supervisor import Crew, Supervisor
+from esimhooks.server.app.supervisor import Supervisor
 from esimhooks.server.delivery.dispatcher import Dispatcher, DispatcherConfig
 from esimhooks.server.delivery.http.client import Sender
 from esimhooks.server.delivery.http.errors import GateRefused
@@ -190,7 +190,7 @@ class _Node:
         admin_key, is_new = keys.admin_key(self._settings)
         listens = Role.API in self._settings.roles
         web = self._web(admin_key) if listens else None
-        supervisor = Supervisor(self._crew())
+        supervisor = self._supervisor()
         async with asyncio.TaskGroup() as group:
             loops = group.create_task(supervisor.run(), name="supervisor")
             loops.add_done_callback(lambda _: stop.set())
@@ -271,12 +271,12 @@ class _Node:
         web.serve_app(application(context))
         return web
 
-    def _crew(self) -> Crew:
+    def _supervisor(self) -> Supervisor:
         roles = self._settings.roles
-        dispatching, dispatcher, outcomes = self._dispatching() if Role.DISPATCHER in roles else (None, None, None)
+        dispatching, dispatcher, results = self._dispatching() if Role.DISPATCHER in roles else (None, None, None)
         intake = self._intake.commits
-        return Crew(
-            upkeep=[
+        return Supervisor(
+            jobs=[
                 *(self._upkeep() if Role.SCHEDULER in roles else []),
                 *self._notifier.loops(),
                 Loop("queue figures", QueueWatch(self._database, clock=now).look),
@@ -290,15 +290,15 @@ class _Node:
             else [],
             dispatching=dispatching,
             dispatcher=dispatcher,
-            outcomes=outcomes,
+            results=results,
         )
 
     def _dispatching(self) -> tuple[Loop, Dispatcher, Loop]:
-        outcomes = ResultWriter(self._database, clock=now, due=self._due)
+        results = ResultWriter(self._database, clock=now, due=self._due)
         dispatcher = Dispatcher(
             self._database,
             self._sender,
-            outcomes,
+            results,
             clock=now,
             wake=self._dispatch_wake,
             config=DispatcherConfig(
@@ -308,7 +308,7 @@ class _Node:
             ),
         )
         dispatching = Loop("dispatcher", dispatcher.dispatch, wake=self._dispatch_wake)
-        return dispatching, dispatcher, Loop("outcomes", outcomes.commits.commit_waiting, wake=outcomes.commits.wake)
+        return dispatching, dispatcher, Loop("outcomes", results.commits.commit_waiting, wake=results.commits.wake)
 
     def _upkeep(self) -> list[Loop]:
         backlog = Backlog(self._database, self._connected, policy=self._policy, clock=now, due=self._due)

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-from msgspec import Struct
-
 from esimhooks.server.delivery.dispatcher import Dispatcher
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.observe.log import get_logger
@@ -17,47 +15,44 @@ LAST_ROUND_S = 2.0
 log = get_logger("supervisor")
 
 
-class Crew(Struct, frozen=True, kw_only=True):
-    """The loops of a node by when they end: what makes work first, what finishes it last."""
-
-    upkeep: Sequence[Loop]
-    intake: Sequence[Loop]
-    dispatching: Loop | None
-    dispatcher: Dispatcher | None
-    outcomes: Loop | None
-
-
 class Supervisor:
-    """Runs a crew until told to stop."""
+    """Runs the loops of a node until told to stop, and ends them in order: what makes work first, what finishes it last."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
+    def __init__(
+        self,
+        *,
+        jobs: Sequence[Loop],
+        intake: Sequence[Loop],
+        dispatching: Loop | None,
+        dispatcher: Dispatcher | None,
+        results: Loop | None,
+    ) -> None:
+        self._loops = [*jobs, *intake, *([dispatching] if dispatching else [])]
+        self._dispatcher = dispatcher
+        self._results = results
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
         """Run all loops; returns when they have ended after `stop`."""
-        crew = self._crew
         async with asyncio.TaskGroup() as first:
-            if crew.outcomes is not None:
-                first.create_task(crew.outcomes.run(), name="loop outcomes")
+            if self._results is not None:
+                first.create_task(self._results.run(), name="loop outcomes")
             async with asyncio.TaskGroup() as second:
-                if crew.dispatcher is not None:
-                    second.create_task(crew.dispatcher.attempts(), name="attempts")
-                await self._run_until_stop(
-                    [*crew.upkeep, *crew.intake, *([crew.dispatching] if crew.dispatching else [])]
-                )
-                if crew.dispatcher is not None:
+                if self._dispatcher is not None:
+                    second.create_task(self._dispatcher.attempts(), name="attempts")
+                await self._run_until_stop()
+                if self._dispatcher is not None:
                     with suppress(NotNow):
-                        await crew.dispatcher.drain()
-                    crew.dispatcher.dismiss()
-            if crew.outcomes is not None:
-                crew.outcomes.stop()
+                        await self._dispatcher.drain()
+                    self._dispatcher.dismiss()
+            if self._results is not None:
+                self._results.stop()
 
-    async def _run_until_stop(self, loops: Sequence[Loop]) -> None:
+    async def _run_until_stop(self) -> None:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(loop.run(), name=f"loop {loop.name}") for loop in loops]
+            tasks = [group.create_task(loop.run(), name=f"loop {loop.name}") for loop in self._loops]
             await self._stop.wait()
-            for loop in loops:
+            for loop in self._loops:
                 loop.stop()
             _, late = await asyncio.wait(tasks, timeout=LAST_ROUND_S)
             for task in late:
