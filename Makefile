@@ -78,9 +78,11 @@ test-browser: $(STAMP) tests/browser/node_modules/.complete ## go through the da
 		$$([ "$$(id -u)" = 0 ] || echo sudo) sh -c 'apt-get update -qq && apt-get install -y -qq chromium' >/dev/null; }
 	$(BIN)/pytest tests/browser --timeout 150 $(ARGS)
 
-reliability-receiver: $(STAMP) ## kill a receiver 200 times under load, its inbox going away 20 times, SQLite and PostgreSQL (minutes)
+reliability-receiver: $(STAMP) sdk/typescript/node_modules/.sqlite sdk/typescript/dist/cjs/package.json ## kill the receivers for Python and Node 200 times under load, their inboxes going away 20 times, SQLite and PostgreSQL (minutes)
 	$(BIN)/python reliability/receiver_kills.py sqlite --report reliability/results/receiver-sqlite.md $(ARGS)
 	$(BIN)/python reliability/receiver_kills.py postgresql --report reliability/results/receiver-postgresql.md $(ARGS)
+	$(BIN)/python reliability/receiver_kills.py sqlite --receiver node --report reliability/results/receiver-node-sqlite.md $(ARGS)
+	$(BIN)/python reliability/receiver_kills.py postgresql --receiver node --report reliability/results/receiver-node-postgresql.md $(ARGS)
 
 reliability-servers: $(STAMP) ## send 2,000 events to receivers in gunicorn, uWSGI and Celery, which fork and recycle processes (minutes)
 	$(BIN)/python -m reliability.receiver_servers --report reliability/results/receiver-servers.md $(ARGS)

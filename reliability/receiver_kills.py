@@ -36,6 +36,11 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 LEASE_S = 2.0
 SENDERS = 4
 PATIENCE_S = 60.0
+RECEIVERS = {
+    "python": ([sys.executable, __file__, "serve"], 0.5),
+    "node": (["node", str(Path(__file__).with_name("receiver_process.js"))], 2.0),
+}
+"""How each is started, and how many seconds at most it lives: Node takes longer to answer for the first time."""
 KILLS_PER_OUTAGE = 10
 OUTAGE_S = 3.0
 
@@ -117,8 +122,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def campaign(inbox: str, kills: int, folder: Path, away: Callable[[], None]) -> dict[str, int]:
-    """Kill the receiver that many times under load, let it end its work, return the figures.
+def campaign(kind: str, inbox: str, kills: int, folder: Path, away: Callable[[], None]) -> dict[str, int]:
+    """Kill a receiver of that kind so often under load, let it end its work, return the figures.
 
     `away` takes the inbox away for a while.
     """
@@ -126,15 +131,18 @@ def campaign(inbox: str, kills: int, folder: Path, away: Callable[[], None]) -> 
         # Bound all the time: while the receiver is down, a sender must not get its port as its own end.
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reserved.bind(("127.0.0.1", 0))
-        return _campaign(inbox, kills, folder, away, port=int(reserved.getsockname()[1]))
+        return _campaign(kind, inbox, kills, folder, away, port=int(reserved.getsockname()[1]))
 
 
-def _campaign(inbox: str, kills: int, folder: Path, away: Callable[[], None], *, port: int) -> dict[str, int]:
+def _campaign(
+    kind: str, inbox: str, kills: int, folder: Path, away: Callable[[], None], *, port: int
+) -> dict[str, int]:
+    start, life_s = RECEIVERS[kind]
     journal = folder / "journal"
     database = database_of(inbox)
     with database.writing() as session:
         session.run("CREATE TABLE effects (id text)")
-    command = [sys.executable, __file__, "serve", inbox, str(port), str(journal)]
+    command = [*start, inbox, str(port), str(journal)]
     load = Load(port)
     faults: list[tuple[float, float]] = []
     outages = {KILLS_PER_OUTAGE * number for number in range(kills // KILLS_PER_OUTAGE)} or {0}
@@ -145,7 +153,7 @@ def _campaign(inbox: str, kills: int, folder: Path, away: Callable[[], None], *,
             began = time.time()
             away()
             faults.append((began, time.time()))
-        time.sleep(random.uniform(0.0, 0.5))
+        time.sleep(random.uniform(0.0, life_s))
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         faults.append((time.time(), time.time()))
@@ -235,10 +243,10 @@ def _restart(embedded: "EmbeddedPostgres") -> None:
         time.sleep(0.1)
 
 
-def report(kind: str, figures: dict[str, int]) -> str:
+def report(kind: str, inbox: str, figures: dict[str, int]) -> str:
     """Return the figures as Markdown."""
     rows = "\n".join(f"| {name} | {value} |" for name, value in figures.items())
-    head = f"# Receiver, inbox in {kind}: SIGKILL at random times under load\n\n`make reliability-receiver`, {SENDERS} senders, each event sent until it is answered with 200.\nThe receiver is killed; PostgreSQL is stopped at once and started again, or the SQLite file locked by somebody else, for {OUTAGE_S:g} s.\n"
+    head = f"# Receiver for {kind.title()}, inbox in {inbox}: SIGKILL at random times under load\n\n`make reliability-receiver`, {SENDERS} senders, each event sent until it is answered with 200.\nThe receiver is killed; PostgreSQL is stopped at once and started again, or the SQLite file locked by somebody else, for {OUTAGE_S:g} s.\n"
     return f"{head}\n| | |\n|---|---:|\n{rows}\n"
 
 
@@ -249,6 +257,7 @@ def main() -> int:
         return 0
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("inbox", choices=["sqlite", "postgresql"])
+    parser.add_argument("--receiver", choices=sorted(RECEIVERS), default="python")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--report", type=Path)
     given = parser.parse_args()
@@ -256,7 +265,7 @@ def main() -> int:
         folder = Path(name)
         if given.inbox == "sqlite":
             path = folder / "inbox.db"
-            figures = campaign(f"sqlite:///{path}", given.kills, folder, lambda: _locked(path))
+            figures = campaign(given.receiver, f"sqlite:///{path}", given.kills, folder, lambda: _locked(path))
         else:
             from esimhooks.server.store.embedded import EmbeddedPostgres  # noqa: PLC0415 - only where it is used
 
@@ -264,10 +273,12 @@ def main() -> int:
             with tempfile.TemporaryDirectory(prefix="esimhooks-kills-") as data:
                 embedded = EmbeddedPostgres(Path(data))
                 try:
-                    figures = campaign(embedded.start(), given.kills, folder, lambda: _restart(embedded))
+                    figures = campaign(
+                        given.receiver, embedded.start(), given.kills, folder, lambda: _restart(embedded)
+                    )
                 finally:
                     embedded.stop()
-    text = report(given.inbox, figures)
+    text = report(given.receiver, given.inbox, figures)
     print(text)
     if given.report:
         given.report.write_text(text, encoding="utf-8")

@@ -14,7 +14,14 @@ from typing import Any, Self
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 KEY = base64.b64decode(SECRET.removeprefix("whsec_"))
 LIMIT = 262_144
-ANSWERS = {"redirects": 308, "is elsewhere": 404, "takes no POST": 405, "crashes always": 500, "refuses all": 401}
+ANSWERS = {
+    "redirects": 308,
+    "is elsewhere": 404,
+    "takes no POST": 405,
+    "crashes always": 500,
+    "refuses all": 401,
+    "is away": 503,
+}
 KNOWN = {"created", "activated", "data_updated", "usage_updated", "suspended", "expired", "status_changed", "requeried"}
 
 

@@ -120,6 +120,7 @@ def test_one_read_is_not_one_body(invoke: Invoke) -> None:
         ("takes no POST", "POST is not allowed"),
         ("crashes always", "it crashes on every request (500)"),
         ("crashes after verifying", "it crashes after it has verified (500)"),
+        ("is away", "it asks to come again later (503)"),
         ("refuses all", "it refuses a rightly signed event (401)"),
         ("dumps as Python does", "it verifies JSON that it has parsed and written again"),
         ("takes the text for the key", "it uses the text of the secret as the key"),

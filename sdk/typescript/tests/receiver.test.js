@@ -160,6 +160,21 @@ for (const kind of KINDS) {
     assert.deepEqual(ids, ["evt_1"]);
   });
 
+  test(`${kind}: an event that cannot be read does not keep others from being worked on`, async (context) => {
+    const inbox = await emptyInbox(context, kind);
+    const receiver = await aReceiver(context, { inbox });
+    const ids = [];
+    receiver.on("*", (event) => void ids.push(event.id));
+    await receiver.take(Buffer.from(BODY), await signed());
+    await sql(inbox, "UPDATE esimhooks_inbox SET body = '?'");
+    const other = BODY.replace("evt_1", "evt_2");
+    await receiver.take(Buffer.from(other), await signed(other));
+
+    await receiver.drain();
+
+    assert.deepEqual(ids, ["evt_1", "evt_2"]);
+  });
+
   test(`${kind}: tables of a later release are left alone`, async (context) => {
     const inbox = await emptyInbox(context, kind);
     await sql(inbox, "CREATE TABLE esimhooks_schema (version integer NOT NULL)");

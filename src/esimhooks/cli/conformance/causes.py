@@ -118,26 +118,32 @@ _SHARED: tuple[tuple[Callable[[Sequence[Verdict]], Collection[str]], str, str], 
 """Causes of several cases: which of these they explain, what it is, what to mend."""
 
 
+_AGAIN = (
+    "it asks to come again later",
+    "Let it write what it receives: the log of its database or inbox says what is missing.",
+)
+_BY_STATUS = {
+    404: ("there is nothing at this path", "Correct the path, or mount the receiver there."),
+    405: ("POST is not allowed at this path", "Correct the path, or let the route accept POST."),
+    413: ("a body of two kilobytes is too large for it", "Raise the limit to 256 KiB."),
+    429: _AGAIN,
+    503: _AGAIN,
+}
+
+
 def _by_status(answer: Answer) -> tuple[str, str] | None:
     """Return what the status alone says."""
-    match answer.status:
-        case None:
-            return f"the connection was made, but not answered: {answer.error}", (
-                "Answer within 5 s: store the event, answer, and only then work."
-            )
-        case status if 300 <= status < 400:
-            where = f" to {answer.location}" if answer.location else ""
-            return f"it redirects{where} ({status}), and webhooks follow no redirect", (
-                "Register the final address, with https and with or without the last slash."
-            )
-        case 404:
-            return "there is nothing at this path (404)", "Correct the path, or mount the receiver there."
-        case 405:
-            return "POST is not allowed at this path (405)", "Correct the path, or let the route accept POST."
-        case 413:
-            return "a body of two kilobytes is too large for it (413)", "Raise the limit to 256 KiB."
-        case _:
-            return None
+    if answer.status is None:
+        return f"the connection was made, but not answered: {answer.error}", (
+            "Answer within 5 s: store the event, answer, and only then work."
+        )
+    if 300 <= answer.status < 400:
+        where = f" to {answer.location}" if answer.location else ""
+        return f"it redirects{where} ({answer.status}), and webhooks follow no redirect", (
+            "Register the final address, with https and with or without the last slash."
+        )
+    what, mend = _BY_STATUS.get(answer.status, ("", ""))
+    return (f"{what} ({answer.status})", mend) if what else None
 
 
 def _by_probes(answer: Answer, sender: Sender, line: Line) -> tuple[str, str]:
