@@ -49,7 +49,7 @@ def a_job(endpoint_id: UUID, *, at_once: int = CAP, claims: int = 0) -> Job:
 
 def a_table(*, jobs: int, at_once: int) -> tuple[LaneScheduler, UUID]:
     scheduler, endpoint_id = LaneScheduler(max_in_flight=CAP, max_in_flight_lane=at_once), new_id()
-    scheduler.hold([Leased(Lease(endpoint_id, 1), BreakerState())], now=0.0, until=UNTIL)
+    scheduler.add_leased([Leased(Lease(endpoint_id, 1), BreakerState())], now=0.0, until=UNTIL)
     scheduler.add([a_job(endpoint_id, at_once=at_once) for _ in range(jobs)], now=0.0)
     return scheduler, endpoint_id
 
@@ -87,7 +87,7 @@ def test_a_lane_whose_lease_is_renewed_in_the_end_goes_on() -> None:
     scheduler, endpoint_id = a_table_with_two_ready()
     assert begun(scheduler, now=UNTIL) == 0
 
-    scheduler.hold_on({endpoint_id}, until=2 * UNTIL)
+    scheduler.note_renewed({endpoint_id}, until=2 * UNTIL)
 
     assert begun(scheduler, now=UNTIL) == 1
 
@@ -95,7 +95,7 @@ def test_a_lane_whose_lease_is_renewed_in_the_end_goes_on() -> None:
 def test_a_lane_whose_lease_went_to_another_is_forgotten() -> None:
     scheduler, _ = a_table_with_two_ready()
 
-    scheduler.hold_on(set(), until=2 * UNTIL)
+    scheduler.note_renewed(set(), until=2 * UNTIL)
 
     assert begun(scheduler, now=0.0) == 0
     assert scheduler.lanes == {}
@@ -116,7 +116,7 @@ def test_once_results_are_written_the_rest_is_sent() -> None:
     while answered := answer_all_that_begins(scheduler):
         sent += len(answered)
         for lane, job in answered:
-            scheduler.settled(lane, job, now=0.0)
+            scheduler.written(lane, job, now=0.0)
 
     assert sent == 20 * CAP
 
@@ -126,6 +126,6 @@ def test_a_suspect_is_sent_once_the_outcome_of_the_one_before_is_written() -> No
     scheduler.add([a_job(endpoint_id, claims=SUSPECT_AT) for _ in range(2)], now=0.0)
 
     [(lane, job)] = answer_all_that_begins(scheduler)
-    scheduler.settled(lane, job, now=0.0)
+    scheduler.written(lane, job, now=0.0)
 
     assert len(answer_all_that_begins(scheduler)) == 1

@@ -9,7 +9,7 @@ CAP = 20
 
 
 def a_lane() -> LaneState:
-    lane = LaneState(Lease(new_id(), 1), BreakerState(), max_in_flight=CAP, now=0.0, holds_until=30.0)
+    lane = LaneState(Lease(new_id(), 1), BreakerState(), max_in_flight=CAP, now=0.0, leased_until=30.0)
     lane.more = True
     return lane
 
@@ -25,20 +25,20 @@ def test_nothing_more_is_taken_up_while_many_outcomes_wait_to_be_written() -> No
     lane = a_lane()
 
     sent(lane, UNWRITTEN_PER_SLOT * CAP - 1)
-    before = lane.hungry, lane.wants_more
+    before = lane.wants_claim, lane.wants_more
     sent(lane, 1)
 
     assert before == (True, True)
-    assert (lane.hungry, lane.wants_more) == (False, False)
+    assert (lane.wants_claim, lane.wants_more) == (False, False)
 
 
 def test_more_is_taken_up_once_outcomes_are_written() -> None:
     lane = a_lane()
     sent(lane, UNWRITTEN_PER_SLOT * CAP)
 
-    lane.settle(ordered=False, now=0.0)
+    lane.note_written(ordered=False, now=0.0)
 
-    assert (lane.hungry, lane.wants_more) == (True, True)
+    assert (lane.wants_claim, lane.wants_more) == (True, True)
 
 
 def test_attempts_in_flight_are_not_counted_as_waiting_to_be_written() -> None:
@@ -47,4 +47,4 @@ def test_attempts_in_flight_are_not_counted_as_waiting_to_be_written() -> None:
     for _ in range(CAP):
         lane.begin(now=0.0)
 
-    assert lane.hungry
+    assert lane.wants_claim

@@ -19,7 +19,7 @@ IMPATIENT = LeaseConfig(linger_s=0, lease_every_s=0)
 async def test_a_lane_whose_release_was_cut_off_is_served_again_at_once(database: Database) -> None:
     lane, scheduler = await a_lane(database, due=1), LaneScheduler(max_in_flight=10, max_in_flight_lane=10)
     holder = LeaseManager(database, scheduler, IMPATIENT)
-    await holder.keep()
+    await holder.refresh()
 
     async with database.transaction() as other:
         await other.conn.execute("SELECT FROM lanes WHERE endpoint_id = $1 FOR UPDATE", lane.endpoint_id)
@@ -28,7 +28,7 @@ async def test_a_lane_whose_release_was_cut_off_is_served_again_at_once(database
         with pytest.raises(NotNow):
             await release
     forgotten = lane.endpoint_id not in scheduler.lanes
-    await holder.keep()
+    await holder.refresh()
 
     assert forgotten
     assert lane.endpoint_id in scheduler.lanes
@@ -41,15 +41,15 @@ async def test_a_full_table_gives_lanes_back_to_those_that_wait_for_a_place(data
     lanes = {(await a_lane(database, due=1)).endpoint_id for _ in range(full.max_lanes + 1)}
     scheduler = LaneScheduler(max_in_flight=10, max_in_flight_lane=10)
     holder = LeaseManager(database, scheduler, full)
-    await holder.keep()
+    await holder.refresh()
     [left_out] = lanes - set(scheduler.lanes)
     async with database.session() as db:  # those held are served, and come due again later
         later = "UPDATE queue SET due_at = now() + interval '1 hour' WHERE endpoint_id <> $1"
         await db.conn.execute(later, left_out)
 
-    await holder.keep()
+    await holder.refresh()
     await holder.release_idle()
-    await holder.keep()
+    await holder.refresh()
 
     assert left_out in scheduler.lanes
     assert len(scheduler.lanes) == full.max_lanes

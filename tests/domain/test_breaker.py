@@ -7,11 +7,11 @@ from esimhooks.server.domain.breaker import MAX_COOLDOWN_S, TRIPS_AT, BreakerSta
 DAY_S = 86_400
 
 
-def failing(times: int, *, asked_s: float = 0.0) -> tuple[BreakerState, list[float | None]]:
+def failing(times: int, *, retry_after_s: float = 0.0) -> tuple[BreakerState, list[float | None]]:
     """Return the state after so many failures in a row, and the cooldown after each."""
     state, cooldowns = BreakerState(), list[float | None]()
     for _ in range(times):
-        transition = after_failure(state, asked_s=asked_s, chance=0)
+        transition = after_failure(state, retry_after_s=retry_after_s, chance=0)
         state = transition.state
         cooldowns.append(transition.cooldown_s)
     return state, cooldowns
@@ -32,8 +32,8 @@ def test_rests_double_up_to_a_minute() -> None:
 
 
 def test_a_rest_is_as_long_as_the_receiver_asks_but_a_day_at_most() -> None:
-    assert failing(TRIPS_AT, asked_s=300)[1][-1] == 300
-    assert failing(TRIPS_AT, asked_s=99 * DAY_S)[1][-1] == DAY_S
+    assert failing(TRIPS_AT, retry_after_s=300)[1][-1] == 300
+    assert failing(TRIPS_AT, retry_after_s=99 * DAY_S)[1][-1] == DAY_S
 
 
 def test_a_success_lets_the_lane_double_from_round_to_round_until_it_has_its_cap() -> None:
@@ -53,12 +53,12 @@ def test_a_failure_on_the_way_back_begins_with_one_again() -> None:
     for _ in range(5):
         state = after_success(state, max_in_flight=20).state
 
-    assert after_failure(state, asked_s=0, chance=0).state == BreakerState(failures=1, allowed=1)
+    assert after_failure(state, retry_after_s=0, chance=0).state == BreakerState(failures=1, allowed=1)
 
 
 def test_chance_only_makes_a_rest_longer() -> None:
     state, _ = failing(TRIPS_AT)
-    cooldowns = [after_failure(state, asked_s=0, chance=chance).cooldown_s or 0 for chance in (0, 0.5, 1)]
+    cooldowns = [after_failure(state, retry_after_s=0, chance=chance).cooldown_s or 0 for chance in (0, 0.5, 1)]
 
     assert cooldowns[0] == 2
     assert all(shorter < longer for shorter, longer in pairwise(cooldowns))

@@ -50,7 +50,7 @@ async def attempt(job: Job, sender: Sender, *, brand: str, clock: Clock) -> Resu
         outcome = await sender.send(
             job.target.url, headers=headers, body=body, timeout_s=job.target.timeout_s, ca_pem=job.target.ca_pem
         )
-        span.tell(_told(outcome), failed=outcome.outcome is not OutcomeClass.OK)
+        span.tell(_outcome_attributes(outcome), failed=outcome.outcome is not OutcomeClass.OK)
     verdict = judge(
         outcome,
         attempt=job.claimed.attempts_this_round + 1,
@@ -75,7 +75,7 @@ def _attributes(job: Job) -> Attributes:
     }
 
 
-def _told(outcome: Outcome) -> Attributes:
+def _outcome_attributes(outcome: Outcome) -> Attributes:
     status = {} if outcome.status_code is None else {"http.response.status_code": outcome.status_code}
     failed = {} if outcome.outcome is OutcomeClass.OK else {"error.type": outcome.outcome.value}
     return {**status, **failed}

@@ -42,7 +42,7 @@ class DispatcherConfig(Struct, frozen=True, kw_only=True):
     max_in_flight_lane: int = 20
     poll_every_s: float = 0.5
     """How late a retry may be taken up; new deliveries are notified long before."""
-    notice_every_s: float = 0.5
+    refresh_every_s: float = 0.5
     """How long what was taken up may still go to where an endpoint was, or to one that was disabled."""
     drain_s: float = 10.0
     brand: str = "Esimhooks"
@@ -80,18 +80,18 @@ class Dispatcher:
         self._drained = asyncio.Event()
         self._next_turn: asyncio.TimerHandle | None = None
         self._next_turn_at = 0.0
-        self._noticed_at = float("-inf")
+        self._refreshed_at = float("-inf")
 
     async def dispatch(self) -> float:
         """One round: hold lanes, take up what is due, begin it; the work of a loop. Returns the seconds until the next."""
-        await self._notice_changes()
-        await self._release_claims(await self._leases.keep())
+        await self._refresh_targets()
+        await self._release_claims(await self._leases.refresh())
         self._begin()
         more = await self._claim()
         await self._leases.release_idle()
         if more:
             return 0.0
-        return self._leases.next_look_s or self._config.poll_every_s
+        return self._leases.next_lease_in_s or self._config.poll_every_s
 
     async def attempts(self) -> None:
         """Own the tasks of the attempts until they are drained."""
@@ -108,7 +108,7 @@ class Dispatcher:
         An attempt that outlasts `drain_s` is cut off; its lane keeps its lease, as nobody knows its outcome.
         """
         self._draining = True
-        await self._release_claims(self._scheduler.hand_over())
+        await self._release_claims(self._scheduler.give_up())
         if self._tasks:
             _, unfinished = await asyncio.wait(self._tasks, timeout=self._config.drain_s)
             for task in unfinished:
@@ -128,7 +128,7 @@ class Dispatcher:
             async with self._database.session() as db:
                 claimed = await queue.claim(db, requests)
                 found = await events.contents(db, list({one.event_id for one in claimed})) if claimed else {}
-            await self._know_targets(claimed)
+            await self._load_targets(claimed)
         except BaseException:
             self._retire(requests)
             raise
@@ -137,11 +137,11 @@ class Dispatcher:
             if (content := found.get(one.event_id)) is None or is_poison(one):
                 self._spawn(one, self._quarantine(one, POISON if content else UNREADABLE))
             elif (target := self._targets.get(one.endpoint_id)) is None:
-                self._spawn(one, self._put_off(one))
+                self._spawn(one, self._postpone(one))
             else:
                 jobs.append(Job(one, target, content.body, content.traceparent))
         self._scheduler.add(jobs, now=monotonic())
-        more = self._scheduler.note_more(requests, claimed)
+        more = self._scheduler.note_claimed(requests, claimed)
         self._begin()
         return more
 
@@ -152,11 +152,11 @@ class Dispatcher:
             if lane is not None and lane.lease == request.lease:
                 lane.retiring = True
 
-    async def _notice_changes(self) -> None:
+    async def _refresh_targets(self) -> None:
         """Begin nothing more for endpoints that were disabled or deleted, and read those anew that were changed."""
-        if monotonic() - self._noticed_at < self._config.notice_every_s:
+        if monotonic() - self._refreshed_at < self._config.refresh_every_s:
             return
-        self._noticed_at = monotonic()
+        self._refreshed_at = monotonic()
         asked = [endpoint_id for endpoint_id, lane in self._scheduler.lanes.items() if lane.waiting and not lane.closed]
         if not asked:
             return
@@ -173,7 +173,7 @@ class Dispatcher:
             if lane is not None and (standing is None or not standing.is_open):
                 await self._release_claims(self._scheduler.close(lane))
 
-    async def _know_targets(self, claimed: Sequence[Claimed]) -> None:
+    async def _load_targets(self, claimed: Sequence[Claimed]) -> None:
         """Read endpoints that are new or have changed since they were last read."""
         unknown = [
             one.endpoint_id
@@ -222,12 +222,12 @@ class Dispatcher:
     async def _run(self, lane: LaneState, job: Job) -> None:
         kept = False
         try:
-            result, given_up = await self._attempt(lane, job)
-            await self._release_claims(given_up)
+            result, released = await self._attempt(lane, job)
+            await self._release_claims(released)
             if result is not None:
                 kept = await self._write(lane, result)
         finally:
-            self._scheduler.settled(lane, job, now=monotonic())
+            self._scheduler.written(lane, job, now=monotonic())
             self._begin()
             lane.retiring = lane.retiring or not kept
             if lane.wants_more or (lane.retiring and lane.idle(monotonic())):
@@ -236,7 +236,7 @@ class Dispatcher:
     async def _attempt(self, lane: LaneState, job: Job) -> tuple[Result | None, list[Job]]:
         """Attempt the job; return its result, and what is given up because the endpoint is gone or cooling down."""
         try:
-            if is_suspect(job.claimed) and not await self._still_ours(job.claimed):
+            if is_suspect(job.claimed) and not await self._begin_suspect(job.claimed):
                 return None, []
             # Read again: its secrets may have changed since the delivery was taken up.
             target = self._targets.get(job.target.id, job.target)
@@ -246,17 +246,17 @@ class Dispatcher:
             if result.outcome.outcome not in (OutcomeClass.INTERNAL, OutcomeClass.GONE):
                 transition = lane.judge(
                     ok=result.outcome.outcome is OutcomeClass.OK,
-                    asked_s=result.outcome.retry_after_s or 0.0,
+                    retry_after_s=result.outcome.retry_after_s or 0.0,
                     chance=random.random(),  # noqa: S311 - jitter
                 )
             cools_down = transition is not None and transition.cooldown_s is not None
-            given_up = self._scheduler.close(lane) if cools_down or result.verdict.endpoint_gone else []
-            return result if transition is None else structs.replace(result, transition=transition), given_up
+            released = self._scheduler.close(lane) if cools_down or result.verdict.endpoint_gone else []
+            return result if transition is None else structs.replace(result, transition=transition), released
         finally:
             self._scheduler.answered(lane, job)
             self._begin()
 
-    async def _still_ours(self, claimed: Claimed) -> bool:
+    async def _begin_suspect(self, claimed: Claimed) -> bool:
         async with self._database.session() as db:
             return await queue.begin(db, claimed)
 
@@ -264,7 +264,7 @@ class Dispatcher:
         log.error("delivery.quarantined", delivery=str(claimed.delivery_id), reason=why)
         await self._try_to_write(quarantine(claimed, why, clock=self._clock))
 
-    async def _put_off(self, claimed: Claimed) -> None:
+    async def _postpone(self, claimed: Claimed) -> None:
         """Log an attempt that was not made, and make it later; where the endpoint was deleted, nothing is written."""
         await self._try_to_write(fault(claimed, UNOPENED, clock=self._clock))
 
@@ -277,7 +277,7 @@ class Dispatcher:
         if not (written.kept and written.is_open):
             await self._release_claims(self._scheduler.close(lane))
         elif (known := self._targets.get(lane.lease.endpoint_id)) and known.version < written.endpoint_version:
-            self._noticed_at = float("-inf")
+            self._refreshed_at = float("-inf")
             self._wake.notify()
         return written.kept
 

@@ -38,21 +38,21 @@ class LaneScheduler:
         self._ready = 0
         self._in_flight = 0
         self._unwritten = 0
-        self._suspect_out = False
+        self._suspect_in_flight = False
 
-    def hold(self, leased: Sequence[Leased], *, now: float, until: float) -> None:
+    def add_leased(self, leased: Sequence[Leased], *, now: float, until: float) -> None:
         """Add lanes that were leased `until`; one that was held before is held anew."""
         self.drop([one.lease.endpoint_id for one in leased])
         for one in leased:
             self.lanes[one.lease.endpoint_id] = LaneState(
-                one.lease, one.breaker, max_in_flight=self._max_in_flight_lane, now=now, holds_until=until
+                one.lease, one.breaker, max_in_flight=self._max_in_flight_lane, now=now, leased_until=until
             )
 
-    def hold_on(self, endpoint_ids: Collection[UUID], *, until: float) -> None:
+    def note_renewed(self, endpoint_ids: Collection[UUID], *, until: float) -> None:
         """Note that the leases of these lanes were renewed, and forget all others."""
         for endpoint_id in endpoint_ids:
             lane = self.lanes[endpoint_id]
-            lane.holds_until = until
+            lane.leased_until = until
             self._line_up(lane)
         self.drop([endpoint_id for endpoint_id in self.lanes if endpoint_id not in endpoint_ids])
 
@@ -68,23 +68,23 @@ class LaneScheduler:
 
         Where there is not enough left for all, those that were asked for longest ago come first.
         """
-        hungry = [lane for lane in self.lanes.values() if lane.hungry]
+        wants_claim = [lane for lane in self.lanes.values() if lane.wants_claim]
         left = READY_PER_SLOT * self._max_in_flight - self._ready
-        if not hungry or left <= 0:
+        if not wants_claim or left <= 0:
             return []
-        share = max(1, left // len(hungry))
-        chosen = hungry[:left]
-        if len(chosen) < len(hungry):
+        share = max(1, left // len(wants_claim))
+        chosen = wants_claim[:left]
+        if len(chosen) < len(wants_claim):
             for lane in chosen:
                 self.lanes[lane.lease.endpoint_id] = self.lanes.pop(lane.lease.endpoint_id)
         return [ClaimRequest(lane.lease, min(share, lane.room)) for lane in chosen]
 
-    def hand_over(self, count: int | None = None) -> list[Job]:
+    def give_up(self, count: int | None = None) -> list[Job]:
         """Give up the lanes held longest, all at shutdown, so that others get them; return what was not begun of them."""
         chosen = [lane for lane in self.lanes.values() if count is None or not lane.retiring]
         return [job for lane in chosen[:count] for job in self.close(lane)]
 
-    def note_more(self, requests: Sequence[ClaimRequest], claimed: Sequence[Claimed]) -> bool:
+    def note_claimed(self, requests: Sequence[ClaimRequest], claimed: Sequence[Claimed]) -> bool:
         """Note which lanes got all they wished for and so may have more; true where one has room at once."""
         got = Counter(one.endpoint_id for one in claimed)
         for request in requests:
@@ -99,7 +99,7 @@ class LaneScheduler:
             lane = self.lanes.get(job.claimed.endpoint_id)
             if lane is None or lane.closed or lane.lease.token != job.claimed.lease_token:
                 continue
-            lane.take_on(job.target, now=now)
+            lane.use_target(job.target, now=now)
             if is_suspect(job.claimed):
                 lane.suspects.append(job)
             else:
@@ -112,16 +112,16 @@ class LaneScheduler:
         """Yield the jobs to begin now, one of each lane in turn, while the max_in_flights and the rate limits allow."""
         while self._aside and self._aside[0][0] <= now:
             lane = heappop(self._aside)[2]
-            lane.lined_up = False
+            lane.in_turn = False
             self._line_up(lane)
         while self._turns and self._has_slot:
             lane = self._turns.popleft()
-            lane.lined_up = False
-            if lane.holds_until <= now or not self._may_begin(lane):
+            lane.in_turn = False
+            if lane.leased_until <= now or not self._may_begin(lane):
                 continue  # `hold_on` or `answered` lines it up again
             if lane.next_start > now:
                 heappush(self._aside, (lane.next_start, id(lane), lane))
-                lane.lined_up = True
+                lane.in_turn = True
                 continue
             job = self._pick(lane)
             if job is None:
@@ -157,15 +157,15 @@ class LaneScheduler:
         if not lane.in_flight and not lane.waiting:
             self._busy.discard(lane)
 
-    def settled(self, lane: LaneState, job: Job, *, now: float) -> None:
+    def written(self, lane: LaneState, job: Job, *, now: float) -> None:
         """Note that the outcome of an attempt is written, or given up; only then the next suspect may be sent.
 
         It might end this process, and an outcome that is not written yet would count against a delivery that did nothing.
         """
         self._unwritten -= 1
-        lane.settle(ordered=job.claimed.ordered, now=now)
+        lane.note_written(ordered=job.claimed.ordered, now=now)
         if is_suspect(job.claimed):
-            self._suspect_out = False
+            self._suspect_in_flight = False
             for other in self._busy:
                 if other.suspects:
                     self._line_up(other)
@@ -183,14 +183,14 @@ class LaneScheduler:
         return lane.in_flight < max(1, self._max_in_flight // len(self._busy))
 
     def _line_up(self, lane: LaneState) -> None:
-        if lane.waiting and not lane.lined_up:
-            lane.lined_up = True
+        if lane.waiting and not lane.in_turn:
+            lane.in_turn = True
             self._turns.append(lane)
 
     def _pick(self, lane: LaneState) -> Job | None:
         if lane.ready:
             return lane.ready.popleft()
-        if lane.suspects and not self._suspect_out:
-            self._suspect_out = True
+        if lane.suspects and not self._suspect_in_flight:
+            self._suspect_in_flight = True
             return lane.suspects.popleft()
         return None

@@ -18,23 +18,23 @@ class LaneState:
     """One leased lane. Times are seconds of the monotonic clock."""
 
     def __init__(
-        self, lease: Lease, state: BreakerState, *, max_in_flight: int, now: float, holds_until: float
+        self, lease: Lease, state: BreakerState, *, max_in_flight: int, now: float, leased_until: float
     ) -> None:
         self.lease = lease
-        self.holds_until = holds_until
+        self.leased_until = leased_until
         """When the lease ends unless it is renewed; nothing may be begun after that, as others may have it all."""
         self.ready: deque[Job] = deque()
         self.suspects: deque[Job] = deque()
         """Those taken up in vain before; one at a time of all lanes."""
         self.in_flight = 0
-        self.unsettled = 0
+        self.unwritten = 0
         self.more = False
         """Whether there was more due than it had room for."""
         self.retiring = False
         """Whether nothing more may be taken up; what is claimed and unknown here is found by another lease."""
         self.closed = False
         """Whether nothing more may be begun."""
-        self.lined_up = False
+        self.in_turn = False
         """Whether it waits for its turn, or for the moment when its rate limit lets it."""
         self.busy_at = now
         """When it last had something to do."""
@@ -60,7 +60,7 @@ class LaneState:
         return 2 * self.limit - len(self.ready) - len(self.suspects)
 
     @property
-    def hungry(self) -> bool:
+    def wants_claim(self) -> bool:
         """Whether it has enough room to be worth a question."""
         return self._takes_more and self.room >= self.limit
 
@@ -71,13 +71,13 @@ class LaneState:
 
     @property
     def _takes_more(self) -> bool:
-        return not self.retiring and self.unsettled - self.in_flight < UNWRITTEN_PER_SLOT * self.limit
+        return not self.retiring and self.unwritten - self.in_flight < UNWRITTEN_PER_SLOT * self.limit
 
     def idle(self, now: float) -> bool:
         """Return whether nothing is ready, every outcome is written, and its rate limit lets another holder begin."""
-        return not self.waiting and not self.unsettled and self.next_start <= now
+        return not self.waiting and not self.unwritten and self.next_start <= now
 
-    def take_on(self, target: EndpointTarget, *, now: float) -> None:
+    def use_target(self, target: EndpointTarget, *, now: float) -> None:
         """Serve the endpoint as it is now."""
         self._max_in_flight = target.max_in_flight
         self._rate_limit = target.rate_limit
@@ -86,17 +86,17 @@ class LaneState:
     def begin(self, *, now: float) -> None:
         """Note that an attempt starts."""
         self.in_flight += 1
-        self.unsettled += 1
+        self.unwritten += 1
         if self._rate_limit is not None:
             self.next_start = next_start(due=self.next_start, now=now, per_second=self._rate_limit)
 
-    def settle(self, *, ordered: bool, now: float) -> None:
+    def note_written(self, *, ordered: bool, now: float) -> None:
         """Note that an outcome is written; where the order is kept it may have freed the next of its eSIM."""
-        self.unsettled -= 1
+        self.unwritten -= 1
         self.busy_at = now
         self.more = self.more or ordered
 
-    def judge(self, *, ok: bool, asked_s: float, chance: float) -> Transition | None:
+    def judge(self, *, ok: bool, retry_after_s: float, chance: float) -> Transition | None:
         """Return what an outcome means for the lane, None where nothing changes.
 
         In a lane that was closed the outcomes of what was in flight then say nothing new.
@@ -107,7 +107,7 @@ class LaneState:
         transition = (
             after_success(before, max_in_flight=self._max_in_flight)
             if ok
-            else after_failure(before, asked_s=asked_s, chance=chance)
+            else after_failure(before, retry_after_s=retry_after_s, chance=chance)
         )
         self._breaker = transition.state
         return None if transition.state == before and transition.cooldown_s is None else transition

@@ -41,23 +41,23 @@ class LeaseManager:
         self._config = config
         self._renewed_at = monotonic()
         self._reported_at = float("-inf")
-        self._looked_at = float("-inf")
-        self._in_doubt = False
+        self._leased_at = float("-inf")
+        self._leases_uncertain = False
         """Whether the database may hold leases of ours that the table lacks: a statement's answer was not heard."""
         self._presence = lanes.Presence(dispatchers=1, lanes=0)
 
-    async def keep(self) -> list[Job]:
+    async def refresh(self) -> list[Job]:
         """Renew what is held, lease what is due, and return what was ready in lanes that go to others."""
-        await self._settle_doubt()
+        await self._release_unknown()
         await self._renew()
         surplus = await self._report()
         await self._lease()
-        return self._scheduler.hand_over(surplus) if surplus else []
+        return self._scheduler.give_up(surplus) if surplus else []
 
     @property
-    def next_look_s(self) -> float:
+    def next_lease_in_s(self) -> float:
         """In how many seconds lanes may be looked for again."""
-        return max(0.0, self._looked_at + self._config.lease_every_s - monotonic())
+        return max(0.0, self._leased_at + self._config.lease_every_s - monotonic())
 
     async def release_idle(self) -> None:
         """Release lanes that have had nothing to do for a while, and those that were closed and are done."""
@@ -69,10 +69,10 @@ class LeaseManager:
         ]
         if idle:
             self._scheduler.drop([lease.endpoint_id for lease in idle])
-            self._in_doubt = True
+            self._leases_uncertain = True
             async with self._database.session() as db:
                 await lanes.release(db, idle)
-            self._in_doubt = False
+            self._leases_uncertain = False
 
     async def leave(self) -> None:
         """Release all lanes of which every outcome is written; the others keep their lease until it ends.
@@ -80,7 +80,7 @@ class LeaseManager:
         Waits until every rate limit lets the next holder begin, a second at most.
         """
         # Chosen before anything else runs: attempts that were cut off settle their lanes as they end.
-        settled = [lane.lease for lane in self._scheduler.lanes.values() if not lane.unsettled]
+        settled = [lane.lease for lane in self._scheduler.lanes.values() if not lane.unwritten]
         spaced_at = max((lane.next_start for lane in self._scheduler.lanes.values()), default=0.0)
         await asyncio.sleep(spaced_at - monotonic())
         async with self._database.session() as db:
@@ -93,9 +93,9 @@ class LeaseManager:
             return
         asked_at = monotonic()
         async with self._database.session() as db:
-            still = await lanes.renew(db, self._held(), seconds=self._config.lease_s)
+            still = await lanes.renew(db, self._leases(), seconds=self._config.lease_s)
         self._renewed_at = monotonic()
-        self._scheduler.hold_on(still, until=asked_at + self._config.lease_s)
+        self._scheduler.note_renewed(still, until=asked_at + self._config.lease_s)
 
     async def _report(self) -> int:
         """Say that this dispatcher lives; return how many of its lanes are more than its share."""
@@ -113,9 +113,9 @@ class LeaseManager:
 
     async def _lease(self) -> None:
         room = self._config.max_lanes - len(self._scheduler.lanes)
-        if room <= 0 or self.next_look_s > 0:
+        if room <= 0 or self.next_lease_in_s > 0:
             return
-        self._in_doubt = True
+        self._leases_uncertain = True
         asked_at = monotonic()
         async with self._database.session() as db:
             leased = await lanes.lease(
@@ -125,17 +125,17 @@ class LeaseManager:
                 share_of=self._presence.dispatchers,
                 limit=room,
             )
-        self._looked_at = monotonic()
-        self._scheduler.hold(leased, now=monotonic(), until=asked_at + self._config.lease_s)
-        self._in_doubt = False
+        self._leased_at = monotonic()
+        self._scheduler.add_leased(leased, now=monotonic(), until=asked_at + self._config.lease_s)
+        self._leases_uncertain = False
 
-    async def _settle_doubt(self) -> None:
+    async def _release_unknown(self) -> None:
         """Release what we have leased without knowing it: nobody would serve those lanes until their leases end."""
-        if not self._in_doubt:
+        if not self._leases_uncertain:
             return
         async with self._database.session() as db:
-            await lanes.release_others(db, holder=self.holder, known=self._held())
-        self._in_doubt = False
+            await lanes.release_others(db, holder=self.holder, known=self._leases())
+        self._leases_uncertain = False
 
-    def _held(self) -> Sequence[lanes.Lease]:
+    def _leases(self) -> Sequence[lanes.Lease]:
         return [lane.lease for lane in self._scheduler.lanes.values()]

@@ -42,7 +42,7 @@ def after_success(state: BreakerState, *, max_in_flight: int) -> Transition:
     return Transition(BreakerState(allowed=more if more < max_in_flight else None))
 
 
-def after_failure(state: BreakerState, *, asked_s: float, chance: float) -> Transition:
+def after_failure(state: BreakerState, *, retry_after_s: float, chance: float) -> Transition:
     """Count the failure; from the tenth on, cool down for at least the seconds that the receiver asked for, a day at most.
 
     `chance` lies in 0..1 and gives 0-10 % jitter, so that the nodes of a receiver are not probed in step.
@@ -51,4 +51,4 @@ def after_failure(state: BreakerState, *, asked_s: float, chance: float) -> Tran
     if failures < TRIPS_AT:
         return Transition(BreakerState(failures, None if state.allowed is None else 1))
     cooldown_s = min(MAX_COOLDOWN_S, FIRST_COOLDOWN_S * 2.0 ** min(failures - TRIPS_AT, 20)) * (1 + JITTER * chance)
-    return Transition(BreakerState(failures, 1), cooldown_s=max(cooldown_s, min(asked_s, MAX_RETRY_AFTER_S)))
+    return Transition(BreakerState(failures, 1), cooldown_s=max(cooldown_s, min(retry_after_s, MAX_RETRY_AFTER_S)))
