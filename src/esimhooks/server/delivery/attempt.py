@@ -1,4 +1,4 @@
-"""One attempt: a claimed delivery in, signed, sent and judged; a result out. No transaction is open meanwhile."""
+"""One attempt: a claimed delivery goes in, is signed, sent and judged; a result comes out. No transaction is open meanwhile."""
 
 import random
 from functools import partial
@@ -32,9 +32,9 @@ class Job(Struct, frozen=True):
 
 
 async def attempt(job: Job, sender: Sender, *, brand: str, clock: Clock) -> Result:
-    """Sign and send the job's body, and judge the answer. Secrets are chosen at this moment.
+    """Sign and send the body, and judge the answer. Secrets are chosen at this moment.
 
-    What cannot be signed or cut down is a fault of ours, and visible as one.
+    A body that cannot be signed or redacted is a fault of ours, and is recorded as one.
     """
     try:
         body = without_credentials(job.body) if job.target.redact_credentials else job.body
@@ -62,7 +62,7 @@ async def attempt(job: Job, sender: Sender, *, brand: str, clock: Clock) -> Resu
 
 
 def _attributes(job: Job) -> Attributes:
-    """What is told of an attempt when it begins. The URL's path and query may hold a password."""
+    """Attributes of the span of an attempt. The path and query of the URL are left out: they may hold a password."""
     claimed = job.claimed
     return {
         "http.request.method": "POST",
@@ -82,7 +82,7 @@ def _outcome_attributes(outcome: Outcome) -> Attributes:
 
 
 def fault(claimed: Claimed, why: str, *, clock: Clock) -> Result:
-    """Return the result of an attempt that failed here before anything was sent: it is made again, later each time."""
+    """Return the result of an attempt that failed here before anything was sent; it is retried with growing pauses."""
     outcome = Outcome(outcome=OutcomeClass.INTERNAL, started_at=clock(), duration_ms=0, error=why)
     chance = random.random()  # noqa: S311 - jitter
     return Result(
@@ -93,7 +93,7 @@ def fault(claimed: Claimed, why: str, *, clock: Clock) -> Result:
 
 
 def quarantine(claimed: Claimed, why: str, *, clock: Clock) -> Result:
-    """Return the result of a delivery that must not be attempted any more: failed, and it says why."""
+    """Return the result of a delivery that must not be attempted any more: failed, with the reason."""
     return Result(
         claimed=claimed,
         outcome=Outcome(outcome=OutcomeClass.INTERNAL, started_at=clock(), duration_ms=0, error=why),

@@ -1,6 +1,6 @@
-"""The dispatcher: takes up what is due in the lanes it holds, keeps them fair, runs attempts and hands results on.
+"""The dispatcher: claims due deliveries in its leased lanes, keeps the lanes fair, runs attempts and passes on the results.
 
-Everything it knows can be lost: leases end by themselves, and what was in flight is taken up by the next holder.
+Everything it knows can be lost: leases expire by themselves, and the next leaseholder claims what was in flight.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.queue import ClaimRequest
 from esimhooks.server.store.results import Result, Written
 
-UNREADABLE = "its event cannot be read from the database, so it is no longer sent. Sending it again tries anew"
+UNREADABLE = "its event cannot be read from the database, so it is no longer sent. Sending it again starts over"
 
 UNOPENED = "the endpoint's secrets or headers cannot be opened with the present encryption keys"
 
@@ -36,14 +36,14 @@ log = get_logger("dispatcher")
 
 
 class DispatcherConfig(Struct, frozen=True, kw_only=True):
-    """Caps and times. `max_in_flight` and `max_in_flight_lane` are attempts in flight; the rest are seconds."""
+    """Maxima and times. `max_in_flight` counts attempts of the process, `max_in_flight_lane` those of a lane; the rest are seconds."""
 
     max_in_flight: int = 500
     max_in_flight_lane: int = 20
     poll_every_s: float = 0.5
-    """How late a retry may be taken up; new deliveries are notified long before."""
+    """How late a retry may be claimed; of new deliveries the dispatcher is notified long before."""
     refresh_every_s: float = 0.5
-    """How long what was taken up may still go to where an endpoint was, or to one that was disabled."""
+    """For how long claimed deliveries may still go to an old URL, or to an endpoint that was disabled."""
     drain_s: float = 10.0
     brand: str = "Esimhooks"
     """Names the headers of the hex profile."""
@@ -83,7 +83,7 @@ class Dispatcher:
         self._refreshed_at = float("-inf")
 
     async def dispatch(self) -> float:
-        """One round: hold lanes, take up what is due, begin it; the work of a loop. Returns the seconds until the next."""
+        """One round of the loop: lease lanes, claim due deliveries, start attempts. Returns the seconds until the next round."""
         await self._refresh_targets()
         await self._release_claims(await self._leases.refresh())
         self._begin()
@@ -94,18 +94,18 @@ class Dispatcher:
         return self._leases.next_lease_in_s or self._config.poll_every_s
 
     async def attempts(self) -> None:
-        """Own the tasks of the attempts until they are drained."""
+        """Own the attempt tasks until they are drained."""
         async with asyncio.TaskGroup() as group:
             self._group = group
             try:
                 await self._drained.wait()
             finally:
-                self._draining = True  # also where it is cancelled: nothing can be begun in a group that ends
+                self._draining = True  # also when cancelled: no task can start in a group that ends
 
     async def drain(self) -> None:
-        """Give back what was not begun, finish what is in flight, write it, and release all lanes.
+        """Release claims that were not started, finish and write what is in flight, and release all lanes.
 
-        An attempt that outlasts `drain_s` is cut off; its lane keeps its lease, as nobody knows its outcome.
+        An attempt that outlasts `drain_s` is cancelled; its lane keeps its lease, because its outcome is unknown.
         """
         self._draining = True
         await self._release_claims(self._scheduler.give_up())
@@ -120,7 +120,7 @@ class Dispatcher:
         self._drained.set()
 
     async def _claim(self) -> bool:
-        """Take up due deliveries and begin them; true where a lane may have more and room for it."""
+        """Claim due deliveries and start them; true where a lane may have more due and room for it."""
         requests = self._scheduler.claim_requests()
         if not requests:
             return False
@@ -146,14 +146,14 @@ class Dispatcher:
         return more
 
     def _retire(self, requests: Sequence[ClaimRequest]) -> None:
-        """Take up nothing more in these lanes: what their requests were granted is not known."""
+        """Claim nothing more in these lanes: it is not known which of their requests were granted."""
         for request in requests:
             lane = self._scheduler.lanes.get(request.lease.endpoint_id)
             if lane is not None and lane.lease == request.lease:
                 lane.retiring = True
 
     async def _refresh_targets(self) -> None:
-        """Begin nothing more for endpoints that were disabled or deleted, and read those anew that were changed."""
+        """Start nothing more for endpoints that were disabled or deleted, and reload those that were changed."""
         if monotonic() - self._refreshed_at < self._config.refresh_every_s:
             return
         self._refreshed_at = monotonic()
@@ -174,7 +174,7 @@ class Dispatcher:
                 await self._release_claims(self._scheduler.close(lane))
 
     async def _load_targets(self, claimed: Sequence[Claimed]) -> None:
-        """Read endpoints that are new or have changed since they were last read."""
+        """Load endpoints that are new or have changed since they were last read."""
         unknown = [
             one.endpoint_id
             for one in claimed
@@ -185,7 +185,7 @@ class Dispatcher:
                 await self._read_targets(db, unknown)
 
     async def _read_targets(self, db: Session, endpoint_ids: Sequence[UUID]) -> None:
-        """Read endpoints anew; those that were deleted, or cannot be opened, are forgotten."""
+        """Reload endpoints; those that were deleted or cannot be decrypted are dropped."""
         if not endpoint_ids:
             return
         read = {target.id: target for target in await endpoints.targets(db, list(set(endpoint_ids)))}
@@ -202,7 +202,7 @@ class Dispatcher:
         if at is None or (self._next_turn is not None and self._next_turn_at <= at):
             return
         if self._next_turn is not None:
-            self._next_turn.cancel()  # another lane may go on sooner
+            self._next_turn.cancel()  # another lane may continue sooner
         self._next_turn_at = at
         self._next_turn = asyncio.get_running_loop().call_later(max(0.0, at - monotonic()), self._take_turn)
 
@@ -234,11 +234,11 @@ class Dispatcher:
                 self._wake.notify()
 
     async def _attempt(self, lane: LaneState, job: Job) -> tuple[Result | None, list[Job]]:
-        """Attempt the job; return its result, and what is given up because the endpoint is gone or cooling down."""
+        """Attempt the job; return its result, and the jobs released because the endpoint is gone or cooling down."""
         try:
             if is_suspect(job.claimed) and not await self._begin_suspect(job.claimed):
                 return None, []
-            # Read again: its secrets may have changed since the delivery was taken up.
+            # Read again: its secrets may have changed since the delivery was claimed.
             target = self._targets.get(job.target.id, job.target)
             present = job if target is job.target else structs.replace(job, target=target)
             result = await attempt(present, self._sender, brand=self._config.brand, clock=self._clock)
@@ -265,13 +265,13 @@ class Dispatcher:
         await self._try_to_write(quarantine(claimed, why, clock=self._clock))
 
     async def _postpone(self, claimed: Claimed) -> None:
-        """Log an attempt that was not made, and make it later; where the endpoint was deleted, nothing is written."""
+        """Record an attempt that could not be made, to be made later; where the endpoint was deleted, nothing is written."""
         await self._try_to_write(fault(claimed, UNOPENED, clock=self._clock))
 
     async def _write(self, lane: LaneState, result: Result) -> bool:
-        """Write the result; false where it did not count. A lane that is closed, or no longer this one's, is given up.
+        """Write the result; false where it did not count. A lane that is closed, or leased by another, is released.
 
-        What was changed of the endpoint is noticed with it.
+        A newer version of the endpoint is noticed as well.
         """
         written = await self._try_to_write(result)
         if not (written.kept and written.is_open):
@@ -282,7 +282,7 @@ class Dispatcher:
         return written.kept
 
     async def _try_to_write(self, result: Result) -> Written:
-        """Write the result, trying again while the lease may hold; where it cannot be written, it is attempted anew."""
+        """Write the result, retrying while the lease may be valid; if it cannot be written, the delivery is attempted again."""
         deadline = monotonic() + self._config.leases.lease_s
         while True:
             try:

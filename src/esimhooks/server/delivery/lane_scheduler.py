@@ -1,7 +1,7 @@
-"""The lanes that one dispatcher holds: what is ready in each, what is in flight, whose turn it is. No I/O.
+"""Schedules the leased lanes of one dispatcher: what is ready in each, what is in flight, which is next. No I/O.
 
-Lanes take turns, one delivery each. A lane that may not begin another now (its max_in_flight, its rate limit) stands aside and
-lines up again once it may, so that choosing the next costs the same however many lanes there are.
+Lanes take turns, one delivery each. A lane that may not start another (its maximum in flight, its rate limit) leaves the
+rotation and rejoins it once it may, so choosing the next costs the same however many lanes there are.
 """
 
 from collections import Counter, deque
@@ -16,16 +16,16 @@ from esimhooks.server.store.lanes import Leased
 from esimhooks.server.store.queue import ClaimRequest
 
 READY_PER_SLOT = 4
-"""How many deliveries may be ready, over all lanes, for each that may be in flight: bounds the memory."""
+"""How many deliveries may be ready, over all lanes, for each that may be in flight; bounds memory."""
 
 RESERVE = 20
-"""One slot in so many is kept for lanes that have less than their share, so that lanes that hang cannot take all."""
+"""One slot in so many is reserved for lanes below their share, so that hanging lanes cannot take all."""
 
 
 class LaneScheduler:
-    """All lanes held, up to each lane's max_in_flight and the process's.
+    """All leased lanes, within the maximum of each lane and of the process.
 
-    A lane has the max_in_flight of its endpoint; `max_in_flight_lane` is what it is taken for until the endpoint is known.
+    A lane has the maximum of its endpoint; `max_in_flight_lane` applies until the endpoint is known.
     """
 
     def __init__(self, *, max_in_flight: int, max_in_flight_lane: int) -> None:
@@ -41,7 +41,7 @@ class LaneScheduler:
         self._suspect_in_flight = False
 
     def add_leased(self, leased: Sequence[Leased], *, now: float, until: float) -> None:
-        """Add lanes that were leased `until`; one that was held before is held anew."""
+        """Add lanes leased `until`; one that was leased before is replaced."""
         self.drop([one.lease.endpoint_id for one in leased])
         for one in leased:
             self.lanes[one.lease.endpoint_id] = LaneState(
@@ -49,7 +49,7 @@ class LaneScheduler:
             )
 
     def note_renewed(self, endpoint_ids: Collection[UUID], *, until: float) -> None:
-        """Note that the leases of these lanes were renewed, and forget all others."""
+        """Record that these leases were renewed, and drop all other lanes."""
         for endpoint_id in endpoint_ids:
             lane = self.lanes[endpoint_id]
             lane.leased_until = until
@@ -57,16 +57,16 @@ class LaneScheduler:
         self.drop([endpoint_id for endpoint_id in self.lanes if endpoint_id not in endpoint_ids])
 
     def drop(self, endpoint_ids: Sequence[UUID]) -> None:
-        """Forget lanes whose lease ended; what is in flight of them finishes and will not count."""
+        """Drop lanes whose lease ended; their attempts in flight finish and will not count."""
         for endpoint_id in endpoint_ids:
             lane = self.lanes.pop(endpoint_id, None)
             if lane is not None:
                 self.close(lane)
 
     def claim_requests(self) -> list[ClaimRequest]:
-        """Return how much each lane has room for, where that is worth a question; an equal share each of what is left.
+        """Return how many deliveries to claim for each lane that is worth a claim: equal shares of the room that is left.
 
-        Where there is not enough left for all, those that were asked for longest ago come first.
+        Where there is not enough room for all, lanes whose last claim is longest ago come first.
         """
         wants_claim = [lane for lane in self.lanes.values() if lane.wants_claim]
         left = READY_PER_SLOT * self._max_in_flight - self._ready
@@ -80,12 +80,12 @@ class LaneScheduler:
         return [ClaimRequest(lane.lease, min(share, lane.room)) for lane in chosen]
 
     def give_up(self, count: int | None = None) -> list[Job]:
-        """Give up the lanes held longest, all at shutdown, so that others get them; return what was not begun of them."""
+        """Give up the lanes leased longest, at shutdown all, so that others get them; return their jobs that were not started."""
         chosen = [lane for lane in self.lanes.values() if count is None or not lane.retiring]
         return [job for lane in chosen[:count] for job in self.close(lane)]
 
     def note_claimed(self, requests: Sequence[ClaimRequest], claimed: Sequence[Claimed]) -> bool:
-        """Note which lanes got all they wished for and so may have more; true where one has room at once."""
+        """Record which lanes got all they requested and so may have more due; true where one has room now."""
         got = Counter(one.endpoint_id for one in claimed)
         for request in requests:
             lane = self.lanes.get(request.lease.endpoint_id)
@@ -94,7 +94,7 @@ class LaneScheduler:
         return any(lane.wants_more for lane in self.lanes.values())
 
     def add(self, jobs: Sequence[Job], *, now: float) -> None:
-        """Make jobs ready in their lanes; those of a lane that is closed or no longer held are left to its next holder."""
+        """Make jobs ready in their lanes; those of lanes that are closed or no longer leased are left to the next leaseholder."""
         for job in jobs:
             lane = self.lanes.get(job.claimed.endpoint_id)
             if lane is None or lane.closed or lane.lease.token != job.claimed.lease_token:
@@ -109,7 +109,7 @@ class LaneScheduler:
             self._line_up(lane)
 
     def start_next(self, *, now: float) -> Iterator[tuple[LaneState, Job]]:
-        """Yield the jobs to begin now, one of each lane in turn, while the max_in_flights and the rate limits allow."""
+        """Yield the jobs to start now, one of each lane in turn, while maxima and rate limits allow."""
         while self._aside and self._aside[0][0] <= now:
             lane = heappop(self._aside)[2]
             lane.in_turn = False
@@ -118,7 +118,7 @@ class LaneScheduler:
             lane = self._turns.popleft()
             lane.in_turn = False
             if lane.leased_until <= now or not self._may_begin(lane):
-                continue  # `hold_on` or `answered` lines it up again
+                continue  # `hold_on` or `answered` puts it back in turn
             if lane.next_start > now:
                 heappush(self._aside, (lane.next_start, id(lane), lane))
                 lane.in_turn = True
@@ -134,11 +134,11 @@ class LaneScheduler:
 
     @property
     def next_turn_at(self) -> float | None:
-        """When the first lane that waits for its rate limit may go on, None where none waits."""
+        """When the first lane that waits for its rate limit may continue, None where none waits."""
         return self._aside[0][0] if self._aside else None
 
     def close(self, lane: LaneState) -> list[Job]:
-        """Begin nothing more of a lane, as its endpoint is gone, cooling down, or belongs to another; return what was ready."""
+        """Start nothing more in a lane whose endpoint is gone or cooling down, or whose lease is lost; return what was ready."""
         jobs = [*lane.ready, *lane.suspects]
         self._ready -= len(jobs)
         lane.ready.clear()
@@ -149,7 +149,7 @@ class LaneScheduler:
         return jobs
 
     def answered(self, lane: LaneState, job: Job) -> None:
-        """Free the slot of an attempt that has its outcome, which is still to be written."""
+        """Free the slot of an attempt whose outcome is known but not written yet."""
         lane.in_flight -= 1
         self._in_flight -= 1
         self._unwritten += 1
@@ -158,9 +158,9 @@ class LaneScheduler:
             self._busy.discard(lane)
 
     def written(self, lane: LaneState, job: Job, *, now: float) -> None:
-        """Note that the outcome of an attempt is written, or given up; only then the next suspect may be sent.
+        """Record that an outcome is written or given up; only then may the next suspect start.
 
-        It might end this process, and an outcome that is not written yet would count against a delivery that did nothing.
+        A suspect might end this process, and an unwritten outcome would then count against an innocent delivery.
         """
         self._unwritten -= 1
         lane.note_written(ordered=job.claimed.ordered, now=now)

@@ -1,4 +1,4 @@
-"""One lane that this dispatcher holds: what is ready in it, what is in flight, and what its endpoint can take. No I/O."""
+"""State of one leased lane: what is ready, what is in flight, and how much its endpoint accepts. No I/O."""
 
 from collections import deque
 
@@ -22,20 +22,20 @@ class LaneState:
     ) -> None:
         self.lease = lease
         self.leased_until = leased_until
-        """When the lease ends unless it is renewed; nothing may be begun after that, as others may have it all."""
+        """When the lease expires unless renewed; nothing may start after that, because another may have the lane."""
         self.ready: deque[Job] = deque()
         self.suspects: deque[Job] = deque()
-        """Those taken up in vain before; one at a time of all lanes."""
+        """Claimed before without an outcome; one at a time over all lanes."""
         self.in_flight = 0
         self.unwritten = 0
         self.more = False
-        """Whether there was more due than it had room for."""
+        """Whether more was due than it had room for."""
         self.retiring = False
-        """Whether nothing more may be taken up; what is claimed and unknown here is found by another lease."""
+        """Whether nothing more may be claimed; what is claimed but unknown here is found under another lease."""
         self.closed = False
-        """Whether nothing more may be begun."""
+        """Whether nothing more may start."""
         self.in_turn = False
-        """Whether it waits for its turn, or for the moment when its rate limit lets it."""
+        """Whether it waits for its turn, or for its rate limit."""
         self.busy_at = now
         """When it last had something to do."""
         self.next_start = now
@@ -46,7 +46,7 @@ class LaneState:
 
     @property
     def limit(self) -> int:
-        """How many may be in flight now: the endpoint's max_in_flight, less while it is probed and ramps up."""
+        """How many may be in flight now: the endpoint's maximum, fewer while it is probed and ramps up."""
         return self._max_in_flight if self._breaker.allowed is None else min(self._max_in_flight, self._breaker.allowed)
 
     @property
@@ -56,17 +56,17 @@ class LaneState:
 
     @property
     def room(self) -> int:
-        """How much more may be made ready: twice the limit, so that the lane never runs dry while more is read."""
+        """How many more may be made ready: up to twice the limit, so that the lane does not run dry while more are claimed."""
         return 2 * self.limit - len(self.ready) - len(self.suspects)
 
     @property
     def wants_claim(self) -> bool:
-        """Whether it has enough room to be worth a question."""
+        """Whether it has enough room to be worth a claim."""
         return self._takes_more and self.room >= self.limit
 
     @property
     def wants_more(self) -> bool:
-        """True where more is known to be due and enough room is there."""
+        """Whether more is known to be due and there is enough room."""
         return self.more and self._takes_more and self.room > self.limit
 
     @property
@@ -74,32 +74,32 @@ class LaneState:
         return not self.retiring and self.unwritten - self.in_flight < UNWRITTEN_PER_SLOT * self.limit
 
     def idle(self, now: float) -> bool:
-        """Return whether nothing is ready, every outcome is written, and its rate limit lets another holder begin."""
+        """Return whether nothing is ready, every outcome is written, and its rate limit lets the next leaseholder start."""
         return not self.waiting and not self.unwritten and self.next_start <= now
 
     def use_target(self, target: EndpointTarget, *, now: float) -> None:
-        """Serve the endpoint as it is now."""
+        """Use the present settings of the endpoint."""
         self._max_in_flight = target.max_in_flight
         self._rate_limit = target.rate_limit
         self.busy_at = now
 
     def begin(self, *, now: float) -> None:
-        """Note that an attempt starts."""
+        """Record that an attempt starts."""
         self.in_flight += 1
         self.unwritten += 1
         if self._rate_limit is not None:
             self.next_start = next_start(due=self.next_start, now=now, per_second=self._rate_limit)
 
     def note_written(self, *, ordered: bool, now: float) -> None:
-        """Note that an outcome is written; where the order is kept it may have freed the next of its eSIM."""
+        """Record that an outcome is written; in a FIFO it may have made the next delivery due."""
         self.unwritten -= 1
         self.busy_at = now
         self.more = self.more or ordered
 
     def judge(self, *, ok: bool, retry_after_s: float, chance: float) -> Transition | None:
-        """Return what an outcome means for the lane, None where nothing changes.
+        """Return the transition that an outcome makes, None where nothing changes.
 
-        In a lane that was closed the outcomes of what was in flight then say nothing new.
+        Outcomes of what was in flight when the lane was closed change nothing.
         """
         if self.closed:
             return None

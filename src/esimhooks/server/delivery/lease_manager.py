@@ -1,7 +1,7 @@
-"""Which lanes this dispatcher holds: it leases its share, renews, hands over what is more, and releases.
+"""Manages the leases of this dispatcher: leases its share of the lanes, renews them, gives up any surplus, releases.
 
-Several dispatchers on one database share the lanes without talking to each other: each says that it lives, and takes
-what is its part. A dead one is forgotten, and its leases end, within 30 s.
+Dispatchers on one database share the lanes without talking to each other: each reports that it is alive and leases its
+share. The leases of a dead one expire, and it is forgotten, within 30 s.
 """
 
 import asyncio
@@ -19,20 +19,20 @@ from esimhooks.server.store.database import Database
 
 
 class LeaseConfig(Struct, frozen=True, kw_only=True):
-    """Times in seconds, and how many lanes one dispatcher may hold."""
+    """Times in seconds, and how many lanes one dispatcher may lease."""
 
     max_lanes: int = 2000
     lease_s: float = 30.0
     renew_every_s: float = 10.0
     report_every_s: float = 2.0
     lease_every_s: float = 0.02
-    """However many notifications come, lanes are looked for this often: each look visits every lane that waits."""
+    """Lanes are looked for at most this often, however many notifications come: each search visits every waiting lane."""
     linger_s: float = 1.0
-    """How long an idle lane is kept, so that a steady trickle does not lease it anew each time."""
+    """How long an idle lane stays leased, so that a steady trickle does not lease it again each time."""
 
 
 class LeaseManager:
-    """Keeps the table's lanes leased."""
+    """Keeps the lanes of the scheduler leased."""
 
     def __init__(self, database: Database, scheduler: LaneScheduler, config: LeaseConfig) -> None:
         self.holder = new_id()
@@ -43,11 +43,11 @@ class LeaseManager:
         self._reported_at = float("-inf")
         self._leased_at = float("-inf")
         self._leases_uncertain = False
-        """Whether the database may hold leases of ours that the table lacks: a statement's answer was not heard."""
+        """Whether the database may have leases of ours that the scheduler lacks: the answer to a statement was lost."""
         self._presence = lanes.Presence(dispatchers=1, lanes=0)
 
     async def refresh(self) -> list[Job]:
-        """Renew what is held, lease what is due, and return what was ready in lanes that go to others."""
+        """Renew leases, lease lanes that are due, and return the jobs that were ready in lanes given up to others."""
         await self._release_unknown()
         await self._renew()
         surplus = await self._report()
@@ -56,11 +56,11 @@ class LeaseManager:
 
     @property
     def next_lease_in_s(self) -> float:
-        """In how many seconds lanes may be looked for again."""
+        """Seconds until lanes may be looked for again."""
         return max(0.0, self._leased_at + self._config.lease_every_s - monotonic())
 
     async def release_idle(self) -> None:
-        """Release lanes that have had nothing to do for a while, and those that were closed and are done."""
+        """Release lanes that have been idle for a while, and closed lanes that are done."""
         now = monotonic()
         idle = [
             lane.lease
@@ -75,17 +75,17 @@ class LeaseManager:
             self._leases_uncertain = False
 
     async def leave(self) -> None:
-        """Release all lanes of which every outcome is written; the others keep their lease until it ends.
+        """Release all lanes whose outcomes are all written; the others keep their lease until it expires.
 
-        Waits until every rate limit lets the next holder begin, a second at most.
+        Waits, for a second at most, until every rate limit lets the next leaseholder start.
         """
-        # Chosen before anything else runs: attempts that were cut off settle their lanes as they end.
-        settled = [lane.lease for lane in self._scheduler.lanes.values() if not lane.unwritten]
+        # Chosen before anything else runs: cancelled attempts count as written when they end.
+        written = [lane.lease for lane in self._scheduler.lanes.values() if not lane.unwritten]
         spaced_at = max((lane.next_start for lane in self._scheduler.lanes.values()), default=0.0)
         await asyncio.sleep(spaced_at - monotonic())
         async with self._database.session() as db:
-            if settled:
-                await lanes.release(db, settled)
+            if written:
+                await lanes.release(db, written)
             await lanes.leave(db, holder=self.holder)
 
     async def _renew(self) -> None:
@@ -98,18 +98,18 @@ class LeaseManager:
         self._scheduler.note_renewed(still, until=asked_at + self._config.lease_s)
 
     async def _report(self) -> int:
-        """Say that this dispatcher lives; return how many of its lanes are more than its share."""
+        """Report that this dispatcher is alive; return how many of its lanes exceed its share."""
         if monotonic() - self._reported_at < self._config.report_every_s:
             return 0
         async with self._database.session() as db:
             self._presence = await lanes.report(db, holder=self.holder, seconds=self._config.lease_s)
         self._reported_at = monotonic()
-        held = len(self._scheduler.lanes)
+        leased = len(self._scheduler.lanes)
         if self._presence.dispatchers > 1:
             # One lane more than the share is not worth the change.
-            return max(0, held - ceil(self._presence.lanes / self._presence.dispatchers) - 1)
-        # A full table must not keep out the lanes that wait for a place in it.
-        return held // 10 if held >= self._config.max_lanes else 0
+            return max(0, leased - ceil(self._presence.lanes / self._presence.dispatchers) - 1)
+        # A full dispatcher must not keep out the lanes that wait for it.
+        return leased // 10 if leased >= self._config.max_lanes else 0
 
     async def _lease(self) -> None:
         room = self._config.max_lanes - len(self._scheduler.lanes)
@@ -130,7 +130,7 @@ class LeaseManager:
         self._leases_uncertain = False
 
     async def _release_unknown(self) -> None:
-        """Release what we have leased without knowing it: nobody would serve those lanes until their leases end."""
+        """Release leases that we do not know of: nobody would serve those lanes until they expire."""
         if not self._leases_uncertain:
             return
         async with self._database.session() as db:

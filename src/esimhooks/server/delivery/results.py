@@ -1,4 +1,4 @@
-"""ResultWriter: the results of attempts are written in batches, guarded by the lease they were made under."""
+"""Results of attempts are written in batches, each guarded by the lease under which it was made."""
 
 from collections.abc import Sequence
 
@@ -15,13 +15,13 @@ from esimhooks.server.store.database import Database
 from esimhooks.server.store.results import Result, Written, write_results
 
 MAX_BATCH = 2000
-"""The busier the process, the longer a round trip to the database takes it, and the more results it must carry."""
+"""The busier the process, the longer a round trip to the database takes, and the more results each must carry."""
 
 log = get_logger("attempt")
 
 
 class ResultWriter:
-    """Takes results one by one and writes them together; one transaction per batch. `due` is notified for the operator's."""
+    """Takes results one by one and writes them in batches, a transaction each. `due` is notified of operational events."""
 
     def __init__(self, database: Database, *, clock: Clock, due: Wake) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""The one way to go over rows: an error in one row is logged and counted, and the others go on.
+"""The one way to loop over rows: an error in one row is logged and counted, and the others continue.
 
 Rows and the work for one of them come in; the rows that failed go out, each with its error. What becomes of these
 (tried again later, counted as failed) is for the caller to write. Cancelling ends all rows.

@@ -1,7 +1,7 @@
 """Group commit: concurrent requests share one transaction.
 
-While one commit is on its way, arriving items collect for the next. Each caller gets its own result after the commit.
-An item that spoils its batch is found by trying the items one by one; the others do not suffer.
+While one commit is under way, arriving items collect for the next. Each caller gets its own result after the commit.
+An item that fails its batch is found by trying the items one by one; the others are not affected.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 MAX_QUEUE = 10_000
 
 GATHER_S = 0.004
-"""How much longer a batch waits for others to join it, where the one before had more than one item: alone nobody waits."""
+"""How much longer a batch waits for more items where the batch before had more than one; a single caller never waits."""
 
 
 class GroupCommit(Generic[Item, Result]):
@@ -34,8 +34,8 @@ class GroupCommit(Generic[Item, Result]):
     async def submit(self, item: Item) -> Result:
         """Return the item's result once it is committed.
 
-        Raises what `commit` raised for this item, and `NotNow` where too much waits already. The item is committed
-        even where the caller has gone away.
+        Raises what `commit` raised for this item, and `NotNow` where too many wait already. The item is committed
+        even if the caller has gone away.
         """
         if len(self._waiting) >= MAX_QUEUE:
             raise NotNow("more is coming in than the database can take", retry_after_s=1)
@@ -51,10 +51,10 @@ class GroupCommit(Generic[Item, Result]):
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._largest))]
         self._together = len(batch)
         if batch:
-            await self._settle(batch)
+            await self._commit_batch(batch)
         return 0.0 if self._waiting else 60.0
 
-    async def _settle(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
+    async def _commit_batch(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
         [outcome] = await asyncio.gather(self._commit([item for item, _ in batch]), return_exceptions=True)
         if not isinstance(outcome, BaseException):
             for (_, future), result in zip(batch, outcome, strict=True):
@@ -66,4 +66,4 @@ class GroupCommit(Generic[Item, Result]):
                     future.set_exception(outcome)
         else:
             for one in batch:
-                await self._settle([one])
+                await self._commit_batch([one])

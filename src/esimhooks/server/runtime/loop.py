@@ -1,7 +1,7 @@
-"""The one place that knows how a background loop lives: repeat, wait, wake, stop, and survive errors.
+"""How every background loop runs: repeat, wait, wake, stop, and survive errors.
 
-A loop's work does one round and says how soon the next is due. Errors are logged and the round is tried again, with
-growing pauses, so that an outage of the database or of a provider ends by itself.
+The work of a loop does one round and returns when the next is due. Errors are logged and the round is retried with growing
+pauses, so that the loop recovers by itself from an outage of the database or a provider.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ log = get_logger("loop")
 
 
 class Loop:
-    """Runs `work` until it is told to stop. `wake` brings the next round forward.
+    """Runs `work` until `stop`. `wake` brings the next round forward.
 
     `endless` work, such as listening, ends only by being cancelled: `stop` does that.
     """
@@ -48,7 +48,7 @@ class Loop:
                     log.info("loop.goes_on", loop=self.name)
                 pause = FIRST_PAUSE_S
             except NotNow as error:
-                if pause == FIRST_PAUSE_S:  # an outage is told once, not in every round of every loop
+                if pause == FIRST_PAUSE_S:  # an outage is logged once, not in every round
                     log.warning("loop.waits", loop=self.name, reason=error.detail)
                 metrics.loop_failed(self.name)
                 seconds, pause = pause * (1 + random.random() / 4), min(pause * 2, MAX_PAUSE_S)  # noqa: S311
@@ -61,7 +61,7 @@ class Loop:
                 await self.wake.wait(seconds)
 
     def stop(self) -> None:
-        """End after the present round, or within it where it has no end."""
+        """End after the present round, or cancel it where it is endless."""
         self._stopping = True
         self.wake.notify()
         if self._endless and self._task is not None:
@@ -69,7 +69,7 @@ class Loop:
 
 
 async def guarded(name: str, work: Awaitable[None]) -> None:
-    """Await a piece of work of its own; a defect in it is logged and ends nothing else."""
+    """Await independent work; an error in it is logged and ends nothing else."""
     try:
         await work
     except Exception as error:
