@@ -22,7 +22,7 @@ class Welcomed(Base):
 
 def welcomed(receiver: Receiver) -> list[str]:
     with (
-        receiver.inbox._database.writing() as session,
+        receiver.inbox._database.writing(handlers=True) as session,
         session.savepoint() as connection,
         session_on(connection) as orm,
     ):
@@ -33,7 +33,7 @@ def welcomed(receiver: Receiver) -> list[str]:
 def test_a_session_is_committed_with_the_event_and_undone_with_a_failure(inbox: str) -> None:
     receiver = Receiver(SECRET, inbox=inbox, retrying=Retrying(schedule_s=(), transactional_limit_s=10))
     with (
-        receiver.inbox._database.writing() as session,
+        receiver.inbox._database.writing(handlers=True) as session,
         session.savepoint() as connection,
         session_on(connection) as orm,
     ):

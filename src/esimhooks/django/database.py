@@ -5,7 +5,7 @@ thread that opened it, as Django's connections do.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -42,6 +42,11 @@ class DjangoSession:
         with self._wrapper.cursor() as cursor:
             cursor.execute(pyformat(statement), values)
             return int(cursor.rowcount)
+
+    def run_many(self, statement: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Execute a statement once for each of these values."""
+        for values in rows:
+            self.run(statement, **values)
 
     def take_turn(self, key: str) -> None:
         """Hold an advisory lock until the end of the transaction; SQLite has one writer at a time as it is."""
@@ -92,7 +97,9 @@ class DjangoDatabase:
             yield session
 
     @contextmanager
-    def writing(self, *, within_s: float = WAIT_S, durable: bool = True) -> Iterator[DjangoSession]:
+    def writing(
+        self, *, within_s: float = WAIT_S, durable: bool = True, handlers: bool = False
+    ) -> Iterator[DjangoSession]:
         """Yield a session; committed at the end, as durably as Django's database is set up."""
         with self._transaction(within_s) as session:
             if self._vendor == "sqlite":  # a reader that becomes a writer later can be refused without waiting

@@ -5,6 +5,7 @@ event loop calls from a thread. Errors of the database come out as `InboxUnavail
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any, LiteralString, Protocol
@@ -24,6 +25,10 @@ class Session(Protocol):
 
     def run(self, statement: str, **values: object) -> int:
         """Execute a statement; return how many rows it touched."""
+        ...
+
+    def run_many(self, statement: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Execute a statement once for each of these values."""
         ...
 
     def take_turn(self, key: str) -> None:
@@ -56,9 +61,12 @@ class Database(Protocol):
         """Yield a session that sees one moment. Raises `InboxUnavailable`, after `within_s` at the latest."""
         ...
 
-    def writing(self, *, within_s: float = WAIT_S, durable: bool = True) -> AbstractContextManager[Session]:
+    def writing(
+        self, *, within_s: float = WAIT_S, durable: bool = True, handlers: bool = False
+    ) -> AbstractContextManager[Session]:
         """Yield a session; at the end it is committed, or rolled back where the block raises.
 
+        With `handlers` its `savepoint` and `abort` may be used.
         Unless `durable`, a power cut may lose the commit, though never one that is durable and came later.
         Raises `InboxUnavailable`, after `within_s` at the latest where it cannot begin.
         """

@@ -7,6 +7,7 @@ waiting for those in use, and a child that got some all the same forgets them.
 from collections.abc import Callable
 from threading import Condition, get_ident
 from typing import Generic, Protocol, TypeVar
+from weakref import finalize
 
 from esimhooks.receiver import forks
 from esimhooks.receiver.handlers import caught
@@ -39,6 +40,9 @@ class Idle(Generic[C]):
         self.closings = 0
         """How often all were closed; who takes a connection notes it, to hand it back with `put`."""
         self._all: list[C]
+        self._connections: list[C] = []
+        # A thread that was given up may hand back its connection when nobody is left to close the pool.
+        finalize(self, _close_all, self._connections).atexit = False
         self._start_anew()
         forks.register(
             before=self._before_fork, in_parent=self._after_fork_in_parent, in_child=self._after_fork_in_child
@@ -108,7 +112,7 @@ class Idle(Generic[C]):
     def _after_fork_in_child(self) -> None:
         """Forget the parent's connections."""
         if self._process.forked:
-            inherited, idle = self._all, self._connections
+            inherited, idle = self._all, self._connections.copy()
             self._start_anew()
             _kept_for_ever.extend(inherited)
             for connection in inherited:
@@ -118,7 +122,7 @@ class Idle(Generic[C]):
     def _start_anew(self) -> None:
         self._process = forks.ProcessMark()
         self._changed = Condition()
-        self._connections: list[C] = []
+        self._connections.clear()
         self._all = []
         self._users: list[int] = []
         self._forking = False
@@ -132,10 +136,15 @@ class Idle(Generic[C]):
         return all(user == get_ident() for user in self._users)
 
     def _close_idle(self) -> None:
-        connections, self._connections = self._connections, []
+        connections = self._connections.copy()
+        self._connections.clear()
         self._all = [one for one in self._all if one not in connections]
-        for connection in connections:
-            connection.close()
+        _close_all(connections)
+
+
+def _close_all(connections: list[C]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 _kept_for_ever: list[object] = []

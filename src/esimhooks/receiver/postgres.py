@@ -6,7 +6,7 @@ handlers get, is what Django and SQLAlchemy users know. Sessions come out of it,
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -47,6 +47,11 @@ class PostgresSession:
     def run(self, statement: str, **values: object) -> int:
         """Execute a statement; return how many rows it touched."""
         return self._connection.execute(pyformat(statement), values).rowcount
+
+    def run_many(self, statement: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Execute a statement once for each of these values, in one round trip."""
+        with self._connection.cursor() as cursor:
+            cursor.executemany(pyformat(statement), rows)
 
     def take_turn(self, key: str) -> None:
         """Hold an advisory lock until the end of the transaction."""
@@ -90,7 +95,9 @@ class PostgresDatabase:
             yield session
 
     @contextmanager
-    def writing(self, *, within_s: float = WAIT_S, durable: bool = True) -> Iterator[PostgresSession]:
+    def writing(
+        self, *, within_s: float = WAIT_S, durable: bool = True, handlers: bool = False
+    ) -> Iterator[PostgresSession]:
         """Yield a session; committed at the end, to disk where it is `durable`."""
         begin = "BEGIN" if durable else "BEGIN; SET LOCAL synchronous_commit = off"
         with self._transaction(begin, within_s) as session:

@@ -98,7 +98,7 @@ class Runs:
         are not called, are left for the background.
         """
         esim = _lane(event) if keep_order else None
-        with self._database.writing(within_s=within_s) as session:
+        with self._database.writing(within_s=within_s, handlers=effects is not None) as session:
             if esim and event.sequence is not None:
                 lock_lane(session, esim)
             if not _insert(session, event, esim, now):
@@ -137,7 +137,7 @@ class Runs:
             for _, handler in sorted(waiting):
                 free = limit - len(claims)
                 rows = session.rows(query, handler=handler, now=now, limit=free) if free > 0 else []
-                claims += [claim for row in rows if (claim := self._take(session, row, now)) is not None]
+                claims += self._take(session, rows, now)
         return claims
 
     def renew(self, keys: Iterable[Key], *, now: float) -> None:
@@ -162,7 +162,9 @@ class Runs:
         with self._database.writing() as session:
             for lane in sorted({one.claim.lane for one in outcomes if one.claim.lane is not None}):
                 lock_lane(session, lane)
-            for outcome in sorted(outcomes, key=lambda one: one.claim.key):
+            done = [one for one in outcomes if one.failure.error is None and one.claim.lane is None]
+            session.run_many(_DONE, [_done_values(one.claim.key, one.ended_at) for one in sorted(done, key=_key_of)])
+            for outcome in sorted((one for one in outcomes if one not in done), key=_key_of):
                 self._end(session, outcome)
 
     def release(self, claims: Sequence[Claim], *, now: float) -> None:
@@ -181,7 +183,7 @@ class Runs:
 
         A failure is not stored here. None also where the lease was lost.
         """
-        with self._database.writing() as session:
+        with self._database.writing(handlers=True) as session:
             if claim.lane is not None:
                 lock_lane(session, claim.lane)
             # The row stays locked until the commit, so the lease cannot be taken over meanwhile.
@@ -217,25 +219,27 @@ class Runs:
         if claim.lane is not None:
             advance(session, claim.handler, claim.lane, now=now)
 
-    def _take(self, session: Session, row: Row, now: float) -> Claim | None:
-        event_id, handler, attempts, lost_leases, lease, lane, sent_at, body = row
-        lost = lost_leases + (lease is not None)
-        if lost > MOST_LOST_LEASES:
-            why = Failure(error=RuntimeError(f"the process ended {lost} times while this ran"))
-            _bury(session, (event_id, handler), why, attempts=attempts, now=now)
-            if lane is not None:
-                advance(session, handler, lane, now=now)
-            return None
-        session.run(
+    def _take(self, session: Session, rows: list[Row], now: float) -> list[Claim]:
+        claims: list[Claim] = []
+        taken: list[dict[str, object]] = []
+        for event_id, handler, attempts, lost_leases, lease, lane, sent_at, body in rows:
+            lost = lost_leases + (lease is not None)
+            if lost > MOST_LOST_LEASES:
+                why = Failure(error=RuntimeError(f"the process ended {lost} times while this ran"))
+                _bury(session, (event_id, handler), why, attempts=attempts, now=now)
+                if lane is not None:
+                    advance(session, handler, lane, now=now)
+                continue
+            taken.append({"event_id": event_id, "handler": handler, "lost": lost})
+            event = stored_event(event_id, sent_at, body)
+            claims.append(Claim(event=event, handler=handler, attempts=attempts, lane=lane))
+        leased = {"until": now + self._retrying.lease_s, "holder": self.holder}
+        session.run_many(
             "UPDATE esimhooks_runs SET state = 'running', due_at = :until, lease = :holder, lost_leases = :lost"
             " WHERE event_id = :event_id AND handler = :handler",
-            until=now + self._retrying.lease_s,
-            holder=self.holder,
-            lost=lost,
-            event_id=event_id,
-            handler=handler,
+            [leased | one for one in taken],
         )
-        return Claim(event=stored_event(event_id, sent_at, body), handler=handler, attempts=attempts, lane=lane)
+        return claims
 
     def _holds(self, session: Session, claim: Claim) -> bool:
         """Whether this attempt is still ours; from now to the end of the transaction nobody can take it."""
@@ -300,15 +304,23 @@ def _add_run(session: Session, event: Event, handler: Handler, *, lane: str | No
     )
 
 
+# Without regard to the lease: a success is a success, even if another process was given the run meanwhile.
+_DONE = (
+    "UPDATE esimhooks_runs SET state = 'done', due_at = NULL, lease = NULL, ended_at = :now,"
+    " attempts = attempts + 1, error = NULL WHERE event_id = :event_id AND handler = :handler AND state <> 'done'"
+)
+
+
+def _done_values(key: Key, now: float) -> dict[str, object]:
+    return {"now": now, "event_id": key[0], "handler": key[1]}
+
+
 def _done(session: Session, key: Key, now: float) -> None:
-    # Without regard to the lease: a success is a success, even if another process was given the run meanwhile.
-    session.run(
-        "UPDATE esimhooks_runs SET state = 'done', due_at = NULL, lease = NULL, ended_at = :now,"
-        " attempts = attempts + 1, error = NULL WHERE event_id = :event_id AND handler = :handler AND state <> 'done'",
-        now=now,
-        event_id=key[0],
-        handler=key[1],
-    )
+    session.run(_DONE, **_done_values(key, now))
+
+
+def _key_of(outcome: Outcome) -> Key:
+    return outcome.claim.key
 
 
 def _bury(session: Session, key: Key, failure: Failure, *, attempts: int, now: float) -> None:

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -42,6 +42,11 @@ class SqliteSession:
         """Execute a statement; return how many rows it touched."""
         with self._used() as connection:
             return connection.execute(statement, values).rowcount
+
+    def run_many(self, statement: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Execute a statement once for each of these values."""
+        with self._used() as connection:
+            connection.executemany(statement, rows)
 
     def take_turn(self, key: str) -> None:
         """There is one writer at a time as it is."""
@@ -101,6 +106,10 @@ class SqliteDatabase:
     def __init__(self, path: str) -> None:
         self._path = path
         self._idle: Idle[sqlite3.Connection] = Idle(_abandon)
+        self._lent: Idle[sqlite3.Connection] = Idle(_abandon)
+        """Those that handlers work on. They keep no statements: each one is to ask the authorizer, which refuses all of
+        them once a transaction was given up."""
+
         # Within a process threads queue here, which is faster and fairer than SQLite's polling for its lock.
         self._writer = threading.Lock()
         self._ready = False
@@ -109,11 +118,13 @@ class SqliteDatabase:
     @contextmanager
     def reading(self, *, within_s: float = WAIT_S) -> Iterator[SqliteSession]:
         """Yield a session that sees one moment."""
-        with self._transaction("BEGIN", within_s) as session:
+        with self._transaction(self._idle, "BEGIN", within_s) as session:
             yield session
 
     @contextmanager
-    def writing(self, *, within_s: float = WAIT_S, durable: bool = True) -> Iterator[SqliteSession]:
+    def writing(
+        self, *, within_s: float = WAIT_S, durable: bool = True, handlers: bool = False
+    ) -> Iterator[SqliteSession]:
         """Yield a session that is the only writer; committed at the end, to disk where it is `durable`."""
         deadline = time.monotonic() + within_s
         if not self._writer.acquire(timeout=max(0.0, within_s)):
@@ -126,8 +137,8 @@ class SqliteDatabase:
 
         try:
             # IMMEDIATE takes the lock at once: a reader that becomes a writer later can be refused without waiting.
-            begin = "BEGIN IMMEDIATE"
-            with self._transaction(begin, deadline - time.monotonic(), durable=durable, release=release) as session:
+            pool, left_s = self._lent if handlers else self._idle, deadline - time.monotonic()
+            with self._transaction(pool, "BEGIN IMMEDIATE", left_s, durable=durable, release=release) as session:
                 yield session
         finally:
             release()
@@ -135,6 +146,7 @@ class SqliteDatabase:
     def close(self) -> None:
         """Close all connections, those in use when they are handed back."""
         self._idle.close()
+        self._lent.close()
 
     def _after_fork_in_child(self) -> None:
         """Let the child write, whatever thread of its parent was writing."""
@@ -142,12 +154,18 @@ class SqliteDatabase:
 
     @contextmanager
     def _transaction(
-        self, begin: str, within_s: float, *, durable: bool = True, release: Callable[[], None] = lambda: None
+        self,
+        pool: Idle[sqlite3.Connection],
+        begin: str,
+        within_s: float,
+        *,
+        durable: bool = True,
+        release: Callable[[], None] = lambda: None,
     ) -> Iterator[SqliteSession]:
         connection: sqlite3.Connection | None = None
-        closings = self._idle.closings
+        closings = pool.closings
         try:
-            connection = self._idle.take() or self._idle.opened(self._connection(within_s))
+            connection = pool.take() or pool.opened(self._connection(pool, within_s))
             connection.execute(f"PRAGMA busy_timeout = {max(0, int(within_s * 1000))}")
             # FULL: each commit is flushed to disk before it is answered; WAL's usual NORMAL would lose the last commits,
             # answered with 200, in a power cut.
@@ -157,18 +175,18 @@ class SqliteDatabase:
             yield session
             session.run("COMMIT")
         except BaseException as error:
-            self._idle.drop(connection)  # rolls back, whatever state the connection is in
+            pool.drop(connection)  # rolls back, whatever state the connection is in
             if isinstance(error, sqlite3.Error):
                 raise InboxUnavailable(f"SQLite: {error}") from error
             raise
-        self._idle.put(connection, closings=closings)
+        pool.put(connection, closings=closings)
 
-    def _connection(self, within_s: float) -> sqlite3.Connection:
+    def _connection(self, pool: Idle[sqlite3.Connection], within_s: float) -> sqlite3.Connection:
         self._create()
-        # A connection serves one thread at a time, but not always the same one. No statements are kept: each one is to
-        # ask the authorizer, which refuses all of them once a transaction was given up.
+        kept = 0 if pool is self._lent else 64
+        # A connection serves one thread at a time, but not always the same one.
         connection = sqlite3.connect(
-            self._path, timeout=within_s, isolation_level=None, check_same_thread=False, cached_statements=0
+            self._path, timeout=within_s, isolation_level=None, check_same_thread=False, cached_statements=kept
         )
         try:
             self._prepare(connection, within_s)
