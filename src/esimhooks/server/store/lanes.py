@@ -1,7 +1,7 @@
-"""Lanes and who holds them: leasing, renewing, releasing, and the dispatchers that share them.
+"""Lanes and their leases: leasing, renewing, releasing, and the dispatchers that share the lanes.
 
-All times are the database's clock. A lease carries a fencing token: what its holder writes after the lease went to
-another is dropped. Lanes are locked in the order of their endpoints, so that two statements cannot wait for each other.
+All times are the database's clock. A lease carries a fencing token: what its holder writes after the lease has passed to
+another is dropped. Lanes are locked in the order of their endpoints, so that two statements cannot deadlock.
 Nodes notify each other (`NOTIFY`) that something is due; a notification that is lost costs a poll.
 """
 
@@ -27,7 +27,7 @@ lane to the next in the index, however long each is."""
 
 
 class Lease(Struct, frozen=True):
-    """The right to send a lane's deliveries until it ends."""
+    """The right to send the deliveries of a lane until the lease ends."""
 
     endpoint_id: UUID
     token: int
@@ -41,11 +41,11 @@ class Leased(Struct, frozen=True):
 
 
 async def lease(db: Session, *, holder: UUID, seconds: float, share_of: int, limit: int) -> list[Leased]:
-    """Lease open lanes that have work due, do not rest and have no holder; those that waited longest come first.
+    """Lease enabled lanes that have work due, are not cooling down and are not leased; the longest waiting come first.
 
-    A holder takes its share of all lanes that have work due, being one of `share_of` dispatchers, what it holds of them
-    included; more only of those that nobody has taken for a second. Lanes with pending work are found by skipping from
-    one to the next in the index, however long each is.
+    A dispatcher, being one of `share_of`, leases its share of all lanes that have work due, those it has leased already
+    included; beyond its share only lanes that nobody has leased for a second. Lanes with pending work are found by skipping
+    from one to the next in the index, however long each is.
     """
     rows = await db.conn.fetch(
         f"""
@@ -53,18 +53,18 @@ async def lease(db: Session, *, holder: UUID, seconds: float, share_of: int, lim
             {FIRST_OF_EACH}
         ), busy AS (
             SELECT * FROM waiting WHERE due_at <= now()
-        ), unheld AS (
+        ), unleased AS (
             SELECT b.endpoint_id, b.due_at, row_number() OVER (ORDER BY b.due_at) AS place
             FROM busy b JOIN lanes l USING (endpoint_id)
             WHERE l.open AND (l.leased_until IS NULL OR l.leased_until <= now())
               AND (l.held_until IS NULL OR l.held_until <= now())
         ), mine AS (
-            SELECT count(*) AS held FROM busy b JOIN lanes l USING (endpoint_id)
+            SELECT count(*) AS number FROM busy b JOIN lanes l USING (endpoint_id)
             WHERE l.leased_by = $1 AND l.leased_until > now()
         ), free AS (
-            SELECT l.endpoint_id FROM unheld u JOIN lanes l USING (endpoint_id)
+            SELECT l.endpoint_id FROM unleased u JOIN lanes l USING (endpoint_id)
             WHERE l.open AND (l.leased_until IS NULL OR l.leased_until <= now())
-              AND (u.place <= ceil((SELECT count(*) FROM busy)::float8 / $4) - (SELECT held FROM mine)
+              AND (u.place <= ceil((SELECT count(*) FROM busy)::float8 / $4) - (SELECT number FROM mine)
                    OR u.due_at <= now() - interval '1 second')
             ORDER BY u.due_at LIMIT $3 FOR UPDATE OF l SKIP LOCKED
         )
@@ -85,14 +85,14 @@ async def lease(db: Session, *, holder: UUID, seconds: float, share_of: int, lim
 
 
 class Presence(Struct, frozen=True):
-    """How many dispatchers live, and how many lanes they hold together."""
+    """How many dispatchers are alive, and how many lanes they have leased together."""
 
     dispatchers: int
     lanes: int
 
 
 async def report(db: Session, *, holder: UUID, seconds: float) -> Presence:
-    """Say that this dispatcher lives, and return how many do; the dead are forgotten."""
+    """Report that this dispatcher is alive, and return how many are; dead ones are forgotten."""
     row = await db.conn.fetchrow(
         """
         WITH me AS (
@@ -112,31 +112,31 @@ async def report(db: Session, *, holder: UUID, seconds: float) -> Presence:
 
 
 async def leave(db: Session, *, holder: UUID) -> None:
-    """Say that this dispatcher ends, so that the others take its share at once."""
+    """Report that this dispatcher ends, so that the others lease its share at once."""
     await db.conn.execute("DELETE FROM dispatchers WHERE holder = $1", holder)
 
 
 async def renew(db: Session, leases: Sequence[Lease], *, seconds: float) -> set[UUID]:
-    """Renew leases; return the endpoints of those that still hold and whose lane is still open."""
+    """Renew leases; return the endpoints of those that are still valid and whose lane is still enabled."""
     rows = await db.conn.fetch(
         """
-        WITH held AS (
+        WITH valid AS (
             SELECT endpoint_id FROM lanes
             JOIN unnest($1::uuid[], $2::bigint[]) AS h (endpoint_id, lease_token) USING (endpoint_id, lease_token)
             WHERE open ORDER BY endpoint_id FOR NO KEY UPDATE OF lanes
         )
         UPDATE lanes l SET leased_until = now() + make_interval(secs => $3)
-        FROM held WHERE l.endpoint_id = held.endpoint_id RETURNING l.endpoint_id
+        FROM valid WHERE l.endpoint_id = valid.endpoint_id RETURNING l.endpoint_id
         """,
-        [held.endpoint_id for held in leases],
-        [held.token for held in leases],
+        [lease.endpoint_id for lease in leases],
+        [lease.token for lease in leases],
         seconds,
     )
     return {row["endpoint_id"] for row in rows}
 
 
 class Standing(Struct, frozen=True):
-    """Whether a lane is open, and which version of its endpoint is the present one."""
+    """Whether a lane is enabled, and the present version of its endpoint."""
 
     endpoint_id: UUID
     is_open: bool
@@ -144,7 +144,7 @@ class Standing(Struct, frozen=True):
 
 
 async def standing(db: Session, endpoint_ids: Sequence[UUID]) -> Sequence[Standing]:
-    """Return how the lanes of the endpoints stand; those that were deleted are missing."""
+    """Return the standing of the lanes of these endpoints; deleted ones are missing."""
     rows = await db.conn.fetch(
         """
         SELECT l.endpoint_id, l.open, e.version FROM lanes l JOIN endpoints e ON e.id = l.endpoint_id
@@ -156,23 +156,23 @@ async def standing(db: Session, endpoint_ids: Sequence[UUID]) -> Sequence[Standi
 
 
 async def release(db: Session, leases: Sequence[Lease]) -> None:
-    """Give leases back, so that others need not wait for their end."""
+    """Release leases, so that others need not wait until they expire."""
     await db.conn.execute(
         """
-        WITH held AS (
+        WITH valid AS (
             SELECT endpoint_id FROM lanes
             JOIN unnest($1::uuid[], $2::bigint[]) AS h (endpoint_id, lease_token) USING (endpoint_id, lease_token)
             ORDER BY endpoint_id FOR NO KEY UPDATE OF lanes
         )
-        UPDATE lanes l SET leased_by = NULL, leased_until = NULL FROM held WHERE l.endpoint_id = held.endpoint_id
+        UPDATE lanes l SET leased_by = NULL, leased_until = NULL FROM valid WHERE l.endpoint_id = valid.endpoint_id
         """,
-        [held.endpoint_id for held in leases],
-        [held.token for held in leases],
+        [lease.endpoint_id for lease in leases],
+        [lease.token for lease in leases],
     )
 
 
 async def release_others(db: Session, *, holder: UUID, known: Sequence[Lease]) -> None:
-    """Give back all leases of a holder but those that it knows of."""
+    """Release all leases of a dispatcher but those that it knows of."""
     await db.conn.execute(
         """
         WITH unknown AS (
@@ -192,13 +192,13 @@ async def release_others(db: Session, *, holder: UUID, known: Sequence[Lease]) -
 
 
 async def release_all(db: Session) -> None:
-    """End all leases at once; only where it is certain that no other node runs."""
+    """End all leases at once; only when no other node can be running."""
     await db.conn.execute("DELETE FROM dispatchers")
     await db.conn.execute("UPDATE lanes SET leased_by = NULL, leased_until = NULL WHERE leased_until IS NOT NULL")
 
 
 async def switch(db: Session, endpoint_id: UUID, *, is_open: bool) -> None:
-    """Open a lane, its breaker as new, or close it; what it holds stays."""
+    """Enable a lane, with its breaker reset, or disable it; its deliveries stay."""
     await db.conn.execute(
         """
         UPDATE lanes
@@ -231,7 +231,7 @@ async def listen(dsn: str, notified: Callable[[], None], *, sender: UUID) -> Non
 
 
 async def queue_figures(db: Session) -> QueueFigures:
-    """Return the figures of this moment. Lanes are found by skipping in the index, however long each is."""
+    """Return the present figures. Lanes are found by skipping in the index, however long each is."""
     row = await db.conn.fetchrow(
         f"""
         WITH RECURSIVE waiting AS (

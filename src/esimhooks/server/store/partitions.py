@@ -1,7 +1,7 @@
 """Daily partitions of the tables that grow, by the time inside their UUIDv7 ids.
 
-Partitions are made days ahead. A default partition takes what no day has room for (a clock far off), so that nothing
-is refused; making a day's partition moves such rows into it.
+Partitions are made days ahead. A default partition takes rows of other days (a clock that is far off), so that nothing is
+refused; making the partition of a day moves its rows there.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ TABLES = ("notifications", "events", "deliveries", "attempts")
 DAYS_BEHIND = 1
 DAYS_AHEAD = 3
 DROP_WAITS_S = 2
-"""A DROP that waits makes everybody behind it wait, so it gives up soon."""
+"""A DROP that waits blocks everything behind it, so it gives up soon."""
 LOCK = 0x706172746974696F
 
 
@@ -39,10 +39,10 @@ async def ensure_partitions(db: Session, *, now: datetime) -> None:
 
 
 async def oldest_needed(db: Session) -> UUID | None:
-    """Return the oldest id that what is still to be done refers to, None where nothing is.
+    """Return the oldest id that pending work refers to, None where nothing is pending.
 
-    A pending delivery needs its event and its attempts, which are all younger than the event; the backlog needs its
-    notifications. Both tables hold what waits and nothing else.
+    A pending delivery needs its event and its attempts, all younger than the event; the backlog needs its notifications. Both
+    tables hold pending rows only.
     """
     needed: UUID | None = await db.conn.fetchval(
         """
@@ -53,26 +53,26 @@ async def oldest_needed(db: Session) -> UUID | None:
     return needed
 
 
-async def drop_before(db: Session, moment: datetime) -> list[str]:
-    """Drop the partitions of days that ended before `moment` (aware UTC); return their names. Needs a transaction.
+async def drop_before(db: Session, before: datetime) -> list[str]:
+    """Drop the partitions of days that ended before `before` (aware UTC); return their names. Needs a transaction.
 
-    Waits for no reader: where a partition is in use, `NotNow` is raised and the next round tries again.
+    Does not wait for readers: where a partition is in use, `NotNow` is raised and the next round tries again.
     """
     await db.conn.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
     await db.conn.execute(f"SET LOCAL lock_timeout = '{DROP_WAITS_S}s'")
     dropped = []
     for name in await _partitions(db):
         day = name.rpartition("_")[2]
-        if day.isdigit() and _day_of(day) + timedelta(days=1) <= moment:
+        if day.isdigit() and _day_of(day) + timedelta(days=1) <= before:
             with refused_lock():
                 await db.conn.execute(f"DROP TABLE {name}")
             dropped.append(name)
     return dropped
 
 
-async def forget_unmatched(db: Session, moment: datetime) -> None:
-    """Forget unmatched notifications that came before `moment` (aware UTC): their rows go with their day."""
-    await db.conn.execute("DELETE FROM unmatched_notifications WHERE notification_id < $1", first_id_of(moment))
+async def forget_unmatched(db: Session, before: datetime) -> None:
+    """Forget unmatched notifications that came before `before` (aware UTC): their journal rows go with their day."""
+    await db.conn.execute("DELETE FROM unmatched_notifications WHERE notification_id < $1", first_id_of(before))
 
 
 async def _partitions(db: Session) -> list[str]:
@@ -98,11 +98,11 @@ def _day_of(digits: str) -> datetime:
 
 @contextmanager
 def refused_lock() -> Iterator[None]:
-    """Turn a lock that was not to be had in time into `NotNow`."""
+    """Turn a lock timeout into `NotNow`."""
     try:
         yield
     except asyncpg.LockNotAvailableError as error:
-        raise NotNow("a partition that has had its time is still being read") from error
+        raise NotNow("a partition that is to be dropped is still being read") from error
 
 
 async def _make(db: Session, table: str, day: datetime) -> None:

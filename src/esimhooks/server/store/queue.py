@@ -1,8 +1,8 @@
-"""The queue: what waits in the lanes. Deliveries are put in, taken up by the holder of their lane, put back, sent again.
+"""The queue: pending deliveries. They are enqueued, claimed under a lease, released, sent again, cancelled.
 
-All times are the database's clock. What is taken up carries the token of the lease; the outcome is written with it
-(results.py). What has waited for 24 h beyond the end of its schedule fails for good, also where its lane rests or is closed;
-otherwise it would keep its day of history for ever.
+All times are the database's clock. A claim carries the token of the lease, with which its result is written (results.py). A
+delivery that has waited for 24 h beyond the end of its schedule fails for good, even in a lane that is disabled or cooling
+down; otherwise it would keep its day of history for ever.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,9 @@ from esimhooks.server.store.lanes import Lease
 
 
 async def enqueue(db: Session, deliveries: Sequence[Delivery]) -> None:
-    """Put deliveries that are new, or are to be sent again, into their lanes. Needs a transaction.
+    """Enqueue deliveries that are new or are to be sent again. Needs a transaction.
 
-    They are due after the first delay of their endpoint's schedule, mostly at once; where the order of their eSIM is kept,
-    not before nothing waits before them.
+    They are due after the first delay of their endpoint's schedule, mostly at once; in a FIFO not before they are its head.
     """
     keys = [FifoKey(one.endpoint_id, one.esim_id) if one.ordered and one.esim_id else None for one in deliveries]
     occupied = await lock_tails(db, {key for key in keys if key is not None})
@@ -58,19 +57,19 @@ async def enqueue(db: Session, deliveries: Sequence[Delivery]) -> None:
 
 
 class ClaimRequest(Struct, frozen=True):
-    """How many more due deliveries a lane's holder can take up."""
+    """How many more due deliveries the leaseholder of a lane has room for."""
 
     lease: Lease
     room: int
 
 
 async def claim(db: Session, requests: Sequence[ClaimRequest]) -> Sequence[Claimed]:
-    """Take up due deliveries of leased lanes and count the claim; none that this lease has taken already.
+    """Claim due deliveries of leased lanes and count the claims; none that this lease has claimed already.
 
-    Of those that keep the order of their eSIM only the first is taken, and none while another is out: one that is
-    committed late stands before those taken up meanwhile. Suspects are not counted here but in `begin`.
-    What a later holder has taken up, or put off, while this statement waited is left alone. How it is written keeps the
-    work small whatever PostgreSQL believes of the queue's size (docs/decisions/0022).
+    Of a FIFO only the head is claimed, and nothing while another of it is in flight: a row that is committed late may have
+    an earlier position. Claims of suspects are counted in `begin` instead. Rows that a later leaseholder has claimed or
+    postponed while this statement waited are left alone. It is written so that the work stays small whatever PostgreSQL
+    estimates the size of the queue to be (docs/decisions/0022).
     """
     rows = await db.conn.fetch(
         """
@@ -128,7 +127,7 @@ async def claim(db: Session, requests: Sequence[ClaimRequest]) -> Sequence[Claim
 
 
 async def begin(db: Session, claimed: Claimed) -> bool:
-    """Count the claim of a suspect that is about to be sent; false where it is no longer this holder's."""
+    """Count the claim of a suspect that is about to be sent; false where its lease is lost."""
     return bool(
         await db.conn.fetchval(
             """
@@ -143,7 +142,7 @@ async def begin(db: Session, claimed: Claimed) -> bool:
 
 
 async def release_claims(db: Session, claimed: Sequence[Claimed]) -> None:
-    """Undo the claim of deliveries that were taken up and not begun."""
+    """Release the claims of deliveries that were not started."""
     await db.conn.execute(
         """
         UPDATE queue q SET claim_token = 0, claims = c.claims
@@ -158,10 +157,10 @@ async def release_claims(db: Session, claimed: Sequence[Claimed]) -> None:
 
 
 async def send_again(db: Session, delivery: Delivery) -> bool:
-    """Start the schedule of a finished delivery anew, at the end of its eSIM's line where the endpoint keeps the order.
+    """Restart the schedule of a finished delivery, as the last of its FIFO where the endpoint keeps the order.
 
-    False where it is pending already, or its endpoint is gone. Needs a transaction. The endpoint is locked first, and by
-    itself (docs/decisions/0006), so that it is not deleted meanwhile and nobody else sends the same again.
+    False where it is pending already, or its endpoint is gone. Needs a transaction. The endpoint is locked first, in a
+    statement of its own (docs/decisions/0006), so that it is not deleted and nobody else restarts the same meanwhile.
     """
     ordered = await db.conn.fetchval(
         "SELECT ordering = 'esim' FROM endpoints WHERE id = $1 FOR NO KEY UPDATE", delivery.endpoint_id
@@ -183,7 +182,7 @@ async def send_again(db: Session, delivery: Delivery) -> bool:
 
 
 async def cancel(db: Session, delivery_id: UUID, *, now: datetime) -> bool:
-    """Take a delivery out of the queue for good; false where it is not pending. Needs a transaction (decisions, 0006)."""
+    """Cancel a pending delivery; false where it is not pending. Needs a transaction (docs/decisions/0006)."""
     waited = await db.conn.fetchrow(
         "DELETE FROM queue WHERE delivery_id = $1 RETURNING endpoint_id, esim_id, ordered, position", delivery_id
     )
@@ -205,9 +204,9 @@ WHY = "it waited 24 h beyond the end of its schedule without getting its turn. S
 async def fail_overdue(db: Session, *, now: datetime, limit: int) -> Sequence[DeliveryFailed]:
     """Fail deliveries that have waited for too long by the database's clock; return them. Needs a transaction.
 
-    What a dispatcher has in hand is left alone, and what has its next attempt before it, or has had it due for less than
-    a day: a receiver may ask for a pause of a day each time. Faults of ours put off for ever and count as waiting. The
-    rows are taken out of the queue first, by themselves (docs/decisions/0006). `now` (aware UTC) is what the history shows.
+    Claimed deliveries are left alone, and those whose next attempt is in the future or has been due for less than a day: a
+    receiver may ask for a pause of a day each time. Faults of ours postpone without limit and count as waiting. The rows
+    leave the queue first, in a statement of their own (docs/decisions/0006). `now` (aware UTC) is shown in the history.
     """
     rows = await db.conn.fetch(
         """

@@ -1,7 +1,7 @@
-"""Results of attempts: what is written in one transaction for many of them, guarded by the leases they were made under.
+"""Results of attempts: many are written in one transaction, each guarded by the lease under which it was made.
 
-In come outcomes with their verdicts and what they mean for their lanes; out goes what became of each. A result whose
-lease went to another is dropped. Locks are taken in the order of docs/decisions/0020: endpoints, lanes, queue.
+In come outcomes with their verdicts and breaker transitions; out goes what became of each. A result whose lease has passed to
+another is dropped. Locks are taken in the order of docs/decisions/0020: endpoints, lanes, queue.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,13 +19,13 @@ from esimhooks.server.store.deliveries import WITHIN_BODY, sealed_answer
 from esimhooks.server.store.fifo import FifoSlot, advance
 
 DISABLED_AFTER = timedelta(days=5)
-"""An endpoint whose every attempt has failed for so long is disabled (delivery, "Per endpoint")."""
+"""An endpoint all of whose attempts have failed for so long is disabled (delivery, "Per endpoint")."""
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """One attempt's outcome and what follows from it, to be written under the lease it was made with.
+    """The outcome of an attempt and what follows from it, to be written under the lease of its claim.
 
-    `transition` tells what it means for the lane; None where it means nothing new.
+    `transition` is that of the lane's breaker; None where nothing changes.
     """
 
     claimed: Claimed
@@ -35,10 +35,10 @@ class Result(Struct, frozen=True, kw_only=True):
 
 
 class Written(Struct, frozen=True):
-    """What became of a result: whether its lease still held, and why the endpoint was disabled by it, if it was.
+    """What became of a result: whether it was kept, and why it disabled the endpoint, if it did.
 
-    `is_open` and `endpoint_version` tell how the lane and its endpoint stood when the result was written, for the
-    holder, who may not have heard of a change yet.
+    `is_open` and `endpoint_version` are the state of lane and endpoint when the result was written, for the leaseholder,
+    which may not know of a change yet.
     """
 
     kept: bool
@@ -50,9 +50,9 @@ class Written(Struct, frozen=True):
 async def write_results(db: Session, results: Sequence[Result]) -> list[Written]:
     """Write attempts and what follows from them; return what became of each. Needs a transaction.
 
-    Lanes and queue rows are locked first and by themselves, so that a result is either dropped or in time, and no row
-    changes under the statement that writes: PostgreSQL 18 before the fix of its rechecks crashes where a statement
-    waits for a row and also finds partitions as it runs (docs/decisions/0006).
+    Lanes and queue rows are locked first, in a statement of their own, so that a result is either dropped or in time, and
+    no row changes under the statement that writes: PostgreSQL 18 without the fix of its rechecks crashes when a statement
+    waits for a row and also prunes partitions at run time (docs/decisions/0006).
     """
     at_stake = await _lock_at_stake(db, results)
     locked = await _lock_valid(db, results)
@@ -129,7 +129,7 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
 
 
 def _causes(results: Sequence[Result], disabled: Mapping[UUID, DisabledReason]) -> dict[UUID, DisabledReason]:
-    """Return by delivery why an endpoint was disabled: the one result of each that stands for it."""
+    """Return for which delivery each endpoint was disabled, and why: one result stands for each endpoint."""
     chosen: dict[UUID, Result] = {}
     for result in results:
         first = chosen.setdefault(result.claimed.endpoint_id, result)
@@ -139,7 +139,7 @@ def _causes(results: Sequence[Result], disabled: Mapping[UUID, DisabledReason]) 
 
 
 async def _lock_at_stake(db: Session, results: Sequence[Result]) -> set[UUID]:
-    """Lock the endpoints that these results may disable, and return them: whoever changes one locks it before its lane."""
+    """Lock and return the endpoints that these results may disable: an endpoint is locked before its lane."""
     gone = {result.claimed.endpoint_id for result in results if result.verdict.endpoint_gone}
     failing = {
         result.claimed.endpoint_id
@@ -163,7 +163,7 @@ async def _lock_at_stake(db: Session, results: Sequence[Result]) -> set[UUID]:
 
 
 class _Standing(Struct, frozen=True):
-    """How the lane of a result that counts stands, and which version of its endpoint is the present one.
+    """The lane of a valid result, and the present version of its endpoint.
 
     `slot` is the delivery's slot in the FIFO of its eSIM, None where no order is kept.
     """
@@ -174,11 +174,11 @@ class _Standing(Struct, frozen=True):
 
 
 async def _lock_valid(db: Session, results: Sequence[Result]) -> dict[int, _Standing]:
-    """Lock the lanes and queue rows of results whose lease still holds; return by their indices how their lanes stand.
+    """Lock the lanes and queue rows of results whose lease is still valid; return their lanes by the index of the result.
 
-    Position, attempts and faults tell apart two claims under one lease: a result whose commit was not heard of is handed
-    in again, and its delivery may be out once more by then, or was cancelled and sent again. Where two of one batch are of
-    one delivery, one counts at most.
+    Position, attempts and faults tell apart two claims under one lease: a result whose commit went unanswered is written
+    again, and by then its delivery may be in flight once more, or cancelled and sent again. Of two results of one delivery
+    in a batch at most one counts.
     """
     rows = await db.conn.fetch(
         """
@@ -210,7 +210,7 @@ async def _lock_valid(db: Session, results: Sequence[Result]) -> dict[int, _Stan
 
 
 async def _write_breakers(db: Session, results: Sequence[Result]) -> dict[UUID, DisabledReason]:
-    """Write how the endpoints do now; return those whose every attempt has failed for too long."""
+    """Write the state of the breakers; return the endpoints all of whose attempts have failed for too long."""
     by_lane = {
         (result.claimed.endpoint_id, result.claimed.lease_token): result.transition
         for result in results
@@ -240,7 +240,7 @@ async def _write_breakers(db: Session, results: Sequence[Result]) -> dict[UUID, 
 
 
 async def _disable(db: Session, endpoints: Mapping[UUID, DisabledReason]) -> dict[UUID, DisabledReason]:
-    """Disable endpoints, which are locked, and close their lanes; what they hold stays. Return those that were enabled."""
+    """Disable endpoints, which are locked, and their lanes; pending deliveries stay. Return those that were enabled."""
     if not endpoints:
         return {}
     rows = await db.conn.fetch(
