@@ -45,6 +45,15 @@ def test_at_50_columns_the_id_status_and_age_are_left() -> None:
     assert shown(50)[1].split() == ["dlv_01m89dwvtgerjabt6jkct8wan5", "delivered", "4m"]
 
 
+def test_a_column_that_does_not_fit_is_cut_where_enough_is_left_for_it() -> None:
+    endpoint = {"id": "ep_01m89dwvtgerjabt6jkct8abcd", "url": "https://shop.example/webhooks/esim", "enabled": True}
+
+    narrow, usual = (lines([endpoint], "id url:address enabled", width=width, now=NOW)[1].plain for width in (50, 80))
+
+    assert narrow == "ep_01m89dwvtgerjabt6jkct8abcd  https://shop.examp…"
+    assert usual.split() == [endpoint["id"], "https://shop.example/webhooks/esim", "yes"]
+
+
 def test_ids_of_other_things_are_short_by_what_tells_them_apart() -> None:
     assert shown(130)[1].split()[6:8] == ["ep_…t8abcd", "evt_…t8efgh"]
 

@@ -161,6 +161,7 @@ async def test_a_server_is_asked_for_all_that_its_api_tells_an_operator(
         "queue": "ok",
     }
     assert "unmatched" in checks["notifications"]["seen"]
+    assert "within 3 s" in checks["clock"]["seen"]
     assert "ESIMHOOKS_PUBLIC_URL" in checks["provider far"]["mend"]
 
 

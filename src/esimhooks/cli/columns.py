@@ -18,8 +18,9 @@ from rich.text import Text
 from esimhooks.cli.output import cell
 
 GAP = 2
-ELASTIC = 20
-"""How far a text is cut before a column is left out; every word of ours and every ICCID is shorter."""
+FIRST_TEXT, ELASTIC, LEAST = 32, 20, 8
+"""How far a text is cut before a column is left out: the second column, and all others, in which every word of ours and
+every ICCID is whole. The first column that is left out is shown after all where so much is left for it."""
 ID = re.compile(r"([a-z]+_)[0-9a-z]{20}([0-9a-z]{6})")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
@@ -96,7 +97,8 @@ def _cell(row: Row, field: str, *, own: bool, now: datetime | None) -> Text:
 def _column(column: Column, cells: list[Text], number: int) -> _Shown:
     title = Text(column.title.upper(), style="bold")
     natural = max(cell_len(one.plain) for one in (title, *cells))
-    return _Shown([title, *cells], natural, natural if number == 0 else min(natural, ELASTIC))
+    least = natural if number == 0 else min(natural, FIRST_TEXT if number == 1 else ELASTIC)
+    return _Shown([title, *cells], natural, least)
 
 
 def _fitted(shown: Sequence[_Shown], width: int) -> list[tuple[_Shown, int]]:
@@ -105,6 +107,9 @@ def _fitted(shown: Sequence[_Shown], width: int) -> list[tuple[_Shown, int]]:
     while len(kept) > 1 and sum(one.least + GAP for one in kept) - GAP > width:
         kept.pop()
     spare = width - sum(one.least + GAP for one in kept) + GAP
+    if len(kept) < len(shown) and spare >= GAP + LEAST:
+        cut = shown[len(kept)]
+        return [*((one, one.least) for one in kept), (cut, min(spare - GAP, cut.natural))]
     fitted = []
     for one in kept:
         more = min(max(spare, 0), one.natural - one.least)

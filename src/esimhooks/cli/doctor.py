@@ -203,7 +203,7 @@ def _queue(client: Client) -> Iterator[Finding]:
     text = client.get("/metrics").body.decode(errors="replace")
     figures = {name: float(value) for name, value in re.findall(r"^esimhooks_(\w+) ([0-9.e+]+)$", text, re.MULTILINE)}
     pending, waited_s = figures.get("deliveries_pending", 0), figures.get("oldest_due_seconds", 0)
-    seen = f"{pending:.0f} deliveries pending, the oldest that is due has waited {waited_s:.0f} s"
+    seen = f"deliveries waiting {pending:.0f}, the oldest that is due for {waited_s:.0f} s"
     if waited_s > DISPATCH_S and figures.get("dispatchers", 1) < 1:
         yield wrong("queue", f"{seen}: no dispatcher is alive", "start a server in the role dispatcher")
     elif waited_s > SLOW_S:
@@ -236,9 +236,9 @@ def _endpoint(endpoint: dict[str, Any], lane: dict[str, Any]) -> Finding:
         mend = f"mend the receiver, then `esimhooks endpoints enable {endpoint['id']}`"
         return doubtful(check, f"{url} is disabled: {endpoint['disabledReason']}", mend)
     if lane["failuresInARow"]:
-        seen = f"{url} has failed {lane['failuresInARow']} times in a row, {lane['pending']} deliveries wait"
+        seen = f"{url}: failures in a row {lane['failuresInARow']}, deliveries waiting {lane['pending']}"
         return doubtful(check, seen, "`esimhooks deliveries list --status pending` and `show` tell what it answers")
-    return fine(check, f"{url} is enabled, {lane['pending']} deliveries wait")
+    return fine(check, f"{url} is enabled, deliveries waiting {lane['pending']}")
 
 
 def _show(report: Report) -> None:

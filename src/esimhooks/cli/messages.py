@@ -108,7 +108,8 @@ def option_named(field: str) -> str:
 
 
 def in_options(text: str) -> str:
-    """Return the text with `--account acc_...` instead of `?account=acc_...`."""
+    """Return the text with `--account acc_...` instead of `?account=acc_...`; leaving an option out is its null."""
+    text = text.removesuffix(" or null").replace("expected an integer", "expected a whole number")
     return re.sub(r"[?&](\w+)=", lambda found: f"{option_named(found[1])} ", text)
 
 

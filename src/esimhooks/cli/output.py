@@ -16,8 +16,6 @@ from rich.console import Console
 from rich.text import Text
 
 UNWRAPPED_WIDTH = 500
-NARROW = 64
-"""Below this many columns a field's value stands under its name."""
 TONES = {
     "delivered": "green",
     "2xx": "green",
@@ -114,19 +112,20 @@ def json(value: Any) -> None:
 def fields(title: str, values: Mapping[str, object]) -> None:
     """Print the fields of one thing, one a line; those of a thing inside it as `endpoint.secret`.
 
-    A value that is one word stays one line at any width, so that it can be copied.
+    A value that is one word stays one line at any width, so that it can be copied; below its name where it is too long.
     """
     console = screen()
     console.print(Text(printable(title), style="bold"), soft_wrap=True)
     flat = [(printable(name), cell(value)) for name, value in _flat(values)]
     indent = min(max((len(name) for name, _ in flat), default=0) + 4, 32)
-    stacked = console.width < NARROW
     for name, value in flat:
-        if stacked:
+        lines = wrapped(value.plain, room(console) - indent)
+        below = any(len(line) > room(console) - indent for line in lines)
+        if below:
             console.print(Text(f"  {name}", style="dim"), soft_wrap=True)
-        lines = wrapped(value.plain, room(console) - (4 if stacked else indent))
+            lines = wrapped(value.plain, room(console) - 4)
         for number, line in enumerate(lines):
-            label = "    " if stacked else (f"  {name}" if number == 0 else "").ljust(indent)
+            label = "    " if below else (f"  {name}" if number == 0 else "").ljust(indent)
             console.print(Text(label, style="dim").append(line, style=value.style or "default"), soft_wrap=True)
 
 

@@ -167,7 +167,7 @@ RESOURCES = (
     )),
     Resource("event-types", "The events that there are.", (
         Verb("list", "GET /v1/event-types", "List the events with their meaning.",
-             columns="event meaning schemaUrl:schema"),
+             columns="event meaning"),
         Verb("show", "GET /v1/event-types/{id}", "Show an event's meaning and example; --json has its schema.",
              argument="EVENT", hidden=("schema",), pretty="example"),
     )),

@@ -67,7 +67,7 @@ def trigger(
     body = {"event": event, "data": data} | ({} if esim is None else {"esim": esim})
     raised = client.post(path("test-events"), body)
     event_id = raised.as_(_Raised).id
-    with output.screen(stderr=True).status(f"waiting for {event_id} to arrive"):
+    with output.screen(stderr=True).status("waiting for its delivery"):
         progress = _wait(client, event_id, patience_s)
     deliveries = [client.get(path("deliveries", one.id)) for one in progress]
     _show(raised, deliveries, as_json=as_json)

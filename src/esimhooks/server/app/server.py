@@ -40,7 +40,6 @@ class WebServer:
             log_config=None,
             access_log=False,
             server_header=False,
-            date_header=False,
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
