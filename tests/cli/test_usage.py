@@ -62,6 +62,31 @@ def test_wrong_words_are_usage_and_end_with_2(invoke: Invoke, words: list[str]) 
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("esimhooks deliv", ["deliveries"]),
+        ("esimhooks deliveries list --status p", ["pending"]),
+        ("esimhooks deliveries list --type esim.s", ["esim.suspended", "esim.status_changed"]),
+        ("esimhooks trigger esim.a", ["esim.activated"]),
+        ("esimhooks providers put up --kind es", ["es2plus", "esimaccess", "esimgo"]),
+    ],
+)
+def test_the_shell_completes_commands_and_words(typed: str, completed: list[str]) -> None:
+    environment = {"_ESIMHOOKS_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+
+    done = subprocess.run(
+        [Path(sys.executable).with_name("esimhooks")],
+        capture_output=True,
+        check=False,
+        text=True,
+        env=os.environ | environment,
+        timeout=patience_s(),
+    )
+
+    assert done.stdout.split() == completed, done
+
+
 def packages(*extras: str) -> set[str]:
     """The modules that only these extras install."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]

@@ -3,7 +3,7 @@
 Words come in, an exit code goes out. Errors that are expected end here, as one message in the words of this program.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Annotated
 
@@ -89,7 +89,7 @@ app.add_typer(inbox.app, name="inbox")
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     try:
-        code = _built().main(list(arguments), prog_name="esimhooks", standalone_mode=False)
+        code = _built()(list(arguments), prog_name="esimhooks", standalone_mode=False)
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else 1 if left.code else 0
     except typer.TyperException as error:
@@ -107,9 +107,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 @cache
-def _built() -> typer.core.TyperGroup:
-    """Return the tree of commands, which takes longer to build than most commands take."""
-    return typer.main.get_group(app)
+def _built() -> Callable[..., object]:
+    """Return what runs a command line: the tree of commands takes longer to build than most commands take."""
+    return typer.main.get_command(app).main
 
 
 def _wrong_usage(error: typer.TyperException) -> int:

@@ -8,6 +8,7 @@ import inspect
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from enum import EnumType
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from msgspec import Struct
 from esimhooks.cli import output
 from esimhooks.cli.client import Answer, Client
 from esimhooks.cli.columns import Row, print_rows
-from esimhooks.cli.messages import option_named
+from esimhooks.cli.messages import Unreached, option_named
 from esimhooks.cli.options import Account, AsJson, InMode, Json, confirm, known, path
 
 WATCH_S = 2.0
@@ -201,7 +202,8 @@ def _run(verb: Verb, given: dict[str, Any]) -> None:
         show = _Lister(verb, as_json=as_json, wide=given["wide"])
         if given.get("watch"):
             query["limit"] = MAX_ROWS
-            show.watch(lambda: client.get(path(*parts), **query))
+            with suppress(KeyboardInterrupt):
+                show.watch(lambda: client.get(path(*parts), **query))
         else:
             show.page(client.get(path(*parts), **query))
         return
@@ -286,15 +288,17 @@ class _Lister:
 
     def watch(self, fetch: Callable[[], Answer]) -> None:
         """Print rows as they come or change, oldest first, until Ctrl-C. What changes beyond the page is not seen."""
-        before: list[Row] = []
-        try:
-            while True:
+        before = fetch().as_(_Page).data[::-1]
+        self._changed(before, [])
+        while True:
+            time.sleep(WATCH_S)
+            try:
                 page = fetch().as_(_Page).data[::-1]
-                self._changed([row for row in page if row not in before], before)
-                before = page
-                time.sleep(WATCH_S)
-        except KeyboardInterrupt:
-            return
+            except Unreached as error:
+                output.note(f"{error}; trying again")
+                continue
+            self._changed([row for row in page if row not in before], before)
+            before = page
 
     def _changed(self, rows: list[Row], before: list[Row]) -> None:
         if self._as_json:
