@@ -144,5 +144,5 @@ constraints: ## pin the packages of pyproject.toml anew in constraints.txt (need
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --output-file requirements.txt
 
 clean: ## remove what was built, reports and caches (.venv stays)
-	rm -rf build dist artifacts .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache sdk/typescript/dist
+	rm -rf build dist artifacts .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache sdk/typescript/dist examples/node/nest/build examples/next/.next
 	find src tests tools benchmarks reliability -name __pycache__ -type d -prune -exec rm -rf {} +
