@@ -7,7 +7,7 @@ from esimhooks.server.domain.account import DashboardSession
 from esimhooks.server.domain.audit import Action
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.store import sessions
+from esimhooks.server.store import keys
 from esimhooks.server.store.audit import note
 from esimhooks.server.store.database import Database
 
@@ -15,7 +15,7 @@ TOKEN_BYTES = 32
 
 
 class Sessions:
-    """Opens, finds and ends sessions. Raises `NotNow` where the database does not answer."""
+    """Opens, finds and ends keys. Raises `NotNow` where the database does not answer."""
 
     def __init__(self, database: Database, *, clock: Clock) -> None:
         self._database = database
@@ -25,7 +25,7 @@ class Sessions:
         """Return the token of a new session, of a tenant or of an operator (None); only its digest is stored."""
         token = secrets.token_urlsafe(TOKEN_BYTES)
         async with self._database.transaction() as db:
-            await sessions.insert(db, _digest(token), session, now=self._clock())
+            await keys.start_session(db, _digest(token), session, now=self._clock())
             await note(db, Action.DASHBOARD_SIGN_IN, "dashboard", whose=whose)
         return token
 
@@ -33,15 +33,15 @@ class Sessions:
         """Return whose the session is, or None; what a page asks for by itself does not keep it alive."""
         now = self._clock()
         async with self._database.session() as db:
-            found = await sessions.find(db, _digest(token), now=now)
+            found = await keys.find_session(db, _digest(token), now=now)
             if found is not None and by_person:
-                await sessions.note_use(db, _digest(token), now=now)
+                await keys.note_session_use(db, _digest(token), now=now)
             return found
 
     async def end(self, token: str) -> None:
         """End the session."""
         async with self._database.session() as db:
-            await sessions.delete(db, _digest(token))
+            await keys.end_session(db, _digest(token))
 
 
 def _digest(token: str) -> bytes:

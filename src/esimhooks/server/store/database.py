@@ -1,7 +1,7 @@
 """The connection to PostgreSQL: a pool, sessions and transactions.
 
-Everything else in this room takes a `Session` and runs its statements on it. Errors of the driver that pass by
-themselves leave this file as `NotNow`, so that nobody outside needs to know the driver.
+Everything else in this room takes a `Session` and runs its statements on it. Temporary errors of the driver leave this file
+as `NotNow`, so that nothing outside the room needs to know the driver.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ TEMPORARY = (
     asyncpg.IntegrityConstraintViolationError,  # a row was deleted under a statement that needed it
     asyncpg.ReadOnlySQLTransactionError,
 )
-"""Failures of the database that another try may not meet."""
+"""Failures that may be gone at the next try."""
 
 REFUSALS: dict[type[asyncpg.PostgresError], str] = {
     asyncpg.InvalidAuthorizationSpecificationError: "the database refuses the login of this server",
@@ -65,10 +65,10 @@ REFUSALS: dict[type[asyncpg.PostgresError], str] = {
     asyncpg.UndefinedTableError: "the database lacks a table that this server needs",
     asyncpg.UndefinedColumnError: "the database lacks a column that this server needs",
 }
-"""What a database says that was changed, restored or taken away under a running node: a person must act, and then all
-goes on. It may as well be a misspelt statement of ours, so it is logged as an error."""
-TOLD_AGAIN_S = 60.0
-MAX_TOLD = 100
+"""What the server says when the database was changed, restored or removed under a running node: a person must act, and then
+all continues. It could also be a wrong statement of ours, so it is logged as an error."""
+LOGGED_AGAIN_S = 60.0
+MAX_LOGGED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,12 @@ class Session:
     sealer: Sealer
 
     async def ping(self) -> None:
-        """Ask the database for a sign of life, within a second."""
+        """Check that the database answers, within a second."""
         await self.conn.fetchval("SELECT 1", timeout=1)
 
 
 def touched(status: str) -> int:
-    """Return how many rows a statement touched, by what PostgreSQL says of it: `DELETE 3`, `INSERT 0 3`."""
+    """Return how many rows a statement touched, from its command tag: `DELETE 3`, `INSERT 0 3`."""
     return int(status.rpartition(" ")[2])
 
 
@@ -131,13 +131,13 @@ class Database:
     def __init__(self, pool: asyncpg.Pool, sealer: Sealer) -> None:
         self._pool = pool
         self._sealer = sealer
-        self._told: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
         """Lend a connection without a transaction. Raises `NotNow` where the database does not answer or refuses."""
         joint = _joint.get()
-        with self._refusals_told(), passing_errors():
+        with self._refusals_logged(), passing_errors():
             if joint is not None and joint.opened is not None:
                 yield joint.opened
                 return
@@ -155,7 +155,7 @@ class Database:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Session]:
-        """Lend a connection whose statements all see the same moment; for reads that belong together. Raises `NotNow`."""
+        """Lend a connection whose statements all see one snapshot; for reads that belong together. Raises `NotNow`."""
         joint = _joint.get()
         if joint is not None and joint.opened is not None:
             async with self.session() as session:  # sees what its own transaction wrote, which is what is wanted there
@@ -184,26 +184,26 @@ class Database:
         return _joint.get() is not None
 
     @contextmanager
-    def _refusals_told(self) -> Iterator[None]:
+    def _refusals_logged(self) -> Iterator[None]:
         try:
             yield
         except tuple(REFUSALS) as error:
-            self._tell(error)
+            self._log_refusal(error)
             said = next(text for kind, text in REFUSALS.items() if isinstance(error, kind))
             raise NotNow(f"{said} ({type(error).__name__}: {error.args[0]})") from error
 
-    def _tell(self, error: asyncpg.PostgresError) -> None:
-        """Log a refusal; each once a minute, as every loop and every request meets it."""
+    def _log_refusal(self, error: asyncpg.PostgresError) -> None:
+        """Log a refusal, each at most once a minute: every loop and every request meets it."""
         now, text = monotonic(), str(error.args[0])
-        if now - self._told.get(text, -TOLD_AGAIN_S) < TOLD_AGAIN_S:
+        if now - self._logged_at.get(text, -LOGGED_AGAIN_S) < LOGGED_AGAIN_S:
             return
-        if len(self._told) >= MAX_TOLD:
-            self._told.clear()
-        self._told[text] = now
+        if len(self._logged_at) >= MAX_LOGGED:
+            self._logged_at.clear()
+        self._logged_at[text] = now
         log.error("database.refused", exc_info=error)
 
     async def close(self) -> None:
-        """Close the pool; connections that do not end in 5 s are cut."""
+        """Close the pool; connections that do not close within 5 s are terminated."""
         try:
             async with asyncio.timeout(5):
                 await self._pool.close()
@@ -232,17 +232,17 @@ async def connect(dsn: str, sealer: Sealer, *, connections: int = 10) -> Databas
 
 @asynccontextmanager
 async def connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    """Open one connection beside the pool, in a way that poolers bear: no statement is kept, no setting but a name.
+    """Open one connection outside the pool that poolers accept: no prepared statements, no settings but a name.
 
-    Raises `NotNow` where nobody answers, or what is done with it meets an error that passes, and `Broken` for a refused
-    login or an address that cannot be read.
+    Raises `NotNow` where nobody answers or the block meets a temporary error, and `Broken` for a refused login or an address
+    that cannot be parsed.
     """
     with passing_errors():
         conn = await _connected(dsn)
         try:
             yield conn
         except BaseException:
-            conn.terminate()  # a polite end could fail as well, and would then hide the reason
+            conn.terminate()  # closing could fail too, and would then hide the reason
             raise
         await conn.close()
 
@@ -257,7 +257,7 @@ async def _connected(dsn: str) -> asyncpg.Connection:
         )
     except asyncpg.ClientConfigurationError as error:
         raise Broken(f"ESIMHOOKS_DATABASE_URL: {error}") from error
-    except ValueError:  # its text may repeat a part of the password
+    except ValueError:  # its message may contain a part of the password
         raise Broken(
             "ESIMHOOKS_DATABASE_URL: expected postgresql://user:password@host:port/database, "
             "with / # ? % @ in the password written as %2F %23 %3F %25 %40"
@@ -273,7 +273,7 @@ def _place(dsn: str) -> str:
 
 
 async def _keep_as_it_is(_conn: asyncpg.Connection) -> None:
-    """Sessions leave nothing behind (locks end with their transaction), so handing one back costs no round trip."""
+    """Sessions leave no state behind (locks end with their transaction), so releasing one costs no round trip."""
 
 
 async def _prepare(conn: asyncpg.Connection) -> None:
@@ -297,7 +297,7 @@ class passing_errors:  # noqa: N801 - reads as a statement
 
 
 async def check_durability(session: Session, *, refuse: bool = True) -> None:
-    """Refuse a database that may lose what it has committed, or say so loudly. Raises `Broken`."""
+    """Refuse a database that may lose committed data, or log a warning. Raises `Broken`."""
     if session.conn.get_server_version().major < OLDEST_VERSION:
         raise Broken(f"PostgreSQL {OLDEST_VERSION} or newer is needed")
     for setting in ("fsync", "synchronous_commit"):

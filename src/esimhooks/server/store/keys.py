@@ -1,10 +1,13 @@
-"""API keys: found by their public part, kept as a digest."""
+"""API keys, found by their public part and stored as digests, and the dashboard sessions that they begin.
+
+A session is found by the digest of its token, and ends when idle, at its greatest age, or with its key.
+"""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from esimhooks.server.domain.account import ApiKey
+from esimhooks.server.domain.account import ApiKey, DashboardSession
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
@@ -136,3 +139,43 @@ def _key(row: dict[str, object]) -> ApiKey:
         allowed_ips=None if allowed is None else tuple(allowed),  # type: ignore[arg-type]
         **values,  # type: ignore[arg-type]
     )
+
+
+SESSION_IDLE = timedelta(minutes=30)
+SESSION_LIFETIME = timedelta(hours=12)
+SESSION_NOTED_EVERY = timedelta(minutes=1)
+
+
+async def start_session(db: Session, digest: bytes, session: DashboardSession, *, now: datetime) -> None:
+    """Store a new session, and forget those that have ended."""
+    await db.conn.execute("DELETE FROM sessions WHERE seen_at < $1", now - SESSION_IDLE)
+    await db.conn.execute(
+        "INSERT INTO sessions (digest, lookup, admin_digest, created_at, seen_at) VALUES ($1, $2, $3, $4, $4)",
+        digest,
+        session.lookup,
+        session.admin_digest,
+        now,
+    )
+
+
+async def find_session(db: Session, digest: bytes, *, now: datetime) -> DashboardSession | None:
+    """Return the session, or None where there is none or it has ended."""
+    row = await db.conn.fetchrow(
+        "SELECT lookup, admin_digest FROM sessions WHERE digest = $1 AND seen_at > $2 AND created_at > $3",
+        digest,
+        now - SESSION_IDLE,
+        now - SESSION_LIFETIME,
+    )
+    return None if row is None else DashboardSession(row["lookup"], row["admin_digest"])
+
+
+async def note_session_use(db: Session, digest: bytes, *, now: datetime) -> None:
+    """Record that a person used the session, at most once a minute."""
+    await db.conn.execute(
+        "UPDATE sessions SET seen_at = $2 WHERE digest = $1 AND seen_at < $3", digest, now, now - SESSION_NOTED_EVERY
+    )
+
+
+async def end_session(db: Session, digest: bytes) -> None:
+    """End the session."""
+    await db.conn.execute("DELETE FROM sessions WHERE digest = $1", digest)
