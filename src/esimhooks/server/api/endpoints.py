@@ -17,8 +17,8 @@ from esimhooks.server.domain.endpoint_rules import (
     MAX_HEADERS,
     MAX_NAME,
     MAX_PEM,
-    read_authorities,
-    unfit_header,
+    header_error,
+    parse_cas,
     wants,
 )
 from esimhooks.server.domain.errors import Refused
@@ -228,7 +228,7 @@ def _headers(told: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     if len(headers) > MAX_HEADERS:
         raise Refused.invalid("/headers", f"expected at most {MAX_HEADERS} headers")
     for name, value in headers.items():
-        if (why := unfit_header(name, value)) is not None:
+        if (why := header_error(name, value)) is not None:
             raise Refused.invalid(f"/headers/{escaped(name[:MAX_NAME])}", why)
     return tuple(sorted(headers.items()))
 
@@ -266,7 +266,7 @@ def _view(endpoint: Endpoint) -> EndpointView:
         ca_certificate=endpoint.ca_pem,
         authorities=[
             AuthorityView(one.subject, timestamp(one.expires_at))
-            for one in (read_authorities(endpoint.ca_pem) if endpoint.ca_pem else ())
+            for one in (parse_cas(endpoint.ca_pem) if endpoint.ca_pem else ())
         ],
         enabled=endpoint.enabled,
         disabled_reason=endpoint.disabled_reason,

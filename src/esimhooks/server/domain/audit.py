@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from esimhooks.server.domain.account import ApiKey
 from esimhooks.server.domain.endpoint import Endpoint
-from esimhooks.server.domain.endpoint_rules import read_authorities
+from esimhooks.server.domain.endpoint_rules import parse_cas
 from esimhooks.server.domain.ids import Prefix, text_or_none
 from esimhooks.server.domain.order import Order
 from esimhooks.server.domain.provider import StoredProvider
@@ -168,7 +168,7 @@ def order_fields(order: Order) -> Fields:
 
 def _certificates(pem: str | None) -> list[str] | None:
     """Return who may vouch for a receiver; the digest tells a renewed certificate from the one before it."""
-    return None if pem is None else [f"{one.subject}, SHA-256 {one.fingerprint}" for one in read_authorities(pem)]
+    return None if pem is None else [f"{one.subject}, SHA-256 {one.fingerprint}" for one in parse_cas(pem)]
 
 
 def _shown(value: object) -> object:

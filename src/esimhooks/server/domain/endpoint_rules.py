@@ -16,10 +16,10 @@ from msgspec import Struct
 from esimhooks.server.domain.event import AnyEventType
 
 MAX_PEM = 16_384
-MAX_AUTHORITIES = 5
+MAX_TRUSTED_CAS = 5
 
 
-class Authority(Struct, frozen=True):
+class TrustedCa(Struct, frozen=True):
     """One authority: its subject (RFC 4514), when its certificate ends, aware UTC, and the SHA-256 of the certificate."""
 
     subject: str
@@ -27,41 +27,43 @@ class Authority(Struct, frozen=True):
     fingerprint: str
 
 
-class Unfit(Exception):
+class InvalidCertificateError(Exception):
     """The text is not what was expected; the message says what was."""
 
 
-def read_authorities(pem: str) -> tuple[Authority, ...]:
-    """Return the authorities in the text. Raises `Unfit` where it is no PEM of certificates."""
-    return tuple(_authority(one) for one in _certificates(pem))
+def parse_cas(pem: str) -> tuple[TrustedCa, ...]:
+    """Return the authorities in the text. Raises `InvalidCertificateError` where it is no PEM of certificates."""
+    return tuple(_trusted_ca(one) for one in _certificates(pem))
 
 
-def checked_authorities(pem: str, *, now: datetime) -> str:
+def validated_cas(pem: str, *, now: datetime) -> str:
     """Return the certificates as PEM, without what stood around them.
 
-    Raises `Unfit` for what cannot vouch for receivers `now` (aware UTC): no authority, expired, or too many.
+    Raises `InvalidCertificateError` for what cannot vouch for receivers `now` (aware UTC): no authority, expired, or too many.
     """
     if len(pem) > MAX_PEM:
-        raise Unfit(f"expected at most {MAX_PEM} characters")
+        raise InvalidCertificateError(f"expected at most {MAX_PEM} characters")
     certificates = _certificates(pem)
-    if len(certificates) > MAX_AUTHORITIES:
-        raise Unfit(f"expected at most {MAX_AUTHORITIES} certificates")
+    if len(certificates) > MAX_TRUSTED_CAS:
+        raise InvalidCertificateError(f"expected at most {MAX_TRUSTED_CAS} certificates")
     for one in certificates:
         subject = one.subject.rfc4514_string()
         if not _may_sign(one):
-            raise Unfit(f"expected the certificate of an authority: that of {subject} may not sign others")
+            raise InvalidCertificateError(
+                f"expected the certificate of an authority: that of {subject} may not sign others"
+            )
         if one.not_valid_after_utc <= now:
-            raise Unfit(f"expected certificates that are valid: that of {subject} has expired")
+            raise InvalidCertificateError(f"expected certificates that are valid: that of {subject} has expired")
     return "".join(one.public_bytes(Encoding.PEM).decode() for one in certificates)
 
 
 def _certificates(pem: str) -> list[x509.Certificate]:
     if "PRIVATE KEY" in pem:
-        raise Unfit("expected certificates only: there is a private key in the text")
+        raise InvalidCertificateError("expected certificates only: there is a private key in the text")
     try:
         return x509.load_pem_x509_certificates(pem.encode())
     except ValueError:
-        raise Unfit("expected PEM: -----BEGIN CERTIFICATE----- and so on") from None
+        raise InvalidCertificateError("expected PEM: -----BEGIN CERTIFICATE----- and so on") from None
 
 
 def _may_sign(certificate: x509.Certificate) -> bool:
@@ -71,8 +73,8 @@ def _may_sign(certificate: x509.Certificate) -> bool:
         return False
 
 
-def _authority(certificate: x509.Certificate) -> Authority:
-    return Authority(
+def _trusted_ca(certificate: x509.Certificate) -> TrustedCa:
+    return TrustedCa(
         certificate.subject.rfc4514_string(), certificate.not_valid_after_utc, certificate.fingerprint(SHA256()).hex()
     )
 
@@ -106,7 +108,7 @@ _name = re.compile(rf"[a-z0-9!#$%&'*+.^_`|~-]{{1,{MAX_NAME}}}")
 _value = re.compile(rf"[\x21-\x7e]([\x20-\x7e]{{0,{MAX_VALUE - 2}}}[\x21-\x7e])?")
 
 
-def unfit_header(name: str, value: str) -> str | None:
+def header_error(name: str, value: str) -> str | None:
     """Return what was expected of a header instead, None where it may be sent. `name` is in lower case."""
     if not _name.fullmatch(name):
         return f"expected the name of a header, of at most {MAX_NAME} letters, digits and hyphens"

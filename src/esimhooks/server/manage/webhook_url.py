@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from esimhooks.server.delivery.http.errors import GateRefused
-from esimhooks.server.domain.endpoint_rules import Unfit, checked_authorities
+from esimhooks.server.domain.endpoint_rules import InvalidCertificateError, validated_cas
 from esimhooks.server.domain.errors import Refused
 
 CheckUrl = Callable[[str], object]
@@ -25,6 +25,6 @@ def require_authorities(pem: str | None, *, now: datetime) -> str | None:
     Raises `Refused` (422) where they are not those of authorities, or not valid `now` (aware UTC).
     """
     try:
-        return None if pem is None else checked_authorities(pem, now=now)
-    except Unfit as error:
+        return None if pem is None else validated_cas(pem, now=now)
+    except InvalidCertificateError as error:
         raise Refused.invalid("/caCertificate", str(error)) from None
