@@ -13,13 +13,13 @@ from esimhooks.server.domain.endpoint import Endpoint, SignatureProfile
 
 
 def headers_of(delivery: Delivery, attempt: Attempt, endpoint: Endpoint | None, *, brand: str) -> Mapping[str, str]:
-    """Return the headers of the attempt but its signatures; without the endpoint, which is deleted, none of its own."""
+    """Return the headers of the attempt but its signatures; without the endpoint, which is deleted, no custom ones."""
     return unsigned_headers(
         delivery.event_id,
         delivery.event_type.value,
         attempt=attempt.number,
         timestamp=int(attempt.started_at.timestamp()),
-        own=endpoint.headers if endpoint else (),
+        custom=endpoint.headers if endpoint else (),
         hex_brand=brand if _in_hex(endpoint) else None,
     )
 

@@ -35,7 +35,7 @@ def request_headers(
         claimed.event_type,
         attempt=claimed.attempts + 1,
         timestamp=timestamp,
-        own=target.headers,
+        custom=target.headers,
         hex_brand=brand if target.signature_profile is SignatureProfile.HEX else None,
     )
     headers[STANDARD_SIGNATURE] = signature_header(secrets, message_id=message_id, timestamp=timestamp, body=body)
@@ -51,17 +51,17 @@ def unsigned_headers(
     *,
     attempt: int,
     timestamp: int,
-    own: Iterable[tuple[str, str]],
+    custom: Iterable[tuple[str, str]],
     hex_brand: str | None,
 ) -> dict[str, str]:
-    """Return the headers of an attempt (counted from 1) but its signatures; `own` are the endpoint's.
+    """Return the headers of an attempt (counted from 1) but its signatures; `custom` are the endpoint's.
 
     `hex_brand` is given where the endpoint has the hex profile; `timestamp` is in seconds since 1970.
     """
     message_id = text_of(Prefix.EVENT, event_id)
     branded = {"event": event_type, "event-id": message_id, "timestamp": str(timestamp)}
     return {
-        **dict(own),
+        **dict(custom),
         **({hex_name(hex_brand, name): value for name, value in branded.items()} if hex_brand else {}),
         "content-type": "application/json",
         "user-agent": USER_AGENT,

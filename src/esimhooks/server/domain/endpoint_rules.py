@@ -32,7 +32,7 @@ class InvalidCertificateError(Exception):
 
 
 def parse_cas(pem: str) -> tuple[TrustedCa, ...]:
-    """Return the authorities in the text. Raises `InvalidCertificateError` where it is no PEM of certificates."""
+    """Return the trusted CAs in the text. Raises `InvalidCertificateError` where it is no PEM of certificates."""
     return tuple(_trusted_ca(one) for one in _certificates(pem))
 
 
