@@ -17,7 +17,7 @@ from api import Answer, Api, Json, a_merchant, eventually
 from esimhooks.server.providers.sandbox.sandbox import Sandbox
 from esimhooks.server.store.database import Database
 
-PAYLOADS = Path(__file__).parents[1] / "providers" / "payloads"
+PAYLOADS = Path(__file__).with_name("providers") / "payloads"
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 
