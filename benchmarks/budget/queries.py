@@ -11,15 +11,13 @@ from msgspec import Struct
 from benchmarks.budget.fill import History
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.delivery import DeliveryFilter, DeliveryStatus
-from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.event import EventFilter
 from esimhooks.server.domain.ids import first_id_of, new_id
 from esimhooks.server.domain.notification import JournalFilter
-from esimhooks.server.manage.find import Find
-from esimhooks.server.manage.overview import Overview
-from esimhooks.server.manage.queries import TenantQueries, Window
-from esimhooks.server.store import jobs
+from esimhooks.server.manage import find, overview
+from esimhooks.server.manage.lists import Window
+from esimhooks.server.store import endpoints, esims, figures, jobs
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import EsimStatus
@@ -89,7 +87,7 @@ def queries_of(database: Database, history: History) -> list[Query]:
 
 
 def _deliveries(database: Database, history: History) -> Iterator[Query]:
-    search, tenant = Find(database), history.tenant
+    tenant = history.tenant
     busy, quiet = history.busy, history.quiet
     noon = history.begins + timedelta(days=3, hours=12)
     spans = {"": (None, None), "a day": (noon, noon + timedelta(days=1)), "since a day": (noon, None)}
@@ -109,17 +107,19 @@ def _deliveries(database: Database, history: History) -> Iterator[Query]:
         yield Query(
             "deliveries",
             _named(status, kind, who, of, when),
-            lambda where=where: search.deliveries(tenant, where, Window(None, PAGE)),  # type: ignore[misc]
+            lambda where=where: _read(database, find.find_deliveries, tenant, where, Window(before=None, limit=PAGE)),  # type: ignore[misc]
         )
     yield Query(
         "deliveries",
         "a week further back",
-        lambda: search.deliveries(tenant, DeliveryFilter(), Window(first_id_of(noon), PAGE)),
+        lambda: _read(
+            database, find.find_deliveries, tenant, DeliveryFilter(), Window(before=first_id_of(noon), limit=PAGE)
+        ),
     )
 
 
 def _events(database: Database, history: History) -> Iterator[Query]:
-    search, tenant = Find(database), history.tenant
+    tenant = history.tenant
     noon = history.begins + timedelta(days=3, hours=12)
     spans = {"": (None, None), "a day": (noon, noon + timedelta(days=1)), "since a day": (noon, None)}
     esims = {"": None, "an eSIM": history.esim}
@@ -133,12 +133,12 @@ def _events(database: Database, history: History) -> Iterator[Query]:
         yield Query(
             "events",
             _named(kind, of, when),
-            lambda where=where: search.events(tenant, where, Window(None, PAGE)),  # type: ignore[misc]
+            lambda where=where: _read(database, find.find_events, tenant, where, Window(before=None, limit=PAGE)),  # type: ignore[misc]
         )
 
 
 def _esims(database: Database, history: History) -> Iterator[Query]:
-    reads, tenant = TenantQueries(database), history.tenant
+    tenant = history.tenant
     texts: tuple[dict[str, str], ...] = (
         {},
         {"iccid": "8952"},
@@ -150,38 +150,34 @@ def _esims(database: Database, history: History) -> Iterator[Query]:
         yield Query(
             "eSIMs",
             _named(status, *text),
-            lambda where=where: reads.esims(tenant, where, Window(None, PAGE)),  # type: ignore[misc]
+            lambda where=where: _read(database, esims.page, tenant, where, before=None, limit=PAGE),  # type: ignore[misc]
         )
     yield Query(
         "eSIMs",
         "how many could be read anew",
-        lambda: _askable(database, tenant),
+        lambda: _read(database, jobs.count_esims, tenant, EsimFilter(), last_esim=new_id()),
     )
     yield Query(
         "eSIMs",
         "one with its story",
-        lambda: Overview(database, clock=lambda: history.now).story_of(tenant, history.esim),
+        lambda: _read(database, overview.story_of, tenant, history.esim),
     )
 
 
-async def _askable(database: Database, tenant: Tenant) -> int:
-    async with database.session() as db:
-        return await jobs.count_esims(db, tenant, EsimFilter(), last_esim=new_id())
-
-
 def _endpoints(database: Database, history: History) -> Iterator[Query]:
-    reads, tenant = TenantQueries(database), history.tenant
-    yield Query("endpoints", "list", lambda: reads.endpoints(tenant, Window(None, PAGE)))
+    tenant = history.tenant
+    yield Query("endpoints", "list", lambda: _read(database, endpoints.page, tenant, before=None, limit=PAGE))
     for name, which in (("busy", history.busy), ("quiet", history.quiet)):
         yield Query(
             "endpoints",
             f"24 h of a {name} one",
-            lambda which=which: reads.endpoint_stats(tenant, which, since=history.now - timedelta(hours=24)),  # type: ignore[misc]
+            lambda which=which: _read(
+                database, figures.stats_of, tenant, which, since=history.now - timedelta(hours=24)
+            ),  # type: ignore[misc]
         )
 
 
 def _journal(database: Database, history: History) -> Iterator[Query]:
-    search = Find(database)
     noon = history.begins + timedelta(days=3, hours=12)
     spans = {"": (None, None), "a day": (noon, noon + timedelta(days=1)), "since a day": (noon, None)}
     numbers = ((None, None), ("8952", None), (None, "t-60000000001"))
@@ -199,25 +195,34 @@ def _journal(database: Database, history: History) -> Iterator[Query]:
         yield Query(
             "journal",
             _named(outcome, source, iccid and "iccid", transaction and "transaction", when),
-            lambda where=where: search.notifications(where, Window(None, PAGE)),  # type: ignore[misc]
+            lambda where=where: _read(database, find.find_notifications, where, Window(before=None, limit=PAGE)),  # type: ignore[misc]
         )
 
 
 def _overview(database: Database, history: History) -> Iterator[Query]:
-    overview = Overview(database, clock=lambda: history.now)
     for hours, (name, tenant) in product((1, 24, 168), (("of one", history.tenant), ("of all", None))):
         yield Query(
             "overview",
             f"{hours} h {name}",
-            lambda hours=hours, tenant=tenant: overview.figures(tenant, span=timedelta(hours=hours)),  # type: ignore[misc]
+            lambda hours=hours, tenant=tenant: _read(
+                database, overview.overview, tenant, span=timedelta(hours=hours), now=history.now
+            ),  # type: ignore[misc]
         )
 
 
 def _searches(database: Database, history: History) -> Iterator[Query]:
-    search = Find(database)
     for name, text in (("a number", "t-60000000001"), ("a number that is nowhere", "nowhere")):
         for whose, tenant in (("one", history.tenant), ("all", None)):
-            yield Query("search", f"{name}, of {whose}", lambda text=text, tenant=tenant: search.rows(tenant, text))  # type: ignore[misc]
+            yield Query(
+                "search",
+                f"{name}, of {whose}",
+                lambda text=text, tenant=tenant: _read(database, find.find_rows, tenant, text),  # type: ignore[misc]
+            )
+
+
+async def _read(database: Database, read: Callable[..., Awaitable[object]], *given: object, **named: object) -> object:
+    async with database.session() as db:
+        return await read(db, *given, **named)
 
 
 def _named(*parts: str | None) -> str:

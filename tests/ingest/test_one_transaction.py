@@ -16,6 +16,7 @@ from esimhooks.server.domain.ids import Prefix, parse_id, text_or_none
 from esimhooks.server.domain.update import Identity, Update
 from esimhooks.server.ingest.absorb import Entry, absorb
 from esimhooks.server.ingest.orders import NewOrder, place
+from esimhooks.server.store.audit import ITSELF
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.esims import Scope
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
@@ -204,7 +205,7 @@ async def test_a_notification_that_came_in_while_its_order_was_being_committed_i
             quantity=1,
         )
         async with database.transaction() as db:
-            await place(db, new, polled=False, now=datetime.now(UTC))
+            await place(db, ITSELF, new, polled=False, now=datetime.now(UTC))
             answer = await upstream.tell(esim_status("K1", "IN_USE", transactionId="t-1"))
         assert answer.body["outcome"] == "unmatched"
 

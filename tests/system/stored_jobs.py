@@ -8,8 +8,9 @@ from esimhooks.server.domain.job import NOT_ARRIVED, Job, RecoveryFilter
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
 from esimhooks.server.jobs.background import BackgroundJobs
 from esimhooks.server.jobs.requery import Requery
-from esimhooks.server.manage.jobs import Jobs, MissedEvents
+from esimhooks.server.manage.jobs import MissedEvents, begin_recovery, find_job
 from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.store.audit import ITSELF
 from esimhooks.server.store.database import Database
 from system.stored_lanes import FAILED, Lane, a_lane, lease, take, write
 
@@ -19,12 +20,8 @@ def now() -> datetime:
 
 
 def a_worker(database: Database) -> BackgroundJobs:
-    requery = Requery(database, ConnectedProviders(database, _no_provider), policy=EmitPolicy(), clock=now, due=Wake())
+    requery = Requery(ConnectedProviders(database, _no_provider), policy=EmitPolicy(), clock=now)
     return BackgroundJobs(database, requery, policy=EmitPolicy(), clock=now, due=Wake())
-
-
-def people(database: Database) -> Jobs:
-    return Jobs(database, clock=now, begun=Wake())
 
 
 async def a_recovery(database: Database, *, of: int = 3) -> tuple[Lane, Job[RecoveryFilter]]:
@@ -34,11 +31,13 @@ async def a_recovery(database: Database, *, of: int = 3) -> tuple[Lane, Job[Reco
     await write(database, await take(database, held), FAILED)
     begins = now() - timedelta(hours=1)
     missed = MissedEvents(start=begins, end=begins + timedelta(hours=2), statuses=NOT_ARRIVED)
-    return lane, await people(database).begin_recovery(lane.tenant, lane.endpoint_id, missed)
+    async with database.transaction() as db:
+        return lane, await begin_recovery(db, ITSELF, lane.tenant, lane.endpoint_id, missed, now=now())
 
 
 async def present(database: Database, job: Job[RecoveryFilter]) -> Job[RecoveryFilter]:
-    return await people(database).find(job.tenant, RecoveryFilter, job.id)
+    async with database.session() as db:
+        return await find_job(db, job.tenant, RecoveryFilter, job.id)
 
 
 def _no_provider(_config: object, _pace: object) -> NoReturn:

@@ -7,9 +7,11 @@ import pytest
 from api import eventually
 from esimhooks.server.domain.endpoint import Ordering
 from esimhooks.server.domain.job import RecoveryFilter
+from esimhooks.server.manage.jobs import cancel_job
 from esimhooks.server.store import deliveries, jobs, queue
+from esimhooks.server.store.audit import ITSELF
 from esimhooks.server.store.database import Database, Session
-from system.stored_jobs import a_recovery, a_worker, people, present
+from system.stored_jobs import a_recovery, a_worker, now, present
 from system.stored_lanes import Lane, queued
 
 
@@ -85,7 +87,8 @@ async def test_a_recovery_that_is_cancelled_during_a_step_sends_nothing_of_that_
         await db.conn.execute("SELECT FROM endpoints WHERE id = $1 FOR UPDATE", lane.endpoint_id)
         step = asyncio.ensure_future(a_worker(database).work_off_recoveries())
         await _claimed(database)
-        ended = await people(database).cancel(lane.tenant, RecoveryFilter, recovery.id)
+        async with database.transaction() as other:
+            ended = await cancel_job(other, ITSELF, recovery, now=now())
     await step
 
     done = await present(database, recovery)

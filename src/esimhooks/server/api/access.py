@@ -5,35 +5,44 @@ Who is calling is known before anything it sent is looked at; a request without 
 
 from collections.abc import Mapping
 from time import monotonic
+from typing import Any
 
-from esimhooks.server.api.auth import Principal, actor_of, require_operator, tenant_of
-from esimhooks.server.api.context import Context
+from esimhooks.server.api.auth import Authenticator, Principal, actor_of, require_operator, tenant_of
 from esimhooks.server.api.http import Answer, Request, Response
-from esimhooks.server.api.idempotency import HEADER, once_for_key
+from esimhooks.server.api.installation import TO_ALL, Installation, Services
 from esimhooks.server.api.parameters import Give
 from esimhooks.server.api.problems import problem_of
-from esimhooks.server.api.rate_limit import limits
+from esimhooks.server.api.rate_limit import RateLimit, limits
 from esimhooks.server.api.router import Access, Route
+from esimhooks.server.api.transaction import HEADER, Begin, carry_out, carry_out_once
+from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.store.audit import act_as
+from esimhooks.server.store import keys
+from esimhooks.server.store.database import Database, Session
 
 log = get_logger("web")
 
 
-TO_ALL: Mapping[type, Give] = {Request: lambda request: request, Context: lambda request: request.context}
-"""What every handler may ask for."""
+ACTOR: Mapping[Any, Give] = {
+    Actor: lambda request: actor_of(request.caller, request.services[Authenticator].peer(request)),
+    Principal: lambda request: request.caller,
+    Session: lambda request: request.db,
+    Session | None: lambda request: request.db,
+    Begin: lambda request: request.begin,
+}
+"""How handlers come by who is calling, and by the session of the request. `Session | None`: only under an Idempotency-Key."""
 
 
 class _Open:
     """For everybody; handlers read the query and the body themselves."""
 
-    gives = TO_ALL
+    gives: Mapping[Any, Give] = {**TO_ALL, Session: ACTOR[Session]}
     tenant: type | None = None
 
     async def answer(self, request: Request, route: Route) -> Answer:
         route.takes.read_path(request)
-        return await route.call(request)
+        return await carry_out(request, route)
 
     def refusal(self, request: Request, error: Exception) -> Response:
         return problem_of(request, error)
@@ -45,9 +54,9 @@ class _Open:
 class _ByKey:
     """For who has an API key, as often as its limits let it."""
 
-    gives: Mapping[type, Give] = {
+    gives: Mapping[Any, Give] = {
         **TO_ALL,
-        Principal: lambda request: request.caller,
+        **ACTOR,
         Tenant: lambda request: tenant_of(
             request.caller, account=request.query.get("account"), mode=request.query.get("mode")
         ),
@@ -55,48 +64,50 @@ class _ByKey:
     tenant: type | None = Tenant
 
     async def answer(self, request: Request, route: Route) -> Answer:
-        context: Context = request.context
-        request.caller = caller = await context.authenticator.principal(request)
+        authenticator: Authenticator = request.services[Authenticator]
+        request.caller = caller = await authenticator.principal(request)
         if caller.tenant is not None and caller.lookup is not None:
-            request.leave = context.keys_limit.take(caller.lookup, now=monotonic())
+            limit: RateLimit = request.services[Installation].keys_limit
+            request.leave = limit.take(caller.lookup, now=monotonic())
         if route.operators:
             require_operator(caller)
-        act_as(actor_of(caller, context.authenticator.peer(request)))
+        await route.takes.read(request)
         if HEADER in request.headers and request.method == "POST":
-            answer = await once_for_key(request, route)
-        else:
-            await route.takes.read(request)
-            answer = await route.call(request)
-        return self._told(request, answer)
+            return _told(request, await carry_out_once(request, route, caller.tenant))
+        return _told(request, await carry_out(request, route))
 
     def refusal(self, request: Request, error: Exception) -> Response:
         answer = problem_of(request, error)
-        self._told(request, answer)
+        _told(request, answer)
         return answer
 
     async def after(self, request: Request) -> None:
         if request.caller is not None:
-            await note_use(request.context, request.caller)
-
-    @staticmethod
-    def _told(request: Request, answer: Answer) -> Answer:
-        """Add what no proxy may store and what the caller may do yet."""
-        answer.headers.setdefault("cache-control", "no-store")
-        if request.leave is not None:
-            answer.headers.update(limits(request.leave))
-        return answer
+            await note_use(request.services, request.caller)
 
 
 OPEN: Access = _Open()
 BY_KEY: Access = _ByKey()
 
 
-async def note_use(context: Context, caller: Principal) -> None:
+async def note_use(services: Services, caller: Principal) -> None:
     """Record that a key was used, where that is due; a caller that has its answer does not feel it fail."""
-    lookup = context.authenticator.use_to_note(caller)
+    authenticator: Authenticator = services[Authenticator]
+    lookup = authenticator.use_to_note(caller)
     if lookup is None:
         return
+    database: Database = services[Database]
+    installation: Installation = services[Installation]
     try:
-        await context.operator.note_key_use(lookup, now=context.clock())
+        async with database.session() as db:
+            await keys.note_use(db, [lookup], now=installation.clock())
     except Exception as error:
         log.exception("key.use_not_noted", error=error)
+
+
+def _told(request: Request, answer: Answer) -> Answer:
+    """Add what no proxy may store and what the caller may do yet."""
+    answer.headers.setdefault("cache-control", "no-store")
+    if request.leave is not None:
+        answer.headers.update(limits(request.leave))
+    return answer

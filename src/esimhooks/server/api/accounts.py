@@ -8,16 +8,23 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import asdict
 
 from esimhooks.server.api.access import BY_KEY
+from esimhooks.server.api.auth import Authenticator
 from esimhooks.server.api.bodies import Moment, Name, Url
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.server.api.merge_patch import named
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.account import Account, ApiKey
+from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of, text_or_none
-from esimhooks.server.manage.admin import Made, MadeKey, NewKey
+from esimhooks.server.manage import accounts as manage_accounts
+from esimhooks.server.manage import keys as manage_keys
+from esimhooks.server.manage.endpoints import EndpointRules, Made
+from esimhooks.server.manage.keys import MadeKey, NewKey
+from esimhooks.server.manage.lists import found
+from esimhooks.server.store import accounts, keys
+from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
@@ -101,47 +108,51 @@ routes = Routes(BY_KEY, operators=True)
 
 
 @routes.post("/v1/accounts", example={"name": "Acme"})
-async def create_account(context: Context, data: AccountBody) -> AccountView:
+async def create_account(db: Session, actor: Actor, now: datetime, data: AccountBody) -> AccountView:
     """Make an account."""
-    return _account(await context.admin.create_account(data.name))
+    return _account(await manage_accounts.create_account(db, actor, data.name, now=now))
 
 
 @routes.get("/v1/accounts")
-async def list_accounts(context: Context, limit: Limit = 25, cursor: Cursor = None) -> Listed[AccountView]:
+async def list_accounts(db: Session, limit: Limit = 25, cursor: Cursor = None) -> Listed[AccountView]:
     """List accounts."""
-    rows = await context.operator.accounts(window(limit, cursor))
+    rows = await accounts.page(db, **window(limit, cursor))
     return listed(rows, limit, _account, lambda account: account.id)
 
 
 @routes.get("/v1/accounts/{account_id}")
-async def show_account(context: Context, account_id: str) -> AccountView:
+async def show_account(db: Session, account_id: str) -> AccountView:
     """Show an account."""
-    return _account(await context.operator.account(parse_id(Prefix.ACCOUNT, account_id)))
+    return _account(found(await accounts.find(db, parse_id(Prefix.ACCOUNT, account_id)), "account"))
 
 
 @routes.patch("/v1/accounts/{account_id}", example={"name": "Acme Ltd"})
-async def rename_account(context: Context, account_id: str, data: AccountPatch) -> AccountView:
+async def rename_account(db: Session, actor: Actor, now: datetime, account_id: str, data: AccountPatch) -> AccountView:
     """Give an account another name."""
     known = parse_id(Prefix.ACCOUNT, account_id)
     if isinstance(data.name, UnsetType):
-        return _account(await context.operator.account(known))
-    return _account(await context.admin.rename_account(known, data.name))
+        return _account(found(await accounts.find(db, known), "account"))
+    return _account(await manage_accounts.rename_account(db, actor, known, data.name, now=now))
 
 
 @routes.delete("/v1/accounts/{account_id}")
-async def delete_account(context: Context, account_id: str) -> None:
+async def delete_account(
+    db: Session, actor: Actor, now: datetime, authenticator: Authenticator, account_id: str
+) -> None:
     """Delete an account with its keys, endpoints, orders and eSIMs."""
-    await context.admin.delete_account(parse_id(Prefix.ACCOUNT, account_id))
-    context.authenticator.forget()
+    await manage_accounts.delete_account(db, actor, parse_id(Prefix.ACCOUNT, account_id), now=now)
+    db.after_commit(authenticator.forget)
 
 
 @routes.post(
     "/v1/accounts/{account_id}/keys",
     example={"mode": "test", "name": "ci", "webhookUrl": "https://hooks.example.com/esims"},
 )
-async def create_key(context: Context, account_id: str, data: KeyBody) -> MadeKeyView:
+async def create_key(db: Session, actor: Actor, rules: EndpointRules, account_id: str, data: KeyBody) -> MadeKeyView:
     """Make a key; its text and its endpoint's secret are shown this once."""
-    made = await context.admin.create_key(
+    made = await manage_keys.create_key(
+        db,
+        actor,
         Tenant(parse_id(Prefix.ACCOUNT, account_id), data.mode),
         NewKey(
             name=data.name,
@@ -149,20 +160,25 @@ async def create_key(context: Context, account_id: str, data: KeyBody) -> MadeKe
             allowed_ips=_networks(data.allowed_ips),
             expires_at=_in_utc(data.expires_at, "/expiresAt"),
         ),
+        rules,
     )
     return _made_key(made)
 
 
 @routes.get("/v1/accounts/{account_id}/keys")
-async def list_keys(context: Context, account_id: str, limit: Limit = 25, cursor: Cursor = None) -> Listed[KeyView]:
+async def list_keys(db: Session, account_id: str, limit: Limit = 25, cursor: Cursor = None) -> Listed[KeyView]:
     """List an account's keys."""
-    rows = await context.operator.keys(parse_id(Prefix.ACCOUNT, account_id), window(limit, cursor))
+    account = found(await accounts.find(db, parse_id(Prefix.ACCOUNT, account_id)), "account")
+    rows = await keys.of_account(db, account.id, **window(limit, cursor))
     return listed(rows, limit, _key, lambda key: key.id)
 
 
 @routes.patch("/v1/accounts/{account_id}/keys/{key_id}", example={"name": "ci 2026", "allowedIps": ["127.0.0.0/8"]})
 async def change_key(
-    context: Context,
+    db: Session,
+    actor: Actor,
+    rules: EndpointRules,
+    authenticator: Authenticator,
     account_id: str,
     key_id: str,
     data: KeyPatch,
@@ -174,22 +190,26 @@ async def change_key(
     if not isinstance(data.expires_at, UnsetType):
         changes["expires_at"] = _in_utc(data.expires_at, "/expiresAt")
     changes.pop("webhook_url", None)
-    changed = await context.key_changes.change(
+    changed = await manage_keys.change_key(
+        db,
+        actor,
         parse_id(Prefix.ACCOUNT, account_id),
         parse_id(Prefix.KEY, key_id),
-        changes,
-        webhook_url=None if isinstance(data.webhook_url, UnsetType) else data.webhook_url,
+        manage_keys.WantedKey(
+            changes, webhook_url=None if isinstance(data.webhook_url, UnsetType) else data.webhook_url
+        ),
+        rules,
     )
-    context.authenticator.forget()
+    db.after_commit(authenticator.forget)
     view = _key(changed.key)
     return ChangedKeyView(**asdict(view), endpoint=_owned(changed.made))
 
 
 @routes.delete("/v1/accounts/{account_id}/keys/{key_id}")
-async def revoke_key(context: Context, account_id: str, key_id: str) -> None:
+async def revoke_key(db: Session, actor: Actor, authenticator: Authenticator, account_id: str, key_id: str) -> None:
     """Revoke a key at once."""
-    await context.admin.revoke_key(parse_id(Prefix.ACCOUNT, account_id), parse_id(Prefix.KEY, key_id))
-    context.authenticator.forget()
+    await manage_keys.revoke_key(db, actor, parse_id(Prefix.ACCOUNT, account_id), parse_id(Prefix.KEY, key_id))
+    db.after_commit(authenticator.forget)
 
 
 def _in_utc(moment: datetime | None, pointer: str) -> datetime | None:

@@ -8,13 +8,15 @@ from msgspec import Meta, Struct
 
 from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.auth import Principal, tenant_of
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.lists import Cursor, From, Limit, Listed, To, id_from, id_of, listed, window
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.audit import Action, ActorKind, AuditEntry, AuditFilter, ChangedField
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, made_at, text_of, text_or_none
-from esimhooks.server.manage.queries import Window
+from esimhooks.server.manage import audit as manage_audit
+from esimhooks.server.manage.lists import Window
+from esimhooks.server.store import audit
+from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
 from esimhooks.vocabulary.timestamps import timestamp
 
@@ -50,7 +52,7 @@ routes = Routes(BY_KEY)
 
 @routes.get("/v1/audit")
 async def list_audit(
-    context: Context,
+    db: Session,
     caller: Principal,
     account: Account = None,
     mode: Mode | None = None,
@@ -72,16 +74,16 @@ async def list_audit(
         first_id=id_from("from", from_),
         last_id=id_from("to", to),
     )
-    rows = await _entries(context, caller, account, mode, where, window(limit, cursor))
+    rows = await _entries(db, caller, account, mode, where, window(limit, cursor))
     return listed(rows, limit, _view, lambda entry: entry.id)
 
 
 async def _entries(
-    context: Context, caller: Principal, account: str | None, mode: Mode | None, where: AuditFilter, part: Window
+    db: Session, caller: Principal, account: str | None, mode: Mode | None, where: AuditFilter, part: Window
 ) -> Sequence[AuditEntry]:
     if caller.tenant is not None:
-        return await context.audit.of_tenant(tenant_of(caller, account=account, mode=mode), where, part)
-    return await context.audit.for_operators(id_of("account", Prefix.ACCOUNT, account), mode, where, part)
+        return await manage_audit.of_tenant(db, tenant_of(caller, account=account, mode=mode), where, part)
+    return await audit.page_for_operators(db, id_of("account", Prefix.ACCOUNT, account), mode, where, **part)
 
 
 def _actor(text: str | None) -> tuple[ActorKind | None, UUID | None]:

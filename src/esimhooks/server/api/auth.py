@@ -5,7 +5,6 @@ Every handler of a tenant's rows gets its tenant from here and from nowhere else
 
 import hmac
 import ipaddress
-from collections.abc import Awaitable, Callable
 from time import monotonic
 from uuid import UUID
 
@@ -19,13 +18,13 @@ from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
+from esimhooks.server.store import keys
+from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.statuses import Mode
 
 KEPT_S = 1.0
 NOTED_S = 60.0
 MOST_KEPT = 10_000
-
-FindKey = Callable[[str], Awaitable[ApiKey | None]]
 
 
 class Principal(Struct, frozen=True):
@@ -48,14 +47,14 @@ class Authenticator:
 
     def __init__(
         self,
-        find_key: FindKey,
+        database: Database,
         *,
         admin_key: str,
         trusted_proxies: int,
         clock: Clock,
         addresses: RateLimit | None = None,
     ) -> None:
-        self._find_key = find_key
+        self._database = database
         self._admin_digest = digest_of(admin_key)
         self._trusted_proxies = trusted_proxies
         self._clock = clock
@@ -96,7 +95,7 @@ class Authenticator:
         """
         if lookup is None:
             return Principal(None)
-        key = await self._find_key(lookup)
+        key = await self._found(lookup)
         if key is None:
             raise Refused.unauthenticated("this API key is not valid any more")
         return self._admitted(key, request)
@@ -142,13 +141,17 @@ class Authenticator:
         hops = [*passed, direct]
         return hops[max(0, len(hops) - 1 - self._trusted_proxies)]
 
+    async def _found(self, lookup: str) -> ApiKey | None:
+        async with self._database.session() as db:
+            return await keys.find_by_lookup(db, lookup)
+
     async def _key(self, text: str, digest: bytes) -> ApiKey | None:
         if not well_formed(text):
             return None
         kept = self._kept.get(digest)
         if kept is not None and monotonic() - kept[0] < KEPT_S:
             return kept[1]
-        key = await self._find_key(lookup_of(text))
+        key = await self._found(lookup_of(text))
         self._kept.pop(digest, None)
         if key is not None and hmac.compare_digest(digest, key.digest):
             if len(self._kept) >= MOST_KEPT:

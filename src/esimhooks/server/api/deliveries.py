@@ -1,18 +1,23 @@
 """Deliveries with their attempts: `/v1/deliveries`."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from esimhooks.server.api.access import BY_KEY
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.lists import Cursor, From, Limit, Listed, To, id_from, id_of, listed, window
 from esimhooks.server.api.router import Routes
+from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus, OutcomeClass
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import Prefix, made_at, parse_id, text_of, text_or_none
+from esimhooks.server.manage import deliveries as manage_deliveries
+from esimhooks.server.manage.lists import found
+from esimhooks.server.store import deliveries
+from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
@@ -66,7 +71,7 @@ routes = Routes(BY_KEY)
 
 @routes.get("/v1/deliveries")
 async def list_deliveries(
-    context: Context,
+    db: Session,
     tenant: Tenant,
     endpoint: str | None = None,
     event: str | None = None,
@@ -88,29 +93,32 @@ async def list_deliveries(
         first_id=id_from("from", from_),
         last_id=id_from("to", to),
     )
-    rows = await context.tenant.deliveries(tenant, where, window(limit, cursor))
+    rows = (await deliveries.page(db, tenant, where, **window(limit, cursor))).rows
     return listed(rows, limit, _view, lambda delivery: delivery.id)
 
 
 @routes.get("/v1/deliveries/{delivery_id}")
-async def show_delivery(context: Context, tenant: Tenant, delivery_id: str) -> DeliveryWithAttempts:
+async def show_delivery(db: Session, tenant: Tenant, delivery_id: str) -> DeliveryWithAttempts:
     """Show a delivery with its attempts."""
-    return _with_attempts(*await context.tenant.delivery(tenant, parse_id(Prefix.DELIVERY, delivery_id)))
+    known = parse_id(Prefix.DELIVERY, delivery_id)
+    async with db.snapshot():
+        delivery = found(await deliveries.find(db, tenant, known), "delivery")
+        return _with_attempts(delivery, await deliveries.attempts_of(db, tenant, known))
 
 
 @routes.post("/v1/deliveries/{delivery_id}/retry", status=202)
-async def retry(context: Context, tenant: Tenant, delivery_id: str) -> None:
+async def retry(db: Session, actor: Actor, tenant: Tenant, delivery_id: str) -> None:
     """Send a delivery again that is not pending; its schedule starts anew, its history stays."""
-    await context.admin.send_again(tenant, parse_id(Prefix.DELIVERY, delivery_id))
+    await manage_deliveries.send_again(db, actor, tenant, parse_id(Prefix.DELIVERY, delivery_id))
 
 
 @routes.post("/v1/deliveries/{delivery_id}/cancel", status=200)
-async def cancel(context: Context, tenant: Tenant, delivery_id: str) -> DeliveryView:
+async def cancel(db: Session, actor: Actor, now: datetime, tenant: Tenant, delivery_id: str) -> DeliveryView:
     """Give a pending delivery up; it can be sent again later.
 
     An attempt that is in flight then may still arrive; it is not among the delivery's attempts.
     """
-    return _view(await context.deliveries.cancel(tenant, parse_id(Prefix.DELIVERY, delivery_id)))
+    return _view(await manage_deliveries.cancel(db, actor, tenant, parse_id(Prefix.DELIVERY, delivery_id), now=now))
 
 
 def _view(delivery: Delivery) -> DeliveryView:

@@ -1,17 +1,21 @@
 """Whether an endpoint works: `/v1/endpoints/{id}/test` sends it an example, `/stats` says how it has done."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from esimhooks.server.api.access import BY_KEY
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.router import Routes
+from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import DeliveryStatus
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.figures import EndpointStats, LaneFigures
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.manage import endpoints as manage_endpoints
+from esimhooks.server.manage.lists import found
+from esimhooks.server.store import figures
+from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_of
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
@@ -61,18 +65,22 @@ routes = Routes(BY_KEY)
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/test", example={"event": "esim.activated"}, status=202)
-async def send_example(context: Context, tenant: Tenant, endpoint_id: str, data: EndpointTestBody) -> EndpointTestView:
+async def send_example(
+    db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: str, data: EndpointTestBody
+) -> EndpointTestView:
     """Send the endpoint an event's example."""
     known = parse_id(Prefix.ENDPOINT, endpoint_id)
-    event, delivery = await context.endpoints.send_example(tenant, known, example_of(data.event))
+    event, delivery = await manage_endpoints.send_example(db, actor, tenant, known, example_of(data.event), now=now)
     return EndpointTestView(text_of(Prefix.EVENT, event.id), text_of(Prefix.DELIVERY, delivery.id))
 
 
 @routes.get("/v1/endpoints/{endpoint_id}/stats")
-async def show_stats(context: Context, tenant: Tenant, endpoint_id: str, hours: Hours = 24) -> StatsView:
+async def show_stats(db: Session, now: datetime, tenant: Tenant, endpoint_id: str, hours: Hours = 24) -> StatsView:
     """Show how an endpoint has done in the last hours."""
-    since = context.clock() - timedelta(hours=hours)
-    return _view(await context.tenant.endpoint_stats(tenant, parse_id(Prefix.ENDPOINT, endpoint_id), since=since))
+    since = now - timedelta(hours=hours)
+    return _view(
+        found(await figures.stats_of(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id), since=since), "endpoint")
+    )
 
 
 def _view(stats: EndpointStats) -> StatsView:

@@ -1,16 +1,19 @@
 """Secrets of endpoints: `/v1/endpoints/{id}/secret` and `/rotate-secret`."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from esimhooks.server.api.access import BY_KEY
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.router import Routes
+from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import SigningSecret
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import Prefix, parse_id
+from esimhooks.server.manage import rotation
+from esimhooks.server.store.database import Session
 from esimhooks.signing import PRIVATE_KEY_PREFIX, public_key_of
 from esimhooks.vocabulary.timestamps import timestamp_or_none
 
@@ -57,18 +60,20 @@ routes = Routes(BY_KEY)
 
 
 @routes.get("/v1/endpoints/{endpoint_id}/secret")
-async def show_secret(context: Context, tenant: Tenant, endpoint_id: str) -> SecretView:
+async def show_secret(db: Session, now: datetime, tenant: Tenant, endpoint_id: str) -> SecretView:
     """Show an endpoint's secret, and the old ones that still sign."""
-    return secrets_view(await context.secrets.shown(tenant, parse_id(Prefix.ENDPOINT, endpoint_id)))
+    return secrets_view(await rotation.shown_secrets(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id), now=now))
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/rotate-secret", example={"expireOldIn": 3600}, status=200)
 async def rotate_secret(
-    context: Context, tenant: Tenant, endpoint_id: str, data: RotationBody = USUAL_ROTATION
+    db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: str, data: RotationBody = USUAL_ROTATION
 ) -> SecretView:
     """Replace an endpoint's secret; the old one signs for `expireOldIn` seconds more."""
     which = parse_id(Prefix.ENDPOINT, endpoint_id)
-    return secrets_view(await context.secrets.rotate(tenant, which, expire_old_in_s=data.expire_old_in))
+    return secrets_view(
+        await rotation.rotate_secret(db, actor, tenant, which, expire_old_in_s=data.expire_old_in, now=now)
+    )
 
 
 def secrets_view(newest_first: Sequence[SigningSecret]) -> SecretView:

@@ -1,6 +1,7 @@
 """Endpoints: `/v1/endpoints`, for merchants and for operators who name an account."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Annotated, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -8,10 +9,10 @@ from msgspec.structs import asdict, replace
 
 from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.bodies import Name, Text, Url
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.server.api.merge_patch import merged
 from esimhooks.server.api.router import Routes
+from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, Ordering, SignatureProfile, Tenant
 from esimhooks.server.domain.endpoint_rules import (
     MAX_HEADERS,
@@ -25,7 +26,11 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.server.domain.schedule import MAX_ATTEMPTS, NAMED
 from esimhooks.server.domain.validation import escaped
-from esimhooks.server.manage.admin import NewEndpoint
+from esimhooks.server.manage import endpoints as manage_endpoints
+from esimhooks.server.manage.endpoints import EndpointRules, NewEndpoint
+from esimhooks.server.manage.lists import found
+from esimhooks.server.store import endpoints
+from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
 from esimhooks.vocabulary.timestamps import timestamp
@@ -127,51 +132,61 @@ routes = Routes(BY_KEY)
     "/v1/endpoints",
     example={"url": "https://hooks.example.com/esims", "eventTypes": ["esim.activated"], "retrySchedule": [0, 60, 300]},
 )
-async def create_endpoint(context: Context, tenant: Tenant, data: EndpointBody) -> MadeEndpointView:
+async def create_endpoint(
+    db: Session, actor: Actor, rules: EndpointRules, tenant: Tenant, data: EndpointBody
+) -> MadeEndpointView:
     """Make an endpoint; its secret is shown this once."""
-    made = await context.admin.create_endpoint(tenant, _told(data))
+    made = await manage_endpoints.create_endpoint(db, actor, tenant, _told(data), rules)
     view = _view(made.endpoint)
     return MadeEndpointView(**asdict(view), secret=made.secret, public_key=made.public_key)
 
 
 @routes.get("/v1/endpoints")
-async def list_endpoints(
-    context: Context, tenant: Tenant, limit: Limit = 25, cursor: Cursor = None
-) -> Listed[EndpointView]:
+async def list_endpoints(db: Session, tenant: Tenant, limit: Limit = 25, cursor: Cursor = None) -> Listed[EndpointView]:
     """List endpoints."""
-    rows = await context.tenant.endpoints(tenant, window(limit, cursor))
+    rows = await endpoints.page(db, tenant, **window(limit, cursor))
     return listed(rows, limit, _view, lambda endpoint: endpoint.id)
 
 
 @routes.get("/v1/endpoints/{endpoint_id}")
-async def show_endpoint(context: Context, tenant: Tenant, endpoint_id: str) -> EndpointView:
+async def show_endpoint(db: Session, tenant: Tenant, endpoint_id: str) -> EndpointView:
     """Show an endpoint."""
-    return _view(await context.tenant.endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id)))
+    return _view(found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint"))
 
 
 @routes.patch("/v1/endpoints/{endpoint_id}", example={"timeout": 2.5, "headers": {"x-shop": "7"}, "name": None})
-async def change_endpoint(context: Context, tenant: Tenant, endpoint_id: str, data: EndpointPatch) -> EndpointView:
+async def change_endpoint(
+    db: Session, actor: Actor, rules: EndpointRules, tenant: Tenant, endpoint_id: str, data: EndpointPatch
+) -> EndpointView:
     """Change an endpoint; what waits goes out as it then stands."""
     known = parse_id(Prefix.ENDPOINT, endpoint_id)
-    return _view(await context.endpoints.change(tenant, known, changes_of(data)))
+    return _view(await manage_endpoints.change_endpoint(db, actor, tenant, known, changes_of(data), rules))
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/enable", status=200)
-async def enable_endpoint(context: Context, tenant: Tenant, endpoint_id: str) -> EndpointView:
+async def enable_endpoint(db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: str) -> EndpointView:
     """Switch an endpoint on; what waits for it goes out."""
-    return _view(await context.endpoints.enable(tenant, parse_id(Prefix.ENDPOINT, endpoint_id)))
+    return _view(
+        await manage_endpoints.switch_endpoint(
+            db, actor, tenant, parse_id(Prefix.ENDPOINT, endpoint_id), enabled=True, now=now
+        )
+    )
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/disable", status=200)
-async def disable_endpoint(context: Context, tenant: Tenant, endpoint_id: str) -> EndpointView:
+async def disable_endpoint(db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: str) -> EndpointView:
     """Switch an endpoint off; what waits for it stays."""
-    return _view(await context.endpoints.disable(tenant, parse_id(Prefix.ENDPOINT, endpoint_id)))
+    return _view(
+        await manage_endpoints.switch_endpoint(
+            db, actor, tenant, parse_id(Prefix.ENDPOINT, endpoint_id), enabled=False, now=now
+        )
+    )
 
 
 @routes.delete("/v1/endpoints/{endpoint_id}")
-async def delete_endpoint(context: Context, tenant: Tenant, endpoint_id: str) -> None:
+async def delete_endpoint(db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: str) -> None:
     """Delete an endpoint; what waits for it is cancelled."""
-    await context.admin.delete_endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id))
+    await manage_endpoints.delete_endpoint(db, actor, tenant, parse_id(Prefix.ENDPOINT, endpoint_id), now=now)
 
 
 def changes_of(patch: EndpointPatch) -> Callable[[Endpoint], NewEndpoint]:

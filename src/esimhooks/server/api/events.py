@@ -8,13 +8,17 @@ from msgspec import Meta, Struct
 
 from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.bodies import id_in_body
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.lists import Cursor, From, Limit, Listed, To, from_cursor, id_from, id_of, listed, window
 from esimhooks.server.api.router import Routes
+from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event, EventFilter
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.manage import deliveries as manage_deliveries
+from esimhooks.server.manage.lists import found
+from esimhooks.server.store import events
+from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType
 
 LAST_POSITION = 2**63 - 1
@@ -44,7 +48,7 @@ routes = Routes(BY_KEY)
 
 @routes.get("/v1/events")
 async def list_events(
-    context: Context,
+    db: Session,
     tenant: Tenant,
     type_: EventType | None = None,
     esim: str | None = None,
@@ -63,33 +67,35 @@ async def list_events(
     )
     begin = id_of("after", Prefix.EVENT, after)
     if begin is None:
-        rows = await context.tenant.events(tenant, where, window(limit, cursor))
+        rows = (await events.page(db, tenant, where, **window(limit, cursor))).rows
         return listed(rows, limit, event_view, lambda event: event.id)
-    edge = await position_behind(context, tenant, begin, "query:after")
+    edge = await position_behind(db, tenant, begin, "query:after")
     if cursor is not None:
         edge = min(from_cursor(cursor).int, LAST_POSITION)
-    rows = await context.tenant.events_after(tenant, where, edge, limit + 1)
+    rows = await events.page_after(db, tenant, where, after=edge, limit=limit + 1)
     return listed(rows, limit, event_view, lambda event: UUID(int=event.position))
 
 
 @routes.get("/v1/events/{event_id}")
-async def show_event(context: Context, tenant: Tenant, event_id: str) -> EventView:
+async def show_event(db: Session, tenant: Tenant, event_id: str) -> EventView:
     """Show an event."""
-    return event_view(await context.tenant.event(tenant, parse_id(Prefix.EVENT, event_id)))
+    return event_view(found(await events.find(db, tenant, parse_id(Prefix.EVENT, event_id)), "event"))
 
 
 @routes.post("/v1/events/{event_id}/resend", example={"endpoint": "ep_01jd3v8k5fe8ya3q8r0m2n6x7d"}, status=202)
-async def resend_event(context: Context, tenant: Tenant, event_id: str, data: ResendBody = TO_ALL) -> ResentView:
+async def resend_event(
+    db: Session, actor: Actor, tenant: Tenant, event_id: str, data: ResendBody = TO_ALL
+) -> ResentView:
     """Send an event again, also to an endpoint that never got it."""
     known = parse_id(Prefix.EVENT, event_id)
     endpoint = id_in_body("/endpoint", Prefix.ENDPOINT, data.endpoint)
-    sent = await context.deliveries.resend(tenant, known, endpoint_id=endpoint)
+    sent = await manage_deliveries.resend(db, actor, tenant, known, endpoint_id=endpoint)
     return ResentView(event_id, [text_of(Prefix.DELIVERY, one) for one in sent])
 
 
-async def position_behind(context: Context, tenant: Tenant, event_id: UUID, pointer: str) -> int:
+async def position_behind(db: Session, tenant: Tenant, event_id: UUID, pointer: str) -> int:
     """Return the position of an event behind which to go on. Raises `Refused` (422) where it is not kept."""
-    position = await context.tenant.position(tenant, event_id)
+    position = await events.position_of(db, tenant, event_id) if event_id.int else 0
     if position is None:
         oldest = text_of(Prefix.EVENT, UUID(int=0))
         raise Refused.invalid(pointer, f"expected the id of an event that is still kept, or {oldest} for the oldest")

@@ -8,11 +8,13 @@ import hmac
 from msgspec import Struct
 
 from esimhooks.server.api.access import OPEN
-from esimhooks.server.api.auth import presented, require_operator
-from esimhooks.server.api.context import Context
+from esimhooks.server.api.auth import Authenticator, presented, require_operator
 from esimhooks.server.api.http import Request, Response
+from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.router import Routes
 from esimhooks.server.observe import metrics
+from esimhooks.server.runtime.health import Health
+from esimhooks.server.store.database import Database
 
 
 class HealthView(Struct):
@@ -31,16 +33,16 @@ async def healthz() -> HealthView:
 
 
 @routes.get("/readyz")
-async def readyz(context: Context) -> HealthView:
+async def readyz(health: Health, database: Database) -> HealthView:
     """Tell that the database answers and is up to date, and the node is not draining; 503 otherwise."""
-    await context.health.check_ready()
+    await health.check_ready()
     return HealthView()
 
 
 @routes.get("/metrics")
-async def read_metrics(request: Request, context: Context) -> Response:
+async def read_metrics(request: Request, installation: Installation, authenticator: Authenticator) -> Response:
     """Return the metrics of this process in Prometheus' text format."""
-    given, token = presented(request) or "", context.metrics_token
+    given, token = presented(request) or "", installation.metrics_token
     if token is None or not hmac.compare_digest(given.encode(), token.encode()):
-        require_operator(await context.authenticator.principal(request))
+        require_operator(await authenticator.principal(request))
     return Response(200, metrics.exposition(), metrics.CONTENT_TYPE)

@@ -33,18 +33,22 @@ encode = msgspec.json.Encoder().encode
 class Request:
     """One request. `path_params` are the decoded parts of the path that its route names.
 
-    What lets requests in leaves here who is calling (`caller`, `visitor`), what it may do yet (`leave`), and the
-    arguments of the handler that were read from the path, the query and the body (`values`).
+    What lets requests in leaves here who is calling (`caller`, `visitor`), what it may do yet (`leave`), its session
+    (`db`, `begin`), and the arguments of the handler that were read from the path, the query and the body (`values`).
     """
 
-    def __init__(self, scope: Scope, receive: Receive, path_params: Mapping[str, str], context: Any) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, path_params: Mapping[str, str], services: Mapping[type, Any]
+    ) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.path_params = path_params
-        self.context = context
+        self.services = services
         self.caller: Any = None
         self.visitor: Any = None
         self.leave: Any = None
+        self.db: Any = None
+        self.begin: Any = None
         self.values: dict[str, Any] = {}
         self._scope = scope
         self._receive = receive

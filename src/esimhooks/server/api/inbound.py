@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from esimhooks.server.api.access import BY_KEY, OPEN
+from esimhooks.server.api.auth import Authenticator
 from esimhooks.server.api.bodies import Text
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.http import Request, Response, json_response
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.change import UpdateOutcome
@@ -19,6 +19,9 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of, text_or_none
 from esimhooks.server.domain.notification import InboundRequest
 from esimhooks.server.ingest.absorb import Absorbed
+from esimhooks.server.ingest.intake import Intake
+from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
 
 NOT_JOURNALED = frozenset({"authorization", "cookie", "x-api-key"})
@@ -54,18 +57,18 @@ inbound_routes = Routes(OPEN)
 
 @inbound_routes.post("/providers/{name}/{token}")
 @inbound_routes.post("/providers/{name}/{token}/{rest}")
-async def receive(request: Request, context: Context, name: str, token: str, rest: str = "") -> Response:
+async def receive(request: Request, intake: Intake, name: str, token: str, rest: str = "") -> Response:
     """Take in a provider's notification."""
     inbound = _inbound_of(request, await request.body(), rest=rest)
-    receipt = await context.intake.accept(name, token, inbound)
+    receipt = await intake.accept(name, token, inbound)
     return Response(204) if receipt.empty else json_response(200, _result(receipt.absorbed))
 
 
 @inbound_routes.get("/providers/{name}/{token}", head=True)
-async def confirm_address(context: Context, name: str, token: str) -> Response:
+async def confirm_address(connected: ConnectedProviders, name: str, token: str) -> Response:
     """Tell a provider that looks at its inbound address before it uses it that it is there."""
     try:
-        await context.connected.authenticated(name, token)
+        await connected.authenticated(name, token)
     except Refused:
         raise Refused.not_found("there is nothing at this address") from None
     return Response(200)
@@ -82,23 +85,24 @@ async def confirm_address(context: Context, name: str, token: str) -> Response:
     },
     status=200,
 )
-async def accept_updates(request: Request, context: Context, data: UpdatesBody) -> UpdatesView:
+async def accept_updates(request: Request, intake: Intake, db: Session | None, data: UpdatesBody) -> UpdatesView:
     """Take in the operator's own updates; each gets its own outcome."""
     raw = [bytes(one) for one in data.updates]  # each is journaled in the very bytes in which it came
     inbound = _inbound_of(request, await request.body())
-    results = await context.intake.accept_updates(raw, inbound, tenant=_tenant(data))
+    results = await intake.accept_updates(raw, inbound, tenant=_tenant(data), db=db)
     return UpdatesView([_result(result) for result in results])
 
 
 def _inbound_of(request: Request, body: bytes, *, rest: str = "") -> InboundRequest:
     """Return a request as the journal keeps it; `rest` is what follows the inbound address in the path."""
+    authenticator: Authenticator = request.services[Authenticator]
     return InboundRequest(
         method=request.method,
         path=rest,
         query=request.raw_query.decode("latin-1"),
         headers={name: value for name, value in request.headers.items() if name not in NOT_JOURNALED},
         body=body,
-        peer=request.context.authenticator.peer(request),
+        peer=authenticator.peer(request),
     )
 
 

@@ -10,16 +10,18 @@ from msgspec import Meta, Struct, field
 
 from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.bodies import Moment
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.server.api.router import Routes
+from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.ids import EPOCH, Prefix, made_at, parse_id, text_of, text_or_none
 from esimhooks.server.domain.job import NOT_ARRIVED, Job, Missed, RecoveryFilter, RequeryFilter
 from esimhooks.server.domain.patterns import PRINTABLE
+from esimhooks.server.manage import jobs as manage_jobs
 from esimhooks.server.manage.jobs import MissedEvents
+from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import EsimStatus
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
@@ -114,69 +116,84 @@ routes = Routes(BY_KEY)
     example={"from": "2026-01-01T00:00:00Z", "statuses": ["failed", "never"], "dryRun": True},
     status={CountView: 200, RecoveryView: 202},
 )
-async def recover(context: Context, tenant: Tenant, endpoint_id: str, data: RecoverBody) -> CountView | RecoveryView:
+async def recover(
+    db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: str, data: RecoverBody
+) -> CountView | RecoveryView:
     """Send again what did not arrive at an endpoint, in the background; or count it."""
     known = parse_id(Prefix.ENDPOINT, endpoint_id)
     missed = MissedEvents(
         start=_in_utc(data.start, "/from"),
-        end=context.clock() if data.end is None else _in_utc(data.end, "/to"),
+        end=now if data.end is None else _in_utc(data.end, "/to"),
         statuses=tuple(dict.fromkeys(data.statuses)),
     )
     if missed.start >= missed.end:
         raise Refused.invalid("/from", "expected a time before that of to, which is now unless told")
     if data.dry_run:
-        counted = await context.jobs.count_missed(tenant, known, missed)
+        counted = await manage_jobs.count_missed(db, tenant, known, missed)
         by_status = {status: counted.by_status.get(status, 0) for status in Missed}
         return CountView(counted.of(missed.statuses), by_status)
-    return _recovery(await context.jobs.begin_recovery(tenant, known, missed))
+    return _recovery(await manage_jobs.begin_recovery(db, actor, tenant, known, missed, now=now))
 
 
 @routes.get("/v1/endpoints/{endpoint_id}/recoveries/{recovery_id}")
-async def show_recovery(context: Context, tenant: Tenant, endpoint_id: str, recovery_id: str) -> RecoveryView:
+async def show_recovery(db: Session, tenant: Tenant, endpoint_id: str, recovery_id: str) -> RecoveryView:
     """Show how far a recovery is."""
     endpoint, known = parse_id(Prefix.ENDPOINT, endpoint_id), parse_id(Prefix.RECOVERY, recovery_id)
-    return _recovery(await context.jobs.find(tenant, RecoveryFilter, known, endpoint_id=endpoint))
+    return _recovery(await manage_jobs.find_job(db, tenant, RecoveryFilter, known, endpoint_id=endpoint))
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/recoveries/{recovery_id}/cancel", status=200)
-async def cancel_recovery(context: Context, tenant: Tenant, endpoint_id: str, recovery_id: str) -> RecoveryView:
+async def cancel_recovery(
+    db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: str, recovery_id: str
+) -> RecoveryView:
     """End a recovery where it is; what it has sent again stays in the endpoint's lane."""
     endpoint, known = parse_id(Prefix.ENDPOINT, endpoint_id), parse_id(Prefix.RECOVERY, recovery_id)
-    return _recovery(await context.jobs.cancel(tenant, RecoveryFilter, known, endpoint_id=endpoint))
+    return _recovery(
+        await manage_jobs.cancel_job(
+            db, actor, await manage_jobs.find_job(db, tenant, RecoveryFilter, known, endpoint_id=endpoint), now=now
+        )
+    )
 
 
 @routes.post(
     "/v1/esims/requery", example={"status": "IN_USE", "dryRun": True}, status={MatchedView: 200, BulkRequeryView: 202}
 )
 async def requery_many(
-    context: Context, tenant: Tenant, data: RequeryBody = ALL_ESIMS
+    db: Session, actor: Actor, now: datetime, tenant: Tenant, data: RequeryBody = ALL_ESIMS
 ) -> MatchedView | BulkRequeryView:
     """Read the eSIMs that fit anew from their providers, in the background; or count them."""
     where = EsimFilter(status=data.status, iccid=data.iccid, transaction_id=data.transaction_id, order_no=data.order_no)
     if data.dry_run:
-        return MatchedView(await context.jobs.count_esims(tenant, where))
-    return _requery(await context.jobs.begin_requery(tenant, where))
+        return MatchedView(await manage_jobs.count_esims(db, tenant, where))
+    return _requery(await manage_jobs.begin_requery(db, actor, tenant, where, now=now))
 
 
 @routes.get("/v1/requeries")
 async def list_requeries(
-    context: Context, tenant: Tenant, limit: Limit = 25, cursor: Cursor = None
+    db: Session, tenant: Tenant, limit: Limit = 25, cursor: Cursor = None
 ) -> Listed[BulkRequeryView]:
     """List requeries of many eSIMs."""
-    rows = await context.jobs.page(tenant, RequeryFilter, window(limit, cursor))
+    rows = await manage_jobs.page_of_jobs(db, tenant, RequeryFilter, window(limit, cursor))
     return listed(rows, limit, _requery, lambda job: job.id)
 
 
 @routes.get("/v1/requeries/{requery_id}")
-async def show_requery(context: Context, tenant: Tenant, requery_id: str) -> BulkRequeryView:
+async def show_requery(db: Session, tenant: Tenant, requery_id: str) -> BulkRequeryView:
     """Show how far a requery is."""
-    return _requery(await context.jobs.find(tenant, RequeryFilter, parse_id(Prefix.REQUERY, requery_id)))
+    return _requery(await manage_jobs.find_job(db, tenant, RequeryFilter, parse_id(Prefix.REQUERY, requery_id)))
 
 
 @routes.post("/v1/requeries/{requery_id}/cancel", status=200)
-async def cancel_requery(context: Context, tenant: Tenant, requery_id: str) -> BulkRequeryView:
+async def cancel_requery(db: Session, actor: Actor, now: datetime, tenant: Tenant, requery_id: str) -> BulkRequeryView:
     """End a requery where it is; what it has read stays."""
-    return _requery(await context.jobs.cancel(tenant, RequeryFilter, parse_id(Prefix.REQUERY, requery_id)))
+    return _requery(
+        await manage_jobs.cancel_job(
+            db,
+            actor,
+            await manage_jobs.find_job(db, tenant, RequeryFilter, parse_id(Prefix.REQUERY, requery_id)),
+            now=now,
+        )
+    )
 
 
 def _in_utc(moment: datetime, pointer: str) -> datetime:

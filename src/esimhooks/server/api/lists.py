@@ -14,7 +14,7 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import EPOCH, Prefix, first_id_of, parse_id
 from esimhooks.server.domain.lists import Unreadable, partition
 from esimhooks.server.domain.validation import expected
-from esimhooks.server.manage.queries import Window
+from esimhooks.server.manage.lists import Window
 
 Row = TypeVar("Row")
 View = TypeVar("View")
@@ -40,7 +40,7 @@ class Listed(Struct, Generic[View], frozen=True, rename="camel", omit_defaults=T
 
 def window(limit: int, cursor: str | None) -> Window:
     """Return the window to read, one row larger than asked, to know whether there is more."""
-    return Window(None if cursor is None else from_cursor(cursor), limit + 1)
+    return Window(before=None if cursor is None else from_cursor(cursor), limit=limit + 1)
 
 
 def listed(

@@ -6,12 +6,16 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from esimhooks.server.api.access import BY_KEY
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.lists import Cursor, From, Limit, Listed, To, id_from, id_of, listed, window
 from esimhooks.server.api.router import Routes
+from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of, text_or_none
 from esimhooks.server.domain.notification import JournalEntry, JournalFilter
+from esimhooks.server.manage import journal as manage_journal
+from esimhooks.server.manage.lists import found
+from esimhooks.server.store import journal, journal_lists
+from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.timestamps import timestamp
 
 
@@ -55,7 +59,7 @@ routes = Routes(BY_KEY, operators=True)
 
 @routes.get("/v1/notifications")
 async def list_notifications(
-    context: Context,
+    db: Session,
     source: str | None = None,
     outcome: UpdateOutcome | None = None,
     esim: str | None = None,
@@ -81,14 +85,14 @@ async def list_notifications(
         first_id=id_from("from", from_),
         last_id=id_from("to", to),
     )
-    rows = await context.operator.notifications(where, window(limit, cursor))
+    rows = (await journal_lists.page(db, where, **window(limit, cursor))).rows
     return listed(rows, limit, notification_view, lambda entry: entry.id)
 
 
 @routes.get("/v1/notifications/{notification_id}")
-async def show_notification(context: Context, notification_id: str) -> NotificationWithBody:
+async def show_notification(db: Session, notification_id: str) -> NotificationWithBody:
     """Show a journal entry with what came in."""
-    entry = await context.operator.notification(parse_id(Prefix.NOTIFICATION, notification_id))
+    entry = found(await journal.find(db, parse_id(Prefix.NOTIFICATION, notification_id)), "notification")
     view = notification_view(entry)
     try:
         body, encoding = entry.request.body.decode(), "utf-8"
@@ -105,6 +109,6 @@ async def show_notification(context: Context, notification_id: str) -> Notificat
 
 
 @routes.post("/v1/notifications/{notification_id}/replay", status=202)
-async def replay(context: Context, notification_id: str) -> None:
+async def replay(db: Session, actor: Actor, notification_id: str) -> None:
     """Look at a journal entry again, in the background."""
-    await context.replay.replay(parse_id(Prefix.NOTIFICATION, notification_id))
+    await manage_journal.replay(db, actor, parse_id(Prefix.NOTIFICATION, notification_id))

@@ -1,23 +1,30 @@
 """Orders: `/v1/orders`, for operators."""
 
-from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.bodies import ProviderName, Text
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.lists import Cursor, Limit, Listed, id_of, listed, window
 from esimhooks.server.api.router import Routes
+from esimhooks.server.api.transaction import Begin
+from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
-from esimhooks.server.domain.lists import Unreadable, partition
+from esimhooks.server.domain.lists import partition
 from esimhooks.server.domain.order import Order, OrderFilter
 from esimhooks.server.ingest.orders import NewOrder
+from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.manage import orders
+from esimhooks.server.manage.lists import found
+from esimhooks.server.store import esims
+from esimhooks.server.store import orders as stored_orders
+from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 from esimhooks.vocabulary.timestamps import timestamp
 
@@ -82,7 +89,9 @@ routes = Routes(BY_KEY, operators=True)
         "quantity": 2,
     },
 )
-async def place_order(context: Context, data: OrderBody) -> OrderWithEsims:
+async def place_order(
+    begin: Begin, connected: ConnectedProviders, actor: Actor, now: datetime, data: OrderBody
+) -> OrderWithEsims:
     """Store an order; the same `transactionId` again returns the same order."""
     try:
         account_id = parse_id(Prefix.ACCOUNT, data.account)
@@ -97,13 +106,15 @@ async def place_order(context: Context, data: OrderBody) -> OrderWithEsims:
         package_name=data.package_name,
         quantity=data.quantity,
     )
-    placed = await context.admin.place_order(new)
-    return _with_esims(*await context.operator.order(placed.id))
+    provider = await connected.find(data.provider)
+    async with begin() as db:
+        placed = await orders.place_order(db, actor, new, connected=provider, now=now)
+        return await _with_esims(db, placed.id)
 
 
 @routes.get("/v1/orders")
 async def list_orders(
-    context: Context,
+    db: Session,
     account: str | None = None,
     mode: Mode | None = None,
     provider: str | None = None,
@@ -120,13 +131,14 @@ async def list_orders(
         transaction_id=transaction_id,
         order_no=order_no,
     )
-    return listed(await context.operator.orders(where, window(limit, cursor)), limit, _order, lambda order: order.id)
+    return listed(await stored_orders.page(db, where, **window(limit, cursor)), limit, _order, lambda order: order.id)
 
 
 @routes.get("/v1/orders/{order_id}")
-async def show_order(context: Context, order_id: str) -> OrderWithEsims:
+async def show_order(db: Session, order_id: str) -> OrderWithEsims:
     """Show an order with its eSIMs."""
-    return _with_esims(*await context.operator.order(parse_id(Prefix.ORDER, order_id)))
+    async with db.snapshot():
+        return await _with_esims(db, parse_id(Prefix.ORDER, order_id))
 
 
 def _order(order: Order) -> OrderView:
@@ -144,9 +156,11 @@ def _order(order: Order) -> OrderView:
     )
 
 
-def _with_esims(order: Order, esims: Sequence[Esim | Unreadable]) -> OrderWithEsims:
+async def _with_esims(db: Session, order_id: UUID) -> OrderWithEsims:
+    order = found(await stored_orders.find(db, order_id), "order")
+    rows = await esims.of_order(db, order.tenant, order.id)
     view = _order(order)
-    readable, unreadable = partition(esims)
+    readable, unreadable = partition(rows)
     return OrderWithEsims(
         **asdict(view),
         esims=[

@@ -58,6 +58,7 @@ class Signature(Struct, frozen=True, kw_only=True):
     body: Any
     needs_body: bool
     gives: Mapping[str, Give]
+    given_types: frozenset[Any]
     of_tenant: bool
     returns: Any
 
@@ -135,6 +136,7 @@ def signature_of(
         body=hints.get(BODY),
         needs_body=BODY in declared and declared[BODY].default is inspect.Parameter.empty,
         gives=given,
+        given_types=frozenset(hints[name] for name in given),
         of_tenant=of_tenant,
         returns=hints.get("return"),
     )
@@ -151,7 +153,10 @@ def is_plain(text: str) -> bool:
 
 
 def _is_key(hint: Any, gives: Mapping[Any, Give]) -> bool:
-    return isinstance(hint, type) and hint in gives
+    try:
+        return hint in gives
+    except TypeError:  # no key of any mapping
+        return False
 
 
 def _parameter(argument: str, hint: Any, default: Any) -> Parameter:

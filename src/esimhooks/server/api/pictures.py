@@ -9,7 +9,6 @@ import segno
 from segno import DataOverflowError
 
 from esimhooks.server.api.access import BY_KEY, OPEN
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.http import Response
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.credentials import PATH, TOKEN_BYTES, is_own_address
@@ -17,6 +16,9 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, parse_id
+from esimhooks.server.manage.lists import found
+from esimhooks.server.store import esims
+from esimhooks.server.store.database import Session
 
 PIXELS_PER_SQUARE = 8
 MAX_NAME = 2 * TOKEN_BYTES
@@ -33,15 +35,15 @@ open_routes = Routes(OPEN)
 
 
 @routes.get("/v1/esims/{esim_id}/qr.png", media_type="image/png")
-async def show_qr(context: Context, tenant: Tenant, esim_id: str) -> Response:
+async def show_qr(db: Session, tenant: Tenant, esim_id: str) -> Response:
     """Show an eSIM's activation code as a QR code (PNG)."""
-    return _picture(await context.tenant.esim(tenant, parse_id(Prefix.ESIM, esim_id)))
+    return _picture(found(await esims.find(db, tenant, parse_id(Prefix.ESIM, esim_id)), "eSIM"))
 
 
 @open_routes.get(f"{PATH}/{{esim_id}}/{{name}}")
-async def show_open_qr(context: Context, esim_id: str, name: str) -> Response:
+async def show_open_qr(db: Session, esim_id: str, name: str) -> Response:
     """Show the QR code to who knows its address."""
-    esim = await context.operator.esim(parse_id(Prefix.ESIM, esim_id))
+    esim = found(await esims.find_any(db, parse_id(Prefix.ESIM, esim_id)), "eSIM")
     if not name.endswith(".png") or len(name) > MAX_NAME or not is_own_address(esim, name.removesuffix(".png")):
         raise Refused.not_found("there is no such eSIM")
     return _picture(esim)

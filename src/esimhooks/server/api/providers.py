@@ -1,15 +1,23 @@
 """Providers: `/v1/providers`, for operators. Credentials go in and never come out."""
 
+from datetime import datetime
+
 from msgspec import Struct
 
 from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.bodies import Text, Url
-from esimhooks.server.api.context import Context
+from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.lists import Limit, Listed, NameCursor, part_of
 from esimhooks.server.api.router import Routes
+from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.provider import StoredProvider
+from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.manage import providers as manage_providers
+from esimhooks.server.manage.lists import found
+from esimhooks.server.store import providers
+from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.timestamps import timestamp
 
 RESERVED = frozenset({"updates"})
@@ -43,47 +51,63 @@ routes = Routes(BY_KEY, operators=True)
 
 
 @routes.put("/v1/providers/{name}", example={"kind": "esimaccess"})
-async def put_provider(context: Context, name: str, data: ProviderBody) -> ProviderView:
+async def put_provider(
+    db: Session,
+    actor: Actor,
+    now: datetime,
+    connected: ConnectedProviders,
+    installation: Installation,
+    name: str,
+    data: ProviderBody,
+) -> ProviderView:
     """Store a provider; one of that name keeps its inbound address."""
     if not name or len(name) > MAX_NAME or not set(name) <= NAME_CHARACTERS or name in RESERVED:
         raise Refused.invalid("path:name", "expected 1-63 of a-z, 0-9 and -, and not the word updates")
-    stored = await context.admin.put_provider(
-        name, kind=data.kind, base_url=data.base_url, credentials=data.credentials, settings=data.settings
+    stored = await manage_providers.put_provider(
+        db,
+        actor,
+        manage_providers.NewProvider(
+            name=name, kind=data.kind, base_url=data.base_url, credentials=data.credentials, settings=data.settings
+        ),
+        connected=connected,
+        now=now,
     )
-    return _view(stored, context)
+    return _view(stored, installation)
 
 
 @routes.get("/v1/providers")
-async def list_providers(context: Context, limit: Limit = 25, cursor: NameCursor = None) -> Listed[ProviderView]:
+async def list_providers(
+    db: Session, installation: Installation, limit: Limit = 25, cursor: NameCursor = None
+) -> Listed[ProviderView]:
     """List providers by name."""
-    stored = sorted(await context.operator.providers(), key=_name_of)
-    return part_of(stored, limit, cursor, lambda one: _view(one, context), _name_of)
+    stored = sorted(await providers.all_of_them(db), key=_name_of)
+    return part_of(stored, limit, cursor, lambda one: _view(one, installation), _name_of)
 
 
 @routes.get("/v1/providers/{name}")
-async def show_provider(context: Context, name: str) -> ProviderView:
+async def show_provider(db: Session, installation: Installation, name: str) -> ProviderView:
     """Show a provider."""
-    return _view(await context.operator.provider(name), context)
+    return _view(found(await providers.find(db, name), "provider"), installation)
 
 
 @routes.delete("/v1/providers/{name}")
-async def delete_provider(context: Context, name: str) -> None:
+async def delete_provider(db: Session, actor: Actor, connected: ConnectedProviders, name: str) -> None:
     """Forget a provider; its inbound address answers 401 from then on."""
-    await context.admin.delete_provider(name)
+    await manage_providers.delete_provider(db, actor, name, connected=connected)
 
 
 def _name_of(stored: StoredProvider | Unreadable) -> str:
     return stored.name
 
 
-def _view(stored: StoredProvider, context: Context) -> ProviderView:
+def _view(stored: StoredProvider, installation: Installation) -> ProviderView:
     return ProviderView(
         name=stored.name,
         kind=stored.kind,
         base_url=stored.base_url,
         credentials_set=sorted(stored.credentials),
         settings=dict(stored.settings),
-        inbound_url=f"{context.public_url}/providers/{stored.name}/{stored.token}",
+        inbound_url=f"{installation.public_url}/providers/{stored.name}/{stored.token}",
         created_at=timestamp(stored.created_at),
         updated_at=timestamp(stored.updated_at),
     )

@@ -13,8 +13,8 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from esimhooks.server.api import asyncapi, openapi
 from esimhooks.server.api.access import OPEN
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.http import Response
+from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.router import Route, Routes
 
 PAGES = Environment(
@@ -40,9 +40,9 @@ def reference_routes(table: Sequence[Route]) -> list[Route]:
         return openapi.document(table, public_url=public_url)
 
     @routes.get("/openapi.json")
-    async def show_openapi(context: Context) -> openapi.Json:
+    async def show_openapi(installation: Installation) -> openapi.Json:
         """Show the OpenAPI document."""
-        return described(context.public_url)
+        return described(installation.public_url)
 
     @routes.get("/asyncapi.json")
     async def show_asyncapi() -> openapi.Json:
@@ -50,9 +50,9 @@ def reference_routes(table: Sequence[Route]) -> list[Route]:
         return asyncapi.document()
 
     @routes.get("/docs")
-    async def show_reference(context: Context) -> Response:
+    async def show_reference(installation: Installation) -> Response:
         """Show the reference as a page."""
-        document = described(context.public_url)
+        document = described(installation.public_url)
         shown = PAGES.get_template("reference.html").render(document=document, style=STYLE, pretty=_pretty)
         return Response(200, shown.encode(), "text/html; charset=utf-8", dict(HEADERS))
 

@@ -28,7 +28,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 class Access(Protocol):
     """What lets the requests of some routes in. `gives` are the arguments that their handlers may ask for by type."""
 
-    gives: Mapping[type, Give]
+    gives: Mapping[Any, Give]
     tenant: type | None
     """The type among them for which operators say `account` and `mode` in the query."""
 
@@ -142,10 +142,10 @@ class _Node(Struct):
 
 
 class Router:
-    """The ASGI application. `context` is given to every request."""
+    """The ASGI application. `services` are given to every request."""
 
-    def __init__(self, routes: Iterable[Route], context: Any) -> None:
-        self._context = context
+    def __init__(self, routes: Iterable[Route], services: Mapping[type, Any]) -> None:
+        self._services = services
         self._root = _Node()
         self._whole: dict[str, _Node] = {}
         for route in routes:
@@ -156,7 +156,7 @@ class Router:
         started, status = monotonic(), 499  # the caller had gone before there was an answer
         method = scope["method"] if scope["method"] in METHODS else "other"
         node, path_params = self._find(scope)
-        request = Request(scope, receive, path_params, self._context)
+        request = Request(scope, receive, path_params, self._services)
         with tracing.span(method, Kind.SERVER, parent=_traceparent(scope)) as span:
             try:
                 answer = await self._answer(request, node)

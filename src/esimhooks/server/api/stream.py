@@ -11,7 +11,7 @@ from uuid import UUID
 from msgspec import Meta
 
 from esimhooks.server.api.access import BY_KEY
-from esimhooks.server.api.context import Context
+from esimhooks.server.api.auth import Authenticator
 from esimhooks.server.api.events import position_behind
 from esimhooks.server.api.http import Request, Stream
 from esimhooks.server.api.parameters import Header
@@ -21,6 +21,10 @@ from esimhooks.server.domain.errors import NotNow, Refused
 from esimhooks.server.domain.event import Event, EventFilter
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.server.domain.lists import Unreadable
+from esimhooks.server.manage.streams import Streams
+from esimhooks.server.runtime.health import Health
+from esimhooks.server.store import events
+from esimhooks.server.store.database import Database
 
 PAGE = 20
 LOOK_UP_S = 1.0
@@ -35,17 +39,18 @@ routes = Routes(BY_KEY)
 @routes.get("/v1/stream", media_type="text/event-stream")
 async def stream(
     request: Request,
-    context: Context,
+    database: Database,
     tenant: Tenant,
     last_event_id: Annotated[str, Header("Last-Event-ID"), Meta(max_length=64)] | None = None,
 ) -> Stream:
     """Listen to events as they are committed, from now on or behind the `Last-Event-ID`."""
-    if last_event_id:
-        begin = _event_id(last_event_id)
-        position = await position_behind(context, tenant, begin, "header:last-event-id")
-    else:
-        begin, position = await context.tenant.newest_event(tenant)
-    told = _told(request, context, tenant, begin, position)
+    async with database.session() as db:
+        if last_event_id:
+            begin = _event_id(last_event_id)
+            position = await position_behind(db, tenant, begin, "header:last-event-id")
+        else:
+            begin, position = await events.newest(db, tenant) or (UUID(int=0), 0)
+    told = _told(request, tenant, begin, position)
     first = await anext(told)  # refused before the answer begins, where too many listen
     return Stream(_with_first(first, told), "text/event-stream", dict(HEADERS))
 
@@ -56,16 +61,17 @@ async def _with_first(first: bytes, rest: AsyncIterator[bytes]) -> AsyncGenerato
         yield one
 
 
-async def _told(
-    request: Request, context: Context, tenant: Tenant, begin: UUID, position: int
-) -> AsyncGenerator[bytes, None]:
-    with context.streams.listening(tenant) as wake:
+async def _told(request: Request, tenant: Tenant, begin: UUID, position: int) -> AsyncGenerator[bytes, None]:
+    streams: Streams = request.services[Streams]
+    database: Database = request.services[Database]
+    with streams.listening(tenant) as wake:
         # An id without data: whoever is cut off before the first event misses nothing either.
         yield f"retry: 1000\nid: {text_of(Prefix.EVENT, begin)}\n\n".encode()
         spoken = monotonic()
-        while await _may_go_on(request, context):
+        while await _may_go_on(request):
             try:
-                rows = await context.tenant.events_after(tenant, EventFilter(), position, PAGE)
+                async with database.session() as db:
+                    rows = await events.page_after(db, tenant, EventFilter(), after=position, limit=PAGE)
             except NotNow:  # the client comes back with the last id
                 return
             for event in rows:
@@ -79,12 +85,14 @@ async def _told(
                 yield b": alive\n\n"
 
 
-async def _may_go_on(request: Request, context: Context) -> bool:
+async def _may_go_on(request: Request) -> bool:
     """Whether the node stays and the key is still one that may listen."""
-    if context.health.draining:
+    authenticator: Authenticator = request.services[Authenticator]
+    health: Health = request.services[Health]
+    if health.draining:
         return False
     try:
-        await context.authenticator.check_again(request)
+        await authenticator.check_again(request)
     except (Refused, NotNow):
         return False
     return True

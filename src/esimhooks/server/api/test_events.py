@@ -1,5 +1,6 @@
 """Test events: `POST /v1/test-events` raises any event from its example, for test keys only."""
 
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -7,12 +8,16 @@ import msgspec
 from msgspec import Meta, Struct
 
 from esimhooks.server.api.access import BY_KEY
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.router import Routes
+from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.server.domain.validation import convert, escaped
+from esimhooks.server.manage import deliveries as manage_deliveries
+from esimhooks.server.manage.lists import found
+from esimhooks.server.store import esims
+from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.envelope import Envelope
 from esimhooks.vocabulary.esim import EsimData
 from esimhooks.vocabulary.events import EventType
@@ -46,16 +51,20 @@ routes = Routes(BY_KEY)
 
 
 @routes.post("/v1/test-events", example={"event": "esim.activated"})
-async def raise_test_event(context: Context, tenant: Tenant, data: TestEventBody) -> TestEventView:
+async def raise_test_event(
+    db: Session, actor: Actor, now: datetime, tenant: Tenant, data: TestEventBody
+) -> TestEventView:
     """Raise a test event."""
     if tenant.mode is not Mode.TEST:
         raise Refused.forbidden("test events need a test key (esim_test_...)")
     esim_id = None
     example = example_of(data.event)
     if data.esim is not None:
-        esim_id = (await context.tenant.esim(tenant, _esim_id(data.esim))).id
+        esim_id = (found(await esims.find(db, tenant, _esim_id(data.esim)), "eSIM")).id
         example = msgspec.structs.replace(example, data=msgspec.structs.replace(example.data, id=data.esim))
-    event = await context.admin.raise_event(tenant, _with_data(example, data.data), esim_id=esim_id)
+    event = await manage_deliveries.raise_event(
+        db, actor, tenant, _with_data(example, data.data), esim_id=esim_id, now=now
+    )
     return TestEventView(text_of(Prefix.EVENT, event.id), data.event, tenant.mode)
 
 

@@ -8,7 +8,6 @@ from msgspec import Meta, Struct
 
 from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.auth import Principal, tenant_of
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.notifications import NotificationView, notification_view
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.delivery import Attempt, DeliveryStatus, OutcomeClass
@@ -16,6 +15,8 @@ from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.find import Trace, TracedDelivery
 from esimhooks.server.domain.ids import Prefix, made_at, text_of, text_or_none
+from esimhooks.server.manage import find as manage_find
+from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
@@ -96,11 +97,7 @@ routes = Routes(BY_KEY)
 
 @routes.get("/v1/trace/{any_id}")
 async def show_trace(
-    context: Context,
-    caller: Principal,
-    any_id: str,
-    account: Account = None,
-    mode: Mode | None = None,
+    db: Session, caller: Principal, any_id: str, account: Account = None, mode: Mode | None = None
 ) -> TraceView:
     """Show what led to a row and what came of it: notification, eSIM, events, deliveries, attempts.
 
@@ -108,7 +105,7 @@ async def show_trace(
     """
     whoever = caller.tenant is None and account is None
     tenant = None if whoever else tenant_of(caller, account=account, mode=mode)
-    return _view(any_id, await context.find.trace(any_id, tenant, operator=caller.tenant is None))
+    return _view(any_id, await manage_find.trace(db, any_id, tenant, operator=caller.tenant is None))
 
 
 def _view(any_id: str, trace: Trace) -> TraceView:

@@ -23,7 +23,7 @@ from esimhooks.server.api import (
     test_events,
     trace,
 )
-from esimhooks.server.api.context import Context
+from esimhooks.server.api.installation import Services
 from esimhooks.server.api.reference import reference_routes
 from esimhooks.server.api.router import Route, Router
 from esimhooks.server.dashboard.pages import page_routes
@@ -51,9 +51,9 @@ API = (
 )
 
 
-def application(context: Context) -> Router:
-    """Return the ASGI application that hands this context to every handler."""
-    return Router(table(), context)
+def application(services: Services) -> Router:
+    """Return the ASGI application whose handlers are given these services."""
+    return Router(table(), services)
 
 
 @cache

@@ -10,8 +10,9 @@ from pathlib import Path
 from aiohttp import ClientSession, DummyCookieJar
 
 from esimhooks.server.api.auth import Authenticator
-from esimhooks.server.api.context import Context
+from esimhooks.server.api.installation import Installation, services
 from esimhooks.server.api.rate_limit import RateLimit
+from esimhooks.server.api.tries import Tries
 from esimhooks.server.app import heap, keys
 from esimhooks.server.app.asgi import application
 from esimhooks.server.app.server import WebServer
@@ -29,23 +30,11 @@ from esimhooks.server.ingest.provider_clients import ConnectedProviders
 from esimhooks.server.jobs.background import BackgroundJobs
 from esimhooks.server.jobs.backlog import Backlog
 from esimhooks.server.jobs.queue_figures import QueueWatch
-from esimhooks.server.jobs.replay import Replay
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.jobs.retention import Retention
 from esimhooks.server.jobs.scheduler import Upkeep
 from esimhooks.server.manage import operator_endpoint
-from esimhooks.server.manage.admin import Admin, EndpointDefaults
-from esimhooks.server.manage.audit import AuditLog
-from esimhooks.server.manage.deliveries import DeliveryAdmin
-from esimhooks.server.manage.endpoints import EndpointAdmin
-from esimhooks.server.manage.find import Find
-from esimhooks.server.manage.idempotency import Once
-from esimhooks.server.manage.jobs import Jobs
-from esimhooks.server.manage.keys import KeyChanges
-from esimhooks.server.manage.overview import Overview
-from esimhooks.server.manage.queries import OperatorQueries, TenantQueries
-from esimhooks.server.manage.rotation import EndpointSecrets
-from esimhooks.server.manage.sessions import Sessions
+from esimhooks.server.manage.endpoints import EndpointDefaults, EndpointRules
 from esimhooks.server.manage.streams import Streams
 from esimhooks.server.observe import log, tracing
 from esimhooks.server.observe.metrics import MetricsPort
@@ -160,7 +149,7 @@ class _Node:
         self._backlog_wake = Wake()
         self._recovery_wake = Wake()
         self._requery_wake = Wake()
-        self._requery = Requery(database, self._connected, policy=self._policy, clock=now, due=self._due)
+        self._requery = Requery(self._connected, policy=self._policy, clock=now)
         self._jobs_wake = Wake(self._recovery_wake, self._requery_wake)
         self._jobs = BackgroundJobs(database, self._requery, policy=self._policy, clock=now, due=self._due)
         self._intake = Intake(
@@ -217,58 +206,37 @@ class _Node:
 
     def _web(self, admin_key: str) -> WebServer:
         web = WebServer(host=self._settings.host, port=self._settings.port)
-        operator = OperatorQueries(self._database)
-        defaults = _defaults(self._settings)
-        admin = Admin(
-            self._database,
-            self._connected,
-            defaults=defaults,
-            check_url=self._gate.check_url,
-            clock=now,
-            due=self._due,
-            backlog=self._backlog_wake,
-        )
-        context = Context(
-            intake=self._intake,
-            admin=admin,
-            audit=AuditLog(self._database),
-            endpoints=EndpointAdmin(
-                self._database, defaults=defaults, check_url=self._gate.check_url, clock=now, due=self._due
-            ),
-            deliveries=DeliveryAdmin(self._database, clock=now, due=self._due),
-            key_changes=KeyChanges(self._database, admin, check_url=self._gate.check_url, clock=now),
-            once=Once(
-                self._database,
-                clock=now,
-                wakes=(self._due, self._backlog_wake, self._jobs_wake),
-            ),
-            operator=operator,
-            tenant=TenantQueries(self._database),
-            overview=Overview(self._database, clock=now),
-            find=Find(self._database),
-            sessions=Sessions(self._database, clock=now),
-            requery=self._requery,
-            jobs=Jobs(self._database, clock=now, begun=self._jobs_wake),
-            replay=Replay(self._database, backlog=self._backlog_wake),
-            secrets=EndpointSecrets(self._database, clock=now),
-            streams=self._streams,
-            health=self._health,
-            connected=self._connected,
-            authenticator=Authenticator(
-                operator.key_by_lookup,
-                admin_key=admin_key,
-                trusted_proxies=self._settings.trusted_proxies,
-                clock=now,
-                addresses=RateLimit(self._settings.rate_limit_address, whose="address"),
-            ),
-            clock=now,
-            keys_limit=RateLimit(self._settings.rate_limit_key, whose="key"),
-            brand=self._settings.brand,
-            thresholds=self._settings.thresholds,
+        clock, settings = now, self._settings
+        installation = Installation(
+            clock=clock,
+            keys_limit=RateLimit(settings.rate_limit_key, whose="key"),
+            wakes=(self._due, self._backlog_wake, self._jobs_wake),
+            brand=settings.brand,
+            thresholds=settings.thresholds,
             public_url=self._url(web),
-            metrics_token=token.get_secret_value() if (token := self._settings.metrics_token) else None,
+            metrics_token=token.get_secret_value() if (token := settings.metrics_token) else None,
         )
-        web.serve_app(application(context))
+        authenticator = Authenticator(
+            self._database,
+            admin_key=admin_key,
+            trusted_proxies=settings.trusted_proxies,
+            clock=clock,
+            addresses=RateLimit(settings.rate_limit_address, whose="address"),
+        )
+        rules = EndpointRules(defaults=_defaults(settings), check_url=self._gate.check_url, clock=clock)
+        given = services(
+            authenticator,
+            installation,
+            rules,
+            self._connected,
+            self._database,
+            self._health,
+            self._intake,
+            self._requery,
+            self._streams,
+            Tries(),
+        )
+        web.serve_app(application(given))
         return web
 
     def _supervisor(self) -> Supervisor:

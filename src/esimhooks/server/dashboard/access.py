@@ -1,29 +1,39 @@
 """What lets people in to the pages: a session for most of them, nothing for the sign-in page. Refusals are pages."""
 
 from collections.abc import Mapping
+from typing import Any
 
-from esimhooks.server.api.access import TO_ALL
+from esimhooks.server.api.auth import Authenticator, actor_of
 from esimhooks.server.api.http import Answer, Request, Response
+from esimhooks.server.api.installation import TO_ALL
 from esimhooks.server.api.parameters import Give
 from esimhooks.server.api.router import Access, Route
+from esimhooks.server.api.transaction import Begin, carry_out
 from esimhooks.server.dashboard.render import show_error
 from esimhooks.server.dashboard.visitor import admit
+from esimhooks.server.domain.audit import Actor
+from esimhooks.server.store.database import Session
 
 
 class _Pages:
     """Pages for everybody, or for who has signed in."""
 
-    gives: Mapping[type, Give] = TO_ALL
+    gives: Mapping[Any, Give] = {
+        **TO_ALL,
+        Actor: lambda request: actor_of(request.visitor.principal, request.services[Authenticator].peer(request)),
+        Begin: lambda request: request.begin,
+        Session: lambda request: request.db,
+    }
     tenant: type | None = None
 
     def __init__(self, *, session: bool) -> None:
         self._session = session
 
     async def answer(self, request: Request, route: Route) -> Answer:
-        if self._session and (to_sign_in := await admit(request, request.context)) is not None:
+        if self._session and (to_sign_in := await admit(request)) is not None:
             return to_sign_in
         route.takes.read_path(request)
-        return await route.call(request)
+        return await carry_out(request, route)
 
     def refusal(self, request: Request, error: Exception) -> Response:
         return show_error(request, error)

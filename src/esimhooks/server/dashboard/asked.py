@@ -8,7 +8,6 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.http import Request, Response
 from esimhooks.server.api.lists import from_cursor, to_cursor
 from esimhooks.server.dashboard.period import Period, period_of
@@ -17,7 +16,9 @@ from esimhooks.server.dashboard.visitor import Visitor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, made_at, parse_id
-from esimhooks.server.manage.queries import Window
+from esimhooks.server.manage.lists import Window
+from esimhooks.server.store import accounts
+from esimhooks.server.store.database import Session
 
 ROWS = 25
 Row = TypeVar("Row")
@@ -66,7 +67,7 @@ def period(request: Request) -> Period:
 def window(request: Request) -> Window:
     """Return the part of the list, one row larger than is shown."""
     cursor = text(request, "cursor")
-    return Window(from_cursor(cursor) if cursor else None, ROWS + 1)
+    return Window(before=from_cursor(cursor) if cursor else None, limit=ROWS + 1)
 
 
 def shown(rows: Sequence[Row], ids: Sequence[UUID], *, reached: UUID | None = None) -> Shown:
@@ -83,9 +84,9 @@ def tenant_of_page(visitor: Visitor) -> Tenant:
     return visitor.tenant
 
 
-async def choose_account(context: Context, visitor: Visitor, path: str) -> Response | None:
+async def choose_account(db: Session, visitor: Visitor, path: str) -> Response | None:
     """Return the page on which an operator chooses an account, where none is chosen."""
     if visitor.tenant is not None:
         return None
-    accounts = await context.operator.accounts(Window(None, 100))
-    return page("choose.html", visitor, {"title": "Choose an account", "accounts": accounts, "path": path})
+    rows = await accounts.page(db, **Window(before=None, limit=100))
+    return page("choose.html", visitor, {"title": "Choose an account", "accounts": rows, "path": path})

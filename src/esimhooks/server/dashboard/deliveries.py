@@ -1,21 +1,27 @@
 """Deliveries: the list with its filters, and one with every attempt, what went wrong and what to do."""
 
+from datetime import datetime
 from uuid import UUID
 
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.http import Request, Response, redirect
+from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked, sent
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import visitor_of
 from esimhooks.server.domain.advice import advise
+from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import DeliveryFilter, DeliveryStatus
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused, Undecryptable
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.server.domain.lists import Unreadable
-from esimhooks.server.manage.queries import Window
+from esimhooks.server.manage import deliveries as manage_deliveries
+from esimhooks.server.manage import find as manage_find
+from esimhooks.server.manage.lists import Window, found
+from esimhooks.server.store import deliveries, endpoints, events
+from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType
 
 MOST_NAMED = 100
@@ -25,10 +31,10 @@ routes = Routes(BY_SESSION)
 
 
 @routes.get("/deliveries")
-async def list_deliveries(request: Request, context: Context) -> Response:
+async def list_deliveries(request: Request, db: Session, now: datetime) -> Response:
     """List deliveries."""
     visitor = visitor_of(request)
-    if choice := await asked.choose_account(context, visitor, "/deliveries"):
+    if choice := await asked.choose_account(db, visitor, "/deliveries"):
         return choice
     tenant, period = asked.tenant_of_page(visitor), asked.period(request)
     kind, status = asked.word(request, "type", EventType), asked.word(request, "status", DeliveryStatus)
@@ -40,7 +46,7 @@ async def list_deliveries(request: Request, context: Context) -> Response:
         first_id=period.first_id,
         last_id=period.last_id,
     )
-    looked = await context.find.deliveries(tenant, where, asked.window(request))
+    looked = await manage_find.find_deliveries(db, tenant, where, asked.window(request))
     named = {name: asked.text(request, name) for name in ("endpoint", "esim")}
     values = {
         "title": "Deliveries",
@@ -48,29 +54,33 @@ async def list_deliveries(request: Request, context: Context) -> Response:
         "filters": named | {"type": kind, "status": status} | period.fields,
         "types": list(EventType),
         "statuses": list(DeliveryStatus),
-        "endpoints": await _names(context, tenant, where.endpoint_id),
-        "now": context.clock(),
+        "endpoints": await _names(db, tenant, where.endpoint_id),
+        "now": now,
     }
     return page("deliveries.html", visitor, values)
 
 
 @routes.get("/deliveries/{delivery_id}")
-async def show_delivery(request: Request, context: Context, delivery_id: str) -> Response:
+async def show_delivery(
+    request: Request, db: Session, now: datetime, installation: Installation, delivery_id: str
+) -> Response:
     """Show a delivery with its attempts."""
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
-    delivery, attempts = await context.tenant.delivery(tenant, parse_id(Prefix.DELIVERY, delivery_id))
+    async with db.snapshot():
+        delivery = found(await deliveries.find(db, tenant, parse_id(Prefix.DELIVERY, delivery_id)), "delivery")
+        attempts = await deliveries.attempts_of(db, tenant, delivery.id)
     try:
-        stored = (await context.tenant.event(tenant, delivery.event_id)).body
+        stored = (found(await events.find(db, tenant, delivery.event_id), "event")).body
     except Undecryptable:
         stored = None
     try:
-        endpoint = await context.tenant.endpoint(tenant, delivery.endpoint_id)
+        endpoint = found(await endpoints.find(db, tenant, delivery.endpoint_id), "endpoint")
     except Refused:  # deleted since
         endpoint = None
     timeout_ms = endpoint.timeout_s * 1000 if endpoint else 0
     scale_ms = max(1, timeout_ms, *(one.duration_ms for one in attempts))
-    headers = [sent.headers_of(delivery, one, endpoint, brand=context.brand) for one in attempts]
+    headers = [sent.headers_of(delivery, one, endpoint, brand=installation.brand) for one in attempts]
     told = [
         {
             "attempt": one,
@@ -88,25 +98,25 @@ async def show_delivery(request: Request, context: Context, delivery_id: str) ->
         "attempts": told,
         "scale_ms": scale_ms,
         "timed_out_at": scale_ms == timeout_ms,
-        "signatures": sent.signatures_of(endpoint, brand=context.brand),
+        "signatures": sent.signatures_of(endpoint, brand=installation.brand),
         "body": body,
         "curl": sent.curl(endpoint.url, headers[-1], body) if endpoint and headers and body is not None else None,
-        "now": context.clock(),
+        "now": now,
     }
     return page("delivery.html", visitor, values)
 
 
 @routes.post("/deliveries/{delivery_id}/retry")
-async def retry(request: Request, context: Context, delivery_id: str) -> Response:
+async def retry(request: Request, db: Session, actor: Actor, delivery_id: str) -> Response:
     """Send the delivery again."""
     visitor = visitor_of(request)
-    await context.admin.send_again(asked.tenant_of_page(visitor), parse_id(Prefix.DELIVERY, delivery_id))
+    await manage_deliveries.send_again(db, actor, asked.tenant_of_page(visitor), parse_id(Prefix.DELIVERY, delivery_id))
     return redirect(visitor.link(f"/deliveries/{delivery_id}"))
 
 
-async def _names(context: Context, tenant: Tenant, chosen: UUID | None) -> dict[str, str]:
+async def _names(db: Session, tenant: Tenant, chosen: UUID | None) -> dict[str, str]:
     """Return what endpoints are called, by id; the newest, and the one that is chosen, also where it is deleted."""
-    rows = await context.tenant.endpoints(tenant, Window(None, MOST_NAMED))
+    rows = await endpoints.page(db, tenant, **Window(before=None, limit=MOST_NAMED))
     names = {
         text_of(Prefix.ENDPOINT, row.id): row.name if isinstance(row, Unreadable) else row.name or row.url
         for row in rows

@@ -1,8 +1,8 @@
 """An endpoint that stands is changed: edited, switched on and off, sent an example. The same rules as the API's."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.endpoints import EndpointPatch, changes_of
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.router import Routes
@@ -10,10 +10,16 @@ from esimhooks.server.dashboard import asked
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import form_of, visitor_of
+from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Ordering
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.server.domain.validation import convert
+from esimhooks.server.manage import endpoints as manage_endpoints
+from esimhooks.server.manage.endpoints import EndpointRules
+from esimhooks.server.manage.lists import found
+from esimhooks.server.store import endpoints
+from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_of
 
@@ -21,42 +27,48 @@ routes = Routes(BY_SESSION)
 
 
 @routes.get("/endpoints/{endpoint_id}/edit")
-async def ask_changes(request: Request, context: Context, endpoint_id: str) -> Response:
+async def ask_changes(request: Request, db: Session, endpoint_id: str) -> Response:
     """Show the form with what stands."""
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
-    endpoint = await context.tenant.endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id))
+    endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
     values = {"title": "Edit", "endpoint": endpoint, "types": list(EventType), "orderings": list(Ordering)}
     return page("endpoint_edit.html", visitor, values)
 
 
 @routes.post("/endpoints/{endpoint_id}/edit")
-async def change(request: Request, context: Context, endpoint_id: str) -> Response:
+async def change(request: Request, db: Session, actor: Actor, rules: EndpointRules, endpoint_id: str) -> Response:
     """Store what the form says."""
     visitor = visitor_of(request)
     wanted = changes_of(_patch(await form_of(request)))
-    await context.endpoints.change(asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id), wanted)
+    await manage_endpoints.change_endpoint(
+        db, actor, asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id), wanted, rules
+    )
     return redirect(visitor.link(f"/endpoints/{endpoint_id}"))
 
 
 @routes.post("/endpoints/{endpoint_id}/enable")
-async def enable(request: Request, context: Context, endpoint_id: str) -> Response:
+async def enable(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
     """Switch the endpoint on; what waits for it goes out."""
     visitor = visitor_of(request)
-    await context.endpoints.enable(asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id))
+    await manage_endpoints.switch_endpoint(
+        db, actor, asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id), enabled=True, now=now
+    )
     return redirect(visitor.link(f"/endpoints/{endpoint_id}"))
 
 
 @routes.post("/endpoints/{endpoint_id}/disable")
-async def disable(request: Request, context: Context, endpoint_id: str) -> Response:
+async def disable(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
     """Switch the endpoint off; what waits for it stays."""
     visitor = visitor_of(request)
-    await context.endpoints.disable(asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id))
+    await manage_endpoints.switch_endpoint(
+        db, actor, asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id), enabled=False, now=now
+    )
     return redirect(visitor.link(f"/endpoints/{endpoint_id}"))
 
 
 @routes.post("/endpoints/{endpoint_id}/test")
-async def send_example(request: Request, context: Context, endpoint_id: str) -> Response:
+async def send_example(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
     """Send the endpoint an event's example and show its delivery."""
     visitor = visitor_of(request)
     kind = (await form_of(request)).get("event", "")
@@ -64,7 +76,7 @@ async def send_example(request: Request, context: Context, endpoint_id: str) -> 
         raise Refused.invalid("/event", "expected the type of an event")
     which = parse_id(Prefix.ENDPOINT, endpoint_id)
     tenant = asked.tenant_of_page(visitor)
-    _, delivery = await context.endpoints.send_example(tenant, which, example_of(EventType(kind)))
+    _, delivery = await manage_endpoints.send_example(db, actor, tenant, which, example_of(EventType(kind)), now=now)
     return redirect(visitor.link(f"/deliveries/{text_of(Prefix.DELIVERY, delivery.id)}"))
 
 

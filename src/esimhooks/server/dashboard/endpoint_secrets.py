@@ -3,7 +3,8 @@
 What is shown is what the API shows: a private key never leaves the server.
 """
 
-from esimhooks.server.api.context import Context
+from datetime import datetime
+
 from esimhooks.server.api.endpoint_secrets import secrets_view
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.router import Routes
@@ -11,9 +12,14 @@ from esimhooks.server.dashboard import asked
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import form_of, visitor_of
+from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import SignatureProfile
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
+from esimhooks.server.manage.lists import found
+from esimhooks.server.manage.rotation import rotate_secret, shown_secrets
+from esimhooks.server.store import endpoints
+from esimhooks.server.store.database import Session
 
 OVERLAPS = {"one day": 86_400, "one hour": 3600, "not at all: it has leaked": 0}
 """For how many seconds the old secret may go on signing."""
@@ -23,15 +29,15 @@ routes = Routes(BY_SESSION)
 
 
 @routes.get("/endpoints/{endpoint_id}/secrets")
-async def show_secrets(request: Request, context: Context, endpoint_id: str) -> Response:
+async def show_secrets(request: Request, db: Session, now: datetime, endpoint_id: str) -> Response:
     """Show the secrets that sign at present."""
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
-    endpoint = await context.tenant.endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id))
+    endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
     values = {
         "title": "Secrets",
         "endpoint": endpoint,
-        "shown": secrets_view(await context.secrets.shown(tenant, endpoint.id)),
+        "shown": secrets_view(await shown_secrets(db, tenant, endpoint.id, now=now)),
         "asymmetric": endpoint.signature_profile is SignatureProfile.ASYMMETRIC,
         "overlaps": OVERLAPS,
     }
@@ -39,12 +45,12 @@ async def show_secrets(request: Request, context: Context, endpoint_id: str) -> 
 
 
 @routes.post("/endpoints/{endpoint_id}/rotate")
-async def rotate(request: Request, context: Context, endpoint_id: str) -> Response:
+async def rotate(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
     """Make a new secret."""
     visitor = visitor_of(request)
     overlap = OVERLAPS.get((await form_of(request)).get("overlap", ""))
     if overlap is None:
         raise Refused.invalid("/overlap", f"expected one of {', '.join(OVERLAPS)}")
     which = parse_id(Prefix.ENDPOINT, endpoint_id)
-    await context.secrets.rotate(asked.tenant_of_page(visitor), which, expire_old_in_s=overlap)
+    await rotate_secret(db, actor, asked.tenant_of_page(visitor), which, expire_old_in_s=overlap, now=now)
     return redirect(visitor.link(f"/endpoints/{endpoint_id}/secrets"))

@@ -1,11 +1,10 @@
 """Endpoints: the list, a new one with its secret shown once, and one with the code that verifies its webhooks."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
 from esimhooks.server.api.bodies import Name, Url
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked
@@ -13,12 +12,17 @@ from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.charts import by_status, series_of
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import form_of, visitor_of
+from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import DeliveryFilter
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.schedule import NAMED
-from esimhooks.server.manage.admin import NewEndpoint
-from esimhooks.server.manage.queries import Window
+from esimhooks.server.manage import endpoints as manage_endpoints
+from esimhooks.server.manage import overview as manage_overview
+from esimhooks.server.manage.endpoints import EndpointRules, NewEndpoint
+from esimhooks.server.manage.lists import Window, found
+from esimhooks.server.store import deliveries, endpoints, figures
+from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType
 
 LATEST = 10
@@ -29,14 +33,14 @@ routes = Routes(BY_SESSION)
 
 
 @routes.get("/endpoints")
-async def list_endpoints(request: Request, context: Context) -> Response:
+async def list_endpoints(request: Request, db: Session, now: datetime) -> Response:
     """List endpoints."""
     visitor = visitor_of(request)
-    if choice := await asked.choose_account(context, visitor, "/endpoints"):
+    if choice := await asked.choose_account(db, visitor, "/endpoints"):
         return choice
-    rows = await context.tenant.endpoints(asked.tenant_of_page(visitor), asked.window(request))
+    rows = await endpoints.page(db, asked.tenant_of_page(visitor), **asked.window(request))
     listed = asked.shown(rows, [row.id for row in rows])
-    return page("endpoints.html", visitor, {"title": "Endpoints", "list": listed, "now": context.clock()})
+    return page("endpoints.html", visitor, {"title": "Endpoints", "list": listed, "now": now})
 
 
 @routes.get("/endpoints/new")
@@ -48,7 +52,7 @@ async def new_endpoint(request: Request) -> Response:
 
 
 @routes.post("/endpoints")
-async def create_endpoint(request: Request, context: Context) -> Response:
+async def create_endpoint(request: Request, db: Session, actor: Actor, rules: EndpointRules) -> Response:
     """Make an endpoint; its secret is shown this once."""
     visitor = visitor_of(request)
     form = await form_of(request)
@@ -61,20 +65,22 @@ async def create_endpoint(request: Request, context: Context) -> Response:
         event_types=kinds or None,
         retry_schedule=NAMED.get(form.get("schedule", "")),
     )
-    made = await context.admin.create_endpoint(asked.tenant_of_page(visitor), new)
+    made = await manage_endpoints.create_endpoint(db, actor, asked.tenant_of_page(visitor), new, rules)
     values = {"title": "Endpoint made", "endpoint": made.endpoint, "secret": made.secret}
     return page("endpoint_made.html", visitor, values, status=201)
 
 
 @routes.get("/endpoints/{endpoint_id}")
-async def show_endpoint(request: Request, context: Context, endpoint_id: str) -> Response:
+async def show_endpoint(request: Request, db: Session, now: datetime, endpoint_id: str) -> Response:
     """Show an endpoint with its latest deliveries."""
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
-    endpoint = await context.tenant.endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id))
-    latest = await context.tenant.deliveries(tenant, DeliveryFilter(endpoint_id=endpoint.id), Window(None, LATEST))
-    stats = await context.tenant.endpoint_stats(tenant, endpoint.id, since=context.clock() - HEALTH)
-    edges, tallies = await context.overview.endpoint_over_time(tenant, endpoint.id, span=HEALTH)
+    endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
+    latest = (
+        await deliveries.page(db, tenant, DeliveryFilter(endpoint_id=endpoint.id), **Window(before=None, limit=LATEST))
+    ).rows
+    stats = found(await figures.stats_of(db, tenant, endpoint.id, since=now - HEALTH), "endpoint")
+    edges, tallies = await manage_overview.endpoint_over_time(db, tenant, endpoint.id, span=HEALTH, now=now)
     lines = by_status(edges, tallies)
     values = {
         "title": "Endpoint",
@@ -84,16 +90,18 @@ async def show_endpoint(request: Request, context: Context, endpoint_id: str) ->
         "labels": list(lines),
         "types": list(EventType),
         "deliveries": latest,
-        "now": context.clock(),
+        "now": now,
     }
     return page("endpoint.html", visitor, values)
 
 
 @routes.post("/endpoints/{endpoint_id}/delete")
-async def delete_endpoint(request: Request, context: Context, endpoint_id: str) -> Response:
+async def delete_endpoint(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
     """Delete an endpoint; what waits for it is cancelled."""
     visitor = visitor_of(request)
-    await context.admin.delete_endpoint(asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id))
+    await manage_endpoints.delete_endpoint(
+        db, actor, asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id), now=now
+    )
     return redirect(visitor.link("/endpoints"))
 
 

@@ -7,13 +7,15 @@ import msgspec
 import segno
 from markupsafe import Markup
 
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.http import Request, Response, redirect
+from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.router import Routes
+from esimhooks.server.api.transaction import Begin
 from esimhooks.server.dashboard import asked
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import visitor_of
+from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.esim import Esim, EsimFilter
 from esimhooks.server.domain.event import Event
@@ -21,6 +23,11 @@ from esimhooks.server.domain.ids import Prefix, made_at, parse_id, text_of
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.notification import JournalEntry
 from esimhooks.server.domain.wire import esim_data
+from esimhooks.server.jobs.requery import Requery
+from esimhooks.server.manage import overview as manage_overview
+from esimhooks.server.manage.lists import found
+from esimhooks.server.store import esims
+from esimhooks.server.store.database import Database, Session
 from esimhooks.vocabulary.statuses import EsimStatus
 
 SEARCHED = ("iccid", "transaction", "order")
@@ -48,63 +55,68 @@ routes = Routes(BY_SESSION)
 
 
 @routes.get("/esims")
-async def list_esims(request: Request, context: Context) -> Response:
+async def list_esims(request: Request, db: Session, now: datetime) -> Response:
     """List eSIMs."""
     visitor = visitor_of(request)
-    if choice := await asked.choose_account(context, visitor, "/esims"):
+    if choice := await asked.choose_account(db, visitor, "/esims"):
         return choice
     filters = {name: asked.text(request, name) for name in SEARCHED}
     status = asked.word(request, "status", EsimStatus)
     where = EsimFilter(
         status=status, iccid=filters["iccid"], transaction_id=filters["transaction"], order_no=filters["order"]
     )
-    rows = await context.tenant.esims(asked.tenant_of_page(visitor), where, asked.window(request))
+    rows = await esims.page(db, asked.tenant_of_page(visitor), where, **asked.window(request))
     values = {
         "title": "eSIMs",
         "list": asked.shown(rows, [row.id for row in rows]),
         "filters": filters | {"status": status},
         "statuses": list(EsimStatus),
-        "now": context.clock(),
+        "now": now,
     }
     return page("esims.html", visitor, values)
 
 
 @routes.get("/esims/{esim_id}")
-async def show_esim(request: Request, context: Context, esim_id: str) -> Response:
+async def show_esim(request: Request, db: Session, now: datetime, installation: Installation, esim_id: str) -> Response:
     """Show an eSIM with its story."""
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
-    esim = await context.tenant.esim(tenant, parse_id(Prefix.ESIM, esim_id))
-    events, deliveries, notifications = await context.overview.story_of(tenant, esim.id)
-    data = msgspec.to_builtins(esim_data(esim, now=context.clock()))
+    esim = found(await esims.find(db, tenant, parse_id(Prefix.ESIM, esim_id)), "eSIM")
+    events, deliveries, notifications = await manage_overview.story_of(db, tenant, esim.id)
+    data = msgspec.to_builtins(esim_data(esim, now=now))
     values = {
         "title": "eSIM",
         "esim": esim,
         "data": data,
         "facts": {label: data[name] for name, label in FACTS.items() if data[name] is not None},
         "used_percent": _used_percent(esim),
-        "marks": [mark for mark in context.thresholds if mark < ALL],
+        "marks": [mark for mark in installation.thresholds if mark < ALL],
         "story": _story(events, deliveries, notifications),
-        "now": context.clock(),
+        "now": now,
     }
     return page("esim.html", visitor, values)
 
 
 @routes.get("/esims/{esim_id}/qr")
-async def show_qr(request: Request, context: Context, esim_id: str) -> Response:
+async def show_qr(request: Request, db: Session, esim_id: str) -> Response:
     """Show the activation code, which is a credential, to who asks for it."""
     visitor = visitor_of(request)
-    esim = await context.tenant.esim(asked.tenant_of_page(visitor), parse_id(Prefix.ESIM, esim_id))
+    esim = found(await esims.find(db, asked.tenant_of_page(visitor), parse_id(Prefix.ESIM, esim_id)), "eSIM")
     picture = segno.make(esim.ac).svg_inline(scale=4, omitsize=True) if esim.ac else ""
     return page("qr.html", visitor, {"ac": esim.ac, "picture": Markup(picture)})  # noqa: S704 - made of squares
 
 
 @routes.post("/esims/{esim_id}/requery")
-async def requery(request: Request, context: Context, esim_id: str) -> Response:
+async def requery(
+    request: Request, database: Database, begin: Begin, requery: Requery, actor: Actor, esim_id: str
+) -> Response:
     """Read the eSIM anew from its provider."""
     visitor = visitor_of(request)
-    esim = await context.tenant.esim(asked.tenant_of_page(visitor), parse_id(Prefix.ESIM, esim_id))
-    await context.requery.requery(esim)
+    async with database.session() as db:
+        esim = found(await esims.find(db, asked.tenant_of_page(visitor), parse_id(Prefix.ESIM, esim_id)), "eSIM")
+    told = await requery.ask(esim)  # without a connection: it takes as long as the provider wants
+    async with begin() as db:
+        await requery.apply(db, actor, esim, told)
     return redirect(visitor.link(f"/esims/{text_of(Prefix.ESIM, esim.id)}"))
 
 

@@ -1,17 +1,23 @@
 """Events: the list with its filters, one with its bytes and deliveries, and the catalogue of all eight."""
 
-from esimhooks.server.api.context import Context
+from datetime import datetime
+
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import visitor_of
+from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import DeliveryFilter
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import EventFilter
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
-from esimhooks.server.manage.queries import Window
+from esimhooks.server.manage import deliveries as manage_deliveries
+from esimhooks.server.manage import find as manage_find
+from esimhooks.server.manage.lists import Window, found
+from esimhooks.server.store import deliveries, events
+from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.envelope import encode
 from esimhooks.vocabulary.events import MEANINGS, EventType
 from esimhooks.vocabulary.examples import example_of
@@ -22,33 +28,33 @@ routes = Routes(BY_SESSION)
 
 
 @routes.get("/events")
-async def list_events(request: Request, context: Context) -> Response:
+async def list_events(request: Request, db: Session, now: datetime) -> Response:
     """List events."""
     visitor = visitor_of(request)
-    if choice := await asked.choose_account(context, visitor, "/events"):
+    if choice := await asked.choose_account(db, visitor, "/events"):
         return choice
     kind, period = asked.word(request, "type", EventType), asked.period(request)
     esim = asked.row_id(request, "esim", Prefix.ESIM)
     where = EventFilter(type=kind, esim_id=esim, first_id=period.first_id, last_id=period.last_id)
-    looked = await context.find.events(asked.tenant_of_page(visitor), where, asked.window(request))
+    looked = await manage_find.find_events(db, asked.tenant_of_page(visitor), where, asked.window(request))
     values = {
         "title": "Events",
         "list": asked.shown(looked.rows, [row.id for row in looked.rows], reached=looked.reached),
         "filters": {"type": kind, "esim": asked.text(request, "esim")} | period.fields,
         "types": list(EventType),
-        "now": context.clock(),
+        "now": now,
     }
     return page("events.html", visitor, values)
 
 
 @routes.get("/events/{event_id}")
-async def show_event(request: Request, context: Context, event_id: str) -> Response:
+async def show_event(request: Request, db: Session, now: datetime, event_id: str) -> Response:
     """Show an event with its deliveries; asked for by the page itself, only these."""
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
-    event = await context.tenant.event(tenant, parse_id(Prefix.EVENT, event_id))
-    sent = await context.tenant.deliveries(tenant, DeliveryFilter(event_id=event.id), Window(None, 100))
-    values = {"title": "Event", "event": event, "deliveries": sent, "now": context.clock()}
+    event = found(await events.find(db, tenant, parse_id(Prefix.EVENT, event_id)), "event")
+    sent = (await deliveries.page(db, tenant, DeliveryFilter(event_id=event.id), **Window(before=None, limit=100))).rows
+    values = {"title": "Event", "event": event, "deliveries": sent, "now": now}
     return page("event_deliveries.html" if "x-live" in request.headers else "event.html", visitor, values)
 
 
@@ -66,14 +72,14 @@ async def show_schema(request: Request, kind: str) -> Response:
 
 
 @routes.post("/event-types/{kind}/try")
-async def try_event(request: Request, context: Context, kind: str) -> Response:
+async def try_event(request: Request, db: Session, actor: Actor, now: datetime, kind: str) -> Response:
     """Raise a test event from its example and show it."""
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
     known = _known(kind)
     if tenant.mode is not Mode.TEST:
         raise Refused.forbidden("test events need test mode: sign in with a test key (esim_test_...)")
-    event = await context.admin.raise_event(tenant, example_of(known))
+    event = await manage_deliveries.raise_event(db, actor, tenant, example_of(known), now=now)
     return redirect(visitor.link(f"/events/{text_of(Prefix.EVENT, event.id)}"))
 
 

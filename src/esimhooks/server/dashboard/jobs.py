@@ -1,9 +1,8 @@
 """Background jobs: what a recovery would send or a requery would read is counted, begun, watched and ended."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked
@@ -12,13 +11,16 @@ from esimhooks.server.dashboard.formats import moment
 from esimhooks.server.dashboard.period import field_of, period_of
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import form_of, visitor_of
-from esimhooks.server.domain.clock import Clock
+from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.ids import Prefix, made_at, parse_id, text_of
 from esimhooks.server.domain.job import NOT_ARRIVED, Missed, RecoveryFilter, RequeryFilter
+from esimhooks.server.manage import jobs as manage_jobs
 from esimhooks.server.manage.jobs import MissedEvents
-from esimhooks.server.manage.queries import Window
+from esimhooks.server.manage.lists import Window, found
+from esimhooks.server.store import endpoints
+from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import EsimStatus
 
 UNLESS_TOLD = timedelta(hours=24)
@@ -36,37 +38,37 @@ routes = Routes(BY_SESSION)
 
 
 @routes.get("/endpoints/{endpoint_id}/recover")
-async def ask_recovery(request: Request, context: Context, endpoint_id: str) -> Response:
+async def ask_recovery(request: Request, db: Session, now: datetime, endpoint_id: str) -> Response:
     """Show the form with the count of what it would send."""
-    return await _counted(request, context, endpoint_id, "recover.html")
+    return await _counted(request, db, now, endpoint_id, "recover.html")
 
 
 @routes.get("/endpoints/{endpoint_id}/recover/count")
-async def count(request: Request, context: Context, endpoint_id: str) -> Response:
+async def count(request: Request, db: Session, now: datetime, endpoint_id: str) -> Response:
     """Show the part of the form that changes with what is chosen."""
-    return await _counted(request, context, endpoint_id, "recover_count.html")
+    return await _counted(request, db, now, endpoint_id, "recover_count.html")
 
 
 @routes.post("/endpoints/{endpoint_id}/recover")
-async def recover(request: Request, context: Context, endpoint_id: str) -> Response:
+async def recover(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
     """Begin the recovery and show how far it is."""
     visitor = visitor_of(request)
-    wanted = _asked(await form_of(request), context.clock)
-    begun = await context.jobs.begin_recovery(
-        asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id), wanted
+    wanted = _asked(await form_of(request), now)
+    begun = await manage_jobs.begin_recovery(
+        db, actor, asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id), wanted, now=now
     )
     to = f"/endpoints/{endpoint_id}/recoveries/{text_of(Prefix.RECOVERY, begun.id)}"
     return redirect(visitor.link(to))
 
 
 @routes.get("/endpoints/{endpoint_id}/recoveries/{recovery_id}")
-async def show_recovery(request: Request, context: Context, endpoint_id: str, recovery_id: str) -> Response:
+async def show_recovery(request: Request, db: Session, endpoint_id: str, recovery_id: str) -> Response:
     """Show how far a recovery is; asked for by the page itself, only the part that changes."""
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
-    endpoint = await context.tenant.endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id))
+    endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
     known = parse_id(Prefix.RECOVERY, recovery_id)
-    job = await context.jobs.find(tenant, RecoveryFilter, known, endpoint_id=endpoint.id)
+    job = await manage_jobs.find_job(db, tenant, RecoveryFilter, known, endpoint_id=endpoint.id)
     own = f"/endpoints/{endpoint_id}"
     values = {
         "title": "Recovery",
@@ -94,19 +96,26 @@ async def show_recovery(request: Request, context: Context, endpoint_id: str, re
 
 
 @routes.post("/endpoints/{endpoint_id}/recoveries/{recovery_id}/cancel")
-async def cancel_recovery(request: Request, context: Context, endpoint_id: str, recovery_id: str) -> Response:
+async def cancel_recovery(
+    request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str, recovery_id: str
+) -> Response:
     """End a recovery where it is; what it has sent again stays."""
     visitor = visitor_of(request)
     endpoint, known = parse_id(Prefix.ENDPOINT, endpoint_id), parse_id(Prefix.RECOVERY, recovery_id)
-    await context.jobs.cancel(asked.tenant_of_page(visitor), RecoveryFilter, known, endpoint_id=endpoint)
+    await manage_jobs.cancel_job(
+        db,
+        actor,
+        await manage_jobs.find_job(db, asked.tenant_of_page(visitor), RecoveryFilter, known, endpoint_id=endpoint),
+        now=now,
+    )
     return redirect(visitor.link(f"/endpoints/{endpoint_id}/recoveries/{recovery_id}"))
 
 
 @routes.get("/requeries")
-async def ask_requery(request: Request, context: Context) -> Response:
+async def ask_requery(request: Request, db: Session, now: datetime) -> Response:
     """Show how many eSIMs fit, and what was asked for before."""
     visitor = visitor_of(request)
-    if choice := await asked.choose_account(context, visitor, "/requeries"):
+    if choice := await asked.choose_account(db, visitor, "/requeries"):
         return choice
     tenant = asked.tenant_of_page(visitor)
     filters = {name: asked.text(request, name) or "" for name in ("status", "iccid", "transaction", "order")}
@@ -116,26 +125,30 @@ async def ask_requery(request: Request, context: Context) -> Response:
         "filters": filters,
         "status": where.status,
         "statuses": list(EsimStatus),
-        "matched": await context.jobs.count_esims(tenant, where),
-        "latest": await context.jobs.page(tenant, RequeryFilter, Window(None, LATEST)),
-        "now": context.clock(),
+        "matched": await manage_jobs.count_esims(db, tenant, where),
+        "latest": await manage_jobs.page_of_jobs(db, tenant, RequeryFilter, Window(before=None, limit=LATEST)),
+        "now": now,
     }
     return page("requeries.html", visitor, values)
 
 
 @routes.post("/requeries")
-async def begin_requery(request: Request, context: Context) -> Response:
+async def begin_requery(request: Request, db: Session, actor: Actor, now: datetime) -> Response:
     """Begin to read the eSIMs that fit, and show how far it is."""
     visitor = visitor_of(request)
-    begun = await context.jobs.begin_requery(asked.tenant_of_page(visitor), _where(await form_of(request)))
+    begun = await manage_jobs.begin_requery(
+        db, actor, asked.tenant_of_page(visitor), _where(await form_of(request)), now=now
+    )
     return redirect(visitor.link(f"/requeries/{text_of(Prefix.REQUERY, begun.id)}"))
 
 
 @routes.get("/requeries/{requery_id}")
-async def show_requery(request: Request, context: Context, requery_id: str) -> Response:
+async def show_requery(request: Request, db: Session, requery_id: str) -> Response:
     """Show how far a requery is; asked for by the page itself, only the part that changes."""
     visitor = visitor_of(request)
-    job = await context.jobs.find(asked.tenant_of_page(visitor), RequeryFilter, parse_id(Prefix.REQUERY, requery_id))
+    job = await manage_jobs.find_job(
+        db, asked.tenant_of_page(visitor), RequeryFilter, parse_id(Prefix.REQUERY, requery_id)
+    )
     where = job.filter.where
     values = {
         "title": "Requery",
@@ -161,35 +174,43 @@ async def show_requery(request: Request, context: Context, requery_id: str) -> R
 
 
 @routes.post("/requeries/{requery_id}/cancel")
-async def cancel_requery(request: Request, context: Context, requery_id: str) -> Response:
+async def cancel_requery(request: Request, db: Session, actor: Actor, now: datetime, requery_id: str) -> Response:
     """End a requery where it is; what it has read stays."""
     visitor = visitor_of(request)
-    await context.jobs.cancel(asked.tenant_of_page(visitor), RequeryFilter, parse_id(Prefix.REQUERY, requery_id))
+    await manage_jobs.cancel_job(
+        db,
+        actor,
+        await manage_jobs.find_job(
+            db, asked.tenant_of_page(visitor), RequeryFilter, parse_id(Prefix.REQUERY, requery_id)
+        ),
+        now=now,
+    )
     return redirect(visitor.link(f"/requeries/{requery_id}"))
 
 
-async def _counted(request: Request, context: Context, endpoint_id: str, template: str) -> Response:
+async def _counted(request: Request, db: Session, now: datetime, endpoint_id: str, template: str) -> Response:
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
-    endpoint = await context.tenant.endpoint(tenant, parse_id(Prefix.ENDPOINT, endpoint_id))
+    endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
     given = {name: asked.joined(request, name) for name in ("from", "to", "status", "chosen")}
-    wanted = _asked(given, context.clock)
+    wanted = _asked(given, now)
     values = {
         "title": "Recover",
         "endpoint": endpoint,
         "fields": {"from": field_of(wanted.start), "to": given["to"]},
         "chosen": wanted.statuses,
         "meanings": MEANINGS,
-        "found": await context.jobs.count_missed(tenant, endpoint.id, wanted) if wanted.statuses else None,
-        "latest": await context.jobs.page(tenant, RecoveryFilter, Window(None, LATEST), endpoint_id=endpoint.id),
-        "now": context.clock(),
+        "found": await manage_jobs.count_missed(db, tenant, endpoint.id, wanted) if wanted.statuses else None,
+        "latest": await manage_jobs.page_of_jobs(
+            db, tenant, RecoveryFilter, Window(before=None, limit=LATEST), endpoint_id=endpoint.id
+        ),
+        "now": now,
     }
     return page(template, visitor, values)
 
 
-def _asked(given: Mapping[str, str], clock: Clock) -> MissedEvents:
+def _asked(given: Mapping[str, str], now: datetime) -> MissedEvents:
     """Return what the form asks for: the last day and what did not arrive unless told. Raises `Refused` (422)."""
-    now = clock()
     period = period_of(given)
     names = [one for one in given.get("status", "").split(",") if one]
     if unknown := set(names) - set(Missed):

@@ -1,8 +1,7 @@
 """The first page: what happened over time, how long it took, what is due and what fails. Asks for itself again."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.http import Request, Response
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard.access import BY_SESSION
@@ -10,7 +9,10 @@ from esimhooks.server.dashboard.charts import by_status, series_of
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import visitor_of
 from esimhooks.server.domain.figures import Figures
-from esimhooks.server.manage.queries import Window
+from esimhooks.server.manage import overview as manage_overview
+from esimhooks.server.manage.lists import Window
+from esimhooks.server.store import accounts
+from esimhooks.server.store.database import Session
 
 SPANS = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
 
@@ -19,25 +21,25 @@ routes = Routes(BY_SESSION)
 
 
 @routes.get("/")
-async def overview(request: Request, context: Context) -> Response:
+async def overview(request: Request, db: Session, now: datetime) -> Response:
     """Show the overview."""
-    return await _shown(request, context, "overview.html")
+    return await _shown(request, db, now, "overview.html")
 
 
 @routes.get("/overview/figures")
-async def figures(request: Request, context: Context) -> Response:
+async def figures(request: Request, db: Session, now: datetime) -> Response:
     """Show the part of the overview that changes."""
-    return await _shown(request, context, "overview_figures.html")
+    return await _shown(request, db, now, "overview_figures.html")
 
 
-async def _shown(request: Request, context: Context, template: str) -> Response:
+async def _shown(request: Request, db: Session, now: datetime, template: str) -> Response:
     visitor = visitor_of(request)
     name = request.query.get("span", "24h")
     name = name if name in SPANS else "24h"
-    found = await context.overview.figures(visitor.tenant, span=SPANS[name])
-    accounts = await context.operator.accounts(Window(None, 100)) if visitor.operator else []
-    values = {"title": "Overview", "figures": found, "spans": list(SPANS), "span": name, "now": context.clock()}
-    return page(template, visitor, values | _counts(found) | {"accounts": accounts})
+    looked = await manage_overview.overview(db, visitor.tenant, span=SPANS[name], now=now)
+    rows = await accounts.page(db, **Window(before=None, limit=100)) if visitor.operator else []
+    values = {"title": "Overview", "figures": looked, "spans": list(SPANS), "span": name, "now": now}
+    return page(template, visitor, values | _counts(looked) | {"accounts": rows})
 
 
 def _counts(found: Figures) -> dict[str, object]:

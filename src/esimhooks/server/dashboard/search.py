@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 from urllib.parse import urlencode
 
-from esimhooks.server.api.context import Context
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked
@@ -14,6 +13,8 @@ from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import Visitor, visitor_of
 from esimhooks.server.domain.find import Hit
 from esimhooks.server.domain.ids import Prefix, made_at, text_of
+from esimhooks.server.manage import find as manage_find
+from esimhooks.server.store.database import Session
 
 PATHS: Mapping[Prefix, str] = {
     Prefix.ESIM: "/esims/{id}",
@@ -35,11 +36,11 @@ routes = Routes(BY_SESSION)
 
 
 @routes.get("/search")
-async def search(request: Request, context: Context) -> Response:
+async def search(request: Request, db: Session) -> Response:
     """Go to the page of the one row that was found; otherwise show what there is to choose from."""
     visitor = visitor_of(request)
     text = asked.text(request, "q")
-    hits = await context.find.rows(visitor.principal.tenant, text) if text else []
+    hits = await manage_find.find_rows(db, visitor.principal.tenant, text) if text else []
     if len(hits) == 1:
         return redirect(_address(visitor, hits[0]))
     found = [{"hit": hit, "id": text_of(hit.kind, hit.id), "address": _address(visitor, hit)} for hit in hits]

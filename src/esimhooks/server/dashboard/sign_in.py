@@ -1,19 +1,23 @@
 """Signing in with an API key and out again. A new session for each; tries are limited by address."""
 
+from datetime import datetime
 from time import monotonic
 
 from esimhooks.server.api.access import note_use
-from esimhooks.server.api.auth import actor_of
-from esimhooks.server.api.context import Context
+from esimhooks.server.api.auth import Authenticator, actor_of
 from esimhooks.server.api.http import Request, Response, redirect
+from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.problems import headers_of
 from esimhooks.server.api.router import Routes
+from esimhooks.server.api.transaction import Begin
+from esimhooks.server.api.tries import Tries
 from esimhooks.server.dashboard.access import BY_SESSION, OPEN_PAGES
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import COOKIE, check_origin, cookie, form_of, visitor_of
 from esimhooks.server.domain.account import DashboardSession
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.store.audit import act_as
+from esimhooks.server.manage.sessions import end_session, open_session
+from esimhooks.server.store.database import Session
 
 routes = Routes(BY_SESSION)
 open_routes = Routes(OPEN_PAGES)
@@ -26,32 +30,41 @@ async def ask_key(request: Request) -> Response:
 
 
 @open_routes.post("/sign-in")
-async def sign_in(request: Request, context: Context) -> Response:
+async def sign_in(
+    request: Request,
+    begin: Begin,
+    now: datetime,
+    installation: Installation,
+    authenticator: Authenticator,
+    throttle: Tries,
+) -> Response:
     """Begin a session for who holds the key."""
     check_origin(request)
     form = await form_of(request)
     back = form.get("next", "")
     try:
-        context.sign_in_tries.take(context.authenticator.peer(request), now=monotonic())
-        principal = await context.authenticator.holder_of(form.get("key", "").strip(), request)
+        throttle.take(authenticator.peer(request), now=monotonic())
+        principal = await authenticator.holder_of(form.get("key", "").strip(), request)
     except Refused as refused:
         return _form(back, refused)
-    admin = context.authenticator.admin_digest if principal.lookup is None else None
-    if before := request.cookies.get(COOKIE):
-        await context.sessions.end(before)
-    act_as(actor_of(principal, context.authenticator.peer(request)))
-    token = await context.sessions.open(DashboardSession(principal.lookup, admin), whose=principal.tenant)
-    await note_use(context, principal)
+    admin = authenticator.admin_digest if principal.lookup is None else None
+    actor = actor_of(principal, authenticator.peer(request))
+    async with begin() as db:
+        if before := request.cookies.get(COOKIE):
+            await end_session(db, before)
+        session = DashboardSession(principal.lookup, admin)
+        token = await open_session(db, actor, session, whose=principal.tenant, now=now)
+    await note_use(request.services, principal)
     own = back.startswith("/") and not back.startswith(("//", "/\\"))
-    secure = request.scheme == "https" or context.public_url.startswith("https:")
+    secure = request.scheme == "https" or installation.public_url.startswith("https:")
     return redirect(back if own else "/", set_cookie=cookie(token, secure=secure))
 
 
 @routes.post("/sign-out")
-async def sign_out(request: Request, context: Context) -> Response:
+async def sign_out(request: Request, db: Session) -> Response:
     """End the session, here and on all nodes."""
     visitor_of(request)
-    await context.sessions.end(request.cookies.get(COOKIE, ""))
+    await end_session(db, request.cookies.get(COOKIE, ""))
     return redirect("/sign-in", set_cookie=cookie("", secure=request.scheme == "https"))
 
 

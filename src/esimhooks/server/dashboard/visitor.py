@@ -9,12 +9,15 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from msgspec import Struct
 
-from esimhooks.server.api.auth import Principal, actor_of, require_operator, tenant_of
-from esimhooks.server.api.context import Context
+from esimhooks.server.api.auth import Authenticator, Principal, require_operator, tenant_of
 from esimhooks.server.api.http import Request, Response, redirect
+from esimhooks.server.api.installation import Installation
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.store.audit import act_as
+from esimhooks.server.manage.lists import found
+from esimhooks.server.manage.sessions import find_session
+from esimhooks.server.store import accounts
+from esimhooks.server.store.database import Database
 
 COOKIE = "esimhooks_session"
 LONGEST_FIELD = 8192
@@ -45,10 +48,10 @@ class Visitor(Struct, frozen=True):
         return f"{path}?{urlencode(named)}" if named else path
 
 
-async def admit(request: Request, context: Context) -> Response | None:
+async def admit(request: Request) -> Response | None:
     """Find the visitor, or answer with the way to the sign-in page. Raises `Refused`."""
     token = request.cookies.get(COOKIE, "")
-    principal = await _principal(request, context, token) if token else None
+    principal = await _principal(request, token) if token else None
     if principal is None:
         return _to_sign_in(request)
     if request.method == "POST":
@@ -59,8 +62,7 @@ async def admit(request: Request, context: Context) -> Response | None:
             raise Refused.forbidden("this form is not of your session; reload the page and try again")
     account, mode = request.query.get("account"), request.query.get("mode")
     tenant = None if principal.tenant is None and not account else tenant_of(principal, account=account, mode=mode)
-    name = (await context.operator.account(tenant.account_id)).name if tenant else None
-    act_as(actor_of(principal, context.authenticator.peer(request)))
+    name = await _name_of(request, tenant) if tenant else None
     request.visitor = Visitor(principal, csrf_of(token), tenant, account, name)
     return None
 
@@ -112,15 +114,25 @@ def csrf_of(token: str) -> str:
     return hashlib.sha256(b"csrf " + token.encode()).hexdigest()
 
 
-async def _principal(request: Request, context: Context, token: str) -> Principal | None:
+async def _name_of(request: Request, tenant: Tenant) -> str:
+    database: Database = request.services[Database]
+    async with database.session() as db:
+        return found(await accounts.find(db, tenant.account_id), "account").name
+
+
+async def _principal(request: Request, token: str) -> Principal | None:
+    database: Database = request.services[Database]
+    installation: Installation = request.services[Installation]
+    authenticator: Authenticator = request.services[Authenticator]
     by_person = "x-live" not in request.headers
-    session = await context.sessions.find(token, by_person=by_person)
+    async with database.session() as db:
+        session = await find_session(db, token, by_person=by_person, now=installation.clock())
     if session is None:
         return None
-    if session.admin_digest is not None and session.admin_digest != context.authenticator.admin_digest:
+    if session.admin_digest is not None and session.admin_digest != authenticator.admin_digest:
         return None
     try:
-        return await context.authenticator.signed_in(session.lookup, request)
+        return await authenticator.signed_in(session.lookup, request)
     except Refused:
         return None
 

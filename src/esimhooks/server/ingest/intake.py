@@ -97,19 +97,19 @@ class Intake:
         return Receipt(absorbed, empty=connected.provider.answers_empty)
 
     async def accept_updates(
-        self, raw: Sequence[bytes], request: InboundRequest, *, tenant: Tenant | None
+        self, raw: Sequence[bytes], request: InboundRequest, *, tenant: Tenant | None, db: Session | None = None
     ) -> Sequence[Absorbed]:
         """Take in the operator's updates, JSON each; returns after the commit, one result each in their order.
 
-        `tenant` says whose eSIMs they are where an update itself does not. Raises `NotNow` where they could not be
+        `tenant` says whose eSIMs they are where an update itself does not. With `db` they are taken in within that
+        transaction, and committed by who has opened it. Raises `NotNow` where they could not be
         committed.
         """
         traceparent = tracing.present()
         handed_in = [self._handed_in(read_update(one, tenant=tenant), request) for one in raw]
         arrivals = [replace(arrival, traceparent=traceparent) for arrival in handed_in] if traceparent else handed_in
-        if self._database.joined:
-            [results] = await self._commit([arrivals])
-            return results
+        if db is not None:
+            return await self._take_in(db, arrivals)
         return await self.commits.submit(arrivals)
 
     def _arrival(self, connected: Connected, request: InboundRequest) -> Arrival:
@@ -153,7 +153,16 @@ class Intake:
         links = list(dict.fromkeys(arrival.traceparent for arrival in arrivals))
         with tracing.span("commit intake", links=links, attributes={"messaging.batch.message_count": len(arrivals)}):
             async with self._database.transaction() as db:
-                results = await take_in(db, arrivals, self._policy, now=self._clock())
+                results = await self._take_in(db, arrivals)
+        remaining = iter(results)
+        return [[next(remaining) for _ in request] for request in requests]
+
+    async def _take_in(self, db: Session, arrivals: Sequence[Arrival]) -> Sequence[Absorbed]:
+        results = await take_in(db, arrivals, self._policy, now=self._clock())
+        db.after_commit(lambda: self._tell(arrivals, results))
+        return results
+
+    def _tell(self, arrivals: Sequence[Arrival], results: Sequence[Absorbed]) -> None:
         metrics.committed("intake", len(arrivals))
         for arrival, result in zip(arrivals, results, strict=True):
             metrics.notification(arrival.entry.source, result.outcome)
@@ -162,8 +171,6 @@ class Intake:
             self._due.notify()
         # An eSIM that has become known may have woken notifications that matched nothing before.
         self._backlog.notify()
-        remaining = iter(results)
-        return [[next(remaining) for _ in request] for request in requests]
 
 
 async def take_in(db: Session, arrivals: Sequence[Arrival], policy: EmitPolicy, *, now: datetime) -> list[Absorbed]:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from esimhooks.server.domain.audit import Action, changes, order_fields
+from esimhooks.server.domain.audit import Action, Actor, changes, order_fields
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import Tenant
@@ -35,7 +35,7 @@ class NewOrder(Struct, frozen=True, kw_only=True):
     quantity: int
 
 
-async def place(db: Session, new: NewOrder, *, polled: bool, now: datetime) -> Order:
+async def place(db: Session, actor: Actor, new: NewOrder, *, polled: bool, now: datetime) -> Order:
     """Store the order with its eSIMs, or return the one with the same transaction id; needs a transaction.
 
     `polled` tells whether its provider can be asked.
@@ -59,7 +59,7 @@ async def place(db: Session, new: NewOrder, *, polled: bool, now: datetime) -> O
     await esims.insert(db, made)
     await wake_unmatched(db, made)
     told = changes({}, order_fields(order))
-    await note(db, Action.ORDER_CREATE, text_of(Prefix.ORDER, order.id), whose=order.tenant, changes=told)
+    await note(db, actor, Action.ORDER_CREATE, text_of(Prefix.ORDER, order.id), whose=order.tenant, changes=told)
     return order
 
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from esimhooks.server.domain.audit import Action
+from esimhooks.server.domain.audit import Action, Actor
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import Tenant
@@ -13,23 +13,18 @@ from esimhooks.server.domain.update import Cause, Update
 from esimhooks.server.ingest.absorb import Absorbed, Entry, absorb
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
 from esimhooks.server.providers.port import Lookup, Provider, ProviderRefused
-from esimhooks.server.runtime.wake import Wake
 from esimhooks.server.store.audit import note
-from esimhooks.server.store.database import Database
+from esimhooks.server.store.database import Session
 from esimhooks.server.store.esims import Scope
 
 
 class Requery:
-    """Reads eSIMs anew from their providers. `due` is notified when deliveries came of it."""
+    """Reads eSIMs anew from their providers."""
 
-    def __init__(
-        self, database: Database, connected: ConnectedProviders, *, policy: EmitPolicy, clock: Clock, due: Wake
-    ) -> None:
-        self._database = database
+    def __init__(self, connected: ConnectedProviders, *, policy: EmitPolicy, clock: Clock) -> None:
         self._connected = connected
         self._policy = policy
         self._clock = clock
-        self._due = due
 
     async def ask(self, esim: Esim) -> Entry:
         """Return what the provider says of the eSIM, to be absorbed; at the speed that the provider allows.
@@ -49,14 +44,11 @@ class Requery:
         scope = Scope(provider=esim.provider)
         return Entry(update=snapshot, scope=scope, received_at=self._clock(), esim_id=esim.id)
 
-    async def requery(self, esim: Esim) -> Absorbed:
-        """Return what became of the eSIM; `esim.requeried` is raised even where nothing changed. Raises as `ask`."""
-        entry = await self.ask(esim)
-        async with self._database.transaction() as db:
-            [absorbed] = await absorb(db, [entry], self._policy, now=entry.received_at)
-            whose = Tenant(esim.account_id, esim.mode)
-            await note(db, Action.ESIM_REQUERY, text_of(Prefix.ESIM, esim.id), whose=whose)
-        self._due.notify()
+    async def apply(self, db: Session, actor: Actor, esim: Esim, told: Entry) -> Absorbed:
+        """Return what became of the eSIM by what its provider told; `esim.requeried` is raised also for no change."""
+        [absorbed] = await absorb(db, [told], self._policy, now=told.received_at)
+        owner = Tenant(esim.account_id, esim.mode)
+        await note(db, actor, Action.ESIM_REQUERY, text_of(Prefix.ESIM, esim.id), whose=owner)
         return absorbed
 
 

@@ -22,7 +22,6 @@ from esimhooks.server.domain.update import Cause
 from esimhooks.server.ingest.absorb import Entry, absorb
 from esimhooks.server.ingest.orders import fill
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
-from esimhooks.server.manage.idempotency import KEPT_FOR
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Lookup, ProviderRefused
 from esimhooks.server.runtime.wake import Wake
@@ -177,6 +176,6 @@ class Upkeep:
             await fifo.dissolve_stale(db)
             await endpoints.cancel_orphans(db, now=now)
             await journal.wake_missed(db, since=first_id_of(now - LOOK_AGAIN_FOR))
-            await idempotency.forget(db, before=now - KEPT_FOR)
+            await idempotency.forget(db, before=now - idempotency.KEPT_FOR)
             forgotten = await journal.forget_seen(db, before=now - SEEN_FOR, limit=FORGET_BATCH)
         return 0.0 if forgotten == FORGET_BATCH else 30.0

@@ -1,62 +1,75 @@
-"""Commands on deliveries: send an event again to those who want it, cancel what waits. Each is one transaction.
+"""Deliveries: sent again, to one endpoint or to all who want the event, and cancelled; and events raised for tests.
 
-Raises `Refused` (404) for what is not the tenant's.
+Each command runs in the transaction that it is given. Raises `Refused` (404) for what is not the tenant's.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
-from esimhooks.server.domain.audit import Action, ChangedField
-from esimhooks.server.domain.clock import Clock
+from esimhooks.server.domain.audit import Action, Actor, ChangedField
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.endpoint import Endpoint, Tenant
 from esimhooks.server.domain.endpoint_rules import wants
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import Prefix, text_of
-from esimhooks.server.ingest.publish import deliver_to
-from esimhooks.server.manage.queries import found
-from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.ingest.publish import deliver_to, publish
+from esimhooks.server.manage.example_event import event_of
+from esimhooks.server.manage.lists import found
 from esimhooks.server.store import deliveries, endpoints, events, queue
 from esimhooks.server.store.audit import note
-from esimhooks.server.store.database import Database, Session
+from esimhooks.server.store.database import Session
+from esimhooks.vocabulary.envelope import Envelope
 
 
-class DeliveryAdmin:
-    """Carries out commands; `due` is notified where something is due."""
+async def send_again(db: Session, actor: Actor, tenant: Tenant, delivery_id: UUID) -> None:
+    """Start a finished delivery's schedule anew. Raises `Refused` (404, or 409 while it is pending)."""
+    delivery = found(await deliveries.find(db, tenant, delivery_id), "delivery")
+    found(await endpoints.find(db, tenant, delivery.endpoint_id), "endpoint any more for this delivery")
+    if not await queue.send_again(db, delivery):
+        raise Refused.conflict("the delivery is pending: it will be attempted without this")
+    await note(db, actor, Action.DELIVERY_RETRY, text_of(Prefix.DELIVERY, delivery_id), whose=tenant)
 
-    def __init__(self, database: Database, *, clock: Clock, due: Wake) -> None:
-        self._database = database
-        self._clock = clock
-        self._due = due
 
-    async def resend(self, tenant: Tenant, event_id: UUID, *, endpoint_id: UUID | None) -> Sequence[UUID]:
-        """Send the event again: to the endpoint named, or to all that are enabled and want it. Returns the deliveries.
+async def resend(
+    db: Session, actor: Actor, tenant: Tenant, event_id: UUID, *, endpoint_id: UUID | None
+) -> Sequence[UUID]:
+    """Send the event again: to the endpoint named, or to all that are enabled and want it. Returns the deliveries.
 
-        An endpoint that never had a delivery of it gets one; what is pending already stays as it is. Raises `Refused`
-        (409) where the one endpoint is disabled or has the event pending, or nobody wants it.
-        """
-        async with self._database.transaction() as db:
-            event = found(await events.find(db, tenant, event_id), "event")
-            chosen = await _chosen(db, event, endpoint_id)
-            made = {one.endpoint_id: one for one in reversed(await deliveries.of_events(db, tenant, [event.id]))}
-            sent = [await _send(db, event, endpoint, made.get(endpoint.id)) for endpoint in chosen]
-            again = [delivery_id for delivery_id in sent if delivery_id is not None]
-            if endpoint_id is not None and not again:
-                raise Refused.conflict("the event's delivery is pending: it will be attempted without this")
-            to = {"deliveries": ChangedField(None, [text_of(Prefix.DELIVERY, one) for one in again])}
-            await note(db, Action.EVENT_RESEND, text_of(Prefix.EVENT, event_id), whose=tenant, changes=to)
-        self._due.notify()
-        return again
+    An endpoint that never had a delivery of it gets one; what is pending already stays as it is. Raises `Refused`
+    (409) where the one endpoint is disabled or has the event pending, or nobody wants it.
+    """
+    event = found(await events.find(db, tenant, event_id), "event")
+    chosen = await _chosen(db, event, endpoint_id)
+    made = {one.endpoint_id: one for one in reversed(await deliveries.of_events(db, tenant, [event.id]))}
+    sent = [await _send(db, event, endpoint, made.get(endpoint.id)) for endpoint in chosen]
+    again = [delivery_id for delivery_id in sent if delivery_id is not None]
+    if endpoint_id is not None and not again:
+        raise Refused.conflict("the event's delivery is pending: it will be attempted without this")
+    to = {"deliveries": ChangedField(None, [text_of(Prefix.DELIVERY, one) for one in again])}
+    await note(db, actor, Action.EVENT_RESEND, text_of(Prefix.EVENT, event_id), whose=tenant, changes=to)
+    return again
 
-    async def cancel(self, tenant: Tenant, delivery_id: UUID) -> Delivery:
-        """Give a pending delivery up; an attempt that is in flight may still arrive. Raises `Refused` (409)."""
-        async with self._database.transaction() as db:
-            found(await deliveries.find(db, tenant, delivery_id), "delivery")
-            if not await queue.cancel(db, delivery_id, now=self._clock()):
-                raise Refused.conflict("the delivery is not pending: there is nothing to cancel")
-            await note(db, Action.DELIVERY_CANCEL, text_of(Prefix.DELIVERY, delivery_id), whose=tenant)
-            return found(await deliveries.find(db, tenant, delivery_id), "delivery")
+
+async def cancel(db: Session, actor: Actor, tenant: Tenant, delivery_id: UUID, *, now: datetime) -> Delivery:
+    """Give a pending delivery up; an attempt that is in flight may still arrive. Raises `Refused` (409)."""
+    found(await deliveries.find(db, tenant, delivery_id), "delivery")
+    if not await queue.cancel(db, delivery_id, now=now):
+        raise Refused.conflict("the delivery is not pending: there is nothing to cancel")
+    await note(db, actor, Action.DELIVERY_CANCEL, text_of(Prefix.DELIVERY, delivery_id), whose=tenant)
+    return found(await deliveries.find(db, tenant, delivery_id), "delivery")
+
+
+async def raise_event(
+    db: Session, actor: Actor, tenant: Tenant, example: Envelope, *, now: datetime, esim_id: UUID | None = None
+) -> Event:
+    """Raise an event that no eSIM has caused, for tests; it is delivered like any other."""
+    event = event_of(example, tenant, mode=tenant.mode, now=now, esim_id=esim_id)
+    await publish(db, [event])
+    raised = {"type": ChangedField(None, event.type.value)}
+    await note(db, actor, Action.EVENT_TEST, text_of(Prefix.EVENT, event.id), whose=tenant, changes=raised)
+    return event
 
 
 async def _chosen(db: Session, event: Event, endpoint_id: UUID | None) -> Sequence[Endpoint]:

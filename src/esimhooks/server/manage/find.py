@@ -19,9 +19,9 @@ from esimhooks.server.domain.find import Begin, Hit, Trace, TracedDelivery
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.lists import Looked, Unreadable, partition
 from esimhooks.server.domain.notification import JournalEntry, JournalFilter
-from esimhooks.server.manage.queries import Window, found
+from esimhooks.server.manage.lists import Window, found
 from esimhooks.server.store import deliveries, events, find, journal_lists
-from esimhooks.server.store.database import Database, Session
+from esimhooks.server.store.database import Session
 
 MAX_DELIVERIES = 20_000
 MAX_EVENTS = 10_000
@@ -47,59 +47,55 @@ NO_ID = (
 )
 
 
-class Find:
-    """Raises `Refused` (404) for what cannot be traced or is not the tenant's, `NotNow` without the database."""
+async def find_events(db: Session, tenant: Tenant, where: EventFilter, window: Window) -> Looked[Event | Unreadable]:
+    """Return events of the window that fit, and how far it looked."""
+    async with db.snapshot():
+        return await events.page(db, tenant, where, **window, most=MAX_EVENTS)
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
-    async def events(self, tenant: Tenant, where: EventFilter, window: Window) -> Looked[Event | Unreadable]:
-        """Return events of the window that fit, and how far it looked."""
-        async with self._database.snapshot() as db:
-            return await events.page(db, tenant, where, before=window.before, limit=window.limit, most=MAX_EVENTS)
+async def find_deliveries(db: Session, tenant: Tenant, where: DeliveryFilter, window: Window) -> Looked[Delivery]:
+    """Return deliveries of the window that fit, and how far it looked."""
+    async with db.snapshot():
+        return await deliveries.page(db, tenant, where, **window, most=MAX_DELIVERIES)
 
-    async def deliveries(self, tenant: Tenant, where: DeliveryFilter, window: Window) -> Looked[Delivery]:
-        """Return deliveries of the window that fit, and how far it looked."""
-        async with self._database.snapshot() as db:
-            return await deliveries.page(
-                db, tenant, where, before=window.before, limit=window.limit, most=MAX_DELIVERIES
-            )
 
-    async def notifications(self, where: JournalFilter, window: Window) -> Looked[JournalEntry | Unreadable]:
-        """Return journal entries of the window that fit, and how far it looked; for operators."""
-        async with self._database.snapshot() as db:
-            return await journal_lists.page(db, where, before=window.before, limit=window.limit, most=MAX_NOTIFICATIONS)
+async def find_notifications(db: Session, where: JournalFilter, window: Window) -> Looked[JournalEntry | Unreadable]:
+    """Return journal entries of the window that fit, and how far it looked; for operators."""
+    async with db.snapshot():
+        return await journal_lists.page(db, where, **window, most=MAX_NOTIFICATIONS)
 
-    async def rows(self, tenant: Tenant | None, text: str) -> Sequence[Hit]:
-        """Return what has this id, or the eSIMs that have this number; among all rows without a tenant, for operators."""
-        async with self._database.snapshot() as db:
-            match _id_in(text):
-                case None:
-                    return await find.by_number(db, tenant, text, limit=MAX_HITS)
-                case Prefix.ORDER, order_id:
-                    return await find.by_order(db, tenant, order_id, limit=MAX_HITS)
-                case Prefix.AUDIT, entry_id:
-                    hit = await find.audit_entry(db, tenant, entry_id)
-                case kind, row_id:
-                    hit = await find.by_id(db, tenant, kind, row_id)
-            return [] if hit is None else [hit]
 
-    async def trace(self, text: str, tenant: Tenant | None, *, operator: bool) -> Trace:
-        """Return the chain around the id; `tenant` None is whoever it belongs to, which only an operator may ask."""
-        async with self._database.snapshot() as db:
-            if TRACE_ID.fullmatch(text):
-                owner = found(tenant or await find.owner_of_trace(db, text), "trace")
-                ids = await find.events_in_trace(db, owner, text, limit=MAX_TRACED + 1)
-                return await _chain(db, owner, Begin(event_ids=tuple(found(ids or None, "trace"))), operator=operator)
-            match _id_in(text):
-                case Prefix.NOTIFICATION, row_id:
-                    return await _of_notification(db, row_id, tenant, operator=operator)
-                case kind, row_id if kind in TRACEABLE:
-                    hit = found(await find.by_id(db, tenant, kind, row_id), TRACEABLE[kind])
-                case _:
-                    raise Refused.not_found(NO_ID)
-            owner = found(hit.tenant, TRACEABLE[kind])
-            return await _chain(db, owner, await _begin(db, owner, hit), operator=operator)
+async def find_rows(db: Session, tenant: Tenant | None, text: str) -> Sequence[Hit]:
+    """Return what has this id, or the eSIMs that have this number; among all rows without a tenant, for operators."""
+    async with db.snapshot():
+        match _id_in(text):
+            case None:
+                return await find.by_number(db, tenant, text, limit=MAX_HITS)
+            case Prefix.ORDER, order_id:
+                return await find.by_order(db, tenant, order_id, limit=MAX_HITS)
+            case Prefix.AUDIT, entry_id:
+                hit = await find.audit_entry(db, tenant, entry_id)
+            case kind, row_id:
+                hit = await find.by_id(db, tenant, kind, row_id)
+        return [] if hit is None else [hit]
+
+
+async def trace(db: Session, text: str, tenant: Tenant | None, *, operator: bool) -> Trace:
+    """Return the chain around the id; `tenant` None is whoever it belongs to, which only an operator may ask."""
+    async with db.snapshot():
+        if TRACE_ID.fullmatch(text):
+            owner = found(tenant or await find.owner_of_trace(db, text), "trace")
+            ids = await find.events_in_trace(db, owner, text, limit=MAX_TRACED + 1)
+            return await _chain(db, owner, Begin(event_ids=tuple(found(ids or None, "trace"))), operator=operator)
+        match _id_in(text):
+            case Prefix.NOTIFICATION, row_id:
+                return await _of_notification(db, row_id, tenant, operator=operator)
+            case kind, row_id if kind in TRACEABLE:
+                hit = found(await find.by_id(db, tenant, kind, row_id), TRACEABLE[kind])
+            case _:
+                raise Refused.not_found(NO_ID)
+        owner = found(hit.tenant, TRACEABLE[kind])
+        return await _chain(db, owner, await _begin(db, owner, hit), operator=operator)
 
 
 def _id_in(text: str) -> tuple[Prefix, UUID] | None:

@@ -1,4 +1,7 @@
-"""Changes of an API key: its name, from where and until when it is valid, and where its webhooks go. One transaction each."""
+"""API keys: made, changed and revoked. A key with a webhook URL owns an endpoint.
+
+Each command runs in the transaction that it is given. Raises `Refused` (404) for what is not there.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,17 +10,45 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from esimhooks.server.domain.account import ApiKey
-from esimhooks.server.domain.audit import Action, ChangedField, changes, key_fields
-from esimhooks.server.domain.clock import Clock
+from esimhooks.server.domain.account import ApiKey, digest_of, lookup_of, new_key
+from esimhooks.server.domain.audit import Action, Actor, ChangedField, changes, key_fields
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.ids import Prefix, text_of
-from esimhooks.server.manage.admin import Admin, Made, NewEndpoint, require_room
-from esimhooks.server.manage.queries import found
-from esimhooks.server.manage.webhook_url import CheckUrl, require_reachable
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.ids import Prefix, new_id, text_of
+from esimhooks.server.manage.accounts import require_merchant
+from esimhooks.server.manage.endpoints import EndpointRules, Made, NewEndpoint, create_endpoint
+from esimhooks.server.manage.lists import found
+from esimhooks.server.manage.webhook_url import require_reachable
 from esimhooks.server.store import accounts, endpoints, keys
 from esimhooks.server.store.audit import note
-from esimhooks.server.store.database import Database, Session
+from esimhooks.server.store.database import Session
+
+MOST_LIVE_KEYS = 2
+"""Of an account in a mode: one in use, and one to change over to (spec 6)."""
+
+
+class NewKey(Struct, frozen=True, kw_only=True):
+    """What an operator tells of a key."""
+
+    name: str
+    webhook_url: str | None = None
+    allowed_ips: tuple[str, ...] | None = None
+    expires_at: datetime | None = None
+
+
+class MadeKey(Struct, frozen=True):
+    """A new key with its text, which is shown this once, and the endpoint it owns."""
+
+    key: ApiKey
+    text: str
+    made: Made | None
+
+
+class WantedKey(Struct, frozen=True):
+    """What is to be changed of a key: attributes by their names, and the URL that its endpoint is to have."""
+
+    changes: Mapping[str, object]
+    webhook_url: str | None
 
 
 class ChangedKey(Struct, frozen=True):
@@ -27,50 +58,97 @@ class ChangedKey(Struct, frozen=True):
     made: Made | None
 
 
-class KeyChanges:
-    """Changes keys. `check_url` refuses URLs that must not be called."""
+async def create_key(db: Session, actor: Actor, tenant: Tenant, new: NewKey, rules: EndpointRules) -> MadeKey:
+    """Make a key, with an endpoint of its own where it has a webhook URL. Raises `Refused`."""
+    now = rules.clock()
+    require_merchant(tenant.account_id)
+    text = new_key(tenant.mode)
+    await _require_room(db, tenant, expires_at=new.expires_at, now=now)
+    made = None
+    if new.webhook_url is not None:
+        require_reachable(rules.check_url, new.webhook_url, pointer="/webhookUrl")
+        endpoint = NewEndpoint(url=new.webhook_url, name=new.name)
+        made = await create_endpoint(db, actor, tenant, endpoint, rules)
+    key = ApiKey(
+        id=new_id(),
+        tenant=tenant,
+        name=new.name,
+        lookup=lookup_of(text),
+        digest=digest_of(text),
+        endpoint_id=made.endpoint.id if made else None,
+        allowed_ips=new.allowed_ips,
+        expires_at=new.expires_at,
+        created_at=now,
+        last_used_at=None,
+    )
+    await keys.insert(db, key)
+    made_of = changes({}, key_fields(key))
+    await note(db, actor, Action.KEY_CREATE, text_of(Prefix.KEY, key.id), whose=tenant, changes=made_of)
+    return MadeKey(key, text, made)
 
-    def __init__(self, database: Database, admin: Admin, *, check_url: CheckUrl, clock: Clock) -> None:
-        self._database = database
-        self._admin = admin
-        self._check_url = check_url
-        self._clock = clock
 
-    async def change(
-        self, account_id: UUID, key_id: UUID, wanted: Mapping[str, object], *, webhook_url: str | None
-    ) -> ChangedKey:
-        """Change the named attributes; a URL makes an endpoint, or moves the one that the key owns. Raises `Refused`."""
-        if webhook_url is not None:
-            require_reachable(self._check_url, webhook_url, pointer="/webhookUrl")
-        async with self._database.joint() as joint:
-            async with self._database.transaction() as db:
-                found(await accounts.lock(db, account_id), "account")  # before its endpoints and keys: decisions/0020
-                before = found(await keys.lock(db, account_id, key_id), "key")
-                key = replace(before, **wanted)
-                tenant = key.tenant
-                made: Made | None = None
-                if tenant is not None and _ended(before, now=self._clock()) and not _ended(key, now=self._clock()):
-                    await require_room(db, tenant, expires_at=key.expires_at, now=self._clock())
-                if webhook_url is not None and tenant is not None:
-                    if key.endpoint_id is None:
-                        made = await self._admin.create_endpoint(tenant, NewEndpoint(url=webhook_url, name=key.name))
-                        key = replace(key, endpoint_id=made.endpoint.id)
-                    else:
-                        await self._move(db, tenant, key.endpoint_id, webhook_url)
-                await keys.update(db, key)
-                changed = changes(key_fields(before), key_fields(key))
-                if changed:
-                    await note(db, Action.KEY_CHANGE, text_of(Prefix.KEY, key.id), whose=tenant, changes=changed)
-            await joint.commit()
-        return ChangedKey(key, made)
+async def change_key(
+    db: Session,
+    actor: Actor,
+    account_id: UUID,
+    key_id: UUID,
+    wanted: WantedKey,
+    rules: EndpointRules,
+) -> ChangedKey:
+    """Change the named attributes; a URL makes an endpoint, or moves the one that the key owns. Raises `Refused`."""
+    now, webhook_url = rules.clock(), wanted.webhook_url
+    if webhook_url is not None:
+        require_reachable(rules.check_url, webhook_url, pointer="/webhookUrl")
+    found(await accounts.lock(db, account_id), "account")  # before its endpoints and keys: decisions/0020
+    before = found(await keys.lock(db, account_id, key_id), "key")
+    key = replace(before, **wanted.changes)
+    tenant = key.tenant
+    made: Made | None = None
+    if tenant is not None and _ended(before, now=now) and not _ended(key, now=now):
+        await _require_room(db, tenant, expires_at=key.expires_at, now=now)
+    if webhook_url is not None and tenant is not None:
+        if key.endpoint_id is None:
+            endpoint = NewEndpoint(url=webhook_url, name=key.name)
+            made = await create_endpoint(db, actor, tenant, endpoint, rules)
+            key = replace(key, endpoint_id=made.endpoint.id)
+        else:
+            await _move(db, actor, tenant, key.endpoint_id, webhook_url, now=now)
+    await keys.update(db, key)
+    changed = changes(key_fields(before), key_fields(key))
+    if changed:
+        await note(db, actor, Action.KEY_CHANGE, text_of(Prefix.KEY, key.id), whose=tenant, changes=changed)
+    return ChangedKey(key, made)
 
-    async def _move(self, db: Session, tenant: Tenant, endpoint_id: UUID, url: str) -> None:
-        endpoint = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")
-        if endpoint.url == url:
-            return
-        await keys.move_endpoint(db, tenant, endpoint_id, url=url, now=self._clock())
-        moved = {"url": ChangedField(endpoint.url, url)}
-        await note(db, Action.ENDPOINT_CHANGE, text_of(Prefix.ENDPOINT, endpoint_id), whose=tenant, changes=moved)
+
+async def revoke_key(db: Session, actor: Actor, account_id: UUID, key_id: UUID) -> None:
+    """Revoke a key at once. Raises `Refused` (404)."""
+    key = found(await keys.delete(db, account_id, key_id), "key")
+    lost = changes(key_fields(key), {})
+    await note(db, actor, Action.KEY_REVOKE, text_of(Prefix.KEY, key_id), whose=key.tenant, changes=lost)
+
+
+async def _require_room(db: Session, tenant: Tenant, *, expires_at: datetime | None, now: datetime) -> None:
+    """Raise `Refused` (409) where one more live key would be too many, (404) where the account is not there.
+
+    The account is locked until the transaction ends, so that two requests cannot both find room.
+    """
+    found(await accounts.lock(db, tenant.account_id), "account")
+    live = await keys.live_of(db, tenant, now=now)
+    if len(live) < MOST_LIVE_KEYS or (expires_at is not None and expires_at <= now):
+        return
+    names = ", ".join(f"{key.name} ({text_of(Prefix.KEY, key.id)})" for key in live)
+    raise Refused.conflict(
+        f"the account has {len(live)} keys of mode {tenant.mode.value} in use: {names}. Revoke one, or let it expire, and try again"
+    )
+
+
+async def _move(db: Session, actor: Actor, tenant: Tenant, endpoint_id: UUID, url: str, *, now: datetime) -> None:
+    endpoint = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")
+    if endpoint.url == url:
+        return
+    await keys.move_endpoint(db, tenant, endpoint_id, url=url, now=now)
+    moved = {"url": ChangedField(endpoint.url, url)}
+    await note(db, actor, Action.ENDPOINT_CHANGE, text_of(Prefix.ENDPOINT, endpoint_id), whose=tenant, changes=moved)
 
 
 def _ended(key: ApiKey, *, now: datetime) -> bool:

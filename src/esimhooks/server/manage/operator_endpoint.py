@@ -10,7 +10,7 @@ from msgspec import structs
 
 from esimhooks.server.domain.account import OPERATOR, Account
 from esimhooks.server.domain.endpoint import DisabledReason, Endpoint
-from esimhooks.server.manage.admin import EndpointDefaults
+from esimhooks.server.manage.endpoints import EndpointDefaults
 from esimhooks.server.store import accounts, endpoints, lanes
 from esimhooks.server.store.database import Database, Session
 from esimhooks.signing import new_secret

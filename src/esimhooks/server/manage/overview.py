@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.event import Event, EventFilter
@@ -13,7 +12,7 @@ from esimhooks.server.domain.ids import first_id_of
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.notification import JournalEntry
 from esimhooks.server.store import deliveries, events, figures, journal
-from esimhooks.server.store.database import Database
+from esimhooks.server.store.database import Session
 
 SPANS = 48
 LATEST = 8
@@ -21,47 +20,41 @@ MAX_TOLD = 60
 """Events and notifications of one eSIM's timeline; older ones are in the lists."""
 
 
-class Overview:
-    """Reads that put several tables together for a person. Raises `NotNow` where the database does not answer."""
+async def overview(db: Session, tenant: Tenant | None, *, span: timedelta, now: datetime) -> Figures:
+    """Return the figures of the last `span`; of the whole installation without a tenant, for operators."""
+    edges = figures.edges_of(now, width=span / SPANS, number=SPANS)
+    ids = [first_id_of(edge) for edge in edges]
+    async with db.snapshot():
+        by_time = await figures.deliveries_by_time(db, tenant, ids)
+        counted = sum(one.number for one in by_time)
+        failing, more_failing = await figures.failing(db, tenant)
+        return Figures(
+            edges=edges,
+            events=await figures.events_by_time(db, tenant, ids),
+            deliveries=by_time,
+            times_s=await figures.delivery_times(db, tenant, ids[0]),
+            due=await figures.due(db, tenant),
+            failing=failing,
+            more_failing=more_failing,
+            failures=await figures.latest_failures(db, tenant, limit=LATEST),
+            only_newest=counted if counted >= figures.MAX_COUNTED else None,
+        )
 
-    def __init__(self, database: Database, *, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
 
-    async def figures(self, tenant: Tenant | None, *, span: timedelta) -> Figures:
-        """Return the figures of the last `span`; of the whole installation without a tenant, for operators."""
-        edges = figures.edges_of(self._clock(), width=span / SPANS, number=SPANS)
-        ids = [first_id_of(edge) for edge in edges]
-        async with self._database.snapshot() as db:
-            by_time = await figures.deliveries_by_time(db, tenant, ids)
-            counted = sum(one.number for one in by_time)
-            failing, more_failing = await figures.failing(db, tenant)
-            return Figures(
-                edges=edges,
-                events=await figures.events_by_time(db, tenant, ids),
-                deliveries=by_time,
-                times_s=await figures.delivery_times(db, tenant, ids[0]),
-                due=await figures.due(db, tenant),
-                failing=failing,
-                more_failing=more_failing,
-                failures=await figures.latest_failures(db, tenant, limit=LATEST),
-                only_newest=counted if counted >= figures.MAX_COUNTED else None,
-            )
+async def endpoint_over_time(
+    db: Session, tenant: Tenant, endpoint_id: UUID, *, span: timedelta, now: datetime
+) -> tuple[Sequence[datetime], Sequence[Tally]]:
+    """Return the beginnings of equal parts of the last `span`, and what became of the endpoint's deliveries in each."""
+    edges = figures.edges_of(now, width=span / SPANS, number=SPANS)
+    ids = [first_id_of(edge) for edge in edges]
+    return edges, await figures.deliveries_by_time(db, tenant, ids, endpoint_id=endpoint_id)
 
-    async def endpoint_over_time(
-        self, tenant: Tenant, endpoint_id: UUID, *, span: timedelta
-    ) -> tuple[Sequence[datetime], Sequence[Tally]]:
-        """Return the beginnings of equal parts of the last `span`, and what became of the endpoint's deliveries in each."""
-        edges = figures.edges_of(self._clock(), width=span / SPANS, number=SPANS)
-        ids = [first_id_of(edge) for edge in edges]
-        async with self._database.session() as db:
-            return edges, await figures.deliveries_by_time(db, tenant, ids, endpoint_id=endpoint_id)
 
-    async def story_of(
-        self, tenant: Tenant, esim_id: UUID
-    ) -> tuple[Sequence[Event | Unreadable], Sequence[Delivery], Sequence[JournalEntry | Unreadable]]:
-        """Return the newest events of the tenant's eSIM, their deliveries, and the notifications about it."""
-        async with self._database.snapshot() as db:
-            told = (await events.page(db, tenant, EventFilter(esim_id=esim_id), before=None, limit=MAX_TOLD)).rows
-            sent = await deliveries.of_events(db, tenant, [event.id for event in told])
-            return told, sent, await journal.of_esim(db, esim_id, limit=MAX_TOLD)
+async def story_of(
+    db: Session, tenant: Tenant, esim_id: UUID
+) -> tuple[Sequence[Event | Unreadable], Sequence[Delivery], Sequence[JournalEntry | Unreadable]]:
+    """Return the newest events of the tenant's eSIM, their deliveries, and the notifications about it."""
+    async with db.snapshot():
+        told = (await events.page(db, tenant, EventFilter(esim_id=esim_id), before=None, limit=MAX_TOLD)).rows
+        sent = await deliveries.of_events(db, tenant, [event.id for event in told])
+        return told, sent, await journal.of_esim(db, esim_id, limit=MAX_TOLD)

@@ -4,16 +4,15 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from esimhooks.server.domain.audit import Action, ChangedField
-from esimhooks.server.domain.clock import Clock
+from esimhooks.server.domain.audit import Action, Actor, ChangedField
 from esimhooks.server.domain.delivery import SigningSecret
 from esimhooks.server.domain.endpoint import Endpoint, SignatureProfile, Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, text_of
-from esimhooks.server.manage.queries import found
+from esimhooks.server.manage.lists import found
 from esimhooks.server.store import endpoints
 from esimhooks.server.store.audit import note
-from esimhooks.server.store.database import Database, Session
+from esimhooks.server.store.database import Session
 from esimhooks.signing import PRIVATE_KEY_PREFIX, new_key_pair, new_secret, public_key_of
 
 MOST_SECRETS = 10
@@ -32,39 +31,31 @@ async def provide_key_pair(db: Session, endpoint: Endpoint, *, now: datetime) ->
     return pair.public_key
 
 
-class EndpointSecrets:
-    """Shows and rotates the secrets of a tenant's endpoints. Raises `Refused` (404) for what is not the tenant's."""
+async def shown_secrets(db: Session, tenant: Tenant, endpoint_id: UUID, *, now: datetime) -> Sequence[SigningSecret]:
+    """Return the secrets that sign at present, newest first. Raises `Refused` (404)."""
+    async with db.snapshot():
+        found(await endpoints.find(db, tenant, endpoint_id), "endpoint")
+        return await endpoints.signing_secrets(db, tenant, endpoint_id, now=now)
 
-    def __init__(self, database: Database, *, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
 
-    async def shown(self, tenant: Tenant, endpoint_id: UUID) -> Sequence[SigningSecret]:
-        """Return the secrets that sign at present, newest first."""
-        async with self._database.snapshot() as db:
-            found(await endpoints.find(db, tenant, endpoint_id), "endpoint")
-            return await endpoints.signing_secrets(db, tenant, endpoint_id, now=self._clock())
+async def rotate_secret(
+    db: Session, actor: Actor, tenant: Tenant, endpoint_id: UUID, *, expire_old_in_s: int, now: datetime
+) -> Sequence[SigningSecret]:
+    """Make a new secret; those before it sign for so many seconds more. Returns all that sign, newest first.
 
-    async def rotate(self, tenant: Tenant, endpoint_id: UUID, *, expire_old_in_s: int) -> Sequence[SigningSecret]:
-        """Make a new secret; those before it sign for so many seconds more. Returns all that sign, newest first.
-
-        Raises `Refused` (409) where too many would sign.
-        """
-        now = self._clock()
-        async with self._database.transaction() as db:
-            if not await endpoints.lock_to_rotate(db, tenant, endpoint_id):
-                raise Refused.not_found("there is no such endpoint")
-            endpoint = found(await endpoints.find(db, tenant, endpoint_id), "endpoint")
-            await endpoints.expire_secrets(db, endpoint_id, at=now + timedelta(seconds=expire_old_in_s), now=now)
-            if len(await endpoints.signing_secrets(db, tenant, endpoint_id, now=now)) >= MOST_SECRETS:
-                raise Refused.conflict(
-                    f"{MOST_SECRETS} secrets sign for this endpoint already: wait until one ends, or end them with "
-                    "expireOldIn 0"
-                )
-            await endpoints.add_secret(db, tenant, endpoint_id, secret=new_secret(), now=now)
-            if endpoint.signature_profile is SignatureProfile.ASYMMETRIC:
-                await endpoints.add_secret(db, tenant, endpoint_id, secret=new_key_pair().private_key, now=now)
-            told = {"expireOldIn": ChangedField(None, expire_old_in_s)}
-            subject = text_of(Prefix.ENDPOINT, endpoint_id)
-            await note(db, Action.ENDPOINT_ROTATE, subject, whose=tenant, changes=told)
-            return await endpoints.signing_secrets(db, tenant, endpoint_id, now=now)
+    Raises `Refused` (404, or 409 where too many would sign).
+    """
+    if not await endpoints.lock_to_rotate(db, tenant, endpoint_id):
+        raise Refused.not_found("there is no such endpoint")
+    endpoint = found(await endpoints.find(db, tenant, endpoint_id), "endpoint")
+    await endpoints.expire_secrets(db, endpoint_id, at=now + timedelta(seconds=expire_old_in_s), now=now)
+    if len(await endpoints.signing_secrets(db, tenant, endpoint_id, now=now)) >= MOST_SECRETS:
+        raise Refused.conflict(
+            f"{MOST_SECRETS} secrets sign for this endpoint already: wait until one ends, or end them with expireOldIn 0"
+        )
+    await endpoints.add_secret(db, tenant, endpoint_id, secret=new_secret(), now=now)
+    if endpoint.signature_profile is SignatureProfile.ASYMMETRIC:
+        await endpoints.add_secret(db, tenant, endpoint_id, secret=new_key_pair().private_key, now=now)
+    told = {"expireOldIn": ChangedField(None, expire_old_in_s)}
+    await note(db, actor, Action.ENDPOINT_ROTATE, text_of(Prefix.ENDPOINT, endpoint_id), whose=tenant, changes=told)
+    return await endpoints.signing_secrets(db, tenant, endpoint_id, now=now)

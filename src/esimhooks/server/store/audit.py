@@ -1,11 +1,9 @@
 """The audit log: rows that are written once, read in pages, and deleted after their retention.
 
-The actor goes with the request's task, as its transaction does under an idempotency key, so that no command can be
-called without one and none has to pass it on. What nobody asked for over the API is the server's own doing.
+Every command is given who acts, and notes it in its own transaction.
 """
 
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
 from uuid import UUID
 
 import asyncpg
@@ -17,31 +15,27 @@ from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store.database import Session, touched
 from esimhooks.vocabulary.statuses import Mode
 
-_actor: ContextVar[Actor | None] = ContextVar("actor", default=None)
 ITSELF = Actor(kind=ActorKind.SYSTEM)
-
-
-def act_as(actor: Actor) -> None:
-    """Have the changes that follow in this task noted as this actor's."""
-    _actor.set(actor)
+"""The server: who does what nobody has asked for."""
 
 
 async def note(
     db: Session,
+    actor: Actor,
     action: Action,
     subject: str,
     *,
     whose: Tenant | UUID | None,
     changes: Mapping[str, ChangedField] | None = None,
 ) -> None:
-    """Write down that the present actor did this; `whose` is a tenant, an account, or None for the installation."""
+    """Write down that the actor did this; `whose` is a tenant, an account, or None for the installation."""
     await insert(
         db,
         AuditEntry(
             id=new_id(),
             account_id=whose.account_id if isinstance(whose, Tenant) else whose,
             mode=whose.mode if isinstance(whose, Tenant) else None,
-            actor=_actor.get() or ITSELF,
+            actor=actor,
             action=action,
             subject=subject,
             changes=changes or {},

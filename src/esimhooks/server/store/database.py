@@ -5,10 +5,9 @@ as `NotNow`, so that nothing outside the room needs to know the driver.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import TypeAlias
 from urllib.parse import parse_qs, urlsplit
@@ -77,6 +76,25 @@ class Session:
 
     conn: Connection
     sealer: Sealer
+    _after_commit: list[Callable[[], None]] = field(default_factory=list)
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Have this called once the transaction is committed, and not at all where it is undone."""
+        self._after_commit.append(call)
+
+    def committed(self) -> None:
+        """Call what was to be called after the commit; for who has committed."""
+        for call in self._after_commit:
+            call()
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[None]:
+        """Have all statements meanwhile see one snapshot; within a transaction, what it has written as well."""
+        if self.conn.is_in_transaction():
+            yield
+            return
+        async with self.conn.transaction(isolation="repeatable_read", readonly=True):
+            yield
 
     async def ping(self) -> None:
         """Check that the database answers, within a second."""
@@ -86,43 +104,6 @@ class Session:
 def touched(status: str) -> int:
     """Return how many rows a statement touched, from its command tag: `DELETE 3`, `INSERT 0 3`."""
     return int(status.rpartition(" ")[2])
-
-
-class Joint:
-    """One transaction that all transactions of a task share, opened by the first of them; `first` is then called."""
-
-    def __init__(self, stack: AsyncExitStack, database: "Database") -> None:
-        self._stack = stack
-        self._database = database
-        self._transaction: asyncpg.transaction.Transaction | None = None
-        self.first: Callable[[Session], Awaitable[None]] | None = None
-        self.opened: Session | None = None
-
-    async def open(self) -> Session:
-        """Return the session of the transaction. Raises what `first` raises, and `NotNow`."""
-        if self.opened is None:
-            db = await self._stack.enter_async_context(self._database.session())
-            self._transaction = db.conn.transaction()
-            await self._transaction.start()
-            self._stack.push_async_callback(self._undo)
-            self.opened = db
-            if self.first is not None:
-                await self.first(db)
-        return self.opened
-
-    async def commit(self) -> None:
-        """Commit all of it. Raises `NotNow` where that fails."""
-        transaction, self._transaction = self._transaction, None
-        if transaction is not None:
-            with passing_errors():
-                await transaction.commit()
-
-    async def _undo(self) -> None:
-        if self._transaction is not None:
-            await self._transaction.rollback()
-
-
-_joint: ContextVar[Joint | None] = ContextVar("joint", default=None)
 
 
 class Database:
@@ -136,52 +117,23 @@ class Database:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
         """Lend a connection without a transaction. Raises `NotNow` where the database does not answer or refuses."""
-        joint = _joint.get()
         with self._refusals_logged(), passing_errors():
-            if joint is not None and joint.opened is not None:
-                yield joint.opened
-                return
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as conn:
                 yield Session(conn, self._sealer)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         """Lend a connection with an open transaction, committed at the end. Raises `NotNow`."""
-        joint = _joint.get()
-        if joint is not None:
-            await joint.open()
-        async with self.session() as session, session.conn.transaction():
-            yield session
+        async with self.session() as session:
+            async with session.conn.transaction():
+                yield session
+            session.committed()
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Session]:
         """Lend a connection whose statements all see one snapshot; for reads that belong together. Raises `NotNow`."""
-        joint = _joint.get()
-        if joint is not None and joint.opened is not None:
-            async with self.session() as session:  # sees what its own transaction wrote, which is what is wanted there
-                yield session
-            return
-        async with (
-            self.session() as session,
-            session.conn.transaction(isolation="repeatable_read", readonly=True),
-        ):
+        async with self.session() as session, session.snapshot():
             yield session
-
-    @asynccontextmanager
-    async def joint(self) -> AsyncIterator[Joint]:
-        """Let all transactions of this task be one meanwhile; it is undone at the end unless it was committed."""
-        async with AsyncExitStack() as stack:
-            joint = Joint(stack, self)
-            before = _joint.set(joint)
-            try:
-                yield joint
-            finally:
-                _joint.reset(before)
-
-    @property
-    def joined(self) -> bool:
-        """Whether this task is within a `joint`, so that its work must not be left to another task."""
-        return _joint.get() is not None
 
     @contextmanager
     def _refusals_logged(self) -> Iterator[None]:

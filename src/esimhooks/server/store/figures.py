@@ -172,9 +172,14 @@ MAX_COUNTED_OF_ENDPOINT = 50_000
 
 async def stats_of(db: Session, tenant: Tenant, endpoint_id: UUID, *, since: datetime) -> EndpointStats | None:
     """Return how the tenant's endpoint does; None where there is none."""
-    lane = await _lane_figures(db, tenant, endpoint_id)
-    if lane is None:
-        return None
+    async with db.snapshot():
+        lane = await _lane_figures(db, tenant, endpoint_id)
+        return None if lane is None else await _stats(db, tenant, endpoint_id, lane, since=since)
+
+
+async def _stats(
+    db: Session, tenant: Tenant, endpoint_id: UUID, lane: LaneFigures, *, since: datetime
+) -> EndpointStats:
     rows = await db.conn.fetch(
         f"""
         WITH newest AS MATERIALIZED (

@@ -1,7 +1,7 @@
 """Answers to requests with an `Idempotency-Key`, sealed, because they may hold a secret that is shown once."""
 
 import zlib
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
@@ -9,6 +9,7 @@ from msgspec import Struct
 from esimhooks.server.store.database import Session
 
 LOCK = 0x6964656D
+KEPT_FOR = timedelta(hours=24)
 
 
 class KeyOf(Struct, frozen=True):

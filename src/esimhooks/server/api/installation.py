@@ -1,0 +1,80 @@
+"""What handlers are given of the node by naming its type: each asks for what it uses, and for nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from esimhooks.server.api.auth import Authenticator
+from esimhooks.server.api.http import Request
+from esimhooks.server.api.parameters import Give
+from esimhooks.server.api.rate_limit import RateLimit
+from esimhooks.server.api.tries import Tries
+from esimhooks.server.domain.clock import Clock
+from esimhooks.server.ingest.intake import Intake
+from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.jobs.requery import Requery
+from esimhooks.server.manage.endpoints import EndpointRules
+from esimhooks.server.manage.streams import Streams
+from esimhooks.server.runtime.health import Health
+from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.store.database import Database
+
+Services = Mapping[type, Any]
+"""One object of each type of `SERVICES`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """What holds for all requests. `public_url` is the address under which the world reaches this server.
+
+    `metrics_token` reads `/metrics`, as an operator's key does. `brand` names the headers of the hex profile,
+    `thresholds` are those of usage, in percent. `wakes` are notified when a request has changed something.
+    """
+
+    clock: Clock
+    keys_limit: RateLimit
+    wakes: tuple[Wake, ...]
+    brand: str
+    thresholds: tuple[int, ...]
+    public_url: str
+    metrics_token: str | None
+
+
+SERVICES: tuple[type, ...] = (
+    Authenticator,
+    ConnectedProviders,
+    Database,
+    EndpointRules,
+    Health,
+    Installation,
+    Intake,
+    Requery,
+    Streams,
+    Tries,
+)
+
+
+def services(*all_of_them: object) -> Services:
+    """Return the objects by their types. Raises `TypeError` where one is missing."""
+    found = {type(one): one for one in all_of_them}
+    if found.keys() != set(SERVICES):
+        raise TypeError(f"expected one each of {SERVICES}")
+    return found
+
+
+def _given(kind: type) -> Give:
+    return lambda request: request.services[kind]
+
+
+def _now(request: Request) -> datetime:
+    installation: Installation = request.services[Installation]
+    return installation.clock()
+
+
+TO_ALL: Mapping[Any, Give] = {
+    Request: lambda request: request,
+    datetime: _now,
+    **{kind: _given(kind) for kind in SERVICES},
+}
+"""How every handler comes by the request, the present moment (aware UTC) and the services."""

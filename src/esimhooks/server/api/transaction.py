@@ -1,0 +1,131 @@
+"""The transaction of a request: opened by the edge for who needs one, with its answer in it under an `Idempotency-Key`.
+
+Who changes something is given the session of one transaction, which is committed once there is an answer, and undone where
+there is none. Under a key the first answer in 2xx is kept in it, and given again for the same request for a day.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from esimhooks.server.api.http import Answer, Request, Response
+from esimhooks.server.api.installation import Installation
+from esimhooks.server.api.router import Route
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.store import idempotency
+from esimhooks.server.store.database import Database, Session
+from esimhooks.server.store.idempotency import KEPT_FOR, KeptAnswer, KeyOf
+
+HEADER = "idempotency-key"
+REPLAYED = "idempotent-replayed"
+MAX_KEY = 255
+OPERATORS = UUID(int=0)
+
+Begin = Callable[[], AbstractAsyncContextManager[Session]]
+"""Opens the transaction of a request late, for who has to wait for others before it."""
+
+
+class Kept(Struct, array_like=True):
+    """An answer as it is kept."""
+
+    status: int
+    media_type: str
+    body: bytes
+
+
+async def carry_out(request: Request, route: Route) -> Answer:
+    """Call the handler with the session that it takes: of a transaction where it may change something."""
+    database: Database = request.services[Database]
+    if request.method == "GET":
+        if Session not in route.takes.given_types:
+            return await route.call(request)
+        async with database.session() as request.db:
+            return await route.call(request)
+    if Session in route.takes.given_types:
+        async with _transaction(request) as request.db:
+            return await route.call(request)
+    request.begin = partial(_transaction, request)
+    return await route.call(request)
+
+
+async def carry_out_once(request: Request, route: Route, tenant: Tenant | None) -> Answer:
+    """Carry the request out in one transaction with its answer, or return the answer of before. Raises `Refused`.
+
+    `tenant` None are operators. Where the key was used for something else, it is refused (422); while the first request
+    is being carried out, as well (409).
+    """
+    owner = KeyOf(tenant.account_id if tenant else OPERATORS, tenant.mode if tenant else "", _key(request))
+    parts = [request.method.encode(), request.raw_path, request.raw_query, await request.body()]
+    fingerprint = hashlib.sha256(b"\n".join(parts)).digest()
+    database: Database = request.services[Database]
+    installation: Installation = request.services[Installation]
+    since = installation.clock() - KEPT_FOR
+    async with database.session() as db:
+        kept = await idempotency.find(db, owner, since=since)
+    if kept is not None:
+        return _again(kept, fingerprint)
+    async with AsyncExitStack() as stack:
+
+        @asynccontextmanager
+        async def begin() -> AsyncIterator[Session]:
+            if request.db is None:
+                request.db = await stack.enter_async_context(_transaction(request))
+                free = await idempotency.try_lock(request.db, owner)
+                if not free or await idempotency.find(request.db, owner, since=since) is not None:
+                    raise _in_use()
+            yield request.db
+
+        request.begin = begin
+        if not route.takes.given_types.isdisjoint({Session, Session | None}):
+            async with begin():
+                pass
+        answer = await route.call(request)
+        if not isinstance(answer, Response):
+            raise TypeError("a stream cannot be answered once")
+        async with begin() as db:
+            text = msgspec.json.encode(Kept(answer.status, answer.media_type, answer.body))
+            await idempotency.keep(db, owner, KeptAnswer(fingerprint, text), now=installation.clock())
+    return answer
+
+
+def _again(kept: KeptAnswer, fingerprint: bytes) -> Response:
+    if kept.fingerprint != fingerprint:
+        raise Refused(
+            "this Idempotency-Key was used for another request: expected a key of its own for each",
+            status=422,
+            code="IDEMPOTENCY_KEY_REUSED",
+        )
+    before = msgspec.json.decode(kept.answer, type=Kept)
+    return Response(before.status, before.body, before.media_type, {REPLAYED: "true"})
+
+
+def _in_use() -> Refused:
+    return Refused(
+        "a request with this Idempotency-Key is being carried out: send it again for its answer",
+        status=409,
+        code="IDEMPOTENCY_KEY_IN_USE",
+    )
+
+
+def _key(request: Request) -> str:
+    lines = request.header_lines(HEADER)
+    if len(lines) != 1 or not 1 <= len(lines[0]) <= MAX_KEY or not (lines[0].isascii() and lines[0].isprintable()):
+        raise Refused.invalid(f"header:{HEADER}", f"expected one key of 1 to {MAX_KEY} printable ASCII characters")
+    return lines[0]
+
+
+@asynccontextmanager
+async def _transaction(request: Request) -> AsyncIterator[Session]:
+    """Lend a transaction, after which the loops are notified that may have something to do."""
+    database: Database = request.services[Database]
+    installation: Installation = request.services[Installation]
+    async with database.transaction() as db:
+        for wake in installation.wakes:
+            db.after_commit(wake.notify)
+        yield db

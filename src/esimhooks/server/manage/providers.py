@@ -1,0 +1,66 @@
+"""Providers: stored and forgotten by operators. Each command runs in the transaction that it is given."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+
+from msgspec import Struct
+
+from esimhooks.server.domain.audit import Action, Actor, changes, provider_fields
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.provider import StoredProvider
+from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.manage.lists import found
+from esimhooks.server.store import providers
+from esimhooks.server.store.audit import note
+from esimhooks.server.store.database import Session
+
+TOKEN_BYTES = 32
+
+
+class NewProvider(Struct, frozen=True, kw_only=True):
+    """What an operator tells of a provider."""
+
+    name: str
+    kind: str
+    base_url: str | None
+    credentials: Mapping[str, str]
+    settings: Mapping[str, object]
+
+
+async def put_provider(
+    db: Session,
+    actor: Actor,
+    new: NewProvider,
+    *,
+    connected: ConnectedProviders,
+    now: datetime,
+) -> StoredProvider:
+    """Store a provider; one of that name keeps its inbound address. Raises `Refused` where its kind would."""
+    stored = StoredProvider(
+        name=new.name,
+        kind=new.kind,
+        base_url=new.base_url,
+        credentials=new.credentials,
+        settings=new.settings,
+        token=secrets.token_urlsafe(TOKEN_BYTES),
+        created_at=now,
+        updated_at=now,
+    )
+    connected.build(stored)
+    before = await providers.find(db, new.name)
+    await providers.put(db, stored)
+    kept = found(await providers.find(db, new.name), "provider")
+    changed = changes(provider_fields(before) if before else {}, provider_fields(kept))
+    if changed:
+        await note(db, actor, Action.PROVIDER_PUT, new.name, whose=None, changes=changed)
+    db.after_commit(lambda: connected.forget(new.name))
+    return kept
+
+
+async def delete_provider(db: Session, actor: Actor, name: str, *, connected: ConnectedProviders) -> None:
+    """Forget a provider. Raises `Refused` (404)."""
+    if not await providers.delete(db, name):
+        raise Refused.not_found("there is no such provider")
+    await note(db, actor, Action.PROVIDER_DELETE, name, whose=None)
+    db.after_commit(lambda: connected.forget(name))
