@@ -35,14 +35,18 @@ ACTOR: Mapping[Any, Give] = {
 
 
 class _Open:
-    """For everybody; handlers read the query and the body themselves."""
+    """For everybody; handlers read the query and the body themselves, and change nothing in a session of theirs."""
 
     gives: Mapping[Any, Give] = {**TO_ALL, Session: ACTOR[Session]}
     tenant: type | None = None
 
     async def answer(self, request: Request, route: Route) -> Answer:
         route.takes.read_path(request)
-        return await carry_out(request, route)
+        if Session not in route.takes.given_types:
+            return await route.call(request)
+        database: Database = request.services[Database]
+        async with database.session() as request.db:
+            return await route.call(request)
 
     def refusal(self, request: Request, error: Exception) -> Response:
         return problem_of(request, error)

@@ -7,7 +7,7 @@ from typing import Any
 
 from esimhooks.server.api.auth import Authenticator
 from esimhooks.server.api.http import Request
-from esimhooks.server.api.parameters import Give
+from esimhooks.server.api.parameters import Give, itself, of_the_node
 from esimhooks.server.api.rate_limit import RateLimit
 from esimhooks.server.api.tries import Tries
 from esimhooks.server.domain.clock import Clock
@@ -63,18 +63,14 @@ def services(*all_of_them: object) -> Services:
     return found
 
 
-def _given(kind: type) -> Give:
-    return lambda request: request.services[kind]
-
-
 def _now(request: Request) -> datetime:
     installation: Installation = request.services[Installation]
     return installation.clock()
 
 
 TO_ALL: Mapping[Any, Give] = {
-    Request: lambda request: request,
+    Request: itself,
     datetime: _now,
-    **{kind: _given(kind) for kind in SERVICES},
+    **{kind: of_the_node(kind) for kind in SERVICES},
 }
 """How every handler comes by the request, the present moment (aware UTC) and the services."""

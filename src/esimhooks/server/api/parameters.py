@@ -114,6 +114,16 @@ class Signature(Struct, frozen=True, kw_only=True):
             request.values[BODY] = decode(body, self.body)
 
 
+def of_the_node(kind: type) -> Give:
+    """Return how an argument of this type is come by: it is the node's one object of it."""
+    return lambda request: request.services[kind]
+
+
+def itself(request: Request) -> Request:
+    """Return the request, for who reads it on its own."""
+    return request
+
+
 def signature_of(
     handler: Callable[..., Any], path: str, gives: Mapping[Any, Give], *, tenant: type | None = None
 ) -> Signature:
