@@ -6,7 +6,7 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-repeat lint bench bench-quick build constraints clean reliability reliability-receiver reliability-servers fuzz-queue fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures
+.PHONY: help setup demo test test-repeat lint bench bench-quick build constraints clean reliability reliability-receiver reliability-servers sequence-law fuzz-queue fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -92,6 +92,9 @@ fuzz-api: $(STAMP) ## send 20,000 generated requests to all of the API and write
 
 corpora: $(STAMP) ## send all of JSONTestSuite and the Big List of Naughty Strings to every operation and field (minutes)
 	CORPORA=whole $(BIN)/pytest tests/web/test_corpora.py --timeout 1800 $(ARGS)
+
+sequence-law: $(STAMP) ## send random batches cut in every way and compare what comes of them (EXAMPLES=2000)
+	SEQUENCE_EXAMPLES=$${EXAMPLES:-2000} $(BIN)/pytest tests/ingest/test_sequence.py -n logical $(ARGS)
 
 fuzz-queue: $(STAMP) ## compare the delivery queue with its model for long (QUEUE_EXAMPLES=1000 is some ten minutes)
 	QUEUE_EXAMPLES=$${QUEUE_EXAMPLES:-1000} $(BIN)/pytest tests/store/test_queue_model.py $(ARGS)

@@ -74,6 +74,10 @@ def _words(schema: Schema, *, sep: str = " | ") -> str:
 
 
 def _type(schema: Schema) -> str:
+    return _known_type(schema) if schema else "unknown"
+
+
+def _known_type(schema: Schema) -> str:
     match schema:
         case {"$ref": ref}:
             return str(ref).rpartition("/")[2]
@@ -93,8 +97,8 @@ def _type(schema: Schema) -> str:
 
 def _container(schema: Schema) -> str:
     if schema["type"] == "array":
-        return f"{_type(schema['items'])}[]"
-    return f"Record<string, {_type(schema['additionalProperties'])}>"
+        return f"{_type(schema.get('items', {}))}[]"
+    return f"Record<string, {_type(schema.get('additionalProperties', {}))}>"
 
 
 if __name__ == "__main__":

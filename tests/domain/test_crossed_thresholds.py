@@ -17,7 +17,7 @@ def test_the_default_thresholds() -> None:
 
 @pytest.mark.parametrize("percent", [25, 50, 75, 90, 100])
 def test_a_threshold_is_crossed_when_it_is_reached(percent: int) -> None:
-    just_below = an_active_esim(total_bytes=10_000, used_bytes=percent * 100 - 1, usage_told_at=hours(0))
+    just_below = an_active_esim(total_bytes=10_000, used_bytes=percent * 100 - 1, usage_emitted_at=hours(0))
 
     told = tell(just_below, an_update(occurred_at=hours(1), used_bytes=percent * 100), policy=ONLY_THRESHOLDS)
 

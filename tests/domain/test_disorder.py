@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from esimhooks.server.domain.esim import Esim
+from esimhooks.server.domain.reports import is_same
 from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 from factories import GB, an_active_esim, an_esim, an_update, hours, tell
@@ -30,10 +31,20 @@ AXES = pytest.mark.parametrize(
 def test_an_update_older_than_the_last_one_on_its_axis_is_stale(clock: str, field: str, value: object) -> None:
     esim = an_active_esim(**{clock: hours(2)})
 
-    told = tell(esim, an_update(occurred_at=hours(1), **{field: value}, apn="old"), received_at=hours(3))
+    told = tell(esim, an_update(occurred_at=hours(1), **{field: value}), received_at=hours(3))
 
     assert (told.change.outcome, told.events) == ("stale", [])
-    assert told.esim == esim
+    assert is_same(told.esim, esim)
+
+
+@AXES
+def test_an_older_update_fills_what_is_unknown_and_raises_nothing(clock: str, field: str, value: object) -> None:
+    esim = an_active_esim(**{clock: hours(2)})
+
+    told = tell(esim, an_update(occurred_at=hours(1), **{field: value}, apn="old"), received_at=hours(3))
+
+    assert (told.change.outcome, told.events) == ("applied", [])
+    assert (told.esim.apn, told.esim.status, told.esim.smdp_status) == ("old", esim.status, esim.smdp_status)
 
 
 @AXES
@@ -84,14 +95,35 @@ def test_usage_is_ordered_by_its_own_time_where_it_has_one() -> None:
 
 
 @pytest.mark.parametrize("field", ["esim_status", "smdp_status", "used_bytes"])
-def test_a_providers_time_in_the_future_is_believed(field: str) -> None:
+def test_a_time_in_the_future_is_a_doubt_and_counts_as_now(field: str) -> None:
     values: dict[str, Any] = {"esim_status": EsimStatus.SUSPENDED, "smdp_status": SmdpStatus.DELETED, "used_bytes": GB}
-    ahead = tell(an_active_esim(), an_update(occurred_at=hours(9), **{field: values[field]}), received_at=hours(1)).esim
+    ahead = tell(an_active_esim(), an_update(occurred_at=hours(9), **{field: values[field]}), received_at=hours(1))
     back = {"esim_status": EsimStatus.IN_USE, "smdp_status": SmdpStatus.ENABLED, "used_bytes": 0}
 
-    told = tell(ahead, an_update(occurred_at=hours(2), **{field: back[field]}), received_at=hours(2))
+    told = tell(ahead.esim, an_update(occurred_at=hours(2), **{field: back[field]}), received_at=hours(2))
 
-    assert told.change.outcome == "stale"
+    assert [doubt.field for doubt in ahead.change.doubts] == ["occurredAt"]
+    assert ahead.only.timestamp == "2026-11-23T13:00:00.000Z"
+    assert told.change.outcome == "applied"
+
+
+@pytest.mark.parametrize("minutes", [0, 5])
+def test_a_clock_that_is_a_little_ahead_is_believed(minutes: int) -> None:
+    at = hours(1 + minutes / 60)
+
+    told = tell(an_active_esim(), an_update(occurred_at=at, esim_status=EsimStatus.SUSPENDED), received_at=hours(1))
+
+    assert (told.esim.status_at, told.change.doubts) == (at, ())
+
+
+@AXES
+def test_an_update_without_a_time_is_newer_than_all_that_is_known(clock: str, field: str, value: Any) -> None:
+    esim = an_active_esim(**{clock: hours(2)})
+
+    told = tell(esim, an_update(**{field: value}), received_at=hours(1))
+
+    assert told.change.outcome == "applied"
+    assert getattr(told.esim, clock) == hours(2)
 
 
 class TestSequenceNumbers:

@@ -2,13 +2,18 @@
 
 from itertools import permutations
 from random import Random
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import to_builtins
 
 from esimhooks.server.domain.esim import Esim
-from esimhooks.server.domain.update import Cause, Update
-from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
+from esimhooks.server.domain.plans import Plan
+from esimhooks.server.domain.transition import apply
+from esimhooks.server.domain.update import Cause, Identity, Update
+from esimhooks.server.domain.wire import esim_data
+from esimhooks.vocabulary.statuses import EsimStatus, PlanState, SmdpStatus
 from factories import an_order, an_update, days, hours, tell_all
 
 LAW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -85,3 +90,61 @@ def test_numbered_profile_notifications_are_ordered_by_their_number(
     final = tell_all(an_order(), updates, received_at=ARRIVED)[-1].esim
 
     assert (final.smdp_status, final.smdp_sequence) == (statuses[-1], 6)
+
+
+details = st.fixed_dictionaries(
+    {},
+    optional={
+        "esim_status": st.sampled_from([s for s in EsimStatus if s is not EsimStatus.PENDING]),
+        "smdp_status": st.sampled_from(SmdpStatus),
+        "activate_at": st.integers(-20, 20).map(days),
+        "expire_at": st.integers(1, 200).map(days),
+        "total_days": st.integers(1, 60),
+        "total_bytes": st.integers(1, 1000),
+        "used_bytes": st.integers(0, 1000),
+        "unlimited": st.booleans(),
+        "ac": st.sampled_from(["LPA:1$a$1", "LPA:1$a$2"]),
+        "eid": st.sampled_from(["8" * 32, "9" * 32]),
+        "apn": st.sampled_from(["one", "two"]),
+        "imsi": st.sampled_from(["001010000000001", "001010000000002"]),
+        "package_code": st.sampled_from(["P1", "P2"]),
+        "throttled": st.booleans(),
+        "iccid": st.just("8943000000123456785"),
+        "plans": st.lists(
+            st.builds(
+                Plan,
+                id=st.sampled_from(["a", "b"]),
+                state=st.none() | st.sampled_from(PlanState),
+                total_bytes=st.none() | st.integers(1, 1000),
+                used_bytes=st.none() | st.integers(0, 1000),
+                expire_at=st.none() | st.integers(1, 200).map(days),
+            ),
+            max_size=2,
+            unique_by=lambda plan: plan.id,
+        ).map(tuple),
+    },
+)
+
+
+def a_report(hour: int, fields: dict[str, Any]) -> Update:
+    rest = dict(fields)
+    identity = Identity(esim_tran_no="T1", iccid=rest.pop("iccid", None))
+    return an_update(identity=identity, occurred_at=hours(hour), **rest)
+
+
+def shown(updates: list[Update]) -> dict[str, Any]:
+    esim = an_order()
+    for update in updates:
+        esim = apply(esim, update, received_at=ARRIVED).after
+    data: dict[str, Any] = to_builtins(esim_data(esim, now=ARRIVED))
+    return data | {"id": None}
+
+
+@LAW
+@given(reports=st.lists(details, min_size=2, max_size=6), order=st.randoms(use_true_random=False))
+def test_the_same_facts_in_any_order_give_the_same_esim(reports: list[dict[str, Any]], order: Random) -> None:
+    updates = [a_report(hour, fields) for hour, fields in enumerate(reports)]
+    shuffled = list(updates)
+    order.shuffle(shuffled)
+
+    assert shown(shuffled) == shown(updates)

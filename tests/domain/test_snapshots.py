@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from esimhooks.server.domain.update import Cause, Identity
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
@@ -68,15 +69,23 @@ def test_a_snapshot_repairs_a_time_of_usage_in_the_future(usage_at: Any) -> None
     assert later.esim.used_bytes == 2 * GB
 
 
-def test_usage_of_a_snapshot_without_a_time_does_not_move_the_clock_of_usage() -> None:
+def test_usage_of_a_snapshot_without_a_time_is_newer_than_all_before_it_was_asked_for() -> None:
     snapshot = an_update(cause=Cause.REQUERY, occurred_at=hours(3), used_bytes=GB)
 
     told = tell(an_active_esim(usage_at=hours(1)), snapshot, received_at=hours(3))
-    on_its_way = tell(told.esim, an_update(occurred_at=hours(2), used_bytes=2 * GB), received_at=hours(4))
+    late = tell(told.esim, an_update(occurred_at=hours(2), used_bytes=2 * GB), received_at=hours(4))
 
-    assert (told.esim.used_bytes, told.esim.usage_at) == (GB, hours(1))
-    assert told.envelopes[0].data.last_usage_update == "2026-11-23T13:00:00.000Z"
-    assert on_its_way.esim.used_bytes == 2 * GB
+    assert (told.esim.used_bytes, told.esim.usage_at) == (GB, hours(3))
+    assert late.change.outcome == "stale"
+
+
+def test_late_usage_after_a_requery_rearms_no_threshold() -> None:
+    requeried = tell(an_active_esim(), an_update(cause=Cause.REQUERY, occurred_at=hours(3), used_bytes=6 * GB))
+    late = tell(requeried.esim, an_update(occurred_at=hours(2), used_bytes=2 * GB), received_at=hours(4))
+    later = tell(late.esim, an_update(occurred_at=hours(5), used_bytes=int(6.1 * GB)))
+
+    assert late.events == []
+    assert [one.thresholds for one in later.envelopes] == [UNSET]
 
 
 def test_usage_of_a_snapshot_with_an_older_time_is_stale() -> None:

@@ -80,7 +80,7 @@ def test_what_was_held_back_is_in_the_next_events_changes_with_the_value_last_to
     assert told.envelopes[0].changes
     assert told.envelopes[0].changes["dataUsage"] == FieldChange(old=100, new=300)
     assert told.envelopes[0].changes["data_usage_remain"] == FieldChange(old=10140, new=9940)
-    assert told.esim.held == {}
+    assert told.esim.pending_changes == {}
 
 
 def test_what_was_held_back_is_told_by_an_event_that_brings_no_usage_itself() -> None:

@@ -132,10 +132,10 @@ def test_a_second_activation_keeps_an_extension_that_was_told_before() -> None:
     assert validity(told.esim) == (days(0), days(60))
 
 
-def test_an_activation_time_that_is_told_alone_is_taken() -> None:
+def test_a_corrected_activation_time_moves_the_end_that_was_computed_from_it() -> None:
     told = tell(an_active_esim(), an_update(occurred_at=days(3), activate_at=hours(-2)))
 
-    assert validity(told.esim) == (hours(-2), days(30))
+    assert validity(told.esim) == (hours(-2), hours(30 * 24 - 2))
 
 
 def test_an_extension_that_the_provider_tells_moves_the_end() -> None:

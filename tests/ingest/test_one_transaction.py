@@ -14,11 +14,11 @@ from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import Prefix, parse_id, text_or_none
 from esimhooks.server.domain.update import Identity, Update
-from esimhooks.server.ingest.absorb import Entry, absorb
+from esimhooks.server.ingest.batch import Item, take_in
 from esimhooks.server.ingest.orders import NewOrder, place
 from esimhooks.server.store.audit import ITSELF
 from esimhooks.server.store.database import Database
-from esimhooks.server.store.esims import Scope
+from esimhooks.server.store.intake import Scope
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 from receiver import Receiver
 from upstream import Shop, a_shop, an_upstream, esim_status
@@ -104,10 +104,9 @@ async def test_who_creates_an_esim_waits_for_whoever_is_creating_one_of_the_same
     operator: Api, database: Database
 ) -> None:
     shop = await a_shop(operator)
-    entry = Entry(
-        update=Update(identity=Identity(transaction_id="t-1"), esim_status=EsimStatus.CREATED),
+    item = Item(
+        updates=(Update(identity=Identity(transaction_id="t-1"), esim_status=EsimStatus.CREATED),),
         scope=Scope(tenant=Tenant(parse_id(Prefix.ACCOUNT, shop.account), Mode.TEST)),
-        received_at=datetime.now(UTC),
         creates=True,
     )
 
@@ -117,7 +116,7 @@ async def test_who_creates_an_esim_waits_for_whoever_is_creating_one_of_the_same
             return bool(await other.conn.fetchval(blocked))
 
     async with asyncio.TaskGroup() as tasks, database.transaction() as db:
-        [made] = await absorb(db, [entry], EmitPolicy(), now=datetime.now(UTC))
+        [[made]] = (await take_in(db, [item], EmitPolicy())).results
         update = tasks.create_task(shop.update({"transactionId": "t-1", "esimStatus": "IN_USE"}))
         await eventually(waits)
 
@@ -227,3 +226,28 @@ async def test_the_merchant_is_told_of_what_was_committed_and_of_nothing_else(
 
     await eventually(delivered)
     assert [one.headers["webhook-id"] for one in receiver.received] == [one["id"] for one in await shop.events()]
+
+
+@pytest.mark.parametrize("size", [1, 50])
+async def test_a_batch_of_any_size_is_two_statements_in_one_transaction(
+    operator: Api, database: Database, size: int
+) -> None:
+    shop = await a_shop(operator)
+    items = [
+        Item(
+            updates=(Update(identity=Identity(transaction_id=f"t-{place}"), esim_status=EsimStatus.CREATED),),
+            scope=Scope(tenant=Tenant(parse_id(Prefix.ACCOUNT, shop.account), Mode.TEST)),
+            creates=True,
+        )
+        for place in range(size)
+    ]
+    statements: list[str] = []
+    async with database.session() as db:
+        async with db.conn.transaction():
+            await take_in(db, items, EmitPolicy())  # a new connection learns its types once
+        with db.conn.query_logger(lambda record: statements.append(record.query.split()[0].upper())):
+            async with db.conn.transaction():
+                taken = await take_in(db, items, EmitPolicy())
+
+    assert len(taken.results) == size
+    assert statements == ["BEGIN;", "SELECT", "WITH", "COMMIT;"]

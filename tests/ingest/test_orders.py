@@ -183,7 +183,7 @@ async def test_the_same_order_again_is_the_same_order(operator: Api) -> None:
     assert len(await shop.esims()) == 2
 
 
-async def test_an_order_that_the_provider_does_not_know_stays_pending_and_says_why(
+async def test_an_order_that_the_provider_does_not_know_has_failed_and_says_why(
     operator: Api, sandbox: Sandbox
 ) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
@@ -191,7 +191,8 @@ async def test_an_order_that_the_provider_does_not_know_stays_pending_and_says_w
 
     await upstream.tell(order_ready("B404"))
 
-    entry = await upstream.settled("invalid")
-    assert "310272" in entry["detail"]
-    assert [esim["esimStatus"] for esim in await shop.esims()] == ["PENDING"]
-    assert await shop.events() == []
+    await upstream.settled("applied")
+    assert [esim["esimStatus"] for esim in await shop.esims()] == ["FAILED"]
+    [event] = await shop.events()
+    assert (event["event"], event["newStatus"]) == ("esim.status_changed", "FAILED")
+    assert "310272" in event["reason"]

@@ -171,7 +171,7 @@ async def test_a_webhook_about_a_known_esim_is_applied_once(operator: Api, case:
     again = await upstream.tell_raw(body, content_type=content_type)
 
     assert (answer.status, answer.body["outcome"], answer.body["esim"]) == (200, "applied", esim_id)
-    assert (again.status, again.body) == (200, {"outcome": "duplicate"})
+    assert (again.status, again.body["outcome"], again.body.get("esim", esim_id)) == (200, "duplicate", esim_id)
     await shop.told_in_time(*case.events, *case.clock)
     raised = (await shop.events())[len(case.events) - 1]
     assert answer.body["events"] == [raised["id"]]
@@ -195,17 +195,25 @@ async def test_a_webhook_that_comes_before_its_order_is_applied_once_the_order_i
     again = await upstream.tell_raw(body, content_type=content_type)
 
     assert (answer.status, answer.body["outcome"], answer.body.get("esim")) == (200, "unmatched", None)
-    assert (again.status, again.body) == (200, {"outcome": "duplicate"})
-    [entry, _] = await upstream.journal()
+    # Without id and time a repetition is known by the eSIM only, and that is not known yet.
+    outcome = "duplicate" if is_told_apart(content_of(case.name), body) else "unmatched"
+    assert (again.status, again.body["outcome"]) == (200, outcome)
+    [entry, later] = await upstream.journal()
     assert (entry["outcome"], entry["kind"]) == ("unmatched", case.name.partition("-")[0])
 
     order = await shop.order(content["transactionId"], orderNo=content["orderNo"])
 
     await shop.told_in_time(*case.of_pending)
     [applied] = await upstream.journal(outcome="applied")
-    assert (applied["id"], applied["esim"]) == (entry["id"], order["esims"][0]["id"])
+    assert applied["id"] == entry["id"] or (applied["id"] == later["id"] and outcome == "unmatched")
+    assert applied["esim"] == order["esims"][0]["id"]
     esim = await shop.esim(order["esims"][0]["id"])
     assert picked(esim, case.state | content_keys(content)) == case.state | content_keys(content)
+
+
+def is_told_apart(content: Json, body: bytes) -> bool:
+    """Whether a notification has an id or a time of its own."""
+    return any(name in body for name in (b"notifyId", b"eventGenerateTime")) or "timestamp" in content
 
 
 def content_keys(content: Json) -> Json:
@@ -222,7 +230,7 @@ async def test_a_webhook_in_the_query_string_counts_like_one_in_the_body(operato
     again = await upstream.tell_raw(body, content_type=FORM)
 
     assert (answer.status, answer.body["outcome"], answer.body["esim"]) == (200, "applied", esim_id)
-    assert again.body == {"outcome": "duplicate"}
+    assert again.body == {"outcome": "duplicate", "esim": esim_id}
     assert await shop.told() == ["created", "activated"]
     shown = await operator.get(f"/v1/notifications/{(await upstream.journal())[0]['id']}")
     assert (shown["query"], shown["body"]) == (body.decode(), "")
@@ -254,12 +262,12 @@ async def test_a_ready_order_is_fetched_and_its_esim_created_once(operator: Api,
     again = await upstream.tell_raw(body)
 
     assert (answer.status, answer.body) == (200, {"outcome": "waiting"})
-    assert again.body == {"outcome": "duplicate"}
+    assert again.body == {"outcome": "duplicate" if is_told_apart({}, body) else "waiting"}
 
     async def applied() -> list[Json]:
         return await upstream.journal(outcome="applied")
 
-    [entry] = await eventually(applied)
+    [*_, entry] = await eventually(applied)
     assert (entry["kind"], entry["esim"]) == ("ORDER_STATUS", order["esims"][0]["id"])
     assert await shop.told() == ["created"]
     esim = await shop.esim(entry["esim"])

@@ -15,8 +15,9 @@ from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Role, Settings
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.update import Update
+from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
-from esimhooks.server.jobs.scheduler import Upkeep
+from esimhooks.server.jobs.scheduler import Scheduler
 from esimhooks.server.providers import registry
 from esimhooks.server.providers.port import Pace, Provider, ProviderConfig
 from esimhooks.server.providers.sandbox.esims import Purchase
@@ -71,12 +72,12 @@ class Asked:
             provider.usage = counted  # type: ignore[method-assign]
             return provider
 
-        self.upkeep = Upkeep(
+        self.scheduler = Scheduler(
             database,
             ConnectedProviders(database, build),
             policy=EmitPolicy(usage_interval_s=0),
             clock=now,
-            due=Wake(),
+            wakes=Wakes(due=Wake(), backlog=Wake(), fan_out=Wake(), doubts=Wake()),
         )
 
 
@@ -94,9 +95,9 @@ async def active_esims(shop: Shop, asked: Asked, database: Database, *, base_url
     allocate(sandbox, "B1")
     await shop.order("t-1", orderNo="B1", quantity=25)
     await moved(database, "orders", "next_poll_at")
-    await asked.upkeep.poll_order()
+    await asked.scheduler.poll_orders()
     await shop.update(*[{"esimTranNo": key, "esimStatus": "IN_USE"} for key in keys])
-    await asked.upkeep.poll_usage()  # spreads the first polls over the interval
+    await asked.scheduler.poll_usage()  # spreads the first polls over the interval
     assert asked.sizes == []
     return list(keys)
 
@@ -177,7 +178,7 @@ async def test_an_esim_of_which_the_provider_has_told_since_its_end_does_not_exp
     ended_at = written(now() - timedelta(hours=1))
     await shop.update(in_use("t-1", expiredTime=ended_at))
 
-    await asked.upkeep.expire()
+    await asked.scheduler.expire()
 
     assert await shop.told() == ["activated"]
     async with database.transaction() as db:
@@ -190,7 +191,7 @@ async def test_an_esim_expires_once_however_many_schedulers_look(idle: Api, aske
     await shop.update(*[in_use(f"t-{place}") | told for place in range(20)])
 
     for _ in range(3):
-        await asked.upkeep.expire()
+        await asked.scheduler.expire()
 
     assert (await shop.told()).count("expired") == 20
 
@@ -204,7 +205,7 @@ async def test_usage_is_asked_for_in_batches_and_told_only_where_it_changed(
     before = len(await shop.events())
 
     await moved(database, "esims", "next_poll_at")
-    await asked.upkeep.poll_usage()
+    await asked.scheduler.poll_usage()
 
     assert sorted(asked.sizes) == [5, 10, 10]
     [event] = (await shop.events())[before:]
@@ -212,7 +213,7 @@ async def test_usage_is_asked_for_in_batches_and_told_only_where_it_changed(
     assert event["changes"]["dataUsage"] == {"old": 0, "new": 100}
 
     await moved(database, "esims", "next_poll_at")
-    await asked.upkeep.poll_usage()
+    await asked.scheduler.poll_usage()
 
     assert len(await shop.events()) == before + 1
 
@@ -232,8 +233,8 @@ async def test_a_question_is_filled_with_those_that_are_due_within_a_tenth_of_th
             apart_s,
         )
 
-    await asked.upkeep.poll_usage()
-    await asked.upkeep.poll_usage()
+    await asked.scheduler.poll_usage()
+    await asked.scheduler.poll_usage()
 
     assert asked.sizes == [size]
     async with database.session() as db:
@@ -250,7 +251,7 @@ async def test_a_threshold_that_a_poll_finds_crossed_is_told_beside_it(
     before = len(await shop.events())
 
     await moved(database, "esims", "next_poll_at")
-    await asked.upkeep.poll_usage()
+    await asked.scheduler.poll_usage()
 
     data, usage = (await shop.events())[before:]
     assert (data["event"], data["thresholds"]) == ("esim.data_updated", [25, 50])
@@ -269,7 +270,7 @@ async def test_a_provider_that_is_down_delays_polls_and_loses_nothing(
     await door.close()
 
     await moved(database, "esims", "next_poll_at")
-    await asked.upkeep.poll_usage()
+    await asked.scheduler.poll_usage()
 
     assert len(asked.sizes) == 1, "the provider was asked on although it was down"
     assert len(await shop.events()) == before
@@ -279,7 +280,7 @@ async def test_a_provider_that_is_down_delays_polls_and_loses_nothing(
 
     await door.open()
     await moved(database, "esims", "next_poll_at")
-    await asked.upkeep.poll_usage()
+    await asked.scheduler.poll_usage()
 
     told = (await shop.events())[before:]
     assert {(event["event"], event["data"]["esimTranNo"]) for event in told} == {
@@ -294,7 +295,7 @@ async def test_only_active_esims_are_asked_for(idle: Api, asked: Asked, sandbox:
     await shop.update(*[{"esimTranNo": key, "esimStatus": "SUSPENDED"} for key in keys[4:]])
 
     await moved(database, "esims", "next_poll_at")
-    await asked.upkeep.poll_usage()
+    await asked.scheduler.poll_usage()
 
     assert asked.sizes == [4]
 

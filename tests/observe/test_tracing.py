@@ -53,11 +53,11 @@ async def test_a_trace_leads_from_the_caller_over_the_commit_to_the_receiver(
     await an_update(settings, receiver)
 
     spans = spans_of(collector)
-    request, commit, absorb = (named(spans, name) for name in ("POST /v1/updates", "commit intake", "absorb"))
+    request, commit, applied = (named(spans, name) for name in ("POST /v1/updates", "commit intake", "apply batch"))
     attempt = named(spans, "send esim.activated")
     assert (request.trace_id.hex(), request.parent_span_id.hex()) == tuple(CALLER.split("-")[1:3])
     assert [link.span_id for link in commit.links] == [request.span_id]
-    assert absorb.parent_span_id == commit.span_id
+    assert applied.parent_span_id == commit.span_id
     assert [link.span_id for link in attempt.links] == [request.span_id]
     sent = receiver.received[0].headers["traceparent"].split("-")
     assert sent[:3] == ["00", attempt.trace_id.hex(), attempt.span_id.hex()]

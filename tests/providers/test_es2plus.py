@@ -85,7 +85,7 @@ async def test_a_point_means_what_sgp_22_or_the_settings_say(
     found = parsed(built(session, settings={"points": POINTS}), notificationPointId=point)
 
     assert [update.smdp_status for update in found.updates] == ([] if status is None else [status])
-    assert bool(found.warnings) == (point == 8)
+    assert [doubt.word for doubt in found.doubts] == (["8"] if point == 8 else [])
 
 
 @pytest.mark.parametrize("status", ["Failed", "Expired"])
@@ -97,14 +97,40 @@ async def test_a_failure_changes_nothing_and_tells_its_codes(session: ClientSess
     )
 
     assert found.updates == ()
-    assert found.warnings == (f"notificationPointId 4: {status} (8.2.6, 3.8)",)
+    assert [doubt.detail for doubt in found.doubts] == [f"notificationPointId 4: {status} (8.2.6, 3.8)"]
 
 
 async def test_a_warning_counts_as_executed(session: ClientSession) -> None:
     found = parsed(built(session), notificationPointStatus={"status": "Executed-WithWarning"})
 
     assert [update.smdp_status for update in found.updates] == [SmdpStatus.DOWNLOADED]
-    assert found.warnings == ("notificationPointId 3: Executed-WithWarning",)
+    assert [doubt.detail for doubt in found.doubts] == ["notificationPointId 3: Executed-WithWarning"]
+
+
+async def test_a_code_that_may_be_a_number_of_a_person_is_not_shown(session: ClientSession) -> None:
+    codes = {"subjectCode": ICCID, "reasonCode": int(EID)}
+
+    found = parsed(built(session), notificationPointStatus={"status": "Failed", "statusCodeData": codes})
+
+    assert [doubt.field for doubt in found.doubts] == ["subjectCode", "reasonCode", "notificationPointStatus"]
+    assert not any(number[:-4] in doubt.detail for doubt in found.doubts for number in (ICCID, EID))
+
+
+@pytest.mark.parametrize(
+    ("members", "field"),
+    [
+        ({"timestamp": "soon"}, "timestamp"),
+        ({"eid": int(EID)}, "eid"),
+        ({"notificationPointStatus": {"status": "Executed-WithWarning", "statusCodeData": "8.2.6"}}, "statusCodeData"),
+    ],
+)
+async def test_a_step_is_applied_although_something_beside_it_is_odd(
+    session: ClientSession, members: dict[str, object], field: str
+) -> None:
+    found = parsed(built(session), **members)
+
+    assert [update.smdp_status for update in found.updates] == [SmdpStatus.DOWNLOADED]
+    assert found.doubts[0].field == field
 
 
 @pytest.mark.parametrize(
@@ -117,10 +143,12 @@ async def test_a_warning_counts_as_executed(session: ClientSession) -> None:
         {"notificationPointStatus": None},
         {"notificationPointStatus": {}},
         {"notificationPointStatus": {"status": "Executed-success"}},
-        {"timestamp": "soon"},
+        {"notificationPointStatus": "Executed-Success"},
     ],
 )
-async def test_what_is_not_understood_is_invalid(session: ClientSession, members: dict[str, object]) -> None:
+async def test_where_point_profile_or_result_is_not_understood_nothing_is_left(
+    session: ClientSession, members: dict[str, object]
+) -> None:
     with pytest.raises(Unparsable):
         parsed(built(session), **members)
 

@@ -8,8 +8,8 @@ import pytest
 
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.domain.update import Cause, Identity, Update
-from esimhooks.server.providers.esimaccess_answers import Answer, judge, read_page, read_usage
-from esimhooks.server.providers.port import ProviderRefused, StillAllocating, Unparsable
+from esimhooks.server.providers.esimaccess_answers import Answer, Page, judge, read_page, read_usage
+from esimhooks.server.providers.port import OrderFailed, ProviderRefused, StillAllocating, Unparsable
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 
 PAYLOADS = Path(__file__).parent / "payloads"
@@ -129,6 +129,20 @@ def test_a_code_about_credentials_or_of_unknown_meaning_is_asked_again_later(
         judge(answer(**envelope))
 
 
+@pytest.mark.parametrize("code", ["200007", "200009", "200011", "310272", 200011])
+def test_a_code_that_ends_an_order_says_so(code: object) -> None:
+    with pytest.raises(OrderFailed, match=f"{code}: no stock"):
+        judge(answer(success=False, errorCode=code, errorMsg="no stock"))
+
+
+@pytest.mark.parametrize("code", ["310403", "000105", "200002"])
+def test_a_refusal_of_another_kind_ends_no_order(code: str) -> None:
+    with pytest.raises(ProviderRefused) as raised:
+        judge(answer(success=False, errorCode=code))
+
+    assert not isinstance(raised.value, OrderFailed)
+
+
 def test_what_a_provider_says_is_shown_without_secrets_and_in_one_line() -> None:
     said = "key secret-1 for\nLPA:1$smdp.example.com$MATCHING " + "x" * 500
 
@@ -174,17 +188,119 @@ def test_an_answer_that_is_not_as_documented_is_unparsable(body: bytes) -> None:
         judge(Answer(200, body))
 
 
+def page_of(*items: object, **members: object) -> Page:
+    return read_page(judge(answer(success=True, obj={"esimList": list(items), **members})), ASKED_AT)
+
+
+def esim(number: int, **members: object) -> dict[str, object]:
+    return {"esimTranNo": f"K{number}", "esimStatus": "GOT_RESOURCE", "totalVolume": 1000, "ac": "LPA:1$h$1", **members}
+
+
+@pytest.mark.parametrize("value", ["LPA:1$host$SECRET\x00", ["SECRET"], {"a": "SECRET"}, "SECRET" * 200])
 @pytest.mark.parametrize("field", ["ac", "qrCodeUrl", "shortUrl"])
-def test_what_opens_an_esim_never_stands_in_a_message(field: str) -> None:
-    item = {"esimTranNo": "1", field: "LPA:1$host$SECRET\x00"}
+def test_what_opens_an_esim_never_stands_in_a_message(field: str, value: object) -> None:
+    [update] = page_of(esim(1, **{field: value})).esims
+    [doubt] = update.doubts
 
-    with pytest.raises(Unparsable, match=rf"esimList\[0\]\.{field}: expected text") as raised:
-        read_page(judge(answer(success=True, obj={"esimList": [item], "pager": {"total": 1}})), ASKED_AT)
+    assert (update.esim_status, doubt.field, doubt.word) == (EsimStatus.CREATED, field, None)
+    assert doubt.detail.startswith(f"answer.obj.esimList[0].{field}: expected ")
+    assert "SECRET" not in doubt.detail
 
-    assert "SECRET" not in str(raised.value)
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("iccid", 8943558718961741309),
+        ("iccid", "89435587189617413"),
+        ("imsi", 57777631262745),
+        ("imsi", "057777631262745\n"),
+        ("msisdn", 418473569554379),
+        ("msisdn", "418473569554379\x00"),
+        ("eid", 89049032123451234512345678901235),
+        ("eid", "89049032123451234512345678901235X"),
+    ],
+)
+def test_a_doubt_shows_the_end_of_a_personal_number_only(field: str, value: object) -> None:
+    [update] = page_of(esim(1, **{field: value})).esims
+
+    assert [doubt.field for doubt in update.doubts] == [field]
+    assert str(value)[2:10] not in update.doubts[0].detail
 
 
-@pytest.mark.parametrize("item", [{"esimTranNo": "1", "esimStatus": "RETIRED"}, {"esimStatus": "IN_USE"}])
-def test_an_esim_with_an_unknown_word_or_without_a_key_is_unparsable(item: dict[str, object]) -> None:
-    with pytest.raises(Unparsable):
-        read_page(judge(answer(success=True, obj={"esimList": [item]})), ASKED_AT)
+def test_odd_esims_of_an_order_come_out_with_the_others_and_with_doubts() -> None:
+    page = page_of(
+        esim(1), esim(2, esimStatus="RETIRED"), esim(3, totalVolume=-1), esim(4, smdpStatus="Available"), esim(5)
+    )
+
+    assert [update.identity.esim_tran_no for update in page.esims] == ["K1", "K2", "K3", "K4", "K5"]
+    created = EsimStatus.CREATED
+    assert [update.esim_status for update in page.esims] == [created, None, created, created, created]
+    assert [update.total_bytes for update in page.esims] == [1000, 1000, None, 1000, 1000]
+    assert [update.ac for update in page.esims] == ["LPA:1$h$1"] * 5
+    assert [[(doubt.field, doubt.word) for doubt in update.doubts] for update in page.esims] == [
+        *([], [("esimStatus", "RETIRED")], [("totalVolume", None)], [("smdpStatus", "Available")], []),
+    ]
+
+
+def test_what_is_no_esim_is_left_out_and_counted() -> None:
+    page = page_of(esim(1), "K2", esim(3, esimTranNo=None), esim(4, esimTranNo=4), pager={"total": "many"})
+
+    assert [update.identity.esim_tran_no for update in page.esims] == ["K1"]
+    assert (page.count, page.total) == (4, None)
+    assert [doubt.detail for doubt in page.esims[0].doubts] == [
+        "answer.obj.esimList[1]: expected an object, got 'K2'",
+        "answer.obj.esimList[2]: expected esimTranNo, got none",
+        "answer.obj.esimList[3].esimTranNo: expected text, got 4",
+        "answer.obj.pager.total: expected an integer from 0 to 1000000000, got 'many'",
+    ]
+    assert {doubt.field for doubt in page.esims[0].doubts} == {"esimList", "esimTranNo", "total"}
+
+
+@pytest.mark.parametrize("unit", ["MONTH", 5])
+def test_a_duration_of_another_unit_is_a_doubt(unit: object) -> None:
+    [update] = page_of(esim(1, totalDuration=3, durationUnit=unit)).esims
+
+    assert update.total_days is None
+    assert [doubt.field for doubt in update.doubts] == ["durationUnit"]
+
+
+def test_a_package_that_is_odd_leaves_the_next_one() -> None:
+    [update] = page_of(esim(1, packageList=["CKH1", {"packageCode": "CKH2", "packageName": 2}])).esims
+
+    assert (update.package_code, update.package_name) == ("CKH2", None)
+    assert [doubt.field for doubt in update.doubts] == ["packageList", "packageName"]
+
+
+def test_an_iccid_with_a_wrong_check_is_taken_with_a_doubt() -> None:
+    [update] = page_of(esim(1, iccid="8943558718961741300")).esims
+
+    assert update.identity.iccid == "8943558718961741300"
+    assert [doubt.field for doubt in update.doubts] == ["iccid"]
+
+
+def test_usage_that_is_odd_leaves_that_of_the_others() -> None:
+    items = [
+        {"esimTranNo": "K1", "dataUsage": 5, "totalData": -1},
+        {"dataUsage": 6},
+        {"esimTranNo": "K3", "dataUsage": 7, "lastUpdateTime": "soon"},
+    ]
+
+    first, second = read_usage(judge(answer(success=True, obj={"esimUsageList": items})), ASKED_AT)
+
+    assert (first.identity.esim_tran_no, first.used_bytes, first.total_bytes) == ("K1", 5, None)
+    assert (second.identity.esim_tran_no, second.used_bytes, second.usage_at) == ("K3", 7, None)
+    assert [doubt.field for doubt in first.doubts] == ["totalData", "esimTranNo"]
+    assert [doubt.field for doubt in second.doubts] == ["lastUpdateTime"]
+
+
+@pytest.mark.parametrize("items", [[{"esimStatus": "IN_USE"}], ["K1"], "K1", {}])
+def test_a_page_without_a_single_esim_that_has_a_key_is_unparsable(items: object) -> None:
+    obj = judge(answer(success=True, obj={"esimList": items, "esimUsageList": items}))
+
+    for read in (read_page, read_usage):
+        with pytest.raises(Unparsable, match="expected"):
+            read(obj, ASKED_AT)
+
+
+def test_an_empty_page_is_no_doubt() -> None:
+    assert page_of() == Page((), 0, None)

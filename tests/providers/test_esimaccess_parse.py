@@ -1,12 +1,14 @@
 """Shapes, words and values of eSIM Access beyond the published examples."""
 
 import json
+import re
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 import pytest
 
-from esimhooks.server.domain.notification import InboundRequest, OrderRef
+from esimhooks.server.domain.doubt import Doubt
+from esimhooks.server.domain.notification import InboundRequest, Notification, OrderNews, OrderRef
 from esimhooks.server.domain.update import Update
 from esimhooks.server.providers.bodies import MAX_NOTIFICATION_BYTES
 from esimhooks.server.providers.esimaccess_parse import parse
@@ -30,6 +32,10 @@ def notification(kind: str, **content: object) -> InboundRequest:
         "content": {"esimTranNo": "25073009120698", **content},
     }
     return request(json.dumps(document).encode())
+
+
+def doubtful(found: Notification) -> list[str]:
+    return [doubt.field for doubt in found.doubts]
 
 
 def only(asked: InboundRequest) -> Update:
@@ -80,24 +86,28 @@ def test_each_profile_word_has_its_status(word: str, status: SmdpStatus) -> None
         (notification("ESIM_STATUS", esimStatus="ACTIVE"), "content.esimStatus: expected one of CREATE, .*'ACTIVE'"),
         (notification("ESIM_STATUS", esimStatus="in_use"), "'in_use'"),
         (notification("ESIM_STATUS", esimStatus="EXPIRED"), "'EXPIRED'"),
-        (notification("ESIM_STATUS", esimStatus="IN_USE", smdpStatus="DOWNLOADED"), "content.smdpStatus: .*DOWNLOADED"),
         (notification("ESIM_STATUS"), "content: expected esimStatus, got none"),
-        (notification("SMDP_EVENT", esimStatus="IN_USE"), "content: expected smdpStatus, got none"),
+        (notification("ESIM_STATUS", esimStatus=5, iccid=6), "content.iccid: .*; content.esimStatus: expected text"),
+        (notification("SMDP_EVENT"), "content: expected smdpStatus, got none"),
+        (notification("SMDP_EVENT", smdpStatus="LOST", seqNumber=7), "content.smdpStatus: .*'LOST'"),
         (notification("ORDER_STATUS", orderNo="B1", orderStatus="SHIPPED"), "content.orderStatus: .*'SHIPPED'"),
         (notification("ORDER_STATUS", orderNo="B1"), "expected orderStatus"),
         (notification("ORDER_STATUS", orderStatus="GOT_RESOURCE"), "expected orderNo"),
-        (notification("DATA_USAGE", totalVolume=5), "expected orderUsage, or totalVolume with remain"),
+        (notification("DATA_USAGE"), "expected orderUsage, or totalVolume with remain"),
+        (notification("DATA_USAGE", orderUsage="10 MB"), "content.orderUsage: expected an integer .*'10 MB'"),
         (notification("VALIDITY_USAGE"), "expected remain"),
         (notification("VALIDITY_USAGE", remain=1, durationUnit="MONTH"), "durationUnit: expected DAY, got 'MONTH'"),
         (notification("TOPUP_STATUS"), "notifyType: expected one of ORDER_STATUS, .*'TOPUP_STATUS'"),
         (request(b'{"content": {}}'), "the body: expected notifyType, got none"),
         (request(b'{"notifyType": "ESIM_STATUS"}'), "content: expected an object, got none"),
         (request(b'{"notifyType": "ESIM_STATUS", "content": {"esimStatus": "IN_USE"}}'), "expected one of esimTranNo"),
+        (notification("ESIM_STATUS", esimTranNo=25073009120698), "content.esimTranNo: expected text"),
+        (request(b'{"notifyType": "ESIM_STATUS", "content": "IN_USE"}'), "content: expected an object, got 'IN_USE'"),
         (request(b'[{"notifyType": "CHECK_HEALTH"}]'), "expected a JSON object, got list"),
         (request(), "got an empty body"),
     ],
 )
-def test_what_is_not_documented_is_refused_with_what_came(asked: InboundRequest, message: str) -> None:
+def test_what_says_nothing_that_can_be_used_is_invalid_with_what_came(asked: InboundRequest, message: str) -> None:
     with pytest.raises(Unparsable, match=message):
         parse(asked)
 
@@ -126,9 +136,23 @@ def test_what_is_not_documented_is_refused_with_what_came(asked: InboundRequest,
         ("lastUpdateTime", 12, "expected a time"),
     ],
 )
-def test_a_value_of_another_kind_is_refused_with_its_place(field: str, value: object, message: str) -> None:
-    with pytest.raises(Unparsable, match=message):
-        parse(notification("DATA_USAGE", **{"orderUsage": 1, field: value}))
+def test_a_value_of_another_kind_is_a_doubt_with_its_place_and_hides_nothing_else(
+    field: str, value: object, message: str
+) -> None:
+    told = {"transactionId": "T1", "esimTranNo": "25073009120698", "orderUsage": 1, "totalVolume": 2}
+
+    found = parse(notification("DATA_USAGE", **told | {field: value}))
+
+    [update], [doubt] = found.updates, found.doubts
+    assert doubt.field == field
+    assert re.search(message, doubt.detail)
+    arrived = {
+        "transactionId": update.identity.transaction_id,
+        "esimTranNo": update.identity.esim_tran_no,
+        "orderUsage": update.used_bytes,
+        "totalVolume": update.total_bytes,
+    }
+    assert arrived == told | dict.fromkeys({field} & set(told))
 
 
 def test_a_message_shows_no_more_than_the_beginning_of_what_came() -> None:
@@ -161,22 +185,117 @@ def test_the_time_on_the_device_is_better_than_the_time_of_the_notification() ->
 
 
 def test_a_profile_step_that_failed_on_the_device_changes_no_profile_status() -> None:
-    found = parse(notification("SMDP_EVENT", smdpStatus="INSTALLATION", seqNumber=7, notifyStatus="Failed"))
+    found = parse(
+        notification(
+            "SMDP_EVENT", smdpStatus="INSTALLATION", esimStatus="GOT_RESOURCE", seqNumber=7, notifyStatus="Failed"
+        )
+    )
 
-    assert (found.updates[0].smdp_status, found.updates[0].smdp_sequence) == (None, None)
-    assert found.warnings == ("notifyStatus Failed: smdpStatus INSTALLATION was not reached",)
+    [update] = found.updates
+    assert (update.esim_status, update.smdp_status, update.smdp_sequence) == (EsimStatus.CREATED, None, None)
+    assert found.doubts == (Doubt("notifyStatus", "notifyStatus Failed: smdpStatus INSTALLED was not reached"),)
 
 
-def test_an_eid_with_a_wrong_check_is_taken_with_a_warning() -> None:
+@pytest.mark.parametrize("word", ["INSTALLATION", "LOST", None])
+def test_a_failed_step_alone_is_of_no_consequence(word: str | None) -> None:
+    found = parse(notification("SMDP_EVENT", smdpStatus=word, seqNumber=7, notifyStatus="Expired"))
+
+    assert found.updates == ()
+    assert "notifyStatus" in doubtful(found)
+
+
+def test_an_eid_with_a_wrong_check_is_taken_with_a_doubt() -> None:
     found = parse(notification("SMDP_EVENT", smdpStatus="ENABLED", eid="89049032123451234512345678901236"))
 
     assert found.updates[0].eid == "89049032123451234512345678901236"
-    assert found.warnings == ("eid ...1236: not 32 digits with the remainder 1 modulo 97",)
+    assert found.doubts == (Doubt("eid", "eid ...1236: not 32 digits with the remainder 1 modulo 97"),)
 
 
-def test_an_eid_that_is_no_digits_is_refused() -> None:
-    with pytest.raises(Unparsable, match=r"content\.eid: expected text of digits"):
-        parse(notification("SMDP_EVENT", smdpStatus="ENABLED", eid="8904903212345123451234567890123X"))
+@pytest.mark.parametrize("eid", ["8904903212345123451234567890123X", 89049032123451234512345678901235, "8" * 41])
+def test_an_eid_that_is_no_text_of_digits_is_left_out_and_shown_in_part(eid: object) -> None:
+    found = parse(notification("SMDP_EVENT", smdpStatus="ENABLED", eid=eid))
+
+    assert (found.updates[0].smdp_status, found.updates[0].eid) == (SmdpStatus.ENABLED, None)
+    assert doubtful(found) == ["eid"]
+    assert str(eid)[:-4] not in found.doubts[0].detail
+
+
+def test_an_activation_counts_beside_a_profile_word_that_nobody_knows() -> None:
+    found = parse(notification("ESIM_STATUS", esimStatus="IN_USE", smdpStatus="Available"))
+
+    [update] = found.updates
+    assert (update.esim_status, update.smdp_status) == (EsimStatus.IN_USE, None)
+    assert [(doubt.field, doubt.word) for doubt in found.doubts] == [("smdpStatus", "Available")]
+
+
+@pytest.mark.parametrize("esim_status", ["ACTIVE", 5, None])
+def test_a_profile_status_counts_beside_a_status_that_is_not_understood(esim_status: object) -> None:
+    found = parse(notification("ESIM_STATUS", esimStatus=esim_status, smdpStatus="ENABLED", remainVolume=-1))
+
+    [update] = found.updates
+    assert (update.esim_status, update.smdp_status) == (None, SmdpStatus.ENABLED)
+    assert set(doubtful(found)) == {"esimStatus", "remainVolume"}
+
+
+@pytest.mark.parametrize(
+    "word", ["LPA:1$smdp.example.com$SECRET", ICCID, "+447700900000", "https://qr.example.com/1", "ACTIVE 2"]
+)
+def test_what_is_no_word_is_not_told_as_a_new_word(word: str) -> None:
+    [doubt] = parse(notification("ESIM_STATUS", esimStatus=word, smdpStatus="ENABLED")).doubts
+
+    assert (doubt.field, doubt.word) == ("esimStatus", None)
+    assert not any(secret in doubt.detail for secret in ("SECRET", ICCID))
+
+
+def test_a_negative_rest_leaves_a_good_usage() -> None:
+    found = parse(notification("DATA_USAGE", totalVolume=1000, orderUsage=600, remain=-5))
+
+    assert (found.updates[0].total_bytes, found.updates[0].used_bytes) == (1000, 600)
+    assert doubtful(found) == ["remain"]
+
+
+def test_a_rest_that_contradicts_the_usage_is_a_doubt_about_the_rest() -> None:
+    gigabyte = 2**30
+    volumes = {"totalVolume": 5 * gigabyte, "orderUsage": 2 * gigabyte}
+
+    assert doubtful(parse(notification("DATA_USAGE", **volumes, remain=3 * gigabyte))) == []
+    assert doubtful(parse(notification("DATA_USAGE", **volumes | {"orderUsage": 6 * gigabyte}, remain=0))) == []
+    found = parse(notification("DATA_USAGE", **volumes, remain=4 * gigabyte))
+
+    assert found.updates[0].used_bytes == 2 * gigabyte
+    assert doubtful(found) == ["remain"]
+
+
+def test_a_volume_without_a_usage_is_taken_with_a_doubt() -> None:
+    found = parse(notification("DATA_USAGE", totalVolume=5))
+
+    assert (found.updates[0].total_bytes, found.updates[0].used_bytes) == (5, None)
+    assert doubtful(found) == ["orderUsage"]
+
+
+def test_a_rest_alone_is_taken_as_what_is_left() -> None:
+    found = parse(notification("DATA_USAGE", totalVolume="?", orderUsage="?", remain=5))
+
+    [update] = found.updates
+    assert (update.total_bytes, update.used_bytes, update.remaining_bytes) == (None, None, 5)
+    assert set(doubtful(found)) == {"orderUsage", "totalVolume"}
+
+
+@pytest.mark.parametrize("left", [{"remain": -1}, {"remain": None}, {"remain": 1, "durationUnit": "MONTH"}])
+def test_an_end_of_validity_is_taken_without_the_days_that_are_left(left: dict[str, object]) -> None:
+    found = parse(notification("VALIDITY_USAGE", expiredTime="2026-04-22T15:00:00Z", **left))
+
+    assert (found.updates[0].validity_days, found.updates[0].expire_at) == (None, USED_AT)
+    assert doubtful(found) == [list(left)[-1]]
+
+
+def test_a_notification_without_a_good_id_or_time_is_taken_without_them() -> None:
+    told = {"notifyType": "ESIM_STATUS", "content": {"esimTranNo": "1", "esimStatus": "IN_USE"}}
+
+    found = parse(request(json.dumps(told | {"notifyId": 5, "eventGenerateTime": "now"}).encode()))
+
+    assert (found.own_id, found.occurred_at, found.updates[0].occurred_at) == (None, None, None)
+    assert doubtful(found) == ["notifyId", "eventGenerateTime"]
 
 
 def test_used_data_is_computed_where_only_the_rest_is_told() -> None:
@@ -185,9 +304,11 @@ def test_used_data_is_computed_where_only_the_rest_is_told() -> None:
     assert (update.total_bytes, update.used_bytes) == (1000, 600)
 
 
-def test_more_data_left_than_there_is_in_all_is_refused() -> None:
-    with pytest.raises(Unparsable, match=r"content\.remain: expected at most totalVolume 1000, got 1001"):
-        parse(notification("DATA_USAGE", totalVolume=1000, remain=1001))
+def test_more_data_left_than_there_is_in_all_is_a_doubt() -> None:
+    found = parse(notification("DATA_USAGE", totalVolume=1000, remain=1001))
+
+    assert (found.updates[0].total_bytes, found.updates[0].used_bytes) == (1000, None)
+    assert [doubt.detail for doubt in found.doubts] == ["content.remain: expected at most totalVolume 1000, got 1001"]
 
 
 def test_usage_without_a_time_of_its_own_has_that_of_the_notification() -> None:
@@ -208,19 +329,44 @@ def test_a_status_without_usage_says_nothing_about_its_time() -> None:
 def test_an_order_that_is_not_ready_is_of_no_consequence(word: str) -> None:
     found = parse(notification("ORDER_STATUS", orderNo="B1", orderStatus=word))
 
-    assert (found.updates, found.order_ready) == ((), None)
+    assert (found.updates, found.order, found.doubts) == ((), None, ())
 
 
 def test_an_order_may_be_named_by_the_transaction_alone() -> None:
     found = parse(notification("ORDER_STATUS", transactionId="T1", orderStatus="GOT_RESOURCE"))
 
-    assert found.order_ready == OrderRef(transaction_id="T1")
+    assert found.order == OrderNews(ref=OrderRef(transaction_id="T1"))
+
+
+@pytest.mark.parametrize("word", ["FAIL", "FAILED", "CANCEL", "CANCELLED", "REFUNDED"])
+def test_an_order_that_failed_is_told_with_the_words_of_the_provider(word: str) -> None:
+    ref = OrderRef(order_no="B1")
+
+    silent = parse(notification("ORDER_STATUS", orderNo="B1", orderStatus=word))
+    found = parse(notification("ORDER_STATUS", orderNo="B1", orderStatus=word, errorMsg="no\u2028stock"))
+
+    assert silent.order == OrderNews(ref=ref, failure=f"the provider says {word} of the order")
+    assert found.order == OrderNews(ref=ref, failure="no?stock")
+
+
+def test_words_about_a_failed_order_show_no_activation_code_and_may_be_odd() -> None:
+    shown = parse(
+        notification("ORDER_STATUS", orderNo="B1", orderStatus="FAIL", errorMsg=f"LPA:1$h$SECRET {'x' * 500}")
+    )
+    odd = parse(notification("ORDER_STATUS", orderNo="B1", transactionId=5, orderStatus="FAIL", errorMsg=["no stock"]))
+
+    assert shown.order is not None
+    assert shown.order.failure is not None
+    assert shown.order.failure.startswith("LPA:*** xxx")
+    assert len(shown.order.failure) == 200
+    assert odd.order == OrderNews(ref=OrderRef(order_no="B1"), failure="the provider says FAIL of the order")
+    assert doubtful(odd) == ["transactionId", "errorMsg"]
 
 
 def test_a_health_check_is_understood_whatever_it_contains() -> None:
     found = parse(request(b'{"notifyType": "CHECK_HEALTH", "content": "ping"}'))
 
-    assert (found.kind, found.updates, found.order_ready) == ("CHECK_HEALTH", (), None)
+    assert (found.kind, found.updates, found.order) == ("CHECK_HEALTH", (), None)
 
 
 FORM = urlencode(

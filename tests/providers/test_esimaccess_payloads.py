@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from esimhooks.server.domain.notification import InboundRequest, Notification, OrderRef
+from esimhooks.server.domain.doubt import Doubt
+from esimhooks.server.domain.notification import InboundRequest, Notification, OrderNews, OrderRef
 from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.server.providers.esimaccess_parse import parse
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
@@ -17,6 +18,10 @@ PAYLOADS = Path(__file__).parent / "payloads"
 def at(*parts: int) -> datetime:
     year, month, day, hour, minute, second = parts
     return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+
+
+def wrong_luhn(shown: str) -> Doubt:
+    return Doubt("iccid", f"iccid {shown}: the Luhn check digit is wrong")
 
 
 EXPECTED = {
@@ -78,7 +83,7 @@ EXPECTED = {
                 smdp_status=SmdpStatus.RELEASED,
             ),
         ),
-        warnings=("iccid ...2966: the Luhn check digit is wrong",),
+        doubts=(wrong_luhn("...2966"),),
     ),
     "ESIM_STATUS-help-querystring": Notification(
         kind="ESIM_STATUS",
@@ -111,14 +116,16 @@ EXPECTED = {
                 smdp_status=SmdpStatus.ENABLED,
             ),
         ),
-        warnings=("iccid ...3890: the Luhn check digit is wrong",),
+        doubts=(wrong_luhn("...3890"),),
     ),
-    "ORDER_STATUS-2025-minimal": Notification(kind="ORDER_STATUS", order_ready=OrderRef(order_no="B97318499280574")),
+    "ORDER_STATUS-2025-minimal": Notification(
+        kind="ORDER_STATUS", order=OrderNews(ref=OrderRef(order_no="B97318499280574"))
+    ),
     "ORDER_STATUS": Notification(
         kind="ORDER_STATUS",
         own_id="557212fa7f6f6de4452f139b1a6359f4",
         occurred_at=at(2026, 4, 22, 17, 16, 34),
-        order_ready=OrderRef(order_no="B82153381781441", transaction_id="7411146984093-4-TR_83_76"),
+        order=OrderNews(ref=OrderRef(order_no="B82153381781441", transaction_id="7411146984093-4-TR_83_76")),
     ),
     "SMDP_EVENT-download-2025": Notification(
         kind="SMDP_EVENT",
@@ -138,7 +145,7 @@ EXPECTED = {
                 eid="89049032441217199317443115730672",
             ),
         ),
-        warnings=("iccid ...3395: the Luhn check digit is wrong",),
+        doubts=(wrong_luhn("...3395"),),
     ),
     "SMDP_EVENT-enabled": Notification(
         kind="SMDP_EVENT",
@@ -159,7 +166,7 @@ EXPECTED = {
                 eid="89049032928658130957704843380532",
             ),
         ),
-        warnings=("iccid ...7503: the Luhn check digit is wrong",),
+        doubts=(wrong_luhn("...7503"),),
     ),
     "VALIDITY_USAGE-2025-minimal": Notification(
         kind="VALIDITY_USAGE",
@@ -172,7 +179,7 @@ EXPECTED = {
                 expire_at=at(2024, 1, 11, 8, 10, 19),
             ),
         ),
-        warnings=("iccid ...2879: the Luhn check digit is wrong",),
+        doubts=(wrong_luhn("...2879"),),
     ),
     "VALIDITY_USAGE": Notification(
         kind="VALIDITY_USAGE",
@@ -193,7 +200,7 @@ EXPECTED = {
                 expire_at=at(2026, 4, 23, 17, 13, 19),
             ),
         ),
-        warnings=("iccid ...0717: the Luhn check digit is wrong",),
+        doubts=(wrong_luhn("...0717"),),
     ),
 }
 

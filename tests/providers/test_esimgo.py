@@ -11,14 +11,17 @@ import pytest
 from aiohttp import ClientSession
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.notification import InboundRequest, Notification
+from esimhooks.server.domain.plans import Plan
 from esimhooks.server.domain.update import Identity, Update
 from esimhooks.server.providers import registry
 from esimhooks.server.providers.esimgo_parse import PROFILE_STATUS, TOPICS, parse
 from esimhooks.server.providers.port import Provider, ProviderConfig, Unparsable
-from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
+from esimhooks.vocabulary.statuses import EsimStatus, PlanState, SmdpStatus
 from providers.test_esimaccess_fuzz import ANYTHING, LIKELY
 from providers.test_esimaccess_payloads import raw_body
 
@@ -28,15 +31,30 @@ ICCID = "8944540808334817826"
 WHOSE = Identity(esim_tran_no=ICCID, iccid=ICCID)
 AT = datetime(2026, 11, 2, 14, 5, 18, tzinfo=UTC)
 
+BUNDLE = {
+    "name": "A_BUNDLE_1GB",
+    "initialQuantity": 1000.0,
+    "remainingQuantity": 90.0,
+    "startTime": "2006-01-02T15:04:05Z",
+    "endTime": "2007-01-02T15:04:05Z",
+}
+PLAN = Plan(
+    id="A_BUNDLE_1GB@2006-01-02T15:04:05+00:00",
+    name="A_BUNDLE_1GB",
+    state=PlanState.ACTIVE,
+    total_bytes=1000,
+    used_bytes=910,
+    activate_at=datetime(2006, 1, 2, 15, 4, 5, tzinfo=UTC),
+    expire_at=datetime(2007, 1, 2, 15, 4, 5, tzinfo=UTC),
+)
+
 EXPECTED = {
-    "Utilisation-v2": Notification(
-        kind="Utilisation", updates=(Update(identity=WHOSE, total_bytes=1000, used_bytes=910),)
-    ),
-    "Utilisation-v2_0": Notification(kind="usage", updates=(Update(identity=WHOSE, total_bytes=1000, used_bytes=910),)),
+    "Utilisation-v2": Notification(kind="Utilisation", updates=(Update(identity=WHOSE, plans=(PLAN,)),)),
+    "Utilisation-v2_0": Notification(kind="usage", updates=(Update(identity=WHOSE, plans=(PLAN,)),)),
     "SMSFailed": Notification(
         kind="SMSFailed",
         occurred_at=datetime(2026, 7, 21, 13, 50, 21, 136000, tzinfo=UTC),
-        warnings=("iccid ...5234: the Luhn check digit is wrong",),
+        doubts=(Doubt("iccid", "iccid ...5234: the Luhn check digit is wrong"),),
     ),
     "esim.deleted": Notification(
         kind="esim.deleted",
@@ -109,16 +127,91 @@ def test_first_use_starts_the_bundle() -> None:
     }
 
     [update] = parsed(alertType="FirstUse", bundle=bundle).updates
+    [plan] = update.plans
 
-    assert (update.esim_status, update.activate_at, update.used_bytes) == (EsimStatus.IN_USE, AT, 0)
-    assert update.expire_at == datetime(2026, 11, 9, 14, 5, 18, tzinfo=UTC)
+    assert (update.esim_status, update.activate_at) == (EsimStatus.IN_USE, AT)
+    assert (plan.state, plan.total_bytes, plan.used_bytes) == (PlanState.ACTIVE, 1_000_000_000, 0)
+    assert (plan.activate_at, plan.expire_at) == (AT, datetime(2026, 11, 9, 14, 5, 18, tzinfo=UTC))
+
+
+def test_a_bundle_of_minutes_changes_no_figures() -> None:
+    bundle = {"unit": "minutes", "initialQuantity": 5, "remainingQuantity": 1}
+
+    assert parsed(alertType="Utilisation", bundle=bundle).updates == ()
+
+
+def test_a_bundle_without_a_limit_is_an_unlimited_plan_without_figures() -> None:
+    bundle = BUNDLE | {"unlimited": True, "initialQuantity": 0, "remainingQuantity": 0}
+
+    [update] = parsed(alertType="Utilisation", bundle=bundle).updates
+
+    assert update.plans == (replace(PLAN, unlimited=True, total_bytes=None, used_bytes=None),)
+
+
+def test_a_bundle_of_which_nothing_is_left_is_depleted() -> None:
+    [update] = parsed(alertType="Utilisation", bundle=BUNDLE | {"remainingQuantity": 0}).updates
+
+    assert update.plans == (replace(PLAN, state=PlanState.DEPLETED, used_bytes=1000),)
+
+
+def test_a_bundle_that_was_assigned_anew_is_another_plan() -> None:
+    again = BUNDLE | {"startTime": "2006-02-02T15:04:05Z"}
+
+    plans = [parsed(alertType="Utilisation", bundle=bundle).updates[0].plans[0] for bundle in (BUNDLE, again)]
+
+    assert plans[0].id != plans[1].id
+
+
+def test_esims_whose_bundle_was_revoked_with_them_are_revoked() -> None:
+    [update] = parsed(event="esim.deleted", bundle={"state": "revoked"}).updates
+
+    assert (update.esim_status, update.smdp_status) == (EsimStatus.REVOKED, SmdpStatus.DELETED)
 
 
 @pytest.mark.parametrize(
-    "bundle", [{"unit": "minutes", "initialQuantity": 5, "remainingQuantity": 1}, {"unlimited": True}]
+    ("odd", "plan", "fields"),
+    [
+        ({"remainingQuantity": -1}, replace(PLAN, used_bytes=None, state=None), ["remainingQuantity"]),
+        ({"remainingQuantity": 1001}, replace(PLAN, used_bytes=None, state=None), ["remainingQuantity"]),
+        ({"remainingQuantity": None}, replace(PLAN, used_bytes=None, state=None), ["remainingQuantity"]),
+        ({"initialQuantity": 5.5}, replace(PLAN, total_bytes=None, used_bytes=None), ["initialQuantity"]),
+        ({"initialQuantity": {}}, replace(PLAN, total_bytes=None, used_bytes=None), ["initialQuantity"]),
+        ({"endTime": "later"}, replace(PLAN, expire_at=None), ["endTime"]),
+        ({"unlimited": "perhaps"}, PLAN, ["unlimited"]),
+    ],
 )
-def test_what_is_no_volume_of_data_changes_no_figures(bundle: dict[str, object]) -> None:
-    assert parsed(alertType="Utilisation", bundle=bundle).updates == ()
+def test_an_odd_member_of_a_bundle_leaves_the_others(odd: dict[str, object], plan: Plan, fields: list[str]) -> None:
+    found = parsed(alertType="Utilisation", bundle=BUNDLE | odd)
+
+    assert found.updates == (Update(identity=WHOSE, plans=(plan,)),)
+    assert [doubt.field for doubt in found.doubts] == fields
+
+
+@pytest.mark.parametrize("odd", [{"name": 5}, {"startTime": "yesterday"}, {"id": 7}, {"unit": "parsecs"}])
+def test_figures_of_a_bundle_that_cannot_be_told_apart_or_measured_are_not_guessed(odd: dict[str, object]) -> None:
+    with pytest.raises(Unparsable, match=rf"bundle\.{next(iter(odd))}: expected"):
+        parsed(alertType="Utilisation", bundle=BUNDLE | odd)
+
+    found = parsed(alertType="FirstUse", bundle=BUNDLE | odd)
+    assert [(update.esim_status, update.plans) for update in found.updates] == [(EsimStatus.IN_USE, ())]
+    assert [doubt.field for doubt in found.doubts] == list(odd)
+
+
+def test_a_first_use_counts_without_its_bundle_too() -> None:
+    for bundle in (None, "A_BUNDLE_1GB"):
+        found = parsed(alertType="FirstUse", bundle=bundle)
+
+        assert [update.esim_status for update in found.updates] == [EsimStatus.IN_USE]
+        assert [doubt.field for doubt in found.doubts] == ["bundle"]
+
+
+def test_a_device_is_taken_beside_a_word_that_nobody_knows() -> None:
+    eid = "89049032021008881300304741158317"
+
+    found = parsed(alertType="ProfileStatusChange", profileStatus="Deleted", device={"eid": eid})
+
+    assert [(update.smdp_status, update.eid) for update in found.updates] == [(None, eid)]
+    assert [(doubt.field, doubt.word) for doubt in found.doubts] == [("profileStatus", "Deleted")]
 
 
 @pytest.mark.parametrize(
@@ -126,17 +219,17 @@ def test_what_is_no_volume_of_data_changes_no_figures(bundle: dict[str, object])
     [
         {},
         {"alertType": "Utilisation"},
-        {"alertType": "Utilisation", "bundle": {"initialQuantity": 5}},
-        {"alertType": "Utilisation", "bundle": {"initialQuantity": 5, "remainingQuantity": 6}},
-        {"alertType": "Utilisation", "bundle": {"initialQuantity": 5.5, "remainingQuantity": 1}},
-        {"alertType": "Utilisation", "bundle": {"unit": "parsecs", "initialQuantity": 5, "remainingQuantity": 1}},
+        {"alertType": "Utilisation", "bundle": {}},
+        {"alertType": "Utilisation", "bundle": "A_BUNDLE_1GB"},
+        {"alertType": "Utilisation", "bundle": {"initialQuantity": 5.5, "remainingQuantity": -1}},
         {"alertType": "ProfileStatusChange", "profileStatus": "Deleted"},
+        {"alertType": "ProfileStatusChange", "profileStatus": None},
         {"alertType": "SomethingNew"},
         {"event": "esim.deleted", "iccid": 8943237973685878049},
         {"event": "esim.deleted", "iccid": None},
     ],
 )
-def test_what_is_not_understood_is_invalid(members: dict[str, object]) -> None:
+def test_what_says_nothing_that_can_be_used_is_invalid(members: dict[str, object]) -> None:
     with pytest.raises(Unparsable):
         parsed(**members)
 

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.plans import Plan
 from esimhooks.server.domain.update import Cause, Identity, Update
-from esimhooks.server.providers.generic import UpdateBody, parse_body, parse_update
-from esimhooks.vocabulary.statuses import EsimStatus, Mode, SmdpStatus
+from esimhooks.server.providers.generic import PlanBody, UpdateBody, parse_body, parse_update
+from esimhooks.vocabulary.esim import Allowance, Device, EsimData, Location, PlanData
+from esimhooks.vocabulary.statuses import EsimStatus, Mode, PlanState, SmdpStatus
 
 MB = 1_048_576
 ICCID = "8943000000000000014"
@@ -55,6 +57,31 @@ def test_everything_that_can_be_told_arrives() -> None:
         activateTime="2026-03-01T09:00:00Z",
         expiredTime="2026-03-31T09:00:00Z",
         lastUsageUpdate="2026-03-01T08:00:00Z",
+        provider="ea-main",
+        plans=[
+            {
+                "id": "p1",
+                "name": "France",
+                "state": "active",
+                "totalVolume": 1000,
+                "dataUsage": 10,
+                "data_usage_remain": 990,
+                "unlimited": False,
+                "activateTime": "2026-03-01T11:00:00+02:00",
+                "expiredTime": "2026-03-31T09:00:00Z",
+            },
+            {"id": "p2", "state": "queued", "totalVolume": 1000, "data_usage_remain": 400},
+            {"id": "p3", "unlimited": True},
+        ],
+        unlimited=False,
+        throttled=True,
+        voice={"total": 100, "used": 3},
+        sms={"used": 0},
+        location={"country": "FR", "network": "20801", "at": "2026-03-01T10:00:00+01:00"},
+        device={"make": "Apple", "model": "iPhone 17"},
+        metadata={"cart": "c-1", "note": ""},
+        replaces="K0",
+        topUp={"transactionId": "t-2", "packageCode": "TOP1"},
     )
 
     assert update == Update(
@@ -79,12 +106,87 @@ def test_everything_that_can_be_told_arrives() -> None:
         apn="internet",
         package_code="CKH1",
         package_name="Spain",
+        plans=(
+            Plan(
+                id="p1",
+                name="France",
+                state=PlanState.ACTIVE,
+                total_bytes=1000 * MB,
+                used_bytes=10 * MB,
+                unlimited=False,
+                activate_at=datetime(2026, 3, 1, 9, tzinfo=UTC),
+                expire_at=datetime(2026, 3, 31, 9, tzinfo=UTC),
+            ),
+            Plan(id="p2", state=PlanState.QUEUED, total_bytes=1000 * MB, used_bytes=600 * MB),
+            Plan(id="p3", unlimited=True),
+        ),
+        unlimited=False,
+        throttled=True,
+        voice=Allowance(100, 3),
+        sms=Allowance(None, 0),
+        location=Location("FR", "20801", "2026-03-01T09:00:00.000Z"),
+        device=Device("Apple", "iPhone 17"),
+        metadata={"cart": "c-1", "note": ""},
+        replaces="K0",
+        top_up_transaction_id="t-2",
+        top_up_package_code="TOP1",
+        by_operator=True,
     )
 
 
 def test_what_is_not_told_stays_untold() -> None:
-    assert parsed() == Update(identity=Identity())
-    assert parsed(dataUsage=None, iccid=None, esimStatus=None) == Update(identity=Identity())
+    nothing = Update(identity=Identity(), by_operator=True)
+
+    assert parsed() == nothing
+    assert parsed(dataUsage=None, iccid=None, esimStatus=None, unlimited=None, metadata=None) == nothing
+    assert parsed(plans=[], voice={}, sms={}, location={}, device={}, topUp={}) == nothing
+    assert nothing.says_nothing
+
+
+def test_what_remains_and_the_days_that_are_left_count_where_nothing_else_says_it() -> None:
+    update = parsed(data_usage_remain=400, validity_usage_remain=3)
+
+    assert (update.remaining_bytes, update.validity_days, update.doubts) == (400 * MB, 3, ())
+
+
+@pytest.mark.parametrize(
+    ("told", "used"),
+    [
+        ({"totalVolume": 1000, "dataUsage": 100, "data_usage_remain": 500}, 100),
+        ({"totalVolume": 1000, "dataUsage": 1100, "data_usage_remain": 500}, 1100),
+        ({"totalVolume": 1000, "data_usage_remain": 2000}, None),
+    ],
+)
+def test_a_remainder_that_contradicts_the_other_figures_is_a_doubt_and_does_not_count(
+    told: dict[str, int], used: int | None
+) -> None:
+    update = parsed(**told)
+    in_a_plan = parsed(plans=[{"id": "p1", **told}])
+
+    assert (update.total_bytes, update.remaining_bytes) == (1000 * MB, None)
+    for found, figures in ((update, update), (in_a_plan, in_a_plan.plans[0])):
+        assert figures.used_bytes == (None if used is None else used * MB)
+        assert [doubt.field for doubt in found.doubts] == ["data_usage_remain"]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"totalVolume": 1000, "dataUsage": 333.33, "data_usage_remain": 666.67},
+        {"totalVolume": 1000, "dataUsage": 1005, "data_usage_remain": 0},
+        {"dataUsage": 100, "data_usage_remain": 500},
+        {"validity_usage_remain": 8, "expiredTime": "2026-03-08T11:00:00Z", "occurredAt": "2026-03-01T10:00:00Z"},
+    ],
+)
+def test_figures_that_were_rounded_or_used_up_are_no_contradiction(told: dict[str, Any]) -> None:
+    assert parsed(**told).doubts == ()
+
+
+def test_days_left_that_contradict_the_end_are_a_doubt_and_do_not_count() -> None:
+    update = parsed(occurredAt="2026-03-01T10:00:00Z", expiredTime="2026-03-31T10:00:00Z", validity_usage_remain=3)
+
+    assert (update.validity_days, update.expire_at) == (None, datetime(2026, 3, 31, 10, tzinfo=UTC))
+    assert [doubt.field for doubt in update.doubts] == ["validity_usage_remain"]
 
 
 @pytest.mark.parametrize(
@@ -159,6 +261,52 @@ def test_an_eid_of_a_doubtful_length_is_taken_as_told(eid: str) -> None:
         ({"eid": f"{'8' * 31}A"}, "/eid"),
         ({"cause": "fill"}, "/cause"),
         ({"mode": "staging"}, "/mode"),
+        ({"provider": ""}, "/provider"),
+        ({"provider": 5}, "/provider"),
+        ({"plans": {}}, "/plans"),
+        ({"plans": [{"id": f"p{number}"} for number in range(51)]}, "/plans"),
+        ({"plans": [{"id": "p1"}, "p2"]}, "/plans/1"),
+        ({"plans": [{"name": "France"}]}, "/plans/0/id"),
+        ({"plans": [{"id": 5}]}, "/plans/0/id"),
+        ({"plans": [{"id": "p1", "name": ""}]}, "/plans/0/name"),
+        ({"plans": [{"id": "p1", "state": "lapsed"}]}, "/plans/0/state"),
+        ({"plans": [{"id": "p1", "totalVolume": -1}]}, "/plans/0/totalVolume"),
+        ({"plans": [{"id": "p1", "dataUsage": "5"}]}, "/plans/0/dataUsage"),
+        ({"plans": [{"id": "p1", "data_usage_remain": -1}]}, "/plans/0/data_usage_remain"),
+        ({"plans": [{"id": "p1", "unlimited": 1}]}, "/plans/0/unlimited"),
+        ({"plans": [{"id": "p0"}, {"id": "p1", "activateTime": "1999-12-31T23:59:59Z"}]}, "/plans/1/activateTime"),
+        ({"plans": [{"id": "p1", "expiredTime": "2100-01-01T00:00:00Z"}]}, "/plans/0/expiredTime"),
+        ({"plans": [{"id": "p1", "expiredTime": "2026-03-01T10:00:00"}]}, "/plans/0/expiredTime"),
+        ({"plans": [{"id": "p1", "volume": 5}]}, "/plans/0/volume"),
+        ({"unlimited": "true"}, "/unlimited"),
+        ({"throttled": 0}, "/throttled"),
+        ({"voice": 5}, "/voice"),
+        ({"voice": {"total": -1}}, "/voice/total"),
+        ({"sms": {"used": 1.5}}, "/sms/used"),
+        ({"sms": {"left": 1}}, "/sms/left"),
+        ({"location": "FR"}, "/location"),
+        ({"location": {"country": 208}}, "/location/country"),
+        ({"location": {"network": "\n"}}, "/location/network"),
+        ({"location": {"at": "2026-03-01"}}, "/location/at"),
+        ({"location": {"at": "1999-12-31T23:59:59Z"}}, "/location/at"),
+        ({"device": {"make": ""}}, "/device/make"),
+        ({"device": {"model": 17}}, "/device/model"),
+        ({"device": {"imei": "1"}}, "/device/imei"),
+        ({"metadata": []}, "/metadata"),
+        ({"metadata": {"cart": 1}}, "/metadata/cart"),
+        ({"metadata": {"cart": None}}, "/metadata/cart"),
+        ({"metadata": {"": "c-1"}}, "/metadata/"),
+        ({"metadata": {"cart": "\x00"}}, "/metadata/cart"),
+        ({"metadata": {f"name {number}": "" for number in range(21)}}, "/metadata"),
+        ({"metadata": {"cart": "x" * 4096}}, "/metadata"),
+        ({"metadata": {f"name {number}": "x" * 400 for number in range(11)}}, "/metadata"),
+        ({"metadata": {"cart": "é" * 2100}}, "/metadata"),
+        ({"replaces": ""}, "/replaces"),
+        ({"replaces": ["K0"]}, "/replaces"),
+        ({"topUp": "t-2"}, "/topUp"),
+        ({"topUp": {"transactionId": ""}}, "/topUp/transactionId"),
+        ({"topUp": {"packageCode": 5}}, "/topUp/packageCode"),
+        ({"topUp": {"addedVolume": 5}}, "/topUp/addedVolume"),
     ],
 )
 def test_what_is_wrong_is_refused_with_a_pointer_to_it(fields: dict[str, Any], pointer: str) -> None:
@@ -178,10 +326,26 @@ def test_what_is_no_object_is_refused(raw: bytes) -> None:
     assert refusal(raw).status == 422
 
 
-def test_account_and_mode_are_kept_beside_the_update() -> None:
-    body = parse_body(b'{"account": "acc_1", "mode": "live"}')
+def test_account_mode_and_provider_are_kept_beside_the_update() -> None:
+    body = parse_body(b'{"account": "acc_1", "mode": "live", "provider": "ea-main"}')
 
-    assert (body.account, body.mode) == ("acc_1", Mode.LIVE)
+    assert (body.account, body.mode, body.provider) == ("acc_1", Mode.LIVE, "ea-main")
+
+
+def test_metadata_of_20_entries_and_of_4_kib_are_taken() -> None:
+    many = {f"name {number}": "x" * 100 for number in range(20)}
+    large = {"cart": "x" * (4096 - len('{"cart":""}'))}
+
+    for metadata in (many, large):
+        assert parsed(metadata=metadata).metadata == metadata
+
+
+def test_every_further_member_of_the_esim_object_can_be_handed_in() -> None:
+    ours = {"id", "createdAt", "updatedAt", "replacedBy"}
+
+    assert {field.encode_name for field in msgspec.structs.fields(EsimData)} - ours <= set(NAMES)
+    in_a_plan = {field.encode_name for field in msgspec.structs.fields(PlanBody)}
+    assert {field.encode_name for field in msgspec.structs.fields(PlanData)} <= in_a_plan
 
 
 NAMES = [field.encode_name for field in msgspec.structs.fields(UpdateBody)]

@@ -11,7 +11,7 @@ from random import Random
 import pytest
 from aiohttp import ClientSession, web
 
-from esimhooks.server.domain.notification import InboundRequest, Notification, OrderRef
+from esimhooks.server.domain.notification import InboundRequest, Notification, OrderNews, OrderRef
 from esimhooks.server.providers.esimaccess_parse import parse
 from esimhooks.server.providers.sandbox.esims import Purchase
 from esimhooks.server.providers.sandbox.life import Ending
@@ -89,7 +89,7 @@ async def test_a_whole_life_is_told_in_order_with_the_facts_of_each_step(receive
 
     ordered, *told = receiver.notifications()
     updates = [notification.updates[0] for notification in told]
-    assert ordered.order_ready == OrderRef(order_no="B1", transaction_id="T1")
+    assert ordered.order == OrderNews(ref=OrderRef(order_no="B1", transaction_id="T1"))
     assert [notification.kind for notification in told] == [
         *("SMDP_EVENT", "SMDP_EVENT", "SMDP_EVENT", "ESIM_STATUS"),
         *("DATA_USAGE", "DATA_USAGE", "DATA_USAGE", "DATA_USAGE", "ESIM_STATUS", "ESIM_STATUS"),
@@ -108,7 +108,7 @@ async def test_a_whole_life_is_told_in_order_with_the_facts_of_each_step(receive
         *((100, 1000), (250, 1000), (300, 1000), (500, 1000), (750, 1000), (900, 1000), (900, 2000), (2000, 2000)),
     ]
     assert {update.identity.esim_tran_no for update in updates} == {key}
-    assert [warning for notification in told for warning in notification.warnings] == []
+    assert [doubt for notification in told for doubt in notification.doubts] == []
 
 
 async def test_times_and_sequence_numbers_of_one_esim_only_grow(receiver: Receiver) -> None:

@@ -1,30 +1,45 @@
 """Locks that keep eSIMs from being created twice: as many transactions as a large batch names, in any order."""
 
 import asyncio
+from collections.abc import Sequence
+from uuid import UUID
 
+from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import new_id
-from esimhooks.server.store import esims
+from esimhooks.server.domain.update import Identity, Update
+from esimhooks.server.ingest.batch import CREATION_LOCKS, Item, take_in
 from esimhooks.server.store.database import Database
-from esimhooks.vocabulary.statuses import Mode
+from esimhooks.server.store.intake import Scope
+from esimhooks.vocabulary.statuses import EsimStatus, Mode
+
+
+def items(account_id: UUID, names: Sequence[str]) -> list[Item]:
+    """Updates that would create eSIMs, were there such an account."""
+    return [
+        Item(
+            scope=Scope(tenant=Tenant(account_id, Mode.TEST)),
+            updates=(Update(identity=Identity(transaction_id=name), esim_status=EsimStatus.CREATED),),
+            creates=True,
+        )
+        for name in names
+    ]
 
 
 async def test_a_batch_of_any_size_finds_room_among_the_locks_of_the_server(database: Database) -> None:
-    tenant = Tenant(new_id(), Mode.TEST)
-
     async with database.transaction() as db:
-        await esims.lock_transactions(db, [(tenant, f"t-{place}") for place in range(50_000)])
+        await take_in(db, items(new_id(), [f"t-{place}" for place in range(5_000)]), EmitPolicy())
 
-        held = await db.conn.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
-    assert 0 < held <= esims.CREATION_LOCKS
+        granted = await db.conn.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
+    assert 0 < granted <= CREATION_LOCKS
 
 
 async def test_batches_that_name_the_same_transactions_in_other_orders_take_turns(database: Database) -> None:
-    tenant = Tenant(new_id(), Mode.TEST)
-    ids = [(tenant, f"t-{place}") for place in range(200)]
+    account_id = new_id()
+    names = [f"t-{place}" for place in range(200)]
 
-    async def lock(named: list[tuple[Tenant, str]]) -> None:
+    async def take(named: list[str]) -> None:
         async with database.transaction() as db:
-            await esims.lock_transactions(db, named)
+            await take_in(db, items(account_id, named), EmitPolicy())
 
-    await asyncio.gather(*[lock(ids if place % 2 else ids[::-1]) for place in range(8)])
+    await asyncio.gather(*[take(names if place % 2 else names[::-1]) for place in range(8)])

@@ -17,7 +17,7 @@ from esimhooks.server.domain.event import Event, EventFilter
 from esimhooks.server.domain.ids import Prefix, new_id, parse_id
 from esimhooks.server.domain.lists import Looked
 from esimhooks.server.domain.notification import InboundRequest, JournalEntry, JournalFilter
-from esimhooks.server.store import deliveries, events, journal, journal_lists, queue
+from esimhooks.server.store import deliveries, events, intake, journal_lists, queue
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
@@ -166,7 +166,7 @@ async def test_whatever_of_the_journal_is_searched_for_all_that_fit_is_found(dat
     esims = [new_id() for _ in range(3)]
     told = [an_entry(chance, esims) for _ in range(NUMBER)]
     async with database.transaction() as db:
-        await journal.insert(db, told)
+        await intake.write(db, intake.Writes(entries=told))
     told.reverse()
     spans = [(None, None), (told[80].id, told[20].id)]
     choices = product((None, *UpdateOutcome), (None, "other", "nobody"), (None, esims[0]), spans)

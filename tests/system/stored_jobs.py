@@ -5,6 +5,7 @@ from typing import NoReturn
 
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.job import NOT_ARRIVED, Job, RecoveryFilter
+from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
 from esimhooks.server.jobs.background import BackgroundJobs
 from esimhooks.server.jobs.requery import Requery
@@ -20,8 +21,9 @@ def now() -> datetime:
 
 
 def a_worker(database: Database) -> BackgroundJobs:
-    requery = Requery(ConnectedProviders(database, _no_provider), policy=EmitPolicy(), clock=now)
-    return BackgroundJobs(database, requery, policy=EmitPolicy(), clock=now, due=Wake())
+    wakes = Wakes(due=Wake(), backlog=Wake(), fan_out=Wake(), doubts=Wake())
+    requery = Requery(ConnectedProviders(database, _no_provider), policy=EmitPolicy(), wakes=wakes)
+    return BackgroundJobs(database, requery, policy=EmitPolicy(), clock=now, wakes=wakes)
 
 
 async def a_recovery(database: Database, *, of: int = 3) -> tuple[Lane, Job[RecoveryFilter]]:

@@ -14,7 +14,7 @@ from esimhooks.server.domain.endpoint import Endpoint, Tenant
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.domain.schedule import STANDARD
-from esimhooks.server.ingest.publish import publish
+from esimhooks.server.ingest.fan_out import publish
 from esimhooks.server.store import accounts, deliveries, endpoints, lanes, queue, results
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.lanes import Lease

@@ -10,7 +10,7 @@ from api import Api, a_merchant, eventually
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import Prefix, new_id, parse_id, text_of
-from esimhooks.server.ingest.publish import publish
+from esimhooks.server.ingest.fan_out import publish
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode

@@ -74,7 +74,7 @@ async def test_items_that_come_while_a_commit_is_on_its_way_are_committed_togeth
 
 async def test_a_batch_is_never_larger_than_allowed() -> None:
     ledger = Ledger()
-    group = GroupCommit[str, str](ledger.commit, largest=2)
+    group = GroupCommit[str, str](ledger.commit, max_weight=2)
 
     results = await submitted(group, "a", "b", "c", "d", "e")
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from esimhooks.server.domain.esim import Esim
+from esimhooks.server.domain.esim import Esim, Further
 from esimhooks.server.domain.expiry import expiry_of
 from esimhooks.server.domain.ids import Prefix, made_at, parse_id
 from esimhooks.server.domain.update import Cause, Identity, Update
@@ -37,6 +37,7 @@ def the_order() -> Esim:
         total_days=30,
         status=EsimStatus.PENDING,
         created_at=datetime.fromisoformat(data.created_at),
+        further=Further(metadata={"customer": "c-1042"}),
     )
 
 

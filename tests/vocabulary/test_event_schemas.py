@@ -21,6 +21,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
     "number": (int, float),
+    "boolean": (bool,),
     "null": (type(None),),
 }
 KNOWN_WORDS = {
@@ -126,7 +127,7 @@ def test_what_only_some_events_have_is_named_by_their_schemas_only(event: EventT
     properties = schema_of(event)["properties"]
 
     assert ("thresholds" in properties) == (event is EventType.DATA_UPDATED)
-    assert ("reason" in properties) == (event in (EventType.SUSPENDED, EventType.EXPIRED))
+    assert ("reason" in properties) == (event in (EventType.SUSPENDED, EventType.EXPIRED, EventType.STATUS_CHANGED))
     assert {"previousStatus", "newStatus", "changes"} <= set(properties)
 
 

@@ -14,7 +14,19 @@ export const EVENT_TYPES = [
 
 export type EventType = (typeof EVENT_TYPES)[number];
 
-/** State of one eSIM as merchants see it. What no provider has told is null. */
+/** Minutes of voice, or text messages, of an eSIM. */
+export interface Allowance {
+  total?: number | null;
+  used?: number | null;
+}
+
+/** The device in which the profile is installed, as its provider names it. */
+export interface Device {
+  make?: string | null;
+  model?: string | null;
+}
+
+/** State of one eSIM as merchants see it. Null is what no provider has reported; from `plans` on it is absent. */
 export interface EsimData {
   id: string;
   transactionId: string;
@@ -47,6 +59,21 @@ export interface EsimData {
   lastUsageUpdate?: string | null;
   createdAt: string;
   updatedAt: string;
+  plans?: PlanData[];
+  /** without a limit of data: the volume and what remains are null */
+  unlimited?: boolean;
+  /** slowed down by a fair-use rule */
+  throttled?: boolean;
+  voice?: Allowance;
+  sms?: Allowance;
+  location?: Location;
+  device?: Device;
+  /** id of the eSIM that this one replaces */
+  replaces?: string;
+  /** id of the eSIM that replaces this one */
+  replacedBy?: string;
+  /** what the operator put on the order */
+  metadata?: Record<string, string>;
 }
 
 /** Business status of an eSIM, `esimStatus` on the wire (events guide, "eSIM Status Values"). */
@@ -67,14 +94,45 @@ export type EsimStatus =
 
 /** One field of `data` before and after the change. */
 export interface FieldChange {
-  old: string | number | null;
-  new: string | number | null;
+  old: string | number | boolean | unknown[] | Record<string, unknown> | null;
+  new: string | number | boolean | unknown[] | Record<string, unknown> | null;
+}
+
+/** Where an eSIM was last seen: ISO 3166 country, network by name or MCC and MNC, and when. */
+export interface Location {
+  country?: string | null;
+  network?: string | null;
+  at?: string | null;
 }
 
 /** Whether a row is real business or a test. The two never meet. */
 export type Mode =
   | "live"
   | "test"
+  | (string & {});
+
+/** One of the plans (bundles, packages) of an eSIM. What no provider has told is null. */
+export interface PlanData {
+  id: string;
+  name?: string | null;
+  state?: PlanState | null;
+  /** MB, 1 MB = 1 048 576 bytes, 2 decimals */
+  totalVolume?: number | null;
+  /** MB, 1 MB = 1 048 576 bytes, 2 decimals */
+  dataUsage?: number | null;
+  /** MB, 1 MB = 1 048 576 bytes, 2 decimals */
+  data_usage_remain?: number | null;
+  activateTime?: string | null;
+  expiredTime?: string | null;
+}
+
+/** State of one plan of an eSIM, `plans[].state` on the wire. */
+export type PlanState =
+  | "active"
+  | "depleted"
+  | "expired"
+  | "queued"
+  | "revoked"
   | (string & {});
 
 /** Status of the profile at the SM-DP+ and on the device, `smdpStatus` on the wire (events guide). */
@@ -86,6 +144,14 @@ export type SmdpStatus =
   | "INSTALLED"
   | "RELEASED"
   | (string & {});
+
+/** The volume that was added to an eSIM, and by what. */
+export interface TopUp {
+  transactionId?: string;
+  packageCode?: string;
+  /** MB, 1 MB = 1 048 576 bytes, 2 decimals */
+  addedVolume: number;
+}
 
 /** The purchase is complete and the eSIM's data is ready; 5-30 seconds after the purchase. */
 export interface EsimCreated {
@@ -101,6 +167,8 @@ export interface EsimCreated {
   /** grows by one per eSIM and event */
   sequence: number;
   mode: Mode;
+  /** id of the eSIM that this one replaces */
+  replaces?: string;
 }
 
 /** The eSIM was activated on a device. */
@@ -135,6 +203,9 @@ export interface EsimDataUpdated {
   mode: Mode;
   /** percent of totalVolume crossed */
   thresholds?: number[];
+  /** the plan that this is about, where the eSIM has several */
+  planId?: string;
+  topUp?: TopUp;
 }
 
 /** Usage and validity were refreshed, by a poll, a validity notice or a requery. */
@@ -168,6 +239,8 @@ export interface EsimSuspended {
   sequence: number;
   mode: Mode;
   reason?: string;
+  /** id of the eSIM that replaces this one */
+  replacedBy?: string;
 }
 
 /** The validity is over, or the data is used up. */
@@ -201,6 +274,7 @@ export interface EsimStatusChanged {
   /** grows by one per eSIM and event */
   sequence: number;
   mode: Mode;
+  reason?: string;
 }
 
 /** The eSIM was read again from its provider on demand. */

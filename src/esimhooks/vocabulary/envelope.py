@@ -3,7 +3,7 @@
 The bytes are made once, when the event is created, and sent unchanged with every attempt.
 """
 
-from typing import Annotated
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -13,7 +13,8 @@ from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 from esimhooks.vocabulary.timestamps import Timestamp
 
-FieldValue = str | int | float | None
+FieldValue: TypeAlias = str | int | float | bool | list[Any] | dict[str, Any] | None
+"""A member of `data` in JSON."""
 
 MAX_BODY_BYTES = 262_144
 
@@ -23,6 +24,14 @@ class FieldChange(Struct, frozen=True):
 
     old: FieldValue
     new: FieldValue
+
+
+class TopUp(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The volume that was added to an eSIM, and by what."""
+
+    transaction_id: str | UnsetType = UNSET
+    package_code: str | UnsetType = UNSET
+    added_volume: Annotated[int | float, Meta(description="MB, 1 MB = 1 048 576 bytes, 2 decimals")]
 
 
 class Envelope(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -39,6 +48,12 @@ class Envelope(Struct, frozen=True, kw_only=True, rename="camel"):
     mode: Mode
     reason: str | UnsetType = UNSET
     thresholds: Annotated[list[int], Meta(description="percent of totalVolume crossed")] | UnsetType = UNSET
+    plan_id: Annotated[str, Meta(description="the plan that this is about, where the eSIM has several")] | UnsetType = (
+        UNSET
+    )
+    top_up: TopUp | UnsetType = UNSET
+    replaces: Annotated[str, Meta(description="id of the eSIM that this one replaces")] | UnsetType = UNSET
+    replaced_by: Annotated[str, Meta(description="id of the eSIM that replaces this one")] | UnsetType = UNSET
 
 
 _encoder = msgspec.json.Encoder()

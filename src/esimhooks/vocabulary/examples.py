@@ -25,6 +25,7 @@ _ORDERED = EsimData(
     total_duration=30,
     created_at="2026-11-23T09:00:00.123Z",
     updated_at="2026-11-23T09:00:00.123Z",
+    metadata={"customer": "c-1042"},
 )
 _CREATED = msgspec.structs.replace(
     _ORDERED,
@@ -41,6 +42,7 @@ _CREATED = msgspec.structs.replace(
     data_usage_remain=5120,
     validity_usage_remain=180,
     expired_time="2027-05-22T09:00:12.000Z",
+    last_usage_update="2026-11-23T09:00:12.000Z",
     updated_at="2026-11-23T09:00:12.481Z",
 )
 _DOWNLOADED = msgspec.structs.replace(

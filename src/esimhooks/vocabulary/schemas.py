@@ -14,8 +14,12 @@ from esimhooks.vocabulary.events import MEANINGS, EventType
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 CARRIED_BY: dict[str, frozenset[EventType]] = {
-    "reason": frozenset({EventType.SUSPENDED, EventType.EXPIRED}),
+    "reason": frozenset({EventType.SUSPENDED, EventType.EXPIRED, EventType.STATUS_CHANGED}),
     "thresholds": frozenset({EventType.DATA_UPDATED}),
+    "planId": frozenset({EventType.DATA_UPDATED}),
+    "topUp": frozenset({EventType.DATA_UPDATED}),
+    "replaces": frozenset({EventType.CREATED}),
+    "replacedBy": frozenset({EventType.SUSPENDED}),
 }
 """Fields of the envelope that only some events have; the others may be part of any."""
 
@@ -29,6 +33,7 @@ def schema_of(event: EventType) -> dict[str, Any]:
         name: schema for name, schema in envelope["properties"].items() if event in CARRIED_BY.get(name, EventType)
     }
     properties["event"] = {"const": event.value, "type": "string"}
+    components = _used(components, properties)
     return {
         "$schema": DIALECT,
         "title": event.value,
@@ -38,3 +43,16 @@ def schema_of(event: EventType) -> dict[str, Any]:
         "required": envelope["required"],
         "$defs": components,
     }
+
+
+def _used(components: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
+    """Return those components that the properties refer to, themselves or through others."""
+    used: dict[str, Any] = {}
+    waiting = [properties]
+    while waiting:
+        text = msgspec.json.encode(waiting.pop()).decode()
+        for name, schema in components.items():
+            if name not in used and f'"#/$defs/{name}"' in text:
+                used[name] = schema
+                waiting.append(schema)
+    return dict(sorted(used.items()))

@@ -34,6 +34,16 @@ class SmdpStatus(StrEnum):
     DELETED = "DELETED"
 
 
+class PlanState(StrEnum):
+    """State of one plan of an eSIM, `plans[].state` on the wire."""
+
+    QUEUED = "queued"
+    ACTIVE = "active"
+    DEPLETED = "depleted"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
 class Mode(StrEnum):
     """Whether a row is real business or a test. The two never meet."""
 
@@ -47,6 +57,8 @@ class Reason(StrEnum):
     SUSPENDED = "suspended"
     CANCELLED = "cancelled"
     REVOKED = "revoked"
+    REFUNDED = "refunded"
+    REPLACED = "replaced"
     VALIDITY_ENDED = "validity_ended"
     DATA_USED_UP = "data_used_up"
     DATA_USED_AND_VALIDITY_ENDED = "data_used_and_validity_ended"

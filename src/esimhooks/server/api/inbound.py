@@ -18,8 +18,8 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of, text_or_none
 from esimhooks.server.domain.notification import InboundRequest
-from esimhooks.server.ingest.absorb import Absorbed
-from esimhooks.server.ingest.intake import Intake
+from esimhooks.server.ingest.batch import Results, summed_up
+from esimhooks.server.ingest.inbound import Intake
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
@@ -37,12 +37,13 @@ class UpdatesBody(Struct, forbid_unknown_fields=True, rename="camel"):
 
 
 class UpdateResult(Struct, rename="camel", omit_defaults=True):
-    """What became of one update."""
+    """What became of one update, or of a notification with several; `results` then has each."""
 
     outcome: UpdateOutcome
     esim: str | None = None
     events: list[str] = []
     detail: str | None = None
+    results: list["UpdateResult"] = []
 
 
 class UpdatesView(Struct):
@@ -61,7 +62,7 @@ async def receive(request: Request, intake: Intake, name: str, token: str, rest:
     """Take in a provider's notification."""
     inbound = _inbound_of(request, await request.body(), rest=rest)
     receipt = await intake.accept(name, token, inbound)
-    return Response(204) if receipt.empty else json_response(200, _result(receipt.absorbed))
+    return Response(204) if receipt.empty else json_response(200, _result(receipt.results))
 
 
 @inbound_routes.get("/providers/{name}/{token}", head=True)
@@ -119,10 +120,12 @@ def _tenant(body: UpdatesBody) -> Tenant | None:
         raise Refused.invalid("/account", "expected the id of an account, acc_...") from None
 
 
-def _result(absorbed: Absorbed) -> UpdateResult:
+def _result(results: Results) -> UpdateResult:
+    summary = summed_up(results)
     return UpdateResult(
-        outcome=absorbed.outcome,
-        esim=text_or_none(Prefix.ESIM, absorbed.esim_id),
-        events=[text_of(Prefix.EVENT, event_id) for event_id in absorbed.event_ids],
-        detail=absorbed.detail,
+        outcome=summary.outcome,
+        esim=text_or_none(Prefix.ESIM, summary.esim_id),
+        events=[text_of(Prefix.EVENT, event_id) for event_id in summary.event_ids],
+        detail=summary.detail,
+        results=[_result((one,)) for one in results] if len(results) > 1 else [],
     )

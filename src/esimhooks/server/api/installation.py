@@ -11,7 +11,7 @@ from esimhooks.server.api.parameters import Give, itself, of_the_node
 from esimhooks.server.api.rate_limit import RateLimit
 from esimhooks.server.api.tries import Tries
 from esimhooks.server.domain.clock import Clock
-from esimhooks.server.ingest.intake import Intake
+from esimhooks.server.ingest.inbound import Intake
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.manage.endpoints import EndpointRules

@@ -31,6 +31,15 @@ class NotificationView(Struct, rename="camel", kw_only=True):
     received_at: str
 
 
+class UpdateResultView(Struct, rename="camel"):
+    """What became of one update of a notification."""
+
+    outcome: UpdateOutcome
+    esim: str | None
+    events: list[str]
+    detail: str | None
+
+
 class NotificationWithBody(NotificationView, rename="camel", kw_only=True):
     """A journal entry with what came in; a body that is no UTF-8 is shown as base64."""
 
@@ -39,6 +48,7 @@ class NotificationWithBody(NotificationView, rename="camel", kw_only=True):
     headers: dict[str, str]
     body: str
     body_encoding: str
+    results: list[UpdateResultView]
 
 
 def notification_view(entry: JournalEntry) -> NotificationView:
@@ -105,6 +115,15 @@ async def show_notification(db: Session, notification_id: str) -> NotificationWi
         headers=dict(entry.request.headers),
         body=body,
         body_encoding=encoding,
+        results=[
+            UpdateResultView(
+                one.outcome,
+                text_or_none(Prefix.ESIM, one.esim_id),
+                [text_of(Prefix.EVENT, event_id) for event_id in one.event_ids],
+                one.detail,
+            )
+            for one in entry.results
+        ],
     )
 
 

@@ -22,6 +22,7 @@ from esimhooks.server.ingest.orders import NewOrder
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
 from esimhooks.server.manage import orders
 from esimhooks.server.manage.lists import found
+from esimhooks.server.providers.generic import Metadata, checked_metadata
 from esimhooks.server.store import esims
 from esimhooks.server.store import orders as stored_orders
 from esimhooks.server.store.database import Session
@@ -42,6 +43,7 @@ class OrderBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True
     package_code: Text
     package_name: Text | None = None
     quantity: Annotated[int, Meta(ge=1, le=LARGEST_ORDER)] = 1
+    metadata: Metadata = {}
 
 
 class OrderedEsim(Struct, rename="camel"):
@@ -65,6 +67,7 @@ class OrderView(Struct, rename="camel", kw_only=True):
     package_code: str
     package_name: str | None
     quantity: int
+    metadata: dict[str, str]
     created_at: str
 
 
@@ -105,6 +108,7 @@ async def place_order(
         package_code=data.package_code,
         package_name=data.package_name,
         quantity=data.quantity,
+        metadata=checked_metadata(data.metadata) or {},
     )
     provider = await connected.find(data.provider)
     async with begin() as db:
@@ -152,6 +156,7 @@ def _order(order: Order) -> OrderView:
         package_code=order.package_code,
         package_name=order.package_name,
         quantity=order.quantity,
+        metadata=dict(order.metadata),
         created_at=timestamp(order.created_at),
     )
 

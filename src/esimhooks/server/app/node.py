@@ -25,14 +25,15 @@ from esimhooks.server.delivery.http.gate import Gate
 from esimhooks.server.delivery.results import ResultWriter
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.errors import Broken
-from esimhooks.server.ingest.intake import Intake
+from esimhooks.server.ingest.fan_out import FanOuts
+from esimhooks.server.ingest.inbound import Intake, Wakes
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
 from esimhooks.server.jobs.background import BackgroundJobs
 from esimhooks.server.jobs.backlog import Backlog
 from esimhooks.server.jobs.queue_figures import QueueWatch
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.jobs.retention import Retention
-from esimhooks.server.jobs.scheduler import Upkeep
+from esimhooks.server.jobs.scheduler import Scheduler
 from esimhooks.server.manage import operator_endpoint
 from esimhooks.server.manage.endpoints import EndpointDefaults, EndpointRules
 from esimhooks.server.manage.streams import Streams
@@ -149,17 +150,15 @@ class _Node:
         self._backlog_wake = Wake()
         self._recovery_wake = Wake()
         self._requery_wake = Wake()
-        self._requery = Requery(self._connected, policy=self._policy, clock=now)
-        self._jobs_wake = Wake(self._recovery_wake, self._requery_wake)
-        self._jobs = BackgroundJobs(database, self._requery, policy=self._policy, clock=now, due=self._due)
-        self._intake = Intake(
-            database,
-            self._connected,
-            policy=self._policy,
-            clock=now,
-            due=self._due,
-            backlog=self._backlog_wake,
+        self._fan_out_wake = Wake()
+        self._doubts_wake = Wake()
+        self._wakes = Wakes(
+            due=self._due, backlog=self._backlog_wake, fan_out=self._fan_out_wake, doubts=self._doubts_wake
         )
+        self._requery = Requery(self._connected, policy=self._policy, wakes=self._wakes)
+        self._jobs_wake = Wake(self._recovery_wake, self._requery_wake)
+        self._jobs = BackgroundJobs(database, self._requery, policy=self._policy, clock=now, wakes=self._wakes)
+        self._intake = Intake(database, self._connected, policy=self._policy, wakes=self._wakes)
         self._health = Health(database)
         self._more_loops: list[Loop] = []
 
@@ -210,7 +209,7 @@ class _Node:
         installation = Installation(
             clock=clock,
             keys_limit=RateLimit(settings.rate_limit_key, whose="key"),
-            wakes=(self._due, self._backlog_wake, self._jobs_wake),
+            wakes=(self._due, self._backlog_wake, self._fan_out_wake, self._jobs_wake),
             brand=settings.brand,
             thresholds=settings.thresholds,
             public_url=self._url(web),
@@ -279,8 +278,9 @@ class _Node:
         return dispatching, dispatcher, Loop("outcomes", results.commits.commit_waiting, wake=results.commits.wake)
 
     def _upkeep(self) -> list[Loop]:
-        backlog = Backlog(self._database, self._connected, policy=self._policy, clock=now, due=self._due)
-        upkeep = Upkeep(self._database, self._connected, policy=self._policy, clock=now, due=self._due)
+        backlog = Backlog(self._database, self._connected, policy=self._policy, clock=now, wakes=self._wakes)
+        scheduler = Scheduler(self._database, self._connected, policy=self._policy, clock=now, wakes=self._wakes)
+        fan_outs = FanOuts(self._database, due=self._due)
         retention = Retention(
             self._database, days=self._settings.retention_days, audit_days=self._settings.audit_days, clock=now
         )
@@ -288,12 +288,15 @@ class _Node:
             Loop("backlog", backlog.work_off, wake=self._backlog_wake),
             Loop("requeries", self._jobs.work_off_requeries, wake=self._requery_wake),
             Loop("recoveries", self._jobs.work_off_recoveries, wake=self._recovery_wake),
-            Loop("expiry", upkeep.expire),
-            Loop("usage polls", upkeep.poll_usage),
-            Loop("order polls", upkeep.poll_order),
-            Loop("partitions", upkeep.make_partitions),
-            Loop("overdue deliveries", upkeep.fail_overdue),
-            Loop("tidying", upkeep.tidy),
+            Loop("fan-out", fan_outs.work_off, wake=self._fan_out_wake),
+            Loop("expiry", scheduler.expire),
+            Loop("pending usage", scheduler.emit_pending_usage),
+            Loop("usage polls", scheduler.poll_usage),
+            Loop("order polls", scheduler.poll_orders),
+            Loop("provider doubts", scheduler.report_doubts, wake=self._doubts_wake),
+            Loop("partitions", scheduler.make_partitions),
+            Loop("overdue deliveries", scheduler.fail_overdue),
+            Loop("tidying", scheduler.tidy),
             Loop("retention", retention.drop_old_days),
         ]
 

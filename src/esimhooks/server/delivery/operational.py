@@ -10,8 +10,15 @@ from typing import assert_never
 
 from esimhooks.server.domain.account import OPERATOR
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
-from esimhooks.server.domain.operational import DeliveryFailed, EndpointDisabled, OperationalEvent, operational_event
-from esimhooks.server.ingest.publish import publish
+from esimhooks.server.domain.operational import (
+    DeliveryFailed,
+    EndpointDisabled,
+    OperationalEvent,
+    ProviderDoubt,
+    doubt_event,
+    operational_event,
+)
+from esimhooks.server.ingest.fan_out import publish
 from esimhooks.server.observe import metrics
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store import endpoints
@@ -39,6 +46,15 @@ async def emit(db: Session, events: Sequence[OperationalEvent], *, now: datetime
             ],
         )
     )
+
+
+async def emit_doubts(db: Session, doubts: Sequence[ProviderDoubt], *, now: datetime) -> bool:
+    """Store an event for each doubt about a provider, as `emit`; and log it."""
+    for one in doubts:
+        log.warning("provider.doubt", provider=one.provider, field=one.field, detail=one.detail)
+    if not doubts or not await endpoints.subscriptions(db, [OPERATOR]):
+        return False
+    return bool(await publish(db, [doubt_event(one, event_id=new_id(), now=now) for one in doubts]))
 
 
 def report(events: Sequence[OperationalEvent]) -> None:

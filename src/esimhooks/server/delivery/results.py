@@ -27,7 +27,7 @@ class ResultWriter:
         self._database = database
         self._clock = clock
         self._due = due
-        self.commits = GroupCommit[Result, Written](self._commit, largest=MAX_BATCH)
+        self.commits = GroupCommit[Result, Written](self._commit, max_weight=MAX_BATCH)
 
     async def write(self, result: Result) -> Written:
         """Return, after the commit, what became of the result. Raises `NotNow` where it could not be written."""

@@ -2,11 +2,14 @@
 
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
 from msgspec import Struct
 
+from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.update import Cause
+from esimhooks.vocabulary.envelope import TopUp
 from esimhooks.vocabulary.events import EventType
 
 
@@ -25,6 +28,15 @@ class UpdateOutcome(StrEnum):
     """Understood and of no consequence, such as a health check."""
 
 
+class UpdateResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one update, and the events it raised."""
+
+    outcome: UpdateOutcome
+    esim_id: UUID | None = None
+    event_ids: tuple[UUID, ...] = ()
+    detail: str | None = None
+
+
 class Change(Struct, frozen=True, kw_only=True):
     """The result of applying one update to one eSIM. `happened_at` is the provider's time, else the arrival's."""
 
@@ -35,6 +47,9 @@ class Change(Struct, frozen=True, kw_only=True):
     happened_at: datetime
     reason: str | None = None
     validity_noticed: bool = False
+    top_up_transaction_id: str | None = None
+    top_up_package_code: str | None = None
+    doubts: tuple[Doubt, ...] = ()
 
 
 class EventDraft(Struct, frozen=True, kw_only=True):
@@ -43,3 +58,5 @@ class EventDraft(Struct, frozen=True, kw_only=True):
     type: EventType
     reason: str | None = None
     thresholds: tuple[int, ...] = ()
+    plan_id: str | None = None
+    top_up: TopUp | None = None

@@ -9,6 +9,7 @@ from esimhooks.server.domain.change import EventDraft
 from esimhooks.server.domain.emit import Emission
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.vocabulary.envelope import Envelope
+from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.timestamps import timestamp
 
 
@@ -28,4 +29,8 @@ def envelope(
         mode=emission.esim.mode,
         reason=draft.reason or UNSET,
         thresholds=list(draft.thresholds) or UNSET,
+        plan_id=draft.plan_id or UNSET,
+        top_up=draft.top_up or UNSET,
+        replaces=emission.data.replaces if draft.type is EventType.CREATED else UNSET,
+        replaced_by=emission.data.replaced_by if draft.type is EventType.SUSPENDED else UNSET,
     )

@@ -1,23 +1,26 @@
-"""What a change tells merchants: a change in, events and the eSIM's bookkeeping out. Pure.
+"""Which events a change raises: a change in, events and the eSIM's bookkeeping out. Pure.
 
 Order of the events of one change: status, data_updated, usage_updated, requeried (lifecycle, "Usage").
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from esimhooks.server.domain.change import Change, EventDraft
 from esimhooks.server.domain.esim import Esim
+from esimhooks.server.domain.plans import Plan
 from esimhooks.server.domain.thresholds import crossed
-from esimhooks.server.domain.transition import ACTIVE
 from esimhooks.server.domain.update import Cause
+from esimhooks.server.domain.validity import ACTIVE
 from esimhooks.server.domain.wire import changed_fields, esim_data
-from esimhooks.vocabulary.envelope import FieldChange, FieldValue
+from esimhooks.vocabulary.envelope import FieldChange, FieldValue, TopUp
 from esimhooks.vocabulary.esim import EsimData
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import EsimStatus, Reason
+from esimhooks.vocabulary.volumes import megabytes
 
 UNBORN = frozenset({None, EsimStatus.PENDING})
 
@@ -73,19 +76,25 @@ def emit(change: Change, policy: EmitPolicy, *, now: datetime) -> Emission:
     before, after = change.before, change.after
     data = esim_data(after, now=now)
     known = before.status is not None or before.sequence > 0
-    held = before.held | _not_held(before, changed_fields(esim_data(before, now=now), data)) if known else {}
-    changes = _changes(held, data)
+    changed = changed_fields(esim_data(before, now=now), data) if known else {}
+    pending = {**changed, **before.pending_changes} if known else {}
+    changes = _changes(pending, data)
     drafts = tuple(_drafts(change, policy, now))
     if drafts:
-        told = {EventType.DATA_UPDATED, EventType.USAGE_UPDATED} & {draft.type for draft in drafts}
+        usage = {EventType.DATA_UPDATED, EventType.USAGE_UPDATED} & {draft.type for draft in drafts}
         esim = msgspec.structs.replace(
             after,
             sequence=after.sequence + len(drafts),
-            held={},
-            usage_told_at=now if told else after.usage_told_at,
+            pending_changes={},
+            pending_until=None,
+            usage_emitted_at=now if usage else after.usage_emitted_at,
         )
     else:
-        esim = msgspec.structs.replace(after, held={name: told.old for name, told in changes.items()})
+        esim = msgspec.structs.replace(
+            after,
+            pending_changes={name: one.old for name, one in changes.items()},
+            pending_until=after.pending_until or _usage_is_due_at(change, policy),
+        )
     moved = before.status is not after.status
     return Emission(
         esim=esim,
@@ -97,17 +106,39 @@ def emit(change: Change, policy: EmitPolicy, *, now: datetime) -> Emission:
     )
 
 
+def emit_pending(esim: Esim, *, now: datetime) -> Emission:
+    """Return the event for pushed usage that has waited for the interval; none where nothing is pending any more."""
+    data = esim_data(esim, now=now)
+    changes = _changes(esim.pending_changes, data)
+    drafts = (EventDraft(type=EventType.DATA_UPDATED),) if changes else ()
+    return Emission(
+        esim=msgspec.structs.replace(
+            esim,
+            sequence=esim.sequence + len(drafts),
+            pending_changes={},
+            pending_until=None,
+            usage_emitted_at=now if drafts else esim.usage_emitted_at,
+        ),
+        data=data,
+        drafts=drafts,
+        changes=changes,
+        previous_status=None,
+        new_status=None,
+    )
+
+
 def _drafts(change: Change, policy: EmitPolicy, now: datetime) -> list[EventDraft]:
     drafts: list[EventDraft] = []
     status = _status_event(change)
     if status is not None:
         drafts.append(status)
-    thresholds = crossed(change.before, change.after, policy.thresholds)
-    if thresholds:
-        drafts.append(EventDraft(type=EventType.DATA_UPDATED, thresholds=thresholds))
-    elif _pushed_usage_is_due(change, policy, now):
-        drafts.append(EventDraft(type=EventType.DATA_UPDATED))
-    if _usage_was_refreshed(change):
+    unborn = change.before.status in UNBORN and change.after.status is not None
+    at_birth = unborn and (status is not None or change.before.sequence == 0)
+    usage = _data_events(change, policy, at_birth=at_birth)
+    if not usage and not at_birth and _pushed_usage_is_due(change, policy, now):
+        usage = [EventDraft(type=EventType.DATA_UPDATED)]
+    drafts += usage
+    if _usage_was_refreshed(change, drafts, at_birth=at_birth):
         drafts.append(EventDraft(type=EventType.USAGE_UPDATED))
     if change.cause is Cause.REQUERY:
         drafts.append(EventDraft(type=EventType.REQUERIED))
@@ -115,13 +146,17 @@ def _drafts(change: Change, policy: EmitPolicy, now: datetime) -> list[EventDraf
 
 
 def _status_event(change: Change) -> EventDraft | None:
-    old, new = change.before.status, change.after.status
+    before, after = change.before, change.after
+    old, new = before.status, after.status
     if new is not None and new is not old:
         event = _event_of_status(old, new)
         reasoned = event in (EventType.SUSPENDED, EventType.EXPIRED)
         reason = (change.reason or REASON_OF[new]) if reasoned else None
+        if new is EsimStatus.FAILED:
+            reason = change.reason
         return None if event is None else EventDraft(type=event, reason=reason)
-    if change.before.smdp_status is not change.after.smdp_status:
+    replaced = before.iccid is not None and before.iccid != after.iccid
+    if replaced or before.smdp_status is not after.smdp_status:
         return EventDraft(type=EventType.STATUS_CHANGED)
     return None
 
@@ -134,36 +169,81 @@ def _event_of_status(old: EsimStatus | None, new: EsimStatus) -> EventType | Non
     return EventType.STATUS_CHANGED if back_to_created or same_meaning else EVENT_OF[new]
 
 
-def _figures(esim: Esim) -> tuple[int | None, int | None]:
-    return esim.total_bytes, esim.used_bytes
+def _data_events(change: Change, policy: EmitPolicy, *, at_birth: bool) -> list[EventDraft]:
+    """What is never withheld: thresholds, and another volume or plan; of several plans an event each."""
+    before, after = change.before, change.after
+    if len(after.further.plans) < 2:
+        return _data_event(change, before, after, policy, at_birth=at_birth)
+    known = {plan.id: plan for plan in before.further.plans}
+    drafts: list[EventDraft] = []
+    for plan in after.further.plans:
+        drafts += _data_event(change, known.get(plan.id), plan, policy, at_birth=at_birth, plan_id=plan.id)
+    return drafts
 
 
-def _figures_moved(change: Change) -> bool:
-    """Figures that come before or with an eSIM's birth are told by its first status event."""
-    told_at_birth = change.before.status in UNBORN and change.after.status is not None
-    return not told_at_birth and _figures(change.before) != _figures(change.after)
+def _data_event(
+    change: Change,
+    before: Esim | Plan | None,
+    after: Esim | Plan,
+    policy: EmitPolicy,
+    *,
+    at_birth: bool,
+    plan_id: str | None = None,
+) -> list[EventDraft]:
+    thresholds = crossed(before, after, policy.thresholds)
+    volume_before = 0 if before is None else before.total_bytes
+    moved = not at_birth and volume_before != after.total_bytes
+    if not thresholds and not moved and (before is not None or at_birth):
+        return []
+    added = (after.total_bytes or 0) - volume_before if moved and volume_before is not None else 0
+    top_up = (
+        TopUp(
+            transaction_id=change.top_up_transaction_id or UNSET,
+            package_code=change.top_up_package_code or UNSET,
+            added_volume=megabytes(added),
+        )
+        if added > 0
+        else None
+    )
+    return [EventDraft(type=EventType.DATA_UPDATED, thresholds=thresholds, plan_id=plan_id, top_up=top_up)]
+
+
+def _usage_moved(change: Change) -> bool:
+    return (change.before.total_bytes, change.before.used_bytes) != (change.after.total_bytes, change.after.used_bytes)
 
 
 def _pushed_usage_is_due(change: Change, policy: EmitPolicy, now: datetime) -> bool:
-    if change.cause not in (Cause.PUSH, Cause.FILL) or not _figures_moved(change):
+    if change.cause not in (Cause.PUSH, Cause.FILL) or not _usage_moved(change):
         return False
-    last = change.before.usage_told_at
-    return last is None or now - last >= timedelta(seconds=policy.usage_interval_s)
+    due_at = _usage_is_due_at(change, policy)
+    return due_at is None or now >= due_at
 
 
-def _usage_was_refreshed(change: Change) -> bool:
-    if change.cause in (Cause.POLL, Cause.ORDER_POLL):
-        return _figures_moved(change)
-    return change.cause is Cause.REQUERY or change.validity_noticed
+def _usage_is_due_at(change: Change, policy: EmitPolicy) -> datetime | None:
+    """Return when pushed usage may be emitted again, None where it may at once or there is none."""
+    last = change.before.usage_emitted_at
+    if last is None or change.cause not in (Cause.PUSH, Cause.FILL) or not _usage_moved(change):
+        return None
+    return last + timedelta(seconds=policy.usage_interval_s)
 
 
-def _not_held(before: Esim, changed: dict[str, FieldValue]) -> dict[str, FieldValue]:
-    return {name: old for name, old in changed.items() if name not in before.held}
+def _usage_was_refreshed(change: Change, drafts: Sequence[EventDraft], *, at_birth: bool) -> bool:
+    if change.cause is Cause.REQUERY or change.validity_noticed:
+        return True
+    if at_birth:
+        return False
+    polled = change.cause in (Cause.POLL, Cause.ORDER_POLL) and _usage_moved(change)
+    # What an event of this change reports already needs no second one; a threshold is a matter of its own.
+    end_moved = change.before.expire_at != change.after.expire_at
+    reported = any(draft.type is not EventType.DATA_UPDATED or draft.top_up is not None for draft in drafts)
+    return polled or (end_moved and not reported)
 
 
-def _changes(held: dict[str, FieldValue], data: EsimData) -> dict[str, FieldChange]:
-    """What was told last beside what is now, for the fields in which the two differ."""
-    if not held:
+def _changes(pending: Mapping[str, FieldValue], data: EsimData) -> dict[str, FieldChange]:
+    """What was emitted last beside what is now, for the fields in which the two differ."""
+    if not pending:
         return {}
     present = msgspec.to_builtins(data)
-    return {name: FieldChange(old=old, new=present[name]) for name, old in held.items() if present[name] != old}
+    return {
+        name: FieldChange(old=old, new=present.get(name)) for name, old in pending.items() if present.get(name) != old
+    }

@@ -3,6 +3,7 @@
     EsimhooksError
     ├── Refused   the caller's fault: status, stable code, pointers to the bad fields
     ├── NotNow    temporary: try again after `retry_after_s`
+    │   └── Conflicting   what was to be written did not fit what others wrote: the same again may, or never will
     └── Broken    ours: the installation is wrong and a person must act
         └── Undecryptable   a stored value: it was damaged, or its key is not among ours
 
@@ -86,6 +87,10 @@ class NotNow(EsimhooksError):
         super().__init__(detail)
         self.detail = detail
         self.retry_after_s = retry_after_s
+
+
+class Conflicting(NotNow):
+    """What was to be written conflicts with rows that stand, or with another transaction."""
 
 
 class Broken(EsimhooksError):

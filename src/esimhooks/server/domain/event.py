@@ -12,10 +12,11 @@ from esimhooks.vocabulary.events import EventType
 
 
 class OperationalType(StrEnum):
-    """What the operator is told about the deliveries themselves."""
+    """What the operator is told about deliveries and providers."""
 
     ENDPOINT_DISABLED = "endpoint.disabled"
     DELIVERY_FAILED = "delivery.failed"
+    PROVIDER_DOUBT = "provider.doubt"
 
 
 AnyEventType: TypeAlias = EventType | OperationalType

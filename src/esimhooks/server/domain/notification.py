@@ -1,14 +1,17 @@
 """A notification: one request of a provider, raw and parsed."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from msgspec import Struct
 
-from esimhooks.server.domain.change import UpdateOutcome
+from esimhooks.server.domain.change import UpdateOutcome, UpdateResult
+from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.update import Update
+
+NOT_COMMITTED = datetime.min.replace(tzinfo=UTC)
 
 
 class InboundRequest(Struct, frozen=True, kw_only=True):
@@ -25,10 +28,18 @@ class InboundRequest(Struct, frozen=True, kw_only=True):
 
 
 class OrderRef(Struct, frozen=True, kw_only=True):
-    """An order that a provider says is ready; it must be fetched to be known."""
+    """What identifies an order."""
 
     order_no: str | None = None
     transaction_id: str | None = None
+
+
+class OrderNews(Struct, frozen=True, kw_only=True):
+    """What a provider says of a whole order: it is ready, and must be fetched to be known, or it failed for good."""
+
+    ref: OrderRef
+    failure: str | None = None
+    """The provider's words, where the order failed or was cancelled before it was filled."""
 
 
 class Notification(Struct, frozen=True, kw_only=True):
@@ -42,9 +53,16 @@ class Notification(Struct, frozen=True, kw_only=True):
     own_id: str | None = None
     occurred_at: datetime | None = None
     updates: tuple[Update, ...] = ()
-    order_ready: OrderRef | None = None
-    warnings: tuple[str, ...] = ()
-    """What is doubtful and was taken as told all the same; shown in the journal."""
+    order: OrderNews | None = None
+    doubts: tuple[Doubt, ...] = ()
+    """What was not understood while the rest is applied; shown in the journal."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether it says when it happened, so that a repetition can be told from a later fact."""
+        if self.occurred_at is not None:
+            return True
+        return bool(self.updates) and all(update.occurred_at is not None for update in self.updates)
 
 
 class JournalFilter(Struct, frozen=True, kw_only=True):
@@ -77,9 +95,12 @@ class JournalEntry(Struct, frozen=True, kw_only=True):
     id: UUID
     source: str
     tenant: Tenant | None = None
-    received_at: datetime
+    received_at: datetime = NOT_COMMITTED
+    """The database's time of the commit."""
     request: InboundRequest
     kind: str | None = None
     outcome: UpdateOutcome
     detail: str | None = None
     esim_id: UUID | None = None
+    results: tuple[UpdateResult, ...] = ()
+    """The outcome of each update where there are several; of one alone it stands above."""

@@ -43,6 +43,16 @@ class DeliveryFailed(Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
+class ProviderDoubt(Struct, frozen=True, kw_only=True):
+    """A provider sent a word or member that was not understood; `word` is empty where the value itself is the matter."""
+
+    provider: str
+    field: str
+    word: str
+    detail: str
+    notification_id: UUID
+
+
 Value = TypeVar("Value", str, int)
 
 
@@ -73,11 +83,19 @@ class _Data(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
     error: str | UnsetType = UNSET
 
 
+class _DoubtData(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    provider: str
+    field: str
+    word: str = ""
+    detail: str
+    notification: str
+
+
 class _Envelope(Struct, frozen=True, kw_only=True):
     id: str
     event: OperationalType
     timestamp: str
-    data: _Data
+    data: _Data | _DoubtData
 
 
 def operational_event(
@@ -85,9 +103,23 @@ def operational_event(
 ) -> Event:
     """Return the stored event for what happened `now` (aware UTC) to an endpoint."""
     kind = OperationalType.ENDPOINT_DISABLED if isinstance(event, EndpointDisabled) else OperationalType.DELIVERY_FAILED
-    envelope = _Envelope(
-        id=text_of(Prefix.EVENT, event_id), event=kind, timestamp=timestamp(now), data=_data(event, endpoint)
+    return _event(kind, _data(event, endpoint), event_id=event_id, now=now)
+
+
+def doubt_event(doubt: ProviderDoubt, *, event_id: UUID, now: datetime) -> Event:
+    """Return the event that tells the operator what was not understood of a provider; `now` is aware UTC."""
+    data = _DoubtData(
+        provider=doubt.provider,
+        field=doubt.field,
+        word=doubt.word,
+        detail=doubt.detail,
+        notification=text_of(Prefix.NOTIFICATION, doubt.notification_id),
     )
+    return _event(OperationalType.PROVIDER_DOUBT, data, event_id=event_id, now=now)
+
+
+def _event(kind: OperationalType, data: _Data | _DoubtData, *, event_id: UUID, now: datetime) -> Event:
+    envelope = _Envelope(id=text_of(Prefix.EVENT, event_id), event=kind, timestamp=timestamp(now), data=data)
     return Event(
         id=event_id,
         tenant=OPERATOR,

@@ -1,5 +1,6 @@
 """An order: what was bought from a provider."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -31,4 +32,6 @@ class Order(Struct, frozen=True, kw_only=True):
     package_name: str | None
     quantity: int
     created_at: datetime
+    metadata: Mapping[str, str] = {}
+    """What the operator put on it: it comes with every event and is never read."""
     polls: int = 0

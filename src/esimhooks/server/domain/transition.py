@@ -1,20 +1,30 @@
 """The transition: an eSIM and an update in, a change out. Pure.
 
-Three axes are ordered separately by the provider's time: eSIM status, SM-DP+ status, usage. An update that is older
-than the last one applied on its axis changes nothing there (lifecycle, "Disorder and repetition").
+Statuses, usage and each detail are ordered by the time that the provider gives: what is older than the last report
+never overwrites it (lifecycle, "Disorder and repetition"). Reported in any order, the same facts give the same eSIM.
 """
 
-from datetime import datetime, timedelta
-from enum import Enum, auto
+from collections.abc import Sequence
+from datetime import datetime
 
-import msgspec
+from msgspec.structs import replace
 
 from esimhooks.server.domain.change import Change, UpdateOutcome
+from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.esim import Esim
-from esimhooks.server.domain.update import Cause, Update
+from esimhooks.server.domain.plans import merge, totals
+from esimhooks.server.domain.reports import AHEAD_AT_MOST, Reports, is_same
+from esimhooks.server.domain.update import Update
+from esimhooks.server.domain.validity import (
+    NOT_YET_ACTIVE,
+    report_activation,
+    report_end,
+    report_status,
+    settle_terms,
+    terms_of,
+)
 from esimhooks.vocabulary.statuses import EsimStatus
 
-ACTIVE = frozenset({EsimStatus.ACTIVATED, EsimStatus.IN_USE})
 TERMINAL = frozenset(
     {
         EsimStatus.CANCEL,
@@ -24,213 +34,202 @@ TERMINAL = frozenset(
         EsimStatus.FAILED,
     }
 )
-"""Not left again by an update that was pushed and carries no time."""
+"""Not left again by an update that a provider pushed without a time."""
 
-NOT_YET_ACTIVE = frozenset({None, EsimStatus.PENDING, EsimStatus.CREATED})
+PROFILE = ("iccid", "ac", "eid", "qr_code_url", "short_url", "imsi", "msisdn")
+"""What belongs to the profile: it changes together, where another profile takes the place of the one before."""
+DETAILS = ("ac", "qr_code_url", "short_url", "imsi", "msisdn", "apn", "package_code", "package_name", "total_days")
+FURTHER = ("throttled", "voice", "sms", "location", "device", "metadata")
 
-KEYS = ("esim_tran_no", "order_no", "iccid")
-DETAILS = ("imsi", "msisdn", "ac", "qr_code_url", "short_url", "apn", "package_code", "package_name", "total_days")
-CLOCKS = ("status_at", "smdp_at", "smdp_sequence", "smdp_unnumbered", "usage_at", "validity_at", "updated_at")
-"""Fields that order updates; moving them alone is no change that anybody is told of."""
-
-Fields = dict[str, object]
-
-
-class Axis(Enum):
-    """How an update fared on one axis."""
-
-    SILENT = auto()
-    STALE = auto()
-    TAKEN = auto()
+PAST = {"occurred_at": "occurredAt", "usage_at": "lastUsageUpdate"}
+"""Times that have passed when they are reported, by their wire names."""
 
 
-def apply(esim: Esim, update: Update, *, received_at: datetime) -> Change:
-    """Return the change that the update makes. `received_at` (aware UTC) stands in where the provider gave no time."""
-    axes: list[Axis] = []
-    fields: Fields = {}
-    for consult in (_status_axis, _smdp_axis, _usage_axis, _validity_axis):
-        axis, told = consult(esim, update, received_at)
-        axes.append(axis)
-        fields |= told
-    happened_at = update.occurred_at or received_at
-    if Axis.STALE in axes and Axis.TAKEN not in axes:
-        return Change(
-            before=esim,
-            after=esim,
-            outcome=UpdateOutcome.STALE,
-            cause=update.cause,
-            happened_at=happened_at,
-            reason=update.reason,
-        )
+def apply(esim: Esim, update: Update, *, received_at: datetime, now: datetime | None = None) -> Change:
+    """Return the change that the update makes. Times are aware UTC, by the database's clock.
 
-    fields = _details(esim, update) | _late_duration(esim, update, fields) | fields
-    after = msgspec.structs.replace(esim, **fields)
-    noticed = update.cause is Cause.VALIDITY and axes[-1] is Axis.TAKEN and _is_news(esim, update)
-    changed = noticed or _without_clocks(after) != _without_clocks(esim)
+    Where the provider gives no time, the arrival decides. An update that arrives now is newer than all that is known;
+    `now` is given, later than `received_at`, for one that arrived before others that have been applied meanwhile.
+    """
+    now = received_at if now is None else now
+    update, doubts = _plausible(update, now)
+    reports = Reports(esim, update, received_at=received_at, now=now)
+    same_profile = _profile(reports)
+    _status(reports)
+    _smdp(reports, same_profile=same_profile)
+    _usage(reports)
+    for name in DETAILS:
+        if same_profile or name not in PROFILE:
+            reports.report(name, getattr(update, name), update.occurred_at)
+    for name in FURTHER:
+        reports.report(name, getattr(update, name), update.occurred_at)
+    noticed = _validity(reports)
+    after = reports.result()
+    changed = noticed or not is_same(esim, after)
+    unchanged = UpdateOutcome.STALE if reports.stale and not reports.taken else UpdateOutcome.UNCHANGED
     return Change(
         before=esim,
-        after=msgspec.structs.replace(after, updated_at=received_at) if changed else after,
-        outcome=UpdateOutcome.APPLIED if changed else UpdateOutcome.UNCHANGED,
+        after=replace(after, updated_at=now) if changed else after,
+        outcome=UpdateOutcome.APPLIED if changed else unchanged,
         cause=update.cause,
-        happened_at=happened_at,
+        happened_at=update.occurred_at or received_at,
         reason=update.reason,
         validity_noticed=noticed,
+        top_up_transaction_id=update.top_up_transaction_id,
+        top_up_package_code=update.top_up_package_code,
+        doubts=(*update.doubts, *doubts),
     )
 
 
-def _status_axis(esim: Esim, update: Update, received_at: datetime) -> tuple[Axis, Fields]:
-    status = update.esim_status
-    if status is None:
-        return Axis.SILENT, {}
-    at = update.occurred_at or received_at
-    if _is_older(update, at, esim.status_at, received_at):
-        return Axis.STALE, {}
-    timeless_push = update.occurred_at is None and not update.authoritative
-    if timeless_push and esim.status in TERMINAL and status is not esim.status:
-        return Axis.STALE, {}
-    fields: Fields = {"status": status, "status_at": at}
-    begins = esim.status in NOT_YET_ACTIVE or esim.activate_at is None or esim.expire_at is None
-    if status in ACTIVE and begins:
-        fields |= _activation(esim, update, at)
-    return Axis.TAKEN, fields
-
-
-def _activation(esim: Esim, update: Update, at: datetime) -> Fields:
-    """The end of validity that was told before activation is the deadline for installing, not the plan's end."""
-    activate_at = update.activate_at or esim.activate_at or at
-    total_days = update.total_days or esim.total_days
-    fields: Fields = {"activate_at": activate_at}
-    if total_days is not None and not _end_is_known(esim, activated_at=at):
-        fields |= _end(activate_at, total_days)
-    return fields
-
-
-def _late_duration(esim: Esim, update: Update, fields: Fields) -> Fields:
-    """A duration that is told after the activation gives the end, unless the provider has told that."""
-    active = fields.get("status", esim.status) not in NOT_YET_ACTIVE
-    if update.total_days is None or update.total_days == esim.total_days or esim.activate_at is None or not active:
-        return {}
-    return {} if _end_is_known(esim, activated_at=esim.activate_at) else _end(esim.activate_at, update.total_days)
-
-
-def _end_is_known(esim: Esim, *, activated_at: datetime) -> bool:
-    """Whether the provider has told an end since the activation; one told before is the deadline for installing."""
-    if esim.expire_at is None or esim.validity_at is None:
-        return False
-    return esim.validity_at > activated_at or (esim.activate_at is not None and esim.validity_at >= esim.activate_at)
-
-
-def _end(activate_at: datetime, total_days: int) -> Fields:
-    return {"expire_at": activate_at + timedelta(days=total_days), "validity_days_noticed": None}
-
-
-def _smdp_axis(esim: Esim, update: Update, received_at: datetime) -> tuple[Axis, Fields]:
-    if update.smdp_status is None:
-        return Axis.SILENT, _device(esim, update)
-    at = update.occurred_at or received_at
-    same_device = update.eid == esim.eid
-    if update.smdp_sequence is not None and esim.smdp_sequence is not None and same_device:
-        overtaken = esim.smdp_unnumbered and _is_older(update, at, esim.smdp_at, received_at)
-        older = overtaken or update.smdp_sequence <= esim.smdp_sequence
-    else:
-        older = _is_older(update, at, esim.smdp_at, received_at)
-    if older:
-        return Axis.STALE, {}
-    numbered = update.smdp_sequence is not None and (same_device or update.eid is not None)
-    told: Fields = {"smdp_status": update.smdp_status, "smdp_at": at, "smdp_unnumbered": not numbered}
-    if numbered:
-        told["smdp_sequence"] = update.smdp_sequence
-    return Axis.TAKEN, _device(esim, update) | told
-
-
-def _device(esim: Esim, update: Update) -> Fields:
-    """Another eUICC counts its notifications anew."""
-    if update.eid is None or update.eid == esim.eid:
-        return {}
-    return {"eid": update.eid, "smdp_sequence": None}
-
-
-def _usage_axis(esim: Esim, update: Update, received_at: datetime) -> tuple[Axis, Fields]:
-    used_bytes = _used(esim, update)
-    if update.total_bytes is None and used_bytes is None:
-        return Axis.SILENT, {}
-    at = update.occurred_at or received_at
-    told_at = update.usage_at if update.authoritative else update.usage_at or at
-    if told_at is not None and _is_older(update, told_at, esim.usage_at, received_at):
-        return Axis.STALE, {}
-    if told_at is None and esim.usage_at is not None and esim.usage_at > received_at:
-        told_at = at
-    fields: Fields = {}
-    if told_at is not None:
-        # A snapshot without a time of its usage must not outrank a reading that is on its way: usage lags by hours.
-        fields["usage_at"] = told_at
-    if update.total_bytes is not None:
-        fields["total_bytes"] = update.total_bytes
-    if used_bytes is not None:
-        fields["used_bytes"] = used_bytes
-    return Axis.TAKEN, fields
-
-
 def lacks_volume(esim: Esim | None, update: Update) -> bool:
-    """Whether the update tells what remains of a volume that nobody has told: it cannot be understood."""
+    """Whether the update reports what remains of a volume that nobody has reported: it cannot be understood."""
     total_known = update.total_bytes is not None or (esim is not None and esim.total_bytes is not None)
     return update.remaining_bytes is not None and update.used_bytes is None and not total_known
 
 
-def _used(esim: Esim, update: Update) -> int | None:
-    total_bytes = esim.total_bytes if update.total_bytes is None else update.total_bytes
-    if update.used_bytes is not None or update.remaining_bytes is None or total_bytes is None:
-        return update.used_bytes
-    return max(0, total_bytes - update.remaining_bytes)
+def _plausible(update: Update, now: datetime) -> tuple[Update, Sequence[Doubt]]:
+    """Return the update without times that cannot be: a fact from the future counts as of now."""
+    ahead = [name for name in PAST if (at := getattr(update, name)) is not None and at > now + AHEAD_AT_MOST]
+    doubts = [Doubt(PAST[name], f"{PAST[name]} lies in the future: it counts as now") for name in ahead]
+    return (replace(update, **dict.fromkeys(ahead, now)) if ahead else update), doubts
 
 
-def _validity_axis(esim: Esim, update: Update, received_at: datetime) -> tuple[Axis, Fields]:
-    if update.expire_at is None and update.activate_at is None and update.cause is not Cause.VALIDITY:
-        return Axis.SILENT, {}
-    at = update.occurred_at or received_at
-    if _is_older(update, at, esim.validity_at, received_at):
-        return Axis.STALE, {}
-    fields: Fields = {}
-    if update.activate_at is not None:
-        fields["activate_at"] = update.activate_at
-    if update.expire_at is not None or update.cause is Cause.VALIDITY:
-        # A time of activation alone says nothing of the end, whose time this is.
-        fields["validity_at"] = at
-    if update.expire_at is not None:
-        fields["expire_at"] = update.expire_at
-        if update.expire_at != esim.expire_at:
-            fields["validity_days_noticed"] = None
-    if update.cause is Cause.VALIDITY:
-        fields["validity_days_noticed"] = update.validity_days
-    return Axis.TAKEN, fields
+def _profile(reports: Reports) -> bool:
+    """Fill keys that are unknown; return whether the update speaks of the profile that the eSIM has afterwards.
 
-
-def _is_older(update: Update, at: datetime, last_at: datetime | None, received_at: datetime) -> bool:
-    """A snapshot outranks all that was told before it was asked for, whatever times that carried."""
-    if last_at is None:
+    Another ICCID under the same key is another profile: nothing of the one before stays.
+    """
+    esim, update = reports.esim, reports.update
+    identity = update.identity
+    if identity.esim_tran_no is not None and (esim.esim_tran_no is None or update.authoritative):
+        reports.set(esim_tran_no=identity.esim_tran_no)
+    if identity.order_no is not None and (esim.order_no is None or update.authoritative):
+        reports.set(order_no=identity.order_no)
+    if identity.iccid is None or identity.iccid == esim.iccid:
+        return True
+    if esim.iccid is None:
+        return reports.report("iccid", identity.iccid, update.occurred_at)
+    if not reports.report("iccid", identity.iccid, update.occurred_at):
         return False
-    if update.authoritative:
-        return at < last_at <= received_at
-    return at < last_at
+    for name in PROFILE[1:]:
+        reports.report(name, None, update.occurred_at, clears=True)
+    smdp_at = reports.at(update.occurred_at, esim.smdp_at)
+    if not reports.is_older(smdp_at, esim.smdp_at):
+        reports.set(smdp_status=None, smdp_at=smdp_at, smdp_sequence=None, smdp_unnumbered=False)
+    return True
 
 
-def _is_news(esim: Esim, update: Update) -> bool:
-    same_end = update.expire_at is None or update.expire_at == esim.expire_at
-    return not same_end or update.validity_days != esim.validity_days_noticed
+def _status(reports: Reports) -> None:
+    esim, update = reports.esim, reports.update
+    if update.esim_status is None:
+        return
+    at = reports.at(update.occurred_at, esim.status_at)
+    timeless_push = update.occurred_at is None and not update.authoritative and not update.by_operator
+    if timeless_push and esim.status in TERMINAL and update.esim_status is not esim.status:
+        reports.stale = True
+        return
+    report_status(reports, update.esim_status, at)
+    if reports.is_older(at, esim.status_at):
+        reports.stale = True
+        return
+    reports.taken = True
+    reports.set(status=update.esim_status, status_at=at)
 
 
-def _details(esim: Esim, update: Update) -> Fields:
-    fields: Fields = {}
-    for name in KEYS:
-        told = getattr(update.identity, name)
-        if told is not None and (update.authoritative or getattr(esim, name) is None):
-            fields[name] = told
-    for name in DETAILS:
-        told = getattr(update, name)
-        if told is not None:
-            fields[name] = told
-    return fields
+def _smdp(reports: Reports, *, same_profile: bool) -> None:
+    """SM-DP+ statuses of one eUICC are ordered by its own number where there is one; another eUICC counts anew."""
+    esim, update = reports.esim, reports.update
+    if not same_profile:
+        return
+    same_device = update.eid == esim.eid
+    if reports.report("eid", update.eid, update.occurred_at) and not same_device:
+        reports.set(smdp_sequence=None)
+    if update.smdp_status is None:
+        return
+    at = reports.at(update.occurred_at, esim.smdp_at)
+    if update.smdp_sequence is not None and esim.smdp_sequence is not None and same_device:
+        overtaken = esim.smdp_unnumbered and reports.is_older(at, esim.smdp_at)
+        older = overtaken or update.smdp_sequence <= esim.smdp_sequence
+    else:
+        older = reports.is_older(at, esim.smdp_at)
+    if older:
+        reports.stale = True
+        return
+    reports.taken = True
+    numbered = update.smdp_sequence is not None and (same_device or update.eid is not None)
+    reports.set(smdp_status=update.smdp_status, smdp_at=at, smdp_unnumbered=not numbered)
+    if numbered:
+        reports.set(smdp_sequence=update.smdp_sequence)
 
 
-def _without_clocks(esim: Esim) -> Esim:
-    return msgspec.structs.replace(esim, updated_at=esim.created_at, **dict.fromkeys(CLOCKS[:-1]))
+def _usage(reports: Reports) -> None:
+    """Volumes and what is used of them, of the whole eSIM; the sums over its plans count before these."""
+    update = reports.update
+    told_at = update.usage_at or update.occurred_at
+    direct = reports.esim.reported
+    if reports.esim.further.plans:
+        reports.set(total_bytes=direct.total_bytes, used_bytes=direct.used_bytes)
+        reports.set_further(unlimited=direct.unlimited)
+    if update.unlimited:
+        reports.report("unlimited", True, told_at)
+        reports.report("total_bytes", None, told_at, clears=True)
+    elif reports.report("total_bytes", update.total_bytes, told_at) or update.unlimited is False:
+        reports.report("unlimited", None, told_at, clears=True)
+    reports.report("used_bytes", _used(reports), told_at)
+    if update.plans:
+        _plans(reports, told_at)
+    if reports.esim.further.plans:
+        _sum_up(reports)
+    times = [at for at in (reports.last("total_bytes"), reports.last("used_bytes")) if at is not None]
+    times += [at for plan in reports.esim.further.plans for at in plan.reported_at.values()]
+    reports.set(usage_at=max(times, default=None))
+
+
+def _plans(reports: Reports, told_at: datetime | None) -> None:
+    known = reports.esim.further.plans
+    plans = merge(known, reports.update.plans, at=reports.at(told_at, None))
+    reports.stale |= plans == known
+    reports.taken |= plans != known
+    reports.set_further(plans=plans)
+
+
+def _sum_up(reports: Reports) -> None:
+    esim, sums = reports.esim, totals(reports.esim.further.plans)
+    direct = replace(
+        terms_of(esim), total_bytes=esim.total_bytes, used_bytes=esim.used_bytes, unlimited=esim.further.unlimited
+    )
+    known = sums.total_bytes is not None or sums.unlimited
+    reports.set(
+        reported=direct,
+        total_bytes=sums.total_bytes if known else esim.total_bytes,
+        used_bytes=esim.used_bytes if sums.used_bytes is None else sums.used_bytes,
+    )
+    reports.set_further(unlimited=sums.unlimited or None if known else direct.unlimited)
+
+
+def _used(reports: Reports) -> int | None:
+    update = reports.update
+    total = reports.esim.total_bytes if update.total_bytes is None else update.total_bytes
+    if update.used_bytes is not None or update.remaining_bytes is None or total is None:
+        return update.used_bytes
+    return max(0, total - update.remaining_bytes)
+
+
+def _validity(reports: Reports) -> bool:
+    """Activation and end of validity; return whether a reminder of the days left says something new."""
+    update, end_before = reports.update, reports.esim.expire_at
+    if update.activate_at is not None:
+        report_activation(reports, update.activate_at)
+    if update.expire_at is not None:
+        of_plan = update.activate_at is not None or update.esim_status not in NOT_YET_ACTIVE
+        report_end(reports, update.expire_at, update.occurred_at, of_plan=of_plan)
+    settle_terms(reports)
+    moved = reports.esim.expire_at != end_before
+    if moved:
+        reports.set(validity_days_noticed=None)
+    days_before = reports.esim.validity_days_noticed
+    if update.validity_days is None or not reports.report(
+        "validity_days_noticed", update.validity_days, update.occurred_at
+    ):
+        return False
+    return moved or update.validity_days != days_before

@@ -1,10 +1,14 @@
 """An update: the normalised content of a notification, a poll, a requery or `POST /v1/updates`."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
 from msgspec import Struct
 
+from esimhooks.server.domain.doubt import Doubt
+from esimhooks.server.domain.plans import Plan
+from esimhooks.vocabulary.esim import Allowance, Device, Location
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 
 
@@ -37,10 +41,11 @@ class Identity(Struct, frozen=True, kw_only=True):
 
 
 class Update(Struct, frozen=True, kw_only=True):
-    """New facts about one eSIM; None means "not told". Volumes are bytes, durations days, times aware UTC.
+    """New facts about one eSIM; None means "not reported". Volumes are bytes, durations days, times aware UTC.
 
     `occurred_at` is the provider's time of the statuses, `usage_at` its time of the usage figures. For an
-    authoritative snapshot `occurred_at` is the moment at which asking began.
+    authoritative snapshot without a time of its own, `occurred_at` is when the provider was asked.
+    `replaces` is the provider's key, or our id, of another eSIM that this one takes the place of.
     """
 
     identity: Identity
@@ -56,7 +61,7 @@ class Update(Struct, frozen=True, kw_only=True):
     total_bytes: int | None = None
     used_bytes: int | None = None
     remaining_bytes: int | None = None
-    """What is left, told without the volume or the usage: it counts against the volume that is known."""
+    """What is left, without the volume or the usage: it counts against the volume that is known."""
     usage_at: datetime | None = None
 
     validity_days: int | None = None
@@ -73,7 +78,38 @@ class Update(Struct, frozen=True, kw_only=True):
     package_code: str | None = None
     package_name: str | None = None
 
+    plans: tuple[Plan, ...] = ()
+    unlimited: bool | None = None
+    throttled: bool | None = None
+    voice: Allowance | None = None
+    sms: Allowance | None = None
+    location: Location | None = None
+    device: Device | None = None
+    metadata: Mapping[str, str] | None = None
+    replaces: str | None = None
+    top_up_transaction_id: str | None = None
+    top_up_package_code: str | None = None
+
+    by_operator: bool = False
+    """From the operator's own integration, which may bring an eSIM back from a terminal status."""
+    doubts: tuple[Doubt, ...] = ()
+    """What could not be understood of it, or contradicts itself, and was left out."""
+
     @property
     def authoritative(self) -> bool:
-        """True for a snapshot that was read from the provider, which outranks what was pushed before it."""
+        """True for a snapshot that was read from the provider."""
         return self.cause in (Cause.REQUERY, Cause.FILL, Cause.ORDER_POLL)
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether there is no fact in it, beside what identifies the eSIM."""
+        return self == Update(
+            identity=self.identity,
+            cause=self.cause,
+            occurred_at=self.occurred_at,
+            smdp_sequence=self.smdp_sequence,
+            usage_at=self.usage_at,
+            reason=self.reason,
+            by_operator=self.by_operator,
+            doubts=self.doubts,
+        )

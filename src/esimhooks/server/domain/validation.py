@@ -135,10 +135,11 @@ def _members(value: dict[str, object], kind: inspect.StructType, pointer: str, *
 def _is_of(value: object, kind: inspect.Type, *, strict: bool) -> bool:
     """Whether the value itself is of the type; what stands inside of it is not looked at."""
     match kind:
-        case inspect.StructType() | inspect.DictType():
+        case inspect.StructType():
             return isinstance(value, dict)
-        case inspect.ListType() | inspect.VarTupleType():
-            return isinstance(value, list) and _between(len(value), kind.min_length, kind.max_length)
+        case inspect.DictType() | inspect.ListType() | inspect.VarTupleType():
+            whole = dict if isinstance(kind, inspect.DictType) else list
+            return isinstance(value, whole) and _between(len(value), kind.min_length, kind.max_length)
         case inspect.StrType():
             return isinstance(value, str) and _is_text(value, kind)
         case inspect.EnumType():
@@ -202,14 +203,19 @@ def _word(kind: inspect.Type) -> str:
             return _text(kind)
         case inspect.IntType() | inspect.FloatType():
             return f"{SIMPLE[type(kind)]}{_range(kind.ge, kind.le)}"
-        case inspect.ListType():
-            return f"a list{_range(kind.min_length, kind.max_length, of='items')}"
+        case inspect.ListType() | inspect.DictType():
+            return _container(kind)
         case inspect.EnumType():
             return f"one of {', '.join(str(member.value) for member in kind.cls)}"
         case inspect.LiteralType():
             return f"one of {', '.join(map(str, kind.values))}"
         case _:
             return SIMPLE.get(type(kind), "something else")
+
+
+def _container(kind: inspect.ListType | inspect.DictType) -> str:
+    what, of = ("a list", "items") if isinstance(kind, inspect.ListType) else ("an object", "members")
+    return f"{what}{_range(kind.min_length, kind.max_length, of=of)}"
 
 
 def _text(kind: inspect.StrType) -> str:

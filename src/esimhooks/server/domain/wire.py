@@ -4,11 +4,13 @@ import math
 from datetime import datetime, timedelta
 
 import msgspec
+from msgspec import UNSET
 
-from esimhooks.server.domain.esim import Esim
+from esimhooks.server.domain.esim import NOTHING_FURTHER, Esim
 from esimhooks.server.domain.ids import Prefix, text_of
+from esimhooks.server.domain.plans import Plan
 from esimhooks.vocabulary.envelope import FieldValue
-from esimhooks.vocabulary.esim import EsimData
+from esimhooks.vocabulary.esim import EsimData, PlanData
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 from esimhooks.vocabulary.volumes import megabytes
 
@@ -18,7 +20,7 @@ NOT_A_CHANGE = frozenset({"id", "createdAt", "updatedAt"})
 
 def esim_data(esim: Esim, *, now: datetime) -> EsimData:
     """Return the eSIM object as it is at `now` (aware UTC), from which the days left are counted."""
-    return EsimData(
+    data = EsimData(
         id=text_of(Prefix.ESIM, esim.id),
         transaction_id=esim.transaction_id,
         order_no=esim.order_no,
@@ -46,9 +48,40 @@ def esim_data(esim: Esim, *, now: datetime) -> EsimData:
         created_at=timestamp(esim.created_at),
         updated_at=timestamp(esim.updated_at),
     )
+    return data if esim.further == NOTHING_FURTHER else _with_further(data, esim)
 
 
-def remaining_bytes(esim: Esim) -> int | None:
+def _with_further(data: EsimData, esim: Esim) -> EsimData:
+    further = esim.further
+    return msgspec.structs.replace(
+        data,
+        plans=[_plan_data(plan) for plan in further.plans] or UNSET,
+        unlimited=True if further.unlimited else UNSET,
+        throttled=UNSET if further.throttled is None else further.throttled,
+        voice=further.voice or UNSET,
+        sms=further.sms or UNSET,
+        location=further.location or UNSET,
+        device=further.device or UNSET,
+        replaces=text_of(Prefix.ESIM, further.replaces) if further.replaces else UNSET,
+        replaced_by=text_of(Prefix.ESIM, further.replaced_by) if further.replaced_by else UNSET,
+        metadata=dict(further.metadata) or UNSET,
+    )
+
+
+def _plan_data(plan: Plan) -> PlanData:
+    return PlanData(
+        id=plan.id,
+        name=plan.name,
+        state=plan.state,
+        total_volume=_megabytes(plan.total_bytes),
+        data_usage=_megabytes(plan.used_bytes),
+        data_usage_remain=_megabytes(remaining_bytes(plan)),
+        activate_time=timestamp_or_none(plan.activate_at),
+        expired_time=timestamp_or_none(plan.expire_at),
+    )
+
+
+def remaining_bytes(esim: Esim | Plan) -> int | None:
     """Return the bytes left, never below 0, or None where volume or usage is unknown."""
     if esim.total_bytes is None or esim.used_bytes is None:
         return None
@@ -63,9 +96,10 @@ def days_left(esim: Esim, *, now: datetime) -> int | None:
 
 
 def changed_fields(before: EsimData, after: EsimData) -> dict[str, FieldValue]:
-    """Return the wire fields that differ, with the value before."""
+    """Return the wire fields that differ, with the value before; null where the field was absent."""
     old, new = msgspec.to_builtins(before), msgspec.to_builtins(after)
-    return {name: old[name] for name in old if old[name] != new[name] and name not in NOT_A_CHANGE}
+    names = old if old.keys() == new.keys() else {**old, **new}
+    return {name: old.get(name) for name in names if old.get(name) != new.get(name) and name not in NOT_A_CHANGE}
 
 
 def _megabytes(volume_bytes: int | None) -> int | float | None:

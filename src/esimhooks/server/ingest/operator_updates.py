@@ -1,7 +1,8 @@
-"""The operator's updates as they are handed in: JSON to updates, each with its tenant or with what is wrong."""
+"""The operator's updates: JSON to updates, each with its tenant and provider or with what is wrong."""
 
 from msgspec import Struct
 
+from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
@@ -10,25 +11,31 @@ from esimhooks.server.providers.generic import UpdateBody, parse_body, to_update
 from esimhooks.server.providers.identifiers import doubts
 
 
-class HandedIn(Struct, frozen=True, kw_only=True):
+class OperatorUpdate(Struct, frozen=True, kw_only=True):
     """One update as it came, and parsed, or what is `wrong` with it."""
 
     raw: bytes
     tenant: Tenant | None = None
+    provider: str | None = None
     update: Update | None = None
     wrong: str | None = None
-    doubts: tuple[str, ...] = ()
-    """What is doubtful and was taken as told all the same; shown in the journal."""
+    doubts: tuple[Doubt, ...] = ()
 
 
-def read_update(raw: bytes, *, tenant: Tenant | None) -> HandedIn:
+def read_update(raw: bytes, *, tenant: Tenant | None) -> OperatorUpdate:
     """Return the update; `tenant` says whose it is where it does not say so itself."""
     try:
         body = parse_body(raw)
-        whose, update = _tenant(body, tenant), to_update(body)
+        own, update = _tenant(body, tenant), to_update(body)
     except Refused as error:
-        return HandedIn(raw=raw, wrong=_what_is_wrong(error))
-    return HandedIn(raw=raw, tenant=whose, update=update, doubts=doubts(iccid=update.identity.iccid, eid=update.eid))
+        return OperatorUpdate(raw=raw, wrong=_what_is_wrong(error))
+    return OperatorUpdate(
+        raw=raw,
+        tenant=own,
+        provider=body.provider,
+        update=update,
+        doubts=doubts(iccid=update.identity.iccid, eid=update.eid),
+    )
 
 
 def _what_is_wrong(error: Refused) -> str:

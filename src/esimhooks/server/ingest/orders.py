@@ -1,25 +1,26 @@
 """Orders: made with their eSIMs in PENDING, filled when the provider has allocated them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from esimhooks.server.domain.audit import Action, Actor, changes, order_fields
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.esim import Esim
+from esimhooks.server.domain.esim import NOTHING_FURTHER, Esim, Further
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
+from esimhooks.server.domain.notification import JournalEntry
 from esimhooks.server.domain.order import Order
 from esimhooks.server.domain.schedule import ORDER_POLL_FIRST_S
-from esimhooks.server.domain.update import Update
-from esimhooks.server.ingest.absorb import Absorbed, Entry, absorb, wake_unmatched
-from esimhooks.server.store import esims, orders
+from esimhooks.server.domain.update import Cause, Identity, Update
+from esimhooks.server.ingest.batch import Item, Taken, take_in
+from esimhooks.server.store import esims, journal, orders
 from esimhooks.server.store.audit import note
 from esimhooks.server.store.database import Session
-from esimhooks.server.store.esims import Scope
+from esimhooks.server.store.intake import Scope
 from esimhooks.vocabulary.statuses import EsimStatus
 
 
@@ -33,6 +34,7 @@ class NewOrder(Struct, frozen=True, kw_only=True):
     package_code: str
     package_name: str | None
     quantity: int
+    metadata: Mapping[str, str] = {}
 
 
 async def place(db: Session, actor: Actor, new: NewOrder, *, polled: bool, now: datetime) -> Order:
@@ -49,6 +51,7 @@ async def place(db: Session, actor: Actor, new: NewOrder, *, polled: bool, now: 
         package_code=new.package_code,
         package_name=new.package_name,
         quantity=new.quantity,
+        metadata=new.metadata,
         created_at=now,
     )
     polls = polled and order.order_no is not None
@@ -57,7 +60,7 @@ async def place(db: Session, actor: Actor, new: NewOrder, *, polled: bool, now: 
         return known or order
     made = [_pending(order, now) for _ in range(order.quantity)]
     await esims.insert(db, made)
-    await wake_unmatched(db, made)
+    await journal.wake_unmatched(db, [made[0]])
     told = changes({}, order_fields(order))
     await note(db, actor, Action.ORDER_CREATE, text_of(Prefix.ORDER, order.id), whose=order.tenant, changes=told)
     return order
@@ -77,6 +80,7 @@ def _pending(order: Order, now: datetime) -> Esim:
         package_code=order.package_code,
         package_name=order.package_name,
         status=EsimStatus.PENDING,
+        further=Further(metadata=order.metadata) if order.metadata else NOTHING_FURTHER,
     )
 
 
@@ -86,48 +90,41 @@ async def fill(
     snapshots: Sequence[Update],
     policy: EmitPolicy,
     *,
-    now: datetime,
-    notification_id: UUID | None = None,
-) -> list[Absorbed]:
+    entry: JournalEntry | None = None,
+) -> Taken:
     """Apply what the provider says of an order's eSIMs; needs a transaction.
 
-    Each snapshot goes to the eSIM with its key, else to one that has none yet. Those that find no room are unmatched.
+    Each goes to the eSIM that it speaks of, else to a free place. Those that find none are unmatched. `entry` is the
+    notification that said that the order is ready.
     """
-    rows = await esims.lock_of_order(db, order.id)
-    places = assign(rows, snapshots)
-    entries = [
-        Entry(
-            update=snapshot,
-            scope=Scope(provider=order.provider),
-            received_at=now,
-            notification_id=notification_id,
-            esim_id=esim_id,
-        )
-        for snapshot, esim_id in places
-        if esim_id is not None
+    item = Item(
+        scope=Scope(provider=order.provider),
+        updates=tuple(snapshots),
+        order_id=order.id,
+        entry=entry,
+        journaled=entry is not None,
+    )
+    taken = await take_in(db, [item], policy)
+    await orders.end_polling_where_filled(db, order.id)
+    return taken
+
+
+async def fail(
+    db: Session, order: Order, reason: str, policy: EmitPolicy, *, now: datetime, entry: JournalEntry | None = None
+) -> Taken:
+    """Make what is pending of an order `FAILED`, with the provider's words; it is not asked for any more."""
+    pending = await esims.lock_pending(db, order.id)
+    failed = [
+        Update(identity=Identity(), cause=Cause.FILL, occurred_at=now, esim_status=EsimStatus.FAILED, reason=reason)
+        for _ in pending
     ]
-    results = await absorb(db, entries, policy, now=now)
-    still_pending = {row.id for row in rows if row.status is EsimStatus.PENDING}
-    filled = {
-        esim_id
-        for snapshot, esim_id in places
-        if snapshot.esim_status not in (None, EsimStatus.PENDING) and esim_id is not None
-    }
-    if not still_pending - filled:
-        await orders.end_polling(db, order.id)
-    spare = sum(1 for _, esim_id in places if esim_id is None)
-    if spare:
-        detail = f"{spare} more eSIMs than the order of {order.quantity} has room for"
-        results.append(Absorbed(outcome=UpdateOutcome.UNMATCHED, detail=detail))
-    return results
-
-
-def assign(rows: Sequence[Esim], snapshots: Sequence[Update]) -> list[tuple[Update, UUID | None]]:
-    """Say for each snapshot which of the order's eSIMs it describes."""
-    by_key = {row.esim_tran_no: row.id for row in rows if row.esim_tran_no is not None}
-    free = [row.id for row in rows if row.esim_tran_no is None]
-    assigned: list[tuple[Update, UUID | None]] = []
-    for snapshot in snapshots:
-        known = by_key.get(snapshot.identity.esim_tran_no or "")
-        assigned.append((snapshot, known or (free.pop(0) if free else None)))
-    return assigned
+    item = Item(
+        scope=Scope(provider=order.provider),
+        updates=tuple(failed),
+        esim_ids=tuple(pending),
+        entry=entry if entry is None or pending else replace(entry, outcome=UpdateOutcome.UNCHANGED),
+        journaled=entry is not None,
+    )
+    taken = await take_in(db, [item], policy)
+    await orders.end_polling(db, order.id)
+    return taken

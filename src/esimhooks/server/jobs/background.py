@@ -24,11 +24,11 @@ from esimhooks.server.domain.event import event_type_of
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.job import Filter, Job, Missed, RecoveryFilter, RequeryFilter
 from esimhooks.server.domain.schedule import while_down
-from esimhooks.server.ingest.absorb import Entry, absorb
+from esimhooks.server.ingest.batch import Item, Taken, take_in
+from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.runtime.for_each import Failed, for_each
-from esimhooks.server.runtime.wake import Wake
 from esimhooks.server.store import deliveries, endpoints, esims, jobs, queue
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.endpoints import Subscription
@@ -89,14 +89,14 @@ class _Progress(Generic[Filter]):
 
 
 class BackgroundJobs:
-    """Works off jobs. `due` is notified when deliveries came of a step."""
+    """Works off jobs. `wakes` are notified after each step."""
 
-    def __init__(self, database: Database, requery: Requery, *, policy: EmitPolicy, clock: Clock, due: Wake) -> None:
+    def __init__(self, database: Database, requery: Requery, *, policy: EmitPolicy, clock: Clock, wakes: Wakes) -> None:
         self._database = database
         self._requery = requery
         self._policy = policy
         self._clock = clock
-        self._due = due
+        self._wakes = wakes
 
     async def work_off_recoveries(self) -> float:
         """One step of the recoveries that have waited longest; the work of a loop."""
@@ -149,7 +149,7 @@ class BackgroundJobs:
             )
             await progress.write(db, after, again_in_s=again_in_s)
         if sent and not progress.lost:
-            self._due.notify()
+            self._wakes.due.notify()
 
     async def _pass_event(self, progress: _Progress[RecoveryFilter], error: Exception, again_in_s: float) -> None:
         async with progress.step() as db:
@@ -177,9 +177,10 @@ class BackgroundJobs:
     async def _read(self, progress: _Progress[RequeryFilter], esim_id: UUID, again_in_s: float) -> None:
         """Read one eSIM anew, and write what came of it together with how far the job is."""
         job = progress.job
-        entry: Entry | None = None
+        item: Item | None = None
+        taken: Taken | None = None
         try:
-            entry = await self._ask(job.tenant, esim_id)
+            item = await self._ask(job.tenant, esim_id)
             # That it was waited for is no problem any more; why others failed still is.
             after = structs.replace(
                 job, cursor=esim_id, done=job.done + 1, waits=0, problem=job.problem if job.failed else None
@@ -193,15 +194,15 @@ class BackgroundJobs:
         except Refused as error:
             after = _failed(job, esim_id, error.detail)
         async with progress.step() as db:
-            if entry is not None:
-                [absorbed] = await absorb(db, [entry], self._policy, now=entry.received_at)
-                if absorbed.outcome is UpdateOutcome.APPLIED:
+            if item is not None:
+                taken = await take_in(db, [item], self._policy)
+                if taken.results[0][0].outcome is UpdateOutcome.APPLIED:
                     after = structs.replace(after, changed=job.changed + 1)
             await progress.write(db, after, again_in_s=again_in_s)
-        if entry is not None:
-            self._due.notify()
+        if taken is not None:
+            self._wakes.notify(taken)
 
-    async def _ask(self, tenant: Tenant, esim_id: UUID) -> Entry:
+    async def _ask(self, tenant: Tenant, esim_id: UUID) -> Item:
         async with self._database.session() as db:
             esim = await esims.find(db, tenant, esim_id)
         if esim is None:

@@ -1,124 +1,149 @@
-"""The backlog: journal entries that need their provider's answer, or another look, are worked off until done.
+"""The backlog: journal rows that need their provider's answer, or another look, are worked off until done.
 
-Each try parses the journaled bytes again, asks the provider without a transaction, and absorbs what it says in one
-transaction that also settles the entry. A try that fails is put off; a crash lets it come up again by itself.
+Each try parses the journaled bytes again, asks the provider, if it must, without a transaction, and takes in what is known
+then in one transaction that also settles the row. Those for which nobody is asked are applied in the order in which they came. A try that fails is put off; a crash lets it come up again by itself.
 """
 
-import asyncio
-from collections.abc import Sequence
-from uuid import UUID
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias, TypeVar
 
-import msgspec
+from msgspec.structs import replace
 
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.emit import EmitPolicy
-from esimhooks.server.domain.errors import NotNow, Refused
-from esimhooks.server.domain.notification import JournalEntry, Notification, OrderRef
+from esimhooks.server.domain.errors import Broken, NotNow
+from esimhooks.server.domain.notification import JournalEntry, Notification, OrderNews
+from esimhooks.server.domain.order import Order
 from esimhooks.server.domain.schedule import ORDER_POLL_FIRST_S, while_allocating, while_down
 from esimhooks.server.domain.update import Identity, Update
-from esimhooks.server.ingest.absorb import Absorbed, Entry, absorb
-from esimhooks.server.ingest.intake import must_ask
-from esimhooks.server.ingest.orders import fill
+from esimhooks.server.ingest.batch import Item, take_in
+from esimhooks.server.ingest.inbound import Wakes, must_ask
+from esimhooks.server.ingest.operator_updates import read_update
+from esimhooks.server.ingest.orders import fail, fill
 from esimhooks.server.ingest.provider_clients import Connected, ConnectedProviders
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.providers.generic import parse_update
-from esimhooks.server.providers.port import Lookup, ProviderRefused, StillAllocating, Unparsable
-from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.providers.port import Lookup, OrderFailed, ProviderRefused, StillAllocating, Unparsable
+from esimhooks.server.runtime.for_each import Failed, for_each
 from esimhooks.server.store import journal, orders
-from esimhooks.server.store.database import Database, Session
-from esimhooks.server.store.esims import Scope
+from esimhooks.server.store.database import Database
+from esimhooks.server.store.intake import Scope
 from esimhooks.server.store.journal import Waiting
 
-AT_ONCE = 10
+MAX_CONCURRENT = 10
 CLAIM_S = 120.0
-"""A claimed entry comes up again after this, should its worker have died."""
+"""A claimed row comes up again after this, should its worker have died."""
 IDLE_S = 1.0
+AGAIN = frozenset({UpdateOutcome.UNMATCHED, UpdateOutcome.WAITING})
+"""Outcomes of updates that another look may change."""
+
+Asks: TypeAlias = Callable[[], Awaitable[None]]
+Found = TypeVar("Found")
 
 log = get_logger("backlog")
 
 
 class Backlog:
-    """Works off waiting notifications. `due` is notified when deliveries came of it."""
+    """Works off waiting notifications. `wakes` are notified after each commit."""
 
     def __init__(
-        self, database: Database, connected: ConnectedProviders, *, policy: EmitPolicy, clock: Clock, due: Wake
+        self, database: Database, connected: ConnectedProviders, *, policy: EmitPolicy, clock: Clock, wakes: Wakes
     ) -> None:
         self._database = database
         self._connected = connected
         self._policy = policy
         self._clock = clock
-        self._due = due
+        self._wakes = wakes
 
     async def work_off(self) -> float:
-        """Try every entry that is due, several at once; the work of a loop."""
+        """Try every row that is due, several at once; the work of a loop."""
         async with self._database.session() as db:
-            claimed = await journal.claim_backlog(db, limit=AT_ONCE, retry_in_s=CLAIM_S)
-        async with asyncio.TaskGroup() as group:
-            for waiting in claimed:
-                group.create_task(self._try(waiting), name=f"backlog {waiting.notification_id}")
-        return 0.0 if len(claimed) == AT_ONCE else IDLE_S
+            claimed = await journal.claim_backlog(db, limit=MAX_CONCURRENT, retry_in_s=CLAIM_S)
+        asking: list[tuple[Waiting, Asks]] = []
 
-    async def _try(self, waiting: Waiting) -> None:
+        async def in_order(waiting: Waiting) -> None:
+            asks = await self._try(waiting, lambda: self._work_on(waiting))
+            if asks is not None:
+                asking.append((waiting, asks))
+
+        failed = list(await for_each("backlog", claimed, in_order, row_id=lambda one: one.notification_id))
+        failed_asking = await for_each(
+            "backlog",
+            asking,
+            lambda one: self._try(*one),
+            row_id=lambda one: one[0].notification_id,
+            max_concurrent=MAX_CONCURRENT,
+        )
+        failed += [Failed(one.row[0], one.error) for one in failed_asking]
+        for one in failed:
+            unreadable = (
+                "the row cannot be decrypted" if isinstance(one.error, Broken) else "something broke; see the log"
+            )
+            await self._put_off(one.row, while_down(one.row.tries, asked_s=0), unreadable)
+        return 0.0 if len(claimed) == MAX_CONCURRENT else IDLE_S
+
+    async def _try(self, waiting: Waiting, work: Callable[[], Awaitable[Found]]) -> Found | None:
         try:
-            await self._absorb(waiting)
+            return await work()
         except NotNow as error:
             allocating = isinstance(error, StillAllocating)
-            seconds = (
-                while_allocating(waiting.tries)
-                if allocating
-                else while_down(waiting.tries, asked_s=error.retry_after_s)
-            )
-            log.info("notification.put_off", tries=waiting.tries, again_in_s=seconds, reason=error.detail)
-            async with self._database.transaction() as db:
-                await journal.put_off(db, waiting.notification_id, seconds=seconds, detail=error.detail)
+            asked_s = error.retry_after_s
+            again_in_s = while_allocating(waiting.tries) if allocating else while_down(waiting.tries, asked_s=asked_s)
+            log.info("notification.put_off", tries=waiting.tries, again_in_s=again_in_s, reason=error.detail)
+            await self._put_off(waiting, again_in_s, error.detail)
+            return None
 
-    async def _absorb(self, waiting: Waiting) -> None:
+    async def _put_off(self, waiting: Waiting, seconds: float, reason: str) -> None:
+        async with self._database.transaction() as db:
+            await journal.put_off(db, waiting.notification_id, seconds=seconds, detail=reason)
+
+    async def _work_on(self, waiting: Waiting) -> Asks | None:
+        """Settle the notification, or return what asks its provider first, which need not keep the others waiting."""
         async with self._database.session() as db:
             entry = await journal.find(db, waiting.notification_id)
         if entry is None:
-            raise NotNow("the journal entry is not there")
+            raise NotNow("the row of the journal is not there")
         if entry.source == journal.UPDATES_SOURCE:
-            await self._absorb_update(entry)
-            return
+            await self._apply_operator_update(entry)
+            return None
         connected = await self._connected.find(entry.source)
         if connected is None:
-            await self._settle(entry, Absorbed(outcome=UpdateOutcome.UNMATCHED, detail="the provider was deleted"))
-            return
+            await self._settle(entry, UpdateOutcome.UNMATCHED, "the provider was deleted")
+            return None
         try:
             notification = connected.provider.parse(entry.request)
         except Unparsable as error:
-            await self._settle(entry, Absorbed(outcome=UpdateOutcome.INVALID, detail=str(error)))
-            return
-        await self._absorb_notification(entry, connected, notification)
-
-    async def _absorb_update(self, entry: JournalEntry) -> None:
-        try:
-            update = parse_update(entry.request.body)
-        except Refused as error:
-            await self._settle(entry, Absorbed(outcome=UpdateOutcome.INVALID, detail=error.detail))
-            return
-        await self._apply(entry, [update], identity=update.identity)
-
-    async def _absorb_notification(self, entry: JournalEntry, connected: Connected, notification: Notification) -> None:
-        if notification.order_ready is not None:
-            await self._fill_order(entry, connected, notification.order_ready)
-            return
-        updates = notification.updates
-        if not updates:
-            await self._settle(entry, Absorbed(outcome=UpdateOutcome.IGNORED))
-            return
+            await self._settle(entry, UpdateOutcome.INVALID, str(error))
+            return None
         if must_ask(connected, notification):
-            try:
-                updates = await self._confirmed(connected, updates)
-            except ProviderRefused as error:
-                detail = f"not confirmed by the provider: {error}"
-                await self._settle(entry, Absorbed(outcome=UpdateOutcome.INVALID, detail=detail))
-                return
-        await self._apply(entry, updates, identity=notification.updates[0].identity)
+            return lambda: self._ask(entry, connected, notification)
+        if not notification.updates:
+            await self._settle(entry, UpdateOutcome.IGNORED, None)
+            return None
+        await self._apply(entry, Scope(provider=entry.source), notification.updates)
+        return None
 
-    async def _confirmed(self, connected: Connected, updates: Sequence[Update]) -> tuple[Update, ...]:
-        """What the provider itself says of the eSIMs that an unsigned notification speaks of."""
+    async def _apply_operator_update(self, entry: JournalEntry) -> None:
+        handed = read_update(entry.request.body, tenant=entry.tenant)
+        if handed.update is None:
+            await self._settle(entry, UpdateOutcome.INVALID, handed.wrong or "it is not understood")
+            return
+        scope = Scope(tenant=entry.tenant, provider=handed.provider)
+        await self._apply(entry, scope, [handed.update])
+
+    async def _ask(self, entry: JournalEntry, connected: Connected, notification: Notification) -> None:
+        if notification.order is not None:
+            await self._work_on_order(entry, connected, notification.order)
+            return
+        try:
+            updates = await self._confirmed(connected, notification.updates)
+        except ProviderRefused as error:
+            await self._settle(entry, UpdateOutcome.INVALID, f"not confirmed by the provider: {error}")
+            return
+        await self._apply(entry, Scope(provider=entry.source), updates)
+
+    async def _confirmed(self, connected: Connected, updates: Sequence[Update]) -> Sequence[Update]:
+        """Return what the provider itself says of the eSIMs that an unsigned notification speaks of."""
         confirmed: list[Update] = []
         for update in updates:
             identity = update.identity
@@ -126,87 +151,85 @@ class Backlog:
                 esim_tran_no=identity.esim_tran_no,
                 order_no=None if identity.esim_tran_no else identity.order_no,
             )
-            told = await connected.provider.fetch(lookup)
-            confirmed += [one for one in told if _same_esim(one.identity, identity)]
+            fetched = await connected.provider.fetch(lookup)
+            confirmed += [
+                replace(one, reason=one.reason or update.reason)
+                for one in fetched
+                if _is_same_esim(one.identity, identity)
+            ]
         if not confirmed:
             raise ProviderRefused("it knows no such eSIM")
-        return tuple(confirmed)
+        return confirmed
 
-    async def _fill_order(self, entry: JournalEntry, connected: Connected, ref: OrderRef) -> None:
+    async def _work_on_order(self, entry: JournalEntry, connected: Connected, news: OrderNews) -> None:
         async with self._database.session() as db:
-            order = await orders.find_by_reference(db, entry.source, ref)
-        identity = Identity(order_no=ref.order_no, transaction_id=ref.transaction_id)
+            order = await orders.find_by_reference(db, entry.source, news.ref)
         if order is None:
-            unmatched = Absorbed(outcome=UpdateOutcome.UNMATCHED, detail="no such order is known")
-            await self._settle(entry, unmatched, identity=identity)
+            await self._leave_unmatched(entry, news, "no such order is known")
             return
         if not connected.provider.can_fetch:
+            if news.failure is not None:
+                await self._fail_order(entry, order, news.failure)
+                return
             detail = "the provider has no credentials, so the order's eSIMs cannot be fetched"
-            await self._settle(entry, Absorbed(outcome=UpdateOutcome.UNMATCHED, detail=detail), identity=identity)
+            await self._leave_unmatched(entry, news, detail)
             return
-        order_no = order.order_no or ref.order_no
+        order_no = order.order_no or news.ref.order_no
         try:
             snapshots = await connected.provider.fetch(Lookup(order_no=order_no))
-        except ProviderRefused as error:
-            detail = f"the provider refused: {error}"
-            await self._settle(entry, Absorbed(outcome=UpdateOutcome.INVALID, detail=detail))
+        except (ProviderRefused, StillAllocating) as error:
+            failure = str(error) if isinstance(error, OrderFailed) else news.failure
+            if failure is not None:
+                await self._fail_order(entry, order, failure)
+            elif isinstance(error, ProviderRefused):
+                await self._settle(entry, UpdateOutcome.INVALID, f"the provider refused: {error}")
+            else:
+                raise
             return
-        now = self._clock()
         async with self._database.transaction() as db:
             if order.order_no is None and order_no is not None:
                 await orders.set_order_no(db, order.id, order_no, first_poll_in_s=ORDER_POLL_FIRST_S)
-            results = await fill(db, order, snapshots, self._policy, now=now, notification_id=entry.id)
-            await _settle(db, entry, combined(results))
-        self._due.notify()
+            taken = await fill(db, order, snapshots, self._policy, entry=entry)
+        self._wakes.notify(taken)
 
-    async def _apply(self, entry: JournalEntry, updates: Sequence[Update], *, identity: Identity) -> None:
-        now = self._clock()
-        scope = Scope(tenant=entry.tenant, provider=None if entry.source == journal.UPDATES_SOURCE else entry.source)
-        entries = [
-            Entry(
-                update=update,
-                scope=scope,
-                received_at=now if update.authoritative else entry.received_at,
-                notification_id=entry.id,
-                creates=entry.tenant is not None,
-            )
-            for update in updates
-        ]
+    async def _fail_order(self, entry: JournalEntry, order: Order, reason: str) -> None:
         async with self._database.transaction() as db:
-            results = await absorb(db, entries, self._policy, now=now)
-            await _settle(db, entry, combined(results), identity)
-        self._due.notify()
+            taken = await fail(db, order, reason, self._policy, now=self._clock(), entry=entry)
+        self._wakes.notify(taken)
 
-    async def _settle(self, entry: JournalEntry, result: Absorbed, *, identity: Identity | None = None) -> None:
+    async def _apply(self, entry: JournalEntry, scope: Scope, updates: Sequence[Update]) -> None:
+        places: tuple[int, ...] = ()
+        if len(entry.results) == len(updates):  # of several, only those that found no eSIM are looked at again
+            places = tuple(place for place, one in enumerate(entry.results) if one.outcome in AGAIN)
+        fetched = any(update.authoritative for update in updates)
+        item = Item(
+            scope=scope,
+            updates=tuple(updates[place] for place in places or range(len(updates))),
+            places=places,
+            entry=entry,
+            journaled=True,
+            creates=scope.tenant is not None,
+            arrived_at=None if fetched else entry.received_at,
+        )
         async with self._database.transaction() as db:
-            await _settle(db, entry, result, identity)
+            taken = await take_in(db, [item], self._policy)
+        self._wakes.notify(taken)
+
+    async def _settle(self, entry: JournalEntry, outcome: UpdateOutcome, detail: str | None) -> None:
+        settled = replace(entry, outcome=outcome, detail=detail)
+        item = Item(scope=Scope(provider=entry.source), entry=settled, journaled=True)
+        async with self._database.transaction() as db:
+            await take_in(db, [item], self._policy)
+
+    async def _leave_unmatched(self, entry: JournalEntry, news: OrderNews, detail: str) -> None:
+        settled = replace(entry, outcome=UpdateOutcome.UNMATCHED, detail=detail)
+        identity = Identity(order_no=news.ref.order_no, transaction_id=news.ref.transaction_id)
+        item = Item(scope=Scope(provider=entry.source), entry=settled, journaled=True, waits_for=identity)
+        async with self._database.transaction() as db:
+            await take_in(db, [item], self._policy)
 
 
-async def _settle(db: Session, entry: JournalEntry, result: Absorbed, identity: Identity | None = None) -> None:
-    await journal.settle(db, entry.id, result.outcome, detail=result.detail, esim_id=result.esim_id)
-    if result.outcome is UpdateOutcome.UNMATCHED and identity is not None:
-        await journal.remember_unmatched(db, [(entry.id, entry.source, identity)])
-
-
-def combined(results: Sequence[Absorbed]) -> Absorbed:
-    """Sum up what became of several updates of one notification: the outcome that changed most, all the events."""
-    order = [
-        UpdateOutcome.APPLIED,
-        UpdateOutcome.UNMATCHED,
-        UpdateOutcome.UNCHANGED,
-        UpdateOutcome.STALE,
-        UpdateOutcome.INVALID,
-        UpdateOutcome.IGNORED,
-    ]
-    if not results:
-        return Absorbed(outcome=UpdateOutcome.UNCHANGED, detail="the provider told nothing")
-    first = min(results, key=lambda result: order.index(result.outcome))
-    events: tuple[UUID, ...] = sum((result.event_ids for result in results), ())
-    details = [result.detail for result in results if result.detail]
-    return msgspec.structs.replace(first, event_ids=events, detail="; ".join(details) or None)
-
-
-def _same_esim(told: Identity, wanted: Identity) -> bool:
+def _is_same_esim(reported: Identity, wanted: Identity) -> bool:
     if wanted.esim_tran_no is not None:
-        return told.esim_tran_no == wanted.esim_tran_no
-    return wanted.iccid is None or told.iccid == wanted.iccid
+        return reported.esim_tran_no == wanted.esim_tran_no
+    return wanted.iccid is None or reported.iccid == wanted.iccid

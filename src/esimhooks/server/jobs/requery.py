@@ -3,31 +3,32 @@
 import msgspec
 
 from esimhooks.server.domain.audit import Action, Actor
-from esimhooks.server.domain.clock import Clock
+from esimhooks.server.domain.change import UpdateResult
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.update import Cause, Update
-from esimhooks.server.ingest.absorb import Absorbed, Entry, absorb
+from esimhooks.server.ingest.batch import Item, take_in
+from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
 from esimhooks.server.providers.port import Lookup, Provider, ProviderRefused
 from esimhooks.server.store.audit import note
 from esimhooks.server.store.database import Session
-from esimhooks.server.store.esims import Scope
+from esimhooks.server.store.intake import Scope
 
 
 class Requery:
-    """Reads eSIMs anew from their providers."""
+    """Refreshes eSIMs from their providers. `wakes` are notified after each commit."""
 
-    def __init__(self, connected: ConnectedProviders, *, policy: EmitPolicy, clock: Clock) -> None:
+    def __init__(self, connected: ConnectedProviders, *, policy: EmitPolicy, wakes: Wakes) -> None:
         self._connected = connected
         self._policy = policy
-        self._clock = clock
+        self._wakes = wakes
 
-    async def ask(self, esim: Esim) -> Entry:
-        """Return what the provider says of the eSIM, to be absorbed; at the speed that the provider allows.
+    async def ask(self, esim: Esim) -> Item:
+        """Return what the provider says of the eSIM, to be taken in; at the speed that the provider allows.
 
         Raises `Refused` (409) where nobody can be asked or the provider will not tell, `NotNow` where it does not
         answer.
@@ -41,15 +42,16 @@ class Requery:
             snapshot = await _snapshot(connected.provider, esim.esim_tran_no)
         except ProviderRefused as error:
             raise Refused.conflict(f"the provider refused: {error}") from error
-        scope = Scope(provider=esim.provider)
-        return Entry(update=snapshot, scope=scope, received_at=self._clock(), esim_id=esim.id)
+        return Item(scope=Scope(provider=esim.provider), updates=(snapshot,), esim_ids=(esim.id,))
 
-    async def apply(self, db: Session, actor: Actor, esim: Esim, told: Entry) -> Absorbed:
-        """Return what became of the eSIM by what its provider told; `esim.requeried` is raised also for no change."""
-        [absorbed] = await absorb(db, [told], self._policy, now=told.received_at)
+    async def apply(self, db: Session, actor: Actor, esim: Esim, answer: Item) -> UpdateResult:
+        """Return what became of the eSIM by its provider's answer; `esim.requeried` is raised also for no change."""
+        taken = await take_in(db, [answer], self._policy)
+        db.after_commit(lambda: self._wakes.notify(taken))
         owner = Tenant(esim.account_id, esim.mode)
         await note(db, actor, Action.ESIM_REQUERY, text_of(Prefix.ESIM, esim.id), whose=owner)
-        return absorbed
+        [[result]] = taken.results
+        return result
 
 
 async def _snapshot(provider: Provider, esim_tran_no: str) -> Update:

@@ -1,4 +1,4 @@
-"""Upkeep: what time brings. Validity that ends, usage that is polled, orders that stay pending, rows that age.
+"""Time-driven jobs: validity that ends, usage that is polled or pending, orders that stay pending, rows that age.
 
 Each function is one round of a loop and returns the seconds until the next. Any number of nodes may run them: rows
 are taken with `SKIP LOCKED`.
@@ -7,6 +7,7 @@ are taken with `SKIP LOCKED`.
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
 from msgspec.structs import replace
 
@@ -14,25 +15,30 @@ from esimhooks.server.delivery import operational
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.errors import NotNow
+from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.expiry import expiry_of
-from esimhooks.server.domain.ids import first_id_of
+from esimhooks.server.domain.ids import Prefix, first_id_of, text_of
 from esimhooks.server.domain.order import Order
 from esimhooks.server.domain.schedule import between_polls
 from esimhooks.server.domain.update import Cause
-from esimhooks.server.ingest.absorb import Entry, absorb
-from esimhooks.server.ingest.orders import fill
+from esimhooks.server.ingest.batch import Item, emit_pending, take_in
+from esimhooks.server.ingest.inbound import Wakes
+from esimhooks.server.ingest.orders import fail, fill
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.providers.port import Lookup, ProviderRefused
-from esimhooks.server.runtime.wake import Wake
-from esimhooks.server.store import endpoints, esims, fifo, idempotency, journal, orders, polls, queue
+from esimhooks.server.providers.port import Lookup, OrderFailed, ProviderRefused
+from esimhooks.server.runtime.for_each import for_each
+from esimhooks.server.store import endpoints, esims, fifo, idempotency, journal, orders, polls, provider_doubts, queue
 from esimhooks.server.store.database import Database
-from esimhooks.server.store.esims import Scope
+from esimhooks.server.store.intake import Scope
 from esimhooks.server.store.partitions import ensure_partitions
 from esimhooks.server.store.polls import DuePoll
 
 EXPIRY_BATCH = 200
 POLL_BATCH = 200
+ORDERS_A_PROVIDER = 10
+MAX_PROVIDERS = 20
+"""Questions to providers that are under way at once: one that is silent does not hold up the others."""
 FAILED_POLL_AGAIN_S = 300.0
 ORDER_CLAIM_S = 120.0
 SEEN_FOR = timedelta(days=30)
@@ -41,11 +47,11 @@ OVERDUE_BATCH = 500
 LOOK_AGAIN_FOR = timedelta(minutes=5)
 """Longer than any transaction lasts."""
 
-log = get_logger("upkeep")
+log = get_logger("scheduler")
 
 
-class Upkeep:
-    """The scheduler's rounds. `due` is notified when deliveries came of one."""
+class Scheduler:
+    """The scheduler's rounds. `wakes` are notified after each commit."""
 
     def __init__(
         self,
@@ -54,34 +60,49 @@ class Upkeep:
         *,
         policy: EmitPolicy,
         clock: Clock,
-        due: Wake,
+        wakes: Wakes,
         poll_interval_s: float = 10_800,
     ) -> None:
         self._database = database
         self._connected = connected
         self._policy = policy
         self._clock = clock
-        self._due = due
+        self._wakes = wakes
         self._poll_interval_s = poll_interval_s
+        self._unreadable: set[UUID] = set()
 
     async def expire(self) -> float:
         """End the validity of eSIMs whose provider has said nothing, also of those that ended while we were down."""
-        now = self._clock()
         async with self._database.transaction() as db:
-            ended = await esims.lock_expired(db, limit=EXPIRY_BATCH)
-            entries = [
-                Entry(
-                    update=expiry_of(esim),
-                    scope=Scope(provider=esim.provider),
-                    received_at=now,
-                    esim_id=esim.id,
-                )
+            ended = await esims.lock_expired(db, limit=EXPIRY_BATCH, but_not=self._unreadable)
+            items = [
+                Item(scope=Scope(provider=esim.provider), updates=(expiry_of(esim),), esim_ids=(esim.id,))
                 for esim in ended
+                if isinstance(esim, Esim)
             ]
-            results = await absorb(db, entries, self._policy, now=now)
-        if any(result.event_ids for result in results):
-            self._due.notify()
+            taken = await take_in(db, items, self._policy) if items else None
+        for row in ended:
+            if not isinstance(row, Esim):
+                self._pass_by(row.id)
+        if taken is not None:
+            self._wakes.notify(taken)
         return 0.0 if len(ended) == EXPIRY_BATCH else 1.0
+
+    async def emit_pending_usage(self) -> float:
+        """Emit pushed usage that has waited for the usage interval."""
+        async with self._database.transaction() as db:
+            waiting = await esims.lock_with_pending_usage(db, limit=EXPIRY_BATCH, but_not=self._unreadable)
+            taken = await emit_pending(db, waiting, self._policy) if waiting else None
+        if taken is not None:
+            for esim_id in taken.unreadable:
+                self._pass_by(esim_id)
+            self._wakes.notify(taken)
+        return 0.0 if len(waiting) == EXPIRY_BATCH else 1.0
+
+    def _pass_by(self, esim_id: UUID) -> None:
+        """Leave out a row that does not decrypt until the next start, so that it keeps nobody waiting."""
+        log.error("esim.unreadable", esim_id=text_of(Prefix.ESIM, esim_id))
+        self._unreadable.add(esim_id)
 
     async def poll_usage(self) -> float:
         """Ask providers for the usage of active eSIMs that are due, as many in one question as each allows."""
@@ -90,8 +111,15 @@ class Upkeep:
         by_provider: dict[str, list[DuePoll]] = defaultdict(list)
         for poll in due:
             by_provider[poll.provider].append(poll)
-        for name, of_provider in by_provider.items():
-            await self._poll_provider(name, of_provider)
+        failed = await for_each(
+            "usage polls",
+            by_provider.items(),
+            lambda one: self._poll_provider(*one),
+            row_id=lambda one: one[0],
+            max_concurrent=MAX_PROVIDERS,
+        )
+        for one in failed:
+            await self._poll_again([poll.esim_id for poll in one.row[1]])
         return 0.0 if len(due) == POLL_BATCH else 5.0
 
     async def _poll_provider(self, name: str, due: Sequence[DuePoll]) -> None:
@@ -106,15 +134,16 @@ class Upkeep:
                 updates = await connected.provider.usage([poll.esim_tran_no for poll in asked])
             except (NotNow, ProviderRefused) as error:
                 log.warning("usage.poll_failed", provider=name, error=error, esims=len(asked))
-                async with self._database.session() as db:
-                    ids = [poll.esim_id for poll in due[first:]]
-                    await polls.again_in(db, ids, seconds=FAILED_POLL_AGAIN_S)
+                await self._poll_again([poll.esim_id for poll in due[first:]])
                 return
-            now = self._clock()
-            entries = [Entry(update=one, scope=Scope(provider=name), received_at=now) for one in updates]
+            items = [Item(scope=Scope(provider=name), updates=(one,)) for one in updates]
             async with self._database.transaction() as db:
-                await absorb(db, entries, self._policy, now=now)
-            self._due.notify()
+                taken = await take_in(db, items, self._policy)
+            self._wakes.notify(taken)
+
+    async def _poll_again(self, esim_ids: Sequence[UUID]) -> None:
+        async with self._database.session() as db:
+            await polls.again_in(db, esim_ids, seconds=FAILED_POLL_AGAIN_S)
 
     async def _soonest(self, name: str, *, room: int) -> Sequence[DuePoll]:
         """What fills the last question: a few eSIMs that come due one by one would else be asked for one by one."""
@@ -123,12 +152,16 @@ class Upkeep:
         async with self._database.transaction() as db:
             return await polls.claim_soonest(db, name, interval_s=self._poll_interval_s, limit=room)
 
-    async def poll_order(self) -> float:
-        """Ask for one order that stays pending; its notification may never come."""
+    async def poll_orders(self) -> float:
+        """Ask for orders that stay pending; their notifications may never come."""
         async with self._database.session() as db:
-            order = await orders.claim_poll(db, retry_in_s=ORDER_CLAIM_S)
-        if order is None:
-            return 1.0
+            due = await orders.claim_polls(db, retry_in_s=ORDER_CLAIM_S, limit=ORDERS_A_PROVIDER)
+        await for_each(
+            "order polls", due, self._poll_order, row_id=lambda order: order.id, max_concurrent=MAX_PROVIDERS
+        )
+        return 0.0 if due else 1.0
+
+    async def _poll_order(self, order: Order) -> None:
         try:
             await self._fetch_order(order)
         except NotNow as error:
@@ -137,17 +170,30 @@ class Upkeep:
             log.warning("order.refused", provider=order.provider, polls=order.polls, reason=error)
         async with self._database.session() as db:
             await orders.poll_again(db, order.id, seconds=between_polls(order.polls))
-        return 0.0
 
     async def _fetch_order(self, order: Order) -> None:
         connected = await self._connected.find(order.provider)
         if connected is None or not connected.provider.can_fetch:
             raise ProviderRefused("it has no credentials")
-        told = await connected.provider.fetch(Lookup(order_no=order.order_no))
-        snapshots = [replace(snapshot, cause=Cause.ORDER_POLL) for snapshot in told]
+        try:
+            fetched = await connected.provider.fetch(Lookup(order_no=order.order_no))
+        except OrderFailed as error:
+            async with self._database.transaction() as db:
+                taken = await fail(db, order, str(error), self._policy, now=self._clock())
+        else:
+            snapshots = [replace(snapshot, cause=Cause.ORDER_POLL) for snapshot in fetched]
+            async with self._database.transaction() as db:
+                taken = await fill(db, order, snapshots, self._policy)
+        self._wakes.notify(taken)
+
+    async def report_doubts(self) -> float:
+        """Tell the operator, once for each word and member, what providers sent that was not understood."""
         async with self._database.transaction() as db:
-            await fill(db, order, snapshots, self._policy, now=self._clock())
-        self._due.notify()
+            doubts = await provider_doubts.claim(db, limit=FORGET_BATCH)
+            reported = await operational.emit_doubts(db, doubts, now=self._clock())
+        if reported:
+            self._wakes.due.notify()
+        return 0.0 if len(doubts) == FORGET_BATCH else 60.0
 
     async def make_partitions(self) -> float:
         """Make the partitions of the coming days."""
@@ -162,7 +208,7 @@ class Upkeep:
             told = await operational.emit(db, failed, now=self._clock())
         operational.report(failed)
         if told:
-            self._due.notify()
+            self._wakes.due.notify()
         return 0.0 if len(failed) == OVERDUE_BATCH else 60.0
 
     async def tidy(self) -> float:

@@ -14,7 +14,7 @@ from esimhooks.server.domain.endpoint_rules import wants
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import Prefix, text_of
-from esimhooks.server.ingest.publish import deliver_to, publish
+from esimhooks.server.ingest.fan_out import deliver_to, publish
 from esimhooks.server.manage.example_event import event_of
 from esimhooks.server.manage.lists import found
 from esimhooks.server.store import deliveries, endpoints, events, queue

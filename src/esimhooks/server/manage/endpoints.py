@@ -19,7 +19,7 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.operational import EndpointDisabled
-from esimhooks.server.ingest.publish import publish_to
+from esimhooks.server.ingest.fan_out import publish_to
 from esimhooks.server.manage.example_event import event_of
 from esimhooks.server.manage.lists import found
 from esimhooks.server.manage.rotation import provide_key_pair

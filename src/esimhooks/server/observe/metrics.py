@@ -35,6 +35,12 @@ _requests = Histogram(
 _notifications = Counter(
     "esimhooks_notifications", "Notifications and updates taken in", ["source", "outcome"], registry=REGISTRY
 )
+_doubts = Counter(
+    "esimhooks_provider_doubts_total",
+    "Members of notifications that were not understood while the rest was applied.",
+    ["provider", "field"],
+    registry=REGISTRY,
+)
 _events = Counter("esimhooks_events", "Events raised", ["type"], registry=REGISTRY)
 _attempts = Counter("esimhooks_delivery_attempts", "Attempts by outcome class", ["outcome"], registry=REGISTRY)
 _attempt_seconds = Histogram(
@@ -104,6 +110,11 @@ def request(method: str, route: str, status: int, *, seconds: float) -> None:
 def notification(source: str, outcome: str) -> None:
     """Count a notification or update that was taken in."""
     _notification(source, outcome).inc()
+
+
+def provider_doubt(provider: str, field: str) -> None:
+    """Count a member of a notification that was not understood."""
+    _doubts.labels(provider, field).inc()
 
 
 def raised(event_types: Sequence[str]) -> None:

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import ClientSession
 
+from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Identity, Update
 from esimhooks.server.providers import options
 from esimhooks.server.providers.bodies import read_json
-from esimhooks.server.providers.fields import Fields
+from esimhooks.server.providers.fields import Fields, digits_of, iccid_of, moment_of
 from esimhooks.server.providers.identifiers import doubts
 from esimhooks.server.providers.port import Lookup, Pace, ProviderConfig, ProviderRefused, Unparsable
 from esimhooks.server.providers.sources import Sources, read_sources
@@ -39,6 +40,7 @@ EXECUTED = {
 }
 """`notificationPointStatus.status`, and whether the point was reached."""
 MAX_EID_DIGITS = 40
+MAX_CODE = 12
 _POINT = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 _SETTINGS = frozenset({"points", "allowedSources"})
 _NOT_ASKED = "an SM-DP+ is only listened to: hand in what is known with POST /v1/updates"
@@ -65,23 +67,26 @@ class Es2Plus:
         """Turn the request into facts. Raises `Unparsable`."""
         if request.path.rstrip("/") != PATH:
             raise Unparsable(f"expected the function at {PATH} below the inbound address, got another path")
-        body = Fields(read_json(request.body))
-        point = body.whole("notificationPointId", most=LAST_POINT)
+        members = Fields(read_json(request.body))
+        point = members.whole("notificationPointId", most=LAST_POINT)
         if point is None:
-            raise body.missing("notificationPointId")
-        status = body.section("notificationPointStatus")
+            raise members.missing("notificationPointId")
+        status = members.section("notificationPointStatus")
         reached = status.word("status", EXECUTED)
         if reached is None:
             raise status.missing("status")
-        update = _update(body, self._points.get(point) if reached else None)
+        found: list[Doubt] = []
+        update = _update(members, self._points.get(point) if reached else None, found)
+        found += doubts(iccid=update.identity.iccid, eid=update.eid)
+        if point not in self._points:
+            unknown = f"notificationPointId {point}: the settings' points do not say what it means"
+            found.append(Doubt("notificationPointId", unknown, str(point)))
+        _note_failure(point, status.lenient(found))
         return Notification(
             kind=FUNCTION,
             occurred_at=update.occurred_at,
             updates=(update,) if update.smdp_status is not None else (),
-            warnings=(
-                *doubts(iccid=update.identity.iccid, eid=update.eid),
-                *_troubles(point, status, known=point in self._points),
-            ),
+            doubts=tuple(found),
         )
 
     async def fetch(self, lookup: Lookup) -> tuple[Update, ...]:
@@ -110,27 +115,29 @@ def build(config: ProviderConfig, session: ClientSession, pace: Pace) -> Es2Plus
     )
 
 
-def _update(body: Fields, reached: SmdpStatus | None) -> Update:
-    iccid = body.iccid("iccid")
+def _update(members: Fields, reached: SmdpStatus | None, found: list[Doubt]) -> Update:
+    iccid = iccid_of(members, "iccid")
     if iccid is None:
-        raise body.missing("iccid")
+        raise members.missing("iccid")
+    body = members.lenient(found)
     return Update(
         identity=Identity(esim_tran_no=iccid, iccid=iccid),
-        occurred_at=body.moment("timestamp"),
+        occurred_at=moment_of(body, "timestamp"),
         smdp_status=reached,
-        eid=body.digits("eid", limit=MAX_EID_DIGITS),
+        eid=digits_of(body, "eid", limit=MAX_EID_DIGITS),
     )
 
 
-def _troubles(point: int, status: Fields, *, known: bool) -> tuple[str, ...]:
-    found = () if known else (f"notificationPointId {point}: the settings' points do not say what it means",)
+def _note_failure(point: int, status: Fields) -> None:
+    """Note what did not go well, with its codes, whose form SGP.22 gives (5.2.6): the message may name the device."""
     word = status.text("status")
     if word == "Executed-Success":
-        return found
+        return
     reasons = status.section_if_told("statusCodeData")
-    codes = [reasons.text(name) for name in ("subjectCode", "reasonCode")] if reasons else []
-    told = f" ({', '.join(code for code in codes if code)})" if any(codes) else ""
-    return (*found, f"notificationPointId {point}: {word}{told}")
+    names = ("subjectCode", "reasonCode") if reasons else ()
+    codes = [code for name in names if reasons and (code := reasons.text(name, limit=MAX_CODE, personal=True))]
+    told = f" ({', '.join(codes)})" if codes else ""
+    status.doubt(Unparsable(f"notificationPointId {point}: {word}{told}"), "notificationPointStatus")
 
 
 def _read_points(value: object) -> Mapping[int, SmdpStatus | None]:

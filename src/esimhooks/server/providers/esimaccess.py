@@ -107,10 +107,10 @@ class EsimAccess:
             except Unparsable as error:
                 raise _not_understood(error) from error
             found.update((update.identity.esim_tran_no, update) for update in page.esims)
-            read += len(page.esims)
-            if len(page.esims) < PAGE_SIZE if page.total is None else read >= page.total:
+            read += page.count
+            if page.count < PAGE_SIZE if page.total is None else read >= page.total:
                 return tuple(found.values())
-            if not page.esims:
+            if not page.count:
                 break
         raise NotNow(f"the provider's pages hold {read} eSIMs, fewer than it says there are")
 

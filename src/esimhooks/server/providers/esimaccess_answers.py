@@ -5,19 +5,31 @@ message, and credentials are taken out of what the provider says.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from http import HTTPStatus
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.domain.update import Cause, Update
 from esimhooks.server.providers.bodies import read_json
-from esimhooks.server.providers.esimaccess_parse import MAX_EID_DIGITS, duration_days, identity
+from esimhooks.server.providers.esimaccess_parse import MAX_EID_DIGITS, days, identity
 from esimhooks.server.providers.esimaccess_words import ESIM_STATUS, SMDP_STATUS
-from esimhooks.server.providers.fields import Fields, volume
-from esimhooks.server.providers.port import ProviderRefused, StillAllocating, Unparsable
+from esimhooks.server.providers.fields import (
+    Fields,
+    digits_of,
+    length_of,
+    moment_of,
+    scalar_of,
+    shown_words,
+    unusable,
+    volume,
+)
+from esimhooks.server.providers.identifiers import doubts as numbers_in_doubt
+from esimhooks.server.providers.port import OrderFailed, ProviderRefused, StillAllocating, Unparsable
 
 MAX_ANSWER_BYTES = 4 * 1_048_576
 _MAX_ADDRESS = 1000
@@ -25,8 +37,9 @@ _MAX_RETRY_AFTER_S = 300.0
 _ALLOCATING = "200010"
 _ABOUT_THE_QUESTION = re.compile(r"00010[4-7]|2000\d\d|310\d\d\d", re.ASCII)
 """Codes that say something of the very order, eSIM or parameter. All others pass: credentials, addresses, the server."""
+_FAILED_FOR_GOOD = frozenset({"200007", "200009", "200011", "310272"})
+"""Codes that say that an order failed: no balance, a status that is none, no stock, no such order."""
 _SUCCESS_WORDS: dict[str, bool] = {"true": True, "false": False}
-_ACTIVATION_CODE = re.compile(r"LPA:\S+", re.IGNORECASE)
 
 
 class Answer(Struct, frozen=True):
@@ -53,59 +66,91 @@ def judge(answer: Answer, *, secrets: Collection[str] = ()) -> Fields:
     said = f"{code or 'no code'}: {_said(envelope, secrets)}"
     if code == _ALLOCATING:
         raise StillAllocating(said, retry_after_s=3.0)
+    if code in _FAILED_FOR_GOOD:
+        raise OrderFailed(said)
     if code is not None and _ABOUT_THE_QUESTION.fullmatch(code):
         raise ProviderRefused(said)
     raise NotNow(said)
 
 
 class Page(Struct, frozen=True):
-    """One page of `esim/query`; `total` is that of all pages, where it is told."""
+    """One page of `esim/query`; `count` are its objects, `total` those of all pages, where the provider says it."""
 
     esims: tuple[Update, ...]
+    count: int
     total: int | None
 
 
 def read_page(obj: Fields, asked_at: datetime) -> Page:
-    """Return the eSIMs of one page. Raises `Unparsable`."""
-    esims = tuple(_esim(item, asked_at) for item in obj.sections("esimList"))
-    pager = obj.section_if_told("pager")
-    return Page(esims, pager.whole("total", most=1_000_000_000) if pager else None)
+    """Return the eSIMs of one page. Raises `Unparsable` where none of its objects is an eSIM."""
+    doubts: list[Doubt] = []
+    page = obj.lenient(doubts)
+    esims = _each(page, "esimList", _esim, asked_at, doubts)
+    pager = page.section_if_told("pager")
+    total = pager.whole("total", most=1_000_000_000) if pager else None
+    return Page(_with_doubts(esims, doubts), length_of(obj, "esimList"), total)
 
 
 def read_usage(obj: Fields, asked_at: datetime) -> tuple[Update, ...]:
-    """Return one update (cause poll) per eSIM of the answer to `esim/usage/query`. Raises `Unparsable`."""
+    """Return one update (cause poll) per eSIM of the answer to `esim/usage/query`. Raises `Unparsable` as `read_page`."""
+    doubts: list[Doubt] = []
+    return _with_doubts(_each(obj.lenient(doubts), "esimUsageList", _usage, asked_at, doubts), doubts)
+
+
+def _each(
+    obj: Fields, name: str, read: Callable[[Fields, datetime], Update], asked_at: datetime, doubts: list[Doubt]
+) -> Sequence[Update]:
+    """Return what is said of each eSIM of a list, with its own doubts; one without its key is left out."""
+    esims: list[Update] = []
+    for item in obj.sections(name):
+        own: list[Doubt] = []
+        esim = read(item.lenient(own), asked_at)
+        if esim.identity.esim_tran_no is None:
+            item.lacks("esimTranNo")
+            doubts += own
+        else:
+            own += numbers_in_doubt(iccid=esim.identity.iccid, eid=esim.eid)
+            esims.append(replace(esim, doubts=tuple(own)))
+    if not esims and doubts:
+        raise unusable(obj.missing(f"an eSIM in {name}"), doubts)
+    return esims
+
+
+def _with_doubts(esims: Sequence[Update], doubts: Sequence[Doubt]) -> tuple[Update, ...]:
+    """Return the updates, the first with what is doubtful about the answer as a whole."""
     return tuple(
-        Update(
-            identity=identity(item),
-            cause=Cause.POLL,
-            occurred_at=asked_at,
-            total_bytes=volume(item, "totalData"),
-            used_bytes=volume(item, "dataUsage"),
-            usage_at=item.moment("lastUpdateTime"),
-        )
-        for item in obj.sections("esimUsageList")
+        replace(esim, doubts=(*esim.doubts, *doubts)) if place == 0 and doubts else esim
+        for place, esim in enumerate(esims)
+    )
+
+
+def _usage(item: Fields, asked_at: datetime) -> Update:
+    return Update(
+        identity=identity(item),
+        cause=Cause.POLL,
+        occurred_at=asked_at,
+        total_bytes=volume(item, "totalData"),
+        used_bytes=volume(item, "dataUsage"),
+        usage_at=moment_of(item, "lastUpdateTime"),
     )
 
 
 def _esim(item: Fields, asked_at: datetime) -> Update:
-    whose = identity(item)
-    if whose.esim_tran_no is None:
-        raise item.missing("esimTranNo")
     packages = item.sections("packageList")
     return Update(
-        identity=whose,
+        identity=identity(item),
         cause=Cause.FILL,
         occurred_at=asked_at,
         esim_status=item.word("esimStatus", ESIM_STATUS),
         smdp_status=item.word("smdpStatus", SMDP_STATUS),
-        eid=item.digits("eid", limit=MAX_EID_DIGITS),
+        eid=digits_of(item, "eid", limit=MAX_EID_DIGITS),
         total_bytes=volume(item, "totalVolume"),
         used_bytes=volume(item, "orderUsage"),
-        total_days=duration_days(item),
-        activate_at=item.moment("activateTime"),
-        expire_at=item.moment("expiredTime"),
-        imsi=item.text("imsi"),
-        msisdn=item.text("msisdn"),
+        total_days=days(item, "totalDuration"),
+        activate_at=moment_of(item, "activateTime"),
+        expire_at=moment_of(item, "expiredTime"),
+        imsi=item.text("imsi", personal=True),
+        msisdn=item.text("msisdn", personal=True),
         ac=item.text("ac", limit=_MAX_ADDRESS, secret=True),
         qr_code_url=item.text("qrCodeUrl", limit=_MAX_ADDRESS, secret=True),
         short_url=item.text("shortUrl", limit=_MAX_ADDRESS, secret=True),
@@ -117,7 +162,7 @@ def _esim(item: Fields, asked_at: datetime) -> Update:
 
 def _code(envelope: Fields) -> str | None:
     """Return the six digits of an error, or None for success, which is written as null, `"0"` and 0."""
-    value = envelope.scalar("errorCode")
+    value = scalar_of(envelope, "errorCode")
     if value is None or value == "":
         return None
     written = str(value).strip()
@@ -125,7 +170,7 @@ def _code(envelope: Fields) -> str | None:
 
 
 def _success(envelope: Fields) -> bool:
-    value = envelope.scalar("success")
+    value = scalar_of(envelope, "success")
     if value is None or isinstance(value, bool):
         return value is not False
     word = str(value).lower()
@@ -135,11 +180,8 @@ def _success(envelope: Fields) -> bool:
 
 
 def _said(envelope: Fields, secrets: Collection[str]) -> str:
-    value = envelope.scalar("errorMsg") or envelope.scalar("errorMessage") or "no message"
-    text = _ACTIVATION_CODE.sub("LPA:***", str(value))
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:200])
+    value = scalar_of(envelope, "errorMsg") or scalar_of(envelope, "errorMessage") or "no message"
+    return shown_words(str(value), secrets=secrets)
 
 
 def _wait(retry_after: str | None) -> float:

@@ -1,51 +1,63 @@
 """What eSIM Access pushes becomes a `Notification`.
 
 A verified request comes in, in any of the shapes that the provider documents: JSON body, form body, query string, with
-or without `notifyId` and `eventGenerateTime`. Nothing is asked or stored; what cannot be understood is `Unparsable`.
+or without `notifyId` and `eventGenerateTime`. Nothing is asked or stored. A member that is not understood is a doubt, and
+the rest is applied.
 """
 
 from datetime import datetime
 from typing import assert_never
 
-from esimhooks.server.domain.notification import InboundRequest, Notification, OrderRef
+from esimhooks.server.domain.doubt import Doubt
+from esimhooks.server.domain.notification import InboundRequest, Notification, OrderNews, OrderRef
 from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.server.providers.bodies import Members, read_form, read_json
 from esimhooks.server.providers.esimaccess_words import (
     ESIM_STATUS,
     FAILED_ON_DEVICE,
     NOTIFY_TYPES,
-    ORDER_READY,
+    ORDER_STATES,
     SMDP_STATUS,
     NotifyType,
+    OrderState,
 )
-from esimhooks.server.providers.fields import MAX_DAYS, MAX_SEQUENCE, Fields, volume
-from esimhooks.server.providers.identifiers import doubts
+from esimhooks.server.providers.fields import (
+    MAX_DAYS,
+    MAX_SEQUENCE,
+    Fields,
+    digits_of,
+    iccid_of,
+    is_contradiction,
+    moment_of,
+    shown_words,
+    unusable,
+    volume,
+)
+from esimhooks.server.providers.identifiers import doubts as numbers_in_doubt
 from esimhooks.server.providers.port import Unparsable
 
 MAX_EID_DIGITS = 40
+MAX_SAID = 2000
 _DAY_UNITS = frozenset({"DAY", "DAYS"})
 
 
 def parse(request: InboundRequest) -> Notification:
-    """Turn a request into facts. Raises `Unparsable` with what was expected and what came."""
-    envelope = Fields(_members(request))
-    kind = envelope.word("notifyType", NOTIFY_TYPES)
+    """Turn a request into facts. Raises `Unparsable` where it says nothing that can be used."""
+    members = Fields(_members(request))
+    kind = members.word("notifyType", NOTIFY_TYPES)
     if kind is None:
-        raise envelope.missing("notifyType")
-    own_id = envelope.text("notifyId")
-    told_at = envelope.moment("eventGenerateTime")
-    if kind is NotifyType.CHECK_HEALTH:
-        return Notification(kind=kind.value, own_id=own_id, occurred_at=told_at)
-    content = envelope.section("content")
+        raise members.missing("notifyType")
+    doubts: list[Doubt] = []
+    envelope = members.lenient(doubts)
+    own_id, told_at = envelope.text("notifyId"), moment_of(envelope, "eventGenerateTime")
+    updates: tuple[Update, ...] = ()
+    order = None
     if kind is NotifyType.ORDER_STATUS:
-        return Notification(kind=kind.value, own_id=own_id, occurred_at=told_at, order_ready=_order(content))
-    update = _update(kind, content, told_at)
+        order = _order(members.section("content").lenient(doubts))
+    elif kind is not NotifyType.CHECK_HEALTH:
+        updates = _updates(kind, members.section("content"), told_at, doubts)
     return Notification(
-        kind=kind.value,
-        own_id=own_id,
-        occurred_at=told_at,
-        updates=(update,),
-        warnings=doubts(iccid=update.identity.iccid, eid=update.eid) + _failure(kind, content),
+        kind=kind.value, own_id=own_id, occurred_at=told_at, updates=updates, order=order, doubts=tuple(doubts)
     )
 
 
@@ -55,24 +67,32 @@ def identity(fields: Fields) -> Identity:
         esim_tran_no=fields.text("esimTranNo"),
         order_no=fields.text("orderNo"),
         transaction_id=fields.text("transactionId"),
-        iccid=fields.iccid("iccid"),
+        iccid=iccid_of(fields, "iccid"),
     )
 
 
-def duration_days(fields: Fields) -> int | None:
-    """Return `totalDuration` in days, or None where it is told in another unit."""
-    days = fields.whole("totalDuration", most=MAX_DAYS)
-    return days if _in_days(fields) else None
+def days(fields: Fields, name: str) -> int | None:
+    """Return a number of days, or None where `durationUnit` says another unit."""
+    read, unit = fields.whole(name, most=MAX_DAYS), fields.text("durationUnit")
+    if read is None or not fields.has("durationUnit") or (unit is not None and unit.upper() in _DAY_UNITS):
+        return read
+    if unit is not None:
+        fields.doubt(fields.wrong("durationUnit", "DAY", unit), "durationUnit", word=unit)
+    return None
 
 
 def used(fields: Fields, *, remain: str) -> int | None:
     """Return the bytes used: `orderUsage`, else the total without what the field `remain` says is left."""
     told, total, left = volume(fields, "orderUsage"), volume(fields, "totalVolume"), volume(fields, remain)
-    if told is not None or total is None or left is None:
+    if total is None or left is None:
         return told
-    if left > total:
-        raise fields.wrong(remain, f"at most totalVolume {total}", left)
-    return total - left
+    if told is None and left <= total:
+        return total - left
+    if told is None:
+        fields.doubt(fields.wrong(remain, f"at most totalVolume {total}", left), remain)
+    elif is_contradiction(total, told, left):
+        fields.doubt(fields.wrong(remain, f"totalVolume {total} without orderUsage {told}", left), remain)
+    return told
 
 
 def _members(request: InboundRequest) -> Members:
@@ -85,10 +105,21 @@ def _members(request: InboundRequest) -> Members:
     return read_json(body) if body[:1] in b'{["' or b"=" not in body else read_form(body)
 
 
-def _update(kind: NotifyType, content: Fields, told_at: datetime | None) -> Update:
+def _updates(kind: NotifyType, members: Fields, told_at: datetime | None, doubts: list[Doubt]) -> tuple[Update, ...]:
+    """Return the update about an eSIM; none where a step failed on the device and nothing else is told."""
+    content = members.lenient(doubts)
     whose = identity(content)
     if whose == Identity():
-        raise content.missing("one of esimTranNo, orderNo, transactionId, iccid")
+        raise unusable(content.missing("one of esimTranNo, orderNo, transactionId, iccid"), doubts)
+    update = _update(kind, whose, content, told_at)
+    failed = kind is NotifyType.SMDP_EVENT and _failed_on_device(content)
+    if update.says_nothing and not failed:
+        raise unusable(content.missing("a fact about the eSIM"), doubts)
+    doubts += numbers_in_doubt(iccid=whose.iccid, eid=update.eid)
+    return () if update.says_nothing else (update,)
+
+
+def _update(kind: NotifyType, whose: Identity, content: Fields, told_at: datetime | None) -> Update:
     match kind:
         case NotifyType.ESIM_STATUS:
             return _esim_status(whose, content, told_at)
@@ -104,27 +135,34 @@ def _update(kind: NotifyType, content: Fields, told_at: datetime | None) -> Upda
             assert_never(kind)
 
 
-def _order(content: Fields) -> OrderRef | None:
+def _order(content: Fields) -> OrderNews | None:
+    """Return what is said of an order; None where it is on its way. Raises `Unparsable` for a word nobody knows."""
     ref = OrderRef(order_no=content.text("orderNo"), transaction_id=content.text("transactionId"))
     if ref == OrderRef():
         raise content.missing("orderNo")
-    ready = content.word("orderStatus", ORDER_READY)
-    if ready is None:
-        raise content.missing("orderStatus")
-    return ref if ready else None
+    state = content.lenient(None).word("orderStatus", ORDER_STATES)
+    match state:
+        case OrderState.ON_ITS_WAY:
+            return None
+        case OrderState.READY:
+            return OrderNews(ref=ref)
+        case OrderState.FAILED:
+            word = f"the provider says {content.text('orderStatus')} of the order"
+            return OrderNews(ref=ref, failure=shown_words(content.text("errorMsg", limit=MAX_SAID) or word))
+        case None:
+            raise content.missing("orderStatus")
+        case _:
+            assert_never(state)
 
 
 def _esim_status(whose: Identity, content: Fields, told_at: datetime | None) -> Update:
-    status = content.word("esimStatus", ESIM_STATUS)
-    if status is None:
-        raise content.missing("esimStatus")
-    used_bytes = used(content, remain="remainVolume")
-    total_bytes = volume(content, "totalVolume")
+    content.lacks("esimStatus")
+    used_bytes, total_bytes = used(content, remain="remainVolume"), volume(content, "totalVolume")
     figures_told = used_bytes is not None or total_bytes is not None
     return Update(
         identity=whose,
         occurred_at=told_at,
-        esim_status=status,
+        esim_status=content.word("esimStatus", ESIM_STATUS),
         smdp_status=content.word("smdpStatus", SMDP_STATUS),
         total_bytes=total_bytes,
         used_bytes=used_bytes,
@@ -133,62 +171,53 @@ def _esim_status(whose: Identity, content: Fields, told_at: datetime | None) -> 
 
 
 def _smdp_event(whose: Identity, content: Fields, told_at: datetime | None) -> Update:
+    content.lacks("smdpStatus")
     profile = content.word("smdpStatus", SMDP_STATUS)
-    if profile is None:
-        raise content.missing("smdpStatus")
     sequence = content.whole("seqNumber", most=MAX_SEQUENCE)
-    reached = content.text("notifyStatus") not in FAILED_ON_DEVICE
+    if _failed_on_device(content):
+        said = f"notifyStatus {content.text('notifyStatus')}: smdpStatus {profile or 'that'} was not reached"
+        content.doubt(Unparsable(said), "notifyStatus")
+        profile = None
     return Update(
         identity=whose,
-        occurred_at=content.moment("timestamp") or told_at,
+        occurred_at=moment_of(content, "timestamp") or told_at,
         esim_status=content.word("esimStatus", ESIM_STATUS),
-        smdp_status=profile if reached else None,
-        smdp_sequence=sequence if reached else None,
-        eid=content.digits("eid", limit=MAX_EID_DIGITS),
+        smdp_status=profile,
+        smdp_sequence=None if profile is None else sequence,
+        eid=digits_of(content, "eid", limit=MAX_EID_DIGITS),
     )
 
 
 def _data_usage(whose: Identity, content: Fields, told_at: datetime | None) -> Update:
-    used_bytes = used(content, remain="remain")
-    if used_bytes is None:
-        raise content.missing("orderUsage, or totalVolume with remain")
+    if not (content.has("orderUsage") or content.has("remain")):
+        content.doubt(content.missing("orderUsage, or totalVolume with remain"), "orderUsage")
+    total_bytes, used_bytes = volume(content, "totalVolume"), used(content, remain="remain")
     return Update(
         identity=whose,
         occurred_at=told_at,
-        total_bytes=volume(content, "totalVolume"),
+        total_bytes=total_bytes,
         used_bytes=used_bytes,
+        remaining_bytes=volume(content, "remain") if total_bytes is None and used_bytes is None else None,
         usage_at=_usage_at(content, told_at),
     )
 
 
 def _validity_usage(whose: Identity, content: Fields, told_at: datetime | None) -> Update:
-    left = content.whole("remain", most=MAX_DAYS)
-    if left is None:
-        raise content.missing("remain")
-    if not _in_days(content):
-        raise content.wrong("durationUnit", "DAY", content.text("durationUnit"))
+    content.lacks("remain")
     return Update(
         identity=whose,
         cause=Cause.VALIDITY,
         occurred_at=told_at,
-        validity_days=left,
-        total_days=duration_days(content),
-        expire_at=content.moment("expiredTime"),
+        validity_days=days(content, "remain"),
+        total_days=days(content, "totalDuration"),
+        expire_at=moment_of(content, "expiredTime"),
     )
 
 
 def _usage_at(content: Fields, told_at: datetime | None) -> datetime | None:
     # Without a time of its own a figure is at least no newer than the notification that carries it.
-    return content.moment("lastUpdateTime") or told_at
+    return moment_of(content, "lastUpdateTime") or told_at
 
 
-def _in_days(fields: Fields) -> bool:
-    unit = fields.text("durationUnit")
-    return unit is None or unit.upper() in _DAY_UNITS
-
-
-def _failure(kind: NotifyType, content: Fields) -> tuple[str, ...]:
-    status = content.text("notifyStatus") if kind is NotifyType.SMDP_EVENT else None
-    if status not in FAILED_ON_DEVICE:
-        return ()
-    return (f"notifyStatus {status}: smdpStatus {content.text('smdpStatus')} was not reached",)
+def _failed_on_device(content: Fields) -> bool:
+    return content.text("notifyStatus") in FAILED_ON_DEVICE

@@ -1,9 +1,9 @@
 """The words of eSIM Access for statuses, and what each means in ours.
 
-Tables only. A word that is not in its table is refused by whoever looks it up, never mapped to something else.
+Tables only. A word that is not in its table is a doubt to whoever looks it up, never mapped to something else.
 """
 
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 
@@ -32,14 +32,26 @@ SMDP_STATUS: dict[str, SmdpStatus] = {
     "DELETED": SmdpStatus.DELETED,
 }
 
-ORDER_READY: dict[str, bool] = {
-    "CREATE": False,
-    "PAYING": False,
-    "PAID": False,
-    "GETTING_RESOURCE": False,
-    "GOT_RESOURCE": True,
+
+class OrderState(Enum):
+    """What an `orderStatus` says of a whole order."""
+
+    ON_ITS_WAY = "on its way"
+    READY = "ready"
+    """Its eSIMs can be fetched."""
+    FAILED = "failed"
+    """It will never be filled."""
+
+
+ORDER_STATES: dict[str, OrderState] = {
+    "CREATE": OrderState.ON_ITS_WAY,
+    "PAYING": OrderState.ON_ITS_WAY,
+    "PAID": OrderState.ON_ITS_WAY,
+    "GETTING_RESOURCE": OrderState.ON_ITS_WAY,
+    "GOT_RESOURCE": OrderState.READY,
+    **dict.fromkeys(("FAIL", "FAILED", "CANCEL", "CANCELED", "CANCELLED", "REFUND", "REFUNDED"), OrderState.FAILED),
 }
-"""Whether an order with this `orderStatus` can be fetched."""
+"""`orderStatus`; the documentation names none of those that fail, consumers met these."""
 
 FAILED_ON_DEVICE = frozenset({"Failed", "Expired"})
 """`notifyStatus` of an SMDP_EVENT whose `smdpStatus` was not reached; the words are those of SGP.22, 5.3.5."""

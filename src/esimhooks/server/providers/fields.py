@@ -1,25 +1,37 @@
 """Reads the loosely typed members of one object that a provider sent, one by one.
 
 Members come in as JSON or form values, typed values go out; `""` and null mean "not told". What is not as expected is
-`Unparsable` with a message that says what was expected and what came, unless the value is a secret.
+`Unparsable`, or a doubt, with a message that says what was expected and what came, unless the value is a secret.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
+from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.providers.bodies import Members
 from esimhooks.server.providers.identifiers import masked, normal_iccid
 from esimhooks.server.providers.moments import moment
 from esimhooks.server.providers.port import Unparsable
+from esimhooks.vocabulary.volumes import BYTES_PER_MB
 
 MAX_TEXT = 200
+MAX_DETAIL = 500
+MAX_WORDS = 200
+MAX_WORD = 60
 MAX_VOLUME_BYTES = 2**62
 MAX_DAYS = 36_500
 MAX_SEQUENCE = 2**62
+ROUNDED_BYTES = BYTES_PER_MB
+"""So far may figures of the same volume be apart."""
 EXACT_UP_TO = 2**53
 """A double holds every integer up to here."""
+_ACTIVATION_CODE = re.compile(r"LPA:\S+", re.IGNORECASE)
+_LONG_NUMBER = re.compile(r"[0-9]{14,}", re.ASCII)
+"""IMSI, ICCID, EID: the numbers of persons and cards have as many digits."""
+_WORDLIKE = re.compile(r"[A-Za-z][A-Za-z_ -]*", re.ASCII)
+"""What may be repeated of an unknown word: a number, an address or an activation code that stands there is no word."""
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SHOWN = 60
 _LONGEST_SHOWN = 10**40
@@ -28,107 +40,116 @@ Word = TypeVar("Word")
 
 
 class Fields:
-    """One object of a provider, read by name. `where` is its place for messages, such as `content`."""
+    """One object of a provider, read by name. `where` is its place for messages, such as `content`.
 
-    def __init__(self, members: Members, where: str = "") -> None:
-        self._members = members
+    With `doubts` a member that is not as expected counts as not reported, and why is noted there; without, it is
+    `Unparsable`.
+    """
+
+    def __init__(self, members: Members, where: str = "", *, doubts: list[Doubt] | None = None) -> None:
+        self.members = members
         self._where = where
+        self._doubts = doubts
+
+    def lenient(self, doubts: list[Doubt] | None) -> "Fields":
+        """Return the same object, read with doubts, or without where there is no place for them."""
+        return Fields(self.members, self._where, doubts=doubts)
+
+    def doubt(self, error: Unparsable, name: str, *, word: str | None = None) -> None:
+        """Note once that a member is not as expected; `word` is what nobody knows.
+
+        Raises the error where nothing may be doubtful.
+        """
+        if self._doubts is None:
+            raise error
+        doubt = Doubt(name, str(error), word[:MAX_WORD] if word and _WORDLIKE.fullmatch(word) else None)
+        if doubt not in self._doubts:
+            self._doubts.append(doubt)
+
+    def has(self, name: str) -> bool:
+        """Whether the member was sent at all, understood or not."""
+        return self.members.get(name) not in (None, "")
+
+    def lacks(self, name: str, expected: str | None = None) -> None:
+        """Note that a member that must be there was not sent. Raises `Unparsable` where nothing may be doubtful."""
+        if not self.has(name):
+            self.doubt(self.missing(expected or name), name)
 
     def text(self, name: str, *, limit: int = MAX_TEXT, secret: bool = False, personal: bool = False) -> str | None:
         """Return text of at most `limit` characters without control characters. A number is not taken for text.
 
         A refused value that is `secret` is not shown, one that is `personal` only with its last four characters.
         """
-        value = self._members.get(name)
+        value = self.members.get(name)
         if value is None or value == "":
             return None
         if not isinstance(value, str):
-            raise self.wrong(name, "text", _cut(value) if personal else value, secret=secret)
-        if len(value) > limit:
-            raise self.wrong(name, f"at most {limit} characters", len(value), secret=secret)
-        if _UNFIT.search(value):
+            error = self.wrong(name, "text", _cut(value) if personal else value, secret=secret)
+        elif len(value) > limit:
+            error = self.wrong(name, f"at most {limit} characters", len(value), secret=secret)
+        elif _UNFIT.search(value):
             shown = _cut(value) if personal else value
-            raise self.wrong(name, "text without control characters", shown, secret=secret)
-        return value
+            error = self.wrong(name, "text without control characters", shown, secret=secret)
+        else:
+            return value
+        self.doubt(error, name)
+        return None
 
     def word(self, name: str, table: Mapping[str, Word]) -> Word | None:
-        """Return what the table has for the word. A word that it does not have is refused, never mapped."""
+        """Return what the table has for the word. A word that it does not have is never mapped to another."""
         text = self.text(name)
         if text is None:
             return None
         if text not in table:
-            raise self.wrong(name, f"one of {', '.join(table)}", text)
+            self.doubt(self.wrong(name, f"one of {', '.join(table)}", text), name, word=text)
+            return None
         return table[text]
 
     def whole(self, name: str, *, most: int) -> int | None:
         """Return an integer from 0 to `most`, written as a number or as digits."""
-        value = self._members.get(name)
+        value = self.members.get(name)
         if value is None or value == "":
             return None
         if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(most)):
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
-            raise self.wrong(name, f"an integer from 0 to {most}", value)
-        return value
-
-    def moment(self, name: str) -> datetime | None:
-        """Return an aware UTC datetime; `moments` has the formats."""
-        value = self._members.get(name)
-        if value is None or value == "":
+            self.doubt(self.wrong(name, f"an integer from 0 to {most}", value), name)
             return None
-        try:
-            return moment(value)
-        except ValueError:
-            raise self.wrong(name, "a time such as 2026-04-22T17:27:44Z", value) from None
-
-    def iccid(self, name: str) -> str | None:
-        """Return the 18-20 digits of an ICCID. A JSON number may have been rounded on its way and is refused."""
-        text = self.text(name, personal=True)
-        if text is None:
-            return None
-        found = normal_iccid(text)
-        if found is None:
-            raise self.wrong(name, "text of 18-20 digits", f"{masked(text)} of {len(text)} characters")
-        return found
-
-    def digits(self, name: str, *, limit: int) -> str | None:
-        """Return text of at most `limit` digits: a number of a person or a card."""
-        text = self.text(name, limit=limit, personal=True)
-        if text is not None and not (text.isascii() and text.isdigit()):
-            raise self.wrong(name, "text of digits", masked(text))
-        return text
-
-    def scalar(self, name: str) -> str | int | float | None:
-        """Return a member that is no object and no list, as it was sent."""
-        value = self._members.get(name)
-        if value is not None and not isinstance(value, (str, int, float)):
-            raise self.wrong(name, "a text or a number", value)
         return value
 
     def section(self, name: str) -> "Fields":
-        """Return an object inside this one, which must be there."""
-        found = self.section_if_told(name)
-        if found is None:
-            raise self.wrong(name, "an object", None)
-        return found
+        """Return an object inside this one. Raises `Unparsable` where there is none, whatever may be doubtful."""
+        value = self.members.get(name)
+        if not isinstance(value, dict):
+            raise self.wrong(name, "an object", value)
+        return Fields(value, self._place(name), doubts=self._doubts)
 
     def section_if_told(self, name: str) -> "Fields | None":
         """Return an object inside this one."""
-        value = self._members.get(name)
+        value = self.members.get(name)
         if value is None:
             return None
         if not isinstance(value, dict):
-            raise self.wrong(name, "an object", value)
-        return Fields(value, self._place(name))
+            self.doubt(self.wrong(name, "an object", value), name)
+            return None
+        return Fields(value, self._place(name), doubts=self._doubts)
 
     def sections(self, name: str) -> tuple["Fields", ...]:
-        """Return a list of objects inside this one; a list that is not there is empty."""
-        value = self._members.get(name)
+        """Return a list of objects inside this one; a list that is not there is empty, what is no object left out."""
+        value = self.members.get(name)
         if value is None:
             return ()
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise self.wrong(name, "a list of objects", value)
-        return tuple(Fields(item, self._place(f"{name}[{place}]")) for place, item in enumerate(value))
+        if not isinstance(value, list):
+            self.doubt(self.wrong(name, "a list of objects", value), name)
+            return ()
+        found = []
+        for index, item in enumerate(value):
+            place = f"{name}[{index}]"
+            if isinstance(item, dict):
+                found.append(Fields(item, self._place(place), doubts=self._doubts))
+            else:
+                self.doubt(self.wrong(place, "an object", item), name)
+        return tuple(found)
 
     def missing(self, expected: str) -> Unparsable:
         """Return the error for an object that lacks what it must have."""
@@ -157,8 +178,69 @@ def _shown(value: object) -> str:
         return "a list" if isinstance(value, list) else "an object"
     if isinstance(value, int) and abs(value) > _LONGEST_SHOWN:
         return "a number beyond reason"
-    shown = ascii(value)
+    shown = ascii(_without_secrets(value) if isinstance(value, str) else value)
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+
+
+def _without_secrets(text: str) -> str:
+    """Return text that stands where it does not belong, without activation codes and with only the end of numbers."""
+    return _LONG_NUMBER.sub(lambda found: masked(found[0]), _ACTIVATION_CODE.sub("LPA:***", text))
+
+
+def moment_of(fields: Fields, name: str) -> datetime | None:
+    """Return an aware UTC datetime; `moments` has the formats."""
+    value = fields.members.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        return moment(value)
+    except ValueError:
+        fields.doubt(fields.wrong(name, "a time such as 2026-04-22T17:27:44Z", value), name)
+        return None
+
+
+def iccid_of(fields: Fields, name: str) -> str | None:
+    """Return the 18-20 digits of an ICCID. A JSON number may have been rounded on its way and is refused."""
+    text = fields.text(name, personal=True)
+    if text is None:
+        return None
+    found = normal_iccid(text)
+    if found is None:
+        fields.doubt(fields.wrong(name, "text of 18-20 digits", f"{masked(text)} of {len(text)} characters"), name)
+    return found
+
+
+def digits_of(fields: Fields, name: str, *, limit: int) -> str | None:
+    """Return text of at most `limit` digits: a number of a person or a card."""
+    text = fields.text(name, limit=limit, personal=True)
+    if text is not None and not (text.isascii() and text.isdigit()):
+        fields.doubt(fields.wrong(name, "text of digits", masked(text)), name)
+        return None
+    return text
+
+
+def scalar_of(fields: Fields, name: str) -> str | int | float | None:
+    """Return a member that is no object and no list, as it was sent."""
+    value = fields.members.get(name)
+    if value is not None and not isinstance(value, (str, int, float)):
+        fields.doubt(fields.wrong(name, "a text or a number", value), name)
+        return None
+    return value
+
+
+def flag_of(fields: Fields, name: str) -> bool | None:
+    """Return true or false."""
+    value = fields.members.get(name)
+    if value is not None and not isinstance(value, bool):
+        fields.doubt(fields.wrong(name, "true or false", value), name)
+        return None
+    return value
+
+
+def length_of(fields: Fields, name: str) -> int:
+    """Return how many items a list has, whatever they are."""
+    value = fields.members.get(name)
+    return len(value) if isinstance(value, list) else 0
 
 
 def volume(fields: Fields, name: str) -> int | None:
@@ -168,7 +250,26 @@ def volume(fields: Fields, name: str) -> int | None:
 
 def quantity(fields: Fields, name: str) -> int | None:
     """Return a volume in bytes, which may also be written as a decimal such as 1000.0."""
-    value = fields.scalar(name)
+    value = scalar_of(fields, name)
     if isinstance(value, float) and value.is_integer() and 0 <= value <= EXACT_UP_TO:
         return int(value)
-    return volume(fields, name)
+    return None if value is None else volume(fields, name)
+
+
+def is_contradiction(total: int, used: int, left: int) -> bool:
+    """Whether three volumes in bytes do not fit together; figures are rounded, and more than all may be used."""
+    return abs(max(0, total - used) - left) > ROUNDED_BYTES
+
+
+def unusable(error: Unparsable, doubts: Sequence[Doubt]) -> Unparsable:
+    """Return the error for what says nothing that can be used: the doubts that led to it, or `error` without any."""
+    said = "; ".join(doubt.detail for doubt in doubts) or str(error)
+    return Unparsable(said[:MAX_DETAIL])
+
+
+def shown_words(said: str, *, secrets: Collection[str] = ()) -> str:
+    """Return what a provider says in one short line, without activation codes and credentials."""
+    text = _ACTIVATION_CODE.sub("LPA:***", said)
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:MAX_WORDS])

@@ -3,16 +3,22 @@
 JSON of one update comes in, an `Update` goes out. Fields are those of the eSIM object, volumes in MB.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta, Struct, field
 
+from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.patterns import END, PRINTABLE
+from esimhooks.server.domain.plans import MAX_PLANS, Plan
 from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.server.domain.validation import decode
-from esimhooks.vocabulary.statuses import EsimStatus, Mode, SmdpStatus
+from esimhooks.server.providers.fields import is_contradiction
+from esimhooks.vocabulary.esim import Allowance, Device, Location
+from esimhooks.vocabulary.statuses import EsimStatus, Mode, PlanState, SmdpStatus
+from esimhooks.vocabulary.timestamps import timestamp_or_none
 from esimhooks.vocabulary.volumes import from_megabytes
 
 Text = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE)]
@@ -23,8 +29,58 @@ Eid = Annotated[str, Meta(pattern=f"^[0-9]{{20,40}}{END}")]
 Megabytes = Annotated[float, Meta(ge=0, le=1e12)]
 Days = Annotated[int, Meta(ge=0, le=36_500)]
 Moment = Annotated[datetime, Meta(tz=True)]
+MAX_METADATA_BYTES = 4096
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 """No eSIM has a time outside; far beyond, a duration could not be added to it."""
+
+
+MetadataText = Annotated[str, Meta(max_length=MAX_METADATA_BYTES, pattern=PRINTABLE)]
+Metadata = Annotated[
+    dict[Annotated[str, Meta(min_length=1, max_length=100, pattern=PRINTABLE)], MetadataText], Meta(max_length=20)
+]
+
+
+class PlanBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """One plan of an eSIM; volumes in MB."""
+
+    id: Text
+    name: Text | None = None
+    state: PlanState | None = None
+    total_volume: Megabytes | None = None
+    data_usage: Megabytes | None = None
+    data_usage_remain: Megabytes | None = field(default=None, name="data_usage_remain")
+    unlimited: bool | None = None
+    activate_time: Moment | None = None
+    expired_time: Moment | None = None
+
+
+class Counted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Minutes or messages."""
+
+    total: Annotated[int, Meta(ge=0, le=1_000_000_000)] | None = None
+    used: Annotated[int, Meta(ge=0, le=1_000_000_000)] | None = None
+
+
+class LocationBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the eSIM was seen."""
+
+    country: Text | None = None
+    network: Text | None = None
+    at: Moment | None = None
+
+
+class DeviceBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """In which device it is."""
+
+    make: Text | None = None
+    model: Text | None = None
+
+
+class TopUpBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """What added the volume that the update reports."""
+
+    transaction_id: Text | None = None
+    package_code: Text | None = None
 
 
 class UpdateBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -61,6 +117,18 @@ class UpdateBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
     expired_time: Moment | None = None
     last_usage_update: Moment | None = None
 
+    provider: Text | None = None
+    plans: Annotated[list[PlanBody], Meta(max_length=MAX_PLANS)] = []
+    unlimited: bool | None = None
+    throttled: bool | None = None
+    voice: Counted | None = None
+    sms: Counted | None = None
+    location: LocationBody | None = None
+    device: DeviceBody | None = None
+    metadata: Metadata | None = None
+    replaces: Text | None = None
+    top_up: TopUpBody | None = None
+
 
 def parse_body(raw: bytes) -> UpdateBody:
     """Return the update as it was handed in. Raises `Refused` with a pointer and what was expected there."""
@@ -74,10 +142,14 @@ def parse_update(raw: bytes) -> Update:
 
 def to_update(body: UpdateBody) -> Update:
     """Return the body in the units of the inside: bytes, days, UTC. Raises `Refused` for a time no eSIM can have."""
-    total, used = _bytes(body.total_volume), _bytes(body.data_usage)
-    remaining = _bytes(body.data_usage_remain) if used is None else None
-    if total is not None and remaining is not None:
-        used, remaining = max(0, total - remaining), None
+    doubts: list[Doubt] = []
+    total, used, remaining = _volumes(body, doubts)
+    occurred_at, expire_at = _utc(body.occurred_at, "/occurredAt"), _utc(body.expired_time, "/expiredTime")
+    days = body.validity_usage_remain
+    if days is not None and expire_at is not None:
+        if occurred_at is not None and abs(expire_at - occurred_at - timedelta(days=days)) > timedelta(days=1):
+            doubts.append(Doubt("validity_usage_remain", "validity_usage_remain contradicts expiredTime"))
+        days = None
     return Update(
         identity=Identity(
             esim_tran_no=body.esim_tran_no,
@@ -86,7 +158,7 @@ def to_update(body: UpdateBody) -> Update:
             iccid=None if body.iccid is None else body.iccid.rstrip("Ff"),
         ),
         cause=Cause(body.cause),
-        occurred_at=_utc(body.occurred_at, "/occurredAt"),
+        occurred_at=occurred_at,
         esim_status=body.esim_status,
         reason=body.reason,
         smdp_status=body.smdp_status,
@@ -97,7 +169,8 @@ def to_update(body: UpdateBody) -> Update:
         usage_at=_utc(body.last_usage_update, "/lastUsageUpdate"),
         total_days=body.total_duration,
         activate_at=_utc(body.activate_time, "/activateTime"),
-        expire_at=_utc(body.expired_time, "/expiredTime"),
+        expire_at=expire_at,
+        validity_days=days,
         imsi=body.imsi,
         msisdn=body.msisdn,
         ac=body.ac,
@@ -106,7 +179,70 @@ def to_update(body: UpdateBody) -> Update:
         apn=body.apn,
         package_code=body.package_code,
         package_name=body.package_name,
+        plans=tuple(_plan(place, plan, doubts) for place, plan in enumerate(body.plans)),
+        unlimited=body.unlimited,
+        throttled=body.throttled,
+        voice=_allowance(body.voice),
+        sms=_allowance(body.sms),
+        location=_location(body.location),
+        device=_device(body.device),
+        metadata=checked_metadata(body.metadata),
+        replaces=body.replaces,
+        top_up_transaction_id=body.top_up.transaction_id if body.top_up else None,
+        top_up_package_code=body.top_up.package_code if body.top_up else None,
+        by_operator=True,
+        doubts=tuple(doubts),
     )
+
+
+def _volumes(body: UpdateBody | PlanBody, doubts: list[Doubt]) -> tuple[int | None, int | None, int | None]:
+    """Return the volume, what is used of it, and what remains where nothing else says it; all in bytes.
+
+    What remains is the weaker figure: it counts only where it does not contradict the others.
+    """
+    total, used = _bytes(body.total_volume), _bytes(body.data_usage)
+    remaining = _bytes(body.data_usage_remain)
+    if total is None or remaining is None:
+        return total, used, remaining if used is None else None
+    if is_contradiction(total, max(0, total - remaining) if used is None else used, remaining):
+        doubts.append(Doubt("data_usage_remain", "data_usage_remain contradicts totalVolume and dataUsage"))
+        return total, used, None
+    return total, max(0, total - remaining) if used is None else used, None
+
+
+def _plan(place: int, body: PlanBody, doubts: list[Doubt]) -> Plan:
+    total, used, _ = _volumes(body, doubts)
+    return Plan(
+        id=body.id,
+        name=body.name,
+        state=body.state,
+        total_bytes=total,
+        used_bytes=used,
+        unlimited=body.unlimited,
+        activate_at=_utc(body.activate_time, f"/plans/{place}/activateTime"),
+        expire_at=_utc(body.expired_time, f"/plans/{place}/expiredTime"),
+    )
+
+
+def _allowance(body: Counted | None) -> Allowance | None:
+    return None if body is None or body == Counted() else Allowance(body.total, body.used)
+
+
+def _location(body: LocationBody | None) -> Location | None:
+    if body is None or body == LocationBody():
+        return None
+    return Location(body.country, body.network, timestamp_or_none(_utc(body.at, "/location/at")))
+
+
+def _device(body: DeviceBody | None) -> Device | None:
+    return None if body is None or body == DeviceBody() else Device(body.make, body.model)
+
+
+def checked_metadata(metadata: dict[str, str] | None) -> dict[str, str] | None:
+    """Return what the operator put on an eSIM or order. Raises `Refused` where it is more than 4 KiB."""
+    if metadata is not None and len(msgspec.json.encode(metadata)) > MAX_METADATA_BYTES:
+        raise Refused.invalid("/metadata", f"expected at most {MAX_METADATA_BYTES} bytes as JSON")
+    return metadata
 
 
 def _bytes(volume_mb: float | None) -> int | None:

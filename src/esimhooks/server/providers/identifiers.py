@@ -6,6 +6,8 @@ rejection: half of the ICCIDs that providers publish fail the check.
 
 import re
 
+from esimhooks.server.domain.doubt import Doubt
+
 _ICCID = re.compile(r"([0-9]{18,20})F*", re.ASCII)
 _EID_DIGITS = 32
 SHOWN = 4
@@ -36,14 +38,14 @@ def eid_holds(digits: str) -> bool:
     return len(digits) == _EID_DIGITS and int(digits) % 97 == 1
 
 
-def doubts(*, iccid: str | None, eid: str | None) -> tuple[str, ...]:
-    """Return what is doubtful about the numbers, one sentence each; both are taken as told all the same.
+def doubts(*, iccid: str | None, eid: str | None) -> tuple[Doubt, ...]:
+    """Return what is doubtful about the numbers, one sentence each; both are applied all the same.
 
     The sentences stand in the journal and show the last four digits only.
     """
     found = []
     if iccid is not None and not luhn_holds(iccid):
-        found.append(f"iccid {masked(iccid)}: the Luhn check digit is wrong")
+        found.append(Doubt("iccid", f"iccid {masked(iccid)}: the Luhn check digit is wrong"))
     if eid is not None and not eid_holds(eid):
-        found.append(f"eid {masked(eid)}: not 32 digits with the remainder 1 modulo 97")
+        found.append(Doubt("eid", f"eid {masked(eid)}: not 32 digits with the remainder 1 modulo 97"))
     return tuple(found)

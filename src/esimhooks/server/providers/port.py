@@ -46,6 +46,10 @@ class ProviderRefused(EsimhooksError):
     """
 
 
+class OrderFailed(ProviderRefused):
+    """The provider says that the order failed for good: no stock, no balance, no such package."""
+
+
 class StillAllocating(NotNow):
     """The provider has the order and has not allocated its eSIMs yet."""
 
@@ -82,7 +86,8 @@ class Provider(Protocol):
     async def fetch(self, lookup: Lookup) -> tuple[Update, ...]:
         """Ask for eSIMs as they are now, one update each, with `occurred_at` the moment at which asking began.
 
-        Raises `NotNow` (`StillAllocating` included) where asking again later may help, `ProviderRefused` otherwise.
+        Raises `NotNow` (`StillAllocating` included) where asking again later may help, `ProviderRefused` otherwise,
+        `OrderFailed` included.
         """
 
     async def usage(self, esim_tran_nos: Sequence[str]) -> tuple[Update, ...]:

@@ -1,15 +1,17 @@
-"""Group commit: concurrent requests share one transaction.
+"""Group commit: concurrent requests share one transaction, and whoever sends much does not keep others waiting.
 
-While one commit is under way, arriving items collect for the next. Each caller gets its own result after the commit.
-An item that fails its batch is found by trying the items one by one; the others are not affected.
+While one commit is on its way, arriving items collect for the next, one after the other from each owner. Each caller gets
+its own result after the commit. An item that spoils its batch is found by halves; the others do not suffer.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
-from esimhooks.server.domain.errors import NotNow
+from msgspec import Struct
+
+from esimhooks.server.domain.errors import Conflicting, NotNow
 from esimhooks.server.runtime.wake import Wake
 
 Item = TypeVar("Item")
@@ -18,52 +20,89 @@ Result = TypeVar("Result")
 MAX_QUEUE = 10_000
 
 GATHER_S = 0.004
-"""How much longer a batch waits for more items where the batch before had more than one; a single caller never waits."""
+"""How much longer a batch waits for others to join it, where the one before had more than one item: alone nobody waits."""
+
+
+class _Waiting(Struct, Generic[Item, Result], frozen=True):
+    item: Item
+    weight: int
+    future: asyncio.Future[Result]
 
 
 class GroupCommit(Generic[Item, Result]):
-    """Collects items and hands them to `commit`, at most `largest` at a time, in the order they came."""
+    """Collects items and hands them to `commit`, in the order in which each owner submitted them.
 
-    def __init__(self, commit: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], *, largest: int = 200) -> None:
+    A batch weighs at most `max_weight`, but for one item that weighs more by itself; `weight_of` counts 1 for each item
+    where it is not given.
+    """
+
+    def __init__(
+        self,
+        commit: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+        *,
+        max_weight: int = 200,
+        weight_of: Callable[[Item], int] = lambda _: 1,
+    ) -> None:
         self._commit = commit
-        self._largest = largest
-        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._max_weight = max_weight
+        self._weight_of = weight_of
+        self._waiting: dict[Hashable, deque[_Waiting[Item, Result]]] = {}
+        self._count = 0
         self._together = 0
         self.wake = Wake()
 
-    async def submit(self, item: Item) -> Result:
-        """Return the item's result once it is committed.
+    async def submit(self, item: Item, *, owner: Hashable = None) -> Result:
+        """Return the item's result once it is committed; owners take turns in a batch.
 
-        Raises what `commit` raised for this item, and `NotNow` where too many wait already. The item is committed
-        even if the caller has gone away.
+        Raises what `commit` raised for this item, and `NotNow` where too much waits already. The item is committed
+        even where the caller has gone away.
         """
-        if len(self._waiting) >= MAX_QUEUE:
+        if self._count >= MAX_QUEUE:
             raise NotNow("more is coming in than the database can take", retry_after_s=1)
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        self._waiting.setdefault(owner, deque()).append(_Waiting(item, self._weight_of(item), future))
+        self._count += 1
         self.wake.notify()
         return await future
 
     async def commit_waiting(self) -> float:
         """Commit what waits; the work of the loop that waits on `wake`."""
-        if self._together > 1 and len(self._waiting) < self._largest:
+        if self._together > 1 and self._count < self._max_weight:
             await asyncio.sleep(GATHER_S)
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._largest))]
+        batch = self._next_batch()
         self._together = len(batch)
         if batch:
-            await self._commit_batch(batch)
-        return 0.0 if self._waiting else 60.0
+            await self._finish(batch)
+        return 0.0 if self._count else 60.0
 
-    async def _commit_batch(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
-        [outcome] = await asyncio.gather(self._commit([item for item, _ in batch]), return_exceptions=True)
+    def _next_batch(self) -> list[_Waiting[Item, Result]]:
+        batch: list[_Waiting[Item, Result]] = []
+        weight = 0
+        while self._waiting:
+            owner, queue = next(iter(self._waiting.items()))
+            if batch and weight + queue[0].weight > self._max_weight:
+                break
+            del self._waiting[owner]
+            batch.append(queue.popleft())
+            weight += batch[-1].weight
+            if queue:
+                self._waiting[owner] = queue  # behind the others
+        self._count -= len(batch)
+        return batch
+
+    async def _finish(self, batch: Sequence[_Waiting[Item, Result]], *, again: bool = True) -> None:
+        [outcome] = await asyncio.gather(self._commit([one.item for one in batch]), return_exceptions=True)
         if not isinstance(outcome, BaseException):
-            for (_, future), result in zip(batch, outcome, strict=True):
-                if not future.done():
-                    future.set_result(result)
-        elif len(batch) == 1 or isinstance(outcome, NotNow):
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(outcome)
+            for one, result in zip(batch, outcome, strict=True):
+                if not one.future.done():
+                    one.future.set_result(result)
+        elif len(batch) > 1 and (isinstance(outcome, Conflicting) or not isinstance(outcome, NotNow)):
+            half = len(batch) // 2
+            await self._finish(batch[:half])
+            await self._finish(batch[half:])
+        elif isinstance(outcome, Conflicting) and again:
+            await self._finish(batch, again=False)  # what it met may have been passing by
         else:
             for one in batch:
-                await self._commit_batch([one])
+                if not one.future.done():
+                    one.future.set_exception(outcome)

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import msgspec
 
-from esimhooks.server.domain.errors import Broken, NotNow
+from esimhooks.server.domain.errors import Broken, Conflicting, NotNow
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store.sealing import Sealer
 
@@ -39,6 +39,9 @@ SESSION_SETTINGS = {
     "random_page_cost": "1",
 }
 
+JSONB_VERSION = b"\x01"
+"""The first byte of a jsonb on the wire."""
+
 TEMPORARY = (
     OSError,
     TimeoutError,
@@ -51,11 +54,15 @@ TEMPORARY = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.PostgresSystemError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.IntegrityConstraintViolationError,  # a row was deleted under a statement that needed it
     asyncpg.ReadOnlySQLTransactionError,
 )
 """Failures that may be gone at the next try."""
+
+CONFLICTS = (
+    asyncpg.TransactionRollbackError,
+    asyncpg.IntegrityConstraintViolationError,  # a row was made, or deleted, under a statement that needed it otherwise
+)
+"""Failures that come of what others write at the same time."""
 
 REFUSALS: dict[type[asyncpg.PostgresError], str] = {
     asyncpg.InvalidAuthorizationSpecificationError: "the database refuses the login of this server",
@@ -231,9 +238,10 @@ async def _keep_as_it_is(_conn: asyncpg.Connection) -> None:
 async def _prepare(conn: asyncpg.Connection) -> None:
     await conn.set_type_codec(
         "jsonb",
-        encoder=lambda value: msgspec.json.encode(value).decode(),
-        decoder=msgspec.json.decode,
+        encoder=lambda value: JSONB_VERSION + msgspec.json.encode(value),
+        decoder=lambda value: msgspec.json.decode(value[1:]),
         schema="pg_catalog",
+        format="binary",
     )
 
 
@@ -244,6 +252,9 @@ class passing_errors:  # noqa: N801 - reads as a statement
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, CONFLICTS):
+            said = f"what was to be written does not fit what is stored ({type(error).__name__})"
+            raise Conflicting(said, retry_after_s=1.0) from error
         if isinstance(error, TEMPORARY):
             raise NotNow(f"the database does not answer ({type(error).__name__})", retry_after_s=2.0) from error
 

@@ -1,19 +1,16 @@
 """eSIMs: finding, locking and writing their state. What a person could use to install one is sealed."""
 
-import zlib
-from collections import defaultdict
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 import msgspec
-from msgspec import Struct
 
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.esim import Esim, EsimFilter
+from esimhooks.server.domain.esim import NOTHING_FURTHER, NOTHING_REPORTED, Esim, EsimFilter, Further, Reported
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import Unreadable
-from esimhooks.server.domain.update import Identity
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.given import Given
@@ -52,87 +49,34 @@ PLAIN = {
     "expire_at": "timestamptz",
     "validity_at": "timestamptz",
     "sequence": "integer",
-    "usage_told_at": "timestamptz",
+    "usage_emitted_at": "timestamptz",
+    "pending_until": "timestamptz",
     "validity_days_noticed": "integer",
 }
+RENAMED = {"usage_emitted_at": "usage_told_at"}
+"""Columns that have another name than the member."""
+DOCUMENTS = {
+    "reported": Reported,
+    "reported_at": dict[str, datetime],
+    "further": Further,
+    "last_digests": dict[str, str],
+}
+"""Members that are kept as JSON, null where there is nothing in them."""
 CREDENTIALS = ("ac", "qr_code_url", "short_url")
-CREATION_LOCK = 0x6573696D
-CREATION_LOCKS = 1024
-COLUMNS = Columns("esims", PLAIN | {"sealed_credentials": "bytea", "sealed_held": "bytea"})
+COLUMNS = {RENAMED.get(name, name): kind for name, kind in PLAIN.items()} | {
+    **dict.fromkeys(DOCUMENTS, "jsonb"),
+    "sealed_credentials": "bytea",
+    "sealed_held": "bytea",
+}
+"""What is written of an eSIM, in the order of `row_of`."""
 
 
-class Scope(Struct, frozen=True):
-    """Among whose eSIMs an update may find its own: those of a provider, of a tenant, or (neither) of the operator."""
-
-    provider: str | None = None
-    tenant: Tenant | None = None
-
-
-async def lock_matching(db: Session, wanted: Sequence[tuple[Scope, Identity]]) -> tuple[list[UUID | None], list[Esim]]:
-    """Find the eSIM of each identity and lock those found until the transaction ends.
-
-    Found by the provider's key, then order number and ICCID, then transaction and ICCID, then the transaction alone
-    if only one eSIM has it; never by an eSIM that is known under another key. Locks are taken in the order of ids, so
-    that two transactions cannot wait for each other.
-    """
+async def lock_pending(db: Session, order_id: UUID) -> Sequence[UUID]:
+    """Lock the eSIMs of an order that are still pending and return their ids; needs a transaction."""
     rows = await db.conn.fetch(
-        """
-        SELECT w.i, (
-            SELECT c.id FROM (
-                SELECT e.id, 1 AS rank FROM esims e
-                WHERE e.esim_tran_no = w.esim_tran_no
-                  AND (e.provider = w.provider OR (e.account_id = w.account_id AND e.mode = w.mode) OR w.anywhere)
-                UNION ALL
-                SELECT e.id, 2 FROM esims e
-                WHERE e.order_no = w.order_no AND e.iccid = w.iccid
-                  AND (e.provider = w.provider OR (e.account_id = w.account_id AND e.mode = w.mode) OR w.anywhere)
-                  AND (e.esim_tran_no = w.esim_tran_no) IS NOT FALSE
-                UNION ALL
-                SELECT e.id, 3 FROM esims e
-                WHERE e.transaction_id = w.transaction_id AND e.iccid = w.iccid
-                  AND (e.provider = w.provider OR (e.account_id = w.account_id AND e.mode = w.mode) OR w.anywhere)
-                  AND (e.esim_tran_no = w.esim_tran_no) IS NOT FALSE
-                UNION ALL
-                SELECT min(e.id::text)::uuid, 4 FROM esims e
-                WHERE e.transaction_id = w.transaction_id
-                  AND (e.provider = w.provider OR (e.account_id = w.account_id AND e.mode = w.mode) OR w.anywhere)
-                HAVING count(*) = 1
-                   AND bool_and((e.esim_tran_no = w.esim_tran_no) IS NOT FALSE AND (e.iccid = w.iccid) IS NOT FALSE)
-            ) c ORDER BY c.rank, c.id DESC LIMIT 1
-        ) AS id
-        FROM (
-            SELECT *, provider IS NULL AND account_id IS NULL AS anywhere
-            FROM unnest($1::int[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
-                 AS u (i, provider, account_id, mode, esim_tran_no, order_no, transaction_id, iccid)
-        ) w
-        """,
-        list(range(len(wanted))),
-        [scope.provider for scope, _ in wanted],
-        [scope.tenant and scope.tenant.account_id for scope, _ in wanted],
-        [scope.tenant and scope.tenant.mode for scope, _ in wanted],
-        [identity.esim_tran_no for _, identity in wanted],
-        [identity.order_no for _, identity in wanted],
-        [identity.transaction_id for _, identity in wanted],
-        [identity.iccid for _, identity in wanted],
+        "SELECT id FROM esims WHERE order_id = $1 AND status = 'PENDING' ORDER BY id FOR UPDATE", order_id
     )
-    ids: list[UUID | None] = [None] * len(wanted)
-    for row in rows:
-        ids[row["i"]] = row["id"]
-    return ids, await lock(db, [esim_id for esim_id in ids if esim_id is not None])
-
-
-async def lock(db: Session, esim_ids: Sequence[UUID]) -> list[Esim]:
-    """Lock and return the eSIMs; needs a transaction."""
-    if not esim_ids:
-        return []
-    rows = await db.conn.fetch("SELECT * FROM esims WHERE id = ANY($1) ORDER BY id FOR UPDATE", esim_ids)
-    return [esim_of(db, row) for row in rows]
-
-
-async def lock_of_order(db: Session, order_id: UUID) -> list[Esim]:
-    """Lock and return the eSIMs of an order; needs a transaction."""
-    rows = await db.conn.fetch("SELECT * FROM esims WHERE order_id = $1 ORDER BY id FOR UPDATE", order_id)
-    return [esim_of(db, row) for row in rows]
+    return [row["id"] for row in rows]
 
 
 async def of_order(db: Session, tenant: Tenant, order_id: UUID) -> list[Esim | Unreadable]:
@@ -146,7 +90,7 @@ async def of_order(db: Session, tenant: Tenant, order_id: UUID) -> list[Esim | U
     return listed(db, rows)
 
 
-async def lock_expired(db: Session, *, limit: int) -> list[Esim]:
+async def lock_expired(db: Session, *, limit: int, but_not: Collection[UUID] = ()) -> Sequence[Esim | Unreadable]:
     """Lock and return eSIMs whose validity is over, by the database's clock, and whose provider has said nothing since.
 
     Rows that another node works on are passed over; needs a transaction.
@@ -155,65 +99,31 @@ async def lock_expired(db: Session, *, limit: int) -> list[Esim]:
         """
         SELECT * FROM esims
         WHERE status IN ('CREATED', 'ACTIVATED', 'IN_USE', 'SUSPENDED', 'USED_UP') AND expire_at <= now()
-          AND (status_at IS NULL OR status_at <= expire_at)
+          AND (status_at IS NULL OR status_at <= expire_at) AND id <> ALL ($2)
         ORDER BY expire_at LIMIT $1 FOR UPDATE SKIP LOCKED
         """,
         limit,
+        list(but_not),
     )
-    return [esim_of(db, row) for row in rows]
+    return listed(db, rows)
 
 
-async def lock_transactions(db: Session, transactions: Collection[tuple[Tenant, str]]) -> None:
-    """Keep other transactions from creating eSIMs under the same transaction ids; needs a transaction.
-
-    Different ids may share a lock: PostgreSQL has room for some thousand locks, a request for a thousand ids.
-    """
-    places = {
-        zlib.crc32(f"{tenant.account_id} {tenant.mode} {transaction_id}".encode()) % CREATION_LOCKS
-        for tenant, transaction_id in transactions
-    }
-    # Taken in ascending order, so that two transactions cannot wait for each other.
-    await db.conn.execute(
-        "SELECT pg_advisory_xact_lock($1, place) FROM unnest($2::int[]) AS u (place)", CREATION_LOCK, sorted(places)
-    )
-
-
-async def of_transactions(
-    db: Session, transactions: Collection[tuple[Tenant, str]]
-) -> dict[tuple[Tenant, str], list[Identity]]:
-    """Return what identifies the eSIMs that the transactions have already."""
+async def lock_with_pending_usage(db: Session, *, limit: int, but_not: Collection[UUID] = ()) -> Sequence[UUID]:
+    """Lock eSIMs whose pushed usage has waited for the interval and return their ids; needs a transaction."""
     rows = await db.conn.fetch(
         """
-        SELECT account_id, mode, transaction_id, esim_tran_no, order_no, iccid FROM esims
-        JOIN unnest($1::uuid[], $2::text[], $3::text[]) AS t (account_id, mode, transaction_id)
-             USING (account_id, mode, transaction_id)
+        SELECT id FROM esims WHERE pending_until <= now() AND id <> ALL ($2)
+        ORDER BY pending_until LIMIT $1 FOR UPDATE SKIP LOCKED
         """,
-        [tenant.account_id for tenant, _ in transactions],
-        [tenant.mode for tenant, _ in transactions],
-        [transaction_id for _, transaction_id in transactions],
+        limit,
+        list(but_not),
     )
-    found: dict[tuple[Tenant, str], list[Identity]] = defaultdict(list)
-    for row in rows:
-        tenant, transaction_id = Tenant(row["account_id"], Mode(row["mode"])), row["transaction_id"]
-        found[tenant, transaction_id].append(
-            Identity(
-                esim_tran_no=row["esim_tran_no"],
-                order_no=row["order_no"],
-                transaction_id=transaction_id,
-                iccid=row["iccid"],
-            )
-        )
-    return found
+    return [row["id"] for row in rows]
 
 
 async def insert(db: Session, esims: Sequence[Esim]) -> None:
     """Store new eSIMs."""
-    await COLUMNS.insert(db, [_values(db, esim) for esim in esims])
-
-
-async def update(db: Session, esims: Sequence[Esim]) -> None:
-    """Overwrite eSIMs that this transaction has locked."""
-    await COLUMNS.update(db, [_values(db, esim) for esim in esims])
+    await _TABLE.insert(db, [row_of(db, esim) for esim in esims])
 
 
 async def find(db: Session, tenant: Tenant, esim_id: UUID) -> Esim | None:
@@ -251,17 +161,22 @@ async def page(
     return listed(db, rows)
 
 
-def _values(db: Session, esim: Esim) -> list[object]:
-    plain: list[object] = [getattr(esim, name) for name in PLAIN]
+def row_of(db: Session, esim: Esim) -> list[object]:
+    """Return the values of `COLUMNS`."""
     credentials = {name: value for name in CREDENTIALS if (value := getattr(esim, name)) is not None}
     return [
-        *plain,
+        *(getattr(esim, name) for name in PLAIN),
+        *(_document(getattr(esim, name)) for name in DOCUMENTS),
         _sealed(db, credentials, _row(esim.id, "credentials")),
-        _sealed(db, esim.held, _row(esim.id, "held")),
+        _sealed(db, esim.pending_changes, _row(esim.id, "held")),
     ]
 
 
-def _sealed(db: Session, values: dict[str, object] | dict[str, str] | object, row: str) -> bytes | None:
+def _document(value: object) -> object:
+    return None if value in ({}, NOTHING_REPORTED, NOTHING_FURTHER) else value
+
+
+def _sealed(db: Session, values: object, row: str) -> bytes | None:
     return db.sealer.seal(msgspec.json.encode(values), row=row) if values else None
 
 
@@ -279,15 +194,21 @@ def listed(db: Session, rows: Sequence[asyncpg.Record]) -> list[Esim | Unreadabl
 
 
 def esim_of(db: Session, row: asyncpg.Record) -> Esim:
-    """Return the eSIM of a row that has all of its columns."""
-    values = {name: row[name] for name in PLAIN}
+    """Return the eSIM of a row that has all of its columns. Raises `Broken` where it does not decrypt."""
+    values = {name: row[RENAMED.get(name, name)] for name in PLAIN}
     values["mode"] = Mode(row["mode"])
     values["status"] = None if row["status"] is None else EsimStatus(row["status"])
     values["smdp_status"] = None if row["smdp_status"] is None else SmdpStatus(row["smdp_status"])
+    for name, kind in DOCUMENTS.items():
+        if row[name] is not None:
+            values[name] = msgspec.convert(row[name], kind)
     values |= _opened(db, row["sealed_credentials"], _row(row["id"], "credentials"))
-    values["held"] = _opened(db, row["sealed_held"], _row(row["id"], "held"))
+    values["pending_changes"] = _opened(db, row["sealed_held"], _row(row["id"], "held"))
     return Esim(**values)
 
 
 def _unreadable(row: asyncpg.Record) -> Unreadable:
     return Unreadable(name=text_of(Prefix.ESIM, row["id"]), id=row["id"])
+
+
+_TABLE = Columns("esims", COLUMNS)

@@ -59,7 +59,7 @@ async def insert(db: Session, events: Sequence[Event]) -> None:
                 event.type,
                 event.happened_at,
                 event.notification_id,
-                db.sealer.seal(event.body, row=_row(event.id)),
+                sealed_body(db, event),
                 event.traceparent,
                 position,
                 event.endpoint_id,
@@ -185,6 +185,11 @@ async def contents(db: Session, event_ids: Sequence[UUID]) -> dict[UUID, Content
 def _of_tenant(given: Given, tenant: Tenant, where: EventFilter, before: UUID | None) -> list[str]:
     own = [f"account_id = {given(tenant.account_id)}", f"mode = {given(tenant.mode)}"]
     return own + given.between(first=where.first_id, last=where.last_id, before=before)
+
+
+def sealed_body(db: Session, event: Event) -> bytes:
+    """Return the event's bytes as they are stored, bound to its row."""
+    return db.sealer.seal(event.body, row=_row(event.id))
 
 
 def _row(event_id: UUID) -> str:

@@ -5,15 +5,15 @@ from datetime import datetime
 from uuid import UUID
 
 import asyncpg
+import msgspec
 from msgspec import Struct
 
-from esimhooks.server.domain.change import UpdateOutcome
+from esimhooks.server.domain.change import UpdateOutcome, UpdateResult
 from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.notification import InboundRequest, JournalEntry
-from esimhooks.server.domain.update import Identity
-from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session, touched
 from esimhooks.server.store.sealing import readable
 from esimhooks.vocabulary.statuses import Mode
@@ -21,101 +21,37 @@ from esimhooks.vocabulary.statuses import Mode
 UPDATES_SOURCE = "updates"
 """Source of what came over `POST /v1/updates`; providers cannot have this name."""
 
-NOTIFICATIONS = Columns(
-    "notifications",
-    {
-        "id": "uuid",
-        "source": "text",
-        "account_id": "uuid",
-        "mode": "text",
-        "received_at": "timestamptz",
-        "kind": "text",
-        "outcome": "text",
-        "detail": "text",
-        "esim_id": "uuid",
-        "request": "jsonb",
-        "sealed_body": "bytea",
-    },
-)
-UNMATCHED = Columns(
-    "unmatched_notifications",
-    {"notification_id": "uuid", "source": "text", "esim_tran_no": "text", "order_no": "text", "transaction_id": "text"},
-)
+COLUMNS = {
+    "id": "uuid",
+    "source": "text",
+    "account_id": "uuid",
+    "mode": "text",
+    "received_at": "timestamptz",
+    "kind": "text",
+    "outcome": "text",
+    "detail": "text",
+    "esim_id": "uuid",
+    "request": "jsonb",
+    "sealed_body": "bytea",
+}
+"""What is written of a notification, in the order of `row_of`."""
 
 
-class Seen(Struct, frozen=True, kw_only=True):
-    """What makes a notification the same as another (`digest`), and what it says (`content`), both as hashes."""
-
-    source: str
-    digest: bytes
-    content: bytes
-    notification_id: UUID
-
-
-async def insert(db: Session, entries: Sequence[JournalEntry]) -> None:
-    """Write journal entries."""
-    await NOTIFICATIONS.insert(
-        db,
-        [
-            (
-                entry.id,
-                entry.source,
-                entry.tenant and entry.tenant.account_id,
-                entry.tenant and entry.tenant.mode,
-                entry.received_at,
-                entry.kind,
-                entry.outcome,
-                entry.detail,
-                entry.esim_id,
-                _request(entry.request),
-                db.sealer.seal(entry.request.body, row=_row(entry.id)),
-            )
-            for entry in entries
-        ],
+def row_of(db: Session, entry: JournalEntry) -> tuple[object, ...]:
+    """Return the values of `COLUMNS`."""
+    return (
+        entry.id,
+        entry.source,
+        entry.tenant and entry.tenant.account_id,
+        entry.tenant and entry.tenant.mode,
+        entry.received_at,
+        entry.kind,
+        entry.outcome,
+        entry.detail,
+        entry.esim_id,
+        _request(entry.request),
+        db.sealer.seal(entry.request.body, row=_row(entry.id)),
     )
-
-
-async def first_seen(db: Session, seen: Sequence[Seen], *, now: datetime) -> dict[bytes, Seen]:
-    """Remember the notifications; return, by digest, the one that came first where it was another.
-
-    Waits for a concurrent transaction that remembers the same. Rows go in by digest, so that two transactions
-    cannot wait for each other.
-    """
-    if not seen:
-        return {}
-    ordered = sorted({one.digest: one for one in reversed(seen)}.values(), key=lambda one: (one.source, one.digest))
-    fresh = await db.conn.fetch(
-        """
-        INSERT INTO seen_notifications (source, digest, content, notification_id, seen_at)
-        SELECT *, $5::timestamptz FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::uuid[])
-        ON CONFLICT DO NOTHING RETURNING digest
-        """,
-        [one.source for one in ordered],
-        [one.digest for one in ordered],
-        [one.content for one in ordered],
-        [one.notification_id for one in ordered],
-        now,
-    )
-    new = {row["digest"] for row in fresh}
-    first = {one.digest: one for one in ordered if one.digest in new}
-    known = [one for one in ordered if one.digest not in new]
-    if known:
-        rows = await db.conn.fetch(
-            """
-            SELECT s.* FROM seen_notifications s
-            JOIN unnest($1::text[], $2::bytea[]) AS k (source, digest) USING (source, digest)
-            """,
-            [one.source for one in known],
-            [one.digest for one in known],
-        )
-        for row in rows:
-            first[row["digest"]] = Seen(
-                source=row["source"],
-                digest=row["digest"],
-                content=row["content"],
-                notification_id=row["notification_id"],
-            )
-    return first
 
 
 async def forget_seen(db: Session, *, before: datetime, limit: int) -> int:
@@ -140,23 +76,11 @@ async def find(db: Session, notification_id: UUID) -> JournalEntry | None:
 async def of_esim(db: Session, esim_id: UUID, *, limit: int) -> Sequence[JournalEntry | Unreadable]:
     """Return the newest entries about an eSIM."""
     rows = await db.conn.fetch(
-        "SELECT * FROM notifications WHERE esim_id = $1 ORDER BY id DESC LIMIT $2", esim_id, limit
+        "SELECT * FROM notifications WHERE esim_id = $1 OR esim_ids @> ARRAY[$1] ORDER BY id DESC LIMIT $2",
+        esim_id,
+        limit,
     )
     return listed(db, rows)
-
-
-async def settle(
-    db: Session, notification_id: UUID, outcome: UpdateOutcome, *, detail: str | None, esim_id: UUID | None
-) -> None:
-    """Write what became of a notification that waited, and take it off the backlog; needs a transaction."""
-    await db.conn.execute(
-        "UPDATE notifications SET outcome = $2, detail = $3, esim_id = coalesce($4, esim_id) WHERE id = $1",
-        notification_id,
-        outcome,
-        detail,
-        esim_id,
-    )
-    await db.conn.execute("DELETE FROM backlog WHERE notification_id = $1", notification_id)
 
 
 async def put_off(db: Session, notification_id: UUID, *, seconds: float, detail: str) -> None:
@@ -198,61 +122,44 @@ class Waiting(Struct, frozen=True):
 
 
 async def claim_backlog(db: Session, *, limit: int, retry_in_s: float) -> Sequence[Waiting]:
-    """Take waiting notifications that are due; each comes up again after `retry_in_s` if nobody settles it."""
+    """Take waiting notifications that are due, in the order in which they came.
+
+    Each comes up again after `retry_in_s` if nobody settles it.
+    """
     rows = await db.conn.fetch(
         """
         UPDATE backlog SET tries = tries + 1, due_at = now() + make_interval(secs => $2)
         WHERE notification_id IN (
-            SELECT notification_id FROM backlog WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+            SELECT notification_id FROM backlog WHERE due_at <= now() ORDER BY due_at, notification_id LIMIT $1
+            FOR UPDATE SKIP LOCKED)
         RETURNING notification_id, tries
         """,
         limit,
         retry_in_s,
     )
-    return [Waiting(row["notification_id"], row["tries"]) for row in rows]
+    claimed = [Waiting(row["notification_id"], row["tries"]) for row in rows]
+    return sorted(claimed, key=lambda one: one.notification_id)
 
 
-async def remember_unmatched(db: Session, unmatched: Sequence[tuple[UUID, str, Identity]]) -> None:
-    """Keep what notifications (id, source, identity) say about an eSIM that is not known yet; once each."""
+async def wake_unmatched(db: Session, known: Sequence[Esim]) -> None:
+    """Have notifications looked at again that may speak of these eSIMs; needs a transaction."""
     await db.conn.execute(
-        "DELETE FROM unmatched_notifications WHERE notification_id = ANY($1)",
-        [notification_id for notification_id, _, _ in unmatched],
-    )
-    await UNMATCHED.insert(
-        db,
-        [
-            (notification_id, source, identity.esim_tran_no, identity.order_no, identity.transaction_id)
-            for notification_id, source, identity in unmatched
-        ],
-    )
-
-
-async def wake_unmatched(db: Session, known: Sequence[tuple[tuple[str, ...], Identity]]) -> int:
-    """Move notifications that may speak of eSIMs now known (sources, identity) to the backlog; return how many."""
-    if not known:
-        return 0
-    sources, identities = zip(*((source, identity) for names, identity in known for source in names), strict=True)
-    status = await db.conn.execute(
         """
         WITH woken AS (
-            DELETE FROM unmatched_notifications WHERE notification_id IN (
-                SELECT u.notification_id
-                FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
-                     AS k (source, esim_tran_no, order_no, transaction_id)
-                JOIN unmatched_notifications u ON u.source = k.source
-                 AND (u.esim_tran_no = k.esim_tran_no OR u.order_no = k.order_no OR u.transaction_id = k.transaction_id)
-            )
-            RETURNING notification_id, source
+            DELETE FROM unmatched_notifications u
+            USING unnest($1::text[], $2::text[], $3::text[]) AS k (provider, order_no, transaction_id)
+            WHERE u.source IN (k.provider, $4) AND (u.order_no = k.order_no OR u.transaction_id = k.transaction_id)
+            RETURNING u.notification_id, u.source
         )
-        INSERT INTO backlog (notification_id, source, due_at) SELECT notification_id, source, now() FROM woken
+        INSERT INTO backlog (notification_id, source, due_at)
+        SELECT DISTINCT notification_id, source, now() FROM woken
         ON CONFLICT DO NOTHING
         """,
-        sources,
-        [identity.esim_tran_no for identity in identities],
-        [identity.order_no for identity in identities],
-        [identity.transaction_id for identity in identities],
+        [esim.provider for esim in known],
+        [esim.order_no for esim in known],
+        [esim.transaction_id for esim in known],
+        UPDATES_SOURCE,
     )
-    return touched(status)
 
 
 async def wake_missed(db: Session, *, since: UUID) -> int:
@@ -270,7 +177,8 @@ async def wake_missed(db: Session, *, since: UUID) -> int:
                   AND (e.provider = u.source OR u.source = $2))
             RETURNING notification_id, source
         )
-        INSERT INTO backlog (notification_id, source, due_at) SELECT notification_id, source, now() FROM woken
+        INSERT INTO backlog (notification_id, source, due_at)
+        SELECT DISTINCT notification_id, source, now() FROM woken
         ON CONFLICT DO NOTHING
         """,
         since,
@@ -312,6 +220,7 @@ def entry_of(db: Session, row: asyncpg.Record) -> JournalEntry:
         outcome=UpdateOutcome(row["outcome"]),
         detail=row["detail"],
         esim_id=row["esim_id"],
+        results=msgspec.convert(row["results"] or (), tuple[UpdateResult, ...]),
     )
 
 

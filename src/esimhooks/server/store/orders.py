@@ -18,8 +18,8 @@ async def insert(db: Session, order: Order, *, first_poll_in_s: float | None) ->
         await db.conn.fetchval(
             """
             INSERT INTO orders (id, account_id, mode, provider, transaction_id, order_no, package_code, package_name,
-                                quantity, created_at, next_poll_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() + make_interval(secs => $11))
+                                quantity, created_at, next_poll_at, metadata)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() + make_interval(secs => $11), $12)
             ON CONFLICT (account_id, mode, transaction_id) DO NOTHING RETURNING true
             """,
             order.id,
@@ -33,6 +33,7 @@ async def insert(db: Session, order: Order, *, first_poll_in_s: float | None) ->
             order.quantity,
             order.created_at,
             first_poll_in_s,
+            dict(order.metadata) or None,
         )
     )
 
@@ -92,18 +93,27 @@ async def page(db: Session, where: OrderFilter, *, before: UUID | None, limit: i
     return [_order(row) for row in rows]
 
 
-async def claim_poll(db: Session, *, retry_in_s: float) -> Order | None:
-    """Take one order whose poll is due and put its next poll `retry_in_s` off, in case this one is never finished."""
-    row = await db.conn.fetchrow(
+async def claim_polls(db: Session, *, retry_in_s: float, limit: int) -> Sequence[Order]:
+    """Claim orders whose poll is due and put their next one `retry_in_s` off, in case this one is never finished.
+
+    Each provider's in turn, so that one with many orders does not keep the others waiting.
+    """
+    rows = await db.conn.fetch(
         """
         UPDATE orders SET polls = polls + 1, next_poll_at = now() + make_interval(secs => $1)
-        WHERE id = (SELECT id FROM orders WHERE next_poll_at <= now() ORDER BY next_poll_at LIMIT 1
-                    FOR UPDATE SKIP LOCKED)
+        WHERE id IN (
+            SELECT o.id FROM (SELECT DISTINCT provider FROM orders WHERE next_poll_at <= now()) p
+            CROSS JOIN LATERAL (
+                SELECT id FROM orders WHERE provider = p.provider AND next_poll_at <= now()
+                ORDER BY next_poll_at LIMIT $2 FOR UPDATE SKIP LOCKED
+            ) o
+        )
         RETURNING *
         """,
         retry_in_s,
+        limit,
     )
-    return None if row is None else _order(row)
+    return [_order(row) for row in rows]
 
 
 async def poll_again(db: Session, order_id: UUID, *, seconds: float) -> None:
@@ -123,6 +133,17 @@ async def end_polling(db: Session, order_id: UUID) -> None:
     await db.conn.execute("UPDATE orders SET next_poll_at = NULL WHERE id = $1", order_id)
 
 
+async def end_polling_where_filled(db: Session, order_id: UUID) -> None:
+    """End polling an order of which no eSIM is pending any more, whoever filled it."""
+    await db.conn.execute(
+        """
+        UPDATE orders SET next_poll_at = NULL WHERE id = $1 AND next_poll_at IS NOT NULL
+          AND NOT EXISTS (SELECT FROM esims WHERE order_id = $1 AND status = 'PENDING')
+        """,
+        order_id,
+    )
+
+
 async def set_order_no(db: Session, order_id: UUID, order_no: str, *, first_poll_in_s: float) -> None:
     """Write down the provider's number of an order that was known by its transaction only, and of its eSIMs.
 
@@ -137,7 +158,15 @@ async def set_order_no(db: Session, order_id: UUID, order_no: str, *, first_poll
         order_no,
         first_poll_in_s,
     )
-    await db.conn.execute("UPDATE esims SET order_no = $2 WHERE order_id = $1 AND order_no IS NULL", order_id, order_no)
+    # Locked in the order of ids, as everywhere, so that two transactions cannot wait for each other.
+    await db.conn.execute(
+        """
+        UPDATE esims SET order_no = $2
+        WHERE id IN (SELECT id FROM esims WHERE order_id = $1 AND order_no IS NULL ORDER BY id FOR UPDATE)
+        """,
+        order_id,
+        order_no,
+    )
 
 
 def _order(row: asyncpg.Record) -> Order:
@@ -151,5 +180,6 @@ def _order(row: asyncpg.Record) -> Order:
         package_name=row["package_name"],
         quantity=row["quantity"],
         created_at=row["created_at"],
+        metadata=row["metadata"] or {},
         polls=row["polls"],
     )

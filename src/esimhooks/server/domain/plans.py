@@ -1,0 +1,88 @@
+"""The plans of an eSIM: bundles that are queued, active, or over. Pure.
+
+A provider reports one plan or all of them; each is ordered by its own time. The figures of the eSIM are the sums over
+its active plans and its validity ends with the last of them (eSIM object, "Further members").
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from esimhooks.vocabulary.statuses import PlanState
+
+MAX_PLANS = 50
+"""As many plans of one eSIM are kept; the oldest that are over make room."""
+
+OVER = frozenset({PlanState.DEPLETED, PlanState.EXPIRED, PlanState.REVOKED})
+
+
+class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One plan. Volumes are bytes, times aware UTC; `reported_at` has, by name, when each member was reported."""
+
+    id: str
+    name: str | None = None
+    state: PlanState | None = None
+    total_bytes: int | None = None
+    used_bytes: int | None = None
+    unlimited: bool | None = None
+    activate_at: datetime | None = None
+    expire_at: datetime | None = None
+    reported_at: Mapping[str, datetime] = {}
+
+
+REPORTED = ("name", "state", "total_bytes", "used_bytes", "unlimited", "activate_at", "expire_at")
+
+
+class Totals(Struct, frozen=True):
+    """What the plans of an eSIM come to together; None is unknown, or without limit for the volume."""
+
+    total_bytes: int | None
+    used_bytes: int | None
+    unlimited: bool
+    expire_at: datetime | None
+
+
+def merge(known: Sequence[Plan], reported: Iterable[Plan], *, at: datetime) -> tuple[Plan, ...]:
+    """Return the plans with what was reported at `at` (aware UTC); an older report fills only what is unknown."""
+    plans = {plan.id: plan for plan in known}
+    for plan in reported:
+        plans[plan.id] = _with(plans.get(plan.id, Plan(id=plan.id)), plan, at)
+    ordered = sorted(plans.values(), key=lambda plan: plan.id)
+    if len(ordered) > MAX_PLANS:
+        over = sorted((plan for plan in ordered if plan.state in OVER), key=lambda plan: (_last(plan) or at, plan.id))
+        dropped = {plan.id for plan in over[: len(ordered) - MAX_PLANS]}
+        ordered = [plan for plan in ordered if plan.id not in dropped]
+    return tuple(ordered)
+
+
+def _with(known: Plan, reported: Plan, at: datetime) -> Plan:
+    if reported.total_bytes is not None and reported.unlimited is None:
+        reported = replace(reported, unlimited=False)
+    values: dict[str, object] = {}
+    for name in REPORTED:
+        value, last = getattr(reported, name), known.reported_at.get(name)
+        if value is not None and (last is None or at >= last):
+            values[name] = value
+    return replace(known, **values, reported_at={**known.reported_at, **dict.fromkeys(values, at)})
+
+
+def _last(plan: Plan) -> datetime | None:
+    return max(plan.reported_at.values(), default=None)
+
+
+def totals(plans: Sequence[Plan]) -> Totals:
+    """Return the sums over the active plans; where none is active, over those that are not over, else over all."""
+    counted = [plan for plan in plans if plan.state is PlanState.ACTIVE]
+    counted = counted or [plan for plan in plans if plan.state not in OVER] or list(plans)
+    unlimited = any(plan.unlimited is True for plan in counted)
+    volumes = [plan.total_bytes for plan in counted if plan.total_bytes is not None]
+    used = [plan.used_bytes for plan in counted if plan.used_bytes is not None]
+    ends = [plan.expire_at for plan in counted if plan.expire_at is not None]
+    return Totals(
+        total_bytes=None if unlimited or not volumes else sum(volumes),
+        used_bytes=sum(used) if used else None,
+        unlimited=unlimited,
+        expire_at=max(ends, default=None),
+    )

@@ -1,0 +1,108 @@
+"""What an update reports, member by member: the newest report of each counts, whatever order they come in. Pure.
+
+An eSIM and an update go in; reports are offered one after the other, with the time of each; out comes the eSIM with
+those that were not older than what it has.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from esimhooks.server.domain.esim import Esim, Further
+from esimhooks.server.domain.update import Cause, Update
+
+AHEAD_AT_MOST = timedelta(minutes=5)
+"""So much may a provider's clock be ahead; a later time is a doubt."""
+AXES = frozenset({"total_bytes", "used_bytes", "activate_at", "expire_at", "validity_days_noticed"})
+ORDERED_BY = {
+    "eid": "smdp_at",
+    "total_bytes": "usage_at",
+    "used_bytes": "usage_at",
+    "expire_at": "validity_at",
+    "validity_days_noticed": "validity_at",
+}
+"""Rows of earlier releases have no times of members, but one for all that is reported together."""
+
+BOOKKEEPING: Mapping[str, object] = dict.fromkeys(
+    ("status_at", "smdp_at", "smdp_sequence", "usage_at", "validity_at")
+) | {"smdp_unnumbered": False, "reported_at": {}, "last_digests": {}}
+
+
+class Reports:
+    """One update on its way into one eSIM. `taken` says whether a status, usage or validity was; `stale` that one was late."""
+
+    def __init__(self, esim: Esim, update: Update, *, received_at: datetime, now: datetime) -> None:
+        self.esim = esim
+        self.update = update
+        self.taken = False
+        self.stale = False
+        self._received_at = received_at
+        self._now = now
+        self._in_order = received_at >= now
+        self._reported_at = dict(esim.reported_at) or _times_of_earlier_releases(esim)
+
+    def at(self, told_at: datetime | None, last: datetime | None) -> datetime:
+        """Return the time of a report: the provider's, else its arrival, which is later than all that is known."""
+        if told_at is not None:
+            return told_at
+        return max(self._received_at, last) if self._in_order and last is not None else self._received_at
+
+    def is_older(self, at: datetime, last: datetime | None) -> bool:
+        """Whether a report is older than the last one.
+
+        What a provider pushed is compared by its own clock, which may be ahead. For what we asked at a time of ours,
+        a last time that has yet to come is no time; nor is one for anybody that no clock may have.
+        """
+        pushed = self.update.cause in (Cause.PUSH, Cause.VALIDITY)
+        return last is not None and at < last <= (self._now + AHEAD_AT_MOST if pushed else self._now)
+
+    def set(self, **values: object) -> None:
+        """Set members that are not ordered by themselves."""
+        self.esim = replace(self.esim, **values)
+
+    def set_further(self, **values: object) -> None:
+        """Set members that only some eSIMs have."""
+        self.set(further=replace(self.esim.further, **values))
+
+    def last(self, name: str) -> datetime | None:
+        """Return when the member was last reported, or None."""
+        return self._reported_at.get(name)
+
+    def accepts(self, name: str, told_at: datetime | None) -> bool:
+        """Whether a report of the member is not older than the last one; if so, the next is compared with it."""
+        last = self.last(name)
+        at = self.at(told_at, last)
+        if self.is_older(at, last):
+            self.stale = True
+            return False
+        self.taken |= name in AXES
+        self._reported_at[name] = at
+        return True
+
+    def report(self, name: str, value: object, told_at: datetime | None, *, clears: bool = False) -> bool:
+        """Offer a member's new value, None where there is none; return whether it was accepted.
+
+        With `clears` None is a value: it makes the member unknown.
+        """
+        if (value is None and not clears) or not self.accepts(name, told_at):
+            return False
+        if name in Further.__struct_fields__:
+            self.set_further(**{name: value})
+        else:
+            self.set(**{name: value})
+        return True
+
+    def result(self) -> Esim:
+        """Return the eSIM with all that was accepted."""
+        return replace(self.esim, reported_at=self._reported_at)
+
+
+def _times_of_earlier_releases(esim: Esim) -> dict[str, datetime]:
+    known = {name: getattr(esim, of) for name, of in ORDERED_BY.items() if getattr(esim, name) is not None}
+    return {name: at for name, at in known.items() if at is not None}
+
+
+def is_same(one: Esim, other: Esim) -> bool:
+    """Whether two states of an eSIM differ in nothing that anybody is told of."""
+    return replace(one, **BOOKKEEPING, reported=other.reported) == replace(other, **BOOKKEEPING)

@@ -1,0 +1,76 @@
+"""Activation and the end of validity: what was reported of them, and the times that follow (lifecycle, "Time"). Pure.
+
+The activation is the provider's, else the earliest active status that is known. The end is the provider's, else the
+activation plus the duration. An end that was reported before the activation is the deadline for installing.
+"""
+
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from esimhooks.server.domain.esim import NOTHING_REPORTED, Esim, Reported
+from esimhooks.server.domain.plans import totals
+from esimhooks.server.domain.reports import Reports
+from esimhooks.vocabulary.statuses import EsimStatus
+
+ACTIVE = frozenset({EsimStatus.ACTIVATED, EsimStatus.IN_USE})
+NOT_YET_ACTIVE = frozenset({None, EsimStatus.PENDING, EsimStatus.CREATED})
+
+
+def report_status(reports: Reports, status: EsimStatus, at: datetime) -> None:
+    """Take note of a status and its time, which may be older than the present one."""
+    if status in NOT_YET_ACTIVE:
+        return
+    known = terms_of(reports.esim)
+    first = known.first_active_at
+    if status in ACTIVE:
+        first = at if first is None else min(first, at)
+    reports.set(reported=replace(known, activated=True, first_active_at=first))
+
+
+def report_activation(reports: Reports, activate_at: datetime) -> None:
+    """Offer the provider's own time of activation."""
+    known = terms_of(reports.esim)
+    if reports.accepts("activate_at", reports.update.occurred_at):
+        reports.set(reported=replace(known, reported_activation=activate_at))
+
+
+def report_end(reports: Reports, end: datetime, told_at: datetime | None, *, of_plan: bool) -> None:
+    """Offer the provider's own end of validity; `of_plan` says that it is no deadline for installing."""
+    known = terms_of(reports.esim)
+    if reports.accepts("expire_at", told_at):
+        reports.set(reported=replace(known, end=end, of_plan=of_plan), validity_at=reports.last("expire_at"))
+
+
+def settle_terms(reports: Reports) -> None:
+    """Bring activation and end up to date with all that is known."""
+    esim, known = reports.esim, terms_of(reports.esim)
+    activate_at = known.reported_activation or known.first_active_at
+    activated = known.activated or esim.status not in NOT_YET_ACTIVE
+    end = totals(esim.further.plans).expire_at if esim.further.plans else None
+    end = end or _end(known, activate_at if activated else None, esim.total_days, esim.validity_at)
+    reports.set(activate_at=activate_at, expire_at=end)
+
+
+def terms_of(esim: Esim) -> Reported:
+    """Return what is known of the validity; of a row of an earlier release what its times say."""
+    if esim.reported != NOTHING_REPORTED:
+        return esim.reported
+    computed = esim.activate_at is not None and esim.validity_at is None and esim.total_days is not None
+    return Reported(
+        activated=esim.status not in NOT_YET_ACTIVE,
+        first_active_at=esim.activate_at,
+        end=None if computed or esim.further.plans else esim.expire_at,
+        of_plan=esim.validity_at is not None and esim.activate_at is not None and esim.validity_at >= esim.activate_at,
+    )
+
+
+def _end(
+    known: Reported, activate_at: datetime | None, total_days: int | None, reported_at: datetime | None
+) -> datetime | None:
+    after_activation = reported_at is not None and activate_at is not None and reported_at >= activate_at
+    if known.end is not None and (known.of_plan or after_activation):
+        return known.end
+    if activate_at is None or total_days is None:
+        return known.end
+    return activate_at + timedelta(days=total_days)

@@ -1,0 +1,296 @@
+"""One update after the other becomes eSIM state and events, in memory.
+
+What was read of a batch comes in; each update is matched and applied to what the ones before have left; at the end all
+that is to be written goes out. The decisions are the domain's.
+"""
+
+import secrets
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from esimhooks.server.domain.change import Change, EventDraft, UpdateOutcome, UpdateResult
+from esimhooks.server.domain.compose import envelope
+from esimhooks.server.domain.credentials import TOKEN_BYTES, own_address
+from esimhooks.server.domain.delivery import Delivery
+from esimhooks.server.domain.doubt import Doubt
+from esimhooks.server.domain.emit import Emission, EmitPolicy, emit, emit_pending
+from esimhooks.server.domain.endpoint import Ordering, Tenant
+from esimhooks.server.domain.endpoint_rules import wants
+from esimhooks.server.domain.esim import Esim, Further
+from esimhooks.server.domain.event import Event
+from esimhooks.server.domain.ids import new_id
+from esimhooks.server.domain.transition import apply, lacks_volume
+from esimhooks.server.domain.update import Cause, Identity, Update
+from esimhooks.server.ingest.directory import KEYS, Directory
+from esimhooks.server.store.intake import MAX_INLINE_ENDPOINTS, Candidate, Known, Scope, Unreadable, Writes
+from esimhooks.server.store.journal import UPDATES_SOURCE
+from esimhooks.vocabulary.envelope import encode
+from esimhooks.vocabulary.statuses import EsimStatus, Reason
+
+NO_VOLUME = Doubt(
+    "data_usage_remain", "data_usage_remain: expected totalVolume beside it, as no volume of this eSIM is known"
+)
+UNREADABLE = "the stored eSIM cannot be decrypted: this is tried again"
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """Where an update comes from: `name` is a provider's, or `updates`; see `batch.Item` for the rest."""
+
+    scope: Scope
+    name: str
+    notification_id: UUID | None = None
+    creates: bool = False
+    order_id: UUID | None = None
+    arrived_at: datetime | None = None
+    traceparent: str | None = None
+
+
+class _Target(Struct, frozen=True):
+    """What an update is applied to; `replaced` is the eSIM whose place a new one takes."""
+
+    esim: Esim
+    update: Update
+    replaced: Esim | None
+
+
+class Applying:
+    """The eSIMs of a batch as they change, and the events that follow. `now` is the database's time."""
+
+    def __init__(self, known: Known, policy: EmitPolicy, *, traceparent: str | None) -> None:
+        self._directory = Directory(known.candidates)
+        self._known = known
+        self._policy = policy
+        self._traceparent = traceparent
+        self._events: list[Event] = []
+        self.doubts: list[tuple[str, UUID, Doubt]] = []
+
+    def apply(
+        self, update: Update, source: Source, *, esim_id: UUID | None = None, digest: str | None = None
+    ) -> UpdateResult:
+        """Apply an update to the eSIM that it speaks of, if any; `esim_id` where that is known already.
+
+        `digest` is given where a repetition can only be told by the last bytes that were applied from this source.
+        """
+        target = self._target(update, source, esim_id)
+        if isinstance(target, UpdateResult):
+            return target
+        esim = target.esim
+        if digest is not None and esim.last_digests.get(source.name) == digest:
+            return UpdateResult(outcome=UpdateOutcome.DUPLICATE, esim_id=esim.id)
+        result = self._change(esim, target.update, source, digest)
+        if target.replaced is not None and result.outcome is not UpdateOutcome.INVALID:
+            self._end(target.replaced, result.esim_id, source)
+        return result
+
+    def _target(self, update: Update, source: Source, esim_id: UUID | None) -> "_Target | UpdateResult":
+        """Return the eSIM that an update is applied to, found or new, or why it is not applied."""
+        esim = self._matching(update, source, esim_id)
+        replaced = self._replaced(update, source)
+        if replaced is not None and esim is not None and esim.esim_tran_no != update.identity.esim_tran_no:
+            esim = None  # neither the one that is replaced nor a free place of its order
+        replaced = None if esim is not None else replaced
+        for candidate in (esim, replaced):
+            if isinstance(candidate, Unreadable):
+                return UpdateResult(outcome=UpdateOutcome.WAITING, esim_id=candidate.id, detail=UNREADABLE)
+        assert not isinstance(esim, Unreadable)  # noqa: S101 - seen above
+        assert not isinstance(replaced, Unreadable)  # noqa: S101 - seen above
+        if replaced is not None and update.esim_status is None:
+            update = replace(update, esim_status=EsimStatus.CREATED)
+        if lacks_volume(esim, update):
+            update = replace(update, remaining_bytes=None, doubts=(*update.doubts, NO_VOLUME))
+            if update.says_nothing:
+                found = None if esim is None else esim.id
+                return UpdateResult(outcome=UpdateOutcome.INVALID, esim_id=found, detail=NO_VOLUME.detail)
+        esim = self._new(update, source, replaced) if esim is None else esim
+        if esim is None:
+            return UpdateResult(outcome=UpdateOutcome.UNMATCHED, detail=_unmatched(update.identity))
+        return _Target(esim, update, replaced)
+
+    def emit_pending(self, esim_id: UUID) -> None:
+        """Emit the usage of an eSIM that has waited for the interval."""
+        esim = self._directory.get(esim_id)
+        if isinstance(esim, Esim):
+            emission = emit_pending(esim, now=self._known.now)
+            self._record(emission, happened_at=esim.usage_at or self._known.now, source=None)
+
+    def _matching(self, update: Update, source: Source, esim_id: UUID | None) -> Candidate | None:
+        if esim_id is not None:
+            return self._directory.get(esim_id)
+        return self._directory.find(source.scope, update.identity, order_id=source.order_id)
+
+    def _replaced(self, update: Update, source: Source) -> Candidate | None:
+        """Return the eSIM whose place a new one takes."""
+        if update.replaces is None or update.identity.esim_tran_no is None:
+            return None
+        return self._directory.find_replaced(source.scope, update.replaces)
+
+    def _new(self, update: Update, source: Source, replaced: Esim | None) -> Esim | None:
+        """Return an eSIM that the update makes known, not yet in the directory, or None where it may make none."""
+        tenant, identity = source.scope.tenant, update.identity
+        if replaced is not None:
+            return Esim(
+                id=new_id(),
+                account_id=replaced.account_id,
+                mode=replaced.mode,
+                created_at=self._known.now,
+                updated_at=self._known.now,
+                provider=replaced.provider,
+                transaction_id=identity.transaction_id or replaced.transaction_id,
+                further=Further(replaces=replaced.id, metadata=replaced.further.metadata),
+            )
+        if not source.creates or tenant is None or identity.transaction_id is None or update.esim_status is None:
+            return None
+        if not self._directory.may_create(source.scope, identity):
+            return None
+        return Esim(
+            id=new_id(),
+            account_id=tenant.account_id,
+            mode=tenant.mode,
+            created_at=self._known.now,
+            updated_at=self._known.now,
+            provider=source.scope.provider,
+            transaction_id=identity.transaction_id,
+        )
+
+    def _end(self, replaced: Esim, by: UUID | None, source: Source) -> None:
+        marked = replace(replaced, further=replace(replaced.further, replaced_by=by))
+        end = Update(
+            identity=Identity(esim_tran_no=replaced.esim_tran_no),
+            cause=Cause.FILL,
+            occurred_at=self._known.now,
+            esim_status=EsimStatus.REVOKED,
+            reason=Reason.REPLACED.value,
+        )
+        self._change(marked, end, source, None)
+
+    def _change(self, esim: Esim, update: Update, source: Source, digest: str | None) -> UpdateResult:
+        now = self._known.now
+        change = apply(esim, update, received_at=source.arrived_at or now, now=now)
+        if source.scope.tenant is None and source.notification_id is not None:
+            self.doubts += [(source.name, source.notification_id, doubt) for doubt in change.doubts]
+        after = self._named(change.after, source)
+        if self._directory.holder_of(after) is not None:
+            detail = f"another eSIM has the key {after.esim_tran_no}"
+            return UpdateResult(outcome=UpdateOutcome.INVALID, esim_id=esim.id, detail=detail)
+        if self._policy.public_url is not None and after.ac is not None and after.qr_code_url is None:
+            address = own_address(self._policy.public_url, after.id, secrets.token_urlsafe(TOKEN_BYTES))
+            after = replace(after, qr_code_url=address)
+        if digest is not None and change.outcome is not UpdateOutcome.STALE:
+            after = replace(after, last_digests={**after.last_digests, source.name: digest})
+        elif change.outcome is UpdateOutcome.APPLIED and change.cause is not Cause.CLOCK:
+            others = {name: last for name, last in after.last_digests.items() if name != source.name}
+            after = replace(after, last_digests=others)  # another fact of this source came between
+        events: tuple[UUID, ...] = ()
+        if change.outcome is UpdateOutcome.STALE and change.cause is not Cause.REQUERY:
+            self._directory.put(after)
+        else:
+            emission = emit(replace_after(change, after), self._policy, now=now)
+            events = self._record(emission, happened_at=change.happened_at, source=source)
+        return UpdateResult(
+            outcome=change.outcome,
+            esim_id=esim.id,
+            event_ids=events,
+            detail="; ".join(doubt.detail for doubt in change.doubts) or None,
+        )
+
+    def _named(self, esim: Esim, source: Source) -> Esim:
+        """An eSIM without a provider becomes that of the provider which an update names."""
+        if esim.provider is None and source.scope.provider is not None:
+            return replace(esim, provider=source.scope.provider)
+        return esim
+
+    def _record(self, emission: Emission, *, happened_at: datetime, source: Source | None) -> tuple[UUID, ...]:
+        esim = emission.esim
+        self._directory.put(esim)
+        first = esim.sequence - len(emission.drafts) + 1
+        made = [
+            self._event(draft, emission, sequence=sequence, happened_at=happened_at, source=source)
+            for sequence, draft in enumerate(emission.drafts, first)
+        ]
+        self._events += made
+        return tuple(event.id for event in made)
+
+    def _event(
+        self, draft: EventDraft, emission: Emission, *, sequence: int, happened_at: datetime, source: Source | None
+    ) -> Event:
+        event_id, esim = new_id(), emission.esim
+        body = encode(envelope(event_id, draft, emission, sequence=sequence, happened_at=happened_at))
+        return Event(
+            id=event_id,
+            tenant=Tenant(esim.account_id, esim.mode),
+            esim_id=esim.id,
+            type=draft.type,
+            happened_at=happened_at,
+            notification_id=source.notification_id if source is not None else None,
+            body=body,
+            traceparent=(source.traceparent if source is not None else None) or self._traceparent,
+        )
+
+    def writes(self) -> Writes:
+        """Return eSIMs, events and deliveries as they are to be written."""
+        stored = self._directory.stored
+        changed = list(self._directory.changed())
+        fan_outs, deliveries = self._deliveries()
+        return Writes(
+            created=[esim for esim in changed if esim.id not in stored],
+            changed=[esim for esim in changed if esim.id in stored],
+            events=self._events,
+            fan_outs=fan_outs,
+            deliveries=deliveries,
+            doubts=self.doubts,
+            better_known=[
+                (
+                    source,
+                    Identity(
+                        esim_tran_no=esim.esim_tran_no, order_no=esim.order_no, transaction_id=esim.transaction_id
+                    ),
+                )
+                for esim in changed
+                if _is_better_known(stored.get(esim.id), esim)
+                for source in (esim.provider, UPDATES_SOURCE)
+                if source is not None
+            ],
+        )
+
+    def _deliveries(self) -> tuple[list[Event], list[Delivery]]:
+        """A delivery for each endpoint that wants an event; of tenants with many, the events are fanned out later."""
+        fan_outs: list[Event] = []
+        deliveries: list[Delivery] = []
+        for event in self._events:
+            subscriptions = self._known.subscriptions.get(event.tenant, [])
+            if event.tenant in self._known.fanning_out or len(subscriptions) > MAX_INLINE_ENDPOINTS:
+                fan_outs.append(event)
+                continue
+            deliveries += [
+                Delivery(
+                    id=new_id(),
+                    tenant=event.tenant,
+                    event_id=event.id,
+                    event_type=event.type,
+                    esim_id=event.esim_id,
+                    endpoint_id=subscription.endpoint_id,
+                    ordered=subscription.ordering is Ordering.ESIM and event.esim_id is not None,
+                )
+                for subscription in subscriptions
+                if wants(subscription.event_types, event.type)
+            ]
+        return fan_outs, deliveries
+
+
+def replace_after(change: Change, after: Esim) -> Change:
+    """Return the change with the eSIM as it is written."""
+    return change if after is change.after else replace(change, after=after)
+
+
+def _is_better_known(stored: Esim | None, esim: Esim) -> bool:
+    return stored is None or any(getattr(stored, key) != getattr(esim, key) for key in KEYS)
+
+
+def _unmatched(identity: Identity) -> str:
+    known = [name for name in ("esim_tran_no", "order_no", "transaction_id", "iccid") if getattr(identity, name)]
+    if not known:
+        return "no eSIM is named: expected its key, or its transaction or order"
+    return f"no single eSIM is known by its {', '.join(known)}"

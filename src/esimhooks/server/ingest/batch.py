@@ -1,0 +1,259 @@
+"""A batch is a sequence: items are applied one after the other, whatever request or commit they came in.
+
+Items come in, results go out in their order; all that follows (eSIMs, events, deliveries, journal) is written in the
+caller's transaction: one statement reads, one writes. Every source takes this way: notifications, the operator's updates,
+answers of providers, replay, and the clock.
+"""
+
+import zlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from esimhooks.server.domain.change import UpdateOutcome, UpdateResult
+from esimhooks.server.domain.doubt import Doubt
+from esimhooks.server.domain.emit import EmitPolicy
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.ids import Prefix, parse_id
+from esimhooks.server.domain.notification import JournalEntry
+from esimhooks.server.domain.update import Identity, Update
+from esimhooks.server.ingest.applying import Applying, Source
+from esimhooks.server.ingest.deduplication import Repetition, Repetitions
+from esimhooks.server.observe import metrics, tracing
+from esimhooks.server.store import intake, queue
+from esimhooks.server.store.database import Session
+from esimhooks.server.store.intake import Known, Scope, Settled, Unreadable, Want, Writes
+
+CREATION_LOCKS = 1024
+
+Results = tuple[UpdateResult, ...]
+
+
+class Item(Struct, frozen=True, kw_only=True):
+    """What belongs together: the updates of one notification, one update of an operator, an answer of a provider.
+
+    `entry` is its row in the journal, new or (`journaled`) to be settled; None where there is none, as for polls.
+    `esim_ids` names the eSIM of each update, where it is known already; `order_id` the order whose places they may take.
+    `places` are those of the updates among all of the notification, where only some are taken in again.
+    `creates` lets an unknown eSIM be created for the scope's tenant. `arrived_at` is given for what arrived before other
+    updates that may have been applied meanwhile. `waits` is for a notification whose provider must be asked first, `waits_for` for one whose order
+    is not known.
+    """
+
+    scope: Scope
+    updates: tuple[Update, ...] = ()
+    entry: JournalEntry | None = None
+    journaled: bool = False
+    waits: bool = False
+    waits_for: Identity | None = None
+    places: tuple[int, ...] = ()
+    repetition: Repetition | None = None
+    esim_ids: tuple[UUID, ...] = ()
+    order_id: UUID | None = None
+    creates: bool = False
+    arrived_at: datetime | None = None
+    doubts: tuple[Doubt, ...] = ()
+    traceparent: str | None = None
+    """The span in which it came, which its events carry on; None for the one in which it is applied."""
+
+    @property
+    def source(self) -> str:
+        """Name of the provider, or `updates`."""
+        return self.entry.source if self.entry is not None else self.scope.provider or ""
+
+
+class Taken(Struct, frozen=True, kw_only=True):
+    """What became of a batch: the results of each item, and whether it gave the dispatcher or the backlog work."""
+
+    results: Sequence[Results]
+    now: datetime
+    deliveries: int = 0
+    fan_outs: int = 0
+    backlog: int = 0
+    doubts: int = 0
+    unreadable: tuple[UUID, ...] = ()
+
+
+async def take_in(db: Session, items: Sequence[Item], policy: EmitPolicy) -> Taken:
+    """Apply the items in their order and write all that follows; needs a transaction of its own that ends with it.
+
+    Raises `Conflicting` where another transaction takes in the same notification at the same time.
+    """
+    with tracing.span("apply batch", attributes={"messaging.batch.message_count": len(items)}) as span:
+        known = await intake.begin(
+            db, list(_wants(items)), [one.repetition.seen for one in items if one.repetition and one.repetition.timed]
+        )
+        applying = Applying(known, policy, traceparent=span.traceparent)
+        repetitions = Repetitions(known.seen)
+        results = [_apply(item, applying, repetitions, known) for item in items]
+        writes = applying.writes()
+        for item, result in zip(items, results, strict=True):
+            _journal(writes, item, result, repetitions, now=known.now)
+        return await _written(db, writes, results, known)
+
+
+async def emit_pending(db: Session, esim_ids: Sequence[UUID], policy: EmitPolicy) -> Taken:
+    """Emit pushed usage that has waited for the interval, of eSIMs that this transaction has locked."""
+    nothing = Want(scope=Scope(), identity=Identity(), esim_ids=tuple(esim_ids))
+    known = await intake.begin(db, [nothing], [])
+    applying = Applying(known, policy, traceparent=None)
+    for esim_id in esim_ids:
+        applying.emit_pending(esim_id)
+    unreadable = tuple(one.id for one in known.candidates if isinstance(one, Unreadable))
+    return replace(await _written(db, applying.writes(), (), known), unreadable=unreadable)
+
+
+async def _written(db: Session, writes: Writes, results: Sequence[Results], known: Known) -> Taken:
+    written = await intake.write(db, writes)
+    ordered = [delivery for delivery in writes.deliveries if delivery.ordered]
+    if ordered:
+        await queue.enqueue(db, ordered)
+    metrics.raised([event.type for event in writes.events])
+    for source, _, doubt in writes.doubts:
+        metrics.provider_doubt(source, doubt.field)
+    return Taken(
+        results=results,
+        now=known.now,
+        deliveries=len(writes.deliveries),
+        fan_outs=len(writes.fan_outs),
+        backlog=len(writes.backlog) + written.woken,
+        doubts=len(writes.doubts),
+    )
+
+
+def _wants(items: Iterable[Item]) -> Iterable[Want]:
+    for item in items:
+        for place, update in enumerate(item.updates):
+            esim_id = item.esim_ids[place] if item.esim_ids else None
+            yield Want(
+                scope=item.scope,
+                identity=update.identity,
+                replaces=update.replaces,
+                esim_ids=tuple(one for one in (esim_id, _own_id(update.replaces)) if one is not None),
+                order_id=item.order_id,
+                creation_lock=_creation_lock(item, update),
+            )
+
+
+def _own_id(reference: str | None) -> UUID | None:
+    if reference is None or not reference.startswith(f"{Prefix.ESIM}_"):
+        return None
+    try:
+        return parse_id(Prefix.ESIM, reference)
+    except Refused:
+        return None
+
+
+def _creation_lock(item: Item, update: Update) -> int | None:
+    """Whoever may create an eSIM of a transaction keeps others from it; different transactions may share a lock."""
+    tenant, transaction_id = item.scope.tenant, update.identity.transaction_id
+    if not item.creates or tenant is None or transaction_id is None or update.esim_status is None:
+        return None
+    return zlib.crc32(f"{tenant.account_id} {tenant.mode} {transaction_id}".encode()) % CREATION_LOCKS
+
+
+def _apply(item: Item, applying: Applying, repetitions: Repetitions, known: Known) -> Results:
+    tenant = item.scope.tenant
+    if tenant is not None and item.creates and tenant.account_id not in known.accounts:
+        return (UpdateResult(outcome=UpdateOutcome.INVALID, detail="there is no such account"),)
+    if item.repetition is not None:
+        repeated = repetitions.check(item.repetition)
+        if repeated is not None:
+            return (repeated,)
+    if item.waits:
+        return (UpdateResult(outcome=UpdateOutcome.WAITING),)
+    if not item.updates:
+        if item.entry is None:
+            return (UpdateResult(outcome=UpdateOutcome.UNCHANGED),)
+        return (UpdateResult(outcome=item.entry.outcome, detail=item.entry.detail),)
+    source = Source(
+        scope=item.scope,
+        name=item.source,
+        notification_id=item.entry.id if item.entry is not None else None,
+        creates=item.creates,
+        order_id=item.order_id,
+        arrived_at=item.arrived_at,
+        traceparent=item.traceparent,
+    )
+    return tuple(
+        applying.apply(
+            update,
+            source,
+            esim_id=item.esim_ids[place] if item.esim_ids else None,
+            digest=item.repetition.digest_of(place) if item.repetition is not None else None,
+        )
+        for place, update in enumerate(item.updates)
+    )
+
+
+def _journal(writes: Writes, item: Item, results: Results, repetitions: Repetitions, *, now: datetime) -> None:
+    """Write down what became of an item, and what must be looked at again."""
+    if item.entry is None:
+        return
+    entry, own = item.entry, results
+    if item.places:
+        again = dict(zip(item.places, own, strict=True))
+        results = tuple(again.get(place, result) for place, result in enumerate(entry.results))
+    if item.repetition is not None and repetitions.is_first(item.repetition):
+        writes.seen.append((item.repetition.seen, entry.id))
+    summary = summed_up(results)
+    details = dict.fromkeys(
+        [detail for detail in (summary.detail, None if item.journaled else entry.detail) if detail]
+        + [doubt.detail for doubt in item.doubts]
+    )
+    entry = replace(
+        entry,
+        received_at=entry.received_at if item.journaled else now,
+        outcome=summary.outcome,
+        esim_id=summary.esim_id,
+        detail="; ".join(details) or None,
+        results=results,
+    )
+    waits = UpdateOutcome.WAITING in (result.outcome for result in results)
+    if item.journaled:
+        writes.settled.append(Settled(entry, waits=waits))
+    else:
+        writes.entries.append(entry)
+        if waits:
+            writes.backlog.append((entry.id, entry.source))
+    writes.unmatched += [
+        (entry.id, entry.source, update.identity)
+        for update, result in zip(item.updates, own, strict=False)
+        if result.outcome is UpdateOutcome.UNMATCHED
+    ]
+    if item.waits_for is not None:
+        writes.unmatched.append((entry.id, entry.source, item.waits_for))
+    if item.scope.tenant is None:
+        writes.doubts += [(entry.source, entry.id, doubt) for doubt in item.doubts]
+
+
+def summed_up(results: Results) -> UpdateResult:
+    """Return what became of several updates together: the outcome that changed most, all events and details."""
+    if len(results) == 1:
+        return results[0]
+    if not results:
+        return UpdateResult(outcome=UpdateOutcome.UNCHANGED, detail="the provider reported nothing")
+    first = min(results, key=lambda result: _WEIGHT[result.outcome])
+    events: tuple[UUID, ...] = sum((result.event_ids for result in results), ())
+    details = dict.fromkeys(result.detail for result in results if result.detail)
+    return replace(first, event_ids=events, detail="; ".join(details) or None)
+
+
+_WEIGHT = {
+    outcome: weight
+    for weight, outcome in enumerate(
+        (
+            UpdateOutcome.APPLIED,
+            UpdateOutcome.WAITING,
+            UpdateOutcome.UNMATCHED,
+            UpdateOutcome.UNCHANGED,
+            UpdateOutcome.STALE,
+            UpdateOutcome.DUPLICATE,
+            UpdateOutcome.INVALID,
+            UpdateOutcome.IGNORED,
+        )
+    )
+}

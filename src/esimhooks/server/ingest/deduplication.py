@@ -1,0 +1,74 @@
+"""Repetitions: the same notification is applied once, and a later fact is never taken for one.
+
+By the provider's own id, per source, for 30 days; without an id but with a time by a hash of source, type and raw
+content. Without id and time only the very same bytes are a repetition that were the last applied to that eSIM from that
+source; the eSIM keeps their digest (lifecycle, "Disorder and repetition").
+"""
+
+import hashlib
+
+import msgspec
+from msgspec import Struct
+
+from esimhooks.server.domain.change import UpdateOutcome, UpdateResult
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.notification import Notification
+from esimhooks.server.domain.update import Update
+from esimhooks.server.store.intake import Seen
+
+CONFLICT = "the same id came before with other content; the first is kept"
+
+
+class Repetition(Struct, frozen=True, kw_only=True):
+    """What tells whether a notification came before. `timed` is false without id and time."""
+
+    seen: Seen
+    timed: bool
+
+    def digest_of(self, place: int) -> str | None:
+        """Return the digest by which an eSIM knows the update at this place of the notification again, if it must."""
+        return None if self.timed else f"{self.seen.content.hex()}.{place}"
+
+
+def of_notification(source: str, notification: Notification, raw: bytes) -> Repetition:
+    """Return what makes a provider's notification a repetition; `raw` is its body, or query where it has none."""
+    content = _hash(source, notification.kind, raw)
+    if notification.own_id is None:
+        return Repetition(seen=Seen(source=source, digest=content, content=content), timed=notification.timed)
+    own = _hash(source, notification.kind, notification.own_id.encode("utf-8", "surrogatepass"), b"id")
+    return Repetition(seen=Seen(source=source, digest=own, content=content), timed=True)
+
+
+def of_update(source: str, update: Update, tenant: Tenant | None, raw: bytes) -> Repetition:
+    """Return what makes an operator's update a repetition."""
+    content = _hash(source, str(tenant), raw)
+    return Repetition(seen=Seen(source=source, digest=content, content=content), timed=update.occurred_at is not None)
+
+
+def _hash(source: str, kind: str, *parts: bytes) -> bytes:
+    return hashlib.sha256(msgspec.msgpack.encode((source, kind, *parts))).digest()
+
+
+class Repetitions:
+    """What has been seen: what is stored, and what came earlier in the batch."""
+
+    def __init__(self, stored: dict[tuple[str, bytes], bytes]) -> None:
+        self._seen = dict(stored)
+        self._first: dict[tuple[str, bytes], Repetition] = {}
+
+    def check(self, repetition: Repetition) -> UpdateResult | None:
+        """Return the result of a repetition, or None for what is new, which is remembered."""
+        if not repetition.timed:
+            return None
+        key = (repetition.seen.source, repetition.seen.digest)
+        content = self._seen.get(key)
+        if content is None:
+            self._seen[key] = repetition.seen.content
+            self._first[key] = repetition
+            return None
+        conflict = content != repetition.seen.content
+        return UpdateResult(outcome=UpdateOutcome.DUPLICATE, detail=CONFLICT if conflict else None)
+
+    def is_first(self, repetition: Repetition) -> bool:
+        """Whether this very one was remembered, and is to be stored."""
+        return self._first.get((repetition.seen.source, repetition.seen.digest)) is repetition

@@ -1,0 +1,169 @@
+"""The eSIMs that a batch of updates may speak of, in memory: found and created one update after the other.
+
+Candidates come in as they are stored; each change is put back, so that the next update finds the eSIM by what the one
+before has brought. The one rule of matching stands here, for stored and created eSIMs alike (lifecycle, "Disorder and
+repetition"; "Orders, replacement, refund").
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from uuid import UUID
+
+from esimhooks.server.domain.esim import Esim
+from esimhooks.server.domain.ids import Prefix, text_of
+from esimhooks.server.domain.update import Identity
+from esimhooks.server.store.intake import Candidate, Scope
+
+KEYS = ("esim_tran_no", "order_no", "transaction_id", "iccid", "provider")
+
+
+class Directory:
+    """Candidates by id and by what identifies them."""
+
+    def __init__(self, candidates: Iterable[Candidate]) -> None:
+        self._esims: dict[UUID, Candidate] = {}
+        self._by_key: dict[tuple[str, str], set[UUID]] = defaultdict(set)
+        self.stored: dict[UUID, Esim] = {}
+        for candidate in candidates:
+            if isinstance(candidate, Esim):
+                self.stored[candidate.id] = candidate
+            self.put(candidate)
+
+    def get(self, esim_id: UUID) -> Candidate | None:
+        """Return the eSIM as it is now, or None where it is no candidate."""
+        return self._esims.get(esim_id)
+
+    def put(self, esim: Candidate) -> None:
+        """Take in an eSIM, new or changed, so that it is found by what identifies it now."""
+        before = self._esims.get(esim.id)
+        self._esims[esim.id] = esim
+        for kind in ("esim_tran_no", "order_no", "transaction_id"):
+            old: str | None = None if before is None else getattr(before, kind)
+            new: str | None = getattr(esim, kind)
+            if old == new:
+                continue
+            if old is not None:
+                self._by_key[kind, old].discard(esim.id)
+            if new is not None:
+                self._by_key[kind, new].add(esim.id)
+
+    def changed(self) -> Iterator[Esim]:
+        """Return eSIMs that were created or are not as they are stored."""
+        for esim_id, esim in self._esims.items():
+            if isinstance(esim, Esim) and esim != self.stored.get(esim_id):
+                yield esim
+
+    def find(self, scope: Scope, identity: Identity, *, order_id: UUID | None = None) -> Candidate | None:
+        """Return the one eSIM that is meant, or None where there is none, or no telling which.
+
+        By the provider's key (where several providers have it, also by transaction or order), then order number and
+        ICCID, then transaction and ICCID, then the transaction alone if only one eSIM has it, then a free place of the
+        order. Never an eSIM that is known under another key.
+        With `order_id` only eSIMs of that order are meant.
+        """
+        if order_id is not None:
+            return self._of_order(order_id, identity)
+        keyed = self._among(scope, "esim_tran_no", identity.esim_tran_no)
+        if len(keyed) > 1:
+            keyed = [one for one in keyed if _shares_a_name(one, identity)]
+            return keyed[0] if len(keyed) == 1 else None
+        if keyed:
+            return keyed[0]
+        of_order = self._among(scope, "order_no", identity.order_no)
+        of_transaction = self._among(scope, "transaction_id", identity.transaction_id)
+        for family in (of_order, of_transaction):
+            profiles = _with_profile(family, identity)
+            if profiles:
+                return profiles[0] if len(profiles) == 1 else None
+        if len(of_transaction) == 1 and may_be(of_transaction[0], identity):
+            return of_transaction[0]
+        return _free_place(_of_one_order(of_order, of_transaction, identity), identity)
+
+    def _of_order(self, order_id: UUID, identity: Identity) -> Candidate | None:
+        family = sorted((one for one in self._esims.values() if one.order_id == order_id), key=lambda one: one.id)
+        keyed = [one for one in family if one.esim_tran_no is not None and one.esim_tran_no == identity.esim_tran_no]
+        found = keyed or _with_profile(family, identity)
+        if found:
+            return found[0]
+        if len(family) == 1 and may_be(family[0], identity):
+            return family[0]
+        return _free_place(family, identity)
+
+    def may_create(self, scope: Scope, identity: Identity) -> bool:
+        """Whether no eSIM of the key or transaction may be the one that is meant; orders are filled and never grow."""
+        if self._among(scope, "esim_tran_no", identity.esim_tran_no):
+            return False
+        family = self._among(scope, "transaction_id", identity.transaction_id)
+        return not any(one.order_id is not None or may_be(one, identity) for one in family)
+
+    def find_replaced(self, scope: Scope, reference: str) -> Candidate | None:
+        """Return the eSIM with this key of its provider, or this id of ours, or None."""
+        keyed = self._among(scope, "esim_tran_no", reference)
+        if not keyed:
+            keyed = [one for one in self._esims.values() if text_of(Prefix.ESIM, one.id) == reference]
+            keyed = [one for one in keyed if _is_within(scope, one)]
+        return keyed[0] if len(keyed) == 1 else None
+
+    def holder_of(self, esim: Esim) -> Candidate | None:
+        """Return another eSIM that has this one's key where each key may be had once: a provider's, or a tenant's."""
+        if esim.esim_tran_no is None:
+            return None
+        for one in (self._esims[found] for found in self._by_key["esim_tran_no", esim.esim_tran_no]):
+            same_holder = one.provider == esim.provider and (
+                esim.provider is not None or (one.account_id, one.mode) == (esim.account_id, esim.mode)
+            )
+            if one.id != esim.id and same_holder:
+                return one
+        return None
+
+    def _among(self, scope: Scope, kind: str, value: str | None) -> list[Candidate]:
+        if value is None:
+            return []
+        found = (self._esims[esim_id] for esim_id in self._by_key.get((kind, value), ()))
+        return sorted((one for one in found if _is_within(scope, one)), key=lambda one: one.id)
+
+
+def _with_profile(family: Sequence[Candidate], identity: Identity) -> list[Candidate]:
+    return [one for one in family if one.iccid is not None and one.iccid == identity.iccid and may_be(one, identity)]
+
+
+def _shares_a_name(one: Candidate, identity: Identity) -> bool:
+    if identity.transaction_id is not None:
+        return one.transaction_id == identity.transaction_id
+    return identity.order_no is not None and one.order_no == identity.order_no
+
+
+def _of_one_order(
+    of_order: Sequence[Candidate], of_transaction: Sequence[Candidate], identity: Identity
+) -> list[Candidate]:
+    """The eSIMs of the order that is meant; none where several may be, as merchants may use the same transaction."""
+    by_number = {one.order_id for one in of_order} - {None}
+    by_transaction = {
+        one.order_id
+        for one in of_transaction
+        if None in (one.order_no, identity.order_no) or one.order_no == identity.order_no
+    } - {None}
+    orders = by_number & by_transaction or by_number or by_transaction
+    return [one for one in (*of_order, *of_transaction) if one.order_id in orders] if len(orders) == 1 else []
+
+
+def _free_place(family: Iterable[Candidate], identity: Identity) -> Candidate | None:
+    """The first eSIM of an order of which nobody knows which it is, for whoever has a key or ICCID of its own."""
+    if identity.esim_tran_no is None and identity.iccid is None:
+        return None
+    free = [one for one in family if one.order_id is not None and one.esim_tran_no is None and one.iccid is None]
+    return min(free, key=lambda one: one.id, default=None)
+
+
+def may_be(known: Candidate | Identity, identity: Identity) -> bool:
+    """Whether key and ICCID do not speak against it; what is not known never does."""
+    same_key = None in (known.esim_tran_no, identity.esim_tran_no) or known.esim_tran_no == identity.esim_tran_no
+    return same_key and (None in (known.iccid, identity.iccid) or known.iccid == identity.iccid)
+
+
+def _is_within(scope: Scope, esim: Candidate) -> bool:
+    if scope.tenant is not None and (esim.account_id, esim.mode) != (scope.tenant.account_id, scope.tenant.mode):
+        return False
+    if scope.provider is None:
+        return True
+    return esim.provider == scope.provider or (scope.tenant is not None and esim.provider is None)

@@ -1,0 +1,124 @@
+"""Fan-out: events become deliveries, one for every endpoint that wants them.
+
+For few endpoints within the transaction that made the events. A tenant with many gets its deliveries in steps after the
+commit, in the order of its events; the row of a fan-out says how far it is, so a crash loses nothing.
+"""
+
+from collections.abc import Sequence
+
+from esimhooks.server.domain.delivery import Delivery
+from esimhooks.server.domain.endpoint import Endpoint, Ordering, Tenant
+from esimhooks.server.domain.endpoint_rules import wants
+from esimhooks.server.domain.event import Event
+from esimhooks.server.domain.ids import new_id
+from esimhooks.server.observe import metrics
+from esimhooks.server.runtime.for_each import for_each
+from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.store import deliveries, endpoints, events, fan_outs, queue
+from esimhooks.server.store.database import Database, Session
+from esimhooks.server.store.endpoints import Subscription
+from esimhooks.server.store.fan_outs import FanOut
+
+STEP_DELIVERIES = 500
+"""Deliveries that one step makes at most, before another tenant has its turn."""
+MAX_TENANTS = 50
+IDLE_S = 1.0
+
+
+async def publish(db: Session, made: Sequence[Event]) -> list[Delivery]:
+    """Store events and a pending delivery for each endpoint that is enabled, of the same tenant and subscribed."""
+    if not made:
+        return []
+    await events.insert(db, made)
+    metrics.raised([event.type for event in made])
+    subscriptions = await endpoints.subscriptions(db, {event.tenant for event in made})
+    wanted = [
+        _delivery(event.tenant, FanOut.of(event), subscription)
+        for event in made
+        for subscription in subscriptions.get(event.tenant, [])
+        if wants(subscription.event_types, event.type)
+    ]
+    await _store(db, wanted)
+    return wanted
+
+
+async def publish_to(db: Session, event: Event, endpoint: Endpoint) -> Delivery:
+    """Store an event for one endpoint alone, whatever that subscribed to; return its pending delivery."""
+    await events.insert(db, [event])
+    metrics.raised([event.type])
+    return await deliver_to(db, event, endpoint)
+
+
+async def deliver_to(db: Session, event: Event, endpoint: Endpoint) -> Delivery:
+    """Make a pending delivery of an event that stands for an endpoint that has none of it."""
+    subscription = Subscription(endpoint.id, None, endpoint.ordering)
+    delivery = _delivery(event.tenant, FanOut.of(event), subscription)
+    await _store(db, [delivery])
+    return delivery
+
+
+class FanOuts:
+    """Makes the deliveries of events that have been committed without them. `due` is rung when there are any."""
+
+    def __init__(self, database: Database, *, due: Wake) -> None:
+        self._database = database
+        self._due = due
+
+    async def work_off(self) -> float:
+        """One step for each tenant that has events to fan out; the work of a loop."""
+        async with self._database.session() as db:
+            tenants = await fan_outs.tenants(db, limit=MAX_TENANTS)
+        ahead: list[Tenant] = []
+
+        async def step(tenant: Tenant) -> None:
+            if await self._step(tenant):
+                ahead.append(tenant)
+
+        await for_each("fan_out", tenants, step, row_id=lambda tenant: tenant.account_id)
+        return 0.0 if ahead else IDLE_S  # a step that fails, or is another node's, is not tried without end
+
+    async def _step(self, tenant: Tenant) -> bool:
+        """Make the next deliveries of the tenant; return whether there were any events for this node."""
+        async with self._database.transaction() as db:
+            waiting = await fan_outs.claim(db, tenant, limit=STEP_DELIVERIES)
+            if not waiting:
+                return False
+            found = (await endpoints.subscriptions(db, [tenant])).get(tenant, [])
+            subscriptions = sorted(found, key=lambda one: one.endpoint_id)
+            wanted: list[Delivery] = []
+            for event in waiting:
+                rest = [one for one in subscriptions if _is_open_to(one, event)]
+                step = rest[: STEP_DELIVERIES - len(wanted)]
+                wanted += [_delivery(tenant, event, one) for one in step]
+                if len(step) < len(rest):
+                    await fan_outs.advance(db, event.event_id, reached=step[-1].endpoint_id if step else event.reached)
+                    break
+                await fan_outs.finish(db, event.event_id)
+            await _store(db, wanted)
+        if wanted:
+            self._due.notify()
+        return True
+
+
+def _is_open_to(subscription: Subscription, event: FanOut) -> bool:
+    """Whether the endpoint wants the event, existed before it, and has not had its turn."""
+    later = event.reached is None or subscription.endpoint_id > event.reached
+    return later and subscription.endpoint_id < event.event_id and wants(subscription.event_types, event.event_type)
+
+
+def _delivery(tenant: Tenant, event: FanOut, subscription: Subscription) -> Delivery:
+    return Delivery(
+        id=new_id(),
+        tenant=tenant,
+        event_id=event.event_id,
+        event_type=event.event_type,
+        esim_id=event.esim_id,
+        endpoint_id=subscription.endpoint_id,
+        ordered=subscription.ordering is Ordering.ESIM and event.esim_id is not None,
+    )
+
+
+async def _store(db: Session, wanted: Sequence[Delivery]) -> None:
+    if wanted:
+        await deliveries.insert(db, wanted)
+        await queue.enqueue(db, wanted)

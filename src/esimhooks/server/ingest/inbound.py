@@ -1,0 +1,214 @@
+"""Inbound: what comes in is verified, parsed and taken in before anybody is answered.
+
+Raw requests of providers and updates of operators come in; those that come at the same time share a commit. Where the
+provider must be asked first, the journal row is committed alone and the backlog works it off.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from esimhooks.server.domain.change import UpdateOutcome
+from esimhooks.server.domain.emit import EmitPolicy
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.errors import Conflicting
+from esimhooks.server.domain.ids import Prefix, new_id, text_of, text_or_none
+from esimhooks.server.domain.notification import InboundRequest, JournalEntry, Notification
+from esimhooks.server.domain.transition import TERMINAL
+from esimhooks.server.ingest import deduplication
+from esimhooks.server.ingest.batch import Item, Results, Taken, summed_up, take_in
+from esimhooks.server.ingest.operator_updates import OperatorUpdate, read_update
+from esimhooks.server.ingest.provider_clients import Connected, ConnectedProviders
+from esimhooks.server.observe import metrics, tracing
+from esimhooks.server.observe.log import get_logger
+from esimhooks.server.providers.port import Unparsable
+from esimhooks.server.runtime.group_commit import GroupCommit
+from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.store.database import Database, Session
+from esimhooks.server.store.intake import Scope
+from esimhooks.server.store.journal import UPDATES_SOURCE
+
+MAX_UPDATES_A_COMMIT = 100
+"""A request with more updates is cut: what others send meanwhile is not to wait for all of them."""
+
+log = get_logger("intake")
+
+
+class Wakes(Struct, frozen=True, kw_only=True):
+    """Whom to wake after a commit that gave them work."""
+
+    due: Wake
+    backlog: Wake
+    fan_out: Wake
+    doubts: Wake
+
+    def notify(self, taken: Taken) -> None:
+        """Wake whoever has work now."""
+        if taken.deliveries:
+            self.due.notify()
+        if taken.backlog:
+            self.backlog.notify()
+        if taken.fan_outs:
+            self.fan_out.notify()
+        if taken.doubts:
+            self.doubts.notify()
+
+
+class Receipt(Struct, frozen=True):
+    """What became of a provider's request, and whether the provider wants to be answered without a body."""
+
+    results: Results
+    empty: bool
+
+
+class Intake:
+    """Accepts notifications and updates; `wakes` are notified after each commit."""
+
+    def __init__(self, database: Database, connected: ConnectedProviders, *, policy: EmitPolicy, wakes: Wakes) -> None:
+        self._database = database
+        self._connected = connected
+        self._policy = policy
+        self._wakes = wakes
+        self.commits = GroupCommit[Sequence[Item], Sequence[Results]](self._commit, weight_of=len)
+
+    async def accept(self, name: str, token: str, request: InboundRequest) -> Receipt:
+        """Take in one request of a provider; returns after the commit.
+
+        Raises `Refused` (401) where the address or the origin is not proven, `NotNow` where it could not be committed.
+        """
+        connected = await self._connected.authenticated(name, token)
+        connected.provider.verify(request)
+        item = replace(_notified(connected, request), traceparent=tracing.present())
+        [results] = await self._submit([item], owner=name)
+        return Receipt(results, empty=connected.provider.answers_empty)
+
+    async def accept_updates(
+        self, raw: Sequence[bytes], request: InboundRequest, *, tenant: Tenant | None, db: Session | None = None
+    ) -> Sequence[Results]:
+        """Take in the operator's updates, JSON each; returns after the commit, one result each in their order.
+
+        `tenant` says whose eSIMs they are where an update itself does not. With `db` they are taken in within that
+        transaction, and committed by who has opened it. Raises `NotNow` where they could not be
+        committed; those of a large request that were committed before are found again as repetitions.
+        """
+        traceparent = tracing.present()
+        items = [_handed_in(read_update(one, tenant=tenant), request) for one in raw]
+        items = [replace(item, traceparent=traceparent) for item in items] if traceparent else items
+        if db is not None:
+            return await self._take_in(db, items)
+        results: list[Results] = []
+        for first in range(0, len(items), MAX_UPDATES_A_COMMIT):
+            piece = items[first : first + MAX_UPDATES_A_COMMIT]
+            results += await self._submit(piece, owner=piece[0].scope.tenant or UPDATES_SOURCE)
+        return results
+
+    async def _submit(self, items: Sequence[Item], *, owner: object) -> Sequence[Results]:
+        """Commit the items with what others send; where one of them cannot be, the others are all the same."""
+        try:
+            return await self.commits.submit(items, owner=owner)
+        except Conflicting:
+            if len(items) == 1:
+                raise
+        alone = await asyncio.gather(
+            *(self.commits.submit([item], owner=owner) for item in items), return_exceptions=True
+        )
+        for outcome in alone:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return [results for outcome in alone if not isinstance(outcome, BaseException) for results in outcome]
+
+    async def _commit(self, requests: Sequence[Sequence[Item]]) -> Sequence[Sequence[Results]]:
+        items = [item for request in requests for item in request]
+        links = list(dict.fromkeys(item.traceparent for item in items))
+        with tracing.span("commit intake", links=links, attributes={"messaging.batch.message_count": len(items)}):
+            async with self._database.transaction() as db:
+                results = await self._take_in(db, items)
+        metrics.committed("intake", len(items))
+        remaining = iter(results)
+        return [[next(remaining) for _ in request] for request in requests]
+
+    async def _take_in(self, db: Session, items: Sequence[Item]) -> Sequence[Results]:
+        taken = await take_in(db, items, self._policy)
+        db.after_commit(lambda: self._report(items, taken))
+        return taken.results
+
+    def _report(self, items: Sequence[Item], taken: Taken) -> None:
+        for item, results in zip(items, taken.results, strict=True):
+            _log(item, results)
+        self._wakes.notify(taken)
+
+
+def _notified(connected: Connected, request: InboundRequest) -> Item:
+    name = connected.stored.name
+    entry = JournalEntry(id=new_id(), source=name, request=request, outcome=UpdateOutcome.IGNORED)
+    try:
+        notification = connected.provider.parse(request)
+    except Unparsable as error:
+        invalid = replace(entry, outcome=UpdateOutcome.INVALID, detail=str(error))
+        return Item(scope=Scope(provider=name), entry=invalid)
+    waits = must_ask(connected, notification)
+    repetition = deduplication.of_notification(name, notification, request.body or request.query.encode())
+    return Item(
+        scope=Scope(provider=name),
+        updates=() if waits else notification.updates,
+        entry=replace(entry, kind=notification.kind),
+        waits=waits,
+        repetition=repetition if waits or notification.updates else None,
+        doubts=notification.doubts,
+    )
+
+
+def _handed_in(handed: OperatorUpdate, request: InboundRequest) -> Item:
+    entry = JournalEntry(
+        id=new_id(),
+        source=UPDATES_SOURCE,
+        tenant=handed.tenant,
+        request=replace(request, body=handed.raw),
+        kind="update",
+        outcome=UpdateOutcome.INVALID,
+        detail=handed.wrong,
+    )
+    scope = Scope(tenant=handed.tenant, provider=handed.provider)
+    if handed.update is None:
+        return Item(scope=scope, entry=entry)
+    return Item(
+        scope=scope,
+        updates=(handed.update,),
+        entry=entry,
+        repetition=deduplication.of_update(UPDATES_SOURCE, handed.update, handed.tenant, handed.raw),
+        creates=handed.tenant is not None,
+        doubts=handed.doubts,
+    )
+
+
+def must_ask(connected: Connected, notification: Notification) -> bool:
+    """Whether the provider must be asked before the notification may change anything.
+
+    A ready order says nothing of its eSIMs. Unsigned notifications are not believed where it matters, if credentials
+    to ask are configured (providers, "Inbound").
+    """
+    if notification.order is not None:
+        return True
+    provider = connected.provider
+    if provider.signed or not provider.can_fetch or connected.confirm == "never":
+        return False
+    statuses = {update.esim_status for update in notification.updates}
+    return bool(notification.updates) if connected.confirm == "always" else bool(statuses & TERMINAL)
+
+
+def _log(item: Item, results: Results) -> None:
+    if item.entry is None:
+        return
+    summary = summed_up(results)
+    metrics.notification(item.entry.source, summary.outcome)
+    log.info(
+        "notification.taken_in",
+        source=item.entry.source,
+        notification_id=text_of(Prefix.NOTIFICATION, item.entry.id),
+        kind=item.entry.kind,
+        outcome=summary.outcome.value,
+        esim_id=text_or_none(Prefix.ESIM, summary.esim_id),
+        events=len(summary.event_ids),
+    )

@@ -1,0 +1,394 @@
+"""What a batch of updates reads and writes: one statement locks and reads all, one writes all, whatever its size.
+
+The reading statement is `begin_ingest` (migrations): it takes every lock before it looks, so that what it returns holds
+until the commit. Nothing is decided here.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import count
+from typing import TypeAlias
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from msgspec import Struct
+
+from esimhooks.server.domain.delivery import Delivery
+from esimhooks.server.domain.doubt import Doubt
+from esimhooks.server.domain.endpoint import Ordering, Tenant
+from esimhooks.server.domain.errors import Broken, Conflicting
+from esimhooks.server.domain.esim import Esim
+from esimhooks.server.domain.event import Event
+from esimhooks.server.domain.notification import JournalEntry
+from esimhooks.server.domain.update import Identity
+from esimhooks.server.store import esims, journal
+from esimhooks.server.store.database import Session
+from esimhooks.server.store.endpoints import Subscription
+from esimhooks.server.store.events import sealed_body
+from esimhooks.server.store.fifo import FIRST_DELAY
+from esimhooks.vocabulary.statuses import Mode
+
+MAX_INLINE_ENDPOINTS = 20
+"""An event for more endpoints gets its deliveries in steps of their own after the commit (delivery, "Between tenants")."""
+
+
+class Scope(Struct, frozen=True):
+    """Among whose eSIMs an update may find its own: those of a tenant, of a provider, of both, or (neither) of all.
+
+    With both, also those of the tenant that have no provider yet.
+    """
+
+    provider: str | None = None
+    tenant: Tenant | None = None
+
+
+class Want(Struct, frozen=True, kw_only=True):
+    """What is to be read for one update. `creation_lock` is given where it may create an eSIM."""
+
+    scope: Scope
+    identity: Identity
+    replaces: str | None = None
+    esim_ids: tuple[UUID, ...] = ()
+    order_id: UUID | None = None
+    creation_lock: int | None = None
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """What makes a notification the same as another (`digest`), and what it says (`content`), both as hashes."""
+
+    source: str
+    digest: bytes
+    content: bytes
+
+
+class Unreadable(Struct, frozen=True):
+    """A locked eSIM that does not decrypt, with what identifies it."""
+
+    id: UUID
+    account_id: UUID
+    mode: Mode
+    provider: str | None
+    transaction_id: str
+    order_id: UUID | None
+    order_no: str | None
+    esim_tran_no: str | None
+    iccid: str | None
+
+
+Candidate: TypeAlias = Esim | Unreadable
+
+
+class Known(Struct, frozen=True, kw_only=True):
+    """What was read: `now` is the database's time (aware UTC). `seen` is what came before, by source and digest."""
+
+    now: datetime
+    candidates: Sequence[Candidate]
+    accounts: frozenset[UUID]
+    seen: dict[tuple[str, bytes], bytes]
+    subscriptions: dict[Tenant, list[Subscription]]
+    fanning_out: frozenset[Tenant]
+
+
+async def begin(db: Session, wants: Sequence[Want], seen: Sequence[Seen]) -> Known:
+    """Lock and read all that the updates may touch; the first statement of a transaction."""
+    rows = await db.conn.fetch(
+        "SELECT * FROM begin_ingest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        [esim_id for want in wants for esim_id in want.esim_ids],
+        [want.order_id for want in wants if want.order_id is not None],
+        [want.scope.provider for want in wants],
+        [want.scope.tenant and want.scope.tenant.account_id for want in wants],
+        [want.scope.tenant and want.scope.tenant.mode for want in wants],
+        [want.identity.esim_tran_no for want in wants],
+        [want.identity.order_no for want in wants],
+        [want.identity.transaction_id for want in wants],
+        [want.replaces for want in wants],
+        [want.creation_lock for want in wants if want.creation_lock is not None],
+        [one.source for one in seen],
+        [one.digest for one in seen],
+        MAX_INLINE_ENDPOINTS,
+    )
+    by_kind: dict[str, list[object]] = {}
+    for row in rows:
+        by_kind.setdefault(row["kind"], []).append(row["item"])
+    (now,) = msgspec.convert(by_kind["now"], list[datetime])
+    subscriptions: dict[Tenant, list[Subscription]] = {}
+    for account_id, mode, endpoint_id, types, ordering in msgspec.convert(by_kind.get("endpoint", []), list[_Endpoint]):
+        subscriptions.setdefault(Tenant(account_id, mode), []).append(Subscription(endpoint_id, types, ordering))
+    return Known(
+        now=now,
+        candidates=[_candidate(db, row["esim"]) for row in rows if row["kind"] == "esim"],
+        accounts=frozenset(msgspec.convert(by_kind.get("account", []), list[UUID])),
+        seen={
+            (source, bytes.fromhex(digest)): bytes.fromhex(content)
+            for source, digest, content in msgspec.convert(by_kind.get("seen", []), list[tuple[str, str, str]])
+        },
+        subscriptions=subscriptions,
+        fanning_out=frozenset(
+            Tenant(*one) for one in msgspec.convert(by_kind.get("fan_out", []), list[tuple[UUID, Mode]])
+        ),
+    )
+
+
+_Endpoint: TypeAlias = tuple[UUID, Mode, UUID, list[str] | None, Ordering]
+
+
+def _candidate(db: Session, row: asyncpg.Record) -> Candidate:
+    try:
+        return esims.esim_of(db, row)
+    except Broken:
+        return Unreadable(**{name: row[name] for name in Unreadable.__struct_fields__})
+
+
+class Settled(Struct, frozen=True):
+    """A notification that was journaled before, with what has become of it now."""
+
+    entry: JournalEntry
+    waits: bool = False
+    """Whether it stays on the backlog."""
+
+
+class Writes(Struct, kw_only=True):
+    """All that a batch writes. Events are numbered in their order; `deliveries` are those that are made at once."""
+
+    seen: list[tuple[Seen, UUID]] = []
+    entries: list[JournalEntry] = []
+    settled: list[Settled] = []
+    created: list[Esim] = []
+    changed: list[Esim] = []
+    events: list[Event] = []
+    fan_outs: list[Event] = []
+    deliveries: list[Delivery] = []
+    backlog: list[tuple[UUID, str]] = []
+    unmatched: list[tuple[UUID, str, Identity]] = []
+    better_known: list[tuple[str, Identity]] = []
+    doubts: list[tuple[str, UUID, Doubt]] = []
+
+
+class Written(Struct, frozen=True):
+    """How many unmatched notifications were put on the backlog, as their eSIM is known now."""
+
+    woken: int
+
+
+_number = count(1)
+
+
+def _arrays(kinds: Sequence[str]) -> str:
+    return ", ".join(f"${next(_number)}::{kind}[]" for kind in kinds)
+
+
+_ENTRIES = {**journal.COLUMNS, "results": "jsonb", "esim_ids": "text"}
+_EVENTS = {
+    "id": "uuid",
+    "account_id": "uuid",
+    "mode": "text",
+    "esim_id": "uuid",
+    "type": "text",
+    "happened_at": "timestamptz",
+    "notification_id": "uuid",
+    "sealed_body": "bytea",
+    "traceparent": "text",
+    "behind": "bigint",
+    "fans_out": "boolean",
+}
+_DELIVERIES = {
+    "id": "uuid",
+    "account_id": "uuid",
+    "mode": "text",
+    "event_id": "uuid",
+    "event_type": "text",
+    "esim_id": "uuid",
+    "endpoint_id": "uuid",
+    "queued": "boolean",
+}
+_SQL = f"""
+    WITH seen AS (
+        INSERT INTO seen_notifications (source, digest, content, notification_id, seen_at)
+        SELECT u.*, now() FROM unnest({_arrays(["text", "bytea", "bytea", "uuid"])}) AS u
+        ON CONFLICT DO NOTHING RETURNING 1
+    ), entries AS (
+        INSERT INTO notifications ({", ".join(_ENTRIES)})
+        SELECT {", ".join(name if name != "esim_ids" else "esim_ids::uuid[]" for name in _ENTRIES)}
+        FROM unnest({_arrays(list(_ENTRIES.values()))}) AS u ({", ".join(_ENTRIES)})
+    ), settled AS (
+        UPDATE notifications n
+        SET outcome = u.outcome, detail = u.detail, esim_id = coalesce(u.esim_id, n.esim_id), results = u.results,
+            esim_ids = u.esim_ids::uuid[]
+        FROM unnest({_arrays(["uuid", "text", "text", "uuid", "jsonb", "text"])})
+            AS u (id, outcome, detail, esim_id, results, esim_ids)
+        WHERE n.id = u.id
+    ), off_the_backlog AS (
+        DELETE FROM backlog WHERE notification_id = ANY (${next(_number)}::uuid[])
+    ), no_longer_unmatched AS (
+        DELETE FROM unmatched_notifications WHERE notification_id = ANY (${next(_number)}::uuid[])
+    ), esim_rows AS (
+        SELECT * FROM unnest({_arrays([*esims.COLUMNS.values(), "boolean"])})
+            AS u ({", ".join(esims.COLUMNS)}, is_new)
+    ), created AS (
+        INSERT INTO esims ({", ".join(esims.COLUMNS)}) SELECT {", ".join(esims.COLUMNS)} FROM esim_rows WHERE is_new
+    ), changed AS (
+        UPDATE esims e SET {", ".join(f"{name} = u.{name}" for name in esims.COLUMNS if name != "id")}
+        FROM esim_rows u WHERE e.id = u.id AND NOT u.is_new
+    ), heads AS (
+        INSERT INTO event_heads AS h (account_id, mode, position)
+        SELECT * FROM unnest({_arrays(["uuid", "text", "bigint"])})
+        ON CONFLICT (account_id, mode) DO UPDATE SET position = h.position + excluded.position
+        RETURNING account_id, mode, position
+    ), new_events AS (
+        SELECT u.*, h.position - u.behind AS position
+        FROM unnest({_arrays(list(_EVENTS.values()))}) AS u ({", ".join(_EVENTS)})
+        JOIN heads h USING (account_id, mode)
+    ), events AS (
+        INSERT INTO events (id, account_id, mode, esim_id, type, happened_at, notification_id, sealed_body, traceparent,
+                            position)
+        SELECT id, account_id, mode, esim_id, type, happened_at, notification_id, sealed_body, traceparent, position
+        FROM new_events
+    ), fan_outs AS (
+        INSERT INTO fan_outs (event_id, account_id, mode, event_type, esim_id, position)
+        SELECT id, account_id, mode, type, esim_id, position FROM new_events WHERE fans_out
+    ), new_deliveries AS (
+        SELECT * FROM unnest({_arrays(list(_DELIVERIES.values()))}) AS u ({", ".join(_DELIVERIES)})
+    ), deliveries AS (
+        INSERT INTO deliveries (id, account_id, mode, event_id, event_type, esim_id, endpoint_id, status)
+        SELECT id, account_id, mode, event_id, event_type, esim_id, endpoint_id, 'pending' FROM new_deliveries
+    ), queued AS (
+        INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, ordered, due_at)
+        SELECT id, account_id, endpoint_id, event_id, event_type, esim_id, false,
+               greatest(now(), now() + {FIRST_DELAY})
+        FROM new_deliveries q WHERE q.queued
+    ), unmatched AS (
+        INSERT INTO unmatched_notifications (notification_id, source, esim_tran_no, order_no, transaction_id)
+        SELECT * FROM unnest({_arrays(["uuid", "text", "text", "text", "text"])})
+    ), woken AS (
+        DELETE FROM unmatched_notifications u
+        USING unnest({_arrays(["text", "text", "text", "text"])}) AS k (source, esim_tran_no, order_no, transaction_id)
+        WHERE u.source = k.source
+          AND (u.esim_tran_no = k.esim_tran_no OR u.order_no = k.order_no OR u.transaction_id = k.transaction_id)
+        RETURNING u.notification_id, u.source
+    ), backlog AS (
+        INSERT INTO backlog (notification_id, source, due_at)
+        SELECT DISTINCT u.*, now() FROM (
+            SELECT * FROM unnest({_arrays(["uuid", "text"])})
+            UNION SELECT notification_id, source FROM woken
+        ) u (notification_id, source)
+        ON CONFLICT (notification_id) DO UPDATE SET due_at = now(), tries = 0
+    ), doubts AS (
+        INSERT INTO provider_doubts (provider, notification_id, field, word, detail)
+        SELECT * FROM unnest({_arrays(["text", "uuid", "text", "text", "text"])})
+        ON CONFLICT DO NOTHING
+    )
+    SELECT (SELECT count(*) FROM seen) AS seen, (SELECT count(*) FROM woken) AS woken
+"""
+
+
+async def write(db: Session, writes: Writes) -> Written:
+    """Write all of a batch in one statement; the last of a transaction.
+
+    Raises `Conflicting` where another transaction has taken in the same notification meanwhile: the batch is to be begun anew.
+    """
+    heads: dict[Tenant, int] = {}
+    for event in writes.events:
+        heads[event.tenant] = heads.get(event.tenant, 0) + 1
+    row = await db.conn.fetchrow(
+        _SQL,
+        *_columns([(one.source, one.digest, one.content, entry_id) for one, entry_id in writes.seen], 4),
+        *_columns([journal.row_of(db, one) + _results(one) for one in writes.entries], len(_ENTRIES)),
+        *_columns(
+            [
+                (one.entry.id, one.entry.outcome, one.entry.detail, one.entry.esim_id, *_results(one.entry))
+                for one in writes.settled
+            ],
+            6,
+        ),
+        [one.entry.id for one in writes.settled if not one.waits],
+        [one.entry.id for one in writes.settled],
+        *_columns(
+            [
+                (*esims.row_of(db, esim), is_new)
+                for rows, is_new in ((writes.created, True), (writes.changed, False))
+                for esim in rows
+            ],
+            len(esims.COLUMNS) + 1,
+        ),
+        *_columns([(tenant.account_id, tenant.mode, heads[tenant]) for tenant in sorted(heads, key=_lock_order)], 3),
+        *_columns(_event_rows(db, writes, heads), len(_EVENTS)),
+        *_columns(
+            [
+                (
+                    one.id,
+                    one.tenant.account_id,
+                    one.tenant.mode,
+                    one.event_id,
+                    one.event_type,
+                    one.esim_id,
+                    one.endpoint_id,
+                    not one.ordered,
+                )
+                for one in writes.deliveries
+            ],
+            len(_DELIVERIES),
+        ),
+        *_columns(
+            [
+                (entry_id, source, identity.esim_tran_no, identity.order_no, identity.transaction_id)
+                for entry_id, source, identity in writes.unmatched
+            ],
+            5,
+        ),
+        *_columns(
+            [
+                (source, identity.esim_tran_no, identity.order_no, identity.transaction_id)
+                for source, identity in writes.better_known
+            ],
+            4,
+        ),
+        *_columns(writes.backlog, 2),
+        *_columns(
+            [(source, entry_id, one.field, one.word or "", one.detail) for source, entry_id, one in writes.doubts], 5
+        ),
+    )
+    if row["seen"] != len(writes.seen):
+        raise Conflicting("the same notification is being taken in elsewhere", retry_after_s=1.0)
+    return Written(woken=row["woken"])
+
+
+def _columns(rows: Sequence[Sequence[object]], width: int) -> list[Sequence[object]]:
+    return list(zip(*rows, strict=True)) if rows else [()] * width
+
+
+def _results(entry: JournalEntry) -> tuple[object, str | None]:
+    """The outcome of each update and all eSIMs, where the entry's own columns do not say them."""
+    if len(entry.results) < 2:
+        return (None, None)
+    ids = dict.fromkeys(str(one.esim_id) for one in entry.results if one.esim_id is not None)
+    return (entry.results, f"{{{','.join(ids)}}}" if ids else None)
+
+
+def _event_rows(db: Session, writes: Writes, heads: dict[Tenant, int]) -> list[tuple[object, ...]]:
+    fans_out = {event.id for event in writes.fan_outs}
+    behind = dict(heads)
+    rows: list[tuple[object, ...]] = []
+    for event in writes.events:
+        behind[event.tenant] -= 1
+        rows.append(
+            (
+                event.id,
+                event.tenant.account_id,
+                event.tenant.mode,
+                event.esim_id,
+                event.type,
+                event.happened_at,
+                event.notification_id,
+                sealed_body(db, event),
+                event.traceparent,
+                behind[event.tenant],
+                event.id in fans_out,
+            )
+        )
+    return rows
+
+
+def _lock_order(tenant: Tenant) -> tuple[int, str]:
+    """Heads are always locked in this order, so that two transactions cannot wait for each other."""
+    return tenant.account_id.int, tenant.mode

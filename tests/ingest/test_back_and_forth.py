@@ -1,0 +1,58 @@
+"""What goes back and forth, with and without a time, and what is never withheld."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from api import Api, Json
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
+from upstream import a_shop, an_upstream, esim_status
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+def outcomes(results: list[Json]) -> list[str]:
+    return [result["outcome"] for result in results]
+
+
+async def test_a_fact_without_a_time_is_no_repetition_after_one_with_a_time(operator: Api) -> None:
+    shop = await a_shop(operator)
+    active: Json = {"transactionId": "t-1", "esimStatus": "IN_USE"}
+    [first] = await shop.update(active)
+
+    await shop.update({"transactionId": "t-1", "esimStatus": "SUSPENDED", "occurredAt": now()})
+    [again] = await shop.update(active)
+
+    assert again["outcome"] == "applied"
+    assert await shop.told(first["esim"]) == ["activated", "suspended", "activated"]
+
+
+async def test_a_notification_without_a_time_is_no_repetition_after_one_with_an_id(operator: Api) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator)
+    await shop.order("t-1")
+    active = esim_status("K1", "IN_USE", transactionId="t-1")
+    await upstream.tell(active)
+
+    await upstream.tell(esim_status("K1", "SUSPENDED") | {"notifyId": "n1"})
+    answer = await upstream.tell(active)
+
+    assert answer.body["outcome"] == "applied"
+    assert await shop.told() == ["activated", "suspended", "activated"]
+
+
+@pytest.mark.parametrize("before", [{"unlimited": True}, {}])
+async def test_a_volume_that_becomes_known_is_told_at_once(settings: Settings, before: dict[str, Any]) -> None:
+    patient = settings.model_copy(update={"usage_interval_s": 14_400})
+    async with running(patient) as node, Api(node.url, node.admin_key) as operator:
+        shop = await a_shop(operator)
+        whose = {"transactionId": "t-1"}
+        await shop.update(whose | {"esimStatus": "IN_USE"}, whose | before | {"dataUsage": 10})
+        told = await shop.told()
+
+        await shop.update(whose | {"totalVolume": 4000, "dataUsage": 10, "unlimited": False})
+
+        assert await shop.told() == [*told, "data_updated"]

@@ -1,0 +1,88 @@
+"""Rows that do not decrypt, and accounts with many endpoints, while updates come in."""
+
+import json
+from typing import Any
+
+import pytest
+
+from api import Api, Json, a_merchant, eventually
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
+from esimhooks.server.store.database import Database
+from receiver import Receiver
+from upstream import Shop, a_shop, an_upstream, esim_status
+
+FLIPPED = "set_byte({0}, length({0}) - 1, get_byte({0}, length({0}) - 1) # 1)"
+
+
+def born(transaction_id: str = "t-1", **fields: Any) -> Json:
+    return {"transactionId": transaction_id, "esimStatus": "CREATED"} | fields
+
+
+async def flip(database: Database, transaction_id: str) -> None:
+    """Spoil the sealed credentials of an eSIM, or mend them again."""
+    async with database.transaction() as db:
+        await db.conn.execute(
+            f"UPDATE esims SET sealed_credentials = {FLIPPED.format('sealed_credentials')} WHERE transaction_id = $1",
+            transaction_id,
+        )
+
+
+async def test_updates_of_an_unreadable_esim_wait_and_harm_nobody_beside_them(
+    operator: Api, database: Database
+) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator)
+    await shop.update(born("t-1", esimTranNo="K1", ac="LPA:1$a$b", provider="upstream"))
+    await shop.update(born("t-2"))
+    await flip(database, "t-1")
+
+    results = await shop.update(
+        {"esimTranNo": "K1", "esimStatus": "IN_USE"},
+        {"transactionId": "t-2", "esimStatus": "IN_USE"},
+    )
+    answer = await upstream.tell(esim_status("K1", "IN_USE"))
+    [new] = await shop.update(born("t-1", esimTranNo="K2", replaces="K1"))
+
+    assert [one["outcome"] for one in results] == ["waiting", "applied"]
+    assert (answer.body["outcome"], new["outcome"]) == ("waiting", "waiting")
+    await flip(database, "t-1")
+
+
+async def test_what_waits_for_an_unreadable_esim_is_applied_once_it_is_readable(
+    operator: Api, database: Database
+) -> None:
+    shop = await a_shop(operator)
+    [made] = await shop.update(born("t-1", ac="LPA:1$a$b"))
+    await flip(database, "t-1")
+    await shop.update(born("t-1", esimStatus="IN_USE"))
+    await flip(database, "t-1")
+
+    async def applied() -> bool:
+        return await shop.told(made["esim"]) == ["created", "activated"]
+
+    await eventually(applied)
+
+
+@pytest.mark.slow(reason="sends some hundred webhooks")
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("ordering", ["none", "esim"])
+async def test_events_for_many_endpoints_reach_each_once_and_in_order(
+    settings: Settings, receiver: Receiver, ordering: str
+) -> None:
+    endpoints, statuses = 45, ["IN_USE", "SUSPENDED"] * 7
+    async with running(settings) as node, running(settings), Api(node.url, node.admin_key) as operator:
+        merchant = await a_merchant(operator)
+        shop = Shop(operator, merchant.account)
+        async with operator.as_key(merchant.key) as api:
+            for number in range(endpoints):
+                await api.post("/v1/endpoints", {"url": receiver.url(f"/{number}"), "ordering": ordering})
+        await shop.update(born(), *[born(esimStatus=status) for status in statuses])
+
+        received = await receiver.wait_for(endpoints * (1 + len(statuses)), timeout=30)
+
+    of_path: dict[str, list[int]] = {}
+    for one in received:
+        of_path.setdefault(one.path, []).append(json.loads(one.body)["sequence"])
+    assert len(of_path) == endpoints
+    for sequences in of_path.values():
+        assert (sequences if ordering == "esim" else sorted(sequences)) == list(range(1, len(statuses) + 2))
