@@ -94,8 +94,8 @@ export type EsimStatus =
 
 /** One field of `data` before and after the change. */
 export interface FieldChange {
-  old: string | number | boolean | unknown[] | Record<string, unknown> | null;
-  new: string | number | boolean | unknown[] | Record<string, unknown> | null;
+  old: string | number | boolean | Record<string, unknown>[] | Record<string, unknown> | null;
+  new: string | number | boolean | Record<string, unknown>[] | Record<string, unknown> | null;
 }
 
 /** Where an eSIM was last seen: ISO 3166 country, network by name or MCC and MNC, and when. */

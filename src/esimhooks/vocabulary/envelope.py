@@ -13,7 +13,7 @@ from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 from esimhooks.vocabulary.timestamps import Timestamp
 
-FieldValue: TypeAlias = str | int | float | bool | list[Any] | dict[str, Any] | None
+FieldValue: TypeAlias = str | int | float | bool | list[dict[str, Any]] | dict[str, Any] | None
 """A member of `data` in JSON."""
 
 MAX_BODY_BYTES = 262_144
