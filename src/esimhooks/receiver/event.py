@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Struct, field
 
 from esimhooks.receiver.errors import VerificationFailure, WebhookVerificationError
-from esimhooks.vocabulary.envelope import FieldChange
+from esimhooks.vocabulary.envelope import FieldChange, TopUp
+from esimhooks.vocabulary.esim import Allowance, Device, Location, PlanData
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import EsimStatus, Mode, SmdpStatus
 
@@ -56,6 +57,16 @@ class Esim(Struct, frozen=True, kw_only=True, rename="camel"):
     last_usage_update: datetime | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    plans: list[PlanData] | None = None
+    unlimited: bool | None = None
+    throttled: bool | None = None
+    voice: Allowance | None = None
+    sms: Allowance | None = None
+    location: Location | None = None
+    device: Device | None = None
+    replaces: str | None = None
+    replaced_by: str | None = None
+    metadata: dict[str, str] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -81,6 +92,10 @@ class Event(Struct, frozen=True, kw_only=True):
     mode: Mode | str | None = None
     reason: str | None = None
     thresholds: tuple[int, ...] = ()
+    plan_id: str | None = None
+    top_up: TopUp | None = None
+    replaces: str | None = None
+    replaced_by: str | None = None
     payload: dict[str, Any]
     body: bytes
 
@@ -122,6 +137,10 @@ def event_of(body: bytes, *, message_id: str | None, sent_at: datetime) -> Event
         mode=_word(Mode, payload.get("mode")),
         reason=_as(str, payload.get("reason")),
         thresholds=tuple(_as(list[int], payload.get("thresholds")) or ()),
+        plan_id=_as(str, payload.get("planId")),
+        top_up=_as(TopUp, payload.get("topUp")),
+        replaces=_as(str, payload.get("replaces")),
+        replaced_by=_as(str, payload.get("replacedBy")),
         payload=payload,
         body=body,
     )
