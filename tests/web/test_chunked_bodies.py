@@ -99,6 +99,7 @@ def _without_ids(answer: tuple[int, dict[str, str], Json]) -> object:
     status, headers, body = answer
     kept = {name.lower(): value for name, value in headers.items()}
     kept.pop("content-length", None)
+    kept.pop("date", None)
     if status == 200:
         body = [(one["outcome"], one.get("detail")) for one in body.get("results", [body])]
     return status, kept, body
