@@ -1,6 +1,7 @@
 """What tests stand on: one embedded PostgreSQL a session, a clean database a test, a running node, real HTTP."""
 
 import os
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -43,6 +44,11 @@ TENANT_TABLES = (
     "seen_notifications",
     "unmatched_notifications",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Ctrl-C reach the programs that tests start: what a shell runs in the background ignores it, and so its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

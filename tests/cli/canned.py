@@ -1,7 +1,9 @@
-"""A real HTTP server with answers decided beforehand, and what one command came to."""
+"""A real HTTP server with answers decided beforehand, what one command came to, and the end of one that runs on."""
 
 import json
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from types import TracebackType
@@ -18,6 +20,21 @@ class Done(NamedTuple):
 
 
 Invoke = Callable[..., Done]
+STOP_LIMIT_S = 30.0
+
+
+@contextmanager
+def ended(process: "subprocess.Popen[str]") -> Iterator["subprocess.Popen[str]"]:
+    """Lend a process that is asked to end with the context, and killed where it does not: nothing waits for it for ever."""
+    with process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 class Asked(NamedTuple):

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.canned import Invoke
+from cli.canned import Invoke, ended
 from esimhooks import Webhook
 from receiver import Receiver
 
@@ -25,8 +24,8 @@ def developing(folder: str, *words: str) -> Iterator[list[str]]:
     """Run it until the context ends; yield the lines that it printed until it asked to paste one."""
     command = [str(PROGRAM), "serve", "--dev", "--port", "0", "--data-dir", folder, *words]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ESIMHOOKS_")}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    with ended(
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
     ) as process:
         assert process.stdout is not None
         lines: list[str] = []
@@ -35,7 +34,6 @@ def developing(folder: str, *words: str) -> Iterator[list[str]]:
             assert line, lines
             lines.append(line.rstrip())
         yield lines
-        process.send_signal(signal.SIGTERM)
 
 
 def found(pattern: str, lines: list[str]) -> str:

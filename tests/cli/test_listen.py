@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from api import Api, a_merchant
-from cli.canned import CannedServer, Invoke
+from cli.canned import CannedServer, Invoke, ended
 from cli.listening import SECRET, Streams, asked, collecting, inspecting, request
 from esimhooks import Webhook
 from esimhooks.cli.client import Client
@@ -238,7 +238,9 @@ def test_ctrl_c_ends_the_command_in_good_order() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ESIMHOOKS_")}
     words = [str(PROGRAM), "listen", "--port", "0", "--secret", SECRET, "--json"]
 
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    with ended(
+        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    ) as process:
         assert process.stderr is not None
         assert process.stdout is not None
         address = re.search(r"http://\S+:\d+", process.stderr.readline())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.canned import Invoke
+from cli.canned import Invoke, ended
 
 PROGRAM = Path(sys.executable).with_name("esimhooks")
 
@@ -31,10 +31,8 @@ def data_dir() -> Iterator[str]:
 @pytest.fixture
 def served(data_dir: str) -> Iterator[subprocess.Popen[str]]:
     words = [str(PROGRAM), "serve", "--port", "0", "--data-dir", data_dir]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with ended(subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)) as process:
         yield process
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
 
 
 def test_serve_says_where_it_listens_and_ends_when_asked(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.canned import CannedServer
+from cli.canned import CannedServer, ended
 from cli.conftest import KEY
 from patience import patience_s
 
@@ -28,7 +28,9 @@ def test_only_what_is_new_or_changed_is_printed_and_ctrl_c_ends_it(server: Canne
     environment = os.environ | {"ESIMHOOKS_URL": server.url, "ESIMHOOKS_API_KEY": KEY}
 
     words = [str(PROGRAM), "deliveries", "list", "--watch", "--json"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    with ended(
+        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    ) as process:
         assert process.stdout is not None
         printed = [json.loads(process.stdout.readline()) for _ in range(3)]
         process.send_signal(signal.SIGINT)

@@ -35,6 +35,8 @@ async def own_database(postgres: str) -> AsyncIterator[str]:
     await migrations.migrate(address)
     yield address
     await admin.execute(f"DROP DATABASE {OWN} WITH (FORCE)")
+    await admin.execute("ALTER SYSTEM RESET wal_writer_delay")
+    await admin.execute("SELECT pg_reload_conf()")
     await admin.close()
 
 
@@ -92,5 +94,8 @@ async def _switch_off_synchronous_commit(address: str) -> None:
     connection = await asyncpg.connect(address)
     try:
         await connection.execute(f"ALTER DATABASE {OWN} SET synchronous_commit = off")
+        # Otherwise the log is flushed five times a second, and on a slow machine before anybody looks.
+        await connection.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+        await connection.execute("SELECT pg_reload_conf()")
     finally:
         await connection.close()

@@ -3,6 +3,7 @@
 The rests between probes are let pass in the database.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -38,8 +39,8 @@ async def test_a_failing_receiver_is_probed_by_one_request_at_a_time_and_comes_b
     merchant: Api, receiver: Receiver, turnstile: Turnstile, database: Database
 ) -> None:
     await an_endpoint(merchant, receiver.url(), maxInFlight=CAP, retrySchedule=[0, 600], timeout=30)
-    for _ in range(EVENTS):
-        await an_event(merchant)
+    # At once: the first of them wait at the turnstile until all are there, and must not time out meanwhile.
+    await asyncio.gather(*(an_event(merchant) for _ in range(EVENTS)))
 
     for _ in range(OPENS_AT):
         await _holds(turnstile, CAP)
