@@ -7,7 +7,6 @@ from esimhooks.server.delivery.lane_scheduler import LaneScheduler
 from esimhooks.server.delivery.lane_state import UNWRITTEN_PER_SLOT, LaneState
 from esimhooks.server.domain.breaker import BreakerState
 from esimhooks.server.domain.delivery import SUSPECT_AT, Claimed, EndpointTarget
-from esimhooks.server.domain.endpoint import SignatureProfile
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store.lanes import Lease, Leased
 
@@ -34,14 +33,9 @@ def a_job(endpoint_id: UUID, *, at_once: int = CAP, claims: int = 0) -> Job:
         id=endpoint_id,
         url="https://example.com/hook",
         secrets=(),
-        schedule=(0,),
+        retry_schedule=(0,),
         timeout_s=5,
         max_in_flight=at_once,
-        rate_limit=None,
-        headers=(),
-        ca_pem=None,
-        signature_profile=next(iter(SignatureProfile)),
-        redact_credentials=False,
         version=1,
     )
     return Job(claimed, target, b"{}")

@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 
 from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.auth import Authenticator
-from esimhooks.server.api.bodies import Moment, Name, Url
+from esimhooks.server.api.bodies import Moment
 from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.server.api.merge_patch import named
 from esimhooks.server.api.router import Routes
@@ -18,6 +18,7 @@ from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of, text_or_none
+from esimhooks.server.domain.patterns import Name, Url
 from esimhooks.server.manage import accounts as manage_accounts
 from esimhooks.server.manage import keys as manage_keys
 from esimhooks.server.manage.endpoints import EndpointRules, Made

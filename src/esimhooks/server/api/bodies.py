@@ -8,11 +8,8 @@ from msgspec import Meta
 
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
-from esimhooks.server.domain.patterns import END, PRINTABLE
+from esimhooks.server.domain.patterns import END
 
-Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=PRINTABLE)]
-Text = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE)]
-Url = Annotated[str, Meta(min_length=1, max_length=2048, pattern=PRINTABLE)]
 ProviderName = Annotated[str, Meta(pattern=f"^[a-z0-9][a-z0-9-]{{0,62}}{END}")]
 Moment = Annotated[datetime, Meta(tz=True)]
 

@@ -10,7 +10,6 @@ from msgspec import Meta, Struct
 
 from esimhooks.server.api.access import BY_KEY, OPEN
 from esimhooks.server.api.auth import Authenticator
-from esimhooks.server.api.bodies import Text
 from esimhooks.server.api.http import Request, Response, json_response
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.change import UpdateOutcome
@@ -18,6 +17,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of, text_or_none
 from esimhooks.server.domain.notification import InboundRequest
+from esimhooks.server.domain.patterns import Text
 from esimhooks.server.ingest.batch import Results, summed_up
 from esimhooks.server.ingest.inbound import Intake
 from esimhooks.server.ingest.provider_clients import ConnectedProviders

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from esimhooks.server.api.access import BY_KEY
-from esimhooks.server.api.bodies import ProviderName, Text
+from esimhooks.server.api.bodies import ProviderName
 from esimhooks.server.api.lists import Cursor, Limit, Listed, id_of, listed, window
 from esimhooks.server.api.router import Routes
 from esimhooks.server.api.transaction import Begin
@@ -18,6 +18,7 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.server.domain.lists import partition
 from esimhooks.server.domain.order import Order, OrderFilter
+from esimhooks.server.domain.patterns import Text
 from esimhooks.server.ingest.orders import NewOrder
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
 from esimhooks.server.manage import orders

@@ -5,13 +5,13 @@ from datetime import datetime
 from msgspec import Struct
 
 from esimhooks.server.api.access import BY_KEY
-from esimhooks.server.api.bodies import Text, Url
 from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.lists import Limit, Listed, NameCursor, part_of
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.lists import Unreadable
+from esimhooks.server.domain.patterns import Text, Url
 from esimhooks.server.domain.provider import StoredProvider
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
 from esimhooks.server.manage import providers as manage_providers

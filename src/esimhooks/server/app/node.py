@@ -24,6 +24,7 @@ from esimhooks.server.delivery.http.errors import GateRefused
 from esimhooks.server.delivery.http.gate import Gate
 from esimhooks.server.delivery.results import ResultWriter
 from esimhooks.server.domain.emit import EmitPolicy
+from esimhooks.server.domain.endpoint import EndpointConfig
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.ingest.fan_out import FanOuts
 from esimhooks.server.ingest.inbound import Intake, Wakes
@@ -35,7 +36,7 @@ from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.jobs.retention import Retention
 from esimhooks.server.jobs.scheduler import Scheduler
 from esimhooks.server.manage import operator_endpoint
-from esimhooks.server.manage.endpoints import EndpointDefaults, EndpointRules
+from esimhooks.server.manage.endpoints import EndpointRules
 from esimhooks.server.manage.streams import Streams
 from esimhooks.server.observe import log, tracing
 from esimhooks.server.observe.metrics import MetricsPort
@@ -316,8 +317,9 @@ async def database_address(settings: Settings, stack: AsyncExitStack) -> tuple[s
     return dsn, embedded
 
 
-def _defaults(settings: Settings) -> EndpointDefaults:
-    return EndpointDefaults(
+def _defaults(settings: Settings) -> EndpointConfig:
+    return EndpointConfig(
+        url="",
         retry_schedule=settings.retry_schedule,
         timeout_s=settings.timeout_s,
         max_in_flight=settings.max_in_flight_lane,

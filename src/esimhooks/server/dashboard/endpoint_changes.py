@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from esimhooks.server.api.endpoints import EndpointPatch, changes_of
+from esimhooks.server.api.endpoints import EndpointPatch, wanted
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked
@@ -11,7 +11,7 @@ from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import form_of, visitor_of
 from esimhooks.server.domain.audit import Actor
-from esimhooks.server.domain.endpoint import Ordering
+from esimhooks.server.domain.endpoint import CONFIG, Ordering
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.server.domain.validation import convert
@@ -40,9 +40,9 @@ async def ask_changes(request: Request, db: Session, endpoint_id: str) -> Respon
 async def change(request: Request, db: Session, actor: Actor, rules: EndpointRules, endpoint_id: str) -> Response:
     """Store what the form says."""
     visitor = visitor_of(request)
-    wanted = changes_of(_patch(await form_of(request)))
+    change = wanted(convert(form_values(await form_of(request)), EndpointPatch, strict=False))
     await manage_endpoints.change_endpoint(
-        db, actor, asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id), wanted, rules
+        db, actor, asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id), change, rules
     )
     return redirect(visitor.link(f"/endpoints/{endpoint_id}"))
 
@@ -80,13 +80,16 @@ async def send_example(request: Request, db: Session, actor: Actor, now: datetim
     return redirect(visitor.link(f"/deliveries/{text_of(Prefix.DELIVERY, delivery.id)}"))
 
 
-def _patch(form: Mapping[str, str]) -> EndpointPatch:
-    """Return the whole form as a patch; an empty field is null: back to the default."""
-    told = {
-        name: form.get(name, "").strip() or None for name in ("name", "ordering", "timeout", "maxInFlight", "rateLimit")
-    }
-    lists = {
-        "eventTypes": [one for one in form.get("types", "").split(",") if one] or None,
-        "retrySchedule": [one.strip() for one in form.get("schedule", "").split(",") if one.strip()] or None,
-    }
-    return convert(told | lists | {"url": form.get("url", "").strip()}, EndpointPatch, strict=False)
+LISTS = {"eventTypes": "types", "retrySchedule": "schedule"}
+"""Members that are lists, and the fields of the form that hold them, with commas in between."""
+
+
+def form_values(form: Mapping[str, str]) -> dict[str, object]:
+    """Return the members of a configuration that the form has; an empty field is null: back to the default."""
+    names = {one.encode_name: LISTS.get(one.encode_name, one.encode_name) for one in CONFIG}
+    texts = {name: form.get(shown, "").strip() for name, shown in names.items() if shown in form or name in LISTS}
+    return {name: _listed(text) if name in LISTS else text or None for name, text in texts.items()}
+
+
+def _listed(text: str) -> list[str] | None:
+    return [one.strip() for one in text.split(",") if one.strip()] or None

@@ -2,24 +2,23 @@
 
 from datetime import datetime, timedelta
 
-import msgspec
-
-from esimhooks.server.api.bodies import Name, Url
+from esimhooks.server.api.endpoints import EndpointBody, wanted
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.charts import by_status, series_of
+from esimhooks.server.dashboard.endpoint_changes import form_values
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import form_of, visitor_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import DeliveryFilter
-from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.schedule import NAMED
+from esimhooks.server.domain.validation import convert
 from esimhooks.server.manage import endpoints as manage_endpoints
 from esimhooks.server.manage import overview as manage_overview
-from esimhooks.server.manage.endpoints import EndpointRules, NewEndpoint
+from esimhooks.server.manage.endpoints import EndpointRules
 from esimhooks.server.manage.lists import Window, found
 from esimhooks.server.store import deliveries, endpoints, figures
 from esimhooks.server.store.database import Session
@@ -56,16 +55,10 @@ async def create_endpoint(request: Request, db: Session, actor: Actor, rules: En
     """Make an endpoint; its secret is shown this once."""
     visitor = visitor_of(request)
     form = await form_of(request)
-    kinds = tuple(one for one in form.get("types", "").split(",") if one)
-    if unknown := set(kinds) - set(EventType):
-        raise Refused.invalid("/types", f"expected types of events, not {min(unknown)[:40]}")
-    new = NewEndpoint(
-        url=_fit(form.get("url", "").strip(), Url, "/url", "an address such as https://shop.example/hooks"),
-        name=_fit(form["name"], Name, "/name", "1 to 100 characters") if form.get("name") else None,
-        event_types=kinds or None,
-        retry_schedule=NAMED.get(form.get("schedule", "")),
-    )
-    made = await manage_endpoints.create_endpoint(db, actor, asked.tenant_of_page(visitor), new, rules)
+    told = {name: value for name, value in form_values(form).items() if name != "retrySchedule"}
+    schedule = {"retrySchedule": form["schedule"]} if form.get("schedule") else {}
+    change = wanted(convert(told | schedule, EndpointBody, strict=False))
+    made = await manage_endpoints.create_endpoint(db, actor, asked.tenant_of_page(visitor), change, rules)
     values = {"title": "Endpoint made", "endpoint": made.endpoint, "secret": made.secret}
     return page("endpoint_made.html", visitor, values, status=201)
 
@@ -103,10 +96,3 @@ async def delete_endpoint(request: Request, db: Session, actor: Actor, now: date
         db, actor, asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id), now=now
     )
     return redirect(visitor.link("/endpoints"))
-
-
-def _fit(value: str, kind: object, pointer: str, expected: str) -> str:
-    try:
-        return msgspec.convert(value, kind)  # type: ignore[no-any-return]
-    except msgspec.ValidationError:
-        raise Refused.invalid(pointer, f"expected {expected}") from None

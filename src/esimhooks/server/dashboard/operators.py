@@ -5,7 +5,6 @@ from datetime import datetime
 import msgspec
 
 from esimhooks.server.api.auth import Authenticator
-from esimhooks.server.api.bodies import Name
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked
@@ -18,6 +17,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.server.domain.notification import JournalFilter
+from esimhooks.server.domain.patterns import Name
 from esimhooks.server.manage import accounts as manage_accounts
 from esimhooks.server.manage import find as manage_find
 from esimhooks.server.manage import journal as manage_journal

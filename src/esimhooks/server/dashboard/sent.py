@@ -19,7 +19,7 @@ def headers_of(delivery: Delivery, attempt: Attempt, endpoint: Endpoint | None, 
         delivery.event_type.value,
         attempt=attempt.number,
         timestamp=int(attempt.started_at.timestamp()),
-        custom=endpoint.headers if endpoint else (),
+        custom=endpoint.headers if endpoint else {},
         hex_brand=brand if _in_hex(endpoint) else None,
     )
 

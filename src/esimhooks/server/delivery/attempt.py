@@ -54,7 +54,7 @@ async def attempt(job: Job, sender: Sender, *, brand: str, clock: Clock) -> Resu
     verdict = judge(
         outcome,
         attempt=job.claimed.attempts_this_round + 1,
-        schedule=job.target.schedule,
+        schedule=job.target.retry_schedule,
         chance=random.random(),  # noqa: S311 - jitter
         faults=job.claimed.faults,
     )

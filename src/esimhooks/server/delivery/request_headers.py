@@ -4,7 +4,7 @@ The delivery, its endpoint and the bytes that are sent come in, headers in lower
 moment of the attempt.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -51,7 +51,7 @@ def unsigned_headers(
     *,
     attempt: int,
     timestamp: int,
-    custom: Iterable[tuple[str, str]],
+    custom: Mapping[str, str],
     hex_brand: str | None,
 ) -> dict[str, str]:
     """Return the headers of an attempt (counted from 1) but its signatures; `custom` are the endpoint's.
@@ -61,7 +61,7 @@ def unsigned_headers(
     message_id = text_of(Prefix.EVENT, event_id)
     branded = {"event": event_type, "event-id": message_id, "timestamp": str(timestamp)}
     return {
-        **dict(custom),
+        **custom,
         **({hex_name(hex_brand, name): value for name, value in branded.items()} if hex_brand else {}),
         "content-type": "application/json",
         "user-agent": USER_AGENT,

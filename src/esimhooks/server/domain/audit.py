@@ -1,13 +1,13 @@
 """The audit log: who changed what, from where and when. An entry is written once and never changed."""
 
 from collections.abc import Mapping
-from enum import StrEnum
+from enum import Enum, StrEnum
 from uuid import UUID
 
 from msgspec import Struct
 
 from esimhooks.server.domain.account import ApiKey
-from esimhooks.server.domain.endpoint import Endpoint
+from esimhooks.server.domain.endpoint import CONFIG, Endpoint
 from esimhooks.server.domain.endpoint_rules import parse_cas
 from esimhooks.server.domain.ids import Prefix, text_or_none
 from esimhooks.server.domain.order import Order
@@ -117,20 +117,12 @@ def changes(before: Fields, after: Fields) -> dict[str, ChangedField]:
 
 def endpoint_fields(endpoint: Endpoint) -> Fields:
     """Return what is told of an endpoint; of its own headers only the names, they may hold a password."""
+    config = {one.encode_name: getattr(endpoint, one.name) for one in CONFIG if one.name != "headers"}
     return {
-        "url": endpoint.url,
-        "name": endpoint.name,
-        "eventTypes": endpoint.event_types,
-        "retrySchedule": endpoint.retry_schedule,
-        "timeout": endpoint.timeout_s,
-        "maxInFlight": endpoint.max_in_flight,
-        "rateLimit": endpoint.rate_limit,
-        "ordering": endpoint.ordering.value,
-        "signatureProfile": endpoint.signature_profile.value,
-        "redactCredentials": endpoint.redact_credentials,
+        **{name: value.value if isinstance(value, Enum) else value for name, value in config.items()},
         "caCertificate": _certificates(endpoint.ca_pem),
         "enabled": endpoint.enabled,
-        **{f"headers.{name}": _Secret(value) for name, value in endpoint.headers},
+        **{f"headers.{name}": _Secret(value) for name, value in endpoint.headers.items()},
     }
 
 

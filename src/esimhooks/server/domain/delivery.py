@@ -11,7 +11,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from esimhooks.server.domain.endpoint import SignatureProfile, Tenant
+from esimhooks.server.domain.endpoint import EndpointConfig, Tenant
 from esimhooks.server.domain.event import AnyEventType
 from esimhooks.vocabulary.events import EventType
 
@@ -80,23 +80,11 @@ class Verdict(Struct, frozen=True, kw_only=True):
     endpoint_gone: bool = False
 
 
-class EndpointTarget(Struct, frozen=True, kw_only=True):
-    """What sending to an endpoint needs: where to, how signed, how patiently. Secrets are newest first.
-
-    `rate_limit` is requests a second, None for none.
-    """
+class EndpointTarget(EndpointConfig, frozen=True, kw_only=True):
+    """What sending to an endpoint needs: its configuration, and the secrets that sign, newest first."""
 
     id: UUID
-    url: str
     secrets: tuple["SigningSecret", ...]
-    schedule: tuple[int, ...]
-    timeout_s: float
-    max_in_flight: int
-    rate_limit: int | None
-    headers: tuple[tuple[str, str], ...]
-    ca_pem: str | None
-    signature_profile: SignatureProfile
-    redact_credentials: bool
     version: int
 
 

@@ -2,11 +2,19 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Meta, Struct, field, structs
 
+from esimhooks.server.domain.patterns import Name, Text, Url
+from esimhooks.server.domain.schedule import MAX_ATTEMPTS
 from esimhooks.vocabulary.statuses import Mode
+
+MAX_DELAY_S = 604_800
+MAX_RATE = 10_000
+"""Requests a second that a rate limit may allow at most."""
+MAX_PEM = 16_384
 
 
 class DisabledReason(StrEnum):
@@ -42,28 +50,47 @@ class Tenant(Struct, frozen=True):
     mode: Mode
 
 
-class Endpoint(Struct, frozen=True, kw_only=True):
-    """One endpoint as it is stored. `event_types` None means all; `timeout_s` is seconds.
+class EndpointConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """What an endpoint is configured with: told by its merchant, stored, shown, and used by the dispatcher.
 
-    `rate_limit` is requests a second, None for none; `headers` are its own, sent with every request; `ca_pem` are
-    authorities (PEM) trusted beside the system's. `redact_credentials` leaves activation codes and QR addresses out.
+    `eventTypes` null means all. `retrySchedule` are the seconds before each attempt. `rateLimit` is requests a second over
+    all nodes, null for none; with `ordering` "esim" the deliveries of an eSIM wait for each other. `headers` are sent with
+    every request besides ours. `signatureProfile` adds signatures to the standard one; `redactCredentials` leaves
+    activation codes and the addresses of their pictures out of what is sent. `caCertificate` are up to five certificates
+    of authorities (PEM) that may vouch for the receiver beside those of the system.
     """
+
+    url: Url
+    name: Name | None = None
+    event_types: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=20)] | None = None
+    retry_schedule: Annotated[
+        tuple[Annotated[int, Meta(ge=0, le=MAX_DELAY_S)], ...], Meta(min_length=1, max_length=MAX_ATTEMPTS)
+    ]
+    timeout_s: Annotated[float, Meta(ge=1, le=30)] = field(name="timeout")
+    max_in_flight: Annotated[int, Meta(ge=1, le=200)]
+    rate_limit: Annotated[int, Meta(ge=1, le=MAX_RATE)] | None = None
+    ordering: Ordering = Ordering.NONE
+    headers: dict[str, str] = {}
+    signature_profile: SignatureProfile = SignatureProfile.STANDARD
+    redact_credentials: bool = False
+    ca_pem: Annotated[str, Meta(min_length=1, max_length=MAX_PEM)] | None = field(default=None, name="caCertificate")
+
+
+CONFIG = structs.fields(EndpointConfig)
+"""The members of a configuration: names of attributes, of columns, and as they are encoded."""
+
+
+class Endpoint(EndpointConfig, frozen=True, kw_only=True):
+    """One endpoint as it is stored."""
 
     id: UUID
     tenant: Tenant
-    url: str
-    name: str | None
-    event_types: tuple[str, ...] | None
-    retry_schedule: tuple[int, ...]
-    timeout_s: float
-    max_in_flight: int
-    rate_limit: int | None = None
-    ordering: Ordering = Ordering.NONE
-    headers: tuple[tuple[str, str], ...] = ()
-    ca_pem: str | None = None
-    signature_profile: SignatureProfile = SignatureProfile.STANDARD
-    redact_credentials: bool = False
     enabled: bool
     disabled_reason: DisabledReason | None
     created_at: datetime
     updated_at: datetime
+
+
+def configuration(endpoint: EndpointConfig) -> dict[str, object]:
+    """Return what an endpoint is configured with, by the names of attributes."""
+    return {one.name: getattr(endpoint, one.name) for one in CONFIG}

@@ -5,18 +5,24 @@ authority is a certificate (PEM) that may sign others and has not expired.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec import Struct
 
+from esimhooks.server.domain.endpoint import MAX_PEM, EndpointConfig
+from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import AnyEventType
+from esimhooks.server.domain.validation import escaped
+from esimhooks.vocabulary.events import EventType
 
-MAX_PEM = 16_384
 MAX_TRUSTED_CAS = 5
+
+Value = TypeVar("Value", str, str | None)
 
 
 class TrustedCa(Struct, frozen=True):
@@ -127,3 +133,23 @@ def wants(event_types: Sequence[str] | None, event: AnyEventType) -> bool:
         event.value == pattern or (pattern.endswith(".*") and event.value.startswith(pattern[:-1]))
         for pattern in event_types
     )
+
+
+def require_valid(config: EndpointConfig) -> None:
+    """Raise `Refused` (422) for headers that may not be sent and for types that no event has."""
+    if len(config.headers) > MAX_HEADERS:
+        raise Refused.invalid("/headers", f"expected at most {MAX_HEADERS} headers")
+    for name, value in config.headers.items():
+        if (why := header_error(name, value)) is not None:
+            raise Refused.invalid(f"/headers/{escaped(name[:MAX_NAME])}", why)
+    for place, pattern in enumerate(config.event_types or ()):
+        if not any(wants([pattern], event) for event in EventType):
+            raise Refused.invalid(f"/eventTypes/{place}", "expected an event type such as esim.activated, or esim.*")
+
+
+def in_lower_case(headers: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the headers by their names in lower case. Raises `Refused` (422) where two are the same then."""
+    lower = {name.lower(): value for name, value in sorted(headers.items())}
+    if len(lower) != len(headers):
+        raise Refused.invalid("/headers", "expected each header once: upper and lower case are the same")
+    return lower

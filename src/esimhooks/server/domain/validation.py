@@ -203,7 +203,7 @@ def _word(kind: inspect.Type) -> str:
             return _text(kind)
         case inspect.IntType() | inspect.FloatType():
             return f"{SIMPLE[type(kind)]}{_range(kind.ge, kind.le)}"
-        case inspect.ListType() | inspect.DictType():
+        case inspect.ListType() | inspect.VarTupleType() | inspect.DictType():
             return _container(kind)
         case inspect.EnumType():
             return f"one of {', '.join(str(member.value) for member in kind.cls)}"
@@ -213,8 +213,8 @@ def _word(kind: inspect.Type) -> str:
             return SIMPLE.get(type(kind), "something else")
 
 
-def _container(kind: inspect.ListType | inspect.DictType) -> str:
-    what, of = ("a list", "items") if isinstance(kind, inspect.ListType) else ("an object", "members")
+def _container(kind: inspect.ListType | inspect.VarTupleType | inspect.DictType) -> str:
+    what, of = ("an object", "members") if isinstance(kind, inspect.DictType) else ("a list", "items")
     return f"{what}{_range(kind.min_length, kind.max_length, of=of)}"
 
 

@@ -6,6 +6,7 @@ not the tenant's.
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct, structs
@@ -14,7 +15,8 @@ from esimhooks.server.delivery import operational
 from esimhooks.server.domain.audit import Action, Actor, ChangedField, changes, endpoint_fields
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.delivery import Delivery
-from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, Ordering, SignatureProfile, Tenant
+from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, EndpointConfig, Tenant, configuration
+from esimhooks.server.domain.endpoint_rules import require_valid
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
@@ -31,30 +33,8 @@ from esimhooks.signing import new_secret
 from esimhooks.vocabulary.envelope import Envelope
 from esimhooks.vocabulary.statuses import Mode
 
-
-class NewEndpoint(Struct, frozen=True, kw_only=True):
-    """What a merchant tells of an endpoint; None means the installation's default."""
-
-    url: str
-    name: str | None = None
-    event_types: tuple[str, ...] | None = None
-    retry_schedule: tuple[int, ...] | None = None
-    timeout_s: float | None = None
-    max_in_flight: int | None = None
-    rate_limit: int | None = None
-    ordering: Ordering = Ordering.NONE
-    headers: tuple[tuple[str, str], ...] = ()
-    signature_profile: SignatureProfile = SignatureProfile.STANDARD
-    redact_credentials: bool = False
-    ca_pem: str | None = None
-
-
-class EndpointDefaults(Struct, frozen=True, kw_only=True):
-    """What an endpoint gets where its merchant said nothing."""
-
-    retry_schedule: tuple[int, ...]
-    timeout_s: float
-    max_in_flight: int
+Change = Callable[[EndpointConfig, EndpointConfig], EndpointConfig]
+"""What makes of a configuration as it stands, and of the installation's defaults, the one that is wanted."""
 
 
 class Made(Struct, frozen=True):
@@ -66,37 +46,26 @@ class Made(Struct, frozen=True):
 
 
 class EndpointRules(Struct, frozen=True, kw_only=True):
-    """What holds for the endpoints of this installation. `check_url` refuses URLs that must not be called."""
+    """What holds for the endpoints of this installation. `check_url` refuses URLs that must not be called.
 
-    defaults: EndpointDefaults
+    `defaults` are what an endpoint gets where its merchant said nothing; its URL is empty.
+    """
+
+    defaults: EndpointConfig
     check_url: CheckUrl
     clock: Clock
 
 
-async def create_endpoint(db: Session, actor: Actor, tenant: Tenant, new: NewEndpoint, rules: EndpointRules) -> Made:
+async def create_endpoint(db: Session, actor: Actor, tenant: Tenant, wanted: Change, rules: EndpointRules) -> Made:
     """Make an endpoint with a secret and a lane. Raises `Refused`."""
     now = rules.clock()
-    require_reachable(rules.check_url, new.url, pointer="/url")
+    config = wanted(rules.defaults, rules.defaults)
+    require_valid(config)
+    require_reachable(rules.check_url, config.url, pointer="/url")
     found(await accounts.find(db, tenant.account_id), "account")
+    fields: dict[str, Any] = configuration(config) | {"ca_pem": require_authorities(config.ca_pem, now=now)}
     endpoint = Endpoint(
-        id=new_id(),
-        tenant=tenant,
-        url=new.url,
-        name=new.name,
-        event_types=new.event_types,
-        retry_schedule=new.retry_schedule or rules.defaults.retry_schedule,
-        timeout_s=new.timeout_s or rules.defaults.timeout_s,
-        max_in_flight=new.max_in_flight or rules.defaults.max_in_flight,
-        rate_limit=new.rate_limit,
-        ordering=new.ordering,
-        headers=new.headers,
-        signature_profile=new.signature_profile,
-        redact_credentials=new.redact_credentials,
-        ca_pem=require_authorities(new.ca_pem, now=now),
-        enabled=True,
-        disabled_reason=None,
-        created_at=now,
-        updated_at=now,
+        **fields, id=new_id(), tenant=tenant, enabled=True, disabled_reason=None, created_at=now, updated_at=now
     )
     secret = new_secret()
     await endpoints.insert(db, endpoint, secret=secret)
@@ -106,36 +75,19 @@ async def create_endpoint(db: Session, actor: Actor, tenant: Tenant, new: NewEnd
 
 
 async def change_endpoint(
-    db: Session,
-    actor: Actor,
-    tenant: Tenant,
-    endpoint_id: UUID,
-    changed: Callable[[Endpoint], NewEndpoint],
-    rules: EndpointRules,
+    db: Session, actor: Actor, tenant: Tenant, endpoint_id: UUID, wanted: Change, rules: EndpointRules
 ) -> Endpoint:
-    """Store what `changed` makes of the endpoint as it stands; it takes effect with the next attempt."""
+    """Store what is wanted of the endpoint as it stands; it takes effect with the next attempt."""
     now = rules.clock()
     before = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")
-    told = changed(before)
-    if told.url != before.url:
-        require_reachable(rules.check_url, told.url, pointer="/url")
+    config = wanted(before, rules.defaults)
+    require_valid(config)
+    if config.url != before.url:
+        require_reachable(rules.check_url, config.url, pointer="/url")
     # What stands there is not checked again: it may have expired since, and other fields must stay changeable.
-    same = told.ca_pem == before.ca_pem
-    after = structs.replace(
-        before,
-        url=told.url,
-        name=told.name,
-        event_types=told.event_types,
-        retry_schedule=told.retry_schedule or rules.defaults.retry_schedule,
-        timeout_s=told.timeout_s or rules.defaults.timeout_s,
-        max_in_flight=told.max_in_flight or rules.defaults.max_in_flight,
-        rate_limit=told.rate_limit,
-        ordering=told.ordering,
-        headers=told.headers,
-        signature_profile=told.signature_profile,
-        redact_credentials=told.redact_credentials,
-        ca_pem=before.ca_pem if same else require_authorities(told.ca_pem, now=now),
-    )
+    same = config.ca_pem == before.ca_pem
+    fields = configuration(config) | {"ca_pem": before.ca_pem if same else require_authorities(config.ca_pem, now=now)}
+    after = structs.replace(before, **fields)
     if after == before:
         return before
     after = structs.replace(after, updated_at=now)

@@ -16,7 +16,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.manage.accounts import require_merchant
-from esimhooks.server.manage.endpoints import EndpointRules, Made, NewEndpoint, create_endpoint
+from esimhooks.server.manage.endpoints import Change, EndpointRules, Made, create_endpoint
 from esimhooks.server.manage.lists import found
 from esimhooks.server.manage.webhook_url import require_reachable
 from esimhooks.server.store import accounts, endpoints, keys
@@ -67,8 +67,7 @@ async def create_key(db: Session, actor: Actor, tenant: Tenant, new: NewKey, rul
     made = None
     if new.webhook_url is not None:
         require_reachable(rules.check_url, new.webhook_url, pointer="/webhookUrl")
-        endpoint = NewEndpoint(url=new.webhook_url, name=new.name)
-        made = await create_endpoint(db, actor, tenant, endpoint, rules)
+        made = await create_endpoint(db, actor, tenant, _named(new.webhook_url, new.name), rules)
     key = ApiKey(
         id=new_id(),
         tenant=tenant,
@@ -108,8 +107,7 @@ async def change_key(
         await _require_room(db, tenant, expires_at=key.expires_at, now=now)
     if webhook_url is not None and tenant is not None:
         if key.endpoint_id is None:
-            endpoint = NewEndpoint(url=webhook_url, name=key.name)
-            made = await create_endpoint(db, actor, tenant, endpoint, rules)
+            made = await create_endpoint(db, actor, tenant, _named(webhook_url, key.name), rules)
             key = replace(key, endpoint_id=made.endpoint.id)
         else:
             await _move(db, actor, tenant, key.endpoint_id, webhook_url, now=now)
@@ -149,6 +147,10 @@ async def _move(db: Session, actor: Actor, tenant: Tenant, endpoint_id: UUID, ur
     await keys.move_endpoint(db, tenant, endpoint_id, url=url, now=now)
     moved = {"url": ChangedField(endpoint.url, url)}
     await note(db, actor, Action.ENDPOINT_CHANGE, text_of(Prefix.ENDPOINT, endpoint_id), whose=tenant, changes=moved)
+
+
+def _named(url: str, name: str) -> Change:
+    return lambda before, _: replace(before, url=url, name=name)
 
 
 def _ended(key: ApiKey, *, now: datetime) -> bool:

@@ -5,12 +5,12 @@ are those of all others (docs/decisions/0019).
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from msgspec import structs
 
 from esimhooks.server.domain.account import OPERATOR, Account
-from esimhooks.server.domain.endpoint import DisabledReason, Endpoint
-from esimhooks.server.manage.endpoints import EndpointDefaults
+from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, EndpointConfig, configuration
 from esimhooks.server.store import accounts, endpoints, lanes
 from esimhooks.server.store.database import Database, Session
 from esimhooks.signing import new_secret
@@ -21,7 +21,7 @@ OVERLAP = timedelta(days=1)
 
 
 async def settle(
-    database: Database, *, url: str | None, secret: str | None, defaults: EndpointDefaults, now: datetime
+    database: Database, *, url: str | None, secret: str | None, defaults: EndpointConfig, now: datetime
 ) -> None:
     """Have the operator's endpoint be as the settings say; without a URL one that is there is switched off.
 
@@ -59,16 +59,12 @@ async def _sign_with(db: Session, secret: str, *, now: datetime) -> None:
     await endpoints.add_secret(db, OPERATOR, OPERATOR.account_id, secret=secret, now=now)
 
 
-def _endpoint(url: str, defaults: EndpointDefaults, *, now: datetime) -> Endpoint:
+def _endpoint(url: str, defaults: EndpointConfig, *, now: datetime) -> Endpoint:
+    fields: dict[str, Any] = configuration(defaults) | {"url": url, "name": NAME}
     return Endpoint(
+        **fields,
         id=OPERATOR.account_id,
         tenant=OPERATOR,
-        url=url,
-        name=NAME,
-        event_types=None,
-        retry_schedule=defaults.retry_schedule,
-        timeout_s=defaults.timeout_s,
-        max_in_flight=defaults.max_in_flight,
         enabled=True,
         disabled_reason=None,
         created_at=now,

@@ -7,6 +7,7 @@ as they sign.
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -14,7 +15,15 @@ import msgspec
 from msgspec import Struct
 
 from esimhooks.server.domain.delivery import EndpointTarget, SigningSecret
-from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, Ordering, SignatureProfile, Tenant
+from esimhooks.server.domain.endpoint import (
+    CONFIG,
+    DisabledReason,
+    Endpoint,
+    Ordering,
+    SignatureProfile,
+    Tenant,
+    configuration,
+)
 from esimhooks.server.domain.errors import Undecryptable
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.lists import Unreadable, partition
@@ -32,33 +41,14 @@ HEADERS = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
 async def insert(db: Session, endpoint: Endpoint, *, secret: str) -> None:
     """Store a new endpoint with its secret and its lane; needs a transaction."""
-    await db.conn.execute(
-        """
-        INSERT INTO endpoints (id, account_id, mode, url, name, event_types, retry_schedule, timeout_s,
-                               max_in_flight, enabled, disabled_reason, created_at, updated_at,
-                               rate_limit, ordering, sealed_headers, ca_pem, signature_profile, redact_credentials)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
-        """,
-        endpoint.id,
-        endpoint.tenant.account_id,
-        endpoint.tenant.mode,
-        endpoint.url,
-        endpoint.name,
-        endpoint.event_types,
-        endpoint.retry_schedule,
-        endpoint.timeout_s,
-        endpoint.max_in_flight,
-        endpoint.enabled,
-        endpoint.disabled_reason,
-        endpoint.created_at,
-        endpoint.updated_at,
-        endpoint.rate_limit,
-        endpoint.ordering,
-        _sealed_headers(db, endpoint),
-        endpoint.ca_pem,
-        endpoint.signature_profile,
-        endpoint.redact_credentials,
-    )
+    columns = {
+        "account_id": endpoint.tenant.account_id,
+        "mode": endpoint.tenant.mode,
+        "created_at": endpoint.created_at,
+    }
+    columns |= {"id": endpoint.id} | _columns(db, endpoint)
+    places = ", ".join(f"${place}" for place in range(1, len(columns) + 1))
+    await db.conn.execute(f"INSERT INTO endpoints ({', '.join(columns)}) VALUES ({places})", *columns.values())
     await add_secret(db, endpoint.tenant, endpoint.id, secret=secret, now=endpoint.created_at)
     await db.conn.execute(
         "INSERT INTO lanes (endpoint_id, account_id, open) VALUES ($1, $2, $3)",
@@ -112,31 +102,10 @@ async def enabled_to_send(db: Session, tenant: Tenant) -> Sequence[Endpoint]:
 
 async def change(db: Session, endpoint: Endpoint) -> None:
     """Overwrite an endpoint that is locked, and have dispatchers read it anew."""
+    columns = _columns(db, endpoint)
+    told = ", ".join(f"{name} = ${place}" for place, name in enumerate(columns, 2))
     await db.conn.execute(
-        """
-        UPDATE endpoints
-        SET url = $2, name = $3, event_types = $4, retry_schedule = $5, timeout_s = $6, max_in_flight = $7,
-            enabled = $8, disabled_reason = $9, updated_at = $10, rate_limit = $11, ordering = $12,
-            sealed_headers = $13, signature_profile = $14, redact_credentials = $15, ca_pem = $16,
-            version = version + 1
-        WHERE id = $1
-        """,
-        endpoint.id,
-        endpoint.url,
-        endpoint.name,
-        endpoint.event_types,
-        endpoint.retry_schedule,
-        endpoint.timeout_s,
-        endpoint.max_in_flight,
-        endpoint.enabled,
-        endpoint.disabled_reason,
-        endpoint.updated_at,
-        endpoint.rate_limit,
-        endpoint.ordering,
-        _sealed_headers(db, endpoint),
-        endpoint.signature_profile,
-        endpoint.redact_credentials,
-        endpoint.ca_pem,
+        f"UPDATE endpoints SET {told}, version = version + 1 WHERE id = $1", endpoint.id, *columns.values()
     )
 
 
@@ -253,8 +222,7 @@ async def targets(db: Session, endpoint_ids: Sequence[UUID]) -> list[EndpointTar
     """
     rows = await db.conn.fetch(
         """
-        SELECT e.id, e.url, e.retry_schedule, e.timeout_s, e.max_in_flight, e.rate_limit, e.sealed_headers, e.ca_pem,
-               e.signature_profile, e.redact_credentials, e.version, s.id AS secret_id, s.sealed_secret, s.expires_at
+        SELECT e.*, s.id AS secret_id, s.sealed_secret, s.expires_at
         FROM endpoints e JOIN endpoint_secrets s ON s.endpoint_id = e.id
         WHERE e.id = ANY($1) ORDER BY e.id, s.id DESC
         """,
@@ -276,8 +244,8 @@ def _target(db: Session, rows: Sequence[asyncpg.Record]) -> EndpointTarget:
     """Return the target of rows that differ in their secrets. Raises `Undecryptable` where no key opens one."""
     row = rows[0]
     return EndpointTarget(
+        **_config(db, row),
         id=row["id"],
-        url=row["url"],
         secrets=tuple(
             SigningSecret(
                 secret=db.sealer.open(one["sealed_secret"], row=secret_row(one["secret_id"])).decode(),
@@ -285,14 +253,6 @@ def _target(db: Session, rows: Sequence[asyncpg.Record]) -> EndpointTarget:
             )
             for one in rows
         ),
-        schedule=tuple(row["retry_schedule"]),
-        timeout_s=row["timeout_s"],
-        max_in_flight=row["max_in_flight"],
-        rate_limit=row["rate_limit"],
-        headers=_headers(db, row),
-        ca_pem=row["ca_pem"],
-        signature_profile=SignatureProfile(row["signature_profile"]),
-        redact_credentials=row["redact_credentials"],
         version=row["version"],
     )
 
@@ -301,35 +261,34 @@ def _headers_row(endpoint_id: UUID) -> str:
     return f"endpoints.headers.{endpoint_id}"
 
 
-def _sealed_headers(db: Session, endpoint: Endpoint) -> bytes | None:
-    """Seal an endpoint's own headers: they may hold a password."""
-    if not endpoint.headers:
-        return None
-    return db.sealer.seal(msgspec.json.encode(endpoint.headers), row=_headers_row(endpoint.id))
+def _columns(db: Session, endpoint: Endpoint) -> dict[str, object]:
+    """Return what may change of an endpoint by column; its own headers are sealed, as they may hold a password."""
+    columns = {name: value for name, value in configuration(endpoint).items() if name != "headers"}
+    headers = tuple(endpoint.headers.items())
+    sealed = db.sealer.seal(msgspec.json.encode(headers), row=_headers_row(endpoint.id)) if headers else None
+    return columns | {
+        "sealed_headers": sealed,
+        "enabled": endpoint.enabled,
+        "disabled_reason": endpoint.disabled_reason,
+        "updated_at": endpoint.updated_at,
+    }
 
 
-def _headers(db: Session, row: asyncpg.Record) -> tuple[tuple[str, str], ...]:
-    if row["sealed_headers"] is None:
-        return ()
-    return HEADERS.decode(db.sealer.open(row["sealed_headers"], row=_headers_row(row["id"])))
+def _config(db: Session, row: asyncpg.Record) -> dict[str, Any]:
+    """Return what is configured, by the names of attributes, which are those of the columns."""
+    sealed = row["sealed_headers"]
+    headers = {} if sealed is None else dict(HEADERS.decode(db.sealer.open(sealed, row=_headers_row(row["id"]))))
+    config = {one.name: row[one.name] for one in CONFIG if one.name != "headers"}
+    config = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
+    profile, ordering = SignatureProfile(row["signature_profile"]), Ordering(row["ordering"])
+    return config | {"headers": headers, "signature_profile": profile, "ordering": ordering}
 
 
 def _endpoint(db: Session, row: asyncpg.Record) -> Endpoint:
     return Endpoint(
+        **_config(db, row),
         id=row["id"],
         tenant=Tenant(row["account_id"], Mode(row["mode"])),
-        url=row["url"],
-        name=row["name"],
-        event_types=None if row["event_types"] is None else tuple(row["event_types"]),
-        retry_schedule=tuple(row["retry_schedule"]),
-        timeout_s=row["timeout_s"],
-        max_in_flight=row["max_in_flight"],
-        rate_limit=row["rate_limit"],
-        ordering=Ordering(row["ordering"]),
-        headers=_headers(db, row),
-        ca_pem=row["ca_pem"],
-        signature_profile=SignatureProfile(row["signature_profile"]),
-        redact_credentials=row["redact_credentials"],
         enabled=row["enabled"],
         disabled_reason=None if row["disabled_reason"] is None else DisabledReason(row["disabled_reason"]),
         created_at=row["created_at"],
