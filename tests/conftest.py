@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 
+import ast_in_threads
 from api import Api
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
@@ -49,6 +50,7 @@ TENANT_TABLES = (
 def pytest_configure(config: pytest.Config) -> None:
     """Let Ctrl-C reach the programs that tests start: what a shell runs in the background ignores it, and so its children."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    ast_in_threads.make_safe()
 
 
 @pytest.hookimpl(tryfirst=True)

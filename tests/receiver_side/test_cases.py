@@ -24,14 +24,14 @@ class Unreadable(Exception):
         raise RuntimeError("unreadable")
 
 
-THROWN: dict[str, BaseException] = {
-    "error": RuntimeError("the mail server is down"),
-    "empty": RuntimeError(),
-    "cancelled": asyncio.CancelledError(),
-    "exit": SystemExit(3),
-    "nothing": BaseException(),
-    "unreadable": Unreadable(),
-    "unstorable": RuntimeError("a \0 and a \ud800"),
+THROWN: dict[str, Callable[[], BaseException]] = {
+    "error": lambda: RuntimeError("the mail server is down"),
+    "empty": RuntimeError,
+    "cancelled": asyncio.CancelledError,
+    "exit": lambda: SystemExit(3),
+    "nothing": BaseException,
+    "unreadable": Unreadable,
+    "unstorable": lambda: RuntimeError("a \0 and a \ud800"),
 }
 
 
@@ -69,7 +69,8 @@ class Running:
             if deed == "hangs":
                 return hung.get(kind, self._hang)()
             if deed != "returns":
-                raise THROWN[deed]
+                error = THROWN[deed]()
+                raise error
             return None
 
         async def act_later(event: Event) -> None:

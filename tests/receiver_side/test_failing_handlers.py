@@ -53,6 +53,36 @@ def register(receiver: Receiver, sort: str, call: Callable[[Event], object]) -> 
     add("*", name="welcome")(later if "async" in sort else now)
 
 
+def errors(receiver: Receiver) -> dict[str, str]:
+    return {letter.event.id: letter.error for letter in receiver.inbox.dead_letters()}
+
+
+class FullDisk(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        raise OSError("no space left on device")
+
+
+@pytest.mark.timeout(20)
+def test_a_log_that_cannot_be_written_costs_no_outcome_and_no_answer(inbox: str) -> None:
+    calls, full = list[str](), FullDisk()
+
+    with Receiver(SECRET, inbox=inbox, retrying=TWICE) as receiver:
+
+        @receiver.on("*", name="welcome")
+        def welcome(event: Event) -> None:
+            calls.append(event.id)
+            raise OSError("the mail server is down")
+
+        logging.getLogger("esimhooks.receiver").addHandler(full)
+        try:
+            assert post(receiver, b"no json") == 400
+            assert post(receiver, a_body()) == 200
+            until(lambda: receiver.stats().dead == 1)
+        finally:
+            logging.getLogger("esimhooks.receiver").removeHandler(full)
+    assert calls == ["evt_1"] * 2
+
+
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("kind", RAISED)
 @pytest.mark.timeout(20)
@@ -106,12 +136,13 @@ def test_a_handler_that_hangs_is_given_up_and_holds_up_nothing(sort: str, inbox:
     with receiver:
         assert post(receiver, a_body("evt_bad")) == 200
         assert post(receiver, a_body("evt_good")) == 200
-        assert seen.wait_for(1) == ["evt_good"]
+        # On a busy machine the good one may exceed the limit, too.
+        assert set(seen.wait_for(1)) == {"evt_good"}
 
-        until(lambda: receiver.stats().dead == 1)
-        (letter,) = receiver.inbox.dead_letters()
+        until(lambda: "evt_bad" in errors(receiver))
+        error = errors(receiver)["evt_bad"]
         free.set()
-    assert letter.error.startswith("TimeoutError")
+    assert error.startswith("TimeoutError")
 
 
 @pytest.mark.timeout(20)

@@ -5,7 +5,6 @@ ends here as a failure; nothing is stored here.
 """
 
 import inspect
-import logging
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,11 +13,10 @@ from typing import Any
 from msgspec import Struct
 
 from esimhooks.receiver.event import Event
+from esimhooks.receiver.logs import log
 
 EVERY_EVENT = "*"
 LONGEST_ERROR = 2000
-
-log = logging.getLogger("esimhooks.receiver")
 
 
 class Handler(Struct, frozen=True, kw_only=True):

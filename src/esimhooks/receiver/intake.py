@@ -4,7 +4,6 @@ Method, headers and raw body come in, status, headers and body of the answer go 
 """
 
 import json
-import logging
 import time
 from collections.abc import Callable
 
@@ -14,6 +13,7 @@ from esimhooks.receiver.errors import InboxUnavailable, VerificationFailure, Web
 from esimhooks.receiver.event import Event
 from esimhooks.receiver.handlers import Handlers
 from esimhooks.receiver.headers import Headers
+from esimhooks.receiver.logs import log
 from esimhooks.receiver.runs import Runs
 from esimhooks.receiver.transactions import Effects, Supervisor, store_with_effects
 from esimhooks.receiver.webhook import Webhook
@@ -25,8 +25,6 @@ ANSWER_WITHIN_S = 4.0
 _NO_FAULT_OF_THE_KEY = frozenset(
     {VerificationFailure.BODY_NOT_BYTES, VerificationFailure.BODY_NOT_JSON, VerificationFailure.NOT_AN_EVENT}
 )
-
-log = logging.getLogger("esimhooks.receiver")
 
 
 class Answer(Struct, frozen=True):

@@ -4,17 +4,15 @@ Outcomes come in from any thread, which waits until its own is stored. The lease
 are renewed by the worker, so that nobody else calls their handlers meanwhile.
 """
 
-import logging
 import threading
 
 from esimhooks.receiver.errors import InboxUnavailable
 from esimhooks.receiver.handlers import caught
+from esimhooks.receiver.logs import log
 from esimhooks.receiver.runs import Outcome, Runs
 
 FIRST_PAUSE_S = 0.05
 LAST_PAUSE_S = 2.0
-
-log = logging.getLogger("esimhooks.receiver")
 
 
 class Outcomes:

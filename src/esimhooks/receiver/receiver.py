@@ -6,7 +6,6 @@ background. This file only puts the parts together.
 
 import asyncio
 import atexit
-import logging
 import threading
 import time
 import weakref
@@ -25,6 +24,7 @@ from esimhooks.receiver.handlers import Handlers, caught
 from esimhooks.receiver.headers import Headers
 from esimhooks.receiver.inbox import Inbox, InboxStats
 from esimhooks.receiver.intake import ANSWER_WITHIN_S, Answer, Intake
+from esimhooks.receiver.logs import log
 from esimhooks.receiver.retrying import Retrying
 from esimhooks.receiver.runs import Runs
 from esimhooks.receiver.threads import Threads
@@ -40,8 +40,6 @@ DRAIN_POLL_S = 0.01
 
 Plain = TypeVar("Plain", bound=Callable[[Event], Any])
 Transactional = TypeVar("Transactional", bound=Callable[[Event, Any], Any])
-
-log = logging.getLogger("esimhooks.receiver")
 
 
 class Receiver:

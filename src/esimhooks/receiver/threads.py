@@ -4,7 +4,6 @@ Calls come in, futures go out. There are as many threads as calls at work: a cal
 else's. The threads are daemons, so that a hanging call does not keep the interpreter from ending.
 """
 
-import logging
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -13,10 +12,9 @@ from threading import Condition, Thread
 from typing import Any, TypeVar
 
 from esimhooks.receiver.handlers import caught
+from esimhooks.receiver.logs import log
 
 MAX_IDLE_THREADS = 32
-
-log = logging.getLogger("esimhooks.receiver")
 
 T = TypeVar("T")
 Job = tuple[Future[Any], Callable[[], Any]]

@@ -5,7 +5,6 @@ or `stop`, ends it: not what a handler or the inbox does.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -14,6 +13,7 @@ from esimhooks.receiver.calling import Calling
 from esimhooks.receiver.errors import InboxUnavailable
 from esimhooks.receiver.handlers import Failure, Handlers, caught
 from esimhooks.receiver.inbox import Inbox
+from esimhooks.receiver.logs import log
 from esimhooks.receiver.runs import Claim, Key, Runs
 
 POLL_S = 1.0
@@ -23,8 +23,6 @@ PAUSE_WHEN_UNAVAILABLE_S = 1.0
 PRUNE_EVERY_S = 3600.0
 MAX_UNRECORDED = 500
 """Runs whose handler has ended and whose outcome waits for the inbox; with more, no others are begun."""
-
-log = logging.getLogger("esimhooks.receiver")
 
 
 class Worker:
