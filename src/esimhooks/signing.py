@@ -20,6 +20,9 @@ PRIVATE_KEY_PREFIX = "whsk_"
 PUBLIC_KEY_PREFIX = "whpk_"
 HEX_PREFIX = "sha256="
 SECRET_BYTES = 32
+MIN_SECRET_BYTES = 16
+"""Standard Webhooks asks for 24 to 64 bytes, and some senders have fewer; less than this is no secret but a word."""
+
 SEED_BYTES = 32
 MOST_SIGNATURES = 64
 """More in one header are not looked at, so that a long header costs no time."""
@@ -81,6 +84,11 @@ def key_of(secret: str) -> bytes:
     return key
 
 
+def padded(secret: str) -> str:
+    """Return a secret with its base64's padding, which other senders may leave out, as their verifiers allow it."""
+    return secret + "=" * (-len(secret.removeprefix(SECRET_PREFIX)) % 4)
+
+
 def signature(secret: str, *, message_id: str, timestamp: int, body: bytes) -> str:
     """Return the signature of `"{id}.{timestamp}.{body}"`; `timestamp` is Unix seconds.
 
@@ -125,9 +133,11 @@ def verifying_key(secret: str | bytes) -> VerifyingKey:
         raise InvalidSecretError("a whsk_ key is the sender's own; a receiver needs the whpk_ key that belongs to it")
     if isinstance(secret, str) and secret.startswith(PUBLIC_KEY_PREFIX):
         return VerifyingKey("v1a", _public_check_of(secret))
-    key = secret if isinstance(secret, bytes) else _unpadded_key(secret)
+    key = secret if isinstance(secret, bytes) else key_of(padded(secret))
     if not key:
         raise InvalidSecretError("the secret is empty")
+    if isinstance(secret, str) and len(key) < MIN_SECRET_BYTES:
+        raise InvalidSecretError(f"the secret has {len(key)} bytes, a whsec_ secret has 24 or more: was it cut off?")
     return VerifyingKey("v1", lambda signed: _equals(hmac.digest(key, signed, hashlib.sha256)))
 
 
@@ -161,12 +171,6 @@ def _text_key(secret: str | bytes) -> bytes:
     if not key:
         raise InvalidSecretError("the secret is empty")
     return key
-
-
-def _unpadded_key(secret: str) -> bytes:
-    """Return the key of a secret; other senders may leave out the base64's padding, as their verifiers allow it."""
-    text = secret.removeprefix(SECRET_PREFIX)
-    return key_of(text + "=" * (-len(text) % 4))
 
 
 def _decoded(text: str) -> bytes | None:

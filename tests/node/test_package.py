@@ -94,7 +94,7 @@ def test_its_types_are_found_by_every_kind_of_project(
     (folder / "package.json").write_text(json.dumps({"type": "commonjs" if kind == "commonjs" else "module"}))
     (folder / "main.ts").write_text(
         'import { Webhook } from "esimhooks";\nimport { Receiver } from "esimhooks/receiver";\n'
-        'const receiver = new Receiver({ secret: new Webhook("whsec_AAAA"), inbox: "sqlite:///inbox.db" });\n'
+        'const receiver = new Receiver({ secret: new Webhook("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), inbox: "sqlite:///inbox.db" });\n'
         'receiver.on("esim.data_updated", (event) => console.log(event.data.iccid, event.thresholds?.length));\n'
     )
     types = PACKAGE / "node_modules" / "@types"

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from esimhooks.testing import SignedRequest, signed_request
 from receiver_side.posting import Seen
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the same in each process: it stands in the names of tests
+SECRETS = json.loads((Path(__file__).parents[1] / "receiver_cases" / "secrets.json").read_text())
 EVENTS = sorted((Path(__file__).parent / "platforms").glob("*.json"))
 
 
@@ -69,27 +69,17 @@ def test_headers_may_have_lists_of_values() -> None:
     assert event.id == request.headers["webhook-id"]
 
 
-@pytest.mark.parametrize("secret", [SECRET + "\n", f" {SECRET}\r\n", [SECRET + "\n"]])
-def test_white_space_around_a_secret_does_not_matter(secret: Any) -> None:
+@pytest.mark.parametrize("case", SECRETS, ids=lambda case: case["name"])
+def test_a_secret_is_taken_as_people_give_it_or_refused_with_the_cause(case: dict[str, Any]) -> None:
+    if "refused" in case:
+        with pytest.raises(InvalidSecretError, match=case["refused"]):
+            Webhook(case["secret"])
+    else:
+        assert Webhook(case["secret"]).sign(b"", message_id="m")
+
+
+@pytest.mark.parametrize("secret", [SECRET + "\n", f" {SECRET}\r\n", [SECRET + "\n"], "\ufeff" + SECRET])
+def test_what_a_file_adds_around_a_secret_does_not_matter(secret: Any) -> None:
     request = signed_request(SECRET, "esim.activated")
 
     assert Webhook(secret).verify(request.body, request.headers).id == request.headers["webhook-id"]
-    assert Webhook(secret).sign(b"", message_id="m", timestamp=int(time.time()))
-
-
-@pytest.mark.parametrize(
-    ("secret", "cause"),
-    [
-        (None, "environment variable"),
-        ([None], "NoneType"),
-        (5, "int"),
-        (f'"{SECRET}"', "quotation marks"),
-        (f"'{SECRET}", "quotation marks"),
-        (f"{SECRET}\n{SECRET}", "line break"),
-        ("", "empty"),
-        ([], "at least one"),
-    ],
-)
-def test_a_secret_that_cannot_be_right_is_refused_with_its_cause(secret: Any, cause: str) -> None:
-    with pytest.raises(InvalidSecretError, match=cause):
-        Webhook(secret)

@@ -14,11 +14,15 @@ const HMAC = { name: "HMAC", hash: "SHA-256" };
 const ED25519 = { name: "Ed25519" };
 const ED25519_BYTES = 32;
 
+/** Standard Webhooks asks for 24 to 64 bytes, and some senders have fewer; less than this is no secret but a word. */
+const MIN_SECRET_BYTES = 16;
+
 /** Node 18 has WebCrypto in a module only; everything newer, browsers and edge workers have it as a global. */
 const subtle = once(async () => globalThis.crypto?.subtle ?? (await import("node:crypto")).webcrypto.subtle);
 
 /** Return what a `whsec_` secret or a `whpk_` key accepts. Throws `InvalidSecretError`. */
 export function verifyingKey(secret: string): VerifyingKey {
+  refuseMistaken(secret);
   if (secret.startsWith("whpk_")) {
     const raw = keyBytes(secret.slice(5));
     if (raw.length !== ED25519_BYTES) throw new InvalidSecretError("expected whpk_ and the base64 of 32 bytes");
@@ -29,7 +33,13 @@ export function verifyingKey(secret: string): VerifyingKey {
     };
   }
   if (secret.startsWith("whsk_")) throw new InvalidSecretError("a private key is the sender's: a receiver takes whpk_");
-  const key = hmacKey(keyBytes(secret.replace(/^whsec_/, "")));
+  const raw = keyBytes(secret.replace(/^whsec_/, ""));
+  if (raw.length < MIN_SECRET_BYTES) {
+    throw new InvalidSecretError(
+      `the secret has ${raw.length} bytes, a whsec_ secret has 24 or more: was it cut off?`,
+    );
+  }
+  const key = hmacKey(raw);
   return { version: "v1", verify: async (signature, signed) => isHmac(await key(), signature, signed) };
 }
 
@@ -66,14 +76,38 @@ export function fromHex(text: string): Bytes | undefined {
   return Uint8Array.from({ length: text.length / 2 }, (_, at) => parseInt(text.slice(2 * at, 2 * at + 2), 16));
 }
 
+/**
+ * Return the secrets that were given, without the white space and the byte order mark that files have around them.
+ * Throws `InvalidSecretError`.
+ */
+export function secretsOf(given: unknown): string[] {
+  const secrets: unknown[] = Array.isArray(given) ? given : [given];
+  if (secrets.length === 0) throw new InvalidSecretError("at least one secret is needed");
+  return secrets.map((one) => {
+    if (one === undefined || one === null) {
+      throw new InvalidSecretError(`the secret is ${one}: is the environment variable set that it comes from?`);
+    }
+    if (typeof one !== "string") throw new InvalidSecretError(`expected a secret as text, not as ${typeof one}`);
+    return one.trim();
+  });
+}
+
 function keyBytes(text: string): Bytes {
-  if (/[\s"'\u200b\ufeff]/.test(text)) {
-    throw new InvalidSecretError("the secret has a space, a line break or quotes around it: pass the secret alone");
-  }
   const raw = fromBase64(text.padEnd(Math.ceil(text.length / 4) * 4, "=")); // other senders may leave the padding out
   if (raw === undefined) throw new InvalidSecretError("expected whsec_ or whpk_, and standard base64");
   if (raw.length === 0) throw new InvalidSecretError("the secret is empty");
   return raw;
+}
+
+function refuseMistaken(secret: string): void {
+  if (/^["']|["']$/.test(secret)) {
+    throw new InvalidSecretError("the secret has quotation marks around it: remove them where it is set");
+  }
+  if (/[\s\u200b]/.test(secret)) {
+    throw new InvalidSecretError(
+      "the secret has white space or a line break in it: it was wrapped or holds more than one",
+    );
+  }
 }
 
 /** Make a value at its first use. */

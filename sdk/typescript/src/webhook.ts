@@ -5,7 +5,17 @@ import { InvalidSecretError, WebhookVerificationError } from "./errors.js";
 import { eventOf, type Message, type UnknownEvent } from "./event.js";
 import type { EsimEvent } from "./events.js";
 import { GivenHeaders, type HeadersLike } from "./headers.js";
-import { type Bytes, fromBase64, fromHex, hmacKey, hmacOf, isHmac, verifyingKey, type VerifyingKey } from "./keys.js";
+import {
+  type Bytes,
+  fromBase64,
+  fromHex,
+  hmacKey,
+  hmacOf,
+  isHmac,
+  secretsOf,
+  verifyingKey,
+  type VerifyingKey,
+} from "./keys.js";
 
 const TOLERANCE_SECONDS = 300;
 const MOST_SIGNATURES = 64;
@@ -35,10 +45,7 @@ export class Webhook {
   readonly #now: () => number;
 
   constructor(secret: string | readonly string[], options: WebhookOptions = {}) {
-    this.#secrets = typeof secret === "string" ? [secret] : [...secret];
-    if (this.#secrets.length === 0 || this.#secrets.some((one) => typeof one !== "string")) {
-      throw new InvalidSecretError("at least one secret is needed, as text");
-    }
+    this.#secrets = secretsOf(secret);
     this.#brand = (options.brand ?? "").toLowerCase();
     this.#keys = this.#brand ? [] : this.#secrets.map(verifyingKey);
     this.#hexKeys = this.#brand ? this.#secrets.map((one) => hmacKey(utf8(one))) : [];

@@ -11,7 +11,7 @@ import { emptyInbox, KINDS, sql, until } from "./inboxes.js";
 
 const CASES = JSON.parse(readFileSync(new URL("../../../tests/receiver_cases/cases.json", import.meta.url), "utf8"));
 const SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-const OTHER = "whsec_b3RoZXIgc2VjcmV0";
+const OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYob7oTUN";
 const SILENT = { warn() {}, error() {} };
 
 const THROWN = {

@@ -21,6 +21,7 @@ from esimhooks.signing import (
     hex_signature,
     is_hex_signed,
     is_signed,
+    padded,
     signature_header,
     signed_bytes,
     verifying_key,
@@ -66,7 +67,7 @@ class Webhook:
         tolerance_s: float = TOLERANCE_S,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._secrets = _secrets(secret)
+        self._secrets = [_alone(one) for one in _secrets(secret)]
         if profile not in {"standard", "standard-asymmetric", "hex"}:
             raise ValueError(f"no such profile: {profile!r}")
         if (profile == "hex") != bool(brand):
@@ -77,7 +78,7 @@ class Webhook:
             if self._brand:
                 hex_signature(one, b"")
             else:
-                self._keys.append(verifying_key(one if isinstance(one, bytes) else _base64_text(one)))
+                self._keys.append(verifying_key(_base64_text(one) if isinstance(one, str) else one))
         self._tolerance_s = tolerance_s
         self._clock = clock
 
@@ -131,7 +132,7 @@ class Webhook:
         if not self._keys or not all(isinstance(one, str) and not one.startswith("whpk_") for one in self._secrets):
             raise InvalidSecretError("only whsec_ secrets can sign here")
         moment = int(self._clock()) if timestamp is None else timestamp
-        secrets = [_base64_text(one) for one in self._secrets if isinstance(one, str)]
+        secrets = [padded(one) for one in self._secrets if isinstance(one, str)]
         return {
             "webhook-id": message_id,
             "webhook-timestamp": str(moment),
@@ -163,29 +164,33 @@ class Webhook:
 
 def _secrets(secret: object) -> list[Secret]:
     """Return the secrets that were given. Raises `InvalidSecretError`."""
-    if secret is None:
-        raise InvalidSecretError("the secret is None: is the environment variable set that it comes from?")
     several = secret if isinstance(secret, Iterable) and not isinstance(secret, str | bytes) else [secret]
     secrets: list[Secret] = []
     for one in several:
+        if one is None:
+            raise InvalidSecretError("the secret is None: is the environment variable set that it comes from?")
         if not isinstance(one, str | bytes):
-            raise InvalidSecretError(f"expected a secret as text or bytes, not {type(one).__name__}")
+            raise InvalidSecretError(f"expected a secret as text or bytes, not as {type(one).__name__}")
         secrets.append(one)
     if not secrets:
         raise InvalidSecretError("at least one secret is needed")
     return secrets
 
 
+def _alone(secret: Secret) -> Secret:
+    """Return a text without the white space and the byte order mark that files of secrets have around it."""
+    return secret if isinstance(secret, bytes) else secret.strip().removeprefix("\ufeff")
+
+
 def _base64_text(secret: str) -> str:
-    """Return a secret without the white space that files of secrets end with. Raises `InvalidSecretError`."""
-    text = secret.strip()
-    if text[:1] in {'"', "'"} or text[-1:] in {'"', "'"}:
+    """Return a secret that may be base64. Raises `InvalidSecretError` with a hint at what was given instead."""
+    if secret[:1] in {'"', "'"} or secret[-1:] in {'"', "'"}:
         raise InvalidSecretError("the secret has quotation marks around it: remove them where it is set")
-    if any(character.isspace() for character in text):
+    if any(character.isspace() or character in "\u200b\ufeff" for character in secret):
         raise InvalidSecretError(
             "the secret has white space or a line break in it: it was wrapped or holds more than one"
         )
-    return text
+    return secret
 
 
 def _bytes(body: Body) -> bytes:

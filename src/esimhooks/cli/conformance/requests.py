@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
-from esimhooks.signing import InvalidSecretError, key_of, signature
+from esimhooks.signing import MIN_SECRET_BYTES, InvalidSecretError, key_of, signature
 from esimhooks.version import __version__
 from esimhooks.vocabulary.envelope import encode
 from esimhooks.vocabulary.events import EventType
@@ -21,9 +21,6 @@ from esimhooks.vocabulary.timestamps import timestamp as wire_time
 
 Json = dict[str, Any]
 Profile = Literal["standard", "hex"]
-MIN_KEY_BYTES = 16
-"""Standard Webhooks says 24 to 64; less than this is no secret but a word."""
-
 
 def signing_secret(text: str, *, profile: Profile = "standard") -> str:
     """Return a secret that a sender can sign with. Raises `InvalidSecretError` with a hint at what was given instead."""
@@ -42,8 +39,8 @@ def signing_secret(text: str, *, profile: Profile = "standard") -> str:
         raise InvalidSecretError(
             "expected the endpoint's secret, whsec_ and base64: `esimhooks endpoints secret` shows it"
         )
-    if len(key_of(text)) < MIN_KEY_BYTES:
-        raise InvalidSecretError(f"it has {len(key_of(text))} bytes, a secret has 24 or more: was it cut off?")
+    if len(key_of(text)) < MIN_SECRET_BYTES:
+        raise InvalidSecretError(f"the secret has {len(key_of(text))} bytes, a whsec_ secret has 24 or more: was it cut off?")
     return text
 
 
