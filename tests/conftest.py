@@ -18,14 +18,14 @@ from esimhooks.server.providers.sandbox.sandbox import Sandbox, SandboxConfig
 from esimhooks.server.store import migrate as migrations
 from esimhooks.server.store.database import Database, connect
 from esimhooks.server.store.embedded import EmbeddedPostgres
+from esimhooks.server.store.encryption import Cipher, new_key
 from esimhooks.server.store.partitions import ensure_partitions
-from esimhooks.server.store.sealing import Sealer, new_key
 from receiver import Receiver
 from reserved_port import ReservedPort
 from upstream import Door
 
 ADMIN_KEY = "an-operator-key-of-forty-characters-00001"
-SEALING_KEY = new_key()
+ENCRYPTION_KEY = new_key()
 TENANT_TABLES = (
     "accounts",
     "attempts",
@@ -81,7 +81,7 @@ def postgres() -> Iterator[str]:
 async def migrated(postgres: str) -> str:
     """The address of a database with all migrations and today's partitions."""
     await migrations.migrate(postgres)
-    database = await connect(postgres, Sealer([SEALING_KEY]), connections=1)
+    database = await connect(postgres, Cipher([ENCRYPTION_KEY]), connections=1)
     async with database.transaction() as db:
         await ensure_partitions(db, now=datetime.now(UTC))
     await database.close()
@@ -91,7 +91,7 @@ async def migrated(postgres: str) -> str:
 @pytest.fixture
 async def database(migrated: str) -> AsyncIterator[Database]:
     """A pool on a database without any rows of tenants."""
-    pool = await connect(migrated, Sealer([SEALING_KEY]))
+    pool = await connect(migrated, Cipher([ENCRYPTION_KEY]))
     yield pool
     async with pool.transaction() as db:
         for table in TENANT_TABLES:
@@ -108,7 +108,7 @@ def settings(migrated: str, database: Database, tmp_path: Path) -> Settings:
         data_dir=tmp_path,
         port=0,
         admin_key=ADMIN_KEY,
-        encryption_key=SEALING_KEY,
+        encryption_key=ENCRYPTION_KEY,
         allow_networks="127.0.0.0/8",
         usage_interval=0,
         rate_limit_key=0,  # tests ask again and again until something is so

@@ -24,7 +24,7 @@ from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.ids import made_at
 from esimhooks.server.store.database import Database, Session, connect
 from esimhooks.server.store.embedded import EmbeddedPostgres
-from esimhooks.server.store.sealing import Sealer
+from esimhooks.server.store.encryption import Cipher
 from tools.chromium import a_chromium
 from tools.shop_day import ANSWERS, ENDPOINTS, Json, updates
 
@@ -44,7 +44,7 @@ async def main() -> None:
         async with running(settings) as node, receivers() as address:
             async with ClientSession(node.url, headers={"authorization": f"Bearer {node.admin_key}"}) as operator:
                 key, esim = await lived(operator, address)
-            database = await connect(EmbeddedPostgres(Path(folder)).address, Sealer(encryption_keys(settings)))
+            database = await connect(EmbeddedPostgres(Path(folder)).address, Cipher(encryption_keys(settings)))
             await settled(database)
             async with database.transaction() as db:
                 await put_back(db)
@@ -106,15 +106,15 @@ async def settled(database: Database) -> None:
 async def put_back(db: Session) -> None:
     """Put events, deliveries and attempts back to when it happened. Needs a transaction.
 
-    Their ids hold the time, and what is sealed is bound to its id.
+    Their ids hold the time, and what is encrypted is bound to its id.
     """
     events = await db.conn.fetch("SELECT id, happened_at, sealed_body FROM events")
     by = {row["id"]: row["happened_at"] - made_at(row["id"]) for row in events}
     event_of = dict(await db.conn.fetch("SELECT id, event_id FROM deliveries"))
 
-    def resealed(row: Any, table: str, new: UUID) -> bytes:
-        return db.sealer.seal(
-            db.sealer.open(row["sealed_body"], row=f"{table}.body.{row['id']}"), row=f"{table}.body.{new}"
+    def encrypted_anew(row: Any, table: str, new: UUID) -> bytes:
+        return db.cipher.encrypt(
+            db.cipher.decrypt(row["sealed_body"], row=f"{table}.body.{row['id']}"), row=f"{table}.body.{new}"
         )
 
     for row in await db.conn.fetch("SELECT id, delivery_id, sealed_body FROM attempts"):
@@ -122,7 +122,7 @@ async def put_back(db: Session) -> None:
         new = moved(row["id"], back)
         await db.conn.execute(
             "UPDATE attempts SET id = $2, delivery_id = $3, started_at = started_at + $4, sealed_body = $5 WHERE id = $1",
-            *(row["id"], new, moved(row["delivery_id"], back), back, resealed(row, "attempts", new)),
+            *(row["id"], new, moved(row["delivery_id"], back), back, encrypted_anew(row, "attempts", new)),
         )
     for delivery, event in event_of.items():
         await db.conn.execute(
@@ -131,8 +131,8 @@ async def put_back(db: Session) -> None:
         )
     for row in events:
         new = moved(row["id"], by[row["id"]])
-        sealed = resealed(row, "events", new)
-        await db.conn.execute("UPDATE events SET id = $2, sealed_body = $3 WHERE id = $1", row["id"], new, sealed)
+        encrypted = encrypted_anew(row, "events", new)
+        await db.conn.execute("UPDATE events SET id = $2, sealed_body = $3 WHERE id = $1", row["id"], new, encrypted)
     await db.conn.execute(  # a notification comes in before its event is made
         "UPDATE notifications n SET received_at = e.happened_at - interval '5 ms' FROM events e WHERE e.notification_id = n.id"
     )

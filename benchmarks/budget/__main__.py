@@ -25,12 +25,12 @@ from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.store import migrate as migrations
 from esimhooks.server.store.database import connect
 from esimhooks.server.store.embedded import EmbeddedPostgres
-from esimhooks.server.store.sealing import Sealer
+from esimhooks.server.store.encryption import Cipher
 from tools.chromium import a_chromium
 
 PAGE_KB, PAGE_MS, LIST_MS = 200, 1000, 100
 KEY = "budget-" + "0" * 40
-SEALING_KEY = base64.b64encode(bytes(32)).decode()
+ENCRYPTION_KEY = base64.b64encode(bytes(32)).decode()
 """Nothing here is a secret, and a database that is kept must open again."""
 FULL = Size(esims=100_000, deliveries=1_000_000, notifications=300_000)
 BUDGET = (
@@ -52,7 +52,7 @@ async def measured(folder: Path, size: Size) -> tuple[list[Loaded], list[Timed]]
     # What several processes would work for a query could not be told from what others do.
     await conn.execute("ALTER DATABASE postgres SET max_parallel_workers_per_gather = 0")
     await conn.close()
-    database = await connect(dsn, Sealer([SEALING_KEY]), connections=1)
+    database = await connect(dsn, Cipher([ENCRYPTION_KEY]), connections=1)
     async with database.session() as db:
         watch = Stopwatch(await db.conn.fetchval("SELECT pg_backend_pid()"))
     times = [await watch.timed(query, limit_ms=LIST_MS) for query in queries_of(database, history)]
@@ -63,7 +63,7 @@ async def measured(folder: Path, size: Size) -> tuple[list[Loaded], list[Timed]]
         port=0,
         roles="api",
         admin_key=KEY,
-        encryption_key=SEALING_KEY,
+        encryption_key=ENCRYPTION_KEY,
         log_level="warning",
     )
     async with running(settings) as node, a_chromium() as chromium:
@@ -76,7 +76,7 @@ async def measured(folder: Path, size: Size) -> tuple[list[Loaded], list[Timed]]
 async def filled(conn: asyncpg.Connection, size: Size) -> History:
     """Fill the database unless it is filled, and look into it."""
     if not await conn.fetchval("SELECT EXISTS (SELECT FROM accounts)"):
-        await Writer(conn, Sealer([SEALING_KEY]), now=datetime.now(UTC), size=size).write()
+        await Writer(conn, Cipher([ENCRYPTION_KEY]), now=datetime.now(UTC), size=size).write()
     return await history_of(conn)
 
 

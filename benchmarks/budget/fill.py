@@ -1,6 +1,6 @@
 """A database with a history: accounts, endpoints, eSIMs, and events, deliveries and attempts of many days, by COPY.
 
-Everything goes in as the server would have left it, sealed too, so that its pages can be opened. Chance is seeded: the
+Everything goes in as the server would have left it, encrypted too, so that its pages can be opened. Chance is seeded: the
 same size gives the same history, which ends at `now`.
 """
 
@@ -18,8 +18,8 @@ from msgspec import Struct
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import first_id_of, made_at, new_id
 from esimhooks.server.store.deliveries import response_row
+from esimhooks.server.store.encryption import Cipher
 from esimhooks.server.store.partitions import TABLES, partition_name
-from esimhooks.server.store.sealing import Sealer
 from esimhooks.vocabulary.envelope import encode
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_of
@@ -82,8 +82,8 @@ class Whose(Struct, frozen=True):
 class Writer:
     """Puts the rows of one history in."""
 
-    def __init__(self, conn: asyncpg.Connection, sealer: Sealer, *, now: datetime, size: Size) -> None:
-        self._conn, self._sealer, self._now, self._size = conn, sealer, now, size
+    def __init__(self, conn: asyncpg.Connection, cipher: Cipher, *, now: datetime, size: Size) -> None:
+        self._conn, self._cipher, self._now, self._size = conn, cipher, now, size
         self._chance = random.Random(1)  # noqa: S311 - a history is no secret
         self._begins = (now - timedelta(days=DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
         self._bodies = {kind: encode(example_of(kind)) for kind in EventType}
@@ -166,7 +166,7 @@ class Writer:
 
     def _event(self, rows: dict[str, list[tuple[Any, ...]]], about: Whose, at: datetime) -> None:
         event, [kind] = _id(at), self._chance.choices(list(TYPES), list(TYPES.values()))
-        body = self._sealer.seal(self._bodies[kind], row=f"events.body.{event}")
+        body = self._cipher.encrypt(self._bodies[kind], row=f"events.body.{event}")
         whose, esim, endpoints = (about.tenant.account_id, about.tenant.mode.value), about.esim, about.endpoints
         rows["events"].append((event, *whose, esim, kind.value, at, body))
         # The last endpoint of each is a quiet one; the first gets most.
@@ -186,7 +186,7 @@ class Writer:
             started = at + timedelta(milliseconds=5 * number)
             attempt, good = _id(started), status == "delivered" and number == tries
             took, answer = self._chance.randrange(20, 900), (("2xx", 200) if good else ("5xx", 503))
-            body = self._sealer.seal(b"", row=response_row(attempt))
+            body = self._cipher.encrypt(b"", row=response_row(attempt))
             rows["attempts"].append((attempt, account, delivery, number, started, took, *answer, "[]", body))
         ended = None if status == "pending" else at + timedelta(milliseconds=self._chance.randrange(40, 4000))
         rows["deliveries"].append((delivery, *named, status, tries, ended))
@@ -199,8 +199,8 @@ class Writer:
         [outcome] = self._chance.choices(
             ("applied", "unchanged", "duplicate", "unmatched", "invalid"), (80, 15, 4, 1, 0.1)
         )
-        sealed = self._sealer.seal(b'{"notifyType": "DATA_USAGE"}', row=f"notifications.body.{note}")
-        return (note, "upstream", at, "DATA_USAGE", outcome, REQUEST, sealed)
+        encrypted = self._cipher.encrypt(b'{"notifyType": "DATA_USAGE"}', row=f"notifications.body.{note}")
+        return (note, "upstream", at, "DATA_USAGE", outcome, REQUEST, encrypted)
 
     def _moment(self, begins: datetime, length: float) -> datetime:
         return begins + timedelta(milliseconds=self._chance.randrange(int(length * 1000)))

@@ -11,10 +11,10 @@ from benchmarks.budget.__main__ import LIST_MS, PAGE_KB
 from benchmarks.budget.fill import Size, Writer, history_of
 from benchmarks.budget.pages import loaded
 from benchmarks.budget.queries import Stopwatch, queries_of
-from conftest import ADMIN_KEY, SEALING_KEY
+from conftest import ADMIN_KEY, ENCRYPTION_KEY
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.store.database import connect
-from esimhooks.server.store.sealing import Sealer
+from esimhooks.server.store.encryption import Cipher
 
 pytestmark = pytest.mark.slow(reason="fills a database and loads every page")
 SMALL = Size(esims=200, deliveries=1500, notifications=200)
@@ -26,11 +26,11 @@ async def test_every_page_over_a_history_loads_few_bytes_and_every_kind_of_query
     chromium: Browser, operator: Api, migrated: str
 ) -> None:
     conn = await asyncpg.connect(migrated)
-    await Writer(conn, Sealer([SEALING_KEY]), now=datetime.now(UTC), size=SMALL).write()
+    await Writer(conn, Cipher([ENCRYPTION_KEY]), now=datetime.now(UTC), size=SMALL).write()
     history = await history_of(conn)
     await conn.close()
 
-    database = await connect(migrated, Sealer([SEALING_KEY]), connections=1)
+    database = await connect(migrated, Cipher([ENCRYPTION_KEY]), connections=1)
     async with database.session() as db:
         watch = Stopwatch(await db.conn.fetchval("SELECT pg_backend_pid()"))
     times = [await watch.timed(query, limit_ms=LIST_MS) for query in queries_of(database, history)[::EVERY]]

@@ -12,7 +12,7 @@ from esimhooks.server.app.checkup import examine
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.finding import Finding, Health
 from esimhooks.server.providers.sandbox.sandbox import Sandbox
-from esimhooks.server.store.sealing import new_key
+from esimhooks.server.store.encryption import new_key
 from receiver import Receiver
 
 
@@ -33,7 +33,7 @@ async def test_a_good_installation_has_nothing_that_fails(operator: Api, setting
 
     assert {one.check for one in checks.values() if one.health is Health.FAIL} == set()
     assert {"database", "migrations", "clock", "canary", "disk", "network gate", "port"} <= set(checks)
-    assert checks["canary"].seen == "the encryption key opens it"
+    assert checks["canary"].seen == "the encryption key decrypts it"
 
 
 async def test_a_key_that_does_not_open_the_database_is_found(operator: Api, settings: Settings) -> None:

@@ -20,7 +20,7 @@ def born(transaction_id: str = "t-1", **fields: Any) -> Json:
 
 
 async def flip(database: Database, transaction_id: str) -> None:
-    """Spoil the sealed credentials of an eSIM, or mend them again."""
+    """Spoil the encrypted credentials of an eSIM, or mend them again."""
     async with database.transaction() as db:
         await db.conn.execute(
             f"UPDATE esims SET sealed_credentials = {FLIPPED.format('sealed_credentials')} WHERE transaction_id = $1",

@@ -8,7 +8,7 @@ import pytest
 
 from esimhooks.server.store import migrate as migrations
 from esimhooks.server.store.database import Database, connect
-from esimhooks.server.store.sealing import Sealer, new_key
+from esimhooks.server.store.encryption import Cipher, new_key
 
 
 @pytest.fixture
@@ -27,6 +27,6 @@ async def empty(postgres: str) -> AsyncIterator[str]:
 async def fresh(empty: str) -> AsyncIterator[Database]:
     """A pool on a database with all migrations and no partitions."""
     await migrations.migrate(empty)
-    pool = await connect(empty, Sealer([new_key()]), connections=2)
+    pool = await connect(empty, Cipher([new_key()]), connections=2)
     yield pool
     await pool.close()

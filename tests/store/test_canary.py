@@ -7,8 +7,8 @@ import pytest
 from api import eventually
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.store.database import Database, connect
+from esimhooks.server.store.encryption import Cipher, new_key
 from esimhooks.server.store.installation import check_canary
-from esimhooks.server.store.sealing import Sealer, new_key
 
 
 async def test_nodes_that_start_at_the_same_moment_find_the_canary_of_the_first(database: Database) -> None:
@@ -29,7 +29,7 @@ async def test_nodes_that_start_at_the_same_moment_find_the_canary_of_the_first(
 async def test_a_node_with_another_key_is_refused(database: Database, migrated: str) -> None:
     async with database.transaction() as db:
         await check_canary(db)
-    stranger = await connect(migrated, Sealer([new_key()]), connections=1)
+    stranger = await connect(migrated, Cipher([new_key()]), connections=1)
 
     with pytest.raises(Broken, match="ESIMHOOKS_ENCRYPTION_KEY does not hold the key"):
         async with stranger.transaction() as db:

@@ -17,7 +17,7 @@ from esimhooks.server.domain.job import Missed, RecoveryFilter, RequeryFilter
 from esimhooks.server.store import jobs
 from esimhooks.server.store import migrate as migrations
 from esimhooks.server.store.database import Database, connect
-from esimhooks.server.store.sealing import Sealer, new_key
+from esimhooks.server.store.encryption import Cipher, new_key
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 
 pytestmark = [
@@ -143,7 +143,7 @@ async def test_recoveries_and_requeries_that_were_stored_go_on_as_background_job
 
     await migrations.migrate(empty)
 
-    pool = await connect(empty, Sealer([new_key()]), connections=1)
+    pool = await connect(empty, Cipher([new_key()]), connections=1)
     async with pool.transaction() as db:
         account = await db.conn.fetchval("SELECT id FROM accounts")
         endpoint = await db.conn.fetchval("SELECT id FROM endpoints")

@@ -10,6 +10,7 @@ import pytest
 from esimhooks.server.domain.ids import first_id_of
 from esimhooks.server.store import migrate as migrations
 from esimhooks.server.store.database import Database, connect
+from esimhooks.server.store.encryption import Cipher, new_key
 from esimhooks.server.store.partitions import (
     DAYS_AHEAD,
     DAYS_BEHIND,
@@ -18,7 +19,6 @@ from esimhooks.server.store.partitions import (
     ensure_partitions,
     partition_name,
 )
-from esimhooks.server.store.sealing import Sealer, new_key
 
 pytestmark = [
     pytest.mark.slow(reason="makes a database of its own, on a machine that may be busy"),
@@ -122,7 +122,7 @@ async def test_the_days_of_another_schema_of_the_database_are_not_ours(empty: st
         await server.close()
         address = f"{empty}&search_path={schema}"
         await migrations.migrate(address)
-        databases.append(await connect(address, Sealer([new_key()]), connections=1))
+        databases.append(await connect(address, Cipher([new_key()]), connections=1))
     first, second = databases
     await make(first, NOON)
     await make(second, NOON)

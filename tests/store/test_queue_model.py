@@ -21,9 +21,9 @@ from esimhooks.server.domain.breaker import BreakerState, Transition
 from esimhooks.server.domain.delivery import Claimed, DeliveryStatus, Verdict, is_suspect
 from esimhooks.server.store import lanes, queue
 from esimhooks.server.store.database import Database, connect
+from esimhooks.server.store.encryption import Cipher, new_key
 from esimhooks.server.store.lanes import Lease
 from esimhooks.server.store.queue import ClaimRequest
-from esimhooks.server.store.sealing import Sealer, new_key
 from store.queue_machine import Dispatcher, DisturbedQueue, either
 from store.queue_model import LEASE_S, Row
 from system.stored_lanes import DELIVERED, FAILED, GONE, write
@@ -239,7 +239,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 @pytest.mark.slow(reason="hundreds of steps, and after each the whole queue is compared with its model")
 @pytest.mark.timeout(0 if LONG else 120)
 def test_the_queue_does_what_its_model_does(migrated: str, loop: asyncio.AbstractEventLoop) -> None:
-    database = loop.run_until_complete(connect(migrated, Sealer([new_key()])))
+    database = loop.run_until_complete(connect(migrated, Cipher([new_key()])))
 
     class Queue(ServedQueue):
         def __init__(self) -> None:

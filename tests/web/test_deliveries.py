@@ -57,7 +57,7 @@ async def test_a_delivery_is_listed_and_shown_with_its_attempts(operator: Api, r
     assert ["x-receiver", "mine"] in [[name.lower(), value] for name, value in attempt["responseHeaders"]]
 
 
-async def test_what_a_receiver_answers_lies_sealed_with_its_headers(
+async def test_what_a_receiver_answers_is_stored_encrypted_with_its_headers(
     operator: Api, receiver: Receiver, database: Database
 ) -> None:
     receiver.answer(status=200, body=b"ok", headers={"x-echo": "LPA:1$canary"})
@@ -72,7 +72,7 @@ async def test_what_a_receiver_answers_lies_sealed_with_its_headers(
     assert b"canary" not in row["sealed_body"]
 
 
-async def test_an_attempt_from_before_headers_were_sealed_is_shown_as_it_was(
+async def test_an_attempt_from_before_headers_were_encrypted_is_shown_as_it_was(
     operator: Api, receiver: Receiver, database: Database
 ) -> None:
     merchant = await a_caller(operator, receiver)
@@ -80,9 +80,9 @@ async def test_an_attempt_from_before_headers_were_sealed_is_shown_as_it_was(
         delivery = await settled(caller, await raised(caller), "delivered")
         async with database.session() as db:
             attempt = await db.conn.fetchval("SELECT id FROM attempts")
-            sealed = db.sealer.seal(b"old", row=response_row(attempt))
+            encrypted = db.cipher.encrypt(b"old", row=response_row(attempt))
             headers = [["x-old", "1"]]
-            await db.conn.execute("UPDATE attempts SET response_headers = $1, sealed_body = $2", headers, sealed)
+            await db.conn.execute("UPDATE attempts SET response_headers = $1, sealed_body = $2", headers, encrypted)
         [shown] = (await caller.get(f"/v1/deliveries/{delivery['id']}"))["attempts"]
 
     assert (shown["responseHeaders"], shown["responseBody"]) == (headers, "old")

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: the same request is carried out once and answered alike; kept sealed, for a day, for each tenant."""
+"""`Idempotency-Key`: the same request is carried out once and answered alike; kept encrypted, for a day, for each tenant."""
 
 import asyncio
 from datetime import timedelta
@@ -52,7 +52,7 @@ async def test_of_requests_at_once_one_is_carried_out(operator: Api) -> None:
     assert len((await operator.get("/v1/accounts"))["data"]) == 1
 
 
-async def test_secrets_in_kept_answers_are_sealed(operator: Api, database: Database) -> None:
+async def test_secrets_in_kept_answers_are_encrypted(operator: Api, database: Database) -> None:
     merchant = await a_merchant(operator)
     body = {"mode": "test", "name": "ci", "webhookUrl": "https://example.com/hooks"}
     first = await asked(operator, f"/v1/accounts/{merchant.account}/keys", body)

@@ -22,6 +22,7 @@ from esimhooks.vocabulary.timestamps import timestamp as wire_time
 Json = dict[str, Any]
 Profile = Literal["standard", "hex"]
 
+
 def signing_secret(text: str, *, profile: Profile = "standard") -> str:
     """Return a secret that a sender can sign with. Raises `InvalidSecretError` with a hint at what was given instead."""
     if not text.strip():
@@ -40,7 +41,9 @@ def signing_secret(text: str, *, profile: Profile = "standard") -> str:
             "expected the endpoint's secret, whsec_ and base64: `esimhooks endpoints secret` shows it"
         )
     if len(key_of(text)) < MIN_SECRET_BYTES:
-        raise InvalidSecretError(f"the secret has {len(key_of(text))} bytes, a whsec_ secret has 24 or more: was it cut off?")
+        raise InvalidSecretError(
+            f"the secret has {len(key_of(text))} bytes, a whsec_ secret has 24 or more: was it cut off?"
+        )
     return text
 
 

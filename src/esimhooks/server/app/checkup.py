@@ -21,7 +21,7 @@ from esimhooks.server.store import endpoints, installation, providers
 from esimhooks.server.store import migrate as migrations
 from esimhooks.server.store.database import OLDEST_VERSION, Database, Session, connect
 from esimhooks.server.store.embedded import EmbeddedPostgres
-from esimhooks.server.store.sealing import Sealer, new_key
+from esimhooks.server.store.encryption import Cipher, new_key
 
 DOUBTFUL_SKEW_S, WRONG_SKEW_S = 1.0, 60.0
 """Receivers refuse what is 300 s old or new; what is due is counted by two clocks long before."""
@@ -44,7 +44,7 @@ def _keys(settings: Settings) -> list[Finding]:
     own, folder = settings.database_url is not None, settings.data_dir
     found = []
     if settings.encryption_key:
-        found.append(fine("encryption key", f"{len(settings.encryption_key)} set, the first seals"))
+        found.append(fine("encryption key", f"{len(settings.encryption_key)} set, the first encrypts"))
     elif own:
         mend = "set it to what `openssl rand -base64 32` prints, the same on all nodes"
         found.append(wrong("encryption key", "ESIMHOOKS_ENCRYPTION_KEY is not set", mend))
@@ -62,7 +62,7 @@ def _key_file(check: str, path: Path, *, needed: bool) -> Finding:
         mode = path.stat().st_mode & 0o777
     except FileNotFoundError:
         if needed:
-            mend = "put the file back from a backup: without it nothing that was sealed opens again"
+            mend = "put the file back from a backup: without it nothing that was encrypted can be read again"
             return wrong(check, f"{path} is missing beside its database", mend)
         return fine(check, f"{path} will be made at the first start")
     except OSError as error:
@@ -111,8 +111,8 @@ async def _asked(dsn: str, settings: Settings) -> AsyncIterator[Finding]:
         )
     else:
         yield fine("migrations", f"up to date ({found})")
-    sealing, usable = _sealing_keys(settings)
-    database = await connect(dsn, Sealer(sealing), connections=1)
+    encryption_keys, usable = _encryption_keys(settings)
+    database = await connect(dsn, Cipher(encryption_keys), connections=1)
     try:
         async for finding in _looked_into(database, settings, complete=found == needed and usable):
             yield finding
@@ -122,7 +122,7 @@ async def _asked(dsn: str, settings: Settings) -> AsyncIterator[Finding]:
         await database.close()
 
 
-def _sealing_keys(settings: Settings) -> tuple[list[str], bool]:
+def _encryption_keys(settings: Settings) -> tuple[list[str], bool]:
     """Return the keys and whether they are the real ones: a key must not be made by looking."""
     if settings.encryption_key or (settings.database_url is None and (settings.data_dir / "encryption.key").exists()):
         return keys.encryption_keys(settings), True
@@ -140,15 +140,15 @@ async def _looked_into(database: Database, settings: Settings, *, complete: bool
         try:
             opened = await installation.check_canary_only(db)
         except Broken:
-            mend = "set ESIMHOOKS_ENCRYPTION_KEY to the key it was sealed with; list old keys after the new one"
-            yield wrong("canary", "the encryption key is not the one that this database was sealed with", mend)
+            mend = "set ESIMHOOKS_ENCRYPTION_KEY to the key it was encrypted with; list old keys after the new one"
+            yield wrong("canary", "the encryption key is not the one that this database was encrypted with", mend)
             return
-        yield fine("canary", "the encryption key opens it" if opened else "none yet: made at the first start")
+        yield fine("canary", "the encryption key decrypts it" if opened else "none yet: made at the first start")
         yield await _operational(db, settings)
         stored = await providers.all_of_them(db)
     readable, unreadable = partition(stored)
     for one in unreadable:
-        mend = "list the key it was sealed with in ESIMHOOKS_ENCRYPTION_KEY, or store the provider again"
+        mend = "list the key it was encrypted with in ESIMHOOKS_ENCRYPTION_KEY, or store the provider again"
         yield wrong(f"provider {one.name}", "its credentials cannot be decrypted", mend)
     async for finding in surroundings.reached(readable, public_url=settings.public_url):
         yield finding

@@ -10,11 +10,11 @@ from pathlib import Path
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.account import new_key
 from esimhooks.server.domain.errors import Broken
-from esimhooks.server.store.sealing import new_key as new_sealing_key
+from esimhooks.server.store.encryption import new_key as new_encryption_key
 
 
 def encryption_keys(settings: Settings) -> list[str]:
-    """Return the keys that seal secrets at rest, newest first. Raises `Broken` where a database of one's own has none."""
+    """Return the keys that encrypt secrets at rest, newest first. Raises `Broken` where a database of one's own has none."""
     if settings.encryption_key:
         return [key.get_secret_value() for key in settings.encryption_key]
     if settings.database_url is not None:
@@ -22,7 +22,7 @@ def encryption_keys(settings: Settings) -> list[str]:
             "ESIMHOOKS_ENCRYPTION_KEY is needed with a database of your own: 32 bytes in base64, "
             "as `openssl rand -base64 32` makes them, the same on all nodes"
         )
-    key, _ = _kept(settings.data_dir / "encryption.key", new_sealing_key)
+    key, _ = _kept(settings.data_dir / "encryption.key", new_encryption_key)
     return [key]
 
 

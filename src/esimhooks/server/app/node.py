@@ -49,9 +49,9 @@ from esimhooks.server.store import lanes
 from esimhooks.server.store import migrate as migrations
 from esimhooks.server.store.database import Database, check_durability, connect
 from esimhooks.server.store.embedded import EmbeddedPostgres
+from esimhooks.server.store.encryption import Cipher
 from esimhooks.server.store.installation import check_canary
 from esimhooks.server.store.partitions import ensure_partitions
-from esimhooks.server.store.sealing import Sealer
 
 CONNECTIONS = 12
 REVIVE_EVERY_S = 2.0
@@ -101,7 +101,7 @@ async def running(settings: Settings, stop: asyncio.Event | None = None) -> Asyn
             await migrations.migrate(dsn)
         else:
             await migrations.check_current(dsn)
-        database = await connect(dsn, Sealer(keys.encryption_keys(settings)), connections=CONNECTIONS)
+        database = await connect(dsn, Cipher(keys.encryption_keys(settings)), connections=CONNECTIONS)
         stack.push_async_callback(database.close)
         await _check(database, settings)
         if embedded is not None:

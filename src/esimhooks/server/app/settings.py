@@ -220,7 +220,7 @@ class Settings(BaseSettings):
     mode 600 in the data folder."""
 
     encryption_key: Annotated[tuple[SealingKey, ...], BeforeValidator(_listed)] = ()
-    """Key for secrets at rest, 32 bytes in base64; several separated by commas, newest first: the first seals, all open,
+    """Key for secrets at rest, 32 bytes in base64; several separated by commas, newest first: the first encrypts, all decrypt,
     so a key can be replaced while the server runs. Default: made in the data folder for the embedded database."""
 
     allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_listed)] = ()
@@ -293,7 +293,7 @@ class Settings(BaseSettings):
 
     operational_secret: Annotated[SecretStr, AfterValidator(_signing_secret)] | None = None
     """Secret that signs operational events, `whsec_` and 24 to 64 bytes in base64; the one before signs for a day more.
-    Default: made with the endpoint and kept sealed; docs/operating.md says how it is shown."""
+    Default: made with the endpoint and kept encrypted; docs/operating.md says how it is shown."""
 
     metrics_token: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
     """Token that reads `/metrics`, as `Authorization: Bearer`, 32 characters or more. Default: none; an operator's key

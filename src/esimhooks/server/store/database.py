@@ -17,7 +17,7 @@ import msgspec
 
 from esimhooks.server.domain.errors import Broken, Conflicting, NotNow
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.store.sealing import Sealer
+from esimhooks.server.store.encryption import Cipher
 
 log = get_logger("store")
 
@@ -79,10 +79,10 @@ MAX_LOGGED = 100
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One connection, with or without an open transaction, and the keys of the sealed columns."""
+    """One connection, with or without an open transaction, and the keys of the encrypted columns."""
 
     conn: Connection
-    sealer: Sealer
+    cipher: Cipher
     _after_commit: list[Callable[[], None]] = field(default_factory=list)
 
     def after_commit(self, call: Callable[[], None]) -> None:
@@ -116,9 +116,9 @@ def touched(status: str) -> int:
 class Database:
     """A pool of connections to one PostgreSQL database."""
 
-    def __init__(self, pool: asyncpg.Pool, sealer: Sealer) -> None:
+    def __init__(self, pool: asyncpg.Pool, cipher: Cipher) -> None:
         self._pool = pool
-        self._sealer = sealer
+        self._cipher = cipher
         self._logged_at: dict[str, float] = {}
 
     @asynccontextmanager
@@ -126,7 +126,7 @@ class Database:
         """Lend a connection without a transaction. Raises `NotNow` where the database does not answer or refuses."""
         with self._refusals_logged(), passing_errors():
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as conn:
-                yield Session(conn, self._sealer)
+                yield Session(conn, self._cipher)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
@@ -170,7 +170,7 @@ class Database:
             self._pool.terminate()
 
 
-async def connect(dsn: str, sealer: Sealer, *, connections: int = 10) -> Database:
+async def connect(dsn: str, cipher: Cipher, *, connections: int = 10) -> Database:
     """Open a pool. Raises `NotNow` where nobody answers and `Broken` for a refused login or database."""
     try:
         with passing_errors():
@@ -186,7 +186,7 @@ async def connect(dsn: str, sealer: Sealer, *, connections: int = 10) -> Databas
             )
     except asyncpg.PostgresError as error:
         raise Broken(f"ESIMHOOKS_DATABASE_URL: the database refused the connection: {error}") from error
-    return Database(pool, sealer)
+    return Database(pool, cipher)
 
 
 @asynccontextmanager

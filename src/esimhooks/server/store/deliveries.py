@@ -27,7 +27,7 @@ from esimhooks.vocabulary.statuses import Mode
 log = get_logger("store")
 
 WITHIN_BODY: dict[str, str] = {}
-"""Stands in `response_headers` where the headers are sealed together with the body; a list are headers in clear."""
+"""Stands in `response_headers` where the headers are encrypted together with the body; a list are headers in clear."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(tuple[list[tuple[str, str]], bytes])
@@ -119,20 +119,20 @@ async def attempts_of(db: Session, tenant: Tenant, delivery_id: UUID) -> Sequenc
 
 
 def response_row(attempt_id: UUID) -> str:
-    """Return what the sealed answer of a receiver is bound to; receivers echo what they got."""
+    """Return what the encrypted answer of a receiver is bound to; receivers echo what they got."""
     return f"attempts.body.{attempt_id}"
 
 
 def sealed_answer(db: Session, attempt_id: UUID, headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
     """Return what `sealed_body` holds where `response_headers` says `WITHIN_BODY`: headers and body of an answer."""
-    return db.sealer.seal(_encode((headers, body)), row=response_row(attempt_id))
+    return db.cipher.encrypt(_encode((headers, body)), row=response_row(attempt_id))
 
 
 def _answer_of(db: Session, row: asyncpg.Record) -> tuple[list[tuple[str, str]], bytes]:
-    opened = db.sealer.open(row["sealed_body"], row=response_row(row["id"]))
+    opened = db.cipher.decrypt(row["sealed_body"], row=response_row(row["id"]))
     if row["response_headers"] == WITHIN_BODY:
         return _decoder.decode(opened)
-    # Of an attempt that had no answer, or was written before headers were sealed.
+    # Of an attempt that had no answer, or was written before headers were encrypted.
     return [(name, value) for name, value in row["response_headers"]], opened
 
 

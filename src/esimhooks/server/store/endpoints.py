@@ -31,7 +31,7 @@ from esimhooks.server.domain.operational import EndpointDescription
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store import fifo
 from esimhooks.server.store.database import Session
-from esimhooks.server.store.sealing import readable
+from esimhooks.server.store.encryption import readable
 from esimhooks.vocabulary.statuses import Mode
 
 log = get_logger("store")
@@ -241,14 +241,14 @@ async def targets(db: Session, endpoint_ids: Sequence[UUID]) -> list[EndpointTar
 
 
 def _target(db: Session, rows: Sequence[asyncpg.Record]) -> EndpointTarget:
-    """Return the target of rows that differ in their secrets. Raises `Undecryptable` where no key opens one."""
+    """Return the target of rows that differ in their secrets. Raises `Undecryptable` where no key decrypts one."""
     row = rows[0]
     return EndpointTarget(
         **_config(db, row),
         id=row["id"],
         secrets=tuple(
             SigningSecret(
-                secret=db.sealer.open(one["sealed_secret"], row=secret_row(one["secret_id"])).decode(),
+                secret=db.cipher.decrypt(one["sealed_secret"], row=secret_row(one["secret_id"])).decode(),
                 expires_at=one["expires_at"],
             )
             for one in rows
@@ -262,12 +262,12 @@ def _headers_row(endpoint_id: UUID) -> str:
 
 
 def _columns(db: Session, endpoint: Endpoint) -> dict[str, object]:
-    """Return what may change of an endpoint by column; its own headers are sealed, as they may hold a password."""
+    """Return what may change of an endpoint by column; its own headers are encrypted, as they may hold a password."""
     columns = {name: value for name, value in configuration(endpoint).items() if name != "headers"}
     headers = tuple(endpoint.headers.items())
-    sealed = db.sealer.seal(msgspec.json.encode(headers), row=_headers_row(endpoint.id)) if headers else None
+    encrypted = db.cipher.encrypt(msgspec.json.encode(headers), row=_headers_row(endpoint.id)) if headers else None
     return columns | {
-        "sealed_headers": sealed,
+        "sealed_headers": encrypted,
         "enabled": endpoint.enabled,
         "disabled_reason": endpoint.disabled_reason,
         "updated_at": endpoint.updated_at,
@@ -276,8 +276,10 @@ def _columns(db: Session, endpoint: Endpoint) -> dict[str, object]:
 
 def _config(db: Session, row: asyncpg.Record) -> dict[str, Any]:
     """Return what is configured, by the names of attributes, which are those of the columns."""
-    sealed = row["sealed_headers"]
-    headers = {} if sealed is None else dict(HEADERS.decode(db.sealer.open(sealed, row=_headers_row(row["id"]))))
+    encrypted = row["sealed_headers"]
+    headers = (
+        {} if encrypted is None else dict(HEADERS.decode(db.cipher.decrypt(encrypted, row=_headers_row(row["id"]))))
+    )
     config = {one.name: row[one.name] for one in CONFIG if one.name != "headers"}
     config = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
     profile, ordering = SignatureProfile(row["signature_profile"]), Ordering(row["ordering"])
@@ -308,7 +310,7 @@ async def add_secret(db: Session, tenant: Tenant, endpoint_id: UUID, *, secret: 
         secret_id,
         tenant.account_id,
         endpoint_id,
-        db.sealer.seal(secret.encode(), row=secret_row(secret_id)),
+        db.cipher.encrypt(secret.encode(), row=secret_row(secret_id)),
         now,
     )
 
@@ -329,7 +331,7 @@ async def signing_secrets(db: Session, tenant: Tenant, endpoint_id: UUID, *, now
     )
     return [
         SigningSecret(
-            secret=db.sealer.open(row["sealed_secret"], row=secret_row(row["id"])).decode(),
+            secret=db.cipher.decrypt(row["sealed_secret"], row=secret_row(row["id"])).decode(),
             expires_at=row["expires_at"],
         )
         for row in rows
@@ -360,5 +362,5 @@ async def expire_secrets(db: Session, endpoint_id: UUID, *, at: datetime, now: d
 
 
 def secret_row(secret_id: UUID) -> str:
-    """Return what a sealed secret is bound to."""
+    """Return what an encrypted secret is bound to."""
     return f"endpoint_secrets.secret.{secret_id}"

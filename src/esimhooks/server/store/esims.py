@@ -1,4 +1,4 @@
-"""eSIMs: finding, locking and writing their state. What a person could use to install one is sealed."""
+"""eSIMs: finding, locking and writing their state. What a person could use to install one is encrypted."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -13,8 +13,8 @@ from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
+from esimhooks.server.store.encryption import readable
 from esimhooks.server.store.given import Given
-from esimhooks.server.store.sealing import readable
 from esimhooks.vocabulary.statuses import EsimStatus, Mode, SmdpStatus
 
 PLAIN = {
@@ -177,11 +177,13 @@ def _document(value: object) -> object:
 
 
 def _sealed(db: Session, values: object, row: str) -> bytes | None:
-    return db.sealer.seal(msgspec.json.encode(values), row=row) if values else None
+    return db.cipher.encrypt(msgspec.json.encode(values), row=row) if values else None
 
 
-def _opened(db: Session, sealed: bytes | None, row: str) -> dict[str, object]:
-    return {} if sealed is None else msgspec.json.decode(db.sealer.open(sealed, row=row), type=dict[str, object])
+def _opened(db: Session, encrypted: bytes | None, row: str) -> dict[str, object]:
+    return (
+        {} if encrypted is None else msgspec.json.decode(db.cipher.decrypt(encrypted, row=row), type=dict[str, object])
+    )
 
 
 def _row(esim_id: UUID, column: str) -> str:

@@ -1,4 +1,4 @@
-"""Events: the sealed bytes of every webhook, and where they came from."""
+"""Events: the encrypted bytes of every webhook, and where they came from."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -15,9 +15,9 @@ from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import Looked, Unreadable
 from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
+from esimhooks.server.store.encryption import readable
 from esimhooks.server.store.given import Given
 from esimhooks.server.store.looking import look
-from esimhooks.server.store.sealing import readable
 from esimhooks.vocabulary.statuses import Mode
 
 COLUMNS = Columns(
@@ -177,7 +177,7 @@ async def contents(db: Session, event_ids: Sequence[UUID]) -> dict[UUID, Content
     readable = {}
     for row in rows:
         with suppress(Undecryptable):  # one spoilt row must not keep the others from being sent
-            body = db.sealer.open(row["sealed_body"], row=_row(row["id"]))
+            body = db.cipher.decrypt(row["sealed_body"], row=_row(row["id"]))
             readable[row["id"]] = Content(body, row["traceparent"])
     return readable
 
@@ -189,7 +189,7 @@ def _of_tenant(given: Given, tenant: Tenant, where: EventFilter, before: UUID | 
 
 def sealed_body(db: Session, event: Event) -> bytes:
     """Return the event's bytes as they are stored, bound to its row."""
-    return db.sealer.seal(event.body, row=_row(event.id))
+    return db.cipher.encrypt(event.body, row=_row(event.id))
 
 
 def _row(event_id: UUID) -> str:
@@ -210,7 +210,7 @@ def event_of(db: Session, row: asyncpg.Record) -> Event:
         type=event_type_of(row["type"]),
         happened_at=row["happened_at"],
         notification_id=row["notification_id"],
-        body=db.sealer.open(row["sealed_body"], row=_row(row["id"])),
+        body=db.cipher.decrypt(row["sealed_body"], row=_row(row["id"])),
         traceparent=row["traceparent"],
         endpoint_id=row["endpoint_id"],
         position=row["position"],

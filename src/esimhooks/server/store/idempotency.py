@@ -1,4 +1,4 @@
-"""Answers to requests with an `Idempotency-Key`, sealed, because they may hold a secret that is shown once."""
+"""Answers to requests with an `Idempotency-Key`, encrypted, because they may hold a secret that is shown once."""
 
 import zlib
 from datetime import datetime, timedelta
@@ -46,7 +46,9 @@ async def find(db: Session, whose: KeyOf, *, since: datetime) -> KeptAnswer | No
         since,
     )
     return (
-        None if row is None else KeptAnswer(row["fingerprint"], db.sealer.open(row["sealed_answer"], row=_row(whose)))
+        None
+        if row is None
+        else KeptAnswer(row["fingerprint"], db.cipher.decrypt(row["sealed_answer"], row=_row(whose)))
     )
 
 
@@ -63,7 +65,7 @@ async def keep(db: Session, whose: KeyOf, kept: KeptAnswer, *, now: datetime) ->
         whose.mode,
         whose.key,
         kept.fingerprint,
-        db.sealer.seal(kept.answer, row=_row(whose)),
+        db.cipher.encrypt(kept.answer, row=_row(whose)),
         now,
     )
 

@@ -1,6 +1,6 @@
 """Facts about the installation as a whole: the canaries that tell a wrong encryption key at start.
 
-Each key that seals rows has a canary of its own, `canary.<id of the key>`. A key may go once everything is sealed anew
+Each key that encrypts rows has a canary of its own, `canary.<id of the key>`. A key may go once everything is encrypted anew
 with a newer one: then its canary goes too. What `esimhooks doctor` asks of the database itself stands here as well; it only
 reads.
 """
@@ -16,37 +16,37 @@ CANARIES = "name = 'canary' OR name LIKE 'canary.%'"
 
 
 async def check_canary(db: Session) -> None:
-    """Leave a canary of the newest key; raise `Broken` where the present keys do not open all that are there.
+    """Leave a canary of the newest key; raise `Broken` where the present keys do not decrypt all that are there.
 
-    Needs a transaction. A key that opens nothing leaves no canary.
+    Needs a transaction. A key that decrypts nothing leaves no canary.
     """
     await db.conn.execute("LOCK TABLE installation IN SHARE ROW EXCLUSIVE MODE")
     await check_canary_only(db)
     await db.conn.execute(
         "INSERT INTO installation (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
         _name(db),
-        db.sealer.seal(CANARY, row=ROW),
+        db.cipher.encrypt(CANARY, row=ROW),
     )
 
 
 async def check_canary_only(db: Session) -> bool:
-    """Return whether there is a canary yet. Raises `Broken` where the present keys do not open all that are there."""
+    """Return whether there is a canary yet. Raises `Broken` where the present keys do not decrypt all that are there."""
     rows = await db.conn.fetch(f"SELECT name, value FROM installation WHERE {CANARIES} ORDER BY name")
-    shut = [row["name"] for row in rows if not _opens(db, row["value"])]
+    shut = [row["name"] for row in rows if not _decrypts(db, row["value"])]
     if shut and len(shut) == len(rows):
         raise Broken(
-            "ESIMHOOKS_ENCRYPTION_KEY does not hold the key that this database was sealed with: nothing would open"
+            "ESIMHOOKS_ENCRYPTION_KEY does not hold the key that this database was encrypted with: nothing could be read"
         )
     if shut:
         raise Broken(
-            "ESIMHOOKS_ENCRYPTION_KEY does not hold the key that this database was sealed with before: keep it as the "
+            "ESIMHOOKS_ENCRYPTION_KEY does not hold the key that this database was encrypted with before: keep it as the "
             "last one until `esimhooks rotate-encryption` is done"
         )
     return bool(rows)
 
 
 async def retire_older_canaries(db: Session) -> int:
-    """Forget the canaries of all keys but the newest, once nothing is sealed with them; return how many went."""
+    """Forget the canaries of all keys but the newest, once nothing is encrypted with them; return how many went."""
     gone = await db.conn.fetch(
         f"DELETE FROM installation WHERE ({CANARIES}) AND name <> $1 RETURNING name",
         _name(db),
@@ -55,12 +55,12 @@ async def retire_older_canaries(db: Session) -> int:
 
 
 def _name(db: Session) -> str:
-    return f"canary.{db.sealer.key_id.hex()}"
+    return f"canary.{db.cipher.key_id.hex()}"
 
 
-def _opens(db: Session, value: bytes) -> bool:
+def _decrypts(db: Session, value: bytes) -> bool:
     try:
-        db.sealer.open(value, row=ROW)
+        db.cipher.decrypt(value, row=ROW)
     except Broken:
         return False
     return True

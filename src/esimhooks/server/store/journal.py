@@ -15,7 +15,7 @@ from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.notification import InboundRequest, JournalEntry
 from esimhooks.server.store.database import Session, touched
-from esimhooks.server.store.sealing import readable
+from esimhooks.server.store.encryption import readable
 from esimhooks.vocabulary.statuses import Mode
 
 UPDATES_SOURCE = "updates"
@@ -50,7 +50,7 @@ def row_of(db: Session, entry: JournalEntry) -> tuple[object, ...]:
         entry.detail,
         entry.esim_id,
         _request(entry.request),
-        db.sealer.seal(entry.request.body, row=_row(entry.id)),
+        db.cipher.encrypt(entry.request.body, row=_row(entry.id)),
     )
 
 
@@ -188,7 +188,7 @@ async def wake_missed(db: Session, *, since: UUID) -> int:
 
 
 def _request(request: InboundRequest) -> dict[str, object]:
-    """All but the body, which is sealed beside it."""
+    """All but the body, which is encrypted beside it."""
     return {
         "method": request.method,
         "path": request.path,
@@ -209,7 +209,7 @@ def listed(db: Session, rows: Sequence[asyncpg.Record]) -> list[JournalEntry | U
 
 def entry_of(db: Session, row: asyncpg.Record) -> JournalEntry:
     """Return the entry of a row that has all of its columns."""
-    body = db.sealer.open(row["sealed_body"], row=_row(row["id"]))
+    body = db.cipher.decrypt(row["sealed_body"], row=_row(row["id"]))
     return JournalEntry(
         id=row["id"],
         source=row["source"],

@@ -1,4 +1,4 @@
-"""Configured providers: credentials and inbound tokens sealed, and the pace that all nodes keep together."""
+"""Configured providers: credentials and inbound tokens encrypted, and the pace that all nodes keep together."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ import msgspec
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.provider import StoredProvider
 from esimhooks.server.store.database import Session
-from esimhooks.server.store.sealing import readable
+from esimhooks.server.store.encryption import readable
 
 
 async def put(db: Session, provider: StoredProvider) -> None:
@@ -24,9 +24,9 @@ async def put(db: Session, provider: StoredProvider) -> None:
         provider.name,
         provider.kind,
         provider.base_url,
-        db.sealer.seal(msgspec.json.encode(provider.credentials), row=_row(provider.name, "credentials")),
+        db.cipher.encrypt(msgspec.json.encode(provider.credentials), row=_row(provider.name, "credentials")),
         provider.settings,
-        db.sealer.seal(provider.token.encode(), row=_row(provider.name, "token")),
+        db.cipher.encrypt(provider.token.encode(), row=_row(provider.name, "token")),
         provider.created_at,
         provider.updated_at,
     )
@@ -70,14 +70,14 @@ def _row(name: str, column: str) -> str:
 
 def _provider(db: Session, row: asyncpg.Record) -> StoredProvider:
     name = row["name"]
-    credentials = db.sealer.open(row["sealed_credentials"], row=_row(name, "credentials"))
+    credentials = db.cipher.decrypt(row["sealed_credentials"], row=_row(name, "credentials"))
     return StoredProvider(
         name=name,
         kind=row["kind"],
         base_url=row["base_url"],
         credentials=msgspec.json.decode(credentials, type=dict[str, str]),
         settings=row["settings"],
-        token=db.sealer.open(row["sealed_token"], row=_row(name, "token")).decode(),
+        token=db.cipher.decrypt(row["sealed_token"], row=_row(name, "token")).decode(),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )

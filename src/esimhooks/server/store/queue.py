@@ -251,7 +251,7 @@ async def fail_overdue(db: Session, *, now: datetime, limit: int) -> Sequence[De
         [row["account_id"] for row in rows],
         attempt_ids,
         [row["attempts"] + 1 for row in rows],
-        [db.sealer.seal(b"", row=response_row(attempt_id)) for attempt_id in attempt_ids],
+        [db.cipher.encrypt(b"", row=response_row(attempt_id)) for attempt_id in attempt_ids],
         now,
         WHY,
     )

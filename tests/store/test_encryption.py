@@ -11,73 +11,73 @@ from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.store import providers
 from esimhooks.server.store.database import Database, Session, connect
-from esimhooks.server.store.sealing import Sealer, new_key
+from esimhooks.server.store.encryption import Cipher, new_key
 
 OLD, NEW = new_key(), new_key()
 ROW = "esims.credentials.1"
 
 
-def test_a_sealed_value_opens_in_its_own_row() -> None:
-    sealer = Sealer([OLD])
+def test_an_encrypted_value_is_decrypted_in_its_own_row() -> None:
+    cipher = Cipher([OLD])
 
-    assert sealer.open(sealer.seal(b"LPA:1$host$1", row=ROW), row=ROW) == b"LPA:1$host$1"
-
-
-def test_the_same_value_is_never_sealed_to_the_same_bytes() -> None:
-    sealer = Sealer([OLD])
-
-    assert sealer.seal(b"secret", row=ROW) != sealer.seal(b"secret", row=ROW)
+    assert cipher.decrypt(cipher.encrypt(b"LPA:1$host$1", row=ROW), row=ROW) == b"LPA:1$host$1"
 
 
-def test_a_value_that_was_moved_to_another_row_does_not_open() -> None:
-    sealer = Sealer([OLD])
+def test_the_same_value_is_never_encrypted_to_the_same_bytes() -> None:
+    cipher = Cipher([OLD])
 
-    with pytest.raises(Broken, match=r"esims\.credentials\.2 does not open: .* moved here from another row"):
-        sealer.open(sealer.seal(b"secret", row=ROW), row="esims.credentials.2")
+    assert cipher.encrypt(b"secret", row=ROW) != cipher.encrypt(b"secret", row=ROW)
+
+
+def test_a_value_that_was_moved_to_another_row_cannot_be_decrypted() -> None:
+    cipher = Cipher([OLD])
+
+    with pytest.raises(Broken, match=r"esims\.credentials\.2 cannot be decrypted: .* moved here from another row"):
+        cipher.decrypt(cipher.encrypt(b"secret", row=ROW), row="esims.credentials.2")
 
 
 @pytest.mark.parametrize("place", [0, 1, 5, 16, 17, -1])
-def test_a_value_of_which_one_bit_was_changed_does_not_open(place: int) -> None:
-    sealer = Sealer([OLD])
-    sealed = bytearray(sealer.seal(b"secret", row=ROW))
+def test_a_value_of_which_one_bit_was_changed_cannot_be_decrypted(place: int) -> None:
+    cipher = Cipher([OLD])
+    encrypted = bytearray(cipher.encrypt(b"secret", row=ROW))
 
-    sealed[place] ^= 1
+    encrypted[place] ^= 1
 
-    with pytest.raises(Broken, match=r"does not (open|hold)"):
-        sealer.open(bytes(sealed), row=ROW)
+    with pytest.raises(Broken, match=r"(cannot be decrypted|does not hold)"):
+        cipher.decrypt(bytes(encrypted), row=ROW)
 
 
 @pytest.mark.parametrize("length", [0, 4, 10, 20])
-def test_a_value_that_was_cut_does_not_open(length: int) -> None:
-    sealer = Sealer([OLD])
+def test_a_value_that_was_cut_cannot_be_decrypted(length: int) -> None:
+    cipher = Cipher([OLD])
 
     with pytest.raises(Broken):
-        sealer.open(sealer.seal(b"secret", row=ROW)[:length], row=ROW)
+        cipher.decrypt(cipher.encrypt(b"secret", row=ROW)[:length], row=ROW)
 
 
 def test_a_wrong_key_is_named_as_the_cause() -> None:
-    sealed = Sealer([OLD]).seal(b"secret", row=ROW)
+    encrypted = Cipher([OLD]).encrypt(b"secret", row=ROW)
 
-    with pytest.raises(Broken, match="sealed with a key that ESIMHOOKS_ENCRYPTION_KEY does not hold"):
-        Sealer([NEW]).open(sealed, row=ROW)
+    with pytest.raises(Broken, match="encrypted with a key that ESIMHOOKS_ENCRYPTION_KEY does not hold"):
+        Cipher([NEW]).decrypt(encrypted, row=ROW)
 
 
-def test_while_keys_are_rotated_the_newest_seals_and_all_open() -> None:
-    before = Sealer([OLD]).seal(b"before", row=ROW)
-    rotating = Sealer([NEW, OLD])
-    after = rotating.seal(b"after", row=ROW)
+def test_while_keys_are_rotated_the_newest_encrypts_and_all_decrypt() -> None:
+    before = Cipher([OLD]).encrypt(b"before", row=ROW)
+    rotating = Cipher([NEW, OLD])
+    after = rotating.encrypt(b"after", row=ROW)
 
-    assert rotating.open(before, row=ROW) == b"before"
-    assert rotating.open(after, row=ROW) == b"after"
-    assert Sealer([NEW]).open(after, row=ROW) == b"after"
+    assert rotating.decrypt(before, row=ROW) == b"before"
+    assert rotating.decrypt(after, row=ROW) == b"after"
+    assert Cipher([NEW]).decrypt(after, row=ROW) == b"after"
     with pytest.raises(Broken):
-        Sealer([OLD]).open(after, row=ROW)
+        Cipher([OLD]).decrypt(after, row=ROW)
 
 
 @pytest.mark.parametrize("keys", [[], [""], ["short"], [b64encode(b"1" * 31).decode()], [OLD, "!"]])
 def test_what_is_no_key_is_refused_and_not_repeated(keys: list[str]) -> None:
     with pytest.raises(Broken, match="ESIMHOOKS_ENCRYPTION_KEY: expected") as broken:
-        Sealer(keys)
+        Cipher(keys)
 
     assert "short" not in str(broken.value)
 
@@ -102,7 +102,7 @@ async def test_a_node_with_a_new_key_before_the_old_one_reads_what_was_there(set
         await operator.put("/v1/providers/new", body)
 
     assert after["inboundUrl"].rpartition("/")[2] == before["inboundUrl"].rpartition("/")[2]
-    pool = await connect(migrated, Sealer([NEW]), connections=1)
+    pool = await connect(migrated, Cipher([NEW]), connections=1)
     async with pool.session() as db:
         found = await providers.find(db, "new")
         assert found is not None

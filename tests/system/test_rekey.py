@@ -1,4 +1,4 @@
-"""Replacing the encryption key: everything is sealed anew, whatever interrupts it, and then the old key may go."""
+"""Replacing the encryption key: everything is encrypted anew, whatever interrupts it, and then the old key may go."""
 
 import asyncio
 import json
@@ -12,11 +12,11 @@ from api import Api, Json, a_merchant, eventually
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.errors import Broken
-from esimhooks.server.jobs.rekey import reseal_all
-from esimhooks.server.store import resealing
+from esimhooks.server.jobs.rekey import rekey_all
+from esimhooks.server.store import rekey
 from esimhooks.server.store.database import Database, connect
-from esimhooks.server.store.resealing import PLACES
-from esimhooks.server.store.sealing import Sealer, new_key
+from esimhooks.server.store.encryption import Cipher, new_key
+from esimhooks.server.store.rekey import ENCRYPTED_COLUMNS
 from receiver import Receiver
 
 CODE = "LPA:1$smdp.example.com$CODE-0001"
@@ -31,7 +31,7 @@ def old_key(settings: Settings) -> str:
 
 
 async def filled(operator: Api, receiver: Receiver) -> tuple[str, Json]:
-    """Make a row of every sealed kind; return the tenant's query and the eSIM."""
+    """Make a row of every encrypted kind; return the tenant's query and the eSIM."""
     merchant = await a_merchant(operator)
     tenant = f"account={merchant.account}&mode=test"
     await operator.call("POST", f"/v1/endpoints?{tenant}", {"url": receiver.url()}, idempotency_key="once-1")
@@ -54,7 +54,7 @@ async def forget_canaries(database: Database) -> None:
         await db.conn.execute("DELETE FROM installation WHERE name LIKE 'canary%'")
 
 
-async def test_every_sealed_column_is_gone_over(database: Database) -> None:
+async def test_every_encrypted_column_is_gone_over(database: Database) -> None:
     async with database.session() as db:
         rows = await db.conn.fetch(
             """
@@ -64,7 +64,9 @@ async def test_every_sealed_column_is_gone_over(database: Database) -> None:
             """
         )
 
-    assert {(row["table_name"], row["column_name"]) for row in rows} == {(one.table, one.column) for one in PLACES}
+    assert {(row["table_name"], row["column_name"]) for row in rows} == {
+        (one.table, one.name) for one in ENCRYPTED_COLUMNS
+    }
 
 
 async def test_afterwards_the_old_key_may_go_and_before_it_is_missed(
@@ -79,9 +81,9 @@ async def test_afterwards_the_old_key_may_go_and_before_it_is_missed(
     with pytest.raises(Broken, match="keep it as the last one until `esimhooks rotate-encryption` is done"):
         async with running(with_keys(settings, new)):
             pass
-    pool = await connect(str(settings.database_url.get_secret_value()), Sealer([new, old]), connections=1)  # type: ignore[union-attr]
-    done = await reseal_all(pool)
-    again = await reseal_all(pool)
+    pool = await connect(str(settings.database_url.get_secret_value()), Cipher([new, old]), connections=1)  # type: ignore[union-attr]
+    done = await rekey_all(pool)
+    again = await rekey_all(pool)
     await pool.close()
 
     assert (done > 0, again) == (True, 0)
@@ -107,13 +109,13 @@ async def test_a_value_that_cannot_be_decrypted_is_named_and_all_others_get_the_
         await filled(operator, receiver)
     async with database.session() as db:
         [bad] = await db.conn.fetch("UPDATE events SET sealed_body = sealed_body || '\\x00' RETURNING id, sealed_body")
-    pool = await connect(str(settings.database_url.get_secret_value()), Sealer([new, old]), connections=1)  # type: ignore[union-attr]
+    pool = await connect(str(settings.database_url.get_secret_value()), Cipher([new, old]), connections=1)  # type: ignore[union-attr]
 
     with pytest.raises(Broken, match=f"cannot be decrypted: 1, the first events.body.{bad['id']}"):
-        await reseal_all(pool)
+        await rekey_all(pool)
 
     async with pool.session() as db:
-        assert [place.table for place in PLACES if await resealing.left(db, place)] == ["events"]
+        assert [column.table for column in ENCRYPTED_COLUMNS if await rekey.left(db, column)] == ["events"]
         assert await db.conn.fetchval("SELECT sealed_body FROM events") == bad["sealed_body"]
     await pool.close()
     await forget_canaries(database)
@@ -148,9 +150,9 @@ async def test_a_run_that_is_killed_is_begun_again_and_ends(
     second = await asyncio.create_subprocess_exec(*command, env=environment)
 
     assert await second.wait() == 0
-    pool = await connect(environment["ESIMHOOKS_DATABASE_URL"], Sealer([new]), connections=1)
+    pool = await connect(environment["ESIMHOOKS_DATABASE_URL"], Cipher([new]), connections=1)
     async with pool.session() as db:
-        assert [place.table for place in PLACES if await resealing.left(db, place)] == []
+        assert [column.table for column in ENCRYPTED_COLUMNS if await rekey.left(db, column)] == []
     await pool.close()
     async with running(with_keys(settings, new)) as node, Api(node.url, node.admin_key) as operator:
         assert (await operator.get(f"/v1/esims/{esim['id']}?{tenant}"))["ac"] == CODE

@@ -1,7 +1,7 @@
-"""Sealing: secrets and credentials as they lie in the database.
+"""Encryption: secrets and credentials as they lie in the database.
 
-Clear bytes and the identity of their row come in, AES-256-GCM goes out. A sealed value moved to another row does not
-open. Several keys, newest first, so that a key can be replaced while the server runs.
+Clear bytes and the identity of their row come in, AES-256-GCM goes out. An encrypted value moved to another row cannot
+be decrypted. Several keys, newest first, so that a key can be replaced while the server runs.
 """
 
 import base64
@@ -34,8 +34,8 @@ def new_key() -> str:
     return base64.b64encode(os.urandom(KEY_BYTES)).decode()
 
 
-class Sealer:
-    """Seals with the first of its keys and opens with any. Raises `Broken` for a key that is not 32 bytes of base64."""
+class Cipher:
+    """Encrypts with the first of its keys and decrypts with any. Raises `Broken` for a key that is not 32 bytes of base64."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         ciphers = [(_key_id(key), AESGCM(key)) for key in map(_decoded, keys)]
@@ -51,28 +51,28 @@ class Sealer:
 
     @property
     def head(self) -> bytes:
-        """With which bytes all begins that the newest key has sealed."""
+        """The first bytes of everything that the newest key has encrypted."""
         return FORMAT + self.key_id
 
-    def seal(self, clear: bytes, *, row: str) -> bytes:
-        """Return the sealed bytes; `row` is table, column and id, and must be the same at opening."""
+    def encrypt(self, clear: bytes, *, row: str) -> bytes:
+        """Return the encrypted bytes; `row` is table, column and id, and must be the same to decrypt."""
         _, cipher = self._newest
         nonce = os.urandom(NONCE_BYTES)
         return self.head + nonce + cipher.encrypt(nonce, clear, row.encode())
 
-    def open(self, sealed: bytes, *, row: str) -> bytes:
+    def decrypt(self, encrypted: bytes, *, row: str) -> bytes:
         """Return the clear bytes. Raises `Undecryptable` where no key fits or the value belongs to another row."""
         head = len(FORMAT) + KEY_ID_BYTES
-        if not sealed.startswith(FORMAT) or len(sealed) < head + NONCE_BYTES:
-            raise Undecryptable(f"{row} does not open: it is not what this program seals")
-        cipher = self._ciphers.get(sealed[len(FORMAT) : head])
+        if not encrypted.startswith(FORMAT) or len(encrypted) < head + NONCE_BYTES:
+            raise Undecryptable(f"{row} cannot be decrypted: it is not what this program encrypts")
+        cipher = self._ciphers.get(encrypted[len(FORMAT) : head])
         if cipher is None:
-            raise Undecryptable(f"{row} is sealed with a key that ESIMHOOKS_ENCRYPTION_KEY does not hold")
-        nonce, body = sealed[head : head + NONCE_BYTES], sealed[head + NONCE_BYTES :]
+            raise Undecryptable(f"{row} is encrypted with a key that ESIMHOOKS_ENCRYPTION_KEY does not hold")
+        nonce, body = encrypted[head : head + NONCE_BYTES], encrypted[head + NONCE_BYTES :]
         try:
             return cipher.decrypt(nonce, body, row.encode())
         except InvalidTag:
-            raise Undecryptable(f"{row} does not open: it was changed, or moved here from another row") from None
+            raise Undecryptable(f"{row} cannot be decrypted: it was changed, or moved here from another row") from None
 
 
 def readable(
