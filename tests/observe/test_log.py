@@ -84,11 +84,18 @@ def test_what_an_object_says_of_itself_is_not_written() -> None:
     assert without(fields({"esim": Esim(CREDENTIALS[0]), "raw": CREDENTIALS[0].encode()}))
 
 
+class Unreadable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
 def test_foreign_exceptions_lose_what_they_quote() -> None:
     assert failure(KeyError("1234")) == "KeyError: '...'"
     assert failure(ValueError("can't take b'1234' for a PIN")) == "ValueError: can't take b'...'"
     assert failure(ValueError('cut off: "1234')) == "ValueError: cut off: '...'"
     assert failure(TimeoutError()) == "TimeoutError"
+    assert failure(Unreadable()) == "Unreadable: its text cannot be made (RuntimeError)"
+    assert failure(ValueError("\ud800")) == r"ValueError: \ud800"
     assert failure(NotNow("the provider 'x' does not answer")) == "the provider 'x' does not answer"
     assert foreign_text("it is 4 o'clock") == "it is 4 o'clock"
 
@@ -145,6 +152,17 @@ def test_lines_of_libraries_have_the_form_of_ours() -> None:
     assert head(broke) == ["error", "before", "broke", "KeyError: '...'"]
     assert broke["status"] == 3
     assert head(got) == ["warning", "library", "got {'...'", "KeyError: '...'"]
+
+
+def test_a_line_that_cannot_be_made_does_not_fail_for_whoever_wrote_it() -> None:
+    program = (
+        "import logging\nfrom esimhooks.server.observe import log\nlog.configure(log_format='json', level='info')\n"
+        "logging.getLogger('library').warning('%d', 'no number')\nlogging.getLogger('library').warning('the next')"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert '"event":"the next"' in done.stderr.splitlines()[-1]
 
 
 def test_a_console_shows_the_exception_below_its_line() -> None:

@@ -49,10 +49,13 @@ class _Libraries(logging.Handler):
     """Gives lines of the standard library's loggers the form of ours; what they quote is not ours to write."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if record.exc_info else None
-        more = {"exc_info": error} if error is not None else {}
-        logger = structlog.get_logger(room=record.name)
-        logger.log(record.levelno, foreign_text(record.getMessage()), **more)
+        try:
+            error = record.exc_info[1] if record.exc_info else None
+            more = {"exc_info": error} if error is not None else {}
+            logger = structlog.get_logger(room=record.name)
+            logger.log(record.levelno, foreign_text(record.getMessage()), **more)
+        except Exception:  # noqa: BLE001 - a line that cannot be made is no reason to fail for whoever wrote it
+            self.handleError(record)
 
 
 def _safe(_logger: object, method: str, line: Line) -> Line:

@@ -94,6 +94,8 @@ def shown(name: str, value: object, depth: int = 0) -> Any:
 def text(told: str) -> str:
     """Return the text without what has the form of a credential, a personal number or the path of an address."""
     cut = told if len(told) <= LONGEST_TEXT else told[:LONGEST_TEXT] + "..."
+    if not cut.isascii():  # half a surrogate pair fits into no log
+        cut = cut.encode(errors="backslashreplace").decode()
     without = _CREDENTIAL.sub(HIDDEN, _URL.sub(_origin, cut))
     return _DIGITS.sub(r"...\1", without)
 
@@ -107,7 +109,10 @@ def failure(error: BaseException) -> str:
     """Return an exception in one line. Our own say what we wrote; others may quote what they were given."""
     if isinstance(error, EsimhooksError):
         return text(str(error))
-    said = foreign_text(str(error))
+    try:
+        said = foreign_text(str(error))
+    except Exception as unreadable:  # noqa: BLE001 - it is the code of others
+        said = f"its text cannot be made ({type(unreadable).__name__})"
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
