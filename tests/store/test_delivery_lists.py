@@ -111,7 +111,7 @@ async def test_whatever_deliveries_are_searched_for_all_that_fit_are_found(opera
             before: UUID | None, where: DeliveryFilter = where, tenant: Tenant = tenant
         ) -> Looked[Delivery]:
             async with database.session() as db:
-                return await deliveries.page(db, tenant, where, before=before, limit=LIMIT, most=MOST)
+                return await deliveries.page(db, tenant, where, before=before, limit=LIMIT, max_scanned=MOST)
 
         assert await gone_through(search) == [
             one.id
@@ -135,7 +135,7 @@ async def test_whatever_events_are_searched_for_all_that_fit_are_found(operator:
 
         async def search(before: UUID | None, where: EventFilter = where, tenant: Tenant = tenant) -> Looked[Any]:
             async with database.session() as db:
-                return await events.page(db, tenant, where, before=before, limit=LIMIT, most=MOST)
+                return await events.page(db, tenant, where, before=before, limit=LIMIT, max_scanned=MOST)
 
         assert await gone_through(search) == [
             one.id
@@ -175,7 +175,7 @@ async def test_whatever_of_the_journal_is_searched_for_all_that_fit_is_found(dat
 
         async def search(before: UUID | None, where: JournalFilter = where) -> Looked[Any]:
             async with database.session() as db:
-                return await journal_lists.page(db, where, before=before, limit=LIMIT, most=MOST)
+                return await journal_lists.page(db, where, before=before, limit=LIMIT, max_scanned=MOST)
 
         assert await gone_through(search) == [
             one.id

@@ -50,19 +50,19 @@ NO_ID = (
 async def find_events(db: Session, tenant: Tenant, where: EventFilter, window: Window) -> Looked[Event | Unreadable]:
     """Return events of the window that fit, and how far it looked."""
     async with db.snapshot():
-        return await events.page(db, tenant, where, **window, most=MAX_EVENTS)
+        return await events.page(db, tenant, where, **window, max_scanned=MAX_EVENTS)
 
 
 async def find_deliveries(db: Session, tenant: Tenant, where: DeliveryFilter, window: Window) -> Looked[Delivery]:
     """Return deliveries of the window that fit, and how far it looked."""
     async with db.snapshot():
-        return await deliveries.page(db, tenant, where, **window, most=MAX_DELIVERIES)
+        return await deliveries.page(db, tenant, where, **window, max_scanned=MAX_DELIVERIES)
 
 
 async def find_notifications(db: Session, where: JournalFilter, window: Window) -> Looked[JournalEntry | Unreadable]:
     """Return journal entries of the window that fit, and how far it looked; for operators."""
     async with db.snapshot():
-        return await journal_lists.page(db, where, **window, most=MAX_NOTIFICATIONS)
+        return await journal_lists.page(db, where, **window, max_scanned=MAX_NOTIFICATIONS)
 
 
 async def find_rows(db: Session, tenant: Tenant | None, text: str) -> Sequence[Hit]:

@@ -11,10 +11,9 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.esim import NOTHING_FURTHER, NOTHING_REPORTED, Esim, EsimFilter, Further, Reported
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import Unreadable
-from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.encryption import readable
-from esimhooks.server.store.given import Given
+from esimhooks.server.store.statements import Columns, Parameters
 from esimhooks.vocabulary.statuses import EsimStatus, Mode, SmdpStatus
 
 PLAIN = {
@@ -144,7 +143,7 @@ async def page(
     db: Session, tenant: Tenant, where: EsimFilter, *, before: UUID | None, limit: int
 ) -> Sequence[Esim | Unreadable]:
     """Return the tenant's eSIMs, newest first, older than the id `before`. There is an index for each filter."""
-    given = Given()
+    parameters = Parameters()
     asked = {
         "account_id": tenant.account_id,
         "mode": tenant.mode,
@@ -153,10 +152,11 @@ async def page(
         "transaction_id": where.transaction_id,
         "order_no": where.order_no,
     }
-    conditions = given.equal(asked)
-    conditions += given.between(first=None, last=None, before=before)
+    conditions = parameters.equal(asked)
+    conditions += parameters.between(first=None, last=None, before=before)
     rows = await db.conn.fetch(
-        f"SELECT * FROM esims WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT {given(limit)}", *given.values
+        f"SELECT * FROM esims WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT {parameters(limit)}",
+        *parameters.values,
     )
     return listed(db, rows)
 

@@ -13,11 +13,9 @@ from esimhooks.server.domain.errors import Undecryptable
 from esimhooks.server.domain.event import Event, EventFilter, event_type_of
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import Looked, Unreadable
-from esimhooks.server.store.batches import Columns
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.encryption import readable
-from esimhooks.server.store.given import Given
-from esimhooks.server.store.looking import look
+from esimhooks.server.store.statements import Columns, Parameters, bounded_scan
 from esimhooks.vocabulary.statuses import Mode
 
 COLUMNS = Columns(
@@ -98,18 +96,24 @@ async def find(db: Session, tenant: Tenant, event_id: UUID) -> Event | None:
 
 
 async def page(
-    db: Session, tenant: Tenant, where: EventFilter, *, before: UUID | None, limit: int, most: int | None = None
+    db: Session, tenant: Tenant, where: EventFilter, *, before: UUID | None, limit: int, max_scanned: int | None = None
 ) -> Looked[Event | Unreadable]:
     """Return the tenant's events, newest first, older than the id `before`.
 
-    `most` is how many of them are looked at for one that fits, None for all.
+    `max_scanned` is how many of them are looked at for one that fits, None for all.
     """
-    given = Given()
-    looked_at = _of_tenant(given, tenant, where, before)
+    parameters = Parameters()
+    indexed = _of_tenant(parameters, tenant, where, before)
     if where.esim_id is not None:
-        looked_at.append(f"esim_id = {given(where.esim_id)}")
-    rows, reached = await look(
-        db, "events", given=given, looked_at=looked_at, wanted={"type": where.type}, limit=limit, most=most
+        indexed.append(f"esim_id = {parameters(where.esim_id)}")
+    rows, reached = await bounded_scan(
+        db,
+        "events",
+        parameters=parameters,
+        indexed=indexed,
+        wanted={"type": where.type},
+        limit=limit,
+        max_scanned=max_scanned,
     )
     return Looked(listed(db, rows), reached)
 
@@ -118,11 +122,12 @@ async def page_after(
     db: Session, tenant: Tenant, where: EventFilter, *, after: int, limit: int
 ) -> Sequence[Event | Unreadable]:
     """Return the tenant's events behind the position `after`, in the order of their commits: nothing is ever skipped."""
-    given = Given()
-    conditions = [*_of_tenant(given, tenant, where, None), f"position > {given(after)}"]
-    conditions += given.equal({"type": where.type, "esim_id": where.esim_id})
+    parameters = Parameters()
+    conditions = [*_of_tenant(parameters, tenant, where, None), f"position > {parameters(after)}"]
+    conditions += parameters.equal({"type": where.type, "esim_id": where.esim_id})
     rows = await db.conn.fetch(
-        f"SELECT * FROM events WHERE {' AND '.join(conditions)} ORDER BY position LIMIT {given(limit)}", *given.values
+        f"SELECT * FROM events WHERE {' AND '.join(conditions)} ORDER BY position LIMIT {parameters(limit)}",
+        *parameters.values,
     )
     return listed(db, rows)
 
@@ -182,9 +187,9 @@ async def contents(db: Session, event_ids: Sequence[UUID]) -> dict[UUID, Content
     return readable
 
 
-def _of_tenant(given: Given, tenant: Tenant, where: EventFilter, before: UUID | None) -> list[str]:
-    own = [f"account_id = {given(tenant.account_id)}", f"mode = {given(tenant.mode)}"]
-    return own + given.between(first=where.first_id, last=where.last_id, before=before)
+def _of_tenant(parameters: Parameters, tenant: Tenant, where: EventFilter, before: UUID | None) -> list[str]:
+    own = [f"account_id = {parameters(tenant.account_id)}", f"mode = {parameters(tenant.mode)}"]
+    return own + parameters.between(first=where.first_id, last=where.last_id, before=before)
 
 
 def sealed_body(db: Session, event: Event) -> bytes:

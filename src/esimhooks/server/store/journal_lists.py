@@ -7,9 +7,8 @@ from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.lists import Looked, Unreadable
 from esimhooks.server.domain.notification import JournalEntry, JournalFilter
 from esimhooks.server.store.database import Session
-from esimhooks.server.store.given import Given
 from esimhooks.server.store.journal import listed
-from esimhooks.server.store.looking import look
+from esimhooks.server.store.statements import Parameters, bounded_scan
 
 MOST_ABOUT = 1000
 """How many eSIMs a search by number looks at: those of the largest order."""
@@ -19,24 +18,24 @@ UNUSUAL = f"outcome NOT IN ({', '.join(repr(outcome.value) for outcome in USUAL)
 
 
 async def page(
-    db: Session, where: JournalFilter, *, before: UUID | None, limit: int, most: int | None = None
+    db: Session, where: JournalFilter, *, before: UUID | None, limit: int, max_scanned: int | None = None
 ) -> Looked[JournalEntry | Unreadable]:
-    """Return entries older than the id `before`, for operators; `most` is how many rows are looked at, None for all."""
+    """Return entries older than the id `before`, for operators; `max_scanned` is how many rows are looked at, None for all."""
     if where.esim_id is not None or where.by_identity:
         return Looked(await _about(db, where, before=before, limit=limit))
-    given = Given()
-    looked_at = _looked_at(given, where, before)
+    parameters = Parameters()
+    indexed = _indexed(parameters, where, before)
     wanted = {"outcome": where.outcome}
-    rows, reached = await look(
-        db, "notifications", given=given, looked_at=looked_at, wanted=wanted, limit=limit, most=most
+    rows, reached = await bounded_scan(
+        db, "notifications", parameters=parameters, indexed=indexed, wanted=wanted, limit=limit, max_scanned=max_scanned
     )
     return Looked(listed(db, rows), reached)
 
 
-def _looked_at(given: Given, where: JournalFilter, before: UUID | None) -> list[str]:
-    conditions = given.between(first=where.first_id, last=where.last_id, before=before)
+def _indexed(parameters: Parameters, where: JournalFilter, before: UUID | None) -> list[str]:
+    conditions = parameters.between(first=where.first_id, last=where.last_id, before=before)
     if where.source is not None:
-        conditions.append(f"source = {given(where.source)}")
+        conditions.append(f"source = {parameters(where.source)}")
     if where.outcome is not None and where.outcome not in USUAL:
         conditions.append(UNUSUAL)
     return conditions
@@ -47,21 +46,21 @@ async def _about(
 ) -> Sequence[JournalEntry | Unreadable]:
     """Return entries about some eSIMs, each found by its index, however long the journal is."""
     esim_ids, waiting_ids = await _meant(db, where)
-    given = Given()
-    conditions = given.between(first=where.first_id, last=where.last_id, before=before)
-    conditions += given.equal({"source": where.source, "outcome": where.outcome})
+    parameters = Parameters()
+    conditions = parameters.between(first=where.first_id, last=where.last_id, before=before)
+    conditions += parameters.equal({"source": where.source, "outcome": where.outcome})
     narrowed = " AND ".join(["true", *conditions])
-    last = given(limit)
+    last = parameters(limit)
     rows = await db.conn.fetch(
         f"""
         SELECT * FROM notifications WHERE id = ANY (ARRAY(
-            SELECT found.id FROM unnest({given(esim_ids)}::uuid[]) AS esim (id) CROSS JOIN LATERAL (
+            SELECT found.id FROM unnest({parameters(esim_ids)}::uuid[]) AS esim (id) CROSS JOIN LATERAL (
                 SELECT id FROM notifications WHERE esim_id = esim.id AND {narrowed} ORDER BY id DESC LIMIT {last}
             ) found
-            UNION ALL SELECT * FROM unnest({given(waiting_ids)}::uuid[])
+            UNION ALL SELECT * FROM unnest({parameters(waiting_ids)}::uuid[])
         )) AND {narrowed} ORDER BY id DESC LIMIT {last}
         """,
-        *given.values,
+        *parameters.values,
     )
     return listed(db, rows)
 
