@@ -106,7 +106,7 @@ lint: $(STAMP) ## check format, style, types, the direction of imports, sizes
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tools/sizes.py
 
-bench: $(STAMP) ## measure all scenarios (ARGS="drain steady")
+bench: $(STAMP) ## measure all scenarios (ARGS="drain steady", ARGS="trickle --against REV")
 	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-quick: $(STAMP) ## measure with small sizes

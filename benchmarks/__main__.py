@@ -1,6 +1,7 @@
-"""`python -m benchmarks [scenario ...] [--quick]`: runs scenarios, prints a table and writes JSON and a page.
+"""`python -m benchmarks [scenario ...] [--quick] [--against REV]`: prints a table and writes JSON and a page.
 
-Without a scenario all are run. Every scenario has a server and a receiver of its own in a fresh folder.
+Without a scenario all are run. Every scenario has a server and a receiver of its own in a fresh folder. Against an earlier
+commit each is run alternately with both versions.
 """
 
 import argparse
@@ -15,13 +16,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import scenarios
+from msgspec import structs
+
+from benchmarks import scenarios, single_events
+from benchmarks.against import checked_out, ratios
 from benchmarks.ground import Ground, ground
 from benchmarks.growth import growth
 from benchmarks.page import page
 from benchmarks.scenarios import FULL, QUICK, Figures, Size
 
 SCENARIOS: dict[str, Callable[[Ground, Size], Awaitable[Figures]]] = {
+    "trickle": single_events.trickle,
+    "through": single_events.through,
     "drain": scenarios.drain,
     "accept": scenarios.accept,
     "steady": scenarios.steady,
@@ -38,20 +44,46 @@ async def run(names: list[str], size: Size) -> tuple[dict[str, Figures], dict[st
     durability: dict[str, str] = {}
     peak_mib = 0.0
     for name in names:
-        with ground() as place:
-            figures[name] = await SCENARIOS[name](place, size)
-            durability = await place.server.durability()
-        peak_mib = max(peak_mib, *place.server.peaks)
+        figures[name], durability, peak = await measured(name, size)
+        peak_mib = max(peak_mib, peak)
         show(name, figures[name])
     figures["memory"] = {"peak resident of one process MiB": peak_mib}
     show("memory", figures["memory"])
     return figures, durability
 
 
+async def run_against(
+    revision: str, names: list[str], size: Size, *, rounds: int
+) -> tuple[dict[str, Figures], dict[str, str]]:
+    """Return the figures of each scenario of both versions with their ratios, and how durable the database was."""
+    figures: dict[str, Figures] = {}
+    durability: dict[str, str] = {}
+    with checked_out(revision) as other:
+        for name in names:
+            now: list[Figures] = []
+            then: list[Figures] = []
+            for number in range(rounds):
+                turns: list[tuple[list[Figures], Path | None]] = [(now, None), (then, other)]
+                for runs, source in reversed(turns) if number % 2 else turns:
+                    one, durability, peak = await measured(name, size, source)
+                    runs.append(one | {"peak resident of one process MiB": peak})
+            figures[name] = ratios(now, then, revision=revision)
+            show(name, figures[name])
+    return figures, durability
+
+
+async def measured(name: str, size: Size, source: Path | None = None) -> tuple[Figures, dict[str, str], float]:
+    """Run a scenario on a fresh ground; return its figures, how durable the database was, and the peak of memory."""
+    with ground(source) as place:
+        figures = await SCENARIOS[name](place, size)
+        durability = await place.server.durability()
+    return figures, durability, max(place.server.peaks)
+
+
 def show(name: str, figures: Figures) -> None:
     """Print one scenario's rows."""
     for what, value in figures.items():
-        print(f"{name:10} {what:40} {value:12,.3f}", flush=True)
+        print(f"{name:10} {what:50} {value:12,.3f}", flush=True)
 
 
 def machine(durability: dict[str, str]) -> dict[str, Any]:
@@ -73,6 +105,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures a webhook sender.")
     parser.add_argument("scenarios", nargs="*", metavar="scenario", help=f"of {', '.join(SCENARIOS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="small sizes, for a look")
+    parser.add_argument("--seconds", type=int, help="how long what goes by time lasts")
+    parser.add_argument("--against", metavar="REV", help="an earlier commit that is measured in turns with this one")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each version; the median counts (default 3)")
     parser.add_argument(
         "--out",
         type=Path,
@@ -84,7 +119,11 @@ def main() -> None:
     if unknown:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
     told = machine({})
-    figures, durability = asyncio.run(run(given.scenarios or list(SCENARIOS), QUICK if given.quick else FULL))
+    names, size = given.scenarios or list(SCENARIOS), QUICK if given.quick else FULL
+    if given.seconds:
+        size = structs.replace(size, seconds=given.seconds)
+    work = run_against(given.against, names, size, rounds=given.rounds) if given.against else run(names, size)
+    figures, durability = asyncio.run(work)
     told["postgresql"] = durability
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps({"machine": told, "figures": figures}, indent=2) + "\n")

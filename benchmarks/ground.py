@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,10 +70,10 @@ class Ground:
         return first
 
 
-async def piped(module: str, given: dict[str, Any]) -> Any:
+async def piped(module: str, given: dict[str, Any], *, environment: Mapping[str, str] | None = None) -> Any:
     """Run a module as a process, JSON in and JSON out."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        sys.executable, "-m", module, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
     )
     said, _ = await process.communicate(json.dumps(given).encode())
     if process.returncode:
@@ -82,19 +82,22 @@ async def piped(module: str, given: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def ground() -> Iterator[Ground]:
-    """Lend a server in a fresh folder, not started yet, and a running receiver; end both."""
+def ground(source: Path | None = None) -> Iterator[Ground]:
+    """Lend a server in a fresh folder, not started yet, and a running receiver; end both.
+
+    `source` is the folder of another version's packages, None for the one that is installed.
+    """
     with tempfile.TemporaryDirectory(prefix="esimhooks-bench-") as folder:
         Path(folder).chmod(0o755)  # PostgreSQL has a user of its own where root runs this
-        with _receiving(Path(folder)) as place:
+        with _receiving(Path(folder), source) as place:
             yield place
 
 
 @contextmanager
-def _receiving(folder: Path) -> Iterator[Ground]:
+def _receiving(folder: Path, source: Path | None) -> Iterator[Ground]:
     command = (sys.executable, "-m", "benchmarks.outside.receiver")
     receiver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    server = Server(folder)
+    server = Server(folder, source)
     try:
         assert receiver.stdout is not None
         yield Ground(server, int(receiver.stdout.readline()))

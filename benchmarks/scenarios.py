@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from benchmarks.ground import Ground, Posted, piped
 from benchmarks.outside.adapter import Target
+from benchmarks.server import importing
 
 Figures = dict[str, float]
 
@@ -17,8 +18,9 @@ LONGEST_AFTER_S = 15.0
 
 
 class Size(Struct, frozen=True):
-    """How much: deliveries to drain, endpoints, seconds of a steady load, the flood of the burst, and what has grown."""
+    """How much: events to put through, deliveries to drain, endpoints, seconds of a steady load, the flood of the burst, and what has grown."""
 
+    through: int
     deliveries: int
     endpoints: int
     seconds: int
@@ -27,9 +29,17 @@ class Size(Struct, frozen=True):
     old: int
 
 
-FULL = Size(deliveries=50_000, endpoints=100, seconds=60, flood=100_000, esims=(1_000, 10_000, 100_000), old=5_000_000)
-QUICK = Size(deliveries=5_000, endpoints=100, seconds=4, flood=4_000, esims=(100, 1_000), old=20_000)
-TINY = Size(deliveries=40, endpoints=4, seconds=1, flood=40, esims=(10, 20), old=100)
+FULL = Size(
+    through=20_000,
+    deliveries=50_000,
+    endpoints=100,
+    seconds=60,
+    flood=100_000,
+    esims=(1_000, 10_000, 100_000),
+    old=5_000_000,
+)
+QUICK = Size(through=4_000, deliveries=5_000, endpoints=100, seconds=4, flood=4_000, esims=(100, 1_000), old=20_000)
+TINY = Size(through=40, deliveries=40, endpoints=4, seconds=1, flood=40, esims=(10, 20), old=100)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -38,11 +48,11 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def _spread(name: str, values: Sequence[float]) -> Figures:
+def spread(name: str, values: Sequence[float]) -> Figures:
     return {f"{name} p{round(share * 100)} ms": percentile(values, share) for share in (0.5, 0.95, 0.99)}
 
 
-def _waits(posted: Posted, arrived: dict[str, int]) -> list[float]:
+def waits(posted: Posted, arrived: dict[str, int]) -> list[float]:
     """Return the milliseconds from when each post was due to when its event arrived: no less than from its answer."""
     return [(arrived[one] - due) / 1e6 for ids, due, *_ in posted for one in ids if one in arrived]
 
@@ -111,7 +121,7 @@ async def _bare(ground: Ground, size: Size) -> float:
         "count": size.deliveries // 2,
         "endpoints": size.endpoints,
     }
-    took_s = float(await piped("benchmarks.bare", load))
+    took_s = float(await piped("benchmarks.bare", load, environment=importing(ground.server.source)))
     await ground.arrived(size.deliveries // 2)
     return took_s
 
@@ -155,7 +165,7 @@ async def _accept(ground: Ground, node_url: str, size: Size) -> Figures:
     await ground.arrived(len(posted))
     return {
         "accepted/s": len(posted) / took_s,
-        **_spread("answer", answers),
+        **spread("answer", answers),
         "commits per event, all roles": commits / len(posted),
     }
 
@@ -177,7 +187,7 @@ async def steady(ground: Ground, size: Size) -> Figures:
         figures |= {
             f"{rate}/s share let in": len(posted) / (rate * size.seconds),
             f"{rate}/s share arrived": len(arrived) / len(posted),
-            **_spread(f"{rate}/s arrival", _waits(posted, arrived)),
+            **spread(f"{rate}/s arrival", waits(posted, arrived)),
         }
     return figures
 
@@ -190,12 +200,12 @@ async def neighbour(ground: Ground, size: Size) -> Figures:
     paths = [f"/{kind}/{place}" for kind in ("hang", "fail") for place in range(spoilt)]
     bad = await ground.targets(node.url, paths)
     quiet = await ground.post(node.url, good, connections=50, rate=180, seconds=size.seconds)
-    before = _waits(quiet, await ground.arrived(len(quiet)))
+    before = waits(quiet, await ground.arrived(len(quiet)))
     posted, _ = await asyncio.gather(
         ground.post(node.url, good, connections=50, rate=180, seconds=size.seconds, first=10**6),
         ground.post(node.url, bad, connections=10, rate=20, seconds=size.seconds),
     )
-    after = _waits(posted, await ground.arrived(len(posted)))
+    after = waits(posted, await ground.arrived(len(posted)))
     alone_ms, beside_ms = percentile(before, 0.99), percentile(after, 0.99)
     return {"p99 alone ms": alone_ms, "p99 beside bad ones ms": beside_ms, "times": beside_ms / alone_ms}
 
@@ -206,7 +216,7 @@ async def burst(ground: Ground, size: Size) -> Figures:
     flooded, other = await ground.targets(owner.url, ["/ok/flooded", "/ok/other"])
     dispatcher = ground.server.add_dispatcher()
     quiet = await ground.post(owner.url, [other], connections=10, rate=10, seconds=size.seconds)
-    before = _waits(quiet, await ground.arrived(len(quiet)))
+    before = waits(quiet, await ground.arrived(len(quiet)))
     ground.server.stop(dispatcher)
     batch = min(500, size.flood)
     await ground.post(owner.url, [flooded], connections=4, batch=batch, posts=size.flood // batch)
@@ -216,7 +226,7 @@ async def burst(ground: Ground, size: Size) -> Figures:
     others = {event for ids, *_ in posted for event in ids}
     arrived = await ground.arrived_in_time(size.flood + len(posted), within_s=LONGEST_AFTER_S)
     flood = [at for event, at in arrived.items() if event not in others]
-    beside = _waits([one for one in posted if one[1] < max(flood)], arrived)
+    beside = waits([one for one in posted if one[1] < max(flood)], arrived)
     quiet_ms, burst_ms = percentile(before, 0.99), percentile(beside, 0.99)
     return {
         "p99 quiet ms": quiet_ms,

@@ -18,12 +18,17 @@ START_LIMIT_S = 120.0
 STATEMENT = re.compile(r"LOG:  (?:statement|execute [^:]+): ")
 
 
+def importing(source: Path | None) -> dict[str, str]:
+    """Return the environment of a process that imports what is tested from `source`, None for what is installed."""
+    return os.environ | ({"PYTHONPATH": str(source)} if source else {})
+
+
 class Node:
     """One process of the server. `peak_mib` is the most memory it had resident."""
 
-    def __init__(self, folder: Path, name: str, settings: dict[str, str]) -> None:
+    def __init__(self, folder: Path, name: str, settings: dict[str, str], source: Path | None) -> None:
         self._output = folder / f"{name}.log"
-        environment = os.environ | {f"ESIMHOOKS_{key.upper()}": value for key, value in settings.items()}
+        environment = importing(source) | {f"ESIMHOOKS_{key.upper()}": value for key, value in settings.items()}
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 COMMAND, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
@@ -32,15 +37,12 @@ class Node:
         self.url = self._announced()
 
     def cpu_s(self) -> float:
-        """Return the processor time it has used."""
-        times = psutil.Process(self._process.pid).cpu_times()
-        return float(times.user + times.system)
+        """Return the processor time that it and the processes it started have used, but for those of PostgreSQL."""
+        return _cpu_s(self._process.pid)
 
     def stop(self) -> None:
-        """End it cleanly and note its peak of memory."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        found = re.search(r"VmHWM:\s+(\d+) kB", status)
-        self.peak_mib = int(found[1]) / 1024 if found else 0.0
+        """End it cleanly and note the peak of memory of its largest process."""
+        self.peak_mib = max(map(_peak_mib, _pids(self._process.pid)))
         self._process.terminate()
         self._process.wait(timeout=60)
 
@@ -57,13 +59,34 @@ class Node:
         raise RuntimeError(f"the server did not start within {START_LIMIT_S:g} s")
 
 
-class Server:
-    """A data folder with one node that owns its PostgreSQL, and any number of dispatchers on the same database."""
+def _pids(pid: int) -> list[int]:
+    """Return a process and those it started, but for PostgreSQL, whose processes are named after it."""
+    children = psutil.Process(pid).children(recursive=True)
+    return [pid, *(one.pid for one in children if "postgres" not in one.name())]
 
-    def __init__(self, folder: Path) -> None:
+
+def _cpu_s(pid: int, *, postgresql: bool = False) -> float:
+    """Return the processor time of a process and its children, those that have ended included."""
+    pids = [pid, *(one.pid for one in psutil.Process(pid).children())] if postgresql else _pids(pid)
+    return float(sum(sum(psutil.Process(one).cpu_times()[:4]) for one in pids))
+
+
+def _peak_mib(pid: int) -> float:
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) / 1024 if found else 0.0
+
+
+class Server:
+    """A data folder with one node that owns its PostgreSQL, and any number of dispatchers on the same database.
+
+    `source` is the folder of another version's packages, None for the one that is installed.
+    """
+
+    def __init__(self, folder: Path, source: Path | None = None) -> None:
         self.key = "bench-" + secrets.token_hex(24)
         self.peaks: list[float] = []
         self._folder = folder
+        self.source = source
         self._nodes: list[Node] = []
         self._shared = {
             "admin_key": self.key,
@@ -98,6 +121,11 @@ class Server:
         """Address of the embedded PostgreSQL."""
         socket_dir = (self._folder / "postgres" / "postmaster.pid").read_text().splitlines()[4]
         return f"postgresql://esimhooks@/esimhooks?host={quote(socket_dir, safe='')}&port=5432"
+
+    def cpu_s(self) -> tuple[float, float]:
+        """Return the processor time that all nodes have used so far, and PostgreSQL."""
+        postmaster = int((self._folder / "postgres" / "postmaster.pid").read_text().split()[0])
+        return sum(node.cpu_s() for node in self._nodes), _cpu_s(postmaster, postgresql=True)
 
     async def commits(self) -> int:
         """Return how many transactions have written so far: each that writes takes one number."""
@@ -141,6 +169,6 @@ class Server:
             await conn.close()
 
     def _start(self, name: str, settings: dict[str, str]) -> Node:
-        node = Node(self._folder, name, self._shared | settings)
+        node = Node(self._folder, name, self._shared | settings, self.source)
         self._nodes.append(node)
         return node
