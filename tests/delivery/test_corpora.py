@@ -16,8 +16,8 @@ from ssrfguard import Policy
 from delivery import opened_sockets
 from delivery.address_corpus import addresses
 from esimhooks.server.delivery.http.client import Sender
+from esimhooks.server.delivery.http.exchange import Exchange
 from esimhooks.server.delivery.http.gate import Gate
-from esimhooks.server.delivery.http.wire import Exchange, current
 from esimhooks.server.domain.delivery import OutcomeClass
 from receiver import Receiver
 
@@ -86,7 +86,6 @@ async def test_of_half_a_million_addresses_none_gets_a_socket_that_an_oracle_ref
     oracles = (Policy(), AntiSSRFPolicy(PolicyConfigOptions.EXTERNAL_ONLY_LATEST))
     corpus = set(addresses(Random(1)))
     sender = Sender(GATE)
-    current.set(Exchange(plain=False))
     opened_sockets.watch()
 
     dialled = [str(address) for address in corpus if _opens(sender, address)]
@@ -104,7 +103,8 @@ def _opens(sender: Sender, address: IPv4Address | IPv6Address) -> bool:
     """Return whether the sender would make a socket to connect to this address."""
     family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
     try:
-        sender._open_socket((family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (str(address), 443))).close()
+        info = (family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (str(address), 443))
+        sender.dialler.open_socket(info, Exchange(plain=False)).close()
     except PermissionError:
         return False
     return True

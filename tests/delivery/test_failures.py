@@ -6,8 +6,8 @@ from concurrent.futures import Future
 
 import pytest
 
+from esimhooks.server.delivery.http.exchange import Exchange, Stage
 from esimhooks.server.delivery.http.failures import OURS, explain, explain_timeout
-from esimhooks.server.delivery.http.wire import Exchange, Stage
 from esimhooks.server.domain.delivery import OutcomeClass
 
 
@@ -31,6 +31,16 @@ def test_a_receiver_that_does_not_take_or_answer_the_request_is_at_fault(stage: 
 
 
 @pytest.mark.parametrize(
+    ("stage", "outcome"), [(Stage.PROXY, OutcomeClass.INTERNAL), (Stage.HANDSHAKE, OutcomeClass.TLS)]
+)
+def test_a_timeout_is_told_by_how_far_the_connection_got(stage: Stage, outcome: OutcomeClass) -> None:
+    exchange = Exchange(plain=False)
+    exchange.stage = stage
+
+    assert explain_timeout(exchange, 5, resolver_trusted=True)[0] is outcome
+
+
+@pytest.mark.parametrize(
     ("error", "outcome"),
     [
         *((OSError(code, ""), OutcomeClass.INTERNAL) for code in sorted(OURS)),
@@ -41,7 +51,7 @@ def test_a_receiver_that_does_not_take_or_answer_the_request_is_at_fault(stage: 
     ],
 )
 def test_an_error_of_the_system_is_told_without_its_own_text(error: OSError, outcome: OutcomeClass) -> None:
-    told = explain(error, Exchange(plain=False), resolver_trusted=True, proxied=False)
+    told = explain(error, Exchange(plain=False), resolver_trusted=True)
 
     assert told is not None
     assert told[0] is outcome
@@ -49,4 +59,4 @@ def test_an_error_of_the_system_is_told_without_its_own_text(error: OSError, out
 
 
 def test_an_error_nobody_foresaw_is_not_explained() -> None:
-    assert explain(ZeroDivisionError(), Exchange(plain=False), resolver_trusted=True, proxied=False) is None
+    assert explain(ZeroDivisionError(), Exchange(plain=False), resolver_trusted=True) is None

@@ -13,9 +13,9 @@ import pytest
 import trustme
 
 from esimhooks.server.delivery.http.client import Sender
+from esimhooks.server.delivery.http.exchange import Exchange
 from esimhooks.server.delivery.http.gate import Gate
 from esimhooks.server.delivery.http.resolver import PROBE, Lookup
-from esimhooks.server.delivery.http.wire import Exchange, current
 from esimhooks.server.domain.delivery import Outcome, OutcomeClass
 from esimhooks.server.domain.errors import Broken
 from receiver import Receiver, status
@@ -163,9 +163,9 @@ async def test_a_name_without_a_dot_is_reached_where_it_leads_into_an_allowed_ne
 
 async def test_the_last_gate_before_the_socket_stands_alone() -> None:
     async with sending(Gate()) as sender:
-        current.set(Exchange(plain=False))
+        inside = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("10.0.0.1", 443))
         with pytest.raises(PermissionError):
-            sender._open_socket((socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("10.0.0.1", 443)))
+            sender.dialler.open_socket(inside, Exchange(plain=False))
 
 
 async def test_localhost_is_this_machine_whatever_a_name_server_says(gate: Gate, receiver: Receiver) -> None:
@@ -206,7 +206,7 @@ async def test_a_resolver_that_answers_a_probe_is_not_at_fault(gate: Gate) -> No
 
     async with sending(gate, lookup) as sender:
         first = await post(sender, f"https://{NAME}/hook")
-        while not sender._resolver.trusted:  # noqa: ASYNC110 - told by a thread
+        while not sender.resolver.trusted:  # noqa: ASYNC110 - told by a thread
             await asyncio.sleep(0)
         second = await post(sender, f"https://{NAME}/hook")
 
@@ -267,7 +267,15 @@ async def test_a_proxy_carries_everything_and_is_not_told_of(gate: Gate, receive
 
 
 @pytest.mark.parametrize(
-    ("answered", "outcome"), [(403, OutcomeClass.BLOCKED), (407, OutcomeClass.INTERNAL), (502, OutcomeClass.CONNECT)]
+    ("answered", "outcome"),
+    [
+        (403, OutcomeClass.BLOCKED),
+        (407, OutcomeClass.INTERNAL),
+        (400, OutcomeClass.INTERNAL),
+        (429, OutcomeClass.INTERNAL),
+        (500, OutcomeClass.INTERNAL),
+        (502, OutcomeClass.CONNECT),
+    ],
 )
 async def test_a_proxy_inside_the_network_is_used_and_its_no_is_understood(
     receiver: Receiver, answered: int, outcome: OutcomeClass

@@ -1,23 +1,10 @@
-"""What a receiver answered: status, headers and body in; class, wait and what is kept of it out.
+"""What a receiver answered: status and headers in; class, wait and what is kept of it out. Pure."""
 
-Reads the body of an answer as far as it is kept. Nothing that goes wrong after the status line is told: it would turn a
-delivery into a duplicate.
-"""
-
-import asyncio
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from aiohttp import ClientError, ClientResponse
-from aiohttp.http import HttpProcessingError
-
 from esimhooks.server.domain.delivery import OutcomeClass
-
-READ_BYTES = 64 * 1024
-KEPT_BYTES = 16 * 1024
-BODY_S = 1.0
 
 KEPT_HEADERS = 50
 KEPT_HEADER_BYTES = 8 * 1024
@@ -78,24 +65,3 @@ def keep_headers(raw: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], .
             break
         kept.append((name.decode("latin-1"), value.decode("latin-1")))
     return tuple(kept)
-
-
-async def keep_body(response: ClientResponse) -> bytes:
-    """Return the beginning of the body and give the connection back, or close it if the body goes on.
-
-    Takes at most `BODY_S` and never raises for what the receiver does.
-    """
-    content = response.content
-    body = bytearray()
-    with suppress(ClientError, HttpProcessingError, OSError):
-        if content.is_eof():
-            # It came along with the headers, as most do; the connection has been given back already.
-            return content.read_nowait(-1)[:KEPT_BYTES]
-        try:
-            async with asyncio.timeout(BODY_S):
-                while len(body) < READ_BYTES and (piece := await content.readany()):
-                    body += piece
-        finally:
-            if not content.is_eof():
-                response.close()
-    return bytes(body[:KEPT_BYTES])

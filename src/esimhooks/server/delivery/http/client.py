@@ -6,32 +6,23 @@ are in flight is up to the caller.
 """
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from errno import EACCES
-from functools import cache, lru_cache, partial
-from typing import cast
+from functools import cache, lru_cache
+from typing import NamedTuple
 
-from aiohttp import (
-    AddrInfoType,
-    ClientConnectionError,
-    ClientResponse,
-    ClientSession,
-    ClientTimeout,
-    DummyCookieJar,
-    TCPConnector,
-)
-from aiohttp.client_proto import ResponseHandler
-
-from esimhooks.server.delivery.http.answers import classify, keep_body, keep_headers, parse_retry_after, remark
-from esimhooks.server.delivery.http.errors import GateRefused
+from esimhooks.server.delivery.http.answer_reader import AnswerReader
+from esimhooks.server.delivery.http.answers import classify, keep_headers, parse_retry_after, remark
+from esimhooks.server.delivery.http.connection import Connection
+from esimhooks.server.delivery.http.dialler import Dialler, Proxy
+from esimhooks.server.delivery.http.errors import GateRefused, Unanswered
+from esimhooks.server.delivery.http.exchange import Exchange, Stage
 from esimhooks.server.delivery.http.failures import Failure, explain, explain_timeout
 from esimhooks.server.delivery.http.gate import Gate
+from esimhooks.server.delivery.http.pool import Origin, Pool
 from esimhooks.server.delivery.http.resolver import GuardedResolver, Lookup, system_lookup
 from esimhooks.server.delivery.http.target import Target, read_target
-from esimhooks.server.delivery.http.wire import Exchange, Wire, current, spelled
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.delivery import Outcome, OutcomeClass
 from esimhooks.server.domain.errors import Broken
@@ -39,19 +30,11 @@ from esimhooks.server.observe.log import get_logger
 
 log = get_logger("sender")
 
-NO_LIMIT = ClientTimeout(total=None, sock_connect=None)
-"""One limit for the whole attempt stands around the request; those of aiohttp would only cost timers."""
-
 URLS_REMEMBERED = 4096
-
-MAX_HEADER_BYTES = 64 * 1024
-MAX_HEADERS = 1000
-"""A status counts whatever comes with it, up to what no honest receiver sends."""
+AUTHORITIES_REMEMBERED = 1024
 
 WITH_RETRY_AFTER = frozenset({429, 503})
-
-
-AUTHORITIES_REMEMBERED = 1024
+PROXY_PASSWORD_WANTED = 407
 
 
 def verified_tls(ca_file: str | None = None, *, ca_pem: str | None = None) -> ssl.SSLContext:
@@ -90,14 +73,14 @@ class Sender:
         self._tls = tls or system_tls()
         if self._tls.verify_mode != ssl.CERT_REQUIRED or not self._tls.check_hostname:
             raise Broken("receivers must be verified: the TLS context switches it off")
-        self._proxy = proxy
-        self._resolver = GuardedResolver(None if proxy else gate, lookup)
+        self._proxy = None if proxy is None else Proxy.parse(proxy)
+        self.resolver = GuardedResolver(None if proxy else gate, lookup)
+        self.dialler = Dialler(gate, self.resolver, tls=self._tls, proxy=self._proxy)
+        self.pool = Pool()
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._kept = self._session(keep=True)
-        self._fresh = self._session(keep=False)
         # What a text means never changes, so it may be remembered; what a name leads to is never.
-        self._target = lru_cache(URLS_REMEMBERED)(self._read)
+        self._addressed = lru_cache(URLS_REMEMBERED)(self._address)
         # The pool tells connections apart by the context itself, so there is one for the same authorities.
         self._tls_with = lru_cache(AUTHORITIES_REMEMBERED)(lambda pem: verified_tls(ca_pem=pem))
 
@@ -112,14 +95,14 @@ class Sender:
         started_at = self._clock()
         began = self._loop.time()
         exchange = Exchange(plain=False)
-        current.set(exchange)
         try:
             async with asyncio.timeout(timeout_s) as limit:
-                target = self._target(url)
-                exchange.plain = target.plain
-                exchange.local = target.local_name and not target.localhost
-                tls = self._tls if ca_pem is None else self._tls_with(ca_pem)
-                response = await self._post(target, {**headers, "accept-encoding": "identity"}, body, exchange, tls=tls)
+                addressed = self._addressed(url)
+                exchange.plain, exchange.local = addressed.plain, addressed.local
+                tls = None if addressed.plain else self._tls if ca_pem is None else self._tls_with(ca_pem)
+                origin = Origin(addressed.target.host, addressed.target.port, tls)
+                request = b"".join((addressed.head, _encoded(headers), b"%d\r\n\r\n" % len(body), body))
+                connection, answer = await self._post(addressed.target, origin, request, exchange)
         except Exception as failure:  # noqa: BLE001  # a raise would lose the attempt; what is not foreseen is ours
             kind, text = self._explain(failure, exchange, timeout_s, expired=limit.expired())
             return Outcome(
@@ -127,97 +110,111 @@ class Sender:
                 started_at=started_at,
                 duration_ms=round((self._loop.time() - began) * 1000),
                 error=text,
-                dialled=None if self._proxy else exchange.dialled,
+                dialled=exchange.dialled,
             )
         duration_ms = round((self._loop.time() - began) * 1000)
-        status = response.status
+        if await connection.finish(answer):
+            self.pool.keep(origin, connection)
+        if self._proxy is not None and tls is None and answer.status == PROXY_PASSWORD_WANTED:
+            return Outcome(
+                outcome=OutcomeClass.INTERNAL,
+                started_at=started_at,
+                duration_ms=duration_ms,
+                error="our egress proxy wants a password",
+            )
+        return self._outcome(answer, started_at=started_at, duration_ms=duration_ms, dialled=exchange.dialled)
+
+    async def close(self) -> None:
+        """Close all idle connections, and the others as they become idle."""
+        self.pool.close()
+        await self.resolver.close()
+
+    async def _post(
+        self, target: Target, origin: Origin, request: bytes, exchange: Exchange
+    ) -> tuple[Connection, AnswerReader]:
+        """Send the request over an idle connection, or over a new one; return it with the beginning of the answer."""
+        if self.pool.closed:
+            raise Unanswered
+        idle = self.pool.take(origin)
+        if idle is not None:
+            exchange.dialled = idle.dialled
+            try:
+                return idle, await self._over(idle, request, exchange)
+            except (Unanswered, OSError):
+                # Only where the receiver cannot have seen the request: a second one would be a duplicate.
+                if not idle.was_unread:
+                    raise
+        fresh = await self.dialler.dial(target, exchange, tls=origin.tls)
+        return fresh, await self._over(fresh, request, exchange)
+
+    async def _over(self, connection: Connection, request: bytes, exchange: Exchange) -> AnswerReader:
+        exchange.stage = Stage.SENT
+        try:
+            return await connection.post(request)
+        except BaseException:
+            connection.abort()
+            raise
+
+    def _address(self, url: str) -> "_Addressed":
+        """Return where the URL leads, and the beginning of each request there, up to the length of its body."""
+        target = self._gate.check_target(read_target(url))
+        if self._proxy and target.address is None and self._gate.needs_allowed(target):
+            # Behind a proxy nobody here sees what a name leads to.
+            raise GateRefused("the URL must start with https:// and use a common port")
+        path = target.path
+        lines = [f"host: {target.host_header}", "accept: */*", "accept-encoding: identity"]
+        if self._proxy and target.plain:
+            path = f"http://{target.host_header}{path}"
+            if self._proxy.authorization is not None:
+                lines.append(f"proxy-authorization: {self._proxy.authorization}")
+        head = "\r\n".join([f"POST {path} HTTP/1.1", *lines, ""])
+        return _Addressed(target, head.encode(), target.plain, target.local_name and not target.localhost)
+
+    def _outcome(self, answer: AnswerReader, *, started_at: datetime, duration_ms: int, dialled: str | None) -> Outcome:
+        status = answer.status
+        retry_after = _first(answer, b"retry-after") if status in WITH_RETRY_AFTER else None
         return Outcome(
             outcome=classify(status),
             started_at=started_at,
             duration_ms=duration_ms,
             status_code=status,
             error=remark(status),
-            headers=keep_headers(response.raw_headers),
-            body=await keep_body(response),
-            dialled=None if self._proxy else exchange.dialled,
-            retry_after_s=self._retry_after_s(response) if status in WITH_RETRY_AFTER else None,
+            headers=keep_headers(answer.headers),
+            body=bytes(answer.body),
+            dialled=dialled,
+            retry_after_s=None if retry_after is None else parse_retry_after(retry_after, self._clock()),
         )
 
-    async def close(self) -> None:
-        """Close all connections, idle or not."""
-        await self._kept.close()
-        await self._fresh.close()
-        await self._resolver.close()
-
-    def _read(self, url: str) -> Target:
-        target = self._gate.check_target(read_target(url))
-        if self._proxy and target.address is None and self._gate.needs_allowed(target):
-            # Behind a proxy nobody here sees what a name leads to.
-            raise GateRefused("the URL must start with https:// and use a common port")
-        return target
-
-    async def _post(
-        self, target: Target, headers: dict[str, str], body: bytes, exchange: Exchange, *, tls: ssl.SSLContext
-    ) -> ClientResponse:
-        try:
-            return await self._kept.post(target.url, data=body, headers=headers, allow_redirects=False, ssl=tls)
-        except ClientConnectionError:
-            # The receiver had closed the idle connection and could not have seen the request. In any other case
-            # it may have, and a second one would be a duplicate.
-            if not exchange.was_stale:
-                raise
-        exchange.wire = None
-        return await self._fresh.post(target.url, data=body, headers=headers, allow_redirects=False, ssl=tls)
-
     def _explain(self, failure: Exception, exchange: Exchange, timeout_s: float, *, expired: bool) -> Failure:
-        trusted = self._resolver.trusted
+        trusted = self.resolver.trusted
         if expired and isinstance(failure, TimeoutError):
             told: Failure | None = explain_timeout(exchange, timeout_s, resolver_trusted=trusted)
-        elif self._kept.closed:
+        elif self.pool.closed:
             told = OutcomeClass.INTERNAL, "this server was shutting down"
         else:
-            told = explain(failure, exchange, resolver_trusted=trusted, proxied=self._proxy is not None)
+            told = explain(failure, exchange, resolver_trusted=trusted)
         if told is None:
             log.error("sending failed in an unforeseen way", exc_info=failure)
             told = OutcomeClass.INTERNAL, f"this server failed: {type(failure).__name__}"
         if told[0] is OutcomeClass.INTERNAL and not trusted and exchange.lookup is not None:
-            self._resolver.doubt()
+            self.resolver.doubt()
         return told
 
-    def _retry_after_s(self, response: ClientResponse) -> float | None:
-        value = response.headers.get("Retry-After")
-        return None if value is None else parse_retry_after(value, self._clock())
 
-    def _session(self, *, keep: bool) -> ClientSession:
-        connector = TCPConnector(
-            ssl=self._tls,
-            resolver=self._resolver,
-            use_dns_cache=False,
-            force_close=not keep,
-            limit=0,
-            socket_factory=self._open_socket,
-        )
-        # aiohttp offers no other way to hear what happens on a connection.
-        connector._factory = cast("partial[ResponseHandler]", partial(Wire, loop=self._loop))  # noqa: SLF001
-        return ClientSession(
-            connector=connector,
-            cookie_jar=DummyCookieJar(),
-            timeout=NO_LIMIT,
-            trust_env=False,
-            auto_decompress=False,
-            proxy=self._proxy,
-            max_field_size=MAX_HEADER_BYTES,
-            max_headers=MAX_HEADERS,
-        )
+class _Addressed(NamedTuple):
+    target: Target
+    head: bytes
+    plain: bool
+    local: bool
 
-    def _open_socket(self, info: AddrInfoType) -> socket.socket:
-        family, kind, protocol, _, address = info
-        if not self._proxy:
-            exchange = current.get()
-            try:
-                self._gate.check_address(str(address[0]), int(address[1]), plain=exchange.plain, local=exchange.local)
-            except GateRefused as refusal:
-                exchange.refusal = refusal
-                raise OSError(EACCES, "refused by the address policy") from refusal
-            exchange.dialled = spelled(address)
-        return socket.socket(family, kind, protocol)
+
+def _encoded(headers: Mapping[str, str]) -> bytes:
+    """Return the header lines, and the beginning of the one that says how long the body is."""
+    text = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if text.count("\r") != len(headers) or text.count("\n") != len(headers) or "\0" in text:
+        raise ValueError("a header may not contain a line break")
+    return text.encode() + b"content-length: "
+
+
+def _first(answer: AnswerReader, wanted: bytes) -> str | None:
+    return next((value.decode("latin-1") for name, value in answer.headers if name.lower() == wanted), None)

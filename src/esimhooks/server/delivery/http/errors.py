@@ -1,6 +1,4 @@
-"""What this room raises: an address that is out of bounds, and an answer that is no HTTP."""
-
-from aiohttp import ClientError
+"""What this room raises: an address that is out of bounds, an answer that is no HTTP, and what a proxy refused."""
 
 from esimhooks.server.domain.errors import EsimhooksError
 
@@ -16,5 +14,21 @@ class GateRefused(EsimhooksError):
         self.detail = detail
 
 
-class NotHttp(ClientError):
-    """The receiver sent bytes that never become an answer. Passes through aiohttp unchanged, being one of its own."""
+class NotHttp(EsimhooksError):
+    """The receiver sent bytes that never become an answer."""
+
+
+class Unanswered(EsimhooksError):
+    """The receiver closed the connection before it had answered."""
+
+
+class ProxyUnreachable(EsimhooksError):
+    """No connection to the egress proxy could be opened."""
+
+
+class ProxyRefused(EsimhooksError):
+    """The egress proxy opened no tunnel; `status` is what it answered, None where that was no HTTP or nothing."""
+
+    def __init__(self, status: int | None) -> None:
+        super().__init__(f"the egress proxy answered {status}")
+        self.status = status

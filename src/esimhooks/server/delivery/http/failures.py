@@ -8,18 +8,9 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-from aiohttp import (
-    ClientConnectorDNSError,
-    ClientError,
-    ClientHttpProxyError,
-    ClientProxyConnectionError,
-    ClientResponseError,
-    ServerDisconnectedError,
-)
-
-from esimhooks.server.delivery.http.errors import GateRefused, NotHttp
+from esimhooks.server.delivery.http.errors import GateRefused, NotHttp, ProxyRefused, ProxyUnreachable, Unanswered
+from esimhooks.server.delivery.http.exchange import Exchange, Stage
 from esimhooks.server.delivery.http.resolver import NO_SUCH_NAME
-from esimhooks.server.delivery.http.wire import Exchange, Stage
 from esimhooks.server.domain.delivery import OutcomeClass
 
 Failure = tuple[OutcomeClass, str]
@@ -48,6 +39,10 @@ def explain_timeout(exchange: Exchange, timeout_s: float, *, resolver_trusted: b
             return OutcomeClass.TIMEOUT, f"no answer {within}"
         case Stage.CONNECTING:
             return OutcomeClass.TIMEOUT, f"no connection {within}"
+        case Stage.PROXY:
+            return OutcomeClass.INTERNAL, f"our egress proxy opened no connection {within}"
+        case Stage.HANDSHAKE:
+            return OutcomeClass.TLS, f"the TLS handshake was not over {within}"
         case Stage.LOOKUP:
             waits_for_a_thread = exchange.lookup is not None and not (
                 exchange.lookup.running() or exchange.lookup.done()
@@ -57,24 +52,20 @@ def explain_timeout(exchange: Exchange, timeout_s: float, *, resolver_trusted: b
             return OutcomeClass.TIMEOUT, f"the host name was not resolved {within}"
 
 
-def explain(failure: Exception, exchange: Exchange, *, resolver_trusted: bool, proxied: bool) -> Failure | None:
+def explain(failure: Exception, exchange: Exchange, *, resolver_trusted: bool) -> Failure | None:
     """Return what it means that sending raised this; None for what nobody foresaw."""
     if isinstance(failure, GateRefused):
         return OutcomeClass.BLOCKED, failure.detail
-    if exchange.refusal is not None and exchange.wire is None:
+    if exchange.refusal is not None and exchange.stage is Stage.CONNECTING:
         return OutcomeClass.BLOCKED, exchange.refusal.detail
-    if proxied and (told := _of_the_proxy(failure)):
-        return told
+    if isinstance(failure, ProxyUnreachable | ProxyRefused):
+        return _of_the_proxy(failure)
     if told := _of_the_cause(failure, resolver_trusted=resolver_trusted):
         return told
-    if (
-        not exchange.plain
-        and exchange.wire is None
-        and any(isinstance(one, ConnectionResetError) for one in _chain(failure))
-    ):
+    if exchange.stage is Stage.HANDSHAKE and isinstance(failure, OSError):
         return (
             OutcomeClass.TLS,
-            "the receiver ended the connection during the TLS handshake: TLS 1.2 or newer is needed",
+            "the receiver ended the connection during the TLS handshake (TLS 1.2 or newer is spoken)",
         )
     return _of_the_connection(failure)
 
@@ -83,24 +74,28 @@ def _of_the_cause(failure: Exception, *, resolver_trusted: bool) -> Failure | No
     for error in _chain(failure):
         if isinstance(error, socket.gaierror):
             return _of_the_lookup(error, resolver_trusted=resolver_trusted)
-        # aiohttp wraps these in errors of the same kind that have lost the reason.
-        if isinstance(error, ssl.SSLError) and not isinstance(error, ClientError):
+        if isinstance(error, ssl.SSLError):
             return OutcomeClass.TLS, _of_tls(error)
         if isinstance(error, OSError) and error.errno in OURS:
             return OutcomeClass.INTERNAL, "this server has no file handles or memory left"
     return None
 
 
-def _of_the_proxy(failure: Exception) -> Failure | None:
-    if isinstance(failure, ClientProxyConnectionError | ClientConnectorDNSError):
+def _of_the_proxy(failure: ProxyUnreachable | ProxyRefused) -> Failure:
+    """A proxy that says that the receiver cannot be reached speaks of the receiver, all else is a fault of ours."""
+    if isinstance(failure, ProxyUnreachable):
         return OutcomeClass.INTERNAL, "our egress proxy could not be reached"
-    if isinstance(failure, ClientHttpProxyError):
-        if failure.status == 403:
+    match failure.status:
+        case None:
+            return OutcomeClass.INTERNAL, "our egress proxy gave no answer"
+        case 403:
             return OutcomeClass.BLOCKED, "our egress proxy refused the address"
-        if failure.status == 407:
+        case 407:
             return OutcomeClass.INTERNAL, "our egress proxy wants a password"
-        return OutcomeClass.CONNECT, f"no connection: our egress proxy answered {failure.status}"
-    return None
+        case 502 | 503 | 504:
+            return OutcomeClass.CONNECT, f"no connection: our egress proxy answered {failure.status}"
+        case status:
+            return OutcomeClass.INTERNAL, f"our egress proxy answered {status}"
 
 
 def _of_the_lookup(error: socket.gaierror, *, resolver_trusted: bool) -> Failure:
@@ -120,9 +115,9 @@ def _of_tls(error: ssl.SSLError) -> str:
 
 
 def _of_the_connection(failure: Exception) -> Failure | None:
-    if isinstance(failure, NotHttp | ClientResponseError):
+    if isinstance(failure, NotHttp):
         return OutcomeClass.CONNECT, "the answer is not valid HTTP"
-    if isinstance(failure, ServerDisconnectedError):
+    if isinstance(failure, Unanswered):
         return OutcomeClass.CONNECT, "the receiver closed the connection without an answer"
     codes = [error.errno for error in _chain(failure) if isinstance(error, OSError)]
     if errno.ETIMEDOUT in codes:

@@ -10,13 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from errno import EACCES
 
-from aiohttp.abc import AbstractResolver, ResolveResult
-
-from esimhooks.server.delivery.http.errors import GateRefused
+from esimhooks.server.delivery.http.exchange import Exchange, Stage
 from esimhooks.server.delivery.http.gate import Gate
-from esimhooks.server.delivery.http.wire import Stage, current
 
 Lookup = Callable[[str], Sequence[str]]
 """Returns the addresses of a name, or raises `socket.gaierror`. Runs in a thread of its own, may block."""
@@ -50,8 +46,8 @@ def _found(lookup: Lookup, host: str) -> list[str]:
     return addresses
 
 
-class GuardedResolver(AbstractResolver):
-    """Resolves for aiohttp. `gate` is None where all names are those of the operator (an egress proxy)."""
+class GuardedResolver:
+    """Resolves names. `gate` is None where all names are those of the operator (an egress proxy)."""
 
     def __init__(self, gate: Gate | None, lookup: Lookup) -> None:
         self._gate = gate
@@ -66,31 +62,19 @@ class GuardedResolver(AbstractResolver):
         """Whether our own resolver has answered lately, if only that a name does not exist."""
         return time.monotonic() - self._answered_at < TRUSTED_S
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Return the addresses of the name. `OSError` where there are none or where one of them is refused."""
-        exchange = current.get()
+    async def resolve(self, host: str, port: int, exchange: Exchange) -> Sequence[str]:
+        """Return the addresses of the name, or raise `GateRefused` where one of them is; `socket.gaierror` without any."""
         loopback = self._gate.loopback() if self._gate and (host == "localhost" or host.endswith(".localhost")) else ()
+        addresses = list(loopback)
         if not loopback:
             exchange.stage = Stage.LOOKUP
             exchange.lookup = self._start(host)
             # Shielded: others may wait for the same answer. The time limit is that of the whole attempt.
             addresses = await asyncio.shield(asyncio.wrap_future(exchange.lookup))
-            exchange.stage = Stage.CONNECTING
-        else:
-            addresses = list(loopback)
         if self._gate is not None:
-            try:
-                for address in addresses:
-                    self._gate.check_address(address, port, plain=exchange.plain, local=exchange.local)
-            except GateRefused as refusal:
-                exchange.refusal = refusal
-                raise OSError(EACCES, "refused by the address policy") from refusal
-        return [
-            ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)
-            for address in addresses
-        ]
+            for address in addresses:
+                self._gate.check_address(address, port, plain=exchange.plain, local=exchange.local)
+        return addresses
 
     async def close(self) -> None:
         """Start no further lookups; those that are going on are left to end."""

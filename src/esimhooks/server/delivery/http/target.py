@@ -5,7 +5,9 @@ the two disagree the URL is refused. Does no lookup and knows nothing of what an
 """
 
 import re
+import string
 from ipaddress import IPv6Address
+from urllib.parse import quote
 
 from msgspec import Struct
 from yarl import URL
@@ -38,6 +40,14 @@ class Target(Struct, frozen=True, kw_only=True):
     host: str
     port: int
     address: Address | None
+    path: str
+    """Path and query as they were typed, but for characters beyond ASCII, which no request line can have."""
+
+    @property
+    def host_header(self) -> str:
+        """The value of `host`: the port only where it is not the usual one."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (80 if self.plain else 443) else f"{host}:{self.port}"
 
     @property
     def plain(self) -> bool:
@@ -57,8 +67,8 @@ class Target(Struct, frozen=True, kw_only=True):
 
 def read_target(text: str) -> Target:
     """Return where the URL leads, or raise `GateRefused`."""
-    authority = _authority(text)
-    match = AUTHORITY.fullmatch(authority)
+    authority_typed = _authority(text)
+    match = AUTHORITY.fullmatch(authority_typed)
     if match is None:
         raise GateRefused("the URL must have a host, and at most a port after it")
     try:
@@ -73,7 +83,23 @@ def read_target(text: str) -> Target:
     address = _literal(typed, raw_host)
     host = raw_host if address else _name(typed, raw_host)
     # Without the dot at its end a name has one connection pool and one certificate name.
-    return Target(url=url.with_host(host) if host != raw_host else url, host=host, port=port, address=address)
+    return Target(
+        url=url.with_host(host) if host != raw_host else url,
+        host=host,
+        port=port,
+        address=address,
+        path=_path(text[text.index("://") + len("://") + len(authority_typed) :]),
+    )
+
+
+def authority(host: str, port: int) -> str:
+    """Return host and port the way they stand in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _path(typed: str) -> str:
+    path = typed if typed.startswith("/") else f"/{typed}"
+    return path if path.isascii() else quote(path, safe=string.punctuation)
 
 
 def _authority(text: str) -> str:

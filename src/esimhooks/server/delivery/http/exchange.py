@@ -1,0 +1,30 @@
+"""What is noted of one attempt while it goes on: how far it got, what was dialled, what was refused."""
+
+from concurrent.futures import Future
+from enum import Enum, auto
+
+from esimhooks.server.delivery.http.errors import GateRefused
+
+
+class Stage(Enum):
+    """How far an exchange got."""
+
+    LOOKUP = auto()
+    CONNECTING = auto()
+    PROXY = auto()
+    HANDSHAKE = auto()
+    SENT = auto()
+
+
+class Exchange:
+    """One attempt. `plain` tells that there is no TLS, `local` that the name only means something inside a network."""
+
+    __slots__ = ("dialled", "local", "lookup", "plain", "refusal", "stage")
+
+    def __init__(self, *, plain: bool, local: bool = False) -> None:
+        self.plain = plain
+        self.local = local
+        self.stage = Stage.CONNECTING
+        self.lookup: Future[list[str]] | None = None
+        self.refusal: GateRefused | None = None
+        self.dialled: str | None = None
