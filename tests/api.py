@@ -54,7 +54,7 @@ class Api:
             method, self.url + path, data=data, headers={"authorization": f"Bearer {self.key}"} | named
         ) as answer:
             text = await answer.text()
-            decoded = await answer.json(content_type=None) if text else None
+            decoded = await answer.json(content_type=None) if text and "json" in answer.content_type else text or None
             return Answer(answer.status, decoded, {name.lower(): value for name, value in answer.headers.items()})
 
     @asynccontextmanager

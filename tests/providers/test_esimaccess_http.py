@@ -13,7 +13,7 @@ from aiohttp import ClientSession, web
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.providers.esimaccess import EsimAccess, build
 from esimhooks.server.providers.esimaccess_answers import MAX_ANSWER_BYTES
-from esimhooks.server.providers.esimaccess_api import Account, Api, signature
+from esimhooks.server.providers.esimaccess_api import Account, Api, Signing
 from esimhooks.server.providers.port import Lookup, ProviderConfig, ProviderRefused, StillAllocating
 from reserved_port import ReservedPort
 
@@ -52,11 +52,10 @@ def page(*keys: str, total: int | None) -> web.Response:
 def test_the_published_signature_is_computed() -> None:
     vector = json.loads((PAYLOADS / "esimaccess-RT_signature-vector.json").read_text())["body"]
 
-    found = signature(
-        vector["SecretKey"],
+    signing = Signing(access_code=vector["RT-AccessCode"], secret_key=vector["SecretKey"])
+    found = signing.signature(
         timestamp=vector["RT-Timestamp"],
         request_id=vector["RT-RequestID"],
-        access_code=vector["RT-AccessCode"],
         body=vector["requestBody"].encode(),
     )
 
@@ -77,8 +76,9 @@ async def test_a_question_is_signed_over_the_compact_bytes_that_are_sent(session
     assert path == "/api/v1/open/esim/query"
     assert body == b'{"orderNo":"B1","pager":{"pageNum":1,"pageSize":50}}'
     assert headers["RT-Timestamp"] == "1776859200000"
-    assert headers["RT-Signature"] == signature(
-        "secret-1", timestamp="1776859200000", request_id=headers["RT-RequestID"], access_code="code-1", body=body
+    signing = Signing(access_code="code-1", secret_key="secret-1")
+    assert headers["RT-Signature"] == signing.signature(
+        timestamp="1776859200000", request_id=headers["RT-RequestID"], body=body
     )
 
 
@@ -232,6 +232,8 @@ async def test_usage_is_asked_for_ten_esims_at_most(session: ClientSession) -> N
 
 
 def test_an_account_does_not_show_its_credentials() -> None:
-    account = Account(base_url="https://api.example.com", access_code="code-1", secret_key="secret-1")
+    signing = Signing(access_code="code-1", secret_key="secret-1")
+    account = Account(base_url="https://api.example.com", access_code="code-1", signing=signing)
 
     assert repr(account) == str(account) == "Account(base_url='https://api.example.com')"
+    assert "1" not in f"{signing}{signing!r}"

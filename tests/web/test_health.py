@@ -137,6 +137,7 @@ async def test_while_the_database_is_away_everything_is_a_503_and_afterwards_all
         "/v1/esims/requery": {},
         "/v1/endpoints/{endpoint_id}/recover": {"from": "2026-01-01T00:00:00Z"},
         "/v1/endpoints/{endpoint_id}/rotate-secret": {},
+        "/v1/providers/{name}/rotate-token": {},
         "/v1/events/{event_id}/resend": {},
         "/v1/endpoints/{endpoint_id}/test": {"event": "esim.activated"},
         "/v1/endpoints/{endpoint_id}": {"name": "Acme"},

@@ -21,11 +21,13 @@ from esimhooks.server.domain.patterns import Text
 from esimhooks.server.ingest.batch import Results, summed_up
 from esimhooks.server.ingest.inbound import Intake
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.providers.port import Reply
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
 
-NOT_JOURNALED = frozenset({"authorization", "cookie", "x-api-key"})
 MOST_UPDATES = 1000
+AS_DATA = {"x-content-type-options": "nosniff", "content-security-policy": "sandbox"}
+"""An answer may repeat what the caller sent; a browser is to make no page of it."""
 
 
 class UpdatesBody(Struct, forbid_unknown_fields=True, rename="camel"):
@@ -62,17 +64,22 @@ async def receive(request: Request, intake: Intake, name: str, token: str, rest:
     """Take in a provider's notification."""
     inbound = _inbound_of(request, await request.body(), rest=rest)
     receipt = await intake.accept(name, token, inbound)
-    return Response(204) if receipt.empty else json_response(200, _result(receipt.results))
+    if receipt.reply.body is None:
+        return json_response(receipt.reply.status, _result(receipt.results))
+    return _replied(receipt.reply)
 
 
 @inbound_routes.get("/providers/{name}/{token}", head=True)
-async def confirm_address(connected: ConnectedProviders, name: str, token: str) -> Response:
+@inbound_routes.get("/providers/{name}/{token}/{rest}", head=True)
+async def shake_hands(
+    request: Request, connected: ConnectedProviders, name: str, token: str, rest: str = ""
+) -> Response:
     """Tell a provider that looks at its inbound address before it uses it that it is there."""
     try:
-        await connected.authenticated(name, token)
+        found = await connected.authenticated(name, token)
     except Refused:
         raise Refused.not_found("there is nothing at this address") from None
-    return Response(200)
+    return _replied(found.provider.handshake(_inbound_of(request, b"", rest=rest)))
 
 
 @routes.post(
@@ -94,14 +101,18 @@ async def accept_updates(request: Request, intake: Intake, db: Session | None, d
     return UpdatesView([_result(result) for result in results])
 
 
+def _replied(reply: Reply) -> Response:
+    return Response(reply.status, reply.body or b"", reply.content_type, AS_DATA)
+
+
 def _inbound_of(request: Request, body: bytes, *, rest: str = "") -> InboundRequest:
-    """Return a request as the journal keeps it; `rest` is what follows the inbound address in the path."""
+    """Return a request as it came; `rest` is what follows the inbound address in the path."""
     authenticator: Authenticator = request.services[Authenticator]
     return InboundRequest(
         method=request.method,
         path=rest,
         query=request.raw_query.decode("latin-1"),
-        headers={name: value for name, value in request.headers.items() if name not in NOT_JOURNALED},
+        headers=request.headers,
         body=body,
         peer=authenticator.peer(request),
     )

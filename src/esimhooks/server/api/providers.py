@@ -1,8 +1,9 @@
 """Providers: `/v1/providers`, for operators. Credentials go in and never come out."""
 
 from datetime import datetime
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.installation import Installation
@@ -18,11 +19,14 @@ from esimhooks.server.manage import providers as manage_providers
 from esimhooks.server.manage.lists import found
 from esimhooks.server.store import providers
 from esimhooks.server.store.database import Session
-from esimhooks.vocabulary.timestamps import timestamp
+from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
 RESERVED = frozenset({"updates"})
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 MAX_NAME = 63
+A_DAY_S = 86_400
+LONGEST_OVERLAP_S = 30 * A_DAY_S
+"""Some providers change an address by hand only."""
 
 
 class ProviderBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
@@ -34,8 +38,20 @@ class ProviderBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=T
     settings: dict[Text, bool | int | float | str | list[str] | dict[str, str] | None] = {}
 
 
+class TokenRotationBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """How many seconds the old address still works: a day unless told, 0 after a leak."""
+
+    expire_old_in: Annotated[int, Meta(ge=0, le=LONGEST_OVERLAP_S)] = A_DAY_S
+
+
+USUAL_ROTATION = TokenRotationBody()
+
+
 class ProviderView(Struct, rename="camel", kw_only=True):
-    """A provider as it is shown; of its credentials only which are set."""
+    """A provider as it is shown; of its credentials only which are set.
+
+    `oldInboundUrl` is the address before the last rotation, while it works: until `oldInboundUrlExpiresAt`.
+    """
 
     name: str
     kind: str
@@ -43,6 +59,8 @@ class ProviderView(Struct, rename="camel", kw_only=True):
     credentials_set: list[str]
     settings: dict[str, object]
     inbound_url: str
+    old_inbound_url: str | None
+    old_inbound_url_expires_at: str | None
     created_at: str
     updated_at: str
 
@@ -90,6 +108,22 @@ async def show_provider(db: Session, installation: Installation, name: str) -> P
     return _view(found(await providers.find(db, name), "provider"), installation)
 
 
+@routes.post("/v1/providers/{name}/rotate-token", example={"expireOldIn": 3600}, status=200)
+async def rotate_token(
+    db: Session,
+    actor: Actor,
+    connected: ConnectedProviders,
+    installation: Installation,
+    name: str,
+    data: TokenRotationBody = USUAL_ROTATION,
+) -> ProviderView:
+    """Give a provider another inbound address; the old one works for `expireOldIn` seconds more."""
+    stored = await manage_providers.rotate_token(
+        db, actor, name, expire_old_in_s=data.expire_old_in, connected=connected
+    )
+    return _view(stored, installation)
+
+
 @routes.delete("/v1/providers/{name}")
 async def delete_provider(db: Session, actor: Actor, connected: ConnectedProviders, name: str) -> None:
     """Forget a provider; its inbound address answers 401 from then on."""
@@ -101,13 +135,16 @@ def _name_of(stored: StoredProvider | Unreadable) -> str:
 
 
 def _view(stored: StoredProvider, installation: Installation) -> ProviderView:
+    below = f"{installation.public_url}/providers/{stored.name}"
     return ProviderView(
         name=stored.name,
         kind=stored.kind,
         base_url=stored.base_url,
         credentials_set=sorted(stored.credentials),
         settings=dict(stored.settings),
-        inbound_url=f"{installation.public_url}/providers/{stored.name}/{stored.token}",
+        inbound_url=f"{below}/{stored.token}",
+        old_inbound_url=f"{below}/{stored.old_token}" if stored.old_token else None,
+        old_inbound_url_expires_at=timestamp_or_none(stored.old_token_until),
         created_at=timestamp(stored.created_at),
         updated_at=timestamp(stored.updated_at),
     )

@@ -43,6 +43,7 @@ class Action(StrEnum):
     REQUERY_CANCEL = "requery.cancel"
     ORDER_CREATE = "order.create"
     PROVIDER_PUT = "provider.put"
+    PROVIDER_ROTATE = "provider.rotate-token"
     PROVIDER_DELETE = "provider.delete"
     NOTIFICATION_REPLAY = "notification.replay"
     DASHBOARD_SIGN_IN = "dashboard.sign-in"

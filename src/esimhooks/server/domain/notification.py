@@ -25,6 +25,8 @@ class InboundRequest(Struct, frozen=True, kw_only=True):
     body: bytes
     peer: str
     """The address that the request came from, after trusted proxies are taken off."""
+    proven: bool = False
+    """Whether it proves by itself, with a signature or a credential, that the provider sent it."""
 
 
 class OrderRef(Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ provider must be asked first, the journal row is committed alone and the backlog
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,13 +23,16 @@ from esimhooks.server.ingest.operator_updates import OperatorUpdate, read_update
 from esimhooks.server.ingest.provider_clients import Connected, ConnectedProviders
 from esimhooks.server.observe import metrics, tracing
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.providers.port import Unparsable
+from esimhooks.server.providers.port import Reply, Unparsable
 from esimhooks.server.runtime.group_commit import GroupCommit
 from esimhooks.server.runtime.wake import Wake
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.intake import Scope
 from esimhooks.server.store.journal import UPDATES_SOURCE
 
+NEVER_JOURNALED = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
+"""Headers that carry credentials, whoever sends them."""
+LEFT_OUT = "***"
 MAX_UPDATES_A_COMMIT = 100
 """A request with more updates is cut: what others send meanwhile is not to wait for all of them."""
 
@@ -57,10 +60,10 @@ class Wakes(Struct, frozen=True, kw_only=True):
 
 
 class Receipt(Struct, frozen=True):
-    """What became of a provider's request, and whether the provider wants to be answered without a body."""
+    """What became of a provider's request, and how the provider wants to be answered."""
 
     results: Results
-    empty: bool
+    reply: Reply
 
 
 class Intake:
@@ -79,10 +82,10 @@ class Intake:
         Raises `Refused` (401) where the address or the origin is not proven, `NotNow` where it could not be committed.
         """
         connected = await self._connected.authenticated(name, token)
-        connected.provider.verify(request)
+        request = replace(request, proven=connected.provider.verify(request))
         item = replace(_notified(connected, request), traceparent=tracing.present())
         [results] = await self._submit([item], owner=name)
-        return Receipt(results, empty=connected.provider.answers_empty)
+        return Receipt(results, connected.provider.reply(request))
 
     async def accept_updates(
         self, raw: Sequence[bytes], request: InboundRequest, *, tenant: Tenant | None, db: Session | None = None
@@ -94,7 +97,8 @@ class Intake:
         committed; those of a large request that were committed before are found again as repetitions.
         """
         traceparent = tracing.present()
-        items = [_handed_in(read_update(one, tenant=tenant), request) for one in raw]
+        journaled = without_credentials(request)
+        items = [_handed_in(read_update(one, tenant=tenant), journaled) for one in raw]
         items = [replace(item, traceparent=traceparent) for item in items] if traceparent else items
         if db is not None:
             return await self._take_in(db, items)
@@ -142,13 +146,14 @@ class Intake:
 
 def _notified(connected: Connected, request: InboundRequest) -> Item:
     name = connected.stored.name
-    entry = JournalEntry(id=new_id(), source=name, request=request, outcome=UpdateOutcome.IGNORED)
+    journaled = without_credentials(request, connected.stored.credentials.values())
+    entry = JournalEntry(id=new_id(), source=name, request=journaled, outcome=UpdateOutcome.IGNORED)
     try:
         notification = connected.provider.parse(request)
     except Unparsable as error:
         invalid = replace(entry, outcome=UpdateOutcome.INVALID, detail=str(error))
         return Item(scope=Scope(provider=name), entry=invalid)
-    waits = must_ask(connected, notification)
+    waits = must_ask(connected, notification, proven=request.proven)
     repetition = deduplication.of_notification(name, notification, request.body or request.query.encode())
     return Item(
         scope=Scope(provider=name),
@@ -183,16 +188,31 @@ def _handed_in(handed: OperatorUpdate, request: InboundRequest) -> Item:
     )
 
 
-def must_ask(connected: Connected, notification: Notification) -> bool:
+def without_credentials(request: InboundRequest, credentials: Collection[str] = ()) -> InboundRequest:
+    """Return a request as the journal keeps it: without headers that carry credentials, whatever they are called.
+
+    `credentials` are those of the provider. Its body is kept as it came, encrypted.
+    """
+    headers = {
+        name: value
+        for name, value in request.headers.items()
+        if name not in NEVER_JOURNALED and not any(one in value for one in credentials if one)
+    }
+    query = request.query
+    for one in credentials:
+        query = query.replace(one, LEFT_OUT) if one else query
+    return replace(request, headers=headers, query=query)
+
+
+def must_ask(connected: Connected, notification: Notification, *, proven: bool) -> bool:
     """Whether the provider must be asked before the notification may change anything.
 
-    A ready order says nothing of its eSIMs. Unsigned notifications are not believed where it matters, if credentials
-    to ask are configured (providers, "Inbound").
+    A ready order says nothing of its eSIMs. Notifications that do not prove their sender are not believed where it
+    matters, if credentials to ask are configured (providers, "Inbound").
     """
     if notification.order is not None:
         return True
-    provider = connected.provider
-    if provider.signed or not provider.can_fetch or connected.confirm == "never":
+    if proven or not connected.provider.can_fetch or connected.confirm == "never":
         return False
     statuses = {update.esim_status for update in notification.updates}
     return bool(notification.updates) if connected.confirm == "always" else bool(statuses & TERMINAL)

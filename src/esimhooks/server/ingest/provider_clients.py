@@ -11,13 +11,16 @@ from time import monotonic
 
 from msgspec import Struct
 
-from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.errors import NotNow, Refused
 from esimhooks.server.domain.provider import StoredProvider
+from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Pace, Provider, ProviderConfig
 from esimhooks.server.store import providers
 from esimhooks.server.store.database import Database
 
 KEPT_S = 1.0
+
+log = get_logger("providers")
 
 
 class Connected(Struct, frozen=True):
@@ -41,7 +44,10 @@ class ConnectedProviders:
         self._kept: dict[str, tuple[float, Connected]] = {}
 
     async def find(self, name: str) -> Connected | None:
-        """Return the provider of that name, or None. Raises `NotNow` where the database does not answer."""
+        """Return the provider of that name, or None.
+
+        Raises `NotNow` where the database does not answer, and where this installation lacks what it was stored for.
+        """
         kept = self._kept.get(name)
         if kept is not None and monotonic() - kept[0] < KEPT_S:
             return kept[1]
@@ -51,15 +57,24 @@ class ConnectedProviders:
             self._kept.pop(name, None)  # names that are guessed must not fill the memory
             return None
         unchanged = kept[1] if kept is not None and kept[1].stored == stored else None
-        connected = unchanged or Connected(stored, self.build(stored))
+        connected = unchanged or Connected(stored, self._rebuilt(stored))
         self._kept[name] = (monotonic(), connected)
         return connected
+
+    def _rebuilt(self, stored: StoredProvider) -> Provider:
+        try:
+            return self.build(stored)
+        except Refused as error:  # stored by another version, or with a package that is not installed any more
+            log.warning("provider.unusable", provider=stored.name, reasons=[one.pointer for one in error.errors])
+            raise NotNow("the provider cannot be used as it is stored") from error
 
     async def authenticated(self, name: str, token: str) -> Connected:
         """Return the provider whose inbound address this is. Raises `Refused` (401) where there is none such."""
         connected = await self.find(name)
-        expected = connected.stored.token if connected else ""
-        if not hmac.compare_digest(token.encode(), expected.encode()) or connected is None:
+        stored = connected.stored if connected else None
+        tokens = (stored.token, stored.old_token or "") if stored else ("", "")
+        same = [_is_same(token, one) for one in tokens]  # both are compared, whichever it is
+        if connected is None or not any(same):
             raise Refused.unauthenticated("no provider has this inbound address")
         return connected
 
@@ -86,3 +101,8 @@ class ConnectedProviders:
     def forget(self, name: str) -> None:
         """Read the provider anew the next time; after it was changed on this node."""
         self._kept.pop(name, None)
+
+
+def _is_same(given: str, expected: str) -> bool:
+    """Compare in constant time; nothing is the same as a token that is not there."""
+    return hmac.compare_digest(given.encode(), expected.encode()) and expected != ""

@@ -115,7 +115,7 @@ class Backlog:
         except Unparsable as error:
             await self._settle(entry, UpdateOutcome.INVALID, str(error))
             return None
-        if must_ask(connected, notification):
+        if must_ask(connected, notification, proven=entry.request.proven):
             return lambda: self._ask(entry, connected, notification)
         if not notification.updates:
             await self._settle(entry, UpdateOutcome.IGNORED, None)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from esimhooks.server.domain.audit import Action, Actor, changes, provider_fields
+from esimhooks.server.domain.audit import Action, Actor, ChangedField, changes, provider_fields
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.provider import StoredProvider
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
@@ -56,6 +56,25 @@ async def put_provider(
         await note(db, actor, Action.PROVIDER_PUT, new.name, whose=None, changes=changed)
     db.after_commit(lambda: connected.forget(new.name))
     return kept
+
+
+async def rotate_token(
+    db: Session, actor: Actor, name: str, *, expire_old_in_s: int, connected: ConnectedProviders
+) -> StoredProvider:
+    """Give a provider another inbound address; the old one works for so many seconds more.
+
+    Raises `Refused` (404, or 409 while an old one still works and would end early).
+    """
+    if not await providers.lock(db, name):
+        raise Refused.not_found("there is no such provider")
+    before = found(await providers.find(db, name), "provider")
+    if before.old_token is not None and expire_old_in_s > 0:
+        raise Refused.conflict("an old address of this provider still works: wait for its end, or end both with 0")
+    await providers.rotate_token(db, before, secrets.token_urlsafe(TOKEN_BYTES), expire_old_in_s=expire_old_in_s)
+    overlap = {"expireOldIn": ChangedField(None, expire_old_in_s)}
+    await note(db, actor, Action.PROVIDER_ROTATE, name, whose=None, changes=overlap)
+    db.after_commit(lambda: connected.forget(name))
+    return found(await providers.find(db, name), "provider")
 
 
 async def delete_provider(db: Session, actor: Actor, name: str, *, connected: ConnectedProviders) -> None:

@@ -5,7 +5,7 @@ vendors contradict each other, so that the settings say what they mean. The prof
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from aiohttp import ClientSession
 
@@ -17,7 +17,7 @@ from esimhooks.server.providers import options
 from esimhooks.server.providers.bodies import read_json
 from esimhooks.server.providers.fields import Fields, digits_of, iccid_of, moment_of
 from esimhooks.server.providers.identifiers import doubts
-from esimhooks.server.providers.port import Lookup, Pace, ProviderConfig, ProviderRefused, Unparsable
+from esimhooks.server.providers.port import Pace, Provider, ProviderConfig, Reply, Unparsable
 from esimhooks.server.providers.sources import Sources, read_sources
 from esimhooks.vocabulary.statuses import SmdpStatus
 
@@ -43,25 +43,19 @@ MAX_EID_DIGITS = 40
 MAX_CODE = 12
 _POINT = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 _SETTINGS = frozenset({"points", "allowedSources"})
-_NOT_ASKED = "an SM-DP+ is only listened to: hand in what is known with POST /v1/updates"
 
 
-class Es2Plus:
+class Es2Plus(Provider):
     """One SM-DP+. Unsigned: mutual TLS ends before this server; the address' token and the sources prove the rest."""
-
-    signed = False
-    answers_empty = True
-    can_fetch = False
-    usage_batch = 1
-    requests_per_second = 1.0
 
     def __init__(self, *, points: Mapping[int, SmdpStatus | None], sources: Sources) -> None:
         self._points = {**COMMON_POINTS, **points}
         self._sources = sources
 
-    def verify(self, request: InboundRequest) -> None:
-        """Check the peer against the source addresses, where they are set. Raises `Refused` (401)."""
+    def verify(self, request: InboundRequest) -> bool:
+        """Check the peer against the source addresses, where they are set; false. Raises `Refused` (401)."""
         self._sources.check(request.peer)
+        return False
 
     def parse(self, request: InboundRequest) -> Notification:
         """Turn the request into facts. Raises `Unparsable`."""
@@ -89,13 +83,9 @@ class Es2Plus:
             doubts=tuple(found),
         )
 
-    async def fetch(self, lookup: Lookup) -> tuple[Update, ...]:
-        """Raise `ProviderRefused`: `can_fetch` is false."""
-        raise ProviderRefused(_NOT_ASKED)
-
-    async def usage(self, esim_tran_nos: Sequence[str]) -> tuple[Update, ...]:
-        """Raise `ProviderRefused`: `can_fetch` is false."""
-        raise ProviderRefused(_NOT_ASKED)
+    def reply(self, request: InboundRequest) -> Reply:
+        """Return 204 without a body (SGP.22, 6.5.1.4)."""
+        return Reply(status=204, body=b"")
 
 
 def build(config: ProviderConfig, session: ClientSession, pace: Pace) -> Es2Plus:

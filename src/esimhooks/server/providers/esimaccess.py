@@ -1,9 +1,10 @@
 """The provider eSIM Access, and the simulator that speaks its format.
 
-Notifications and questions come in, updates go out; `esimaccess_parse`, `_answers` and `_api` do the parts. Unsigned:
-what proves a notification is the token in its address and, where it is set, the list of source addresses.
+Notifications and questions come in, updates go out; `esimaccess_parse`, `_answers` and `_api` do the parts. Most
+notifications are unsigned: the token in their address and, where it is set, the list of source addresses must do.
 """
 
+import hmac
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -15,11 +16,12 @@ from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Update
 from esimhooks.server.providers import options
 from esimhooks.server.providers.esimaccess_answers import read_page, read_usage
-from esimhooks.server.providers.esimaccess_api import Account, Api
+from esimhooks.server.providers.esimaccess_api import Account, Api, Signing
 from esimhooks.server.providers.esimaccess_parse import parse
 from esimhooks.server.providers.port import (
     Lookup,
     Pace,
+    Provider,
     ProviderConfig,
     ProviderRefused,
     StillAllocating,
@@ -40,27 +42,45 @@ _CREDENTIALS = frozenset({"accessCode", "secretKey"})
 _SETTINGS = frozenset({"confirm", "allowedSources", "signed", "requestsPerSecond"})
 
 
-class EsimAccess:
+class EsimAccess(Provider):
     """One configured account at eSIM Access. Without an account it only listens."""
 
-    signed = False
-    answers_empty = False
     usage_batch = USAGE_BATCH
 
-    def __init__(self, *, api: Api | None, sources: Sources, requests_per_second: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        api: Api | None,
+        signing: Signing | None,
+        sources: Sources,
+        requests_per_second: float,
+        clock: Clock,
+    ) -> None:
         self._api = api
+        self._signing = signing
         self._sources = sources
         self._clock = clock
+        self.can_fetch = api is not None
         self.requests_per_second = requests_per_second
 
-    @property
-    def can_fetch(self) -> bool:
-        """Whether an access code is configured."""
-        return self._api is not None
+    def verify(self, request: InboundRequest) -> bool:
+        """Check the peer against the source addresses, where they are set, and the signature where one came.
 
-    def verify(self, request: InboundRequest) -> None:
-        """Check the peer against the source addresses, where they are set. Raises `Refused` (401)."""
+        Only some notifications are signed: without a signature, or without a key to check it, nothing is proven.
+        Raises `Refused` (401).
+        """
         self._sources.check(request.peer)
+        given = request.headers.get("rt-signature")
+        if not given or self._signing is None:
+            return False
+        expected = self._signing.signature(
+            timestamp=request.headers.get("rt-timestamp", ""),
+            request_id=request.headers.get("rt-requestid", ""),
+            body=request.body,
+        )
+        if not hmac.compare_digest(given.lower().encode(), expected.encode()):
+            raise Refused.unauthenticated("RT-Signature is not the signature of this body with the secret key")
+        return bool(request.body.strip())  # what stands in the query is not signed
 
     def parse(self, request: InboundRequest) -> Notification:
         """Turn the request into facts. Raises `Unparsable`."""
@@ -145,16 +165,18 @@ def _build(config: ProviderConfig, session: ClientSession, pace: Pace, *, clock:
     options.refuse_unknown("credentials", config.credentials, _CREDENTIALS)
     options.refuse_unknown("settings", config.settings, _SETTINGS)
     options.confirm(config)
-    account = _read_account(config, base_url)
+    account, signing = _read_account(config, base_url)
     return EsimAccess(
         api=Api(account, session, pace, clock=clock) if account else None,
+        signing=signing,
         sources=read_sources(config.settings.get("allowedSources"), published=PUBLISHED_SOURCES),
         requests_per_second=options.rate(config, default=REQUESTS_PER_SECOND),
         clock=clock,
     )
 
 
-def _read_account(config: ProviderConfig, base_url: str) -> Account | None:
+def _read_account(config: ProviderConfig, base_url: str) -> tuple[Account | None, Signing | None]:
+    """Return what questions are asked with, and what signatures of notifications are checked with."""
     access_code = options.credential(config, "accessCode")
     secret_key = options.credential(config, "secretKey")
     signed = options.flag(config, "signed", default=secret_key is not None)
@@ -163,8 +185,9 @@ def _read_account(config: ProviderConfig, base_url: str) -> Account | None:
     if signed and secret_key is None:
         raise Refused.invalid("/credentials/secretKey", "expected a secret key: `signed` is true")
     if access_code is None:
-        return None
-    return Account(base_url=base_url, access_code=access_code, secret_key=secret_key if signed else None)
+        return None, None
+    signing = Signing(access_code=access_code, secret_key=secret_key) if secret_key is not None else None
+    return Account(base_url=base_url, access_code=access_code, signing=signing if signed else None), signing
 
 
 def _not_understood(error: Unparsable) -> NotNow:

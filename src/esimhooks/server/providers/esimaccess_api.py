@@ -23,21 +23,30 @@ from esimhooks.server.providers.port import Pace
 TIMEOUT_S = 10.0
 
 
+class Signing(Struct, frozen=True, kw_only=True):
+    """What the provider's signature is made with: of our questions, and of some of its notifications."""
+
+    access_code: str
+    secret_key: str
+
+    def __repr__(self) -> str:
+        return "Signing(...)"
+
+    def signature(self, *, timestamp: str, request_id: str, body: bytes) -> str:
+        """Return `RT-Signature`: hex HMAC-SHA256 over timestamp, request id, access code and the bytes of the body."""
+        signed = (timestamp + request_id + self.access_code).encode() + body
+        return hmac.new(self.secret_key.encode(), signed, hashlib.sha256).hexdigest()
+
+
 class Account(Struct, frozen=True, kw_only=True):
-    """An account at the provider. With `secret_key` every question is signed."""
+    """An account at the provider. With `signing` every question is signed."""
 
     base_url: str
     access_code: str
-    secret_key: str | None = None
+    signing: Signing | None = None
 
     def __repr__(self) -> str:
         return f"Account(base_url={self.base_url!r})"
-
-
-def signature(secret_key: str, *, timestamp: str, request_id: str, access_code: str, body: bytes) -> str:
-    """Return `RT-Signature`: hex HMAC-SHA256 over timestamp, request id, access code and the bytes that are sent."""
-    signed = (timestamp + request_id + access_code).encode() + body
-    return hmac.new(secret_key.encode(), signed, hashlib.sha256).hexdigest()
 
 
 class Api:
@@ -71,21 +80,15 @@ class Api:
         except (ClientError, OSError) as error:
             raise NotNow(f"the provider cannot be reached ({type(error).__name__})") from error
         account = self._account
-        return judge(answer, secrets=[account.access_code, *([account.secret_key] if account.secret_key else [])])
+        return judge(answer, secrets=[account.access_code, *([account.signing.secret_key] if account.signing else [])])
 
     def _headers(self, body: bytes) -> dict[str, str]:
         account = self._account
         headers = {"Content-Type": "application/json", "RT-AccessCode": account.access_code}
-        if account.secret_key is None:
+        if account.signing is None:
             return headers
         timestamp, request_id = str(int(self._clock().timestamp() * 1000)), str(uuid4())
-        signed = signature(
-            account.secret_key,
-            timestamp=timestamp,
-            request_id=request_id,
-            access_code=account.access_code,
-            body=body,
-        )
+        signed = account.signing.signature(timestamp=timestamp, request_id=request_id, body=body)
         return headers | {"RT-Timestamp": timestamp, "RT-RequestID": request_id, "RT-Signature": signed}
 
 

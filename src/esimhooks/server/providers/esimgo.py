@@ -7,67 +7,47 @@ are documented and both occur. An eSIM's key at eSIM Go is its ICCID. Nothing is
 import base64
 import hashlib
 import hmac
-from collections.abc import Sequence
 
 from aiohttp import ClientSession
 
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.notification import InboundRequest, Notification
-from esimhooks.server.domain.update import Update
 from esimhooks.server.providers import options
 from esimhooks.server.providers.esimgo_parse import parse
-from esimhooks.server.providers.port import Lookup, Pace, ProviderConfig, ProviderRefused
+from esimhooks.server.providers.port import Pace, Provider, ProviderConfig
 from esimhooks.server.providers.sources import Sources, read_sources
 
 SIGNATURE_HEADER = "x-signature-sha256"
 _CREDENTIALS = frozenset({"apiKey"})
 _SETTINGS = frozenset({"signed", "allowedSources"})
-_NOT_ASKED = "eSIM Go is only listened to: hand in what its API tells with POST /v1/updates"
 
 
-class EsimGo:
+class EsimGo(Provider):
     """One configured account at eSIM Go. Without `signing_key` it takes callbacks of version 2, which are unsigned."""
-
-    can_fetch = False
-    usage_batch = 1
-    requests_per_second = 1.0
-    answers_empty = False
 
     def __init__(self, *, signing_key: str | None, sources: Sources) -> None:
         self._signing_key = signing_key
         self._sources = sources
 
-    @property
-    def signed(self) -> bool:
-        """Whether callbacks must be signed."""
-        return self._signing_key is not None
-
-    def verify(self, request: InboundRequest) -> None:
+    def verify(self, request: InboundRequest) -> bool:
         """Check the source addresses, where they are set, and the signature over the raw body, where a key is.
 
         Raises `Refused` (401).
         """
         self._sources.check(request.peer)
         if self._signing_key is None:
-            return
+            return False
         given = request.headers.get(SIGNATURE_HEADER, "").strip()
         digest = hmac.digest(self._signing_key.encode(), request.body, hashlib.sha256)
         in_base64 = hmac.compare_digest(given.encode(), base64.b64encode(digest))
         in_hex = hmac.compare_digest(given.lower().encode(), digest.hex().encode())
         if not (in_base64 or in_hex):
             raise Refused.unauthenticated("X-Signature-SHA256 is not the signature of this body with the API key")
+        return True
 
     def parse(self, request: InboundRequest) -> Notification:
         """Turn the request into facts. Raises `Unparsable`."""
         return parse(request)
-
-    async def fetch(self, lookup: Lookup) -> tuple[Update, ...]:
-        """Raise `ProviderRefused`: `can_fetch` is false."""
-        raise ProviderRefused(_NOT_ASKED)
-
-    async def usage(self, esim_tran_nos: Sequence[str]) -> tuple[Update, ...]:
-        """Raise `ProviderRefused`: `can_fetch` is false."""
-        raise ProviderRefused(_NOT_ASKED)
 
 
 def build(config: ProviderConfig, session: ClientSession, pace: Pace) -> EsimGo:

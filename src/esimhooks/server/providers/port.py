@@ -4,8 +4,8 @@ A provider turns an inbound request into a `Notification` and answers questions 
 no other provider and decides nothing about events.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
 
 from aiohttp import ClientSession
 from msgspec import Struct
@@ -13,6 +13,8 @@ from msgspec import Struct
 from esimhooks.server.domain.errors import EsimhooksError, NotNow
 from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Update
+
+ONLY_LISTENED_TO = "this provider is only listened to: send what else is known to POST /v1/updates"
 
 Pace = Callable[[], Awaitable[None]]
 """Waits for the next free slot in the provider's rate limit, which all nodes share."""
@@ -54,34 +56,46 @@ class StillAllocating(NotNow):
     """The provider has the order and has not allocated its eSIMs yet."""
 
 
-class Provider(Protocol):
-    """The four duties. Instances are built by the registry from a `ProviderConfig`."""
+class Reply(Struct, frozen=True, kw_only=True):
+    """What an inbound address answers. Without a `body` it is JSON that says what became of the notification."""
 
-    @property
-    def signed(self) -> bool:
-        """Whether a verified notification proves that the provider sent it."""
+    status: int = 200
+    body: bytes | None = None
+    content_type: str = "application/json"
 
-    @property
-    def can_fetch(self) -> bool:
-        """Whether credentials to ask the provider are configured."""
 
-    @property
-    def usage_batch(self) -> int:
-        """How many eSIMs one usage question may name."""
+class Provider(ABC):
+    """The duties of a provider. Instances are built by the registry from a `ProviderConfig`.
 
-    @property
-    def requests_per_second(self) -> float:
-        """The provider's rate limit for the whole account, all nodes together."""
+    `verify` and `parse` are all that a provider needs which is only listened to.
+    """
 
-    @property
-    def answers_empty(self) -> bool:
-        """Whether the provider's protocol wants 204 without a body for what was taken in, instead of 200."""
+    can_fetch: bool = False
+    """Whether credentials to ask the provider are configured."""
+    usage_batch: int = 1
+    """How many eSIMs one usage question may name."""
+    requests_per_second: float = 1.0
+    """The provider's rate limit for the whole account, all nodes together."""
 
-    def verify(self, request: InboundRequest) -> None:
-        """Check what proves the origin, the token apart. Raises `Refused` (401)."""
+    @abstractmethod
+    def verify(self, request: InboundRequest) -> bool:
+        """Return whether the request proves by itself that the provider sent it, its address apart.
 
+        All headers are there, credentials too; the journal does not keep those. Raises `Refused` (401) for a proof that
+        is wrong or lacks where one must be.
+        """
+
+    @abstractmethod
     def parse(self, request: InboundRequest) -> Notification:
-        """Turn the request into facts. Raises `Unparsable`."""
+        """Turn the request into facts; a journaled one again, without its credentials. Raises `Unparsable`."""
+
+    def handshake(self, request: InboundRequest) -> Reply:
+        """Return what a GET or HEAD is answered: some providers look before they register an address."""
+        return Reply(body=b"")
+
+    def reply(self, request: InboundRequest) -> Reply:
+        """Return what a notification is answered once it is committed, understood or not."""
+        return Reply()
 
     async def fetch(self, lookup: Lookup) -> tuple[Update, ...]:
         """Ask for eSIMs as they are now, one update each, with `occurred_at` the moment at which asking began.
@@ -89,9 +103,11 @@ class Provider(Protocol):
         Raises `NotNow` (`StillAllocating` included) where asking again later may help, `ProviderRefused` otherwise,
         `OrderFailed` included.
         """
+        raise ProviderRefused(ONLY_LISTENED_TO)
 
     async def usage(self, esim_tran_nos: Sequence[str]) -> tuple[Update, ...]:
         """Ask for the usage of at most `usage_batch` eSIMs, one update (cause poll) each. Raises as `fetch`."""
+        raise ProviderRefused(ONLY_LISTENED_TO)
 
 
 ProviderFactory = Callable[[ProviderConfig, ClientSession, Pace], Provider]

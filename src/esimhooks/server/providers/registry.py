@@ -1,7 +1,11 @@
-"""The kinds of providers that can be configured.
+"""The kinds of providers that can be configured: those of this package, and those of packages installed beside it.
 
-A `ProviderConfig` comes in, a `Provider` goes out. Adding a kind is one line here.
+A `ProviderConfig` comes in, a `Provider` goes out. A kind of ours is one line here; another package names its own in the
+entry points' group `esimhooks.providers`, and cannot take the name of one of ours.
 """
+
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
 
 from aiohttp import ClientSession
 
@@ -9,6 +13,7 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.providers import es2plus, esimaccess, esimgo
 from esimhooks.server.providers.port import Pace, Provider, ProviderConfig, ProviderFactory
 
+GROUP = "esimhooks.providers"
 KINDS: dict[str, ProviderFactory] = {
     "es2plus": es2plus.build,
     "esimaccess": esimaccess.build,
@@ -19,7 +24,20 @@ KINDS: dict[str, ProviderFactory] = {
 
 def build(config: ProviderConfig, session: ClientSession, pace: Pace) -> Provider:
     """Build the provider. Raises `Refused` (422) with a pointer to what is not as its kind expects."""
-    factory = KINDS.get(config.kind)
-    if factory is None:
-        raise Refused.invalid("/kind", f"expected one of {', '.join(sorted(KINDS))}")
+    factory = KINDS.get(config.kind) or _installed(config.kind)
     return factory(config, session, pace)
+
+
+def installed_kinds() -> Sequence[EntryPoint]:
+    """Return the kinds of other packages by name; read anew each time, as they may be installed meanwhile."""
+    return sorted((one for one in entry_points(group=GROUP) if one.name not in KINDS), key=lambda one: one.name)
+
+
+def _installed(kind: str) -> ProviderFactory:
+    found = installed_kinds()
+    for entry_point in found:
+        if entry_point.name == kind:
+            factory: ProviderFactory = entry_point.load()
+            return factory
+    known = sorted([*KINDS, *(one.name for one in found)])
+    raise Refused.invalid("/kind", f"expected one of {', '.join(known)}")

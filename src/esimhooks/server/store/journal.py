@@ -195,6 +195,7 @@ def _request(request: InboundRequest) -> dict[str, object]:
         "query": request.query,
         "headers": dict(request.headers),
         "peer": request.peer,
+        "proven": request.proven,
     }
 
 

@@ -10,6 +10,12 @@ from esimhooks.server.domain.provider import StoredProvider
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.encryption import readable
 
+_COLUMNS = """
+    name, kind, base_url, sealed_credentials, settings, sealed_token, created_at, updated_at,
+    CASE WHEN old_token_until > now() THEN sealed_old_token END AS sealed_old_token,
+    CASE WHEN old_token_until > now() THEN old_token_until END AS old_token_until
+"""
+
 
 async def put(db: Session, provider: StoredProvider) -> None:
     """Store the provider or overwrite the one of that name; an existing one keeps its token."""
@@ -34,14 +40,34 @@ async def put(db: Session, provider: StoredProvider) -> None:
 
 async def find(db: Session, name: str) -> StoredProvider | None:
     """Return the provider of that name, or None."""
-    row = await db.conn.fetchrow("SELECT * FROM providers WHERE name = $1", name)
+    row = await db.conn.fetchrow(f"SELECT {_COLUMNS} FROM providers WHERE name = $1", name)
     return None if row is None else _provider(db, row)
 
 
 async def all_of_them(db: Session) -> Sequence[StoredProvider | Unreadable]:
     """Return all providers by name."""
-    rows = await db.conn.fetch("SELECT * FROM providers ORDER BY name")
+    rows = await db.conn.fetch(f"SELECT {_COLUMNS} FROM providers ORDER BY name")
     return readable(rows, lambda row: _provider(db, row), lambda row: Unreadable(name=row["name"]))
+
+
+async def lock(db: Session, name: str) -> bool:
+    """Keep others from changing the provider until the transaction ends; false where there is none."""
+    return bool(await db.conn.fetchval("SELECT true FROM providers WHERE name = $1 FOR NO KEY UPDATE", name))
+
+
+async def rotate_token(db: Session, provider: StoredProvider, token: str, *, expire_old_in_s: int) -> None:
+    """Replace the provider's token; the one that it has is taken for so many seconds more, by the database's clock."""
+    await db.conn.execute(
+        """
+        UPDATE providers
+        SET sealed_token = $2, sealed_old_token = $3, old_token_until = now() + make_interval(secs => $4)
+        WHERE name = $1
+        """,
+        provider.name,
+        db.cipher.encrypt(token.encode(), row=_row(provider.name, "token")),
+        db.cipher.encrypt(provider.token.encode(), row=_row(provider.name, "old_token")) if expire_old_in_s else None,
+        expire_old_in_s or None,
+    )
 
 
 async def delete(db: Session, name: str) -> bool:
@@ -71,6 +97,7 @@ def _row(name: str, column: str) -> str:
 def _provider(db: Session, row: asyncpg.Record) -> StoredProvider:
     name = row["name"]
     credentials = db.cipher.decrypt(row["sealed_credentials"], row=_row(name, "credentials"))
+    sealed_old = row["sealed_old_token"]
     return StoredProvider(
         name=name,
         kind=row["kind"],
@@ -78,6 +105,8 @@ def _provider(db: Session, row: asyncpg.Record) -> StoredProvider:
         credentials=msgspec.json.decode(credentials, type=dict[str, str]),
         settings=row["settings"],
         token=db.cipher.decrypt(row["sealed_token"], row=_row(name, "token")).decode(),
+        old_token=None if sealed_old is None else db.cipher.decrypt(sealed_old, row=_row(name, "old_token")).decode(),
+        old_token_until=row["old_token_until"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )

@@ -41,6 +41,9 @@ ENCRYPTED_COLUMNS = (
     EncryptedColumn(
         table="providers", name="sealed_credentials", row="providers.credentials.{name}", keys=(("name", "text"),)
     ),
+    EncryptedColumn(
+        table="providers", name="sealed_old_token", row="providers.old_token.{name}", keys=(("name", "text"),)
+    ),
     EncryptedColumn(table="providers", name="sealed_token", row="providers.token.{name}", keys=(("name", "text"),)),
 )
 """All encrypted columns but the canaries, which are of one key each."""
