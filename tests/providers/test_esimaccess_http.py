@@ -11,8 +11,8 @@ import pytest
 from aiohttp import ClientSession, web
 
 from esimhooks.server.domain.errors import NotNow
+from esimhooks.server.providers.asking import MAX_ANSWER_BYTES
 from esimhooks.server.providers.esimaccess import EsimAccess, build
-from esimhooks.server.providers.esimaccess_answers import MAX_ANSWER_BYTES
 from esimhooks.server.providers.esimaccess_api import Account, Api, Signing
 from esimhooks.server.providers.port import Lookup, ProviderConfig, ProviderRefused, StillAllocating
 from reserved_port import ReservedPort

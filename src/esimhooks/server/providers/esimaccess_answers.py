@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.domain.update import Cause, Update
+from esimhooks.server.providers.asking import MAX_ANSWER_BYTES, Answer
 from esimhooks.server.providers.bodies import read_json
 from esimhooks.server.providers.esimaccess_parse import MAX_EID_DIGITS, days, identity
 from esimhooks.server.providers.esimaccess_words import ESIM_STATUS, SMDP_STATUS
@@ -31,23 +32,13 @@ from esimhooks.server.providers.fields import (
 from esimhooks.server.providers.identifiers import doubts as numbers_in_doubt
 from esimhooks.server.providers.port import OrderFailed, ProviderRefused, StillAllocating, Unparsable
 
-MAX_ANSWER_BYTES = 4 * 1_048_576
 _MAX_ADDRESS = 1000
-_MAX_RETRY_AFTER_S = 300.0
 _ALLOCATING = "200010"
 _ABOUT_THE_QUESTION = re.compile(r"00010[4-7]|2000\d\d|310\d\d\d", re.ASCII)
 """Codes that say something of the very order, eSIM or parameter. All others pass: credentials, addresses, the server."""
 _FAILED_FOR_GOOD = frozenset({"200007", "200009", "200011", "310272"})
 """Codes that say that an order failed: no balance, a status that is none, no stock, no such order."""
 _SUCCESS_WORDS: dict[str, bool] = {"true": True, "false": False}
-
-
-class Answer(Struct, frozen=True):
-    """An HTTP answer as it was read: at most `MAX_ANSWER_BYTES`."""
-
-    status: int
-    body: bytes
-    retry_after: str | None = None
 
 
 def judge(answer: Answer, *, secrets: Collection[str] = ()) -> Fields:
@@ -58,7 +49,7 @@ def judge(answer: Answer, *, secrets: Collection[str] = ()) -> Fields:
     answer is not what is documented.
     """
     if answer.status != HTTPStatus.OK:
-        raise NotNow(f"the provider answered HTTP {answer.status}", retry_after_s=_wait(answer.retry_after))
+        raise NotNow(f"the provider answered HTTP {answer.status}", retry_after_s=answer.wait_s)
     envelope = Fields(read_json(answer.body, limit_bytes=MAX_ANSWER_BYTES), "answer")
     code, success = _code(envelope), _success(envelope)
     if code is None and success:
@@ -182,9 +173,3 @@ def _success(envelope: Fields) -> bool:
 def _said(envelope: Fields, secrets: Collection[str]) -> str:
     value = scalar_of(envelope, "errorMsg") or scalar_of(envelope, "errorMessage") or "no message"
     return shown_words(str(value), secrets=secrets)
-
-
-def _wait(retry_after: str | None) -> float:
-    if retry_after is None or not (retry_after.isascii() and retry_after.isdigit()) or len(retry_after) > 9:
-        return 5.0
-    return min(float(retry_after), _MAX_RETRY_AFTER_S)

@@ -7,20 +7,17 @@ logged; credentials stand in headers only.
 import hashlib
 import hmac
 from collections.abc import Mapping
-from http import HTTPStatus
 from uuid import uuid4
 
 import msgspec
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
+from aiohttp import ClientSession
 from msgspec import Struct
 
 from esimhooks.server.domain.clock import Clock
-from esimhooks.server.domain.errors import NotNow
-from esimhooks.server.providers.esimaccess_answers import MAX_ANSWER_BYTES, Answer, judge
+from esimhooks.server.providers.asking import TIMEOUT_S, Question, ask
+from esimhooks.server.providers.esimaccess_answers import judge
 from esimhooks.server.providers.fields import Fields
 from esimhooks.server.providers.port import Pace
-
-TIMEOUT_S = 10.0
 
 
 class Signing(Struct, frozen=True, kw_only=True):
@@ -65,20 +62,14 @@ class Api:
         """Return `obj` of the answer. Raises as `judge`, and `NotNow` where the provider does not answer in time."""
         body = msgspec.json.encode(question)
         await self._pace()
-        try:
-            async with self._session.post(
-                f"{self._account.base_url}/api/v1/open/{path}",
-                data=body,
-                headers=self._headers(body),
-                allow_redirects=False,
-                raise_for_status=False,
-                timeout=ClientTimeout(total=self._timeout_s),
-            ) as response:
-                answer = await _read(response)
-        except TimeoutError:
-            raise NotNow(f"the provider did not answer within {self._timeout_s:g} s") from None
-        except (ClientError, OSError) as error:
-            raise NotNow(f"the provider cannot be reached ({type(error).__name__})") from error
+        # Signed once its turn has come: the provider refuses a timestamp that is old.
+        asked = Question(
+            method="POST",
+            url=f"{self._account.base_url}/api/v1/open/{path}",
+            headers=self._headers(body),
+            body=body,
+        )
+        answer = await ask(self._session, asked, timeout_s=self._timeout_s)
         account = self._account
         return judge(answer, secrets=[account.access_code, *([account.signing.secret_key] if account.signing else [])])
 
@@ -90,15 +81,3 @@ class Api:
         timestamp, request_id = str(int(self._clock().timestamp() * 1000)), str(uuid4())
         signed = account.signing.signature(timestamp=timestamp, request_id=request_id, body=body)
         return headers | {"RT-Timestamp": timestamp, "RT-RequestID": request_id, "RT-Signature": signed}
-
-
-async def _read(response: ClientResponse) -> Answer:
-    retry_after = response.headers.get("Retry-After")
-    if response.status != HTTPStatus.OK:
-        return Answer(response.status, b"", retry_after)
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(65_536):
-        body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            raise NotNow(f"the provider answered with more than {MAX_ANSWER_BYTES} bytes")
-    return Answer(response.status, bytes(body), retry_after)
