@@ -153,6 +153,34 @@ async def test_where_point_profile_or_result_is_not_understood_nothing_is_left(
         parsed(built(session), **members)
 
 
+CMI = "/aep/gsma/rsp2/es2plus/handleDownloadProgressInfo"
+
+
+@pytest.mark.parametrize(
+    ("config", "path", "status"),
+    [({}, PATH, 204), ({}, CMI, 200), ({"answer": "json"}, PATH, 200), ({"answer": "empty"}, CMI, 204)],
+)
+async def test_the_answer_has_a_header_in_json_where_the_vendor_wants_one(
+    session: ClientSession, config: dict[str, object], path: str, status: int
+) -> None:
+    reply = built(session, settings=config).reply(request(CALL, path))
+
+    assert reply.status == status
+    if status == 200:
+        assert json.loads(reply.body or b"") == {"header": {"functionExecutionStatus": {"status": "Executed-Success"}}}
+
+
+async def test_the_function_is_taken_below_the_paths_of_vendors_with_their_spelling_of_the_time(
+    session: ClientSession,
+) -> None:
+    body = {name: value for name, value in CALL.items() if name != "timestamp"}
+
+    found = built(session).parse(request(body | {"timeStamp": "20261102140518"}, CMI))
+
+    assert found.occurred_at == datetime(2026, 11, 2, 14, 5, 18, tzinfo=UTC)
+    assert [update.smdp_status for update in found.updates] == [SmdpStatus.DOWNLOADED]
+
+
 async def test_another_function_is_invalid(session: ClientSession) -> None:
     with pytest.raises(Unparsable, match=PATH):
         built(session).parse(request(CALL, "/gsma/rsp2/es2plus/downloadOrder"))
@@ -167,6 +195,7 @@ async def test_another_function_is_invalid(session: ClientSession) -> None:
         ({"settings": {"points": {"05": "DELETED"}}}, "/settings/points/05"),
         ({"settings": {"points": {"5": "GONE"}}}, "/settings/points/5"),
         ({"settings": {"point": {}}}, "/settings/point"),
+        ({"settings": {"answer": "xml"}}, "/settings/answer"),
     ],
 )
 async def test_a_wrong_field_is_pointed_at(session: ClientSession, config: dict[str, object], pointer: str) -> None:

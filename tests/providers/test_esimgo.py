@@ -42,8 +42,8 @@ PLAN = Plan(
     id="A_BUNDLE_1GB@2006-01-02T15:04:05+00:00",
     name="A_BUNDLE_1GB",
     state=PlanState.ACTIVE,
-    total_bytes=1000,
-    used_bytes=910,
+    total_bytes=1_000_000_000,
+    used_bytes=910_000_000,
     activate_at=datetime(2006, 1, 2, 15, 4, 5, tzinfo=UTC),
     expire_at=datetime(2007, 1, 2, 15, 4, 5, tzinfo=UTC),
 )
@@ -68,7 +68,15 @@ EXPECTED = {
         ),
     ),
     "esim.deletion_scheduled": Notification(
-        kind="esim.deletion_scheduled", occurred_at=datetime(2026, 6, 22, 13, 3, 31, tzinfo=UTC)
+        kind="esim.deletion_scheduled",
+        occurred_at=datetime(2026, 6, 22, 13, 3, 31, tzinfo=UTC),
+        updates=(
+            Update(
+                identity=Identity(esim_tran_no="8943237973685878049", iccid="8943237973685878049"),
+                occurred_at=datetime(2026, 6, 22, 13, 3, 31, tzinfo=UTC),
+                announcement="deletion_scheduled",
+            ),
+        ),
     ),
 }
 
@@ -134,6 +142,30 @@ def test_first_use_starts_the_bundle() -> None:
     assert (plan.activate_at, plan.expire_at) == (AT, datetime(2026, 11, 9, 14, 5, 18, tzinfo=UTC))
 
 
+@pytest.mark.parametrize(
+    ("unit", "bundle", "total"),
+    [
+        ("auto", {"name": "esim_1GB_7D_GB_V2", "initialQuantity": 1000.0}, 1_000_000_000),
+        ("auto", {"name": "esim_1.5GB_7D_GB_V2", "initialQuantity": 1536}, 1_536_000_000),
+        ("auto", {"name": "esim_500MB_1D_FR_V2", "initialQuantity": 500.0}, 500_000_000),
+        ("auto", {"name": "esim_1GB_7D_GB_V2", "initialQuantity": 1_000_000_000}, 1_000_000_000),
+        ("auto", {"name": "esim_1GB_7D_GB_V2", "initialQuantity": 1000, "unit": "BYTES"}, 1000),
+        ("auto", {"name": "esim_ULT_7D", "initialQuantity": 1000}, 1000),
+        ("bytes", {"name": "esim_1GB_7D_GB_V2", "initialQuantity": 1000}, 1000),
+        ("megabytes", {"name": "anything", "initialQuantity": 12.25}, 12_250_000),
+    ],
+)
+async def test_quantities_are_megabytes_where_name_and_figure_or_the_setting_say_so(
+    session: ClientSession, unit: str, bundle: dict[str, object], total: int
+) -> None:
+    provider = built(session, settings={"usageUnit": unit})
+    body = {"iccid": ICCID, "alertType": "Utilisation", "bundle": BUNDLE | {"remainingQuantity": 0} | bundle}
+
+    [update] = provider.parse(request(json.dumps(body).encode())).updates
+
+    assert [plan.total_bytes for plan in update.plans] == [total]
+
+
 def test_a_bundle_of_minutes_changes_no_figures() -> None:
     bundle = {"unit": "minutes", "initialQuantity": 5, "remainingQuantity": 1}
 
@@ -151,7 +183,7 @@ def test_a_bundle_without_a_limit_is_an_unlimited_plan_without_figures() -> None
 def test_a_bundle_of_which_nothing_is_left_is_depleted() -> None:
     [update] = parsed(alertType="Utilisation", bundle=BUNDLE | {"remainingQuantity": 0}).updates
 
-    assert update.plans == (replace(PLAN, state=PlanState.DEPLETED, used_bytes=1000),)
+    assert update.plans == (replace(PLAN, state=PlanState.DEPLETED, used_bytes=1_000_000_000),)
 
 
 def test_a_bundle_that_was_assigned_anew_is_another_plan() -> None:
@@ -264,7 +296,10 @@ async def test_without_a_key_callbacks_are_unsigned(session: ClientSession) -> N
         ({"settings": {"signed": True}}, "/credentials/apiKey"),
         ({"credentials": {"apiKey": "a b"}}, "/credentials/apiKey"),
         ({"credentials": {"secret": "a"}}, "/credentials/secret"),
-        ({"settings": {"confirm": "always"}}, "/settings/confirm"),
+        ({"settings": {"confirm": "perhaps"}}, "/settings/confirm"),
+        ({"settings": {"usageUnit": "gigabytes"}}, "/settings/usageUnit"),
+        ({"settings": {"requestsPerSecond": 0}}, "/settings/requestsPerSecond"),
+        ({"base_url": "http://api.example.com"}, "/baseUrl"),
         ({"settings": {"allowedSources": "published"}}, "/settings/allowedSources"),
         ({"settings": {"allowedSources": ["203.0.113.0/24", "x"]}}, "/settings/allowedSources/1"),
     ],

@@ -47,6 +47,8 @@ class Change(Struct, frozen=True, kw_only=True):
     happened_at: datetime
     reason: str | None = None
     validity_noticed: bool = False
+    announced: bool = False
+    """The reason is what the provider says will happen."""
     top_up_transaction_id: str | None = None
     top_up_package_code: str | None = None
     doubts: tuple[Doubt, ...] = ()

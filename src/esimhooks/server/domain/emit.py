@@ -156,8 +156,8 @@ def _status_event(change: Change) -> EventDraft | None:
             reason = change.reason
         return None if event is None else EventDraft(type=event, reason=reason)
     replaced = before.iccid is not None and before.iccid != after.iccid
-    if replaced or before.smdp_status is not after.smdp_status:
-        return EventDraft(type=EventType.STATUS_CHANGED)
+    if replaced or change.announced or before.smdp_status is not after.smdp_status:
+        return EventDraft(type=EventType.STATUS_CHANGED, reason=change.reason if change.announced else None)
     return None
 
 

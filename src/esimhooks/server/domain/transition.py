@@ -65,7 +65,8 @@ def apply(esim: Esim, update: Update, *, received_at: datetime, now: datetime | 
         reports.report(name, getattr(update, name), update.occurred_at)
     noticed = _validity(reports)
     after = reports.result()
-    changed = noticed or not is_same(esim, after)
+    announced = update.announcement is not None
+    changed = noticed or announced or not is_same(esim, after)
     unchanged = UpdateOutcome.STALE if reports.stale and not reports.taken else UpdateOutcome.UNCHANGED
     return Change(
         before=esim,
@@ -73,8 +74,9 @@ def apply(esim: Esim, update: Update, *, received_at: datetime, now: datetime | 
         outcome=UpdateOutcome.APPLIED if changed else unchanged,
         cause=update.cause,
         happened_at=update.occurred_at or received_at,
-        reason=update.reason,
+        reason=update.announcement or update.reason,
         validity_noticed=noticed,
+        announced=announced,
         top_up_transaction_id=update.top_up_transaction_id,
         top_up_package_code=update.top_up_package_code,
         doubts=(*update.doubts, *doubts),

@@ -89,6 +89,8 @@ class Update(Struct, frozen=True, kw_only=True):
     replaces: str | None = None
     top_up_transaction_id: str | None = None
     top_up_package_code: str | None = None
+    announcement: str | None = None
+    """What the provider says will happen while nothing has changed yet; it is emitted as a reason."""
 
     by_operator: bool = False
     """From the operator's own integration, which may bring an eSIM back from a terminal status."""

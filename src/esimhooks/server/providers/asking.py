@@ -3,17 +3,21 @@
 Nothing is repeated here and nothing is logged; redirects are not followed, as credentials stand in the headers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
 from msgspec import Struct
 
 from esimhooks.server.domain.errors import NotNow
+from esimhooks.server.providers.port import Unparsable
 
 MAX_ANSWER_BYTES = 4 * 1_048_576
 TIMEOUT_S = 10.0
 _MAX_RETRY_AFTER_S = 300.0
 _RETRY_AFTER_S = 5.0
+_NOT_UNDERSTOOD_RETRY_S = 60.0
 
 
 class Question(Struct, frozen=True, kw_only=True):
@@ -42,6 +46,22 @@ class Answer(Struct, frozen=True):
         if given is None or not (given.isascii() and given.isdigit()) or len(given) > 9:
             return _RETRY_AFTER_S
         return min(float(given), _MAX_RETRY_AFTER_S)
+
+
+def system_clock() -> datetime:
+    """The time of this machine, aware UTC."""
+    return datetime.now(UTC)
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """Turn an answer that is not as documented into `NotNow`: the provider may have been mended in a minute."""
+    try:
+        yield
+    except Unparsable as error:
+        raise NotNow(
+            f"the provider's answer is not understood: {error}", retry_after_s=_NOT_UNDERSTOOD_RETRY_S
+        ) from error
 
 
 async def ask(session: ClientSession, question: Question, *, timeout_s: float = TIMEOUT_S) -> Answer:

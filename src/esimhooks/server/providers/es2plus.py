@@ -1,7 +1,8 @@
 """An SM-DP+ that tells of downloads over ES2+ (SGP.22): HandleDownloadProgressInfo comes in, updates go out.
 
-The function is called below the inbound address and answered 204. Points 3 and 4 mean the same everywhere; from 5 on
-vendors contradict each other, so that the settings say what they mean. The profile's ICCID is its key here.
+The function is called below the inbound address and answered 204, or with a JSON header where the vendor wants one.
+Points 3 and 4 mean the same everywhere; from 5 on vendors contradict each other, so that the settings say what they mean.
+The profile's ICCID is its key here.
 """
 
 import re
@@ -23,6 +24,12 @@ from esimhooks.vocabulary.statuses import SmdpStatus
 
 FUNCTION = "HandleDownloadProgressInfo"
 PATH = "/gsma/rsp2/es2plus/handleDownloadProgressInfo"
+"""Where SGP.22 has the function (6.5.1.1). Vendors have it elsewhere, always under its own name."""
+NAME_IN_PATH = "handleDownloadProgressInfo"
+WITH_JSON = "/aep/"
+"""The paths of CMI begin so; its answers must have a body."""
+EXECUTED_BODY = b'{"header":{"functionExecutionStatus":{"status":"Executed-Success"}}}'
+"""The header of an answer (SGP.22, 6.5.1.4)."""
 COMMON_POINTS: Mapping[int, SmdpStatus | None] = {
     1: None,
     2: None,
@@ -42,14 +49,17 @@ EXECUTED = {
 MAX_EID_DIGITS = 40
 MAX_CODE = 12
 _POINT = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
-_SETTINGS = frozenset({"points", "allowedSources"})
+_SETTINGS = frozenset({"answer", "points", "allowedSources"})
 
 
 class Es2Plus(Provider):
     """One SM-DP+. Unsigned: mutual TLS ends before this server; the address' token and the sources prove the rest."""
 
-    def __init__(self, *, points: Mapping[int, SmdpStatus | None], sources: Sources) -> None:
+    def __init__(
+        self, *, points: Mapping[int, SmdpStatus | None], sources: Sources, answers_json: bool | None = None
+    ) -> None:
         self._points = {**COMMON_POINTS, **points}
+        self._answers_json = answers_json
         self._sources = sources
 
     def verify(self, request: InboundRequest) -> bool:
@@ -59,7 +69,7 @@ class Es2Plus(Provider):
 
     def parse(self, request: InboundRequest) -> Notification:
         """Turn the request into facts. Raises `Unparsable`."""
-        if request.path.rstrip("/") != PATH:
+        if request.path.rstrip("/").rpartition("/")[2] != NAME_IN_PATH:
             raise Unparsable(f"expected the function at {PATH} below the inbound address, got another path")
         members = Fields(read_json(request.body))
         point = members.whole("notificationPointId", most=LAST_POINT)
@@ -84,14 +94,15 @@ class Es2Plus(Provider):
         )
 
     def reply(self, request: InboundRequest) -> Reply:
-        """Return 204 without a body (SGP.22, 6.5.1.4)."""
-        return Reply(status=204, body=b"")
+        """Return 204 without a body (SGP.22, 6.5.1.4), or a header in JSON where the vendor or the setting wants it."""
+        wanted = request.path.startswith(WITH_JSON) if self._answers_json is None else self._answers_json
+        return Reply(body=EXECUTED_BODY) if wanted else Reply(status=204, body=b"")
 
 
 def build(config: ProviderConfig, session: ClientSession, pace: Pace) -> Es2Plus:
-    """Build the provider from `{settings: {points?, allowedSources?}}`; it has no credentials.
+    """Build the provider from `{settings: {points?, answer?, allowedSources?}}`; it has no credentials.
 
-    `points` has the vendor's notification points from 5 on: `{"5": "DELETED", "6": null}`, null for one that changes
+    `answer` is `json` or `empty`, by default what the path wants. `points` has the vendor's notification points from 5 on: `{"5": "DELETED", "6": null}`, null for one that changes
     nothing. Raises `Refused` (422) with a pointer.
     """
     for name in config.credentials:
@@ -102,6 +113,7 @@ def build(config: ProviderConfig, session: ClientSession, pace: Pace) -> Es2Plus
     return Es2Plus(
         points=_read_points(config.settings.get("points")),
         sources=read_sources(config.settings.get("allowedSources"), published=()),
+        answers_json=_answers_json(config.settings.get("answer")),
     )
 
 
@@ -112,7 +124,7 @@ def _update(members: Fields, reached: SmdpStatus | None, found: list[Doubt]) -> 
     body = members.lenient(found)
     return Update(
         identity=Identity(esim_tran_no=iccid, iccid=iccid),
-        occurred_at=moment_of(body, "timestamp"),
+        occurred_at=moment_of(body, "timestamp") or moment_of(body, "timeStamp"),
         smdp_status=reached,
         eid=digits_of(body, "eid", limit=MAX_EID_DIGITS),
     )
@@ -128,6 +140,12 @@ def _note_failure(point: int, status: Fields) -> None:
     codes = [code for name in names if reasons and (code := reasons.text(name, limit=MAX_CODE, personal=True))]
     told = f" ({', '.join(codes)})" if codes else ""
     status.doubt(Unparsable(f"notificationPointId {point}: {word}{told}"), "notificationPointStatus")
+
+
+def _answers_json(value: object) -> bool | None:
+    if value not in (None, "json", "empty"):
+        raise Refused.invalid("/settings/answer", "expected json or empty")
+    return None if value is None else value == "json"
 
 
 def _read_points(value: object) -> Mapping[int, SmdpStatus | None]:

@@ -6,7 +6,7 @@ notifications are unsigned: the token in their address and, where it is set, the
 
 import hmac
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from aiohttp import ClientSession
 
@@ -15,6 +15,7 @@ from esimhooks.server.domain.errors import NotNow, Refused
 from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Update
 from esimhooks.server.providers import options
+from esimhooks.server.providers.asking import system_clock, understood
 from esimhooks.server.providers.esimaccess_answers import read_page, read_usage
 from esimhooks.server.providers.esimaccess_api import Account, Api, Signing
 from esimhooks.server.providers.esimaccess_parse import parse
@@ -25,7 +26,6 @@ from esimhooks.server.providers.port import (
     ProviderConfig,
     ProviderRefused,
     StillAllocating,
-    Unparsable,
 )
 from esimhooks.server.providers.sources import Sources, read_sources
 
@@ -36,7 +36,6 @@ REQUESTS_PER_SECOND = 8.0
 USAGE_BATCH = 10
 PAGE_SIZE = 50
 _MAX_PAGES = 40
-_NOT_UNDERSTOOD_RETRY_S = 60.0
 
 _CREDENTIALS = frozenset({"accessCode", "secretKey"})
 _SETTINGS = frozenset({"confirm", "allowedSources", "signed", "requestsPerSecond"})
@@ -109,23 +108,19 @@ class EsimAccess(Provider):
         if not esim_tran_nos:
             return ()
         api, asked_at = self._account(), self._clock()
-        try:
+        with understood():
             obj = await api.ask("esim/usage/query", {"esimTranNoList": list(esim_tran_nos)})
             return read_usage(obj, asked_at)
-        except Unparsable as error:
-            raise _not_understood(error) from error
 
     async def _query(self, wanted: dict[str, object], asked_at: datetime) -> tuple[Update, ...]:
         api = self._account()
         found: dict[str | None, Update] = {}
         read = 0
         for number in range(1, _MAX_PAGES + 1):
-            try:
+            with understood():
                 # Without a pager the provider answers with nothing, and calls it success.
                 obj = await api.ask("esim/query", wanted | {"pager": {"pageNum": number, "pageSize": PAGE_SIZE}})
                 page = read_page(obj, asked_at)
-            except Unparsable as error:
-                raise _not_understood(error) from error
             found.update((update.identity.esim_tran_no, update) for update in page.esims)
             read += page.count
             if page.count < PAGE_SIZE if page.total is None else read >= page.total:
@@ -138,11 +133,6 @@ class EsimAccess(Provider):
         if self._api is None:
             raise ProviderRefused("no credentials are configured for this provider")
         return self._api
-
-
-def system_clock() -> datetime:
-    """The time of this machine, aware UTC."""
-    return datetime.now(UTC)
 
 
 def build(config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: Clock = system_clock) -> EsimAccess:
@@ -188,7 +178,3 @@ def _read_account(config: ProviderConfig, base_url: str) -> tuple[Account | None
         return None, None
     signing = Signing(access_code=access_code, secret_key=secret_key) if secret_key is not None else None
     return Account(base_url=base_url, access_code=access_code, signing=signing if signed else None), signing
-
-
-def _not_understood(error: Unparsable) -> NotNow:
-    return NotNow(f"the provider's answer is not understood: {error}", retry_after_s=_NOT_UNDERSTOOD_RETRY_S)

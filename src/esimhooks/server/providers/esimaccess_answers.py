@@ -18,7 +18,7 @@ from esimhooks.server.domain.update import Cause, Update
 from esimhooks.server.providers.asking import MAX_ANSWER_BYTES, Answer
 from esimhooks.server.providers.bodies import read_json
 from esimhooks.server.providers.esimaccess_parse import MAX_EID_DIGITS, days, identity
-from esimhooks.server.providers.esimaccess_words import ESIM_STATUS, SMDP_STATUS
+from esimhooks.server.providers.esimaccess_words import DATA_TYPES, ESIM_STATUS, SMDP_STATUS
 from esimhooks.server.providers.fields import (
     Fields,
     digits_of,
@@ -128,6 +128,8 @@ def _usage(item: Fields, asked_at: datetime) -> Update:
 
 def _esim(item: Fields, asked_at: datetime) -> Update:
     packages = item.sections("packageList")
+    newest = _top_up(packages)
+    unlimited = item.word_or_number("dataType", DATA_TYPES)
     return Update(
         identity=identity(item),
         cause=Cause.FILL,
@@ -135,8 +137,9 @@ def _esim(item: Fields, asked_at: datetime) -> Update:
         esim_status=item.word("esimStatus", ESIM_STATUS),
         smdp_status=item.word("smdpStatus", SMDP_STATUS),
         eid=digits_of(item, "eid", limit=MAX_EID_DIGITS),
-        total_bytes=volume(item, "totalVolume"),
+        total_bytes=None if unlimited else volume(item, "totalVolume"),
         used_bytes=volume(item, "orderUsage"),
+        unlimited=unlimited or None,
         total_days=days(item, "totalDuration"),
         activate_at=moment_of(item, "activateTime"),
         expire_at=moment_of(item, "expiredTime"),
@@ -148,7 +151,17 @@ def _esim(item: Fields, asked_at: datetime) -> Update:
         apn=item.text("apn"),
         package_code=packages[0].text("packageCode") if packages else None,
         package_name=packages[0].text("packageName") if packages else None,
+        top_up_transaction_id=newest.text("transactionId") if newest else None,
+        top_up_package_code=newest.text("packageCode") if newest else None,
     )
+
+
+def _top_up(packages: Sequence[Fields]) -> Fields | None:
+    """Return the package that was added last, where there is more than the one that was ordered."""
+    if len(packages) < 2:
+        return None
+    dated = [(at, package) for package in packages if (at := moment_of(package, "createTime")) is not None]
+    return max(dated, key=lambda one: one[0])[1] if len(dated) == len(packages) else None
 
 
 def _code(envelope: Fields) -> str | None:

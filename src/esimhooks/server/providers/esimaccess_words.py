@@ -33,6 +33,11 @@ SMDP_STATUS: dict[str, SmdpStatus] = {
 }
 
 
+DATA_TYPES: dict[str, bool] = {"1": False, "2": False, "3": False, "4": True}
+"""`dataType` of an eSIM, and whether its volume has no limit: in total, a day with reduced speed behind it, a day with an
+end behind it, and a day without limit."""
+
+
 class OrderState(Enum):
     """What an `orderStatus` says of a whole order."""
 

@@ -105,6 +105,13 @@ class Fields:
             return None
         return table[text]
 
+    def word_or_number(self, name: str, table: Mapping[str, Word]) -> Word | None:
+        """Return what the table has for a word, which may have come as a number."""
+        value = self.members.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and str(value) in table:
+            return table[str(value)]
+        return self.word(name, table)
+
     def whole(self, name: str, *, most: int) -> int | None:
         """Return an integer from 0 to `most`, written as a number or as digits."""
         value = self.members.get(name)
@@ -246,14 +253,6 @@ def length_of(fields: Fields, name: str) -> int:
 def volume(fields: Fields, name: str) -> int | None:
     """Return a volume in bytes."""
     return fields.whole(name, most=MAX_VOLUME_BYTES)
-
-
-def quantity(fields: Fields, name: str) -> int | None:
-    """Return a volume in bytes, which may also be written as a decimal such as 1000.0."""
-    value = scalar_of(fields, name)
-    if isinstance(value, float) and value.is_integer() and 0 <= value <= EXACT_UP_TO:
-        return int(value)
-    return None if value is None else volume(fields, name)
 
 
 def is_contradiction(total: int, used: int, left: int) -> bool:

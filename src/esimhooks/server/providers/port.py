@@ -56,6 +56,10 @@ class StillAllocating(NotNow):
     """The provider has the order and has not allocated its eSIMs yet."""
 
 
+class CredentialsRefused(NotNow):
+    """The provider does not take the credentials, or not from here; asking again helps once somebody has mended it."""
+
+
 class Reply(Struct, frozen=True, kw_only=True):
     """What an inbound address answers. Without a `body` it is JSON that says what became of the notification."""
 

@@ -1,0 +1,150 @@
+"""Asks the API of eSIM Go (v2.5): an ICCID or the reference of an order goes out, updates about eSIMs come in.
+
+An eSIM is two questions: its profile, and its bundles with their states, from which its status follows. Activation codes
+never stand in a message, and the API key is taken out of what the provider says.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from http import HTTPStatus
+from urllib.parse import quote
+
+from aiohttp import ClientSession
+from msgspec.structs import replace
+
+from esimhooks.server.domain.clock import Clock
+from esimhooks.server.domain.doubt import Doubt
+from esimhooks.server.domain.errors import NotNow
+from esimhooks.server.domain.update import Cause, Identity, Update
+from esimhooks.server.providers.asking import MAX_ANSWER_BYTES, Answer, Question, ask, understood
+from esimhooks.server.providers.bodies import read_json
+from esimhooks.server.providers.esimgo_bundles import plans_of, status_of
+from esimhooks.server.providers.fields import Fields, iccid_of, moment_of, shown_words
+from esimhooks.server.providers.identifiers import doubts as numbers_in_doubt
+from esimhooks.server.providers.port import CredentialsRefused, Pace, ProviderRefused, Unparsable
+from esimhooks.vocabulary.statuses import SmdpStatus
+
+PROFILE_STATUS: Mapping[str, SmdpStatus | None] = {
+    "Released": SmdpStatus.RELEASED,
+    "Downloaded": SmdpStatus.DOWNLOADED,
+    "Installed": SmdpStatus.INSTALLED,
+    "Unavailable": None,
+    "Deactivated": SmdpStatus.DELETED,
+}
+"""`profileStatus` of the API, where "Released" is the SM-DP+'s word, unless the eSIM was installed before."""
+NEVER = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
+"""Statuses that say something of the very eSIM or order: it is unknown, or deactivated."""
+MOST_ASSIGNMENTS = 200
+_MAX_CODE = 200
+
+
+class Api:
+    """Questions to one account. `with_ids` says that its callbacks name bundles by their ids (version 3)."""
+
+    def __init__(
+        self, base_url: str, api_key: str, session: ClientSession, pace: Pace, *, with_ids: bool, clock: Clock
+    ) -> None:
+        self._base_url = base_url
+        self._api_key = api_key
+        self._session = session
+        self._pace = pace
+        self._with_ids = with_ids
+        self._clock = clock
+
+    async def esim(self, iccid: str) -> Update:
+        """Return the eSIM as it is now. Raises as the port says."""
+        asked_at = self._clock()
+        details = await self._ask(f"esims/{quote(iccid, safe='')}")
+        with understood():
+            profile = _profile(details, asked_at, order_no=None)
+        return await self._with_bundles(profile, iccid, asked_at)
+
+    async def order(self, order_no: str) -> tuple[Update, ...]:
+        """Return the eSIMs of an order as they are now. Raises as the port says."""
+        asked_at = self._clock()
+        found = await self._ask(f"esims/assignments?reference={quote(order_no, safe='')}")
+        # One eSIM is documented as an object; of several nothing is, so that a list of them is taken too.
+        with understood():
+            each = found.sections("esims") or (found,)
+            profiles = [_profile(one, asked_at, order_no=order_no) for one in each]
+        return tuple([await self._with_bundles(one, one.identity.iccid or "", asked_at) for one in profiles])
+
+    async def usage(self, iccid: str) -> Update:
+        """Return the bundles of the eSIM as they are now (cause poll). Raises as the port says."""
+        asked_at = self._clock()
+        known = Update(identity=Identity(esim_tran_no=iccid, iccid=iccid), cause=Cause.POLL, occurred_at=asked_at)
+        return await self._with_bundles(known, iccid, asked_at)
+
+    async def _with_bundles(self, update: Update, iccid: str, asked_at: datetime) -> Update:
+        asked = f"esims/{quote(iccid, safe='')}/bundles?includeUsed=true&limit={MOST_ASSIGNMENTS}"
+        answer = await self._ask(asked)
+        found: list[Doubt] = []
+        with understood():
+            bundles = answer.lenient(found).sections("bundles")
+            plans = [plan for bundle in bundles for plan in plans_of(bundle, with_ids=self._with_ids)]
+        started = [plan.activate_at for plan in plans if plan.activate_at is not None]
+        return replace(
+            update,
+            esim_status=status_of(plans),
+            plans=tuple(plans),
+            usage_at=asked_at,
+            activate_at=min(started, default=None),
+            doubts=(*update.doubts, *found),
+        )
+
+    async def _ask(self, path: str) -> Fields:
+        await self._pace()
+        headers = {"X-API-Key": self._api_key, "Accept": "application/json"}
+        answer = await ask(self._session, Question(url=f"{self._base_url}/v2.5/{path}", headers=headers))
+        if answer.status == HTTPStatus.OK:
+            with understood():
+                return Fields(read_json(_as_object(answer.body), limit_bytes=MAX_ANSWER_BYTES), "answer")
+        said = f"HTTP {answer.status}: {_said(answer, self._api_key)}"
+        if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise CredentialsRefused(said)
+        if answer.status in NEVER:
+            raise ProviderRefused(said)
+        raise NotNow(said, retry_after_s=answer.wait_s)
+
+
+def _profile(details: Fields, asked_at: datetime, *, order_no: str | None) -> Update:
+    """Return what is said of the profile. Raises `Unparsable` where its ICCID is not."""
+    found: list[Doubt] = []
+    body = details.lenient(found)
+    iccid = iccid_of(details, "iccid")
+    if iccid is None:
+        raise details.missing("iccid")
+    status = body.word("profileStatus", PROFILE_STATUS)
+    installed_before = moment_of(body, "firstInstalledDateTime") is not None
+    found += numbers_in_doubt(iccid=iccid, eid=None)
+    return Update(
+        identity=Identity(esim_tran_no=iccid, iccid=iccid, order_no=order_no),
+        cause=Cause.FILL,
+        occurred_at=asked_at,
+        smdp_status=SmdpStatus.DELETED if status is SmdpStatus.RELEASED and installed_before else status,
+        msisdn=body.text("msisdn", personal=True),
+        ac=_activation_code(body),
+        doubts=tuple(found),
+    )
+
+
+def _activation_code(body: Fields) -> str | None:
+    """Return `LPA:1$host$matching id`; the host comes with a scheme here and there."""
+    address = body.text("smdpAddress", limit=_MAX_CODE, secret=True)
+    matching_id = body.text("matchingId", limit=_MAX_CODE, secret=True)
+    if address is None or matching_id is None:
+        return None
+    host = address.partition("://")[2] or address
+    return f"LPA:1${host.strip('/')}${matching_id}"
+
+
+def _as_object(body: bytes) -> bytes:
+    return b'{"esims":' + body + b"}" if body.lstrip().startswith(b"[") else body
+
+
+def _said(answer: Answer, secret: str) -> str:
+    try:
+        said = Fields(read_json(answer.body)).text("message", limit=MAX_ANSWER_BYTES)
+    except Unparsable:
+        said = None
+    return shown_words(said or "no message", secrets=[secret])
