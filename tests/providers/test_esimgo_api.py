@@ -13,9 +13,10 @@ from esimhooks.server.domain.plans import Plan
 from esimhooks.server.domain.update import Cause, Identity
 from esimhooks.server.providers.esimgo import EsimGo, build
 from esimhooks.server.providers.port import CredentialsRefused, Lookup, ProviderConfig, ProviderRefused
+from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.statuses import EsimStatus, PlanState, SmdpStatus
 from providers.test_esimaccess_http import serving
-from upstream import a_shop
+from upstream import a_shop, moved
 
 ICCID = "8944540808334817826"
 OTHER = "8943237973685878049"
@@ -242,12 +243,13 @@ async def test_without_an_api_key_nothing_can_be_asked(session: ClientSession) -
         await go.fetch(Lookup(order_no="ref-1"))
 
 
-async def test_an_order_is_filled_requeried_and_told_of_a_deletion(operator: Api) -> None:
+async def test_an_order_is_filled_requeried_and_told_of_a_deletion(operator: Api, database: Database) -> None:
     fake, shop = Fake(), await a_shop(operator)
     async with serving(fake.answer) as base_url:
         config = {"kind": "esimgo", "baseUrl": base_url, "credentials": {"apiKey": "api-key-1"}}
         made = await operator.put("/v1/providers/upstream", config | {"settings": {"signed": False}})
         await shop.order("t-1", orderNo="ref-1")
+        await moved(database, "orders", "next_poll_at")
         await shop.told_in_time("activated")
         [esim] = await shop.esims()
         answer = await shop.requery(esim["id"])

@@ -36,6 +36,7 @@ async def test_a_package_installed_beside_the_server_brings_a_kind(operator: Api
     assert made.status == 200, made.body
     inbound = made.body["inboundUrl"].removeprefix(operator.url)
     esim = {"transactionId": "t-1", "esimTranNo": "k-1", "esimStatus": "CREATED", "provider": "acme"}
+    esim |= {"occurredAt": "2026-04-22T17:00:00Z"}
     await operator.post("/v1/updates", {"account": merchant.account, "mode": "test", "updates": [esim]}, status=200)
 
     answer = await operator.raw("POST", inbound, LINES, x_acme_token="token-that-acme-sends")

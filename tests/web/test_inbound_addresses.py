@@ -126,7 +126,7 @@ async def test_rotations_are_in_the_audit_log_without_a_token(operator: Api) -> 
     await put(operator)
     await rotate(operator, expireOldIn=60)
 
-    entry = (await operator.get("/v1/audit-log"))["data"][0]
+    entry = (await operator.get("/v1/audit"))["data"][0]
 
     assert (entry["action"], entry["subject"]) == ("provider.rotate-token", "upstream")
     assert entry["changes"] == {"expireOldIn": {"old": None, "new": 60}}

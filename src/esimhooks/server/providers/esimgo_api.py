@@ -18,11 +18,11 @@ from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.server.providers.asking import MAX_ANSWER_BYTES, Answer, Question, ask, understood
 from esimhooks.server.providers.bodies import read_json
-from esimhooks.server.providers.esimgo_bundles import plans_of, status_of
+from esimhooks.server.providers.esimgo_bundles import by_start, plans_of, status_of
 from esimhooks.server.providers.fields import Fields, iccid_of, moment_of, shown_words
 from esimhooks.server.providers.identifiers import doubts as numbers_in_doubt
 from esimhooks.server.providers.port import CredentialsRefused, Pace, ProviderRefused, Unparsable
-from esimhooks.vocabulary.statuses import SmdpStatus
+from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 
 PROFILE_STATUS: Mapping[str, SmdpStatus | None] = {
     "Released": SmdpStatus.RELEASED,
@@ -67,7 +67,8 @@ class Api:
         with understood():
             each = found.sections("esims") or (found,)
             profiles = [_profile(one, asked_at, order_no=order_no) for one in each]
-        return tuple([await self._with_bundles(one, one.identity.iccid or "", asked_at) for one in profiles])
+        allocated = [replace(one, esim_status=EsimStatus.CREATED) for one in profiles]  # also without a bundle yet
+        return tuple([await self._with_bundles(one, one.identity.iccid or "", asked_at) for one in allocated])
 
     async def usage(self, iccid: str) -> Update:
         """Return the bundles of the eSIM as they are now (cause poll). Raises as the port says."""
@@ -81,12 +82,14 @@ class Api:
         found: list[Doubt] = []
         with understood():
             bundles = answer.lenient(found).sections("bundles")
-            plans = [plan for bundle in bundles for plan in plans_of(bundle, with_ids=self._with_ids)]
+            of_each = [(bundle, plans_of(bundle)) for bundle in bundles]
+            plans = [plan for _, some in of_each for plan in some]
+            known = [plan for bundle, some in of_each for plan in by_start(bundle, some)]
         started = [plan.activate_at for plan in plans if plan.activate_at is not None]
         return replace(
             update,
-            esim_status=status_of(plans),
-            plans=tuple(plans),
+            esim_status=status_of(plans) or (update.esim_status if not plans else None),
+            plans=tuple(plans if self._with_ids else known),
             usage_at=asked_at,
             activate_at=min(started, default=None),
             doubts=(*update.doubts, *found),

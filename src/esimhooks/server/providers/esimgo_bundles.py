@@ -5,9 +5,11 @@ understood is a doubt.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 from enum import StrEnum
+
+from msgspec.structs import replace
 
 from esimhooks.server.domain.plans import Plan
 from esimhooks.server.providers.fields import EXACT_UP_TO, MAX_VOLUME_BYTES, Fields, flag_of, moment_of, scalar_of
@@ -69,22 +71,28 @@ def plan_of_callback(bundle: Fields, unit: UsageUnit) -> Plan | None:
     )
 
 
-def plans_of(bundle: Fields, *, with_ids: bool) -> Sequence[Plan]:
-    """Return the assignments of a bundle that the API lists as plans; those of minutes and messages are none.
-
-    Callbacks of version 2 have no ids. Without `with_ids` a plan is known as in those, by name and start, and one that
-    has not begun is left out.
-    """
+def plans_of(bundle: Fields) -> Sequence[Plan]:
+    """Return the assignments of a bundle that the API lists as plans, by their ids; those of minutes and messages are none."""
     plans = []
     for assignment in bundle.sections("assignments"):
         if assignment.word("callTypeGroup", CALL_TYPES) is False:
             continue
-        own_id = _own_id(assignment) if with_ids else _id_by_start(assignment, name=bundle.text("name"))
-        if own_id is not None:
-            plans.append(_plan_of_assignment(bundle, assignment, own_id))
-        elif with_ids:
+        own_id = _own_id(assignment)
+        if own_id is None:
             assignment.lacks("id")
+        else:
+            plans.append(_plan_of_assignment(bundle, assignment, own_id))
     return plans
+
+
+def by_start(bundle: Fields, plans: Iterable[Plan]) -> Sequence[Plan]:
+    """Return plans of a bundle as callbacks without ids know them, by name and start; one that has not begun is left out."""
+    name = bundle.text("name")
+    if name is None:
+        return ()
+    return [
+        replace(plan, id=f"{name}@{plan.activate_at.isoformat()}") for plan in plans if plan.activate_at is not None
+    ]
 
 
 def status_of(plans: Collection[Plan]) -> EsimStatus | None:
@@ -132,17 +140,14 @@ def _own_id(bundle: Fields) -> str | None:
     return None
 
 
-def _id_by_start(bundle: Fields, *, name: str | None = None) -> str | None:
+def _id_by_start(bundle: Fields) -> str | None:
     """Return what a bundle without an id is known by. One of the same name that was assigned anew begins later.
 
     None where that is not understood: another id would be a second plan, whose figures were added to the first one's.
     """
-    if any(bundle.has(own) for own in ("id", "reference")) and name is None:
+    if any(bundle.has(own) for own in ("id", "reference")):
         return None
-    start = moment_of(bundle, "startTime")
-    if name is not None:
-        return f"{name}@{start.isoformat()}" if start else None
-    name = bundle.text("name")
+    name, start = bundle.text("name"), moment_of(bundle, "startTime")
     if (bundle.has("name") and name is None) or (bundle.has("startTime") and start is None):
         return None
     return f"{name or 'bundle'}@{start.isoformat() if start else ''}"
