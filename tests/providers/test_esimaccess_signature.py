@@ -26,7 +26,7 @@ def built(session: ClientSession, **credentials: str) -> Provider:
     return registry.build(config, session, pace)
 
 
-def signed(body: bytes = BODY, **changed: str) -> InboundRequest:
+def signed(body: bytes = BODY, /, **changed: str) -> InboundRequest:
     signature = SIGNING.signature(timestamp="1776859200000", request_id="r-1", body=body)
     headers = {"rt-timestamp": "1776859200000", "rt-requestid": "r-1", "rt-signature": signature}
     named = {name.replace("_", "-"): value for name, value in changed.items()}
@@ -51,7 +51,7 @@ async def test_a_right_signature_proves_a_notification(session: ClientSession) -
 )
 async def test_a_wrong_signature_is_unauthenticated(session: ClientSession, changed: dict[str, str]) -> None:
     with pytest.raises(Refused, match="RT-Signature") as raised:
-        built(session, **ACCOUNT).verify(signed(**changed))
+        built(session, **ACCOUNT).verify(signed(BODY, **changed))
 
     assert raised.value.status == 401
 
