@@ -28,6 +28,7 @@ from esimhooks.server.providers.fields import (
     shown_words,
     unusable,
     volume,
+    word_or_number,
 )
 from esimhooks.server.providers.identifiers import doubts as numbers_in_doubt
 from esimhooks.server.providers.port import OrderFailed, ProviderRefused, StillAllocating, Unparsable
@@ -129,7 +130,7 @@ def _usage(item: Fields, asked_at: datetime) -> Update:
 def _esim(item: Fields, asked_at: datetime) -> Update:
     packages = item.sections("packageList")
     newest = _top_up(packages)
-    unlimited = item.word_or_number("dataType", DATA_TYPES)
+    unlimited = word_or_number(item, "dataType", DATA_TYPES)
     return Update(
         identity=identity(item),
         cause=Cause.FILL,

@@ -105,13 +105,6 @@ class Fields:
             return None
         return table[text]
 
-    def word_or_number(self, name: str, table: Mapping[str, Word]) -> Word | None:
-        """Return what the table has for a word, which may have come as a number."""
-        value = self.members.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and str(value) in table:
-            return table[str(value)]
-        return self.word(name, table)
-
     def whole(self, name: str, *, most: int) -> int | None:
         """Return an integer from 0 to `most`, written as a number or as digits."""
         value = self.members.get(name)
@@ -192,6 +185,14 @@ def _shown(value: object) -> str:
 def _without_secrets(text: str) -> str:
     """Return text that stands where it does not belong, without activation codes and with only the end of numbers."""
     return _LONG_NUMBER.sub(lambda found: masked(found[0]), _ACTIVATION_CODE.sub("LPA:***", text))
+
+
+def word_or_number(fields: Fields, name: str, table: Mapping[str, Word]) -> Word | None:
+    """Return what the table has for a word, which may have come as a number."""
+    value = fields.members.get(name)
+    if isinstance(value, int) and not isinstance(value, bool) and str(value) in table:
+        return table[str(value)]
+    return fields.word(name, table)
 
 
 def moment_of(fields: Fields, name: str) -> datetime | None:
