@@ -9,7 +9,7 @@ import typer
 from api import Api
 from esimhooks.cli.app import app
 from esimhooks.cli.messages import option_of
-from esimhooks.cli.resources import KINDS, RESOURCES
+from esimhooks.cli.resources import KINDS, RESOURCES, SHIPPED
 from esimhooks.server.providers import registry
 
 BY_HAND = {
@@ -78,4 +78,4 @@ async def test_every_operation_of_the_api_is_a_command_with_all_of_its_options(o
 
 
 def test_the_kinds_of_providers_are_those_that_the_server_has() -> None:
-    assert sorted(KINDS) == sorted(registry.KINDS)
+    assert sorted((*KINDS, *SHIPPED)) == sorted(registry.KINDS)

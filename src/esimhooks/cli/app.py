@@ -18,6 +18,7 @@ from esimhooks.cli import (
     inbox,
     listen,
     output,
+    provider_documents,
     send,
     serve,
     trace,
@@ -25,7 +26,7 @@ from esimhooks.cli import (
     verify,
 )
 from esimhooks.cli.messages import Failed, explained, usage
-from esimhooks.cli.resources import KINDS, RESOURCES
+from esimhooks.cli.resources import RESOURCES
 from esimhooks.cli.verbs import Resource, application, command
 from esimhooks.server.domain.errors import EsimhooksError
 from esimhooks.version import __version__
@@ -67,18 +68,11 @@ def _groups(resource: Resource) -> typer.Typer:
         case "events":
             app.command("resend")(command(next(verb for verb in resource.verbs if verb.name == "resend")))
         case "providers":
-            group.command("kinds")(_provider_kinds)
+            group.command("kinds")(provider_documents.kinds)
+            group.command("test")(provider_documents.check)
         case _:
             pass
     return group
-
-
-def _provider_kinds(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the kinds of providers that this version can talk to."""
-    if as_json:
-        output.json(KINDS)
-    else:
-        output.fields("kinds of providers", KINDS)
 
 
 for resource in RESOURCES:

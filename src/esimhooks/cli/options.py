@@ -70,8 +70,11 @@ def credentials(texts: Sequence[str]) -> dict[str, str]:
 
 
 def json_values(texts: Sequence[str]) -> dict[str, Json]:
-    """Return `requestsPerSecond=8` as JSON values; what is no JSON is text."""
-    return {name: _json_or_text(value) for name, value in map(pair, texts)}
+    """Return `requestsPerSecond=8` as JSON values; what is no JSON is text, and `document=@FILE` what the file holds."""
+    return {
+        name: file_text(Path(value[1:])) if value.startswith("@") else _json_or_text(value)
+        for name, value in map(pair, texts)
+    }
 
 
 def esim_fields(texts: Sequence[str]) -> dict[str, Json]:

@@ -4,6 +4,7 @@ A test compares this table with the OpenAPI document of a running server: no ope
 """
 
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 
 from esimhooks.cli import output
@@ -19,8 +20,13 @@ KINDS = {
     "es2plus": "any SM-DP+ that speaks GSMA ES2+",
     "esimaccess": "eSIM Access, and resellers with its API",
     "esimgo": "eSIM Go",
+    "mapping": "any provider, described by a document of your own: `--setting document=@FILE`",
     "sandbox": "the simulated provider of `esimhooks simulate`",
 }
+SHIPPED = tuple(
+    sorted(one.name.removesuffix(".toml") for one in (files("esimhooks.server.providers") / "mappings").iterdir())
+)
+"""Kinds whose documents come with the product."""
 EVENTS = tuple(EventType)
 
 OfTenant = partial(Verb, tenant=True)
@@ -61,7 +67,7 @@ ENDPOINT = (
     Setting("caCertificate", "Authorities to trust besides, PEM.", Path, metavar="FILE", parse=file_text),
 )
 PROVIDER = (
-    Needed("kind", "As esimaccess; `esimhooks providers kinds` lists them.", metavar="KIND", words=tuple(KINDS)),
+    Needed("kind", "As esimaccess; `esimhooks providers kinds` lists them.", metavar="KIND", words=(*KINDS, *SHIPPED)),
     Setting("baseUrl", "Its API, where it is not the usual one.", metavar="URL"),
     Repeated(
         "credentials",

@@ -1,7 +1,7 @@
 """Providers: `/v1/providers`, for operators. Credentials go in and never come out."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
@@ -35,7 +35,7 @@ class ProviderBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=T
     kind: Text
     base_url: Url | None = None
     credentials: dict[Text, Text] = {}
-    settings: dict[Text, bool | int | float | str | list[str] | dict[str, str] | None] = {}
+    settings: dict[Text, bool | int | float | str | list[str] | dict[str, Any] | None] = {}
 
 
 class TokenRotationBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):

@@ -6,6 +6,7 @@ its active plans and its validity ends with the last of them (eSIM object, "Furt
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from decimal import ROUND_CEILING, Decimal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -70,6 +71,11 @@ def _with(known: Plan, reported: Plan, at: datetime) -> Plan:
 
 def _last(plan: Plan) -> datetime | None:
     return max(plan.reported_at.values(), default=None)
+
+
+def part_of(volume_bytes: int, percent: Decimal) -> int:
+    """Return so many percent of a volume, rounded up: a threshold that the provider says is crossed counts as crossed."""
+    return int((volume_bytes * percent / 100).to_integral_value(ROUND_CEILING))
 
 
 def totals(plans: Sequence[Plan]) -> Totals:

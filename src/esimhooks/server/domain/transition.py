@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from esimhooks.server.domain.change import Change, UpdateOutcome
 from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.esim import Esim
-from esimhooks.server.domain.plans import merge, totals
+from esimhooks.server.domain.plans import merge, part_of, totals
 from esimhooks.server.domain.reports import AHEAD_AT_MOST, Reports, is_same
 from esimhooks.server.domain.update import Update
 from esimhooks.server.domain.validity import (
@@ -84,9 +84,10 @@ def apply(esim: Esim, update: Update, *, received_at: datetime, now: datetime | 
 
 
 def lacks_volume(esim: Esim | None, update: Update) -> bool:
-    """Whether the update reports what remains of a volume that nobody has reported: it cannot be understood."""
+    """Whether the update reports a part of a volume that nobody has reported: it cannot be understood."""
     total_known = update.total_bytes is not None or (esim is not None and esim.total_bytes is not None)
-    return update.remaining_bytes is not None and update.used_bytes is None and not total_known
+    reports_part = update.remaining_bytes is not None or update.used_percent is not None
+    return reports_part and update.used_bytes is None and not total_known
 
 
 def _plausible(update: Update, now: datetime) -> tuple[Update, Sequence[Doubt]]:
@@ -212,9 +213,11 @@ def _sum_up(reports: Reports) -> None:
 def _used(reports: Reports) -> int | None:
     update = reports.update
     total = reports.esim.total_bytes if update.total_bytes is None else update.total_bytes
-    if update.used_bytes is not None or update.remaining_bytes is None or total is None:
+    if update.used_bytes is not None or total is None:
         return update.used_bytes
-    return max(0, total - update.remaining_bytes)
+    if update.remaining_bytes is not None:
+        return max(0, total - update.remaining_bytes)
+    return None if update.used_percent is None else part_of(total, update.used_percent)
 
 
 def _validity(reports: Reports) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from msgspec import Struct
@@ -62,6 +63,8 @@ class Update(Struct, frozen=True, kw_only=True):
     used_bytes: int | None = None
     remaining_bytes: int | None = None
     """What is left, without the volume or the usage: it counts against the volume that is known."""
+    used_percent: Decimal | None = None
+    """What is used in percent, without figures: it counts against the volume that is known."""
     usage_at: datetime | None = None
 
     validity_days: int | None = None

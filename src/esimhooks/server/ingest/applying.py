@@ -100,7 +100,7 @@ class Applying:
         if replaced is not None and update.esim_status is None:
             update = replace(update, esim_status=EsimStatus.CREATED)
         if lacks_volume(esim, update):
-            update = replace(update, remaining_bytes=None, doubts=(*update.doubts, NO_VOLUME))
+            update = replace(update, remaining_bytes=None, used_percent=None, doubts=(*update.doubts, NO_VOLUME))
             if update.says_nothing:
                 found = None if esim is None else esim.id
                 return UpdateResult(outcome=UpdateOutcome.INVALID, esim_id=found, detail=NO_VOLUME.detail)

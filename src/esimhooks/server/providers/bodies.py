@@ -6,7 +6,8 @@ lone surrogates, nesting and sizes beyond reason. What the members mean is not d
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from urllib.parse import parse_qsl
 
 from esimhooks.server.providers.port import Unparsable
@@ -20,12 +21,26 @@ Members = Mapping[str, object]
 
 def read_json(raw: bytes, *, limit_bytes: int = MAX_NOTIFICATION_BYTES) -> Members:
     """Return the members of the JSON object in `raw`. Raises `Unparsable`, whatever the bytes are."""
+    document = _read(raw, limit_bytes, number=float)
+    if not isinstance(document, dict):
+        raise Unparsable(f"expected a JSON object, got {type(document).__name__}")
+    return document
+
+
+def read_exact(raw: bytes, *, limit_bytes: int = MAX_NOTIFICATION_BYTES) -> object:
+    """Return any JSON value, its numbers as integers and decimals, never as floats. Raises `Unparsable`."""
+    return _read(raw, limit_bytes, number=Decimal)
+
+
+def _read(raw: bytes, limit_bytes: int, *, number: Callable[[str], object]) -> object:
     _refuse_larger(raw, limit_bytes)
     try:
         text = raw.decode("utf-8")
-        document = json.loads(text, object_pairs_hook=_members, parse_constant=_refuse_constant)
+        document: object = json.loads(
+            text, object_pairs_hook=_members, parse_constant=_refuse_constant, parse_float=number
+        )
         if "\\ud" in text.lower():
-            json.dumps(document, ensure_ascii=False).encode("utf-8")
+            json.dumps(document, ensure_ascii=False, default=str).encode("utf-8")
     except UnicodeError:
         raise Unparsable("expected UTF-8 text, got bytes or escapes that are not") from None
     except json.JSONDecodeError as error:
@@ -34,8 +49,6 @@ def read_json(raw: bytes, *, limit_bytes: int = MAX_NOTIFICATION_BYTES) -> Membe
         raise Unparsable("expected JSON, got a number that is too long") from None
     except RecursionError:
         raise Unparsable("expected a JSON object, got too deep a nesting") from None
-    if not isinstance(document, dict):
-        raise Unparsable(f"expected a JSON object, got {type(document).__name__}")
     return document
 
 

@@ -49,7 +49,8 @@ class Fields:
     def __init__(self, members: Members, where: str = "", *, doubts: list[Doubt] | None = None) -> None:
         self.members = members
         self._where = where
-        self._doubts = doubts
+        self.doubts = doubts
+        """Where doubts are noted; None where nothing may be doubtful."""
 
     def lenient(self, doubts: list[Doubt] | None) -> "Fields":
         """Return the same object, read with doubts, or without where there is no place for them."""
@@ -60,11 +61,11 @@ class Fields:
 
         Raises the error where nothing may be doubtful.
         """
-        if self._doubts is None:
+        if self.doubts is None:
             raise error
         doubt = Doubt(name, str(error), word[:MAX_WORD] if word and _WORDLIKE.fullmatch(word) else None)
-        if doubt not in self._doubts:
-            self._doubts.append(doubt)
+        if doubt not in self.doubts:
+            self.doubts.append(doubt)
 
     def has(self, name: str) -> bool:
         """Whether the member was sent at all, understood or not."""
@@ -122,7 +123,7 @@ class Fields:
         value = self.members.get(name)
         if not isinstance(value, dict):
             raise self.wrong(name, "an object", value)
-        return Fields(value, self._place(name), doubts=self._doubts)
+        return Fields(value, self._place(name), doubts=self.doubts)
 
     def section_if_told(self, name: str) -> "Fields | None":
         """Return an object inside this one."""
@@ -132,7 +133,7 @@ class Fields:
         if not isinstance(value, dict):
             self.doubt(self.wrong(name, "an object", value), name)
             return None
-        return Fields(value, self._place(name), doubts=self._doubts)
+        return Fields(value, self._place(name), doubts=self.doubts)
 
     def sections(self, name: str) -> tuple["Fields", ...]:
         """Return a list of objects inside this one; a list that is not there is empty, what is no object left out."""
@@ -146,7 +147,7 @@ class Fields:
         for index, item in enumerate(value):
             place = f"{name}[{index}]"
             if isinstance(item, dict):
-                found.append(Fields(item, self._place(place), doubts=self._doubts))
+                found.append(Fields(item, self._place(place), doubts=self.doubts))
             else:
                 self.doubt(self.wrong(place, "an object", item), name)
         return tuple(found)

@@ -1,7 +1,7 @@
-"""The kinds of providers that can be configured: those of this package, and those of packages installed beside it.
+"""The kinds of providers that can be configured: classes, documents, and those of packages installed beside this one.
 
-A `ProviderConfig` comes in, a `Provider` goes out. A kind of ours is one line here; another package names its own in the
-entry points' group `esimhooks.providers`, and cannot take the name of one of ours.
+A `ProviderConfig` comes in, a `Provider` goes out. A class is one line here, a document a file in `mappings`; another
+package names its own kinds in the entry points' group `esimhooks.providers`, and cannot take the name of one of ours.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,8 @@ from aiohttp import ClientSession
 
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.providers import es2plus, esimaccess, esimgo
+from esimhooks.server.providers.mapping import provider as mapping
+from esimhooks.server.providers.mapping.shipped import shipped_documents
 from esimhooks.server.providers.port import Pace, Provider, ProviderConfig, ProviderFactory
 
 GROUP = "esimhooks.providers"
@@ -18,7 +20,9 @@ KINDS: dict[str, ProviderFactory] = {
     "es2plus": es2plus.build,
     "esimaccess": esimaccess.build,
     "esimgo": esimgo.build,
+    "mapping": mapping.build,
     "sandbox": esimaccess.build_sandbox,
+    **{kind: mapping.factory_of(document) for kind, document in shipped_documents().items()},
 }
 
 

@@ -1,0 +1,162 @@
+"""Expressions of mapping documents: JMESPath through a whitelist, compiled once, evaluated within a number of steps.
+
+Text of a document comes in, an `Expression` goes out, or `ValueError` with what was expected. An expression sees only
+the value it is evaluated on: it knows no time, no environment and no other notification.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+from jmespath.exceptions import JMESPathError
+from jmespath.parser import Parser
+from jmespath.visitor import TreeInterpreter
+
+from esimhooks.server.providers.port import Unparsable
+
+MAX_CHARACTERS = 300
+MAX_DEPTH = 20
+MAX_STEPS = 50_000
+"""Of all expressions of one notification together: some 30 ms. A usual notification takes a few hundred."""
+FUNCTIONS = frozenset({"contains", "ends_with", "join", "length", "not_null", "starts_with", "to_string", "type"})
+LISTS_FOR = frozenset({"join", "not_null"})
+"""Functions that may be given a list of several values; elsewhere it could double the data with every step."""
+NODES = frozenset(
+    {
+        "and_expression",
+        "comparator",
+        "current",
+        "field",
+        "filter_projection",
+        "flatten",
+        "function_expression",
+        "identity",
+        "index",
+        "index_expression",
+        "literal",
+        "multi_select_list",
+        "not_expression",
+        "or_expression",
+        "pipe",
+        "projection",
+        "slice",
+        "subexpression",
+        "value_projection",
+    }
+)
+
+Node = Mapping[str, object]
+
+
+class Steps(TreeInterpreter):  # type: ignore[misc]  # jmespath has no types
+    """Evaluates the expressions of one notification, and stops where they take more steps than all may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = MAX_STEPS
+
+    def visit(self, node: object, *args: object, **kwargs: object) -> object:
+        """Evaluate one node. Raises `Unparsable` where there were too many."""
+        self._left -= 1
+        if self._left < 0:
+            raise Unparsable(f"its expressions take more than {MAX_STEPS} steps")
+        return super().visit(node, *args, **kwargs)
+
+
+class Expression:
+    """One compiled expression. `names` are the members that it reads."""
+
+    def __init__(self, text: str, tree: Node) -> None:
+        self.text = text
+        self._tree = tree
+        self._chain = _chain(tree)
+        self.names = frozenset(_names(tree))
+
+    def __repr__(self) -> str:
+        return f"Expression({self.text!r})"
+
+    def read(self, value: object, steps: Steps) -> object:
+        """Return what the expression finds, or None: also where a function is given what it does not take."""
+        if self._chain is None:
+            try:
+                return steps.visit(self._tree, value)
+            except (JMESPathError, TypeError, ValueError, ArithmeticError, RecursionError):
+                return None
+        for name in self._chain:
+            if not isinstance(value, dict):
+                return None
+            value = value.get(name)
+        return value
+
+    def holds(self, value: object, steps: Steps) -> bool:
+        """Whether it gives something: anything but nothing, false, and empty text, lists and objects."""
+        found = self.read(value, steps)
+        return not (found is None or found is False or found in ("", [], {}))
+
+
+def compile_expression(text: str) -> Expression:
+    """Return the expression. Raises `ValueError` with what was expected."""
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"expected an expression of at most {MAX_CHARACTERS} characters")
+    if not text.isprintable():
+        raise ValueError("expected an expression without control characters")
+    tree = _parsed(text)
+    _check(tree, depth=1, lists_allowed=False)
+    if sum(node["type"] == "multi_select_list" for node in _walk(tree)) > 1:
+        raise ValueError("expected at most one list of values in an expression")
+    return Expression(text, tree)
+
+
+def _parsed(text: str) -> Node:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a literal without quotes is deprecated, and read as text
+            return cast("Node", Parser().parse(text).parsed)
+    except (JMESPathError, ValueError, RecursionError, Warning):
+        raise ValueError("expected a JMESPath expression such as data.status") from None
+
+
+def _check(node: Node, *, depth: int, lists_allowed: bool) -> None:
+    kind = node["type"]
+    if depth > MAX_DEPTH:
+        raise ValueError(f"expected an expression that is at most {MAX_DEPTH} levels deep")
+    if kind not in NODES:
+        raise ValueError(f"expected no {str(kind).replace('_', ' ')} in an expression")
+    name = node.get("value") if kind == "function_expression" else None
+    if name is not None and name not in FUNCTIONS:
+        raise ValueError(f"expected only the functions {', '.join(sorted(FUNCTIONS))}")
+    if kind == "multi_select_list":
+        if not lists_allowed:
+            raise ValueError(f"expected a list of values only inside {' and '.join(sorted(LISTS_FOR))}")
+        if any(child["type"] in ("current", "identity") for child in _children(node)):
+            raise ValueError("expected members in a list of values, not the whole")
+    for child in _children(node):
+        _check(child, depth=depth + 1, lists_allowed=name in LISTS_FOR)
+
+
+def _children(node: Node) -> Iterator[Node]:
+    children = node.get("children")
+    if isinstance(children, list):
+        yield from (child for child in children if isinstance(child, dict))
+
+
+def _walk(node: Node) -> Iterator[Node]:
+    yield node
+    for child in _children(node):
+        yield from _walk(child)
+
+
+def _names(tree: Node) -> Iterator[str]:
+    for node in _walk(tree):
+        if node["type"] == "field":
+            yield str(node["value"])
+
+
+def _chain(tree: Node) -> tuple[str, ...] | None:
+    """Return the names of a path that only goes from member to member, which needs no interpreter."""
+    if tree["type"] == "field":
+        return (str(tree["value"]),)
+    if tree["type"] != "subexpression":
+        return None
+    steps = [_chain(child) for child in _children(tree)]
+    return None if None in steps else tuple(name for step in steps if step for name in step)

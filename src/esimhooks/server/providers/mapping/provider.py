@@ -1,0 +1,265 @@
+"""A provider that is described by a document: the kind `mapping`, and every document that comes with the product.
+
+A `ProviderConfig` comes in, a `Provider` goes out. It proves, reads and asks what its document says, and decides nothing.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from aiohttp import ClientSession
+from msgspec.structs import replace
+
+from esimhooks.server.domain.clock import Clock
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.notification import InboundRequest, Notification
+from esimhooks.server.domain.update import Cause, Identity, Update
+from esimhooks.server.providers import options
+from esimhooks.server.providers.mapping.check import Mapped, compile_document
+from esimhooks.server.providers.mapping.document import parsed
+from esimhooks.server.providers.mapping.facts import filled, merged
+from esimhooks.server.providers.mapping.proof import Proof, compile_proof, names_of
+from esimhooks.server.providers.mapping.questions import Api, CompiledQuestion
+from esimhooks.server.providers.mapping.sources import Source, View
+from esimhooks.server.providers.mapping.templates import KEY, KEYS, ORDER_NO, Fill
+from esimhooks.server.providers.port import (
+    Lookup,
+    Pace,
+    Provider,
+    ProviderConfig,
+    ProviderFactory,
+    ProviderRefused,
+    Reply,
+    StillAllocating,
+)
+from esimhooks.server.providers.sources import Sources, read_sources
+
+DOCUMENT = "/settings/document"
+MAX_ECHO = 1000
+_SETTINGS = frozenset({"document", "confirm", "allowedSources", "requestsPerSecond", "signed"})
+
+
+class MappedProvider(Provider):
+    """One account at a provider that a document describes. Without `api` it is only listened to."""
+
+    def __init__(
+        self,
+        mapped: Mapped,
+        *,
+        proofs: Sequence[Proof],
+        sources: Sources,
+        api: Api | None,
+        requests_per_second: float,
+        clock: Clock,
+    ) -> None:
+        document = mapped.document
+        self.mapped = mapped
+        self._proofs = proofs
+        self._sources = sources
+        self._api = api
+        self._clock = clock
+        self._echo = Source(document.handshake.echo) if document.handshake.echo else None
+        answer = document.answer
+        self._reply = Reply(
+            status=answer.status,
+            body=None if (answer.status, answer.body) == (200, "") else answer.body.encode(),
+            content_type=answer.content_type,
+        )
+        self.can_fetch = api is not None and bool(mapped.fetches or mapped.usage)
+        self.usage_batch = mapped.usage.batch if mapped.usage else 1
+        self.requests_per_second = requests_per_second
+
+    def verify(self, request: InboundRequest) -> bool:
+        """Check the source addresses, and one of the document's proofs where any has its credentials.
+
+        Raises `Refused` (401).
+        """
+        self._sources.check(request.peer)
+        if not self._proofs:
+            return False
+        if not any(proof(request) for proof in self._proofs):
+            raise Refused.unauthenticated("nothing in the request proves that the provider sent it")
+        return True
+
+    def parse(self, request: InboundRequest) -> Notification:
+        """Turn the request into facts. Raises `Unparsable`."""
+        return self.mapped.rules.parse(request)
+
+    def handshake(self, request: InboundRequest) -> Reply:
+        """Return what a GET or HEAD is answered: nothing, or the text that the provider wants to see again."""
+        said = self._echo.read(View({}, request)) if self._echo else None
+        text = said[:MAX_ECHO] if isinstance(said, str) and said.isprintable() else ""
+        return Reply(body=text.encode(), content_type="text/plain; charset=utf-8")
+
+    def reply(self, request: InboundRequest) -> Reply:
+        """Return what the document says, or what became of the notification where it says nothing."""
+        return self._reply
+
+    async def fetch(self, lookup: Lookup) -> tuple[Update, ...]:
+        """Return the eSIMs of an order, or the one with the key, as they are now; raises as the port says."""
+        if lookup.esim_tran_no is not None:
+            return (await self._esim(lookup.esim_tran_no, Cause.FILL),)
+        if lookup.order_no is None:
+            raise ProviderRefused("neither an order number nor an eSIM's key to ask for")
+        questions = [question for question in self.mapped.fetches if ORDER_NO in question.placeholders]
+        if not questions:
+            raise ProviderRefused("its document does not say how to ask for an order")
+        api = self._account()
+        whose = Identity(order_no=lookup.order_no)
+        found: list[Update] = []
+        for question in questions:
+            found += [
+                one async for one in self._answers(question, api.fill(order_no=lookup.order_no), whose, Cause.FILL)
+            ]
+        esims = tuple(one for one in found if one.identity.esim_tran_no is not None)
+        if not esims:
+            raise StillAllocating(f"the provider has no eSIMs for the order {lookup.order_no} yet", retry_after_s=3.0)
+        return esims
+
+    async def usage(self, esim_tran_nos: Sequence[str]) -> tuple[Update, ...]:
+        """Return the usage of the eSIMs that the provider knows among these, which are at most `usage_batch`."""
+        question = self.mapped.usage
+        found: list[Update] = []
+        if question is None:
+            return tuple([await self._esim(key, Cause.POLL) for key in esim_tran_nos])
+        api = self._account()
+        if KEYS in question.placeholders:
+            fill = api.fill(keys=tuple(esim_tran_nos))
+            return tuple([one async for one in self._answers(question, fill, Identity(), Cause.POLL)])
+        for key in esim_tran_nos:
+            whose = Identity(esim_tran_no=key)
+            found += [one async for one in self._answers(question, api.fill(key=key), whose, Cause.POLL)]
+        return tuple(found)
+
+    async def _esim(self, key: str, cause: Cause) -> Update:
+        """Ask every question about one eSIM and put the answers together, the first to say something first."""
+        questions = [question for question in self.mapped.fetches if KEY in question.placeholders]
+        if not questions:
+            raise ProviderRefused("its document does not say how to ask for one eSIM")
+        api = self._account()
+        wanted: Update | None = None
+        for question in questions:
+            async for one in self._answers(question, api.fill(key=key), Identity(esim_tran_no=key), cause):
+                if one.identity.esim_tran_no == key:
+                    wanted = one if wanted is None else filled(wanted, one)
+        if wanted is None:
+            raise ProviderRefused(f"the provider knows no eSIM {key}")
+        return wanted
+
+    async def _answers(
+        self, question: CompiledQuestion, fill: Fill, whose: Identity, cause: Cause
+    ) -> AsyncIterator[Update]:
+        """Return what the pages of an answer say, one update for each eSIM."""
+        asked_at = self._clock()
+        found: list[Update] = []
+        async for view in self._account().pages(question, fill):
+            found += read_answer(question, view, whose=whose, cause=cause, asked_at=asked_at)
+        for update in merged(found):
+            yield update
+
+    def _account(self) -> Api:
+        if self._api is None:
+            raise ProviderRefused("no credentials are configured for this provider")
+        return self._api
+
+
+def read_answer(
+    question: CompiledQuestion, view: View, *, whose: Identity, cause: Cause, asked_at: datetime
+) -> list[Update]:
+    """Return what one page says of eSIMs; what names nothing itself is of the eSIM or order that was asked for."""
+    listed = [view] if question.list is None else _elements(question.list.read(view), view)
+    updates = []
+    for element in listed:
+        said = question.facts.read(element, cause=cause)
+        told = said.update.identity
+        identity = Identity(
+            esim_tran_no=told.esim_tran_no or whose.esim_tran_no,
+            order_no=told.order_no or whose.order_no,
+            transaction_id=told.transaction_id,
+            iccid=told.iccid,
+        )
+        occurred_at = said.update.occurred_at or asked_at
+        updates.append(replace(said.update, identity=identity, occurred_at=occurred_at, doubts=said.doubts))
+    return updates
+
+
+def _elements(found: object, view: View) -> list[View]:
+    listed = found if isinstance(found, list) else [] if found is None else [found]
+    return [view.inside(element) for element in listed]
+
+
+def system_clock() -> datetime:
+    """The time of this machine, aware UTC."""
+    return datetime.now(UTC)
+
+
+def build(config: ProviderConfig, session: ClientSession, pace: Pace) -> Provider:
+    """Build the provider of `{settings: {document, ...}}`. Raises `Refused` (422) with pointers."""
+    return built(compile_document(config.settings.get("document"), pointer=DOCUMENT), config, session, pace)
+
+
+def factory_of(shipped: Mapping[str, object]) -> ProviderFactory:
+    """Return what builds providers of a shipped document; members of the setting `document` stand in for its own."""
+
+    def build_shipped(config: ProviderConfig, session: ClientSession, pace: Pace) -> Provider:
+        given = config.settings.get("document")
+        own = {} if given is None else parsed(given, DOCUMENT)
+        return built(compile_document({**shipped, **own}, pointer=DOCUMENT), config, session, pace)
+
+    return build_shipped
+
+
+def built(
+    mapped: Mapped, config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: Clock = system_clock
+) -> MappedProvider:
+    """Build the provider of a compiled document. Raises `Refused` (422) where credentials or settings do not fit."""
+    options.refuse_unknown("settings", config.settings, _SETTINGS)
+    options.refuse_unknown("credentials", config.credentials, mapped.credentials)
+    options.confirm(config)
+    rate = options.rate(config, default=mapped.document.requests_per_second)
+    return MappedProvider(
+        mapped,
+        proofs=_proofs(mapped, config, clock),
+        sources=read_sources(config.settings.get("allowedSources"), published=()),
+        api=_api(mapped, config, session, pace, clock),
+        requests_per_second=rate,
+        clock=clock,
+    )
+
+
+def _proofs(mapped: Mapped, config: ProviderConfig, clock: Clock) -> Sequence[Proof]:
+    """Return the proofs whose credentials are given; those of the others are not looked at."""
+    verify = mapped.document.verify
+    given = {name for one in verify for name in names_of(one)} & config.credentials.keys()
+    if not options.flag(config, "signed", default=bool(given)):
+        return ()
+    proofs = []
+    for one in verify:
+        if config.credentials.keys() >= set(names_of(one)):
+            try:
+                proofs.append(compile_proof(one, config.credentials, clock))
+            except ValueError as error:
+                raise Refused.invalid(f"/credentials/{options.escaped(one.secret or '')}", str(error)) from None
+    if not proofs:
+        missing = next((name for one in verify for name in names_of(one) if name not in config.credentials), None)
+        raise Refused.invalid(
+            f"/credentials/{options.escaped(missing)}" if missing else "/settings/signed",
+            "expected this credential: without it no notification can be proven" if missing else "expected false",
+        )
+    return proofs
+
+
+def _api(mapped: Mapped, config: ProviderConfig, session: ClientSession, pace: Pace, clock: Clock) -> Api | None:
+    """Return the API where the credentials to ask are given; None where none is, and it is only listened to."""
+    if not (mapped.fetches or mapped.usage):
+        return None
+    missing = sorted(mapped.asks_with - config.credentials.keys())
+    verified = {name for one in mapped.document.verify for name in names_of(one)}
+    given = (mapped.asks_with - verified) & config.credentials.keys()
+    if missing and not given:
+        return None
+    if missing:
+        raise Refused.invalid(f"/credentials/{options.escaped(missing[0])}", "expected it beside the others to ask")
+    for name in mapped.asks_with:
+        options.credential(config, name)
+    base_url = options.base_url(config, default=mapped.document.base_url, secure=True)
+    return Api(base_url, config.credentials, mapped.token, session=session, pace=pace, clock=clock)

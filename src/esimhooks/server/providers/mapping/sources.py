@@ -1,0 +1,71 @@
+"""Where a value of a mapping comes from: an expression over the body, a header, the query or the path.
+
+A `View` of one notification or answer comes in, a raw value goes out. What it means is decided in `values`.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from urllib.parse import parse_qsl
+
+from esimhooks.server.domain.notification import InboundRequest
+from esimhooks.server.providers.mapping.expression import Expression, Steps, compile_expression
+
+MAX_QUERY_FIELDS = 100
+AROUND = "top"
+"""Name under which an element of a list sees what stands around the list."""
+BARE = "item"
+"""Name under which an element is seen that is no object."""
+NOTHING = InboundRequest(method="GET", path="", query="", headers={}, body=b"", peer="")
+
+
+class View:
+    """What expressions see: the members of an object, and the request in which it came."""
+
+    def __init__(self, members: Mapping[str, object], request: InboundRequest = NOTHING) -> None:
+        self.request = request
+        self.steps = Steps()
+        self.members: Mapping[str, object] = {**members, AROUND: members}
+        self.says_nothing_known = False
+        """Whether a word was read that is known and says nothing."""
+
+    def inside(self, element: object) -> "View":
+        """Return the view of one element of a list, from which this one is `top`."""
+        view = View.__new__(View)
+        view.request, view.steps, view.says_nothing_known = self.request, self.steps, False
+        own = element if isinstance(element, dict) else {BARE: element}
+        view.members = {**own, AROUND: self.members}
+        return view
+
+    @cached_property
+    def query(self) -> Mapping[str, str]:
+        """The query parameters; the first where a name comes twice."""
+        try:
+            pairs = parse_qsl(self.request.query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
+        except ValueError:
+            return {}
+        return dict(reversed(pairs))
+
+
+class Source:
+    """One place in a notification."""
+
+    def __init__(self, text: str) -> None:
+        """Compile `header:NAME`, `query:NAME`, `path` or an expression. Raises `ValueError` with what was expected."""
+        self.text = text
+        place, _, name = text.partition(":")
+        self._place = place if text == "path" or (place in ("header", "query") and name) else ""
+        self._name = name.lower() if place == "header" else name
+        self.expression: Expression | None = None if self._place else compile_expression(text)
+
+    @property
+    def of_request(self) -> bool:
+        """Whether it reads the request around the body."""
+        return self.expression is None
+
+    def read(self, view: View) -> object:
+        """Return the raw value, or None."""
+        if self.expression is not None:
+            return self.expression.read(view.members, view.steps)
+        if self._place == "header":
+            return view.request.headers.get(self._name)
+        return view.query.get(self._name) if self._place == "query" else view.request.path
