@@ -1,8 +1,10 @@
 """Signature profiles and redaction, as a receiver sees them: every request verifies with the public package."""
 
+import base64
 import json
 
 import pytest
+import svix.webhooks
 from standardwebhooks.webhooks import Webhook as PublicWebhook
 
 from api import Api, Json, a_merchant
@@ -31,7 +33,7 @@ async def sent(operator: Api, receiver: Receiver, tenant: str, *, status: str = 
     return receiver.received[before]
 
 
-@pytest.mark.parametrize("profile", ["standard", "standard-asymmetric", "hex"])
+@pytest.mark.parametrize("profile", ["standard", "standard-asymmetric", "hex", "svix"])
 async def test_every_profile_verifies_with_the_public_package(operator: Api, receiver: Receiver, profile: str) -> None:
     tenant, endpoint = await an_endpoint(operator, receiver, signatureProfile=profile)
 
@@ -76,6 +78,21 @@ async def test_the_hex_profile_is_named_after_the_operator(settings: Settings, r
     assert headers["x-acme-sim-event"] == "esim.created"
     assert headers["x-acme-sim-event-id"] == headers["webhook-id"]
     assert headers["x-acme-sim-timestamp"] == headers["webhook-timestamp"]
+
+
+async def test_a_receiver_with_the_library_of_svix_goes_on_unchanged_with_its_old_secret(
+    operator: Api, receiver: Receiver
+) -> None:
+    old_secret = "whsec_" + base64.b64encode(b"24 bytes, as Svix makes them").decode()
+    tenant, _ = await an_endpoint(operator, receiver, signatureProfile="svix", secret=old_secret)
+
+    request = await sent(operator, receiver, tenant)
+
+    of_svix = {name: value for name, value in request.headers.items() if name.lower().startswith("svix-")}
+    assert sorted(of_svix) == ["svix-id", "svix-signature", "svix-timestamp"]
+    svix.webhooks.Webhook(old_secret).verify(request.body, of_svix)
+    with pytest.raises(svix.webhooks.WebhookVerificationError):
+        svix.webhooks.Webhook(old_secret).verify(request.body + b" ", of_svix)
 
 
 async def test_credentials_are_left_out_of_every_attempt_where_the_endpoint_wants_it(

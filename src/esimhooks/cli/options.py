@@ -69,6 +69,11 @@ def credentials(texts: Sequence[str]) -> dict[str, str]:
     return dict(pair(one) if "=" in one else (one, _entered(one)) for one in texts)
 
 
+def secret(text: str) -> str:
+    """Return a secret; `-` is asked for, as all users of a machine see its command lines."""
+    return _entered("secret") if text == "-" else text
+
+
 def json_values(texts: Sequence[str]) -> dict[str, Json]:
     """Return `requestsPerSecond=8` as JSON values; what is no JSON is text, and `document=@FILE` what the file holds."""
     return {

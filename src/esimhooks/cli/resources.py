@@ -9,7 +9,7 @@ from pathlib import Path
 
 from esimhooks.cli import output
 from esimhooks.cli.client import Answer, Client
-from esimhooks.cli.options import credentials, file_text, json_values, pairs, path, schedule
+from esimhooks.cli.options import credentials, file_text, json_values, pairs, path, schedule, secret
 from esimhooks.cli.verbs import Resource, Setting, Verb
 from esimhooks.server.domain.delivery import DeliveryStatus
 from esimhooks.server.domain.endpoint import Ordering, SignatureProfile
@@ -66,6 +66,7 @@ ENDPOINT = (
     ),
     Setting("caCertificate", "Authorities to trust besides, PEM.", Path, metavar="FILE", parse=file_text),
 )
+SECRET = Setting("secret", "One that the receiver has already, or - to be asked for it.", metavar="WHSEC", parse=secret)
 PROVIDER = (
     Needed("kind", "As esimaccess; `esimhooks providers kinds` lists them.", metavar="KIND", words=(*KINDS, *SHIPPED)),
     Setting("baseUrl", "Its API, where it is not the usual one.", metavar="URL"),
@@ -186,7 +187,7 @@ RESOURCES = (
              columns="id url:address enabled disabledReason:reason mode createdAt:age name eventTypes"),
         OfTenant("show", "GET /v1/endpoints/{id}", "Show an endpoint."),
         OfTenant("create", "POST /v1/endpoints", "Make an endpoint; its secret is printed this once.",
-             (Needed("url", "Where webhooks go.", metavar="URL"), *ENDPOINT),
+             (Needed("url", "Where webhooks go.", metavar="URL"), *ENDPOINT, SECRET),
              title="new endpoint, its secret shown this once"),
         OfTenant("update", "PATCH /v1/endpoints/{id}", "Change an endpoint; what is not named stays.",
              (Setting("url", "Where webhooks go from now on.", metavar="URL"), *ENDPOINT)),
@@ -202,8 +203,8 @@ RESOURCES = (
              title="secret of {id}"),
         OfTenant("rotate-secret", "POST /v1/endpoints/{id}/rotate-secret",
              "Replace an endpoint's secret; the old one signs for a day more, or as --expire-old-in says.",
-             (Setting("expireOldIn", "Seconds the old one still signs; 0 after a leak.", int, metavar="S", least=0),),
-             title="new secret of {id}"),
+             (Setting("expireOldIn", "Seconds the old one still signs; 0 after a leak.", int, metavar="S", least=0),
+             SECRET), title="new secret of {id}"),
         OfTenant("delete", "DELETE /v1/endpoints/{id}", "Delete an endpoint; what it did not get yet is cancelled.",
              done="{id} is deleted"),
     )),

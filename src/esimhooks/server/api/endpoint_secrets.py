@@ -12,6 +12,7 @@ from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import SigningSecret
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import Prefix, parse_id
+from esimhooks.server.domain.patterns import Text
 from esimhooks.server.manage import rotation
 from esimhooks.server.store.database import Session
 from esimhooks.signing import PRIVATE_KEY_PREFIX, public_key_of
@@ -22,9 +23,13 @@ LONGEST_OVERLAP_S = 7 * A_DAY_S
 
 
 class RotationBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """How many seconds the old secrets go on signing: a day unless told, 0 after a leak."""
+    """How many seconds the old secrets go on signing: a day unless told, 0 after a leak.
+
+    `secret` is the new one where the merchant brings it: `whsec_` and the base64 of 24 to 64 bytes.
+    """
 
     expire_old_in: Annotated[int, Meta(ge=0, le=LONGEST_OVERLAP_S)] = A_DAY_S
+    secret: Text | None = None
 
 
 USUAL_ROTATION = RotationBody()
@@ -72,7 +77,9 @@ async def rotate_secret(
     """Replace an endpoint's secret; the old one signs for `expireOldIn` seconds more."""
     which = parse_id(Prefix.ENDPOINT, endpoint_id)
     return secrets_view(
-        await rotation.rotate_secret(db, actor, tenant, which, expire_old_in_s=data.expire_old_in, now=now)
+        await rotation.rotate_secret(
+            db, actor, tenant, which, rotation.Rotation(data.expire_old_in, data.secret), now=now
+        )
     )
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType, defstruct
 from msgspec.structs import replace
 
 from esimhooks.server.api.access import BY_KEY
@@ -13,10 +13,12 @@ from esimhooks.server.api.merge_patch import named as patch_values
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, EndpointConfig, Tenant, configuration
-from esimhooks.server.domain.endpoint_rules import in_lower_case, parse_cas
+from esimhooks.server.domain.endpoint_rules import in_lower_case
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.patterns import Text
 from esimhooks.server.domain.schedule import NAMED
+from esimhooks.server.domain.trusted_cas import parse_cas
 from esimhooks.server.manage import endpoints as manage_endpoints
 from esimhooks.server.manage.endpoints import Change, EndpointRules
 from esimhooks.server.manage.lists import found
@@ -54,13 +56,16 @@ if TYPE_CHECKING:
     EndpointView: TypeAlias = Struct
     MadeEndpointView: TypeAlias = Struct
 else:
-    EndpointBody = patch_of(
-        EndpointConfig,
+    EndpointBody = defstruct(
         "EndpointBody",
-        "What a merchant tells of an endpoint. `retrySchedule` is a list of seconds or the name of a schedule.",
-        never_null=NEVER_NULL,
-        required=True,
-        also=ALSO,
+        [("secret", Text | UnsetType | None, UNSET)],
+        bases=(patch_of(EndpointConfig, "NewConfig", "", never_null=NEVER_NULL, required=True, also=ALSO),),
+        forbid_unknown_fields=True,
+        kw_only=True,
+        namespace={
+            "__doc__": "What a merchant tells of an endpoint. `retrySchedule` is a list of seconds or the name of a schedule; "
+            "`secret` one that the receiver has already: `whsec_` and the base64 of 24 to 64 bytes."
+        },
     )
     EndpointPatch = patch_of(
         EndpointConfig,
@@ -97,7 +102,10 @@ async def create_endpoint(
     db: Session, actor: Actor, rules: EndpointRules, tenant: Tenant, data: EndpointBody
 ) -> MadeEndpointView:
     """Make an endpoint; its secret is shown this once."""
-    made = await manage_endpoints.create_endpoint(db, actor, tenant, wanted(data), rules)
+    secret = patch_values(data).get("secret")
+    made = await manage_endpoints.create_endpoint(
+        db, actor, tenant, wanted(replace(data, secret=UNSET)), rules, secret=None if secret is None else str(secret)
+    )
     return _view(made.endpoint, MadeEndpointView, secret=made.secret, public_key=made.public_key)
 
 

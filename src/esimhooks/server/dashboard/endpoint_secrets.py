@@ -17,7 +17,7 @@ from esimhooks.server.domain.endpoint import SignatureProfile
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.manage.lists import found
-from esimhooks.server.manage.rotation import rotate_secret, shown_secrets
+from esimhooks.server.manage.rotation import Rotation, rotate_secret, shown_secrets
 from esimhooks.server.store import endpoints
 from esimhooks.server.store.database import Session
 
@@ -52,5 +52,5 @@ async def rotate(request: Request, db: Session, actor: Actor, now: datetime, end
     if overlap is None:
         raise Refused.invalid("/overlap", f"expected one of {', '.join(OVERLAPS)}")
     which = parse_id(Prefix.ENDPOINT, endpoint_id)
-    await rotate_secret(db, actor, asked.tenant_of_page(visitor), which, expire_old_in_s=overlap, now=now)
+    await rotate_secret(db, actor, asked.tenant_of_page(visitor), which, Rotation(overlap), now=now)
     return redirect(visitor.link(f"/endpoints/{endpoint_id}/secrets"))

@@ -6,7 +6,7 @@ An endpoint's settings are not kept with each attempt: those that stand now are 
 import shlex
 from collections.abc import Mapping, Sequence
 
-from esimhooks.server.delivery.request_headers import STANDARD_SIGNATURE, hex_name, unsigned_headers
+from esimhooks.server.delivery.request_headers import HeaderNames, unsigned_headers
 from esimhooks.server.domain.credentials import without_credentials
 from esimhooks.server.domain.delivery import Attempt, Delivery
 from esimhooks.server.domain.endpoint import Endpoint, SignatureProfile
@@ -20,13 +20,13 @@ def headers_of(delivery: Delivery, attempt: Attempt, endpoint: Endpoint | None, 
         attempt=attempt.number,
         timestamp=int(attempt.started_at.timestamp()),
         custom=endpoint.headers if endpoint else {},
-        hex_brand=brand if _in_hex(endpoint) else None,
+        names=_names(endpoint, brand),
     )
 
 
 def signatures_of(endpoint: Endpoint | None, *, brand: str) -> Sequence[str]:
     """Return the names of the headers that hold signatures."""
-    return [STANDARD_SIGNATURE, *([hex_name(brand, "signature")] if _in_hex(endpoint) else [])]
+    return _names(endpoint, brand).signatures()
 
 
 def body_of(body: bytes, endpoint: Endpoint | None) -> bytes:
@@ -42,5 +42,5 @@ def curl(url: str, headers: Mapping[str, str], body: bytes) -> str:
     return " \\\n".join(lines)
 
 
-def _in_hex(endpoint: Endpoint | None) -> bool:
-    return endpoint is not None and endpoint.signature_profile is SignatureProfile.HEX
+def _names(endpoint: Endpoint | None, brand: str) -> HeaderNames:
+    return HeaderNames(endpoint.signature_profile if endpoint else SignatureProfile.STANDARD, brand)

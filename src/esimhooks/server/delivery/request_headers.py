@@ -4,9 +4,11 @@ The delivery, its endpoint and the bytes that are sent come in, headers in lower
 moment of the attempt.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
+
+from msgspec import Struct
 
 from esimhooks.server.domain.delivery import Claimed, EndpointTarget
 from esimhooks.server.domain.endpoint import SignatureProfile
@@ -15,7 +17,39 @@ from esimhooks.signing import PRIVATE_KEY_PREFIX, hex_signature, signature_heade
 from esimhooks.version import __version__
 
 USER_AGENT = f"esimhooks/{__version__}"
-STANDARD_SIGNATURE = "webhook-signature"
+STANDARD_SIGNATURE, SVIX_SIGNATURE = "webhook-signature", "svix-signature"
+
+
+class HeaderNames(Struct, frozen=True):
+    """What the headers of an endpoint are called: its signature profile, and the brand that names those of `hex`."""
+
+    profile: SignatureProfile
+    brand: str
+
+    def signatures(self) -> Sequence[str]:
+        """Return the headers that hold signatures."""
+        match self.profile:
+            case SignatureProfile.HEX:
+                return [STANDARD_SIGNATURE, self.branded("signature")]
+            case SignatureProfile.SVIX:
+                return [STANDARD_SIGNATURE, SVIX_SIGNATURE]
+            case SignatureProfile.STANDARD | SignatureProfile.ASYMMETRIC:
+                return [STANDARD_SIGNATURE]
+
+    def repeated(self, event_type: str, message_id: str, timestamp: str) -> Mapping[str, str]:
+        """Return what the profile says once more under names of its own."""
+        match self.profile:
+            case SignatureProfile.HEX:
+                values = {"event": event_type, "event-id": message_id, "timestamp": timestamp}
+                return {self.branded(name): value for name, value in values.items()}
+            case SignatureProfile.SVIX:
+                return {"svix-id": message_id, "svix-timestamp": timestamp}
+            case SignatureProfile.STANDARD | SignatureProfile.ASYMMETRIC:
+                return {}
+
+    def branded(self, what: str) -> str:
+        """Return the name of a header of the hex profile."""
+        return f"x-{self.brand.lower()}-{what}"
 
 
 def request_headers(
@@ -30,18 +64,24 @@ def request_headers(
     secrets = _valid(target, now)
     if not secrets:
         raise LookupError("none of the endpoint's secrets signs at present")
+    names = HeaderNames(target.signature_profile, brand)
     headers = unsigned_headers(
         claimed.event_id,
         claimed.event_type,
         attempt=claimed.attempts + 1,
         timestamp=timestamp,
         custom=target.headers,
-        hex_brand=brand if target.signature_profile is SignatureProfile.HEX else None,
+        names=names,
     )
     headers[STANDARD_SIGNATURE] = signature_header(secrets, message_id=message_id, timestamp=timestamp, body=body)
-    if target.signature_profile is SignatureProfile.HEX:
-        # One signature only, the newest secret's: who reads this profile compares the whole header.
-        headers[hex_name(brand, "signature")] = hex_signature(secrets[0], body)
+    match names.profile:
+        case SignatureProfile.HEX:
+            # One signature only, the newest secret's: who reads this profile compares the whole header.
+            headers[names.branded("signature")] = hex_signature(secrets[0], body)
+        case SignatureProfile.SVIX:
+            headers[SVIX_SIGNATURE] = headers[STANDARD_SIGNATURE]
+        case SignatureProfile.STANDARD | SignatureProfile.ASYMMETRIC:
+            pass
     return headers
 
 
@@ -52,17 +92,16 @@ def unsigned_headers(
     attempt: int,
     timestamp: int,
     custom: Mapping[str, str],
-    hex_brand: str | None,
+    names: HeaderNames,
 ) -> dict[str, str]:
     """Return the headers of an attempt (counted from 1) but its signatures; `custom` are the endpoint's.
 
-    `hex_brand` is given where the endpoint has the hex profile; `timestamp` is in seconds since 1970.
+    `timestamp` is in seconds since 1970.
     """
     message_id = text_of(Prefix.EVENT, event_id)
-    branded = {"event": event_type, "event-id": message_id, "timestamp": str(timestamp)}
     return {
         **custom,
-        **({hex_name(hex_brand, name): value for name, value in branded.items()} if hex_brand else {}),
+        **names.repeated(event_type, message_id, str(timestamp)),
         "content-type": "application/json",
         "user-agent": USER_AGENT,
         "webhook-id": message_id,
@@ -70,11 +109,6 @@ def unsigned_headers(
         "webhook-event": event_type,
         "webhook-attempt": str(attempt),
     }
-
-
-def hex_name(brand: str, what: str) -> str:
-    """Return the name of a header of the hex profile."""
-    return f"x-{brand.lower()}-{what}"
 
 
 def _valid(target: EndpointTarget, now: datetime) -> list[str]:

@@ -8,10 +8,10 @@ from msgspec import Struct
 
 from esimhooks.server.domain.account import ApiKey
 from esimhooks.server.domain.endpoint import CONFIG, Endpoint
-from esimhooks.server.domain.endpoint_rules import parse_cas
 from esimhooks.server.domain.ids import Prefix, text_or_none
 from esimhooks.server.domain.order import Order
 from esimhooks.server.domain.provider import StoredProvider
+from esimhooks.server.domain.trusted_cas import parse_cas
 from esimhooks.vocabulary.statuses import Mode
 from esimhooks.vocabulary.timestamps import timestamp_or_none
 

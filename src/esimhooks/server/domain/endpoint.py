@@ -41,6 +41,8 @@ class SignatureProfile(StrEnum):
     """A `v1a` signature as well (Ed25519): who checks it cannot sign."""
     HEX = "hex"
     """`X-<Brand>-Signature: sha256=<hex HMAC-SHA256 of the body>`, with `-Event`, `-Event-Id` and `-Timestamp`."""
+    SVIX = "svix"
+    """`svix-id`, `svix-timestamp` and `svix-signature` as well, for receivers that were written for Svix."""
 
 
 class Tenant(Struct, frozen=True):

@@ -24,7 +24,7 @@ from esimhooks.server.domain.operational import EndpointDisabled
 from esimhooks.server.ingest.fan_out import publish_to
 from esimhooks.server.manage.example_event import event_of
 from esimhooks.server.manage.lists import found
-from esimhooks.server.manage.rotation import provide_key_pair
+from esimhooks.server.manage.rotation import provide_key_pair, require_secret
 from esimhooks.server.manage.webhook_url import CheckUrl, require_authorities, require_reachable
 from esimhooks.server.store import accounts, endpoints, lanes
 from esimhooks.server.store.audit import note
@@ -56,8 +56,10 @@ class EndpointRules(Struct, frozen=True, kw_only=True):
     clock: Clock
 
 
-async def create_endpoint(db: Session, actor: Actor, tenant: Tenant, wanted: Change, rules: EndpointRules) -> Made:
-    """Make an endpoint with a secret and a lane. Raises `Refused`."""
+async def create_endpoint(
+    db: Session, actor: Actor, tenant: Tenant, wanted: Change, rules: EndpointRules, *, secret: str | None = None
+) -> Made:
+    """Make an endpoint with a lane and a secret, a new one unless its merchant brings one. Raises `Refused`."""
     now = rules.clock()
     config = wanted(rules.defaults, rules.defaults)
     require_valid(config)
@@ -67,7 +69,7 @@ async def create_endpoint(db: Session, actor: Actor, tenant: Tenant, wanted: Cha
     endpoint = Endpoint(
         **fields, id=new_id(), tenant=tenant, enabled=True, disabled_reason=None, created_at=now, updated_at=now
     )
-    secret = new_secret()
+    secret = new_secret() if secret is None else require_secret(secret)
     await endpoints.insert(db, endpoint, secret=secret)
     made = changes({}, endpoint_fields(endpoint))
     await note(db, actor, Action.ENDPOINT_CREATE, text_of(Prefix.ENDPOINT, endpoint.id), whose=tenant, changes=made)

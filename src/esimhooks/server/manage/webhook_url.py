@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from esimhooks.server.delivery.http.errors import GateRefused
-from esimhooks.server.domain.endpoint_rules import InvalidCertificateError, validated_cas
 from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.trusted_cas import InvalidCertificateError, validated_cas
 
 CheckUrl = Callable[[str], object]
 """Raises `GateRefused` for a URL that must not be called."""
