@@ -17,7 +17,8 @@ from esimhooks.receiver.webhook import Webhook
 from esimhooks.vocabulary.envelope import Envelope
 from esimhooks.vocabulary.esim import EsimData
 from esimhooks.vocabulary.events import EventType
-from esimhooks.vocabulary.examples import example_of
+from esimhooks.vocabulary.examples import example_at
+from esimhooks.vocabulary.timestamps import timestamp
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _WIRE_NAMES = {one.name: one.encode_name for one in msgspec.structs.fields(EsimData)}
@@ -39,10 +40,11 @@ def example_event(event: EventType | str, **fields: Any) -> Event:
     envelope (`sequence=7`, `mode="test"`, `reason=...`, `id=...`). What depends on them follows: the volume that remains,
     the new status, the changes. Raises `ValueError` for unknown event types, `TypeError` for unknown fields.
     """
-    payload: dict[str, Any] = msgspec.to_builtins(example_of(EventType(event)))
+    now = datetime.now(UTC)
+    payload: dict[str, Any] = msgspec.to_builtins(example_at(EventType(event), now))
     given = _by_wire_name(fields)
     payload["id"] = "evt_0" + "".join(chance.choice(_ALPHABET) for _ in range(25))
-    payload["timestamp"] = _now()
+    payload["timestamp"] = timestamp(now)
     payload |= {name: given.pop(name) for name in list(given) if name in _ENVELOPE.values()}
     data, changes = payload["data"], payload.get("changes", {})
     data |= {"updatedAt": payload["timestamp"]} | given
@@ -51,7 +53,7 @@ def example_event(event: EventType | str, **fields: Any) -> Event:
     _follow(changes, data)
     if "esimStatus" in given and "newStatus" in payload:
         payload["newStatus"] = data["esimStatus"]
-    return event_of(msgspec.json.encode(payload), message_id=payload["id"], sent_at=datetime.now(UTC))
+    return event_of(msgspec.json.encode(payload), message_id=payload["id"], sent_at=now)
 
 
 def signed_request(
@@ -85,7 +87,3 @@ def _follow(changes: dict[str, Any], data: Mapping[str, Any]) -> None:
         changes[_USAGE]["old"] = 0
         if _REMAIN in changes:
             changes[_REMAIN]["old"] = data[_TOTAL]
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -4,6 +4,8 @@ Made from the type that builds the payloads. Every identifier is synthetic; the 
 are right.
 """
 
+import re
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -13,6 +15,9 @@ from esimhooks.vocabulary.envelope import Envelope, FieldChange
 from esimhooks.vocabulary.esim import EsimData
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import EsimStatus, Mode, Reason, SmdpStatus
+from esimhooks.vocabulary.timestamps import timestamp
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 
 _ORDERED = EsimData(
     id="esim_01m83t4cqvemq8k9w39qsaekf4",
@@ -199,3 +204,18 @@ _BY_TYPE = {example.event: example for example in _EXAMPLES}
 def example_of(event: EventType) -> Envelope:
     """Return the worked example of this event; always the same."""
     return _BY_TYPE[event]
+
+
+def example_at(event: EventType, moment: datetime) -> Envelope:
+    """Return the worked example with all of its times moved, so that it was last updated at `moment` (aware UTC)."""
+    example = example_of(event)
+    by = moment - datetime.fromisoformat(example.data.updated_at)
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: moved(one) for name, one in value.items()}
+        if isinstance(value, str) and _TIME.fullmatch(value):
+            return timestamp(datetime.fromisoformat(value) + by)
+        return value
+
+    return msgspec.convert(moved(msgspec.to_builtins(example)), Envelope)

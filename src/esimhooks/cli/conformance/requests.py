@@ -16,7 +16,7 @@ from esimhooks.signing import MIN_SECRET_BYTES, InvalidSecretError, key_of, sign
 from esimhooks.version import __version__
 from esimhooks.vocabulary.envelope import encode
 from esimhooks.vocabulary.events import EventType
-from esimhooks.vocabulary.examples import example_of
+from esimhooks.vocabulary.examples import example_at
 from esimhooks.vocabulary.timestamps import timestamp as wire_time
 
 Json = dict[str, Any]
@@ -73,8 +73,8 @@ class Sender(Struct, frozen=True, kw_only=True):
 
     def event(self, event: EventType = EventType.ACTIVATED, **fields: object) -> Json:
         """Return a new event made of the example, as decoded JSON, with these fields."""
-        made: Json = msgspec.json.decode(encode(example_of(event)))
         happened_at = datetime.fromtimestamp(self.now, UTC)
+        made: Json = msgspec.json.decode(encode(example_at(event, happened_at)))
         return (
             made | {"id": text_of(Prefix.EVENT, new_id()), "timestamp": wire_time(happened_at), "mode": "test"} | fields
         )

@@ -17,7 +17,7 @@ from esimhooks.server.manage.lists import found
 from esimhooks.server.store import figures
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType
-from esimhooks.vocabulary.examples import example_of
+from esimhooks.vocabulary.examples import example_at
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
 Hours = Annotated[int, Meta(ge=1, le=168, description="how many hours back, 1-168")]
@@ -70,7 +70,9 @@ async def send_example(
 ) -> EndpointTestView:
     """Send the endpoint an event's example."""
     known = parse_id(Prefix.ENDPOINT, endpoint_id)
-    event, delivery = await manage_endpoints.send_example(db, actor, tenant, known, example_of(data.event), now=now)
+    event, delivery = await manage_endpoints.send_example(
+        db, actor, tenant, known, example_at(data.event, now), now=now
+    )
     return EndpointTestView(text_of(Prefix.EVENT, event.id), text_of(Prefix.DELIVERY, delivery.id))
 
 

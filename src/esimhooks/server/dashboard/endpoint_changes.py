@@ -21,7 +21,7 @@ from esimhooks.server.manage.lists import found
 from esimhooks.server.store import endpoints
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType
-from esimhooks.vocabulary.examples import example_of
+from esimhooks.vocabulary.examples import example_at
 
 routes = Routes(BY_SESSION)
 
@@ -76,7 +76,9 @@ async def send_example(request: Request, db: Session, actor: Actor, now: datetim
         raise Refused.invalid("/event", "expected the type of an event")
     which = parse_id(Prefix.ENDPOINT, endpoint_id)
     tenant = asked.tenant_of_page(visitor)
-    _, delivery = await manage_endpoints.send_example(db, actor, tenant, which, example_of(EventType(kind)), now=now)
+    _, delivery = await manage_endpoints.send_example(
+        db, actor, tenant, which, example_at(EventType(kind), now), now=now
+    )
     return redirect(visitor.link(f"/deliveries/{text_of(Prefix.DELIVERY, delivery.id)}"))
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from esimhooks.server.api.http import Request, Response, redirect
+from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked
 from esimhooks.server.dashboard.access import BY_SESSION
@@ -10,12 +11,13 @@ from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import visitor_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import DeliveryFilter
+from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import EventFilter
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
-from esimhooks.server.manage import deliveries as manage_deliveries
 from esimhooks.server.manage import find as manage_find
 from esimhooks.server.manage.lists import Window, found
+from esimhooks.server.manage.test_events import TestEvent, raise_test_event
 from esimhooks.server.store import deliveries, events
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.envelope import encode
@@ -72,14 +74,17 @@ async def show_schema(request: Request, kind: str) -> Response:
 
 
 @routes.post("/event-types/{kind}/try")
-async def try_event(request: Request, db: Session, actor: Actor, now: datetime, kind: str) -> Response:
-    """Raise a test event from its example and show it."""
+async def try_event(
+    request: Request, db: Session, actor: Actor, now: datetime, rules: Installation, kind: str
+) -> Response:
+    """Raise a test event of a test eSIM and show it."""
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
     known = _known(kind)
     if tenant.mode is not Mode.TEST:
         raise Refused.forbidden("test events need test mode: sign in with a test key (esim_test_...)")
-    event = await manage_deliveries.raise_event(db, actor, tenant, example_of(known), now=now)
+    policy = EmitPolicy(thresholds=rules.thresholds)
+    event = await raise_test_event(db, actor, tenant, TestEvent(type=known), policy, now=now)
     return redirect(visitor.link(f"/events/{text_of(Prefix.EVENT, event.id)}"))
 
 

@@ -1,4 +1,4 @@
-"""Deliveries: sent again, to one endpoint or to all who want the event, and cancelled; and events raised for tests.
+"""Deliveries: sent again, to one endpoint or to all who want the event, and cancelled.
 
 Each command runs in the transaction that it is given. Raises `Refused` (404) for what is not the tenant's.
 """
@@ -14,13 +14,11 @@ from esimhooks.server.domain.endpoint_rules import wants
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import Prefix, text_of
-from esimhooks.server.ingest.fan_out import deliver_to, publish
-from esimhooks.server.manage.example_event import event_of
+from esimhooks.server.ingest.fan_out import deliver_to
 from esimhooks.server.manage.lists import found
 from esimhooks.server.store import deliveries, endpoints, events, queue
 from esimhooks.server.store.audit import note
 from esimhooks.server.store.database import Session
-from esimhooks.vocabulary.envelope import Envelope
 
 
 async def send_again(db: Session, actor: Actor, tenant: Tenant, delivery_id: UUID) -> None:
@@ -59,17 +57,6 @@ async def cancel(db: Session, actor: Actor, tenant: Tenant, delivery_id: UUID, *
         raise Refused.conflict("the delivery is not pending: there is nothing to cancel")
     await note(db, actor, Action.DELIVERY_CANCEL, text_of(Prefix.DELIVERY, delivery_id), whose=tenant)
     return found(await deliveries.find(db, tenant, delivery_id), "delivery")
-
-
-async def raise_event(
-    db: Session, actor: Actor, tenant: Tenant, example: Envelope, *, now: datetime, esim_id: UUID | None = None
-) -> Event:
-    """Raise an event that no eSIM has caused, for tests; it is delivered like any other."""
-    event = event_of(example, tenant, mode=tenant.mode, now=now, esim_id=esim_id)
-    await publish(db, [event])
-    raised = {"type": ChangedField(None, event.type.value)}
-    await note(db, actor, Action.EVENT_TEST, text_of(Prefix.EVENT, event.id), whose=tenant, changes=raised)
-    return event
 
 
 async def _chosen(db: Session, event: Event, endpoint_id: UUID | None) -> Sequence[Endpoint]:
