@@ -51,9 +51,12 @@ RUNS = {
     "check-receiver",
     "send",
     "verify",
+    "backup",
     "migrate",
+    "restore",
     "rotate-encryption",
     "doctor",
+    "mcp",
     "updates",
 }
 """Commands that do not only ask a server; what they say is tested where they are."""

@@ -23,7 +23,16 @@ def commands(group: Any, *above: str) -> Iterator[tuple[str, Any]]:
         yield " ".join(above), group
 
 
-WITHOUT_DATA = {"demo", "serve", "migrate", "keys revoke", "endpoints delete", "deliveries retry"} | {
+WITHOUT_DATA = {
+    "backup",
+    "demo",
+    "restore",
+    "serve",
+    "migrate",
+    "keys revoke",
+    "endpoints delete",
+    "deliveries retry",
+} | {
     "accounts delete",
     "deliveries cancel",
     "rotate-encryption",
@@ -31,6 +40,7 @@ WITHOUT_DATA = {"demo", "serve", "migrate", "keys revoke", "endpoints delete", "
     "endpoints disable",
     "providers delete",
     "esims qr",
+    "mcp",
 }
 EVERY = dict(commands(typer.main.get_command(app)))
 

@@ -1,7 +1,11 @@
 """Backup and restore, as docs/operating.md has it: what was there is served again, and what waited arrives."""
 
+import asyncio
 import importlib.util
+import os
 import subprocess
+import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -33,6 +37,64 @@ async def empty(postgres: str) -> AsyncIterator[str]:
 
 def run(program: str, *arguments: str) -> None:
     subprocess.run((PROGRAMS / program, *arguments), check=True, capture_output=True)
+
+
+@pytest.mark.slow(reason="starts an embedded PostgreSQL, and two nodes one after the other")
+@pytest.mark.timeout(120)
+async def test_an_embedded_database_moves_to_ones_own_with_two_commands(empty: str, tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ESIMHOOKS_")}
+    file = str(tmp_path / "esimhooks.dump")
+    # Not pytest's tmp_path: PostgreSQL does not run as root, and its own user cannot pass that folder.
+    with tempfile.TemporaryDirectory(prefix="esimhooks-tests-") as folder:
+        embedded = Settings.read(data_dir=folder, port=0, log_level="warning")
+        async with running(embedded) as node, Api(node.url, node.admin_key) as operator:
+            merchant = await a_merchant(operator, webhook_url="https://hooks.example.com/esims")
+            await command("backup", file, environment=environment | {"ESIMHOOKS_DATA_DIR": folder})
+        keys = {name: _made(folder, name) for name in ("encryption", "admin")}
+    own = {"ESIMHOOKS_DATABASE_URL": empty, "ESIMHOOKS_DATA_DIR": str(tmp_path)}
+    wrong = await command("restore", file, environment=environment | own, code=1)
+    own |= {"ESIMHOOKS_ENCRYPTION_KEY": keys["encryption"]}
+
+    await command("restore", file, environment=environment | own)
+    again = await command("restore", file, environment=environment | own, code=1)
+
+    moved = Settings.read(
+        database_url=empty,
+        data_dir=tmp_path,
+        port=0,
+        encryption_key=keys["encryption"],
+        admin_key=keys["admin"],
+        log_level="warning",
+    )
+    async with running(moved) as node, Api(node.url, merchant.key) as caller:
+        secret = await caller.get(f"/v1/endpoints/{merchant.endpoint}/secret")
+    assert mode_of(file) == 0o600
+    assert "ESIMHOOKS_ENCRYPTION_KEY is needed" in wrong
+    assert "restore into an empty one" in again
+    assert secret["secret"] == merchant.secret
+
+
+def mode_of(file: str) -> int:
+    return Path(file).stat().st_mode & 0o777
+
+
+def _made(folder: str, name: str) -> str:
+    return (Path(folder) / f"{name}.key").read_text().strip()
+
+
+async def command(*words: str, environment: dict[str, str], code: int = 0) -> str:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "from esimhooks.cli.main import run; run()",
+        *words,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == code, said
+    return said
 
 
 @pytest.mark.slow(reason="dumps, restores and starts two nodes")

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from esimhooks.cli import (
+    backup,
     bulk,
     check_receiver,
     demo,
@@ -17,6 +18,7 @@ from esimhooks.cli import (
     files,
     inbox,
     listen,
+    mcp,
     output,
     provider_documents,
     send,
@@ -25,6 +27,8 @@ from esimhooks.cli import (
     trigger,
     verify,
 )
+from esimhooks.cli.installation import commands as installation
+from esimhooks.cli.installation import importing
 from esimhooks.cli.messages import Failed, explained, usage
 from esimhooks.cli.resources import RESOURCES
 from esimhooks.cli.verbs import Resource, application, command
@@ -45,6 +49,8 @@ for one in (
     serve.serve,
     serve.migrate,
     serve.rotate_encryption,
+    backup.backup,
+    backup.restore,
     trigger.trigger,
     trace.trace,
     check_receiver.check_receiver,
@@ -55,6 +61,9 @@ for one in (
     demo.simulate,
     bulk.recover,
     files.updates,
+    installation.apply,
+    installation.export,
+    mcp.mcp,
 ):
     app.command()(one)
 
@@ -78,6 +87,7 @@ def _groups(resource: Resource) -> typer.Typer:
 for resource in RESOURCES:
     app.add_typer(_groups(resource), name=resource.name)
 app.add_typer(inbox.app, name="inbox")
+app.add_typer(importing.app, name="import")
 
 
 def main(arguments: Sequence[str]) -> int:

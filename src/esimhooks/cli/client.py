@@ -207,4 +207,4 @@ def _denied(status: int, answer: bytes, url: str) -> Denied:
     message = refusal(problem.detail or problem.title, problem.errors)
     if status == 401:
         message = f"{message}: ESIMHOOKS_API_KEY holds the key for {url}"
-    return Denied(message, status=status)
+    return Denied(message, status=status, fields=problem.errors)

@@ -55,11 +55,16 @@ class Unreached(Failed):
 
 
 class Denied(Failed):
-    """The server answered that it will not do it; `status` is that of HTTP."""
+    """The server answered that it will not do it; `status` is that of HTTP, `fields` are those that were not accepted."""
 
-    def __init__(self, message: str, *, status: int) -> None:
+    def __init__(self, message: str, *, status: int, fields: "Sequence[BadField]" = ()) -> None:
         super().__init__(message)
         self.status = status
+        self._fields = fields
+
+    def in_fields(self) -> Sequence[str]:
+        """Return why, by the fields of the API instead of options, for what stands in a file."""
+        return [f"{one.pointer.removeprefix('/')}: {one.detail}" for one in self._fields] or str(self).splitlines()
 
 
 class BadField(Struct):

@@ -61,7 +61,7 @@ def serve(
         web_address(forward, option="--forward")
     import uvloop  # noqa: PLC0415 - see above
 
-    settings = _settings(roles=role, host=host, port=port, data_dir=data_dir, dev=dev)
+    settings = settings_of(roles=role, host=host, port=port, data_dir=data_dir, dev=dev)
     uvloop.run(_develop(settings, forward) if dev else _serve(settings))
 
 
@@ -72,7 +72,7 @@ def migrate(*, data_dir: DataDir = None) -> None:
     """
     from esimhooks.server.app import node  # noqa: PLC0415 - see above
 
-    asyncio.run(node.migrate(_settings(data_dir=data_dir)))
+    asyncio.run(node.migrate(settings_of(data_dir=data_dir)))
     output.say("the database is up to date")
 
 
@@ -84,7 +84,7 @@ def rotate_encryption(*, data_dir: DataDir = None) -> None:
     """
     from esimhooks.server.app import rotation  # noqa: PLC0415 - see above
 
-    done = asyncio.run(rotation.rotate_encryption(_settings(data_dir=data_dir)))
+    done = asyncio.run(rotation.rotate_encryption(settings_of(data_dir=data_dir)))
     output.say(
         f"{done} values were encrypted again: only the first key of ESIMHOOKS_ENCRYPTION_KEY is needed from now on"
     )
@@ -109,7 +109,7 @@ def stop_on_signals(stop: asyncio.Event, *, insisting: bool) -> None:
         loop.add_signal_handler(number, take, number)
 
 
-def _settings(*, dev: bool = False, **given: Any) -> "Settings":
+def settings_of(*, dev: bool = False, **given: Any) -> "Settings":
     """Read the settings and name variables that look like one and are none, as a misspelt one would have no effect."""
     from esimhooks.server.app.settings import Settings  # noqa: PLC0415 - see above
 

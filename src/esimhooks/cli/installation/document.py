@@ -1,0 +1,188 @@
+"""An installation as a file: TOML or JSON comes in, what is wanted of accounts, endpoints and providers goes out.
+
+Any value may be `{fromEnv = "NAME"}` or `{fromFile = "PATH"}`, so that no secret stands in the file; paths are relative to
+it. What the fields mean is for the server to say.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from esimhooks.cli.messages import Failed
+from esimhooks.vocabulary.statuses import Mode
+
+Fields = dict[str, Any]
+
+FROM_ENV, FROM_FILE = "fromEnv", "fromFile"
+OWN_MEMBERS = {"accounts": ("id", "endpoints"), "endpoints": ("mode", "secret", "enabled"), "providers": ("name",)}
+"""Members that say which thing is meant, or that have an operation of their own; all others are fields of the API."""
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """An endpoint of an account; it is found by its name, or by its URL where it has none. None: as it is."""
+
+    mode: Mode
+    fields: Fields
+    id: str = ""
+    secret: str | None = None
+    enabled: bool | None = None
+
+    @property
+    def key(self) -> tuple[Mode, str]:
+        """What it is found by within its account."""
+        return self.mode, str(self.fields.get("name") or self.fields.get("url"))
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """An account; it is found by its name, or by `id` where several have the same."""
+
+    fields: Fields
+    id: str = ""
+    endpoints: Sequence[Endpoint] = ()
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return str(self.fields.get("name", self.id))
+
+
+class Provider(Struct, frozen=True, kw_only=True):
+    """A provider, found by its name."""
+
+    name: str
+    fields: Fields
+
+
+class Installation(Struct, frozen=True, kw_only=True):
+    """All that a file says, or all that a server has."""
+
+    accounts: Sequence[Account] = field(default_factory=list)
+    providers: Sequence[Provider] = field(default_factory=list)
+
+
+def read(file: Path) -> Installation:
+    """Return what a file says, its references resolved. Raises `Failed` with the place that is wrong."""
+    raw = file.read_bytes()
+    try:
+        content = msgspec.json.decode(raw) if file.suffix == ".json" else tomllib.loads(raw.decode())
+    except (msgspec.DecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        kind = "JSON" if file.suffix == ".json" else "TOML"
+        raise Failed(f"{file}: expected {kind} ({error})") from None
+    return parsed(_resolved(content, file.parent, ""))
+
+
+def parsed(content: Any) -> Installation:
+    """Return the installation that decoded TOML or JSON describes. Raises `Failed`."""
+    tables = _table(content, "the file", known=("accounts", "providers"))
+    accounts = [_account(one, place) for one, place in _items(tables, "accounts", "")]
+    providers = [_provider(one, place) for one, place in _items(tables, "providers", "")]
+    _each_once([one.id or one.name for one in accounts], "account")
+    _each_once([one.name for one in providers], "provider")
+    return Installation(accounts=accounts, providers=providers)
+
+
+def _account(content: Any, place: str) -> Account:
+    table = _table(content, place)
+    own, fields = _divided(table, "accounts")
+    if not own.get("id") and not _is_text(fields.get("name")):
+        raise Failed(f"{place}: expected a name")
+    endpoints = [_endpoint(one, where) for one, where in _items(table, "endpoints", f"{place}.")]
+    account = Account(fields=fields, id=_text(own.get("id", ""), f"{place}.id"), endpoints=endpoints)
+    _each_once([" ".join(one.key) for one in endpoints], f"endpoint of {account.name}")
+    return account
+
+
+def _endpoint(content: Any, place: str) -> Endpoint:
+    own, fields = _divided(_table(content, place), "endpoints")
+    if own.get("mode") not in set(Mode):
+        raise Failed(f"{place}.mode: expected live or test")
+    if not _is_text(fields.get("url")):
+        raise Failed(f"{place}.url: expected an address")
+    if not isinstance(own.get("enabled", True), bool):
+        raise Failed(f"{place}.enabled: expected true or false")
+    secret = own.get("secret")
+    return Endpoint(
+        mode=Mode(own["mode"]),
+        fields=fields,
+        secret=None if secret is None else _text(secret, f"{place}.secret"),
+        enabled=own.get("enabled"),
+    )
+
+
+def _provider(content: Any, place: str) -> Provider:
+    own, fields = _divided(_table(content, place), "providers")
+    if not _is_text(own.get("name")) or not _is_text(fields.get("kind")):
+        raise Failed(f"{place}: expected a name and a kind")
+    return Provider(name=own["name"], fields=fields)
+
+
+def _divided(table: Fields, kind: str) -> tuple[Fields, Fields]:
+    own = OWN_MEMBERS[kind]
+    return (
+        {name: value for name, value in table.items() if name in own},
+        {name: value for name, value in table.items() if name not in own},
+    )
+
+
+def _items(table: Fields, name: str, place: str) -> Iterator[tuple[Any, str]]:
+    items = table.get(name, [])
+    if not isinstance(items, list):
+        raise Failed(f"{place}{name}: expected a list, as [[{name}]]")
+    for number, one in enumerate(items, 1):
+        yield one, f"{place}{name} {number}"
+
+
+def _table(content: Any, place: str, known: Sequence[str] = ()) -> Fields:
+    if not isinstance(content, dict):
+        raise Failed(f"{place}: expected a table")
+    unknown = [name for name in content if known and name not in known]
+    if unknown:
+        raise Failed(f"{place}: there is no {unknown[0]}; expected {', '.join(known)}")
+    return content
+
+
+def _text(value: Any, place: str) -> str:
+    if not isinstance(value, str):
+        raise Failed(f"{place}: expected text")
+    return value
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _each_once(keys: Sequence[str], what: str) -> None:
+    repeated = next((key for place, key in enumerate(keys) if key in keys[:place]), None)
+    if repeated is not None:
+        raise Failed(f"the {what} {repeated} is there twice: expected another name")
+
+
+def _resolved(value: Any, folder: Path, place: str) -> Any:
+    if isinstance(value, list):
+        return [_resolved(one, folder, f"{place} {number}") for number, one in enumerate(value, 1)]
+    if not isinstance(value, Mapping):
+        return value
+    if value.keys() == {FROM_ENV}:
+        return _from_environment(value[FROM_ENV], place)
+    if value.keys() == {FROM_FILE}:
+        return _from_file(value[FROM_FILE], folder, place)
+    return {name: _resolved(one, folder, f"{place}.{name}".lstrip(".")) for name, one in value.items()}
+
+
+def _from_environment(name: Any, place: str) -> str:
+    found = os.environ.get(name) if isinstance(name, str) else None
+    if not found:
+        raise Failed(f"{place}: {name} is not set in the environment")
+    return found
+
+
+def _from_file(name: Any, folder: Path, place: str) -> str:
+    try:
+        return (folder / str(name)).read_text(encoding="utf-8").rstrip("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failed(f"{place}: {name} cannot be read ({getattr(error, 'strerror', None) or error})") from None

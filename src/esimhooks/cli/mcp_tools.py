@@ -1,0 +1,241 @@
+"""What an assistant may look at over the Model Context Protocol, and change where it is told so: tools around the API.
+
+Arguments of tools come in, JSON as the API answers goes out, shortened, and without activation codes: they are credentials.
+Every call is made with the key of whoever calls.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from pydantic import Field
+
+from esimhooks.cli.client import Answer, Client
+from esimhooks.cli.messages import Failed
+from esimhooks.cli.options import path
+from esimhooks.server.domain.advice import advise
+from esimhooks.server.domain.delivery import OutcomeClass
+
+ROWS = 20
+HIDDEN = frozenset({"ac", "qrCodeUrl", "shortUrl", "secret", "authorization"})
+ID = re.compile(r"[a-z]+_[0-9a-z]{26}")
+NUMBERS = ("iccid", "transactionId", "orderNo")
+
+Json = dict[str, Any]
+AnyId = Annotated[str, Field(description="an id such as evt_..., dlv_..., esim_..., ep_..., ntf_..., ord_...")]
+EndpointId = Annotated[str, Field(description="an endpoint's id, ep_...")]
+Account = Annotated[str | None, Field(description="with an operator's key: the account to look into, acc_...")]
+Mode = Annotated[str | None, Field(description="with an operator's key: live (default) or test")]
+Tool = Callable[..., Json]
+Headers = Mapping[str, str] | None
+"""Those of the caller's request; None over stdio."""
+
+
+class AskingClient(Client):
+    """A client whose refusals are what the assistant is told, instead of a failure of the tool."""
+
+    def call(self, method: str, path: str, *, body: Any = None, query: Mapping[str, object] | None = None) -> Answer:
+        """Send a request. Raises `ToolError`."""
+        try:
+            return super().call(method, path, body=body, query=query)
+        except Failed as error:
+            raise ToolError(str(error)) from None
+
+
+class _Asking:
+    """What both kinds of tools share: whose key they act with."""
+
+    def __init__(self, url: str, key_of: Callable[[Headers], str]) -> None:
+        self._url = url
+        self._key_of = key_of
+
+    def _client(self, context: Context, account: str | None = None, mode: str | None = None) -> Client:
+        try:
+            key = self._key_of(context.headers)
+        except Failed as error:
+            raise ToolError(str(error)) from None
+        return AskingClient(self._url, key, tenant={"account": account, "mode": mode})
+
+
+class Looking(_Asking):
+    """Tools that only read."""
+
+    def tools(self) -> list[Tool]:
+        """Return the tools; their names, arguments and docstrings are what an assistant is shown."""
+        return [
+            self.find,
+            self.trace,
+            self.endpoints,
+            self.why_failing,
+            self.what_waits,
+            self.events,
+            self.event_catalogue,
+            self.journal,
+        ]
+
+    def find(
+        self,
+        context: Context,
+        query: Annotated[str, Field(description="an id, ICCID, transaction id or order number")],
+        account: Account = None,
+        mode: Mode = None,
+    ) -> Json:
+        """Find what belongs to an id, an ICCID, a transaction id or an order number."""
+        if ID.fullmatch(query):
+            return self.trace(context, query, account, mode)
+        client = self._client(context, account, mode)
+        for number in NUMBERS:
+            found = client.page(path("esims"), Json, limit=ROWS, **{number: query})
+            if found:
+                return shown({"foundBy": number, "esims": found})
+        return {"foundBy": None, "esims": []}
+
+    def trace(self, context: Context, any_id: AnyId, account: Account = None, mode: Mode = None) -> Json:
+        """Show the chain around any id: the provider's notification, the eSIM, its events, deliveries and attempts."""
+        return shown(self._client(context, account, mode).get(path("trace", any_id)).as_(Json))
+
+    def endpoints(self, context: Context, account: Account = None, mode: Mode = None) -> Json:
+        """List the endpoints, the addresses that webhooks go to, with whether they are enabled and why not."""
+        return shown({"endpoints": self._client(context, account, mode).page(path("endpoints"), Json)})
+
+    def why_failing(self, context: Context, endpoint: EndpointId, account: Account = None, mode: Mode = None) -> Json:
+        """Say why deliveries to an endpoint fail: its state, its last failed attempts, and what to do about each."""
+        client = self._client(context, account, mode)
+        about = client.get(path("endpoints", endpoint)).as_(Json)
+        stats = client.get(path("endpoints", endpoint, "stats")).as_(Json)
+        states = ("failed", "pending", "stopped")
+        rows = [
+            one
+            for state in states
+            for one in client.page(path("deliveries"), Json, endpoint=endpoint, status=state, limit=5)
+            if one["attemptCount"]
+        ]
+        failures = [_failure(client.get(path("deliveries", one["id"])).as_(Json)) for one in rows[:5]]
+        state = {name: about[name] for name in ("id", "url", "enabled", "disabledReason", "timeout", "retrySchedule")}
+        return shown({"endpoint": state, "stats": stats, "failures": failures})
+
+    def what_waits(self, context: Context, account: Account = None, mode: Mode = None) -> Json:
+        """Say what waits to be delivered: for each endpoint how much, since when, and what holds it back."""
+        client = self._client(context, account, mode)
+        waiting = []
+        for one in client.page(path("endpoints"), Json):
+            lane = client.get(path("endpoints", one["id"], "stats"), hours=1).as_(Json)["lane"]
+            if lane["pending"]:
+                waiting.append(
+                    {name: one[name] for name in ("id", "url", "enabled", "disabledReason")} | {"lane": lane}
+                )
+        return shown({"endpoints": waiting})
+
+    def events(
+        self,
+        context: Context,
+        esim: Annotated[str | None, Field(description="only those of this eSIM, esim_...")] = None,
+        type: Annotated[str | None, Field(description="as esim.activated")] = None,  # noqa: A002 - the API's word
+        account: Account = None,
+        mode: Mode = None,
+    ) -> Json:
+        """List the latest events, newest first."""
+        rows = self._client(context, account, mode).page(path("events"), Json, esim=esim, type=type, limit=ROWS)
+        return shown({"events": rows})
+
+    def event_catalogue(
+        self,
+        context: Context,
+        event: Annotated[str | None, Field(description="as esim.activated; leave it out for all")] = None,
+    ) -> Json:
+        """Explain the events that there are, or one with its example and schema."""
+        client = self._client(context)
+        if event is None:
+            return {"events": client.page(path("event-types"), Json)}
+        return client.get(path("event-types", event)).as_(Json)
+
+    def journal(
+        self,
+        context: Context,
+        source: Annotated[str | None, Field(description="a provider's name, or updates")] = None,
+        outcome: Annotated[str | None, Field(description="as applied, invalid, unmatched, waiting")] = None,
+        esim: Annotated[str | None, Field(description="only those about this eSIM, esim_...")] = None,
+    ) -> Json:
+        """For operators: list what providers have sent lately and what became of it."""
+        rows = self._client(context).page(
+            path("notifications"), Json, source=source, outcome=outcome, esim=esim, limit=ROWS
+        )
+        return shown({"notifications": rows})
+
+
+class Changing(_Asking):
+    """Tools that change something; they are there only where the person who starts the server says so."""
+
+    def tools(self) -> list[Tool]:
+        """Return the tools."""
+        return [self.resend_event, self.retry_delivery, self.enable_endpoint, self.trigger]
+
+    def resend_event(
+        self,
+        context: Context,
+        event: Annotated[str, Field(description="the event's id, evt_...")],
+        account: Account = None,
+        mode: Mode = None,
+    ) -> Json:
+        """Send an event again, to all enabled endpoints that want it."""
+        return self._client(context, account, mode).post(path("events", event, "resend"), {}).as_(Json)
+
+    def retry_delivery(
+        self,
+        context: Context,
+        delivery: Annotated[str, Field(description="the delivery's id, dlv_...")],
+        account: Account = None,
+        mode: Mode = None,
+    ) -> Json:
+        """Send a delivery again that is not pending."""
+        return shown(self._client(context, account, mode).post(path("deliveries", delivery, "retry")).as_(Json))
+
+    def enable_endpoint(
+        self, context: Context, endpoint: EndpointId, account: Account = None, mode: Mode = None
+    ) -> Json:
+        """Switch an endpoint on; what waits for it goes out."""
+        return shown(self._client(context, account, mode).post(path("endpoints", endpoint, "enable")).as_(Json))
+
+    def trigger(
+        self, context: Context, event: Annotated[str, Field(description="as esim.activated")], account: Account = None
+    ) -> Json:
+        """Raise a test event of a test eSIM, in mode test."""
+        mode = None if account is None else "test"
+        return self._client(context, account, mode).post(path("test-events"), {"event": event}).as_(Json)
+
+
+def shown(answer: Json) -> Json:
+    """Return an answer without credentials: their members stay, as `(hidden)`."""
+    return dict(_shown(answer))
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            name: "(hidden)" if name in HIDDEN and one else _shown_headers(name, one) for name, one in value.items()
+        }
+    return [_shown(one) for one in value] if isinstance(value, list) else value
+
+
+def _shown_headers(name: str, value: Any) -> Any:
+    """The headers that a merchant has set are credentials as often as not."""
+    if name == "headers" and isinstance(value, Mapping):
+        return dict.fromkeys(value, "(hidden)")
+    return _shown(value)
+
+
+def _failure(delivery: Json) -> Json:
+    last = delivery["attempts"][-1] if delivery["attempts"] else None
+    known = {name: delivery[name] for name in ("id", "event", "eventType", "status", "attemptCount", "nextAttemptAt")}
+    if last is None:
+        return known
+    advice = advise(OutcomeClass(last["outcome"]), status_code=last["statusCode"], error=last["error"])
+    answer = {name: last.get(name) for name in ("startedAt", "outcome", "statusCode", "error", "durationMs")}
+    return known | {
+        "lastAttempt": answer,
+        "what": advice.what,
+        "todo": advice.todo,
+        "answer": last.get("responseBody", "")[:500],
+    }

@@ -1,0 +1,191 @@
+"""`esimhooks apply` and `export`: a server becomes what a file says, and says it in a file that makes the same server."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api import Api, a_merchant
+from cli.canned import Done
+from cli.processes import done, environment
+
+pytestmark = [pytest.mark.slow(reason="each command is a process of its own"), pytest.mark.timeout(60)]
+
+FILE = """
+[[accounts]]
+name = "Acme"
+
+[[accounts.endpoints]]
+mode = "test"
+name = "main"
+url = "https://hooks.example.com/esims"
+eventTypes = ["esim.activated", "esim.expired"]
+retrySchedule = "persistent"
+secret = {fromEnv = "ACME_SECRET"}
+headers = {authorization = {fromEnv = "ACME_TOKEN"}, "x-team" = "esims"}
+
+[[accounts.endpoints]]
+mode = "live"
+url = "https://hooks.example.com/live"
+enabled = false
+
+[[accounts]]
+name = "Bolt"
+
+[[providers]]
+name = "upstream"
+kind = "esimaccess"
+credentials = {accessCode = {fromEnv = "UPSTREAM_CODE"}}
+settings = {confirm = "terminal"}
+"""
+SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+VARIABLES = {"ACME_SECRET": SECRET, "ACME_TOKEN": "Bearer t0ken", "UPSTREAM_CODE": "c0de-of-upstream"}
+
+
+class Shell:
+    """Runs commands as an operator, with files in a folder."""
+
+    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
+        self.folder = folder
+        self.variables = variables
+
+    def write(self, text: str, name: str = "installation.toml") -> str:
+        file = self.folder / name
+        file.write_text(text)
+        return str(file)
+
+    async def run(self, *words: str) -> Done:
+        return await done(*words, variables=self.variables)
+
+    async def json(self, *words: str) -> Any:
+        listed = await self.run(*words, "--json")
+        assert listed.code == 0, listed
+        return json.loads(listed.out)
+
+
+@pytest.fixture
+def shell(operator: Api, tmp_path: Path) -> Shell:
+    return Shell(tmp_path, environment(**VARIABLES, ESIMHOOKS_URL=operator.url, ESIMHOOKS_API_KEY=operator.key))
+
+
+async def test_a_file_makes_accounts_endpoints_and_providers(shell: Shell, operator: Api) -> None:
+    applied = await shell.run("apply", shell.write(FILE))
+
+    assert (applied.code, applied.out.splitlines()[-1]) == (0, "5 created")
+    names = {one["name"]: one["id"] for one in (await operator.get("/v1/accounts"))["data"]}
+    assert sorted(names) == ["Acme", "Bolt"]
+    [main] = (await operator.get(f"/v1/endpoints?account={names['Acme']}&mode=test"))["data"]
+    [live] = (await operator.get(f"/v1/endpoints?account={names['Acme']}&mode=live"))["data"]
+    assert main["headers"] == {"authorization": "Bearer t0ken", "x-team": "esims"}
+    assert live["enabled"] is False
+    kept = await operator.get(f"/v1/endpoints/{main['id']}/secret?account={names['Acme']}&mode=test")
+    assert kept["secret"] == SECRET
+    assert (await operator.get("/v1/providers/upstream"))["credentialsSet"] == ["accessCode"]
+    assert not any(value in applied.out + applied.err for value in VARIABLES.values())
+
+
+async def test_what_is_so_already_is_not_done_again(shell: Shell) -> None:
+    without_provider = shell.write(FILE.partition("[[providers]]")[0])
+    await shell.run("apply", without_provider)
+
+    again = await shell.run("apply", without_provider)
+
+    assert (again.code, again.out, again.err) == (0, "", "nothing to change\n")
+
+
+async def test_differences_are_shown_and_only_then_changed(shell: Shell, operator: Api) -> None:
+    await shell.run("apply", shell.write(FILE))
+    other = shell.write(FILE.replace('"persistent"', "[0, 60]").replace("enabled = false", "enabled = true"))
+
+    shown = await shell.run("apply", other, "--dry-run")
+    listed = await shell.json("apply", other, "--dry-run")
+    applied = await shell.run("apply", other)
+    after = await shell.run("apply", other, "--dry-run")
+
+    assert "~ endpoint main of Acme (test)\n    retrySchedule: 0, 5, 300, 1800" in shown.out
+    assert "→ 0, 60\n" in shown.out
+    assert "credentials: stored again, as they cannot be compared" in shown.out
+    assert shown.err.splitlines()[0] == "nothing was changed"
+    assert [(one["action"], one["what"]) for one in listed] == [
+        ("change", "provider upstream"),
+        ("change", "endpoint main of Acme (test)"),
+        ("change", "endpoint https://hooks.example.com/live of Acme (live)"),
+    ]
+    assert applied.out.splitlines()[-1] == "3 changed"
+    assert [line for line in after.out.splitlines() if line[0] != " "] == ["~ provider upstream"]
+
+
+async def test_nothing_is_deleted_without_prune(shell: Shell, operator: Api) -> None:
+    await a_merchant(operator, webhook_url="https://elsewhere.example/hooks")
+    await shell.run("apply", shell.write(FILE.replace('name = "Acme"', 'name = "Acme 2"')))
+    smaller = shell.write('[[accounts]]\nname = "Acme 2"\n')
+
+    kept = await shell.run("apply", smaller)
+    refused = await shell.run("apply", smaller, "--prune")
+    pruned = await shell.run("apply", smaller, "--prune", "--yes")
+
+    assert kept.out == ""
+    assert "5 more on the server that the file does not have: they stay" in kept.err
+    assert refused.code == 2
+    assert "say --yes" in refused.err
+    assert pruned.out.splitlines()[-1] == "5 deleted"
+    assert [one["name"] for one in (await operator.get("/v1/accounts"))["data"]] == ["Acme 2"]
+    assert (await operator.get("/v1/providers"))["data"] == []
+
+
+async def test_an_export_makes_the_same_installation_elsewhere(shell: Shell, operator: Api) -> None:
+    await shell.run("apply", shell.write(FILE))
+    variables = shell.folder / "secrets.env"
+
+    exported = await shell.run("export", "--env", str(variables))
+    file = shell.write(exported.out, "exported.toml")
+    for line in variables.read_text().splitlines():
+        name, _, value = line.partition("=")
+        shell.variables[name] = value or "c0de-of-upstream"
+    same = await shell.run("apply", file, "--dry-run")
+    await shell.run("apply", shell.write(""), "--prune", "--yes")
+    emptied = (await operator.get("/v1/accounts"))["data"]
+    await shell.run("apply", file)
+    again = await shell.run("export")
+
+    assert variables.stat().st_mode & 0o777 == 0o600
+    assert not any(value in exported.out for value in VARIABLES.values())
+    assert [line for line in same.out.splitlines() if line[0] != " "] == ["~ provider upstream"]
+    assert emptied == []
+    assert again.out == exported.out
+
+
+async def test_what_the_server_refuses_names_thing_and_field_and_what_was_done(shell: Shell) -> None:
+    file = shell.write(FILE.replace('"esim.expired"', '"esim.gone"'))
+
+    applied = await shell.run("apply", file)
+
+    assert applied.code == 1
+    assert "before that: 2 created; the rest was not tried" in applied.err
+    assert "error: endpoint main of Acme (test): eventTypes/1: expected an event type such as" in applied.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("accounts = 1", "accounts: expected a list, as [[accounts]]"),
+        ("[[accounts]]\n", "accounts 1: expected a name"),
+        ("[[account]]\nname = 'x'", "there is no account; expected accounts, providers"),
+        ("[[accounts]]\nname = 'x'\n[[accounts]]\nname = 'x'", "the account x is there twice"),
+        (
+            "[[accounts]]\nname = 'x'\n[[accounts.endpoints]]\nmode = 'prod'",
+            "accounts 1.endpoints 1.mode: expected live",
+        ),
+        ("[[accounts]]\nname = {fromEnv = 'NOT_SET'}", "NOT_SET is not set in the environment"),
+        ("[[accounts]]\nname = {fromFile = 'none'}", "none cannot be read (No such file or directory)"),
+        ("[[providers]]\nname = 'x'", "providers 1: expected a name and a kind"),
+        ("[[accounts]\n", "expected TOML"),
+    ],
+)
+async def test_a_file_that_is_wrong_says_where(shell: Shell, text: str, said: str) -> None:
+    applied = await shell.run("apply", shell.write(text))
+
+    assert (applied.code, applied.out) == (1, "")
+    assert said in applied.err

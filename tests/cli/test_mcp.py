@@ -1,0 +1,148 @@
+"""`esimhooks mcp` as an assistant meets it: asked with the SDK's own client, over stdio and over HTTP, on a real server."""
+
+import asyncio
+import json
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamable_http_client
+
+from api import Api, a_merchant, eventually
+from receiver import Receiver
+from reserved_port import ReservedPort
+
+pytestmark = [pytest.mark.slow(reason="starts the command as a process of its own"), pytest.mark.timeout(60)]
+
+PROGRAM = [sys.executable, "-c", "from esimhooks.cli.main import run; run()"]
+READING = {"find", "trace", "endpoints", "why_failing", "what_waits", "events", "event_catalogue", "journal"}
+CHANGING = {"resend_event", "retry_delivery", "enable_endpoint", "trigger"}
+
+
+def environment(url: str, key: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ESIMHOOKS_")}
+    return kept | {"ESIMHOOKS_URL": url} | ({"ESIMHOOKS_API_KEY": key} if key else {})
+
+
+@asynccontextmanager
+async def over_stdio(url: str, key: str, *words: str) -> AsyncIterator[Client]:
+    arguments = [*PROGRAM[1:], "mcp", *words]
+    parameters = StdioServerParameters(command=PROGRAM[0], args=arguments, env=environment(url, key))
+    async with Client(stdio_client(parameters)) as client:
+        yield client
+
+
+@asynccontextmanager
+async def over_http(address: str, key: str) -> AsyncIterator[Client]:
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    async with (
+        httpx2.AsyncClient(headers=headers, trust_env=False, timeout=30) as http,
+        Client(streamable_http_client(f"http://{address}/mcp", http_client=http)) as client,
+    ):
+        yield client
+
+
+async def told(client: Client, tool: str, **arguments: Any) -> Any:
+    result = await client.call_tool(tool, arguments)
+    assert not result.is_error, result
+    return result.structured_content
+
+
+async def test_an_assistant_finds_out_why_an_endpoint_fails(operator: Api, receiver: Receiver) -> None:
+    receiver.answer(status=500)
+    merchant = await a_merchant(operator, webhook_url=receiver.url())
+    async with operator.as_key(merchant.key) as caller:
+        event = (await caller.post("/v1/test-events", {"event": "esim.activated"}))["id"]
+
+        async def attempted() -> Any:
+            found = (await caller.get(f"/v1/deliveries?event={event}"))["data"]
+            return found and found[0]["attemptCount"]
+
+        await eventually(attempted)
+        iccid = (await caller.get(f"/v1/events/{event}"))["data"]["iccid"]
+
+    async with over_stdio(operator.url, merchant.key) as client:
+        tools = (await client.list_tools()).tools
+        why = await told(client, "why_failing", endpoint=merchant.endpoint)
+        waits = await told(client, "what_waits")
+        found = await told(client, "find", query=iccid)
+        traced = await told(client, "find", query=event)
+        catalogue = await told(client, "event_catalogue")
+        foreign = await client.call_tool("trace", {"any_id": "evt_00000000000000000000000000"})
+        denied = await client.call_tool("journal", {})
+
+    assert {one.name for one in tools} == READING
+    assert all(one.annotations and one.annotations.read_only_hint and one.description for one in tools)
+    assert why["failures"][0]["what"] == "The receiver failed (500)."
+    assert why["stats"]["lane"]["pending"] == 1
+    assert [one["id"] for one in waits["endpoints"]] == [merchant.endpoint]
+    assert found["foundBy"] == "iccid"
+    assert traced["id"] == event
+    assert "LPA:1$" not in json.dumps([found, traced])
+    assert len(catalogue["events"]) == 8
+    assert foreign.is_error
+    assert denied.is_error
+
+
+async def test_what_changes_something_is_there_only_where_it_is_allowed(operator: Api, receiver: Receiver) -> None:
+    merchant = await a_merchant(operator, webhook_url=receiver.url())
+
+    async with over_stdio(operator.url, merchant.key, "--allow-changes") as client:
+        tools = {one.name for one in (await client.list_tools()).tools}
+        made = await told(client, "trigger", event="esim.activated")
+        [request] = await receiver.wait_for(1)
+
+    assert tools == READING | CHANGING
+    assert request.headers["webhook-id"] == made["id"]
+
+
+async def test_over_http_each_caller_acts_with_its_own_key(operator: Api) -> None:
+    one, other = await a_merchant(operator), await a_merchant(operator)
+    async with operator.as_key(one.key) as caller:
+        esim = await caller.get(f"/v1/events/{(await caller.post('/v1/test-events', {'event': 'esim.created'}))['id']}")
+    with ReservedPort() as reserved:
+        address = f"127.0.0.1:{reserved.number}"
+        process = await asyncio.create_subprocess_exec(
+            *PROGRAM,
+            "mcp",
+            "--http",
+            address,
+            env=environment(operator.url, operator.key),
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            await eventually(lambda: _listens(address))
+            async with over_http(address, one.key) as client:
+                mine = await told(client, "find", query=esim["data"]["iccid"])
+            async with over_http(address, other.key) as client:
+                theirs = await told(client, "find", query=esim["data"]["iccid"])
+            async with over_http(address, "") as client:
+                nobody = await client.call_tool("endpoints", {})
+            async with over_http(address, operator.key) as client:
+                journal = await told(client, "journal")
+        finally:
+            process.terminate()
+            await process.wait()
+
+    assert [one["id"] for one in mine["esims"]] == [esim["data"]["id"]]
+    assert theirs == {"foundBy": None, "esims": []}
+    assert nobody.is_error
+    assert re.search("no key came", str(nobody.content))
+    assert journal == {"notifications": []}
+
+
+async def _listens(address: str) -> bool:
+    host, _, port = address.partition(":")
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
+    except OSError:
+        return False
+    writer.close()
+    return True
