@@ -4,16 +4,24 @@ ARGS ?=
 TIMES ?= 10
 BIN := .venv/bin
 STAMP := .venv/.complete
+DEMO := .venv/.demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-repeat lint bench bench-quick build constraints clean reliability reliability-receiver reliability-servers sequence-law fuzz-queue fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures
+.PHONY: help setup setup-browser-and-node demo test test-repeat lint bench bench-quick build constraints clean reliability reliability-receiver reliability-servers sequence-law fuzz-queue fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## make .venv with everything that development needs
+setup: $(STAMP) ## make .venv with everything that demo, tests and lint need
+
+# The demo needs a quarter of what the tests do: the server and its dependencies, pinned by constraints.txt.
+$(DEMO): constraints.txt pyproject.toml
+	@[ -e $(STAMP) ] || { echo "demo: making .venv with the server alone (half a minute)"; \
+		$(PYTHON) -m venv .venv && mkdir -p build && grep '==' constraints.txt | sed 's/ *\\$$//' > build/pins.txt \
+		&& $(BIN)/python -m pip install --quiet --constraint build/pins.txt -e ".[server]"; }
+	@touch $@
 
 $(STAMP): constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -25,7 +33,7 @@ $(STAMP): constraints.txt pyproject.toml
 	@touch $@
 	@echo "setup: done, $(BIN)/esimhooks is there"
 
-demo: $(STAMP) ## show the whole product working on this machine (ARGS="--for 20s")
+demo: $(DEMO) ## show the whole product working on this machine (ARGS="--for 20s")
 	@$(BIN)/esimhooks demo $(ARGS)
 
 test: $(STAMP) ## run the tests (ARGS="tests/store -x")
@@ -59,6 +67,9 @@ examples/next/.next/BUILD_ID: $(wildcard examples/next/*.js) examples/next/node_
 	cd examples/next && NEXT_TELEMETRY_DISABLED=1 npx next build
 
 RECIPES := examples/express/node_modules/.complete examples/node/nest/build/main.js examples/next/.next/BUILD_ID
+# Needs npm, and chromium, which is installed where it is missing; nothing else does.
+setup-browser-and-node: $(STAMP) chromium tests/browser/node_modules/.complete tools/validate_api/node_modules/.complete tools/validate_api/.venv/.complete sdk/typescript/node_modules/.sqlite $(RECIPES) ## install what tests in a browser and on Node need besides
+
 test-typescript: $(STAMP) sdk/typescript/node_modules/.sqlite $(RECIPES) ## test what runs on Node: the TypeScript package and the recipes
 	cd sdk/typescript && npm test
 	$(BIN)/pytest tests/node $(ARGS)
@@ -73,9 +84,12 @@ tools/validate_api/.venv/.complete: tools/validate_api/requirements.txt
 validate-api: $(STAMP) tools/validate_api/node_modules/.complete tools/validate_api/.venv/.complete ## let Redocly and AsyncAPI's parser judge the documents, and call a server with clients made of them
 	$(BIN)/pytest tests/documents $(ARGS)
 
-test-browser: $(STAMP) tests/browser/node_modules/.complete ## go through the dashboard with a real browser, chromium (needs npm)
-	@command -v chromium >/dev/null || { echo "test-browser: installing Debian's chromium"; \
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || { echo "installing Debian's chromium"; \
 		$$([ "$$(id -u)" = 0 ] || echo sudo) sh -c 'apt-get update -qq && apt-get install -y -qq chromium' >/dev/null; }
+
+test-browser: $(STAMP) chromium tests/browser/node_modules/.complete ## go through the dashboard with a real browser, chromium (needs npm)
 	$(BIN)/pytest tests/browser --timeout 150 $(ARGS)
 
 reliability-receiver: $(STAMP) sdk/typescript/node_modules/.sqlite sdk/typescript/dist/cjs/package.json ## kill the receivers for Python and Node 200 times under load, their inboxes going away 20 times, SQLite and PostgreSQL (minutes)
