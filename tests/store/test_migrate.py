@@ -2,6 +2,7 @@
 
 import asyncio
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -338,3 +339,9 @@ async def test_a_database_that_does_not_answer_may_be_tried_again() -> None:
 async def test_an_address_that_is_not_of_postgresql_is_refused() -> None:
     with pytest.raises(Broken, match="ESIMHOOKS_DATABASE_URL"):
         await migrations.migrate("mysql://root@127.0.0.1/esims")
+
+
+def test_every_migration_has_a_number_of_its_own() -> None:
+    folder = Path(migrations.__file__).parent / "migrations"
+
+    assert len(migrations.FILES) == len(list(folder.glob("*.sql")))
