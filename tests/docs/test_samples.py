@@ -49,6 +49,12 @@ def test_every_sample_runs_or_says_why_not() -> None:
     assert len(runnable("sh")) >= 7
 
 
+def test_the_demo_of_the_first_page_is_a_recorded_one() -> None:
+    [shown] = [one.text for one in ALL if one.page == "README.md" and one.text.startswith("EVENT ")]
+
+    assert (ROOT / "docs" / "sessions" / "demo.txt").read_text().rstrip().endswith(shown.rstrip())
+
+
 class Reader:
     """Somebody who types the samples of a page one after the other."""
 
