@@ -20,7 +20,7 @@ OPTION_OF = {
     "statuses": "--status",
 }
 """Options that are repeated, one value each, by the field that they fill."""
-NAMED_BELOW = frozenset({"credentials", "data", "headers", "settings"})
+NAMED_BELOW = frozenset({"credentials", "data", "headers", "metadata", "settings"})
 """Fields whose members have names that a person chose: `--set dataUsage`."""
 
 USAGE = tuple(

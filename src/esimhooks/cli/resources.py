@@ -88,6 +88,7 @@ ORDER = (
     Needed("packageCode", "What was bought."),
     Setting("packageName", "What it is called."),
     Setting("quantity", "How many eSIMs.", int, default=1, least=1),
+    Repeated("metadata", "Comes with every event; repeatable.", metavar="NAME=VALUE", parse=pairs),
 )
 ESIM_FILTER = (Setting("status", "Only those that are", EsimStatus), ICCID, TRANSACTION, ORDER_NO)
 
