@@ -33,6 +33,7 @@ SCENARIOS: dict[str, Callable[[Ground, Size], Awaitable[Figures]]] = {
     "steady": scenarios.steady,
     "neighbour": scenarios.neighbour,
     "burst": scenarios.burst,
+    "crowd": scenarios.crowd,
     "growth": growth,
 }
 PACKAGES = ("esimhooks", "aiohttp", "asyncpg", "uvicorn", "uvloop")

@@ -35,6 +35,13 @@ class Ground:
         await wire.close()
         return made
 
+    async def crowd(self, node_url: str, target: Target, paths: Sequence[str]) -> None:
+        """Give the target's account an endpoint more for each path of the receiver."""
+        wire, adapter = Wire(node_url), Esimhooks(self.server.key)
+        for path in paths:
+            await adapter.add_endpoint(wire, target, self.receiver + path)
+        await wire.close()
+
     async def post(self, node_url: str, targets: Sequence[Target], **load: Any) -> Posted:
         """Run a generator to its end; `load` overwrites what stands here."""
         given = {"connections": 1, "first": 0, "batch": 1, "posts": 10**9, "seconds": 0, "rate": 0}

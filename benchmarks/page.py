@@ -14,6 +14,7 @@ PROMISED: dict[tuple[str, str], tuple[str, float]] = {
     ("steady", "200/s arrival p99 ms"): ("<", 1000.0),
     ("neighbour", "times"): ("<=", 2.0),
     ("burst", "times"): ("<=", 2.0),
+    ("crowd", "answer times"): ("<=", 2.0),
     ("burst", "p99 beside the flood ms"): ("<=", 1000.0),
     ("growth", "slowest deliveries/s against the first"): (">=", 0.8),
     ("growth", "longest answer p99 against the first"): ("<=", 1.2),

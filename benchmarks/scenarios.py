@@ -12,19 +12,24 @@ from benchmarks.server import importing
 Figures = dict[str, float]
 
 COUNTED_BATCH = 10
+CROWDED_BATCH = 100
 
 LONGEST_AFTER_S = 15.0
 """How long the burst is watched after the last post: the flood need not drain for the others to be measured."""
 
 
 class Size(Struct, frozen=True):
-    """How much: events to put through, deliveries to drain, endpoints, seconds of a steady load, the flood of the burst, and what has grown."""
+    """How much: events to put through, deliveries to drain, endpoints, seconds of a steady load, the flood of the burst, and what has grown.
+
+    `crowd` is how many endpoints one account has where others have one.
+    """
 
     through: int
     deliveries: int
     endpoints: int
     seconds: int
     flood: int
+    crowd: int
     esims: tuple[int, ...]
     old: int
 
@@ -35,11 +40,21 @@ FULL = Size(
     endpoints=100,
     seconds=60,
     flood=100_000,
+    crowd=1_500,
     esims=(1_000, 10_000, 100_000),
     old=5_000_000,
 )
-QUICK = Size(through=4_000, deliveries=5_000, endpoints=100, seconds=4, flood=4_000, esims=(100, 1_000), old=20_000)
-TINY = Size(through=40, deliveries=40, endpoints=4, seconds=1, flood=40, esims=(10, 20), old=100)
+QUICK = Size(
+    through=4_000,
+    deliveries=5_000,
+    endpoints=100,
+    seconds=4,
+    flood=4_000,
+    crowd=150,
+    esims=(100, 1_000),
+    old=20_000,
+)
+TINY = Size(through=40, deliveries=40, endpoints=4, seconds=1, flood=40, crowd=30, esims=(10, 20), old=100)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -161,7 +176,7 @@ async def _accept(ground: Ground, node_url: str, size: Size) -> Figures:
     posted = await ground.post(node_url, targets, connections=50, seconds=max(1, size.seconds // 3))
     commits = await ground.server.commits() - before
     took_s = (max(one[2] for one in posted) - min(one[1] for one in posted)) / 1e9
-    answers = [(answered - due) / 1e6 for _, due, answered, _ in posted]
+    answers = _answers(posted)
     await ground.arrived(len(posted))
     return {
         "accepted/s": len(posted) / took_s,
@@ -235,3 +250,33 @@ async def burst(ground: Ground, size: Size) -> Figures:
         "posts beside the flood": len(beside),
         "flood deliveries/s meanwhile": len(flood) / ((max(flood) - min(flood)) / 1e9),
     }
+
+
+async def crowd(ground: Ground, size: Size) -> Figures:
+    """An account with very many endpoints gets 100 updates at once; how another's single updates fare beside them."""
+    node = ground.server.start()
+    other, crowded = await ground.targets(node.url, ["/ok/other", "/ok/crowd"])
+    await ground.crowd(node.url, crowded, [f"/ok/crowd/{place}" for place in range(size.crowd - 1)])
+    seconds = max(1, size.seconds // 3)
+    quiet = await ground.post(node.url, [other], connections=10, rate=20, seconds=seconds)
+    before = waits(quiet, await ground.arrived(len(quiet)))
+    posted, _ = await asyncio.gather(
+        ground.post(node.url, [other], connections=10, rate=20, seconds=seconds, first=10**6),
+        ground.post(node.url, [crowded], connections=1, batch=CROWDED_BATCH, posts=1),
+    )
+    deliveries = len(posted) + CROWDED_BATCH * size.crowd
+    beside = waits(posted, await ground.arrived_in_time(deliveries, within_s=LONGEST_AFTER_S))
+    figures: Figures = {}
+    for what, alone, together in (
+        ("answer", _answers(quiet), _answers(posted)),
+        ("arrival", before, beside),
+    ):
+        alone_ms, beside_ms = percentile(alone, 0.99), percentile(together, 0.99)
+        figures |= {f"{what} p99 quiet ms": alone_ms, f"{what} p99 beside ms": beside_ms}
+        figures |= {f"{what} times": beside_ms / alone_ms, f"{what} slowest beside ms": max(together)}
+    return figures
+
+
+def _answers(posted: Posted) -> list[float]:
+    """Return the milliseconds from when each post was due to its answer."""
+    return [(answered - due) / 1e6 for _, due, answered, _ in posted]

@@ -43,8 +43,13 @@ class Esimhooks:
         for first in range(0, esims, 1000):
             body = {"account": account, "mode": LIVE, "updates": born[first : first + 1000]}
             await self._made(wire, "/v1/updates", body)
-        await self._made(wire, f"/v1/endpoints?account={account}&mode={LIVE}", {"url": url, "timeout": 30})
-        return {"account": account, "esims": esims}
+        target = {"account": account, "esims": esims}
+        await self.add_endpoint(wire, target, url)
+        return target
+
+    async def add_endpoint(self, wire: Wire, target: Target, url: str) -> None:
+        """Give the target's account another endpoint, which gets all of its events too."""
+        await self._made(wire, f"/v1/endpoints?account={target['account']}&mode={LIVE}", {"url": url, "timeout": 30})
 
     def event(self, target: Target, number: int, *, count: int = 1) -> Request:
         """Return updates that raise `esim.data_updated`, once each."""
