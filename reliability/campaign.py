@@ -149,6 +149,7 @@ class Campaign:
             await self._stand.start()
             if not self._state.accounts:
                 receiver = f"http://{self._stand.host}:{self._state.receiver_port}"
+                await self._operations.make_provider()
                 made = {name: await self._operations.make_account(name, receiver) for name in ACCOUNTS}
                 self._state.accounts = made
             self._state.starts += 1

@@ -13,12 +13,17 @@ FIRST_STEP_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Step(NamedTuple):
-    """What is told of the eSIM: status, percent of the volume used, why it is told; and the types that this raises."""
+    """What is told of the eSIM: status, percent of the volume used, why it is told; and the types that this raises.
+
+    A step that is not `timed` says not when it happened: it is later than all that came before it, and the next may say
+    again what an earlier one said.
+    """
 
     status: str
     percent: int
     cause: str
     raises: tuple[str, ...]
+    timed: bool = True
 
 
 class Expected(NamedTuple):
@@ -36,6 +41,11 @@ LIFE = (
     Step("IN_USE", 30, "requery", ("esim.usage_updated", "esim.requeried")),
     Step("IN_USE", 60, "push", ("esim.data_updated",)),
     Step("USED_UP", 100, "push", ("esim.expired", "esim.data_updated")),
+    # Back and forth in the very same words.
+    Step("SUSPENDED", 100, "push", ("esim.suspended",), timed=False),
+    Step("IN_USE", 100, "push", ("esim.activated",), timed=False),
+    Step("SUSPENDED", 100, "push", ("esim.suspended",), timed=False),
+    Step("IN_USE", 100, "push", ("esim.activated",), timed=False),
 )
 EVENTS_OF_A_LIFE = sum(len(step.raises) for step in LIFE)
 
@@ -46,14 +56,14 @@ def expected_events(step: int) -> list[Expected]:
     return [Expected(sequence, event) for sequence, event in enumerate(LIFE[step].raises, before + 1)]
 
 
-def update_of(esim: str, step: int) -> dict[str, Any]:
-    """Return the update that tells the step, as `POST /v1/updates` takes it."""
+def update_of(esim: str, step: int, *, order: str | None = None) -> dict[str, Any]:
+    """Return the update that tells the step, as `POST /v1/updates` takes it; `order` is the order it is one eSIM of."""
     told = LIFE[step]
-    return {
-        "transactionId": f"shop-{esim}",
+    at = {"occurredAt": f"{FIRST_STEP_AT + timedelta(minutes=step):%Y-%m-%dT%H:%M:%SZ}"} if told.timed else {}
+    return at | {
+        "transactionId": f"shop-{order or esim}",
         "esimTranNo": esim,
         "cause": told.cause,
-        "occurredAt": f"{FIRST_STEP_AT + timedelta(minutes=step):%Y-%m-%dT%H:%M:%SZ}",
         "esimStatus": told.status,
         "totalVolume": VOLUME_MB,
         "dataUsage": VOLUME_MB * told.percent / 100,

@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from reliability.processes import GaveUp
+from reliability.producer import PROVIDER
 from reliability.receiver import Lane
 from reliability.state import Account
 
@@ -29,6 +30,10 @@ class Operations:
     def __init__(self, url: str, admin_key: str) -> None:
         self._url = url
         self._admin_key = admin_key
+
+    async def make_provider(self) -> None:
+        """Make the provider of which eSIMs are ordered; it says nothing itself."""
+        await self._call("PUT", f"/v1/providers/{PROVIDER}", self._admin_key, {"kind": "esimaccess"})
 
     async def make_account(self, name: str, receiver: str) -> Account:
         """Make a merchant with an endpoint for each behaviour at `<receiver>/<lane>`."""

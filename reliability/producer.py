@@ -1,14 +1,16 @@
 """The producer: a process of its own that tells the lives of eSIMs and never gives up on a step.
 
 In comes a plan (address, key, accounts, rate), out goes a journal: a step counts as acknowledged once its line is on
-disk. Some requests are sent twice at once, some again later. It imports nothing of esimhooks. SIGTERM lets it begin no
-more lives; it ends once those begun are told.
+disk. Some eSIMs are bought by an order of several first. A request has one step or several; some are sent twice at once,
+some again later. It imports nothing of esimhooks. SIGTERM lets it begin no more lives; it ends once those begun are told.
 """
 
 import asyncio
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -29,6 +31,11 @@ AGAIN_S = 0.15
 ANSWER_LIMIT_S = 10.0
 TWICE_AT_ONCE = 0.2
 ONCE_MORE_LATER = 0.15
+MOST_STEPS = 3
+ONE_MORE_STEP = 0.4
+ORDERED = 0.4
+"""How many groups are eSIMs of one order."""
+PROVIDER = "upstream"
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -72,6 +79,14 @@ class Pace:
         await asyncio.sleep(begin_at - now)
 
 
+class Group(Struct, frozen=True):
+    """eSIMs whose lives are told together, and the order that they are of."""
+
+    account: str
+    esims: list[str]
+    order: str | None = None
+
+
 class Producer:
     """Tells lives until it is stopped."""
 
@@ -101,47 +116,94 @@ class Producer:
             account = self._chance.randrange(len(self._plan.accounts))
             size = self._chance.randint(1, LARGEST_GROUP)
             esims = [f"{self._plan.run}a{account}n{next(self._numbers):06}" for _ in range(size)]
+            group = Group(self._plan.accounts[account], esims)
+            if self._chance.random() < ORDERED:
+                group = await self._ordered(session, group)
             async with asyncio.TaskGroup() as later:
-                for step, told in enumerate(LIFE):
-                    await self._pace.wait(len(told.raises) * size)
+                for steps in self._requests():
+                    await self._pace.wait(sum(len(LIFE[step].raises) for step in steps) * size)
                     copies = 2 if self._chance.random() < TWICE_AT_ONCE else 1
-                    tell = [self._tell(session, self._plan.accounts[account], esims, step) for _ in range(copies)]
-                    await asyncio.gather(*tell)
-                    if self._chance.random() < ONCE_MORE_LATER:
-                        delay_s = self._chance.uniform(0.1, 3)
-                        later.create_task(self._tell(session, self._plan.accounts[account], esims, step, delay_s))
+                    tell = [self._tell(session, group, steps) for _ in range(copies)]
+                    certain = all(await asyncio.gather(*tell))
+                    if all(LIFE[step].timed for step in steps):
+                        if self._chance.random() < ONCE_MORE_LATER:
+                            delay_s = self._chance.uniform(0.1, 3)
+                            later.create_task(self._tell(session, group, steps, delay_s))
+                    elif not certain:
+                        break
 
-    async def _tell(
-        self, session: ClientSession, account: str, esims: list[str], step: int, delay_s: float = 0.0
-    ) -> None:
-        """Send the step of these eSIMs in one request until it is acknowledged, as providers do."""
+    def _requests(self) -> Iterator[list[int]]:
+        """Return the steps of a life as they are cut into requests.
+
+        A step without a time is the last of its request: where that is sent again because its answer was lost, only the
+        last of them is known again. For the same reason a life ends with one that may still be under way.
+        """
+        steps: list[int] = []
+        for step, told in enumerate(LIFE):
+            steps.append(step)
+            if told.timed and len(steps) < MOST_STEPS and self._chance.random() < ONE_MORE_STEP:
+                continue
+            yield steps
+            steps = []
+        if steps:
+            yield steps
+
+    async def _ordered(self, session: ClientSession, group: "Group") -> "Group":
+        """Order as many eSIMs as are in the group; each update takes a place of the order."""
+        order = group.esims[0]
+        body = {
+            "account": group.account,
+            "mode": "test",
+            "provider": PROVIDER,
+            "transactionId": f"shop-{order}",
+            "packageCode": "P",
+            "quantity": len(group.esims),
+        }
+        while True:
+            with suppress(ClientError, OSError, TimeoutError):
+                async with session.post(f"{self._plan.url}/v1/orders", json=body) as answer:
+                    said = await answer.read()
+                    if answer.status < 300:
+                        return Group(group.account, group.esims, order)
+                    if answer.status < 500:
+                        raise RuntimeError(f"the order was refused: {said[:200]!r}")
+            await asyncio.sleep(AGAIN_S)
+
+    async def _tell(self, session: ClientSession, group: "Group", steps: list[int], delay_s: float = 0.0) -> bool:
+        """Send the steps of these eSIMs in one request until it is acknowledged, as providers do.
+
+        Return whether none of the requests may still be under way.
+        """
         await asyncio.sleep(delay_s)
-        updates = [update_of(esim, step) for esim in esims]
-        body = {"account": account, "mode": "test", "updates": updates}
-        for esim in esims:
+        told = [(esim, step) for step in steps for esim in group.esims]
+        updates = [update_of(esim, step, order=group.order) for esim, step in told]
+        body = {"account": group.account, "mode": "test", "updates": updates}
+        for esim, step in told:
             self._journal.note(Told(esim=esim, step=step, at=time.time()))
+        certain = True
         while True:
             try:
                 async with session.post(f"{self._plan.url}/v1/updates", json=body) as answer:
                     said = await answer.read()
                     if answer.status < 500:
-                        await self._write_down(esims, step, answer.status, said)
-                        return
+                        await self._write_down(told, answer.status, said)
+                        return certain
             except (ClientError, OSError, TimeoutError):
-                pass
+                certain = False
             await asyncio.sleep(AGAIN_S)
 
-    async def _write_down(self, esims: list[str], step: int, status: int, said: bytes) -> None:
+    async def _write_down(self, told: list[tuple[str, int]], status: int, said: bytes) -> None:
         at = time.time()
         try:
             results = msgspec.json.decode(said, type=Results).results
         except msgspec.DecodeError:
             results = []
-        if status != 200 or len(results) != len(esims):
+        if status != 200 or len(results) != len(told):
             refused = f"{status} {said[:200].decode(errors='replace')}"
-            await self._journal.keep(Told(esim=esims[0], step=step, at=at, refused=refused))
+            esim, step = told[0]
+            await self._journal.keep(Told(esim=esim, step=step, at=at, refused=refused))
             return
-        for esim, result in zip(esims, results, strict=True):
+        for (esim, step), result in zip(told, results, strict=True):
             self._journal.note(
                 Told(
                     esim=esim,
