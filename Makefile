@@ -7,7 +7,7 @@ STAMP := .venv/.complete
 DEMO := .venv/.demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-browser-and-node demo test test-repeat lint bench bench-quick build constraints clean reliability reliability-receiver reliability-servers sequence-law fuzz-queue fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures
+.PHONY: help setup setup-browser-and-node demo test test-repeat lint bench bench-quick build constraints clean reliability reliability-receiver reliability-servers sequence-law mutate fuzz-queue fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -109,6 +109,9 @@ corpora: $(STAMP) ## send all of JSONTestSuite and the Big List of Naughty Strin
 
 sequence-law: $(STAMP) ## send random batches cut in every way and compare what comes of them (EXAMPLES=2000)
 	SEQUENCE_EXAMPLES=$${EXAMPLES:-2000} $(BIN)/pytest tests/ingest/test_sequence.py -n logical $(ARGS)
+
+mutate: $(STAMP) ## put small defects into intake and rules one by one and see which ones the tests miss (ARGS="--mutants 150")
+	@$(BIN)/python tools/mutate.py $(ARGS)
 
 fuzz-queue: $(STAMP) ## compare the delivery queue with its model for long (QUEUE_EXAMPLES=1000 is some ten minutes)
 	QUEUE_EXAMPLES=$${QUEUE_EXAMPLES:-1000} $(BIN)/pytest tests/store/test_queue_model.py $(ARGS)

@@ -1,0 +1,194 @@
+"""Mutation run: small defects are put into the intake and the pure rules one by one; the tests should notice each.
+
+`python tools/mutate.py --mutants 150 --seed 1` takes a sample, runs the tests of each room against a copy of the source
+with one mutant in it, and prints those that nothing noticed. What cannot change behaviour (logs, metrics, spans, words of
+messages) is not mutated. `--again report.json` tries the survivors of a report once more.
+"""
+
+import argparse
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from pathlib import Path
+from random import Random
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+SERVER = Path("src/esimhooks/server")
+RULES = "change compose emit expiry plans replacement reports thresholds transition update validity wire".split()  # noqa: SIM905
+INTAKE = "applying batch deduplication directory fan_out inbound operator_updates orders".split()  # noqa: SIM905
+MODULES = [SERVER / "domain" / f"{name}.py" for name in RULES] + [SERVER / "ingest" / f"{name}.py" for name in INTAKE]
+INTAKE_TESTS = ("tests/ingest", "tests/jobs/test_scheduler.py", "tests/jobs/test_requery.py", "-m", "not slow")
+STAGES = {
+    "domain": (("tests/domain",), INTAKE_TESTS),
+    "ingest": (INTAKE_TESTS,),
+}
+LIMIT_S = 420
+UNSEEN = ("log.", "metrics.", "tracing.", "span")
+OPPOSITE: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+}
+
+
+def changed(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what may stand in the place of a node: of an expression, of a statement."""
+    if isinstance(node, ast.expr):
+        yield from _changed_expression(node)
+    elif isinstance(node, ast.If) and not node.orelse:
+        yield ast.Pass()
+    elif isinstance(node, ast.Return) and node.value is not None and not isinstance(node.value, ast.Constant):
+        yield ast.Return(ast.Constant(None))
+    elif isinstance(node, ast.AugAssign) or (isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant)):
+        yield ast.Pass()
+
+
+def _changed_expression(node: ast.expr) -> Iterator[ast.AST]:
+    match node:
+        case ast.Compare(ops=[op]) if type(op) in OPPOSITE:
+            yield ast.Compare(node.left, [OPPOSITE[type(op)]()], node.comparators)
+        case ast.BoolOp():
+            yield ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
+            yield from (ast.BoolOp(node.op, _without(node.values, at)) for at in range(len(node.values)))
+        case ast.UnaryOp(op=ast.Not()):
+            yield node.operand
+        case ast.Constant(value=bool(flag)):
+            yield ast.Constant(not flag)
+        case ast.Constant(value=int(count)):
+            yield ast.Constant(count + 1)
+        case ast.BinOp(op=ast.Add() | ast.Sub()):
+            yield ast.BinOp(node.left, ast.Sub() if isinstance(node.op, ast.Add) else ast.Add(), node.right)
+        case ast.Call(func=ast.Name(id="min" | "max" as name)):
+            yield ast.Call(ast.Name("max" if name == "min" else "min", ast.Load()), node.args, node.keywords)
+        case ast.IfExp():
+            yield from (node.body, node.orelse)
+
+
+def _without(values: Sequence[ast.expr], at: int) -> list[ast.expr]:
+    rest = [value for place, value in enumerate(values) if place != at]
+    return rest if len(rest) > 1 else [rest[0], rest[0]]
+
+
+def places(tree: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
+    """Yield each node that may be changed, with where it hangs; annotations, docstrings and what nobody sees left out."""
+    for parent in ast.walk(tree):
+        for name, value in ast.iter_fields(parent):
+            if name in ("annotation", "returns", "decorator_list", "bases", "type_params"):
+                continue
+            for at, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
+                if isinstance(child, ast.AST) and not _is_unseen(child):
+                    yield parent, name, at, child
+
+
+def _is_unseen(node: ast.AST) -> bool:
+    said = ast.unparse(node) if isinstance(node, ast.Expr) else ""
+    return said.removeprefix("await ").startswith(UNSEEN)
+
+
+def mutants(module: Path) -> Iterator[dict[str, Any]]:
+    """Yield every mutant of a module: where it is, what it was and is, and the whole source with it."""
+    tree = ast.parse((ROOT / module).read_text())
+    top = {
+        id(child) for child in tree.body if isinstance(child, ast.Assign | ast.AnnAssign | ast.Import | ast.ImportFrom)
+    }
+    skipped = {id(node) for child in tree.body if id(child) in top for node in ast.walk(child)}
+    number = 0
+    for at, (_, name, index, node) in enumerate(list(places(tree))):
+        if id(node) in skipped:
+            continue
+        for variant, new in enumerate(changed(node)):
+            copy = deepcopy(tree)
+            parent, *_ = list(places(copy))[at]
+            if index is None:
+                setattr(parent, name, new)
+            else:
+                getattr(parent, name)[index] = new
+            number += 1
+            yield {
+                "module": str(module),
+                "line": getattr(node, "lineno", 0),
+                "was": ast.unparse(node)[:100].splitlines()[0],
+                "is": ast.unparse(ast.fix_missing_locations(new))[:100].splitlines()[0],
+                "variant": variant,
+                "source": ast.unparse(ast.fix_missing_locations(copy)),
+            }
+
+
+def survives(mutant: dict[str, Any], workers: str, *, stages: int) -> bool:
+    """Run the first stages of the tests of the mutant's room against it; return whether all pass."""
+    with tempfile.TemporaryDirectory(prefix="esimhooks-mutant-") as folder:
+        shutil.copytree(ROOT / "src", Path(folder, "src"))
+        Path(folder, mutant["module"]).write_text(mutant["source"])
+        for tests in STAGES[Path(mutant["module"]).parent.name][:stages]:
+            command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests]
+            command += ["-n", workers, "--dist", "worksteal"] if workers != "0" else []
+            try:
+                done = subprocess.run(
+                    command,
+                    cwd=ROOT,
+                    env=os.environ | {"PYTHONPATH": str(Path(folder, "src"))},
+                    capture_output=True,
+                    timeout=LIMIT_S,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                return False
+            if done.returncode:
+                return False
+    return True
+
+
+def main() -> int:
+    """Try a sample and print the score; the report names the survivors."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mutants", type=int, default=150)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", default="0", help="of pytest, for each mutant")
+    parser.add_argument("--stages", type=int, default=2, help="1: rules only by their own tests, which is quick")
+    parser.add_argument("--only", help="modules whose path has this in it")
+    parser.add_argument("--again", type=Path, help="a report whose survivors are tried once more")
+    parser.add_argument("--report", type=Path, default=ROOT / "artifacts" / "mutants.json")
+    given = parser.parse_args()
+    modules = [module for module in MODULES if (given.only or "") in str(module)]
+    every = [mutant for module in modules for mutant in mutants(module)]
+    sample = Random(given.seed).sample(every, min(given.mutants, len(every)))  # noqa: S311
+    if given.again is not None:
+        before = {(one["module"], one["was"], one["is"]) for one in json.loads(given.again.read_text())["survivors"]}
+        sample = [one for one in every if (one["module"], one["was"], one["is"]) in before]
+    survivors: list[dict[str, Any]] = []
+    given.report.parent.mkdir(parents=True, exist_ok=True)
+    for number, mutant in enumerate(sample, 1):
+        began = time.monotonic()
+        alive = survives(mutant, given.workers, stages=given.stages)
+        where = f"{mutant['module']}:{mutant['line']}: {mutant['was']} -> {mutant['is']}"
+        print(
+            f"{number}/{len(sample)} {'SURVIVED' if alive else 'killed'} {time.monotonic() - began:.0f} s {where}",
+            flush=True,
+        )
+        if alive:
+            survivors.append({name: value for name, value in mutant.items() if name != "source"})
+        score = 100 * (number - len(survivors)) / number
+        given.report.write_text(
+            json.dumps({"tried": number, "killed %": round(score, 1), "survivors": survivors}, indent=2)
+        )
+    print(f"{len(sample) - len(survivors)} of {len(sample)} killed, of {len(every)} mutants there are")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
