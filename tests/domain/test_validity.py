@@ -1,5 +1,6 @@
 """Activation and the end of the validity: whose times count, and what the clock does where the provider is silent."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -51,6 +52,19 @@ def test_the_deadline_for_installing_is_replaced_on_activation() -> None:
         old="2027-05-22T12:00:00.000Z", new="2026-12-24T12:00:00.000Z"
     )
     assert told.only.changes["validity_usage_remain"] == FieldChange(old=179, new=30)
+
+
+@pytest.mark.parametrize("told_at", [days(2), None], ids=["with its time", "without a time"])
+@pytest.mark.parametrize(("left", "doubts"), [(3, ["validity_usage_remain"]), (7, []), (8, []), (9, [])])
+def test_days_left_that_contradict_the_end_are_a_doubt_and_the_end_counts(
+    told_at: datetime | None, left: int, doubts: list[str]
+) -> None:
+    update = an_update(occurred_at=told_at, expire_at=days(10), validity_days=left)
+
+    told = tell(an_active_esim(), update, received_at=days(2))
+
+    assert [doubt.field for doubt in told.change.doubts] == doubts
+    assert (told.esim.expire_at, told.esim.validity_days_noticed) == (days(10), None)
 
 
 def test_the_deadline_stays_where_the_duration_is_unknown() -> None:

@@ -175,18 +175,10 @@ def test_a_remainder_that_contradicts_the_other_figures_is_a_doubt_and_does_not_
         {"totalVolume": 1000, "dataUsage": 333.33, "data_usage_remain": 666.67},
         {"totalVolume": 1000, "dataUsage": 1005, "data_usage_remain": 0},
         {"dataUsage": 100, "data_usage_remain": 500},
-        {"validity_usage_remain": 8, "expiredTime": "2026-03-08T11:00:00Z", "occurredAt": "2026-03-01T10:00:00Z"},
     ],
 )
 def test_figures_that_were_rounded_or_used_up_are_no_contradiction(told: dict[str, Any]) -> None:
     assert parsed(**told).doubts == ()
-
-
-def test_days_left_that_contradict_the_end_are_a_doubt_and_do_not_count() -> None:
-    update = parsed(occurredAt="2026-03-01T10:00:00Z", expiredTime="2026-03-31T10:00:00Z", validity_usage_remain=3)
-
-    assert (update.validity_days, update.expire_at) == (None, datetime(2026, 3, 31, 10, tzinfo=UTC))
-    assert [doubt.field for doubt in update.doubts] == ["validity_usage_remain"]
 
 
 @pytest.mark.parametrize(

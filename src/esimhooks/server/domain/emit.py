@@ -155,6 +155,8 @@ def _status_event(change: Change) -> EventDraft | None:
         if new is EsimStatus.FAILED:
             reason = change.reason
         return None if event is None else EventDraft(type=event, reason=reason)
+    if after.further.replaced_by != before.further.replaced_by:
+        return EventDraft(type=EventType.SUSPENDED, reason=change.reason or Reason.REPLACED)
     replaced = before.iccid is not None and before.iccid != after.iccid
     if replaced or change.announced or before.smdp_status is not after.smdp_status:
         return EventDraft(type=EventType.STATUS_CHANGED, reason=change.reason if change.announced else None)

@@ -8,13 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from esimhooks.vocabulary.statuses import PlanState
 
 MAX_PLANS = 50
-"""As many plans of one eSIM are kept; the oldest that are over make room."""
+MAX_PLANS_BYTES = 32_768
+"""As many plans of one eSIM are kept, and so much of them as JSON: an event has them up to three times, in 256 KiB."""
+PLAN_BYTES = 280
+"""A plan on the wire without its id and name, at most."""
 
 OVER = frozenset({PlanState.DEPLETED, PlanState.EXPIRED, PlanState.REVOKED})
 
@@ -46,16 +50,31 @@ class Totals(Struct, frozen=True):
 
 
 def merge(known: Sequence[Plan], reported: Iterable[Plan], *, at: datetime) -> tuple[Plan, ...]:
-    """Return the plans with what was reported at `at` (aware UTC); an older report fills only what is unknown."""
+    """Return the plans with what was reported at `at` (aware UTC); an older report fills only what is unknown.
+
+    Where they are too many, the oldest that are over make room, then those that are new, then the oldest.
+    """
     plans = {plan.id: plan for plan in known}
     for plan in reported:
         plans[plan.id] = _with(plans.get(plan.id, Plan(id=plan.id)), plan, at)
-    ordered = sorted(plans.values(), key=lambda plan: plan.id)
-    if len(ordered) > MAX_PLANS:
-        over = sorted((plan for plan in ordered if plan.state in OVER), key=lambda plan: (_last(plan) or at, plan.id))
-        dropped = {plan.id for plan in over[: len(ordered) - MAX_PLANS]}
-        ordered = [plan for plan in ordered if plan.id not in dropped]
-    return tuple(ordered)
+    old = {plan.id for plan in known}
+    number, size = len(plans), wire_bytes(plans.values())
+    for plan in sorted(plans.values(), key=lambda plan: _keeps(plan, is_old=plan.id in old, at=at)):
+        if number <= MAX_PLANS and size <= MAX_PLANS_BYTES:
+            break
+        number, size = number - 1, size - wire_bytes([plan])
+        del plans[plan.id]
+    return tuple(sorted(plans.values(), key=lambda plan: plan.id))
+
+
+def wire_bytes(plans: Iterable[Plan]) -> int:
+    """Return how much plans are on the wire at most, in bytes of JSON."""
+    return sum(PLAN_BYTES + len(msgspec.json.encode((plan.id, plan.name))) for plan in plans)
+
+
+def _keeps(plan: Plan, *, is_old: bool, at: datetime) -> tuple[int, datetime, str]:
+    """The order in which plans make room for others."""
+    return (0 if plan.state in OVER else 2 if is_old else 1, _last(plan) or at, plan.id)
 
 
 def _with(known: Plan, reported: Plan, at: datetime) -> Plan:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
+from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.esim import Esim, Further
 from esimhooks.server.domain.update import Cause, Update
 
@@ -30,13 +31,17 @@ BOOKKEEPING: Mapping[str, object] = dict.fromkeys(
 
 
 class Reports:
-    """One update on its way into one eSIM. `taken` says whether a status, usage or validity was; `stale` that one was late."""
+    """One update on its way into one eSIM. `taken` says whether a status, usage or validity was; `stale` that one was late.
+
+    `doubts` are about what contradicts the eSIM and is left out.
+    """
 
     def __init__(self, esim: Esim, update: Update, *, received_at: datetime, now: datetime) -> None:
         self.esim = esim
         self.update = update
         self.taken = False
         self.stale = False
+        self.doubts: list[Doubt] = []
         self._received_at = received_at
         self._now = now
         self._in_order = received_at >= now

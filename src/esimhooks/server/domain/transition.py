@@ -5,16 +5,16 @@ never overwrites it (lifecycle, "Disorder and repetition"). Reported in any orde
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
 from esimhooks.server.domain.change import Change, UpdateOutcome
 from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.esim import Esim
-from esimhooks.server.domain.plans import merge, part_of, totals
+from esimhooks.server.domain.plans import MAX_PLANS, MAX_PLANS_BYTES, merge, part_of, totals
 from esimhooks.server.domain.reports import AHEAD_AT_MOST, Reports, is_same
-from esimhooks.server.domain.update import Update
+from esimhooks.server.domain.update import Cause, Update
 from esimhooks.server.domain.validity import (
     NOT_YET_ACTIVE,
     report_activation,
@@ -41,6 +41,8 @@ PROFILE = ("iccid", "ac", "eid", "qr_code_url", "short_url", "imsi", "msisdn")
 DETAILS = ("ac", "qr_code_url", "short_url", "imsi", "msisdn", "apn", "package_code", "package_name", "total_days")
 FURTHER = ("throttled", "voice", "sms", "location", "device", "metadata")
 
+ANOTHER_ORDER = Doubt("iccid", "iccid: another profile, but of another order than this eSIM: it is not replaced")
+
 PAST = {"occurred_at": "occurredAt", "usage_at": "lastUsageUpdate"}
 """Times that have passed when they are reported, by their wire names."""
 
@@ -52,8 +54,9 @@ def apply(esim: Esim, update: Update, *, received_at: datetime, now: datetime | 
     `now` is given, later than `received_at`, for one that arrived before others that have been applied meanwhile.
     """
     now = received_at if now is None else now
-    update, doubts = _plausible(update, now)
+    update, doubts = _plausible(update, received_at=received_at, now=now)
     reports = Reports(esim, update, received_at=received_at, now=now)
+    reports.doubts += doubts
     same_profile = _profile(reports)
     _status(reports)
     _smdp(reports, same_profile=same_profile)
@@ -79,7 +82,7 @@ def apply(esim: Esim, update: Update, *, received_at: datetime, now: datetime | 
         announced=announced,
         top_up_transaction_id=update.top_up_transaction_id,
         top_up_package_code=update.top_up_package_code,
-        doubts=(*update.doubts, *doubts),
+        doubts=(*update.doubts, *reports.doubts),
     )
 
 
@@ -90,17 +93,40 @@ def lacks_volume(esim: Esim | None, update: Update) -> bool:
     return reports_part and update.used_bytes is None and not total_known
 
 
-def _plausible(update: Update, now: datetime) -> tuple[Update, Sequence[Doubt]]:
-    """Return the update without times that cannot be: a fact from the future counts as of now."""
+def may_leave(esim: Esim, update: Update) -> bool:
+    """Whether the update would bring the eSIM back, if its status is terminal: an order that failed is filled no more."""
+    if esim.status not in TERMINAL:
+        return True
+    if update.esim_status is None or update.esim_status in TERMINAL:
+        return False
+    is_later = update.occurred_at is not None and (esim.status_at is None or update.occurred_at > esim.status_at)
+    return is_later or _overrules(update)
+
+
+def _overrules(update: Update) -> bool:
+    """Whether a terminal status binds the update no more, even where it has no time."""
+    return update.authoritative or update.by_operator
+
+
+def _plausible(update: Update, *, received_at: datetime, now: datetime) -> tuple[Update, Sequence[Doubt]]:
+    """Return the update without what cannot be: a fact from the future counts as of now, days left follow from the end."""
     ahead = [name for name in PAST if (at := getattr(update, name)) is not None and at > now + AHEAD_AT_MOST]
     doubts = [Doubt(PAST[name], f"{PAST[name]} lies in the future: it counts as now") for name in ahead]
-    return (replace(update, **dict.fromkeys(ahead, now)) if ahead else update), doubts
+    if ahead:
+        update = replace(update, **dict.fromkeys(ahead, now))
+    if update.validity_days is not None and update.expire_at is not None:
+        left = update.expire_at - (update.occurred_at or received_at)
+        if abs(left - timedelta(days=update.validity_days)) > timedelta(days=1):
+            doubts.append(Doubt("validity_usage_remain", "validity_usage_remain contradicts expiredTime"))
+        if update.cause is not Cause.VALIDITY:  # the end says more; only a reminder is of consequence beside it
+            update = replace(update, validity_days=None)
+    return update, doubts
 
 
 def _profile(reports: Reports) -> bool:
     """Fill keys that are unknown; return whether the update speaks of the profile that the eSIM has afterwards.
 
-    Another ICCID under the same key is another profile: nothing of the one before stays.
+    Another ICCID under the same key and of the same order is another profile: nothing of the one before stays.
     """
     esim, update = reports.esim, reports.update
     identity = update.identity
@@ -112,6 +138,9 @@ def _profile(reports: Reports) -> bool:
         return True
     if esim.iccid is None:
         return reports.report("iccid", identity.iccid, update.occurred_at)
+    if not _speaks_of_same_order(esim, update):
+        reports.doubts.append(ANOTHER_ORDER)
+        return False
     if not reports.report("iccid", identity.iccid, update.occurred_at):
         return False
     for name in PROFILE[1:]:
@@ -122,12 +151,22 @@ def _profile(reports: Reports) -> bool:
     return True
 
 
+def _speaks_of_same_order(esim: Esim, update: Update) -> bool:
+    """Whether what an update says of its order is true of the eSIM: its number, or the operator's reference for it."""
+    identity = update.identity
+    if update.authoritative or (identity.order_no is not None and identity.order_no == esim.order_no):
+        return True
+    if identity.order_no is not None and esim.order_no is not None:
+        return False
+    return identity.transaction_id in (None, esim.transaction_id)
+
+
 def _status(reports: Reports) -> None:
     esim, update = reports.esim, reports.update
     if update.esim_status is None:
         return
     at = reports.at(update.occurred_at, esim.status_at)
-    timeless_push = update.occurred_at is None and not update.authoritative and not update.by_operator
+    timeless_push = update.occurred_at is None and not _overrules(update)
     if timeless_push and esim.status in TERMINAL and update.esim_status is not esim.status:
         reports.stale = True
         return
@@ -191,6 +230,10 @@ def _usage(reports: Reports) -> None:
 def _plans(reports: Reports, told_at: datetime | None) -> None:
     known = reports.esim.further.plans
     plans = merge(known, reports.update.plans, at=reports.at(told_at, None))
+    if {plan.id for plan in reports.update.plans} - {plan.id for plan in plans}:
+        reports.doubts.append(
+            Doubt("plans", f"plans: {MAX_PLANS} and {MAX_PLANS_BYTES} bytes of them are kept, no more")
+        )
     reports.stale |= plans == known
     reports.taken |= plans != known
     reports.set_further(plans=plans)

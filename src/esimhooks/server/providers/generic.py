@@ -3,7 +3,8 @@
 JSON of one update comes in, an `Update` goes out. Fields are those of the eSIM object, volumes in MB.
 """
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -12,7 +13,7 @@ from msgspec import Meta, Struct, field
 from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.patterns import END, PRINTABLE
-from esimhooks.server.domain.plans import MAX_PLANS, Plan
+from esimhooks.server.domain.plans import MAX_PLANS, MAX_PLANS_BYTES, Plan, wire_bytes
 from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.server.domain.validation import decode
 from esimhooks.server.providers.fields import is_contradiction
@@ -145,11 +146,6 @@ def to_update(body: UpdateBody) -> Update:
     doubts: list[Doubt] = []
     total, used, remaining = _volumes(body, doubts)
     occurred_at, expire_at = _utc(body.occurred_at, "/occurredAt"), _utc(body.expired_time, "/expiredTime")
-    days = body.validity_usage_remain
-    if days is not None and expire_at is not None:
-        if occurred_at is not None and abs(expire_at - occurred_at - timedelta(days=days)) > timedelta(days=1):
-            doubts.append(Doubt("validity_usage_remain", "validity_usage_remain contradicts expiredTime"))
-        days = None
     return Update(
         identity=Identity(
             esim_tran_no=body.esim_tran_no,
@@ -170,7 +166,7 @@ def to_update(body: UpdateBody) -> Update:
         total_days=body.total_duration,
         activate_at=_utc(body.activate_time, "/activateTime"),
         expire_at=expire_at,
-        validity_days=days,
+        validity_days=body.validity_usage_remain,
         imsi=body.imsi,
         msisdn=body.msisdn,
         ac=body.ac,
@@ -179,7 +175,7 @@ def to_update(body: UpdateBody) -> Update:
         apn=body.apn,
         package_code=body.package_code,
         package_name=body.package_name,
-        plans=tuple(_plan(place, plan, doubts) for place, plan in enumerate(body.plans)),
+        plans=_plans(body.plans, doubts),
         unlimited=body.unlimited,
         throttled=body.throttled,
         voice=_allowance(body.voice),
@@ -208,6 +204,13 @@ def _volumes(body: UpdateBody | PlanBody, doubts: list[Doubt]) -> tuple[int | No
         doubts.append(Doubt("data_usage_remain", "data_usage_remain contradicts totalVolume and dataUsage"))
         return total, used, None
     return total, max(0, total - remaining) if used is None else used, None
+
+
+def _plans(bodies: Sequence[PlanBody], doubts: list[Doubt]) -> tuple[Plan, ...]:
+    plans = tuple(_plan(place, plan, doubts) for place, plan in enumerate(bodies))
+    if wire_bytes(plans) > MAX_PLANS_BYTES:
+        raise Refused.invalid("/plans", f"expected at most {MAX_PLANS_BYTES} bytes as JSON: shorter ids and names")
+    return plans
 
 
 def _plan(place: int, body: PlanBody, doubts: list[Doubt]) -> Plan:
