@@ -1,11 +1,23 @@
 """Events for many endpoints: their deliveries are made after the commit, once each, and go on after a crash."""
 
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
 import pytest
+from msgspec.structs import replace
 
 from api import Api, eventually
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Role, Settings
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.ids import Prefix, first_id_of, new_id, parse_id
+from esimhooks.server.ingest.fan_out import MAX_TENANTS, FanOuts
+from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.store import fan_outs
 from esimhooks.server.store.database import Database
+from esimhooks.server.store.endpoints import find, insert, subscriptions
+from esimhooks.vocabulary.events import EventType
+from esimhooks.vocabulary.statuses import Mode
 from receiver import Receiver
 from upstream import Shop, a_shop
 
@@ -57,3 +69,61 @@ async def test_a_fan_out_goes_on_at_another_node(settings: Settings, receiver: R
         await receiver.wait_for(ENDPOINTS)
 
     assert await deliveries(database) == ENDPOINTS
+
+
+async def test_an_endpoint_made_by_a_node_whose_clock_is_ahead_misses_nothing(
+    operator: Api, receiver: Receiver, database: Database
+) -> None:
+    shop = await a_shop(operator)
+    await endpoints(shop, receiver)
+    tenant = Tenant(parse_id(Prefix.ACCOUNT, shop.account), Mode.TEST)
+    async with database.transaction() as db:
+        [one, *_] = (await subscriptions(db, [tenant]))[tenant]
+        known = await find(db, tenant, one.endpoint_id)
+        assert known is not None
+        ahead = first_id_of(datetime.now(UTC) + timedelta(minutes=1))
+        await insert(db, replace(known, id=ahead, url=receiver.url("/ahead")), secret="whsec_" + "A" * 43 + "=")
+
+    await shop.update({"transactionId": "t-1", "esimStatus": "CREATED"})
+
+    received = await receiver.wait_for(ENDPOINTS + 1)
+    assert [one.path for one in received].count("/ahead") == 1
+
+
+async def test_an_endpoint_made_after_an_event_does_not_get_it(
+    settings: Settings, receiver: Receiver, database: Database
+) -> None:
+    without_scheduler = settings.model_copy(update={"roles": frozenset({Role.API})})
+    async with running(without_scheduler) as node, Api(node.url, node.admin_key) as operator:
+        shop = await a_shop(operator)
+        await endpoints(shop, receiver)
+        await shop.update({"transactionId": "t-1", "esimStatus": "CREATED"})
+        where = f"/v1/endpoints?account={shop.account}&mode=test"
+        await operator.post(where, {"url": receiver.url("/later")})
+
+    async with running(settings):
+        received = await receiver.wait_for(ENDPOINTS)
+
+    assert "/later" not in {one.path for one in received}
+    assert await deliveries(database) == ENDPOINTS
+
+
+async def test_tenants_whose_turn_comes_late_are_served_while_others_have_work_without_end(database: Database) -> None:
+    busy = [Tenant(UUID(int=number), Mode.LIVE) for number in range(1, MAX_TENANTS + 1)]
+    late = Tenant(UUID(int=MAX_TENANTS + 1), Mode.LIVE)
+    async with database.transaction() as db:
+        await db.conn.executemany(
+            "INSERT INTO fan_outs (event_id, account_id, mode, event_type, position) VALUES ($1, $2, $3, $4, 1)",
+            [(new_id(), one.account_id, one.mode, EventType.CREATED) for one in (*busy, late)],
+        )
+    fan_out = FanOuts(database, due=Wake())
+
+    async with database.transaction() as other_node:
+        for tenant in busy:
+            assert await fan_outs.claim(other_node, tenant, limit=1)
+        pauses = [await fan_out.work_off() for _ in range(3)]
+
+    async with database.session() as db:
+        left = await db.conn.fetch("SELECT account_id FROM fan_outs")
+    assert {row["account_id"] for row in left} == {one.account_id for one in busy}
+    assert pauses == [0.0, 0.0, 0.0]

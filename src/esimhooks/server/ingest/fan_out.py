@@ -63,19 +63,24 @@ class FanOuts:
     def __init__(self, database: Database, *, due: Wake) -> None:
         self._database = database
         self._due = due
+        self._after: Tenant | None = None
+        self._progressed = False
 
     async def work_off(self) -> float:
-        """One step for each tenant that has events to fan out; the work of a loop."""
+        """One step for each of the next tenants that have events to fan out; the work of a loop."""
         async with self._database.session() as db:
-            tenants = await fan_outs.tenants(db, limit=MAX_TENANTS)
-        ahead: list[Tenant] = []
+            tenants = await fan_outs.tenants(db, after=self._after, limit=MAX_TENANTS)
 
         async def step(tenant: Tenant) -> None:
             if await self._step(tenant):
-                ahead.append(tenant)
+                self._progressed = True
 
         await for_each("fan_out", tenants, step, row_id=lambda tenant: tenant.account_id)
-        return 0.0 if ahead else IDLE_S  # a step that fails, or is another node's, is not tried without end
+        self._after = tenants[-1] if len(tenants) == MAX_TENANTS else None
+        if self._after is not None:
+            return 0.0
+        progressed, self._progressed = self._progressed, False
+        return 0.0 if progressed else IDLE_S  # steps that fail, or are another node's, are not tried without end
 
     async def _step(self, tenant: Tenant) -> bool:
         """Make the next deliveries of the tenant; return whether there were any events for this node."""
@@ -103,7 +108,14 @@ class FanOuts:
 def _is_open_to(subscription: Subscription, event: FanOut) -> bool:
     """Whether the endpoint wants the event, existed before it, and has not had its turn."""
     later = event.reached is None or subscription.endpoint_id > event.reached
-    return later and subscription.endpoint_id < event.event_id and wants(subscription.event_types, event.event_type)
+    return later and _existed(subscription, event) and wants(subscription.event_types, event.event_type)
+
+
+def _existed(subscription: Subscription, event: FanOut) -> bool:
+    """Whether the endpoint was there when the event was stored: by the database's clock, as ids are by a node's."""
+    if subscription.stored_at is None or event.created_at is None:
+        return True
+    return subscription.stored_at <= event.created_at
 
 
 def _delivery(tenant: Tenant, event: FanOut, subscription: Subscription) -> Delivery:

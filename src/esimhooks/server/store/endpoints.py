@@ -167,12 +167,16 @@ async def _cancel(db: Session, endpoint_ids: Sequence[UUID], *, now: datetime) -
 
 
 class Subscription(Struct, frozen=True):
-    """What an endpoint wants: types (None = all), and whether its deliveries keep the order of each eSIM."""
+    """What an endpoint wants: types (None = all), and whether its deliveries keep the order of each eSIM.
+
+    `stored_at` is when it was made, aware UTC by the database's clock; None where nobody asks.
+    """
 
     endpoint_id: UUID
     event_types: Sequence[str] | None
     ordering: Ordering
     enabled: bool = True
+    stored_at: datetime | None = None
 
 
 async def subscription(db: Session, tenant: Tenant, endpoint_id: UUID, *, lock: bool = False) -> Subscription | None:
@@ -199,7 +203,7 @@ async def subscriptions(db: Session, tenants: Iterable[Tenant]) -> dict[Tenant, 
     wanted = list(tenants)
     rows = await db.conn.fetch(
         """
-        SELECT e.account_id, e.mode, e.id, e.event_types, e.ordering
+        SELECT e.account_id, e.mode, e.id, e.event_types, e.ordering, e.stored_at
         FROM endpoints e JOIN unnest($1::uuid[], $2::text[]) AS t (account_id, mode) USING (account_id, mode)
         WHERE e.enabled
         """,
@@ -209,7 +213,7 @@ async def subscriptions(db: Session, tenants: Iterable[Tenant]) -> dict[Tenant, 
     found: dict[Tenant, list[Subscription]] = defaultdict(list)
     for row in rows:
         found[Tenant(row["account_id"], Mode(row["mode"]))].append(
-            Subscription(row["id"], row["event_types"], Ordering(row["ordering"]))
+            Subscription(row["id"], row["event_types"], Ordering(row["ordering"]), stored_at=row["stored_at"])
         )
     return found
 

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Self
 from uuid import UUID
 
@@ -16,12 +17,16 @@ TENANT_LOCK = 0x66616E6F
 
 
 class FanOut(Struct, frozen=True, kw_only=True):
-    """One event; endpoints up to the id `reached` have had their turn."""
+    """One event; endpoints up to the id `reached` have had their turn.
+
+    `created_at` is when it was stored, aware UTC by the database's clock; None for one that is fanned out at once.
+    """
 
     event_id: UUID
     event_type: AnyEventType
     esim_id: UUID | None
     reached: UUID | None = None
+    created_at: datetime | None = None
 
     @classmethod
     def of(cls, event: Event) -> Self:
@@ -29,12 +34,16 @@ class FanOut(Struct, frozen=True, kw_only=True):
         return cls(event_id=event.id, event_type=event.type, esim_id=event.esim_id)
 
 
-async def tenants(db: Session, *, limit: int) -> Sequence[Tenant]:
-    """Return tenants that have events to fan out, one step each through the index, however many events there are."""
+async def tenants(db: Session, *, after: Tenant | None, limit: int) -> Sequence[Tenant]:
+    """Return tenants that have events to fan out, in their order, the next after `after`.
+
+    One step each through the index, however many events there are.
+    """
     rows = await db.conn.fetch(
         """
         WITH RECURSIVE t AS (
-            (SELECT account_id, mode FROM fan_outs ORDER BY account_id, mode LIMIT 1)
+            (SELECT account_id, mode FROM fan_outs WHERE $2::uuid IS NULL OR (account_id, mode) > ($2, $3)
+             ORDER BY account_id, mode LIMIT 1)
             UNION ALL
             SELECT n.account_id, n.mode FROM t CROSS JOIN LATERAL (
                 SELECT account_id, mode FROM fan_outs f WHERE (f.account_id, f.mode) > (t.account_id, t.mode)
@@ -44,6 +53,8 @@ async def tenants(db: Session, *, limit: int) -> Sequence[Tenant]:
         SELECT account_id, mode FROM t LIMIT $1
         """,
         limit,
+        after and after.account_id,
+        after and after.mode,
     )
     return [Tenant(row["account_id"], Mode(row["mode"])) for row in rows]
 
@@ -65,6 +76,7 @@ async def claim(db: Session, tenant: Tenant, *, limit: int) -> Sequence[FanOut]:
             event_type=event_type_of(row["event_type"]),
             esim_id=row["esim_id"],
             reached=row["reached"],
+            created_at=row["created_at"],
         )
         for row in rows
     ]
