@@ -231,3 +231,23 @@ async def test_nothing_about_the_credentials_stands_in_the_journal(operator: Api
 
     entry = await upstream.put_off("101003")
     assert "not-the-code" not in entry["detail"]
+
+
+async def test_an_esim_that_becomes_known_is_found_in_what_the_provider_confirms_in_any_order(
+    operator: Api, sandbox: Sandbox
+) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
+    first, second = await sandbox.order(Purchase(order_no="B1", transaction_id="t-1", quantity=2))
+    allocate(sandbox, "B1")
+    await shop.update(
+        {"transactionId": "t-1", "orderNo": "B1", "esimTranNo": first, "esimStatus": "CREATED", "provider": "upstream"}
+    )
+    for esim in sandbox._stock.orders["B1"].esims:
+        esim.esim_status = "CANCEL"
+    await upstream.tell({"notifyType": "ESIM_STATUS", "content": {"orderNo": "B1", "esimStatus": "CANCEL"}})
+    await upstream.settled("applied")
+
+    sandbox._stock.orders["B1"].esims = sandbox._stock.orders["B1"].esims[::-1]
+    await shop.update({"transactionId": "t-2", "esimTranNo": second, "esimStatus": "CREATED", "provider": "upstream"})
+
+    await shop.told_in_time("created", "suspended", "data_updated", "created", "suspended", "data_updated")

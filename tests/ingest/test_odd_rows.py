@@ -48,19 +48,34 @@ async def test_updates_of_an_unreadable_esim_wait_and_harm_nobody_beside_them(
     await flip(database, "t-1")
 
 
-async def test_what_waits_for_an_unreadable_esim_is_applied_once_it_is_readable(
+async def test_what_waits_for_an_unreadable_esim_is_applied_in_its_order_once_it_is_readable(
     operator: Api, database: Database
 ) -> None:
     shop = await a_shop(operator)
     [made] = await shop.update(born("t-1", ac="LPA:1$a$b"))
     await flip(database, "t-1")
-    await shop.update(born("t-1", esimStatus="IN_USE"))
+    statuses = ["IN_USE", "SUSPENDED"] * 3
+    for place, status in enumerate(statuses):
+        await shop.update(born("t-1", esimStatus=status))
+        await all_put_off(database, place + 1)
+
     await flip(database, "t-1")
+    async with database.transaction() as db:  # the last one's turn comes first
+        newest = "(SELECT notification_id FROM backlog ORDER BY received_at DESC LIMIT 1)"
+        await db.conn.execute(f"UPDATE backlog SET due_at = now() WHERE notification_id = {newest}")
 
-    async def applied() -> bool:
-        return await shop.told(made["esim"]) == ["created", "activated"]
+    await shop.told_in_time("created", *["activated", "suspended"] * 3, esim_id=made["esim"])
 
-    await eventually(applied)
+
+async def all_put_off(database: Database, number: int) -> None:
+    """Wait until so many notifications have been tried in vain and wait for their next turn."""
+
+    async def found() -> bool:
+        async with database.session() as db:
+            rows = await db.conn.fetch("SELECT tries, due_at > now() AS later FROM backlog")
+        return len(rows) == number and all(row["tries"] and row["later"] for row in rows)
+
+    await eventually(found)
 
 
 @pytest.mark.slow(reason="sends some hundred webhooks")

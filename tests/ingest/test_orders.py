@@ -27,6 +27,17 @@ async def all_created(shop: Shop) -> list[Json]:
     return esims
 
 
+async def asked_in_vain(database: Database) -> None:
+    """Wait until the provider was asked for the one order and did not say what it is."""
+
+    async def put_off() -> bool:
+        async with database.session() as db:
+            asked = "SELECT polls = 1 AND next_poll_at < now() + interval '60 s' FROM orders"
+            return bool(await db.conn.fetchval(asked))
+
+    await eventually(put_off)
+
+
 @pytest.mark.parametrize("quantity", [1, 3])
 async def test_an_order_that_is_still_being_allocated_is_asked_for_again(
     operator: Api, sandbox: Sandbox, database: Database, quantity: int
@@ -85,12 +96,7 @@ async def test_asking_for_an_order_survives_an_outage_of_the_provider(
     await shop.order("t-1", orderNo="B1")
     await moved(database, "orders", "next_poll_at")
 
-    async def asked_in_vain() -> bool:
-        async with database.session() as db:
-            put_off = "SELECT polls = 1 AND next_poll_at < now() + interval '60 s' FROM orders"
-            return bool(await db.conn.fetchval(put_off))
-
-    await eventually(asked_in_vain)
+    await asked_in_vain(database)
     await door.open()
     await moved(database, "orders", "next_poll_at")
 
@@ -183,16 +189,65 @@ async def test_the_same_order_again_is_the_same_order(operator: Api) -> None:
     assert len(await shop.esims()) == 2
 
 
-async def test_an_order_that_the_provider_does_not_know_has_failed_and_says_why(
-    operator: Api, sandbox: Sandbox
+async def test_an_order_that_the_provider_does_not_know_is_asked_for_again_before_it_fails(
+    operator: Api, sandbox: Sandbox, database: Database
 ) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
     await shop.order("t-1", orderNo="B404")
 
     await upstream.tell(order_ready("B404"))
 
+    await upstream.put_off("310272")
+    await moved(database, "orders", "next_poll_at")
+    await asked_in_vain(database)
+    assert await shop.events() == []
+
+    async with database.transaction() as db:
+        await db.conn.execute("UPDATE orders SET created_at = created_at - interval '15 minutes'")
+    await moved(database, "backlog", "due_at")
+
     await upstream.settled("applied")
     assert [esim["esimStatus"] for esim in await shop.esims()] == ["FAILED"]
     [event] = await shop.events()
     assert (event["event"], event["newStatus"]) == ("esim.status_changed", "FAILED")
     assert "310272" in event["reason"]
+
+
+async def test_what_the_provider_says_of_a_refunded_order_counts(operator: Api, sandbox: Sandbox) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
+    first, second = await sandbox.order(Purchase(order_no="B1", transaction_id="t-1", quantity=2))
+    allocate(sandbox, "B1")
+    await shop.order("t-1", orderNo="B1", quantity=2)
+    await upstream.tell(order_ready("B1"))
+    await upstream.settled("applied")
+
+    sandbox._stock.esims[first].esim_status = "CANCEL"
+    await upstream.tell({"notifyType": "ORDER_STATUS", "content": {"orderNo": "B1", "orderStatus": "REFUND"}})
+
+    await shop.told_in_time("created", "created", "suspended")
+    assert (await shop.events())[-1]["reason"] == "refunded"
+    assert {esim["esimTranNo"]: esim["esimStatus"] for esim in await shop.esims()} == {
+        first: "CANCEL",
+        second: "CREATED",
+    }
+
+
+async def test_what_was_not_understood_of_an_answer_is_reported(
+    operator: Api, sandbox: Sandbox, database: Database
+) -> None:
+    shop = await a_shop(operator)
+    await an_upstream(operator, sandbox.base_url)
+    [key] = await sandbox.order(Purchase(order_no="B1", transaction_id="t-1"))
+    allocate(sandbox, "B1")
+    sandbox._stock.esims[key].smdp_status = "Available"
+    await shop.order("t-1", orderNo="B1")
+
+    await moved(database, "orders", "next_poll_at")
+
+    async def reported() -> bool:
+        async with database.session() as db:
+            rows = await db.conn.fetch("SELECT * FROM provider_doubts WHERE reported_at IS NOT NULL")
+        return [(row["word"], row["notification_id"]) for row in rows] == [("Available", None)]
+
+    await eventually(reported)
+    assert await shop.told() == ["created"]

@@ -4,7 +4,7 @@ import pytest
 
 from api import Api, Json, eventually
 from esimhooks.server.store.database import Database
-from upstream import a_shop, an_upstream, esim_status
+from upstream import Shop, Upstream, a_shop, an_upstream, esim_status
 
 PROFILE = "890000000000000000{}"
 
@@ -160,6 +160,13 @@ async def test_the_end_of_validity_outlives_an_older_report(operator: Api, furth
     assert (esim["expiredTime"], esim["ac"]) == ("2026-03-08T10:00:00.000Z", "LPA:1$a$1")
 
 
+async def reported(database: Database, field: str, word: str) -> bool:
+    """Whether the operator was told of the word, and of no other."""
+    async with database.session() as db:
+        rows = await db.conn.fetch("SELECT * FROM provider_doubts WHERE reported_at IS NOT NULL")
+    return [(row["field"], row["word"]) for row in rows] == [(field, word)]
+
+
 async def test_a_word_that_nobody_knows_is_reported_once(operator: Api, database: Database) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     await shop.update(update(1, esimStatus="CREATED", provider="upstream"))
@@ -168,12 +175,72 @@ async def test_a_word_that_nobody_knows_is_reported_once(operator: Api, database
         answer = await upstream.tell(esim_status("K1", "IN_USE", smdpStatus="Available"))
     assert answer.body["outcome"] in ("applied", "duplicate", "unchanged")
 
-    async def reported() -> bool:
-        async with database.session() as db:
-            rows = await db.conn.fetch("SELECT * FROM provider_doubts WHERE reported_at IS NOT NULL")
-        return [(row["field"], row["word"]) for row in rows] == [("smdpStatus", "Available")]
-
-    await eventually(reported)
+    await eventually(lambda: reported(database, "smdpStatus", "Available"))
     assert [esim["esimStatus"] for esim in await shop.esims()] == ["IN_USE"]
     entry = (await upstream.journal())[0]
     assert "Available" in entry["detail"]
+
+
+async def test_a_kind_of_notification_that_nobody_knows_is_reported(operator: Api, database: Database) -> None:
+    upstream = await an_upstream(operator)
+
+    answer = await upstream.tell({"notifyType": "ESIM_TELEPORTED", "content": {"esimTranNo": "K1"}})
+
+    assert answer.body["outcome"] == "invalid"
+    await eventually(lambda: reported(database, "notifyType", "ESIM_TELEPORTED"))
+
+
+async def test_a_word_without_which_nothing_is_left_to_apply_is_reported(operator: Api, database: Database) -> None:
+    upstream = await an_upstream(operator)
+
+    answer = await upstream.tell(esim_status("K1", "TELEPORTED"))
+
+    assert answer.body["outcome"] == "invalid"
+    assert answer.body["detail"].count("TELEPORTED") == 1
+    await eventually(lambda: reported(database, "esimStatus", "TELEPORTED"))
+
+
+async def failed_order(shop: Shop, upstream: Upstream, quantity: int) -> None:
+    await shop.order("t-1", orderNo="B1", quantity=quantity)
+    await upstream.tell({"notifyType": "ORDER_STATUS", "content": {"orderNo": "B1", "orderStatus": "FAIL"}})
+    await shop.told_in_time(*["status_changed"] * quantity)
+
+
+@pytest.mark.parametrize("quantity", [1, 2])
+async def test_a_place_of_an_order_that_failed_is_not_taken_by_a_late_notification(
+    operator: Api, quantity: int
+) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator)
+    await failed_order(shop, upstream, quantity)
+
+    answers = [
+        await upstream.tell(esim_status("K1", "GOT_RESOURCE", transactionId="t-1", orderNo="B1")),
+        await upstream.tell(
+            esim_status("K1", "GOT_RESOURCE", transactionId="t-1") | {"eventGenerateTime": "2026-01-01T00:00:00Z"}
+        ),
+    ]
+
+    assert [answer.body["outcome"] for answer in answers] == ["unmatched", "unmatched"]
+    assert {(esim["esimStatus"], esim["esimTranNo"]) for esim in await shop.esims()} == {("FAILED", None)}
+
+
+async def test_a_place_of_an_order_that_failed_is_filled_by_the_operator(operator: Api) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator)
+    await failed_order(shop, upstream, 1)
+
+    only_usage, created = await shop.update(update(1, dataUsage=1), update(1, esimStatus="CREATED"))
+
+    assert (only_usage["outcome"], created["outcome"]) == ("unmatched", "applied")
+    await shop.told_in_time("status_changed", "status_changed", "data_updated")  # the usage waited for its eSIM
+
+
+async def test_an_order_that_was_refunded_is_cancelled_with_that_reason(operator: Api) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator)
+    await shop.order("t-1", orderNo="B1", quantity=3)
+    await shop.update(update(1, esimStatus="IN_USE"), update(2, esimStatus="REVOKED"))
+
+    await upstream.tell({"notifyType": "ORDER_STATUS", "content": {"orderNo": "B1", "orderStatus": "REFUND"}})
+
+    await shop.told_in_time("activated", "suspended", "suspended", "suspended")
+    assert [esim["esimStatus"] for esim in await shop.esims()] == ["CANCEL", "REVOKED", "CANCEL"]
+    assert [event["reason"] for event in (await shop.events())[2:]] == ["refunded", "refunded"]

@@ -335,3 +335,38 @@ async def test_a_merchants_key_may_not_hand_in_updates(operator: Api) -> None:
         answer = await api.call("POST", "/v1/updates", {"updates": [born()]})
 
     assert answer.status == 403
+
+
+async def test_a_provider_that_does_not_exist_is_refused_and_ties_nothing_to_it(operator: Api) -> None:
+    shop = await a_shop(operator)
+    await an_upstream(operator)
+
+    results = await shop.update(
+        born("t-1", provider="upstraem"), born("t-2", provider="upstream"), {"transactionId": "t-1", "dataUsage": 1}
+    )
+
+    assert outcomes(results) == ["invalid", "applied", "unmatched"]
+    assert results[0]["detail"] == "/provider: expected a provider that is configured, got upstraem"
+
+
+async def test_plans_that_would_not_fit_into_an_event_are_refused(operator: Api) -> None:
+    shop = await a_shop(operator)
+    long = [{"id": f"{place:03}{'x' * 197}", "name": "\U0001f4f6" * 200, "totalVolume": 1} for place in range(50)]
+
+    results = await shop.update(born(plans=long), born(plans=[{"id": f"plan {place}"} for place in range(50)]))
+
+    assert outcomes(results) == ["invalid", "applied"]
+    assert results[0]["detail"].startswith("/plans: expected at most 32768 bytes")
+
+
+async def test_plans_beyond_what_is_kept_of_one_esim_are_a_doubt(operator: Api) -> None:
+    shop = await a_shop(operator)
+    states = ["expired"] * 2 + ["active"] * 48
+    await shop.update(born(plans=[{"id": f"p{place:02}", "state": state} for place, state in enumerate(states)]))
+
+    more = [{"transactionId": "t-1", "plans": [{"id": f"q{place}", "state": "active"}]} for place in range(3)]
+    results = await shop.update(*more)
+
+    assert ["plans:" in result.get("detail", "") for result in results] == [False, False, True]
+    [esim] = await shop.esims()
+    assert [plan["id"] for plan in esim["plans"]] == [f"p{place:02}" for place in range(2, 50)] + ["q0", "q1"]

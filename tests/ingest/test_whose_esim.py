@@ -3,7 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from api import Api, Json, eventually
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Role, Settings
 from upstream import Shop, a_shop, an_upstream, esim_status
 
 NEW_ICCID, OLD_ICCID = "8943000000000000014", "8943000000000000022"
@@ -187,3 +191,19 @@ async def test_places_go_to_the_notifications_that_came_first_also_where_they_wa
 
     await eventually(all_looked_at)
     assert [esim["esimTranNo"] for esim in await shop.esims()] == ["K0", "K1", "K2"]
+
+
+@pytest.mark.slow(reason="starts three nodes")
+@pytest.mark.timeout(60)
+async def test_two_nodes_apply_what_waited_for_an_order_in_the_order_in_which_it_came(settings: Settings) -> None:
+    only_api = settings.model_copy(update={"roles": frozenset({Role.API})})
+    statuses = ["IN_USE", "SUSPENDED"] * 40
+    async with running(only_api) as node, Api(node.url, node.admin_key) as operator:
+        shop, upstream = await a_shop(operator), await an_upstream(operator)
+        for place, status in enumerate(statuses):
+            notice = esim_status("K1", status, transactionId="t-1")
+            await upstream.tell(notice | {"notifyId": f"n{place}"})
+        await shop.order("t-1")
+
+        async with running(settings), running(settings):
+            await shop.told_in_time(*["activated", "suspended"] * 40)

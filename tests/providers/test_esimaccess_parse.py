@@ -338,7 +338,7 @@ def test_an_order_may_be_named_by_the_transaction_alone() -> None:
     assert found.order == OrderNews(ref=OrderRef(transaction_id="T1"))
 
 
-@pytest.mark.parametrize("word", ["FAIL", "FAILED", "CANCEL", "CANCELLED", "REFUNDED"])
+@pytest.mark.parametrize("word", ["FAIL", "FAILED", "CANCEL", "CANCELLED"])
 def test_an_order_that_failed_is_told_with_the_words_of_the_provider(word: str) -> None:
     ref = OrderRef(order_no="B1")
 
@@ -347,6 +347,13 @@ def test_an_order_that_failed_is_told_with_the_words_of_the_provider(word: str) 
 
     assert silent.order == OrderNews(ref=ref, failure=f"the provider says {word} of the order")
     assert found.order == OrderNews(ref=ref, failure="no?stock")
+
+
+@pytest.mark.parametrize("word", ["REFUND", "REFUNDED"])
+def test_an_order_that_was_refunded_is_told_as_refunded(word: str) -> None:
+    found = parse(notification("ORDER_STATUS", orderNo="B1", orderStatus=word))
+
+    assert found.order == OrderNews(ref=OrderRef(order_no="B1"), refunded=True)
 
 
 def test_words_about_a_failed_order_show_no_activation_code_and_may_be_odd() -> None:

@@ -65,6 +65,14 @@ def parse_id(prefix: Prefix, text: str) -> UUID:
     raise Refused.not_found(f"no {prefix.value}_... id: expected {prefix.value}_ and 26 characters")
 
 
+def id_or_none(prefix: Prefix, text: str | None) -> UUID | None:
+    """Return the UUID of a TypeID, or None where the text is no id of that kind."""
+    try:
+        return None if text is None else parse_id(prefix, text)
+    except Refused:
+        return None
+
+
 def made_at(value: UUID) -> datetime:
     """Return the moment inside a UUIDv7, UTC, to the millisecond."""
     return datetime.fromtimestamp((value.int >> 80) / 1000, UTC)

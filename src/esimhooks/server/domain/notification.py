@@ -37,11 +37,12 @@ class OrderRef(Struct, frozen=True, kw_only=True):
 
 
 class OrderNews(Struct, frozen=True, kw_only=True):
-    """What a provider says of a whole order: it is ready, and must be fetched to be known, or it failed for good."""
+    """What a provider says of a whole order: it is ready, and must be fetched to be known, or failed or was refunded."""
 
     ref: OrderRef
     failure: str | None = None
     """The provider's words, where the order failed or was cancelled before it was filled."""
+    refunded: bool = False
 
 
 class Notification(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from esimhooks.server.domain.account import OPERATOR
 from esimhooks.server.domain.delivery import OutcomeClass
 from esimhooks.server.domain.endpoint import DisabledReason
 from esimhooks.server.domain.event import Event, OperationalType
-from esimhooks.server.domain.ids import Prefix, text_of
+from esimhooks.server.domain.ids import Prefix, text_of, text_or_none
 from esimhooks.vocabulary.statuses import Mode
 from esimhooks.vocabulary.timestamps import timestamp
 
@@ -50,7 +50,8 @@ class ProviderDoubt(Struct, frozen=True, kw_only=True):
     field: str
     word: str
     detail: str
-    notification_id: UUID
+    notification_id: UUID | None
+    """None for what it answered to a question of ours."""
 
 
 Value = TypeVar("Value", str, int)
@@ -88,7 +89,7 @@ class _DoubtData(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     field: str
     word: str = ""
     detail: str
-    notification: str
+    notification: str | UnsetType = UNSET
 
 
 class _Envelope(Struct, frozen=True, kw_only=True):
@@ -113,7 +114,7 @@ def doubt_event(doubt: ProviderDoubt, *, event_id: UUID, now: datetime) -> Event
         field=doubt.field,
         word=doubt.word,
         detail=doubt.detail,
-        notification=text_of(Prefix.NOTIFICATION, doubt.notification_id),
+        notification=_or_absent(text_or_none(Prefix.NOTIFICATION, doubt.notification_id)),
     )
     return _event(OperationalType.PROVIDER_DOUBT, data, event_id=event_id, now=now)
 

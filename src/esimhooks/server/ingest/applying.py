@@ -5,6 +5,7 @@ that is to be written goes out. The decisions are the domain's.
 """
 
 import secrets
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -21,14 +22,15 @@ from esimhooks.server.domain.endpoint import Ordering, Tenant
 from esimhooks.server.domain.endpoint_rules import wants
 from esimhooks.server.domain.esim import Esim, Further
 from esimhooks.server.domain.event import Event
-from esimhooks.server.domain.ids import new_id
+from esimhooks.server.domain.ids import Prefix, id_or_none, new_id
+from esimhooks.server.domain.replacement import superseded, superseding
 from esimhooks.server.domain.transition import apply, lacks_volume
 from esimhooks.server.domain.update import Cause, Identity, Update
-from esimhooks.server.ingest.directory import KEYS, Directory
+from esimhooks.server.ingest.directory import KEYS, Directory, is_another, is_named
 from esimhooks.server.store.intake import MAX_INLINE_ENDPOINTS, Candidate, Known, Scope, Unreadable, Writes
 from esimhooks.server.store.journal import UPDATES_SOURCE
 from esimhooks.vocabulary.envelope import encode
-from esimhooks.vocabulary.statuses import EsimStatus, Reason
+from esimhooks.vocabulary.statuses import EsimStatus
 
 NO_VOLUME = Doubt(
     "data_usage_remain", "data_usage_remain: expected totalVolume beside it, as no volume of this eSIM is known"
@@ -65,7 +67,8 @@ class Applying:
         self._policy = policy
         self._traceparent = traceparent
         self._events: list[Event] = []
-        self.doubts: list[tuple[str, UUID, Doubt]] = []
+        self.doubts: list[tuple[str, UUID | None, Doubt]] = []
+        self.awaited: dict[UUID, list[Identity]] = {}
 
     def apply(
         self, update: Update, source: Source, *, esim_id: UUID | None = None, digest: str | None = None
@@ -80,18 +83,18 @@ class Applying:
         esim = target.esim
         if digest is not None and esim.last_digests.get(source.name) == digest:
             return UpdateResult(outcome=UpdateOutcome.DUPLICATE, esim_id=esim.id)
-        result = self._change(esim, target.update, source, digest)
-        if target.replaced is not None and result.outcome is not UpdateOutcome.INVALID:
-            self._end(target.replaced, result.esim_id, source)
-        return result
+        return self._change(target, source, digest)
 
     def _target(self, update: Update, source: Source, esim_id: UUID | None) -> "_Target | UpdateResult":
         """Return the eSIM that an update is applied to, found or new, or why it is not applied."""
-        esim = self._matching(update, source, esim_id)
-        replaced = self._replaced(update, source)
-        if replaced is not None and esim is not None and esim.esim_tran_no != update.identity.esim_tran_no:
-            esim = None  # neither the one that is replaced nor a free place of its order
-        replaced = None if esim is not None else replaced
+        esim, replaced = self._matching(update, source, esim_id), None
+        if update.replaces is not None and esim_id is None:
+            replaced = self._directory.find_replaced(source.scope, update.replaces)
+            wrong = _wrong_replacement(update, replaced)
+            if wrong is not None:
+                return UpdateResult(outcome=UpdateOutcome.INVALID, detail=wrong)
+            itself = esim is not None and esim is not replaced and is_named(esim, update.identity)
+            esim = esim if itself else None  # neither the one that is replaced nor a free place of its order
         for candidate in (esim, replaced):
             if isinstance(candidate, Unreadable):
                 return UpdateResult(outcome=UpdateOutcome.WAITING, esim_id=candidate.id, detail=UNREADABLE)
@@ -105,9 +108,22 @@ class Applying:
                 found = None if esim is None else esim.id
                 return UpdateResult(outcome=UpdateOutcome.INVALID, esim_id=found, detail=NO_VOLUME.detail)
         esim = self._new(update, source, replaced) if esim is None else esim
+        if update.replaces is not None and replaced is None and (esim is None or esim.further.replaces is None):
+            self._await(source, Identity(esim_tran_no=update.replaces))
         if esim is None:
+            self._doubt(source, update.doubts)
             return UpdateResult(outcome=UpdateOutcome.UNMATCHED, detail=_unmatched(update.identity))
-        return _Target(esim, update, replaced)
+        return _Target(esim, update, replaced if esim.further.replaces is None else None)
+
+    def _await(self, source: Source, identity: Identity) -> None:
+        """Have the notification looked at again once the eSIM is known that another one replaces."""
+        if source.notification_id is not None:
+            self.awaited.setdefault(source.notification_id, []).append(identity)
+
+    def _doubt(self, source: Source, doubts: Sequence[Doubt]) -> None:
+        """Take note of what was not understood of a provider; the operator hears of his own updates in the answer."""
+        if source.name and source.name != UPDATES_SOURCE:
+            self.doubts += [(source.name, source.notification_id, doubt) for doubt in doubts]
 
     def emit_pending(self, esim_id: UUID) -> None:
         """Emit the usage of an eSIM that has waited for the interval."""
@@ -119,13 +135,7 @@ class Applying:
     def _matching(self, update: Update, source: Source, esim_id: UUID | None) -> Candidate | None:
         if esim_id is not None:
             return self._directory.get(esim_id)
-        return self._directory.find(source.scope, update.identity, order_id=source.order_id)
-
-    def _replaced(self, update: Update, source: Source) -> Candidate | None:
-        """Return the eSIM whose place a new one takes."""
-        if update.replaces is None or update.identity.esim_tran_no is None:
-            return None
-        return self._directory.find_replaced(source.scope, update.replaces)
+        return self._directory.find(source.scope, update, order_id=source.order_id)
 
     def _new(self, update: Update, source: Source, replaced: Esim | None) -> Esim | None:
         """Return an eSIM that the update makes known, not yet in the directory, or None where it may make none."""
@@ -139,7 +149,7 @@ class Applying:
                 updated_at=self._known.now,
                 provider=replaced.provider,
                 transaction_id=identity.transaction_id or replaced.transaction_id,
-                further=Further(replaces=replaced.id, metadata=replaced.further.metadata),
+                further=Further(metadata=replaced.further.metadata),
             )
         if not source.creates or tenant is None or identity.transaction_id is None or update.esim_status is None:
             return None
@@ -155,22 +165,12 @@ class Applying:
             transaction_id=identity.transaction_id,
         )
 
-    def _end(self, replaced: Esim, by: UUID | None, source: Source) -> None:
-        marked = replace(replaced, further=replace(replaced.further, replaced_by=by))
-        end = Update(
-            identity=Identity(esim_tran_no=replaced.esim_tran_no),
-            cause=Cause.FILL,
-            occurred_at=self._known.now,
-            esim_status=EsimStatus.REVOKED,
-            reason=Reason.REPLACED.value,
-        )
-        self._change(marked, end, source, None)
-
-    def _change(self, esim: Esim, update: Update, source: Source, digest: str | None) -> UpdateResult:
-        now = self._known.now
-        change = apply(esim, update, received_at=source.arrived_at or now, now=now)
-        if source.scope.tenant is None and source.notification_id is not None:
-            self.doubts += [(source.name, source.notification_id, doubt) for doubt in change.doubts]
+    def _change(self, target: _Target, source: Source, digest: str | None) -> UpdateResult:
+        esim, replaced, now = target.esim, target.replaced, self._known.now
+        change = apply(esim, target.update, received_at=source.arrived_at or now, now=now)
+        if replaced is not None:
+            change = superseding(change, replaced.id, now=now)
+        self._doubt(source, change.doubts)
         after = self._named(change.after, source)
         if self._directory.holder_of(after) is not None:
             detail = f"another eSIM has the key {after.esim_tran_no}"
@@ -189,6 +189,9 @@ class Applying:
         else:
             emission = emit(replace_after(change, after), self._policy, now=now)
             events = self._record(emission, happened_at=change.happened_at, source=source)
+        if replaced is not None:
+            end = superseded(replaced, esim.id, now=now)
+            self._record(emit(end, self._policy, now=now), happened_at=now, source=source)
         return UpdateResult(
             outcome=change.outcome,
             esim_id=esim.id,
@@ -287,6 +290,15 @@ def replace_after(change: Change, after: Esim) -> Change:
 
 def _is_better_known(stored: Esim | None, esim: Esim) -> bool:
     return stored is None or any(getattr(stored, key) != getattr(esim, key) for key in KEYS)
+
+
+def _wrong_replacement(update: Update, replaced: Candidate | None) -> str | None:
+    """Return what is wrong with `replaces`, or None. A key that is not known yet is not wrong, an id of ours is."""
+    if replaced is None:
+        return "replaces: there is no such eSIM" if id_or_none(Prefix.ESIM, update.replaces) is not None else None
+    if is_another(replaced, update.identity):
+        return None
+    return "replaces: expected a key, an ICCID or a transaction of the new eSIM beside it"
 
 
 def _unmatched(identity: Identity) -> str:

@@ -16,8 +16,7 @@ from msgspec.structs import replace
 from esimhooks.server.domain.change import UpdateOutcome, UpdateResult
 from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.emit import EmitPolicy
-from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.ids import Prefix, parse_id
+from esimhooks.server.domain.ids import Prefix, id_or_none
 from esimhooks.server.domain.notification import JournalEntry
 from esimhooks.server.domain.update import Identity, Update
 from esimhooks.server.ingest.applying import Applying, Source
@@ -25,7 +24,8 @@ from esimhooks.server.ingest.deduplication import Repetition, Repetitions
 from esimhooks.server.observe import metrics, tracing
 from esimhooks.server.store import intake, queue
 from esimhooks.server.store.database import Session
-from esimhooks.server.store.intake import Known, Scope, Settled, Unreadable, Want, Writes
+from esimhooks.server.store.intake import Known, Scope, Settled, Unmatched, Unreadable, Want, Writes
+from esimhooks.server.store.journal import UPDATES_SOURCE
 
 CREATION_LOCKS = 1024
 
@@ -91,7 +91,8 @@ async def take_in(db: Session, items: Sequence[Item], policy: EmitPolicy) -> Tak
         results = [_apply(item, applying, repetitions, known) for item in items]
         writes = applying.writes()
         for item, result in zip(items, results, strict=True):
-            _journal(writes, item, result, repetitions, now=known.now)
+            awaited = applying.awaited.get(item.entry.id, ()) if item.entry is not None else ()
+            _journal(writes, item, result, repetitions, awaited=awaited, now=known.now)
         return await _written(db, writes, results, known)
 
 
@@ -132,19 +133,10 @@ def _wants(items: Iterable[Item]) -> Iterable[Want]:
                 scope=item.scope,
                 identity=update.identity,
                 replaces=update.replaces,
-                esim_ids=tuple(one for one in (esim_id, _own_id(update.replaces)) if one is not None),
+                esim_ids=tuple(one for one in (esim_id, id_or_none(Prefix.ESIM, update.replaces)) if one is not None),
                 order_id=item.order_id,
                 creation_lock=_creation_lock(item, update),
             )
-
-
-def _own_id(reference: str | None) -> UUID | None:
-    if reference is None or not reference.startswith(f"{Prefix.ESIM}_"):
-        return None
-    try:
-        return parse_id(Prefix.ESIM, reference)
-    except Refused:
-        return None
 
 
 def _creation_lock(item: Item, update: Update) -> int | None:
@@ -189,8 +181,16 @@ def _apply(item: Item, applying: Applying, repetitions: Repetitions, known: Know
     )
 
 
-def _journal(writes: Writes, item: Item, results: Results, repetitions: Repetitions, *, now: datetime) -> None:
-    """Write down what became of an item, and what must be looked at again."""
+def _journal(
+    writes: Writes,
+    item: Item,
+    results: Results,
+    repetitions: Repetitions,
+    *,
+    awaited: Sequence[Identity],
+    now: datetime,
+) -> None:
+    """Write down what became of an item, and what must be looked at again: `awaited` are eSIMs that it will link to."""
     if item.entry is None:
         return
     entry, own = item.entry, results
@@ -202,7 +202,7 @@ def _journal(writes: Writes, item: Item, results: Results, repetitions: Repetiti
     summary = summed_up(results)
     details = dict.fromkeys(
         [detail for detail in (summary.detail, None if item.journaled else entry.detail) if detail]
-        + [doubt.detail for doubt in item.doubts]
+        + [doubt.detail for doubt in item.doubts if doubt.detail not in (summary.detail or "")]
     )
     entry = replace(
         entry,
@@ -218,15 +218,17 @@ def _journal(writes: Writes, item: Item, results: Results, repetitions: Repetiti
     else:
         writes.entries.append(entry)
         if waits:
-            writes.backlog.append((entry.id, entry.source))
-    writes.unmatched += [
-        (entry.id, entry.source, update.identity)
+            writes.backlog.append(entry)
+    unmatched = [
+        update.identity
         for update, result in zip(item.updates, own, strict=False)
         if result.outcome is UpdateOutcome.UNMATCHED
     ]
     if item.waits_for is not None:
-        writes.unmatched.append((entry.id, entry.source, item.waits_for))
-    if item.scope.tenant is None:
+        unmatched.append(item.waits_for)
+    unmatched += awaited
+    writes.unmatched += [Unmatched(entry.id, entry.source, identity, entry.received_at) for identity in unmatched]
+    if entry.source != UPDATES_SOURCE:
         writes.doubts += [(entry.source, entry.id, doubt) for doubt in item.doubts]
 
 

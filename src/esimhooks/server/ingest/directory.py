@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from uuid import UUID
 
 from esimhooks.server.domain.esim import Esim
-from esimhooks.server.domain.ids import Prefix, text_of
-from esimhooks.server.domain.update import Identity
-from esimhooks.server.store.intake import Candidate, Scope
+from esimhooks.server.domain.ids import Prefix, id_or_none
+from esimhooks.server.domain.transition import may_leave
+from esimhooks.server.domain.update import Identity, Update
+from esimhooks.server.store.intake import Candidate, Scope, Unreadable
 
+NO_ID = UUID(int=0)
 KEYS = ("esim_tran_no", "order_no", "transaction_id", "iccid", "provider")
 
 
@@ -53,7 +55,7 @@ class Directory:
             if isinstance(esim, Esim) and esim != self.stored.get(esim_id):
                 yield esim
 
-    def find(self, scope: Scope, identity: Identity, *, order_id: UUID | None = None) -> Candidate | None:
+    def find(self, scope: Scope, update: Update, *, order_id: UUID | None = None) -> Candidate | None:
         """Return the one eSIM that is meant, or None where there is none, or no telling which.
 
         By the provider's key (where several providers have it, also by transaction or order), then order number and
@@ -61,8 +63,9 @@ class Directory:
         order. Never an eSIM that is known under another key.
         With `order_id` only eSIMs of that order are meant.
         """
+        identity = update.identity
         if order_id is not None:
-            return self._of_order(order_id, identity)
+            return self._of_order(order_id, update)
         keyed = self._among(scope, "esim_tran_no", identity.esim_tran_no)
         if len(keyed) > 1:
             keyed = [one for one in keyed if _shares_a_name(one, identity)]
@@ -75,19 +78,20 @@ class Directory:
             profiles = _with_profile(family, identity)
             if profiles:
                 return profiles[0] if len(profiles) == 1 else None
-        if len(of_transaction) == 1 and may_be(of_transaction[0], identity):
+        if len(of_transaction) == 1 and _is_open_to(of_transaction[0], update):
             return of_transaction[0]
-        return _free_place(_of_one_order(of_order, of_transaction, identity), identity)
+        return _free_place(_of_one_order(of_order, of_transaction, identity), update)
 
-    def _of_order(self, order_id: UUID, identity: Identity) -> Candidate | None:
+    def _of_order(self, order_id: UUID, update: Update) -> Candidate | None:
+        identity = update.identity
         family = sorted((one for one in self._esims.values() if one.order_id == order_id), key=lambda one: one.id)
         keyed = [one for one in family if one.esim_tran_no is not None and one.esim_tran_no == identity.esim_tran_no]
         found = keyed or _with_profile(family, identity)
         if found:
             return found[0]
-        if len(family) == 1 and may_be(family[0], identity):
+        if len(family) == 1 and _is_open_to(family[0], update):
             return family[0]
-        return _free_place(family, identity)
+        return _free_place(family, update)
 
     def may_create(self, scope: Scope, identity: Identity) -> bool:
         """Whether no eSIM of the key or transaction may be the one that is meant; orders are filled and never grow."""
@@ -97,11 +101,11 @@ class Directory:
         return not any(one.order_id is not None or may_be(one, identity) for one in family)
 
     def find_replaced(self, scope: Scope, reference: str) -> Candidate | None:
-        """Return the eSIM with this key of its provider, or this id of ours, or None."""
+        """Return the eSIM with this key of its provider, or this id of ours, or None where it is not known."""
         keyed = self._among(scope, "esim_tran_no", reference)
         if not keyed:
-            keyed = [one for one in self._esims.values() if text_of(Prefix.ESIM, one.id) == reference]
-            keyed = [one for one in keyed if _is_within(scope, one)]
+            named = self._esims.get(id_or_none(Prefix.ESIM, reference) or NO_ID)
+            keyed = [named] if named is not None and _is_within(scope, named) else []
         return keyed[0] if len(keyed) == 1 else None
 
     def holder_of(self, esim: Esim) -> Candidate | None:
@@ -147,12 +151,43 @@ def _of_one_order(
     return [one for one in (*of_order, *of_transaction) if one.order_id in orders] if len(orders) == 1 else []
 
 
-def _free_place(family: Iterable[Candidate], identity: Identity) -> Candidate | None:
+def _free_place(family: Iterable[Candidate], update: Update) -> Candidate | None:
     """The first eSIM of an order of which nobody knows which it is, for whoever has a key or ICCID of its own."""
-    if identity.esim_tran_no is None and identity.iccid is None:
+    if not _has_own_name(update.identity):
         return None
-    free = [one for one in family if one.order_id is not None and one.esim_tran_no is None and one.iccid is None]
+    free = [one for one in family if _is_place(one) and _is_open_to(one, update)]
     return min(free, key=lambda one: one.id, default=None)
+
+
+def _is_place(one: Candidate) -> bool:
+    return one.order_id is not None and one.esim_tran_no is None and one.iccid is None
+
+
+def _has_own_name(identity: Identity) -> bool:
+    return identity.esim_tran_no is not None or identity.iccid is not None
+
+
+def _is_open_to(one: Candidate, update: Update) -> bool:
+    """Whether it may be the eSIM that is meant; a place that was given up is taken only by what brings it back."""
+    if not may_be(one, update.identity):
+        return False
+    takes_place = _is_place(one) and _has_own_name(update.identity)
+    return not takes_place or isinstance(one, Unreadable) or may_leave(one, update)
+
+
+def is_another(one: Candidate, identity: Identity) -> bool:
+    """Whether key, ICCID or transaction say that another eSIM is meant than this one."""
+    names = ("esim_tran_no", "iccid", "transaction_id")
+    return any(getattr(identity, name) not in (None, getattr(one, name)) for name in names)
+
+
+def is_named(one: Candidate, identity: Identity) -> bool:
+    """Whether it is the very eSIM by its own key, else its ICCID, else its transaction."""
+    if identity.esim_tran_no is not None and one.esim_tran_no is not None:
+        return one.esim_tran_no == identity.esim_tran_no
+    if _has_own_name(identity):
+        return identity.iccid is not None and one.iccid == identity.iccid
+    return True
 
 
 def may_be(known: Candidate | Identity, identity: Identity) -> bool:

@@ -19,7 +19,7 @@ from esimhooks.server.domain.notification import InboundRequest, JournalEntry, N
 from esimhooks.server.domain.transition import TERMINAL
 from esimhooks.server.ingest import deduplication
 from esimhooks.server.ingest.batch import Item, Results, Taken, summed_up, take_in
-from esimhooks.server.ingest.operator_updates import OperatorUpdate, read_update
+from esimhooks.server.ingest.operator_updates import OperatorUpdate, checked, read_update
 from esimhooks.server.ingest.provider_clients import Connected, ConnectedProviders
 from esimhooks.server.observe import metrics, tracing
 from esimhooks.server.observe.log import get_logger
@@ -98,7 +98,8 @@ class Intake:
         """
         traceparent = tracing.present()
         journaled = without_credentials(request)
-        items = [_handed_in(read_update(one, tenant=tenant), journaled) for one in raw]
+        read = [await checked(read_update(one, tenant=tenant), self._connected) for one in raw]
+        items = [_handed_in(one, journaled) for one in read]
         items = [replace(item, traceparent=traceparent) for item in items] if traceparent else items
         if db is not None:
             return await self._take_in(db, items)
@@ -152,7 +153,7 @@ def _notified(connected: Connected, request: InboundRequest) -> Item:
         notification = connected.provider.parse(request)
     except Unparsable as error:
         invalid = replace(entry, outcome=UpdateOutcome.INVALID, detail=str(error))
-        return Item(scope=Scope(provider=name), entry=invalid)
+        return Item(scope=Scope(provider=name), entry=invalid, doubts=error.doubts)
     waits = must_ask(connected, notification, proven=request.proven)
     repetition = deduplication.of_notification(name, notification, request.body or request.query.encode())
     return Item(

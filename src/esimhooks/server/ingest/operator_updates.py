@@ -1,12 +1,14 @@
 """The operator's updates: JSON to updates, each with its tenant and provider or with what is wrong."""
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.update import Update
+from esimhooks.server.ingest.provider_clients import ConnectedProviders
 from esimhooks.server.providers.generic import UpdateBody, parse_body, to_update
 from esimhooks.server.providers.identifiers import doubts
 
@@ -35,6 +37,15 @@ def read_update(raw: bytes, *, tenant: Tenant | None) -> OperatorUpdate:
         provider=body.provider,
         update=update,
         doubts=doubts(iccid=update.identity.iccid, eid=update.eid),
+    )
+
+
+async def checked(handed: OperatorUpdate, connected: ConnectedProviders) -> OperatorUpdate:
+    """Return the update, or what is wrong with the provider that it names. Raises `NotNow`."""
+    if handed.provider is None or await connected.find(handed.provider) is not None:
+        return handed
+    return replace(
+        handed, update=None, wrong=f"/provider: expected a provider that is configured, got {handed.provider}"
     )
 
 

@@ -1,7 +1,8 @@
 """Orders: made with their eSIMs in PENDING, filled when the provider has allocated them."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,11 +18,16 @@ from esimhooks.server.domain.order import Order
 from esimhooks.server.domain.schedule import ORDER_POLL_FIRST_S
 from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.server.ingest.batch import Item, Taken, take_in
+from esimhooks.server.providers.port import OrderFailed, OrderUnknown
 from esimhooks.server.store import esims, journal, orders
 from esimhooks.server.store.audit import note
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.intake import Scope
-from esimhooks.vocabulary.statuses import EsimStatus
+from esimhooks.vocabulary.statuses import EsimStatus, Reason
+
+UNKNOWN_FOR = timedelta(minutes=15)
+"""So long after an order was made its provider may not know it yet."""
+ENDED = (EsimStatus.FAILED, EsimStatus.CANCEL, EsimStatus.REVOKED)
 
 
 class NewOrder(Struct, frozen=True, kw_only=True):
@@ -109,20 +115,63 @@ async def fill(
     return taken
 
 
+def has_failed(order: Order, error: Exception, *, now: datetime) -> bool:
+    """Whether the provider's answer ends the order; one that it does not know yet is asked for again for a while."""
+    if isinstance(error, OrderUnknown):
+        return now - order.created_at >= UNKNOWN_FOR
+    return isinstance(error, OrderFailed)
+
+
+def refunded(snapshots: Sequence[Update]) -> tuple[Update, ...]:
+    """Return what a provider says of the eSIMs of an order that it has refunded, with that reason."""
+    return tuple(
+        replace(one, reason=Reason.REFUNDED.value) if one.esim_status is EsimStatus.CANCEL else one for one in snapshots
+    )
+
+
+async def refund(
+    db: Session, order: Order, policy: EmitPolicy, *, now: datetime, entry: JournalEntry | None = None
+) -> Taken:
+    """Make the eSIMs of an order `CANCEL` because it was refunded; it is not asked for any more.
+
+    Those that failed, were cancelled or revoked before stay as they are.
+    """
+    ended = Update(
+        identity=Identity(),
+        cause=Cause.FILL,
+        occurred_at=now,
+        esim_status=EsimStatus.CANCEL,
+        reason=Reason.REFUNDED.value,
+    )
+    esim_ids = await esims.lock_of_order(db, order.id, but_not=ENDED)
+    return await _end(db, order, ended, esim_ids, policy, entry)
+
+
 async def fail(
     db: Session, order: Order, reason: str, policy: EmitPolicy, *, now: datetime, entry: JournalEntry | None = None
 ) -> Taken:
     """Make what is pending of an order `FAILED`, with the provider's words; it is not asked for any more."""
-    pending = await esims.lock_pending(db, order.id)
-    failed = [
-        Update(identity=Identity(), cause=Cause.FILL, occurred_at=now, esim_status=EsimStatus.FAILED, reason=reason)
-        for _ in pending
-    ]
+    failed = Update(
+        identity=Identity(), cause=Cause.FILL, occurred_at=now, esim_status=EsimStatus.FAILED, reason=reason
+    )
+    filled = [status for status in EsimStatus if status is not EsimStatus.PENDING]
+    pending = await esims.lock_of_order(db, order.id, but_not=filled)
+    return await _end(db, order, failed, pending, policy, entry)
+
+
+async def _end(
+    db: Session,
+    order: Order,
+    end: Update,
+    esim_ids: Sequence[UUID],
+    policy: EmitPolicy,
+    entry: JournalEntry | None,
+) -> Taken:
     item = Item(
         scope=Scope(provider=order.provider),
-        updates=tuple(failed),
-        esim_ids=tuple(pending),
-        entry=entry if entry is None or pending else replace(entry, outcome=UpdateOutcome.UNCHANGED),
+        updates=(end,) * len(esim_ids),
+        esim_ids=tuple(esim_ids),
+        entry=entry if entry is None or esim_ids else replace(entry, outcome=UpdateOutcome.UNCHANGED),
         journaled=entry is not None,
     )
     taken = await take_in(db, [item], policy)

@@ -1,35 +1,39 @@
 """The backlog: journal rows that need their provider's answer, or another look, are worked off until done.
 
-Each try parses the journaled bytes again, asks the provider, if it must, without a transaction, and takes in what is known
-then in one transaction that also settles the row. Those for which nobody is asked are applied in the order in which they came. A try that fails is put off; a crash lets it come up again by itself.
+Each try parses the journaled bytes again. Those for which nobody is asked are applied in the order in which they came, by
+one node at a time. Where the provider must be asked, that is without a transaction, and what it says is taken in with one
+that also settles the row. A try that fails is put off; a crash lets it come up again by itself.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.clock import Clock
+from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.errors import Broken, NotNow
 from esimhooks.server.domain.notification import JournalEntry, Notification, OrderNews
 from esimhooks.server.domain.order import Order
 from esimhooks.server.domain.schedule import ORDER_POLL_FIRST_S, while_allocating, while_down
 from esimhooks.server.domain.update import Identity, Update
-from esimhooks.server.ingest.batch import Item, take_in
+from esimhooks.server.ingest.batch import Item, Taken, take_in
 from esimhooks.server.ingest.inbound import Wakes, must_ask
-from esimhooks.server.ingest.operator_updates import read_update
-from esimhooks.server.ingest.orders import fail, fill
+from esimhooks.server.ingest.operator_updates import checked, read_update
+from esimhooks.server.ingest.orders import fail, fill, has_failed, refund, refunded
 from esimhooks.server.ingest.provider_clients import Connected, ConnectedProviders
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.providers.port import Lookup, OrderFailed, ProviderRefused, StillAllocating, Unparsable
-from esimhooks.server.runtime.for_each import Failed, for_each
+from esimhooks.server.providers.port import Lookup, OrderUnknown, ProviderRefused, StillAllocating, Unparsable
+from esimhooks.server.runtime.for_each import for_each
 from esimhooks.server.store import journal, orders
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.intake import Scope
 from esimhooks.server.store.journal import Waiting
 
+MAX_DUE = 20
+"""So many notifications are applied in one transaction."""
 MAX_CONCURRENT = 10
 CLAIM_S = 120.0
 """A claimed row comes up again after this, should its worker have died."""
@@ -38,7 +42,6 @@ AGAIN = frozenset({UpdateOutcome.UNMATCHED, UpdateOutcome.WAITING})
 """Outcomes of updates that another look may change."""
 
 Asks: TypeAlias = Callable[[], Awaitable[None]]
-Found = TypeVar("Found")
 
 log = get_logger("backlog")
 
@@ -56,95 +59,147 @@ class Backlog:
         self._wakes = wakes
 
     async def work_off(self) -> float:
-        """Try every row that is due, several at once; the work of a loop."""
+        """Apply what is due in the order in which it came, then ask providers for the rest; the work of a loop."""
         async with self._database.session() as db:
-            claimed = await journal.claim_backlog(db, limit=MAX_CONCURRENT, retry_in_s=CLAIM_S)
-        asking: list[tuple[Waiting, Asks]] = []
-
-        async def in_order(waiting: Waiting) -> None:
-            asks = await self._try(waiting, lambda: self._work_on(waiting))
-            if asks is not None:
-                asking.append((waiting, asks))
-
-        failed = list(await for_each("backlog", claimed, in_order, row_id=lambda one: one.notification_id))
-        failed_asking = await for_each(
+            due = await journal.due_backlog(db, limit=MAX_DUE)
+        round_ = _Round()
+        failed = await for_each(
+            "backlog", due, lambda one: self._read(one, round_), row_id=lambda one: one.notification_id
+        )
+        for one in failed:
+            await self._put_off(one.row, one.error)
+        claimed = await self._apply_all(round_)
+        failed_asks = await for_each(
             "backlog",
-            asking,
-            lambda one: self._try(*one),
+            claimed,
+            lambda one: one[1](),
             row_id=lambda one: one[0].notification_id,
             max_concurrent=MAX_CONCURRENT,
         )
-        failed += [Failed(one.row[0], one.error) for one in failed_asking]
-        for one in failed:
-            unreadable = (
-                "the row cannot be decrypted" if isinstance(one.error, Broken) else "something broke; see the log"
-            )
-            await self._put_off(one.row, while_down(one.row.tries, asked_s=0), unreadable)
-        return 0.0 if len(claimed) == MAX_CONCURRENT else IDLE_S
+        for asked in failed_asks:
+            await self._put_off(asked.row[0], asked.error)
+        return 0.0 if len(due) >= MAX_DUE else IDLE_S
 
-    async def _try(self, waiting: Waiting, work: Callable[[], Awaitable[Found]]) -> Found | None:
-        try:
-            return await work()
-        except NotNow as error:
-            allocating = isinstance(error, StillAllocating)
-            asked_s = error.retry_after_s
-            again_in_s = while_allocating(waiting.tries) if allocating else while_down(waiting.tries, asked_s=asked_s)
-            log.info("notification.put_off", tries=waiting.tries, again_in_s=again_in_s, reason=error.detail)
-            await self._put_off(waiting, again_in_s, error.detail)
-            return None
-
-    async def _put_off(self, waiting: Waiting, seconds: float, reason: str) -> None:
-        async with self._database.transaction() as db:
-            await journal.put_off(db, waiting.notification_id, seconds=seconds, detail=reason)
-
-    async def _work_on(self, waiting: Waiting) -> Asks | None:
-        """Settle the notification, or return what asks its provider first, which need not keep the others waiting."""
+    async def _read(self, waiting: Waiting, round_: "_Round") -> None:
+        """Parse a notification again: into what is applied, or what asks its provider first."""
         async with self._database.session() as db:
             entry = await journal.find(db, waiting.notification_id)
         if entry is None:
             raise NotNow("the row of the journal is not there")
+        item = await self._item_of(entry)
+        if isinstance(item, Item):
+            round_.ready.append((waiting, item))
+        else:
+            round_.asking.append((waiting, item))
+
+    async def _item_of(self, entry: JournalEntry) -> Item | Asks:
         if entry.source == journal.UPDATES_SOURCE:
-            await self._apply_operator_update(entry)
-            return None
+            return await self._operator_item(entry)
         connected = await self._connected.find(entry.source)
         if connected is None:
-            await self._settle(entry, UpdateOutcome.UNMATCHED, "the provider was deleted")
-            return None
+            return _settled(entry, UpdateOutcome.UNMATCHED, "the provider was deleted")
         try:
             notification = connected.provider.parse(entry.request)
         except Unparsable as error:
-            await self._settle(entry, UpdateOutcome.INVALID, str(error))
-            return None
+            return _settled(entry, UpdateOutcome.INVALID, str(error))
         if must_ask(connected, notification, proven=entry.request.proven):
             return lambda: self._ask(entry, connected, notification)
         if not notification.updates:
-            await self._settle(entry, UpdateOutcome.IGNORED, None)
-            return None
-        await self._apply(entry, Scope(provider=entry.source), notification.updates)
-        return None
+            return _settled(entry, UpdateOutcome.IGNORED, None)
+        return _again(entry, Scope(provider=entry.source), notification.updates)
 
-    async def _apply_operator_update(self, entry: JournalEntry) -> None:
-        handed = read_update(entry.request.body, tenant=entry.tenant)
+    async def _operator_item(self, entry: JournalEntry) -> Item:
+        handed = await checked(read_update(entry.request.body, tenant=entry.tenant), self._connected)
         if handed.update is None:
-            await self._settle(entry, UpdateOutcome.INVALID, handed.wrong or "it is not understood")
-            return
-        scope = Scope(tenant=entry.tenant, provider=handed.provider)
-        await self._apply(entry, scope, [handed.update])
+            return _settled(entry, UpdateOutcome.INVALID, handed.wrong or "it is not understood")
+        return _again(entry, Scope(tenant=entry.tenant, provider=handed.provider), [handed.update])
+
+    async def _apply_all(self, round_: "_Round") -> Sequence[tuple[Waiting, Asks]]:
+        """Apply what is ready in one transaction, else one by one; return what asks and was claimed by this node."""
+        claimed: list[tuple[Waiting, Asks]] = []
+
+        async def apply_all(part: _Round) -> None:
+            claimed.extend(await self._apply_in_order(part))
+
+        if not await for_each("backlog", [round_], apply_all, row_id=lambda part: f"{len(part.ready)} at once"):
+            return claimed
+        blocked: set[str] = set()
+
+        async def apply_one(one: tuple[Waiting, Item]) -> None:
+            names = _names(one[1])
+            if names & blocked:
+                blocked.update(names)
+                raise NotNow("an earlier notification of the same eSIM or order waits")
+            try:
+                await self._apply_in_order(_Round(ready=[one]))
+            except Exception:
+                blocked.update(names)
+                raise
+
+        failed = await for_each("backlog", round_.ready, apply_one, row_id=lambda one: one[0].notification_id)
+        for one in failed:
+            await self._put_off(one.row[0], one.error)
+        return await self._apply_in_order(_Round(asking=round_.asking))
+
+    async def _apply_in_order(self, round_: "_Round") -> Sequence[tuple[Waiting, Asks]]:
+        """Apply what is ready and claim what asks, unless another node works off the backlog.
+
+        Only one node does at a time, so that no notification of an eSIM overtakes another on another node.
+        """
+        if not round_.ready and not round_.asking:
+            return ()
+        taken: Taken | None = None
+        async with self._database.transaction() as db:
+            if not await journal.lock_backlog(db):
+                return ()
+            still = await journal.still_waiting(db, [one for one, _ in (*round_.ready, *round_.asking)])
+            ready = [one for one in round_.ready if one[0].notification_id in still]
+            asking = [one for one in round_.asking if one[0].notification_id in still]
+            if ready:
+                taken = await take_in(db, [item for _, item in ready], self._policy)
+                for (waiting, _), results in zip(ready, taken.results, strict=True):
+                    result = next((one for one in results if one.outcome is UpdateOutcome.WAITING), None)
+                    if result is not None:
+                        pause_s = while_down(waiting.tries)
+                        await journal.put_off(db, waiting, seconds=pause_s, esim_id=result.esim_id)
+            for waiting, _ in asking:
+                await journal.put_off(db, waiting, seconds=CLAIM_S)
+        if taken is not None:
+            self._wakes.notify(taken)
+        return asking
+
+    async def _put_off(self, waiting: Waiting, error: Exception) -> None:
+        allocating = isinstance(error, StillAllocating)
+        asked_s = error.retry_after_s if isinstance(error, NotNow) else 0.0
+        again_in_s = while_allocating(waiting.tries) if allocating else while_down(waiting.tries, asked_s=asked_s)
+        detail = _why(error)
+        log.info("notification.put_off", tries=waiting.tries, again_in_s=again_in_s, reason=detail)
+        async with self._database.transaction() as db:
+            await journal.put_off(db, waiting, seconds=again_in_s, detail=detail)
 
     async def _ask(self, entry: JournalEntry, connected: Connected, notification: Notification) -> None:
         if notification.order is not None:
             await self._work_on_order(entry, connected, notification.order)
             return
         try:
-            updates = await self._confirmed(connected, notification.updates)
+            updates, doubts = await self._confirmed(connected, notification.updates)
         except ProviderRefused as error:
-            await self._settle(entry, UpdateOutcome.INVALID, f"not confirmed by the provider: {error}")
+            await self._take_in(_settled(entry, UpdateOutcome.INVALID, f"not confirmed by the provider: {error}"))
             return
-        await self._apply(entry, Scope(provider=entry.source), updates)
+        scope = Scope(provider=entry.source)
+        await self._take_in(
+            Item(scope=scope, updates=tuple(updates), entry=entry, journaled=True, doubts=tuple(doubts))
+        )
 
-    async def _confirmed(self, connected: Connected, updates: Sequence[Update]) -> Sequence[Update]:
-        """Return what the provider itself says of the eSIMs that an unsigned notification speaks of."""
+    async def _confirmed(
+        self, connected: Connected, updates: Sequence[Update]
+    ) -> tuple[Sequence[Update], Sequence[Doubt]]:
+        """Return what the provider itself says of the eSIMs that an unsigned notification speaks of.
+
+        Of several, one that it does not know is a doubt. Raises `ProviderRefused` where it knows none.
+        """
         confirmed: list[Update] = []
+        doubts: list[Doubt] = []
         for update in updates:
             identity = update.identity
             lookup = Lookup(
@@ -152,81 +207,121 @@ class Backlog:
                 order_no=None if identity.esim_tran_no else identity.order_no,
             )
             fetched = await connected.provider.fetch(lookup)
-            confirmed += [
+            own = [
                 replace(one, reason=one.reason or update.reason)
                 for one in fetched
                 if _is_same_esim(one.identity, identity)
             ]
+            confirmed += own
+            if not own:
+                doubts.append(Doubt("esimTranNo", "not confirmed by the provider: it knows no such eSIM"))
         if not confirmed:
             raise ProviderRefused("it knows no such eSIM")
-        return confirmed
+        return confirmed, doubts
 
     async def _work_on_order(self, entry: JournalEntry, connected: Connected, news: OrderNews) -> None:
         async with self._database.session() as db:
             order = await orders.find_by_reference(db, entry.source, news.ref)
         if order is None:
-            await self._leave_unmatched(entry, news, "no such order is known")
+            await self._take_in(_left_unmatched(entry, news, "no such order is known"))
             return
         if not connected.provider.can_fetch:
-            if news.failure is not None:
-                await self._fail_order(entry, order, news.failure)
+            if news.refunded or news.failure is not None:
+                await self._end_order(entry, order, news)
                 return
             detail = "the provider has no credentials, so the order's eSIMs cannot be fetched"
-            await self._leave_unmatched(entry, news, detail)
+            await self._take_in(_left_unmatched(entry, news, detail))
             return
         order_no = order.order_no or news.ref.order_no
         try:
             snapshots = await connected.provider.fetch(Lookup(order_no=order_no))
         except (ProviderRefused, StillAllocating) as error:
-            failure = str(error) if isinstance(error, OrderFailed) else news.failure
-            if failure is not None:
-                await self._fail_order(entry, order, failure)
-            elif isinstance(error, ProviderRefused):
-                await self._settle(entry, UpdateOutcome.INVALID, f"the provider refused: {error}")
-            else:
-                raise
+            await self._without_snapshots(entry, order, news, error)
             return
+        if news.refunded:
+            snapshots = refunded(snapshots)
         async with self._database.transaction() as db:
             if order.order_no is None and order_no is not None:
                 await orders.set_order_no(db, order.id, order_no, first_poll_in_s=ORDER_POLL_FIRST_S)
             taken = await fill(db, order, snapshots, self._policy, entry=entry)
         self._wakes.notify(taken)
 
-    async def _fail_order(self, entry: JournalEntry, order: Order, reason: str) -> None:
+    async def _without_snapshots(
+        self, entry: JournalEntry, order: Order, news: OrderNews, error: ProviderRefused | StillAllocating
+    ) -> None:
+        """The provider does not say what the order's eSIMs are. Raises where it may later."""
+        if not news.refunded and has_failed(order, error, now=self._clock()):
+            await self._end_order(entry, order, replace(news, failure=str(error)))
+        elif news.refunded or news.failure is not None:
+            await self._end_order(entry, order, news)
+        elif isinstance(error, OrderUnknown):
+            raise StillAllocating(str(error), retry_after_s=ORDER_POLL_FIRST_S) from error
+        elif isinstance(error, ProviderRefused):
+            await self._take_in(_settled(entry, UpdateOutcome.INVALID, f"the provider refused: {error}"))
+        else:
+            raise error
+
+    async def _end_order(self, entry: JournalEntry, order: Order, news: OrderNews) -> None:
+        """The order was refunded, or failed for good."""
         async with self._database.transaction() as db:
-            taken = await fail(db, order, reason, self._policy, now=self._clock(), entry=entry)
+            if news.refunded:
+                taken = await refund(db, order, self._policy, now=self._clock(), entry=entry)
+            else:
+                reason = news.failure or "the order failed"
+                taken = await fail(db, order, reason, self._policy, now=self._clock(), entry=entry)
         self._wakes.notify(taken)
 
-    async def _apply(self, entry: JournalEntry, scope: Scope, updates: Sequence[Update]) -> None:
-        places: tuple[int, ...] = ()
-        if len(entry.results) == len(updates):  # of several, only those that found no eSIM are looked at again
-            places = tuple(place for place, one in enumerate(entry.results) if one.outcome in AGAIN)
-        fetched = any(update.authoritative for update in updates)
-        item = Item(
-            scope=scope,
-            updates=tuple(updates[place] for place in places or range(len(updates))),
-            places=places,
-            entry=entry,
-            journaled=True,
-            creates=scope.tenant is not None,
-            arrived_at=None if fetched else entry.received_at,
-        )
+    async def _take_in(self, item: Item) -> None:
         async with self._database.transaction() as db:
             taken = await take_in(db, [item], self._policy)
         self._wakes.notify(taken)
 
-    async def _settle(self, entry: JournalEntry, outcome: UpdateOutcome, detail: str | None) -> None:
-        settled = replace(entry, outcome=outcome, detail=detail)
-        item = Item(scope=Scope(provider=entry.source), entry=settled, journaled=True)
-        async with self._database.transaction() as db:
-            await take_in(db, [item], self._policy)
 
-    async def _leave_unmatched(self, entry: JournalEntry, news: OrderNews, detail: str) -> None:
-        settled = replace(entry, outcome=UpdateOutcome.UNMATCHED, detail=detail)
-        identity = Identity(order_no=news.ref.order_no, transaction_id=news.ref.transaction_id)
-        item = Item(scope=Scope(provider=entry.source), entry=settled, journaled=True, waits_for=identity)
-        async with self._database.transaction() as db:
-            await take_in(db, [item], self._policy)
+class _Round:
+    """What is due: notifications to apply in their order, and those whose provider is asked first."""
+
+    def __init__(self, ready: Sequence[tuple[Waiting, Item]] = (), asking: Sequence[tuple[Waiting, Asks]] = ()) -> None:
+        self.ready = list(ready)
+        self.asking = list(asking)
+
+
+def _again(entry: JournalEntry, scope: Scope, updates: Sequence[Update]) -> Item:
+    """Return a journaled notification to be taken in; of several updates only those that found no eSIM."""
+    places: tuple[int, ...] = ()
+    if len(entry.results) == len(updates):
+        places = tuple(place for place, one in enumerate(entry.results) if one.outcome in AGAIN)
+    return Item(
+        scope=scope,
+        updates=tuple(updates[place] for place in places or range(len(updates))),
+        places=places,
+        entry=entry,
+        journaled=True,
+        creates=scope.tenant is not None,
+        arrived_at=entry.received_at,
+    )
+
+
+def _settled(entry: JournalEntry, outcome: UpdateOutcome, detail: str | None) -> Item:
+    settled = replace(entry, outcome=outcome, detail=detail)
+    return Item(scope=Scope(provider=entry.source), entry=settled, journaled=True)
+
+
+def _left_unmatched(entry: JournalEntry, news: OrderNews, detail: str) -> Item:
+    identity = Identity(order_no=news.ref.order_no, transaction_id=news.ref.transaction_id)
+    return replace(_settled(entry, UpdateOutcome.UNMATCHED, detail), waits_for=identity)
+
+
+def _names(item: Item) -> set[str]:
+    """What may identify the eSIMs and orders that an item speaks of."""
+    identities = [update.identity for update in item.updates]
+    names = {name for one in identities for name in (one.esim_tran_no, one.order_no, one.transaction_id)}
+    return {name for name in names if name is not None}
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, NotNow):
+        return error.detail
+    return "the row cannot be decrypted" if isinstance(error, Broken) else "something broke; see the log"
 
 
 def _is_same_esim(reported: Identity, wanted: Identity) -> bool:

@@ -23,7 +23,7 @@ from esimhooks.server.domain.schedule import between_polls
 from esimhooks.server.domain.update import Cause
 from esimhooks.server.ingest.batch import Item, emit_pending, take_in
 from esimhooks.server.ingest.inbound import Wakes
-from esimhooks.server.ingest.orders import fail, fill
+from esimhooks.server.ingest.orders import fail, fill, has_failed
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Lookup, OrderFailed, ProviderRefused
@@ -178,6 +178,8 @@ class Scheduler:
         try:
             fetched = await connected.provider.fetch(Lookup(order_no=order.order_no))
         except OrderFailed as error:
+            if not has_failed(order, error, now=self._clock()):
+                raise
             async with self._database.transaction() as db:
                 taken = await fail(db, order, str(error), self._policy, now=self._clock())
         else:

@@ -13,5 +13,5 @@ from esimhooks.server.store.database import Session
 async def replay(db: Session, actor: Actor, notification_id: UUID) -> None:
     """Put the notification back on the backlog. Raises `Refused` (404)."""
     entry = found(await journal.find(db, notification_id), "notification")
-    await journal.reopen(db, entry.id, entry.source)
+    await journal.reopen(db, entry)
     await note(db, actor, Action.NOTIFICATION_REPLAY, text_of(Prefix.NOTIFICATION, entry.id), whose=entry.tenant)

@@ -31,14 +31,15 @@ from esimhooks.server.providers.fields import (
     word_or_number,
 )
 from esimhooks.server.providers.identifiers import doubts as numbers_in_doubt
-from esimhooks.server.providers.port import OrderFailed, ProviderRefused, StillAllocating, Unparsable
+from esimhooks.server.providers.port import OrderFailed, OrderUnknown, ProviderRefused, StillAllocating, Unparsable
 
 _MAX_ADDRESS = 1000
 _ALLOCATING = "200010"
 _ABOUT_THE_QUESTION = re.compile(r"00010[4-7]|2000\d\d|310\d\d\d", re.ASCII)
 """Codes that say something of the very order, eSIM or parameter. All others pass: credentials, addresses, the server."""
-_FAILED_FOR_GOOD = frozenset({"200007", "200009", "200011", "310272"})
-"""Codes that say that an order failed: no balance, a status that is none, no stock, no such order."""
+_FAILED_FOR_GOOD = frozenset({"200007", "200009", "200011"})
+"""Codes that say that an order failed: no balance, a status that is none, no stock."""
+_NO_SUCH_ORDER = "310272"
 _SUCCESS_WORDS: dict[str, bool] = {"true": True, "false": False}
 
 
@@ -58,6 +59,8 @@ def judge(answer: Answer, *, secrets: Collection[str] = ()) -> Fields:
     said = f"{code or 'no code'}: {_said(envelope, secrets)}"
     if code == _ALLOCATING:
         raise StillAllocating(said, retry_after_s=3.0)
+    if code == _NO_SUCH_ORDER:
+        raise OrderUnknown(said)
     if code in _FAILED_FOR_GOOD:
         raise OrderFailed(said)
     if code is not None and _ABOUT_THE_QUESTION.fullmatch(code):

@@ -149,6 +149,8 @@ def _order(content: Fields) -> OrderNews | None:
         case OrderState.FAILED:
             word = f"the provider says {content.text('orderStatus')} of the order"
             return OrderNews(ref=ref, failure=shown_words(content.text("errorMsg", limit=MAX_SAID) or word))
+        case OrderState.REFUNDED:
+            return OrderNews(ref=ref, refunded=True)
         case None:
             raise content.missing("orderStatus")
         case _:

@@ -46,6 +46,7 @@ class OrderState(Enum):
     """Its eSIMs can be fetched."""
     FAILED = "failed"
     """It will never be filled."""
+    REFUNDED = "refunded"
 
 
 ORDER_STATES: dict[str, OrderState] = {
@@ -54,7 +55,8 @@ ORDER_STATES: dict[str, OrderState] = {
     "PAID": OrderState.ON_ITS_WAY,
     "GETTING_RESOURCE": OrderState.ON_ITS_WAY,
     "GOT_RESOURCE": OrderState.READY,
-    **dict.fromkeys(("FAIL", "FAILED", "CANCEL", "CANCELED", "CANCELLED", "REFUND", "REFUNDED"), OrderState.FAILED),
+    **dict.fromkeys(("FAIL", "FAILED", "CANCEL", "CANCELED", "CANCELLED"), OrderState.FAILED),
+    **dict.fromkeys(("REFUND", "REFUNDED"), OrderState.REFUNDED),
 }
 """`orderStatus`; the documentation names none of those that fail, consumers met these."""
 

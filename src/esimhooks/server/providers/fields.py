@@ -61,9 +61,9 @@ class Fields:
 
         Raises the error where nothing may be doubtful.
         """
-        if self.doubts is None:
-            raise error
         doubt = Doubt(name, str(error), word[:MAX_WORD] if word and _WORDLIKE.fullmatch(word) else None)
+        if self.doubts is None:
+            raise Unparsable(str(error), doubts=[doubt] if doubt.word else ())
         if doubt not in self.doubts:
             self.doubts.append(doubt)
 
@@ -265,7 +265,7 @@ def is_contradiction(total: int, used: int, left: int) -> bool:
 def unusable(error: Unparsable, doubts: Sequence[Doubt]) -> Unparsable:
     """Return the error for what says nothing that can be used: the doubts that led to it, or `error` without any."""
     said = "; ".join(doubt.detail for doubt in doubts) or str(error)
-    return Unparsable(said[:MAX_DETAIL])
+    return Unparsable(said[:MAX_DETAIL], doubts=doubts)
 
 
 def shown_words(said: str, *, secrets: Collection[str] = ()) -> str:

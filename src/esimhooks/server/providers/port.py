@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from aiohttp import ClientSession
 from msgspec import Struct
 
+from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.errors import EsimhooksError, NotNow
 from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Update
@@ -38,7 +39,14 @@ class Lookup(Struct, frozen=True, kw_only=True):
 
 
 class Unparsable(EsimhooksError):
-    """An authenticated notification that cannot be understood; it is journaled as `invalid` with this message."""
+    """An authenticated notification that cannot be understood; it is journaled as `invalid` with this message.
+
+    `doubts` are the words and members that nobody knows: the operator is told of these.
+    """
+
+    def __init__(self, message: str, *, doubts: Sequence[Doubt] = ()) -> None:
+        super().__init__(message)
+        self.doubts = tuple(doubts)
 
 
 class ProviderRefused(EsimhooksError):
@@ -50,6 +58,10 @@ class ProviderRefused(EsimhooksError):
 
 class OrderFailed(ProviderRefused):
     """The provider says that the order failed for good: no stock, no balance, no such package."""
+
+
+class OrderUnknown(OrderFailed):
+    """The provider does not know the order: it failed, unless it was placed a moment ago."""
 
 
 class StillAllocating(NotNow):

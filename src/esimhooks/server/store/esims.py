@@ -70,10 +70,12 @@ COLUMNS = {RENAMED.get(name, name): kind for name, kind in PLAIN.items()} | {
 """What is written of an eSIM, in the order of `row_of`."""
 
 
-async def lock_pending(db: Session, order_id: UUID) -> Sequence[UUID]:
-    """Lock the eSIMs of an order that are still pending and return their ids; needs a transaction."""
+async def lock_of_order(db: Session, order_id: UUID, *, but_not: Collection[EsimStatus]) -> Sequence[UUID]:
+    """Lock the eSIMs of an order, but not those of a status, and return their ids; needs a transaction."""
     rows = await db.conn.fetch(
-        "SELECT id FROM esims WHERE order_id = $1 AND status = 'PENDING' ORDER BY id FOR UPDATE", order_id
+        "SELECT id FROM esims WHERE order_id = $1 AND (status = ANY ($2)) IS NOT TRUE ORDER BY id FOR UPDATE",
+        order_id,
+        list(but_not),
     )
     return [row["id"] for row in rows]
 

@@ -140,6 +140,15 @@ def _candidate(db: Session, row: asyncpg.Record) -> Candidate:
         return Unreadable(**{name: row[name] for name in Unreadable.__struct_fields__})
 
 
+class Unmatched(Struct, frozen=True):
+    """A notification that is looked at again once an eSIM is known by this identity."""
+
+    notification_id: UUID
+    source: str
+    identity: Identity
+    received_at: datetime
+
+
 class Settled(Struct, frozen=True):
     """A notification that was journaled before, with what has become of it now."""
 
@@ -159,10 +168,10 @@ class Writes(Struct, kw_only=True):
     events: list[Event] = []
     fan_outs: list[Event] = []
     deliveries: list[Delivery] = []
-    backlog: list[tuple[UUID, str]] = []
-    unmatched: list[tuple[UUID, str, Identity]] = []
+    backlog: list[JournalEntry] = []
+    unmatched: list[Unmatched] = []
     better_known: list[tuple[str, Identity]] = []
-    doubts: list[tuple[str, UUID, Doubt]] = []
+    doubts: list[tuple[str, UUID | None, Doubt]] = []
 
 
 class Written(Struct, frozen=True):
@@ -258,20 +267,21 @@ _SQL = f"""
                greatest(now(), now() + {FIRST_DELAY})
         FROM new_deliveries q WHERE q.queued
     ), unmatched AS (
-        INSERT INTO unmatched_notifications (notification_id, source, esim_tran_no, order_no, transaction_id)
-        SELECT * FROM unnest({_arrays(["uuid", "text", "text", "text", "text"])})
+        INSERT INTO unmatched_notifications
+            (notification_id, source, received_at, esim_tran_no, order_no, transaction_id)
+        SELECT * FROM unnest({_arrays(["uuid", "text", "timestamptz", "text", "text", "text"])})
     ), woken AS (
         DELETE FROM unmatched_notifications u
         USING unnest({_arrays(["text", "text", "text", "text"])}) AS k (source, esim_tran_no, order_no, transaction_id)
         WHERE u.source = k.source
           AND (u.esim_tran_no = k.esim_tran_no OR u.order_no = k.order_no OR u.transaction_id = k.transaction_id)
-        RETURNING u.notification_id, u.source
+        RETURNING u.notification_id, u.source, u.received_at
     ), backlog AS (
-        INSERT INTO backlog (notification_id, source, due_at)
-        SELECT DISTINCT u.*, now() FROM (
-            SELECT * FROM unnest({_arrays(["uuid", "text"])})
-            UNION SELECT notification_id, source FROM woken
-        ) u (notification_id, source)
+        INSERT INTO backlog (notification_id, source, received_at, esim_id, due_at)
+        SELECT DISTINCT ON (notification_id) u.*, now() FROM (
+            SELECT * FROM unnest({_arrays(["uuid", "text", "timestamptz", "uuid"])})
+            UNION ALL SELECT notification_id, source, received_at, NULL FROM woken
+        ) u (notification_id, source, received_at, esim_id)
         ON CONFLICT (notification_id) DO UPDATE SET due_at = now(), tries = 0
     ), doubts AS (
         INSERT INTO provider_doubts (provider, notification_id, field, word, detail)
@@ -331,10 +341,17 @@ async def write(db: Session, writes: Writes) -> Written:
         ),
         *_columns(
             [
-                (entry_id, source, identity.esim_tran_no, identity.order_no, identity.transaction_id)
-                for entry_id, source, identity in writes.unmatched
+                (
+                    one.notification_id,
+                    one.source,
+                    one.received_at,
+                    one.identity.esim_tran_no,
+                    one.identity.order_no,
+                    one.identity.transaction_id,
+                )
+                for one in writes.unmatched
             ],
-            5,
+            6,
         ),
         *_columns(
             [
@@ -343,7 +360,7 @@ async def write(db: Session, writes: Writes) -> Written:
             ],
             4,
         ),
-        *_columns(writes.backlog, 2),
+        *_columns([(one.id, one.source, one.received_at, one.esim_id) for one in writes.backlog], 4),
         *_columns(
             [(source, entry_id, one.field, one.word or "", one.detail) for source, entry_id, one in writes.doubts], 5
         ),

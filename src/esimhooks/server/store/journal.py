@@ -1,6 +1,6 @@
 """The journal of what came in, and what of it has been seen, waits or matches nothing yet."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -20,6 +20,8 @@ from esimhooks.vocabulary.statuses import Mode
 
 UPDATES_SOURCE = "updates"
 """Source of what came over `POST /v1/updates`; providers cannot have this name."""
+
+BACKLOG_LOCK = 0x6261636B
 
 COLUMNS = {
     "id": "uuid",
@@ -83,62 +85,91 @@ async def of_esim(db: Session, esim_id: UUID, *, limit: int) -> Sequence[Journal
     return listed(db, rows)
 
 
-async def put_off(db: Session, notification_id: UUID, *, seconds: float, detail: str) -> None:
-    """Try a waiting notification again in so many seconds, and show why."""
-    await db.conn.execute(
-        "UPDATE backlog SET due_at = now() + make_interval(secs => $2) WHERE notification_id = $1",
-        notification_id,
-        seconds,
-    )
-    await db.conn.execute("UPDATE notifications SET detail = $2 WHERE id = $1", notification_id, detail)
-
-
-async def add_to_backlog(db: Session, entries: Sequence[tuple[UUID, str]]) -> None:
-    """Have notifications (id, source) worked off as soon as possible; one that waits already is brought forward."""
-    if entries:
-        await db.conn.execute(
-            """
-            INSERT INTO backlog (notification_id, source, due_at)
-            SELECT *, now() FROM unnest($1::uuid[], $2::text[])
-            ON CONFLICT (notification_id) DO UPDATE SET due_at = now(), tries = 0
-            """,
-            [notification_id for notification_id, _ in entries],
-            [source for _, source in entries],
-        )
-
-
-async def reopen(db: Session, notification_id: UUID, source: str) -> None:
-    """Show a settled notification as waiting and put it on the backlog; needs a transaction."""
-    await db.conn.execute("DELETE FROM unmatched_notifications WHERE notification_id = $1", notification_id)
-    await db.conn.execute("UPDATE notifications SET outcome = 'waiting', detail = NULL WHERE id = $1", notification_id)
-    await add_to_backlog(db, [(notification_id, source)])
-
-
 class Waiting(Struct, frozen=True):
-    """A notification taken off the backlog for a try; `tries` counts this one."""
+    """A notification on the backlog; `tries` counts the one that is due."""
 
     notification_id: UUID
+    received_at: datetime
     tries: int
 
 
-async def claim_backlog(db: Session, *, limit: int, retry_in_s: float) -> Sequence[Waiting]:
-    """Take waiting notifications that are due, in the order in which they came.
+async def due_backlog(db: Session, *, limit: int) -> Sequence[Waiting]:
+    """Return waiting notifications that are due, in the order in which they came.
 
-    Each comes up again after `retry_in_s` if nobody settles it.
+    With them come those that wait for the same eSIM, up to `limit` of these, as one must not overtake another.
     """
     rows = await db.conn.fetch(
         """
-        UPDATE backlog SET tries = tries + 1, due_at = now() + make_interval(secs => $2)
-        WHERE notification_id IN (
-            SELECT notification_id FROM backlog WHERE due_at <= now() ORDER BY due_at, notification_id LIMIT $1
-            FOR UPDATE SKIP LOCKED)
-        RETURNING notification_id, tries
+        WITH due AS MATERIALIZED (
+            SELECT notification_id, received_at, tries, esim_id FROM backlog WHERE due_at <= now()
+            ORDER BY due_at, received_at, notification_id LIMIT $1
+        )
+        SELECT notification_id, received_at, tries FROM due
+        UNION
+        SELECT * FROM (
+            SELECT notification_id, received_at, tries FROM backlog
+            WHERE esim_id IN (SELECT esim_id FROM due) ORDER BY received_at, notification_id LIMIT $1
+        ) of_the_same_esims
         """,
         limit,
-        retry_in_s,
     )
-    claimed = [Waiting(row["notification_id"], row["tries"]) for row in rows]
-    return sorted(claimed, key=lambda one: one.notification_id)
+    waiting = [Waiting(row["notification_id"], row["received_at"], row["tries"] + 1) for row in rows]
+    return sorted(waiting, key=lambda one: (one.received_at, one.notification_id))
+
+
+async def lock_backlog(db: Session) -> bool:
+    """Keep others from working off the backlog until this transaction ends; false where somebody does already."""
+    return bool(await db.conn.fetchval("SELECT pg_try_advisory_xact_lock($1)", BACKLOG_LOCK))
+
+
+async def still_waiting(db: Session, waiting: Iterable[Waiting]) -> frozenset[UUID]:
+    """Return the ids of those that nobody has settled, put off or claimed since they were read."""
+    rows = await db.conn.fetch(
+        """
+        SELECT notification_id FROM backlog JOIN unnest($1::uuid[], $2::integer[]) AS u (notification_id, tries)
+        USING (notification_id, tries)
+        """,
+        *zip(*((one.notification_id, one.tries - 1) for one in waiting), strict=True),
+    )
+    return frozenset(row["notification_id"] for row in rows)
+
+
+async def put_off(
+    db: Session,
+    waiting: Waiting,
+    *,
+    seconds: float,
+    detail: str | None = None,
+    esim_id: UUID | None = None,
+) -> None:
+    """Try a waiting notification again in so many seconds, and show why; `esim_id` is the eSIM that it waits for."""
+    await db.conn.execute(
+        """
+        UPDATE backlog SET tries = $2, due_at = now() + make_interval(secs => $3), esim_id = $4
+        WHERE notification_id = $1
+        """,
+        waiting.notification_id,
+        waiting.tries,
+        seconds,
+        esim_id,
+    )
+    if detail is not None:
+        await db.conn.execute("UPDATE notifications SET detail = $2 WHERE id = $1", waiting.notification_id, detail)
+
+
+async def reopen(db: Session, entry: JournalEntry) -> None:
+    """Show a notification as waiting and have it worked off as soon as possible; needs a transaction."""
+    await db.conn.execute("DELETE FROM unmatched_notifications WHERE notification_id = $1", entry.id)
+    await db.conn.execute("UPDATE notifications SET outcome = 'waiting', detail = NULL WHERE id = $1", entry.id)
+    await db.conn.execute(
+        """
+        INSERT INTO backlog (notification_id, source, received_at, due_at) VALUES ($1, $2, $3, now())
+        ON CONFLICT (notification_id) DO UPDATE SET due_at = now(), tries = 0
+        """,
+        entry.id,
+        entry.source,
+        entry.received_at,
+    )
 
 
 async def wake_unmatched(db: Session, known: Sequence[Esim]) -> None:
@@ -149,10 +180,10 @@ async def wake_unmatched(db: Session, known: Sequence[Esim]) -> None:
             DELETE FROM unmatched_notifications u
             USING unnest($1::text[], $2::text[], $3::text[]) AS k (provider, order_no, transaction_id)
             WHERE u.source IN (k.provider, $4) AND (u.order_no = k.order_no OR u.transaction_id = k.transaction_id)
-            RETURNING u.notification_id, u.source
+            RETURNING u.notification_id, u.source, u.received_at
         )
-        INSERT INTO backlog (notification_id, source, due_at)
-        SELECT DISTINCT notification_id, source, now() FROM woken
+        INSERT INTO backlog (notification_id, source, received_at, due_at)
+        SELECT DISTINCT *, now() FROM woken
         ON CONFLICT DO NOTHING
         """,
         [esim.provider for esim in known],
@@ -175,10 +206,10 @@ async def wake_missed(db: Session, *, since: UUID) -> int:
                 SELECT FROM esims e
                 WHERE (e.esim_tran_no = u.esim_tran_no OR e.order_no = u.order_no OR e.transaction_id = u.transaction_id)
                   AND (e.provider = u.source OR u.source = $2))
-            RETURNING notification_id, source
+            RETURNING notification_id, source, received_at
         )
-        INSERT INTO backlog (notification_id, source, due_at)
-        SELECT DISTINCT notification_id, source, now() FROM woken
+        INSERT INTO backlog (notification_id, source, received_at, due_at)
+        SELECT DISTINCT *, now() FROM woken
         ON CONFLICT DO NOTHING
         """,
         since,
