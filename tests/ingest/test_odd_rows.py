@@ -67,6 +67,24 @@ async def test_what_waits_for_an_unreadable_esim_is_applied_in_its_order_once_it
     await shop.told_in_time("created", *["activated", "suspended"] * 3, esim_id=made["esim"])
 
 
+async def test_a_notification_that_waits_is_tried_at_once_where_a_person_replays_it(
+    operator: Api, database: Database
+) -> None:
+    shop = await a_shop(operator)
+    [made] = await shop.update(born("t-1", ac="LPA:1$a$b"))
+    await flip(database, "t-1")
+    await shop.update(born("t-1", esimStatus="IN_USE"))
+    await all_put_off(database, 1)
+    async with database.transaction() as db:
+        await db.conn.execute("UPDATE backlog SET due_at = now() + interval '1 hour'")
+    await flip(database, "t-1")
+
+    [waiting] = (await operator.get("/v1/notifications?outcome=waiting"))["data"]
+    assert (await operator.call("POST", f"/v1/notifications/{waiting['id']}/replay")).status < 300
+
+    await shop.told_in_time("created", "activated", esim_id=made["esim"])
+
+
 async def all_put_off(database: Database, number: int) -> None:
     """Wait until so many notifications have been tried in vain and wait for their next turn."""
 

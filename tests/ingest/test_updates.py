@@ -370,3 +370,13 @@ async def test_plans_beyond_what_is_kept_of_one_esim_are_a_doubt(operator: Api) 
     assert ["plans:" in result.get("detail", "") for result in results] == [False, False, True]
     [esim] = await shop.esims()
     assert [plan["id"] for plan in esim["plans"]] == [f"p{place:02}" for place in range(2, 50)] + ["q0", "q1"]
+
+
+async def test_a_requery_is_told_also_where_what_it_brings_is_older_than_what_is_known(operator: Api) -> None:
+    shop = await a_shop(operator)
+    await shop.update(born(esimStatus="IN_USE", occurredAt="2026-03-01T10:00:00Z"))
+
+    [result] = await shop.update(born(cause="requery", occurredAt="2026-03-01T09:00:00Z"))
+
+    assert result["outcome"] == "stale"
+    assert await shop.told() == ["activated", "usage_updated", "requeried"]

@@ -207,3 +207,13 @@ async def test_two_nodes_apply_what_waited_for_an_order_in_the_order_in_which_it
 
         async with running(settings), running(settings):
             await shop.told_in_time(*["activated", "suspended"] * 40)
+
+
+async def test_what_waited_for_its_esim_is_as_old_as_its_arrival(operator: Api) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator)
+    await upstream.tell(esim_status("K1", "SUSPENDED", transactionId="t-1"))
+
+    [made] = await shop.update(born("t-1", esimTranNo="K1", esimStatus="IN_USE", provider="upstream"))
+
+    await upstream.settled("stale")
+    assert await shop.told(made["esim"]) == ["activated"]

@@ -17,7 +17,7 @@ from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.update import Update
 from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
-from esimhooks.server.jobs.scheduler import Scheduler
+from esimhooks.server.jobs.scheduler import EXPIRY_BATCH, Scheduler
 from esimhooks.server.providers import registry
 from esimhooks.server.providers.port import Pace, Provider, ProviderConfig
 from esimhooks.server.providers.sandbox.esims import Purchase
@@ -318,3 +318,14 @@ async def test_a_node_polls_what_is_due_when_it_starts(
             return "usage_updated" in await shop.told()
 
         await eventually(polled)
+
+
+async def test_where_more_have_ended_than_one_round_takes_the_next_follows_at_once(idle: Api, asked: Asked) -> None:
+    shop = await a_shop(idle)
+    ended = {"occurredAt": written(now() - timedelta(days=2)), "expiredTime": written(now() - timedelta(hours=1))}
+    await shop.update(*[in_use(f"t-{place}") | ended for place in range(EXPIRY_BATCH + 1)])
+
+    pauses = [await asked.scheduler.expire() for _ in range(2)]
+
+    assert pauses == [0.0, 1.0]
+    assert await shop.esims(status="IN_USE") == []
