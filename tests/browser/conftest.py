@@ -54,6 +54,11 @@ class Person:
         """Press the button of that name."""
         await self.page.get_by_role("button", name=button, exact=True).click()
 
+    async def confirm(self, label: str) -> None:
+        """Open what asks for a confirmation, and go on."""
+        await self.page.locator("summary", has_text=label).click()
+        await self.press("Yes, go on")
+
     async def count_clicks(self) -> None:
         """Count clicks from now on."""
         await self.page.expose_function("clicked", self._clicked)

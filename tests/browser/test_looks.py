@@ -94,7 +94,7 @@ async def test_a_person_without_a_mouse_sees_where_they_are_and_skips_to_the_con
     await keyboard.press("Enter")
     await expect(person.page.locator("main")).to_be_focused()
     await keyboard.press("/")
-    await expect(person.page.get_by_label("Any id or number")).to_be_focused()
+    await expect(person.page.get_by_label("Any id, number or name")).to_be_focused()
     await keyboard.type(str(merchant.endpoint))
     await keyboard.press("Enter")
     await person.page.wait_for_url(f"**/endpoints/{merchant.endpoint}")

@@ -1,7 +1,11 @@
 """The overview's figures find what is due and who fails however many endpoints are newer, and say where they stop."""
 
+from datetime import UTC, datetime
+from uuid import UUID
+
+from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import new_id
-from esimhooks.server.store import figures
+from esimhooks.server.store import figures, health
 from esimhooks.server.store.database import Database
 from system.stored_lanes import Lane, a_lane
 
@@ -67,23 +71,45 @@ async def test_more_than_is_counted_is_told(database: Database) -> None:
     assert [(one.number, one.more) for one in found] == [(2, True), (3, False)] * 2
 
 
+async def in_trouble(database: Database, tenant: Tenant | None, *, limit: int = 300) -> list[UUID]:
+    async with database.session() as db:
+        found = await health.in_trouble(db, tenant, now=datetime.now(UTC), limit=limit)
+    return [one.endpoint_id for one in found]
+
+
 async def test_an_endpoint_that_fails_or_was_given_up_is_found_behind_many_newer_ones(database: Database) -> None:
     failing, gone = await a_lane(database, due=0), await a_lane(database, due=0)
     await fail(database, failing, failures=4)
     await fail(database, gone, failures=0, reason="gone")
     await newer_endpoints(database, failing)
-    async with database.session() as db:
-        of_one, _ = await figures.failing(db, failing.tenant)
-        of_all, more = await figures.failing(db, None)
-    assert [(one.endpoint_id, one.failures) for one in of_one] == [(failing.endpoint_id, 4)]
-    assert [one.endpoint_id for one in of_all] == [gone.endpoint_id, failing.endpoint_id]
-    assert not more
+    assert await in_trouble(database, failing.tenant) == [failing.endpoint_id]
+    assert await in_trouble(database, None) == [failing.endpoint_id, gone.endpoint_id]
 
 
-async def test_of_many_that_fail_those_that_fail_most_are_told_and_that_there_are_more(database: Database) -> None:
-    lane = await a_lane(database, due=0)
+async def test_of_many_that_fail_the_one_that_was_given_up_lately_and_those_that_fail_longest_come_first(
+    database: Database,
+) -> None:
+    lane, gone = await a_lane(database, due=0), await a_lane(database, due=0)
     await fail(database, lane, failures=9)
     await newer_endpoints(database, lane, failures=1)
+    await fail(database, gone, failures=0, reason="failing")
     async with database.session() as db:
-        found, more = await figures.failing(db, lane.tenant)
-    assert (found[0].endpoint_id, len(found), more) == (lane.endpoint_id, figures.MAX_FAILING, True)
+        await db.conn.execute(
+            "UPDATE lanes SET failing_since = now() - interval '1 h' WHERE endpoint_id = $1", lane.endpoint_id
+        )
+        await db.conn.execute("UPDATE endpoints SET switched_at = now() WHERE id = $1", gone.endpoint_id)
+    assert await in_trouble(database, None, limit=2) == [gone.endpoint_id, lane.endpoint_id]
+
+
+async def test_what_is_retried_makes_an_endpoint_fail_and_what_a_person_disabled_is_no_trouble(
+    database: Database,
+) -> None:
+    retrying, disabled = await a_lane(database, due=3), await a_lane(database, due=1)
+    await fail(database, disabled, failures=4, reason="manual")
+    assert await in_trouble(database, None) == []
+    async with database.session() as db:
+        await db.conn.execute("UPDATE queue SET attempts_this_round = 1 WHERE endpoint_id = $1", retrying.endpoint_id)
+        [found] = await health.in_trouble(db, None, now=datetime.now(UTC), limit=9)
+        states = await health.states(db)
+    assert (found.health.state, found.health.facts.retrying, found.health.facts.waiting) == ("failing", 3, 3)
+    assert {state.value: number for state, number in states.items() if number} == {"failing": 1, "disabled": 1}

@@ -29,6 +29,7 @@ from esimhooks.server.store import (
     events,
     figures,
     find,
+    health,
     jobs,
     orders,
 )
@@ -82,6 +83,8 @@ READS: dict[str, Read] = {
     "endpoints.signing_secrets": lambda db, tenant, rows: endpoints.signing_secrets(
         db, tenant, rows.endpoint, now=EPOCH
     ),
+    "endpoints.names_of": lambda db, tenant, rows: endpoints.names_of(db, tenant, [rows.endpoint]),
+    "health.facts_of": lambda db, tenant, rows: health.facts_of(db, tenant, [rows.endpoint]),
     "endpoints.page": lambda db, tenant, rows: endpoints.page(db, tenant, before=None, limit=9),
     "esims.find": lambda db, tenant, rows: esims.find(db, tenant, rows.esim),
     "esims.of_order": lambda db, tenant, rows: esims.of_order(db, tenant, rows.order),
@@ -113,7 +116,7 @@ WRITES = {"endpoints.add_secret", "endpoints.delete", "endpoints.lock_to_rotate"
 """Tested by their effect below, or over the API."""
 COUNTS = {
     f"figures.{name}"
-    for name in ("deliveries_by_time", "delivery_times", "due", "events_by_time", "failing", "latest_failures")
+    for name in ("deliveries_by_time", "delivery_times", "due", "events_by_time", "latest_failures", "first_steps")
 }
 """Of a tenant or, for operators, of all; what they count is tested by the overview."""
 ACCOUNT_ONLY = {"deliveries.attempts_of", "find.attempts_of"}
@@ -132,10 +135,9 @@ def reading(modules: list[ModuleType]) -> set[str]:
 
 
 def test_every_statement_of_a_tenant_stands_here() -> None:
-    assert (
-        reading([audit, deliveries, endpoints, esims, events, figures, find, jobs, orders])
-        == set(READS) | WRITES | COUNTS
-    )
+    assert reading([audit, deliveries, endpoints, esims, events, figures, find, health, jobs, orders]) == set(
+        READS
+    ) | WRITES | COUNTS | {"health.in_trouble"}
 
 
 @pytest.fixture

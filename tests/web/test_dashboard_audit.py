@@ -35,4 +35,4 @@ async def test_an_operator_sees_all_accounts_or_one(browser: Browser, operator: 
     assert other.account in text
     _, text = await browser.get(f"/audit?account={merchant.account}&mode=test")
     assert other.account not in text
-    assert (await browser.get(f"/audit?action=nonsense&account={merchant.account}&mode=test"))[0] == 200
+    assert (await browser.get(f"/audit?action=nonsense&account={merchant.account}&mode=test"))[0] == 422

@@ -36,14 +36,14 @@ async def test_what_fits_is_counted_then_read_and_watched(browser: Browser, oper
     _, text = await browser.get(f"/requeries?{whose}&order=B2")
     assert "0 eSIMs fit" in read_on(text)
     _, text = await browser.get(f"/requeries?{whose}&order=B1")
-    assert "Read 2 eSIMs anew" in read_on(text)
+    assert "Refresh 2 eSIMs" in read_on(text)
 
     status, text = await browser.post(f"/requeries?{whose}", order="B1")
-    assert (status, "of 2 read" in read_on(text)) == (200, True), read_on(text)
+    assert (status, "of 2 refreshed" in read_on(text)) == (200, True), read_on(text)
     address = f"/requeries/{PLACE.findall(text)[0]}?{whose}"
 
     async def done() -> bool:
-        return "2 of 2 read done" in read_on((await browser.get(address))[1])
+        return "2 of 2 refreshed done" in read_on((await browser.get(address))[1])
 
     assert await eventually(done)
     status, text = await browser.post(address.replace("?", "/cancel?"))

@@ -6,17 +6,27 @@ from urllib.parse import quote
 from api import Api, Json, Merchant, a_merchant, eventually
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.deliveries import response_row
-from receiver import Receiver
+from receiver import Receiver, status
 from web.routes import is_problem
 from web.rows import an_esim, pages
 
 
-async def settled(caller: Api, event: str, status: str) -> Json:
+async def settled(caller: Api, event: str, wanted: str) -> Json:
     """Return the event's delivery as soon as it has the status."""
 
     async def found() -> Json:
-        rows = (await caller.get(f"/v1/deliveries?event={event}&status={status}"))["data"]
+        rows = (await caller.get(f"/v1/deliveries?event={event}&status={wanted}"))["data"]
         return rows[0] if rows else None
+
+    return await eventually(found)
+
+
+async def failed_once(caller: Api, event: str) -> Json:
+    """Return the event's delivery as soon as its first attempt has failed."""
+
+    async def found() -> Json:
+        [row] = (await caller.get(f"/v1/deliveries?event={event}"))["data"]
+        return row if row["attemptCount"] else None
 
     return await eventually(found)
 
@@ -145,13 +155,75 @@ async def test_a_finished_delivery_is_sent_again_in_the_background(operator: Api
         assert [attempt["number"] for attempt in shown["attempts"]] == [1, 2]
 
 
-async def test_a_pending_delivery_is_not_sent_again(operator: Api, receiver: Receiver) -> None:
-    receiver.answer(status=500)
+async def test_a_pending_delivery_is_attempted_at_once_when_it_is_sent_again(operator: Api, receiver: Receiver) -> None:
+    receiver.answer(script=[status(500), status(200)])
     merchant = await a_caller(operator, receiver)
     async with operator.as_key(merchant.key) as caller:
+        await caller.call("PATCH", f"/v1/endpoints/{merchant.endpoint}", {"retrySchedule": [0, 3600]})
         event = await raised(caller)
-        await receiver.wait_for(1)
-        delivery = await settled(caller, event, "pending")
+        delivery = await failed_once(caller, event)
+        assert delivery["nextAttemptAt"] > delivery["createdAt"]
+        assert (delivery["outcome"], delivery["statusCode"]) == ("5xx", 500)
 
-        answer = await caller.call("POST", f"/v1/deliveries/{delivery['id']}/retry")
-        assert is_problem(answer, 409)["code"] == "CONFLICT"
+        await caller.post(f"/v1/deliveries/{delivery['id']}/retry", status=202)
+        arrived = await settled(caller, event, "delivered")
+        assert (arrived["attemptCount"], arrived["statusCode"]) == (2, 200)
+
+
+async def test_what_waits_for_an_endpoint_is_attempted_at_once_for_a_receiver_that_was_mended(
+    operator: Api, receiver: Receiver
+) -> None:
+    receiver.answer(status=503)
+    merchant = await a_caller(operator, receiver)
+    async with operator.as_key(merchant.key) as caller:
+        await caller.call("PATCH", f"/v1/endpoints/{merchant.endpoint}", {"retrySchedule": [0, 3600]})
+        events = [await raised(caller) for _ in range(12)]  # the breaker trips at ten
+
+        async def cooling() -> bool:
+            health = (await caller.get(f"/v1/endpoints/{merchant.endpoint}"))["health"]
+            return bool(health["failuresInARow"] >= 10)
+
+        await eventually(cooling)
+        receiver.answer(status=200)
+        answer = await caller.post(f"/v1/endpoints/{merchant.endpoint}/send-now", status=202)
+        assert answer["deliveries"] >= 10
+        for event in events:
+            await settled(caller, event, "delivered")
+        await caller.post(f"/v1/endpoints/{merchant.endpoint}/pause", status=200)
+        is_problem(await caller.call("POST", f"/v1/endpoints/{merchant.endpoint}/send-now"), 409)
+
+
+async def test_many_are_sent_again_at_once_and_those_of_others_are_named(operator: Api, receiver: Receiver) -> None:
+    merchant = await a_caller(operator, receiver)
+    other = await a_caller(operator, receiver)
+    async with operator.as_key(other.key) as caller:
+        foreign = (await settled(caller, await raised(caller), "delivered"))["id"]
+    async with operator.as_key(merchant.key) as caller:
+        mine = [(await settled(caller, await raised(caller), "delivered"))["id"] for _ in range(2)]
+        answer = await caller.post("/v1/deliveries/retry", {"deliveries": [*mine, foreign]}, status=202)
+        assert (sorted(answer["sent"]), answer["gone"]) == (sorted(mine), [foreign])
+    await receiver.wait_for(5)
+
+
+async def test_deliveries_are_found_by_status_code_outcome_and_whether_any_attempt_failed(
+    operator: Api, receiver: Receiver
+) -> None:
+    receiver.answer(script=[status(502), status(200)])
+    merchant = await a_caller(operator, receiver)
+    async with operator.as_key(merchant.key) as caller:
+        await caller.call("PATCH", f"/v1/endpoints/{merchant.endpoint}", {"retrySchedule": [0, 3600]})
+        retried = await raised(caller)
+        failing = (await failed_once(caller, retried))["id"]
+        arrived = (await settled(caller, await raised(caller), "delivered"))["id"]
+
+        async def found(query: str) -> list[str]:
+            return [row["id"] for row in (await caller.get(f"/v1/deliveries?{query}"))["data"]]
+
+        assert await found("statusCode=502") == await found("outcome=5xx") == await found("failed=true") == [failing]
+        assert await found("status=pending&failed=true") == [failing]
+        assert await found("status=pending&statusCode=502") == [failing]
+        assert await found("statusCode=200") == await found("failed=false") == [arrived]
+        assert (await caller.call("GET", "/v1/deliveries?statusCode=7")).status == 422
+        await caller.post(f"/v1/deliveries/{failing}/retry", status=202)
+        await settled(caller, retried, "delivered")
+        assert await found("failed=true") == [failing]

@@ -14,6 +14,7 @@ from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus, OutcomeClass
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import Prefix, made_at, parse_id, text_of, text_or_none
+from esimhooks.server.domain.patterns import Text
 from esimhooks.server.manage import deliveries as manage_deliveries
 from esimhooks.server.manage.lists import found
 from esimhooks.server.store import deliveries
@@ -23,7 +24,10 @@ from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
 
 class DeliveryView(Struct, rename="camel", kw_only=True):
-    """A delivery as it is listed; `nextAttemptAt` while it is pending and waits behind no other of its eSIM."""
+    """A delivery as it is listed; `nextAttemptAt` while it is pending and waits behind no other of its eSIM.
+
+    `outcome` and `statusCode` are those of its last attempt, null before the first.
+    """
 
     id: str
     event: str
@@ -32,6 +36,8 @@ class DeliveryView(Struct, rename="camel", kw_only=True):
     endpoint: str
     status: DeliveryStatus
     attempt_count: int
+    outcome: OutcomeClass | None
+    status_code: int | None
     next_attempt_at: str | None
     created_at: str
     finished_at: str | None
@@ -66,6 +72,21 @@ class DeliveryWithAttempts(DeliveryView, rename="camel", kw_only=True):
     attempts: list[AttemptView]
 
 
+class RetryBody(Struct, forbid_unknown_fields=True, rename="camel"):
+    """Which deliveries to send again."""
+
+    deliveries: Annotated[list[Text], Meta(min_length=1, max_length=100)]
+
+
+class RetriedView(Struct, rename="camel"):
+    """Deliveries that are sent again, and those that cannot be, as they or their endpoints are gone."""
+
+    sent: list[str]
+    gone: list[str]
+
+
+StatusCode = Annotated[int, Meta(ge=100, le=999, description="the status of the last answer")]
+
 routes = Routes(BY_KEY)
 
 
@@ -73,28 +94,43 @@ routes = Routes(BY_KEY)
 async def list_deliveries(
     db: Session,
     tenant: Tenant,
+    *,
     endpoint: str | None = None,
     event: str | None = None,
     type_: EventType | None = None,
     esim: str | None = None,
     status: DeliveryStatus | None = None,
+    status_code: StatusCode | None = None,
+    outcome: OutcomeClass | None = None,
+    failed: bool | None = None,
     from_: From = None,
     to: To = None,
     limit: Limit = 25,
     cursor: Cursor = None,
 ) -> Listed[DeliveryView]:
-    """List deliveries."""
+    """List deliveries. `failed=true` are those of which any attempt has failed, whatever came of them later."""
     where = DeliveryFilter(
         endpoint_id=id_of("endpoint", Prefix.ENDPOINT, endpoint),
         event_id=id_of("event", Prefix.EVENT, event),
         event_type=type_,
         esim_id=id_of("esim", Prefix.ESIM, esim),
         status=status,
+        status_code=status_code,
+        outcome=outcome,
+        failed=failed,
         first_id=id_from("from", from_),
         last_id=id_from("to", to),
     )
     rows = (await deliveries.page(db, tenant, where, **window(limit, cursor))).rows
     return listed(rows, limit, _view, lambda delivery: delivery.id)
+
+
+@routes.post("/v1/deliveries/retry", status=202, example={"deliveries": ["dlv_01jd3v8k5fe8ya3q8r0m2n6x7c"]})
+async def retry_all(db: Session, actor: Actor, tenant: Tenant, data: RetryBody) -> RetriedView:
+    """Send up to 100 deliveries again, each as `/v1/deliveries/{id}/retry` does."""
+    ids = [parse_id(Prefix.DELIVERY, one) for one in data.deliveries]
+    sent, gone = await manage_deliveries.send_all_again(db, actor, tenant, ids)
+    return RetriedView([text_of(Prefix.DELIVERY, one) for one in sent], [text_of(Prefix.DELIVERY, one) for one in gone])
 
 
 @routes.get("/v1/deliveries/{delivery_id}")
@@ -108,7 +144,7 @@ async def show_delivery(db: Session, tenant: Tenant, delivery_id: str) -> Delive
 
 @routes.post("/v1/deliveries/{delivery_id}/retry", status=202)
 async def retry(db: Session, actor: Actor, tenant: Tenant, delivery_id: str) -> None:
-    """Send a delivery again that is not pending; its schedule starts anew, its history stays."""
+    """Send a delivery again: its schedule starts anew, its history stays. A pending one is attempted now."""
     await manage_deliveries.send_again(db, actor, tenant, parse_id(Prefix.DELIVERY, delivery_id))
 
 
@@ -130,6 +166,8 @@ def _view(delivery: Delivery) -> DeliveryView:
         endpoint=text_of(Prefix.ENDPOINT, delivery.endpoint_id),
         status=delivery.status,
         attempt_count=delivery.attempts,
+        outcome=delivery.outcome,
+        status_code=delivery.status_code,
         next_attempt_at=timestamp_or_none(delivery.next_attempt_at),
         created_at=timestamp(made_at(delivery.id)),
         finished_at=timestamp_or_none(delivery.finished_at),

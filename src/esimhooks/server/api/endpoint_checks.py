@@ -10,8 +10,10 @@ from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import DeliveryStatus
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.figures import EndpointStats, LaneFigures
+from esimhooks.server.domain.figures import EndpointStats
+from esimhooks.server.domain.health import LaneFacts
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.manage import deliveries as manage_deliveries
 from esimhooks.server.manage import endpoints as manage_endpoints
 from esimhooks.server.manage.lists import found
 from esimhooks.server.store import figures
@@ -61,7 +63,20 @@ class StatsView(Struct, rename="camel", kw_only=True):
     lane: LaneView
 
 
+class SentNowView(Struct, rename="camel"):
+    """How many deliveries are attempted now instead of later."""
+
+    deliveries: int
+
+
 routes = Routes(BY_KEY)
+
+
+@routes.post("/v1/endpoints/{endpoint_id}/send-now", status=202)
+async def send_now(db: Session, actor: Actor, tenant: Tenant, endpoint_id: str) -> SentNowView:
+    """Attempt what waits for its next attempt now: for a receiver that has been mended. Up to 10 000 at a time."""
+    known = parse_id(Prefix.ENDPOINT, endpoint_id)
+    return SentNowView(await manage_deliveries.send_waiting_now(db, actor, tenant, known))
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/test", example={"event": "esim.activated"}, status=202)
@@ -100,12 +115,12 @@ def _percentiles(times_s: tuple[float, ...]) -> dict[str, int]:
     return {name: round(seconds * 1000) for name, seconds in zip(("p50", "p95", "p99"), times_s, strict=True)}
 
 
-def _lane(lane: LaneFigures) -> LaneView:
+def _lane(lane: LaneFacts) -> LaneView:
     return LaneView(
-        pending=lane.pending,
-        oldest_due_at=timestamp_or_none(lane.oldest_due_at),
-        failures_in_a_row=lane.failures_in_a_row,
+        pending=lane.waiting,
+        oldest_due_at=timestamp_or_none(lane.next_attempt_at),
+        failures_in_a_row=lane.failures,
         failing_since=timestamp_or_none(lane.failing_since),
         allowed=lane.allowed,
-        rests_until=timestamp_or_none(lane.rests_until),
+        rests_until=timestamp_or_none(lane.cooldown_until),
     )

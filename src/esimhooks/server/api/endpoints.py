@@ -12,9 +12,11 @@ from esimhooks.server.api.merge_patch import merged, patch_of, shown_with
 from esimhooks.server.api.merge_patch import named as patch_values
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.audit import Actor
+from esimhooks.server.domain.delivery import OutcomeClass
 from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, EndpointConfig, Tenant, configuration
 from esimhooks.server.domain.endpoint_rules import in_lower_case
 from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.health import EndpointHealth, EndpointState, LaneFacts, health_of
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.server.domain.patterns import Text
 from esimhooks.server.domain.schedule import NAMED
@@ -25,7 +27,7 @@ from esimhooks.server.manage.lists import found
 from esimhooks.server.store import endpoints
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
-from esimhooks.vocabulary.timestamps import timestamp
+from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
 NEVER_NULL = ("url",)
 ALSO = {"retry_schedule": str}
@@ -39,11 +41,38 @@ class AuthorityView(Struct, rename="camel"):
     expires_at: str
 
 
+class FailureView(Struct, rename="camel", kw_only=True):
+    """The last attempt that failed."""
+
+    outcome: OutcomeClass
+    status_code: int | None
+    error: str | None
+    at: str
+
+
+class HealthView(Struct, rename="camel", kw_only=True):
+    """How an endpoint does. `since` is when that began, `nextAttemptAt` when it is called next, null where it is not.
+
+    `waiting` are deliveries that have not arrived, `retrying` those of them that have failed before; 1000 is "or more".
+    """
+
+    state: EndpointState
+    since: str | None
+    next_attempt_at: str | None
+    waiting: int
+    waiting_since: str | None
+    retrying: int
+    failures_in_a_row: int
+    last_failure: FailureView | None
+
+
 SHOWN: dict[str, Any] = {
     "id": str,
     "mode": Mode,
     "enabled": bool,
     "disabled_reason": DisabledReason | None,
+    "paused": bool,
+    "health": HealthView,
     "created_at": str,
     "updated_at": str,
     "authorities": list[AuthorityView],
@@ -106,49 +135,73 @@ async def create_endpoint(
     made = await manage_endpoints.create_endpoint(
         db, actor, tenant, wanted(replace(data, secret=UNSET)), rules, secret=None if secret is None else str(secret)
     )
-    return _view(made.endpoint, MadeEndpointView, secret=made.secret, public_key=made.public_key)
+    health = health_of(LaneFacts(enabled=True), now=made.endpoint.created_at)
+    return _view(made.endpoint, health, MadeEndpointView, secret=made.secret, public_key=made.public_key)
 
 
 @routes.get("/v1/endpoints")
-async def list_endpoints(db: Session, tenant: Tenant, limit: Limit = 25, cursor: Cursor = None) -> Listed[EndpointView]:
+async def list_endpoints(
+    db: Session, now: datetime, tenant: Tenant, limit: Limit = 25, cursor: Cursor = None
+) -> Listed[EndpointView]:
     """List endpoints."""
     rows = await endpoints.page(db, tenant, **window(limit, cursor))
-    return listed(rows, limit, _view, lambda endpoint: endpoint.id)
+    known = await manage_endpoints.health_of_each(db, tenant, [row.id for row in rows], now=now)
+    return listed(rows, limit, lambda row: _view(row, known[row.id]), lambda endpoint: endpoint.id)
 
 
 @routes.get("/v1/endpoints/{endpoint_id}")
-async def show_endpoint(db: Session, tenant: Tenant, endpoint_id: str) -> EndpointView:
+async def show_endpoint(db: Session, now: datetime, tenant: Tenant, endpoint_id: str) -> EndpointView:
     """Show an endpoint."""
-    return _view(found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint"))
+    endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
+    return await _shown(db, endpoint, now)
 
 
 @routes.patch("/v1/endpoints/{endpoint_id}", example={"timeout": 2.5, "headers": {"x-shop": "7"}, "name": None})
 async def change_endpoint(
-    db: Session, actor: Actor, rules: EndpointRules, tenant: Tenant, endpoint_id: str, data: EndpointPatch
+    db: Session,
+    actor: Actor,
+    now: datetime,
+    rules: EndpointRules,
+    tenant: Tenant,
+    endpoint_id: str,
+    data: EndpointPatch,
 ) -> EndpointView:
     """Change an endpoint; what waits goes out as it then stands."""
     known = parse_id(Prefix.ENDPOINT, endpoint_id)
-    return _view(await manage_endpoints.change_endpoint(db, actor, tenant, known, wanted(data), rules))
+    changed = await manage_endpoints.change_endpoint(db, actor, tenant, known, wanted(data), rules)
+    return await _shown(db, changed, now)
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/enable", status=200)
 async def enable_endpoint(db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: str) -> EndpointView:
     """Switch an endpoint on; what waits for it goes out."""
-    return _view(
-        await manage_endpoints.switch_endpoint(
-            db, actor, tenant, parse_id(Prefix.ENDPOINT, endpoint_id), enabled=True, now=now
-        )
+    known = parse_id(Prefix.ENDPOINT, endpoint_id)
+    return await _shown(
+        db, await manage_endpoints.switch_endpoint(db, actor, tenant, known, enabled=True, now=now), now
     )
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/disable", status=200)
 async def disable_endpoint(db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: str) -> EndpointView:
-    """Switch an endpoint off; what waits for it stays."""
-    return _view(
-        await manage_endpoints.switch_endpoint(
-            db, actor, tenant, parse_id(Prefix.ENDPOINT, endpoint_id), enabled=False, now=now
-        )
+    """Switch an endpoint off: what waits stays, and events raised from now on are not queued for it."""
+    known = parse_id(Prefix.ENDPOINT, endpoint_id)
+    return await _shown(
+        db, await manage_endpoints.switch_endpoint(db, actor, tenant, known, enabled=False, now=now), now
     )
+
+
+@routes.post("/v1/endpoints/{endpoint_id}/pause", status=200)
+async def pause_endpoint(db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: str) -> EndpointView:
+    """Send nothing to an endpoint until it is resumed; events go on being queued for it."""
+    known = parse_id(Prefix.ENDPOINT, endpoint_id)
+    return await _shown(db, await manage_endpoints.pause_endpoint(db, actor, tenant, known, paused=True, now=now), now)
+
+
+@routes.post("/v1/endpoints/{endpoint_id}/resume", status=200)
+async def resume_endpoint(db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: str) -> EndpointView:
+    """Go on sending to a paused endpoint, what has waited first."""
+    known = parse_id(Prefix.ENDPOINT, endpoint_id)
+    return await _shown(db, await manage_endpoints.pause_endpoint(db, actor, tenant, known, paused=False, now=now), now)
 
 
 @routes.delete("/v1/endpoints/{endpoint_id}")
@@ -169,7 +222,28 @@ def wanted(patch: EndpointBody | EndpointPatch) -> Change:
     return lambda before, defaults: merged(before, patch, defaults)
 
 
-def _view(endpoint: Endpoint, kind: Any = EndpointView, **more: object) -> EndpointView:
+async def _shown(db: Session, endpoint: Endpoint, now: datetime) -> EndpointView:
+    known = await manage_endpoints.health_of_each(db, endpoint.tenant, [endpoint.id], now=now)
+    return _view(endpoint, known[endpoint.id])
+
+
+def _health(health: EndpointHealth) -> HealthView:
+    last, facts = health.facts.last_failure, health.facts
+    return HealthView(
+        state=health.state,
+        since=timestamp_or_none(health.since),
+        next_attempt_at=timestamp_or_none(health.next_attempt_at),
+        waiting=facts.waiting,
+        waiting_since=timestamp_or_none(facts.waiting_since),
+        retrying=facts.retrying,
+        failures_in_a_row=facts.failures,
+        last_failure=None
+        if last is None
+        else FailureView(outcome=last.outcome, status_code=last.status_code, error=last.error, at=timestamp(last.at)),
+    )
+
+
+def _view(endpoint: Endpoint, health: EndpointHealth, kind: Any = EndpointView, **more: object) -> EndpointView:
     view: EndpointView = kind(
         **configuration(endpoint),
         id=text_of(Prefix.ENDPOINT, endpoint.id),
@@ -180,6 +254,8 @@ def _view(endpoint: Endpoint, kind: Any = EndpointView, **more: object) -> Endpo
         ],
         enabled=endpoint.enabled,
         disabled_reason=endpoint.disabled_reason,
+        paused=endpoint.paused,
+        health=_health(health),
         created_at=timestamp(endpoint.created_at),
         updated_at=timestamp(endpoint.updated_at),
         **more,

@@ -280,7 +280,14 @@ class _Node:
 
     def _upkeep(self) -> list[Loop]:
         backlog = Backlog(self._database, self._connected, policy=self._policy, clock=now, wakes=self._wakes)
-        scheduler = Scheduler(self._database, self._connected, policy=self._policy, clock=now, wakes=self._wakes)
+        scheduler = Scheduler(
+            self._database,
+            self._connected,
+            policy=self._policy,
+            clock=now,
+            wakes=self._wakes,
+            retention_days=self._settings.retention_days,
+        )
         fan_outs = FanOuts(self._database, due=self._due)
         retention = Retention(
             self._database, days=self._settings.retention_days, audit_days=self._settings.audit_days, clock=now
@@ -297,6 +304,7 @@ class _Node:
             Loop("provider doubts", scheduler.report_doubts, wake=self._doubts_wake),
             Loop("partitions", scheduler.make_partitions),
             Loop("overdue deliveries", scheduler.fail_overdue),
+            Loop("endpoint health", scheduler.report_health),
             Loop("tidying", scheduler.tidy),
             Loop("retention", retention.drop_old_days),
         ]

@@ -9,7 +9,7 @@ from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.errors import Refused
 
 FOLDER = Path(__file__).parent / "static"
-TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 FILES = {
     path.name: (path.read_bytes(), TYPES[path.suffix]) for path in sorted(FOLDER.rglob("*")) if path.suffix in TYPES
 }

@@ -11,7 +11,7 @@ from esimhooks.server.dashboard.visitor import visitor_of
 from esimhooks.server.domain.audit import Action, AuditFilter
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.manage import audit as manage_audit
-from esimhooks.server.store import audit
+from esimhooks.server.store import accounts, audit
 from esimhooks.server.store.database import Session
 
 routes = Routes(BY_SESSION)
@@ -33,9 +33,10 @@ async def list_audit(request: Request, db: Session, now: datetime) -> Response:
         rows = await audit.page_for_operators(db, account, mode, where, **part)
     values = {
         "title": "Audit",
-        "list": asked.shown(rows, [row.id for row in rows]),
+        "list": asked.shown(request, rows, [row.id for row in rows]),
         "filters": {"action": action, "subject": subject} | period.fields,
         "actions": list(Action),
+        "accounts": None if visitor.tenant else await accounts.names_of(db, {row.account_id for row in rows}),
         "now": now,
     }
     return page("audit.html", visitor, values)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from esimhooks.server.domain.delivery import DeliveryStatus
-from esimhooks.server.domain.figures import Tally
+from esimhooks.server.domain.figures import RETRYING, Tally
 
-STATUSES = [status.value for status in DeliveryStatus]
+STATUSES = [RETRYING, *(status.value for status in DeliveryStatus)]
 Series = list[list[int]]
 
 

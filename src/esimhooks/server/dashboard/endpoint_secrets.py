@@ -40,6 +40,7 @@ async def show_secrets(request: Request, db: Session, now: datetime, endpoint_id
         "shown": secrets_view(await shown_secrets(db, tenant, endpoint.id, now=now)),
         "asymmetric": endpoint.signature_profile is SignatureProfile.ASYMMETRIC,
         "overlaps": OVERLAPS,
+        "is_new": "new" in request.query,
     }
     return page("endpoint_secrets.html", visitor, values)
 

@@ -1,31 +1,30 @@
-"""Endpoints: the list, a new one with its secret shown once, and one with the code that verifies its webhooks."""
+"""Endpoints: the list, one with how it does, and all that can be done to it."""
 
 from datetime import datetime, timedelta
 
-from esimhooks.server.api.endpoints import EndpointBody, wanted
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.charts import by_status, series_of
-from esimhooks.server.dashboard.endpoint_changes import form_values
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import form_of, visitor_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import DeliveryFilter
-from esimhooks.server.domain.ids import Prefix, parse_id
-from esimhooks.server.domain.schedule import NAMED
-from esimhooks.server.domain.validation import convert
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.health import health_of
+from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.manage import deliveries as manage_deliveries
 from esimhooks.server.manage import endpoints as manage_endpoints
 from esimhooks.server.manage import overview as manage_overview
-from esimhooks.server.manage.endpoints import EndpointRules
 from esimhooks.server.manage.lists import Window, found
 from esimhooks.server.store import deliveries, endpoints, figures
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType
+from esimhooks.vocabulary.examples import example_at
 
 LATEST = 10
-HEALTH = timedelta(hours=24)
+SPAN = timedelta(hours=24)
 
 
 routes = Routes(BY_SESSION)
@@ -33,59 +32,95 @@ routes = Routes(BY_SESSION)
 
 @routes.get("/endpoints")
 async def list_endpoints(request: Request, db: Session, now: datetime) -> Response:
-    """List endpoints."""
+    """List endpoints with how they do."""
     visitor = visitor_of(request)
-    if choice := await asked.choose_account(db, visitor, "/endpoints"):
+    if choice := await asked.choose_account(request, db, visitor):
         return choice
-    rows = await endpoints.page(db, asked.tenant_of_page(visitor), **asked.window(request))
-    listed = asked.shown(rows, [row.id for row in rows])
-    return page("endpoints.html", visitor, {"title": "Endpoints", "list": listed, "now": now})
-
-
-@routes.get("/endpoints/new")
-async def new_endpoint(request: Request) -> Response:
-    """Show the form of a new endpoint."""
-    visitor = visitor_of(request)
-    asked.tenant_of_page(visitor)
-    return page("endpoint_new.html", visitor, {"title": "New endpoint", "types": list(EventType), "schedules": NAMED})
-
-
-@routes.post("/endpoints")
-async def create_endpoint(request: Request, db: Session, actor: Actor, rules: EndpointRules) -> Response:
-    """Make an endpoint; its secret is shown this once."""
-    visitor = visitor_of(request)
-    form = await form_of(request)
-    told = {name: value for name, value in form_values(form).items() if name != "retrySchedule"}
-    schedule = {"retrySchedule": form["schedule"]} if form.get("schedule") else {}
-    change = wanted(convert(told | schedule, EndpointBody, strict=False))
-    made = await manage_endpoints.create_endpoint(db, actor, asked.tenant_of_page(visitor), change, rules)
-    values = {"title": "Endpoint made", "endpoint": made.endpoint, "secret": made.secret}
-    return page("endpoint_made.html", visitor, values, status=201)
+    tenant = asked.tenant_of_page(visitor)
+    rows = await endpoints.page(db, tenant, **asked.window(request))
+    listed = asked.shown(request, rows, [row.id for row in rows])
+    health = await manage_endpoints.health_of_each(db, tenant, [row.id for row in rows], now=now)
+    return page("endpoints.html", visitor, {"title": "Endpoints", "list": listed, "health": health, "now": now})
 
 
 @routes.get("/endpoints/{endpoint_id}")
 async def show_endpoint(request: Request, db: Session, now: datetime, endpoint_id: str) -> Response:
-    """Show an endpoint with its latest deliveries."""
+    """Show an endpoint with how it does and its latest deliveries; asked for by the page itself, the parts that change."""
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
     endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
-    latest = (
-        await deliveries.page(db, tenant, DeliveryFilter(endpoint_id=endpoint.id), **Window(before=None, limit=LATEST))
-    ).rows
-    stats = found(await figures.stats_of(db, tenant, endpoint.id, since=now - HEALTH), "endpoint")
-    edges, tallies = await manage_overview.endpoint_over_time(db, tenant, endpoint.id, span=HEALTH, now=now)
+    window = Window(before=None, limit=LATEST)
+    latest = (await deliveries.page(db, tenant, DeliveryFilter(endpoint_id=endpoint.id), **window)).rows
+    stats = found(await figures.stats_of(db, tenant, endpoint.id, since=now - SPAN), "endpoint")
+    edges, tallies = await manage_overview.endpoint_over_time(db, tenant, endpoint.id, span=SPAN, now=now)
     lines = by_status(edges, tallies)
     values = {
-        "title": "Endpoint",
+        "title": endpoint.name or endpoint.url,
         "endpoint": endpoint,
+        "health": health_of(stats.lane, now=now),
         "stats": stats,
+        "totals": {status: sum(numbers) for status, numbers in lines.items()},
         "series": series_of(edges, list(lines.values())),
         "labels": list(lines),
         "types": list(EventType),
         "deliveries": latest,
         "now": now,
     }
-    return page("endpoint.html", visitor, values)
+    return page("endpoint_parts.html" if "x-live" in request.headers else "endpoint.html", visitor, values)
+
+
+@routes.post("/endpoints/{endpoint_id}/enable")
+async def enable(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
+    """Switch the endpoint on; what waits for it goes out."""
+    known, tenant = parse_id(Prefix.ENDPOINT, endpoint_id), asked.tenant_of_page(visitor_of(request))
+    await manage_endpoints.switch_endpoint(db, actor, tenant, known, enabled=True, now=now)
+    return await _back(request, endpoint_id)
+
+
+@routes.post("/endpoints/{endpoint_id}/disable")
+async def disable(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
+    """Switch the endpoint off; what waits for it stays, and new events are not queued."""
+    known, tenant = parse_id(Prefix.ENDPOINT, endpoint_id), asked.tenant_of_page(visitor_of(request))
+    await manage_endpoints.switch_endpoint(db, actor, tenant, known, enabled=False, now=now)
+    return await _back(request, endpoint_id)
+
+
+@routes.post("/endpoints/{endpoint_id}/pause")
+async def pause(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
+    """Send nothing until the endpoint is resumed; new events are queued."""
+    known, tenant = parse_id(Prefix.ENDPOINT, endpoint_id), asked.tenant_of_page(visitor_of(request))
+    await manage_endpoints.pause_endpoint(db, actor, tenant, known, paused=True, now=now)
+    return await _back(request, endpoint_id)
+
+
+@routes.post("/endpoints/{endpoint_id}/resume")
+async def resume(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
+    """Go on sending."""
+    known, tenant = parse_id(Prefix.ENDPOINT, endpoint_id), asked.tenant_of_page(visitor_of(request))
+    await manage_endpoints.pause_endpoint(db, actor, tenant, known, paused=False, now=now)
+    return await _back(request, endpoint_id)
+
+
+@routes.post("/endpoints/{endpoint_id}/send-now")
+async def send_now(request: Request, db: Session, actor: Actor, endpoint_id: str) -> Response:
+    """Attempt what waits for its next attempt now."""
+    known, tenant = parse_id(Prefix.ENDPOINT, endpoint_id), asked.tenant_of_page(visitor_of(request))
+    await manage_deliveries.send_waiting_now(db, actor, tenant, known)
+    return await _back(request, endpoint_id)
+
+
+@routes.post("/endpoints/{endpoint_id}/test")
+async def send_example(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
+    """Send the endpoint an event's example and show its delivery."""
+    visitor = visitor_of(request)
+    kind = (await form_of(request)).get("event", "")
+    if kind not in set(EventType):
+        raise Refused.invalid("/event", "expected the type of an event")
+    known, tenant = parse_id(Prefix.ENDPOINT, endpoint_id), asked.tenant_of_page(visitor)
+    _, delivery = await manage_endpoints.send_example(
+        db, actor, tenant, known, example_at(EventType(kind), now), now=now
+    )
+    return redirect(visitor.link(f"/deliveries/{text_of(Prefix.DELIVERY, delivery.id)}"))
 
 
 @routes.post("/endpoints/{endpoint_id}/delete")
@@ -96,3 +131,12 @@ async def delete_endpoint(request: Request, db: Session, actor: Actor, now: date
         db, actor, asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id), now=now
     )
     return redirect(visitor.link("/endpoints"))
+
+
+async def _back(request: Request, endpoint_id: str) -> Response:
+    """Return to the page on which the button was: the overview, or the endpoint's own."""
+    on_overview = (await form_of(request)).get("back") == "overview"
+    visitor = visitor_of(request)
+    if on_overview and visitor.operator:
+        return redirect("/")
+    return redirect(visitor.link("/" if on_overview else f"/endpoints/{endpoint_id}"))

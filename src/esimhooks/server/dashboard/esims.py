@@ -26,7 +26,7 @@ from esimhooks.server.domain.wire import esim_data
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.manage import overview as manage_overview
 from esimhooks.server.manage.lists import found
-from esimhooks.server.store import esims
+from esimhooks.server.store import endpoints, esims
 from esimhooks.server.store.database import Database, Session
 from esimhooks.vocabulary.statuses import EsimStatus
 
@@ -58,7 +58,7 @@ routes = Routes(BY_SESSION)
 async def list_esims(request: Request, db: Session, now: datetime) -> Response:
     """List eSIMs."""
     visitor = visitor_of(request)
-    if choice := await asked.choose_account(db, visitor, "/esims"):
+    if choice := await asked.choose_account(request, db, visitor):
         return choice
     filters = {name: asked.text(request, name) for name in SEARCHED}
     status = asked.word(request, "status", EsimStatus)
@@ -68,7 +68,7 @@ async def list_esims(request: Request, db: Session, now: datetime) -> Response:
     rows = await esims.page(db, asked.tenant_of_page(visitor), where, **asked.window(request))
     values = {
         "title": "eSIMs",
-        "list": asked.shown(rows, [row.id for row in rows]),
+        "list": asked.shown(request, rows, [row.id for row in rows]),
         "filters": filters | {"status": status},
         "statuses": list(EsimStatus),
         "now": now,
@@ -85,13 +85,14 @@ async def show_esim(request: Request, db: Session, now: datetime, installation: 
     events, deliveries, notifications = await manage_overview.story_of(db, tenant, esim.id)
     data = msgspec.to_builtins(esim_data(esim, now=now))
     values = {
-        "title": "eSIM",
+        "title": f"eSIM {esim.iccid or esim.transaction_id}",
         "esim": esim,
         "data": data,
         "facts": {label: data[name] for name, label in FACTS.items() if data[name] is not None},
         "used_percent": _used_percent(esim),
         "marks": [mark for mark in installation.thresholds if mark < ALL],
         "story": _story(events, deliveries, notifications),
+        "names": await endpoints.names_of(db, tenant, {one.endpoint_id for one in deliveries}),
         "now": now,
     }
     return page("esim.html", visitor, values)
@@ -110,7 +111,7 @@ async def show_qr(request: Request, db: Session, esim_id: str) -> Response:
 async def requery(
     request: Request, database: Database, begin: Begin, requery: Requery, actor: Actor, esim_id: str
 ) -> Response:
-    """Read the eSIM anew from its provider."""
+    """Refresh the eSIM from its provider."""
     visitor = visitor_of(request)
     async with database.session() as db:
         esim = found(await esims.find(db, asked.tenant_of_page(visitor), parse_id(Prefix.ESIM, esim_id)), "eSIM")

@@ -15,10 +15,11 @@ from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import EventFilter
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.manage import deliveries as manage_deliveries
 from esimhooks.server.manage import find as manage_find
 from esimhooks.server.manage.lists import Window, found
 from esimhooks.server.manage.test_events import TestEvent, raise_test_event
-from esimhooks.server.store import deliveries, events
+from esimhooks.server.store import deliveries, endpoints, events
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.envelope import encode
 from esimhooks.vocabulary.events import MEANINGS, EventType
@@ -33,7 +34,7 @@ routes = Routes(BY_SESSION)
 async def list_events(request: Request, db: Session, now: datetime) -> Response:
     """List events."""
     visitor = visitor_of(request)
-    if choice := await asked.choose_account(db, visitor, "/events"):
+    if choice := await asked.choose_account(request, db, visitor):
         return choice
     kind, period = asked.word(request, "type", EventType), asked.period(request)
     esim = asked.row_id(request, "esim", Prefix.ESIM)
@@ -41,7 +42,7 @@ async def list_events(request: Request, db: Session, now: datetime) -> Response:
     looked = await manage_find.find_events(db, asked.tenant_of_page(visitor), where, asked.window(request))
     values = {
         "title": "Events",
-        "list": asked.shown(looked.rows, [row.id for row in looked.rows], reached=looked.reached),
+        "list": asked.shown(request, looked.rows, [row.id for row in looked.rows], reached=looked.reached),
         "filters": {"type": kind, "esim": asked.text(request, "esim")} | period.fields,
         "types": list(EventType),
         "now": now,
@@ -56,15 +57,25 @@ async def show_event(request: Request, db: Session, now: datetime, event_id: str
     tenant = asked.tenant_of_page(visitor)
     event = found(await events.find(db, tenant, parse_id(Prefix.EVENT, event_id)), "event")
     sent = (await deliveries.page(db, tenant, DeliveryFilter(event_id=event.id), **Window(before=None, limit=100))).rows
-    values = {"title": "Event", "event": event, "deliveries": sent, "now": now}
+    names = await endpoints.names_of(db, tenant, {one.endpoint_id for one in sent})
+    values = {"title": event.type.value, "event": event, "deliveries": sent, "names": names, "now": now}
     return page("event_deliveries.html" if "x-live" in request.headers else "event.html", visitor, values)
+
+
+@routes.post("/events/{event_id}/resend")
+async def resend(request: Request, db: Session, actor: Actor, event_id: str) -> Response:
+    """Send the event again to all who want it."""
+    visitor = visitor_of(request)
+    known = parse_id(Prefix.EVENT, event_id)
+    await manage_deliveries.resend(db, actor, asked.tenant_of_page(visitor), known, endpoint_id=None)
+    return redirect(visitor.link(f"/events/{event_id}"))
 
 
 @routes.get("/event-types")
 async def catalogue(request: Request) -> Response:
     """Show the eight events, each with an example; its schema comes when it is opened, for it is long."""
     kinds = [{"type": kind, "meaning": MEANINGS[kind], "example": encode(example_of(kind))} for kind in EventType]
-    return page("catalogue.html", visitor_of(request), {"title": "Event catalogue", "kinds": kinds})
+    return page("catalogue.html", visitor_of(request), {"title": "Catalogue", "kinds": kinds})
 
 
 @routes.get("/event-types/{kind}/schema")

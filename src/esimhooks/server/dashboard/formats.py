@@ -40,6 +40,19 @@ def ago(value: datetime | None, now: datetime) -> str:
     return f"{span(seconds)} ago" if seconds > 0 else f"in {span(-seconds)}"
 
 
+def due(value: datetime | None, now: datetime) -> str:
+    """Return when something is to happen; what should have happened already is due."""
+    if value is None:
+        return "\u2013"
+    late = (now - value).total_seconds()
+    return "now" if 0 <= late < 2 else f"due for {span(late)}" if late > 0 else f"in {span(-late)}"
+
+
+def many(number: int) -> str:
+    """Return a number that was counted up to 1000 at most."""
+    return "1,000+" if number > 1000 else f"{number:,}"
+
+
 def told(value: object) -> str:
     """Return a value of a payload: a dash for none, times in UTC to the second, the rest as it is."""
     if value is None:

@@ -115,13 +115,13 @@ async def cancel_recovery(
 async def ask_requery(request: Request, db: Session, now: datetime) -> Response:
     """Show how many eSIMs fit, and what was asked for before."""
     visitor = visitor_of(request)
-    if choice := await asked.choose_account(db, visitor, "/requeries"):
+    if choice := await asked.choose_account(request, db, visitor):
         return choice
     tenant = asked.tenant_of_page(visitor)
     filters = {name: asked.text(request, name) or "" for name in ("status", "iccid", "transaction", "order")}
     where = _where(filters)
     values = {
-        "title": "Read anew",
+        "title": "Refresh from providers",
         "filters": filters,
         "status": where.status,
         "statuses": list(EsimStatus),
@@ -157,7 +157,7 @@ async def show_requery(request: Request, db: Session, requery_id: str) -> Respon
         "address": f"/requeries/{requery_id}",
         "up": "/requeries",
         "up_to": "Requeries",
-        "what": "read",
+        "what": "refreshed",
         "reached": job.done,
         "facts": {
             "Had something new": f"{job.changed:,}",
@@ -224,10 +224,12 @@ def _asked(given: Mapping[str, str], now: datetime) -> MissedEvents:
 
 
 def _where(given: Mapping[str, str]) -> EsimFilter:
-    """Return what is asked for. A status that is not known is as if not asked, as in the list of eSIMs."""
+    """Return what is asked for. Raises `Refused` (422) for a status that is not known."""
     status = given.get("status", "")
+    if status and status not in set(EsimStatus):
+        raise Refused.invalid("/status", f"expected one of {', '.join(EsimStatus)}, not {status[:40]}")
     return EsimFilter(
-        status=EsimStatus(status) if status in set(EsimStatus) else None,
+        status=EsimStatus(status) if status else None,
         iccid=given.get("iccid") or None,
         transaction_id=given.get("transaction") or None,
         order_no=given.get("order") or None,

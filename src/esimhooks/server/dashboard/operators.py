@@ -1,8 +1,11 @@
 """What operators alone see: accounts with their keys, and the journal of what providers sent."""
 
+import base64
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
+from msgspec import Struct
 
 from esimhooks.server.api.auth import Authenticator
 from esimhooks.server.api.http import Request, Response, redirect
@@ -14,7 +17,7 @@ from esimhooks.server.dashboard.visitor import form_of, operator_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.errors import Refused, Undecryptable
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.server.domain.notification import JournalFilter
 from esimhooks.server.domain.patterns import Name
@@ -29,46 +32,69 @@ from esimhooks.server.store import accounts, journal, keys
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
 
+MADE = "esimhooks_made"
+"""The cookie in which a new key comes to the page that shows it, encrypted."""
+
 routes = Routes(BY_SESSION)
+
+
+class Made(Struct, frozen=True):
+    """A new key, the secret of its endpoint where it has one, and its mode."""
+
+    text: str
+    secret: str | None
+    mode: Mode
 
 
 @routes.get("/accounts")
 async def list_accounts(request: Request, db: Session, now: datetime) -> Response:
     """List accounts."""
-    visitor = operator_of(request)
-    rows = await accounts.page(db, **asked.window(request))
-    values = {"title": "Accounts", "list": asked.shown(rows, [row.id for row in rows]), "now": now}
-    return page("accounts.html", visitor, values)
+    return await _list(request, db, now)
 
 
 @routes.post("/accounts")
 async def create_account(request: Request, db: Session, actor: Actor, now: datetime) -> Response:
-    """Make an account."""
+    """Create an account."""
     operator_of(request)
-    account = await manage_accounts.create_account(db, actor, _name((await form_of(request)).get("name", "")), now=now)
+    form = await form_of(request)
+    try:
+        account = await manage_accounts.create_account(db, actor, _name(form), now=now)
+    except Refused as refused:
+        return await _list(request, db, now, typed=form, refused=refused)
     return redirect(f"/accounts/{text_of(Prefix.ACCOUNT, account.id)}")
 
 
 @routes.get("/accounts/{account_id}")
 async def show_account(request: Request, db: Session, now: datetime, account_id: str) -> Response:
-    """Show an account with its keys."""
-    return await _shown(request, db, now, account_id, made=None)
+    """Show an account with its keys, and the key that was just created, this once."""
+    made = _open_made(db, request)
+    answer = await _account(request, db, now, account_id, made=made)
+    if made is not None:
+        answer.headers["set-cookie"] = f"{MADE}=; Path=/accounts/{account_id}; HttpOnly; Max-Age=0"
+    return answer
 
 
 @routes.post("/accounts/{account_id}/keys")
 async def create_key(
     request: Request, db: Session, actor: Actor, now: datetime, rules: EndpointRules, account_id: str
 ) -> Response:
-    """Make a key; its text is shown this once."""
+    """Create a key. Its text goes to the page behind the redirect, encrypted, so that a reload creates no second one."""
     operator_of(request)
     form = await form_of(request)
-    mode = form.get("mode", "")
-    if mode not in set(Mode):
-        raise Refused.invalid("/mode", "expected live or test")
-    url = form.get("webhook_url", "").strip() or None
-    new = NewKey(name=_name(form.get("name", "")), webhook_url=url)
-    made = await manage_keys.create_key(db, actor, Tenant(parse_id(Prefix.ACCOUNT, account_id), Mode(mode)), new, rules)
-    return await _shown(request, db, now, account_id, made=made)
+    try:
+        mode = Mode(form.get("mode", "")) if form.get("mode") in set(Mode) else None
+        if mode is None:
+            raise Refused.invalid("/mode", "expected live or test")
+        new = NewKey(name=_name(form), webhook_url=form.get("webhook_url", "").strip() or None)
+        tenant = Tenant(parse_id(Prefix.ACCOUNT, account_id), mode)
+        made = await manage_keys.create_key(db, actor, tenant, new, rules)
+    except Refused as refused:
+        return await _account(request, db, now, account_id, typed=form, refused=refused)
+    shown = Made(made.text, made.made.secret if made.made else None, mode)
+    encrypted = base64.urlsafe_b64encode(db.cipher.encrypt(msgspec.json.encode(shown), row=MADE)).decode()
+    secure = "; Secure" if request.scheme == "https" else ""
+    to = f"/accounts/{account_id}"
+    return redirect(to, set_cookie=f"{MADE}={encrypted}; Path={to}; HttpOnly; SameSite=Strict; Max-Age=60{secure}")
 
 
 @routes.post("/accounts/{account_id}/keys/{key_id}/revoke")
@@ -101,7 +127,7 @@ async def list_journal(request: Request, db: Session, now: datetime) -> Response
     looked = await manage_find.find_notifications(db, where, asked.window(request))
     values = {
         "title": "Provider journal",
-        "list": asked.shown(looked.rows, [row.id for row in looked.rows], reached=looked.reached),
+        "list": asked.shown(request, looked.rows, [row.id for row in looked.rows], reached=looked.reached),
         "filters": texts | {"outcome": outcome} | period.fields,
         "outcomes": list(UpdateOutcome),
         "now": now,
@@ -125,17 +151,58 @@ async def replay(request: Request, db: Session, actor: Actor, notification_id: s
     return redirect(visitor.link(f"/journal/{notification_id}"))
 
 
-async def _shown(request: Request, db: Session, now: datetime, account_id: str, *, made: object) -> Response:
+async def _list(
+    request: Request, db: Session, now: datetime, *, typed: Mapping[str, str] = {}, refused: Refused | None = None
+) -> Response:
+    visitor = operator_of(request)
+    name = asked.text(request, "name")
+    rows = await accounts.page(db, **asked.window(request), name=name)
+    values = {
+        "title": "Accounts",
+        "list": asked.shown(request, rows, [row.id for row in rows]),
+        "name": name,
+        "now": now,
+    }
+    return page("accounts.html", visitor, values | _refusal(typed, refused), status=refused.status if refused else 200)
+
+
+async def _account(  # noqa: PLR0913 - a form as it was typed, and why it was refused
+    request: Request,
+    db: Session,
+    now: datetime,
+    account_id: str,
+    *,
+    made: Made | None = None,
+    typed: Mapping[str, str] = {},
+    refused: Refused | None = None,
+) -> Response:
     visitor = operator_of(request)
     known = parse_id(Prefix.ACCOUNT, account_id)
     account = found(await accounts.find(db, known), "account")
     rows = await keys.of_account(db, known, **Window(before=None, limit=100))
     values = {"title": account.name, "account": account, "keys": rows, "made": made, "now": now}
-    return page("account.html", visitor, values, status=201 if made else 200)
+    return page("account.html", visitor, values | _refusal(typed, refused), status=refused.status if refused else 200)
 
 
-def _name(value: str) -> str:
+def _refusal(typed: Mapping[str, str], refused: Refused | None) -> dict[str, object]:
+    wrong = None if refused is None else "; ".join(one.detail for one in refused.errors) or refused.detail
+    return {"typed": {"name": "", "mode": "", "webhook_url": "", **typed}, "wrong": wrong}
+
+
+def _open_made(db: Session, request: Request) -> Made | None:
     try:
-        return msgspec.convert(value.strip(), Name)
+        encrypted = base64.urlsafe_b64decode(request.cookies.get(MADE, ""))
+        return msgspec.json.decode(db.cipher.decrypt(encrypted, row=MADE), type=Made) if encrypted else None
+    except (ValueError, Undecryptable):
+        return None
+
+
+def _name(form: Mapping[str, str]) -> str:
+    """Return the name in a form: something that can be seen. Raises `Refused` (422)."""
+    try:
+        name = msgspec.convert(form.get("name", "").strip(), Name)
     except msgspec.ValidationError:
-        raise Refused.invalid("/name", "expected 1 to 100 characters") from None
+        name = ""
+    if not name or not name.isprintable() or not any(map(str.isalnum, name)):
+        raise Refused.invalid("/name", "expected 1 to 100 characters, with a letter or digit among them")
+    return name

@@ -4,14 +4,15 @@ from datetime import datetime, timedelta
 
 from esimhooks.server.api.http import Request, Response
 from esimhooks.server.api.router import Routes
+from esimhooks.server.dashboard import asked
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.charts import by_status, series_of
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import visitor_of
-from esimhooks.server.domain.figures import Figures
+from esimhooks.server.domain.figures import RETRYING, Figures
 from esimhooks.server.manage import overview as manage_overview
-from esimhooks.server.manage.lists import Window
 from esimhooks.server.store import accounts
+from esimhooks.server.store import figures as figures_of
 from esimhooks.server.store.database import Session
 
 SPANS = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
@@ -34,12 +35,21 @@ async def figures(request: Request, db: Session, now: datetime) -> Response:
 
 async def _shown(request: Request, db: Session, now: datetime, template: str) -> Response:
     visitor = visitor_of(request)
-    name = request.query.get("span", "24h")
-    name = name if name in SPANS else "24h"
+    name = asked.one_of(request, "span", SPANS) or "24h"
     looked = await manage_overview.overview(db, visitor.tenant, span=SPANS[name], now=now)
-    rows = await accounts.page(db, **Window(before=None, limit=100)) if visitor.operator else []
-    values = {"title": "Overview", "figures": looked, "spans": list(SPANS), "span": name, "now": now}
-    return page(template, visitor, values | _counts(looked) | {"accounts": rows})
+    empty = visitor.operator and not await accounts.page(db, before=None, limit=1)
+    values: dict[str, object] = {
+        "title": "Overview",
+        "figures": looked,
+        "spans": list(SPANS),
+        "span": name,
+        "now": now,
+        "no_accounts": empty,
+        "steps": await figures_of.first_steps(db, visitor.tenant) if visitor.tenant else None,
+        "waiting": sum(one.health.facts.waiting for one in looked.troubles),
+        "owners": len({one.tenant for one in looked.troubles}),
+    }
+    return page(template, visitor, values | _counts(looked))
 
 
 def _counts(found: Figures) -> dict[str, object]:
@@ -48,11 +58,11 @@ def _counts(found: Figures) -> dict[str, object]:
     for one in found.events:
         events[one.place] += one.number
     totals = {status: sum(numbers) for status, numbers in lines.items()}
-    ended = totals["delivered"] + totals["failed"] + totals["stopped"]
+    judged = totals["delivered"] + totals["failed"] + totals["stopped"] + totals[RETRYING]
     return {
         "totals": totals,
         "events_total": sum(events),
-        "success": None if not ended else 100 * totals["delivered"] / ended,
+        "success": None if not judged else 100 * totals["delivered"] / judged,
         "series": series_of(found.edges, [events, *lines.values()]),
         "labels": ["events", *lines],
     }

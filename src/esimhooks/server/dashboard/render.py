@@ -1,7 +1,10 @@
 """Pages: a template and its values in, an answer with strict headers out. Everything is escaped unless it is markup."""
 
-from collections.abc import Mapping
+import gettext
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
+from urllib.parse import urlencode
 
 import jinja2
 import msgspec
@@ -9,12 +12,17 @@ import msgspec
 from esimhooks.server.api.http import Request, Response
 from esimhooks.server.dashboard import formats
 from esimhooks.server.dashboard.assets import VERSION
+from esimhooks.server.dashboard.look import OURS
 from esimhooks.server.dashboard.visitor import Visitor
+from esimhooks.server.domain.advice import Advice, advise
+from esimhooks.server.domain.delivery import Attempt
 from esimhooks.server.domain.errors import NotNow, Refused, Undecryptable
+from esimhooks.server.domain.health import LastFailure
 from esimhooks.server.domain.ids import Prefix, made_at, text_of
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.observe.log import get_logger
 
+FOLDER = Path(__file__).parent
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -30,33 +38,59 @@ HEADERS = {
 
 log = get_logger("web")
 
-ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-ENVIRONMENT.filters |= {
+
+def advice_for(failure: Attempt | LastFailure) -> Advice:
+    """Return what an attempt came to, in words, and what to do."""
+    return advise(failure.outcome, status_code=failure.status_code, error=failure.error)
+
+
+FILTERS: Mapping[str, Callable[..., object]] = {
     "moment": formats.moment,
     "span": formats.span,
     "ago": formats.ago,
     "pretty": formats.pretty,
     "told": formats.told,
+    "due": formats.due,
+    "many": formats.many,
+    "number": "{:,}".format,
+    "advice": advice_for,
+    "merged": lambda first, second: {**first, **second},
+    "query": lambda fields: urlencode({name: value for name, value in fields.items() if value}),
+    "word": lambda value: value.replace("_", " "),
     "json": lambda value: msgspec.json.encode(value).decode(),
     "made_at": made_at,
     "short": lambda text: text if len(text) <= 18 else f"{text[:9]}…{text[-6:]}",
 }
-ENVIRONMENT.tests["unreadable"] = lambda row: isinstance(row, Unreadable)
-ENVIRONMENT.globals |= {
-    "assets": VERSION,
-    "id": lambda kind, value: text_of(Prefix(kind), value),
-}
+
+
+@cache
+def environment(language: str) -> jinja2.Environment:
+    """Return the environment whose templates speak the language; what its catalogue lacks is said in English."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    made.filters |= FILTERS
+    made.tests["unreadable"] = lambda row: isinstance(row, Unreadable)
+    made.globals |= {"assets": VERSION, "id": lambda kind, value: text_of(Prefix(kind), value)}
+    texts = gettext.translation("dashboard", FOLDER / "locales", [language], fallback=True)
+    install: Callable[..., None] = vars(made)["install_gettext_translations"]  # which the extension has added
+    install(texts, newstyle=True)
+    return made
 
 
 def page(template: str, visitor: Visitor | None, values: Mapping[str, object], *, status: int = 200) -> Response:
     """Return the page. `visitor` None: a person who has not signed in."""
-    text = ENVIRONMENT.get_template(template).render(**values, visitor=visitor)
+    look = visitor.look if visitor else OURS
+    text = (
+        environment(look.language)
+        .get_template(template)
+        .render(**values, visitor=visitor, look=look, language=look.language)
+    )
     return Response(status, text.encode(), "text/html; charset=utf-8", dict(HEADERS))
 
 
@@ -73,6 +107,11 @@ def show_error(request: Request, error: Exception) -> Response:
         log.error("request.failed", method=request.method, path=request.path, exc_info=error)
         if isinstance(error, Undecryptable):
             detail = "What is stored here cannot be decrypted; the log names it."
-    return page(
-        "error.html", visitor, {"title": "That did not work", "status": status, "detail": detail}, status=status
-    )
+    filtered = request.method == "GET" and isinstance(error, Refused) and bool(error.errors)
+    values = {
+        "title": "That did not work",
+        "status": status,
+        "detail": detail,
+        "path": request.path if filtered else None,
+    }
+    return page("error.html", visitor, values, status=status)

@@ -26,7 +26,7 @@ open_routes = Routes(OPEN_PAGES)
 @open_routes.get("/sign-in")
 async def ask_key(request: Request) -> Response:
     """Show the form."""
-    return _form(request.query.get("next", ""))
+    return _form(request.query.get("next", ""), ended=bool(request.cookies.get(COOKIE)))
 
 
 @open_routes.post("/sign-in")
@@ -68,9 +68,9 @@ async def sign_out(request: Request, db: Session) -> Response:
     return redirect("/sign-in", set_cookie=cookie("", secure=request.scheme == "https"))
 
 
-def _form(back: str, refused: Refused | None = None) -> Response:
+def _form(back: str, refused: Refused | None = None, *, ended: bool = False) -> Response:
     error = "" if refused is None else refused.detail.capitalize() + "."
-    told = {"title": "Sign in", "next": back, "error": error}
+    told = {"title": "Sign in", "next": back, "error": error, "ended": ended}
     answer = page("sign_in.html", None, told, status=200 if refused is None else refused.status)
     if refused is not None:
         answer.headers.update(headers_of(refused))

@@ -12,6 +12,7 @@ from msgspec import Struct
 from esimhooks.server.api.auth import Authenticator, Principal, require_operator, tenant_of
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.installation import Installation
+from esimhooks.server.dashboard.look import OURS, Look
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.manage.lists import found
@@ -34,6 +35,12 @@ class Visitor(Struct, frozen=True):
     tenant: Tenant | None
     account: str | None
     name: str | None = None
+    look: Look = OURS
+
+    @property
+    def may_change(self) -> bool:
+        """Whether the person may do more than look."""
+        return True
 
     @property
     def operator(self) -> bool:

@@ -4,15 +4,23 @@
 any other; `report` logs and counts them after the commit. What happens to that endpoint itself emits nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import assert_never
+from uuid import UUID
 
 from esimhooks.server.domain.account import OPERATOR
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.endpoint_rules import wants
+from esimhooks.server.domain.event import FOR_MERCHANTS
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.operational import (
+    TYPES,
     DeliveryFailed,
+    EndpointDescription,
     EndpointDisabled,
+    EndpointFailing,
+    EndpointRecovered,
     OperationalEvent,
     ProviderDoubt,
     doubt_event,
@@ -33,19 +41,46 @@ async def emit(db: Session, events: Sequence[OperationalEvent], *, now: datetime
     Needs the transaction of the failure. `now` is aware UTC.
     """
     reported = [one for one in events if one.account_id != OPERATOR.account_id]
-    if not reported or not await endpoints.subscriptions(db, [OPERATOR]):
+    to_merchants = [one for one in reported if TYPES[type(one)] in FOR_MERCHANTS]
+    to_operator = reported if reported and await endpoints.subscriptions(db, [OPERATOR]) else []
+    if not to_operator and not to_merchants:
         return False
     known = await endpoints.described(db, {one.endpoint_id for one in reported})
-    return bool(
-        await publish(
-            db,
+    made = [
+        operational_event(one, known[one.endpoint_id], event_id=new_id(), now=now)
+        for one in to_operator
+        if one.endpoint_id in known
+    ]
+    is_due = bool(await publish(db, made))
+    return await _emit_to_merchants(db, to_merchants, known, now=now) or is_due
+
+
+async def _emit_to_merchants(
+    db: Session, events: Sequence[OperationalEvent], known: Mapping[UUID, EndpointDescription], *, now: datetime
+) -> bool:
+    """Store each for the account's other endpoints that name its type, where there are any."""
+    tenants = {
+        one.endpoint_id: Tenant(one.account_id, known[one.endpoint_id].mode)
+        for one in events
+        if one.endpoint_id in known
+    }
+    subscriptions = await endpoints.subscriptions(db, set(tenants.values())) if tenants else {}
+    is_due = False
+    for one in events:
+        tenant = tenants.get(one.endpoint_id)
+        others = (
             [
-                operational_event(one, known[one.endpoint_id], event_id=new_id(), now=now)
-                for one in reported
-                if one.endpoint_id in known
-            ],
+                other
+                for other in subscriptions.get(tenant, [])
+                if other.endpoint_id != one.endpoint_id and wants(other.event_types, TYPES[type(one)])
+            ]
+            if tenant
+            else []
         )
-    )
+        if tenant and others:
+            event = operational_event(one, known[one.endpoint_id], event_id=new_id(), now=now, tenant=tenant)
+            is_due = bool(await publish(db, [event], but_not=one.endpoint_id)) or is_due
+    return is_due
 
 
 async def emit_doubts(db: Session, doubts: Sequence[ProviderDoubt], *, now: datetime) -> bool:
@@ -68,6 +103,12 @@ def report(events: Sequence[OperationalEvent]) -> None:
                     account_id=text_of(Prefix.ACCOUNT, one.account_id),
                     endpoint_id=text_of(Prefix.ENDPOINT, one.endpoint_id),
                     reason=one.reason.value,
+                )
+            case EndpointFailing() | EndpointRecovered():
+                log.warning(
+                    TYPES[type(one)].value,
+                    account_id=text_of(Prefix.ACCOUNT, one.account_id),
+                    endpoint_id=text_of(Prefix.ENDPOINT, one.endpoint_id),
                 )
             case DeliveryFailed():
                 metrics.finished("failed")

@@ -67,7 +67,7 @@ def _of_answer(outcome: OutcomeClass, status_code: int) -> Advice:  # noqa: PLR0
         case OutcomeClass.CLIENT_ERROR:
             return Advice(
                 f"The receiver refused the request ({status_code}).",
-                "Read its answer below; answer 2xx also to events that you do not need.",
+                "Read its answer, which is kept with the delivery; answer 2xx also to events that you do not need.",
             )
         case OutcomeClass.GONE:
             return Advice(
@@ -81,7 +81,8 @@ def _of_answer(outcome: OutcomeClass, status_code: int) -> Advice:  # noqa: PLR0
             )
         case OutcomeClass.SERVER_ERROR:
             return Advice(
-                f"The receiver failed ({status_code}).", "Look into its log at this moment; its answer is shown below."
+                f"The receiver failed ({status_code}).",
+                "Look into its log at this moment; its answer is kept with the delivery.",
             )
         case (
             OutcomeClass.TIMEOUT

@@ -133,7 +133,8 @@ class Delivery(Struct, frozen=True, kw_only=True):
     """One event for one endpoint; times are aware UTC.
 
     `next_attempt_at` is given while it is pending and does not wait behind another of its eSIM. `ordered` tells a new
-    delivery to wait until those of the same eSIM before it are finished.
+    delivery to wait until those of the same eSIM before it are finished. `outcome` and `status_code` are those of the
+    last attempt.
     """
 
     id: UUID
@@ -147,6 +148,13 @@ class Delivery(Struct, frozen=True, kw_only=True):
     next_attempt_at: datetime | None = None
     finished_at: datetime | None = None
     ordered: bool = False
+    outcome: OutcomeClass | None = None
+    status_code: int | None = None
+
+    @property
+    def retrying(self) -> bool:
+        """Whether its last attempt failed and the next one is to come."""
+        return self.status is DeliveryStatus.PENDING and self.outcome not in (None, OutcomeClass.OK)
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
@@ -173,5 +181,9 @@ class DeliveryFilter(Struct, frozen=True, kw_only=True):
     event_type: EventType | None = None
     esim_id: UUID | None = None
     status: DeliveryStatus | None = None
+    status_code: int | None = None
+    outcome: OutcomeClass | None = None
+    failed: bool | None = None
+    """Whether any attempt has failed, whatever came of it later."""
     first_id: UUID | None = None
     last_id: UUID | None = None

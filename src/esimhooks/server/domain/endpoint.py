@@ -89,6 +89,10 @@ class Endpoint(EndpointConfig, frozen=True, kw_only=True):
     tenant: Tenant
     enabled: bool
     disabled_reason: DisabledReason | None
+    paused: bool = False
+    """Nothing is sent, while new events are queued for it."""
+    switched_at: datetime | None = None
+    """When it was last enabled, disabled, paused or resumed."""
     created_at: datetime
     updated_at: datetime
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from esimhooks.server.domain.endpoint import EndpointConfig
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.event import AnyEventType
+from esimhooks.server.domain.event import FOR_MERCHANTS, AnyEventType
 from esimhooks.server.domain.validation import escaped
 from esimhooks.signing import SECRET_PREFIX, InvalidSecretError, key_of
 from esimhooks.vocabulary.events import EventType
@@ -70,12 +70,18 @@ def secret_error(text: str) -> str | None:
     return None if fits else expected
 
 
+EVERYTHING = ("*",)
+
+
 def wants(event_types: Sequence[str] | None, event: AnyEventType) -> bool:
-    """Return whether a subscription covers the event. None means all; `esim.*` all that begin with `esim.`."""
+    """Return whether a subscription covers the event. None means all about eSIMs; `esim.*` all that begin with `esim.`.
+
+    What is told about endpoints is for those who ask for it: a receiver that knows eSIMs only need not expect it.
+    """
     if event_types is None:
-        return True
+        return isinstance(event, EventType)
     return any(
-        event.value == pattern or (pattern.endswith(".*") and event.value.startswith(pattern[:-1]))
+        event.value == pattern or ((pattern == "*" or pattern.endswith(".*")) and event.value.startswith(pattern[:-1]))
         for pattern in event_types
     )
 
@@ -88,7 +94,7 @@ def require_valid(config: EndpointConfig) -> None:
         if (why := header_error(name, value)) is not None:
             raise Refused.invalid(f"/headers/{escaped(name[:MAX_NAME])}", why)
     for place, pattern in enumerate(config.event_types or ()):
-        if not any(wants([pattern], event) for event in EventType):
+        if not any(wants([pattern], event) for event in (*EventType, *FOR_MERCHANTS)):
             raise Refused.invalid(f"/eventTypes/{place}", "expected an event type such as esim.activated, or esim.*")
 
 

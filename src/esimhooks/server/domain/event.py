@@ -12,9 +12,11 @@ from esimhooks.vocabulary.events import EventType
 
 
 class OperationalType(StrEnum):
-    """What the operator is told about deliveries and providers."""
+    """What the operator is told about deliveries and providers, and a merchant about its own endpoints."""
 
     ENDPOINT_DISABLED = "endpoint.disabled"
+    ENDPOINT_FAILING = "endpoint.failing"
+    ENDPOINT_RECOVERED = "endpoint.recovered"
     DELIVERY_FAILED = "delivery.failed"
     PROVIDER_DOUBT = "provider.doubt"
 
@@ -28,6 +30,8 @@ def event_type_of(text: str) -> AnyEventType:
 
 
 OPERATIONAL = frozenset(OperationalType)
+FOR_MERCHANTS = frozenset({OperationalType.ENDPOINT_FAILING, OperationalType.ENDPOINT_RECOVERED})
+"""What an account's other endpoints get where they name it."""
 
 
 class Event(Struct, frozen=True, kw_only=True):

@@ -8,6 +8,10 @@ from msgspec import Struct
 
 from esimhooks.server.domain.delivery import Delivery, DeliveryStatus
 from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.health import EndpointHealth, LaneFacts
+
+RETRYING = "retrying"
+"""Stands among the statuses for pending deliveries whose last attempt failed."""
 
 
 class Tally(Struct, frozen=True):
@@ -26,17 +30,23 @@ class Due(Struct, frozen=True):
     more: bool = False
 
 
-class Lane(Struct, frozen=True, kw_only=True):
-    """How one endpoint does. `failures` counts those in a row."""
+class GivenUp(Struct, frozen=True, kw_only=True):
+    """A delivery that failed or was stopped; `endpoint` is its name or URL, None where it is deleted since."""
+
+    delivery: Delivery
+    endpoint: str | None
+    account_name: str | None
+
+
+class Trouble(Struct, frozen=True, kw_only=True):
+    """An endpoint that is not healthy, and whose it is."""
 
     endpoint_id: UUID
     tenant: Tenant
+    account_name: str
     url: str
     name: str | None
-    enabled: bool
-    disabled_reason: str | None
-    failures: int
-    failing_since: datetime | None
+    health: EndpointHealth
 
 
 class Figures(Struct, frozen=True, kw_only=True):
@@ -47,27 +57,13 @@ class Figures(Struct, frozen=True, kw_only=True):
     deliveries: Sequence[Tally]
     times_s: tuple[float, ...] | None
     due: Due
-    failing: Sequence[Lane]
-    """Endpoints that fail or were given up, the worst first."""
-    more_failing: bool
-    """Whether more do than are told."""
-    failures: Sequence[Delivery]
+    troubles: Sequence[Trouble]
+    """Endpoints that are not healthy, the worst first."""
+    more_troubles: bool
+    """Whether there are more than these."""
+    given_up: Sequence[GivenUp]
     only_newest: int | None
     """How many of the newest deliveries were counted, None where there were no more."""
-
-
-class LaneFigures(Struct, frozen=True, kw_only=True):
-    """What an endpoint's lane holds, and its breaker.
-
-    `allowed` is how many may be in flight while the endpoint recovers, None where nothing holds it back.
-    """
-
-    pending: int
-    oldest_due_at: datetime | None
-    failures_in_a_row: int
-    failing_since: datetime | None
-    allowed: int | None
-    rests_until: datetime | None
 
 
 class EndpointStats(Struct, frozen=True, kw_only=True):
@@ -79,4 +75,12 @@ class EndpointStats(Struct, frozen=True, kw_only=True):
     times_s: tuple[float, ...] | None
     bounded: bool
     """Whether there were more than are counted, so that the figures are of the newest."""
-    lane: LaneFigures
+    lane: LaneFacts
+
+
+class FirstSteps(Struct, frozen=True, kw_only=True):
+    """How far a tenant is on its first day. `endpoint_id` is its first endpoint."""
+
+    endpoint_id: UUID | None
+    raised: bool
+    arrived: bool

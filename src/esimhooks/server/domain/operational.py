@@ -1,11 +1,12 @@
-"""Operational events, for the operator: an endpoint was disabled, a delivery failed. They go in, webhook bodies go out. Pure.
+"""Operational events: an endpoint fails, recovered or was disabled, a delivery failed. They go in, webhook bodies go out. Pure.
 
 The body is an envelope like that of eSIM events; members that do not apply are absent. Of an endpoint's URL only the host is
 included: the rest may hold a password.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TypeVar
+from typing import TypeVar, assert_never
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -14,8 +15,9 @@ from msgspec import UNSET, Struct, UnsetType
 
 from esimhooks.server.domain.account import OPERATOR
 from esimhooks.server.domain.delivery import OutcomeClass
-from esimhooks.server.domain.endpoint import DisabledReason
+from esimhooks.server.domain.endpoint import DisabledReason, Tenant
 from esimhooks.server.domain.event import Event, OperationalType
+from esimhooks.server.domain.health import LastFailure
 from esimhooks.server.domain.ids import Prefix, text_of, text_or_none
 from esimhooks.vocabulary.statuses import Mode
 from esimhooks.vocabulary.timestamps import timestamp
@@ -27,6 +29,24 @@ class EndpointDisabled(Struct, frozen=True, kw_only=True):
     account_id: UUID
     endpoint_id: UUID
     reason: DisabledReason
+
+
+class EndpointFailing(Struct, frozen=True, kw_only=True):
+    """An endpoint has failed for some minutes, since `since` (aware UTC); `failures` are those in a row."""
+
+    account_id: UUID
+    endpoint_id: UUID
+    since: datetime
+    failures: int
+    last_failure: LastFailure | None
+
+
+class EndpointRecovered(Struct, frozen=True, kw_only=True):
+    """An endpoint works again after `endpoint.failing` was emitted at `alerted_at` (aware UTC)."""
+
+    account_id: UUID
+    endpoint_id: UUID
+    alerted_at: datetime
 
 
 class DeliveryFailed(Struct, frozen=True, kw_only=True):
@@ -65,7 +85,13 @@ class EndpointDescription(Struct, frozen=True):
     name: str | None
 
 
-OperationalEvent = EndpointDisabled | DeliveryFailed
+OperationalEvent = EndpointDisabled | EndpointFailing | EndpointRecovered | DeliveryFailed
+TYPES: Mapping[type[OperationalEvent], OperationalType] = {
+    EndpointDisabled: OperationalType.ENDPOINT_DISABLED,
+    EndpointFailing: OperationalType.ENDPOINT_FAILING,
+    EndpointRecovered: OperationalType.ENDPOINT_RECOVERED,
+    DeliveryFailed: OperationalType.DELIVERY_FAILED,
+}
 
 
 class _Data(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -75,6 +101,8 @@ class _Data(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
     endpoint_name: str | UnsetType = UNSET
     host: str
     reason: DisabledReason | UnsetType = UNSET
+    since: str | UnsetType = UNSET
+    failures: int | UnsetType = UNSET
     delivery: str | UnsetType = UNSET
     event: str | UnsetType = UNSET
     event_type: str | UnsetType = UNSET
@@ -100,11 +128,10 @@ class _Envelope(Struct, frozen=True, kw_only=True):
 
 
 def operational_event(
-    event: OperationalEvent, endpoint: EndpointDescription, *, event_id: UUID, now: datetime
+    event: OperationalEvent, endpoint: EndpointDescription, *, event_id: UUID, now: datetime, tenant: Tenant = OPERATOR
 ) -> Event:
-    """Return the stored event for what happened `now` (aware UTC) to an endpoint."""
-    kind = OperationalType.ENDPOINT_DISABLED if isinstance(event, EndpointDisabled) else OperationalType.DELIVERY_FAILED
-    return _event(kind, _data(event, endpoint), event_id=event_id, now=now)
+    """Return the event for what happened `now` (aware UTC) to an endpoint, for the operator or for `tenant`."""
+    return _event(TYPES[type(event)], _data(event, endpoint), event_id=event_id, now=now, tenant=tenant)
 
 
 def doubt_event(doubt: ProviderDoubt, *, event_id: UUID, now: datetime) -> Event:
@@ -119,11 +146,13 @@ def doubt_event(doubt: ProviderDoubt, *, event_id: UUID, now: datetime) -> Event
     return _event(OperationalType.PROVIDER_DOUBT, data, event_id=event_id, now=now)
 
 
-def _event(kind: OperationalType, data: _Data | _DoubtData, *, event_id: UUID, now: datetime) -> Event:
+def _event(
+    kind: OperationalType, data: _Data | _DoubtData, *, event_id: UUID, now: datetime, tenant: Tenant = OPERATOR
+) -> Event:
     envelope = _Envelope(id=text_of(Prefix.EVENT, event_id), event=kind, timestamp=timestamp(now), data=data)
     return Event(
         id=event_id,
-        tenant=OPERATOR,
+        tenant=tenant,
         esim_id=None,
         type=kind,
         happened_at=now,
@@ -140,8 +169,32 @@ def _data(event: OperationalEvent, endpoint: EndpointDescription) -> _Data:
         endpoint_name=_or_absent(endpoint.name),
         host=urlsplit(endpoint.url).hostname or "",
     )
-    if isinstance(event, EndpointDisabled):
-        return msgspec.structs.replace(common, reason=event.reason)
+    match event:
+        case EndpointDisabled():
+            return msgspec.structs.replace(common, reason=event.reason)
+        case EndpointRecovered():
+            return msgspec.structs.replace(common, since=timestamp(event.alerted_at))
+        case EndpointFailing():
+            return _failing(common, event)
+        case DeliveryFailed():
+            return _failed(common, event)
+        case _:
+            assert_never(event)
+
+
+def _failing(common: _Data, event: EndpointFailing) -> _Data:
+    failing = msgspec.structs.replace(common, since=timestamp(event.since), failures=event.failures)
+    if event.last_failure is None:
+        return failing
+    return msgspec.structs.replace(
+        failing,
+        outcome=event.last_failure.outcome,
+        status_code=_or_absent(event.last_failure.status_code),
+        error=_or_absent(event.last_failure.error),
+    )
+
+
+def _failed(common: _Data, event: DeliveryFailed) -> _Data:
     return msgspec.structs.replace(
         common,
         delivery=text_of(Prefix.DELIVERY, event.delivery_id),

@@ -5,6 +5,7 @@ commit, in the order of its events; the row of a fan-out says how far it is, so 
 """
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.endpoint import Endpoint, Ordering, Tenant
@@ -25,8 +26,11 @@ MAX_TENANTS = 50
 IDLE_S = 1.0
 
 
-async def publish(db: Session, made: Sequence[Event]) -> list[Delivery]:
-    """Store events and a pending delivery for each endpoint that is enabled, of the same tenant and subscribed."""
+async def publish(db: Session, made: Sequence[Event], *, but_not: UUID | None = None) -> list[Delivery]:
+    """Store events and a pending delivery for each endpoint that is enabled, of the same tenant and subscribed.
+
+    `but_not` is an endpoint that gets none.
+    """
     if not made:
         return []
     await events.insert(db, made)
@@ -36,7 +40,7 @@ async def publish(db: Session, made: Sequence[Event]) -> list[Delivery]:
         _delivery(event.tenant, FanOut.of(event), subscription)
         for event in made
         for subscription in subscriptions.get(event.tenant, [])
-        if wants(subscription.event_types, event.type)
+        if wants(subscription.event_types, event.type) and subscription.endpoint_id != but_not
     ]
     await _store(db, wanted)
     return wanted

@@ -2,7 +2,7 @@
 
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.observe import metrics
-from esimhooks.server.store import lanes
+from esimhooks.server.store import health, lanes
 from esimhooks.server.store.database import Database
 
 EVERY_S = 10.0
@@ -20,5 +20,7 @@ class QueueWatch:
         """Show the figures of this moment; returns the seconds until the next look."""
         async with self._database.session() as db:
             figures = await lanes.queue_figures(db)
+            states = await health.states(db)
+        metrics.endpoint_states({state.value: number for state, number in states.items()})
         metrics.queue_read(figures, at=self._clock().timestamp())
         return EVERY_S

@@ -28,7 +28,18 @@ from esimhooks.server.ingest.provider_clients import ConnectedProviders
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Lookup, OrderFailed, ProviderRefused
 from esimhooks.server.runtime.for_each import for_each
-from esimhooks.server.store import endpoints, esims, fifo, idempotency, journal, orders, polls, provider_doubts, queue
+from esimhooks.server.store import (
+    endpoints,
+    esims,
+    fifo,
+    health,
+    idempotency,
+    journal,
+    orders,
+    polls,
+    provider_doubts,
+    queue,
+)
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.intake import Scope
 from esimhooks.server.store.partitions import ensure_partitions
@@ -44,6 +55,7 @@ ORDER_CLAIM_S = 120.0
 SEEN_FOR = timedelta(days=30)
 FORGET_BATCH = 1000
 OVERDUE_BATCH = 500
+ALERT_BATCH = 100
 LOOK_AGAIN_FOR = timedelta(minutes=5)
 """Longer than any transaction lasts."""
 
@@ -53,7 +65,7 @@ log = get_logger("scheduler")
 class Scheduler:
     """The scheduler's rounds. `wakes` are notified after each commit."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two are settings
         self,
         database: Database,
         connected: ConnectedProviders,
@@ -62,6 +74,7 @@ class Scheduler:
         clock: Clock,
         wakes: Wakes,
         poll_interval_s: float = 10_800,
+        retention_days: int = 30,
     ) -> None:
         self._database = database
         self._connected = connected
@@ -69,6 +82,7 @@ class Scheduler:
         self._clock = clock
         self._wakes = wakes
         self._poll_interval_s = poll_interval_s
+        self._history_kept_for = timedelta(days=retention_days)
         self._unreadable: set[UUID] = set()
 
     async def expire(self) -> float:
@@ -197,6 +211,16 @@ class Scheduler:
             self._wakes.due.notify()
         return 0.0 if len(doubts) == FORGET_BATCH else 60.0
 
+    async def report_health(self) -> float:
+        """Emit `endpoint.failing` for endpoints that have failed for a while, `endpoint.recovered` once they work again."""
+        async with self._database.transaction() as db:
+            alerts = await health.claim_alerts(db, limit=ALERT_BATCH)
+            reported = await operational.emit(db, alerts, now=self._clock())
+        operational.report(alerts)
+        if reported:
+            self._wakes.due.notify()
+        return 0.0 if len(alerts) == ALERT_BATCH else 10.0
+
     async def make_partitions(self) -> float:
         """Make the partitions of the coming days."""
         async with self._database.transaction() as db:
@@ -206,7 +230,9 @@ class Scheduler:
     async def fail_overdue(self) -> float:
         """Fail what has waited for far longer than its schedule."""
         async with self._database.transaction() as db:
-            failed = await queue.fail_overdue(db, now=self._clock(), limit=OVERDUE_BATCH)
+            failed = await queue.fail_overdue(
+                db, now=self._clock(), limit=OVERDUE_BATCH, kept_for=self._history_kept_for
+            )
             told = await operational.emit(db, failed, now=self._clock())
         operational.report(failed)
         if told:

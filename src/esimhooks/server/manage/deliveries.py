@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from esimhooks.server.domain.account import OPERATOR
 from esimhooks.server.domain.audit import Action, Actor, ChangedField
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.endpoint import Endpoint, Tenant
-from esimhooks.server.domain.endpoint_rules import wants
+from esimhooks.server.domain.endpoint_rules import EVERYTHING, wants
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import Prefix, text_of
@@ -20,14 +21,48 @@ from esimhooks.server.store import deliveries, endpoints, events, queue
 from esimhooks.server.store.audit import note
 from esimhooks.server.store.database import Session
 
+MAX_HURRIED = 10_000
+"""In one transaction; what is beyond that is sent as it comes due, or by doing it again."""
+
 
 async def send_again(db: Session, actor: Actor, tenant: Tenant, delivery_id: UUID) -> None:
-    """Start a finished delivery's schedule anew. Raises `Refused` (404, or 409 while it is pending)."""
+    """Start a finished delivery's schedule anew; a pending one is attempted now. Raises `Refused` (404)."""
     delivery = found(await deliveries.find(db, tenant, delivery_id), "delivery")
     found(await endpoints.find(db, tenant, delivery.endpoint_id), "endpoint any more for this delivery")
     if not await queue.send_again(db, delivery):
-        raise Refused.conflict("the delivery is pending: it will be attempted without this")
+        await queue.hurry(db, delivery_id)
     await note(db, actor, Action.DELIVERY_RETRY, text_of(Prefix.DELIVERY, delivery_id), whose=tenant)
+
+
+async def send_all_again(
+    db: Session, actor: Actor, tenant: Tenant, delivery_ids: Sequence[UUID]
+) -> tuple[Sequence[UUID], Sequence[UUID]]:
+    """Send each again as `send_again`; return those that are sent, and those whose endpoint or row is gone."""
+    sent, gone = [], []
+    for delivery_id in sorted(set(delivery_ids)):  # in one order, so that two callers cannot lock each other out
+        try:
+            await send_again(db, actor, tenant, delivery_id)
+        except Refused:
+            gone.append(delivery_id)
+        else:
+            sent.append(delivery_id)
+    return sent, gone
+
+
+async def send_waiting_now(db: Session, actor: Actor, tenant: Tenant, endpoint_id: UUID) -> int:
+    """Attempt what waits for its next attempt at an endpoint now, up to `MAX_HURRIED`; return how many.
+
+    Raises `Refused` (404, or 409 where nothing is sent to the endpoint).
+    """
+    endpoint = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")
+    if not endpoint.enabled or endpoint.paused:
+        raise Refused.conflict(f"the endpoint is {'paused' if endpoint.enabled else 'disabled'}: nothing is sent to it")
+    number = await queue.hurry_all(db, endpoint_id, limit=MAX_HURRIED)
+    hurried = {"deliveries": ChangedField(None, number)}
+    await note(
+        db, actor, Action.ENDPOINT_SEND_NOW, text_of(Prefix.ENDPOINT, endpoint_id), whose=tenant, changes=hurried
+    )
+    return number
 
 
 async def resend(
@@ -35,16 +70,13 @@ async def resend(
 ) -> Sequence[UUID]:
     """Send the event again: to the endpoint named, or to all that are enabled and want it. Returns the deliveries.
 
-    An endpoint that never had a delivery of it gets one; what is pending already stays as it is. Raises `Refused`
-    (409) where the one endpoint is disabled or has the event pending, or nobody wants it.
+    An endpoint that never had a delivery of it gets one; what is pending already is attempted now. Raises `Refused`
+    (409) where the one endpoint is disabled, or nobody wants it.
     """
     event = found(await events.find(db, tenant, event_id), "event")
     chosen = await _chosen(db, event, endpoint_id)
     made = {one.endpoint_id: one for one in reversed(await deliveries.of_events(db, tenant, [event.id]))}
-    sent = [await _send(db, event, endpoint, made.get(endpoint.id)) for endpoint in chosen]
-    again = [delivery_id for delivery_id in sent if delivery_id is not None]
-    if endpoint_id is not None and not again:
-        raise Refused.conflict("the event's delivery is pending: it will be attempted without this")
+    again = [await _send(db, event, endpoint, made.get(endpoint.id)) for endpoint in chosen]
     to = {"deliveries": ChangedField(None, [text_of(Prefix.DELIVERY, one) for one in again])}
     await note(db, actor, Action.EVENT_RESEND, text_of(Prefix.EVENT, event_id), whose=tenant, changes=to)
     return again
@@ -66,7 +98,8 @@ async def _chosen(db: Session, event: Event, endpoint_id: UUID | None) -> Sequen
         wanting = [
             endpoint
             for endpoint in enabled
-            if event.endpoint_id in (None, endpoint.id) and wants(endpoint.event_types, event.type)
+            if event.endpoint_id in (None, endpoint.id)
+            and wants(endpoint.event_types or (EVERYTHING if event.tenant == OPERATOR else None), event.type)
         ]
         if not wanting:
             raise Refused.conflict("no enabled endpoint wants this event: name one, or enable one that does")
@@ -77,8 +110,10 @@ async def _chosen(db: Session, event: Event, endpoint_id: UUID | None) -> Sequen
     return [endpoint]
 
 
-async def _send(db: Session, event: Event, endpoint: Endpoint, made: Delivery | None) -> UUID | None:
-    """Send the event to an endpoint; None where it is on its way already."""
+async def _send(db: Session, event: Event, endpoint: Endpoint, made: Delivery | None) -> UUID:
+    """Send the event to an endpoint."""
     if made is None:
         return (await deliver_to(db, event, endpoint)).id
-    return made.id if await queue.send_again(db, made) else None
+    if not await queue.send_again(db, made):
+        await queue.hurry(db, made.id)
+    return made.id

@@ -4,7 +4,7 @@ Each command runs in the transaction that it is given, and locks the endpoint fi
 not the tenant's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,7 @@ from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, EndpointC
 from esimhooks.server.domain.endpoint_rules import require_valid
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event
+from esimhooks.server.domain.health import EndpointHealth, LaneFacts, health_of
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.operational import EndpointDisabled
 from esimhooks.server.ingest.fan_out import publish_to
@@ -26,7 +27,7 @@ from esimhooks.server.manage.example_event import event_of
 from esimhooks.server.manage.lists import found
 from esimhooks.server.manage.rotation import provide_key_pair, require_secret
 from esimhooks.server.manage.webhook_url import CheckUrl, require_authorities, require_reachable
-from esimhooks.server.store import accounts, endpoints, lanes
+from esimhooks.server.store import accounts, endpoints, health, lanes
 from esimhooks.server.store.audit import note
 from esimhooks.server.store.database import Session
 from esimhooks.signing import new_secret
@@ -138,10 +139,12 @@ async def switch_endpoint(
     and new events make no deliveries for it.
     """
     before = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")
+    if not enabled and before.paused:
+        before = structs.replace(before, paused=False)
     if before.enabled is enabled and (enabled or before.disabled_reason is DisabledReason.MANUAL):
         return before
     reason = None if enabled else DisabledReason.MANUAL
-    after = structs.replace(before, enabled=enabled, disabled_reason=reason, updated_at=now)
+    after = structs.replace(before, enabled=enabled, disabled_reason=reason, switched_at=now, updated_at=now)
     await endpoints.change(db, after)
     await lanes.switch(db, endpoint_id, is_open=enabled)
     action = Action.ENDPOINT_ENABLE if enabled else Action.ENDPOINT_DISABLE
@@ -152,3 +155,33 @@ async def switch_endpoint(
         await operational.emit(db, told, now=now)
         db.after_commit(lambda: operational.report(told))
     return after
+
+
+async def pause_endpoint(
+    db: Session, actor: Actor, tenant: Tenant, endpoint_id: UUID, *, paused: bool, now: datetime
+) -> Endpoint:
+    """Pause the endpoint: nothing is sent to it, and events go on being queued; or resume it, and what waits goes out.
+
+    Raises `Refused` (409) where it is disabled, for then nothing is queued.
+    """
+    before = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")
+    if not before.enabled:
+        raise Refused.conflict("the endpoint is disabled: enable it first")
+    if before.paused is paused:
+        return before
+    after = structs.replace(before, paused=paused, switched_at=now, updated_at=now)
+    await endpoints.change(db, after)
+    await lanes.switch(db, endpoint_id, is_open=not paused)
+    action = Action.ENDPOINT_PAUSE if paused else Action.ENDPOINT_RESUME
+    switched = {"paused": ChangedField(before.paused, paused)}
+    await note(db, actor, action, text_of(Prefix.ENDPOINT, endpoint_id), whose=tenant, changes=switched)
+    return after
+
+
+async def health_of_each(
+    db: Session, tenant: Tenant, endpoint_ids: Sequence[UUID], *, now: datetime
+) -> Mapping[UUID, EndpointHealth]:
+    """Return the health of the tenant's endpoints at `now` (aware UTC)."""
+    facts = await health.facts_of(db, tenant, endpoint_ids)
+    deleted_meanwhile = LaneFacts(enabled=False)
+    return {one: health_of(facts.get(one, deleted_meanwhile), now=now) for one in endpoint_ids}

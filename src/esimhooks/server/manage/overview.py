@@ -11,11 +11,12 @@ from esimhooks.server.domain.figures import Figures, Tally
 from esimhooks.server.domain.ids import first_id_of
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.notification import JournalEntry
-from esimhooks.server.store import deliveries, events, figures, journal
+from esimhooks.server.store import deliveries, events, figures, health, journal
 from esimhooks.server.store.database import Session
 
 SPANS = 48
 LATEST = 8
+MAX_TROUBLES = 50
 MAX_TOLD = 60
 """Events and notifications of one eSIM's timeline; older ones are in the lists."""
 
@@ -27,16 +28,16 @@ async def overview(db: Session, tenant: Tenant | None, *, span: timedelta, now: 
     async with db.snapshot():
         by_time = await figures.deliveries_by_time(db, tenant, ids)
         counted = sum(one.number for one in by_time)
-        failing, more_failing = await figures.failing(db, tenant)
+        troubles = await health.in_trouble(db, tenant, now=now, limit=MAX_TROUBLES + 1)
         return Figures(
             edges=edges,
             events=await figures.events_by_time(db, tenant, ids),
             deliveries=by_time,
             times_s=await figures.delivery_times(db, tenant, ids[0]),
             due=await figures.due(db, tenant),
-            failing=failing,
-            more_failing=more_failing,
-            failures=await figures.latest_failures(db, tenant, limit=LATEST),
+            troubles=troubles[:MAX_TROUBLES],
+            more_troubles=len(troubles) > MAX_TROUBLES,
+            given_up=await figures.latest_failures(db, tenant, limit=LATEST),
             only_newest=counted if counted >= figures.MAX_COUNTED else None,
         )
 

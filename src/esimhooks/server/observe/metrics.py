@@ -5,7 +5,7 @@ No account, endpoint or eSIM is ever a label. Figures are those of this process;
 """
 
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 from msgspec import Struct
@@ -84,6 +84,7 @@ _oldest_due = Gauge(
     "esimhooks_oldest_due_seconds", "Seconds that the oldest due delivery has waited", registry=REGISTRY
 )
 _resting = Gauge("esimhooks_lanes_resting", "Lanes that rest because their endpoint fails", registry=REGISTRY)
+_states = Gauge("esimhooks_endpoints", "Endpoints, by their state", ["state"], registry=REGISTRY)
 _backlog = Gauge("esimhooks_backlog_notifications", "Notifications that wait for their provider", registry=REGISTRY)
 _dispatchers = Gauge("esimhooks_dispatchers", "Dispatchers that live, over all nodes", registry=REGISTRY)
 _looked_at = Gauge(
@@ -170,6 +171,12 @@ def queue_read(figures: QueueFigures, *, at: float) -> None:
     _backlog.set(figures.backlog)
     _dispatchers.set(figures.dispatchers)
     _looked_at.set(at)
+
+
+def endpoint_states(number: Mapping[str, int]) -> None:
+    """Show how many endpoints are in each state."""
+    for state, count in number.items():
+        _states.labels(state).set(count)
 
 
 def exposition() -> bytes:

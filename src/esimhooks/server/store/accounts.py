@@ -51,10 +51,23 @@ async def existing(db: Session, account_ids: Collection[UUID]) -> set[UUID]:
     return {row["id"] for row in rows} - {OPERATOR.account_id}
 
 
-async def page(db: Session, *, before: UUID | None, limit: int) -> Sequence[Account]:
-    """Return accounts, newest first, older than the id `before`."""
+async def names_of(db: Session, account_ids: Collection[UUID | None]) -> dict[UUID, str]:
+    """Return the names of these accounts; those that were deleted are missing."""
+    rows = await db.conn.fetch("SELECT id, name FROM accounts WHERE id = ANY($1)", list(account_ids))
+    return {row["id"]: row["name"] for row in rows}
+
+
+async def page(db: Session, *, before: UUID | None, limit: int, name: str | None = None) -> Sequence[Account]:
+    """Return accounts, newest first, older than the id `before`, and with `name` in their name."""
     rows = await db.conn.fetch(
-        "SELECT * FROM accounts WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2", before, limit
+        """
+        SELECT * FROM accounts
+        WHERE ($1::uuid IS NULL OR id < $1) AND ($3::text IS NULL OR strpos(lower(name), lower($3)) > 0)
+        ORDER BY id DESC LIMIT $2
+        """,
+        before,
+        limit,
+        name,
     )
     return [Account(**row) for row in rows]
 

@@ -69,7 +69,7 @@ async def reopen(db: Session, delivery_ids: Sequence[UUID], *, ordering: Orderin
     """Make finished deliveries of an endpoint, which is locked, pending again; return them, for the queue."""
     rows = await db.conn.fetch(
         """
-        UPDATE deliveries SET status = 'pending', finished_at = NULL
+        UPDATE deliveries SET status = 'pending', finished_at = NULL, outcome = NULL, status_code = NULL
         WHERE id = ANY($1) AND status <> 'pending' RETURNING *, NULL::timestamptz AS due_at
         """,
         delivery_ids,
@@ -170,11 +170,16 @@ def delivery_of(row: asyncpg.Record) -> Delivery:
         attempts=row["attempts"],
         next_attempt_at=row["due_at"],
         finished_at=row["finished_at"],
+        outcome=None if row["outcome"] is None else OutcomeClass(row["outcome"]),
+        status_code=row["status_code"],
     )
 
 
 ENDED_BADLY = (DeliveryStatus.FAILED, DeliveryStatus.STOPPED, DeliveryStatus.CANCELLED)
 """What the partial index deliveries_not_delivered holds."""
+
+
+HAS_FAILED = "(status IN ('failed', 'stopped') OR attempts > (status = 'delivered')::int)"
 
 
 async def page(
@@ -187,7 +192,7 @@ async def page(
     max_scanned: int | None = None,
 ) -> Looked[Delivery]:
     """Return the tenant's deliveries older than the id `before`; `max_scanned` is how many rows are looked at, None for all."""
-    if where.status is DeliveryStatus.PENDING:
+    if where.status is DeliveryStatus.PENDING and where.outcome is None and where.status_code is None:
         return Looked(await _pending(db, tenant, where, before=before, limit=limit))
     parameters = Parameters()
     indexed, order = _indexed(parameters, tenant, where, before)
@@ -233,6 +238,9 @@ def _wanted(where: DeliveryFilter) -> dict[str, object]:
         "endpoint_id": where.endpoint_id,
         "event_type": where.event_type,
         "status": where.status,
+        "status_code": where.status_code,
+        "outcome": where.outcome,
+        HAS_FAILED: where.failed,
     }
 
 
@@ -252,6 +260,7 @@ async def _pending(
             "esim_id": where.esim_id,
         }
     )
+    conditions += parameters.equal({"(attempts > 0)": where.failed})
     rows = await db.conn.fetch(
         f"""
         SELECT d.*, nullif(q.due_at, 'infinity') AS due_at FROM (

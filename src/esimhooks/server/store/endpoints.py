@@ -14,6 +14,7 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
+from esimhooks.server.domain.account import OPERATOR
 from esimhooks.server.domain.delivery import EndpointTarget, SigningSecret
 from esimhooks.server.domain.endpoint import (
     CONFIG,
@@ -24,6 +25,7 @@ from esimhooks.server.domain.endpoint import (
     Tenant,
     configuration,
 )
+from esimhooks.server.domain.endpoint_rules import EVERYTHING
 from esimhooks.server.domain.errors import Undecryptable
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.lists import Unreadable, partition
@@ -67,6 +69,17 @@ async def find(db: Session, tenant: Tenant, endpoint_id: UUID) -> Endpoint | Non
         endpoint_id,
     )
     return None if row is None else _endpoint(db, row)
+
+
+async def names_of(db: Session, tenant: Tenant, endpoint_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return the names of the tenant's endpoints, their URLs where they have none; those that were deleted are missing."""
+    rows = await db.conn.fetch(
+        "SELECT id, coalesce(name, url) AS name FROM endpoints WHERE account_id = $1 AND mode = $2 AND id = ANY($3)",
+        tenant.account_id,
+        tenant.mode,
+        list(endpoint_ids),
+    )
+    return {row["id"]: row["name"] for row in rows}
 
 
 async def described(db: Session, endpoint_ids: Collection[UUID]) -> dict[UUID, EndpointDescription]:
@@ -212,9 +225,9 @@ async def subscriptions(db: Session, tenants: Iterable[Tenant]) -> dict[Tenant, 
     )
     found: dict[Tenant, list[Subscription]] = defaultdict(list)
     for row in rows:
-        found[Tenant(row["account_id"], Mode(row["mode"]))].append(
-            Subscription(row["id"], row["event_types"], Ordering(row["ordering"]), stored_at=row["stored_at"])
-        )
+        tenant = Tenant(row["account_id"], Mode(row["mode"]))
+        types = row["event_types"] if tenant != OPERATOR else row["event_types"] or EVERYTHING
+        found[tenant].append(Subscription(row["id"], types, Ordering(row["ordering"]), stored_at=row["stored_at"]))
     return found
 
 
@@ -274,6 +287,8 @@ def _columns(db: Session, endpoint: Endpoint) -> dict[str, object]:
         "sealed_headers": encrypted,
         "enabled": endpoint.enabled,
         "disabled_reason": endpoint.disabled_reason,
+        "paused": endpoint.paused,
+        "switched_at": endpoint.switched_at,
         "updated_at": endpoint.updated_at,
     }
 
@@ -297,6 +312,8 @@ def _endpoint(db: Session, row: asyncpg.Record) -> Endpoint:
         tenant=Tenant(row["account_id"], Mode(row["mode"])),
         enabled=row["enabled"],
         disabled_reason=None if row["disabled_reason"] is None else DisabledReason(row["disabled_reason"]),
+        paused=row["paused"],
+        switched_at=row["switched_at"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )

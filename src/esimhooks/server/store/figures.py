@@ -4,24 +4,20 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import asyncpg
-
-from esimhooks.server.domain.delivery import Delivery, DeliveryStatus
-from esimhooks.server.domain.endpoint import DisabledReason, Tenant
-from esimhooks.server.domain.figures import Due, EndpointStats, Lane, LaneFigures, Tally
+from esimhooks.server.domain.delivery import DeliveryStatus
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.figures import RETRYING, Due, EndpointStats, FirstSteps, GivenUp, Tally
+from esimhooks.server.domain.health import LaneFacts
 from esimhooks.server.domain.ids import first_id_of
+from esimhooks.server.store import health
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import delivery_of
 from esimhooks.server.store.lanes import FIRST_OF_EACH
-from esimhooks.vocabulary.statuses import Mode
 
 MAX_COUNTED = 30_000
 MAX_TIMED = 5_000
 MAX_DUE = 10_000
-MAX_FAILING = 50
 
-GIVEN_UP = f"('{DisabledReason.GONE.value}', '{DisabledReason.FAILING.value}')"
-"""Why the server disables an endpoint by itself."""
 FIRST_OF_TENANT = """
     SELECT e.id AS endpoint_id, n.due_at FROM endpoints e CROSS JOIN LATERAL (
         SELECT due_at FROM queue WHERE endpoint_id = e.id ORDER BY due_at LIMIT 1
@@ -49,8 +45,11 @@ async def deliveries_by_time(
         whose = f"{whose} AND endpoint_id = $5"
     rows = await db.conn.fetch(
         f"""
-        SELECT width_bucket(id, $4::uuid[]) AS place, status, count(*) AS number FROM (
-            SELECT id, status FROM deliveries WHERE {whose} AND id >= $3 ORDER BY id DESC LIMIT {MAX_COUNTED}) AS newest
+        SELECT width_bucket(id, $4::uuid[]) AS place,
+               CASE WHEN status = 'pending' AND outcome <> '2xx' THEN '{RETRYING}' ELSE status END AS status,
+               count(*) AS number
+        FROM (
+            SELECT id, status, outcome FROM deliveries WHERE {whose} AND id >= $3 ORDER BY id DESC LIMIT {MAX_COUNTED}) AS newest
         GROUP BY 1, 2
         """,
         *values,
@@ -117,35 +116,48 @@ async def due(db: Session, tenant: Tenant | None, *, most: int = MAX_DUE) -> Due
     return Due(min(row["number"], most), row["oldest"], row["number"] > most)
 
 
-async def failing(db: Session, tenant: Tenant | None) -> tuple[Sequence[Lane], bool]:
-    """Return endpoints that fail or were given up, the worst first, and whether there are more of them."""
-    whose, values = _whose(tenant)
-    rows = await db.conn.fetch(
-        f"""
-        SELECT e.id, e.account_id, e.mode, e.url, e.name, e.enabled, e.disabled_reason, l.failures, l.failing_since
-        FROM (SELECT * FROM endpoints WHERE {whose}) e JOIN lanes l ON l.endpoint_id = e.id
-        WHERE l.failures > 0 OR e.disabled_reason IN {GIVEN_UP}
-        ORDER BY coalesce(e.disabled_reason IN {GIVEN_UP}, false) DESC, l.failures DESC, e.id DESC
-        LIMIT {MAX_FAILING + 1}
+async def first_steps(db: Session, tenant: Tenant) -> FirstSteps:
+    """Return how far the tenant is on its way to the first webhook that arrives; only its newest deliveries are looked at."""
+    row = await db.conn.fetchrow(
+        """
+        WITH newest AS MATERIALIZED (
+            SELECT status FROM deliveries WHERE account_id = $1 AND mode = $2 ORDER BY id DESC LIMIT 1000
+        )
+        SELECT (SELECT id FROM endpoints WHERE account_id = $1 AND mode = $2 ORDER BY id LIMIT 1) AS endpoint_id,
+               EXISTS (SELECT FROM events WHERE account_id = $1 AND mode = $2) AS raised,
+               EXISTS (SELECT FROM newest WHERE status = 'delivered') AS arrived
         """,
-        *values,
+        tenant.account_id,
+        tenant.mode,
     )
-    return [_lane(row) for row in rows[:MAX_FAILING]], len(rows) > MAX_FAILING
+    assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+    return FirstSteps(endpoint_id=row["endpoint_id"], raised=row["raised"], arrived=row["arrived"])
 
 
-async def latest_failures(db: Session, tenant: Tenant | None, *, limit: int) -> Sequence[Delivery]:
-    """Return the newest deliveries that failed or were stopped."""
+async def latest_failures(db: Session, tenant: Tenant | None, *, limit: int) -> Sequence[GivenUp]:
+    """Return the newest deliveries that failed or were stopped, with the names of whose they were."""
     whose, values = _whose(tenant)
     rows = await db.conn.fetch(
         f"""
-        SELECT d.*, NULL::timestamptz AS due_at FROM deliveries d
-        WHERE {whose} AND status IN ('failed', 'stopped', 'cancelled') AND status <> '{DeliveryStatus.CANCELLED.value}'
-        ORDER BY id DESC LIMIT $3
+        SELECT d.*, NULL::timestamptz AS due_at, e.name AS endpoint_name, e.url AS endpoint_url, a.name AS account_name
+        FROM (
+            SELECT * FROM deliveries
+            WHERE {whose} AND status IN ('failed', 'stopped', 'cancelled') AND status <> '{DeliveryStatus.CANCELLED.value}'
+            ORDER BY id DESC LIMIT $3
+        ) d LEFT JOIN endpoints e ON e.id = d.endpoint_id LEFT JOIN accounts a ON a.id = d.account_id
+        ORDER BY d.id DESC
         """,
         *values,
         limit,
     )
-    return [delivery_of(row) for row in rows]
+    return [
+        GivenUp(
+            delivery=delivery_of(row),
+            endpoint=row["endpoint_name"] or row["endpoint_url"],
+            account_name=row["account_name"],
+        )
+        for row in rows
+    ]
 
 
 def edges_of(end: datetime, *, width: timedelta, number: int) -> list[datetime]:
@@ -154,32 +166,17 @@ def edges_of(end: datetime, *, width: timedelta, number: int) -> list[datetime]:
     return [last - width * back for back in range(number - 1, -1, -1)]
 
 
-def _lane(row: asyncpg.Record) -> Lane:
-    return Lane(
-        endpoint_id=row["id"],
-        tenant=Tenant(row["account_id"], Mode(row["mode"])),
-        url=row["url"],
-        name=row["name"],
-        enabled=row["enabled"],
-        disabled_reason=row["disabled_reason"],
-        failures=row["failures"],
-        failing_since=row["failing_since"],
-    )
-
-
 MAX_COUNTED_OF_ENDPOINT = 50_000
 
 
 async def stats_of(db: Session, tenant: Tenant, endpoint_id: UUID, *, since: datetime) -> EndpointStats | None:
     """Return how the tenant's endpoint does; None where there is none."""
     async with db.snapshot():
-        lane = await _lane_figures(db, tenant, endpoint_id)
-        return None if lane is None else await _stats(db, tenant, endpoint_id, lane, since=since)
+        lane = await health.facts_of(db, tenant, [endpoint_id], most=MAX_COUNTED_OF_ENDPOINT)
+        return await _stats(db, tenant, endpoint_id, lane[endpoint_id], since=since) if lane else None
 
 
-async def _stats(
-    db: Session, tenant: Tenant, endpoint_id: UUID, lane: LaneFigures, *, since: datetime
-) -> EndpointStats:
+async def _stats(db: Session, tenant: Tenant, endpoint_id: UUID, lane: LaneFacts, *, since: datetime) -> EndpointStats:
     rows = await db.conn.fetch(
         f"""
         WITH newest AS MATERIALIZED (
@@ -208,31 +205,4 @@ async def _stats(
         times_s=None if times is None else tuple(ms / 1000 for ms in times),
         bounded=sum(counted.values()) >= MAX_COUNTED_OF_ENDPOINT,
         lane=lane,
-    )
-
-
-async def _lane_figures(db: Session, tenant: Tenant, endpoint_id: UUID) -> LaneFigures | None:
-    row = await db.conn.fetchrow(
-        f"""
-        SELECT l.failures, l.failing_since, l.allowed, l.held_until, waiting.number, waiting.oldest
-        FROM endpoints e JOIN lanes l ON l.endpoint_id = e.id
-        CROSS JOIN LATERAL (
-            SELECT count(*) AS number, min(due_at) AS oldest FROM (
-                SELECT due_at FROM queue q WHERE q.endpoint_id = e.id ORDER BY due_at LIMIT {MAX_COUNTED_OF_ENDPOINT}) one
-        ) waiting
-        WHERE e.account_id = $1 AND e.mode = $2 AND e.id = $3
-        """,
-        tenant.account_id,
-        tenant.mode,
-        endpoint_id,
-    )
-    if row is None:
-        return None
-    return LaneFigures(
-        pending=row["number"],
-        oldest_due_at=row["oldest"],
-        failures_in_a_row=row["failures"],
-        failing_since=row["failing_since"],
-        allowed=row["allowed"],
-        rests_until=row["held_until"],
     )

@@ -204,12 +204,18 @@ async def switch(db: Session, endpoint_id: UUID, *, is_open: bool) -> None:
         UPDATE lanes
         SET open = $2, failures = CASE WHEN $2 THEN 0 ELSE failures END,
             allowed = CASE WHEN $2 THEN NULL ELSE allowed END, held_until = CASE WHEN $2 THEN NULL ELSE held_until END,
-            failing_since = CASE WHEN $2 THEN NULL ELSE failing_since END
+            failing_since = CASE WHEN $2 THEN NULL ELSE failing_since END,
+            alerted_at = CASE WHEN $2 THEN NULL ELSE alerted_at END
         WHERE endpoint_id = $1
         """,
         endpoint_id,
         is_open,
     )
+
+
+async def end_cooldown(db: Session, endpoint_id: UUID | None) -> None:
+    """Have a lane that cools down probed at once; the failures that it has counted stay."""
+    await db.conn.execute("UPDATE lanes SET held_until = NULL WHERE endpoint_id = $1", endpoint_id)
 
 
 CHANNEL = "esimhooks_due"

@@ -16,6 +16,7 @@ from esimhooks.server.domain.delivery import SUSPECT_AT, Claimed, Delivery, Outc
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.domain.operational import DeliveryFailed
 from esimhooks.server.domain.schedule import JITTER
+from esimhooks.server.store import lanes
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import response_row
 from esimhooks.server.store.fifo import FIRST_DELAY, FifoKey, FifoSlot, advance, lock_tails
@@ -169,7 +170,7 @@ async def send_again(db: Session, delivery: Delivery) -> bool:
         return False
     attempts = await db.conn.fetchval(
         """
-        UPDATE deliveries SET status = 'pending', finished_at = NULL
+        UPDATE deliveries SET status = 'pending', finished_at = NULL, outcome = NULL, status_code = NULL
         WHERE id = $1 AND status <> 'pending' RETURNING attempts
         """,
         delivery.id,
@@ -179,6 +180,35 @@ async def send_again(db: Session, delivery: Delivery) -> bool:
     again = structs.replace(delivery, attempts=attempts, ordered=ordered and delivery.esim_id is not None)
     await enqueue(db, [again])
     return True
+
+
+async def hurry(db: Session, delivery_id: UUID) -> None:
+    """Have a pending delivery attempted now, and its lane end its cooldown; what waits behind others of its eSIM stays there.
+
+    Needs a transaction. The lane is locked first (docs/decisions/0020).
+    """
+    endpoint_id = await db.conn.fetchval("SELECT endpoint_id FROM queue WHERE delivery_id = $1", delivery_id)
+    await lanes.end_cooldown(db, endpoint_id)
+    await db.conn.execute(
+        "UPDATE queue SET due_at = now() WHERE delivery_id = $1 AND due_at > now() AND due_at < 'infinity'", delivery_id
+    )
+
+
+async def hurry_all(db: Session, endpoint_id: UUID, *, limit: int) -> int:
+    """Do the same for what waits for its next attempt at an endpoint, the oldest first; return for how many."""
+    await lanes.end_cooldown(db, endpoint_id)
+    done = await db.conn.execute(
+        """
+        WITH waiting AS (
+            SELECT delivery_id FROM queue WHERE endpoint_id = $1 AND due_at > now() AND due_at < 'infinity'
+            ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
+        )
+        UPDATE queue q SET due_at = now() FROM waiting w WHERE q.delivery_id = ANY (ARRAY[w.delivery_id])
+        """,
+        endpoint_id,
+        limit,
+    )
+    return int(done.split()[-1])
 
 
 async def cancel(db: Session, delivery_id: UUID, *, now: datetime) -> bool:
@@ -201,8 +231,13 @@ PATIENCE = timedelta(hours=24)
 WHY = "it waited 24 h beyond the end of its schedule without getting its turn. Sending it again starts a new schedule"
 
 
-async def fail_overdue(db: Session, *, now: datetime, limit: int) -> Sequence[DeliveryFailed]:
+async def fail_overdue(
+    db: Session, *, now: datetime, limit: int, kept_for: timedelta = timedelta(days=30)
+) -> Sequence[DeliveryFailed]:
     """Fail deliveries that have waited for too long by the database's clock; return them. Needs a transaction.
+
+    What waits for a paused endpoint fails after `kept_for`, when its day of history is due to go; once the endpoint is
+    resumed, it has its 24 h from then on.
 
     Claimed deliveries are left alone, and those whose next attempt is in the future or has been due for less than a day: a
     receiver may ask for a pause of a day each time. Faults of ours postpone without limit and count as waiting. The rows
@@ -211,14 +246,16 @@ async def fail_overdue(db: Session, *, now: datetime, limit: int) -> Sequence[De
     rows = await db.conn.fetch(
         """
         WITH patience AS (
-            SELECT e.id, $1::interval + make_interval(secs => $2::float8 * (SELECT sum(s) FROM unnest(e.retry_schedule) s))
-                   AS span
+            SELECT e.id, CASE WHEN e.paused THEN $4::interval ELSE
+                   $1::interval + make_interval(secs => $2::float8 * (SELECT sum(s) FROM unnest(e.retry_schedule) s))
+                   END AS span,
+                   CASE WHEN e.paused THEN '-infinity' ELSE coalesce(e.switched_at, '-infinity') END AS switched_at
             FROM endpoints e
         ), overdue AS (
             SELECT q.delivery_id FROM queue q
             JOIN patience p ON p.id = q.endpoint_id
             JOIN lanes l ON l.endpoint_id = q.endpoint_id
-            WHERE q.started_at <= now() - $1::interval AND q.started_at <= now() - p.span
+            WHERE q.started_at <= now() - $1::interval AND greatest(q.started_at, p.switched_at) <= now() - p.span
               AND (q.due_at <= now() - $1::interval OR q.due_at = 'infinity' OR q.faults > 0)
               AND NOT (q.claim_token = l.lease_token AND coalesce(l.leased_until > now(), false))
             LIMIT $3 FOR UPDATE OF q SKIP LOCKED
@@ -230,6 +267,7 @@ async def fail_overdue(db: Session, *, now: datetime, limit: int) -> Sequence[De
         PATIENCE,
         1 + JITTER,
         limit,
+        kept_for,
     )
     if not rows:
         return []
@@ -245,7 +283,7 @@ async def fail_overdue(db: Session, *, now: datetime, limit: int) -> Sequence[De
                                   response_headers, sealed_body)
             SELECT attempt_id, account_id, delivery_id, number, $6, 0, 'internal', $7, '[]', sealed_body FROM made
         )
-        UPDATE deliveries d SET status = 'failed', finished_at = $6 FROM made m WHERE d.id = m.delivery_id
+        UPDATE deliveries d SET status = 'failed', outcome = 'internal', status_code = NULL, finished_at = $6 FROM made m WHERE d.id = m.delivery_id
         """,
         [row["delivery_id"] for row in rows],
         [row["account_id"] for row in rows],

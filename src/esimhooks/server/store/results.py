@@ -84,7 +84,7 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
             FROM made m WHERE q.delivery_id = ANY (ARRAY[m.delivery_id]) AND m.status = 'pending'
         )
         UPDATE deliveries d
-        SET status = m.status, attempts = d.attempts + m.counted,
+        SET status = m.status, attempts = d.attempts + m.counted, outcome = m.outcome, status_code = m.status_code,
             finished_at = CASE WHEN m.status <> 'pending' THEN now() END
         FROM made m WHERE d.id = m.delivery_id
         """,
@@ -212,7 +212,7 @@ async def _lock_valid(db: Session, results: Sequence[Result]) -> dict[int, _Stan
 async def _write_breakers(db: Session, results: Sequence[Result]) -> dict[UUID, DisabledReason]:
     """Write the state of the breakers; return the endpoints all of whose attempts have failed for too long."""
     by_lane = {
-        (result.claimed.endpoint_id, result.claimed.lease_token): result.transition
+        (result.claimed.endpoint_id, result.claimed.lease_token): (result.transition, result.outcome)
         for result in results
         if result.transition is not None
     }
@@ -223,18 +223,25 @@ async def _write_breakers(db: Session, results: Sequence[Result]) -> dict[UUID, 
         UPDATE lanes l
         SET failures = s.failures, allowed = s.allowed,
             held_until = CASE WHEN s.cooldown_s IS NULL THEN l.held_until ELSE now() + make_interval(secs => s.cooldown_s) END,
-            failing_since = CASE WHEN s.failures = 0 THEN NULL ELSE coalesce(l.failing_since, now()) END
-        FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::int[], $5::float8[])
-            AS s (endpoint_id, lease_token, failures, allowed, cooldown_s)
+            failing_since = CASE WHEN s.failures = 0 THEN NULL ELSE coalesce(l.failing_since, now()) END,
+            failure_outcome = CASE WHEN s.failures = 0 THEN l.failure_outcome ELSE s.outcome END,
+            failure_status = CASE WHEN s.failures = 0 THEN l.failure_status ELSE s.status_code END,
+            failure_error = CASE WHEN s.failures = 0 THEN l.failure_error ELSE s.error END,
+            failed_at = CASE WHEN s.failures = 0 THEN l.failed_at ELSE now() END
+        FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::int[], $5::float8[], $7::text[], $8::int[], $9::text[])
+            AS s (endpoint_id, lease_token, failures, allowed, cooldown_s, outcome, status_code, error)
         WHERE l.endpoint_id = s.endpoint_id AND l.lease_token = s.lease_token
         RETURNING l.endpoint_id, l.failing_since <= now() - $6::interval AS too_long
         """,
         [endpoint_id for endpoint_id, _ in by_lane],
         [token for _, token in by_lane],
-        [transition.state.failures for transition in by_lane.values()],
-        [transition.state.allowed for transition in by_lane.values()],
-        [transition.cooldown_s for transition in by_lane.values()],
+        [transition.state.failures for transition, _ in by_lane.values()],
+        [transition.state.allowed for transition, _ in by_lane.values()],
+        [transition.cooldown_s for transition, _ in by_lane.values()],
         DISABLED_AFTER,
+        [outcome.outcome for _, outcome in by_lane.values()],
+        [outcome.status_code for _, outcome in by_lane.values()],
+        [outcome.error for _, outcome in by_lane.values()],
     )
     return {row["endpoint_id"]: DisabledReason.FAILING for row in rows if row["too_long"]}
 
@@ -246,7 +253,7 @@ async def _disable(db: Session, endpoints: Mapping[UUID, DisabledReason]) -> dic
     rows = await db.conn.fetch(
         """
         UPDATE endpoints e
-        SET enabled = false, disabled_reason = d.reason, version = version + 1, updated_at = now()
+        SET enabled = false, disabled_reason = d.reason, version = version + 1, updated_at = now(), switched_at = now()
         FROM unnest($1::uuid[], $2::text[]) AS d (id, reason) WHERE e.id = d.id AND e.enabled RETURNING e.id
         """,
         list(endpoints),

@@ -1,92 +1,226 @@
-// Charts, copying, the theme, clocks that count down, and the key "/", which searches. Data comes from attributes; nothing here decides.
+// Charts, copying, theme, time zone, clocks, and the key "/", which searches. Data comes from attributes; nothing is decided here.
 const charts = new Map();
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const colours = {
-  events: "--muted",
-  pending: "--warn",
-  delivered: "--accent",
-  failed: "--bad",
-  stopped: "--stopped",
-  cancelled: "--faint",
+const hiddenLines = new Set();
+const probe = document.createElement("i");
+probe.hidden = true;
+document.body.append(probe);
+const css = (name) => {
+  probe.style.color = `var(${name})`;
+  return getComputedStyle(probe).color;
 };
-const two = (number) => String(number).padStart(2, "0");
-const utc = (seconds, width) => {
+// A dash of its own beside the colour: lines can be told apart without seeing colours.
+const lines = {
+  events: ["--muted", [2, 3]],
+  retrying: ["--warn", [8, 3]],
+  pending: ["--pending", [1, 3]],
+  delivered: ["--accent", []],
+  failed: ["--bad", [12, 4]],
+  stopped: ["--stopped", [6, 2, 2, 2]],
+  cancelled: ["--faint", [3, 6]],
+};
+const inUtc = () => localStorage.getItem("zone") === "utc";
+const zone = () => (inUtc() ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone);
+const exact = (at, options) => new Intl.DateTimeFormat("sv-SE", { timeZone: zone(), ...options }).format(at);
+const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
+const day = { year: "numeric", month: "2-digit", day: "2-digit" };
+
+function showTimes(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    const isToday = exact(at, day) === exact(new Date(), day);
+    const text = isToday ? exact(at, clock) : exact(at, { ...day, ...clock });
+    time.title = `${exact(at, { ...day, ...clock })} ${zone()}`;
+    const small = time.querySelector("small");
+    if (small) small.textContent = inUtc() ? `${text} UTC` : text;
+  }
+  for (const button of document.querySelectorAll("[data-zone]")) button.textContent = inUtc() ? button.dataset.utc : button.dataset.local;
+}
+
+function tick(seconds, width) {
   const at = new Date(seconds * 1000);
-  const day = `${two(at.getUTCMonth() + 1)}-${two(at.getUTCDate())}`;
-  const time = `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}`;
-  return width >= 86400 || time === "00:00" ? day : time;
-};
-function draw(root) {
-  for (const figure of root.querySelectorAll("[data-series]")) {
-    const [edges, ...lines] = JSON.parse(figure.dataset.series);
-    // Each number is of the time from its edge to the next; the last one is drawn as wide as the others.
-    const data = [[...edges, 2 * edges.at(-1) - edges.at(-2)], ...lines.map((line) => [...line, line.at(-1)])];
-    const grid = { stroke: css("--line"), width: 1 };
-    const axis = { stroke: css("--muted"), grid, ticks: { show: false }, labelSize: 18, labelFont: "12px sans-serif" };
-    charts.get(figure)?.destroy();
-    const chart = new uPlot(
-      {
-        width: figure.clientWidth - 24,
-        height: 220,
-        tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
-        cursor: { drag: { x: false } },
-        legend: { live: false },
-        axes: [
-          { ...axis, label: "Time (UTC)", size: 26, values: (_, at, __, ___, width) => at.map((one) => utc(one, width)) },
-          { ...axis, label: "Number", size: 56, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4] },
-        ],
-        scales: { y: { range: (_, low, high) => [0, Math.max(4, high * 1.1)] } },
-        series: [
-          {},
-          ...JSON.parse(figure.dataset.labels).map((label) => ({
-            label,
-            stroke: css(colours[label]),
-            fill: label === "delivered" ? `${css("--accent")}1f` : undefined,
-            width: 1.5,
-            paths: uPlot.paths.stepped({ align: 1 }),
-            points: { show: false },
-          })),
+  const time = exact(at, { hour: "2-digit", minute: "2-digit" });
+  return width >= 86400 || time === "00:00" ? exact(at, { month: "2-digit", day: "2-digit" }) : time;
+}
+
+function spanOf(edges) {
+  const seconds = edges[1] - edges[0];
+  return seconds >= 3600 ? `${seconds / 3600} h` : `${seconds / 60} min`;
+}
+
+function dataOf(figure) {
+  const [edges, ...values] = JSON.parse(figure.dataset.series);
+  // Each number is of the time from its edge to the next; the last one is drawn as wide as the others.
+  return [[...edges, 2 * edges.at(-1) - edges.at(-2)], ...values.map((one) => [...one, one.at(-1)])];
+}
+
+function seriesOf(figure) {
+  return JSON.parse(figure.dataset.labels).map((label) => ({
+    label,
+    show: !hiddenLines.has(`${figure.dataset.chart} ${label}`),
+    stroke: css(lines[label][0]),
+    dash: lines[label][1],
+    fill: label === "delivered" ? css("--soft") : undefined,
+    width: 2,
+    paths: uPlot.paths.stepped({ align: 1 }),
+    points: { show: false },
+  }));
+}
+
+function legend(figure, chart) {
+  const rows = figure.querySelectorAll(".u-legend .u-series");
+  rows.forEach((row, index) => {
+    if (index === 0) return;
+    const button = row.querySelector("th");
+    button.tabIndex = 0;
+    button.setAttribute("role", "button");
+    button.setAttribute("aria-pressed", String(chart.series[index].show));
+    button.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === " ") {
+        event.preventDefault();
+        chart.setSeries(index, { show: !chart.series[index].show });
+      }
+    });
+  });
+}
+
+function draw(figure) {
+  charts.get(figure)?.destroy();
+  const data = dataOf(figure);
+  const grid = { stroke: css("--line"), width: 1 };
+  const axis = { stroke: css("--muted"), grid, ticks: { show: false }, labelSize: 18, labelFont: "12px sans-serif" };
+  const chart = new uPlot(
+    {
+      width: figure.clientWidth - 24,
+      height: 220,
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), zone()),
+      cursor: { drag: { x: false } },
+      legend: { live: true },
+      axes: [
+        { ...axis, label: `${zone()}, ${spanOf(data[0])} a step`, size: 26, values: (_, at, __, ___, width) => at.map((one) => tick(one, width)) },
+        { ...axis, size: 56, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4] },
+      ],
+      scales: { y: { range: (_, low, high) => [0, Math.max(4, high * 1.1)] } },
+      series: [{ label: "", value: (_, at) => (at ? exact(new Date(at * 1000), { ...day, hour: "2-digit", minute: "2-digit" }) : "–") }, ...seriesOf(figure)],
+      hooks: {
+        setSeries: [
+          (one, index) => {
+            if (!index) return;
+            const name = `${figure.dataset.chart} ${one.series[index].label}`;
+            if (one.series[index].show) hiddenLines.delete(name);
+            else hiddenLines.add(name);
+            one.root.querySelectorAll(".u-legend .u-series th")[index].setAttribute("aria-pressed", String(one.series[index].show));
+          },
         ],
       },
-      data,
-      figure,
-    );
-    charts.set(figure, chart);
+    },
+    data,
+    figure.querySelector(".plot"),
+  );
+  legend(figure, chart);
+  charts.set(figure, chart);
+}
+
+// With the arrow keys the values of a chart are read one step after the other.
+function readAlong(event) {
+  const figure = event.target.closest?.("[data-chart]");
+  const chart = charts.get(figure);
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!chart || !step || event.target !== figure) return;
+  event.preventDefault();
+  const last = chart.data[0].length - 2;
+  const index = Math.min(last, Math.max(0, (chart.cursor.idx ?? last + 1) + step));
+  chart.setCursor({ left: chart.valToPos(chart.data[0][index], "x") + 1, top: 10 });
+}
+
+function drawAll(root) {
+  for (const [figure, chart] of charts) {
+    if (figure.isConnected) continue;
+    chart.destroy();
+    charts.delete(figure);
+  }
+  for (const figure of root.querySelectorAll("[data-chart]")) {
+    figure.tabIndex = 0;
+    const chart = charts.get(figure);
+    const labels = JSON.parse(figure.dataset.labels).join();
+    if (chart && chart.series.slice(1).map((one) => one.label).join() === labels) chart.setData(dataOf(figure));
+    else draw(figure);
+  }
+  showTimes(root);
+}
+
+// A refresh leaves alone what the person has opened, typed or chosen, and charts, which get their new data afterwards.
+Idiomorph.defaults.ignoreActiveValue = true;
+Idiomorph.defaults.callbacks = {
+  ...Idiomorph.defaults.callbacks,
+  beforeNodeMorphed: (old) => !old.classList?.contains("plot"),
+  beforeAttributeUpdated: (name, node) => !(name === "open" && node.tagName === "DETAILS") && name !== "tabindex",
+};
+
+async function copyFrom(button) {
+  const source = document.getElementById(button.dataset.copy);
+  try {
+    await navigator.clipboard.writeText(source.textContent);
+    button.textContent = document.body.dataset.copied;
+  } catch {
+    // Without https a page may not write to the clipboard: the text is selected, so that it can be copied by hand.
+    getSelection().selectAllChildren(source);
+    button.textContent = document.body.dataset.select;
   }
 }
-draw(document);
-addEventListener("resize", () => {
-  for (const [figure, chart] of charts) chart.setSize({ width: figure.clientWidth - 24, height: 220 });
-});
-document.body.addEventListener("htmx:afterSwap", (event) => {
-  for (const figure of charts.keys()) if (!figure.isConnected) charts.delete(figure);
-  draw(event.target);
-});
-document.body.addEventListener("htmx:beforeRequest", (event) => {
-  if (document.hidden && event.detail.requestConfig.headers["X-Live"]) event.preventDefault();
-});
+
+function changeTheme() {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  localStorage.setItem("theme", root.dataset.theme);
+  for (const figure of charts.keys()) draw(figure);
+}
+
 document.addEventListener("click", (event) => {
-  const copy = event.target.closest("[data-copy]");
-  if (copy)
-    navigator.clipboard?.writeText(document.getElementById(copy.dataset.copy).textContent).then(() => {
-      copy.textContent = "Copied";
-    });
-  if (event.target.closest("[data-theme-toggle]")) {
-    const dark = document.documentElement.dataset.theme
-      ? document.documentElement.dataset.theme === "dark"
-      : matchMedia("(prefers-color-scheme: dark)").matches;
-    document.documentElement.dataset.theme = dark ? "light" : "dark";
-    localStorage.setItem("theme", dark ? "light" : "dark");
-    draw(document);
+  const at = (selector) => event.target.closest(selector);
+  if (at("[data-copy]")) copyFrom(at("[data-copy]"));
+  if (at("[data-back]")) history.back();
+  if (at("[data-close]")) {
+    const confirm = at("details");
+    confirm.open = false;
+    confirm.querySelector("summary").focus();
+  }
+  if (at("[data-choose-all]")) {
+    const boxes = [...at("form").querySelectorAll('input[name="delivery"]')];
+    const all = boxes.every((box) => box.checked);
+    for (const box of boxes) box.checked = !all;
+  }
+  if (at("[data-theme-toggle]")) changeTheme();
+  if (at("[data-zone]")) {
+    localStorage.setItem("zone", inUtc() ? "local" : "utc");
+    showTimes(document);
+    for (const figure of charts.keys()) draw(figure);
   }
 });
 document.addEventListener("keydown", (event) => {
+  readAlong(event);
+  if (event.key === "Escape") event.target.closest?.("details.confirm[open]")?.querySelector("[data-close]")?.click();
   if (event.key !== "/" || event.target.closest("input, select, textarea")) return;
   const field = document.getElementById("find");
   if (field) {
     event.preventDefault();
     field.focus();
   }
+});
+document.addEventListener("submit", (event) => {
+  if (event.target.method !== "post") return;
+  // A second click makes no second key; one that comes back by the browser's history can be pressed again.
+  for (const button of event.target.querySelectorAll("button:not([type])")) setTimeout(() => (button.disabled = true));
+});
+addEventListener("pageshow", () => {
+  for (const button of document.querySelectorAll("form button:not([type])[disabled]:not([data-never])")) button.disabled = false;
+});
+addEventListener("resize", () => {
+  for (const [figure, chart] of charts) chart.setSize({ width: figure.clientWidth - 24, height: 220 });
+});
+document.body.addEventListener("htmx:afterSwap", (event) => drawAll(event.detail.target));
+document.body.addEventListener("htmx:beforeRequest", (event) => {
+  if (document.hidden && event.detail.requestConfig.headers["X-Live"]) event.preventDefault();
 });
 function countDown() {
   for (const clock of document.querySelectorAll("[data-ends]")) {
@@ -97,3 +231,4 @@ function countDown() {
 }
 countDown();
 setInterval(countDown, 1000);
+drawAll(document);

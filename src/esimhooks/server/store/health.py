@@ -1,0 +1,193 @@
+"""Facts about lanes for the health of endpoints, and the alerts that follow from them.
+
+Whose endpoints: one tenant's, or without a tenant all, for operators. Every count is bounded, so no backlog makes a look slow.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from esimhooks.server.domain.delivery import OutcomeClass
+from esimhooks.server.domain.endpoint import DisabledReason, Tenant
+from esimhooks.server.domain.figures import Trouble
+from esimhooks.server.domain.health import ALERT_AFTER, EndpointState, LaneFacts, LastFailure, health_of, state_of
+from esimhooks.server.domain.operational import EndpointFailing, EndpointRecovered
+from esimhooks.server.store.database import Session
+from esimhooks.vocabulary.statuses import Mode
+
+MAX_WAITING = 1000
+
+FACTS = """
+    e.enabled, e.disabled_reason, e.paused, e.switched_at, l.failures, l.failing_since, l.allowed, l.held_until,
+    l.failure_outcome, l.failure_status, l.failure_error, l.failed_at
+"""
+COUNTED = """
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS waiting, min(started_at) AS waiting_since, nullif(min(due_at), 'infinity') AS next_attempt_at
+        FROM (SELECT started_at, due_at FROM queue WHERE endpoint_id = e.id ORDER BY due_at LIMIT {most}) one
+    ) waiting
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS retrying, min(started_at) AS retrying_since FROM (
+            SELECT started_at FROM queue WHERE endpoint_id = e.id AND attempts_this_round > 0
+            ORDER BY started_at LIMIT {most}) one
+    ) retrying
+"""
+WORST_FIRST = """
+    coalesce(NOT e.enabled AND e.switched_at > now() - interval '7 days', false) DESC, e.enabled DESC, e.paused,
+    l.failures = 0, l.failing_since, e.id
+"""
+"""What the server gave up lately, what fails now for longest, what it gave up long ago, what people have paused."""
+RETRIED = """
+    (SELECT endpoint_id FROM queue WHERE attempts_this_round > 0 ORDER BY endpoint_id LIMIT 1)
+    UNION ALL
+    SELECT n.endpoint_id FROM retried r CROSS JOIN LATERAL (
+        SELECT endpoint_id FROM queue WHERE attempts_this_round > 0 AND endpoint_id > r.endpoint_id
+        ORDER BY endpoint_id LIMIT 1) n
+"""
+"""Endpoints that retry, for `WITH RECURSIVE retried AS (...)`: found by skipping from one to the next in the index."""
+
+
+async def facts_of(
+    db: Session, tenant: Tenant, endpoint_ids: Collection[UUID], *, most: int = MAX_WAITING
+) -> Mapping[UUID, LaneFacts]:
+    """Return the facts of the tenant's endpoints; what waits is counted up to `most` each."""
+    rows = await db.conn.fetch(
+        f"""
+        SELECT e.id, {FACTS}, waiting.*, retrying.* FROM endpoints e JOIN lanes l ON l.endpoint_id = e.id
+        {COUNTED.format(most="$4")}
+        WHERE e.account_id = $1 AND e.mode = $2 AND e.id = ANY($3)
+        """,
+        tenant.account_id,
+        tenant.mode,
+        list(endpoint_ids),
+        most,
+    )
+    return {row["id"]: _facts(row) for row in rows}
+
+
+async def in_trouble(db: Session, tenant: Tenant | None, *, now: datetime, limit: int) -> Sequence[Trouble]:
+    """Return endpoints that fail, recover, are paused or were given up, the worst first."""
+    rows = await db.conn.fetch(
+        f"""
+        WITH RECURSIVE retried AS ({RETRIED}), candidates AS (
+            SELECT endpoint_id FROM lanes WHERE failures > 0 OR allowed IS NOT NULL
+            UNION SELECT id FROM endpoints WHERE paused OR (NOT enabled AND disabled_reason <> $4)
+            UNION SELECT endpoint_id FROM retried
+        ), chosen AS MATERIALIZED (
+            SELECT e.id FROM candidates c JOIN endpoints e ON e.id = c.endpoint_id JOIN lanes l USING (endpoint_id)
+            WHERE ($1::uuid IS NULL OR (e.account_id = $1 AND e.mode = $2)) AND e.disabled_reason IS DISTINCT FROM $4
+            ORDER BY {WORST_FIRST} LIMIT $3
+        )
+        SELECT e.id, e.account_id, e.mode, e.url, e.name, a.name AS account_name, {FACTS}, waiting.*, retrying.*
+        FROM chosen c JOIN endpoints e USING (id) JOIN lanes l ON l.endpoint_id = e.id
+        JOIN accounts a ON a.id = e.account_id
+        {COUNTED.format(most=MAX_WAITING + 1)}
+        ORDER BY {WORST_FIRST}
+        """,
+        tenant.account_id if tenant else None,
+        tenant.mode if tenant else None,
+        limit,
+        DisabledReason.MANUAL,
+    )
+    return [
+        Trouble(
+            endpoint_id=row["id"],
+            tenant=Tenant(row["account_id"], Mode(row["mode"])),
+            account_name=row["account_name"],
+            url=row["url"],
+            name=row["name"],
+            health=health_of(_facts(row), now=now),
+        )
+        for row in rows
+    ]
+
+
+async def states(db: Session) -> Mapping[EndpointState, int]:
+    """Return how many endpoints of all tenants are in each state; for the metrics."""
+    rows = await db.conn.fetch(
+        f"""
+        WITH RECURSIVE retried AS ({RETRIED})
+        SELECT e.enabled, e.paused, (l.failures > 0)::int AS failures,
+               CASE WHEN l.held_until > now() THEN 'infinity'::timestamptz END AS held_until,
+               CASE WHEN l.allowed IS NOT NULL THEN 1 END AS allowed, (r.endpoint_id IS NOT NULL)::int AS retrying,
+               now() AS now, count(*) AS number
+        FROM endpoints e JOIN lanes l ON l.endpoint_id = e.id LEFT JOIN retried r ON r.endpoint_id = e.id
+        GROUP BY 1, 2, 3, 4, 5, 6
+        """
+    )
+    found = dict.fromkeys(EndpointState, 0)
+    for row in rows:
+        facts = LaneFacts(
+            enabled=row["enabled"],
+            paused=row["paused"],
+            failures=row["failures"],
+            cooldown_until=row["held_until"],
+            allowed=row["allowed"],
+            retrying=row["retrying"],
+        )
+        found[state_of(facts, now=row["now"])] += row["number"]
+    return found
+
+
+async def claim_alerts(db: Session, *, limit: int) -> Sequence[EndpointFailing | EndpointRecovered]:
+    """Return endpoints that have failed for long enough and those that work again, each once. Needs a transaction."""
+    rows = await db.conn.fetch(
+        """
+        WITH changed AS (
+            SELECT endpoint_id, failing_since IS NULL AS recovered, alerted_at FROM lanes
+            WHERE open AND ((alerted_at IS NULL AND failing_since <= now() - $1::interval)
+                            OR (alerted_at IS NOT NULL AND failing_since IS NULL))
+            ORDER BY endpoint_id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+        )
+        UPDATE lanes l SET alerted_at = CASE WHEN c.recovered THEN NULL ELSE now() END
+        FROM changed c WHERE l.endpoint_id = c.endpoint_id
+        RETURNING l.endpoint_id, l.account_id, l.failing_since, l.failures, l.failure_outcome, l.failure_status,
+                  l.failure_error, l.failed_at, c.recovered, c.alerted_at
+        """,
+        ALERT_AFTER,
+        limit,
+    )
+    return [
+        EndpointRecovered(account_id=row["account_id"], endpoint_id=row["endpoint_id"], alerted_at=row["alerted_at"])
+        if row["recovered"]
+        else EndpointFailing(
+            account_id=row["account_id"],
+            endpoint_id=row["endpoint_id"],
+            since=row["failing_since"],
+            failures=row["failures"],
+            last_failure=_last_failure(row),
+        )
+        for row in rows
+    ]
+
+
+def _facts(row: asyncpg.Record) -> LaneFacts:
+    return LaneFacts(
+        enabled=row["enabled"],
+        disabled_reason=None if row["disabled_reason"] is None else DisabledReason(row["disabled_reason"]),
+        paused=row["paused"],
+        switched_at=row["switched_at"],
+        failures=row["failures"],
+        failing_since=row["failing_since"],
+        allowed=row["allowed"],
+        cooldown_until=row["held_until"],
+        retrying=row["retrying"],
+        retrying_since=row["retrying_since"],
+        waiting=row["waiting"],
+        waiting_since=row["waiting_since"],
+        next_attempt_at=row["next_attempt_at"],
+        last_failure=_last_failure(row),
+    )
+
+
+def _last_failure(row: asyncpg.Record) -> LastFailure | None:
+    if row["failure_outcome"] is None:
+        return None
+    return LastFailure(
+        outcome=OutcomeClass(row["failure_outcome"]),
+        status_code=row["failure_status"],
+        error=row["failure_error"],
+        at=row["failed_at"],
+    )
