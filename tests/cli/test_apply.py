@@ -10,6 +10,7 @@ import pytest
 from api import Api, a_merchant
 from cli.canned import Done
 from cli.processes import done, environment
+from docs.samples import ALL
 
 pytestmark = [pytest.mark.slow(reason="each command is a process of its own"), pytest.mark.timeout(60)]
 
@@ -155,6 +156,34 @@ async def test_an_export_makes_the_same_installation_elsewhere(shell: Shell, ope
     assert [line for line in same.out.splitlines() if line[0] != " "] == ["~ provider upstream"]
     assert emptied == []
     assert again.out == exported.out
+
+
+async def test_the_file_of_the_documentation_is_one(shell: Shell) -> None:
+    [sample] = [one.text for one in ALL if one.page == "docs/tasks.md" and one.language == "toml"]
+    shell.variables |= {
+        "ACME_MAIN_LIVE_SECRET": SECRET,
+        "UPSTREAM_ACCESS_CODE": "a" * 8,
+        "UPSTREAM_SECRET_KEY": "b" * 8,
+    }
+
+    applied = await shell.run("apply", shell.write(sample))
+
+    assert (applied.code, applied.out.splitlines()[-1]) == (0, "3 created")
+
+
+async def test_a_provider_that_is_a_document_stands_in_a_file_beside_it(shell: Shell, operator: Api) -> None:
+    [document] = [one.text for one in ALL if one.page == "docs/mapping.md" and one.text.startswith('name = "Acme"')]
+    shell.write(document, "acme-mapping.toml")
+    file = shell.write(
+        '[[providers]]\nname = "acme"\nkind = "mapping"\nsettings = {document = {fromFile = "acme-mapping.toml"}}\n'
+        'credentials = {webhookSecret = {fromEnv = "UPSTREAM_CODE"}}\n'
+    )
+
+    applied = await shell.run("apply", file)
+    again = await shell.json("apply", file, "--dry-run")
+
+    assert (applied.code, applied.out.splitlines()[-1]) == (0, "1 created")
+    assert [one["field"] for step in again for one in step["differences"]] == ["credentials"]
 
 
 async def test_what_the_server_refuses_names_thing_and_field_and_what_was_done(shell: Shell) -> None:

@@ -15,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from api import Api, a_merchant, eventually
+from esimhooks.server.app.checkup import examine
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.store.embedded import MAJOR_VERSION
@@ -49,7 +50,9 @@ async def test_an_embedded_database_moves_to_ones_own_with_two_commands(empty: s
         embedded = Settings.read(data_dir=folder, port=0, log_level="warning")
         async with running(embedded) as node, Api(node.url, node.admin_key) as operator:
             merchant = await a_merchant(operator, webhook_url="https://hooks.example.com/esims")
+            before = await looked_into(embedded)
             await command("backup", file, environment=environment | {"ESIMHOOKS_DATA_DIR": folder})
+            after = await looked_into(embedded)
         keys = {name: _made(folder, name) for name in ("encryption", "admin")}
     own = {"ESIMHOOKS_DATABASE_URL": empty, "ESIMHOOKS_DATA_DIR": str(tmp_path)}
     wrong = await command("restore", file, environment=environment | own, code=1)
@@ -69,9 +72,15 @@ async def test_an_embedded_database_moves_to_ones_own_with_two_commands(empty: s
     async with running(moved) as node, Api(node.url, merchant.key) as caller:
         secret = await caller.get(f"/v1/endpoints/{merchant.endpoint}/secret")
     assert mode_of(file) == 0o600
+    assert (before, after) == ("none with `esimhooks backup` yet", "the last one with `esimhooks backup` is 0 days old")
     assert "ESIMHOOKS_ENCRYPTION_KEY is needed" in wrong
     assert "restore into an empty one" in again
     assert secret["secret"] == merchant.secret
+
+
+async def looked_into(settings: Settings) -> str:
+    [seen] = [one.seen async for one in examine(settings) if one.check == "backup"]
+    return seen
 
 
 def mode_of(file: str) -> int:

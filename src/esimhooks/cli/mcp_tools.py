@@ -5,14 +5,16 @@ Every call is made with the key of whoever calls.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any
 
+import typer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
-from esimhooks.cli.client import Answer, Client
+from esimhooks.cli.client import Client
 from esimhooks.cli.messages import Failed
 from esimhooks.cli.options import path
 from esimhooks.server.domain.advice import advise
@@ -33,34 +35,55 @@ Headers = Mapping[str, str] | None
 """Those of the caller's request; None over stdio."""
 
 
-class AskingClient(Client):
-    """A client whose refusals are what the assistant is told, instead of a failure of the tool."""
+class Asked:
+    """One server, asked with one key; what it refuses is what the assistant is told, instead of a failure of the tool."""
 
-    def call(self, method: str, path: str, *, body: Any = None, query: Mapping[str, object] | None = None) -> Answer:
-        """Send a request. Raises `ToolError`."""
-        try:
-            return super().call(method, path, body=body, query=query)
-        except Failed as error:
-            raise ToolError(str(error)) from None
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def get(self, *parts: str, **query: object) -> Json:
+        """Ask for something. Raises `ToolError`."""
+        with _refusals_told():
+            return self._client.get(path(*parts), **query).as_(Json)
+
+    def rows(self, *parts: str, **query: object) -> list[Json]:
+        """Ask for the first rows of a list. Raises `ToolError`."""
+        with _refusals_told():
+            return self._client.page(path(*parts), Json, **query)
+
+    def post(self, *parts: str, body: Json | None = None) -> Json:
+        """Make or start something. Raises `ToolError`."""
+        with _refusals_told():
+            return self._client.post(path(*parts), body).as_(Json)
 
 
-class _Asking:
-    """What both kinds of tools share: whose key they act with."""
+@contextmanager
+def _refusals_told() -> Iterator[None]:
+    try:
+        yield
+    except (Failed, typer.BadParameter) as error:
+        raise ToolError(str(error)) from None
+
+
+class Asking:
+    """Asks the server at `url` with the key that `key_of` finds for the caller."""
 
     def __init__(self, url: str, key_of: Callable[[Headers], str]) -> None:
         self._url = url
         self._key_of = key_of
 
-    def _client(self, context: Context, account: str | None = None, mode: str | None = None) -> Client:
-        try:
+    def __call__(self, context: Context, account: str | None = None, mode: str | None = None) -> Asked:
+        """Return the server as the caller of the tool sees it. Raises `ToolError` where no key came."""
+        with _refusals_told():
             key = self._key_of(context.headers)
-        except Failed as error:
-            raise ToolError(str(error)) from None
-        return AskingClient(self._url, key, tenant={"account": account, "mode": mode})
+        return Asked(Client(self._url, key, tenant={"account": account, "mode": mode}))
 
 
-class Looking(_Asking):
+class Looking:
     """Tools that only read."""
+
+    def __init__(self, asking: Asking) -> None:
+        self._asked = asking
 
     def tools(self) -> list[Tool]:
         """Return the tools; their names, arguments and docstrings are what an assistant is shown."""
@@ -85,43 +108,43 @@ class Looking(_Asking):
         """Find what belongs to an id, an ICCID, a transaction id or an order number."""
         if ID.fullmatch(query):
             return self.trace(context, query, account, mode)
-        client = self._client(context, account, mode)
+        client = self._asked(context, account, mode)
         for number in NUMBERS:
-            found = client.page(path("esims"), Json, limit=ROWS, **{number: query})
+            found = client.rows("esims", limit=ROWS, **{number: query})
             if found:
                 return shown({"foundBy": number, "esims": found})
         return {"foundBy": None, "esims": []}
 
     def trace(self, context: Context, any_id: AnyId, account: Account = None, mode: Mode = None) -> Json:
         """Show the chain around any id: the provider's notification, the eSIM, its events, deliveries and attempts."""
-        return shown(self._client(context, account, mode).get(path("trace", any_id)).as_(Json))
+        return shown(self._asked(context, account, mode).get("trace", any_id))
 
     def endpoints(self, context: Context, account: Account = None, mode: Mode = None) -> Json:
         """List the endpoints, the addresses that webhooks go to, with whether they are enabled and why not."""
-        return shown({"endpoints": self._client(context, account, mode).page(path("endpoints"), Json)})
+        return shown({"endpoints": self._asked(context, account, mode).rows("endpoints")})
 
     def why_failing(self, context: Context, endpoint: EndpointId, account: Account = None, mode: Mode = None) -> Json:
         """Say why deliveries to an endpoint fail: its state, its last failed attempts, and what to do about each."""
-        client = self._client(context, account, mode)
-        about = client.get(path("endpoints", endpoint)).as_(Json)
-        stats = client.get(path("endpoints", endpoint, "stats")).as_(Json)
+        client = self._asked(context, account, mode)
+        about = client.get("endpoints", endpoint)
+        stats = client.get("endpoints", endpoint, "stats")
         states = ("failed", "pending", "stopped")
         rows = [
             one
             for state in states
-            for one in client.page(path("deliveries"), Json, endpoint=endpoint, status=state, limit=5)
+            for one in client.rows("deliveries", endpoint=endpoint, status=state, limit=5)
             if one["attemptCount"]
         ]
-        failures = [_failure(client.get(path("deliveries", one["id"])).as_(Json)) for one in rows[:5]]
+        failures = [_failure(client.get("deliveries", one["id"])) for one in rows[:5]]
         state = {name: about[name] for name in ("id", "url", "enabled", "disabledReason", "timeout", "retrySchedule")}
         return shown({"endpoint": state, "stats": stats, "failures": failures})
 
     def what_waits(self, context: Context, account: Account = None, mode: Mode = None) -> Json:
         """Say what waits to be delivered: for each endpoint how much, since when, and what holds it back."""
-        client = self._client(context, account, mode)
+        client = self._asked(context, account, mode)
         waiting = []
-        for one in client.page(path("endpoints"), Json):
-            lane = client.get(path("endpoints", one["id"], "stats"), hours=1).as_(Json)["lane"]
+        for one in client.rows("endpoints"):
+            lane = client.get("endpoints", one["id"], "stats", hours=1)["lane"]
             if lane["pending"]:
                 waiting.append(
                     {name: one[name] for name in ("id", "url", "enabled", "disabledReason")} | {"lane": lane}
@@ -137,7 +160,7 @@ class Looking(_Asking):
         mode: Mode = None,
     ) -> Json:
         """List the latest events, newest first."""
-        rows = self._client(context, account, mode).page(path("events"), Json, esim=esim, type=type, limit=ROWS)
+        rows = self._asked(context, account, mode).rows("events", esim=esim, type=type, limit=ROWS)
         return shown({"events": rows})
 
     def event_catalogue(
@@ -146,10 +169,10 @@ class Looking(_Asking):
         event: Annotated[str | None, Field(description="as esim.activated; leave it out for all")] = None,
     ) -> Json:
         """Explain the events that there are, or one with its example and schema."""
-        client = self._client(context)
+        client = self._asked(context)
         if event is None:
-            return {"events": client.page(path("event-types"), Json)}
-        return client.get(path("event-types", event)).as_(Json)
+            return {"events": client.rows("event-types")}
+        return client.get("event-types", event)
 
     def journal(
         self,
@@ -159,14 +182,15 @@ class Looking(_Asking):
         esim: Annotated[str | None, Field(description="only those about this eSIM, esim_...")] = None,
     ) -> Json:
         """For operators: list what providers have sent lately and what became of it."""
-        rows = self._client(context).page(
-            path("notifications"), Json, source=source, outcome=outcome, esim=esim, limit=ROWS
-        )
+        rows = self._asked(context).rows("notifications", source=source, outcome=outcome, esim=esim, limit=ROWS)
         return shown({"notifications": rows})
 
 
-class Changing(_Asking):
+class Changing:
     """Tools that change something; they are there only where the person who starts the server says so."""
+
+    def __init__(self, asking: Asking) -> None:
+        self._asked = asking
 
     def tools(self) -> list[Tool]:
         """Return the tools."""
@@ -180,7 +204,7 @@ class Changing(_Asking):
         mode: Mode = None,
     ) -> Json:
         """Send an event again, to all enabled endpoints that want it."""
-        return self._client(context, account, mode).post(path("events", event, "resend"), {}).as_(Json)
+        return self._asked(context, account, mode).post("events", event, "resend", body={})
 
     def retry_delivery(
         self,
@@ -190,20 +214,20 @@ class Changing(_Asking):
         mode: Mode = None,
     ) -> Json:
         """Send a delivery again that is not pending."""
-        return shown(self._client(context, account, mode).post(path("deliveries", delivery, "retry")).as_(Json))
+        return shown(self._asked(context, account, mode).post("deliveries", delivery, "retry"))
 
     def enable_endpoint(
         self, context: Context, endpoint: EndpointId, account: Account = None, mode: Mode = None
     ) -> Json:
         """Switch an endpoint on; what waits for it goes out."""
-        return shown(self._client(context, account, mode).post(path("endpoints", endpoint, "enable")).as_(Json))
+        return shown(self._asked(context, account, mode).post("endpoints", endpoint, "enable"))
 
     def trigger(
         self, context: Context, event: Annotated[str, Field(description="as esim.activated")], account: Account = None
     ) -> Json:
         """Raise a test event of a test eSIM, in mode test."""
         mode = None if account is None else "test"
-        return self._client(context, account, mode).post(path("test-events"), {"event": event}).as_(Json)
+        return self._asked(context, account, mode).post("test-events", body={"event": event})
 
 
 def shown(answer: Json) -> Json:

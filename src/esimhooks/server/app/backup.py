@@ -11,8 +11,8 @@ from esimhooks.server.domain.errors import Broken
 from esimhooks.server.store import dump, migrate
 from esimhooks.server.store.database import connect
 from esimhooks.server.store.embedded import EmbeddedPostgres
-from esimhooks.server.store.encryption import Cipher
-from esimhooks.server.store.installation import check_canary
+from esimhooks.server.store.encryption import Cipher, new_key
+from esimhooks.server.store.installation import check_canary, note_backup
 
 
 async def backup(settings: Settings, file: Path) -> None:
@@ -21,6 +21,10 @@ async def backup(settings: Settings, file: Path) -> None:
         running = _running(settings)
         dsn = running if running is not None else (await database_address(settings, stack))[0]
         await asyncio.to_thread(dump.dump, dsn, file)
+        database = await connect(dsn, Cipher([new_key()]), connections=1)  # it reads and writes nothing encrypted
+        stack.push_async_callback(database.close)
+        async with database.transaction() as db:
+            await note_backup(db)
 
 
 async def restore(settings: Settings, file: Path) -> None:

@@ -7,7 +7,7 @@ and stopped again; one that a server uses is asked beside it.
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from esimhooks.server.app import keys, surroundings
@@ -24,6 +24,7 @@ from esimhooks.server.store.embedded import EmbeddedPostgres
 from esimhooks.server.store.encryption import Cipher, new_key
 
 DOUBTFUL_SKEW_S, WRONG_SKEW_S = 1.0, 60.0
+OLD_BACKUP = timedelta(days=7)
 """Receivers refuse what is 300 s old or new; what is due is counted by two clocks long before."""
 
 
@@ -137,6 +138,7 @@ async def _looked_into(database: Database, settings: Settings, *, complete: bool
         yield await _connections(db)
         if not complete:
             return
+        yield await _backup(db, embedded=settings.database_url is None)
         try:
             opened = await installation.check_canary_only(db)
         except Broken:
@@ -152,6 +154,19 @@ async def _looked_into(database: Database, settings: Settings, *, complete: bool
         yield wrong(f"provider {one.name}", "its credentials cannot be decrypted", mend)
     async for finding in surroundings.reached(readable, public_url=settings.public_url):
         yield finding
+
+
+async def _backup(db: Session, *, embedded: bool) -> Finding:
+    """Of a database of one's own other programs may make backups too, so that an old one is no fault."""
+    age, ever = await installation.without_backup_since(db)
+    seen = (
+        f"the last one with `esimhooks backup` is {age.days} days old" if ever else "none with `esimhooks backup` yet"
+    )
+    if embedded and age > OLD_BACKUP:
+        return doubtful(
+            "backup", seen, "run `esimhooks backup FILE`, every day, and keep the encryption key apart from it"
+        )
+    return fine("backup", seen)
 
 
 async def _operational(db: Session, settings: Settings) -> Finding:

@@ -5,11 +5,12 @@ with a newer one: then its canary goes too. What `esimhooks doctor` asks of the 
 reads.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.store.database import Session
 
+BACKUP = "last_backup"
 CANARY = b"esimhooks"
 ROW = "installation.canary"
 CANARIES = "name = 'canary' OR name LIKE 'canary.%'"
@@ -64,6 +65,30 @@ def _decrypts(db: Session, value: bytes) -> bool:
     except Broken:
         return False
     return True
+
+
+async def note_backup(db: Session) -> None:
+    """Remember that a backup was made now, by the database's clock."""
+    await db.conn.execute(
+        """
+        INSERT INTO installation (name, value) VALUES ($1, convert_to(extract(epoch FROM now())::text, 'UTF8'))
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value
+        """,
+        BACKUP,
+    )
+
+
+async def without_backup_since(db: Session) -> tuple[timedelta, bool]:
+    """Return for how long there was no backup, and whether there ever was one; counted from the first account on."""
+    row = await db.conn.fetchrow(
+        """
+        SELECT clock_timestamp() - coalesce(to_timestamp(b.at), a.first_at, clock_timestamp()) AS age, b.at IS NOT NULL AS ever
+        FROM (SELECT min(created_at) AS first_at FROM accounts) a
+        LEFT JOIN (SELECT convert_from(value, 'UTF8')::double precision AS at FROM installation WHERE name = $1) b ON true
+        """,
+        BACKUP,
+    )
+    return row["age"], row["ever"]
 
 
 DURABILITY = ("fsync", "synchronous_commit", "full_page_writes")
