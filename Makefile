@@ -7,7 +7,7 @@ STAMP := .venv/.complete
 DEMO := .venv/.demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-browser-and-node demo test test-repeat lint bench bench-quick build constraints clean reliability reliability-receiver reliability-servers sequence-law mutate fuzz-queue fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures
+.PHONY: help setup setup-browser-and-node demo test test-repeat lint bench bench-quick advisories build constraints clean reliability reliability-receiver reliability-servers sequence-law mutate fuzz-queue fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -123,6 +123,9 @@ lint: $(STAMP) ## check format, style, types, the direction of imports, sizes
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tools/sizes.py
 
+advisories: $(STAMP) ## look whether a pinned package has a known weakness; without a network, say so
+	$(BIN)/python tools/advisories.py
+
 bench: $(STAMP) ## measure all scenarios (ARGS="drain steady", ARGS="trickle --against REV")
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -156,10 +159,13 @@ pictures: $(STAMP) ## take the pictures of the dashboard in README.md anew (need
 	$(BIN)/python -m tools.pictures
 
 # --universal: one file for all platforms and Python versions. Packages may come from any registry or mirror, so none is named.
-constraints: ## pin the packages of pyproject.toml anew in constraints.txt (needs uv)
+constraints: ## pin the packages of pyproject.toml anew in constraints.txt, and those of the image (needs uv)
 	@command -v uv >/dev/null || { echo "uv is needed for this target only: https://docs.astral.sh/uv/"; exit 1; }
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --generate-hashes \
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --output-file constraints.txt
+	echo hatchling | uv pip compile pyproject.toml - --extra server --extra otel --universal --python-version 3.11 --generate-hashes \
+		--constraint constraints.txt --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+		--output-file deploy/constraints.txt
 	cd tools/validate_api && uv pip compile requirements.in --universal --python-version 3.11 --upgrade --generate-hashes \
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --output-file requirements.txt
 

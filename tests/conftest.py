@@ -28,6 +28,7 @@ ADMIN_KEY = "an-operator-key-of-forty-characters-00001"
 ENCRYPTION_KEY = new_key()
 TENANT_TABLES = (
     "accounts",
+    "api_keys",
     "attempts",
     "audit_entries",
     "backlog",
@@ -113,6 +114,7 @@ def settings(migrated: str, database: Database, tmp_path: Path) -> Settings:
         usage_interval=0,
         rate_limit_key=0,  # tests ask again and again until something is so
         rate_limit_address=0,
+        tries_address=0,
         log_level="warning",
     )
 

@@ -55,6 +55,7 @@ def _settings(data_dir: str, key: str) -> dict[str, str]:
         "allow_networks": "127.0.0.0/8",
         "rate_limit_key": "0",
         "rate_limit_address": "0",
+        "tries_address": "0",
         "log_format": "json",
     }
 

@@ -2,8 +2,11 @@
 
 from uuid import UUID
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from esimhooks.server.delivery.attempt import Job
-from esimhooks.server.delivery.lane_scheduler import LaneScheduler
+from esimhooks.server.delivery.lane_scheduler import ACCOUNTS_RESERVE, LANES_RESERVE, LaneScheduler
 from esimhooks.server.delivery.lane_state import UNWRITTEN_PER_SLOT, LaneState
 from esimhooks.server.domain.breaker import BreakerState
 from esimhooks.server.domain.delivery import SUSPECT_AT, Claimed, EndpointTarget
@@ -12,12 +15,13 @@ from esimhooks.server.store.lanes import Lease, Leased
 
 UNTIL = 30.0
 CAP = 4
+ACCOUNT = new_id()
 
 
-def a_job(endpoint_id: UUID, *, at_once: int = CAP, claims: int = 0) -> Job:
+def a_job(endpoint_id: UUID, *, at_once: int = CAP, claims: int = 0, account_id: UUID | None = None) -> Job:
     claimed = Claimed(
         delivery_id=new_id(),
-        account_id=new_id(),
+        account_id=account_id or ACCOUNT,
         endpoint_id=endpoint_id,
         endpoint_version=1,
         event_id=new_id(),
@@ -123,3 +127,141 @@ def test_a_suspect_is_sent_once_the_outcome_of_the_one_before_is_written() -> No
     scheduler.written(lane, job, now=0.0)
 
     assert len(answer_all_that_begins(scheduler)) == 1
+
+
+SLOTS = 500
+MAX_ALONE = SLOTS - SLOTS // ACCOUNTS_RESERVE - SLOTS // LANES_RESERVE
+"""Of lanes above their share, where nobody else has anything to do."""
+
+
+class Crowd:
+    """A dispatcher with 500 slots, and accounts whose endpoints answer when a test says so."""
+
+    def __init__(self) -> None:
+        self.scheduler = LaneScheduler(max_in_flight=SLOTS, max_in_flight_lane=20)
+        self.in_flight: dict[UUID, list[tuple[LaneState, Job]]] = {}
+        self.started = 0
+
+    def add(self, account_id: UUID, *, lanes: int, jobs: int, at_once: int) -> list[UUID]:
+        """Make an account's lanes ready, with so many jobs each; return them."""
+        endpoint_ids = [new_id() for _ in range(lanes)]
+        leased = [Leased(Lease(endpoint_id, 1), BreakerState()) for endpoint_id in endpoint_ids]
+        self.scheduler.add_leased(leased, now=0.0, until=UNTIL)
+        for endpoint_id in endpoint_ids:
+            self.more(account_id, endpoint_id, jobs=jobs, at_once=at_once)
+        return endpoint_ids
+
+    def more(self, account_id: UUID, endpoint_id: UUID, *, jobs: int, at_once: int) -> None:
+        self.scheduler.add([a_job(endpoint_id, at_once=at_once, account_id=account_id) for _ in range(jobs)], now=0.0)
+
+    def begin(self) -> None:
+        for lane, job in self.scheduler.start_next(now=0.0):
+            self.started += 1
+            self.in_flight.setdefault(job.claimed.account_id, []).append((lane, job))
+
+    def answer(self, account_id: UUID, number: int) -> None:
+        """Let the oldest attempts of an account be answered and written, one after the other, and begin what may begin."""
+        for _ in range(number):
+            lane, job = self.in_flight[account_id].pop(0)
+            self.scheduler.answered(lane, job)
+            self.scheduler.written(lane, job, now=0.0)
+            self.begin()
+
+    def number(self, account_id: UUID) -> int:
+        return len(self.in_flight.get(account_id, []))
+
+
+def test_an_account_with_slow_endpoints_leaves_slots_for_one_that_comes_later() -> None:
+    crowd, slow, other = Crowd(), new_id(), new_id()
+    crowd.add(slow, lanes=4, jobs=400, at_once=200)
+    crowd.begin()
+    assert crowd.number(slow) == MAX_ALONE
+
+    crowd.add(other, lanes=1, jobs=20, at_once=20)
+    crowd.begin()
+
+    assert crowd.number(other) == 20
+
+
+def test_slots_that_become_free_go_to_accounts_below_their_share_first() -> None:
+    crowd, slow, other = Crowd(), new_id(), new_id()
+    crowd.add(slow, lanes=4, jobs=400, at_once=200)
+    crowd.begin()
+    crowd.add(other, lanes=10, jobs=100, at_once=200)
+    crowd.begin()
+
+    crowd.answer(slow, 200)
+
+    assert crowd.number(slow) == MAX_ALONE - 200
+    assert crowd.number(other) >= 160
+
+
+def test_many_endpoints_get_an_account_no_more_than_one_endpoint_gets_another() -> None:
+    crowd, large, small = Crowd(), new_id(), new_id()
+    crowd.add(large, lanes=50, jobs=100, at_once=200)
+    crowd.add(small, lanes=1, jobs=1000, at_once=500)
+    crowd.begin()
+    for _ in range(40):
+        crowd.answer(large, 10)
+        crowd.answer(small, 10)
+
+    assert abs(crowd.number(large) - crowd.number(small)) <= SLOTS // 10
+
+
+def test_alone_an_account_uses_all_slots_but_the_reserve_and_its_own_lanes_do_not_starve() -> None:
+    crowd, account = Crowd(), new_id()
+    crowd.add(account, lanes=4, jobs=400, at_once=200)
+    crowd.begin()
+    crowd.add(account, lanes=1, jobs=10, at_once=10)
+    crowd.answer(account, 1)
+
+    quick = [job for lane, job in crowd.in_flight[account] if lane.limit == 10]
+    assert len(quick) >= 1
+
+
+def test_an_account_that_was_held_back_goes_on_once_the_others_have_finished() -> None:
+    crowd, slow, other = Crowd(), new_id(), new_id()
+    crowd.add(other, lanes=10, jobs=40, at_once=40)
+    crowd.begin()
+    crowd.add(slow, lanes=4, jobs=200, at_once=200)
+    crowd.begin()
+    before = crowd.number(slow)
+
+    crowd.answer(other, crowd.number(other))
+
+    assert crowd.number(slow) > before
+    assert crowd.number(slow) == MAX_ALONE
+
+
+def test_what_is_claimed_is_shared_by_accounts_before_it_is_shared_by_lanes() -> None:
+    crowd, large, small = Crowd(), new_id(), new_id()
+    many = crowd.add(large, lanes=50, jobs=1, at_once=200)
+    [one] = crowd.add(small, lanes=1, jobs=1, at_once=200)
+    crowd.begin()
+
+    rooms = {request.lease.endpoint_id: request.room for request in crowd.scheduler.claim_requests()}
+
+    assert rooms[one] == 2 * 200
+    assert sum(rooms[lane] for lane in many) <= 4 * SLOTS // 2
+
+
+@settings(deadline=None, max_examples=50)
+@given(data=st.data())
+def test_every_job_is_started_once_and_never_more_than_the_slots_whatever_comes(data: st.DataObject) -> None:
+    crowd, accounts = Crowd(), [new_id() for _ in range(4)]
+    added = 0
+    for _ in range(data.draw(st.integers(1, 8))):
+        account = data.draw(st.sampled_from(accounts))
+        if data.draw(st.booleans()) or not crowd.number(account):
+            lanes, jobs = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 200))
+            crowd.add(account, lanes=lanes, jobs=jobs, at_once=data.draw(st.integers(1, 200)))
+            added += lanes * jobs
+            crowd.begin()
+        else:
+            crowd.answer(account, data.draw(st.integers(1, crowd.number(account))))
+        assert sum(map(crowd.number, accounts)) <= SLOTS
+
+    while any(map(crowd.number, accounts)):
+        for account in accounts:
+            crowd.answer(account, crowd.number(account))
+    assert crowd.started == added

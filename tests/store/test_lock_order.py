@@ -17,6 +17,7 @@ from esimhooks.server.domain.account import ApiKey
 from esimhooks.server.domain.breaker import BreakerState, Transition
 from esimhooks.server.domain.endpoint import DisabledReason, Ordering
 from esimhooks.server.domain.ids import new_id
+from esimhooks.server.domain.roles import Role
 from esimhooks.server.store import accounts, endpoints, keys, lanes
 from esimhooks.server.store.database import Database, Session
 from system.stored_jobs import a_recovery, a_worker
@@ -161,6 +162,7 @@ async def test_a_key_is_given_another_url_while_its_endpoint_is_deleted(database
     key = ApiKey(
         id=new_id(),
         tenant=lane.tenant,
+        role=Role.MANAGE,
         name="ci",
         lookup="lookup",
         digest=b"",

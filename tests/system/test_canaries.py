@@ -92,6 +92,7 @@ async def scene(request: pytest.FixtureRequest, collector: Receiver) -> AsyncIte
             "retry_schedule": "0,1,1",
             "rate_limit_key": "0",
             "rate_limit_address": "0",
+            "tries_address": "0",
             "log_format": request.param,
             "log_level": "debug",
         }

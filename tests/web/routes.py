@@ -9,6 +9,7 @@ from api import Answer, Api, Json
 from esimhooks.server.api.parameters import path_names
 from esimhooks.server.app.asgi import table
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
+from esimhooks.server.domain.roles import Permission
 
 IDS = {
     "account_id": Prefix.ACCOUNT,
@@ -42,6 +43,7 @@ class Route(Struct, frozen=True):
     of_tenant: bool
     takes_body: bool
     needs_body: bool
+    permission: Permission
 
     def at(self, **values: str) -> str:
         """Return the path, with ids of rows that do not exist where none is given."""
@@ -62,6 +64,7 @@ def _all() -> list[Route]:
             one.takes.of_tenant,
             one.takes.body is not None,
             one.takes.needs_body,
+            one.permission,
         )
         for one in table()
         if one.path not in ENDLESS

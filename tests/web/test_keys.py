@@ -48,10 +48,18 @@ async def test_a_key_is_taken_from_either_header(operator: Api) -> None:
     merchant = await a_merchant(operator)
 
     assert (await called_with(operator, merchant.key)).status == 200
-    assert (await called_with(operator, "wrong", x_api_key=merchant.key)).status == 200
+    assert (await called_with(operator, "", authorization="Basic abc", x_api_key=merchant.key)).status == 200
     for scheme in ("bearer", "BEARER"):
         answer = await called_with(operator, "", authorization=f"{scheme} {merchant.key}")
         assert answer.status == 200
+
+
+async def test_two_keys_in_one_request_are_refused_whichever_is_right(operator: Api) -> None:
+    merchant = await a_merchant(operator)
+
+    for other in ("wrong", merchant.key):
+        is_problem(await called_with(operator, merchant.key, x_api_key=other), 400)
+        is_problem(await called_with(operator, other, x_api_key=merchant.key), 400)
 
 
 async def test_whatever_is_no_key_of_ours_is_a_401_at_every_route(operator: Api) -> None:

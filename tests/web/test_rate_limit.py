@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from api import Api, a_merchant
-from esimhooks.server.api.rate_limit import MOST_BUCKETS, RateLimit, network_of
+from esimhooks.server.api.addresses import network_of
+from esimhooks.server.api.rate_limit import MOST_BUCKETS, RateLimit
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.errors import Refused

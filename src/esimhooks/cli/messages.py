@@ -16,11 +16,12 @@ OPTION_OF = {
     "data": "--set",
     "eventTypes": "--event-type",
     "headers": "--header",
+    "quotas": "--quota",
     "settings": "--setting",
     "statuses": "--status",
 }
 """Options that are repeated, one value each, by the field that they fill."""
-NAMED_BELOW = frozenset({"credentials", "data", "headers", "metadata", "settings"})
+NAMED_BELOW = frozenset({"credentials", "data", "headers", "metadata", "quotas", "settings"})
 """Fields whose members have names that a person chose: `--set dataUsage`."""
 
 USAGE = tuple(

@@ -5,6 +5,7 @@ characters that do not print are shown as escapes. Prose is wrapped to the termi
 key or a command, is one line at any width. Colours only on a terminal.
 """
 
+import re
 import shutil
 import sys
 import textwrap
@@ -15,7 +16,10 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from esimhooks.server.domain.patterns import CONTROLS
+
 UNWRAPPED_WIDTH = 500
+_CONTROL = re.compile(f"(?!\n)[{CONTROLS}]")
 TONES = {
     "delivered": "green",
     "2xx": "green",
@@ -98,9 +102,9 @@ def program() -> str:
 
 
 def raw(body: bytes) -> None:
-    """Print exactly the JSON of an answer, and nothing for an empty one."""
+    """Print the JSON of an answer, and nothing for an empty one; what could control the terminal is escaped."""
     if body:
-        sys.stdout.write(body.decode() + "\n")
+        sys.stdout.write(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", body.decode()) + "\n")
         sys.stdout.flush()
 
 

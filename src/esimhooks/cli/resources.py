@@ -13,6 +13,7 @@ from esimhooks.cli.options import credentials, file_text, json_values, pairs, pa
 from esimhooks.cli.verbs import Resource, Setting, Verb
 from esimhooks.server.domain.delivery import DeliveryStatus
 from esimhooks.server.domain.endpoint import Ordering, SignatureProfile
+from esimhooks.server.domain.roles import OF_MERCHANTS, OF_OPERATORS
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 
@@ -43,11 +44,12 @@ FROM = Setting("from", "Not before, as 2026-11-23T10:00:00Z.", metavar="TIME")
 TO = Setting("to", "Before, as 2026-11-24T10:00:00Z.", metavar="TIME")
 SPAN = (FROM, TO)
 OWNER = Needed("account", "Whose keys.", metavar="ACC")
-KEY = (
-    Setting("webhookUrl", "Where webhooks go.", metavar="URL"),
+LIMITS = (
     Repeated("allowedIps", "Who may use it; repeatable.", flag="--allowed-ip", metavar="CIDR"),
     Setting("expiresAt", "When it ends, as 2027-11-23T10:00:00Z.", metavar="TIME"),
 )
+ROLE = Setting("role", "manage (the default), read or events.", metavar="ROLE", words=OF_MERCHANTS)
+KEY = (Setting("webhookUrl", "Where webhooks go.", metavar="URL"), *LIMITS)
 ENDPOINT = (
     NAME,
     Repeated("eventTypes", "What it gets, by default all; repeatable.", flag="--event-type", metavar="T", words=EVENTS),
@@ -113,19 +115,35 @@ RESOURCES = (
         Verb("show", "GET /v1/accounts/{id}", "Show an account."),
         Verb("create", "POST /v1/accounts", "Make an account.", (Needed("name", "What it is called.", metavar="NAME"),),
              title="new account"),
-        Verb("rename", "PATCH /v1/accounts/{id}", "Give an account another name.",
-             (Needed("name", "Its new name.", metavar="NAME"),)),
+        Verb("update", "PATCH /v1/accounts/{id}", "Give an account another name, or other quotas.",
+             (Setting("name", "Its new name.", metavar="NAME"),
+             Repeated("quotas", "As endpoints=80, null for the usual; repeatable.", flag="--quota",
+                      metavar="NAME=N", parse=json_values))),
         Verb("delete", "DELETE /v1/accounts/{id}",
              "Delete an account with its keys, endpoints, orders and eSIMs; what waits for delivery is cancelled.",
              confirm="Delete {id} and all that it has?", done="{id} is deleted"),
     )),
+    Resource("quotas", "What an account may have and do.", (
+        OfTenant("list", "GET /v1/quotas", "List an account's quotas, and what it has of each.",
+             columns="name limit used"),
+    )),
+    Resource("operator-keys", "Operators' own keys, with names and roles.", (
+        Verb("list", "GET /v1/operator-keys", "List operators' keys.",
+             columns="id name role lastUsedAt:used createdAt:age expiresAt:expires"),
+        Verb("create", "POST /v1/operator-keys", "Make an operator's key; its text is printed this once.",
+             (Needed("name", "Who uses it.", metavar="NAME"), Needed("role", "admin, support or read.", metavar="ROLE", words=OF_OPERATORS), *LIMITS),
+             title="new key, shown this once"),
+        Verb("update", "PATCH /v1/operator-keys/{id}", "Change an operator's key; what is not named stays.",
+             (NAME, *LIMITS)),
+        Verb("revoke", "DELETE /v1/operator-keys/{id}", "Revoke an operator's key at once.", done="{id} is revoked"),
+    )),
     Resource("keys", "API keys of an account, for operators.", (
         Verb("list", "GET /v1/accounts/{account}/keys", "List an account's keys.", (OWNER,),
-             columns="id mode name lastUsedAt:used createdAt:age expiresAt:expires endpointId:endpoint"),
+             columns="id mode role name lastUsedAt:used createdAt:age expiresAt:expires endpointId:endpoint"),
         Verb("create", "POST /v1/accounts/{account}/keys",
              "Make a key; its text and its endpoint's secret are printed this once.", (OWNER,
              Needed("mode", "Of real business or of tests", Mode), Needed("name", "What it is called.", metavar="NAME"),
-             *KEY), title="new key, shown this once"),
+             ROLE, *KEY), title="new key, shown this once"),
         Verb("update", "PATCH /v1/accounts/{account}/keys/{id}", "Change a key; what is not named stays.",
              (OWNER, NAME, *KEY)),
         Verb("revoke", "DELETE /v1/accounts/{account}/keys/{id}", "Revoke a key at once.", (OWNER,),

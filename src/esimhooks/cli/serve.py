@@ -164,7 +164,7 @@ def _prepared(node: "Running", folder: Path) -> Development:
         body = {"mode": "test", "name": "development"}
         key = operator.post(path("accounts", account, "keys"), body).as_(dict[str, Any])["key"]
         made = Development(account=account, key=key)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.touch(mode=0o600)
         file.write_bytes(msgspec.json.encode(made))
     return made

@@ -7,18 +7,30 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
-from esimhooks.server.api.auth import Authenticator, Principal, actor_of, require_operator, tenant_of
+from esimhooks.server.api.auth import (
+    Authenticator,
+    KeyRefused,
+    Principal,
+    actor_of,
+    require_operator,
+    require_permission,
+    tenant_of,
+)
 from esimhooks.server.api.http import Answer, Request, Response
 from esimhooks.server.api.installation import TO_ALL, Installation, Services
 from esimhooks.server.api.parameters import Give
 from esimhooks.server.api.problems import problem_of
-from esimhooks.server.api.rate_limit import RateLimit, limits
+from esimhooks.server.api.rate_limit import Leave, limits
 from esimhooks.server.api.router import Access, Route
 from esimhooks.server.api.transaction import HEADER, Begin, carry_out, carry_out_once
-from esimhooks.server.domain.audit import Actor
+from esimhooks.server.domain.audit import Action, Actor, ChangedField
 from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.observe.log import get_logger
+from esimhooks.server.observe.refused import What
 from esimhooks.server.store import keys
+from esimhooks.server.store.audit import note
 from esimhooks.server.store.database import Database, Session
 
 log = get_logger("web")
@@ -71,27 +83,71 @@ class _ByKey:
         authenticator: Authenticator = request.services[Authenticator]
         request.caller = caller = await authenticator.principal(request)
         if caller.tenant is not None and caller.lookup is not None:
-            limit: RateLimit = request.services[Installation].keys_limit
-            request.leave = limit.take(caller.lookup, now=monotonic())
+            request.leave = take_leave(request, caller.lookup)
         if route.operators:
             require_operator(caller)
+        require_permission(caller, route.permission)
         await route.takes.read(request)
         if HEADER in request.headers and request.method == "POST":
             return _told(request, await carry_out_once(request, route, caller.tenant))
         return _told(request, await carry_out(request, route))
 
     def refusal(self, request: Request, error: Exception) -> Response:
+        note_refusal(request, error)
         answer = problem_of(request, error)
         _told(request, answer)
         return answer
 
     async def after(self, request: Request) -> None:
-        if request.caller is not None:
+        if request.refused is not None:
+            await audit_refusal(request)
+        elif request.caller is not None:
             await note_use(request.services, request.caller)
 
 
 OPEN: Access = _Open()
 BY_KEY: Access = _ByKey()
+
+
+def take_leave(request: Request, lookup: str) -> Leave | None:
+    """Count a request of a merchant's key, by the public part of it. Raises `Refused` (429)."""
+    installation: Installation = request.services[Installation]
+    authenticator: Authenticator = request.services[Authenticator]
+    try:
+        return installation.keys_limit.take(lookup, now=monotonic())
+    except Refused:
+        authenticator.strangers.note(What.RATE, authenticator.peer(request))
+        raise
+
+
+def note_refusal(request: Request, error: Exception) -> None:
+    """Leave who was refused with the request, for `audit_refusal`; what a role forbids is counted here."""
+    if not isinstance(error, KeyRefused):
+        return
+    request.refused = error
+    if error.what is What.ROLE:
+        authenticator: Authenticator = request.services[Authenticator]
+        authenticator.strangers.note(error.what, authenticator.peer(request))
+
+
+async def audit_refusal(request: Request) -> None:
+    """Write to the audit log that a known key was refused, once a minute for each address."""
+    authenticator: Authenticator = request.services[Authenticator]
+    refused: KeyRefused = request.refused
+    holder, address = refused.holder, authenticator.peer(request)
+    if holder.key_id is None or not authenticator.strangers.is_audit_due(holder.key_id, address):
+        return
+    database: Database = request.services[Database]
+    why = {
+        "refused": ChangedField(None, refused.detail),
+        "request": ChangedField(None, f"{request.method} {request.path}"),
+    }
+    try:
+        async with database.transaction() as db:
+            subject = text_of(Prefix.KEY, holder.key_id)
+            await note(db, actor_of(holder, address), Action.ACCESS_REFUSE, subject, whose=holder.tenant, changes=why)
+    except Exception as error:
+        log.exception("access.refusal_not_noted", error=error)
 
 
 async def note_use(services: Services, caller: Principal) -> None:

@@ -1,7 +1,7 @@
 """Accounts and their API keys: `/v1/accounts`, for operators."""
 
-import ipaddress
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -9,25 +9,20 @@ from msgspec.structs import asdict
 
 from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.auth import Authenticator
-from esimhooks.server.api.bodies import Moment
 from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
-from esimhooks.server.api.merge_patch import named
+from esimhooks.server.api.merge_patch import merged
 from esimhooks.server.api.router import Routes
-from esimhooks.server.domain.account import Account, ApiKey
+from esimhooks.server.domain.account import Account
 from esimhooks.server.domain.audit import Actor
-from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.ids import Prefix, parse_id, text_of, text_or_none
-from esimhooks.server.domain.patterns import Name, Url
+from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.patterns import Name
+from esimhooks.server.domain.quotas import MOST, Quotas
 from esimhooks.server.manage import accounts as manage_accounts
-from esimhooks.server.manage import keys as manage_keys
-from esimhooks.server.manage.endpoints import EndpointRules, Made
-from esimhooks.server.manage.keys import MadeKey, NewKey
+from esimhooks.server.manage import quotas as manage_quotas
 from esimhooks.server.manage.lists import found
-from esimhooks.server.store import accounts, keys
+from esimhooks.server.store import accounts
 from esimhooks.server.store.database import Session
-from esimhooks.vocabulary.statuses import Mode
-from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
+from esimhooks.vocabulary.timestamps import timestamp
 
 
 class AccountBody(Struct, forbid_unknown_fields=True, rename="camel"):
@@ -36,10 +31,36 @@ class AccountBody(Struct, forbid_unknown_fields=True, rename="camel"):
     name: Name
 
 
+Count = Annotated[int, Meta(ge=0, le=MOST)]
+
+
+class QuotasBody(Struct, rename="camel", kw_only=True):
+    """What an account may have (`endpoints`, the bytes of all their headers, `recoveries` under way) and do a second."""
+
+    endpoints: Count
+    endpoint_header_bytes: Count
+    recoveries: Count
+    recoveries_per_endpoint: Count
+    test_events_per_second: Count
+    resends_per_second: Count
+
+
+class QuotasPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """Which quotas an operator changes; null puts one back to what accounts have unless told otherwise."""
+
+    endpoints: Count | UnsetType | None = UNSET
+    endpoint_header_bytes: Count | UnsetType | None = UNSET
+    recoveries: Count | UnsetType | None = UNSET
+    recoveries_per_endpoint: Count | UnsetType | None = UNSET
+    test_events_per_second: Count | UnsetType | None = UNSET
+    resends_per_second: Count | UnsetType | None = UNSET
+
+
 class AccountPatch(Struct, forbid_unknown_fields=True, rename="camel"):
-    """What an operator changes of an account."""
+    """What an operator changes of an account; `quotas` null puts all of them back."""
 
     name: Name | UnsetType = UNSET
+    quotas: QuotasPatch | UnsetType | None = UNSET
 
 
 class AccountView(Struct, rename="camel"):
@@ -47,62 +68,9 @@ class AccountView(Struct, rename="camel"):
 
     id: str
     name: str
+    quotas: QuotasBody
     created_at: str
     updated_at: str
-
-
-class KeyBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """What an operator tells of a key. With `webhookUrl` the key owns an endpoint for its mode."""
-
-    mode: Mode
-    name: Name
-    webhook_url: Url | None = None
-    allowed_ips: Annotated[list[str], Meta(min_length=1, max_length=10)] | None = None
-    expires_at: Moment | None = None
-
-
-class KeyPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """What an operator changes of a key: null lets it be used from everywhere, or without end."""
-
-    name: Name | UnsetType = UNSET
-    webhook_url: Url | UnsetType = UNSET
-    allowed_ips: Annotated[list[str], Meta(min_length=1, max_length=10)] | UnsetType | None = UNSET
-    expires_at: Moment | UnsetType | None = UNSET
-
-
-class KeyView(Struct, rename="camel", kw_only=True):
-    """A key as it is shown; never its secret part."""
-
-    id: str
-    name: str
-    mode: Mode
-    prefix: str
-    endpoint_id: str | None
-    allowed_ips: list[str] | None
-    expires_at: str | None
-    created_at: str
-    last_used_at: str | None
-
-
-class OwnedEndpoint(Struct, rename="camel"):
-    """The endpoint of a key with a webhook URL; the secret is shown this once."""
-
-    id: str
-    url: str
-    secret: str
-
-
-class MadeKeyView(KeyView, rename="camel", kw_only=True):
-    """A new key; `key` is shown this once."""
-
-    key: str
-    endpoint: OwnedEndpoint | None
-
-
-class ChangedKeyView(KeyView, rename="camel", kw_only=True):
-    """A key after its change; `endpoint` where the change made one."""
-
-    endpoint: OwnedEndpoint | None
 
 
 routes = Routes(BY_KEY, operators=True)
@@ -127,13 +95,15 @@ async def show_account(db: Session, account_id: str) -> AccountView:
     return _account(found(await accounts.find(db, parse_id(Prefix.ACCOUNT, account_id)), "account"))
 
 
-@routes.patch("/v1/accounts/{account_id}", example={"name": "Acme Ltd"})
-async def rename_account(db: Session, actor: Actor, now: datetime, account_id: str, data: AccountPatch) -> AccountView:
-    """Give an account another name."""
+@routes.patch("/v1/accounts/{account_id}", example={"name": "Acme Ltd", "quotas": {"endpoints": 80}})
+async def change_account(db: Session, actor: Actor, now: datetime, account_id: str, data: AccountPatch) -> AccountView:
+    """Give an account another name, or other quotas."""
     known = parse_id(Prefix.ACCOUNT, account_id)
-    if isinstance(data.name, UnsetType):
-        return _account(found(await accounts.find(db, known), "account"))
-    return _account(await manage_accounts.rename_account(db, actor, known, data.name, now=now))
+    if not isinstance(data.quotas, UnsetType):
+        await manage_quotas.change_quotas(db, actor, known, _changed_quotas(data.quotas), now=now)
+    if not isinstance(data.name, UnsetType):
+        await manage_accounts.rename_account(db, actor, known, data.name, now=now)
+    return _account(found(await accounts.find(db, known), "account"))
 
 
 @routes.delete("/v1/accounts/{account_id}")
@@ -145,116 +115,15 @@ async def delete_account(
     db.after_commit(authenticator.forget)
 
 
-@routes.post(
-    "/v1/accounts/{account_id}/keys",
-    example={"mode": "test", "name": "ci", "webhookUrl": "https://hooks.example.com/esims"},
-)
-async def create_key(db: Session, actor: Actor, rules: EndpointRules, account_id: str, data: KeyBody) -> MadeKeyView:
-    """Make a key; its text and its endpoint's secret are shown this once."""
-    made = await manage_keys.create_key(
-        db,
-        actor,
-        Tenant(parse_id(Prefix.ACCOUNT, account_id), data.mode),
-        NewKey(
-            name=data.name,
-            webhook_url=data.webhook_url,
-            allowed_ips=_networks(data.allowed_ips),
-            expires_at=_in_utc(data.expires_at, "/expiresAt"),
-        ),
-        rules,
-    )
-    return _made_key(made)
-
-
-@routes.get("/v1/accounts/{account_id}/keys")
-async def list_keys(db: Session, account_id: str, limit: Limit = 25, cursor: Cursor = None) -> Listed[KeyView]:
-    """List an account's keys."""
-    account = found(await accounts.find(db, parse_id(Prefix.ACCOUNT, account_id)), "account")
-    rows = await keys.of_account(db, account.id, **window(limit, cursor))
-    return listed(rows, limit, _key, lambda key: key.id)
-
-
-@routes.patch("/v1/accounts/{account_id}/keys/{key_id}", example={"name": "ci 2026", "allowedIps": ["127.0.0.0/8"]})
-async def change_key(
-    db: Session,
-    actor: Actor,
-    rules: EndpointRules,
-    authenticator: Authenticator,
-    account_id: str,
-    key_id: str,
-    data: KeyPatch,
-) -> ChangedKeyView:
-    """Change a key; a `webhookUrl` makes an endpoint, whose secret is shown this once, or moves the key's own."""
-    changes = named(data)
-    if not isinstance(data.allowed_ips, UnsetType):
-        changes["allowed_ips"] = _networks(data.allowed_ips)
-    if not isinstance(data.expires_at, UnsetType):
-        changes["expires_at"] = _in_utc(data.expires_at, "/expiresAt")
-    changes.pop("webhook_url", None)
-    changed = await manage_keys.change_key(
-        db,
-        actor,
-        parse_id(Prefix.ACCOUNT, account_id),
-        parse_id(Prefix.KEY, key_id),
-        manage_keys.WantedKey(
-            changes, webhook_url=None if isinstance(data.webhook_url, UnsetType) else data.webhook_url
-        ),
-        rules,
-    )
-    db.after_commit(authenticator.forget)
-    view = _key(changed.key)
-    return ChangedKeyView(**asdict(view), endpoint=_owned(changed.made))
-
-
-@routes.delete("/v1/accounts/{account_id}/keys/{key_id}")
-async def revoke_key(db: Session, actor: Actor, authenticator: Authenticator, account_id: str, key_id: str) -> None:
-    """Revoke a key at once."""
-    await manage_keys.revoke_key(db, actor, parse_id(Prefix.ACCOUNT, account_id), parse_id(Prefix.KEY, key_id))
-    db.after_commit(authenticator.forget)
-
-
-def _in_utc(moment: datetime | None, pointer: str) -> datetime | None:
-    try:
-        return None if moment is None else moment.astimezone(UTC)
-    except OverflowError:
-        raise Refused.invalid(pointer, "expected a time in the years 1 to 9999 UTC") from None
-
-
-def _networks(texts: list[str] | None) -> tuple[str, ...] | None:
-    for place, text in enumerate(texts or []):
-        try:
-            ipaddress.ip_network(text, strict=False)
-        except ValueError:
-            raise Refused.invalid(f"/allowedIps/{place}", "expected an address or a network in CIDR form") from None
-    return None if texts is None else tuple(texts)
+def _changed_quotas(patch: QuotasPatch | None) -> Callable[[Quotas], Quotas]:
+    return lambda before: Quotas() if patch is None else merged(before, patch)
 
 
 def _account(account: Account) -> AccountView:
     return AccountView(
-        text_of(Prefix.ACCOUNT, account.id), account.name, timestamp(account.created_at), timestamp(account.updated_at)
+        id=text_of(Prefix.ACCOUNT, account.id),
+        name=account.name,
+        quotas=QuotasBody(**asdict(account.quotas)),
+        created_at=timestamp(account.created_at),
+        updated_at=timestamp(account.updated_at),
     )
-
-
-def _key(key: ApiKey) -> KeyView:
-    return KeyView(
-        id=text_of(Prefix.KEY, key.id),
-        name=key.name,
-        mode=key.tenant.mode if key.tenant else Mode.LIVE,
-        prefix=key.lookup,
-        endpoint_id=text_or_none(Prefix.ENDPOINT, key.endpoint_id),
-        allowed_ips=None if key.allowed_ips is None else list(key.allowed_ips),
-        expires_at=timestamp_or_none(key.expires_at),
-        created_at=timestamp(key.created_at),
-        last_used_at=timestamp_or_none(key.last_used_at),
-    )
-
-
-def _made_key(made: MadeKey) -> MadeKeyView:
-    view = _key(made.key)
-    return MadeKeyView(**asdict(view), key=made.text, endpoint=_owned(made.made))
-
-
-def _owned(made: Made | None) -> OwnedEndpoint | None:
-    if made is None:
-        return None
-    return OwnedEndpoint(text_of(Prefix.ENDPOINT, made.endpoint.id), made.endpoint.url, made.secret)

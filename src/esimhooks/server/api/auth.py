@@ -4,20 +4,23 @@ Every handler of a tenant's rows gets its tenant from here and from nowhere else
 """
 
 import hmac
-import ipaddress
 from time import monotonic
 from uuid import UUID
 
 from msgspec import Struct
 
+from esimhooks.server.api.addresses import address_of, is_within, network_of
 from esimhooks.server.api.http import Request
-from esimhooks.server.api.rate_limit import RateLimit, network_of
+from esimhooks.server.api.rate_limit import RateLimit
+from esimhooks.server.api.strangers import Strangers
 from esimhooks.server.domain.account import ApiKey, digest_of, lookup_of, well_formed
 from esimhooks.server.domain.audit import Actor, ActorKind
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
+from esimhooks.server.domain.roles import MAY, Permission, Role
+from esimhooks.server.observe.refused import What
 from esimhooks.server.store import keys
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.statuses import Mode
@@ -34,9 +37,28 @@ class Principal(Struct, frozen=True):
     """
 
     tenant: Tenant | None
+    role: Role
     lookup: str | None = None
     key_id: UUID | None = None
     key_name: str | None = None
+
+
+FIRST = Principal(None, Role.ADMIN)
+"""Who holds the operator's first key."""
+
+
+class KeyRefused(Refused):
+    """A known key may not be used so; its account gets to know."""
+
+    what: What
+    holder: Principal
+
+    @classmethod
+    def because(cls, what: What, holder: Principal, detail: str) -> "KeyRefused":
+        """A key that has ended is unauthenticated (401), another one forbidden (403)."""
+        refused = cls.unauthenticated(detail) if what is What.KEY else cls.forbidden(detail)
+        refused.what, refused.holder = what, holder
+        return refused
 
 
 class Authenticator:
@@ -52,13 +74,15 @@ class Authenticator:
         admin_key: str,
         trusted_proxies: int,
         clock: Clock,
-        addresses: RateLimit | None = None,
+        addresses: RateLimit,
+        strangers: Strangers,
     ) -> None:
         self._database = database
         self._admin_digest = digest_of(admin_key)
         self._trusted_proxies = trusted_proxies
         self._clock = clock
         self._addresses = addresses
+        self.strangers = strangers
         self._kept: dict[bytes, tuple[float, ApiKey]] = {}
         self._noted: dict[str, float] = {}
 
@@ -66,11 +90,31 @@ class Authenticator:
         """Return the caller. Raises `Refused` (401) without a valid key, (403) from an address not allowed."""
         return await self.holder_of(_key_in(request), request)
 
-    async def holder_of(self, text: str, request: Request) -> Principal:
-        """Return who holds the key of this text, at the expense of its address. Raises `Refused` (401, 403, 429)."""
-        if self._addresses is not None and not self._is_first_key(digest_of(text)):
-            self._addresses.take(network_of(self.peer(request)), now=monotonic())
-        return await self._holder_of(text, request)
+    async def holder_of(self, text: str, request: Request, *, what: What = What.KEY) -> Principal:
+        """Return who holds the key of this text, at the expense of its address. Raises `Refused` (401, 403, 429).
+
+        `what` says as what a text is counted that is no key.
+        """
+        digest = digest_of(text)
+        if self._is_first_key(digest):
+            return FIRST
+        address = self.peer(request)
+        try:
+            self._addresses.take(network_of(address), now=monotonic())
+        except Refused:
+            self.strangers.note(What.RATE, address)
+            raise
+        self.strangers.admit(address, digest)
+        try:
+            holder = await self._holder_of(text, request)
+        except KeyRefused as refused:
+            self.strangers.note(refused.what, address)
+            raise
+        except Refused:
+            self.strangers.note(what, address)
+            raise
+        self.strangers.accept(address, digest)
+        return holder
 
     async def check_again(self, request: Request) -> None:
         """Look whether a request that lasts would still be let in; it was counted when it came.
@@ -82,7 +126,7 @@ class Authenticator:
     async def _holder_of(self, text: str, request: Request) -> Principal:
         digest = digest_of(text)
         if self._is_first_key(digest):
-            return Principal(None)
+            return FIRST
         key = await self._key(text, digest)
         if key is None or not hmac.compare_digest(digest, key.digest):
             raise Refused.unauthenticated("this API key is not valid")
@@ -94,7 +138,7 @@ class Authenticator:
         Raises `Refused` (401, 403).
         """
         if lookup is None:
-            return Principal(None)
+            return FIRST
         key = await self._found(lookup)
         if key is None:
             raise Refused.unauthenticated("this API key is not valid any more")
@@ -109,11 +153,12 @@ class Authenticator:
         return hmac.compare_digest(digest, self._admin_digest)
 
     def _admitted(self, key: ApiKey, request: Request) -> Principal:
+        holder = Principal(key.tenant, key.role, key.lookup, key.id, key.name)
         if key.expires_at is not None and key.expires_at <= self._clock():
-            raise Refused.unauthenticated("this API key has expired")
-        if key.allowed_ips and not _within(self.peer(request), key.allowed_ips):
-            raise Refused.forbidden("this API key may not be used from this address")
-        return Principal(key.tenant, key.lookup, key.id, key.name)
+            raise KeyRefused.because(What.KEY, holder, "this API key has expired")
+        if key.allowed_ips and not is_within(self.peer(request), key.allowed_ips):
+            raise KeyRefused.because(What.ADDRESS, holder, "this API key may not be used from this address")
+        return holder
 
     def forget(self) -> None:
         """Look every key up anew; after one was revoked on this node."""
@@ -132,12 +177,12 @@ class Authenticator:
 
     def peer(self, request: Request) -> str:
         """Return the address a request came from, behind the configured number of trusted proxies."""
-        direct = request.client
+        direct = address_of(request.client)
         if not self._trusted_proxies:
             return direct
         # A proxy may add a line of its own below the one that the caller has sent; together they are one list.
         lines = request.headers.get("x-forwarded-for", "")
-        passed = [one.strip() for one in lines.split(",") if one.strip()]
+        passed = [address_of(one.strip()) for one in lines.split(",") if one.strip()]
         hops = [*passed, direct]
         return hops[max(0, len(hops) - 1 - self._trusted_proxies)]
 
@@ -166,6 +211,12 @@ def require_operator(principal: Principal) -> None:
         raise Refused.forbidden("this needs an operator's key (esim_admin_...)")
 
 
+def require_permission(principal: Principal, permission: Permission) -> None:
+    """Raise `KeyRefused` (403) where the role of the caller's key does not have what is needed."""
+    if permission not in MAY[principal.role]:
+        raise KeyRefused.because(What.ROLE, principal, f"this key may not do this: its role is {principal.role.value}")
+
+
 def actor_of(principal: Principal, address: str) -> Actor:
     """Return the caller as the audit log names it; `address` is where the request came from."""
     kind = ActorKind.OPERATOR if principal.tenant is None else ActorKind.MERCHANT
@@ -190,12 +241,15 @@ def tenant_of(principal: Principal, *, account: str | None, mode: str | None) ->
 
 
 def presented(request: Request) -> str | None:
-    """Return the key that a request carries, if any."""
-    direct = request.headers.get("x-api-key")
-    if direct:
-        return direct
-    scheme, _, value = request.headers.get("authorization", "").partition(" ")
-    return value.strip() if scheme.lower() == "bearer" and value.strip() else None
+    """Return the key that a request carries, if any. Raises `Refused` (400) where it carries several."""
+    shown = [one for one in request.header_lines("x-api-key") if one]
+    for line in request.header_lines("authorization"):
+        scheme, _, value = line.partition(" ")
+        if scheme.lower() == "bearer" and value.strip():
+            shown.append(value.strip())
+    if len(shown) > 1:
+        raise Refused("expected one key: in X-API-Key or as Authorization: Bearer", status=400, code="MALFORMED")
+    return shown[0] if shown else None
 
 
 def _key_in(request: Request) -> str:
@@ -203,13 +257,3 @@ def _key_in(request: Request) -> str:
     if text is None:
         raise Refused.unauthenticated("expected an API key in X-API-Key or as Authorization: Bearer")
     return text
-
-
-def _within(address: str, networks: tuple[str, ...]) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
-        parsed = parsed.ipv4_mapped
-    return any(parsed in ipaddress.ip_network(network, strict=False) for network in networks)

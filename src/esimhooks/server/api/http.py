@@ -33,7 +33,7 @@ encode = msgspec.json.Encoder().encode
 class Request:
     """One request. `path_params` are the decoded parts of the path that its route names.
 
-    What lets requests in leaves here who is calling (`caller`, `visitor`), what it may do yet (`leave`), its session
+    What lets requests in leaves here who is calling (`caller`, `visitor`) or was `refused`, what it may do yet (`leave`), its session
     (`db`, `begin`), and the arguments of the handler that were read from the path, the query and the body (`values`).
     """
 
@@ -45,6 +45,7 @@ class Request:
         self.path_params = path_params
         self.services = services
         self.caller: Any = None
+        self.refused: Any = None
         self.visitor: Any = None
         self.leave: Any = None
         self.db: Any = None
@@ -110,15 +111,15 @@ class Request:
         """`http` or `https`."""
         return str(self._scope["scheme"])
 
-    async def body(self) -> bytes:
-        """Return the body, which stays readable. Raises `Refused` for one that is too large, late or not whole."""
+    async def body(self, most: int = MAX_BODY_BYTES) -> bytes:
+        """Return the body, which stays readable. Raises `Refused` for one of more than `most` bytes, late or not whole."""
         if self._body is None:
             length = self.headers.get("content-length", "")
-            if length.isdigit() and int(length) > MAX_BODY_BYTES:
-                raise _too_large()
+            if length.isdigit() and int(length) > most:
+                raise _too_large(most)
             try:
                 async with asyncio.timeout(BODY_S):
-                    self._body = await self._read()
+                    self._body = await self._read(most)
             except TimeoutError:
                 raise Refused("the body did not come in time", status=408, code="REQUEST_TIMEOUT") from None
         return self._body
@@ -128,7 +129,7 @@ class Request:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    async def _read(self) -> bytes:
+    async def _read(self, most: int) -> bytes:
         body, more = b"", True
         while more:
             message = await self._receive()
@@ -136,8 +137,8 @@ class Request:
                 raise Refused("the body ended early", status=400, code="MALFORMED")
             body += message.get("body", b"")
             more = message.get("more_body", False)
-            if len(body) > MAX_BODY_BYTES:
-                raise _too_large()
+            if len(body) > most:
+                raise _too_large(most)
         return body
 
 
@@ -204,5 +205,5 @@ def _start(status: int, headers: Mapping[str, str], media_type: str, length: int
     return {"type": "http.response.start", "status": status, "headers": raw}
 
 
-def _too_large() -> Refused:
-    return Refused("expected a body of at most 256 KiB", status=413, code="TOO_LARGE")
+def _too_large(most: int) -> Refused:
+    return Refused(f"expected a body of at most {most // 1024} KiB", status=413, code="TOO_LARGE")

@@ -3,6 +3,7 @@
 A 2xx leaves here only after the commit.
 """
 
+from http import HTTPStatus
 from typing import Annotated
 
 import msgspec
@@ -20,7 +21,8 @@ from esimhooks.server.domain.notification import InboundRequest
 from esimhooks.server.domain.patterns import Text
 from esimhooks.server.ingest.batch import Results, summed_up
 from esimhooks.server.ingest.inbound import Intake
-from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.ingest.provider_clients import Connected, ConnectedProviders
+from esimhooks.server.observe.refused import What
 from esimhooks.server.providers.port import Reply
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
@@ -60,10 +62,18 @@ inbound_routes = Routes(OPEN)
 
 @inbound_routes.post("/providers/{name}/{token}")
 @inbound_routes.post("/providers/{name}/{token}/{rest}")
-async def receive(request: Request, intake: Intake, name: str, token: str, rest: str = "") -> Response:
-    """Take in a provider's notification."""
+async def receive(
+    request: Request, intake: Intake, connected: ConnectedProviders, name: str, token: str, rest: str = ""
+) -> Response:
+    """Take in a provider's notification. Of who does not know the address no body is read."""
+    await _authenticated(request, connected, name, token)
     inbound = _inbound_of(request, await request.body(), rest=rest)
-    receipt = await intake.accept(name, token, inbound)
+    try:
+        receipt = await intake.accept(name, token, inbound)
+    except Refused as refused:
+        if refused.status == HTTPStatus.UNAUTHORIZED:  # its signature or its sender
+            _note_inbound(request)
+        raise
     if receipt.reply.body is None:
         return json_response(receipt.reply.status, _result(receipt.results))
     return _replied(receipt.reply)
@@ -76,8 +86,10 @@ async def shake_hands(
 ) -> Response:
     """Tell a provider that looks at its inbound address before it uses it that it is there."""
     try:
-        found = await connected.authenticated(name, token)
-    except Refused:
+        found = await _authenticated(request, connected, name, token)
+    except Refused as refused:
+        if refused.status != HTTPStatus.UNAUTHORIZED:
+            raise
         raise Refused.not_found("there is nothing at this address") from None
     return _replied(found.provider.handshake(_inbound_of(request, b"", rest=rest)))
 
@@ -103,6 +115,28 @@ async def accept_updates(request: Request, intake: Intake, db: Session | None, d
 
 def _replied(reply: Reply) -> Response:
     return Response(reply.status, reply.body or b"", reply.content_type, AS_DATA)
+
+
+async def _authenticated(request: Request, connected: ConnectedProviders, name: str, token: str) -> Connected:
+    """Return the provider whose address this is.
+
+    Raises `Refused` (401) where none has it, (429) where its caller has tried too many.
+    """
+    authenticator: Authenticator = request.services[Authenticator]
+    address, credential = authenticator.peer(request), (name, token)
+    authenticator.strangers.admit(address, credential)
+    try:
+        found = await connected.authenticated(name, token)
+    except Refused:
+        _note_inbound(request)
+        raise
+    authenticator.strangers.accept(address, credential)
+    return found
+
+
+def _note_inbound(request: Request) -> None:
+    authenticator: Authenticator = request.services[Authenticator]
+    authenticator.strangers.note(What.INBOUND, authenticator.peer(request))
 
 
 def _inbound_of(request: Request, body: bytes, *, rest: str = "") -> InboundRequest:

@@ -9,7 +9,8 @@ import segno
 from segno import DataOverflowError
 
 from esimhooks.server.api.access import BY_KEY, OPEN
-from esimhooks.server.api.http import Response
+from esimhooks.server.api.auth import Authenticator
+from esimhooks.server.api.http import Request, Response
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.credentials import PATH, TOKEN_BYTES, is_own_address
 from esimhooks.server.domain.endpoint import Tenant
@@ -17,8 +18,9 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.manage.lists import found
+from esimhooks.server.observe.refused import What
 from esimhooks.server.store import esims
-from esimhooks.server.store.database import Session
+from esimhooks.server.store.database import Database, Session
 
 PIXELS_PER_SQUARE = 8
 MAX_NAME = 2 * TOKEN_BYTES
@@ -41,11 +43,21 @@ async def show_qr(db: Session, tenant: Tenant, esim_id: str) -> Response:
 
 
 @open_routes.get(f"{PATH}/{{esim_id}}/{{name}}")
-async def show_open_qr(db: Session, esim_id: str, name: str) -> Response:
+async def show_open_qr(
+    request: Request, authenticator: Authenticator, database: Database, esim_id: str, name: str
+) -> Response:
     """Show the QR code to who knows its address."""
-    esim = found(await esims.find_any(db, parse_id(Prefix.ESIM, esim_id)), "eSIM")
-    if not name.endswith(".png") or len(name) > MAX_NAME or not is_own_address(esim, name.removesuffix(".png")):
-        raise Refused.not_found("there is no such eSIM")
+    strangers, address, credential = authenticator.strangers, authenticator.peer(request), (esim_id, name)
+    strangers.admit(address, credential)
+    try:
+        async with database.session() as db:
+            esim = found(await esims.find_any(db, parse_id(Prefix.ESIM, esim_id)), "eSIM")
+        if not name.endswith(".png") or len(name) > MAX_NAME or not is_own_address(esim, name.removesuffix(".png")):
+            raise Refused.not_found("there is no such eSIM")
+    except Refused:
+        strangers.note(What.PICTURE, address)
+        raise
+    strangers.accept(address, credential)
     return _picture(esim)
 
 

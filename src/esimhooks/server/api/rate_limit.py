@@ -4,7 +4,6 @@ A name and the present moment come in, leave or the seconds to wait come out. Me
 used for longest are forgotten, which can only let more through.
 """
 
-import ipaddress
 from collections import OrderedDict
 from math import ceil
 
@@ -14,7 +13,7 @@ from esimhooks.server.domain.errors import Refused
 
 MOST_BUCKETS = 10_000
 BURST_S = 2
-"""A bucket holds so many seconds' worth of requests."""
+"""A bucket holds so many seconds' worth of requests, unless it is told otherwise."""
 
 
 class Leave(Struct, frozen=True):
@@ -33,8 +32,9 @@ class _Bucket(Struct):
 class RateLimit:
     """Buckets of one kind (`whose`: key or address) that fill by `per_s` requests a second; 0 is no limit."""
 
-    def __init__(self, per_s: int, *, whose: str) -> None:
+    def __init__(self, per_s: float, *, whose: str, burst_s: float = BURST_S) -> None:
         self._per_s = per_s
+        self._room = round(per_s * burst_s)
         self._whose = whose
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
@@ -42,7 +42,7 @@ class RateLimit:
         """Take one token; None where there is no limit. Raises `Refused` (429)."""
         if not self._per_s:
             return None
-        room = self._per_s * BURST_S
+        room = self._room
         bucket = self._buckets.pop(name, None) or _Bucket(room, now)
         bucket.tokens = min(room, bucket.tokens + max(0.0, now - bucket.filled_at) * self._per_s)
         bucket.filled_at = now
@@ -58,19 +58,14 @@ class RateLimit:
         bucket.tokens -= 1
         return Leave(room, int(bucket.tokens), (room - bucket.tokens) / self._per_s)
 
+    def give_back(self, name: str) -> None:
+        """Put back one token that was taken for nothing."""
+        bucket = self._buckets.get(name)
+        if bucket is not None:
+            bucket.tokens = min(self._room, bucket.tokens + 1)
+
 
 def limits(leave: Leave) -> dict[str, str]:
     """Return the headers that tell a caller what it may do yet."""
     told = {"limit": leave.limit, "remaining": leave.remaining, "reset": ceil(leave.reset_s)}
     return {f"ratelimit-{name}": str(value) for name, value in told.items()}
-
-
-def network_of(address: str) -> str:
-    """Return whose bucket an address shares: in IPv6 a caller has a whole /64."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if parsed.version == 4:
-        return address
-    return str(ipaddress.ip_network((parsed, 64), strict=False))

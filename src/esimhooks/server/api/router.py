@@ -15,6 +15,7 @@ from esimhooks.server.api.http import Answer, Receive, Request, Response, Scope,
 from esimhooks.server.api.parameters import Give, Signature, is_plain, signature_of
 from esimhooks.server.api.problems import problem_of
 from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.roles import Permission, permission_of
 from esimhooks.server.observe import metrics, tracing
 from esimhooks.server.observe.spans import Attributes, Kind
 
@@ -58,6 +59,7 @@ class Route(Struct, frozen=True, kw_only=True):
     media_type: str
     head: bool = False
     operators: bool = False
+    permission: Permission
     example: Any = None
 
     async def call(self, request: Request) -> Answer:
@@ -123,6 +125,7 @@ class Routes:
                 media_type=media_type,
                 head=head,
                 operators=self._operators,
+                permission=permission_of(method, path, operators=self._operators),
                 example=example,
             )
             self.all.append(route)
@@ -142,10 +145,13 @@ class _Node(Struct):
 
 
 class Router:
-    """The ASGI application. `services` are given to every request."""
+    """The ASGI application. `services` are given to every request, `headers` are those of every answer."""
 
-    def __init__(self, routes: Iterable[Route], services: Mapping[type, Any]) -> None:
+    def __init__(
+        self, routes: Iterable[Route], services: Mapping[type, Any], *, headers: Mapping[str, str] | None = None
+    ) -> None:
         self._services = services
+        self._headers = headers or {}
         self._root = _Node()
         self._whole: dict[str, _Node] = {}
         for route in routes:
@@ -161,6 +167,7 @@ class Router:
             try:
                 answer = await self._answer(request, node)
                 status = answer.status
+                answer.headers.update(self._headers)
                 await answer.send(request, send)
                 if node is not None and (route := node.routes.get(method)) is not None:
                     await route.access.after(request)

@@ -15,19 +15,23 @@ from esimhooks.server.api import (
     health,
     inbound,
     jobs,
+    keys,
     notifications,
     orders,
     pictures,
     providers,
+    quotas,
     stream,
     test_events,
     trace,
 )
-from esimhooks.server.api.installation import Services
+from esimhooks.server.api.installation import Installation, Services
 from esimhooks.server.api.reference import reference_routes
 from esimhooks.server.api.router import Route, Router
 from esimhooks.server.dashboard.pages import page_routes
 
+HSTS = "max-age=31536000"
+"""Browsers come by TLS only from then on (RFC 6797), where that is how the world reaches this server."""
 API = (
     accounts,
     audit,
@@ -40,10 +44,12 @@ API = (
     events,
     health,
     inbound,
+    keys,
     notifications,
     orders,
     pictures,
     providers,
+    quotas,
     jobs,
     stream,
     test_events,
@@ -53,7 +59,9 @@ API = (
 
 def application(services: Services) -> Router:
     """Return the ASGI application whose handlers are given these services."""
-    return Router(table(), services)
+    installation: Installation = services[Installation]
+    only_tls = {"strict-transport-security": HSTS} if installation.public_url.startswith("https:") else {}
+    return Router(table(), services, headers=only_tls)
 
 
 @cache

@@ -35,7 +35,7 @@ def admin_key(settings: Settings) -> tuple[str, bool]:
 
 def _kept(path: Path, make: Callable[[], str]) -> tuple[str, bool]:
     """Return the secret in the file, made (mode 600) where there is none yet, and whether it is new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         return path.read_text(encoding="ascii").strip(), False
     except FileNotFoundError:

@@ -12,9 +12,10 @@ from aiohttp import ClientSession, DummyCookieJar
 from esimhooks.server.api.auth import Authenticator
 from esimhooks.server.api.installation import Installation, services
 from esimhooks.server.api.rate_limit import RateLimit
-from esimhooks.server.api.tries import Tries
+from esimhooks.server.api.strangers import Strangers
 from esimhooks.server.app import heap, keys
 from esimhooks.server.app.asgi import application
+from esimhooks.server.app.connections import Connections
 from esimhooks.server.app.server import WebServer
 from esimhooks.server.app.settings import Role, Settings
 from esimhooks.server.app.supervisor import Supervisor
@@ -40,6 +41,7 @@ from esimhooks.server.manage.endpoints import EndpointRules
 from esimhooks.server.manage.streams import Streams
 from esimhooks.server.observe import log, tracing
 from esimhooks.server.observe.metrics import MetricsPort
+from esimhooks.server.observe.refused import Refusals
 from esimhooks.server.providers.registry import build
 from esimhooks.server.runtime.health import Health
 from esimhooks.server.runtime.loop import Loop
@@ -205,8 +207,14 @@ class _Node:
         return self._settings.model_copy(update={"port": port}).base_url
 
     def _web(self, admin_key: str) -> WebServer:
-        web = WebServer(host=self._settings.host, port=self._settings.port)
-        clock, settings = now, self._settings
+        clock, settings, refusals = now, self._settings, Refusals()
+        connections = Connections(
+            most=settings.connections,
+            # Behind a proxy all connections come from its address; it is the one to count them.
+            most_of_address=None if settings.trusted_proxies else settings.connections_address,
+            refusals=refusals,
+        )
+        web = WebServer(host=settings.host, port=settings.port, connections=connections)
         installation = Installation(
             clock=clock,
             keys_limit=RateLimit(settings.rate_limit_key, whose="key"),
@@ -222,8 +230,11 @@ class _Node:
             trusted_proxies=settings.trusted_proxies,
             clock=clock,
             addresses=RateLimit(settings.rate_limit_address, whose="address"),
+            strangers=Strangers(tries_a_minute=settings.tries_address, refusals=refusals),
         )
-        rules = EndpointRules(defaults=_defaults(settings), check_url=self._gate.check_url, clock=clock)
+        rules = EndpointRules(
+            defaults=_defaults(settings), check_url=self._gate.check_url, clock=clock, brand=settings.brand
+        )
         given = services(
             authenticator,
             installation,
@@ -234,7 +245,6 @@ class _Node:
             self._intake,
             self._requery,
             self._streams,
-            Tries(),
         )
         web.serve_app(application(given))
         return web

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import uvicorn
 
 from esimhooks.server.api.router import Router
+from esimhooks.server.app.connections import Connections, GuardedProtocol
 from esimhooks.server.domain.errors import Broken
 
 BACKLOG = 2048
@@ -26,15 +27,20 @@ class _Listener(uvicorn.Server):
 class WebServer:
     """Listens on one address. The port is bound at once, so that it is known before the application is built."""
 
-    def __init__(self, *, host: str, port: int) -> None:
+    def __init__(self, *, host: str, port: int, connections: Connections) -> None:
         self._socket = _bound(host, port)
+        self._connections = connections
         self._server: _Listener | None = None
 
     def serve_app(self, app: Router) -> None:
         """Say what to serve, before `run`."""
+
+        class Guarded(GuardedProtocol):
+            registry = self._connections
+
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=Guarded,
             loop="none",
             lifespan="off",
             log_config=None,
@@ -56,7 +62,11 @@ class WebServer:
     async def run(self) -> None:
         """Serve until `stop`, then finish the requests at hand."""
         with self._socket:
-            await self._listener.serve(sockets=[self._socket])
+            sweeping = asyncio.create_task(self._connections.sweep(), name="connections")
+            try:
+                await self._listener.serve(sockets=[self._socket])
+            finally:
+                sweeping.cancel()
 
     async def started(self) -> None:
         """Return once requests are taken."""

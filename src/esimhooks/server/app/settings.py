@@ -243,6 +243,18 @@ class Settings(BaseSettings):
     """Requests a second to the API of this process from one address (IPv6: one /64) that is not an operator's, twice as
     many at once; 0 for no limit. Default: 100, so that keys cannot be tried fast."""
 
+    tries_address: Annotated[int, Field(ge=0, le=100_000)] = 20
+    """Wrong keys, sign-ins, inbound addresses and picture addresses that one address (IPv6: one /64) may try a minute, before it
+    is told to wait; 0 for any number. What was right before goes on. Default: 20."""
+
+    connections: Annotated[int, Field(ge=10, le=100_000)] = 4096
+    """Connections that this process takes at a time, at most half of the files that it may open; where one is too many, the
+    one that has waited longest without a request is closed. Default: 4096."""
+
+    connections_address: Annotated[int, Field(ge=1, le=100_000)] = 256
+    """The same for one address (IPv6: one /64); behind trusted proxies it does not count. Default: 256, so that nobody takes
+    all of them alone."""
+
     usage_interval_s: Annotated[WholeSeconds, Field(validation_alias="usage_interval")] = 4 * 3600
     """Seconds (or "30m", "4h", "1d") between two usage events of an eSIM that come without a threshold being crossed; 0
     for an event at every change. Default: 4 h, because a busy eSIM would otherwise drown its receiver."""

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from esimhooks.server.api.auth import Authenticator, actor_of
+from esimhooks.server.api.access import audit_refusal, note_refusal
+from esimhooks.server.api.auth import Authenticator, actor_of, require_permission
 from esimhooks.server.api.http import Answer, Request, Response
 from esimhooks.server.api.installation import TO_ALL
 from esimhooks.server.api.parameters import Give
@@ -32,14 +33,18 @@ class _Pages:
     async def answer(self, request: Request, route: Route) -> Answer:
         if self._session and (to_sign_in := await admit(request)) is not None:
             return to_sign_in
+        if self._session:
+            require_permission(request.visitor.principal, route.permission)
         route.takes.read_path(request)
         return await carry_out(request, route)
 
     def refusal(self, request: Request, error: Exception) -> Response:
+        note_refusal(request, error)
         return show_error(request, error)
 
     async def after(self, request: Request) -> None:
-        return None
+        if request.refused is not None:
+            await audit_refusal(request)
 
 
 BY_SESSION: Access = _Pages(session=True)

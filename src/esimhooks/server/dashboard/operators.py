@@ -21,6 +21,7 @@ from esimhooks.server.domain.errors import Refused, Undecryptable
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.server.domain.notification import JournalFilter
 from esimhooks.server.domain.patterns import Name
+from esimhooks.server.domain.roles import OF_MERCHANTS, Role
 from esimhooks.server.manage import accounts as manage_accounts
 from esimhooks.server.manage import find as manage_find
 from esimhooks.server.manage import journal as manage_journal
@@ -28,7 +29,7 @@ from esimhooks.server.manage import keys as manage_keys
 from esimhooks.server.manage.endpoints import EndpointRules
 from esimhooks.server.manage.keys import NewKey
 from esimhooks.server.manage.lists import Window, found
-from esimhooks.server.store import accounts, journal, keys
+from esimhooks.server.store import accounts, journal, keys, quotas
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
 
@@ -85,7 +86,9 @@ async def create_key(
         mode = Mode(form.get("mode", "")) if form.get("mode") in set(Mode) else None
         if mode is None:
             raise Refused.invalid("/mode", "expected live or test")
-        new = NewKey(name=_name(form), webhook_url=form.get("webhook_url", "").strip() or None)
+        if (role := form.get("role", Role.MANAGE)) not in OF_MERCHANTS:
+            raise Refused.invalid("/role", f"expected one of {', '.join(OF_MERCHANTS)}")
+        new = NewKey(name=_name(form), role=Role(role), webhook_url=form.get("webhook_url", "").strip() or None)
         tenant = Tenant(parse_id(Prefix.ACCOUNT, account_id), mode)
         made = await manage_keys.create_key(db, actor, tenant, new, rules)
     except Refused as refused:
@@ -179,14 +182,20 @@ async def _account(  # noqa: PLR0913 - a form as it was typed, and why it was re
     visitor = operator_of(request)
     known = parse_id(Prefix.ACCOUNT, account_id)
     account = found(await accounts.find(db, known), "account")
-    rows = await keys.of_account(db, known, **Window(before=None, limit=100))
-    values = {"title": account.name, "account": account, "keys": rows, "made": made, "now": now}
+    values = {
+        "title": account.name,
+        "account": account,
+        "keys": await keys.of_account(db, known, **Window(before=None, limit=100)),
+        "usage": await quotas.usage(db, known),
+        "made": made,
+        "now": now,
+    }
     return page("account.html", visitor, values | _refusal(typed, refused), status=refused.status if refused else 200)
 
 
 def _refusal(typed: Mapping[str, str], refused: Refused | None) -> dict[str, object]:
     wrong = None if refused is None else "; ".join(one.detail for one in refused.errors) or refused.detail
-    return {"typed": {"name": "", "mode": "", "webhook_url": "", **typed}, "wrong": wrong}
+    return {"typed": {"name": "", "mode": "", "role": "", "webhook_url": "", **typed}, "wrong": wrong}
 
 
 def _open_made(db: Session, request: Request) -> Made | None:

@@ -1,23 +1,25 @@
-"""Signing in with an API key and out again. A new session for each; tries are limited by address."""
+"""Signing in with an API key and out again. A new session for each, which may do what the key may."""
 
 from datetime import datetime
-from time import monotonic
 
-from esimhooks.server.api.access import note_use
-from esimhooks.server.api.auth import Authenticator, actor_of
+from esimhooks.server.api.access import note_refusal, note_use
+from esimhooks.server.api.auth import Authenticator, actor_of, require_permission
 from esimhooks.server.api.http import Request, Response, redirect
-from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.problems import headers_of
 from esimhooks.server.api.router import Routes
 from esimhooks.server.api.transaction import Begin
-from esimhooks.server.api.tries import Tries
 from esimhooks.server.dashboard.access import BY_SESSION, OPEN_PAGES
 from esimhooks.server.dashboard.render import page
-from esimhooks.server.dashboard.visitor import COOKIE, check_origin, cookie, form_of, visitor_of
+from esimhooks.server.dashboard.visitor import check_origin, cookie, form_of, token_of, visitor_of
 from esimhooks.server.domain.account import DashboardSession
 from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.roles import Permission
 from esimhooks.server.manage.sessions import end_session, open_session
+from esimhooks.server.observe.refused import What
 from esimhooks.server.store.database import Session
+
+MOST_BYTES = 16_384
+"""Of a form that strangers send."""
 
 routes = Routes(BY_SESSION)
 open_routes = Routes(OPEN_PAGES)
@@ -26,7 +28,7 @@ open_routes = Routes(OPEN_PAGES)
 @open_routes.get("/sign-in")
 async def ask_key(request: Request) -> Response:
     """Show the form."""
-    return _form(request.query.get("next", ""), ended=bool(request.cookies.get(COOKIE)))
+    return _form(request.query.get("next", ""), ended=bool(token_of(request)))
 
 
 @open_routes.post("/sign-in")
@@ -34,38 +36,36 @@ async def sign_in(
     request: Request,
     begin: Begin,
     now: datetime,
-    installation: Installation,
     authenticator: Authenticator,
-    throttle: Tries,
 ) -> Response:
     """Begin a session for who holds the key."""
     check_origin(request)
-    form = await form_of(request)
+    form = await form_of(request, most=MOST_BYTES)
     back = form.get("next", "")
     try:
-        throttle.take(authenticator.peer(request), now=monotonic())
-        principal = await authenticator.holder_of(form.get("key", "").strip(), request)
+        principal = await authenticator.holder_of(form.get("key", "").strip(), request, what=What.SIGN_IN)
+        require_permission(principal, Permission.READ)
     except Refused as refused:
+        note_refusal(request, refused)
         return _form(back, refused)
     admin = authenticator.admin_digest if principal.lookup is None else None
     actor = actor_of(principal, authenticator.peer(request))
     async with begin() as db:
-        if before := request.cookies.get(COOKIE):
+        if before := token_of(request):
             await end_session(db, before)
         session = DashboardSession(principal.lookup, admin)
         token = await open_session(db, actor, session, whose=principal.tenant, now=now)
     await note_use(request.services, principal)
     own = back.startswith("/") and not back.startswith(("//", "/\\"))
-    secure = request.scheme == "https" or installation.public_url.startswith("https:")
-    return redirect(back if own else "/", set_cookie=cookie(token, secure=secure))
+    return redirect(back if own else "/", set_cookie=cookie(request, token))
 
 
 @routes.post("/sign-out")
 async def sign_out(request: Request, db: Session) -> Response:
     """End the session, here and on all nodes."""
     visitor_of(request)
-    await end_session(db, request.cookies.get(COOKIE, ""))
-    return redirect("/sign-in", set_cookie=cookie("", secure=request.scheme == "https"))
+    await end_session(db, token_of(request))
+    return redirect("/sign-in", set_cookie=cookie(request, ""))
 
 
 def _form(back: str, refused: Refused | None = None, *, ended: bool = False) -> Response:

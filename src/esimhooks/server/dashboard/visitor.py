@@ -9,18 +9,22 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from msgspec import Struct
 
+from esimhooks.server.api.access import take_leave
 from esimhooks.server.api.auth import Authenticator, Principal, require_operator, tenant_of
-from esimhooks.server.api.http import Request, Response, redirect
+from esimhooks.server.api.http import MAX_BODY_BYTES, Request, Response, redirect
 from esimhooks.server.api.installation import Installation
 from esimhooks.server.dashboard.look import OURS, Look
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.roles import MAY, Permission
 from esimhooks.server.manage.lists import found
 from esimhooks.server.manage.sessions import find_session
 from esimhooks.server.store import accounts
 from esimhooks.server.store.database import Database
 
 COOKIE = "esimhooks_session"
+HOST_COOKIE = f"__Host-{COOKIE}"
+"""Where TLS is spoken: no other host of the domain can set it."""
 LONGEST_FIELD = 8192
 
 
@@ -40,7 +44,7 @@ class Visitor(Struct, frozen=True):
     @property
     def may_change(self) -> bool:
         """Whether the person may do more than look."""
-        return True
+        return Permission.SUPPORT in MAY[self.principal.role]
 
     @property
     def operator(self) -> bool:
@@ -57,7 +61,7 @@ class Visitor(Struct, frozen=True):
 
 async def admit(request: Request) -> Response | None:
     """Find the visitor, or answer with the way to the sign-in page. Raises `Refused`."""
-    token = request.cookies.get(COOKIE, "")
+    token = token_of(request)
     principal = await _principal(request, token) if token else None
     if principal is None:
         return _to_sign_in(request)
@@ -87,9 +91,9 @@ def operator_of(request: Request) -> Visitor:
     return visitor
 
 
-async def form_of(request: Request) -> dict[str, str]:
-    """Return the fields of a form; of several with one name, the values with commas. Raises `Refused`."""
-    body = await request.body()
+async def form_of(request: Request, *, most: int = MAX_BODY_BYTES) -> dict[str, str]:
+    """Return the fields of a form of `most` bytes; of several with one name, the values with commas. Raises `Refused`."""
+    body = await request.body(most)
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError:
@@ -111,9 +115,21 @@ def check_origin(request: Request) -> None:
         raise Refused.forbidden("this request comes from another site")
 
 
-def cookie(token: str, *, secure: bool) -> str:
+def token_of(request: Request) -> str:
+    """Return the token of the session that the request shows, or an empty text."""
+    return request.cookies.get(HOST_COOKIE if _is_secure(request) else COOKIE, "")
+
+
+def cookie(request: Request, token: str) -> str:
     """Return the cookie of a session as a header sets it; with no token, the one that ends it."""
-    return f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=lax{'; Secure' if secure else ''}{'' if token else '; Max-Age=0'}"
+    secure = _is_secure(request)
+    name, end = HOST_COOKIE if secure else COOKIE, "" if token else "; Max-Age=0"
+    return f"{name}={token}; Path=/; HttpOnly; SameSite=lax{'; Secure' if secure else ''}{end}"
+
+
+def _is_secure(request: Request) -> bool:
+    installation: Installation = request.services[Installation]
+    return request.scheme == "https" or installation.public_url.startswith("https:")
 
 
 def csrf_of(token: str) -> str:
@@ -139,9 +155,12 @@ async def _principal(request: Request, token: str) -> Principal | None:
     if session.admin_digest is not None and session.admin_digest != authenticator.admin_digest:
         return None
     try:
-        return await authenticator.signed_in(session.lookup, request)
+        principal = await authenticator.signed_in(session.lookup, request)
     except Refused:
         return None
+    if principal.tenant is not None and principal.lookup is not None:
+        take_leave(request, principal.lookup)
+    return principal
 
 
 def _to_sign_in(request: Request) -> Response:

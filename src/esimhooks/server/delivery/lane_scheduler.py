@@ -1,12 +1,15 @@
 """Schedules the leased lanes of one dispatcher: what is ready in each, what is in flight, which is next. No I/O.
 
-Lanes take turns, one delivery each. A lane that may not start another (its maximum in flight, its rate limit) leaves the
-rotation and rejoins it once it may, so choosing the next costs the same however many lanes there are.
+Accounts take turns, one delivery each, and within an account its lanes: an account gets no more for having many endpoints.
+Above its equal share of the slots an account goes on only while no other that is below could use them. A lane or an account
+that may not start another leaves the rotation and rejoins it once it may, so choosing the next costs the same however many
+there are.
 """
 
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
 from heapq import heappop, heappush
+from itertools import zip_longest
 from uuid import UUID
 
 from esimhooks.server.delivery.attempt import Job
@@ -18,8 +21,23 @@ from esimhooks.server.store.queue import ClaimRequest
 READY_PER_SLOT = 4
 """How many deliveries may be ready, over all lanes, for each that may be in flight; bounds memory."""
 
-RESERVE = 20
-"""One slot in so many is reserved for lanes below their share, so that hanging lanes cannot take all."""
+ACCOUNTS_RESERVE, LANES_RESERVE = 10, 20
+"""One slot in so many is reserved for accounts below their share, and one in so many besides for lanes below theirs: what
+hangs cannot take all, and whoever comes next finds a slot."""
+
+
+class _Account:
+    """The lanes of one account that wait for their turn, how many of its attempts are in flight, and its lanes with work.
+
+    `held_back`: it left the rotation above its share, where only the reserve was left.
+    """
+
+    def __init__(self) -> None:
+        self.turns: deque[LaneState] = deque()
+        self.in_flight = 0
+        self.busy: set[LaneState] = set()
+        self.in_turn = False
+        self.held_back = False
 
 
 class LaneScheduler:
@@ -32,9 +50,12 @@ class LaneScheduler:
         self.lanes: dict[UUID, LaneState] = {}
         self._max_in_flight = max_in_flight
         self._max_in_flight_lane = max_in_flight_lane
-        self._turns: deque[LaneState] = deque()
+        self._accounts: dict[UUID, _Account] = {}
+        """Those that have work, by their id; a lane whose account is not known yet is one of its own."""
+        self._turns: deque[_Account] = deque()
+        self._held_back: deque[_Account] = deque()
+        self._lanes_held_back: deque[LaneState] = deque()
         self._aside: list[tuple[float, int, LaneState]] = []
-        self._busy: set[LaneState] = set()
         self._ready = 0
         self._in_flight = 0
         self._unwritten = 0
@@ -64,20 +85,28 @@ class LaneScheduler:
                 self.close(lane)
 
     def claim_requests(self) -> list[ClaimRequest]:
-        """Return how many deliveries to claim for each lane that is worth a claim: equal shares of the room that is left.
+        """Return how many deliveries to claim for each lane that is worth a claim.
 
-        Where there is not enough room for all, lanes whose last claim is longest ago come first.
+        The room that is left is shared by the accounts equally, and within an account by its lanes. Where there is not
+        enough for all, accounts take turns, and lanes whose last claim is longest ago come first.
         """
-        wants_claim = [lane for lane in self.lanes.values() if lane.wants_claim]
+        by_account: dict[UUID, list[LaneState]] = {}
+        for lane in self.lanes.values():
+            if lane.wants_claim:
+                by_account.setdefault(lane.account_id, []).append(lane)
         left = READY_PER_SLOT * self._max_in_flight - self._ready
-        if not wants_claim or left <= 0:
+        if not by_account or left <= 0:
             return []
-        share = max(1, left // len(wants_claim))
+        of_account = left // len(by_account)
+        wants_claim = [lane for one_each in zip_longest(*by_account.values()) for lane in one_each if lane is not None]
         chosen = wants_claim[:left]
         if len(chosen) < len(wants_claim):
             for lane in chosen:
                 self.lanes[lane.lease.endpoint_id] = self.lanes.pop(lane.lease.endpoint_id)
-        return [ClaimRequest(lane.lease, min(share, lane.room)) for lane in chosen]
+        return [
+            ClaimRequest(lane.lease, min(max(1, of_account // len(by_account[lane.account_id])), lane.room))
+            for lane in chosen
+        ]
 
     def give_up(self, count: int | None = None) -> list[Job]:
         """Give up the lanes leased longest, at shutdown all, so that others get them; return their jobs that were not started."""
@@ -100,37 +129,38 @@ class LaneScheduler:
             if lane is None or lane.closed or lane.lease.token != job.claimed.lease_token:
                 continue
             lane.use_target(job.target, now=now)
+            self._use_account(lane, job.claimed.account_id)
             if is_suspect(job.claimed):
                 lane.suspects.append(job)
             else:
                 lane.ready.append(job)
             self._ready += 1
-            self._busy.add(lane)
+            self._set_busy(lane)
             self._line_up(lane)
 
     def start_next(self, *, now: float) -> Iterator[tuple[LaneState, Job]]:
-        """Yield the jobs to start now, one of each lane in turn, while maxima and rate limits allow."""
+        """Yield the jobs to start now, one of each account in turn, while maxima, shares and rate limits allow."""
         while self._aside and self._aside[0][0] <= now:
             lane = heappop(self._aside)[2]
             lane.in_turn = False
             self._line_up(lane)
-        while self._turns and self._has_slot:
-            lane = self._turns.popleft()
-            lane.in_turn = False
-            if lane.leased_until <= now or not self._may_begin(lane):
-                continue  # `hold_on` or `answered` puts it back in turn
-            if lane.next_start > now:
-                heappush(self._aside, (lane.next_start, id(lane), lane))
-                lane.in_turn = True
+        above: deque[_Account] = deque()
+        while self._has_slot and (turns := self._turns or above):
+            account = turns.popleft()
+            if turns is not above and account.in_flight >= self._share_of_account:
+                above.append(account)  # all that are below their share come first
                 continue
-            job = self._pick(lane)
-            if job is None:
+            if turns is above and self._left <= self._accounts_reserve:
+                self._hold_back(account)
                 continue
-            lane.begin(now=now)
-            self._ready -= 1
-            self._in_flight += 1
-            self._line_up(lane)
-            yield lane, job
+            started = self._start_one(account, now=now)
+            if started is not None and account.turns:
+                turns.append(account)
+            else:
+                account.in_turn = False  # `add`, `note_renewed` or `answered` puts it back in turn
+            if started is not None:
+                yield started
+        self._turns.extendleft(reversed(above))
 
     @property
     def next_turn_at(self) -> float | None:
@@ -145,17 +175,21 @@ class LaneScheduler:
         lane.suspects.clear()
         lane.closed = lane.retiring = True
         if not lane.in_flight:
-            self._busy.discard(lane)
+            self._set_idle(lane)
         return jobs
 
     def answered(self, lane: LaneState, job: Job) -> None:
         """Free the slot of an attempt whose outcome is known but not written yet."""
+        account = self._accounts[lane.account_id]
         lane.in_flight -= 1
+        account.in_flight -= 1
         self._in_flight -= 1
         self._unwritten += 1
         self._line_up(lane)
+        self._line_up_account(account)
+        self._let_go_on()
         if not lane.in_flight and not lane.waiting:
-            self._busy.discard(lane)
+            self._set_idle(lane)
 
     def written(self, lane: LaneState, job: Job, *, now: float) -> None:
         """Record that an outcome is written or given up; only then may the next suspect start.
@@ -166,26 +200,109 @@ class LaneScheduler:
         lane.note_written(ordered=job.claimed.ordered, now=now)
         if is_suspect(job.claimed):
             self._suspect_in_flight = False
-            for other in self._busy:
-                if other.suspects:
-                    self._line_up(other)
+            for other in [one for account in self._accounts.values() for one in account.busy if one.suspects]:
+                self._line_up(other)
 
     @property
     def _has_slot(self) -> bool:
         return self._in_flight < self._max_in_flight and self._unwritten < UNWRITTEN_PER_SLOT * self._max_in_flight
 
+    @property
+    def _left(self) -> int:
+        return self._max_in_flight - self._in_flight
+
+    @property
+    def _accounts_reserve(self) -> int:
+        return self._max_in_flight // ACCOUNTS_RESERVE
+
+    @property
+    def _reserves(self) -> int:
+        return self._accounts_reserve + self._max_in_flight // LANES_RESERVE
+
+    @property
+    def _share_of_account(self) -> int:
+        """An equal share, with one for an account that has nothing to do yet."""
+        return max(1, self._max_in_flight // (len(self._accounts) + 1))
+
+    def _let_go_on(self) -> None:
+        """Put one account and one lane that were held back in turn again, where more than the reserves is left."""
+        if self._held_back and self._left > self._accounts_reserve:
+            account = self._held_back.popleft()
+            account.held_back = False
+            self._line_up_account(account)
+        if self._lanes_held_back and self._left > self._reserves:
+            lane = self._lanes_held_back.popleft()
+            lane.held_back = False
+            self._line_up(lane)
+
+    def _hold_back(self, account: _Account) -> None:
+        account.in_turn = False
+        if not account.held_back:
+            account.held_back = True
+            self._held_back.append(account)
+
+    def _start_one(self, account: _Account, *, now: float) -> tuple[LaneState, Job] | None:
+        """Start a job of the account's next lane that may start one; None where none may."""
+        while account.turns:
+            lane = account.turns.popleft()
+            lane.in_turn = False
+            if lane.leased_until <= now or lane.in_flight >= lane.limit:
+                continue  # `note_renewed` or `answered` puts it back in turn
+            if not self._may_begin(lane):
+                if not lane.held_back:
+                    lane.held_back = True
+                    self._lanes_held_back.append(lane)
+                continue
+            if lane.next_start > now:
+                heappush(self._aside, (lane.next_start, id(lane), lane))
+                lane.in_turn = True
+                continue
+            job = self._pick(lane)
+            if job is None:
+                continue
+            lane.begin(now=now)
+            self._ready -= 1
+            self._in_flight += 1
+            account.in_flight += 1
+            self._line_up(lane)
+            return lane, job
+        return None
+
     def _may_begin(self, lane: LaneState) -> bool:
-        """Return whether the lane is below its limit, and below its equal share where only the reserve is left."""
-        if lane.in_flight >= lane.limit:
-            return False
-        if self._in_flight < self._max_in_flight - self._max_in_flight // RESERVE:
+        """Return whether more than the reserves is left, or the lane is below its share of its account's."""
+        if self._left > self._reserves:
             return True
-        return lane.in_flight < max(1, self._max_in_flight // len(self._busy))
+        lanes = len(self._accounts[lane.account_id].busy) + 1
+        return lane.in_flight < max(1, self._max_in_flight // len(self._accounts) // lanes)
+
+    def _use_account(self, lane: LaneState, account_id: UUID) -> None:
+        """Count the lane to its account, which is not known before something is claimed in it."""
+        if lane.account_id != account_id and not lane.in_flight:
+            self._set_idle(lane)
+            lane.account_id = account_id
+
+    def _set_busy(self, lane: LaneState) -> None:
+        self._accounts.setdefault(lane.account_id, _Account()).busy.add(lane)
+
+    def _set_idle(self, lane: LaneState) -> None:
+        account = self._accounts.get(lane.account_id)
+        if account is None or lane not in account.busy:
+            return
+        account.busy.remove(lane)
+        if not account.busy:
+            del self._accounts[lane.account_id]
 
     def _line_up(self, lane: LaneState) -> None:
         if lane.waiting and not lane.in_turn:
+            account = self._accounts[lane.account_id]
             lane.in_turn = True
-            self._turns.append(lane)
+            account.turns.append(lane)
+            self._line_up_account(account)
+
+    def _line_up_account(self, account: _Account) -> None:
+        if account.turns and not account.in_turn:
+            account.in_turn = True
+            self._turns.append(account)
 
     def _pick(self, lane: LaneState) -> Job | None:
         if lane.ready:

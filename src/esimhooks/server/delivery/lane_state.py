@@ -21,6 +21,8 @@ class LaneState:
         self, lease: Lease, state: BreakerState, *, max_in_flight: int, now: float, leased_until: float
     ) -> None:
         self.lease = lease
+        self.account_id = lease.endpoint_id
+        """Whose it is; until something is claimed in it, the lane counts as an account of its own."""
         self.leased_until = leased_until
         """When the lease expires unless renewed; nothing may start after that, because another may have the lane."""
         self.ready: deque[Job] = deque()
@@ -36,6 +38,8 @@ class LaneState:
         """Whether nothing more may start."""
         self.in_turn = False
         """Whether it waits for its turn, or for its rate limit."""
+        self.held_back = False
+        """Whether it left the rotation above its share, where only the reserves were left."""
         self.busy_at = now
         """When it last had something to do."""
         self.next_start = now

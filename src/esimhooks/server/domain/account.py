@@ -13,6 +13,8 @@ from uuid import UUID
 from msgspec import Struct
 
 from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.quotas import Quotas
+from esimhooks.server.domain.roles import Role
 from esimhooks.vocabulary.statuses import Mode
 
 OPERATOR = Tenant(UUID(int=0), Mode.LIVE)
@@ -26,6 +28,7 @@ class Account(Struct, frozen=True, kw_only=True):
     name: str
     created_at: datetime
     updated_at: datetime
+    quotas: Quotas = Quotas()
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):
@@ -33,6 +36,7 @@ class ApiKey(Struct, frozen=True, kw_only=True):
 
     id: UUID
     tenant: Tenant | None
+    role: Role
     name: str
     lookup: str
     digest: bytes

@@ -22,6 +22,7 @@ class Action(StrEnum):
     ACCOUNT_CREATE = "account.create"
     ACCOUNT_RENAME = "account.rename"
     ACCOUNT_DELETE = "account.delete"
+    ACCOUNT_QUOTAS = "account.quotas"
     KEY_CREATE = "key.create"
     KEY_CHANGE = "key.change"
     KEY_REVOKE = "key.revoke"
@@ -49,6 +50,7 @@ class Action(StrEnum):
     PROVIDER_ROTATE = "provider.rotate-token"
     PROVIDER_DELETE = "provider.delete"
     NOTIFICATION_REPLAY = "notification.replay"
+    ACCESS_REFUSE = "access.refuse"
     DASHBOARD_SIGN_IN = "dashboard.sign-in"
 
 
@@ -134,6 +136,7 @@ def key_fields(key: ApiKey) -> Fields:
     """Return what is told of an API key."""
     return {
         "name": key.name,
+        "role": key.role.value,
         "mode": key.tenant.mode.value if key.tenant else None,
         "endpoint": text_or_none(Prefix.ENDPOINT, key.endpoint_id),
         "allowedIps": key.allowed_ips,

@@ -39,18 +39,37 @@ FRAMING = frozenset(
     }
 )
 OURS = frozenset({"content-type", "cookie", "date", "forwarded", "range", "traceparent", "tracestate", "user-agent"})
-PREFIXES = ("if-", "proxy-", "sec-", "svix-", "webhook-", "x-forwarded-")
+TRUSTED = frozenset(
+    {
+        "cf-connecting-ip",
+        "metadata",
+        "metadata-flavor",
+        "true-client-ip",
+        "x-client-ip",
+        "x-google-metadata-request",
+        "x-http-method-override",
+        "x-original-url",
+        "x-real-ip",
+        "x-rewrite-url",
+    }
+)
+"""Believed by proxies, or asked for by the metadata services of clouds."""
+PREFIXES = ("if-", "proxy-", "sec-", "svix-", "webhook-", "x-aws-ec2-metadata-", "x-forwarded-")
 
 _name = re.compile(rf"[a-z0-9!#$%&'*+.^_`|~-]{{1,{MAX_NAME}}}")
 _value = re.compile(rf"[\x21-\x7e]([\x20-\x7e]{{0,{MAX_VALUE - 2}}}[\x21-\x7e])?")
 
 
-def header_error(name: str, value: str) -> str | None:
-    """Return what was expected of a header instead, None where it may be sent. `name` is in lower case."""
+def header_error(name: str, value: str, *, brand: str | None = None) -> str | None:
+    """Return what was expected of a header instead, None where it may be sent. `name` is in lower case.
+
+    `brand` is in the names of the headers of the hex profile, which only the server may send; None where it is not known.
+    """
     if not _name.fullmatch(name):
         return f"expected the name of a header, of at most {MAX_NAME} letters, digits and hyphens"
-    if name in FRAMING or name in OURS or name.startswith(PREFIXES):
-        return "expected another header: this one frames the request or is set by the server"
+    branded = () if brand is None else (f"x-{brand.lower()}-",)
+    if name in FRAMING | OURS | TRUSTED or name.startswith(PREFIXES + branded):
+        return "expected another header: this one frames the request, is set by the server or believed by others"
     if not _value.fullmatch(value):
         return f"expected 1 to {MAX_VALUE} printable ASCII characters, with no space at either end"
     return None
@@ -86,12 +105,12 @@ def wants(event_types: Sequence[str] | None, event: AnyEventType) -> bool:
     )
 
 
-def require_valid(config: EndpointConfig) -> None:
+def require_valid(config: EndpointConfig, *, brand: str) -> None:
     """Raise `Refused` (422) for headers that may not be sent and for types that no event has."""
     if len(config.headers) > MAX_HEADERS:
         raise Refused.invalid("/headers", f"expected at most {MAX_HEADERS} headers")
     for name, value in config.headers.items():
-        if (why := header_error(name, value)) is not None:
+        if (why := header_error(name, value, brand=brand)) is not None:
             raise Refused.invalid(f"/headers/{escaped(name[:MAX_NAME])}", why)
     for place, pattern in enumerate(config.event_types or ()):
         if not any(wants([pattern], event) for event in (*EventType, *FOR_MERCHANTS)):

@@ -1,6 +1,7 @@
 """Deliveries: sent again, to one endpoint or to all who want the event, and cancelled.
 
-Each command runs in the transaction that it is given. Raises `Refused` (404) for what is not the tenant's.
+Each command runs in the transaction that it is given. Raises `Refused` (404) for what is not the tenant's,
+(429) for more than the account's quotas.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,9 @@ from esimhooks.server.domain.endpoint_rules import EVERYTHING, wants
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import Prefix, text_of
+from esimhooks.server.domain.quotas import Rate
 from esimhooks.server.ingest.fan_out import deliver_to
+from esimhooks.server.manage import quotas
 from esimhooks.server.manage.lists import found
 from esimhooks.server.store import deliveries, endpoints, events, queue
 from esimhooks.server.store.audit import note
@@ -26,22 +29,20 @@ MAX_HURRIED = 10_000
 
 
 async def send_again(db: Session, actor: Actor, tenant: Tenant, delivery_id: UUID) -> None:
-    """Start a finished delivery's schedule anew; a pending one is attempted now. Raises `Refused` (404)."""
-    delivery = found(await deliveries.find(db, tenant, delivery_id), "delivery")
-    found(await endpoints.find(db, tenant, delivery.endpoint_id), "endpoint any more for this delivery")
-    if not await queue.send_again(db, delivery):
-        await queue.hurry(db, delivery_id)
-    await note(db, actor, Action.DELIVERY_RETRY, text_of(Prefix.DELIVERY, delivery_id), whose=tenant)
+    """Start a finished delivery's schedule anew; a pending one is attempted now. Raises `Refused` (404, 429)."""
+    await quotas.take(db, tenant, Rate.RESENDS)
+    await _send_again(db, actor, tenant, delivery_id)
 
 
 async def send_all_again(
     db: Session, actor: Actor, tenant: Tenant, delivery_ids: Sequence[UUID]
 ) -> tuple[Sequence[UUID], Sequence[UUID]]:
-    """Send each again as `send_again`; return those that are sent, and those whose endpoint or row is gone."""
+    """Send each again as `send_again`, all as one; return those that are sent, and those whose endpoint or row is gone."""
+    await quotas.take(db, tenant, Rate.RESENDS)
     sent, gone = [], []
     for delivery_id in sorted(set(delivery_ids)):  # in one order, so that two callers cannot lock each other out
         try:
-            await send_again(db, actor, tenant, delivery_id)
+            await _send_again(db, actor, tenant, delivery_id)
         except Refused:
             gone.append(delivery_id)
         else:
@@ -52,8 +53,9 @@ async def send_all_again(
 async def send_waiting_now(db: Session, actor: Actor, tenant: Tenant, endpoint_id: UUID) -> int:
     """Attempt what waits for its next attempt at an endpoint now, up to `MAX_HURRIED`; return how many.
 
-    Raises `Refused` (404, or 409 where nothing is sent to the endpoint).
+    Raises `Refused` (404, or 409 where nothing is sent to the endpoint, or 429).
     """
+    await quotas.take(db, tenant, Rate.RESENDS)
     endpoint = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")
     if not endpoint.enabled or endpoint.paused:
         raise Refused.conflict(f"the endpoint is {'paused' if endpoint.enabled else 'disabled'}: nothing is sent to it")
@@ -73,6 +75,7 @@ async def resend(
     An endpoint that never had a delivery of it gets one; what is pending already is attempted now. Raises `Refused`
     (409) where the one endpoint is disabled, or nobody wants it.
     """
+    await quotas.take(db, tenant, Rate.RESENDS)
     event = found(await events.find(db, tenant, event_id), "event")
     chosen = await _chosen(db, event, endpoint_id)
     made = {one.endpoint_id: one for one in reversed(await deliveries.of_events(db, tenant, [event.id]))}
@@ -89,6 +92,14 @@ async def cancel(db: Session, actor: Actor, tenant: Tenant, delivery_id: UUID, *
         raise Refused.conflict("the delivery is not pending: there is nothing to cancel")
     await note(db, actor, Action.DELIVERY_CANCEL, text_of(Prefix.DELIVERY, delivery_id), whose=tenant)
     return found(await deliveries.find(db, tenant, delivery_id), "delivery")
+
+
+async def _send_again(db: Session, actor: Actor, tenant: Tenant, delivery_id: UUID) -> None:
+    delivery = found(await deliveries.find(db, tenant, delivery_id), "delivery")
+    found(await endpoints.find(db, tenant, delivery.endpoint_id), "endpoint any more for this delivery")
+    if not await queue.send_again(db, delivery):
+        await queue.hurry(db, delivery_id)
+    await note(db, actor, Action.DELIVERY_RETRY, text_of(Prefix.DELIVERY, delivery_id), whose=tenant)
 
 
 async def _chosen(db: Session, event: Event, endpoint_id: UUID | None) -> Sequence[Endpoint]:

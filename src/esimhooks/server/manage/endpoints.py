@@ -22,7 +22,9 @@ from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.health import EndpointHealth, LaneFacts, health_of
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.operational import EndpointDisabled
+from esimhooks.server.domain.quotas import Rate
 from esimhooks.server.ingest.fan_out import publish_to
+from esimhooks.server.manage import quotas
 from esimhooks.server.manage.example_event import event_of
 from esimhooks.server.manage.lists import found
 from esimhooks.server.manage.rotation import provide_key_pair, require_secret
@@ -49,12 +51,14 @@ class Made(Struct, frozen=True):
 class EndpointRules(Struct, frozen=True, kw_only=True):
     """What holds for the endpoints of this installation. `check_url` refuses URLs that must not be called.
 
-    `defaults` are what an endpoint gets where its merchant said nothing; its URL is empty.
+    `defaults` are what an endpoint gets where its merchant said nothing; its URL is empty. `brand` is in the names of
+    headers that only the server may send.
     """
 
     defaults: EndpointConfig
     check_url: CheckUrl
     clock: Clock
+    brand: str
 
 
 async def create_endpoint(
@@ -63,9 +67,9 @@ async def create_endpoint(
     """Make an endpoint with a lane and a secret, a new one unless its merchant brings one. Raises `Refused`."""
     now = rules.clock()
     config = wanted(rules.defaults, rules.defaults)
-    require_valid(config)
+    require_valid(config, brand=rules.brand)
     require_reachable(rules.check_url, config.url, pointer="/url")
-    found(await accounts.find(db, tenant.account_id), "account")
+    await quotas.require_endpoint(db, tenant, config.headers)
     fields: dict[str, Any] = configuration(config) | {"ca_pem": require_authorities(config.ca_pem, now=now)}
     endpoint = Endpoint(
         **fields, id=new_id(), tenant=tenant, enabled=True, disabled_reason=None, created_at=now, updated_at=now
@@ -82,11 +86,13 @@ async def change_endpoint(
 ) -> Endpoint:
     """Store what is wanted of the endpoint as it stands; it takes effect with the next attempt."""
     now = rules.clock()
+    account = found(await accounts.lock(db, tenant.account_id), "account")
     before = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")
     config = wanted(before, rules.defaults)
-    require_valid(config)
+    require_valid(config, brand=rules.brand)
     if config.url != before.url:
         require_reachable(rules.check_url, config.url, pointer="/url")
+    await quotas.require_headers(db, account, before.headers, config.headers)
     # What stands there is not checked again: it may have expired since, and other fields must stay changeable.
     same = config.ca_pem == before.ca_pem
     fields = configuration(config) | {"ca_pem": before.ca_pem if same else require_authorities(config.ca_pem, now=now)}
@@ -118,8 +124,9 @@ async def send_example(
 ) -> tuple[Event, Delivery]:
     """Send the endpoint an example, marked `mode: test`, whatever it subscribed to.
 
-    Raises `Refused` (409) where it is disabled.
+    Raises `Refused` (409) where it is disabled, (429) where the account raises too many.
     """
+    await quotas.take(db, tenant, Rate.TEST_EVENTS)
     event = event_of(example, tenant, mode=Mode.TEST, now=now, endpoint_id=endpoint_id)
     endpoint = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")
     if not endpoint.enabled:

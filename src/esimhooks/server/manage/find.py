@@ -135,8 +135,9 @@ async def _begin(db: Session, tenant: Tenant, hit: Hit) -> Begin:
             last = await deliveries.page(db, tenant, where, before=None, limit=MAX_TRACED + 1)
             return Begin(event_ids=tuple({one.event_id for one in last.rows}), endpoint_id=hit.id)
         case _:
-            delivery_id = found(hit.part_of, "attempt") if hit.kind is Prefix.ATTEMPT else hit.id
-            delivery = found(await deliveries.find(db, tenant, delivery_id), "delivery")
+            # An attempt of another tenant is as unknown as one that is not there.
+            delivery_id = found(hit.part_of, TRACEABLE[hit.kind]) if hit.kind is Prefix.ATTEMPT else hit.id
+            delivery = found(await deliveries.find(db, tenant, delivery_id), TRACEABLE[hit.kind])
             return Begin(event_ids=(delivery.event_id,), delivery_id=delivery.id)
 
 

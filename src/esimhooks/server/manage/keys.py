@@ -15,6 +15,7 @@ from esimhooks.server.domain.audit import Action, Actor, ChangedField, changes, 
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
+from esimhooks.server.domain.roles import Role
 from esimhooks.server.manage.accounts import require_merchant
 from esimhooks.server.manage.endpoints import Change, EndpointRules, Made, create_endpoint
 from esimhooks.server.manage.lists import found
@@ -24,13 +25,14 @@ from esimhooks.server.store.audit import note
 from esimhooks.server.store.database import Session
 
 MOST_LIVE_KEYS = 2
-"""Of an account in a mode: one in use, and one to change over to (spec 6)."""
+"""Of an account in a mode and a role: one in use, and one to change over to."""
 
 
 class NewKey(Struct, frozen=True, kw_only=True):
     """What an operator tells of a key."""
 
     name: str
+    role: Role = Role.MANAGE
     webhook_url: str | None = None
     allowed_ips: tuple[str, ...] | None = None
     expires_at: datetime | None = None
@@ -63,27 +65,31 @@ async def create_key(db: Session, actor: Actor, tenant: Tenant, new: NewKey, rul
     now = rules.clock()
     require_merchant(tenant.account_id)
     text = new_key(tenant.mode)
-    await _require_room(db, tenant, expires_at=new.expires_at, now=now)
+    await _require_room(db, tenant, new.role, expires_at=new.expires_at, now=now)
     made = None
     if new.webhook_url is not None:
         require_reachable(rules.check_url, new.webhook_url, pointer="/webhookUrl")
         made = await create_endpoint(db, actor, tenant, _named(new.webhook_url, new.name), rules)
-    key = ApiKey(
-        id=new_id(),
-        tenant=tenant,
-        name=new.name,
-        lookup=lookup_of(text),
-        digest=digest_of(text),
-        endpoint_id=made.endpoint.id if made else None,
-        allowed_ips=new.allowed_ips,
-        expires_at=new.expires_at,
-        created_at=now,
-        last_used_at=None,
-    )
-    await keys.insert(db, key)
-    made_of = changes({}, key_fields(key))
-    await note(db, actor, Action.KEY_CREATE, text_of(Prefix.KEY, key.id), whose=tenant, changes=made_of)
+    key = replace(_key(tenant, new, text, now=now), endpoint_id=made.endpoint.id if made else None)
+    await _store(db, actor, key)
     return MadeKey(key, text, made)
+
+
+async def create_operator_key(db: Session, actor: Actor, new: NewKey, *, now: datetime) -> MadeKey:
+    """Make an operator's key."""
+    text = new_key(None)
+    key = _key(None, new, text, now=now)
+    await _store(db, actor, key)
+    return MadeKey(key, text, None)
+
+
+async def change_operator_key(db: Session, actor: Actor, key_id: UUID, attributes: Mapping[str, object]) -> ApiKey:
+    """Change the named attributes of an operator's key. Raises `Refused` (404)."""
+    before = found(await keys.lock(db, None, key_id), "key")
+    key = replace(before, **attributes)
+    await keys.update(db, key)
+    await _note_change(db, actor, before, key)
+    return key
 
 
 async def change_key(
@@ -104,7 +110,7 @@ async def change_key(
     tenant = key.tenant
     made: Made | None = None
     if tenant is not None and _ended(before, now=now) and not _ended(key, now=now):
-        await _require_room(db, tenant, expires_at=key.expires_at, now=now)
+        await _require_room(db, tenant, key.role, expires_at=key.expires_at, now=now)
     if webhook_url is not None and tenant is not None:
         if key.endpoint_id is None:
             made = await create_endpoint(db, actor, tenant, _named(webhook_url, key.name), rules)
@@ -112,26 +118,51 @@ async def change_key(
         else:
             await _move(db, actor, tenant, key.endpoint_id, webhook_url, now=now)
     await keys.update(db, key)
-    changed = changes(key_fields(before), key_fields(key))
-    if changed:
-        await note(db, actor, Action.KEY_CHANGE, text_of(Prefix.KEY, key.id), whose=tenant, changes=changed)
+    await _note_change(db, actor, before, key)
     return ChangedKey(key, made)
 
 
-async def revoke_key(db: Session, actor: Actor, account_id: UUID, key_id: UUID) -> None:
-    """Revoke a key at once. Raises `Refused` (404)."""
+async def revoke_key(db: Session, actor: Actor, account_id: UUID | None, key_id: UUID) -> None:
+    """Revoke an account's key, or an operator's (None), at once. Raises `Refused` (404)."""
     key = found(await keys.delete(db, account_id, key_id), "key")
     lost = changes(key_fields(key), {})
     await note(db, actor, Action.KEY_REVOKE, text_of(Prefix.KEY, key_id), whose=key.tenant, changes=lost)
 
 
-async def _require_room(db: Session, tenant: Tenant, *, expires_at: datetime | None, now: datetime) -> None:
+def _key(tenant: Tenant | None, new: NewKey, text: str, *, now: datetime) -> ApiKey:
+    return ApiKey(
+        id=new_id(),
+        tenant=tenant,
+        role=new.role,
+        name=new.name,
+        lookup=lookup_of(text),
+        digest=digest_of(text),
+        endpoint_id=None,
+        allowed_ips=new.allowed_ips,
+        expires_at=new.expires_at,
+        created_at=now,
+        last_used_at=None,
+    )
+
+
+async def _store(db: Session, actor: Actor, key: ApiKey) -> None:
+    await keys.insert(db, key)
+    fields = changes({}, key_fields(key))
+    await note(db, actor, Action.KEY_CREATE, text_of(Prefix.KEY, key.id), whose=key.tenant, changes=fields)
+
+
+async def _note_change(db: Session, actor: Actor, before: ApiKey, after: ApiKey) -> None:
+    if changed := changes(key_fields(before), key_fields(after)):
+        await note(db, actor, Action.KEY_CHANGE, text_of(Prefix.KEY, after.id), whose=after.tenant, changes=changed)
+
+
+async def _require_room(db: Session, tenant: Tenant, role: Role, *, expires_at: datetime | None, now: datetime) -> None:
     """Raise `Refused` (409) where one more live key would be too many, (404) where the account is not there.
 
     The account is locked until the transaction ends, so that two requests cannot both find room.
     """
     found(await accounts.lock(db, tenant.account_id), "account")
-    live = await keys.live_of(db, tenant, now=now)
+    live = await keys.live_of(db, tenant, role, now=now)
     if len(live) < MOST_LIVE_KEYS or (expires_at is not None and expires_at <= now):
         return
     names = ", ".join(f"{key.name} ({text_of(Prefix.KEY, key.id)})" for key in live)

@@ -21,10 +21,12 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
+from esimhooks.server.domain.quotas import Rate
 from esimhooks.server.domain.transition import apply
 from esimhooks.server.domain.update import Identity
 from esimhooks.server.domain.validation import convert, escaped
 from esimhooks.server.ingest.fan_out import publish
+from esimhooks.server.manage import quotas
 from esimhooks.server.manage.lists import found
 from esimhooks.server.providers.generic import UpdateBody, to_update
 from esimhooks.server.providers.identifiers import luhn_holds
@@ -102,8 +104,9 @@ async def raise_test_event(
     """Raise the event, which is delivered like any other. Usage is never withheld.
 
     Raises `Refused`: 404 for an eSIM that is not the tenant's, 422 for facts that no eSIM has, 409 where the rules raise
-    no such event of this eSIM.
+    no such event of this eSIM, 429 beyond the account's quota.
     """
+    await quotas.take(db, tenant, Rate.TEST_EVENTS)
     _check_names(wanted)
     rules = structs.replace(policy, usage_interval_s=0)
     if wanted.esim_id is None:

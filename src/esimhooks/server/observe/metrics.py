@@ -61,6 +61,9 @@ _finished = Counter(
 _dropped = Counter(
     "esimhooks_delivery_results_dropped", "Results that came after their lease had gone to another", registry=REGISTRY
 )
+_refused = Counter(
+    "esimhooks_refused", "Requests and connections that were refused, by why", ["what"], registry=REGISTRY
+)
 _disabled = Counter("esimhooks_endpoints_disabled", "Endpoints disabled, by why", ["reason"], registry=REGISTRY)
 _batches = Histogram(
     "esimhooks_commit_size",
@@ -122,6 +125,11 @@ def raised(event_types: Sequence[str]) -> None:
     """Count events that were stored with their deliveries."""
     for event_type, count in Tally(event_types).items():
         _events.labels(event_type).inc(count)
+
+
+def refused(what: str) -> None:
+    """Count a request or a connection that was refused; `what` is one of `observe.refused.What`."""
+    _refused.labels(what).inc()
 
 
 def attempt(outcome: str, *, seconds: float, first_after_s: float | None) -> None:

@@ -29,7 +29,9 @@ SECRET_PARTS = re.compile(
     r"signature|payload|key$"
 )
 PERSONAL_NAMES = re.compile(r"iccid|imsi|msisdn|eid|eids")
-PLAIN_NAMES = frozenset({"event", "level", "room", "timestamp", "event_type", "outcome", "delivery_status", "loop"})
+PLAIN_NAMES = frozenset(
+    {"event", "level", "room", "timestamp", "event_type", "outcome", "delivery_status", "loop", "rate_limit_key"}
+)
 """Constants of this program; besides them everything that ends with `_id`, which holds ids of our own."""
 
 _URL = re.compile(r"\b([a-z][a-z0-9+.-]*://)(?:[^\s/?#\"'@]*@)?([^\s/?#\"']*)([^\s\"'<>]*)", re.IGNORECASE)

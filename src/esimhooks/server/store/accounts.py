@@ -4,8 +4,17 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
+import asyncpg
+import msgspec
+
 from esimhooks.server.domain.account import OPERATOR, Account
+from esimhooks.server.domain.quotas import Quotas
 from esimhooks.server.store.database import Session
+
+READ = """
+SELECT a.id, a.name, a.created_at, a.updated_at, q.quotas
+FROM accounts a LEFT JOIN account_quotas q ON q.account_id = a.id
+"""
 
 
 async def insert(db: Session, account: Account) -> None:
@@ -35,14 +44,20 @@ async def ensure(db: Session, account: Account) -> None:
 
 async def find(db: Session, account_id: UUID) -> Account | None:
     """Return the account, or None."""
-    row = await db.conn.fetchrow("SELECT * FROM accounts WHERE id = $1", account_id)
-    return None if row is None else Account(**row)
+    row = await db.conn.fetchrow(f"{READ} WHERE a.id = $1", account_id)
+    return None if row is None else _account(row)
 
 
 async def lock(db: Session, account_id: UUID) -> Account | None:
     """Return the account, locked against other changes until the end of the transaction, or None."""
-    row = await db.conn.fetchrow("SELECT * FROM accounts WHERE id = $1 FOR NO KEY UPDATE", account_id)
-    return None if row is None else Account(**row)
+    row = await db.conn.fetchrow(f"{READ} WHERE a.id = $1 FOR NO KEY UPDATE OF a", account_id)
+    return None if row is None else _account(row)
+
+
+async def keep(db: Session, account_id: UUID) -> Account | None:
+    """Return the account, which cannot be deleted before the end of the transaction, or None."""
+    row = await db.conn.fetchrow(f"{READ} WHERE a.id = $1 FOR KEY SHARE OF a", account_id)
+    return None if row is None else _account(row)
 
 
 async def existing(db: Session, account_ids: Collection[UUID]) -> set[UUID]:
@@ -60,24 +75,36 @@ async def names_of(db: Session, account_ids: Collection[UUID | None]) -> dict[UU
 async def page(db: Session, *, before: UUID | None, limit: int, name: str | None = None) -> Sequence[Account]:
     """Return accounts, newest first, older than the id `before`, and with `name` in their name."""
     rows = await db.conn.fetch(
-        """
-        SELECT * FROM accounts
-        WHERE ($1::uuid IS NULL OR id < $1) AND ($3::text IS NULL OR strpos(lower(name), lower($3)) > 0)
-        ORDER BY id DESC LIMIT $2
+        f"""
+        {READ}
+        WHERE ($1::uuid IS NULL OR a.id < $1) AND ($3::text IS NULL OR strpos(lower(a.name), lower($3)) > 0)
+        ORDER BY a.id DESC LIMIT $2
         """,
         before,
         limit,
         name,
     )
-    return [Account(**row) for row in rows]
+    return [_account(row) for row in rows]
 
 
 async def rename(db: Session, account_id: UUID, *, name: str, now: datetime) -> Account | None:
     """Give the account another name; None where there is no such account."""
-    row = await db.conn.fetchrow(
-        "UPDATE accounts SET name = $2, updated_at = $3 WHERE id = $1 RETURNING *", account_id, name, now
+    await db.conn.execute("UPDATE accounts SET name = $2, updated_at = $3 WHERE id = $1", account_id, name, now)
+    return await find(db, account_id)
+
+
+async def change_quotas(db: Session, account_id: UUID, *, quotas: Quotas, now: datetime) -> Account | None:
+    """Give the account other quotas; None where there is no such account. Needs a transaction."""
+    await db.conn.execute("UPDATE accounts SET updated_at = $2 WHERE id = $1", account_id, now)
+    await db.conn.execute(
+        """
+        INSERT INTO account_quotas (account_id, quotas) SELECT id, $2 FROM accounts WHERE id = $1
+        ON CONFLICT (account_id) DO UPDATE SET quotas = excluded.quotas
+        """,
+        account_id,
+        quotas,
     )
-    return None if row is None else Account(**row)
+    return await find(db, account_id)
 
 
 async def delete(db: Session, account_id: UUID) -> bool:
@@ -96,3 +123,13 @@ async def delete(db: Session, account_id: UUID) -> bool:
         account_id,
     )
     return await db.conn.fetchval("DELETE FROM accounts WHERE id = $1 RETURNING true", account_id) or False
+
+
+def _account(row: asyncpg.Record) -> Account:
+    return Account(
+        id=row["id"],
+        name=row["name"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        quotas=msgspec.convert(row["quotas"] or {}, Quotas),
+    )

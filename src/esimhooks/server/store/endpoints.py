@@ -30,6 +30,7 @@ from esimhooks.server.domain.errors import Undecryptable
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.lists import Unreadable, partition
 from esimhooks.server.domain.operational import EndpointDescription
+from esimhooks.server.domain.quotas import header_bytes
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store import fifo
 from esimhooks.server.store.database import Session
@@ -285,6 +286,7 @@ def _columns(db: Session, endpoint: Endpoint) -> dict[str, object]:
     encrypted = db.cipher.encrypt(msgspec.json.encode(headers), row=_headers_row(endpoint.id)) if headers else None
     return columns | {
         "sealed_headers": encrypted,
+        "header_bytes": header_bytes(endpoint.headers),
         "enabled": endpoint.enabled,
         "disabled_reason": endpoint.disabled_reason,
         "paused": endpoint.paused,

@@ -9,12 +9,16 @@ from uuid import UUID
 
 from esimhooks.server.domain.account import ApiKey, DashboardSession
 from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.roles import Role
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
 
+READ = "SELECT k.*, r.role FROM api_keys k LEFT JOIN key_roles r ON r.key_id = k.id"
+"""A key without a role has the one that may most."""
+
 
 async def insert(db: Session, key: ApiKey) -> None:
-    """Store a new key."""
+    """Store a new key; needs a transaction."""
     await db.conn.execute(
         """
         INSERT INTO api_keys
@@ -32,20 +36,19 @@ async def insert(db: Session, key: ApiKey) -> None:
         key.expires_at,
         key.created_at,
     )
+    await db.conn.execute("INSERT INTO key_roles (key_id, role) VALUES ($1, $2)", key.id, key.role)
 
 
 async def find_by_lookup(db: Session, lookup: str) -> ApiKey | None:
     """Return the key with that public part, expired ones included, or None."""
-    row = await db.conn.fetchrow("SELECT * FROM api_keys WHERE lookup = $1", lookup)
+    row = await db.conn.fetchrow(f"{READ} WHERE k.lookup = $1", lookup)
     return None if row is None else _key(row)
 
 
 async def of_account(db: Session, account_id: UUID, *, before: UUID | None, limit: int) -> Sequence[ApiKey]:
     """Return the account's keys, newest first, older than the id `before`."""
     rows = await db.conn.fetch(
-        """
-        SELECT * FROM api_keys WHERE account_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3
-        """,
+        f"{READ} WHERE k.account_id = $1 AND ($2::uuid IS NULL OR k.id < $2) ORDER BY k.id DESC LIMIT $3",
         account_id,
         before,
         limit,
@@ -53,22 +56,36 @@ async def of_account(db: Session, account_id: UUID, *, before: UUID | None, limi
     return [_key(row) for row in rows]
 
 
-async def live_of(db: Session, tenant: Tenant, *, now: datetime) -> Sequence[ApiKey]:
-    """Return the tenant's keys that may be used at `now` (aware UTC), oldest first."""
+async def of_operators(db: Session, *, before: UUID | None, limit: int) -> Sequence[ApiKey]:
+    """Return operators' keys, newest first, older than the id `before`."""
     rows = await db.conn.fetch(
-        """
-        SELECT * FROM api_keys
-        WHERE account_id = $1 AND mode = $2 AND (expires_at IS NULL OR expires_at > $3) ORDER BY id
+        f"{READ} WHERE k.account_id IS NULL AND ($1::uuid IS NULL OR k.id < $1) ORDER BY k.id DESC LIMIT $2",
+        before,
+        limit,
+    )
+    return [_key(row) for row in rows]
+
+
+async def live_of(db: Session, tenant: Tenant, role: Role, *, now: datetime) -> Sequence[ApiKey]:
+    """Return the tenant's keys of a role that may be used at `now` (aware UTC), oldest first."""
+    rows = await db.conn.fetch(
+        f"""
+        {READ} WHERE k.account_id = $1 AND k.mode = $2 AND coalesce(r.role, 'manage') = $3
+          AND (k.expires_at IS NULL OR k.expires_at > $4) ORDER BY k.id
         """,
         tenant.account_id,
         tenant.mode,
+        role,
         now,
     )
     return [_key(row) for row in rows]
 
 
-async def lock(db: Session, account_id: UUID, key_id: UUID) -> ApiKey | None:
-    """Return the account's key, locked until the transaction ends, or None; the endpoint that it owns is locked before."""
+async def lock(db: Session, account_id: UUID | None, key_id: UUID) -> ApiKey | None:
+    """Return the account's key (None: an operator's), locked until the transaction ends; None where there is none.
+
+    The endpoint that it owns is locked before.
+    """
     await db.conn.execute(
         """
         SELECT FROM endpoints e JOIN api_keys k ON k.endpoint_id = e.id
@@ -78,7 +95,7 @@ async def lock(db: Session, account_id: UUID, key_id: UUID) -> ApiKey | None:
         key_id,
     )
     row = await db.conn.fetchrow(
-        "SELECT * FROM api_keys WHERE account_id = $1 AND id = $2 FOR UPDATE", account_id, key_id
+        f"{READ} WHERE k.account_id IS NOT DISTINCT FROM $1 AND k.id = $2 FOR UPDATE OF k", account_id, key_id
     )
     return None if row is None else _key(row)
 
@@ -110,12 +127,12 @@ async def move_endpoint(db: Session, tenant: Tenant, endpoint_id: UUID, *, url: 
     )
 
 
-async def delete(db: Session, account_id: UUID, key_id: UUID) -> ApiKey | None:
-    """Revoke the key at once and return it as it was; None where the account has no such key."""
-    row = await db.conn.fetchrow(
-        "DELETE FROM api_keys WHERE account_id = $1 AND id = $2 RETURNING *", account_id, key_id
-    )
-    return None if row is None else _key(row)
+async def delete(db: Session, account_id: UUID | None, key_id: UUID) -> ApiKey | None:
+    """Revoke the account's key (None: an operator's) at once and return it as it was; None where there is none."""
+    key = await lock(db, account_id, key_id)
+    if key is not None:
+        await db.conn.execute("DELETE FROM api_keys WHERE id = $1", key_id)
+    return key
 
 
 async def note_use(db: Session, lookups: Sequence[str], *, now: datetime) -> None:
@@ -133,8 +150,9 @@ async def note_use(db: Session, lookups: Sequence[str], *, now: datetime) -> Non
 def _key(row: dict[str, object]) -> ApiKey:
     values = dict(row)
     account_id, mode = values.pop("account_id"), values.pop("mode")
-    allowed = values.pop("allowed_ips")
+    allowed, role = values.pop("allowed_ips"), values.pop("role")
     return ApiKey(
+        role=Role(role or (Role.ADMIN if account_id is None else Role.MANAGE)),  # type: ignore[arg-type]
         tenant=None if account_id is None else Tenant(account_id, Mode(mode)),  # type: ignore[arg-type]
         allowed_ips=None if allowed is None else tuple(allowed),  # type: ignore[arg-type]
         **values,  # type: ignore[arg-type]

@@ -1,0 +1,303 @@
+"""API keys: `/v1/accounts/{id}/keys` of merchants, `/v1/operator-keys` of operators. For operators.
+
+The text of a key is in the answer that makes it, and nowhere else.
+"""
+
+import ipaddress
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import asdict
+
+from esimhooks.server.api.access import BY_KEY
+from esimhooks.server.api.auth import Authenticator
+from esimhooks.server.api.bodies import Moment
+from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
+from esimhooks.server.api.merge_patch import named
+from esimhooks.server.api.router import Routes
+from esimhooks.server.domain.account import ApiKey
+from esimhooks.server.domain.audit import Actor
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.ids import Prefix, parse_id, text_of, text_or_none
+from esimhooks.server.domain.patterns import Name, Url
+from esimhooks.server.domain.roles import Role
+from esimhooks.server.manage import keys as manage_keys
+from esimhooks.server.manage.endpoints import EndpointRules, Made
+from esimhooks.server.manage.keys import MadeKey, NewKey
+from esimhooks.server.manage.lists import found
+from esimhooks.server.store import accounts, keys
+from esimhooks.server.store.database import Session
+from esimhooks.vocabulary.statuses import Mode
+from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
+
+AllowedIps = Annotated[list[str], Meta(min_length=1, max_length=10)]
+"""Addresses and networks (CIDR)."""
+
+
+class KeyBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """What an operator tells of a key. With `webhookUrl` the key owns an endpoint for its mode.
+
+    `manage` may do all that a merchant may, `read` changes nothing and sees no secrets, `events` reads events only.
+    """
+
+    mode: Mode
+    name: Name
+    role: Literal["manage", "read", "events"] = "manage"
+    webhook_url: Url | None = None
+    allowed_ips: AllowedIps | None = None
+    expires_at: Moment | None = None
+
+
+class KeyPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """What an operator changes of a key: null lets it be used from everywhere, or without end."""
+
+    name: Name | UnsetType = UNSET
+    webhook_url: Url | UnsetType = UNSET
+    allowed_ips: AllowedIps | UnsetType | None = UNSET
+    expires_at: Moment | UnsetType | None = UNSET
+
+
+class KeyView(Struct, rename="camel", kw_only=True):
+    """A key as it is shown; never its secret part."""
+
+    id: str
+    name: str
+    mode: Mode
+    role: Role
+    prefix: str
+    endpoint_id: str | None
+    allowed_ips: list[str] | None
+    expires_at: str | None
+    created_at: str
+    last_used_at: str | None
+
+
+class OwnedEndpoint(Struct, rename="camel"):
+    """The endpoint of a key with a webhook URL; the secret is shown this once."""
+
+    id: str
+    url: str
+    secret: str
+
+
+class MadeKeyView(KeyView, rename="camel", kw_only=True):
+    """A new key; `key` is shown this once."""
+
+    key: str
+    endpoint: OwnedEndpoint | None
+
+
+class ChangedKeyView(KeyView, rename="camel", kw_only=True):
+    """A key after its change; `endpoint` where the change made one."""
+
+    endpoint: OwnedEndpoint | None
+
+
+routes = Routes(BY_KEY, operators=True)
+
+
+class OperatorKeyBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """A new key of an operator. `admin` may do all; `support` reads, sends again and tries out; `read` reads."""
+
+    name: Name
+    role: Literal["admin", "support", "read"]
+    allowed_ips: AllowedIps | None = None
+    expires_at: Moment | None = None
+
+
+class OperatorKeyPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """What is changed of an operator's key: null lets it be used from everywhere, or without end."""
+
+    name: Name | UnsetType = UNSET
+    allowed_ips: AllowedIps | UnsetType | None = UNSET
+    expires_at: Moment | UnsetType | None = UNSET
+
+
+class OperatorKeyView(Struct, rename="camel", kw_only=True):
+    """An operator's key as it is shown; never its secret part."""
+
+    id: str
+    name: str
+    role: Role
+    prefix: str
+    allowed_ips: list[str] | None
+    expires_at: str | None
+    created_at: str
+    last_used_at: str | None
+
+
+class MadeOperatorKeyView(OperatorKeyView, rename="camel", kw_only=True):
+    """A new key of an operator; `key` is shown this once."""
+
+    key: str
+
+
+routes = Routes(BY_KEY, operators=True)
+
+
+@routes.post(
+    "/v1/accounts/{account_id}/keys",
+    example={"mode": "test", "name": "ci", "webhookUrl": "https://hooks.example.com/esims"},
+)
+async def create_key(db: Session, actor: Actor, rules: EndpointRules, account_id: str, data: KeyBody) -> MadeKeyView:
+    """Make a key; its text and its endpoint's secret are shown this once."""
+    made = await manage_keys.create_key(
+        db,
+        actor,
+        Tenant(parse_id(Prefix.ACCOUNT, account_id), data.mode),
+        NewKey(
+            name=data.name,
+            role=Role(data.role),
+            webhook_url=data.webhook_url,
+            allowed_ips=_networks(data.allowed_ips),
+            expires_at=_in_utc(data.expires_at, "/expiresAt"),
+        ),
+        rules,
+    )
+    return _made_key(made)
+
+
+@routes.get("/v1/accounts/{account_id}/keys")
+async def list_keys(db: Session, account_id: str, limit: Limit = 25, cursor: Cursor = None) -> Listed[KeyView]:
+    """List an account's keys."""
+    account = found(await accounts.find(db, parse_id(Prefix.ACCOUNT, account_id)), "account")
+    rows = await keys.of_account(db, account.id, **window(limit, cursor))
+    return listed(rows, limit, _key, lambda key: key.id)
+
+
+@routes.patch("/v1/accounts/{account_id}/keys/{key_id}", example={"name": "ci 2026", "allowedIps": ["127.0.0.0/8"]})
+async def change_key(
+    db: Session,
+    actor: Actor,
+    rules: EndpointRules,
+    authenticator: Authenticator,
+    account_id: str,
+    key_id: str,
+    data: KeyPatch,
+) -> ChangedKeyView:
+    """Change a key; a `webhookUrl` makes an endpoint, whose secret is shown this once, or moves the key's own."""
+    changed = await manage_keys.change_key(
+        db,
+        actor,
+        parse_id(Prefix.ACCOUNT, account_id),
+        parse_id(Prefix.KEY, key_id),
+        manage_keys.WantedKey(
+            _attributes(data), webhook_url=None if isinstance(data.webhook_url, UnsetType) else data.webhook_url
+        ),
+        rules,
+    )
+    db.after_commit(authenticator.forget)
+    view = _key(changed.key)
+    return ChangedKeyView(**asdict(view), endpoint=_owned(changed.made))
+
+
+@routes.delete("/v1/accounts/{account_id}/keys/{key_id}")
+async def revoke_key(db: Session, actor: Actor, authenticator: Authenticator, account_id: str, key_id: str) -> None:
+    """Revoke a key at once."""
+    await manage_keys.revoke_key(db, actor, parse_id(Prefix.ACCOUNT, account_id), parse_id(Prefix.KEY, key_id))
+    db.after_commit(authenticator.forget)
+
+
+@routes.post("/v1/operator-keys", example={"name": "Ana", "role": "support", "expiresAt": "2027-12-31T00:00:00Z"})
+async def create_operator_key(db: Session, actor: Actor, now: datetime, data: OperatorKeyBody) -> MadeOperatorKeyView:
+    """Make an operator's key; its text is shown this once."""
+    new = NewKey(
+        name=data.name,
+        role=Role(data.role),
+        allowed_ips=_networks(data.allowed_ips),
+        expires_at=_in_utc(data.expires_at, "/expiresAt"),
+    )
+    made = await manage_keys.create_operator_key(db, actor, new, now=now)
+    return MadeOperatorKeyView(**asdict(_operator_key(made.key)), key=made.text)
+
+
+@routes.get("/v1/operator-keys")
+async def list_operator_keys(db: Session, limit: Limit = 25, cursor: Cursor = None) -> Listed[OperatorKeyView]:
+    """List operators' keys; the first one, which is a setting, is not among them."""
+    rows = await keys.of_operators(db, **window(limit, cursor))
+    return listed(rows, limit, _operator_key, lambda key: key.id)
+
+
+@routes.patch("/v1/operator-keys/{key_id}", example={"allowedIps": ["127.0.0.0/8"]})
+async def change_operator_key(
+    db: Session, actor: Actor, authenticator: Authenticator, key_id: str, data: OperatorKeyPatch
+) -> OperatorKeyView:
+    """Change an operator's key; its role stays."""
+    key = await manage_keys.change_operator_key(db, actor, parse_id(Prefix.KEY, key_id), _attributes(data))
+    db.after_commit(authenticator.forget)
+    return _operator_key(key)
+
+
+@routes.delete("/v1/operator-keys/{key_id}")
+async def revoke_operator_key(db: Session, actor: Actor, authenticator: Authenticator, key_id: str) -> None:
+    """Revoke an operator's key at once."""
+    await manage_keys.revoke_key(db, actor, None, parse_id(Prefix.KEY, key_id))
+    db.after_commit(authenticator.forget)
+
+
+def _attributes(patch: KeyPatch | OperatorKeyPatch) -> dict[str, object]:
+    """Return the attributes of a key that a patch names."""
+    changes = named(patch)
+    if not isinstance(patch.allowed_ips, UnsetType):
+        changes["allowed_ips"] = _networks(patch.allowed_ips)
+    if not isinstance(patch.expires_at, UnsetType):
+        changes["expires_at"] = _in_utc(patch.expires_at, "/expiresAt")
+    changes.pop("webhook_url", None)
+    return changes
+
+
+def _in_utc(moment: datetime | None, pointer: str) -> datetime | None:
+    try:
+        return None if moment is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise Refused.invalid(pointer, "expected a time in the years 1 to 9999 UTC") from None
+
+
+def _networks(texts: list[str] | None) -> tuple[str, ...] | None:
+    for place, text in enumerate(texts or []):
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise Refused.invalid(f"/allowedIps/{place}", "expected an address or a network in CIDR form") from None
+    return None if texts is None else tuple(texts)
+
+
+def _key(key: ApiKey) -> KeyView:
+    return KeyView(
+        id=text_of(Prefix.KEY, key.id),
+        name=key.name,
+        mode=key.tenant.mode if key.tenant else Mode.LIVE,
+        role=key.role,
+        prefix=key.lookup,
+        endpoint_id=text_or_none(Prefix.ENDPOINT, key.endpoint_id),
+        allowed_ips=None if key.allowed_ips is None else list(key.allowed_ips),
+        expires_at=timestamp_or_none(key.expires_at),
+        created_at=timestamp(key.created_at),
+        last_used_at=timestamp_or_none(key.last_used_at),
+    )
+
+
+def _made_key(made: MadeKey) -> MadeKeyView:
+    view = _key(made.key)
+    return MadeKeyView(**asdict(view), key=made.text, endpoint=_owned(made.made))
+
+
+def _owned(made: Made | None) -> OwnedEndpoint | None:
+    if made is None:
+        return None
+    return OwnedEndpoint(text_of(Prefix.ENDPOINT, made.endpoint.id), made.endpoint.url, made.secret)
+
+
+def _operator_key(key: ApiKey) -> OperatorKeyView:
+    return OperatorKeyView(
+        id=text_of(Prefix.KEY, key.id),
+        name=key.name,
+        role=key.role,
+        prefix=key.lookup,
+        allowed_ips=None if key.allowed_ips is None else list(key.allowed_ips),
+        expires_at=timestamp_or_none(key.expires_at),
+        created_at=timestamp(key.created_at),
+        last_used_at=timestamp_or_none(key.last_used_at),
+    )
