@@ -30,7 +30,7 @@ from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.observe.refused import What
 from esimhooks.server.store import keys
-from esimhooks.server.store.audit import note
+from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Database, Session
 
 log = get_logger("web")
@@ -145,7 +145,9 @@ async def audit_refusal(request: Request) -> None:
     try:
         async with database.transaction() as db:
             subject = text_of(Prefix.KEY, holder.key_id)
-            await note(db, actor_of(holder, address), Action.ACCESS_REFUSE, subject, whose=holder.tenant, changes=why)
+            await record_action(
+                db, actor_of(holder, address), Action.ACCESS_REFUSE, subject, owner=holder.tenant, changes=why
+            )
     except Exception as error:
         log.exception("access.refusal_not_noted", error=error)
 

@@ -179,7 +179,7 @@ class Router:
                     "http.route": template,
                     "http.response.status_code": status,
                 }
-                span.tell(attributes, name=f"{method} {template}", failed=status >= 500)
+                span.describe(attributes, name=f"{method} {template}", failed=status >= 500)
 
     async def _answer(self, request: Request, node: _Node | None) -> Answer:
         if node is None:

@@ -20,7 +20,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.store import idempotency
 from esimhooks.server.store.database import Database, Session
-from esimhooks.server.store.idempotency import KEPT_FOR, KeptAnswer, KeyOf
+from esimhooks.server.store.idempotency import KEPT_FOR, IdempotencyKey, KeptAnswer
 
 HEADER = "idempotency-key"
 REPLAYED = "idempotent-replayed"
@@ -60,7 +60,7 @@ async def carry_out_once(request: Request, route: Route, tenant: Tenant | None) 
     `tenant` None are operators. Where the key was used for something else, it is refused (422); while the first request
     is being carried out, as well (409).
     """
-    owner = KeyOf(tenant.account_id if tenant else OPERATORS, tenant.mode if tenant else "", _key(request))
+    owner = IdempotencyKey(tenant.account_id if tenant else OPERATORS, tenant.mode if tenant else "", _key(request))
     parts = [request.method.encode(), request.raw_path, request.raw_query, await request.body()]
     fingerprint = hashlib.sha256(b"\n".join(parts)).digest()
     database: Database = request.services[Database]

@@ -54,7 +54,7 @@ async def sign_in(
         if before := token_of(request):
             await end_session(db, before)
         session = DashboardSession(principal.lookup, admin)
-        token = await open_session(db, actor, session, whose=principal.tenant, now=now)
+        token = await open_session(db, actor, session, owner=principal.tenant, now=now)
     await note_use(request.services, principal)
     own = back.startswith("/") and not back.startswith(("//", "/\\"))
     return redirect(back if own else "/", set_cookie=cookie(request, token))

@@ -50,7 +50,7 @@ async def attempt(job: Job, sender: Sender, *, brand: str, clock: Clock) -> Resu
         outcome = await sender.send(
             job.target.url, headers=headers, body=body, timeout_s=job.target.timeout_s, ca_pem=job.target.ca_pem
         )
-        span.tell(_outcome_attributes(outcome), failed=outcome.outcome is not OutcomeClass.OK)
+        span.describe(_outcome_attributes(outcome), failed=outcome.outcome is not OutcomeClass.OK)
     verdict = judge(
         outcome,
         attempt=job.claimed.attempts_this_round + 1,

@@ -20,7 +20,7 @@ from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.server.ingest.batch import Item, Taken, take_in
 from esimhooks.server.providers.port import OrderFailed, OrderUnknown
 from esimhooks.server.store import esims, journal, orders
-from esimhooks.server.store.audit import note
+from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.intake import Scope
 from esimhooks.vocabulary.statuses import EsimStatus, Reason
@@ -68,7 +68,9 @@ async def place(db: Session, actor: Actor, new: NewOrder, *, polled: bool, now: 
     await esims.insert(db, made)
     await journal.wake_unmatched(db, [made[0]])
     told = changes({}, order_fields(order))
-    await note(db, actor, Action.ORDER_CREATE, text_of(Prefix.ORDER, order.id), whose=order.tenant, changes=told)
+    await record_action(
+        db, actor, Action.ORDER_CREATE, text_of(Prefix.ORDER, order.id), owner=order.tenant, changes=told
+    )
     return order
 
 

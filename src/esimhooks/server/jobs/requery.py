@@ -14,7 +14,7 @@ from esimhooks.server.ingest.batch import Item, take_in
 from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
 from esimhooks.server.providers.port import Lookup, Provider, ProviderRefused
-from esimhooks.server.store.audit import note
+from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.intake import Scope
 
@@ -49,7 +49,7 @@ class Requery:
         taken = await take_in(db, [answer], self._policy)
         db.after_commit(lambda: self._wakes.notify(taken))
         owner = Tenant(esim.account_id, esim.mode)
-        await note(db, actor, Action.ESIM_REQUERY, text_of(Prefix.ESIM, esim.id), whose=owner)
+        await record_action(db, actor, Action.ESIM_REQUERY, text_of(Prefix.ESIM, esim.id), owner=owner)
         [[result]] = taken.results
         return result
 

@@ -9,7 +9,7 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.manage.lists import found
 from esimhooks.server.store import accounts, endpoints
-from esimhooks.server.store.audit import note
+from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 
 
@@ -18,7 +18,9 @@ async def create_account(db: Session, actor: Actor, name: str, *, now: datetime)
     account = Account(id=new_id(), name=name, created_at=now, updated_at=now)
     await accounts.insert(db, account)
     made = {"name": ChangedField(None, name)}
-    await note(db, actor, Action.ACCOUNT_CREATE, text_of(Prefix.ACCOUNT, account.id), whose=account.id, changes=made)
+    await record_action(
+        db, actor, Action.ACCOUNT_CREATE, text_of(Prefix.ACCOUNT, account.id), owner=account.id, changes=made
+    )
     return account
 
 
@@ -29,7 +31,7 @@ async def rename_account(db: Session, actor: Actor, account_id: UUID, name: str,
     if before.name != after.name:
         renamed = {"name": ChangedField(before.name, after.name)}
         subject = text_of(Prefix.ACCOUNT, account_id)
-        await note(db, actor, Action.ACCOUNT_RENAME, subject, whose=account_id, changes=renamed)
+        await record_action(db, actor, Action.ACCOUNT_RENAME, subject, owner=account_id, changes=renamed)
     return after
 
 
@@ -39,7 +41,7 @@ async def delete_account(db: Session, actor: Actor, account_id: UUID, *, now: da
     if not await accounts.delete(db, account_id):
         raise Refused.not_found("there is no such account")
     await endpoints.cancel_orphans(db, now=now)
-    await note(db, actor, Action.ACCOUNT_DELETE, text_of(Prefix.ACCOUNT, account_id), whose=account_id)
+    await record_action(db, actor, Action.ACCOUNT_DELETE, text_of(Prefix.ACCOUNT, account_id), owner=account_id)
 
 
 def require_merchant(account_id: UUID) -> None:

@@ -21,7 +21,7 @@ from esimhooks.server.ingest.fan_out import deliver_to
 from esimhooks.server.manage import quotas
 from esimhooks.server.manage.lists import found
 from esimhooks.server.store import deliveries, endpoints, events, queue
-from esimhooks.server.store.audit import note
+from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 
 MAX_HURRIED = 10_000
@@ -61,8 +61,8 @@ async def send_waiting_now(db: Session, actor: Actor, tenant: Tenant, endpoint_i
         raise Refused.conflict(f"the endpoint is {'paused' if endpoint.enabled else 'disabled'}: nothing is sent to it")
     number = await queue.hurry_all(db, endpoint_id, limit=MAX_HURRIED)
     hurried = {"deliveries": ChangedField(None, number)}
-    await note(
-        db, actor, Action.ENDPOINT_SEND_NOW, text_of(Prefix.ENDPOINT, endpoint_id), whose=tenant, changes=hurried
+    await record_action(
+        db, actor, Action.ENDPOINT_SEND_NOW, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=hurried
     )
     return number
 
@@ -81,7 +81,7 @@ async def resend(
     made = {one.endpoint_id: one for one in reversed(await deliveries.of_events(db, tenant, [event.id]))}
     again = [await _send(db, event, endpoint, made.get(endpoint.id)) for endpoint in chosen]
     to = {"deliveries": ChangedField(None, [text_of(Prefix.DELIVERY, one) for one in again])}
-    await note(db, actor, Action.EVENT_RESEND, text_of(Prefix.EVENT, event_id), whose=tenant, changes=to)
+    await record_action(db, actor, Action.EVENT_RESEND, text_of(Prefix.EVENT, event_id), owner=tenant, changes=to)
     return again
 
 
@@ -90,7 +90,7 @@ async def cancel(db: Session, actor: Actor, tenant: Tenant, delivery_id: UUID, *
     found(await deliveries.find(db, tenant, delivery_id), "delivery")
     if not await queue.cancel(db, delivery_id, now=now):
         raise Refused.conflict("the delivery is not pending: there is nothing to cancel")
-    await note(db, actor, Action.DELIVERY_CANCEL, text_of(Prefix.DELIVERY, delivery_id), whose=tenant)
+    await record_action(db, actor, Action.DELIVERY_CANCEL, text_of(Prefix.DELIVERY, delivery_id), owner=tenant)
     return found(await deliveries.find(db, tenant, delivery_id), "delivery")
 
 
@@ -99,7 +99,7 @@ async def _send_again(db: Session, actor: Actor, tenant: Tenant, delivery_id: UU
     found(await endpoints.find(db, tenant, delivery.endpoint_id), "endpoint any more for this delivery")
     if not await queue.send_again(db, delivery):
         await queue.hurry(db, delivery_id)
-    await note(db, actor, Action.DELIVERY_RETRY, text_of(Prefix.DELIVERY, delivery_id), whose=tenant)
+    await record_action(db, actor, Action.DELIVERY_RETRY, text_of(Prefix.DELIVERY, delivery_id), owner=tenant)
 
 
 async def _chosen(db: Session, event: Event, endpoint_id: UUID | None) -> Sequence[Endpoint]:

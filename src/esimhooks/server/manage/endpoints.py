@@ -30,7 +30,7 @@ from esimhooks.server.manage.lists import found
 from esimhooks.server.manage.rotation import provide_key_pair, require_secret
 from esimhooks.server.manage.webhook_url import CheckUrl, require_authorities, require_reachable
 from esimhooks.server.store import accounts, endpoints, health, lanes
-from esimhooks.server.store.audit import note
+from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 from esimhooks.signing import new_secret
 from esimhooks.vocabulary.envelope import Envelope
@@ -77,7 +77,9 @@ async def create_endpoint(
     secret = new_secret() if secret is None else require_secret(secret)
     await endpoints.insert(db, endpoint, secret=secret)
     made = changes({}, endpoint_fields(endpoint))
-    await note(db, actor, Action.ENDPOINT_CREATE, text_of(Prefix.ENDPOINT, endpoint.id), whose=tenant, changes=made)
+    await record_action(
+        db, actor, Action.ENDPOINT_CREATE, text_of(Prefix.ENDPOINT, endpoint.id), owner=tenant, changes=made
+    )
     return Made(endpoint, secret, await provide_key_pair(db, endpoint, now=now))
 
 
@@ -106,7 +108,7 @@ async def change_endpoint(
         await endpoints.reorder(db, after)
     changed_fields = changes(endpoint_fields(before), endpoint_fields(after))
     subject = text_of(Prefix.ENDPOINT, endpoint_id)
-    await note(db, actor, Action.ENDPOINT_CHANGE, subject, whose=tenant, changes=changed_fields)
+    await record_action(db, actor, Action.ENDPOINT_CHANGE, subject, owner=tenant, changes=changed_fields)
     return after
 
 
@@ -116,7 +118,9 @@ async def delete_endpoint(db: Session, actor: Actor, tenant: Tenant, endpoint_id
     if not await endpoints.delete(db, tenant, endpoint_id, now=now):
         raise Refused.not_found("there is no such endpoint")
     lost = {"url": ChangedField(endpoint.url, None)}
-    await note(db, actor, Action.ENDPOINT_DELETE, text_of(Prefix.ENDPOINT, endpoint_id), whose=tenant, changes=lost)
+    await record_action(
+        db, actor, Action.ENDPOINT_DELETE, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=lost
+    )
 
 
 async def send_example(
@@ -133,7 +137,9 @@ async def send_example(
         raise Refused.conflict("the endpoint is disabled: enable it first")
     delivery = await publish_to(db, event, endpoint)
     sent = {"type": ChangedField(None, event.type.value)}
-    await note(db, actor, Action.ENDPOINT_TEST, text_of(Prefix.ENDPOINT, endpoint_id), whose=tenant, changes=sent)
+    await record_action(
+        db, actor, Action.ENDPOINT_TEST, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=sent
+    )
     return event, delivery
 
 
@@ -156,7 +162,7 @@ async def switch_endpoint(
     await lanes.switch(db, endpoint_id, is_open=enabled)
     action = Action.ENDPOINT_ENABLE if enabled else Action.ENDPOINT_DISABLE
     switched = {"enabled": ChangedField(before.enabled, enabled)}
-    await note(db, actor, action, text_of(Prefix.ENDPOINT, endpoint_id), whose=tenant, changes=switched)
+    await record_action(db, actor, action, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=switched)
     if reason is not None:
         told = [EndpointDisabled(account_id=tenant.account_id, endpoint_id=endpoint_id, reason=reason)]
         await operational.emit(db, told, now=now)
@@ -181,7 +187,7 @@ async def pause_endpoint(
     await lanes.switch(db, endpoint_id, is_open=not paused)
     action = Action.ENDPOINT_PAUSE if paused else Action.ENDPOINT_RESUME
     switched = {"paused": ChangedField(before.paused, paused)}
-    await note(db, actor, action, text_of(Prefix.ENDPOINT, endpoint_id), whose=tenant, changes=switched)
+    await record_action(db, actor, action, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=switched)
     return after
 
 

@@ -19,7 +19,7 @@ from esimhooks.server.domain.job import Filter, Job, Missed, MissedCount, Recove
 from esimhooks.server.manage import quotas
 from esimhooks.server.manage.lists import Window, found
 from esimhooks.server.store import accounts, endpoints, jobs
-from esimhooks.server.store.audit import note
+from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.endpoints import Subscription
 from esimhooks.vocabulary.events import EventType
@@ -76,7 +76,7 @@ async def begin_recovery(
         "statuses": ChangedField(None, missed.statuses),
     }
     subject = text_of(Prefix.ENDPOINT, endpoint_id)
-    await note(db, actor, Action.ENDPOINT_RECOVER, subject, whose=tenant, changes=changes)
+    await record_action(db, actor, Action.ENDPOINT_RECOVER, subject, owner=tenant, changes=changes)
     return job
 
 
@@ -101,7 +101,7 @@ async def begin_requery(
     if not await jobs.insert(db, job):
         raise Refused.conflict("a requery of this account and mode is under way: wait for it, or cancel it")
     changes = {name: ChangedField(None, value) for name, value in _named(where).items()}
-    await note(db, actor, Action.REQUERY_BEGIN, text_of(Prefix.REQUERY, job.id), whose=tenant, changes=changes)
+    await record_action(db, actor, Action.REQUERY_BEGIN, text_of(Prefix.REQUERY, job.id), owner=tenant, changes=changes)
     return job
 
 
@@ -111,7 +111,7 @@ async def cancel_job(db: Session, actor: Actor, job: Job[Filter], *, now: dateti
     prefix, action = CANCEL[kind.kind]
     if not await jobs.end(db, tenant, job.id, problem=CANCELLED, now=now):
         raise Refused.conflict(f"the {kind.kind} is finished: there is nothing to cancel")
-    await note(db, actor, action, text_of(prefix, job.id), whose=tenant)
+    await record_action(db, actor, action, text_of(prefix, job.id), owner=tenant)
     return found(await jobs.find(db, tenant, kind, job.id), kind.kind)
 
 

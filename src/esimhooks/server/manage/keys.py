@@ -21,7 +21,7 @@ from esimhooks.server.manage.endpoints import Change, EndpointRules, Made, creat
 from esimhooks.server.manage.lists import found
 from esimhooks.server.manage.webhook_url import require_reachable
 from esimhooks.server.store import accounts, endpoints, keys
-from esimhooks.server.store.audit import note
+from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 
 MOST_LIVE_KEYS = 2
@@ -126,7 +126,7 @@ async def revoke_key(db: Session, actor: Actor, account_id: UUID | None, key_id:
     """Revoke an account's key, or an operator's (None), at once. Raises `Refused` (404)."""
     key = found(await keys.delete(db, account_id, key_id), "key")
     lost = changes(key_fields(key), {})
-    await note(db, actor, Action.KEY_REVOKE, text_of(Prefix.KEY, key_id), whose=key.tenant, changes=lost)
+    await record_action(db, actor, Action.KEY_REVOKE, text_of(Prefix.KEY, key_id), owner=key.tenant, changes=lost)
 
 
 def _key(tenant: Tenant | None, new: NewKey, text: str, *, now: datetime) -> ApiKey:
@@ -148,12 +148,14 @@ def _key(tenant: Tenant | None, new: NewKey, text: str, *, now: datetime) -> Api
 async def _store(db: Session, actor: Actor, key: ApiKey) -> None:
     await keys.insert(db, key)
     fields = changes({}, key_fields(key))
-    await note(db, actor, Action.KEY_CREATE, text_of(Prefix.KEY, key.id), whose=key.tenant, changes=fields)
+    await record_action(db, actor, Action.KEY_CREATE, text_of(Prefix.KEY, key.id), owner=key.tenant, changes=fields)
 
 
 async def _note_change(db: Session, actor: Actor, before: ApiKey, after: ApiKey) -> None:
     if changed := changes(key_fields(before), key_fields(after)):
-        await note(db, actor, Action.KEY_CHANGE, text_of(Prefix.KEY, after.id), whose=after.tenant, changes=changed)
+        await record_action(
+            db, actor, Action.KEY_CHANGE, text_of(Prefix.KEY, after.id), owner=after.tenant, changes=changed
+        )
 
 
 async def _require_room(db: Session, tenant: Tenant, role: Role, *, expires_at: datetime | None, now: datetime) -> None:
@@ -177,7 +179,9 @@ async def _move(db: Session, actor: Actor, tenant: Tenant, endpoint_id: UUID, ur
         return
     await keys.move_endpoint(db, tenant, endpoint_id, url=url, now=now)
     moved = {"url": ChangedField(endpoint.url, url)}
-    await note(db, actor, Action.ENDPOINT_CHANGE, text_of(Prefix.ENDPOINT, endpoint_id), whose=tenant, changes=moved)
+    await record_action(
+        db, actor, Action.ENDPOINT_CHANGE, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=moved
+    )
 
 
 def _named(url: str, name: str) -> Change:

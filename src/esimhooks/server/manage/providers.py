@@ -12,7 +12,7 @@ from esimhooks.server.domain.provider import StoredProvider
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
 from esimhooks.server.manage.lists import found
 from esimhooks.server.store import providers
-from esimhooks.server.store.audit import note
+from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 
 TOKEN_BYTES = 32
@@ -53,7 +53,7 @@ async def put_provider(
     kept = found(await providers.find(db, new.name), "provider")
     changed = changes(provider_fields(before) if before else {}, provider_fields(kept))
     if changed:
-        await note(db, actor, Action.PROVIDER_PUT, new.name, whose=None, changes=changed)
+        await record_action(db, actor, Action.PROVIDER_PUT, new.name, owner=None, changes=changed)
     db.after_commit(lambda: connected.forget(new.name))
     return kept
 
@@ -72,7 +72,7 @@ async def rotate_token(
         raise Refused.conflict("an old address of this provider still works: wait for its end, or end both with 0")
     await providers.rotate_token(db, before, secrets.token_urlsafe(TOKEN_BYTES), expire_old_in_s=expire_old_in_s)
     overlap = {"expireOldIn": ChangedField(None, expire_old_in_s)}
-    await note(db, actor, Action.PROVIDER_ROTATE, name, whose=None, changes=overlap)
+    await record_action(db, actor, Action.PROVIDER_ROTATE, name, owner=None, changes=overlap)
     db.after_commit(lambda: connected.forget(name))
     return found(await providers.find(db, name), "provider")
 
@@ -81,5 +81,5 @@ async def delete_provider(db: Session, actor: Actor, name: str, *, connected: Co
     """Forget a provider. Raises `Refused` (404)."""
     if not await providers.delete(db, name):
         raise Refused.not_found("there is no such provider")
-    await note(db, actor, Action.PROVIDER_DELETE, name, whose=None)
+    await record_action(db, actor, Action.PROVIDER_DELETE, name, owner=None)
     db.after_commit(lambda: connected.forget(name))

@@ -16,7 +16,7 @@ from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.quotas import Quotas, Rate, header_bytes, too_fast, too_many
 from esimhooks.server.manage.lists import found
 from esimhooks.server.store import accounts, quotas
-from esimhooks.server.store.audit import note
+from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 
 Headers = Mapping[str, str]
@@ -32,7 +32,9 @@ async def change_quotas(
         return before
     after = found(await accounts.change_quotas(db, account_id, quotas=wanted, now=now), "account")
     fields = changes(_fields(before.quotas), _fields(wanted))
-    await note(db, actor, Action.ACCOUNT_QUOTAS, text_of(Prefix.ACCOUNT, account_id), whose=account_id, changes=fields)
+    await record_action(
+        db, actor, Action.ACCOUNT_QUOTAS, text_of(Prefix.ACCOUNT, account_id), owner=account_id, changes=fields
+    )
     return after
 
 

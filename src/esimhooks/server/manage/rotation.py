@@ -14,7 +14,7 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.manage.lists import found
 from esimhooks.server.store import endpoints
-from esimhooks.server.store.audit import note
+from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 from esimhooks.signing import PRIVATE_KEY_PREFIX, new_key_pair, new_secret, public_key_of
 
@@ -78,5 +78,7 @@ async def rotate_secret(
     if endpoint.signature_profile is SignatureProfile.ASYMMETRIC:
         await endpoints.add_secret(db, tenant, endpoint_id, secret=new_key_pair().private_key, now=now)
     told = {"expireOldIn": ChangedField(None, how.expire_old_in_s)}
-    await note(db, actor, Action.ENDPOINT_ROTATE, text_of(Prefix.ENDPOINT, endpoint_id), whose=tenant, changes=told)
+    await record_action(
+        db, actor, Action.ENDPOINT_ROTATE, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=told
+    )
     return await endpoints.signing_secrets(db, tenant, endpoint_id, now=now)

@@ -1,4 +1,4 @@
-"""Sessions of the dashboard: a caller in, a token out; later the token in, whose it is out. Shared by all nodes."""
+"""Sessions of the dashboard: a caller in, a token out; later the token in, who it belongs to out. Shared by all nodes."""
 
 import hashlib
 import secrets
@@ -8,24 +8,24 @@ from esimhooks.server.domain.account import DashboardSession
 from esimhooks.server.domain.audit import Action, Actor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.store import keys
-from esimhooks.server.store.audit import note
+from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 
 TOKEN_BYTES = 32
 
 
 async def open_session(
-    db: Session, actor: Actor, session: DashboardSession, *, whose: Tenant | None, now: datetime
+    db: Session, actor: Actor, session: DashboardSession, *, owner: Tenant | None, now: datetime
 ) -> str:
     """Return the token of a new session, of a tenant or of an operator (None); only its digest is stored."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
     await keys.start_session(db, _digest(token), session, now=now)
-    await note(db, actor, Action.DASHBOARD_SIGN_IN, "dashboard", whose=whose)
+    await record_action(db, actor, Action.DASHBOARD_SIGN_IN, "dashboard", owner=owner)
     return token
 
 
 async def find_session(db: Session, token: str, *, by_person: bool, now: datetime) -> DashboardSession | None:
-    """Return whose the session is, or None; what a page asks for by itself does not keep it alive."""
+    """Return who the session belongs to, or None; what a page asks for by itself does not keep it alive."""
     found = await keys.find_session(db, _digest(token), now=now)
     if found is not None and by_person:
         await keys.note_session_use(db, _digest(token), now=now)

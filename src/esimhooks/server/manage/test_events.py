@@ -31,7 +31,7 @@ from esimhooks.server.manage.lists import found
 from esimhooks.server.providers.generic import UpdateBody, to_update
 from esimhooks.server.providers.identifiers import luhn_holds
 from esimhooks.server.store import esims, intake
-from esimhooks.server.store.audit import note
+from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.envelope import encode
 from esimhooks.vocabulary.esim import EsimData
@@ -133,7 +133,7 @@ async def raise_test_event(
     await intake.write(db, intake.Writes(created=rows if is_new else [], changed=[] if is_new else rows))
     await publish(db, [event])
     raised = {"type": ChangedField(None, event.type.value)}
-    await note(db, actor, Action.EVENT_TEST, text_of(Prefix.EVENT, event.id), whose=tenant, changes=raised)
+    await record_action(db, actor, Action.EVENT_TEST, text_of(Prefix.EVENT, event.id), owner=tenant, changes=raised)
     return event
 
 

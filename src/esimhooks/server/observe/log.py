@@ -62,12 +62,12 @@ class _Libraries(logging.Handler):
 
 def _safe(_logger: object, method: str, line: Line) -> Line:
     error = line.pop("exc_info", None)
-    told: Line = {"timestamp": datetime.now(UTC), "level": method, "event": line.pop("event"), **fields(line)}
+    entry: Line = {"timestamp": datetime.now(UTC), "level": method, "event": line.pop("event"), **fields(line)}
     if error is True:
         error = sys.exc_info()[1]
     if isinstance(error, BaseException):
-        told["exception"] = traceback(error)
-    return told
+        entry["exception"] = traceback(error)
+    return entry
 
 
 def _json(_logger: object, _method: str, line: Line) -> bytes:
@@ -80,8 +80,8 @@ def _console() -> Callable[[object, str, Line], bytes]:
     def rendered(logger: Any, method: str, line: Line) -> bytes:
         behind = line.pop("exception", [])
         line["timestamp"] = f"{line['timestamp']:%Y-%m-%dT%H:%M:%S}Z"
-        told = str(renderer(logger, method, line))
-        return "\n".join([told, *_lines(behind, indent="  ")]).encode(errors="replace")
+        text = str(renderer(logger, method, line))
+        return "\n".join([text, *_lines(behind, indent="  ")]).encode(errors="replace")
 
     return rendered
 

@@ -37,7 +37,7 @@ class RecordedSpan(Span):
         self._span = span
         self.traceparent = _traceparent(trace.set_span_in_context(span))
 
-    def tell(self, attributes: Attributes, *, name: str | None = None, failed: bool = False) -> None:
+    def describe(self, attributes: Attributes, *, name: str | None = None, failed: bool = False) -> None:
         """Add what is known now."""
         self._span.set_attributes(attributes)
         if name is not None:

@@ -93,18 +93,18 @@ def shown(name: str, value: object, depth: int = 0) -> Any:
     return _any(name, value, depth)
 
 
-def text(told: str) -> str:
+def text(raw: str) -> str:
     """Return the text without what has the form of a credential, a personal number or the path of an address."""
-    cut = told if len(told) <= LONGEST_TEXT else told[:LONGEST_TEXT] + "..."
+    cut = raw if len(raw) <= LONGEST_TEXT else raw[:LONGEST_TEXT] + "..."
     if not cut.isascii():  # half a surrogate pair fits into no log
         cut = cut.encode(errors="backslashreplace").decode()
     without = _CREDENTIAL.sub(HIDDEN, _URL.sub(_origin, cut))
     return _DIGITS.sub(r"...\1", without)
 
 
-def foreign_text(told: str) -> str:
+def foreign_text(raw: str) -> str:
     """Return what is safe of a text that may quote values: all before the first quotation mark."""
-    return text(_QUOTED.sub("'...'", told, count=1))
+    return text(_QUOTED.sub("'...'", raw, count=1))
 
 
 def failure(error: BaseException) -> str:
@@ -125,10 +125,14 @@ def traceback(error: BaseException) -> list[dict[str, Any]]:
     one: BaseException | None = error
     while one is not None and id(one) not in seen and len(found) < MOST_ITEMS:
         seen.add(id(one))
-        told: dict[str, Any] = {"error": failure(one), "type": type(one).__qualname__, "at": _places(one.__traceback__)}
+        shown_error: dict[str, Any] = {
+            "error": failure(one),
+            "type": type(one).__qualname__,
+            "at": _places(one.__traceback__),
+        }
         if isinstance(one, BaseExceptionGroup):
-            told["group"] = [traceback(inner) for inner in one.exceptions[:MOST_ITEMS]]
-        found.append(told)
+            shown_error["group"] = [traceback(inner) for inner in one.exceptions[:MOST_ITEMS]]
+        found.append(shown_error)
         one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
     return found
 
@@ -163,8 +167,8 @@ def _last_four(value: object) -> Any:
         return value
     if not isinstance(value, str | int):
         return HIDDEN
-    told = str(value)
-    return f"...{told[-4:]}" if len(told) > 4 else "..."
+    digits = str(value)
+    return f"...{digits[-4:]}" if len(digits) > 4 else "..."
 
 
 def _origin(found: re.Match[str]) -> str:

@@ -21,7 +21,7 @@ class Span:
 
     traceparent: str | None = None
 
-    def tell(self, attributes: Attributes, *, name: str | None = None, failed: bool = False) -> None:
+    def describe(self, attributes: Attributes, *, name: str | None = None, failed: bool = False) -> None:
         """Add what is known now; `name` replaces the one at the beginning, `failed` marks the work as failed."""
 
 

@@ -1,6 +1,6 @@
 """The audit log: rows that are written once, read in pages, and deleted after their retention.
 
-Every command is given who acts, and notes it in its own transaction.
+Every command takes who acts, and records it in its own transaction.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,22 +19,22 @@ ITSELF = Actor(kind=ActorKind.SYSTEM)
 """The server: who does what nobody has asked for."""
 
 
-async def note(
+async def record_action(
     db: Session,
     actor: Actor,
     action: Action,
     subject: str,
     *,
-    whose: Tenant | UUID | None,
+    owner: Tenant | UUID | None,
     changes: Mapping[str, ChangedField] | None = None,
 ) -> None:
-    """Write down that the actor did this; `whose` is a tenant, an account, or None for the installation."""
+    """Write down that the actor did this; `owner` is a tenant, an account, or None for the installation."""
     await insert(
         db,
         AuditEntry(
             id=new_id(),
-            account_id=whose.account_id if isinstance(whose, Tenant) else whose,
-            mode=whose.mode if isinstance(whose, Tenant) else None,
+            account_id=owner.account_id if isinstance(owner, Tenant) else owner,
+            mode=owner.mode if isinstance(owner, Tenant) else None,
             actor=actor,
             action=action,
             subject=subject,

@@ -26,7 +26,7 @@ FIRST_OF_TENANT = """
 """
 
 
-def _whose(tenant: Tenant | None) -> tuple[str, list[object]]:
+def _owned_by(tenant: Tenant | None) -> tuple[str, list[object]]:
     """Return the condition for a tenant's rows, for $1 and $2; an operator may look at all."""
     if tenant is None:
         return "$1::int IS NULL AND $2::int IS NULL", [None, None]
@@ -40,16 +40,16 @@ async def deliveries_by_time(
 
     Edges are the first ids of spans of time, in their order.
     """
-    whose, values = _whose(tenant)
+    owned, values = _owned_by(tenant)
     if endpoint_id is not None:
-        whose = f"{whose} AND endpoint_id = $5"
+        owned = f"{owned} AND endpoint_id = $5"
     rows = await db.conn.fetch(
         f"""
         SELECT width_bucket(id, $4::uuid[]) AS place,
                CASE WHEN status = 'pending' AND outcome <> '2xx' THEN '{RETRYING}' ELSE status END AS status,
                count(*) AS number
         FROM (
-            SELECT id, status, outcome FROM deliveries WHERE {whose} AND id >= $3 ORDER BY id DESC LIMIT {MAX_COUNTED}) AS newest
+            SELECT id, status, outcome FROM deliveries WHERE {owned} AND id >= $3 ORDER BY id DESC LIMIT {MAX_COUNTED}) AS newest
         GROUP BY 1, 2
         """,
         *values,
@@ -62,11 +62,11 @@ async def deliveries_by_time(
 
 async def events_by_time(db: Session, tenant: Tenant | None, edges: Sequence[UUID]) -> Sequence[Tally]:
     """Count the newest events by the edges of time (as ids) they lie between."""
-    whose, values = _whose(tenant)
+    owned, values = _owned_by(tenant)
     rows = await db.conn.fetch(
         f"""
         SELECT width_bucket(id, $4::uuid[]) AS place, count(*) AS number FROM (
-            SELECT id FROM events WHERE {whose} AND id >= $3 ORDER BY id DESC LIMIT {MAX_COUNTED}) AS newest
+            SELECT id FROM events WHERE {owned} AND id >= $3 ORDER BY id DESC LIMIT {MAX_COUNTED}) AS newest
         GROUP BY 1
         """,
         *values,
@@ -78,13 +78,13 @@ async def events_by_time(db: Session, tenant: Tenant | None, edges: Sequence[UUI
 
 async def delivery_times(db: Session, tenant: Tenant | None, since: UUID) -> tuple[float, ...] | None:
     """Return p50, p95 and p99 of the seconds from making a delivery to its arrival, of the newest; None without any."""
-    whose, values = _whose(tenant)
+    owned, values = _owned_by(tenant)
     found = await db.conn.fetchval(
         f"""
         SELECT percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY ms) FROM (
             SELECT greatest(0, extract(epoch FROM finished_at) * 1000
                    - ('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint)::float8 AS ms
-            FROM deliveries WHERE {whose} AND id >= $3 AND status = 'delivered'
+            FROM deliveries WHERE {owned} AND id >= $3 AND status = 'delivered'
             ORDER BY id DESC LIMIT {MAX_TIMED}) AS newest
         """,
         *values,
@@ -136,13 +136,13 @@ async def first_steps(db: Session, tenant: Tenant) -> FirstSteps:
 
 async def latest_failures(db: Session, tenant: Tenant | None, *, limit: int) -> Sequence[GivenUp]:
     """Return the newest deliveries that failed or were stopped, with the names of whose they were."""
-    whose, values = _whose(tenant)
+    owned, values = _owned_by(tenant)
     rows = await db.conn.fetch(
         f"""
         SELECT d.*, NULL::timestamptz AS due_at, e.name AS endpoint_name, e.url AS endpoint_url, a.name AS account_name
         FROM (
             SELECT * FROM deliveries
-            WHERE {whose} AND status IN ('failed', 'stopped', 'cancelled') AND status <> '{DeliveryStatus.CANCELLED.value}'
+            WHERE {owned} AND status IN ('failed', 'stopped', 'cancelled') AND status <> '{DeliveryStatus.CANCELLED.value}'
             ORDER BY id DESC LIMIT $3
         ) d LEFT JOIN endpoints e ON e.id = d.endpoint_id LEFT JOIN accounts a ON a.id = d.account_id
         ORDER BY d.id DESC

@@ -69,9 +69,9 @@ async def audit_entry(db: Session, tenant: Tenant | None, entry_id: UUID) -> Hit
 
 async def by_number(db: Session, tenant: Tenant | None, number: str, *, limit: int) -> Sequence[Hit]:
     """Return the newest of the tenant's eSIMs (an operator's: all) that have this number, themselves or by their order."""
-    whose, values = _whose(tenant)
+    owned, values = _owned_by(tenant)
     found = " UNION ".join(
-        f"(SELECT {SHOWN} FROM esims WHERE {column} = $1 AND {whose} ORDER BY id DESC LIMIT $2)" for column in NUMBERS
+        f"(SELECT {SHOWN} FROM esims WHERE {column} = $1 AND {owned} ORDER BY id DESC LIMIT $2)" for column in NUMBERS
     )
     rows = await db.conn.fetch(f"SELECT * FROM ({found}) found ORDER BY id DESC LIMIT $2", number, limit, *values)
     return [_esim(row) for row in rows]
@@ -79,9 +79,9 @@ async def by_number(db: Session, tenant: Tenant | None, number: str, *, limit: i
 
 async def by_order(db: Session, tenant: Tenant | None, order_id: UUID, *, limit: int) -> Sequence[Hit]:
     """Return the newest of the tenant's eSIMs (an operator's: all) that came with this order."""
-    whose, values = _whose(tenant)
+    owned, values = _owned_by(tenant)
     rows = await db.conn.fetch(
-        f"SELECT {SHOWN} FROM esims WHERE order_id = $1 AND {whose} ORDER BY id DESC LIMIT $2", order_id, limit, *values
+        f"SELECT {SHOWN} FROM esims WHERE order_id = $1 AND {owned} ORDER BY id DESC LIMIT $2", order_id, limit, *values
     )
     return [_esim(row) for row in rows]
 
@@ -239,7 +239,7 @@ def _since(notification_id: UUID) -> UUID:
     return earliest
 
 
-def _whose(tenant: Tenant | None) -> tuple[str, tuple[object, ...]]:
+def _owned_by(tenant: Tenant | None) -> tuple[str, tuple[object, ...]]:
     """Return the condition for a tenant's eSIMs, for $3 and $4; an operator may look at all."""
     return ("true", ()) if tenant is None else ("account_id = $3 AND mode = $4", (tenant.account_id, tenant.mode))
 

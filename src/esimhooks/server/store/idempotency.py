@@ -12,7 +12,7 @@ LOCK = 0x6964656D
 KEPT_FOR = timedelta(hours=24)
 
 
-class KeyOf(Struct, frozen=True):
+class IdempotencyKey(Struct, frozen=True):
     """Whose key: of an account in a mode, of operators under the account 0. `key` is as the caller chose it."""
 
     account_id: UUID
@@ -27,32 +27,30 @@ class KeptAnswer(Struct, frozen=True):
     answer: bytes
 
 
-async def try_lock(db: Session, whose: KeyOf) -> bool:
+async def try_lock(db: Session, key: IdempotencyKey) -> bool:
     """Take the key until the transaction ends; false where another request has it."""
-    place = zlib.crc32(f"{whose.account_id} {whose.mode} {whose.key}".encode()) - 2**31
+    place = zlib.crc32(f"{key.account_id} {key.mode} {key.key}".encode()) - 2**31
     return bool(await db.conn.fetchval("SELECT pg_try_advisory_xact_lock($1, $2)", LOCK, place))
 
 
-async def find(db: Session, whose: KeyOf, *, since: datetime) -> KeptAnswer | None:
+async def find(db: Session, key: IdempotencyKey, *, since: datetime) -> KeptAnswer | None:
     """Return what was answered since then, or None."""
     row = await db.conn.fetchrow(
         """
         SELECT fingerprint, sealed_answer FROM idempotent_answers
         WHERE account_id = $1 AND mode = $2 AND key = $3 AND created_at > $4
         """,
-        whose.account_id,
-        whose.mode,
-        whose.key,
+        key.account_id,
+        key.mode,
+        key.key,
         since,
     )
     return (
-        None
-        if row is None
-        else KeptAnswer(row["fingerprint"], db.cipher.decrypt(row["sealed_answer"], row=_row(whose)))
+        None if row is None else KeptAnswer(row["fingerprint"], db.cipher.decrypt(row["sealed_answer"], row=_row(key)))
     )
 
 
-async def keep(db: Session, whose: KeyOf, kept: KeptAnswer, *, now: datetime) -> None:
+async def keep(db: Session, key: IdempotencyKey, kept: KeptAnswer, *, now: datetime) -> None:
     """Keep an answer, in the place of one that has aged."""
     await db.conn.execute(
         """
@@ -61,11 +59,11 @@ async def keep(db: Session, whose: KeyOf, kept: KeptAnswer, *, now: datetime) ->
         ON CONFLICT (account_id, mode, key) DO UPDATE
         SET fingerprint = excluded.fingerprint, sealed_answer = excluded.sealed_answer, created_at = excluded.created_at
         """,
-        whose.account_id,
-        whose.mode,
-        whose.key,
+        key.account_id,
+        key.mode,
+        key.key,
         kept.fingerprint,
-        db.cipher.encrypt(kept.answer, row=_row(whose)),
+        db.cipher.encrypt(kept.answer, row=_row(key)),
         now,
     )
 
@@ -75,5 +73,5 @@ async def forget(db: Session, *, before: datetime) -> None:
     await db.conn.execute("DELETE FROM idempotent_answers WHERE created_at < $1", before)
 
 
-def _row(whose: KeyOf) -> str:
-    return f"idempotent_answers.answer.{whose.account_id}.{whose.mode}.{whose.key}"
+def _row(key: IdempotencyKey) -> str:
+    return f"idempotent_answers.answer.{key.account_id}.{key.mode}.{key.key}"
