@@ -7,7 +7,11 @@ STAMP := .venv/.complete
 DEMO := .venv/.demo
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help setup setup-browser-and-node demo test test-repeat lint bench bench-quick advisories build constraints clean reliability reliability-receiver reliability-servers sequence-law mutate fuzz-queue fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures
+=======
+.PHONY: help setup demo test test-repeat lint bench bench-quick build constraints clean reliability reliability-receiver reliability-servers sequence-law fuzz-queue fuzz-mappings fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures
+>>>>>>> 4638da2 (feat(providers): versions, dry runs and polls of documents' providers)
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -115,6 +119,9 @@ mutate: $(STAMP) ## put small defects into intake and rules one by one and see w
 
 fuzz-queue: $(STAMP) ## compare the delivery queue with its model for long (QUEUE_EXAMPLES=1000 is some ten minutes)
 	QUEUE_EXAMPLES=$${QUEUE_EXAMPLES:-1000} $(BIN)/pytest tests/store/test_queue_model.py $(ARGS)
+
+fuzz-mappings: $(STAMP) ## send 100,000 generated bodies through every shipped document of a provider, each at most 1 ms (ARGS="--bodies 5000 --seed 2")
+	$(BIN)/python -m reliability.mapping_fuzz $(ARGS)
 
 lint: $(STAMP) ## check format, style, types, the direction of imports, sizes
 	$(BIN)/ruff format --check .

@@ -11,6 +11,7 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.provider import StoredProvider
 from esimhooks.server.ingest.provider_clients import ConnectedProviders
 from esimhooks.server.manage.lists import found
+from esimhooks.server.manage.provider_documents import keep_version
 from esimhooks.server.store import providers
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
@@ -47,9 +48,10 @@ async def put_provider(
         created_at=now,
         updated_at=now,
     )
-    connected.build(stored)
+    provider = connected.build(stored)
     before = await providers.find(db, new.name)
-    await providers.put(db, stored)
+    await providers.put(db, stored, only_polled=provider.only_polled)
+    await keep_version(db, stored)
     kept = found(await providers.find(db, new.name), "provider")
     changed = changes(provider_fields(before) if before else {}, provider_fields(kept))
     if changed:

@@ -90,6 +90,8 @@ class Provider(ABC):
     """Whether credentials to ask the provider are configured."""
     usage_batch: int = 1
     """How many eSIMs one usage question may name."""
+    only_polled: bool = False
+    """Whether it tells nothing by itself, so that its eSIMs are polled before they are active."""
     requests_per_second: float = 1.0
     """The provider's rate limit for the whole account, all nodes together."""
 

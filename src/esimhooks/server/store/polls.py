@@ -22,15 +22,23 @@ class DuePoll(Struct, frozen=True):
 async def claim(db: Session, *, interval_s: float, limit: int) -> Sequence[DuePoll]:
     """Take eSIMs whose usage is due to be polled and put their next poll one interval off, spread over a tenth of it.
 
-    An eSIM that was never polled is first scheduled, somewhere within the interval.
+    An eSIM that was never polled is first scheduled, somewhere within the interval. One that is not active yet is polled
+    where its provider tells nothing by itself.
     """
     rows = await db.conn.fetch(
         f"""
-        WITH due AS (
+        WITH active AS (
             SELECT id, next_poll_at IS NULL AS first FROM esims
             WHERE {_POLLED} AND (next_poll_at IS NULL OR next_poll_at <= now())
             ORDER BY next_poll_at NULLS FIRST LIMIT $2 FOR UPDATE SKIP LOCKED
-        )
+        ), created AS (
+            SELECT e.id, e.first FROM providers p CROSS JOIN LATERAL (
+                SELECT id, next_poll_at IS NULL AS first FROM esims
+                WHERE provider = p.name AND status = 'CREATED' AND esim_tran_no IS NOT NULL
+                  AND (next_poll_at IS NULL OR next_poll_at <= now())
+                ORDER BY next_poll_at NULLS FIRST LIMIT $2 FOR UPDATE SKIP LOCKED
+            ) e WHERE p.only_polled
+        ), due AS (SELECT * FROM active UNION ALL SELECT * FROM created LIMIT $2)
         UPDATE esims e
         SET next_poll_at = now() + make_interval(secs => $1 * CASE WHEN first THEN random() ELSE 1 + random() / 10 END)
         FROM due WHERE e.id = due.id

@@ -17,15 +17,18 @@ _COLUMNS = """
 """
 
 
-async def put(db: Session, provider: StoredProvider) -> None:
-    """Store the provider or overwrite the one of that name; an existing one keeps its token."""
+async def put(db: Session, provider: StoredProvider, *, only_polled: bool = False) -> None:
+    """Store the provider or overwrite the one of that name; an existing one keeps its token.
+
+    `only_polled`: it tells nothing by itself, so that its eSIMs are polled from the beginning.
+    """
     await db.conn.execute(
         """
         INSERT INTO providers
-            (name, kind, base_url, sealed_credentials, settings, sealed_token, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+            (name, kind, base_url, sealed_credentials, settings, sealed_token, created_at, updated_at, only_polled)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         ON CONFLICT (name) DO UPDATE SET kind = $2, base_url = $3, sealed_credentials = $4, settings = $5,
-                                         updated_at = $8
+                                         updated_at = $8, only_polled = $9
         """,
         provider.name,
         provider.kind,
@@ -35,6 +38,7 @@ async def put(db: Session, provider: StoredProvider) -> None:
         db.cipher.encrypt(provider.token.encode(), row=_row(provider.name, "token")),
         provider.created_at,
         provider.updated_at,
+        only_polled,
     )
 
 

@@ -9,7 +9,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -174,10 +173,9 @@ def _volumes(
 
     A percentage is rounded up, so that a threshold that the provider says was crossed is crossed.
     """
-    names = ("total", "used", "remaining")
     if values.get(f"{below}unlimited") is True:
         values = {name: value for name, value in values.items() if name not in (f"{below}total", f"{below}remaining")}
-    total, used, remaining = (msgspec.convert(values.get(f"{below}{name}"), int | None) for name in names)
+    total, used, remaining = (_bytes(values, f"{below}{name}") for name in ("total", "used", "remaining"))
     percent = _percent(values, below)
     if total is not None and remaining is not None:
         if is_contradiction(total, max(0, total - remaining) if used is None else used, remaining):
@@ -190,6 +188,11 @@ def _volumes(
         used = part_of(total, percent)
     alone = used is None
     return total, used, remaining if alone else None, percent if alone and remaining is None else None
+
+
+def _bytes(values: Values, name: str) -> int | None:
+    volume = values.get(name)
+    return volume if isinstance(volume, int) else None
 
 
 def _percent(values: Values, below: str) -> Decimal | None:

@@ -4,6 +4,7 @@ A `ProviderConfig` comes in, a `Provider` goes out. It proves, reads and asks wh
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from aiohttp import ClientSession
@@ -65,6 +66,7 @@ class MappedProvider(Provider):
             content_type=answer.content_type,
         )
         self.can_fetch = api is not None and bool(mapped.fetches or mapped.usage)
+        self.only_polled = not document.rule
         self.usage_batch = mapped.usage.batch if mapped.usage else 1
         self.requests_per_second = requests_per_second
 
@@ -97,7 +99,7 @@ class MappedProvider(Provider):
     async def fetch(self, lookup: Lookup) -> tuple[Update, ...]:
         """Return the eSIMs of an order, or the one with the key, as they are now; raises as the port says."""
         if lookup.esim_tran_no is not None:
-            return (await self._esim(lookup.esim_tran_no, Cause.FILL),)
+            return (await self._one(self._about_one(), lookup.esim_tran_no, Cause.FILL),)
         if lookup.order_no is None:
             raise ProviderRefused("neither an order number nor an eSIM's key to ask for")
         questions = [question for question in self.mapped.fetches if ORDER_NO in question.placeholders]
@@ -118,23 +120,25 @@ class MappedProvider(Provider):
     async def usage(self, esim_tran_nos: Sequence[str]) -> tuple[Update, ...]:
         """Return the usage of the eSIMs that the provider knows among these, which are at most `usage_batch`."""
         question = self.mapped.usage
-        found: list[Update] = []
-        if question is None:
-            return tuple([await self._esim(key, Cause.POLL) for key in esim_tran_nos])
         api = self._account()
-        if KEYS in question.placeholders:
+        found: list[Update] = []
+        if question is not None and KEYS in question.placeholders:
             fill = api.fill(keys=tuple(esim_tran_nos))
             return tuple([one async for one in self._answers(question, fill, Identity(), Cause.POLL)])
+        questions = [question] if question is not None else self._about_one()
         for key in esim_tran_nos:
-            whose = Identity(esim_tran_no=key)
-            found += [one async for one in self._answers(question, api.fill(key=key), whose, Cause.POLL)]
+            with suppress(ProviderRefused):  # one that the provider does not know holds up nobody else's figures
+                found.append(await self._one(questions, key, Cause.POLL))
         return tuple(found)
 
-    async def _esim(self, key: str, cause: Cause) -> Update:
-        """Ask every question about one eSIM and put the answers together, the first to say something first."""
+    def _about_one(self) -> Sequence[CompiledQuestion]:
         questions = [question for question in self.mapped.fetches if KEY in question.placeholders]
         if not questions:
             raise ProviderRefused("its document does not say how to ask for one eSIM")
+        return questions
+
+    async def _one(self, questions: Sequence[CompiledQuestion], key: str, cause: Cause) -> Update:
+        """Ask every question about one eSIM and put the answers together, the first to say something first."""
         api = self._account()
         wanted: Update | None = None
         for question in questions:

@@ -187,6 +187,8 @@ def _pattern(text: str | None) -> str | None:
 
 def _text(fields: Fields, name: str, *, limit: int = 200, secret: bool = False, personal: bool = False) -> str | None:
     value = fields.members.get(name)
+    if isinstance(value, str):
+        return fields.text(name, limit=limit, secret=secret, personal=personal)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < EXACT_UP_TO:
         return str(value)
     return Fields({name: _shown(value)}, doubts=fields.doubts).text(name, limit=limit, secret=secret, personal=personal)

@@ -1,0 +1,287 @@
+"""Three shipped documents through a running server and fakes of their providers: order, push, poll, requery, failure, replay."""
+
+import hmac
+import json
+from typing import Any
+
+from aiohttp import ClientSession
+
+from api import Api, Json, eventually
+from esimhooks.server.store.database import Database
+from providers.mapping.documents import ICCID
+from providers.mapping.fake_provider import FakeProvider
+from upstream import Shop, Upstream, a_shop, moved
+
+SECRET = "airalo-secret"
+TOKEN = {"data": {"access_token": "token-1", "expires_in": 3600}}
+GB = 1024 * 1024 * 1024
+
+
+async def put(operator: Api, kind: str, fake: FakeProvider, **credentials: str) -> Upstream:
+    made = await operator.put("/v1/providers/upstream", {"kind": kind, "baseUrl": fake.url, "credentials": credentials})
+    return Upstream(operator, made["inboundUrl"])
+
+
+async def signed(upstream: Upstream, body: Json) -> Json:
+    """Send a notification as Airalo signs it; return the answer's body."""
+    raw = json.dumps(body).encode()
+    headers = {"airalo-signature": hmac.digest(SECRET.encode(), raw, "sha512").hex()}
+    async with ClientSession() as session, session.post(upstream.inbound_url, data=raw, headers=headers) as answer:
+        assert answer.status == 200
+        return await answer.json()
+
+
+async def an_esim_at_airalo(operator: Api, fake: FakeProvider) -> tuple[Shop, Upstream, str]:
+    shop = await a_shop(operator)
+    upstream = await put(operator, "airalo", fake, clientId="client", clientSecret=SECRET)
+    order = await shop.order("req-7")
+    sim = {"iccid": ICCID, "qrcode": "LPA:1$rsp.example.com$T-1", "qrcode_url": "https://img.example.com/1"}
+    body = {"request_id": "req-7", "id": 9001, "package_id": "p-1", "package": "One", "validity": 7, "sims": [sim]}
+    assert (await signed(upstream, body))["outcome"] == "applied"
+    return shop, upstream, order["esims"][0]["id"]
+
+
+def usage(remaining: int, status: str = "ACTIVE") -> Json:
+    return {
+        "data": {"remaining": remaining, "total": 1024, "is_unlimited": False, "status": status, "expired_at": None}
+    }
+
+
+async def test_an_order_of_airalo_is_filled_by_its_notification(operator: Api, fake: FakeProvider) -> None:
+    shop, _, esim_id = await an_esim_at_airalo(operator, fake)
+
+    esim = await shop.esim(esim_id)
+
+    assert (esim["esimStatus"], esim["iccid"], esim["orderNo"], esim["esimTranNo"]) == ("CREATED", ICCID, "9001", ICCID)
+    assert esim["ac"] == "LPA:1$rsp.example.com$T-1"
+    assert await shop.told(esim_id) == ["created"]
+
+
+async def test_a_requery_asks_airalo_with_a_token_and_fills_the_figures(operator: Api, fake: FakeProvider) -> None:
+    shop, _, esim_id = await an_esim_at_airalo(operator, fake)
+    fake.says("POST /v2/token", TOKEN)
+    fake.says(f"GET /v2/sims/{ICCID}/usage", usage(512))
+    fake.says(
+        f"GET /v2/sims/{ICCID}/packages",
+        {"data": [{"id": 1, "package": "One", "status": "ACTIVE", "activated_at": "2026-11-01 10:00:00"}]},
+    )
+
+    assert (await shop.requery(esim_id)).status == 200
+
+    esim = await shop.esim(esim_id)
+    assert (esim["esimStatus"], esim["totalVolume"], esim["dataUsage"]) == ("IN_USE", 1024, 512)
+    assert [(plan["id"], plan["state"]) for plan in esim["plans"]] == [("1", "active")]
+    assert fake.calls().count("POST /v2/token") == 1
+    asked = {call: headers for call, headers, _ in fake.asked}
+    assert asked[f"GET /v2/sims/{ICCID}/usage"]["Authorization"] == "Bearer token-1"
+    assert (await shop.told(esim_id))[-1] == "requeried"
+
+
+async def test_a_percentage_counts_against_the_volume_that_was_asked_for(operator: Api, fake: FakeProvider) -> None:
+    shop, upstream, esim_id = await an_esim_at_airalo(operator, fake)
+    low = {"level": "90%", "package_name": "One", "remaining_percentage": 10, "iccid": ICCID}
+    first = await signed(upstream, low)
+    fake.says("POST /v2/token", TOKEN)
+    fake.says(f"GET /v2/sims/{ICCID}/usage", usage(1024))
+    fake.says(f"GET /v2/sims/{ICCID}/packages", {"data": []})
+    assert (await shop.requery(esim_id)).status == 200
+
+    second = await signed(upstream, low | {"remaining_percentage": 9})
+
+    assert second["outcome"] == "applied"
+    assert first["outcome"] != "duplicate"
+    assert (await shop.esim(esim_id))["dataUsage"] == 931.84
+    [crossed] = [event["thresholds"] for event in await shop.events(esim_id) if event.get("thresholds")]
+    assert crossed == [25, 50, 75, 90]
+
+
+async def test_usage_of_airalo_is_polled_and_a_revoked_token_is_renewed(
+    operator: Api, fake: FakeProvider, database: Database
+) -> None:
+    shop, upstream, esim_id = await an_esim_at_airalo(operator, fake)
+    fake.says("POST /v2/token", TOKEN)
+    fake.says(f"GET /v2/sims/{ICCID}/usage", usage(1024))
+    fake.says(f"GET /v2/sims/{ICCID}/packages", {"data": []})
+    await shop.requery(esim_id)
+    fake.says(f"GET /v2/sims/{ICCID}/usage", {"message": "expired"}, status=401)
+    await shop.requery(esim_id)
+    assert fake.calls().count("POST /v2/token") == 2
+    fake.says(f"GET /v2/sims/{ICCID}/usage", usage(256))
+
+    async def polled() -> bool:
+        await moved(database, "esims", "next_poll_at")
+        return bool((await shop.esim(esim_id))["dataUsage"] == 768)
+
+    await eventually(polled)
+    assert "usage_updated" in await shop.told(esim_id)
+    assert (await upstream.journal())[-1]["outcome"] == "applied"
+
+
+async def test_an_unproven_notification_of_airalo_is_refused(operator: Api, fake: FakeProvider) -> None:
+    _, upstream, _ = await an_esim_at_airalo(operator, fake)
+
+    assert (await upstream.tell({"level": "90%", "remaining_percentage": 10, "iccid": ICCID})).status == 401
+    assert len(await upstream.journal()) == 1
+
+
+async def test_an_order_of_zendit_is_asked_for_until_it_is_done(
+    operator: Api, fake: FakeProvider, database: Database
+) -> None:
+    shop = await a_shop(operator)
+    await put(operator, "zendit", fake, apiKey="key-1")
+    call = "GET /v1/esim/purchases/shop-7"
+    fake.says(call, {"transactionId": "shop-7", "status": "IN_PROGRESS"})
+    order = await shop.order("shop-7", orderNo="shop-7")
+    esim_id = order["esims"][0]["id"]
+
+    async def asked() -> bool:
+        await moved(database, "orders", "next_poll_at")
+        return call in fake.calls()
+
+    await eventually(asked)
+    assert (await shop.esim(esim_id))["esimStatus"] == "PENDING"
+    confirmation = {"iccid": ICCID, "smdpAddress": "rsp.example.com", "activationCode": "T-1"}
+    fake.says(call, {"transactionId": "shop-7", "status": "DONE", "dataGB": 1, "confirmation": confirmation})
+
+    async def filled() -> bool:
+        await moved(database, "orders", "next_poll_at")
+        return bool((await shop.esim(esim_id))["esimStatus"] == "CREATED")
+
+    await eventually(filled)
+    assert (await shop.esim(esim_id))["ac"] == "LPA:1$rsp.example.com$T-1"
+    assert fake.asked[-1][1]["Authorization"] == "Bearer key-1"
+
+
+async def test_an_order_of_zendit_that_failed_is_told_with_its_reason(operator: Api, fake: FakeProvider) -> None:
+    shop, upstream = await a_shop(operator), await put(operator, "zendit", fake, apiKey="key-1")
+    failed = {"transactionId": "shop-8", "status": "FAILED", "error": {"message": "out of stock"}}
+    fake.says("GET /v1/esim/purchases/shop-8", failed)
+    order = await shop.order("shop-8", orderNo="shop-8")
+
+    await upstream.tell(failed)
+
+    esim_id = order["esims"][0]["id"]
+    await shop.told_in_time("status_changed", esim_id=esim_id)
+    [event] = await shop.events(esim_id)
+    assert (event["newStatus"], event["reason"]) == ("FAILED", "FAILED: out of stock")
+
+
+def at_mobimatter(used_mb: int, activated: str | None) -> Json:
+    package: dict[str, Any] = {"name": "Europe", "associatedProductId": "prod-1", "totalAllowanceMb": 1000}
+    package |= {"usedMb": used_mb, "activationDate": activated, "expirationDate": None}
+    return {"esim": {"status": "Installed", "iccid": ICCID, "location": None}, "packages": [package]}
+
+
+async def test_an_esim_of_a_provider_that_tells_nothing_is_polled_from_the_beginning(
+    operator: Api, fake: FakeProvider, database: Database
+) -> None:
+    shop = await a_shop(operator)
+    await put(operator, "mobimatter", fake, apiKey="key-1", merchantId="merchant-1")
+    call = "GET /mobimatter/api/v2/provider/usage/MM-1"
+    fake.says(call, at_mobimatter(0, None))
+    own = {
+        "transactionId": "shop-9",
+        "esimTranNo": "MM-1",
+        "iccid": ICCID,
+        "esimStatus": "CREATED",
+        "provider": "upstream",
+    }
+    [result] = await shop.update(own)
+    esim_id = result["esim"]
+
+    async def shows(status: str, used: float) -> None:
+        async def polled() -> bool:
+            await moved(database, "esims", "next_poll_at")
+            esim = await shop.esim(esim_id)
+            return bool((esim["esimStatus"], esim["dataUsage"]) == (status, used))
+
+        await eventually(polled)
+
+    async def scheduled() -> bool:
+        async with database.session() as db:
+            return bool(await db.conn.fetchval("SELECT next_poll_at IS NOT NULL FROM esims"))
+
+    await eventually(scheduled)
+    await shows("CREATED", 0)
+    fake.says(call, at_mobimatter(900, "2026-11-01T10:00:00Z"))
+    await shows("IN_USE", 858.31)
+
+    assert fake.asked[-1][1]["merchantId"] == "merchant-1"
+    told = await shop.told(esim_id)
+    assert told[0] == "created"
+    assert "activated" in told
+
+
+async def test_an_esim_that_the_provider_does_not_know_is_refused_when_it_is_asked_for(
+    operator: Api, fake: FakeProvider
+) -> None:
+    shop, _, esim_id = await an_esim_at_airalo(operator, fake)
+    fake.says("POST /v2/token", TOKEN)
+
+    answer = await shop.requery(esim_id)
+
+    assert answer.status == 409
+    assert "the provider refused" in answer.body["detail"]
+
+
+async def test_what_was_invalid_is_applied_by_a_better_document_when_it_is_replayed(
+    operator: Api, fake: FakeProvider
+) -> None:
+    shop = await a_shop(operator)
+    lines = [
+        'name = "Acme"',
+        "[[rule]]",
+        'name = "s"',
+        'when = "state"',
+        'set.key = "sim"',
+        'set.status = {path = "state", table = {live = "IN_USE"}}',
+    ]
+    made = await operator.put("/v1/providers/upstream", {"kind": "mapping", "settings": {"document": "\n".join(lines)}})
+    upstream = Upstream(operator, made["inboundUrl"])
+    [created] = await shop.update(
+        {"transactionId": "t-1", "esimTranNo": "sim-1", "esimStatus": "CREATED", "provider": "upstream"}
+    )
+    assert (await upstream.tell({"sim": "sim-1", "mode": "on"})).body["outcome"] == "invalid"
+    better = "\n".join(line.replace("state", "mode").replace("live", "on") for line in lines)
+
+    tried = await operator.post("/v1/providers/upstream/dry-run", {"document": better}, status=200)
+    untouched = await shop.esim(created["esim"])
+    await operator.put("/v1/providers/upstream", {"kind": "mapping", "settings": {"document": better}})
+    [entry] = await upstream.journal(outcome="invalid")
+    await operator.call("POST", f"/v1/notifications/{entry['id']}/replay")
+
+    assert (tried["tried"], tried["changed"]) == (1, 1)
+    [one] = tried["notifications"]
+    assert (one["before"]["outcome"], one["after"]["updates"]) == ("invalid", [{"key": "sim-1", "status": "IN_USE"}])
+    assert untouched["esimStatus"] == "CREATED"
+    await upstream.settled("applied")
+    assert (await shop.esim(created["esim"]))["esimStatus"] == "IN_USE"
+
+
+async def test_documents_have_versions_and_differences(operator: Api) -> None:
+    first = 'name = "Acme"\n[[rule]]\nname = "a"\nwhen = "x"\n'
+    for document in (first, first, first.replace("x", "y"), {"name": "Acme"}):
+        await operator.put("/v1/providers/upstream", {"kind": "mapping", "settings": {"document": document}})
+
+    listed = await operator.get("/v1/providers/upstream/documents?limit=2")
+    rest = await operator.get(f"/v1/providers/upstream/documents?limit=2&cursor={listed['nextCursor']}")
+
+    assert [row["version"] for row in (*listed["data"], *rest["data"])] == [3, 2, 1]
+    assert '-when = "x"\n+when = "y"' in listed["data"][1]["difference"]
+    assert json.loads(listed["data"][0]["document"]) == {"name": "Acme"}
+    assert (rest["data"][0]["difference"], rest["nextCursor"]) == ("", None)
+
+
+async def test_a_wrong_document_is_refused_with_pointers_and_nothing_is_stored(operator: Api) -> None:
+    wrong = 'name = "Acme"\n[[rule]]\nname = "a"\nwhen = "sort(x)"\nset.status = "s"\n'
+    body = {"kind": "mapping", "settings": {"document": wrong}}
+
+    answer = await operator.call("PUT", "/v1/providers/upstream", body)
+
+    assert answer.status == 422
+    assert {error["pointer"] for error in answer.body["errors"]} == {
+        "/settings/document/rule/0/when",
+        "/settings/document/rule/0/set",
+    }
+    assert (await operator.call("GET", "/v1/providers/upstream")).status == 404
+    assert (await operator.call("POST", "/v1/providers/upstream/dry-run", {"document": wrong})).status == 404
