@@ -16,7 +16,7 @@ from esimhooks.server.app.settings import Role, Settings
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.update import Update
 from esimhooks.server.ingest.inbound import Wakes
-from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.jobs.scheduler import EXPIRY_BATCH, Scheduler
 from esimhooks.server.providers import registry
 from esimhooks.server.providers.port import Pace, Provider, ProviderConfig
@@ -74,7 +74,7 @@ class Asked:
 
         self.scheduler = Scheduler(
             database,
-            ConnectedProviders(database, build),
+            ProviderClients(database, build),
             policy=EmitPolicy(usage_interval_s=0),
             clock=now,
             wakes=Wakes(due=Wake(), backlog=Wake(), fan_out=Wake(), doubts=Wake()),

@@ -6,7 +6,7 @@ from typing import NoReturn
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.job import NOT_ARRIVED, Job, RecoveryFilter
 from esimhooks.server.ingest.inbound import Wakes
-from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.jobs.background import BackgroundJobs
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.manage.jobs import MissedEvents, begin_recovery, find_job
@@ -22,7 +22,7 @@ def now() -> datetime:
 
 def a_worker(database: Database) -> BackgroundJobs:
     wakes = Wakes(due=Wake(), backlog=Wake(), fan_out=Wake(), doubts=Wake())
-    requery = Requery(ConnectedProviders(database, _no_provider), policy=EmitPolicy(), wakes=wakes)
+    requery = Requery(ProviderClients(database, _no_provider), policy=EmitPolicy(), wakes=wakes)
     return BackgroundJobs(database, requery, policy=EmitPolicy(), clock=now, wakes=wakes)
 
 

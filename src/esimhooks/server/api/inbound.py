@@ -21,7 +21,7 @@ from esimhooks.server.domain.notification import InboundRequest
 from esimhooks.server.domain.patterns import Text
 from esimhooks.server.ingest.batch import Results, summed_up
 from esimhooks.server.ingest.inbound import Intake
-from esimhooks.server.ingest.provider_clients import Connected, ConnectedProviders
+from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
 from esimhooks.server.observe.refused import What
 from esimhooks.server.providers.port import Reply
 from esimhooks.server.store.database import Session
@@ -63,7 +63,7 @@ inbound_routes = Routes(OPEN)
 @inbound_routes.post("/providers/{name}/{token}")
 @inbound_routes.post("/providers/{name}/{token}/{rest}")
 async def receive(
-    request: Request, intake: Intake, connected: ConnectedProviders, name: str, token: str, rest: str = ""
+    request: Request, intake: Intake, connected: ProviderClients, name: str, token: str, rest: str = ""
 ) -> Response:
     """Take in a provider's notification. Of who does not know the address no body is read."""
     await _authenticated(request, connected, name, token)
@@ -81,9 +81,7 @@ async def receive(
 
 @inbound_routes.get("/providers/{name}/{token}", head=True)
 @inbound_routes.get("/providers/{name}/{token}/{rest}", head=True)
-async def shake_hands(
-    request: Request, connected: ConnectedProviders, name: str, token: str, rest: str = ""
-) -> Response:
+async def shake_hands(request: Request, connected: ProviderClients, name: str, token: str, rest: str = "") -> Response:
     """Tell a provider that looks at its inbound address before it uses it that it is there."""
     try:
         found = await _authenticated(request, connected, name, token)
@@ -117,7 +115,7 @@ def _replied(reply: Reply) -> Response:
     return Response(reply.status, reply.body or b"", reply.content_type, AS_DATA)
 
 
-async def _authenticated(request: Request, connected: ConnectedProviders, name: str, token: str) -> Connected:
+async def _authenticated(request: Request, connected: ProviderClients, name: str, token: str) -> ProviderClient:
     """Return the provider whose address this is.
 
     Raises `Refused` (401) where none has it, (429) where its caller has tried too many.

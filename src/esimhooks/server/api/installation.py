@@ -11,7 +11,7 @@ from esimhooks.server.api.parameters import Give, itself, of_the_node
 from esimhooks.server.api.rate_limit import RateLimit
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.ingest.inbound import Intake
-from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.manage.endpoints import EndpointRules
 from esimhooks.server.manage.streams import Streams
@@ -42,7 +42,7 @@ class Installation:
 
 SERVICES: tuple[type, ...] = (
     Authenticator,
-    ConnectedProviders,
+    ProviderClients,
     Database,
     EndpointRules,
     Health,

@@ -20,7 +20,7 @@ from esimhooks.server.domain.lists import partition
 from esimhooks.server.domain.order import Order, OrderFilter
 from esimhooks.server.domain.patterns import Text
 from esimhooks.server.ingest.orders import NewOrder
-from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.manage import orders
 from esimhooks.server.manage.lists import found
 from esimhooks.server.providers.generic import Metadata, checked_metadata
@@ -94,7 +94,7 @@ routes = Routes(BY_KEY, operators=True)
     },
 )
 async def place_order(
-    begin: Begin, connected: ConnectedProviders, actor: Actor, now: datetime, data: OrderBody
+    begin: Begin, connected: ProviderClients, actor: Actor, now: datetime, data: OrderBody
 ) -> OrderWithEsims:
     """Store an order; the same `transactionId` again returns the same order."""
     try:

@@ -11,7 +11,7 @@ from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, text_of
-from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.manage import provider_documents
 from esimhooks.server.manage.provider_documents import Tried
 from esimhooks.server.providers.mapping.examples import Outcome
@@ -84,7 +84,7 @@ async def list_documents(db: Session, name: str, limit: Limit = 25, cursor: Name
 
 
 @routes.post("/v1/providers/{name}/dry-run", example={"document": 'name = "Acme"', "last": 20}, status=200)
-async def try_document(db: Session, connected: ConnectedProviders, name: str, data: DryRunBody) -> DryRunView:
+async def try_document(db: Session, connected: ProviderClients, name: str, data: DryRunBody) -> DryRunView:
     """Read a provider's newest notifications anew by a document, before it is put; nothing is changed."""
     tried = await provider_documents.dry_run(db, name, data.document, last=data.last, connected=connected)
     return DryRunView(

@@ -14,7 +14,7 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.patterns import Text, Url
 from esimhooks.server.domain.provider import StoredProvider
-from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.manage import providers as manage_providers
 from esimhooks.server.manage.lists import found
 from esimhooks.server.store import providers
@@ -73,7 +73,7 @@ async def put_provider(
     db: Session,
     actor: Actor,
     now: datetime,
-    connected: ConnectedProviders,
+    connected: ProviderClients,
     installation: Installation,
     name: str,
     data: ProviderBody,
@@ -112,7 +112,7 @@ async def show_provider(db: Session, installation: Installation, name: str) -> P
 async def rotate_token(
     db: Session,
     actor: Actor,
-    connected: ConnectedProviders,
+    connected: ProviderClients,
     installation: Installation,
     name: str,
     data: TokenRotationBody = USUAL_ROTATION,
@@ -125,7 +125,7 @@ async def rotate_token(
 
 
 @routes.delete("/v1/providers/{name}")
-async def delete_provider(db: Session, actor: Actor, connected: ConnectedProviders, name: str) -> None:
+async def delete_provider(db: Session, actor: Actor, connected: ProviderClients, name: str) -> None:
     """Forget a provider; its inbound address answers 401 from then on."""
     await manage_providers.delete_provider(db, actor, name, connected=connected)
 

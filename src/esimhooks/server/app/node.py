@@ -29,7 +29,7 @@ from esimhooks.server.domain.endpoint import EndpointConfig
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.ingest.fan_out import FanOuts
 from esimhooks.server.ingest.inbound import Intake, Wakes
-from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.jobs.background import BackgroundJobs
 from esimhooks.server.jobs.backlog import Backlog
 from esimhooks.server.jobs.queue_figures import QueueWatch
@@ -140,7 +140,7 @@ class _Node:
         self._database = database
         self._sender = sender
         self._gate = gate
-        self._connected = ConnectedProviders(database, lambda config, pace: build(config, session, pace))
+        self._connected = ProviderClients(database, lambda config, pace: build(config, session, pace))
         self._policy = EmitPolicy(
             thresholds=settings.thresholds,
             usage_interval_s=settings.usage_interval_s,

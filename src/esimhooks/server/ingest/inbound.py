@@ -20,7 +20,7 @@ from esimhooks.server.domain.transition import TERMINAL
 from esimhooks.server.ingest import deduplication
 from esimhooks.server.ingest.batch import Item, Results, Taken, summed_up, take_in
 from esimhooks.server.ingest.operator_updates import OperatorUpdate, checked, read_update
-from esimhooks.server.ingest.provider_clients import Connected, ConnectedProviders
+from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
 from esimhooks.server.observe import metrics, tracing
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Reply, Unparsable
@@ -69,7 +69,7 @@ class Receipt(Struct, frozen=True):
 class Intake:
     """Accepts notifications and updates; `wakes` are notified after each commit."""
 
-    def __init__(self, database: Database, connected: ConnectedProviders, *, policy: EmitPolicy, wakes: Wakes) -> None:
+    def __init__(self, database: Database, connected: ProviderClients, *, policy: EmitPolicy, wakes: Wakes) -> None:
         self._database = database
         self._connected = connected
         self._policy = policy
@@ -145,7 +145,7 @@ class Intake:
         self._wakes.notify(taken)
 
 
-def _notified(connected: Connected, request: InboundRequest) -> Item:
+def _notified(connected: ProviderClient, request: InboundRequest) -> Item:
     name = connected.stored.name
     journaled = without_credentials(request, connected.stored.credentials.values())
     entry = JournalEntry(id=new_id(), source=name, request=journaled, outcome=UpdateOutcome.IGNORED)
@@ -205,7 +205,7 @@ def without_credentials(request: InboundRequest, credentials: Collection[str] = 
     return replace(request, headers=headers, query=query)
 
 
-def must_ask(connected: Connected, notification: Notification, *, proven: bool) -> bool:
+def must_ask(connected: ProviderClient, notification: Notification, *, proven: bool) -> bool:
     """Whether the provider must be asked before the notification may change anything.
 
     A ready order says nothing of its eSIMs. Notifications that do not prove their sender are not believed where it

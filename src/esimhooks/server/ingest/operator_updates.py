@@ -8,7 +8,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.update import Update
-from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.providers.generic import UpdateBody, parse_body, to_update
 from esimhooks.server.providers.identifiers import doubts
 
@@ -40,7 +40,7 @@ def read_update(raw: bytes, *, tenant: Tenant | None) -> OperatorUpdate:
     )
 
 
-async def checked(handed: OperatorUpdate, connected: ConnectedProviders) -> OperatorUpdate:
+async def checked(handed: OperatorUpdate, connected: ProviderClients) -> OperatorUpdate:
     """Return the update, or what is wrong with the provider that it names. Raises `NotNow`."""
     if handed.provider is None or await connected.find(handed.provider) is not None:
         return handed

@@ -23,7 +23,7 @@ KEPT_S = 1.0
 log = get_logger("providers")
 
 
-class Connected(Struct, frozen=True):
+class ProviderClient(Struct, frozen=True):
     """A provider ready for use, with what is stored about it."""
 
     stored: StoredProvider
@@ -35,15 +35,15 @@ class Connected(Struct, frozen=True):
         return str(self.stored.settings.get("confirm", "terminal"))
 
 
-class ConnectedProviders:
+class ProviderClients:
     """Builds providers from what is stored and keeps them for a moment."""
 
     def __init__(self, database: Database, make: Callable[[ProviderConfig, Pace], Provider]) -> None:
         self._database = database
         self._make = make
-        self._kept: dict[str, tuple[float, Connected]] = {}
+        self._kept: dict[str, tuple[float, ProviderClient]] = {}
 
-    async def find(self, name: str) -> Connected | None:
+    async def find(self, name: str) -> ProviderClient | None:
         """Return the provider of that name, or None.
 
         Raises `NotNow` where the database does not answer, and where this installation lacks what it was stored for.
@@ -57,7 +57,7 @@ class ConnectedProviders:
             self._kept.pop(name, None)  # names that are guessed must not fill the memory
             return None
         unchanged = kept[1] if kept is not None and kept[1].stored == stored else None
-        connected = unchanged or Connected(stored, self._rebuilt(stored))
+        connected = unchanged or ProviderClient(stored, self._rebuilt(stored))
         self._kept[name] = (monotonic(), connected)
         return connected
 
@@ -68,7 +68,7 @@ class ConnectedProviders:
             log.warning("provider.unusable", provider=stored.name, reasons=[one.pointer for one in error.errors])
             raise NotNow("the provider cannot be used as it is stored") from error
 
-    async def authenticated(self, name: str, token: str) -> Connected:
+    async def authenticated(self, name: str, token: str) -> ProviderClient:
         """Return the provider whose inbound address this is. Raises `Refused` (401) where there is none such."""
         connected = await self.find(name)
         stored = connected.stored if connected else None

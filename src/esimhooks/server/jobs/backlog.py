@@ -23,7 +23,7 @@ from esimhooks.server.ingest.batch import Item, Taken, take_in
 from esimhooks.server.ingest.inbound import Wakes, must_ask
 from esimhooks.server.ingest.operator_updates import checked, read_update
 from esimhooks.server.ingest.orders import fail, fill, has_failed, refund, refunded
-from esimhooks.server.ingest.provider_clients import Connected, ConnectedProviders
+from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Lookup, OrderUnknown, ProviderRefused, StillAllocating, Unparsable
 from esimhooks.server.runtime.for_each import for_each
@@ -50,7 +50,7 @@ class Backlog:
     """Works off waiting notifications. `wakes` are notified after each commit."""
 
     def __init__(
-        self, database: Database, connected: ConnectedProviders, *, policy: EmitPolicy, clock: Clock, wakes: Wakes
+        self, database: Database, connected: ProviderClients, *, policy: EmitPolicy, clock: Clock, wakes: Wakes
     ) -> None:
         self._database = database
         self._connected = connected
@@ -177,7 +177,7 @@ class Backlog:
         async with self._database.transaction() as db:
             await journal.put_off(db, waiting, seconds=again_in_s, detail=detail)
 
-    async def _ask(self, entry: JournalEntry, connected: Connected, notification: Notification) -> None:
+    async def _ask(self, entry: JournalEntry, connected: ProviderClient, notification: Notification) -> None:
         if notification.order is not None:
             await self._work_on_order(entry, connected, notification.order)
             return
@@ -192,7 +192,7 @@ class Backlog:
         )
 
     async def _confirmed(
-        self, connected: Connected, updates: Sequence[Update]
+        self, connected: ProviderClient, updates: Sequence[Update]
     ) -> tuple[Sequence[Update], Sequence[Doubt]]:
         """Return what the provider itself says of the eSIMs that an unsigned notification speaks of.
 
@@ -219,7 +219,7 @@ class Backlog:
             raise ProviderRefused("it knows no such eSIM")
         return confirmed, doubts
 
-    async def _work_on_order(self, entry: JournalEntry, connected: Connected, news: OrderNews) -> None:
+    async def _work_on_order(self, entry: JournalEntry, connected: ProviderClient, news: OrderNews) -> None:
         async with self._database.session() as db:
             order = await orders.find_by_reference(db, entry.source, news.ref)
         if order is None:

@@ -12,7 +12,7 @@ from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.update import Cause, Update
 from esimhooks.server.ingest.batch import Item, take_in
 from esimhooks.server.ingest.inbound import Wakes
-from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.providers.port import Lookup, Provider, ProviderRefused
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
@@ -22,7 +22,7 @@ from esimhooks.server.store.intake import Scope
 class Requery:
     """Refreshes eSIMs from their providers. `wakes` are notified after each commit."""
 
-    def __init__(self, connected: ConnectedProviders, *, policy: EmitPolicy, wakes: Wakes) -> None:
+    def __init__(self, connected: ProviderClients, *, policy: EmitPolicy, wakes: Wakes) -> None:
         self._connected = connected
         self._policy = policy
         self._wakes = wakes

@@ -24,7 +24,7 @@ from esimhooks.server.domain.update import Cause
 from esimhooks.server.ingest.batch import Item, emit_pending, take_in
 from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.ingest.orders import fail, fill, has_failed
-from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Lookup, OrderFailed, ProviderRefused
 from esimhooks.server.runtime.for_each import for_each
@@ -68,7 +68,7 @@ class Scheduler:
     def __init__(  # noqa: PLR0913 - two are settings
         self,
         database: Database,
-        connected: ConnectedProviders,
+        connected: ProviderClients,
         *,
         policy: EmitPolicy,
         clock: Clock,

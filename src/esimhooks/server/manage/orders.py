@@ -6,12 +6,14 @@ from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.order import Order
 from esimhooks.server.ingest.orders import NewOrder, place
-from esimhooks.server.ingest.provider_clients import Connected
+from esimhooks.server.ingest.provider_clients import ProviderClient
 from esimhooks.server.store import accounts
 from esimhooks.server.store.database import Session
 
 
-async def place_order(db: Session, actor: Actor, new: NewOrder, *, connected: Connected | None, now: datetime) -> Order:
+async def place_order(
+    db: Session, actor: Actor, new: NewOrder, *, connected: ProviderClient | None, now: datetime
+) -> Order:
     """Store an order with its eSIMs in `PENDING`, or return the one with the same transaction id.
 
     `connected` is its provider. Raises `Refused` where account or provider are not known.

@@ -17,7 +17,7 @@ from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.notification import InboundRequest, JournalFilter
 from esimhooks.server.domain.provider import StoredProvider
-from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.manage.lists import found
 from esimhooks.server.providers.mapping.examples import Outcome, outcome_of_notification
 from esimhooks.server.providers.mapping.shipped import shipped_documents
@@ -66,7 +66,7 @@ async def versions(db: Session, name: str, *, before: int | None, limit: int) ->
 
 
 async def dry_run(
-    db: Session, name: str, document: object, *, last: int, connected: ConnectedProviders
+    db: Session, name: str, document: object, *, last: int, connected: ProviderClients
 ) -> Sequence[Tried]:
     """Return what the provider's newest notifications become by a document, or by the stored one for None.
 

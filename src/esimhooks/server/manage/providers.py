@@ -9,7 +9,7 @@ from msgspec import Struct
 from esimhooks.server.domain.audit import Action, Actor, ChangedField, changes, provider_fields
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.provider import StoredProvider
-from esimhooks.server.ingest.provider_clients import ConnectedProviders
+from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.manage.lists import found
 from esimhooks.server.manage.provider_documents import keep_version
 from esimhooks.server.store import providers
@@ -34,7 +34,7 @@ async def put_provider(
     actor: Actor,
     new: NewProvider,
     *,
-    connected: ConnectedProviders,
+    connected: ProviderClients,
     now: datetime,
 ) -> StoredProvider:
     """Store a provider; one of that name keeps its inbound address. Raises `Refused` where its kind would."""
@@ -61,7 +61,7 @@ async def put_provider(
 
 
 async def rotate_token(
-    db: Session, actor: Actor, name: str, *, expire_old_in_s: int, connected: ConnectedProviders
+    db: Session, actor: Actor, name: str, *, expire_old_in_s: int, connected: ProviderClients
 ) -> StoredProvider:
     """Give a provider another inbound address; the old one works for so many seconds more.
 
@@ -79,7 +79,7 @@ async def rotate_token(
     return found(await providers.find(db, name), "provider")
 
 
-async def delete_provider(db: Session, actor: Actor, name: str, *, connected: ConnectedProviders) -> None:
+async def delete_provider(db: Session, actor: Actor, name: str, *, connected: ProviderClients) -> None:
     """Forget a provider. Raises `Refused` (404)."""
     if not await providers.delete(db, name):
         raise Refused.not_found("there is no such provider")
