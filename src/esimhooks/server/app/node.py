@@ -32,7 +32,7 @@ from esimhooks.server.ingest.inbound import Intake, Wakes
 from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.jobs.background import BackgroundJobs
 from esimhooks.server.jobs.backlog import Backlog
-from esimhooks.server.jobs.queue_figures import QueueWatch
+from esimhooks.server.jobs.queue_figures import QueueMetrics
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.jobs.retention import Retention
 from esimhooks.server.jobs.scheduler import Scheduler
@@ -257,12 +257,12 @@ class _Node:
             jobs=[
                 *(self._upkeep() if Role.SCHEDULER in roles else []),
                 *self._notifier.loops(),
-                Loop("queue figures", QueueWatch(self._database, clock=now).look),
+                Loop("queue figures", QueueMetrics(self._database, clock=now).refresh),
                 *self._more_loops,
             ],
             intake=[
                 Loop("intake", intake.commit_waiting, wake=intake.wake),
-                Loop("streams", self._streams.look, wake=self._streams.wake),
+                Loop("streams", self._streams.wake_readers, wake=self._streams.wake),
             ]
             if Role.API in roles
             else [],
@@ -315,7 +315,7 @@ class _Node:
             Loop("partitions", scheduler.make_partitions),
             Loop("overdue deliveries", scheduler.fail_overdue),
             Loop("endpoint health", scheduler.report_health),
-            Loop("tidying", scheduler.tidy),
+            Loop("tidying", scheduler.clean_up),
             Loop("retention", retention.drop_old_days),
         ]
 

@@ -239,7 +239,7 @@ class Scheduler:
             self._wakes.due.notify()
         return 0.0 if len(failed) == OVERDUE_BATCH else 60.0
 
-    async def tidy(self) -> float:
+    async def clean_up(self) -> float:
         """Forget notifications seen long ago; mend what two transactions could not see of each other.
 
         That is deliveries made while their endpoint was deleted or gave up the order of its eSIMs, and notifications that

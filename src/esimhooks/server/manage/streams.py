@@ -52,7 +52,7 @@ class Streams:
                 del self._listeners[tenant]
                 self._heads.pop(tenant, None)
 
-    async def look(self) -> float:
+    async def wake_readers(self) -> float:
         """Wake those whose tenant has more events than at the last look; the work of a loop."""
         tenants = list(self._listeners)
         if not tenants:
