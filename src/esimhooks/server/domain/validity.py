@@ -46,9 +46,8 @@ def settle_terms(reports: Reports) -> None:
     """Bring activation and end up to date with all that is known."""
     esim, known = reports.esim, terms_of(reports.esim)
     activate_at = known.reported_activation or known.first_active_at
-    activated = known.activated or esim.status not in NOT_YET_ACTIVE
     end = totals(esim.further.plans).expire_at if esim.further.plans else None
-    end = end or _end(known, activate_at if activated else None, esim.total_days, esim.validity_at)
+    end = end or _end(known, activate_at if known.activated else None, esim.total_days, esim.validity_at)
     reports.set(activate_at=activate_at, expire_at=end)
 
 
