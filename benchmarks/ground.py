@@ -38,6 +38,7 @@ class Ground:
     async def crowd(self, node_url: str, target: Target, paths: Sequence[str]) -> None:
         """Give the target's account an endpoint more for each path of the receiver."""
         wire, adapter = Wire(node_url), Esimhooks(self.server.key)
+        await adapter.allow_endpoints(wire, target, len(paths) + 1)
         for path in paths:
             await adapter.add_endpoint(wire, target, self.receiver + path)
         await wire.close()

@@ -126,4 +126,4 @@ async def test_tenants_whose_turn_comes_late_are_served_while_others_have_work_w
     async with database.session() as db:
         left = await db.conn.fetch("SELECT account_id FROM fan_outs")
     assert {row["account_id"] for row in left} == {one.account_id for one in busy}
-    assert pauses == [0.0, 0.0, 0.0]
+    assert max(pauses) < 1

@@ -5,6 +5,7 @@ commit, in the order of its events; the row of a fan-out says how far it is, so 
 """
 
 from collections.abc import Sequence
+from time import monotonic
 from uuid import UUID
 
 from esimhooks.server.domain.delivery import Delivery
@@ -20,8 +21,9 @@ from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.endpoints import Subscription
 from esimhooks.server.store.fan_outs import FanOut
 
-STEP_DELIVERIES = 500
-"""Deliveries that one step makes at most, before another tenant has its turn."""
+STEP_DELIVERIES = 200
+"""About so many deliveries are made by one step, before another tenant has its turn."""
+MAX_PAUSE_S = 0.1
 MAX_TENANTS = 50
 IDLE_S = 1.0
 
@@ -72,6 +74,7 @@ class FanOuts:
 
     async def work_off(self) -> float:
         """One step for each of the next tenants that have events to fan out; the work of a loop."""
+        began = monotonic()
         async with self._database.session() as db:
             tenants = await fan_outs.tenants(db, after=self._after, limit=MAX_TENANTS)
 
@@ -81,10 +84,11 @@ class FanOuts:
 
         await for_each("fan_out", tenants, step, row_id=lambda tenant: tenant.account_id)
         self._after = tenants[-1] if len(tenants) == MAX_TENANTS else None
+        pause_s = min(MAX_PAUSE_S, monotonic() - began)  # half of the time is for what else this process does
         if self._after is not None:
-            return 0.0
+            return pause_s
         progressed, self._progressed = self._progressed, False
-        return 0.0 if progressed else IDLE_S  # steps that fail, or are another node's, are not tried without end
+        return pause_s if progressed else IDLE_S  # steps that fail, or are another node's, are not tried without end
 
     async def _step(self, tenant: Tenant) -> bool:
         """Make the next deliveries of the tenant; return whether there were any events for this node."""
@@ -92,17 +96,17 @@ class FanOuts:
             waiting = await fan_outs.claim(db, tenant, limit=STEP_DELIVERIES)
             if not waiting:
                 return False
-            found = (await endpoints.subscriptions(db, [tenant])).get(tenant, [])
-            subscriptions = sorted(found, key=lambda one: one.endpoint_id)
+            reached = waiting[0].reached
+            found = await endpoints.subscriptions_after(db, tenant, reached, limit=STEP_DELIVERIES)
             wanted: list[Delivery] = []
             for event in waiting:
-                rest = [one for one in subscriptions if _is_open_to(one, event)]
-                step = rest[: STEP_DELIVERIES - len(wanted)]
-                wanted += [_delivery(tenant, event, one) for one in step]
-                if len(step) < len(rest):
-                    await fan_outs.advance(db, event.event_id, reached=step[-1].endpoint_id if step else event.reached)
+                wanted += [_delivery(tenant, event, one) for one in found if _is_open_to(one, event)]
+                if len(found) == STEP_DELIVERIES:
+                    await fan_outs.advance(db, event.event_id, reached=found[-1].endpoint_id)
                     break
                 await fan_outs.finish(db, event.event_id)
+                if reached is not None or len(wanted) + len(found) > STEP_DELIVERIES:
+                    break
             await _store(db, wanted)
         if wanted:
             self._due.notify()
@@ -110,16 +114,9 @@ class FanOuts:
 
 
 def _is_open_to(subscription: Subscription, event: FanOut) -> bool:
-    """Whether the endpoint wants the event, existed before it, and has not had its turn."""
-    later = event.reached is None or subscription.endpoint_id > event.reached
-    return later and _existed(subscription, event) and wants(subscription.event_types, event.event_type)
-
-
-def _existed(subscription: Subscription, event: FanOut) -> bool:
-    """Whether the endpoint was there when the event was stored: by the database's clock, as ids are by a node's."""
-    if subscription.stored_at is None or event.created_at is None:
-        return True
-    return subscription.stored_at <= event.created_at
+    """Whether the endpoint wants the event and was there before it: by the database's clock, as ids are by a node's."""
+    existed = event.created_at is None or subscription.stored_at is None or subscription.stored_at <= event.created_at
+    return existed and wants(subscription.event_types, event.event_type)
 
 
 def _delivery(tenant: Tenant, event: FanOut, subscription: Subscription) -> Delivery:

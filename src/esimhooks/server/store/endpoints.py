@@ -227,9 +227,28 @@ async def subscriptions(db: Session, tenants: Iterable[Tenant]) -> dict[Tenant, 
     found: dict[Tenant, list[Subscription]] = defaultdict(list)
     for row in rows:
         tenant = Tenant(row["account_id"], Mode(row["mode"]))
-        types = row["event_types"] if tenant != OPERATOR else row["event_types"] or EVERYTHING
-        found[tenant].append(Subscription(row["id"], types, Ordering(row["ordering"]), stored_at=row["stored_at"]))
+        found[tenant].append(_subscription(row, tenant))
     return found
+
+
+async def subscriptions_after(db: Session, tenant: Tenant, after: UUID | None, *, limit: int) -> Sequence[Subscription]:
+    """Return what enabled endpoints of a tenant want, in the order of their ids, the next after `after`."""
+    rows = await db.conn.fetch(
+        """
+        SELECT id, event_types, ordering, stored_at FROM endpoints
+        WHERE account_id = $1 AND mode = $2 AND enabled AND ($3::uuid IS NULL OR id > $3) ORDER BY id LIMIT $4
+        """,
+        tenant.account_id,
+        tenant.mode,
+        after,
+        limit,
+    )
+    return [_subscription(row, tenant) for row in rows]
+
+
+def _subscription(row: asyncpg.Record, tenant: Tenant) -> Subscription:
+    types = row["event_types"] if tenant != OPERATOR else row["event_types"] or EVERYTHING
+    return Subscription(row["id"], types, Ordering(row["ordering"]), stored_at=row["stored_at"])
 
 
 async def targets(db: Session, endpoint_ids: Sequence[UUID]) -> list[EndpointTarget]:
