@@ -160,7 +160,7 @@ def _esims(database: Database, history: History) -> Iterator[Query]:
     yield Query(
         "eSIMs",
         "one with its story",
-        lambda: _read(database, overview.story_of, tenant, history.esim),
+        lambda: _read(database, overview.timeline_of, tenant, history.esim),
     )
 
 

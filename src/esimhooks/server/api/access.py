@@ -162,7 +162,7 @@ async def note_use(services: Services, caller: Principal) -> None:
     installation: Installation = services[Installation]
     try:
         async with database.session() as db:
-            await keys.note_use(db, [lookup], now=installation.clock())
+            await keys.record_use(db, [lookup], now=installation.clock())
     except Exception as error:
         log.exception("key.use_not_noted", error=error)
 

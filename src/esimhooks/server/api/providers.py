@@ -98,7 +98,7 @@ async def list_providers(
     db: Session, installation: Installation, limit: Limit = 25, cursor: NameCursor = None
 ) -> Listed[ProviderView]:
     """List providers by name."""
-    stored = sorted(await providers.all_of_them(db), key=_name_of)
+    stored = sorted(await providers.list_all(db), key=_name_of)
     return part_of(stored, limit, cursor, lambda one: _view(one, installation), _name_of)
 
 

@@ -20,7 +20,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.store import idempotency
 from esimhooks.server.store.database import Database, Session
-from esimhooks.server.store.idempotency import KEPT_FOR, IdempotencyKey, KeptAnswer
+from esimhooks.server.store.idempotency import KEPT_FOR, IdempotencyKey, StoredAnswer
 
 HEADER = "idempotency-key"
 REPLAYED = "idempotent-replayed"
@@ -90,11 +90,11 @@ async def carry_out_once(request: Request, route: Route, tenant: Tenant | None) 
             raise TypeError("a stream cannot be answered once")
         async with begin() as db:
             text = msgspec.json.encode(Kept(answer.status, answer.media_type, answer.body))
-            await idempotency.keep(db, owner, KeptAnswer(fingerprint, text), now=installation.clock())
+            await idempotency.keep(db, owner, StoredAnswer(fingerprint, text), now=installation.clock())
     return answer
 
 
-def _again(kept: KeptAnswer, fingerprint: bytes) -> Response:
+def _again(kept: StoredAnswer, fingerprint: bytes) -> Response:
     if kept.fingerprint != fingerprint:
         raise Refused(
             "this Idempotency-Key was used for another request: expected a key of its own for each",

@@ -12,7 +12,7 @@ from esimhooks.server.store import dump, migrate
 from esimhooks.server.store.database import connect
 from esimhooks.server.store.embedded import EmbeddedPostgres
 from esimhooks.server.store.encryption import Cipher, new_key
-from esimhooks.server.store.installation import check_canary, note_backup
+from esimhooks.server.store.installation import check_canary, record_backup
 
 
 async def backup(settings: Settings, file: Path) -> None:
@@ -24,7 +24,7 @@ async def backup(settings: Settings, file: Path) -> None:
         database = await connect(dsn, Cipher([new_key()]), connections=1)  # it reads and writes nothing encrypted
         stack.push_async_callback(database.close)
         async with database.transaction() as db:
-            await note_backup(db)
+            await record_backup(db)
 
 
 async def restore(settings: Settings, file: Path) -> None:

@@ -147,7 +147,7 @@ async def _looked_into(database: Database, settings: Settings, *, complete: bool
             return
         yield fine("canary", "the encryption key decrypts it" if opened else "none yet: made at the first start")
         yield await _operational(db, settings)
-        stored = await providers.all_of_them(db)
+        stored = await providers.list_all(db)
     readable, unreadable = partition(stored)
     for one in unreadable:
         mend = "list the key it was encrypted with in ESIMHOOKS_ENCRYPTION_KEY, or store the provider again"

@@ -352,7 +352,7 @@ async def _settle_operator(database: Database, settings: Settings, gate: Gate) -
         except GateRefused as error:
             raise Broken(f"ESIMHOOKS_OPERATIONAL_URL: {error.detail}") from None
     secret = settings.operational_secret.get_secret_value() if settings.operational_secret else None
-    await operator_endpoint.settle(database, url=url, secret=secret, defaults=_defaults(settings), now=now())
+    await operator_endpoint.apply(database, url=url, secret=secret, defaults=_defaults(settings), now=now())
 
 
 async def _check(database: Database, settings: Settings) -> None:

@@ -82,7 +82,7 @@ async def show_esim(request: Request, db: Session, now: datetime, installation: 
     visitor = visitor_of(request)
     tenant = asked.tenant_of_page(visitor)
     esim = found(await esims.find(db, tenant, parse_id(Prefix.ESIM, esim_id)), "eSIM")
-    events, deliveries, notifications = await manage_overview.story_of(db, tenant, esim.id)
+    events, deliveries, notifications = await manage_overview.timeline_of(db, tenant, esim.id)
     data = msgspec.to_builtins(esim_data(esim, now=now))
     values = {
         "title": f"eSIM {esim.iccid or esim.transaction_id}",

@@ -161,7 +161,7 @@ class Dispatcher:
         if not asked:
             return
         async with self._database.session() as db:
-            present = {one.endpoint_id: one for one in await lanes.standing(db, asked)}
+            present = {one.endpoint_id: one for one in await lanes.statuses(db, asked)}
             changed = [
                 one.endpoint_id
                 for one in present.values()
@@ -169,8 +169,8 @@ class Dispatcher:
             ]
             await self._read_targets(db, changed)
         for endpoint_id in asked:
-            standing, lane = present.get(endpoint_id), self._scheduler.lanes.get(endpoint_id)
-            if lane is not None and (standing is None or not standing.is_open):
+            status, lane = present.get(endpoint_id), self._scheduler.lanes.get(endpoint_id)
+            if lane is not None and (status is None or not status.is_open):
                 await self._release_claims(self._scheduler.close(lane))
 
     async def _load_targets(self, claimed: Sequence[Claimed]) -> None:

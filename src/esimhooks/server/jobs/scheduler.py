@@ -157,7 +157,7 @@ class Scheduler:
 
     async def _poll_again(self, esim_ids: Sequence[UUID]) -> None:
         async with self._database.session() as db:
-            await polls.again_in(db, esim_ids, seconds=FAILED_POLL_AGAIN_S)
+            await polls.postpone(db, esim_ids, seconds=FAILED_POLL_AGAIN_S)
 
     async def _soonest(self, name: str, *, room: int) -> Sequence[DuePoll]:
         """What fills the last question: a few eSIMs that come due one by one would else be asked for one by one."""

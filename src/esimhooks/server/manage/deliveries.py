@@ -59,7 +59,7 @@ async def send_waiting_now(db: Session, actor: Actor, tenant: Tenant, endpoint_i
     endpoint = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")
     if not endpoint.enabled or endpoint.paused:
         raise Refused.conflict(f"the endpoint is {'paused' if endpoint.enabled else 'disabled'}: nothing is sent to it")
-    number = await queue.hurry_all(db, endpoint_id, limit=MAX_HURRIED)
+    number = await queue.send_all_now(db, endpoint_id, limit=MAX_HURRIED)
     hurried = {"deliveries": ChangedField(None, number)}
     await record_action(
         db, actor, Action.ENDPOINT_SEND_NOW, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=hurried
@@ -98,7 +98,7 @@ async def _send_again(db: Session, actor: Actor, tenant: Tenant, delivery_id: UU
     delivery = found(await deliveries.find(db, tenant, delivery_id), "delivery")
     found(await endpoints.find(db, tenant, delivery.endpoint_id), "endpoint any more for this delivery")
     if not await queue.send_again(db, delivery):
-        await queue.hurry(db, delivery_id)
+        await queue.send_now(db, delivery_id)
     await record_action(db, actor, Action.DELIVERY_RETRY, text_of(Prefix.DELIVERY, delivery_id), owner=tenant)
 
 
@@ -126,5 +126,5 @@ async def _send(db: Session, event: Event, endpoint: Endpoint, made: Delivery | 
     if made is None:
         return (await deliver_to(db, event, endpoint)).id
     if not await queue.send_again(db, made):
-        await queue.hurry(db, made.id)
+        await queue.send_now(db, made.id)
     return made.id

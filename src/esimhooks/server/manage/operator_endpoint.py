@@ -20,7 +20,7 @@ OVERLAP = timedelta(days=1)
 """How long the secret before signs beside a new one."""
 
 
-async def settle(
+async def apply(
     database: Database, *, url: str | None, secret: str | None, defaults: EndpointConfig, now: datetime
 ) -> None:
     """Have the operator's endpoint be as the settings say; without a URL one that is there is switched off.

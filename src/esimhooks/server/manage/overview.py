@@ -51,7 +51,7 @@ async def endpoint_over_time(
     return edges, await figures.deliveries_by_time(db, tenant, ids, endpoint_id=endpoint_id)
 
 
-async def story_of(
+async def timeline_of(
     db: Session, tenant: Tenant, esim_id: UUID
 ) -> tuple[Sequence[Event | Unreadable], Sequence[Delivery], Sequence[JournalEntry | Unreadable]]:
     """Return the newest events of the tenant's eSIM, their deliveries, and the notifications about it."""

@@ -28,7 +28,7 @@ async def find_session(db: Session, token: str, *, by_person: bool, now: datetim
     """Return who the session belongs to, or None; what a page asks for by itself does not keep it alive."""
     found = await keys.find_session(db, _digest(token), now=now)
     if found is not None and by_person:
-        await keys.note_session_use(db, _digest(token), now=now)
+        await keys.record_session_use(db, _digest(token), now=now)
     return found
 
 

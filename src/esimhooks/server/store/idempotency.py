@@ -20,7 +20,7 @@ class IdempotencyKey(Struct, frozen=True):
     key: str
 
 
-class KeptAnswer(Struct, frozen=True):
+class StoredAnswer(Struct, frozen=True):
     """What was answered, and the digest of what had been asked."""
 
     fingerprint: bytes
@@ -33,7 +33,7 @@ async def try_lock(db: Session, key: IdempotencyKey) -> bool:
     return bool(await db.conn.fetchval("SELECT pg_try_advisory_xact_lock($1, $2)", LOCK, place))
 
 
-async def find(db: Session, key: IdempotencyKey, *, since: datetime) -> KeptAnswer | None:
+async def find(db: Session, key: IdempotencyKey, *, since: datetime) -> StoredAnswer | None:
     """Return what was answered since then, or None."""
     row = await db.conn.fetchrow(
         """
@@ -46,11 +46,13 @@ async def find(db: Session, key: IdempotencyKey, *, since: datetime) -> KeptAnsw
         since,
     )
     return (
-        None if row is None else KeptAnswer(row["fingerprint"], db.cipher.decrypt(row["sealed_answer"], row=_row(key)))
+        None
+        if row is None
+        else StoredAnswer(row["fingerprint"], db.cipher.decrypt(row["sealed_answer"], row=_row(key)))
     )
 
 
-async def keep(db: Session, key: IdempotencyKey, kept: KeptAnswer, *, now: datetime) -> None:
+async def keep(db: Session, key: IdempotencyKey, kept: StoredAnswer, *, now: datetime) -> None:
     """Keep an answer, in the place of one that has aged."""
     await db.conn.execute(
         """

@@ -67,7 +67,7 @@ def _decrypts(db: Session, value: bytes) -> bool:
     return True
 
 
-async def note_backup(db: Session) -> None:
+async def record_backup(db: Session) -> None:
     """Remember that a backup was made now, by the database's clock."""
     await db.conn.execute(
         """

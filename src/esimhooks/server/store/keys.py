@@ -135,7 +135,7 @@ async def delete(db: Session, account_id: UUID | None, key_id: UUID) -> ApiKey |
     return key
 
 
-async def note_use(db: Session, lookups: Sequence[str], *, now: datetime) -> None:
+async def record_use(db: Session, lookups: Sequence[str], *, now: datetime) -> None:
     """Write down that the keys were used, at most once a minute each."""
     await db.conn.execute(
         """
@@ -187,7 +187,7 @@ async def find_session(db: Session, digest: bytes, *, now: datetime) -> Dashboar
     return None if row is None else DashboardSession(row["lookup"], row["admin_digest"])
 
 
-async def note_session_use(db: Session, digest: bytes, *, now: datetime) -> None:
+async def record_session_use(db: Session, digest: bytes, *, now: datetime) -> None:
     """Record that a person used the session, at most once a minute."""
     await db.conn.execute(
         "UPDATE sessions SET seen_at = $2 WHERE digest = $1 AND seen_at < $3", digest, now, now - SESSION_NOTED_EVERY

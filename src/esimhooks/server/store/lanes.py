@@ -135,7 +135,7 @@ async def renew(db: Session, leases: Sequence[Lease], *, seconds: float) -> set[
     return {row["endpoint_id"] for row in rows}
 
 
-class Standing(Struct, frozen=True):
+class LaneStatus(Struct, frozen=True):
     """Whether a lane is enabled, and the present version of its endpoint."""
 
     endpoint_id: UUID
@@ -143,8 +143,8 @@ class Standing(Struct, frozen=True):
     version: int
 
 
-async def standing(db: Session, endpoint_ids: Sequence[UUID]) -> Sequence[Standing]:
-    """Return the standing of the lanes of these endpoints; deleted ones are missing."""
+async def statuses(db: Session, endpoint_ids: Sequence[UUID]) -> Sequence[LaneStatus]:
+    """Return the status of the lanes of these endpoints; deleted ones are missing."""
     rows = await db.conn.fetch(
         """
         SELECT l.endpoint_id, l.open, e.version FROM lanes l JOIN endpoints e ON e.id = l.endpoint_id
@@ -152,7 +152,7 @@ async def standing(db: Session, endpoint_ids: Sequence[UUID]) -> Sequence[Standi
         """,
         endpoint_ids,
     )
-    return [Standing(row["endpoint_id"], row["open"], row["version"]) for row in rows]
+    return [LaneStatus(row["endpoint_id"], row["open"], row["version"]) for row in rows]
 
 
 async def release(db: Session, leases: Sequence[Lease]) -> None:

@@ -70,7 +70,7 @@ async def claim_soonest(db: Session, provider: str, *, interval_s: float, limit:
     return [_due(row) for row in rows]
 
 
-async def again_in(db: Session, esim_ids: Sequence[UUID], *, seconds: float) -> None:
+async def postpone(db: Session, esim_ids: Sequence[UUID], *, seconds: float) -> None:
     """Bring the next poll of the eSIMs forward, after one that failed."""
     await db.conn.execute(
         "UPDATE esims SET next_poll_at = now() + make_interval(secs => $2) WHERE id = ANY($1)", esim_ids, seconds

@@ -48,7 +48,7 @@ async def find(db: Session, name: str) -> StoredProvider | None:
     return None if row is None else _provider(db, row)
 
 
-async def all_of_them(db: Session) -> Sequence[StoredProvider | Unreadable]:
+async def list_all(db: Session) -> Sequence[StoredProvider | Unreadable]:
     """Return all providers by name."""
     rows = await db.conn.fetch(f"SELECT {_COLUMNS} FROM providers ORDER BY name")
     return readable(rows, lambda row: _provider(db, row), lambda row: Unreadable(name=row["name"]))

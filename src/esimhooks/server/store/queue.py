@@ -182,7 +182,7 @@ async def send_again(db: Session, delivery: Delivery) -> bool:
     return True
 
 
-async def hurry(db: Session, delivery_id: UUID) -> None:
+async def send_now(db: Session, delivery_id: UUID) -> None:
     """Have a pending delivery attempted now, and its lane end its cooldown; what waits behind others of its eSIM stays there.
 
     Needs a transaction. The lane is locked first (docs/decisions/0020).
@@ -194,7 +194,7 @@ async def hurry(db: Session, delivery_id: UUID) -> None:
     )
 
 
-async def hurry_all(db: Session, endpoint_id: UUID, *, limit: int) -> int:
+async def send_all_now(db: Session, endpoint_id: UUID, *, limit: int) -> int:
     """Do the same for what waits for its next attempt at an endpoint, the oldest first; return for how many."""
     await lanes.end_cooldown(db, endpoint_id)
     done = await db.conn.execute(
