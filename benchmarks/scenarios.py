@@ -14,7 +14,7 @@ Figures = dict[str, float]
 COUNTED_BATCH = 10
 CROWDED_BATCH = 100
 
-LONGEST_AFTER_S = 15.0
+MAX_AFTER_S = 15.0
 """How long the burst is watched after the last post: the flood need not drain for the others to be measured."""
 
 
@@ -239,7 +239,7 @@ async def burst(ground: Ground, size: Size) -> Figures:
     ground.server.add_dispatcher()
     posted = await ground.post(owner.url, [other], connections=10, rate=10, seconds=size.seconds, first=10**6)
     others = {event for ids, *_ in posted for event in ids}
-    arrived = await ground.arrived_in_time(size.flood + len(posted), within_s=LONGEST_AFTER_S)
+    arrived = await ground.arrived_in_time(size.flood + len(posted), within_s=MAX_AFTER_S)
     flood = [at for event, at in arrived.items() if event not in others]
     beside = waits([one for one in posted if one[1] < max(flood)], arrived)
     quiet_ms, burst_ms = percentile(before, 0.99), percentile(beside, 0.99)
@@ -265,7 +265,7 @@ async def crowd(ground: Ground, size: Size) -> Figures:
         ground.post(node.url, [crowded], connections=1, batch=CROWDED_BATCH, posts=1),
     )
     deliveries = len(posted) + CROWDED_BATCH * size.crowd
-    beside = waits(posted, await ground.arrived_in_time(deliveries, within_s=LONGEST_AFTER_S))
+    beside = waits(posted, await ground.arrived_in_time(deliveries, within_s=MAX_AFTER_S))
     figures: Figures = {}
     for what, alone, together in (
         ("answer", _answers(quiet), _answers(posted)),

@@ -18,7 +18,7 @@ from reliability.processes import GaveUp
 from reliability.stand import Stand
 
 LEASE_S = 30.0
-LONGEST_STOP_S = 15.0
+MAX_STOP_S = 15.0
 DAY_S = 86_400
 
 
@@ -163,7 +163,7 @@ class Harm:
             began = time.monotonic()
             code = await node.stop()
             took_s = time.monotonic() - began
-            if code != 0 or took_s > LONGEST_STOP_S:
+            if code != 0 or took_s > MAX_STOP_S:
                 self._stop_codes.append(f"{node.name} ended with {code} after {took_s:.1f} s")
             node.start()
             await node.started()

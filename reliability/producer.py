@@ -26,12 +26,12 @@ from reliability.lines import Told
 
 AT_ONCE = 16
 """Groups of eSIMs whose lives are told at the same time."""
-LARGEST_GROUP = 4
+MAX_GROUP = 4
 AGAIN_S = 0.15
 ANSWER_LIMIT_S = 10.0
 TWICE_AT_ONCE = 0.2
 ONCE_MORE_LATER = 0.15
-MOST_STEPS = 3
+MAX_STEPS = 3
 ONE_MORE_STEP = 0.4
 ORDERED = 0.4
 """How many groups are eSIMs of one order."""
@@ -114,7 +114,7 @@ class Producer:
     async def _lives(self, session: ClientSession) -> None:
         while not self._stopping:
             account = self._chance.randrange(len(self._plan.accounts))
-            size = self._chance.randint(1, LARGEST_GROUP)
+            size = self._chance.randint(1, MAX_GROUP)
             esims = [f"{self._plan.run}a{account}n{next(self._numbers):06}" for _ in range(size)]
             group = Group(self._plan.accounts[account], esims)
             if self._chance.random() < ORDERED:
@@ -141,7 +141,7 @@ class Producer:
         steps: list[int] = []
         for step, told in enumerate(LIFE):
             steps.append(step)
-            if told.timed and len(steps) < MOST_STEPS and self._chance.random() < ONE_MORE_STEP:
+            if told.timed and len(steps) < MAX_STEPS and self._chance.random() < ONE_MORE_STEP:
                 continue
             yield steps
             steps = []

@@ -21,7 +21,7 @@ from reliability.journal import Journal
 from reliability.lines import CLOSED, Heard
 
 OK = 200
-MOST_IN_A_ROW = 5
+MAX_IN_A_ROW = 5
 
 
 class Lane(Struct, frozen=True, kw_only=True):
@@ -113,7 +113,7 @@ class Receiver:
     def _answer(self, lane: str, meant: Answer) -> Answer:
         """Let a lane fail a few times in a row at most: it is a flaw here and there, not an outage that opens the breaker."""
         failed = self._failed_in_a_row.get(lane, 0) + 1 if meant.status != OK else 0
-        spared = failed > MOST_IN_A_ROW
+        spared = failed > MAX_IN_A_ROW
         self._failed_in_a_row[lane] = 0 if spared else failed
         return Answer(meant.delay_s, OK) if spared else meant
 

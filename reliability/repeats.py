@@ -19,7 +19,7 @@ JITTER = 0.1
 LATE_S = 5.0
 CLOCK_S = 0.001
 """How exactly two moments of the receiver's journal can be compared."""
-LONGEST_AFTERMATH_S = 60.0
+MAX_AFTERMATH_S = 60.0
 RESENT_S = 5.0
 """Within which time a request may come again in its attempt, where the receiver closed a kept connection unanswered: the
 time limit of an attempt."""
@@ -164,4 +164,4 @@ class _Calendar:
     def trouble(self, begin: float, end: float) -> bool:
         """Whether a fault, or what it left behind, lies in this time."""
         begun = self._faults[: bisect_right(self._began, end)]
-        return any(span.ended + LONGEST_AFTERMATH_S >= begin for span in begun)
+        return any(span.ended + MAX_AFTERMATH_S >= begin for span in begun)

@@ -20,7 +20,7 @@ from urllib.request import Request, urlopen
 ROOT = Path(__file__).parents[1]
 SERVICE = "https://api.osv.dev"
 TIMEOUT_S = 20
-MOST_IN_ONE = 500
+MAX_IN_ONE = 500
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
@@ -81,8 +81,8 @@ def _files(root: Path, *names: str) -> Iterator[Path]:
 
 def _asked(pins: Sequence[Pin], service: str) -> Iterator[tuple[str, list[str]]]:
     """Yield what the database says of each pin. Raises `OSError` where it cannot be reached."""
-    for first in range(0, len(pins), MOST_IN_ONE):
-        part = pins[first : first + MOST_IN_ONE]
+    for first in range(0, len(pins), MAX_IN_ONE):
+        part = pins[first : first + MAX_IN_ONE]
         queries = [{"package": {"name": pin.name, "ecosystem": pin.ecosystem}, "version": pin.version} for pin in part]
         request = Request(  # noqa: S310 - the address is ours or given by hand
             f"{service}/v1/querybatch",

@@ -20,7 +20,7 @@ FAILED = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n"
 
 arrivals: list[tuple[str, int]] = []
 bodies: list[str] = []
-MOST_BODIES = 1000
+MAX_BODIES = 1000
 
 
 class Connection(asyncio.Protocol):
@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
             return
         found = ID.search(head)
         arrivals.append((found[1].decode() if found else "", time.monotonic_ns()))
-        if len(bodies) < MOST_BODIES:
+        if len(bodies) < MAX_BODIES:
             bodies.append(body.decode())
         self._transport.write(OK)
 

@@ -21,7 +21,7 @@ from reliability.api_fuzz.tenants import ID, Tenant, remember
 
 SHARES = {True: (0.05, 0.1), False: (0.5, 0.25)}
 """How many ids in paths become the caller's own and another tenant's; few where a sequence brings its ids along."""
-MOST_IDS = 400
+MAX_IDS = 400
 
 Case = schemathesis.Case[Any]
 PREFIX = re.compile(r"^\^([a-z]+)_")
@@ -62,7 +62,7 @@ class Watch:
             remember(mine, _text(response))
             for prefix, ids in mine.ids.items():
                 known = self.mine.ids.setdefault(prefix, [])
-                known += [one for one in ids if one not in known][: max(0, MOST_IDS - len(known))]
+                known += [one for one in ids if one not in known][: max(0, MAX_IDS - len(known))]
 
     def leak(self, case: Case, response: Response) -> str | None:
         """Return what the answer tells of another tenant, None where it tells nothing."""

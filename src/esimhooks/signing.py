@@ -24,7 +24,7 @@ MIN_SECRET_BYTES = 16
 """Standard Webhooks asks for 24 to 64 bytes, and some senders have fewer; less than this is no secret but a word."""
 
 SEED_BYTES = 32
-MOST_SIGNATURES = 64
+MAX_SIGNATURES = 64
 """More in one header are not looked at, so that a long header costs no time."""
 
 Check = Callable[[bytes], bool]
@@ -147,7 +147,7 @@ def is_signed(header: str, keys: Iterable[VerifyingKey], signed: bytes) -> bool:
     Unknown versions and what is no signature at all are skipped.
     """
     checks = [(key.version, key.check_of(signed)) for key in keys]
-    for token in header.split()[:MOST_SIGNATURES]:
+    for token in header.split()[:MAX_SIGNATURES]:
         version, _, encoded = token.partition(",")
         given = _decoded(encoded)
         if given and any(check(given) for known, check in checks if known == version):
@@ -158,7 +158,7 @@ def is_signed(header: str, keys: Iterable[VerifyingKey], signed: bytes) -> bool:
 def is_hex_signed(header: str, secrets_of_receiver: Iterable[str | bytes], body: bytes) -> bool:
     """Whether one of the signatures in the header, `sha256=<hex>` in any case, is right for one of the secrets."""
     expected = [hex_signature(secret, body).encode() for secret in secrets_of_receiver]
-    tokens = [token.lower().encode() for token in header.replace(",", " ").split()[:MOST_SIGNATURES]]
+    tokens = [token.lower().encode() for token in header.replace(",", " ").split()[:MAX_SIGNATURES]]
     return any(hmac.compare_digest(one, token) for one in expected for token in tokens)
 
 

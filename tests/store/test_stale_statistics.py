@@ -23,7 +23,7 @@ DUE = 400
 """In each lane."""
 ROOM = 50
 TAKEN = LANES * ROOM
-MOST_READ = 4 * TAKEN
+MAX_READ = 4 * TAKEN
 """Rows of the queue: each is looked for, changed, and looked at again; all of them are many more."""
 
 
@@ -129,7 +129,7 @@ async def _taken(database: Database, held: list[Lease]) -> list[Claimed]:
 async def _reading_little(db: Session) -> AsyncIterator[None]:
     before = await _rows_read(db)
     yield
-    assert await _rows_read(db) - before <= MOST_READ
+    assert await _rows_read(db) - before <= MAX_READ
 
 
 async def _rows_read(db: Session) -> int:

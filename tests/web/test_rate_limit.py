@@ -6,7 +6,7 @@ import pytest
 
 from api import Api, a_merchant
 from esimhooks.server.api.addresses import network_of
-from esimhooks.server.api.rate_limit import MOST_BUCKETS, RateLimit
+from esimhooks.server.api.rate_limit import MAX_BUCKETS, RateLimit
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.errors import Refused
@@ -46,17 +46,17 @@ def test_a_clock_that_goes_back_gives_and_takes_nothing() -> None:
 
 def test_memory_is_bounded() -> None:
     limit = RateLimit(1, whose="address")
-    for number in range(MOST_BUCKETS + 100):
+    for number in range(MAX_BUCKETS + 100):
         limit.take(str(number), now=0.0)
 
-    assert len(limit._buckets) == MOST_BUCKETS
+    assert len(limit._buckets) == MAX_BUCKETS
 
 
 def test_where_there_are_too_many_the_bucket_that_was_not_used_for_longest_is_forgotten() -> None:
     limit = RateLimit(1, whose="address")
     for name in ("oldest", "used again"):
         use_up(limit, name)
-    for number in range(MOST_BUCKETS - 2):
+    for number in range(MAX_BUCKETS - 2):
         limit.take(str(number), now=0.0)
     with pytest.raises(Refused):
         limit.take("used again", now=0.0)

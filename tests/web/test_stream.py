@@ -11,7 +11,7 @@ from msgspec import Struct
 from api import Api, Json, Merchant, a_merchant
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
-from esimhooks.server.manage.streams import MOST_OF_TENANT
+from esimhooks.server.manage.streams import MAX_OF_TENANT
 from patience import patience_s
 from web.routes import is_field, is_problem
 from web.rows import an_esim
@@ -134,7 +134,7 @@ async def test_a_stream_is_one_request_however_much_it_tells(settings: Settings)
 async def test_an_account_may_open_so_many_streams_and_no_more(operator: Api) -> None:
     merchant = await a_merchant(operator)
     async with AsyncExitStack() as stack, operator.as_key(merchant.key) as api:
-        for _ in range(MOST_OF_TENANT):
+        for _ in range(MAX_OF_TENANT):
             await (await stack.enter_async_context(listening(operator.url, merchant))).hello()
 
         answer = await api.call("GET", "/v1/stream")

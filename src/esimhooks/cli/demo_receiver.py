@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
 IDLE_S = 60.0
-LARGEST_BODY_BYTES = 262_144
+MAX_BODY_BYTES = 262_144
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 REFUSED = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n"
 
@@ -46,7 +46,7 @@ class DemoReceiver:
         self._serving: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=LARGEST_BODY_BYTES)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=MAX_BODY_BYTES)
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/webhooks/esim"
         return self
 
@@ -108,6 +108,6 @@ async def _request(reader: asyncio.StreamReader) -> tuple[dict[str, str], bytes]
     pairs = (line.partition(":") for line in lines)
     headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
     length = int(headers.get("content-length", "0"))
-    if not 0 <= length <= LARGEST_BODY_BYTES:
+    if not 0 <= length <= MAX_BODY_BYTES:
         raise ValueError("a body of that size is no webhook")
     return headers, await reader.readexactly(length)

@@ -17,7 +17,7 @@ from esimhooks.vocabulary.esim import Allowance, Device, Location, PlanData
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import EsimStatus, Mode, SmdpStatus
 
-LONGEST_ID = 255
+MAX_ID_CHARACTERS = 255
 
 T = TypeVar("T")
 Word = TypeVar("Word", bound=StrEnum)
@@ -123,7 +123,7 @@ def event_of(body: bytes, *, message_id: str | None, sent_at: datetime) -> Event
     event_type, identifier = ours or _as(str, payload.get("type")), message_id
     if ours and _as(str, payload.get("id")):
         identifier = str(payload["id"])
-    if not event_type or not identifier or len(identifier) > LONGEST_ID or "\0" in event_type + identifier:
+    if not event_type or not identifier or len(identifier) > MAX_ID_CHARACTERS or "\0" in event_type + identifier:
         raise WebhookVerificationError(VerificationFailure.NOT_AN_EVENT, "the body does not tell which event it is")
     return Event(
         id=identifier,

@@ -16,7 +16,7 @@ from esimhooks.receiver.event import Event
 from esimhooks.receiver.logs import log
 
 EVERY_EVENT = "*"
-LONGEST_ERROR = 2000
+MAX_ERROR = 2000
 
 
 class Handler(Struct, frozen=True, kw_only=True):
@@ -44,10 +44,10 @@ class Failure(Struct):
         """The error in one line that any database can store, as it is shown with a dead letter."""
         text = ""
         with caught() as unprintable:
-            text = f"{type(self.error).__name__}: {self.error}"[:LONGEST_ERROR]
+            text = f"{type(self.error).__name__}: {self.error}"[:MAX_ERROR]
         if unprintable.error is not None:
             text = f"{type(self.error).__name__}: its text cannot be made ({type(unprintable.error).__name__})"
-        return _storable(text)[:LONGEST_ERROR]
+        return _storable(text)[:MAX_ERROR]
 
 
 @contextmanager

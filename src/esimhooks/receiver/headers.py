@@ -8,7 +8,7 @@ from typing import Protocol
 
 from esimhooks.receiver.errors import VerificationFailure, WebhookVerificationError
 
-MOST_CHARACTERS = 65_536
+MAX_CHARACTERS = 65_536
 
 
 class HasItems(Protocol):
@@ -48,10 +48,10 @@ def texts_by_name(headers: Headers) -> dict[str, list[str]]:
 
 def _text(value: object) -> str | None:
     if isinstance(value, bytes | bytearray):
-        return bytes(value[:MOST_CHARACTERS]).decode("latin-1")
+        return bytes(value[:MAX_CHARACTERS]).decode("latin-1")
     if isinstance(value, int) and not isinstance(value, bool):
         return format(value, "d") if value.bit_length() < 64 else None
-    return value[:MOST_CHARACTERS] if isinstance(value, str) else None
+    return value[:MAX_CHARACTERS] if isinstance(value, str) else None
 
 
 def _plain(name: str) -> str:

@@ -8,7 +8,7 @@ from msgspec import Struct
 SCHEDULE_S = (1, 5, 30, 60, 300, 900, 3600, 10_800, 21_600, 43_200)
 """Eleven attempts in about a day."""
 
-MOST_JITTER = 0.1
+MAX_JITTER = 0.1
 
 
 class Retrying(Struct, frozen=True, kw_only=True):
@@ -33,4 +33,4 @@ class Retrying(Struct, frozen=True, kw_only=True):
         """
         if attempts >= len(self.schedule_s):
             return None
-        return self.schedule_s[attempts] * (1 + random.random() * MOST_JITTER)  # noqa: S311 - jitter
+        return self.schedule_s[attempts] * (1 + random.random() * MAX_JITTER)  # noqa: S311 - jitter

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from esimhooks.receiver import forks
 from esimhooks.receiver.database import WAIT_S, Database, Row, Session
-from esimhooks.receiver.event import LONGEST_ID, Event, event_of
+from esimhooks.receiver.event import MAX_ID_CHARACTERS, Event, event_of
 from esimhooks.receiver.handlers import Failure, Handler
 from esimhooks.receiver.ordering import advance, advance_stalled, hold_until, lock_lane
 from esimhooks.receiver.retrying import Retrying
@@ -21,7 +21,7 @@ from esimhooks.receiver.schema import BLOCKED_UNTIL
 from esimhooks.receiver.transactions import Effects
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MOST_LOST_LEASES = 20
+MAX_LOST_LEASES = 20
 """A run whose process has died this often is taken for the cause and becomes a dead letter."""
 
 Key = tuple[str, str]
@@ -224,7 +224,7 @@ class Runs:
         taken: list[dict[str, object]] = []
         for event_id, handler, attempts, lost_leases, lease, lane, sent_at, body in rows:
             lost = lost_leases + (lease is not None)
-            if lost > MOST_LOST_LEASES:
+            if lost > MAX_LOST_LEASES:
                 why = Failure(error=RuntimeError(f"the process ended {lost} times while this ran"))
                 _bury(session, (event_id, handler), why, attempts=attempts, now=now)
                 if lane is not None:
@@ -269,7 +269,7 @@ def stored_event(event_id: str, sent_at: float, body: bytes) -> Event:
 def _lane(event: Event) -> str | None:
     """Return the eSIM whose order the event is part of; None where the event tells no place in an order."""
     esim = event.data.id
-    return esim if event.sequence is not None and 0 < len(esim) <= LONGEST_ID and "\0" not in esim else None
+    return esim if event.sequence is not None and 0 < len(esim) <= MAX_ID_CHARACTERS and "\0" not in esim else None
 
 
 def _insert(session: Session, event: Event, esim: str | None, now: float) -> bool:

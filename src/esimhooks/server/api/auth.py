@@ -27,7 +27,7 @@ from esimhooks.vocabulary.statuses import Mode
 
 KEPT_S = 1.0
 NOTED_S = 60.0
-MOST_KEPT = 10_000
+MAX_KEPT = 10_000
 
 
 class Principal(Struct, frozen=True):
@@ -170,7 +170,7 @@ class Authenticator:
         lookup = caller.lookup
         if lookup is None or now - self._noted.get(lookup, -NOTED_S) < NOTED_S:
             return None
-        if len(self._noted) >= MOST_KEPT:
+        if len(self._noted) >= MAX_KEPT:
             self._noted.clear()
         self._noted[lookup] = now
         return lookup
@@ -199,7 +199,7 @@ class Authenticator:
         key = await self._found(lookup_of(text))
         self._kept.pop(digest, None)
         if key is not None and hmac.compare_digest(digest, key.digest):
-            if len(self._kept) >= MOST_KEPT:
+            if len(self._kept) >= MAX_KEPT:
                 self._kept.clear()
             self._kept[digest] = (monotonic(), key)
         return key

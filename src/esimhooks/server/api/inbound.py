@@ -27,7 +27,7 @@ from esimhooks.server.providers.port import Reply
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
 
-MOST_UPDATES = 1000
+MAX_UPDATES = 1000
 AS_DATA = {"x-content-type-options": "nosniff", "content-security-policy": "sandbox"}
 """An answer may repeat what the caller sent; a browser is to make no page of it."""
 
@@ -35,7 +35,7 @@ AS_DATA = {"x-content-type-options": "nosniff", "content-security-policy": "sand
 class UpdatesBody(Struct, forbid_unknown_fields=True, rename="camel"):
     """Up to 1 000 updates; `account` and `mode` count for those that do not say it themselves."""
 
-    updates: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=MOST_UPDATES)]
+    updates: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=MAX_UPDATES)]
     account: Text | None = None
     mode: Mode | None = None
 

@@ -30,7 +30,7 @@ from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 from esimhooks.vocabulary.timestamps import timestamp
 
-LARGEST_ORDER = 1000
+MAX_ORDER = 1000
 
 
 class OrderBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
@@ -43,7 +43,7 @@ class OrderBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True
     order_no: Text | None = None
     package_code: Text
     package_name: Text | None = None
-    quantity: Annotated[int, Meta(ge=1, le=LARGEST_ORDER)] = 1
+    quantity: Annotated[int, Meta(ge=1, le=MAX_ORDER)] = 1
     metadata: Metadata = {}
 
 

@@ -18,14 +18,14 @@ from esimhooks.server.providers.mapping.examples import Outcome
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.timestamps import timestamp
 
-MOST_TRIED = 500
+MAX_TRIED = 500
 
 
 class DryRunBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
     """A document, TOML or an object, and how many of the newest notifications it is tried on."""
 
     document: str | dict[str, Any] | None = None
-    last: Annotated[int, Meta(ge=1, le=MOST_TRIED)] = 100
+    last: Annotated[int, Meta(ge=1, le=MAX_TRIED)] = 100
 
 
 class OutcomeView(Struct, rename="camel", kw_only=True, omit_defaults=True):

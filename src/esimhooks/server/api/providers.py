@@ -25,7 +25,7 @@ RESERVED = frozenset({"updates"})
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 MAX_NAME = 63
 A_DAY_S = 86_400
-LONGEST_OVERLAP_S = 30 * A_DAY_S
+MAX_OVERLAP_S = 30 * A_DAY_S
 """Some providers change an address by hand only."""
 
 
@@ -41,7 +41,7 @@ class ProviderBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=T
 class TokenRotationBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """How many seconds the old address still works: a day unless told, 0 after a leak."""
 
-    expire_old_in: Annotated[int, Meta(ge=0, le=LONGEST_OVERLAP_S)] = A_DAY_S
+    expire_old_in: Annotated[int, Meta(ge=0, le=MAX_OVERLAP_S)] = A_DAY_S
 
 
 USUAL_ROTATION = TokenRotationBody()

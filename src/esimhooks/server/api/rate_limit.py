@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from esimhooks.server.domain.errors import Refused
 
-MOST_BUCKETS = 10_000
+MAX_BUCKETS = 10_000
 BURST_S = 2
 """A bucket holds so many seconds' worth of requests, unless it is told otherwise."""
 
@@ -47,7 +47,7 @@ class RateLimit:
         bucket.tokens = min(room, bucket.tokens + max(0.0, now - bucket.filled_at) * self._per_s)
         bucket.filled_at = now
         self._buckets[name] = bucket
-        if len(self._buckets) > MOST_BUCKETS:
+        if len(self._buckets) > MAX_BUCKETS:
             self._buckets.popitem(last=False)
         if bucket.tokens < 1:
             raise Refused.too_many(

@@ -14,7 +14,7 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.observe.refused import Refusals, What
 
 MINUTE_S = 60
-MOST_KEPT = 10_000
+MAX_KEPT = 10_000
 AUDIT_EVERY_S = 60.0
 
 
@@ -48,7 +48,7 @@ class Strangers:
             return
         self._limit.give_back(network_of(address))
         self._good[credential] = None
-        if len(self._good) > MOST_KEPT:
+        if len(self._good) > MAX_KEPT:
             self._good.popitem(last=False)
 
     def note(self, what: What, address: str) -> None:
@@ -61,6 +61,6 @@ class Strangers:
         if now - self._audited.get(name, -AUDIT_EVERY_S) < AUDIT_EVERY_S:
             return False
         self._audited[name] = now
-        if len(self._audited) > MOST_KEPT:
+        if len(self._audited) > MAX_KEPT:
             self._audited.popitem(last=False)
         return True

@@ -10,9 +10,9 @@ from typing import NoReturn
 
 from esimhooks.server.domain.errors import Refused
 
-DEEPEST = 64
+MAX_DEPTH = 64
 INTEGERS = range(-(2**63), 2**63)
-LONGEST_NUMBER = 400
+MAX_NUMBER = 400
 
 _strings = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _depth_change = re.compile(rb"[\[\]{}]")
@@ -39,13 +39,13 @@ def check(raw: bytes) -> None:
 
 def _check_depth(raw: bytes) -> None:
     """Only for what is JSON: in a string that does not end, the search for one would take the square of its length."""
-    if raw.count(b"[") + raw.count(b"{") <= DEEPEST:
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return
     depth = deepest = 0
     for bracket in _depth_change.findall(_strings.sub(b"", raw)):
         depth += 1 if bracket in b"[{" else -1
         deepest = max(deepest, depth)
-    if deepest > DEEPEST:
+    if deepest > MAX_DEPTH:
         raise _too_deep()
 
 
@@ -63,13 +63,13 @@ def _no_constant(constant: str) -> NoReturn:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > LONGEST_NUMBER or int(digits) not in INTEGERS:
+    if len(digits) > MAX_NUMBER or int(digits) not in INTEGERS:
         raise _malformed("an integer does not fit into 64 bits")
     return int(digits)
 
 
 def _number(digits: str) -> float:
-    number = float(digits) if len(digits) <= LONGEST_NUMBER else float("inf")
+    number = float(digits) if len(digits) <= MAX_NUMBER else float("inf")
     if number in (float("inf"), float("-inf")):
         raise _malformed("a number is too large")
     return number
@@ -90,7 +90,7 @@ def _check_escapes(value: object) -> None:
 
 
 def _too_deep() -> Refused:
-    return _malformed(f"nested deeper than {DEEPEST} levels")
+    return _malformed(f"nested deeper than {MAX_DEPTH} levels")
 
 
 def _malformed(detail: str) -> Refused:

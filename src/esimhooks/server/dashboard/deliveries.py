@@ -26,7 +26,7 @@ from esimhooks.server.store import deliveries, endpoints, events
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType
 
-MOST_NAMED = 100
+MAX_NAMED = 100
 STATUSES = [DeliveryStatus.PENDING.value, RETRYING, *(one.value for one in list(DeliveryStatus)[1:])]
 FILTERS = ("status", "type", "endpoint", "esim", "code", "outcome", "failed", "from", "to", "cursor")
 
@@ -80,7 +80,7 @@ async def retry_all(request: Request, db: Session, actor: Actor) -> Response:
     visitor = visitor_of(request)
     form = await form_of(request)
     ids = [parse_id(Prefix.DELIVERY, one) for one in form.get("delivery", "").split(",") if one]
-    sent, _ = await manage_deliveries.send_all_again(db, actor, asked.tenant_of_page(visitor), ids[:MOST_NAMED])
+    sent, _ = await manage_deliveries.send_all_again(db, actor, asked.tenant_of_page(visitor), ids[:MAX_NAMED])
     back = dict(parse_qsl(form.get("back", "")))
     filters = {name: value for name, value in back.items() if name in FILTERS}
     return redirect(visitor.link("/deliveries", **filters, sent=len(sent)))
@@ -142,7 +142,7 @@ async def retry(request: Request, db: Session, actor: Actor, delivery_id: str) -
 
 async def _names(db: Session, tenant: Tenant, chosen: UUID | None) -> dict[str, str]:
     """Return what endpoints are called, by id; the newest, and the one that is chosen, also where it is deleted."""
-    rows = await endpoints.page(db, tenant, **Window(before=None, limit=MOST_NAMED))
+    rows = await endpoints.page(db, tenant, **Window(before=None, limit=MAX_NAMED))
     names = {
         text_of(Prefix.ENDPOINT, row.id): row.name if isinstance(row, Unreadable) else row.name or row.url
         for row in rows

@@ -18,7 +18,7 @@ from esimhooks.server.manage.sessions import end_session, open_session
 from esimhooks.server.observe.refused import What
 from esimhooks.server.store.database import Session
 
-MOST_BYTES = 16_384
+MAX_BYTES = 16_384
 """Of a form that strangers send."""
 
 routes = Routes(BY_SESSION)
@@ -40,7 +40,7 @@ async def sign_in(
 ) -> Response:
     """Begin a session for who holds the key."""
     check_origin(request)
-    form = await form_of(request, most=MOST_BYTES)
+    form = await form_of(request, most=MAX_BYTES)
     back = form.get("next", "")
     try:
         principal = await authenticator.holder_of(form.get("key", "").strip(), request, what=What.SIGN_IN)

@@ -25,7 +25,7 @@ from esimhooks.server.store.database import Database
 COOKIE = "esimhooks_session"
 HOST_COOKIE = f"__Host-{COOKIE}"
 """Where TLS is spoken: no other host of the domain can set it."""
-LONGEST_FIELD = 8192
+MAX_FIELD = 8192
 
 
 class Visitor(Struct, frozen=True):
@@ -100,8 +100,8 @@ async def form_of(request: Request, *, most: int = MAX_BODY_BYTES) -> dict[str, 
         raise Refused("expected a form", status=400, code="MALFORMED") from None
     fields: dict[str, str] = {}
     for name, value in pairs:
-        if len(value) > LONGEST_FIELD or any(one < " " and one not in "\r\n\t" for one in value) or "\x7f" in value:
-            raise Refused.invalid(f"/{name[:40]}", f"expected at most {LONGEST_FIELD} characters of text")
+        if len(value) > MAX_FIELD or any(one < " " and one not in "\r\n\t" for one in value) or "\x7f" in value:
+            raise Refused.invalid(f"/{name[:40]}", f"expected at most {MAX_FIELD} characters of text")
         fields[name] = f"{fields[name]},{value}" if name in fields else value
     return fields
 

@@ -12,7 +12,7 @@ from esimhooks.server.store.rekey import ENCRYPTED_COLUMNS, EncryptedColumn, Key
 
 log = get_logger("rekey")
 
-MOST_PASSES = 3
+MAX_PASSES = 3
 """Nodes that still encrypt with the older key add rows behind a pass; with all of them restarted one pass finds all."""
 
 
@@ -42,7 +42,7 @@ async def rekey_all(database: Database) -> int:
 
 async def _rekey(database: Database, column: EncryptedColumn) -> Rekeyed:
     done = 0
-    for _ in range(MOST_PASSES):
+    for _ in range(MAX_PASSES):
         unreadable: list[str] = []
         after: Key | None = None
         while True:

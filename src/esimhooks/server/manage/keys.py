@@ -24,7 +24,7 @@ from esimhooks.server.store import accounts, endpoints, keys
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 
-MOST_LIVE_KEYS = 2
+MAX_LIVE_KEYS = 2
 """Of an account in a mode and a role: one in use, and one to change over to."""
 
 
@@ -165,7 +165,7 @@ async def _require_room(db: Session, tenant: Tenant, role: Role, *, expires_at: 
     """
     found(await accounts.lock(db, tenant.account_id), "account")
     live = await keys.live_of(db, tenant, role, now=now)
-    if len(live) < MOST_LIVE_KEYS or (expires_at is not None and expires_at <= now):
+    if len(live) < MAX_LIVE_KEYS or (expires_at is not None and expires_at <= now):
         return
     names = ", ".join(f"{key.name} ({text_of(Prefix.KEY, key.id)})" for key in live)
     raise Refused.conflict(

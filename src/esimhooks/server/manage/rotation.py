@@ -18,7 +18,7 @@ from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 from esimhooks.signing import PRIVATE_KEY_PREFIX, new_key_pair, new_secret, public_key_of
 
-MOST_SECRETS = 10
+MAX_SECRETS = 10
 """Each signs every request to its endpoint."""
 
 
@@ -70,9 +70,9 @@ async def rotate_secret(
     signing = await endpoints.signing_secrets(db, tenant, endpoint_id, now=now)
     if any(one.secret == secret for one in signing):
         raise Refused.conflict("that secret signs for this endpoint already")
-    if len(signing) >= MOST_SECRETS:
+    if len(signing) >= MAX_SECRETS:
         raise Refused.conflict(
-            f"{MOST_SECRETS} secrets sign for this endpoint already: wait until one ends, or end them with expireOldIn 0"
+            f"{MAX_SECRETS} secrets sign for this endpoint already: wait until one ends, or end them with expireOldIn 0"
         )
     await endpoints.add_secret(db, tenant, endpoint_id, secret=secret, now=now)
     if endpoint.signature_profile is SignatureProfile.ASYMMETRIC:

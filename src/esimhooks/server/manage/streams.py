@@ -14,7 +14,7 @@ from esimhooks.server.runtime.wake import Wake
 from esimhooks.server.store import events
 from esimhooks.server.store.database import Database
 
-MOST_OF_TENANT = 10
+MAX_OF_TENANT = 10
 MOST = 500
 LOOK_EVERY_S = 1.0
 """For notifications that were lost."""
@@ -35,9 +35,9 @@ class Streams:
     @contextmanager
     def listening(self, tenant: Tenant) -> Iterator[Wake]:
         """Lend what is notified when the tenant has more events. Raises `Refused` (429) where too many listen."""
-        if len(self._listeners[tenant]) >= MOST_OF_TENANT or sum(map(len, self._listeners.values())) >= MOST:
+        if len(self._listeners[tenant]) >= MAX_OF_TENANT or sum(map(len, self._listeners.values())) >= MOST:
             raise Refused.too_many(
-                f"too many streams are open: expected at most {MOST_OF_TENANT} of an account and mode",
+                f"too many streams are open: expected at most {MAX_OF_TENANT} of an account and mode",
                 code="TOO_MANY_STREAMS",
                 retry_after_s=FULL_S,
             )

@@ -11,7 +11,7 @@ from esimhooks.server.observe import metrics
 from esimhooks.server.observe.log import get_logger
 
 LOG_EVERY_S = 60.0
-MOST_ADDRESSES = 10_000
+MAX_ADDRESSES = 10_000
 OTHERS = "others"
 
 log = get_logger("access")
@@ -51,7 +51,7 @@ class Refusals:
     def note(self, what: What, address: str) -> None:
         """Count a refusal; the first from an address is logged at once, the following together a minute later."""
         metrics.refused(what)
-        if address not in self._since_logged and len(self._since_logged) >= MOST_ADDRESSES:
+        if address not in self._since_logged and len(self._since_logged) >= MAX_ADDRESSES:
             address = OTHERS
         following = self._since_logged.get(address)
         if following is not None:

@@ -17,9 +17,9 @@ from uuid import UUID
 from esimhooks.server.domain.errors import EsimhooksError
 
 HIDDEN = "[redacted]"
-DEEPEST = 8
-MOST_ITEMS = 100
-LONGEST_TEXT = 4_000
+MAX_DEPTH = 8
+MAX_ITEMS = 100
+MAX_TEXT = 4_000
 
 SECRET_NAMES = frozenset(
     {"ac", "body", "pin", "pin1", "pin2", "puk", "puk1", "puk2", "qrcode", "qrcodeurl", "shorturl", "inboundurl"}
@@ -95,7 +95,7 @@ def shown(name: str, value: object, depth: int = 0) -> Any:
 
 def text(raw: str) -> str:
     """Return the text without what has the form of a credential, a personal number or the path of an address."""
-    cut = raw if len(raw) <= LONGEST_TEXT else raw[:LONGEST_TEXT] + "..."
+    cut = raw if len(raw) <= MAX_TEXT else raw[:MAX_TEXT] + "..."
     if not cut.isascii():  # half a surrogate pair fits into no log
         cut = cut.encode(errors="backslashreplace").decode()
     without = _CREDENTIAL.sub(HIDDEN, _URL.sub(_origin, cut))
@@ -123,7 +123,7 @@ def traceback(error: BaseException) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     seen: set[int] = set()
     one: BaseException | None = error
-    while one is not None and id(one) not in seen and len(found) < MOST_ITEMS:
+    while one is not None and id(one) not in seen and len(found) < MAX_ITEMS:
         seen.add(id(one))
         shown_error: dict[str, Any] = {
             "error": failure(one),
@@ -131,7 +131,7 @@ def traceback(error: BaseException) -> list[dict[str, Any]]:
             "at": _places(one.__traceback__),
         }
         if isinstance(one, BaseExceptionGroup):
-            shown_error["group"] = [traceback(inner) for inner in one.exceptions[:MOST_ITEMS]]
+            shown_error["group"] = [traceback(inner) for inner in one.exceptions[:MAX_ITEMS]]
         found.append(shown_error)
         one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
     return found
@@ -143,7 +143,7 @@ def _places(trace: TracebackType | None) -> list[str]:
         code = trace.tb_frame.f_code
         places.append(f"{code.co_filename}:{trace.tb_lineno} {code.co_qualname}")
         trace = trace.tb_next
-    return places[-MOST_ITEMS:]
+    return places[-MAX_ITEMS:]
 
 
 def _any(name: str, value: object, depth: int) -> Any:
@@ -153,16 +153,16 @@ def _any(name: str, value: object, depth: int) -> Any:
         return failure(value)
     if isinstance(value, UUID | date | PurePath | Enum):
         return text(str(value.value if isinstance(value, Enum) else value))
-    if depth < DEEPEST and isinstance(value, Mapping):
-        return {text(str(key)): shown(str(key), inner, depth + 1) for key, inner in list(value.items())[:MOST_ITEMS]}
-    if depth < DEEPEST and isinstance(value, list | tuple | set | frozenset):
-        return [shown(name, inner, depth + 1) for inner in list(value)[:MOST_ITEMS]]
+    if depth < MAX_DEPTH and isinstance(value, Mapping):
+        return {text(str(key)): shown(str(key), inner, depth + 1) for key, inner in list(value.items())[:MAX_ITEMS]}
+    if depth < MAX_DEPTH and isinstance(value, list | tuple | set | frozenset):
+        return [shown(name, inner, depth + 1) for inner in list(value)[:MAX_ITEMS]]
     return f"<{type(value).__name__}>"  # what an object says of itself holds its fields
 
 
 def _last_four(value: object) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
-        return [_last_four(inner) for inner in list(value)[:MOST_ITEMS]]
+        return [_last_four(inner) for inner in list(value)[:MAX_ITEMS]]
     if value is None or isinstance(value, bool):
         return value
     if not isinstance(value, str | int):

@@ -34,7 +34,7 @@ PROFILE_STATUS: Mapping[str, SmdpStatus | None] = {
 """`profileStatus` of the API, where "Released" is the SM-DP+'s word, unless the eSIM was installed before."""
 NEVER = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 """Statuses that say something of the very eSIM or order: it is unknown, or deactivated."""
-MOST_ASSIGNMENTS = 200
+MAX_ASSIGNMENTS = 200
 _MAX_CODE = 200
 
 
@@ -77,7 +77,7 @@ class Api:
         return await self._with_bundles(known, iccid, asked_at)
 
     async def _with_bundles(self, update: Update, iccid: str, asked_at: datetime) -> Update:
-        asked = f"esims/{quote(iccid, safe='')}/bundles?includeUsed=true&limit={MOST_ASSIGNMENTS}"
+        asked = f"esims/{quote(iccid, safe='')}/bundles?includeUsed=true&limit={MAX_ASSIGNMENTS}"
         answer = await self._ask(asked)
         found: list[Doubt] = []
         with understood():

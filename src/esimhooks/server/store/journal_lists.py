@@ -10,7 +10,7 @@ from esimhooks.server.store.database import Session
 from esimhooks.server.store.journal import listed
 from esimhooks.server.store.statements import Parameters, bounded_scan
 
-MOST_ABOUT = 1000
+MAX_ABOUT = 1000
 """How many eSIMs a search by number looks at: those of the largest order."""
 USUAL = (UpdateOutcome.APPLIED, UpdateOutcome.UNCHANGED, UpdateOutcome.DUPLICATE)
 """What the partial index notifications_to_look_at leaves out."""
@@ -73,11 +73,11 @@ async def _meant(db: Session, where: JournalFilter) -> tuple[Sequence[UUID], Seq
         return [where.esim_id] if where.esim_id else [], []
     # Only what is asked for stands in the statement, so that each number is found by its index.
     wanted = " AND ".join(f"{name} = ${place}" for place, name in enumerate(numbers, 2))
-    known = await db.conn.fetch(f"SELECT id FROM esims WHERE {wanted} LIMIT $1", MOST_ABOUT, *numbers.values())
+    known = await db.conn.fetch(f"SELECT id FROM esims WHERE {wanted} LIMIT $1", MAX_ABOUT, *numbers.values())
     esim_ids = [row["id"] for row in known if where.esim_id in (None, row["id"])]
     if where.iccid is not None or where.esim_id is not None:
         return esim_ids, []  # what waits is not kept by its ICCID: providers re-use them
     waiting = await db.conn.fetch(
-        f"SELECT notification_id FROM unmatched_notifications WHERE {wanted} LIMIT $1", MOST_ABOUT, *numbers.values()
+        f"SELECT notification_id FROM unmatched_notifications WHERE {wanted} LIMIT $1", MAX_ABOUT, *numbers.values()
     )
     return esim_ids, [row["notification_id"] for row in waiting]

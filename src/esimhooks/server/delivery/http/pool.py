@@ -17,7 +17,7 @@ IDLE_S = 55.0
 SWEEP_EVERY_S = 5.0
 SHARE_OF_HANDLES = 4
 """One in so many of the file handles that the process may have."""
-MOST_IDLE = 2048
+MAX_IDLE = 2048
 
 
 class Origin(NamedTuple):
@@ -35,7 +35,7 @@ class Pool:
         self.closed = False
         self._idle: dict[Origin, list[Connection]] = {}
         self._count = 0
-        self._most = min(MOST_IDLE, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // SHARE_OF_HANDLES)
+        self._most = min(MAX_IDLE, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // SHARE_OF_HANDLES)
         self._sweep: asyncio.TimerHandle | None = None
 
     def take(self, origin: Origin) -> Connection | None:

@@ -40,7 +40,7 @@ from esimhooks.server.providers.port import (
 
 MAX_PAGES = 40
 USUAL_TOKEN_S = 300
-LONGEST_TOKEN_S = 86_400
+MAX_TOKEN_S = 86_400
 TOKEN_MARGIN_S = 30
 _NOT_UNDERSTOOD_RETRY_S = 60.0
 _ALLOCATING_RETRY_S = 3.0
@@ -285,6 +285,6 @@ def _with_query(url: str, added: Mapping[str, str]) -> str:
 def _seconds(raw: object) -> int:
     if isinstance(raw, str) and raw.isascii() and raw.isdigit() and len(raw) < 12:
         raw = int(raw)
-    if isinstance(raw, bool) or not isinstance(raw, (int, Decimal)) or not 0 < raw <= LONGEST_TOKEN_S:
-        return LONGEST_TOKEN_S if isinstance(raw, (int, Decimal)) and raw > LONGEST_TOKEN_S else USUAL_TOKEN_S
+    if isinstance(raw, bool) or not isinstance(raw, (int, Decimal)) or not 0 < raw <= MAX_TOKEN_S:
+        return MAX_TOKEN_S if isinstance(raw, (int, Decimal)) and raw > MAX_TOKEN_S else USUAL_TOKEN_S
     return int(raw)
