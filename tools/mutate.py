@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -103,36 +102,40 @@ def _is_unseen(node: ast.AST) -> bool:
 
 
 def mutants(module: Path) -> Iterator[dict[str, Any]]:
-    """Yield every mutant of a module: where it is, what it was and is, and the whole source with it."""
+    """Yield every mutant of a module: where it is, what it was and is."""
     tree = ast.parse((ROOT / module).read_text())
     fixed: list[ast.AST] = [one for one in tree.body if isinstance(one, ast.Assign | ast.AnnAssign | ast.ImportFrom)]
     fixed += [keyword for one in tree.body if isinstance(one, ast.ClassDef) for keyword in one.keywords]
     skipped = {id(node) for one in fixed for node in ast.walk(one)}
-    for at, (_, name, index, node) in enumerate(list(places(tree))):
-        if id(node) in skipped:
-            continue
-        for variant, new in enumerate(changed(node)):
-            copy = deepcopy(tree)
-            parent, *_ = list(places(copy))[at]
-            if index is None:
-                setattr(parent, name, new)
-            else:
-                getattr(parent, name)[index] = new
+    for at, (_, _, _, node) in enumerate(places(tree)):
+        for variant, new in enumerate([] if id(node) in skipped else changed(node)):
             yield {
                 "module": str(module),
                 "line": getattr(node, "lineno", 0),
                 "was": ast.unparse(node)[:100].splitlines()[0],
                 "is": ast.unparse(ast.fix_missing_locations(new))[:100].splitlines()[0],
+                "at": at,
                 "variant": variant,
-                "source": ast.unparse(ast.fix_missing_locations(copy)),
             }
+
+
+def source_of(mutant: dict[str, Any]) -> str:
+    """Return the source of the module with the mutant in it."""
+    tree = ast.parse((ROOT / mutant["module"]).read_text())
+    parent, name, index, node = list(places(tree))[mutant["at"]]
+    new = list(changed(node))[mutant["variant"]]
+    if index is None:
+        setattr(parent, name, new)
+    else:
+        getattr(parent, name)[index] = new
+    return ast.unparse(ast.fix_missing_locations(tree))
 
 
 def survives(mutant: dict[str, Any], workers: str, *, stages: int) -> bool:
     """Run the first stages of the tests of the mutant's room against it; return whether all pass."""
     with tempfile.TemporaryDirectory(prefix="esimhooks-mutant-") as folder:
         shutil.copytree(ROOT / "src", Path(folder, "src"))
-        Path(folder, mutant["module"]).write_text(mutant["source"])
+        Path(folder, mutant["module"]).write_text(source_of(mutant))
         for tests in STAGES[Path(mutant["module"]).parent.name][:stages]:
             command = [
                 sys.executable,
@@ -192,7 +195,7 @@ def main() -> int:
             flush=True,
         )
         if alive:
-            survivors.append({name: value for name, value in mutant.items() if name != "source"})
+            survivors.append(mutant)
         score = 100 * (number - len(survivors)) / number
         given.report.write_text(
             json.dumps({"tried": number, "killed %": round(score, 1), "survivors": survivors}, indent=2)
