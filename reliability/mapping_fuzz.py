@@ -22,6 +22,7 @@ from esimhooks.server.providers.mapping.shipped import shipped, shipped_document
 from esimhooks.server.providers.port import ProviderRefused
 
 MAX_DURATION_S = 0.001
+WARM_UP = 500
 ODD: tuple[object, ...] = (
     None,
     True,
@@ -117,6 +118,9 @@ def main(arguments: list[str]) -> int:
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     times: dict[str, list[float]] = defaultdict(list)
     examples_of = disturbed(Random(given.seed))
+    for _ in range(WARM_UP):
+        kind, example = next(examples_of)
+        read(shipped(kind), example)
     for _ in range(given.bodies):
         kind, example = next(examples_of)
         outcome, took_s = read(shipped(kind), example)

@@ -1,6 +1,6 @@
-"""Writes the pages of the documentation that are made from code: the events and the settings.
+"""Writes the pages of the documentation that are made from code: events, settings and the documents of providers.
 
-In come the types that build the payloads and the settings' own descriptions, out go two pages below docs/. With
+In come the types that build the payloads, the settings' own descriptions and the shipped documents, out go pages below docs/. With
 `--check` nothing is written, and the exit code is 1 where a page is not what the code says.
 """
 
@@ -12,6 +12,9 @@ from typing import Any
 import msgspec
 
 from esimhooks.server.app.settings import PREFIX, Settings
+from esimhooks.server.providers.mapping.check import Mapped
+from esimhooks.server.providers.mapping.proof import PREVIOUS
+from esimhooks.server.providers.mapping.shipped import shipped, shipped_documents
 from esimhooks.vocabulary.envelope import encode
 from esimhooks.vocabulary.events import MEANINGS, EventType
 from esimhooks.vocabulary.examples import example_of
@@ -24,7 +27,8 @@ MADE = "<!-- Made by tools/reference.py from the code. Change the code, then run
 def main(arguments: list[str]) -> int:
     """Write the pages, or compare them; return the exit code."""
     stale = []
-    for path, text in {DOCS / "events.md": events(), DOCS / "settings.md": settings()}.items():
+    pages = {"events.md": events(), "settings.md": settings(), "provider-documents.md": provider_documents()}
+    for path, text in ((DOCS / name, text) for name, text in pages.items()):
         if "--check" not in arguments:
             path.write_text(text, encoding="utf-8")
         elif not path.is_file() or path.read_text(encoding="utf-8") != text:
@@ -94,6 +98,37 @@ def _kind(schema: dict[str, Any]) -> str:
         options = schema["anyOf"]
         return " or ".join(dict.fromkeys(_kind(option) for option in options))
     return str(schema.get("type", "any"))
+
+
+def provider_documents() -> str:
+    """Return the page of the shipped documents: what each provider tells, and how it is asked."""
+    introduction = (
+        "Each is a kind: `esimhooks providers put NAME --kind KIND --credential NAME=...`. Parts that public material does "
+        "not show are set with the setting `document`, see [mapping](mapping.md). Every example in a document is run in a "
+        "test; identifiers in them are made up."
+    )
+    documents = [_provider_document(kind, shipped(kind)) for kind in shipped_documents()]
+    return "\n\n".join([MADE, "# Providers that come as documents", introduction, *documents]) + "\n"
+
+
+def _provider_document(kind: str, mapped: Mapped) -> str:
+    document, guide = mapped.document, mapped.document.guide
+    questions = [*document.fetches, *([document.usage] if document.usage else [])]
+    told = [f"{rule.name}{'' if rule.facts else ' (no consequence)'}" for rule in mapped.rules.rules]
+    proofs = [one.scheme + (f" in `{one.header}`" if one.header else "") for one in document.verify]
+    rows = {
+        "credentials": ", ".join(f"`{name}`" for name in sorted(mapped.credentials) if not name.endswith(PREVIOUS))
+        or "none",
+        "proof": ", ".join(proofs) or "none: unsigned",
+        "address": guide.address,
+        "tells": ", ".join(told) or "nothing by itself",
+        "is asked": ", ".join(f"`{one.request}`" for one in questions) or "no",
+        "cannot tell": guide.cannot,
+        "not shown in public": guide.not_shown,
+        "sources": ", ".join(guide.sources),
+    }
+    table = "\n".join(f"| {name} | {text.replace('|', chr(92) + '|')} |" for name, text in rows.items())
+    return f"## {document.name} (`{kind}`)\n\n{guide.about}\n\n| | |\n|---|---|\n{table}"
 
 
 def _anchor(event: EventType) -> str:

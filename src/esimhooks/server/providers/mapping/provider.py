@@ -175,6 +175,8 @@ def read_answer(
     for element in listed:
         said = question.facts.read(element, cause=cause)
         told = said.update.identity
+        if said.update.says_nothing and told == Identity() and not said.silent and not said.doubts:
+            continue  # an answer that is empty is no news of whatever was asked for
         identity = Identity(
             esim_tran_no=told.esim_tran_no or whose.esim_tran_no,
             order_no=told.order_no or whose.order_no,
