@@ -83,8 +83,7 @@ async def migrated(postgres: str) -> str:
     """The address of a database with all migrations and today's partitions."""
     await migrations.migrate(postgres)
     database = await connect(postgres, Cipher([ENCRYPTION_KEY]), connections=1)
-    async with database.transaction() as db:
-        await ensure_partitions(db, now=datetime.now(UTC))
+    assert await ensure_partitions(database, now=datetime.now(UTC)) == []
     await database.close()
     return postgres
 

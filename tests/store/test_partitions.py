@@ -19,6 +19,7 @@ from esimhooks.server.store.partitions import (
     ensure_partitions,
     partition_name,
 )
+from patience import patience_s
 
 pytestmark = [
     pytest.mark.slow(reason="makes a database of its own, on a machine that may be busy"),
@@ -39,8 +40,7 @@ ROWS = {
 
 
 async def make(database: Database, now: datetime) -> None:
-    async with database.transaction() as db:
-        await ensure_partitions(db, now=now)
+    assert await ensure_partitions(database, now=now) == []
 
 
 async def put(database: Database, table: str, moment: datetime) -> UUID:
@@ -127,9 +127,9 @@ async def test_the_days_of_another_schema_of_the_database_are_not_ours(empty: st
     await make(first, NOON)
     await make(second, NOON)
 
-    async with first.transaction() as db:
-        dropped = await drop_before(db, NOON + 10 * DAY)
+    dropped, in_use = await drop_before(first, NOON + 10 * DAY)
 
+    assert in_use == []
     assert len(dropped) == len(TABLES) * (DAYS_BEHIND + 1 + DAYS_AHEAD)
     assert await place_of(second, "events", await put(second, "events", NOON)) == partition_name("events", NOON)
     await first.close()
@@ -154,3 +154,47 @@ async def test_a_partition_keeps_ids_unique(fresh: Database) -> None:
         )
 
     assert again == 0
+
+
+async def test_days_are_made_and_dropped_beside_a_reader_without_holding_anybody_up(
+    fresh: Database, empty: str
+) -> None:
+    await make(fresh, NOON)
+    reader = await asyncpg.connect(empty)
+    report = reader.transaction()
+    await report.start()
+    await reader.fetchval("SELECT count(*) FROM deliveries")
+
+    making = asyncio.create_task(ensure_partitions(fresh, now=NOON + DAY))
+    waits = []
+    while not making.done():
+        began = asyncio.get_running_loop().time()
+        await put(fresh, "deliveries", NOON)
+        waits.append(asyncio.get_running_loop().time() - began)
+    missing = await making
+    dropped, in_use = await drop_before(fresh, NOON + 100 * DAY)
+    await report.rollback()
+    await reader.close()
+
+    coming = NOON + (DAYS_AHEAD + 1) * DAY
+    assert missing == [partition_name("deliveries", coming)]
+    assert {name.rpartition("_")[0] for name in in_use} == {"deliveries"}
+    assert {name.rpartition("_")[0] for name in dropped} == {"attempts", "events", "notifications"}
+    assert max(waits) < patience_s() / 5
+    await make(fresh, NOON + DAY)
+    assert (await drop_before(fresh, NOON + 100 * DAY))[1] == []
+
+
+async def test_what_is_pending_keeps_its_day_and_later_ones_also_where_it_came_to_be_pending_late(
+    fresh: Database,
+) -> None:
+    await make(fresh, NOON)
+    event = await put(fresh, "events", NOON)
+    async with fresh.session() as db:
+        await db.conn.execute(
+            "INSERT INTO backlog (notification_id, source, due_at) VALUES ($1, 'upstream', now())", event
+        )
+
+    dropped, _ = await drop_before(fresh, NOON + 100 * DAY)
+
+    assert {name.rpartition("_")[2] for name in dropped} == {f"{NOON - DAY:%Y%m%d}"}

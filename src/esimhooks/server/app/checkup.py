@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from pathlib import Path
 
 from esimhooks.server.app import keys, surroundings
@@ -22,8 +23,11 @@ from esimhooks.server.store import migrate as migrations
 from esimhooks.server.store.database import OLDEST_VERSION, Database, Session, connect
 from esimhooks.server.store.embedded import EmbeddedPostgres
 from esimhooks.server.store.encryption import Cipher, new_key
+from esimhooks.server.store.partitions import DAYS_AHEAD, DAYS_BEHIND
 
 DOUBTFUL_SKEW_S, WRONG_SKEW_S = 1.0, 60.0
+READERS = 4
+"""So many reads of the whole history at once must find their locks."""
 OLD_BACKUP = timedelta(days=7)
 """Receivers refuse what is 300 s old or new; what is due is counted by two clocks long before."""
 
@@ -113,7 +117,7 @@ async def _asked(dsn: str, settings: Settings) -> AsyncIterator[Finding]:
     else:
         yield fine("migrations", f"up to date ({found})")
     encryption_keys, usable = _encryption_keys(settings)
-    database = await connect(dsn, Cipher(encryption_keys), connections=1)
+    database = await connect(dsn, Cipher(encryption_keys), connections=1, pooled=settings.database_pooled)
     try:
         async for finding in _looked_into(database, settings, complete=found == needed and usable):
             yield finding
@@ -136,9 +140,12 @@ async def _looked_into(database: Database, settings: Settings, *, complete: bool
         yield await _durability(db, allowed=settings.allow_unsafe_database)
         yield await _clock(db)
         yield await _connections(db)
+        yield await _encoding(db)
         if not complete:
             return
         yield await _backup(db, embedded=settings.database_url is None)
+        yield await _rights(db)
+        yield await _locks(db, retention_days=settings.retention_days)
         try:
             opened = await installation.check_canary_only(db)
         except Broken:
@@ -217,6 +224,31 @@ async def _clock(db: Session) -> Finding:
     if abs(skew_s) >= WRONG_SKEW_S:
         return wrong("clock", seen, mend)
     return doubtful("clock", seen, mend) if abs(skew_s) >= DOUBTFUL_SKEW_S else fine("clock", seen)
+
+
+async def _encoding(db: Session) -> Finding:
+    encoding = await installation.encoding(db)
+    if encoding != "UTF8":
+        return wrong(
+            "encoding", f"{encoding}, which lacks letters", "make a database with ENCODING 'UTF8' and restore there"
+        )
+    return fine("encoding", encoding)
+
+
+async def _rights(db: Session) -> Finding:
+    if lacks := await installation.missing_rights(db):
+        return wrong("rights", "the login cannot make and drop the days of the history", "; ".join(lacks))
+    return fine("rights", "the login may make and drop the days of the history")
+
+
+async def _locks(db: Session, *, retention_days: int) -> Finding:
+    has, of_one = await installation.locks(db, days=retention_days + DAYS_AHEAD + DAYS_BEHIND + 1)
+    seen = f"{has} locks; one read of {retention_days} days takes up to {of_one}"
+    if of_one * READERS > has:
+        most = ceil(of_one * READERS / has)
+        mend = f"multiply max_locks_per_transaction by {most} and restart PostgreSQL, or keep fewer days"
+        return doubtful("locks", seen, mend)
+    return fine("locks", seen)
 
 
 async def _connections(db: Session) -> Finding:

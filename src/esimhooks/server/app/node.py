@@ -52,7 +52,7 @@ from esimhooks.server.store import migrate as migrations
 from esimhooks.server.store.database import Database, check_durability, connect
 from esimhooks.server.store.embedded import EmbeddedPostgres
 from esimhooks.server.store.encryption import Cipher
-from esimhooks.server.store.installation import check_canary
+from esimhooks.server.store.installation import check_canary, missing_rights
 from esimhooks.server.store.partitions import ensure_partitions
 
 CONNECTIONS = 12
@@ -103,7 +103,8 @@ async def running(settings: Settings, stop: asyncio.Event | None = None) -> Asyn
             await migrations.migrate(dsn)
         else:
             await migrations.check_current(dsn)
-        database = await connect(dsn, Cipher(keys.encryption_keys(settings)), connections=CONNECTIONS)
+        cipher = Cipher(keys.encryption_keys(settings))
+        database = await connect(dsn, cipher, connections=CONNECTIONS, pooled=settings.database_pooled)
         stack.push_async_callback(database.close)
         await _check(database, settings)
         if embedded is not None:
@@ -148,7 +149,7 @@ class _Node:
         )
         self._streams = Streams(database)
         self._dispatch_wake = Wake(self._streams.wake)
-        self._notifier = Notifier(database, dsn, wake=self._dispatch_wake)
+        self._notifier = Notifier(database, _listen_address(settings, dsn), wake=self._dispatch_wake)
         self._due = Wake(self._dispatch_wake, self._notifier.wake)
         self._backlog_wake = Wake()
         self._recovery_wake = Wake()
@@ -335,6 +336,13 @@ async def database_address(settings: Settings, stack: AsyncExitStack) -> tuple[s
     return dsn, embedded
 
 
+def _listen_address(settings: Settings, dsn: str) -> str | None:
+    """Return where to listen, None where nobody can: a pooler in transaction mode stands between."""
+    if settings.listen_url is not None:
+        return settings.listen_url.get_secret_value()
+    return None if settings.database_pooled else dsn
+
+
 def _defaults(settings: Settings) -> EndpointConfig:
     return EndpointConfig(
         url="",
@@ -359,4 +367,11 @@ async def _check(database: Database, settings: Settings) -> None:
     async with database.transaction() as db:
         await check_durability(db, refuse=not settings.allow_unsafe_database)
         await check_canary(db)
-        await ensure_partitions(db, now=now())
+        lacks = await missing_rights(db) if Role.SCHEDULER in settings.roles else []
+    if lacks:
+        raise Broken(f"the database's login lacks rights that the role scheduler needs: {'; '.join(lacks)}")
+    if Role.SCHEDULER not in settings.roles:
+        return
+    missing = await ensure_partitions(database, now=now())
+    if missing:  # the loop that makes them goes on trying; until then their rows are in the default partitions
+        log.get_logger("wiring").warning("partitions.in_use", missing=missing)

@@ -22,7 +22,9 @@ async def rotate_encryption(settings: Settings) -> int:
     async with AsyncExitStack() as stack:
         dsn, _ = await database_address(settings, stack)
         await migrate.check_current(dsn)
-        database = await connect(dsn, Cipher(keys.encryption_keys(settings)), connections=CONNECTIONS)
+        database = await connect(
+            dsn, Cipher(keys.encryption_keys(settings)), connections=CONNECTIONS, pooled=settings.database_pooled
+        )
         stack.push_async_callback(database.close)
         async with database.transaction() as db:
             await check_canary(db)

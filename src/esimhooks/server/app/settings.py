@@ -30,6 +30,7 @@ from pydantic_settings import (
 
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.domain.schedule import MAX_ATTEMPTS, NAMED, STANDARD
+from esimhooks.server.store import address
 from esimhooks.signing import SECRET_PREFIX, InvalidSecretError, key_of
 
 PREFIX = "ESIMHOOKS_"
@@ -119,6 +120,13 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
+def _postgres_address(value: SecretStr) -> SecretStr:
+    try:
+        return SecretStr(address.parse(value.get_secret_value()).text)
+    except Broken as error:
+        raise ValueError(str(error)) from None
+
+
 def _address(*schemes: str) -> Callable[[SecretStr], SecretStr]:
     """Return a check for addresses, which may hold a password: the message never repeats them."""
     expected = "expected an address that starts with " + " or ".join(f"{scheme}://" for scheme in schemes)
@@ -126,7 +134,7 @@ def _address(*schemes: str) -> Callable[[SecretStr], SecretStr]:
     def checked(value: SecretStr) -> SecretStr:
         try:
             parts = urlsplit(value.get_secret_value())
-            well_formed = parts.scheme in schemes and (parts.scheme.startswith("postgres") or bool(parts.hostname))
+            well_formed = parts.scheme in schemes and bool(parts.hostname)
         except ValueError:
             well_formed = False
         if not well_formed:
@@ -169,7 +177,7 @@ def _signing_secret(value: SecretStr) -> SecretStr:
     return value
 
 
-PostgresAddress = Annotated[SecretStr, AfterValidator(_address("postgresql", "postgres"))]
+PostgresAddress = Annotated[SecretStr, AfterValidator(_postgres_address)]
 WebAddress = Annotated[SecretStr, AfterValidator(_address("http", "https"))]
 SealingKey = Annotated[SecretStr, AfterValidator(_sealing_key)]
 Percent = Annotated[int, Field(ge=1, le=100)]
@@ -191,8 +199,17 @@ class Settings(BaseSettings):
     )
 
     database_url: PostgresAddress | None = None
-    """Address of a PostgreSQL 14 or newer, `postgresql://user:password@host/database`. Default: none, which starts the
-    embedded PostgreSQL in the data folder, so that a first try needs nothing else."""
+    """Address of a PostgreSQL 14 or newer, `postgresql://user:password@host/database`, several hosts and libpq's parameters
+    included (`?sslmode=verify-full`, `?target_session_attrs=read-write`). Default: none, which starts the embedded
+    PostgreSQL in the data folder, so that a first try needs nothing else."""
+
+    database_pooled: bool = False
+    """`true` where that address is of a pooler in transaction mode (PgBouncer, RDS Proxy, Supavisor): then nothing is left
+    behind in a session. Default: false, which saves a round trip for each transaction."""
+
+    listen_url: PostgresAddress | None = None
+    """Address of the same database past the pooler, where nodes listen to each other. Default: that of the database; behind a
+    pooler none, and nodes look for work every 100 ms."""
 
     data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
         default_factory=_default_data_dir, validate_default=True
@@ -433,7 +450,7 @@ def _without_secret(secret: str) -> str:
     """Return scheme, host and database of an address, and nothing of any other secret."""
     if "://" not in secret:
         return HIDDEN
+    if secret.startswith("postgres"):
+        return address.parse(secret).shown
     parts = urlsplit(secret)
-    host = parts.netloc.rpartition("@")[2]
-    path = parts.path if parts.scheme.startswith("postgres") else ""
-    return f"{parts.scheme}://{host}{path}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -13,6 +13,7 @@ from esimhooks.server.store import audit, jobs, partitions
 from esimhooks.server.store.database import Database
 
 EVERY_S = 3600.0
+IN_USE_AGAIN_S = 60.0
 BATCH = 1000
 
 log = get_logger("retention")
@@ -34,20 +35,24 @@ class Retention:
         """Drop what has had its time; returns the seconds until the next round.
 
         A delivery that is still pending, and a notification whose provider is still to be asked, keep their day and all
-        later ones. Raises `NotNow` where a day is in use.
+        later ones. A day that somebody still reads is tried again.
         """
         wanted = self._clock() - self._kept_for
-        async with self._database.transaction() as db:
+        dropped, in_use = await partitions.drop_before(self._database, wanted)
+        async with self._database.session() as db:
             needed = await partitions.oldest_needed(db)
             before = wanted if needed is None else min(wanted, made_at(needed))
-            dropped = await partitions.drop_before(db, before)
             if dropped:
                 await partitions.forget_unmatched(db, before)
         if dropped:
             log.info("history.dropped", partitions=dropped)
         if before < wanted:
             log.warning("history.kept", because="something still waits", since=before.isoformat())
-        return await self._forget_rows(wanted)
+        again_in_s = await self._forget_rows(wanted)
+        if in_use:
+            log.info("history.in_use", partitions=in_use, again_in_s=IN_USE_AGAIN_S)
+            return min(again_in_s, IN_USE_AGAIN_S)
+        return again_in_s
 
     async def _forget_rows(self, before: datetime) -> float:
         async with self._database.session() as db:

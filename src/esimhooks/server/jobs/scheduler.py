@@ -55,6 +55,7 @@ ORDER_CLAIM_S = 120.0
 SEEN_FOR = timedelta(days=30)
 FORGET_BATCH = 1000
 OVERDUE_BATCH = 500
+PARTITIONS_AGAIN_S = 60.0
 ALERT_BATCH = 100
 LOOK_AGAIN_FOR = timedelta(minutes=5)
 """Longer than any transaction lasts."""
@@ -222,10 +223,11 @@ class Scheduler:
         return 0.0 if len(alerts) == ALERT_BATCH else 10.0
 
     async def make_partitions(self) -> float:
-        """Make the partitions of the coming days."""
-        async with self._database.transaction() as db:
-            await ensure_partitions(db, now=self._clock())
-        return 3600.0
+        """Make the partitions of the coming days; those whose table is in use by a long transaction are tried again."""
+        missing = await ensure_partitions(self._database, now=self._clock())
+        if missing:
+            log.info("partitions.in_use", missing=missing, again_in_s=PARTITIONS_AGAIN_S)
+        return PARTITIONS_AGAIN_S if missing else 3600.0
 
     async def fail_overdue(self) -> float:
         """Fail what has waited for far longer than its schedule."""

@@ -11,12 +11,17 @@ from esimhooks.server.store.database import Database
 AT_MOST_EVERY_S = 0.02
 """However many commits there are, other nodes are notified this often: each notification costs a commit."""
 IDLE_S = 60.0
+LOOK_EVERY_S = 0.1
+"""For work of others, where nothing can be listened to."""
 
 
 class Notifier:
-    """Notifies other nodes when its `wake` is notified, and the given `wake` when they notify this one."""
+    """Notifies other nodes when its `wake` is notified, and the given `wake` when they notify this one.
 
-    def __init__(self, database: Database, dsn: str, *, wake: Wake) -> None:
+    `dsn` is where they are listened to, past any pooler; None where that cannot be: then `wake` is notified all the time.
+    """
+
+    def __init__(self, database: Database, dsn: str | None, *, wake: Wake) -> None:
         self.wake = Wake()
         self._database = database
         self._dsn = dsn
@@ -26,7 +31,10 @@ class Notifier:
 
     def loops(self) -> list[Loop]:
         """Return the two loops: one that notifies, one that listens."""
-        return [Loop("notifying", self._notify, wake=self.wake), Loop("listening", self._listen, endless=True)]
+        notifying = Loop("notifying", self._notify, wake=self.wake)
+        if self._dsn is None:
+            return [notifying, Loop("looking", self._look)]
+        return [notifying, Loop("listening", self._listen, endless=True)]
 
     async def _notify(self) -> float:
         if self._first:  # the round at the start of the loop has nothing to say
@@ -37,6 +45,12 @@ class Notifier:
         await asyncio.sleep(AT_MOST_EVERY_S)
         return IDLE_S
 
+    async def _look(self) -> float:
+        self._local.notify()
+        return LOOK_EVERY_S
+
     async def _listen(self) -> float:
+        if self._dsn is None:
+            return IDLE_S
         await lanes.listen(self._dsn, self._local.notify, sender=self._name)
         return 0.0

@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TypeAlias
-from urllib.parse import parse_qs, urlsplit
+from typing import Literal, TypeAlias
 
 import asyncpg
 import msgspec
 
 from esimhooks.server.domain.errors import Broken, Conflicting, NotNow
 from esimhooks.server.observe.log import get_logger
+from esimhooks.server.store import address
 from esimhooks.server.store.encryption import Cipher
 
 log = get_logger("store")
@@ -38,6 +38,9 @@ SESSION_SETTINGS = {
     "seq_page_cost": "1",
     "random_page_cost": "1",
 }
+
+IN_TRANSACTION = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in SESSION_SETTINGS.items())
+"""The same where a pooler gives each transaction another session."""
 
 JSONB_VERSION = b"\x01"
 """The first byte of a jsonb on the wire."""
@@ -114,33 +117,60 @@ def touched(status: str) -> int:
 
 
 class Database:
-    """A pool of connections to one PostgreSQL database."""
+    """A pool of connections to one PostgreSQL database.
 
-    def __init__(self, pool: asyncpg.Pool, cipher: Cipher) -> None:
+    `pooled`: a pooler in transaction mode stands between, so that nothing outlasts a transaction and each session is one.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, cipher: Cipher, *, places: str = "", pooled: bool = False) -> None:
         self._pool = pool
         self._cipher = cipher
+        self._places = places
+        self._pooled = pooled
         self._logged_at: dict[str, float] = {}
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
         """Lend a connection without a transaction. Raises `NotNow` where the database does not answer or refuses."""
-        with self._refusals_logged(), passing_errors():
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as conn:
-                yield Session(conn, self._cipher)
+        if self._pooled:
+            async with self._in_transaction() as session:
+                yield session
+            return
+        async with self._lent() as session:
+            yield session
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         """Lend a connection with an open transaction, committed at the end. Raises `NotNow`."""
-        async with self.session() as session:
-            async with session.conn.transaction():
-                yield session
-            session.committed()
+        async with self._in_transaction() as session:
+            yield session
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Session]:
         """Lend a connection whose statements all see one snapshot; for reads that belong together. Raises `NotNow`."""
-        async with self.session() as session, session.snapshot():
+        async with self._in_transaction(isolation="repeatable_read", readonly=True) as session:
             yield session
+
+    @asynccontextmanager
+    async def _in_transaction(
+        self, *, isolation: Literal["read_committed", "repeatable_read"] = "read_committed", readonly: bool = False
+    ) -> AsyncIterator[Session]:
+        async with self._lent() as session:
+            async with session.conn.transaction(isolation=isolation, readonly=readonly):
+                if self._pooled:
+                    await session.conn.execute(IN_TRANSACTION)
+                yield session
+            session.committed()
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[Session]:
+        with self._refusals_logged(), passing_errors(self._places):
+            try:
+                async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as conn:
+                    yield Session(conn, self._cipher)
+            except asyncpg.ReadOnlySQLTransactionError:
+                await self._pool.expire_connections()  # this was the primary: look for the one that is it now
+                raise
 
     @contextmanager
     def _refusals_logged(self) -> Iterator[None]:
@@ -170,23 +200,28 @@ class Database:
             self._pool.terminate()
 
 
-async def connect(dsn: str, cipher: Cipher, *, connections: int = 10) -> Database:
-    """Open a pool. Raises `NotNow` where nobody answers and `Broken` for a refused login or database."""
+async def connect(dsn: str, cipher: Cipher, *, connections: int = 10, pooled: bool = False) -> Database:
+    """Open a pool; `pooled` through a pooler in transaction mode.
+
+    Raises `NotNow` where nobody answers and `Broken` for a refused login or database.
+    """
+    where = _parsed(dsn)
     try:
-        with passing_errors():
+        with passing_errors(where.places):
             pool = await asyncpg.create_pool(
-                dsn,
+                where.dsn,
                 min_size=0,
                 max_size=connections,
                 init=_prepare,
                 reset=_keep_as_it_is,
                 command_timeout=STATEMENT_TIMEOUT_S,
-                timeout=ACQUIRE_TIMEOUT_S,
-                server_settings=SESSION_SETTINGS,
+                timeout=where.connect_timeout_s or ACQUIRE_TIMEOUT_S,
+                server_settings={"application_name": "esimhooks"} if pooled else SESSION_SETTINGS,
+                **({"statement_cache_size": 0} if pooled else {}),
             )
-    except asyncpg.PostgresError as error:
-        raise Broken(f"ESIMHOOKS_DATABASE_URL: the database refused the connection: {error}") from error
-    return Database(pool, cipher)
+    except (asyncpg.PostgresError, asyncpg.ClientConfigurationError) as error:
+        raise Broken(f"ESIMHOOKS_DATABASE_URL: {where.places} refused the connection: {error}") from error
+    return Database(pool, cipher, places=where.places, pooled=pooled)
 
 
 @asynccontextmanager
@@ -196,7 +231,7 @@ async def connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     Raises `NotNow` where nobody answers or the block meets a temporary error, and `Broken` for a refused login or an address
     that cannot be parsed.
     """
-    with passing_errors():
+    with passing_errors(_parsed(dsn).places):
         conn = await _connected(dsn)
         try:
             yield conn
@@ -206,29 +241,30 @@ async def connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
         await conn.close()
 
 
+def _parsed(dsn: str) -> address.Address:
+    try:
+        return address.parse(dsn)
+    except Broken as error:
+        raise Broken(f"ESIMHOOKS_DATABASE_URL: {error}") from None
+
+
 async def _connected(dsn: str) -> asyncpg.Connection:
+    where = _parsed(dsn)
     try:
         return await asyncpg.connect(
-            dsn,
-            timeout=ACQUIRE_TIMEOUT_S,
+            where.dsn,
+            timeout=where.connect_timeout_s or ACQUIRE_TIMEOUT_S,
             statement_cache_size=0,
             server_settings={"application_name": "esimhooks"},
         )
     except asyncpg.ClientConfigurationError as error:
         raise Broken(f"ESIMHOOKS_DATABASE_URL: {error}") from error
     except ValueError:  # its message may contain a part of the password
-        raise Broken(
-            "ESIMHOOKS_DATABASE_URL: expected postgresql://user:password@host:port/database, "
-            "with / # ? % @ in the password written as %2F %23 %3F %25 %40"
-        ) from None
-    except (OSError, TimeoutError) as error:
-        raise NotNow(f"no database answers at {_place(dsn)} ({type(error).__name__})", retry_after_s=2.0) from error
-
-
-def _place(dsn: str) -> str:
-    """Return host and port of an address, and nothing else of it."""
-    parts = urlsplit(dsn)
-    return f"{parts.hostname or parse_qs(parts.query).get('host', ['the local socket'])[0]}:{parts.port or 5432}"
+        raise Broken(f"ESIMHOOKS_DATABASE_URL: {address.EXPECTED}") from None
+    except (OSError, TimeoutError, asyncpg.TargetServerAttributeNotMatched) as error:
+        raise NotNow(f"no database answers at {where.places} ({type(error).__name__})", retry_after_s=2.0) from error
+    except asyncpg.UndefinedObjectError as error:  # a parameter of the address that the server does not know
+        raise Broken(f"ESIMHOOKS_DATABASE_URL: {where.places} said: {error}") from error
 
 
 async def _keep_as_it_is(_conn: asyncpg.Connection) -> None:
@@ -236,17 +272,21 @@ async def _keep_as_it_is(_conn: asyncpg.Connection) -> None:
 
 
 async def _prepare(conn: asyncpg.Connection) -> None:
-    await conn.set_type_codec(
-        "jsonb",
-        encoder=lambda value: JSONB_VERSION + msgspec.json.encode(value),
-        decoder=lambda value: msgspec.json.decode(value[1:]),
-        schema="pg_catalog",
-        format="binary",
-    )
+    async with conn.transaction():  # a pooler gives it one session
+        await conn.set_type_codec(
+            "jsonb",
+            encoder=lambda value: JSONB_VERSION + msgspec.json.encode(value),
+            decoder=lambda value: msgspec.json.decode(value[1:]),
+            schema="pg_catalog",
+            format="binary",
+        )
 
 
 class passing_errors:  # noqa: N801 - reads as a statement
-    """Turn the driver's temporary errors into `NotNow`."""
+    """Turn the driver's temporary errors into `NotNow`, with what the server said and where (`places`)."""
+
+    def __init__(self, places: str = "") -> None:
+        self._places = places
 
     def __enter__(self) -> None:
         return None
@@ -256,13 +296,21 @@ class passing_errors:  # noqa: N801 - reads as a statement
             said = f"what was to be written does not fit what is stored ({type(error).__name__})"
             raise Conflicting(said, retry_after_s=1.0) from error
         if isinstance(error, TEMPORARY):
-            raise NotNow(f"the database does not answer ({type(error).__name__})", retry_after_s=2.0) from error
+            raise NotNow(f"the database does not answer ({self._said(error)})", retry_after_s=2.0) from error
+
+    def _said(self, error: BaseException) -> str:
+        """Return what went wrong: in words only where the server said it, as a person may have to mend it."""
+        words = f": {error.args[0]}" if isinstance(error, asyncpg.PostgresError) and error.args else ""
+        return f"{type(error).__name__}{words}{f' at {self._places}' if self._places else ''}"
 
 
 async def check_durability(session: Session, *, refuse: bool = True) -> None:
     """Refuse a database that may lose committed data, or log a warning. Raises `Broken`."""
     if session.conn.get_server_version().major < OLDEST_VERSION:
         raise Broken(f"PostgreSQL {OLDEST_VERSION} or newer is needed")
+    encoding = await session.conn.fetchval("SELECT current_setting('server_encoding')")
+    if encoding != "UTF8":
+        raise Broken(f"the database's encoding is {encoding}, which lacks letters: make one with ENCODING 'UTF8'")
     for setting in ("fsync", "synchronous_commit"):
         value = await session.conn.fetchval("SELECT current_setting($1)", setting)
         if value == "off":

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.store.database import Session
+from esimhooks.server.store.partitions import TABLES
 
 BACKUP = "last_backup"
 CANARY = b"esimhooks"
@@ -122,3 +123,38 @@ async def connections(db: Session) -> tuple[int, int]:
         """
     )
     return row["used"], row["most"]
+
+
+async def encoding(db: Session) -> str:
+    """Return the database's encoding."""
+    name: str = await db.conn.fetchval("SELECT current_setting('server_encoding')")
+    return name
+
+
+async def missing_rights(db: Session) -> list[str]:
+    """Return what the login lacks to make the days of the history and to drop them."""
+    row = await db.conn.fetchrow(
+        """
+        SELECT has_schema_privilege(current_schema(), 'CREATE') AS may_create,
+               (SELECT array_agg(relname::text ORDER BY relname) FROM pg_class
+                WHERE oid = ANY ($1::text[]::regclass[]) AND NOT pg_has_role(relowner, 'USAGE')) AS foreign_tables,
+               current_schema() AS schema, current_user AS login
+        """,
+        TABLES,
+    )
+    lacks = [] if row["may_create"] else [f"GRANT CREATE ON SCHEMA {row['schema']} TO {row['login']}"]
+    return lacks + [f"ALTER TABLE {table} OWNER TO {row['login']}" for table in row["foreign_tables"] or []]
+
+
+async def locks(db: Session, *, days: int) -> tuple[int, int]:
+    """Return how many locks the server has, and how many one read of so many days of history takes at the most."""
+    row = await db.conn.fetchrow(
+        """
+        SELECT current_setting('max_locks_per_transaction')::int
+               * (current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int) AS has,
+               (SELECT max(relations) FROM (SELECT 1 + count(*) AS relations FROM pg_index
+                                            WHERE indrelid = ANY ($1::text[]::regclass[]) GROUP BY indrelid) a) AS of_a_day
+        """,
+        TABLES,
+    )
+    return row["has"], row["of_a_day"] * days

@@ -49,7 +49,7 @@ async def check_current(dsn: str) -> None:
     One that is ahead is usually taken: migrations keep to what the release before them can work with, so that nodes can
     be replaced one by one.
     """
-    async with _connection(dsn) as conn:
+    async with _connection(dsn) as conn, conn.transaction():
         if problem := _problem(await _applied(conn)):
             raise Broken(": ".join(problem))
 
@@ -59,7 +59,7 @@ async def state(dsn: str) -> tuple[str | None, str]:
 
     Raises `NotNow` where the database does not answer and `Broken` where it refuses.
     """
-    async with _connection(dsn) as conn:
+    async with _connection(dsn) as conn, conn.transaction():
         applied = await _applied(conn)
     return _shown(applied) if _problem(applied) else f"{NEWEST:04}", f"{NEWEST:04}"
 

@@ -12,30 +12,47 @@ from uuid import UUID
 import asyncpg
 
 from esimhooks.server.domain.errors import NotNow
-from esimhooks.server.domain.ids import first_id_of
-from esimhooks.server.store.database import Session
+from esimhooks.server.domain.ids import first_id_of, made_at
+from esimhooks.server.store.database import Database, Session
 
 TABLES = ("notifications", "events", "deliveries", "attempts")
 DAYS_BEHIND = 1
-DAYS_AHEAD = 3
-DROP_WAITS_S = 2
-"""A DROP that waits blocks everything behind it, so it gives up soon."""
+DAYS_AHEAD = 7
+LOCK_WAITS_MS = 500
+"""What changes a table blocks everything behind it while it waits, so it gives up soon and is tried again."""
 LOCK = 0x706172746974696F
 
 
-async def ensure_partitions(db: Session, *, now: datetime) -> None:
-    """Make the partitions around `now` (aware UTC) that are missing; needs a transaction.
+async def ensure_partitions(database: Database, *, now: datetime) -> list[str]:
+    """Make the partitions around `now` (aware UTC) that are missing; return the names of those that could not be made.
 
-    Several nodes may call it at once: an advisory lock makes them take turns.
+    Each in a transaction of its own, which gives up soon: everybody who comes later waits behind it while another's long
+    transaction, a report or a dump, uses the table. Several nodes may call it at once: they take turns.
     """
-    await db.conn.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
-    present = set(await _partitions(db))
+    async with database.session() as db:
+        present = set(await _partitions(db))
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    for offset in range(-DAYS_BEHIND, DAYS_AHEAD + 1):
-        day = today + timedelta(days=offset)
-        for table in TABLES:
-            if partition_name(table, day) not in present:
-                await _make(db, table, day)
+    days = [today + timedelta(days=offset) for offset in (*range(DAYS_AHEAD + 1), *range(-DAYS_BEHIND, 0))]
+    missing = [(table, day) for day in days for table in TABLES if partition_name(table, day) not in present]
+    return [partition_name(table, day) for table, day in missing if not await _make_alone(database, table, day)]
+
+
+async def _make_alone(database: Database, table: str, day: datetime) -> bool:
+    try:
+        async with database.transaction() as db:
+            with refused_lock():
+                await _begin_ddl(db)
+                if partition_name(table, day) not in await _partitions(db):
+                    await _make(db, table, day)
+    except InUse:
+        return False
+    return True
+
+
+async def _begin_ddl(db: Session) -> None:
+    """Wait shortly for locks, and let no other node do the same at once."""
+    await db.conn.execute(f"SET LOCAL lock_timeout = '{LOCK_WAITS_MS}ms'")
+    await db.conn.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
 
 
 async def oldest_needed(db: Session) -> UUID | None:
@@ -53,21 +70,40 @@ async def oldest_needed(db: Session) -> UUID | None:
     return needed
 
 
-async def drop_before(db: Session, before: datetime) -> list[str]:
-    """Drop the partitions of days that ended before `before` (aware UTC); return their names. Needs a transaction.
+async def drop_before(database: Database, before: datetime) -> tuple[list[str], list[str]]:
+    """Drop the partitions of days that ended before `before` (aware UTC) and that nothing pending needs.
 
-    Does not wait for readers: where a partition is in use, `NotNow` is raised and the next round tries again.
+    Returns the names of those that are gone, and of those that were in use. Each is dropped in a transaction of its own, which
+    does not wait for readers: one that drops several would lock tables in another order than intake, and a long history more
+    than the server has locks for.
     """
-    await db.conn.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
-    await db.conn.execute(f"SET LOCAL lock_timeout = '{DROP_WAITS_S}s'")
-    dropped = []
-    for name in await _partitions(db):
-        day = name.rpartition("_")[2]
-        if day.isdigit() and _day_of(day) + timedelta(days=1) <= before:
-            with refused_lock():
-                await db.conn.execute(f"DROP TABLE {name}")
-            dropped.append(name)
-    return dropped
+    async with database.session() as db:
+        names = await _partitions(db)
+    days = {name: name.rpartition("_")[2] for name in names}
+    gone, in_use = [], []
+    for name in sorted(names, key=lambda one: (days[one], one)):
+        if not days[name].isdigit() or (ended := _day_of(days[name]) + timedelta(days=1)) > before:
+            continue
+        try:
+            if not await _drop_alone(database, name, ended):
+                break  # what is needed keeps its day and all later ones
+        except InUse:
+            in_use.append(name)
+        else:
+            gone.append(name)
+    return gone, in_use
+
+
+async def _drop_alone(database: Database, name: str, ended: datetime) -> bool:
+    """Drop a partition; false where something pending needs its day or an earlier one. Raises `InUse`."""
+    async with database.transaction() as db:
+        with refused_lock():
+            await _begin_ddl(db)
+            needed = await oldest_needed(db)
+            if needed is not None and made_at(needed) < ended:
+                return False
+            await db.conn.execute(f"DROP TABLE IF EXISTS {name}")
+    return True
 
 
 async def forget_unmatched(db: Session, before: datetime) -> None:
@@ -96,13 +132,17 @@ def _day_of(digits: str) -> datetime:
     return datetime.strptime(digits, "%Y%m%d").replace(tzinfo=UTC)
 
 
+class InUse(NotNow):
+    """Another transaction uses a table for longer than we wait."""
+
+
 @contextmanager
 def refused_lock() -> Iterator[None]:
-    """Turn a lock timeout into `NotNow`."""
+    """Turn a lock timeout into `InUse`."""
     try:
         yield
-    except asyncpg.LockNotAvailableError as error:
-        raise NotNow("a partition that is to be dropped is still being read") from error
+    except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
+        raise InUse(f"a partition is in use by a long transaction ({error.args[0]})") from error
 
 
 async def _make(db: Session, table: str, day: datetime) -> None:
