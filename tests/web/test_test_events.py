@@ -104,6 +104,9 @@ async def test_data_from_which_another_event_follows_is_refused(operator: Api) -
         ("iccid", "12", "expected"),
         ("esimStatus", "GONE", "expected"),
         ("activateTime", "yesterday", "expected"),
+        ("activateTime", "1999-12-31T23:59:59Z", "a time from 2000 to 2099"),
+        ("totalDuration", 36_500, "expected"),
+        ("totalDuration", True, "expected"),
     ],
 )
 async def test_a_field_that_cannot_be_set_is_named(operator: Api, field: str, value: Json, expected: str) -> None:

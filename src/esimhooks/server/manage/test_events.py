@@ -8,9 +8,10 @@ further from where it is. Runs in the transaction that it is given.
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Annotated
 from uuid import UUID
 
-from msgspec import Struct, structs
+from msgspec import Meta, Struct, structs
 
 from esimhooks.server.domain.audit import Action, Actor, ChangedField
 from esimhooks.server.domain.change import Change, EventDraft
@@ -65,6 +66,8 @@ AT_THE_END = frozenset(
 )
 """What is given of these holds from the event on; everything else has been so since the eSIM was made."""
 VOLUME_MB, DURATION_DAYS, INSTALL_WITHIN_DAYS = 5120, 30, 180
+Days = Annotated[int, Meta(ge=1, le=3650)]
+"""How long the plan of a test eSIM may last: one that has expired was ordered before that, and no eSIM is older than 2000."""
 USED = {EventType.DATA_UPDATED: 0.26, EventType.USAGE_UPDATED: 0.45, EventType.REQUERIED: 0.471}
 """How much of the volume is used, as a share of it: the first crosses the usual threshold of 25 %."""
 CAUSES = {EventType.USAGE_UPDATED: "poll", EventType.REQUERIED: "requery"}
@@ -140,9 +143,8 @@ async def raise_test_event(
 def fresh_esim(tenant: Tenant, wanted: TestEvent, policy: EmitPolicy, *, now: datetime) -> Esim:
     """Return a test eSIM as it was right before the wanted event, which is to occur `now` (aware UTC)."""
     given = {name: value for name, value in wanted.given.items() if value is not None}
-    days = given.get("totalDuration", DURATION_DAYS)
-    duration = timedelta(days=days if isinstance(days, int) and 0 <= days <= 36_500 else DURATION_DAYS)
-    life = {event: offset + share * duration for event, offset, share in LIFE}
+    days = convert(given.get("totalDuration", DURATION_DAYS), Days, below="/data/totalDuration")
+    life = {event: offset + timedelta(days=share * days) for event, offset, share in LIFE}
     ordered_at = now - life[wanted.type]
     esim_id = new_id()
     esim = Esim(
@@ -181,9 +183,12 @@ def _after(esim: Esim, facts: Facts, policy: EmitPolicy, *, at: datetime) -> Esi
 def _step(esim: Esim, facts: Facts, at: datetime) -> Change:
     reported = {name: value for name, value in facts.items() if value is not None}
     body = convert(reported, UpdateBody, below="/data")
-    update = to_update(
-        structs.replace(body, occurred_at=at, last_usage_update=body.last_usage_update or _usage_at(body, at))
-    )
+    try:
+        update = to_update(
+            structs.replace(body, occurred_at=at, last_usage_update=body.last_usage_update or _usage_at(body, at))
+        )
+    except Refused as error:  # of the update that it would be; here the fields stand in `data`
+        raise Refused.invalid(f"/data{error.errors[0].pointer}", error.errors[0].detail) from None
     return apply(esim, update, received_at=at)
 
 
