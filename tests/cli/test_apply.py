@@ -96,6 +96,22 @@ async def test_what_is_so_already_is_not_done_again(shell: Shell) -> None:
     assert (again.code, again.out, again.err) == (0, "", "nothing to change\n")
 
 
+async def test_members_that_the_file_does_not_name_stay(shell: Shell, operator: Api) -> None:
+    without_provider = FILE.partition("[[providers]]")[0]
+    await shell.run("apply", shell.write(without_provider))
+
+    again = await shell.run("apply", shell.write(without_provider.replace(', "x-team" = "esims"', "")))
+    changed = await shell.run(
+        "apply", shell.write(without_provider.replace('"x-team" = "esims"', '"x-team" = "other"'))
+    )
+
+    [acme] = [one["id"] for one in (await operator.get("/v1/accounts"))["data"] if one["name"] == "Acme"]
+    [main] = (await operator.get(f"/v1/endpoints?account={acme}&mode=test"))["data"]
+    assert again.err == "nothing to change\n"
+    assert changed.out.splitlines()[-1] == "1 changed"
+    assert main["headers"] == {"authorization": "Bearer t0ken", "x-team": "other"}
+
+
 async def test_differences_are_shown_and_only_then_changed(shell: Shell, operator: Api) -> None:
     await shell.run("apply", shell.write(FILE))
     other = shell.write(FILE.replace('"persistent"', "[0, 60]").replace("enabled = false", "enabled = true"))

@@ -30,8 +30,10 @@ class Performer:
     def _account(self, step: Step, account: Account) -> None:
         match step.action:
             case Action.CREATE:
-                made = self._client.post(path("accounts"), account.fields).as_(Fields)
+                made = self._client.post(path("accounts"), {"name": account.name}).as_(Fields)
                 self._made[account.name] = made["id"]
+                if more := {name: value for name, value in account.fields.items() if name != "name"}:
+                    self._client.call("PATCH", path("accounts", made["id"]), body=more)
             case Action.CHANGE:
                 self._client.call("PATCH", path("accounts", step.id), body=_changed(step))
             case Action.DELETE:

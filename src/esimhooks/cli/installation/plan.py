@@ -168,7 +168,10 @@ def _new(fields: Fields) -> list[Difference]:
 
 def _differences(wanted: Fields, present: Fields) -> Iterator[Difference]:
     for name, value in wanted.items():
-        if _comparable(name, value) != _comparable(name, present.get(name)):
+        named, there = _comparable(name, value), _comparable(name, present.get(name))
+        if isinstance(named, dict) and isinstance(there, dict):
+            there = {member: there.get(member) for member in named}  # others stay, as in a merge patch
+        if named != there:
             yield Difference(name, present.get(name), value)
 
 
