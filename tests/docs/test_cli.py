@@ -39,6 +39,8 @@ WITHOUT_DATA = {
     "endpoints enable",
     "endpoints disable",
     "providers delete",
+    "endpoints pause",
+    "endpoints resume",
     "esims qr",
     "mcp",
 }

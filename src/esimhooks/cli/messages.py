@@ -14,6 +14,7 @@ OPTION_OF = {
     "allowedIps": "--allowed-ip",
     "credentials": "--credential",
     "data": "--set",
+    "deliveries": "--delivery",
     "eventTypes": "--event-type",
     "headers": "--header",
     "quotas": "--quota",

@@ -11,7 +11,7 @@ from esimhooks.cli import output
 from esimhooks.cli.client import Answer, Client
 from esimhooks.cli.options import credentials, file_text, json_values, pairs, path, schedule, secret
 from esimhooks.cli.verbs import Resource, Setting, Verb
-from esimhooks.server.domain.delivery import DeliveryStatus
+from esimhooks.server.domain.delivery import DeliveryStatus, OutcomeClass
 from esimhooks.server.domain.endpoint import Ordering, SignatureProfile
 from esimhooks.server.domain.roles import OF_MERCHANTS, OF_OPERATORS
 from esimhooks.vocabulary.events import EventType
@@ -223,6 +223,12 @@ RESOURCES = (
              done="{id} is enabled"),
         OfTenant("disable", "POST /v1/endpoints/{id}/disable", "Switch an endpoint off; what waits for it stays.",
              done="{id} is disabled"),
+        OfTenant("pause", "POST /v1/endpoints/{id}/pause",
+             "Send an endpoint nothing until it is resumed; events go on being queued for it.", done="{id} is paused"),
+        OfTenant("resume", "POST /v1/endpoints/{id}/resume", "Go on sending to a paused endpoint, what has waited first.",
+             done="{id} is resumed"),
+        OfTenant("send-now", "POST /v1/endpoints/{id}/send-now",
+             "Attempt what waits for its next attempt now, once a receiver is mended.", title="sent now"),
         OfTenant("test", "POST /v1/endpoints/{id}/test", "Send an endpoint an example, marked mode: test.",
              (Setting("event", "Whose example to send", EventType, default=EventType.ACTIVATED),), title="sent"),
         OfTenant("stats", "GET /v1/endpoints/{id}/stats", "Show how an endpoint has done, and what waits for it.",
@@ -240,14 +246,20 @@ RESOURCES = (
         OfTenant("list", "GET /v1/deliveries", "List deliveries, newest first.",
              (Setting("endpoint", "Only those to it.", metavar="ID"),
              Setting("event", "Only those of it.", metavar="ID"), TYPE, ESIM,
-             Setting("status", "Only those that are", DeliveryStatus), *SPAN), watched=True,
+             Setting("status", "Only those that are", DeliveryStatus),
+             Setting("statusCode", "Only those whose last answer has this status.", int, least=100, most=999),
+             Setting("outcome", "Only those whose last attempt ended so", OutcomeClass),
+             Setting("failed", "Only those of which an attempt has failed, or none has.", bool,
+             flag="--failed/--never-failed"), *SPAN), watched=True,
              columns="id status createdAt:age eventType:event attemptCount:tries nextAttemptAt:next endpoint "
                      "event:of esim"),
         OfTenant("show", "GET /v1/deliveries/{id}", "Show a delivery and all of its attempts.", rows="attempts",
              columns=ATTEMPT_COLUMNS),
         OfTenant("retry", "POST /v1/deliveries/{id}/retry",
-             "Send a delivery again that is not pending; its schedule starts again.", done="{id} is pending again",
+             "Send a delivery again: its schedule starts again, and a pending one is attempted now.", done="{id} is pending again",
              after=show_endpoint_off),
+        OfTenant("retry-several", "POST /v1/deliveries/retry", "Send up to 100 deliveries again.",
+             (Needed("deliveries", "Which; repeatable.", flag="--delivery", metavar="ID", repeated=True),), title="sent again"),
         OfTenant("cancel", "POST /v1/deliveries/{id}/cancel", "Give a pending delivery up; it can be sent again later.",
              done="{id} is cancelled"),
     )),
