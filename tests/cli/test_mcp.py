@@ -16,13 +16,14 @@ from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 from api import Api, a_merchant, eventually
+from docs.samples import ALL
 from receiver import Receiver
 from reserved_port import ReservedPort
 
 pytestmark = [pytest.mark.slow(reason="starts the command as a process of its own"), pytest.mark.timeout(60)]
 
 PROGRAM = [sys.executable, "-c", "from esimhooks.cli.main import run; run()"]
-READING = {"find", "trace", "endpoints", "why_failing", "what_waits", "events", "event_catalogue", "journal"}
+READING = {"find", "trace", "endpoints", "why_failing", "what_waits", "events", "event_catalogue", "journal", "dry_run"}
 CHANGING = {"resend_event", "retry_delivery", "enable_endpoint", "trigger"}
 
 
@@ -101,6 +102,19 @@ async def test_what_changes_something_is_there_only_where_it_is_allowed(operator
 
     assert tools == READING | CHANGING
     assert request.headers["webhook-id"] == made["id"]
+
+
+async def test_an_operator_tries_a_mapping_on_what_a_provider_has_sent(operator: Api) -> None:
+    [document] = [one.text for one in ALL if one.page == "docs/mapping.md" and one.text.startswith('name = "Acme"')]
+    body = {"kind": "mapping", "settings": {"document": document}, "credentials": {"webhookSecret": "s" * 20}}
+    await operator.put("/v1/providers/acme", body)
+
+    async with over_stdio(operator.url, operator.key) as client:
+        tried = await told(client, "dry_run", provider="acme", document=document.replace("limitMb", "limit"))
+        wrong = await client.call_tool("dry_run", {"provider": "acme", "document": "name = 7"})
+
+    assert tried == {"tried": 0, "changed": 0, "notifications": []}
+    assert wrong.is_error
 
 
 async def test_over_http_each_caller_acts_with_its_own_key(operator: Api) -> None:

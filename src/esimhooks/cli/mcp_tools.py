@@ -96,6 +96,7 @@ class Looking:
             self.events,
             self.event_catalogue,
             self.journal,
+            self.dry_run,
         ]
 
     def find(
@@ -184,6 +185,19 @@ class Looking:
         """For operators: list what providers have sent lately and what became of it."""
         rows = self._asked(context).rows("notifications", source=source, outcome=outcome, esim=esim, limit=ROWS)
         return shown({"notifications": rows})
+
+    def dry_run(
+        self,
+        context: Context,
+        provider: Annotated[str, Field(description="the provider's name")],
+        document: Annotated[
+            str | None, Field(description="a mapping as TOML; leave it out for the one that is stored")
+        ] = None,
+        last: Annotated[int, Field(description="how many of its newest notifications", ge=1, le=100)] = ROWS,
+    ) -> Json:
+        """For operators: read a provider's notifications anew by a mapping before it is stored; nothing is changed."""
+        body = {"last": last} | ({} if document is None else {"document": document})
+        return shown(self._asked(context).post("providers", provider, "dry-run", body=body))
 
 
 class Changing:
