@@ -69,7 +69,7 @@ def test_wrong_words_are_usage_and_end_with_2(invoke: Invoke, words: list[str]) 
         ("esimhooks deliveries list --status p", ["pending"]),
         ("esimhooks deliveries list --type esim.s", ["esim.suspended", "esim.status_changed"]),
         ("esimhooks trigger esim.a", ["esim.activated"]),
-        ("esimhooks providers put up --kind es", ["es2plus", "esimaccess", "esimgo"]),
+        ("esimhooks providers put up --kind esim", ["esimaccess", "esimgo", "esimfly"]),
     ],
 )
 def test_the_shell_completes_commands_and_words(typed: str, completed: list[str]) -> None:

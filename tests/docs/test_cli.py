@@ -42,6 +42,7 @@ WITHOUT_DATA = {
     "endpoints pause",
     "endpoints resume",
     "esims qr",
+    "operator-keys revoke",
     "mcp",
 }
 EVERY = dict(commands(typer.main.get_command(app)))

@@ -8,7 +8,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
+import tomllib
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,8 @@ def test_the_demo_of_the_first_page_is_a_recorded_one() -> None:
 class Reader:
     """Somebody who types the samples of a page one after the other."""
 
-    def __init__(self, operator: Api, receiver: Receiver) -> None:
+    def __init__(self, operator: Api, receiver: Receiver, files: Mapping[str, str]) -> None:
+        self._files = files
         self._values = {"esim_admin_...": operator.key}
         self._addresses = {"http://127.0.0.1:8400": operator.url, "http://127.0.0.1:3000/hooks": receiver.url()}
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("ESIMHOOKS_")}
@@ -88,11 +90,23 @@ class Reader:
                 self._values[placeholder] = found[-1]
 
     def _filled(self, command: str) -> str:
-        for placeholder, value in (self._values | self._addresses).items():
+        for placeholder, value in (self._values | self._addresses | dict(self._files)).items():
             command = command.replace(placeholder, value)
         command = command.replace("=...", "=0123456789abcdef").replace(".venv/bin/", f"{Path(sys.executable).parent}/")
         assert "..." not in command, f"nothing has printed what to fill in: {command}"
         return command
+
+
+def written(page: str, folder: Path) -> dict[str, str]:
+    """The files that the page on mappings has its reader write: a document, and one notification, its first example."""
+    documents = [one.text for one in ALL if one.page == page and one.language == "toml"]
+    if page != "docs/mapping.md":
+        return {}
+    notification = tomllib.loads(documents[0])["example"][0]["body"]
+    files = {"acme.toml": documents[0], "notification.json": json.dumps(notification)}
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return {name: str(folder / name) for name in files}
 
 
 @pytest.fixture
@@ -106,8 +120,8 @@ async def operator(settings: Settings, receiver: Receiver) -> AsyncIterator[Api]
 @pytest.mark.slow(reason="each command is a process of its own")
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("page", PAGES)
-async def test_shell_samples_run(operator: Api, receiver: Receiver, page: str) -> None:
-    reader = Reader(operator, receiver)
+async def test_shell_samples_run(operator: Api, receiver: Receiver, page: str, tmp_path: Path) -> None:
+    reader = Reader(operator, receiver, written(page, tmp_path))
     for sample in runnable("sh"):
         if sample.page == page:
             for command in sample.commands:
