@@ -265,3 +265,40 @@ def test_every_job_is_started_once_and_never_more_than_the_slots_whatever_comes(
         for account in accounts:
             crowd.answer(account, crowd.number(account))
     assert crowd.started == added
+
+
+def a_leased_lane(state: BreakerState = BreakerState(), *, jobs: int = 0) -> tuple[LaneScheduler, UUID]:
+    """Return a scheduler whose one lane is leased with so many jobs ready."""
+    scheduler, endpoint_id = LaneScheduler(max_in_flight=CAP, max_in_flight_lane=CAP), new_id()
+    scheduler.add_leased([Leased(Lease(endpoint_id, 1), state)], now=0, until=UNTIL)
+    scheduler.add([a_job(endpoint_id) for _ in range(jobs)], now=0)
+    return scheduler, endpoint_id
+
+
+def test_a_lane_takes_new_deliveries_directly_as_far_as_it_has_room() -> None:
+    scheduler, endpoint_id = a_leased_lane(jobs=CAP)
+
+    lane = scheduler.lanes[endpoint_id]
+    assert lane.takes_directly(CAP, now=0)
+    assert not lane.takes_directly(CAP + 1, now=0)
+
+
+def test_a_lane_takes_nothing_directly_once_its_lease_has_ended_or_while_it_is_probed_or_closed() -> None:
+    probed, probed_id = a_leased_lane(BreakerState(failures=10, allowed=1))
+    scheduler, endpoint_id = a_leased_lane()
+
+    lane = scheduler.lanes[endpoint_id]
+
+    assert not probed.lanes[probed_id].takes_directly(1, now=0)
+    assert not lane.takes_directly(1, now=UNTIL)
+    assert lane.takes_directly(1, now=0)
+    scheduler.close(lane)
+    assert not lane.takes_directly(1, now=0)
+
+
+def test_what_is_new_does_not_overtake_what_was_due_before() -> None:
+    scheduler, endpoint_id = a_leased_lane()
+    [request] = scheduler.claim_requests()
+    scheduler.note_claimed([request], [a_job(endpoint_id).claimed] * request.room)
+
+    assert not scheduler.lanes[endpoint_id].takes_directly(1, now=0)

@@ -77,7 +77,7 @@ class Asked:
             ProviderClients(database, build),
             policy=EmitPolicy(usage_interval_s=0),
             clock=now,
-            wakes=Wakes(due=Wake(), backlog=Wake(), fan_out=Wake(), doubts=Wake()),
+            wakes=Wakes(due=Wake(), backlog=Wake(), fan_out=Wake(), doubts=Wake(), streams=Wake()),
         )
 
 

@@ -21,7 +21,7 @@ def now() -> datetime:
 
 
 def a_worker(database: Database) -> BackgroundJobs:
-    wakes = Wakes(due=Wake(), backlog=Wake(), fan_out=Wake(), doubts=Wake())
+    wakes = Wakes(due=Wake(), backlog=Wake(), fan_out=Wake(), doubts=Wake(), streams=Wake())
     requery = Requery(ProviderClients(database, _no_provider), policy=EmitPolicy(), wakes=wakes)
     return BackgroundJobs(database, requery, policy=EmitPolicy(), clock=now, wakes=wakes)
 

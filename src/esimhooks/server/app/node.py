@@ -157,12 +157,18 @@ class _Node:
         self._fan_out_wake = Wake()
         self._doubts_wake = Wake()
         self._wakes = Wakes(
-            due=self._due, backlog=self._backlog_wake, fan_out=self._fan_out_wake, doubts=self._doubts_wake
+            due=self._due,
+            backlog=self._backlog_wake,
+            fan_out=self._fan_out_wake,
+            doubts=self._doubts_wake,
+            streams=self._streams.wake,
         )
+        self._results = ResultWriter(database, clock=now, due=self._due)
+        self._dispatcher = self._made_dispatcher() if Role.DISPATCHER in settings.roles else None
         self._requery = Requery(self._connected, policy=self._policy, wakes=self._wakes)
         self._jobs_wake = Wake(self._recovery_wake, self._requery_wake)
         self._jobs = BackgroundJobs(database, self._requery, policy=self._policy, clock=now, wakes=self._wakes)
-        self._intake = Intake(database, self._connected, policy=self._policy, wakes=self._wakes)
+        self._intake = Intake(database, self._connected, policy=self._policy, wakes=self._wakes, lanes=self._dispatcher)
         self._health = Health(database)
         self._more_loops: list[Loop] = []
 
@@ -251,9 +257,8 @@ class _Node:
         return web
 
     def _supervisor(self) -> Supervisor:
-        roles = self._settings.roles
-        dispatching, dispatcher, results = self._dispatching() if Role.DISPATCHER in roles else (None, None, None)
-        intake = self._intake.commits
+        roles, dispatcher = self._settings.roles, self._dispatcher
+        intake, results = self._intake.commits, self._results.commits
         return Supervisor(
             jobs=[
                 *(self._upkeep() if Role.SCHEDULER in roles else []),
@@ -267,17 +272,16 @@ class _Node:
             ]
             if Role.API in roles
             else [],
-            dispatching=dispatching,
+            dispatching=Loop("dispatcher", dispatcher.dispatch, wake=self._dispatch_wake) if dispatcher else None,
             dispatcher=dispatcher,
-            results=results,
+            results=Loop("outcomes", results.commit_waiting, wake=results.wake) if dispatcher else None,
         )
 
-    def _dispatching(self) -> tuple[Loop, Dispatcher, Loop]:
-        results = ResultWriter(self._database, clock=now, due=self._due)
-        dispatcher = Dispatcher(
+    def _made_dispatcher(self) -> Dispatcher:
+        return Dispatcher(
             self._database,
             self._sender,
-            results,
+            self._results,
             clock=now,
             wake=self._dispatch_wake,
             config=DispatcherConfig(
@@ -286,8 +290,6 @@ class _Node:
                 brand=self._settings.brand,
             ),
         )
-        dispatching = Loop("dispatcher", dispatcher.dispatch, wake=self._dispatch_wake)
-        return dispatching, dispatcher, Loop("outcomes", results.commits.commit_waiting, wake=results.commits.wake)
 
     def _upkeep(self) -> list[Loop]:
         backlog = Backlog(self._database, self._connected, policy=self._policy, clock=now, wakes=self._wakes)

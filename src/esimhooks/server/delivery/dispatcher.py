@@ -5,7 +5,7 @@ Everything it knows can be lost: leases expire by themselves, and the next lease
 
 import asyncio
 import random
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from time import monotonic
 from uuid import UUID
 
@@ -13,18 +13,20 @@ from msgspec import Struct, field, structs
 
 from esimhooks.server.delivery.attempt import Job, attempt, fault, quarantine
 from esimhooks.server.delivery.http.client import Sender
-from esimhooks.server.delivery.lane_scheduler import LaneScheduler
+from esimhooks.server.delivery.lane_scheduler import READY_PER_SLOT, LaneScheduler
 from esimhooks.server.delivery.lane_state import LaneState
 from esimhooks.server.delivery.lease_manager import LeaseConfig, LeaseManager
 from esimhooks.server.delivery.results import ResultWriter
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.delivery import POISON, Claimed, EndpointTarget, OutcomeClass, is_poison, is_suspect
 from esimhooks.server.domain.errors import NotNow
+from esimhooks.server.ingest.hand_over import Handed
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.runtime.loop import guarded
 from esimhooks.server.runtime.wake import Wake
 from esimhooks.server.store import endpoints, events, lanes, queue
 from esimhooks.server.store.database import Database, Session
+from esimhooks.server.store.intake import LeasedLane
 from esimhooks.server.store.queue import ClaimRequest
 from esimhooks.server.store.results import Result, Written
 
@@ -92,6 +94,37 @@ class Dispatcher:
         if more:
             return 0.0
         return self._leases.next_lease_in_s or self._config.poll_every_s
+
+    def with_room(self, wanted: Mapping[UUID, int]) -> dict[UUID, LeasedLane]:
+        """Return the lanes that may be handed so many new deliveries, by endpoint, each due at once."""
+        found: dict[UUID, LeasedLane] = {}
+        room = READY_PER_SLOT * self._config.max_in_flight - self._scheduler.ready
+        for endpoint_id, count in wanted.items():
+            target, lane = self._targets.get(endpoint_id), self._scheduler.lanes.get(endpoint_id)
+            if self._draining or target is None or lane is None or target.retry_schedule[0] > 0 or count > room:
+                continue
+            if lane.takes_directly(count, now=monotonic()):
+                room -= count
+                found[endpoint_id] = LeasedLane(lane.lease.token, target.version)
+        return found
+
+    def hand_over(self, handed: Sequence[Handed]) -> None:
+        """Start deliveries that were claimed as they were made; where their lane is lost, the next leaseholder finds them."""
+        jobs = []
+        for one in handed:
+            if (target := self._targets.get(one.claimed.endpoint_id)) is None:
+                self._spawn(one.claimed, self._postpone(one.claimed))
+            else:
+                jobs.append(Job(one.claimed, target, one.body, one.traceparent))
+        if self._scheduler.add(jobs, now=monotonic()) < len(jobs):
+            self._wake.notify()
+        self._begin()
+
+    def doubt(self) -> None:
+        """Lease all lanes anew once they are idle: deliveries may be claimed under their leases that are not known here."""
+        for lane in self._scheduler.lanes.values():
+            lane.retiring = True
+        self._wake.notify()
 
     async def attempts(self) -> None:
         """Own the attempt tasks until they are drained."""

@@ -56,7 +56,8 @@ class LaneScheduler:
         self._held_back: deque[_Account] = deque()
         self._lanes_held_back: deque[LaneState] = deque()
         self._aside: list[tuple[float, int, LaneState]] = []
-        self._ready = 0
+        self.ready = 0
+        """How many deliveries are ready, over all lanes."""
         self._in_flight = 0
         self._unwritten = 0
         self._suspect_in_flight = False
@@ -94,7 +95,7 @@ class LaneScheduler:
         for lane in self.lanes.values():
             if lane.wants_claim:
                 by_account.setdefault(lane.account_id, []).append(lane)
-        left = READY_PER_SLOT * self._max_in_flight - self._ready
+        left = READY_PER_SLOT * self._max_in_flight - self.ready
         if not by_account or left <= 0:
             return []
         of_account = left // len(by_account)
@@ -122,8 +123,12 @@ class LaneScheduler:
                 lane.more = got[request.lease.endpoint_id] >= request.room
         return any(lane.wants_more for lane in self.lanes.values())
 
-    def add(self, jobs: Sequence[Job], *, now: float) -> None:
-        """Make jobs ready in their lanes; those of lanes that are closed or no longer leased are left to the next leaseholder."""
+    def add(self, jobs: Sequence[Job], *, now: float) -> int:
+        """Make jobs ready in their lanes, and return how many.
+
+        Those of lanes that are closed or no longer leased are left to the next leaseholder.
+        """
+        added = 0
         for job in jobs:
             lane = self.lanes.get(job.claimed.endpoint_id)
             if lane is None or lane.closed or lane.lease.token != job.claimed.lease_token:
@@ -134,9 +139,11 @@ class LaneScheduler:
                 lane.suspects.append(job)
             else:
                 lane.ready.append(job)
-            self._ready += 1
+            self.ready += 1
             self._set_busy(lane)
             self._line_up(lane)
+            added += 1
+        return added
 
     def start_next(self, *, now: float) -> Iterator[tuple[LaneState, Job]]:
         """Yield the jobs to start now, one of each account in turn, while maxima, shares and rate limits allow."""
@@ -170,7 +177,7 @@ class LaneScheduler:
     def close(self, lane: LaneState) -> list[Job]:
         """Start nothing more in a lane whose endpoint is gone or cooling down, or whose lease is lost; return what was ready."""
         jobs = [*lane.ready, *lane.suspects]
-        self._ready -= len(jobs)
+        self.ready -= len(jobs)
         lane.ready.clear()
         lane.suspects.clear()
         lane.closed = lane.retiring = True
@@ -261,7 +268,7 @@ class LaneScheduler:
             if job is None:
                 continue
             lane.begin(now=now)
-            self._ready -= 1
+            self.ready -= 1
             self._in_flight += 1
             account.in_flight += 1
             self._line_up(lane)

@@ -73,6 +73,11 @@ class LaneState:
         """Whether more is known to be due and there is enough room."""
         return self.more and self._takes_more and self.room > self.limit
 
+    def takes_directly(self, count: int, *, now: float) -> bool:
+        """Return whether so many new deliveries may be made ready without a claim: nothing that was due before waits."""
+        has_lease = self.leased_until > now and not self.more and self._breaker.allowed is None
+        return has_lease and self._takes_more and self.room >= count
+
     @property
     def _takes_more(self) -> bool:
         return not self.retiring and self.unwritten - self.in_flight < UNWRITTEN_PER_SLOT * self.limit

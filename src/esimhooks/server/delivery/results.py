@@ -12,7 +12,7 @@ from esimhooks.server.observe.log import get_logger
 from esimhooks.server.runtime.group_commit import GroupCommit
 from esimhooks.server.runtime.wake import Wake
 from esimhooks.server.store.database import Database
-from esimhooks.server.store.results import Result, Written, write_results
+from esimhooks.server.store.results import Result, Written, follow_up_of, write_results
 
 MAX_BATCH = 2000
 """The busier the process, the longer a round trip to the database takes, and the more results each must carry."""
@@ -34,10 +34,16 @@ class ResultWriter:
         return await self.commits.submit(result)
 
     async def _commit(self, results: Sequence[Result]) -> Sequence[Written]:
-        async with self._database.transaction() as db:
-            written = await write_results(db, results)
-            events = _operational_events(results, written)
-            is_due = await operational.emit(db, events, now=self._clock())
+        events: list[OperationalEvent] = []
+        is_due = False
+        if any(map(follow_up_of, results)):
+            async with self._database.transaction() as db:
+                written = await write_results(db, results)
+                events = _operational_events(results, written)
+                is_due = await operational.emit(db, events, now=self._clock())
+        else:
+            async with self._database.session() as db:
+                written = await write_results(db, results)
         metrics.committed("outcomes", len(results))
         for result, what in zip(results, written, strict=True):
             _log(result, what)

@@ -21,6 +21,7 @@ from esimhooks.server.domain.notification import JournalEntry
 from esimhooks.server.domain.update import Identity, Update
 from esimhooks.server.ingest.applying import Applying, Source
 from esimhooks.server.ingest.deduplication import Repetition, Repetitions
+from esimhooks.server.ingest.hand_over import Handed, Lanes, handed, offer
 from esimhooks.server.observe import metrics, tracing
 from esimhooks.server.store import intake, queue
 from esimhooks.server.store.database import Session
@@ -75,12 +76,15 @@ class Taken(Struct, frozen=True, kw_only=True):
     backlog: int = 0
     doubts: int = 0
     unreadable: tuple[UUID, ...] = ()
+    handed: Sequence[Handed] = ()
+    """Deliveries that are to be handed over once the transaction is committed."""
 
 
-async def take_in(db: Session, items: Sequence[Item], policy: EmitPolicy) -> Taken:
+async def take_in(db: Session, items: Sequence[Item], policy: EmitPolicy, *, lanes: Lanes | None = None) -> Taken:
     """Apply the items in their order and write all that follows; needs a transaction of its own that ends with it.
 
-    Raises `Conflicting` where another transaction takes in the same notification at the same time.
+    With `lanes` the deliveries for those are claimed at once, to be handed over. Raises `Conflicting` where another
+    transaction takes in the same notification at the same time.
     """
     with tracing.span("apply batch", attributes={"messaging.batch.message_count": len(items)}) as span:
         known = await intake.begin(
@@ -93,7 +97,7 @@ async def take_in(db: Session, items: Sequence[Item], policy: EmitPolicy) -> Tak
         for item, result in zip(items, results, strict=True):
             awaited = applying.awaited.get(item.entry.id, ()) if item.entry is not None else ()
             _journal(writes, item, result, repetitions, awaited=awaited, now=known.now)
-        return await _written(db, writes, results, known)
+        return await _written(db, writes, results, known, lanes=lanes)
 
 
 async def emit_pending(db: Session, esim_ids: Sequence[UUID], policy: EmitPolicy) -> Taken:
@@ -107,7 +111,11 @@ async def emit_pending(db: Session, esim_ids: Sequence[UUID], policy: EmitPolicy
     return replace(await _written(db, applying.writes(), (), known), unreadable=unreadable)
 
 
-async def _written(db: Session, writes: Writes, results: Sequence[Results], known: Known) -> Taken:
+async def _written(
+    db: Session, writes: Writes, results: Sequence[Results], known: Known, *, lanes: Lanes | None = None
+) -> Taken:
+    if lanes is not None:
+        offer(writes, lanes)
     written = await intake.write(db, writes)
     ordered = [delivery for delivery in writes.deliveries if delivery.ordered]
     if ordered:
@@ -122,6 +130,7 @@ async def _written(db: Session, writes: Writes, results: Sequence[Results], know
         fan_outs=len(writes.fan_outs),
         backlog=len(writes.backlog) + written.woken,
         doubts=len(writes.doubts),
+        handed=handed(writes, written),
     )
 
 

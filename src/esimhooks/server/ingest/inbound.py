@@ -19,6 +19,7 @@ from esimhooks.server.domain.notification import InboundRequest, JournalEntry, N
 from esimhooks.server.domain.transition import TERMINAL
 from esimhooks.server.ingest import deduplication
 from esimhooks.server.ingest.batch import Item, Results, Taken, summed_up, take_in
+from esimhooks.server.ingest.hand_over import Lanes
 from esimhooks.server.ingest.operator_updates import OperatorUpdate, checked, read_update
 from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
 from esimhooks.server.observe import metrics, tracing
@@ -46,11 +47,14 @@ class Wakes(Struct, frozen=True, kw_only=True):
     backlog: Wake
     fan_out: Wake
     doubts: Wake
+    streams: Wake
 
     def notify(self, taken: Taken) -> None:
-        """Wake whoever has work now."""
-        if taken.deliveries:
+        """Wake whoever has work now; nobody needs to look for what is handed over."""
+        if taken.deliveries > len(taken.handed):
             self.due.notify()
+        elif taken.handed:
+            self.streams.notify()
         if taken.backlog:
             self.backlog.notify()
         if taken.fan_outs:
@@ -67,13 +71,22 @@ class Receipt(Struct, frozen=True):
 
 
 class Intake:
-    """Accepts notifications and updates; `wakes` are notified after each commit."""
+    """Accepts notifications and updates; `wakes` are notified after each commit, `lanes` are handed what they can take."""
 
-    def __init__(self, database: Database, connected: ProviderClients, *, policy: EmitPolicy, wakes: Wakes) -> None:
+    def __init__(
+        self,
+        database: Database,
+        connected: ProviderClients,
+        *,
+        policy: EmitPolicy,
+        wakes: Wakes,
+        lanes: Lanes | None,
+    ) -> None:
         self._database = database
         self._connected = connected
         self._policy = policy
         self._wakes = wakes
+        self._lanes = lanes
         self.commits = GroupCommit[Sequence[Item], Sequence[Results]](self._commit, weight_of=len)
 
     async def accept(self, name: str, token: str, request: InboundRequest) -> Receipt:
@@ -128,18 +141,30 @@ class Intake:
         items = [item for request in requests for item in request]
         links = list(dict.fromkeys(item.traceparent for item in items))
         with tracing.span("commit intake", links=links, attributes={"messaging.batch.message_count": len(items)}):
-            async with self._database.transaction() as db:
-                results = await self._take_in(db, items)
+            results = await self._committed(items)
         metrics.committed("intake", len(items))
         remaining = iter(results)
         return [[next(remaining) for _ in request] for request in requests]
 
-    async def _take_in(self, db: Session, items: Sequence[Item]) -> Sequence[Results]:
-        taken = await take_in(db, items, self._policy)
+    async def _committed(self, items: Sequence[Item]) -> Sequence[Results]:
+        try:
+            async with self._database.transaction() as db:
+                return await self._take_in(db, items, lanes=self._lanes)
+        except Conflicting:
+            raise
+        except BaseException:
+            if self._lanes is not None:
+                self._lanes.doubt()
+            raise
+
+    async def _take_in(self, db: Session, items: Sequence[Item], *, lanes: Lanes | None = None) -> Sequence[Results]:
+        taken = await take_in(db, items, self._policy, lanes=lanes)
         db.after_commit(lambda: self._report(items, taken))
         return taken.results
 
     def _report(self, items: Sequence[Item], taken: Taken) -> None:
+        if self._lanes is not None and taken.handed:
+            self._lanes.hand_over(taken.handed)
         for item, results in zip(items, taken.results, strict=True):
             _log(item, results)
         self._wakes.notify(taken)

@@ -16,8 +16,8 @@ from esimhooks.server.store.database import Database
 
 MAX_OF_TENANT = 10
 MOST = 500
-LOOK_EVERY_S = 1.0
-"""For notifications that were lost."""
+LOOK_EVERY_S = 0.25
+"""While somebody listens: nodes that hand over their deliveries themselves notify nobody."""
 IDLE_S = 60.0
 FULL_S = 5.0
 """When to try again where too many listen; nobody can tell when one of them leaves."""

@@ -4,7 +4,7 @@ The reading statement is `begin_ingest` (migrations): it takes every lock before
 until the commit. Nothing is decided here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import count
 from typing import TypeAlias
@@ -140,6 +140,13 @@ def _candidate(db: Session, row: asyncpg.Record) -> Candidate:
         return Unreadable(**{name: row[name] for name in Unreadable.__struct_fields__})
 
 
+class LeasedLane(Struct, frozen=True):
+    """A lane that this process has leased, and the version of its endpoint that it knows."""
+
+    token: int
+    version: int
+
+
 class Unmatched(Struct, frozen=True):
     """A notification that is looked at again once an eSIM is known by this identity."""
 
@@ -168,6 +175,8 @@ class Writes(Struct, kw_only=True):
     events: list[Event] = []
     fan_outs: list[Event] = []
     deliveries: list[Delivery] = []
+    leased: dict[UUID, LeasedLane] = {}
+    """Of endpoints whose lanes this process has leased: their deliveries are claimed as they are made."""
     backlog: list[JournalEntry] = []
     unmatched: list[Unmatched] = []
     better_known: list[tuple[str, Identity]] = []
@@ -175,9 +184,11 @@ class Writes(Struct, kw_only=True):
 
 
 class Written(Struct, frozen=True):
-    """How many unmatched notifications were put on the backlog, as their eSIM is known now."""
+    """How many unmatched notifications were put on the backlog, as their eSIM is known now; and what was claimed."""
 
     woken: int
+    claimed: Mapping[UUID, int]
+    """The position of each delivery that was claimed."""
 
 
 _number = count(1)
@@ -210,6 +221,8 @@ _DELIVERIES = {
     "esim_id": "uuid",
     "endpoint_id": "uuid",
     "queued": "boolean",
+    "lease_token": "bigint",
+    "endpoint_version": "bigint",
 }
 _SQL = f"""
     WITH seen AS (
@@ -262,10 +275,18 @@ _SQL = f"""
         INSERT INTO deliveries (id, account_id, mode, event_id, event_type, esim_id, endpoint_id, status)
         SELECT id, account_id, mode, event_id, event_type, esim_id, endpoint_id, 'pending' FROM new_deliveries
     ), queued AS (
-        INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, ordered, due_at)
+        INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, esim_id, ordered, due_at,
+                           claim_token, claims)
         SELECT id, account_id, endpoint_id, event_id, event_type, esim_id, false,
-               greatest(now(), now() + {FIRST_DELAY})
-        FROM new_deliveries q WHERE q.queued
+               greatest(now(), now() + {FIRST_DELAY}), coalesce(claimed.lease_token, 0),
+               CASE WHEN claimed.lease_token IS NULL THEN 0 ELSE 1 END
+        FROM new_deliveries q LEFT JOIN LATERAL (
+            SELECT l.lease_token FROM lanes l JOIN endpoints e ON e.id = l.endpoint_id
+            WHERE l.endpoint_id = q.endpoint_id AND l.lease_token = q.lease_token AND l.open AND l.leased_until > now()
+              AND e.version = q.endpoint_version
+        ) claimed ON true
+        WHERE q.queued
+        RETURNING delivery_id, position, claim_token
     ), unmatched AS (
         INSERT INTO unmatched_notifications
             (notification_id, source, received_at, esim_tran_no, order_no, transaction_id)
@@ -288,7 +309,9 @@ _SQL = f"""
         SELECT * FROM unnest({_arrays(["text", "uuid", "text", "text", "text"])})
         ON CONFLICT DO NOTHING
     )
-    SELECT (SELECT count(*) FROM seen) AS seen, (SELECT count(*) FROM woken) AS woken
+    SELECT (SELECT count(*) FROM seen) AS seen, (SELECT count(*) FROM woken) AS woken,
+           ARRAY(SELECT delivery_id FROM queued WHERE claim_token > 0 ORDER BY delivery_id) AS claimed,
+           ARRAY(SELECT position FROM queued WHERE claim_token > 0 ORDER BY delivery_id) AS positions
 """
 
 
@@ -334,6 +357,8 @@ async def write(db: Session, writes: Writes) -> Written:
                     one.esim_id,
                     one.endpoint_id,
                     not one.ordered,
+                    (lane := writes.leased.get(one.endpoint_id)) and lane.token,
+                    lane and lane.version,
                 )
                 for one in writes.deliveries
             ],
@@ -367,7 +392,7 @@ async def write(db: Session, writes: Writes) -> Written:
     )
     if row["seen"] != len(writes.seen):
         raise Conflicting("the same notification is being taken in elsewhere", retry_after_s=1.0)
-    return Written(woken=row["woken"])
+    return Written(woken=row["woken"], claimed=dict(zip(row["claimed"], row["positions"], strict=True)))
 
 
 def _columns(rows: Sequence[Sequence[object]], width: int) -> list[Sequence[object]]:

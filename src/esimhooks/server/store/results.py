@@ -15,11 +15,14 @@ from esimhooks.server.domain.delivery import Claimed, DeliveryStatus, Outcome, V
 from esimhooks.server.domain.endpoint import DisabledReason
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store.database import Session
-from esimhooks.server.store.deliveries import WITHIN_BODY, sealed_answer
+from esimhooks.server.store.deliveries import sealed_answer
 from esimhooks.server.store.fifo import FifoSlot, advance
 
 DISABLED_AFTER = timedelta(days=5)
 """An endpoint all of whose attempts have failed for so long is disabled (delivery, "Per endpoint")."""
+
+
+WITHOUT_FOLLOW_UP = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.PENDING})
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -47,70 +50,28 @@ class Written(Struct, frozen=True):
     endpoint_version: int = 0
 
 
-async def write_results(db: Session, results: Sequence[Result]) -> list[Written]:
-    """Write attempts and what follows from them; return what became of each. Needs a transaction.
+def follow_up_of(result: Result) -> bool:
+    """Return whether more is written than the attempt and its delivery, so that `write_results` needs a transaction."""
+    return result.claimed.ordered or result.transition is not None or result.verdict.status not in WITHOUT_FOLLOW_UP
 
-    Lanes and queue rows are locked first, in a statement of their own, so that a result is either dropped or in time, and
-    no row changes under the statement that writes: PostgreSQL 18 without the fix of its rechecks crashes when a statement
-    waits for a row and also prunes partitions at run time (docs/decisions/0006).
+
+async def write_results(db: Session, results: Sequence[Result]) -> list[Written]:
+    """Write attempts and what follows from them; return what became of each.
+
+    Needs a transaction where `follow_up_of` any of them is true; otherwise this is one statement. A result is either
+    dropped or in time: lanes and queue rows are locked before anything is written.
     """
     at_stake = await _lock_at_stake(db, results)
-    locked = await _lock_valid(db, results)
+    locked = await _write_attempts(db, results)
     valid = [results[index] for index in sorted(locked)]
-    if not valid:
-        return [Written(kept=False)] * len(results)
-    attempt_ids = [new_id() for _ in valid]
-    await db.conn.execute(
-        """
-        WITH made AS (
-            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::timestamptz[], $6::int[],
-                                 $7::text[], $8::int[], $9::text[], $10::jsonb[], $11::bytea[], $12::text[],
-                                 $13::text[], $14::float8[], $15::int[])
-                AS r (delivery_id, account_id, attempt_id, number, started_at, duration_ms,
-                      outcome, status_code, error, response_headers, sealed_body, dialled,
-                      status, delay_s, counted)
-        ), logged AS (
-            INSERT INTO attempts (id, account_id, delivery_id, number, started_at, duration_ms, outcome, status_code,
-                                  error, response_headers, sealed_body, dialled)
-            SELECT attempt_id, account_id, delivery_id, number, started_at, duration_ms, outcome, status_code,
-                   error, response_headers, sealed_body, dialled FROM made
-        ), finished AS (
-            DELETE FROM queue q USING made m WHERE q.delivery_id = ANY (ARRAY[m.delivery_id]) AND m.status <> 'pending'
-        ), again AS (
-            UPDATE queue q
-            SET due_at = now() + make_interval(secs => m.delay_s), claim_token = 0,
-                attempts = q.attempts + m.counted, attempts_this_round = q.attempts_this_round + m.counted,
-                claims = q.attempts + m.counted, faults = CASE m.counted WHEN 1 THEN 0 ELSE q.faults + 1 END
-            FROM made m WHERE q.delivery_id = ANY (ARRAY[m.delivery_id]) AND m.status = 'pending'
-        )
-        UPDATE deliveries d
-        SET status = m.status, attempts = d.attempts + m.counted, outcome = m.outcome, status_code = m.status_code,
-            finished_at = CASE WHEN m.status <> 'pending' THEN now() END
-        FROM made m WHERE d.id = m.delivery_id
-        """,
-        [result.claimed.delivery_id for result in valid],
-        [result.claimed.account_id for result in valid],
-        attempt_ids,
-        [result.claimed.attempts + 1 for result in valid],
-        [result.outcome.started_at for result in valid],
-        [result.outcome.duration_ms for result in valid],
-        [result.outcome.outcome for result in valid],
-        [result.outcome.status_code for result in valid],
-        [result.outcome.error for result in valid],
-        [WITHIN_BODY] * len(valid),
+    await advance(
+        db,
         [
-            sealed_answer(db, attempt_id, result.outcome.headers, result.outcome.body)
-            for attempt_id, result in zip(attempt_ids, valid, strict=True)
+            standing.slot
+            for index, standing in locked.items()
+            if standing.slot is not None and results[index].verdict.status is not DeliveryStatus.PENDING
         ],
-        [result.outcome.dialled for result in valid],
-        [result.verdict.status for result in valid],
-        [result.verdict.delay_s for result in valid],
-        [int(result.verdict.counts) for result in valid],
     )
-    finished = [
-        standing for index, standing in locked.items() if results[index].verdict.status is not DeliveryStatus.PENDING
-    ]
-    await advance(db, [standing.slot for standing in finished if standing.slot is not None])
     doomed = await _write_breakers(db, valid)
     doomed |= {result.claimed.endpoint_id: DisabledReason.GONE for result in valid if result.verdict.endpoint_gone}
     disabled = await _disable(db, {one: reason for one, reason in doomed.items() if one in at_stake})
@@ -173,39 +134,42 @@ class _Standing(Struct, frozen=True):
     slot: FifoSlot | None
 
 
-async def _lock_valid(db: Session, results: Sequence[Result]) -> dict[int, _Standing]:
-    """Lock the lanes and queue rows of results whose lease is still valid; return their lanes by the index of the result.
-
-    Position, attempts and faults tell apart two claims under one lease: a result whose commit went unanswered is written
-    again, and by then its delivery may be in flight once more, or cancelled and sent again. Of two results of one delivery
-    in a batch at most one counts.
-    """
+async def _write_attempts(db: Session, results: Sequence[Result]) -> dict[int, _Standing]:
+    """Write the attempts of results whose lease is still valid; return their lanes by the index of the result."""
+    attempt_ids = [new_id() for _ in results]
     rows = await db.conn.fetch(
-        """
-        SELECT r.ordinal, q.delivery_id, q.endpoint_id, q.esim_id, q.position, q.ordered, l.open, e.version
-        FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::int[], $6::int[]) WITH ORDINALITY
-            AS r (delivery_id, endpoint_id, lease_token, position, attempts, faults, ordinal)
-        JOIN lanes l ON l.endpoint_id = r.endpoint_id AND l.lease_token = r.lease_token
-        JOIN queue q ON q.delivery_id = ANY (ARRAY[r.delivery_id]) AND q.claim_token = r.lease_token
-            AND q.position = r.position AND q.attempts = r.attempts AND q.faults = r.faults
-        JOIN endpoints e ON e.id = l.endpoint_id
-        ORDER BY l.endpoint_id, q.delivery_id FOR NO KEY UPDATE OF l FOR UPDATE OF q
-        """,
+        f"SELECT * FROM write_results({', '.join(f'${number}' for number in range(1, 19))})",
         [result.claimed.delivery_id for result in results],
         [result.claimed.endpoint_id for result in results],
         [result.claimed.lease_token for result in results],
         [result.claimed.position for result in results],
         [result.claimed.attempts for result in results],
         [result.claimed.faults for result in results],
+        [result.claimed.account_id for result in results],
+        attempt_ids,
+        [result.outcome.started_at for result in results],
+        [result.outcome.duration_ms for result in results],
+        [result.outcome.outcome for result in results],
+        [result.outcome.status_code for result in results],
+        [result.outcome.error for result in results],
+        [
+            sealed_answer(db, attempt_id, result.outcome.headers, result.outcome.body)
+            for attempt_id, result in zip(attempt_ids, results, strict=True)
+        ],
+        [result.outcome.dialled for result in results],
+        [result.verdict.status for result in results],
+        [result.verdict.delay_s for result in results],
+        [int(result.verdict.counts) for result in results],
     )
-    one_each = {row["delivery_id"]: row for row in rows}
     return {
         row["ordinal"] - 1: _Standing(
-            row["open"],
+            row["is_open"],
             row["version"],
-            FifoSlot(row["endpoint_id"], row["esim_id"], row["position"]) if row["ordered"] else None,
+            FifoSlot(results[row["ordinal"] - 1].claimed.endpoint_id, row["esim_id"], row["position"])
+            if row["ordered"]
+            else None,
         )
-        for row in one_each.values()
+        for row in rows
     }
 
 
