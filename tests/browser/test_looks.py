@@ -60,6 +60,7 @@ def pages_of(history: History) -> dict[str, str]:
         "journal": "/journal",
         "notification": f"/journal/{history.notification}",
         "accounts": "/accounts",
+        "providers": "/providers",
         "account": f"/accounts/{history.account}",
         "choose-account": "/esims",
     }

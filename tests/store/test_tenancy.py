@@ -101,6 +101,7 @@ READS: dict[str, Read] = {
     "find.by_id": lambda db, tenant, rows: find.by_id(db, tenant, Prefix.ESIM, rows.esim),
     "find.by_order": lambda db, tenant, rows: find.by_order(db, tenant, rows.order, limit=9),
     "find.by_number": lambda db, tenant, rows: find.by_number(db, tenant, "t-1", limit=9),
+    "find.by_fragment": lambda db, tenant, rows: find.by_fragment(db, tenant, "t-1", limit=9, max_scanned=99),
     "find.audit_entry": lambda db, tenant, rows: find.audit_entry(db, tenant, rows.audit_entry),
     "find.attempts_of": lambda db, tenant, rows: find.attempts_of(db, tenant, [rows.delivery], limit=9),
     "find.esims_of": lambda db, tenant, rows: find.esims_of(db, tenant, [rows.esim], limit=9),

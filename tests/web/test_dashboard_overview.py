@@ -12,6 +12,7 @@ from system.stored_lanes import Lane
 from web.rows import an_esim
 from web.test_dashboard import Browser
 from web.test_dashboard import browser as browser  # noqa: PLC0414 - a fixture
+from web.test_providers import put
 
 
 async def test_an_endpoint_that_is_gone_is_told_behind_many_newer_ones_that_fail(
@@ -33,3 +34,22 @@ async def test_an_endpoint_that_is_gone_is_told_behind_many_newer_ones_that_fail
         _, text = await browser.get("/")
         assert f"/endpoints/{merchant.endpoint}" in text
         assert "There are more" in text
+
+
+async def test_a_provider_whose_notifications_cannot_be_read_is_on_the_operators_first_page_alone(
+    browser: Browser, operator: Api
+) -> None:
+    merchant = await a_merchant(operator)
+    path = (await put(operator))["inboundUrl"].removeprefix(operator.url)
+    await operator.raw("POST", path, b"no JSON", content_type="application/json")
+    await browser.sign_in(ADMIN_KEY)
+    _, text = await browser.get("/")
+    assert "1 provider is not healthy" in text
+    assert "could not be read" in text
+    status, page = await browser.get("/providers/upstream/health")
+    assert (status, "refused" in page, "Last heard" in page) == (200, True, True)
+    assert 'href="/providers/upstream/health"' in (await browser.get("/providers"))[1]
+    assert (await browser.get("/providers/other/health"))[0] == 404
+    await browser.sign_in(merchant.key)
+    assert "provider is not healthy" not in (await browser.get("/"))[1]
+    assert (await browser.get("/providers"))[0] == 403

@@ -74,7 +74,7 @@ async def test_an_audit_id_leads_to_its_entry_in_the_log_of_who_may_see_it(opera
         assert await led_to(browser, entry["id"]) == ("/audit" if seen else "/search")
         _, text = await browser.get(f"/search?q={entry['id']}")
         assert (made["id"] in text) is seen
-        assert ("Nothing here is called" in text) is not seen
+        assert ("Nothing here has this" in text) is not seen
 
 
 async def test_numbers_lead_to_their_esim_or_to_a_choice(operator: Api, browser: Browser) -> None:
@@ -90,8 +90,28 @@ async def test_numbers_lead_to_their_esim_or_to_a_choice(operator: Api, browser:
     _, text = await browser.get("/search?q=B-77")
     assert set(re.findall(r"/esims/(esim_\w+)", text)) == {one["esim"], two["esim"]}
     _, text = await browser.get("/search?q=%3Cb%3Enothing")
-    assert "Nothing here is called <b>&lt;b&gt;nothing</b>" in text
+    assert "<b>&lt;b&gt;nothing</b>" in text
     assert (await browser.get("/search"))[0] == 200
+
+
+async def test_parts_of_numbers_and_names_find_what_has_them(operator: Api, browser: Browser) -> None:
+    merchant, other = await a_merchant(operator), await a_merchant(operator)
+    await operator.call("PATCH", f"/v1/accounts/{merchant.account}", {"name": "Globetrotter"})
+    fields = {"iccid": "8952000000000004711", "imsi": "262011234567890", "packageName": "Italy 1 GB"}
+    one = await an_esim(operator, merchant.account, "test", transactionId="t-fragment", **fields)
+    endpoint = await operator.post(
+        f"/v1/endpoints?account={merchant.account}&mode=test",
+        {"url": "https://shop.example/hooks", "name": "Main shop"},
+    )
+    await browser.sign_in(merchant.key)
+    for fragment in ("4711", "8952 0000 0000 0004 711", "1234567890", "ITALY", "T-FRAG", one["esim"].upper()):
+        assert await led_to(browser, fragment) == f"/esims/{one['esim']}", fragment
+    assert await led_to(browser, "main sh") == f"/endpoints/{endpoint['id']}"
+    assert await led_to(browser, "71") == await led_to(browser, "globetrotter") == "/search"
+    await browser.sign_in(other.key)
+    assert await led_to(browser, "4711") == "/search"
+    await browser.sign_in(ADMIN_KEY)
+    assert await led_to(browser, "trotter") == f"/accounts/{merchant.account}"
 
 
 async def test_lists_keep_to_the_time_that_is_asked_for_and_keep_it_in_the_address(

@@ -28,7 +28,7 @@ class Installation:
     """What holds for all requests. `public_url` is the address under which the world reaches this server.
 
     `metrics_token` reads `/metrics`, as an operator's key does. `brand` names the headers of the hex profile,
-    `thresholds` are those of usage, in percent. `wakes` are notified when a request has changed something.
+    `frame_origins` may show pages in frames, `thresholds` are those of usage, in percent. `wakes` are notified when a request has changed something.
     """
 
     clock: Clock
@@ -38,6 +38,8 @@ class Installation:
     thresholds: tuple[int, ...]
     public_url: str
     metrics_token: str | None
+    frame_origins: tuple[str, ...] = ()
+    show_components: bool = False
 
 
 SERVICES: tuple[type, ...] = (

@@ -230,6 +230,8 @@ class _Node:
             thresholds=settings.thresholds,
             public_url=self._url(web),
             metrics_token=token.get_secret_value() if (token := settings.metrics_token) else None,
+            frame_origins=settings.frame_origins,
+            show_components=settings.show_components,
         )
         authenticator = Authenticator(
             self._database,

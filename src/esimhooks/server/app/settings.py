@@ -144,6 +144,9 @@ def _address(*schemes: str) -> Callable[[SecretStr], SecretStr]:
     return checked
 
 
+ORIGIN = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$"
+
+
 def _public_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or "@" in value:
@@ -243,6 +246,12 @@ class Settings(BaseSettings):
     allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_listed)] = ()
     """Networks that deliveries may reach although they are not public, and by plain http and on any port, in CIDR
     notation, separated by commas. Default: none, because a tenant could otherwise look into the operator's network."""
+
+    frame_origins: Annotated[tuple[Annotated[str, Field(pattern=ORIGIN)], ...], BeforeValidator(_listed)] = ()
+    """Origins whose pages may show the portal in a frame, `https://app.example.com`, separated by commas. Default: none."""
+
+    show_components: bool = False
+    """Whether `/dev/components` shows every part that the pages are made of, for those who change them. Default: no."""
 
     egress_proxy: WebAddress | None = None
     """Proxy for deliveries, `http://user:password@host:port`. Default: none. `HTTP_PROXY` and the like are not read, so

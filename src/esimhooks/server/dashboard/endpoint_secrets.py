@@ -11,7 +11,7 @@ from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import asked
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
-from esimhooks.server.dashboard.visitor import form_of, visitor_of
+from esimhooks.server.dashboard.visitor import form_of, require_manager, visitor_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import SignatureProfile
 from esimhooks.server.domain.errors import Refused
@@ -32,6 +32,7 @@ routes = Routes(BY_SESSION)
 async def show_secrets(request: Request, db: Session, now: datetime, endpoint_id: str) -> Response:
     """Show the secrets that sign at present."""
     visitor = visitor_of(request)
+    require_manager(visitor)
     tenant = asked.tenant_of_page(visitor)
     endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
     values = {

@@ -14,7 +14,7 @@ from esimhooks.server.api.transaction import Begin
 from esimhooks.server.dashboard import asked
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
-from esimhooks.server.dashboard.visitor import visitor_of
+from esimhooks.server.dashboard.visitor import require_manager, visitor_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.esim import Esim, EsimFilter
@@ -102,6 +102,7 @@ async def show_esim(request: Request, db: Session, now: datetime, installation: 
 async def show_qr(request: Request, db: Session, esim_id: str) -> Response:
     """Show the activation code, which is a credential, to who asks for it."""
     visitor = visitor_of(request)
+    require_manager(visitor)
     esim = found(await esims.find(db, asked.tenant_of_page(visitor), parse_id(Prefix.ESIM, esim_id)), "eSIM")
     picture = segno.make(esim.ac).svg_inline(scale=4, omitsize=True) if esim.ac else ""
     return page("qr.html", visitor, {"ac": esim.ac, "picture": Markup(picture)})  # noqa: S704 - made of squares

@@ -30,24 +30,6 @@ def span(seconds: float | None) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
-def ago(value: datetime | None, now: datetime) -> str:
-    """Return how long ago a time is, or in how long it will be."""
-    if value is None:
-        return "never"
-    seconds = (now - value).total_seconds()
-    if abs(seconds) < SECOND:
-        return "now"
-    return f"{span(seconds)} ago" if seconds > 0 else f"in {span(-seconds)}"
-
-
-def due(value: datetime | None, now: datetime) -> str:
-    """Return when something is to happen; what should have happened already is due."""
-    if value is None:
-        return "\u2013"
-    late = (now - value).total_seconds()
-    return "now" if 0 <= late < 2 else f"due for {span(late)}" if late > 0 else f"in {span(-late)}"
-
-
 def many(number: int) -> str:
     """Return a number that was counted up to 1000 at most."""
     return "1,000+" if number > 1000 else f"{number:,}"

@@ -1,6 +1,18 @@
-"""How pages look to a visitor: whose name, logo, colour and favicon stand on them, and in which language."""
+"""How pages look to a visitor: whose name, logo, colour and favicon stand on them, and in which language.
+
+The account's branding comes first, then the installation's; what neither says is ours.
+"""
+
+from uuid import UUID
 
 from msgspec import Struct
+
+from esimhooks.server.domain.ids import Prefix, text_of
+from esimhooks.server.domain.portal import INSTALLATION
+from esimhooks.server.store import portal
+from esimhooks.server.store.database import Session
+
+PICTURES = {"logo": "logo_type", "favicon": "favicon_type"}
 
 
 class Look(Struct, frozen=True, kw_only=True):
@@ -16,3 +28,25 @@ class Look(Struct, frozen=True, kw_only=True):
 
 
 OURS = Look()
+NOBODYS = Look(name="Webhooks", own=True)
+"""Of errors that are shown to who has not signed in: they may stand in somebody else's product."""
+
+
+async def look_for(db: Session, account_id: UUID | None) -> Look:
+    """Return how pages look for an account; for the installation without one."""
+    found: dict[str, str] = {}
+    for owner, branding, updated_at in await portal.brandings_for(db, account_id):
+        name = "installation" if owner == INSTALLATION else text_of(Prefix.ACCOUNT, owner)
+        base = f"/branding/{name}/{int(updated_at.timestamp() * 1000)}"
+        said = {"name": branding.name, "language": branding.language}
+        said |= {file: f"{base}/{file}" for file, kind in PICTURES.items() if getattr(branding, kind)}
+        said |= {"style": f"{base}/style"} if branding.accent else {}
+        found = {one: text for one, text in said.items() if text is not None} | found
+    return Look(
+        name=found.get("name", OURS.name),
+        own="name" in found,
+        logo=found.get("logo"),
+        favicon=found.get("favicon"),
+        style=found.get("style"),
+        language=found.get("language", OURS.language),
+    )

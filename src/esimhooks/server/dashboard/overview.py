@@ -10,8 +10,9 @@ from esimhooks.server.dashboard.charts import by_status, series_of
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import visitor_of
 from esimhooks.server.domain.figures import RETRYING, Figures
+from esimhooks.server.domain.provider_health import ProviderHealth, provider_health_of
 from esimhooks.server.manage import overview as manage_overview
-from esimhooks.server.store import accounts
+from esimhooks.server.store import accounts, provider_health
 from esimhooks.server.store import figures as figures_of
 from esimhooks.server.store.database import Session
 
@@ -46,10 +47,16 @@ async def _shown(request: Request, db: Session, now: datetime, template: str) ->
         "now": now,
         "no_accounts": empty,
         "steps": await figures_of.first_steps(db, visitor.tenant) if visitor.tenant else None,
+        "providers": [] if visitor.tenant else await _providers_in_trouble(db, now),
         "waiting": sum(one.health.facts.waiting for one in looked.troubles),
         "owners": len({one.tenant for one in looked.troubles}),
     }
     return page(template, visitor, values | _counts(looked))
+
+
+async def _providers_in_trouble(db: Session, now: datetime) -> list[ProviderHealth]:
+    health = [provider_health_of(one, now=now) for one in await provider_health.facts(db)]
+    return [one for one in health if one.needs_attention]
 
 
 def _counts(found: Figures) -> dict[str, object]:

@@ -4,6 +4,7 @@ from esimhooks.server.api.router import Route
 from esimhooks.server.dashboard import (
     assets,
     audit,
+    components,
     deliveries,
     endpoint_form,
     endpoint_secrets,
@@ -13,6 +14,8 @@ from esimhooks.server.dashboard import (
     jobs,
     operators,
     overview,
+    portal,
+    providers,
     search,
     sign_in,
 )
@@ -20,6 +23,7 @@ from esimhooks.server.dashboard import (
 PAGES = (
     assets,
     audit,
+    components,
     deliveries,
     endpoint_form,
     endpoint_secrets,
@@ -29,6 +33,7 @@ PAGES = (
     operators,
     overview,
     jobs,
+    providers,
     search,
     sign_in,
 )
@@ -36,4 +41,4 @@ PAGES = (
 
 def page_routes() -> list[Route]:
     """Return the routes of the dashboard."""
-    return [*(route for page in PAGES for route in page.routes.all), *sign_in.open_routes.all]
+    return [*(route for page in PAGES for route in page.routes.all), *sign_in.open_routes.all, *portal.routes.all]

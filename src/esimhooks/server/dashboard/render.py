@@ -1,7 +1,7 @@
 """Pages: a template and its values in, an answer with strict headers out. Everything is escaped unless it is markup."""
 
 import gettext
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlencode
@@ -10,9 +10,10 @@ import jinja2
 import msgspec
 
 from esimhooks.server.api.http import Request, Response
+from esimhooks.server.api.installation import Installation
 from esimhooks.server.dashboard import formats
 from esimhooks.server.dashboard.assets import VERSION
-from esimhooks.server.dashboard.look import OURS
+from esimhooks.server.dashboard.look import NOBODYS, OURS, Look
 from esimhooks.server.dashboard.visitor import Visitor
 from esimhooks.server.domain.advice import Advice, advise
 from esimhooks.server.domain.delivery import Attempt
@@ -20,6 +21,7 @@ from esimhooks.server.domain.errors import NotNow, Refused, Undecryptable
 from esimhooks.server.domain.health import LastFailure
 from esimhooks.server.domain.ids import Prefix, made_at, text_of
 from esimhooks.server.domain.lists import Unreadable
+from esimhooks.server.domain.provider_health import ProviderHealth, ProviderState
 from esimhooks.server.observe.log import get_logger
 
 FOLDER = Path(__file__).parent
@@ -44,13 +46,23 @@ def advice_for(failure: Attempt | LastFailure) -> Advice:
     return advise(failure.outcome, status_code=failure.status_code, error=failure.error)
 
 
+PROVIDER_WORDS = {
+    ProviderState.SILENT: "It has sent nothing for far longer than usual. Ask it whether its notifications go to our address.",
+    ProviderState.REFUSED: "Its latest notification could not be read. Look into the journal for what was wrong.",
+    ProviderState.BEHIND: "Notifications wait: it does not answer our questions. Check its credentials and its own status.",
+}
+
+
+def provider_words(health: ProviderHealth) -> str:
+    """Return what is wrong with a provider, and what to do."""
+    return PROVIDER_WORDS.get(health.state, "")
+
+
 FILTERS: Mapping[str, Callable[..., object]] = {
     "moment": formats.moment,
     "span": formats.span,
-    "ago": formats.ago,
     "pretty": formats.pretty,
     "told": formats.told,
-    "due": formats.due,
     "many": formats.many,
     "number": "{:,}".format,
     "advice": advice_for,
@@ -76,22 +88,44 @@ def environment(language: str) -> jinja2.Environment:
     )
     made.filters |= FILTERS
     made.tests["unreadable"] = lambda row: isinstance(row, Unreadable)
-    made.globals |= {"assets": VERSION, "id": lambda kind, value: text_of(Prefix(kind), value)}
+    made.globals |= {
+        "assets": VERSION,
+        "provider_words": provider_words,
+        "id": lambda kind, value: text_of(Prefix(kind), value),
+    }
     texts = gettext.translation("dashboard", FOLDER / "locales", [language], fallback=True)
+    made.globals["plain"] = texts.gettext  # of a name: no percent sign in it is a place for a value
     install: Callable[..., None] = vars(made)["install_gettext_translations"]  # which the extension has added
     install(texts, newstyle=True)
     return made
 
 
-def page(template: str, visitor: Visitor | None, values: Mapping[str, object], *, status: int = 200) -> Response:
-    """Return the page. `visitor` None: a person who has not signed in."""
-    look = visitor.look if visitor else OURS
-    text = (
-        environment(look.language)
-        .get_template(template)
-        .render(**values, visitor=visitor, look=look, language=look.language)
-    )
-    return Response(status, text.encode(), "text/html; charset=utf-8", dict(HEADERS))
+def page(
+    template: str,
+    visitor: Visitor | None,
+    values: Mapping[str, object],
+    *,
+    status: int = 200,
+    look: Look = OURS,
+    frame_origins: Sequence[str] = (),
+) -> Response:
+    """Return the page. `visitor` None: a person who has not signed in, who sees `look`."""
+    if visitor is not None:
+        look, frame_origins = visitor.look, visitor.frame_origins
+    made = environment(look.language).get_template(template)
+    text = made.render(**values, visitor=visitor, look=look, language=look.language)
+    return Response(status, text.encode(), "text/html; charset=utf-8", framed_headers(frame_origins))
+
+
+def framed_headers(origins: Sequence[str]) -> dict[str, str]:
+    """Return the headers of a page that pages of these origins, and no others, may show in a frame."""
+    if not origins:
+        return dict(HEADERS)
+    policy = POLICY.replace("frame-ancestors 'none'", f"frame-ancestors {' '.join(origins)}")
+    left_out = ("x-frame-options", "cross-origin-opener-policy")
+    return {name: value for name, value in HEADERS.items() if name not in left_out} | {
+        "content-security-policy": policy
+    }
 
 
 def show_error(request: Request, error: Exception) -> Response:
@@ -114,4 +148,6 @@ def show_error(request: Request, error: Exception) -> Response:
         "detail": detail,
         "path": request.path if filtered else None,
     }
-    return page("error.html", visitor, values, status=status)
+    in_frame = request.headers.get("sec-fetch-dest") == "iframe"
+    origins = request.services[Installation].frame_origins if in_frame else ()
+    return page("error.html", visitor, values, status=status, look=NOBODYS, frame_origins=origins)

@@ -14,6 +14,7 @@ from esimhooks.server.dashboard.visitor import Visitor, visitor_of
 from esimhooks.server.domain.find import Hit
 from esimhooks.server.domain.ids import Prefix, made_at, text_of
 from esimhooks.server.manage import find as manage_find
+from esimhooks.server.store import accounts
 from esimhooks.server.store.database import Session
 
 PATHS: Mapping[Prefix, str] = {
@@ -43,7 +44,18 @@ async def search(request: Request, db: Session) -> Response:
     hits = await manage_find.find_rows(db, visitor.principal.tenant, text) if text else []
     if len(hits) == 1:
         return redirect(_address(visitor, hits[0]))
-    found = [{"hit": hit, "id": text_of(hit.kind, hit.id), "address": _address(visitor, hit)} for hit in hits]
+    owners = (
+        await accounts.names_of(db, {hit.tenant.account_id for hit in hits if hit.tenant}) if visitor.operator else {}
+    )
+    found = [
+        {
+            "hit": hit,
+            "id": text_of(hit.kind, hit.id),
+            "address": _address(visitor, hit),
+            "owner": owners.get(hit.tenant.account_id, "") if hit.tenant else "",
+        }
+        for hit in hits
+    ]
     return page("search.html", visitor, {"title": "Search", "text": text, "found": found})
 
 

@@ -9,6 +9,7 @@ from esimhooks.server.api.problems import headers_of
 from esimhooks.server.api.router import Routes
 from esimhooks.server.api.transaction import Begin
 from esimhooks.server.dashboard.access import BY_SESSION, OPEN_PAGES
+from esimhooks.server.dashboard.look import Look, look_for
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import check_origin, cookie, form_of, token_of, visitor_of
 from esimhooks.server.domain.account import DashboardSession
@@ -26,9 +27,10 @@ open_routes = Routes(OPEN_PAGES)
 
 
 @open_routes.get("/sign-in")
-async def ask_key(request: Request) -> Response:
+async def ask_key(request: Request, db: Session) -> Response:
     """Show the form."""
-    return _form(request.query.get("next", ""), ended=bool(token_of(request)))
+    look = await look_for(db, None)
+    return _form(request.query.get("next", ""), look, ended=bool(token_of(request)))
 
 
 @open_routes.post("/sign-in")
@@ -47,7 +49,8 @@ async def sign_in(
         require_permission(principal, Permission.READ)
     except Refused as refused:
         note_refusal(request, refused)
-        return _form(back, refused)
+        async with begin() as db:
+            return _form(back, await look_for(db, None), refused)
     admin = authenticator.admin_digest if principal.lookup is None else None
     actor = actor_of(principal, authenticator.peer(request))
     async with begin() as db:
@@ -63,15 +66,15 @@ async def sign_in(
 @routes.post("/sign-out")
 async def sign_out(request: Request, db: Session) -> Response:
     """End the session, here and on all nodes."""
-    visitor_of(request)
+    framed = visitor_of(request).framed
     await end_session(db, token_of(request))
-    return redirect("/sign-in", set_cookie=cookie(request, ""))
+    return redirect("/sign-in", set_cookie=cookie(request, "", framed=framed))
 
 
-def _form(back: str, refused: Refused | None = None, *, ended: bool = False) -> Response:
+def _form(back: str, look: Look, refused: Refused | None = None, *, ended: bool = False) -> Response:
     error = "" if refused is None else refused.detail.capitalize() + "."
     told = {"title": "Sign in", "next": back, "error": error, "ended": ended}
-    answer = page("sign_in.html", None, told, status=200 if refused is None else refused.status)
+    answer = page("sign_in.html", None, told, status=200 if refused is None else refused.status, look=look)
     if refused is not None:
         answer.headers.update(headers_of(refused))
     return answer

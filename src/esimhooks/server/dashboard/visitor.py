@@ -8,16 +8,20 @@ import hmac
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from esimhooks.server.api.access import take_leave
 from esimhooks.server.api.auth import Authenticator, Principal, require_operator, tenant_of
 from esimhooks.server.api.http import MAX_BODY_BYTES, Request, Response, redirect
 from esimhooks.server.api.installation import Installation
-from esimhooks.server.dashboard.look import OURS, Look
+from esimhooks.server.dashboard.look import OURS, Look, look_for
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.roles import MAY, Permission
+from esimhooks.server.domain.portal import PortalSession
+from esimhooks.server.domain.portal import Role as PortalRole
+from esimhooks.server.domain.roles import MAY, Permission, Role
 from esimhooks.server.manage.lists import found
+from esimhooks.server.manage.portal import find_portal_session
 from esimhooks.server.manage.sessions import find_session
 from esimhooks.server.store import accounts
 from esimhooks.server.store.database import Database
@@ -40,6 +44,9 @@ class Visitor(Struct, frozen=True):
     account: str | None
     name: str | None = None
     look: Look = OURS
+    framed: bool = False
+    frame_origins: tuple[str, ...] = ()
+    """Whose pages may show these in a frame, of a session that began in one."""
 
     @property
     def may_change(self) -> bool:
@@ -62,9 +69,10 @@ class Visitor(Struct, frozen=True):
 async def admit(request: Request) -> Response | None:
     """Find the visitor, or answer with the way to the sign-in page. Raises `Refused`."""
     token = token_of(request)
-    principal = await _principal(request, token) if token else None
-    if principal is None:
+    admitted = await _admitted(request, token) if token else None
+    if admitted is None:
         return _to_sign_in(request)
+    principal, portal_session = admitted
     if request.method == "POST":
         check_origin(request)
         form = await form_of(request)
@@ -73,9 +81,19 @@ async def admit(request: Request) -> Response | None:
             raise Refused.forbidden("this form is not of your session; reload the page and try again")
     account, mode = request.query.get("account"), request.query.get("mode")
     tenant = None if principal.tenant is None and not account else tenant_of(principal, account=account, mode=mode)
-    name = await _name_of(request, tenant) if tenant else None
-    request.visitor = Visitor(principal, csrf_of(token), tenant, account, name)
+    name, look = await _name_and_look(request, tenant)
+    visitor = Visitor(principal, csrf_of(token), tenant, account, name, look)
+    if portal_session:
+        origins = request.services[Installation].frame_origins
+        visitor = replace(visitor, framed=portal_session.framed, frame_origins=origins if portal_session.framed else ())
+    request.visitor = visitor
     return None
+
+
+def require_manager(visitor: Visitor) -> None:
+    """Raise `Refused` (403) for a person who may only look: secrets and activation codes let one do more than that."""
+    if not visitor.may_change:
+        raise Refused.forbidden("you may look at these pages, but not at secrets")
 
 
 def visitor_of(request: Request) -> Visitor:
@@ -120,11 +138,15 @@ def token_of(request: Request) -> str:
     return request.cookies.get(HOST_COOKIE if _is_secure(request) else COOKIE, "")
 
 
-def cookie(request: Request, token: str) -> str:
-    """Return the cookie of a session as a header sets it; with no token, the one that ends it."""
+def cookie(request: Request, token: str, *, framed: bool = False) -> str:
+    """Return the cookie of a session as a header sets it; with no token, the one that ends it.
+
+    In a frame of another site a browser sends it only as `SameSite=None`, and keeps it apart for that site (Partitioned).
+    """
     secure = _is_secure(request)
     name, end = HOST_COOKIE if secure else COOKIE, "" if token else "; Max-Age=0"
-    return f"{name}={token}; Path=/; HttpOnly; SameSite=lax{'; Secure' if secure else ''}{end}"
+    site = "None; Secure; Partitioned" if framed else f"lax{'; Secure' if secure else ''}"
+    return f"{name}={token}; Path=/; HttpOnly; SameSite={site}{end}"
 
 
 def _is_secure(request: Request) -> bool:
@@ -137,21 +159,24 @@ def csrf_of(token: str) -> str:
     return hashlib.sha256(b"csrf " + token.encode()).hexdigest()
 
 
-async def _name_of(request: Request, tenant: Tenant) -> str:
+async def _name_and_look(request: Request, tenant: Tenant | None) -> tuple[str | None, Look]:
     database: Database = request.services[Database]
     async with database.session() as db:
-        return found(await accounts.find(db, tenant.account_id), "account").name
+        name = found(await accounts.find(db, tenant.account_id), "account").name if tenant else None
+        return name, await look_for(db, tenant.account_id if tenant else None)
 
 
-async def _principal(request: Request, token: str) -> Principal | None:
+async def _admitted(request: Request, token: str) -> tuple[Principal, PortalSession | None] | None:
+    """Return who has signed in, with a key or by a portal link."""
     database: Database = request.services[Database]
     installation: Installation = request.services[Installation]
     authenticator: Authenticator = request.services[Authenticator]
     by_person = "x-live" not in request.headers
     async with database.session() as db:
         session = await find_session(db, token, by_person=by_person, now=installation.clock())
-    if session is None:
-        return None
+        if session is None:
+            of_portal = await find_portal_session(db, token, by_person=by_person, now=installation.clock())
+            return None if of_portal is None else (_principal_of(of_portal), of_portal)
     if session.admin_digest is not None and session.admin_digest != authenticator.admin_digest:
         return None
     try:
@@ -160,12 +185,21 @@ async def _principal(request: Request, token: str) -> Principal | None:
         return None
     if principal.tenant is not None and principal.lookup is not None:
         take_leave(request, principal.lookup)
-    return principal
+    return principal, None
+
+
+def _principal_of(session: PortalSession) -> Principal:
+    role = Role.MANAGE if session.role is PortalRole.MANAGE else Role.READ
+    return Principal(session.tenant, role, key_name="portal")
 
 
 def _to_sign_in(request: Request) -> Response:
     if request.headers.get("hx-request"):  # a part of a page cannot show the form
         return Response(200, headers={"hx-redirect": "/sign-in"})
+    if (
+        request.headers.get("sec-fetch-dest") == "iframe"
+    ):  # in somebody else's page, where nobody has a key to sign in with
+        raise Refused("your session has ended: reload the page around this one", status=401, code="UNAUTHENTICATED")
     back = request.path + (f"?{request.raw_query.decode('latin-1')}" if request.raw_query else "")
     to = "/sign-in" if request.method != "GET" or back == "/" else f"/sign-in?next={quote(back)}"
     return redirect(to)

@@ -51,6 +51,10 @@ class Action(StrEnum):
     PROVIDER_DELETE = "provider.delete"
     NOTIFICATION_REPLAY = "notification.replay"
     ACCESS_REFUSE = "access.refuse"
+    PORTAL_LINK = "portal.link"
+    PORTAL_SIGN_IN = "portal.sign-in"
+    PORTAL_END = "portal.end-session"
+    BRANDING_PUT = "branding.put"
     DASHBOARD_SIGN_IN = "dashboard.sign-in"
 
 

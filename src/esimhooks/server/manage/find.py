@@ -28,6 +28,9 @@ MAX_EVENTS = 10_000
 MAX_NOTIFICATIONS = 20_000
 """How many rows one filter looks at for those that fit; what is older is looked at when it is asked for."""
 MAX_HITS = 25
+MAX_ESIMS = 20_000
+"""How many of the newest eSIMs are looked at for a part of a number or name."""
+MIN_FRAGMENT = 3
 MAX_TRACED = 50
 """eSIMs, events and notifications of one trace, each."""
 MAX_TRACED_DELIVERIES = 200
@@ -66,11 +69,14 @@ async def find_notifications(db: Session, where: JournalFilter, window: Window) 
 
 
 async def find_rows(db: Session, tenant: Tenant | None, text: str) -> Sequence[Hit]:
-    """Return what has this id, or the eSIMs that have this number; among all rows without a tenant, for operators."""
+    """Return what has this id, or what has this number or name, or else a part of one; of all tenants for operators.
+
+    Blanks and dashes in a number do not count, nor do capital letters.
+    """
     async with db.snapshot():
-        match _id_in(text):
+        match _id_in(text.strip().lower()):
             case None:
-                return await find.by_number(db, tenant, text, limit=MAX_HITS)
+                return await _by_number(db, tenant, text)
             case Prefix.ORDER, order_id:
                 return await find.by_order(db, tenant, order_id, limit=MAX_HITS)
             case Prefix.AUDIT, entry_id:
@@ -78,6 +84,15 @@ async def find_rows(db: Session, tenant: Tenant | None, text: str) -> Sequence[H
             case kind, row_id:
                 hit = await find.by_id(db, tenant, kind, row_id)
         return [] if hit is None else [hit]
+
+
+async def _by_number(db: Session, tenant: Tenant | None, text: str) -> Sequence[Hit]:
+    compact = re.sub(r"[\s-]", "", text)
+    number = compact if compact.isdigit() else text.strip()
+    hits = await find.by_number(db, tenant, number, limit=MAX_HITS)
+    if hits or len(number) < MIN_FRAGMENT:
+        return hits
+    return await find.by_fragment(db, tenant, number.lower(), limit=MAX_HITS, max_scanned=MAX_ESIMS)
 
 
 async def trace(db: Session, text: str, tenant: Tenant | None, *, operator: bool) -> Trace:

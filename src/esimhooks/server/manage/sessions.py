@@ -7,7 +7,7 @@ from datetime import datetime
 from esimhooks.server.domain.account import DashboardSession
 from esimhooks.server.domain.audit import Action, Actor
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.store import keys
+from esimhooks.server.store import keys, portal
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 
@@ -33,8 +33,9 @@ async def find_session(db: Session, token: str, *, by_person: bool, now: datetim
 
 
 async def end_session(db: Session, token: str) -> None:
-    """End the session."""
+    """End the session, whether it began with a key or by a portal link."""
     await keys.end_session(db, _digest(token))
+    await portal.sign_out(db, _digest(token))
 
 
 def _digest(token: str) -> bytes:

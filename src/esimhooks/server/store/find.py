@@ -77,6 +77,47 @@ async def by_number(db: Session, tenant: Tenant | None, number: str, *, limit: i
     return [_esim(row) for row in rows]
 
 
+async def by_fragment(
+    db: Session, tenant: Tenant | None, fragment: str, *, limit: int, max_scanned: int
+) -> Sequence[Hit]:
+    """Return what has the fragment (lower case) in a number or name: accounts for operators, endpoints, the newest eSIMs.
+
+    Of eSIMs the newest `max_scanned` are looked at, as no index serves a fragment.
+    """
+    owned, values = _owned_by(tenant)
+    owned = owned if values else "$3::uuid IS NULL AND $4::text IS NULL"
+    rows = await db.conn.fetch(
+        f"""
+        (SELECT 'acc' AS kind, id, NULL::uuid AS account_id, NULL AS mode, name AS label FROM accounts
+         WHERE $5 AND strpos(lower(name), $1) > 0 ORDER BY id DESC LIMIT $2)
+        UNION ALL
+        (SELECT 'ep', id, account_id, mode, coalesce(name, url) FROM endpoints
+         WHERE {owned} AND strpos(lower(concat_ws(' ', name, url)), $1) > 0 ORDER BY id DESC LIMIT $2)
+        UNION ALL
+        (SELECT 'esim', id, account_id, mode, concat_ws(', ', package_name, iccid, transaction_id) FROM (
+            SELECT * FROM esims WHERE {owned} ORDER BY id DESC LIMIT $6) newest
+         WHERE strpos(lower(concat_ws(' ', iccid, imsi, msisdn, eid, transaction_id, order_no, esim_tran_no, package_name,
+                                      package_code)), $1) > 0
+         ORDER BY id DESC LIMIT $2)
+        LIMIT $2
+        """,
+        fragment,
+        limit,
+        *(values or (None, None)),
+        tenant is None,
+        max_scanned,
+    )
+    return [
+        Hit(
+            kind=Prefix(row["kind"]),
+            id=row["id"],
+            tenant=None if row["account_id"] is None else _tenant(row),
+            label=row["label"],
+        )
+        for row in rows
+    ]
+
+
 async def by_order(db: Session, tenant: Tenant | None, order_id: UUID, *, limit: int) -> Sequence[Hit]:
     """Return the newest of the tenant's eSIMs (an operator's: all) that came with this order."""
     owned, values = _owned_by(tenant)

@@ -17,8 +17,12 @@ const lines = {
   failed: ["--bad", [12, 4]],
   stopped: ["--stopped", [6, 2, 2, 2]],
   cancelled: ["--faint", [3, 6]],
+  applied: ["--accent", []],
+  unmatched: ["--warn", [8, 3]],
+  invalid: ["--bad", [12, 4]],
 };
-const inUtc = () => localStorage.getItem("zone") === "utc";
+const lineOf = (label) => lines[label] ?? ["--pending", [1, 3]];
+const inUtc = () => remembered.get("zone") === "utc";
 const zone = () => (inUtc() ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone);
 const exact = (at, options) => new Intl.DateTimeFormat("sv-SE", { timeZone: zone(), ...options }).format(at);
 const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
@@ -57,8 +61,8 @@ function seriesOf(figure) {
   return JSON.parse(figure.dataset.labels).map((label) => ({
     label,
     show: !hiddenLines.has(`${figure.dataset.chart} ${label}`),
-    stroke: css(lines[label][0]),
-    dash: lines[label][1],
+    stroke: css(lineOf(label)[0]),
+    dash: lineOf(label)[1],
     fill: label === "delivered" ? css("--soft") : undefined,
     width: 2,
     paths: uPlot.paths.stepped({ align: 1 }),
@@ -172,7 +176,7 @@ function changeTheme() {
   const root = document.documentElement;
   const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = dark ? "light" : "dark";
-  localStorage.setItem("theme", root.dataset.theme);
+  remembered.set("theme", root.dataset.theme);
   for (const figure of charts.keys()) draw(figure);
 }
 
@@ -192,7 +196,7 @@ document.addEventListener("click", (event) => {
   }
   if (at("[data-theme-toggle]")) changeTheme();
   if (at("[data-zone]")) {
-    localStorage.setItem("zone", inUtc() ? "local" : "utc");
+    remembered.set("zone", inUtc() ? "local" : "utc");
     showTimes(document);
     for (const figure of charts.keys()) draw(figure);
   }

@@ -1,3 +1,19 @@
-// Before the first paint: the theme that was chosen, otherwise the system's.
-const chosen = localStorage.getItem("theme");
-if (chosen) document.documentElement.dataset.theme = chosen;
+// Before the first paint: the theme that was chosen, otherwise the system's. In a frame of another site a browser may deny
+// storage; then what is chosen lasts as long as the page.
+const remembered = {
+  get(name) {
+    try {
+      return localStorage.getItem(name);
+    } catch {
+      return this[name] ?? null;
+    }
+  },
+  set(name, value) {
+    try {
+      localStorage.setItem(name, value);
+    } catch {
+      this[name] = value;
+    }
+  },
+};
+if (remembered.get("theme")) document.documentElement.dataset.theme = remembered.get("theme");

@@ -1,0 +1,79 @@
+"""The way in by a portal link, and the pictures and the colour of a branding: open to all, as the sign-in page is."""
+
+from datetime import datetime
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from esimhooks.server.api.http import Request, Response, redirect
+from esimhooks.server.api.installation import Installation
+from esimhooks.server.api.router import Routes
+from esimhooks.server.dashboard.access import OPEN_PAGES
+from esimhooks.server.dashboard.visitor import cookie
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.ids import Prefix, parse_id
+from esimhooks.server.domain.portal import INSTALLATION
+from esimhooks.server.manage import portal as manage_portal
+from esimhooks.server.store import portal
+from esimhooks.server.store.database import Database, Session
+
+NO_GOOD = "this link was used already, or has expired: ask for another one where you got it"
+PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+"""Of a picture that is opened by itself, an SVG among them: nothing in it runs."""
+
+routes = Routes(OPEN_PAGES)
+
+
+@routes.get("/portal/{token}")
+async def enter(
+    request: Request, database: Database, now: datetime, installation: Installation, token: str
+) -> Response:
+    """Sign a merchant's person in, once. A link for a frame works only in a frame of an origin that may show it."""
+    async with database.transaction() as db:  # a GET that changes something: the link is used up
+        framed = await portal.is_framed(db, manage_portal.digest_of(token))
+        if framed:
+            _require_frame(request, installation)
+        used = await manage_portal.use_link(db, token, now=now)
+    if used is None:
+        raise Refused(NO_GOOD, status=410, code="GONE")
+    link, session = used
+    return redirect(link.page, set_cookie=cookie(request, session, framed=link.framed))
+
+
+@routes.get("/branding/{owner}/{version}/{file}")
+async def branding_file(db: Session, owner: str, version: str, file: str) -> Response:
+    """Return a logo, a favicon or the colour of a branding; its address changes with it."""
+    account_id: UUID = INSTALLATION if owner == "installation" else parse_id(Prefix.ACCOUNT, owner)
+    stored = await portal.find_branding(db, account_id)
+    branding = stored.branding
+    known: dict[str, tuple[str | None, bytes | None]] = {
+        "logo": (branding.logo_type, stored.logo),
+        "favicon": (branding.favicon_type, stored.favicon),
+        "style": ("text/css; charset=utf-8", _style(branding.accent) if branding.accent else None),
+    }
+    media_type, body = known.get(file, (None, None))
+    if body is None or media_type is None or not version.isdigit():
+        raise Refused.not_found("there is nothing at this address")
+    headers = {
+        "cache-control": "public, max-age=31536000, immutable",
+        "x-content-type-options": "nosniff",
+        "content-security-policy": PICTURE_POLICY,
+    }
+    return Response(200, body, media_type, headers)
+
+
+def _style(accent: str) -> bytes:
+    """Return the accent in both schemes: on a dark page it is lighter, and text on it dark."""
+    light = f"color-mix(in srgb, {accent} 45%, white)"
+    soft = f"light-dark(color-mix(in srgb, {accent} 10%, white), color-mix(in srgb, {accent} 30%, #0f1217))"
+    return (
+        f":root{{--accent:light-dark({accent},{light});--on-accent:light-dark(#fff,#0f1217);--soft:{soft}}}"
+    ).encode()
+
+
+def _require_frame(request: Request, installation: Installation) -> None:
+    """Raise `Refused` (403) unless a browser says that it opens the link in a frame of an origin that may show it."""
+    came = urlsplit(request.headers.get("referer", ""))
+    origin = f"{came.scheme}://{came.netloc}"
+    destination = request.headers.get("sec-fetch-dest", "iframe")
+    if destination != "iframe" or (came.netloc and origin not in installation.frame_origins):
+        raise Refused.forbidden("this link works only inside the page that it was made for")

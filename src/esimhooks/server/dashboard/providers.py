@@ -1,0 +1,54 @@
+"""Providers for operators: how each does, when it was last heard, what waits, what was not understood, what comes in."""
+
+from datetime import datetime, timedelta
+
+from esimhooks.server.api.http import Request, Response
+from esimhooks.server.api.router import Routes
+from esimhooks.server.dashboard.access import BY_SESSION
+from esimhooks.server.dashboard.charts import series_of
+from esimhooks.server.dashboard.render import page
+from esimhooks.server.dashboard.visitor import operator_of
+from esimhooks.server.domain.change import UpdateOutcome
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.ids import first_id_of
+from esimhooks.server.domain.provider_health import provider_health_of
+from esimhooks.server.store import figures, provider_health
+from esimhooks.server.store.database import Session
+
+SPAN = timedelta(hours=24)
+STEPS = 48
+
+routes = Routes(BY_SESSION)
+
+
+@routes.get("/providers")
+async def list_providers(request: Request, db: Session, now: datetime) -> Response:
+    """List providers with how they do."""
+    visitor = operator_of(request)
+    found = [provider_health_of(one, now=now) for one in await provider_health.facts(db)]
+    return page("providers.html", visitor, {"title": "Providers", "providers": found, "now": now})
+
+
+@routes.get("/providers/{name}/health")
+async def show_provider(request: Request, db: Session, now: datetime, name: str) -> Response:
+    """Show a provider's last 24 hours; asked for by the page itself, the parts that change."""
+    visitor = operator_of(request)
+    found = await provider_health.facts(db, name=name)
+    if not found:
+        raise Refused.not_found("there is no such provider")
+    edges = figures.edges_of(now, width=SPAN / STEPS, number=STEPS)
+    tallies = await provider_health.received_by_time(db, name, [first_id_of(edge) for edge in edges])
+    lines = {outcome.value: [0] * STEPS for outcome in UpdateOutcome}
+    for one in tallies:
+        lines[one.status][one.place] += one.number
+    seen = {outcome: line for outcome, line in lines.items() if any(line)} or {UpdateOutcome.APPLIED.value: [0] * STEPS}
+    values = {
+        "title": name,
+        "health": provider_health_of(found[0], now=now),
+        "series": series_of(edges, list(seen.values())),
+        "labels": list(seen),
+        "totals": {outcome: sum(line) for outcome, line in seen.items()},
+        "doubts": await provider_health.doubts_of(db, name),
+        "now": now,
+    }
+    return page("provider_parts.html" if "x-live" in request.headers else "provider.html", visitor, values)

@@ -1,0 +1,39 @@
+"""Health of a provider follows from what its last day was like."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from esimhooks.server.domain.provider_health import ProviderFacts, ProviderState, provider_health_of
+
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+
+
+def ago(minutes: float) -> datetime:
+    return NOW - timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize(
+    ("facts", "state"),
+    [
+        ({}, ProviderState.NEW),
+        ({"received": 100, "first_at": ago(100), "last_at": ago(1)}, ProviderState.HEALTHY),
+        ({"received": 100, "first_at": ago(140), "last_at": ago(41)}, ProviderState.SILENT),
+        ({"received": 100, "first_at": ago(120), "last_at": ago(21)}, ProviderState.HEALTHY),
+        ({"received": 2, "first_at": ago(500), "last_at": ago(200)}, ProviderState.HEALTHY),
+        ({"received": 1, "first_at": ago(1000), "last_at": ago(1000)}, ProviderState.HEALTHY),
+        ({"received": 9, "first_at": ago(9), "last_at": ago(1), "last_is_invalid": True}, ProviderState.REFUSED),
+        (
+            {"received": 9, "first_at": ago(9), "last_at": ago(1), "backlog": 3, "backlog_since": ago(6)},
+            ProviderState.BEHIND,
+        ),
+        (
+            {"received": 9, "first_at": ago(9), "last_at": ago(1), "backlog": 3, "backlog_since": ago(4)},
+            ProviderState.HEALTHY,
+        ),
+    ],
+)
+def test_the_state_follows_from_what_came_and_what_waits(facts: dict[str, object], state: ProviderState) -> None:
+    health = provider_health_of(ProviderFacts(name="upstream", kind="esimaccess", **facts), now=NOW)  # type: ignore[arg-type]
+    assert health.state is state
+    assert health.needs_attention is (state not in (ProviderState.HEALTHY, ProviderState.NEW))
