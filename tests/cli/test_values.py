@@ -1,5 +1,7 @@
 """Words of the command line as values."""
 
+from pathlib import Path
+
 import pytest
 import typer
 
@@ -68,3 +70,11 @@ def test_a_schedule_is_a_list_of_seconds_or_a_name() -> None:
     assert schedule("persistent") == "persistent"
     with pytest.raises(typer.BadParameter, match="expected seconds"):
         schedule("0,1m")
+
+
+def test_a_setting_may_be_what_a_file_holds(tmp_path: Path) -> None:
+    (tmp_path / "acme.toml").write_text('name = "Acme"')
+    assert json_values([f"document=@{tmp_path}/acme.toml", "confirm=never"]) == {
+        "document": 'name = "Acme"',
+        "confirm": "never",
+    }

@@ -129,5 +129,7 @@ def test_an_order_is_ready_or_has_failed() -> None:
     assert failed is not None
     assert (ready.ref, ready.failure) == (OrderRef(order_no="5"), None)
     assert failed.failure == "no stock"
+    waiting = parsed(document, {"order": 5, "state": "on its way"})
+    assert (waiting.order, waiting.updates, waiting.doubts) == (None, (), ())
     with pytest.raises(Unparsable, match="expected an order number"):
         parsed(document, {"state": "done"})

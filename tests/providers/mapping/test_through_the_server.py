@@ -285,3 +285,33 @@ async def test_a_wrong_document_is_refused_with_pointers_and_nothing_is_stored(o
     }
     assert (await operator.call("GET", "/v1/providers/upstream")).status == 404
     assert (await operator.call("POST", "/v1/providers/upstream/dry-run", {"document": wrong})).status == 404
+
+
+async def test_an_unsigned_end_is_believed_where_asking_would_not_tell_it(operator: Api, fake: FakeProvider) -> None:
+    shop, upstream = await a_shop(operator), await put(operator, "1global", fake, accessToken="token-1")
+    own = {"transactionId": "t-1", "esimTranNo": ICCID, "iccid": ICCID, "esimStatus": "IN_USE", "provider": "upstream"}
+    [active] = await shop.update(own)
+    end = {
+        "id": "n-1",
+        "type": "SUBSCRIPTION_END",
+        "iccid": ICCID,
+        "current_balance": 5,
+        "expiration_date": "2026-10-14T04:05:38Z",
+    }
+
+    await upstream.tell(end)
+
+    assert (await shop.esim(active["esim"]))["esimStatus"] == "UNUSED_EXPIRED"
+    assert fake.calls() == []
+
+
+async def test_usage_is_not_asked_for_where_the_document_does_not_say_how(operator: Api, fake: FakeProvider) -> None:
+    shop, upstream = await a_shop(operator), await put(operator, "zendit", fake, apiKey="key-1")
+    await shop.update({"transactionId": "t-1", "esimTranNo": ICCID, "esimStatus": "IN_USE", "provider": "upstream"})
+    esim_id = (await shop.esims())[0]["id"]
+
+    answer = await shop.requery(esim_id)
+
+    assert (answer.status, fake.calls()) == (409, [])
+    assert "does not say how to ask for one eSIM" in answer.body["detail"]
+    assert await upstream.journal() == []

@@ -238,7 +238,9 @@ def must_ask(connected: ProviderClient, notification: Notification, *, proven: b
     """
     if notification.order is not None:
         return True
-    if proven or not connected.provider.can_fetch or connected.confirm == "never":
+    provider = connected.provider
+    can_confirm = provider.can_fetch if provider.can_confirm is None else provider.can_confirm
+    if proven or not can_confirm or connected.confirm == "never":
         return False
     statuses = {update.esim_status for update in notification.updates}
     return bool(notification.updates) if connected.confirm == "always" else bool(statuses & TERMINAL)

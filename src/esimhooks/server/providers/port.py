@@ -88,6 +88,8 @@ class Provider(ABC):
 
     can_fetch: bool = False
     """Whether credentials to ask the provider are configured."""
+    can_confirm: bool | None = None
+    """Whether asking for one eSIM tells its status, so that an unsigned one can be confirmed; None as `can_fetch`."""
     usage_batch: int = 1
     """How many eSIMs one usage question may name."""
     only_polled: bool = False

@@ -113,7 +113,7 @@ class Facts:
             doubts=tuple(doubts),
             order_ready=values.get("orderReady") is True,
             order_failed=values.get("orderFailed") is True,
-            silent=view.says_nothing_known,
+            silent=view.says_nothing_known or "orderReady" in values or "orderFailed" in values,
         )
 
     def _plans(self, view: View, doubts: list[Doubt]) -> Iterable[Plan]:

@@ -66,6 +66,9 @@ class MappedProvider(Provider):
             content_type=answer.content_type,
         )
         self.can_fetch = api is not None and bool(mapped.fetches or mapped.usage)
+        self._about_one = [question for question in mapped.fetches if KEY in question.placeholders]
+        tells_status = any(reader.name == "status" for question in self._about_one for reader in question.facts.readers)
+        self.can_confirm = self.can_fetch and tells_status
         self.only_polled = not document.rule
         self.usage_batch = mapped.usage.batch if mapped.usage else 1
         self.requests_per_second = requests_per_second
@@ -99,7 +102,9 @@ class MappedProvider(Provider):
     async def fetch(self, lookup: Lookup) -> tuple[Update, ...]:
         """Return the eSIMs of an order, or the one with the key, as they are now; raises as the port says."""
         if lookup.esim_tran_no is not None:
-            return (await self._one(self._about_one(), lookup.esim_tran_no, Cause.FILL),)
+            if not self._about_one:
+                raise ProviderRefused("its document does not say how to ask for one eSIM")
+            return (await self._one(self._about_one, lookup.esim_tran_no, Cause.FILL),)
         if lookup.order_no is None:
             raise ProviderRefused("neither an order number nor an eSIM's key to ask for")
         questions = [question for question in self.mapped.fetches if ORDER_NO in question.placeholders]
@@ -125,17 +130,11 @@ class MappedProvider(Provider):
         if question is not None and KEYS in question.placeholders:
             fill = api.fill(keys=tuple(esim_tran_nos))
             return tuple([one async for one in self._answers(question, fill, Identity(), Cause.POLL)])
-        questions = [question] if question is not None else self._about_one()
+        questions = [question] if question is not None else self._about_one
         for key in esim_tran_nos:
             with suppress(ProviderRefused):  # one that the provider does not know holds up nobody else's figures
                 found.append(await self._one(questions, key, Cause.POLL))
         return tuple(found)
-
-    def _about_one(self) -> Sequence[CompiledQuestion]:
-        questions = [question for question in self.mapped.fetches if KEY in question.placeholders]
-        if not questions:
-            raise ProviderRefused("its document does not say how to ask for one eSIM")
-        return questions
 
     async def _one(self, questions: Sequence[CompiledQuestion], key: str, cause: Cause) -> Update:
         """Ask every question about one eSIM and put the answers together, the first to say something first."""
