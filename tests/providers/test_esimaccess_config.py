@@ -26,7 +26,7 @@ def from_peer(peer: str) -> InboundRequest:
 @pytest.mark.parametrize(
     ("config", "pointer"),
     [
-        ({"kind": "airalo"}, "/kind"),
+        ({"kind": "esim-access"}, "/kind"),
         ({"credentials": {"accessCode": 5}}, "/credentials/accessCode"),
         ({"credentials": {"accessCode": ""}}, "/credentials/accessCode"),
         ({"credentials": {"accessCode": "a\r\nb: c"}}, "/credentials/accessCode"),

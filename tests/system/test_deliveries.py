@@ -24,7 +24,6 @@ from system.sent_webhooks import (
     an_event,
     assert_the_same_but_for_the_attempt,
     attempted,
-    delivery_of,
     ended_at,
     in_status,
     make_due,
@@ -227,15 +226,17 @@ async def test_a_failed_delivery_that_is_sent_again_counts_on_and_begins_its_sch
     assert_the_same_but_for_the_attempt(receiver.received, endpoint.secret)
 
 
-async def test_a_pending_delivery_is_not_sent_again_by_hand(merchant: Api, receiver: Receiver) -> None:
-    receiver.answer(status=500)
-    await an_endpoint(merchant, receiver.url())
+async def test_a_pending_delivery_that_is_sent_again_by_hand_is_attempted_at_once(
+    merchant: Api, receiver: Receiver
+) -> None:
+    receiver.answer(script=[status(500), status()])
+    await an_endpoint(merchant, receiver.url(), retrySchedule=[0, 600])
     delivery = await attempted(merchant, await an_event(merchant), 1)
 
     answer = await merchant.call("POST", f"/v1/deliveries/{delivery['id']}/retry")
 
-    assert answer.status == 409
-    assert (await delivery_of(merchant, delivery["event"]))["attemptCount"] == 1
+    assert answer.status == 202
+    assert (await attempted(merchant, delivery["event"], 2))["status"] == "delivered"
 
 
 async def test_a_fault_of_ours_does_not_use_up_an_attempt(

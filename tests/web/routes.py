@@ -3,6 +3,8 @@
 A route that is added later is found here by itself, and so by every test that goes over all routes.
 """
 
+from typing import Any
+
 from msgspec import Struct
 
 from api import Answer, Api, Json
@@ -34,7 +36,7 @@ LEAKS = ("Traceback", "asyncpg", "msgspec", "SELECT", "Error", "Exception", "`",
 
 
 class Route(Struct, frozen=True):
-    """One operation: method, path as declared, its parameters, and who may call it."""
+    """One operation: method, path as declared, its parameters, a body that it takes, and who may call it."""
 
     method: str
     path: str
@@ -43,6 +45,7 @@ class Route(Struct, frozen=True):
     of_tenant: bool
     takes_body: bool
     needs_body: bool
+    example: Any
     permission: Permission
 
     def at(self, **values: str) -> str:
@@ -64,6 +67,7 @@ def _all() -> list[Route]:
             one.takes.of_tenant,
             one.takes.body is not None,
             one.takes.needs_body,
+            one.example,
             one.permission,
         )
         for one in table()
