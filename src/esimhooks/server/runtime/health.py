@@ -1,8 +1,15 @@
-"""Whether a node should get requests: it is not stopping, and its database answers and is up to date."""
+"""Whether a node should get requests: it is not stopping, and its database is up to date and commits what is written."""
+
+import asyncio
+from time import monotonic
 
 from esimhooks.server.domain.errors import NotNow
-from esimhooks.server.store import migrate
+from esimhooks.server.store import installation, migrate
 from esimhooks.server.store.database import Database
+
+WITHIN_S = 2.0
+KEPT_S = 1.0
+"""Whoever asks more often gets the answer of before: each look is a commit."""
 
 
 class Health:
@@ -10,11 +17,21 @@ class Health:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._looking = asyncio.Lock()
+        self._ready_at = float("-inf")
         self.draining = False
 
     async def check_ready(self) -> None:
-        """Raise `NotNow` where the database does not answer or is behind this program, or the node is stopping."""
+        """Raise `NotNow` where the node is stopping, or its database is behind this program or takes no commit in time."""
         if self.draining:
             raise NotNow("the server is stopping")
-        async with self._database.session() as db:
-            await migrate.check_not_behind(db)
+        async with self._looking:
+            if monotonic() - self._ready_at < KEPT_S:
+                return
+            try:
+                async with asyncio.timeout(WITHIN_S), self._database.transaction() as db:
+                    await migrate.check_not_behind(db)
+                    await installation.check_takes_writes(db)
+            except TimeoutError:
+                raise NotNow(f"the database commits nothing within {WITHIN_S:.0f} s") from None
+            self._ready_at = monotonic()

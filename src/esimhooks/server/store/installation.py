@@ -7,7 +7,7 @@ reads.
 
 from datetime import datetime, timedelta
 
-from esimhooks.server.domain.errors import Broken
+from esimhooks.server.domain.errors import Broken, NotNow
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.partitions import TABLES
 
@@ -123,6 +123,19 @@ async def connections(db: Session) -> tuple[int, int]:
         """
     )
     return row["used"], row["most"]
+
+
+async def check_takes_writes(db: Session) -> None:
+    """Have the transaction write something at its commit, which a standby without a primary, or its lack, keeps waiting.
+
+    Raises `NotNow` where the server is read-only.
+    """
+    row = await db.conn.fetchrow(
+        "SELECT current_setting('transaction_read_only') AS read_only, pg_is_in_recovery() AS is_standby"
+    )
+    if row["is_standby"] or row["read_only"] == "on":
+        raise NotNow("the database takes no writes: it is read-only, or no primary")
+    await db.conn.fetchval("SELECT pg_current_xact_id()::text")
 
 
 async def encoding(db: Session) -> str:
