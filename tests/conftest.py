@@ -41,6 +41,7 @@ TENANT_TABLES = (
     "notifications",
     "orders",
     "provider_doubts",
+    "provider_troubles",
     "providers",
     "queue",
     "seen_notifications",

@@ -92,7 +92,9 @@ async def test_where_every_field_has_a_default_no_body_is_an_empty_object(operat
     for route in WITH_BODY:
         if route.method == "PATCH" or Document().resolved(described[route.method, route.path]).get("required"):
             continue
-        path = route.at(endpoint_id=endpoint["id"], event_id=event, name="upstream") + query
+        path = route.at(endpoint_id=endpoint["id"], event_id=event, name="upstream") + (
+            query if route.of_tenant else ""
+        )
         answer = await operator.raw(route.method, path, b"")
         assert answer.status in (200, 202), (route, answer)
         tried.append(route.path.rpartition("/")[2])

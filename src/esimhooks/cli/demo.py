@@ -19,6 +19,7 @@ from esimhooks.cli import output
 from esimhooks.cli.client import Client
 from esimhooks.cli.messages import Failed
 from esimhooks.cli.options import Account, AsReport, duration, web_address
+from esimhooks.cli.resources import SHIPPED
 from esimhooks.cli.serve import stop_on_signals
 
 if TYPE_CHECKING:
@@ -115,7 +116,12 @@ def simulate(  # noqa: PLR0913 - the options of a command
     webhook_url: Annotated[
         str | None, typer.Option("--webhook-url", metavar="URL", help="A receiver for the new account's events.")
     ] = None,
-    provider: Annotated[str, typer.Option("--provider", metavar="NAME", help="Its name meanwhile.")] = "simulation",
+    provider: Annotated[
+        str,
+        typer.Option(
+            "--provider", metavar="NAME", help="Its name meanwhile; or a kind that comes as a document, as airalo."
+        ),
+    ] = "simulation",
     timeout: Annotated[
         str, typer.Option("--timeout", metavar="TIME", help="How long the server may take to catch up.")
     ] = "60s",
@@ -123,12 +129,17 @@ def simulate(  # noqa: PLR0913 - the options of a command
 ) -> None:
     """Let a simulated provider on this machine sell eSIMs through a running server.
 
+    With the name of a document, as `--provider airalo`, its examples are sent instead, as the life of one eSIM.
     Needs an operator's key, and a server that reaches this machine at 127.0.0.1. The eSIMs are of mode test, of a new
     account unless one is named. Ends with 0 only if the server has every eSIM as the provider has it.
     """
     if account is not None and webhook_url is not None:
         raise typer.BadParameter("--webhook-url is for the new account; --account names one that is there")
     patience_s, operator = duration(timeout), Client.from_environment()
+    if provider in SHIPPED:
+        from esimhooks.cli.provider_life import play  # noqa: PLC0415 - as above
+
+        raise typer.Exit(play(operator, provider, account=account, as_json=as_json))
     from esimhooks.cli.simulation import Plan  # noqa: PLC0415 - as above
 
     plan = Plan(

@@ -53,6 +53,7 @@ KEY = (Setting("webhookUrl", "Where webhooks go.", metavar="URL"), *LIMITS)
 ENDPOINT = (
     NAME,
     Repeated("eventTypes", "What it gets, by default all; repeatable.", flag="--event-type", metavar="T", words=EVENTS),
+    Setting("filter", "Only events for which it holds, as data.packageCode == 'EU1'.", metavar="JMESPATH"),
     Setting("retrySchedule", "Seconds before each attempt, or a schedule's name.", metavar="0,60,300", parse=schedule),
     Setting("timeout", "Seconds for an answer, 1-30.", float, metavar="S"),
     Setting("maxInFlight", "Requests at a time, 1-200.", int),
@@ -91,6 +92,7 @@ ORDER = (
     Setting("packageName", "What it is called."),
     Setting("quantity", "How many eSIMs.", int, default=1, least=1),
     Repeated("metadata", "Comes with every event; repeatable.", metavar="NAME=VALUE", parse=pairs),
+    Setting("esim", "The eSIM that it tops up, instead of making new ones.", metavar="ID"),
 )
 ESIM_FILTER = (Setting("status", "Only those that are", EsimStatus), ICCID, TRANSACTION, ORDER_NO)
 
@@ -231,6 +233,11 @@ RESOURCES = (
              "Attempt what waits for its next attempt now, once a receiver is mended.", title="sent now"),
         OfTenant("test", "POST /v1/endpoints/{id}/test", "Send an endpoint an example, marked mode: test.",
              (Setting("event", "Whose example to send", EventType, default=EventType.ACTIVATED),), title="sent"),
+        OfTenant("test-filter", "POST /v1/endpoints/test-filter", "Try a filter on the newest events; nothing is sent.",
+             (Needed("filter", "As data.packageCode == 'EU1'.", metavar="JMESPATH"),
+             Repeated("eventTypes", "Only these; repeatable.", flag="--event-type", metavar="T", words=EVENTS),
+             Setting("last", "How many of the newest events, 1-100.", int, default=100, least=1, most=100)),
+             rows="events", columns="passes event timestamp:age esim id"),
         OfTenant("stats", "GET /v1/endpoints/{id}/stats", "Show how an endpoint has done, and what waits for it.",
              (Setting("hours", "How far back, 1-168.", int, default=24, least=1, most=168),)),
         OfTenant("secret", "GET /v1/endpoints/{id}/secret", "Show an endpoint's secret, and the old ones that still sign.",

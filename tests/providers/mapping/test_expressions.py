@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esimhooks.server.providers.mapping.expression import MAX_STEPS, Steps, compile_expression
+from esimhooks.server.domain.expression import MAX_STEPS, Steps, compile_expression
 from esimhooks.server.providers.port import Unparsable
 
 BODY = {
@@ -94,7 +94,7 @@ def test_a_function_that_is_given_what_it_does_not_take_finds_nothing() -> None:
 def test_all_expressions_of_a_notification_share_their_steps() -> None:
     wide = {"list": [{"a": [1] * 10}] * (MAX_STEPS // 10)}
     with pytest.raises(Unparsable, match="steps"):
-        compile_expression("list[*].a[?@ == `2`]").read(wide, Steps())
+        compile_expression("list[*].a[?@ == `2`]").read(wide, Steps(Unparsable))
 
 
 def test_a_condition_holds_where_it_gives_something() -> None:

@@ -15,7 +15,7 @@ from esimhooks.server.api.transaction import Begin
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.ids import Prefix, parse_id, text_of, text_or_none
 from esimhooks.server.domain.lists import partition
 from esimhooks.server.domain.order import Order, OrderFilter
 from esimhooks.server.domain.patterns import Text
@@ -34,7 +34,7 @@ MAX_ORDER = 1000
 
 
 class OrderBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """What an operator tells of an order that it placed with a provider."""
+    """What an operator tells of an order that it placed with a provider; with `esim` it tops up that eSIM."""
 
     account: Text
     mode: Mode
@@ -44,6 +44,7 @@ class OrderBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True
     package_code: Text
     package_name: Text | None = None
     quantity: Annotated[int, Meta(ge=1, le=MAX_ORDER)] = 1
+    esim: Text | None = None
     metadata: Metadata = {}
 
 
@@ -68,12 +69,13 @@ class OrderView(Struct, rename="camel", kw_only=True):
     package_code: str
     package_name: str | None
     quantity: int
+    esim: str | None
     metadata: dict[str, str]
     created_at: str
 
 
 class OrderWithEsims(OrderView, rename="camel", kw_only=True, omit_defaults=True):
-    """An order with its eSIMs; `unreadable` names those that cannot be decrypted, where there are such."""
+    """An order with its eSIMs, or the one that it tops up; `unreadable` names those that cannot be decrypted, where there are such."""
 
     esims: list[OrderedEsim]
     unreadable: list[str] = []
@@ -96,7 +98,7 @@ routes = Routes(BY_KEY, operators=True)
 async def place_order(
     begin: Begin, connected: ProviderClients, actor: Actor, now: datetime, data: OrderBody
 ) -> OrderWithEsims:
-    """Store an order; the same `transactionId` again returns the same order."""
+    """Store an order, of new eSIMs or (`esim`) of a top-up; the same `transactionId` again returns the same order."""
     try:
         account_id = parse_id(Prefix.ACCOUNT, data.account)
     except Refused:
@@ -111,10 +113,25 @@ async def place_order(
         quantity=data.quantity,
         metadata=checked_metadata(data.metadata) or {},
     )
+    esim_id = _topped_up(data)
     provider = await connected.find(data.provider)
     async with begin() as db:
-        placed = await orders.place_order(db, actor, new, connected=provider, now=now)
+        if esim_id is None:
+            placed = await orders.place_order(db, actor, new, connected=provider, now=now)
+        else:
+            placed = await orders.top_up_esim(db, actor, new, esim_id, connected=provider, now=now)
         return await _with_esims(db, placed.id)
+
+
+def _topped_up(data: OrderBody) -> UUID | None:
+    if data.esim is None:
+        return None
+    if data.quantity != 1:
+        raise Refused.invalid("/quantity", "expected 1: one eSIM is topped up by one order")
+    try:
+        return parse_id(Prefix.ESIM, data.esim)
+    except Refused:
+        raise Refused.invalid("/esim", "expected the id of an eSIM, esim_...") from None
 
 
 @routes.get("/v1/orders")
@@ -157,6 +174,7 @@ def _order(order: Order) -> OrderView:
         package_code=order.package_code,
         package_name=order.package_name,
         quantity=order.quantity,
+        esim=text_or_none(Prefix.ESIM, order.esim_id),
         metadata=dict(order.metadata),
         created_at=timestamp(order.created_at),
     )
@@ -164,7 +182,7 @@ def _order(order: Order) -> OrderView:
 
 async def _with_esims(db: Session, order_id: UUID) -> OrderWithEsims:
     order = found(await stored_orders.find(db, order_id), "order")
-    rows = await esims.of_order(db, order.tenant, order.id)
+    rows = await esims.of_order(db, order.tenant, order.id, topped_up=order.esim_id)
     view = _order(order)
     readable, unreadable = partition(rows)
     return OrderWithEsims(

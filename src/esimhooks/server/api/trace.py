@@ -17,6 +17,7 @@ from esimhooks.server.domain.find import Trace, TracedDelivery
 from esimhooks.server.domain.ids import Prefix, made_at, text_of, text_or_none
 from esimhooks.server.manage import find as manage_find
 from esimhooks.server.store.database import Session
+from esimhooks.vocabulary.envelope import TopUp
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
@@ -32,10 +33,15 @@ class TracedEsimView(Struct, rename="camel", kw_only=True):
     transaction_id: str
     order_no: str | None
     order: str | None
+    replaces: str | None
+    replaced_by: str | None
 
 
 class TracedEventView(Struct, rename="camel", kw_only=True):
-    """An event: the statuses it told, and the names of the fields that changed. `traceparent` is W3C Trace Context."""
+    """An event: what it says of statuses, plan and top-up, and the names of the fields that changed.
+
+    `traceparent` is W3C Trace Context.
+    """
 
     id: str
     type: str
@@ -44,6 +50,9 @@ class TracedEventView(Struct, rename="camel", kw_only=True):
     previous_status: EsimStatus | None
     new_status: EsimStatus | None
     changed: list[str]
+    reason: str | None
+    plan_id: str | None
+    top_up: TopUp | None
     happened_at: str
     created_at: str
     traceparent: str | None
@@ -130,6 +139,8 @@ def _esim(esim: Esim) -> TracedEsimView:
         transaction_id=esim.transaction_id,
         order_no=esim.order_no,
         order=text_or_none(Prefix.ORDER, esim.order_id),
+        replaces=text_or_none(Prefix.ESIM, esim.further.replaces),
+        replaced_by=text_or_none(Prefix.ESIM, esim.further.replaced_by),
     )
 
 
@@ -143,6 +154,9 @@ def _event(event: Event) -> TracedEventView:
         previous_status=told.previous_status,
         new_status=told.new_status,
         changed=list(told.changes),
+        reason=told.reason,
+        plan_id=told.plan_id,
+        top_up=told.top_up,
         happened_at=timestamp(event.happened_at),
         created_at=timestamp(made_at(event.id)),
         traceparent=event.traceparent,
@@ -154,6 +168,9 @@ class _Told(Struct, rename="camel"):
 
     previous_status: EsimStatus | None = None
     new_status: EsimStatus | None = None
+    reason: str | None = None
+    plan_id: str | None = None
+    top_up: TopUp | None = None
     changes: dict[str, msgspec.Raw] = {}
 
 

@@ -317,6 +317,8 @@ class _Node:
             Loop("usage polls", scheduler.poll_usage),
             Loop("order polls", scheduler.poll_orders),
             Loop("provider doubts", scheduler.report_doubts, wake=self._doubts_wake),
+            Loop("provider silence", scheduler.look_for_silence),
+            Loop("provider troubles", scheduler.report_troubles),
             Loop("partitions", scheduler.make_partitions),
             Loop("overdue deliveries", scheduler.fail_overdue),
             Loop("endpoint health", scheduler.report_health),

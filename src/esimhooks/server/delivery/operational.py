@@ -23,14 +23,17 @@ from esimhooks.server.domain.operational import (
     EndpointRecovered,
     OperationalEvent,
     ProviderDoubt,
+    ProviderTrouble,
     doubt_event,
     operational_event,
+    trouble_event,
 )
 from esimhooks.server.ingest.fan_out import publish
 from esimhooks.server.observe import metrics
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store import endpoints
 from esimhooks.server.store.database import Session
+from esimhooks.vocabulary.timestamps import timestamp
 
 log = get_logger("operational")
 
@@ -90,6 +93,15 @@ async def emit_doubts(db: Session, doubts: Sequence[ProviderDoubt], *, now: date
     if not doubts or not await endpoints.subscriptions(db, [OPERATOR]):
         return False
     return bool(await publish(db, [doubt_event(one, event_id=new_id(), now=now) for one in doubts]))
+
+
+async def emit_troubles(db: Session, troubles: Sequence[ProviderTrouble], *, now: datetime) -> bool:
+    """Store an event for each trouble with a provider, as `emit`; and log it."""
+    for one in troubles:
+        log.warning(one.kind.value, provider=one.provider, since=timestamp(one.since), detail=one.detail)
+    if not troubles or not await endpoints.subscriptions(db, [OPERATOR]):
+        return False
+    return bool(await publish(db, [trouble_event(one, event_id=new_id(), now=now) for one in troubles]))
 
 
 def report(events: Sequence[OperationalEvent]) -> None:

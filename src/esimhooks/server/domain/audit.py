@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from esimhooks.server.domain.account import ApiKey
 from esimhooks.server.domain.endpoint import CONFIG, Endpoint
-from esimhooks.server.domain.ids import Prefix, text_or_none
+from esimhooks.server.domain.ids import Prefix, text_of, text_or_none
 from esimhooks.server.domain.order import Order
 from esimhooks.server.domain.provider import StoredProvider
 from esimhooks.server.domain.trusted_cas import parse_cas
@@ -166,6 +166,7 @@ def order_fields(order: Order) -> Fields:
         "orderNo": order.order_no,
         "packageCode": order.package_code,
         "quantity": order.quantity,
+        **({} if order.esim_id is None else {"esim": text_of(Prefix.ESIM, order.esim_id)}),
     }
 
 

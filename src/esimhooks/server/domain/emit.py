@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from esimhooks.server.domain.change import Change, EventDraft
-from esimhooks.server.domain.esim import Esim
+from esimhooks.server.domain.esim import Esim, OpenTopUp
 from esimhooks.server.domain.plans import Plan
 from esimhooks.server.domain.thresholds import crossed
 from esimhooks.server.domain.update import Cause
@@ -79,7 +79,11 @@ def emit(change: Change, policy: EmitPolicy, *, now: datetime) -> Emission:
     changed = changed_fields(esim_data(before, now=now), data) if known else {}
     pending = {**changed, **before.pending_changes} if known else {}
     changes = _changes(pending, data)
-    drafts = tuple(_drafts(change, policy, now))
+    drafts, open_top_ups = _with_orders(_drafts(change, policy, now), after.further.open_top_ups)
+    if open_top_ups != after.further.open_top_ups:
+        after = msgspec.structs.replace(
+            after, further=msgspec.structs.replace(after.further, open_top_ups=open_top_ups)
+        )
     if drafts:
         usage = {EventType.DATA_UPDATED, EventType.USAGE_UPDATED} & {draft.type for draft in drafts}
         esim = msgspec.structs.replace(
@@ -208,6 +212,34 @@ def _data_event(
         else None
     )
     return [EventDraft(type=EventType.DATA_UPDATED, thresholds=thresholds, plan_id=plan_id, top_up=top_up)]
+
+
+def _with_orders(
+    drafts: Sequence[EventDraft], ordered: tuple[OpenTopUp, ...]
+) -> tuple[tuple[EventDraft, ...], tuple[OpenTopUp, ...]]:
+    """Return the events with the order of each top-up that names none itself, and the orders that are still open.
+
+    The first order of the same package is meant, else the first.
+    """
+    named: list[EventDraft] = []
+    for draft in drafts:
+        order = _order_of(draft.top_up, ordered) if draft.top_up is not None else None
+        if order is None or draft.top_up is None:
+            named.append(draft)
+            continue
+        ordered = tuple(one for one in ordered if one != order)
+        top_up = msgspec.structs.replace(
+            draft.top_up, transaction_id=order.transaction_id, package_code=order.package_code
+        )
+        named.append(msgspec.structs.replace(draft, top_up=top_up))
+    return tuple(named), ordered
+
+
+def _order_of(top_up: TopUp, ordered: Sequence[OpenTopUp]) -> OpenTopUp | None:
+    if top_up.transaction_id is not UNSET:
+        return next((one for one in ordered if one.transaction_id == top_up.transaction_id), None)
+    same_package = (one for one in ordered if one.package_code == top_up.package_code)
+    return next(same_package, ordered[0] if ordered else None)
 
 
 def _usage_moved(change: Change) -> bool:

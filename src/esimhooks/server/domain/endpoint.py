@@ -7,7 +7,8 @@ from uuid import UUID
 
 from msgspec import Meta, Struct, field, structs
 
-from esimhooks.server.domain.patterns import Name, Text, Url
+from esimhooks.server.domain.expression import MAX_CHARACTERS
+from esimhooks.server.domain.patterns import PRINTABLE, Name, Text, Url
 from esimhooks.server.domain.schedule import MAX_ATTEMPTS
 from esimhooks.vocabulary.statuses import Mode
 
@@ -15,6 +16,9 @@ MAX_DELAY_S = 604_800
 MAX_RATE = 10_000
 """Requests a second that a rate limit may allow at most."""
 MAX_PEM = 16_384
+
+
+FilterText = Annotated[str, Meta(min_length=1, max_length=MAX_CHARACTERS, pattern=PRINTABLE)]
 
 
 class DisabledReason(StrEnum):
@@ -55,7 +59,7 @@ class Tenant(Struct, frozen=True):
 class EndpointConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
     """What an endpoint is configured with: told by its merchant, stored, shown, and used by the dispatcher.
 
-    `eventTypes` null means all. `retrySchedule` are the seconds before each attempt. `rateLimit` is requests a second over
+    `eventTypes` null means all, and `filter` is an expression over the event (JMESPath) that must hold besides. `retrySchedule` are the seconds before each attempt. `rateLimit` is requests a second over
     all nodes, null for none; with `ordering` "esim" the deliveries of an eSIM wait for each other. `headers` are sent with
     every request besides ours. `signatureProfile` adds signatures to the standard one; `redactCredentials` leaves
     activation codes and the addresses of their pictures out of what is sent. `caCertificate` are up to five certificates
@@ -65,6 +69,7 @@ class EndpointConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     url: Url
     name: Name | None = None
     event_types: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=20)] | None = None
+    filter: FilterText | None = None
     retry_schedule: Annotated[
         tuple[Annotated[int, Meta(ge=0, le=MAX_DELAY_S)], ...], Meta(min_length=1, max_length=MAX_ATTEMPTS)
     ]

@@ -30,6 +30,13 @@ class Reported(Struct, frozen=True, kw_only=True, omit_defaults=True):
     unlimited: bool | None = None
 
 
+class OpenTopUp(Struct, frozen=True):
+    """A top-up that was ordered for an eSIM and whose volume no provider has reported yet."""
+
+    transaction_id: str
+    package_code: str
+
+
 class Further(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What only some eSIMs have (eSIM object, "Further members")."""
 
@@ -43,6 +50,8 @@ class Further(Struct, frozen=True, kw_only=True, omit_defaults=True):
     replaces: UUID | None = None
     replaced_by: UUID | None = None
     metadata: Mapping[str, str] = {}
+    open_top_ups: tuple[OpenTopUp, ...] = ()
+    """In the order in which they were ordered."""
 
 
 NOTHING_FURTHER = Further()

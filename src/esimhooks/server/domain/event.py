@@ -19,6 +19,9 @@ class OperationalType(StrEnum):
     ENDPOINT_RECOVERED = "endpoint.recovered"
     DELIVERY_FAILED = "delivery.failed"
     PROVIDER_DOUBT = "provider.doubt"
+    PROVIDER_SILENT = "provider.silent"
+    PROVIDER_REFUSED = "provider.refused"
+    PROVIDER_BALANCE = "provider.balance"
 
 
 AnyEventType: TypeAlias = EventType | OperationalType

@@ -57,6 +57,8 @@ class Notification(Struct, frozen=True, kw_only=True):
     occurred_at: datetime | None = None
     updates: tuple[Update, ...] = ()
     order: OrderNews | None = None
+    low_balance: str | None = None
+    """What the provider says of the account's balance, where that is low."""
     doubts: tuple[Doubt, ...] = ()
     """What was not understood while the rest is applied; shown in the journal."""
 

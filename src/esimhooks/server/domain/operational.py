@@ -74,6 +74,15 @@ class ProviderDoubt(Struct, frozen=True, kw_only=True):
     """None for what it answered to a question of ours."""
 
 
+class ProviderTrouble(Struct, frozen=True, kw_only=True):
+    """A provider is silent, refuses the credentials, or says that the balance is low; `since` is aware UTC."""
+
+    provider: str
+    kind: OperationalType
+    detail: str
+    since: datetime
+
+
 Value = TypeVar("Value", str, int)
 
 
@@ -120,11 +129,17 @@ class _DoubtData(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     notification: str | UnsetType = UNSET
 
 
+class _TroubleData(Struct, frozen=True, kw_only=True):
+    provider: str
+    detail: str
+    since: str
+
+
 class _Envelope(Struct, frozen=True, kw_only=True):
     id: str
     event: OperationalType
     timestamp: str
-    data: _Data | _DoubtData
+    data: "_Data | _DoubtData | _TroubleData"
 
 
 def operational_event(
@@ -146,8 +161,19 @@ def doubt_event(doubt: ProviderDoubt, *, event_id: UUID, now: datetime) -> Event
     return _event(OperationalType.PROVIDER_DOUBT, data, event_id=event_id, now=now)
 
 
+def trouble_event(trouble: ProviderTrouble, *, event_id: UUID, now: datetime) -> Event:
+    """Return the event that tells the operator what stands wrong with a provider; `now` is aware UTC."""
+    data = _TroubleData(provider=trouble.provider, detail=trouble.detail, since=timestamp(trouble.since))
+    return _event(trouble.kind, data, event_id=event_id, now=now)
+
+
 def _event(
-    kind: OperationalType, data: _Data | _DoubtData, *, event_id: UUID, now: datetime, tenant: Tenant = OPERATOR
+    kind: OperationalType,
+    data: _Data | _DoubtData | _TroubleData,
+    *,
+    event_id: UUID,
+    now: datetime,
+    tenant: Tenant = OPERATOR,
 ) -> Event:
     envelope = _Envelope(id=text_of(Prefix.EVENT, event_id), event=kind, timestamp=timestamp(now), data=data)
     return Event(

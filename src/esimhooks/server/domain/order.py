@@ -21,7 +21,10 @@ class OrderFilter(Struct, frozen=True, kw_only=True):
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """One order of `quantity` eSIMs. `polls` counts how often its provider was asked while it was pending."""
+    """One order of `quantity` eSIMs, or a top-up of the eSIM `esim_id`, which makes none.
+
+    `polls` counts how often its provider was asked while it was pending.
+    """
 
     id: UUID
     tenant: Tenant
@@ -32,6 +35,7 @@ class Order(Struct, frozen=True, kw_only=True):
     package_name: str | None
     quantity: int
     created_at: datetime
+    esim_id: UUID | None = None
     metadata: Mapping[str, str] = {}
     """What the operator put on it: it comes with every event and is never read."""
     polls: int = 0

@@ -19,9 +19,9 @@ from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.emit import Emission, EmitPolicy, emit, emit_pending
 from esimhooks.server.domain.endpoint import Ordering, Tenant
-from esimhooks.server.domain.endpoint_rules import wants
 from esimhooks.server.domain.esim import Esim, Further
 from esimhooks.server.domain.event import Event
+from esimhooks.server.domain.event_filter import EventBody, gets
 from esimhooks.server.domain.ids import Prefix, id_or_none, new_id
 from esimhooks.server.domain.replacement import superseded, superseding
 from esimhooks.server.domain.transition import apply, lacks_volume
@@ -263,6 +263,7 @@ class Applying:
         fan_outs: list[Event] = []
         deliveries: list[Delivery] = []
         for event in self._events:
+            body = EventBody(event.body)
             subscriptions = self._known.subscriptions.get(event.tenant, [])
             if event.tenant in self._known.fanning_out or len(subscriptions) > MAX_INLINE_ENDPOINTS:
                 fan_outs.append(event)
@@ -278,7 +279,7 @@ class Applying:
                     ordered=subscription.ordering is Ordering.ESIM and event.esim_id is not None,
                 )
                 for subscription in subscriptions
-                if wants(subscription.event_types, event.type)
+                if gets(subscription.event_types, subscription.filter, event.type, body)
             ]
         return fan_outs, deliveries
 

@@ -12,6 +12,7 @@ from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.endpoint import Endpoint, Ordering, Tenant
 from esimhooks.server.domain.endpoint_rules import wants
 from esimhooks.server.domain.event import Event
+from esimhooks.server.domain.event_filter import EventBody, gets
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.observe import metrics
 from esimhooks.server.runtime.for_each import for_each
@@ -41,8 +42,9 @@ async def publish(db: Session, made: Sequence[Event], *, but_not: UUID | None = 
     wanted = [
         _delivery(event.tenant, FanOut.of(event), subscription)
         for event in made
+        for body in [EventBody(event.body)]
         for subscription in subscriptions.get(event.tenant, [])
-        if wants(subscription.event_types, event.type) and subscription.endpoint_id != but_not
+        if gets(subscription.event_types, subscription.filter, event.type, body) and subscription.endpoint_id != but_not
     ]
     await _store(db, wanted)
     return wanted
@@ -98,9 +100,13 @@ class FanOuts:
                 return False
             reached = waiting[0].reached
             found = await endpoints.subscriptions_after(db, tenant, reached, limit=STEP_DELIVERIES)
+            bodies = await _bodies(db, waiting) if any(one.filter is not None for one in found) else {}
             wanted: list[Delivery] = []
             for event in waiting:
-                wanted += [_delivery(tenant, event, one) for one in found if _is_open_to(one, event)]
+                body = bodies.get(event.event_id)
+                wanted += [
+                    _delivery(tenant, event, one) for one in found if _is_open_to(one, event) and _passes(one, body)
+                ]
                 if len(found) == STEP_DELIVERIES:
                     await fan_outs.advance(db, event.event_id, reached=found[-1].endpoint_id)
                     break
@@ -117,6 +123,16 @@ def _is_open_to(subscription: Subscription, event: FanOut) -> bool:
     """Whether the endpoint wants the event and was there before it: by the database's clock, as ids are by a node's."""
     existed = event.created_at is None or subscription.stored_at is None or subscription.stored_at <= event.created_at
     return existed and wants(subscription.event_types, event.event_type)
+
+
+async def _bodies(db: Session, waiting: Sequence[FanOut]) -> dict[UUID, EventBody]:
+    contents = await events.contents(db, [event.event_id for event in waiting])
+    return {event_id: EventBody(content.body) for event_id, content in contents.items()}
+
+
+def _passes(subscription: Subscription, body: EventBody | None) -> bool:
+    """Whether the endpoint's filter lets the event through; one that cannot be decrypted is for nobody to filter."""
+    return body is None or body.passes(subscription.filter)
 
 
 def _delivery(tenant: Tenant, event: FanOut, subscription: Subscription) -> Delivery:

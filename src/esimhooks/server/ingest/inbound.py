@@ -14,6 +14,7 @@ from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Conflicting
+from esimhooks.server.domain.event import OperationalType
 from esimhooks.server.domain.ids import Prefix, new_id, text_of, text_or_none
 from esimhooks.server.domain.notification import InboundRequest, JournalEntry, Notification
 from esimhooks.server.domain.transition import TERMINAL
@@ -96,8 +97,10 @@ class Intake:
         """
         connected = await self._connected.authenticated(name, token)
         request = replace(request, proven=connected.provider.verify(request))
-        item = replace(_notified(connected, request), traceparent=tracing.present())
-        [results] = await self._submit([item], owner=name)
+        item, low_balance = _notified(connected, request)
+        [results] = await self._submit([replace(item, traceparent=tracing.present())], owner=name)
+        if low_balance is not None:
+            await self._connected.begin_trouble(name, OperationalType.PROVIDER_BALANCE, low_balance)
         return Receipt(results, connected.provider.reply(request))
 
     async def accept_updates(
@@ -170,7 +173,8 @@ class Intake:
         self._wakes.notify(taken)
 
 
-def _notified(connected: ProviderClient, request: InboundRequest) -> Item:
+def _notified(connected: ProviderClient, request: InboundRequest) -> tuple[Item, str | None]:
+    """Return what is taken in, and what the notification says of a balance that is low."""
     name = connected.stored.name
     journaled = without_credentials(request, connected.stored.credentials.values())
     entry = JournalEntry(id=new_id(), source=name, request=journaled, outcome=UpdateOutcome.IGNORED)
@@ -178,10 +182,10 @@ def _notified(connected: ProviderClient, request: InboundRequest) -> Item:
         notification = connected.provider.parse(request)
     except Unparsable as error:
         invalid = replace(entry, outcome=UpdateOutcome.INVALID, detail=str(error))
-        return Item(scope=Scope(provider=name), entry=invalid, doubts=error.doubts)
+        return Item(scope=Scope(provider=name), entry=invalid, doubts=error.doubts), None
     waits = must_ask(connected, notification, proven=request.proven)
     repetition = deduplication.of_notification(name, notification, request.body or request.query.encode())
-    return Item(
+    item = Item(
         scope=Scope(provider=name),
         updates=() if waits else notification.updates,
         entry=replace(entry, kind=notification.kind),
@@ -189,6 +193,7 @@ def _notified(connected: ProviderClient, request: InboundRequest) -> Item:
         repetition=repetition if waits or notification.updates else None,
         doubts=notification.doubts,
     )
+    return item, notification.low_balance
 
 
 def _handed_in(handed: OperatorUpdate, request: InboundRequest) -> Item:

@@ -1,4 +1,4 @@
-"""Orders: made with their eSIMs in PENDING, filled when the provider has allocated them."""
+"""Orders: made with their eSIMs in PENDING, filled when the provider has allocated them; and top-ups of an eSIM."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from esimhooks.server.domain.audit import Action, Actor, changes, order_fields
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.esim import NOTHING_FURTHER, Esim, Further
+from esimhooks.server.domain.esim import NOTHING_FURTHER, Esim, Further, OpenTopUp
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.notification import JournalEntry
 from esimhooks.server.domain.order import Order
@@ -43,23 +43,30 @@ class NewOrder(Struct, frozen=True, kw_only=True):
     metadata: Mapping[str, str] = {}
 
 
+async def top_up(db: Session, actor: Actor, new: NewOrder, esim: Esim, *, polled: bool, now: datetime) -> Order:
+    """Store the order of more volume for an eSIM, or return the one with the same transaction id; needs a transaction.
+
+    The next volume that is added to the eSIM names it. `polled` tells whether its provider can be asked.
+    """
+    order = replace(_order(new, now), esim_id=esim.id)
+    polls = polled and esim.esim_tran_no is not None
+    if not await orders.insert(db, order, first_poll_in_s=ORDER_POLL_FIRST_S if polls else None):
+        known = await orders.find_by_transaction(db, new.tenant, new.transaction_id)
+        return known or order
+    await esims.open_top_up(db, esim.id, OpenTopUp(order.transaction_id, order.package_code))
+    told = changes({}, order_fields(order))
+    await record_action(
+        db, actor, Action.ORDER_CREATE, text_of(Prefix.ORDER, order.id), owner=order.tenant, changes=told
+    )
+    return order
+
+
 async def place(db: Session, actor: Actor, new: NewOrder, *, polled: bool, now: datetime) -> Order:
     """Store the order with its eSIMs, or return the one with the same transaction id; needs a transaction.
 
     `polled` tells whether its provider can be asked.
     """
-    order = Order(
-        id=new_id(),
-        tenant=new.tenant,
-        provider=new.provider,
-        transaction_id=new.transaction_id,
-        order_no=new.order_no,
-        package_code=new.package_code,
-        package_name=new.package_name,
-        quantity=new.quantity,
-        metadata=new.metadata,
-        created_at=now,
-    )
+    order = _order(new, now)
     polls = polled and order.order_no is not None
     if not await orders.insert(db, order, first_poll_in_s=ORDER_POLL_FIRST_S if polls else None):
         known = await orders.find_by_transaction(db, new.tenant, new.transaction_id)
@@ -72,6 +79,21 @@ async def place(db: Session, actor: Actor, new: NewOrder, *, polled: bool, now: 
         db, actor, Action.ORDER_CREATE, text_of(Prefix.ORDER, order.id), owner=order.tenant, changes=told
     )
     return order
+
+
+def _order(new: NewOrder, now: datetime) -> Order:
+    return Order(
+        id=new_id(),
+        tenant=new.tenant,
+        provider=new.provider,
+        transaction_id=new.transaction_id,
+        order_no=new.order_no,
+        package_code=new.package_code,
+        package_name=new.package_name,
+        quantity=new.quantity,
+        metadata=new.metadata,
+        created_at=now,
+    )
 
 
 def _pending(order: Order, now: datetime) -> Esim:

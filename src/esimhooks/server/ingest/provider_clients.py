@@ -6,16 +6,21 @@ notification.
 
 import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from time import monotonic
+from typing import TypeVar
 
 from msgspec import Struct
 
 from esimhooks.server.domain.errors import NotNow, Refused
+from esimhooks.server.domain.event import OperationalType
+from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.provider import StoredProvider
+from esimhooks.server.domain.update import Update
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.providers.port import Pace, Provider, ProviderConfig
-from esimhooks.server.store import providers
+from esimhooks.server.providers.port import CredentialsRefused, Lookup, Pace, Provider, ProviderConfig, Reply
+from esimhooks.server.store import provider_troubles, providers
 from esimhooks.server.store.database import Database
 
 KEPT_S = 1.0
@@ -35,6 +40,55 @@ class ProviderClient(Struct, frozen=True):
         return str(self.stored.settings.get("confirm", "terminal"))
 
 
+Note = Callable[[str | None], Awaitable[None]]
+"""Takes note of what a provider says where it refuses the credentials, and of None where it answers."""
+Answered = TypeVar("Answered")
+
+
+class Watched(Provider):
+    """A provider of which it is noted whether it takes the credentials; all else is the provider's own."""
+
+    def __init__(self, provider: Provider, note: Note) -> None:
+        self._provider = provider
+        self._note = note
+        self.can_fetch = provider.can_fetch
+        self.usage_batch = provider.usage_batch
+        self.requests_per_second = provider.requests_per_second
+
+    def verify(self, request: InboundRequest) -> bool:
+        """As the port says."""
+        return self._provider.verify(request)
+
+    def parse(self, request: InboundRequest) -> Notification:
+        """As the port says."""
+        return self._provider.parse(request)
+
+    def handshake(self, request: InboundRequest) -> Reply:
+        """As the port says."""
+        return self._provider.handshake(request)
+
+    def reply(self, request: InboundRequest) -> Reply:
+        """As the port says."""
+        return self._provider.reply(request)
+
+    async def fetch(self, lookup: Lookup) -> tuple[Update, ...]:
+        """As the port says."""
+        return await self._asked(self._provider.fetch(lookup))
+
+    async def usage(self, esim_tran_nos: Sequence[str]) -> tuple[Update, ...]:
+        """As the port says."""
+        return await self._asked(self._provider.usage(esim_tran_nos))
+
+    async def _asked(self, question: Awaitable[Answered]) -> Answered:
+        try:
+            answer = await question
+        except CredentialsRefused as error:
+            await self._note(error.detail)
+            raise
+        await self._note(None)
+        return answer
+
+
 class ProviderClients:
     """Builds providers from what is stored and keeps them for a moment."""
 
@@ -42,6 +96,7 @@ class ProviderClients:
         self._database = database
         self._make = make
         self._kept: dict[str, tuple[float, ProviderClient]] = {}
+        self._refused: dict[str, bool] = {}
 
     async def find(self, name: str) -> ProviderClient | None:
         """Return the provider of that name, or None.
@@ -57,9 +112,13 @@ class ProviderClients:
             self._kept.pop(name, None)  # names that are guessed must not fill the memory
             return None
         unchanged = kept[1] if kept is not None and kept[1].stored == stored else None
-        connected = unchanged or ProviderClient(stored, self._rebuilt(stored))
+        connected = unchanged or ProviderClient(stored, Watched(self._rebuilt(stored), self._noting(name)))
         self._kept[name] = (monotonic(), connected)
         return connected
+
+    def _noting(self, name: str) -> "Note":
+        self._refused.pop(name, None)  # it may have been stored anew, with other credentials
+        return lambda detail: self._note_refusal(name, detail)
 
     def _rebuilt(self, stored: StoredProvider) -> Provider:
         try:
@@ -97,6 +156,23 @@ class ProviderClients:
 
         built.append(self._make(config, pace))
         return built[0]
+
+    async def begin_trouble(self, name: str, kind: OperationalType, detail: str) -> None:
+        """Write down what stands wrong with a provider, to be reported; raises as the database."""
+        async with self._database.session() as db:
+            await provider_troubles.begin(db, name, kind, detail)
+
+    async def _note_refusal(self, name: str, detail: str | None) -> None:
+        """Write down that a provider refuses the credentials, or (None) takes them, where that is news to this node."""
+        if self._refused.get(name) is (detail is not None):
+            return
+        with suppress(NotNow):
+            if detail is not None:
+                await self.begin_trouble(name, OperationalType.PROVIDER_REFUSED, detail)
+            else:
+                async with self._database.session() as db:
+                    await provider_troubles.end(db, name, OperationalType.PROVIDER_REFUSED)
+            self._refused[name] = detail is not None
 
     def forget(self, name: str) -> None:
         """Read the provider anew the next time; after it was changed on this node."""

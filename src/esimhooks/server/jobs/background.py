@@ -21,6 +21,7 @@ from esimhooks.server.domain.endpoint import Ordering, Tenant
 from esimhooks.server.domain.endpoint_rules import wants
 from esimhooks.server.domain.errors import NotNow, Refused, Undecryptable
 from esimhooks.server.domain.event import event_type_of
+from esimhooks.server.domain.event_filter import EventBody
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.job import Filter, Job, Missed, RecoveryFilter, RequeryFilter
 from esimhooks.server.domain.schedule import while_down
@@ -29,7 +30,7 @@ from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.runtime.for_each import Failed, for_each
-from esimhooks.server.store import deliveries, endpoints, esims, jobs, queue
+from esimhooks.server.store import deliveries, endpoints, esims, events, jobs, queue
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.endpoints import Subscription
 from esimhooks.server.store.jobs import Candidate
@@ -249,13 +250,26 @@ async def _send(db: Session, job: Job[RecoveryFilter], endpoint: Subscription, c
     """Put what is wanted of these events into the endpoint's lane, in their order; return how many."""
     statuses = job.filter.statuses
     ended = [one.delivery_id for one in candidates if one.delivery_id is not None and one.status in statuses]
-    new = [_delivery(job.tenant, endpoint, one) for one in candidates if _never_sent(endpoint, statuses, one)]
+    never = [one for one in candidates if _never_sent(endpoint, statuses, one)]
+    new = [_delivery(job.tenant, endpoint, one) for one in await _passing(db, endpoint, never)]
     if not ended and not new:
         return 0
     again = await deliveries.reopen(db, ended, ordering=endpoint.ordering)
     await deliveries.insert(db, new)
     await queue.enqueue(db, sorted([*again, *new], key=lambda one: one.event_id))
     return len(again) + len(new)
+
+
+async def _passing(db: Session, endpoint: Subscription, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    """Return those that the endpoint's filter lets through."""
+    if endpoint.filter is None or not candidates:
+        return candidates
+    contents = await events.contents(db, [one.event_id for one in candidates])
+    return [
+        one
+        for one in candidates
+        if one.event_id not in contents or EventBody(contents[one.event_id].body).passes(endpoint.filter)
+    ]
 
 
 def _never_sent(endpoint: Subscription, statuses: Sequence[Missed], one: Candidate) -> bool:

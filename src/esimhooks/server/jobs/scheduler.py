@@ -24,7 +24,7 @@ from esimhooks.server.domain.update import Cause
 from esimhooks.server.ingest.batch import Item, emit_pending, take_in
 from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.ingest.orders import fail, fill, has_failed
-from esimhooks.server.ingest.provider_clients import ProviderClients
+from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Lookup, OrderFailed, ProviderRefused
 from esimhooks.server.runtime.for_each import for_each
@@ -38,6 +38,7 @@ from esimhooks.server.store import (
     orders,
     polls,
     provider_doubts,
+    provider_troubles,
     queue,
 )
 from esimhooks.server.store.database import Database
@@ -52,6 +53,9 @@ MAX_PROVIDERS = 20
 """Questions to providers that are under way at once: one that is silent does not hold up the others."""
 FAILED_POLL_AGAIN_S = 300.0
 ORDER_CLAIM_S = 120.0
+TROUBLES_S, SILENCE_S = 5.0, 300.0
+TOP_UP_POLLS = 40
+"""Some six hours; the polls of usage go on, and the next volume that is added still names the order."""
 SEEN_FOR = timedelta(days=30)
 FORGET_BATCH = 1000
 OVERDUE_BATCH = 500
@@ -190,6 +194,9 @@ class Scheduler:
         connected = await self._connected.find(order.provider)
         if connected is None or not connected.provider.can_fetch:
             raise ProviderRefused("it has no credentials")
+        if order.esim_id is not None:
+            await self._look_for_top_up(order, order.esim_id, connected)
+            return
         try:
             fetched = await connected.provider.fetch(Lookup(order_no=order.order_no))
         except OrderFailed as error:
@@ -201,6 +208,24 @@ class Scheduler:
             snapshots = [replace(snapshot, cause=Cause.ORDER_POLL) for snapshot in fetched]
             async with self._database.transaction() as db:
                 taken = await fill(db, order, snapshots, self._policy)
+        self._wakes.notify(taken)
+
+    async def _look_for_top_up(self, order: Order, esim_id: UUID, connected: ProviderClient) -> None:
+        """Ask for an eSIM until the volume that was ordered for it is there, or for as long as that is likely."""
+        async with self._database.session() as db:
+            esim = await esims.find(db, order.tenant, esim_id)
+        waits = esim is not None and any(
+            one.transaction_id == order.transaction_id for one in esim.further.open_top_ups
+        )
+        if esim is None or not waits or esim.esim_tran_no is None or order.polls > TOP_UP_POLLS:
+            async with self._database.session() as db:
+                await orders.end_polling(db, order.id)
+            return
+        fetched = await connected.provider.fetch(Lookup(esim_tran_no=esim.esim_tran_no))
+        snapshots = [replace(one, cause=Cause.ORDER_POLL) for one in fetched]
+        items = [Item(scope=Scope(provider=order.provider), updates=(one,), esim_ids=(esim.id,)) for one in snapshots]
+        async with self._database.transaction() as db:
+            taken = await take_in(db, items, self._policy)
         self._wakes.notify(taken)
 
     async def report_doubts(self) -> float:
@@ -221,6 +246,21 @@ class Scheduler:
         if reported:
             self._wakes.due.notify()
         return 0.0 if len(alerts) == ALERT_BATCH else 10.0
+
+    async def report_troubles(self) -> float:
+        """Tell the operator of providers that are silent, refuse the credentials, or say that the balance is low."""
+        async with self._database.transaction() as db:
+            troubles = await provider_troubles.claim(db, limit=FORGET_BATCH)
+            reported = await operational.emit_troubles(db, troubles, now=self._clock())
+        if reported:
+            self._wakes.due.notify()
+        return TROUBLES_S
+
+    async def look_for_silence(self) -> float:
+        """Write down which providers have been silent for far longer than usual."""
+        async with self._database.transaction() as db:
+            await provider_troubles.note_silence(db)
+        return SILENCE_S
 
     async def make_partitions(self) -> float:
         """Make the partitions of the coming days; those whose table is in use by a long transaction are tried again."""

@@ -12,9 +12,10 @@ from esimhooks.server.domain.account import OPERATOR
 from esimhooks.server.domain.audit import Action, Actor, ChangedField
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.endpoint import Endpoint, Tenant
-from esimhooks.server.domain.endpoint_rules import EVERYTHING, wants
+from esimhooks.server.domain.endpoint_rules import EVERYTHING
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event
+from esimhooks.server.domain.event_filter import EventBody, gets
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.quotas import Rate
 from esimhooks.server.ingest.fan_out import deliver_to
@@ -106,11 +107,17 @@ async def _chosen(db: Session, event: Event, endpoint_id: UUID | None) -> Sequen
     """Lock the endpoints to send to, so that nobody else makes the same delivery meanwhile."""
     if endpoint_id is None:
         enabled = await endpoints.enabled_to_send(db, event.tenant)
+        body = EventBody(event.body)
         wanting = [
             endpoint
             for endpoint in enabled
             if event.endpoint_id in (None, endpoint.id)
-            and wants(endpoint.event_types or (EVERYTHING if event.tenant == OPERATOR else None), event.type)
+            and gets(
+                endpoint.event_types or (EVERYTHING if event.tenant == OPERATOR else None),
+                endpoint.filter,
+                event.type,
+                body,
+            )
         ]
         if not wanting:
             raise Refused.conflict("no enabled endpoint wants this event: name one, or enable one that does")

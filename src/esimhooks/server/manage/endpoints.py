@@ -19,6 +19,7 @@ from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, EndpointC
 from esimhooks.server.domain.endpoint_rules import require_valid
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event
+from esimhooks.server.domain.event_filter import require_filter
 from esimhooks.server.domain.health import EndpointHealth, LaneFacts, health_of
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.operational import EndpointDisabled
@@ -68,6 +69,7 @@ async def create_endpoint(
     now = rules.clock()
     config = wanted(rules.defaults, rules.defaults)
     require_valid(config, brand=rules.brand)
+    require_filter(config.filter)
     require_reachable(rules.check_url, config.url, pointer="/url")
     await quotas.require_endpoint(db, tenant, config.headers)
     fields: dict[str, Any] = configuration(config) | {"ca_pem": require_authorities(config.ca_pem, now=now)}
@@ -92,6 +94,7 @@ async def change_endpoint(
     before = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")
     config = wanted(before, rules.defaults)
     require_valid(config, brand=rules.brand)
+    require_filter(config.filter)
     if config.url != before.url:
         require_reachable(rules.check_url, config.url, pointer="/url")
     await quotas.require_headers(db, account, before.headers, config.headers)

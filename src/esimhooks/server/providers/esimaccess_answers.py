@@ -31,7 +31,14 @@ from esimhooks.server.providers.fields import (
     word_or_number,
 )
 from esimhooks.server.providers.identifiers import doubts as numbers_in_doubt
-from esimhooks.server.providers.port import OrderFailed, OrderUnknown, ProviderRefused, StillAllocating, Unparsable
+from esimhooks.server.providers.port import (
+    CredentialsRefused,
+    OrderFailed,
+    OrderUnknown,
+    ProviderRefused,
+    StillAllocating,
+    Unparsable,
+)
 
 _MAX_ADDRESS = 1000
 _ALLOCATING = "200010"
@@ -40,6 +47,8 @@ _ABOUT_THE_QUESTION = re.compile(r"00010[4-7]|2000\d\d|310\d\d\d", re.ASCII)
 _FAILED_FOR_GOOD = frozenset({"200007", "200009", "200011"})
 """Codes that say that an order failed: no balance, a status that is none, no stock."""
 _NO_SUCH_ORDER = "310272"
+_CREDENTIALS = frozenset({"101001", "101002", "101003"})
+"""Codes that say that it does not take who asks: an old timestamp, an address that is not allowed, a wrong signature."""
 _SUCCESS_WORDS: dict[str, bool] = {"true": True, "false": False}
 
 
@@ -50,6 +59,8 @@ def judge(answer: Answer, *, secrets: Collection[str] = ()) -> Fields:
     `NotNow` for all that may pass or be mended (gateways, credentials, what is not known), and `Unparsable` where the
     answer is not what is documented.
     """
+    if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        raise CredentialsRefused(f"the provider answered HTTP {answer.status}")
     if answer.status != HTTPStatus.OK:
         raise NotNow(f"the provider answered HTTP {answer.status}", retry_after_s=answer.wait_s)
     envelope = Fields(read_json(answer.body, limit_bytes=MAX_ANSWER_BYTES), "answer")
@@ -65,6 +76,8 @@ def judge(answer: Answer, *, secrets: Collection[str] = ()) -> Fields:
         raise OrderFailed(said)
     if code is not None and _ABOUT_THE_QUESTION.fullmatch(code):
         raise ProviderRefused(said)
+    if code in _CREDENTIALS:
+        raise CredentialsRefused(said)
     raise NotNow(said)
 
 

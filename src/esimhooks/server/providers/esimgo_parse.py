@@ -37,8 +37,9 @@ class Topic(Enum):
     PROFILE = "profile"
     DELETED = "deleted"
     DELETION_SCHEDULED = "deletion scheduled"
+    LOW_BALANCE = "low balance"
     NO_CONSEQUENCE = "no consequence"
-    """Balance and its top-ups, text messages, places: no fact about an eSIM follows."""
+    """Top-ups of the balance, text messages, places: no fact about an eSIM follows."""
 
 
 TOPICS = {
@@ -48,8 +49,8 @@ TOPICS = {
     "ProfileStatusChange": Topic.PROFILE,
     "esim.deleted": Topic.DELETED,
     "esim.deletion_scheduled": Topic.DELETION_SCHEDULED,
-    "LowBalance": Topic.NO_CONSEQUENCE,
-    "InsufficientBalance": Topic.NO_CONSEQUENCE,
+    "LowBalance": Topic.LOW_BALANCE,
+    "InsufficientBalance": Topic.LOW_BALANCE,
     "Topup": Topic.NO_CONSEQUENCE,
     "AutoTopup": Topic.NO_CONSEQUENCE,
     "eSIMGoTopup": Topic.NO_CONSEQUENCE,
@@ -59,6 +60,8 @@ TOPICS = {
     "MSISDNDisabled": Topic.NO_CONSEQUENCE,
 }
 """`alertType` or `event` of every documented callback (eSIM Go, "Webhooks & Callbacks")."""
+
+OF_NO_ESIM = frozenset({Topic.NO_CONSEQUENCE, Topic.LOW_BALANCE})
 
 PROFILE_STATUS = {
     "Downloaded": SmdpStatus.DOWNLOADED,
@@ -83,7 +86,7 @@ def parse(request: InboundRequest, *, unit: UsageUnit = UsageUnit.AUTO) -> Notif
         raise members.missing("alertType or event")
     told_at = moment_of(body, "timestamp") or moment_of(body, "date")
     iccid = iccid_of(members, "iccid")
-    update = None if topic is Topic.NO_CONSEQUENCE else _update(topic, body, iccid, told_at, unit)
+    update = None if topic in OF_NO_ESIM else _update(topic, body, iccid, told_at, unit)
     if update is not None and update.says_nothing:
         raise unusable(members.missing("a fact about the eSIM"), doubts)
     doubts += numbers_in_doubt(iccid=iccid, eid=update.eid if update else None)
@@ -91,6 +94,7 @@ def parse(request: InboundRequest, *, unit: UsageUnit = UsageUnit.AUTO) -> Notif
         kind=members.text(discriminator) or "",
         occurred_at=told_at,
         updates=(update,) if update else (),
+        low_balance=members.text(discriminator) if topic is Topic.LOW_BALANCE else None,
         doubts=tuple(doubts),
     )
 
@@ -108,7 +112,7 @@ def _update(topic: Topic, body: Fields, iccid: str | None, told_at: datetime | N
             return _deleted(whose, body, told_at)
         case Topic.DELETION_SCHEDULED:
             return Update(identity=whose, occurred_at=told_at, announcement=DELETION_SCHEDULED)
-        case Topic.NO_CONSEQUENCE:
+        case Topic.NO_CONSEQUENCE | Topic.LOW_BALANCE:
             return None
         case _:
             assert_never(topic)

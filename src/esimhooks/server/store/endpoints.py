@@ -181,7 +181,7 @@ async def _cancel(db: Session, endpoint_ids: Sequence[UUID], *, now: datetime) -
 
 
 class Subscription(Struct, frozen=True):
-    """What an endpoint wants: types (None = all), and whether its deliveries keep the order of each eSIM.
+    """What an endpoint wants: types and a filter (None = all), and whether its deliveries keep the order of each eSIM.
 
     `stored_at` is when it was made, aware UTC by the database's clock; None where nobody asks.
     """
@@ -189,6 +189,7 @@ class Subscription(Struct, frozen=True):
     endpoint_id: UUID
     event_types: Sequence[str] | None
     ordering: Ordering
+    filter: str | None = None
     enabled: bool = True
     stored_at: datetime | None = None
 
@@ -200,7 +201,7 @@ async def subscription(db: Session, tenant: Tenant, endpoint_id: UUID, *, lock: 
     """
     row = await db.conn.fetchrow(
         f"""
-        SELECT id, event_types, ordering, enabled FROM endpoints WHERE account_id = $1 AND mode = $2 AND id = $3
+        SELECT id, event_types, ordering, filter, enabled FROM endpoints WHERE account_id = $1 AND mode = $2 AND id = $3
         {"FOR NO KEY UPDATE" if lock else ""}
         """,
         tenant.account_id,
@@ -209,7 +210,7 @@ async def subscription(db: Session, tenant: Tenant, endpoint_id: UUID, *, lock: 
     )
     if row is None:
         return None
-    return Subscription(row["id"], row["event_types"], Ordering(row["ordering"]), row["enabled"])
+    return Subscription(row["id"], row["event_types"], Ordering(row["ordering"]), row["filter"], row["enabled"])
 
 
 async def subscriptions(db: Session, tenants: Iterable[Tenant]) -> dict[Tenant, list[Subscription]]:
@@ -217,7 +218,7 @@ async def subscriptions(db: Session, tenants: Iterable[Tenant]) -> dict[Tenant, 
     wanted = list(tenants)
     rows = await db.conn.fetch(
         """
-        SELECT e.account_id, e.mode, e.id, e.event_types, e.ordering, e.stored_at
+        SELECT e.account_id, e.mode, e.id, e.event_types, e.ordering, e.stored_at, e.filter
         FROM endpoints e JOIN unnest($1::uuid[], $2::text[]) AS t (account_id, mode) USING (account_id, mode)
         WHERE e.enabled
         """,
@@ -235,7 +236,7 @@ async def subscriptions_after(db: Session, tenant: Tenant, after: UUID | None, *
     """Return what enabled endpoints of a tenant want, in the order of their ids, the next after `after`."""
     rows = await db.conn.fetch(
         """
-        SELECT id, event_types, ordering, stored_at FROM endpoints
+        SELECT id, event_types, ordering, stored_at, filter FROM endpoints
         WHERE account_id = $1 AND mode = $2 AND enabled AND ($3::uuid IS NULL OR id > $3) ORDER BY id LIMIT $4
         """,
         tenant.account_id,
@@ -248,7 +249,7 @@ async def subscriptions_after(db: Session, tenant: Tenant, after: UUID | None, *
 
 def _subscription(row: asyncpg.Record, tenant: Tenant) -> Subscription:
     types = row["event_types"] if tenant != OPERATOR else row["event_types"] or EVERYTHING
-    return Subscription(row["id"], types, Ordering(row["ordering"]), stored_at=row["stored_at"])
+    return Subscription(row["id"], types, Ordering(row["ordering"]), row["filter"], stored_at=row["stored_at"])
 
 
 async def targets(db: Session, endpoint_ids: Sequence[UUID]) -> list[EndpointTarget]:

@@ -8,7 +8,15 @@ import asyncpg
 import msgspec
 
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.esim import NOTHING_FURTHER, NOTHING_REPORTED, Esim, EsimFilter, Further, Reported
+from esimhooks.server.domain.esim import (
+    NOTHING_FURTHER,
+    NOTHING_REPORTED,
+    Esim,
+    EsimFilter,
+    Further,
+    OpenTopUp,
+    Reported,
+)
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.store.database import Session
@@ -80,13 +88,29 @@ async def lock_of_order(db: Session, order_id: UUID, *, but_not: Collection[Esim
     return [row["id"] for row in rows]
 
 
-async def of_order(db: Session, tenant: Tenant, order_id: UUID) -> list[Esim | Unreadable]:
-    """Return the eSIMs of the tenant's order, in the order they were made."""
+async def open_top_up(db: Session, esim_id: UUID, top_up: OpenTopUp) -> None:
+    """Write down a top-up that was ordered for the eSIM, until its volume is reported."""
+    await db.conn.execute(
+        """
+        UPDATE esims SET further = coalesce(further, '{}'::jsonb) || jsonb_build_object(
+            'open_top_ups', coalesce(further -> 'open_top_ups', '[]'::jsonb) || $2::jsonb)
+        WHERE id = $1
+        """,
+        esim_id,
+        [msgspec.to_builtins(top_up)],
+    )
+
+
+async def of_order(
+    db: Session, tenant: Tenant, order_id: UUID, *, topped_up: UUID | None = None
+) -> list[Esim | Unreadable]:
+    """Return the eSIMs of the tenant's order, in the order they were made, and the one that it tops up."""
     rows = await db.conn.fetch(
-        "SELECT * FROM esims WHERE account_id = $1 AND mode = $2 AND order_id = $3 ORDER BY id",
+        "SELECT * FROM esims WHERE account_id = $1 AND mode = $2 AND (order_id = $3 OR id = $4) ORDER BY id",
         tenant.account_id,
         tenant.mode,
         order_id,
+        topped_up,
     )
     return listed(db, rows)
 

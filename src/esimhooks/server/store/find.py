@@ -119,10 +119,16 @@ async def by_fragment(
 
 
 async def by_order(db: Session, tenant: Tenant | None, order_id: UUID, *, limit: int) -> Sequence[Hit]:
-    """Return the newest of the tenant's eSIMs (an operator's: all) that came with this order."""
+    """Return the newest of the tenant's eSIMs (an operator's: all) that came with this order, or that it tops up."""
     owned, values = _owned_by(tenant)
     rows = await db.conn.fetch(
-        f"SELECT {SHOWN} FROM esims WHERE order_id = $1 AND {owned} ORDER BY id DESC LIMIT $2", order_id, limit, *values
+        f"""
+        SELECT {SHOWN} FROM esims
+        WHERE (order_id = $1 OR id = (SELECT esim_id FROM orders WHERE id = $1)) AND {owned} ORDER BY id DESC LIMIT $2
+        """,
+        order_id,
+        limit,
+        *values,
     )
     return [_esim(row) for row in rows]
 

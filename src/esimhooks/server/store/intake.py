@@ -113,8 +113,10 @@ async def begin(db: Session, wants: Sequence[Want], seen: Sequence[Seen]) -> Kno
         by_kind.setdefault(row["kind"], []).append(row["item"])
     (now,) = msgspec.convert(by_kind["now"], list[datetime])
     subscriptions: dict[Tenant, list[Subscription]] = {}
+    filters = dict(msgspec.convert(by_kind.get("filter", []), list[tuple[UUID, str]]))
     for account_id, mode, endpoint_id, types, ordering in msgspec.convert(by_kind.get("endpoint", []), list[_Endpoint]):
-        subscriptions.setdefault(Tenant(account_id, mode), []).append(Subscription(endpoint_id, types, ordering))
+        subscription = Subscription(endpoint_id, types, ordering, filters.get(endpoint_id))
+        subscriptions.setdefault(Tenant(account_id, mode), []).append(subscription)
     return Known(
         now=now,
         candidates=[_candidate(db, row["esim"]) for row in rows if row["kind"] == "esim"],

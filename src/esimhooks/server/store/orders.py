@@ -18,8 +18,8 @@ async def insert(db: Session, order: Order, *, first_poll_in_s: float | None) ->
         await db.conn.fetchval(
             """
             INSERT INTO orders (id, account_id, mode, provider, transaction_id, order_no, package_code, package_name,
-                                quantity, created_at, next_poll_at, metadata)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() + make_interval(secs => $11), $12)
+                                quantity, created_at, next_poll_at, metadata, esim_id)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() + make_interval(secs => $11), $12, $13)
             ON CONFLICT (account_id, mode, transaction_id) DO NOTHING RETURNING true
             """,
             order.id,
@@ -34,6 +34,7 @@ async def insert(db: Session, order: Order, *, first_poll_in_s: float | None) ->
             order.created_at,
             first_poll_in_s,
             dict(order.metadata) or None,
+            order.esim_id,
         )
     )
 
@@ -56,11 +57,11 @@ async def find_by_transaction(db: Session, tenant: Tenant, transaction_id: str) 
 
 
 async def find_by_reference(db: Session, provider: str, ref: OrderRef) -> Order | None:
-    """Return the provider's order by its number, else by the transaction id if only one order has it."""
+    """Return the provider's order by its number, else by the transaction id if only one order has it; no top-up."""
     rows = await db.conn.fetch(
         """
         SELECT *, order_no = $2 AS by_number FROM orders
-        WHERE provider = $1 AND (order_no = $2 OR (transaction_id = $3 AND (order_no = $2) IS NOT FALSE))
+        WHERE provider = $1 AND esim_id IS NULL AND (order_no = $2 OR (transaction_id = $3 AND (order_no = $2) IS NOT FALSE))
         ORDER BY (order_no = $2) IS TRUE DESC, id DESC LIMIT 2
         """,
         provider,
@@ -180,6 +181,7 @@ def _order(row: asyncpg.Record) -> Order:
         package_name=row["package_name"],
         quantity=row["quantity"],
         created_at=row["created_at"],
+        esim_id=row["esim_id"],
         metadata=row["metadata"] or {},
         polls=row["polls"],
     )

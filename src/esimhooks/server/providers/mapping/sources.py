@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from urllib.parse import parse_qsl
 
+from esimhooks.server.domain.expression import Expression, Steps, compile_expression
 from esimhooks.server.domain.notification import InboundRequest
-from esimhooks.server.providers.mapping.expression import Expression, Steps, compile_expression
+from esimhooks.server.providers.port import Unparsable
 
 MAX_QUERY_FIELDS = 100
 AROUND = "top"
@@ -23,7 +24,7 @@ class View:
 
     def __init__(self, members: Mapping[str, object], request: InboundRequest = NOTHING) -> None:
         self.request = request
-        self.steps = Steps()
+        self.steps = Steps(Unparsable)
         self.members: Mapping[str, object] = {**members, AROUND: members}
         self.says_nothing_known = False
         """Whether a word was read that is known and says nothing."""

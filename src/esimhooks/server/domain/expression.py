@@ -1,6 +1,6 @@
-"""Expressions of mapping documents: JMESPath through a whitelist, compiled once, evaluated within a number of steps.
+"""Expressions over JSON: JMESPath through a whitelist, compiled once, evaluated within a number of steps. Pure.
 
-Text of a document comes in, an `Expression` goes out, or `ValueError` with what was expected. An expression sees only
+Text of a mapping document or of an endpoint's filter comes in, an `Expression` goes out, or `ValueError` with what was expected. An expression sees only
 the value it is evaluated on: it knows no time, no environment and no other notification.
 """
 
@@ -12,12 +12,10 @@ from jmespath.exceptions import JMESPathError
 from jmespath.parser import Parser
 from jmespath.visitor import TreeInterpreter
 
-from esimhooks.server.providers.port import Unparsable
-
 MAX_CHARACTERS = 300
 MAX_DEPTH = 20
 MAX_STEPS = 50_000
-"""Of all expressions of one notification together: some 30 ms. A usual notification takes a few hundred."""
+"""Of all expressions over one value together: some 30 ms. A usual notification takes a few hundred."""
 FUNCTIONS = frozenset({"contains", "ends_with", "join", "length", "not_null", "starts_with", "to_string", "type"})
 LISTS_FOR = frozenset({"join", "not_null"})
 """Functions that may be given a list of several values; elsewhere it could double the data with every step."""
@@ -48,18 +46,26 @@ NODES = frozenset(
 Node = Mapping[str, object]
 
 
-class Steps(TreeInterpreter):  # type: ignore[misc]  # jmespath has no types
-    """Evaluates the expressions of one notification, and stops where they take more steps than all may."""
+class TooManyStepsError(Exception):
+    """The expressions over one value take more steps than all may."""
 
-    def __init__(self) -> None:
+
+class Steps(TreeInterpreter):  # type: ignore[misc]  # jmespath has no types
+    """Evaluates the expressions over one value, and stops where they take more steps than all may.
+
+    `error` is what is raised then.
+    """
+
+    def __init__(self, error: type[Exception] = TooManyStepsError) -> None:
         super().__init__()
         self._left = MAX_STEPS
+        self._error = error
 
     def visit(self, node: object, *args: object, **kwargs: object) -> object:
-        """Evaluate one node. Raises `Unparsable` where there were too many."""
+        """Evaluate one node. Raises the error where there were too many."""
         self._left -= 1
         if self._left < 0:
-            raise Unparsable(f"its expressions take more than {MAX_STEPS} steps")
+            raise self._error(f"its expressions take more than {MAX_STEPS} steps")
         return super().visit(node, *args, **kwargs)
 
 
