@@ -28,7 +28,17 @@ from esimhooks.server.store import endpoints
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType
 
-PLAIN = ("url", "name", "timeout", "maxInFlight", "rateLimit", "ordering", "signatureProfile", "caCertificate")
+PLAIN = (
+    "url",
+    "name",
+    "filter",
+    "timeout",
+    "maxInFlight",
+    "rateLimit",
+    "ordering",
+    "signatureProfile",
+    "caCertificate",
+)
 OPTIONS = {
     "types": [*EventType, *sorted(FOR_MERCHANTS)],
     "orderings": list(Ordering),
@@ -129,6 +139,7 @@ def _filled(endpoint: Endpoint) -> Filled:
     fields = {
         "url": endpoint.url,
         "name": endpoint.name or "",
+        "filter": endpoint.filter or "",
         "retrySchedule": ", ".join(map(str, endpoint.retry_schedule)),
         "timeout": f"{endpoint.timeout_s:g}",
         "maxInFlight": str(endpoint.max_in_flight),
