@@ -59,9 +59,9 @@ def _of_one_esim(kind: str) -> Sequence[Example]:
     examples = [one for one in shipped(kind).document.example if one.answer_to is None and one.outcome != "invalid"]
     keys = Counter(update["key"] for one in examples for update in one.updates if "key" in update)
     if not keys:
-        raise Failed(f"{kind} sends no notifications about eSIMs: it is only asked")
+        raise Failed(f"the document {kind} has no example of a notification about an eSIM")
     [(key, _)] = keys.most_common(1)
-    return [one for one in examples if all(update.get("key") == key for update in one.updates)]
+    return [one for one in examples if all(update.get("key", key) == key for update in one.updates)]
 
 
 def _account(operator: Client, kind: str) -> str:

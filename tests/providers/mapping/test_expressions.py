@@ -57,7 +57,7 @@ def test_an_expression_finds_what_jmespath_finds(text: str) -> None:
         ("`unquoted`", "a JMESPath expression"),
         ("[@, @]", "only inside join and not_null"),
         ("[@,@]|[@,@]|[@,@]|[@,@]", "only inside join and not_null"),
-        ("{a: @, b: @}", "no multi select dict"),
+        ("{a: @, b: @}", "no object made of members"),
         ("join('', [@, data])", "not the whole"),
         ("join('', [a, b]) | join('', [c, d])", "at most one list of values"),
         ("sort_by(data, &id)", "only the functions"),

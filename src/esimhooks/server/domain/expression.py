@@ -17,6 +17,7 @@ MAX_DEPTH = 20
 MAX_STEPS = 50_000
 """Of all expressions over one value together: some 30 ms. A usual notification takes a few hundred."""
 FUNCTIONS = frozenset({"contains", "ends_with", "join", "length", "not_null", "starts_with", "to_string", "type"})
+_NAMES = {"multi_select_dict": "object made of members", "expref": "expression as an argument"}
 LISTS_FOR = frozenset({"join", "not_null"})
 """Functions that may be given a list of several values; elsewhere it could double the data with every step."""
 NODES = frozenset(
@@ -127,7 +128,7 @@ def _check(node: Node, *, depth: int, lists_allowed: bool) -> None:
     if depth > MAX_DEPTH:
         raise ValueError(f"expected an expression that is at most {MAX_DEPTH} levels deep")
     if kind not in NODES:
-        raise ValueError(f"expected no {str(kind).replace('_', ' ')} in an expression")
+        raise ValueError(f"expected no {_NAMES.get(str(kind), str(kind).replace('_', ' '))} in an expression")
     name = node.get("value") if kind == "function_expression" else None
     if name is not None and name not in FUNCTIONS:
         raise ValueError(f"expected only the functions {', '.join(sorted(FUNCTIONS))}")
