@@ -6,7 +6,6 @@ the value it is evaluated on: it knows no time, no environment and no other noti
 
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import cast
 
 from jmespath.exceptions import JMESPathError
 from jmespath.parser import Parser
@@ -17,7 +16,7 @@ MAX_DEPTH = 20
 MAX_STEPS = 50_000
 """Of all expressions over one value together: some 30 ms. A usual notification takes a few hundred."""
 FUNCTIONS = frozenset({"contains", "ends_with", "join", "length", "not_null", "starts_with", "to_string", "type"})
-_NAMES = {"multi_select_dict": "object made of members", "expref": "expression as an argument"}
+_NAMES = {"multi_select_dict": "object made of members"}
 LISTS_FOR = frozenset({"join", "not_null"})
 """Functions that may be given a list of several values; elsewhere it could double the data with every step."""
 NODES = frozenset(
@@ -118,9 +117,12 @@ def _parsed(text: str) -> Node:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a literal without quotes is deprecated, and read as text
-            return cast("Node", Parser().parse(text).parsed)
+            parsed: object = Parser().parse(text).parsed
     except (JMESPathError, ValueError, RecursionError, Warning):
         raise ValueError("expected a JMESPath expression such as data.status") from None
+    if not isinstance(parsed, dict):
+        raise TypeError(type(parsed))  # the parser makes nothing else
+    return parsed
 
 
 def _check(node: Node, *, depth: int, lists_allowed: bool) -> None:
