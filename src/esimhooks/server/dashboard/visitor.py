@@ -75,7 +75,7 @@ async def admit(request: Request) -> Response | None:
     principal, portal_session = admitted
     if request.method == "POST":
         check_origin(request)
-        form = await form_of(request)
+        form = await form_of(request, most_in_field=MAX_BODY_BYTES)
         shown = form.get("csrf") or request.headers.get("x-csrf-token") or ""
         if not hmac.compare_digest(shown.encode(), csrf_of(token).encode()):
             raise Refused.forbidden("this form is not of your session; reload the page and try again")
@@ -109,7 +109,7 @@ def operator_of(request: Request) -> Visitor:
     return visitor
 
 
-async def form_of(request: Request, *, most: int = MAX_BODY_BYTES) -> dict[str, str]:
+async def form_of(request: Request, *, most: int = MAX_BODY_BYTES, most_in_field: int = MAX_FIELD) -> dict[str, str]:
     """Return the fields of a form of `most` bytes; of several with one name, the values with commas. Raises `Refused`."""
     body = await request.body(most)
     try:
@@ -118,8 +118,8 @@ async def form_of(request: Request, *, most: int = MAX_BODY_BYTES) -> dict[str, 
         raise Refused("expected a form", status=400, code="MALFORMED") from None
     fields: dict[str, str] = {}
     for name, value in pairs:
-        if len(value) > MAX_FIELD or any(one < " " and one not in "\r\n\t" for one in value) or "\x7f" in value:
-            raise Refused.invalid(f"/{name[:40]}", f"expected at most {MAX_FIELD} characters of text")
+        if len(value) > most_in_field or any(one < " " and one not in "\r\n\t" for one in value) or "\x7f" in value:
+            raise Refused.invalid(f"/{name[:40]}", f"expected at most {most_in_field} characters of text")
         fields[name] = f"{fields[name]},{value}" if name in fields else value
     return fields
 
