@@ -1,5 +1,6 @@
 """`esimhooks.testing` and `drain`: what a receiver's own tests are made of."""
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from litestar import Litestar, asgi
 from litestar.testing import TestClient
 
 from esimhooks import Event, EventType, Receiver, Retrying, Webhook
-from esimhooks.testing import example_event, signed_request
+from esimhooks.testing import SignedRequest, example_event, signed_request
 from receiver_side.posting import SECRET, Seen
 
 
@@ -83,6 +84,25 @@ def test_an_application_without_its_lifespan_says_that_handlers_may_not_run(
 
     receiver.drain()
     assert seen.ids == [request.headers["webhook-id"]]
+
+
+def test_what_was_claimed_when_a_loop_ended_is_given_back_at_once(tmp_path: Path) -> None:
+    """Each loop of `asyncio.run` lives for one request only, and ends while its worker claims, begins or waits."""
+    receiver, seen = a_receiver(tmp_path), Seen()
+    receiver.on("*", name="welcome")(seen.add)
+    requests = [signed_request(SECRET, "esim.activated") for _ in range(40)]
+
+    async def take(request: SignedRequest, pauses: int) -> None:
+        await receiver.start_async()
+        assert (await receiver._take_async(request.body, request.headers)).status == 200
+        for _ in range(pauses):
+            await asyncio.sleep(0)
+
+    for number, request in enumerate(requests):
+        asyncio.run(take(request, number))
+
+    assert receiver.drain().done == len(requests)
+    assert sorted(seen.ids) == sorted(one.headers["webhook-id"] for one in requests)
 
 
 def test_with_its_lifespan_an_application_is_quiet_and_drains_while_it_runs(

@@ -1,17 +1,18 @@
-"""One attempt of a claimed run: its handler is called, for a limited time, and what came of it is recorded.
+"""One attempt of a claimed run: its handler is called, for a limited time, and what came of it is handed on to be recorded.
 
 Claims come in, nothing goes out: whatever a handler lets out is a failed attempt. Plain and transactional handlers run in
 threads that are given up when their time is over, so that they hold no slot of the worker.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
-from threading import Event as Flag
 from typing import TypeVar
 
 from esimhooks.receiver.errors import InboxUnavailable
-from esimhooks.receiver.handlers import Failure, Handler, caught, log_failure
+from esimhooks.receiver.handlers import Failure, Handler, caught
 from esimhooks.receiver.outcomes import Outcomes
 from esimhooks.receiver.retrying import Retrying
 from esimhooks.receiver.runs import Claim, Outcome, Runs
@@ -46,26 +47,39 @@ class Calling:
         self._supervisor = supervisor
         self._around = around
         self._clock = clock
-        self._outcomes = Outcomes(runs)
+        self._outcomes = Outcomes(runs, threads, lambda outcomes: self.recorded([one.claim for one in outcomes]))
+        self.recorded: Callable[[Sequence[Claim]], None] = lambda _: None
+        """Called in a thread of its own with runs whose outcome needs nothing more."""
+
+        self._loop = asyncio.get_running_loop()
+        self._ended: deque[asyncio.Future[None]] = deque()
+        self._waking = False
+
+    def submit(self, call: Callable[[], T]) -> Future[T]:
+        """Begin a call that blocks."""
+        return self._threads.submit(call)
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """Return what a call that blocks returns."""
-        return await asyncio.wrap_future(self._threads.submit(call))
+        return await asyncio.wrap_future(self.submit(call))
 
-    async def attempt(self, claim: Claim, handler: Handler, ended: Callable[[], None]) -> None:
-        """Call a handler and record what came of it, however long that takes; `ended` is called between the two."""
+    async def attempt(self, claim: Claim, handler: Handler) -> bool:
+        """Return when the handler has ended, or was given up: whether `recorded` will be called for it.
+
+        Raises `InboxUnavailable` where a transactional handler could not be called.
+        """
         if self._threads.hanging(handler.name) >= MAX_HANGING:
-            hang = TimeoutError(f"not called: {MAX_HANGING} earlier calls hang and cannot be ended")
-            failure: Failure | None = Failure(error=hang)
+            self._record(claim, Failure(error=TimeoutError(f"not called: {MAX_HANGING} earlier calls hang")))
         elif handler.transactional:
             failure = await self.in_thread(lambda: self._apply(claim, handler))
+            if failure is None:
+                return False
+            self._record(claim, failure)
         elif handler.asynchronous:
-            failure = await self._call_async(claim, handler)
+            self._record(claim, await self._call_async(claim, handler))
         else:
-            failure = await self._call_plain(claim, handler, ended)
-        ended()
-        if failure is not None:
-            await self.in_thread(lambda: self._record(claim, failure))
+            await self._call_plain(claim, handler)
+        return True
 
     async def _call_async(self, claim: Claim, handler: Handler) -> Failure:
         """Call in a task of its own, so that a `CancelledError` out of the handler is not taken for our own end."""
@@ -90,29 +104,42 @@ class Calling:
         await asyncio.wait({call}, timeout=CANCEL_WAIT_S)
         return self._too_long()
 
-    async def _call_plain(self, claim: Claim, handler: Handler, ended: Callable[[], None]) -> Failure | None:
+    async def _call_plain(self, claim: Claim, handler: Handler) -> None:
         """Call in a thread, which records a success by itself, whatever happens meanwhile to the limit and to this loop."""
-        loop = asyncio.get_running_loop()
-        returned = Flag()
+        ended, results = self._loop.create_future(), list[Failure]()
 
-        def call() -> Failure | None:
+        def call() -> None:
             with caught() as failure, self._around():
                 handler.function(claim.event)
-            returned.set()
-            if failure.error is not None:
-                return failure
-            with suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(ended)
-            self._record(claim, failure)
-            return None
+            results.append(failure)
+            if failure.error is None:
+                self._record(claim, failure)
+            self._resolve_soon(ended)
 
         future = self._threads.submit(call)
-        ending = asyncio.wrap_future(future)
-        await asyncio.wait({ending}, timeout=self._retrying.handler_limit_s)
-        if returned.is_set():
-            return await ending
-        self._threads.give_up(future, name=handler.name)
-        return self._too_long()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._retrying.handler_limit_s):
+                await ended
+        if not results:
+            self._threads.give_up(future, name=handler.name)
+            self._record(claim, self._too_long())
+        elif results[0].error is not None:
+            self._record(claim, results[0])
+
+    def _resolve_soon(self, ended: asyncio.Future[None]) -> None:
+        """Resolve in the loop, which is woken once for all that end meanwhile: waking it costs more than a quick handler."""
+        self._ended.append(ended)
+        if not self._waking:
+            self._waking = True
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._resolve)
+
+    def _resolve(self) -> None:
+        self._waking = False
+        while self._ended:
+            ended = self._ended.popleft()
+            if not ended.done():
+                ended.set_result(None)
 
     def _apply(self, claim: Claim, handler: Handler) -> Failure | None:
         """Call a transactional handler; its success is recorded with its effect. Raises `InboxUnavailable`."""
@@ -128,8 +155,6 @@ class Calling:
         return failure
 
     def _record(self, claim: Claim, failure: Failure) -> None:
-        if failure.error is not None:
-            log_failure(claim.handler, claim.event, failure, attempt=claim.attempts + 1)
         self._outcomes.record(Outcome(claim=claim, failure=failure, ended_at=self._clock()))
 
     def _too_long(self) -> Failure:

@@ -162,7 +162,9 @@ def _esim(data: object) -> Esim:
     for one in _FIELDS:
         value = data.get(one.encode_name)
         fitting: object
-        if one.name in _WORDS:
+        if value is None:
+            fitting = None
+        elif one.name in _WORDS:
             fitting = _word(_WORDS[one.name], value)
         elif one.type == datetime | None:
             fitting = _moment(value)

@@ -1,38 +1,60 @@
 """Writes down what came of runs, until it is written: many in one commit, however long the inbox is away.
 
-Outcomes come in from any thread, which waits until its own is stored. The leases of runs whose outcome is not yet written
-are renewed by the worker, so that nobody else calls their handlers meanwhile.
+Outcomes come in from any thread, which does not wait; those that are stored go out. The leases of runs whose outcome is
+not yet written are renewed by the worker, so that nobody else calls their handlers meanwhile.
 """
 
 import threading
+from collections.abc import Callable, Sequence
 
 from esimhooks.receiver.errors import InboxUnavailable
-from esimhooks.receiver.handlers import caught
+from esimhooks.receiver.handlers import caught, log_failure
 from esimhooks.receiver.logs import log
 from esimhooks.receiver.runs import Outcome, Runs
+from esimhooks.receiver.threads import Threads
 
 FIRST_PAUSE_S = 0.05
 LAST_PAUSE_S = 2.0
 
 
 class Outcomes:
-    """Group commit: while one thread writes, the outcomes of others gather for the next commit."""
+    """Group commit: while one thread writes, the outcomes of others gather for the next commit.
 
-    def __init__(self, runs: Runs) -> None:
+    `written` is called in that thread with outcomes that need nothing more: they are stored, or lost for good.
+    """
+
+    def __init__(self, runs: Runs, threads: Threads, written: Callable[[Sequence[Outcome]], None]) -> None:
         self._runs = runs
+        self._threads = threads
+        self._written = written
         self._gathering = threading.Lock()
-        self._writing = threading.Lock()
         self._gathered: list[Outcome] = []
+        self._at_work = False
 
     def record(self, outcome: Outcome) -> None:
-        """Return once the outcome is stored, by this thread or by another."""
+        """Store an outcome as soon as may be, in another thread."""
         with self._gathering:
             self._gathered.append(outcome)
-        with self._writing:
-            with self._gathering:
-                batch, self._gathered = self._gathered, []
-            if batch:  # otherwise another thread has written ours with its own
-                self._write(batch)
+            begins, self._at_work = not self._at_work, True
+        if begins:
+            try:
+                self._threads.submit(self._write_all)
+            except RuntimeError:  # the interpreter is ending and gives no more threads
+                self._write_all()
+
+    def _write_all(self) -> None:
+        while batch := self._next():
+            for one in batch:
+                if one.failure.error is not None:
+                    log_failure(one.claim.handler, one.claim.event, one.failure, attempt=one.claim.attempts + 1)
+            self._write(batch)
+            self._written(batch)
+
+    def _next(self) -> list[Outcome]:
+        with self._gathering:
+            batch, self._gathered = self._gathered, []
+            self._at_work = bool(batch)
+        return batch
 
     def _write(self, batch: list[Outcome]) -> None:
         pause_s = FIRST_PAUSE_S

@@ -162,10 +162,13 @@ class Runs:
         with self._database.writing() as session:
             for lane in sorted({one.claim.lane for one in outcomes if one.claim.lane is not None}):
                 lock_lane(session, lane)
-            done = [one for one in outcomes if one.failure.error is None and one.claim.lane is None]
-            session.run_many(_DONE, [_done_values(one.claim.key, one.ended_at) for one in sorted(done, key=_key_of)])
-            for outcome in sorted((one for one in outcomes if one not in done), key=_key_of):
-                self._end(session, outcome)
+            done: list[dict[str, object]] = []
+            for outcome in sorted(outcomes, key=_key_of):
+                if outcome.failure.error is None and outcome.claim.lane is None:
+                    done.append(_done_values(outcome.claim.key, outcome.ended_at))
+                else:
+                    self._end(session, outcome)
+            session.run_many(_DONE, done)
 
     def release(self, claims: Sequence[Claim], *, now: float) -> None:
         """Give runs back that were not worked on to their end; no attempt is counted."""

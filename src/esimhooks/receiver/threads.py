@@ -55,8 +55,7 @@ class Threads:
 
     def hanging(self, name: str) -> int:
         """Return how many calls of this name were given up and have not ended."""
-        with self._changed:
-            return self._hanging[name]
+        return self._hanging[name]
 
     def close(self, *, within_s: float) -> None:
         """Wait for calls at work, those that were given up aside, and end the idle threads."""

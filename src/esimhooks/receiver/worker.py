@@ -5,7 +5,9 @@ or `stop`, ends it: not what a handler or the inbox does.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 
@@ -14,6 +16,7 @@ from esimhooks.receiver.errors import InboxUnavailable
 from esimhooks.receiver.handlers import Failure, Handlers, caught
 from esimhooks.receiver.inbox import Inbox
 from esimhooks.receiver.logs import log
+from esimhooks.receiver.pace import Pace
 from esimhooks.receiver.runs import Claim, Key, Runs
 
 POLL_S = 1.0
@@ -21,6 +24,9 @@ POLL_S = 1.0
 
 PAUSE_WHEN_UNAVAILABLE_S = 1.0
 PRUNE_EVERY_S = 3600.0
+MAX_WAITING = 10
+"""Runs that are claimed and not begun, as a multiple of what the pace allows to claim ahead; more are given back."""
+
 MAX_UNRECORDED = 500
 """Runs whose handler has ended and whose outcome waits for the inbox; with more, no others are begun."""
 
@@ -44,11 +50,23 @@ class Worker:
         self._calling = calling
         self._concurrency = concurrency
         self._clock = clock
-        self._claimed: dict[Key, asyncio.Task[None]] = {}
+        self._claimed: dict[Key, Claim] = {}
+        """Runs that are ours until their outcome is recorded: some wait, some are at work."""
+
+        self._waiting: deque[Claim] = deque()
         self._at_work: set[Key] = set()
+        self._beginning: set[Key] = set()
+        """Of those at work, the ones whose task has not run yet: a loop that ends may cancel it before."""
+
+        self._again: dict[Key, Claim] = {}
+        """Claims of runs that were claimed here already: a lease ran out in an outage, or a failure was just recorded."""
+
+        self._pace = Pace(asyncio.get_running_loop().time)
         self._notified = asyncio.Event()
         self._stopping = False
         self._loop = asyncio.get_running_loop()
+        self._children = asyncio.TaskGroup()
+        calling.recorded = self._recorded
 
     def notify(self) -> None:
         """Tell, from any thread, that something may be due."""
@@ -57,77 +75,139 @@ class Worker:
 
     async def run(self) -> None:
         """Work until `stop`, or until cancelled."""
-        async with asyncio.TaskGroup() as children:
-            renewing = children.create_task(self._renew_leases(), name="esimhooks leases")
-            pruning = children.create_task(self._prune(), name="esimhooks prune")
-            while not self._stopping:
-                self._notified.clear()
-                pause_s = POLL_S
-                with caught(Exception) as failure:
-                    await self._round(children)
-                if failure.error is not None:
-                    pause_s = self._log(failure)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._notified.wait(), pause_s)
-            pruning.cancel()
-            if self._claimed:
-                await asyncio.wait(self._claimed.values())
-            renewing.cancel()
+        try:
+            async with self._children as children:
+                renewing = children.create_task(self._renew_leases(), name="esimhooks leases")
+                pruning = children.create_task(self._prune(), name="esimhooks prune")
+                await self._work_off()
+                await self._hand_back(0)
+                pruning.cancel()
+                while self._claimed:
+                    await self._notice(None)
+                renewing.cancel()
+        except BaseException:
+            if waiting := self._drop_waiting(0):
+                with caught(InboxUnavailable):  # on the spot: the loop is ending, there is no later
+                    self._runs.release(waiting, now=self._clock())
+            raise
 
     def stop(self) -> None:
         """Claim nothing more, and end when the handlers that are at work have ended."""
         self._stopping = True
         self.notify()
 
-    async def _round(self, children: asyncio.TaskGroup) -> None:
-        names = self._handlers.names()
-        unrecorded = len(self._claimed) - len(self._at_work)
-        free = min(self._concurrency - len(self._at_work), MAX_UNRECORDED - unrecorded)
-        if free <= 0 or not names:
-            return
-        claims = await self._calling.in_thread(lambda: self._runs.claim(names, limit=free, now=self._clock()))
-        if self._stopping and claims:
-            await self._calling.in_thread(lambda: self._runs.release(claims, now=self._clock()))
-            return
-        for claim in claims:
-            if (earlier := self._claimed.get(claim.key)) is not None:
-                children.create_task(self._release_after(earlier, claim), name=f"esimhooks again {claim.handler}")
-                continue
-            self._at_work.add(claim.key)
-            task = children.create_task(self._work(claim), name=f"esimhooks {claim.handler}")
-            self._claimed[claim.key] = task
-            task.add_done_callback(partial(self._recorded, claim.key))
-        if len(claims) == free:
-            self._notified.set()
+    async def _work_off(self) -> None:
+        while not self._stopping:
+            pause_s = POLL_S
+            with caught(Exception) as failure:
+                await self._claim()
+            if failure.error is not None:
+                pause_s = self._log(failure)
+            self._begin()
+            await self._notice(pause_s)
 
-    async def _work(self, claim: Claim) -> None:
-        """See to one attempt; where the inbox is away before its handler was called, the lease ends by itself."""
+    async def _notice(self, within_s: float | None) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._notified.wait(), within_s)
+        self._notified.clear()
+
+    async def _claim(self) -> None:
+        names, ahead = self._handlers.names(), self._pace.measure()
+        if len(self._waiting) > MAX_WAITING * ahead:  # handlers have become slow, others may be free
+            await self._hand_back(ahead)
+        unrecorded = len(self._claimed) - len(self._at_work) - len(self._waiting)
+        free = self._concurrency + ahead - len(self._at_work) - len(self._waiting)
+        limit = min(free, MAX_UNRECORDED - unrecorded)
+        if limit <= ahead // 2 or not names:
+            return
+        future = self._calling.submit(lambda: self._runs.claim(names, limit=limit, now=self._clock()))
+        try:
+            claims = await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(self._give_back)
+            raise
+        for claim in claims:
+            if claim.key in self._claimed:
+                self._again[claim.key] = claim
+            else:
+                self._claimed[claim.key] = claim
+                self._waiting.append(claim)
+
+    def _give_back(self, future: Future[list[Claim]]) -> None:
+        """Release claims that came when the loop had ended."""
+        if not future.cancelled() and future.exception() is None:
+            with caught(Exception):
+                self._runs.release(future.result(), now=self._clock())
+
+    def _begin(self) -> None:
+        while self._waiting and len(self._at_work) < self._concurrency and not self._stopping:
+            claim = self._waiting.popleft()
+            self._at_work.add(claim.key)
+            self._beginning.add(claim.key)
+            task = self._children.create_task(self._work(claim), name=f"esimhooks {claim.handler}")
+            task.add_done_callback(partial(self._ended, claim))
+
+    async def _work(self, claim: Claim) -> bool:
+        """See to one attempt, and return whether its outcome is being recorded.
+
+        Where the inbox is away before its handler was called, the lease ends by itself.
+        """
+        self._beginning.discard(claim.key)
         handler = self._handlers.named(claim.handler)
         if handler is None:
-            return
+            return False
+        recorded = False
         with caught(Exception) as failure:
-            await self._calling.attempt(claim, handler, partial(self._ended, claim.key))
+            recorded = await self._calling.attempt(claim, handler)
         if failure.error is not None:
             self._log(failure)
-            with caught(Exception):
-                await self._calling.in_thread(lambda: self._runs.release([claim], now=self._clock()))
+            await self._release([claim])
+        return recorded
 
-    async def _release_after(self, earlier: asyncio.Task[None], claim: Claim) -> None:
-        """Give back a run that is still at work here: its lease ran out in an outage, or its failure was just recorded."""
-        await asyncio.wait({earlier})
+    def _ended(self, claim: Claim, task: asyncio.Task[bool]) -> None:
+        self._at_work.discard(claim.key)
+        self._pace.count()
+        if task.cancelled():
+            self._stopping = True  # as the loop is
+            if claim.key in self._beginning:
+                self._waiting.append(claim)
+        elif not task.result():
+            self._forget([claim])
+        self._begin()
+        if len(self._at_work) < self._concurrency or len(self._waiting) <= self._pace.ahead // 2:
+            self._notified.set()
+
+    def _recorded(self, claims: Sequence[Claim]) -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._forget, claims)
+
+    def _forget(self, claims: Sequence[Claim]) -> None:
+        """Let go of runs that need nothing more here; not of one that was claimed anew since, while its handler hung."""
+        for claim in claims:
+            if self._claimed.get(claim.key) is claim:
+                del self._claimed[claim.key]
+                if (again := self._again.pop(claim.key, None)) is not None:
+                    self._children.create_task(self._release([again]), name=f"esimhooks again {claim.handler}")
+        if self._stopping or len(self._at_work) < self._concurrency:
+            self._notified.set()
+
+    async def _hand_back(self, kept: int) -> None:
+        if waiting := self._drop_waiting(kept):
+            await self._release(waiting)
+
+    def _drop_waiting(self, kept: int) -> list[Claim]:
+        """Let go of claims that have not begun, but for the first ones, and return them."""
+        dropped = [self._waiting.pop() for _ in range(len(self._waiting) - kept)]
+        for claim in dropped:
+            del self._claimed[claim.key]
+        return dropped
+
+    async def _release(self, claims: Sequence[Claim]) -> None:
         with caught(Exception) as failure:
-            await self._calling.in_thread(lambda: self._runs.release([claim], now=self._clock()))
+            await self._calling.in_thread(lambda: self._runs.release(claims, now=self._clock()))
         if failure.error is not None:
             self._log(failure)
         self._notified.set()
-
-    def _ended(self, key: Key) -> None:
-        self._at_work.discard(key)
-        self._notified.set()
-
-    def _recorded(self, key: Key, _task: asyncio.Task[None]) -> None:
-        self._ended(key)
-        del self._claimed[key]
 
     async def _renew_leases(self) -> None:
         pause_s = self._runs.lease_s / 3
