@@ -83,7 +83,7 @@ def send(place: Place, server: str, events: int) -> None:
     webhook = Webhook(SECRET)
     queue = Celery(broker="filesystem://")
     queue.conf.broker_transport_options = dict.fromkeys(
-        ("data_folder_in", "data_folder_out"), str(place.folder / "queue")
+        ("data_folder_in", "data_folder_out", "control_folder"), str(place.folder / "queue")
     )
 
     def one(number: int) -> None:

@@ -30,10 +30,9 @@ def worker_exit(_server: object, _worker: object) -> None:
 
 
 celery = Celery("application", broker="filesystem://")
-celery.conf.broker_transport_options = {
-    "data_folder_in": os.environ.get("QUEUE", ""),
-    "data_folder_out": os.environ.get("QUEUE", ""),
-}
+celery.conf.broker_transport_options = dict.fromkeys(
+    ("data_folder_in", "data_folder_out", "control_folder"), os.environ.get("QUEUE", "")
+)
 celery.conf.task_ignore_result = True
 celery.conf.worker_prefetch_multiplier = 4
 
