@@ -75,6 +75,13 @@ export class Webhook {
       : await this.#isSigned(signatures.join(" "), signedBytes(id, timestamp, raw));
     const sentAt = this.#inTime(timestamp, `${prefix}timestamp`);
     if (!right) {
+      const decoded = this.#brand ? undefined : fromBase64(new TextDecoder().decode(raw));
+      if (decoded !== undefined && (await this.#isSigned(signatures.join(" "), signedBytes(id, timestamp, decoded)))) {
+        throw new WebhookVerificationError(
+          "body_not_bytes",
+          "the body is still base64, as API gateways hand over binary bodies: decode it where isBase64Encoded is true",
+        );
+      }
       throw new WebhookVerificationError(
         "no_matching_signature",
         "no signature matches: another secret, or not the bytes that were sent",

@@ -185,6 +185,11 @@ for (const { name, secret, refused } of JSON.parse(readFileSync(CASES, "utf8")))
   });
 }
 
+test("a body that is still base64 is named as that", async () => {
+  const encoded = Buffer.from(BODY).toString("base64");
+  assert.equal(await refusal(webhook.verify(encoded, await signed(BODY))), "body_not_bytes");
+});
+
 test("what a file adds around a secret does not matter", async () => {
   for (const secret of [`${SECRET}\n`, ` ${SECRET}\r\n`, `\ufeff${SECRET}`]) {
     assert.equal((await new Webhook(secret).verify(BODY, await signed(BODY))).id, "evt_1");
