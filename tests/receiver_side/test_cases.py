@@ -13,6 +13,7 @@ import pytest
 from esimhooks import Event, Receiver, Retrying, Webhook
 from esimhooks.signing import new_secret
 from patience import patience_s
+from receiver_side.posting import until as wait_until
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "receiver_cases" / "cases.json").read_text())
 SECRET, OTHER = new_secret(), new_secret()
@@ -55,6 +56,8 @@ class Running:
 
     def close(self) -> None:
         self.over.set()
+        for name in self.calls:  # what was given up and returns records its success, which needs the inbox
+            wait_until(lambda name=name: self.receiver._threads.hanging(name) == 0)  # type: ignore[misc]
         self.receiver.close()
 
     def _register(self, name: str, *, kind: str = "plain", does: list[str] | None = None, **options: Any) -> None:
