@@ -108,7 +108,8 @@ class Worker:
 
     async def _notice(self, within_s: float | None) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._notified.wait(), within_s)
+            async with asyncio.timeout(within_s):  # not wait_for, which swallows a cancelling that meets the result
+                await self._notified.wait()
         self._notified.clear()
 
     async def _claim(self) -> None:
