@@ -72,6 +72,7 @@ def test_what_each_operation_needs_is_as_expected() -> None:
         "GET /v1/operator-keys",
         "GET /v1/providers",
         "GET /v1/providers/{name}",
+        "GET /v1/providers/{name}/documents",
     }
 
 
