@@ -174,6 +174,30 @@ async def test_an_export_makes_the_same_installation_elsewhere(shell: Shell, ope
     assert again.out == exported.out
 
 
+async def test_pages_look_as_the_file_says(shell: Shell, operator: Api) -> None:
+    logo = b"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 1 1'><path d='M0 0h1v1z'/></svg>"
+    shell.write(logo.decode(), "logo.svg")
+    file = shell.write(
+        'branding = {name = "Acme Travel", accent = "#7a1f5c", logo = {fromFile = "logo.svg"}}\n'
+        '[[accounts]]\nname = "Bolt"\nbranding = {name = "Bolt eSIM", language = "de"}\n'
+    )
+
+    applied = await shell.run("apply", file)
+    again = await shell.json("apply", file, "--dry-run")
+    exported = await shell.run("export")
+    plain = shell.write(exported.out.replace("Acme Travel", "Acme"), "exported.toml")
+    changed = await shell.json("apply", plain, "--dry-run")
+
+    looks = await operator.get("/v1/branding")
+    assert (applied.code, applied.out.splitlines()[-1]) == (0, "1 created, 2 changed")
+    assert (looks["name"], looks["accent"], looks["hasLogo"]) == ("Acme Travel", "#7a1f5c", True)
+    assert [one["field"] for step in again for one in step["differences"]] == ["logo"]
+    assert [(step["what"], one["old"], one["new"]) for step in changed for one in step["differences"]] == [
+        ("branding", "Acme Travel", "Acme")
+    ]
+    await operator.call("PATCH", "/v1/branding", dict.fromkeys(("name", "accent", "logo")))
+
+
 async def test_the_file_of_the_documentation_is_one(shell: Shell) -> None:
     [sample] = [one.text for one in ALL if one.page == "docs/tasks.md" and one.language == "toml"]
     shell.variables |= {

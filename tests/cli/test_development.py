@@ -55,7 +55,10 @@ async def test_what_it_prints_is_enough_for_a_verified_webhook_and_stays_the_sam
         with developing(folder, "--forward", receiver.url("/hook")) as second:
             pass
 
+        link = found(r"signed in \(works once\): (\S+)", second)
+
     assert triggering.code == 0, triggering
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/portal/\S{20,}", link)
     secret = found(r"signed with: (whsec_\S+)", first)
     assert found(r"signed with: (whsec_\S+)", second) == secret
     assert found(r"sign in with: (\S+)", first) == found(r"sign in with: (\S+)", second)

@@ -19,7 +19,7 @@ from esimhooks.cli.app import app
 
 FORBIDDEN = re.compile(
     r"Traceback|[?&]\w+=|Value error|Input should|UUID|\b4\d\d [A-Z]|HTTP/|Unprocessable|pydantic|msgspec|NoneType"
-    r"|query:|/v1/|0x[0-9a-f]{6}|\berrno\b|\[Errno"
+    r"|query:|/v1/|0x[0-9a-f]{6}|\berrno\b|\[Errno|Choose from"
 )
 COPYABLE = re.compile(r"(error: |\s*|\s*\"\w+\": )\S+")
 """One word, or a member of a JSON document."""

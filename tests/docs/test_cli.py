@@ -43,6 +43,7 @@ WITHOUT_DATA = {
     "endpoints resume",
     "esims qr",
     "operator-keys revoke",
+    "portal end",
     "mcp",
 }
 EVERY = dict(commands(typer.main.get_command(app)))

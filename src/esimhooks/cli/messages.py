@@ -36,6 +36,7 @@ USAGE = tuple(
         (r"Input should be a valid number.*", "expected a number"),
         (r"Input should be greater than or equal to (\S+)", r"expected \1 or more"),
         (r"Input should be less than or equal to (\S+)", r"expected \1 or less"),
+        (r"^Missing option '([^']+)'\.?\s*Choose from:\s*(.*)$", r"\1 is missing: expected one of \2"),
         (r"^Missing option '([^']+)'(?: \(env var: '(\w+)'\))?\.?", r"\1 is missing"),
         (r"^Missing argument '([^']+)'\.?", r"\1 is missing"),
         (r"^Got unexpected extra argument\(?s?\)? \((.*)\)$", r"\1: expected nothing more"),
@@ -87,6 +88,7 @@ def usage(message: str) -> str:
     """Return what is wrong with a command line in our words."""
     for pattern, words in USAGE:
         message = pattern.sub(words, message)
+    message = re.sub(r",\s+", ", ", message)
     return re.sub(r"one of .*, not ", lambda listed: listed[0].replace("'", ""), message)
 
 

@@ -3,6 +3,7 @@
 Text comes in, values go out; what is not understood is a `BadParameter` (exit code 2) that says what was expected.
 """
 
+import base64
 import difflib
 import re
 import sys
@@ -138,6 +139,11 @@ def confirm(question: str, *, yes: bool) -> None:
 def file_text(file: Path) -> str:
     """Return what a text file holds."""
     return file.read_text(encoding="utf-8")
+
+
+def base64_of(file: Path) -> str:
+    """Return the bytes of a file in base64, as JSON holds pictures."""
+    return base64.b64encode(file.read_bytes()).decode()
 
 
 def content_of(file: str) -> bytes:

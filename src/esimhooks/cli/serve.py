@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from esimhooks.server.app.settings import Settings
 
 LOOPBACK = "127.0.0.0/8,::1/128"
+A_DAY_S = 86_400
 
 
 class Development(Struct):
@@ -147,7 +148,8 @@ async def _develop(settings: "Settings", forward: str | None) -> None:
     async with running(settings, stop) as node:
         made = await asyncio.to_thread(_prepared, node, settings.data_dir)
         secret = await asyncio.to_thread(_forwarded, Client(node.url, made.key), forward) if forward else ""
-        _announce_development(node, made, forward, secret)
+        link = await asyncio.to_thread(_signed_in, node, made)
+        _announce_development(node, made, link, forward, secret)
         await stop.wait()
     output.say("esimhooks has stopped")
 
@@ -179,9 +181,17 @@ def _forwarded(merchant: Client, url: str) -> str:
     return str(merchant.get(path("endpoints", found, "secret")).as_(dict[str, Any])["secret"])
 
 
-def _announce_development(node: "Running", made: Development, forward: str | None, secret: str) -> None:
+def _signed_in(node: "Running", made: Development) -> str:
+    """Return a link that signs in to the dashboard once."""
+    lasting = {"mode": "test", "expiresIn": A_DAY_S}
+    links = path("accounts", made.account, "portal-links")
+    return str(Client(node.url, node.admin_key).post(links, lasting).as_(dict[str, Any])["url"])
+
+
+def _announce_development(node: "Running", made: Development, link: str, forward: str | None, secret: str) -> None:
     output.say(f"esimhooks serves {node.url} for development; Ctrl-C ends it")
     output.say(f"data folder: {node.data_dir or 'of its own database'}")
+    output.copyable(f"open the dashboard, signed in (works once): {link}")
     output.copyable(f"dashboard: {node.url}/sign-in")
     output.copyable(f"  sign in with: {made.key}")
     output.copyable(f"  or as the operator: {node.admin_key}")

@@ -161,13 +161,13 @@ def _referenced(found: Installation) -> tuple[Installation, dict[str, str]]:
         Account(
             fields=account.fields,
             id=account.id if names[account.name] > 1 else "",
+            branding=account.branding,
             endpoints=[_without_secret(account, one, variables) for one in account.endpoints],
         )
         for account in found.accounts
     ]
-    return Installation(
-        accounts=accounts, providers=[_without_credentials(one, variables) for one in found.providers]
-    ), variables
+    providers = [_without_credentials(one, variables) for one in found.providers]
+    return Installation(accounts=accounts, providers=providers, branding=found.branding), variables
 
 
 def _without_secret(account: Account, endpoint: Endpoint, variables: dict[str, str]) -> Endpoint:

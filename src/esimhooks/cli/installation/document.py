@@ -14,12 +14,18 @@ import msgspec
 from msgspec import Struct, field
 
 from esimhooks.cli.messages import Failed
+from esimhooks.cli.options import base64_of
 from esimhooks.vocabulary.statuses import Mode
 
 Fields = dict[str, Any]
 
 FROM_ENV, FROM_FILE = "fromEnv", "fromFile"
-OWN_MEMBERS = {"accounts": ("id", "endpoints"), "endpoints": ("mode", "secret", "enabled"), "providers": ("name",)}
+PICTURES = ("logo", "favicon")
+OWN_MEMBERS = {
+    "accounts": ("id", "endpoints", "branding"),
+    "endpoints": ("mode", "secret", "enabled"),
+    "providers": ("name",),
+}
 """Members that say which thing is meant, or that have an operation of their own; all others are fields of the API."""
 
 
@@ -44,11 +50,19 @@ class Account(Struct, frozen=True, kw_only=True):
     fields: Fields
     id: str = ""
     endpoints: Sequence[Endpoint] = ()
+    branding: Fields = {}
 
     @property
     def name(self) -> str:
         """What it is called."""
         return str(self.fields.get("name", self.id))
+
+
+class Branding(Struct, frozen=True, kw_only=True):
+    """How pages look: those of an account, or of the whole installation where `account` is empty."""
+
+    account: str = ""
+    fields: Fields
 
 
 class Provider(Struct, frozen=True, kw_only=True):
@@ -63,6 +77,7 @@ class Installation(Struct, frozen=True, kw_only=True):
 
     accounts: Sequence[Account] = field(default_factory=list)
     providers: Sequence[Provider] = field(default_factory=list)
+    branding: Fields = {}
 
 
 def read(file: Path) -> Installation:
@@ -78,12 +93,13 @@ def read(file: Path) -> Installation:
 
 def parsed(content: Any) -> Installation:
     """Return the installation that decoded TOML or JSON describes. Raises `Failed`."""
-    tables = _table(content, "the file", known=("accounts", "providers"))
+    tables = _table(content, "the file", known=("accounts", "providers", "branding"))
     accounts = [_account(one, place) for one, place in _items(tables, "accounts", "")]
     providers = [_provider(one, place) for one, place in _items(tables, "providers", "")]
     _each_once([one.id or one.name for one in accounts], "account")
     _each_once([one.name for one in providers], "provider")
-    return Installation(accounts=accounts, providers=providers)
+    branding = _table(tables.get("branding", {}), "branding")
+    return Installation(accounts=accounts, providers=providers, branding=branding)
 
 
 def _account(content: Any, place: str) -> Account:
@@ -92,7 +108,9 @@ def _account(content: Any, place: str) -> Account:
     if not own.get("id") and not _is_text(fields.get("name")):
         raise Failed(f"{place}: expected a name")
     endpoints = [_endpoint(one, where) for one, where in _items(table, "endpoints", f"{place}.")]
-    account = Account(fields=fields, id=_text(own.get("id", ""), f"{place}.id"), endpoints=endpoints)
+    branding = _table(table.get("branding", {}), f"{place}.branding")
+    known = _text(own.get("id", ""), f"{place}.id")
+    account = Account(fields=fields, id=known, endpoints=endpoints, branding=branding)
     _each_once([" ".join(one.key) for one in endpoints], f"endpoint of {account.name}")
     return account
 
@@ -183,6 +201,8 @@ def _from_environment(name: Any, place: str) -> str:
 
 def _from_file(name: Any, folder: Path, place: str) -> str:
     try:
+        if place.rpartition(".")[2] in PICTURES:
+            return base64_of(folder / str(name))
         return (folder / str(name)).read_text(encoding="utf-8").rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise Failed(f"{place}: {name} cannot be read ({getattr(error, 'strerror', None) or error})") from None

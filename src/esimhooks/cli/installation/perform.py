@@ -1,7 +1,7 @@
 """Steps become calls of the API: a step comes in, the server is changed; what it refuses names the field of the file."""
 
 from esimhooks.cli.client import Client
-from esimhooks.cli.installation.document import Account, Endpoint, Fields, Provider
+from esimhooks.cli.installation.document import Account, Branding, Endpoint, Fields, Provider
 from esimhooks.cli.installation.plan import Action, Step
 from esimhooks.cli.messages import Denied, Failed
 from esimhooks.cli.options import path
@@ -24,6 +24,8 @@ class Performer:
                     self._endpoint(step, step.thing)
                 case Provider():
                     self._provider(step, step.thing)
+                case Branding():
+                    self._branding(step, step.thing)
         except Denied as error:
             raise Failed("\n".join(f"{step.title}: {line}" for line in error.in_fields())) from None
 
@@ -62,6 +64,11 @@ class Performer:
             client.post(path("endpoints", step.id, "rotate-secret"), {"secret": secret})
         if enabled is not None:
             client.post(path("endpoints", step.id, "enable" if enabled else "disable"))
+
+    def _branding(self, step: Step, branding: Branding) -> None:
+        account = step.account_id or self._made.get(step.account, "")
+        whose = path("accounts", account, "branding") if account else path("branding")
+        self._client.call("PATCH", whose, body=branding.fields)
 
     def _provider(self, step: Step, provider: Provider) -> None:
         if step.action is Action.DELETE:

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from esimhooks.cli.installation.document import Account, Endpoint, Fields, Installation, Provider
+from esimhooks.cli.installation.document import PICTURES, Account, Branding, Endpoint, Fields, Installation, Provider
 from esimhooks.cli.messages import Failed
 from esimhooks.server.domain.schedule import NAMED
 
@@ -37,7 +37,7 @@ class Step(Struct, frozen=True, kw_only=True):
     """One thing to create, change or delete. `account` is the name of an endpoint's account, `id` that of what exists."""
 
     action: Action
-    thing: Account | Endpoint | Provider
+    thing: Account | Branding | Endpoint | Provider
     account: str = ""
     account_id: str = ""
     id: str = ""
@@ -54,6 +54,8 @@ class Step(Struct, frozen=True, kw_only=True):
                 return f"endpoint {key} of {self.account} ({mode})"
             case Provider():
                 return f"provider {self.thing.name}"
+            case Branding():
+                return f"branding of {self.account}" if self.account else "branding"
 
 
 def steps(wanted: Installation, present: Installation, *, secrets: Mapping[str, str], prune: bool) -> Iterator[Step]:
@@ -61,10 +63,12 @@ def steps(wanted: Installation, present: Installation, *, secrets: Mapping[str, 
 
     Raises `Failed` where it cannot be told which account or endpoint is meant.
     """
+    yield from _branding(wanted.branding, present.branding)
     yield from _providers(wanted, present)
     known = [(account, _present_account(account, present)) for account in wanted.accounts]
     for account, there in known:
         yield from _account(account, there, secrets)
+        yield from _branding(account.branding, there.branding if there else {}, account.name, there.id if there else "")
         if prune and there is not None:
             yield from _superfluous(account, there)
     if prune:
@@ -82,6 +86,16 @@ def not_in_file(wanted: Installation, present: Installation) -> int:
     """Return how many things the server has that the file does not name."""
     everything = steps(wanted, present, secrets={}, prune=True)
     return sum(step.action is Action.DELETE for step in everything)
+
+
+def _branding(wanted: Fields, present: Fields, account: str = "", account_id: str = "") -> Iterator[Step]:
+    pictures = {name: value for name, value in wanted.items() if name in PICTURES}
+    differences = list(_differences({name: value for name, value in wanted.items() if name not in pictures}, present))
+    # Pictures do not come out of a server, so they are stored again each time.
+    differences += [Difference(name, None, "stored again" if value else None) for name, value in pictures.items()]
+    if differences:
+        thing = Branding(account=account, fields=wanted)
+        yield Step(action=Action.CHANGE, thing=thing, account=account, account_id=account_id, differences=differences)
 
 
 def _providers(wanted: Installation, present: Installation) -> Iterator[Step]:

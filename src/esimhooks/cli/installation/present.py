@@ -28,6 +28,9 @@ ENDPOINT_FIELDS = changeable("endpoints", "update")
 ACCOUNT_FIELDS = changeable("accounts", "rename", "update")
 
 
+LOOKS = ("name", "accent", "language", "hasLogo", "hasFavicon")
+
+
 def read(client: Client, *, secrets: bool = False) -> Installation:
     """Return all that there is; with `secrets` also those of the endpoints. Credentials of providers never come out."""
     accounts = client.every(path("accounts"), dict[str, Any])
@@ -38,6 +41,7 @@ def read(client: Client, *, secrets: bool = False) -> Installation:
             Provider(name=one["name"], fields=_given(one, ("kind", "baseUrl", "settings", "credentialsSet")))
             for one in providers
         ],
+        branding=_given(client.get(path("branding")).as_(Fields), LOOKS),
     )
 
 
@@ -49,7 +53,8 @@ def secret_of(client: Client, account: str, endpoint: Endpoint) -> str:
 
 def _account(client: Client, row: Fields, *, secrets: bool) -> Account:
     endpoints = list(_endpoints(client, row["id"], secrets=secrets))
-    return Account(id=row["id"], fields=_given(row, ACCOUNT_FIELDS), endpoints=endpoints)
+    branding = _given(client.get(path("accounts", row["id"], "branding")).as_(Fields), LOOKS)
+    return Account(id=row["id"], fields=_given(row, ACCOUNT_FIELDS), endpoints=endpoints, branding=branding)
 
 
 def _endpoints(client: Client, account: str, *, secrets: bool) -> Iterator[Endpoint]:

@@ -8,14 +8,18 @@ import msgspec
 from esimhooks.cli.installation.document import Account, Endpoint, Fields, Installation
 
 
-def written(tables: Mapping[str, list[Fields]]) -> str:
+def written(tables: Mapping[str, list[Fields] | Fields]) -> str:
     """Return lists of tables as `[[name]]`, lists of tables inside of them as `[[name.inner]]`; null is left out."""
-    return "\n".join(line for name, rows in tables.items() for row in rows for line in _table(name, row))
+    first = [f"{name} = {_value(value)}\n" for name, value in tables.items() if isinstance(value, dict)]
+    lists = ((name, rows) for name, rows in tables.items() if isinstance(rows, list))
+    return "\n".join([*first, *(line for name, rows in lists for row in rows for line in _table(name, row))])
 
 
-def tables(installation: Installation) -> dict[str, list[Fields]]:
-    """Return an installation as the lists of a file."""
-    return {
+def tables(installation: Installation) -> dict[str, list[Fields] | Fields]:
+    """Return an installation as the members of a file."""
+    branding = _looks(installation.branding)
+    first: dict[str, list[Fields] | Fields] = {"branding": branding} if branding else {}
+    return first | {
         "accounts": [_account(one) for one in installation.accounts],
         "providers": [{"name": one.name} | one.fields for one in installation.providers],
     }
@@ -23,7 +27,16 @@ def tables(installation: Installation) -> dict[str, list[Fields]]:
 
 def _account(account: Account) -> Fields:
     own = {"id": account.id} if account.id else {}
-    return account.fields | own | {"endpoints": [_endpoint(one) for one in account.endpoints]}
+    return (
+        account.fields
+        | own
+        | {"branding": _looks(account.branding), "endpoints": [_endpoint(one) for one in account.endpoints]}
+    )
+
+
+def _looks(branding: Fields) -> Fields:
+    """Pictures do not come out of a server."""
+    return {name: value for name, value in branding.items() if value is not None and not name.startswith("has")}
 
 
 def _endpoint(endpoint: Endpoint) -> Fields:
