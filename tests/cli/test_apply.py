@@ -189,7 +189,7 @@ async def test_pages_look_as_the_file_says(shell: Shell, operator: Api) -> None:
     changed = await shell.json("apply", plain, "--dry-run")
 
     looks = await operator.get("/v1/branding")
-    assert (applied.code, applied.out.splitlines()[-1]) == (0, "1 created, 2 changed")
+    assert (applied.code, applied.out.splitlines()[-1]) == (0, "2 changed, 1 created")
     assert (looks["name"], looks["accent"], looks["hasLogo"]) == ("Acme Travel", "#7a1f5c", True)
     assert [one["field"] for step in again for one in step["differences"]] == ["logo"]
     assert [(step["what"], one["old"], one["new"]) for step in changed for one in step["differences"]] == [
