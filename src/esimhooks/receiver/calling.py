@@ -12,7 +12,8 @@ from contextlib import suppress
 from typing import TypeVar
 
 from esimhooks.receiver.errors import InboxUnavailable
-from esimhooks.receiver.handlers import Failure, Handler, caught
+from esimhooks.receiver.failures import Failure, caught
+from esimhooks.receiver.handlers import Handler
 from esimhooks.receiver.outcomes import Outcomes
 from esimhooks.receiver.retrying import Retrying
 from esimhooks.receiver.runs import Claim, Outcome, Runs

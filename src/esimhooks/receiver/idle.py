@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 from weakref import finalize
 
 from esimhooks.receiver import forks
-from esimhooks.receiver.handlers import caught
+from esimhooks.receiver.failures import caught
 
 MAX_IDLE = 4
 FORK_WAIT_S = 5.0

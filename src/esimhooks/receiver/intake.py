@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from esimhooks.receiver.errors import InboxUnavailable, VerificationFailure, WebhookVerificationError
 from esimhooks.receiver.event import Event
+from esimhooks.receiver.failures import log
 from esimhooks.receiver.handlers import Handlers
 from esimhooks.receiver.headers import Headers
-from esimhooks.receiver.logs import log
 from esimhooks.receiver.runs import Runs
 from esimhooks.receiver.transactions import Effects, Supervisor, store_with_effects
 from esimhooks.receiver.webhook import Webhook

@@ -8,8 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from esimhooks.receiver.errors import InboxUnavailable
-from esimhooks.receiver.handlers import caught, log_failure
-from esimhooks.receiver.logs import log
+from esimhooks.receiver.failures import caught, log, log_failure
 from esimhooks.receiver.runs import Outcome, Runs
 from esimhooks.receiver.threads import Threads
 

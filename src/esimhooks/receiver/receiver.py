@@ -20,11 +20,11 @@ from esimhooks.receiver.background import LoopBackground, ThreadBackground
 from esimhooks.receiver.calling import Calling
 from esimhooks.receiver.database import Database
 from esimhooks.receiver.event import Event
-from esimhooks.receiver.handlers import Handlers, caught
+from esimhooks.receiver.failures import caught, log
+from esimhooks.receiver.handlers import Handlers
 from esimhooks.receiver.headers import Headers
 from esimhooks.receiver.inbox import Inbox, InboxStats
 from esimhooks.receiver.intake import ANSWER_WITHIN_S, Answer, Intake
-from esimhooks.receiver.logs import log
 from esimhooks.receiver.retrying import Retrying
 from esimhooks.receiver.runs import Runs
 from esimhooks.receiver.threads import Threads

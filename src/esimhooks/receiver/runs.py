@@ -14,7 +14,8 @@ from msgspec import Struct
 from esimhooks.receiver import forks
 from esimhooks.receiver.database import WAIT_S, Database, Row, Session
 from esimhooks.receiver.event import MAX_ID_CHARACTERS, Event, event_of
-from esimhooks.receiver.handlers import Failure, Handler
+from esimhooks.receiver.failures import Failure
+from esimhooks.receiver.handlers import Handler
 from esimhooks.receiver.ordering import advance, advance_stalled, hold_until, lock_lane
 from esimhooks.receiver.retrying import Retrying
 from esimhooks.receiver.schema import BLOCKED_UNTIL

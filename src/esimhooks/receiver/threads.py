@@ -11,8 +11,7 @@ from queue import SimpleQueue
 from threading import Condition, Thread
 from typing import Any, TypeVar
 
-from esimhooks.receiver.handlers import caught
-from esimhooks.receiver.logs import log
+from esimhooks.receiver.failures import caught, log
 
 MAX_IDLE_THREADS = 32
 

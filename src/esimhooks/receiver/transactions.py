@@ -15,7 +15,8 @@ from typing import Any, Protocol, TypeVar
 from esimhooks.receiver.database import Session
 from esimhooks.receiver.errors import InboxUnavailable
 from esimhooks.receiver.event import Event
-from esimhooks.receiver.handlers import Failure, Handler, caught, log_failure
+from esimhooks.receiver.failures import Failure, caught, log_failure
+from esimhooks.receiver.handlers import Handler
 from esimhooks.receiver.threads import Threads
 
 INTERRUPT_WAIT_S = 0.2

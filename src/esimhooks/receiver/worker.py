@@ -13,9 +13,9 @@ from functools import partial
 
 from esimhooks.receiver.calling import Calling
 from esimhooks.receiver.errors import InboxUnavailable
-from esimhooks.receiver.handlers import Failure, Handlers, caught
+from esimhooks.receiver.failures import Failure, caught, log
+from esimhooks.receiver.handlers import Handlers
 from esimhooks.receiver.inbox import Inbox
-from esimhooks.receiver.logs import log
 from esimhooks.receiver.pace import Pace
 from esimhooks.receiver.runs import Claim, Key, Runs
 
