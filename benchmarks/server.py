@@ -101,9 +101,9 @@ class Server:
         return self._start("owner", {"data_dir": str(self._folder), "roles": roles})
 
     def add_dispatcher(self) -> Node:
-        """Start a further process that only sends."""
+        """Start a further node of one process that only sends."""
         name = f"dispatcher-{len(self._nodes)}"
-        return self._start(name, {"database_url": self.dsn, "roles": "dispatcher"})
+        return self._start(name, {"database_url": self.dsn, "roles": "dispatcher", "processes": "1"})
 
     def stop(self, node: Node) -> None:
         """End one node."""

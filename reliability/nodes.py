@@ -38,7 +38,8 @@ class Node:
         self.address = address
         self.wanted = False
         self._command = (*wrapper, *PROGRAM, "serve", "--role", roles)
-        self._environment = environment(settings) | dict(more_environment or {})
+        # A fault meets all there is of a node.
+        self._environment = environment(settings) | {"ESIMHOOKS_PROCESSES": "1"} | dict(more_environment or {})
         self._output = output
         self._said_before = 0
         self._process: subprocess.Popen[bytes] | None = None

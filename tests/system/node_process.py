@@ -21,7 +21,10 @@ class NodeProcess:
 
     def __init__(self, settings: Mapping[str, str], output: Path) -> None:
         self.url = ""
-        self._environment = os.environ | {f"ESIMHOOKS_{name.upper()}": value for name, value in settings.items()}
+        alone = {"ESIMHOOKS_PROCESSES": "1"}  # what is killed is all there is, unless a test says otherwise
+        self._environment = (
+            os.environ | alone | {f"ESIMHOOKS_{name.upper()}": value for name, value in settings.items()}
+        )
         self._output = output
         self._process: subprocess.Popen[bytes] | None = None
 

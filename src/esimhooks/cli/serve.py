@@ -125,7 +125,7 @@ def settings_of(*, dev: bool = False, **given: Any) -> "Settings":
 
 
 async def _serve(settings: "Settings") -> None:
-    from esimhooks.server.app import node  # noqa: PLC0415 - see above
+    from esimhooks.server.app import processes  # noqa: PLC0415 - see above
 
     def announce(running: "Running") -> None:
         output.say(f"esimhooks serves {running.url} as {', '.join(sorted(settings.roles))}")
@@ -136,7 +136,7 @@ async def _serve(settings: "Settings") -> None:
 
     stop = asyncio.Event()
     stop_on_signals(stop, insisting=True)
-    await node.serve(settings, stop, on_started=announce)
+    await processes.serve(settings, stop, on_started=announce)
     output.say("esimhooks has stopped")
 
 

@@ -1,19 +1,21 @@
 """The composition root: settings come in, a running node goes out. Only `wiring` knows every room."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aiohttp import ClientSession, DummyCookieJar
+from msgspec import Struct
 
 from esimhooks.server.api.auth import Authenticator
 from esimhooks.server.api.installation import Installation, services
 from esimhooks.server.api.rate_limit import RateLimit
 from esimhooks.server.api.strangers import Strangers
-from esimhooks.server.app import heap, keys
+from esimhooks.server.app import keys, sockets
 from esimhooks.server.app.asgi import application
 from esimhooks.server.app.connections import Connections
 from esimhooks.server.app.server import WebServer
@@ -23,6 +25,7 @@ from esimhooks.server.delivery.dispatcher import Dispatcher, DispatcherConfig
 from esimhooks.server.delivery.http.client import Sender
 from esimhooks.server.delivery.http.errors import GateRefused
 from esimhooks.server.delivery.http.gate import Gate
+from esimhooks.server.delivery.lease_manager import LeaseConfig
 from esimhooks.server.delivery.results import ResultWriter
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import EndpointConfig
@@ -43,7 +46,7 @@ from esimhooks.server.observe import log, tracing
 from esimhooks.server.observe.metrics import MetricsPort
 from esimhooks.server.observe.refused import Refusals
 from esimhooks.server.providers.registry import build
-from esimhooks.server.runtime.health import Health
+from esimhooks.server.runtime.health import Health, Siblings
 from esimhooks.server.runtime.loop import Loop
 from esimhooks.server.runtime.notifier import Notifier
 from esimhooks.server.runtime.wake import Wake
@@ -69,17 +72,6 @@ class Running:
     data_dir: Path | None
 
 
-async def serve(
-    settings: Settings, stop: asyncio.Event, *, on_started: Callable[[Running], None] | None = None
-) -> None:
-    """Run a node until `stop` is set, then drain it. Raises `Broken` where it cannot start."""
-    async with running(settings, stop) as node:
-        heap.freeze_startup_objects()
-        if on_started is not None:
-            on_started(node)
-        await stop.wait()
-
-
 async def migrate(settings: Settings) -> None:
     """Bring the database up to date."""
     async with AsyncExitStack() as stack:
@@ -87,42 +79,97 @@ async def migrate(settings: Settings) -> None:
         await migrations.migrate(dsn)
 
 
+class Prepared(Struct, frozen=True, kw_only=True):
+    """An installation whose database runs and is up to date; every process of a node works with the same one."""
+
+    dsn: str
+    admin_key: str
+    admin_key_is_new: bool
+    encryption_keys: Sequence[str]
+
+
 @asynccontextmanager
 async def running(settings: Settings, stop: asyncio.Event | None = None) -> AsyncIterator[Running]:
-    """Run a node while the context lasts, then drain it: no new work, finish, write, release.
+    """Run a node in this process while the context lasts, then drain it: no new work, finish, write, release.
 
     `stop` is set should the node end by itself. Raises `Broken` where it cannot start.
     """
+    async with AsyncExitStack() as stack:
+        prepared, upkeep = await prepare(settings, stack)
+        listening = sockets.bound(settings.host, settings.port) if Role.API in settings.roles else None
+        if settings.metrics_port is not None:
+            stack.callback(MetricsPort(settings.host, settings.metrics_port).close)
+        yield await stack.enter_async_context(
+            working(settings, prepared, stop or asyncio.Event(), listening=listening, more_loops=upkeep)
+        )
+
+
+async def prepare(settings: Settings, stack: AsyncExitStack) -> tuple[Prepared, list[Loop]]:
+    """Start the database where it is embedded, check and settle it; return also the loops that look after it.
+
+    What is to be ended goes on the stack. Raises `Broken` where the installation cannot start.
+    """
     log.configure(log_format=settings.log_format, level=settings.log_level)
     log.get_logger("wiring").debug("settings", **settings.shown())
+    dsn, embedded = await database_address(settings, stack)
+    if embedded is not None:
+        await migrations.migrate(dsn)
+    else:
+        await migrations.check_current(dsn)
+    admin_key, is_new = keys.admin_key(settings)
+    prepared = Prepared(
+        dsn=dsn, admin_key=admin_key, admin_key_is_new=is_new, encryption_keys=keys.encryption_keys(settings)
+    )
+    async with AsyncExitStack() as own:
+        cipher = Cipher(prepared.encryption_keys)
+        database = await connect(dsn, cipher, connections=2, pooled=settings.database_pooled)
+        own.push_async_callback(database.close)
+        await _check(database, settings)
+        await _settle_operator(database, settings, Gate(settings.allow_networks))
+        async with database.session() as db:
+            # Who held leases in an earlier life of this installation is dead.
+            await lanes.release_dead(db, seconds=LeaseConfig().lease_s)
+    return prepared, [] if embedded is None else [_look_after(embedded)]
+
+
+def _look_after(embedded: EmbeddedPostgres) -> Loop:
+    """Start the embedded PostgreSQL again should it die while the node runs."""
+
+    async def revive() -> float:
+        if await asyncio.to_thread(embedded.revive):
+            log.get_logger("wiring").warning("database.revived", pid=embedded.pid)
+        return REVIVE_EVERY_S
+
+    return Loop("embedded database", revive)
+
+
+@asynccontextmanager
+async def working(
+    settings: Settings,
+    prepared: Prepared,
+    stop: asyncio.Event,
+    *,
+    listening: socket.socket | None,
+    more_loops: Sequence[Loop] = (),
+    siblings: Siblings | None = None,
+) -> AsyncIterator[Running]:
+    """Work on an installation that is prepared while the context lasts, then drain; beside `siblings`, if any."""
     async with AsyncExitStack() as stack:
         if (end_traces := tracing.begin()) is not None:
             stack.push_async_callback(asyncio.to_thread, end_traces)
-        dsn, embedded = await database_address(settings, stack)
-        if embedded is not None:
-            await migrations.migrate(dsn)
-        else:
-            await migrations.check_current(dsn)
-        cipher = Cipher(keys.encryption_keys(settings))
-        database = await connect(dsn, cipher, connections=CONNECTIONS, pooled=settings.database_pooled)
+        cipher = Cipher(prepared.encryption_keys)
+        database = await connect(prepared.dsn, cipher, connections=CONNECTIONS, pooled=settings.database_pooled)
         stack.push_async_callback(database.close)
-        await _check(database, settings)
-        if embedded is not None:
-            # The data folder belongs to one process at a time: who held these leases is dead.
-            async with database.transaction() as db:
-                await lanes.release_all(db)
         session = ClientSession(cookie_jar=DummyCookieJar(), trust_env=False)
         stack.push_async_callback(session.close)
-        gate = Gate(settings.allow_networks)
-        await _settle_operator(database, settings, gate)
-        sender = Sender(gate, proxy=settings.egress_proxy.get_secret_value() if settings.egress_proxy else None)
+        sender = Sender(
+            Gate(settings.allow_networks),
+            proxy=settings.egress_proxy.get_secret_value() if settings.egress_proxy else None,
+        )
         stack.push_async_callback(sender.close)
-        if settings.metrics_port is not None:
-            stack.callback(MetricsPort(settings.host, settings.metrics_port).close)
-        node = _Node(settings, dsn, database, session, sender, gate)
-        if embedded is not None:
-            node.look_after(embedded)
-        yield await stack.enter_async_context(node.running(stop or asyncio.Event()))
+        health = Health(database, siblings or Siblings())
+        node = _Node(settings, prepared, database, session, sender, health)
+        yield await stack.enter_async_context(node.running(stop, listening, more_loops))
 
 
 class _Node:
@@ -131,16 +178,16 @@ class _Node:
     def __init__(
         self,
         settings: Settings,
-        dsn: str,
+        prepared: Prepared,
         database: Database,
         session: ClientSession,
         sender: Sender,
-        gate: Gate,
+        health: Health,
     ) -> None:
         self._settings = settings
+        self._prepared = prepared
         self._database = database
         self._sender = sender
-        self._gate = gate
         self._connected = ProviderClients(database, lambda config, pace: build(config, session, pace))
         self._policy = EmitPolicy(
             thresholds=settings.thresholds,
@@ -149,7 +196,7 @@ class _Node:
         )
         self._streams = Streams(database)
         self._dispatch_wake = Wake(self._streams.wake)
-        self._notifier = Notifier(database, _listen_address(settings, dsn), wake=self._dispatch_wake)
+        self._notifier = Notifier(database, _listen_address(settings, prepared.dsn), wake=self._dispatch_wake)
         self._due = Wake(self._dispatch_wake, self._notifier.wake)
         self._backlog_wake = Wake()
         self._recovery_wake = Wake()
@@ -169,26 +216,15 @@ class _Node:
         self._jobs_wake = Wake(self._recovery_wake, self._requery_wake)
         self._jobs = BackgroundJobs(database, self._requery, policy=self._policy, clock=now, wakes=self._wakes)
         self._intake = Intake(database, self._connected, policy=self._policy, wakes=self._wakes, lanes=self._dispatcher)
-        self._health = Health(database)
-        self._more_loops: list[Loop] = []
-
-    def look_after(self, embedded: EmbeddedPostgres) -> None:
-        """Start the embedded PostgreSQL again should it die while the node runs."""
-
-        async def revive() -> float:
-            if await asyncio.to_thread(embedded.revive):
-                log.get_logger("wiring").warning("database.revived", pid=embedded.pid)
-            return REVIVE_EVERY_S
-
-        self._more_loops.append(Loop("embedded database", revive))
+        self._health = health
 
     @asynccontextmanager
-    async def running(self, stop: asyncio.Event) -> AsyncIterator[Running]:
-        """Run all loops and the web server while the context lasts."""
-        admin_key, is_new = keys.admin_key(self._settings)
-        listens = Role.API in self._settings.roles
-        web = self._web(admin_key) if listens else None
-        supervisor = self._supervisor()
+    async def running(
+        self, stop: asyncio.Event, listening: socket.socket | None, more_loops: Sequence[Loop]
+    ) -> AsyncIterator[Running]:
+        """Run all loops, and the web server where there is a socket for it, while the context lasts."""
+        web = self._web(listening) if listening else None
+        supervisor = self._supervisor(more_loops)
         async with asyncio.TaskGroup() as group:
             loops = group.create_task(supervisor.run(), name="supervisor")
             loops.add_done_callback(lambda _: stop.set())
@@ -197,9 +233,9 @@ class _Node:
                 await web.started()
             try:
                 yield Running(
-                    url=self._url(web),
-                    admin_key=admin_key,
-                    admin_key_is_new=is_new,
+                    url=url_of(self._settings, listening),
+                    admin_key=self._prepared.admin_key,
+                    admin_key_is_new=self._prepared.admin_key_is_new,
                     data_dir=None if self._settings.database_url else self._settings.data_dir,
                 )
             finally:
@@ -209,11 +245,7 @@ class _Node:
                     await asyncio.wait([served])
                 supervisor.stop()
 
-    def _url(self, web: WebServer | None) -> str:
-        port = web.port if web else self._settings.port
-        return self._settings.model_copy(update={"port": port}).base_url
-
-    def _web(self, admin_key: str) -> WebServer:
+    def _web(self, listening: socket.socket) -> WebServer:
         clock, settings, refusals = now, self._settings, Refusals()
         connections = Connections(
             most=settings.connections,
@@ -221,28 +253,30 @@ class _Node:
             most_of_address=None if settings.trusted_proxies else settings.connections_address,
             refusals=refusals,
         )
-        web = WebServer(host=settings.host, port=settings.port, connections=connections)
         installation = Installation(
             clock=clock,
             keys_limit=RateLimit(settings.rate_limit_key, whose="key"),
             wakes=(self._due, self._backlog_wake, self._fan_out_wake, self._jobs_wake),
             brand=settings.brand,
             thresholds=settings.thresholds,
-            public_url=self._url(web),
+            public_url=url_of(settings, listening),
             metrics_token=token.get_secret_value() if (token := settings.metrics_token) else None,
             frame_origins=settings.frame_origins,
             show_components=settings.show_components,
         )
         authenticator = Authenticator(
             self._database,
-            admin_key=admin_key,
+            admin_key=self._prepared.admin_key,
             trusted_proxies=settings.trusted_proxies,
             clock=clock,
             addresses=RateLimit(settings.rate_limit_address, whose="address"),
             strangers=Strangers(tries_a_minute=settings.tries_address, refusals=refusals),
         )
         rules = EndpointRules(
-            defaults=_defaults(settings), check_url=self._gate.check_url, clock=clock, brand=settings.brand
+            defaults=_defaults(settings),
+            check_url=Gate(settings.allow_networks).check_url,
+            clock=clock,
+            brand=settings.brand,
         )
         given = services(
             authenticator,
@@ -255,10 +289,9 @@ class _Node:
             self._requery,
             self._streams,
         )
-        web.serve_app(application(given))
-        return web
+        return WebServer(application(given), listening, connections=connections)
 
-    def _supervisor(self) -> Supervisor:
+    def _supervisor(self, more_loops: Sequence[Loop]) -> Supervisor:
         roles, dispatcher = self._settings.roles, self._dispatcher
         intake, results = self._intake.commits, self._results.commits
         return Supervisor(
@@ -266,7 +299,7 @@ class _Node:
                 *(self._upkeep() if Role.SCHEDULER in roles else []),
                 *self._notifier.loops(),
                 Loop("queue figures", QueueMetrics(self._database, clock=now).refresh),
-                *self._more_loops,
+                *more_loops,
             ],
             intake=[
                 Loop("intake", intake.commit_waiting, wake=intake.wake),
@@ -290,6 +323,7 @@ class _Node:
                 max_in_flight=self._settings.max_in_flight,
                 max_in_flight_lane=self._settings.max_in_flight_lane,
                 brand=self._settings.brand,
+                leases=LeaseConfig(backend=lambda: self._notifier.backend),
             ),
         )
 
@@ -325,6 +359,12 @@ class _Node:
             Loop("tidying", scheduler.clean_up),
             Loop("retention", retention.drop_old_days),
         ]
+
+
+def url_of(settings: Settings, listening: socket.socket | None) -> str:
+    """Return the address of a node, with the port that was taken where any was asked for."""
+    port = int(listening.getsockname()[1]) if listening else settings.port
+    return settings.model_copy(update={"port": port}).base_url
 
 
 def now() -> datetime:

@@ -9,9 +9,8 @@ import uvicorn
 
 from esimhooks.server.api.router import Router
 from esimhooks.server.app.connections import Connections, GuardedProtocol
-from esimhooks.server.domain.errors import Broken
+from esimhooks.server.app.sockets import BACKLOG
 
-BACKLOG = 2048
 GRACE_S = 3
 KEEP_ALIVE_S = 30
 
@@ -25,18 +24,14 @@ class _Listener(uvicorn.Server):
 
 
 class WebServer:
-    """Listens on one address. The port is bound at once, so that it is known before the application is built."""
+    """Serves an application on a socket that is bound."""
 
-    def __init__(self, *, host: str, port: int, connections: Connections) -> None:
-        self._socket = _bound(host, port)
+    def __init__(self, app: Router, listening: socket.socket, *, connections: Connections) -> None:
+        self._socket = listening
         self._connections = connections
-        self._server: _Listener | None = None
-
-    def serve_app(self, app: Router) -> None:
-        """Say what to serve, before `run`."""
 
         class Guarded(GuardedProtocol):
-            registry = self._connections
+            registry = connections
 
         config = uvicorn.Config(
             app,
@@ -52,12 +47,7 @@ class WebServer:
             proxy_headers=False,
             ws="none",
         )
-        self._server = _Listener(config)
-
-    @property
-    def port(self) -> int:
-        """The port that was bound, where 0 was asked for."""
-        return int(self._socket.getsockname()[1])
+        self._listener = _Listener(config)
 
     async def run(self) -> None:
         """Serve until `stop`, then finish the requests at hand."""
@@ -76,22 +66,3 @@ class WebServer:
     def stop(self) -> None:
         """Take no more connections and end once the requests at hand are answered."""
         self._listener.should_exit = True
-
-    @property
-    def _listener(self) -> _Listener:
-        if self._server is None:
-            raise Broken("the web server was started without an application")
-        return self._server
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol said, asyncio turns Nagle's algorithm off; it would hold small answers back for 40 ms.
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        raise Broken(f"cannot listen on {host}:{port}: {error.strerror}. Choose another with --port") from None
-    return bound

@@ -58,6 +58,14 @@ EXPECTED = {
 """What each kind of error means to who wrote the setting."""
 
 
+MOST_PROCESSES_BY_DEFAULT = 8
+
+
+def _default_processes() -> int:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, MOST_PROCESSES_BY_DEFAULT)
+
+
 class Role(StrEnum):
     """What a process does. Any number of processes may share a database, each with its roles."""
 
@@ -234,6 +242,10 @@ class Settings(BaseSettings):
     roles: Annotated[frozenset[Role], BeforeValidator(_roles), Field(min_length=1)] = frozenset(Role)
     """What this process does: `all`, or some of `api`, `dispatcher`, `scheduler`, separated by commas. Default: all,
     because one process is enough for most."""
+
+    processes: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=_default_processes, validate_default=True)
+    """Processes of this node, 1-64: each accepts and delivers, the first does the time-driven work too. Default: the cores
+    that it may use, at most 8."""
 
     admin_key: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
     """First key of the operator, 32 characters or more. Default: made at first start, printed once and kept in a file of

@@ -1,11 +1,12 @@
 """Manages the leases of this dispatcher: leases its share of the lanes, renews them, gives up any surplus, releases.
 
 Dispatchers on one database share the lanes without talking to each other: each reports that it is alive and leases its
-share. The leases of a dead one expire, and it is forgotten, within 30 s.
+share. The leases of a dead one are released by the others within seconds where its connection is seen to have ended, and
+expire within 30 s where not.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 from time import monotonic
 
@@ -14,8 +15,15 @@ from msgspec import Struct
 from esimhooks.server.delivery.attempt import Job
 from esimhooks.server.delivery.lane_scheduler import LaneScheduler
 from esimhooks.server.domain.ids import new_id
+from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store import lanes
 from esimhooks.server.store.database import Database
+
+log = get_logger("dispatcher")
+
+
+def _no_backend() -> None:
+    return None
 
 
 class LeaseConfig(Struct, frozen=True, kw_only=True):
@@ -24,11 +32,13 @@ class LeaseConfig(Struct, frozen=True, kw_only=True):
     max_lanes: int = 2000
     lease_s: float = 30.0
     renew_every_s: float = 10.0
-    report_every_s: float = 2.0
+    report_every_s: float = 1.0
     lease_every_s: float = 0.02
     """Lanes are looked for at most this often, however many notifications come: each search visits every waiting lane."""
-    linger_s: float = 1.0
+    linger_s: float = 10.0
     """How long an idle lane stays leased, so that a steady trickle does not lease it again each time."""
+    backend: Callable[[], lanes.Backend | None] = _no_backend
+    """What serves a connection that lives exactly as long as this process, so that others notice its death."""
 
 
 class LeaseManager:
@@ -102,7 +112,11 @@ class LeaseManager:
         if monotonic() - self._reported_at < self._config.report_every_s:
             return 0
         async with self._database.session() as db:
-            self._presence = await lanes.report(db, holder=self.holder, seconds=self._config.lease_s)
+            self._presence = await lanes.report(
+                db, holder=self.holder, seconds=self._config.lease_s, backend=self._config.backend()
+            )
+            if self._presence.some_dead and (count := await lanes.release_dead(db, seconds=self._config.lease_s)):
+                log.warning("dispatchers.died", count=count)
         self._reported_at = monotonic()
         leased = len(self._scheduler.lanes)
         if self._presence.dispatchers > 1:

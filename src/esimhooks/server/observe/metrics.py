@@ -1,16 +1,20 @@
 """Metrics in Prometheus' format: what happened is counted here, and every name and label is defined here.
 
 Labels are bounded: outcomes, types and routes are closed lists, providers are those that the operator has configured.
-No account, endpoint or eSIM is ever a label. Figures are those of this process; gauges of the queue are the same on all.
+No account, endpoint or eSIM is ever a label. Figures are those of this node: where it has several processes, they share
+them in a folder (prometheus-client's multiprocess mode).
 """
 
+import os
 from collections import Counter as Tally
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client import start_http_server as _start_http_server
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from esimhooks.version import __version__
 
@@ -19,10 +23,19 @@ _REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 3
 _WAIT_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
 _SIZE_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable by which prometheus-client finds the folder when it is imported."""
+
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
 
-_build = Gauge("esimhooks_build_info", "Always 1; the label tells the version", ["version"], registry=REGISTRY)
+_build = Gauge(
+    "esimhooks_build_info",
+    "Always 1; the label tells the version",
+    ["version"],
+    multiprocess_mode="mostrecent",
+    registry=REGISTRY,
+)
 _build.labels(__version__).set(1)
 
 _requests = Histogram(
@@ -81,17 +94,42 @@ _rows_failed = Counter(
     ["loop"],
     registry=REGISTRY,
 )
-_pending = Gauge("esimhooks_deliveries_pending", "Deliveries that wait, due or not", registry=REGISTRY)
-_due = Gauge("esimhooks_lanes_due", "Lanes that have a delivery due", registry=REGISTRY)
-_oldest_due = Gauge(
-    "esimhooks_oldest_due_seconds", "Seconds that the oldest due delivery has waited", registry=REGISTRY
+_pending = Gauge(
+    "esimhooks_deliveries_pending",
+    "Deliveries that wait, due or not",
+    multiprocess_mode="mostrecent",
+    registry=REGISTRY,
 )
-_resting = Gauge("esimhooks_lanes_resting", "Lanes that rest because their endpoint fails", registry=REGISTRY)
-_states = Gauge("esimhooks_endpoints", "Endpoints, by their state", ["state"], registry=REGISTRY)
-_backlog = Gauge("esimhooks_backlog_notifications", "Notifications that wait for their provider", registry=REGISTRY)
-_dispatchers = Gauge("esimhooks_dispatchers", "Dispatchers that live, over all nodes", registry=REGISTRY)
+_due = Gauge("esimhooks_lanes_due", "Lanes that have a delivery due", multiprocess_mode="mostrecent", registry=REGISTRY)
+_oldest_due = Gauge(
+    "esimhooks_oldest_due_seconds",
+    "Seconds that the oldest due delivery has waited",
+    multiprocess_mode="mostrecent",
+    registry=REGISTRY,
+)
+_resting = Gauge(
+    "esimhooks_lanes_resting",
+    "Lanes that rest because their endpoint fails",
+    multiprocess_mode="mostrecent",
+    registry=REGISTRY,
+)
+_backlog = Gauge(
+    "esimhooks_backlog_notifications",
+    "Notifications that wait for their provider",
+    multiprocess_mode="mostrecent",
+    registry=REGISTRY,
+)
+_dispatchers = Gauge(
+    "esimhooks_dispatchers", "Dispatchers that live, over all nodes", multiprocess_mode="mostrecent", registry=REGISTRY
+)
+_states = Gauge(
+    "esimhooks_endpoints", "Endpoints, by their state", ["state"], multiprocess_mode="mostrecent", registry=REGISTRY
+)
 _looked_at = Gauge(
-    "esimhooks_queue_read_timestamp_seconds", "When the figures of the queue were read", registry=REGISTRY
+    "esimhooks_queue_read_timestamp_seconds",
+    "When the figures of the queue were read",
+    multiprocess_mode="mostrecent",
+    registry=REGISTRY,
 )
 
 
@@ -188,15 +226,38 @@ def endpoint_states(number: Mapping[str, int]) -> None:
 
 
 def exposition() -> bytes:
-    """Return all metrics as text of the format 0.0.4."""
-    return generate_latest(REGISTRY)
+    """Return all metrics of the node as text of the format 0.0.4."""
+    return generate_latest(_registry())
+
+
+@contextmanager
+def shared(folder: str) -> Iterator[None]:
+    """Have the processes that are started meanwhile share their figures in a folder, and show those of all of them."""
+    os.environ[SHARED] = folder
+    try:
+        yield
+    finally:
+        del os.environ[SHARED]
+
+
+def forget_process(pid: int) -> None:
+    """Leave out the gauges of a process that has ended."""
+    mark_process_dead(pid)  # type: ignore[no-untyped-call]  # carries no types
+
+
+def _registry() -> CollectorRegistry:
+    if SHARED not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # carries no types
+    return registry
 
 
 class MetricsPort:
     """A port of its own for `/metrics`, open to whoever reaches it: for nodes without the API, and closed networks."""
 
     def __init__(self, host: str, port: int) -> None:
-        self._server, self._thread = _start_http_server(port, addr=host, registry=REGISTRY)
+        self._server, self._thread = _start_http_server(port, addr=host, registry=_registry())
 
     @property
     def port(self) -> int:

@@ -12,19 +12,29 @@ KEPT_S = 1.0
 """Whoever asks more often gets the answer of before: each look is a commit."""
 
 
+class Siblings:
+    """The processes of one node: `missing` is how many are not there, as they are being started."""
+
+    def __init__(self) -> None:
+        self.missing = 0
+
+
 class Health:
     """Whether this node should get requests."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, siblings: Siblings) -> None:
         self._database = database
         self._looking = asyncio.Lock()
         self._ready_at = float("-inf")
+        self._siblings = siblings
         self.draining = False
 
     async def check_ready(self) -> None:
         """Raise `NotNow` where the node is stopping, or its database is behind this program or takes no commit in time."""
         if self.draining:
             raise NotNow("the server is stopping")
+        if self._siblings.missing:
+            raise NotNow(f"{self._siblings.missing} processes of the server are being started")
         async with self._looking:
             if monotonic() - self._ready_at < KEPT_S:
                 return

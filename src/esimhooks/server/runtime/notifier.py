@@ -23,6 +23,8 @@ class Notifier:
 
     def __init__(self, database: Database, dsn: str | None, *, wake: Wake) -> None:
         self.wake = Wake()
+        self.backend: lanes.Backend | None = None
+        """What serves the connection on which this node listens; it ends with the node, however that ends."""
         self._database = database
         self._dsn = dsn
         self._local = wake
@@ -52,5 +54,8 @@ class Notifier:
     async def _listen(self) -> float:
         if self._dsn is None:
             return IDLE_S
-        await lanes.listen(self._dsn, self._local.notify, sender=self._name)
+        await lanes.listen(self._dsn, self._local.notify, sender=self._name, connected=self._connected)
         return 0.0
+
+    def _connected(self, backend: lanes.Backend | None) -> None:
+        self.backend = backend

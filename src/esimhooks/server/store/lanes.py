@@ -7,6 +7,7 @@ Nodes notify each other (`NOTIFY`) that something is due; a notification that is
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct
@@ -24,6 +25,17 @@ FIRST_OF_EACH = """
 """
 """The first delivery of every lane that is not empty, for `WITH RECURSIVE waiting AS (...)`: found by skipping from one
 lane to the next in the index, however long each is."""
+
+
+SILENT_S = 2.5
+DEAD = f"""
+    d.backend_pid IS NOT NULL AND d.seen_until < now() + make_interval(secs => {{seconds}} - {SILENT_S})
+    AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_stat_activity a
+        WHERE a.pid = d.backend_pid AND coalesce(a.backend_start = d.backend_started_at, true)
+    )
+"""
+"""Whether a dispatcher `d` has missed two reports and its connection has ended."""
 
 
 class Lease(Struct, frozen=True):
@@ -89,26 +101,67 @@ class Presence(Struct, frozen=True):
 
     dispatchers: int
     lanes: int
+    some_dead: bool = False
+    """Whether some dispatcher has died without releasing its leases."""
 
 
-async def report(db: Session, *, holder: UUID, seconds: float) -> Presence:
-    """Report that this dispatcher is alive, and return how many are; dead ones are forgotten."""
+class Backend(Struct, frozen=True):
+    """The process of PostgreSQL that serves a connection which a dispatcher keeps open for as long as it lives."""
+
+    pid: int
+    started_at: datetime
+
+
+async def report(db: Session, *, holder: UUID, seconds: float, backend: Backend | None) -> Presence:
+    """Report that this dispatcher is alive, for so many seconds, and return how many are; dead ones are forgotten.
+
+    With `backend` others notice sooner that it has died: see `release_dead`.
+    """
     row = await db.conn.fetchrow(
-        """
+        f"""
         WITH me AS (
-            INSERT INTO dispatchers VALUES ($1, now() + make_interval(secs => $2))
-            ON CONFLICT (holder) DO UPDATE SET seen_until = excluded.seen_until
-        ), dead AS (
+            INSERT INTO dispatchers (holder, seen_until, backend_pid, backend_started_at)
+            VALUES ($1, now() + make_interval(secs => $2), $3, $4)
+            ON CONFLICT (holder) DO UPDATE
+            SET seen_until = excluded.seen_until, backend_pid = excluded.backend_pid,
+                backend_started_at = excluded.backend_started_at
+        ), forgotten AS (
             DELETE FROM dispatchers WHERE seen_until < now() - interval '1 minute' AND holder <> $1
         )
         SELECT (SELECT count(*) FROM dispatchers WHERE holder <> $1 AND seen_until > now()) + 1 AS dispatchers,
-               (SELECT count(*) FROM lanes WHERE leased_until > now()) AS lanes
+               (SELECT count(*) FROM lanes WHERE leased_until > now()) AS lanes,
+               EXISTS (SELECT FROM dispatchers d WHERE d.holder <> $1 AND {DEAD.format(seconds="$2::float8")}) AS some_dead
         """,
         holder,
         seconds,
+        backend and backend.pid,
+        backend and backend.started_at,
     )
     assert row is not None  # noqa: S101 - a SELECT without FROM has one row
-    return Presence(row["dispatchers"], row["lanes"])
+    return Presence(row["dispatchers"], row["lanes"], some_dead=row["some_dead"])
+
+
+async def release_dead(db: Session, *, seconds: float) -> int:
+    """Release the leases of dispatchers that have died, so that nobody waits until they expire; return how many.
+
+    One is dead that has been silent and whose connection has ended, as it does with its process. What a live one that
+    was taken for dead writes is dropped by its tokens. `seconds` is for how long dispatchers report to be alive.
+    """
+    rows = await db.conn.fetch(
+        f"""
+        WITH dead AS (
+            DELETE FROM dispatchers d WHERE {DEAD.format(seconds="$1::float8")} RETURNING d.holder
+        ), lost AS (
+            SELECT l.endpoint_id FROM lanes l WHERE l.leased_by IN (SELECT holder FROM dead)
+            ORDER BY l.endpoint_id FOR NO KEY UPDATE OF l
+        ), released AS (
+            UPDATE lanes l SET leased_by = NULL, leased_until = NULL FROM lost WHERE l.endpoint_id = lost.endpoint_id
+        )
+        SELECT holder FROM dead
+        """,
+        seconds,
+    )
+    return len(rows)
 
 
 async def leave(db: Session, *, holder: UUID) -> None:
@@ -227,9 +280,25 @@ async def notify(db: Session, *, sender: UUID) -> None:
     await db.conn.execute("SELECT pg_notify($1, $2)", CHANNEL, str(sender))
 
 
-async def listen(dsn: str, notified: Callable[[], None], *, sender: UUID) -> None:
-    """Call `notified` for every notification of another node, until cancelled. Raises `NotNow` when the connection ends."""
+async def listen(
+    dsn: str, notified: Callable[[], None], *, sender: UUID, connected: Callable[[Backend | None], None]
+) -> None:
+    """Call `notified` for every notification of another node, until cancelled. Raises `NotNow` when the connection ends.
+
+    `connected` is told what serves the connection, and None once it has ended.
+    """
+    try:
+        await _listen(dsn, notified, sender=sender, connected=connected)
+    finally:
+        connected(None)
+
+
+async def _listen(
+    dsn: str, notified: Callable[[], None], *, sender: UUID, connected: Callable[[Backend | None], None]
+) -> None:
     async with connection(dsn) as conn:
+        own = await conn.fetchrow("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+        connected(None if own is None else Backend(own["pid"], own["backend_start"]))
         await conn.add_listener(CHANNEL, lambda *said: notified() if said[-1] != str(sender) else None)
         while True:
             await asyncio.sleep(ALIVE_EVERY_S)

@@ -1,0 +1,222 @@
+"""A node of several processes: a parent owns database and sockets, children do the work, and a dead one is replaced.
+
+The children are alike, but that only the first has the role `scheduler`. Each has a socket of its own on the same address,
+which the parent keeps open: connections that come while a child is replaced wait for its successor. A child whose parent
+is gone finishes what is in flight and ends.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from time import monotonic
+
+import uvloop
+
+from esimhooks.server.app import heap, sockets
+from esimhooks.server.app.node import Prepared, Running, prepare, running, url_of, working
+from esimhooks.server.app.settings import Role, Settings
+from esimhooks.server.domain.errors import Broken
+from esimhooks.server.observe import log, metrics
+from esimhooks.server.runtime.health import Siblings
+from esimhooks.server.runtime.loop import Loop
+
+READY = b"ready"
+STOP_S = 30.0
+"""How long a child may take to finish what is in flight, before it is killed."""
+SOON_S = 10.0
+FIRST_PAUSE_S = 0.1
+MAX_PAUSE_S = 10.0
+"""One that ends soon after its start is started again after ever longer pauses."""
+
+OnStarted = Callable[[Running], None]
+
+logger = log.get_logger("processes")
+
+
+async def serve(settings: Settings, stop: asyncio.Event, *, on_started: OnStarted | None = None) -> None:
+    """Run a node until `stop` is set, then drain it. Raises `Broken` where it cannot start."""
+    if settings.processes == 1 or not settings.roles & {Role.API, Role.DISPATCHER}:
+        async with running(settings, stop) as node:
+            heap.freeze_startup_objects()
+            if on_started is not None:
+                on_started(node)
+            await stop.wait()
+        return
+    async with AsyncExitStack() as stack:
+        stack.enter_context(metrics.shared(stack.enter_context(tempfile.TemporaryDirectory(prefix="esimhooks-"))))
+        prepared, upkeep = await prepare(settings, stack)
+        family = Family(settings, prepared)
+        if settings.metrics_port is not None:
+            stack.callback(metrics.MetricsPort(settings.host, settings.metrics_port).close)
+        await family.run(stop, upkeep, on_started)
+
+
+class Family:
+    """The children of a node, each with its socket where the node has the role `api`."""
+
+    def __init__(self, settings: Settings, prepared: Prepared) -> None:
+        self._settings = settings
+        self._prepared = prepared
+        # A fork of a process that has only imported what it needs: quick, and most of the memory is shared.
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([__name__])
+        self._alive: dict[int, Connection] = {}
+        self._sockets: list[socket.socket] = []
+        if Role.API in settings.roles:
+            self._sockets = sockets.shared(settings.host, settings.port, settings.processes)
+
+    async def run(self, stop: asyncio.Event, loops: list[Loop], on_started: OnStarted | None) -> None:
+        """Keep all children alive until `stop`, then let them finish. Raises `Broken` where one does not start."""
+        async with asyncio.TaskGroup() as group:
+            started = [asyncio.get_running_loop().create_future() for _ in range(self._settings.processes)]
+            for number, first in enumerate(started):
+                group.create_task(self._keep(number, first, stop), name=f"child {number}")
+            tasks = [group.create_task(loop.run(), name=f"loop {loop.name}") for loop in loops]
+            try:
+                await asyncio.gather(*started)
+                if on_started is not None:
+                    on_started(self._running())
+                await stop.wait()
+            finally:
+                stop.set()
+                for one in self._sockets:
+                    one.close()
+                for loop in loops:
+                    loop.stop()
+                for task in tasks:
+                    task.cancel()
+
+    def _running(self) -> Running:
+        return Running(
+            url=url_of(self._settings, self._sockets[0] if self._sockets else None),
+            admin_key=self._prepared.admin_key,
+            admin_key_is_new=self._prepared.admin_key_is_new,
+            data_dir=None if self._settings.database_url else self._settings.data_dir,
+        )
+
+    async def _keep(self, number: int, first: "asyncio.Future[None]", stop: asyncio.Event) -> None:
+        """Start a child, and another whenever it has ended before it was told to."""
+        pause = FIRST_PAUSE_S
+        while not stop.is_set():
+            began = monotonic()
+            child, pipe = self._started(number)
+            ready = await _said(pipe)
+            if ready == READY:
+                if not first.done():
+                    first.set_result(None)
+                self._alive[number] = pipe
+                self._tell_all()
+                await self._ended(child, stop)
+                self._alive.pop(number, None)
+                self._tell_all()
+            child.join()
+            pipe.close()
+            metrics.forget_process(child.pid or 0)
+            if stop.is_set():
+                return
+            if not first.done():
+                first.set_exception(Broken(f"a process of the server did not start (exit code {child.exitcode})"))
+                return
+            logger.error("process.ended", pid=child.pid, exit_code=child.exitcode, number=number)
+            pause = FIRST_PAUSE_S if monotonic() - began > SOON_S else min(pause * 2, MAX_PAUSE_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
+
+    def _started(self, number: int) -> tuple[ForkServerProcess, Connection]:
+        roles = self._settings.roles if number == 0 else self._settings.roles - {Role.SCHEDULER}
+        ours, theirs = self._context.Pipe()
+        child = self._context.Process(
+            target=work,
+            name=f"esimhooks {number}",
+            args=(
+                self._settings.model_copy(update={"roles": roles}),
+                self._prepared,
+                self._sockets[number] if self._sockets else None,
+                theirs,
+            ),
+        )
+        child.start()
+        theirs.close()
+        return child, ours
+
+    async def _ended(self, child: ForkServerProcess, stop: asyncio.Event) -> None:
+        """Return once the child has ended; after `stop` it is told to, and made to should it take too long."""
+        gone = asyncio.ensure_future(_readable(child.sentinel))
+        stopped = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait((gone, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if not gone.done():
+                child.terminate()
+                await asyncio.wait((gone,), timeout=STOP_S)
+                child.kill()
+            await gone
+        finally:
+            stopped.cancel()
+
+    def _tell_all(self) -> None:
+        """Tell each child whether all of them are there: readiness is that of the whole node."""
+        missing = self._settings.processes - len(self._alive)
+        for pipe in self._alive.values():
+            with suppress(OSError):
+                pipe.send_bytes(bytes([missing]))
+
+
+async def _said(pipe: Connection) -> bytes:
+    """Return the next message, empty where the other side has ended."""
+    await _readable(pipe.fileno())
+    try:
+        return pipe.recv_bytes()
+    except (EOFError, OSError):
+        return b""
+
+
+async def _readable(descriptor: int) -> None:
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(descriptor)
+
+
+def work(settings: Settings, prepared: Prepared, listening: socket.socket | None, parent: Connection) -> None:
+    """Be a child until the parent says so or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the others in order
+    uvloop.run(_work(settings, prepared, listening, parent))
+
+
+async def _work(settings: Settings, prepared: Prepared, listening: socket.socket | None, parent: Connection) -> None:
+    log.configure(log_format=settings.log_format, level=settings.log_level)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    siblings = Siblings()
+    async with working(settings, prepared, stop, listening=listening, siblings=siblings):
+        heap.freeze_startup_objects()
+        parent.send_bytes(READY)
+        with _hearing(parent, siblings, stop):
+            await stop.wait()
+
+
+@contextmanager
+def _hearing(parent: Connection, siblings: Siblings, stop: asyncio.Event) -> Iterator[None]:
+    def hear() -> None:
+        try:
+            siblings.missing = parent.recv_bytes()[0]
+        except (EOFError, OSError):
+            logger.warning("parent.gone", pid=os.getpid())
+            loop.remove_reader(parent.fileno())
+            stop.set()
+
+    loop = asyncio.get_running_loop()
+    loop.add_reader(parent.fileno(), hear)
+    try:
+        yield
+    finally:
+        loop.remove_reader(parent.fileno())
