@@ -10,7 +10,7 @@ from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.store.database import Database
 from receiver import Receiver
-from upstream import Shop, a_shop, an_upstream, esim_status
+from upstream import Shop, a_shop, an_upstream, esim_status, moved
 
 FLIPPED = "set_byte({0}, length({0}) - 1, get_byte({0}, length({0}) - 1) # 1)"
 
@@ -83,6 +83,30 @@ async def test_a_notification_that_waits_is_tried_at_once_where_a_person_replays
     assert (await operator.call("POST", f"/v1/notifications/{waiting['id']}/replay")).status < 300
 
     await shop.told_in_time("created", "activated", esim_id=made["esim"])
+
+
+async def test_one_that_cannot_be_applied_keeps_back_those_of_its_esim_and_no_others(
+    operator: Api, database: Database
+) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator)
+    for key, status, transaction_id in (("K1", "IN_USE", "t-1"), ("K1", "SUSPENDED", "t-1"), ("K2", "IN_USE", "t-2")):
+        await upstream.tell(esim_status(key, status, transactionId=transaction_id))
+    async with database.transaction() as db:
+        refused = "CHECK (transaction_id <> 't-1' OR status <> 'IN_USE') NOT VALID"
+        await db.conn.execute(f"ALTER TABLE esims ADD CONSTRAINT refused {refused}")
+    try:
+        [first] = (await shop.order("t-1"))["esims"]
+        [second] = (await shop.order("t-2"))["esims"]
+        await shop.told_in_time("activated", esim_id=second["id"])
+        await all_put_off(database, 2)
+        assert await shop.told(first["id"]) == []
+    finally:
+        async with database.transaction() as db:
+            await db.conn.execute("ALTER TABLE esims DROP CONSTRAINT refused")
+
+    await moved(database, "backlog", "due_at")
+
+    await shop.told_in_time("activated", "suspended", esim_id=first["id"])
 
 
 async def all_put_off(database: Database, number: int) -> None:

@@ -45,7 +45,8 @@ def a_step(chance: Random) -> Step:
         keys["iccid"] = f"{profile}"
     if chance.random() < 0.2:
         keys["orderNo"] = "B1"
-    keys = keys or {"esimTranNo": f"K{profile}"}
+    if not keys.keys() - {"iccid"}:  # an ICCID is the same in every world
+        keys["esimTranNo"] = f"K{profile}"
     step: Step = {"keys": keys, "status": chance.choice(STATUSES), "time": None, "id": None, "usage": None}
     if chance.random() < 0.3:
         step["time"] = chance.randrange(1, 50)

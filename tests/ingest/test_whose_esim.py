@@ -193,6 +193,21 @@ async def test_places_go_to_the_notifications_that_came_first_also_where_they_wa
     assert [esim["esimTranNo"] for esim in await shop.esims()] == ["K0", "K1", "K2"]
 
 
+async def test_a_provider_that_is_named_without_the_key_takes_no_esim_whose_key_it_has_already(operator: Api) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator)
+    [made] = await shop.update(born("t-1", esimTranNo="K1"))
+    await shop.order("t-2", orderNo="B1")
+    await upstream.tell(esim_status("K1", "IN_USE", orderNo="B1"))
+
+    [result] = await shop.update({"transactionId": "t-1", "provider": "upstream", "esimStatus": "IN_USE"})
+
+    assert (result["outcome"], result["esim"]) == ("applied", made["esim"])
+    assert [(esim["transactionId"], esim["esimTranNo"]) for esim in await shop.esims()] == [
+        ("t-1", "K1"),
+        ("t-2", "K1"),
+    ]
+
+
 @pytest.mark.slow(reason="starts three nodes")
 @pytest.mark.timeout(60)
 async def test_two_nodes_apply_what_waited_for_an_order_in_the_order_in_which_it_came(settings: Settings) -> None:

@@ -171,7 +171,7 @@ class Applying:
         if replaced is not None:
             change = superseding(change, replaced.id, now=now)
         self._doubt(source, change.doubts)
-        after = self._named(change.after, source)
+        after = self._named(change.after, target.update, source)
         if self._directory.holder_of(after) is not None:
             detail = f"another eSIM has the key {after.esim_tran_no}"
             return UpdateResult(outcome=UpdateOutcome.INVALID, esim_id=esim.id, detail=detail)
@@ -199,9 +199,13 @@ class Applying:
             detail="; ".join(doubt.detail for doubt in change.doubts) or None,
         )
 
-    def _named(self, esim: Esim, source: Source) -> Esim:
-        """An eSIM without a provider becomes that of the provider which an update names."""
-        if esim.provider is None and source.scope.provider is not None:
+    def _named(self, esim: Esim, update: Update, source: Source) -> Esim:
+        """An eSIM without a provider becomes that of the provider which an update names.
+
+        One with a key only by an update that tells it: whether another eSIM of that provider has it is known only then.
+        """
+        is_told = esim.esim_tran_no in (None, update.identity.esim_tran_no)
+        if esim.provider is None and source.scope.provider is not None and is_told:
             return replace(esim, provider=source.scope.provider)
         return esim
 

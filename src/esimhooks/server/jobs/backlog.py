@@ -66,8 +66,7 @@ class Backlog:
         failed = await for_each(
             "backlog", due, lambda one: self._read(one, round_), row_id=lambda one: one.notification_id
         )
-        for one in failed:
-            await self._put_off(one.row, one.error)
+        await self._put_off([(one.row, one.error) for one in failed])
         claimed = await self._apply_all(round_)
         failed_asks = await for_each(
             "backlog",
@@ -77,8 +76,8 @@ class Backlog:
             max_concurrent=MAX_CONCURRENT,
         )
         for asked in failed_asks:
-            await self._put_off(asked.row[0], asked.error)
-        return 0.0 if len(due) >= MAX_DUE else IDLE_S
+            await self._put_off([(asked.row[0], asked.error)])
+        return 0.0 if len(due) >= MAX_DUE and not round_.is_elsewhere else IDLE_S
 
     async def _read(self, waiting: Waiting, round_: "_Round") -> None:
         """Parse a notification again: into what is applied, or what asks its provider first."""
@@ -137,8 +136,7 @@ class Backlog:
                 raise
 
         failed = await for_each("backlog", round_.ready, apply_one, row_id=lambda one: one[0].notification_id)
-        for one in failed:
-            await self._put_off(one.row[0], one.error)
+        await self._put_off([(one.row[0], one.error) for one in failed])
         return await self._apply_in_order(_Round(asking=round_.asking))
 
     async def _apply_in_order(self, round_: "_Round") -> Sequence[tuple[Waiting, Asks]]:
@@ -151,6 +149,7 @@ class Backlog:
         taken: Taken | None = None
         async with self._database.transaction() as db:
             if not await journal.lock_backlog(db):
+                round_.is_elsewhere = True
                 return ()
             still = await journal.still_waiting(db, [one for one, _ in (*round_.ready, *round_.asking)])
             ready = [one for one in round_.ready if one[0].notification_id in still]
@@ -168,14 +167,16 @@ class Backlog:
             self._wakes.notify(taken)
         return asking
 
-    async def _put_off(self, waiting: Waiting, error: Exception) -> None:
-        allocating = isinstance(error, StillAllocating)
-        asked_s = error.retry_after_s if isinstance(error, NotNow) else 0.0
-        again_in_s = while_allocating(waiting.tries) if allocating else while_down(waiting.tries, asked_s=asked_s)
-        detail = _why(error)
-        log.info("notification.put_off", tries=waiting.tries, again_in_s=again_in_s, reason=detail)
+    async def _put_off(self, failed: Sequence[tuple[Waiting, Exception]]) -> None:
+        """Try them again later, all of them at the same time, so that their order stays."""
+        if not failed:
+            return
+        again_in_s = max(_pause_s(waiting, error) for waiting, error in failed)
         async with self._database.transaction() as db:
-            await journal.put_off(db, waiting, seconds=again_in_s, detail=detail)
+            for waiting, error in failed:
+                detail = _why(error)
+                log.info("notification.put_off", tries=waiting.tries, again_in_s=again_in_s, reason=detail)
+                await journal.put_off(db, waiting, seconds=again_in_s, detail=detail)
 
     async def _ask(self, entry: JournalEntry, connected: ProviderClient, notification: Notification) -> None:
         if notification.order is not None:
@@ -278,11 +279,15 @@ class Backlog:
 
 
 class _Round:
-    """What is due: notifications to apply in their order, and those whose provider is asked first."""
+    """What is due: notifications to apply in their order, and those whose provider is asked first.
+
+    `is_elsewhere` says that another node was found at it.
+    """
 
     def __init__(self, ready: Sequence[tuple[Waiting, Item]] = (), asking: Sequence[tuple[Waiting, Asks]] = ()) -> None:
         self.ready = list(ready)
         self.asking = list(asking)
+        self.is_elsewhere = False
 
 
 def _again(entry: JournalEntry, scope: Scope, updates: Sequence[Update]) -> Item:
@@ -316,6 +321,12 @@ def _names(item: Item) -> set[str]:
     identities = [update.identity for update in item.updates]
     names = {name for one in identities for name in (one.esim_tran_no, one.order_no, one.transaction_id)}
     return {name for name in names if name is not None}
+
+
+def _pause_s(waiting: Waiting, error: Exception) -> float:
+    if isinstance(error, StillAllocating):
+        return while_allocating(waiting.tries)
+    return while_down(waiting.tries, asked_s=error.retry_after_s if isinstance(error, NotNow) else 0.0)
 
 
 def _why(error: Exception) -> str:
