@@ -24,6 +24,11 @@ receiver.stats()  # opens a connection before the fork
 application = receiver.wsgi
 
 
+def post_worker_init(_worker: object) -> None:
+    """Gunicorn's hook: otherwise what an ending process gives back waits for the next request."""
+    receiver.start()
+
+
 def worker_exit(_server: object, _worker: object) -> None:
     """Gunicorn's hook."""
     receiver.close()
