@@ -12,8 +12,10 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -62,8 +64,12 @@ MOST_PROCESSES_BY_DEFAULT = 8
 
 
 def _default_processes() -> int:
+    """Return the cores that may be used: those of this process, fewer where its container has a quota (cgroup 2)."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(usable, MOST_PROCESSES_BY_DEFAULT)
+    with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        usable = min(usable, ceil(int(quota) / int(period)))
+    return max(1, min(usable, MOST_PROCESSES_BY_DEFAULT))
 
 
 class Role(StrEnum):
@@ -245,7 +251,7 @@ class Settings(BaseSettings):
 
     processes: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=_default_processes, validate_default=True)
     """Processes of this node, 1-64: each accepts and delivers, the first does the time-driven work too. Default: the cores
-    that it may use, at most 8."""
+    that it may use (affinity, a container's quota), at most 8."""
 
     admin_key: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
     """First key of the operator, 32 characters or more. Default: made at first start, printed once and kept in a file of
