@@ -21,6 +21,7 @@ EXPECTED = {
         "POST /v1/deliveries/retry",
         "POST /v1/deliveries/{delivery_id}/cancel",
         "POST /v1/deliveries/{delivery_id}/retry",
+        "POST /v1/endpoints/test-filter",
         "POST /v1/endpoints/{endpoint_id}/disable",
         "POST /v1/endpoints/{endpoint_id}/enable",
         "POST /v1/endpoints/{endpoint_id}/pause",

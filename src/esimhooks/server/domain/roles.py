@@ -47,7 +47,7 @@ MAY = {
 _READS_EVENTS = ("/v1/events", "/v1/event-types", "/v1/stream")
 _HAS_SECRETS = ("/secret", "/secrets")
 _HELPS = frozenset(
-    "cancel disable enable pause recover replay requeries requery resend resume retry send-now test test-events try".split()  # noqa: SIM905
+    "cancel disable enable pause recover replay requeries requery resend resume retry send-now test test-events test-filter try".split()  # noqa: SIM905
 )
 
 
