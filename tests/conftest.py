@@ -27,6 +27,7 @@ from upstream import Door
 ADMIN_KEY = "an-operator-key-of-forty-characters-00001"
 ENCRYPTION_KEY = new_key()
 TENANT_TABLES = (
+    "brandings",
     "accounts",
     "api_keys",
     "attempts",

@@ -14,14 +14,20 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
+from esimhooks.server.domain.advice import advise
+from esimhooks.server.domain.delivery import OutcomeClass
+
 DASHBOARD = Path(__file__).parents[1] / "src" / "esimhooks" / "server" / "dashboard"
 CATALOGUES = sorted(DASHBOARD.glob("locales/*/LC_MESSAGES/dashboard.po"))
 
 
 def texts() -> set[str]:
-    """Return the texts that templates ask to be translated; of a plural the first form."""
+    """Return the texts that templates ask to be translated, of a plural the first form, and the sentences on failures."""
     found = extract_from_dir(DASHBOARD / "templates", [("**.html", "jinja2")], keywords={"_": None, "ngettext": (1, 2)})
-    return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found}
+    asked = {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found}
+    codes = (None, 200, 301, 400, 401, 404, 410, 429, 500)
+    sentences = [advise(outcome, status_code=code, error=None) for outcome in OutcomeClass for code in codes]
+    return asked | {text for one in sentences for text in (one.text, one.todo) if text}
 
 
 def catalogue(path: Path) -> Catalog:

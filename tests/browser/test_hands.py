@@ -70,7 +70,7 @@ async def test_what_is_lost_is_said_before_and_a_reload_makes_no_second_endpoint
     await person.page.get_by_label("Name", exact=True).fill("Main shop")
     await person.page.get_by_label("esim.activated").check()
     await person.press("Create the endpoint")
-    await expect(person.page.locator("#wrong-url")).to_contain_text("expected")
+    await expect(person.page.locator("#wrong-url")).to_contain_text("must start with https://")
     await expect(person.page.get_by_label("Name", exact=True)).to_have_value("Main shop")
     await expect(person.page.get_by_label("esim.activated")).to_be_checked()
     person.troubles.clear()  # the browser's console tells of every answer that is an error

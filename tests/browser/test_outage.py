@@ -105,7 +105,7 @@ async def test_the_merchants_first_page_says_the_same_and_counts_what_is_retried
     await person.sign_in(merchant.key)
     await expect(person.page.get_by_role("region", name="What is wrong")).to_contain_text("7 endpoints are not healthy")
     figures = await person.page.locator("dl.figures").inner_text()
-    assert "Success\n36.36 %" in figures  # 4 of 11 endpoints take what they get
+    assert "Success\n36.36%" in figures  # 4 of 11 endpoints take what they get
     await person.picture("outage-merchant")
 
 

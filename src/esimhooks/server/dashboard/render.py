@@ -94,7 +94,15 @@ def environment(language: str) -> jinja2.Environment:
         "id": lambda kind, value: text_of(Prefix(kind), value),
     }
     texts = gettext.translation("dashboard", FOLDER / "locales", [language], fallback=True)
-    made.globals["plain"] = texts.gettext  # of a name: no percent sign in it is a place for a value
+
+    def plain(text: str) -> str:
+        """Return a name or a sentence made elsewhere: no percent sign in it is a place for a value."""
+        return texts.gettext(text) if text else ""
+
+    def said(advice: Advice) -> str:
+        return plain(advice.text).format(**advice.values)
+
+    made.globals |= {"plain": plain, "said": said}
     install: Callable[..., None] = vars(made)["install_gettext_translations"]  # which the extension has added
     install(texts, newstyle=True)
     return made

@@ -1,72 +1,84 @@
 """What went wrong with an attempt and what to do: its class, status and schedule in, two sentences out. Pure."""
 
+from collections.abc import Mapping
 from typing import assert_never
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from esimhooks.server.domain.delivery import OutcomeClass
 
 
 class Advice(Struct, frozen=True):
-    """Two sentences for the receiver's developer; nothing to do where `todo` is empty."""
+    """Two sentences for the receiver's developer; nothing to do where `todo` is empty.
 
-    what: str
+    `text` has places for the `values`, so that it can be looked up in other languages.
+    """
+
+    text: str
     todo: str
+    values: Mapping[str, object] = {}
+
+    @property
+    def what(self) -> str:
+        """What happened, in English."""
+        return self.text.format(**self.values)
 
 
-def advise(  # noqa: PLR0911 - one return for each class
-    outcome: OutcomeClass, *, status_code: int | None, error: str | None
-) -> Advice:
+def advise(outcome: OutcomeClass, *, status_code: int | None, error: str | None) -> Advice:
     """Return what the outcome of an attempt means for the person who looks after the receiver."""
-    why = f": {error}" if error else ""
     if status_code is not None:
-        return _of_answer(outcome, status_code)
+        answered = _of_answer(outcome, status_code)
+        return structs.replace(answered, values={"status": status_code})
+    return structs.replace(_without_answer(outcome), values={"why": f": {error}" if error else ""})
+
+
+def _without_answer(outcome: OutcomeClass) -> Advice:
     match outcome:
         case OutcomeClass.TIMEOUT:
             return Advice(
-                f"No answer came in time{why}.",
+                "No answer came in time{why}.",
                 "Answer 2xx as soon as the event is stored, and do the work afterwards.",
             )
         case OutcomeClass.DNS:
-            return Advice(f"The host name could not be resolved{why}.", "Check the endpoint's URL and its DNS records.")
+            return Advice("The host name could not be resolved{why}.", "Check the endpoint's URL and its DNS records.")
         case OutcomeClass.TLS:
             return Advice(
-                f"The secure connection failed{why}.",
+                "The secure connection failed{why}.",
                 "Renew the certificate, and serve it with its whole chain for the host name of the URL.",
             )
         case OutcomeClass.BLOCKED:
             return Advice(
-                f"The address may not be called{why}.", "Use a public https address; the operator can allow a network."
+                "The address may not be called{why}.", "Use a public https address; the operator can allow a network."
             )
         case OutcomeClass.INTERNAL:
-            return Advice(f"The fault was on our side{why}.", "Nothing: it does not use up an attempt.")
+            return Advice("The fault was on our side{why}.", "Nothing: it does not use up an attempt.")
         case _:
             return Advice(
-                f"The connection failed{why}.", "Check that the receiver is running, and that a firewall lets us in."
+                "The connection failed{why}.", "Check that the receiver is running, and that a firewall lets us in."
             )
 
 
 def _of_answer(outcome: OutcomeClass, status_code: int) -> Advice:  # noqa: PLR0911 - one return for each class
     match outcome:
         case OutcomeClass.OK:
-            return Advice(f"The receiver took the event ({status_code}).", "")
+            return Advice("The receiver took the event ({status}).", "")
         case OutcomeClass.REDIRECT:
             return Advice(
-                f"The receiver answered {status_code}, a redirect; these are not followed.",
+                "The receiver answered {status}, a redirect; these are not followed.",
                 "Set the endpoint's URL to the final address.",
             )
         case OutcomeClass.CLIENT_ERROR if status_code in (401, 403):
             return Advice(
-                f"The receiver refused the request ({status_code}).",
+                "The receiver refused the request ({status}).",
                 "Verify with this endpoint's secret over the raw body, and let no other login stand before it.",
             )
         case OutcomeClass.CLIENT_ERROR if status_code in (404, 405):
             return Advice(
-                f"Nothing takes webhooks at this address ({status_code}).", "Check the path, and that it takes POST."
+                "Nothing takes webhooks at this address ({status}).", "Check the path, and that it takes POST."
             )
         case OutcomeClass.CLIENT_ERROR:
             return Advice(
-                f"The receiver refused the request ({status_code}).",
+                "The receiver refused the request ({status}).",
                 "Read its answer, which is kept with the delivery; answer 2xx also to events that you do not need.",
             )
         case OutcomeClass.GONE:
@@ -81,7 +93,7 @@ def _of_answer(outcome: OutcomeClass, status_code: int) -> Advice:  # noqa: PLR0
             )
         case OutcomeClass.SERVER_ERROR:
             return Advice(
-                f"The receiver failed ({status_code}).",
+                "The receiver failed ({status}).",
                 "Look into its log at this moment; its answer is kept with the delivery.",
             )
         case (
@@ -92,8 +104,6 @@ def _of_answer(outcome: OutcomeClass, status_code: int) -> Advice:  # noqa: PLR0
             | OutcomeClass.BLOCKED
             | OutcomeClass.INTERNAL
         ):
-            return Advice(
-                f"The answer was no final answer of HTTP ({status_code}).", "Answer 2xx once you have the event."
-            )
+            return Advice("The answer was no final answer of HTTP ({status}).", "Answer 2xx once you have the event.")
         case _:
             assert_never(outcome)
