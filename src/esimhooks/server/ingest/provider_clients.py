@@ -52,6 +52,8 @@ class Watched(Provider):
         self._provider = provider
         self._note = note
         self.can_fetch = provider.can_fetch
+        self.can_confirm = provider.can_confirm
+        self.only_polled = provider.only_polled
         self.usage_batch = provider.usage_batch
         self.requests_per_second = provider.requests_per_second
 
