@@ -95,9 +95,16 @@ class Merchant(NamedTuple):
     secret: str | None
 
 
-async def a_merchant(operator: Api, *, webhook_url: str | None = None, mode: str = "test") -> Merchant:
-    """Make an account with a key, and an endpoint for a webhook URL."""
+UNHURRIED = {"testEventsPerSecond": 10_000, "resendsPerSecond": 10_000}
+
+
+async def a_merchant(
+    operator: Api, *, webhook_url: str | None = None, mode: str = "test", quotas: Json = UNHURRIED
+) -> Merchant:
+    """Make an account with a key, and an endpoint for a webhook URL. `quotas` are those that differ from the usual."""
     account = await operator.post("/v1/accounts", {"name": "Acme"})
+    if quotas:
+        await operator.call("PATCH", f"/v1/accounts/{account['id']}", {"quotas": quotas})
     body = {"mode": mode, "name": "ci"} | ({"webhookUrl": webhook_url} if webhook_url else {})
     made = await operator.post(f"/v1/accounts/{account['id']}/keys", body)
     endpoint = made["endpoint"] or {}

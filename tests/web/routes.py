@@ -72,7 +72,7 @@ def _all() -> list[Route]:
         )
         for one in table()
         if one.path not in ENDLESS
-        if one.path in OF_THE_PROCESS or one.path.startswith(("/v1/", "/providers/"))
+        if one.path in OF_THE_PROCESS or one.path.startswith(("/v1/", "/providers/{name}/{token}"))
     ]
     return sorted(found, key=lambda route: (route.path, route.method))
 

@@ -99,7 +99,7 @@ async def test_where_every_field_has_a_default_no_body_is_an_empty_object(operat
         assert answer.status in (200, 202), (route, answer)
         tried.append(route.path.rpartition("/")[2])
 
-    assert tried == ["rotate-secret", "requery", "resend", "rotate-token"]
+    assert tried == ["rotate-secret", "requery", "resend", "dry-run", "rotate-token"]
 
 
 async def test_a_body_that_is_no_object_is_refused_with_a_pointer_to_the_whole(operator: Api) -> None:
@@ -126,7 +126,7 @@ async def test_bodies_of_other_types_are_a_415(operator: Api) -> None:
 async def test_a_body_over_256_kib_is_a_413_at_every_route_that_takes_one(operator: Api) -> None:
     query = await a_tenant(operator)
     for route in ROUTES:
-        if route.method not in {"POST", "PUT", "PATCH"}:
+        if route.method not in {"POST", "PUT", "PATCH"} or "token" in route.parameters:  # read after the token only
             continue
         path = route.at() + (query if route.of_tenant else "")
         answer = await operator.raw(route.method, path, b" " * 262_145, content_type="application/json")
@@ -184,7 +184,7 @@ async def test_every_bad_parameter_is_named_at_once(operator: Api) -> None:
             "/expiresAt",
             "years",
         ),
-        ("PUT", "/v1/providers/up", {"kind": "nope"}, "/kind", "expected one of es2plus, esimaccess"),
+        ("PUT", "/v1/providers/up", {"kind": "nope"}, "/kind", "expected one of 1global, airalo"),
         ("PUT", "/v1/providers/up", {"kind": "x", "credentials": {"a": 1}}, "/credentials", "in every member"),
         ("PUT", "/v1/providers/up", {"kind": "x", "settings": {"": 1}}, "/settings", "in every name"),
         ("PUT", "/v1/providers/Up", {"kind": "esimaccess"}, "path:name", "1-63 of a-z"),
@@ -231,7 +231,7 @@ async def test_bad_ids_are_a_404_everywhere(operator: Api) -> None:
     for route in WITH_IDS:
         if route.method == "PUT" or "name" in route.parameters:
             continue
-        body = BODIES.get(route.path.rpartition("/")[2], {"name": "Acme"})
+        body = BODIES.get(route.path.rpartition("/")[2], route.example or {"name": "Acme"})
         for name, bad in BAD_IDS.items():
             path = route.at(**dict.fromkeys(route.parameters, bad)) + (query if route.of_tenant else "")
             sent = json.dumps(body).encode() if route.takes_body else b""

@@ -28,7 +28,7 @@ def status_of(answer: Answer) -> int:
 
 
 async def test_an_account_has_the_usual_quotas_until_the_operator_says_otherwise(operator: Api) -> None:
-    merchant = await a_merchant(operator)
+    merchant = await a_merchant(operator, quotas={})
     usual = (await operator.get(f"/v1/accounts/{merchant.account}"))["quotas"]
     assert usual == {
         "endpoints": 50,
@@ -52,7 +52,7 @@ async def test_an_account_has_the_usual_quotas_until_the_operator_says_otherwise
 
 
 async def test_bad_quotas_are_refused_by_name(operator: Api) -> None:
-    merchant = await a_merchant(operator)
+    merchant = await a_merchant(operator, quotas={})
     path = f"/v1/accounts/{merchant.account}"
 
     for told in ({"endpoints": -1}, {"endpoints": 1e9}, {"endpoints": "many"}, {"horses": 1}):
@@ -60,7 +60,7 @@ async def test_bad_quotas_are_refused_by_name(operator: Api) -> None:
 
 
 async def test_a_merchant_sees_its_quotas_and_may_not_change_them(operator: Api, receiver: Receiver) -> None:
-    merchant = await a_merchant(operator, webhook_url=receiver.url())
+    merchant = await a_merchant(operator, webhook_url=receiver.url(), quotas={})
     async with operator.as_key(merchant.key) as caller:
         await caller.post("/v1/endpoints", {"url": receiver.url(), "headers": {"x-shop": "12345"}})
         rows = {row["name"]: (row["limit"], row["used"]) for row in (await caller.get("/v1/quotas"))["data"]}
@@ -74,7 +74,7 @@ async def test_a_merchant_sees_its_quotas_and_may_not_change_them(operator: Api,
 async def test_endpoints_end_at_the_quota_whoever_makes_them_and_however_many_at_once(
     operator: Api, receiver: Receiver
 ) -> None:
-    merchant = await a_merchant(operator, webhook_url=receiver.url())
+    merchant = await a_merchant(operator, webhook_url=receiver.url(), quotas={})
     await set_quotas(operator, merchant, endpoints=3)
     async with operator.as_key(merchant.key) as caller:
         made = await asyncio.gather(*[caller.call("POST", "/v1/endpoints", {"url": receiver.url()}) for _ in range(6)])
@@ -93,7 +93,7 @@ async def test_endpoints_end_at_the_quota_whoever_makes_them_and_however_many_at
 
 
 async def test_headers_of_all_endpoints_together_end_at_the_quota(operator: Api, receiver: Receiver) -> None:
-    merchant = await a_merchant(operator)
+    merchant = await a_merchant(operator, quotas={})
     long = {f"x-{number}": "v" * 2000 for number in range(4)}
     async with operator.as_key(merchant.key) as caller:
         first = await caller.post("/v1/endpoints", {"url": receiver.url(), "headers": long})
@@ -111,7 +111,7 @@ async def test_headers_of_all_endpoints_together_end_at_the_quota(operator: Api,
 async def test_more_than_the_quota_is_kept_where_it_was_lowered_and_can_be_changed(
     operator: Api, receiver: Receiver
 ) -> None:
-    merchant = await a_merchant(operator)
+    merchant = await a_merchant(operator, quotas={})
     async with operator.as_key(merchant.key) as caller:
         made = await caller.post("/v1/endpoints", {"url": receiver.url(), "headers": {"x-shop": "12345"}})
         await set_quotas(operator, merchant, endpoints=0, endpointHeaderBytes=0)
@@ -125,7 +125,7 @@ async def test_more_than_the_quota_is_kept_where_it_was_lowered_and_can_be_chang
 async def test_events_that_an_account_raises_itself_end_at_the_quota_and_go_on_later(
     operator: Api, receiver: Receiver
 ) -> None:
-    merchant = await a_merchant(operator, webhook_url=receiver.url())
+    merchant = await a_merchant(operator, webhook_url=receiver.url(), quotas={})
     await set_quotas(operator, merchant, testEventsPerSecond=1)
     example = {"event": "esim.activated"}
     async with operator.as_key(merchant.key) as caller:
@@ -145,7 +145,7 @@ async def test_events_that_an_account_raises_itself_end_at_the_quota_and_go_on_l
 
 
 async def test_resends_end_at_the_quota(operator: Api, receiver: Receiver) -> None:
-    merchant = await a_merchant(operator, webhook_url=receiver.url())
+    merchant = await a_merchant(operator, webhook_url=receiver.url(), quotas={})
     await set_quotas(operator, merchant, resendsPerSecond=1)
     async with operator.as_key(merchant.key) as caller:
         event = await raised(caller)
@@ -162,7 +162,7 @@ async def test_resends_end_at_the_quota(operator: Api, receiver: Receiver) -> No
 async def test_one_recovery_of_an_endpoint_at_a_time_and_so_many_of_an_account(
     operator: Api, receiver: Receiver
 ) -> None:
-    merchant = await a_merchant(operator, webhook_url=receiver.url())
+    merchant = await a_merchant(operator, webhook_url=receiver.url(), quotas={})
     async with operator.as_key(merchant.key) as caller:
         await raised(caller)
         path = f"/v1/endpoints/{merchant.endpoint}/recover"

@@ -28,6 +28,9 @@ class DryRunBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=Tru
     last: Annotated[int, Meta(ge=1, le=MAX_TRIED)] = 100
 
 
+STORED_DOCUMENT = DryRunBody()
+
+
 class OutcomeView(Struct, rename="camel", kw_only=True, omit_defaults=True):
     """What a notification becomes: updates by the names of the document's `set`, volumes in bytes."""
 
@@ -84,7 +87,9 @@ async def list_documents(db: Session, name: str, limit: Limit = 25, cursor: Name
 
 
 @routes.post("/v1/providers/{name}/dry-run", example={"document": 'name = "Acme"', "last": 20}, status=200)
-async def try_document(db: Session, connected: ProviderClients, name: str, data: DryRunBody) -> DryRunView:
+async def try_document(
+    db: Session, connected: ProviderClients, name: str, data: DryRunBody = STORED_DOCUMENT
+) -> DryRunView:
     """Read a provider's newest notifications anew by a document, before it is put; nothing is changed."""
     tried = await provider_documents.dry_run(db, name, data.document, last=data.last, connected=connected)
     return DryRunView(
