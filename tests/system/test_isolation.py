@@ -60,7 +60,7 @@ async def test_the_caps_of_process_and_lane_hold_and_are_used(settings: Settings
                 receiver.answer(path, script=[gate.answer])
                 await an_endpoint(api, receiver.url(path), timeout=30)
             await flood(operator, merchant, 30)
-            await receiver.wait_for(10)
+            await receiver.wait_for(9)  # one slot in ten is for accounts below their share
             at_first = [gate.open_requests for gate in gates.values()]
 
             gates["/a"].open()
@@ -72,7 +72,7 @@ async def test_the_caps_of_process_and_lane_hold_and_are_used(settings: Settings
             await receiver.wait_for(90)
             await _until_nothing_is_pending(api)
 
-    assert sum(at_first) == 10
+    assert sum(at_first) == 9
     assert without_a == [0, 4, 4]
     assert max(gate.peak for gate in gates.values()) == 4
 

@@ -24,6 +24,7 @@ async def test_an_endpoint_has_the_defaults_of_the_installation(operator: Api) -
         "url": URL,
         "name": None,
         "eventTypes": None,
+        "filter": None,
         "retrySchedule": [0, 60, 300, 900, 3600, 7200],
         "timeout": 5.0,
         "maxInFlight": 20,

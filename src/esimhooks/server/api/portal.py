@@ -18,7 +18,8 @@ from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.patterns import END, Name
 from esimhooks.server.domain.portal import INSTALLATION, Branding, PortalLink, PortalSession, Role, picture_type
 from esimhooks.server.manage import portal as manage_portal
-from esimhooks.server.store import portal
+from esimhooks.server.manage.lists import found
+from esimhooks.server.store import accounts, portal
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.portal import StoredBranding
 from esimhooks.vocabulary.statuses import Mode
@@ -127,7 +128,9 @@ async def change_branding(db: Session, actor: Actor, now: datetime, data: Brandi
 @routes.get("/v1/accounts/{account_id}/branding")
 async def show_account_branding(db: Session, account_id: str) -> BrandingView:
     """Show how an account's pages look where they differ from the installation's."""
-    return _branding(await portal.find_branding(db, parse_id(Prefix.ACCOUNT, account_id)))
+    known = parse_id(Prefix.ACCOUNT, account_id)
+    found(await accounts.find(db, known), "account")
+    return _branding(await portal.find_branding(db, known))
 
 
 @routes.patch("/v1/accounts/{account_id}/branding", example={"name": "Acme Travel", "accent": "#7a1f5c"})

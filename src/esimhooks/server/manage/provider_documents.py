@@ -7,6 +7,7 @@ document that is tried.
 import difflib
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import zip_longest
 from uuid import UUID
 
 import msgspec
@@ -61,8 +62,8 @@ async def versions(db: Session, name: str, *, before: int | None, limit: int) ->
     """Return versions, the newest first, each with what changed since the one before. Raises `Refused` (404)."""
     found(await providers.find(db, name), "provider")
     rows = await provider_documents.page(db, name, before=before, limit=limit + 1)
-    older: Sequence[DocumentVersion | None] = [*rows[1:], None]
-    return [(row, _difference(one, row)) for row, one in zip(rows, older, strict=True)][:limit]
+    pairs = zip_longest(rows, rows[1:])
+    return [(row, _difference(older, row)) for row, older in pairs][:limit]
 
 
 async def dry_run(
