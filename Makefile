@@ -7,11 +7,7 @@ STAMP := .venv/.complete
 DEMO := .venv/.demo
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help setup setup-browser-and-node demo test test-repeat lint bench bench-quick advisories build constraints clean reliability reliability-receiver reliability-servers sequence-law mutate fuzz-queue fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures
-=======
-.PHONY: help setup demo test test-repeat lint bench bench-quick build constraints clean reliability reliability-receiver reliability-servers sequence-law fuzz-queue fuzz-mappings fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures
->>>>>>> 4638da2 (feat(providers): versions, dry runs and polls of documents' providers)
+.PHONY: help setup setup-browser-and-node demo test test-repeat lint bench bench-quick advisories build constraints clean reliability reliability-receiver reliability-servers sequence-law mutate fuzz-queue fuzz-mappings fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures chromium
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

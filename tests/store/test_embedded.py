@@ -50,7 +50,9 @@ def processes_of(data_dir: Path) -> list[psutil.Process]:
     """Return every process of a PostgreSQL server whose data is in the folder, its children included."""
     found = []
     for process in psutil.process_iter(["name", "cmdline", "status"]):
-        if process.info["status"] != psutil.STATUS_ZOMBIE and str(data_dir / "postgres") in process.info["cmdline"]:
+        if process.info["status"] != psutil.STATUS_ZOMBIE and str(data_dir / "postgres") in (
+            process.info["cmdline"] or ()
+        ):
             found += [process, *process.children(recursive=True)]
     return found
 

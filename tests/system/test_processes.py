@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -43,8 +44,12 @@ async def operator_of_node(node: NodeProcess, settings: Settings) -> AsyncIterat
 
 def _children(node: NodeProcess) -> list[psutil.Process]:
     """Return the processes that do the work: those that were forked, and not what forks them."""
-    started = psutil.Process(node.running.pid).children(recursive=True)
-    return [one for one in started if one.ppid() != node.running.pid]
+    found = []
+    for one in psutil.Process(node.running.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it may end while it is looked at
+            if one.ppid() != node.running.pid:
+                found.append(one)
+    return found
 
 
 async def test_what_is_accepted_by_any_process_arrives_once_and_is_counted_once(

@@ -99,8 +99,8 @@ async def test_wrong_credentials_are_counted_logged_once_and_limited_by_address(
     assert more.count(429) >= 8
     assert other == [status]
     assert after[what] - before.get(what, 0) == 15 - more.count(429) + 1
-    logged = [line for line in lines if line["event"] == "access.refused"]
-    assert [line["address"] for line in logged] == ["203.0.113.9", "203.0.113.10"]
+    logged = [line["address"] for line in lines if line["event"] == "access.refused"]
+    assert [one for one in logged if one.startswith("203.")] == ["203.0.113.9", "203.0.113.10"]
 
 
 async def test_all_that_an_address_tries_counts_together_and_what_was_right_goes_on(settings: Settings) -> None:
