@@ -50,7 +50,7 @@ class FailureView(Struct, rename="camel", kw_only=True):
     at: str
 
 
-class HealthView(Struct, rename="camel", kw_only=True):
+class EndpointHealthView(Struct, rename="camel", kw_only=True):
     """How an endpoint does. `since` is when that began, `nextAttemptAt` when it is called next, null where it is not.
 
     `waiting` are deliveries that have not arrived, `retrying` those of them that have failed before; 1000 is "or more".
@@ -72,7 +72,7 @@ SHOWN: dict[str, Any] = {
     "enabled": bool,
     "disabled_reason": DisabledReason | None,
     "paused": bool,
-    "health": HealthView,
+    "health": EndpointHealthView,
     "created_at": str,
     "updated_at": str,
     "authorities": list[AuthorityView],
@@ -227,9 +227,9 @@ async def _shown(db: Session, endpoint: Endpoint, now: datetime) -> EndpointView
     return _view(endpoint, known[endpoint.id])
 
 
-def _health(health: EndpointHealth) -> HealthView:
+def _health(health: EndpointHealth) -> EndpointHealthView:
     last, facts = health.facts.last_failure, health.facts
-    return HealthView(
+    return EndpointHealthView(
         state=health.state,
         since=timestamp_or_none(health.since),
         next_attempt_at=timestamp_or_none(health.next_attempt_at),

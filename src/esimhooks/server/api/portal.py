@@ -16,7 +16,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.patterns import END, Name
-from esimhooks.server.domain.portal import INSTALLATION, Branding, PortalLink, PortalSession, Role, picture_type
+from esimhooks.server.domain.portal import INSTALLATION, Branding, PortalLink, PortalRole, PortalSession, picture_type
 from esimhooks.server.manage import portal as manage_portal
 from esimhooks.server.manage.lists import found
 from esimhooks.server.store import accounts, portal
@@ -34,7 +34,7 @@ class PortalLinkBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only
     """Whom to let in, and how. `expiresIn` is in seconds; `frame` is for a frame in a page of the operator's."""
 
     mode: Mode
-    role: Role = Role.MANAGE
+    role: PortalRole = PortalRole.MANAGE
     page: Page = "/"
     expires_in: Annotated[int, Meta(ge=60, le=86_400)] = 900
     frame: bool = False
@@ -52,7 +52,7 @@ class PortalSessionView(Struct, rename="camel", kw_only=True):
 
     id: str
     mode: Mode
-    role: Role
+    role: PortalRole
     frame: bool
     created_at: str
     last_seen_at: str

@@ -17,8 +17,7 @@ from esimhooks.server.api.installation import Installation
 from esimhooks.server.dashboard.look import OURS, Look, look_for
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.portal import PortalSession
-from esimhooks.server.domain.portal import Role as PortalRole
+from esimhooks.server.domain.portal import PortalRole, PortalSession
 from esimhooks.server.domain.roles import MAY, Permission, Role
 from esimhooks.server.manage.lists import found
 from esimhooks.server.manage.portal import find_portal_session

@@ -26,7 +26,7 @@ ACTIVE_SVG = re.compile(
 )
 
 
-class Role(StrEnum):
+class PortalRole(StrEnum):
     """What a person of a portal may do."""
 
     VIEW = "view"
@@ -37,7 +37,7 @@ class PortalLink(Struct, frozen=True, kw_only=True):
     """What a link signs in to; `page` is where it leads, `framed` whether it is for a frame."""
 
     tenant: Tenant
-    role: Role
+    role: PortalRole
     page: str
     framed: bool
     expires_at: datetime
@@ -48,7 +48,7 @@ class PortalSession(Struct, frozen=True, kw_only=True):
 
     id: str
     tenant: Tenant
-    role: Role
+    role: PortalRole
     framed: bool
     created_at: datetime
     seen_at: datetime

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.portal import INSTALLATION, Branding, PortalLink, PortalSession, Role
+from esimhooks.server.domain.portal import INSTALLATION, Branding, PortalLink, PortalRole, PortalSession
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.keys import SESSION_IDLE, SESSION_LIFETIME, SESSION_NOTED_EVERY
 from esimhooks.vocabulary.statuses import Mode
@@ -48,7 +48,7 @@ async def use_link(db: Session, digest: bytes, *, now: datetime) -> PortalLink |
         return None
     return PortalLink(
         tenant=Tenant(row["account_id"], Mode(row["mode"])),
-        role=Role(row["role"]),
+        role=PortalRole(row["role"]),
         page=row["page"],
         framed=row["framed"],
         expires_at=row["expires_at"],
@@ -104,7 +104,7 @@ def _session(row: asyncpg.Record) -> PortalSession:
     return PortalSession(
         id=row["digest"][:16].hex(),
         tenant=Tenant(row["account_id"], Mode(row["mode"])),
-        role=Role(row["role"]),
+        role=PortalRole(row["role"]),
         framed=row["framed"],
         created_at=row["created_at"],
         seen_at=row["seen_at"],
