@@ -3,6 +3,7 @@
 Leases are let end in the database, by its clock, so that nothing waits for them.
 """
 
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -48,6 +49,16 @@ class Dispatchers:
         self._started.append(DispatcherProcess(node, holder))
         return self._started[-1]
 
+    async def have_met(self) -> None:
+        """Wait until each has reported once more, and so knows of all that were started before."""
+        before = await self._seen_until()
+
+        async def all_reported() -> bool:
+            now = await self._seen_until()
+            return all(now.get(holder, seen) > seen for holder, seen in before.items())
+
+        await eventually(all_reported)
+
     async def held_by(self, dispatcher: DispatcherProcess) -> set[UUID]:
         """Return the endpoints whose lanes it holds."""
         async with self._database.session() as db:
@@ -83,6 +94,14 @@ class Dispatchers:
             await db.conn.execute(
                 "DELETE FROM dispatchers WHERE holder = ANY($1)", [one.holder for one in self._started]
             )
+
+    async def _seen_until(self) -> dict[UUID, datetime]:
+        async with self._database.session() as db:
+            rows = await db.conn.fetch(
+                "SELECT holder, seen_until FROM dispatchers WHERE holder = ANY($1)",
+                [one.holder for one in self._started],
+            )
+        return {row["holder"]: row["seen_until"] for row in rows}
 
     async def _living(self) -> set[UUID]:
         async with self._database.session() as db:

@@ -39,6 +39,7 @@ async def test_a_dispatcher_takes_over_the_lanes_of_one_that_was_killed(
     merchant = await _with_endpoints(intake, receiver, LANES)
     first = await dispatchers.start(max_in_flight=str(AT_ONCE))
     second = await dispatchers.start(max_in_flight=str(AT_ONCE))
+    await dispatchers.have_met()  # else the first leases all lanes, and holds them in requests that hang
     await _raise_events(intake, merchant, EVENTS)
 
     async def both_work() -> bool:

@@ -42,7 +42,6 @@ EXPECTED = {
         "GET /v1/endpoints/{endpoint_id}/secret",
         "PATCH /v1/endpoints/{endpoint_id}",
         "POST /v1/endpoints",
-        "POST /v1/endpoints/test-filter",
         "POST /v1/endpoints/{endpoint_id}/rotate-secret",
     },
 }
