@@ -145,7 +145,7 @@ async def test_a_recipe_passes_every_check_calls_its_handler_and_loses_nothing_w
     with running(recipe, tmp_path, environment) as server:
         await server.started()
         ids += await _send(server.url, secret, 1)
-        await eventually(worked_off, within_s=30)
+        await eventually(worked_off, within_s=75)
     with open_inbox(inbox) as opened:
         assert opened.dead_letters() == []
         with opened._database.reading() as session:

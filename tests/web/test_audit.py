@@ -185,7 +185,7 @@ async def test_a_merchant_sees_its_own_account_and_mode_and_no_operators_key_or_
 
 
 async def test_the_log_is_narrowed_by_actor_subject_and_time_and_comes_in_pages(operator: Api) -> None:
-    merchant = await a_merchant(operator)
+    merchant = await a_merchant(operator, quotas={})
     key = await key_id(operator, merchant)
     async with operator.as_key(merchant.key) as caller:
         for number in range(5):
