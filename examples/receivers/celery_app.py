@@ -15,7 +15,9 @@ from esimhooks import Event, Receiver
 
 celery = Celery("shop", broker=os.environ.get("CELERY_BROKER", "amqp://"))
 if folder := os.environ.get("CELERY_FOLDER"):  # with the broker filesystem://
-    celery.conf.broker_transport_options = {"data_folder_in": folder, "data_folder_out": folder}
+    celery.conf.broker_transport_options = dict.fromkeys(
+        ("data_folder_in", "data_folder_out", "control_folder"), folder
+    )
 receiver = Receiver(
     os.environ["ESIMHOOKS_WEBHOOK_SECRET"], inbox=os.environ.get("ESIMHOOKS_INBOX", "sqlite:///inbox.db")
 )
