@@ -1,6 +1,7 @@
 """Endpoints: the list, one with how it does, and all that can be done to it."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.router import Routes
@@ -11,6 +12,7 @@ from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import form_of, visitor_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import DeliveryFilter
+from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.health import health_of
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
@@ -78,7 +80,7 @@ async def show_endpoint(request: Request, db: Session, now: datetime, endpoint_i
 @routes.post("/endpoints/{endpoint_id}/enable")
 async def enable(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
     """Switch the endpoint on; what waits for it goes out."""
-    known, tenant = parse_id(Prefix.ENDPOINT, endpoint_id), asked.tenant_of_page(visitor_of(request))
+    tenant, known = _named(request, endpoint_id)
     await manage_endpoints.switch_endpoint(db, actor, tenant, known, enabled=True, now=now)
     return await _back(request, endpoint_id)
 
@@ -86,7 +88,7 @@ async def enable(request: Request, db: Session, actor: Actor, now: datetime, end
 @routes.post("/endpoints/{endpoint_id}/disable")
 async def disable(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
     """Switch the endpoint off; what waits for it stays, and new events are not queued."""
-    known, tenant = parse_id(Prefix.ENDPOINT, endpoint_id), asked.tenant_of_page(visitor_of(request))
+    tenant, known = _named(request, endpoint_id)
     await manage_endpoints.switch_endpoint(db, actor, tenant, known, enabled=False, now=now)
     return await _back(request, endpoint_id)
 
@@ -94,7 +96,7 @@ async def disable(request: Request, db: Session, actor: Actor, now: datetime, en
 @routes.post("/endpoints/{endpoint_id}/pause")
 async def pause(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
     """Send nothing until the endpoint is resumed; new events are queued."""
-    known, tenant = parse_id(Prefix.ENDPOINT, endpoint_id), asked.tenant_of_page(visitor_of(request))
+    tenant, known = _named(request, endpoint_id)
     await manage_endpoints.pause_endpoint(db, actor, tenant, known, paused=True, now=now)
     return await _back(request, endpoint_id)
 
@@ -102,7 +104,7 @@ async def pause(request: Request, db: Session, actor: Actor, now: datetime, endp
 @routes.post("/endpoints/{endpoint_id}/resume")
 async def resume(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
     """Go on sending."""
-    known, tenant = parse_id(Prefix.ENDPOINT, endpoint_id), asked.tenant_of_page(visitor_of(request))
+    tenant, known = _named(request, endpoint_id)
     await manage_endpoints.pause_endpoint(db, actor, tenant, known, paused=False, now=now)
     return await _back(request, endpoint_id)
 
@@ -110,7 +112,7 @@ async def resume(request: Request, db: Session, actor: Actor, now: datetime, end
 @routes.post("/endpoints/{endpoint_id}/send-now")
 async def send_now(request: Request, db: Session, actor: Actor, endpoint_id: str) -> Response:
     """Attempt what waits for its next attempt now."""
-    known, tenant = parse_id(Prefix.ENDPOINT, endpoint_id), asked.tenant_of_page(visitor_of(request))
+    tenant, known = _named(request, endpoint_id)
     await manage_deliveries.send_waiting_now(db, actor, tenant, known)
     return await _back(request, endpoint_id)
 
@@ -122,7 +124,7 @@ async def send_example(request: Request, db: Session, actor: Actor, now: datetim
     kind = (await form_of(request)).get("event", "")
     if kind not in set(EventType):
         raise Refused.invalid("/event", "expected the type of an event")
-    known, tenant = parse_id(Prefix.ENDPOINT, endpoint_id), asked.tenant_of_page(visitor)
+    tenant, known = _named(request, endpoint_id)
     _, delivery = await manage_endpoints.send_example(
         db, actor, tenant, known, example_at(EventType(kind), now), now=now
     )
@@ -137,6 +139,12 @@ async def delete_endpoint(request: Request, db: Session, actor: Actor, now: date
         db, actor, asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id), now=now
     )
     return redirect(visitor.link("/endpoints"))
+
+
+def _named(request: Request, endpoint_id: str) -> tuple[Tenant, UUID]:
+    """Return whose endpoint the page is about, and its id. Raises `Refused` (404) for what is no id of an endpoint."""
+    known = parse_id(Prefix.ENDPOINT, endpoint_id)
+    return asked.tenant_of_page(visitor_of(request)), known
 
 
 async def _back(request: Request, endpoint_id: str) -> Response:
