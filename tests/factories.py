@@ -11,8 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from esimhooks.server.domain.change import Change
-from esimhooks.server.domain.compose import envelope
-from esimhooks.server.domain.emit import Emission, EmitPolicy, emit
+from esimhooks.server.domain.emit import Emission, EmitPolicy, emit, envelope
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.domain.transition import apply

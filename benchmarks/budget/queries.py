@@ -14,9 +14,9 @@ from esimhooks.server.domain.delivery import DeliveryFilter, DeliveryStatus
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.event import EventFilter
 from esimhooks.server.domain.ids import first_id_of, new_id
+from esimhooks.server.domain.lists import Window
 from esimhooks.server.domain.notification import JournalFilter
 from esimhooks.server.manage import find, overview
-from esimhooks.server.manage.lists import Window
 from esimhooks.server.store import endpoints, esims, figures, jobs
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType

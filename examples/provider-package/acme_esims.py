@@ -7,10 +7,9 @@ import hmac
 
 from aiohttp import ClientSession
 
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.notification import InboundRequest, Notification
-from esimhooks.server.domain.update import Identity, Update
+from esimhooks.server.domain.update import Doubt, Identity, Update
 from esimhooks.server.providers import options
 from esimhooks.server.providers.identifiers import normal_iccid
 from esimhooks.server.providers.moments import moment

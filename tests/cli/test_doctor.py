@@ -10,7 +10,7 @@ from api import Api, a_merchant
 from cli.canned import CannedServer, Invoke
 from esimhooks.server.app.checkup import examine
 from esimhooks.server.app.settings import Settings
-from esimhooks.server.domain.finding import Finding, Health
+from esimhooks.server.domain.advice import Finding, Health
 from esimhooks.server.providers.sandbox.sandbox import Sandbox
 from esimhooks.server.store.encryption import new_key
 from receiver import Receiver

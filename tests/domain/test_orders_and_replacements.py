@@ -9,8 +9,7 @@ from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.emit import emit
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
-from esimhooks.server.domain.replacement import superseded, superseding
-from esimhooks.server.domain.transition import TERMINAL, apply, may_leave
+from esimhooks.server.domain.transition import TERMINAL, apply, may_leave, superseded, superseding
 from esimhooks.server.domain.update import Cause, Identity
 from esimhooks.vocabulary.envelope import FieldChange
 from esimhooks.vocabulary.events import EventType

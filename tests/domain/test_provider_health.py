@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from esimhooks.server.domain.provider_health import ProviderFacts, ProviderState, provider_health_of
+from esimhooks.server.domain.provider import ProviderFacts, ProviderState, provider_health_of
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from esimhooks.server.domain.esim import Esim
-from esimhooks.server.domain.expiry import EXPIRES, expiry_of
 from esimhooks.server.domain.update import Cause
+from esimhooks.server.domain.validity import EXPIRES, expiry_of
 from esimhooks.vocabulary.envelope import FieldChange
 from esimhooks.vocabulary.statuses import EsimStatus
 from factories import GB, an_active_esim, an_esim, an_order, an_update, days, hours, tell

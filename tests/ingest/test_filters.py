@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api import Api, Json, eventually
+from esimhooks.server.domain.endpoint_rules import EventBody, require_filter
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.event_filter import EventBody, require_filter
 from esimhooks.server.domain.expression import MAX_CHARACTERS
 from receiver import Receiver
 from upstream import Shop, a_shop

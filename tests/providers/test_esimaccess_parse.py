@@ -7,9 +7,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.notification import InboundRequest, Notification, OrderNews, OrderRef
-from esimhooks.server.domain.update import Update
+from esimhooks.server.domain.update import Doubt, Update
 from esimhooks.server.providers.bodies import MAX_NOTIFICATION_BYTES
 from esimhooks.server.providers.esimaccess_parse import parse
 from esimhooks.server.providers.port import Unparsable

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.notification import InboundRequest, Notification, OrderNews, OrderRef
-from esimhooks.server.domain.update import Cause, Identity, Update
+from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
 from esimhooks.server.providers.esimaccess_parse import parse
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 

@@ -13,11 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.plans import Plan
-from esimhooks.server.domain.update import Identity, Update
+from esimhooks.server.domain.update import Doubt, Identity, Update
 from esimhooks.server.providers import registry
 from esimhooks.server.providers.esimgo_parse import PROFILE_STATUS, TOPICS, parse
 from esimhooks.server.providers.port import Provider, ProviderConfig, Unparsable

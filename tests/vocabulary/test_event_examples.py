@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from esimhooks.server.domain.esim import Esim, Further
-from esimhooks.server.domain.expiry import expiry_of
 from esimhooks.server.domain.ids import Prefix, made_at, parse_id
 from esimhooks.server.domain.update import Cause, Identity, Update
+from esimhooks.server.domain.validity import expiry_of
 from esimhooks.vocabulary.envelope import Envelope, encode
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_of

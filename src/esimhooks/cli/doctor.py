@@ -21,8 +21,8 @@ from esimhooks.cli import output
 from esimhooks.cli.client import Client
 from esimhooks.cli.messages import Denied, Failed
 from esimhooks.cli.options import AsReport, DataDir
+from esimhooks.server.domain.advice import Finding, Health, doubtful, fine, wrong
 from esimhooks.server.domain.errors import Broken
-from esimhooks.server.domain.finding import Finding, Health, doubtful, fine, wrong
 from esimhooks.version import __version__
 
 STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "red"}

@@ -16,7 +16,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from esimhooks.server.domain.patterns import CONTROLS
+from esimhooks.server.domain.validation import CONTROLS
 
 UNWRAPPED_WIDTH = 500
 _CONTROL = re.compile(f"(?!\n)[{CONTROLS}]")

@@ -12,14 +12,13 @@ from esimhooks.server.api.auth import Authenticator
 from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.server.api.merge_patch import merged
 from esimhooks.server.api.router import Routes
-from esimhooks.server.domain.account import Account
+from esimhooks.server.domain.account import MOST, Account, Quotas
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
-from esimhooks.server.domain.patterns import Name
-from esimhooks.server.domain.quotas import MOST, Quotas
+from esimhooks.server.domain.lists import found
+from esimhooks.server.domain.validation import Name
 from esimhooks.server.manage import accounts as manage_accounts
 from esimhooks.server.manage import quotas as manage_quotas
-from esimhooks.server.manage.lists import found
 from esimhooks.server.store import accounts
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.timestamps import timestamp

@@ -13,8 +13,8 @@ from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.audit import Action, ActorKind, AuditEntry, AuditFilter, ChangedField
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, made_at, text_of, text_or_none
+from esimhooks.server.domain.lists import Window
 from esimhooks.server.manage import audit as manage_audit
-from esimhooks.server.manage.lists import Window
 from esimhooks.server.store import audit
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
-from esimhooks.server.domain.patterns import END
+from esimhooks.server.domain.validation import END
 
 ProviderName = Annotated[str, Meta(pattern=f"^[a-z0-9][a-z0-9-]{{0,62}}{END}")]
 Moment = Annotated[datetime, Meta(tz=True)]

@@ -14,9 +14,9 @@ from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus, OutcomeClass
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import Prefix, made_at, parse_id, text_of, text_or_none
-from esimhooks.server.domain.patterns import Text
+from esimhooks.server.domain.lists import found
+from esimhooks.server.domain.validation import Text
 from esimhooks.server.manage import deliveries as manage_deliveries
-from esimhooks.server.manage.lists import found
 from esimhooks.server.store import deliveries
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType

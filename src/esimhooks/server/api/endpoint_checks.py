@@ -13,9 +13,9 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.figures import EndpointStats
 from esimhooks.server.domain.health import LaneFacts
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.lists import found
 from esimhooks.server.manage import deliveries as manage_deliveries
 from esimhooks.server.manage import endpoints as manage_endpoints
-from esimhooks.server.manage.lists import found
 from esimhooks.server.store import figures
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType

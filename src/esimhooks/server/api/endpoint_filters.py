@@ -7,11 +7,11 @@ from msgspec import Meta, Struct
 from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.endpoint import FilterText, Tenant
+from esimhooks.server.domain.endpoint_rules import EventBody, gets, require_filter
 from esimhooks.server.domain.event import EventFilter
-from esimhooks.server.domain.event_filter import EventBody, gets, require_filter
 from esimhooks.server.domain.ids import Prefix, text_of, text_or_none
 from esimhooks.server.domain.lists import partition
-from esimhooks.server.domain.patterns import Text
+from esimhooks.server.domain.validation import Text
 from esimhooks.server.store import events
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.timestamps import timestamp

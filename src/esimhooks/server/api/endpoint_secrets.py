@@ -12,7 +12,7 @@ from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import SigningSecret
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import Prefix, parse_id
-from esimhooks.server.domain.patterns import Text
+from esimhooks.server.domain.validation import Text
 from esimhooks.server.manage import rotation
 from esimhooks.server.store.database import Session
 from esimhooks.signing import PRIVATE_KEY_PREFIX, public_key_of

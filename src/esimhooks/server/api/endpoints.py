@@ -18,12 +18,12 @@ from esimhooks.server.domain.endpoint_rules import in_lower_case
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.health import EndpointHealth, EndpointState, LaneFacts, health_of
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
-from esimhooks.server.domain.patterns import Text
+from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.schedule import NAMED
 from esimhooks.server.domain.trusted_cas import parse_cas
+from esimhooks.server.domain.validation import Text
 from esimhooks.server.manage import endpoints as manage_endpoints
 from esimhooks.server.manage.endpoints import Change, EndpointRules
-from esimhooks.server.manage.lists import found
 from esimhooks.server.store import endpoints
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode

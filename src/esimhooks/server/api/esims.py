@@ -15,9 +15,9 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.event import EventFilter
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.wire import esim_data
 from esimhooks.server.jobs.requery import Requery
-from esimhooks.server.manage.lists import found
 from esimhooks.server.store import esims, events
 from esimhooks.server.store.database import Database, Session
 from esimhooks.vocabulary.esim import EsimData

@@ -15,8 +15,8 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event, EventFilter
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.lists import found
 from esimhooks.server.manage import deliveries as manage_deliveries
-from esimhooks.server.manage.lists import found
 from esimhooks.server.store import events
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType

@@ -18,7 +18,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of, text_or_none
 from esimhooks.server.domain.notification import InboundRequest
-from esimhooks.server.domain.patterns import Text
+from esimhooks.server.domain.validation import Text
 from esimhooks.server.ingest.batch import Results, summed_up
 from esimhooks.server.ingest.inbound import Intake
 from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients

@@ -18,7 +18,7 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.ids import EPOCH, Prefix, made_at, parse_id, text_of, text_or_none
 from esimhooks.server.domain.job import NOT_ARRIVED, Job, Missed, RecoveryFilter, RequeryFilter
-from esimhooks.server.domain.patterns import PRINTABLE
+from esimhooks.server.domain.validation import PRINTABLE
 from esimhooks.server.manage import jobs as manage_jobs
 from esimhooks.server.manage.jobs import MissedEvents
 from esimhooks.server.store.database import Session

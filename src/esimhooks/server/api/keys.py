@@ -21,12 +21,12 @@ from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of, text_or_none
-from esimhooks.server.domain.patterns import Name, Url
+from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.roles import Role
+from esimhooks.server.domain.validation import Name, Url
 from esimhooks.server.manage import keys as manage_keys
 from esimhooks.server.manage.endpoints import EndpointRules, Made
 from esimhooks.server.manage.keys import MadeKey, NewKey
-from esimhooks.server.manage.lists import found
 from esimhooks.server.store import accounts, keys
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode

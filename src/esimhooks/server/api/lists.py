@@ -12,9 +12,8 @@ from msgspec import Meta, Struct
 from esimhooks.server.api.bodies import Moment
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import EPOCH, Prefix, first_id_of, parse_id
-from esimhooks.server.domain.lists import Unreadable, partition
+from esimhooks.server.domain.lists import Unreadable, Window, partition
 from esimhooks.server.domain.validation import expected
-from esimhooks.server.manage.lists import Window
 
 Row = TypeVar("Row")
 View = TypeVar("View")

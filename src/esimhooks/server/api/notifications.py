@@ -11,9 +11,9 @@ from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of, text_or_none
+from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.notification import JournalEntry, JournalFilter
 from esimhooks.server.manage import journal as manage_journal
-from esimhooks.server.manage.lists import found
 from esimhooks.server.store import journal, journal_lists
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.timestamps import timestamp

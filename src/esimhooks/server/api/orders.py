@@ -16,13 +16,12 @@ from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of, text_or_none
-from esimhooks.server.domain.lists import partition
+from esimhooks.server.domain.lists import found, partition
 from esimhooks.server.domain.order import Order, OrderFilter
-from esimhooks.server.domain.patterns import Text
+from esimhooks.server.domain.validation import Text
 from esimhooks.server.ingest.orders import NewOrder
 from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.manage import orders
-from esimhooks.server.manage.lists import found
 from esimhooks.server.providers.generic import Metadata, checked_metadata
 from esimhooks.server.store import esims
 from esimhooks.server.store import orders as stored_orders

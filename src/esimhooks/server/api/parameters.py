@@ -4,7 +4,7 @@ A function comes in, a `Signature` goes out, which turns a request into typed va
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import reduce
 from operator import or_
 from types import NoneType, UnionType
@@ -205,11 +205,3 @@ def _camel(argument: str) -> str:
 
 def _invalid(errors: list[FieldError]) -> Refused:
     return Refused("a field does not hold what was expected", status=422, code="INVALID_FIELD", errors=tuple(errors))
-
-
-def returned_kinds(returns: Any) -> Iterator[Any]:
-    """Yield the types that a handler may return."""
-    if get_origin(returns) in (Union, UnionType):
-        yield from get_args(returns)
-    else:
-        yield returns

@@ -17,7 +17,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, parse_id
-from esimhooks.server.manage.lists import found
+from esimhooks.server.domain.lists import found
 from esimhooks.server.observe.refused import What
 from esimhooks.server.store import esims
 from esimhooks.server.store.database import Database, Session

@@ -15,10 +15,10 @@ from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
-from esimhooks.server.domain.patterns import END, Name
+from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.portal import INSTALLATION, Branding, PortalLink, PortalRole, PortalSession, picture_type
+from esimhooks.server.domain.validation import END, Name
 from esimhooks.server.manage import portal as manage_portal
-from esimhooks.server.manage.lists import found
 from esimhooks.server.store import accounts, portal
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.portal import StoredBranding

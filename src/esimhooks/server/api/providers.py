@@ -11,12 +11,11 @@ from esimhooks.server.api.lists import Limit, Listed, NameCursor, part_of
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.lists import Unreadable
-from esimhooks.server.domain.patterns import Text, Url
+from esimhooks.server.domain.lists import Unreadable, found
 from esimhooks.server.domain.provider import StoredProvider
+from esimhooks.server.domain.validation import Text, Url
 from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.manage import providers as manage_providers
-from esimhooks.server.manage.lists import found
 from esimhooks.server.store import providers
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none

@@ -5,7 +5,7 @@ from msgspec import Struct
 from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.manage.lists import found
+from esimhooks.server.domain.lists import found
 from esimhooks.server.store import accounts, quotas
 from esimhooks.server.store.database import Session
 

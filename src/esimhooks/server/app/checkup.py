@@ -14,8 +14,8 @@ from pathlib import Path
 from esimhooks.server.app import keys, surroundings
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.account import OPERATOR
+from esimhooks.server.domain.advice import Finding, doubtful, fine, wrong
 from esimhooks.server.domain.errors import Broken, NotNow
-from esimhooks.server.domain.finding import Finding, doubtful, fine, wrong
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import partition
 from esimhooks.server.store import endpoints, installation, providers

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
 
 from esimhooks.server.app.settings import Role, Settings
+from esimhooks.server.domain.advice import Finding, doubtful, fine, wrong
 from esimhooks.server.domain.errors import NotNow, Refused
-from esimhooks.server.domain.finding import Finding, doubtful, fine, wrong
 from esimhooks.server.domain.provider import StoredProvider
 from esimhooks.server.providers import registry
 from esimhooks.server.providers.port import Lookup, ProviderConfig, ProviderRefused, StillAllocating, Unparsable

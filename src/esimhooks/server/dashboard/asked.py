@@ -16,7 +16,7 @@ from esimhooks.server.dashboard.visitor import Visitor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, made_at, parse_id
-from esimhooks.server.manage.lists import Window
+from esimhooks.server.domain.lists import Window
 from esimhooks.server.store import accounts
 from esimhooks.server.store.database import Session
 

@@ -18,10 +18,9 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused, Undecryptable
 from esimhooks.server.domain.figures import RETRYING
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
-from esimhooks.server.domain.lists import Unreadable
+from esimhooks.server.domain.lists import Unreadable, Window, found
 from esimhooks.server.manage import deliveries as manage_deliveries
 from esimhooks.server.manage import find as manage_find
-from esimhooks.server.manage.lists import Window, found
 from esimhooks.server.store import deliveries, endpoints, events
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType

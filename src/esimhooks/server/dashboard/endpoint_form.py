@@ -19,11 +19,11 @@ from esimhooks.server.domain.endpoint import Endpoint, Ordering, SignatureProfil
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import FOR_MERCHANTS
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.schedule import NAMED
 from esimhooks.server.domain.validation import convert
 from esimhooks.server.manage import endpoints as manage_endpoints
 from esimhooks.server.manage.endpoints import EndpointRules
-from esimhooks.server.manage.lists import found
 from esimhooks.server.store import endpoints
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType

@@ -16,10 +16,10 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.health import health_of
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.lists import Window, found
 from esimhooks.server.manage import deliveries as manage_deliveries
 from esimhooks.server.manage import endpoints as manage_endpoints
 from esimhooks.server.manage import overview as manage_overview
-from esimhooks.server.manage.lists import Window, found
 from esimhooks.server.store import accounts, deliveries, endpoints, figures, quotas
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType

@@ -20,12 +20,11 @@ from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.esim import Esim, EsimFilter
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import Prefix, made_at, parse_id, text_of
-from esimhooks.server.domain.lists import Unreadable
+from esimhooks.server.domain.lists import Unreadable, found
 from esimhooks.server.domain.notification import JournalEntry
 from esimhooks.server.domain.wire import esim_data
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.manage import overview as manage_overview
-from esimhooks.server.manage.lists import found
 from esimhooks.server.store import endpoints, esims
 from esimhooks.server.store.database import Database, Session
 from esimhooks.vocabulary.statuses import EsimStatus

@@ -15,9 +15,9 @@ from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import EventFilter
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.lists import Window, found
 from esimhooks.server.manage import deliveries as manage_deliveries
 from esimhooks.server.manage import find as manage_find
-from esimhooks.server.manage.lists import Window, found
 from esimhooks.server.manage.test_events import TestEvent, raise_test_event
 from esimhooks.server.store import deliveries, endpoints, events
 from esimhooks.server.store.database import Session

@@ -16,9 +16,9 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.ids import Prefix, made_at, parse_id, text_of
 from esimhooks.server.domain.job import NOT_ARRIVED, Missed, RecoveryFilter, RequeryFilter
+from esimhooks.server.domain.lists import Window, found
 from esimhooks.server.manage import jobs as manage_jobs
 from esimhooks.server.manage.jobs import MissedEvents
-from esimhooks.server.manage.lists import Window, found
 from esimhooks.server.store import endpoints
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import EsimStatus

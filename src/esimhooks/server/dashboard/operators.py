@@ -19,16 +19,16 @@ from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused, Undecryptable
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.lists import Window, found
 from esimhooks.server.domain.notification import JournalFilter
-from esimhooks.server.domain.patterns import Name
 from esimhooks.server.domain.roles import OF_MERCHANTS, Role
+from esimhooks.server.domain.validation import Name
 from esimhooks.server.manage import accounts as manage_accounts
 from esimhooks.server.manage import find as manage_find
 from esimhooks.server.manage import journal as manage_journal
 from esimhooks.server.manage import keys as manage_keys
 from esimhooks.server.manage.endpoints import EndpointRules
 from esimhooks.server.manage.keys import NewKey
-from esimhooks.server.manage.lists import Window, found
 from esimhooks.server.store import accounts, journal, keys, quotas
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode

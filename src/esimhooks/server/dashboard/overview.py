@@ -10,7 +10,7 @@ from esimhooks.server.dashboard.charts import by_status, series_of
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import visitor_of
 from esimhooks.server.domain.figures import RETRYING, Figures
-from esimhooks.server.domain.provider_health import ProviderHealth, provider_health_of
+from esimhooks.server.domain.provider import ProviderHealth, provider_health_of
 from esimhooks.server.manage import overview as manage_overview
 from esimhooks.server.store import accounts, provider_health
 from esimhooks.server.store import figures as figures_of

@@ -11,7 +11,7 @@ from esimhooks.server.dashboard.visitor import operator_of
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import first_id_of
-from esimhooks.server.domain.provider_health import provider_health_of
+from esimhooks.server.domain.provider import provider_health_of
 from esimhooks.server.store import figures, provider_health
 from esimhooks.server.store.database import Session
 

@@ -21,7 +21,7 @@ from esimhooks.server.domain.errors import NotNow, Refused, Undecryptable
 from esimhooks.server.domain.health import LastFailure
 from esimhooks.server.domain.ids import Prefix, made_at, text_of
 from esimhooks.server.domain.lists import Unreadable
-from esimhooks.server.domain.provider_health import ProviderHealth, ProviderState
+from esimhooks.server.domain.provider import ProviderHealth, ProviderState
 from esimhooks.server.observe.log import get_logger
 
 FOLDER = Path(__file__).parent

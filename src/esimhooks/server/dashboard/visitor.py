@@ -17,9 +17,9 @@ from esimhooks.server.api.installation import Installation
 from esimhooks.server.dashboard.look import OURS, Look, look_for
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.portal import PortalRole, PortalSession
 from esimhooks.server.domain.roles import MAY, Permission, Role
-from esimhooks.server.manage.lists import found
 from esimhooks.server.manage.portal import find_portal_session
 from esimhooks.server.manage.sessions import find_session
 from esimhooks.server.store import accounts

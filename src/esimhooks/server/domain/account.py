@@ -1,4 +1,4 @@
-"""Accounts, their API keys, and the dashboard sessions that a key begins.
+"""Accounts with their quotas, their API keys, and the dashboard sessions that a key begins. Pure but for new keys.
 
 A key is `esim_live_`, `esim_test_` or `esim_admin_`, 32 random bytes in base62, and a checksum by which a scanner of leaked
 secrets tells a key offline. It is stored as its digest and found by the first characters of its random part.
@@ -7,15 +7,77 @@ secrets tells a key offline. It is stored as its digest and found by the first c
 import hashlib
 import secrets
 import zlib
+from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 from msgspec import Struct
 
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.quotas import Quotas
+from esimhooks.server.domain.errors import FieldError, Refused
 from esimhooks.server.domain.roles import Role
 from esimhooks.vocabulary.statuses import Mode
+
+CODE = "QUOTA_EXCEEDED"
+MOST = 100_000
+"""What no quota is above."""
+BURST_S = 2
+"""So many seconds' worth of what is limited by the second may be done at once."""
+
+
+class Rate(StrEnum):
+    """What an account may do so many times a second, as the API names it."""
+
+    TEST_EVENTS = "testEventsPerSecond"
+    RESENDS = "resendsPerSecond"
+
+
+class Quotas(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """The quotas of one account. Only those that an operator has changed are stored.
+
+    `endpoint_header_bytes` are those of the custom headers of all its endpoints, names and values.
+    """
+
+    endpoints: int = 50
+    endpoint_header_bytes: int = 8_192
+    recoveries: int = 4
+    recoveries_per_endpoint: int = 1
+    test_events_per_second: int = 10
+    resends_per_second: int = 20
+
+    def per_second(self, rate: Rate) -> int:
+        """Return the quota of that rate."""
+        return self.test_events_per_second if rate is Rate.TEST_EVENTS else self.resends_per_second
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """What an account has at the moment of what is limited by number."""
+
+    endpoints: int
+    endpoint_header_bytes: int
+    recoveries: int
+
+
+def header_bytes(headers: Mapping[str, str]) -> int:
+    """Return how much custom headers count."""
+    return sum(len(name) + len(value) for name, value in headers.items())
+
+
+def too_many(name: str, limit: int, detail: str) -> Refused:
+    """Return the refusal (409) of what would be more than the quota of that name."""
+    error = FieldError(f"quota:{name}", f"expected at most {limit}")
+    return Refused(f"{detail}, or ask the operator for more", status=409, code=CODE, errors=(error,))
+
+
+def too_fast(rate: Rate, limit: int, *, retry_after_s: float) -> Refused:
+    """Return the refusal (429) of what would be faster than the quota."""
+    refused = Refused.too_many(
+        f"the account's quota {rate.value} of {limit} is used up", code=CODE, retry_after_s=retry_after_s
+    )
+    refused.errors = (FieldError(f"quota:{rate.value}", f"expected at most {limit} a second"),)
+    return refused
+
 
 OPERATOR = Tenant(UUID(int=0), Mode.LIVE)
 """The operator's own account, there where operational events are wanted; its endpoint has the same id."""

@@ -1,6 +1,7 @@
-"""What went wrong with an attempt and what to do: its class, status and schedule in, two sentences out. Pure."""
+"""What is wrong and what to do about it: after a failed attempt, and after a check of an installation. Pure."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import assert_never
 
 from msgspec import Struct, structs
@@ -107,3 +108,35 @@ def _of_answer(outcome: OutcomeClass, status_code: int) -> Advice:  # noqa: PLR0
             return Advice("The answer was no final answer of HTTP ({status}).", "Answer 2xx once you have the event.")
         case _:
             assert_never(outcome)
+
+
+class Health(StrEnum):
+    """How bad it is: `warn` works now and may not later, `fail` does not work or loses what was promised."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+class Finding(Struct, frozen=True):
+    """One line of `esimhooks doctor`. `mend` says what to do, and is empty where nothing is to be done."""
+
+    check: str
+    health: Health
+    seen: str
+    mend: str = ""
+
+
+def fine(check: str, seen: str) -> Finding:
+    """Return that a check found nothing wrong."""
+    return Finding(check, Health.OK, seen)
+
+
+def doubtful(check: str, seen: str, mend: str) -> Finding:
+    """Return a warning."""
+    return Finding(check, Health.WARN, seen, mend)
+
+
+def wrong(check: str, seen: str, mend: str) -> Finding:
+    """Return that a check failed."""
+    return Finding(check, Health.FAIL, seen, mend)

@@ -6,9 +6,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.esim import Esim
-from esimhooks.server.domain.update import Cause
+from esimhooks.server.domain.update import Cause, Doubt
 from esimhooks.vocabulary.envelope import TopUp
 from esimhooks.vocabulary.events import EventType
 

@@ -13,7 +13,6 @@ from msgspec import Raw
 
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, text_of
-from esimhooks.server.domain.update import Update
 
 CREDENTIALS = frozenset({"ac", "qrCodeUrl", "shortUrl"})
 """Members of `data` with which a profile can be had."""
@@ -42,11 +41,6 @@ def _left(members: Raw) -> Mapping[str, Raw]:
 PATH = "/qr"
 TOKEN_BYTES = 24
 """192 random bits: not to be guessed."""
-
-
-def needs_picture(esim: Esim, update: Update) -> bool:
-    """Whether the update brings an activation code that nobody has a picture of."""
-    return update.ac is not None and update.qr_code_url is None and esim.qr_code_url is None
 
 
 def own_address(public_url: str, esim_id: UUID, token: str) -> str:

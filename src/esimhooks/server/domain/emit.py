@@ -1,26 +1,44 @@
-"""Which events a change raises: a change in, events and the eSIM's bookkeeping out. Pure.
+"""Which events a change raises: a change in, envelopes of events and the bookkeeping of the eSIM out. Pure: ids are arguments.
 
-Order of the events of one change: status, data_updated, usage_updated, requeried (lifecycle, "Usage").
+Order of the events of one change: status, data_updated, usage_updated, requeried (lifecycle, "Usage"). A threshold lies
+armed above the present percentage: crossing it upwards fires it once, and a top-up or a usage that falls below it arms it
+again. So the percentages before and after decide; where there are several plans, each has its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Struct
 
 from esimhooks.server.domain.change import Change, EventDraft
 from esimhooks.server.domain.esim import Esim, OpenTopUp
+from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.plans import Plan
-from esimhooks.server.domain.thresholds import crossed
 from esimhooks.server.domain.update import Cause
 from esimhooks.server.domain.validity import ACTIVE
 from esimhooks.server.domain.wire import changed_fields, esim_data
-from esimhooks.vocabulary.envelope import FieldChange, FieldValue, TopUp
+from esimhooks.vocabulary.envelope import Envelope, FieldChange, FieldValue, TopUp
 from esimhooks.vocabulary.esim import EsimData
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import EsimStatus, Reason
+from esimhooks.vocabulary.timestamps import timestamp
 from esimhooks.vocabulary.volumes import megabytes
+
+
+def percent_used(holder: Esim | Plan | None) -> int:
+    """Return the used share of the volume in whole percent, rounded down; 0 where it is unknown or unlimited."""
+    if holder is None or not holder.total_bytes or holder.used_bytes is None:
+        return 0
+    return holder.used_bytes * 100 // holder.total_bytes
+
+
+def crossed(before: Esim | Plan | None, after: Esim | Plan, thresholds: Iterable[int]) -> tuple[int, ...]:
+    """Return the thresholds that this change crossed, ascending."""
+    low, high = percent_used(before), percent_used(after)
+    return tuple(sorted(threshold for threshold in thresholds if low < threshold <= high))
+
 
 UNBORN = frozenset({None, EsimStatus.PENDING})
 
@@ -281,3 +299,26 @@ def _changes(pending: Mapping[str, FieldValue], data: EsimData) -> dict[str, Fie
     return {
         name: FieldChange(old=old, new=present.get(name)) for name, old in pending.items() if present.get(name) != old
     }
+
+
+def envelope(
+    event_id: UUID, draft: EventDraft, emission: Emission, *, sequence: int, happened_at: datetime
+) -> Envelope:
+    """Return the envelope of one event of the emission; `sequence` is its number among the eSIM's events."""
+    return Envelope(
+        id=text_of(Prefix.EVENT, event_id),
+        event=draft.type,
+        timestamp=timestamp(happened_at),
+        data=emission.data,
+        previous_status=emission.previous_status or UNSET,
+        new_status=emission.new_status or UNSET,
+        changes=emission.changes or UNSET,
+        sequence=sequence,
+        mode=emission.esim.mode,
+        reason=draft.reason or UNSET,
+        thresholds=list(draft.thresholds) or UNSET,
+        plan_id=draft.plan_id or UNSET,
+        top_up=draft.top_up or UNSET,
+        replaces=emission.data.replaces if draft.type is EventType.CREATED else UNSET,
+        replaced_by=emission.data.replaced_by if draft.type is EventType.SUSPENDED else UNSET,
+    )

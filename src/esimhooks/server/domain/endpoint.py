@@ -8,8 +8,8 @@ from uuid import UUID
 from msgspec import Meta, Struct, field, structs
 
 from esimhooks.server.domain.expression import MAX_CHARACTERS
-from esimhooks.server.domain.patterns import PRINTABLE, Name, Text, Url
 from esimhooks.server.domain.schedule import MAX_ATTEMPTS
+from esimhooks.server.domain.validation import PRINTABLE, Name, Text, Url
 from esimhooks.vocabulary.statuses import Mode
 
 MAX_DELAY_S = 604_800

@@ -1,15 +1,20 @@
-"""What an endpoint may be configured with (headers, secret), and which events it wants. Pure.
+"""What an endpoint may be configured with (headers, secret, filter), and which events it gets. Pure.
 
-Text comes in; what was expected instead goes out. No header may frame the request or be one that the server sets.
+Text comes in; what was expected instead goes out. No header may frame the request or be one that the server sets. An event
+whose filter takes too many steps is delivered: one delivery too many is better than one that is missing.
 """
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TypeVar
+
+import msgspec
 
 from esimhooks.server.domain.endpoint import EndpointConfig
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import FOR_MERCHANTS, AnyEventType
+from esimhooks.server.domain.expression import Expression, Steps, TooManyStepsError, compile_expression
 from esimhooks.server.domain.validation import escaped
 from esimhooks.signing import SECRET_PREFIX, InvalidSecretError, key_of
 from esimhooks.vocabulary.events import EventType
@@ -123,3 +128,46 @@ def in_lower_case(headers: Mapping[str, Value]) -> dict[str, Value]:
     if len(lower) != len(headers):
         raise Refused.invalid("/headers", "expected each header once: upper and lower case are the same")
     return lower
+
+
+COMPILED = 4096
+"""As many filters are kept compiled; they are of all tenants."""
+
+
+class EventBody:
+    """The body of an event, decoded once for all endpoints and only where one has a filter."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._decoded: object = None
+
+    def passes(self, event_filter: str | None) -> bool:
+        """Whether an endpoint with this filter gets the event."""
+        if event_filter is None:
+            return True
+        if self._decoded is None:
+            self._decoded = msgspec.json.decode(self._body)
+        try:
+            return _compiled(event_filter).holds(self._decoded, Steps())
+        except TooManyStepsError:
+            return True
+
+
+def gets(types: Sequence[str] | None, event_filter: str | None, event: AnyEventType, body: EventBody) -> bool:
+    """Whether an endpoint that wants these types and has this filter gets the event."""
+    return wants(types, event) and body.passes(event_filter)
+
+
+def require_filter(event_filter: str | None, *, pointer: str = "/filter") -> None:
+    """Raise `Refused` (422) with what was expected where the text is no filter."""
+    if event_filter is None:
+        return
+    try:
+        _compiled(event_filter)
+    except ValueError as error:
+        raise Refused.invalid(pointer, str(error)) from None
+
+
+@lru_cache(maxsize=COMPILED)
+def _compiled(event_filter: str) -> Expression:
+    return compile_expression(event_filter)

@@ -1,10 +1,12 @@
-"""What a list shows: rows, how far a search looked for them, and a mark for a row that cannot be decrypted."""
+"""What a list shows: the part of it that is wanted, its rows, and a mark for a row that cannot be decrypted."""
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypedDict, TypeVar
 from uuid import UUID
 
 from msgspec import Struct
+
+from esimhooks.server.domain.errors import Refused
 
 Row = TypeVar("Row")
 
@@ -31,3 +33,17 @@ def partition(rows: Sequence[Row | Unreadable]) -> tuple[list[Row], list[Unreada
     """Return the rows that could be read, and the marks of those that could not, each in their order."""
     readable = [row for row in rows if not isinstance(row, Unreadable)]
     return readable, [row for row in rows if isinstance(row, Unreadable)]
+
+
+class Window(TypedDict):
+    """A part of a list, newest first: rows older than the id `before`. It is unpacked into what reads the list."""
+
+    before: UUID | None
+    limit: int
+
+
+def found(row: Row | None, what: str) -> Row:
+    """Return the row. Raises `Refused` (404) where there is none."""
+    if row is None:
+        raise Refused.not_found(f"there is no such {what}")
+    return row

@@ -7,9 +7,8 @@ from uuid import UUID
 from msgspec import Struct
 
 from esimhooks.server.domain.change import UpdateOutcome, UpdateResult
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.update import Update
+from esimhooks.server.domain.update import Doubt, Update
 
 NOT_COMMITTED = datetime.min.replace(tzinfo=UTC)
 

@@ -9,9 +9,8 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.esim import Esim, Further
-from esimhooks.server.domain.update import Cause, Update
+from esimhooks.server.domain.update import Cause, Doubt, Update
 
 AHEAD_AT_MOST = timedelta(minutes=5)
 """So much may a provider's clock be ahead; a later time is a doubt."""

@@ -2,19 +2,20 @@
 
 Statuses, usage and each detail are ordered by the time that the provider gives: what is older than the last report
 never overwrites it (lifecycle, "Disorder and repetition"). Reported in any order, the same facts give the same eSIM.
+Where an eSIM takes the place of another (lifecycle, "Orders, replacement, refund"), the old one ends.
 """
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from msgspec.structs import replace
 
 from esimhooks.server.domain.change import Change, UpdateOutcome
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.plans import MAX_PLANS, MAX_PLANS_BYTES, merge, part_of, totals
 from esimhooks.server.domain.reports import AHEAD_AT_MOST, Reports, is_same
-from esimhooks.server.domain.update import Cause, Update
+from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
 from esimhooks.server.domain.validity import (
     NOT_YET_ACTIVE,
     report_activation,
@@ -23,7 +24,7 @@ from esimhooks.server.domain.validity import (
     settle_terms,
     terms_of,
 )
-from esimhooks.vocabulary.statuses import EsimStatus
+from esimhooks.vocabulary.statuses import EsimStatus, Reason
 
 TERMINAL = frozenset(
     {
@@ -281,3 +282,26 @@ def _validity(reports: Reports) -> bool:
     ):
         return False
     return moved or update.validity_days != days_before
+
+
+def superseded(old: Esim, by: UUID, *, now: datetime) -> Change:
+    """Return the end of an eSIM in whose place the eSIM `by` is now: `REVOKED`, whatever it was; `now` is aware UTC."""
+    end = Update(
+        identity=Identity(esim_tran_no=old.esim_tran_no),
+        cause=Cause.FILL,
+        occurred_at=now,
+        esim_status=EsimStatus.REVOKED,
+        reason=Reason.REPLACED.value,
+    )
+    return _with_link(apply(old, end, received_at=now), now, replaced_by=by)
+
+
+def superseding(change: Change, old: UUID, *, now: datetime) -> Change:
+    """Return the change of an eSIM that also says that it takes the place of the eSIM `old`; `now` is aware UTC."""
+    return _with_link(change, now, replaces=old)
+
+
+def _with_link(change: Change, now: datetime, **link: UUID) -> Change:
+    after = change.after
+    after = replace(after, further=replace(after.further, **link), updated_at=now)
+    return replace(change, after=after, outcome=UpdateOutcome.APPLIED)

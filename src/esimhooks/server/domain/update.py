@@ -1,4 +1,4 @@
-"""An update: the normalised content of a notification, a poll, a requery or `POST /v1/updates`."""
+"""An update: the normalised content of a notification, a poll, a requery or `POST /v1/updates`, with what was unclear in it."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,10 +7,20 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.plans import Plan
 from esimhooks.vocabulary.esim import Allowance, Device, Location
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
+
+
+class Doubt(Struct, frozen=True):
+    """`field` is the member's name, `detail` a sentence for the journal without secrets or whole personal numbers.
+
+    `word` is the text that nobody knows, such as a new status; None where the value itself is the matter.
+    """
+
+    field: str
+    detail: str
+    word: str | None = None
 
 
 class Cause(StrEnum):

@@ -1,7 +1,8 @@
 """Activation and the end of validity: what was reported of them, and the times that follow (lifecycle, "Time"). Pure.
 
 The activation is the provider's, else the earliest active status that is known. The end is the provider's, else the
-activation plus the duration. An end that was reported before the activation is the deadline for installing.
+activation plus the duration. An end that was reported before the activation is the deadline for installing. Where the
+provider says nothing, the clock ends the eSIM.
 """
 
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from esimhooks.server.domain.esim import NOTHING_REPORTED, Esim, Reported
 from esimhooks.server.domain.plans import totals
 from esimhooks.server.domain.reports import Reports
+from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.vocabulary.statuses import EsimStatus
 
 ACTIVE = frozenset({EsimStatus.ACTIVATED, EsimStatus.IN_USE})
@@ -73,3 +75,32 @@ def _end(
     if activate_at is None or total_days is None:
         return known.end
     return activate_at + timedelta(days=total_days)
+
+
+EXPIRES = frozenset(
+    {EsimStatus.CREATED, EsimStatus.ACTIVATED, EsimStatus.IN_USE, EsimStatus.SUSPENDED, EsimStatus.USED_UP}
+)
+"""Statuses that the clock ends."""
+
+
+def expiry_of(esim: Esim) -> Update:
+    """Return the update that the end of validity is, dated at that end; the eSIM must have one.
+
+    Used up data gives `USED_EXPIRED`, data left `UNUSED_EXPIRED`, unknown volume `EXPIRED`.
+    """
+    return Update(
+        identity=Identity(esim_tran_no=esim.esim_tran_no),
+        cause=Cause.CLOCK,
+        occurred_at=esim.expire_at,
+        esim_status=_status_at_the_end(esim),
+    )
+
+
+def _status_at_the_end(esim: Esim) -> EsimStatus:
+    if esim.status is EsimStatus.USED_UP:
+        return EsimStatus.USED_EXPIRED
+    if esim.total_bytes is None or esim.used_bytes is None:
+        return EsimStatus.EXPIRED
+    if esim.used_bytes >= esim.total_bytes:
+        return EsimStatus.USED_EXPIRED
+    return EsimStatus.UNUSED_EXPIRED

@@ -13,19 +13,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from esimhooks.server.domain.change import Change, EventDraft, UpdateOutcome, UpdateResult
-from esimhooks.server.domain.compose import envelope
 from esimhooks.server.domain.credentials import TOKEN_BYTES, own_address
 from esimhooks.server.domain.delivery import Delivery
-from esimhooks.server.domain.doubt import Doubt
-from esimhooks.server.domain.emit import Emission, EmitPolicy, emit, emit_pending
+from esimhooks.server.domain.emit import Emission, EmitPolicy, emit, emit_pending, envelope
 from esimhooks.server.domain.endpoint import Ordering, Tenant
+from esimhooks.server.domain.endpoint_rules import EventBody, gets
 from esimhooks.server.domain.esim import Esim, Further
 from esimhooks.server.domain.event import Event
-from esimhooks.server.domain.event_filter import EventBody, gets
 from esimhooks.server.domain.ids import Prefix, id_or_none, new_id
-from esimhooks.server.domain.replacement import superseded, superseding
-from esimhooks.server.domain.transition import apply, lacks_volume
-from esimhooks.server.domain.update import Cause, Identity, Update
+from esimhooks.server.domain.transition import apply, lacks_volume, superseded, superseding
+from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
 from esimhooks.server.ingest.directory import KEYS, Directory, is_another, is_named
 from esimhooks.server.store.intake import MAX_INLINE_ENDPOINTS, Candidate, Known, Scope, Unreadable, Writes
 from esimhooks.server.store.journal import UPDATES_SOURCE

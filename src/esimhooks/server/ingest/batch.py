@@ -14,11 +14,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from esimhooks.server.domain.change import UpdateOutcome, UpdateResult
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.ids import Prefix, id_or_none
 from esimhooks.server.domain.notification import JournalEntry
-from esimhooks.server.domain.update import Identity, Update
+from esimhooks.server.domain.update import Doubt, Identity, Update
 from esimhooks.server.ingest.applying import Applying, Source
 from esimhooks.server.ingest.deduplication import Repetition, Repetitions
 from esimhooks.server.ingest.hand_over import Handed, Lanes, handed, offer

@@ -10,9 +10,8 @@ from uuid import UUID
 
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.endpoint import Endpoint, Ordering, Tenant
-from esimhooks.server.domain.endpoint_rules import wants
+from esimhooks.server.domain.endpoint_rules import EventBody, gets, wants
 from esimhooks.server.domain.event import Event
-from esimhooks.server.domain.event_filter import EventBody, gets
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.observe import metrics
 from esimhooks.server.runtime.for_each import for_each

@@ -3,11 +3,10 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
-from esimhooks.server.domain.update import Update
+from esimhooks.server.domain.update import Doubt, Update
 from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.providers.generic import UpdateBody, parse_body, to_update
 from esimhooks.server.providers.identifiers import doubts

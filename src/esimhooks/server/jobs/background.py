@@ -18,10 +18,9 @@ from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import Ordering, Tenant
-from esimhooks.server.domain.endpoint_rules import wants
+from esimhooks.server.domain.endpoint_rules import EventBody, wants
 from esimhooks.server.domain.errors import NotNow, Refused, Undecryptable
 from esimhooks.server.domain.event import event_type_of
-from esimhooks.server.domain.event_filter import EventBody
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.job import Filter, Job, Missed, RecoveryFilter, RequeryFilter
 from esimhooks.server.domain.schedule import while_down

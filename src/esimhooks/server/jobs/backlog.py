@@ -12,13 +12,12 @@ from msgspec.structs import replace
 
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.clock import Clock
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.errors import Broken, NotNow
 from esimhooks.server.domain.notification import JournalEntry, Notification, OrderNews
 from esimhooks.server.domain.order import Order
 from esimhooks.server.domain.schedule import ORDER_POLL_FIRST_S, while_allocating, while_down
-from esimhooks.server.domain.update import Identity, Update
+from esimhooks.server.domain.update import Doubt, Identity, Update
 from esimhooks.server.ingest.batch import Item, Taken, take_in
 from esimhooks.server.ingest.inbound import Wakes, must_ask
 from esimhooks.server.ingest.operator_updates import checked, read_update

@@ -16,11 +16,11 @@ from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.domain.esim import Esim
-from esimhooks.server.domain.expiry import expiry_of
 from esimhooks.server.domain.ids import Prefix, first_id_of, text_of
 from esimhooks.server.domain.order import Order
 from esimhooks.server.domain.schedule import between_polls
 from esimhooks.server.domain.update import Cause
+from esimhooks.server.domain.validity import expiry_of
 from esimhooks.server.ingest.batch import Item, emit_pending, take_in
 from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.ingest.orders import fail, fill, has_failed

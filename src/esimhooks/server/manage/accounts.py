@@ -7,7 +7,7 @@ from esimhooks.server.domain.account import OPERATOR, Account
 from esimhooks.server.domain.audit import Action, Actor, ChangedField
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
-from esimhooks.server.manage.lists import found
+from esimhooks.server.domain.lists import found
 from esimhooks.server.store import accounts, endpoints
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session

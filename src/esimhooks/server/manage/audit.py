@@ -6,7 +6,7 @@ from msgspec import structs
 
 from esimhooks.server.domain.audit import Actor, ActorKind, AuditEntry, AuditFilter
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.manage.lists import Window
+from esimhooks.server.domain.lists import Window
 from esimhooks.server.store import audit
 from esimhooks.server.store.database import Session
 

@@ -8,19 +8,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from esimhooks.server.domain.account import OPERATOR
+from esimhooks.server.domain.account import OPERATOR, Rate
 from esimhooks.server.domain.audit import Action, Actor, ChangedField
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.endpoint import Endpoint, Tenant
-from esimhooks.server.domain.endpoint_rules import EVERYTHING
+from esimhooks.server.domain.endpoint_rules import EVERYTHING, EventBody, gets
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event
-from esimhooks.server.domain.event_filter import EventBody, gets
 from esimhooks.server.domain.ids import Prefix, text_of
-from esimhooks.server.domain.quotas import Rate
+from esimhooks.server.domain.lists import found
 from esimhooks.server.ingest.fan_out import deliver_to
 from esimhooks.server.manage import quotas
-from esimhooks.server.manage.lists import found
 from esimhooks.server.store import deliveries, endpoints, events, queue
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session

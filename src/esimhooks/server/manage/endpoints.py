@@ -12,22 +12,21 @@ from uuid import UUID
 from msgspec import Struct, structs
 
 from esimhooks.server.delivery import operational
+from esimhooks.server.domain.account import Rate
 from esimhooks.server.domain.audit import Action, Actor, ChangedField, changes, endpoint_fields
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, EndpointConfig, Tenant, configuration
-from esimhooks.server.domain.endpoint_rules import require_valid
+from esimhooks.server.domain.endpoint_rules import require_filter, require_valid
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event
-from esimhooks.server.domain.event_filter import require_filter
 from esimhooks.server.domain.health import EndpointHealth, LaneFacts, health_of
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
+from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.operational import EndpointDisabled
-from esimhooks.server.domain.quotas import Rate
 from esimhooks.server.ingest.fan_out import publish_to
 from esimhooks.server.manage import quotas
 from esimhooks.server.manage.example_event import event_of
-from esimhooks.server.manage.lists import found
 from esimhooks.server.manage.rotation import provide_key_pair, require_secret
 from esimhooks.server.manage.webhook_url import CheckUrl, require_authorities, require_reachable
 from esimhooks.server.store import accounts, endpoints, health, lanes

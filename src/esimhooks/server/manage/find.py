@@ -17,9 +17,8 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event, EventFilter
 from esimhooks.server.domain.find import Begin, Hit, Trace, TracedDelivery
 from esimhooks.server.domain.ids import Prefix, parse_id
-from esimhooks.server.domain.lists import Looked, Unreadable, partition
+from esimhooks.server.domain.lists import Looked, Unreadable, Window, found, partition
 from esimhooks.server.domain.notification import JournalEntry, JournalFilter
-from esimhooks.server.manage.lists import Window, found
 from esimhooks.server.store import deliveries, events, find, journal_lists
 from esimhooks.server.store.database import Session
 

@@ -16,8 +16,8 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.ids import Prefix, first_id_of, new_id, text_of
 from esimhooks.server.domain.job import Filter, Job, Missed, MissedCount, RecoveryFilter, RequeryFilter
+from esimhooks.server.domain.lists import Window, found
 from esimhooks.server.manage import quotas
-from esimhooks.server.manage.lists import Window, found
 from esimhooks.server.store import accounts, endpoints, jobs
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session

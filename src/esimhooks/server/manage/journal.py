@@ -4,7 +4,7 @@ from uuid import UUID
 
 from esimhooks.server.domain.audit import Action, Actor
 from esimhooks.server.domain.ids import Prefix, text_of
-from esimhooks.server.manage.lists import found
+from esimhooks.server.domain.lists import found
 from esimhooks.server.store import journal
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session

@@ -12,8 +12,8 @@ from uuid import UUID
 from esimhooks.server.domain.audit import Action, Actor, ActorKind, ChangedField
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, text_of
+from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.portal import INSTALLATION, PortalLink, PortalSession, require_readable
-from esimhooks.server.manage.lists import found
 from esimhooks.server.store import accounts, keys, portal
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session

@@ -15,11 +15,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from esimhooks.server.domain.change import UpdateOutcome
-from esimhooks.server.domain.lists import Unreadable
+from esimhooks.server.domain.lists import Unreadable, found
 from esimhooks.server.domain.notification import InboundRequest, JournalFilter
 from esimhooks.server.domain.provider import StoredProvider
 from esimhooks.server.ingest.provider_clients import ProviderClients
-from esimhooks.server.manage.lists import found
 from esimhooks.server.providers.mapping.examples import Outcome, outcome_of_notification
 from esimhooks.server.providers.mapping.shipped import shipped_documents
 from esimhooks.server.providers.port import Provider, Unparsable

@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from esimhooks.server.domain.audit import Action, Actor, ChangedField, changes, provider_fields
 from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.provider import StoredProvider
 from esimhooks.server.ingest.provider_clients import ProviderClients
-from esimhooks.server.manage.lists import found
 from esimhooks.server.manage.provider_documents import keep_version
 from esimhooks.server.store import providers
 from esimhooks.server.store.audit import record_action

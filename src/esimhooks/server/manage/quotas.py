@@ -9,12 +9,11 @@ from uuid import UUID
 
 from msgspec import to_builtins
 
-from esimhooks.server.domain.account import Account
+from esimhooks.server.domain.account import Account, Quotas, Rate, header_bytes, too_fast, too_many
 from esimhooks.server.domain.audit import Action, Actor, changes
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import Prefix, text_of
-from esimhooks.server.domain.quotas import Quotas, Rate, header_bytes, too_fast, too_many
-from esimhooks.server.manage.lists import found
+from esimhooks.server.domain.lists import found
 from esimhooks.server.store import accounts, quotas
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session

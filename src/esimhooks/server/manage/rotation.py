@@ -12,7 +12,7 @@ from esimhooks.server.domain.endpoint import Endpoint, SignatureProfile, Tenant
 from esimhooks.server.domain.endpoint_rules import secret_error
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, text_of
-from esimhooks.server.manage.lists import found
+from esimhooks.server.domain.lists import found
 from esimhooks.server.store import endpoints
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session

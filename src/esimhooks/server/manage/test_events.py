@@ -13,22 +13,21 @@ from uuid import UUID
 
 from msgspec import Meta, Struct, structs
 
+from esimhooks.server.domain.account import Rate
 from esimhooks.server.domain.audit import Action, Actor, ChangedField
 from esimhooks.server.domain.change import Change, EventDraft
-from esimhooks.server.domain.compose import envelope
-from esimhooks.server.domain.emit import Emission, EmitPolicy, emit
+from esimhooks.server.domain.emit import Emission, EmitPolicy, emit, envelope
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
-from esimhooks.server.domain.quotas import Rate
+from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.transition import apply
 from esimhooks.server.domain.update import Identity
 from esimhooks.server.domain.validation import convert, escaped
 from esimhooks.server.ingest.fan_out import publish
 from esimhooks.server.manage import quotas
-from esimhooks.server.manage.lists import found
 from esimhooks.server.providers.generic import UpdateBody, to_update
 from esimhooks.server.providers.identifiers import luhn_holds
 from esimhooks.server.store import esims, intake

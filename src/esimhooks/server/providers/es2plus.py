@@ -10,10 +10,9 @@ from collections.abc import Mapping
 
 from aiohttp import ClientSession
 
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.notification import InboundRequest, Notification
-from esimhooks.server.domain.update import Identity, Update
+from esimhooks.server.domain.update import Doubt, Identity, Update
 from esimhooks.server.providers import options
 from esimhooks.server.providers.bodies import read_json
 from esimhooks.server.providers.fields import Fields, digits_of, iccid_of, moment_of

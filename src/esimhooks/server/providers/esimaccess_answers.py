@@ -12,9 +12,8 @@ from http import HTTPStatus
 from msgspec import Struct
 from msgspec.structs import replace
 
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.errors import NotNow
-from esimhooks.server.domain.update import Cause, Update
+from esimhooks.server.domain.update import Cause, Doubt, Update
 from esimhooks.server.providers.asking import MAX_ANSWER_BYTES, Answer
 from esimhooks.server.providers.bodies import read_json
 from esimhooks.server.providers.esimaccess_parse import MAX_EID_DIGITS, days, identity

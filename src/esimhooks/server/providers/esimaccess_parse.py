@@ -8,9 +8,8 @@ the rest is applied.
 from datetime import datetime
 from typing import assert_never
 
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.notification import InboundRequest, Notification, OrderNews, OrderRef
-from esimhooks.server.domain.update import Cause, Identity, Update
+from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
 from esimhooks.server.providers.bodies import Members, read_form, read_json
 from esimhooks.server.providers.esimaccess_words import (
     ESIM_STATUS,

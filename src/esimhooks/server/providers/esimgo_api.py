@@ -13,9 +13,8 @@ from aiohttp import ClientSession
 from msgspec.structs import replace
 
 from esimhooks.server.domain.clock import Clock
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.errors import NotNow
-from esimhooks.server.domain.update import Cause, Identity, Update
+from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
 from esimhooks.server.providers.asking import MAX_ANSWER_BYTES, Answer, Question, ask, understood
 from esimhooks.server.providers.bodies import read_json
 from esimhooks.server.providers.esimgo_bundles import by_start, plans_of, status_of

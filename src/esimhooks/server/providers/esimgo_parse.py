@@ -10,9 +10,8 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.notification import InboundRequest, Notification
-from esimhooks.server.domain.update import Identity, Update
+from esimhooks.server.domain.update import Doubt, Identity, Update
 from esimhooks.server.providers.bodies import read_json
 from esimhooks.server.providers.esimgo_bundles import UNITS, UsageUnit, plan_of_callback
 from esimhooks.server.providers.fields import (

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from esimhooks.server.domain.doubt import Doubt
+from esimhooks.server.domain.update import Doubt
 from esimhooks.server.providers.bodies import Members
 from esimhooks.server.providers.identifiers import masked, normal_iccid
 from esimhooks.server.providers.moments import moment

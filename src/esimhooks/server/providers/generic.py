@@ -10,12 +10,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.patterns import END, PRINTABLE
 from esimhooks.server.domain.plans import MAX_PLANS, MAX_PLANS_BYTES, Plan, wire_bytes
-from esimhooks.server.domain.update import Cause, Identity, Update
-from esimhooks.server.domain.validation import decode
+from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
+from esimhooks.server.domain.validation import END, PRINTABLE, decode
 from esimhooks.server.providers.fields import is_contradiction
 from esimhooks.vocabulary.esim import Allowance, Device, Location
 from esimhooks.vocabulary.statuses import EsimStatus, Mode, PlanState, SmdpStatus

@@ -6,7 +6,7 @@ rejection: half of the ICCIDs that providers publish fail the check.
 
 import re
 
-from esimhooks.server.domain.doubt import Doubt
+from esimhooks.server.domain.update import Doubt
 
 _ICCID = re.compile(r"([0-9]{18,20})F*", re.ASCII)
 _EID_DIGITS = 32

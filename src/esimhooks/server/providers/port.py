@@ -10,10 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from aiohttp import ClientSession
 from msgspec import Struct
 
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.errors import EsimhooksError, NotNow
 from esimhooks.server.domain.notification import InboundRequest, Notification
-from esimhooks.server.domain.update import Update
+from esimhooks.server.domain.update import Doubt, Update
 
 ONLY_LISTENED_TO = "this provider is only listened to: send what else is known to POST /v1/updates"
 

@@ -7,8 +7,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from esimhooks.server.domain.account import OPERATOR, Account
-from esimhooks.server.domain.quotas import Quotas
+from esimhooks.server.domain.account import OPERATOR, Account, Quotas
 from esimhooks.server.store.database import Session
 
 READ = """

@@ -106,10 +106,6 @@ class Session:
         async with self.conn.transaction(isolation="repeatable_read", readonly=True):
             yield
 
-    async def ping(self) -> None:
-        """Check that the database answers, within a second."""
-        await self.conn.fetchval("SELECT 1", timeout=1)
-
 
 def touched(status: str) -> int:
     """Return how many rows a statement touched, from its command tag: `DELETE 3`, `INSERT 0 3`."""

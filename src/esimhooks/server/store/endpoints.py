@@ -14,7 +14,7 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from esimhooks.server.domain.account import OPERATOR
+from esimhooks.server.domain.account import OPERATOR, header_bytes
 from esimhooks.server.domain.delivery import EndpointTarget, SigningSecret
 from esimhooks.server.domain.endpoint import (
     CONFIG,
@@ -30,7 +30,6 @@ from esimhooks.server.domain.errors import Undecryptable
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.lists import Unreadable, partition
 from esimhooks.server.domain.operational import EndpointDescription
-from esimhooks.server.domain.quotas import header_bytes
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store import fifo
 from esimhooks.server.store.database import Session

@@ -15,13 +15,12 @@ import msgspec
 from msgspec import Struct
 
 from esimhooks.server.domain.delivery import Delivery
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.endpoint import Ordering, Tenant
 from esimhooks.server.domain.errors import Broken, Conflicting
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.notification import JournalEntry
-from esimhooks.server.domain.update import Identity
+from esimhooks.server.domain.update import Doubt, Identity
 from esimhooks.server.store import esims, journal
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.endpoints import Subscription

@@ -244,12 +244,6 @@ async def release_others(db: Session, *, holder: UUID, known: Sequence[Lease]) -
     )
 
 
-async def release_all(db: Session) -> None:
-    """End all leases at once; only when no other node can be running."""
-    await db.conn.execute("DELETE FROM dispatchers")
-    await db.conn.execute("UPDATE lanes SET leased_by = NULL, leased_until = NULL WHERE leased_until IS NOT NULL")
-
-
 async def switch(db: Session, endpoint_id: UUID, *, is_open: bool) -> None:
     """Enable a lane, with its breaker reset, or disable it; its deliveries stay."""
     await db.conn.execute(

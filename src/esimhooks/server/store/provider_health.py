@@ -6,7 +6,7 @@ from uuid import UUID
 
 from esimhooks.server.domain.figures import Tally
 from esimhooks.server.domain.ids import first_id_of, made_at
-from esimhooks.server.domain.provider_health import ProviderFacts
+from esimhooks.server.domain.provider import ProviderFacts
 from esimhooks.server.store.database import Session
 
 MAX_COUNTED = 1000

@@ -6,7 +6,7 @@ before any other row of the account (docs/decisions/0020); what is undone was no
 
 from uuid import UUID
 
-from esimhooks.server.domain.quotas import BURST_S, Rate, Usage
+from esimhooks.server.domain.account import BURST_S, Rate, Usage
 from esimhooks.server.store.database import Session
 
 

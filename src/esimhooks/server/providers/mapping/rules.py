@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from esimhooks.server.domain.doubt import Doubt
 from esimhooks.server.domain.notification import InboundRequest, Notification, OrderNews, OrderRef
-from esimhooks.server.domain.update import Update
+from esimhooks.server.domain.update import Doubt, Update
 from esimhooks.server.providers.bodies import read_exact, read_form
 from esimhooks.server.providers.fields import shown_words, unusable
 from esimhooks.server.providers.mapping.facts import Facts, Said, merged

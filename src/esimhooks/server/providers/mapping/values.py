@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import partial
 from zoneinfo import ZoneInfo
 
-from esimhooks.server.domain.doubt import Doubt
+from esimhooks.server.domain.update import Doubt
 from esimhooks.server.providers.fields import (
     EXACT_UP_TO,
     MAX_DAYS,
