@@ -1,16 +1,19 @@
-"""Writes the pages of the documentation that are made from code: events, settings and the documents of providers.
+"""Writes the pages of the documentation that are made from code: events, settings, commands, documents of providers.
 
-In come the types that build the payloads, the settings' own descriptions and the shipped documents, out go pages below docs/. With
-`--check` nothing is written, and the exit code is 1 where a page is not what the code says.
+In come the types that build the payloads, the settings' own descriptions, the tree of commands and the shipped documents, out go
+pages below docs/. With `--check` nothing is written, and the exit code is 1 where a page is not what the code says.
 """
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import typer
 
+from esimhooks.cli.app import app
 from esimhooks.server.app.settings import PREFIX, Settings
 from esimhooks.server.providers.mapping.check import Mapped
 from esimhooks.server.providers.mapping.proof import PREVIOUS
@@ -21,13 +24,19 @@ from esimhooks.vocabulary.examples import example_of
 from esimhooks.vocabulary.schemas import schema_of
 
 DOCS = Path(__file__).parents[1] / "docs"
+BRACES = str.maketrans("", "", "{}")
 MADE = "<!-- Made by tools/reference.py from the code. Change the code, then run `make reference`. -->"
 
 
 def main(arguments: list[str]) -> int:
     """Write the pages, or compare them; return the exit code."""
     stale = []
-    pages = {"events.md": events(), "settings.md": settings(), "provider-documents.md": provider_documents()}
+    pages = {
+        "commands.md": commands(),
+        "events.md": events(),
+        "settings.md": settings(),
+        "provider-documents.md": provider_documents(),
+    }
     for path, text in ((DOCS / name, text) for name, text in pages.items()):
         if "--check" not in arguments:
             path.write_text(text, encoding="utf-8")
@@ -77,6 +86,48 @@ def settings() -> str:
         key = str(field.validation_alias or name)
         parts.append(f"## `{PREFIX}{key.upper()}`\n\n{' '.join((field.description or '').split())}")
     return "\n\n".join(parts) + "\n"
+
+
+def commands() -> str:
+    """Return every command with its usage, arguments and options, as `--help` has them."""
+    parts = [
+        MADE,
+        "# Commands",
+        "What each command takes, as its `--help` says it. [Command line](cli.md) tells what all of them share.",
+    ]
+    root = typer.main.get_command(app)
+    for command, context in _walk(root, typer.Context(root, info_name="esimhooks")):
+        if hasattr(command, "commands"):
+            parts.append(f"## `{context.command_path}`\n\n{_paragraphs(command.help)}")
+            continue
+        level = "##" if context.parent is not None and context.parent.parent is None else "###"
+        usage = " ".join([context.command_path, *command.collect_usage_pieces(context)]).translate(BRACES)
+        parts.append(f"{level} `{context.command_path}`\n\n{_paragraphs(command.help)}\n\n    {usage}")
+        records = [one for one in (_parameter(param, context) for param in command.params) if one]
+        if records:
+            parts.append("| | |\n|---|---|\n" + "\n".join(records))
+    return "\n\n".join(parts) + "\n"
+
+
+def _walk(group: Any, context: typer.Context) -> Iterator[tuple[Any, typer.Context]]:
+    for name, command in group.commands.items():
+        inner = typer.Context(command, info_name=name, parent=context)
+        yield command, inner
+        if hasattr(command, "commands"):
+            yield from _walk(command, inner)
+
+
+def _parameter(param: Any, context: typer.Context) -> str:
+    words, text = param.get_help_record(context) or ("", "")
+    return f"| `{words.partition(' <')[0]}` | {_cell(text)} |" if words and text else ""
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def _paragraphs(text: str | None) -> str:
+    return "\n\n".join(" ".join(one.split()) for one in (text or "").split("\n\n"))
 
 
 def _fields(schema: dict[str, Any]) -> str:
