@@ -15,73 +15,85 @@ from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import Looked, Unreadable
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.encryption import readable
-from esimhooks.server.store.statements import Columns, Parameters, bounded_scan
+from esimhooks.server.store.statements import Arrays, Parameters, bounded_scan, columns_of
 from esimhooks.vocabulary.statuses import Mode
 
-COLUMNS = Columns(
-    "events",
-    {
-        "id": "uuid",
-        "account_id": "uuid",
-        "mode": "text",
-        "esim_id": "uuid",
-        "type": "text",
-        "happened_at": "timestamptz",
-        "notification_id": "uuid",
-        "sealed_body": "bytea",
-        "traceparent": "text",
-        "position": "bigint",
-        "endpoint_id": "uuid",
-    },
-)
+HEADS = ("uuid", "text", "bigint")
+"""Types of the columns by which the heads of tenants are moved: account, mode, how many events."""
+
+ROWS = {
+    "id": "uuid",
+    "account_id": "uuid",
+    "mode": "text",
+    "esim_id": "uuid",
+    "type": "text",
+    "happened_at": "timestamptz",
+    "notification_id": "uuid",
+    "sealed_body": "bytea",
+    "traceparent": "text",
+    "endpoint_id": "uuid",
+    "behind": "bigint",
+}
+"""What is given of a new event; `behind` is how many of its tenant's come after it in the same statement."""
+
+
+def storing(heads: str, rows: str) -> str:
+    """Return the expressions of a WITH that store new events behind those of their tenants: `heads`, `new_events`, `events`.
+
+    They take the arrays of `parameters`. The statement waits for other transactions that have stored events of the same
+    tenants: docs/decisions/0011.
+    """
+    stored = [name for name in ROWS if name != "behind"]
+    return f"""
+    heads AS (
+        INSERT INTO event_heads AS h (account_id, mode, position) SELECT * FROM unnest({heads})
+        ON CONFLICT (account_id, mode) DO UPDATE SET position = h.position + excluded.position
+        RETURNING account_id, mode, position
+    ), new_events AS (
+        SELECT u.*, h.position - u.behind AS position
+        FROM unnest({rows}) AS u ({", ".join(ROWS)}) JOIN heads h USING (account_id, mode)
+    ), events AS (
+        INSERT INTO events ({", ".join(stored)}, position) SELECT {", ".join(stored)}, position FROM new_events
+    )"""
+
+
+def parameters(db: Session, events: Sequence[Event]) -> list[Sequence[object]]:
+    """Return the arrays that `storing` takes. Heads are always locked in one order, so that nobody waits in a circle."""
+    counts = Counter(event.tenant for event in events)
+    heads = sorted(counts, key=lambda tenant: (tenant.account_id.int, tenant.mode))
+    left, rows = dict(counts), []
+    for event in events:
+        left[event.tenant] -= 1
+        rows.append(_row_of(db, event, behind=left[event.tenant]))
+    return [
+        *columns_of([(tenant.account_id, tenant.mode, counts[tenant]) for tenant in heads], len(HEADS)),
+        *columns_of(rows, len(ROWS)),
+    ]
+
+
+def _row_of(db: Session, event: Event, *, behind: int) -> tuple[object, ...]:
+    return (
+        event.id,
+        event.tenant.account_id,
+        event.tenant.mode,
+        event.esim_id,
+        event.type,
+        event.happened_at,
+        event.notification_id,
+        db.cipher.encrypt(event.body, row=_row(event.id)),
+        event.traceparent,
+        event.endpoint_id,
+        behind,
+    )
+
+
+_arrays = Arrays()
+_INSERT = f"WITH {storing(_arrays(HEADS), _arrays(ROWS.values()))} SELECT"
 
 
 async def insert(db: Session, events: Sequence[Event]) -> None:
-    """Store new events behind those of their tenants that were committed before; needs a transaction.
-
-    It waits for other transactions that have stored events of the same tenants: docs/decisions/0011.
-    """
-    last = await _advance(db, Counter(event.tenant for event in events))
-    positions = []
-    for event in reversed(events):
-        positions.append(last[event.tenant])
-        last[event.tenant] -= 1
-    await COLUMNS.insert(
-        db,
-        [
-            (
-                event.id,
-                event.tenant.account_id,
-                event.tenant.mode,
-                event.esim_id,
-                event.type,
-                event.happened_at,
-                event.notification_id,
-                sealed_body(db, event),
-                event.traceparent,
-                position,
-                event.endpoint_id,
-            )
-            for event, position in zip(events, reversed(positions), strict=True)
-        ],
-    )
-
-
-async def _advance(db: Session, counts: Counter[Tenant]) -> dict[Tenant, int]:
-    """Make room at the heads of the tenants, always in the same order of locks; return the new last positions."""
-    tenants = sorted(counts, key=lambda tenant: (tenant.account_id.int, tenant.mode))
-    rows = await db.conn.fetch(
-        """
-        INSERT INTO event_heads AS h (account_id, mode, position)
-        SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])
-        ON CONFLICT (account_id, mode) DO UPDATE SET position = h.position + excluded.position
-        RETURNING account_id, mode, position
-        """,
-        [tenant.account_id for tenant in tenants],
-        [tenant.mode for tenant in tenants],
-        [counts[tenant] for tenant in tenants],
-    )
-    return {Tenant(row["account_id"], Mode(row["mode"])): row["position"] for row in rows}
+    """Store new events behind those of their tenants that were committed before; needs a transaction."""
+    await db.conn.execute(_INSERT, *parameters(db, events))
 
 
 async def find(db: Session, tenant: Tenant, event_id: UUID) -> Event | None:
@@ -190,11 +202,6 @@ async def contents(db: Session, event_ids: Sequence[UUID]) -> dict[UUID, Content
 def _of_tenant(parameters: Parameters, tenant: Tenant, where: EventFilter, before: UUID | None) -> list[str]:
     own = [f"account_id = {parameters(tenant.account_id)}", f"mode = {parameters(tenant.mode)}"]
     return own + parameters.between(first=where.first_id, last=where.last_id, before=before)
-
-
-def sealed_body(db: Session, event: Event) -> bytes:
-    """Return the event's bytes as they are stored, bound to its row."""
-    return db.cipher.encrypt(event.body, row=_row(event.id))
 
 
 def _row(event_id: UUID) -> str:

@@ -1,12 +1,11 @@
 """What a batch of updates reads and writes: one statement locks and reads all, one writes all, whatever its size.
 
-The reading statement is `begin_ingest` (migrations): it takes every lock before it looks, so that what it returns holds
+The reading statement is `begin_batch` (migrations): it takes every lock before it looks, so that what it returns holds
 until the commit. Nothing is decided here.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import count
 from typing import TypeAlias
 from uuid import UUID
 
@@ -21,11 +20,11 @@ from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.notification import JournalEntry
 from esimhooks.server.domain.update import Doubt, Identity
-from esimhooks.server.store import esims, journal
+from esimhooks.server.store import esims, events, journal
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.endpoints import Subscription
-from esimhooks.server.store.events import sealed_body
 from esimhooks.server.store.fifo import FIRST_DELAY
+from esimhooks.server.store.statements import Arrays, columns_of
 from esimhooks.vocabulary.statuses import Mode
 
 MAX_INLINE_ENDPOINTS = 20
@@ -92,7 +91,7 @@ class Known(Struct, frozen=True, kw_only=True):
 async def begin(db: Session, wants: Sequence[Want], seen: Sequence[Seen]) -> Known:
     """Lock and read all that the updates may touch; the first statement of a transaction."""
     rows = await db.conn.fetch(
-        "SELECT * FROM begin_ingest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        "SELECT * FROM begin_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         [esim_id for want in wants for esim_id in want.esim_ids],
         [want.order_id for want in wants if want.order_id is not None],
         [want.scope.provider for want in wants],
@@ -112,9 +111,9 @@ async def begin(db: Session, wants: Sequence[Want], seen: Sequence[Seen]) -> Kno
         by_kind.setdefault(row["kind"], []).append(row["item"])
     (now,) = msgspec.convert(by_kind["now"], list[datetime])
     subscriptions: dict[Tenant, list[Subscription]] = {}
-    filters = dict(msgspec.convert(by_kind.get("filter", []), list[tuple[UUID, str]]))
-    for account_id, mode, endpoint_id, types, ordering in msgspec.convert(by_kind.get("endpoint", []), list[_Endpoint]):
-        subscription = Subscription(endpoint_id, types, ordering, filters.get(endpoint_id))
+    for one in msgspec.convert(by_kind.get("endpoint", []), list[_Endpoint]):
+        account_id, mode, endpoint_id, types, ordering, rule = one
+        subscription = Subscription(endpoint_id, types, ordering, rule)
         subscriptions.setdefault(Tenant(account_id, mode), []).append(subscription)
     return Known(
         now=now,
@@ -131,7 +130,7 @@ async def begin(db: Session, wants: Sequence[Want], seen: Sequence[Seen]) -> Kno
     )
 
 
-_Endpoint: TypeAlias = tuple[UUID, Mode, UUID, list[str] | None, Ordering]
+_Endpoint: TypeAlias = tuple[UUID, Mode, UUID, list[str] | None, Ordering, str | None]
 
 
 def _candidate(db: Session, row: asyncpg.Record) -> Candidate:
@@ -192,27 +191,8 @@ class Written(Struct, frozen=True):
     """The position of each delivery that was claimed."""
 
 
-_number = count(1)
-
-
-def _arrays(kinds: Sequence[str]) -> str:
-    return ", ".join(f"${next(_number)}::{kind}[]" for kind in kinds)
-
-
+_arrays = Arrays()
 _ENTRIES = {**journal.COLUMNS, "results": "jsonb", "esim_ids": "text"}
-_EVENTS = {
-    "id": "uuid",
-    "account_id": "uuid",
-    "mode": "text",
-    "esim_id": "uuid",
-    "type": "text",
-    "happened_at": "timestamptz",
-    "notification_id": "uuid",
-    "sealed_body": "bytea",
-    "traceparent": "text",
-    "behind": "bigint",
-    "fans_out": "boolean",
-}
 _DELIVERIES = {
     "id": "uuid",
     "account_id": "uuid",
@@ -242,9 +222,9 @@ _SQL = f"""
             AS u (id, outcome, detail, esim_id, results, esim_ids)
         WHERE n.id = u.id
     ), off_the_backlog AS (
-        DELETE FROM backlog WHERE notification_id = ANY (${next(_number)}::uuid[])
+        DELETE FROM backlog WHERE notification_id = ANY ({_arrays(["uuid"])})
     ), no_longer_unmatched AS (
-        DELETE FROM unmatched_notifications WHERE notification_id = ANY (${next(_number)}::uuid[])
+        DELETE FROM unmatched_notifications WHERE notification_id = ANY ({_arrays(["uuid"])})
     ), esim_rows AS (
         SELECT * FROM unnest({_arrays([*esims.COLUMNS.values(), "boolean"])})
             AS u ({", ".join(esims.COLUMNS)}, is_new)
@@ -253,23 +233,9 @@ _SQL = f"""
     ), changed AS (
         UPDATE esims e SET {", ".join(f"{name} = u.{name}" for name in esims.COLUMNS if name != "id")}
         FROM esim_rows u WHERE e.id = u.id AND NOT u.is_new
-    ), heads AS (
-        INSERT INTO event_heads AS h (account_id, mode, position)
-        SELECT * FROM unnest({_arrays(["uuid", "text", "bigint"])})
-        ON CONFLICT (account_id, mode) DO UPDATE SET position = h.position + excluded.position
-        RETURNING account_id, mode, position
-    ), new_events AS (
-        SELECT u.*, h.position - u.behind AS position
-        FROM unnest({_arrays(list(_EVENTS.values()))}) AS u ({", ".join(_EVENTS)})
-        JOIN heads h USING (account_id, mode)
-    ), events AS (
-        INSERT INTO events (id, account_id, mode, esim_id, type, happened_at, notification_id, sealed_body, traceparent,
-                            position)
-        SELECT id, account_id, mode, esim_id, type, happened_at, notification_id, sealed_body, traceparent, position
-        FROM new_events
-    ), fan_outs AS (
+    ), {events.storing(_arrays(events.HEADS), _arrays(events.ROWS.values()))}, fan_outs AS (
         INSERT INTO fan_outs (event_id, account_id, mode, event_type, esim_id, position)
-        SELECT id, account_id, mode, type, esim_id, position FROM new_events WHERE fans_out
+        SELECT id, account_id, mode, type, esim_id, position FROM new_events WHERE id = ANY ({_arrays(["uuid"])})
     ), new_deliveries AS (
         SELECT * FROM unnest({_arrays(list(_DELIVERIES.values()))}) AS u ({", ".join(_DELIVERIES)})
     ), deliveries AS (
@@ -321,14 +287,11 @@ async def write(db: Session, writes: Writes) -> Written:
 
     Raises `Conflicting` where another transaction has taken in the same notification meanwhile: the batch is to be begun anew.
     """
-    heads: dict[Tenant, int] = {}
-    for event in writes.events:
-        heads[event.tenant] = heads.get(event.tenant, 0) + 1
     row = await db.conn.fetchrow(
         _SQL,
-        *_columns([(one.source, one.digest, one.content, entry_id) for one, entry_id in writes.seen], 4),
-        *_columns([journal.row_of(db, one) + _results(one) for one in writes.entries], len(_ENTRIES)),
-        *_columns(
+        *columns_of([(one.source, one.digest, one.content, entry_id) for one, entry_id in writes.seen], 4),
+        *columns_of([journal.row_of(db, one) + _results(one) for one in writes.entries], len(_ENTRIES)),
+        *columns_of(
             [
                 (one.entry.id, one.entry.outcome, one.entry.detail, one.entry.esim_id, *_results(one.entry))
                 for one in writes.settled
@@ -337,7 +300,7 @@ async def write(db: Session, writes: Writes) -> Written:
         ),
         [one.entry.id for one in writes.settled if not one.waits],
         [one.entry.id for one in writes.settled],
-        *_columns(
+        *columns_of(
             [
                 (*esims.row_of(db, esim), is_new)
                 for rows, is_new in ((writes.created, True), (writes.changed, False))
@@ -345,9 +308,9 @@ async def write(db: Session, writes: Writes) -> Written:
             ],
             len(esims.COLUMNS) + 1,
         ),
-        *_columns([(tenant.account_id, tenant.mode, heads[tenant]) for tenant in sorted(heads, key=_lock_order)], 3),
-        *_columns(_event_rows(db, writes, heads), len(_EVENTS)),
-        *_columns(
+        *events.parameters(db, writes.events),
+        [event.id for event in writes.fan_outs],
+        *columns_of(
             [
                 (
                     one.id,
@@ -365,7 +328,7 @@ async def write(db: Session, writes: Writes) -> Written:
             ],
             len(_DELIVERIES),
         ),
-        *_columns(
+        *columns_of(
             [
                 (
                     one.notification_id,
@@ -379,15 +342,15 @@ async def write(db: Session, writes: Writes) -> Written:
             ],
             6,
         ),
-        *_columns(
+        *columns_of(
             [
                 (source, identity.esim_tran_no, identity.order_no, identity.transaction_id)
                 for source, identity in writes.better_known
             ],
             4,
         ),
-        *_columns([(one.id, one.source, one.received_at, one.esim_id) for one in writes.backlog], 4),
-        *_columns(
+        *columns_of([(one.id, one.source, one.received_at, one.esim_id) for one in writes.backlog], 4),
+        *columns_of(
             [(source, entry_id, one.field, one.word or "", one.detail) for source, entry_id, one in writes.doubts], 5
         ),
     )
@@ -396,42 +359,9 @@ async def write(db: Session, writes: Writes) -> Written:
     return Written(woken=row["woken"], claimed=dict(zip(row["claimed"], row["positions"], strict=True)))
 
 
-def _columns(rows: Sequence[Sequence[object]], width: int) -> list[Sequence[object]]:
-    return list(zip(*rows, strict=True)) if rows else [()] * width
-
-
 def _results(entry: JournalEntry) -> tuple[object, str | None]:
     """The outcome of each update and all eSIMs, where the entry's own columns do not say them."""
     if len(entry.results) < 2:
         return (None, None)
     ids = dict.fromkeys(str(one.esim_id) for one in entry.results if one.esim_id is not None)
     return (entry.results, f"{{{','.join(ids)}}}" if ids else None)
-
-
-def _event_rows(db: Session, writes: Writes, heads: dict[Tenant, int]) -> list[tuple[object, ...]]:
-    fans_out = {event.id for event in writes.fan_outs}
-    behind = dict(heads)
-    rows: list[tuple[object, ...]] = []
-    for event in writes.events:
-        behind[event.tenant] -= 1
-        rows.append(
-            (
-                event.id,
-                event.tenant.account_id,
-                event.tenant.mode,
-                event.esim_id,
-                event.type,
-                event.happened_at,
-                event.notification_id,
-                sealed_body(db, event),
-                event.traceparent,
-                behind[event.tenant],
-                event.id in fans_out,
-            )
-        )
-    return rows
-
-
-def _lock_order(tenant: Tenant) -> tuple[int, str]:
-    """Heads are always locked in this order, so that two transactions cannot wait for each other."""
-    return tenant.account_id.int, tenant.mode

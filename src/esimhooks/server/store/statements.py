@@ -3,7 +3,8 @@
 Values and columns come in; rows, and how far a search got, go out. A value never becomes part of a statement's text.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from uuid import UUID
 
 import asyncpg
@@ -30,6 +31,22 @@ class Parameters:
     def equal(self, wanted: Mapping[str, object]) -> list[str]:
         """Return the conditions that columns have these values, leaving out those that are None."""
         return [f"{column} = {self(value)}" for column, value in wanted.items() if value is not None]
+
+
+class Arrays:
+    """The parameters of one statement that takes rows as arrays, one array a column; numbered as they are written."""
+
+    def __init__(self) -> None:
+        self._number = count(1)
+
+    def __call__(self, kinds: Iterable[str]) -> str:
+        """Return what stands for columns of these PostgreSQL types, e.g. `$3::uuid[], $4::text[]`."""
+        return ", ".join(f"${next(self._number)}::{kind}[]" for kind in kinds)
+
+
+def columns_of(rows: Sequence[Sequence[object]], width: int) -> list[Sequence[object]]:
+    """Return rows as `width` columns, also where there is no row."""
+    return list(zip(*rows, strict=True)) if rows else [()] * width
 
 
 class Columns:
