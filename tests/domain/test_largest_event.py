@@ -71,8 +71,12 @@ def test_the_oldest_plans_that_are_over_make_room_then_those_that_are_new() -> N
     over = [Plan(id=f"a{place:02}", state=PlanState.EXPIRED, reported_at={"state": hours(place)}) for place in range(2)]
     active = [Plan(id=f"b{place:02}", state=PlanState.ACTIVE) for place in range(MAX_PLANS - 2)]
 
-    one_more = merge([*over, *active], [Plan(id="c1", state=PlanState.ACTIVE)], at=hours(9))
-    full = merge(one_more, [Plan(id=name, state=PlanState.ACTIVE) for name in ("c2", "c3")], at=hours(9))
+    one_more = merge([*over, *active], [Plan(id="c1", state=PlanState.ACTIVE)], time_of=lambda last: last or hours(9))
+    full = merge(
+        one_more,
+        [Plan(id=name, state=PlanState.ACTIVE) for name in ("c2", "c3")],
+        time_of=lambda last: last or hours(9),
+    )
 
     assert [plan.id for plan in one_more] == ["a01", *(plan.id for plan in active), "c1"]
     assert len(full) == MAX_PLANS

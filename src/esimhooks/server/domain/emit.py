@@ -241,8 +241,7 @@ def _with_orders(
     """
     named: list[EventDraft] = []
     for draft in drafts:
-        order = _order_of(draft.top_up, ordered) if draft.top_up is not None else None
-        if order is None or draft.top_up is None:
+        if draft.top_up is None or (order := _order_of(draft.top_up, ordered)) is None:
             named.append(draft)
             continue
         ordered = tuple(one for one in ordered if one != order)

@@ -4,9 +4,10 @@ A provider reports one plan or all of them; each is ordered by its own time. The
 its active plans and its validity ends with the last of them (eSIM object, "Further members").
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
+from typing import TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -49,17 +50,21 @@ class Totals(Struct, frozen=True):
     expire_at: datetime | None
 
 
-def merge(known: Sequence[Plan], reported: Iterable[Plan], *, at: datetime) -> tuple[Plan, ...]:
-    """Return the plans with what was reported at `at` (aware UTC); an older report fills only what is unknown.
+TimeOf: TypeAlias = Callable[[datetime | None], datetime | None]
+"""Returns the time under which a report counts beside the last one (None: the first), None where it is older; aware UTC."""
+
+
+def merge(known: Sequence[Plan], reported: Iterable[Plan], *, time_of: TimeOf) -> tuple[Plan, ...]:
+    """Return the plans with what was reported; an older report fills only what is unknown.
 
     Where they are too many, the oldest that are over make room, then those that are new, then the oldest.
     """
     plans = {plan.id: plan for plan in known}
     for plan in reported:
-        plans[plan.id] = _with(plans.get(plan.id, Plan(id=plan.id)), plan, at)
+        plans[plan.id] = _with(plans.get(plan.id, Plan(id=plan.id)), plan, time_of)
     old = {plan.id for plan in known}
     number, size = len(plans), wire_bytes(plans.values())
-    for plan in sorted(plans.values(), key=lambda plan: _keeps(plan, is_old=plan.id in old, at=at)):
+    for plan in sorted(plans.values(), key=lambda plan: _keeps(plan, is_old=plan.id in old)):
         if number <= MAX_PLANS and size <= MAX_PLANS_BYTES:
             break
         number, size = number - 1, size - wire_bytes([plan])
@@ -72,24 +77,22 @@ def wire_bytes(plans: Iterable[Plan]) -> int:
     return sum(PLAN_BYTES + len(msgspec.json.encode((plan.id, plan.name))) for plan in plans)
 
 
-def _keeps(plan: Plan, *, is_old: bool, at: datetime) -> tuple[int, datetime, str]:
+def _keeps(plan: Plan, *, is_old: bool) -> tuple[int, datetime, str]:
     """The order in which plans make room for others."""
-    return (0 if plan.state in OVER else 2 if is_old else 1, _last(plan) or at, plan.id)
+    last = max(plan.reported_at.values(), default=datetime.max.replace(tzinfo=UTC))
+    return (0 if plan.state in OVER else 2 if is_old else 1, last, plan.id)
 
 
-def _with(known: Plan, reported: Plan, at: datetime) -> Plan:
+def _with(known: Plan, reported: Plan, time_of: TimeOf) -> Plan:
     if reported.total_bytes is not None and reported.unlimited is None:
         reported = replace(reported, unlimited=False)
     values: dict[str, object] = {}
+    times: dict[str, datetime] = {}
     for name in REPORTED:
-        value, last = getattr(reported, name), known.reported_at.get(name)
-        if value is not None and (last is None or at >= last):
-            values[name] = value
-    return replace(known, **values, reported_at={**known.reported_at, **dict.fromkeys(values, at)})
-
-
-def _last(plan: Plan) -> datetime | None:
-    return max(plan.reported_at.values(), default=None)
+        value = getattr(reported, name)
+        if value is not None and (at := time_of(known.reported_at.get(name))) is not None:
+            values[name], times[name] = value, at
+    return replace(known, **values, reported_at={**known.reported_at, **times})
 
 
 def part_of(volume_bytes: int, percent: Decimal) -> int:

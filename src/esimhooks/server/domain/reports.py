@@ -61,6 +61,11 @@ class Reports:
         pushed = self.update.cause in (Cause.PUSH, Cause.VALIDITY)
         return last is not None and at < last <= (self._now + AHEAD_AT_MOST if pushed else self._now)
 
+    def accepted_at(self, told_at: datetime | None, last: datetime | None) -> datetime | None:
+        """Return the time under which a report counts beside the last one, None where it is older."""
+        at = self.at(told_at, last)
+        return None if self.is_older(at, last) else at
+
     def set(self, **values: object) -> None:
         """Set members that are not ordered by themselves."""
         self.esim = replace(self.esim, **values)
@@ -75,9 +80,8 @@ class Reports:
 
     def accepts(self, name: str, told_at: datetime | None) -> bool:
         """Whether a report of the member is not older than the last one; if so, the next is compared with it."""
-        last = self.last(name)
-        at = self.at(told_at, last)
-        if self.is_older(at, last):
+        at = self.accepted_at(told_at, self.last(name))
+        if at is None:
             self.stale = True
             return False
         self.taken |= name in AXES

@@ -7,6 +7,7 @@ Where an eSIM takes the place of another (lifecycle, "Orders, replacement, refun
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -230,7 +231,7 @@ def _usage(reports: Reports) -> None:
 
 def _plans(reports: Reports, told_at: datetime | None) -> None:
     known = reports.esim.further.plans
-    plans = merge(known, reports.update.plans, at=reports.at(told_at, None))
+    plans = merge(known, reports.update.plans, time_of=partial(reports.accepted_at, told_at))
     if {plan.id for plan in reports.update.plans} - {plan.id for plan in plans}:
         reports.doubts.append(
             Doubt("plans", f"plans: {MAX_PLANS} and {MAX_PLANS_BYTES} bytes of them are kept, no more")
