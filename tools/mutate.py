@@ -1,8 +1,9 @@
 """Mutation run: small defects are put into the intake and the pure rules one by one; the tests should notice each.
 
-`python tools/mutate.py --mutants 150 --seed 1` takes a sample, runs the tests of each room against a copy of the source
-with one mutant in it, and prints those that nothing noticed. What cannot change behaviour (logs, metrics, spans, words of
-messages) is not mutated. `--again report.json` tries the survivors of a report once more.
+`python tools/mutate.py --mutants 150 --seed 1` takes a sample, runs the tests that reach a mutant against a copy of the
+source with it, and prints those that nothing noticed. First all tests run once without a mutant, to see that they pass, how
+long each takes and which lines it reaches; `--reach FILE` keeps that for the next run. What cannot change behaviour (logs,
+metrics, spans, words of messages) is not mutated. `--again report.json` tries the survivors of a report once more.
 """
 
 import argparse
@@ -17,44 +18,25 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
+from types import FrameType
 from typing import Any
 
 import aiohttp  # noqa: F401 - what tests import, before the forks
 import asyncpg  # noqa: F401
 import hypothesis.strategies  # noqa: F401
-import msgspec  # noqa: F401
+import msgspec
 import pytest
+from msgspec import Struct
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVER = Path("src/esimhooks/server")
-RULES = "change compose emit expiry plans replacement reports thresholds transition update validity wire".split()  # noqa: SIM905
+RULES = "change emit plans reports transition update validity wire".split()  # noqa: SIM905
 INTAKE = "applying batch deduplication directory fan_out inbound operator_updates orders".split()  # noqa: SIM905
 MODULES = [SERVER / "domain" / f"{name}.py" for name in RULES] + [SERVER / "ingest" / f"{name}.py" for name in INTAKE]
-INTAKE_TESTS = ("tests/ingest", "tests/jobs/test_scheduler.py", "tests/jobs/test_requery.py", "-m", "not slow")
-RULES_TESTS = [
-    f"tests/domain/test_{name}.py"
-    for name in [
-        "status_events",
-        "usage_events",
-        "validity",
-        "disorder",
-        "snapshots",
-        "orders_and_replacements",
-        "crossed_thresholds",
-        "usage_interval",
-        "esim_object",
-        "largest_event",
-        "doubts",
-        "laws_of_events",
-        "laws_of_disorder",
-    ]
-]
-"""The laws last: they take longest."""
-STAGES = {
-    "domain": (tuple(RULES_TESTS), INTAKE_TESTS),
-    "ingest": (INTAKE_TESTS,),
-}
-LIMIT_S = 420
+TESTS = ("tests/domain", "tests/ingest", "tests/jobs/test_scheduler.py", "tests/jobs/test_requery.py", "-m", "not slow")
+LIMIT_S = 1800
+TEST_LIMIT_S = 120
+"""A busy machine kills no mutant."""
 UNSEEN = ("log.", "metrics.", "tracing.", "span")
 OPPOSITE: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
@@ -130,11 +112,15 @@ def mutants(module: Path) -> Iterator[dict[str, Any]]:
     fixed: list[ast.AST] = [one for one in tree.body if isinstance(one, ast.Assign | ast.AnnAssign | ast.ImportFrom)]
     fixed += [keyword for one in tree.body if isinstance(one, ast.ClassDef) for keyword in one.keywords]
     skipped = {id(node) for one in fixed for node in ast.walk(one)}
+    functions = [one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+    in_functions = {id(node) for one in functions for statement in one.body for node in ast.walk(statement)}
     for at, (_, _, _, node) in enumerate(places(tree)):
         for variant, new in enumerate([] if id(node) in skipped else changed(node)):
             yield {
                 "module": str(module),
                 "line": getattr(node, "lineno", 0),
+                "until": getattr(node, "end_lineno", 0),
+                "imported": id(node) not in in_functions,
                 "was": ast.unparse(node)[:100].splitlines()[0],
                 "is": ast.unparse(ast.fix_missing_locations(new))[:100].splitlines()[0],
                 "at": at,
@@ -154,18 +140,92 @@ def source_of(mutant: dict[str, Any]) -> str:
     return ast.unparse(ast.fix_missing_locations(tree))
 
 
-def survives(mutant: dict[str, Any], *, stages: int) -> bool:
-    """Run the first stages of the tests of the mutant's room against it; return whether all pass."""
+class Reach(Struct):
+    """How long a test takes without a mutant, and which lines of each module it reaches."""
+
+    seconds: float
+    lines: dict[str, set[int]]
+
+
+class _Watch:
+    """A plugin of pytest that notes what each test reaches, and writes it to a file at the end."""
+
+    def __init__(self, report: Path) -> None:
+        self._report = report
+        self._modules = {str(ROOT / module): str(module) for module in MODULES}
+        self._reached: dict[str, Reach] = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        lines: dict[str, set[int]] = {}
+
+        def trace(frame: FrameType, event: str, _: object) -> Any:
+            module = self._modules.get(frame.f_code.co_filename)
+            if module is None:
+                return None
+            lines.setdefault(module, set()).add(frame.f_lineno)
+            return trace
+
+        began = time.monotonic()
+        sys.settrace(trace)
+        try:
+            return (yield)
+        finally:
+            sys.settrace(None)
+            self._reached[item.nodeid] = Reach(time.monotonic() - began, lines)
+
+    def pytest_sessionfinish(self) -> None:
+        self._report.write_bytes(msgspec.json.encode(self._reached))
+
+
+class _Only:
+    """A plugin of pytest that runs these tests alone, in their order."""
+
+    def __init__(self, tests: Sequence[str]) -> None:
+        self._places = {test: place for place, test in enumerate(tests)}
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        chosen = [item for item in items if item.nodeid in self._places]
+        items[:] = sorted(chosen, key=lambda item: self._places[item.nodeid])
+
+
+def tests_of(mutant: dict[str, Any], reached: dict[str, Reach]) -> list[str]:
+    """Return the tests that reach the mutant, the quickest first; all, where it is run while modules are imported."""
+    lines = range(mutant["line"], mutant["until"] + 1)
+    found = [
+        test
+        for test, reach in reached.items()
+        if mutant["imported"] or not reach.lines.get(mutant["module"], set()).isdisjoint(lines)
+    ]
+    return sorted(found, key=lambda test: reached[test].seconds)
+
+
+def survives(mutant: dict[str, Any], reached: dict[str, Reach]) -> bool:
+    """Run the tests that reach the mutant against it; return whether all pass."""
+    tests = tests_of(mutant, reached)
     with tempfile.TemporaryDirectory(prefix="esimhooks-mutant-") as folder:
         shutil.copytree(ROOT / "src", Path(folder, "src"))
         Path(folder, mutant["module"]).write_text(source_of(mutant))
-        rooms = STAGES[Path(mutant["module"]).parent.name][:stages]
-        return all(_pass(tests, Path(folder, "src")) for tests in rooms)
+        files = dict.fromkeys(test.partition("::")[0] for test in tests)
+        return not tests or _pass([*files, *TESTS[-2:]], Path(folder, "src"), _Only(tests))
 
 
-def _pass(tests: Sequence[str], source: Path) -> bool:
+def reach_of_tests(kept: Path | None) -> dict[str, Reach]:
+    """Return what each test reaches, as kept or by running all; none where they do not pass."""
+    if kept is None or not kept.exists():
+        with tempfile.TemporaryDirectory(prefix="esimhooks-reach-") as folder:
+            report = kept or Path(folder, "reach.json")
+            if not _pass(TESTS, ROOT / "src", _Watch(report)):
+                report.unlink(missing_ok=True)
+                return {}
+            return msgspec.json.decode(report.read_bytes(), type=dict[str, Reach])
+    return msgspec.json.decode(kept.read_bytes(), type=dict[str, Reach])
+
+
+def _pass(tests: Sequence[str], source: Path, plugin: object) -> bool:
     """Run tests in a fork of this process, which has what takes long to import."""
-    child = multiprocessing.get_context("fork").Process(target=_test, args=(tests, source))
+    child = multiprocessing.get_context("fork").Process(target=_test, args=(tests, source, plugin))
     child.start()
     child.join(LIMIT_S)
     if child.is_alive():
@@ -174,7 +234,7 @@ def _pass(tests: Sequence[str], source: Path) -> bool:
     return child.exitcode == 0
 
 
-def _test(tests: Sequence[str], source: Path) -> None:
+def _test(tests: Sequence[str], source: Path, plugin: object) -> None:
     os.setsid()
     os.chdir(ROOT)
     sys.path.insert(0, str(source))
@@ -184,8 +244,7 @@ def _test(tests: Sequence[str], source: Path) -> None:
         os.dup2(nothing.fileno(), 2)
         options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist", "--no-header"]
         options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what was imported before the fork
-        options += ["--timeout", str(LIMIT_S // 4)]  # a busy machine kills no mutant
-        code = pytest.main([*options, *tests])
+        code = pytest.main([*options, "--timeout", str(TEST_LIMIT_S), *tests], plugins=[plugin])
     os._exit(int(code))
 
 
@@ -195,7 +254,7 @@ def main() -> int:
     parser.add_argument("--mutants", type=int, default=150)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--skip", type=int, default=0, help="so many of the sample, which were tried before")
-    parser.add_argument("--stages", type=int, default=2, help="1: rules only by their own tests, which is quick")
+    parser.add_argument("--reach", type=Path, help="where to keep what each test reaches, and to take it from")
     parser.add_argument("--only", help="modules whose path has this in it")
     parser.add_argument("--again", type=Path, help="a report whose survivors are tried once more")
     parser.add_argument("--report", type=Path, default=ROOT / "artifacts" / "mutants.json")
@@ -207,14 +266,14 @@ def main() -> int:
     if given.again is not None:
         before = {(one["module"], one["was"], one["is"]) for one in json.loads(given.again.read_text())["survivors"]}
         sample = [one for one in every if (one["module"], one["was"], one["is"]) in before]
-    rooms = {Path(mutant["module"]).parent.name for mutant in sample}
-    if not all(_pass(tests, ROOT / "src") for room in rooms for tests in STAGES[room][: given.stages]):
+    reached = reach_of_tests(given.reach)
+    if not reached:
         parser.error("the tests do not pass without a mutant")
     survivors: list[dict[str, Any]] = []
     given.report.parent.mkdir(parents=True, exist_ok=True)
     for number, mutant in enumerate(sample, 1):
         began = time.monotonic()
-        alive = survives(mutant, stages=given.stages)
+        alive = survives(mutant, reached)
         where = f"{mutant['module']}:{mutant['line']}: {mutant['was']} -> {mutant['is']}"
         print(
             f"{number}/{len(sample)} {'SURVIVED' if alive else 'killed'} {time.monotonic() - began:.0f} s {where}",
