@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from api import Api, a_merchant
-from esimhooks.server.api.addresses import network_of
-from esimhooks.server.api.rate_limit import MAX_BUCKETS, RateLimit
+from esimhooks.server.api.limits import MAX_BUCKETS, RateLimit, network_of
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.errors import Refused
@@ -14,7 +13,7 @@ from web.routes import is_problem
 
 
 def test_a_bucket_lets_a_burst_through_and_then_its_rate() -> None:
-    limit = RateLimit(2, whose="key")
+    limit = RateLimit(2, scope="key")
     for _ in range(4):
         limit.take("a", now=0.0)
     with pytest.raises(Refused) as caught:
@@ -28,7 +27,7 @@ def test_a_bucket_lets_a_burst_through_and_then_its_rate() -> None:
 
 
 def test_a_bucket_never_holds_more_than_its_burst() -> None:
-    limit = RateLimit(2, whose="key")
+    limit = RateLimit(2, scope="key")
     limit.take("a", now=0.0)
     left = limit.take("a", now=1_000_000.0)
 
@@ -37,7 +36,7 @@ def test_a_bucket_never_holds_more_than_its_burst() -> None:
 
 
 def test_a_clock_that_goes_back_gives_and_takes_nothing() -> None:
-    limit = RateLimit(1, whose="key")
+    limit = RateLimit(1, scope="key")
     limit.take("a", now=10.0)
     limit.take("a", now=5.0)
     with pytest.raises(Refused):
@@ -45,7 +44,7 @@ def test_a_clock_that_goes_back_gives_and_takes_nothing() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    limit = RateLimit(1, whose="address")
+    limit = RateLimit(1, scope="address")
     for number in range(MAX_BUCKETS + 100):
         limit.take(str(number), now=0.0)
 
@@ -53,7 +52,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_where_there_are_too_many_the_bucket_that_was_not_used_for_longest_is_forgotten() -> None:
-    limit = RateLimit(1, whose="address")
+    limit = RateLimit(1, scope="address")
     for name in ("oldest", "used again"):
         use_up(limit, name)
     for number in range(MAX_BUCKETS - 2):

@@ -9,7 +9,7 @@ from aiohttp import ClientSession
 from structlog.testing import capture_logs
 
 from api import Api, Json, a_merchant, eventually
-from esimhooks.server.api.addresses import address_of, is_within, network_of
+from esimhooks.server.api.limits import address_of, is_within, network_of
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.account import new_key

@@ -18,9 +18,9 @@ from esimhooks.server.api.auth import (
 )
 from esimhooks.server.api.http import Answer, Request, Response
 from esimhooks.server.api.installation import TO_ALL, Installation, Services
+from esimhooks.server.api.limits import Leave, limits
 from esimhooks.server.api.parameters import Give
 from esimhooks.server.api.problems import problem_of
-from esimhooks.server.api.rate_limit import Leave, limits
 from esimhooks.server.api.router import Access, Route
 from esimhooks.server.api.transaction import HEADER, Begin, carry_out, carry_out_once
 from esimhooks.server.domain.audit import Action, Actor, ChangedField
@@ -116,7 +116,7 @@ def take_leave(request: Request, lookup: str) -> Leave | None:
     try:
         return installation.keys_limit.take(lookup, now=monotonic())
     except Refused:
-        authenticator.strangers.note(What.RATE, authenticator.peer(request))
+        authenticator.throttle.note(What.RATE, authenticator.peer(request))
         raise
 
 
@@ -127,7 +127,7 @@ def note_refusal(request: Request, error: Exception) -> None:
     request.refused = error
     if error.what is What.ROLE:
         authenticator: Authenticator = request.services[Authenticator]
-        authenticator.strangers.note(error.what, authenticator.peer(request))
+        authenticator.throttle.note(error.what, authenticator.peer(request))
 
 
 async def audit_refusal(request: Request) -> None:
@@ -135,7 +135,7 @@ async def audit_refusal(request: Request) -> None:
     authenticator: Authenticator = request.services[Authenticator]
     refused: KeyRefused = request.refused
     holder, address = refused.holder, authenticator.peer(request)
-    if holder.key_id is None or not authenticator.strangers.is_audit_due(holder.key_id, address):
+    if holder.key_id is None or not authenticator.throttle.is_audit_due(holder.key_id, address):
         return
     database: Database = request.services[Database]
     why = {

@@ -1,4 +1,4 @@
-"""Accounts and their API keys: `/v1/accounts`, for operators."""
+"""Accounts for operators: `/v1/accounts`; their quotas for merchants too: `GET /v1/quotas`."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -14,12 +14,13 @@ from esimhooks.server.api.merge_patch import merged
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.account import MOST, Account, Quotas
 from esimhooks.server.domain.audit import Actor
+from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.validation import Name
 from esimhooks.server.manage import accounts as manage_accounts
 from esimhooks.server.manage import quotas as manage_quotas
-from esimhooks.server.store import accounts
+from esimhooks.server.store import accounts, quotas
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.timestamps import timestamp
 
@@ -125,4 +126,38 @@ def _account(account: Account) -> AccountView:
         quotas=QuotasBody(**asdict(account.quotas)),
         created_at=timestamp(account.created_at),
         updated_at=timestamp(account.updated_at),
+    )
+
+
+class QuotaView(Struct):
+    """One quota; `used` is null where it is a number a second, or of each endpoint."""
+
+    name: str
+    limit: int
+    used: int | None
+
+
+class QuotasView(Struct):
+    """All quotas of the account, of its live and its test mode together."""
+
+    data: list[QuotaView]
+
+
+quota_routes = Routes(BY_KEY)
+
+
+@quota_routes.get("/v1/quotas")
+async def show_quotas(db: Session, tenant: Tenant) -> QuotasView:
+    """Show what the account may have and do, and what it has."""
+    limits = found(await accounts.find(db, tenant.account_id), "account").quotas
+    has = await quotas.usage(db, tenant.account_id)
+    return QuotasView(
+        [
+            QuotaView("endpoints", limits.endpoints, has.endpoints),
+            QuotaView("endpointHeaderBytes", limits.endpoint_header_bytes, has.endpoint_header_bytes),
+            QuotaView("recoveries", limits.recoveries, has.recoveries),
+            QuotaView("recoveriesPerEndpoint", limits.recoveries_per_endpoint, None),
+            QuotaView("testEventsPerSecond", limits.test_events_per_second, None),
+            QuotaView("resendsPerSecond", limits.resends_per_second, None),
+        ]
     )

@@ -9,10 +9,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from esimhooks.server.api.addresses import address_of, is_within, network_of
 from esimhooks.server.api.http import Request
-from esimhooks.server.api.rate_limit import RateLimit
-from esimhooks.server.api.strangers import Strangers
+from esimhooks.server.api.limits import RateLimit, LoginThrottle, address_of, is_within, network_of
 from esimhooks.server.domain.account import ApiKey, digest_of, lookup_of, well_formed
 from esimhooks.server.domain.audit import Actor, ActorKind
 from esimhooks.server.domain.clock import Clock
@@ -75,14 +73,14 @@ class Authenticator:
         trusted_proxies: int,
         clock: Clock,
         addresses: RateLimit,
-        strangers: Strangers,
+        throttle: LoginThrottle,
     ) -> None:
         self._database = database
         self._admin_digest = digest_of(admin_key)
         self._trusted_proxies = trusted_proxies
         self._clock = clock
         self._addresses = addresses
-        self.strangers = strangers
+        self.throttle = throttle
         self._kept: dict[bytes, tuple[float, ApiKey]] = {}
         self._noted: dict[str, float] = {}
 
@@ -102,18 +100,18 @@ class Authenticator:
         try:
             self._addresses.take(network_of(address), now=monotonic())
         except Refused:
-            self.strangers.note(What.RATE, address)
+            self.throttle.note(What.RATE, address)
             raise
-        self.strangers.admit(address, digest)
+        self.throttle.admit(address, digest)
         try:
             holder = await self._holder_of(text, request)
         except KeyRefused as refused:
-            self.strangers.note(refused.what, address)
+            self.throttle.note(refused.what, address)
             raise
         except Refused:
-            self.strangers.note(what, address)
+            self.throttle.note(what, address)
             raise
-        self.strangers.accept(address, digest)
+        self.throttle.accept(address, digest)
         return holder
 
     async def check_again(self, request: Request) -> None:

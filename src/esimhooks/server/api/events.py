@@ -1,25 +1,47 @@
-"""Events: `/v1/events`, newest first, or with `after=` oldest first as a pull API."""
+"""Events: `/v1/events`, newest first, or with `after=` oldest first as a pull API; their types, and test events."""
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta, Struct
 
-from esimhooks.server.api.access import BY_KEY
+from esimhooks.server.api.access import BY_KEY, OPEN
 from esimhooks.server.api.bodies import id_in_body
-from esimhooks.server.api.lists import Cursor, From, Limit, Listed, To, from_cursor, id_from, id_of, listed, window
+from esimhooks.server.api.installation import Installation
+from esimhooks.server.api.lists import (
+    Cursor,
+    From,
+    Limit,
+    Listed,
+    NameCursor,
+    To,
+    from_cursor,
+    id_from,
+    id_of,
+    listed,
+    part_of,
+    window,
+)
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.audit import Actor
+from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event, EventFilter
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.server.domain.lists import found
 from esimhooks.server.manage import deliveries as manage_deliveries
+from esimhooks.server.manage import test_events as manage_test_events
+from esimhooks.server.manage.test_events import Value
 from esimhooks.server.store import events
 from esimhooks.server.store.database import Session
-from esimhooks.vocabulary.events import EventType
+from esimhooks.vocabulary.envelope import Envelope
+from esimhooks.vocabulary.events import MEANINGS, EventType
+from esimhooks.vocabulary.examples import example_of
+from esimhooks.vocabulary.schemas import schema_of
+from esimhooks.vocabulary.statuses import Mode
 
 LAST_POSITION = 2**63 - 1
 
@@ -105,3 +127,106 @@ async def position_behind(db: Session, tenant: Tenant, event_id: UUID, pointer: 
 def event_view(event: Event) -> EventView:
     """Return the event as it goes over the wire."""
     return msgspec.Raw(event.body)
+
+
+Json = dict[str, Any]
+
+PLACES = {event: f"{place:02}" for place, event in enumerate(EventType)}
+"""They are listed in the order of an eSIM's life."""
+
+
+class EventTypeRow(Struct, rename="camel"):
+    """One event type: its name, what it means and where its JSON Schema is."""
+
+    event: EventType
+    meaning: str
+    schema_url: str
+
+
+class EventTypeView(EventTypeRow, rename="camel", kw_only=True):
+    """An event type with its JSON Schema (draft 2020-12) and an example of the whole body of a webhook."""
+
+    schema: Json
+    example: Envelope
+
+
+open_routes = Routes(OPEN)
+
+
+@routes.get("/v1/event-types")
+async def list_event_types(limit: Limit = 25, cursor: NameCursor = None) -> Listed[EventTypeRow]:
+    """List the event types."""
+    return part_of(list(EventType), limit, cursor, _row, lambda event: PLACES[event])
+
+
+@routes.get("/v1/event-types/{event}")
+async def show_event_type(event: str) -> EventTypeView:
+    """Show an event type with its schema and an example."""
+    known = _known(event)
+    return EventTypeView(known, MEANINGS[known], _url(known), schema=schema_of(known), example=example_of(known))
+
+
+@open_routes.get("/schemas/{name}", media_type="application/schema+json")
+async def show_schema(name: str) -> Json:
+    """Show the JSON Schema of an event, as `/schemas/esim.activated.json`."""
+    if not name.endswith(".json"):
+        raise Refused.not_found("expected the name of an event and .json")
+    return schema_of(_known(name.removesuffix(".json")))
+
+
+def _row(event: EventType) -> EventTypeRow:
+    return EventTypeRow(event, MEANINGS[event], _url(event))
+
+
+def _known(name: str) -> EventType:
+    if name not in set(EventType):
+        raise Refused.not_found("there is no such event type")
+    return EventType(name)
+
+
+def _url(event: EventType) -> str:
+    return f"/schemas/{event.value}.json"
+
+
+class TestEventBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """Which event, of a test eSIM that is made for it, or of `esim`, one of the account's.
+
+    `data` are fields of the eSIM as they are after the event; the others follow by the rules.
+    """
+
+    __test__ = False
+
+    event: EventType
+    esim: Annotated[str, Meta(max_length=64)] | None = None
+    data: dict[str, Value] = {}
+
+
+class TestEventView(Struct, rename="camel"):
+    """The event that was raised."""
+
+    __test__ = False
+
+    id: str
+    event: EventType
+    mode: Mode
+
+
+@routes.post("/v1/test-events", example={"event": "esim.activated"})
+async def raise_test_event(
+    db: Session, actor: Actor, now: datetime, rules: Installation, tenant: Tenant, data: TestEventBody
+) -> TestEventView:
+    """Raise a test event."""
+    if tenant.mode is not Mode.TEST:
+        raise Refused.forbidden("test events need a test key (esim_test_...)")
+    esim_id = None if data.esim is None else _esim_id(data.esim)
+    wanted = manage_test_events.TestEvent(type=data.event, esim_id=esim_id, given=data.data)
+    policy = EmitPolicy(thresholds=rules.thresholds)
+    event = await manage_test_events.raise_test_event(db, actor, tenant, wanted, policy, now=now)
+    return TestEventView(text_of(Prefix.EVENT, event.id), data.event, tenant.mode)
+
+
+def _esim_id(text: str) -> UUID:
+    try:
+        return parse_id(Prefix.ESIM, text)
+    except Refused:
+        raise Refused.invalid("/esim", "expected the id of an eSIM, esim_...") from None

@@ -122,19 +122,19 @@ async def _authenticated(request: Request, connected: ProviderClients, name: str
     """
     authenticator: Authenticator = request.services[Authenticator]
     address, credential = authenticator.peer(request), (name, token)
-    authenticator.strangers.admit(address, credential)
+    authenticator.throttle.admit(address, credential)
     try:
         found = await connected.authenticated(name, token)
     except Refused:
         _note_inbound(request)
         raise
-    authenticator.strangers.accept(address, credential)
+    authenticator.throttle.accept(address, credential)
     return found
 
 
 def _note_inbound(request: Request) -> None:
     authenticator: Authenticator = request.services[Authenticator]
-    authenticator.strangers.note(What.INBOUND, authenticator.peer(request))
+    authenticator.throttle.note(What.INBOUND, authenticator.peer(request))
 
 
 def _inbound_of(request: Request, body: bytes, *, rest: str = "") -> InboundRequest:

@@ -7,8 +7,8 @@ from typing import Any
 
 from esimhooks.server.api.auth import Authenticator
 from esimhooks.server.api.http import Request
+from esimhooks.server.api.limits import RateLimit
 from esimhooks.server.api.parameters import Give, itself, of_the_node
-from esimhooks.server.api.rate_limit import RateLimit
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.ingest.inbound import Intake
 from esimhooks.server.ingest.provider_clients import ProviderClients

@@ -7,11 +7,9 @@ from esimhooks.server.api import (
     audit,
     deliveries,
     endpoint_checks,
-    endpoint_filters,
     endpoint_secrets,
     endpoints,
     esims,
-    event_types,
     events,
     health,
     inbound,
@@ -19,13 +17,9 @@ from esimhooks.server.api import (
     keys,
     notifications,
     orders,
-    pictures,
     portal,
-    provider_documents,
     providers,
-    quotas,
     stream,
-    test_events,
     trace,
 )
 from esimhooks.server.api.installation import Installation, Services
@@ -36,30 +30,28 @@ from esimhooks.server.dashboard.pages import page_routes
 HSTS = "max-age=31536000"
 """Browsers come by TLS only from then on (RFC 6797), where that is how the world reaches this server."""
 API = (
-    accounts,
-    audit,
-    deliveries,
-    endpoint_checks,
-    endpoint_filters,
-    endpoint_secrets,
-    endpoints,
-    esims,
-    event_types,
-    events,
-    health,
-    inbound,
-    keys,
-    notifications,
-    orders,
-    pictures,
-    portal,
-    provider_documents,
-    providers,
-    quotas,
-    jobs,
-    stream,
-    test_events,
-    trace,
+    accounts.routes,
+    accounts.quota_routes,
+    audit.routes,
+    deliveries.routes,
+    endpoint_checks.routes,
+    endpoint_secrets.routes,
+    endpoints.routes,
+    esims.routes,
+    esims.open_routes,
+    events.routes,
+    events.open_routes,
+    health.routes,
+    inbound.routes,
+    inbound.inbound_routes,
+    jobs.routes,
+    keys.routes,
+    notifications.routes,
+    orders.routes,
+    portal.routes,
+    providers.routes,
+    stream.routes,
+    trace.routes,
 )
 
 
@@ -73,6 +65,5 @@ def application(services: Services) -> Router:
 @cache
 def table() -> tuple[Route, ...]:
     """Return all routes. They hold nothing of a node."""
-    api = [route for room in API for route in room.routes.all]
-    of_the_api = [*api, *event_types.open_routes.all, *pictures.open_routes.all, *inbound.inbound_routes.all]
-    return (*of_the_api, *reference_routes(of_the_api), *page_routes())
+    api = [route for routes in API for route in routes.all]
+    return (*api, *reference_routes(api), *page_routes())

@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from esimhooks.server.api.addresses import network_of
 from esimhooks.server.api.http import BODY_S
+from esimhooks.server.api.limits import network_of
 from esimhooks.server.api.problems import PROBLEM, Problem
 from esimhooks.server.observe.refused import Refusals, What
 

@@ -13,8 +13,7 @@ from msgspec import Struct
 
 from esimhooks.server.api.auth import Authenticator
 from esimhooks.server.api.installation import Installation, services
-from esimhooks.server.api.rate_limit import RateLimit
-from esimhooks.server.api.strangers import Strangers
+from esimhooks.server.api.limits import RateLimit, LoginThrottle
 from esimhooks.server.app import keys, sockets
 from esimhooks.server.app.asgi import application
 from esimhooks.server.app.connections import Connections
@@ -255,7 +254,7 @@ class _Node:
         )
         installation = Installation(
             clock=clock,
-            keys_limit=RateLimit(settings.rate_limit_key, whose="key"),
+            keys_limit=RateLimit(settings.rate_limit_key, scope="key"),
             wakes=(self._due, self._backlog_wake, self._fan_out_wake, self._jobs_wake),
             brand=settings.brand,
             thresholds=settings.thresholds,
@@ -269,8 +268,8 @@ class _Node:
             admin_key=self._prepared.admin_key,
             trusted_proxies=settings.trusted_proxies,
             clock=clock,
-            addresses=RateLimit(settings.rate_limit_address, whose="address"),
-            strangers=Strangers(tries_a_minute=settings.tries_address, refusals=refusals),
+            addresses=RateLimit(settings.rate_limit_address, scope="address"),
+            throttle=LoginThrottle(tries_a_minute=settings.tries_address, refusals=refusals),
         )
         rules = EndpointRules(
             defaults=_defaults(settings),
