@@ -5,24 +5,24 @@ from datetime import datetime
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
-from msgspec.structs import asdict
 
 from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.auth import Authenticator
+from esimhooks.server.api.bodies import AccountId
 from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.server.api.merge_patch import merged
 from esimhooks.server.api.router import Routes
+from esimhooks.server.api.views import view_of
 from esimhooks.server.domain.account import MOST, Account, Quotas
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.ids import Prefix
 from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.validation import Name
 from esimhooks.server.manage import accounts as manage_accounts
 from esimhooks.server.manage import quotas as manage_quotas
 from esimhooks.server.store import accounts, quotas
 from esimhooks.server.store.database import Session
-from esimhooks.vocabulary.timestamps import timestamp
 
 
 class AccountBody(Struct, forbid_unknown_fields=True, rename="camel"):
@@ -90,28 +90,29 @@ async def list_accounts(db: Session, limit: Limit = 25, cursor: Cursor = None) -
 
 
 @routes.get("/v1/accounts/{account_id}")
-async def show_account(db: Session, account_id: str) -> AccountView:
+async def show_account(db: Session, account_id: AccountId) -> AccountView:
     """Show an account."""
-    return _account(found(await accounts.find(db, parse_id(Prefix.ACCOUNT, account_id)), "account"))
+    return _account(found(await accounts.find(db, account_id), "account"))
 
 
 @routes.patch("/v1/accounts/{account_id}", example={"name": "Acme Ltd", "quotas": {"endpoints": 80}})
-async def change_account(db: Session, actor: Actor, now: datetime, account_id: str, data: AccountPatch) -> AccountView:
+async def change_account(
+    db: Session, actor: Actor, now: datetime, account_id: AccountId, data: AccountPatch
+) -> AccountView:
     """Give an account another name, or other quotas."""
-    known = parse_id(Prefix.ACCOUNT, account_id)
     if not isinstance(data.quotas, UnsetType):
-        await manage_quotas.change_quotas(db, actor, known, _changed_quotas(data.quotas), now=now)
+        await manage_quotas.change_quotas(db, actor, account_id, _changed_quotas(data.quotas), now=now)
     if not isinstance(data.name, UnsetType):
-        await manage_accounts.rename_account(db, actor, known, data.name, now=now)
-    return _account(found(await accounts.find(db, known), "account"))
+        await manage_accounts.rename_account(db, actor, account_id, data.name, now=now)
+    return _account(found(await accounts.find(db, account_id), "account"))
 
 
 @routes.delete("/v1/accounts/{account_id}")
 async def delete_account(
-    db: Session, actor: Actor, now: datetime, authenticator: Authenticator, account_id: str
+    db: Session, actor: Actor, now: datetime, authenticator: Authenticator, account_id: AccountId
 ) -> None:
     """Delete an account with its keys, endpoints, orders and eSIMs."""
-    await manage_accounts.delete_account(db, actor, parse_id(Prefix.ACCOUNT, account_id), now=now)
+    await manage_accounts.delete_account(db, actor, account_id, now=now)
     db.after_commit(authenticator.forget)
 
 
@@ -120,13 +121,7 @@ def _changed_quotas(patch: QuotasPatch | None) -> Callable[[Quotas], Quotas]:
 
 
 def _account(account: Account) -> AccountView:
-    return AccountView(
-        id=text_of(Prefix.ACCOUNT, account.id),
-        name=account.name,
-        quotas=QuotasBody(**asdict(account.quotas)),
-        created_at=timestamp(account.created_at),
-        updated_at=timestamp(account.updated_at),
-    )
+    return view_of(AccountView, account, id=Prefix.ACCOUNT, quotas=view_of(QuotasBody, account.quotas))
 
 
 class QuotaView(Struct):

@@ -8,11 +8,13 @@ from msgspec import Meta, Struct
 
 from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.auth import Principal, tenant_of
-from esimhooks.server.api.lists import Cursor, From, Limit, Listed, To, id_from, id_of, listed, window
+from esimhooks.server.api.bodies import From, To, id_in
+from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.server.api.router import Routes
+from esimhooks.server.api.views import view_of
 from esimhooks.server.domain.audit import Action, ActorKind, AuditEntry, AuditFilter, ChangedField
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.ids import Prefix, made_at, text_of, text_or_none
+from esimhooks.server.domain.ids import Prefix, made_at, text_or_none
 from esimhooks.server.domain.lists import Window
 from esimhooks.server.manage import audit as manage_audit
 from esimhooks.server.store import audit
@@ -71,8 +73,8 @@ async def list_audit(
         key_id=key_id,
         action=action,
         subject=subject,
-        first_id=id_from("from", from_),
-        last_id=id_from("to", to),
+        first_id=from_,
+        last_id=to,
     )
     rows = await _entries(db, caller, account, mode, where, window(limit, cursor))
     return listed(rows, limit, _view, lambda entry: entry.id)
@@ -83,7 +85,9 @@ async def _entries(
 ) -> Sequence[AuditEntry]:
     if caller.tenant is not None:
         return await manage_audit.of_tenant(db, tenant_of(caller, account=account, mode=mode), where, part)
-    return await audit.page_for_operators(db, id_of("account", Prefix.ACCOUNT, account), mode, where, **part)
+    return await audit.page_for_operators(
+        db, None if account is None else id_in("query:account", Prefix.ACCOUNT, account), mode, where, **part
+    )
 
 
 def _actor(text: str | None) -> tuple[ActorKind | None, UUID | None]:
@@ -92,7 +96,7 @@ def _actor(text: str | None) -> tuple[ActorKind | None, UUID | None]:
     if text in set(ActorKind):
         return ActorKind(text), None
     try:
-        return None, id_of("actor", Prefix.KEY, text)
+        return None, id_in("query:actor", Prefix.KEY, text)
     except Refused:
         raise Refused.invalid(
             "query:actor", f"expected key_ and 26 characters, or one of {', '.join(ActorKind)}"
@@ -101,14 +105,12 @@ def _actor(text: str | None) -> tuple[ActorKind | None, UUID | None]:
 
 def _view(entry: AuditEntry) -> AuditView:
     actor = entry.actor
-    return AuditView(
-        id=text_of(Prefix.AUDIT, entry.id),
+    return view_of(
+        AuditView,
+        entry,
+        id=Prefix.AUDIT,
         at=timestamp(made_at(entry.id)),
         actor=ActorView(actor.kind, text_or_none(Prefix.KEY, actor.key_id), actor.key_name),
         address=actor.address,
-        action=entry.action,
-        subject=entry.subject,
-        account=text_or_none(Prefix.ACCOUNT, entry.account_id),
-        mode=entry.mode,
-        changes=dict(entry.changes),
+        account=Prefix.ACCOUNT,
     )

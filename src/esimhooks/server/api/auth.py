@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from esimhooks.server.api.http import Request
-from esimhooks.server.api.limits import RateLimit, LoginThrottle, address_of, is_within, network_of
+from esimhooks.server.api.limits import LoginThrottle, RateLimit, address_of, is_within, network_of
 from esimhooks.server.domain.account import ApiKey, digest_of, lookup_of, well_formed
 from esimhooks.server.domain.audit import Actor, ActorKind
 from esimhooks.server.domain.clock import Clock

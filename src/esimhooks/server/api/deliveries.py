@@ -5,22 +5,23 @@ from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct
-from msgspec.structs import asdict
 
 from esimhooks.server.api.access import BY_KEY
-from esimhooks.server.api.lists import Cursor, From, Limit, Listed, To, id_from, id_of, listed, window
+from esimhooks.server.api.bodies import DeliveryId, EndpointId, EsimId, EventId, From, To
+from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.server.api.router import Routes
+from esimhooks.server.api.views import view_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus, OutcomeClass
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.ids import Prefix, made_at, parse_id, text_of, text_or_none
+from esimhooks.server.domain.ids import Prefix, made_at, parse_id, text_of
 from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.validation import Text
 from esimhooks.server.manage import deliveries as manage_deliveries
 from esimhooks.server.store import deliveries
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType
-from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
+from esimhooks.vocabulary.timestamps import timestamp
 
 
 class DeliveryView(Struct, rename="camel", kw_only=True):
@@ -95,10 +96,10 @@ async def list_deliveries(
     db: Session,
     tenant: Tenant,
     *,
-    endpoint: str | None = None,
-    event: str | None = None,
+    endpoint: EndpointId | None = None,
+    event: EventId | None = None,
     type_: EventType | None = None,
-    esim: str | None = None,
+    esim: EsimId | None = None,
     status: DeliveryStatus | None = None,
     status_code: StatusCode | None = None,
     outcome: OutcomeClass | None = None,
@@ -110,16 +111,16 @@ async def list_deliveries(
 ) -> Listed[DeliveryView]:
     """List deliveries. `failed=true` are those of which any attempt has failed, whatever came of them later."""
     where = DeliveryFilter(
-        endpoint_id=id_of("endpoint", Prefix.ENDPOINT, endpoint),
-        event_id=id_of("event", Prefix.EVENT, event),
+        endpoint_id=endpoint,
+        event_id=event,
         event_type=type_,
-        esim_id=id_of("esim", Prefix.ESIM, esim),
+        esim_id=esim,
         status=status,
         status_code=status_code,
         outcome=outcome,
         failed=failed,
-        first_id=id_from("from", from_),
-        last_id=id_from("to", to),
+        first_id=from_,
+        last_id=to,
     )
     rows = (await deliveries.page(db, tenant, where, **window(limit, cursor))).rows
     return listed(rows, limit, _view, lambda delivery: delivery.id)
@@ -134,64 +135,52 @@ async def retry_all(db: Session, actor: Actor, tenant: Tenant, data: RetryBody) 
 
 
 @routes.get("/v1/deliveries/{delivery_id}")
-async def show_delivery(db: Session, tenant: Tenant, delivery_id: str) -> DeliveryWithAttempts:
+async def show_delivery(db: Session, tenant: Tenant, delivery_id: DeliveryId) -> DeliveryWithAttempts:
     """Show a delivery with its attempts."""
-    known = parse_id(Prefix.DELIVERY, delivery_id)
     async with db.snapshot():
-        delivery = found(await deliveries.find(db, tenant, known), "delivery")
-        return _with_attempts(delivery, await deliveries.attempts_of(db, tenant, known))
+        delivery = found(await deliveries.find(db, tenant, delivery_id), "delivery")
+        return _with_attempts(delivery, await deliveries.attempts_of(db, tenant, delivery_id))
 
 
 @routes.post("/v1/deliveries/{delivery_id}/retry", status=202)
-async def retry(db: Session, actor: Actor, tenant: Tenant, delivery_id: str) -> None:
+async def retry(db: Session, actor: Actor, tenant: Tenant, delivery_id: DeliveryId) -> None:
     """Send a delivery again: its schedule starts anew, its history stays. A pending one is attempted now."""
-    await manage_deliveries.send_again(db, actor, tenant, parse_id(Prefix.DELIVERY, delivery_id))
+    await manage_deliveries.send_again(db, actor, tenant, delivery_id)
 
 
 @routes.post("/v1/deliveries/{delivery_id}/cancel", status=200)
-async def cancel(db: Session, actor: Actor, now: datetime, tenant: Tenant, delivery_id: str) -> DeliveryView:
+async def cancel(db: Session, actor: Actor, now: datetime, tenant: Tenant, delivery_id: DeliveryId) -> DeliveryView:
     """Give a pending delivery up; it can be sent again later.
 
     An attempt that is in flight then may still arrive; it is not among the delivery's attempts.
     """
-    return _view(await manage_deliveries.cancel(db, actor, tenant, parse_id(Prefix.DELIVERY, delivery_id), now=now))
+    return _view(await manage_deliveries.cancel(db, actor, tenant, delivery_id, now=now))
 
 
 def _view(delivery: Delivery) -> DeliveryView:
-    return DeliveryView(
-        id=text_of(Prefix.DELIVERY, delivery.id),
-        event=text_of(Prefix.EVENT, delivery.event_id),
-        event_type=delivery.event_type,
-        esim=text_or_none(Prefix.ESIM, delivery.esim_id),
-        endpoint=text_of(Prefix.ENDPOINT, delivery.endpoint_id),
-        status=delivery.status,
-        attempt_count=delivery.attempts,
-        outcome=delivery.outcome,
-        status_code=delivery.status_code,
-        next_attempt_at=timestamp_or_none(delivery.next_attempt_at),
-        created_at=timestamp(made_at(delivery.id)),
-        finished_at=timestamp_or_none(delivery.finished_at),
-    )
+    return view_of(DeliveryView, delivery, **_members(delivery))
+
+
+def _members(delivery: Delivery) -> dict[str, object]:
+    return {
+        "id": Prefix.DELIVERY,
+        "event": Prefix.EVENT,
+        "esim": Prefix.ESIM,
+        "endpoint": Prefix.ENDPOINT,
+        "attempt_count": delivery.attempts,
+        "created_at": timestamp(made_at(delivery.id)),
+    }
 
 
 def _with_attempts(delivery: Delivery, attempts: Sequence[Attempt]) -> DeliveryWithAttempts:
-    view = _view(delivery)
-    return DeliveryWithAttempts(
-        **asdict(view),
-        attempts=[
-            AttemptView(
-                id=text_of(Prefix.ATTEMPT, attempt.id),
-                number=attempt.number,
-                started_at=timestamp(attempt.started_at),
-                duration_ms=attempt.duration_ms,
-                outcome=attempt.outcome,
-                status_code=attempt.status_code,
-                error=attempt.error,
-                response_headers=[list(pair) for pair in attempt.response_headers],
-                response_body=attempt.response_body.decode("utf-8", "replace"),
-                dialled=attempt.dialled,
-                unreadable=attempt.unreadable,
-            )
-            for attempt in attempts
-        ],
+    return view_of(DeliveryWithAttempts, delivery, **_members(delivery), attempts=[_attempt(one) for one in attempts])
+
+
+def _attempt(attempt: Attempt) -> AttemptView:
+    return view_of(
+        AttemptView,
+        attempt,
+        id=Prefix.ATTEMPT,
+        response_headers=[list(pair) for pair in attempt.response_headers],
+        response_body=attempt.response_body.decode("utf-8", "replace"),
     )

@@ -6,7 +6,9 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from esimhooks.server.api.access import BY_KEY
+from esimhooks.server.api.bodies import EndpointId
 from esimhooks.server.api.router import Routes
+from esimhooks.server.api.views import view_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import DeliveryStatus
 from esimhooks.server.domain.endpoint import FilterText, Tenant
@@ -14,7 +16,7 @@ from esimhooks.server.domain.endpoint_rules import EventBody, gets, require_filt
 from esimhooks.server.domain.event import EventFilter
 from esimhooks.server.domain.figures import EndpointStats
 from esimhooks.server.domain.health import LaneFacts
-from esimhooks.server.domain.ids import Prefix, parse_id, text_of, text_or_none
+from esimhooks.server.domain.ids import Prefix, text_of, text_or_none
 from esimhooks.server.domain.lists import found, partition
 from esimhooks.server.domain.validation import Text
 from esimhooks.server.manage import deliveries as manage_deliveries
@@ -76,42 +78,34 @@ routes = Routes(BY_KEY)
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/send-now", status=202)
-async def send_now(db: Session, actor: Actor, tenant: Tenant, endpoint_id: str) -> SentNowView:
+async def send_now(db: Session, actor: Actor, tenant: Tenant, endpoint_id: EndpointId) -> SentNowView:
     """Attempt what waits for its next attempt now: for a receiver that has been mended. Up to 10 000 at a time."""
-    known = parse_id(Prefix.ENDPOINT, endpoint_id)
-    return SentNowView(await manage_deliveries.send_waiting_now(db, actor, tenant, known))
+    return SentNowView(await manage_deliveries.send_waiting_now(db, actor, tenant, endpoint_id))
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/test", example={"event": "esim.activated"}, status=202)
 async def send_example(
-    db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: str, data: EndpointTestBody
+    db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId, data: EndpointTestBody
 ) -> EndpointTestView:
     """Send the endpoint an event's example."""
-    known = parse_id(Prefix.ENDPOINT, endpoint_id)
     event, delivery = await manage_endpoints.send_example(
-        db, actor, tenant, known, example_at(data.event, now), now=now
+        db, actor, tenant, endpoint_id, example_at(data.event, now), now=now
     )
     return EndpointTestView(text_of(Prefix.EVENT, event.id), text_of(Prefix.DELIVERY, delivery.id))
 
 
 @routes.get("/v1/endpoints/{endpoint_id}/stats")
-async def show_stats(db: Session, now: datetime, tenant: Tenant, endpoint_id: str, hours: Hours = 24) -> StatsView:
+async def show_stats(
+    db: Session, now: datetime, tenant: Tenant, endpoint_id: EndpointId, hours: Hours = 24
+) -> StatsView:
     """Show how an endpoint has done in the last hours."""
     since = now - timedelta(hours=hours)
-    return _view(
-        found(await figures.stats_of(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id), since=since), "endpoint")
-    )
+    return _view(found(await figures.stats_of(db, tenant, endpoint_id, since=since), "endpoint"))
 
 
 def _view(stats: EndpointStats) -> StatsView:
-    return StatsView(
-        since=timestamp(stats.since),
-        deliveries=dict(stats.deliveries),
-        attempts=stats.attempts,
-        arrival_ms=None if stats.times_s is None else _percentiles(stats.times_s),
-        bounded=stats.bounded,
-        lane=_lane(stats.lane),
-    )
+    arrival_ms = None if stats.times_s is None else _percentiles(stats.times_s)
+    return view_of(StatsView, stats, arrival_ms=arrival_ms, lane=_lane(stats.lane))
 
 
 def _percentiles(times_s: tuple[float, ...]) -> dict[str, int]:

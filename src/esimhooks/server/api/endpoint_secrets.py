@@ -7,11 +7,11 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from esimhooks.server.api.access import BY_KEY
+from esimhooks.server.api.bodies import EndpointId
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import SigningSecret
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.validation import Text
 from esimhooks.server.manage import rotation
 from esimhooks.server.store.database import Session
@@ -65,20 +65,24 @@ routes = Routes(BY_KEY)
 
 
 @routes.get("/v1/endpoints/{endpoint_id}/secret")
-async def show_secret(db: Session, now: datetime, tenant: Tenant, endpoint_id: str) -> SecretView:
+async def show_secret(db: Session, now: datetime, tenant: Tenant, endpoint_id: EndpointId) -> SecretView:
     """Show an endpoint's secret, and the old ones that still sign."""
-    return secrets_view(await rotation.shown_secrets(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id), now=now))
+    return secrets_view(await rotation.shown_secrets(db, tenant, endpoint_id, now=now))
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/rotate-secret", example={"expireOldIn": 3600}, status=200)
 async def rotate_secret(
-    db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: str, data: RotationBody = USUAL_ROTATION
+    db: Session,
+    actor: Actor,
+    now: datetime,
+    tenant: Tenant,
+    endpoint_id: EndpointId,
+    data: RotationBody = USUAL_ROTATION,
 ) -> SecretView:
     """Replace an endpoint's secret; the old one signs for `expireOldIn` seconds more."""
-    which = parse_id(Prefix.ENDPOINT, endpoint_id)
     return secrets_view(
         await rotation.rotate_secret(
-            db, actor, tenant, which, rotation.Rotation(data.expire_old_in, data.secret), now=now
+            db, actor, tenant, endpoint_id, rotation.Rotation(data.expire_old_in, data.secret), now=now
         )
     )
 

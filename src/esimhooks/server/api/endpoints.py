@@ -7,6 +7,7 @@ from msgspec import UNSET, Struct, UnsetType, defstruct
 from msgspec.structs import replace
 
 from esimhooks.server.api.access import BY_KEY
+from esimhooks.server.api.bodies import EndpointId
 from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.server.api.merge_patch import merged, patch_of, shown_with
 from esimhooks.server.api.merge_patch import named as patch_values
@@ -17,7 +18,7 @@ from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, EndpointC
 from esimhooks.server.domain.endpoint_rules import in_lower_case
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.health import EndpointHealth, EndpointState, LaneFacts, health_of
-from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.schedule import NAMED
 from esimhooks.server.domain.trusted_cas import parse_cas
@@ -150,9 +151,9 @@ async def list_endpoints(
 
 
 @routes.get("/v1/endpoints/{endpoint_id}")
-async def show_endpoint(db: Session, now: datetime, tenant: Tenant, endpoint_id: str) -> EndpointView:
+async def show_endpoint(db: Session, now: datetime, tenant: Tenant, endpoint_id: EndpointId) -> EndpointView:
     """Show an endpoint."""
-    endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
+    endpoint = found(await endpoints.find(db, tenant, endpoint_id), "endpoint")
     return await _shown(db, endpoint, now)
 
 
@@ -163,51 +164,58 @@ async def change_endpoint(
     now: datetime,
     rules: EndpointRules,
     tenant: Tenant,
-    endpoint_id: str,
+    endpoint_id: EndpointId,
     data: EndpointPatch,
 ) -> EndpointView:
     """Change an endpoint; what waits goes out as it then stands."""
-    known = parse_id(Prefix.ENDPOINT, endpoint_id)
-    changed = await manage_endpoints.change_endpoint(db, actor, tenant, known, wanted(data), rules)
+    changed = await manage_endpoints.change_endpoint(db, actor, tenant, endpoint_id, wanted(data), rules)
     return await _shown(db, changed, now)
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/enable", status=200)
-async def enable_endpoint(db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: str) -> EndpointView:
+async def enable_endpoint(
+    db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId
+) -> EndpointView:
     """Switch an endpoint on; what waits for it goes out."""
-    known = parse_id(Prefix.ENDPOINT, endpoint_id)
     return await _shown(
-        db, await manage_endpoints.switch_endpoint(db, actor, tenant, known, enabled=True, now=now), now
+        db, await manage_endpoints.switch_endpoint(db, actor, tenant, endpoint_id, enabled=True, now=now), now
     )
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/disable", status=200)
-async def disable_endpoint(db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: str) -> EndpointView:
+async def disable_endpoint(
+    db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId
+) -> EndpointView:
     """Switch an endpoint off: what waits stays, and events raised from now on are not queued for it."""
-    known = parse_id(Prefix.ENDPOINT, endpoint_id)
     return await _shown(
-        db, await manage_endpoints.switch_endpoint(db, actor, tenant, known, enabled=False, now=now), now
+        db, await manage_endpoints.switch_endpoint(db, actor, tenant, endpoint_id, enabled=False, now=now), now
     )
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/pause", status=200)
-async def pause_endpoint(db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: str) -> EndpointView:
+async def pause_endpoint(
+    db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId
+) -> EndpointView:
     """Send nothing to an endpoint until it is resumed; events go on being queued for it."""
-    known = parse_id(Prefix.ENDPOINT, endpoint_id)
-    return await _shown(db, await manage_endpoints.pause_endpoint(db, actor, tenant, known, paused=True, now=now), now)
+    return await _shown(
+        db, await manage_endpoints.pause_endpoint(db, actor, tenant, endpoint_id, paused=True, now=now), now
+    )
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/resume", status=200)
-async def resume_endpoint(db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: str) -> EndpointView:
+async def resume_endpoint(
+    db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId
+) -> EndpointView:
     """Go on sending to a paused endpoint, what has waited first."""
-    known = parse_id(Prefix.ENDPOINT, endpoint_id)
-    return await _shown(db, await manage_endpoints.pause_endpoint(db, actor, tenant, known, paused=False, now=now), now)
+    return await _shown(
+        db, await manage_endpoints.pause_endpoint(db, actor, tenant, endpoint_id, paused=False, now=now), now
+    )
 
 
 @routes.delete("/v1/endpoints/{endpoint_id}")
-async def delete_endpoint(db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: str) -> None:
+async def delete_endpoint(db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId) -> None:
     """Delete an endpoint; what waits for it is cancelled."""
-    await manage_endpoints.delete_endpoint(db, actor, tenant, parse_id(Prefix.ENDPOINT, endpoint_id), now=now)
+    await manage_endpoints.delete_endpoint(db, actor, tenant, endpoint_id, now=now)
 
 
 def wanted(patch: EndpointBody | EndpointPatch) -> Change:

@@ -12,6 +12,7 @@ from segno import DataOverflowError
 
 from esimhooks.server.api.access import BY_KEY, OPEN
 from esimhooks.server.api.auth import Authenticator
+from esimhooks.server.api.bodies import EsimId
 from esimhooks.server.api.events import EventView, event_view
 from esimhooks.server.api.http import Request, Response
 from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
@@ -24,7 +25,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import Esim, EsimFilter
 from esimhooks.server.domain.event import EventFilter
-from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.wire import esim_data
 from esimhooks.server.jobs.requery import Requery
@@ -65,28 +66,28 @@ async def list_esims(
 
 
 @routes.get("/v1/esims/{esim_id}")
-async def show_esim(db: Session, now: datetime, tenant: Tenant, esim_id: str) -> EsimData:
+async def show_esim(db: Session, now: datetime, tenant: Tenant, esim_id: EsimId) -> EsimData:
     """Show an eSIM."""
-    return esim_data(found(await esims.find(db, tenant, parse_id(Prefix.ESIM, esim_id)), "eSIM"), now=now)
+    return esim_data(found(await esims.find(db, tenant, esim_id), "eSIM"), now=now)
 
 
 @routes.get("/v1/esims/{esim_id}/events")
 async def list_events_of_esim(
-    db: Session, tenant: Tenant, esim_id: str, limit: Limit = 25, cursor: Cursor = None
+    db: Session, tenant: Tenant, esim_id: EsimId, limit: Limit = 25, cursor: Cursor = None
 ) -> Listed[EventView]:
     """List an eSIM's events."""
-    esim = found(await esims.find(db, tenant, parse_id(Prefix.ESIM, esim_id)), "eSIM")
+    esim = found(await esims.find(db, tenant, esim_id), "eSIM")
     rows = (await events.page(db, tenant, EventFilter(esim_id=esim.id), **window(limit, cursor))).rows
     return listed(rows, limit, event_view, lambda event: event.id)
 
 
 @routes.post("/v1/esims/{esim_id}/requery", status=200)
 async def requery(
-    database: Database, begin: Begin, requery: Requery, actor: Actor, now: datetime, tenant: Tenant, esim_id: str
+    database: Database, begin: Begin, requery: Requery, actor: Actor, now: datetime, tenant: Tenant, esim_id: EsimId
 ) -> RequeryView:
     """Read the eSIM anew from its provider and raise `esim.requeried`."""
     async with database.session() as db:
-        esim = found(await esims.find(db, tenant, parse_id(Prefix.ESIM, esim_id)), "eSIM")
+        esim = found(await esims.find(db, tenant, esim_id), "eSIM")
     told = await requery.ask(esim)  # without a connection: it takes as long as the provider wants
     async with begin() as db:
         absorbed = await requery.apply(db, actor, esim, told)
@@ -112,21 +113,21 @@ open_routes = Routes(OPEN)
 
 
 @routes.get("/v1/esims/{esim_id}/qr.png", media_type="image/png")
-async def show_qr(db: Session, tenant: Tenant, esim_id: str) -> Response:
+async def show_qr(db: Session, tenant: Tenant, esim_id: EsimId) -> Response:
     """Show an eSIM's activation code as a QR code (PNG)."""
-    return _picture(found(await esims.find(db, tenant, parse_id(Prefix.ESIM, esim_id)), "eSIM"))
+    return _picture(found(await esims.find(db, tenant, esim_id), "eSIM"))
 
 
 @open_routes.get(f"{PATH}/{{esim_id}}/{{name}}")
 async def show_open_qr(
-    request: Request, authenticator: Authenticator, database: Database, esim_id: str, name: str
+    request: Request, authenticator: Authenticator, database: Database, esim_id: EsimId, name: str
 ) -> Response:
     """Show the QR code to who knows its address."""
     throttle, address, credential = authenticator.throttle, authenticator.peer(request), (esim_id, name)
     throttle.admit(address, credential)
     try:
         async with database.session() as db:
-            esim = found(await esims.find_any(db, parse_id(Prefix.ESIM, esim_id)), "eSIM")
+            esim = found(await esims.find_any(db, esim_id), "eSIM")
         if not name.endswith(".png") or len(name) > MAX_NAME or not is_own_address(esim, name.removesuffix(".png")):
             raise Refused.not_found("there is no such eSIM")
     except Refused:

@@ -8,29 +8,16 @@ import msgspec
 from msgspec import Meta, Struct
 
 from esimhooks.server.api.access import BY_KEY, OPEN
-from esimhooks.server.api.bodies import id_in_body
+from esimhooks.server.api.bodies import EsimId, EventId, From, To, id_in
 from esimhooks.server.api.installation import Installation
-from esimhooks.server.api.lists import (
-    Cursor,
-    From,
-    Limit,
-    Listed,
-    NameCursor,
-    To,
-    from_cursor,
-    id_from,
-    id_of,
-    listed,
-    part_of,
-    window,
-)
+from esimhooks.server.api.lists import Cursor, Limit, Listed, NameCursor, from_cursor, listed, part_of, window
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event, EventFilter
-from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import found
 from esimhooks.server.manage import deliveries as manage_deliveries
 from esimhooks.server.manage import test_events as manage_test_events
@@ -73,25 +60,24 @@ async def list_events(
     db: Session,
     tenant: Tenant,
     type_: EventType | None = None,
-    esim: str | None = None,
+    esim: EsimId | None = None,
     from_: From = None,
     to: To = None,
-    after: str | None = None,
+    after: EventId | None = None,
     limit: Limit = 25,
     cursor: Cursor = None,
 ) -> Listed[EventView]:
     """List events, newest first; with `after`, those committed after that event, oldest first."""
     where = EventFilter(
         type=type_,
-        esim_id=id_of("esim", Prefix.ESIM, esim),
-        first_id=id_from("from", from_),
-        last_id=id_from("to", to),
+        esim_id=esim,
+        first_id=from_,
+        last_id=to,
     )
-    begin = id_of("after", Prefix.EVENT, after)
-    if begin is None:
+    if after is None:
         rows = (await events.page(db, tenant, where, **window(limit, cursor))).rows
         return listed(rows, limit, event_view, lambda event: event.id)
-    edge = await position_behind(db, tenant, begin, "query:after")
+    edge = await position_behind(db, tenant, after, "query:after")
     if cursor is not None:
         edge = min(from_cursor(cursor).int, LAST_POSITION)
     rows = await events.page_after(db, tenant, where, after=edge, limit=limit + 1)
@@ -99,20 +85,19 @@ async def list_events(
 
 
 @routes.get("/v1/events/{event_id}")
-async def show_event(db: Session, tenant: Tenant, event_id: str) -> EventView:
+async def show_event(db: Session, tenant: Tenant, event_id: EventId) -> EventView:
     """Show an event."""
-    return event_view(found(await events.find(db, tenant, parse_id(Prefix.EVENT, event_id)), "event"))
+    return event_view(found(await events.find(db, tenant, event_id), "event"))
 
 
 @routes.post("/v1/events/{event_id}/resend", example={"endpoint": "ep_01jd3v8k5fe8ya3q8r0m2n6x7d"}, status=202)
 async def resend_event(
-    db: Session, actor: Actor, tenant: Tenant, event_id: str, data: ResendBody = TO_ALL
+    db: Session, actor: Actor, tenant: Tenant, event_id: EventId, data: ResendBody = TO_ALL
 ) -> ResentView:
     """Send an event again, also to an endpoint that never got it."""
-    known = parse_id(Prefix.EVENT, event_id)
-    endpoint = id_in_body("/endpoint", Prefix.ENDPOINT, data.endpoint)
-    sent = await manage_deliveries.resend(db, actor, tenant, known, endpoint_id=endpoint)
-    return ResentView(event_id, [text_of(Prefix.DELIVERY, one) for one in sent])
+    endpoint = None if data.endpoint is None else id_in("/endpoint", Prefix.ENDPOINT, data.endpoint)
+    sent = await manage_deliveries.resend(db, actor, tenant, event_id, endpoint_id=endpoint)
+    return ResentView(text_of(Prefix.EVENT, event_id), [text_of(Prefix.DELIVERY, one) for one in sent])
 
 
 async def position_behind(db: Session, tenant: Tenant, event_id: UUID, pointer: str) -> int:
@@ -218,15 +203,8 @@ async def raise_test_event(
     """Raise a test event."""
     if tenant.mode is not Mode.TEST:
         raise Refused.forbidden("test events need a test key (esim_test_...)")
-    esim_id = None if data.esim is None else _esim_id(data.esim)
+    esim_id = None if data.esim is None else id_in("/esim", Prefix.ESIM, data.esim)
     wanted = manage_test_events.TestEvent(type=data.event, esim_id=esim_id, given=data.data)
     policy = EmitPolicy(thresholds=rules.thresholds)
     event = await manage_test_events.raise_test_event(db, actor, tenant, wanted, policy, now=now)
     return TestEventView(text_of(Prefix.EVENT, event.id), data.event, tenant.mode)
-
-
-def _esim_id(text: str) -> UUID:
-    try:
-        return parse_id(Prefix.ESIM, text)
-    except Refused:
-        raise Refused.invalid("/esim", "expected the id of an eSIM, esim_...") from None

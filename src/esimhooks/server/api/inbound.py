@@ -11,12 +11,13 @@ from msgspec import Meta, Struct
 
 from esimhooks.server.api.access import BY_KEY, OPEN
 from esimhooks.server.api.auth import Authenticator
+from esimhooks.server.api.bodies import id_in
 from esimhooks.server.api.http import Request, Response, json_response
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.ids import Prefix, parse_id, text_of, text_or_none
+from esimhooks.server.domain.ids import Prefix, text_of, text_or_none
 from esimhooks.server.domain.notification import InboundRequest
 from esimhooks.server.domain.validation import Text
 from esimhooks.server.ingest.batch import Results, summed_up
@@ -157,10 +158,7 @@ def _tenant(body: UpdatesBody) -> Tenant | None:
         return None
     if body.mode is None:
         raise Refused.invalid("/mode", "expected live or test beside the account")
-    try:
-        return Tenant(parse_id(Prefix.ACCOUNT, body.account), body.mode)
-    except Refused:
-        raise Refused.invalid("/account", "expected the id of an account, acc_...") from None
+    return Tenant(id_in("/account", Prefix.ACCOUNT, body.account), body.mode)
 
 
 def _result(results: Results) -> UpdateResult:

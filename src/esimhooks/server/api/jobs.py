@@ -3,27 +3,29 @@
 Both answer with a job whose progress is shown and which can be cancelled; with `dryRun` they only count.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
+from msgspec.structs import asdict
 
 from esimhooks.server.api.access import BY_KEY
-from esimhooks.server.api.bodies import Moment
+from esimhooks.server.api.bodies import AwareTime, EndpointId, RecoveryId, RequeryId, in_utc
 from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.server.api.router import Routes
+from esimhooks.server.api.views import view_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import EsimFilter
-from esimhooks.server.domain.ids import EPOCH, Prefix, made_at, parse_id, text_of, text_or_none
+from esimhooks.server.domain.ids import Prefix, made_at
 from esimhooks.server.domain.job import NOT_ARRIVED, Job, Missed, RecoveryFilter, RequeryFilter
 from esimhooks.server.domain.validation import PRINTABLE
 from esimhooks.server.manage import jobs as manage_jobs
 from esimhooks.server.manage.jobs import MissedEvents
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import EsimStatus
-from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
+from esimhooks.vocabulary.timestamps import timestamp
 
 Sought = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE)]
 
@@ -34,8 +36,8 @@ class RecoverBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=Tr
     `never` are events without a delivery to the endpoint. With `dryRun` they are only counted.
     """
 
-    start: Moment = field(name="from")
-    end: Moment | None = field(name="to", default=None)
+    start: AwareTime = field(name="from")
+    end: AwareTime | None = field(name="to", default=None)
     statuses: Annotated[list[Missed], Meta(min_length=1, max_length=len(Missed))] = field(
         default_factory=lambda: list(NOT_ARRIVED)
     )
@@ -117,40 +119,40 @@ routes = Routes(BY_KEY)
     status={CountView: 200, RecoveryView: 202},
 )
 async def recover(
-    db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: str, data: RecoverBody
+    db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId, data: RecoverBody
 ) -> CountView | RecoveryView:
     """Send again what did not arrive at an endpoint, in the background; or count it."""
-    known = parse_id(Prefix.ENDPOINT, endpoint_id)
     missed = MissedEvents(
-        start=_in_utc(data.start, "/from"),
-        end=now if data.end is None else _in_utc(data.end, "/to"),
+        start=in_utc(data.start, "/from"),
+        end=now if data.end is None else in_utc(data.end, "/to"),
         statuses=tuple(dict.fromkeys(data.statuses)),
     )
     if missed.start >= missed.end:
         raise Refused.invalid("/from", "expected a time before that of to, which is now unless told")
     if data.dry_run:
-        counted = await manage_jobs.count_missed(db, tenant, known, missed)
+        counted = await manage_jobs.count_missed(db, tenant, endpoint_id, missed)
         by_status = {status: counted.by_status.get(status, 0) for status in Missed}
         return CountView(counted.of(missed.statuses), by_status)
-    return _recovery(await manage_jobs.begin_recovery(db, actor, tenant, known, missed, now=now))
+    return _recovery(await manage_jobs.begin_recovery(db, actor, tenant, endpoint_id, missed, now=now))
 
 
 @routes.get("/v1/endpoints/{endpoint_id}/recoveries/{recovery_id}")
-async def show_recovery(db: Session, tenant: Tenant, endpoint_id: str, recovery_id: str) -> RecoveryView:
+async def show_recovery(db: Session, tenant: Tenant, endpoint_id: EndpointId, recovery_id: RecoveryId) -> RecoveryView:
     """Show how far a recovery is."""
-    endpoint, known = parse_id(Prefix.ENDPOINT, endpoint_id), parse_id(Prefix.RECOVERY, recovery_id)
-    return _recovery(await manage_jobs.find_job(db, tenant, RecoveryFilter, known, endpoint_id=endpoint))
+    return _recovery(await manage_jobs.find_job(db, tenant, RecoveryFilter, recovery_id, endpoint_id=endpoint_id))
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/recoveries/{recovery_id}/cancel", status=200)
 async def cancel_recovery(
-    db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: str, recovery_id: str
+    db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId, recovery_id: RecoveryId
 ) -> RecoveryView:
     """End a recovery where it is; what it has sent again stays in the endpoint's lane."""
-    endpoint, known = parse_id(Prefix.ENDPOINT, endpoint_id), parse_id(Prefix.RECOVERY, recovery_id)
     return _recovery(
         await manage_jobs.cancel_job(
-            db, actor, await manage_jobs.find_job(db, tenant, RecoveryFilter, known, endpoint_id=endpoint), now=now
+            db,
+            actor,
+            await manage_jobs.find_job(db, tenant, RecoveryFilter, recovery_id, endpoint_id=endpoint_id),
+            now=now,
         )
     )
 
@@ -178,60 +180,39 @@ async def list_requeries(
 
 
 @routes.get("/v1/requeries/{requery_id}")
-async def show_requery(db: Session, tenant: Tenant, requery_id: str) -> BulkRequeryView:
+async def show_requery(db: Session, tenant: Tenant, requery_id: RequeryId) -> BulkRequeryView:
     """Show how far a requery is."""
-    return _requery(await manage_jobs.find_job(db, tenant, RequeryFilter, parse_id(Prefix.REQUERY, requery_id)))
+    return _requery(await manage_jobs.find_job(db, tenant, RequeryFilter, requery_id))
 
 
 @routes.post("/v1/requeries/{requery_id}/cancel", status=200)
-async def cancel_requery(db: Session, actor: Actor, now: datetime, tenant: Tenant, requery_id: str) -> BulkRequeryView:
+async def cancel_requery(
+    db: Session, actor: Actor, now: datetime, tenant: Tenant, requery_id: RequeryId
+) -> BulkRequeryView:
     """End a requery where it is; what it has read stays."""
     return _requery(
         await manage_jobs.cancel_job(
             db,
             actor,
-            await manage_jobs.find_job(db, tenant, RequeryFilter, parse_id(Prefix.REQUERY, requery_id)),
+            await manage_jobs.find_job(db, tenant, RequeryFilter, requery_id),
             now=now,
         )
     )
 
 
-def _in_utc(moment: datetime, pointer: str) -> datetime:
-    try:
-        return max(moment.astimezone(UTC), EPOCH)
-    except OverflowError:
-        raise Refused.invalid(pointer, "expected a time in the years 1 to 9999 UTC") from None
-
-
 def _recovery(job: Job[RecoveryFilter]) -> RecoveryView:
-    return RecoveryView(
-        id=text_of(Prefix.RECOVERY, job.id),
-        endpoint=text_or_none(Prefix.ENDPOINT, job.endpoint_id) or "",
+    return view_of(
+        RecoveryView,
+        job,
+        id=Prefix.RECOVERY,
+        endpoint=Prefix.ENDPOINT,
         start=timestamp(made_at(job.filter.first_event)),
         end=timestamp(made_at(job.filter.last_event)),
         statuses=list(job.filter.statuses),
-        total=job.total,
         seen=job.done,
         sent=job.changed,
-        failed=job.failed,
-        problem=job.problem,
-        created_at=timestamp(job.created_at),
-        finished_at=timestamp_or_none(job.finished_at),
     )
 
 
 def _requery(job: Job[RequeryFilter]) -> BulkRequeryView:
-    return BulkRequeryView(
-        id=text_of(Prefix.REQUERY, job.id),
-        status=job.filter.where.status,
-        iccid=job.filter.where.iccid,
-        transaction_id=job.filter.where.transaction_id,
-        order_no=job.filter.where.order_no,
-        matched=job.total,
-        done=job.done,
-        changed=job.changed,
-        failed=job.failed,
-        problem=job.problem,
-        created_at=timestamp(job.created_at),
-        finished_at=timestamp_or_none(job.finished_at),
-    )
+    return view_of(BulkRequeryView, job, id=Prefix.REQUERY, matched=job.total, **asdict(job.filter.where))

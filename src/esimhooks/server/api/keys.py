@@ -4,7 +4,7 @@ The text of a key is in the answer that makes it, and nowhere else.
 """
 
 import ipaddress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -12,15 +12,16 @@ from msgspec.structs import asdict
 
 from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.auth import Authenticator
-from esimhooks.server.api.bodies import Moment
+from esimhooks.server.api.bodies import AccountId, AwareTime, KeyId, in_utc
 from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.server.api.merge_patch import named
 from esimhooks.server.api.router import Routes
+from esimhooks.server.api.views import view_of
 from esimhooks.server.domain.account import ApiKey
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.ids import Prefix, parse_id, text_of, text_or_none
+from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.roles import Role
 from esimhooks.server.domain.validation import Name, Url
@@ -30,7 +31,6 @@ from esimhooks.server.manage.keys import MadeKey, NewKey
 from esimhooks.server.store import accounts, keys
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
-from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
 AllowedIps = Annotated[list[str], Meta(min_length=1, max_length=10)]
 """Addresses and networks (CIDR)."""
@@ -47,7 +47,7 @@ class KeyBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
     role: Literal["manage", "read", "events"] = "manage"
     webhook_url: Url | None = None
     allowed_ips: AllowedIps | None = None
-    expires_at: Moment | None = None
+    expires_at: AwareTime | None = None
 
 
 class KeyPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
@@ -56,7 +56,7 @@ class KeyPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True)
     name: Name | UnsetType = UNSET
     webhook_url: Url | UnsetType = UNSET
     allowed_ips: AllowedIps | UnsetType | None = UNSET
-    expires_at: Moment | UnsetType | None = UNSET
+    expires_at: AwareTime | UnsetType | None = UNSET
 
 
 class KeyView(Struct, rename="camel", kw_only=True):
@@ -104,7 +104,7 @@ class OperatorKeyBody(Struct, forbid_unknown_fields=True, rename="camel", kw_onl
     name: Name
     role: Literal["admin", "support", "read"]
     allowed_ips: AllowedIps | None = None
-    expires_at: Moment | None = None
+    expires_at: AwareTime | None = None
 
 
 class OperatorKeyPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
@@ -112,7 +112,7 @@ class OperatorKeyPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_on
 
     name: Name | UnsetType = UNSET
     allowed_ips: AllowedIps | UnsetType | None = UNSET
-    expires_at: Moment | UnsetType | None = UNSET
+    expires_at: AwareTime | UnsetType | None = UNSET
 
 
 class OperatorKeyView(Struct, rename="camel", kw_only=True):
@@ -141,18 +141,20 @@ routes = Routes(BY_KEY, operators=True)
     "/v1/accounts/{account_id}/keys",
     example={"mode": "test", "name": "ci", "webhookUrl": "https://hooks.example.com/esims"},
 )
-async def create_key(db: Session, actor: Actor, rules: EndpointRules, account_id: str, data: KeyBody) -> MadeKeyView:
+async def create_key(
+    db: Session, actor: Actor, rules: EndpointRules, account_id: AccountId, data: KeyBody
+) -> MadeKeyView:
     """Make a key; its text and its endpoint's secret are shown this once."""
     made = await manage_keys.create_key(
         db,
         actor,
-        Tenant(parse_id(Prefix.ACCOUNT, account_id), data.mode),
+        Tenant(account_id, data.mode),
         NewKey(
             name=data.name,
             role=Role(data.role),
             webhook_url=data.webhook_url,
             allowed_ips=_networks(data.allowed_ips),
-            expires_at=_in_utc(data.expires_at, "/expiresAt"),
+            expires_at=_end(data.expires_at),
         ),
         rules,
     )
@@ -160,9 +162,9 @@ async def create_key(db: Session, actor: Actor, rules: EndpointRules, account_id
 
 
 @routes.get("/v1/accounts/{account_id}/keys")
-async def list_keys(db: Session, account_id: str, limit: Limit = 25, cursor: Cursor = None) -> Listed[KeyView]:
+async def list_keys(db: Session, account_id: AccountId, limit: Limit = 25, cursor: Cursor = None) -> Listed[KeyView]:
     """List an account's keys."""
-    account = found(await accounts.find(db, parse_id(Prefix.ACCOUNT, account_id)), "account")
+    account = found(await accounts.find(db, account_id), "account")
     rows = await keys.of_account(db, account.id, **window(limit, cursor))
     return listed(rows, limit, _key, lambda key: key.id)
 
@@ -173,16 +175,16 @@ async def change_key(
     actor: Actor,
     rules: EndpointRules,
     authenticator: Authenticator,
-    account_id: str,
-    key_id: str,
+    account_id: AccountId,
+    key_id: KeyId,
     data: KeyPatch,
 ) -> ChangedKeyView:
     """Change a key; a `webhookUrl` makes an endpoint, whose secret is shown this once, or moves the key's own."""
     changed = await manage_keys.change_key(
         db,
         actor,
-        parse_id(Prefix.ACCOUNT, account_id),
-        parse_id(Prefix.KEY, key_id),
+        account_id,
+        key_id,
         manage_keys.WantedKey(
             _attributes(data), webhook_url=None if isinstance(data.webhook_url, UnsetType) else data.webhook_url
         ),
@@ -194,9 +196,11 @@ async def change_key(
 
 
 @routes.delete("/v1/accounts/{account_id}/keys/{key_id}")
-async def revoke_key(db: Session, actor: Actor, authenticator: Authenticator, account_id: str, key_id: str) -> None:
+async def revoke_key(
+    db: Session, actor: Actor, authenticator: Authenticator, account_id: AccountId, key_id: KeyId
+) -> None:
     """Revoke a key at once."""
-    await manage_keys.revoke_key(db, actor, parse_id(Prefix.ACCOUNT, account_id), parse_id(Prefix.KEY, key_id))
+    await manage_keys.revoke_key(db, actor, account_id, key_id)
     db.after_commit(authenticator.forget)
 
 
@@ -207,7 +211,7 @@ async def create_operator_key(db: Session, actor: Actor, now: datetime, data: Op
         name=data.name,
         role=Role(data.role),
         allowed_ips=_networks(data.allowed_ips),
-        expires_at=_in_utc(data.expires_at, "/expiresAt"),
+        expires_at=_end(data.expires_at),
     )
     made = await manage_keys.create_operator_key(db, actor, new, now=now)
     return MadeOperatorKeyView(**asdict(_operator_key(made.key)), key=made.text)
@@ -222,18 +226,18 @@ async def list_operator_keys(db: Session, limit: Limit = 25, cursor: Cursor = No
 
 @routes.patch("/v1/operator-keys/{key_id}", example={"allowedIps": ["127.0.0.0/8"]})
 async def change_operator_key(
-    db: Session, actor: Actor, authenticator: Authenticator, key_id: str, data: OperatorKeyPatch
+    db: Session, actor: Actor, authenticator: Authenticator, key_id: KeyId, data: OperatorKeyPatch
 ) -> OperatorKeyView:
     """Change an operator's key; its role stays."""
-    key = await manage_keys.change_operator_key(db, actor, parse_id(Prefix.KEY, key_id), _attributes(data))
+    key = await manage_keys.change_operator_key(db, actor, key_id, _attributes(data))
     db.after_commit(authenticator.forget)
     return _operator_key(key)
 
 
 @routes.delete("/v1/operator-keys/{key_id}")
-async def revoke_operator_key(db: Session, actor: Actor, authenticator: Authenticator, key_id: str) -> None:
+async def revoke_operator_key(db: Session, actor: Actor, authenticator: Authenticator, key_id: KeyId) -> None:
     """Revoke an operator's key at once."""
-    await manage_keys.revoke_key(db, actor, None, parse_id(Prefix.KEY, key_id))
+    await manage_keys.revoke_key(db, actor, None, key_id)
     db.after_commit(authenticator.forget)
 
 
@@ -243,16 +247,13 @@ def _attributes(patch: KeyPatch | OperatorKeyPatch) -> dict[str, object]:
     if not isinstance(patch.allowed_ips, UnsetType):
         changes["allowed_ips"] = _networks(patch.allowed_ips)
     if not isinstance(patch.expires_at, UnsetType):
-        changes["expires_at"] = _in_utc(patch.expires_at, "/expiresAt")
+        changes["expires_at"] = _end(patch.expires_at)
     changes.pop("webhook_url", None)
     return changes
 
 
-def _in_utc(moment: datetime | None, pointer: str) -> datetime | None:
-    try:
-        return None if moment is None else moment.astimezone(UTC)
-    except OverflowError:
-        raise Refused.invalid(pointer, "expected a time in the years 1 to 9999 UTC") from None
+def _end(expires_at: datetime | None) -> datetime | None:
+    return None if expires_at is None else in_utc(expires_at, "/expiresAt")
 
 
 def _networks(texts: list[str] | None) -> tuple[str, ...] | None:
@@ -265,18 +266,8 @@ def _networks(texts: list[str] | None) -> tuple[str, ...] | None:
 
 
 def _key(key: ApiKey) -> KeyView:
-    return KeyView(
-        id=text_of(Prefix.KEY, key.id),
-        name=key.name,
-        mode=key.tenant.mode if key.tenant else Mode.LIVE,
-        role=key.role,
-        prefix=key.lookup,
-        endpoint_id=text_or_none(Prefix.ENDPOINT, key.endpoint_id),
-        allowed_ips=None if key.allowed_ips is None else list(key.allowed_ips),
-        expires_at=timestamp_or_none(key.expires_at),
-        created_at=timestamp(key.created_at),
-        last_used_at=timestamp_or_none(key.last_used_at),
-    )
+    mode = key.tenant.mode if key.tenant else Mode.LIVE
+    return view_of(KeyView, key, id=Prefix.KEY, mode=mode, prefix=key.lookup, endpoint_id=Prefix.ENDPOINT)
 
 
 def _made_key(made: MadeKey) -> MadeKeyView:
@@ -291,13 +282,4 @@ def _owned(made: Made | None) -> OwnedEndpoint | None:
 
 
 def _operator_key(key: ApiKey) -> OperatorKeyView:
-    return OperatorKeyView(
-        id=text_of(Prefix.KEY, key.id),
-        name=key.name,
-        role=key.role,
-        prefix=key.lookup,
-        allowed_ips=None if key.allowed_ips is None else list(key.allowed_ips),
-        expires_at=timestamp_or_none(key.expires_at),
-        created_at=timestamp(key.created_at),
-        last_used_at=timestamp_or_none(key.last_used_at),
-    )
+    return view_of(OperatorKeyView, key, id=Prefix.KEY, prefix=key.lookup)

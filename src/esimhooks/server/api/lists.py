@@ -6,21 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
-import msgspec
 from msgspec import Meta, Struct
 
-from esimhooks.server.api.bodies import Moment
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.ids import EPOCH, Prefix, first_id_of, parse_id
 from esimhooks.server.domain.lists import Unreadable, Window, partition
-from esimhooks.server.domain.validation import expected
 
 Row = TypeVar("Row")
 View = TypeVar("View")
 
 Limit = Annotated[int, Meta(ge=1, le=100, description="how many rows, 1-100")]
-From = Annotated[str, Meta(description="not before this moment")] | None
-To = Annotated[str, Meta(description="before this moment")] | None
 Cursor = Annotated[str, Meta(max_length=64, description="`nextCursor` of the list before")] | None
 
 NameCursor = Annotated[str, Meta(max_length=128, description="`nextCursor` of the list before")] | None
@@ -71,25 +65,6 @@ def part_of(
 def _page(rows: Sequence[Row | Unreadable], view: Callable[[Row], View], next_cursor: str | None) -> Listed[View]:
     readable, unreadable = partition(rows)
     return Listed([view(row) for row in readable], next_cursor, [row.name for row in unreadable])
-
-
-def id_from(name: str, text: str | None) -> UUID | None:
-    """Return the first id of the moment in a query parameter. Raises `Refused` (422) for a time without a zone."""
-    if text is None:
-        return None
-    try:
-        moment = msgspec.convert(text, Moment)
-    except msgspec.ValidationError:
-        raise Refused.invalid(f"query:{name}", expected(Moment)) from None
-    return first_id_of(max(moment, EPOCH))
-
-
-def id_of(name: str, prefix: Prefix, text: str | None) -> UUID | None:
-    """Return the id in a query parameter. Raises `Refused` (422) where it is none of that kind."""
-    try:
-        return None if text is None else parse_id(prefix, text)
-    except Refused:
-        raise Refused.invalid(f"query:{name}", f"expected {prefix.value}_ and 26 characters") from None
 
 
 def to_cursor(row_id: UUID) -> str:

@@ -6,17 +6,18 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from esimhooks.server.api.access import BY_KEY
-from esimhooks.server.api.lists import Cursor, From, Limit, Listed, To, id_from, id_of, listed, window
+from esimhooks.server.api.bodies import EsimId, From, NotificationId, To
+from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.server.api.router import Routes
+from esimhooks.server.api.views import view_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.change import UpdateOutcome
-from esimhooks.server.domain.ids import Prefix, parse_id, text_of, text_or_none
+from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.notification import JournalEntry, JournalFilter
 from esimhooks.server.manage import journal as manage_journal
 from esimhooks.server.store import journal, journal_lists
 from esimhooks.server.store.database import Session
-from esimhooks.vocabulary.timestamps import timestamp
 
 
 class NotificationView(Struct, rename="camel", kw_only=True):
@@ -53,15 +54,7 @@ class NotificationWithBody(NotificationView, rename="camel", kw_only=True):
 
 def notification_view(entry: JournalEntry) -> NotificationView:
     """Return a journal entry as lists and traces show it, without what came in."""
-    return NotificationView(
-        id=text_of(Prefix.NOTIFICATION, entry.id),
-        source=entry.source,
-        kind=entry.kind,
-        outcome=entry.outcome,
-        detail=entry.detail,
-        esim=text_or_none(Prefix.ESIM, entry.esim_id),
-        received_at=timestamp(entry.received_at),
-    )
+    return view_of(NotificationView, entry, id=Prefix.NOTIFICATION, esim=Prefix.ESIM)
 
 
 routes = Routes(BY_KEY, operators=True)
@@ -72,7 +65,7 @@ async def list_notifications(
     db: Session,
     source: str | None = None,
     outcome: UpdateOutcome | None = None,
-    esim: str | None = None,
+    esim: EsimId | None = None,
     iccid: str | None = None,
     transaction_id: str | None = None,
     order_no: str | None = None,
@@ -88,21 +81,21 @@ async def list_notifications(
     where = JournalFilter(
         source=source,
         outcome=outcome,
-        esim_id=id_of("esim", Prefix.ESIM, esim),
+        esim_id=esim,
         iccid=iccid,
         transaction_id=transaction_id,
         order_no=order_no,
-        first_id=id_from("from", from_),
-        last_id=id_from("to", to),
+        first_id=from_,
+        last_id=to,
     )
     rows = (await journal_lists.page(db, where, **window(limit, cursor))).rows
     return listed(rows, limit, notification_view, lambda entry: entry.id)
 
 
 @routes.get("/v1/notifications/{notification_id}")
-async def show_notification(db: Session, notification_id: str) -> NotificationWithBody:
+async def show_notification(db: Session, notification_id: NotificationId) -> NotificationWithBody:
     """Show a journal entry with what came in."""
-    entry = found(await journal.find(db, parse_id(Prefix.NOTIFICATION, notification_id)), "notification")
+    entry = found(await journal.find(db, notification_id), "notification")
     view = notification_view(entry)
     try:
         body, encoding = entry.request.body.decode(), "utf-8"
@@ -116,11 +109,11 @@ async def show_notification(db: Session, notification_id: str) -> NotificationWi
         body=body,
         body_encoding=encoding,
         results=[
-            UpdateResultView(
-                one.outcome,
-                text_or_none(Prefix.ESIM, one.esim_id),
-                [text_of(Prefix.EVENT, event_id) for event_id in one.event_ids],
-                one.detail,
+            view_of(
+                UpdateResultView,
+                one,
+                esim=Prefix.ESIM,
+                events=[text_of(Prefix.EVENT, event_id) for event_id in one.event_ids],
             )
             for one in entry.results
         ],
@@ -128,6 +121,6 @@ async def show_notification(db: Session, notification_id: str) -> NotificationWi
 
 
 @routes.post("/v1/notifications/{notification_id}/replay", status=202)
-async def replay(db: Session, actor: Actor, notification_id: str) -> None:
+async def replay(db: Session, actor: Actor, notification_id: NotificationId) -> None:
     """Look at a journal entry again, in the background."""
-    await manage_journal.replay(db, actor, parse_id(Prefix.NOTIFICATION, notification_id))
+    await manage_journal.replay(db, actor, notification_id)

@@ -15,7 +15,6 @@ from esimhooks.server.api.lists import Listed
 from esimhooks.server.api.parameters import path_names
 from esimhooks.server.api.problems import PROBLEM, Problem
 from esimhooks.server.api.router import Route
-from esimhooks.server.domain.ids import Prefix
 from esimhooks.version import __version__
 from esimhooks.vocabulary.envelope import Envelope
 from esimhooks.vocabulary.events import MEANINGS, EventType
@@ -25,7 +24,6 @@ from esimhooks.vocabulary.statuses import Mode
 Json = dict[str, Any]
 TEMPLATE = "#/components/schemas/{name}"
 ID_PATTERN = "^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$"
-IDS = {f"{prefix.name.lower()}_id": prefix for prefix in Prefix}
 OPEN = ("/healthz", "/readyz", "/schemas")
 LEFT_OUT = ("/providers/", "/openapi.json", "/asyncapi.json", "/docs")
 DESCRIPTION = """Turns what happens to eSIMs into signed webhooks. Keys of operators (`esim_admin_...`) act for an account
@@ -177,8 +175,9 @@ def _operation(one: Route, schemas: Mapping[str, Json]) -> Json:
 def _parameters(one: Route, schemas: Mapping[str, Json]) -> Iterator[Json]:
     for name in path_names(one.path):
         schema: Json = {"type": "string"}
-        if name in IDS:
-            schema["pattern"] = ID_PATTERN.format(prefix=IDS[name].value)
+        converter = one.takes.in_path.get(name)
+        if converter is not None and converter.prefix is not None:
+            schema["pattern"] = ID_PATTERN.format(prefix=converter.prefix.value)
         yield {"name": name, "in": "path", "required": True, "schema": schema}
     for told in one.takes.parameters:
         described = {"name": told.name, "in": told.place, "schema": schemas[repr(told.kind)]}

@@ -8,14 +8,15 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from esimhooks.server.api.access import BY_KEY
-from esimhooks.server.api.bodies import ProviderName
-from esimhooks.server.api.lists import Cursor, Limit, Listed, id_of, listed, window
+from esimhooks.server.api.bodies import AccountId, OrderId, ProviderName, id_in
+from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.server.api.router import Routes
 from esimhooks.server.api.transaction import Begin
+from esimhooks.server.api.views import view_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.ids import Prefix, parse_id, text_of, text_or_none
+from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import found, partition
 from esimhooks.server.domain.order import Order, OrderFilter
 from esimhooks.server.domain.validation import Text
@@ -27,7 +28,6 @@ from esimhooks.server.store import esims
 from esimhooks.server.store import orders as stored_orders
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
-from esimhooks.vocabulary.timestamps import timestamp
 
 MAX_ORDER = 1000
 
@@ -98,12 +98,8 @@ async def place_order(
     begin: Begin, connected: ProviderClients, actor: Actor, now: datetime, data: OrderBody
 ) -> OrderWithEsims:
     """Store an order, of new eSIMs or (`esim`) of a top-up; the same `transactionId` again returns the same order."""
-    try:
-        account_id = parse_id(Prefix.ACCOUNT, data.account)
-    except Refused:
-        raise Refused.invalid("/account", "expected the id of an account, acc_...") from None
     new = NewOrder(
-        tenant=Tenant(account_id, data.mode),
+        tenant=Tenant(id_in("/account", Prefix.ACCOUNT, data.account), data.mode),
         provider=data.provider,
         transaction_id=data.transaction_id,
         order_no=data.order_no,
@@ -127,16 +123,13 @@ def _topped_up(data: OrderBody) -> UUID | None:
         return None
     if data.quantity != 1:
         raise Refused.invalid("/quantity", "expected 1: one eSIM is topped up by one order")
-    try:
-        return parse_id(Prefix.ESIM, data.esim)
-    except Refused:
-        raise Refused.invalid("/esim", "expected the id of an eSIM, esim_...") from None
+    return id_in("/esim", Prefix.ESIM, data.esim)
 
 
 @routes.get("/v1/orders")
 async def list_orders(
     db: Session,
-    account: str | None = None,
+    account: AccountId | None = None,
     mode: Mode | None = None,
     provider: str | None = None,
     transaction_id: str | None = None,
@@ -146,7 +139,7 @@ async def list_orders(
 ) -> Listed[OrderView]:
     """List orders of all accounts, or those that fit."""
     where = OrderFilter(
-        account_id=id_of("account", Prefix.ACCOUNT, account),
+        account_id=account,
         mode=mode,
         provider=provider,
         transaction_id=transaction_id,
@@ -156,26 +149,20 @@ async def list_orders(
 
 
 @routes.get("/v1/orders/{order_id}")
-async def show_order(db: Session, order_id: str) -> OrderWithEsims:
+async def show_order(db: Session, order_id: OrderId) -> OrderWithEsims:
     """Show an order with its eSIMs."""
     async with db.snapshot():
-        return await _with_esims(db, parse_id(Prefix.ORDER, order_id))
+        return await _with_esims(db, order_id)
 
 
 def _order(order: Order) -> OrderView:
-    return OrderView(
-        id=text_of(Prefix.ORDER, order.id),
+    return view_of(
+        OrderView,
+        order,
+        id=Prefix.ORDER,
         account=text_of(Prefix.ACCOUNT, order.tenant.account_id),
         mode=order.tenant.mode,
-        provider=order.provider,
-        transaction_id=order.transaction_id,
-        order_no=order.order_no,
-        package_code=order.package_code,
-        package_name=order.package_name,
-        quantity=order.quantity,
-        esim=text_or_none(Prefix.ESIM, order.esim_id),
-        metadata=dict(order.metadata),
-        created_at=timestamp(order.created_at),
+        esim=Prefix.ESIM,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import reduce
 from operator import or_
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 from esimhooks.server.api import strict_json
 from esimhooks.server.api.http import Request
 from esimhooks.server.domain.errors import FieldError, Refused
+from esimhooks.server.domain.ids import Prefix
 from esimhooks.server.domain.validation import MAX_NAME, decode, expected
 
 JSON_TYPES = ("application/json", "application/merge-patch+json")
@@ -24,12 +25,24 @@ BODY = "data"
 OF_TENANT = frozenset({"account", "mode"})
 
 Give = Callable[[Request], Any]
+Mark = TypeVar("Mark")
 
 
 class Header(Struct, frozen=True):
     """Marks an argument that is a header of that name."""
 
     name: str
+
+
+class Converter(Struct, frozen=True):
+    """Marks an argument that `convert` makes of the text of a parameter, refused with what was `expected` where it cannot.
+
+    An id of rows of one kind has a `prefix`; in a path one of another kind is not found (404).
+    """
+
+    convert: Callable[[str], Any]
+    expected: str
+    prefix: Prefix | None = None
 
 
 class Parameter(Struct, frozen=True, kw_only=True):
@@ -39,20 +52,28 @@ class Parameter(Struct, frozen=True, kw_only=True):
     name: str
     place: str
     kind: Any
+    converter: Converter | None
     default: Any
     description: str | None
 
     def value(self, text: str | None) -> Any:
-        """Return the argument. Raises `msgspec.ValidationError`."""
+        """Return the argument. Raises `msgspec.ValidationError` or `Refused`."""
         if text is None:
             return self.default
+        if self.converter is not None:
+            return self.converter.convert(text)
         return text if self.kind is str else msgspec.convert(text, self.kind, strict=False)
+
+    @property
+    def expected(self) -> str:
+        """What was expected where there is no such argument."""
+        return expected(self.kind) if self.converter is None else self.converter.expected
 
 
 class Signature(Struct, frozen=True, kw_only=True):
     """All that a handler takes. `gives` are the arguments that are given to it and are no part of the request."""
 
-    in_path: tuple[str, ...]
+    in_path: Mapping[str, Converter | None]
     parameters: tuple[Parameter, ...]
     allowed: frozenset[str]
     body: Any
@@ -75,10 +96,10 @@ class Signature(Struct, frozen=True, kw_only=True):
             self._read_body(body, request)
 
     def read_path(self, request: Request) -> None:
-        """Leave the parts of the path in `request.values`."""
-        for name in self.in_path:
-            if name in request.path_params:
-                request.values[name] = request.path_params[name]
+        """Leave the parts of the path in `request.values`. Raises `Refused` (404) for an id of another kind."""
+        for name, converter in self.in_path.items():
+            if (text := request.path_params.get(name)) is not None:
+                request.values[name] = text if converter is None else converter.convert(text)
 
     def _read_query(self, request: Request) -> None:
         pairs, errors = request.query_pairs, []
@@ -98,8 +119,8 @@ class Signature(Struct, frozen=True, kw_only=True):
             if one.place == "query":
                 try:
                     request.values[one.argument] = one.value(given.get(one.name))
-                except msgspec.ValidationError:
-                    errors.append(FieldError(f"query:{one.name}", expected(one.kind)))
+                except (msgspec.ValidationError, Refused):
+                    errors.append(FieldError(f"query:{one.name}", one.expected))
         if errors:
             raise _invalid(errors)
 
@@ -131,7 +152,7 @@ def signature_of(
     hints = get_type_hints(handler, include_extras=True)
     declared = inspect.signature(handler).parameters
     given = {name: gives[hint] for name, hint in hints.items() if name in declared and _is_key(hint, gives)}
-    in_path = tuple(name for name in path_names(path) if name in declared)
+    in_path = {name: _mark(hints[name], Converter) for name in path_names(path) if name in declared}
     parameters = tuple(
         _parameter(name, hints[name], one.default)
         for name, one in declared.items()
@@ -171,23 +192,29 @@ def _is_key(hint: Any, gives: Mapping[Any, Give]) -> bool:
 
 def _parameter(argument: str, hint: Any, default: Any) -> Parameter:
     kind = _without_none(hint)
-    marks = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
-    header = next((one.name for one in marks if isinstance(one, Header)), None)
+    header, converter, meta = _mark(kind, Header), _mark(kind, Converter), _mark(kind, Meta)
     return Parameter(
         argument=argument,
-        name=header or _camel(argument),
+        name=header.name if header else _camel(argument),
         place="header" if header else "query",
-        kind=kind,
+        kind=kind if converter is None else str,
+        converter=converter,
         default=default,
-        description=next((one.description for one in marks if isinstance(one, Meta) and one.description), None),
+        description=meta.description if meta else None,
     )
+
+
+def _mark(hint: Any, kind: type[Mark]) -> Mark | None:
+    """Return what an annotated type is marked with, of that kind."""
+    marks = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    return next((one for one in marks if isinstance(one, kind)), None)
 
 
 def _of_header(one: Parameter, request: Request) -> Any:
     try:
         return one.value(request.headers.get(one.name.lower()))
-    except msgspec.ValidationError:
-        raise Refused.invalid(f"header:{one.name.lower()}", expected(one.kind)) from None
+    except (msgspec.ValidationError, Refused):
+        raise Refused.invalid(f"header:{one.name.lower()}", one.expected) from None
 
 
 def _without_none(hint: Any) -> Any:

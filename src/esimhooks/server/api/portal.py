@@ -8,13 +8,14 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from esimhooks.server.api.access import BY_KEY
+from esimhooks.server.api.bodies import AccountId
 from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.lists import Listed
 from esimhooks.server.api.router import Routes
+from esimhooks.server.api.views import view_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.portal import INSTALLATION, Branding, PortalLink, PortalRole, PortalSession, picture_type
 from esimhooks.server.domain.validation import END, Name
@@ -83,13 +84,13 @@ routes = Routes(BY_KEY, operators=True)
 
 @routes.post("/v1/accounts/{account_id}/portal-links", example={"mode": "test", "role": "view", "expiresIn": 300})
 async def create_portal_link(
-    db: Session, actor: Actor, now: datetime, installation: Installation, account_id: str, data: PortalLinkBody
+    db: Session, actor: Actor, now: datetime, installation: Installation, account_id: AccountId, data: PortalLinkBody
 ) -> PortalLinkView:
     """Make a link that signs a merchant's person in once, to exactly this account and mode, without a key."""
     if data.frame and not installation.frame_origins:
         raise Refused.invalid("/frame", "expected false: ESIMHOOKS_FRAME_ORIGINS names no origin that may show frames")
     link = PortalLink(
-        tenant=Tenant(parse_id(Prefix.ACCOUNT, account_id), data.mode),
+        tenant=Tenant(account_id, data.mode),
         role=data.role,
         page=data.page,
         framed=data.frame,
@@ -100,16 +101,16 @@ async def create_portal_link(
 
 
 @routes.get("/v1/accounts/{account_id}/portal-sessions")
-async def list_portal_sessions(db: Session, now: datetime, account_id: str) -> Listed[PortalSessionView]:
+async def list_portal_sessions(db: Session, now: datetime, account_id: AccountId) -> Listed[PortalSessionView]:
     """List the sessions that links began and that have not ended, newest first, up to 100."""
-    rows = await manage_portal.sessions_of(db, parse_id(Prefix.ACCOUNT, account_id), now=now)
+    rows = await manage_portal.sessions_of(db, account_id, now=now)
     return Listed([_session(row) for row in rows], None)
 
 
 @routes.delete("/v1/accounts/{account_id}/portal-sessions/{session_id}")
-async def end_portal_session(db: Session, actor: Actor, account_id: str, session_id: str) -> None:
+async def end_portal_session(db: Session, actor: Actor, account_id: AccountId, session_id: str) -> None:
     """End a portal session at once."""
-    await manage_portal.end_session(db, actor, parse_id(Prefix.ACCOUNT, account_id), session_id)
+    await manage_portal.end_session(db, actor, account_id, session_id)
 
 
 @routes.get("/v1/branding")
@@ -126,21 +127,19 @@ async def change_branding(db: Session, actor: Actor, now: datetime, data: Brandi
 
 
 @routes.get("/v1/accounts/{account_id}/branding")
-async def show_account_branding(db: Session, account_id: str) -> BrandingView:
+async def show_account_branding(db: Session, account_id: AccountId) -> BrandingView:
     """Show how an account's pages look where they differ from the installation's."""
-    known = parse_id(Prefix.ACCOUNT, account_id)
-    found(await accounts.find(db, known), "account")
-    return _branding(await portal.find_branding(db, known))
+    found(await accounts.find(db, account_id), "account")
+    return _branding(await portal.find_branding(db, account_id))
 
 
 @routes.patch("/v1/accounts/{account_id}/branding", example={"name": "Acme Travel", "accent": "#7a1f5c"})
 async def change_account_branding(
-    db: Session, actor: Actor, now: datetime, account_id: str, data: BrandingBody
+    db: Session, actor: Actor, now: datetime, account_id: AccountId, data: BrandingBody
 ) -> BrandingView:
     """Change how an account's pages look."""
-    known = parse_id(Prefix.ACCOUNT, account_id)
-    wanted = _merged(await portal.find_branding(db, known), data)
-    return _branding(await manage_portal.change_branding(db, actor, known, wanted, now=now))
+    wanted = _merged(await portal.find_branding(db, account_id), data)
+    return _branding(await manage_portal.change_branding(db, actor, account_id, wanted, now=now))
 
 
 def _merged(before: StoredBranding, data: BrandingBody) -> StoredBranding:
@@ -172,21 +171,10 @@ def _type(pointer: str, picture: bytes | None) -> str | None:
 
 
 def _branding(stored: StoredBranding) -> BrandingView:
-    return BrandingView(
-        name=stored.branding.name,
-        accent=stored.branding.accent,
-        language=stored.branding.language,
-        has_logo=stored.logo is not None,
-        has_favicon=stored.favicon is not None,
+    return view_of(
+        BrandingView, stored.branding, has_logo=stored.logo is not None, has_favicon=stored.favicon is not None
     )
 
 
 def _session(row: PortalSession) -> PortalSessionView:
-    return PortalSessionView(
-        id=row.id,
-        mode=row.tenant.mode,
-        role=row.role,
-        frame=row.framed,
-        created_at=timestamp(row.created_at),
-        last_seen_at=timestamp(row.seen_at),
-    )
+    return view_of(PortalSessionView, row, mode=row.tenant.mode, frame=row.framed, last_seen_at=timestamp(row.seen_at))

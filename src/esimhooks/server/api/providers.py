@@ -1,6 +1,5 @@
 """Providers and their documents, for operators: `/v1/providers`. Credentials go in and never come out."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -10,10 +9,11 @@ from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.lists import Limit, Listed, NameCursor, part_of
 from esimhooks.server.api.router import Routes
+from esimhooks.server.api.views import view_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.ids import Prefix, text_of
+from esimhooks.server.domain.ids import Prefix
 from esimhooks.server.domain.lists import Unreadable, found
 from esimhooks.server.domain.provider import StoredProvider
 from esimhooks.server.domain.validation import Text, Url
@@ -141,17 +141,13 @@ def _name_of(stored: StoredProvider | Unreadable) -> str:
 
 def _view(stored: StoredProvider, installation: Installation) -> ProviderView:
     below = f"{installation.public_url}/providers/{stored.name}"
-    return ProviderView(
-        name=stored.name,
-        kind=stored.kind,
-        base_url=stored.base_url,
+    return view_of(
+        ProviderView,
+        stored,
         credentials_set=sorted(stored.credentials),
-        settings=dict(stored.settings),
         inbound_url=f"{below}/{stored.token}",
         old_inbound_url=f"{below}/{stored.old_token}" if stored.old_token else None,
         old_inbound_url_expires_at=timestamp_or_none(stored.old_token_until),
-        created_at=timestamp(stored.created_at),
-        updated_at=timestamp(stored.updated_at),
     )
 
 
@@ -240,23 +236,10 @@ def _version_of(cursor: str | None) -> int | None:
 
 
 def _tried(one: Tried) -> TriedView:
-    return TriedView(
-        notification=text_of(Prefix.NOTIFICATION, one.notification_id),
-        received_at=timestamp(one.received_at),
-        kind=one.kind,
-        outcome=one.outcome,
-        same=one.same,
-        before=_outcome(one.before),
-        after=_outcome(one.after),
+    return view_of(
+        TriedView, one, notification=Prefix.NOTIFICATION, before=_outcome(one.before), after=_outcome(one.after)
     )
 
 
 def _outcome(outcome: Outcome) -> OutcomeView:
-    order: Mapping[str, str] | None = outcome.order
-    return OutcomeView(
-        outcome=outcome.outcome,
-        updates=[dict(update) for update in outcome.updates],
-        order=None if order is None else dict(order),
-        doubts=list(outcome.doubts),
-        detail=outcome.detail,
-    )
+    return view_of(OutcomeView, outcome, updates=[dict(update) for update in outcome.updates])

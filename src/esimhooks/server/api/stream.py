@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.auth import Authenticator
+from esimhooks.server.api.bodies import id_in
 from esimhooks.server.api.events import position_behind
 from esimhooks.server.api.http import Request, Stream
 from esimhooks.server.api.parameters import Header
@@ -19,7 +20,7 @@ from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import NotNow, Refused
 from esimhooks.server.domain.event import Event, EventFilter
-from esimhooks.server.domain.ids import Prefix, parse_id, text_of
+from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.manage.streams import Streams
 from esimhooks.server.runtime.health import Health
@@ -46,7 +47,7 @@ async def stream(
     """Listen to events as they are committed, from now on or behind the `Last-Event-ID`."""
     async with database.session() as db:
         if last_event_id:
-            begin = _event_id(last_event_id)
+            begin = id_in("header:last-event-id", Prefix.EVENT, last_event_id)
             position = await position_behind(db, tenant, begin, "header:last-event-id")
         else:
             begin, position = await events.newest(db, tenant) or (UUID(int=0), 0)
@@ -103,10 +104,3 @@ def _frame(event: Event | Unreadable) -> bytes:
         return f": {event.name} cannot be decrypted\nid: {event.name}\n\n".encode()
     head = f"id: {text_of(Prefix.EVENT, event.id)}\nevent: {event.type.value}\ndata: "
     return head.encode() + event.body + b"\n\n"
-
-
-def _event_id(text: str) -> UUID:
-    try:
-        return parse_id(Prefix.EVENT, text)
-    except Refused:
-        raise Refused.invalid("header:last-event-id", "expected the id of an event, evt_...") from None

@@ -1,6 +1,5 @@
 """Trace: `GET /v1/trace/{id}` shows the whole chain around any id. Bodies and credentials are left where they are."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -10,7 +9,8 @@ from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.auth import Principal, tenant_of
 from esimhooks.server.api.notifications import NotificationView, notification_view
 from esimhooks.server.api.router import Routes
-from esimhooks.server.domain.delivery import Attempt, DeliveryStatus, OutcomeClass
+from esimhooks.server.api.views import view_of
+from esimhooks.server.domain.delivery import DeliveryStatus, OutcomeClass
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.find import Trace, TracedDelivery
@@ -19,7 +19,7 @@ from esimhooks.server.manage import find as manage_find
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.envelope import TopUp
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
-from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
+from esimhooks.vocabulary.timestamps import timestamp
 
 Account = Annotated[str, Meta(description="operators: only in this account, else wherever the id is")] | None
 
@@ -132,38 +132,37 @@ def _view(any_id: str, trace: Trace) -> TraceView:
 
 
 def _esim(esim: Esim) -> TracedEsimView:
-    return TracedEsimView(
-        id=text_of(Prefix.ESIM, esim.id),
+    return view_of(
+        TracedEsimView,
+        esim,
+        id=Prefix.ESIM,
         esim_status=esim.status,
-        iccid=esim.iccid,
-        transaction_id=esim.transaction_id,
-        order_no=esim.order_no,
-        order=text_or_none(Prefix.ORDER, esim.order_id),
+        order=Prefix.ORDER,
         replaces=text_or_none(Prefix.ESIM, esim.further.replaces),
         replaced_by=text_or_none(Prefix.ESIM, esim.further.replaced_by),
     )
 
 
 def _event(event: Event) -> TracedEventView:
-    told = msgspec.json.decode(event.body, type=_Told)
-    return TracedEventView(
-        id=text_of(Prefix.EVENT, event.id),
+    body = msgspec.json.decode(event.body, type=_Body)
+    return view_of(
+        TracedEventView,
+        event,
+        id=Prefix.EVENT,
         type=event.type.value,
-        esim=text_or_none(Prefix.ESIM, event.esim_id),
-        notification=text_or_none(Prefix.NOTIFICATION, event.notification_id),
-        previous_status=told.previous_status,
-        new_status=told.new_status,
-        changed=list(told.changes),
-        reason=told.reason,
-        plan_id=told.plan_id,
-        top_up=told.top_up,
-        happened_at=timestamp(event.happened_at),
+        esim=Prefix.ESIM,
+        notification=Prefix.NOTIFICATION,
+        previous_status=body.previous_status,
+        new_status=body.new_status,
+        changed=list(body.changes),
+        reason=body.reason,
+        plan_id=body.plan_id,
+        top_up=body.top_up,
         created_at=timestamp(made_at(event.id)),
-        traceparent=event.traceparent,
     )
 
 
-class _Told(Struct, rename="camel"):
+class _Body(Struct, rename="camel"):
     """What of a webhook's body says what changed; values may be credentials, and are left there."""
 
     previous_status: EsimStatus | None = None
@@ -175,29 +174,12 @@ class _Told(Struct, rename="camel"):
 
 
 def _delivery(traced: TracedDelivery) -> TracedDeliveryView:
-    delivery = traced.delivery
-    return TracedDeliveryView(
-        id=text_of(Prefix.DELIVERY, delivery.id),
-        event=text_of(Prefix.EVENT, delivery.event_id),
-        endpoint=text_of(Prefix.ENDPOINT, delivery.endpoint_id),
-        status=delivery.status,
-        attempt_count=delivery.attempts,
-        next_attempt_at=timestamp_or_none(delivery.next_attempt_at),
-        finished_at=timestamp_or_none(delivery.finished_at),
-        attempts=_attempts(traced.attempts),
+    return view_of(
+        TracedDeliveryView,
+        traced.delivery,
+        id=Prefix.DELIVERY,
+        event=Prefix.EVENT,
+        endpoint=Prefix.ENDPOINT,
+        attempt_count=traced.delivery.attempts,
+        attempts=[view_of(TracedAttemptView, one, id=Prefix.ATTEMPT) for one in traced.attempts],
     )
-
-
-def _attempts(attempts: Sequence[Attempt]) -> list[TracedAttemptView]:
-    return [
-        TracedAttemptView(
-            id=text_of(Prefix.ATTEMPT, attempt.id),
-            number=attempt.number,
-            started_at=timestamp(attempt.started_at),
-            duration_ms=attempt.duration_ms,
-            outcome=attempt.outcome,
-            status_code=attempt.status_code,
-            error=attempt.error,
-        )
-        for attempt in attempts
-    ]

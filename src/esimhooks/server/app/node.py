@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from esimhooks.server.api.auth import Authenticator
 from esimhooks.server.api.installation import Installation, services
-from esimhooks.server.api.limits import RateLimit, LoginThrottle
+from esimhooks.server.api.limits import LoginThrottle, RateLimit
 from esimhooks.server.app import keys, sockets
 from esimhooks.server.app.asgi import application
 from esimhooks.server.app.connections import Connections
