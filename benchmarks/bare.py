@@ -12,7 +12,7 @@ from typing import Any
 
 import uvloop
 
-from esimhooks.server.app import heap
+from esimhooks.server.app import server
 from esimhooks.server.delivery.http.client import Sender
 from esimhooks.server.delivery.http.gate import Gate
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
@@ -44,7 +44,7 @@ async def send_all(load: dict[str, Any]) -> float:
             }
             await sender.send(f"{load['url']}/ok/{place}", headers=headers, body=body, timeout_s=5.0)
 
-    heap.freeze_startup_objects()  # as the server does
+    server.freeze_startup_objects()  # as the server does
     began = time.monotonic()
     async with asyncio.TaskGroup() as group:
         for slot in range(min(IN_FLIGHT, PER_ENDPOINT * load["endpoints"])):

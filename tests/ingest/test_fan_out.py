@@ -12,7 +12,7 @@ from esimhooks.server.app.settings import Role, Settings
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import Prefix, first_id_of, new_id, parse_id
 from esimhooks.server.ingest.fan_out import MAX_TENANTS, FanOuts
-from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.runtime.loop import Wake
 from esimhooks.server.store import fan_outs
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.endpoints import find, insert, subscriptions

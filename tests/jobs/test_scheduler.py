@@ -23,7 +23,7 @@ from esimhooks.server.providers.port import Pace, Provider, ProviderConfig
 from esimhooks.server.providers.sandbox.esims import Purchase
 from esimhooks.server.providers.sandbox.life import Ending
 from esimhooks.server.providers.sandbox.sandbox import Sandbox
-from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.runtime.loop import Wake
 from esimhooks.server.store import esims
 from esimhooks.server.store.database import Database
 from upstream import Door, Shop, a_shop, allocate, an_upstream, moved

@@ -10,7 +10,7 @@ from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.jobs.background import BackgroundJobs
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.manage.jobs import MissedEvents, begin_recovery, find_job
-from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.runtime.loop import Wake
 from esimhooks.server.store.audit import ITSELF
 from esimhooks.server.store.database import Database
 from system.stored_lanes import FAILED, Lane, a_lane, lease, take, write

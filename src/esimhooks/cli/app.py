@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from esimhooks.cli import (
-    backup,
     bulk,
     check_receiver,
     demo,
@@ -49,8 +48,8 @@ for one in (
     serve.serve,
     serve.migrate,
     serve.rotate_encryption,
-    backup.backup,
-    backup.restore,
+    serve.backup,
+    serve.restore,
     trigger.trigger,
     trace.trace,
     check_receiver.check_receiver,

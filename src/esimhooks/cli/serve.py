@@ -1,4 +1,4 @@
-"""The commands that run or change an installation on this machine: `serve`, `migrate`, `rotate-encryption`.
+"""The commands that run or change an installation on this machine: `serve`, `migrate`, `rotate-encryption`, `backup`, `restore`.
 
 What the command line says goes into `Settings` before environment and file. The server is imported when it is needed:
 commands that only ask one start without loading it, and without its packages.
@@ -83,9 +83,9 @@ def rotate_encryption(*, data_dir: DataDir = None) -> None:
     Put the new key before the old one in ESIMHOOKS_ENCRYPTION_KEY and restart every server, then run this with the same
     setting. It may be interrupted and run again.
     """
-    from esimhooks.server.app import rotation  # noqa: PLC0415 - see above
+    from esimhooks.server.app import backup as of_the_server  # noqa: PLC0415 - as above
 
-    done = asyncio.run(rotation.rotate_encryption(settings_of(data_dir=data_dir)))
+    done = asyncio.run(of_the_server.rotate_encryption(settings_of(data_dir=data_dir)))
     output.say(
         f"{done} values were encrypted again: only the first key of ESIMHOOKS_ENCRYPTION_KEY is needed from now on"
     )
@@ -202,3 +202,31 @@ def _announce_development(node: "Running", made: Development, link: str, forward
         output.say("webhooks go nowhere yet: start with --forward URL, or run `esimhooks listen` beside it")
     output.say(f"paste this in another terminal, then `{output.program()} trigger esim.activated`:")
     output.copyable(f"  export ESIMHOOKS_URL={node.url} ESIMHOOKS_API_KEY={made.key}")
+
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A dump in PostgreSQL's custom format.")]
+
+
+def backup(file: File, *, data_dir: DataDir = None) -> None:
+    """Write the database into a file, while a server runs or not.
+
+    The encryption key is not in it: without ESIMHOOKS_ENCRYPTION_KEY, or encryption.key of the data folder, nobody can
+    use it. Keep both, apart.
+    """
+    from esimhooks.server.app import backup as of_the_server  # noqa: PLC0415 - the server is loaded where it is needed
+
+    asyncio.run(of_the_server.backup(settings_of(data_dir=data_dir), file))
+    output.say(
+        f"{file} has the database ({file.stat().st_size / 1_048_576:.1f} MB); keep the encryption key apart from it"
+    )
+
+
+def restore(file: File, *, data_dir: DataDir = None) -> None:
+    """Load a backup into an empty database: the embedded one of a new data folder, or that of ESIMHOOKS_DATABASE_URL.
+
+    Needs the encryption key of the server that the backup comes from.
+    """
+    from esimhooks.server.app import backup as of_the_server  # noqa: PLC0415 - the server is loaded where it is needed
+
+    asyncio.run(of_the_server.restore(settings_of(data_dir=data_dir), file))
+    output.say("the database is restored and up to date: `esimhooks serve` goes on with it")

@@ -1,27 +1,177 @@
 """`esimhooks import svix|convoy FILE`: endpoints of another sender become endpoints of an account, with their secrets.
 
-What the other API has answered comes in; what is made, and what could not be taken over, is shown.
+What the other API has answered comes in; what is made, and what could not be taken over, is shown. Svix: the answer of
+`GET /api/v1/app/{app}/endpoint`, each endpoint with `secret` as `GET .../secret` answers it, and `headers` as
+`GET .../headers` does. Convoy: the answer of `GET /api/v1/projects/{project}/endpoints`, which has both.
 """
 
-from collections.abc import Callable
-from typing import Annotated
+import base64
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any
 
 import msgspec
 import typer
+from msgspec import Struct
 
 from esimhooks.cli import output
 from esimhooks.cli.client import Client
-from esimhooks.cli.installation import present, senders
+from esimhooks.cli.installation import present
 from esimhooks.cli.installation.commands import confirmed_steps
-from esimhooks.cli.installation.document import Account, Installation
+from esimhooks.cli.installation.document import Account, Endpoint, Fields, Installation
 from esimhooks.cli.messages import Failed
 from esimhooks.cli.options import content_of, pairs
+from esimhooks.server.domain.endpoint_rules import MAX_SECRET_BYTES, MIN_SECRET_BYTES, header_error, secret_error, wants
+from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
 
 app = typer.Typer(help="Endpoints of another sender, with their secrets.", no_args_is_help=True)
 
 
-def _command(read: senders.Reader, about: str) -> Callable[..., None]:
+MAX_NAME, MAX_TIMEOUT_S = 100, 30
+
+
+class Imported(Struct, frozen=True, kw_only=True):
+    """An endpoint, and what of it could not be taken over, in sentences."""
+
+    endpoint: Endpoint
+    lost: Sequence[str] = ()
+
+
+Reader = Callable[[Any, Mode, Mapping[str, str]], list[Imported]]
+"""Takes decoded JSON, the mode of the endpoints, and event types of ours by those of the other sender."""
+
+
+def svix(content: Any, mode: Mode, event_types: Mapping[str, str]) -> list[Imported]:
+    """Return the endpoints of an application of Svix. Raises `Failed` where it is something else."""
+    rows = _rows(content if isinstance(content, list) else _member(content, "data"), "url")
+    return [
+        _of_svix(row, name, mode, event_types)
+        for row, name in zip(rows, _names(rows, "uid", "description"), strict=True)
+    ]
+
+
+def convoy(content: Any, mode: Mode, event_types: Mapping[str, str]) -> list[Imported]:
+    """Return the endpoints of a project of Convoy. Raises `Failed` where it is something else."""
+    data = content if isinstance(content, list) else _member(content, "data")
+    rows = _rows(data if isinstance(data, list) else _member(data, "content"), "url", "target_url")
+    return [_of_convoy(row, name, mode) for row, name in zip(rows, _names(rows, "name", "title"), strict=True)]
+
+
+def _of_svix(row: Fields, name: str | None, mode: Mode, event_types: Mapping[str, str]) -> Imported:
+    lost: list[str] = []
+    fields: Fields = {"url": row["url"], "signatureProfile": "svix"} | ({"name": name} if name else {})
+    types = [event_types.get(one, one) for one in row.get("filterTypes") or []]
+    known = [one for one in types if any(wants([one], event) for event in EventType)]
+    lost += [
+        f"there is no event {one} here: name the one that it is with --event {one}=..."
+        for one in types
+        if one not in known
+    ]
+    if known:
+        fields["eventTypes"] = known
+    if types and not known:
+        lost.append("it gets all events, as none of its own exists here")
+    if row.get("rateLimit"):
+        fields["rateLimit"] = row["rateLimit"]
+    if row.get("channels"):
+        lost.append("there are no channels here: it gets the events of all")
+    headers: Fields = row.get("headers") or {}
+    _add_headers(fields, headers.get("headers") or headers, lost)
+    secret = row.get("secret")
+    secret = secret.get("key") if isinstance(secret, dict) else secret
+    return _imported(fields, mode, secret, enabled=not row.get("disabled"), lost=lost)
+
+
+def _of_convoy(row: Fields, name: str | None, mode: Mode) -> Imported:
+    lost = ["its receiver must verify webhook-signature instead of X-Convoy-Signature"]
+    fields: Fields = {"url": row.get("url") or row.get("target_url")} | ({"name": name} if name else {})
+    seconds = _seconds(row.get("http_timeout"))
+    if seconds:
+        fields["timeout"] = min(max(1, seconds), MAX_TIMEOUT_S)
+    per_s = int(row.get("rate_limit") or 0) / (_seconds(row.get("rate_limit_duration")) or 1)
+    if per_s > 0:
+        fields["rateLimit"] = max(1, round(per_s))
+    _add_headers(fields, _authentication(row.get("authentication") or {}, lost), lost)
+    current = [one for one in row.get("secrets") or [] if not one.get("expires_at") and not one.get("deleted_at")]
+    secret = current[-1].get("value") if current else None
+    return _imported(fields, mode, _as_whsec(secret), enabled=row.get("status", "active") == "active", lost=lost)
+
+
+def _imported(fields: Fields, mode: Mode, secret: Any, *, enabled: bool, lost: list[str]) -> Imported:
+    if isinstance(secret, str) and not secret.startswith("whsec_"):
+        secret = f"whsec_{secret}"  # Svix takes and shows secrets without the prefix too
+    if not isinstance(secret, str) or secret_error(secret):
+        what = (
+            "no secret stands in the file"
+            if not secret
+            else f"its secret has not {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes"
+        )
+        lost.append(f"{what}: it gets a new one, which its receiver needs")
+        secret = None
+    endpoint = Endpoint(mode=mode, fields=fields, secret=secret, enabled=None if enabled else False)
+    return Imported(endpoint=endpoint, lost=lost)
+
+
+def _as_whsec(text: Any) -> str | None:
+    """Return a secret whose key are the bytes of the text, as Convoy signs with them."""
+    return "whsec_" + base64.b64encode(text.encode()).decode() if isinstance(text, str) and text else None
+
+
+def _authentication(given: Fields, lost: list[str]) -> Mapping[str, str]:
+    kind = given.get("type")
+    if kind == "api_key" and given.get("api_key"):
+        return {given["api_key"].get("header_name", ""): given["api_key"].get("header_value", "")}
+    if kind == "basic_auth" and given.get("basic_auth"):
+        pair = f"{given['basic_auth'].get('username', '')}:{given['basic_auth'].get('password', '')}"
+        return {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+    if kind:
+        lost.append(f"authentication by {kind} does not exist here")
+    return {}
+
+
+def _add_headers(fields: Fields, headers: Mapping[str, Any], lost: list[str]) -> None:
+    kept = {
+        name.lower(): str(value) for name, value in headers.items() if header_error(name.lower(), str(value)) is None
+    }
+    lost += [f"the header {name} cannot be set here" for name in headers if name.lower() not in kept]
+    if kept:
+        fields["headers"] = kept
+
+
+def _seconds(value: Any) -> float:
+    """Return the seconds of `30`, `"30s"` or `"1m0s"`; 0 where there are none."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    parts = re.findall(r"(\d+(?:\.\d+)?)(h|m|s|)", value) if isinstance(value, str) else []
+    return sum(float(number) * {"h": 3600, "m": 60}.get(unit, 1) for number, unit in parts)
+
+
+def _names(rows: Sequence[Fields], *members: str) -> list[str | None]:
+    """Return what the endpoints are called, with a number where a name is taken."""
+    names: list[str | None] = []
+    for row in rows:
+        name = next((str(row[one]).strip()[:MAX_NAME] for one in members if str(row.get(one) or "").strip()), None)
+        numbered = (name, *(f"{(name or '')[: MAX_NAME - 4]} {number}" for number in range(2, len(rows) + 2)))
+        names.append(None if name is None else next(one for one in numbered if one not in names))
+    return names
+
+
+def _member(content: Any, name: str) -> Any:
+    if not isinstance(content, dict) or name not in content:
+        raise Failed(f"expected what the API answers to a list of endpoints: an object with {name}")
+    return content[name]
+
+
+def _rows(content: Any, *addresses: str) -> list[Fields]:
+    rows: Iterable[Any] = content if isinstance(content, list) else [content]
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or not any(isinstance(row.get(one), str) and row[one] for one in addresses):
+            raise Failed(f"endpoint {number}: expected an object with {addresses[0]}")
+    return list(rows)
+
+
+def _command(read: Reader, about: str) -> Callable[..., None]:
     def run(
         file: Annotated[str, typer.Argument(metavar="FILE", help="JSON as that API answers; - is standard input.")],
         *,
@@ -57,9 +207,5 @@ def _command(read: senders.Reader, about: str) -> Callable[..., None]:
     return run
 
 
-app.command("svix")(
-    _command(senders.svix, "Take endpoints over from Svix; receivers that use its library need no change.")
-)
-app.command("convoy")(
-    _command(senders.convoy, "Take endpoints over from Convoy; their receivers verify in another way.")
-)
+app.command("svix")(_command(svix, "Take endpoints over from Svix; receivers that use its library need no change."))
+app.command("convoy")(_command(convoy, "Take endpoints over from Convoy; their receivers verify in another way."))

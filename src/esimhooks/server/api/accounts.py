@@ -20,7 +20,6 @@ from esimhooks.server.domain.ids import Prefix
 from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.validation import Name
 from esimhooks.server.manage import accounts as manage_accounts
-from esimhooks.server.manage import quotas as manage_quotas
 from esimhooks.server.store import accounts, quotas
 from esimhooks.server.store.database import Session
 
@@ -101,7 +100,7 @@ async def change_account(
 ) -> AccountView:
     """Give an account another name, or other quotas."""
     if not isinstance(data.quotas, UnsetType):
-        await manage_quotas.change_quotas(db, actor, account_id, _changed_quotas(data.quotas), now=now)
+        await manage_accounts.change_quotas(db, actor, account_id, _changed_quotas(data.quotas), now=now)
     if not isinstance(data.name, UnsetType):
         await manage_accounts.rename_account(db, actor, account_id, data.name, now=now)
     return _account(found(await accounts.find(db, account_id), "account"))

@@ -16,7 +16,7 @@ from esimhooks.server.domain.audit import Action, ActorKind, AuditEntry, AuditFi
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, made_at, text_or_none
 from esimhooks.server.domain.lists import Window
-from esimhooks.server.manage import audit as manage_audit
+from esimhooks.server.manage import find as manage_audit
 from esimhooks.server.store import audit
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode

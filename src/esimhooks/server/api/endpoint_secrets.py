@@ -13,7 +13,7 @@ from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import SigningSecret
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.validation import Text
-from esimhooks.server.manage import rotation
+from esimhooks.server.manage import endpoints
 from esimhooks.server.store.database import Session
 from esimhooks.signing import PRIVATE_KEY_PREFIX, public_key_of
 from esimhooks.vocabulary.timestamps import timestamp_or_none
@@ -67,7 +67,7 @@ routes = Routes(BY_KEY)
 @routes.get("/v1/endpoints/{endpoint_id}/secret")
 async def show_secret(db: Session, now: datetime, tenant: Tenant, endpoint_id: EndpointId) -> SecretView:
     """Show an endpoint's secret, and the old ones that still sign."""
-    return secrets_view(await rotation.shown_secrets(db, tenant, endpoint_id, now=now))
+    return secrets_view(await endpoints.shown_secrets(db, tenant, endpoint_id, now=now))
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/rotate-secret", example={"expireOldIn": 3600}, status=200)
@@ -81,8 +81,8 @@ async def rotate_secret(
 ) -> SecretView:
     """Replace an endpoint's secret; the old one signs for `expireOldIn` seconds more."""
     return secrets_view(
-        await rotation.rotate_secret(
-            db, actor, tenant, endpoint_id, rotation.Rotation(data.expire_old_in, data.secret), now=now
+        await endpoints.rotate_secret(
+            db, actor, tenant, endpoint_id, endpoints.Rotation(data.expire_old_in, data.secret), now=now
         )
     )
 

@@ -16,7 +16,7 @@ from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.manage.endpoints import EndpointRules
 from esimhooks.server.manage.streams import Streams
 from esimhooks.server.runtime.health import Health
-from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.runtime.loop import Wake
 from esimhooks.server.store.database import Database
 
 Services = Mapping[type, Any]

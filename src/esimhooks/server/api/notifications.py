@@ -15,7 +15,7 @@ from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.notification import JournalEntry, JournalFilter
-from esimhooks.server.manage import journal as manage_journal
+from esimhooks.server.manage import providers as manage_journal
 from esimhooks.server.store import journal, journal_lists
 from esimhooks.server.store.database import Session
 

@@ -18,9 +18,7 @@ from esimhooks.server.domain.lists import Unreadable, found
 from esimhooks.server.domain.provider import StoredProvider
 from esimhooks.server.domain.validation import Text, Url
 from esimhooks.server.ingest.provider_clients import ProviderClients
-from esimhooks.server.manage import provider_documents
 from esimhooks.server.manage import providers as manage_providers
-from esimhooks.server.manage.provider_documents import Tried
 from esimhooks.server.providers.mapping.examples import Outcome
 from esimhooks.server.store import providers
 from esimhooks.server.store.database import Session
@@ -206,7 +204,7 @@ class DocumentView(Struct, rename="camel", kw_only=True):
 @routes.get("/v1/providers/{name}/documents")
 async def list_documents(db: Session, name: str, limit: Limit = 25, cursor: NameCursor = None) -> Listed[DocumentView]:
     """List the versions of a provider's document, newest first, each with what changed."""
-    rows = await provider_documents.versions(db, name, before=_version_of(cursor), limit=limit + 1)
+    rows = await manage_providers.versions(db, name, before=_version_of(cursor), limit=limit + 1)
     views = [
         DocumentView(
             version=row.version, created_at=timestamp(row.created_at), document=row.document, difference=difference
@@ -221,7 +219,7 @@ async def try_document(
     db: Session, connected: ProviderClients, name: str, data: DryRunBody = STORED_DOCUMENT
 ) -> DryRunView:
     """Read a provider's newest notifications anew by a document, before it is put; nothing is changed."""
-    tried = await provider_documents.dry_run(db, name, data.document, last=data.last, connected=connected)
+    tried = await manage_providers.dry_run(db, name, data.document, last=data.last, connected=connected)
     return DryRunView(
         tried=len(tried), changed=sum(not one.same for one in tried), notifications=[_tried(one) for one in tried]
     )
@@ -235,7 +233,7 @@ def _version_of(cursor: str | None) -> int | None:
     return int(cursor)
 
 
-def _tried(one: Tried) -> TriedView:
+def _tried(one: manage_providers.Tried) -> TriedView:
     return view_of(
         TriedView, one, notification=Prefix.NOTIFICATION, before=_outcome(one.before), after=_outcome(one.after)
     )

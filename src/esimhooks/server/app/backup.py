@@ -1,4 +1,7 @@
-"""Backup, restore, and so the move from the embedded database to one's own: settings and a file come in."""
+"""Offline work on an installation: backup, restore, which also moves it to another PostgreSQL, and the rotation of its key.
+
+Settings come in, and the file of a backup.
+"""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -8,6 +11,7 @@ from esimhooks.server.app import keys
 from esimhooks.server.app.node import database_address
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.errors import Broken
+from esimhooks.server.jobs.rekey import rekey_all
 from esimhooks.server.store import dump, migrate
 from esimhooks.server.store.database import connect
 from esimhooks.server.store.embedded import EmbeddedPostgres
@@ -64,3 +68,23 @@ def _check_before(settings: Settings, file: Path) -> None:
             "the backup is encrypted: set ESIMHOOKS_ENCRYPTION_KEY to the key of the server that it comes from, or copy its "
             f"file encryption.key to {made}"
         )
+
+
+CONNECTIONS = 2
+
+
+async def rotate_encryption(settings: Settings) -> int:
+    """Encrypt everything with the first key of the settings; return how many values were encrypted anew.
+
+    Raises `Broken` where the keys do not decrypt what is there, and `NotNow` where it must be run again.
+    """
+    async with AsyncExitStack() as stack:
+        dsn, _ = await database_address(settings, stack)
+        await migrate.check_current(dsn)
+        database = await connect(
+            dsn, Cipher(keys.encryption_keys(settings)), connections=CONNECTIONS, pooled=settings.database_pooled
+        )
+        stack.push_async_callback(database.close)
+        async with database.transaction() as db:
+            await check_canary(db)
+        return await rekey_all(database)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from esimhooks.server.api.auth import Authenticator
 from esimhooks.server.api.installation import Installation, services
 from esimhooks.server.api.limits import LoginThrottle, RateLimit
-from esimhooks.server.app import keys, sockets
+from esimhooks.server.app import keys, server
 from esimhooks.server.app.asgi import application
 from esimhooks.server.app.connections import Connections
 from esimhooks.server.app.server import WebServer
@@ -34,10 +34,9 @@ from esimhooks.server.ingest.inbound import Intake, Wakes
 from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.jobs.background import BackgroundJobs
 from esimhooks.server.jobs.backlog import Backlog
-from esimhooks.server.jobs.queue_figures import QueueMetrics
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.jobs.retention import Retention
-from esimhooks.server.jobs.scheduler import Scheduler
+from esimhooks.server.jobs.scheduler import QueueMetrics, Scheduler
 from esimhooks.server.manage import operator_endpoint
 from esimhooks.server.manage.endpoints import EndpointRules
 from esimhooks.server.manage.streams import Streams
@@ -46,9 +45,8 @@ from esimhooks.server.observe.metrics import MetricsPort
 from esimhooks.server.observe.refused import Refusals
 from esimhooks.server.providers.registry import build
 from esimhooks.server.runtime.health import Health, Siblings
-from esimhooks.server.runtime.loop import Loop
+from esimhooks.server.runtime.loop import Loop, Wake
 from esimhooks.server.runtime.notifier import Notifier
-from esimhooks.server.runtime.wake import Wake
 from esimhooks.server.store import lanes
 from esimhooks.server.store import migrate as migrations
 from esimhooks.server.store.database import Database, check_durability, connect
@@ -95,7 +93,7 @@ async def running(settings: Settings, stop: asyncio.Event | None = None) -> Asyn
     """
     async with AsyncExitStack() as stack:
         prepared, upkeep = await prepare(settings, stack)
-        listening = sockets.bound(settings.host, settings.port) if Role.API in settings.roles else None
+        listening = server.bound_socket(settings.host, settings.port) if Role.API in settings.roles else None
         if settings.metrics_port is not None:
             stack.callback(MetricsPort(settings.host, settings.metrics_port).close)
         yield await stack.enter_async_context(

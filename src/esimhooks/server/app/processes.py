@@ -19,7 +19,7 @@ from time import monotonic
 
 import uvloop
 
-from esimhooks.server.app import heap, sockets
+from esimhooks.server.app import server
 from esimhooks.server.app.node import Prepared, Running, prepare, running, url_of, working
 from esimhooks.server.app.settings import Role, Settings
 from esimhooks.server.domain.errors import Broken
@@ -44,7 +44,7 @@ async def serve(settings: Settings, stop: asyncio.Event, *, on_started: OnStarte
     """Run a node until `stop` is set, then drain it. Raises `Broken` where it cannot start."""
     if settings.processes == 1 or not settings.roles & {Role.API, Role.DISPATCHER}:
         async with running(settings, stop) as node:
-            heap.freeze_startup_objects()
+            server.freeze_startup_objects()
             if on_started is not None:
                 on_started(node)
             await stop.wait()
@@ -70,7 +70,7 @@ class Family:
         self._alive: dict[int, Connection] = {}
         self._sockets: list[socket.socket] = []
         if Role.API in settings.roles:
-            self._sockets = sockets.shared(settings.host, settings.port, settings.processes)
+            self._sockets = server.shared_sockets(settings.host, settings.port, settings.processes)
 
     async def run(self, stop: asyncio.Event, loops: list[Loop], on_started: OnStarted | None) -> None:
         """Keep all children alive until `stop`, then let them finish. Raises `Broken` where one does not start."""
@@ -198,7 +198,7 @@ async def _work(settings: Settings, prepared: Prepared, listening: socket.socket
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     siblings = Siblings()
     async with working(settings, prepared, stop, listening=listening, siblings=siblings):
-        heap.freeze_startup_objects()
+        server.freeze_startup_objects()
         parent.send_bytes(READY)
         with _hearing(parent, siblings, stop):
             await stop.wait()

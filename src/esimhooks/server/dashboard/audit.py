@@ -10,7 +10,7 @@ from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import visitor_of
 from esimhooks.server.domain.audit import Action, AuditFilter
 from esimhooks.server.domain.ids import Prefix, parse_id
-from esimhooks.server.manage import audit as manage_audit
+from esimhooks.server.manage import find as manage_audit
 from esimhooks.server.store import accounts, audit
 from esimhooks.server.store.database import Session
 

@@ -17,7 +17,7 @@ from esimhooks.server.domain.endpoint import SignatureProfile
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.lists import found
-from esimhooks.server.manage.rotation import Rotation, rotate_secret, shown_secrets
+from esimhooks.server.manage.endpoints import Rotation, rotate_secret, shown_secrets
 from esimhooks.server.store import endpoints
 from esimhooks.server.store.database import Session
 

@@ -25,8 +25,8 @@ from esimhooks.server.domain.roles import OF_MERCHANTS, Role
 from esimhooks.server.domain.validation import Name
 from esimhooks.server.manage import accounts as manage_accounts
 from esimhooks.server.manage import find as manage_find
-from esimhooks.server.manage import journal as manage_journal
 from esimhooks.server.manage import keys as manage_keys
+from esimhooks.server.manage import providers as manage_journal
 from esimhooks.server.manage.endpoints import EndpointRules
 from esimhooks.server.manage.keys import NewKey
 from esimhooks.server.store import accounts, journal, keys, quotas

@@ -12,8 +12,8 @@ from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.visitor import form_of, operator_of
 from esimhooks.server.domain.errors import FieldError, Refused
 from esimhooks.server.ingest.provider_clients import ProviderClients
-from esimhooks.server.manage import provider_documents
-from esimhooks.server.manage.provider_documents import Tried
+from esimhooks.server.manage import providers
+from esimhooks.server.manage.providers import Tried
 from esimhooks.server.providers.mapping.document import MAX_DOCUMENT_BYTES
 from esimhooks.server.store.database import Session
 
@@ -44,7 +44,7 @@ async def try_document(request: Request, db: Session, clients: ProviderClients, 
     operator_of(request)
     document = (await form_of(request, most_in_field=MAX_DOCUMENT_BYTES)).get("document", "").replace("\r\n", "\n")
     try:
-        tried = await provider_documents.dry_run(db, name, document, last=TRIED, connected=clients)
+        tried = await providers.dry_run(db, name, document, last=TRIED, connected=clients)
     except Refused as refused:
         if not refused.errors:
             raise
@@ -54,7 +54,7 @@ async def try_document(request: Request, db: Session, clients: ProviderClients, 
 
 async def _shown(request: Request, db: Session, now: datetime, name: str, trial: Trial | None = None) -> Response:
     visitor = operator_of(request)
-    versions = await provider_documents.versions(db, name, before=None, limit=SHOWN_VERSIONS)
+    versions = await providers.versions(db, name, before=None, limit=SHOWN_VERSIONS)
     trial = trial or Trial(document=versions[0][0].document if versions else "")
     values = {
         "title": f"Document of {name}",

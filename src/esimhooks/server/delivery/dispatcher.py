@@ -22,8 +22,7 @@ from esimhooks.server.domain.delivery import POISON, Claimed, EndpointTarget, Ou
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.ingest.hand_over import Handed
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.runtime.loop import guarded
-from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.runtime.loop import Wake, guarded
 from esimhooks.server.store import endpoints, events, lanes, queue
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.intake import LeasedLane

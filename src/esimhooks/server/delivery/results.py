@@ -10,7 +10,7 @@ from esimhooks.server.domain.operational import DeliveryFailed, EndpointDisabled
 from esimhooks.server.observe import metrics
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.runtime.group_commit import GroupCommit
-from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.runtime.loop import Wake
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.results import Result, Written, follow_up_of, write_results
 

@@ -15,7 +15,7 @@ from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.observe import metrics
 from esimhooks.server.runtime.for_each import for_each
-from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.runtime.loop import Wake
 from esimhooks.server.store import deliveries, endpoints, events, fan_outs, queue
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.endpoints import Subscription

@@ -27,7 +27,7 @@ from esimhooks.server.observe import metrics, tracing
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Reply, Unparsable
 from esimhooks.server.runtime.group_commit import GroupCommit
-from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.runtime.loop import Wake
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.intake import Scope
 from esimhooks.server.store.journal import UPDATES_SOURCE

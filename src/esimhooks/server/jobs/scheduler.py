@@ -1,4 +1,4 @@
-"""Time-driven jobs: validity that ends, usage that is polled or pending, orders that stay pending, rows that age.
+"""Time-driven jobs: validity that ends, usage that is polled or pending, orders that stay pending, rows that age, figures.
 
 Each function is one round of a loop and returns the seconds until the next. Any number of nodes may run them: rows
 are taken with `SKIP LOCKED`.
@@ -25,6 +25,7 @@ from esimhooks.server.ingest.batch import Item, emit_pending, take_in
 from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.ingest.orders import fail, fill, has_failed
 from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
+from esimhooks.server.observe import metrics
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Lookup, OrderFailed, ProviderRefused
 from esimhooks.server.runtime.for_each import for_each
@@ -35,6 +36,7 @@ from esimhooks.server.store import (
     health,
     idempotency,
     journal,
+    lanes,
     orders,
     polls,
     provider_doubts,
@@ -295,3 +297,24 @@ class Scheduler:
             await idempotency.forget(db, before=now - idempotency.KEPT_FOR)
             forgotten = await journal.forget_seen(db, before=now - SEEN_FOR, limit=FORGET_BATCH)
         return 0.0 if forgotten == FORGET_BATCH else 30.0
+
+
+EVERY_S = 10.0
+"""Counting a long queue costs the database milliseconds, so that metrics are read from memory."""
+
+
+class QueueMetrics:
+    """One round of a loop."""
+
+    def __init__(self, database: Database, *, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def refresh(self) -> float:
+        """Refresh the metrics of the queue; returns the seconds until the next round."""
+        async with self._database.session() as db:
+            figures = await lanes.queue_figures(db)
+            states = await health.states(db)
+        metrics.endpoint_states({state.value: number for state, number in states.items()})
+        metrics.queue_read(figures, at=self._clock().timestamp())
+        return EVERY_S

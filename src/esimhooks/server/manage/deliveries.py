@@ -18,7 +18,7 @@ from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import found
 from esimhooks.server.ingest.fan_out import deliver_to
-from esimhooks.server.manage import quotas
+from esimhooks.server.manage.accounts import take_from_quota
 from esimhooks.server.store import deliveries, endpoints, events, queue
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
@@ -29,7 +29,7 @@ MAX_HURRIED = 10_000
 
 async def send_again(db: Session, actor: Actor, tenant: Tenant, delivery_id: UUID) -> None:
     """Start a finished delivery's schedule anew; a pending one is attempted now. Raises `Refused` (404, 429)."""
-    await quotas.take(db, tenant, Rate.RESENDS)
+    await take_from_quota(db, tenant, Rate.RESENDS)
     await _send_again(db, actor, tenant, delivery_id)
 
 
@@ -37,7 +37,7 @@ async def send_all_again(
     db: Session, actor: Actor, tenant: Tenant, delivery_ids: Sequence[UUID]
 ) -> tuple[Sequence[UUID], Sequence[UUID]]:
     """Send each again as `send_again`, all as one; return those that are sent, and those whose endpoint or row is gone."""
-    await quotas.take(db, tenant, Rate.RESENDS)
+    await take_from_quota(db, tenant, Rate.RESENDS)
     sent, gone = [], []
     for delivery_id in sorted(set(delivery_ids)):  # in one order, so that two callers cannot lock each other out
         try:
@@ -54,7 +54,7 @@ async def send_waiting_now(db: Session, actor: Actor, tenant: Tenant, endpoint_i
 
     Raises `Refused` (404, or 409 where nothing is sent to the endpoint, or 429).
     """
-    await quotas.take(db, tenant, Rate.RESENDS)
+    await take_from_quota(db, tenant, Rate.RESENDS)
     endpoint = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")
     if not endpoint.enabled or endpoint.paused:
         raise Refused.conflict(f"the endpoint is {'paused' if endpoint.enabled else 'disabled'}: nothing is sent to it")
@@ -74,7 +74,7 @@ async def resend(
     An endpoint that never had a delivery of it gets one; what is pending already is attempted now. Raises `Refused`
     (409) where the one endpoint is disabled, or nobody wants it.
     """
-    await quotas.take(db, tenant, Rate.RESENDS)
+    await take_from_quota(db, tenant, Rate.RESENDS)
     event = found(await events.find(db, tenant, event_id), "event")
     chosen = await _chosen(db, event, endpoint_id)
     made = {one.endpoint_id: one for one in reversed(await deliveries.of_events(db, tenant, [event.id]))}

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from msgspec import structs
 
+from esimhooks.server.domain.audit import Actor, ActorKind, AuditEntry, AuditFilter
 from esimhooks.server.domain.delivery import Attempt, Delivery, DeliveryFilter
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
@@ -19,7 +20,7 @@ from esimhooks.server.domain.find import Begin, Hit, Trace, TracedDelivery
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.lists import Looked, Unreadable, Window, found, partition
 from esimhooks.server.domain.notification import JournalEntry, JournalFilter
-from esimhooks.server.store import deliveries, events, find, journal_lists
+from esimhooks.server.store import audit, deliveries, events, find, journal_lists
 from esimhooks.server.store.database import Session
 
 MAX_DELIVERIES = 20_000
@@ -207,3 +208,13 @@ async def _with_deliveries(
     traced: Sequence[TracedDelivery] = [TracedDelivery(one, by_delivery[one.id]) for one in shown]
     more = len(made) > MAX_TRACED_DELIVERIES or len(attempts) > MAX_TRACED_ATTEMPTS
     return structs.replace(chain, deliveries=traced, truncated=chain.truncated or more)
+
+
+async def of_tenant(db: Session, tenant: Tenant, where: AuditFilter, window: Window) -> Sequence[AuditEntry]:
+    """Return a tenant's entries; of operators it is not told who they are and from where they act."""
+    rows = await audit.page(db, tenant, where, **window)
+    return [structs.replace(row, actor=_for_merchants(row.actor)) for row in rows]
+
+
+def _for_merchants(actor: Actor) -> Actor:
+    return actor if actor.kind is ActorKind.MERCHANT else Actor(kind=actor.kind)

@@ -17,7 +17,7 @@ from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.ids import Prefix, first_id_of, new_id, text_of
 from esimhooks.server.domain.job import Filter, Job, Missed, MissedCount, RecoveryFilter, RequeryFilter
 from esimhooks.server.domain.lists import Window, found
-from esimhooks.server.manage import quotas
+from esimhooks.server.manage.accounts import require_recovery
 from esimhooks.server.store import accounts, endpoints, jobs
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
@@ -51,7 +51,7 @@ async def begin_recovery(
     db: Session, actor: Actor, tenant: Tenant, endpoint_id: UUID, missed: MissedEvents, *, now: datetime
 ) -> Job[RecoveryFilter]:
     """Store a recovery, which is then worked off. Raises `Refused` (404, or 409 for a disabled endpoint or over quota)."""
-    await quotas.require_recovery(db, tenant, endpoint_id)
+    await require_recovery(db, tenant, endpoint_id)
     endpoint = found(await endpoints.subscription(db, tenant, endpoint_id), "endpoint")
     if not endpoint.enabled:
         raise Refused.conflict("the endpoint is disabled: enable it first")

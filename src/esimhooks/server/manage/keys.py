@@ -18,8 +18,7 @@ from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.roles import Role
 from esimhooks.server.manage.accounts import require_merchant
-from esimhooks.server.manage.endpoints import Change, EndpointRules, Made, create_endpoint
-from esimhooks.server.manage.webhook_url import require_reachable
+from esimhooks.server.manage.endpoints import Change, EndpointRules, Made, create_endpoint, require_reachable
 from esimhooks.server.store import accounts, endpoints, keys
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session

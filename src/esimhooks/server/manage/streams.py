@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.runtime.loop import Wake
 from esimhooks.server.store import events
 from esimhooks.server.store.database import Database
 

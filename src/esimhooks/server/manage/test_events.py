@@ -27,7 +27,7 @@ from esimhooks.server.domain.transition import apply
 from esimhooks.server.domain.update import Identity
 from esimhooks.server.domain.validation import convert, escaped
 from esimhooks.server.ingest.fan_out import publish
-from esimhooks.server.manage import quotas
+from esimhooks.server.manage.accounts import take_from_quota
 from esimhooks.server.providers.generic import UpdateBody, to_update
 from esimhooks.server.providers.identifiers import luhn_holds
 from esimhooks.server.store import esims, intake
@@ -108,7 +108,7 @@ async def raise_test_event(
     Raises `Refused`: 404 for an eSIM that is not the tenant's, 422 for facts that no eSIM has, 409 where the rules raise
     no such event of this eSIM, 429 beyond the account's quota.
     """
-    await quotas.take(db, tenant, Rate.TEST_EVENTS)
+    await take_from_quota(db, tenant, Rate.TEST_EVENTS)
     _check_names(wanted)
     rules = structs.replace(policy, usage_interval_s=0)
     if wanted.esim_id is None:

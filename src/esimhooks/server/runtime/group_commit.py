@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from esimhooks.server.domain.errors import Conflicting, NotNow
-from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.runtime.loop import Wake
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

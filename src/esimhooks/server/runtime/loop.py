@@ -1,17 +1,40 @@
 """How every background loop runs: repeat, wait, wake, stop, and survive errors.
 
 The work of a loop does one round and returns when the next is due. Errors are logged and the round is retried with growing
-pauses, so that the loop recovers by itself from an outage of the database or a provider.
+pauses, so that the loop recovers by itself from an outage of the database or a provider. Waking a loop before its time is
+cheap, and is not lost while nobody waits.
 """
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.observe import metrics
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.runtime.wake import Wake
+
+
+class Wake:
+    """Waited for with a time limit; `notify` wakes the waiter once, and those of `also`."""
+
+    def __init__(self, *also: "Wake") -> None:
+        self._event = asyncio.Event()
+        self._also = also
+
+    def notify(self) -> None:
+        """Wake the waiter now, or the next one at once."""
+        self._event.set()
+        for other in self._also:
+            other.notify()
+
+    async def wait(self, seconds: float) -> None:
+        """Return when notified, or after so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        self._event.clear()
+
 
 Work = Callable[[], Awaitable[float]]
 """Does one round; returns the seconds until the next, 0 where more is waiting."""

@@ -3,8 +3,7 @@
 import asyncio
 
 from esimhooks.server.domain.ids import new_id
-from esimhooks.server.runtime.loop import Loop
-from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.runtime.loop import Loop, Wake
 from esimhooks.server.store import lanes
 from esimhooks.server.store.database import Database
 
