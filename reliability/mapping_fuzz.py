@@ -16,9 +16,8 @@ from msgspec.structs import replace
 
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.providers.mapping import examples
-from esimhooks.server.providers.mapping.check import Mapped
+from esimhooks.server.providers.mapping.check import Mapped, shipped, shipped_documents
 from esimhooks.server.providers.mapping.document import Example
-from esimhooks.server.providers.mapping.shipped import shipped, shipped_documents
 from esimhooks.server.providers.port import ProviderRefused
 
 MAX_DURATION_S = 0.001

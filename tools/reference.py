@@ -15,9 +15,8 @@ import typer
 
 from esimhooks.cli.app import app
 from esimhooks.server.app.settings import PREFIX, Settings
-from esimhooks.server.providers.mapping.check import Mapped
+from esimhooks.server.providers.mapping.check import Mapped, shipped, shipped_documents
 from esimhooks.server.providers.mapping.proof import PREVIOUS
-from esimhooks.server.providers.mapping.shipped import shipped, shipped_documents
 from esimhooks.vocabulary.envelope import encode
 from esimhooks.vocabulary.events import MEANINGS, EventType
 from esimhooks.vocabulary.examples import example_of

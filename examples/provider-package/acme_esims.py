@@ -11,7 +11,7 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Doubt, Identity, Update
 from esimhooks.server.providers import options
-from esimhooks.server.providers.identifiers import normal_iccid
+from esimhooks.server.providers.fields import normal_iccid
 from esimhooks.server.providers.moments import moment
 from esimhooks.server.providers.port import Pace, Provider, ProviderConfig, Reply, Unparsable
 from esimhooks.vocabulary.statuses import EsimStatus

@@ -9,7 +9,7 @@ from aiohttp import ClientSession
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.domain.update import Cause, Identity
 from esimhooks.server.providers import registry
-from esimhooks.server.providers.identifiers import doubts
+from esimhooks.server.providers.fields import doubts
 from esimhooks.server.providers.port import Lookup, Provider, ProviderConfig, ProviderRefused, StillAllocating
 from esimhooks.server.providers.sandbox.esims import Purchase
 from esimhooks.server.providers.sandbox.life import Ending

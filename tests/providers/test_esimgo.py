@@ -18,7 +18,7 @@ from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.plans import Plan
 from esimhooks.server.domain.update import Doubt, Identity, Update
 from esimhooks.server.providers import registry
-from esimhooks.server.providers.esimgo_parse import PROFILE_STATUS, TOPICS, parse
+from esimhooks.server.providers.esimgo import PROFILE_STATUS, TOPICS, parse
 from esimhooks.server.providers.port import Provider, ProviderConfig, Unparsable
 from esimhooks.vocabulary.statuses import EsimStatus, PlanState, SmdpStatus
 from providers.test_esimaccess_fuzz import ANYTHING, LIKELY

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from esimhooks.server.providers.identifiers import doubts, eid_holds, luhn_holds, normal_iccid
+from esimhooks.server.providers.fields import doubts, eid_holds, luhn_holds, normal_iccid
 from esimhooks.server.providers.sandbox import numbers
 
 

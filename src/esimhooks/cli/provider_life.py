@@ -18,9 +18,9 @@ from esimhooks.cli import output
 from esimhooks.cli.client import TIMEOUT_S, Client
 from esimhooks.cli.messages import Failed
 from esimhooks.server.domain.notification import InboundRequest
+from esimhooks.server.providers.mapping.check import shipped
 from esimhooks.server.providers.mapping.document import Example
 from esimhooks.server.providers.mapping.examples import request_of
-from esimhooks.server.providers.mapping.shipped import shipped
 from esimhooks.vocabulary.statuses import Mode
 
 VOLUME_MB = 1024

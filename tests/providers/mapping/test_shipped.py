@@ -10,10 +10,9 @@ from api import Api
 from esimhooks.server.domain.notification import InboundRequest
 from esimhooks.server.providers import registry
 from esimhooks.server.providers.mapping import examples
-from esimhooks.server.providers.mapping.check import Mapped
+from esimhooks.server.providers.mapping.check import Mapped, shipped, shipped_documents
 from esimhooks.server.providers.mapping.document import Example
 from esimhooks.server.providers.mapping.rules import CompiledRule
-from esimhooks.server.providers.mapping.shipped import shipped, shipped_documents
 from esimhooks.server.providers.port import ProviderConfig
 from reliability.mapping_fuzz import disturbed, read
 

@@ -8,8 +8,8 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.update import Doubt, Update
 from esimhooks.server.ingest.provider_clients import ProviderClients
+from esimhooks.server.providers.fields import doubts
 from esimhooks.server.providers.generic import UpdateBody, parse_body, to_update
-from esimhooks.server.providers.identifiers import doubts
 
 
 class OperatorUpdate(Struct, frozen=True, kw_only=True):

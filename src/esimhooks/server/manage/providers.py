@@ -22,8 +22,8 @@ from esimhooks.server.domain.lists import Unreadable, found
 from esimhooks.server.domain.notification import InboundRequest, JournalFilter
 from esimhooks.server.domain.provider import StoredProvider
 from esimhooks.server.ingest.provider_clients import ProviderClients
+from esimhooks.server.providers.mapping.check import shipped_documents
 from esimhooks.server.providers.mapping.examples import Outcome, outcome_of_notification
-from esimhooks.server.providers.mapping.shipped import shipped_documents
 from esimhooks.server.providers.port import Provider, Unparsable
 from esimhooks.server.store import journal, journal_lists, provider_documents, providers
 from esimhooks.server.store.audit import record_action

@@ -28,8 +28,8 @@ from esimhooks.server.domain.update import Identity
 from esimhooks.server.domain.validation import convert, escaped
 from esimhooks.server.ingest.fan_out import publish
 from esimhooks.server.manage.accounts import take_from_quota
+from esimhooks.server.providers.fields import luhn_holds
 from esimhooks.server.providers.generic import UpdateBody, to_update
-from esimhooks.server.providers.identifiers import luhn_holds
 from esimhooks.server.store import esims, intake
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session

@@ -15,8 +15,7 @@ from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Doubt, Identity, Update
 from esimhooks.server.providers import options
 from esimhooks.server.providers.bodies import read_json
-from esimhooks.server.providers.fields import Fields, digits_of, iccid_of, moment_of
-from esimhooks.server.providers.identifiers import doubts
+from esimhooks.server.providers.fields import Fields, digits_of, doubts, iccid_of, moment_of
 from esimhooks.server.providers.port import Pace, Provider, ProviderConfig, Reply, Unparsable
 from esimhooks.server.providers.sources import Sources, read_sources
 from esimhooks.vocabulary.statuses import SmdpStatus

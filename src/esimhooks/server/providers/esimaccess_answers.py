@@ -29,7 +29,7 @@ from esimhooks.server.providers.fields import (
     volume,
     word_or_number,
 )
-from esimhooks.server.providers.identifiers import doubts as numbers_in_doubt
+from esimhooks.server.providers.fields import doubts as numbers_in_doubt
 from esimhooks.server.providers.port import (
     CredentialsRefused,
     OrderFailed,

@@ -32,7 +32,7 @@ from esimhooks.server.providers.fields import (
     unusable,
     volume,
 )
-from esimhooks.server.providers.identifiers import doubts as numbers_in_doubt
+from esimhooks.server.providers.fields import doubts as numbers_in_doubt
 from esimhooks.server.providers.port import Unparsable
 
 MAX_EID_DIGITS = 40

@@ -19,7 +19,7 @@ from esimhooks.server.providers.asking import MAX_ANSWER_BYTES, Answer, Question
 from esimhooks.server.providers.bodies import read_json
 from esimhooks.server.providers.esimgo_bundles import by_start, plans_of, status_of
 from esimhooks.server.providers.fields import Fields, iccid_of, moment_of, shown_words
-from esimhooks.server.providers.identifiers import doubts as numbers_in_doubt
+from esimhooks.server.providers.fields import doubts as numbers_in_doubt
 from esimhooks.server.providers.port import CredentialsRefused, Pace, ProviderRefused, Unparsable
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 

@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.providers import es2plus, esimaccess, esimgo
 from esimhooks.server.providers.mapping import provider as mapping
-from esimhooks.server.providers.mapping.shipped import shipped_documents
+from esimhooks.server.providers.mapping.check import shipped_documents
 from esimhooks.server.providers.port import Pace, Provider, ProviderConfig, ProviderFactory
 
 GROUP = "esimhooks.providers"

@@ -1,12 +1,15 @@
 """A document is checked as a whole and compiled, or refused with a pointer to every place that is wrong.
 
-A `Document` comes in, a `Mapping` goes out, which needs only credentials to be a provider. Nothing that is found later,
-when a notification comes, can be the document's fault.
+A `Document` comes in, a `Mapped` goes out, which needs only credentials to be a provider. Nothing that is found later,
+when a notification comes, can be the document's fault. Documents that come with the product are `mappings/*.toml`.
 """
 
-from collections.abc import Iterable, Iterator
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Mapping as Members
 from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
 
 from msgspec import Struct
 
@@ -327,3 +330,19 @@ def _refuse_differences(raw: Members[str, object], problems: Problems) -> None:
         for name in told if isinstance(told, dict) else {}:
             if name in DIFFERENCES:
                 problems.add(f"/rule/{place}/set/{escaped(name)}", NO_DIFFERENCES)
+
+
+MAPPINGS = files("esimhooks.server.providers") / "mappings"
+
+
+@cache
+def shipped_documents() -> Mapping[str, Mapping[str, object]]:
+    """Return the members of every document by the name of its kind, in the order of the names."""
+    found = sorted((one for one in MAPPINGS.iterdir() if one.name.endswith(".toml")), key=lambda one: one.name)
+    return {one.name.removesuffix(".toml"): tomllib.loads(one.read_text("utf-8")) for one in found}
+
+
+@cache
+def shipped(kind: str) -> Mapped:
+    """Return the document of this kind, compiled. Raises `KeyError` where there is none."""
+    return compile_document(shipped_documents()[kind])

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from esimhooks.server.domain.notification import OrderRef
 from esimhooks.server.domain.plans import Plan, part_of
 from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
+from esimhooks.server.providers.fields import doubts as numbers_in_doubt
 from esimhooks.server.providers.fields import is_contradiction
-from esimhooks.server.providers.identifiers import doubts as numbers_in_doubt
 from esimhooks.server.providers.mapping.sources import Source, View
 from esimhooks.server.providers.mapping.values import Reader
 from esimhooks.vocabulary.esim import Allowance, Device, Location

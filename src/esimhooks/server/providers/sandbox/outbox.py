@@ -6,6 +6,7 @@ same eSIM, as real providers do.
 
 import asyncio
 from collections import deque
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from random import Random
@@ -13,7 +14,39 @@ from random import Random
 from aiohttp import ClientError, ClientSession, ClientTimeout
 from msgspec import Struct
 
-from esimhooks.server.providers.sandbox.crew import Crew
+
+class SandboxTasks:
+    """Owns every task of one sandbox."""
+
+    def __init__(self) -> None:
+        self._group = asyncio.TaskGroup()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Make ready to take tasks."""
+        ready = asyncio.Event()
+        self._task = asyncio.create_task(self._run(ready), name="sandbox")
+        await ready.wait()
+
+    def spawn(self, work: Coroutine[object, object, None], *, name: str) -> None:
+        """Run a coroutine until it ends or `stop` cancels it."""
+        self._group.create_task(work, name=name)
+
+    async def stop(self) -> None:
+        """Cancel what still runs and wait for its end. Raises what went wrong in a task."""
+        if self._task is None:
+            return
+        task, self._task = self._task, None
+        task.cancel()
+        (result,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(result, Exception):
+            raise result
+
+    async def _run(self, ready: asyncio.Event) -> None:
+        async with self._group:
+            ready.set()
+            await asyncio.Event().wait()
+
 
 _TIMEOUT = ClientTimeout(total=10)
 _FIRST_WAIT_S = 0.05
@@ -58,8 +91,8 @@ class _Lane:
 class Outbox:
     """Lanes of letters, each worked off by its own task while it has any."""
 
-    def __init__(self, crew: Crew, mischief: Mischief, rng: Random) -> None:
-        self._crew = crew
+    def __init__(self, tasks: SandboxTasks, mischief: Mischief, rng: Random) -> None:
+        self._tasks = tasks
         self._mischief = mischief
         self._rng = rng
         self._lanes: dict[str, _Lane] = {}
@@ -86,7 +119,7 @@ class Outbox:
         self._session = ClientSession(timeout=_TIMEOUT)
 
     async def close(self) -> None:
-        """Close the connections; the crew must have stopped."""
+        """Close the connections; the tasks must have stopped."""
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -127,7 +160,7 @@ class Outbox:
         lane.waiting.extend(letters)
         if lane.idle.is_set():
             lane.idle.clear()
-            self._crew.spawn(self._work(lane), name=f"sandbox-outbox-{name}")
+            self._tasks.spawn(self._work(lane), name=f"sandbox-outbox-{name}")
 
     async def _work(self, lane: _Lane) -> None:
         while lane.waiting:

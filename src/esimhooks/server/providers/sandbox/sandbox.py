@@ -12,11 +12,10 @@ from aiohttp import web
 from msgspec import Struct
 
 from esimhooks.server.providers.sandbox import numbers, wire
-from esimhooks.server.providers.sandbox.crew import Crew
 from esimhooks.server.providers.sandbox.esims import Purchase, SimulatedEsim, SimulatedOrder, place
 from esimhooks.server.providers.sandbox.life import ALLOCATED, Step
 from esimhooks.server.providers.sandbox.listener import Access, Clock, Service, Stock
-from esimhooks.server.providers.sandbox.outbox import Letter, Mischief, Outbox, Sent
+from esimhooks.server.providers.sandbox.outbox import SandboxTasks, Letter, Mischief, Outbox, Sent
 
 _SHUTDOWN_S = 1.0
 
@@ -53,9 +52,9 @@ class Sandbox:
         self._rng = rng or Random()  # noqa: S311  # a simulation
         self._clock = clock or _system_clock
         self._stock = Stock()
-        self._crew = Crew()
+        self._tasks = SandboxTasks()
         mischief = Mischief(self._config.duplicates, self._config.disorder)
-        self._outbox = Outbox(self._crew, mischief, Random(self._rng.getrandbits(64)))  # noqa: S311  # a simulation
+        self._outbox = Outbox(self._tasks, mischief, Random(self._rng.getrandbits(64)))  # noqa: S311  # a simulation
         self._outbox.url = notify_url
         self._runner: web.AppRunner | None = None
         self._base_url = ""
@@ -90,7 +89,7 @@ class Sandbox:
             secret_key=self._config.secret_key,
             requests_per_second=self._config.requests_per_second,
         )
-        await self._crew.start()
+        await self._tasks.start()
         await self._outbox.open()
         service = Service(self._stock, access, self._clock)
         self._runner = web.AppRunner(service.application(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
@@ -104,7 +103,7 @@ class Sandbox:
             await self._runner.cleanup()
             self._runner = None
         try:
-            await self._crew.stop()
+            await self._tasks.stop()
         finally:
             await self._outbox.close()
 
@@ -120,7 +119,7 @@ class Sandbox:
         self._stock.esims.update((esim.esim_tran_no, esim) for esim in order.esims)
         delay_s = self._rng.uniform(*self._config.allocation_s) / self._config.speed
         if delay_s > 0:
-            self._crew.spawn(self._allocate_later(order, delay_s), name=f"sandbox-allocation-{purchase.order_no}")
+            self._tasks.spawn(self._allocate_later(order, delay_s), name=f"sandbox-allocation-{purchase.order_no}")
         else:
             self._allocate(order)
         return tuple(esim.esim_tran_no for esim in order.esims)
