@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.auth import Authenticator
@@ -36,75 +36,27 @@ AllowedIps = Annotated[list[str], Meta(min_length=1, max_length=10)]
 """Addresses and networks (CIDR)."""
 
 
-class KeyBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """What an operator tells of a key. With `webhookUrl` the key owns an endpoint for its mode.
+class _NewKey(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    name: Name
+    allowed_ips: AllowedIps | None = None
+    expires_at: AwareTime | None = None
+
+
+class OperatorKeyBody(_NewKey, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """A new key of an operator. `admin` may do all; `support` reads, sends again and tries out; `read` reads."""
+
+    role: Literal["admin", "support", "read"]
+
+
+class KeyBody(_NewKey, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """A new key of an account. With `webhookUrl` the key owns an endpoint for its mode.
 
     `manage` may do all that a merchant may, `read` changes nothing and sees no secrets, `events` reads events only.
     """
 
     mode: Mode
-    name: Name
     role: Literal["manage", "read", "events"] = "manage"
     webhook_url: Url | None = None
-    allowed_ips: AllowedIps | None = None
-    expires_at: AwareTime | None = None
-
-
-class KeyPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """What an operator changes of a key: null lets it be used from everywhere, or without end."""
-
-    name: Name | UnsetType = UNSET
-    webhook_url: Url | UnsetType = UNSET
-    allowed_ips: AllowedIps | UnsetType | None = UNSET
-    expires_at: AwareTime | UnsetType | None = UNSET
-
-
-class KeyView(Struct, rename="camel", kw_only=True):
-    """A key as it is shown; never its secret part."""
-
-    id: str
-    name: str
-    mode: Mode
-    role: Role
-    prefix: str
-    endpoint_id: str | None
-    allowed_ips: list[str] | None
-    expires_at: str | None
-    created_at: str
-    last_used_at: str | None
-
-
-class OwnedEndpoint(Struct, rename="camel"):
-    """The endpoint of a key with a webhook URL; the secret is shown this once."""
-
-    id: str
-    url: str
-    secret: str
-
-
-class MadeKeyView(KeyView, rename="camel", kw_only=True):
-    """A new key; `key` is shown this once."""
-
-    key: str
-    endpoint: OwnedEndpoint | None
-
-
-class ChangedKeyView(KeyView, rename="camel", kw_only=True):
-    """A key after its change; `endpoint` where the change made one."""
-
-    endpoint: OwnedEndpoint | None
-
-
-routes = Routes(BY_KEY, operators=True)
-
-
-class OperatorKeyBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """A new key of an operator. `admin` may do all; `support` reads, sends again and tries out; `read` reads."""
-
-    name: Name
-    role: Literal["admin", "support", "read"]
-    allowed_ips: AllowedIps | None = None
-    expires_at: AwareTime | None = None
 
 
 class OperatorKeyPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
@@ -113,6 +65,12 @@ class OperatorKeyPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_on
     name: Name | UnsetType = UNSET
     allowed_ips: AllowedIps | UnsetType | None = UNSET
     expires_at: AwareTime | UnsetType | None = UNSET
+
+
+class KeyPatch(OperatorKeyPatch, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """What an operator changes of an account's key: null lets it be used from everywhere, or without end."""
+
+    webhook_url: Url | UnsetType = UNSET
 
 
 class OperatorKeyView(Struct, rename="camel", kw_only=True):
@@ -134,6 +92,33 @@ class MadeOperatorKeyView(OperatorKeyView, rename="camel", kw_only=True):
     key: str
 
 
+class KeyView(OperatorKeyView, rename="camel", kw_only=True):
+    """A key of an account as it is shown; never its secret part."""
+
+    mode: Mode
+    endpoint_id: str | None
+
+
+class OwnedEndpoint(Struct, rename="camel"):
+    """The endpoint of a key with a webhook URL; the secret is shown this once."""
+
+    id: str
+    url: str
+    secret: str
+
+
+class ChangedKeyView(KeyView, rename="camel", kw_only=True):
+    """A key after its change; `endpoint` where the change made one."""
+
+    endpoint: OwnedEndpoint | None
+
+
+class MadeKeyView(ChangedKeyView, rename="camel", kw_only=True):
+    """A new key; `key` is shown this once."""
+
+    key: str
+
+
 routes = Routes(BY_KEY, operators=True)
 
 
@@ -149,13 +134,7 @@ async def create_key(
         db,
         actor,
         Tenant(account_id, data.mode),
-        NewKey(
-            name=data.name,
-            role=Role(data.role),
-            webhook_url=data.webhook_url,
-            allowed_ips=_networks(data.allowed_ips),
-            expires_at=_end(data.expires_at),
-        ),
+        replace(_new(data), webhook_url=data.webhook_url),
         rules,
     )
     return _made_key(made)
@@ -207,13 +186,7 @@ async def revoke_key(
 @routes.post("/v1/operator-keys", example={"name": "Ana", "role": "support", "expiresAt": "2027-12-31T00:00:00Z"})
 async def create_operator_key(db: Session, actor: Actor, now: datetime, data: OperatorKeyBody) -> MadeOperatorKeyView:
     """Make an operator's key; its text is shown this once."""
-    new = NewKey(
-        name=data.name,
-        role=Role(data.role),
-        allowed_ips=_networks(data.allowed_ips),
-        expires_at=_end(data.expires_at),
-    )
-    made = await manage_keys.create_operator_key(db, actor, new, now=now)
+    made = await manage_keys.create_operator_key(db, actor, _new(data), now=now)
     return MadeOperatorKeyView(**asdict(_operator_key(made.key)), key=made.text)
 
 
@@ -241,7 +214,16 @@ async def revoke_operator_key(db: Session, actor: Actor, authenticator: Authenti
     db.after_commit(authenticator.forget)
 
 
-def _attributes(patch: KeyPatch | OperatorKeyPatch) -> dict[str, object]:
+def _new(body: KeyBody | OperatorKeyBody) -> NewKey:
+    return NewKey(
+        name=body.name,
+        role=Role(body.role),
+        allowed_ips=_networks(body.allowed_ips),
+        expires_at=_end(body.expires_at),
+    )
+
+
+def _attributes(patch: OperatorKeyPatch) -> dict[str, object]:
     """Return the attributes of a key that a patch names."""
     changes = named(patch)
     if not isinstance(patch.allowed_ips, UnsetType):

@@ -15,7 +15,7 @@ from esimhooks.server.providers.sandbox import numbers, wire
 from esimhooks.server.providers.sandbox.esims import Purchase, SimulatedEsim, SimulatedOrder, place
 from esimhooks.server.providers.sandbox.life import ALLOCATED, Step
 from esimhooks.server.providers.sandbox.listener import Access, Clock, Service, Stock
-from esimhooks.server.providers.sandbox.outbox import SandboxTasks, Letter, Mischief, Outbox, Sent
+from esimhooks.server.providers.sandbox.outbox import Letter, Mischief, Outbox, SandboxTasks, Sent
 
 _SHUTDOWN_S = 1.0
 
