@@ -59,7 +59,7 @@ def a_table_with_two_ready() -> tuple[LaneScheduler, UUID]:
 def answer_all_that_begins(scheduler: LaneScheduler) -> list[tuple[LaneState, Job]]:
     """Begin what may begin until nothing more may, each answered at once; nothing is written."""
     answered: list[tuple[LaneState, Job]] = []
-    while started := list(scheduler.start_next(now=0.0)):
+    while started := list(scheduler.start_next(now=0.0, at_most=1000)):
         for lane, job in started:
             scheduler.answered(lane, job)
             answered.append((lane, job))
@@ -68,7 +68,7 @@ def answer_all_that_begins(scheduler: LaneScheduler) -> list[tuple[LaneState, Jo
 
 def begun(scheduler: LaneScheduler, *, now: float) -> int:
     """Begin what may begin, have it answered at once, and return how many there were."""
-    started = list(scheduler.start_next(now=now))
+    started = list(scheduler.start_next(now=now, at_most=1000))
     for lane, job in started:
         scheduler.answered(lane, job)
     return len(started)
@@ -155,7 +155,7 @@ class Crowd:
         self.scheduler.add([a_job(endpoint_id, at_once=at_once, account_id=account_id) for _ in range(jobs)], now=0.0)
 
     def begin(self) -> None:
-        for lane, job in self.scheduler.start_next(now=0.0):
+        for lane, job in self.scheduler.start_next(now=0.0, at_most=1000):
             self.started += 1
             self.in_flight.setdefault(job.claimed.account_id, []).append((lane, job))
 
@@ -194,6 +194,22 @@ def test_slots_that_become_free_go_to_accounts_below_their_share_first() -> None
 
     assert crowd.number(slow) == MAX_ALONE - 200
     assert crowd.number(other) >= 160
+
+
+def test_whoever_starts_a_few_at_a_time_starts_the_same_in_the_same_order() -> None:
+    at_once, one_by_one = Crowd(), Crowd()
+    accounts = [new_id() for _ in range(3)]
+    for crowd in (at_once, one_by_one):
+        for account_id, jobs in zip(accounts, (400, 40, 4), strict=True):
+            crowd.add(account_id, lanes=4, jobs=jobs, at_once=200)
+    at_once.begin()
+
+    orders = []
+    while started := list(one_by_one.scheduler.start_next(now=0.0, at_most=1)):
+        orders += [job.claimed.account_id for _, job in started]
+
+    assert [orders.count(account_id) for account_id in accounts] == [at_once.number(one) for one in accounts]
+    assert orders[:12] == accounts * 4
 
 
 def test_many_endpoints_get_an_account_no_more_than_one_endpoint_gets_another() -> None:

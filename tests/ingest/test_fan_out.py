@@ -11,7 +11,7 @@ from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Role, Settings
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import Prefix, first_id_of, new_id, parse_id
-from esimhooks.server.ingest.fan_out import MAX_TENANTS, FanOuts
+from esimhooks.server.ingest.fan_out import MAX_TENANTS, STEP_DELIVERIES, FanOuts
 from esimhooks.server.runtime.loop import Wake
 from esimhooks.server.store import fan_outs
 from esimhooks.server.store.database import Database
@@ -127,3 +127,31 @@ async def test_tenants_whose_turn_comes_late_are_served_while_others_have_work_w
         left = await db.conn.fetch("SELECT account_id FROM fan_outs")
     assert {row["account_id"] for row in left} == {one.account_id for one in busy}
     assert max(pauses) < 1
+
+
+async def test_more_endpoints_than_a_step_makes_get_every_event_once(settings: Settings, database: Database) -> None:
+    without_scheduler = settings.model_copy(update={"roles": frozenset({Role.API})})
+    async with running(without_scheduler) as node, Api(node.url, node.admin_key) as operator:
+        shop = await a_shop(operator)
+        first = await operator.post(f"/v1/endpoints?account={shop.account}&mode=test", {"url": "https://127.0.0.1/"})
+        tenant = Tenant(parse_id(Prefix.ACCOUNT, shop.account), Mode.TEST)
+        async with database.transaction() as db:
+            known = await find(db, tenant, parse_id(Prefix.ENDPOINT, first["id"]))
+            assert known is not None
+            for _ in range(2 * STEP_DELIVERIES):
+                await insert(db, replace(known, id=new_id()), secret="whsec_" + "A" * 43 + "=")
+        await shop.update(*[{"transactionId": f"t-{place}", "esimStatus": "CREATED"} for place in range(2)])
+
+    made: list[int] = []
+    while not made or made[-1] < 2 * (2 * STEP_DELIVERIES + 1):
+        before = made[-1] if made else 0
+        await FanOuts(database, due=Wake()).work_off()  # each goes on where another has stopped
+        made.append(await deliveries(database))
+        assert before < made[-1] <= before + STEP_DELIVERIES
+
+    assert made[-1] == 2 * (2 * STEP_DELIVERIES + 1)
+    async with database.session() as db:
+        assert (
+            await db.conn.fetchval("SELECT count(*) FROM (SELECT DISTINCT event_id, endpoint_id FROM deliveries) d")
+            == made[-1]
+        )

@@ -33,6 +33,10 @@ UNREADABLE = "its event cannot be read from the database, so it is no longer sen
 
 UNOPENED = "the endpoint's secrets or headers cannot be opened with the present encryption keys"
 
+MAX_STARTED = 25
+"""How many attempts a turn of the event loop may start, each half a millisecond of work: what else waits for the loop, such as
+an answer to who brings the next event, comes in between."""
+
 log = get_logger("dispatcher")
 
 
@@ -81,6 +85,7 @@ class Dispatcher:
         self._drained = asyncio.Event()
         self._next_turn: asyncio.TimerHandle | None = None
         self._next_turn_at = 0.0
+        self._begins_soon = False
         self._refreshed_at = float("-inf")
 
     async def dispatch(self) -> float:
@@ -226,10 +231,15 @@ class Dispatcher:
         self._targets |= read
 
     def _begin(self) -> None:
-        if self._draining:
+        if self._draining or self._begins_soon:
             return
-        for lane, job in self._scheduler.start_next(now=monotonic()):
+        started = list(self._scheduler.start_next(now=monotonic(), at_most=MAX_STARTED))
+        for lane, job in started:
             self._spawn(job.claimed, self._run(lane, job))
+        if len(started) == MAX_STARTED:
+            self._begins_soon = True
+            asyncio.get_running_loop().call_soon(self._begin_rest)
+            return
         at = self._scheduler.next_turn_at
         if at is None or (self._next_turn is not None and self._next_turn_at <= at):
             return
@@ -237,6 +247,10 @@ class Dispatcher:
             self._next_turn.cancel()  # another lane may continue sooner
         self._next_turn_at = at
         self._next_turn = asyncio.get_running_loop().call_later(max(0.0, at - monotonic()), self._take_turn)
+
+    def _begin_rest(self) -> None:
+        self._begins_soon = False
+        self._begin()
 
     def _take_turn(self) -> None:
         self._next_turn = None

@@ -1,5 +1,6 @@
 """Results of attempts are written in batches, each guarded by the lease under which it was made."""
 
+import asyncio
 from collections.abc import Sequence
 
 from esimhooks.server.delivery import operational
@@ -16,6 +17,8 @@ from esimhooks.server.store.results import Result, Written, follow_up_of, write_
 
 MAX_BATCH = 2000
 """The busier the process, the longer a round trip to the database takes, and the more results each must carry."""
+MAX_LOGGED = 50
+"""So many results are logged in one turn of the event loop."""
 
 log = get_logger("attempt")
 
@@ -45,9 +48,11 @@ class ResultWriter:
             async with self._database.session() as db:
                 written = await write_results(db, results)
         metrics.committed("outcomes", len(results))
-        for result, what in zip(results, written, strict=True):
+        for number, (result, what) in enumerate(zip(results, written, strict=True), 1):
             _log(result, what)
             _count(result, what)
+            if number % MAX_LOGGED == 0:
+                await asyncio.sleep(0)
         operational.report(events)
         if is_due:
             self._due.notify()
