@@ -31,6 +31,17 @@ async def test_a_fact_without_a_time_is_no_repetition_after_one_with_a_time(oper
     assert await shop.told(first["esim"]) == ["activated", "suspended", "activated"]
 
 
+async def test_what_changed_nothing_in_between_leaves_a_repetition_a_repetition(operator: Api) -> None:
+    shop = await a_shop(operator)
+    active: Json = {"transactionId": "t-1", "esimStatus": "IN_USE"}
+    await shop.update(active)
+
+    [between] = await shop.update(active | {"occurredAt": now()})
+    [again] = await shop.update(active)
+
+    assert outcomes([between, again]) == ["unchanged", "duplicate"]
+
+
 async def test_a_notification_without_a_time_is_no_repetition_after_one_with_an_id(operator: Api) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     await shop.order("t-1")
