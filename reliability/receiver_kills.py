@@ -20,6 +20,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -41,6 +42,7 @@ RECEIVERS = {
     "node": (["node", str(Path(__file__).with_name("receiver_process.js"))], 2.0),
 }
 """How each is started, and how many seconds at most it lives: Node takes longer to answer for the first time."""
+GIT = "git"  # stands elsewhere on every system
 KILLS_PER_OUTAGE = 10
 OUTAGE_S = 3.0
 
@@ -243,10 +245,17 @@ def _restart(embedded: "EmbeddedPostgres") -> None:
         time.sleep(0.1)
 
 
+def measured_on() -> str:
+    """Return which commit was measured when (UTC), and whether files differed from it."""
+    commit = subprocess.run([GIT, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    now = datetime.now(UTC)
+    return f"Commit {commit.stdout.strip() or 'unknown'}, {now:%Y-%m-%d %H:%M} UTC, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores."
+
+
 def report(kind: str, inbox: str, figures: dict[str, int]) -> str:
     """Return the figures as Markdown."""
     rows = "\n".join(f"| {name} | {value} |" for name, value in figures.items())
-    head = f"# Receiver for {kind.title()}, inbox in {inbox}: SIGKILL at random times under load\n\n`make reliability-receiver`, {SENDERS} senders, each event sent until it is answered with 200.\nThe receiver is killed; PostgreSQL is stopped at once and started again, or the SQLite file locked by somebody else, for {OUTAGE_S:g} s.\n"
+    head = f"# Receiver for {kind.title()}, inbox in {inbox}: SIGKILL at random times under load\n\n`make reliability-receiver`, {SENDERS} senders, each event sent until it is answered with 200.\nThe receiver is killed; PostgreSQL is stopped at once and started again, or the SQLite file locked by somebody else, for {OUTAGE_S:g} s.\n{measured_on()}\n"
     return f"{head}\n| | |\n|---|---:|\n{rows}\n"
 
 

@@ -22,7 +22,7 @@ from celery import Celery
 
 from esimhooks import Webhook, open_inbox
 from esimhooks.server.store.embedded import EmbeddedPostgres
-from reliability.receiver_kills import SECRET, answered_200, free_port, listening
+from reliability.receiver_kills import SECRET, answered_200, free_port, listening, measured_on
 
 FOLDER = Path(__file__).parent
 BIN = Path(sys.executable).parent
@@ -149,7 +149,10 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=2000)
     parser.add_argument("--report", type=Path)
     given = parser.parse_args()
-    rows, wrong = ["# Receivers in servers that fork and recycle processes\n", "`make reliability-servers`\n"], 0
+    rows, wrong = (
+        ["# Receivers in servers that fork and recycle processes\n", f"`make reliability-servers`. {measured_on()}\n"],
+        0,
+    )
     head: list[str] = []
     for server in given.servers:
         for kind in ("sqlite", "postgresql"):
