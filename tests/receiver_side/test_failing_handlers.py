@@ -113,6 +113,35 @@ def test_whatever_is_raised_is_a_dead_letter_in_the_end_and_the_next_event_is_ha
     assert caplog.text.count("Traceback (most recent call last)") >= 2
 
 
+@pytest.mark.parametrize("sort", ["plain", "transactional"])
+@pytest.mark.parametrize("leave", [SystemExit, KeyboardInterrupt])
+@pytest.mark.timeout(20)
+def test_what_a_task_of_a_handler_raises_is_a_failed_attempt_too(
+    leave: type[BaseException], sort: str, inbox: str
+) -> None:
+    seen = Seen()
+
+    async def part() -> None:
+        raise leave(3)
+
+    async def welcome(event: Event, *_: Any) -> None:
+        if event.id == "evt_bad":
+            await asyncio.gather(part(), asyncio.sleep(0))
+        seen.add(event)
+
+    with Receiver(SECRET, inbox=inbox, retrying=TWICE) as receiver:
+        (receiver.transactional if sort == "transactional" else receiver.on)("*", name="welcome")(welcome)
+
+        assert post(receiver, a_body("evt_bad")) == 200
+        until(lambda: receiver.stats().dead == 1)
+        assert post(receiver, a_body("evt_good")) == 200
+        assert seen.wait_for(1) == ["evt_good"]
+
+        (letter,) = receiver.inbox.dead_letters()
+    assert letter.attempts == 2
+    assert letter.error.startswith(f"RuntimeError: {leave.__name__}: 3, in a task")
+
+
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.timeout(20)
 def test_a_handler_that_hangs_is_given_up_and_holds_up_nothing(sort: str, inbox: str) -> None:

@@ -5,9 +5,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from esimhooks import Event, Receiver, Retrying, Webhook, open_inbox
+from esimhooks.receiver import receiver as receiver_module
 from esimhooks.receiver.urls import database_of
 from esimhooks.signing import new_secret
 from receiver_side.posting import SECRET, Seen, a_body, post, until
@@ -186,6 +188,35 @@ def test_a_connection_in_use_while_the_inbox_is_closed_is_closed_too_and_others_
     with database.writing() as another:
         assert another.rows("SELECT 1") == [(1,)]
     database.close()
+
+
+FREEZE = """
+CREATE FUNCTION freeze() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(600); RETURN NEW; END';
+CREATE TRIGGER frozen BEFORE INSERT ON esimhooks_inbox FOR EACH ROW EXECUTE FUNCTION freeze();
+"""
+AWAKEN = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+
+
+@pytest.mark.timeout(20)
+def test_an_inbox_that_does_not_answer_at_all_asks_the_sender_to_come_again_in_time(
+    empty_inbox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver_module, "ANSWER_WITHIN_S", 0.2)
+    monkeypatch.setattr(receiver_module, "MAX_HANGING_REQUESTS", 2)
+    seen = Seen()
+    receiver = Receiver(SECRET, inbox=empty_inbox, retrying=Retrying(transactional_limit_s=0.1))
+    receiver.on("*", name="welcome")(seen.add)
+    with receiver, psycopg.connect(empty_inbox, autocommit=True) as outside:
+        assert post(receiver, a_body("evt_before")) == 200
+        outside.execute(FREEZE)
+        assert [post(receiver, a_body(f"evt_{number}")) for number in range(5)] == [503] * 5
+        assert receiver._threads.hanging(receiver_module.TAKING) == 2
+        outside.execute(AWAKEN)
+        until(lambda: receiver._threads.hanging(receiver_module.TAKING) == 0)
+        outside.execute("DROP FUNCTION freeze CASCADE")
+
+        assert post(receiver, a_body("evt_after")) == 200
+        assert seen.wait_for(2) == ["evt_before", "evt_after"]
 
 
 async def test_it_is_an_asgi_application(tmp_path: Path) -> None:

@@ -5,9 +5,12 @@ import { once } from "node:events";
 import { mkdtempSync, statSync } from "node:fs";
 import { createServer, request as httpRequest } from "node:http";
 import { createRequire } from "node:module";
+import { connect, createServer as createRelay } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+
+import pg from "pg";
 
 import { Webhook } from "esimhooks";
 import { InboxUnavailable, openInbox, Receiver } from "esimhooks/receiver";
@@ -68,6 +71,22 @@ test("an inbox that cannot be written asks the sender to come again", async (con
   const answer = await asked(url, { headers: await signed(), pieces: [BODY] });
 
   assert.deepEqual([answer.status, answer.headers["retry-after"]], [503, "30"]);
+});
+
+test("a log that cannot be written costs no outcome and no answer", async (context) => {
+  const full = () => {
+    throw new Error("no space left on device");
+  };
+  const retrying = { scheduleSeconds: [0] };
+  const receiver = await aReceiver(context, { log: { warn: full, error: full }, retrying });
+  receiver.on("*", () => {
+    throw new Error("the mail server is down");
+  });
+
+  assert.equal((await receiver.take(Buffer.from("no json"), await signed("no json"))).status, 400);
+  assert.equal((await receiver.take(Buffer.from(BODY), await signed())).status, 200);
+  receiver.start();
+  await until(async () => (await receiver.stats()).dead === 1);
 });
 
 test("a body that a framework has kept as bytes is taken, one that it has parsed away is its fault", async (context) => {
@@ -238,4 +257,34 @@ test("both entries can be required", () => {
 
   assert.equal(new (required("esimhooks").Webhook)(SECRET) instanceof required("esimhooks").Webhook, true);
   assert.ok(new (required("esimhooks/receiver").Receiver)({ secret: SECRET, inbox: "sqlite:///x.db" }));
+});
+
+/** Return the URL of a server behind a relay that can stop to pass anything on, as a frozen server does. */
+async function freezable(context, url) {
+  const { host, port, user, database } = new pg.Client(url).connectionParameters;
+  const folder = mkdtempSync(join(tmpdir(), "esimhooks-relay-"));
+  const sockets = new Set();
+  const relay = createRelay((near) => {
+    const far = connect(host.startsWith("/") ? { path: `${host}/.s.PGSQL.${port}` } : { host, port });
+    near.pipe(far).pipe(near);
+    for (const socket of [near, far]) sockets.add(socket.on("error", () => {}));
+  });
+  relay.listen(join(folder, ".s.PGSQL.5432"));
+  await once(relay, "listening");
+  context.after(() => (sockets.forEach((socket) => socket.destroy()), relay.close()));
+  const freeze = () => sockets.forEach((socket) => socket.unpipe().pause());
+  return { inbox: `postgresql://${user}@/${database}?host=${folder}`, freeze };
+}
+
+test("a PostgreSQL that does not answer at all asks the sender to come again in time", { skip: !KINDS.includes("postgresql") }, async (context) => {
+  const { inbox, freeze } = await freezable(context, await emptyInbox(context, "postgresql"));
+  const warned = [];
+  const receiver = await aReceiver(context, { inbox, log: { ...SILENT, warn: (message) => warned.push(message) } });
+  const bodies = [1, 2, 3].map((number) => JSON.stringify({ ...JSON.parse(BODY), id: `evt_${number}` }));
+  const posted = async (body) => (await receiver.take(Buffer.from(body), await signed(body))).status;
+  assert.deepEqual(await Promise.all(bodies.map(posted)), [200, 200, 200]);
+  freeze();
+
+  assert.equal(await posted(JSON.stringify({ ...JSON.parse(BODY), id: "evt_4" })), 503);
+  assert.deepEqual(warned, ["could not store an event: it does not answer"]);
 });

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import TypeVar
 
+from esimhooks.receiver.children import exits_contained
 from esimhooks.receiver.errors import InboxUnavailable
 from esimhooks.receiver.failures import Failure, caught
 from esimhooks.receiver.handlers import Handler
@@ -86,7 +87,7 @@ class Calling:
         """Call in a task of its own, so that a `CancelledError` out of the handler is not taken for our own end."""
 
         async def guarded() -> Failure:
-            with caught() as failure:
+            with caught() as failure, exits_contained():
                 await handler.function(claim.event)
             return failure
 

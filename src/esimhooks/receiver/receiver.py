@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from types import TracebackType
@@ -37,6 +38,12 @@ MAX_BODY_BYTES = 1_048_576
 STOP_LIMIT_S = 10.0
 THREADS_LIMIT_S = 1.0
 DRAIN_POLL_S = 0.01
+ANSWER_GRACE_S = 0.4
+"""For what an inbox that waits for nothing more still has to do."""
+
+TAKING = "taking a request"
+MAX_HANGING_REQUESTS = 32
+"""Requests whose inbox does not answer at all; until one of them ends, others are answered with 503 at once."""
 
 Plain = TypeVar("Plain", bound=Callable[[Event], Any])
 Transactional = TypeVar("Transactional", bound=Callable[[Event, Any], Any])
@@ -272,15 +279,38 @@ class Receiver:
         await self.start_async()
 
     def _take(self, body: bytes, headers: Headers, deadline: float) -> Answer:
-        answer = self._intake.take(body, headers, supervisor=self._supervisor, deadline=deadline)
-        background = self._background
-        if answer.status == 200 and background is not None:
-            background.worker.notify()
-        return answer
+        if (taking := self._begin_taking(body, headers, deadline)) is None:
+            return self._intake.unavailable()
+        wait([taking], self._left_s(deadline))
+        return self._answer_of(taking)
 
     async def _take_async(self, body: bytes, headers: Headers) -> Answer:
         deadline = time.monotonic() + ANSWER_WITHIN_S
-        return await asyncio.wrap_future(self._threads.submit(lambda: self._take(body, headers, deadline)))
+        if (taking := self._begin_taking(body, headers, deadline)) is None:
+            return self._intake.unavailable()
+        await asyncio.wait([asyncio.wrap_future(taking)], timeout=self._left_s(deadline))
+        return self._answer_of(taking)
+
+    def _begin_taking(self, body: bytes, headers: Headers, deadline: float) -> Future[Answer] | None:
+        """Take a request in a thread of its own, or not where too many hang: no driver notices a frozen database."""
+        if self._threads.hanging(TAKING) >= MAX_HANGING_REQUESTS:
+            return None
+        return self._threads.submit(
+            lambda: self._intake.take(body, headers, supervisor=self._supervisor, deadline=deadline)
+        )
+
+    def _left_s(self, deadline: float) -> float:
+        more_s = max(0.0, self._retrying.transactional_limit_s - ANSWER_WITHIN_S)
+        return max(0.0, deadline - time.monotonic()) + more_s + ANSWER_GRACE_S
+
+    def _answer_of(self, taking: Future[Answer]) -> Answer:
+        if not taking.done():
+            self._threads.give_up(taking, name=TAKING)
+            return self._intake.unavailable()
+        answer, background = taking.result(), self._background
+        if answer.status == 200 and background is not None:
+            background.worker.notify()
+        return answer
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from threading import Event as Flag
 from typing import Any, Protocol, TypeVar
 
+from esimhooks.receiver.children import exits_contained
 from esimhooks.receiver.database import Session
 from esimhooks.receiver.errors import InboxUnavailable
 from esimhooks.receiver.event import Event
@@ -95,7 +96,7 @@ class Effects:
         """Run a handler's coroutine in the loop of the receiver's worker, or in one of its own where there is none."""
 
         async def guarded() -> Failure:
-            with caught() as failure:
+            with caught() as failure, exits_contained():
                 async with asyncio.timeout(self._limit_s):
                     await coroutine
             return failure

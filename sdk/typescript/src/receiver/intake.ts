@@ -8,6 +8,7 @@ import type { Webhook } from "../webhook.js";
 import { InboxUnavailable } from "./errors.js";
 import type { Handlers } from "./handlers.js";
 import type { Runs } from "./runs.js";
+import { withinMs } from "./session.js";
 import type { Log } from "./worker.js";
 
 const RETRY_AFTER_SECONDS = 30;
@@ -26,6 +27,8 @@ export interface IntakeOptions {
   readonly log: Log;
   /** Returns Unix seconds. */
   readonly now: () => number;
+  /** From a request to its answer: senders give a receiver five seconds in all. */
+  readonly answerWithinMs: number;
 }
 
 /** Takes the requests of one receiver. */
@@ -36,6 +39,7 @@ export class Intake {
   readonly #handlers: Handlers;
   readonly #log: Log;
   readonly #now: () => number;
+  readonly #answerWithinMs: number;
 
   constructor(webhook: Webhook, runs: Runs, handlers: Handlers, options: IntakeOptions) {
     this.maxBodyBytes = options.maxBodyBytes;
@@ -44,6 +48,7 @@ export class Intake {
     this.#handlers = handlers;
     this.#log = options.log;
     this.#now = options.now;
+    this.#answerWithinMs = options.answerWithinMs;
   }
 
   /** Return the answer to a request whose body need not be read, undefined where it must be. */
@@ -72,7 +77,9 @@ export class Intake {
     try {
       const event = await this.#webhook.verify(body, headers);
       const keepOrder = this.#handlers.anyOrdered;
-      const isNew = await this.#runs.store({ event, body }, this.#handlers.wanting(event), this.#now(), keepOrder);
+      const storing = this.#runs.store({ event, body }, this.#handlers.wanting(event), this.#now(), keepOrder);
+      if (!(await withinMs(storing, this.#answerWithinMs))) throw new InboxUnavailable("it does not answer");
+      const isNew = await storing;
       return answer(200, { id: event.id, duplicate: !isNew });
     } catch (error) {
       return this.#refusal(error);

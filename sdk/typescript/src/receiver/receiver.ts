@@ -21,6 +21,7 @@ import { type Log, Worker } from "./worker.js";
 const MAX_BODY_BYTES = 1_048_576;
 const STOP_LIMIT_SECONDS = 10;
 const DRAIN_LIMIT_SECONDS = 25;
+const ANSWER_WITHIN_MS = 4400;
 
 export interface ReceiverOptions {
   /** What `Webhook` takes, or a `Webhook`. */
@@ -54,7 +55,8 @@ export class Receiver {
   #started = false;
 
   constructor(options: ReceiverOptions) {
-    const { log = console, now = Date.now, concurrency = 10 } = options;
+    const { now = Date.now, concurrency = 10 } = options;
+    const log = guarded(options.log ?? console);
     const seconds = (): number => now() / 1000;
     const database = databaseOf(options.inbox);
     const retrying = { ...RETRYING, ...options.retrying };
@@ -65,6 +67,7 @@ export class Receiver {
       maxBodyBytes: options.maxBodyBytes ?? MAX_BODY_BYTES,
       log,
       now: seconds,
+      answerWithinMs: Math.max(ANSWER_WITHIN_MS, 1000 * retrying.transactionalLimitSeconds),
     });
     this.#makeWorker = () => new Worker(runs, this.inbox, this.#handlers, { retrying, concurrency, log, now: seconds });
     this.listener = (request, response) => {
@@ -164,4 +167,16 @@ export class Receiver {
     if (answer.status === 200) this.#worker?.notify();
     return answer;
   };
+}
+
+/** Return a log whose errors cost no event its outcome, and no sender its answer. */
+function guarded(log: Log): Log {
+  const attempt = (write: () => unknown): void => {
+    try {
+      write();
+    } catch {
+      // there is no other place to tell of it
+    }
+  };
+  return { warn: (message) => attempt(() => log.warn(message)), error: (message) => attempt(() => log.error(message)) };
 }

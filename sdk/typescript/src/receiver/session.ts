@@ -1,6 +1,8 @@
 // What the inbox needs of a database: sessions inside transactions. What goes wrong in the database comes out as
 // `InboxUnavailable`.
 
+import { setTimeout as sleep } from "node:timers/promises";
+
 import { InboxUnavailable, textOfThrown } from "./errors.js";
 
 /** How long to wait for a connection or a lock: senders give a receiver five seconds in all. */
@@ -76,4 +78,13 @@ function refuse(what: string): () => never {
   return () => {
     throw new TypeError(`a transactional handler is committed with its event: it must not use ${what.trim()}`);
   };
+}
+
+/** Whether something ends within so many milliseconds. Rejects where it does. */
+export async function withinMs(waiting: Promise<unknown>, limitMs: number): Promise<boolean> {
+  const given = new AbortController();
+  const late = sleep(limitMs, false, { signal: given.signal }).catch(() => false);
+  const first = await Promise.race([waiting.then(() => true), late]);
+  given.abort();
+  return first;
 }

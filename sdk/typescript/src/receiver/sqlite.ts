@@ -5,7 +5,7 @@
 import { closeSync, openSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { type Database, type Flush, guarded, PATIENCE_MS, positional, type Row, type Session, unavailable, type Values } from "./session.js";
+import { type Database, type Flush, guarded, PATIENCE_MS, positional, type Row, type Session, unavailable, type Values, withinMs } from "./session.js";
 import { InboxUnavailable, isMissingModule, textOfThrown } from "./errors.js";
 import { upgradeSchema } from "./schema.js";
 
@@ -192,12 +192,4 @@ async function patiently(call: () => unknown, deadline: number): Promise<void> {
     }
     await sleep(BUSY_PAUSE_MS * (0.5 + Math.random()));
   }
-}
-
-async function withinMs(waiting: Promise<unknown>, limitMs: number): Promise<boolean> {
-  const given = new AbortController();
-  const late = sleep(limitMs, false, { signal: given.signal }).catch(() => false);
-  const first = await Promise.race([waiting.then(() => true), late]);
-  given.abort();
-  return first;
 }
