@@ -29,7 +29,7 @@ facts: st.SearchStrategy[Facts] = st.tuples(
 )
 
 
-def told_at(hour: int, told: Facts, cause: Cause) -> Update:
+def as_of(hour: int, told: Facts, cause: Cause) -> Update:
     """An update that tells its axes whole; figures carry a time of their own where the last fact says so."""
     status, smdp_status, figures, own_time = told
     at = hours(hour)
@@ -58,7 +58,7 @@ def after(updates: list[Update]) -> tuple[object, ...]:
     causes=st.lists(st.sampled_from([Cause.PUSH, Cause.POLL, Cause.VALIDITY, Cause.REQUERY]), min_size=4, max_size=4),
 )
 def test_any_order_of_arrival_leads_to_the_same_state(told: list[Facts], causes: list[Cause]) -> None:
-    updates = [told_at(hour, one, cause) for hour, (one, cause) in enumerate(zip(told, causes, strict=False))]
+    updates = [as_of(hour, one, cause) for hour, (one, cause) in enumerate(zip(told, causes, strict=False))]
 
     assert {after(list(order)) for order in permutations(updates)} == {after(updates)}
 
@@ -66,7 +66,7 @@ def test_any_order_of_arrival_leads_to_the_same_state(told: list[Facts], causes:
 @LAW
 @given(told=st.lists(facts, min_size=1, max_size=8), order=st.randoms(use_true_random=False))
 def test_on_each_axis_the_latest_that_was_told_holds(told: list[Facts], order: Random) -> None:
-    updates = [told_at(hour, one, Cause.PUSH) for hour, one in enumerate(told)]
+    updates = [as_of(hour, one, Cause.PUSH) for hour, one in enumerate(told)]
     shuffled = list(updates)
     order.shuffle(shuffled)
 

@@ -57,9 +57,9 @@ def test_the_deadline_for_installing_is_replaced_on_activation() -> None:
 @pytest.mark.parametrize("told_at", [days(2), None], ids=["with its time", "without a time"])
 @pytest.mark.parametrize(("left", "doubts"), [(3, ["validity_usage_remain"]), (7, []), (8, []), (9, [])])
 def test_days_left_that_contradict_the_end_are_a_doubt_and_the_end_counts(
-    told_at: datetime | None, left: int, doubts: list[str]
+    as_of: datetime | None, left: int, doubts: list[str]
 ) -> None:
-    update = an_update(occurred_at=told_at, expire_at=days(10), validity_days=left)
+    update = an_update(occurred_at=as_of, expire_at=days(10), validity_days=left)
 
     told = tell(an_active_esim(), update, received_at=days(2))
 

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esimhooks.server.domain.notification import InboundRequest, Notification
-from esimhooks.server.providers.esimaccess_parse import parse
-from esimhooks.server.providers.esimaccess_words import ESIM_STATUS, NOTIFY_TYPES, SMDP_STATUS
+from esimhooks.server.providers.esimaccess_parse import ESIM_STATUS, NOTIFY_TYPES, SMDP_STATUS, parse
 from esimhooks.server.providers.port import Unparsable
 
 ANYTHING = st.recursive(

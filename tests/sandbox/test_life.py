@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from esimhooks.server.providers.sandbox.life import Ending, Tells, draw_ending, life
+from esimhooks.server.providers.sandbox.life import Ending, NotifyType, draw_ending, life
 
 DAY_S = 86_400
 
@@ -60,7 +60,7 @@ def test_a_life_of_one_day_is_not_announced_to_end() -> None:
 def test_each_ending_ends_in_its_status(ending: Ending, last: str, word: str) -> None:
     step = life(ending, days=30)[-1]
 
-    assert (step.name, step.tells, step.esim_status) == (last, Tells.ESIM_STATUS, word)
+    assert (step.name, step.notify_type, step.esim_status) == (last, NotifyType.ESIM_STATUS, word)
 
 
 @pytest.mark.parametrize("ending", [Ending.UNUSED, Ending.CANCELLED])

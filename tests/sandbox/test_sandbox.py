@@ -84,7 +84,7 @@ def purchase(ending: Ending = Ending.USED, *, quantity: int = 1, order_no: str =
 async def test_a_whole_life_is_told_in_order_with_the_facts_of_each_step(receiver: Receiver) -> None:
     async with running(receiver.url, FAST) as sandbox:
         (key,) = await sandbox.order(purchase())
-        await sandbox.settled()
+        await sandbox.all_drained()
         await sandbox.run_life("B1")
 
     ordered, *told = receiver.notifications()
@@ -148,7 +148,7 @@ async def test_what_is_left_of_the_validity_is_a_day_when_the_last_day_is_announ
 async def test_other_endings_are_told_too(receiver: Receiver, ending: Ending, status: EsimStatus, count: int) -> None:
     async with running(receiver.url, FAST) as sandbox:
         await sandbox.order(purchase(ending))
-        await sandbox.settled()
+        await sandbox.all_drained()
         await sandbox.run_life("B1")
 
     assert len(receiver.bodies) == count
@@ -158,7 +158,7 @@ async def test_other_endings_are_told_too(receiver: Receiver, ending: Ending, st
 async def test_steps_are_taken_one_by_one_until_life_is_over(receiver: Receiver) -> None:
     async with running(receiver.url, AT_ONCE) as sandbox:
         (key,) = await sandbox.order(purchase(Ending.CANCELLED))
-        await sandbox.settled()
+        await sandbox.all_drained()
 
         step = await sandbox.step(key)
         assert step is not None
@@ -178,7 +178,7 @@ async def test_allocation_takes_its_time_divided_by_the_speed(receiver: Receiver
         (key,) = await sandbox.order(purchase())
         assert sandbox.sent == []
         await sandbox.step(key)
-        await sandbox.settled()
+        await sandbox.all_drained()
 
     assert {notification.kind for notification in receiver.notifications()} == {"ORDER_STATUS", "SMDP_EVENT"}
 
@@ -187,7 +187,7 @@ async def test_a_refused_notification_is_sent_again_before_the_next_one(receiver
     receiver.refusals = 2
     async with running(receiver.url, FAST) as sandbox:
         await sandbox.order(purchase(Ending.REVOKED))
-        await sandbox.settled()
+        await sandbox.all_drained()
         await sandbox.run_life("B1")
         sent = sandbox.sent
 
@@ -202,16 +202,16 @@ async def test_notifications_wait_until_there_is_an_address(receiver: Receiver) 
         async with session.get(sandbox.base_url):
             assert sandbox.notify_url == ""
         sandbox.notify_url = receiver.url
-        await sandbox.settled()
+        await sandbox.all_drained()
 
-    assert [(attempt.tells, attempt.status) for attempt in sandbox.sent] == [("ORDER_STATUS", 204)]
+    assert [(attempt.notify_type, attempt.status) for attempt in sandbox.sent] == [("ORDER_STATUS", 204)]
 
 
 async def test_a_notification_whose_connection_breaks_is_sent_again(receiver: Receiver) -> None:
     receiver.breaks = 1
     async with running(receiver.url, AT_ONCE) as sandbox:
         await sandbox.order(purchase())
-        await sandbox.settled()
+        await sandbox.all_drained()
 
     assert [attempt.status for attempt in sandbox.sent] == [0, 204]
 
@@ -220,7 +220,7 @@ async def test_duplicates_repeat_every_notification_with_the_same_id(receiver: R
     async with running(receiver.url, SandboxConfig(allocation_s=(0, 0), speed=1e9, duplicates=1)) as sandbox:
         await sandbox.order(purchase())
         await sandbox.run_life("B1")
-        await sandbox.settled()
+        await sandbox.all_drained()
 
     assert set(Counter(receiver.ids).values()) == {2}
     assert len(receiver.bodies) == 36
@@ -229,9 +229,9 @@ async def test_duplicates_repeat_every_notification_with_the_same_id(receiver: R
 async def test_disorder_swaps_neighbours_and_loses_none(receiver: Receiver) -> None:
     async with running(receiver.url, SandboxConfig(allocation_s=(0, 0), speed=1e9, disorder=1)) as sandbox:
         await sandbox.order(purchase(Ending.REVOKED))
-        await sandbox.settled()
+        await sandbox.all_drained()
         await sandbox.run_life("B1")
-        await sandbox.settled()
+        await sandbox.all_drained()
 
     told = [found.updates[0].occurred_at for found in receiver.notifications()[1:]]
     assert [sorted(moment for moment in told if moment).index(moment) for moment in told if moment] == [
@@ -247,10 +247,10 @@ async def test_disorder_swaps_neighbours_and_loses_none(receiver: Receiver) -> N
 async def test_what_is_held_back_for_disorder_comes_when_it_is_asked_for(receiver: Receiver) -> None:
     async with running(receiver.url, SandboxConfig(allocation_s=(0, 0), disorder=1)) as sandbox:
         (key,) = await sandbox.order(purchase())
-        await sandbox.settled()
+        await sandbox.all_drained()
         await sandbox.step(key)
         assert len(receiver.bodies) == 1
-        await sandbox.settled()
+        await sandbox.all_drained()
 
     assert len(receiver.bodies) == 2
 
@@ -258,7 +258,7 @@ async def test_what_is_held_back_for_disorder_comes_when_it_is_asked_for(receive
 async def test_the_last_notification_of_a_life_is_never_held_back(receiver: Receiver) -> None:
     async with running(receiver.url, SandboxConfig(allocation_s=(0, 0), disorder=1)) as sandbox:
         (key,) = await sandbox.order(purchase(Ending.CANCELLED))
-        await sandbox.settled()
+        await sandbox.all_drained()
         await sandbox.step(key)
 
         assert len(receiver.bodies) == 2
@@ -271,7 +271,7 @@ async def test_the_same_seed_brings_the_same_lives(receiver: Receiver) -> None:
         async with running(receiver.url, config, seed=5) as sandbox:
             keys = await sandbox.order(Purchase(order_no="B1", transaction_id="T1", quantity=5))
             await sandbox.run_life("B1")
-            await sandbox.settled()
+            await sandbox.all_drained()
             runs.append((keys, sorted((sent.esim_tran_no or "", sent.notify_id) for sent in sandbox.sent)))
 
     assert runs[0] == runs[1]

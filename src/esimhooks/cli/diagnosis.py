@@ -62,12 +62,12 @@ def _by_secret(body: bytes, header: str, secret: str, *, identity: str, stamp: s
         key = key_of(secret)
     except InvalidSecretError as error:
         return Diagnosis(Part.SECRET, str(error))
-    given = [code for version, _, code in (one.partition(",") for one in header.split()) if version == "v1" and code]
-    if not given:
+    codes = [code for version, _, code in (one.partition(",") for one in header.split()) if version == "v1" and code]
+    if not codes:
         return Diagnosis(Part.HEADER, "webhook-signature has no part that starts with v1 and a comma")
-    if _matches(given, key, f"{identity}.{stamp}.".encode() + body):
+    if _matches(codes, key, f"{identity}.{stamp}.".encode() + body):
         return _in_time(now - int(stamp))
-    return _cause(given, key=key, secret=secret, identity=identity, stamp=stamp, body=body)
+    return _cause(codes, key=key, secret=secret, identity=identity, stamp=stamp, body=body)
 
 
 def _by_public_key(body: bytes, header: str, key: str, *, identity: str, stamp: str, now: float) -> Diagnosis:
@@ -95,22 +95,22 @@ def _in_time(late_s: float) -> Diagnosis:
     )
 
 
-def _cause(given: list[str], *, key: bytes, secret: str, identity: str, stamp: str, body: bytes) -> Diagnosis:
+def _cause(codes: list[str], *, key: bytes, secret: str, identity: str, stamp: str, body: bytes) -> Diagnosis:
     start = f"{identity}.{stamp}.".encode()
     for how, other in _other_bodies(body):
-        if _matches(given, key, start + other):
+        if _matches(codes, key, start + other):
             return Diagnosis(Part.BODY, f"a signature matches the body {how}: use the bytes as they came")
     for how, other in _other_keys(secret):
-        if _matches(given, other, start + body):
+        if _matches(codes, other, start + body):
             return Diagnosis(
                 Part.SECRET, f"a signature matches where {how}: the key is the decoded base64 behind whsec_"
             )
-    for moment in (stamp[:-3], stamp + "000"):
-        if _matches(given, key, f"{identity}.{moment}.".encode() + body):
+    for timestamp in (stamp[:-3], stamp + "000"):
+        if _matches(codes, key, f"{identity}.{timestamp}.".encode() + body):
             return Diagnosis(Part.TIMESTAMP, "a signature matches the timestamp in another unit: it is in seconds")
-    if hmac.digest(key, start + body, hashlib.sha256).hex() in given:
+    if hmac.digest(key, start + body, hashlib.sha256).hex() in codes:
         return Diagnosis(Part.HEADER, "the signature is right, but written in hex: it is standard base64")
-    if _matches(given, key, body):
+    if _matches(codes, key, body):
         return Diagnosis(Part.HEADER, 'only the body was signed: it is "{id}.{timestamp}.{body}"')
     return Diagnosis(
         Part.SECRET_OR_BODY,
@@ -118,9 +118,9 @@ def _cause(given: list[str], *, key: bytes, secret: str, identity: str, stamp: s
     )
 
 
-def _matches(given: list[str], key: bytes, signed: bytes) -> bool:
+def _matches(codes: list[str], key: bytes, signed: bytes) -> bool:
     right = base64.b64encode(hmac.digest(key, signed, hashlib.sha256))
-    return any(hmac.compare_digest(right, code.encode()) for code in given)
+    return any(hmac.compare_digest(right, code.encode()) for code in codes)
 
 
 def _other_bodies(body: bytes) -> Iterator[tuple[str, bytes]]:

@@ -26,12 +26,12 @@ def updates(
     Ends with 1 where an update was invalid or concerns no eSIM that is known.
     """
     try:
-        given = msgspec.json.decode(content_of(file))
+        decoded = msgspec.json.decode(content_of(file))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"{file}: expected JSON ({error})") from None
-    body: dict[str, Any] = {"updates": given if isinstance(given, list) else [given]}
-    if isinstance(given, dict) and "updates" in given:
-        body = given
+    body: dict[str, Any] = {"updates": decoded if isinstance(decoded, list) else [decoded]}
+    if isinstance(decoded, dict) and "updates" in decoded:
+        body = decoded
     body |= {name: value for name, value in (("account", account), ("mode", mode)) if value is not None}
     answer = Client.from_environment().post(path("updates"), body)
     results = answer.as_(dict[str, list[dict[str, Any]]])["results"]

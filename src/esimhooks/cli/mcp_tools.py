@@ -35,7 +35,7 @@ Headers = Mapping[str, str] | None
 """Those of the caller's request; None over stdio."""
 
 
-class Asked:
+class ServerClient:
     """One server, asked with one key; what it refuses is what the assistant is told, instead of a failure of the tool."""
 
     def __init__(self, client: Client) -> None:
@@ -43,47 +43,47 @@ class Asked:
 
     def get(self, *parts: str, **query: object) -> Json:
         """Ask for something. Raises `ToolError`."""
-        with _refusals_told():
+        with _refusals_reported():
             return self._client.get(path(*parts), **query).as_(Json)
 
     def rows(self, *parts: str, **query: object) -> list[Json]:
         """Ask for the first rows of a list. Raises `ToolError`."""
-        with _refusals_told():
+        with _refusals_reported():
             return self._client.page(path(*parts), Json, **query)
 
     def post(self, *parts: str, body: Json | None = None) -> Json:
         """Make or start something. Raises `ToolError`."""
-        with _refusals_told():
+        with _refusals_reported():
             return self._client.post(path(*parts), body).as_(Json)
 
 
 @contextmanager
-def _refusals_told() -> Iterator[None]:
+def _refusals_reported() -> Iterator[None]:
     try:
         yield
     except (Failed, typer.BadParameter) as error:
         raise ToolError(str(error)) from None
 
 
-class Asking:
+class Clients:
     """Asks the server at `url` with the key that `key_of` finds for the caller."""
 
     def __init__(self, url: str, key_of: Callable[[Headers], str]) -> None:
         self._url = url
         self._key_of = key_of
 
-    def __call__(self, context: Context, account: str | None = None, mode: str | None = None) -> Asked:
+    def __call__(self, context: Context, account: str | None = None, mode: str | None = None) -> ServerClient:
         """Return the server as the caller of the tool sees it. Raises `ToolError` where no key came."""
-        with _refusals_told():
+        with _refusals_reported():
             key = self._key_of(context.headers)
-        return Asked(Client(self._url, key, tenant={"account": account, "mode": mode}))
+        return ServerClient(Client(self._url, key, tenant={"account": account, "mode": mode}))
 
 
 class Looking:
     """Tools that only read."""
 
-    def __init__(self, asking: Asking) -> None:
-        self._asked = asking
+    def __init__(self, clients: Clients) -> None:
+        self._client = clients
 
     def tools(self) -> list[Tool]:
         """Return the tools; their names, arguments and docstrings are what an assistant is shown."""
@@ -109,7 +109,7 @@ class Looking:
         """Find what belongs to an id, an ICCID, a transaction id or an order number."""
         if ID.fullmatch(query):
             return self.trace(context, query, account, mode)
-        client = self._asked(context, account, mode)
+        client = self._client(context, account, mode)
         for number in NUMBERS:
             found = client.rows("esims", limit=ROWS, **{number: query})
             if found:
@@ -118,15 +118,15 @@ class Looking:
 
     def trace(self, context: Context, any_id: AnyId, account: Account = None, mode: Mode = None) -> Json:
         """Show the chain around any id: the provider's notification, the eSIM, its events, deliveries and attempts."""
-        return shown(self._asked(context, account, mode).get("trace", any_id))
+        return shown(self._client(context, account, mode).get("trace", any_id))
 
     def endpoints(self, context: Context, account: Account = None, mode: Mode = None) -> Json:
         """List the endpoints, the addresses that webhooks go to, with whether they are enabled and why not."""
-        return shown({"endpoints": self._asked(context, account, mode).rows("endpoints")})
+        return shown({"endpoints": self._client(context, account, mode).rows("endpoints")})
 
     def why_failing(self, context: Context, endpoint: EndpointId, account: Account = None, mode: Mode = None) -> Json:
         """Say why deliveries to an endpoint fail: its state, its last failed attempts, and what to do about each."""
-        client = self._asked(context, account, mode)
+        client = self._client(context, account, mode)
         about = client.get("endpoints", endpoint)
         stats = client.get("endpoints", endpoint, "stats")
         states = ("failed", "pending", "stopped")
@@ -142,7 +142,7 @@ class Looking:
 
     def what_waits(self, context: Context, account: Account = None, mode: Mode = None) -> Json:
         """Say what waits to be delivered: for each endpoint how much, since when, and what holds it back."""
-        client = self._asked(context, account, mode)
+        client = self._client(context, account, mode)
         waiting = []
         for one in client.rows("endpoints"):
             lane = client.get("endpoints", one["id"], "stats", hours=1)["lane"]
@@ -161,7 +161,7 @@ class Looking:
         mode: Mode = None,
     ) -> Json:
         """List the latest events, newest first."""
-        rows = self._asked(context, account, mode).rows("events", esim=esim, type=type, limit=ROWS)
+        rows = self._client(context, account, mode).rows("events", esim=esim, type=type, limit=ROWS)
         return shown({"events": rows})
 
     def event_catalogue(
@@ -170,7 +170,7 @@ class Looking:
         event: Annotated[str | None, Field(description="as esim.activated; leave it out for all")] = None,
     ) -> Json:
         """Explain the events that there are, or one with its example and schema."""
-        client = self._asked(context)
+        client = self._client(context)
         if event is None:
             return {"events": client.rows("event-types")}
         return client.get("event-types", event)
@@ -183,7 +183,7 @@ class Looking:
         esim: Annotated[str | None, Field(description="only those about this eSIM, esim_...")] = None,
     ) -> Json:
         """For operators: list what providers have sent lately and what became of it."""
-        rows = self._asked(context).rows("notifications", source=source, outcome=outcome, esim=esim, limit=ROWS)
+        rows = self._client(context).rows("notifications", source=source, outcome=outcome, esim=esim, limit=ROWS)
         return shown({"notifications": rows})
 
     def dry_run(
@@ -197,14 +197,14 @@ class Looking:
     ) -> Json:
         """For operators: read a provider's notifications anew by a mapping before it is stored; nothing is changed."""
         body = {"last": last} | ({} if document is None else {"document": document})
-        return shown(self._asked(context).post("providers", provider, "dry-run", body=body))
+        return shown(self._client(context).post("providers", provider, "dry-run", body=body))
 
 
 class Changing:
     """Tools that change something; they are there only where the person who starts the server says so."""
 
-    def __init__(self, asking: Asking) -> None:
-        self._asked = asking
+    def __init__(self, clients: Clients) -> None:
+        self._client = clients
 
     def tools(self) -> list[Tool]:
         """Return the tools."""
@@ -218,7 +218,7 @@ class Changing:
         mode: Mode = None,
     ) -> Json:
         """Send an event again, to all enabled endpoints that want it."""
-        return self._asked(context, account, mode).post("events", event, "resend", body={})
+        return self._client(context, account, mode).post("events", event, "resend", body={})
 
     def retry_delivery(
         self,
@@ -228,20 +228,20 @@ class Changing:
         mode: Mode = None,
     ) -> Json:
         """Send a delivery again that is not pending."""
-        return shown(self._asked(context, account, mode).post("deliveries", delivery, "retry"))
+        return shown(self._client(context, account, mode).post("deliveries", delivery, "retry"))
 
     def enable_endpoint(
         self, context: Context, endpoint: EndpointId, account: Account = None, mode: Mode = None
     ) -> Json:
         """Switch an endpoint on; what waits for it goes out."""
-        return shown(self._asked(context, account, mode).post("endpoints", endpoint, "enable"))
+        return shown(self._client(context, account, mode).post("endpoints", endpoint, "enable"))
 
     def trigger(
         self, context: Context, event: Annotated[str, Field(description="as esim.activated")], account: Account = None
     ) -> Json:
         """Raise a test event of a test eSIM, in mode test."""
         mode = None if account is None else "test"
-        return self._asked(context, account, mode).post("test-events", body={"event": event})
+        return self._client(context, account, mode).post("test-events", body={"event": event})
 
 
 def shown(answer: Json) -> Json:

@@ -30,8 +30,8 @@ NOBODY = UUID(int=0)
 
 def kinds(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the kinds of providers that this version can talk to."""
-    place = files("esimhooks.server.providers") / "mappings"
-    shipped = {kind: tomllib.loads((place / f"{kind}.toml").read_text("utf-8"))["name"] for kind in SHIPPED}
+    folder = files("esimhooks.server.providers") / "mappings"
+    shipped = {kind: tomllib.loads((folder / f"{kind}.toml").read_text("utf-8"))["name"] for kind in SHIPPED}
     known = dict(sorted({**KINDS, **shipped}.items()))
     if as_json:
         output.json(known)

@@ -103,7 +103,7 @@ BRANDING = (
     Setting("logo", "An SVG or PNG, at most 64 KiB.", Path, metavar="FILE", parse=base64_of),
     Setting("favicon", "The same, for tabs.", Path, metavar="FILE", parse=base64_of),
 )
-WHOSE_PAGES = Needed("account", "Whose pages.", metavar="ACC")
+PAGES_OF = Needed("account", "Whose pages.", metavar="ACC")
 
 EVENT_COLUMNS = "id event timestamp:age data.id:esim newStatus:to previousStatus:from sequence:seq thresholds reason"
 ATTEMPT_COLUMNS = "number:no outcome statusCode:status durationMs:ms startedAt:age error"
@@ -185,24 +185,24 @@ RESOURCES = (
     )),
     Resource("portal", "Links that sign a merchant's people in to the dashboard, for operators.", (
         Verb("link", "POST /v1/accounts/{account}/portal-links", "Make a link that signs somebody in once, without a key.",
-             (WHOSE_PAGES, Needed("mode", "Of real business or of tests", Mode),
+             (PAGES_OF, Needed("mode", "Of real business or of tests", Mode),
              Setting("role", "view or manage.", words=("view", "manage")),
              Setting("page", "Where it leads, as /deliveries.", metavar="PATH"),
              Setting("expiresIn", "Seconds, 60-86400.", int, metavar="S", least=60, most=86_400),
              Setting("frame", "For a frame in a page of yours.", bool, flag="--frame/--no-frame")), title="link, works once"),
         Verb("sessions", "GET /v1/accounts/{account}/portal-sessions", "List the sessions that links began.",
-             (WHOSE_PAGES,), rows="data", columns="id mode role frame lastSeenAt:seen createdAt:age",
+             (PAGES_OF,), rows="data", columns="id mode role frame lastSeenAt:seen createdAt:age",
              hidden=("nextCursor",), title="sessions"),
-        Verb("end", "DELETE /v1/accounts/{account}/portal-sessions/{id}", "End a session at once.", (WHOSE_PAGES,),
+        Verb("end", "DELETE /v1/accounts/{account}/portal-sessions/{id}", "End a session at once.", (PAGES_OF,),
              done="{id} has ended"),
     )),
     Resource("branding", "How the pages look, for operators.", (
         Verb("show", "GET /v1/branding", "Show how the pages of the installation look.", title="branding"),
         Verb("update", "PATCH /v1/branding", "Change how they look; what is not named stays.", BRANDING, title="branding"),
-        Verb("show-account", "GET /v1/accounts/{account}/branding", "Show how an account's pages differ.", (WHOSE_PAGES,),
+        Verb("show-account", "GET /v1/accounts/{account}/branding", "Show how an account's pages differ.", (PAGES_OF,),
              title="branding"),
         Verb("update-account", "PATCH /v1/accounts/{account}/branding", "Change how an account's pages look.",
-             (WHOSE_PAGES, *BRANDING), title="branding"),
+             (PAGES_OF, *BRANDING), title="branding"),
     )),
     Resource("orders", "Orders of eSIMs, for operators.", (
         OfTenant("list", "GET /v1/orders", "List orders of all accounts, newest first.",

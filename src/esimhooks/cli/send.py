@@ -71,10 +71,10 @@ def _made(sender: Sender, event: EventType, texts: list[str]) -> Sending:
 def _of_file(sender: Sender, event: EventType, body: bytes) -> Sending:
     """Return the body signed under its own id, where it tells one."""
     try:
-        told = msgspec.json.decode(body)
+        decoded = msgspec.json.decode(body)
     except msgspec.DecodeError:
-        told = None
-    fields = told if isinstance(told, dict) else {}
+        decoded = None
+    fields = decoded if isinstance(decoded, dict) else {}
     identity = fields.get("id")
     kind = fields.get("event", event)
     return sender.send_bytes(body, message_id=identity if isinstance(identity, str) else None, kind=str(kind))

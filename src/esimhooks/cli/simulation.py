@@ -182,7 +182,7 @@ class Simulation:
         """Return the report once all is as it must be, or as it stands when the plan's patience ends."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._plan.patience_s):
-                await self.sandbox.settled()
+                await self.sandbox.all_drained()
                 while True:
                     report = await self._final()
                     if not report.faults():

@@ -206,10 +206,10 @@ def example_of(event: EventType) -> Envelope:
     return _BY_TYPE[event]
 
 
-def example_at(event: EventType, moment: datetime) -> Envelope:
-    """Return the worked example with all of its times moved, so that it was last updated at `moment` (aware UTC)."""
+def example_at(event: EventType, at: datetime) -> Envelope:
+    """Return the worked example with all of its times moved, so that it was last updated at `at` (aware UTC)."""
     example = example_of(event)
-    by = moment - datetime.fromisoformat(example.data.updated_at)
+    by = at - datetime.fromisoformat(example.data.updated_at)
 
     def moved(value: Any) -> Any:
         if isinstance(value, dict):

@@ -9,11 +9,11 @@ Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """A timestamp as it stands in a payload, e.g. `2026-11-23T10:15:30.123Z`."""
 
 
-def timestamp(moment: datetime) -> Timestamp:
+def timestamp(time: datetime) -> Timestamp:
     """Return an aware datetime as its wire form. Anything below a millisecond is cut off."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
-def timestamp_or_none(moment: datetime | None) -> Timestamp | None:
+def timestamp_or_none(time: datetime | None) -> Timestamp | None:
     """Return an aware datetime as its wire form, or None for None."""
-    return None if moment is None else timestamp(moment)
+    return None if time is None else timestamp(time)

@@ -96,7 +96,7 @@ def _versions(sender: Sender) -> list[Sending]:
 def _mixed_case(sender: Sender) -> list[Sending]:
     sent = sender.send(sender.event())
     pairs = enumerate(sent.headers)
-    headers = tuple((name.title() if place % 2 else name.upper(), value) for place, (name, value) in pairs)
+    headers = tuple((name.title() if index % 2 else name.upper(), value) for index, (name, value) in pairs)
     return [msgspec.structs.replace(sent, headers=headers)]
 
 
@@ -109,8 +109,8 @@ def _exact_bytes(sender: Sender) -> list[Sending]:
 
 def _large(sender: Sender) -> list[Sending]:
     event = sender.event(fromTheFuture="")
-    room = MAX_BODY_BYTES - len(msgspec.json.encode(event))
-    return [sender.send(event | {"fromTheFuture": "x" * room})]
+    padding = MAX_BODY_BYTES - len(msgspec.json.encode(event))
+    return [sender.send(event | {"fromTheFuture": "x" * padding})]
 
 
 def _unknown_fields(sender: Sender) -> list[Sending]:

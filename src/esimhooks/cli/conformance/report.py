@@ -78,8 +78,8 @@ def junit_xml(report: Report) -> bytes:
         cause = cause_of[one.name]
         text = f"{cause.what}\n{cause.mend}\n{one.about}: {one.seen}\n{one.answer.body}"
         failed = one.result is Result.FAIL
-        told = ET.SubElement(test, "failure" if failed else "system-out", {"message": cause.what} if failed else {})
-        told.text = "\n".join(output.printable(line) for line in text.splitlines())
+        element = ET.SubElement(test, "failure" if failed else "system-out", {"message": cause.what} if failed else {})
+        element.text = "\n".join(output.printable(line) for line in text.splitlines())
     for name in report.not_run:
         ET.SubElement(ET.SubElement(suite, "testcase", {"classname": "check-receiver", "name": name}), "skipped")
     whole = ET.Element("testsuites")

@@ -94,26 +94,26 @@ class Sender(Struct, frozen=True, kw_only=True):
     ) -> Sending:
         """Return a signed request with any body; `sent_at` is Unix seconds, `secret` another one than the right one."""
         identity = message_id or text_of(Prefix.EVENT, new_id())
-        moment, key = self.now if sent_at is None else sent_at, secret or self.secret
+        timestamp, key = self.now if sent_at is None else sent_at, secret or self.secret
         common = {"content-type": "application/json", "user-agent": f"esimhooks/{__version__}", "webhook-attempt": "1"}
         if self.profile == "hex":
-            signed = self._hex(body, message_id=identity, moment=moment, key=key, kind=kind)
+            signed = self._hex(body, message_id=identity, timestamp=timestamp, key=key, kind=kind)
         else:
             signed = {
                 "webhook-id": identity,
-                "webhook-timestamp": str(moment),
+                "webhook-timestamp": str(timestamp),
                 "webhook-event": kind,
-                "webhook-signature": signature(key, message_id=identity, timestamp=moment, body=body),
+                "webhook-signature": signature(key, message_id=identity, timestamp=timestamp, body=body),
             }
         return Sending(headers=tuple((common | signed).items()), body=body)
 
-    def _hex(self, body: bytes, *, message_id: str, moment: int, key: str, kind: str) -> dict[str, str]:
+    def _hex(self, body: bytes, *, message_id: str, timestamp: int, key: str, kind: str) -> dict[str, str]:
         name = f"x-{self.brand.lower()}"
         return {
             f"{name}-signature": "sha256=" + hmac.digest(key.encode(), body, hashlib.sha256).hex(),
             f"{name}-event": kind,
             f"{name}-event-id": message_id,
-            f"{name}-timestamp": str(moment),
+            f"{name}-timestamp": str(timestamp),
         }
 
     @property

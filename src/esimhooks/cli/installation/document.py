@@ -94,48 +94,48 @@ def read(file: Path) -> Installation:
 def parsed(content: Any) -> Installation:
     """Return the installation that decoded TOML or JSON describes. Raises `Failed`."""
     tables = _table(content, "the file", known=("accounts", "providers", "branding"))
-    accounts = [_account(one, place) for one, place in _items(tables, "accounts", "")]
-    providers = [_provider(one, place) for one, place in _items(tables, "providers", "")]
+    accounts = [_account(one, location) for one, location in _items(tables, "accounts", "")]
+    providers = [_provider(one, location) for one, location in _items(tables, "providers", "")]
     _each_once([one.id or one.name for one in accounts], "account")
     _each_once([one.name for one in providers], "provider")
     branding = _table(tables.get("branding", {}), "branding")
     return Installation(accounts=accounts, providers=providers, branding=branding)
 
 
-def _account(content: Any, place: str) -> Account:
-    table = _table(content, place)
+def _account(content: Any, location: str) -> Account:
+    table = _table(content, location)
     own, fields = _divided(table, "accounts")
     if not own.get("id") and not _is_text(fields.get("name")):
-        raise Failed(f"{place}: expected a name")
-    endpoints = [_endpoint(one, where) for one, where in _items(table, "endpoints", f"{place}.")]
-    branding = _table(table.get("branding", {}), f"{place}.branding")
-    known = _text(own.get("id", ""), f"{place}.id")
+        raise Failed(f"{location}: expected a name")
+    endpoints = [_endpoint(one, where) for one, where in _items(table, "endpoints", f"{location}.")]
+    branding = _table(table.get("branding", {}), f"{location}.branding")
+    known = _text(own.get("id", ""), f"{location}.id")
     account = Account(fields=fields, id=known, endpoints=endpoints, branding=branding)
     _each_once([" ".join(one.key) for one in endpoints], f"endpoint of {account.name}")
     return account
 
 
-def _endpoint(content: Any, place: str) -> Endpoint:
-    own, fields = _divided(_table(content, place), "endpoints")
+def _endpoint(content: Any, location: str) -> Endpoint:
+    own, fields = _divided(_table(content, location), "endpoints")
     if own.get("mode") not in set(Mode):
-        raise Failed(f"{place}.mode: expected live or test")
+        raise Failed(f"{location}.mode: expected live or test")
     if not _is_text(fields.get("url")):
-        raise Failed(f"{place}.url: expected an address")
+        raise Failed(f"{location}.url: expected an address")
     if not isinstance(own.get("enabled", True), bool):
-        raise Failed(f"{place}.enabled: expected true or false")
+        raise Failed(f"{location}.enabled: expected true or false")
     secret = own.get("secret")
     return Endpoint(
         mode=Mode(own["mode"]),
         fields=fields,
-        secret=None if secret is None else _text(secret, f"{place}.secret"),
+        secret=None if secret is None else _text(secret, f"{location}.secret"),
         enabled=own.get("enabled"),
     )
 
 
-def _provider(content: Any, place: str) -> Provider:
-    own, fields = _divided(_table(content, place), "providers")
+def _provider(content: Any, location: str) -> Provider:
+    own, fields = _divided(_table(content, location), "providers")
     if not _is_text(own.get("name")) or not _is_text(fields.get("kind")):
-        raise Failed(f"{place}: expected a name and a kind")
+        raise Failed(f"{location}: expected a name and a kind")
     return Provider(name=own["name"], fields=fields)
 
 
@@ -147,26 +147,26 @@ def _divided(table: Fields, kind: str) -> tuple[Fields, Fields]:
     )
 
 
-def _items(table: Fields, name: str, place: str) -> Iterator[tuple[Any, str]]:
+def _items(table: Fields, name: str, location: str) -> Iterator[tuple[Any, str]]:
     items = table.get(name, [])
     if not isinstance(items, list):
-        raise Failed(f"{place}{name}: expected a list, as [[{name}]]")
+        raise Failed(f"{location}{name}: expected a list, as [[{name}]]")
     for number, one in enumerate(items, 1):
-        yield one, f"{place}{name} {number}"
+        yield one, f"{location}{name} {number}"
 
 
-def _table(content: Any, place: str, known: Sequence[str] = ()) -> Fields:
+def _table(content: Any, location: str, known: Sequence[str] = ()) -> Fields:
     if not isinstance(content, dict):
-        raise Failed(f"{place}: expected a table")
+        raise Failed(f"{location}: expected a table")
     unknown = [name for name in content if known and name not in known]
     if unknown:
-        raise Failed(f"{place}: there is no {unknown[0]}; expected {', '.join(known)}")
+        raise Failed(f"{location}: there is no {unknown[0]}; expected {', '.join(known)}")
     return content
 
 
-def _text(value: Any, place: str) -> str:
+def _text(value: Any, location: str) -> str:
     if not isinstance(value, str):
-        raise Failed(f"{place}: expected text")
+        raise Failed(f"{location}: expected text")
     return value
 
 
@@ -175,34 +175,34 @@ def _is_text(value: Any) -> bool:
 
 
 def _each_once(keys: Sequence[str], what: str) -> None:
-    repeated = next((key for place, key in enumerate(keys) if key in keys[:place]), None)
+    repeated = next((key for index, key in enumerate(keys) if key in keys[:index]), None)
     if repeated is not None:
         raise Failed(f"the {what} {repeated} is there twice: expected another name")
 
 
-def _resolved(value: Any, folder: Path, place: str) -> Any:
+def _resolved(value: Any, folder: Path, location: str) -> Any:
     if isinstance(value, list):
-        return [_resolved(one, folder, f"{place} {number}") for number, one in enumerate(value, 1)]
+        return [_resolved(one, folder, f"{location} {number}") for number, one in enumerate(value, 1)]
     if not isinstance(value, Mapping):
         return value
     if value.keys() == {FROM_ENV}:
-        return _from_environment(value[FROM_ENV], place)
+        return _from_environment(value[FROM_ENV], location)
     if value.keys() == {FROM_FILE}:
-        return _from_file(value[FROM_FILE], folder, place)
-    return {name: _resolved(one, folder, f"{place}.{name}".lstrip(".")) for name, one in value.items()}
+        return _from_file(value[FROM_FILE], folder, location)
+    return {name: _resolved(one, folder, f"{location}.{name}".lstrip(".")) for name, one in value.items()}
 
 
-def _from_environment(name: Any, place: str) -> str:
+def _from_environment(name: Any, location: str) -> str:
     found = os.environ.get(name) if isinstance(name, str) else None
     if not found:
-        raise Failed(f"{place}: {name} is not set in the environment")
+        raise Failed(f"{location}: {name} is not set in the environment")
     return found
 
 
-def _from_file(name: Any, folder: Path, place: str) -> str:
+def _from_file(name: Any, folder: Path, location: str) -> str:
     try:
-        if place.rpartition(".")[2] in PICTURES:
+        if location.rpartition(".")[2] in PICTURES:
             return base64_of(folder / str(name))
         return (folder / str(name)).read_text(encoding="utf-8").rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise Failed(f"{place}: {name} cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        raise Failed(f"{location}: {name} cannot be read ({getattr(error, 'strerror', None) or error})") from None

@@ -67,8 +67,8 @@ class Performer:
 
     def _branding(self, step: Step, branding: Branding) -> None:
         account = step.account_id or self._made.get(step.account, "")
-        whose = path("accounts", account, "branding") if account else path("branding")
-        self._client.call("PATCH", whose, body=branding.fields)
+        target = path("accounts", account, "branding") if account else path("branding")
+        self._client.call("PATCH", target, body=branding.fields)
 
     def _provider(self, step: Step, provider: Provider) -> None:
         if step.action is Action.DELETE:

@@ -19,7 +19,7 @@ from esimhooks.server.api.auth import (
 from esimhooks.server.api.http import Answer, Request, Response
 from esimhooks.server.api.installation import TO_ALL, Installation, Services
 from esimhooks.server.api.limits import Leave, limits
-from esimhooks.server.api.parameters import Give
+from esimhooks.server.api.parameters import Provide
 from esimhooks.server.api.problems import problem_of
 from esimhooks.server.api.router import Access, Route
 from esimhooks.server.api.transaction import HEADER, Begin, carry_out, carry_out_once
@@ -36,7 +36,7 @@ from esimhooks.server.store.database import Database, Session
 log = get_logger("web")
 
 
-ACTOR: Mapping[Any, Give] = {
+ACTOR: Mapping[Any, Provide] = {
     Actor: lambda request: actor_of(request.caller, request.services[Authenticator].peer(request)),
     Principal: lambda request: request.caller,
     Session: lambda request: request.db,
@@ -49,12 +49,12 @@ ACTOR: Mapping[Any, Give] = {
 class _Open:
     """For everybody; handlers read the query and the body themselves, and change nothing in a session of theirs."""
 
-    gives: Mapping[Any, Give] = {**TO_ALL, Session: ACTOR[Session]}
+    provides: Mapping[Any, Provide] = {**TO_ALL, Session: ACTOR[Session]}
     tenant: type | None = None
 
     async def answer(self, request: Request, route: Route) -> Answer:
         route.takes.read_path(request)
-        if Session not in route.takes.given_types:
+        if Session not in route.takes.provided_types:
             return await route.call(request)
         database: Database = request.services[Database]
         async with database.session() as request.db:
@@ -70,7 +70,7 @@ class _Open:
 class _ByKey:
     """For who has an API key, as often as its limits let it."""
 
-    gives: Mapping[Any, Give] = {
+    provides: Mapping[Any, Provide] = {
         **TO_ALL,
         **ACTOR,
         Tenant: lambda request: tenant_of(
@@ -89,13 +89,13 @@ class _ByKey:
         require_permission(caller, route.permission)
         await route.takes.read(request)
         if HEADER in request.headers and request.method == "POST":
-            return _told(request, await carry_out_once(request, route, caller.tenant))
-        return _told(request, await carry_out(request, route))
+            return _with_headers(request, await carry_out_once(request, route, caller.tenant))
+        return _with_headers(request, await carry_out(request, route))
 
     def refusal(self, request: Request, error: Exception) -> Response:
         note_refusal(request, error)
         answer = problem_of(request, error)
-        _told(request, answer)
+        _with_headers(request, answer)
         return answer
 
     async def after(self, request: Request) -> None:
@@ -167,7 +167,7 @@ async def note_use(services: Services, caller: Principal) -> None:
         log.exception("key.use_not_noted", error=error)
 
 
-def _told(request: Request, answer: Answer) -> Answer:
+def _with_headers(request: Request, answer: Answer) -> Answer:
     """Add what no proxy may store and what the caller may do yet."""
     answer.headers.setdefault("cache-control", "no-store")
     if request.leave is not None:

@@ -232,8 +232,8 @@ def tenant_of(principal: Principal, *, account: str | None, mode: str | None) ->
         if mode not in (None, *Mode):
             raise Refused.invalid("query:mode", "expected live or test")
         return Tenant(parse_id(Prefix.ACCOUNT, account), Mode(mode or Mode.LIVE))
-    asked = parse_id(Prefix.ACCOUNT, account) if account is not None else principal.tenant.account_id
-    if asked != principal.tenant.account_id or mode not in (None, principal.tenant.mode):
+    account_id = parse_id(Prefix.ACCOUNT, account) if account is not None else principal.tenant.account_id
+    if account_id != principal.tenant.account_id or mode not in (None, principal.tenant.mode):
         raise Refused.not_found("there is no such account for this key")
     return principal.tenant
 

@@ -88,9 +88,9 @@ async def requery(
     """Read the eSIM anew from its provider and raise `esim.requeried`."""
     async with database.session() as db:
         esim = found(await esims.find(db, tenant, esim_id), "eSIM")
-    told = await requery.ask(esim)  # without a connection: it takes as long as the provider wants
+    answer = await requery.fetch(esim)  # without a connection: it takes as long as the provider wants
     async with begin() as db:
-        absorbed = await requery.apply(db, actor, esim, told)
+        absorbed = await requery.apply(db, actor, esim, answer)
         after = found(await esims.find(db, tenant, esim.id), "eSIM")
     return RequeryView(
         absorbed.outcome,

@@ -116,7 +116,7 @@ def event_view(event: Event) -> EventView:
 
 Json = dict[str, Any]
 
-PLACES = {event: f"{place:02}" for place, event in enumerate(EventType)}
+POSITIONS = {event: f"{position:02}" for position, event in enumerate(EventType)}
 """They are listed in the order of an eSIM's life."""
 
 
@@ -141,7 +141,7 @@ open_routes = Routes(OPEN)
 @routes.get("/v1/event-types")
 async def list_event_types(limit: Limit = 25, cursor: NameCursor = None) -> Listed[EventTypeRow]:
     """List the event types."""
-    return part_of(list(EventType), limit, cursor, _row, lambda event: PLACES[event])
+    return part_of(list(EventType), limit, cursor, _row, lambda event: POSITIONS[event])
 
 
 @routes.get("/v1/event-types/{event}")

@@ -42,7 +42,7 @@ async def readyz(health: Health, database: Database) -> HealthView:
 @routes.get("/metrics")
 async def read_metrics(request: Request, installation: Installation, authenticator: Authenticator) -> Response:
     """Return the metrics of this process in Prometheus' text format."""
-    given, token = presented(request) or "", installation.metrics_token
-    if token is None or not hmac.compare_digest(given.encode(), token.encode()):
+    key, token = presented(request) or "", installation.metrics_token
+    if token is None or not hmac.compare_digest(key.encode(), token.encode()):
         require_operator(await authenticator.principal(request))
     return Response(200, metrics.exposition(), metrics.CONTENT_TYPE)

@@ -110,15 +110,15 @@ class Request:
         """`http` or `https`."""
         return str(self._scope["scheme"])
 
-    async def body(self, most: int = MAX_BODY_BYTES) -> bytes:
-        """Return the body, which stays readable. Raises `Refused` for one of more than `most` bytes, late or not whole."""
+    async def body(self, max_bytes: int = MAX_BODY_BYTES) -> bytes:
+        """Return the body, which stays readable. Raises `Refused` for one of more than `max_bytes` bytes, late or not whole."""
         if self._body is None:
             length = self.headers.get("content-length", "")
-            if length.isdigit() and int(length) > most:
-                raise _too_large(most)
+            if length.isdigit() and int(length) > max_bytes:
+                raise _too_large(max_bytes)
             try:
                 async with asyncio.timeout(BODY_S):
-                    self._body = await self._read(most)
+                    self._body = await self._read(max_bytes)
             except TimeoutError:
                 raise Refused("the body did not come in time", status=408, code="REQUEST_TIMEOUT") from None
         return self._body
@@ -128,7 +128,7 @@ class Request:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    async def _read(self, most: int) -> bytes:
+    async def _read(self, max_bytes: int) -> bytes:
         body, more = b"", True
         while more:
             message = await self._receive()
@@ -136,8 +136,8 @@ class Request:
                 raise Refused("the body ended early", status=400, code="MALFORMED")
             body += message.get("body", b"")
             more = message.get("more_body", False)
-            if len(body) > most:
-                raise _too_large(most)
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
         return body
 
 
@@ -204,5 +204,5 @@ def _start(status: int, headers: Mapping[str, str], media_type: str, length: int
     return {"type": "http.response.start", "status": status, "headers": raw}
 
 
-def _too_large(most: int) -> Refused:
-    return Refused(f"expected a body of at most {most // 1024} KiB", status=413, code="TOO_LARGE")
+def _too_large(max_bytes: int) -> Refused:
+    return Refused(f"expected a body of at most {max_bytes // 1024} KiB", status=413, code="TOO_LARGE")

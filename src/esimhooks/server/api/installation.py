@@ -8,7 +8,7 @@ from typing import Any
 from esimhooks.server.api.auth import Authenticator
 from esimhooks.server.api.http import Request
 from esimhooks.server.api.limits import RateLimit
-from esimhooks.server.api.parameters import Give, itself, of_the_node
+from esimhooks.server.api.parameters import Provide, itself, of_the_node
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.ingest.inbound import Intake
 from esimhooks.server.ingest.provider_clients import ProviderClients
@@ -68,7 +68,7 @@ def _now(request: Request) -> datetime:
     return installation.clock()
 
 
-TO_ALL: Mapping[Any, Give] = {
+TO_ALL: Mapping[Any, Provide] = {
     Request: itself,
     datetime: _now,
     **{kind: of_the_node(kind) for kind in SERVICES},

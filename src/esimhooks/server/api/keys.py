@@ -239,11 +239,11 @@ def _end(expires_at: datetime | None) -> datetime | None:
 
 
 def _networks(texts: list[str] | None) -> tuple[str, ...] | None:
-    for place, text in enumerate(texts or []):
+    for index, text in enumerate(texts or []):
         try:
             ipaddress.ip_network(text, strict=False)
         except ValueError:
-            raise Refused.invalid(f"/allowedIps/{place}", "expected an address or a network in CIDR form") from None
+            raise Refused.invalid(f"/allowedIps/{index}", "expected an address or a network in CIDR form") from None
     return None if texts is None else tuple(texts)
 
 

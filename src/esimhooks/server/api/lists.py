@@ -80,8 +80,8 @@ def from_cursor(cursor: str) -> UUID:
         raise _no_cursor() from None
 
 
-def _encoded(place: bytes) -> str:
-    return base64.urlsafe_b64encode(place).decode().rstrip("=")
+def _encoded(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def _decoded(cursor: str) -> bytes:
@@ -92,11 +92,11 @@ def _decoded(cursor: str) -> bytes:
 
 
 def _name_in(cursor: str) -> str:
-    place = _decoded(cursor)
-    if not place or _encoded(place) != cursor:
+    raw = _decoded(cursor)
+    if not raw or _encoded(raw) != cursor:
         raise _no_cursor()
     try:
-        return place.decode()
+        return raw.decode()
     except UnicodeDecodeError:
         raise _no_cursor() from None
 

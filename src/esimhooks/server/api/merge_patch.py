@@ -71,13 +71,13 @@ def _nullable_members(kind: Any) -> Any:
     return dict[names, values | None]  # type: ignore[valid-type]
 
 
-def _member(before: object, told: object) -> object:
-    if isinstance(told, Struct):
-        return merged(before, told) if isinstance(before, Struct) else told
-    if not isinstance(told, Mapping):
-        return told
+def _member(before: object, change: object) -> object:
+    if isinstance(change, Struct):
+        return merged(before, change) if isinstance(before, Struct) else change
+    if not isinstance(change, Mapping):
+        return change
     kept = dict(before) if isinstance(before, Mapping) else {}
-    together = kept | {name: _member(kept.get(name), value) for name, value in told.items()}
+    together = kept | {name: _member(kept.get(name), value) for name, value in change.items()}
     return {name: value for name, value in together.items() if value is not None}
 
 

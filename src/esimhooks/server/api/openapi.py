@@ -179,9 +179,9 @@ def _parameters(one: Route, schemas: Mapping[str, Json]) -> Iterator[Json]:
         if converter is not None and converter.prefix is not None:
             schema["pattern"] = ID_PATTERN.format(prefix=converter.prefix.value)
         yield {"name": name, "in": "path", "required": True, "schema": schema}
-    for told in one.takes.parameters:
-        described = {"name": told.name, "in": told.place, "schema": schemas[repr(told.kind)]}
-        yield described | ({"description": told.description} if told.description else {})
+    for parameter in one.takes.parameters:
+        described = {"name": parameter.name, "in": parameter.location, "schema": schemas[repr(parameter.kind)]}
+        yield described | ({"description": parameter.description} if parameter.description else {})
     if one.takes.of_tenant:
         account = {"type": "string", "pattern": ID_PATTERN.format(prefix="acc")}
         yield {"name": "account", "in": "query", "schema": account, "description": "for whom an operator acts"}

@@ -24,7 +24,7 @@ BODY = "data"
 """The argument of a handler that is the body."""
 OF_TENANT = frozenset({"account", "mode"})
 
-Give = Callable[[Request], Any]
+Provide = Callable[[Request], Any]
 Mark = TypeVar("Mark")
 
 
@@ -46,11 +46,11 @@ class Converter(Struct, frozen=True):
 
 
 class Parameter(Struct, frozen=True, kw_only=True):
-    """One argument that stands in the query, or in a header where `place` says so."""
+    """One argument that stands in the query, or in a header where `location` says so."""
 
     argument: str
     name: str
-    place: str
+    location: str
     kind: Any
     converter: Converter | None
     default: Any
@@ -71,15 +71,15 @@ class Parameter(Struct, frozen=True, kw_only=True):
 
 
 class Signature(Struct, frozen=True, kw_only=True):
-    """All that a handler takes. `gives` are the arguments that are given to it and are no part of the request."""
+    """All that a handler takes. `provides` are the arguments that it gets from the node and are no part of the request."""
 
     in_path: Mapping[str, Converter | None]
     parameters: tuple[Parameter, ...]
     allowed: frozenset[str]
     body: Any
     needs_body: bool
-    gives: Mapping[str, Give]
-    given_types: frozenset[Any]
+    provides: Mapping[str, Provide]
+    provided_types: frozenset[Any]
     of_tenant: bool
     returns: Any
 
@@ -89,7 +89,7 @@ class Signature(Struct, frozen=True, kw_only=True):
         if self.allowed or request.raw_query:
             self._read_query(request)
         for one in self.parameters:
-            if one.place == "header":
+            if one.location == "header":
                 request.values[one.argument] = _of_header(one, request)
         body = await request.body()
         if body or self.needs_body:
@@ -103,7 +103,7 @@ class Signature(Struct, frozen=True, kw_only=True):
 
     def _read_query(self, request: Request) -> None:
         pairs, errors = request.query_pairs, []
-        given = dict(pairs)
+        query = dict(pairs)
         for name, value in pairs:
             if name not in self.allowed:
                 only = ", ".join(sorted(self.allowed))
@@ -111,14 +111,14 @@ class Signature(Struct, frozen=True, kw_only=True):
                 errors.append(FieldError(f"query:{name[:MAX_NAME]}", detail))
             elif not is_plain(value):
                 errors.append(FieldError(f"query:{name}", "expected text without control characters"))
-        if len(given) < len(pairs):
+        if len(query) < len(pairs):
             names = [name for name, _ in pairs]
-            twice = [name for name in given if names.count(name) > 1 and name in self.allowed]
+            twice = [name for name in query if names.count(name) > 1 and name in self.allowed]
             errors += [FieldError(f"query:{name}", "expected this parameter once") for name in twice]
         for one in self.parameters if not errors else ():
-            if one.place == "query":
+            if one.location == "query":
                 try:
-                    request.values[one.argument] = one.value(given.get(one.name))
+                    request.values[one.argument] = one.value(query.get(one.name))
                 except (msgspec.ValidationError, Refused):
                     errors.append(FieldError(f"query:{one.name}", one.expected))
         if errors:
@@ -135,7 +135,7 @@ class Signature(Struct, frozen=True, kw_only=True):
             request.values[BODY] = decode(body, self.body)
 
 
-def of_the_node(kind: type) -> Give:
+def of_the_node(kind: type) -> Provide:
     """Return how an argument of this type is come by: it is the node's one object of it."""
     return lambda request: request.services[kind]
 
@@ -146,28 +146,28 @@ def itself(request: Request) -> Request:
 
 
 def signature_of(
-    handler: Callable[..., Any], path: str, gives: Mapping[Any, Give], *, tenant: type | None = None
+    handler: Callable[..., Any], path: str, provides: Mapping[Any, Provide], *, tenant: type | None = None
 ) -> Signature:
-    """Return what the handler of this path takes; `gives` says how arguments of some types are come by."""
+    """Return what the handler of this path takes; `provides` says how arguments of some types are come by."""
     hints = get_type_hints(handler, include_extras=True)
     declared = inspect.signature(handler).parameters
-    given = {name: gives[hint] for name, hint in hints.items() if name in declared and _is_key(hint, gives)}
+    provided = {name: provides[hint] for name, hint in hints.items() if name in declared and _is_key(hint, provides)}
     in_path = {name: _mark(hints[name], Converter) for name in path_names(path) if name in declared}
     parameters = tuple(
         _parameter(name, hints[name], one.default)
         for name, one in declared.items()
-        if name not in given and name not in in_path and name != BODY
+        if name not in provided and name not in in_path and name != BODY
     )
-    of_tenant = tenant is not None and tenant in [hints[name] for name in given]
-    own = {one.name for one in parameters if one.place == "query"}
+    of_tenant = tenant is not None and tenant in [hints[name] for name in provided]
+    own = {one.name for one in parameters if one.location == "query"}
     return Signature(
         in_path=in_path,
         parameters=parameters,
         allowed=frozenset(own | OF_TENANT if of_tenant else own),
         body=hints.get(BODY),
         needs_body=BODY in declared and declared[BODY].default is inspect.Parameter.empty,
-        gives=given,
-        given_types=frozenset(hints[name] for name in given),
+        provides=provided,
+        provided_types=frozenset(hints[name] for name in provided),
         of_tenant=of_tenant,
         returns=hints.get("return"),
     )
@@ -183,9 +183,9 @@ def is_plain(text: str) -> bool:
     return text.isprintable() or not any(one < " " or one == "\x7f" or "\ud800" <= one <= "\udfff" for one in text)
 
 
-def _is_key(hint: Any, gives: Mapping[Any, Give]) -> bool:
+def _is_key(hint: Any, provides: Mapping[Any, Provide]) -> bool:
     try:
-        return hint in gives
+        return hint in provides
     except TypeError:  # no key of any mapping
         return False
 
@@ -196,7 +196,7 @@ def _parameter(argument: str, hint: Any, default: Any) -> Parameter:
     return Parameter(
         argument=argument,
         name=header.name if header else _camel(argument),
-        place="header" if header else "query",
+        location="header" if header else "query",
         kind=kind if converter is None else str,
         converter=converter,
         default=default,

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from esimhooks.server.api.http import Answer, Receive, Request, Response, Scope, Send, Stream, json_response
-from esimhooks.server.api.parameters import Give, Signature, is_plain, signature_of
+from esimhooks.server.api.parameters import Provide, Signature, is_plain, signature_of
 from esimhooks.server.api.problems import problem_of
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.roles import Permission, permission_of
@@ -27,9 +27,9 @@ Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 
 
 class Access(Protocol):
-    """What lets the requests of some routes in. `gives` are the arguments that their handlers may ask for by type."""
+    """What lets the requests of some routes in. `provides` are the arguments that their handlers may ask for by type."""
 
-    gives: Mapping[Any, Give]
+    provides: Mapping[Any, Provide]
     tenant: type | None
     """The type among them for which operators say `account` and `mode` in the query."""
 
@@ -64,8 +64,8 @@ class Route(Struct, frozen=True, kw_only=True):
 
     async def call(self, request: Request) -> Answer:
         """Call the handler with what was read of the request; return its answer."""
-        given = {name: give(request) for name, give in self.takes.gives.items()}
-        value = await self.handler(**request.values, **given)
+        provided = {name: provide(request) for name, provide in self.takes.provides.items()}
+        value = await self.handler(**request.values, **provided)
         if isinstance(value, Response | Stream):
             return value
         status = self.status if isinstance(self.status, int) else self.status[type(value)]
@@ -120,7 +120,7 @@ class Routes:
                 path=path,
                 handler=handler,
                 access=self._access,
-                takes=signature_of(handler, path, self._access.gives, tenant=self._access.tenant),
+                takes=signature_of(handler, path, self._access.provides, tenant=self._access.tenant),
                 status=status,
                 media_type=media_type,
                 head=head,

@@ -51,9 +51,9 @@ async def stream(
             position = await position_behind(db, tenant, begin, "header:last-event-id")
         else:
             begin, position = await events.newest(db, tenant) or (UUID(int=0), 0)
-    told = _told(request, tenant, begin, position)
-    first = await anext(told)  # refused before the answer begins, where too many listen
-    return Stream(_with_first(first, told), "text/event-stream", dict(HEADERS))
+    stream = _frames(request, tenant, begin, position)
+    first = await anext(stream)  # refused before the answer begins, where too many listen
+    return Stream(_with_first(first, stream), "text/event-stream", dict(HEADERS))
 
 
 async def _with_first(first: bytes, rest: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
@@ -62,7 +62,7 @@ async def _with_first(first: bytes, rest: AsyncIterator[bytes]) -> AsyncGenerato
         yield one
 
 
-async def _told(request: Request, tenant: Tenant, begin: UUID, position: int) -> AsyncGenerator[bytes, None]:
+async def _frames(request: Request, tenant: Tenant, begin: UUID, position: int) -> AsyncGenerator[bytes, None]:
     streams: Streams = request.services[Streams]
     database: Database = request.services[Database]
     with streams.listening(tenant) as wake:

@@ -112,8 +112,8 @@ async def show_trace(
 
     The id is that of a notification, eSIM, event, delivery, attempt, order or endpoint, or a trace id of 32 hex digits.
     """
-    whoever = caller.tenant is None and account is None
-    tenant = None if whoever else tenant_of(caller, account=account, mode=mode)
+    any_tenant = caller.tenant is None and account is None
+    tenant = None if any_tenant else tenant_of(caller, account=account, mode=mode)
     return _view(any_id, await manage_find.trace(db, any_id, tenant, operator=caller.tenant is None))
 
 

@@ -43,11 +43,11 @@ async def carry_out(request: Request, route: Route) -> Answer:
     """Call the handler with the session that it takes: of a transaction where it may change something."""
     database: Database = request.services[Database]
     if request.method == "GET":
-        if Session not in route.takes.given_types:
+        if Session not in route.takes.provided_types:
             return await route.call(request)
         async with database.session() as request.db:
             return await route.call(request)
-    if Session in route.takes.given_types:
+    if Session in route.takes.provided_types:
         async with _transaction(request) as request.db:
             return await route.call(request)
     request.begin = partial(_transaction, request)
@@ -82,7 +82,7 @@ async def carry_out_once(request: Request, route: Route, tenant: Tenant | None) 
             yield request.db
 
         request.begin = begin
-        if not route.takes.given_types.isdisjoint({Session, Session | None}):
+        if not route.takes.provided_types.isdisjoint({Session, Session | None}):
             async with begin():
                 pass
         answer = await route.call(request)

@@ -79,7 +79,7 @@ def _key_file(check: str, path: Path, *, needed: bool) -> Finding:
 
 async def _database(settings: Settings) -> AsyncIterator[Finding]:
     if settings.database_url is not None:
-        async for finding in _asked(settings.database_url.get_secret_value(), settings):
+        async for finding in _queried(settings.database_url.get_secret_value(), settings):
             yield finding
         return
     if not (settings.data_dir / "postgres").exists():
@@ -93,14 +93,14 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
         yield wrong("database", str(error), "read the log in postgres/log of the data folder")
         return
     try:
-        async for finding in _asked(address, settings):
+        async for finding in _queried(address, settings):
             yield finding
     finally:
         if started:
             await asyncio.to_thread(embedded.stop)
 
 
-async def _asked(dsn: str, settings: Settings) -> AsyncIterator[Finding]:
+async def _queried(dsn: str, settings: Settings) -> AsyncIterator[Finding]:
     try:
         found, needed = await migrations.state(dsn)
     except (NotNow, Broken) as error:
@@ -215,10 +215,10 @@ async def _durability(db: Session, *, allowed: bool) -> Finding:
 
 
 async def _clock(db: Session) -> Finding:
-    asked_at, began = datetime.now(UTC), time.monotonic()
+    sent_at, began = datetime.now(UTC), time.monotonic()
     theirs = await installation.clock(db)
     half_way_s = (time.monotonic() - began) / 2
-    skew_s = (theirs - asked_at).total_seconds() - half_way_s
+    skew_s = (theirs - sent_at).total_seconds() - half_way_s
     seen = f"{abs(skew_s):.3f} s {'behind' if skew_s > 0 else 'ahead of'} the database's"
     mend = "let both machines keep time (chrony or systemd-timesyncd)"
     if abs(skew_s) >= WRONG_SKEW_S:

@@ -122,7 +122,7 @@ async def prepare(settings: Settings, stack: AsyncExitStack) -> tuple[Prepared, 
         database = await connect(dsn, cipher, connections=2, pooled=settings.database_pooled)
         own.push_async_callback(database.close)
         await _check(database, settings)
-        await _settle_operator(database, settings, Gate(settings.allow_networks))
+        await _apply_operator_settings(database, settings, Gate(settings.allow_networks))
         async with database.session() as db:
             # Who held leases in an earlier life of this installation is dead.
             await lanes.release_dead(db, seconds=LeaseConfig().lease_s)
@@ -275,7 +275,7 @@ class _Node:
             clock=clock,
             brand=settings.brand,
         )
-        given = services(
+        all_services = services(
             authenticator,
             installation,
             rules,
@@ -286,7 +286,7 @@ class _Node:
             self._requery,
             self._streams,
         )
-        return WebServer(application(given), listening, connections=connections)
+        return WebServer(application(all_services), listening, connections=connections)
 
     def _supervisor(self, more_loops: Sequence[Loop]) -> Supervisor:
         roles, dispatcher = self._settings.roles, self._dispatcher
@@ -395,7 +395,7 @@ def _defaults(settings: Settings) -> EndpointConfig:
     )
 
 
-async def _settle_operator(database: Database, settings: Settings, gate: Gate) -> None:
+async def _apply_operator_settings(database: Database, settings: Settings, gate: Gate) -> None:
     url = settings.operational_url.get_secret_value() if settings.operational_url else None
     if url is not None:
         try:

@@ -112,10 +112,10 @@ class Family:
                 if not first.done():
                     first.set_result(None)
                 self._alive[number] = pipe
-                self._tell_all()
+                self._signal_all()
                 await self._ended(child, stop)
                 self._alive.pop(number, None)
-                self._tell_all()
+                self._signal_all()
             child.join()
             pipe.close()
             metrics.forget_process(child.pid or 0)
@@ -160,7 +160,7 @@ class Family:
         finally:
             stopped.cancel()
 
-    def _tell_all(self) -> None:
+    def _signal_all(self) -> None:
         """Tell each child whether all of them are there: readiness is that of the whole node."""
         missing = self._settings.processes - len(self._alive)
         for pipe in self._alive.values():

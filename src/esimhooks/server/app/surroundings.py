@@ -135,9 +135,9 @@ def _variables() -> list[Finding]:
 
 
 def _disk(folder: Path) -> Finding:
-    place = next(path for path in (folder, *folder.parents) if path.exists())
-    usage = shutil.disk_usage(place)
-    seen = f"{usage.free / GIB:.1f} of {usage.total / GIB:.1f} GiB free at {place}"
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    usage = shutil.disk_usage(existing)
+    seen = f"{usage.free / GIB:.1f} of {usage.total / GIB:.1f} GiB free at {existing}"
     mend = "make room, or lower ESIMHOOKS_RETENTION_DAYS: on a full disk nothing is accepted"
     if usage.free < WRONG_FREE_BYTES:
         return wrong("disk", seen, mend)

@@ -7,7 +7,7 @@ from esimhooks.server.api.access import audit_refusal, note_refusal
 from esimhooks.server.api.auth import Authenticator, actor_of, require_permission
 from esimhooks.server.api.http import Answer, Request, Response
 from esimhooks.server.api.installation import TO_ALL
-from esimhooks.server.api.parameters import Give
+from esimhooks.server.api.parameters import Provide
 from esimhooks.server.api.router import Access, Route
 from esimhooks.server.api.transaction import Begin, carry_out
 from esimhooks.server.dashboard.render import show_error
@@ -19,7 +19,7 @@ from esimhooks.server.store.database import Session
 class _Pages:
     """Pages for everybody, or for who has signed in."""
 
-    gives: Mapping[Any, Give] = {
+    provides: Mapping[Any, Provide] = {
         **TO_ALL,
         Actor: lambda request: actor_of(request.visitor.principal, request.services[Authenticator].peer(request)),
         Begin: lambda request: request.begin,

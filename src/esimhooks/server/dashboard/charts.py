@@ -14,7 +14,7 @@ def by_status(edges: Sequence[datetime], tallies: Sequence[Tally]) -> dict[str, 
     """Return for each status of deliveries how many lie behind each edge."""
     counted = {status: [0] * len(edges) for status in STATUSES}
     for one in tallies:
-        counted[one.status][one.place] += one.number
+        counted[one.status][one.bucket] += one.number
     return counted
 
 

@@ -115,7 +115,7 @@ async def requery(
     visitor = visitor_of(request)
     async with database.session() as db:
         esim = found(await esims.find(db, asked.tenant_of_page(visitor), parse_id(Prefix.ESIM, esim_id)), "eSIM")
-    told = await requery.ask(esim)  # without a connection: it takes as long as the provider wants
+    told = await requery.fetch(esim)  # without a connection: it takes as long as the provider wants
     async with begin() as db:
         await requery.apply(db, actor, esim, told)
     return redirect(visitor.link(f"/esims/{text_of(Prefix.ESIM, esim.id)}"))

@@ -63,7 +63,7 @@ def _counts(found: Figures) -> dict[str, object]:
     lines = by_status(found.edges, found.deliveries)
     events = [0] * len(found.edges)
     for one in found.events:
-        events[one.place] += one.number
+        events[one.bucket] += one.number
     totals = {status: sum(numbers) for status, numbers in lines.items()}
     judged = totals["delivered"] + totals["failed"] + totals["stopped"] + totals[RETRYING]
     return {

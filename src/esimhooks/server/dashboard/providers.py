@@ -40,7 +40,7 @@ async def show_provider(request: Request, db: Session, now: datetime, name: str)
     tallies = await provider_health.received_by_time(db, name, [first_id_of(edge) for edge in edges])
     lines = {outcome.value: [0] * STEPS for outcome in UpdateOutcome}
     for one in tallies:
-        lines[one.status][one.place] += one.number
+        lines[one.status][one.bucket] += one.number
     seen = {outcome: line for outcome, line in lines.items() if any(line)} or {UpdateOutcome.APPLIED.value: [0] * STEPS}
     values = {
         "title": name,

@@ -117,9 +117,9 @@ def require_valid(config: EndpointConfig, *, brand: str) -> None:
     for name, value in config.headers.items():
         if (why := header_error(name, value, brand=brand)) is not None:
             raise Refused.invalid(f"/headers/{escaped(name[:MAX_NAME])}", why)
-    for place, pattern in enumerate(config.event_types or ()):
+    for index, pattern in enumerate(config.event_types or ()):
         if not any(wants([pattern], event) for event in (*EventType, *FOR_MERCHANTS)):
-            raise Refused.invalid(f"/eventTypes/{place}", "expected an event type such as esim.activated, or esim.*")
+            raise Refused.invalid(f"/eventTypes/{index}", "expected an event type such as esim.activated, or esim.*")
 
 
 def in_lower_case(headers: Mapping[str, Value]) -> dict[str, Value]:

@@ -17,7 +17,7 @@ RETRYING = "retrying"
 class Tally(Struct, frozen=True):
     """How many rows lie in a span of time, counted from 0; `status` is empty where rows have none."""
 
-    place: int
+    bucket: int
     status: str
     number: int
 

@@ -78,9 +78,9 @@ def made_at(value: UUID) -> datetime:
     return datetime.fromtimestamp((value.int >> 80) / 1000, UTC)
 
 
-def first_id_of(moment: datetime) -> UUID:
+def first_id_of(at: datetime) -> UUID:
     """Return the smallest UUIDv7 of that millisecond: the lower bound of a partition or a time filter."""
-    return UUID(int=(moment - EPOCH) // timedelta(milliseconds=1) << 80)
+    return UUID(int=(at - EPOCH) // timedelta(milliseconds=1) << 80)
 
 
 def _encode(n: int) -> str:

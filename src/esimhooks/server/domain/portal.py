@@ -87,6 +87,6 @@ def require_readable(accent: str) -> None:
 
 def _luminance(colour: str) -> float:
     """Return the relative luminance of a colour, 0 to 1 (WCAG 2.1)."""
-    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
     linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

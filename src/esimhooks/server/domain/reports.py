@@ -46,10 +46,10 @@ class Reports:
         self._in_order = received_at >= now
         self._reported_at = dict(esim.reported_at) or _times_of_earlier_releases(esim)
 
-    def at(self, told_at: datetime | None, last: datetime | None) -> datetime:
+    def at(self, as_of: datetime | None, last: datetime | None) -> datetime:
         """Return the time of a report: the provider's, else its arrival, which is later than all that is known."""
-        if told_at is not None:
-            return told_at
+        if as_of is not None:
+            return as_of
         return max(self._received_at, last) if self._in_order and last is not None else self._received_at
 
     def is_older(self, at: datetime, last: datetime | None) -> bool:
@@ -61,9 +61,9 @@ class Reports:
         pushed = self.update.cause in (Cause.PUSH, Cause.VALIDITY)
         return last is not None and at < last <= (self._now + AHEAD_AT_MOST if pushed else self._now)
 
-    def accepted_at(self, told_at: datetime | None, last: datetime | None) -> datetime | None:
+    def accepted_at(self, as_of: datetime | None, last: datetime | None) -> datetime | None:
         """Return the time under which a report counts beside the last one, None where it is older."""
-        at = self.at(told_at, last)
+        at = self.at(as_of, last)
         return None if self.is_older(at, last) else at
 
     def set(self, **values: object) -> None:
@@ -78,9 +78,9 @@ class Reports:
         """Return when the member was last reported, or None."""
         return self._reported_at.get(name)
 
-    def accepts(self, name: str, told_at: datetime | None) -> bool:
+    def accepts(self, name: str, as_of: datetime | None) -> bool:
         """Whether a report of the member is not older than the last one; if so, the next is compared with it."""
-        at = self.accepted_at(told_at, self.last(name))
+        at = self.accepted_at(as_of, self.last(name))
         if at is None:
             self.stale = True
             return False
@@ -88,12 +88,12 @@ class Reports:
         self._reported_at[name] = at
         return True
 
-    def report(self, name: str, value: object, told_at: datetime | None, *, clears: bool = False) -> bool:
+    def report(self, name: str, value: object, as_of: datetime | None, *, clears: bool = False) -> bool:
         """Offer a member's new value, None where there is none; return whether it was accepted.
 
         With `clears` None is a value: it makes the member unknown.
         """
-        if (value is None and not clears) or not self.accepts(name, told_at):
+        if (value is None and not clears) or not self.accepts(name, as_of):
             return False
         if name in Further.__struct_fields__:
             self.set_further(**{name: value})

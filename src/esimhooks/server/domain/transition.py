@@ -19,10 +19,10 @@ from esimhooks.server.domain.reports import AHEAD_AT_MOST, Reports, is_same
 from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
 from esimhooks.server.domain.validity import (
     NOT_YET_ACTIVE,
+    apply_terms,
     report_activation,
     report_end,
     report_status,
-    settle_terms,
     terms_of,
 )
 from esimhooks.vocabulary.statuses import EsimStatus, Reason
@@ -209,19 +209,19 @@ def _smdp(reports: Reports, *, same_profile: bool) -> None:
 def _usage(reports: Reports) -> None:
     """Volumes and what is used of them, of the whole eSIM; the sums over its plans count before these."""
     update = reports.update
-    told_at = update.usage_at or update.occurred_at
+    as_of = update.usage_at or update.occurred_at
     direct = reports.esim.reported
     if reports.esim.further.plans:
         reports.set(total_bytes=direct.total_bytes, used_bytes=direct.used_bytes)
         reports.set_further(unlimited=direct.unlimited)
     if update.unlimited:
-        reports.report("unlimited", True, told_at)
-        reports.report("total_bytes", None, told_at, clears=True)
-    elif reports.report("total_bytes", update.total_bytes, told_at) or update.unlimited is False:
-        reports.report("unlimited", None, told_at, clears=True)
-    reports.report("used_bytes", _used(reports), told_at)
+        reports.report("unlimited", True, as_of)
+        reports.report("total_bytes", None, as_of, clears=True)
+    elif reports.report("total_bytes", update.total_bytes, as_of) or update.unlimited is False:
+        reports.report("unlimited", None, as_of, clears=True)
+    reports.report("used_bytes", _used(reports), as_of)
     if update.plans:
-        _plans(reports, told_at)
+        _plans(reports, as_of)
     if reports.esim.further.plans:
         _sum_up(reports)
     times = [at for at in (reports.last("total_bytes"), reports.last("used_bytes")) if at is not None]
@@ -229,9 +229,9 @@ def _usage(reports: Reports) -> None:
     reports.set(usage_at=max(times, default=None))
 
 
-def _plans(reports: Reports, told_at: datetime | None) -> None:
+def _plans(reports: Reports, as_of: datetime | None) -> None:
     known = reports.esim.further.plans
-    plans = merge(known, reports.update.plans, time_of=partial(reports.accepted_at, told_at))
+    plans = merge(known, reports.update.plans, time_of=partial(reports.accepted_at, as_of))
     if {plan.id for plan in reports.update.plans} - {plan.id for plan in plans}:
         reports.doubts.append(
             Doubt("plans", f"plans: {MAX_PLANS} and {MAX_PLANS_BYTES} bytes of them are kept, no more")
@@ -273,7 +273,7 @@ def _validity(reports: Reports) -> bool:
     if update.expire_at is not None:
         of_plan = update.activate_at is not None or update.esim_status not in NOT_YET_ACTIVE
         report_end(reports, update.expire_at, update.occurred_at, of_plan=of_plan)
-    settle_terms(reports)
+    apply_terms(reports)
     moved = reports.esim.expire_at != end_before
     if moved:
         reports.set(validity_days_noticed=None)

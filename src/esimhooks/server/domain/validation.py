@@ -124,8 +124,8 @@ def _inside(value: object, kind: inspect.Type, pointer: str, *, strict: bool) ->
             if any(any(_bad_fields(one, kind.value_type, "", strict=strict)) for one in value.values()):
                 yield FieldError(pointer, f"in every member {_sentence(kind.value_type)}")
         case ((inspect.ListType() | inspect.VarTupleType()), list()):
-            for place, item in enumerate(value):
-                yield from _bad_fields(item, kind.item_type, f"{pointer}/{place}", strict=strict)
+            for index, item in enumerate(value):
+                yield from _bad_fields(item, kind.item_type, f"{pointer}/{index}", strict=strict)
 
 
 def _members(value: dict[str, object], kind: inspect.StructType, pointer: str, *, strict: bool) -> Iterator[FieldError]:

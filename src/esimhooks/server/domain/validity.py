@@ -37,14 +37,14 @@ def report_activation(reports: Reports, activate_at: datetime) -> None:
         reports.set(reported=replace(known, reported_activation=activate_at))
 
 
-def report_end(reports: Reports, end: datetime, told_at: datetime | None, *, of_plan: bool) -> None:
+def report_end(reports: Reports, end: datetime, as_of: datetime | None, *, of_plan: bool) -> None:
     """Offer the provider's own end of validity; `of_plan` says that it is no deadline for installing."""
     known = terms_of(reports.esim)
-    if reports.accepts("expire_at", told_at):
+    if reports.accepts("expire_at", as_of):
         reports.set(reported=replace(known, end=end, of_plan=of_plan), validity_at=reports.last("expire_at"))
 
 
-def settle_terms(reports: Reports) -> None:
+def apply_terms(reports: Reports) -> None:
     """Bring activation and end up to date with all that is known."""
     esim, known = reports.esim, terms_of(reports.esim)
     activate_at = known.reported_activation or known.first_active_at

@@ -45,5 +45,5 @@ def _again(outcome: Outcome, attempt: int, schedule: Sequence[int], chance: floa
     delay = delay_before(attempt + 1, schedule, chance=chance)
     if delay is None:
         return Verdict(status=DeliveryStatus.FAILED)
-    asked = min(outcome.retry_after_s or 0.0, MAX_RETRY_AFTER_S)
-    return Verdict(status=DeliveryStatus.PENDING, delay_s=max(delay, asked))
+    requested = min(outcome.retry_after_s or 0.0, MAX_RETRY_AFTER_S)
+    return Verdict(status=DeliveryStatus.PENDING, delay_s=max(delay, requested))

@@ -207,7 +207,7 @@ class BackgroundJobs:
             esim = await esims.find(db, tenant, esim_id)
         if esim is None:
             raise Refused.not_found(f"{text_of(Prefix.ESIM, esim_id)} is not there any more")
-        return await self._requery.ask(esim)
+        return await self._requery.fetch(esim)
 
     async def _finish(self, progress: _Progress[RequeryFilter]) -> None:
         async with progress.step() as db:

@@ -27,7 +27,7 @@ class Requery:
         self._policy = policy
         self._wakes = wakes
 
-    async def ask(self, esim: Esim) -> Item:
+    async def fetch(self, esim: Esim) -> Item:
         """Return what the provider says of the eSIM, to be taken in; at the speed that the provider allows.
 
         Raises `Refused` (409) where nobody can be asked or the provider will not tell, `NotNow` where it does not

@@ -17,7 +17,7 @@ from esimhooks.server.store.database import Session
 SPANS = 48
 LATEST = 8
 MAX_TROUBLES = 50
-MAX_TOLD = 60
+MAX_EVENTS = 60
 """Events and notifications of one eSIM's timeline; older ones are in the lists."""
 
 
@@ -56,6 +56,6 @@ async def timeline_of(
 ) -> tuple[Sequence[Event | Unreadable], Sequence[Delivery], Sequence[JournalEntry | Unreadable]]:
     """Return the newest events of the tenant's eSIM, their deliveries, and the notifications about it."""
     async with db.snapshot():
-        told = (await events.page(db, tenant, EventFilter(esim_id=esim_id), before=None, limit=MAX_TOLD)).rows
-        sent = await deliveries.of_events(db, tenant, [event.id for event in told])
-        return told, sent, await journal.of_esim(db, esim_id, limit=MAX_TOLD)
+        raised = (await events.page(db, tenant, EventFilter(esim_id=esim_id), before=None, limit=MAX_EVENTS)).rows
+        sent = await deliveries.of_events(db, tenant, [event.id for event in raised])
+        return raised, sent, await journal.of_esim(db, esim_id, limit=MAX_EVENTS)

@@ -128,7 +128,7 @@ def traceback(error: BaseException) -> list[dict[str, Any]]:
         shown_error: dict[str, Any] = {
             "error": failure(one),
             "type": type(one).__qualname__,
-            "at": _places(one.__traceback__),
+            "at": _frames(one.__traceback__),
         }
         if isinstance(one, BaseExceptionGroup):
             shown_error["group"] = [traceback(inner) for inner in one.exceptions[:MAX_ITEMS]]
@@ -137,13 +137,13 @@ def traceback(error: BaseException) -> list[dict[str, Any]]:
     return found
 
 
-def _places(trace: TracebackType | None) -> list[str]:
-    places: list[str] = []
+def _frames(trace: TracebackType | None) -> list[str]:
+    frames: list[str] = []
     while trace is not None:
         code = trace.tb_frame.f_code
-        places.append(f"{code.co_filename}:{trace.tb_lineno} {code.co_qualname}")
+        frames.append(f"{code.co_filename}:{trace.tb_lineno} {code.co_qualname}")
         trace = trace.tb_next
-    return places[-MAX_ITEMS:]
+    return frames[-MAX_ITEMS:]
 
 
 def _any(name: str, value: object, depth: int) -> Any:

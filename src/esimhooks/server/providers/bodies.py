@@ -65,10 +65,10 @@ def read_form(raw: bytes, *, limit_bytes: int = MAX_NOTIFICATION_BYTES) -> Membe
     top: dict[str, object] = {}
     for name, value in pairs:
         outer, inner = _split(name)
-        place = top if inner is None else top.setdefault(outer, {})
-        if not isinstance(place, dict) or (inner or outer) in place:
+        members = top if inner is None else top.setdefault(outer, {})
+        if not isinstance(members, dict) or (inner or outer) in members:
             raise Unparsable(f"expected each name once, got {name[:80]!a} again")
-        place[inner or outer] = value
+        members[inner or outer] = value
     return top
 
 
@@ -85,8 +85,8 @@ def _split(name: str) -> tuple[str, str | None]:
 def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        last_place = {name: place for place, (name, _) in enumerate(pairs)}
-        twice = next(name for place, (name, _) in enumerate(pairs) if last_place[name] != place)
+        last_index = {name: index for index, (name, _) in enumerate(pairs)}
+        twice = next(name for index, (name, _) in enumerate(pairs) if last_index[name] != index)
         raise Unparsable(f"expected each name once, got {twice[:80]!a} again")
     return members
 

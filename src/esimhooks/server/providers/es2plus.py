@@ -133,11 +133,11 @@ def _note_failure(point: int, status: Fields) -> None:
     word = status.text("status")
     if word == "Executed-Success":
         return
-    reasons = status.section_if_told("statusCodeData")
+    reasons = status.section_if_any("statusCodeData")
     names = ("subjectCode", "reasonCode") if reasons else ()
     codes = [code for name in names if reasons and (code := reasons.text(name, limit=MAX_CODE, personal=True))]
-    told = f" ({', '.join(codes)})" if codes else ""
-    status.doubt(Unparsable(f"notificationPointId {point}: {word}{told}"), "notificationPointStatus")
+    listed = f" ({', '.join(codes)})" if codes else ""
+    status.doubt(Unparsable(f"notificationPointId {point}: {word}{listed}"), "notificationPointStatus")
 
 
 def _answers_json(value: object) -> bool | None:

@@ -16,8 +16,14 @@ from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.domain.update import Cause, Doubt, Update
 from esimhooks.server.providers.asking import MAX_ANSWER_BYTES, Answer
 from esimhooks.server.providers.bodies import read_json
-from esimhooks.server.providers.esimaccess_parse import MAX_EID_DIGITS, days, identity
-from esimhooks.server.providers.esimaccess_words import DATA_TYPES, ESIM_STATUS, SMDP_STATUS
+from esimhooks.server.providers.esimaccess_parse import (
+    DATA_TYPES,
+    ESIM_STATUS,
+    MAX_EID_DIGITS,
+    SMDP_STATUS,
+    days,
+    identity_of,
+)
 from esimhooks.server.providers.fields import (
     Fields,
     digits_of,
@@ -93,7 +99,7 @@ def read_page(obj: Fields, asked_at: datetime) -> Page:
     doubts: list[Doubt] = []
     page = obj.lenient(doubts)
     esims = _each(page, "esimList", _esim, asked_at, doubts)
-    pager = page.section_if_told("pager")
+    pager = page.section_if_any("pager")
     total = pager.whole("total", most=1_000_000_000) if pager else None
     return Page(_with_doubts(esims, doubts), length_of(obj, "esimList"), total)
 
@@ -126,14 +132,14 @@ def _each(
 def _with_doubts(esims: Sequence[Update], doubts: Sequence[Doubt]) -> tuple[Update, ...]:
     """Return the updates, the first with what is doubtful about the answer as a whole."""
     return tuple(
-        replace(esim, doubts=(*esim.doubts, *doubts)) if place == 0 and doubts else esim
-        for place, esim in enumerate(esims)
+        replace(esim, doubts=(*esim.doubts, *doubts)) if index == 0 and doubts else esim
+        for index, esim in enumerate(esims)
     )
 
 
 def _usage(item: Fields, asked_at: datetime) -> Update:
     return Update(
-        identity=identity(item),
+        identity=identity_of(item),
         cause=Cause.POLL,
         occurred_at=asked_at,
         total_bytes=volume(item, "totalData"),
@@ -147,7 +153,7 @@ def _esim(item: Fields, asked_at: datetime) -> Update:
     newest = _top_up(packages)
     unlimited = word_or_number(item, "dataType", DATA_TYPES)
     return Update(
-        identity=identity(item),
+        identity=identity_of(item),
         cause=Cause.FILL,
         occurred_at=asked_at,
         esim_status=item.word("esimStatus", ESIM_STATUS),

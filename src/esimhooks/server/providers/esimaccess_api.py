@@ -63,13 +63,13 @@ class Api:
         body = msgspec.json.encode(question)
         await self._pace()
         # Signed once its turn has come: the provider refuses a timestamp that is old.
-        asked = Question(
+        request = Question(
             method="POST",
             url=f"{self._account.base_url}/api/v1/open/{path}",
             headers=self._headers(body),
             body=body,
         )
-        answer = await ask(self._session, asked, timeout_s=self._timeout_s)
+        answer = await ask(self._session, request, timeout_s=self._timeout_s)
         account = self._account
         return judge(answer, secrets=[account.access_code, *([account.signing.secret_key] if account.signing else [])])
 

@@ -1,25 +1,17 @@
-"""What eSIM Access pushes becomes a `Notification`.
+"""What eSIM Access pushes becomes a `Notification`; its words for statuses, and what each means in ours.
 
 A verified request comes in, in any of the shapes that the provider documents: JSON body, form body, query string, with
-or without `notifyId` and `eventGenerateTime`. Nothing is asked or stored. A member that is not understood is a doubt, and
+or without `notifyId` and `eventGenerateTime`. Nothing is queried or stored. A member that is not understood is a doubt, and
 the rest is applied.
 """
 
 from datetime import datetime
+from enum import Enum, StrEnum
 from typing import assert_never
 
 from esimhooks.server.domain.notification import InboundRequest, Notification, OrderNews, OrderRef
 from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
 from esimhooks.server.providers.bodies import Members, read_form, read_json
-from esimhooks.server.providers.esimaccess_words import (
-    ESIM_STATUS,
-    FAILED_ON_DEVICE,
-    NOTIFY_TYPES,
-    ORDER_STATES,
-    SMDP_STATUS,
-    NotifyType,
-    OrderState,
-)
 from esimhooks.server.providers.fields import (
     MAX_DAYS,
     MAX_SEQUENCE,
@@ -34,6 +26,78 @@ from esimhooks.server.providers.fields import (
 )
 from esimhooks.server.providers.fields import doubts as numbers_in_doubt
 from esimhooks.server.providers.port import Unparsable
+from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
+
+ESIM_STATUS: dict[str, EsimStatus] = {
+    "CREATE": EsimStatus.PENDING,
+    "PAYING": EsimStatus.PENDING,
+    "PAID": EsimStatus.PENDING,
+    "GETTING_RESOURCE": EsimStatus.PENDING,
+    "GOT_RESOURCE": EsimStatus.CREATED,
+    "IN_USE": EsimStatus.IN_USE,
+    "USED_UP": EsimStatus.USED_UP,
+    "USED_EXPIRED": EsimStatus.USED_EXPIRED,
+    "UNUSED_EXPIRED": EsimStatus.UNUSED_EXPIRED,
+    "CANCEL": EsimStatus.CANCEL,
+    "SUSPENDED": EsimStatus.SUSPENDED,
+    "REVOKE": EsimStatus.REVOKED,
+    "REVOKED": EsimStatus.REVOKED,
+}
+
+SMDP_STATUS: dict[str, SmdpStatus] = {
+    "RELEASED": SmdpStatus.RELEASED,
+    "DOWNLOAD": SmdpStatus.DOWNLOADED,
+    "INSTALLATION": SmdpStatus.INSTALLED,
+    "ENABLED": SmdpStatus.ENABLED,
+    "DISABLED": SmdpStatus.DISABLED,
+    "DELETED": SmdpStatus.DELETED,
+}
+
+
+DATA_TYPES: dict[str, bool] = {"1": False, "2": False, "3": False, "4": True}
+"""`dataType` of an eSIM, and whether its volume has no limit: in total, a day with reduced speed behind it, a day with an
+end behind it, and a day without limit."""
+
+
+class OrderState(Enum):
+    """What an `orderStatus` says of a whole order."""
+
+    ON_ITS_WAY = "on its way"
+    READY = "ready"
+    """Its eSIMs can be fetched."""
+    FAILED = "failed"
+    """It will never be filled."""
+    REFUNDED = "refunded"
+
+
+ORDER_STATES: dict[str, OrderState] = {
+    "CREATE": OrderState.ON_ITS_WAY,
+    "PAYING": OrderState.ON_ITS_WAY,
+    "PAID": OrderState.ON_ITS_WAY,
+    "GETTING_RESOURCE": OrderState.ON_ITS_WAY,
+    "GOT_RESOURCE": OrderState.READY,
+    **dict.fromkeys(("FAIL", "FAILED", "CANCEL", "CANCELED", "CANCELLED"), OrderState.FAILED),
+    **dict.fromkeys(("REFUND", "REFUNDED"), OrderState.REFUNDED),
+}
+"""`orderStatus`; the documentation names none of those that fail, consumers met these."""
+
+FAILED_ON_DEVICE = frozenset({"Failed", "Expired"})
+"""`notifyStatus` of an SMDP_EVENT whose `smdpStatus` was not reached; the words are those of SGP.22, 5.3.5."""
+
+
+class NotifyType(StrEnum):
+    """The discriminator of a notification."""
+
+    ORDER_STATUS = "ORDER_STATUS"
+    ESIM_STATUS = "ESIM_STATUS"
+    SMDP_EVENT = "SMDP_EVENT"
+    DATA_USAGE = "DATA_USAGE"
+    VALIDITY_USAGE = "VALIDITY_USAGE"
+    CHECK_HEALTH = "CHECK_HEALTH"
+
+
+NOTIFY_TYPES: dict[str, NotifyType] = {kind.value: kind for kind in NotifyType}
+
 
 MAX_EID_DIGITS = 40
 MAX_SAID = 2000
@@ -48,19 +112,19 @@ def parse(request: InboundRequest) -> Notification:
         raise members.missing("notifyType")
     doubts: list[Doubt] = []
     envelope = members.lenient(doubts)
-    own_id, told_at = envelope.text("notifyId"), moment_of(envelope, "eventGenerateTime")
+    own_id, as_of = envelope.text("notifyId"), moment_of(envelope, "eventGenerateTime")
     updates: tuple[Update, ...] = ()
     order = None
     if kind is NotifyType.ORDER_STATUS:
         order = _order(members.section("content").lenient(doubts))
     elif kind is not NotifyType.CHECK_HEALTH:
-        updates = _updates(kind, members.section("content"), told_at, doubts)
+        updates = _updates(kind, members.section("content"), as_of, doubts)
     return Notification(
-        kind=kind.value, own_id=own_id, occurred_at=told_at, updates=updates, order=order, doubts=tuple(doubts)
+        kind=kind.value, own_id=own_id, occurred_at=as_of, updates=updates, order=order, doubts=tuple(doubts)
     )
 
 
-def identity(fields: Fields) -> Identity:
+def identity_of(fields: Fields) -> Identity:
     """Return the keys that an object of eSIM Access carries."""
     return Identity(
         esim_tran_no=fields.text("esimTranNo"),
@@ -82,16 +146,16 @@ def days(fields: Fields, name: str) -> int | None:
 
 def used(fields: Fields, *, remain: str) -> int | None:
     """Return the bytes used: `orderUsage`, else the total without what the field `remain` says is left."""
-    told, total, left = volume(fields, "orderUsage"), volume(fields, "totalVolume"), volume(fields, remain)
+    reported, total, left = volume(fields, "orderUsage"), volume(fields, "totalVolume"), volume(fields, remain)
     if total is None or left is None:
-        return told
-    if told is None and left <= total:
+        return reported
+    if reported is None and left <= total:
         return total - left
-    if told is None:
+    if reported is None:
         fields.doubt(fields.wrong(remain, f"at most totalVolume {total}", left), remain)
-    elif is_contradiction(total, told, left):
-        fields.doubt(fields.wrong(remain, f"totalVolume {total} without orderUsage {told}", left), remain)
-    return told
+    elif is_contradiction(total, reported, left):
+        fields.doubt(fields.wrong(remain, f"totalVolume {total} without orderUsage {reported}", left), remain)
+    return reported
 
 
 def _members(request: InboundRequest) -> Members:
@@ -104,30 +168,30 @@ def _members(request: InboundRequest) -> Members:
     return read_json(body) if body[:1] in b'{["' or b"=" not in body else read_form(body)
 
 
-def _updates(kind: NotifyType, members: Fields, told_at: datetime | None, doubts: list[Doubt]) -> tuple[Update, ...]:
+def _updates(kind: NotifyType, members: Fields, as_of: datetime | None, doubts: list[Doubt]) -> tuple[Update, ...]:
     """Return the update about an eSIM; none where a step failed on the device and nothing else is told."""
     content = members.lenient(doubts)
-    whose = identity(content)
-    if whose == Identity():
+    identity = identity_of(content)
+    if identity == Identity():
         raise unusable(content.missing("one of esimTranNo, orderNo, transactionId, iccid"), doubts)
-    update = _update(kind, whose, content, told_at)
+    update = _update(kind, identity, content, as_of)
     failed = kind is NotifyType.SMDP_EVENT and _failed_on_device(content)
     if update.says_nothing and not failed:
         raise unusable(content.missing("a fact about the eSIM"), doubts)
-    doubts += numbers_in_doubt(iccid=whose.iccid, eid=update.eid)
+    doubts += numbers_in_doubt(iccid=identity.iccid, eid=update.eid)
     return () if update.says_nothing else (update,)
 
 
-def _update(kind: NotifyType, whose: Identity, content: Fields, told_at: datetime | None) -> Update:
+def _update(kind: NotifyType, identity: Identity, content: Fields, as_of: datetime | None) -> Update:
     match kind:
         case NotifyType.ESIM_STATUS:
-            return _esim_status(whose, content, told_at)
+            return _esim_status(identity, content, as_of)
         case NotifyType.SMDP_EVENT:
-            return _smdp_event(whose, content, told_at)
+            return _smdp_event(identity, content, as_of)
         case NotifyType.DATA_USAGE:
-            return _data_usage(whose, content, told_at)
+            return _data_usage(identity, content, as_of)
         case NotifyType.VALIDITY_USAGE:
-            return _validity_usage(whose, content, told_at)
+            return _validity_usage(identity, content, as_of)
         case NotifyType.ORDER_STATUS | NotifyType.CHECK_HEALTH:
             raise Unparsable(f"expected a notification about an eSIM, got {kind}")
         case _:
@@ -156,22 +220,22 @@ def _order(content: Fields) -> OrderNews | None:
             assert_never(state)
 
 
-def _esim_status(whose: Identity, content: Fields, told_at: datetime | None) -> Update:
+def _esim_status(identity: Identity, content: Fields, as_of: datetime | None) -> Update:
     content.lacks("esimStatus")
     used_bytes, total_bytes = used(content, remain="remainVolume"), volume(content, "totalVolume")
-    figures_told = used_bytes is not None or total_bytes is not None
+    has_figures = used_bytes is not None or total_bytes is not None
     return Update(
-        identity=whose,
-        occurred_at=told_at,
+        identity=identity,
+        occurred_at=as_of,
         esim_status=content.word("esimStatus", ESIM_STATUS),
         smdp_status=content.word("smdpStatus", SMDP_STATUS),
         total_bytes=total_bytes,
         used_bytes=used_bytes,
-        usage_at=_usage_at(content, told_at) if figures_told else None,
+        usage_at=_usage_at(content, as_of) if has_figures else None,
     )
 
 
-def _smdp_event(whose: Identity, content: Fields, told_at: datetime | None) -> Update:
+def _smdp_event(identity: Identity, content: Fields, as_of: datetime | None) -> Update:
     content.lacks("smdpStatus")
     profile = content.word("smdpStatus", SMDP_STATUS)
     sequence = content.whole("seqNumber", most=MAX_SEQUENCE)
@@ -180,8 +244,8 @@ def _smdp_event(whose: Identity, content: Fields, told_at: datetime | None) -> U
         content.doubt(Unparsable(said), "notifyStatus")
         profile = None
     return Update(
-        identity=whose,
-        occurred_at=moment_of(content, "timestamp") or told_at,
+        identity=identity,
+        occurred_at=moment_of(content, "timestamp") or as_of,
         esim_status=content.word("esimStatus", ESIM_STATUS),
         smdp_status=profile,
         smdp_sequence=None if profile is None else sequence,
@@ -189,35 +253,35 @@ def _smdp_event(whose: Identity, content: Fields, told_at: datetime | None) -> U
     )
 
 
-def _data_usage(whose: Identity, content: Fields, told_at: datetime | None) -> Update:
+def _data_usage(identity: Identity, content: Fields, as_of: datetime | None) -> Update:
     if not (content.has("orderUsage") or content.has("remain")):
         content.doubt(content.missing("orderUsage, or totalVolume with remain"), "orderUsage")
     total_bytes, used_bytes = volume(content, "totalVolume"), used(content, remain="remain")
     return Update(
-        identity=whose,
-        occurred_at=told_at,
+        identity=identity,
+        occurred_at=as_of,
         total_bytes=total_bytes,
         used_bytes=used_bytes,
         remaining_bytes=volume(content, "remain") if total_bytes is None and used_bytes is None else None,
-        usage_at=_usage_at(content, told_at),
+        usage_at=_usage_at(content, as_of),
     )
 
 
-def _validity_usage(whose: Identity, content: Fields, told_at: datetime | None) -> Update:
+def _validity_usage(identity: Identity, content: Fields, as_of: datetime | None) -> Update:
     content.lacks("remain")
     return Update(
-        identity=whose,
+        identity=identity,
         cause=Cause.VALIDITY,
-        occurred_at=told_at,
+        occurred_at=as_of,
         validity_days=days(content, "remain"),
         total_days=days(content, "totalDuration"),
         expire_at=moment_of(content, "expiredTime"),
     )
 
 
-def _usage_at(content: Fields, told_at: datetime | None) -> datetime | None:
+def _usage_at(content: Fields, as_of: datetime | None) -> datetime | None:
     # Without a time of its own a figure is at least no newer than the notification that carries it.
-    return moment_of(content, "lastUpdateTime") or told_at
+    return moment_of(content, "lastUpdateTime") or as_of
 
 
 def _failed_on_device(content: Fields) -> bool:

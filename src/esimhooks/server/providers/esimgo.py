@@ -96,78 +96,78 @@ def parse(request: InboundRequest, *, unit: UsageUnit = UsageUnit.AUTO) -> Notif
     topic = members.word(discriminator, TOPICS)
     if topic is None:
         raise members.missing("alertType or event")
-    told_at = moment_of(body, "timestamp") or moment_of(body, "date")
+    as_of = moment_of(body, "timestamp") or moment_of(body, "date")
     iccid = iccid_of(members, "iccid")
-    update = None if topic in OF_NO_ESIM else _update(topic, body, iccid, told_at, unit)
+    update = None if topic in OF_NO_ESIM else _update(topic, body, iccid, as_of, unit)
     if update is not None and update.says_nothing:
         raise unusable(members.missing("a fact about the eSIM"), doubts)
     doubts += numbers_in_doubt(iccid=iccid, eid=update.eid if update else None)
     return Notification(
         kind=members.text(discriminator) or "",
-        occurred_at=told_at,
+        occurred_at=as_of,
         updates=(update,) if update else (),
         low_balance=members.text(discriminator) if topic is Topic.LOW_BALANCE else None,
         doubts=tuple(doubts),
     )
 
 
-def _update(topic: Topic, body: Fields, iccid: str | None, told_at: datetime | None, unit: UsageUnit) -> Update | None:
+def _update(topic: Topic, body: Fields, iccid: str | None, as_of: datetime | None, unit: UsageUnit) -> Update | None:
     if iccid is None:
         raise body.missing("iccid")
-    whose = Identity(esim_tran_no=iccid, iccid=iccid)
+    identity = Identity(esim_tran_no=iccid, iccid=iccid)
     match topic:
         case Topic.USAGE | Topic.FIRST_USE:
-            return _usage(topic, whose, body, told_at, unit)
+            return _usage(topic, identity, body, as_of, unit)
         case Topic.PROFILE:
-            return _profile(whose, body, told_at)
+            return _profile(identity, body, as_of)
         case Topic.DELETED:
-            return _deleted(whose, body, told_at)
+            return _deleted(identity, body, as_of)
         case Topic.DELETION_SCHEDULED:
-            return Update(identity=whose, occurred_at=told_at, announcement=DELETION_SCHEDULED)
+            return Update(identity=identity, occurred_at=as_of, announcement=DELETION_SCHEDULED)
         case Topic.NO_CONSEQUENCE | Topic.LOW_BALANCE:
             return None
         case _:
             assert_never(topic)
 
 
-def _deleted(whose: Identity, body: Fields, told_at: datetime | None) -> Update:
+def _deleted(identity: Identity, body: Fields, as_of: datetime | None) -> Update:
     """Deleted for good; revoked where its bundles were revoked with it."""
-    bundle = body.section_if_told("bundle")
+    bundle = body.section_if_any("bundle")
     revoked = bundle is not None and (bundle.text("state") or "").lower() == "revoked"
     return Update(
-        identity=whose,
-        occurred_at=told_at,
+        identity=identity,
+        occurred_at=as_of,
         esim_status=EsimStatus.REVOKED if revoked else None,
         smdp_status=SmdpStatus.DELETED,
     )
 
 
-def _usage(topic: Topic, whose: Identity, body: Fields, told_at: datetime | None, unit: UsageUnit) -> Update | None:
+def _usage(topic: Topic, identity: Identity, body: Fields, as_of: datetime | None, unit: UsageUnit) -> Update | None:
     """Return what is said of a bundle; None for one of minutes or messages, of which nothing is used yet."""
     body.lacks("bundle")
-    bundle = body.section_if_told("bundle")
+    bundle = body.section_if_any("bundle")
     is_data = bundle is None or not bundle.has("unit") or bundle.word("unit", UNITS)
     plan = plan_of_callback(bundle, unit) if bundle is not None and is_data else None
     if topic is Topic.FIRST_USE:
         return Update(
-            identity=whose,
-            occurred_at=told_at,
-            usage_at=told_at,
+            identity=identity,
+            occurred_at=as_of,
+            usage_at=as_of,
             esim_status=EsimStatus.IN_USE,
             activate_at=moment_of(bundle, "startTime") if bundle else None,
             plans=(replace(plan, state=PlanState.ACTIVE),) if plan else (),
         )
     if is_data is False:
         return None
-    return Update(identity=whose, occurred_at=told_at, usage_at=told_at, plans=(plan,) if plan else ())
+    return Update(identity=identity, occurred_at=as_of, usage_at=as_of, plans=(plan,) if plan else ())
 
 
-def _profile(whose: Identity, body: Fields, told_at: datetime | None) -> Update:
+def _profile(identity: Identity, body: Fields, as_of: datetime | None) -> Update:
     body.lacks("profileStatus")
-    device = body.section_if_told("device")
+    device = body.section_if_any("device")
     return Update(
-        identity=whose,
-        occurred_at=told_at,
+        identity=identity,
+        occurred_at=as_of,
         smdp_status=body.word("profileStatus", PROFILE_STATUS),
         eid=digits_of(device, "eid", limit=MAX_EID_DIGITS) if device else None,
     )

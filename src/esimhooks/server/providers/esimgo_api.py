@@ -76,8 +76,8 @@ class Api:
         return await self._with_bundles(known, iccid, asked_at)
 
     async def _with_bundles(self, update: Update, iccid: str, asked_at: datetime) -> Update:
-        asked = f"esims/{quote(iccid, safe='')}/bundles?includeUsed=true&limit={MAX_ASSIGNMENTS}"
-        answer = await self._ask(asked)
+        path = f"esims/{quote(iccid, safe='')}/bundles?includeUsed=true&limit={MAX_ASSIGNMENTS}"
+        answer = await self._ask(path)
         found: list[Doubt] = []
         with understood():
             bundles = answer.lenient(found).sections("bundles")

@@ -35,8 +35,8 @@ def masked(number: str) -> str:
 def luhn_holds(digits: str) -> bool:
     """Whether the last digit is the Luhn check digit of the others (ITU-T E.118). `digits` holds only 0-9."""
     total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = int(digit) * (2 if place % 2 else 1)
+    for path, digit in enumerate(reversed(digits)):
+        value = int(digit) * (2 if path % 2 else 1)
         total += value - 9 if value > 9 else value
     return total % 10 == 0
 
@@ -166,9 +166,9 @@ class Fields:
         value = self.members.get(name)
         if not isinstance(value, dict):
             raise self.wrong(name, "an object", value)
-        return Fields(value, self._place(name), doubts=self.doubts)
+        return Fields(value, self._path(name), doubts=self.doubts)
 
-    def section_if_told(self, name: str) -> "Fields | None":
+    def section_if_any(self, name: str) -> "Fields | None":
         """Return an object inside this one."""
         value = self.members.get(name)
         if value is None:
@@ -176,7 +176,7 @@ class Fields:
         if not isinstance(value, dict):
             self.doubt(self.wrong(name, "an object", value), name)
             return None
-        return Fields(value, self._place(name), doubts=self.doubts)
+        return Fields(value, self._path(name), doubts=self.doubts)
 
     def sections(self, name: str) -> tuple["Fields", ...]:
         """Return a list of objects inside this one; a list that is not there is empty, what is no object left out."""
@@ -188,11 +188,11 @@ class Fields:
             return ()
         found = []
         for index, item in enumerate(value):
-            place = f"{name}[{index}]"
+            path = f"{name}[{index}]"
             if isinstance(item, dict):
-                found.append(Fields(item, self._place(place), doubts=self.doubts))
+                found.append(Fields(item, self._path(path), doubts=self.doubts))
             else:
-                self.doubt(self.wrong(place, "an object", item), name)
+                self.doubt(self.wrong(path, "an object", item), name)
         return tuple(found)
 
     def missing(self, expected: str) -> Unparsable:
@@ -202,9 +202,9 @@ class Fields:
     def wrong(self, name: str, expected: str, came: object, *, secret: bool = False) -> Unparsable:
         """Return the error for a member that is not as expected. A secret is not shown."""
         shown = "something else" if secret else _shown(came)
-        return Unparsable(f"{self._place(name)}: expected {expected}, got {shown}")
+        return Unparsable(f"{self._path(name)}: expected {expected}, got {shown}")
 
-    def _place(self, name: str) -> str:
+    def _path(self, name: str) -> str:
         return f"{self._where}.{name}" if self._where else name
 
 

@@ -205,13 +205,13 @@ def _volumes(body: UpdateBody | PlanBody, doubts: list[Doubt]) -> tuple[int | No
 
 
 def _plans(bodies: Sequence[PlanBody], doubts: list[Doubt]) -> tuple[Plan, ...]:
-    plans = tuple(_plan(place, plan, doubts) for place, plan in enumerate(bodies))
+    plans = tuple(_plan(index, plan, doubts) for index, plan in enumerate(bodies))
     if wire_bytes(plans) > MAX_PLANS_BYTES:
         raise Refused.invalid("/plans", f"expected at most {MAX_PLANS_BYTES} bytes as JSON: shorter ids and names")
     return plans
 
 
-def _plan(place: int, body: PlanBody, doubts: list[Doubt]) -> Plan:
+def _plan(index: int, body: PlanBody, doubts: list[Doubt]) -> Plan:
     total, used, _ = _volumes(body, doubts)
     return Plan(
         id=body.id,
@@ -220,8 +220,8 @@ def _plan(place: int, body: PlanBody, doubts: list[Doubt]) -> Plan:
         total_bytes=total,
         used_bytes=used,
         unlimited=body.unlimited,
-        activate_at=_utc(body.activate_time, f"/plans/{place}/activateTime"),
-        expire_at=_utc(body.expired_time, f"/plans/{place}/expiredTime"),
+        activate_at=_utc(body.activate_time, f"/plans/{index}/activateTime"),
+        expire_at=_utc(body.expired_time, f"/plans/{index}/expiredTime"),
     )
 
 
@@ -250,9 +250,9 @@ def _bytes(volume_mb: float | None) -> int | None:
     return None if volume_mb is None else from_megabytes(volume_mb)
 
 
-def _utc(moment: datetime | None, pointer: str) -> datetime | None:
-    if moment is None:
+def _utc(time: datetime | None, pointer: str) -> datetime | None:
+    if time is None:
         return None
-    if not EARLIEST <= moment < LATEST:
+    if not EARLIEST <= time < LATEST:
         raise Refused.invalid(pointer, "expected a time from 2000 to 2099")
-    return moment.astimezone(UTC)
+    return time.astimezone(UTC)

@@ -43,15 +43,15 @@ def read_sources(value: object, *, published: Sequence[str]) -> Sources:
     if not isinstance(listed, (list, tuple)) or not listed:
         expected = '"published" or a list of addresses' if published else "a list of addresses"
         raise Refused.invalid("/settings/allowedSources", f"expected {expected}")
-    return Sources([_network(entry, place) for place, entry in enumerate(listed)])
+    return Sources([_network(entry, index) for index, entry in enumerate(listed)])
 
 
-def _network(entry: object, place: int) -> Network:
+def _network(entry: object, index: int) -> Network:
     try:
         if not isinstance(entry, str):
             raise ValueError("not text")  # noqa: TRY301, TRY004  # one way out for every kind of wrong entry
         return ip_network(entry)
     except ValueError:
         raise Refused.invalid(
-            f"/settings/allowedSources/{place}", "expected an address or a network such as 10.0.0.0/8"
+            f"/settings/allowedSources/{index}", "expected an address or a network such as 10.0.0.0/8"
         ) from None

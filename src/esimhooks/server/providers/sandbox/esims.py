@@ -11,7 +11,7 @@ from random import Random
 from msgspec import Struct
 
 from esimhooks.server.providers.sandbox import numbers
-from esimhooks.server.providers.sandbox.life import INSTALL_WITHIN_DAYS, Ending, Step, Tells, draw_ending, life
+from esimhooks.server.providers.sandbox.life import INSTALL_WITHIN_DAYS, Ending, NotifyType, Step, draw_ending, life
 
 _GIB = 1_073_741_824
 _MILLISECOND = timedelta(milliseconds=1)
@@ -79,7 +79,7 @@ class SimulatedEsim:
 
     def _profile(self, step: Step) -> None:
         self.smdp_status = step.smdp_status or self.smdp_status
-        if step.tells is Tells.SMDP_EVENT:
+        if step.notify_type is NotifyType.SMDP_EVENT:
             self.eid = self.eid or numbers.eid(self.rng)
             self.sequence += 1
 
@@ -88,7 +88,7 @@ class SimulatedEsim:
             self.total_bytes += self.purchase.total_bytes
         if step.used_percent is not None:
             self.used_bytes = self.total_bytes * step.used_percent // 100
-        if step.tells is Tells.DATA_USAGE:
+        if step.notify_type is NotifyType.DATA_USAGE:
             self.used_at = now
 
     def _validity(self, step: Step, now: datetime) -> None:
@@ -110,7 +110,7 @@ class SimulatedOrder:
     allocated: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-def place(purchase: Purchase, rng: Random, now: datetime) -> SimulatedOrder:
+def placed(purchase: Purchase, rng: Random, now: datetime) -> SimulatedOrder:
     """Return a new order whose eSIMs wait for allocation."""
     esims = tuple(_new_esim(purchase, rng, now) for _ in range(purchase.quantity))
     return SimulatedOrder(purchase=purchase, rng=Random(rng.getrandbits(64)), esims=esims)  # noqa: S311  # a simulation

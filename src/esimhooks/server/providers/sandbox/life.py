@@ -28,7 +28,7 @@ class Ending(StrEnum):
     """Revoked while it was in use."""
 
 
-class Tells(StrEnum):
+class NotifyType(StrEnum):
     """The `notifyType` by which a step is told."""
 
     ORDER_STATUS = "ORDER_STATUS"
@@ -42,7 +42,7 @@ class Step(Struct, frozen=True, kw_only=True):
     """One thing that happens to an eSIM; None means that it stays as it was. Words are those of eSIM Access."""
 
     name: str
-    tells: Tells
+    notify_type: NotifyType
     after_s: float
     """Simulated seconds since allocation."""
     esim_status: str | None = None
@@ -56,12 +56,12 @@ class Step(Struct, frozen=True, kw_only=True):
 
 
 ALLOCATED = Step(
-    name="allocated", tells=Tells.ORDER_STATUS, after_s=0, esim_status="GOT_RESOURCE", smdp_status="RELEASED"
+    name="allocated", notify_type=NotifyType.ORDER_STATUS, after_s=0, esim_status="GOT_RESOURCE", smdp_status="RELEASED"
 )
 _INSTALLING = (
-    Step(name="downloaded", tells=Tells.SMDP_EVENT, after_s=_HOUR_S, smdp_status="DOWNLOAD"),
-    Step(name="installed", tells=Tells.SMDP_EVENT, after_s=_HOUR_S + 20, smdp_status="INSTALLATION"),
-    Step(name="enabled", tells=Tells.SMDP_EVENT, after_s=_HOUR_S + 40, smdp_status="ENABLED"),
+    Step(name="downloaded", notify_type=NotifyType.SMDP_EVENT, after_s=_HOUR_S, smdp_status="DOWNLOAD"),
+    Step(name="installed", notify_type=NotifyType.SMDP_EVENT, after_s=_HOUR_S + 20, smdp_status="INSTALLATION"),
+    Step(name="enabled", notify_type=NotifyType.SMDP_EVENT, after_s=_HOUR_S + 40, smdp_status="ENABLED"),
 )
 _ACTIVATED_S = _HOUR_S + 120
 
@@ -76,7 +76,7 @@ def life(ending: Ending, *, days: int, install_days: int = INSTALL_WITHIN_DAYS) 
     if ending is Ending.CANCELLED:
         return (ALLOCATED, _status("cancelled", _HOUR_S, "CANCEL"))
     activated = Step(
-        name="activated", tells=Tells.ESIM_STATUS, after_s=_ACTIVATED_S, esim_status="IN_USE", activates=True
+        name="activated", notify_type=NotifyType.ESIM_STATUS, after_s=_ACTIVATED_S, esim_status="IN_USE", activates=True
     )
     using = _revoked(days) if ending is Ending.REVOKED else _used(days)
     return (ALLOCATED, *_INSTALLING, activated, *sorted(using, key=lambda step: step.after_s))
@@ -97,14 +97,14 @@ def _used(days: int) -> list[Step]:
         _status("resumed", _at(days, 0.32), "IN_USE"),
         _usage(75, _at(days, 0.40)),
         _usage(90, _at(days, 0.50)),
-        Step(name="topped_up", tells=Tells.DATA_USAGE, after_s=_at(days, 0.55), tops_up=True),
+        Step(name="topped_up", notify_type=NotifyType.DATA_USAGE, after_s=_at(days, 0.55), tops_up=True),
         _usage(100, _at(days, 0.80)),
         _status("used_up", _at(days, 0.80) + 1, "USED_UP"),
         _status("used_expired", _at(days, 1.0), "USED_EXPIRED"),
     ]
     if days > 1:
         left = _at(days, 1.0) - _DAY_S
-        steps.append(Step(name="validity_1", tells=Tells.VALIDITY_USAGE, after_s=left, days_left=1))
+        steps.append(Step(name="validity_1", notify_type=NotifyType.VALIDITY_USAGE, after_s=left, days_left=1))
     return steps
 
 
@@ -113,11 +113,11 @@ def _revoked(days: int) -> list[Step]:
 
 
 def _usage(percent: int, after_s: float) -> Step:
-    return Step(name=f"usage_{percent}", tells=Tells.DATA_USAGE, after_s=after_s, used_percent=percent)
+    return Step(name=f"usage_{percent}", notify_type=NotifyType.DATA_USAGE, after_s=after_s, used_percent=percent)
 
 
 def _status(name: str, after_s: float, word: str) -> Step:
-    return Step(name=name, tells=Tells.ESIM_STATUS, after_s=after_s, esim_status=word)
+    return Step(name=name, notify_type=NotifyType.ESIM_STATUS, after_s=after_s, esim_status=word)
 
 
 def _at(days: int, part: float) -> float:

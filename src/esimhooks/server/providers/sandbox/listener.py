@@ -142,8 +142,8 @@ def _asked_for(esim: SimulatedEsim, query: _EsimQuery) -> bool:
 def _page(esims: list[SimulatedEsim], pager: _Pager) -> Json:
     first = (pager.page_num - 1) * pager.page_size
     shown = esims[first : first + pager.page_size]
-    told = {"pageSize": pager.page_size, "pageNum": pager.page_num, "total": len(esims)}
-    return wire.success({"esimList": [wire.esim(esim) for esim in shown], "pager": told})
+    page = {"pageSize": pager.page_size, "pageNum": pager.page_num, "total": len(esims)}
+    return wire.success({"esimList": [wire.esim(esim) for esim in shown], "pager": page})
 
 
 def _malformed(error: msgspec.DecodeError) -> Json:

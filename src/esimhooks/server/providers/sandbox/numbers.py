@@ -14,8 +14,8 @@ def iccid(rng: Random) -> str:
     """Return 19 digits that begin with 89 and end with their Luhn digit (ITU-T E.118)."""
     body = "8999" + _digits(rng, 14)
     total = 0
-    for place, digit in enumerate(reversed(body)):
-        doubled = int(digit) * (1 if place % 2 else 2)
+    for index, digit in enumerate(reversed(body)):
+        doubled = int(digit) * (1 if index % 2 else 2)
         total += doubled - 9 if doubled > 9 else doubled
     return body + str(-total % 10)
 

@@ -57,7 +57,7 @@ class Letter(Struct, frozen=True, kw_only=True):
     """One notification to be sent. Those with the same `lane` are sent one after another."""
 
     lane: str
-    tells: str
+    notify_type: str
     esim_tran_no: str | None
     notify_id: str
     body: bytes
@@ -66,7 +66,7 @@ class Letter(Struct, frozen=True, kw_only=True):
 class Sent(Struct, frozen=True, kw_only=True):
     """One attempt and the HTTP status of its answer, 0 where there was none."""
 
-    tells: str
+    notify_type: str
     esim_tran_no: str | None
     notify_id: str
     status: int
@@ -83,7 +83,7 @@ class Mischief(Struct, frozen=True):
 class _Lane:
     rng: Random
     waiting: deque[Letter] = field(default_factory=deque)
-    held: list[Letter] = field(default_factory=list)
+    delayed: list[Letter] = field(default_factory=list)
     """Waits for the next letter of the lane, to be sent after it."""
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -129,11 +129,11 @@ class Outbox:
         lane = self._lanes.get(letter.lane) or self._open_lane(letter.lane)
         copies = [letter] * (2 if lane.rng.random() < self._mischief.duplicates else 1)
         swap = lane.rng.random() < self._mischief.disorder
-        if swap and not last and not lane.held:
-            lane.held = copies
+        if swap and not last and not lane.delayed:
+            lane.delayed = copies
             return
-        self._queue(letter.lane, [*copies, *lane.held])
-        lane.held = []
+        self._queue(letter.lane, [*copies, *lane.delayed])
+        lane.delayed = []
 
     async def drained(self, name: str) -> None:
         """Wait until what the lane has queued is answered with 2xx; what is held back is not waited for."""
@@ -141,12 +141,12 @@ class Outbox:
         if lane is not None:
             await lane.idle.wait()
 
-    async def settled(self) -> None:
+    async def all_drained(self) -> None:
         """Send what is held back, and wait until everything is answered with 2xx."""
         for name, lane in self._lanes.items():
-            if lane.held:
-                held, lane.held = lane.held, []
-                self._queue(name, held)
+            if lane.delayed:
+                delayed, lane.delayed = lane.delayed, []
+                self._queue(name, delayed)
         for lane in list(self._lanes.values()):
             await lane.idle.wait()
 
@@ -174,7 +174,12 @@ class Outbox:
             await self._addressed.wait()
             status = await self._post(letter)
             self.sent.append(
-                Sent(tells=letter.tells, esim_tran_no=letter.esim_tran_no, notify_id=letter.notify_id, status=status)
+                Sent(
+                    notify_type=letter.notify_type,
+                    esim_tran_no=letter.esim_tran_no,
+                    notify_id=letter.notify_id,
+                    status=status,
+                )
             )
             if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
                 return

@@ -12,7 +12,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from esimhooks.server.providers.sandbox import numbers, wire
-from esimhooks.server.providers.sandbox.esims import Purchase, SimulatedEsim, SimulatedOrder, place
+from esimhooks.server.providers.sandbox.esims import Purchase, SimulatedEsim, SimulatedOrder, placed
 from esimhooks.server.providers.sandbox.life import ALLOCATED, Step
 from esimhooks.server.providers.sandbox.listener import Access, Clock, Service, Stock
 from esimhooks.server.providers.sandbox.outbox import Letter, Mischief, Outbox, SandboxTasks, Sent
@@ -114,7 +114,7 @@ class Sandbox:
         """
         if purchase.order_no in self._stock.orders:
             raise ValueError(f"the order {purchase.order_no} exists")
-        order = place(purchase, self._rng, self._clock())
+        order = placed(purchase, self._rng, self._clock())
         self._stock.orders[purchase.order_no] = order
         self._stock.esims.update((esim.esim_tran_no, esim) for esim in order.esims)
         delay_s = self._rng.uniform(*self._config.allocation_s) / self._config.speed
@@ -146,9 +146,9 @@ class Sandbox:
             for esim in order.esims:
                 group.create_task(self._live(esim), name=f"sandbox-life-{esim.esim_tran_no}")
 
-    async def settled(self) -> None:
+    async def all_drained(self) -> None:
         """Send what is held back, and wait until every notification so far is answered with 2xx."""
-        await self._outbox.settled()
+        await self._outbox.all_drained()
 
     async def check_health(self) -> None:
         """Send a CHECK_HEALTH, as the provider does when an address is saved, and wait until it is taken."""
@@ -173,19 +173,21 @@ class Sandbox:
             esim.take(ALLOCATED, now)
         order.allocated.set()
         content = wire.order_ready(order.purchase)
-        self._post(ALLOCATED.tells, order.purchase.order_no, content, rng=order.rng, now=now)
+        self._post(ALLOCATED.notify_type, order.purchase.order_no, content, rng=order.rng, now=now)
 
     def _advance(self, esim: SimulatedEsim) -> Step | None:
         step = esim.next_step
         if step is None:
             return None
         now = esim.take(step, self._clock())
-        self._post(step.tells, esim.esim_tran_no, wire.told(step, esim, now), rng=esim.rng, now=now, esim=esim)
+        self._post(
+            step.notify_type, esim.esim_tran_no, wire.content_of(step, esim, now), rng=esim.rng, now=now, esim=esim
+        )
         return step
 
     def _post(
         self,
-        tells: str,
+        notify_type: str,
         lane: str,
         content: wire.Json,
         *,
@@ -196,10 +198,10 @@ class Sandbox:
         notify_id = numbers.notify_id(rng)
         letter = Letter(
             lane=lane,
-            tells=tells,
+            notify_type=notify_type,
             esim_tran_no=esim.esim_tran_no if esim else None,
             notify_id=notify_id,
-            body=wire.notification(tells, content, notify_id=notify_id, now=now),
+            body=wire.notification(notify_type, content, notify_id=notify_id, now=now),
         )
         self._outbox.put(letter, last=esim is None or esim.next_step is None)
 

@@ -10,7 +10,7 @@ from typing import assert_never
 import msgspec
 
 from esimhooks.server.providers.sandbox.esims import Purchase, SimulatedEsim
-from esimhooks.server.providers.sandbox.life import Step, Tells
+from esimhooks.server.providers.sandbox.life import NotifyType, Step
 
 Json = dict[str, object]
 _HEALTH = {"orderNo": "1234567890", "orderStatus": "Test"}
@@ -26,7 +26,7 @@ def health_check() -> Json:
     return dict(_HEALTH)
 
 
-def told(step: Step, esim: SimulatedEsim, now: datetime) -> Json:
+def content_of(step: Step, esim: SimulatedEsim, now: datetime) -> Json:
     """Return the content of the notification by which a step of one eSIM is told. Volumes are bytes."""
     content: Json = {
         "iccid": esim.iccid,
@@ -34,23 +34,23 @@ def told(step: Step, esim: SimulatedEsim, now: datetime) -> Json:
         "esimTranNo": esim.esim_tran_no,
         "transactionId": esim.purchase.transaction_id,
     }
-    match step.tells:
-        case Tells.SMDP_EVENT:
+    match step.notify_type:
+        case NotifyType.SMDP_EVENT:
             return content | _statuses(esim) | _profile(esim, now)
-        case Tells.DATA_USAGE:
+        case NotifyType.DATA_USAGE:
             return content | _usage(esim)
-        case Tells.VALIDITY_USAGE:
+        case NotifyType.VALIDITY_USAGE:
             return content | _validity(step, esim)
-        case Tells.ESIM_STATUS | Tells.ORDER_STATUS:
+        case NotifyType.ESIM_STATUS | NotifyType.ORDER_STATUS:
             return content | _statuses(esim)
         case _:
-            assert_never(step.tells)
+            assert_never(step.notify_type)
 
 
-def notification(tells: str, content: Json, *, notify_id: str, now: datetime) -> bytes:
+def notification(notify_type: str, content: Json, *, notify_id: str, now: datetime) -> bytes:
     """Return the body of a notification."""
     envelope = {
-        "notifyType": tells,
+        "notifyType": notify_type,
         "notifyId": notify_id,
         "eventGenerateTime": _zulu(now),
         "content": content,
@@ -158,13 +158,13 @@ def _package(state: SimulatedEsim) -> Json:
     }
 
 
-def _zulu(moment: datetime) -> str:
-    return f"{_milliseconds(moment)}Z"
+def _zulu(time: datetime) -> str:
+    return f"{_milliseconds(time)}Z"
 
 
-def _offset(moment: datetime) -> str:
-    return f"{_milliseconds(moment)}+0000"
+def _offset(time: datetime) -> str:
+    return f"{_milliseconds(time)}+0000"
 
 
-def _milliseconds(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").partition("+")[0]
+def _milliseconds(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").partition("+")[0]
