@@ -98,7 +98,8 @@ def commands(group: Any, *above: str) -> Iterator[tuple[tuple[str, ...], Any]]:
 EVERY = dict(commands(typer.main.get_command(app)))
 LEAVES = {words: command for words, command in EVERY.items() if not hasattr(command, "commands")}
 ASKING = {words: command for words, command in LEAVES.items() if words[0] not in RUNS | {"inbox"}}
-del ASKING["providers", "kinds"]
+for local in (("providers", "kinds"), *(("accounts", verb) for verb in ("export", "import", "unfreeze"))):
+    del ASKING[local]
 
 
 def filled(words: Sequence[str], command: Any) -> list[str]:

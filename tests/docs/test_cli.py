@@ -33,6 +33,9 @@ WITHOUT_DATA = {
     "deliveries retry",
 } | {
     "accounts delete",
+    "accounts export",
+    "accounts import",
+    "accounts unfreeze",
     "deliveries cancel",
     "rotate-encryption",
     "endpoints enable",

@@ -17,7 +17,7 @@ async def accounts(operator: Api, *names: str) -> list[str]:
 
 async def test_an_account_is_made_shown_renamed_and_deleted(operator: Api) -> None:
     made = await operator.post("/v1/accounts", {"name": "Acme"})
-    assert made.keys() == {"id", "name", "quotas", "createdAt", "updatedAt"}
+    assert made.keys() == {"id", "name", "quotas", "frozenAt", "createdAt", "updatedAt"}
     assert made["id"].startswith("acc_")
     assert made["createdAt"].endswith("Z")
     path = f"/v1/accounts/{made['id']}"

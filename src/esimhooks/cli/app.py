@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from esimhooks.cli import (
+    account_file,
     bulk,
     check_receiver,
     demo,
@@ -70,6 +71,10 @@ for one in (
 def _groups(resource: Resource) -> typer.Typer:
     group = application(resource)
     match resource.name:
+        case "accounts":
+            group.command("export")(account_file.export)
+            group.command("import")(account_file.import_)
+            group.command("unfreeze")(account_file.unfreeze)
         case "esims":
             group.command("requery")(bulk.requery)
             group.command("qr")(files.qr)

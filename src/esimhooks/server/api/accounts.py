@@ -63,11 +63,12 @@ class AccountPatch(Struct, forbid_unknown_fields=True, rename="camel"):
 
 
 class AccountView(Struct, rename="camel"):
-    """An account as it is shown."""
+    """An account as it is shown; `frozenAt` is since when it is being moved to another installation."""
 
     id: str
     name: str
     quotas: QuotasBody
+    frozen_at: str | None
     created_at: str
     updated_at: str
 

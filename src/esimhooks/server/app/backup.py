@@ -22,8 +22,7 @@ from esimhooks.server.store.installation import check_canary, record_backup
 async def backup(settings: Settings, file: Path) -> None:
     """Write the database into the file, beside a running server or without. Raises `Broken`."""
     async with AsyncExitStack() as stack:
-        running = _running(settings)
-        dsn = running if running is not None else (await database_address(settings, stack))[0]
+        dsn = await address_beside_server(settings, stack)
         await asyncio.to_thread(dump.dump, dsn, file)
         database = await connect(dsn, Cipher([new_key()]), connections=1)  # it reads and writes nothing encrypted
         stack.push_async_callback(database.close)
@@ -47,6 +46,12 @@ async def restore(settings: Settings, file: Path) -> None:
         stack.push_async_callback(database.close)
         async with database.transaction() as db:
             await check_canary(db)
+
+
+async def address_beside_server(settings: Settings, stack: AsyncExitStack) -> str:
+    """Return the address of the database, whether a server runs on it or not. Raises `Broken` where there is none."""
+    running = _running(settings)
+    return running if running is not None else (await database_address(settings, stack))[0]
 
 
 def _running(settings: Settings) -> str | None:

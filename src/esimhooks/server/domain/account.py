@@ -84,13 +84,14 @@ OPERATOR = Tenant(UUID(int=0), Mode.LIVE)
 
 
 class Account(Struct, frozen=True, kw_only=True):
-    """A merchant. Times are aware UTC."""
+    """A merchant. Times are aware UTC; `frozen_at` is since when it is being moved to another installation."""
 
     id: UUID
     name: str
     created_at: datetime
     updated_at: datetime
     quotas: Quotas = Quotas()
+    frozen_at: datetime | None = None
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ from esimhooks.server.domain.ids import Prefix, id_or_none, new_id
 from esimhooks.server.domain.transition import apply, lacks_volume, superseded, superseding
 from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
 from esimhooks.server.ingest.directory import KEYS, Directory, is_another, is_named
+from esimhooks.server.store.freezing import MOVING
 from esimhooks.server.store.intake import MAX_INLINE_ENDPOINTS, Candidate, Known, Scope, Unreadable, Writes
 from esimhooks.server.store.journal import UPDATES_SOURCE
 from esimhooks.vocabulary.envelope import encode
@@ -92,9 +93,9 @@ class Applying:
                 return UpdateResult(outcome=UpdateOutcome.INVALID, detail=wrong)
             itself = esim is not None and esim is not replaced and is_named(esim, update.identity)
             esim = esim if itself else None  # neither the one that is replaced nor a free place of its order
-        for candidate in (esim, replaced):
-            if isinstance(candidate, Unreadable):
-                return UpdateResult(outcome=UpdateOutcome.WAITING, esim_id=candidate.id, detail=UNREADABLE)
+        hindered = self._hindered((esim, replaced), source)
+        if hindered is not None:
+            return hindered
         assert not isinstance(esim, Unreadable)  # noqa: S101 - seen above
         assert not isinstance(replaced, Unreadable)  # noqa: S101 - seen above
         if replaced is not None and update.esim_status is None:
@@ -112,6 +113,17 @@ class Applying:
             return UpdateResult(outcome=UpdateOutcome.UNMATCHED, detail=_unmatched(update.identity))
         return _Target(esim, update, replaced if esim.further.replaces is None else None)
 
+    def _hindered(self, candidates: Sequence[Candidate | None], source: Source) -> UpdateResult | None:
+        """Return what an update waits for, None where it can be applied."""
+        for candidate in candidates:
+            if isinstance(candidate, Unreadable):
+                return UpdateResult(outcome=UpdateOutcome.WAITING, esim_id=candidate.id, detail=UNREADABLE)
+            if candidate is not None and candidate.account_id in self._known.frozen:
+                return UpdateResult(outcome=UpdateOutcome.WAITING, esim_id=candidate.id, detail=MOVING)
+        if source.scope.tenant is not None and source.scope.tenant.account_id in self._known.frozen:
+            return UpdateResult(outcome=UpdateOutcome.WAITING, detail=MOVING)
+        return None
+
     def _await(self, source: Source, identity: Identity) -> None:
         """Have the notification looked at again once the eSIM is known that another one replaces."""
         if source.notification_id is not None:
@@ -125,7 +137,7 @@ class Applying:
     def emit_pending(self, esim_id: UUID) -> None:
         """Emit the usage of an eSIM that has waited for the interval."""
         esim = self._directory.get(esim_id)
-        if isinstance(esim, Esim):
+        if isinstance(esim, Esim) and esim.account_id not in self._known.frozen:
             emission = emit_pending(esim, now=self._known.now)
             self._record(emission, happened_at=esim.usage_at or self._known.now, source=None)
 

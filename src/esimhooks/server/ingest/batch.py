@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from esimhooks.server.domain.change import UpdateOutcome, UpdateResult
 from esimhooks.server.domain.emit import EmitPolicy
+from esimhooks.server.domain.errors import Conflicting
 from esimhooks.server.domain.ids import Prefix, id_or_none
 from esimhooks.server.domain.notification import JournalEntry
 from esimhooks.server.domain.update import Doubt, Identity, Update
@@ -22,8 +23,9 @@ from esimhooks.server.ingest.applying import Applying, Source
 from esimhooks.server.ingest.deduplication import Repetition, Repetitions
 from esimhooks.server.ingest.hand_over import Handed, Lanes, handed, offer
 from esimhooks.server.observe import metrics, tracing
-from esimhooks.server.store import intake, queue
+from esimhooks.server.store import freezing, intake, queue
 from esimhooks.server.store.database import Session
+from esimhooks.server.store.freezing import MOVING
 from esimhooks.server.store.intake import Known, Scope, Settled, Unmatched, Unreadable, Want, Writes
 from esimhooks.server.store.journal import UPDATES_SOURCE
 
@@ -39,8 +41,8 @@ class Item(Struct, frozen=True, kw_only=True):
     `esim_ids` names the eSIM of each update, where it is known already; `order_id` the order whose places they may take.
     `places` are those of the updates among all of the notification, where only some are taken in again.
     `creates` lets an unknown eSIM be created for the scope's tenant. `arrived_at` is given for what arrived before other
-    updates that may have been applied meanwhile. `waits` is for a notification whose provider must be asked first, `waits_for` for one whose order
-    is not known.
+    updates that may have been applied meanwhile. `waits` is for a notification whose provider must be asked first about the
+    eSIMs or orders `asked_about`, `waits_for` for one whose order is not known.
     """
 
     scope: Scope
@@ -48,6 +50,7 @@ class Item(Struct, frozen=True, kw_only=True):
     entry: JournalEntry | None = None
     journaled: bool = False
     waits: bool = False
+    asked_about: tuple[Identity, ...] = ()
     waits_for: Identity | None = None
     places: tuple[int, ...] = ()
     repetition: Repetition | None = None
@@ -83,7 +86,7 @@ async def take_in(db: Session, items: Sequence[Item], policy: EmitPolicy, *, lan
     """Apply the items in their order and write all that follows; needs a transaction of its own that ends with it.
 
     With `lanes` the deliveries for those are claimed at once, to be handed over. Raises `Conflicting` where another
-    transaction takes in the same notification at the same time.
+    transaction takes in the same notification at the same time, or what is new speaks of an account that is frozen.
     """
     with tracing.span("apply batch", attributes={"messaging.batch.message_count": len(items)}) as span:
         known = await intake.begin(
@@ -92,11 +95,22 @@ async def take_in(db: Session, items: Sequence[Item], policy: EmitPolicy, *, lan
         applying = Applying(known, policy, traceparent=span.traceparent)
         repetitions = Repetitions(known.seen)
         results = [_apply(item, applying, repetitions, known) for item in items]
+        if known.frozen:
+            await _refuse_frozen(db, items, results)
         writes = applying.writes()
         for item, result in zip(items, results, strict=True):
             awaited = applying.awaited.get(item.entry.id, ()) if item.entry is not None else ()
             _journal(writes, item, result, repetitions, awaited=awaited, now=known.now)
         return await _written(db, writes, results, known, lanes=lanes)
+
+
+async def _refuse_frozen(db: Session, items: Sequence[Item], results: Sequence[Results]) -> None:
+    """Acknowledge nothing new of a frozen account: whoever sends it sends it again, and then to where the account is."""
+    new = [(item, own) for item, own in zip(items, results, strict=True) if item.entry and not item.journaled]
+    asked_about = [identity for item, _ in new for identity in item.asked_about]
+    is_met = any(result.detail == MOVING for _, own in new for result in own)
+    if is_met or (asked_about and await freezing.speak_of_frozen(db, asked_about)):
+        raise Conflicting(MOVING, retry_after_s=freezing.RETRY_AFTER_S)
 
 
 async def emit_pending(db: Session, esim_ids: Sequence[UUID], policy: EmitPolicy) -> Taken:

@@ -18,6 +18,7 @@ from esimhooks.server.domain.event import OperationalType
 from esimhooks.server.domain.ids import Prefix, new_id, text_of, text_or_none
 from esimhooks.server.domain.notification import InboundRequest, JournalEntry, Notification
 from esimhooks.server.domain.transition import TERMINAL
+from esimhooks.server.domain.update import Identity
 from esimhooks.server.ingest import deduplication
 from esimhooks.server.ingest.batch import Item, Results, Taken, summed_up, take_in
 from esimhooks.server.ingest.hand_over import Lanes
@@ -190,10 +191,20 @@ def _notified(connected: ProviderClient, request: InboundRequest) -> tuple[Item,
         updates=() if waits else notification.updates,
         entry=replace(entry, kind=notification.kind),
         waits=waits,
+        asked_about=_meant(notification) if waits else (),
         repetition=repetition if waits or notification.updates else None,
         doubts=notification.doubts,
     )
     return item, notification.low_balance
+
+
+def _meant(notification: Notification) -> tuple[Identity, ...]:
+    """Return whom a notification speaks of."""
+    meant = tuple(update.identity for update in notification.updates)
+    if notification.order is None:
+        return meant
+    ref = notification.order.ref
+    return (*meant, Identity(order_no=ref.order_no, transaction_id=ref.transaction_id))
 
 
 def _handed_in(handed: OperatorUpdate, request: InboundRequest) -> Item:

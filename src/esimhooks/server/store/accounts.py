@@ -11,8 +11,8 @@ from esimhooks.server.domain.account import OPERATOR, Account, Quotas
 from esimhooks.server.store.database import Session
 
 READ = """
-SELECT a.id, a.name, a.created_at, a.updated_at, q.quotas
-FROM accounts a LEFT JOIN account_quotas q ON q.account_id = a.id
+SELECT a.id, a.name, a.created_at, a.updated_at, q.quotas, f.frozen_at
+FROM accounts a LEFT JOIN account_quotas q ON q.account_id = a.id LEFT JOIN frozen_accounts f ON f.account_id = a.id
 """
 
 
@@ -131,4 +131,5 @@ def _account(row: asyncpg.Record) -> Account:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         quotas=msgspec.convert(row["quotas"] or {}, Quotas),
+        frozen_at=row["frozen_at"],
     )

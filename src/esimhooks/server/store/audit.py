@@ -11,8 +11,10 @@ import msgspec
 
 from esimhooks.server.domain.audit import Action, Actor, ActorKind, AuditEntry, AuditFilter, ChangedField
 from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store.database import Session, touched
+from esimhooks.server.store.freezing import MOVING, RETRY_AFTER_S
 from esimhooks.vocabulary.statuses import Mode
 
 ITSELF = Actor(kind=ActorKind.SYSTEM)
@@ -28,28 +30,42 @@ async def record_action(
     owner: Tenant | UUID | None,
     changes: Mapping[str, ChangedField] | None = None,
 ) -> None:
-    """Write down that the actor did this; `owner` is a tenant, an account, or None for the installation."""
-    await insert(
-        db,
-        AuditEntry(
-            id=new_id(),
-            account_id=owner.account_id if isinstance(owner, Tenant) else owner,
-            mode=owner.mode if isinstance(owner, Tenant) else None,
-            actor=actor,
-            action=action,
-            subject=subject,
-            changes=changes or {},
-        ),
+    """Write down that the actor did this; `owner` is a tenant, an account, or None for the installation.
+
+    Raises `NotNow` where the account is frozen, so that nothing of it is changed meanwhile: every change is recorded.
+    """
+    entry = AuditEntry(
+        id=new_id(),
+        account_id=owner.account_id if isinstance(owner, Tenant) else owner,
+        mode=owner.mode if isinstance(owner, Tenant) else None,
+        actor=actor,
+        action=action,
+        subject=subject,
+        changes=changes or {},
     )
+    if not await insert(db, entry):
+        raise NotNow(MOVING, retry_after_s=RETRY_AFTER_S)
 
 
-async def insert(db: Session, entry: AuditEntry) -> None:
-    """Write an entry, in the transaction of what it tells."""
-    await db.conn.execute(
+WHILE_FROZEN = (
+    Action.ACCOUNT_DELETE,
+    Action.ACCOUNT_EXPORT,
+    Action.ACCOUNT_UNFREEZE,
+    Action.ACCESS_REFUSE,
+    Action.DASHBOARD_SIGN_IN,
+    Action.PORTAL_SIGN_IN,
+)
+"""What may be done in an account that is frozen."""
+
+
+async def insert(db: Session, entry: AuditEntry) -> bool:
+    """Write an entry, in the transaction of what it tells; false where the account is frozen."""
+    status = await db.conn.execute(
         """
         INSERT INTO audit_entries
             (id, account_id, mode, actor_kind, key_id, key_name, address, action, subject, changes)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        SELECT $1::uuid, $2::uuid, $3::text, $4::text, $5::uuid, $6::text, $7::text, $8::text, $9::text, $10::jsonb
+        WHERE $2::uuid IS NULL OR $8::text = ANY ($11::text[]) OR $2::uuid NOT IN (SELECT read_frozen_accounts())
         """,
         entry.id,
         entry.account_id,
@@ -61,7 +77,9 @@ async def insert(db: Session, entry: AuditEntry) -> None:
         entry.action,
         entry.subject,
         entry.changes,
+        WHILE_FROZEN,
     )
+    return touched(status) > 0
 
 
 async def page(

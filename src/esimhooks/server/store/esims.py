@@ -125,6 +125,7 @@ async def lock_expired(db: Session, *, limit: int, but_not: Collection[UUID] = (
         SELECT * FROM esims
         WHERE status IN ('CREATED', 'ACTIVATED', 'IN_USE', 'SUSPENDED', 'USED_UP') AND expire_at <= now()
           AND (status_at IS NULL OR status_at <= expire_at) AND id <> ALL ($2)
+          AND account_id NOT IN (SELECT account_id FROM frozen_accounts)
         ORDER BY expire_at LIMIT $1 FOR UPDATE SKIP LOCKED
         """,
         limit,
@@ -138,6 +139,7 @@ async def lock_with_pending_usage(db: Session, *, limit: int, but_not: Collectio
     rows = await db.conn.fetch(
         """
         SELECT id FROM esims WHERE pending_until <= now() AND id <> ALL ($2)
+          AND account_id NOT IN (SELECT account_id FROM frozen_accounts)
         ORDER BY pending_until LIMIT $1 FOR UPDATE SKIP LOCKED
         """,
         limit,

@@ -86,12 +86,17 @@ class Known(Struct, frozen=True, kw_only=True):
     seen: dict[tuple[str, bytes], bytes]
     subscriptions: dict[Tenant, list[Subscription]]
     fanning_out: frozenset[Tenant]
+    frozen: frozenset[UUID]
+    """The accounts that nothing is taken in for, as they are being moved."""
 
 
 async def begin(db: Session, wants: Sequence[Want], seen: Sequence[Seen]) -> Known:
     """Lock and read all that the updates may touch; the first statement of a transaction."""
     rows = await db.conn.fetch(
-        "SELECT * FROM begin_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        """
+        SELECT * FROM begin_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+        UNION ALL SELECT 'frozen', NULL::esims, to_jsonb(account_id) FROM read_frozen_accounts() AS f (account_id)
+        """,
         [esim_id for want in wants for esim_id in want.esim_ids],
         [want.order_id for want in wants if want.order_id is not None],
         [want.scope.provider for want in wants],
@@ -127,6 +132,7 @@ async def begin(db: Session, wants: Sequence[Want], seen: Sequence[Seen]) -> Kno
         fanning_out=frozenset(
             Tenant(*one) for one in msgspec.convert(by_kind.get("fan_out", []), list[tuple[UUID, Mode]])
         ),
+        frozen=frozenset(msgspec.convert(by_kind.get("frozen", []), list[UUID])),
     )
 
 

@@ -23,16 +23,18 @@ LOCK_WAITS_MS = 500
 LOCK = 0x706172746974696F
 
 
-async def ensure_partitions(database: Database, *, now: datetime) -> list[str]:
-    """Make the partitions around `now` (aware UTC) that are missing; return the names of those that could not be made.
+async def ensure_partitions(database: Database, *, now: datetime, since: datetime | None = None) -> list[str]:
+    """Make the partitions around `now` that are missing; return the names of those that could not be made.
 
+    With `since` those of all days from then on, for a history that is brought in; times are aware UTC.
     Each in a transaction of its own, which gives up soon: everybody who comes later waits behind it while another's long
     transaction, a report or a dump, uses the table. Several nodes may call it at once: they take turns.
     """
     async with database.session() as db:
         present = set(await _partitions(db))
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    days = [today + timedelta(days=offset) for offset in (*range(DAYS_AHEAD + 1), *range(-DAYS_BEHIND, 0))]
+    behind = DAYS_BEHIND if since is None else max(DAYS_BEHIND, (today - since).days + 1)
+    days = [today + timedelta(days=offset) for offset in (*range(DAYS_AHEAD + 1), *range(-behind, 0))]
     missing = [(table, day) for day in days for table in TABLES if partition_name(table, day) not in present]
     return [partition_name(table, day) for table, day in missing if not await _make_alone(database, table, day)]
 
