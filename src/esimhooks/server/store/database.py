@@ -5,6 +5,8 @@ as `NotNow`, so that nothing outside the room needs to know the driver.
 """
 
 import asyncio
+import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -41,6 +43,18 @@ SESSION_SETTINGS = {
 
 IN_TRANSACTION = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in SESSION_SETTINGS.items())
 """The same where a pooler gives each transaction another session."""
+
+SILENT_S = 8
+"""How long either side takes the other for alive that answers nothing, not even that bytes have come."""
+BOUNDS = {
+    "tcp_keepalives_idle": "3",
+    "tcp_keepalives_interval": "1",
+    "tcp_keepalives_count": "5",
+    "tcp_user_timeout": str(SILENT_S * 1000),
+    # A node that has gone leaves no locks behind: none of ours waits for anything but the database in a transaction.
+    "idle_in_transaction_session_timeout": "60s",
+}
+"""What the server is to bound, so that it ends what a dead node has begun. Poolers know none of these."""
 
 JSONB_VERSION = b"\x01"
 """The first byte of a jsonb on the wire."""
@@ -212,7 +226,7 @@ async def connect(dsn: str, cipher: Cipher, *, connections: int = 10, pooled: bo
                 reset=_keep_as_it_is,
                 command_timeout=STATEMENT_TIMEOUT_S,
                 timeout=where.connect_timeout_s or ACQUIRE_TIMEOUT_S,
-                server_settings={"application_name": "esimhooks"} if pooled else SESSION_SETTINGS,
+                server_settings={"application_name": "esimhooks"} if pooled else SESSION_SETTINGS | BOUNDS,
                 **({"statement_cache_size": 0} if pooled else {}),
             )
     except (asyncpg.PostgresError, asyncpg.ClientConfigurationError) as error:
@@ -247,12 +261,13 @@ def _parsed(dsn: str) -> address.Address:
 async def _connected(dsn: str) -> asyncpg.Connection:
     where = _parsed(dsn)
     try:
-        return await asyncpg.connect(
+        conn: asyncpg.Connection = await asyncpg.connect(
             where.dsn,
             timeout=where.connect_timeout_s or ACQUIRE_TIMEOUT_S,
             statement_cache_size=0,
             server_settings={"application_name": "esimhooks"},
         )
+        _notice_silence(conn)
     except asyncpg.ClientConfigurationError as error:
         raise Broken(f"ESIMHOOKS_DATABASE_URL: {error}") from error
     except ValueError:  # its message may contain a part of the password
@@ -261,13 +276,29 @@ async def _connected(dsn: str) -> asyncpg.Connection:
         raise NotNow(f"no database answers at {where.places} ({type(error).__name__})", retry_after_s=2.0) from error
     except asyncpg.UndefinedObjectError as error:  # a parameter of the address that the server does not know
         raise Broken(f"ESIMHOOKS_DATABASE_URL: {where.places} said: {error}") from error
+    return conn
 
 
 async def _keep_as_it_is(_conn: asyncpg.Connection) -> None:
     """Sessions leave no state behind (locks end with their transaction), so releasing one costs no round trip."""
 
 
+def _notice_silence(conn: asyncpg.Connection) -> None:
+    """Have the kernel end a connection whose other side answers nothing: a cut cable, a proxy that forgot it."""
+    transport: asyncio.Transport = conn._transport  # noqa: SLF001 - the driver has no way to its socket
+    sock: socket.socket = transport.get_extra_info("socket")
+    if sock.family == socket.AF_UNIX:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sys.platform == "linux":
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 3)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 5)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_S * 1000)
+
+
 async def _prepare(conn: asyncpg.Connection) -> None:
+    _notice_silence(conn)
     async with conn.transaction():  # a pooler gives it one session
         await conn.set_type_codec(
             "jsonb",
