@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,9 +30,10 @@ from receiver import Receiver
 SESSIONS = 4
 AT_ONCE = 20
 PATIENCE_S = 120.0
+START_S = 10.0
 CONFIG = """
 [databases]
-esimhooks = host={host} port=5432 user=esimhooks dbname=esimhooks
+* = host={host} port=5432 user=esimhooks
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
@@ -39,28 +41,44 @@ unix_socket_dir =
 auth_type = any
 pool_mode = transaction
 default_pool_size = {sessions}
-max_client_conn = 200
+max_client_conn = 1000
 logfile = {folder}/pgbouncer.log
 pidfile = {folder}/pgbouncer.pid
 """
 
 
 @contextmanager
-def pooler(folder: Path, host: str, port: int) -> Iterator[str]:
-    """Run PgBouncer before the server whose socket is in the folder `host`; lend its address."""
+def pooler(folder: Path, host: str, *, sessions: int = SESSIONS) -> Iterator[str]:
+    """Run PgBouncer before the server whose socket is in the folder `host`; lend its address once it listens."""
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
     if program is None:
         raise SystemExit("pgbouncer is needed: apt-get install pgbouncer")
-    config = folder / "pgbouncer.ini"
-    config.write_text(CONFIG.format(host=host, port=port, sessions=SESSIONS, folder=folder), encoding="utf-8")
+    config, port = folder / "pgbouncer.ini", _free_port()
+    config.write_text(CONFIG.format(host=host, port=port, sessions=sessions, folder=folder), encoding="utf-8")
     config.chmod(0o644)
-    owner = (folder / "data" / "postgres").owner()  # who may use the socket of the embedded server
-    process = subprocess.Popen([program, *(["-u", owner] if os.geteuid() == 0 else []), str(config)])
+    owner = Path(host).owner()  # who may use the socket
+    process = subprocess.Popen([program, "-q", *(["-u", owner] if os.geteuid() == 0 else []), str(config)])
     try:
+        _wait_for(port)
         yield f"postgresql://esimhooks@127.0.0.1:{port}/esimhooks?connect_timeout=10"
     finally:
         process.terminate()
         process.wait()
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        with socket.socket() as knocking:
+            if knocking.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise SystemExit("pgbouncer does not listen")
+
+
+def socket_folder(dsn: str) -> str:
+    """Return the folder of the socket in the address of the embedded server."""
+    return dsn.partition("host=")[2].partition("&")[0].replace("%2F", "/")
 
 
 def _free_port() -> int:
@@ -104,9 +122,9 @@ async def main(number: int) -> int:
         folder = Path(name)
         folder.chmod(0o777)  # noqa: ASYNC240 - neither PostgreSQL nor PgBouncer runs as root
         embedded = EmbeddedPostgres(folder / "data")
-        socket_folder = embedded.start().partition("host=")[2].partition("&")[0].replace("%2F", "/")
+        host = socket_folder(embedded.start())
         try:
-            with pooler(folder, socket_folder, _free_port()) as address:
+            with pooler(folder, host) as address:
                 settings = Settings.read(
                     database_url=address,
                     database_pooled=True,
@@ -117,7 +135,6 @@ async def main(number: int) -> int:
                     allow_networks="127.0.0.0/8",
                     log_level="warning",
                 )
-                await asyncio.sleep(2)
                 await migrate(settings)
                 return 0 if await measured(settings, number) else 1
         finally:

@@ -26,6 +26,8 @@ from upstream import Door
 
 ADMIN_KEY = "an-operator-key-of-forty-characters-00001"
 ENCRYPTION_KEY = new_key()
+THROUGH_POOLER = bool(os.environ.get("TEST_THROUGH_POOLER"))
+"""Whether nodes come to the database through PgBouncer, which must be installed."""
 TENANT_TABLES = (
     "brandings",
     "accounts",
@@ -90,10 +92,24 @@ async def migrated(postgres: str) -> str:
     return postgres
 
 
+@pytest.fixture(scope="session")
+def address(migrated: str) -> Iterator[str]:
+    """The address by which nodes come to the database: with TEST_THROUGH_POOLER=1 that of a PgBouncer in transaction mode."""
+    if not THROUGH_POOLER:
+        yield migrated
+        return
+    from reliability.pooler import pooler, socket_folder  # noqa: PLC0415 - it needs a program that few have
+
+    with tempfile.TemporaryDirectory(prefix="esimhooks-pooler-") as folder:
+        Path(folder).chmod(0o777)  # PgBouncer does not run as root
+        with pooler(Path(folder), socket_folder(migrated), sessions=20) as through:
+            yield through
+
+
 @pytest.fixture
-async def database(migrated: str) -> AsyncIterator[Database]:
+async def database(migrated: str, address: str) -> AsyncIterator[Database]:
     """A pool on a database without any rows of tenants."""
-    pool = await connect(migrated, Cipher([ENCRYPTION_KEY]))
+    pool = await connect(address, Cipher([ENCRYPTION_KEY]), pooled=THROUGH_POOLER)
     yield pool
     async with pool.transaction() as db:
         for table in TENANT_TABLES:
@@ -103,10 +119,12 @@ async def database(migrated: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def settings(migrated: str, database: Database, tmp_path: Path) -> Settings:
+def settings(migrated: str, address: str, database: Database, tmp_path: Path) -> Settings:
     """Settings of a node for tests: any free port, 127.0.0.0/8 allowed, every change of usage told."""
+    through = {"database_pooled": True, "listen_url": migrated} if THROUGH_POOLER else {}
     return Settings.read(
-        database_url=migrated,
+        **through,
+        database_url=address,
         data_dir=tmp_path,
         port=0,
         admin_key=ADMIN_KEY,

@@ -91,8 +91,11 @@ def settings_of(settings: Settings, **changes: str) -> dict[str, str]:
     """Return the settings of tests for a process on the same database, with these changed."""
     assert settings.database_url is not None
     assert settings.admin_key is not None
+    listen_url = {"listen_url": settings.listen_url.get_secret_value()} if settings.listen_url is not None else {}
     return {
+        **listen_url,
         "database_url": settings.database_url.get_secret_value(),
+        "database_pooled": str(settings.database_pooled),
         "data_dir": str(settings.data_dir),
         "port": "0",
         "admin_key": settings.admin_key.get_secret_value(),
