@@ -12,7 +12,7 @@ import yaml
 
 from api import Api
 from esimhooks.server.app.node import running
-from esimhooks.server.app.settings import Settings
+from esimhooks.server.app.settings import Role, Settings
 from esimhooks.version import __version__
 from reserved_port import ReservedPort
 
@@ -61,7 +61,6 @@ async def test_a_container_is_healthy_by_its_role(operator: Api, settings: Setti
 def test_images_are_pinned_and_the_data_folder_is_a_volume() -> None:
     dockerfile = (DEPLOY / "Dockerfile").read_text()
     [compose] = loaded(DEPLOY / "compose.yaml")
-    kubernetes = loaded(DEPLOY / "kubernetes.yaml")
     images = re.findall(r"image: (\S+)", (DEPLOY / "kubernetes.yaml").read_text())
 
     assert re.search(r"^ARG PYTHON=python:\d+\.\d+\.\d+-slim-\w+$", dockerfile, re.MULTILINE)
@@ -69,7 +68,25 @@ def test_images_are_pinned_and_the_data_folder_is_a_volume() -> None:
     assert "VOLUME /var/lib/esimhooks" in dockerfile
     assert re.fullmatch(r"postgres:\d+\.\d+-\w+", compose["services"]["database"]["image"])
     assert set(images) == {f"esimhooks:{__version__.partition('.dev')[0]}"}
-    assert [one["kind"] for one in kubernetes] == ["Job", "Deployment", "Deployment", "Service"]
+
+
+def test_every_role_is_probed_spread_and_kept_by_a_budget_in_kubernetes() -> None:
+    manifests = loaded(DEPLOY / "kubernetes.yaml")
+    deployments = {one["metadata"]["name"]: one["spec"] for one in manifests if one["kind"] == "Deployment"}
+    budgets = {one["metadata"]["name"]: one["spec"] for one in manifests if one["kind"] == "PodDisruptionBudget"}
+    roles = [one["template"]["spec"]["containers"][0]["args"][-1] for one in deployments.values()]
+
+    assert {role for several in roles for role in several.split(",")} == {one.value for one in Role}
+    assert budgets.keys() == deployments.keys()
+    for name, deployment in deployments.items():
+        pod = deployment["template"]["spec"]
+        [container] = pod["containers"]
+        ports = {port["name"] for port in container["ports"]}
+        probes = [container[probe]["httpGet"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")]
+        assert {probe["port"] for probe in probes} <= ports
+        assert deployment["replicas"] > budgets[name]["minAvailable"] > 0
+        assert budgets[name]["selector"] == deployment["selector"]
+        assert pod["topologySpreadConstraints"][0]["labelSelector"] == deployment["selector"]
 
 
 def test_a_password_with_any_characters_works_in_compose() -> None:
