@@ -7,7 +7,7 @@ STAMP := .venv/.complete
 DEMO := .venv/.demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-browser-and-node demo test test-repeat lint bench bench-quick advisories build constraints clean reliability reliability-receiver reliability-servers sequence-law mutate fuzz-queue fuzz-mappings fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures chromium
+.PHONY: test-pooler reliability-failover help setup setup-browser-and-node demo test test-repeat lint bench bench-quick advisories build constraints clean reliability reliability-receiver reliability-servers sequence-law mutate fuzz-queue fuzz-mappings fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures chromium
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -91,6 +91,12 @@ chromium:
 
 test-browser: $(STAMP) chromium tests/browser/node_modules/.complete ## go through the dashboard with a real browser, chromium (needs npm)
 	$(BIN)/pytest tests/browser --timeout 150 $(ARGS)
+
+test-pooler: $(STAMP) ## the system tests through PgBouncer in transaction mode (apt-get install pgbouncer)
+	TEST_THROUGH_POOLER=1 $(BIN)/pytest tests/system $(ARGS)
+
+reliability-failover: $(STAMP) ## kill, cut off and switch over a primary kept by Patroni under load, 60 times (an hour; root; apt-get install postgresql patroni etcd-server)
+	$(BIN)/python -m reliability --variant patroni --name patroni --kills 60 --minutes 90 --rate 20 $(ARGS)
 
 reliability-receiver: $(STAMP) sdk/typescript/node_modules/.sqlite sdk/typescript/dist/cjs/package.json ## kill the receivers for Python and Node 200 times under load, their inboxes going away 20 times, SQLite and PostgreSQL (minutes)
 	$(BIN)/python reliability/receiver_kills.py sqlite --report reliability/results/receiver-sqlite.md $(ARGS)

@@ -110,7 +110,9 @@ def _groups(text: str) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m reliability", description="Break esimhooks on purpose, and count.")
-    parser.add_argument("--variant", choices=("nodes", "embedded"), default="nodes", help="what is run (nodes)")
+    parser.add_argument(
+        "--variant", choices=("nodes", "embedded", "patroni"), default="nodes", help="what is run (nodes)"
+    )
     parser.add_argument("--kills", type=int, default=200, help="how many kill -9 (200); other faults come on top")
     parser.add_argument("--minutes", type=float, default=60.0, help="no new fault after so many minutes (60)")
     parser.add_argument("--seed", type=int, default=1, help="decides which faults come when (1)")

@@ -35,7 +35,8 @@ SETTLE_LIMIT_S = 60.0
 REST_LIMIT_S = 180.0
 PRODUCER_END_S = 120.0
 QUIET_S = 3.0
-ALWAYS_SETTLED = frozenset({Kind.PAUSE, Kind.NETWORK, Kind.DISK, Kind.CLOCK, Kind.ROLLING})
+PROMOTIONS = frozenset({Kind.FAILOVER, Kind.ISOLATION, Kind.SWITCHOVER})
+ALWAYS_SETTLED = frozenset({Kind.PAUSE, Kind.NETWORK, Kind.DISK, Kind.CLOCK, Kind.ROLLING}) | PROMOTIONS
 """Faults around which no other comes: they begin and end with everything going on."""
 
 

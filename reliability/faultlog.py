@@ -24,6 +24,9 @@ AFTERWARDS_S = {
     Kind.INTERRUPTED: 5.0,
     Kind.NETWORK: 5.0,
     Kind.PAUSE: 5.0,
+    Kind.FAILOVER: 10.0,
+    Kind.ISOLATION: 10.0,
+    Kind.SWITCHOVER: 10.0,
 }
 """How long after its end a fault may still spoil results: connections are found dead, a paused node wakes."""
 
@@ -40,6 +43,9 @@ LIMITS_S = {
     Kind.NETWORK: 10.0,
     Kind.DISK: 10.0,
     Kind.CLOCK: 10.0,
+    Kind.FAILOVER: 10.0,
+    Kind.ISOLATION: 10.0,
+    Kind.SWITCHOVER: 10.0,
 }
 """How long until everything goes on; counted from the beginning for `FROM_ITS_BEGINNING`, else from the end."""
 

@@ -14,12 +14,16 @@ import msgspec
 from reliability.journal import Journal
 from reliability.lines import Fault, Kind
 from reliability.nodes import Node
+from reliability.patroni import Cluster, Member
 from reliability.processes import GaveUp
 from reliability.stand import Stand
 
 LEASE_S = 30.0
 MAX_STOP_S = 15.0
 DAY_S = 86_400
+SERVED_AGAIN_S = 4.0
+SERVER_ONLY = 0.7
+"""How many primaries are killed alone: their Patroni hands over at once, where a dead machine is waited for."""
 
 
 class FaultLog:
@@ -67,6 +71,9 @@ class Harm:
             Kind.DISK: self._fill,
             Kind.CLOCK: self._step,
             Kind.ROLLING: self._roll,
+            Kind.FAILOVER: self._fail_over,
+            Kind.ISOLATION: self._isolate,
+            Kind.SWITCHOVER: self._switch_over,
         }
         await acts[kind](chance)
 
@@ -156,6 +163,49 @@ class Harm:
         await asyncio.sleep(seconds)
         self._stand.clocks[name].set(0)
         self._log.ended(fault)
+
+    async def _fail_over(self, chance: Random) -> None:
+        cluster, old = self._cluster()
+        server_only = chance.random() < SERVER_ONLY
+        what = f"the server of {old.name} killed" if server_only else f"{old.name} killed with its Patroni"
+        fault = self._log.began(Kind.FAILOVER, "database", detail=what)
+        old.kill(server_only=server_only)
+        new = await cluster.promoted(but_not=old)
+        self._log.ended(fault, detail=f"{what}, {new.name} promoted")
+        await self._served_again()
+        if not server_only:
+            cluster.restart(old)
+        await cluster.whole()
+
+    async def _isolate(self, chance: Random) -> None:
+        cluster, old = self._cluster()
+        fault = self._log.began(Kind.ISOLATION, "database", detail=f"{old.name} cut off")
+        cluster.cut(old)
+        new = await cluster.promoted(but_not=old)
+        self._log.ended(fault, detail=f"{old.name} cut off, {new.name} promoted")
+        await self._served_again()
+        cluster.mend(old)
+        await cluster.whole()
+
+    async def _switch_over(self, chance: Random) -> None:
+        cluster, old = self._cluster()
+        [new] = [one for one in cluster.members if one is not old]
+        fault = self._log.began(Kind.SWITCHOVER, "database", detail=f"from {old.name} to {new.name}")
+        await asyncio.gather(asyncio.to_thread(cluster.switch_over, old, new), cluster.promoted(but_not=old))
+        self._log.ended(fault)
+        await self._served_again()
+        await cluster.whole()
+
+    def _cluster(self) -> tuple[Cluster, Member]:
+        cluster = self._stand.cluster
+        primary = cluster.primary() if cluster is not None else None
+        if cluster is None or primary is None:
+            raise GaveUp("there is no cluster with a primary")
+        return cluster, primary
+
+    async def _served_again(self) -> None:
+        """Give the nodes time to be seen going on, before the old primary comes back."""
+        await asyncio.sleep(SERVED_AGAIN_S)
 
     async def _roll(self, chance: Random) -> None:
         fault = self._log.began(Kind.ROLLING, "all nodes, one after the other")

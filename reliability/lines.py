@@ -65,6 +65,9 @@ class Kind(StrEnum):
     DISK = "disk"
     CLOCK = "clock"
     ROLLING = "rolling"
+    FAILOVER = "failover"
+    ISOLATION = "isolation"
+    SWITCHOVER = "switchover"
     EXIT = "exit"
     INTERRUPTED = "interrupted"
 

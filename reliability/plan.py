@@ -13,11 +13,21 @@ GROUPS: dict[str, tuple[Kind, ...]] = {
     "disk": (Kind.DISK,),
     "clock": (Kind.CLOCK,),
     "rolling": (Kind.ROLLING,),
+    "failover": (Kind.FAILOVER, Kind.ISOLATION),
+    "switchover": (Kind.SWITCHOVER,),
 }
 """What `--only` names."""
 
-KILLS = {Kind.KILL: 70, Kind.POWER: 4, Kind.DATABASE_KILL: 18, Kind.BACKEND_KILL: 8}
-"""How the kills are shared out, in percent."""
+KILLS = {
+    Kind.KILL: 70,
+    Kind.POWER: 4,
+    Kind.DATABASE_KILL: 18,
+    Kind.BACKEND_KILL: 8,
+    Kind.FAILOVER: 35,
+    Kind.ISOLATION: 15,
+    Kind.SWITCHOVER: 50,
+}
+"""How the kills are shared out among those that are possible, in percent; with a standby, its promotions."""
 
 BESIDES = {
     Kind.DATABASE_RESTART: 10,

@@ -45,11 +45,15 @@ def write(folder: Path, state: State, findings: Findings) -> None:
 
 def _about(state: State) -> Rows:
     options = state.options
-    nodes = "API, two dispatchers and a scheduler, PostgreSQL of their own"
+    variants = {
+        "nodes": "API, two dispatchers and a scheduler, PostgreSQL of their own",
+        "embedded": "one process with the embedded PostgreSQL",
+        "patroni": "two nodes of all roles, PostgreSQL with a synchronous standby kept by Patroni with etcd",
+    }
     return [
         ("command", state.command),
         ("seed", str(options.seed)),
-        ("variant", nodes if options.variant == "nodes" else "one process with the embedded PostgreSQL"),
+        ("variant", variants[options.variant]),
         ("when", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())),
         ("minutes under faults", f"{state.spent_s / 60:.1f}"),
         ("begun or resumed", f"{state.starts} times"),

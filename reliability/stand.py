@@ -1,7 +1,7 @@
 """The stand: the server under test as an operator would run it, with what can be done to it.
 
-Two variants: `nodes` (API, two dispatchers and a scheduler on a PostgreSQL of their own) and `embedded` (everything in
-one process, which starts its PostgreSQL). Nodes that end by themselves are started again, as systemd would.
+Three variants: `nodes` (API, two dispatchers and a scheduler on a PostgreSQL of their own), `embedded` (everything in
+one process, which starts its PostgreSQL), and `patroni` (two nodes of all roles on a primary with a standby). Nodes that end by themselves are started again, as systemd would.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from reliability.clock import Clock
 from reliability.disk import SmallDisk
 from reliability.lines import Kind
 from reliability.nodes import PROGRAM, Node, environment
+from reliability.patroni import Cluster
 from reliability.postgres import OwnPostgres, Postgres
 from reliability.processes import GaveUp
 from reliability.state import State
@@ -35,7 +36,17 @@ class Stand:
         self._state = state
         self._embedded = state.options.variant == "embedded"
         data = (self.disk.folder if self.disk else self.work) / "data"
-        if self._embedded:
+        self.cluster: Cluster | None = None
+        self.own: OwnPostgres | Cluster
+        self.postgres: Postgres
+        if state.options.variant == "patroni":
+            if self.network is None:
+                raise GaveUp("a cluster needs namespaces of its own, and so root")
+            self.cluster = Cluster(self.work, self.network)
+            self.own = self.postgres = self.cluster
+            for name in ("node-1", "node-2"):
+                self._add(name, "all", self._settings(name, self.host) | {"database_url": self.cluster.url})
+        elif self._embedded:
             data.mkdir(exist_ok=True)
             self.postgres = Postgres(data / "postgres", revived_by_node=True)
             settings = self._settings("server", self.host) | {"data_dir": str(data)}
@@ -61,6 +72,8 @@ class Stand:
 
     def kinds(self) -> frozenset[Kind]:
         """Return the faults that can be made here."""
+        if self.cluster is not None:
+            return frozenset({Kind.FAILOVER, Kind.ISOLATION, Kind.SWITCHOVER})
         possible = {Kind.KILL, Kind.POWER, Kind.DATABASE_KILL, Kind.BACKEND_KILL, Kind.DATABASE_RESTART, Kind.ROLLING}
         if len(self.dispatchers) > 1:
             possible.add(Kind.PAUSE)
