@@ -34,6 +34,7 @@ SCENARIOS: dict[str, Callable[[Ground, Size], Awaitable[Figures]]] = {
     "neighbour": scenarios.neighbour,
     "burst": scenarios.burst,
     "crowd": scenarios.crowd,
+    "tenants": scenarios.tenants,
     "growth": growth,
 }
 PACKAGES = ("esimhooks", "aiohttp", "asyncpg", "uvicorn", "uvloop")

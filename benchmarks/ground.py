@@ -35,12 +35,18 @@ class Ground:
         await wire.close()
         return made
 
-    async def crowd(self, node_url: str, target: Target, paths: Sequence[str]) -> None:
-        """Give the target's account an endpoint more for each path of the receiver."""
+    async def crowd(self, node_url: str, target: Target, paths: Sequence[str], **limits: int) -> None:
+        """Give the target's account an endpoint more for each path of the receiver, with these limits of its own."""
         wire, adapter = Wire(node_url), Esimhooks(self.server.key)
         await adapter.allow_endpoints(wire, target, len(paths) + 1)
         for path in paths:
-            await adapter.add_endpoint(wire, target, self.receiver + path)
+            await adapter.add_endpoint(wire, target, self.receiver + path, **limits)
+        await wire.close()
+
+    async def delete_account(self, node_url: str, target: Target) -> None:
+        """Delete the target's account with its endpoints, whatever waits for them."""
+        wire = Wire(node_url)
+        await Esimhooks(self.server.key).delete_account(wire, target)
         await wire.close()
 
     async def post(self, node_url: str, targets: Sequence[Target], **load: Any) -> Posted:

@@ -1,7 +1,7 @@
 """The scenarios: each stages its load on a fresh ground and returns its figures."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -14,6 +14,8 @@ Figures = dict[str, float]
 COUNTED_BATCH = 10
 CROWDED_BATCH = 100
 
+QUOTA = 50
+"""How many endpoints an account has unless told otherwise."""
 MAX_AFTER_S = 15.0
 """How long the burst is watched after the last post: the flood need not drain for the others to be measured."""
 
@@ -274,6 +276,44 @@ async def crowd(ground: Ground, size: Size) -> Figures:
         alone_ms, beside_ms = percentile(alone, 0.99), percentile(together, 0.99)
         figures |= {f"{what} p99 quiet ms": alone_ms, f"{what} p99 beside ms": beside_ms}
         figures |= {f"{what} times": beside_ms / alone_ms, f"{what} slowest beside ms": max(together)}
+    return figures
+
+
+async def tenants(ground: Ground, size: Size) -> Figures:
+    """An account's single updates, quiet, beside four slow endpoints of another, and beside 1 000 updates of one at its quota.
+
+    The slow ones have the highest limits and never answer; the one at its quota gets a delivery at every endpoint.
+    """
+    node = ground.server.start()
+    other, slow, full = await ground.targets(node.url, ["/ok/other", "/ok/slow", "/ok/full"])
+    await ground.crowd(node.url, slow, [f"/hang/{place}" for place in range(4)], maxInFlight=200)
+    await ground.crowd(node.url, full, [f"/ok/full/{place}" for place in range(QUOTA - 1)])
+    seconds, many = max(1, size.seconds // 3), min(1000, size.flood)
+
+    async def beside(first: int) -> Posted:
+        return await ground.post(node.url, [other], connections=10, rate=20, seconds=seconds, first=first)
+
+    quiet = await beside(0)
+    alone = {"answer": _answers(quiet), "arrival": waits(quiet, await ground.arrived(len(quiet)))}
+    await ground.post(node.url, [slow], connections=1, batch=min(500, size.flood), posts=1)
+    with_slow = await beside(10**6)
+    arrived = await ground.arrived_in_time(len(with_slow), within_s=MAX_AFTER_S)
+    figures = _times("slow endpoints", alone, {"answer": _answers(with_slow), "arrival": waits(with_slow, arrived)})
+    await ground.delete_account(node.url, slow)
+    with_full, _ = await asyncio.gather(
+        beside(2 * 10**6), ground.post(node.url, [full], connections=1, batch=many, posts=1)
+    )
+    arrived = await ground.arrived_in_time(len(with_full) + many * QUOTA, within_s=MAX_AFTER_S)
+    together = {"answer": _answers(with_full), "arrival": waits(with_full, arrived)}
+    return figures | _times(f"{many} updates at the quota", alone, together)
+
+
+def _times(beside: str, alone: Mapping[str, Sequence[float]], together: Mapping[str, Sequence[float]]) -> Figures:
+    figures: Figures = {}
+    for what, quiet in alone.items():
+        alone_ms, beside_ms = percentile(quiet, 0.99), percentile(together[what], 0.99)
+        figures |= {f"{what} p99 quiet ms": alone_ms, f"{what} p99 beside {beside} ms": beside_ms}
+        figures |= {f"{what} times beside {beside}": beside_ms / alone_ms}
     return figures
 
 

@@ -52,9 +52,14 @@ class Esimhooks:
         body = json.dumps({"quotas": {"endpoints": most}}).encode()
         await wire.post(Request(f"/v1/accounts/{target['account']}", self._headers, body), method="PATCH")
 
-    async def add_endpoint(self, wire: Wire, target: Target, url: str) -> None:
+    async def add_endpoint(self, wire: Wire, target: Target, url: str, **limits: int) -> None:
         """Give the target's account another endpoint, which gets all of its events too."""
-        await self._made(wire, f"/v1/endpoints?account={target['account']}&mode={LIVE}", {"url": url, "timeout": 30})
+        body = {"url": url, "timeout": 30} | limits
+        await self._made(wire, f"/v1/endpoints?account={target['account']}&mode={LIVE}", body)
+
+    async def delete_account(self, wire: Wire, target: Target) -> None:
+        """Delete the target's account with its endpoints."""
+        await wire.post(Request(f"/v1/accounts/{target['account']}", self._headers, b""), method="DELETE")
 
     def event(self, target: Target, number: int, *, count: int = 1) -> Request:
         """Return updates that raise `esim.data_updated`, once each."""
