@@ -5,10 +5,9 @@ redirect followed. Answers come out decoded into the type asked for; every error
 """
 
 import os
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import HTTPException, HTTPResponse
 from typing import Any, Generic, Self, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -17,6 +16,7 @@ import typer
 from msgspec import Struct
 
 from esimhooks.cli.messages import BadField, Denied, Failed, Unreached, refusal
+from esimhooks.cli.options import connection_to
 from esimhooks.version import __version__
 
 DEFAULT_URL = "http://127.0.0.1:8400"
@@ -137,7 +137,7 @@ class Client:
         Raises `Unreached` where another try may help, `Failed` for every other answer but 200.
         """
         headers = {"accept": "text/event-stream"} | ({"last-event-id": last_event_id} if last_event_id else {})
-        connection = self._connection()
+        connection = connection_to(self._parts, timeout_s=self._timeout_s)
         try:
             with self._errors_named():
                 connection.request("GET", self._target(path, {}), headers=self._headers() | headers)
@@ -156,7 +156,7 @@ class Client:
         return f"{self._parts.path}{path}{'?' if query_text else ''}{query_text}"
 
     def _exchange(self, method: str, target: str, body: Json) -> tuple[int, bytes, str]:
-        connection = self._connection()
+        connection = connection_to(self._parts, timeout_s=self._timeout_s)
         headers = self._headers()
         content = None
         if body is not None:
@@ -189,12 +189,6 @@ class Client:
             raise Unreached(f"{self.url} does not speak HTTP as expected: {type(error).__name__}") from None
         except OSError as error:
             raise Unreached(f"{self.url} cannot be reached: {error.strerror or error}") from None
-
-    def _connection(self) -> HTTPConnection:
-        host, port = self._parts.hostname or "", self._parts.port
-        if self._parts.scheme == "https":
-            return HTTPSConnection(host, port, timeout=self._timeout_s, context=ssl.create_default_context())
-        return HTTPConnection(host, port, timeout=self._timeout_s)
 
 
 def _denied(status: int, answer: bytes, url: str) -> Denied:

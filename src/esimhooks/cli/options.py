@@ -6,8 +6,10 @@ Text comes in, values go out; what is not understood is a `BadParameter` (exit c
 import base64
 import difflib
 import re
+import ssl
 import sys
 from collections.abc import Collection, Sequence
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import SplitResult, quote, urlsplit
@@ -117,6 +119,19 @@ def web_address(url: str, *, option: str = "") -> SplitResult:
         expected = "expected an address like http://127.0.0.1:3000/webhooks/esim"
         raise typer.BadParameter(f"{option} {url}: {expected}".strip())
     return parts
+
+
+def connection_to(url: SplitResult, *, timeout_s: float) -> HTTPConnection:
+    """Return a connection to the host of an address, not opened yet; no proxy of the environment is used."""
+    host, port = url.hostname or "", url.port
+    if url.scheme == "https":
+        return HTTPSConnection(host, port, timeout=timeout_s, context=ssl.create_default_context())
+    return HTTPConnection(host, port, timeout=timeout_s)
+
+
+def target_of(url: SplitResult) -> str:
+    """Return path and query of an address."""
+    return (url.path or "/") + (f"?{url.query}" if url.query else "")
 
 
 def path(*parts: str) -> str:

@@ -7,7 +7,6 @@ address of that kind; what became of each, and the events that followed, go out.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from http.client import HTTPConnection, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -17,6 +16,7 @@ from msgspec import Struct
 from esimhooks.cli import output
 from esimhooks.cli.client import TIMEOUT_S, Client
 from esimhooks.cli.messages import Failed
+from esimhooks.cli.options import connection_to
 from esimhooks.server.domain.notification import InboundRequest
 from esimhooks.server.providers.mapping.check import shipped
 from esimhooks.server.providers.mapping.document import Example
@@ -125,8 +125,7 @@ def _step(operator: Client, tenant: Client, provider: str, inbound_url: str, num
 def _post(inbound_url: str, request: InboundRequest) -> int:
     """Send the request as it stands; return the status of the answer. Raises `Failed` where none came."""
     parts = urlsplit(inbound_url + request.path)
-    connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    connection = connect(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+    connection = connection_to(parts, timeout_s=TIMEOUT_S)
     target = f"{parts.path}?{request.query}" if request.query else parts.path
     try:
         connection.request(request.method, target, request.body, dict(request.headers))

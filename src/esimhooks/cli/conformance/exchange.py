@@ -9,12 +9,13 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from urllib.parse import SplitResult
 
 from msgspec import Struct
 
 from esimhooks.cli.conformance.requests import Sending
+from esimhooks.cli.options import connection_to, target_of
 
 TIMEOUT_S = 10.0
 PIECES = 8
@@ -68,21 +69,11 @@ class Line:
         return self._on_one_connection([sending])[0]
 
     def _on_one_connection(self, sendings: Sequence[Sending]) -> list[Answer]:
-        connection = self._connection()
+        connection = connection_to(self._url, timeout_s=self._timeout_s)
         try:
-            return [_exchange(connection, self._target, sending) for sending in sendings]
+            return [_exchange(connection, target_of(self._url), sending) for sending in sendings]
         finally:
             connection.close()
-
-    @property
-    def _target(self) -> str:
-        return (self._url.path or "/") + (f"?{self._url.query}" if self._url.query else "")
-
-    def _connection(self) -> HTTPConnection:
-        host, port = self._url.hostname or "", self._url.port
-        if self._url.scheme == "https":
-            return HTTPSConnection(host, port, timeout=self._timeout_s, context=ssl.create_default_context())
-        return HTTPConnection(host, port, timeout=self._timeout_s)
 
 
 def _exchange(connection: HTTPConnection, target: str, sending: Sending) -> Answer:

@@ -6,12 +6,11 @@ once, without redirects or a proxy of the environment; whatever goes wrong is an
 
 import base64
 import json
-import ssl
 import time
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPException
 from threading import Lock
 from typing import Any
 from urllib.parse import SplitResult
@@ -19,6 +18,7 @@ from urllib.parse import SplitResult
 import msgspec
 from msgspec import Struct
 
+from esimhooks.cli.options import connection_to, target_of
 from esimhooks.signing import signature_header
 from esimhooks.version import __version__
 
@@ -186,11 +186,12 @@ class Forwarder:
         self._url = url
         self._timeout_s = timeout_s
         self.url = url.geturl()
+        self.target = target_of(url)
 
     def forward(self, request: Request) -> Answered:
         """Send it on with its own method, headers and bytes."""
         started_at = time.monotonic()
-        connection = self._connection()
+        connection = connection_to(self._url, timeout_s=self._timeout_s)
         try:
             connection.putrequest(request.method, self.target, skip_accept_encoding=True)
             for name, value in request.headers:
@@ -211,17 +212,6 @@ class Forwarder:
             return Answered(url=self.url, status=None, took_s=time.monotonic() - started_at, error=_named(error))
         finally:
             connection.close()
-
-    @property
-    def target(self) -> str:
-        """Path and query of the address."""
-        return (self._url.path or "/") + (f"?{self._url.query}" if self._url.query else "")
-
-    def _connection(self) -> HTTPConnection:
-        host, port = self._url.hostname or "", self._url.port
-        if self._url.scheme == "https":
-            return HTTPSConnection(host, port, timeout=self._timeout_s, context=ssl.create_default_context())
-        return HTTPConnection(host, port, timeout=self._timeout_s)
 
 
 def signed(secret: str, body: bytes, *, event: str, identity: str, attempt: int = 1) -> Pairs:
