@@ -4,13 +4,12 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from esimhooks.cli import output
 from esimhooks.cli.client import Client
 from esimhooks.cli.columns import print_rows
-from esimhooks.cli.options import Account, AsJson, InMode, content_of, path
+from esimhooks.cli.options import Account, AsJson, InMode, json_in, path
 from esimhooks.vocabulary.statuses import Mode
 
 
@@ -25,10 +24,7 @@ def updates(
 
     Ends with 1 where an update was invalid or concerns no eSIM that is known.
     """
-    try:
-        decoded = msgspec.json.decode(content_of(file))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{file}: expected JSON ({error})") from None
+    decoded = json_in(file)
     body: dict[str, Any] = {"updates": decoded if isinstance(decoded, list) else [decoded]}
     if isinstance(decoded, dict) and "updates" in decoded:
         body = decoded

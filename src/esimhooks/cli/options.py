@@ -166,6 +166,14 @@ def content_of(file: str) -> bytes:
     return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
 
 
+def json_in(file: str) -> Json:
+    """Return the JSON that a file holds, decoded; `-` is standard input."""
+    try:
+        return msgspec.json.decode(content_of(file))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{file}: expected JSON ({error})") from None
+
+
 def _esim_field(name: str, value: str) -> Json:
     if value == "null":
         return None

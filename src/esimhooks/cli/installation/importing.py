@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from msgspec import Struct
 
@@ -20,7 +19,7 @@ from esimhooks.cli.installation import present
 from esimhooks.cli.installation.commands import confirmed_steps
 from esimhooks.cli.installation.document import Account, Endpoint, Fields, Installation
 from esimhooks.cli.messages import Failed
-from esimhooks.cli.options import content_of, pairs
+from esimhooks.cli.options import json_in, pairs
 from esimhooks.server.domain.endpoint_rules import MAX_SECRET_BYTES, MIN_SECRET_BYTES, header_error, secret_error, wants
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
@@ -185,11 +184,7 @@ def _command(read: Reader, about: str) -> Callable[..., None]:
         as_json: Annotated[bool, typer.Option("--json", help="Print what is made as JSON.")] = False,
     ) -> None:
         try:
-            content = msgspec.json.decode(content_of(file))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise typer.BadParameter(f"{file}: expected JSON ({error})") from None
-        try:
-            found = read(content, mode, pairs(event or []))
+            found = read(json_in(file), mode, pairs(event or []))
         except Failed as error:
             raise Failed(f"{file}: {error}") from None
         client = Client.from_environment()

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from msgspec.structs import replace
+
 from esimhooks.cli.client import Client
 from esimhooks.cli.installation.document import Account, Endpoint, Fields, Installation, Provider
 from esimhooks.cli.options import path
@@ -63,15 +65,7 @@ def _endpoints(client: Client, account: str, *, secrets: bool) -> Iterator[Endpo
         for row in reversed(acting.every(path("endpoints"), dict[str, Any])):
             fields = _given(row, ENDPOINT_FIELDS)
             endpoint = Endpoint(mode=mode, id=row["id"], fields=fields, enabled=row["enabled"])
-            if secrets:
-                endpoint = Endpoint(
-                    mode=mode,
-                    id=row["id"],
-                    fields=fields,
-                    enabled=row["enabled"],
-                    secret=secret_of(client, account, endpoint),
-                )
-            yield endpoint
+            yield replace(endpoint, secret=secret_of(client, account, endpoint)) if secrets else endpoint
 
 
 def _given(row: Fields, names: Collection[str]) -> Fields:
