@@ -111,7 +111,7 @@ export type Mode =
   | "test"
   | (string & {});
 
-/** One of the plans (bundles, packages) of an eSIM. What no provider has told is null. */
+/** One of the plans (bundles, packages) of an eSIM. What no provider has reported is null. */
 export interface PlanData {
   id: string;
   name?: string | null;

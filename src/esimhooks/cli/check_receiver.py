@@ -72,7 +72,7 @@ def sender_of(secret: str, brand: str | None) -> Sender:
 
 
 def _graded(url: str, line: Line, sender: Sender, cases: Sequence[Case], advance: Callable[[], None]) -> Report:
-    """Where a good request is not accepted, the others would tell nothing."""
+    """Where a good request is not accepted, the others would say nothing."""
     first = _run(line, sender, VALID)
     advance()
     if (cause := unreached(first.answer, url)) is not None:

@@ -72,7 +72,7 @@ def demo(  # noqa: PLR0913 - each is an option
     started_at = time.monotonic()
     for_s = None if for_ is None else duration(for_)
     if for_s is not None and for_s < SHORTEST_S:
-        raise typer.BadParameter(f"--for {for_}: expected {SHORTEST_S:g}s or more, lives cannot be told in less")
+        raise typer.BadParameter(f"--for {for_}: expected {SHORTEST_S:g}s or more, lives take longer")
     from esimhooks.cli.simulation import WHOLE_LIFE_S, Plan  # noqa: PLC0415 - commands that only ask need no provider
     from esimhooks.server.providers.sandbox.life import Ending  # noqa: PLC0415 - the same
 
@@ -244,7 +244,7 @@ class _Scene:
     def _announce(self, operator: Client, simulation: "Simulation") -> None:
         self._say(f"esimhooks serves {operator.url}")
         if simulation.receiver is None:
-            self._say("it does not deliver to this machine: deliveries are counted as the server tells them")
+            self._say("it does not deliver to this machine: deliveries are counted as the server reports them")
         if simulation.key is None:
             return
         self._copyable(f"open {operator.url}/sign-in and sign in with one of these:")

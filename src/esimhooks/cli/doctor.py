@@ -1,7 +1,7 @@
 """`esimhooks doctor`: what is wrong with an installation, and how to mend it. It changes nothing.
 
 Settings, or the address and key of a server, come in; each check is printed as ok, warn or fail. On this machine the
-checks are those of the server's `app`; of a server elsewhere, all that its API tells.
+checks are those of the server's `app`; of a server elsewhere, all that its API shows.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from esimhooks.version import __version__
 
 STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "red"}
 DOUBTFUL_SKEW_S, WRONG_SKEW_S = 3.0, 60.0
-"""The server tells its time in whole seconds; receivers refuse what is 300 s old or new."""
+"""The server gives its time in whole seconds; receivers refuse what is 300 s old or new."""
 DISPATCH_S, SLOW_S = 5.0, 60.0
 """Deliveries that are due are sent within a second or two; a dispatcher that has just started is not counted yet."""
 JOURNAL = {
@@ -110,7 +110,7 @@ def _installation(data_dir: Any) -> _Examined:
 
 
 def _server(client: Client) -> Iterator[Finding]:
-    """Yield what the API tells; the rest is left out where the server does not answer or the key is not good."""
+    """Yield what the API shows; the rest is left out where the server does not answer or the key is not good."""
     try:
         alive = client.get("/healthz")
     except Failed as error:
@@ -237,7 +237,7 @@ def _endpoint(endpoint: dict[str, Any], lane: dict[str, Any]) -> Finding:
         return doubtful(check, f"{url} is disabled: {endpoint['disabledReason']}", mend)
     if lane["failuresInARow"]:
         seen = f"{url}: failures in a row {lane['failuresInARow']}, deliveries waiting {lane['pending']}"
-        return doubtful(check, seen, "`esimhooks deliveries list --status pending` and `show` tell what it answers")
+        return doubtful(check, seen, "`esimhooks deliveries list --status pending` and `show` say what it answers")
     return fine(check, f"{url} is enabled, deliveries waiting {lane['pending']}")
 
 

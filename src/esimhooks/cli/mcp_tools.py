@@ -1,4 +1,4 @@
-"""What an assistant may look at over the Model Context Protocol, and change where it is told so: tools around the API.
+"""What an assistant may look at over the Model Context Protocol, and change where that is allowed: tools around the API.
 
 Arguments of tools come in, JSON as the API answers goes out, shortened, and without activation codes: they are credentials.
 Every call is made with the key of whoever calls.
@@ -36,7 +36,7 @@ Headers = Mapping[str, str] | None
 
 
 class ServerClient:
-    """One server, asked with one key; what it refuses is what the assistant is told, instead of a failure of the tool."""
+    """One server, called with one key; what it refuses is the answer to the assistant, instead of a failure of the tool."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -69,7 +69,7 @@ def _made(sender: Sender, event: EventType, texts: list[str]) -> Sending:
 
 
 def _of_file(sender: Sender, event: EventType, body: bytes) -> Sending:
-    """Return the body signed under its own id, where it tells one."""
+    """Return the body signed under its own id, where it has one."""
     try:
         decoded = msgspec.json.decode(body)
     except msgspec.DecodeError:

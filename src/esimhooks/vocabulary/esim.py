@@ -16,7 +16,7 @@ Iccid = Annotated[str, Meta(pattern="^[0-9]{18,20}$", description="18-20 digits,
 
 
 class PlanData(Struct, frozen=True, kw_only=True, rename="camel"):
-    """One of the plans (bundles, packages) of an eSIM. What no provider has told is null."""
+    """One of the plans (bundles, packages) of an eSIM. What no provider has reported is null."""
 
     id: str
     name: str | None = None

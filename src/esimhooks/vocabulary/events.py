@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class EventType(StrEnum):
-    """What a merchant can be told about an eSIM; `event` of the envelope."""
+    """What a merchant can be notified of about an eSIM; `event` of the envelope."""
 
     CREATED = "esim.created"
     ACTIVATED = "esim.activated"

@@ -1,4 +1,4 @@
-"""One worked example of each event, told as the life of one eSIM from purchase to the end of its validity.
+"""One worked example of each event, as the life of one eSIM from purchase to the end of its validity.
 
 Made from the type that builds the payloads. Every identifier is synthetic; the ICCID's and the EID's check digits
 are right.

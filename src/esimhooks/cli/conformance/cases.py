@@ -174,7 +174,7 @@ VALID = _good(
     'Sign "{id}.{timestamp}.{raw body}" with the base64-decoded part of the secret behind whsec_, and answer 2xx.',
     lambda sender: [sender.send(sender.event())],
 )
-"""Where this one fails, the others would tell nothing."""
+"""Where this one fails, the others would say nothing."""
 
 GOOD = (
     _good(

@@ -61,7 +61,7 @@ class Step(Struct, frozen=True, kw_only=True):
 def steps(wanted: Installation, present: Installation, *, secrets: Mapping[str, str], prune: bool) -> Iterator[Step]:
     """Return what is to be done, in its order. `secrets` are those of present endpoints, by id, where any is wanted.
 
-    Raises `Failed` where it cannot be told which account or endpoint is meant.
+    Raises `Failed` where it is not clear which account or endpoint is meant.
     """
     yield from _branding(wanted.branding, present.branding)
     yield from _providers(wanted, present)

@@ -25,7 +25,7 @@ from esimhooks.server.store.database import Session
 
 
 class AccountBody(Struct, forbid_unknown_fields=True, rename="camel"):
-    """What an operator tells of an account."""
+    """What an operator says of an account."""
 
     name: Name
 
@@ -45,7 +45,7 @@ class QuotasBody(Struct, rename="camel", kw_only=True):
 
 
 class QuotasPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """Which quotas an operator changes; null puts one back to what accounts have unless told otherwise."""
+    """Which quotas an operator changes; null puts one back to its default."""
 
     endpoints: Count | UnsetType | None = UNSET
     endpoint_header_bytes: Count | UnsetType | None = UNSET

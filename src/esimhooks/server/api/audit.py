@@ -36,7 +36,7 @@ class ActorView(Struct, rename="camel"):
 
 
 class AuditView(Struct, rename="camel", kw_only=True):
-    """One change. `changes` has the fields that differ; of secrets it tells that they changed, as `(hidden)`."""
+    """One change. `changes` has the fields that differ; of secrets it says that they changed, as `(hidden)`."""
 
     id: str
     at: str

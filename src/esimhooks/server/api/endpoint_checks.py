@@ -57,7 +57,7 @@ class LaneView(Struct, rename="camel", kw_only=True):
 class StatsView(Struct, rename="camel", kw_only=True):
     """Deliveries made since `since`, by status; times are from making a delivery to its arrival.
 
-    `bounded` tells that there were more than are counted, so that the figures are of the newest.
+    `bounded`: there were more than are counted, so that the figures are of the newest.
     """
 
     since: str

@@ -23,7 +23,7 @@ MAX_OVERLAP_S = 7 * A_DAY_S
 
 
 class RotationBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """How many seconds the old secrets go on signing: a day unless told, 0 after a leak.
+    """How many seconds the old secrets go on signing: a day by default, 0 after a leak.
 
     `secret` is the new one where the merchant brings it: `whsec_` and the base64 of 24 to 64 bytes.
     """

@@ -93,7 +93,7 @@ else:
         forbid_unknown_fields=True,
         kw_only=True,
         namespace={
-            "__doc__": "What a merchant tells of an endpoint. `retrySchedule` is a list of seconds or the name of a schedule; "
+            "__doc__": "What a merchant says of an endpoint. `retrySchedule` is a list of seconds or the name of a schedule; "
             "`secret` one that the receiver has already: `whsec_` and the base64 of 24 to 64 bytes."
         },
     )

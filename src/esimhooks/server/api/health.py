@@ -1,6 +1,6 @@
-"""Health: `/healthz` tells that the process lives, `/readyz` that it should get requests. Open to all.
+"""Health: `/healthz` says that the process lives, `/readyz` that it should get requests. Open to all.
 
-`/metrics` is for whoever holds the token of the metrics or an operator's key: figures tell how the business goes.
+`/metrics` is for whoever holds the token of the metrics or an operator's key: figures show how the business goes.
 """
 
 import hmac

@@ -31,7 +31,7 @@ Sought = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE)]
 
 
 class RecoverBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """What to send again: events raised from `from` to before `to`, which is now unless told, by what became of them.
+    """What to send again: events raised from `from` to before `to` (default: now), by what became of them.
 
     `never` are events without a delivery to the endpoint. With `dryRun` they are only counted.
     """
@@ -72,7 +72,7 @@ class RecoveryView(Struct, rename="camel", kw_only=True):
 
 
 class RequeryBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """Which eSIMs to read anew, as the list of eSIMs is narrowed; with nothing told, all. With `dryRun` only counted."""
+    """Which eSIMs to read anew, as the list of eSIMs is narrowed; by default all. With `dryRun` only counted."""
 
     status: EsimStatus | None = None
     iccid: Sought | None = None
@@ -128,7 +128,7 @@ async def recover(
         statuses=tuple(dict.fromkeys(data.statuses)),
     )
     if missed.start >= missed.end:
-        raise Refused.invalid("/from", "expected a time before that of to, which is now unless told")
+        raise Refused.invalid("/from", "expected a time before that of to, which is now by default")
     if data.dry_run:
         counted = await manage_jobs.count_missed(db, tenant, endpoint_id, missed)
         by_status = {status: counted.by_status.get(status, 0) for status in Missed}

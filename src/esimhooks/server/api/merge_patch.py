@@ -1,6 +1,6 @@
 """JSON merge patch (RFC 7396) on typed bodies: what stands there and what was sent come in, what stands there now goes out.
 
-A patch is a struct of its own whose fields are `... | UnsetType = UNSET`, so that absent, null and a value are told
+A patch is a struct of its own whose fields are `... | UnsetType = UNSET`, so that absent, null and a value are distinguished
 apart by its type, and null is refused where nothing may be removed. Nothing is read or stored here.
 """
 

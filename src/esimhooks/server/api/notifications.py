@@ -76,7 +76,7 @@ async def list_notifications(
 ) -> Listed[NotificationView]:
     """List journal entries.
 
-    `iccid`, `transactionId` and `orderNo` find what was told of the eSIMs that have them, and what still waits for one.
+    `iccid`, `transactionId` and `orderNo` find what was reported of the eSIMs that have them, and what still waits for one.
     """
     where = JournalFilter(
         source=source,

@@ -50,7 +50,7 @@ TAGS = {
     "endpoints": "A merchant's webhook URLs: secrets, tests, recovery, figures.",
     "esims": "eSIMs as they are now, their events, and asking the provider again.",
     "event-types": "The eight events: meaning, schema, example.",
-    "events": "What merchants were told, also to be pulled.",
+    "events": "What merchants were sent, also to be pulled.",
     "healthz": "Whether the process lives.",
     "notifications": "The journal of what providers sent; for operators.",
     "orders": "eSIMs that were ordered; for operators.",
@@ -59,7 +59,7 @@ TAGS = {
     "schemas": "JSON Schemas of the events.",
     "stream": "Events of an account as they happen.",
     "test-events": "Events made of examples, in test mode.",
-    "updates": "Changes that an operator's own integration tells; for operators.",
+    "updates": "Changes that an operator's own integration reports; for operators.",
     "webhooks": "What endpoints receive.",
 }
 WITH_BODY_ONLY = frozenset({"408", "413", "415"})

@@ -33,7 +33,7 @@ MAX_ORDER = 1000
 
 
 class OrderBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """What an operator tells of an order that it placed with a provider; with `esim` it tops up that eSIM."""
+    """What an operator says of an order that it placed with a provider; with `esim` it tops up that eSIM."""
 
     account: Text
     mode: Mode

@@ -42,7 +42,7 @@ class ProviderBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=T
 
 
 class TokenRotationBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """How many seconds the old address still works: a day unless told, 0 after a leak."""
+    """How many seconds the old address still works: a day by default, 0 after a leak."""
 
     expire_old_in: Annotated[int, Meta(ge=0, le=MAX_OVERLAP_S)] = A_DAY_S
 

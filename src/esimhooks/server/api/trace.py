@@ -86,7 +86,7 @@ class TracedDeliveryView(Struct, rename="camel", kw_only=True):
 class TraceView(Struct, rename="camel", kw_only=True, omit_defaults=True):
     """The chain around an id, each part newest first; each row names the one before it.
 
-    `account` is null for a notification that concerns nobody yet; `truncated` tells that there is more than is shown.
+    `account` is null for a notification that concerns nobody yet; `truncated`: there is more than is shown.
     `unreadable` stands there only where rows cannot be decrypted: it names them, and the parts leave them out.
     """
 

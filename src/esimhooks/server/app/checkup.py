@@ -179,7 +179,7 @@ async def _backup(db: Session, *, embedded: bool) -> Finding:
 async def _operational(db: Session, settings: Settings) -> Finding:
     check = "operational events"
     if settings.operational_url is None:
-        return fine(check, "told in log and metrics; ESIMHOOKS_OPERATIONAL_URL is not set")
+        return fine(check, "reported in log and metrics; ESIMHOOKS_OPERATIONAL_URL is not set")
     endpoint = await endpoints.find(db, OPERATOR, OPERATOR.account_id)
     if endpoint is None:
         return fine(check, "their endpoint will be made at the next start")

@@ -102,7 +102,7 @@ class Family:
         )
 
     async def _keep(self, number: int, first: "asyncio.Future[None]", stop: asyncio.Event) -> None:
-        """Start a child, and another whenever it has ended before it was told to."""
+        """Start a child, and another whenever it has ended by itself."""
         pause = FIRST_PAUSE_S
         while not stop.is_set():
             began = monotonic()
@@ -147,7 +147,7 @@ class Family:
         return child, ours
 
     async def _ended(self, child: ForkServerProcess, stop: asyncio.Event) -> None:
-        """Return once the child has ended; after `stop` it is told to, and made to should it take too long."""
+        """Return once the child has ended; after `stop` it is asked to, and killed should it take too long."""
         gone = asyncio.ensure_future(_readable(child.sentinel))
         stopped = asyncio.ensure_future(stop.wait())
         try:

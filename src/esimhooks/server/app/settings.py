@@ -289,7 +289,7 @@ class Settings(BaseSettings):
 
     tries_address: Annotated[int, Field(ge=0, le=100_000)] = 20
     """Wrong keys, sign-ins, inbound addresses and picture addresses that one address (IPv6: one /64) may try a minute, before it
-    is told to wait; 0 for any number. What was right before goes on. Default: 20."""
+    must wait; 0 for any number. What was right before goes on. Default: 20."""
 
     connections: Annotated[int, Field(ge=10, le=100_000)] = 4096
     """Connections that this process takes at a time, at most half of the files that it may open; where one is too many, the
@@ -345,7 +345,7 @@ class Settings(BaseSettings):
 
     operational_url: WebAddress | None = None
     """Address that gets operational events, `endpoint.disabled` and `delivery.failed`, as signed webhooks; the same on
-    all nodes. Default: none; log and metrics tell them anyway."""
+    all nodes. Default: none; log and metrics have them anyway."""
 
     operational_secret: Annotated[SecretStr, AfterValidator(_signing_secret)] | None = None
     """Secret that signs operational events, `whsec_` and 24 to 64 bytes in base64; the one before signs for a day more.

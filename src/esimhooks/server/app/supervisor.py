@@ -16,7 +16,7 @@ log = get_logger("supervisor")
 
 
 class Supervisor:
-    """Runs the loops of a node until told to stop, and ends them in order: what makes work first, what finishes it last."""
+    """Runs the loops of a node until stopped, and ends them in order: what makes work first, what finishes it last."""
 
     def __init__(
         self,

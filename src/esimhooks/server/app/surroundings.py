@@ -31,7 +31,7 @@ HEALTHY = b'{"status":"ok"}'
 
 
 def local(settings: Settings) -> list[Finding]:
-    """Return what can be told without asking anybody."""
+    """Return what can be said without a request to anybody."""
     return [*_variables(), _disk(settings.data_dir), _gate(settings)]
 
 
@@ -84,7 +84,7 @@ async def reached(stored: Sequence[StoredProvider], *, public_url: str | None) -
         return
     if public_url is None:
         mend = "set ESIMHOOKS_PUBLIC_URL to the https address under which providers reach this server"
-        yield doubtful("public address", "not set: providers would be told an address of this machine", mend)
+        yield doubtful("public address", "not set: providers would get an address of this machine", mend)
     else:
         yield fine("public address", public_url)
     async with _session() as session:

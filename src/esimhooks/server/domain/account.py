@@ -1,7 +1,7 @@
 """Accounts with their quotas, their API keys, and the dashboard sessions that a key begins. Pure but for new keys.
 
 A key is `esim_live_`, `esim_test_` or `esim_admin_`, 32 random bytes in base62, and a checksum by which a scanner of leaked
-secrets tells a key offline. It is stored as its digest and found by the first characters of its random part.
+secrets recognises a key offline. It is stored as its digest and found by the first characters of its random part.
 """
 
 import hashlib

@@ -129,7 +129,7 @@ def changes(before: Fields, after: Fields) -> dict[str, ChangedField]:
 
 
 def endpoint_fields(endpoint: Endpoint) -> Fields:
-    """Return what is told of an endpoint; of its own headers only the names, they may hold a password."""
+    """Return what the log shows of an endpoint; of its own headers only the names, they may hold a password."""
     config = {one.encode_name: getattr(endpoint, one.name) for one in CONFIG if one.name != "headers"}
     return {
         **{name: value.value if isinstance(value, Enum) else value for name, value in config.items()},
@@ -140,7 +140,7 @@ def endpoint_fields(endpoint: Endpoint) -> Fields:
 
 
 def key_fields(key: ApiKey) -> Fields:
-    """Return what is told of an API key."""
+    """Return what the log shows of an API key."""
     return {
         "name": key.name,
         "role": key.role.value,
@@ -152,7 +152,7 @@ def key_fields(key: ApiKey) -> Fields:
 
 
 def provider_fields(provider: StoredProvider) -> Fields:
-    """Return what is told of a provider; of its credentials only the names."""
+    """Return what the log shows of a provider; of its credentials only the names."""
     return {
         "kind": provider.kind,
         "baseUrl": provider.base_url,
@@ -162,7 +162,7 @@ def provider_fields(provider: StoredProvider) -> Fields:
 
 
 def order_fields(order: Order) -> Fields:
-    """Return what is told of an order."""
+    """Return what the log shows of an order."""
     return {
         "provider": order.provider,
         "transactionId": order.transaction_id,
@@ -174,7 +174,7 @@ def order_fields(order: Order) -> Fields:
 
 
 def _certificates(pem: str | None) -> list[str] | None:
-    """Return who may vouch for a receiver; the digest tells a renewed certificate from the one before it."""
+    """Return who may vouch for a receiver; the digest distinguishes a renewed certificate from the one before it."""
     return None if pem is None else [f"{one.subject}, SHA-256 {one.fingerprint}" for one in parse_cas(pem)]
 
 

@@ -57,7 +57,7 @@ class Tenant(Struct, frozen=True):
 
 
 class EndpointConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """What an endpoint is configured with: told by its merchant, stored, shown, and used by the dispatcher.
+    """What an endpoint is configured with: sent by its merchant, stored, shown, and used by the dispatcher.
 
     `eventTypes` null means all, and `filter` is an expression over the event (JMESPath) that must hold besides. `retrySchedule` are the seconds before each attempt. `rateLimit` is requests a second over
     all nodes, null for none; with `ordering` "esim" the deliveries of an eSIM wait for each other. `headers` are sent with

@@ -100,7 +100,7 @@ EVERYTHING = ("*",)
 def wants(event_types: Sequence[str] | None, event: AnyEventType) -> bool:
     """Return whether a subscription covers the event. None means all about eSIMs; `esim.*` all that begin with `esim.`.
 
-    What is told about endpoints is for those who ask for it: a receiver that knows eSIMs only need not expect it.
+    Events about endpoints are for those who name them: a receiver that knows eSIMs only need not expect it.
     """
     if event_types is None:
         return isinstance(event, EventType)

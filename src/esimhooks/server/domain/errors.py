@@ -1,4 +1,4 @@
-"""What can go wrong, as callers need to tell it apart.
+"""What can go wrong, as callers need to distinguish it.
 
     EsimhooksError
     ├── Refused   the caller's fault: status, stable code, pointers to the bad fields

@@ -1,4 +1,4 @@
-"""An event: what merchants are told, and the bytes that tell it."""
+"""An event: what happened to an eSIM, and the bytes that are sent."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +12,7 @@ from esimhooks.vocabulary.events import EventType
 
 
 class OperationalType(StrEnum):
-    """What the operator is told about deliveries and providers, and a merchant about its own endpoints."""
+    """What the operator is notified of about deliveries and providers, and a merchant about its own endpoints."""
 
     ENDPOINT_DISABLED = "endpoint.disabled"
     ENDPOINT_FAILING = "endpoint.failing"

@@ -17,7 +17,7 @@ from esimhooks.server.domain.notification import JournalEntry
 class Hit(Struct, frozen=True, kw_only=True):
     """One row. `tenant` None for what belongs to the installation; `part_of` is the row on whose page it is shown.
 
-    `label` tells a person which one it is; of an audit entry, what it is about.
+    `label` shows a person which one it is; of an audit entry, what it is about.
     """
 
     kind: Prefix
@@ -48,7 +48,7 @@ class TracedDelivery(Struct, frozen=True):
 
 
 class Trace(Struct, frozen=True, kw_only=True):
-    """The chain, each part newest first. `truncated` tells that there is more than is shown.
+    """The chain, each part newest first. `truncated`: there is more than is shown.
 
     `tenant` is None for a notification that concerns nobody yet; `unreadable` are rows that cannot be decrypted.
     """

@@ -63,7 +63,7 @@ class Notification(Struct, frozen=True, kw_only=True):
 
     @property
     def timed(self) -> bool:
-        """Whether it says when it happened, so that a repetition can be told from a later fact."""
+        """Whether it says when it happened, so that a repetition can be distinguished from a later fact."""
         if self.occurred_at is not None:
             return True
         return bool(self.updates) and all(update.occurred_at is not None for update in self.updates)

@@ -150,7 +150,7 @@ def operational_event(
 
 
 def doubt_event(doubt: ProviderDoubt, *, event_id: UUID, now: datetime) -> Event:
-    """Return the event that tells the operator what was not understood of a provider; `now` is aware UTC."""
+    """Return the event for the operator about what was not understood of a provider; `now` is aware UTC."""
     data = _DoubtData(
         provider=doubt.provider,
         field=doubt.field,
@@ -162,7 +162,7 @@ def doubt_event(doubt: ProviderDoubt, *, event_id: UUID, now: datetime) -> Event
 
 
 def trouble_event(trouble: ProviderTrouble, *, event_id: UUID, now: datetime) -> Event:
-    """Return the event that tells the operator what stands wrong with a provider; `now` is aware UTC."""
+    """Return the event for the operator about what is wrong with a provider; `now` is aware UTC."""
     data = _TroubleData(provider=trouble.provider, detail=trouble.detail, since=timestamp(trouble.since))
     return _event(trouble.kind, data, event_id=event_id, now=now)
 

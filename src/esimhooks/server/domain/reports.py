@@ -112,5 +112,5 @@ def _times_of_earlier_releases(esim: Esim) -> dict[str, datetime]:
 
 
 def is_same(one: Esim, other: Esim) -> bool:
-    """Whether two states of an eSIM differ in nothing that anybody is told of."""
+    """Whether two states of an eSIM differ in nothing that is emitted."""
     return replace(one, **BOOKKEEPING, reported=other.reported) == replace(other, **BOOKKEEPING)

@@ -27,7 +27,7 @@ class Cause(StrEnum):
     """Who brought the update; it decides which usage events a change raises (lifecycle, "Usage")."""
 
     PUSH = "push"
-    """A provider or the operator told us."""
+    """A provider or the operator reported it."""
     VALIDITY = "validity"
     """A provider reminded of the days that are left."""
     POLL = "poll"

@@ -118,7 +118,7 @@ def _inside(value: object, kind: inspect.Type, pointer: str, *, strict: bool) ->
         case inspect.StructType(), dict():
             yield from _members(value, kind, pointer, strict=strict)
         case inspect.DictType(), dict():
-            # Names are the caller's here, and may be secrets in the wrong place: they are not told again.
+            # Names are the caller's here, and may be secrets in the wrong place: they are not repeated.
             if any(any(_bad_fields(name, kind.key_type, "", strict=strict)) for name in value):
                 yield FieldError(pointer, f"in every name {_sentence(kind.key_type)}")
             if any(any(_bad_fields(one, kind.value_type, "", strict=strict)) for one in value.values()):

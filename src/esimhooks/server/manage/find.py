@@ -211,7 +211,7 @@ async def _with_deliveries(
 
 
 async def of_tenant(db: Session, tenant: Tenant, where: AuditFilter, window: Window) -> Sequence[AuditEntry]:
-    """Return a tenant's entries; of operators it is not told who they are and from where they act."""
+    """Return a tenant's entries; of operators it does not say who they are and from where they act."""
     rows = await audit.page(db, tenant, where, **window)
     return [structs.replace(row, actor=_for_merchants(row.actor)) for row in rows]
 

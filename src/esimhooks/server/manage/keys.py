@@ -28,7 +28,7 @@ MAX_LIVE_KEYS = 2
 
 
 class NewKey(Struct, frozen=True, kw_only=True):
-    """What an operator tells of a key."""
+    """What an operator says of a key."""
 
     name: str
     role: Role = Role.MANAGE

@@ -121,7 +121,7 @@ TOKEN_BYTES = 32
 
 
 class NewProvider(Struct, frozen=True, kw_only=True):
-    """What an operator tells of a provider."""
+    """What an operator says of a provider."""
 
     name: str
     kind: str

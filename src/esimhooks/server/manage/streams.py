@@ -20,7 +20,7 @@ LOOK_EVERY_S = 0.25
 """While somebody listens: nodes that hand over their deliveries themselves notify nobody."""
 IDLE_S = 60.0
 FULL_S = 5.0
-"""When to try again where too many listen; nobody can tell when one of them leaves."""
+"""When to try again where too many listen; nobody knows when one of them leaves."""
 
 
 class Streams:

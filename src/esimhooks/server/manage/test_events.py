@@ -235,7 +235,7 @@ def _more_usage(esim: Esim, share: float) -> dict[str, Value]:
 
 
 def _profile(esim: Esim, at: datetime) -> dict[str, Value]:
-    """Return what a provider tells of a new profile; every identifier is synthetic."""
+    """Return what a provider reports of a new profile; every identifier is synthetic."""
     tail = text_of(Prefix.ESIM, esim.id)[-10:]
     address = "LPA:1$smdp.example.com$" + secrets.token_hex(16).upper()
     return {

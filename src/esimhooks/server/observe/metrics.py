@@ -31,7 +31,7 @@ ProcessCollector(registry=REGISTRY)
 
 _build = Gauge(
     "esimhooks_build_info",
-    "Always 1; the label tells the version",
+    "Always 1; the label has the version",
     ["version"],
     multiprocess_mode="mostrecent",
     registry=REGISTRY,
