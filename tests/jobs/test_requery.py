@@ -85,7 +85,7 @@ async def test_an_esim_of_a_provider_without_credentials_cannot_be_requeried(ope
 
     answer = await shop.requery(told["esim"])
 
-    assert (answer.status, "no provider that can be asked" in answer.body["detail"]) == (409, True)
+    assert (answer.status, "no provider that can be queried" in answer.body["detail"]) == (409, True)
 
 
 async def test_an_esim_that_is_not_allocated_yet_cannot_be_requeried(operator: Api, sandbox: Sandbox) -> None:

@@ -40,7 +40,7 @@ Duplicates = Annotated[
 ]
 Disorder = Annotated[
     float,
-    typer.Option("--disorder", metavar="P", min=0, max=1, help="Chance that it changes places with the next."),
+    typer.Option("--disorder", metavar="P", min=0, max=1, help="Chance that it is swapped with the next."),
 ]
 
 

@@ -22,7 +22,7 @@ MAX_NAMED = 10
 
 
 class Report(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The counts of one moment, or of the end.
+    """The counts at one time, or at the end.
 
     `astray` are eSIMs of which the server says something else than the provider; `refused` are attempts at a
     notification that were not answered 2xx, each sent again; `waiting` are notifications not worked through. `arrived`

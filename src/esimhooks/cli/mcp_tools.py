@@ -195,7 +195,7 @@ class Looking:
         ] = None,
         last: Annotated[int, Field(description="how many of its newest notifications", ge=1, le=100)] = ROWS,
     ) -> Json:
-        """For operators: read a provider's notifications anew by a mapping before it is stored; nothing is changed."""
+        """For operators: read a provider's notifications again by a mapping before it is stored; nothing is changed."""
         body = {"last": last} | ({} if document is None else {"document": document})
         return shown(self._client(context).post("providers", provider, "dry-run", body=body))
 

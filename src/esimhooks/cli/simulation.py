@@ -40,7 +40,7 @@ _in_thread = asyncio.to_thread
 class Plan(Struct, frozen=True, kw_only=True):
     """What is simulated. `speed` is simulated seconds a second, the two chances are 0 to 1, `patience_s` is real.
 
-    `endless` begins a life where one has ended; with `requeries` one eSIM of each order is asked for in mid-life.
+    `endless` begins a life where one has ended; with `requeries` one eSIM of each order is requeried in mid-life.
     """
 
     esims: int
@@ -171,7 +171,7 @@ class Simulation:
                 group.create_task(self._customer(number * pause_s, quantity, at_once), name=f"customer-{number}")
 
     async def follow(self, *, every_s: float = 0.5) -> None:
-        """Keep the counts up to date until cancelled; a server too busy to answer is asked again."""
+        """Keep the counts up to date until cancelled; a server too busy to answer is queried again."""
         while True:
             with suppress(Failed):
                 await self._count_events()
@@ -191,7 +191,7 @@ class Simulation:
         return await self._final()
 
     def snapshot(self) -> Report:
-        """Return the counts of this moment."""
+        """Return the counts as they are now."""
         arrived = self.receiver.types if self.receiver else {}
         events = Counter((self._events | arrived).values())
         attempts = self.receiver.requests if self.receiver else 0
@@ -249,7 +249,7 @@ class Simulation:
                 return
 
     async def _order(self, purchase: Purchase) -> list[str]:
-        """Order with the server first, as its notification may come at any moment; return the server's eSIM ids."""
+        """Order with the server first, as its notification may come at any time; return the server's eSIM ids."""
         body = {
             "account": self.account,
             "mode": Mode.TEST,
@@ -270,7 +270,7 @@ class Simulation:
         return [esim["id"] for esim in order["esims"]]
 
     async def _requery(self, esim: str) -> None:
-        """A server under load may not have the order yet: it says so, and is asked again."""
+        """A server under load may not have the order yet: it says so, and is queried again."""
         await asyncio.sleep(self._plan.life_s * REQUERY_AT)
         for left in reversed(range(REQUERY_TRIES)):
             try:

@@ -154,7 +154,7 @@ def _as_json(step: Step) -> dict[str, Any]:
 
 
 def _referenced(found: Installation) -> tuple[Installation, dict[str, str]]:
-    """Return the installation with names of variables in the place of secrets, and the variables."""
+    """Return the installation with names of variables instead of secrets, and the variables."""
     variables: dict[str, str] = {}
     names = Counter(one.name for one in found.accounts)
     accounts = [

@@ -81,7 +81,7 @@ class Installation(Struct, frozen=True, kw_only=True):
 
 
 def read(file: Path) -> Installation:
-    """Return what a file says, its references resolved. Raises `Failed` with the place that is wrong."""
+    """Return what a file says, its references resolved. Raises `Failed` with the location that is wrong."""
     raw = file.read_bytes()
     try:
         content = msgspec.json.decode(raw) if file.suffix == ".json" else tomllib.loads(raw.decode())

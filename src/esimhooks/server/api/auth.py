@@ -159,7 +159,7 @@ class Authenticator:
         return holder
 
     def forget(self) -> None:
-        """Look every key up anew; after one was revoked on this node."""
+        """Look every key up again; after one was revoked on this node."""
         self._kept.clear()
 
     def use_to_note(self, caller: Principal) -> str | None:

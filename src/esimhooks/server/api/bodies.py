@@ -36,11 +36,9 @@ OrderId: TypeAlias = Annotated[UUID, _id(Prefix.ORDER)]
 RecoveryId: TypeAlias = Annotated[UUID, _id(Prefix.RECOVERY)]
 RequeryId: TypeAlias = Annotated[UUID, _id(Prefix.REQUERY)]
 From: TypeAlias = (
-    Annotated[UUID, Meta(description="not before this moment"), Converter(_first_id, expected(AwareTime))] | None
+    Annotated[UUID, Meta(description="not before this time"), Converter(_first_id, expected(AwareTime))] | None
 )
-To: TypeAlias = (
-    Annotated[UUID, Meta(description="before this moment"), Converter(_first_id, expected(AwareTime))] | None
-)
+To: TypeAlias = Annotated[UUID, Meta(description="before this time"), Converter(_first_id, expected(AwareTime))] | None
 """A time of a query as the first id of its millisecond."""
 
 

@@ -144,7 +144,7 @@ async def show_delivery(db: Session, tenant: Tenant, delivery_id: DeliveryId) ->
 
 @routes.post("/v1/deliveries/{delivery_id}/retry", status=202)
 async def retry(db: Session, actor: Actor, tenant: Tenant, delivery_id: DeliveryId) -> None:
-    """Send a delivery again: its schedule starts anew, its history stays. A pending one is attempted now."""
+    """Send a delivery again: its schedule starts again, its history stays. A pending one is attempted now."""
     await manage_deliveries.send_again(db, actor, tenant, delivery_id)
 
 

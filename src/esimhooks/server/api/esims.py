@@ -85,7 +85,7 @@ async def list_events_of_esim(
 async def requery(
     database: Database, begin: Begin, requery: Requery, actor: Actor, now: datetime, tenant: Tenant, esim_id: EsimId
 ) -> RequeryView:
-    """Read the eSIM anew from its provider and raise `esim.requeried`."""
+    """Refresh the eSIM from its provider and raise `esim.requeried`."""
     async with database.session() as db:
         esim = found(await esims.find(db, tenant, esim_id), "eSIM")
     answer = await requery.fetch(esim)  # without a connection: it takes as long as the provider wants

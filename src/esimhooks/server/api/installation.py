@@ -73,4 +73,4 @@ TO_ALL: Mapping[Any, Provide] = {
     datetime: _now,
     **{kind: of_the_node(kind) for kind in SERVICES},
 }
-"""How every handler comes by the request, the present moment (aware UTC) and the services."""
+"""How every handler comes by the request, the present time (aware UTC) and the services."""

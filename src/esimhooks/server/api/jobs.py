@@ -1,4 +1,4 @@
-"""Background jobs: `POST .../recover` sends again what did not arrive, `POST /v1/esims/requery` reads eSIMs anew.
+"""Background jobs: `POST .../recover` sends again what did not arrive, `POST /v1/esims/requery` refreshes eSIMs.
 
 Both answer with a job whose progress is shown and which can be cancelled; with `dryRun` they only count.
 """
@@ -72,7 +72,7 @@ class RecoveryView(Struct, rename="camel", kw_only=True):
 
 
 class RequeryBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """Which eSIMs to read anew, as the list of eSIMs is narrowed; by default all. With `dryRun` only counted."""
+    """Which eSIMs to refresh, as the list of eSIMs is narrowed; by default all. With `dryRun` only counted."""
 
     status: EsimStatus | None = None
     iccid: Sought | None = None
@@ -163,7 +163,7 @@ async def cancel_recovery(
 async def requery_many(
     db: Session, actor: Actor, now: datetime, tenant: Tenant, data: RequeryBody = ALL_ESIMS
 ) -> MatchedView | BulkRequeryView:
-    """Read the eSIMs that fit anew from their providers, in the background; or count them."""
+    """Refresh the eSIMs that fit from their providers, in the background; or count them."""
     where = EsimFilter(status=data.status, iccid=data.iccid, transaction_id=data.transaction_id, order_no=data.order_no)
     if data.dry_run:
         return MatchedView(await manage_jobs.count_esims(db, tenant, where))

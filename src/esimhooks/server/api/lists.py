@@ -32,7 +32,7 @@ class Listed(Struct, Generic[View], frozen=True, rename="camel", omit_defaults=T
 
 
 def window(limit: int, cursor: str | None) -> Window:
-    """Return the window to read, one row larger than asked, to know whether there is more."""
+    """Return the window to read, one row larger than the page, to know whether there is more."""
     return Window(before=None if cursor is None else from_cursor(cursor), limit=limit + 1)
 
 

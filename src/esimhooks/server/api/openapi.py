@@ -48,7 +48,7 @@ TAGS = {
     "accounts": "Merchants and their API keys; for operators.",
     "deliveries": "One event for one endpoint, with every attempt.",
     "endpoints": "A merchant's webhook URLs: secrets, tests, recovery, figures.",
-    "esims": "eSIMs as they are now, their events, and asking the provider again.",
+    "esims": "eSIMs as they are now, their events, and their refresh from the provider.",
     "event-types": "The eight events: meaning, schema, example.",
     "events": "What merchants were sent, also to be pulled.",
     "healthz": "Whether the process lives.",

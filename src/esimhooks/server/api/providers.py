@@ -218,7 +218,7 @@ async def list_documents(db: Session, name: str, limit: Limit = 25, cursor: Name
 async def try_document(
     db: Session, connected: ProviderClients, name: str, data: DryRunBody = STORED_DOCUMENT
 ) -> DryRunView:
-    """Read a provider's newest notifications anew by a document, before it is put; nothing is changed."""
+    """Read a provider's newest notifications again by a document, before it is put; nothing is changed."""
     tried = await manage_providers.dry_run(db, name, data.document, last=data.last, connected=connected)
     return DryRunView(
         tried=len(tried), changed=sum(not one.same for one in tried), notifications=[_tried(one) for one in tried]

@@ -220,12 +220,12 @@ class Router:
         texts: list[str] = []
         node = self._root
         last = len(parts) - 1
-        for place, part in enumerate(parts[1:], 1):
-            if place == last and not part and place > 1:  # a slash at the end
+        for index, part in enumerate(parts[1:], 1):
+            if index == last and not part and index > 1:  # a slash at the end
                 break
             if (follows := node.named.get(part)) is None:
                 if not part or node.any is None:
-                    return self._with_rest(node, texts, parts[place:])
+                    return self._with_rest(node, texts, parts[index:])
                 follows = node.any
                 texts.append(part)
             node = follows

@@ -79,7 +79,7 @@ CONNECTIONS = 2
 
 
 async def rotate_encryption(settings: Settings) -> int:
-    """Encrypt everything with the first key of the settings; return how many values were encrypted anew.
+    """Encrypt everything with the first key of the settings; return how many values were encrypted again.
 
     Raises `Broken` where the keys do not decrypt what is there, and `NotNow` where it must be run again.
     """

@@ -1,7 +1,7 @@
 """`esimhooks doctor` on the installation that the settings describe: settings come in, findings go out.
 
 It only looks: it makes no folder, key, table or row. An embedded database that does not run is started for the look
-and stopped again; one that a server uses is asked beside it.
+and stopped again; one that a server uses is queried beside it.
 """
 
 import asyncio

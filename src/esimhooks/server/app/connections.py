@@ -117,7 +117,7 @@ class Connections:
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """A connection of uvicorn's that is held to the limits. `deadline` (monotonic) is None while a request is worked on.
+    """A connection of uvicorn's that keeps within the limits. `deadline` (monotonic) is None while a request is worked on.
 
     Subclasses name the `registry` that counts them.
     """

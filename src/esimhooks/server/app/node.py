@@ -102,7 +102,7 @@ async def running(settings: Settings, stop: asyncio.Event | None = None) -> Asyn
 
 
 async def prepare(settings: Settings, stack: AsyncExitStack) -> tuple[Prepared, list[Loop]]:
-    """Start the database where it is embedded, check and settle it; return also the loops that look after it.
+    """Start the database where it is embedded, check it and apply its settings; return also the loops that look after it.
 
     What is to be ended goes on the stack. Raises `Broken` where the installation cannot start.
     """
@@ -124,7 +124,7 @@ async def prepare(settings: Settings, stack: AsyncExitStack) -> tuple[Prepared, 
         await _check(database, settings)
         await _apply_operator_settings(database, settings, Gate(settings.allow_networks))
         async with database.session() as db:
-            # Who held leases in an earlier life of this installation is dead.
+            # Whoever had leases in an earlier life of this installation is dead.
             await lanes.release_dead(db, seconds=LeaseConfig().lease_s)
     return prepared, [] if embedded is None else [_look_after(embedded)]
 
@@ -359,13 +359,13 @@ class _Node:
 
 
 def url_of(settings: Settings, listening: socket.socket | None) -> str:
-    """Return the address of a node, with the port that was taken where any was asked for."""
+    """Return the address of a node, with the port that was taken where 0 was set."""
     port = int(listening.getsockname()[1]) if listening else settings.port
     return settings.model_copy(update={"port": port}).base_url
 
 
 def now() -> datetime:
-    """Return the present moment, aware UTC."""
+    """Return the present time, aware UTC."""
     return datetime.now(UTC)
 
 

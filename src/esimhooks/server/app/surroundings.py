@@ -97,7 +97,7 @@ def _session() -> ClientSession:
 
 
 async def _provider(session: ClientSession, stored: StoredProvider) -> Finding:
-    """Return whether the provider takes the credentials: it is asked for an order that it cannot know."""
+    """Return whether the provider takes the credentials: it is queried for an order that it cannot know."""
     check = f"provider {stored.name}"
     config = ProviderConfig(
         name=stored.name,
@@ -109,12 +109,12 @@ async def _provider(session: ClientSession, stored: StoredProvider) -> Finding:
     try:
         provider = registry.build(config, session, _at_once)
         if not provider.can_fetch:
-            return fine(check, f"{stored.kind}: it sends notifications, and has nothing that it could be asked with")
+            return fine(check, f"{stored.kind}: it sends notifications, and has no credentials to query it with")
         await provider.fetch(Lookup(order_no=UNKNOWN_ORDER))
     except Refused as error:
         return wrong(check, "; ".join(f"{one.pointer}: {one.detail}" for one in error.errors), "store it again")
     except (ProviderRefused, StillAllocating):
-        pass  # it knows who asks, and not the order
+        pass  # it takes the credentials, and does not know the order
     except (NotNow, Unparsable) as error:
         mend = (
             "are address and credentials right, and may this machine reach it? Requeries and new orders wait meanwhile"

@@ -52,7 +52,7 @@ class Quotas(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="came
 
 
 class Usage(Struct, frozen=True, kw_only=True):
-    """What an account has at the moment of what is limited by number."""
+    """What an account has now of what is limited by number."""
 
     endpoints: int
     endpoint_header_bytes: int

@@ -22,7 +22,7 @@ class UpdateOutcome(StrEnum):
     UNMATCHED = "unmatched"
     INVALID = "invalid"
     WAITING = "waiting"
-    """The provider must be asked first; a background loop works it off."""
+    """The provider must be queried first; a background loop works it off."""
     IGNORED = "ignored"
     """Understood and of no consequence, such as a health check."""
 

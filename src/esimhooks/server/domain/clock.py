@@ -1,7 +1,7 @@
-"""Time as an argument: whoever needs the present moment is given a clock."""
+"""Time as an argument: whoever needs the present time gets a clock."""
 
 from collections.abc import Callable
 from datetime import datetime
 
 Clock = Callable[[], datetime]
-"""Returns the present moment as aware UTC."""
+"""Returns the present time as aware UTC."""

@@ -24,13 +24,13 @@ _encode = msgspec.json.Encoder().encode
 def without_credentials(body: bytes) -> bytes:
     """Return the body of a webhook with the credentials left out of `data` and `changes`."""
     envelope = _members.decode(body)
-    for place in ("data", "changes"):
-        if place in envelope:
-            left = _left(envelope[place])
-            if left or place == "data":
-                envelope[place] = Raw(_encode(left))
+    for member in ("data", "changes"):
+        if member in envelope:
+            left = _left(envelope[member])
+            if left or member == "data":
+                envelope[member] = Raw(_encode(left))
             else:
-                del envelope[place]
+                del envelope[member]
     return _encode(envelope)
 
 
@@ -50,9 +50,9 @@ def own_address(public_url: str, esim_id: UUID, token: str) -> str:
 
 def is_own_address(esim: Esim, token: str) -> bool:
     """Whether the token is that of the eSIM's picture; in constant time."""
-    place = esim.qr_code_url or ""
+    address = esim.qr_code_url or ""
     tail = _tail(esim.id, token)
-    return hmac.compare_digest(place[-len(tail) :].encode(), tail.encode())
+    return hmac.compare_digest(address[-len(tail) :].encode(), tail.encode())
 
 
 def _tail(esim_id: UUID, token: str) -> str:

@@ -20,7 +20,7 @@ POISON_AT = 5
 
 POISON = (
     f"taken up {POISON_AT} times without an outcome, so it is no longer sent: it may be what made this server fail. "
-    "Sending it again starts anew"
+    "Sending it again starts again from the beginning"
 )
 
 

@@ -50,7 +50,7 @@ class Trouble(Struct, frozen=True, kw_only=True):
 
 
 class Figures(Struct, frozen=True, kw_only=True):
-    """The overview at one moment. `times_s` are p50, p95 and p99 from making a delivery to its arrival."""
+    """The overview at one time. `times_s` are p50, p95 and p99 from making a delivery to its arrival."""
 
     edges: Sequence[datetime]
     events: Sequence[Tally]
@@ -67,7 +67,7 @@ class Figures(Struct, frozen=True, kw_only=True):
 
 
 class EndpointStats(Struct, frozen=True, kw_only=True):
-    """Deliveries made since a moment, by status; `times_s` are p50, p95, p99 from making one to its arrival."""
+    """Deliveries made since a time, by status; `times_s` are p50, p95, p99 from making one to its arrival."""
 
     since: datetime
     deliveries: Mapping[DeliveryStatus, int]

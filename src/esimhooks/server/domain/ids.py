@@ -74,7 +74,7 @@ def id_or_none(prefix: Prefix, text: str | None) -> UUID | None:
 
 
 def made_at(value: UUID) -> datetime:
-    """Return the moment inside a UUIDv7, UTC, to the millisecond."""
+    """Return the time inside a UUIDv7, UTC, to the millisecond."""
     return datetime.fromtimestamp((value.int >> 80) / 1000, UTC)
 
 

@@ -1,6 +1,6 @@
 """A background job: long work over many rows that people ask for, count beforehand and watch.
 
-A recovery sends again what did not arrive at an endpoint in a span of time. A requery reads many eSIMs anew from their
+A recovery sends again what did not arrive at an endpoint in a span of time. A requery refreshes many eSIMs from their
 providers, one after the other.
 """
 

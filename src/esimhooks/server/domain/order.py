@@ -23,7 +23,7 @@ class OrderFilter(Struct, frozen=True, kw_only=True):
 class Order(Struct, frozen=True, kw_only=True):
     """One order of `quantity` eSIMs, or a top-up of the eSIM `esim_id`, which makes none.
 
-    `polls` counts how often its provider was asked while it was pending.
+    `polls` counts how often its provider was queried while it was pending.
     """
 
     id: UUID

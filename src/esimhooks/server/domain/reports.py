@@ -55,7 +55,7 @@ class Reports:
     def is_older(self, at: datetime, last: datetime | None) -> bool:
         """Whether a report is older than the last one.
 
-        What a provider pushed is compared by its own clock, which may be ahead. For what we asked at a time of ours,
+        What a provider pushed is compared by its own clock, which may be ahead. For what we queried at a time of ours,
         a last time that has yet to come is no time; nor is one for anybody that no clock may have.
         """
         pushed = self.update.cause in (Cause.PUSH, Cause.VALIDITY)

@@ -29,7 +29,7 @@ class Permission(Enum):
     READ = auto()
     """Reads anything but secrets."""
     SUPPORT = auto()
-    """Sends again, tries out, reads anew, switches on and off: nothing that cannot be undone."""
+    """Sends again, tries out, refreshes, switches on and off: nothing that cannot be undone."""
     MANAGE = auto()
     """Shows secrets and changes what an account has."""
     ADMIN = auto()

@@ -40,7 +40,7 @@ MAX_PROVIDER_PAUSE_S = 600.0
 
 
 def while_allocating(tries: int) -> float:
-    """Seconds before an order that is still allocating is asked for again, after 1, 2, ... tries."""
+    """Seconds before an order that is still allocating is queried again, after 1, 2, ... tries."""
     if tries <= len(ALLOCATING_S):
         return ALLOCATING_S[tries - 1]
     return min(MAX_PROVIDER_PAUSE_S, ALLOCATING_S[-1] * 2.0 ** min(tries - len(ALLOCATING_S), 20))
@@ -52,5 +52,5 @@ def between_polls(polls: int) -> float:
 
 
 def while_down(tries: int, *, asked_s: float = 0.0) -> float:
-    """Seconds before a provider that does not answer is asked again, at least what it asked for itself."""
+    """Seconds before a provider that does not answer is queried again, at least what it requested."""
     return max(asked_s, min(MAX_PROVIDER_PAUSE_S, 2.0 ** min(tries, 20)))

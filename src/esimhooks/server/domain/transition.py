@@ -181,7 +181,7 @@ def _status(reports: Reports) -> None:
 
 
 def _smdp(reports: Reports, *, same_profile: bool) -> None:
-    """SM-DP+ statuses of one eUICC are ordered by its own number where there is one; another eUICC counts anew."""
+    """SM-DP+ statuses of one eUICC are ordered by its own number where there is one; another eUICC starts counting again."""
     esim, update = reports.esim, reports.update
     if not same_profile:
         return

@@ -31,13 +31,13 @@ class Cause(StrEnum):
     VALIDITY = "validity"
     """A provider reminded of the days that are left."""
     POLL = "poll"
-    """The scheduler asked for the usage."""
+    """The scheduler queried the usage."""
     REQUERY = "requery"
-    """A person asked the provider again; an authoritative snapshot."""
+    """A person refreshed it from the provider; an authoritative snapshot."""
     FILL = "fill"
     """An order was allocated and its eSIMs were fetched; an authoritative snapshot."""
     ORDER_POLL = "order_poll"
-    """The scheduler asked for an order that stays pending; an authoritative snapshot."""
+    """The scheduler queried an order that stays pending; an authoritative snapshot."""
     CLOCK = "clock"
     """The validity ended and the provider has said nothing."""
 
@@ -55,7 +55,7 @@ class Update(Struct, frozen=True, kw_only=True):
     """New facts about one eSIM; None means "not reported". Volumes are bytes, durations days, times aware UTC.
 
     `occurred_at` is the provider's time of the statuses, `usage_at` its time of the usage figures. For an
-    authoritative snapshot without a time of its own, `occurred_at` is when the provider was asked.
+    authoritative snapshot without a time of its own, `occurred_at` is when the provider was queried.
     `replaces` is the provider's key, or our id, of another eSIM that this one takes the place of.
     """
 

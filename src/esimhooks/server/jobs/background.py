@@ -1,4 +1,4 @@
-"""Background jobs are worked off in steps: a recovery sends events again, a requery reads eSIMs anew.
+"""Background jobs are worked off in steps: a recovery sends events again, a requery refreshes eSIMs.
 
 Claimed jobs come in; what a step does and how far the job is go out in one transaction, so that a process that dies
 loses no row and repeats none. A row that fails is counted with its reason and passed. No transaction is open while a
@@ -162,8 +162,8 @@ class BackgroundJobs:
             esim_ids = await jobs.next_esims(db, progress.job, limit=REQUERY_STEP + 1)
         if not esim_ids:
             await self._finish(progress)
-        for place, esim_id in enumerate(esim_ids[:REQUERY_STEP], 1):
-            again_in_s = 0.0 if place == REQUERY_STEP else LEASE_S
+        for index, esim_id in enumerate(esim_ids[:REQUERY_STEP], 1):
+            again_in_s = 0.0 if index == REQUERY_STEP else LEASE_S
             failed = await _guarded("requeries", progress, partial(self._read, progress, esim_id, again_in_s))
             if failed is not None:
                 reason = f"{text_of(Prefix.ESIM, esim_id)}: {_reason(failed)}"
@@ -175,7 +175,7 @@ class BackgroundJobs:
             await self._finish(progress)
 
     async def _read(self, progress: _Progress[RequeryFilter], esim_id: UUID, again_in_s: float) -> None:
-        """Read one eSIM anew, and write what came of it together with how far the job is."""
+        """Refresh one eSIM, and write what came of it together with how far the job is."""
         job = progress.job
         item: Item | None = None
         taken: Taken | None = None

@@ -1,6 +1,6 @@
 """Rekeying: a run over everything that is encrypted, until nothing is encrypted with an older key any more.
 
-Goes in small transactions beside running nodes, and may be killed at any moment: the next run goes on with what is left.
+Goes in small transactions beside running nodes, and may be killed at any time: the next run goes on with what is left.
 The older keys' canaries go last, so that a node that lacks a key which is still needed does not start.
 """
 
@@ -17,10 +17,10 @@ MAX_PASSES = 3
 
 
 async def rekey_all(database: Database) -> int:
-    """Encrypt everything with the newest key; return how many values were encrypted anew.
+    """Encrypt everything with the newest key; return how many values were encrypted again.
 
     Raises `NotNow` where nodes go on encrypting with an older key, and `Broken` where values cannot be decrypted: all others
-    are encrypted anew, and the older keys stay needed until a person has decided about these.
+    are encrypted again, and the older keys stay needed until a person has decided about these.
     """
     done = 0
     unreadable: list[str] = []
@@ -33,7 +33,7 @@ async def rekey_all(database: Database) -> int:
             log.error("row.unreadable", row=name)
         raise Broken(
             f"values that cannot be decrypted: {len(unreadable)}, the first {unreadable[0]}; the log names all. {done} others were "
-            "encrypted anew. List the keys that these were encrypted with, restore or delete their rows, then run this again"
+            "encrypted again. List the keys that these were encrypted with, restore or delete their rows, then run this again"
         )
     async with database.transaction() as db:
         await installation.retire_older_canaries(db)

@@ -35,7 +35,7 @@ class Requery:
         """
         connected = await self._connected.find(esim.provider) if esim.provider else None
         if connected is None or not connected.provider.can_fetch:
-            raise Refused.conflict("this eSIM has no provider that can be asked")
+            raise Refused.conflict("this eSIM has no provider that can be queried")
         if esim.esim_tran_no is None:
             raise Refused.conflict("the provider has not allocated this eSIM yet")
         try:

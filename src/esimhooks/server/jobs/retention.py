@@ -34,7 +34,7 @@ class Retention:
     async def drop_old_days(self) -> float:
         """Drop what has had its time; returns the seconds until the next round.
 
-        A delivery that is still pending, and a notification whose provider is still to be asked, keep their day and all
+        A delivery that is still pending, and a notification whose provider is still to be queried, keep their day and all
         later ones. A day that somebody still reads is tried again.
         """
         wanted = self._clock() - self._kept_for

@@ -167,7 +167,7 @@ class Scheduler:
             await polls.postpone(db, esim_ids, seconds=FAILED_POLL_AGAIN_S)
 
     async def _soonest(self, name: str, *, room: int) -> Sequence[DuePoll]:
-        """What fills the last question: a few eSIMs that come due one by one would else be asked for one by one."""
+        """What fills the last question: a few eSIMs that come due one by one would otherwise be queried one by one."""
         if room == 0:
             return ()
         async with self._database.transaction() as db:

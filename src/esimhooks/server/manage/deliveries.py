@@ -28,7 +28,7 @@ MAX_HURRIED = 10_000
 
 
 async def send_again(db: Session, actor: Actor, tenant: Tenant, delivery_id: UUID) -> None:
-    """Start a finished delivery's schedule anew; a pending one is attempted now. Raises `Refused` (404, 429)."""
+    """Start a finished delivery's schedule again; a pending one is attempted now. Raises `Refused` (404, 429)."""
     await take_from_quota(db, tenant, Rate.RESENDS)
     await _send_again(db, actor, tenant, delivery_id)
 

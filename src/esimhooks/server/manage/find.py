@@ -26,7 +26,7 @@ from esimhooks.server.store.database import Session
 MAX_DELIVERIES = 20_000
 MAX_EVENTS = 10_000
 MAX_NOTIFICATIONS = 20_000
-"""How many rows one filter looks at for those that fit; what is older is looked at when it is asked for."""
+"""How many rows one filter looks at for those that fit; what is older is looked at with the next page."""
 MAX_HITS = 25
 MAX_ESIMS = 20_000
 """How many of the newest eSIMs are looked at for a part of a number or name."""

@@ -81,7 +81,7 @@ async def begin_recovery(
 
 
 async def count_esims(db: Session, tenant: Tenant, where: EsimFilter) -> int:
-    """Return how many eSIMs would be asked for: those that a provider has allocated."""
+    """Return how many eSIMs would be refreshed: those that a provider has allocated."""
     return await jobs.count_esims(db, tenant, where, last_esim=new_id())
 
 

@@ -89,7 +89,7 @@ def _console() -> Callable[[object, str, Line], bytes]:
 def _lines(exceptions: list[Mapping[str, Any]], *, indent: str) -> list[str]:
     lines: list[str] = []
     for one in exceptions:
-        lines += [f"{indent}{one['error']}", *(f"{indent}  at {place}" for place in one["at"])]
+        lines += [f"{indent}{one['error']}", *(f"{indent}  at {line}" for line in one["at"])]
         for inner in one.get("group", []):
             lines += _lines(inner, indent=indent + "  ")
     return lines

@@ -261,7 +261,7 @@ class MetricsPort:
 
     @property
     def port(self) -> int:
-        """The port that was taken, where 0 was asked for."""
+        """The port that was taken, where 0 was set."""
         return int(self._server.server_port)
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ class What(StrEnum):
     ADDRESS = "address"
     """A key that may not be used from where the request came from."""
     ROLE = "role"
-    """A key that may not do what was asked for."""
+    """A key that may not do what it tried."""
     SIGN_IN = "sign-in"
     INBOUND = "inbound"
     """An inbound address that no provider has, or a signature that is wrong."""

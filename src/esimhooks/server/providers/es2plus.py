@@ -105,7 +105,7 @@ def build(config: ProviderConfig, session: ClientSession, pace: Pace) -> Es2Plus
     """
     for name in config.credentials:
         raise Refused.invalid(
-            f"/credentials/{options.escaped(name)}", "expected no credentials: an SM-DP+ is not asked"
+            f"/credentials/{options.escaped(name)}", "expected no credentials: an SM-DP+ is not queried"
         )
     options.refuse_unknown("settings", config.settings, _SETTINGS)
     return Es2Plus(

@@ -166,7 +166,7 @@ def _build(config: ProviderConfig, session: ClientSession, pace: Pace, *, clock:
 
 
 def _read_account(config: ProviderConfig, base_url: str) -> tuple[Account | None, Signing | None]:
-    """Return what questions are asked with, and what signatures of notifications are checked with."""
+    """Return what queries are authenticated with, and what signatures of notifications are checked with."""
     access_code = options.credential(config, "accessCode")
     secret_key = options.credential(config, "secretKey")
     signed = options.flag(config, "signed", default=secret_key is not None)

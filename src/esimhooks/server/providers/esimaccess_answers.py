@@ -1,6 +1,6 @@
 """What eSIM Access answers to a question becomes updates, or the error that its code means.
 
-Bytes and the HTTP status come in; nothing is asked here. Activation codes and addresses of QR codes never stand in a
+Bytes and the HTTP status come in; nothing is queried here. Activation codes and addresses of QR codes never stand in a
 message, and credentials are taken out of what the provider says.
 """
 
@@ -53,14 +53,14 @@ _FAILED_FOR_GOOD = frozenset({"200007", "200009", "200011"})
 """Codes that say that an order failed: no balance, a status that is none, no stock."""
 _NO_SUCH_ORDER = "310272"
 _CREDENTIALS = frozenset({"101001", "101002", "101003"})
-"""Codes that say that it does not take who asks: an old timestamp, an address that is not allowed, a wrong signature."""
+"""Codes that say that it does not take the caller: an old timestamp, an address that is not allowed, a wrong signature."""
 _SUCCESS_WORDS: dict[str, bool] = {"true": True, "false": False}
 
 
 def judge(answer: Answer, *, secrets: Collection[str] = ()) -> Fields:
     """Return `obj` of a successful answer.
 
-    Raises `StillAllocating`, `ProviderRefused` only for what the API itself says of the very thing that was asked for,
+    Raises `StillAllocating`, `ProviderRefused` only for what the API itself says of the very thing that was queried,
     `NotNow` for all that may pass or be mended (gateways, credentials, what is not known), and `Unparsable` where the
     answer is not what is documented.
     """

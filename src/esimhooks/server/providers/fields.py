@@ -83,7 +83,7 @@ Word = TypeVar("Word")
 
 
 class Fields:
-    """One object of a provider, read by name. `where` is its place for messages, such as `content`.
+    """One object of a provider, read by name. `where` is its path for messages, such as `content`.
 
     With `doubts` a member that is not as expected counts as not reported, and why is noted there; without, it is
     `Unparsable`.

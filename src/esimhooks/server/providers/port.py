@@ -49,7 +49,7 @@ class Unparsable(EsimhooksError):
 
 
 class ProviderRefused(EsimhooksError):
-    """The provider said of the very eSIM or order that it will not: asking again the same way is useless.
+    """The provider said of the very eSIM or order that it will not: the same query again is useless.
 
     Never for what can be mended elsewhere, such as credentials or a gateway: notifications are given up on this error.
     """
@@ -60,7 +60,7 @@ class OrderFailed(ProviderRefused):
 
 
 class OrderUnknown(OrderFailed):
-    """The provider does not know the order: it failed, unless it was placed a moment ago."""
+    """The provider does not know the order: it failed, unless it was placed just now."""
 
 
 class StillAllocating(NotNow):
@@ -68,7 +68,7 @@ class StillAllocating(NotNow):
 
 
 class CredentialsRefused(NotNow):
-    """The provider does not take the credentials, or not from here; asking again helps once somebody has mended it."""
+    """The provider does not take the credentials, or not from here; another try helps once somebody has mended it."""
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -88,7 +88,7 @@ class Provider(ABC):
     can_fetch: bool = False
     """Whether credentials to ask the provider are configured."""
     can_confirm: bool | None = None
-    """Whether asking for one eSIM tells its status, so that an unsigned one can be confirmed; None as `can_fetch`."""
+    """Whether a query of one eSIM has its status, so that an unsigned one can be confirmed; None as `can_fetch`."""
     usage_batch: int = 1
     """How many eSIMs one usage question may name."""
     only_polled: bool = False
@@ -117,9 +117,9 @@ class Provider(ABC):
         return Reply()
 
     async def fetch(self, lookup: Lookup) -> tuple[Update, ...]:
-        """Ask for eSIMs as they are now, one update each, with `occurred_at` the moment at which asking began.
+        """Ask for eSIMs as they are now, one update each, with `occurred_at` the time at which the query began.
 
-        Raises `NotNow` (`StillAllocating` included) where asking again later may help, `ProviderRefused` otherwise,
+        Raises `NotNow` (`StillAllocating` included) where another query later may help, `ProviderRefused` otherwise,
         `OrderFailed` included.
         """
         raise ProviderRefused(ONLY_LISTENED_TO)

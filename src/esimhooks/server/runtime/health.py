@@ -9,7 +9,7 @@ from esimhooks.server.store.database import Database
 
 WITHIN_S = 2.0
 KEPT_S = 1.0
-"""Whoever asks more often gets the answer of before: each look is a commit."""
+"""Whoever looks more often gets the answer of before: each look is a commit."""
 
 
 class Siblings:

@@ -73,7 +73,7 @@ class Sent(Struct, frozen=True, kw_only=True):
 
 
 class Mischief(Struct, frozen=True):
-    """Probabilities, 0 to 1: that a letter is sent twice, and that it changes places with the next one."""
+    """Probabilities, 0 to 1: that a letter is sent twice, and that it is swapped with the next one."""
 
     duplicates: float = 0.0
     disorder: float = 0.0

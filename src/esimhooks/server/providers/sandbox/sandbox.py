@@ -28,7 +28,7 @@ class SandboxConfig(Struct, frozen=True, kw_only=True):
     duplicates: float = 0.0
     """Probability that a notification is sent twice."""
     disorder: float = 0.0
-    """Probability that a notification changes places with the next one of its eSIM."""
+    """Probability that a notification is swapped with the next one of its eSIM."""
     allocation_s: tuple[float, float] = (5.0, 30.0)
     access_code: str = "sandbox"
     secret_key: str | None = None
