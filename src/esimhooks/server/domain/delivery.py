@@ -20,7 +20,7 @@ POISON_AT = 5
 
 POISON = (
     f"taken up {POISON_AT} times without an outcome, so it is no longer sent: it may be what made this server fail. "
-    "Sending it again starts again from the beginning"
+    "Sending it again starts from the beginning"
 )
 
 
