@@ -3,9 +3,10 @@
 import pytest
 from msgspec import UNSET
 
+from esimhooks.server.domain.plans import Plan
 from esimhooks.server.domain.update import Cause
-from esimhooks.vocabulary.envelope import FieldChange
-from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
+from esimhooks.vocabulary.envelope import FieldChange, TopUp
+from esimhooks.vocabulary.statuses import EsimStatus, PlanState, SmdpStatus
 from factories import EVERY_CHANGE, GB, an_active_esim, an_esim, an_order, an_update, days, hours, tell
 
 
@@ -27,6 +28,16 @@ def test_a_top_up_is_data_updated() -> None:
 
     assert told.events == ["data_updated"]
     assert told.only.data.total_volume == 20480
+
+
+def test_plans_without_volumes_leave_the_volume_of_the_whole_esim_to_count() -> None:
+    plans = (Plan(id="1", state=PlanState.ACTIVE), Plan(id="2", state=PlanState.QUEUED))
+    listed = tell(an_active_esim(), an_update(occurred_at=hours(1), plans=plans))
+    used = tell(listed.esim, an_update(occurred_at=hours(2), used_bytes=8 * GB))
+    topped_up = tell(used.esim, an_update(occurred_at=hours(3), total_bytes=20 * GB))
+
+    assert used.only.thresholds == [25, 50, 75]
+    assert topped_up.only.top_up == TopUp(added_volume=10240)
 
 
 def test_a_poll_that_brought_other_figures_is_usage_updated() -> None:

@@ -8,6 +8,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from esimhooks.server.providers.sandbox.sandbox import Sandbox, SandboxConfig
+from providers.mapping.fake_provider import FakeProvider, fake_provider
 
 ASKED_AT = datetime(2026, 4, 22, 12, 0, tzinfo=UTC)
 
@@ -16,6 +17,13 @@ ASKED_AT = datetime(2026, 4, 22, 12, 0, tzinfo=UTC)
 async def session() -> AsyncIterator[ClientSession]:
     async with ClientSession() as session:
         yield session
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeProvider]:
+    """A provider's API that answers what a test sets."""
+    async with fake_provider() as provider:
+        yield provider
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from esimhooks.server.providers.port import (
     CredentialsRefused,
     Lookup,
     OrderFailed,
+    OrderUnknown,
     ProviderConfig,
     ProviderRefused,
     StillAllocating,
@@ -286,3 +287,54 @@ async def test_a_provider_without_the_credentials_to_ask_only_listens(http: Clie
     with pytest.raises(Refused) as refused:
         provider.built(mapped, ProviderConfig(name="p", kind="mapping", credentials={"username": "me"}), http, pace)
     assert refused.value.errors[0].pointer == "/credentials/password"
+
+
+async def test_an_order_that_the_provider_does_not_know_may_have_failed(
+    fake: FakeProvider, http: ClientSession
+) -> None:
+    document = '[fetch]\nrequest = "GET /orders/{orderNo}"\nerrors = {404 = "unknown"}\n' + SET
+
+    with pytest.raises(OrderUnknown):
+        await asked_by(fake, http, document).fetch(Lookup(order_no="o-1"))
+
+
+PLANS = ONE + 'plans = "plans"\nset.plan.id = "id"\nset.plan.expireTime = "end"\n'
+
+
+@pytest.mark.parametrize(
+    ("ends", "status"),
+    [
+        (["2026-11-02T14:05:17Z"], None),
+        (["2026-11-02T14:05:17Z", "2026-11-02T14:05:19Z"], EsimStatus.IN_USE),
+        (["2026-11-02T14:05:17Z", None], EsimStatus.IN_USE),
+        ([], EsimStatus.IN_USE),
+    ],
+)
+async def test_an_esim_all_of_whose_plans_have_ended_is_not_believed_to_be_active(
+    fake: FakeProvider, http: ClientSession, ends: list[str | None], status: EsimStatus | None
+) -> None:
+    plans = [{"id": str(place), "end": end} for place, end in enumerate(ends)]
+    fake.says("GET /v1/esims/7", {"id": "7", "state": "live", "plans": plans})
+
+    [esim] = await asked_by(fake, http, PLANS).fetch(Lookup(esim_tran_no="7"))
+
+    assert esim.esim_status is status
+    assert len(esim.plans) == len(ends)
+
+
+@pytest.mark.parametrize(
+    ("rule", "polled"),
+    [
+        ("", True),
+        ('[[rule]]\nname = "a"\nset.key = "id"\nset.status = {const = "CREATED"}\n', True),
+        (
+            '[[rule]]\nname = "a"\nset.key = "id"\nset.status = {path = "s", table = {new = "CREATED", on = "IN_USE"}}\n',
+            False,
+        ),
+        ('[[rule]]\nname = "a"\nset.key = "id"\nset.status = "s"\n', False),
+    ],
+)
+async def test_an_esim_is_polled_before_it_is_active_where_no_notification_tells_that_it_is(
+    fake: FakeProvider, http: ClientSession, rule: str, *, polled: bool
+) -> None:
+    assert asked_by(fake, http, rule + ONE).only_polled is polled

@@ -169,7 +169,7 @@ async def test_an_order_of_zendit_that_failed_is_told_with_its_reason(operator: 
 def at_mobimatter(used_mb: int, activated: str | None) -> Json:
     package: dict[str, Any] = {"name": "Europe", "associatedProductId": "prod-1", "totalAllowanceMb": 1000}
     package |= {"usedMb": used_mb, "activationDate": activated, "expirationDate": None}
-    return {"esim": {"status": "Installed", "iccid": ICCID, "location": None}, "packages": [package]}
+    return {"result": {"esim": {"status": "Installed", "iccid": ICCID, "location": None}, "packages": [package]}}
 
 
 async def test_an_esim_of_a_provider_that_tells_nothing_is_polled_from_the_beginning(
@@ -177,7 +177,7 @@ async def test_an_esim_of_a_provider_that_tells_nothing_is_polled_from_the_begin
 ) -> None:
     shop = await a_shop(operator)
     await put(operator, "mobimatter", fake, apiKey="key-1", merchantId="merchant-1")
-    call = "GET /mobimatter/api/v2/provider/usage/MM-1"
+    call = "GET /mobimatter/api/v2/provider/info/MM-1"
     fake.says(call, at_mobimatter(0, None))
     own = {
         "transactionId": "shop-9",

@@ -194,12 +194,17 @@ def _event_of_status(old: EsimStatus | None, new: EsimStatus) -> EventType | Non
 
 
 def _data_events(change: Change, policy: EmitPolicy, *, at_birth: bool) -> list[EventDraft]:
-    """What is never withheld: thresholds, and another volume or plan; of several plans an event each."""
+    """What is never withheld: thresholds, and another volume or plan; of several plans an event each.
+
+    Where plans have no volumes of their own, the volume of the whole eSIM counts beside them.
+    """
     before, after = change.before, change.after
     if len(after.further.plans) < 2:
         return _data_event(change, before, after, policy, at_birth=at_birth)
     known = {plan.id: plan for plan in before.further.plans}
     drafts: list[EventDraft] = []
+    if all(plan.total_bytes is None for plan in after.further.plans):
+        drafts += _data_event(change, before, after, policy, at_birth=at_birth)
     for plan in after.further.plans:
         drafts += _data_event(change, known.get(plan.id), plan, policy, at_birth=at_birth, plan_id=plan.id)
     return drafts

@@ -20,7 +20,7 @@ from esimhooks.server.providers.bodies import read_json
 from esimhooks.server.providers.esimgo_bundles import by_start, plans_of, status_of
 from esimhooks.server.providers.fields import Fields, iccid_of, moment_of, shown_words
 from esimhooks.server.providers.fields import doubts as numbers_in_doubt
-from esimhooks.server.providers.port import CredentialsRefused, Pace, ProviderRefused, Unparsable
+from esimhooks.server.providers.port import CredentialsRefused, OrderUnknown, Pace, ProviderRefused, Unparsable
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 
 PROFILE_STATUS: Mapping[str, SmdpStatus | None] = {
@@ -61,7 +61,10 @@ class Api:
     async def order(self, order_no: str) -> tuple[Update, ...]:
         """Return the eSIMs of an order as they are now. Raises as the port says."""
         asked_at = self._clock()
-        found = await self._ask(f"esims/assignments?reference={quote(order_no, safe='')}")
+        try:
+            found = await self._ask(f"esims/assignments?reference={quote(order_no, safe='')}")
+        except ProviderRefused as error:
+            raise OrderUnknown(str(error)) from error
         # One eSIM is documented as an object; of several nothing is, so that a list of them is taken too.
         with understood():
             each = found.sections("esims") or (found,)

@@ -92,7 +92,7 @@ class Provider(ABC):
     usage_batch: int = 1
     """How many eSIMs one usage question may name."""
     only_polled: bool = False
-    """Whether it tells nothing by itself, so that its eSIMs are polled before they are active."""
+    """Whether it does not tell by itself that an eSIM is active, so that its eSIMs are polled before they are."""
     requests_per_second: float = 1.0
     """The provider's rate limit for the whole account, all nodes together."""
 

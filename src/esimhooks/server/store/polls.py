@@ -23,7 +23,7 @@ async def claim(db: Session, *, interval_s: float, limit: int) -> Sequence[DuePo
     """Take eSIMs whose usage is due to be polled and put their next poll one interval off, spread over a tenth of it.
 
     An eSIM that was never polled is first scheduled, somewhere within the interval. One that is not active yet is polled
-    where its provider tells nothing by itself.
+    where its provider does not tell by itself that it is.
     """
     rows = await db.conn.fetch(
         f"""

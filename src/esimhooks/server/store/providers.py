@@ -20,7 +20,7 @@ _COLUMNS = """
 async def put(db: Session, provider: StoredProvider, *, only_polled: bool = False) -> None:
     """Store the provider or overwrite the one of that name; an existing one keeps its token.
 
-    `only_polled`: it tells nothing by itself, so that its eSIMs are polled from the beginning.
+    `only_polled`: it does not tell by itself that an eSIM is active, so that its eSIMs are polled from the beginning.
     """
     await db.conn.execute(
         """

@@ -3,7 +3,8 @@
 A `ProviderConfig` comes in, a `Provider` goes out. It proves, reads and asks what its document says, and decides nothing.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -14,16 +15,19 @@ from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Cause, Identity, Update
+from esimhooks.server.domain.validity import ACTIVE
 from esimhooks.server.providers import options
 from esimhooks.server.providers.mapping.check import Mapped, compile_document
 from esimhooks.server.providers.mapping.document import parsed
 from esimhooks.server.providers.mapping.facts import filled, merged
 from esimhooks.server.providers.mapping.proof import Proof, compile_proof, names_of
-from esimhooks.server.providers.mapping.questions import Api, CompiledQuestion
+from esimhooks.server.providers.mapping.questions import Api, CompiledQuestion, UnknownToProvider
+from esimhooks.server.providers.mapping.rules import CompiledRule
 from esimhooks.server.providers.mapping.sources import Source, View
 from esimhooks.server.providers.mapping.templates import KEY, KEYS, ORDER_NO, Fill
 from esimhooks.server.providers.port import (
     Lookup,
+    OrderUnknown,
     Pace,
     Provider,
     ProviderConfig,
@@ -33,6 +37,7 @@ from esimhooks.server.providers.port import (
     StillAllocating,
 )
 from esimhooks.server.providers.sources import Sources, read_sources
+from esimhooks.vocabulary.statuses import EsimStatus
 
 DOCUMENT = "/settings/document"
 MAX_ECHO = 1000
@@ -67,9 +72,9 @@ class MappedProvider(Provider):
         )
         self.can_fetch = api is not None and bool(mapped.fetches or mapped.usage)
         self._about_one = [question for question in mapped.fetches if KEY in question.placeholders]
-        tells_status = any(reader.name == "status" for question in self._about_one for reader in question.facts.readers)
-        self.can_confirm = self.can_fetch and tells_status
-        self.only_polled = not document.rule
+        self.can_confirm = self.can_fetch and _can_tell(self._about_one, frozenset(EsimStatus))
+        told = _can_tell(mapped.rules.rules, ACTIVE)
+        self.only_polled = not told and _can_tell([mapped.usage] if mapped.usage else self._about_one, ACTIVE)
         self.usage_batch = mapped.usage.batch if mapped.usage else 1
         self.requests_per_second = requests_per_second
 
@@ -112,11 +117,12 @@ class MappedProvider(Provider):
             raise ProviderRefused("its document does not say how to ask for an order")
         api = self._account()
         whose = Identity(order_no=lookup.order_no)
-        found: list[Update] = []
+        fill, found = api.fill(order_no=lookup.order_no), list[Update]()
         for question in questions:
-            found += [
-                one async for one in self._answers(question, api.fill(order_no=lookup.order_no), whose, Cause.FILL)
-            ]
+            try:
+                found += [one async for one in self._answers(question, fill, whose, Cause.FILL)]
+            except UnknownToProvider as error:
+                raise OrderUnknown(str(error)) from error
         esims = tuple(one for one in found if one.identity.esim_tran_no is not None)
         if not esims:
             raise StillAllocating(f"the provider has no eSIMs for the order {lookup.order_no} yet", retry_after_s=3.0)
@@ -173,18 +179,31 @@ def read_answer(
     updates = []
     for element in listed:
         said = question.facts.read(element, cause=cause)
-        told = said.update.identity
-        if said.update.says_nothing and told == Identity() and not said.silent and not said.doubts:
+        whom = said.update.identity
+        if said.update.says_nothing and whom == Identity() and not said.silent and not said.doubts:
             continue  # an answer that is empty is no news of whatever was asked for
         identity = Identity(
-            esim_tran_no=told.esim_tran_no or whose.esim_tran_no,
-            order_no=told.order_no or whose.order_no,
-            transaction_id=told.transaction_id,
-            iccid=told.iccid,
+            esim_tran_no=whom.esim_tran_no or whose.esim_tran_no,
+            order_no=whom.order_no or whose.order_no,
+            transaction_id=whom.transaction_id,
+            iccid=whom.iccid,
         )
         occurred_at = said.update.occurred_at or asked_at
-        updates.append(replace(said.update, identity=identity, occurred_at=occurred_at, doubts=said.doubts))
+        told = replace(said.update, identity=identity, occurred_at=occurred_at, doubts=said.doubts)
+        updates.append(replace(told, esim_status=None) if _is_over(told, asked_at) else told)
     return updates
+
+
+def _is_over(update: Update, asked_at: datetime) -> bool:
+    """Whether it says that the eSIM is active and that every plan of it has ended: then only the ends are believed."""
+    ends = [plan.expire_at for plan in update.plans]
+    return update.esim_status in ACTIVE and bool(ends) and all(end is not None and end <= asked_at for end in ends)
+
+
+def _can_tell(of: Iterable[CompiledRule | CompiledQuestion], statuses: AbstractSet[str]) -> bool:
+    """Whether one of these rules or questions can tell one of the statuses."""
+    readers = (reader for one in of if one.facts for reader in one.facts.readers)
+    return any(reader.name == "status" and reader.may_give(statuses) for reader in readers)
 
 
 def _elements(found: object, view: View) -> list[View]:

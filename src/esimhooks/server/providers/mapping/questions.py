@@ -48,6 +48,10 @@ _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
+class UnknownToProvider(ProviderRefused):
+    """The provider knows nothing of what it was asked for."""
+
+
 class CompiledRequest(Struct, frozen=True, kw_only=True):
     """A request with what its answers mean."""
 
@@ -197,7 +201,7 @@ def _meant(meaning: Meaning | None, answer: asking.Answer, said: str) -> Excepti
         case "allocating":
             return StillAllocating(said, retry_after_s=_ALLOCATING_RETRY_S)
         case "unknown":
-            return ProviderRefused(said)
+            return UnknownToProvider(said)
         case "failed":
             return OrderFailed(said)
     if meaning is None and answer.status in _REFUSED:

@@ -6,6 +6,7 @@ Constants and the words of tables are read once, when the document is checked, b
 
 import re
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import UTC, timedelta, timezone, tzinfo
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
@@ -69,6 +70,12 @@ class Reader:
     def sources(self) -> tuple[Source, ...]:
         """All that it reads."""
         return tuple(source for source in (self.source, self.unit_source) if source is not None)
+
+    def may_give(self, words: AbstractSet[str]) -> bool:
+        """Whether it can give one of these words: as its constant, by its table, or as it comes where there is none."""
+        if self._const in words:
+            return True
+        return self.source is not None and (self._table is None or not words.isdisjoint(self._table.values()))
 
     def read(self, view: View, doubts: list[Doubt]) -> object:
         """Return the typed value, or None where it is not told or not understood."""
