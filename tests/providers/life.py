@@ -18,7 +18,7 @@ from typing import Any
 from aiohttp import ClientSession
 
 from api import Json
-from esimhooks.server.providers.mapping.shipped import shipped
+from esimhooks.server.providers.mapping.check import shipped
 from providers.mapping.fake_provider import FakeProvider
 from upstream import Shop, Upstream
 

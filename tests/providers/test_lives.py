@@ -23,7 +23,7 @@ from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.jobs.scheduler import Scheduler
 from esimhooks.server.providers import registry
-from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.runtime.loop import Wake
 from esimhooks.server.store.database import Database
 from providers.life import KINDS, Life, has, read
 from providers.mapping.fake_provider import FakeProvider

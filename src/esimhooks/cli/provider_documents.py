@@ -89,9 +89,14 @@ def _run_examples(mapped: "Mapped", *, as_json: bool) -> None:
             output.say(f"{'not as it says' if problems else 'ok'}  {name}")
             for problem in problems:
                 output.complain(f"  {problem}")
-        output.say(f"{mapped.document.name}: the document is right, {len(results)} examples")
+        output.say(f"{mapped.document.name}: the document is right, {_counted(results)}")
     if any(results.values()):
         raise typer.Exit(1)
+
+
+def _counted(results: Mapping[str, list[str]]) -> str:
+    wrong = sum(bool(problems) for problems in results.values())
+    return f"{wrong} of {len(results)} examples are not as they say" if wrong else f"{len(results)} examples"
 
 
 def _request(body: bytes, headers: list[str], query: str, path: str) -> "InboundRequest":
@@ -123,6 +128,7 @@ def _report(mapped: "Mapped", request: "InboundRequest") -> Mapping[str, Any]:
         "id": notification.own_id,
         "updates": list(outcome.updates),
         "order": outcome.order,
+        "lowBalance": outcome.low_balance,
         "doubts": [doubt.detail for doubt in notification.doubts],
         "unread": list(examples.unread(mapped, request)),
         "events": [list(_events(update)) for update in notification.updates],

@@ -15,6 +15,7 @@ from esimhooks.server.domain.update import Cause
 from esimhooks.server.providers.mapping import provider
 from esimhooks.server.providers.mapping.check import compile_document
 from esimhooks.server.providers.mapping.provider import MappedProvider
+from esimhooks.server.providers.mapping.questions import UnknownToProvider
 from esimhooks.server.providers.port import (
     CredentialsRefused,
     Lookup,
@@ -166,10 +167,11 @@ ERRORS = 'errorPath = "code"\nreasonPath = "why"\nerrors = {0 = "ok", E1 = "fail
     ("status", "answer", "error", "said"),
     [
         (200, {"code": "E1", "why": "no stock for t0ken"}, OrderFailed, "E1: no stock for ***"),
+        (200, {"code": True, "why": "something broke"}, NotNow, "true: something broke"),
         (200, {"code": "E2"}, StillAllocating, "E2"),
-        (200, {"code": "E3", "why": "none such"}, ProviderRefused, "E3: none such"),
+        (200, {"code": "E3", "why": "none such"}, UnknownToProvider, "E3: none such"),
         (200, {"code": "E9", "why": "busy"}, NotNow, "E9: busy"),
-        (404, {}, ProviderRefused, "HTTP 404"),
+        (404, {}, UnknownToProvider, "HTTP 404"),
         (418, {}, NotNow, "HTTP 418"),
         (401, {}, CredentialsRefused, "HTTP 401"),
         (500, {"code": 0, "state": "live"}, None, ""),
@@ -338,3 +340,11 @@ async def test_an_esim_is_polled_before_it_is_active_where_no_notification_tells
     fake: FakeProvider, http: ClientSession, rule: str, *, polled: bool
 ) -> None:
     assert asked_by(fake, http, rule + ONE).only_polled is polled
+
+
+async def test_an_answer_that_says_that_there_is_no_error_is_believed(fake: FakeProvider, http: ClientSession) -> None:
+    fake.says("GET /v1/esims/7", {"error": False, "id": "7", "state": "live"})
+
+    [esim] = await asked_by(fake, http, ONE + 'errorPath = "error"\n').fetch(Lookup(esim_tran_no="7"))
+
+    assert esim.esim_status is EsimStatus.IN_USE

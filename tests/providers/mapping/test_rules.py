@@ -133,3 +133,20 @@ def test_an_order_is_ready_or_has_failed() -> None:
     assert (waiting.order, waiting.updates, waiting.doubts) == (None, (), ())
     with pytest.raises(Unparsable, match="expected an order number"):
         parsed(document, {"state": "done"})
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"kind": "credit", "message": "80 % of the limit are used"}, "80 % of the limit are used"),
+        ({"kind": "credit", "message": True}, "low"),
+        ({"kind": "credit", "message": ""}, None),
+        ({"kind": "credit"}, None),
+    ],
+)
+def test_a_rule_says_where_a_balance_that_is_low_is_told(body: dict[str, object], told: str | None) -> None:
+    document = 'type = "kind"\n[[rule]]\nname = "low"\ntype = "credit"\nlowBalance = "message"\n'
+
+    notification = parsed(document, body)
+
+    assert (notification.low_balance, notification.updates) == (told, ())

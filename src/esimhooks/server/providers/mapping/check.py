@@ -177,6 +177,7 @@ class Compiler:
             when=when,
             each=self._source(rule.each, f"{pointer}/each"),
             id=self._source(rule.id, f"{pointer}/id"),
+            low_balance=self._source(rule.low_balance, f"{pointer}/lowBalance"),
             facts=self._facts(rule.set, rule.plans, pointer, pushed=True) if rule.set else None,
         )
 

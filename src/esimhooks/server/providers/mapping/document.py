@@ -167,7 +167,10 @@ class Set(Part, frozen=True, kw_only=True):
 
 
 class Rule(Part, frozen=True, kw_only=True):
-    """What one kind of notification means. Without `set` it is understood and of no consequence."""
+    """What one kind of notification means. Without `set` it is understood and of no consequence.
+
+    `lowBalance` is where the provider says of the account's balance that it is low.
+    """
 
     name: Name
     type: Name | list[Name] | None = None
@@ -176,6 +179,7 @@ class Rule(Part, frozen=True, kw_only=True):
     each: Words | None = None
     plans: Words | None = None
     id: Words | None = None
+    low_balance: Words | None = None
     set: Set | None = None
 
 
@@ -220,7 +224,6 @@ class Question(Request, frozen=True, kw_only=True):
     list: Words | None = None
     plans: Words | None = None
     paging: Paging | None = None
-    requests_per_second: Annotated[float, Meta(gt=0, le=1000)] | None = None
     batch: Annotated[int, Meta(ge=1, le=1000)] = 1
     set: Set
 
@@ -247,6 +250,7 @@ class Example(Part, frozen=True, kw_only=True):
     outcome: Literal["applied", "ignored", "invalid"] = "applied"
     updates: list[dict[str, object]] = []
     order: dict[str, str] | None = None
+    low_balance: str | None = None
     doubts: list[str] = []
 
 

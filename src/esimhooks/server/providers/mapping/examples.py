@@ -12,6 +12,7 @@ from enum import StrEnum
 import msgspec
 from msgspec import Struct
 
+from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.domain.notification import InboundRequest, Notification, OrderNews
 from esimhooks.server.domain.plans import Plan
 from esimhooks.server.domain.update import Cause, Identity, Update
@@ -24,7 +25,7 @@ from esimhooks.server.providers.mapping.provider import read_answer
 from esimhooks.server.providers.mapping.questions import judge
 from esimhooks.server.providers.mapping.rules import members_of
 from esimhooks.server.providers.mapping.sources import View
-from esimhooks.server.providers.port import Unparsable
+from esimhooks.server.providers.port import ProviderRefused, Unparsable
 from esimhooks.vocabulary.timestamps import timestamp
 
 ASKED_AT = datetime(2001, 1, 1, 0, 0, 0, 1, tzinfo=UTC)
@@ -35,6 +36,14 @@ NAMES = {
     "remaining_bytes": "remaining",
     "used_percent": "usedPercent",
 }
+COMPARED = {
+    "outcome": "outcome",
+    "updates": "updates",
+    "order": "order",
+    "lowBalance": "low_balance",
+    "doubts": "doubts",
+}
+"""What an example says, by its names and as members of `Outcome`."""
 PLAN_NAMES = {
     "id": "id",
     "name": "name",
@@ -53,6 +62,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     outcome: str
     updates: Sequence[Mapping[str, object]] = ()
     order: Mapping[str, str] | None = None
+    low_balance: str | None = None
     doubts: Sequence[str] = ()
     detail: str | None = None
 
@@ -63,12 +73,16 @@ def run(mapped: Mapped, example: Example) -> list[str]:
         return ["expected that the request is proven with these credentials, it is not"]
     became = outcome_of(mapped, example)
     expected = Outcome(
-        outcome=example.outcome, updates=example.updates, order=example.order, doubts=sorted(set(example.doubts))
+        outcome=example.outcome,
+        updates=example.updates,
+        order=example.order,
+        low_balance=example.low_balance,
+        doubts=sorted(set(example.doubts)),
     )
     return [
         f"{name}: expected {_written(wanted)}, got {_written(got)}" + (f" ({became.detail})" if became.detail else "")
-        for name in ("outcome", "updates", "order", "doubts")
-        if _written(wanted := getattr(expected, name)) != _written(got := getattr(became, name))
+        for name, member in COMPARED.items()
+        if _written(wanted := getattr(expected, member)) != _written(got := getattr(became, member))
     ]
 
 
@@ -79,7 +93,10 @@ def outcome_of(mapped: Mapped, example: Example) -> Outcome:
         return outcome(mapped, request)
     question = mapped.usage if example.answer_to == "usage" else mapped.fetches[example.question]
     assert question is not None  # noqa: S101 - the check of the document has seen to it
-    view = judge(question, Answer(200, request.body), secrets=[])
+    try:
+        view = judge(question, Answer(200, request.body), secrets=[])
+    except (NotNow, ProviderRefused) as error:
+        return Outcome(outcome="invalid", detail=f"the answer counts as an error: {error}")
     cause = Cause.POLL if example.answer_to == "usage" else Cause.FILL
     found = merged(read_answer(question, view, whose=Identity(), cause=cause, asked_at=ASKED_AT))
     doubts = sorted({doubt.field for update in found for doubt in update.doubts})
@@ -102,6 +119,7 @@ def outcome_of_notification(notification: Notification) -> Outcome:
         outcome="applied" if says else "ignored",
         updates=[shown(update) for update in notification.updates],
         order=None if notification.order is None else _order(notification.order),
+        low_balance=notification.low_balance,
         doubts=sorted({doubt.field for doubt in notification.doubts}),
     )
 

@@ -179,8 +179,7 @@ class Api:
 def judge(question: CompiledRequest, answer: asking.Answer, *, secrets: list[str]) -> View:
     """Return a successful answer. Raises the port's error that its code or status means."""
     view, unreadable = _view(answer)
-    raw = question.error.read(view) if question.error else None
-    code = "" if raw is None or isinstance(raw, (dict, list)) else str(raw)
+    code = _code(question.error.read(view) if question.error else None)
     errors = question.request.errors
     meaning = errors.get(code) if code else None
     meaning = meaning or errors.get(str(answer.status))
@@ -194,6 +193,13 @@ def judge(question: CompiledRequest, answer: asking.Answer, *, secrets: list[str
     words = question.reason.read(view) if question.reason else None
     said = shown_words(f"{code or f'HTTP {answer.status}'}: {words}" if words else code, secrets=secrets)
     raise _meant(meaning, answer, said or f"the provider answered HTTP {answer.status}")
+
+
+def _code(raw: object) -> str:
+    """Return the answer's code as the table of errors writes it; "" where there is none, or where it says that all is well."""
+    if raw is None or raw is False or isinstance(raw, (dict, list)):
+        return ""
+    return "true" if raw is True else str(raw)
 
 
 def _meant(meaning: Meaning | None, answer: asking.Answer, said: str) -> Exception:

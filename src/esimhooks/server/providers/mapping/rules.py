@@ -28,6 +28,7 @@ class CompiledRule(Struct, frozen=True, kw_only=True):
     when: Source | None
     each: Source | None
     id: Source | None
+    low_balance: Source | None
     facts: Facts | None
 
     def fits(self, kind: str | None, view: View) -> bool:
@@ -97,8 +98,17 @@ def _notification(rule: CompiledRule, kind: str | None, view: View) -> Notificat
         occurred_at=next((said.update.occurred_at for said in told if said.update.occurred_at), None),
         updates=updates,
         order=order,
+        low_balance=_low_balance(rule, view),
         doubts=tuple(dict.fromkeys(doubts)),
     )
+
+
+def _low_balance(rule: CompiledRule, view: View) -> str | None:
+    """Return what the provider says of a balance that is low; the rule's name where that is no text."""
+    told = rule.low_balance.read(view) if rule.low_balance else None
+    if told is None or told is False or told == "":
+        return None
+    return shown_words(told if isinstance(told, str) else rule.name)
 
 
 def _said(rule: CompiledRule, facts: Facts, view: View) -> Sequence[Said]:
