@@ -295,8 +295,7 @@ def test_a_lane_takes_new_deliveries_directly_as_far_as_it_has_room() -> None:
     scheduler, endpoint_id = a_leased_lane(jobs=CAP)
 
     lane = scheduler.lanes[endpoint_id]
-    assert lane.takes_directly(CAP, now=0)
-    assert not lane.takes_directly(CAP + 1, now=0)
+    assert lane.direct_room(now=0) == CAP
 
 
 def test_a_lane_takes_nothing_directly_once_its_lease_has_ended_or_while_it_is_probed_or_closed() -> None:
@@ -305,11 +304,11 @@ def test_a_lane_takes_nothing_directly_once_its_lease_has_ended_or_while_it_is_p
 
     lane = scheduler.lanes[endpoint_id]
 
-    assert not probed.lanes[probed_id].takes_directly(1, now=0)
-    assert not lane.takes_directly(1, now=UNTIL)
-    assert lane.takes_directly(1, now=0)
+    assert probed.lanes[probed_id].direct_room(now=0) == 0
+    assert lane.direct_room(now=UNTIL) == 0
+    assert lane.direct_room(now=0) > 0
     scheduler.close(lane)
-    assert not lane.takes_directly(1, now=0)
+    assert lane.direct_room(now=0) == 0
 
 
 def test_what_is_new_does_not_overtake_what_was_due_before() -> None:
@@ -317,4 +316,4 @@ def test_what_is_new_does_not_overtake_what_was_due_before() -> None:
     [request] = scheduler.claim_requests()
     scheduler.note_claimed([request], [a_job(endpoint_id).claimed] * request.room)
 
-    assert not scheduler.lanes[endpoint_id].takes_directly(1, now=0)
+    assert scheduler.lanes[endpoint_id].direct_room(now=0) == 0

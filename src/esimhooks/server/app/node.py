@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from esimhooks.server.delivery.http.client import Sender
 from esimhooks.server.delivery.http.errors import GateRefused
 from esimhooks.server.delivery.http.gate import Gate
 from esimhooks.server.delivery.lease_manager import LeaseConfig
+from esimhooks.server.delivery.node_lanes import NodeLanes
 from esimhooks.server.delivery.results import ResultWriter
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import EndpointConfig
@@ -164,8 +165,7 @@ async def working(
             proxy=settings.egress_proxy.get_secret_value() if settings.egress_proxy else None,
         )
         stack.push_async_callback(sender.close)
-        health = Health(database, siblings or Siblings())
-        node = _Node(settings, prepared, database, session, sender, health)
+        node = _Node(settings, prepared, database, session, sender, siblings or Siblings())
         yield await stack.enter_async_context(node.running(stop, listening, more_loops))
 
 
@@ -179,7 +179,7 @@ class _Node:
         database: Database,
         session: ClientSession,
         sender: Sender,
-        health: Health,
+        siblings: Siblings,
     ) -> None:
         self._settings = settings
         self._prepared = prepared
@@ -212,8 +212,17 @@ class _Node:
         self._requery = Requery(self._connected, policy=self._policy, wakes=self._wakes)
         self._jobs_wake = Wake(self._recovery_wake, self._requery_wake)
         self._jobs = BackgroundJobs(database, self._requery, policy=self._policy, clock=now, wakes=self._wakes)
-        self._intake = Intake(database, self._connected, policy=self._policy, wakes=self._wakes, lanes=self._dispatcher)
-        self._health = health
+        self._node_lanes = None
+        if self._dispatcher is not None and siblings.place is not None and Role.API in settings.roles:
+            self._node_lanes = NodeLanes(self._dispatcher, siblings.place)
+        self._intake = Intake(
+            database,
+            self._connected,
+            policy=self._policy,
+            wakes=self._wakes,
+            lanes=self._node_lanes or self._dispatcher,
+        )
+        self._health = Health(database, siblings)
 
     @asynccontextmanager
     async def running(
@@ -222,7 +231,7 @@ class _Node:
         """Run all loops, and the web server where there is a socket for it, while the context lasts."""
         web = self._web(listening) if listening else None
         supervisor = self._supervisor(more_loops)
-        async with asyncio.TaskGroup() as group:
+        async with self._node_lanes or nullcontext(), asyncio.TaskGroup() as group:
             loops = group.create_task(supervisor.run(), name="supervisor")
             loops.add_done_callback(lambda _: stop.set())
             served = group.create_task(web.run(), name="web") if web else None
@@ -297,6 +306,7 @@ class _Node:
                 *self._notifier.loops(),
                 Loop("queue figures", QueueMetrics(self._database, clock=now).refresh),
                 *more_loops,
+                *([self._node_lanes.loop()] if self._node_lanes else []),
             ],
             intake=[
                 Loop("intake", intake.commit_waiting, wake=intake.wake),

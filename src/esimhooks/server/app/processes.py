@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 from time import monotonic
 
 import uvloop
@@ -24,7 +25,7 @@ from esimhooks.server.app.node import Prepared, Running, prepare, running, url_o
 from esimhooks.server.app.settings import Role, Settings
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.observe import log, metrics
-from esimhooks.server.runtime.health import Siblings
+from esimhooks.server.runtime.health import Place, Siblings
 from esimhooks.server.runtime.loop import Loop
 
 READY = b"ready"
@@ -50,9 +51,10 @@ async def serve(settings: Settings, stop: asyncio.Event, *, on_started: OnStarte
             await stop.wait()
         return
     async with AsyncExitStack() as stack:
-        stack.enter_context(metrics.shared(stack.enter_context(tempfile.TemporaryDirectory(prefix="esimhooks-"))))
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="esimhooks-"))
+        stack.enter_context(metrics.shared(folder))
         prepared, upkeep = await prepare(settings, stack)
-        family = Family(settings, prepared)
+        family = Family(settings, prepared, Path(folder))
         if settings.metrics_port is not None:
             stack.callback(metrics.MetricsPort(settings.host, settings.metrics_port).close)
         await family.run(stop, upkeep, on_started)
@@ -61,9 +63,10 @@ async def serve(settings: Settings, stop: asyncio.Event, *, on_started: OnStarte
 class Family:
     """The children of a node, each with its socket where the node has the role `api`."""
 
-    def __init__(self, settings: Settings, prepared: Prepared) -> None:
+    def __init__(self, settings: Settings, prepared: Prepared, folder: Path) -> None:
         self._settings = settings
         self._prepared = prepared
+        self._folder = folder
         # A fork of a process that has only imported what it needs: quick, and most of the memory is shared.
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([__name__])
@@ -138,6 +141,7 @@ class Family:
             args=(
                 self._settings.model_copy(update={"roles": roles}),
                 self._prepared,
+                Place(self._folder, number, self._settings.processes),
                 self._sockets[number] if self._sockets else None,
                 theirs,
             ),
@@ -186,17 +190,21 @@ async def _readable(descriptor: int) -> None:
         loop.remove_reader(descriptor)
 
 
-def work(settings: Settings, prepared: Prepared, listening: socket.socket | None, parent: Connection) -> None:
+def work(
+    settings: Settings, prepared: Prepared, place: Place, listening: socket.socket | None, parent: Connection
+) -> None:
     """Be a child until the parent says so or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the others in order
-    uvloop.run(_work(settings, prepared, listening, parent))
+    uvloop.run(_work(settings, prepared, place, listening, parent))
 
 
-async def _work(settings: Settings, prepared: Prepared, listening: socket.socket | None, parent: Connection) -> None:
+async def _work(
+    settings: Settings, prepared: Prepared, place: Place, listening: socket.socket | None, parent: Connection
+) -> None:
     log.configure(log_format=settings.log_format, level=settings.log_level)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    siblings = Siblings()
+    siblings = Siblings(place)
     async with working(settings, prepared, stop, listening=listening, siblings=siblings):
         server.freeze_startup_objects()
         parent.send_bytes(READY)

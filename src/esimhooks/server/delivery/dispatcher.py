@@ -5,7 +5,7 @@ Everything it knows can be lost: leases expire by themselves, and the next lease
 
 import asyncio
 import random
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from time import monotonic
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from esimhooks.server.delivery.results import ResultWriter
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.delivery import POISON, Claimed, EndpointTarget, OutcomeClass, is_poison, is_suspect
 from esimhooks.server.domain.errors import NotNow
-from esimhooks.server.ingest.hand_over import Handed
+from esimhooks.server.ingest.hand_over import Handed, LaneRoom
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.runtime.loop import Wake, guarded
 from esimhooks.server.store import endpoints, events, lanes, queue
@@ -87,6 +87,8 @@ class Dispatcher:
         self._next_turn_at = 0.0
         self._begins_soon = False
         self._refreshed_at = float("-inf")
+        self.changed: Callable[[], None] = lambda: None
+        """Called whenever `rooms` may have changed."""
 
     async def dispatch(self) -> float:
         """One round of the loop: lease lanes, claim due deliveries, start attempts. Returns the seconds until the next round."""
@@ -95,19 +97,31 @@ class Dispatcher:
         self._begin()
         more = await self._claim()
         await self._leases.release_idle()
+        self.changed()
         if more:
             return 0.0
         return self._leases.next_lease_in_s or self._config.poll_every_s
 
+    def rooms(self) -> dict[UUID, LaneRoom]:
+        """Return the leased lanes that may be handed new deliveries, each due at once, with the room they have."""
+        if self._draining:
+            return {}
+        now, room = monotonic(), READY_PER_SLOT * self._config.max_in_flight - self._scheduler.ready
+        return {
+            endpoint_id: LaneRoom(LeasedLane(lane.lease.token, target.version), min(room, lane.direct_room(now)))
+            for endpoint_id, lane in self._scheduler.lanes.items()
+            if (target := self._targets.get(endpoint_id)) is not None and target.retry_schedule[0] <= 0
+        }
+
     def with_room(self, wanted: Mapping[UUID, int]) -> dict[UUID, LeasedLane]:
         """Return the lanes that may be handed so many new deliveries, by endpoint, each due at once."""
         found: dict[UUID, LeasedLane] = {}
-        room = READY_PER_SLOT * self._config.max_in_flight - self._scheduler.ready
+        now, room = monotonic(), READY_PER_SLOT * self._config.max_in_flight - self._scheduler.ready
         for endpoint_id, count in wanted.items():
             target, lane = self._targets.get(endpoint_id), self._scheduler.lanes.get(endpoint_id)
-            if self._draining or target is None or lane is None or target.retry_schedule[0] > 0 or count > room:
+            if self._draining or target is None or lane is None or target.retry_schedule[0] > 0:
                 continue
-            if lane.takes_directly(count, now=monotonic()):
+            if count <= min(room, lane.direct_room(now)):
                 room -= count
                 found[endpoint_id] = LeasedLane(lane.lease.token, target.version)
         return found
@@ -116,11 +130,12 @@ class Dispatcher:
         """Start deliveries that were claimed as they were made; where their lane is lost, the next leaseholder finds them."""
         jobs = []
         for one in handed:
-            if (target := self._targets.get(one.claimed.endpoint_id)) is None:
-                self._spawn(one.claimed, self._postpone(one.claimed))
-            else:
+            endpoint_id = one.claimed.endpoint_id
+            if (target := self._targets.get(endpoint_id)) is not None:
                 jobs.append(Job(one.claimed, target, one.body, one.traceparent))
-        if self._scheduler.add(jobs, now=monotonic()) < len(jobs):
+            elif (lane := self._scheduler.lanes.get(endpoint_id)) is not None:
+                lane.retiring = True
+        if self._scheduler.add(jobs, now=monotonic()) < len(handed):
             self._wake.notify()
         self._begin()
 
@@ -231,6 +246,7 @@ class Dispatcher:
         self._targets |= read
 
     def _begin(self) -> None:
+        self.changed()
         if self._draining or self._begins_soon:
             return
         started = list(self._scheduler.start_next(now=monotonic(), at_most=MAX_STARTED))

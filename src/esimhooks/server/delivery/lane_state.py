@@ -73,10 +73,10 @@ class LaneState:
         """Whether more is known to be due and there is enough room."""
         return self.more and self._takes_more and self.room > self.limit
 
-    def takes_directly(self, count: int, *, now: float) -> bool:
-        """Return whether so many new deliveries may be made ready without a claim: nothing that was due before waits."""
+    def direct_room(self, now: float) -> int:
+        """Return how many new deliveries may be made ready without a claim; none where something that was due before waits."""
         has_lease = self.leased_until > now and not self.more and self._breaker.allowed is None
-        return has_lease and self._takes_more and self.room >= count
+        return max(0, self.room) if has_lease and self._takes_more else 0
 
     @property
     def _takes_more(self) -> bool:

@@ -23,8 +23,15 @@ class Handed(Struct, frozen=True):
     traceparent: str | None
 
 
+class LaneRoom(Struct, frozen=True):
+    """A leased lane, and how many new deliveries may be handed over to it."""
+
+    lane: LeasedLane
+    room: int
+
+
 class Lanes(Protocol):
-    """The lanes that a process has leased."""
+    """The lanes that deliveries can be handed over to."""
 
     def with_room(self, wanted: Mapping[UUID, int]) -> dict[UUID, LeasedLane]:
         """Return the lanes that take so many deliveries more, by endpoint."""

@@ -1,7 +1,10 @@
 """Whether a node should get requests: it is not stopping, and its database is up to date and commits what is written."""
 
 import asyncio
+from pathlib import Path
 from time import monotonic
+
+from msgspec import Struct
 
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.store import installation, migrate
@@ -12,10 +15,26 @@ KEPT_S = 1.0
 """Whoever looks more often gets the answer of before: each look is a commit."""
 
 
-class Siblings:
-    """The processes of one node: `missing` is how many are not there, as they are being started."""
+class Place(Struct, frozen=True):
+    """Which of how many processes of a node this one is, and the folder of their sockets."""
 
-    def __init__(self) -> None:
+    folder: Path
+    number: int
+    processes: int
+
+    def socket_of(self, number: int) -> str:
+        """Return where a process of the node listens."""
+        return str(self.folder / f"{number}.lanes")
+
+
+class Siblings:
+    """The processes of one node: `missing` is how many are not there, as they are being started.
+
+    `place` is that of this process among them, None where it is alone.
+    """
+
+    def __init__(self, place: Place | None = None) -> None:
+        self.place = place
         self.missing = 0
 
 

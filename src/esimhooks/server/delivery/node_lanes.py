@@ -1,0 +1,276 @@
+"""The lanes of all processes of a node: a delivery that one process makes goes straight to the one that has leased its lane.
+
+Each process listens on a socket in a folder that they share. Whoever connects is told which lanes have room, and sends
+deliveries that it has claimed under their leases, with their bytes. Nothing is promised here: where a connection ends, lanes
+are leased anew, and what was lost on the way is found under the next lease.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from struct import Struct as Layout
+from typing import Protocol, Self
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from esimhooks.server.ingest.hand_over import Handed, LaneRoom, Lanes
+from esimhooks.server.observe.log import get_logger
+from esimhooks.server.runtime.health import Place
+from esimhooks.server.runtime.loop import Loop
+from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.store.intake import LeasedLane
+
+OFFER_EVERY_S = 0.02
+"""How often at most siblings are told of room; what is handed over meanwhile is counted against what they know."""
+CONNECT_EVERY_S = 0.2
+IDLE_S = 60.0
+MAX_UNSENT_BYTES = 1 << 20
+"""A sibling that leaves so much unread is handed nothing more."""
+
+log = get_logger("dispatcher")
+
+
+class Leaseholder(Lanes, Protocol):
+    """The lanes that this process has leased; `changed` is called whenever their rooms may have changed."""
+
+    changed: Callable[[], None]
+
+    def rooms(self) -> dict[UUID, LaneRoom]:
+        """Return the lanes that may be handed new deliveries, with the room they have."""
+
+
+class Offer(Struct, frozen=True, tag="offer"):
+    """All lanes that the sender has leased, by endpoint, with the room they have."""
+
+    lanes: dict[UUID, LaneRoom]
+
+
+class Deliveries(Struct, frozen=True, tag="deliveries"):
+    """Deliveries claimed under leases of the receiver of this message; their transaction is committed."""
+
+    handed: Sequence[Handed]
+
+
+class Doubt(Struct, frozen=True, tag="doubt"):
+    """It is not known whether a transaction was committed that has claimed deliveries of the receiver of this message."""
+
+
+Message = Offer | Deliveries | Doubt
+
+_LENGTH = Layout("!I")
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Message).decode
+
+
+class _Owner(Protocol):
+    """Who is told of what happens on a link."""
+
+    def began(self, link: "_Link") -> None: ...
+    def received(self, link: "_Link", message: Message) -> None: ...
+    def ended(self, link: "_Link") -> None: ...
+
+
+class _Link(asyncio.Protocol):
+    """A connection to a sibling: each message is preceded by its length."""
+
+    def __init__(self, owner: _Owner) -> None:
+        self._owner = owner
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # a stream's, always
+        self._transport = transport
+        self._owner.began(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= _LENGTH.size:
+            end = _LENGTH.size + int(_LENGTH.unpack_from(self._buffer)[0])
+            if len(self._buffer) < end:
+                return
+            message = _decode(bytes(self._buffer[_LENGTH.size : end]))
+            del self._buffer[:end]
+            self._owner.received(self, message)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._owner.ended(self)
+
+    def send(self, message: Message) -> None:
+        """Send a message; it is lost where the connection ends."""
+        encoded = _encode(message)
+        if self._transport is not None:
+            self._transport.write(_LENGTH.pack(len(encoded)) + encoded)
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the other side reads what it is sent."""
+        return self._transport is not None and self._transport.get_write_buffer_size() < MAX_UNSENT_BYTES
+
+    def close(self) -> None:
+        """Close once everything is sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+class _Askers:
+    """Siblings that are told of the lanes of this process, and may hand over to it."""
+
+    def __init__(self, own: Leaseholder) -> None:
+        self.links: set[_Link] = set()
+        self._own = own
+        self._offered: Mapping[UUID, LaneRoom] | None = None
+        self._next: asyncio.TimerHandle | None = None
+        own.changed = self._offer_soon
+
+    def began(self, link: _Link) -> None:
+        self.links.add(link)
+        self._offered = None
+        self._offer_soon()
+
+    def received(self, link: _Link, message: Message) -> None:
+        match message:
+            case Deliveries(handed):
+                self._offered = None  # the sender counts what it handed over until the next offer
+                self._own.hand_over(handed)
+            case Doubt():
+                self._own.doubt()
+            case Offer():
+                pass
+
+    def ended(self, link: _Link) -> None:
+        self.links.discard(link)
+        self._own.doubt()
+
+    def _offer_soon(self) -> None:
+        if self.links and self._next is None:
+            self._next = asyncio.get_running_loop().call_later(OFFER_EVERY_S, self._offer)
+
+    def _offer(self) -> None:
+        self._next = None
+        rooms = self._own.rooms()
+        if rooms != self._offered:
+            self._offered = rooms
+            for link in self.links:
+                link.send(Offer(dict(rooms)))
+
+
+class _Sibling:
+    """A sibling as far as this process hands over to it."""
+
+    def __init__(self, lost: Wake) -> None:
+        self._lost = lost
+        self._link: _Link | None = None
+        self._lanes: dict[UUID, LeasedLane] = {}
+        self._room: dict[UUID, int] = {}
+
+    @property
+    def is_connected(self) -> bool:
+        return self._link is not None
+
+    def began(self, link: _Link) -> None:
+        self._link = link
+
+    def received(self, link: _Link, message: Message) -> None:
+        if isinstance(message, Offer):
+            self._lanes = {endpoint_id: one.lane for endpoint_id, one in message.lanes.items()}
+            self._room = {endpoint_id: one.room for endpoint_id, one in message.lanes.items()}
+
+    def ended(self, link: _Link) -> None:
+        self._link = None
+        self._lanes, self._room = {}, {}
+        self._lost.notify()
+
+    def with_room(self, wanted: Mapping[UUID, int]) -> dict[UUID, LeasedLane]:
+        if self._link is None or not self._link.is_clear:
+            return {}
+        return {one: self._lanes[one] for one, count in wanted.items() if self._room.get(one, 0) >= count}
+
+    def has(self, handed: Handed) -> bool:
+        lane = self._lanes.get(handed.claimed.endpoint_id)
+        return lane is not None and lane.token == handed.claimed.lease_token
+
+    def hand_over(self, handed: Sequence[Handed]) -> None:
+        for one in handed:
+            self._room[one.claimed.endpoint_id] -= 1
+        self.send(Deliveries(handed))
+
+    def send(self, message: Message) -> None:
+        if self._link is not None:
+            self._link.send(message)
+
+    def close(self) -> None:
+        if self._link is not None:
+            self._link.close()
+
+
+class NodeLanes:
+    """The lanes of this process and of its siblings, for who makes deliveries."""
+
+    def __init__(self, own: Leaseholder, place: Place) -> None:
+        self._own = own
+        self._place = place
+        self._askers = _Askers(own)
+        self._wake = Wake()
+        self._siblings = {number: _Sibling(self._wake) for number in range(place.processes) if number != place.number}
+        self._server: asyncio.Server | None = None
+
+    def loop(self) -> Loop:
+        """Return the loop that connects to siblings, and again to those that were started anew."""
+        return Loop("siblings", self._connect, wake=self._wake)
+
+    async def __aenter__(self) -> Self:
+        """Let siblings connect. Where the system refuses the socket, nothing is handed over between processes."""
+        path = self._place.socket_of(self._place.number)
+        try:
+            self._server = await asyncio.get_running_loop().create_unix_server(partial(_Link, self._askers), path)
+        except OSError as error:
+            log.warning("siblings.unreachable", error=error)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End all connections."""
+        if self._server is not None:
+            self._server.close()
+        for link in list(self._askers.links):
+            link.close()
+        for sibling in self._siblings.values():
+            sibling.close()
+
+    def with_room(self, wanted: Mapping[UUID, int]) -> dict[UUID, LeasedLane]:
+        """Return the lanes, leased by this process or a sibling, that may be handed so many new deliveries."""
+        found = self._own.with_room(wanted)
+        for sibling in self._siblings.values():
+            if len(found) == len(wanted):
+                break
+            found |= sibling.with_room({one: count for one, count in wanted.items() if one not in found})
+        return found
+
+    def hand_over(self, handed: Sequence[Handed]) -> None:
+        """Start deliveries, or have the sibling start them whose lanes they are claimed for.
+
+        Where that one has gone, or has given its lane up, the next leaseholder finds them.
+        """
+        left = list(handed)
+        for sibling in self._siblings.values():
+            if theirs := [one for one in left if sibling.has(one)]:
+                left = [one for one in left if not sibling.has(one)]
+                sibling.hand_over(theirs)
+        if left:
+            self._own.hand_over(left)
+
+    def doubt(self) -> None:
+        """Have all lanes leased anew: deliveries may be claimed under their leases that nobody knows of."""
+        self._own.doubt()
+        for sibling in self._siblings.values():
+            sibling.send(Doubt())
+
+    async def _connect(self) -> float:
+        loop = asyncio.get_running_loop()
+        for number, sibling in self._siblings.items():
+            if not sibling.is_connected:
+                with suppress(OSError):  # it is being started
+                    await loop.create_unix_connection(partial(_Link, sibling), self._place.socket_of(number))
+        return IDLE_S if all(one.is_connected for one in self._siblings.values()) else CONNECT_EVERY_S
