@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from api import Api, a_merchant
-from esimhooks.server.api.limits import MAX_BUCKETS, RateLimit, network_of
+from esimhooks.server.api.buckets import MAX_BUCKETS, OwnBuckets
+from esimhooks.server.api.limits import RateLimit, network_of
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.errors import Refused
@@ -44,11 +45,12 @@ def test_a_clock_that_goes_back_gives_and_takes_nothing() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    limit = RateLimit(1, scope="address")
+    kept = OwnBuckets()
+    limit = RateLimit(1, scope="address", buckets=kept)
     for number in range(MAX_BUCKETS + 100):
         limit.take(str(number), now=0.0)
 
-    assert len(limit._buckets) == MAX_BUCKETS
+    assert len(kept) == MAX_BUCKETS
 
 
 def test_where_there_are_too_many_the_bucket_that_was_not_used_for_longest_is_forgotten() -> None:

@@ -13,6 +13,7 @@ from time import monotonic
 
 from msgspec import Struct
 
+from esimhooks.server.api.buckets import Bucket, Buckets, OwnBuckets
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.observe.refused import Refusals, What
 
@@ -56,7 +57,6 @@ def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     return parsed
 
 
-MAX_BUCKETS = 10_000
 BURST_S = 2
 """A bucket holds so many seconds' worth of requests, unless a caller says otherwise."""
 
@@ -69,38 +69,32 @@ class Leave(Struct, frozen=True):
     reset_s: float
 
 
-class _Bucket(Struct):
-    tokens: float
-    filled_at: float
-
-
 class RateLimit:
     """Buckets of one kind (`scope`: key or address) that fill by `per_s` requests a second; 0 is no limit."""
 
-    def __init__(self, per_s: float, *, scope: str, burst_s: float = BURST_S) -> None:
+    def __init__(self, per_s: float, *, scope: str, burst_s: float = BURST_S, buckets: Buckets | None = None) -> None:
         self._per_s = per_s
         self._capacity = round(per_s * burst_s)
         self._scope = scope
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._buckets = OwnBuckets() if buckets is None else buckets
 
     def take(self, name: str, *, now: float) -> Leave | None:
         """Take one token; None where there is no limit. Raises `Refused` (429)."""
         if not self._per_s:
             return None
         capacity = self._capacity
-        bucket = self._buckets.pop(name, None) or _Bucket(capacity, now)
+        bucket = self._buckets.get(name) or Bucket(capacity, now)
         bucket.tokens = min(capacity, bucket.tokens + max(0.0, now - bucket.filled_at) * self._per_s)
         bucket.filled_at = now
-        self._buckets[name] = bucket
-        if len(self._buckets) > MAX_BUCKETS:
-            self._buckets.popitem(last=False)
-        if bucket.tokens < 1:
+        is_over = bucket.tokens < 1
+        bucket.tokens -= not is_over
+        self._buckets.keep(name, bucket)
+        if is_over:
             raise Refused.too_many(
                 f"more requests than this {self._scope} may send",
                 code="TOO_MANY_REQUESTS",
                 retry_after_s=(1 - bucket.tokens) / self._per_s,
             )
-        bucket.tokens -= 1
         return Leave(capacity, int(bucket.tokens), (capacity - bucket.tokens) / self._per_s)
 
     def give_back(self, name: str) -> None:
@@ -108,6 +102,7 @@ class RateLimit:
         bucket = self._buckets.get(name)
         if bucket is not None:
             bucket.tokens = min(self._capacity, bucket.tokens + 1)
+            self._buckets.keep(name, bucket)
 
 
 def limits(leave: Leave) -> dict[str, str]:
@@ -122,10 +117,10 @@ AUDIT_EVERY_S = 60.0
 
 
 class LoginThrottle:
-    """How often each address may show credentials that are none, in this process: so many times a minute, 0 for any number."""
+    """How often each address may show credentials that are none: so many times a minute, 0 for any number."""
 
-    def __init__(self, *, tries_a_minute: int, refusals: Refusals) -> None:
-        self._limit = RateLimit(tries_a_minute / MINUTE_S, scope="address", burst_s=MINUTE_S)
+    def __init__(self, *, tries_a_minute: int, refusals: Refusals, buckets: Buckets | None = None) -> None:
+        self._limit = RateLimit(tries_a_minute / MINUTE_S, scope="address", burst_s=MINUTE_S, buckets=buckets)
         self._refusals = refusals
         self._good: OrderedDict[Hashable, None] = OrderedDict()
         self._audited: OrderedDict[Hashable, float] = OrderedDict()

@@ -12,6 +12,7 @@ from aiohttp import ClientSession, DummyCookieJar
 from msgspec import Struct
 
 from esimhooks.server.api.auth import Authenticator
+from esimhooks.server.api.buckets import Buckets, SharedBuckets
 from esimhooks.server.api.installation import Installation, services
 from esimhooks.server.api.limits import LoginThrottle, RateLimit
 from esimhooks.server.app import keys, server
@@ -56,7 +57,7 @@ from esimhooks.server.store.encryption import Cipher
 from esimhooks.server.store.installation import check_canary, missing_rights
 from esimhooks.server.store.partitions import ensure_partitions
 
-CONNECTIONS = 12
+CONNECTIONS, LEAST_CONNECTIONS = 12, 5
 REVIVE_EVERY_S = 2.0
 
 
@@ -156,7 +157,10 @@ async def working(
         if (end_traces := tracing.begin()) is not None:
             stack.push_async_callback(asyncio.to_thread, end_traces)
         cipher = Cipher(prepared.encryption_keys)
-        database = await connect(prepared.dsn, cipher, connections=CONNECTIONS, pooled=settings.database_pooled)
+        processes = siblings.place.processes if siblings and siblings.place else 1
+        database = await connect(
+            prepared.dsn, cipher, connections=connections_of(processes), pooled=settings.database_pooled
+        )
         stack.push_async_callback(database.close)
         session = ClientSession(cookie_jar=DummyCookieJar(), trust_env=False)
         stack.push_async_callback(session.close)
@@ -212,6 +216,7 @@ class _Node:
         self._requery = Requery(self._connected, policy=self._policy, wakes=self._wakes)
         self._jobs_wake = Wake(self._recovery_wake, self._requery_wake)
         self._jobs = BackgroundJobs(database, self._requery, policy=self._policy, clock=now, wakes=self._wakes)
+        self._place = siblings.place
         self._node_lanes = None
         if self._dispatcher is not None and siblings.place is not None and Role.API in settings.roles:
             self._node_lanes = NodeLanes(self._dispatcher, siblings.place)
@@ -261,7 +266,7 @@ class _Node:
         )
         installation = Installation(
             clock=clock,
-            keys_limit=RateLimit(settings.rate_limit_key, scope="key"),
+            keys_limit=RateLimit(settings.rate_limit_key, scope="key", buckets=self._buckets("keys")),
             wakes=(self._due, self._backlog_wake, self._fan_out_wake, self._jobs_wake),
             brand=settings.brand,
             thresholds=settings.thresholds,
@@ -275,8 +280,10 @@ class _Node:
             admin_key=self._prepared.admin_key,
             trusted_proxies=settings.trusted_proxies,
             clock=clock,
-            addresses=RateLimit(settings.rate_limit_address, scope="address"),
-            throttle=LoginThrottle(tries_a_minute=settings.tries_address, refusals=refusals),
+            addresses=RateLimit(settings.rate_limit_address, scope="address", buckets=self._buckets("addresses")),
+            throttle=LoginThrottle(
+                tries_a_minute=settings.tries_address, refusals=refusals, buckets=self._buckets("tries")
+            ),
         )
         rules = EndpointRules(
             defaults=_defaults(settings),
@@ -296,6 +303,12 @@ class _Node:
             self._streams,
         )
         return WebServer(application(all_services), listening, connections=connections)
+
+    def _buckets(self, what: str) -> Buckets | None:
+        """Return the buckets that the processes of the node share; None where it is only one."""
+        if self._place is None:
+            return None
+        return SharedBuckets(self._place.folder / f"{what}.buckets", secret=self._place.folder.name.encode())
 
     def _supervisor(self, more_loops: Sequence[Loop]) -> Supervisor:
         roles, dispatcher = self._settings.roles, self._dispatcher
@@ -366,6 +379,11 @@ class _Node:
             Loop("tidying", scheduler.clean_up),
             Loop("retention", retention.drop_old_days),
         ]
+
+
+def connections_of(processes: int) -> int:
+    """Return how many connections to the database each process of a node may open."""
+    return max(LEAST_CONNECTIONS, min(CONNECTIONS, 2 * CONNECTIONS // processes))
 
 
 def url_of(settings: Settings, listening: socket.socket | None) -> str:

@@ -13,6 +13,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
+from math import ceil
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -35,6 +36,8 @@ SOON_S = 10.0
 FIRST_PAUSE_S = 0.1
 MAX_PAUSE_S = 10.0
 """One that ends soon after its start is started again after ever longer pauses."""
+
+SHARED_LIMITS = ("max_in_flight", "connections", "connections_address")
 
 OnStarted = Callable[[Running], None]
 
@@ -133,13 +136,12 @@ class Family:
                 await asyncio.wait_for(stop.wait(), pause)
 
     def _started(self, number: int) -> tuple[ForkServerProcess, Connection]:
-        roles = self._settings.roles if number == 0 else self._settings.roles - {Role.SCHEDULER}
         ours, theirs = self._context.Pipe()
         child = self._context.Process(
             target=work,
             name=f"esimhooks {number}",
             args=(
-                self._settings.model_copy(update={"roles": roles}),
+                share_of(self._settings, number),
                 self._prepared,
                 Place(self._folder, number, self._settings.processes),
                 self._sockets[number] if self._sockets else None,
@@ -170,6 +172,13 @@ class Family:
         for pipe in self._alive.values():
             with suppress(OSError):
                 pipe.send_bytes(bytes([missing]))
+
+
+def share_of(settings: Settings, number: int) -> Settings:
+    """Return the settings of one process: its roles, and its share of what the whole node may have open at a time."""
+    roles = settings.roles if number == 0 else settings.roles - {Role.SCHEDULER}
+    shared = {name: ceil(getattr(settings, name) / settings.processes) for name in SHARED_LIMITS}
+    return settings.model_copy(update={"roles": roles, **shared})
 
 
 async def _said(pipe: Connection) -> bytes:

@@ -280,11 +280,11 @@ class Settings(BaseSettings):
     one could otherwise claim any address."""
 
     rate_limit_key: Annotated[int, Field(ge=0, le=100_000)] = 50
-    """Requests a second that a merchant's key may send to the API of this process, twice as many at once; 0 for no limit.
+    """Requests a second that a merchant's key may send to the API of this node, twice as many at once; 0 for no limit.
     Default: 50, far more than one who receives webhooks needs. Operators' keys and providers are not limited."""
 
     rate_limit_address: Annotated[int, Field(ge=0, le=100_000)] = 100
-    """Requests a second to the API of this process from one address (IPv6: one /64) that is not an operator's, twice as
+    """Requests a second to the API of this node from one address (IPv6: one /64) that is not an operator's, twice as
     many at once; 0 for no limit. Default: 100, so that keys cannot be tried fast."""
 
     tries_address: Annotated[int, Field(ge=0, le=100_000)] = 20
@@ -292,7 +292,7 @@ class Settings(BaseSettings):
     must wait; 0 for any number. What was right before goes on. Default: 20."""
 
     connections: Annotated[int, Field(ge=10, le=100_000)] = 4096
-    """Connections that this process takes at a time, at most half of the files that it may open; where one is too many, the
+    """Connections that this node takes at a time, at most half of the files that its processes may open; where one is too many, the
     one that has waited longest without a request is closed. Default: 4096."""
 
     connections_address: Annotated[int, Field(ge=1, le=100_000)] = 256
@@ -330,7 +330,7 @@ class Settings(BaseSettings):
     `standard` or `persistent`; an endpoint may have its own. Default: 0,60,300,900,3600,7200, about 3 h 20 min in all."""
 
     max_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 500
-    """Requests that this process has open at a time, over all endpoints. Default: 500, a few MB of memory."""
+    """Requests that this node has open at a time, divided among its processes, over all endpoints. Default: 500, a few MB of memory."""
 
     max_in_flight_lane: Annotated[int, Field(ge=1, le=200)] = 20
     """Requests that one endpoint gets at a time, 1-200; an endpoint may have its own. Default: 20, which a small
