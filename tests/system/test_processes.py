@@ -14,6 +14,7 @@ from esimhooks.server.app.settings import Settings
 from esimhooks.server.store.database import Database
 from receiver import Receiver
 from system.node_process import NodeProcess, settings_of
+from system.noted_rows import noted_rows
 from system.sent_webhooks import an_endpoint
 from system.stored_lanes import all_delivered
 
@@ -23,6 +24,7 @@ pytestmark = [
 ]
 
 PROCESSES = 2
+MOST_CLAIMS = 5
 
 
 @pytest.fixture
@@ -131,3 +133,21 @@ async def _raise_event(api: Api, account: str, number: int) -> None:
         "dataUsage": number + 1,
     }
     await api.post("/v1/updates", {"account": account, "mode": "test", "updates": [update]}, status=200)
+
+
+async def test_what_one_process_takes_in_for_a_lane_of_another_is_not_looked_for_in_the_queue(
+    node: NodeProcess, operator_of_node: Api, receiver: Receiver, database: Database, migrated: str
+) -> None:
+    merchant = await a_merchant(operator_of_node)
+    async with operator_of_node.as_key(merchant.key) as api:
+        await an_endpoint(api, receiver.url())
+    await _raise_event(operator_of_node, merchant.account, 0)
+    await receiver.wait_for(1, timeout=60)
+    claimed = "NEW.claim_token > 0"
+    async with noted_rows(migrated, database, written="UPDATE OF claim_token ON queue", when=claimed) as claims:
+        for number in range(1, 41):  # each over a connection of its own, so that both processes take in some
+            async with Api(node.url, operator_of_node.key) as one:
+                await _raise_event(one, merchant.account, number)
+            await receiver.wait_for(number + 1, timeout=60)
+
+    assert claims.count <= MOST_CLAIMS, "half of what comes is for a lane of the other process"

@@ -36,6 +36,7 @@ from esimhooks.server.ingest.inbound import Intake, Wakes
 from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.jobs.background import BackgroundJobs
 from esimhooks.server.jobs.backlog import Backlog
+from esimhooks.server.jobs.due_work import DueWork
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.jobs.retention import Retention
 from esimhooks.server.jobs.scheduler import QueueMetrics, Scheduler
@@ -52,6 +53,7 @@ from esimhooks.server.runtime.notifier import Notifier
 from esimhooks.server.store import lanes
 from esimhooks.server.store import migrate as migrations
 from esimhooks.server.store.database import Database, check_durability, connect
+from esimhooks.server.store.due_work import Work
 from esimhooks.server.store.embedded import EmbeddedPostgres
 from esimhooks.server.store.encryption import Cipher
 from esimhooks.server.store.installation import check_canary, missing_rights
@@ -361,15 +363,20 @@ class _Node:
         retention = Retention(
             self._database, days=self._settings.retention_days, audit_days=self._settings.audit_days, clock=now
         )
+        by_work = {
+            Work.BACKLOG: Loop("backlog", backlog.work_off, wake=self._backlog_wake),
+            Work.REQUERIES: Loop("requeries", self._jobs.work_off_requeries, wake=self._requery_wake),
+            Work.RECOVERIES: Loop("recoveries", self._jobs.work_off_recoveries, wake=self._recovery_wake),
+            Work.FAN_OUTS: Loop("fan-out", fan_outs.work_off, wake=self._fan_out_wake),
+            Work.EXPIRY: Loop("expiry", scheduler.expire),
+            Work.PENDING_USAGE: Loop("pending usage", scheduler.emit_pending_usage),
+            Work.ORDER_POLLS: Loop("order polls", scheduler.poll_orders),
+        }
+        due_work = DueWork(self._database, {work: loop.wake for work, loop in by_work.items()})
         return [
-            Loop("backlog", backlog.work_off, wake=self._backlog_wake),
-            Loop("requeries", self._jobs.work_off_requeries, wake=self._requery_wake),
-            Loop("recoveries", self._jobs.work_off_recoveries, wake=self._recovery_wake),
-            Loop("fan-out", fan_outs.work_off, wake=self._fan_out_wake),
-            Loop("expiry", scheduler.expire),
-            Loop("pending usage", scheduler.emit_pending_usage),
+            *by_work.values(),
+            Loop("due work", due_work.look),
             Loop("usage polls", scheduler.poll_usage),
-            Loop("order polls", scheduler.poll_orders),
             Loop("provider doubts", scheduler.report_doubts, wake=self._doubts_wake),
             Loop("provider silence", scheduler.look_for_silence),
             Loop("provider troubles", scheduler.report_troubles),

@@ -18,7 +18,15 @@ from esimhooks.server.delivery.lane_state import LaneState
 from esimhooks.server.delivery.lease_manager import LeaseConfig, LeaseManager
 from esimhooks.server.delivery.results import ResultWriter
 from esimhooks.server.domain.clock import Clock
-from esimhooks.server.domain.delivery import POISON, Claimed, EndpointTarget, OutcomeClass, is_poison, is_suspect
+from esimhooks.server.domain.delivery import (
+    POISON,
+    Claimed,
+    DeliveryStatus,
+    EndpointTarget,
+    OutcomeClass,
+    is_poison,
+    is_suspect,
+)
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.ingest.hand_over import Handed, LaneRoom
 from esimhooks.server.observe.log import get_logger
@@ -47,6 +55,8 @@ class DispatcherConfig(Struct, frozen=True, kw_only=True):
     max_in_flight_lane: int = 20
     poll_every_s: float = 0.5
     """How late a retry may be claimed; of new deliveries the dispatcher is notified long before."""
+    rest_s: float = 3.0
+    """The longest pause where nothing is due, in flight or ready, and it is known when the next is due."""
     refresh_every_s: float = 0.5
     """For how long claimed deliveries may still go to an old URL, or to an endpoint that was disabled."""
     drain_s: float = 10.0
@@ -87,11 +97,14 @@ class Dispatcher:
         self._next_turn_at = 0.0
         self._begins_soon = False
         self._refreshed_at = float("-inf")
+        self._is_resting = False
+        """Whether the loop pauses for long, with nothing in flight when it began to."""
         self.changed: Callable[[], None] = lambda: None
         """Called whenever `rooms` may have changed."""
 
     async def dispatch(self) -> float:
         """One round of the loop: lease lanes, claim due deliveries, start attempts. Returns the seconds until the next round."""
+        self._is_resting = False
         await self._refresh_targets()
         await self._release_claims(await self._leases.refresh())
         self._begin()
@@ -100,7 +113,18 @@ class Dispatcher:
         self.changed()
         if more:
             return 0.0
-        return self._leases.next_lease_in_s or self._config.poll_every_s
+        return self._leases.postponed_lease_in_s or await self._pause_s()
+
+    async def _pause_s(self) -> float:
+        """Return the seconds until the next round where no notification comes before: few where there is anything to do."""
+        if self._tasks or self._scheduler.ready or self._config.leases.backend() is None:
+            return self._config.poll_every_s
+        next_due_in_s = await self._leases.next_due_in_s()
+        if next_due_in_s is not None and next_due_in_s <= 0:
+            return self._config.poll_every_s
+        self._is_resting = not self._tasks
+        rest_s = min(self._config.rest_s, self._leases.next_report_in_s)
+        return rest_s if next_due_in_s is None else min(rest_s, next_due_in_s)
 
     def rooms(self) -> dict[UUID, LaneRoom]:
         """Return the leased lanes that may be handed new deliveries, each due at once, with the room they have."""
@@ -135,9 +159,10 @@ class Dispatcher:
                 jobs.append(Job(one.claimed, target, one.body, one.traceparent))
             elif (lane := self._scheduler.lanes.get(endpoint_id)) is not None:
                 lane.retiring = True
-        if self._scheduler.add(jobs, now=monotonic()) < len(handed):
-            self._wake.notify()
+        added = self._scheduler.add(jobs, now=monotonic())
         self._begin()
+        if added < len(handed) or (self._is_resting and self._scheduler.ready):
+            self._wake.notify()
 
     def doubt(self) -> None:
         """Lease all lanes anew once they are idle: deliveries may be claimed under their leases that are not known here."""
@@ -336,6 +361,8 @@ class Dispatcher:
         A newer version of the endpoint is noticed as well.
         """
         written = await self._try_to_write(result)
+        if self._is_resting and result.verdict.status is DeliveryStatus.PENDING:
+            self._wake.notify()  # it is due again sooner than the loop knows
         if not (written.kept and written.is_open):
             await self._release_claims(self._scheduler.close(lane))
         elif (known := self._targets.get(lane.lease.endpoint_id)) and known.version < written.endpoint_version:

@@ -33,6 +33,8 @@ class LeaseConfig(Struct, frozen=True, kw_only=True):
     lease_s: float = 30.0
     renew_every_s: float = 10.0
     report_every_s: float = 1.0
+    report_idle_s: float = 3.0
+    """The same while nobody has leased a lane, so that nothing is lost with who dies."""
     lease_every_s: float = 0.02
     """Lanes are looked for at most this often, however many notifications come: each search visits every waiting lane."""
     linger_s: float = 10.0
@@ -52,6 +54,7 @@ class LeaseManager:
         self._renewed_at = monotonic()
         self._reported_at = float("-inf")
         self._leased_at = float("-inf")
+        self._lease_was_postponed = False
         self._leases_uncertain = False
         """Whether the database may have leases of ours that the scheduler lacks: the answer to a statement was lost."""
         self._presence = lanes.Presence(dispatchers=1, lanes=0)
@@ -65,8 +68,24 @@ class LeaseManager:
         return self._scheduler.give_up(surplus) if surplus else []
 
     @property
-    def next_lease_in_s(self) -> float:
-        """Seconds until lanes may be looked for again."""
+    def next_report_in_s(self) -> float:
+        """Seconds until this dispatcher must report again."""
+        is_idle = not self._scheduler.lanes and not self._presence.lanes
+        every_s = self._config.report_idle_s if is_idle else self._config.report_every_s
+        return max(0.0, self._reported_at + every_s - monotonic())
+
+    async def next_due_in_s(self) -> float | None:
+        """Return the seconds until a delivery is due in a lane that may be leased then; None where none will be."""
+        async with self._database.session() as db:
+            return await lanes.next_due_in_s(db)
+
+    @property
+    def postponed_lease_in_s(self) -> float:
+        """Seconds until lanes may be looked for, where this was put off in the last round; otherwise 0."""
+        return self._lease_allowed_in_s if self._lease_was_postponed else 0.0
+
+    @property
+    def _lease_allowed_in_s(self) -> float:
         return max(0.0, self._leased_at + self._config.lease_every_s - monotonic())
 
     async def release_idle(self) -> None:
@@ -109,7 +128,7 @@ class LeaseManager:
 
     async def _report(self) -> int:
         """Report that this dispatcher is alive; return how many of its lanes exceed its share."""
-        if monotonic() - self._reported_at < self._config.report_every_s:
+        if self.next_report_in_s > 0:
             return 0
         async with self._database.session() as db:
             self._presence = await lanes.report(
@@ -127,7 +146,8 @@ class LeaseManager:
 
     async def _lease(self) -> None:
         room = self._config.max_lanes - len(self._scheduler.lanes)
-        if room <= 0 or self.next_lease_in_s > 0:
+        self._lease_was_postponed = room > 0 and self._lease_allowed_in_s > 0
+        if room <= 0 or self._lease_was_postponed:
             return
         self._leases_uncertain = True
         asked_at = monotonic()

@@ -25,7 +25,8 @@ STEP_DELIVERIES = 200
 """About so many deliveries are made by one step, before another tenant has its turn."""
 MAX_PAUSE_S = 0.1
 MAX_TENANTS = 50
-IDLE_S = 1.0
+IDLE_S = 30.0
+"""It is woken when there are any."""
 
 
 async def publish(db: Session, made: Sequence[Event], *, but_not: UUID | None = None) -> list[Delivery]:

@@ -26,6 +26,7 @@ from esimhooks.server.domain.job import Filter, Job, Missed, RecoveryFilter, Req
 from esimhooks.server.domain.schedule import while_down
 from esimhooks.server.ingest.batch import Item, Taken, take_in
 from esimhooks.server.ingest.inbound import Wakes
+from esimhooks.server.jobs.due_work import IDLE_S
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.runtime.for_each import Failed, for_each
@@ -40,7 +41,6 @@ REQUERY_STEP = 5
 """eSIMs that one requery may ask for before the next has its turn."""
 LEASE_S = 60.0
 """How long a node may take for one step of a recovery or one eSIM: longer than databases and providers are waited for."""
-LOOK_EVERY_S = 2.0
 MAX_WAITS = 6
 """How often in a row a provider is waited for, two minutes in all; after that each eSIM it is silent about has failed."""
 
@@ -113,7 +113,7 @@ class BackgroundJobs:
             claimed = await jobs.claim(db, kind, limit=MAX_CONCURRENT, lease_s=LEASE_S)
         begun = [_Progress(self._database, job) for job in claimed]
         await for_each(loop, begun, step, row_id=lambda one: one.job.id, max_concurrent=MAX_CONCURRENT)
-        return 0.0 if claimed else LOOK_EVERY_S
+        return 0.0 if claimed else IDLE_S
 
     async def _recover(self, progress: _Progress[RecoveryFilter]) -> None:
         """Send the next events again; should that fail, one by one, to find and pass the ones that fail."""

@@ -23,6 +23,7 @@ from esimhooks.server.ingest.inbound import Wakes, must_ask
 from esimhooks.server.ingest.operator_updates import checked, read_update
 from esimhooks.server.ingest.orders import fail, fill, has_failed, refund, refunded
 from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
+from esimhooks.server.jobs.due_work import IDLE_S
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Lookup, OrderUnknown, ProviderRefused, StillAllocating, Unparsable
 from esimhooks.server.runtime.for_each import for_each
@@ -36,7 +37,6 @@ MAX_DUE = 20
 MAX_CONCURRENT = 10
 CLAIM_S = 120.0
 """A claimed row comes up again after this, should its worker have died."""
-IDLE_S = 1.0
 AGAIN = frozenset({UpdateOutcome.UNMATCHED, UpdateOutcome.WAITING})
 """Outcomes of updates that another look may change."""
 

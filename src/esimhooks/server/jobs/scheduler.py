@@ -25,6 +25,7 @@ from esimhooks.server.ingest.batch import Item, emit_pending, take_in
 from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.ingest.orders import fail, fill, has_failed
 from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
+from esimhooks.server.jobs.due_work import IDLE_S
 from esimhooks.server.observe import metrics
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Lookup, OrderFailed, ProviderRefused
@@ -107,7 +108,7 @@ class Scheduler:
                 self._pass_by(row.id)
         if taken is not None:
             self._wakes.notify(taken)
-        return 0.0 if len(ended) == EXPIRY_BATCH else 1.0
+        return 0.0 if len(ended) == EXPIRY_BATCH else IDLE_S
 
     async def emit_pending_usage(self) -> float:
         """Emit pushed usage that has waited for the usage interval."""
@@ -118,7 +119,7 @@ class Scheduler:
             for esim_id in taken.unreadable:
                 self._pass_by(esim_id)
             self._wakes.notify(taken)
-        return 0.0 if len(waiting) == EXPIRY_BATCH else 1.0
+        return 0.0 if len(waiting) == EXPIRY_BATCH else IDLE_S
 
     def _pass_by(self, esim_id: UUID) -> None:
         """Leave out a row that does not decrypt until the next start, so that it keeps nobody waiting."""
@@ -180,7 +181,7 @@ class Scheduler:
         await for_each(
             "order polls", due, self._poll_order, row_id=lambda order: order.id, max_concurrent=MAX_PROVIDERS
         )
-        return 0.0 if due else 1.0
+        return 0.0 if due else IDLE_S
 
     async def _poll_order(self, order: Order) -> None:
         try:

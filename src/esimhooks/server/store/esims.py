@@ -115,17 +115,21 @@ async def of_order(
     return listed(db, rows)
 
 
+IS_EXPIRED = """status IN ('CREATED', 'ACTIVATED', 'IN_USE', 'SUSPENDED', 'USED_UP') AND expire_at <= now()
+          AND (status_at IS NULL OR status_at <= expire_at)
+          AND account_id NOT IN (SELECT account_id FROM frozen_accounts)"""
+HAS_PENDING_USAGE = """pending_until <= now() AND account_id NOT IN (SELECT account_id FROM frozen_accounts)"""
+
+
 async def lock_expired(db: Session, *, limit: int, but_not: Collection[UUID] = ()) -> Sequence[Esim | Unreadable]:
     """Lock and return eSIMs whose validity is over, by the database's clock, and whose provider has said nothing since.
 
     Rows that another node works on are passed over; needs a transaction.
     """
     rows = await db.conn.fetch(
-        """
+        f"""
         SELECT * FROM esims
-        WHERE status IN ('CREATED', 'ACTIVATED', 'IN_USE', 'SUSPENDED', 'USED_UP') AND expire_at <= now()
-          AND (status_at IS NULL OR status_at <= expire_at) AND id <> ALL ($2)
-          AND account_id NOT IN (SELECT account_id FROM frozen_accounts)
+        WHERE {IS_EXPIRED} AND id <> ALL ($2)
         ORDER BY expire_at LIMIT $1 FOR UPDATE SKIP LOCKED
         """,
         limit,
@@ -137,9 +141,8 @@ async def lock_expired(db: Session, *, limit: int, but_not: Collection[UUID] = (
 async def lock_with_pending_usage(db: Session, *, limit: int, but_not: Collection[UUID] = ()) -> Sequence[UUID]:
     """Lock eSIMs whose pushed usage has waited for the interval and return their ids; needs a transaction."""
     rows = await db.conn.fetch(
-        """
-        SELECT id FROM esims WHERE pending_until <= now() AND id <> ALL ($2)
-          AND account_id NOT IN (SELECT account_id FROM frozen_accounts)
+        f"""
+        SELECT id FROM esims WHERE {HAS_PENDING_USAGE} AND id <> ALL ($2)
         ORDER BY pending_until LIMIT $1 FOR UPDATE SKIP LOCKED
         """,
         limit,

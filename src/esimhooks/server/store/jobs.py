@@ -92,13 +92,16 @@ async def page(
     return [_job(kind, row) for row in rows]
 
 
+IS_DUE = "finished_at IS NULL AND due_at <= now()"
+
+
 async def claim(db: Session, kind: type[Filter], *, limit: int, lease_s: float) -> Sequence[Job[Filter]]:
     """Claim the jobs of that kind that have waited longest, for so many seconds."""
     rows = await db.conn.fetch(
-        """
+        f"""
         UPDATE jobs SET due_at = now() + make_interval(secs => $3)
         WHERE id = ANY (ARRAY(
-            SELECT id FROM jobs WHERE kind = $1 AND finished_at IS NULL AND due_at <= now()
+            SELECT id FROM jobs WHERE kind = $1 AND {IS_DUE}
             ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
         ))
         RETURNING *

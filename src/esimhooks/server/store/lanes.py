@@ -96,6 +96,25 @@ async def lease(db: Session, *, holder: UUID, seconds: float, share_of: int, lim
     ]
 
 
+async def next_due_in_s(db: Session) -> float | None:
+    """Return the seconds until the next delivery is due in a lane that may be leased then; None where none will be.
+
+    Zero or less where one is due already that nobody has leased. What another dispatcher has leased and is due is its own.
+    """
+    in_s: float | None = await db.conn.fetchval(
+        f"""
+        WITH RECURSIVE waiting AS (
+            {FIRST_OF_EACH}
+        ), next AS (
+            SELECT greatest(w.due_at, l.held_until) AS due_at, l.leased_until > now() AS is_leased
+            FROM waiting w JOIN lanes l USING (endpoint_id) WHERE l.open AND w.due_at < 'infinity'
+        )
+        SELECT extract(epoch FROM min(due_at) - now())::float8 FROM next WHERE due_at > now() OR is_leased IS NOT TRUE
+        """
+    )
+    return in_s
+
+
 class Presence(Struct, frozen=True):
     """How many dispatchers are alive, and how many lanes they have leased together."""
 

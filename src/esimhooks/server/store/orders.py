@@ -94,18 +94,21 @@ async def page(db: Session, where: OrderFilter, *, before: UUID | None, limit: i
     return [_order(row) for row in rows]
 
 
+IS_POLL_DUE = "next_poll_at <= now()"
+
+
 async def claim_polls(db: Session, *, retry_in_s: float, limit: int) -> Sequence[Order]:
     """Claim orders whose poll is due and put their next one `retry_in_s` off, in case this one is never finished.
 
     Each provider's in turn, so that one with many orders does not keep the others waiting.
     """
     rows = await db.conn.fetch(
-        """
+        f"""
         UPDATE orders SET polls = polls + 1, next_poll_at = now() + make_interval(secs => $1)
         WHERE id IN (
-            SELECT o.id FROM (SELECT DISTINCT provider FROM orders WHERE next_poll_at <= now()) p
+            SELECT o.id FROM (SELECT DISTINCT provider FROM orders WHERE {IS_POLL_DUE}) p
             CROSS JOIN LATERAL (
-                SELECT id FROM orders WHERE provider = p.provider AND next_poll_at <= now()
+                SELECT id FROM orders WHERE provider = p.provider AND {IS_POLL_DUE}
                 ORDER BY next_poll_at LIMIT $2 FOR UPDATE SKIP LOCKED
             ) o
         )
