@@ -78,7 +78,7 @@ async def _attempted(database: Database, *, count: int) -> list[Result]:
     claimed: list[Claimed] = []
     async with database.transaction() as db:
         leased = await lanes.lease(db, holder=new_id(), seconds=300, share_of=1, limit=20)
-        while taken := await queue.claim(db, [ClaimRequest(one.lease, BATCH) for one in leased]):
+        while taken := (await queue.claim(db, [ClaimRequest(one.lease, BATCH) for one in leased])).claimed:
             claimed += taken
     return [result_of(one, DELIVERED) for one in claimed]
 

@@ -88,7 +88,7 @@ class ServedQueue(DisturbedQueue):
     def _take(self, dispatcher: Dispatcher, room: int) -> None:
         taken = self._do(
             lambda db: queue.claim(db, [ClaimRequest(lease, room) for lease in dispatcher.leases.values()])
-        )
+        ).claimed
         for lease in dispatcher.leases.values():
             may = self.model.may_take(lease)
             got = [self.model.rows[one.delivery_id] for one in taken if one.endpoint_id == lease.endpoint_id]
@@ -120,7 +120,7 @@ class ServedQueue(DisturbedQueue):
 
         async def take() -> Sequence[Claimed]:
             async with self._database.session() as db:
-                return await queue.claim(db, requests)
+                return (await queue.claim(db, requests)).claimed
 
         async def begin(blocker: AsyncExitStack) -> "asyncio.Task[Sequence[Claimed]]":
             db = await blocker.enter_async_context(self._database.transaction())

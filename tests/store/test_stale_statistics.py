@@ -117,7 +117,7 @@ async def _believed_full(database: Database) -> bool:
 
 
 async def _take(db: Session, held: list[Lease]) -> list[Claimed]:
-    return list(await queue.claim(db, [ClaimRequest(one, ROOM) for one in held]))
+    return list((await queue.claim(db, [ClaimRequest(one, ROOM) for one in held])).claimed)
 
 
 async def _taken(database: Database, held: list[Lease]) -> list[Claimed]:

@@ -65,7 +65,7 @@ async def _held_up(
 
 async def _take(database: Database, held: Sequence[Lease]) -> Sequence[Claimed]:
     async with database.session() as db:
-        return await queue.claim(db, [ClaimRequest(one, 100) for one in held])
+        return (await queue.claim(db, [ClaimRequest(one, 100) for one in held])).claimed
 
 
 async def _somebody_waits(database: Database) -> bool:

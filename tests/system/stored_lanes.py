@@ -114,7 +114,7 @@ async def lease(database: Database, *, holder: UUID | None = None, limit: int = 
 async def take(database: Database, held: Lease, room: int = 100) -> Sequence[Claimed]:
     """Take up due deliveries of a leased lane."""
     async with database.session() as db:
-        return await queue.claim(db, [ClaimRequest(held, room)])
+        return (await queue.claim(db, [ClaimRequest(held, room)])).claimed
 
 
 async def write(

@@ -206,7 +206,7 @@ async def test_renewing_leasing_and_writing_at_once_never_wait_for_each_other_in
     async def writing() -> None:
         for _ in range(20):
             async with database.session() as db:
-                claimed = await queue.claim(db, [queue.ClaimRequest(one, 1) for one in held])
+                claimed = (await queue.claim(db, [queue.ClaimRequest(one, 1) for one in held])).claimed
             await write(database, claimed, DELIVERED)
 
     async def releasing() -> None:

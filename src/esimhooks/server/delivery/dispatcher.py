@@ -31,7 +31,7 @@ from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.ingest.hand_over import Handed, LaneRoom
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.runtime.loop import Wake, guarded
-from esimhooks.server.store import endpoints, events, lanes, queue
+from esimhooks.server.store import endpoints, lanes, queue
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.intake import LeasedLane
 from esimhooks.server.store.queue import ClaimRequest
@@ -203,22 +203,21 @@ class Dispatcher:
             return False
         try:
             async with self._database.session() as db:
-                claimed = await queue.claim(db, requests)
-                found = await events.contents(db, list({one.event_id for one in claimed})) if claimed else {}
-            await self._load_targets(claimed)
+                claims = await queue.claim(db, requests)
+            await self._load_targets(claims.claimed)
         except BaseException:
             self._retire(requests)
             raise
         jobs = []
-        for one in claimed:
-            if (content := found.get(one.event_id)) is None or is_poison(one):
+        for one in claims.claimed:
+            if (content := claims.contents.get(one.event_id)) is None or is_poison(one):
                 self._spawn(one, self._quarantine(one, POISON if content else UNREADABLE))
             elif (target := self._targets.get(one.endpoint_id)) is None:
                 self._spawn(one, self._postpone(one))
             else:
                 jobs.append(Job(one, target, content.body, content.traceparent))
         self._scheduler.add(jobs, now=monotonic())
-        more = self._scheduler.note_claimed(requests, claimed)
+        more = self._scheduler.note_claimed(requests, claims.claimed)
         self._begin()
         return more
 

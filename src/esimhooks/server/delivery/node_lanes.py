@@ -19,8 +19,7 @@ from msgspec import Struct
 from esimhooks.server.ingest.hand_over import Handed, LaneRoom, Lanes
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.runtime.health import Place
-from esimhooks.server.runtime.loop import Loop
-from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.runtime.loop import Loop, Wake
 from esimhooks.server.store.intake import LeasedLane
 
 OFFER_EVERY_S = 0.02

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from esimhooks.server.runtime.wake import Wake
+from esimhooks.server.runtime.loop import Wake
 from esimhooks.server.store import due_work
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.due_work import Work

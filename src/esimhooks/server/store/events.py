@@ -1,7 +1,7 @@
 """Events: the encrypted bytes of every webhook, and where they came from."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from uuid import UUID
 
@@ -191,11 +191,16 @@ class Content(Struct, frozen=True):
 async def contents(db: Session, event_ids: Sequence[UUID]) -> dict[UUID, Content]:
     """Return the bytes of the events; for the dispatcher, which serves all tenants. Those that cannot be read are missing."""
     rows = await db.conn.fetch("SELECT id, sealed_body, traceparent FROM events WHERE id = ANY($1)", event_ids)
+    return readable_contents(db, {row["id"]: row for row in rows})
+
+
+def readable_contents(db: Session, rows: Mapping[UUID, asyncpg.Record]) -> dict[UUID, Content]:
+    """Return the bytes of the events, by their ids, whose rows can be read."""
     readable = {}
-    for row in rows:
+    for event_id, row in rows.items():
         with suppress(Undecryptable):  # one spoilt row must not keep the others from being sent
-            body = db.cipher.decrypt(row["sealed_body"], row=_row(row["id"]))
-            readable[row["id"]] = Content(body, row["traceparent"])
+            body = db.cipher.decrypt(row["sealed_body"], row=_row(event_id))
+            readable[event_id] = Content(body, row["traceparent"])
     return readable
 
 

@@ -5,7 +5,7 @@ delivery that has waited for 24 h beyond the end of its schedule fails for good,
 down; otherwise it would keep its day of history for ever.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -16,9 +16,10 @@ from esimhooks.server.domain.delivery import SUSPECT_AT, Claimed, Delivery, Outc
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.domain.operational import DeliveryFailed
 from esimhooks.server.domain.schedule import JITTER
-from esimhooks.server.store import lanes
+from esimhooks.server.store import events, lanes
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import response_row
+from esimhooks.server.store.events import Content
 from esimhooks.server.store.fifo import FIRST_DELAY, FifoKey, FifoSlot, advance, lock_tails
 from esimhooks.server.store.lanes import Lease
 
@@ -64,50 +65,27 @@ class ClaimRequest(Struct, frozen=True):
     room: int
 
 
-async def claim(db: Session, requests: Sequence[ClaimRequest]) -> Sequence[Claimed]:
+class Claims(Struct, frozen=True):
+    """What was claimed, longest due first, and the events of which the bytes can be read."""
+
+    claimed: Sequence[Claimed]
+    contents: Mapping[UUID, Content]
+
+
+async def claim(db: Session, requests: Sequence[ClaimRequest]) -> Claims:
     """Claim due deliveries of leased lanes and count the claims; none that this lease has claimed already.
 
-    Of a FIFO only the head is claimed, and nothing while another of it is in flight: a row that is committed late may have
-    an earlier position. Claims of suspects are counted in `begin` instead. Rows that a later leaseholder has claimed or
-    postponed while this statement waited are left alone. It is written so that the work stays small whatever PostgreSQL
-    estimates the size of the queue to be (docs/decisions/0022).
+    Of a FIFO only the head is claimed, and nothing while another of it is in flight. Claims of suspects are counted in
+    `begin` instead. Rows that a later leaseholder has claimed or postponed while this statement waited are left alone.
     """
     rows = await db.conn.fetch(
-        """
-        WITH due AS MATERIALIZED (
-            SELECT q.delivery_id, q.claims, w.lease_token, e.version
-            FROM unnest($1::uuid[], $2::bigint[], $3::int[]) AS w (endpoint_id, lease_token, room)
-            JOIN lanes l ON l.endpoint_id = w.endpoint_id AND l.lease_token = w.lease_token AND l.open
-            JOIN endpoints e ON e.id = w.endpoint_id
-            CROSS JOIN LATERAL (
-                SELECT q.delivery_id, q.claims FROM queue q
-                WHERE q.endpoint_id = w.endpoint_id AND q.due_at <= now() AND q.claim_token < w.lease_token
-                  AND (NOT q.ordered OR NOT EXISTS (
-                      SELECT FROM queue o
-                      WHERE o.ordered AND o.endpoint_id = q.endpoint_id AND o.esim_id = q.esim_id
-                        AND o.position < q.position
-                  ) AND NOT EXISTS (
-                      SELECT FROM queue o
-                      WHERE o.ordered AND o.endpoint_id = q.endpoint_id AND o.esim_id = q.esim_id
-                        AND o.position >= q.position AND o.claim_token = w.lease_token
-                  ))
-                ORDER BY q.due_at LIMIT w.room
-            ) q
-        )
-        UPDATE queue q
-        SET claim_token = due.lease_token, claims = q.claims + (q.claims - q.attempts < $4)::int
-        FROM due
-        WHERE q.delivery_id = ANY (ARRAY[due.delivery_id]) AND q.claim_token < due.lease_token
-          AND q.due_at + interval '0' <= now()
-        RETURNING q.delivery_id, q.account_id, q.endpoint_id, due.version, q.event_id, q.event_type,
-                  q.attempts, q.attempts_this_round, due.claims, q.ordered, q.claim_token, q.position, q.due_at, q.faults
-        """,
+        "SELECT * FROM claim_due($1, $2, $3, $4)",
         [request.lease.endpoint_id for request in requests],
         [request.lease.token for request in requests],
         [request.room for request in requests],
         SUSPECT_AT,
     )
-    return [
+    claimed = [
         Claimed(
             delivery_id=row["delivery_id"],
             account_id=row["account_id"],
@@ -123,8 +101,10 @@ async def claim(db: Session, requests: Sequence[ClaimRequest]) -> Sequence[Claim
             position=row["position"],
             faults=row["faults"],
         )
-        for row in sorted(rows, key=lambda row: (row["due_at"], row["delivery_id"]))
+        for row in rows
     ]
+    by_event = {row["event_id"]: row for row in rows if row["sealed_body"] is not None}
+    return Claims(claimed, events.readable_contents(db, by_event))
 
 
 async def begin(db: Session, claimed: Claimed) -> bool:
