@@ -35,6 +35,8 @@ STALE_HOLDERS = frozenset({Kind.PAUSE, Kind.NETWORK})
 
 LIMITS_S = {
     Kind.KILL: 35.0,
+    Kind.CHILD_KILL: 15.0,
+    Kind.PARENT_KILL: 35.0,
     Kind.POWER: 35.0,
     Kind.PAUSE: 35.0,
     Kind.DATABASE_KILL: 10.0,

@@ -62,6 +62,8 @@ class Harm:
         """Do one fault of the kind. Raises `GaveUp` where the stand cannot be mended."""
         acts: dict[Kind, Callable[[Random], Awaitable[None]]] = {
             Kind.KILL: self._kill,
+            Kind.CHILD_KILL: self._kill_child,
+            Kind.PARENT_KILL: self._kill_parent,
             Kind.POWER: self._power,
             Kind.DATABASE_KILL: self._kill_database,
             Kind.BACKEND_KILL: self._kill_backend,
@@ -83,6 +85,24 @@ class Harm:
         state = "serving" if node.ready else "starting"
         fault = self._log.began(Kind.KILL, node.name, node=node, detail=state)
         node.kill()
+        self._log.ended(fault)
+        node.start()
+
+    async def _kill_child(self, chance: Random) -> None:
+        """End one process of a node of several; its parent starts another."""
+        found = [(node, child) for node in self._stand.families for child in node.children()]
+        if not found:
+            return  # the node that has children is being started
+        node, child = chance.choice(found)
+        fault = self._log.began(Kind.CHILD_KILL, node.name, node=node, detail="serving" if node.ready else "starting")
+        child.kill()
+        self._log.ended(fault)
+
+    async def _kill_parent(self, chance: Random) -> None:
+        """End the parent alone: its children finish what is in flight and end, while its successor starts."""
+        node = chance.choice(self._stand.families)
+        fault = self._log.began(Kind.PARENT_KILL, node.name, node=node, detail="serving" if node.ready else "starting")
+        node.kill_parent()
         self._log.ended(fault)
         node.start()
 

@@ -56,6 +56,8 @@ class Kind(StrEnum):
     """What is done to the server under test."""
 
     KILL = "kill"
+    CHILD_KILL = "child-kill"
+    PARENT_KILL = "parent-kill"
     POWER = "power"
     DATABASE_KILL = "database-kill"
     BACKEND_KILL = "backend-kill"

@@ -1,4 +1,4 @@
-"""A node: `esimhooks serve` as a process of its own, started, killed, paused and stopped like an operator's.
+"""A node: `esimhooks serve` as one process or several, started, killed, paused and stopped like an operator's.
 
 Settings come in; what the process prints goes to a file. Whether it works is seen from outside, not asked here.
 """
@@ -9,7 +9,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from reliability.processes import ended, launched, until
 
@@ -20,7 +23,7 @@ ANNOUNCED = re.compile(rb"esimhooks serves http")
 
 
 class Node:
-    """One process. `address` is where its requests come from, empty where that tells nothing."""
+    """A node. `address` is where its requests come from, empty where that tells nothing."""
 
     def __init__(  # noqa: PLR0913
         self,
@@ -28,6 +31,7 @@ class Node:
         *,
         settings: Mapping[str, str],
         roles: str,
+        processes: int,
         output: Path,
         address: str = "",
         wrapper: Sequence[str] = (),
@@ -35,11 +39,12 @@ class Node:
     ) -> None:
         self.name = name
         self.roles = roles
+        self.processes = processes
         self.address = address
         self.wanted = False
         self._command = (*wrapper, *PROGRAM, "serve", "--role", roles)
-        # A fault meets all there is of a node.
-        self._environment = environment(settings) | {"ESIMHOOKS_PROCESSES": "1"} | dict(more_environment or {})
+        several = {"ESIMHOOKS_PROCESSES": str(processes)}
+        self._environment = environment(settings) | several | dict(more_environment or {})
         self._output = output
         self._said_before = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -47,7 +52,7 @@ class Node:
     @property
     def dispatches(self) -> bool:
         """Whether requests to receivers come from it."""
-        return self.roles in ("all", "dispatcher")
+        return "all" in self.roles or "dispatcher" in self.roles
 
     @property
     def exit_code(self) -> int | None:
@@ -69,8 +74,27 @@ class Node:
         """Return once it is ready. Raises `GaveUp`."""
         await until(lambda: self.ready, f"the start of {self.name}", within_s=READY_S)
 
+    def children(self) -> list[psutil.Process]:
+        """Return the processes that do the work of a node of several."""
+        if self.processes == 1 or self._process is None or self._process.poll() is not None:
+            return []
+        found = []
+        for one in psutil.Process(self._process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if one.ppid() != self._process.pid and "postgres" not in one.name():  # what forks them is none
+                    found.append(one)
+        return found
+
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """End it, with its children, as a power cut would."""
+        children = self.children()
+        self.kill_parent()
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+
+    def kill_parent(self) -> None:
+        """End it but for its children."""
         self.wanted = False
         if self._process is not None:
             self._process.kill()

@@ -6,7 +6,7 @@ from random import Random
 from reliability.lines import Kind
 
 GROUPS: dict[str, tuple[Kind, ...]] = {
-    "kill": (Kind.KILL, Kind.POWER),
+    "kill": (Kind.KILL, Kind.CHILD_KILL, Kind.PARENT_KILL, Kind.POWER),
     "postgres": (Kind.DATABASE_KILL, Kind.BACKEND_KILL, Kind.DATABASE_RESTART),
     "pause": (Kind.PAUSE,),
     "network": (Kind.NETWORK,),
@@ -19,7 +19,9 @@ GROUPS: dict[str, tuple[Kind, ...]] = {
 """What `--only` names."""
 
 KILLS = {
-    Kind.KILL: 70,
+    Kind.KILL: 40,
+    Kind.CHILD_KILL: 20,
+    Kind.PARENT_KILL: 10,
     Kind.POWER: 4,
     Kind.DATABASE_KILL: 18,
     Kind.BACKEND_KILL: 8,

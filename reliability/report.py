@@ -16,7 +16,7 @@ from rich.table import Table
 
 from reliability.clock import library
 from reliability.findings import Findings, by_kind
-from reliability.lines import Kind
+from reliability.plan import KILLS
 from reliability.recovery import Recovery
 from reliability.repeats import After
 from reliability.state import State
@@ -84,11 +84,10 @@ def _totals(findings: Findings) -> Rows:
     kept, repeats = findings.kept, findings.repeats
     explained = [one for one in repeats.repeats if one.explained]
     most = max((findings.repeats_of(span.fault.number) for span in findings.faults), default=0)
-    kills = {Kind.KILL, Kind.POWER, Kind.DATABASE_KILL, Kind.BACKEND_KILL}
     counted = {after: sum(one.after is after for one in repeats.repeats) for after in After}
     return [
         ("faults", str(len(findings.faults))),
-        ("of them kill -9", str(sum(span.fault.kind in kills for span in findings.faults))),
+        ("of them kill -9", str(sum(span.fault.kind in KILLS for span in findings.faults))),
         ("updates answered, copies included", str(findings.answers)),
         ("events acknowledged", str(kept.acknowledged_events)),
         ("events arrived at all their endpoints", str(kept.arrived_events)),

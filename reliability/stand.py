@@ -1,7 +1,8 @@
 """The stand: the server under test as an operator would run it, with what can be done to it.
 
-Three variants: `nodes` (API, two dispatchers and a scheduler on a PostgreSQL of their own), `embedded` (everything in
-one process, which starts its PostgreSQL), and `patroni` (two nodes of all roles on a primary with a standby). Nodes that end by themselves are started again, as systemd would.
+Three variants: `nodes` (one that takes in and sends, two dispatchers and a scheduler on a PostgreSQL of their own),
+`embedded` (one node that starts its PostgreSQL), and `patroni` (two nodes of all roles on a primary with a standby). What
+takes in and sends has several processes. Nodes that end by themselves are started again, as systemd would.
 """
 
 import asyncio
@@ -19,7 +20,9 @@ from reliability.postgres import OwnPostgres, Postgres
 from reliability.processes import GaveUp
 from reliability.state import State
 
-ROLES = {"api": "api", "dispatcher-1": "dispatcher", "dispatcher-2": "dispatcher", "scheduler": "scheduler"}
+ROLES = {"api": "api,dispatcher", "dispatcher-1": "dispatcher", "dispatcher-2": "dispatcher", "scheduler": "scheduler"}
+PROCESSES = 2
+"""Of each node that takes in and sends."""
 LOOK_EVERY_S = 0.5
 
 
@@ -70,11 +73,18 @@ class Stand:
         """Nodes that send."""
         return [node for node in self.nodes if node.dispatches]
 
+    @property
+    def families(self) -> list[Node]:
+        """Nodes of several processes."""
+        return [node for node in self.nodes if node.processes > 1]
+
     def kinds(self) -> frozenset[Kind]:
         """Return the faults that can be made here."""
         if self.cluster is not None:
             return frozenset({Kind.FAILOVER, Kind.ISOLATION, Kind.SWITCHOVER})
         possible = {Kind.KILL, Kind.POWER, Kind.DATABASE_KILL, Kind.BACKEND_KILL, Kind.DATABASE_RESTART, Kind.ROLLING}
+        if self.families:
+            possible |= {Kind.CHILD_KILL, Kind.PARENT_KILL}
         if len(self.dispatchers) > 1:
             possible.add(Kind.PAUSE)
         if self.clocks:
@@ -144,6 +154,7 @@ class Stand:
                 name,
                 settings=settings | ({"host": address} if address else {}),
                 roles=roles,
+                processes=PROCESSES if self.cluster is None and roles in ("all", "api,dispatcher") else 1,
                 output=self.work / f"{name}.log",
                 address=address,
                 wrapper=self.network.inside(name) if self.network else (),
