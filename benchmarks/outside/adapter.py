@@ -22,8 +22,8 @@ class Adapter(Protocol):
     def event(self, target: Target, number: int, *, count: int = 1) -> Request:
         """Return the request that posts events `number` to `number + count - 1`, each different from all others."""
 
-    def ids(self, answer: bytes) -> list[str]:
-        """Return the `webhook-id` of each event that was posted."""
+    def ids(self, request: Request, answer: bytes) -> list[str]:
+        """Return the id under which the receiver knows each event that was posted."""
 
 
 class Esimhooks:
@@ -70,8 +70,8 @@ class Esimhooks:
         body = {"account": target["account"], "mode": LIVE, "updates": updates}
         return Request("/v1/updates", self._headers, json.dumps(body).encode())
 
-    def ids(self, answer: bytes) -> list[str]:
-        """Return the ids of the events that the answer names."""
+    def ids(self, request: Request, answer: bytes) -> list[str]:
+        """Return the ids of the events that the answer names, each the `webhook-id` of its delivery."""
         return [event for result in json.loads(answer)["results"] for event in result["events"]]
 
     async def _made(self, wire: Wire, path: str, body: object) -> dict[str, Any]:

@@ -8,15 +8,23 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
 import uvloop
 
 from benchmarks.outside.adapter import Adapter, Esimhooks
+from benchmarks.outside.peers import Convoy, Outpost, Svix, WebhookX
 from benchmarks.outside.wire import Wire
 
-ADAPTERS = {"esimhooks": Esimhooks}
+ADAPTERS: dict[str, Callable[[str], Adapter]] = {
+    "esimhooks": Esimhooks,
+    "svix": Svix,
+    "outpost": Outpost,
+    "webhookx": WebhookX,
+    "convoy": Convoy,
+}
 
 
 class Generator:
@@ -48,7 +56,7 @@ class Generator:
             first = load["first"] + number // len(targets) * load["batch"]
             request = self._adapter.event(targets[number % len(targets)], first, count=load["batch"])
             status, answer = await wire.post(request)
-            ids = self._adapter.ids(answer) if status < 300 else []
+            ids = self._adapter.ids(request, answer) if status < 300 else []
             self.posted.append((ids, due, time.monotonic_ns(), status))
         await wire.close()
 

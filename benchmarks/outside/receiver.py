@@ -1,4 +1,4 @@
-"""The receiver: a process that verifies nothing and notes when which `webhook-id` arrived.
+"""The receiver: a process that verifies nothing and notes when which event arrived.
 
 Run as `python -m benchmarks.outside.receiver`; prints its port. Paths below /hang are never answered, below /fail with
 500, all others with 200. `/-/count`, `/-/arrivals` and `/-/reset` are for whoever measures. Times are nanoseconds of the
@@ -14,6 +14,8 @@ from typing import cast
 import uvloop
 
 ID = re.compile(rb"\r\nwebhook-id: *([^\r]+)", re.IGNORECASE)
+OWN_ID = re.compile(rb'"bench_id": ?"([^"]+)"')
+"""In the events of other senders, whose headers differ."""
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 FAILED = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n"
@@ -52,7 +54,7 @@ class Connection(asyncio.Protocol):
         if path.startswith(b"/fail"):
             self._transport.write(FAILED)
             return
-        found = ID.search(head)
+        found = OWN_ID.search(body) or ID.search(head)
         arrivals.append((found[1].decode() if found else "", time.monotonic_ns()))
         if len(bodies) < MAX_BODIES:
             bodies.append(body.decode())

@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks import outside
 from benchmarks.ground import ground
+from benchmarks.outside.generator import ADAPTERS
+from benchmarks.outside.receiver import OWN_ID
 from benchmarks.page import page, verdict
 from benchmarks.scenarios import TINY, accept, percentile
 
@@ -32,6 +34,17 @@ def test_whoever_stands_outside_imports_nothing_of_the_server(file: Path) -> Non
     imported = [name for name in _imported(file) if name.startswith(("benchmarks", "esimhooks", "uvloop"))]
 
     assert [name for name in imported if not name.startswith(allowed)] == []
+
+
+@pytest.mark.parametrize("name", sorted(set(ADAPTERS) - {"esimhooks"}))
+def test_the_receiver_finds_the_id_of_an_event_of_another_sender_in_its_body(name: str) -> None:
+    adapter = ADAPTERS[name]("key:of:it")
+    request = adapter.event({"name": "one", "app": "app_1", "endpoint": "e1"}, 7)
+
+    assert adapter.ids(request, b"{}") == ["one-7"]
+    found = OWN_ID.search(request.body)
+    assert found is not None
+    assert found[1] == b"one-7"
 
 
 def test_a_percentile_is_one_of_the_values() -> None:
