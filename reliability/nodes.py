@@ -31,7 +31,7 @@ class Node:
         *,
         settings: Mapping[str, str],
         roles: str,
-        processes: int,
+        processes: int = 1,
         output: Path,
         address: str = "",
         wrapper: Sequence[str] = (),
