@@ -11,6 +11,7 @@ from esimhooks.server.runtime.group_commit import MAX_QUEUE, GroupCommit
 from esimhooks.server.runtime.loop import Loop
 from esimhooks.server.store.database import Database
 
+LONG_S = 600.0
 pytestmark = pytest.mark.timeout(20)
 
 
@@ -70,6 +71,22 @@ async def test_items_that_come_while_a_commit_is_on_its_way_are_committed_togeth
 
     assert results == ["A", "B", "C"]
     assert ledger.batches == [["a", "b", "c"]]
+
+
+async def test_what_nobody_waits_for_is_committed_with_what_comes_soon_after_and_at_once_with_what_is_urgent() -> None:
+    ledger = Ledger()
+    group = GroupCommit[str, str](
+        ledger.commit, patience_s=LONG_S, is_urgent=lambda word: word == "urgent", max_weight=3
+    )
+    loop = Loop("commits", group.commit_waiting, wake=group.wake)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(loop.run())
+        first = tasks.create_task(group.submit("first"))
+        await asyncio.gather(group.submit("urgent"), first)
+        await asyncio.gather(*map(group.submit, ("three", "fill", "a batch")))
+        loop.stop()
+
+    assert ledger.batches == [["first", "urgent"], ["three", "fill", "a batch"]]
 
 
 async def test_a_batch_is_never_larger_than_allowed() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from esimhooks.server.delivery import operational
 from esimhooks.server.domain.clock import Clock
-from esimhooks.server.domain.delivery import DeliveryStatus
+from esimhooks.server.domain.delivery import DeliveryStatus, is_suspect
 from esimhooks.server.domain.ids import Prefix, made_at, text_of
 from esimhooks.server.domain.operational import DeliveryFailed, EndpointDisabled, OperationalEvent
 from esimhooks.server.observe import metrics
@@ -20,6 +20,9 @@ MAX_BATCH = 2000
 MAX_LOGGED = 50
 """So many results are logged in one turn of the event loop."""
 
+PATIENCE_S = 0.01
+"""Nobody waits for the result of what was delivered; with those of the next milliseconds it costs a third."""
+
 log = get_logger("attempt")
 
 
@@ -30,7 +33,9 @@ class ResultWriter:
         self._database = database
         self._clock = clock
         self._due = due
-        self.commits = GroupCommit[Result, Written](self._commit, max_weight=MAX_BATCH)
+        self.commits = GroupCommit[Result, Written](
+            self._commit, max_weight=MAX_BATCH, patience_s=PATIENCE_S, is_urgent=_is_awaited
+        )
 
     async def write(self, result: Result) -> Written:
         """Return, after the commit, what became of the result. Raises `NotNow` where it could not be written."""
@@ -57,6 +62,11 @@ class ResultWriter:
         if is_due:
             self._due.notify()
         return written
+
+
+def _is_awaited(result: Result) -> bool:
+    """Whether the next delivery, the breaker or a person waits for what the result changes."""
+    return result.verdict.status is not DeliveryStatus.DELIVERED or follow_up_of(result) or is_suspect(result.claimed)
 
 
 def _operational_events(results: Sequence[Result], written: Sequence[Written]) -> list[OperationalEvent]:
