@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from esimhooks import Event, Receiver, Retrying
+from esimhooks.receiver.inbox import database_of
 from esimhooks.receiver.runs import Runs
-from esimhooks.receiver.urls import database_of
 from esimhooks.signing import new_secret
 
 HANDLER = "welcome"

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from esimhooks import Event, Receiver, Retrying, Webhook, open_inbox
-from esimhooks.receiver.urls import database_of
+from esimhooks.receiver.inbox import database_of
 
 if TYPE_CHECKING:
     from esimhooks.server.store.embedded import EmbeddedPostgres

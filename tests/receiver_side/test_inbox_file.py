@@ -11,8 +11,8 @@ import pytest
 
 from esimhooks import Event, InboxUnavailable, Receiver, Retrying, open_inbox
 from esimhooks.receiver.database import Session
+from esimhooks.receiver.inbox import database_of
 from esimhooks.receiver.schema import _VERSION_1, VERSION
-from esimhooks.receiver.urls import database_of
 from receiver_side.posting import SECRET, Seen, a_body, post, until
 
 TYPES = {

@@ -10,7 +10,7 @@ import pytest
 
 from esimhooks import Event, Receiver, Retrying, Webhook, open_inbox
 from esimhooks.receiver import receiver as receiver_module
-from esimhooks.receiver.urls import database_of
+from esimhooks.receiver.inbox import database_of
 from esimhooks.signing import new_secret
 from receiver_side.posting import SECRET, Seen, a_body, post, until
 

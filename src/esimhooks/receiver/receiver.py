@@ -16,7 +16,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from esimhooks.receiver import asgi, forks, wsgi
+from esimhooks.receiver import applications, forks
 from esimhooks.receiver.background import LoopBackground, ThreadBackground
 from esimhooks.receiver.calling import Calling
 from esimhooks.receiver.database import Database
@@ -24,13 +24,12 @@ from esimhooks.receiver.event import Event
 from esimhooks.receiver.failures import caught, log
 from esimhooks.receiver.handlers import Handlers
 from esimhooks.receiver.headers import Headers
-from esimhooks.receiver.inbox import Inbox, InboxStats
+from esimhooks.receiver.inbox import Inbox, InboxStats, database_of
 from esimhooks.receiver.intake import ANSWER_WITHIN_S, Answer, Intake
 from esimhooks.receiver.retrying import Retrying
 from esimhooks.receiver.runs import Runs
 from esimhooks.receiver.threads import Threads
 from esimhooks.receiver.transactions import Around, Supervisor
-from esimhooks.receiver.urls import database_of
 from esimhooks.receiver.webhook import Secret, Webhook
 from esimhooks.receiver.worker import Worker
 
@@ -119,18 +118,18 @@ class Receiver:
 
         return register
 
-    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+    async def __call__(self, scope: applications.Scope, receive: applications.Receive, send: applications.Send) -> None:
         """Serve one ASGI scope. The worker starts with the first request at the latest, in the same loop."""
         if scope["type"] == "lifespan":
-            await asgi.serve_lifespan(receive, send, start=self.start_async, stop=self.close_async)
+            await applications.serve_lifespan(receive, send, start=self.start_async, stop=self.close_async)
         elif scope["type"] == "http":
             await self._start_with_a_request()
-            await asgi.serve_request(scope, receive, send, intake=self._intake, take=self._take_async)
+            await applications.serve_asgi(scope, receive, send, intake=self._intake, take=self._take_async)
         else:
             await receive()
             await send({"type": "websocket.close"})
 
-    def wsgi(self, environ: dict[str, Any], start_response: wsgi.StartResponse) -> Iterable[bytes]:
+    def wsgi(self, environ: dict[str, Any], start_response: applications.StartResponse) -> Iterable[bytes]:
         """Serve one WSGI request: `DispatcherMiddleware(app, {"/webhooks/esim": receiver.wsgi})`.
 
         The worker starts with the first request at the latest, in a thread, and is stopped when the process exits.
@@ -138,7 +137,7 @@ class Receiver:
         self.start()
         deadline = time.monotonic() + ANSWER_WITHIN_S
         take = partial(self._take, deadline=deadline)
-        return wsgi.serve_request(environ, start_response, intake=self._intake, take=take)
+        return applications.serve_wsgi(environ, start_response, intake=self._intake, take=take)
 
     def take(self, body: bytes, headers: Headers, *, method: str = "POST") -> Answer:
         """Verify and store one request that came some other way, and return the answer to it. Blocks.

@@ -16,8 +16,38 @@ from esimhooks.receiver.errors import InboxUnavailable
 from esimhooks.receiver.failures import Failure, caught, log
 from esimhooks.receiver.handlers import Handlers
 from esimhooks.receiver.inbox import Inbox
-from esimhooks.receiver.pace import Pace
 from esimhooks.receiver.runs import Claim, Key, Runs
+
+AHEAD_S = 0.1
+MAX_AHEAD = 100
+
+
+class Pace:
+    """Counts the ends of handlers. `ahead`: how many runs to claim beyond those that can begin at once.
+
+    They are as many as will begin within a moment: quick handlers so share the cost of a claim, slow ones leave the work to
+    whoever is free.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since = clock()
+        self._ends = 0
+        self.ahead = 0
+
+    def count(self) -> None:
+        """Note that a handler has ended."""
+        self._ends += 1
+
+    def measure(self) -> int:
+        """Return `ahead`, brought up to date where the time since the last measuring tells enough."""
+        now = self._clock()
+        took_s = now - self._since
+        if took_s >= AHEAD_S:
+            self.ahead = min(MAX_AHEAD, int(self._ends / took_s * AHEAD_S))
+            self._since, self._ends = now, 0
+        return self.ahead
+
 
 POLL_S = 1.0
 """How often runs are looked for that nobody has notified of: retries, and those of processes that died."""

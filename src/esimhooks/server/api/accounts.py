@@ -20,7 +20,7 @@ from esimhooks.server.domain.ids import Prefix
 from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.validation import Name
 from esimhooks.server.manage import accounts as manage_accounts
-from esimhooks.server.store import accounts, quotas
+from esimhooks.server.store import accounts
 from esimhooks.server.store.database import Session
 
 
@@ -145,7 +145,7 @@ quota_routes = Routes(BY_KEY)
 async def show_quotas(db: Session, tenant: Tenant) -> QuotasView:
     """Show what the account may have and do, and what it has."""
     limits = found(await accounts.find(db, tenant.account_id), "account").quotas
-    has = await quotas.usage(db, tenant.account_id)
+    has = await accounts.quota_usage(db, tenant.account_id)
     return QuotasView(
         [
             QuotaView("endpoints", limits.endpoints, has.endpoints),

@@ -20,7 +20,7 @@ from esimhooks.server.domain.lists import Window, found
 from esimhooks.server.manage import deliveries as manage_deliveries
 from esimhooks.server.manage import endpoints as manage_endpoints
 from esimhooks.server.manage import overview as manage_overview
-from esimhooks.server.store import accounts, deliveries, endpoints, figures, quotas
+from esimhooks.server.store import accounts, deliveries, endpoints, figures
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_at
@@ -44,7 +44,7 @@ async def list_endpoints(request: Request, db: Session, now: datetime) -> Respon
         "title": "Endpoints",
         "list": asked.shown(request, rows, [row.id for row in rows]),
         "health": await manage_endpoints.health_of_each(db, tenant, [row.id for row in rows], now=now),
-        "number": (await quotas.usage(db, tenant.account_id)).endpoints,
+        "number": (await accounts.quota_usage(db, tenant.account_id)).endpoints,
         "quota": found(await accounts.find(db, tenant.account_id), "account").quotas.endpoints,
         "now": now,
     }

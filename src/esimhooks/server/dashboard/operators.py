@@ -29,7 +29,7 @@ from esimhooks.server.manage import keys as manage_keys
 from esimhooks.server.manage import providers as manage_journal
 from esimhooks.server.manage.endpoints import EndpointRules
 from esimhooks.server.manage.keys import NewKey
-from esimhooks.server.store import accounts, journal, keys, quotas
+from esimhooks.server.store import accounts, journal, keys
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
 
@@ -186,7 +186,7 @@ async def _account(  # noqa: PLR0913 - a form as it was typed, and why it was re
         "title": account.name,
         "account": account,
         "keys": await keys.of_account(db, known, **Window(before=None, limit=100)),
-        "usage": await quotas.usage(db, known),
+        "usage": await accounts.quota_usage(db, known),
         "made": made,
         "now": now,
     }

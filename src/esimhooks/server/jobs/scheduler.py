@@ -40,7 +40,7 @@ from esimhooks.server.store import (
     lanes,
     orders,
     polls,
-    provider_doubts,
+    provider_documents,
     provider_troubles,
     queue,
 )
@@ -234,7 +234,7 @@ class Scheduler:
     async def report_doubts(self) -> float:
         """Tell the operator, once for each word and member, what providers sent that was not understood."""
         async with self._database.transaction() as db:
-            doubts = await provider_doubts.claim(db, limit=FORGET_BATCH)
+            doubts = await provider_documents.claim(db, limit=FORGET_BATCH)
             reported = await operational.emit_doubts(db, doubts, now=self._clock())
         if reported:
             self._wakes.due.notify()

@@ -15,7 +15,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.lists import found
-from esimhooks.server.store import accounts, endpoints, quotas
+from esimhooks.server.store import accounts, endpoints
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 
@@ -80,14 +80,14 @@ async def take_from_quota(db: Session, tenant: Tenant, rate: Rate) -> None:
     """Take one of what the account may do so many times a second. Raises `Refused` (429, or 404 without the account)."""
     account = found(await accounts.keep(db, tenant.account_id), "account")
     limit = account.quotas.per_second(rate)
-    if not await quotas.take(db, tenant.account_id, rate, limit):
+    if not await accounts.take_from_quota(db, tenant.account_id, rate, limit):
         raise too_fast(rate, limit, retry_after_s=1 / limit if limit else 3600)
 
 
 async def require_endpoint(db: Session, tenant: Tenant, headers: Headers) -> None:
     """Lock the account and find room for one more endpoint with these headers. Raises `Refused` (409, 404)."""
     account = found(await accounts.lock(db, tenant.account_id), "account")
-    has, limit = await quotas.usage(db, account.id), account.quotas.endpoints
+    has, limit = await accounts.quota_usage(db, account.id), account.quotas.endpoints
     if has.endpoints >= limit:
         detail = f"the account has {has.endpoints} endpoints and its quota endpoints is {limit}: delete one"
         raise too_many("endpoints", limit, detail)
@@ -98,7 +98,7 @@ async def require_headers(db: Session, account: Account, before: Headers, after:
     """Find room for an endpoint's headers where they grow; the account is locked. Raises `Refused` (409)."""
     more = header_bytes(after) - header_bytes(before)
     if more > 0:
-        has = await quotas.usage(db, account.id)
+        has = await accounts.quota_usage(db, account.id)
         _require_headers(account, has.endpoint_header_bytes + more, more=more)
 
 
@@ -106,11 +106,11 @@ async def require_recovery(db: Session, tenant: Tenant, endpoint_id: UUID) -> No
     """Lock the account and find room for one more recovery of the endpoint. Raises `Refused` (409, 404)."""
     account = found(await accounts.lock(db, tenant.account_id), "account")
     limits = account.quotas
-    of_endpoint = await quotas.recoveries_of(db, account.id, endpoint_id)
+    of_endpoint = await accounts.recoveries_of(db, account.id, endpoint_id)
     if of_endpoint >= limits.recoveries_per_endpoint:
         detail = f"{of_endpoint} recoveries of this endpoint are under way: wait for them, or cancel one"
         raise too_many("recoveriesPerEndpoint", limits.recoveries_per_endpoint, detail)
-    has = await quotas.usage(db, account.id)
+    has = await accounts.quota_usage(db, account.id)
     if has.recoveries >= limits.recoveries:
         detail = f"{has.recoveries} recoveries of the account are under way: wait for one, or cancel it"
         raise too_many("recoveries", limits.recoveries, detail)

@@ -1,4 +1,4 @@
-"""Accounts: a row for each merchant."""
+"""Accounts: a row for each merchant, and what counts against its quotas."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from esimhooks.server.domain.account import OPERATOR, Account, Quotas
+from esimhooks.server.domain.account import BURST_S, OPERATOR, Account, Quotas, Rate, Usage
 from esimhooks.server.store.database import Session
 
 READ = """
@@ -132,4 +132,51 @@ def _account(row: asyncpg.Record) -> Account:
         updated_at=row["updated_at"],
         quotas=msgspec.convert(row["quotas"] or {}, Quotas),
         frozen_at=row["frozen_at"],
+    )
+
+
+async def quota_usage(db: Session, account_id: UUID) -> Usage:
+    """Return what the account has at the moment."""
+    row = await db.conn.fetchrow(
+        """
+        SELECT count(*) AS endpoints, coalesce(sum(header_bytes), 0)::bigint AS endpoint_header_bytes,
+               (SELECT count(*) FROM jobs WHERE account_id = $1 AND kind = 'recovery' AND finished_at IS NULL) AS recoveries
+        FROM endpoints WHERE account_id = $1
+        """,
+        account_id,
+    )
+    return Usage(**row)
+
+
+async def recoveries_of(db: Session, account_id: UUID, endpoint_id: UUID) -> int:
+    """Return how many recoveries of the endpoint are under way."""
+    number: int = await db.conn.fetchval(
+        """
+        SELECT count(*) FROM jobs
+        WHERE account_id = $1 AND endpoint_id = $2 AND kind = 'recovery' AND finished_at IS NULL
+        """,
+        account_id,
+        endpoint_id,
+    )
+    return number
+
+
+async def take_from_quota(db: Session, account_id: UUID, rate: Rate, per_second: int) -> bool:
+    """Take one of what the account may do `per_second`; false where nothing is left. Needs a transaction."""
+    return bool(
+        await db.conn.fetchval(
+            """
+            INSERT INTO quota_buckets AS b (account_id, rate, tokens, filled_at)
+            SELECT $1, $2, $3 - 1, clock_timestamp() WHERE $3 >= 1
+            ON CONFLICT (account_id, rate) DO UPDATE
+            SET tokens = least($3, b.tokens + $4 * extract(epoch FROM clock_timestamp() - b.filled_at)::float8) - 1,
+                filled_at = clock_timestamp()
+            WHERE least($3, b.tokens + $4 * extract(epoch FROM clock_timestamp() - b.filled_at)::float8) >= 1
+            RETURNING true
+            """,
+            account_id,
+            rate.value,
+            float(per_second * BURST_S),
+            float(per_second),
+        )
     )

@@ -1,10 +1,11 @@
-"""The versions of providers' documents: kept at every change, the newest last."""
+"""Documents of providers, a row for each version, and the words that none of them knows."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
+from esimhooks.server.domain.operational import ProviderDoubt
 from esimhooks.server.store.database import Session
 
 
@@ -42,3 +43,18 @@ async def page(db: Session, provider: str, *, before: int | None, limit: int) ->
         limit,
     )
     return [DocumentVersion(**row) for row in rows]
+
+
+async def claim(db: Session, *, limit: int) -> Sequence[ProviderDoubt]:
+    """Return doubts that nobody was told of yet, and write down that they are reported; needs a transaction."""
+    rows = await db.conn.fetch(
+        """
+        UPDATE provider_doubts d SET reported_at = now()
+        FROM (SELECT provider, field, word FROM provider_doubts WHERE reported_at IS NULL
+              ORDER BY first_at LIMIT $1 FOR UPDATE SKIP LOCKED) c
+        WHERE (d.provider, d.field, d.word) = (c.provider, c.field, c.word)
+        RETURNING d.provider, d.field, d.word, d.detail, d.notification_id
+        """,
+        limit,
+    )
+    return [ProviderDoubt(**row) for row in rows]

@@ -1,6 +1,10 @@
-"""The receiver as an ASGI application: messages of one scope in, messages out. ASGI 3.0; no framework is needed."""
+"""The receiver as an ASGI 3.0 application, and as a WSGI one (PEP 3333), which blocks; no framework is needed.
 
-from collections.abc import Awaitable, Callable, MutableMapping
+Messages or an environ come in, the answer of the intake goes out.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from http import HTTPStatus
 from typing import Any
 
 from esimhooks.receiver.intake import Answer, Intake
@@ -12,7 +16,7 @@ Send = Callable[[Message], Awaitable[None]]
 Take = Callable[[bytes, Any], Awaitable[Answer]]
 
 
-async def serve_request(scope: Scope, receive: Receive, send: Send, *, intake: Intake, take: Take) -> None:
+async def serve_asgi(scope: Scope, receive: Receive, send: Send, *, intake: Intake, take: Take) -> None:
     """Answer one HTTP request; nothing is answered to a client that goes away while sending."""
     headers = scope["headers"]
     length = next((value.decode("latin-1") for name, value in headers if name.lower() == b"content-length"), None)
@@ -50,3 +54,33 @@ async def serve_lifespan(
             await stop()
             await send({"type": "lifespan.shutdown.complete"})
             return
+
+
+StartResponse = Callable[..., Any]
+
+
+def serve_wsgi(
+    environ: dict[str, Any], start_response: StartResponse, *, intake: Intake, take: Callable[[bytes, Any], Answer]
+) -> Iterable[bytes]:
+    """Answer one HTTP request."""
+    length = environ.get("CONTENT_LENGTH")
+    answer = intake.refuse_unread(environ["REQUEST_METHOD"], length)
+    if answer is None:
+        body = _read(environ, length, intake.max_body_bytes)
+        answer = intake.too_large() if len(body) > intake.max_body_bytes else take(body, environ)
+    start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", answer.headers)
+    return [answer.content]
+
+
+def _read(environ: dict[str, Any], length: str | None, most: int) -> bytes:
+    """Return the body, or one byte more than allowed. Without a length only servers that mark the end can be read."""
+    left = int(length) if length else most + 1 if environ.get("wsgi.input_terminated") else 0
+    left = min(left, most + 1)
+    pieces: list[bytes] = []
+    while left > 0:
+        piece = environ["wsgi.input"].read(left)
+        if not piece:
+            break
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
