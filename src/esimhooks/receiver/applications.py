@@ -72,10 +72,10 @@ def serve_wsgi(
     return [answer.content]
 
 
-def _read(environ: dict[str, Any], length: str | None, most: int) -> bytes:
+def _read(environ: dict[str, Any], length: str | None, max_bytes: int) -> bytes:
     """Return the body, or one byte more than allowed. Without a length only servers that mark the end can be read."""
-    left = int(length) if length else most + 1 if environ.get("wsgi.input_terminated") else 0
-    left = min(left, most + 1)
+    left = int(length) if length else max_bytes + 1 if environ.get("wsgi.input_terminated") else 0
+    left = min(left, max_bytes + 1)
     pieces: list[bytes] = []
     while left > 0:
         piece = environ["wsgi.input"].read(left)

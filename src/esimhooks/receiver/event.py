@@ -128,7 +128,7 @@ def event_of(body: bytes, *, message_id: str | None, sent_at: datetime) -> Event
     return Event(
         id=identifier,
         event=_word(EventType, event_type) or event_type,
-        timestamp=_moment(payload.get("timestamp")) or sent_at,
+        timestamp=_time(payload.get("timestamp")) or sent_at,
         data=_esim(payload.get("data")),
         previous_status=_word(EsimStatus, payload.get("previousStatus")),
         new_status=_word(EsimStatus, payload.get("newStatus")),
@@ -167,7 +167,7 @@ def _esim(data: object) -> Esim:
         elif one.name in _WORDS:
             fitting = _word(_WORDS[one.name], value)
         elif one.type == datetime | None:
-            fitting = _moment(value)
+            fitting = _time(value)
         else:
             fitting = _as(one.type, value)
         if fitting is not None or value is None:
@@ -178,8 +178,8 @@ def _esim(data: object) -> Esim:
 
 
 def _changes(value: object) -> dict[str, FieldChange]:
-    told = value.items() if isinstance(value, dict) else ()
-    return {name: change for name, one in told if (change := _as(FieldChange, one)) is not None}
+    pairs = value.items() if isinstance(value, dict) else ()
+    return {name: change for name, one in pairs if (change := _as(FieldChange, one)) is not None}
 
 
 def _sequence(value: object) -> int | None:
@@ -199,11 +199,11 @@ def _word(words: type[Word], value: object) -> Word | str | None:
     return words(text) if text is not None and text in words._value2member_map_ else text
 
 
-def _moment(value: object) -> datetime | None:
-    moment = _as(datetime, value) if isinstance(value, str) else None
-    if moment is None:
+def _time(value: object) -> datetime | None:
+    time = _as(datetime, value) if isinstance(value, str) else None
+    if time is None:
         return None
     try:
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
     except OverflowError:
         return None

@@ -119,5 +119,5 @@ def _refused(status: int, error: str, detail: str, *more: tuple[str, str]) -> An
     return _answer(status, {"error": error, "detail": detail}, *more)
 
 
-def _answer(status: int, told: dict[str, object], *more: tuple[str, str]) -> Answer:
-    return Answer(status, json.dumps(told).encode(), more)
+def _answer(status: int, content: dict[str, object], *more: tuple[str, str]) -> Answer:
+    return Answer(status, json.dumps(content).encode(), more)

@@ -84,23 +84,23 @@ def hold_until(session: Session, esim: str, sequence: int, *, now: float, gap_wa
         esim=esim,
         sequence=sequence - 1,
     )
-    moment = now
+    at = now
     if before:
-        moment = max(now, before[0][0])
+        at = max(now, before[0][0])
     elif sequence > 1:
-        moment = now + gap_wait_s
-    _release_followers(session, esim, sequence, moment)
-    return float(moment)
+        at = now + gap_wait_s
+    _release_followers(session, esim, sequence, at)
+    return float(at)
 
 
-def _release_followers(session: Session, esim: str, sequence: int, moment: float) -> None:
+def _release_followers(session: Session, esim: str, sequence: int, at: float) -> None:
     """Let the events that follow without a gap wait no longer than this one."""
     following = session.rows(
         "SELECT sequence FROM esimhooks_inbox"
-        " WHERE esim = :esim AND sequence > :sequence AND hold_until > :moment ORDER BY sequence",
+        " WHERE esim = :esim AND sequence > :sequence AND hold_until > :at ORDER BY sequence",
         esim=esim,
         sequence=sequence,
-        moment=moment,
+        at=at,
     )
     last = sequence
     for (number,) in following:
@@ -110,20 +110,19 @@ def _release_followers(session: Session, esim: str, sequence: int, moment: float
     if last == sequence:
         return
     session.run(
-        "UPDATE esimhooks_inbox SET hold_until = :moment"
-        " WHERE esim = :esim AND sequence > :sequence AND sequence <= :last",
+        "UPDATE esimhooks_inbox SET hold_until = :at WHERE esim = :esim AND sequence > :sequence AND sequence <= :last",
         esim=esim,
         sequence=sequence,
         last=last,
-        moment=moment,
+        at=at,
     )
     session.run(
-        "UPDATE esimhooks_runs SET due_at = :moment"
+        "UPDATE esimhooks_runs SET due_at = :at"
         " WHERE lane = :esim AND sequence > :sequence AND sequence <= :last"
-        " AND state = 'waiting' AND attempts = 0 AND due_at > :moment AND due_at < :blocked",
+        " AND state = 'waiting' AND attempts = 0 AND due_at > :at AND due_at < :blocked",
         blocked=BLOCKED_UNTIL,
         esim=esim,
         sequence=sequence,
         last=last,
-        moment=moment,
+        at=at,
     )

@@ -292,8 +292,8 @@ def _insert(session: Session, event: Event, esim: str | None, now: float) -> boo
     return inserted == 1
 
 
-def _hold(session: Session, event_id: str, moment: float) -> None:
-    session.run("UPDATE esimhooks_inbox SET hold_until = :moment WHERE id = :id", moment=moment, id=event_id)
+def _hold(session: Session, event_id: str, at: float) -> None:
+    session.run("UPDATE esimhooks_inbox SET hold_until = :at WHERE id = :id", at=at, id=event_id)
 
 
 def _add_run(session: Session, event: Event, handler: Handler, *, lane: str | None, due_at: float) -> None:

@@ -97,17 +97,17 @@ class Webhook:
         For senders whose payload is not an event. Raises `WebhookVerificationError` and nothing else.
         """
         raw = _bytes(body)
-        given = texts_by_name(headers)
-        prefix = f"x-{self._brand}-" if self._brand else _prefix(given)
-        timestamp = _only(given, prefix + "timestamp")
-        signatures = " ".join(_all(given, prefix + "signature"))
+        texts = texts_by_name(headers)
+        prefix = f"x-{self._brand}-" if self._brand else _prefix(texts)
+        timestamp = _only(texts, prefix + "timestamp")
+        signatures = " ".join(_all(texts, prefix + "signature"))
         if self._keys:
-            message_id = _only(given, prefix + "id")
+            message_id = _only(texts, prefix + "id")
             signed = signed_bytes(_ascii(message_id, prefix + "id"), _ascii(timestamp, prefix + "timestamp"), raw)
             right = is_signed(signatures, self._keys, signed)
             undecoded = not right and self._is_undecoded(raw, signatures, message_id, timestamp)
         else:
-            message_id = next(iter(given.get(prefix + "event-id", ())), "")
+            message_id = next(iter(texts.get(prefix + "event-id", ())), "")
             right = is_hex_signed(_ascii(signatures, prefix + "signature").decode(), self._secrets, raw)
             undecoded = False
         sent_at = self._in_time(timestamp, prefix + "timestamp")
@@ -131,12 +131,12 @@ class Webhook:
         """
         if not self._keys or not all(isinstance(one, str) and not one.startswith("whpk_") for one in self._secrets):
             raise InvalidSecretError("only whsec_ secrets can sign here")
-        moment = int(self._clock()) if timestamp is None else timestamp
+        seconds = int(self._clock()) if timestamp is None else timestamp
         secrets = [padded(one) for one in self._secrets if isinstance(one, str)]
         return {
             "webhook-id": message_id,
-            "webhook-timestamp": str(moment),
-            "webhook-signature": signature_header(secrets, message_id=message_id, timestamp=moment, body=body),
+            "webhook-timestamp": str(seconds),
+            "webhook-signature": signature_header(secrets, message_id=message_id, timestamp=seconds, body=body),
         }
 
     def _is_undecoded(self, raw: bytes, signatures: str, message_id: str, timestamp: str) -> bool:
@@ -202,20 +202,20 @@ def _bytes(body: Body) -> bytes:
         ) from error
 
 
-def _prefix(given: dict[str, list[str]]) -> str:
+def _prefix(texts: dict[str, list[str]]) -> str:
     """Return how the names of the headers begin: Svix's senders have names of their own."""
-    return "svix-" if "svix-signature" in given and "webhook-signature" not in given else "webhook-"
+    return "svix-" if "svix-signature" in texts and "webhook-signature" not in texts else "webhook-"
 
 
-def _all(given: dict[str, list[str]], name: str) -> list[str]:
-    values = [value for value in given.get(name, ()) if value]
+def _all(texts: dict[str, list[str]], name: str) -> list[str]:
+    values = [value for value in texts.get(name, ()) if value]
     if not values:
         raise WebhookVerificationError(VerificationFailure.MISSING_HEADER, f"{name} is missing")
     return values
 
 
-def _only(given: dict[str, list[str]], name: str) -> str:
-    values = _all(given, name)
+def _only(texts: dict[str, list[str]], name: str) -> str:
+    values = _all(texts, name)
     if len(set(values)) > 1:
         raise WebhookVerificationError(VerificationFailure.MALFORMED_HEADER, f"{name} stands there more than once")
     return values[0]

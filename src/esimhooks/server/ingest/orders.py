@@ -54,9 +54,9 @@ async def top_up(db: Session, actor: Actor, new: NewOrder, esim: Esim, *, polled
         known = await orders.find_by_transaction(db, new.tenant, new.transaction_id)
         return known or order
     await esims.open_top_up(db, esim.id, OpenTopUp(order.transaction_id, order.package_code))
-    told = changes({}, order_fields(order))
+    fields = changes({}, order_fields(order))
     await record_action(
-        db, actor, Action.ORDER_CREATE, text_of(Prefix.ORDER, order.id), owner=order.tenant, changes=told
+        db, actor, Action.ORDER_CREATE, text_of(Prefix.ORDER, order.id), owner=order.tenant, changes=fields
     )
     return order
 
@@ -74,9 +74,9 @@ async def place(db: Session, actor: Actor, new: NewOrder, *, polled: bool, now: 
     made = [_pending(order, now) for _ in range(order.quantity)]
     await esims.insert(db, made)
     await journal.wake_unmatched(db, [made[0]])
-    told = changes({}, order_fields(order))
+    fields = changes({}, order_fields(order))
     await record_action(
-        db, actor, Action.ORDER_CREATE, text_of(Prefix.ORDER, order.id), owner=order.tenant, changes=told
+        db, actor, Action.ORDER_CREATE, text_of(Prefix.ORDER, order.id), owner=order.tenant, changes=fields
     )
     return order
 

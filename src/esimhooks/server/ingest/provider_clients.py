@@ -75,13 +75,13 @@ class Watched(Provider):
 
     async def fetch(self, lookup: Lookup) -> tuple[Update, ...]:
         """As the port says."""
-        return await self._asked(self._provider.fetch(lookup))
+        return await self._queried(self._provider.fetch(lookup))
 
     async def usage(self, esim_tran_nos: Sequence[str]) -> tuple[Update, ...]:
         """As the port says."""
-        return await self._asked(self._provider.usage(esim_tran_nos))
+        return await self._queried(self._provider.usage(esim_tran_nos))
 
-    async def _asked(self, question: Awaitable[Answered]) -> Answered:
+    async def _queried(self, question: Awaitable[Answered]) -> Answered:
         try:
             answer = await question
         except CredentialsRefused as error:
@@ -181,6 +181,6 @@ class ProviderClients:
         self._kept.pop(name, None)
 
 
-def _is_same(given: str, expected: str) -> bool:
+def _is_same(presented: str, expected: str) -> bool:
     """Compare in constant time; nothing is the same as a token that is not there."""
-    return hmac.compare_digest(given.encode(), expected.encode()) and expected != ""
+    return hmac.compare_digest(presented.encode(), expected.encode()) and expected != ""

@@ -56,8 +56,8 @@ class Requery:
 
 async def _snapshot(provider: Provider, esim_tran_no: str) -> Update:
     """The eSIM as its provider has it, with the time of its usage, which the answer about the eSIM itself lacks."""
-    told = await provider.fetch(Lookup(esim_tran_no=esim_tran_no))
-    snapshot = next((one for one in told if one.identity.esim_tran_no == esim_tran_no), None)
+    answers = await provider.fetch(Lookup(esim_tran_no=esim_tran_no))
+    snapshot = next((one for one in answers if one.identity.esim_tran_no == esim_tran_no), None)
     if snapshot is None:
         raise ProviderRefused("it knows no such eSIM")
     if snapshot.usage_at is not None:

@@ -102,9 +102,9 @@ async def rotate_secret(
     await endpoints.add_secret(db, tenant, endpoint_id, secret=secret, now=now)
     if endpoint.signature_profile is SignatureProfile.ASYMMETRIC:
         await endpoints.add_secret(db, tenant, endpoint_id, secret=new_key_pair().private_key, now=now)
-    told = {"expireOldIn": ChangedField(None, how.expire_old_in_s)}
+    fields = {"expireOldIn": ChangedField(None, how.expire_old_in_s)}
     await record_action(
-        db, actor, Action.ENDPOINT_ROTATE, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=told
+        db, actor, Action.ENDPOINT_ROTATE, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=fields
     )
     return await endpoints.signing_secrets(db, tenant, endpoint_id, now=now)
 
@@ -286,9 +286,9 @@ async def switch_endpoint(
     switched = {"enabled": ChangedField(before.enabled, enabled)}
     await record_action(db, actor, action, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=switched)
     if reason is not None:
-        told = [EndpointDisabled(account_id=tenant.account_id, endpoint_id=endpoint_id, reason=reason)]
-        await operational.emit(db, told, now=now)
-        db.after_commit(lambda: operational.report(told))
+        disabled = [EndpointDisabled(account_id=tenant.account_id, endpoint_id=endpoint_id, reason=reason)]
+        await operational.emit(db, disabled, now=now)
+        db.after_commit(lambda: operational.report(disabled))
     return after
 
 

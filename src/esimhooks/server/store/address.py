@@ -71,17 +71,17 @@ def parse(text: str) -> Address:
         raise Broken(EXPECTED) from None
     if parts.fragment:
         raise Broken(f"{EXPECTED}, with # in the name of the database written as %23")
-    given = dict(pairs)
-    hosts = parts.netloc or ",".join(_with_ports(given))
+    parameters = dict(pairs)
+    hosts = parts.netloc or ",".join(_with_ports(parameters))
     _check_hosts(parts.netloc)
     kept = [(name, value) for name, value in pairs if name not in NOT_OF_THE_DRIVER and name != "connect_timeout"]
-    database = parts.path.lstrip("/") or given.get("dbname") or given.get("database") or ""
+    database = parts.path.lstrip("/") or parameters.get("dbname") or parameters.get("database") or ""
     return Address(
         text=f"{scheme}://{user}{parts.netloc}{parts.path}{_query(pairs)}",
         dsn=f"{scheme}://{user}{parts.netloc}{parts.path}{_query(kept)}",
         shown=f"{scheme}://{hosts}/{unquote(database)}",
         places=hosts or "the local socket",
-        connect_timeout_s=_seconds(given.get("connect_timeout")),
+        connect_timeout_s=_seconds(parameters.get("connect_timeout")),
     )
 
 
@@ -96,14 +96,14 @@ def _split_user(rest: str) -> tuple[str, str]:
     """
     before_query = QUERY_AFTER_HOSTS.search(rest)
     if before_query is not None and all(map(_has_fitting_port, before_query["hosts"].split(","))):
-        place = before_query.start("hosts") - 1
+        split_at = before_query.start("hosts") - 1
     else:
-        place = rest.rfind("@")
-    if place < 0:
+        split_at = rest.rfind("@")
+    if split_at < 0:
         return "", rest
-    user, has_password, password = rest[:place].partition(":")
+    user, has_password, password = rest[:split_at].partition(":")
     secret = f":{_escaped(password)}" if has_password else ""
-    return f"{_escaped(user)}{secret}@", rest[place + 1 :]
+    return f"{_escaped(user)}{secret}@", rest[split_at + 1 :]
 
 
 def _escaped(text: str) -> str:
@@ -111,8 +111,8 @@ def _escaped(text: str) -> str:
     return quote(text, safe="%")
 
 
-def _with_ports(given: dict[str, str]) -> list[str]:
-    hosts, ports = given.get("host", "").split(","), given.get("port", "").split(",")
+def _with_ports(parameters: dict[str, str]) -> list[str]:
+    hosts, ports = parameters.get("host", "").split(","), parameters.get("port", "").split(",")
     named = [host for host in hosts if host]
     if len(ports) == 1:
         ports = ports * len(named)

@@ -49,8 +49,8 @@ async def insert(db: Session, endpoint: Endpoint, *, secret: str) -> None:
         "created_at": endpoint.created_at,
     }
     columns |= {"id": endpoint.id} | _columns(db, endpoint)
-    places = ", ".join(f"${place}" for place in range(1, len(columns) + 1))
-    await db.conn.execute(f"INSERT INTO endpoints ({', '.join(columns)}) VALUES ({places})", *columns.values())
+    placeholders = ", ".join(f"${index}" for index in range(1, len(columns) + 1))
+    await db.conn.execute(f"INSERT INTO endpoints ({', '.join(columns)}) VALUES ({placeholders})", *columns.values())
     await add_secret(db, endpoint.tenant, endpoint.id, secret=secret, now=endpoint.created_at)
     await db.conn.execute(
         "INSERT INTO lanes (endpoint_id, account_id, open) VALUES ($1, $2, $3)",
@@ -116,9 +116,9 @@ async def enabled_to_send(db: Session, tenant: Tenant) -> Sequence[Endpoint]:
 async def change(db: Session, endpoint: Endpoint) -> None:
     """Overwrite an endpoint that is locked, and have dispatchers read it anew."""
     columns = _columns(db, endpoint)
-    told = ", ".join(f"{name} = ${place}" for place, name in enumerate(columns, 2))
+    assignments = ", ".join(f"{name} = ${index}" for index, name in enumerate(columns, 2))
     await db.conn.execute(
-        f"UPDATE endpoints SET {told}, version = version + 1 WHERE id = $1", endpoint.id, *columns.values()
+        f"UPDATE endpoints SET {assignments}, version = version + 1 WHERE id = $1", endpoint.id, *columns.values()
     )
 
 

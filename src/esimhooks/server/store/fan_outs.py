@@ -61,8 +61,8 @@ async def tenants(db: Session, *, after: Tenant | None, limit: int) -> Sequence[
 
 async def claim(db: Session, tenant: Tenant, *, limit: int) -> Sequence[FanOut]:
     """Return the tenant's events in their order, none where another transaction is at it; needs a transaction."""
-    place = zlib.crc32(f"{tenant.account_id} {tenant.mode}".encode()) - (1 << 31)
-    if not await db.conn.fetchval("SELECT pg_try_advisory_xact_lock($1, $2)", TENANT_LOCK, place):
+    lock_id = zlib.crc32(f"{tenant.account_id} {tenant.mode}".encode()) - (1 << 31)
+    if not await db.conn.fetchval("SELECT pg_try_advisory_xact_lock($1, $2)", TENANT_LOCK, lock_id):
         return []
     rows = await db.conn.fetch(
         "SELECT * FROM fan_outs WHERE account_id = $1 AND mode = $2 ORDER BY position LIMIT $3",

@@ -29,8 +29,8 @@ class StoredAnswer(Struct, frozen=True):
 
 async def try_lock(db: Session, key: IdempotencyKey) -> bool:
     """Take the key until the transaction ends; false where another request has it."""
-    place = zlib.crc32(f"{key.account_id} {key.mode} {key.key}".encode()) - 2**31
-    return bool(await db.conn.fetchval("SELECT pg_try_advisory_xact_lock($1, $2)", LOCK, place))
+    lock_id = zlib.crc32(f"{key.account_id} {key.mode} {key.key}".encode()) - 2**31
+    return bool(await db.conn.fetchval("SELECT pg_try_advisory_xact_lock($1, $2)", LOCK, lock_id))
 
 
 async def find(db: Session, key: IdempotencyKey, *, since: datetime) -> StoredAnswer | None:

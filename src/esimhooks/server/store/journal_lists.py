@@ -67,12 +67,12 @@ async def _about(
 
 async def _meant(db: Session, where: JournalFilter) -> tuple[Sequence[UUID], Sequence[UUID]]:
     """Return the eSIMs that are meant, and the notifications that name them and still wait for an eSIM."""
-    told = {"iccid": where.iccid, "transaction_id": where.transaction_id, "order_no": where.order_no}
-    numbers = {name: value for name, value in told.items() if value is not None}
+    filters = {"iccid": where.iccid, "transaction_id": where.transaction_id, "order_no": where.order_no}
+    numbers = {name: value for name, value in filters.items() if value is not None}
     if not numbers:
         return [where.esim_id] if where.esim_id else [], []
     # Only what is asked for stands in the statement, so that each number is found by its index.
-    wanted = " AND ".join(f"{name} = ${place}" for place, name in enumerate(numbers, 2))
+    wanted = " AND ".join(f"{name} = ${index}" for index, name in enumerate(numbers, 2))
     known = await db.conn.fetch(f"SELECT id FROM esims WHERE {wanted} LIMIT $1", MAX_ABOUT, *numbers.values())
     esim_ids = [row["id"] for row in known if where.esim_id in (None, row["id"])]
     if where.iccid is not None or where.esim_id is not None:

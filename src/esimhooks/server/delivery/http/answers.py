@@ -58,10 +58,10 @@ def parse_retry_after(value: str, now: datetime) -> float | None:
 def keep_headers(raw: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
     """Return the first headers as text, as many as are kept. Latin-1 reads any byte and stores in any database."""
     kept: list[tuple[str, str]] = []
-    room = KEPT_HEADER_BYTES
+    left_bytes = KEPT_HEADER_BYTES
     for name, value in raw:
-        room -= len(name) + len(value)
-        if room < 0 or len(kept) == KEPT_HEADERS:
+        left_bytes -= len(name) + len(value)
+        if left_bytes < 0 or len(kept) == KEPT_HEADERS:
             break
         kept.append((name.decode("latin-1"), value.decode("latin-1")))
     return tuple(kept)

@@ -188,17 +188,17 @@ class Sender:
     def _explain(self, failure: Exception, exchange: Exchange, timeout_s: float, *, expired: bool) -> Failure:
         trusted = self.resolver.trusted
         if expired and isinstance(failure, TimeoutError):
-            told: Failure | None = explain_timeout(exchange, timeout_s, resolver_trusted=trusted)
+            explained: Failure | None = explain_timeout(exchange, timeout_s, resolver_trusted=trusted)
         elif self.pool.closed:
-            told = OutcomeClass.INTERNAL, "this server was shutting down"
+            explained = OutcomeClass.INTERNAL, "this server was shutting down"
         else:
-            told = explain(failure, exchange, resolver_trusted=trusted)
-        if told is None:
+            explained = explain(failure, exchange, resolver_trusted=trusted)
+        if explained is None:
             log.error("sending failed in an unforeseen way", exc_info=failure)
-            told = OutcomeClass.INTERNAL, f"this server failed: {type(failure).__name__}"
-        if told[0] is OutcomeClass.INTERNAL and not trusted and exchange.lookup is not None:
+            explained = OutcomeClass.INTERNAL, f"this server failed: {type(failure).__name__}"
+        if explained[0] is OutcomeClass.INTERNAL and not trusted and exchange.lookup is not None:
             self.resolver.doubt()
-        return told
+        return explained
 
 
 class _Addressed(NamedTuple):

@@ -42,11 +42,11 @@ class Proxy(Struct, frozen=True):
         """Return the proxy of `http://user:password@host:port`."""
         parts = urlsplit(url)
         over_tls = parts.scheme == "https"
-        given = None
+        authorization = None
         if parts.username is not None:
             credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            given = f"Basic {b64encode(credentials.encode()).decode()}"
-        return cls(parts.hostname or "", parts.port or (443 if over_tls else 80), over_tls, given)
+            authorization = f"Basic {b64encode(credentials.encode()).decode()}"
+        return cls(parts.hostname or "", parts.port or (443 if over_tls else 80), over_tls, authorization)
 
 
 class Dialler:
@@ -110,8 +110,8 @@ class Dialler:
 
     async def _tunnel(self, connection: Connection, target: Target) -> None:
         assert self._proxy is not None  # noqa: S101 - for the type checker
-        place = authority(target.host, target.port)
-        lines = [f"CONNECT {place} HTTP/1.1", f"host: {place}"]
+        address = authority(target.host, target.port)
+        lines = [f"CONNECT {address} HTTP/1.1", f"host: {address}"]
         if self._proxy.authorization is not None:
             lines.append(f"proxy-authorization: {self._proxy.authorization}")
         try:

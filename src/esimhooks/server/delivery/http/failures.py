@@ -60,8 +60,8 @@ def explain(failure: Exception, exchange: Exchange, *, resolver_trusted: bool) -
         return OutcomeClass.BLOCKED, exchange.refusal.detail
     if isinstance(failure, ProxyUnreachable | ProxyRefused):
         return _of_the_proxy(failure)
-    if told := _of_the_cause(failure, resolver_trusted=resolver_trusted):
-        return told
+    if explained := _of_the_cause(failure, resolver_trusted=resolver_trusted):
+        return explained
     if exchange.stage is Stage.HANDSHAKE and isinstance(failure, OSError):
         return (
             OutcomeClass.TLS,
