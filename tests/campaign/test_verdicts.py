@@ -60,7 +60,7 @@ def test_the_kill_of_another_node_explains_nothing() -> None:
     assert [repeat.explained for repeat in repeats.repeats] == [False]
 
 
-def test_a_closed_connection_may_be_asked_once_more_each_time_the_attempt_is_made() -> None:
+def test_a_closed_connection_may_be_used_once_more_each_time_the_attempt_is_made() -> None:
     closed = [_exchange(at, CLOSED) for at in (100.0, 100.1, 130.0, 130.1)]
 
     repeats = _repeats(closed, [_kill(100.5, NODE)])

@@ -62,7 +62,7 @@ def test_a_wrong_parameter_is_named_as_the_option_that_it_is_here(invoke: Invoke
     assert invoke("esims", "list").err == "error: --account: expected the account to act for, as --account acc_1\n"
 
 
-def test_an_error_that_is_no_problem_document_is_told_by_its_status(invoke: Invoke, server: CannedServer) -> None:
+def test_an_error_that_is_no_problem_document_is_reported_by_its_status(invoke: Invoke, server: CannedServer) -> None:
     server.answer("GET /v1/accounts", b"<h1>Bad gateway</h1>", status=502)
 
     done = invoke("accounts", "list")

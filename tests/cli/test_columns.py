@@ -54,7 +54,7 @@ def test_a_column_that_does_not_fit_is_cut_where_enough_is_left_for_it() -> None
     assert usual.split() == [endpoint["id"], "https://shop.example/webhooks/esim", "yes"]
 
 
-def test_ids_of_other_things_are_short_by_what_tells_them_apart() -> None:
+def test_ids_of_other_things_are_short_by_what_distinguishes_them() -> None:
     assert shown(130)[1].split()[6:8] == ["ep_…t8abcd", "evt_…t8efgh"]
 
 

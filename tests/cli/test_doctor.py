@@ -60,7 +60,7 @@ async def test_the_credentials_of_a_provider_are_tried(
     assert "wrong-code" not in found_there.seen
 
 
-async def test_a_provider_that_does_not_answer_or_is_never_asked_is_said_to_be_so(
+async def test_a_provider_that_does_not_answer_or_is_never_queried_is_said_to_be_so(
     operator: Api, settings: Settings
 ) -> None:
     far = {"kind": "sandbox", "baseUrl": "http://127.0.0.1:1", "credentials": {"accessCode": "x"}}
@@ -120,7 +120,7 @@ def test_a_wrong_setting_fails(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) 
     assert "ESIMHOOKS_PORT" in done.out
 
 
-def test_a_key_file_that_is_gone_or_open_to_others_is_told(invoke: Invoke, tmp_path: Path) -> None:
+def test_a_key_file_that_is_gone_or_open_to_others_is_reported(invoke: Invoke, tmp_path: Path) -> None:
     (tmp_path / "postgres").mkdir()
     (tmp_path / "admin.key").write_text("x" * 40)
     (tmp_path / "admin.key").chmod(0o644)
@@ -141,7 +141,7 @@ async def asked(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, url: str, key: 
     return {one["check"]: one for one in json.loads(done.out)["checks"]}
 
 
-async def test_a_server_is_asked_for_all_that_its_api_tells_an_operator(
+async def test_a_server_is_queried_for_all_that_its_api_shows_an_operator(
     operator: Api, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = {"kind": "sandbox", "baseUrl": "http://127.0.0.1:1", "credentials": {"accessCode": "x"}}
@@ -166,7 +166,7 @@ async def test_a_server_is_asked_for_all_that_its_api_tells_an_operator(
     assert "ESIMHOOKS_PUBLIC_URL" in checks["provider far"]["mend"]
 
 
-async def test_a_merchant_is_told_of_each_endpoint(
+async def test_a_merchant_sees_each_endpoint(
     operator: Api, invoke: Invoke, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
 ) -> None:
     merchant = await a_merchant(operator)

@@ -96,7 +96,7 @@ def test_a_request_is_forwarded_as_it_is_and_the_answer_goes_back(server: Canned
     assert shown[0].answered.status == 202
 
 
-def test_where_nobody_listens_the_sender_is_told() -> None:
+def test_where_nobody_listens_the_sender_gets_a_502() -> None:
     desk, shown = collecting(forward="http://127.0.0.1:1/hook")
 
     with inspecting(desk) as url:

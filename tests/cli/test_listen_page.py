@@ -47,7 +47,7 @@ def test_the_page_allows_its_own_script_and_nothing_else(page: str) -> None:
     assert second.headers["content-security-policy"] != policy
 
 
-def test_captured_requests_are_told_to_the_page_only(page: str, collected: Collected) -> None:
+def test_captured_requests_are_shown_to_the_page_only(page: str, collected: Collected) -> None:
     collected.desk.take(request(BODY))
 
     told = asked(f"{page}captured?after=0", headers=word_of(page))
@@ -59,7 +59,7 @@ def test_captured_requests_are_told_to_the_page_only(page: str, collected: Colle
     assert json.loads(asked(f"{page}captured?after=1", headers=word_of(page)).body) == []
 
 
-def test_a_replay_sends_the_same_event_signed_anew(page: str, collected: Collected, server: CannedServer) -> None:
+def test_a_replay_sends_the_same_event_signed_again(page: str, collected: Collected, server: CannedServer) -> None:
     old = dict(signed(SECRET, BODY, event="esim.activated", identity="evt_1")) | {"webhook-timestamp": "1"}
     collected.desk.take(request(BODY, **old))
 

@@ -46,7 +46,7 @@ def test_the_examples_of_a_document_are_run(document: Path, capsys: pytest.Captu
     assert 'expected [{"key":"s1","status":"SUSPENDED"}]' in "".join(capsys.readouterr())
 
 
-def test_a_wrong_document_is_told_with_the_places(document: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_document_is_reported_with_the_paths(document: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document.write_text(DOCUMENT.replace('"IN_USE"}}', '"ALIVE"}}'))
     assert main(["providers", "test", str(document)]) == 1
     assert "/rule/0/set/status: in its table: status: expected one of PENDING" in "".join(capsys.readouterr())

@@ -94,7 +94,7 @@ async def test_a_demo_against_a_running_server_checks_what_arrives_on_this_machi
     assert (await operator.get("/v1/providers"))["data"] == []
 
 
-def test_a_key_of_a_merchant_is_told_what_is_needed(invoke: Invoke, server: CannedServer) -> None:
+def test_a_key_of_a_merchant_is_refused_with_what_is_needed(invoke: Invoke, server: CannedServer) -> None:
     server.answer("GET /v1/providers", {"title": "Forbidden", "detail": "this needs an operator's key"}, status=403)
 
     done = invoke("simulate", "--esims", "1")

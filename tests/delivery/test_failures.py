@@ -33,7 +33,7 @@ def test_a_receiver_that_does_not_take_or_answer_the_request_is_at_fault(stage: 
 @pytest.mark.parametrize(
     ("stage", "outcome"), [(Stage.PROXY, OutcomeClass.INTERNAL), (Stage.HANDSHAKE, OutcomeClass.TLS)]
 )
-def test_a_timeout_is_told_by_how_far_the_connection_got(stage: Stage, outcome: OutcomeClass) -> None:
+def test_a_timeout_is_reported_by_how_far_the_connection_got(stage: Stage, outcome: OutcomeClass) -> None:
     exchange = Exchange(plain=False)
     exchange.stage = stage
 
@@ -50,7 +50,7 @@ def test_a_timeout_is_told_by_how_far_the_connection_got(stage: Stage, outcome: 
         (socket.gaierror(socket.EAI_MEMORY, ""), OutcomeClass.INTERNAL),
     ],
 )
-def test_an_error_of_the_system_is_told_without_its_own_text(error: OSError, outcome: OutcomeClass) -> None:
+def test_an_error_of_the_system_is_reported_without_its_own_text(error: OSError, outcome: OutcomeClass) -> None:
     told = explain(error, Exchange(plain=False), resolver_trusted=True)
 
     assert told is not None

@@ -36,7 +36,7 @@ async def test_a_lane_whose_release_was_cut_off_is_served_again_at_once(database
 
 @pytest.mark.slow(reason="makes a lane more than a dispatcher may hold")
 @pytest.mark.timeout(30)
-async def test_a_full_table_gives_lanes_back_to_those_that_wait_for_a_place(database: Database) -> None:
+async def test_a_full_table_gives_lanes_back_to_those_that_wait_for_one(database: Database) -> None:
     full = LeaseConfig(max_lanes=10, report_every_s=0, lease_every_s=0, linger_s=60)
     lanes = {(await a_lane(database, due=1)).endpoint_id for _ in range(full.max_lanes + 1)}
     scheduler = LaneScheduler(max_in_flight=10, max_in_flight_lane=10)

@@ -135,7 +135,7 @@ def too_long(host: str) -> Sequence[str]:
         (too_long, OutcomeClass.DNS),
     ],
 )
-async def test_an_odd_answer_ends_the_attempt_and_is_told_in_words_of_ours(
+async def test_an_odd_answer_ends_the_attempt_and_is_reported_in_words_of_ours(
     lookup: Callable[[str], Sequence[str]], outcome: OutcomeClass
 ) -> None:
     async with sending(Gate(), lookup) as sender:

@@ -130,7 +130,7 @@ async def test_a_lane_that_its_holder_gives_up_is_handed_nothing_more(two: Two) 
     await until(lambda: lanes.with_room({endpoint_id: 1}) == {})
 
 
-async def test_where_a_sibling_has_ended_lanes_are_leased_anew_as_deliveries_may_have_been_lost_on_the_way(
+async def test_where_a_sibling_has_ended_lanes_are_leased_again_as_deliveries_may_have_been_lost_on_the_way(
     two: Two,
 ) -> None:
     here, lanes, there, sibling = two
@@ -154,7 +154,7 @@ async def test_a_sibling_that_was_started_again_is_handed_deliveries_again(two: 
         await connected(lanes, endpoint_id)
 
 
-async def test_who_does_not_know_whether_it_has_committed_has_the_lanes_of_all_leased_anew(two: Two) -> None:
+async def test_who_does_not_know_whether_it_has_committed_has_the_lanes_of_all_leased_again(two: Two) -> None:
     here, lanes, there, _ = two
 
     lanes.doubt()

@@ -257,7 +257,7 @@ async def test_lookups_of_one_name_that_overlap_are_made_once(gate: Gate, receiv
     assert (asked, len(receiver.received)) == ([NAME], 10)
 
 
-async def test_a_proxy_carries_everything_and_is_not_told_of(gate: Gate, receiver: Receiver) -> None:
+async def test_a_proxy_carries_everything_and_is_not_mentioned(gate: Gate, receiver: Receiver) -> None:
     target = "http://127.0.0.9:1234/hook"
     receiver.answer(target, script=[status(202)])
     async with sending(gate, proxy=receiver.url("")) as sender:

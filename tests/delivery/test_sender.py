@@ -120,7 +120,9 @@ async def test_a_cookie_is_not_sent_back(sender: Sender, receiver: Receiver) -> 
 
 
 @pytest.mark.parametrize("code", [429, 503])
-async def test_a_wait_that_is_asked_for_is_told(sender: Sender, receiver: Receiver, code: int) -> None:
+async def test_a_wait_that_the_receiver_asks_for_is_in_the_outcome(
+    sender: Sender, receiver: Receiver, code: int
+) -> None:
     receiver.answer(script=[too_many("120", code), status(code), too_many("120", 500)])
 
     waits = [(await post(sender, receiver.url())).retry_after_s for _ in range(3)]

@@ -16,7 +16,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("outcome", list(OutcomeClass))
-def test_every_outcome_is_told_in_sentences(outcome: OutcomeClass) -> None:
+def test_every_outcome_is_reported_in_sentences(outcome: OutcomeClass) -> None:
     status = ANSWERS.get(outcome)
     told = advise(outcome, status_code=status, error=None if status else "that is why")
 
@@ -28,5 +28,5 @@ def test_every_outcome_is_told_in_sentences(outcome: OutcomeClass) -> None:
 @pytest.mark.parametrize(
     ("status", "word"), [(401, "secret"), (403, "secret"), (404, "path"), (405, "POST"), (400, "answer")]
 )
-def test_refusals_are_told_apart(status: int, word: str) -> None:
+def test_refusals_are_distinguished(status: int, word: str) -> None:
     assert word in advise(OutcomeClass.CLIENT_ERROR, status_code=status, error=None).todo

@@ -53,7 +53,7 @@ def test_letters_beyond_the_alphabet_are_no_key_even_with_the_checksum_for_them(
 
 
 @given(kind=kinds)
-def test_the_part_by_which_a_key_is_found_tells_little_of_the_rest(kind: Mode | None) -> None:
+def test_the_part_by_which_a_key_is_found_shows_little_of_the_rest(kind: Mode | None) -> None:
     key = new_key(kind)
     public = lookup_of(key)
 

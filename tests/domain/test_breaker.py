@@ -31,7 +31,7 @@ def test_rests_double_up_to_a_minute() -> None:
     assert cooldowns[TRIPS_AT - 1 :] == [1, 2, 4, 8, 16, 32, MAX_COOLDOWN_S, MAX_COOLDOWN_S, MAX_COOLDOWN_S]
 
 
-def test_a_rest_is_as_long_as_the_receiver_asks_but_a_day_at_most() -> None:
+def test_a_cooldown_is_as_long_as_the_receiver_asks_but_a_day_at_most() -> None:
     assert failing(TRIPS_AT, retry_after_s=300)[1][-1] == 300
     assert failing(TRIPS_AT, retry_after_s=99 * DAY_S)[1][-1] == DAY_S
 

@@ -62,7 +62,7 @@ def test_usage_beyond_the_volume_crosses_the_last_threshold() -> None:
         (Cause.REQUERY, ["data_updated", "usage_updated", "requeried"]),
     ],
 )
-def test_a_threshold_is_told_by_whatever_source_and_besides_usage_updated(cause: Cause, events: list[str]) -> None:
+def test_a_threshold_is_emitted_by_whatever_source_and_besides_usage_updated(cause: Cause, events: list[str]) -> None:
     told = tell(an_active_esim(), an_update(cause=cause, occurred_at=hours(1), used_bytes=5 * GB))
 
     assert told.events == events

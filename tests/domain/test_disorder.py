@@ -234,7 +234,7 @@ class TestTerminalStatuses:
 
         assert told.events == ["suspended"]
 
-    def test_told_again_without_a_time_is_unchanged(self) -> None:
+    def test_reported_again_without_a_time_is_unchanged(self) -> None:
         told = tell(an_esim(status=EsimStatus.CANCEL), an_update(esim_status=EsimStatus.CANCEL), received_at=hours(1))
 
         assert (told.change.outcome, told.events) == ("unchanged", [])

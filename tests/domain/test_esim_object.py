@@ -73,7 +73,7 @@ def test_data_left_is_never_below_0_and_unknown_where_a_part_of_it_is(
     assert data.data_usage_remain == remain
 
 
-def test_what_nobody_has_told_is_null_and_present() -> None:
+def test_what_nobody_has_reported_is_null_and_present() -> None:
     wire: dict[str, Any] = msgspec.to_builtins(esim_data(an_order(), now=NOON))
 
     told = {name: value for name, value in wire.items() if value is not None}

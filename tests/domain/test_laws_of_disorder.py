@@ -65,7 +65,7 @@ def test_any_order_of_arrival_leads_to_the_same_state(told: list[Facts], causes:
 
 @LAW
 @given(told=st.lists(facts, min_size=1, max_size=8), order=st.randoms(use_true_random=False))
-def test_on_each_axis_the_latest_that_was_told_holds(told: list[Facts], order: Random) -> None:
+def test_on_each_axis_the_latest_report_counts(told: list[Facts], order: Random) -> None:
     updates = [as_of(hour, one, Cause.PUSH) for hour, one in enumerate(told)]
     shuffled = list(updates)
     order.shuffle(shuffled)

@@ -158,7 +158,7 @@ def comparable(envelope: Envelope) -> dict[str, Any]:
 
 @LAW
 @given(esim=esims, story=stories, policy=POLICIES)
-def test_changes_tell_of_differences_only(esim: Esim, story: list[Update], policy: EmitPolicy) -> None:
+def test_changes_have_differences_only(esim: Esim, story: list[Update], policy: EmitPolicy) -> None:
     for step in tell_story(esim, story, policy):
         for one in step.envelopes:
             assert one.changes != {}, "absent, not empty"

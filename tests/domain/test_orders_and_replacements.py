@@ -54,7 +54,7 @@ def test_an_esim_that_ended_is_brought_back_by_a_later_status_or_by_who_may(
         assert may_leave(a_failed_place(status=ended, status_at=None), update)
 
 
-def test_the_end_of_a_replaced_esim_is_told_with_who_replaces_it() -> None:
+def test_the_end_of_a_replaced_esim_is_emitted_with_who_replaces_it() -> None:
     old, new = an_active_esim(), new_id()
 
     change = superseded(old, new, now=hours(5))
@@ -70,7 +70,7 @@ def test_the_end_of_a_replaced_esim_is_told_with_who_replaces_it() -> None:
     assert emission.changes["esimStatus"] == FieldChange(old="IN_USE", new="REVOKED")
 
 
-def test_one_that_was_revoked_before_is_told_as_replaced_once() -> None:
+def test_one_that_was_revoked_before_is_emitted_as_replaced_once() -> None:
     old, new = an_esim(status=EsimStatus.REVOKED), new_id()
 
     first = emit(superseded(old, new, now=hours(5)), EVERY_CHANGE, now=hours(5))
@@ -104,7 +104,7 @@ def test_a_link_is_a_change_also_where_what_is_reported_beside_it_is_old() -> No
         (False, {"transaction_id": "shop-2"}),
     ],
 )
-def test_another_profile_counts_only_where_it_is_told_of_the_same_order(
+def test_another_profile_counts_only_where_it_is_reported_of_the_same_order(
     identity: dict[str, str], *, replaces: bool
 ) -> None:
     esim = an_esim(ac="LPA:1$a$1", order_no="B1", transaction_id="shop-1")
@@ -122,7 +122,7 @@ def test_another_profile_counts_only_where_it_is_told_of_the_same_order(
 
 
 @pytest.mark.parametrize("order_no", [None, "B1"])
-def test_a_transaction_tells_orders_apart_where_a_number_is_missing(order_no: str | None) -> None:
+def test_a_transaction_distinguishes_orders_where_a_number_is_missing(order_no: str | None) -> None:
     esim = an_esim(order_no=order_no, transaction_id="shop-1")
     identity = Identity(iccid=OTHER_ICCID, transaction_id="shop-2", order_no=None if order_no else "B1")
 
@@ -132,7 +132,7 @@ def test_a_transaction_tells_orders_apart_where_a_number_is_missing(order_no: st
 
 
 @pytest.mark.parametrize("cause", [Cause.FILL, Cause.REQUERY])
-def test_what_the_provider_was_asked_for_counts_whatever_order_it_names(cause: Cause) -> None:
+def test_the_order_that_was_queried_counts_whatever_order_the_provider_names(cause: Cause) -> None:
     at: datetime = hours(1)
     identity = Identity(esim_tran_no="T1", iccid=OTHER_ICCID, order_no="B2")
 

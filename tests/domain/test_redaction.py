@@ -11,7 +11,7 @@ from esimhooks.vocabulary.examples import example_of
 
 
 @pytest.mark.parametrize("event", EventType)
-def test_only_the_credentials_are_gone_and_the_rest_keeps_its_place(event: EventType) -> None:
+def test_only_the_credentials_are_gone_and_the_rest_stays_as_it_was(event: EventType) -> None:
     body = encode(example_of(event))
 
     left = without_credentials(body)

@@ -22,7 +22,7 @@ AXES = pytest.mark.parametrize(
 
 @AXES
 @SNAPSHOTS
-def test_a_snapshot_is_taken_where_nothing_happened_since_it_was_asked_for(
+def test_a_snapshot_is_taken_where_nothing_happened_since_it_was_queried(
     cause: Cause, clock: str, field: str, kept: str, value: object
 ) -> None:
     update = an_update(cause=cause, occurred_at=hours(2), **{field: value})
@@ -69,7 +69,7 @@ def test_a_snapshot_repairs_a_time_of_usage_in_the_future(usage_at: Any) -> None
     assert later.esim.used_bytes == 2 * GB
 
 
-def test_usage_of_a_snapshot_without_a_time_is_newer_than_all_before_it_was_asked_for() -> None:
+def test_usage_of_a_snapshot_without_a_time_is_newer_than_all_before_it_was_queried() -> None:
     snapshot = an_update(cause=Cause.REQUERY, occurred_at=hours(3), used_bytes=GB)
 
     told = tell(an_active_esim(usage_at=hours(1)), snapshot, received_at=hours(3))

@@ -110,7 +110,7 @@ def test_the_operators_own_reason_replaces_ours() -> None:
     assert tell(an_esim(), update).only.reason == "unpaid invoice"
 
 
-def test_a_reason_is_not_told_with_an_event_that_has_none() -> None:
+def test_a_reason_is_not_emitted_with_an_event_that_has_none() -> None:
     update = an_update(occurred_at=hours(1), esim_status=IN_USE, reason="welcome back")
 
     assert tell(an_esim(), update).only.reason is UNSET
@@ -135,7 +135,7 @@ def test_a_profile_status_moves_in_any_direction(status: SmdpStatus) -> None:
     assert told.only.data.esim_status is CREATED
 
 
-def test_a_profile_status_that_comes_with_a_status_is_told_in_the_same_single_event() -> None:
+def test_a_profile_status_that_comes_with_a_status_is_emitted_in_the_same_single_event() -> None:
     update = an_update(occurred_at=hours(1), esim_status=IN_USE, smdp_status=SmdpStatus.ENABLED)
 
     told = tell(an_esim(total_days=None), update)

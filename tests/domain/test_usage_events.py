@@ -130,13 +130,13 @@ def test_the_same_days_left_are_news_again_after_the_activation() -> None:
         ),
     ],
 )
-def test_a_requery_is_told_to_the_end(fields: dict[str, object], events: list[str]) -> None:
+def test_a_requery_is_emitted_to_the_end(fields: dict[str, object], events: list[str]) -> None:
     told = tell(an_active_esim(), an_update(cause=Cause.REQUERY, occurred_at=hours(1), **fields))
 
     assert told.events == events
 
 
-def test_a_requery_that_is_stale_on_every_axis_is_told_all_the_same() -> None:
+def test_a_requery_that_is_stale_on_every_axis_is_emitted_all_the_same() -> None:
     update = an_update(cause=Cause.REQUERY, occurred_at=hours(-1), esim_status=EsimStatus.CREATED)
 
     told = tell(an_active_esim(status_at=hours(0)), update, received_at=hours(1))
@@ -146,7 +146,7 @@ def test_a_requery_that_is_stale_on_every_axis_is_told_all_the_same() -> None:
     assert told.envelopes[-1].data.esim_status is EsimStatus.IN_USE
 
 
-def test_all_events_of_one_change_tell_the_same_story_and_are_numbered() -> None:
+def test_all_events_of_one_change_agree_and_are_numbered() -> None:
     update = an_update(cause=Cause.REQUERY, occurred_at=hours(1), esim_status=EsimStatus.USED_UP, used_bytes=10 * GB)
 
     told = tell(an_active_esim(sequence=7), update)
@@ -162,7 +162,7 @@ def test_all_events_of_one_change_tell_the_same_story_and_are_numbered() -> None
 
 
 @pytest.mark.parametrize("cause", [Cause.PUSH, Cause.FILL])
-def test_the_figures_of_a_birth_are_told_by_its_first_status_event(cause: Cause) -> None:
+def test_the_figures_of_a_birth_are_emitted_by_its_first_status_event(cause: Cause) -> None:
     birth = an_update(
         cause=cause, occurred_at=hours(1), esim_status=EsimStatus.CREATED, total_bytes=10 * GB, used_bytes=0
     )
@@ -173,7 +173,7 @@ def test_the_figures_of_a_birth_are_told_by_its_first_status_event(cause: Cause)
     assert told.only.data.total_volume == 10240
 
 
-def test_a_threshold_that_was_crossed_before_the_birth_is_told_besides() -> None:
+def test_a_threshold_that_was_crossed_before_the_birth_is_emitted_besides() -> None:
     birth = an_update(
         cause=Cause.FILL, occurred_at=hours(1), esim_status=EsimStatus.IN_USE, total_bytes=10 * GB, used_bytes=3 * GB
     )

@@ -73,7 +73,7 @@ def test_the_deadline_stays_where_the_duration_is_unknown() -> None:
     assert validity(told.esim) == (days(1), days(180))
 
 
-def test_an_end_that_was_told_after_the_activation_outlives_its_late_arrival() -> None:
+def test_an_end_that_was_reported_after_the_activation_outlives_its_late_arrival() -> None:
     told = tell(an_esim(), an_update(cause=Cause.VALIDITY, occurred_at=days(2), expire_at=days(29))).esim
 
     late = tell(told, an_update(occurred_at=days(1), esim_status=IN_USE), received_at=days(2.1))
@@ -99,7 +99,7 @@ def test_the_deadline_for_installing_is_replaced_where_the_activation_time_came_
     assert validity(told.esim) == (days(1), days(31))
 
 
-def test_an_end_told_between_the_activation_time_and_the_status_stays() -> None:
+def test_an_end_reported_between_the_activation_time_and_the_status_stays() -> None:
     waiting = an_esim(expire_at=days(180), validity_at=days(0))
     timed = tell(waiting, an_update(occurred_at=days(2), activate_at=days(1), expire_at=days(29))).esim
 
@@ -116,7 +116,7 @@ def test_an_end_told_between_the_activation_time_and_the_status_stays() -> None:
         pytest.param({"expire_at": days(9), "validity_at": days(2)}, days(9), id="an end told since the activation"),
     ],
 )
-def test_a_duration_that_is_told_after_the_activation_gives_the_end(known: dict[str, Any], end: object) -> None:
+def test_a_duration_that_is_reported_after_the_activation_gives_the_end(known: dict[str, Any], end: object) -> None:
     active = an_active_esim(**{"total_days": None, "activate_at": days(1), "expire_at": None} | known)
 
     told = tell(active, an_update(occurred_at=days(3), total_days=30))
@@ -124,13 +124,13 @@ def test_a_duration_that_is_told_after_the_activation_gives_the_end(known: dict[
     assert validity(told.esim) == (days(1), end)
 
 
-def test_a_duration_that_is_told_before_the_activation_gives_no_end() -> None:
+def test_a_duration_that_is_reported_before_the_activation_gives_no_end() -> None:
     told = tell(an_esim(total_days=None), an_update(occurred_at=days(1), total_days=7, activate_at=days(2)))
 
     assert validity(told.esim) == (days(2), None)
 
 
-def test_a_second_activation_does_not_begin_the_validity_anew() -> None:
+def test_a_second_activation_does_not_begin_the_validity_again() -> None:
     suspended = tell(an_active_esim(), an_update(occurred_at=days(3), esim_status=EsimStatus.SUSPENDED)).esim
 
     told = tell(suspended, an_update(occurred_at=days(5), esim_status=IN_USE))
@@ -138,7 +138,7 @@ def test_a_second_activation_does_not_begin_the_validity_anew() -> None:
     assert validity(told.esim) == validity(an_active_esim())
 
 
-def test_a_second_activation_keeps_an_extension_that_was_told_before() -> None:
+def test_a_second_activation_keeps_an_extension_that_was_reported_before() -> None:
     extended = tell(an_active_esim(), an_update(occurred_at=days(3), expire_at=days(60))).esim
 
     told = tell(extended, an_update(occurred_at=days(5), esim_status=EsimStatus.ACTIVATED))
@@ -152,7 +152,7 @@ def test_a_corrected_activation_time_moves_the_end_that_was_computed_from_it() -
     assert validity(told.esim) == (hours(-2), hours(30 * 24 - 2))
 
 
-def test_an_extension_that_the_provider_tells_moves_the_end() -> None:
+def test_an_extension_that_the_provider_reports_moves_the_end() -> None:
     told = tell(an_active_esim(), an_update(occurred_at=days(3), expire_at=days(60)))
 
     assert told.esim.expire_at == days(60)

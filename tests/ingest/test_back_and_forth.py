@@ -56,7 +56,7 @@ async def test_a_notification_without_a_time_is_no_repetition_after_one_with_an_
 
 
 @pytest.mark.parametrize("before", [{"unlimited": True}, {}])
-async def test_a_volume_that_becomes_known_is_told_at_once(settings: Settings, before: dict[str, Any]) -> None:
+async def test_a_volume_that_becomes_known_is_emitted_at_once(settings: Settings, before: dict[str, Any]) -> None:
     patient = settings.model_copy(update={"usage_interval_s": 14_400})
     async with running(patient) as node, Api(node.url, node.admin_key) as operator:
         shop = await a_shop(operator)

@@ -53,7 +53,7 @@ async def test_an_unsigned_terminal_status_is_applied_once_the_provider_confirms
     assert [event["newStatus"] for event in last_status] == [status]
 
 
-async def test_an_expiry_that_the_provider_confirms_is_told_as_one(operator: Api, sandbox: Sandbox) -> None:
+async def test_an_expiry_that_the_provider_confirms_is_emitted_as_one(operator: Api, sandbox: Sandbox) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
     esim_id, key = await a_filled_order(shop, upstream, sandbox, Ending.USED)
     await live_until(sandbox, key, "used_expired")
@@ -188,7 +188,7 @@ async def test_with_confirm_never_even_a_terminal_status_is_believed(
     assert (await shop.esim(esim_id))["esimStatus"] == "CANCEL"
 
 
-async def test_a_replayed_notification_is_confirmed_anew(operator: Api, sandbox: Sandbox) -> None:
+async def test_a_replayed_notification_is_confirmed_again(operator: Api, sandbox: Sandbox) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
     _, key = await a_filled_order(shop, upstream, sandbox, Ending.CANCELLED)
     await upstream.tell(esim_status(key, "CANCEL"))

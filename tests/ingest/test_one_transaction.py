@@ -212,7 +212,7 @@ async def test_a_notification_that_came_in_while_its_order_was_being_committed_i
         await Shop(operator, shop.account).told_in_time("activated")
 
 
-async def test_the_merchant_is_told_of_what_was_committed_and_of_nothing_else(
+async def test_the_merchant_is_notified_of_what_was_committed_and_of_nothing_else(
     operator: Api, receiver: Receiver
 ) -> None:
     merchant = await a_merchant(operator, webhook_url=receiver.url())

@@ -275,7 +275,9 @@ async def test_a_ready_order_is_fetched_and_its_esim_created_once(operator: Api,
 
 
 @pytest.mark.parametrize("name", ORDERS)
-async def test_a_ready_order_of_a_provider_that_cannot_be_asked_is_kept_as_unmatched(operator: Api, name: str) -> None:
+async def test_a_ready_order_of_a_provider_that_cannot_be_queried_is_kept_as_unmatched(
+    operator: Api, name: str
+) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     await shop.order("t-1", orderNo=content_of(name)["orderNo"])
 

@@ -50,7 +50,7 @@ async def test_an_update_that_names_its_provider_is_found_by_that_providers_noti
     assert (answer.body["outcome"], answer.body["esim"]) == ("applied", made["esim"])
 
 
-async def test_an_order_that_fails_is_told_with_the_providers_words(operator: Api) -> None:
+async def test_an_order_that_fails_is_emitted_with_the_providers_words(operator: Api) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     await shop.order("t-1", orderNo="B1", quantity=2)
 
@@ -61,7 +61,7 @@ async def test_an_order_that_fails_is_told_with_the_providers_words(operator: Ap
     assert {(event["newStatus"], "FAIL" in event["reason"]) for event in events} == {("FAILED", True)}
 
 
-async def test_a_top_up_is_told_at_once_with_what_was_added(operator: Api) -> None:
+async def test_a_top_up_is_emitted_at_once_with_what_was_added(operator: Api) -> None:
     shop = await a_shop(operator)
     await shop.update(update(1, esimStatus="IN_USE", totalVolume=1024, dataUsage=900))
     before = len(await shop.events())
@@ -207,9 +207,7 @@ async def failed_order(shop: Shop, upstream: Upstream, quantity: int) -> None:
 
 
 @pytest.mark.parametrize("quantity", [1, 2])
-async def test_a_place_of_an_order_that_failed_is_not_taken_by_a_late_notification(
-    operator: Api, quantity: int
-) -> None:
+async def test_a_slot_of_an_order_that_failed_is_not_taken_by_a_late_notification(operator: Api, quantity: int) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     await failed_order(shop, upstream, quantity)
 
@@ -224,7 +222,7 @@ async def test_a_place_of_an_order_that_failed_is_not_taken_by_a_late_notificati
     assert {(esim["esimStatus"], esim["esimTranNo"]) for esim in await shop.esims()} == {("FAILED", None)}
 
 
-async def test_a_place_of_an_order_that_failed_is_filled_by_the_operator(operator: Api) -> None:
+async def test_a_slot_of_an_order_that_failed_is_filled_by_the_operator(operator: Api) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     await failed_order(shop, upstream, 1)
 

@@ -36,7 +36,7 @@ async def test_an_esim_is_linked_to_the_one_that_it_replaces_once_that_is_known(
     assert await shop.told(new["esim"]) == ["created"]
 
 
-async def test_who_replaces_an_esim_that_is_not_known_takes_no_place_of_the_order(operator: Api) -> None:
+async def test_who_replaces_an_esim_that_is_not_known_takes_no_slot_of_the_order(operator: Api) -> None:
     shop = await a_shop(operator)
     await an_upstream(operator)
     await shop.order("t-1", orderNo="B1", quantity=2)
@@ -100,7 +100,7 @@ async def test_a_replacement_that_cannot_be_is_invalid_and_says_why(operator: Ap
 
 
 @pytest.mark.parametrize("ended", ["REVOKED", "CANCEL", "USED_EXPIRED", "IN_USE"])
-async def test_an_esim_is_told_as_replaced_whatever_it_was_before(operator: Api, ended: str) -> None:
+async def test_an_esim_is_emitted_as_replaced_whatever_it_was_before(operator: Api, ended: str) -> None:
     shop = await a_shop(operator)
     [old] = await shop.update(born("t-1", esimTranNo="K1", esimStatus=ended))
 

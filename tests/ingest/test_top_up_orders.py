@@ -106,7 +106,7 @@ async def test_a_trace_of_the_order_shows_the_esim_and_the_top_up(operator: Api)
     assert trace["events"][0]["topUp"] == {"transactionId": "top-1", "packageCode": "TOP3", "addedVolume": 3072}
 
 
-async def test_the_provider_is_asked_until_the_plan_that_was_ordered_is_there(
+async def test_the_provider_is_queried_until_the_plan_that_was_ordered_is_there(
     operator: Api, database: Database
 ) -> None:
     fake, shop = Fake(), await a_shop(operator)

@@ -118,7 +118,7 @@ async def test_doubtful_numbers_are_taken_and_noted_in_the_journal(operator: Api
     )
 
 
-async def test_what_remains_is_told_of_the_volume_that_is_known(operator: Api) -> None:
+async def test_what_remains_counts_of_the_volume_that_is_known(operator: Api) -> None:
     shop = await a_shop(operator)
     [made] = await shop.update(born(totalVolume=1024))
 
@@ -170,7 +170,7 @@ async def test_an_update_that_came_before_its_esim_is_applied_when_it_is_known(o
     assert (await shop.events())[-1]["thresholds"] == [25]
 
 
-async def test_esims_of_one_transaction_are_told_apart_by_their_iccids(operator: Api) -> None:
+async def test_esims_of_one_transaction_are_distinguished_by_their_iccids(operator: Api) -> None:
     shop = await a_shop(operator)
 
     results = await shop.update(
@@ -372,7 +372,7 @@ async def test_plans_beyond_what_is_kept_of_one_esim_are_a_doubt(operator: Api) 
     assert [plan["id"] for plan in esim["plans"]] == [f"p{place:02}" for place in range(2, 50)] + ["q0", "q1"]
 
 
-async def test_a_requery_is_told_also_where_what_it_brings_is_older_than_what_is_known(operator: Api) -> None:
+async def test_a_requery_is_emitted_also_where_what_it_brings_is_older_than_what_is_known(operator: Api) -> None:
     shop = await a_shop(operator)
     await shop.update(born(esimStatus="IN_USE", occurredAt="2026-03-01T10:00:00Z"))
 

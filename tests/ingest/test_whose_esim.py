@@ -41,7 +41,7 @@ async def test_the_key_of_another_merchant_in_the_same_request_hides_nobodys_esi
     assert [(esim["esimTranNo"], esim["esimStatus"]) for esim in await other.esims()] == [("K1", "IN_USE")]
 
 
-async def test_an_order_number_tells_apart_two_merchants_with_the_same_transaction(operator: Api) -> None:
+async def test_an_order_number_distinguishes_two_merchants_with_the_same_transaction(operator: Api) -> None:
     one, other = await a_shop(operator), await a_shop(operator)
     upstream = await an_upstream(operator)
     await one.order("1001", orderNo="B-one")
@@ -54,7 +54,7 @@ async def test_an_order_number_tells_apart_two_merchants_with_the_same_transacti
     assert [esim["esimTranNo"] for esim in await other.esims()] == ["K1"]
 
 
-async def test_a_transaction_of_two_merchants_gives_nobody_a_place(operator: Api) -> None:
+async def test_a_transaction_of_two_merchants_gives_nobody_a_slot(operator: Api) -> None:
     one, other = await a_shop(operator), await a_shop(operator)
     upstream = await an_upstream(operator)
     await one.order("1001", orderNo="B-one")
@@ -87,7 +87,7 @@ async def test_a_key_that_another_merchant_has_is_invalid_and_harms_no_update_be
     assert [one["outcome"] for one in answer.body["results"]] == ["invalid", "applied"]
 
 
-async def test_a_replacement_takes_no_free_place_of_the_order(operator: Api) -> None:
+async def test_a_replacement_takes_no_free_slot_of_the_order(operator: Api) -> None:
     shop = await a_shop(operator)
     await an_upstream(operator)
     await shop.order("t-1", orderNo="B1", quantity=2)
@@ -113,7 +113,7 @@ async def test_an_esim_without_a_key_is_replaced_and_does_not_become_its_own_rep
     assert (await shop.esim(old["esim"]))["replacedBy"] == new["esim"]
 
 
-async def test_a_replacement_without_a_status_is_told_as_created(operator: Api) -> None:
+async def test_a_replacement_without_a_status_is_emitted_as_created(operator: Api) -> None:
     shop = await a_shop(operator)
     await shop.update(born("t-1", esimTranNo="K1"))
 
@@ -133,7 +133,7 @@ async def test_a_replacement_needs_no_account_where_the_key_needs_none(operator:
     assert await shop.told(old["esim"]) == ["created", "suspended"]
 
 
-async def test_a_key_of_two_providers_is_told_apart_by_the_transaction(operator: Api) -> None:
+async def test_a_key_of_two_providers_is_distinguished_by_the_transaction(operator: Api) -> None:
     shop = await a_shop(operator)
     await an_upstream(operator)
     await operator.put("/v1/providers/other", {"kind": "esimaccess"})

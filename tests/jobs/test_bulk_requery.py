@@ -55,7 +55,7 @@ async def waits(shop: Shop, requery: Json) -> Json:
     return await eventually(found)
 
 
-async def test_all_that_fit_are_read_anew_once_each_and_what_changed_is_counted(
+async def test_all_that_fit_are_refreshed_once_each_and_what_changed_is_counted(
     operator: Api, sandbox: Sandbox
 ) -> None:
     shop = await a_shop(operator)
@@ -77,7 +77,7 @@ async def test_all_that_fit_are_read_anew_once_each_and_what_changed_is_counted(
     assert in_use["dataUsage"] == 300
 
 
-async def test_a_dry_run_counts_and_asks_nobody(operator: Api, sandbox: Sandbox, door: Door) -> None:
+async def test_a_dry_run_counts_and_queries_nobody(operator: Api, sandbox: Sandbox, door: Door) -> None:
     shop = await a_shop(operator)
     await some_esims(operator, shop, sandbox, door.base_url, number=3)
     [esim, *_] = await shop.esims()
@@ -112,7 +112,7 @@ async def test_a_provider_that_is_down_is_waited_for(
 
 @pytest.mark.slow(reason="the loop looks for what is due every two seconds")
 @pytest.mark.timeout(30)
-async def test_where_the_provider_stays_silent_the_rest_is_told_to_have_failed(
+async def test_where_the_provider_stays_silent_the_rest_is_reported_to_have_failed(
     operator: Api, sandbox: Sandbox, door: Door, database: Database
 ) -> None:
     shop = await a_shop(operator)

@@ -12,7 +12,7 @@ async def found(operator: Api, query: str) -> list[str]:
     return [row["id"] for row in (await operator.get(f"/v1/notifications?{query}"))["data"]][::-1]
 
 
-async def test_what_was_told_of_an_esim_is_found_by_each_of_its_numbers(operator: Api) -> None:
+async def test_what_was_reported_of_an_esim_is_found_by_each_of_its_numbers(operator: Api) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     await shop.order("t-1", orderNo="B1")
     await shop.update(

@@ -119,7 +119,7 @@ async def use(sandbox: Sandbox, key: str, name: str) -> None:
     ],
     ids=["used", "unused", "unknown"],
 )
-async def test_an_esim_expires_at_the_moment_that_was_told(
+async def test_an_esim_expires_at_the_time_that_was_reported(
     operator: Api, state: Json, status: str, reason: str
 ) -> None:
     shop = await a_shop(operator)
@@ -138,7 +138,7 @@ async def test_an_esim_expires_at_the_moment_that_was_told(
     assert (await shop.esim(made["esim"]))["esimStatus"] == status
 
 
-async def test_what_is_used_up_and_ends_is_told_as_both(operator: Api) -> None:
+async def test_what_is_used_up_and_ends_is_emitted_as_both(operator: Api) -> None:
     shop = await a_shop(operator)
     told = {"occurredAt": written(now()), "expiredTime": written(now() + timedelta(seconds=0.2))}
 
@@ -150,7 +150,7 @@ async def test_what_is_used_up_and_ends_is_told_as_both(operator: Api) -> None:
 
 @pytest.mark.slow(reason="starts two nodes one after the other")
 @pytest.mark.timeout(30)
-async def test_an_esim_that_expired_while_the_server_was_down_is_told_so_when_it_is_up(settings: Settings) -> None:
+async def test_an_esim_that_expired_while_the_server_was_down_expires_when_it_is_up(settings: Settings) -> None:
     ended_at = written(now() - timedelta(hours=1))
     states: list[Json] = [{"totalVolume": 100, "dataUsage": 100}, {"totalVolume": 100, "dataUsage": 0}, {}]
     async with running(without_scheduler(settings)) as node, Api(node.url, node.admin_key) as api:
@@ -171,7 +171,7 @@ async def test_an_esim_that_expired_while_the_server_was_down_is_told_so_when_it
         assert {datetime.fromisoformat(event["timestamp"]) for event in events} == {datetime.fromisoformat(ended_at)}
 
 
-async def test_an_esim_of_which_the_provider_has_told_since_its_end_does_not_expire(
+async def test_an_esim_of_which_the_provider_has_reported_since_its_end_does_not_expire(
     idle: Api, asked: Asked, database: Database
 ) -> None:
     shop = await a_shop(idle)
@@ -196,7 +196,7 @@ async def test_an_esim_expires_once_however_many_schedulers_look(idle: Api, aske
     assert (await shop.told()).count("expired") == 20
 
 
-async def test_usage_is_asked_for_in_batches_and_told_only_where_it_changed(
+async def test_usage_is_queried_in_batches_and_emitted_only_where_it_changed(
     idle: Api, asked: Asked, sandbox: Sandbox, database: Database
 ) -> None:
     shop = await a_shop(idle)
@@ -242,7 +242,7 @@ async def test_a_question_is_filled_with_those_that_are_due_within_a_tenth_of_th
         assert soonest > timedelta(seconds=apart_s * (size - 1)), "those that were due soonest are asked for first"
 
 
-async def test_a_threshold_that_a_poll_finds_crossed_is_told_beside_it(
+async def test_a_threshold_that_a_poll_finds_crossed_is_emitted_beside_it(
     idle: Api, asked: Asked, sandbox: Sandbox, database: Database
 ) -> None:
     shop = await a_shop(idle)
@@ -289,7 +289,7 @@ async def test_a_provider_that_is_down_delays_polls_and_loses_nothing(
     }
 
 
-async def test_only_active_esims_are_asked_for(idle: Api, asked: Asked, sandbox: Sandbox, database: Database) -> None:
+async def test_only_active_esims_are_queried(idle: Api, asked: Asked, sandbox: Sandbox, database: Database) -> None:
     shop = await a_shop(idle)
     keys = await active_esims(shop, asked, database, base_url=sandbox.base_url, sandbox=sandbox)
     await shop.update(*[{"esimTranNo": key, "esimStatus": "SUSPENDED"} for key in keys[4:]])

@@ -89,7 +89,7 @@ async def test_a_point_means_what_sgp_22_or_the_settings_say(
 
 
 @pytest.mark.parametrize("status", ["Failed", "Expired"])
-async def test_a_failure_changes_nothing_and_tells_its_codes(session: ClientSession, status: str) -> None:
+async def test_a_failure_changes_nothing_and_reports_its_codes(session: ClientSession, status: str) -> None:
     codes = {"subjectCode": "8.2.6", "reasonCode": "3.8", "message": f"refused for {EID}"}
 
     found = parsed(

@@ -81,7 +81,7 @@ def test_success_is_written_in_many_ways(success: object, code: object) -> None:
 
 
 @pytest.mark.parametrize("code", ["200010", 200010])
-def test_an_order_that_is_being_allocated_is_asked_again_in_3_seconds(code: object) -> None:
+def test_an_order_that_is_being_allocated_is_queried_again_in_3_seconds(code: object) -> None:
     with pytest.raises(StillAllocating, match="200010: allocating") as raised:
         judge(answer(success=False, errorCode=code, errorMsg="allocating"))
 
@@ -89,7 +89,7 @@ def test_an_order_that_is_being_allocated_is_asked_again_in_3_seconds(code: obje
 
 
 @pytest.mark.parametrize("code", ["900001", "000001", 1])
-def test_a_busy_provider_is_asked_again_later(code: object) -> None:
+def test_a_busy_provider_is_queried_again_later(code: object) -> None:
     with pytest.raises(NotNow) as raised:
         judge(answer(success=False, errorCode=code, errorMsg="busy"))
 
@@ -105,7 +105,7 @@ def test_a_busy_provider_is_asked_again_later(code: object) -> None:
         ({"success": True, "errorCode": 200011}, "200011: no message"),
     ],
 )
-def test_a_code_about_what_was_asked_is_a_refusal_with_code_and_message(
+def test_a_code_about_what_was_queried_is_a_refusal_with_code_and_message(
     envelope: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ProviderRefused, match=message):
@@ -123,7 +123,7 @@ def test_a_code_about_what_was_asked_is_a_refusal_with_code_and_message(
         ({"success": False, "errorCode": None, "errorMsg": "no"}, "no code: no"),
     ],
 )
-def test_a_code_about_credentials_or_of_unknown_meaning_is_asked_again_later(
+def test_a_code_about_credentials_or_of_unknown_meaning_is_queried_again_later(
     envelope: dict[str, object], message: str
 ) -> None:
     with pytest.raises(NotNow, match=message):
@@ -166,7 +166,7 @@ def test_an_overloaded_provider_says_when_to_come_back(status: int, given: str |
 
 
 @pytest.mark.parametrize("status", [204, 302, 400, 401, 403, 404, 408])
-def test_any_other_http_status_than_200_is_asked_again_later(status: int) -> None:
+def test_any_other_http_status_than_200_is_queried_again_later(status: int) -> None:
     with pytest.raises(NotNow, match=f"HTTP {status}"):
         judge(Answer(status, b""))
 

@@ -88,7 +88,7 @@ async def test_the_rate_limit_is_the_published_one_unless_it_is_set(session: Cli
     assert built(session, settings={"requestsPerSecond": 2}).requests_per_second == 2
 
 
-async def test_without_credentials_nothing_can_be_asked(session: ClientSession) -> None:
+async def test_without_credentials_nothing_can_be_queried(session: ClientSession) -> None:
     with pytest.raises(ProviderRefused, match="no credentials"):
         await built(session).fetch(Lookup(order_no="B1"))
 

@@ -168,7 +168,7 @@ async def test_a_redirect_is_not_followed(session: ClientSession) -> None:
 
 
 @pytest.mark.parametrize("question", ["fetch", "usage"])
-async def test_an_answer_that_is_not_understood_is_asked_for_again_in_a_minute(
+async def test_an_answer_that_is_not_understood_is_queried_again_in_a_minute(
     session: ClientSession, question: str
 ) -> None:
     async def handler(request: web.Request) -> web.Response:
@@ -195,7 +195,7 @@ async def test_an_answer_beyond_the_size_limit_is_not_read(session: ClientSessio
             await provider(session, base_url).fetch(ORDER)
 
 
-async def test_a_provider_that_does_not_answer_in_time_is_asked_later(session: ClientSession) -> None:
+async def test_a_provider_that_does_not_answer_in_time_is_queried_later(session: ClientSession) -> None:
     async def handler(request: web.Request) -> web.Response:
         await asyncio.Event().wait()
         return web.Response()
@@ -207,7 +207,7 @@ async def test_a_provider_that_does_not_answer_in_time_is_asked_later(session: C
             await api.ask("esim/query", {})
 
 
-async def test_a_provider_that_hangs_up_is_asked_later(session: ClientSession) -> None:
+async def test_a_provider_that_hangs_up_is_queried_later(session: ClientSession) -> None:
     async def handler(request: web.Request) -> web.Response:
         assert request.transport is not None
         request.transport.abort()
@@ -218,12 +218,12 @@ async def test_a_provider_that_hangs_up_is_asked_later(session: ClientSession) -
             await provider(session, base_url).fetch(ORDER)
 
 
-async def test_a_provider_that_is_not_there_is_asked_later(session: ClientSession) -> None:
+async def test_a_provider_that_is_not_there_is_queried_later(session: ClientSession) -> None:
     with ReservedPort() as port, pytest.raises(NotNow, match="cannot be reached"):
         await provider(session, f"http://127.0.0.1:{port.number}").fetch(ORDER)
 
 
-async def test_usage_is_asked_for_ten_esims_at_most(session: ClientSession) -> None:
+async def test_usage_is_queried_for_ten_esims_at_most(session: ClientSession) -> None:
     asking = provider(session, "http://127.0.0.1:9")
 
     with pytest.raises(ProviderRefused, match="at most 10"):

@@ -135,7 +135,7 @@ def test_what_says_nothing_that_can_be_used_is_invalid_with_what_came(asked: Inb
         ("lastUpdateTime", 12, "expected a time"),
     ],
 )
-def test_a_value_of_another_kind_is_a_doubt_with_its_place_and_hides_nothing_else(
+def test_a_value_of_another_kind_is_a_doubt_with_its_path_and_hides_nothing_else(
     field: str, value: object, message: str
 ) -> None:
     told = {"transactionId": "T1", "esimTranNo": "25073009120698", "orderUsage": 1, "totalVolume": 2}
@@ -166,7 +166,7 @@ def test_padding_of_an_iccid_is_taken_off() -> None:
     assert only(notification("ESIM_STATUS", esimStatus="IN_USE", iccid=f"{ICCID}F")).identity.iccid == ICCID
 
 
-def test_an_empty_text_counts_as_not_told() -> None:
+def test_an_empty_text_counts_as_not_reported() -> None:
     update = only(notification("SMDP_EVENT", smdpStatus="RELEASED", esimStatus="", iccid="", eid="", seqNumber=""))
 
     assert (update.esim_status, update.identity.iccid, update.eid, update.smdp_sequence) == (None, None, None, None)
@@ -239,7 +239,7 @@ def test_a_profile_status_counts_beside_a_status_that_is_not_understood(esim_sta
 @pytest.mark.parametrize(
     "word", ["LPA:1$smdp.example.com$SECRET", ICCID, "+447700900000", "https://qr.example.com/1", "ACTIVE 2"]
 )
-def test_what_is_no_word_is_not_told_as_a_new_word(word: str) -> None:
+def test_what_is_no_word_is_not_reported_as_a_new_word(word: str) -> None:
     [doubt] = parse(notification("ESIM_STATUS", esimStatus=word, smdpStatus="ENABLED")).doubts
 
     assert (doubt.field, doubt.word) == ("esimStatus", None)
@@ -297,7 +297,7 @@ def test_a_notification_without_a_good_id_or_time_is_taken_without_them() -> Non
     assert doubtful(found) == ["notifyId", "eventGenerateTime"]
 
 
-def test_used_data_is_computed_where_only_the_rest_is_told() -> None:
+def test_used_data_is_computed_where_only_the_rest_is_reported() -> None:
     update = only(notification("DATA_USAGE", totalVolume="1000", remain=400))
 
     assert (update.total_bytes, update.used_bytes) == (1000, 600)
@@ -338,7 +338,7 @@ def test_an_order_may_be_named_by_the_transaction_alone() -> None:
 
 
 @pytest.mark.parametrize("word", ["FAIL", "FAILED", "CANCEL", "CANCELLED"])
-def test_an_order_that_failed_is_told_with_the_words_of_the_provider(word: str) -> None:
+def test_an_order_that_failed_is_reported_with_the_words_of_the_provider(word: str) -> None:
     ref = OrderRef(order_no="B1")
 
     silent = parse(notification("ORDER_STATUS", orderNo="B1", orderStatus=word))
@@ -349,7 +349,7 @@ def test_an_order_that_failed_is_told_with_the_words_of_the_provider(word: str) 
 
 
 @pytest.mark.parametrize("word", ["REFUND", "REFUNDED"])
-def test_an_order_that_was_refunded_is_told_as_refunded(word: str) -> None:
+def test_an_order_that_was_refunded_is_reported_as_refunded(word: str) -> None:
     found = parse(notification("ORDER_STATUS", orderNo="B1", orderStatus=word))
 
     assert found.order == OrderNews(ref=OrderRef(order_no="B1"), refunded=True)

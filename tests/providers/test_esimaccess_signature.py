@@ -80,7 +80,7 @@ async def told(operator: Api, shop: Shop, **changed: str) -> tuple[Answer, Json]
     return answer, await shop.esim(result["esim"])
 
 
-async def test_a_signed_end_is_believed_while_the_provider_cannot_be_asked(operator: Api) -> None:
+async def test_a_signed_end_is_believed_while_the_provider_cannot_be_queried(operator: Api) -> None:
     answer, esim = await told(operator, await a_shop(operator))
 
     assert answer.body["outcome"] == "applied"

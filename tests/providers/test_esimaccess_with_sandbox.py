@@ -76,7 +76,7 @@ async def test_one_esim_is_fetched_as_it_is_now(session: ClientSession, sandbox:
     assert (found.identity.esim_tran_no, found.esim_status) == (key, EsimStatus.CANCEL)
 
 
-async def test_usage_is_that_of_the_esims_asked_for(session: ClientSession, sandbox: Sandbox) -> None:
+async def test_usage_is_that_of_the_esims_in_the_query(session: ClientSession, sandbox: Sandbox) -> None:
     first, second = await sandbox.order(
         Purchase(order_no="B1", transaction_id="T1", quantity=2, total_bytes=1000, ending=Ending.USED)
     )
@@ -93,7 +93,7 @@ async def test_usage_is_that_of_the_esims_asked_for(session: ClientSession, sand
     assert found[0].usage_at is not None
 
 
-async def test_an_order_that_is_not_allocated_yet_is_asked_for_again(session: ClientSession) -> None:
+async def test_an_order_that_is_not_allocated_yet_is_queried_again(session: ClientSession) -> None:
     sandbox = Sandbox(config=SandboxConfig(allocation_s=(3600, 3600)), rng=Random(1))
     await sandbox.start()
     await sandbox.order(Purchase(order_no="B1", transaction_id="T1"))
@@ -116,7 +116,7 @@ async def test_an_order_that_does_not_exist_is_refused(session: ClientSession, s
         {"accessCode": "code-1"},
     ],
 )
-async def test_a_wrong_signature_is_asked_again_later(
+async def test_a_wrong_signature_is_queried_again_later(
     session: ClientSession, sandbox: Sandbox, credentials: dict[str, str]
 ) -> None:
     with pytest.raises(NotNow, match="101003"):

@@ -185,7 +185,7 @@ def test_a_bundle_of_which_nothing_is_left_is_depleted() -> None:
     assert update.plans == (replace(PLAN, state=PlanState.DEPLETED, used_bytes=1_000_000_000),)
 
 
-def test_a_bundle_that_was_assigned_anew_is_another_plan() -> None:
+def test_a_bundle_that_was_assigned_again_is_another_plan() -> None:
     again = BUNDLE | {"startTime": "2006-02-02T15:04:05Z"}
 
     plans = [parsed(alertType="Utilisation", bundle=bundle).updates[0].plans[0] for bundle in (BUNDLE, again)]
@@ -219,7 +219,7 @@ def test_an_odd_member_of_a_bundle_leaves_the_others(odd: dict[str, object], pla
 
 
 @pytest.mark.parametrize("odd", [{"name": 5}, {"startTime": "yesterday"}, {"id": 7}, {"unit": "parsecs"}])
-def test_figures_of_a_bundle_that_cannot_be_told_apart_or_measured_are_not_guessed(odd: dict[str, object]) -> None:
+def test_figures_of_a_bundle_that_cannot_be_distinguished_or_measured_are_not_guessed(odd: dict[str, object]) -> None:
     with pytest.raises(Unparsable, match=rf"bundle\.{next(iter(odd))}: expected"):
         parsed(alertType="Utilisation", bundle=BUNDLE | odd)
 

@@ -157,7 +157,7 @@ async def test_the_status_of_an_esim_follows_from_all_of_its_bundles(
 
 
 @pytest.mark.parametrize(("left", "status"), [(0, EsimStatus.USED_EXPIRED), (1, EsimStatus.UNUSED_EXPIRED)])
-async def test_whether_data_was_left_tells_how_an_esim_expired(
+async def test_whether_data_was_left_decides_how_an_esim_expired(
     session: ClientSession, left: int, status: EsimStatus
 ) -> None:
     fake = Fake()
@@ -235,7 +235,7 @@ async def test_what_the_provider_does_not_know_is_refused_and_credentials_are_me
     assert issubclass(CredentialsRefused, NotNow), "it is asked again until somebody has mended it"
 
 
-async def test_without_an_api_key_nothing_can_be_asked(session: ClientSession) -> None:
+async def test_without_an_api_key_nothing_can_be_queried(session: ClientSession) -> None:
     go = build(ProviderConfig(name="go", kind="esimgo"), session, pace)
 
     assert not go.can_fetch
@@ -243,7 +243,7 @@ async def test_without_an_api_key_nothing_can_be_asked(session: ClientSession) -
         await go.fetch(Lookup(order_no="ref-1"))
 
 
-async def test_an_order_is_filled_requeried_and_told_of_a_deletion(operator: Api, database: Database) -> None:
+async def test_an_order_is_filled_and_requeried_and_its_deletion_is_reported(operator: Api, database: Database) -> None:
     fake, shop = Fake(), await a_shop(operator)
     async with serving(fake.answer) as base_url:
         config = {"kind": "esimgo", "baseUrl": base_url, "credentials": {"apiKey": "api-key-1"}}

@@ -30,7 +30,7 @@ def refusal(raw: bytes) -> Refused:
     return refused.value
 
 
-def test_everything_that_can_be_told_arrives() -> None:
+def test_everything_that_can_be_reported_arrives() -> None:
     update = parsed(
         cause="requery",
         occurredAt="2026-03-01T10:00:00Z",
@@ -134,7 +134,7 @@ def test_everything_that_can_be_told_arrives() -> None:
     )
 
 
-def test_what_is_not_told_stays_untold() -> None:
+def test_what_is_not_reported_stays_unreported() -> None:
     nothing = Update(identity=Identity(), by_operator=True)
 
     assert parsed() == nothing
@@ -215,7 +215,7 @@ def test_an_iccid_loses_its_padding(iccid: str) -> None:
 
 
 @pytest.mark.parametrize("eid", ["89012345200859366199273438185664186", "8" * 20, "8" * 40])
-def test_an_eid_of_a_doubtful_length_is_taken_as_told(eid: str) -> None:
+def test_an_eid_of_a_doubtful_length_is_taken_as_reported(eid: str) -> None:
     assert parsed(eid=eid).eid == eid
 
 
@@ -367,5 +367,5 @@ def test_arbitrary_values_of_known_fields_are_understood_or_refused(fields: dict
 
 
 @given(st.datetimes(timezones=st.timezones()))
-def test_any_moment_is_understood_or_refused(moment: datetime) -> None:
+def test_any_time_is_understood_or_refused(moment: datetime) -> None:
     understood_or_refused(json.dumps({"occurredAt": moment.isoformat()}).encode())

@@ -22,7 +22,7 @@ def test_published_eids_hold(eid: str) -> None:
     assert not eid_holds(eid[1:])
 
 
-def test_nothing_told_is_nothing_doubtful() -> None:
+def test_nothing_reported_is_nothing_doubtful() -> None:
     assert doubts(iccid=None, eid=None) == ()
 
 

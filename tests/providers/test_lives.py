@@ -91,7 +91,7 @@ async def idle(settings: Settings) -> AsyncIterator[Api]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_every_event_of_a_life_is_told_and_verified(
+async def test_every_event_of_a_life_is_emitted_and_verified(
     idle: Api, rounds: Rounds, fake: FakeProvider, receiver: Receiver, kind: str
 ) -> None:
     told = read(kind)
@@ -152,7 +152,7 @@ def differences(got: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_life_has_every_stage_or_says_that_it_is_not_told(kind: str) -> None:
+def test_a_life_has_every_stage_or_says_that_it_is_not_reported(kind: str) -> None:
     told = read(kind)
     stages = {step["stage"] for step in told["step"]}
     assert stages >= set(STAGES) - set(told.get("not-told", []))
@@ -162,7 +162,7 @@ def test_a_life_has_every_stage_or_says_that_it_is_not_told(kind: str) -> None:
 WORDS = {"push": "told", "poll": "asked for", "requery": "asked for", "time": "by its end", "operator": "by you"}
 
 
-def test_the_documentation_says_what_is_told_of_each_stage() -> None:
+def test_the_documentation_says_what_is_reported_of_each_stage() -> None:
     lives = {kind: read(kind) for kind in KINDS}
     rows = [["stage", *KINDS]]
     for stage in STAGES:

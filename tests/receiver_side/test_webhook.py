@@ -158,7 +158,7 @@ def test_whatever_comes_in_nothing_but_its_own_error_comes_out(body: Any, header
 
 @LAW
 @given(body=st.binary(max_size=200) | bodies)
-def test_a_signed_body_that_tells_no_event_is_refused(body: bytes) -> None:
+def test_a_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
     assert refusal(Webhook(SECRET), body, signed(SECRET, body)) in {
         VerificationFailure.BODY_NOT_JSON,
         VerificationFailure.NOT_AN_EVENT,

@@ -81,7 +81,7 @@ def purchase(ending: Ending = Ending.USED, *, quantity: int = 1, order_no: str =
     return Purchase(order_no=order_no, transaction_id="T1", total_bytes=1000, quantity=quantity, ending=ending)
 
 
-async def test_a_whole_life_is_told_in_order_with_the_facts_of_each_step(receiver: Receiver) -> None:
+async def test_a_whole_life_is_sent_in_order_with_the_facts_of_each_step(receiver: Receiver) -> None:
     async with running(receiver.url, FAST) as sandbox:
         (key,) = await sandbox.order(purchase())
         await sandbox.all_drained()
@@ -145,7 +145,7 @@ async def test_what_is_left_of_the_validity_is_a_day_when_the_last_day_is_announ
         (Ending.REVOKED, EsimStatus.REVOKED, 7),
     ],
 )
-async def test_other_endings_are_told_too(receiver: Receiver, ending: Ending, status: EsimStatus, count: int) -> None:
+async def test_other_endings_are_sent_too(receiver: Receiver, ending: Ending, status: EsimStatus, count: int) -> None:
     async with running(receiver.url, FAST) as sandbox:
         await sandbox.order(purchase(ending))
         await sandbox.all_drained()
@@ -244,7 +244,7 @@ async def test_disorder_swaps_neighbours_and_loses_none(receiver: Receiver) -> N
     ]
 
 
-async def test_what_is_held_back_for_disorder_comes_when_it_is_asked_for(receiver: Receiver) -> None:
+async def test_what_is_delayed_for_disorder_comes_when_all_is_drained(receiver: Receiver) -> None:
     async with running(receiver.url, SandboxConfig(allocation_s=(0, 0), disorder=1)) as sandbox:
         (key,) = await sandbox.order(purchase())
         await sandbox.all_drained()
@@ -255,7 +255,7 @@ async def test_what_is_held_back_for_disorder_comes_when_it_is_asked_for(receive
     assert len(receiver.bodies) == 2
 
 
-async def test_the_last_notification_of_a_life_is_never_held_back(receiver: Receiver) -> None:
+async def test_the_last_notification_of_a_life_is_never_delayed(receiver: Receiver) -> None:
     async with running(receiver.url, SandboxConfig(allocation_s=(0, 0), disorder=1)) as sandbox:
         (key,) = await sandbox.order(purchase(Ending.CANCELLED))
         await sandbox.all_drained()

@@ -97,7 +97,7 @@ async def test_a_database_is_reached_with_parameters_of_libpq(postgres: str) -> 
     await database.close()
 
 
-async def test_a_parameter_that_the_server_refuses_is_told_with_what_it_said(postgres: str) -> None:
+async def test_a_parameter_that_the_server_refuses_is_reported_with_what_it_said(postgres: str) -> None:
     with pytest.raises(Broken, match="no_such_parameter"):
         async with connection(postgres + "&no_such_parameter=1"):
             pass

@@ -11,7 +11,7 @@ from esimhooks.server.store.encryption import Cipher, new_key
 from esimhooks.server.store.installation import check_canary
 
 
-async def test_nodes_that_start_at_the_same_moment_find_the_canary_of_the_first(database: Database) -> None:
+async def test_nodes_that_start_at_the_same_time_find_the_canary_of_the_first(database: Database) -> None:
     async def second() -> None:
         async with database.transaction() as db:
             await check_canary(db)

@@ -156,7 +156,7 @@ async def test_data_written_before_the_parent_was_killed_is_there_after_adoption
     assert value == 7
 
 
-def test_a_second_user_of_the_folder_is_refused_and_told_who_has_it(data_dir: Path) -> None:
+def test_a_second_user_of_the_folder_is_refused_with_who_has_it(data_dir: Path) -> None:
     parent = Parent(data_dir)
 
     with pytest.raises(Broken, match=f"in use by process {parent.process.pid}"):
@@ -233,7 +233,7 @@ async def test_a_folder_whose_name_needs_quoting_works(data_dir: Path) -> None:
     assert value == 7
 
 
-async def test_an_adopted_server_with_other_settings_is_started_anew_with_ours(data_dir: Path) -> None:
+async def test_an_adopted_server_with_other_settings_is_started_again_with_ours(data_dir: Path) -> None:
     parent = Parent(data_dir)
     parent.send_to_its_group(signal.SIGKILL)
     settings = data_dir / "postgres" / "postgresql.conf"

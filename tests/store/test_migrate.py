@@ -273,7 +273,7 @@ async def test_a_migration_that_fails_leaves_nothing_and_says_which_and_why(empt
         ("role=pg_monitor", "permission denied for schema public"),
     ],
 )
-async def test_a_database_that_may_not_be_changed_is_told_in_the_words_of_the_server(
+async def test_a_database_that_may_not_be_changed_is_reported_in_the_words_of_the_server(
     empty: str, setting: str, said: str
 ) -> None:
     with pytest.raises(Broken, match=said):
@@ -324,7 +324,7 @@ async def test_two_installations_share_a_database_in_schemas_of_their_own(empty:
 
 
 @pytest.mark.parametrize("address", ["postgresql://u:pa/secret@h/db", "postgresql://u:pa#secret@h:5432/db"])
-async def test_an_address_that_cannot_be_read_is_told_without_its_password(address: str) -> None:
+async def test_an_address_that_cannot_be_read_is_reported_without_its_password(address: str) -> None:
     with pytest.raises((Broken, NotNow)) as told:
         await migrations.migrate(address)
 

@@ -64,7 +64,7 @@ async def test_what_is_due_later_is_not_due(database: Database) -> None:
     assert [(one.number, one.oldest) for one in found] == [(0, None)] * 2
 
 
-async def test_more_than_is_counted_is_told(database: Database) -> None:
+async def test_more_than_is_counted_is_reported(database: Database) -> None:
     lane = await a_lane(database, due=3)
     async with database.session() as db:
         found = [await figures.due(db, whose, most=most) for whose in (lane.tenant, None) for most in (2, 3)]

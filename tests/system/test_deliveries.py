@@ -206,7 +206,7 @@ async def test_a_disabled_endpoint_gets_no_deliveries_of_new_events(merchant: Ap
     assert delivery["endpoint"] == open_one.id
 
 
-async def test_a_failed_delivery_that_is_sent_again_counts_on_and_begins_its_schedule_anew(
+async def test_a_failed_delivery_that_is_sent_again_counts_on_and_begins_its_schedule_again(
     merchant: Api, receiver: Receiver
 ) -> None:
     receiver.answer(status=500)

@@ -22,7 +22,7 @@ async def ops() -> AsyncIterator[Receiver]:
         yield listening
 
 
-async def test_failing_and_recovered_are_told_to_the_operator_and_to_the_endpoints_that_ask_for_it(
+async def test_failing_and_recovered_are_emitted_to_the_operator_and_to_the_endpoints_that_name_them(
     settings: Settings, receiver: Receiver, ops: Receiver, database: Database
 ) -> None:
     receiver.answer("/shop", status=500)

@@ -34,7 +34,7 @@ async def attempts(api: Api, number: int) -> Json:
     return await eventually(found)
 
 
-async def test_an_endpoint_whose_secret_cannot_be_opened_holds_up_nobody_and_waits_longer_each_time(
+async def test_an_endpoint_whose_secret_cannot_be_opened_delays_nobody_and_waits_longer_each_time(
     operator: Api, receiver: Receiver, database: Database
 ) -> None:
     shut = await a_merchant(operator, webhook_url=receiver.url("/shut"))

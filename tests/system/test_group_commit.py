@@ -111,7 +111,7 @@ async def test_an_item_that_spoils_its_batch_fails_alone() -> None:
     assert ledger.batches == [["a"], ["b"]]
 
 
-async def test_a_database_that_is_down_is_not_asked_once_for_each_item() -> None:
+async def test_a_database_that_is_down_is_not_queried_once_for_each_item() -> None:
     ledger = Ledger()
     group = GroupCommit[str, str](ledger.commit)
 

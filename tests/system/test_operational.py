@@ -52,7 +52,9 @@ async def raise_an_event(api: Api, merchant: Merchant) -> None:
         await caller.post("/v1/test-events", {"event": "esim.activated"})
 
 
-async def test_a_delivery_that_failed_for_good_is_told(telling: Settings, receiver: Receiver, ops: Receiver) -> None:
+async def test_a_delivery_that_failed_for_good_is_reported(
+    telling: Settings, receiver: Receiver, ops: Receiver
+) -> None:
     receiver.answer("/hook?token=hush", status=500)
     async with running(telling) as node, Api(node.url, node.admin_key) as api:
         merchant = await a_merchant(api)
@@ -83,7 +85,7 @@ async def test_a_delivery_that_failed_for_good_is_told(telling: Settings, receiv
     } | ({"error": told["data"]["error"]} if "error" in told["data"] else {})
 
 
-async def test_an_endpoint_that_is_disabled_is_told_with_the_reason(
+async def test_an_endpoint_that_is_disabled_is_reported_with_the_reason(
     telling: Settings, receiver: Receiver, ops: Receiver, database: Database
 ) -> None:
     async with running(telling) as node, Api(node.url, node.admin_key) as api:
@@ -130,7 +132,9 @@ async def test_it_is_delivered_like_any_other_and_its_own_failure_raises_nothing
     assert after == events
 
 
-async def test_no_merchant_sees_what_the_operator_is_told(telling: Settings, receiver: Receiver, ops: Receiver) -> None:
+async def test_no_merchant_sees_what_the_operator_is_notified_of(
+    telling: Settings, receiver: Receiver, ops: Receiver
+) -> None:
     async with running(telling) as node, Api(node.url, node.admin_key) as api:
         merchant = await a_merchant(api, webhook_url=receiver.url(), mode="live")
         whose = f"?account={merchant.account}&mode=live"
@@ -151,7 +155,7 @@ def _paths(event: str) -> list[str]:
     return [f"events/{event}", f"endpoints/{ENDPOINT}"]
 
 
-async def test_what_waited_for_too_long_is_told(
+async def test_what_waited_for_too_long_is_reported(
     telling: Settings, receiver: Receiver, ops: Receiver, database: Database
 ) -> None:
     async with running(telling) as node, Api(node.url, node.admin_key) as api:

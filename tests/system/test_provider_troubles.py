@@ -37,7 +37,7 @@ async def go(api: Api, base_url: str, key: str) -> str:
     return path
 
 
-async def test_refused_credentials_are_told_once_until_they_are_taken(
+async def test_refused_credentials_are_reported_once_until_they_are_taken(
     telling: Settings,  # noqa: F811
     ops: Receiver,  # noqa: F811
     database: Database,
@@ -64,7 +64,7 @@ async def test_refused_credentials_are_told_once_until_they_are_taken(
         assert await eventually(over)
 
 
-async def test_a_low_balance_is_told_once_a_day(
+async def test_a_low_balance_is_reported_once_a_day(
     telling: Settings,  # noqa: F811
     ops: Receiver,  # noqa: F811
     database: Database,
@@ -87,7 +87,7 @@ async def test_a_low_balance_is_told_once_a_day(
         assert len(await reported(ops, "provider.balance", 2)) == 2
 
 
-async def test_a_provider_that_is_silent_for_far_longer_than_usual_is_told_once(
+async def test_a_provider_that_is_silent_for_far_longer_than_usual_is_reported_once(
     telling: Settings,  # noqa: F811
     ops: Receiver,  # noqa: F811
     database: Database,

@@ -34,7 +34,7 @@ async def _half_a_step(db: Session, lane: Lane) -> None:
     raise PowerCutError
 
 
-async def test_a_step_that_is_cut_off_is_made_anew_and_sends_each_once(database: Database) -> None:
+async def test_a_step_that_is_cut_off_is_made_again_and_sends_each_once(database: Database) -> None:
     lane, recovery = await a_recovery(database)
     async with database.transaction() as db:
         await jobs.claim(db, RecoveryFilter, limit=1, lease_s=60)
@@ -142,7 +142,7 @@ async def test_an_event_that_cannot_be_sent_is_counted_with_its_reason_and_the_o
     assert await waiting(database, lane) == 4
 
 
-async def test_an_endpoint_whose_headers_cannot_be_decrypted_holds_up_no_recovery(database: Database) -> None:
+async def test_an_endpoint_whose_headers_cannot_be_decrypted_delays_no_recovery(database: Database) -> None:
     lane, recovery = await a_recovery(database)
     other_lane, other = await a_recovery(database)
     async with database.session() as db:

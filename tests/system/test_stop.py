@@ -86,7 +86,7 @@ async def test_a_request_at_hand_is_answered_before_the_node_ends(
     assert exit_code == 0
 
 
-async def test_a_receiver_that_outlasts_the_stop_is_cut_off_and_asked_again(
+async def test_a_receiver_that_outlasts_the_stop_is_cut_off_and_called_again(
     node: NodeProcess, settings: Settings, receiver: Receiver, database: Database
 ) -> None:
     receiver.answer(script=[answered_after(60)])

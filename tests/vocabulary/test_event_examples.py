@@ -119,7 +119,7 @@ def test_the_identifiers_of_an_example_are_valid(event: EventType) -> None:
     assert example.data.ac.startswith("LPA:1$")
 
 
-def test_the_examples_tell_one_life() -> None:
+def test_the_examples_are_one_life() -> None:
     assert len({example_of(event).data.id for event in EventType}) == 1
     assert len({example_of(event).id for event in EventType}) == len(EventType)
 

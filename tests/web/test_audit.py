@@ -30,7 +30,7 @@ async def key_id(operator: Api, merchant: Merchant) -> str:
     return str(key["id"])
 
 
-async def test_a_change_tells_who_made_it_from_where_and_what_it_was_before(operator: Api) -> None:
+async def test_a_change_says_who_made_it_from_where_and_what_it_was_before(operator: Api) -> None:
     merchant = await a_merchant(operator)
     async with operator.as_key(merchant.key) as caller:
         made = await caller.post("/v1/endpoints", {"url": "https://example.com/a"})
@@ -48,7 +48,7 @@ async def test_a_change_tells_who_made_it_from_where_and_what_it_was_before(oper
     assert datetime.fromisoformat(entry["at"]).tzinfo is not None
 
 
-async def test_everything_that_a_merchant_does_to_an_endpoint_is_told(operator: Api, receiver: Receiver) -> None:
+async def test_everything_that_a_merchant_does_to_an_endpoint_is_reported(operator: Api, receiver: Receiver) -> None:
     merchant = await a_merchant(operator, webhook_url=receiver.url())
     path = f"/v1/endpoints/{merchant.endpoint}"
     async with operator.as_key(merchant.key) as caller:
@@ -76,7 +76,7 @@ async def test_everything_that_a_merchant_does_to_an_endpoint_is_told(operator: 
     ]
 
 
-async def test_what_an_operator_does_is_told_to_operators(operator: Api) -> None:
+async def test_what_an_operator_does_is_reported_to_operators(operator: Api) -> None:
     account = await operator.post("/v1/accounts", {"name": "Acme"})
     path = f"/v1/accounts/{account['id']}"
     await operator.call("PATCH", path, {"name": "Acme"})
@@ -101,7 +101,7 @@ async def test_what_an_operator_does_is_told_to_operators(operator: Api) -> None
     assert renamed["changes"] == {"name": {"old": "Acme", "new": "Acme Ltd"}}
 
 
-async def test_secrets_and_credentials_are_told_to_have_changed_and_not_shown(operator: Api) -> None:
+async def test_secrets_and_credentials_are_reported_to_have_changed_and_not_shown(operator: Api) -> None:
     merchant = await a_merchant(operator)
     provider = {"kind": "esimaccess", "credentials": {"accessCode": "first-code"}, "settings": {"confirm": "never"}}
     await operator.put("/v1/providers/upstream", provider)
@@ -129,7 +129,7 @@ async def test_secrets_and_credentials_are_told_to_have_changed_and_not_shown(op
     assert [one for one in secrets if one in told] == []
 
 
-async def test_an_authority_is_told_by_its_subject_and_digest(operator: Api) -> None:
+async def test_an_authority_is_reported_by_its_subject_and_digest(operator: Api) -> None:
     merchant = await a_merchant(operator, webhook_url="https://example.com/a")
     first, renewed = (trustme.CA(organization_name="Shop").cert_pem.bytes().decode() for _ in range(2))
     async with operator.as_key(merchant.key) as caller:
@@ -211,7 +211,7 @@ async def test_no_operation_writes_to_the_log(operator: Api) -> None:
         is_problem(await operator.call(method, f"/v1/audit/{first['id']}", {}), 404, 405)
 
 
-async def test_a_sign_in_to_the_dashboard_is_told(operator: Api) -> None:
+async def test_a_sign_in_to_the_dashboard_is_reported(operator: Api) -> None:
     merchant = await a_merchant(operator)
     async with ClientSession() as browser:
         for key in (merchant.key, operator.key, "esim_test_wrong"):

@@ -207,7 +207,7 @@ async def test_every_bad_parameter_is_named_at_once(operator: Api) -> None:
         ("POST", "TEST", {"event": "esim.activated", "data": {"dataUsage": "x"}}, "/data/dataUsage", "a number"),
     ],
 )
-async def test_a_bad_field_is_named_and_told_what_was_expected(
+async def test_a_bad_field_is_named_with_what_was_expected(
     method: str, path: str, body: dict[str, object], pointer: str, words: str, operator: Api
 ) -> None:
     query = await a_tenant(operator)
@@ -245,7 +245,7 @@ async def test_bad_ids_are_a_404_everywhere(operator: Api) -> None:
 
 
 @pytest.mark.parametrize("bad", ["%00", "%2F", "a%20b", "%01", "a" * 20_000, "%FF"])
-async def test_bad_names_of_providers_are_told_so(bad: str, operator: Api) -> None:
+async def test_bad_names_of_providers_are_refused(bad: str, operator: Api) -> None:
     is_problem(await operator.call("GET", f"/v1/providers/{bad}"), 404, 414)
     is_problem(await operator.call("DELETE", f"/v1/providers/{bad}"), 404, 405, 414)
     is_problem(await operator.call("PUT", f"/v1/providers/{bad}", {"kind": "esimaccess"}), 404, 405, 414, 422)

@@ -32,7 +32,7 @@ async def test_a_document_is_tried_on_what_came_in_and_nothing_changes(browser: 
     assert (await operator.get("/v1/notifications"))["data"][0]["outcome"] == "invalid"
 
 
-async def test_a_wrong_document_is_told_with_its_places(browser: Browser, operator: Api) -> None:
+async def test_a_wrong_document_is_reported_with_its_paths(browser: Browser, operator: Api) -> None:
     await put(operator, DOCUMENT)
     await browser.sign_in(ADMIN_KEY)
 

@@ -167,7 +167,7 @@ async def test_a_test_reaches_the_one_endpoint_whatever_it_wants(operator: Api, 
     assert (event["event"], event["mode"]) == ("esim.expired", "test")
 
 
-async def test_stats_tell_how_an_endpoint_does(operator: Api, receiver: Receiver) -> None:
+async def test_stats_show_how_an_endpoint_does(operator: Api, receiver: Receiver) -> None:
     merchant = await a_caller(operator, receiver)
     async with operator.as_key(merchant.key) as caller:
         path = f"/v1/endpoints/{merchant.endpoint}/stats"

@@ -101,7 +101,7 @@ async def test_a_secret_that_may_not_sign_is_refused_and_not_repeated(operator: 
         assert len(secret) < 10 or secret not in json.dumps(answer.body)
 
 
-async def test_an_endpoint_keeps_all_that_it_was_told(operator: Api) -> None:
+async def test_an_endpoint_keeps_all_that_it_was_configured_with(operator: Api) -> None:
     query = await a_tenant(operator)
     told = {
         "url": URL,
@@ -205,7 +205,7 @@ async def test_addresses_that_may_not_be_called_are_refused_at_the_field(url: st
         ({"enabled": False}, "/enabled", "no such field"),
     ],
 )
-async def test_limits_are_told(fields: Json, pointer: str, words: str, operator: Api) -> None:
+async def test_limits_are_reported(fields: Json, pointer: str, words: str, operator: Api) -> None:
     query = await a_tenant(operator)
 
     is_field(await operator.call("POST", f"/v1/endpoints{query}", {"url": URL} | fields), pointer, words)

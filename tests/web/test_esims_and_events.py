@@ -160,7 +160,7 @@ async def test_test_events_are_for_test_keys(operator: Api) -> None:
     is_problem(await operator.call("POST", f"/v1/test-events{query}", {"event": "esim.activated"}), 403)
 
 
-async def test_an_esim_that_nobody_can_be_asked_about_is_a_409_at_requery(operator: Api) -> None:
+async def test_an_esim_that_nobody_can_be_queried_about_is_a_409_at_requery(operator: Api) -> None:
     account = await an_account(operator)
     esim = (await an_esim(operator, account, "test"))["esim"]
 

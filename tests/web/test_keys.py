@@ -208,7 +208,7 @@ async def test_deleting_an_account_ends_its_keys_at_once(operator: Api) -> None:
     is_unauthenticated(await called_with(operator, merchant.key))
 
 
-async def test_an_expired_key_is_told_so(operator: Api) -> None:
+async def test_an_expired_key_is_refused_as_expired(operator: Api) -> None:
     account = await an_account(operator)
     expired = await a_key(operator, account, expiresAt=LONG_AGO)
     lasting = await a_key(operator, account, expiresAt="2999-01-01T00:00:00+02:00")

@@ -50,7 +50,7 @@ def test_a_patch_changes_what_it_names(sent: bytes, after: dict[str, object]) ->
     assert merged(merged(BEFORE, patch), patch) == merged(BEFORE, patch)
 
 
-def test_what_is_named_is_told_apart_from_what_is_not() -> None:
+def test_what_is_named_is_distinguished_from_what_is_not() -> None:
     assert named(Patch(name=None)) == {"name": None}
     assert named(Patch()) == {}
 
@@ -63,7 +63,7 @@ def test_what_is_named_is_told_apart_from_what_is_not() -> None:
         (b'{"nam": "x"}', "/nam", "expected no such field: only url, name, retryAfter"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_its_place(sent: bytes, pointer: str, detail: str) -> None:
+def test_what_does_not_fit_is_refused_with_its_path(sent: bytes, pointer: str, detail: str) -> None:
     with pytest.raises(Refused) as caught:
         decode(sent, Patch)
 

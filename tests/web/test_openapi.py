@@ -99,7 +99,7 @@ async def test_every_operation_with_a_body_has_an_example_that_runs(operator: Ap
         assert answer.status in (200, 201, 202), (route, answer)
 
 
-async def test_asyncapi_tells_the_same_events(operator: Api) -> None:
+async def test_asyncapi_has_the_same_events(operator: Api) -> None:
     document = await operator.get("/asyncapi.json")
 
     assert document["asyncapi"] == "3.0.0"

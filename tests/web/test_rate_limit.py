@@ -84,7 +84,7 @@ def test_addresses_of_one_ipv6_network_share_a_bucket(address: str, network: str
     assert network_of(address) == network
 
 
-async def test_a_key_that_floods_is_told_to_wait_and_others_are_not(settings: Settings) -> None:
+async def test_a_key_that_floods_is_limited_and_others_are_not(settings: Settings) -> None:
     changed = settings.model_copy(update={"rate_limit_key": 2})
     async with running(changed) as node, Api(node.url, node.admin_key) as operator:
         merchant, other = await a_merchant(operator), await a_merchant(operator)
@@ -105,7 +105,7 @@ async def test_a_key_that_floods_is_told_to_wait_and_others_are_not(settings: Se
     assert int(first["ratelimit-reset"]) >= 1
 
 
-async def test_an_address_that_tries_keys_is_told_to_wait(settings: Settings) -> None:
+async def test_an_address_that_tries_keys_is_limited(settings: Settings) -> None:
     changed = settings.model_copy(update={"rate_limit_address": 2})
     async with running(changed) as node, Api(node.url, "wrong") as stranger:
         answers = await asyncio.gather(*(stranger.call("GET", "/v1/esims") for _ in range(12)))

@@ -126,7 +126,7 @@ async def test_a_recovery_is_cancelled_by_its_own_endpoint_only_and_not_once_it_
         ({"from": LONG_AGO, "statuses": ["pending"]}, "/statuses/0"),
     ],
 )
-async def test_limits_are_told(body: Json, pointer: str, operator: Api, receiver: Receiver) -> None:
+async def test_limits_are_reported(body: Json, pointer: str, operator: Api, receiver: Receiver) -> None:
     merchant = await a_caller(operator, receiver)
     async with operator.as_key(merchant.key) as caller:
         is_field(await caller.call("POST", f"/v1/endpoints/{merchant.endpoint}/recover", body), pointer)

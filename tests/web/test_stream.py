@@ -90,7 +90,7 @@ async def test_a_stream_is_resumed_behind_the_last_id_that_was_seen(operator: Ap
         assert [(await listener.next()).id for _ in range(3)] == [first, second, third]
 
 
-async def test_only_the_own_events_are_told(operator: Api) -> None:
+async def test_only_the_own_events_are_sent(operator: Api) -> None:
     mine, other = await a_merchant(operator), await a_merchant(operator)
     async with listening(operator.url, mine) as listener:
         await listener.hello()
@@ -100,7 +100,7 @@ async def test_only_the_own_events_are_told(operator: Api) -> None:
         assert (await listener.next()).id == made["events"][0]
 
 
-async def test_events_committed_on_another_node_are_told(operator: Api, settings: Settings) -> None:
+async def test_events_committed_on_another_node_are_sent(operator: Api, settings: Settings) -> None:
     merchant = await a_merchant(operator)
     async with running(settings) as other, listening(other.url, merchant) as listener:
         await listener.hello()
@@ -118,7 +118,7 @@ async def test_a_stream_ends_when_its_key_is_revoked(operator: Api) -> None:
         assert await listener.ends()
 
 
-async def test_a_stream_is_one_request_however_much_it_tells(settings: Settings) -> None:
+async def test_a_stream_is_one_request_however_much_it_sends(settings: Settings) -> None:
     changed = settings.model_copy(update={"rate_limit_address": 1})
     async with running(changed) as node, Api(node.url, node.admin_key) as operator:
         merchant = await a_merchant(operator)

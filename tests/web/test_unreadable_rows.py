@@ -104,7 +104,7 @@ async def test_the_pull_of_events_passes_the_row(operator: Api, rows: Rows, data
     assert (ids_in(rest), rest["nextCursor"]) == ([rows.events[2]], None)
 
 
-async def test_the_stream_passes_the_row_and_a_client_that_returns_is_not_held_up(
+async def test_the_stream_passes_the_row_and_a_client_that_returns_is_not_delayed(
     operator: Api, rows: Rows, database: Database
 ) -> None:
     await spoil(database, "events", "sealed_body", rows.events[1])

@@ -62,7 +62,7 @@ FETCH = '[fetch]\nrequest = "GET /v1/esims/{key}"\nset.status = "status"\n'
         ("colour = 1", "/colour", "no such field"),
     ],
 )
-def test_every_mistake_has_its_place(text: str, pointer: str, expected: str) -> None:
+def test_every_mistake_has_its_path(text: str, pointer: str, expected: str) -> None:
     with pytest.raises(Refused) as refused:
         compile_document(HEAD + text, pointer="/settings/document")
     found = {error.pointer: error.detail for error in refused.value.errors}
@@ -82,7 +82,7 @@ def test_a_document_that_is_too_large_is_refused() -> None:
     assert "at most 65536 bytes" in refused.value.errors[0].detail
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     with pytest.raises(Refused) as refused:
         compile_document(HEAD + rule('set.status = "sort(x)"', 'set.time = "a.["', 'when = "["'))
     assert [error.pointer for error in refused.value.errors] == [

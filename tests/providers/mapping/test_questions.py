@@ -50,7 +50,7 @@ def asked_by(fake: FakeProvider, http: ClientSession, document: str, **credentia
     return provider.built(mapped, config, http, pace, clock=lambda: NOW)
 
 
-async def test_one_esim_is_asked_for_by_its_key(fake: FakeProvider, http: ClientSession) -> None:
+async def test_one_esim_is_queried_by_its_key(fake: FakeProvider, http: ClientSession) -> None:
     fake.says("GET /v1/esims/a%2Fb%3F", {"id": "a/b?", "state": "live"})
 
     [esim] = await asked_by(fake, http, ONE).fetch(Lookup(esim_tran_no="a/b?"))
@@ -210,7 +210,7 @@ async def test_what_several_answers_say_of_one_esim_is_put_together(fake: FakePr
     assert fake.calls() == ["GET /v1/esims/7", "GET /v1/profiles/7"]
 
 
-async def test_an_esim_that_is_not_known_holds_up_nobody_elses_figures(fake: FakeProvider, http: ClientSession) -> None:
+async def test_an_esim_that_is_not_known_delays_nobody_elses_figures(fake: FakeProvider, http: ClientSession) -> None:
     document = '[usage]\nrequest = "GET /esims/{key}"\nerrors = {404 = "unknown"}\n' + SET
     fake.says("GET /v1/esims/b", {"id": "b", "state": "live"})
 
@@ -241,7 +241,7 @@ async def test_an_order_without_esims_is_still_being_allocated(fake: FakeProvide
         await asked_by(fake, http, document).fetch(Lookup(esim_tran_no="1"))
 
 
-async def test_answers_that_are_no_json_are_asked_for_again(fake: FakeProvider, http: ClientSession) -> None:
+async def test_answers_that_are_no_json_are_queried_again(fake: FakeProvider, http: ClientSession) -> None:
     fake.says("GET /v1/esims/7", {"id": "7", "state": float("inf")})
 
     with pytest.raises(NotNow, match="not understood"):
@@ -336,7 +336,7 @@ async def test_an_esim_all_of_whose_plans_have_ended_is_not_believed_to_be_activ
         ('[[rule]]\nname = "a"\nset.key = "id"\nset.status = "s"\n', False),
     ],
 )
-async def test_an_esim_is_polled_before_it_is_active_where_no_notification_tells_that_it_is(
+async def test_an_esim_is_polled_before_it_is_active_where_no_notification_reports_that_it_is(
     fake: FakeProvider, http: ClientSession, rule: str, *, polled: bool
 ) -> None:
     assert asked_by(fake, http, rule + ONE).only_polled is polled

@@ -144,7 +144,7 @@ def test_an_order_is_ready_or_has_failed() -> None:
         ({"kind": "credit"}, None),
     ],
 )
-def test_a_rule_says_where_a_balance_that_is_low_is_told(body: dict[str, object], told: str | None) -> None:
+def test_a_rule_says_where_a_balance_that_is_low_is_reported(body: dict[str, object], told: str | None) -> None:
     document = 'type = "kind"\n[[rule]]\nname = "low"\ntype = "credit"\nlowBalance = "message"\n'
 
     notification = parsed(document, body)

@@ -32,7 +32,7 @@ def test_an_example_becomes_what_it_says(kind: str, example: Example) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_document_says_what_it_cannot_tell_and_where_it_is_from(kind: str) -> None:
+def test_a_document_says_what_it_does_not_cover_and_where_it_is_from(kind: str) -> None:
     guide = shipped(kind).document.guide
     assert all([guide.about, guide.address, guide.cannot, guide.not_shown, guide.sources])
     assert shipped(kind).document.example
