@@ -146,3 +146,15 @@ async def test_a_fact_without_a_time_is_later_than_all_that_is_known_whatever_th
 
     assert await told_one_by_one(shop, {"transactionId": "t-1", "esimStatus": "USED_UP"}) == ["applied"]
     assert (await shop.esim(ahead))["esimStatus"] == "USED_UP"
+
+
+async def test_what_was_invalid_is_no_repetition_once_it_is_understood(operator: Api) -> None:
+    shop = await a_shop(operator)
+    left: Json = {"transactionId": "t-1", "data_usage_remain": 5, "occurredAt": "2026-03-01T10:00:00Z"}
+    volume: Json = {"transactionId": "t-1", "esimStatus": "IN_USE", "totalVolume": 10}
+
+    results = [*await shop.update(left, left, volume), *await shop.update(left, left)]
+
+    assert [result["outcome"] for result in results] == ["invalid", "invalid", "applied", "applied", "duplicate"]
+    [esim] = await shop.esims()
+    assert esim["dataUsage"] == 5

@@ -192,7 +192,7 @@ def _apply(item: Item, applying: Applying, repetitions: Repetitions, known: Know
         arrived_at=item.arrived_at,
         traceparent=item.traceparent,
     )
-    return tuple(
+    results = tuple(
         applying.apply(
             update,
             source,
@@ -201,6 +201,9 @@ def _apply(item: Item, applying: Applying, repetitions: Repetitions, known: Know
         )
         for place, update in enumerate(item.updates)
     )
+    if item.repetition is not None and all(result.outcome is UpdateOutcome.INVALID for result in results):
+        repetitions.forget(item.repetition)
+    return results
 
 
 def _journal(

@@ -69,6 +69,12 @@ class Repetitions:
         conflict = content != repetition.seen.content
         return UpdateResult(outcome=UpdateOutcome.DUPLICATE, detail=CONFLICT if conflict else None)
 
+    def forget(self, repetition: Repetition) -> None:
+        """Forget what was invalid: it was not applied, and may be valid when it comes again."""
+        key = (repetition.seen.source, repetition.seen.digest)
+        if self._first.pop(key, None) is not None:
+            del self._seen[key]
+
     def is_first(self, repetition: Repetition) -> bool:
         """Whether this very one was remembered, and is to be stored."""
         return self._first.get((repetition.seen.source, repetition.seen.digest)) is repetition
