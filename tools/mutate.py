@@ -33,7 +33,15 @@ SERVER = Path("src/esimhooks/server")
 RULES = "change emit plans reports transition update validity wire".split()  # noqa: SIM905
 INTAKE = "applying batch deduplication directory fan_out inbound operator_updates orders".split()  # noqa: SIM905
 MODULES = [SERVER / "domain" / f"{name}.py" for name in RULES] + [SERVER / "ingest" / f"{name}.py" for name in INTAKE]
-TESTS = ("tests/domain", "tests/ingest", "tests/jobs/test_scheduler.py", "tests/jobs/test_requery.py", "-m", "not slow")
+TESTS = (
+    "tests/domain",
+    "tests/ingest",
+    "tests/jobs/test_scheduler.py",
+    "tests/jobs/test_requery.py",
+    "tests/web/test_pictures.py",
+    "-m",
+    "not slow",
+)
 LIMIT_S = 1800
 TEST_LIMIT_S = 120
 """A busy machine kills no mutant."""

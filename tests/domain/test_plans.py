@@ -89,6 +89,14 @@ def test_a_snapshot_repairs_a_plans_time_that_has_yet_to_come() -> None:
     assert told.esim.used_bytes == GB
 
 
+def test_the_end_of_a_plan_that_is_over_does_not_outlive_it_in_a_row_of_an_earlier_release() -> None:
+    plan = a_plan("p1", state=ACTIVE, expire_at=days(7), reported_at={"state": hours(1), "expire_at": hours(1)})
+    stored = an_active_esim(total_days=None, expire_at=days(7), further=Further(plans=(plan,)))
+    plans = (a_plan("p1", state=DEPLETED), a_plan("p2", state=ACTIVE))
+
+    assert tell(stored, an_update(plans=plans, occurred_at=hours(2))).esim.expire_at is None
+
+
 @pytest.mark.parametrize(
     ("plans", "expected"),
     [

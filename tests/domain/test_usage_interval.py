@@ -1,8 +1,9 @@
 """Pushed usage is told at most once per `usageInterval`; what was held back is told with the next event."""
 
 import pytest
+from msgspec.structs import replace
 
-from esimhooks.server.domain.emit import EmitPolicy
+from esimhooks.server.domain.emit import EmitPolicy, emit_pending
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.update import Cause, Update
 from esimhooks.vocabulary.envelope import FieldChange
@@ -119,6 +120,19 @@ def test_a_held_change_that_the_telling_update_takes_back_is_no_change() -> None
     assert told.events == ["suspended"]
     assert told.only.changes
     assert "dataUsage" not in told.only.changes
+
+
+def test_a_change_that_was_taken_back_is_not_told_when_the_interval_is_over() -> None:
+    held = used(200, at=2)
+    back = tell(held, an_update(occurred_at=hours(3), used_bytes=100 * BYTES_PER_MB), policy=FOUR_HOURS).esim
+
+    waited, nothing = emit_pending(held, now=hours(6)), emit_pending(replace(back, pending_changes={}), now=hours(6))
+
+    assert [draft.type for draft in waited.drafts] == ["esim.data_updated"]
+    assert (waited.esim.sequence, waited.esim.pending_until) == (held.sequence + 1, None)
+    assert (waited.esim.usage_emitted_at, waited.esim.pending_changes) == (hours(6), {})
+    assert nothing.drafts == ()
+    assert (nothing.esim.sequence, nothing.esim.usage_emitted_at) == (back.sequence, back.usage_emitted_at)
 
 
 def test_a_status_event_does_not_begin_the_interval_anew() -> None:

@@ -4,11 +4,13 @@ The sandbox stands for the provider; waiting times are moved in the database.
 """
 
 import pytest
+from aiohttp import web
 
 from api import Api, Json, eventually
 from esimhooks.server.providers.sandbox.esims import Purchase, SimulatedEsim
 from esimhooks.server.providers.sandbox.sandbox import Sandbox
 from esimhooks.server.store.database import Database
+from providers.test_esimaccess_http import serving
 from upstream import Door, Shop, a_shop, allocate, an_upstream, moved, order_ready
 
 
@@ -251,3 +253,20 @@ async def test_what_was_not_understood_of_an_answer_is_reported(
 
     await eventually(reported)
     assert await shop.told() == ["created"]
+
+
+async def test_the_only_esim_of_an_order_is_meant_whatever_is_known_of_it(operator: Api, database: Database) -> None:
+    shop, iccid = await a_shop(operator), "8943108165016867110"
+
+    async def answer(_: web.Request) -> web.Response:
+        allocated = {"esimTranNo": "K1", "orderNo": "B1", "esimStatus": "GOT_RESOURCE"}
+        return web.json_response({"success": True, "obj": {"esimList": [allocated], "pager": {"total": 1}}})
+
+    async with serving(answer) as base_url:
+        await an_upstream(operator, base_url)
+        await shop.order("t-1", orderNo="B1")
+        await shop.update({"transactionId": "t-1", "iccid": iccid, "apn": "internet"})
+        await moved(database, "orders", "next_poll_at")
+        [esim] = await all_created(shop)
+
+    assert (esim["esimTranNo"], esim["iccid"], esim["esimStatus"]) == ("K1", iccid, "CREATED")

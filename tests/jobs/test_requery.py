@@ -1,9 +1,12 @@
 """Requery on demand: the provider is asked over real HTTP, and merchants are told even where nothing changed."""
 
+from aiohttp import web
+
 from api import Api, Json
 from esimhooks.server.providers.sandbox.esims import Purchase
 from esimhooks.server.providers.sandbox.life import Ending
 from esimhooks.server.providers.sandbox.sandbox import Sandbox
+from providers.test_esimaccess_http import serving
 from upstream import Door, Shop, a_shop, allocate, an_upstream, order_ready
 
 
@@ -120,3 +123,25 @@ async def test_nobody_requeries_the_esim_of_another(operator: Api, sandbox: Sand
 
     assert (answer.status, live.status) == (404, 404)
     assert await shop.told() == ["created"]
+
+
+async def test_a_requery_that_is_overtaken_while_the_provider_answers_is_told_and_changes_nothing(
+    operator: Api,
+) -> None:
+    shop = await a_shop(operator)
+    esim: Json = {"transactionId": "t-1", "esimTranNo": "K1"}
+
+    async def answer(_: web.Request) -> web.Response:
+        await shop.update(esim | {"esimStatus": "SUSPENDED"})  # the news comes while the provider answers with what was
+        answered = {"esimTranNo": "K1", "esimStatus": "IN_USE"}
+        return web.json_response({"success": True, "obj": {"esimList": [answered], "pager": {"total": 1}}})
+
+    async with serving(answer) as base_url:
+        await an_upstream(operator, base_url)
+        [made] = await shop.update(esim | {"esimStatus": "IN_USE", "provider": "upstream"})
+
+        requeried = await shop.requery(made["esim"])
+
+    assert (requeried.status, requeried.body["outcome"]) == (200, "stale")
+    assert requeried.body["esim"]["esimStatus"] == "SUSPENDED"
+    assert await shop.told() == ["activated", "suspended", "usage_updated", "requeried"]
