@@ -72,19 +72,19 @@ class Shop:
         found: list[Json] = (await self.operator.get(f"/v1/events?{self._whose}&limit=100{query}"))["data"]
         return found[::-1]
 
-    async def told(self, esim_id: str | None = None) -> list[str]:
+    async def raised(self, esim_id: str | None = None) -> list[str]:
         """Return the types of the events, oldest first, without the common `esim.`."""
         return [event["event"].removeprefix("esim.") for event in await self.events(esim_id)]
 
-    async def told_in_time(self, *expected: str, esim_id: str | None = None) -> None:
+    async def raised_in_time(self, *expected: str, esim_id: str | None = None) -> None:
         """Wait until exactly these events have been raised, in this order."""
 
         async def found() -> bool:
-            return await self.told(esim_id) == list(expected)
+            return await self.raised(esim_id) == list(expected)
 
         with suppress(TimeoutError):
             await eventually(found)
-        assert await self.told(esim_id) == list(expected)
+        assert await self.raised(esim_id) == list(expected)
 
 
 async def a_shop(operator: Api, *, webhook_url: str | None = None) -> Shop:
@@ -100,11 +100,11 @@ class Upstream:
         self.operator = operator
         self.inbound_url = inbound_url
 
-    async def tell(self, notification: Json) -> Answer:
+    async def notify(self, notification: Json) -> Answer:
         """Send a notification as JSON."""
-        return await self.tell_raw(json.dumps(notification).encode())
+        return await self.notify_raw(json.dumps(notification).encode())
 
-    async def tell_raw(self, body: bytes, *, content_type: str = JSON, query: str = "") -> Answer:
+    async def notify_raw(self, body: bytes, *, content_type: str = JSON, query: str = "") -> Answer:
         """Send bytes, and a query string exactly as it stands."""
         url = URL(f"{self.inbound_url}?{query}" if query else self.inbound_url, encoded=True)
         headers = {"content-type": content_type} if body else {}
@@ -117,7 +117,7 @@ class Upstream:
         found: list[Json] = (await self.operator.get(f"/v1/notifications?source=upstream&limit=100{query}"))["data"]
         return found[::-1]
 
-    async def settled(self, expected: str) -> Json:
+    async def journaled(self, expected: str) -> Json:
         """Return the newest journal entry as soon as it has the expected outcome."""
 
         async def found() -> Json:

@@ -28,7 +28,7 @@ async def test_a_fact_without_a_time_is_no_repetition_after_one_with_a_time(oper
     [again] = await shop.update(active)
 
     assert again["outcome"] == "applied"
-    assert await shop.told(first["esim"]) == ["activated", "suspended", "activated"]
+    assert await shop.raised(first["esim"]) == ["activated", "suspended", "activated"]
 
 
 async def test_what_changed_nothing_in_between_leaves_a_repetition_a_repetition(operator: Api) -> None:
@@ -46,13 +46,13 @@ async def test_a_notification_without_a_time_is_no_repetition_after_one_with_an_
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     await shop.order("t-1")
     active = esim_status("K1", "IN_USE", transactionId="t-1")
-    await upstream.tell(active)
+    await upstream.notify(active)
 
-    await upstream.tell(esim_status("K1", "SUSPENDED") | {"notifyId": "n1"})
-    answer = await upstream.tell(active)
+    await upstream.notify(esim_status("K1", "SUSPENDED") | {"notifyId": "n1"})
+    answer = await upstream.notify(active)
 
     assert answer.body["outcome"] == "applied"
-    assert await shop.told() == ["activated", "suspended", "activated"]
+    assert await shop.raised() == ["activated", "suspended", "activated"]
 
 
 @pytest.mark.parametrize("before", [{"unlimited": True}, {}])
@@ -62,8 +62,8 @@ async def test_a_volume_that_becomes_known_is_emitted_at_once(settings: Settings
         shop = await a_shop(operator)
         whose = {"transactionId": "t-1"}
         await shop.update(whose | {"esimStatus": "IN_USE"}, whose | before | {"dataUsage": 10})
-        told = await shop.told()
+        told = await shop.raised()
 
         await shop.update(whose | {"totalVolume": 4000, "dataUsage": 10, "unlimited": False})
 
-        assert await shop.told() == [*told, "data_updated"]
+        assert await shop.raised() == [*told, "data_updated"]

@@ -22,8 +22,8 @@ async def a_filled_order(shop: Shop, upstream: Upstream, sandbox: Sandbox, endin
     [key] = await sandbox.order(Purchase(order_no="B1", transaction_id="t-1", ending=ending))
     allocate(sandbox, "B1")
     order = await shop.order("t-1", orderNo="B1")
-    await upstream.tell(order_ready("B1"))
-    await upstream.settled("applied")
+    await upstream.notify(order_ready("B1"))
+    await upstream.journaled("applied")
     return order["esims"][0]["id"], key
 
 
@@ -43,10 +43,10 @@ async def test_an_unsigned_terminal_status_is_applied_once_the_provider_confirms
     esim_id, key = await a_filled_order(shop, upstream, sandbox, ending)
     await live_until(sandbox, key, last)
 
-    answer = await upstream.tell(esim_status(key, status))
+    answer = await upstream.notify(esim_status(key, status))
 
     assert (answer.status, answer.body) == (200, {"outcome": "waiting"})
-    entry = await upstream.settled("applied")
+    entry = await upstream.journaled("applied")
     assert entry["esim"] == esim_id
     assert (await shop.esim(esim_id))["esimStatus"] == status
     last_status = [event for event in await shop.events() if event["event"] == "esim.suspended"]
@@ -58,11 +58,11 @@ async def test_an_expiry_that_the_provider_confirms_is_emitted_as_one(operator: 
     esim_id, key = await a_filled_order(shop, upstream, sandbox, Ending.USED)
     await live_until(sandbox, key, "used_expired")
 
-    await upstream.tell(esim_status(key, "USED_EXPIRED"))
+    await upstream.notify(esim_status(key, "USED_EXPIRED"))
 
-    await upstream.settled("applied")
+    await upstream.journaled("applied")
     assert (await shop.esim(esim_id))["esimStatus"] == "USED_EXPIRED"
-    assert (await shop.told())[:2] == ["created", "expired"]
+    assert (await shop.raised())[:2] == ["created", "expired"]
     assert (await shop.events())[1]["reason"] == "data_used_and_validity_ended"
 
 
@@ -74,23 +74,23 @@ async def test_of_a_forged_terminal_status_only_the_truth_is_applied(
     esim_id, key = await a_filled_order(shop, upstream, sandbox, Ending.USED)
     await live_until(sandbox, key, "activated")
 
-    await upstream.tell(esim_status(key, status))
+    await upstream.notify(esim_status(key, status))
 
-    await upstream.settled("applied")
+    await upstream.journaled("applied")
     esim = await shop.esim(esim_id)
     assert (esim["esimStatus"], esim["smdpStatus"]) == ("IN_USE", "ENABLED")
-    assert await shop.told() == ["created", "activated"]
+    assert await shop.raised() == ["created", "activated"]
 
 
 async def test_a_forged_status_of_an_esim_that_is_as_it_was_changes_nothing(operator: Api, sandbox: Sandbox) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
     esim_id, key = await a_filled_order(shop, upstream, sandbox, Ending.USED)
 
-    await upstream.tell(esim_status(key, "REVOKED"))
+    await upstream.notify(esim_status(key, "REVOKED"))
 
-    await upstream.settled("unchanged")
+    await upstream.journaled("unchanged")
     assert (await shop.esim(esim_id))["esimStatus"] == "CREATED"
-    assert await shop.told() == ["created"]
+    assert await shop.raised() == ["created"]
 
 
 async def test_a_status_of_an_esim_that_the_provider_does_not_know_is_not_believed(
@@ -99,9 +99,9 @@ async def test_a_status_of_an_esim_that_the_provider_does_not_know_is_not_believ
     shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
     esim_id, _ = await a_filled_order(shop, upstream, sandbox, Ending.USED)
 
-    await upstream.tell(esim_status("no-such-key", "CANCEL", transactionId="t-1"))
+    await upstream.notify(esim_status("no-such-key", "CANCEL", transactionId="t-1"))
 
-    entry = await upstream.settled("invalid")
+    entry = await upstream.journaled("invalid")
     assert "not confirmed by the provider" in entry["detail"]
     assert (await shop.esim(esim_id))["esimStatus"] == "CREATED"
 
@@ -116,18 +116,18 @@ async def test_a_notification_waits_while_the_provider_is_down(
     await live_until(sandbox, key, "cancelled")
     await door.close()
 
-    answer = await upstream.tell(esim_status(key, "CANCEL"))
+    answer = await upstream.notify(esim_status(key, "CANCEL"))
 
     assert (answer.status, answer.body) == (200, {"outcome": "waiting"})
     await upstream.put_off("cannot be reached")
     assert (await shop.esim(esim_id))["esimStatus"] == "CREATED"
-    again = await upstream.tell(esim_status(key, "CANCEL"))
+    again = await upstream.notify(esim_status(key, "CANCEL"))
     assert again.body == {"outcome": "waiting"}, "nothing tells it from a later fact"
 
     await door.open()
     await moved(database, "backlog", "due_at")
 
-    await shop.told_in_time("created", "suspended")
+    await shop.raised_in_time("created", "suspended")
     outcomes = sorted([entry["outcome"] for entry in await upstream.journal()])
     assert outcomes[:2] == ["applied", "applied"]
 
@@ -142,14 +142,14 @@ async def test_a_notification_outlives_the_node_that_took_it(
         esim_id, key = await a_filled_order(shop, upstream, sandbox, Ending.CANCELLED)
         await live_until(sandbox, key, "cancelled")
         await door.close()
-        await upstream.tell(esim_status(key, "CANCEL"))
+        await upstream.notify(esim_status(key, "CANCEL"))
         await upstream.put_off("cannot be reached")
 
     await door.open()
     await moved(database, "backlog", "due_at")
     async with running(settings) as node, Api(node.url, node.admin_key) as operator:
         shop = Shop(operator, shop.account)
-        await shop.told_in_time("created", "suspended")
+        await shop.raised_in_time("created", "suspended")
         assert (await shop.esim(esim_id))["esimStatus"] == "CANCEL"
 
 
@@ -157,10 +157,10 @@ async def test_with_confirm_always_a_usual_status_is_confirmed_too(operator: Api
     shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url, confirm="always")
     esim_id, key = await a_filled_order(shop, upstream, sandbox, Ending.USED)
 
-    answer = await upstream.tell(esim_status(key, "IN_USE"))
+    answer = await upstream.notify(esim_status(key, "IN_USE"))
 
     assert answer.body == {"outcome": "waiting"}
-    await upstream.settled("unchanged")
+    await upstream.journaled("unchanged")
     assert (await shop.esim(esim_id))["esimStatus"] == "CREATED"
 
 
@@ -169,10 +169,10 @@ async def test_by_default_a_usual_status_is_believed_at_once(operator: Api, sand
     _, key = await a_filled_order(shop, upstream, sandbox, Ending.USED)
     await door.close()
 
-    answer = await upstream.tell(esim_status(key, "SUSPENDED"))
+    answer = await upstream.notify(esim_status(key, "SUSPENDED"))
 
     assert answer.body["outcome"] == "applied"
-    assert await shop.told() == ["created", "suspended"]
+    assert await shop.raised() == ["created", "suspended"]
 
 
 async def test_with_confirm_never_even_a_terminal_status_is_believed(
@@ -182,7 +182,7 @@ async def test_with_confirm_never_even_a_terminal_status_is_believed(
     esim_id, key = await a_filled_order(shop, upstream, sandbox, Ending.USED)
     await door.close()
 
-    answer = await upstream.tell(esim_status(key, "CANCEL"))
+    answer = await upstream.notify(esim_status(key, "CANCEL"))
 
     assert answer.body["outcome"] == "applied"
     assert (await shop.esim(esim_id))["esimStatus"] == "CANCEL"
@@ -191,14 +191,14 @@ async def test_with_confirm_never_even_a_terminal_status_is_believed(
 async def test_a_replayed_notification_is_confirmed_again(operator: Api, sandbox: Sandbox) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
     _, key = await a_filled_order(shop, upstream, sandbox, Ending.CANCELLED)
-    await upstream.tell(esim_status(key, "CANCEL"))
-    entry = await upstream.settled("unchanged")
+    await upstream.notify(esim_status(key, "CANCEL"))
+    entry = await upstream.journaled("unchanged")
     await live_until(sandbox, key, "cancelled")
 
     await operator.call("POST", f"/v1/notifications/{entry['id']}/replay")
 
-    await upstream.settled("applied")
-    assert await shop.told() == ["created", "suspended"]
+    await upstream.journaled("applied")
+    assert await shop.raised() == ["created", "suspended"]
 
 
 async def test_a_cancellation_outlives_credentials_that_do_not_hold(
@@ -210,12 +210,12 @@ async def test_a_cancellation_outlives_credentials_that_do_not_hold(
     body: Json = {"kind": "esimaccess", "baseUrl": sandbox.base_url, "credentials": {"accessCode": "not-the-code"}}
     await operator.put("/v1/providers/upstream", body)
 
-    await upstream.tell(esim_status(key, "CANCEL"))
+    await upstream.notify(esim_status(key, "CANCEL"))
     await upstream.put_off("101003")
     await operator.put("/v1/providers/upstream", body | {"credentials": {"accessCode": "sandbox"}})
     await moved(database, "backlog", "due_at")
 
-    await upstream.settled("applied")
+    await upstream.journaled("applied")
     assert (await shop.esim(esim_id))["esimStatus"] == "CANCEL"
 
 
@@ -227,7 +227,7 @@ async def test_nothing_about_the_credentials_stands_in_the_journal(operator: Api
         "credentials": {"accessCode": "not-the-code"},
     }
     await operator.put("/v1/providers/upstream", body)
-    await upstream.tell(esim_status("key", "CANCEL"))
+    await upstream.notify(esim_status("key", "CANCEL"))
 
     entry = await upstream.put_off("101003")
     assert "not-the-code" not in entry["detail"]
@@ -244,10 +244,10 @@ async def test_an_esim_that_becomes_known_is_found_in_what_the_provider_confirms
     )
     for esim in sandbox._stock.orders["B1"].esims:
         esim.esim_status = "CANCEL"
-    await upstream.tell({"notifyType": "ESIM_STATUS", "content": {"orderNo": "B1", "esimStatus": "CANCEL"}})
-    await upstream.settled("applied")
+    await upstream.notify({"notifyType": "ESIM_STATUS", "content": {"orderNo": "B1", "esimStatus": "CANCEL"}})
+    await upstream.journaled("applied")
 
     sandbox._stock.orders["B1"].esims = sandbox._stock.orders["B1"].esims[::-1]
     await shop.update({"transactionId": "t-2", "esimTranNo": second, "esimStatus": "CREATED", "provider": "upstream"})
 
-    await shop.told_in_time("created", "suspended", "data_updated", "created", "suspended", "data_updated")
+    await shop.raised_in_time("created", "suspended", "data_updated", "created", "suspended", "data_updated")

@@ -40,7 +40,7 @@ async def test_updates_of_an_unreadable_esim_wait_and_harm_nobody_beside_them(
         {"esimTranNo": "K1", "esimStatus": "IN_USE"},
         {"transactionId": "t-2", "esimStatus": "IN_USE"},
     )
-    answer = await upstream.tell(esim_status("K1", "IN_USE"))
+    answer = await upstream.notify(esim_status("K1", "IN_USE"))
     [new] = await shop.update(born("t-1", esimTranNo="K2", replaces="K1"))
 
     assert [one["outcome"] for one in results] == ["waiting", "applied"]
@@ -64,7 +64,7 @@ async def test_what_waits_for_an_unreadable_esim_is_applied_in_its_order_once_it
         newest = "(SELECT notification_id FROM backlog ORDER BY received_at DESC LIMIT 1)"
         await db.conn.execute(f"UPDATE backlog SET due_at = now() WHERE notification_id = {newest}")
 
-    await shop.told_in_time("created", *["activated", "suspended"] * 3, esim_id=made["esim"])
+    await shop.raised_in_time("created", *["activated", "suspended"] * 3, esim_id=made["esim"])
 
 
 async def test_a_notification_that_waits_is_tried_at_once_where_a_person_replays_it(
@@ -82,7 +82,7 @@ async def test_a_notification_that_waits_is_tried_at_once_where_a_person_replays
     [waiting] = (await operator.get("/v1/notifications?outcome=waiting"))["data"]
     assert (await operator.call("POST", f"/v1/notifications/{waiting['id']}/replay")).status < 300
 
-    await shop.told_in_time("created", "activated", esim_id=made["esim"])
+    await shop.raised_in_time("created", "activated", esim_id=made["esim"])
 
 
 async def test_one_that_cannot_be_applied_keeps_back_those_of_its_esim_and_no_others(
@@ -90,22 +90,22 @@ async def test_one_that_cannot_be_applied_keeps_back_those_of_its_esim_and_no_ot
 ) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     for key, status, transaction_id in (("K1", "SUSPENDED", "t-1"), ("K1", "IN_USE", "t-1"), ("K2", "IN_USE", "t-2")):
-        await upstream.tell(esim_status(key, status, transactionId=transaction_id))
+        await upstream.notify(esim_status(key, status, transactionId=transaction_id))
     async with database.transaction() as db:
         await db.conn.execute("ALTER TABLE events ADD CONSTRAINT refused CHECK (type <> 'esim.suspended') NOT VALID")
     try:
         [first] = (await shop.order("t-1"))["esims"]
         [second] = (await shop.order("t-2"))["esims"]
-        await shop.told_in_time("activated", esim_id=second["id"])
+        await shop.raised_in_time("activated", esim_id=second["id"])
         await all_put_off(database, 2)
-        assert await shop.told(first["id"]) == []
+        assert await shop.raised(first["id"]) == []
     finally:
         async with database.transaction() as db:
             await db.conn.execute("ALTER TABLE events DROP CONSTRAINT refused")
 
     await moved(database, "backlog", "due_at")
 
-    await shop.told_in_time("suspended", "activated", esim_id=first["id"])
+    await shop.raised_in_time("suspended", "activated", esim_id=first["id"])
 
 
 async def all_put_off(database: Database, number: int) -> None:

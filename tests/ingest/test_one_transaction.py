@@ -54,19 +54,19 @@ async def test_where_one_row_is_refused_nothing_is_kept_and_nobody_gets_a_2xx(
     before = await counted(database)
 
     async with refusing(database, table):
-        refused = await upstream.tell(told)
+        refused = await upstream.notify(told)
         not_updated = await operator.call("POST", "/v1/updates", update)
 
     assert [(answer.status, answer.body["code"]) for answer in (refused, not_updated)] == [(503, "TRY_AGAIN")] * 2
     assert await counted(database) == before
     assert (await shop.esim(order["esims"][0]["id"]))["esimStatus"] == "PENDING"
 
-    taken = await upstream.tell(told)
+    taken = await upstream.notify(told)
     updated = await operator.call("POST", "/v1/updates", update)
 
     assert (taken.status, taken.body["outcome"]) == (200, "applied")
     assert (updated.status, updated.body["results"][0]["outcome"]) == (200, "applied")
-    assert await shop.told() == ["activated", "created"]
+    assert await shop.raised() == ["activated", "created"]
     await receiver.wait_for(2)
 
 
@@ -121,7 +121,7 @@ async def test_who_creates_an_esim_waits_for_whoever_is_creating_one_of_the_same
         await eventually(waits)
 
     assert [result["esim"] for result in update.result()] == [text_or_none(Prefix.ESIM, made.esim_id)]
-    assert await shop.told() == ["created", "activated"]
+    assert await shop.raised() == ["created", "activated"]
 
 
 @pytest.mark.slow(reason="runs two nodes")
@@ -149,7 +149,7 @@ async def test_concurrent_requests_at_two_nodes_create_one_esim(settings: Settin
         assert {result["outcome"] for result in results} <= {"applied", "unchanged", "stale"}
         assert len({result["esim"] for result in results}) == 1
         assert len(await shop.esims()) == 1
-        assert (await shop.told()).count("created") == 1
+        assert (await shop.raised()).count("created") == 1
 
 
 async def test_concurrent_updates_of_one_esim_are_numbered_without_gaps_and_the_latest_wins(operator: Api) -> None:
@@ -175,10 +175,10 @@ async def test_concurrent_updates_of_one_esim_are_numbered_without_gaps_and_the_
 async def test_an_esim_never_says_the_same_sequence_twice_even_from_two_sources(operator: Api) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     order = await shop.order("t-1", orderNo="B1")
-    await upstream.tell(esim_status("K1", "GOT_RESOURCE", transactionId="t-1"))
+    await upstream.notify(esim_status("K1", "GOT_RESOURCE", transactionId="t-1"))
 
     await asyncio.gather(
-        *[upstream.tell(esim_status("K1", ("IN_USE", "SUSPENDED")[place % 2], remark=place)) for place in range(20)],
+        *[upstream.notify(esim_status("K1", ("IN_USE", "SUSPENDED")[place % 2], remark=place)) for place in range(20)],
         *[shop.update({"esimTranNo": "K1", "totalVolume": 1000, "dataUsage": place}) for place in range(1, 21)],
     )
 
@@ -205,11 +205,11 @@ async def test_a_notification_that_came_in_while_its_order_was_being_committed_i
         )
         async with database.transaction() as db:
             await place(db, ITSELF, new, polled=False, now=datetime.now(UTC))
-            answer = await upstream.tell(esim_status("K1", "IN_USE", transactionId="t-1"))
+            answer = await upstream.notify(esim_status("K1", "IN_USE", transactionId="t-1"))
         assert answer.body["outcome"] == "unmatched"
 
     async with running(settings) as node, Api(node.url, node.admin_key) as operator:
-        await Shop(operator, shop.account).told_in_time("activated")
+        await Shop(operator, shop.account).raised_in_time("activated")
 
 
 async def test_the_merchant_is_notified_of_what_was_committed_and_of_nothing_else(

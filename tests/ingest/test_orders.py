@@ -15,7 +15,7 @@ from upstream import Door, Shop, a_shop, allocate, an_upstream, moved, order_rea
 
 
 async def told_of_each(shop: Shop, order: Json) -> dict[str, list[str]]:
-    return {esim["id"]: await shop.told(esim["id"]) for esim in order["esims"]}
+    return {esim["id"]: await shop.raised(esim["id"]) for esim in order["esims"]}
 
 
 async def all_created(shop: Shop) -> list[Json]:
@@ -48,7 +48,7 @@ async def test_an_order_that_is_still_being_allocated_is_asked_for_again(
     keys = await sandbox.order(Purchase(order_no="B1", transaction_id="t-1", quantity=quantity))
     order = await shop.order("t-1", orderNo="B1", quantity=quantity)
 
-    await upstream.tell(order_ready("B1"))
+    await upstream.notify(order_ready("B1"))
     await upstream.put_off("200010")
     assert await shop.events() == []
 
@@ -103,7 +103,7 @@ async def test_asking_for_an_order_survives_an_outage_of_the_provider(
     await moved(database, "orders", "next_poll_at")
 
     await all_created(shop)
-    assert await shop.told() == ["created"]
+    assert await shop.raised() == ["created"]
 
 
 async def test_an_order_told_ready_before_it_is_known_is_filled_when_it_is(operator: Api, sandbox: Sandbox) -> None:
@@ -111,14 +111,14 @@ async def test_an_order_told_ready_before_it_is_known_is_filled_when_it_is(opera
     await sandbox.order(Purchase(order_no="B1", transaction_id="t-1"))
     allocate(sandbox, "B1")
 
-    await upstream.tell(order_ready("B1", transactionId="t-1"))
-    entry = await upstream.settled("unmatched")
+    await upstream.notify(order_ready("B1", transactionId="t-1"))
+    entry = await upstream.journaled("unmatched")
     assert "no such order" in entry["detail"]
 
     await shop.order("t-1", orderNo="B1")
 
-    await upstream.settled("applied")
-    assert await shop.told() == ["created"]
+    await upstream.journaled("applied")
+    assert await shop.raised() == ["created"]
 
 
 async def test_an_order_known_by_its_transaction_learns_its_number_from_the_notification(
@@ -129,10 +129,10 @@ async def test_an_order_known_by_its_transaction_learns_its_number_from_the_noti
     allocate(sandbox, "B1")
     order = await shop.order("t-1")
 
-    await upstream.tell(order_ready("B1", transactionId="t-1"))
+    await upstream.notify(order_ready("B1", transactionId="t-1"))
 
-    await upstream.settled("applied")
-    assert await shop.told() == ["created"]
+    await upstream.journaled("applied")
+    assert await shop.raised() == ["created"]
     assert (await operator.get(f"/v1/orders/{order['id']}"))["orderNo"] == "B1"
     assert [esim["orderNo"] for esim in await shop.esims()] == ["B1"]
 
@@ -154,8 +154,8 @@ async def test_an_order_allocated_in_parts_is_asked_for_until_it_is_whole(
     first, late = await an_order_in_parts(sandbox)
     order = await shop.order("t-1", quantity=2, **known_by)
 
-    await upstream.tell(order_ready("B1", transactionId="t-1"))
-    await upstream.settled("applied")
+    await upstream.notify(order_ready("B1", transactionId="t-1"))
+    await upstream.journaled("applied")
     assert [event["data"]["esimTranNo"] for event in await shop.events()] == [first]
 
     late.esim_status, late.smdp_status = "GOT_RESOURCE", "RELEASED"
@@ -171,13 +171,13 @@ async def test_usage_that_the_poll_of_a_pending_order_finds_is_told_as_polled(
     shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
     first, _ = await an_order_in_parts(sandbox)
     await shop.order("t-1", quantity=2, orderNo="B1")
-    await upstream.tell(order_ready("B1", transactionId="t-1"))
-    await upstream.settled("applied")
+    await upstream.notify(order_ready("B1", transactionId="t-1"))
+    await upstream.journaled("applied")
 
     sandbox._stock.esims[first].used_bytes = 1 << 20
     await moved(database, "orders", "next_poll_at")
 
-    await shop.told_in_time("created", "usage_updated")
+    await shop.raised_in_time("created", "usage_updated")
 
 
 async def test_the_same_order_again_is_the_same_order(operator: Api) -> None:
@@ -197,7 +197,7 @@ async def test_an_order_that_the_provider_does_not_know_is_asked_for_again_befor
     shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
     await shop.order("t-1", orderNo="B404")
 
-    await upstream.tell(order_ready("B404"))
+    await upstream.notify(order_ready("B404"))
 
     await upstream.put_off("310272")
     await moved(database, "orders", "next_poll_at")
@@ -208,7 +208,7 @@ async def test_an_order_that_the_provider_does_not_know_is_asked_for_again_befor
         await db.conn.execute("UPDATE orders SET created_at = created_at - interval '15 minutes'")
     await moved(database, "backlog", "due_at")
 
-    await upstream.settled("applied")
+    await upstream.journaled("applied")
     assert [esim["esimStatus"] for esim in await shop.esims()] == ["FAILED"]
     [event] = await shop.events()
     assert (event["event"], event["newStatus"]) == ("esim.status_changed", "FAILED")
@@ -220,13 +220,13 @@ async def test_what_the_provider_says_of_a_refunded_order_counts(operator: Api, 
     first, second = await sandbox.order(Purchase(order_no="B1", transaction_id="t-1", quantity=2))
     allocate(sandbox, "B1")
     await shop.order("t-1", orderNo="B1", quantity=2)
-    await upstream.tell(order_ready("B1"))
-    await upstream.settled("applied")
+    await upstream.notify(order_ready("B1"))
+    await upstream.journaled("applied")
 
     sandbox._stock.esims[first].esim_status = "CANCEL"
-    await upstream.tell({"notifyType": "ORDER_STATUS", "content": {"orderNo": "B1", "orderStatus": "REFUND"}})
+    await upstream.notify({"notifyType": "ORDER_STATUS", "content": {"orderNo": "B1", "orderStatus": "REFUND"}})
 
-    await shop.told_in_time("created", "created", "suspended")
+    await shop.raised_in_time("created", "created", "suspended")
     assert (await shop.events())[-1]["reason"] == "refunded"
     assert {esim["esimTranNo"]: esim["esimStatus"] for esim in await shop.esims()} == {
         first: "CANCEL",
@@ -252,7 +252,7 @@ async def test_what_was_not_understood_of_an_answer_is_reported(
         return [(row["word"], row["notification_id"]) for row in rows] == [("Available", None)]
 
     await eventually(reported)
-    assert await shop.told() == ["created"]
+    assert await shop.raised() == ["created"]
 
 
 async def test_the_only_esim_of_an_order_is_meant_whatever_is_known_of_it(operator: Api, database: Database) -> None:

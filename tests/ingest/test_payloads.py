@@ -167,12 +167,12 @@ async def test_a_webhook_about_a_known_esim_is_applied_once(operator: Api, case:
     esim_id = await make_known(shop, case)
     body, content_type = body_of(case.name)
 
-    answer = await upstream.tell_raw(body, content_type=content_type)
-    again = await upstream.tell_raw(body, content_type=content_type)
+    answer = await upstream.notify_raw(body, content_type=content_type)
+    again = await upstream.notify_raw(body, content_type=content_type)
 
     assert (answer.status, answer.body["outcome"], answer.body["esim"]) == (200, "applied", esim_id)
     assert (again.status, again.body["outcome"], again.body.get("esim", esim_id)) == (200, "duplicate", esim_id)
-    await shop.told_in_time(*case.events, *case.clock)
+    await shop.raised_in_time(*case.events, *case.clock)
     raised = (await shop.events())[len(case.events) - 1]
     assert answer.body["events"] == [raised["id"]]
     assert picked(raised, case.more) == case.more
@@ -191,8 +191,8 @@ async def test_a_webhook_that_comes_before_its_order_is_applied_once_the_order_i
     body, content_type = body_of(case.name)
     content = content_of(case.name)
 
-    answer = await upstream.tell_raw(body, content_type=content_type)
-    again = await upstream.tell_raw(body, content_type=content_type)
+    answer = await upstream.notify_raw(body, content_type=content_type)
+    again = await upstream.notify_raw(body, content_type=content_type)
 
     assert (answer.status, answer.body["outcome"], answer.body.get("esim")) == (200, "unmatched", None)
     # Without id and time a repetition is known by the eSIM only, and that is not known yet.
@@ -203,7 +203,7 @@ async def test_a_webhook_that_comes_before_its_order_is_applied_once_the_order_i
 
     order = await shop.order(content["transactionId"], orderNo=content["orderNo"])
 
-    await shop.told_in_time(*case.of_pending)
+    await shop.raised_in_time(*case.of_pending)
     [applied] = await upstream.journal(outcome="applied")
     assert applied["id"] == entry["id"] or (applied["id"] == later["id"] and outcome == "unmatched")
     assert applied["esim"] == order["esims"][0]["id"]
@@ -226,12 +226,12 @@ async def test_a_webhook_in_the_query_string_counts_like_one_in_the_body(operato
     esim_id = await make_known(shop, case)
     body, _ = body_of(case.name)
 
-    answer = await upstream.tell_raw(b"", query=body.decode())
-    again = await upstream.tell_raw(body, content_type=FORM)
+    answer = await upstream.notify_raw(b"", query=body.decode())
+    again = await upstream.notify_raw(body, content_type=FORM)
 
     assert (answer.status, answer.body["outcome"], answer.body["esim"]) == (200, "applied", esim_id)
     assert again.body == {"outcome": "duplicate", "esim": esim_id}
-    assert await shop.told() == ["created", "activated"]
+    assert await shop.raised() == ["created", "activated"]
     shown = await operator.get(f"/v1/notifications/{(await upstream.journal())[0]['id']}")
     assert (shown["query"], shown["body"]) == (body.decode(), "")
 
@@ -240,7 +240,7 @@ async def test_a_health_check_is_answered_and_kept_and_changes_nothing(operator:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     body, _ = body_of("CHECK_HEALTH")
 
-    answers = [await upstream.tell_raw(body) for _ in range(2)]
+    answers = [await upstream.notify_raw(body) for _ in range(2)]
 
     assert [(answer.status, answer.body) for answer in answers] == [(200, {"outcome": "ignored"})] * 2
     assert [(entry["outcome"], entry["kind"]) for entry in await upstream.journal()] == [
@@ -258,8 +258,8 @@ async def test_a_ready_order_is_fetched_and_its_esim_created_once(operator: Api,
     order = await shop.order("t-1", orderNo=order_no)
     body, _ = body_of(name)
 
-    answer = await upstream.tell_raw(body)
-    again = await upstream.tell_raw(body)
+    answer = await upstream.notify_raw(body)
+    again = await upstream.notify_raw(body)
 
     assert (answer.status, answer.body) == (200, {"outcome": "waiting"})
     assert again.body == {"outcome": "duplicate" if is_told_apart({}, body) else "waiting"}
@@ -269,7 +269,7 @@ async def test_a_ready_order_is_fetched_and_its_esim_created_once(operator: Api,
 
     [*_, entry] = await eventually(applied)
     assert (entry["kind"], entry["esim"]) == ("ORDER_STATUS", order["esims"][0]["id"])
-    assert await shop.told() == ["created"]
+    assert await shop.raised() == ["created"]
     esim = await shop.esim(entry["esim"])
     assert (esim["esimTranNo"], esim["esimStatus"]) == (key, "CREATED")
 
@@ -281,10 +281,10 @@ async def test_a_ready_order_of_a_provider_that_cannot_be_queried_is_kept_as_unm
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     await shop.order("t-1", orderNo=content_of(name)["orderNo"])
 
-    answer = await upstream.tell_raw(body_of(name)[0])
+    answer = await upstream.notify_raw(body_of(name)[0])
 
     assert (answer.status, answer.body) == (200, {"outcome": "waiting"})
-    entry = await upstream.settled("unmatched")
+    entry = await upstream.journaled("unmatched")
     assert "no credentials" in entry["detail"]
     assert await shop.events() == []
 
@@ -294,7 +294,7 @@ async def test_a_webhook_of_another_provider_is_answered_and_kept_as_invalid(ope
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     body = bytes_of(payload(name))
 
-    answers = [await upstream.tell_raw(body) for _ in range(2)]
+    answers = [await upstream.notify_raw(body) for _ in range(2)]
 
     assert [(answer.status, answer.body["outcome"]) for answer in answers] == [(200, "invalid")] * 2
     entries = await upstream.journal(outcome="invalid")
@@ -308,7 +308,7 @@ async def test_a_webhook_of_another_provider_is_answered_and_kept_as_invalid(ope
 async def test_bytes_that_nobody_understands_are_answered_and_kept(operator: Api, body: bytes) -> None:
     upstream = await an_upstream(operator)
 
-    answer = await upstream.tell_raw(body)
+    answer = await upstream.notify_raw(body)
 
     assert (answer.status, answer.body["outcome"]) == (200, "invalid")
     [entry] = await upstream.journal()
@@ -321,7 +321,7 @@ async def test_a_wrong_token_is_refused_and_nothing_is_kept(operator: Api) -> No
     upstream = await an_upstream(operator)
     forged = Upstream(operator, upstream.inbound_url[:-1] + ("A" if upstream.inbound_url[-1] != "A" else "B"))
 
-    answer = await forged.tell_raw(body_of("CHECK_HEALTH")[0])
+    answer = await forged.notify_raw(body_of("CHECK_HEALTH")[0])
 
     assert answer.status == 401
     assert await upstream.journal() == []

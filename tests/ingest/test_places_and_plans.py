@@ -25,7 +25,7 @@ async def test_the_operators_updates_fill_the_places_of_an_order(operator: Api) 
         ("K1", "CREATED"),
         ("K2", "CREATED"),
     ]
-    assert await shop.told() == ["created", "created"]
+    assert await shop.raised() == ["created", "created"]
 
 
 async def test_push_and_updates_share_the_places_of_an_order(operator: Api) -> None:
@@ -33,9 +33,9 @@ async def test_push_and_updates_share_the_places_of_an_order(operator: Api) -> N
     await shop.order("t-1", orderNo="B1", quantity=3)
 
     await shop.update(update(1, esimStatus="CREATED"))
-    await upstream.tell(esim_status("K2", "GOT_RESOURCE", orderNo="B1", iccid=PROFILE.format(2)))
+    await upstream.notify(esim_status("K2", "GOT_RESOURCE", orderNo="B1", iccid=PROFILE.format(2)))
     await shop.update({"orderNo": "B1", "iccid": PROFILE.format(3), "esimStatus": "IN_USE"})
-    await upstream.tell(esim_status("K2", "IN_USE", orderNo="B1", iccid=PROFILE.format(2)))
+    await upstream.notify(esim_status("K2", "IN_USE", orderNo="B1", iccid=PROFILE.format(2)))
 
     found = [(esim["esimTranNo"], esim["iccid"][-1], esim["esimStatus"]) for esim in await shop.esims()]
     assert found == [("K1", "1", "CREATED"), ("K2", "2", "IN_USE"), (None, "3", "IN_USE")]
@@ -45,7 +45,7 @@ async def test_an_update_that_names_its_provider_is_found_by_that_providers_noti
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     [made] = await shop.update(update(1, esimStatus="CREATED", provider="upstream"))
 
-    answer = await upstream.tell(esim_status("K1", "IN_USE"))
+    answer = await upstream.notify(esim_status("K1", "IN_USE"))
 
     assert (answer.body["outcome"], answer.body["esim"]) == ("applied", made["esim"])
 
@@ -54,9 +54,9 @@ async def test_an_order_that_fails_is_emitted_with_the_providers_words(operator:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     await shop.order("t-1", orderNo="B1", quantity=2)
 
-    await upstream.tell({"notifyType": "ORDER_STATUS", "content": {"orderNo": "B1", "orderStatus": "FAIL"}})
+    await upstream.notify({"notifyType": "ORDER_STATUS", "content": {"orderNo": "B1", "orderStatus": "FAIL"}})
 
-    await shop.told_in_time("status_changed", "status_changed")
+    await shop.raised_in_time("status_changed", "status_changed")
     events = await shop.events()
     assert {(event["newStatus"], "FAIL" in event["reason"]) for event in events} == {("FAILED", True)}
 
@@ -172,7 +172,7 @@ async def test_a_word_that_nobody_knows_is_reported_once(operator: Api, database
     await shop.update(update(1, esimStatus="CREATED", provider="upstream"))
 
     for _ in range(2):
-        answer = await upstream.tell(esim_status("K1", "IN_USE", smdpStatus="Available"))
+        answer = await upstream.notify(esim_status("K1", "IN_USE", smdpStatus="Available"))
     assert answer.body["outcome"] in ("applied", "duplicate", "unchanged")
 
     await eventually(lambda: reported(database, "smdpStatus", "Available"))
@@ -184,7 +184,7 @@ async def test_a_word_that_nobody_knows_is_reported_once(operator: Api, database
 async def test_a_kind_of_notification_that_nobody_knows_is_reported(operator: Api, database: Database) -> None:
     upstream = await an_upstream(operator)
 
-    answer = await upstream.tell({"notifyType": "ESIM_TELEPORTED", "content": {"esimTranNo": "K1"}})
+    answer = await upstream.notify({"notifyType": "ESIM_TELEPORTED", "content": {"esimTranNo": "K1"}})
 
     assert answer.body["outcome"] == "invalid"
     await eventually(lambda: reported(database, "notifyType", "ESIM_TELEPORTED"))
@@ -193,7 +193,7 @@ async def test_a_kind_of_notification_that_nobody_knows_is_reported(operator: Ap
 async def test_a_word_without_which_nothing_is_left_to_apply_is_reported(operator: Api, database: Database) -> None:
     upstream = await an_upstream(operator)
 
-    answer = await upstream.tell(esim_status("K1", "TELEPORTED"))
+    answer = await upstream.notify(esim_status("K1", "TELEPORTED"))
 
     assert answer.body["outcome"] == "invalid"
     assert answer.body["detail"].count("TELEPORTED") == 1
@@ -202,8 +202,8 @@ async def test_a_word_without_which_nothing_is_left_to_apply_is_reported(operato
 
 async def failed_order(shop: Shop, upstream: Upstream, quantity: int) -> None:
     await shop.order("t-1", orderNo="B1", quantity=quantity)
-    await upstream.tell({"notifyType": "ORDER_STATUS", "content": {"orderNo": "B1", "orderStatus": "FAIL"}})
-    await shop.told_in_time(*["status_changed"] * quantity)
+    await upstream.notify({"notifyType": "ORDER_STATUS", "content": {"orderNo": "B1", "orderStatus": "FAIL"}})
+    await shop.raised_in_time(*["status_changed"] * quantity)
 
 
 @pytest.mark.parametrize("quantity", [1, 2])
@@ -212,8 +212,8 @@ async def test_a_slot_of_an_order_that_failed_is_not_taken_by_a_late_notificatio
     await failed_order(shop, upstream, quantity)
 
     answers = [
-        await upstream.tell(esim_status("K1", "GOT_RESOURCE", transactionId="t-1", orderNo="B1")),
-        await upstream.tell(
+        await upstream.notify(esim_status("K1", "GOT_RESOURCE", transactionId="t-1", orderNo="B1")),
+        await upstream.notify(
             esim_status("K1", "GOT_RESOURCE", transactionId="t-1") | {"eventGenerateTime": "2026-01-01T00:00:00Z"}
         ),
     ]
@@ -229,7 +229,7 @@ async def test_a_slot_of_an_order_that_failed_is_filled_by_the_operator(operator
     only_usage, created = await shop.update(update(1, dataUsage=1), update(1, esimStatus="CREATED"))
 
     assert (only_usage["outcome"], created["outcome"]) == ("unmatched", "applied")
-    await shop.told_in_time("status_changed", "status_changed", "data_updated")  # the usage waited for its eSIM
+    await shop.raised_in_time("status_changed", "status_changed", "data_updated")  # the usage waited for its eSIM
 
 
 async def test_an_order_that_was_refunded_is_cancelled_with_that_reason(operator: Api) -> None:
@@ -237,8 +237,8 @@ async def test_an_order_that_was_refunded_is_cancelled_with_that_reason(operator
     await shop.order("t-1", orderNo="B1", quantity=3)
     await shop.update(update(1, esimStatus="IN_USE"), update(2, esimStatus="REVOKED"))
 
-    await upstream.tell({"notifyType": "ORDER_STATUS", "content": {"orderNo": "B1", "orderStatus": "REFUND"}})
+    await upstream.notify({"notifyType": "ORDER_STATUS", "content": {"orderNo": "B1", "orderStatus": "REFUND"}})
 
-    await shop.told_in_time("activated", "suspended", "suspended", "suspended")
+    await shop.raised_in_time("activated", "suspended", "suspended", "suspended")
     assert [esim["esimStatus"] for esim in await shop.esims()] == ["CANCEL", "REVOKED", "CANCEL"]
     assert [event["reason"] for event in (await shop.events())[2:]] == ["refunded", "refunded"]

@@ -59,11 +59,11 @@ async def test_promise_2_a_notification_creates_its_events_once_however_often_it
         "eventGenerateTime": "2026-03-01T10:00:00Z",
     }
 
-    answers = await asyncio.gather(*[upstream.tell(told) for _ in range(20)])
+    answers = await asyncio.gather(*[upstream.notify(told) for _ in range(20)])
 
     outcomes = sorted(answer.body["outcome"] for answer in answers)
     assert outcomes == ["applied"] + ["duplicate"] * 19
-    assert await shop.told() == ["activated"]
+    assert await shop.raised() == ["activated"]
     await deliveries(operator, shop.account, finished=1)
     assert len(receiver.received) == 1
 
@@ -72,12 +72,12 @@ async def test_promise_2_the_same_id_with_other_content_is_a_duplicate_too_and_s
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     await shop.order("t-1", orderNo="B1")
     own_id = {"notifyId": "n-1"}
-    await upstream.tell(esim_status("K1", "IN_USE", transactionId="t-1") | own_id)
+    await upstream.notify(esim_status("K1", "IN_USE", transactionId="t-1") | own_id)
 
-    answer = await upstream.tell(esim_status("K1", "SUSPENDED", transactionId="t-1") | own_id)
+    answer = await upstream.notify(esim_status("K1", "SUSPENDED", transactionId="t-1") | own_id)
 
     assert (answer.body["outcome"], "other content" in answer.body["detail"]) == ("duplicate", True)
-    assert await shop.told() == ["activated"]
+    assert await shop.raised() == ["activated"]
 
 
 async def test_promise_3_every_delivery_ends_in_one_visible_state(operator: Api, receiver: Receiver) -> None:

@@ -48,7 +48,7 @@ async def test_statuses_that_go_back_and_forth_without_a_time_are_followed(opera
     assert found == ["applied"] * 6
     [esim] = await shop.esims()
     assert esim["esimStatus"] == "IN_USE"
-    assert await shop.told() == ["created", "activated", "suspended", "activated", "suspended", "activated"]
+    assert await shop.raised() == ["created", "activated", "suspended", "activated", "suspended", "activated"]
 
 
 async def test_usage_that_goes_back_and_forth_without_a_time_is_followed(operator: Api) -> None:

@@ -31,9 +31,9 @@ async def test_an_esim_is_linked_to_the_one_that_it_replaces_once_that_is_known(
     [old] = await shop.update(born("t-1", esimTranNo="K1", esimStatus="IN_USE"))
 
     await linked(shop, old["esim"], new["esim"])
-    assert await shop.told(old["esim"]) == ["activated", "suspended"]
+    assert await shop.raised(old["esim"]) == ["activated", "suspended"]
     assert [event["reason"] for event in (await shop.events(old["esim"]))[1:]] == ["replaced"]
-    assert await shop.told(new["esim"]) == ["created"]
+    assert await shop.raised(new["esim"]) == ["created"]
 
 
 async def test_who_replaces_an_esim_that_is_not_known_takes_no_slot_of_the_order(operator: Api) -> None:
@@ -62,7 +62,7 @@ async def test_an_esim_that_is_known_already_is_linked_to_the_one_that_it_replac
 
     assert [one["outcome"] for one in results] == ["applied", "applied"]
     await linked(shop, old["esim"], new["esim"])
-    assert await shop.told(old["esim"]) == ["created", "suspended"]
+    assert await shop.raised(old["esim"]) == ["created", "suspended"]
 
 
 @pytest.mark.parametrize("own", [{"transactionId": "t-2"}, {"transactionId": "t-1", "iccid": NEW_ICCID}])
@@ -78,7 +78,7 @@ async def test_an_esim_without_a_key_replaces_another_by_its_transaction_or_icci
     assert new["esim"] != old["esim"]
     assert again["esim"] == new["esim"]
     await linked(shop, old["esim"], new["esim"])
-    assert await shop.told(old["esim"]) == ["created", "suspended"]
+    assert await shop.raised(old["esim"]) == ["created", "suspended"]
 
 
 @pytest.mark.parametrize(
@@ -118,20 +118,20 @@ async def test_another_profile_of_another_order_replaces_nothing_and_the_rest_is
 ) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     await shop.order("t-1", orderNo="B1")
-    await upstream.tell(esim_status("K1", "GOT_RESOURCE", orderNo="B1", iccid=OLD_ICCID))
+    await upstream.notify(esim_status("K1", "GOT_RESOURCE", orderNo="B1", iccid=OLD_ICCID))
 
-    answer = await upstream.tell(esim_status("K1", "IN_USE", iccid=NEW_ICCID, **another))
+    answer = await upstream.notify(esim_status("K1", "IN_USE", iccid=NEW_ICCID, **another))
 
     assert (answer.body["outcome"], answer.body["detail"][:6]) == ("applied", "iccid:")
     assert [(esim["iccid"], esim["esimStatus"]) for esim in await shop.esims()] == [(OLD_ICCID, "IN_USE")]
-    assert await shop.told() == ["created", "activated"]
+    assert await shop.raised() == ["created", "activated"]
 
 
 async def test_another_profile_of_the_same_order_replaces_the_one_before(operator: Api) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     await shop.order("t-1", orderNo="B1")
-    await upstream.tell(esim_status("K1", "GOT_RESOURCE", orderNo="B1", iccid=OLD_ICCID))
+    await upstream.notify(esim_status("K1", "GOT_RESOURCE", orderNo="B1", iccid=OLD_ICCID))
 
-    await upstream.tell(esim_status("K1", "IN_USE", orderNo="B1", transactionId="t-9", iccid=NEW_ICCID))
+    await upstream.notify(esim_status("K1", "IN_USE", orderNo="B1", transactionId="t-9", iccid=NEW_ICCID))
 
     assert [esim["iccid"] for esim in await shop.esims()] == [NEW_ICCID]

@@ -115,14 +115,14 @@ async def test_the_provider_is_queried_until_the_plan_that_was_ordered_is_there(
         await operator.put("/v1/providers/upstream", config)
         await shop.order("t-1", orderNo="ref-1")
         await moved(database, "orders", "next_poll_at")
-        await shop.told_in_time("activated", "data_updated")
+        await shop.raised_in_time("activated", "data_updated")
         [esim] = await shop.esims()
 
         await shop.order("top-1", esim=esim["id"], packageCode="esim_1GB_7D_FR_V2")
         second = bundle(assignment("2", "queued", left=1_000_000_000), name="esim_1GB_7D_FR_V2")
         fake.esims[ICCID] = (PROFILE, [*fake.esims[ICCID][1], second])
         await moved(database, "orders", "next_poll_at")
-        await shop.told_in_time("activated", "data_updated", "data_updated")
+        await shop.raised_in_time("activated", "data_updated", "data_updated")
 
     event = (await shop.events())[-1]
     assert event["planId"] == "2"

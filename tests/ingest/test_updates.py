@@ -34,7 +34,7 @@ async def test_every_outcome_in_one_request(operator: Api) -> None:
 
     assert outcomes(results) == ["applied", "applied", "duplicate", "unchanged", "stale", "unmatched", "invalid"]
     assert {result.get("esim") for result in results[:2] + results[3:5]} == {results[0]["esim"]}
-    assert await shop.told() == ["created", "data_updated"]
+    assert await shop.raised() == ["created", "data_updated"]
     assert [len(result.get("events", [])) for result in results] == [1, 1, 0, 0, 0, 0, 0]
     assert (await shop.esim(results[0]["esim"]))["dataUsage"] == 10
     journal = (await operator.get("/v1/notifications?source=updates"))["data"][::-1]
@@ -166,7 +166,7 @@ async def test_an_update_that_came_before_its_esim_is_applied_when_it_is_known(o
     await shop.update(born())
 
     assert early["outcome"] == "unmatched"
-    await shop.told_in_time("created", "data_updated")
+    await shop.raised_in_time("created", "data_updated")
     assert (await shop.events())[-1]["thresholds"] == [25]
 
 
@@ -183,7 +183,7 @@ async def test_esims_of_one_transaction_are_distinguished_by_their_iccids(operat
     first, second = results[0]["esim"], results[1]["esim"]
     assert first != second
     assert [results[2]["esim"], results[3]["esim"]] == [second, first]
-    assert await shop.told(second) == ["created", "activated"]
+    assert await shop.raised(second) == ["created", "activated"]
     assert len(await shop.esims()) == 2
 
 
@@ -283,7 +283,7 @@ async def test_an_iccid_that_was_used_before_means_the_esim_of_its_transaction(o
     [update] = await shop.update({"transactionId": "t-old", "iccid": ICCID, "esimStatus": "EXPIRED"})
 
     assert update["esim"] == old["esim"] != new["esim"]
-    assert await shop.told(new["esim"]) == ["created"]
+    assert await shop.raised(new["esim"]) == ["created"]
 
 
 async def test_two_merchants_may_use_the_same_transaction_and_iccid(operator: Api) -> None:
@@ -294,8 +294,8 @@ async def test_two_merchants_may_use_the_same_transaction_and_iccid(operator: Ap
     [update] = await theirs.update({"transactionId": "t-1", "iccid": ICCID, "esimStatus": "IN_USE"})
 
     assert update["esim"] == other["esim"] != mine["esim"]
-    assert await ours.told() == ["created"]
-    assert await theirs.told() == ["created", "activated"]
+    assert await ours.raised() == ["created"]
+    assert await theirs.raised() == ["created", "activated"]
 
 
 async def test_live_and_test_esims_of_a_merchant_never_meet(operator: Api) -> None:
@@ -306,17 +306,17 @@ async def test_live_and_test_esims_of_a_merchant_never_meet(operator: Api) -> No
     [made] = (await operator.post("/v1/updates", live, status=200))["results"]
 
     assert made["outcome"] == "applied"
-    assert await shop.told() == ["created"]
+    assert await shop.raised() == ["created"]
 
 
 async def test_a_provider_does_not_reach_the_esims_of_another_source(operator: Api) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     await shop.update(born(esimTranNo="K1"))
 
-    answer = await upstream.tell(esim_status("K1", "SUSPENDED", transactionId="t-1"))
+    answer = await upstream.notify(esim_status("K1", "SUSPENDED", transactionId="t-1"))
 
     assert answer.body["outcome"] == "unmatched"
-    assert await shop.told() == ["created"]
+    assert await shop.raised() == ["created"]
 
 
 async def test_an_operator_without_naming_the_account_reaches_any_esim(operator: Api) -> None:
@@ -326,7 +326,7 @@ async def test_an_operator_without_naming_the_account_reaches_any_esim(operator:
     body = await operator.post("/v1/updates", {"updates": [{"esimTranNo": "K1", "esimStatus": "IN_USE"}]}, status=200)
 
     assert outcomes(body["results"]) == ["applied"]
-    assert await shop.told() == ["created", "activated"]
+    assert await shop.raised() == ["created", "activated"]
 
 
 async def test_a_merchants_key_may_not_hand_in_updates(operator: Api) -> None:
@@ -379,4 +379,4 @@ async def test_a_requery_is_emitted_also_where_what_it_brings_is_older_than_what
     [result] = await shop.update(born(cause="requery", occurredAt="2026-03-01T09:00:00Z"))
 
     assert result["outcome"] == "stale"
-    assert await shop.told() == ["activated", "usage_updated", "requeried"]
+    assert await shop.raised() == ["activated", "usage_updated", "requeried"]

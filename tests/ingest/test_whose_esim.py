@@ -48,7 +48,7 @@ async def test_an_order_number_distinguishes_two_merchants_with_the_same_transac
     await other.order("1001", orderNo="B-other")
 
     told = esim_status("K1", "IN_USE", transactionId="1001", orderNo="B-other", iccid=NEW_ICCID)
-    await upstream.tell(told)
+    await upstream.notify(told)
 
     assert [esim["esimTranNo"] for esim in await one.esims()] == [None]
     assert [esim["esimTranNo"] for esim in await other.esims()] == ["K1"]
@@ -60,7 +60,7 @@ async def test_a_transaction_of_two_merchants_gives_nobody_a_slot(operator: Api)
     await one.order("1001", orderNo="B-one")
     await other.order("1001", orderNo="B-other")
 
-    answer = await upstream.tell(esim_status("K1", "IN_USE", transactionId="1001", iccid=NEW_ICCID))
+    answer = await upstream.notify(esim_status("K1", "IN_USE", transactionId="1001", iccid=NEW_ICCID))
 
     assert answer.body["outcome"] == "unmatched"
     assert [esim["esimTranNo"] for esim in (*await one.esims(), *await other.esims())] == [None, None]
@@ -98,7 +98,7 @@ async def test_a_replacement_takes_no_free_slot_of_the_order(operator: Api) -> N
 
     assert second["outcome"] == "applied"
     assert len(await shop.esims()) == 3
-    assert await shop.told(first["esim"]) == ["created", "suspended"]
+    assert await shop.raised(first["esim"]) == ["created", "suspended"]
     assert (await shop.esim(new["esim"]))["replaces"] == first["esim"]
 
 
@@ -109,7 +109,7 @@ async def test_an_esim_without_a_key_is_replaced_and_does_not_become_its_own_rep
     [new] = await shop.update(born("t-1", esimTranNo="K2", replaces=old["esim"]))
 
     assert new["esim"] != old["esim"]
-    assert await shop.told(old["esim"]) == ["created", "suspended"]
+    assert await shop.raised(old["esim"]) == ["created", "suspended"]
     assert (await shop.esim(old["esim"]))["replacedBy"] == new["esim"]
 
 
@@ -119,7 +119,7 @@ async def test_a_replacement_without_a_status_is_emitted_as_created(operator: Ap
 
     [new] = await shop.update({"esimTranNo": "K2", "replaces": "K1", "iccid": NEW_ICCID})
 
-    assert await shop.told(new["esim"]) == ["created"]
+    assert await shop.raised(new["esim"]) == ["created"]
 
 
 async def test_a_replacement_needs_no_account_where_the_key_needs_none(operator: Api) -> None:
@@ -130,7 +130,7 @@ async def test_a_replacement_needs_no_account_where_the_key_needs_none(operator:
     [new] = await handed_in(operator, {"esimTranNo": "K2", "replaces": "K1", "esimStatus": "CREATED"})
 
     assert new["outcome"] == "applied"
-    assert await shop.told(old["esim"]) == ["created", "suspended"]
+    assert await shop.raised(old["esim"]) == ["created", "suspended"]
 
 
 async def test_a_key_of_two_providers_is_distinguished_by_the_transaction(operator: Api) -> None:
@@ -166,11 +166,11 @@ async def test_notifications_that_waited_for_their_order_are_applied_in_the_orde
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     statuses = ["GOT_RESOURCE", "IN_USE", "SUSPENDED", "IN_USE", "SUSPENDED", "IN_USE", "USED_UP", "IN_USE"]
     for status in statuses * 2:
-        await upstream.tell(esim_status("K1", status, transactionId="t-1"))
+        await upstream.notify(esim_status("K1", status, transactionId="t-1"))
 
     await shop.order("t-1")
 
-    await shop.told_in_time(
+    await shop.raised_in_time(
         *(["created", "activated", "suspended", "activated", "suspended", "activated", "expired", "activated"]),
         *(["status_changed", "activated", "suspended", "activated", "suspended", "activated", "expired", "activated"]),
     )
@@ -181,7 +181,7 @@ async def test_places_go_to_the_notifications_that_came_first_also_where_they_wa
 ) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     for number in range(16):
-        await upstream.tell(esim_status(f"K{number}", "IN_USE", transactionId="t-1"))
+        await upstream.notify(esim_status(f"K{number}", "IN_USE", transactionId="t-1"))
 
     await shop.order("t-1", quantity=3)
 
@@ -197,7 +197,7 @@ async def test_a_provider_that_is_named_without_the_key_takes_no_esim_whose_key_
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     [made] = await shop.update(born("t-1", esimTranNo="K1"))
     await shop.order("t-2", orderNo="B1")
-    await upstream.tell(esim_status("K1", "IN_USE", orderNo="B1"))
+    await upstream.notify(esim_status("K1", "IN_USE", orderNo="B1"))
 
     [result] = await shop.update({"transactionId": "t-1", "provider": "upstream", "esimStatus": "IN_USE"})
 
@@ -217,18 +217,18 @@ async def test_two_nodes_apply_what_waited_for_an_order_in_the_order_in_which_it
         shop, upstream = await a_shop(operator), await an_upstream(operator)
         for place, status in enumerate(statuses):
             notice = esim_status("K1", status, transactionId="t-1")
-            await upstream.tell(notice | {"notifyId": f"n{place}"})
+            await upstream.notify(notice | {"notifyId": f"n{place}"})
         await shop.order("t-1")
 
         async with running(settings), running(settings):
-            await shop.told_in_time(*["activated", "suspended"] * 40)
+            await shop.raised_in_time(*["activated", "suspended"] * 40)
 
 
 async def test_what_waited_for_its_esim_is_as_old_as_its_arrival(operator: Api) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
-    await upstream.tell(esim_status("K1", "SUSPENDED", transactionId="t-1"))
+    await upstream.notify(esim_status("K1", "SUSPENDED", transactionId="t-1"))
 
     [made] = await shop.update(born("t-1", esimTranNo="K1", esimStatus="IN_USE", provider="upstream"))
 
-    await upstream.settled("stale")
-    assert await shop.told(made["esim"]) == ["activated"]
+    await upstream.journaled("stale")
+    assert await shop.raised(made["esim"]) == ["activated"]

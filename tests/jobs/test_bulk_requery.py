@@ -25,8 +25,8 @@ async def some_esims(operator: Api, shop: Shop, sandbox: Sandbox, base_url: str,
     keys = await sandbox.order(purchase)
     allocate(sandbox, "B1")
     await shop.order("t-1", orderNo="B1", quantity=number)
-    await upstream.tell(order_ready("B1"))
-    await upstream.settled("applied")
+    await upstream.notify(order_ready("B1"))
+    await upstream.journaled("applied")
     return list(keys)
 
 
@@ -107,7 +107,7 @@ async def test_a_provider_that_is_down_is_waited_for(
     done = await finished(shop, requery)
 
     assert (done["done"], done["failed"], done["problem"]) == (2, 0, None)
-    assert (await shop.told()).count("requeried") == 2
+    assert (await shop.raised()).count("requeried") == 2
 
 
 @pytest.mark.slow(reason="the loop looks for what is due every two seconds")
@@ -142,7 +142,7 @@ async def test_an_esim_that_the_provider_does_not_know_fails_and_the_others_are_
 
     assert (done["done"], done["failed"]) == (3, 1)
     assert "knows no eSIM 404" in done["problem"]
-    assert (await shop.told()).count("requeried") == 2
+    assert (await shop.raised()).count("requeried") == 2
 
 
 async def test_an_esim_that_cannot_be_decrypted_fails_with_its_reason_and_the_others_are_read(
@@ -158,7 +158,7 @@ async def test_an_esim_that_cannot_be_decrypted_fails_with_its_reason_and_the_ot
 
     assert (done["done"], done["failed"]) == (3, 1)
     assert done["problem"] == f"{text_of(Prefix.ESIM, bad)}: it cannot be decrypted"
-    assert (await shop.told()).count("requeried") == 2
+    assert (await shop.raised()).count("requeried") == 2
 
 
 @pytest.mark.slow(reason="starts two nodes one after the other")
@@ -193,7 +193,7 @@ async def test_several_nodes_read_each_esim_once(operator: Api, sandbox: Sandbox
     async with running(settings), running(settings):
         await finished(shop, await begun(shop))
 
-    assert (await shop.told()).count("requeried") == 6
+    assert (await shop.raised()).count("requeried") == 6
 
 
 @pytest.mark.slow(reason="the loop looks for what is due every two seconds")

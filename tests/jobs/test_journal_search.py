@@ -19,7 +19,7 @@ async def test_what_was_reported_of_an_esim_is_found_by_each_of_its_numbers(oper
         {"transactionId": "t-1", "esimTranNo": "K1", "iccid": "8943000000123456785", "esimStatus": "IN_USE"}
     )
     await shop.update({"transactionId": "t-2", "iccid": "8943000000123456793", "esimStatus": "IN_USE"})
-    await upstream.tell(esim_status("K1", "SUSPENDED"))
+    await upstream.notify(esim_status("K1", "SUSPENDED"))
     [esim] = await shop.esims(transactionId="t-1")
     [first, _, third] = await found(operator, "")
 
@@ -36,8 +36,8 @@ async def test_what_waits_for_its_esim_is_found_by_its_order(operator: Api) -> N
     await a_shop(operator)
     upstream = await an_upstream(operator)
     for order_no in ("B7", "B8"):
-        await upstream.tell(order_ready(order_no))
-        await upstream.settled("unmatched")
+        await upstream.notify(order_ready(order_no))
+        await upstream.journaled("unmatched")
     [first, second] = await found(operator, "")
 
     assert await found(operator, "orderNo=B7") == [first]

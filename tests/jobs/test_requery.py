@@ -17,8 +17,8 @@ async def a_created_esim(operator: Api, shop: Shop, sandbox: Sandbox, base_url: 
     [key] = await sandbox.order(purchase)
     allocate(sandbox, "B1")
     order = await shop.order("t-1", orderNo="B1")
-    await upstream.tell(order_ready("B1"))
-    await upstream.settled("applied")
+    await upstream.notify(order_ready("B1"))
+    await upstream.journaled("applied")
     return order["esims"][0]["id"], key
 
 
@@ -30,7 +30,7 @@ async def test_a_requery_is_told_even_where_nothing_changed(operator: Api, sandb
         answer = await shop.requery(esim_id)
         assert (answer.status, answer.body["esim"]["id"], len(answer.body["events"])) == (200, esim_id, 2)
 
-    assert await shop.told() == ["created", *["usage_updated", "requeried"] * 2]
+    assert await shop.raised() == ["created", *["usage_updated", "requeried"] * 2]
     events = await shop.events()
     assert [event["sequence"] for event in events] == [1, 2, 3, 4, 5]
     assert answer.body["events"] == [event["id"] for event in events[-2:]]
@@ -46,7 +46,7 @@ async def test_a_requery_that_finds_another_status_tells_it_first(operator: Api,
     answer = await shop.requery(esim_id)
 
     assert (answer.status, answer.body["outcome"]) == (200, "applied")
-    assert await shop.told() == ["created", "activated", "data_updated", "usage_updated", "requeried"]
+    assert await shop.raised() == ["created", "activated", "data_updated", "usage_updated", "requeried"]
     assert (await shop.events())[2]["thresholds"] == [25]
     esim = answer.body["esim"]
     assert (esim["esimStatus"], esim["smdpStatus"], esim["dataUsage"]) == ("IN_USE", "ENABLED", 300)
@@ -67,7 +67,7 @@ async def test_a_requery_while_the_provider_is_down_changes_and_tells_nothing(
     assert (answer.status, answer.body["code"]) == (503, "TRY_AGAIN")
     assert int(answer.headers["retry-after"]) >= 1
     assert await shop.esim(esim_id) == before
-    assert await shop.told() == ["created"]
+    assert await shop.raised() == ["created"]
 
 
 async def test_an_esim_without_a_provider_cannot_be_requeried(operator: Api) -> None:
@@ -122,7 +122,7 @@ async def test_nobody_requeries_the_esim_of_another(operator: Api, sandbox: Sand
     live: Json = await operator.call("POST", f"/v1/esims/{esim_id}/requery?account={shop.account}&mode=live")
 
     assert (answer.status, live.status) == (404, 404)
-    assert await shop.told() == ["created"]
+    assert await shop.raised() == ["created"]
 
 
 async def test_a_requery_that_is_overtaken_while_the_provider_answers_is_told_and_changes_nothing(
@@ -144,4 +144,4 @@ async def test_a_requery_that_is_overtaken_while_the_provider_answers_is_told_an
 
     assert (requeried.status, requeried.body["outcome"]) == (200, "stale")
     assert requeried.body["esim"]["esimStatus"] == "SUSPENDED"
-    assert await shop.told() == ["activated", "suspended", "usage_updated", "requeried"]
+    assert await shop.raised() == ["activated", "suspended", "usage_updated", "requeried"]

@@ -144,7 +144,7 @@ async def test_what_is_used_up_and_ends_is_emitted_as_both(operator: Api) -> Non
 
     await shop.update({"transactionId": "t-1", "esimStatus": "USED_UP"} | told)
 
-    await shop.told_in_time("expired", "expired")
+    await shop.raised_in_time("expired", "expired")
     assert [event["reason"] for event in await shop.events()] == ["data_used_up", "data_used_and_validity_ended"]
 
 
@@ -157,7 +157,7 @@ async def test_an_esim_that_expired_while_the_server_was_down_expires_when_it_is
         shop = await a_shop(api)
         began = {"occurredAt": written(now() - timedelta(days=2)), "expiredTime": ended_at}
         await shop.update(*[in_use(f"t-{place}") | began | state for place, state in enumerate(states)])
-        assert "expired" not in await shop.told()
+        assert "expired" not in await shop.raised()
 
     async with running(settings) as node, Api(node.url, node.admin_key) as api:
         shop = Shop(api, shop.account)
@@ -180,7 +180,7 @@ async def test_an_esim_of_which_the_provider_has_reported_since_its_end_does_not
 
     await asked.scheduler.expire()
 
-    assert await shop.told() == ["activated"]
+    assert await shop.raised() == ["activated"]
     async with database.transaction() as db:
         assert await esims.lock_expired(db, limit=10) == [], "it would be looked at for ever"
 
@@ -193,7 +193,7 @@ async def test_an_esim_expires_once_however_many_schedulers_look(idle: Api, aske
     for _ in range(3):
         await asked.scheduler.expire()
 
-    assert (await shop.told()).count("expired") == 20
+    assert (await shop.raised()).count("expired") == 20
 
 
 async def test_usage_is_queried_in_batches_and_emitted_only_where_it_changed(
@@ -315,7 +315,7 @@ async def test_a_node_polls_what_is_due_when_it_starts(
         shop = Shop(api, shop.account)
 
         async def polled() -> bool:
-            return "usage_updated" in await shop.told()
+            return "usage_updated" in await shop.raised()
 
         await eventually(polled)
 

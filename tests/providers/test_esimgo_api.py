@@ -250,7 +250,7 @@ async def test_an_order_is_filled_and_requeried_and_its_deletion_is_reported(ope
         made = await operator.put("/v1/providers/upstream", config | {"settings": {"signed": False}})
         await shop.order("t-1", orderNo="ref-1")
         await moved(database, "orders", "next_poll_at")
-        await shop.told_in_time("activated")
+        await shop.raised_in_time("activated")
         [esim] = await shop.esims()
         answer = await shop.requery(esim["id"])
         assert answer.status == 200, answer.body
@@ -259,7 +259,7 @@ async def test_an_order_is_filled_and_requeried_and_its_deletion_is_reported(ope
         await operator.raw("POST", path, json.dumps(deletion).encode())
         await operator.raw("POST", path, json.dumps(deletion).encode())
 
-    assert (await shop.told())[-2:] == ["requeried", "status_changed"]
+    assert (await shop.raised())[-2:] == ["requeried", "status_changed"]
     last = (await shop.events())[-1]
     assert last["reason"] == "deletion_scheduled"
     assert "changes" not in last

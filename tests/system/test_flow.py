@@ -51,7 +51,7 @@ async def test_a_notification_goes_the_way_that_is_documented(
         for count, status in enumerate(("IN_USE", "SUSPENDED", "IN_USE", "USED_UP"), start=2):
             await node.files()
             notification = esim_status("2410", status) | {"notifyId": f"n-{count}"}
-            assert (await upstream.tell(notification)).body["outcome"] == "applied"
+            assert (await upstream.notify(notification)).body["outcome"] == "applied"
             await attempted(database, count)
             ways.append(await node.files())
 

@@ -55,7 +55,7 @@ async def test_refused_credentials_are_reported_once_until_they_are_taken(
 
         await go(api, base_url, "api-key-1")
         await moved(database, "orders", "next_poll_at")
-        await shop.told_in_time("activated", "data_updated")
+        await shop.raised_in_time("activated", "data_updated")
 
         async def over() -> bool:
             async with database.session() as db:

@@ -54,7 +54,7 @@ async def test_an_order_of_airalo_is_filled_by_its_notification(operator: Api, f
 
     assert (esim["esimStatus"], esim["iccid"], esim["orderNo"], esim["esimTranNo"]) == ("CREATED", ICCID, "9001", ICCID)
     assert esim["ac"] == "LPA:1$rsp.example.com$T-1"
-    assert await shop.told(esim_id) == ["created"]
+    assert await shop.raised(esim_id) == ["created"]
 
 
 async def test_a_requery_asks_airalo_with_a_token_and_fills_the_figures(operator: Api, fake: FakeProvider) -> None:
@@ -74,7 +74,7 @@ async def test_a_requery_asks_airalo_with_a_token_and_fills_the_figures(operator
     assert fake.calls().count("POST /v2/token") == 1
     asked = {call: headers for call, headers, _ in fake.asked}
     assert asked[f"GET /v2/sims/{ICCID}/usage"]["Authorization"] == "Bearer token-1"
-    assert (await shop.told(esim_id))[-1] == "requeried"
+    assert (await shop.raised(esim_id))[-1] == "requeried"
 
 
 async def test_a_percentage_counts_against_the_volume_that_was_asked_for(operator: Api, fake: FakeProvider) -> None:
@@ -113,14 +113,14 @@ async def test_usage_of_airalo_is_polled_and_a_revoked_token_is_renewed(
         return bool((await shop.esim(esim_id))["dataUsage"] == 768)
 
     await eventually(polled)
-    assert "usage_updated" in await shop.told(esim_id)
+    assert "usage_updated" in await shop.raised(esim_id)
     assert (await upstream.journal())[-1]["outcome"] == "applied"
 
 
 async def test_an_unproven_notification_of_airalo_is_refused(operator: Api, fake: FakeProvider) -> None:
     _, upstream, _ = await an_esim_at_airalo(operator, fake)
 
-    assert (await upstream.tell({"level": "90%", "remaining_percentage": 10, "iccid": ICCID})).status == 401
+    assert (await upstream.notify({"level": "90%", "remaining_percentage": 10, "iccid": ICCID})).status == 401
     assert len(await upstream.journal()) == 1
 
 
@@ -158,10 +158,10 @@ async def test_an_order_of_zendit_that_failed_is_told_with_its_reason(operator: 
     fake.says("GET /v1/esim/purchases/shop-8", failed)
     order = await shop.order("shop-8", orderNo="shop-8")
 
-    await upstream.tell(failed)
+    await upstream.notify(failed)
 
     esim_id = order["esims"][0]["id"]
-    await shop.told_in_time("status_changed", esim_id=esim_id)
+    await shop.raised_in_time("status_changed", esim_id=esim_id)
     [event] = await shop.events(esim_id)
     assert (event["newStatus"], event["reason"]) == ("FAILED", "FAILED: out of stock")
 
@@ -207,7 +207,7 @@ async def test_an_esim_of_a_provider_that_tells_nothing_is_polled_from_the_begin
     await shows("IN_USE", 858.31)
 
     assert fake.asked[-1][1]["merchantId"] == "merchant-1"
-    told = await shop.told(esim_id)
+    told = await shop.raised(esim_id)
     assert told[0] == "created"
     assert "activated" in told
 
@@ -241,7 +241,7 @@ async def test_what_was_invalid_is_applied_by_a_better_document_when_it_is_repla
     [created] = await shop.update(
         {"transactionId": "t-1", "esimTranNo": "sim-1", "esimStatus": "CREATED", "provider": "upstream"}
     )
-    assert (await upstream.tell({"sim": "sim-1", "mode": "on"})).body["outcome"] == "invalid"
+    assert (await upstream.notify({"sim": "sim-1", "mode": "on"})).body["outcome"] == "invalid"
     better = "\n".join(line.replace("state", "mode").replace("live", "on") for line in lines)
 
     tried = await operator.post("/v1/providers/upstream/dry-run", {"document": better}, status=200)
@@ -254,7 +254,7 @@ async def test_what_was_invalid_is_applied_by_a_better_document_when_it_is_repla
     [one] = tried["notifications"]
     assert (one["before"]["outcome"], one["after"]["updates"]) == ("invalid", [{"key": "sim-1", "status": "IN_USE"}])
     assert untouched["esimStatus"] == "CREATED"
-    await upstream.settled("applied")
+    await upstream.journaled("applied")
     assert (await shop.esim(created["esim"]))["esimStatus"] == "IN_USE"
 
 
@@ -299,7 +299,7 @@ async def test_an_unsigned_end_is_believed_where_asking_would_not_tell_it(operat
         "expiration_date": "2026-10-14T04:05:38Z",
     }
 
-    await upstream.tell(end)
+    await upstream.notify(end)
 
     assert (await shop.esim(active["esim"]))["esimStatus"] == "UNUSED_EXPIRED"
     assert fake.calls() == []
