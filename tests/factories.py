@@ -27,7 +27,7 @@ EVERY_CHANGE = EmitPolicy(usage_interval_s=0)
 """Pushed usage is never held back."""
 
 
-class Told(Struct, frozen=True, kw_only=True):
+class Applied(Struct, frozen=True, kw_only=True):
     """What one update came to: the eSIM afterwards and the webhooks that merchants get."""
 
     esim: Esim
@@ -108,13 +108,13 @@ def an_update(**fields: Any) -> Update:
     return Update(**(defaults | fields))
 
 
-def tell(
+def apply_update(
     esim: Esim,
     update: Update,
     *,
     received_at: datetime | None = None,
     policy: EmitPolicy = EVERY_CHANGE,
-) -> Told:
+) -> Applied:
     """Apply the update at its arrival (default: when it happened, else one hour after noon) and raise its events."""
     arrived_at = received_at or update.occurred_at or hours(1)
     change = apply(esim, update, received_at=arrived_at)
@@ -124,14 +124,16 @@ def tell(
         envelope(new_id(), draft, emission, sequence=number, happened_at=change.happened_at)
         for number, draft in enumerate(emission.drafts, first)
     )
-    return Told(esim=emission.esim, change=change, emission=emission, envelopes=envelopes)
+    return Applied(esim=emission.esim, change=change, emission=emission, envelopes=envelopes)
 
 
-def tell_all(
+def apply_updates(
     esim: Esim, updates: Sequence[Update], *, received_at: datetime | None = None, policy: EmitPolicy = EVERY_CHANGE
-) -> list[Told]:
+) -> list[Applied]:
     """Apply the updates one after the other, each to what the one before left."""
-    told: list[Told] = []
+    applied: list[Applied] = []
     for update in updates:
-        told.append(tell(told[-1].esim if told else esim, update, received_at=received_at, policy=policy))
-    return told
+        applied.append(
+            apply_update(applied[-1].esim if applied else esim, update, received_at=received_at, policy=policy)
+        )
+    return applied

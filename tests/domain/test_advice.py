@@ -18,11 +18,11 @@ ANSWERS = {
 @pytest.mark.parametrize("outcome", list(OutcomeClass))
 def test_every_outcome_is_reported_in_sentences(outcome: OutcomeClass) -> None:
     status = ANSWERS.get(outcome)
-    told = advise(outcome, status_code=status, error=None if status else "that is why")
+    applied = advise(outcome, status_code=status, error=None if status else "that is why")
 
-    assert told.what.endswith(".")
-    assert str(status or "that is why") in told.what
-    assert told.todo.endswith(".") or outcome is OutcomeClass.OK
+    assert applied.what.endswith(".")
+    assert str(status or "that is why") in applied.what
+    assert applied.todo.endswith(".") or outcome is OutcomeClass.OK
 
 
 @pytest.mark.parametrize(

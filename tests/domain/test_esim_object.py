@@ -76,9 +76,9 @@ def test_data_left_is_never_below_0_and_unknown_where_a_part_of_it_is(
 def test_what_nobody_has_reported_is_null_and_present() -> None:
     wire: dict[str, Any] = msgspec.to_builtins(esim_data(an_order(), now=NOON))
 
-    told = {name: value for name, value in wire.items() if value is not None}
+    applied = {name: value for name, value in wire.items() if value is not None}
     assert len(wire) == 27
-    assert set(told) == {"id", "transactionId", "durationUnit", "createdAt", "updatedAt"}
+    assert set(applied) == {"id", "transactionId", "durationUnit", "createdAt", "updatedAt"}
 
 
 def test_the_odd_names_of_the_guide_are_kept() -> None:

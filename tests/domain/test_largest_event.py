@@ -12,7 +12,7 @@ from esimhooks.server.domain.wire import esim_data
 from esimhooks.server.providers.generic import parse_update
 from esimhooks.vocabulary.envelope import MAX_BODY_BYTES, encode
 from esimhooks.vocabulary.statuses import PlanState
-from factories import NOON, an_active_esim, an_order, hours, tell
+from factories import NOON, an_active_esim, an_order, apply_update, hours
 
 WIDE = "\U0001f4f6"
 """Four bytes of UTF-8, as many as a letter can have."""
@@ -24,7 +24,7 @@ def largest(number: int) -> Update:
     letters = (MAX_PLANS_BYTES // MAX_PLANS - PLAN_BYTES - 20) // 8
     plan = {"totalVolume": 999_999_999.99, "dataUsage": 999_999_999.98 - number, "state": "depleted"}
     times = {"activateTime": "2026-03-01T10:00:00.123Z", "expiredTime": f"2026-03-0{number}T10:00:00.123Z"}
-    told: dict[str, Any] = {
+    applied: dict[str, Any] = {
         **dict.fromkeys(
             ("transactionId", "orderNo", "esimTranNo", "packageCode", "packageName", "apn", "reason"), text
         ),
@@ -39,13 +39,13 @@ def largest(number: int) -> Update:
             plan | times | {"id": f"{place:02}{WIDE * letters}", "name": WIDE * letters} for place in range(MAX_PLANS)
         ],
     }
-    return parse_update(json.dumps(told).encode())
+    return parse_update(json.dumps(applied).encode())
 
 
 def test_the_largest_update_after_another_raises_events_that_fit() -> None:
-    first = tell(an_active_esim(), largest(1))
+    first = apply_update(an_active_esim(), largest(1))
 
-    second = tell(replace(first.esim, status=None), largest(2), received_at=hours(2))
+    second = apply_update(replace(first.esim, status=None), largest(2), received_at=hours(2))
 
     sizes = [len(encode(one)) for one in second.envelopes]
     assert max(sizes) > MAX_BODY_BYTES // 2, "it is as large as it can be"
@@ -62,9 +62,9 @@ def test_a_plan_is_never_larger_than_it_is_counted() -> None:
         activate_at=NOON,
         expire_at=NOON,
     )
-    [told] = esim_data(an_order(further=replace(an_order().further, plans=(plan,))), now=NOON).plans or []
+    [applied] = esim_data(an_order(further=replace(an_order().further, plans=(plan,))), now=NOON).plans or []
 
-    assert len(msgspec.json.encode(told)) <= wire_bytes([plan])
+    assert len(msgspec.json.encode(applied)) <= wire_bytes([plan])
 
 
 def test_the_oldest_plans_that_are_over_make_room_then_those_that_are_new() -> None:

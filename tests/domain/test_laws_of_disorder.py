@@ -14,7 +14,7 @@ from esimhooks.server.domain.transition import apply
 from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.server.domain.wire import esim_data
 from esimhooks.vocabulary.statuses import EsimStatus, PlanState, SmdpStatus
-from factories import an_order, an_update, days, hours, tell_all
+from factories import an_order, an_update, apply_updates, days, hours
 
 LAW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ARRIVED = days(30)
@@ -29,9 +29,9 @@ facts: st.SearchStrategy[Facts] = st.tuples(
 )
 
 
-def as_of(hour: int, told: Facts, cause: Cause) -> Update:
+def as_of(hour: int, applied: Facts, cause: Cause) -> Update:
     """An update that tells its axes whole; figures carry a time of their own where the last fact says so."""
-    status, smdp_status, figures, own_time = told
+    status, smdp_status, figures, own_time = applied
     at = hours(hour)
     return an_update(
         cause=cause,
@@ -49,30 +49,30 @@ def axes(esim: Esim) -> tuple[object, ...]:
 
 
 def after(updates: list[Update]) -> tuple[object, ...]:
-    return axes(tell_all(an_order(), updates, received_at=ARRIVED)[-1].esim)
+    return axes(apply_updates(an_order(), updates, received_at=ARRIVED)[-1].esim)
 
 
 @LAW
 @given(
-    told=st.lists(facts, min_size=2, max_size=4),
+    applied=st.lists(facts, min_size=2, max_size=4),
     causes=st.lists(st.sampled_from([Cause.PUSH, Cause.POLL, Cause.VALIDITY, Cause.REQUERY]), min_size=4, max_size=4),
 )
-def test_any_order_of_arrival_leads_to_the_same_state(told: list[Facts], causes: list[Cause]) -> None:
-    updates = [as_of(hour, one, cause) for hour, (one, cause) in enumerate(zip(told, causes, strict=False))]
+def test_any_order_of_arrival_leads_to_the_same_state(applied: list[Facts], causes: list[Cause]) -> None:
+    updates = [as_of(hour, one, cause) for hour, (one, cause) in enumerate(zip(applied, causes, strict=False))]
 
     assert {after(list(order)) for order in permutations(updates)} == {after(updates)}
 
 
 @LAW
-@given(told=st.lists(facts, min_size=1, max_size=8), order=st.randoms(use_true_random=False))
-def test_on_each_axis_the_latest_report_counts(told: list[Facts], order: Random) -> None:
-    updates = [as_of(hour, one, Cause.PUSH) for hour, one in enumerate(told)]
+@given(applied=st.lists(facts, min_size=1, max_size=8), order=st.randoms(use_true_random=False))
+def test_on_each_axis_the_latest_report_counts(applied: list[Facts], order: Random) -> None:
+    updates = [as_of(hour, one, Cause.PUSH) for hour, one in enumerate(applied)]
     shuffled = list(updates)
     order.shuffle(shuffled)
 
-    status = next((one[0] for one in reversed(told) if one[0]), None)
-    smdp_status = next((one[1] for one in reversed(told) if one[1]), None)
-    figures = next((one[2] for one in reversed(told) if one[2]), (None, None))
+    status = next((one[0] for one in reversed(applied) if one[0]), None)
+    smdp_status = next((one[1] for one in reversed(applied) if one[1]), None)
+    figures = next((one[2] for one in reversed(applied) if one[2]), (None, None))
 
     assert after(shuffled) == (status, smdp_status, *figures)
 
@@ -87,7 +87,7 @@ def test_numbered_profile_notifications_are_ordered_by_their_number(
         for number in order
     ]
 
-    final = tell_all(an_order(), updates, received_at=ARRIVED)[-1].esim
+    final = apply_updates(an_order(), updates, received_at=ARRIVED)[-1].esim
 
     assert (final.smdp_status, final.smdp_sequence) == (statuses[-1], 6)
 

@@ -14,7 +14,7 @@ from esimhooks.vocabulary.envelope import Envelope, encode
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 from esimhooks.vocabulary.volumes import BYTES_PER_MB
-from factories import EVERY_CHANGE, Told, an_active_esim, an_esim, an_order, an_update, hours, tell
+from factories import EVERY_CHANGE, Applied, an_active_esim, an_esim, an_order, an_update, apply_update, hours
 
 LAW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 STATUS_EVENTS = frozenset(EventType) - {EventType.DATA_UPDATED, EventType.USAGE_UPDATED, EventType.REQUERIED}
@@ -46,21 +46,21 @@ def updates(draw: st.DrawFn, causes: tuple[Cause, ...] = tuple(Cause)) -> Update
         ac=texts,
         apn=texts,
     )
-    told = draw(st.sets(st.sampled_from(sorted(facts)), max_size=6))
-    return an_update(cause=draw(st.sampled_from(causes)), **{name: draw(facts[name]) for name in sorted(told)})
+    applied = draw(st.sets(st.sampled_from(sorted(facts)), max_size=6))
+    return an_update(cause=draw(st.sampled_from(causes)), **{name: draw(facts[name]) for name in sorted(applied)})
 
 
 esims = st.builds(an_order) | st.builds(an_esim) | st.builds(an_active_esim)
 stories = st.lists(updates(), max_size=12)
 
 
-def tell_story(esim: Esim, story: list[Update], policy: EmitPolicy) -> list[Told]:
+def apply_story(esim: Esim, story: list[Update], policy: EmitPolicy) -> list[Applied]:
     """One update arrives every ten hours."""
-    told: list[Told] = []
+    applied: list[Applied] = []
     for index, update in enumerate(story):
-        last = told[-1].esim if told else esim
-        told.append(tell(last, update, received_at=hours(10 * index + 1), policy=policy))
-    return told
+        last = applied[-1].esim if applied else esim
+        applied.append(apply_update(last, update, received_at=hours(10 * index + 1), policy=policy))
+    return applied
 
 
 @LAW
@@ -68,7 +68,7 @@ def tell_story(esim: Esim, story: list[Update], policy: EmitPolicy) -> list[Told
 def test_a_change_of_status_raises_one_status_event_and_nothing_else_does(
     esim: Esim, story: list[Update], policy: EmitPolicy
 ) -> None:
-    for step in tell_story(esim, story, policy):
+    for step in apply_story(esim, story, policy):
         before, after = step.change.before, step.change.after
         born_pending = before.status is None and after.status is EsimStatus.PENDING
         moved = (before.status, before.smdp_status) != (after.status, after.smdp_status)
@@ -92,16 +92,16 @@ def test_a_threshold_fires_once_until_it_is_armed_again(
     armed = set(thresholds)
     for index, ((next_total, next_used), cause) in enumerate(zip(readings, causes, strict=False), 1):
         update = an_update(cause=cause, occurred_at=hours(index), total_bytes=next_total, used_bytes=next_used)
-        told = tell(esim, update, policy=EmitPolicy(thresholds=tuple(thresholds)))
+        applied = apply_update(esim, update, policy=EmitPolicy(thresholds=tuple(thresholds)))
 
         topped_up, fallen = next_total > total, next_used < used
         if topped_up or fallen:
             armed |= {one for one in thresholds if one * next_total > next_used * 100}
         fired = {one for one in armed if one * next_total <= next_used * 100}
         armed -= fired
-        events = [one.thresholds for one in told.envelopes if one.thresholds is not UNSET]
+        events = [one.thresholds for one in applied.envelopes if one.thresholds is not UNSET]
         assert events == ([sorted(fired)] if fired else [])
-        esim, total, used = told.esim, next_total, next_used
+        esim, total, used = applied.esim, next_total, next_used
 
 
 @LAW
@@ -109,10 +109,10 @@ def test_a_threshold_fires_once_until_it_is_armed_again(
 def test_the_same_update_again_changes_nothing_and_raises_nothing(
     esim: Esim, story: list[Update], update: Update, policy: EmitPolicy
 ) -> None:
-    told = tell_story(esim, story, policy)
-    first = tell(told[-1].esim if told else esim, update, received_at=hours(300), policy=policy)
+    applied = apply_story(esim, story, policy)
+    first = apply_update(applied[-1].esim if applied else esim, update, received_at=hours(300), policy=policy)
 
-    again = tell(first.esim, update, received_at=hours(300), policy=policy)
+    again = apply_update(first.esim, update, received_at=hours(300), policy=policy)
 
     if update.cause is Cause.REQUERY:
         assert again.events == ["usage_updated", "requeried"]
@@ -126,7 +126,7 @@ def test_the_same_update_again_changes_nothing_and_raises_nothing(
 @LAW
 @given(esim=esims, story=stories, policy=POLICIES)
 def test_the_events_of_an_esim_are_numbered_without_gaps(esim: Esim, story: list[Update], policy: EmitPolicy) -> None:
-    envelopes = [one for step in tell_story(esim, story, policy) for one in step.envelopes]
+    envelopes = [one for step in apply_story(esim, story, policy) for one in step.envelopes]
 
     first = esim.sequence + 1
     assert [one.sequence for one in envelopes] == list(range(first, first + len(envelopes)))
@@ -138,7 +138,7 @@ def test_the_changes_of_all_events_lead_from_the_first_data_to_every_later_one(
     esim: Esim, story: list[Update], policy: EmitPolicy
 ) -> None:
     """A merchant who starts with one event and applies `changes` from then on knows all that we know."""
-    envelopes = [one for step in tell_story(esim, story, policy) for one in step.envelopes]
+    envelopes = [one for step in apply_story(esim, story, policy) for one in step.envelopes]
     if not envelopes:
         return
     known = comparable(envelopes[0])
@@ -159,7 +159,7 @@ def comparable(envelope: Envelope) -> dict[str, Any]:
 @LAW
 @given(esim=esims, story=stories, policy=POLICIES)
 def test_changes_have_differences_only(esim: Esim, story: list[Update], policy: EmitPolicy) -> None:
-    for step in tell_story(esim, story, policy):
+    for step in apply_story(esim, story, policy):
         for one in step.envelopes:
             assert one.changes != {}, "absent, not empty"
             data = msgspec.to_builtins(one.data)
@@ -170,7 +170,7 @@ def test_changes_have_differences_only(esim: Esim, story: list[Update], policy: 
 @LAW
 @given(esim=esims, story=stories, policy=POLICIES)
 def test_the_bytes_of_an_event_are_json_that_says_the_same(esim: Esim, story: list[Update], policy: EmitPolicy) -> None:
-    for step in tell_story(esim, story, policy):
+    for step in apply_story(esim, story, policy):
         for one in step.envelopes:
             body = encode(one)
             assert msgspec.json.decode(body.decode("utf-8"), type=Envelope) == one

@@ -14,7 +14,7 @@ from esimhooks.server.domain.update import Cause, Identity
 from esimhooks.vocabulary.envelope import FieldChange
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
-from factories import EVERY_CHANGE, an_active_esim, an_esim, an_update, hours, tell
+from factories import EVERY_CHANGE, an_active_esim, an_esim, an_update, apply_update, hours
 
 CREATED, FAILED = EsimStatus.CREATED, EsimStatus.FAILED
 OTHER_ICCID = "8943000000000000014"
@@ -115,10 +115,12 @@ def test_another_profile_counts_only_where_it_is_reported_of_the_same_order(
         smdp_status=SmdpStatus.RELEASED,
     )
 
-    told = tell(esim, update)
+    applied = apply_update(esim, update)
 
-    assert (told.esim.iccid, told.esim.ac) == ((OTHER_ICCID, "LPA:1$a$2") if replaces else (esim.iccid, "LPA:1$a$1"))
-    assert [doubt.field for doubt in told.change.doubts] == ([] if replaces else ["iccid"])
+    assert (applied.esim.iccid, applied.esim.ac) == (
+        (OTHER_ICCID, "LPA:1$a$2") if replaces else (esim.iccid, "LPA:1$a$1")
+    )
+    assert [doubt.field for doubt in applied.change.doubts] == ([] if replaces else ["iccid"])
 
 
 @pytest.mark.parametrize("order_no", [None, "B1"])
@@ -126,9 +128,9 @@ def test_a_transaction_distinguishes_orders_where_a_number_is_missing(order_no: 
     esim = an_esim(order_no=order_no, transaction_id="shop-1")
     identity = Identity(iccid=OTHER_ICCID, transaction_id="shop-2", order_no=None if order_no else "B1")
 
-    told = tell(esim, an_update(identity=identity, occurred_at=hours(1)))
+    applied = apply_update(esim, an_update(identity=identity, occurred_at=hours(1)))
 
-    assert told.esim.iccid == esim.iccid
+    assert applied.esim.iccid == esim.iccid
 
 
 @pytest.mark.parametrize("cause", [Cause.FILL, Cause.REQUERY])
@@ -136,6 +138,6 @@ def test_the_order_that_was_queried_counts_whatever_order_the_provider_names(cau
     at: datetime = hours(1)
     identity = Identity(esim_tran_no="T1", iccid=OTHER_ICCID, order_no="B2")
 
-    told = tell(an_esim(order_no="B1"), an_update(identity=identity, occurred_at=at, cause=cause))
+    applied = apply_update(an_esim(order_no="B1"), an_update(identity=identity, occurred_at=at, cause=cause))
 
-    assert (told.esim.iccid, told.esim.order_no) == (OTHER_ICCID, "B2")
+    assert (applied.esim.iccid, applied.esim.order_no) == (OTHER_ICCID, "B2")

@@ -9,7 +9,7 @@ from esimhooks.server.domain.esim import Esim, Further, OpenTopUp
 from esimhooks.server.domain.plans import Plan, Totals, totals
 from esimhooks.server.domain.update import Cause, Identity
 from esimhooks.vocabulary.statuses import PlanState
-from factories import GB, an_active_esim, an_update, days, hours, tell, tell_all
+from factories import GB, an_active_esim, an_update, apply_update, apply_updates, days, hours
 
 ACTIVE, QUEUED, DEPLETED, EXPIRED = PlanState.ACTIVE, PlanState.QUEUED, PlanState.DEPLETED, PlanState.EXPIRED
 
@@ -21,7 +21,7 @@ def a_plan(plan_id: str = "p1", **fields: Any) -> Plan:
 def with_plans(*plans: Plan, **fields: Any) -> Esim:
     """An active eSIM whose plans were reported an hour after noon, and emitted."""
     bare = an_active_esim(total_bytes=None, used_bytes=None, usage_at=None, **fields)
-    return tell(bare, an_update(plans=plans, occurred_at=hours(1))).esim
+    return apply_update(bare, an_update(plans=plans, occurred_at=hours(1))).esim
 
 
 FULL = a_plan(name="Europe", state=ACTIVE, total_bytes=4 * GB, used_bytes=GB, activate_at=hours(0), expire_at=days(7))
@@ -39,7 +39,7 @@ FULL = a_plan(name="Europe", state=ACTIVE, total_bytes=4 * GB, used_bytes=GB, ac
     ],
 )
 def test_what_a_report_leaves_out_of_a_plan_stays(name: str, value: Any) -> None:
-    [after] = tell(
+    [after] = apply_update(
         with_plans(FULL), an_update(plans=(a_plan(**{name: value}),), occurred_at=hours(2))
     ).esim.further.plans
 
@@ -50,12 +50,14 @@ def test_what_a_report_leaves_out_of_a_plan_stays(name: str, value: Any) -> None
 def test_an_older_report_of_a_plan_fills_what_is_unknown_and_overwrites_nothing() -> None:
     esim = with_plans(a_plan(state=ACTIVE, used_bytes=2 * GB))
 
-    late = tell(
+    late = apply_update(
         esim,
         an_update(plans=(a_plan(used_bytes=GB, total_bytes=4 * GB),), occurred_at=hours(0.5)),
         received_at=hours(2),
     )
-    stale = tell(late.esim, an_update(plans=(a_plan(used_bytes=GB),), occurred_at=hours(0.6)), received_at=hours(2))
+    stale = apply_update(
+        late.esim, an_update(plans=(a_plan(used_bytes=GB),), occurred_at=hours(0.6)), received_at=hours(2)
+    )
 
     [plan] = stale.esim.further.plans
     assert (plan.used_bytes, plan.total_bytes) == (2 * GB, 4 * GB)
@@ -63,18 +65,20 @@ def test_an_older_report_of_a_plan_fills_what_is_unknown_and_overwrites_nothing(
 
 
 def test_reports_of_one_time_are_decided_by_arrival() -> None:
-    told = tell(with_plans(FULL), an_update(plans=(a_plan(used_bytes=3 * GB),), occurred_at=hours(1)))
+    applied = apply_update(with_plans(FULL), an_update(plans=(a_plan(used_bytes=3 * GB),), occurred_at=hours(1)))
 
-    assert told.esim.used_bytes == 3 * GB
+    assert applied.esim.used_bytes == 3 * GB
 
 
 def test_a_report_of_a_plan_without_a_time_is_later_than_one_whose_clock_was_ahead() -> None:
-    ahead = tell(
+    ahead = apply_update(
         with_plans(FULL), an_update(plans=(a_plan(used_bytes=2 * GB),), occurred_at=hours(2.05)), received_at=hours(2)
     )
 
-    later = tell(ahead.esim, an_update(plans=(a_plan(used_bytes=3 * GB),)), received_at=hours(2.01))
-    last = tell(later.esim, an_update(plans=(a_plan(used_bytes=GB),), occurred_at=hours(2.02)), received_at=hours(2.03))
+    later = apply_update(ahead.esim, an_update(plans=(a_plan(used_bytes=3 * GB),)), received_at=hours(2.01))
+    last = apply_update(
+        later.esim, an_update(plans=(a_plan(used_bytes=GB),), occurred_at=hours(2.02)), received_at=hours(2.03)
+    )
 
     assert (later.change.outcome, later.esim.used_bytes) == ("applied", 3 * GB)
     assert (last.change.outcome, last.esim.used_bytes) == ("stale", 3 * GB)
@@ -84,9 +88,9 @@ def test_a_snapshot_repairs_a_plans_time_that_has_yet_to_come() -> None:
     ahead = with_plans(a_plan(state=ACTIVE, used_bytes=2 * GB, reported_at={}))
     snapshot = an_update(cause=Cause.REQUERY, plans=(a_plan(used_bytes=GB),), occurred_at=hours(0.5))
 
-    told = tell(ahead, snapshot, received_at=hours(0.6))
+    applied = apply_update(ahead, snapshot, received_at=hours(0.6))
 
-    assert told.esim.used_bytes == GB
+    assert applied.esim.used_bytes == GB
 
 
 def test_the_end_of_a_plan_that_is_over_does_not_outlive_it_in_a_row_of_an_earlier_release() -> None:
@@ -94,7 +98,7 @@ def test_the_end_of_a_plan_that_is_over_does_not_outlive_it_in_a_row_of_an_earli
     stored = an_active_esim(total_days=None, expire_at=days(7), further=Further(plans=(plan,)))
     plans = (a_plan("p1", state=DEPLETED), a_plan("p2", state=ACTIVE))
 
-    assert tell(stored, an_update(plans=plans, occurred_at=hours(2))).esim.expire_at is None
+    assert apply_update(stored, an_update(plans=plans, occurred_at=hours(2))).esim.expire_at is None
 
 
 @pytest.mark.parametrize(
@@ -143,7 +147,7 @@ def test_the_figures_of_an_esim_are_the_sums_over_its_plans(plans: list[Plan], e
 def test_a_plan_that_gets_a_volume_is_no_longer_unlimited() -> None:
     unlimited = with_plans(a_plan(state=ACTIVE, unlimited=True, used_bytes=GB))
 
-    limited = tell(unlimited, an_update(plans=(a_plan(total_bytes=2 * GB),), occurred_at=hours(2))).esim
+    limited = apply_update(unlimited, an_update(plans=(a_plan(total_bytes=2 * GB),), occurred_at=hours(2))).esim
 
     assert (unlimited.further.unlimited, unlimited.total_bytes) == (True, None)
     assert (limited.further.unlimited, limited.total_bytes, limited.used_bytes) == (None, 2 * GB, GB)
@@ -152,7 +156,7 @@ def test_a_plan_that_gets_a_volume_is_no_longer_unlimited() -> None:
 def test_each_of_several_plans_has_events_of_its_own() -> None:
     first, second = a_plan("p1", state=ACTIVE, total_bytes=GB, used_bytes=0), a_plan("p2", state=ACTIVE, total_bytes=GB)
 
-    told = tell_all(
+    applied = apply_updates(
         with_plans(first),
         [
             an_update(plans=(second,), occurred_at=hours(2)),
@@ -161,16 +165,16 @@ def test_each_of_several_plans_has_events_of_its_own() -> None:
         ],
     )
 
-    added, crossed, other = [one.only for one in told]
+    added, crossed, other = [one.only for one in applied]
     assert (added.plan_id, added.top_up and added.top_up.added_volume) == ("p2", 1024)
     assert (crossed.plan_id, crossed.thresholds, crossed.top_up) == ("p2", [25, 50], UNSET)
     assert (other.plan_id, other.thresholds) == ("p1", [25, 50])
 
 
 def test_the_only_plan_is_not_named() -> None:
-    told = tell(with_plans(FULL), an_update(plans=(a_plan(used_bytes=2 * GB),), occurred_at=hours(2)))
+    applied = apply_update(with_plans(FULL), an_update(plans=(a_plan(used_bytes=2 * GB),), occurred_at=hours(2)))
 
-    assert (told.only.plan_id, told.only.thresholds) == (UNSET, [50])
+    assert (applied.only.plan_id, applied.only.thresholds) == (UNSET, [50])
 
 
 ORDERED = (OpenTopUp("top-1", "P3"), OpenTopUp("top-2", "P3"), OpenTopUp("top-3", "P9"))
@@ -189,26 +193,26 @@ ORDERED = (OpenTopUp("top-1", "P3"), OpenTopUp("top-2", "P3"), OpenTopUp("top-3"
 def test_a_volume_that_is_added_names_its_order(reported: dict[str, Any], named: str, left: list[str]) -> None:
     esim = an_active_esim(further=Further(open_top_ups=ORDERED))
 
-    told = tell(esim, an_update(total_bytes=20 * GB, occurred_at=hours(2), **reported))
+    applied = apply_update(esim, an_update(total_bytes=20 * GB, occurred_at=hours(2), **reported))
 
-    assert told.only.top_up
-    assert told.only.top_up.transaction_id == named
-    assert [one.transaction_id for one in told.esim.further.open_top_ups] == left
+    assert applied.only.top_up
+    assert applied.only.top_up.transaction_id == named
+    assert [one.transaction_id for one in applied.esim.further.open_top_ups] == left
 
 
 def test_events_without_a_new_volume_leave_ordered_top_ups_open() -> None:
     esim = an_active_esim(further=Further(open_top_ups=ORDERED))
 
-    told = tell(esim, an_update(used_bytes=GB, occurred_at=hours(2)))
+    applied = apply_update(esim, an_update(used_bytes=GB, occurred_at=hours(2)))
 
-    assert told.esim.further.open_top_ups == ORDERED
-    assert told.only.top_up is UNSET
+    assert applied.esim.further.open_top_ups == ORDERED
+    assert applied.only.top_up is UNSET
 
 
 def test_what_names_an_esim_for_the_first_time_is_no_event() -> None:
-    told = tell(
+    applied = apply_update(
         an_active_esim(iccid=None),
         an_update(identity=Identity(esim_tran_no="T1", iccid="8943000000123456785"), occurred_at=hours(2)),
     )
 
-    assert (told.esim.iccid, told.events) == ("8943000000123456785", [])
+    assert (applied.esim.iccid, applied.events) == ("8943000000123456785", [])

@@ -5,7 +5,7 @@ from msgspec import UNSET
 
 from esimhooks.vocabulary.envelope import FieldChange
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
-from factories import NOON, an_esim, an_order, an_update, hours, tell
+from factories import NOON, an_esim, an_order, an_update, apply_update, hours
 
 CREATED, IN_USE, ACTIVATED = EsimStatus.CREATED, EsimStatus.IN_USE, EsimStatus.ACTIVATED
 LATER = sorted(set(EsimStatus) - {CREATED, EsimStatus.PENDING})
@@ -32,39 +32,39 @@ ROWS = pytest.mark.parametrize(
 def test_a_new_status_raises_its_event(status: EsimStatus, event: str, reason: str) -> None:
     pending = an_esim(status=EsimStatus.PENDING)
 
-    told = tell(pending, an_update(occurred_at=hours(1), esim_status=status))
+    applied = apply_update(pending, an_update(occurred_at=hours(1), esim_status=status))
 
-    assert told.events == [event]
-    assert told.only.reason == reason
-    assert (told.only.previous_status, told.only.new_status) == (EsimStatus.PENDING, status)
-    assert told.only.changes is not UNSET
-    assert told.only.changes["esimStatus"] == FieldChange(old="PENDING", new=status.value)
-    assert told.only.data.esim_status is status
+    assert applied.events == [event]
+    assert applied.only.reason == reason
+    assert (applied.only.previous_status, applied.only.new_status) == (EsimStatus.PENDING, status)
+    assert applied.only.changes is not UNSET
+    assert applied.only.changes["esimStatus"] == FieldChange(old="PENDING", new=status.value)
+    assert applied.only.data.esim_status is status
 
 
 @ROWS
 def test_a_first_status_raises_its_event_without_a_previous_one(status: EsimStatus, event: str, reason: str) -> None:
-    told = tell(an_order(), an_update(occurred_at=hours(1), esim_status=status))
+    applied = apply_update(an_order(), an_update(occurred_at=hours(1), esim_status=status))
 
-    assert told.events == [event]
-    assert told.only.reason == reason
-    assert (told.only.previous_status, told.only.new_status) == (UNSET, status)
-    assert told.only.changes is UNSET
+    assert applied.events == [event]
+    assert applied.only.reason == reason
+    assert (applied.only.previous_status, applied.only.new_status) == (UNSET, status)
+    assert applied.only.changes is UNSET
 
 
 def test_pending_as_the_first_status_raises_nothing() -> None:
-    told = tell(an_order(), an_update(occurred_at=hours(1), esim_status=EsimStatus.PENDING))
+    applied = apply_update(an_order(), an_update(occurred_at=hours(1), esim_status=EsimStatus.PENDING))
 
-    assert told.events == []
-    assert told.esim.status is EsimStatus.PENDING
+    assert applied.events == []
+    assert applied.esim.status is EsimStatus.PENDING
 
 
 def test_the_event_of_a_creation_says_what_the_order_has_become() -> None:
-    pending = tell(an_order(), an_update(occurred_at=NOON, esim_status=EsimStatus.PENDING)).esim
+    pending = apply_update(an_order(), an_update(occurred_at=NOON, esim_status=EsimStatus.PENDING)).esim
 
-    told = tell(pending, an_update(occurred_at=hours(1), esim_status=CREATED, ac="LPA:1$a$b"))
+    applied = apply_update(pending, an_update(occurred_at=hours(1), esim_status=CREATED, ac="LPA:1$a$b"))
 
-    assert told.only.changes == {
+    assert applied.only.changes == {
         "esimStatus": FieldChange(old="PENDING", new="CREATED"),
         "ac": FieldChange(old=None, new="LPA:1$a$b"),
     }
@@ -80,16 +80,16 @@ def test_the_event_of_a_creation_says_what_the_order_has_become() -> None:
     ],
 )
 def test_every_other_change_is_status_changed(old: EsimStatus, new: EsimStatus) -> None:
-    told = tell(an_esim(status=old), an_update(occurred_at=hours(1), esim_status=new))
+    applied = apply_update(an_esim(status=old), an_update(occurred_at=hours(1), esim_status=new))
 
-    assert told.events == ["status_changed"]
-    assert (told.only.previous_status, told.only.new_status, told.only.reason) == (old, new, UNSET)
+    assert applied.events == ["status_changed"]
+    assert (applied.only.previous_status, applied.only.new_status, applied.only.reason) == (old, new, UNSET)
 
 
 @pytest.mark.parametrize("old", [EsimStatus.SUSPENDED, EsimStatus.USED_UP, EsimStatus.EXPIRED, CREATED])
 @pytest.mark.parametrize("new", [IN_USE, ACTIVATED])
 def test_use_after_anything_else_is_activated(old: EsimStatus, new: EsimStatus) -> None:
-    assert tell(an_esim(status=old), an_update(occurred_at=hours(1), esim_status=new)).events == ["activated"]
+    assert apply_update(an_esim(status=old), an_update(occurred_at=hours(1), esim_status=new)).events == ["activated"]
 
 
 @pytest.mark.parametrize(
@@ -101,47 +101,47 @@ def test_use_after_anything_else_is_activated(old: EsimStatus, new: EsimStatus) 
     ],
 )
 def test_the_event_is_a_function_of_the_new_status(old: EsimStatus, new: EsimStatus, event: str) -> None:
-    assert tell(an_esim(status=old), an_update(occurred_at=hours(1), esim_status=new)).events == [event]
+    assert apply_update(an_esim(status=old), an_update(occurred_at=hours(1), esim_status=new)).events == [event]
 
 
 def test_the_operators_own_reason_replaces_ours() -> None:
     update = an_update(occurred_at=hours(1), esim_status=EsimStatus.SUSPENDED, reason="unpaid invoice")
 
-    assert tell(an_esim(), update).only.reason == "unpaid invoice"
+    assert apply_update(an_esim(), update).only.reason == "unpaid invoice"
 
 
 def test_a_reason_is_not_emitted_with_an_event_that_has_none() -> None:
     update = an_update(occurred_at=hours(1), esim_status=IN_USE, reason="welcome back")
 
-    assert tell(an_esim(), update).only.reason is UNSET
+    assert apply_update(an_esim(), update).only.reason is UNSET
 
 
 def test_a_profile_status_alone_is_status_changed() -> None:
-    told = tell(an_esim(), an_update(occurred_at=hours(1), smdp_status=SmdpStatus.DOWNLOADED))
+    applied = apply_update(an_esim(), an_update(occurred_at=hours(1), smdp_status=SmdpStatus.DOWNLOADED))
 
-    assert told.events == ["status_changed"]
-    assert (told.only.previous_status, told.only.new_status) == (UNSET, UNSET)
-    assert told.only.changes == {"smdpStatus": FieldChange(old="RELEASED", new="DOWNLOADED")}
+    assert applied.events == ["status_changed"]
+    assert (applied.only.previous_status, applied.only.new_status) == (UNSET, UNSET)
+    assert applied.only.changes == {"smdpStatus": FieldChange(old="RELEASED", new="DOWNLOADED")}
 
 
 @pytest.mark.parametrize("status", sorted(SmdpStatus))
 def test_a_profile_status_moves_in_any_direction(status: SmdpStatus) -> None:
     other = SmdpStatus.ENABLED if status is not SmdpStatus.ENABLED else SmdpStatus.DISABLED
 
-    told = tell(an_esim(smdp_status=other), an_update(occurred_at=hours(1), smdp_status=status))
+    applied = apply_update(an_esim(smdp_status=other), an_update(occurred_at=hours(1), smdp_status=status))
 
-    assert told.events == ["status_changed"]
-    assert told.only.data.smdp_status is status
-    assert told.only.data.esim_status is CREATED
+    assert applied.events == ["status_changed"]
+    assert applied.only.data.smdp_status is status
+    assert applied.only.data.esim_status is CREATED
 
 
 def test_a_profile_status_that_comes_with_a_status_is_emitted_in_the_same_single_event() -> None:
     update = an_update(occurred_at=hours(1), esim_status=IN_USE, smdp_status=SmdpStatus.ENABLED)
 
-    told = tell(an_esim(total_days=None), update)
+    applied = apply_update(an_esim(total_days=None), update)
 
-    assert told.events == ["activated"]
-    assert told.only.changes == {
+    assert applied.events == ["activated"]
+    assert applied.only.changes == {
         "esimStatus": FieldChange(old="CREATED", new="IN_USE"),
         "smdpStatus": FieldChange(old="RELEASED", new="ENABLED"),
         "activateTime": FieldChange(old=None, new="2026-11-23T13:00:00.000Z"),
@@ -149,15 +149,17 @@ def test_a_profile_status_that_comes_with_a_status_is_emitted_in_the_same_single
 
 
 def test_the_same_status_again_raises_nothing() -> None:
-    told = tell(an_esim(), an_update(occurred_at=hours(1), esim_status=CREATED, smdp_status=SmdpStatus.RELEASED))
+    applied = apply_update(
+        an_esim(), an_update(occurred_at=hours(1), esim_status=CREATED, smdp_status=SmdpStatus.RELEASED)
+    )
 
-    assert told.events == []
-    assert told.change.outcome == "unchanged"
+    assert applied.events == []
+    assert applied.change.outcome == "unchanged"
 
 
 def test_the_timestamp_is_the_providers_time_of_the_change_and_otherwise_its_arrival() -> None:
-    told = tell(an_esim(), an_update(occurred_at=hours(1), esim_status=IN_USE), received_at=hours(2))
-    untimed = tell(an_esim(), an_update(esim_status=IN_USE), received_at=hours(2))
+    applied = apply_update(an_esim(), an_update(occurred_at=hours(1), esim_status=IN_USE), received_at=hours(2))
+    untimed = apply_update(an_esim(), an_update(esim_status=IN_USE), received_at=hours(2))
 
-    assert told.only.timestamp == "2026-11-23T13:00:00.000Z"
+    assert applied.only.timestamp == "2026-11-23T13:00:00.000Z"
     assert untimed.only.timestamp == "2026-11-23T14:00:00.000Z"

@@ -7,11 +7,11 @@ from esimhooks.server.domain.plans import Plan
 from esimhooks.server.domain.update import Cause
 from esimhooks.vocabulary.envelope import FieldChange, TopUp
 from esimhooks.vocabulary.statuses import EsimStatus, PlanState, SmdpStatus
-from factories import EVERY_CHANGE, GB, an_active_esim, an_esim, an_order, an_update, days, hours, tell
+from factories import EVERY_CHANGE, GB, an_active_esim, an_esim, an_order, an_update, apply_update, days, hours
 
 
 def test_pushed_usage_is_data_updated() -> None:
-    told = tell(an_active_esim(), an_update(occurred_at=hours(1), used_bytes=GB))
+    told = apply_update(an_active_esim(), an_update(occurred_at=hours(1), used_bytes=GB))
 
     assert told.events == ["data_updated"]
     assert told.only.thresholds is UNSET
@@ -24,7 +24,7 @@ def test_pushed_usage_is_data_updated() -> None:
 
 
 def test_a_top_up_is_data_updated() -> None:
-    told = tell(an_active_esim(), an_update(occurred_at=hours(1), total_bytes=20 * GB))
+    told = apply_update(an_active_esim(), an_update(occurred_at=hours(1), total_bytes=20 * GB))
 
     assert told.events == ["data_updated"]
     assert told.only.data.total_volume == 20480
@@ -32,34 +32,36 @@ def test_a_top_up_is_data_updated() -> None:
 
 def test_plans_without_volumes_leave_the_volume_of_the_whole_esim_to_count() -> None:
     plans = (Plan(id="1", state=PlanState.ACTIVE), Plan(id="2", state=PlanState.QUEUED))
-    listed = tell(an_active_esim(), an_update(occurred_at=hours(1), plans=plans))
-    used = tell(listed.esim, an_update(occurred_at=hours(2), used_bytes=8 * GB))
-    topped_up = tell(used.esim, an_update(occurred_at=hours(3), total_bytes=20 * GB))
+    listed = apply_update(an_active_esim(), an_update(occurred_at=hours(1), plans=plans))
+    used = apply_update(listed.esim, an_update(occurred_at=hours(2), used_bytes=8 * GB))
+    topped_up = apply_update(used.esim, an_update(occurred_at=hours(3), total_bytes=20 * GB))
 
     assert used.only.thresholds == [25, 50, 75]
     assert topped_up.only.top_up == TopUp(added_volume=10240)
 
 
 def test_a_poll_that_brought_other_figures_is_usage_updated() -> None:
-    told = tell(an_active_esim(), an_update(cause=Cause.POLL, usage_at=hours(1), used_bytes=GB))
+    told = apply_update(an_active_esim(), an_update(cause=Cause.POLL, usage_at=hours(1), used_bytes=GB))
 
     assert told.events == ["usage_updated"]
 
 
 def test_a_poll_that_brought_the_same_figures_is_nothing() -> None:
-    told = tell(an_active_esim(), an_update(cause=Cause.POLL, usage_at=hours(1), used_bytes=0, total_bytes=10 * GB))
+    told = apply_update(
+        an_active_esim(), an_update(cause=Cause.POLL, usage_at=hours(1), used_bytes=0, total_bytes=10 * GB)
+    )
 
     assert told.events == []
 
 
 def test_a_polled_order_that_brought_other_figures_is_usage_updated() -> None:
-    told = tell(an_active_esim(), an_update(cause=Cause.ORDER_POLL, occurred_at=hours(1), used_bytes=GB))
+    told = apply_update(an_active_esim(), an_update(cause=Cause.ORDER_POLL, occurred_at=hours(1), used_bytes=GB))
 
     assert told.events == ["usage_updated"]
 
 
 def test_a_validity_notification_is_usage_updated() -> None:
-    told = tell(an_active_esim(), an_update(cause=Cause.VALIDITY, occurred_at=days(29), validity_days=1))
+    told = apply_update(an_active_esim(), an_update(cause=Cause.VALIDITY, occurred_at=days(29), validity_days=1))
 
     assert told.events == ["usage_updated"]
     assert told.only.data.validity_usage_remain == 1
@@ -67,10 +69,10 @@ def test_a_validity_notification_is_usage_updated() -> None:
 
 def test_a_validity_notification_is_raised_once_per_content() -> None:
     notice = an_update(cause=Cause.VALIDITY, occurred_at=days(27), validity_days=3)
-    first = tell(an_active_esim(), notice)
-    repeated = tell(first.esim, an_update(cause=Cause.VALIDITY, occurred_at=days(27.1), validity_days=3))
-    next_day = tell(repeated.esim, an_update(cause=Cause.VALIDITY, occurred_at=days(28), validity_days=2))
-    extended = tell(
+    first = apply_update(an_active_esim(), notice)
+    repeated = apply_update(first.esim, an_update(cause=Cause.VALIDITY, occurred_at=days(27.1), validity_days=3))
+    next_day = apply_update(repeated.esim, an_update(cause=Cause.VALIDITY, occurred_at=days(28), validity_days=2))
+    extended = apply_update(
         next_day.esim, an_update(cause=Cause.VALIDITY, occurred_at=days(29), validity_days=2, expire_at=days(31))
     )
 
@@ -83,27 +85,31 @@ def test_a_validity_notification_is_raised_once_per_content() -> None:
 
 
 def test_a_validity_notification_that_is_stale_is_not_raised_with_the_rest_of_its_update() -> None:
-    noticed = tell(an_active_esim(), an_update(cause=Cause.VALIDITY, occurred_at=days(28), validity_days=2)).esim
+    noticed = apply_update(
+        an_active_esim(), an_update(cause=Cause.VALIDITY, occurred_at=days(28), validity_days=2)
+    ).esim
     late = an_update(cause=Cause.VALIDITY, occurred_at=days(27), validity_days=3, used_bytes=GB, usage_at=days(27))
 
-    assert tell(noticed, late, received_at=days(28.1)).events == []
+    assert apply_update(noticed, late, received_at=days(28.1)).events == []
 
 
 def test_the_same_days_left_are_news_again_after_the_validity_was_extended() -> None:
-    noticed = tell(an_active_esim(), an_update(cause=Cause.VALIDITY, occurred_at=days(27), validity_days=3)).esim
-    extended = tell(noticed, an_update(occurred_at=days(28), expire_at=days(60))).esim
+    noticed = apply_update(
+        an_active_esim(), an_update(cause=Cause.VALIDITY, occurred_at=days(27), validity_days=3)
+    ).esim
+    extended = apply_update(noticed, an_update(occurred_at=days(28), expire_at=days(60))).esim
 
-    told = tell(extended, an_update(cause=Cause.VALIDITY, occurred_at=days(57), validity_days=3))
+    told = apply_update(extended, an_update(cause=Cause.VALIDITY, occurred_at=days(57), validity_days=3))
 
     assert told.events == ["usage_updated"]
 
 
 def test_the_same_days_left_are_news_again_after_the_activation() -> None:
     waiting = an_esim(expire_at=days(180))
-    noticed = tell(waiting, an_update(cause=Cause.VALIDITY, occurred_at=days(150), validity_days=30)).esim
-    active = tell(noticed, an_update(occurred_at=days(151), esim_status=EsimStatus.IN_USE)).esim
+    noticed = apply_update(waiting, an_update(cause=Cause.VALIDITY, occurred_at=days(150), validity_days=30)).esim
+    active = apply_update(noticed, an_update(occurred_at=days(151), esim_status=EsimStatus.IN_USE)).esim
 
-    told = tell(active, an_update(cause=Cause.VALIDITY, occurred_at=days(151), validity_days=30))
+    told = apply_update(active, an_update(cause=Cause.VALIDITY, occurred_at=days(151), validity_days=30))
 
     assert told.events == ["usage_updated"]
 
@@ -131,7 +137,7 @@ def test_the_same_days_left_are_news_again_after_the_activation() -> None:
     ],
 )
 def test_a_requery_is_emitted_to_the_end(fields: dict[str, object], events: list[str]) -> None:
-    told = tell(an_active_esim(), an_update(cause=Cause.REQUERY, occurred_at=hours(1), **fields))
+    told = apply_update(an_active_esim(), an_update(cause=Cause.REQUERY, occurred_at=hours(1), **fields))
 
     assert told.events == events
 
@@ -139,7 +145,7 @@ def test_a_requery_is_emitted_to_the_end(fields: dict[str, object], events: list
 def test_a_requery_that_is_stale_on_every_axis_is_emitted_all_the_same() -> None:
     update = an_update(cause=Cause.REQUERY, occurred_at=hours(-1), esim_status=EsimStatus.CREATED)
 
-    told = tell(an_active_esim(status_at=hours(0)), update, received_at=hours(1))
+    told = apply_update(an_active_esim(status_at=hours(0)), update, received_at=hours(1))
 
     assert told.change.outcome == "stale"
     assert told.events == ["usage_updated", "requeried"]
@@ -149,7 +155,7 @@ def test_a_requery_that_is_stale_on_every_axis_is_emitted_all_the_same() -> None
 def test_all_events_of_one_change_agree_and_are_numbered() -> None:
     update = an_update(cause=Cause.REQUERY, occurred_at=hours(1), esim_status=EsimStatus.USED_UP, used_bytes=10 * GB)
 
-    told = tell(an_active_esim(sequence=7), update)
+    told = apply_update(an_active_esim(sequence=7), update)
 
     assert told.events == ["expired", "data_updated", "usage_updated", "requeried"]
     assert [one.sequence for one in told.envelopes] == [8, 9, 10, 11]
@@ -167,7 +173,7 @@ def test_the_figures_of_a_birth_are_emitted_by_its_first_status_event(cause: Cau
         cause=cause, occurred_at=hours(1), esim_status=EsimStatus.CREATED, total_bytes=10 * GB, used_bytes=0
     )
 
-    told = tell(an_order(status=EsimStatus.PENDING), birth)
+    told = apply_update(an_order(status=EsimStatus.PENDING), birth)
 
     assert told.events == ["created"]
     assert told.only.data.total_volume == 10240
@@ -178,15 +184,15 @@ def test_a_threshold_that_was_crossed_before_the_birth_is_emitted_besides() -> N
         cause=Cause.FILL, occurred_at=hours(1), esim_status=EsimStatus.IN_USE, total_bytes=10 * GB, used_bytes=3 * GB
     )
 
-    told = tell(an_order(), birth)
+    told = apply_update(an_order(), birth)
 
     assert told.events == ["activated", "data_updated"]
     assert told.envelopes[1].thresholds == [25]
 
 
 def test_usage_of_an_esim_without_a_status_says_what_changed_from_the_second_time_on() -> None:
-    first = tell(an_order(), an_update(occurred_at=hours(1), total_bytes=10 * GB, used_bytes=0))
-    second = tell(first.esim, an_update(occurred_at=hours(2), used_bytes=GB))
+    first = apply_update(an_order(), an_update(occurred_at=hours(1), total_bytes=10 * GB, used_bytes=0))
+    second = apply_update(first.esim, an_update(occurred_at=hours(2), used_bytes=GB))
 
     assert first.only.changes is UNSET
     assert second.only.changes is not UNSET
@@ -194,9 +200,9 @@ def test_usage_of_an_esim_without_a_status_says_what_changed_from_the_second_tim
 
 
 def test_what_came_before_the_first_event_is_no_change() -> None:
-    named = tell(an_order(), an_update(occurred_at=hours(1), package_name="Spain 5GB")).esim
+    named = apply_update(an_order(), an_update(occurred_at=hours(1), package_name="Spain 5GB")).esim
 
-    told = tell(named, an_update(occurred_at=hours(2), esim_status=EsimStatus.CREATED), policy=EVERY_CHANGE)
+    told = apply_update(named, an_update(occurred_at=hours(2), esim_status=EsimStatus.CREATED), policy=EVERY_CHANGE)
 
     assert told.only.changes is UNSET
     assert told.only.data.package_name == "Spain 5GB"
@@ -205,4 +211,4 @@ def test_what_came_before_the_first_event_is_no_change() -> None:
 def test_the_end_by_the_clock_raises_no_usage_event() -> None:
     update = an_update(cause=Cause.CLOCK, occurred_at=days(30), esim_status=EsimStatus.UNUSED_EXPIRED)
 
-    assert tell(an_esim(), update).events == ["expired"]
+    assert apply_update(an_esim(), update).events == ["expired"]

@@ -9,19 +9,19 @@ from esimhooks.server.domain.update import Cause, Update
 from esimhooks.vocabulary.envelope import FieldChange
 from esimhooks.vocabulary.statuses import EsimStatus
 from esimhooks.vocabulary.volumes import BYTES_PER_MB
-from factories import EVERY_CHANGE, GB, an_active_esim, an_update, hours, tell
+from factories import EVERY_CHANGE, GB, an_active_esim, an_update, apply_update, hours
 
 FOUR_HOURS = EmitPolicy(usage_interval_s=14_400)
 
 
-def told_once() -> Esim:
+def usage_emitted_once() -> Esim:
     first = an_update(occurred_at=hours(1), used_bytes=100 * BYTES_PER_MB)
-    return tell(an_active_esim(), first, policy=FOUR_HOURS).esim
+    return apply_update(an_active_esim(), first, policy=FOUR_HOURS).esim
 
 
 def used(megabytes: int, at: float, **fields: object) -> Esim:
     update = an_update(occurred_at=hours(at), used_bytes=megabytes * BYTES_PER_MB, **fields)
-    held = tell(told_once(), update, policy=FOUR_HOURS)
+    held = apply_update(usage_emitted_once(), update, policy=FOUR_HOURS)
     assert held.events == []
     return held.esim
 
@@ -33,7 +33,7 @@ def test_the_default_interval_is_four_hours() -> None:
 def test_the_first_pushed_usage_is_told_at_once() -> None:
     update = an_update(occurred_at=hours(1), used_bytes=BYTES_PER_MB)
 
-    assert tell(an_active_esim(), update, policy=FOUR_HOURS).events == ["data_updated"]
+    assert apply_update(an_active_esim(), update, policy=FOUR_HOURS).events == ["data_updated"]
 
 
 def test_usage_within_the_interval_is_held_back_and_the_state_is_up_to_date() -> None:
@@ -43,12 +43,14 @@ def test_usage_within_the_interval_is_held_back_and_the_state_is_up_to_date() ->
 def test_usage_after_the_interval_is_told() -> None:
     update = an_update(occurred_at=hours(5), used_bytes=200 * BYTES_PER_MB)
 
-    assert tell(told_once(), update, policy=FOUR_HOURS).events == ["data_updated"]
+    assert apply_update(usage_emitted_once(), update, policy=FOUR_HOURS).events == ["data_updated"]
 
 
 def test_with_an_interval_of_0_every_change_is_told() -> None:
-    first = tell(an_active_esim(), an_update(occurred_at=hours(1), used_bytes=BYTES_PER_MB), policy=EVERY_CHANGE)
-    second = tell(first.esim, an_update(occurred_at=hours(1), used_bytes=2 * BYTES_PER_MB), policy=EVERY_CHANGE)
+    first = apply_update(
+        an_active_esim(), an_update(occurred_at=hours(1), used_bytes=BYTES_PER_MB), policy=EVERY_CHANGE
+    )
+    second = apply_update(first.esim, an_update(occurred_at=hours(1), used_bytes=2 * BYTES_PER_MB), policy=EVERY_CHANGE)
 
     assert second.events == ["data_updated"]
 
@@ -75,56 +77,64 @@ def test_with_an_interval_of_0_every_change_is_told() -> None:
 def test_what_was_held_back_is_in_the_next_events_changes_with_the_value_last_told(update: Update, event: str) -> None:
     held = used(200, at=2)
 
-    told = tell(held, update, received_at=hours(6), policy=FOUR_HOURS)
+    applied = apply_update(held, update, received_at=hours(6), policy=FOUR_HOURS)
 
-    assert event in told.events
-    assert told.envelopes[0].changes
-    assert told.envelopes[0].changes["dataUsage"] == FieldChange(old=100, new=300)
-    assert told.envelopes[0].changes["data_usage_remain"] == FieldChange(old=10140, new=9940)
-    assert told.esim.pending_changes == {}
+    assert event in applied.events
+    assert applied.envelopes[0].changes
+    assert applied.envelopes[0].changes["dataUsage"] == FieldChange(old=100, new=300)
+    assert applied.envelopes[0].changes["data_usage_remain"] == FieldChange(old=10140, new=9940)
+    assert applied.esim.pending_changes == {}
 
 
 def test_what_was_held_back_is_told_by_an_event_that_brings_no_usage_itself() -> None:
-    told = tell(used(200, at=2), an_update(occurred_at=hours(3), esim_status=EsimStatus.SUSPENDED), policy=FOUR_HOURS)
+    applied = apply_update(
+        used(200, at=2), an_update(occurred_at=hours(3), esim_status=EsimStatus.SUSPENDED), policy=FOUR_HOURS
+    )
 
-    assert told.events == ["suspended"]
-    assert told.only.changes
-    assert told.only.changes["dataUsage"] == FieldChange(old=100, new=200)
-    assert told.only.changes["esimStatus"] == FieldChange(old="IN_USE", new="SUSPENDED")
+    assert applied.events == ["suspended"]
+    assert applied.only.changes
+    assert applied.only.changes["dataUsage"] == FieldChange(old=100, new=200)
+    assert applied.only.changes["esimStatus"] == FieldChange(old="IN_USE", new="SUSPENDED")
 
 
 def test_what_was_told_is_not_told_again() -> None:
-    told = tell(used(200, at=2), an_update(occurred_at=hours(3), esim_status=EsimStatus.SUSPENDED), policy=FOUR_HOURS)
+    applied = apply_update(
+        used(200, at=2), an_update(occurred_at=hours(3), esim_status=EsimStatus.SUSPENDED), policy=FOUR_HOURS
+    )
 
-    again = tell(told.esim, an_update(occurred_at=hours(3.5), esim_status=EsimStatus.IN_USE), policy=FOUR_HOURS)
+    again = apply_update(
+        applied.esim, an_update(occurred_at=hours(3.5), esim_status=EsimStatus.IN_USE), policy=FOUR_HOURS
+    )
 
     assert again.only.changes == {"esimStatus": FieldChange(old="SUSPENDED", new="IN_USE")}
 
 
 def test_a_change_that_was_taken_back_while_held_is_no_change() -> None:
     held = used(200, at=2)
-    back = tell(held, an_update(occurred_at=hours(3), used_bytes=100 * BYTES_PER_MB), policy=FOUR_HOURS)
+    back = apply_update(held, an_update(occurred_at=hours(3), used_bytes=100 * BYTES_PER_MB), policy=FOUR_HOURS)
 
-    told = tell(back.esim, an_update(occurred_at=hours(3.5), esim_status=EsimStatus.SUSPENDED), policy=FOUR_HOURS)
+    applied = apply_update(
+        back.esim, an_update(occurred_at=hours(3.5), esim_status=EsimStatus.SUSPENDED), policy=FOUR_HOURS
+    )
 
     assert back.events == []
-    assert told.only.changes
-    assert "dataUsage" not in told.only.changes
+    assert applied.only.changes
+    assert "dataUsage" not in applied.only.changes
 
 
 def test_a_held_change_that_the_telling_update_takes_back_is_no_change() -> None:
     back = an_update(occurred_at=hours(3), esim_status=EsimStatus.SUSPENDED, used_bytes=100 * BYTES_PER_MB)
 
-    told = tell(used(200, at=2), back, policy=FOUR_HOURS)
+    applied = apply_update(used(200, at=2), back, policy=FOUR_HOURS)
 
-    assert told.events == ["suspended"]
-    assert told.only.changes
-    assert "dataUsage" not in told.only.changes
+    assert applied.events == ["suspended"]
+    assert applied.only.changes
+    assert "dataUsage" not in applied.only.changes
 
 
 def test_a_change_that_was_taken_back_is_not_told_when_the_interval_is_over() -> None:
     held = used(200, at=2)
-    back = tell(held, an_update(occurred_at=hours(3), used_bytes=100 * BYTES_PER_MB), policy=FOUR_HOURS).esim
+    back = apply_update(held, an_update(occurred_at=hours(3), used_bytes=100 * BYTES_PER_MB), policy=FOUR_HOURS).esim
 
     waited, nothing = emit_pending(held, now=hours(6)), emit_pending(replace(back, pending_changes={}), now=hours(6))
 
@@ -136,18 +146,20 @@ def test_a_change_that_was_taken_back_is_not_told_when_the_interval_is_over() ->
 
 
 def test_a_status_event_does_not_begin_the_interval_anew() -> None:
-    suspended = tell(told_once(), an_update(occurred_at=hours(4), esim_status=EsimStatus.SUSPENDED), policy=FOUR_HOURS)
+    suspended = apply_update(
+        usage_emitted_once(), an_update(occurred_at=hours(4), esim_status=EsimStatus.SUSPENDED), policy=FOUR_HOURS
+    )
 
-    told = tell(suspended.esim, an_update(occurred_at=hours(5), used_bytes=GB), policy=FOUR_HOURS)
+    applied = apply_update(suspended.esim, an_update(occurred_at=hours(5), used_bytes=GB), policy=FOUR_HOURS)
 
-    assert told.events == ["data_updated"]
+    assert applied.events == ["data_updated"]
 
 
 def test_a_threshold_is_not_held_back() -> None:
-    told = tell(told_once(), an_update(occurred_at=hours(2), used_bytes=3 * GB), policy=FOUR_HOURS)
+    applied = apply_update(usage_emitted_once(), an_update(occurred_at=hours(2), used_bytes=3 * GB), policy=FOUR_HOURS)
 
-    assert told.events == ["data_updated"]
-    assert told.only.thresholds == [25]
+    assert applied.events == ["data_updated"]
+    assert applied.only.thresholds == [25]
 
 
 @pytest.mark.parametrize(
@@ -159,9 +171,9 @@ def test_a_threshold_is_not_held_back() -> None:
     ],
 )
 def test_the_interval_runs_from_the_last_usage_event_of_any_kind(teller: Update) -> None:
-    told = tell(told_once(), teller, received_at=hours(4), policy=FOUR_HOURS)
+    applied = apply_update(usage_emitted_once(), teller, received_at=hours(4), policy=FOUR_HOURS)
 
-    soon = tell(told.esim, an_update(occurred_at=hours(7.9), used_bytes=GB), policy=FOUR_HOURS)
-    late = tell(told.esim, an_update(occurred_at=hours(8), used_bytes=GB), policy=FOUR_HOURS)
+    soon = apply_update(applied.esim, an_update(occurred_at=hours(7.9), used_bytes=GB), policy=FOUR_HOURS)
+    late = apply_update(applied.esim, an_update(occurred_at=hours(8), used_bytes=GB), policy=FOUR_HOURS)
 
     assert (soon.events, late.events) == ([], ["data_updated"])

@@ -16,7 +16,7 @@ from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_of
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 from esimhooks.vocabulary.volumes import from_megabytes
-from factories import an_order, an_update, tell
+from factories import an_order, an_update, apply_update
 
 EVENTS = pytest.mark.parametrize("event", sorted(EventType))
 
@@ -71,11 +71,11 @@ def a_life() -> Iterator[Envelope]:
     eid = example_of(EventType.ACTIVATED).data.eid
     downloaded, enabled = SmdpStatus.DOWNLOADED, SmdpStatus.ENABLED
     in_use, suspended = EsimStatus.IN_USE, EsimStatus.SUSPENDED
-    told_at = at("11-23T10:15:30.123")
+    as_of = at("11-23T10:15:30.123")
     steps = [
         ("11-23T09:00:12.481", the_filling()),
         ("11-23T09:42:08.214", an_update(occurred_at=at("11-23T09:42:07"), smdp_status=downloaded, eid=eid)),
-        ("11-23T10:15:31.406", an_update(occurred_at=told_at, esim_status=in_use, smdp_status=enabled)),
+        ("11-23T10:15:31.406", an_update(occurred_at=as_of, esim_status=in_use, smdp_status=enabled)),
         ("11-26T18:05:42.377", used(Cause.PUSH, "11-26T18:05:41", 1331.2, occurred_at=at("11-26T18:05:41"))),
         ("11-30T06:00:03.018", used(Cause.POLL, "11-30T04:10", 2304.75)),
         ("12-01T14:20:06.655", used(Cause.REQUERY, "12-01T12:30", 2411.5, occurred_at=at("12-01T14:20:05.902"))),
@@ -83,10 +83,10 @@ def a_life() -> Iterator[Envelope]:
     ]
     esim = the_order()
     for received_at, update in steps:
-        told = tell(esim, update, received_at=at(received_at))
-        yield from told.envelopes
-        esim = told.esim
-    yield from tell(esim, expiry_of(esim), received_at=at("12-23T10:15:30.561")).envelopes
+        applied = apply_update(esim, update, received_at=at(received_at))
+        yield from applied.envelopes
+        esim = applied.esim
+    yield from apply_update(esim, expiry_of(esim), received_at=at("12-23T10:15:30.561")).envelopes
 
 
 @EVENTS
