@@ -29,7 +29,7 @@ def test_activation_without_times_counts_from_the_change(status: EsimStatus) -> 
 
 
 @pytest.mark.parametrize(
-    ("told_times", "expected"),
+    ("applied_times", "expected"),
     [
         pytest.param({"activate_at": days(2)}, (days(2), days(32)), id="the provider's activateTime, ours computed"),
         pytest.param({"expire_at": days(9)}, (days(1), days(9)), id="the provider's expiredTime, ours activateTime"),
@@ -54,7 +54,7 @@ def test_the_deadline_for_installing_is_replaced_on_activation() -> None:
     assert applied.only.changes["validity_usage_remain"] == FieldChange(old=179, new=30)
 
 
-@pytest.mark.parametrize("told_at", [days(2), None], ids=["with its time", "without a time"])
+@pytest.mark.parametrize("as_of", [days(2), None], ids=["with its time", "without a time"])
 @pytest.mark.parametrize(("left", "doubts"), [(3, ["validity_usage_remain"]), (7, []), (8, []), (9, [])])
 def test_days_left_that_contradict_the_end_are_a_doubt_and_the_end_counts(
     as_of: datetime | None, left: int, doubts: list[str]
