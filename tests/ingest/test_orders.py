@@ -270,3 +270,24 @@ async def test_the_only_esim_of_an_order_is_meant_whatever_is_known_of_it(operat
         [esim] = await all_created(shop)
 
     assert (esim["esimTranNo"], esim["iccid"], esim["esimStatus"]) == ("K1", iccid, "CREATED")
+
+
+async def test_an_order_of_one_does_not_take_what_the_provider_says_of_a_second(
+    operator: Api,
+) -> None:
+    shop = await a_shop(operator)
+
+    async def answer(_: web.Request) -> web.Response:
+        allocated = [
+            {"esimTranNo": "K1", "orderNo": "B1", "esimStatus": "GOT_RESOURCE"},
+            {"esimTranNo": "K2", "orderNo": "B1", "esimStatus": "CANCEL"},
+        ]
+        return web.json_response({"success": True, "obj": {"esimList": allocated, "pager": {"total": 2}}})
+
+    async with serving(answer) as base_url:
+        upstream = await an_upstream(operator, base_url)
+        await shop.order("t-1", orderNo="B1")
+        await upstream.tell(order_ready("B1"))
+        await upstream.settled("applied")
+
+    assert [(esim["esimTranNo"], esim["esimStatus"]) for esim in await shop.esims()] == [("K1", "CREATED")]
