@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from esimhooks.server.domain.esim import Further
 from esimhooks.server.domain.wire import changed_fields, days_left, esim_data
+from esimhooks.vocabulary.esim import Allowance
 from esimhooks.vocabulary.timestamps import timestamp
 from esimhooks.vocabulary.volumes import BYTES_PER_MB, from_megabytes, megabytes
 from factories import GB, NOON, an_active_esim, an_order, days, hours
@@ -79,6 +81,24 @@ def test_what_nobody_has_reported_is_null_and_present() -> None:
     applied = {name: value for name, value in wire.items() if value is not None}
     assert len(wire) == 27
     assert set(applied) == {"id", "transactionId", "durationUnit", "createdAt", "updatedAt"}
+
+
+@pytest.mark.parametrize(
+    ("further", "member", "value"),
+    [
+        (Further(unlimited=True), "unlimited", True),
+        (Further(throttled=False), "throttled", False),
+        (Further(voice=Allowance(total=10, used=0)), "voice", {"total": 10, "used": 0}),
+        (Further(sms=Allowance(total=10, used=1)), "sms", {"total": 10, "used": 1}),
+        (Further(metadata={"cart": "c-9"}), "metadata", {"cart": "c-9"}),
+    ],
+)
+def test_of_the_further_members_those_that_are_known_are_there(further: Further, member: str, value: object) -> None:
+    bare = msgspec.to_builtins(esim_data(an_order(), now=NOON)).keys()
+
+    wire: dict[str, Any] = msgspec.to_builtins(esim_data(an_order(further=further), now=NOON))
+
+    assert {name: wire[name] for name in wire.keys() - bare} == {member: value}
 
 
 def test_the_odd_names_of_the_guide_are_kept() -> None:

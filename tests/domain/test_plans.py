@@ -153,6 +153,18 @@ def test_a_plan_that_gets_a_volume_is_no_longer_unlimited() -> None:
     assert (limited.further.unlimited, limited.total_bytes, limited.used_bytes) == (None, 2 * GB, GB)
 
 
+def test_what_is_reported_of_the_esim_counts_where_its_plans_have_no_figures() -> None:
+    esim = with_plans(a_plan("p1", state=ACTIVE, total_bytes=4 * GB, used_bytes=GB))
+
+    over = apply_update(
+        esim, an_update(plans=(a_plan("p1", state=DEPLETED), a_plan("p2", state=ACTIVE)), occurred_at=hours(2))
+    )
+    told = apply_update(over.esim, an_update(total_bytes=2 * GB, used_bytes=0, occurred_at=hours(3)))
+
+    assert (over.esim.total_bytes, over.esim.used_bytes) == (None, None)
+    assert (told.esim.total_bytes, told.esim.used_bytes) == (2 * GB, 0)
+
+
 def test_each_of_several_plans_has_events_of_its_own() -> None:
     first, second = a_plan("p1", state=ACTIVE, total_bytes=GB, used_bytes=0), a_plan("p2", state=ACTIVE, total_bytes=GB)
 

@@ -287,7 +287,7 @@ async def test_an_order_of_one_does_not_take_what_the_provider_says_of_a_second(
     async with serving(answer) as base_url:
         upstream = await an_upstream(operator, base_url)
         await shop.order("t-1", orderNo="B1")
-        await upstream.tell(order_ready("B1"))
-        await upstream.settled("applied")
+        await upstream.notify(order_ready("B1"))
+        await upstream.journaled("applied")
 
     assert [(esim["esimTranNo"], esim["esimStatus"]) for esim in await shop.esims()] == [("K1", "CREATED")]

@@ -200,6 +200,28 @@ async def test_a_word_without_which_nothing_is_left_to_apply_is_reported(operato
     await eventually(lambda: reported(database, "esimStatus", "TELEPORTED"))
 
 
+async def test_a_word_that_nobody_knows_is_reported_also_of_an_esim_that_nobody_knows(
+    operator: Api, database: Database
+) -> None:
+    upstream = await an_upstream(operator)
+
+    answer = await upstream.notify(esim_status("K1", "IN_USE", smdpStatus="Available"))
+
+    assert answer.body["outcome"] == "unmatched"
+    await eventually(lambda: reported(database, "smdpStatus", "Available"))
+
+
+async def test_an_order_that_fails_after_it_was_filled_is_unchanged(operator: Api) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator)
+    await shop.order("t-1", orderNo="B1")
+    await upstream.notify(esim_status("K1", "GOT_RESOURCE", transactionId="t-1", orderNo="B1"))
+
+    await upstream.notify({"notifyType": "ORDER_STATUS", "content": {"orderNo": "B1", "orderStatus": "FAIL"}})
+
+    await upstream.journaled("unchanged")
+    assert await shop.raised() == ["created"]
+
+
 async def failed_order(shop: Shop, upstream: Upstream, quantity: int) -> None:
     await shop.order("t-1", orderNo="B1", quantity=quantity)
     await upstream.notify({"notifyType": "ORDER_STATUS", "content": {"orderNo": "B1", "orderStatus": "FAIL"}})
