@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -317,3 +318,15 @@ def test_what_is_new_does_not_overtake_what_was_due_before() -> None:
     scheduler.note_claimed([request], [a_job(endpoint_id).claimed] * request.room)
 
     assert scheduler.lanes[endpoint_id].direct_room(now=0) == 0
+
+
+@pytest.mark.parametrize("next_is_due", [True, False])
+def test_a_lane_looks_for_more_only_where_a_result_made_the_next_delivery_of_an_esim_due(*, next_is_due: bool) -> None:
+    scheduler, _ = a_leased_lane(jobs=1)
+    [(lane, job)] = scheduler.start_next(now=0, at_most=1)
+    scheduler.answered(lane, job)
+
+    scheduler.written(lane, job, now=0, next_is_due=next_is_due)
+
+    assert lane.wants_more is next_is_due
+    assert (lane.direct_room(now=0) == 0) is next_is_due

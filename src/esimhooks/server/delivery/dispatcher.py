@@ -306,16 +306,16 @@ class Dispatcher:
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, lane: LaneState, job: Job) -> None:
-        kept = False
+        written = Written(kept=False)
         try:
             result, released = await self._attempt(lane, job)
             await self._release_claims(released)
             if result is not None:
-                kept = await self._write(lane, result)
+                written = await self._write(lane, result)
         finally:
-            self._scheduler.written(lane, job, now=monotonic())
+            self._scheduler.written(lane, job, now=monotonic(), next_is_due=written.next_is_due)
             self._begin()
-            lane.retiring = lane.retiring or not kept
+            lane.retiring = lane.retiring or not written.kept
             if lane.wants_more or (lane.retiring and lane.idle(monotonic())):
                 self._wake.notify()
 
@@ -354,8 +354,8 @@ class Dispatcher:
         """Record an attempt that could not be made, to be made later; where the endpoint was deleted, nothing is written."""
         await self._try_to_write(fault(claimed, UNOPENED, clock=self._clock))
 
-    async def _write(self, lane: LaneState, result: Result) -> bool:
-        """Write the result; false where it did not count. A lane that is closed, or leased by another, is released.
+    async def _write(self, lane: LaneState, result: Result) -> Written:
+        """Write the result and return what became of it. A lane that is closed, or leased by another, is released.
 
         A newer version of the endpoint is noticed as well.
         """
@@ -367,7 +367,7 @@ class Dispatcher:
         elif (known := self._targets.get(lane.lease.endpoint_id)) and known.version < written.endpoint_version:
             self._refreshed_at = float("-inf")
             self._wake.notify()
-        return written.kept
+        return written
 
     async def _try_to_write(self, result: Result) -> Written:
         """Write the result, retrying while the lease may be valid; if it cannot be written, the delivery is attempted again."""

@@ -199,13 +199,13 @@ class LaneScheduler:
         if not lane.in_flight and not lane.waiting:
             self._set_idle(lane)
 
-    def written(self, lane: LaneState, job: Job, *, now: float) -> None:
+    def written(self, lane: LaneState, job: Job, *, now: float, next_is_due: bool = False) -> None:
         """Record that an outcome is written or given up; only then may the next suspect start.
 
         A suspect might end this process, and an unwritten outcome would then count against an innocent delivery.
         """
         self._unwritten -= 1
-        lane.note_written(ordered=job.claimed.ordered, now=now)
+        lane.note_written(next_is_due=next_is_due, now=now)
         if is_suspect(job.claimed):
             self._suspect_in_flight = False
             for other in [one for account in self._accounts.values() for one in account.busy if one.suspects]:

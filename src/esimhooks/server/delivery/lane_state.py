@@ -99,11 +99,11 @@ class LaneState:
         if self._rate_limit is not None:
             self.next_start = next_start(due=self.next_start, now=now, per_second=self._rate_limit)
 
-    def note_written(self, *, ordered: bool, now: float) -> None:
-        """Record that an outcome is written; in a FIFO it may have made the next delivery due."""
+    def note_written(self, *, next_is_due: bool, now: float) -> None:
+        """Record that an outcome is written, and whether the next delivery of its FIFO became due."""
         self.unwritten -= 1
         self.busy_at = now
-        self.more = self.more or ordered
+        self.more = self.more or next_is_due
 
     def judge(self, *, ok: bool, retry_after_s: float, chance: float) -> Transition | None:
         """Return the transition that an outcome makes, None where nothing changes.

@@ -58,12 +58,13 @@ async def lock_tails(db: Session, keys: Collection[FifoKey]) -> set[FifoKey]:
     return {FifoKey(row["endpoint_id"], row["esim_id"]) for row in rows}
 
 
-async def advance(db: Session, vacated: Sequence[FifoSlot]) -> None:
-    """Make due the rows behind these slots, whose deliveries have just left the queue.
+async def advance(db: Session, vacated: Sequence[FifoSlot]) -> set[FifoSlot]:
+    """Make due the rows behind these slots, whose deliveries have just left the queue; return the slots that had any.
 
     A statement of its own, after the one that removed them and may have waited: it must see rows appended meanwhile. Where
     the next row has just left too, the search is repeated from its slot.
     """
+    advanced: set[FifoSlot] = set()
     while vacated:
         rows = await db.conn.fetch(
             f"""
@@ -81,13 +82,15 @@ async def advance(db: Session, vacated: Sequence[FifoSlot]) -> None:
                 UPDATE queue q SET due_at = {_ADVANCED} FROM next n
                 WHERE q.delivery_id = ANY (ARRAY[n.delivery_id]) RETURNING n.ordinal
             )
-            SELECT ordinal FROM next WHERE ordinal NOT IN (SELECT ordinal FROM found)
+            SELECT ordinal, ordinal IN (SELECT ordinal FROM found) AS is_found FROM next
             """,
             [slot.endpoint_id for slot in vacated],
             [slot.esim_id for slot in vacated],
             [slot.position for slot in vacated],
         )
-        vacated = [vacated[row["ordinal"] - 1] for row in rows]
+        advanced |= {vacated[row["ordinal"] - 1] for row in rows if row["is_found"]}
+        vacated = [vacated[row["ordinal"] - 1] for row in rows if not row["is_found"]]
+    return advanced
 
 
 async def reorder(db: Session, endpoint_id: UUID, *, ordered: bool) -> None:

@@ -48,6 +48,8 @@ class Written(Struct, frozen=True):
     disabled: DisabledReason | None = None
     is_open: bool = False
     endpoint_version: int = 0
+    next_is_due: bool = False
+    """Whether the next delivery of its FIFO became due."""
 
 
 def follow_up_of(result: Result) -> bool:
@@ -64,7 +66,7 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
     at_stake = await _lock_at_stake(db, results)
     locked = await _write_attempts(db, results)
     valid = [results[index] for index in sorted(locked)]
-    await advance(
+    advanced = await advance(
         db,
         [
             standing.slot
@@ -82,6 +84,7 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
             disabled=causes.get(result.claimed.delivery_id),
             is_open=standing.is_open and result.claimed.endpoint_id not in disabled,
             endpoint_version=standing.version,
+            next_is_due=standing.slot in advanced,
         )
         if (standing := locked.get(index)) is not None
         else Written(kept=False)
