@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from struct import Struct as Layout
+from time import monotonic
 from typing import Protocol, Self
 from uuid import UUID
 
@@ -22,8 +23,10 @@ from esimhooks.server.runtime.health import Place
 from esimhooks.server.runtime.loop import Loop, Wake
 from esimhooks.server.store.intake import LeasedLane
 
-OFFER_EVERY_S = 0.02
-"""How often at most siblings are told of room; what is handed over meanwhile is counted against what they know."""
+OFFER_EVERY_S, SELDOMEST_OFFER_S = 0.02, 0.5
+"""How often siblings are told of room; what is handed over meanwhile is counted against what they know."""
+SHARE_OF_TIME = 50
+"""An offer of many lanes takes milliseconds, here and at each sibling: at most one in so many may go into offers."""
 CONNECT_EVERY_S = 0.2
 IDLE_S = 60.0
 MAX_UNSENT_BYTES = 1 << 20
@@ -120,8 +123,9 @@ class _Askers:
     def __init__(self, own: Leaseholder) -> None:
         self.links: set[_Link] = set()
         self._own = own
-        self._offered: Mapping[UUID, LaneRoom] | None = None
+        self._offered: dict[UUID, LaneRoom] | None = None
         self._next: asyncio.TimerHandle | None = None
+        self._pause_s = OFFER_EVERY_S
         own.changed = self._offer_soon
 
     def began(self, link: _Link) -> None:
@@ -145,15 +149,16 @@ class _Askers:
 
     def _offer_soon(self) -> None:
         if self.links and self._next is None:
-            self._next = asyncio.get_running_loop().call_later(OFFER_EVERY_S, self._offer)
+            self._next = asyncio.get_running_loop().call_later(self._pause_s, self._offer)
 
     def _offer(self) -> None:
-        self._next = None
+        self._next, began = None, monotonic()
         rooms = self._own.rooms()
         if rooms != self._offered:
             self._offered = rooms
             for link in self.links:
-                link.send(Offer(dict(rooms)))
+                link.send(Offer(rooms))
+        self._pause_s = min(max(OFFER_EVERY_S, SHARE_OF_TIME * (monotonic() - began)), SELDOMEST_OFFER_S)
 
 
 class _Sibling:
