@@ -17,7 +17,7 @@ import psutil
 from reliability.processes import ended, launched, until
 
 PROGRAM = (sys.executable, "-c", "from esimhooks.cli.main import run; run()")
-READY_S = 90.0
+READY_S = 180.0
 STOP_S = 30.0
 ANNOUNCED = re.compile(rb"esimhooks serves http")
 
