@@ -306,7 +306,11 @@ async def test_an_unsigned_end_is_believed_where_asking_would_not_tell_it(operat
 
 
 async def test_usage_is_not_asked_for_where_the_document_does_not_say_how(operator: Api, fake: FakeProvider) -> None:
-    shop, upstream = await a_shop(operator), await put(operator, "zendit", fake, apiKey="key-1")
+    shop = await a_shop(operator)
+    question = '[fetch]\nrequest = "GET /orders/{orderNo}"\nset.key = "sim"\nset.status = {const = "CREATED"}\n'
+    settings = {"document": f'name = "Acme"\nauth = "bearer"\n{question}'}
+    config = {"kind": "mapping", "baseUrl": fake.url, "credentials": {"token": "t-1"}, "settings": settings}
+    upstream = Upstream(operator, (await operator.put("/v1/providers/upstream", config))["inboundUrl"])
     await shop.update({"transactionId": "t-1", "esimTranNo": ICCID, "esimStatus": "IN_USE", "provider": "upstream"})
     esim_id = (await shop.esims())[0]["id"]
 
