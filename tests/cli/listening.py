@@ -9,7 +9,7 @@ from threading import Thread
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from esimhooks.cli.listening.captured import Book, Captured, Forwarder, Request
+from esimhooks.cli.listening.captured import Captured, CaptureLog, Forwarder, Request
 from esimhooks.cli.listening.desk import Desk, DeskOptions
 from esimhooks.cli.listening.sources import Inspector
 from patience import patience_s
@@ -31,7 +31,9 @@ class Reply(NamedTuple):
 def collecting(options: DeskOptions | None = None, *, forward: str | None = None) -> Collected:
     shown: list[Captured] = []
     forwarder = None if forward is None else Forwarder(urlsplit(forward))
-    return Collected(Desk(shown.append, book=Book(), options=options or DeskOptions(), forwarder=forwarder), shown)
+    return Collected(
+        Desk(shown.append, captures=CaptureLog(), options=options or DeskOptions(), forwarder=forwarder), shown
+    )
 
 
 def request(body: bytes, **headers: str) -> Request:

@@ -18,7 +18,7 @@ from cli.listening import SECRET, Streams, asked, collecting, inspecting, reques
 from esimhooks import Webhook
 from esimhooks.cli.client import Client
 from esimhooks.cli.listen import shower
-from esimhooks.cli.listening.captured import Book, Captured, signed
+from esimhooks.cli.listening.captured import Captured, CaptureLog, signed
 from esimhooks.cli.listening.desk import DeskOptions
 from esimhooks.cli.listening.sources import Attached, StreamEvent, events_of
 from esimhooks.cli.messages import Failed
@@ -136,7 +136,7 @@ def test_requests_that_cannot_be_kept_are_refused(sent: dict[str, str], status: 
 
 
 def test_the_book_forgets_the_oldest() -> None:
-    book = Book(max_kept=10, max_bytes=1000)
+    book = CaptureLog(max_kept=10, max_bytes=1000)
 
     for number in range(1, 21):
         book.keep(Captured(number=number, request=request(b"x" * 300)))

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from esimhooks.cli import output
 from esimhooks.cli.client import Client
-from esimhooks.cli.listening.captured import Answered, Book, Captured, Forwarder, Request, as_json, pretty
+from esimhooks.cli.listening.captured import Answered, Captured, CaptureLog, Forwarder, Request, as_json, pretty
 from esimhooks.cli.listening.desk import Desk, DeskOptions
 from esimhooks.cli.listening.page import Page
 from esimhooks.cli.listening.sources import Attached, Inspector
@@ -74,7 +74,7 @@ def listen(  # noqa: PLR0913 - the options of a command
         secret, brand = (secret or _kept_secret()) if forwarder else None, None
     options = DeskOptions(secret=secret, brand=brand, verifies=not attaches, types=event_types(events), max_shown=count)
     try:
-        desk = Desk(shower(in_json=in_json), book=Book(), options=options, forwarder=forwarder)
+        desk = Desk(shower(in_json=in_json), captures=CaptureLog(), options=options, forwarder=forwarder)
         if attaches and secret is not None:
             key_of(secret)
     except InvalidSecretError as error:

@@ -88,7 +88,7 @@ class _Named(Struct):
     id: str = ""
 
 
-class Book:
+class CaptureLog:
     """The last requests, for the page and its replays. Safe to share between threads."""
 
     def __init__(self, *, max_kept: int = MAX_KEPT, max_bytes: int = MAX_KEPT_BYTES) -> None:

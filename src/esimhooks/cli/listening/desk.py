@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from esimhooks import Webhook, WebhookVerificationError
 from esimhooks.cli.diagnosis import diagnose
-from esimhooks.cli.listening.captured import Answered, Book, Captured, Forwarder, Request, Verification, signed
+from esimhooks.cli.listening.captured import Answered, Captured, CaptureLog, Forwarder, Request, Verification, signed
 from esimhooks.receiver.errors import VerificationFailure
 
 
@@ -35,13 +35,18 @@ class Desk:
     """
 
     def __init__(
-        self, show: Callable[[Captured], None], *, book: Book, options: DeskOptions, forwarder: Forwarder | None = None
+        self,
+        show: Callable[[Captured], None],
+        *,
+        captures: CaptureLog,
+        options: DeskOptions,
+        forwarder: Forwarder | None = None,
     ) -> None:
         self._show = show
         self._options = options
         self._lock = Lock()
         self._webhook = _webhook(options)
-        self.book = book
+        self.captures = captures
         self.forwarder = forwarder
         self.shown = 0
         self.done = Event()
@@ -73,7 +78,7 @@ class Desk:
             self.done.set()
 
     def _taken(self, request: Request, *, replays: int | None) -> Captured:
-        number = self.book.number()
+        number = self.captures.number()
         captured = Captured(
             number=number,
             request=request,
@@ -81,7 +86,7 @@ class Desk:
             answered=self.forwarder.forward(request) if self.forwarder else None,
             replays=replays,
         )
-        self.book.keep(captured)
+        self.captures.keep(captured)
         with self._lock:
             if not self.done.is_set():
                 self._show(captured)

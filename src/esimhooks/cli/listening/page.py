@@ -53,7 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self._is_ours():
             after = parse_qs(parts.query).get("after", ["0"])[0]
             number = int(after) if after.isascii() and after.isdecimal() and len(after) < 16 else 0
-            found = self.server.desk.book.after(number)[:MAX_ROWS]
+            found = self.server.desk.captures.after(number)[:MAX_ROWS]
             self._send(200, msgspec.json.encode([as_json(one) for one in found]), "application/json")
 
     def do_POST(self) -> None:
@@ -66,7 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._replay(int(parts[2][:15]))
 
     def _replay(self, number: int) -> None:
-        captured = self.server.desk.book.find(number)
+        captured = self.server.desk.captures.find(number)
         if captured is None:
             self._refuse(404, "this request is not kept any more")
         elif self.server.desk.forwarder is None:

@@ -28,7 +28,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.observe.refused import What
+from esimhooks.server.observe.refused import RefusalKind
 from esimhooks.server.store import keys
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Database, Session
@@ -116,7 +116,7 @@ def take_leave(request: Request, lookup: str) -> Leave | None:
     try:
         return installation.keys_limit.take(lookup, now=monotonic())
     except Refused:
-        authenticator.throttle.note(What.RATE, authenticator.peer(request))
+        authenticator.throttle.note(RefusalKind.RATE, authenticator.peer(request))
         raise
 
 
@@ -125,7 +125,7 @@ def note_refusal(request: Request, error: Exception) -> None:
     if not isinstance(error, KeyRefused):
         return
     request.refused = error
-    if error.what is What.ROLE:
+    if error.what is RefusalKind.ROLE:
         authenticator: Authenticator = request.services[Authenticator]
         authenticator.throttle.note(error.what, authenticator.peer(request))
 

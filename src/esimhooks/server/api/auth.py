@@ -18,7 +18,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.roles import MAY, Permission, Role
-from esimhooks.server.observe.refused import What
+from esimhooks.server.observe.refused import RefusalKind
 from esimhooks.server.store import keys
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.statuses import Mode
@@ -48,13 +48,13 @@ FIRST = Principal(None, Role.ADMIN)
 class KeyRefused(Refused):
     """A known key may not be used so; its account gets to know."""
 
-    what: What
+    what: RefusalKind
     holder: Principal
 
     @classmethod
-    def because(cls, what: What, holder: Principal, detail: str) -> "KeyRefused":
+    def because(cls, what: RefusalKind, holder: Principal, detail: str) -> "KeyRefused":
         """A key that has ended is unauthenticated (401), another one forbidden (403)."""
-        refused = cls.unauthenticated(detail) if what is What.KEY else cls.forbidden(detail)
+        refused = cls.unauthenticated(detail) if what is RefusalKind.KEY else cls.forbidden(detail)
         refused.what, refused.holder = what, holder
         return refused
 
@@ -88,7 +88,7 @@ class Authenticator:
         """Return the caller. Raises `Refused` (401) without a valid key, (403) from an address not allowed."""
         return await self.holder_of(_key_in(request), request)
 
-    async def holder_of(self, text: str, request: Request, *, what: What = What.KEY) -> Principal:
+    async def holder_of(self, text: str, request: Request, *, what: RefusalKind = RefusalKind.KEY) -> Principal:
         """Return who holds the key of this text, at the expense of its address. Raises `Refused` (401, 403, 429).
 
         `what` says as what a text is counted that is no key.
@@ -100,7 +100,7 @@ class Authenticator:
         try:
             self._addresses.take(network_of(address), now=monotonic())
         except Refused:
-            self.throttle.note(What.RATE, address)
+            self.throttle.note(RefusalKind.RATE, address)
             raise
         self.throttle.admit(address, digest)
         try:
@@ -153,9 +153,9 @@ class Authenticator:
     def _admitted(self, key: ApiKey, request: Request) -> Principal:
         holder = Principal(key.tenant, key.role, key.lookup, key.id, key.name)
         if key.expires_at is not None and key.expires_at <= self._clock():
-            raise KeyRefused.because(What.KEY, holder, "this API key has expired")
+            raise KeyRefused.because(RefusalKind.KEY, holder, "this API key has expired")
         if key.allowed_ips and not is_within(self.peer(request), key.allowed_ips):
-            raise KeyRefused.because(What.ADDRESS, holder, "this API key may not be used from this address")
+            raise KeyRefused.because(RefusalKind.ADDRESS, holder, "this API key may not be used from this address")
         return holder
 
     def forget(self) -> None:
@@ -212,7 +212,9 @@ def require_operator(principal: Principal) -> None:
 def require_permission(principal: Principal, permission: Permission) -> None:
     """Raise `KeyRefused` (403) where the role of the caller's key does not have what is needed."""
     if permission not in MAY[principal.role]:
-        raise KeyRefused.because(What.ROLE, principal, f"this key may not do this: its role is {principal.role.value}")
+        raise KeyRefused.because(
+            RefusalKind.ROLE, principal, f"this key may not do this: its role is {principal.role.value}"
+        )
 
 
 def actor_of(principal: Principal, address: str) -> Actor:

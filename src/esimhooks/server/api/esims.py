@@ -29,7 +29,7 @@ from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.wire import esim_data
 from esimhooks.server.jobs.requery import Requery
-from esimhooks.server.observe.refused import What
+from esimhooks.server.observe.refused import RefusalKind
 from esimhooks.server.store import esims, events
 from esimhooks.server.store.database import Database, Session
 from esimhooks.vocabulary.esim import EsimData
@@ -131,7 +131,7 @@ async def show_open_qr(
         if not name.endswith(".png") or len(name) > MAX_NAME or not is_own_address(esim, name.removesuffix(".png")):
             raise Refused.not_found("there is no such eSIM")
     except Refused:
-        throttle.note(What.PICTURE, address)
+        throttle.note(RefusalKind.PICTURE, address)
         raise
     throttle.accept(address, credential)
     return _picture(esim)

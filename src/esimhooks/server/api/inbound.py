@@ -23,7 +23,7 @@ from esimhooks.server.domain.validation import Text
 from esimhooks.server.ingest.batch import Results, summed_up
 from esimhooks.server.ingest.inbound import Intake
 from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
-from esimhooks.server.observe.refused import What
+from esimhooks.server.observe.refused import RefusalKind
 from esimhooks.server.providers.port import Reply
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
@@ -135,7 +135,7 @@ async def _authenticated(request: Request, connected: ProviderClients, name: str
 
 def _note_inbound(request: Request) -> None:
     authenticator: Authenticator = request.services[Authenticator]
-    authenticator.throttle.note(What.INBOUND, authenticator.peer(request))
+    authenticator.throttle.note(RefusalKind.INBOUND, authenticator.peer(request))
 
 
 def _inbound_of(request: Request, body: bytes, *, rest: str = "") -> InboundRequest:

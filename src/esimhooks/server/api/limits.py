@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from esimhooks.server.api.buckets import Bucket, Buckets, OwnBuckets
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.observe.refused import Refusals, What
+from esimhooks.server.observe.refused import RefusalKind, Refusals
 
 
 def address_of(text: str) -> str:
@@ -132,7 +132,7 @@ class LoginThrottle:
         try:
             self._limit.take(network_of(address), now=monotonic())
         except Refused as refused:
-            self.note(What.RATE, address)
+            self.note(RefusalKind.RATE, address)
             raise Refused.too_many(
                 "too many tries from your address; wait a minute",
                 code="TOO_MANY_TRIES",
@@ -149,7 +149,7 @@ class LoginThrottle:
         if len(self._good) > MAX_KEPT:
             self._good.popitem(last=False)
 
-    def note(self, what: What, address: str) -> None:
+    def note(self, what: RefusalKind, address: str) -> None:
         """Leave a trace of what was refused."""
         self._refusals.note(what, network_of(address))
 

@@ -31,7 +31,7 @@ Begin = Callable[[], AbstractAsyncContextManager[Session]]
 """Opens the transaction of a request late, for who has to wait for others before it."""
 
 
-class Kept(Struct, array_like=True):
+class EncodedAnswer(Struct, array_like=True):
     """An answer as it is kept."""
 
     status: int
@@ -89,7 +89,7 @@ async def carry_out_once(request: Request, route: Route, tenant: Tenant | None) 
         if not isinstance(answer, Response):
             raise TypeError("a stream cannot be answered once")
         async with begin() as db:
-            text = msgspec.json.encode(Kept(answer.status, answer.media_type, answer.body))
+            text = msgspec.json.encode(EncodedAnswer(answer.status, answer.media_type, answer.body))
             await idempotency.keep(db, owner, StoredAnswer(fingerprint, text), now=installation.clock())
     return answer
 
@@ -101,7 +101,7 @@ def _again(kept: StoredAnswer, fingerprint: bytes) -> Response:
             status=422,
             code="IDEMPOTENCY_KEY_REUSED",
         )
-    before = msgspec.json.decode(kept.answer, type=Kept)
+    before = msgspec.json.decode(kept.answer, type=EncodedAnswer)
     return Response(before.status, before.body, before.media_type, {REPLAYED: "true"})
 
 

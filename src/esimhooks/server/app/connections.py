@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from esimhooks.server.api.http import BODY_S
 from esimhooks.server.api.limits import network_of
 from esimhooks.server.api.problems import PROBLEM, Problem
-from esimhooks.server.observe.refused import Refusals, What
+from esimhooks.server.observe.refused import RefusalKind, Refusals
 
 MAX_TARGET_BYTES = 16 * 1024
 MAX_HEAD_BYTES = 64 * 1024
@@ -36,26 +36,31 @@ class Refusal(Struct, frozen=True):
     """How a connection that goes beyond a limit is answered before it is closed."""
 
     status: HTTPStatus
-    what: What
+    what: RefusalKind
     code: str
     detail: str
 
 
-MALFORMED = Refusal(HTTPStatus.BAD_REQUEST, What.MALFORMED, "MALFORMED", "expected HTTP 1.1")
-NO_HOST = Refusal(HTTPStatus.BAD_REQUEST, What.MALFORMED, "MALFORMED", "expected exactly one Host header")
+MALFORMED = Refusal(HTTPStatus.BAD_REQUEST, RefusalKind.MALFORMED, "MALFORMED", "expected HTTP 1.1")
+NO_HOST = Refusal(HTTPStatus.BAD_REQUEST, RefusalKind.MALFORMED, "MALFORMED", "expected exactly one Host header")
 LONG_TARGET = Refusal(
-    HTTPStatus.REQUEST_URI_TOO_LONG, What.HEAD, "TOO_LARGE", f"expected an address of at most {MAX_TARGET_BYTES} bytes"
+    HTTPStatus.REQUEST_URI_TOO_LONG,
+    RefusalKind.HEAD,
+    "TOO_LARGE",
+    f"expected an address of at most {MAX_TARGET_BYTES} bytes",
 )
 LARGE_HEAD = Refusal(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    What.HEAD,
+    RefusalKind.HEAD,
     "TOO_LARGE",
     f"expected at most {MAX_HEADERS} headers and {MAX_HEAD_BYTES} bytes of them",
 )
 LATE_HEAD = Refusal(
-    HTTPStatus.REQUEST_TIMEOUT, What.TIMEOUT, "REQUEST_TIMEOUT", f"expected the headers within {HEAD_S:.0f} s"
+    HTTPStatus.REQUEST_TIMEOUT, RefusalKind.TIMEOUT, "REQUEST_TIMEOUT", f"expected the headers within {HEAD_S:.0f} s"
 )
-FULL = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, What.CONNECTION, "TOO_MANY_CONNECTIONS", "expected fewer connections")
+FULL = Refusal(
+    HTTPStatus.SERVICE_UNAVAILABLE, RefusalKind.CONNECTION, "TOO_MANY_CONNECTIONS", "expected fewer connections"
+)
 
 
 class Connections:
@@ -110,7 +115,7 @@ class Connections:
         if not waiting:
             return False
         _, _, longest = min(waiting)
-        self._refusals.note(What.CONNECTION, longest.network)
+        self._refusals.note(RefusalKind.CONNECTION, longest.network)
         longest.transport.abort()
         self.forget(longest)
         return True

@@ -16,7 +16,7 @@ from esimhooks.server.domain.account import DashboardSession
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.roles import Permission
 from esimhooks.server.manage.sessions import end_session, open_session
-from esimhooks.server.observe.refused import What
+from esimhooks.server.observe.refused import RefusalKind
 from esimhooks.server.store.database import Session
 
 MAX_BYTES = 16_384
@@ -45,7 +45,7 @@ async def sign_in(
     form = await form_of(request, most=MAX_BYTES)
     back = form.get("next", "")
     try:
-        principal = await authenticator.holder_of(form.get("key", "").strip(), request, what=What.SIGN_IN)
+        principal = await authenticator.holder_of(form.get("key", "").strip(), request, what=RefusalKind.SIGN_IN)
         require_permission(principal, Permission.READ)
     except Refused as refused:
         note_refusal(request, refused)

@@ -17,7 +17,7 @@ OTHERS = "others"
 log = get_logger("access")
 
 
-class What(StrEnum):
+class RefusalKind(StrEnum):
     """What was refused; the values are those of the metric's label."""
 
     KEY = "key"
@@ -46,9 +46,9 @@ class Refusals:
     """The trace of what one process has refused."""
 
     def __init__(self) -> None:
-        self._since_logged: dict[str, Counter[What]] = {}
+        self._since_logged: dict[str, Counter[RefusalKind]] = {}
 
-    def note(self, what: What, address: str) -> None:
+    def note(self, what: RefusalKind, address: str) -> None:
         """Count a refusal; the first from an address is logged at once, the following together a minute later."""
         metrics.refused(what)
         if address not in self._since_logged and len(self._since_logged) >= MAX_ADDRESSES:
@@ -72,6 +72,6 @@ class Refusals:
             self._log_later(address)
 
 
-def _log(address: str, counts: dict[What, int]) -> None:
+def _log(address: str, counts: dict[RefusalKind, int]) -> None:
     what = ", ".join(f"{what.value} {count}" for what, count in counts.items())
     log.warning("access.refused", address=address, count=sum(counts.values()), what=what)
