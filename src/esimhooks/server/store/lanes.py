@@ -28,6 +28,9 @@ lane to the next in the index, however long each is."""
 
 
 SILENT_S = 2.5
+SETTLED_S = 10.0
+"""For how long a dispatcher must have had its connection before it takes others for dead: after a failover the connections
+of all have ended, and those that come back a moment later have results to write for what they have sent."""
 DEAD = f"""
     d.backend_pid IS NOT NULL AND d.seen_until < now() + make_interval(secs => {{seconds}} - {SILENT_S})
     AND NOT EXISTS (
@@ -134,7 +137,8 @@ class Backend(Struct, frozen=True):
 async def report(db: Session, *, holder: UUID, seconds: float, backend: Backend | None) -> Presence:
     """Report that this dispatcher is alive, for so many seconds, and return how many are; dead ones are forgotten.
 
-    With `backend` others notice sooner that it has died: see `release_dead`.
+    With `backend` others notice sooner that it has died, and it that others have, once it has had it for a while: see
+    `release_dead`.
     """
     row = await db.conn.fetchrow(
         f"""
@@ -149,7 +153,8 @@ async def report(db: Session, *, holder: UUID, seconds: float, backend: Backend 
         )
         SELECT (SELECT count(*) FROM dispatchers WHERE holder <> $1 AND seen_until > now()) + 1 AS dispatchers,
                (SELECT count(*) FROM lanes WHERE leased_until > now()) AS lanes,
-               EXISTS (SELECT FROM dispatchers d WHERE d.holder <> $1 AND {DEAD.format(seconds="$2::float8")}) AS some_dead
+               $4::timestamptz < now() - make_interval(secs => {SETTLED_S})
+               AND EXISTS (SELECT FROM dispatchers d WHERE d.holder <> $1 AND {DEAD.format(seconds="$2::float8")}) AS some_dead
         """,
         holder,
         seconds,
@@ -157,7 +162,7 @@ async def report(db: Session, *, holder: UUID, seconds: float, backend: Backend 
         backend and backend.started_at,
     )
     assert row is not None  # noqa: S101 - a SELECT without FROM has one row
-    return Presence(row["dispatchers"], row["lanes"], some_dead=row["some_dead"])
+    return Presence(row["dispatchers"], row["lanes"], some_dead=row["some_dead"] or False)
 
 
 async def release_dead(db: Session, *, seconds: float) -> int:
