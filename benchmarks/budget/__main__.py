@@ -32,13 +32,13 @@ PAGE_KB, PAGE_MS, LIST_MS = 200, 1000, 100
 KEY = "budget-" + "0" * 40
 ENCRYPTION_KEY = base64.b64encode(bytes(32)).decode()
 """Nothing here is a secret, and a database that is kept must open again."""
-FULL = Size(esims=100_000, deliveries=1_000_000, notifications=300_000)
+FULL = Size(esims=100_000, deliveries=1_000_000, notifications=300_000, accounts=1000)
 BUDGET = (
     f"Budget: a page at most {PAGE_KB} kB and {PAGE_MS} ms with an empty cache, a list at most {LIST_MS} ms of work. Work is "
     "processor time of the database's process and of the one that asks, the best of up to five; the clock tells of "
     "what else the machine does."
 )
-SMALL = Size(esims=1_000, deliveries=10_000, notifications=3_000)
+SMALL = Size(esims=1_000, deliveries=10_000, notifications=3_000, accounts=20)
 SLOWEST = 10
 
 
@@ -93,7 +93,7 @@ def report(pages: Sequence[Loaded], times: Sequence[Timed], size: Size) -> str:
     found = over(pages, times)
     what = (
         f"Measured on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by `make budget`: {size.esims:,} eSIMs, {size.deliveries:,} "
-        f"deliveries and {size.notifications:,} notifications over {DAYS} days, in 3 accounts with 20 endpoints; "
+        f"deliveries and {size.notifications:,} notifications over {DAYS} days, in {size.accounts:,} accounts; "
         f"{os.cpu_count()} cores with a load of {os.getloadavg()[0]:.0f}, Python {platform.python_version()}, embedded PostgreSQL."
     )
     return "\n".join(

@@ -9,6 +9,7 @@ import os
 import random
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from esimhooks.vocabulary.examples import example_of
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 
 DAYS = 10
+NAMES = ("Acme Travel", "Nomad Mobile", "Polar Roaming")
 TYPES = dict(zip(EventType, (120, 120, 450, 200, 15, 50, 40, 5), strict=True))
 """How often each event is raised, of 1000."""
 STATUSES = dict(zip(EsimStatus, (1, 9, 5, 45, 1, 1, 1, 15, 5, 10, 6, 1), strict=True))
@@ -34,13 +36,18 @@ ENDED = {"delivered": 9650, "failed": 200, "stopped": 50, "cancelled": 50, "pend
 """How deliveries stand, of 10 000."""
 TENANTS = ((0, Mode.LIVE, 60, 10), (1, Mode.LIVE, 30, 6), (2, Mode.LIVE, 8, 3), (0, Mode.TEST, 2, 1))
 """Account, mode, share of the events, and number of endpoints."""
+SMALL_SHARE = 0.005
+"""Of each of the many small accounts, which have one endpoint."""
+FAILING_EACH = 20
+"""Which of the small accounts have an endpoint that fails: more than the first page names."""
 REQUEST = json.dumps({"method": "POST", "path": "", "query": "", "headers": {}, "peer": "192.0.2.7"})
 
 
 COLUMNS = {
     "accounts": "id name created_at updated_at",
+    "providers": "name kind sealed_credentials settings sealed_token created_at updated_at",
     "endpoints": "id account_id mode url name retry_schedule timeout_s max_in_flight enabled created_at updated_at",
-    "lanes": "endpoint_id account_id",
+    "lanes": "endpoint_id account_id failures failing_since failure_outcome failure_status failed_at",
     "esims": "id account_id mode created_at updated_at transaction_id order_no esim_tran_no package_name iccid status "
     "total_bytes used_bytes sequence",
     "events": "id account_id mode esim_id type happened_at sealed_body",
@@ -58,6 +65,7 @@ class Size(Struct, frozen=True):
     esims: int
     deliveries: int
     notifications: int
+    accounts: int
 
 
 class History(Struct, frozen=True):
@@ -87,13 +95,16 @@ class Writer:
         self._chance = random.Random(1)  # noqa: S311 - a history is no secret
         self._begins = (now - timedelta(days=DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
         self._bodies = {kind: encode(example_of(kind)) for kind in EventType}
+        small = ((account, Mode.LIVE, SMALL_SHARE, 1) for account in range(len(NAMES), size.accounts))
+        self._plan = (*TENANTS, *small)
+        self._shares = list(accumulate(share for _, _, share, _ in self._plan))
 
     async def write(self) -> None:
         """Write the whole history and gather the planner's statistics."""
         await self._conn.execute("SET synchronous_commit = off")
         await self._partitions()
         tenants, endpoints = await self._tenants()
-        esims = [await self._esims(tenant, share) for tenant, (_, _, share, _) in zip(tenants, TENANTS, strict=True)]
+        esims = [await self._esims(tenant, *of) for tenant, of in zip(tenants, self._plan, strict=True)]
         for day in range(DAYS + 1):
             await self._day(day, tenants, endpoints, esims)
             print(f"day {day + 1} of {DAYS + 1}", flush=True)
@@ -108,12 +119,16 @@ class Writer:
                 await self._conn.execute(f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF {table} FOR VALUES {bounds}")
 
     async def _tenants(self) -> tuple[list[Tenant], list[list[UUID]]]:
-        accounts = [new_id() for _ in range(3)]
-        tenants = [Tenant(accounts[account], mode) for account, mode, _, _ in TENANTS]
-        endpoints = [[new_id() for _ in range(number)] for _, _, _, number in TENANTS]
-        names = ("Acme Travel", "Nomad Mobile", "Polar Roaming")
+        accounts = [new_id() for _ in range(self._size.accounts)]
+        tenants = [Tenant(accounts[account], mode) for account, mode, _, _ in self._plan]
+        endpoints = [[new_id() for _ in range(number)] for _, _, _, number in self._plan]
+        names = [*NAMES, *(f"Shop {number}" for number in range(len(NAMES), len(accounts)))]
         rows = [(one, name, self._begins, self._begins) for one, name in zip(accounts, names, strict=True)]
         await self._copy("accounts", rows)
+        encrypted = [self._cipher.encrypt(b"{}", row=f"providers.{what}.upstream") for what in ("credentials", "token")]
+        await self._copy(
+            "providers", [("upstream", "generic", encrypted[0], "{}", encrypted[1], self._begins, self._begins)]
+        )
         made = [
             (
                 one,
@@ -132,16 +147,24 @@ class Writer:
             for number, one in enumerate(ids)
         ]
         await self._copy("endpoints", made)
-        lanes = [(one, tenant.account_id) for tenant, ids in zip(tenants, endpoints, strict=True) for one in ids]
+        failing = {ids[0] for ids in endpoints[len(TENANTS) :: FAILING_EACH]}
+        since, hour_ago = self._now - timedelta(hours=2), self._now - timedelta(hours=1)
+        lanes = [
+            (one, tenant.account_id, *((9, since, "5xx", 503, hour_ago) if one in failing else (0, *[None] * 4)))
+            for tenant, ids in zip(tenants, endpoints, strict=True)
+            for one in ids
+        ]
         await self._copy("lanes", lanes)
         return tenants, endpoints
 
-    async def _esims(self, tenant: Tenant, share: int) -> list[UUID]:
-        statuses = self._chance.choices(list(STATUSES), list(STATUSES.values()), k=self._size.esims * share // 100)
+    async def _esims(self, tenant: Tenant, account: int, mode: Mode, share: float, _: int) -> list[UUID]:
+        number_of = max(1, int(self._size.esims * share / self._shares[-1]))
+        statuses = self._chance.choices(list(STATUSES), list(STATUSES.values()), k=number_of)
+        label = f"{account:04d}{mode.value[0]}"
         rows = []
         for number, status in enumerate(statuses):
-            at, known = self._moment(self._begins, DAYS * 86_400), f"{share:02d}{number:09d}"
-            names = (f"t-{known}", f"B{known}", f"K{known}", "Europe 5 GB 30 days", f"89520000{known}")
+            at, known = self._moment(self._begins, DAYS * 86_400), f"{label}{number:09d}"
+            names = (f"t-{known}", f"B{known}", f"K{known}", "Europe 5 GB 30 days", f"8952{account:04d}{number:011d}")
             rows.append(
                 (_id(at), tenant.account_id, tenant.mode.value, at, at, *names, status.value, 5 * 2**30, number, 3)
             )
@@ -154,9 +177,8 @@ class Writer:
         length = min(86_400.0, (self._now - begins).total_seconds())
         part = length / (self._now - self._begins).total_seconds()
         rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in GROWING}
-        shares = [share for _, _, share, _ in TENANTS]
         while len(rows["deliveries"]) < self._size.deliveries * part:
-            [place] = self._chance.choices(range(len(tenants)), shares)
+            [place] = self._chance.choices(range(len(tenants)), cum_weights=self._shares)
             whose = Whose(tenants[place], endpoints[place], self._chance.choice(esims[place]))
             self._event(rows, whose, self._moment(begins, length))
         for _ in range(int(self._size.notifications * part)):

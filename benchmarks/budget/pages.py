@@ -5,7 +5,18 @@ from collections.abc import Sequence
 from msgspec import Struct
 from playwright.async_api import Browser, Page
 
-PATHS = ("/", "/deliveries", "/events", "/esims", "/endpoints", "/event-types", "/audit", "/journal", "/accounts")
+PATHS = (
+    "/",
+    "/deliveries",
+    "/events",
+    "/esims",
+    "/endpoints",
+    "/event-types",
+    "/audit",
+    "/providers",
+    "/journal",
+    "/accounts",
+)
 TIMES = 3
 MEASURE = """() => {
     const [page] = performance.getEntriesByType("navigation");

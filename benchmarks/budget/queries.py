@@ -17,7 +17,7 @@ from esimhooks.server.domain.ids import first_id_of, new_id
 from esimhooks.server.domain.lists import Window
 from esimhooks.server.domain.notification import JournalFilter
 from esimhooks.server.manage import find, overview
-from esimhooks.server.store import endpoints, esims, figures, jobs
+from esimhooks.server.store import endpoints, esims, figures, jobs, provider_health
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import EsimStatus
@@ -82,6 +82,7 @@ def queries_of(database: Database, history: History) -> list[Query]:
         *_endpoints(database, history),
         *_journal(database, history),
         *_overview(database, history),
+        *_providers(database, history),
         *_searches(database, history),
     ]
 
@@ -142,8 +143,8 @@ def _esims(database: Database, history: History) -> Iterator[Query]:
     texts: tuple[dict[str, str], ...] = (
         {},
         {"iccid": "8952"},
-        {"transaction_id": "t-60000000001"},
-        {"order_no": "B60000000001"},
+        {"transaction_id": "t-0000l000000001"},
+        {"order_no": "B0000l000000001"},
     )
     for status, text in product((None, *EsimStatus), texts):
         where = EsimFilter(status=status, **text)
@@ -180,7 +181,7 @@ def _endpoints(database: Database, history: History) -> Iterator[Query]:
 def _journal(database: Database, history: History) -> Iterator[Query]:
     noon = history.begins + timedelta(days=3, hours=12)
     spans = {"": (None, None), "a day": (noon, noon + timedelta(days=1)), "since a day": (noon, None)}
-    numbers = ((None, None), ("8952", None), (None, "t-60000000001"))
+    numbers = ((None, None), ("8952", None), (None, "t-0000l000000001"))
     for outcome, source, (iccid, transaction), (when, (start, end)) in product(
         (None, *UpdateOutcome), (None, "upstream", "updates"), numbers, spans.items()
     ):
@@ -210,8 +211,15 @@ def _overview(database: Database, history: History) -> Iterator[Query]:
         )
 
 
+def _providers(database: Database, history: History) -> Iterator[Query]:
+    edges = figures.edges_of(history.now, width=timedelta(minutes=30), number=48)
+    ids = [first_id_of(edge) for edge in edges]
+    yield Query("providers", "list", lambda: _read(database, provider_health.facts))
+    yield Query("providers", "24 h of one", lambda: _read(database, provider_health.received_by_time, "upstream", ids))
+
+
 def _searches(database: Database, history: History) -> Iterator[Query]:
-    for name, text in (("a number", "t-60000000001"), ("a number that is nowhere", "nowhere")):
+    for name, text in (("a number", "t-0000l000000001"), ("a number that is nowhere", "nowhere")):
         for whose, tenant in (("one", history.tenant), ("all", None)):
             yield Query(
                 "search",

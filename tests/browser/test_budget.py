@@ -17,7 +17,7 @@ from esimhooks.server.store.database import connect
 from esimhooks.server.store.encryption import Cipher
 
 pytestmark = pytest.mark.slow(reason="fills a database and loads every page")
-SMALL = Size(esims=200, deliveries=1500, notifications=200)
+SMALL = Size(esims=200, deliveries=1500, notifications=200, accounts=10)
 EVERY = 40
 """Which of the many combinations are tried here."""
 
