@@ -32,7 +32,7 @@ class EndpointDisabled(Struct, frozen=True, kw_only=True):
 
 
 class EndpointFailing(Struct, frozen=True, kw_only=True):
-    """An endpoint has failed for some minutes, since `since` (aware UTC); `failures` are those in a row."""
+    """An endpoint has failed for some minutes, since `since` (aware UTC); `failures` are those in a row, 0 after a success."""
 
     account_id: UUID
     endpoint_id: UUID

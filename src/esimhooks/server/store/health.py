@@ -18,6 +18,8 @@ from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
 
 MAX_WAITING = 1000
+FAILED_TWICE = 2
+"""Attempts after which a delivery that waits for the next one says that its endpoint fails: one failure may be chance."""
 
 FACTS = """
     e.enabled, e.disabled_reason, e.paused, e.switched_at, l.failures, l.failing_since, l.allowed, l.held_until,
@@ -132,18 +134,30 @@ async def states(db: Session) -> Mapping[EndpointState, int]:
 
 
 async def claim_alerts(db: Session, *, limit: int) -> Sequence[EndpointFailing | EndpointRecovered]:
-    """Return endpoints that have failed for long enough and those that work again, each once. Needs a transaction."""
+    """Return endpoints that have failed for long enough and those that work again, each once. Needs a transaction.
+
+    A success between failures does not hide them: a delivery that has failed twice and still waits counts from its start.
+    """
     rows = await db.conn.fetch(
-        """
-        WITH changed AS (
-            SELECT endpoint_id, failing_since IS NULL AS recovered, alerted_at FROM lanes
-            WHERE open AND ((alerted_at IS NULL AND failing_since <= now() - $1::interval)
-                            OR (alerted_at IS NOT NULL AND failing_since IS NULL))
-            ORDER BY endpoint_id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+        f"""
+        WITH RECURSIVE retried AS ({RETRIED}), failing AS (
+            SELECT endpoint_id, failing_since AS since FROM lanes WHERE failing_since IS NOT NULL
+            UNION ALL
+            SELECT r.endpoint_id, first.started_at FROM retried r CROSS JOIN LATERAL (
+                SELECT started_at FROM queue WHERE endpoint_id = r.endpoint_id AND attempts_this_round > 0
+                AND attempts_this_round >= {FAILED_TWICE} ORDER BY started_at LIMIT 1) first
+        ), since AS (
+            SELECT endpoint_id, min(since) AS since FROM failing GROUP BY endpoint_id
+        ), changed AS (
+            SELECT l.endpoint_id, l.failing_since IS NULL AND s.since IS NULL AS recovered, s.since, l.alerted_at
+            FROM lanes l LEFT JOIN since s ON s.endpoint_id = l.endpoint_id
+            WHERE l.open AND ((l.alerted_at IS NULL AND s.since <= now() - $1::interval)
+                              OR (l.alerted_at IS NOT NULL AND s.since IS NULL))
+            ORDER BY l.endpoint_id LIMIT $2 FOR NO KEY UPDATE OF l SKIP LOCKED
         )
         UPDATE lanes l SET alerted_at = CASE WHEN c.recovered THEN NULL ELSE now() END
         FROM changed c WHERE l.endpoint_id = c.endpoint_id
-        RETURNING l.endpoint_id, l.account_id, l.failing_since, l.failures, l.failure_outcome, l.failure_status,
+        RETURNING l.endpoint_id, l.account_id, c.since AS failing_since, l.failures, l.failure_outcome, l.failure_status,
                   l.failure_error, l.failed_at, c.recovered, c.alerted_at
         """,
         ALERT_AFTER,
