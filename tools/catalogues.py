@@ -14,8 +14,14 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
+from esimhooks.server.dashboard.jobs import MEANINGS
+from esimhooks.server.dashboard.render import PROVIDER_WORDS, SPANS_OF_TIME
+from esimhooks.server.dashboard.system import ADVICE
 from esimhooks.server.domain.advice import advise
+from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.delivery import OutcomeClass
+from esimhooks.server.domain.job import Missed
+from esimhooks.server.domain.provider import ProviderState
 
 DASHBOARD = Path(__file__).parents[1] / "src" / "esimhooks" / "server" / "dashboard"
 CATALOGUES = sorted(DASHBOARD.glob("locales/*/LC_MESSAGES/dashboard.po"))
@@ -27,7 +33,16 @@ def texts() -> set[str]:
     asked = {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found}
     codes = (None, 200, 301, 400, 401, 404, 410, 429, 500)
     sentences = [advise(outcome, status_code=code, error=None) for outcome in OutcomeClass for code in codes]
-    return asked | {text for one in sentences for text in (one.text, one.todo) if text}
+    return asked | {text for one in sentences for text in (one.text, one.todo) if text} | _named_in_code()
+
+
+def _named_in_code() -> set[str]:
+    """Return what handlers hand to templates as it is: names of states, spans and fields, and sentences."""
+    labels = {one.value.capitalize() for one in UpdateOutcome} | {
+        one.value.replace("_", " ") for one in (*Missed, *ProviderState)
+    }
+    titles = {"System", "Not found", "Recovery", "Requery", "Requeries", "Another recovery", "Its deliveries"}
+    return {*SPANS_OF_TIME.values(), *PROVIDER_WORDS.values(), *ADVICE.values(), *MEANINGS.values(), *labels, *titles}
 
 
 def catalogue(path: Path) -> Catalog:

@@ -158,7 +158,7 @@ async def photograph(page: Page, url: str, key: str, esim: str) -> None:
     await page.get_by_label("API key").fill(key)
     await page.get_by_role("button", name="Sign in").click()
     await page.locator("figure canvas").wait_for()
-    failure = page.locator("section", has_text="Latest failures").get_by_role("link").first
+    failure = page.locator("section", has_text="Latest given up").get_by_role("link").first
     delivery = await failure.get_attribute("href")
     await page.screenshot(path=PLACE / "dashboard-overview.png")
     await page.goto(f"{url}/esims/{esim}")

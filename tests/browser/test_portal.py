@@ -78,6 +78,17 @@ async def test_a_merchant_goes_from_a_link_in_a_frame_to_a_verified_webhook_with
             await person.picture("portal-in-a-frame")
             assert "esimhooks" not in await frame.locator("body").inner_text()
             person.troubles = [one for one in person.troubles if not one.startswith(f"another host: {node.url}")]
+        with ReservedPort() as reserved:
+            other = reserved.number
+        async with (
+            the_product(api, merchant, other),
+            at_a_browser(chromium, f"http://localhost:{other}") as somebody_else,
+        ):
+            await eventually(lambda: listens(other))
+            await somebody_else.open("/")
+            await expect(somebody_else.page.frame_locator("iframe").locator("nav, form")).to_have_count(0)
+            assert [one for one in somebody_else.troubles if "frame-ancestors" in one]
+            somebody_else.troubles.clear()
         async with at_a_browser(chromium, node.url) as stranger:
             link = await api.post(f"/v1/accounts/{merchant.account}/portal-links", {"mode": "test", "frame": True})
             await stranger.page.goto(link["url"])

@@ -94,3 +94,17 @@ async def test_the_endpoints_own_headers_and_those_of_its_profile_are_shown(
         elif name not in ours:
             assert f"{name}: {value}\n" in shown
             assert f"-H {shlex.quote(f'{name}: {value}')}" in shown
+
+
+async def test_a_span_that_ends_now_filters_and_stays_in_the_address_of_older_rows(
+    browser: Browser, operator: Api, receiver: Receiver
+) -> None:
+    merchant = await a_merchant(operator, webhook_url=receiver.url())
+    await an_esim(operator, merchant.account, "test")
+    await browser.sign_in(merchant.key)
+    for path in ("/deliveries", "/events", "/audit"):
+        status, text = await browser.get(f"{path}?last=1h")
+        assert (status, '<option value="1h" selected>last hour</option>' in text) == (200, True)
+    assert "dlv_" in (await browser.get("/deliveries?last=15min"))[1]
+    status, text = await browser.get("/deliveries?last=2h")
+    assert (status, "expected one of 15min, 1h, 24h, 7d, 30d" in text) == (422, True)

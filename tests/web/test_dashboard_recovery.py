@@ -47,7 +47,7 @@ async def test_a_recovery_is_counted_before_the_click_and_watched_after_it(
         _, page = await browser.get(path)
         found = re.search(rf'href="({path[:-8]}/recoveries/rec_\w+)"', page)
         assert found
-        return "1</b> of 1 sent again" in (await browser.get(found[1]))[1]
+        return "1 of 1 sent again" in (await browser.get(found[1]))[1]
 
     await eventually(done)
     await receiver.wait_for(before + 1)

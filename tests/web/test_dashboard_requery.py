@@ -24,7 +24,7 @@ async def test_what_no_provider_has_allocated_is_not_read(browser: Browser, oper
     await an_esim(operator, merchant.account, "test")
     await browser.sign_in(merchant.key)
     _, text = await browser.get("/requeries")
-    assert "0 eSIMs fit" in read_on(text)
+    assert "0 eSIMs that a provider has allocated fit" in read_on(text)
     assert "anew</button>" not in text
 
 
@@ -34,7 +34,7 @@ async def test_what_fits_is_counted_then_read_and_watched(browser: Browser, oper
     whose = f"account={shop.account}&mode=test"
     await browser.sign_in(ADMIN_KEY)
     _, text = await browser.get(f"/requeries?{whose}&order=B2")
-    assert "0 eSIMs fit" in read_on(text)
+    assert "0 eSIMs that a provider has allocated fit" in read_on(text)
     _, text = await browser.get(f"/requeries?{whose}&order=B1")
     assert "Refresh 2 eSIMs" in read_on(text)
 

@@ -1,10 +1,14 @@
 """Providers: configured and shown without their credentials; their inbound address works and stays what it is."""
 
 import json
+import re
+from datetime import UTC, datetime
 
 import pytest
 
 from api import Api, Json
+from esimhooks.server.jobs.scheduler import QueueMetrics
+from esimhooks.server.store.database import Database
 from web.routes import is_field, is_problem
 
 SECRETS = {"accessCode": "access-code-that-nobody-sees", "secretKey": "secret-key-that-nobody-sees"}
@@ -27,6 +31,25 @@ async def test_a_provider_is_shown_with_the_names_of_its_credentials_only(operat
     assert shown == made
     assert listed == {"data": [made], "nextCursor": None}
     assert [secret for secret in SECRETS.values() if secret in json.dumps([made, shown, listed])] == []
+
+
+async def test_the_health_of_a_provider_is_the_same_in_the_api_and_in_the_metrics(
+    operator: Api, database: Database
+) -> None:
+    made = await put(operator)
+    assert made["health"]["state"] == "new"
+    path = made["inboundUrl"].removeprefix(operator.url)
+    await operator.raw("POST", path, b"no JSON", content_type="application/json")
+    health = (await operator.get("/v1/providers/upstream"))["health"]
+    assert (health["state"], health["received"], health["invalid"]) == ("invalid", 1, 1)
+    assert health["since"] == health["lastHeardAt"]
+    [listed] = (await operator.get("/v1/providers"))["data"]
+    assert listed["health"] == health
+
+    await QueueMetrics(database, clock=lambda: datetime.now(UTC)).refresh()
+    text = (await operator.raw("GET", "/metrics", b"")).body.decode()
+    states = dict(re.findall(r'esimhooks_provider_state\{provider="upstream",state="(\w+)"\} (\S+)', text))
+    assert {state for state, value in states.items() if float(value)} == {"invalid"}
 
 
 async def test_providers_come_in_pages_by_name(operator: Api) -> None:

@@ -32,7 +32,7 @@ encode = msgspec.json.Encoder().encode
 class Request:
     """One request. `path_params` are the decoded parts of the path that its route names.
 
-    What lets requests in leaves here who is calling (`caller`, `visitor`) or was `refused`, what it may do yet (`leave`), its session
+    What lets requests in leaves here who is calling (`caller`, `session_user`) or was `refused`, what it may do yet (`leave`), its session
     (`db`, `begin`), and the arguments of the handler that were read from the path, the query and the body (`values`).
     """
 
@@ -45,7 +45,7 @@ class Request:
         self.services = services
         self.caller: Any = None
         self.refused: Any = None
-        self.visitor: Any = None
+        self.session_user: Any = None
         self.leave: Any = None
         self.db: Any = None
         self.begin: Any = None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from esimhooks.server.api.auth import Authenticator
@@ -40,6 +41,8 @@ class Installation:
     metrics_token: str | None
     frame_origins: tuple[str, ...] = ()
     show_components: bool = False
+    data_folder: Path = Path()
+    """What this node keeps on its own disk, an embedded database among it."""
 
 
 SERVICES: tuple[type, ...] = (

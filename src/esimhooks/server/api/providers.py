@@ -15,12 +15,12 @@ from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix
 from esimhooks.server.domain.lists import Unreadable, found
-from esimhooks.server.domain.provider import StoredProvider
+from esimhooks.server.domain.provider import ProviderHealth, ProviderState, StoredProvider, provider_health_of
 from esimhooks.server.domain.validation import Text, Url
 from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.manage import providers as manage_providers
 from esimhooks.server.providers.mapping.examples import Outcome
-from esimhooks.server.store import providers
+from esimhooks.server.store import provider_health, providers
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
@@ -50,6 +50,19 @@ class TokenRotationBody(Struct, frozen=True, forbid_unknown_fields=True, rename=
 USUAL_ROTATION = TokenRotationBody()
 
 
+class ProviderHealthView(Struct, frozen=True, rename="camel", kw_only=True):
+    """How a provider does. Counts are of the last 24 hours, up to 1000; `backlog` is what waits to be evaluated."""
+
+    state: ProviderState
+    since: str | None
+    last_heard_at: str | None
+    received: int
+    invalid: int
+    unmatched: int
+    backlog: int
+    not_understood: int
+
+
 class ProviderView(Struct, rename="camel", kw_only=True):
     """A provider as it is shown; of its credentials only which are set.
 
@@ -66,6 +79,7 @@ class ProviderView(Struct, rename="camel", kw_only=True):
     old_inbound_url_expires_at: str | None
     created_at: str
     updated_at: str
+    health: ProviderHealthView
 
 
 routes = Routes(BY_KEY, operators=True)
@@ -93,7 +107,7 @@ async def put_provider(
         connected=connected,
         now=now,
     )
-    return _view(stored, installation)
+    return await _with_health(db, stored, installation)
 
 
 @routes.get("/v1/providers")
@@ -102,13 +116,18 @@ async def list_providers(
 ) -> Listed[ProviderView]:
     """List providers by name."""
     stored = sorted(await providers.list_all(db), key=_name_of)
-    return part_of(stored, limit, cursor, lambda one: _view(one, installation), _name_of)
+    facts = {one.name: one for one in await provider_health.facts(db)}
+
+    def view(one: StoredProvider) -> ProviderView:
+        return _view(one, installation, provider_health_of(facts[one.name], now=installation.clock()))
+
+    return part_of(stored, limit, cursor, view, _name_of)
 
 
 @routes.get("/v1/providers/{name}")
 async def show_provider(db: Session, installation: Installation, name: str) -> ProviderView:
     """Show a provider."""
-    return _view(found(await providers.find(db, name), "provider"), installation)
+    return await _with_health(db, found(await providers.find(db, name), "provider"), installation)
 
 
 @routes.post("/v1/providers/{name}/rotate-token", example={"expireOldIn": 3600}, status=200)
@@ -124,7 +143,7 @@ async def rotate_token(
     stored = await manage_providers.rotate_token(
         db, actor, name, expire_old_in_s=data.expire_old_in, connected=connected
     )
-    return _view(stored, installation)
+    return await _with_health(db, stored, installation)
 
 
 @routes.delete("/v1/providers/{name}")
@@ -137,7 +156,12 @@ def _name_of(stored: StoredProvider | Unreadable) -> str:
     return stored.name
 
 
-def _view(stored: StoredProvider, installation: Installation) -> ProviderView:
+async def _with_health(db: Session, stored: StoredProvider, installation: Installation) -> ProviderView:
+    [facts] = await provider_health.facts(db, name=stored.name)
+    return _view(stored, installation, provider_health_of(facts, now=installation.clock()))
+
+
+def _view(stored: StoredProvider, installation: Installation, health: ProviderHealth) -> ProviderView:
     below = f"{installation.public_url}/providers/{stored.name}"
     return view_of(
         ProviderView,
@@ -146,6 +170,21 @@ def _view(stored: StoredProvider, installation: Installation) -> ProviderView:
         inbound_url=f"{below}/{stored.token}",
         old_inbound_url=f"{below}/{stored.old_token}" if stored.old_token else None,
         old_inbound_url_expires_at=timestamp_or_none(stored.old_token_until),
+        health=_health(health),
+    )
+
+
+def _health(health: ProviderHealth) -> ProviderHealthView:
+    facts = health.facts
+    return ProviderHealthView(
+        state=health.state,
+        since=timestamp_or_none(health.since),
+        last_heard_at=timestamp_or_none(facts.last_at),
+        received=facts.received,
+        invalid=facts.invalid,
+        unmatched=facts.unmatched,
+        backlog=facts.backlog,
+        not_understood=facts.doubts,
     )
 
 

@@ -23,6 +23,9 @@ METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 REST = "{rest}"
 """The last part of a path that takes all that follows, slashes included."""
 
+NotFound = Callable[[Request], Awaitable[Response]]
+"""Answers a request for a path that no route has."""
+
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 
 
@@ -148,8 +151,14 @@ class Router:
     """The ASGI application. `services` are given to every request, `headers` are those of every answer."""
 
     def __init__(
-        self, routes: Iterable[Route], services: Mapping[type, Any], *, headers: Mapping[str, str] | None = None
+        self,
+        routes: Iterable[Route],
+        services: Mapping[type, Any],
+        *,
+        headers: Mapping[str, str] | None = None,
+        not_found: NotFound,
     ) -> None:
+        self._not_found = not_found
         self._services = services
         self._headers = headers or {}
         self._root = _Node()
@@ -183,7 +192,7 @@ class Router:
 
     async def _answer(self, request: Request, node: _Node | None) -> Answer:
         if node is None:
-            return problem_of(request, Refused.not_found("there is nothing at this address"))
+            return await self._not_found(request)
         route = node.routes.get(request.method)
         if route is None:
             return _other_method(request, node)

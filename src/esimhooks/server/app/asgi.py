@@ -25,6 +25,7 @@ from esimhooks.server.api import (
 from esimhooks.server.api.installation import Installation, Services
 from esimhooks.server.api.reference import reference_routes
 from esimhooks.server.api.router import Route, Router
+from esimhooks.server.dashboard.access import not_found
 from esimhooks.server.dashboard.pages import page_routes
 
 HSTS = "max-age=31536000"
@@ -59,7 +60,7 @@ def application(services: Services) -> Router:
     """Return the ASGI application whose handlers are given these services."""
     installation: Installation = services[Installation]
     only_tls = {"strict-transport-security": HSTS} if installation.public_url.startswith("https:") else {}
-    return Router(table(), services, headers=only_tls)
+    return Router(table(), services, headers=only_tls, not_found=not_found)
 
 
 @cache

@@ -276,6 +276,7 @@ class _Node:
             metrics_token=token.get_secret_value() if (token := settings.metrics_token) else None,
             frame_origins=settings.frame_origins,
             show_components=settings.show_components,
+            data_folder=settings.data_dir,
         )
         authenticator = Authenticator(
             self._database,

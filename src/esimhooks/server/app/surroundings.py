@@ -5,7 +5,6 @@ Settings and stored providers come in, findings go out. Only providers get crede
 
 import asyncio
 import errno
-import shutil
 import socket
 from collections.abc import AsyncIterator, Sequence
 from ipaddress import ip_address
@@ -20,11 +19,10 @@ from esimhooks.server.domain.errors import NotNow, Refused
 from esimhooks.server.domain.provider import StoredProvider
 from esimhooks.server.providers import registry
 from esimhooks.server.providers.port import Lookup, ProviderConfig, ProviderRefused, StillAllocating, Unparsable
+from esimhooks.server.runtime.disk import GIB, DiskState, disk_space
 
 PATIENCE_S = 5.0
 UNKNOWN_ORDER = "esimhooks-doctor"
-GIB = 1024**3
-DOUBTFUL_FREE_BYTES, WRONG_FREE_BYTES = 2 * GIB, GIB // 4
 WIDE_ADDRESSES = 2**16
 LOOPBACK = ip_address("127.0.0.0")
 HEALTHY = b'{"status":"ok"}'
@@ -135,13 +133,12 @@ def _variables() -> list[Finding]:
 
 
 def _disk(folder: Path) -> Finding:
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    usage = shutil.disk_usage(existing)
-    seen = f"{usage.free / GIB:.1f} of {usage.total / GIB:.1f} GiB free at {existing}"
-    mend = "make room, or lower ESIMHOOKS_RETENTION_DAYS: on a full disk nothing is accepted"
-    if usage.free < WRONG_FREE_BYTES:
-        return wrong("disk", seen, mend)
-    return doubtful("disk", seen, mend) if usage.free < DOUBTFUL_FREE_BYTES else fine("disk", seen)
+    space = disk_space(folder)
+    free = f"{space.free / GIB:.1f} of {space.total / GIB:.1f} GiB free at {space.folder}"
+    if space.state is DiskState.FINE:
+        return fine("disk", free)
+    finding = wrong if space.state is DiskState.FULL else doubtful
+    return finding("disk", free, "make room, or lower ESIMHOOKS_RETENTION_DAYS: on a full disk nothing is accepted")
 
 
 def _gate(settings: Settings) -> Finding:

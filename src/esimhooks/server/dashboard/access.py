@@ -1,6 +1,7 @@
 """What lets people in to the pages: a session for most of them, nothing for the sign-in page. Refusals are pages."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from esimhooks.server.api.access import audit_refusal, note_refusal
@@ -8,11 +9,13 @@ from esimhooks.server.api.auth import Authenticator, actor_of, require_permissio
 from esimhooks.server.api.http import Answer, Request, Response
 from esimhooks.server.api.installation import TO_ALL
 from esimhooks.server.api.parameters import Provide
+from esimhooks.server.api.problems import problem_of
 from esimhooks.server.api.router import Access, Route
 from esimhooks.server.api.transaction import Begin, carry_out
 from esimhooks.server.dashboard.render import show_error
-from esimhooks.server.dashboard.visitor import admit
+from esimhooks.server.dashboard.session_user import admit
 from esimhooks.server.domain.audit import Actor
+from esimhooks.server.domain.errors import NotNow, Refused
 from esimhooks.server.store.database import Session
 
 
@@ -21,7 +24,7 @@ class _Pages:
 
     provides: Mapping[Any, Provide] = {
         **TO_ALL,
-        Actor: lambda request: actor_of(request.visitor.principal, request.services[Authenticator].peer(request)),
+        Actor: lambda request: actor_of(request.session_user.principal, request.services[Authenticator].peer(request)),
         Begin: lambda request: request.begin,
         Session: lambda request: request.db,
     }
@@ -34,7 +37,7 @@ class _Pages:
         if self._session and (to_sign_in := await admit(request)) is not None:
             return to_sign_in
         if self._session:
-            require_permission(request.visitor.principal, route.permission)
+            require_permission(request.session_user.principal, route.permission)
         route.takes.read_path(request)
         return await carry_out(request, route)
 
@@ -45,6 +48,17 @@ class _Pages:
     async def after(self, request: Request) -> None:
         if request.refused is not None:
             await audit_refusal(request)
+
+
+async def not_found(request: Request) -> Response:
+    """Answer for an address that nothing has: a person gets a page with a way back, a program the problem as JSON."""
+    error = Refused.not_found("there is nothing at this address")
+    by_person = request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", "")
+    if not by_person or request.path.startswith("/v1/"):
+        return problem_of(request, error)
+    with suppress(Refused, NotNow):  # who has no session gets the page without what a session shows
+        await admit(request)
+    return show_error(request, error)
 
 
 BY_SESSION: Access = _Pages(session=True)

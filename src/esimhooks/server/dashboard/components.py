@@ -8,7 +8,7 @@ from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.charts import STATUSES, series_of
 from esimhooks.server.dashboard.render import page
-from esimhooks.server.dashboard.visitor import visitor_of
+from esimhooks.server.dashboard.session_user import session_user_of
 from esimhooks.server.domain.account import OPERATOR
 from esimhooks.server.domain.delivery import Delivery, DeliveryStatus, OutcomeClass
 from esimhooks.server.domain.endpoint import DisabledReason
@@ -41,7 +41,7 @@ async def components(request: Request, now: datetime, installation: Installation
         "statuses": STATUSES,
         "earlier": now - timedelta(minutes=12),
     }
-    return page("components.html", visitor_of(request), values)
+    return page("components.html", session_user_of(request), values)
 
 
 def _deliveries(now: datetime) -> list[Delivery]:

@@ -1,5 +1,10 @@
-"""Deliveries: the list with its filters, and one with every attempt, what went wrong and what to do."""
+"""Deliveries: the list with its filters, and one with every attempt, what it sent, what went wrong and what to do.
 
+An endpoint's settings are not kept with each attempt: those that stand now are shown.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -7,14 +12,16 @@ from uuid import UUID
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.router import Routes
-from esimhooks.server.dashboard import asked, sent
+from esimhooks.server.dashboard import query_params
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
-from esimhooks.server.dashboard.visitor import form_of, visitor_of
+from esimhooks.server.dashboard.session_user import form_of, session_user_of, tenant_of
+from esimhooks.server.delivery.request_headers import HeaderNames, unsigned_headers
 from esimhooks.server.domain.advice import advise
 from esimhooks.server.domain.audit import Actor
-from esimhooks.server.domain.delivery import DeliveryFilter, DeliveryStatus, OutcomeClass
-from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.credentials import without_credentials
+from esimhooks.server.domain.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus, OutcomeClass
+from esimhooks.server.domain.endpoint import Endpoint, SignatureProfile, Tenant
 from esimhooks.server.domain.errors import Refused, Undecryptable
 from esimhooks.server.domain.figures import RETRYING
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
@@ -27,7 +34,7 @@ from esimhooks.vocabulary.events import EventType
 
 MAX_NAMED = 100
 STATUSES = [DeliveryStatus.PENDING.value, RETRYING, *(one.value for one in list(DeliveryStatus)[1:])]
-FILTERS = ("status", "type", "endpoint", "esim", "code", "outcome", "failed", "from", "to", "cursor")
+FILTERS = ("status", "type", "endpoint", "esim", "code", "outcome", "failed", "last", "from", "to", "cursor")
 
 
 routes = Routes(BY_SESSION)
@@ -36,26 +43,26 @@ routes = Routes(BY_SESSION)
 @routes.get("/deliveries")
 async def list_deliveries(request: Request, db: Session, now: datetime) -> Response:
     """List deliveries."""
-    visitor = visitor_of(request)
-    if choice := await asked.choose_account(request, db, visitor):
+    user = session_user_of(request)
+    if choice := await query_params.choose_account(request, db, user):
         return choice
-    tenant, period = asked.tenant_of_page(visitor), asked.period(request)
-    status = asked.one_of(request, "status", STATUSES)
-    failed = asked.one_of(request, "failed", ("yes",))
+    tenant, period = tenant_of(user), query_params.period(request, now)
+    status = query_params.one_of(request, "status", STATUSES)
+    failed = query_params.one_of(request, "failed", ("yes",))
     where = DeliveryFilter(
-        endpoint_id=asked.row_id(request, "endpoint", Prefix.ENDPOINT),
-        esim_id=asked.row_id(request, "esim", Prefix.ESIM),
-        event_type=asked.word(request, "type", EventType),
+        endpoint_id=query_params.row_id(request, "endpoint", Prefix.ENDPOINT),
+        esim_id=query_params.row_id(request, "esim", Prefix.ESIM),
+        event_type=query_params.member(request, "type", EventType),
         status=DeliveryStatus.PENDING if status == RETRYING else DeliveryStatus(status) if status else None,
-        status_code=asked.number(request, "code", least=100, most=999),
-        outcome=asked.word(request, "outcome", OutcomeClass),
+        status_code=query_params.number(request, "code", least=100, most=999),
+        outcome=query_params.member(request, "outcome", OutcomeClass),
         failed=True if failed or status == RETRYING else None,
         first_id=period.first_id,
         last_id=period.last_id,
     )
-    looked = await manage_find.find_deliveries(db, tenant, where, asked.window(request))
-    named = {name: asked.text(request, name) for name in ("endpoint", "esim", "code")}
-    listed = asked.shown(request, looked.rows, [row.id for row in looked.rows], reached=looked.reached)
+    result = await manage_find.find_deliveries(db, tenant, where, query_params.window(request))
+    named = {name: query_params.text(request, name) for name in ("endpoint", "esim", "code")}
+    listed = query_params.list_part(request, result.rows, [row.id for row in result.rows], reached=result.reached)
     values = {
         "title": "Deliveries",
         "list": listed,
@@ -66,23 +73,23 @@ async def list_deliveries(request: Request, db: Session, now: datetime) -> Respo
         "statuses": STATUSES,
         "outcomes": list(OutcomeClass),
         "endpoints": await _names(db, tenant, where.endpoint_id),
-        "names": await endpoints.names_of(db, tenant, {row.endpoint_id for row in looked.rows}),
-        "sent": asked.number(request, "sent", least=0, most=100),
+        "names": await endpoints.names_of(db, tenant, {row.endpoint_id for row in result.rows}),
+        "sent": query_params.number(request, "sent", least=0, most=100),
         "now": now,
     }
-    return page("deliveries.html", visitor, values)
+    return page("deliveries.html", user, values)
 
 
 @routes.post("/deliveries/retry")
 async def retry_all(request: Request, db: Session, actor: Actor) -> Response:
     """Send the chosen deliveries again, and show the list from which they were chosen."""
-    visitor = visitor_of(request)
+    user = session_user_of(request)
     form = await form_of(request)
     ids = [parse_id(Prefix.DELIVERY, one) for one in form.get("delivery", "").split(",") if one]
-    sent, _ = await manage_deliveries.send_all_again(db, actor, asked.tenant_of_page(visitor), ids[:MAX_NAMED])
+    sent, _ = await manage_deliveries.send_all_again(db, actor, tenant_of(user), ids[:MAX_NAMED])
     back = dict(parse_qsl(form.get("back", "")))
     filters = {name: value for name, value in back.items() if name in FILTERS}
-    return redirect(visitor.link("/deliveries", **filters, sent=len(sent)))
+    return redirect(user.link("/deliveries", **filters, sent=len(sent)))
 
 
 @routes.get("/deliveries/{delivery_id}")
@@ -90,8 +97,8 @@ async def show_delivery(
     request: Request, db: Session, now: datetime, installation: Installation, delivery_id: str
 ) -> Response:
     """Show a delivery with its attempts."""
-    visitor = visitor_of(request)
-    tenant = asked.tenant_of_page(visitor)
+    user = session_user_of(request)
+    tenant = tenant_of(user)
     async with db.snapshot():
         delivery = found(await deliveries.find(db, tenant, parse_id(Prefix.DELIVERY, delivery_id)), "delivery")
         attempts = await deliveries.attempts_of(db, tenant, delivery.id)
@@ -105,8 +112,8 @@ async def show_delivery(
         endpoint = None
     timeout_ms = endpoint.timeout_s * 1000 if endpoint else 0
     scale_ms = max(1, timeout_ms, *(one.duration_ms for one in attempts))
-    headers = [sent.headers_of(delivery, one, endpoint, brand=installation.brand) for one in attempts]
-    told = [
+    headers = [_headers_of(delivery, one, endpoint, brand=installation.brand) for one in attempts]
+    shown = [
         {
             "attempt": one,
             "advice": advise(one.outcome, status_code=one.status_code, error=one.error),
@@ -115,28 +122,28 @@ async def show_delivery(
         }
         for one, its_headers in reversed(list(zip(attempts, headers, strict=True)))
     ]
-    body = None if stored is None else sent.body_of(stored, endpoint)
+    body = None if stored is None else _body_of(stored, endpoint)
     values = {
         "title": f"Delivery of {delivery.event_type.value}",
         "delivery": delivery,
         "endpoint": endpoint,
-        "attempts": told,
+        "attempts": shown,
         "scale_ms": scale_ms,
         "timed_out_at": scale_ms == timeout_ms,
-        "signatures": sent.signatures_of(endpoint, brand=installation.brand),
+        "signatures": _signatures_of(endpoint, brand=installation.brand),
         "body": body,
-        "curl": sent.curl(endpoint.url, headers[-1], body) if endpoint and headers and body is not None else None,
+        "curl": _curl(endpoint.url, headers[-1], body) if endpoint and headers and body is not None else None,
         "now": now,
     }
-    return page("delivery_parts.html" if "x-live" in request.headers else "delivery.html", visitor, values)
+    return page("delivery_parts.html" if "x-live" in request.headers else "delivery.html", user, values)
 
 
 @routes.post("/deliveries/{delivery_id}/retry")
 async def retry(request: Request, db: Session, actor: Actor, delivery_id: str) -> Response:
     """Send the delivery again, at once where it waits for its next attempt."""
-    visitor = visitor_of(request)
-    await manage_deliveries.send_again(db, actor, asked.tenant_of_page(visitor), parse_id(Prefix.DELIVERY, delivery_id))
-    return redirect(visitor.link(f"/deliveries/{delivery_id}"))
+    user = session_user_of(request)
+    await manage_deliveries.send_again(db, actor, tenant_of(user), parse_id(Prefix.DELIVERY, delivery_id))
+    return redirect(user.link(f"/deliveries/{delivery_id}"))
 
 
 async def _names(db: Session, tenant: Tenant, chosen: UUID | None) -> dict[str, str]:
@@ -147,3 +154,37 @@ async def _names(db: Session, tenant: Tenant, chosen: UUID | None) -> dict[str, 
         for row in rows
     }
     return names if chosen is None else {text_of(Prefix.ENDPOINT, chosen): "the chosen one"} | names
+
+
+def _headers_of(delivery: Delivery, attempt: Attempt, endpoint: Endpoint | None, *, brand: str) -> Mapping[str, str]:
+    """Return the headers of the attempt but its signatures; without the endpoint, which is deleted, no custom ones."""
+    return unsigned_headers(
+        delivery.event_id,
+        delivery.event_type.value,
+        attempt=attempt.number,
+        timestamp=int(attempt.started_at.timestamp()),
+        custom=endpoint.headers if endpoint else {},
+        names=_header_names(endpoint, brand),
+    )
+
+
+def _signatures_of(endpoint: Endpoint | None, *, brand: str) -> Sequence[str]:
+    """Return the names of the headers that hold signatures."""
+    return _header_names(endpoint, brand).signatures()
+
+
+def _body_of(body: bytes, endpoint: Endpoint | None) -> bytes:
+    """Return what is sent of an event's body."""
+    return without_credentials(body) if endpoint and endpoint.redact_credentials else body
+
+
+def _curl(url: str, headers: Mapping[str, str], body: bytes) -> str:
+    """Return the command that sends the same, to be pasted into a shell."""
+    lines = [f"curl -X POST {shlex.quote(url)}"]
+    lines += [f"  -H {shlex.quote(f'{name}: {value}')}" for name, value in headers.items()]
+    lines.append(f"  --data-binary {shlex.quote(body.decode())}")
+    return " \\\n".join(lines)
+
+
+def _header_names(endpoint: Endpoint | None, brand: str) -> HeaderNames:
+    return HeaderNames(endpoint.signature_profile if endpoint else SignatureProfile.STANDARD, brand)

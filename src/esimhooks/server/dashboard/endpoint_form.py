@@ -10,10 +10,9 @@ from msgspec import Struct
 from esimhooks.server.api.endpoints import EndpointBody, wanted
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.router import Routes
-from esimhooks.server.dashboard import asked
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
-from esimhooks.server.dashboard.visitor import form_of, visitor_of
+from esimhooks.server.dashboard.session_user import form_of, session_user_of, tenant_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Endpoint, Ordering, SignatureProfile
 from esimhooks.server.domain.errors import Refused
@@ -60,27 +59,27 @@ class Filled(Struct, frozen=True, kw_only=True):
 @routes.get("/endpoints/new")
 async def new_endpoint(request: Request) -> Response:
     """Show the form of a new endpoint."""
-    asked.tenant_of_page(visitor_of(request))
+    tenant_of(session_user_of(request))
     return _form(request, Filled(fields={}), endpoint=None)
 
 
 @routes.post("/endpoints")
 async def create_endpoint(request: Request, db: Session, actor: Actor, rules: EndpointRules) -> Response:
     """Make an endpoint, and show its secret."""
-    visitor = visitor_of(request)
+    user = session_user_of(request)
     form = await form_of(request)
     try:
         new = wanted(_body(form))
-        made = await manage_endpoints.create_endpoint(db, actor, asked.tenant_of_page(visitor), new, rules)
+        made = await manage_endpoints.create_endpoint(db, actor, tenant_of(user), new, rules)
     except Refused as refused:
         return _form(request, _refilled(form, refused), endpoint=None, status=refused.status)
-    return redirect(visitor.link(f"/endpoints/{text_of(Prefix.ENDPOINT, made.endpoint.id)}/secrets", new="yes"))
+    return redirect(user.link(f"/endpoints/{text_of(Prefix.ENDPOINT, made.endpoint.id)}/secrets", new="yes"))
 
 
 @routes.get("/endpoints/{endpoint_id}/edit")
 async def ask_changes(request: Request, db: Session, endpoint_id: str) -> Response:
     """Show the form with what stands."""
-    tenant = asked.tenant_of_page(visitor_of(request))
+    tenant = tenant_of(session_user_of(request))
     endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
     return _form(request, _filled(endpoint), endpoint=endpoint)
 
@@ -88,8 +87,8 @@ async def ask_changes(request: Request, db: Session, endpoint_id: str) -> Respon
 @routes.post("/endpoints/{endpoint_id}/edit")
 async def save(request: Request, db: Session, actor: Actor, rules: EndpointRules, endpoint_id: str) -> Response:
     """Store what the form says."""
-    visitor = visitor_of(request)
-    tenant, known = asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id)
+    user = session_user_of(request)
+    tenant, known = tenant_of(user), parse_id(Prefix.ENDPOINT, endpoint_id)
     endpoint = found(await endpoints.find(db, tenant, known), "endpoint")
     form = await form_of(request)
     try:
@@ -97,13 +96,13 @@ async def save(request: Request, db: Session, actor: Actor, rules: EndpointRules
         await manage_endpoints.change_endpoint(db, actor, tenant, known, change, rules)
     except Refused as refused:
         return _form(request, _refilled(form, refused), endpoint=endpoint, status=refused.status)
-    return redirect(visitor.link(f"/endpoints/{endpoint_id}"))
+    return redirect(user.link(f"/endpoints/{endpoint_id}"))
 
 
 def _form(request: Request, filled: Filled, *, endpoint: Endpoint | None, status: int = 200) -> Response:
     title = "Edit the endpoint" if endpoint else "New endpoint"
     values = {"title": title, "endpoint": endpoint, "form": filled, **OPTIONS}
-    return page("endpoint_form.html", visitor_of(request), values, status=status)
+    return page("endpoint_form.html", session_user_of(request), values, status=status)
 
 
 def _body(form: Mapping[str, str], before: Endpoint | None = None) -> EndpointBody:

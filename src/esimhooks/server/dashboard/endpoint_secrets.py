@@ -8,10 +8,9 @@ from datetime import datetime
 from esimhooks.server.api.endpoint_secrets import secrets_view
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.router import Routes
-from esimhooks.server.dashboard import asked
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
-from esimhooks.server.dashboard.visitor import form_of, require_manager, visitor_of
+from esimhooks.server.dashboard.session_user import form_of, require_manager, session_user_of, tenant_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import SignatureProfile
 from esimhooks.server.domain.errors import Refused
@@ -31,9 +30,9 @@ routes = Routes(BY_SESSION)
 @routes.get("/endpoints/{endpoint_id}/secrets")
 async def show_secrets(request: Request, db: Session, now: datetime, endpoint_id: str) -> Response:
     """Show the secrets that sign at present."""
-    visitor = visitor_of(request)
-    require_manager(visitor)
-    tenant = asked.tenant_of_page(visitor)
+    user = session_user_of(request)
+    require_manager(user)
+    tenant = tenant_of(user)
     endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
     values = {
         "title": "Secrets",
@@ -43,16 +42,16 @@ async def show_secrets(request: Request, db: Session, now: datetime, endpoint_id
         "overlaps": OVERLAPS,
         "is_new": "new" in request.query,
     }
-    return page("endpoint_secrets.html", visitor, values)
+    return page("endpoint_secrets.html", user, values)
 
 
 @routes.post("/endpoints/{endpoint_id}/rotate")
 async def rotate(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
     """Make a new secret."""
-    visitor = visitor_of(request)
+    user = session_user_of(request)
     overlap = OVERLAPS.get((await form_of(request)).get("overlap", ""))
     if overlap is None:
         raise Refused.invalid("/overlap", f"expected one of {', '.join(OVERLAPS)}")
     which = parse_id(Prefix.ENDPOINT, endpoint_id)
-    await rotate_secret(db, actor, asked.tenant_of_page(visitor), which, Rotation(overlap), now=now)
-    return redirect(visitor.link(f"/endpoints/{endpoint_id}/secrets"))
+    await rotate_secret(db, actor, tenant_of(user), which, Rotation(overlap), now=now)
+    return redirect(user.link(f"/endpoints/{endpoint_id}/secrets"))

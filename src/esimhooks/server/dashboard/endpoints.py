@@ -5,11 +5,11 @@ from uuid import UUID
 
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.router import Routes
-from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard import query_params
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.charts import by_status, series_of
 from esimhooks.server.dashboard.render import page
-from esimhooks.server.dashboard.visitor import form_of, visitor_of
+from esimhooks.server.dashboard.session_user import form_of, session_user_of, tenant_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import DeliveryFilter
 from esimhooks.server.domain.endpoint import Tenant
@@ -35,27 +35,27 @@ routes = Routes(BY_SESSION)
 @routes.get("/endpoints")
 async def list_endpoints(request: Request, db: Session, now: datetime) -> Response:
     """List endpoints with how they do."""
-    visitor = visitor_of(request)
-    if choice := await asked.choose_account(request, db, visitor):
+    user = session_user_of(request)
+    if choice := await query_params.choose_account(request, db, user):
         return choice
-    tenant = asked.tenant_of_page(visitor)
-    rows = await endpoints.page(db, tenant, **asked.window(request))
+    tenant = tenant_of(user)
+    rows = await endpoints.page(db, tenant, **query_params.window(request))
     values = {
         "title": "Endpoints",
-        "list": asked.shown(request, rows, [row.id for row in rows]),
+        "list": query_params.list_part(request, rows, [row.id for row in rows]),
         "health": await manage_endpoints.health_of_each(db, tenant, [row.id for row in rows], now=now),
         "number": (await accounts.quota_usage(db, tenant.account_id)).endpoints,
         "quota": found(await accounts.find(db, tenant.account_id), "account").quotas.endpoints,
         "now": now,
     }
-    return page("endpoints.html", visitor, values)
+    return page("endpoints.html", user, values)
 
 
 @routes.get("/endpoints/{endpoint_id}")
 async def show_endpoint(request: Request, db: Session, now: datetime, endpoint_id: str) -> Response:
     """Show an endpoint with how it does and its latest deliveries; asked for by the page itself, the parts that change."""
-    visitor = visitor_of(request)
-    tenant = asked.tenant_of_page(visitor)
+    user = session_user_of(request)
+    tenant = tenant_of(user)
     endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
     window = Window(before=None, limit=LATEST)
     latest = (await deliveries.page(db, tenant, DeliveryFilter(endpoint_id=endpoint.id), **window)).rows
@@ -74,7 +74,7 @@ async def show_endpoint(request: Request, db: Session, now: datetime, endpoint_i
         "deliveries": latest,
         "now": now,
     }
-    return page("endpoint_parts.html" if "x-live" in request.headers else "endpoint.html", visitor, values)
+    return page("endpoint_parts.html" if "x-live" in request.headers else "endpoint.html", user, values)
 
 
 @routes.post("/endpoints/{endpoint_id}/enable")
@@ -120,7 +120,7 @@ async def send_now(request: Request, db: Session, actor: Actor, endpoint_id: str
 @routes.post("/endpoints/{endpoint_id}/test")
 async def send_example(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
     """Send the endpoint an event's example and show its delivery."""
-    visitor = visitor_of(request)
+    user = session_user_of(request)
     kind = (await form_of(request)).get("event", "")
     if kind not in set(EventType):
         raise Refused.invalid("/event", "expected the type of an event")
@@ -128,29 +128,27 @@ async def send_example(request: Request, db: Session, actor: Actor, now: datetim
     _, delivery = await manage_endpoints.send_example(
         db, actor, tenant, known, example_at(EventType(kind), now), now=now
     )
-    return redirect(visitor.link(f"/deliveries/{text_of(Prefix.DELIVERY, delivery.id)}"))
+    return redirect(user.link(f"/deliveries/{text_of(Prefix.DELIVERY, delivery.id)}"))
 
 
 @routes.post("/endpoints/{endpoint_id}/delete")
 async def delete_endpoint(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
     """Delete an endpoint; what waits for it is cancelled."""
-    visitor = visitor_of(request)
-    await manage_endpoints.delete_endpoint(
-        db, actor, asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id), now=now
-    )
-    return redirect(visitor.link("/endpoints"))
+    user = session_user_of(request)
+    await manage_endpoints.delete_endpoint(db, actor, tenant_of(user), parse_id(Prefix.ENDPOINT, endpoint_id), now=now)
+    return redirect(user.link("/endpoints"))
 
 
 def _named(request: Request, endpoint_id: str) -> tuple[Tenant, UUID]:
     """Return whose endpoint the page is about, and its id. Raises `Refused` (404) for what is no id of an endpoint."""
     known = parse_id(Prefix.ENDPOINT, endpoint_id)
-    return asked.tenant_of_page(visitor_of(request)), known
+    return tenant_of(session_user_of(request)), known
 
 
 async def _back(request: Request, endpoint_id: str) -> Response:
     """Return to the page on which the button was: the overview, or the endpoint's own."""
     on_overview = (await form_of(request)).get("back") == "overview"
-    visitor = visitor_of(request)
-    if on_overview and visitor.operator:
+    user = session_user_of(request)
+    if on_overview and user.operator:
         return redirect("/")
-    return redirect(visitor.link("/" if on_overview else f"/endpoints/{endpoint_id}"))
+    return redirect(user.link("/" if on_overview else f"/endpoints/{endpoint_id}"))

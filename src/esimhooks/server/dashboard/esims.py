@@ -11,10 +11,10 @@ from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.router import Routes
 from esimhooks.server.api.transaction import Begin
-from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard import query_params
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
-from esimhooks.server.dashboard.visitor import require_manager, visitor_of
+from esimhooks.server.dashboard.session_user import require_manager, session_user_of, tenant_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.esim import Esim, EsimFilter
@@ -46,7 +46,7 @@ FACTS = {
 }
 ALL = 100
 """Percent: the end of the usage bar, which needs no mark."""
-UNTOLD = ("lastUsageUpdate", "data_usage_remain")
+HIDDEN_CHANGES = ("lastUsageUpdate", "data_usage_remain")
 """Changes that follow from others or come with every update."""
 
 
@@ -56,30 +56,30 @@ routes = Routes(BY_SESSION)
 @routes.get("/esims")
 async def list_esims(request: Request, db: Session, now: datetime) -> Response:
     """List eSIMs."""
-    visitor = visitor_of(request)
-    if choice := await asked.choose_account(request, db, visitor):
+    user = session_user_of(request)
+    if choice := await query_params.choose_account(request, db, user):
         return choice
-    filters = {name: asked.text(request, name) for name in SEARCHED}
-    status = asked.word(request, "status", EsimStatus)
+    filters = {name: query_params.text(request, name) for name in SEARCHED}
+    status = query_params.member(request, "status", EsimStatus)
     where = EsimFilter(
         status=status, iccid=filters["iccid"], transaction_id=filters["transaction"], order_no=filters["order"]
     )
-    rows = await esims.page(db, asked.tenant_of_page(visitor), where, **asked.window(request))
+    rows = await esims.page(db, tenant_of(user), where, **query_params.window(request))
     values = {
         "title": "eSIMs",
-        "list": asked.shown(request, rows, [row.id for row in rows]),
+        "list": query_params.list_part(request, rows, [row.id for row in rows]),
         "filters": filters | {"status": status},
         "statuses": list(EsimStatus),
         "now": now,
     }
-    return page("esims.html", visitor, values)
+    return page("esims.html", user, values)
 
 
 @routes.get("/esims/{esim_id}")
 async def show_esim(request: Request, db: Session, now: datetime, installation: Installation, esim_id: str) -> Response:
     """Show an eSIM with its story."""
-    visitor = visitor_of(request)
-    tenant = asked.tenant_of_page(visitor)
+    user = session_user_of(request)
+    tenant = tenant_of(user)
     esim = found(await esims.find(db, tenant, parse_id(Prefix.ESIM, esim_id)), "eSIM")
     events, deliveries, notifications = await manage_overview.timeline_of(db, tenant, esim.id)
     data = msgspec.to_builtins(esim_data(esim, now=now))
@@ -94,17 +94,17 @@ async def show_esim(request: Request, db: Session, now: datetime, installation: 
         "names": await endpoints.names_of(db, tenant, {one.endpoint_id for one in deliveries}),
         "now": now,
     }
-    return page("esim.html", visitor, values)
+    return page("esim.html", user, values)
 
 
 @routes.get("/esims/{esim_id}/qr")
 async def show_qr(request: Request, db: Session, esim_id: str) -> Response:
     """Show the activation code, which is a credential, to who asks for it."""
-    visitor = visitor_of(request)
-    require_manager(visitor)
-    esim = found(await esims.find(db, asked.tenant_of_page(visitor), parse_id(Prefix.ESIM, esim_id)), "eSIM")
+    user = session_user_of(request)
+    require_manager(user)
+    esim = found(await esims.find(db, tenant_of(user), parse_id(Prefix.ESIM, esim_id)), "eSIM")
     picture = segno.make(esim.ac).svg_inline(scale=4, omitsize=True) if esim.ac else ""
-    return page("qr.html", visitor, {"ac": esim.ac, "picture": Markup(picture)})  # noqa: S704 - made of squares
+    return page("qr.html", user, {"ac": esim.ac, "picture": Markup(picture)})  # noqa: S704 - made of squares
 
 
 @routes.post("/esims/{esim_id}/requery")
@@ -112,13 +112,13 @@ async def requery(
     request: Request, database: Database, begin: Begin, requery: Requery, actor: Actor, esim_id: str
 ) -> Response:
     """Refresh the eSIM from its provider."""
-    visitor = visitor_of(request)
+    user = session_user_of(request)
     async with database.session() as db:
-        esim = found(await esims.find(db, asked.tenant_of_page(visitor), parse_id(Prefix.ESIM, esim_id)), "eSIM")
-    told = await requery.fetch(esim)  # without a connection: it takes as long as the provider wants
+        esim = found(await esims.find(db, tenant_of(user), parse_id(Prefix.ESIM, esim_id)), "eSIM")
+    answer = await requery.fetch(esim)  # without a connection: it takes as long as the provider wants
     async with begin() as db:
-        await requery.apply(db, actor, esim, told)
-    return redirect(visitor.link(f"/esims/{text_of(Prefix.ESIM, esim.id)}"))
+        await requery.apply(db, actor, esim, answer)
+    return redirect(user.link(f"/esims/{text_of(Prefix.ESIM, esim.id)}"))
 
 
 def _used_percent(esim: Esim) -> float | None:
@@ -132,17 +132,17 @@ def _story(
     deliveries: Sequence[Delivery],
     notifications: Sequence[JournalEntry | Unreadable],
 ) -> list[dict[str, object]]:
-    told: list[tuple[datetime, int, dict[str, object]]] = []
+    rows: list[tuple[datetime, int, dict[str, object]]] = []
     for note in notifications:
         at = made_at(note.id) if isinstance(note, Unreadable) else note.received_at
-        told.append((at, 0, {"kind": "notification", "row": note}))
+        rows.append((at, 0, {"kind": "notification", "row": note}))
     for event in events:
         changes = {} if isinstance(event, Unreadable) else _changes(event.body)
-        told.append((made_at(event.id), 1, {"kind": "event", "row": event, "changes": changes}))
-    told += [(made_at(one.id), 2, {"kind": "delivery", "row": one}) for one in deliveries]
-    return [row | {"at": at} for at, _, row in sorted(told, key=lambda one: one[:2], reverse=True)]
+        rows.append((made_at(event.id), 1, {"kind": "event", "row": event, "changes": changes}))
+    rows += [(made_at(one.id), 2, {"kind": "delivery", "row": one}) for one in deliveries]
+    return [row | {"at": at} for at, _, row in sorted(rows, key=lambda one: one[:2], reverse=True)]
 
 
 def _changes(body: bytes) -> dict[str, object]:
     changes = msgspec.json.decode(body).get("changes") or {}
-    return {name: change for name, change in changes.items() if name not in UNTOLD}
+    return {name: change for name, change in changes.items() if name not in HIDDEN_CHANGES}

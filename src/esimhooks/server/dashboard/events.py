@@ -5,10 +5,10 @@ from datetime import datetime
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.router import Routes
-from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard import query_params
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
-from esimhooks.server.dashboard.visitor import visitor_of
+from esimhooks.server.dashboard.session_user import session_user_of, tenant_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import DeliveryFilter
 from esimhooks.server.domain.emit import EmitPolicy
@@ -33,55 +33,55 @@ routes = Routes(BY_SESSION)
 @routes.get("/events")
 async def list_events(request: Request, db: Session, now: datetime) -> Response:
     """List events."""
-    visitor = visitor_of(request)
-    if choice := await asked.choose_account(request, db, visitor):
+    user = session_user_of(request)
+    if choice := await query_params.choose_account(request, db, user):
         return choice
-    kind, period = asked.word(request, "type", EventType), asked.period(request)
-    esim = asked.row_id(request, "esim", Prefix.ESIM)
+    kind, period = query_params.member(request, "type", EventType), query_params.period(request, now)
+    esim = query_params.row_id(request, "esim", Prefix.ESIM)
     where = EventFilter(type=kind, esim_id=esim, first_id=period.first_id, last_id=period.last_id)
-    looked = await manage_find.find_events(db, asked.tenant_of_page(visitor), where, asked.window(request))
+    result = await manage_find.find_events(db, tenant_of(user), where, query_params.window(request))
     values = {
         "title": "Events",
-        "list": asked.shown(request, looked.rows, [row.id for row in looked.rows], reached=looked.reached),
-        "filters": {"type": kind, "esim": asked.text(request, "esim")} | period.fields,
+        "list": query_params.list_part(request, result.rows, [row.id for row in result.rows], reached=result.reached),
+        "filters": {"type": kind, "esim": query_params.text(request, "esim")} | period.fields,
         "types": list(EventType),
         "now": now,
     }
-    return page("events.html", visitor, values)
+    return page("events.html", user, values)
 
 
 @routes.get("/events/{event_id}")
 async def show_event(request: Request, db: Session, now: datetime, event_id: str) -> Response:
     """Show an event with its deliveries; asked for by the page itself, only these."""
-    visitor = visitor_of(request)
-    tenant = asked.tenant_of_page(visitor)
+    user = session_user_of(request)
+    tenant = tenant_of(user)
     event = found(await events.find(db, tenant, parse_id(Prefix.EVENT, event_id)), "event")
     sent = (await deliveries.page(db, tenant, DeliveryFilter(event_id=event.id), **Window(before=None, limit=100))).rows
     names = await endpoints.names_of(db, tenant, {one.endpoint_id for one in sent})
     values = {"title": event.type.value, "event": event, "deliveries": sent, "names": names, "now": now}
-    return page("event_deliveries.html" if "x-live" in request.headers else "event.html", visitor, values)
+    return page("event_deliveries.html" if "x-live" in request.headers else "event.html", user, values)
 
 
 @routes.post("/events/{event_id}/resend")
 async def resend(request: Request, db: Session, actor: Actor, event_id: str) -> Response:
     """Send the event again to all who want it."""
-    visitor = visitor_of(request)
+    user = session_user_of(request)
     known = parse_id(Prefix.EVENT, event_id)
-    await manage_deliveries.resend(db, actor, asked.tenant_of_page(visitor), known, endpoint_id=None)
-    return redirect(visitor.link(f"/events/{event_id}"))
+    await manage_deliveries.resend(db, actor, tenant_of(user), known, endpoint_id=None)
+    return redirect(user.link(f"/events/{event_id}"))
 
 
 @routes.get("/event-types")
 async def catalogue(request: Request) -> Response:
     """Show the eight events, each with an example; its schema comes when it is opened, for it is long."""
     kinds = [{"type": kind, "meaning": MEANINGS[kind], "example": encode(example_of(kind))} for kind in EventType]
-    return page("catalogue.html", visitor_of(request), {"title": "Catalogue", "kinds": kinds})
+    return page("catalogue.html", session_user_of(request), {"title": "Catalogue", "kinds": kinds})
 
 
 @routes.get("/event-types/{kind}/schema")
 async def show_schema(request: Request, kind: str) -> Response:
     """Show the schema of one event, as a part of the catalogue."""
-    return page("schema.html", visitor_of(request), {"schema": schema_of(_known(kind))})
+    return page("schema.html", session_user_of(request), {"schema": schema_of(_known(kind))})
 
 
 @routes.post("/event-types/{kind}/try")
@@ -89,14 +89,14 @@ async def try_event(
     request: Request, db: Session, actor: Actor, now: datetime, rules: Installation, kind: str
 ) -> Response:
     """Raise a test event of a test eSIM and show it."""
-    visitor = visitor_of(request)
-    tenant = asked.tenant_of_page(visitor)
+    user = session_user_of(request)
+    tenant = tenant_of(user)
     known = _known(kind)
     if tenant.mode is not Mode.TEST:
         raise Refused.forbidden("test events need test mode: sign in with a test key (esim_test_...)")
     policy = EmitPolicy(thresholds=rules.thresholds)
     event = await raise_test_event(db, actor, tenant, TestEvent(type=known), policy, now=now)
-    return redirect(visitor.link(f"/events/{text_of(Prefix.EVENT, event.id)}"))
+    return redirect(user.link(f"/events/{text_of(Prefix.EVENT, event.id)}"))
 
 
 def _known(kind: str) -> EventType:

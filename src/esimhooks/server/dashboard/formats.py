@@ -13,7 +13,7 @@ _half = re.compile("[\ud800-\udfff]")
 _token = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|\b(true|false|null)\b|(-?\d[\d.eE+-]*)')
 
 
-def moment(value: datetime | None) -> str:
+def time_text(value: datetime | None) -> str:
     """Return a time in UTC to the second."""
     return "\u2013" if value is None else f"{value:%Y-%m-%d %H:%M:%S}"
 
@@ -35,7 +35,17 @@ def many(number: int) -> str:
     return "1,000+" if number > 1000 else f"{number:,}"
 
 
-def told(value: object) -> str:
+def byte_size(number: int) -> str:
+    """Return a number of bytes in its largest fitting unit of 1024."""
+    size = float(number)
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:,.1f} GiB"
+
+
+def value_text(value: object) -> str:
     """Return a value of a payload: a dash for none, times in UTC to the second, the rest as it is."""
     if value is None:
         return "\u2013"

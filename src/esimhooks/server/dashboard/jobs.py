@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.router import Routes
-from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard import query_params
 from esimhooks.server.dashboard.access import BY_SESSION
-from esimhooks.server.dashboard.formats import moment
-from esimhooks.server.dashboard.period import field_of, period_of
+from esimhooks.server.dashboard.formats import time_text
+from esimhooks.server.dashboard.query_params import field_of, period_of
 from esimhooks.server.dashboard.render import page
-from esimhooks.server.dashboard.visitor import form_of, visitor_of
+from esimhooks.server.dashboard.session_user import form_of, session_user_of, tenant_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import EsimFilter
@@ -23,7 +23,7 @@ from esimhooks.server.store import endpoints
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import EsimStatus
 
-UNLESS_TOLD = timedelta(hours=24)
+DEFAULT_SPAN = timedelta(hours=24)
 LATEST = 5
 MEANINGS = {
     Missed.FAILED: "every attempt of the schedule failed",
@@ -52,20 +52,20 @@ async def count(request: Request, db: Session, now: datetime, endpoint_id: str) 
 @routes.post("/endpoints/{endpoint_id}/recover")
 async def recover(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
     """Begin the recovery and show how far it is."""
-    visitor = visitor_of(request)
-    wanted = _asked(await form_of(request), now)
+    user = session_user_of(request)
+    wanted = _wanted(await form_of(request), now)
     begun = await manage_jobs.begin_recovery(
-        db, actor, asked.tenant_of_page(visitor), parse_id(Prefix.ENDPOINT, endpoint_id), wanted, now=now
+        db, actor, tenant_of(user), parse_id(Prefix.ENDPOINT, endpoint_id), wanted, now=now
     )
     to = f"/endpoints/{endpoint_id}/recoveries/{text_of(Prefix.RECOVERY, begun.id)}"
-    return redirect(visitor.link(to))
+    return redirect(user.link(to))
 
 
 @routes.get("/endpoints/{endpoint_id}/recoveries/{recovery_id}")
 async def show_recovery(request: Request, db: Session, endpoint_id: str, recovery_id: str) -> Response:
     """Show how far a recovery is; asked for by the page itself, only the part that changes."""
-    visitor = visitor_of(request)
-    tenant = asked.tenant_of_page(visitor)
+    user = session_user_of(request)
+    tenant = tenant_of(user)
     endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
     known = parse_id(Prefix.RECOVERY, recovery_id)
     job = await manage_jobs.find_job(db, tenant, RecoveryFilter, known, endpoint_id=endpoint.id)
@@ -80,19 +80,19 @@ async def show_recovery(request: Request, db: Session, endpoint_id: str, recover
         "what": "sent again",
         "reached": job.changed,
         "facts": {
-            "From": f"{moment(made_at(job.filter.first_event))} UTC",
-            "To": f"{moment(made_at(job.filter.last_event))} UTC",
+            "From": f"{time_text(made_at(job.filter.first_event))} UTC",
+            "To": f"{time_text(made_at(job.filter.last_event))} UTC",
             "What became of them": ", ".join(job.filter.statuses),
             "Events looked at": f"{job.done:,}",
             "Could not be sent": f"{job.failed:,}" if job.failed else None,
         },
         "end": "All are in the endpoint's lane, and leave it at the pace that it takes.",
         "links": {
-            "Its deliveries": visitor.link("/deliveries", endpoint=endpoint_id),
-            "Another recovery": visitor.link(f"{own}/recover"),
+            "Its deliveries": user.link("/deliveries", endpoint=endpoint_id),
+            "Another recovery": user.link(f"{own}/recover"),
         },
     }
-    return page("job_progress.html" if "x-live" in request.headers else "job.html", visitor, values)
+    return page("job_progress.html" if "x-live" in request.headers else "job.html", user, values)
 
 
 @routes.post("/endpoints/{endpoint_id}/recoveries/{recovery_id}/cancel")
@@ -100,25 +100,25 @@ async def cancel_recovery(
     request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str, recovery_id: str
 ) -> Response:
     """End a recovery where it is; what it has sent again stays."""
-    visitor = visitor_of(request)
+    user = session_user_of(request)
     endpoint, known = parse_id(Prefix.ENDPOINT, endpoint_id), parse_id(Prefix.RECOVERY, recovery_id)
     await manage_jobs.cancel_job(
         db,
         actor,
-        await manage_jobs.find_job(db, asked.tenant_of_page(visitor), RecoveryFilter, known, endpoint_id=endpoint),
+        await manage_jobs.find_job(db, tenant_of(user), RecoveryFilter, known, endpoint_id=endpoint),
         now=now,
     )
-    return redirect(visitor.link(f"/endpoints/{endpoint_id}/recoveries/{recovery_id}"))
+    return redirect(user.link(f"/endpoints/{endpoint_id}/recoveries/{recovery_id}"))
 
 
 @routes.get("/requeries")
 async def ask_requery(request: Request, db: Session, now: datetime) -> Response:
     """Show how many eSIMs fit, and what was asked for before."""
-    visitor = visitor_of(request)
-    if choice := await asked.choose_account(request, db, visitor):
+    user = session_user_of(request)
+    if choice := await query_params.choose_account(request, db, user):
         return choice
-    tenant = asked.tenant_of_page(visitor)
-    filters = {name: asked.text(request, name) or "" for name in ("status", "iccid", "transaction", "order")}
+    tenant = tenant_of(user)
+    filters = {name: query_params.text(request, name) or "" for name in ("status", "iccid", "transaction", "order")}
     where = _where(filters)
     values = {
         "title": "Refresh from providers",
@@ -129,26 +129,22 @@ async def ask_requery(request: Request, db: Session, now: datetime) -> Response:
         "latest": await manage_jobs.page_of_jobs(db, tenant, RequeryFilter, Window(before=None, limit=LATEST)),
         "now": now,
     }
-    return page("requeries.html", visitor, values)
+    return page("requeries.html", user, values)
 
 
 @routes.post("/requeries")
 async def begin_requery(request: Request, db: Session, actor: Actor, now: datetime) -> Response:
     """Begin to read the eSIMs that fit, and show how far it is."""
-    visitor = visitor_of(request)
-    begun = await manage_jobs.begin_requery(
-        db, actor, asked.tenant_of_page(visitor), _where(await form_of(request)), now=now
-    )
-    return redirect(visitor.link(f"/requeries/{text_of(Prefix.REQUERY, begun.id)}"))
+    user = session_user_of(request)
+    begun = await manage_jobs.begin_requery(db, actor, tenant_of(user), _where(await form_of(request)), now=now)
+    return redirect(user.link(f"/requeries/{text_of(Prefix.REQUERY, begun.id)}"))
 
 
 @routes.get("/requeries/{requery_id}")
 async def show_requery(request: Request, db: Session, requery_id: str) -> Response:
     """Show how far a requery is; asked for by the page itself, only the part that changes."""
-    visitor = visitor_of(request)
-    job = await manage_jobs.find_job(
-        db, asked.tenant_of_page(visitor), RequeryFilter, parse_id(Prefix.REQUERY, requery_id)
-    )
+    user = session_user_of(request)
+    job = await manage_jobs.find_job(db, tenant_of(user), RequeryFilter, parse_id(Prefix.REQUERY, requery_id))
     where = job.filter.where
     values = {
         "title": "Requery",
@@ -170,34 +166,32 @@ async def show_requery(request: Request, db: Session, requery_id: str) -> Respon
         "end": None,
         "links": {},
     }
-    return page("job_progress.html" if "x-live" in request.headers else "job.html", visitor, values)
+    return page("job_progress.html" if "x-live" in request.headers else "job.html", user, values)
 
 
 @routes.post("/requeries/{requery_id}/cancel")
 async def cancel_requery(request: Request, db: Session, actor: Actor, now: datetime, requery_id: str) -> Response:
     """End a requery where it is; what it has read stays."""
-    visitor = visitor_of(request)
+    user = session_user_of(request)
     await manage_jobs.cancel_job(
         db,
         actor,
-        await manage_jobs.find_job(
-            db, asked.tenant_of_page(visitor), RequeryFilter, parse_id(Prefix.REQUERY, requery_id)
-        ),
+        await manage_jobs.find_job(db, tenant_of(user), RequeryFilter, parse_id(Prefix.REQUERY, requery_id)),
         now=now,
     )
-    return redirect(visitor.link(f"/requeries/{requery_id}"))
+    return redirect(user.link(f"/requeries/{requery_id}"))
 
 
 async def _counted(request: Request, db: Session, now: datetime, endpoint_id: str, template: str) -> Response:
-    visitor = visitor_of(request)
-    tenant = asked.tenant_of_page(visitor)
+    user = session_user_of(request)
+    tenant = tenant_of(user)
     endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
-    given = {name: asked.joined(request, name) for name in ("from", "to", "status", "chosen")}
-    wanted = _asked(given, now)
+    fields = {name: query_params.joined(request, name) for name in ("from", "to", "status", "chosen")}
+    wanted = _wanted(fields, now)
     values = {
         "title": "Recover",
         "endpoint": endpoint,
-        "fields": {"from": field_of(wanted.start), "to": given["to"]},
+        "fields": {"from": field_of(wanted.start), "to": fields["to"]},
         "chosen": wanted.statuses,
         "meanings": MEANINGS,
         "found": await manage_jobs.count_missed(db, tenant, endpoint.id, wanted) if wanted.statuses else None,
@@ -206,31 +200,31 @@ async def _counted(request: Request, db: Session, now: datetime, endpoint_id: st
         ),
         "now": now,
     }
-    return page(template, visitor, values)
+    return page(template, user, values)
 
 
-def _asked(given: Mapping[str, str], now: datetime) -> MissedEvents:
+def _wanted(fields: Mapping[str, str], now: datetime) -> MissedEvents:
     """Return what the form asks for: the last day and what did not arrive unless told. Raises `Refused` (422)."""
-    period = period_of(given)
-    names = [one for one in given.get("status", "").split(",") if one]
+    period = period_of(fields)
+    names = [one for one in fields.get("status", "").split(",") if one]
     if unknown := set(names) - set(Missed):
         raise Refused.invalid("/status", f"expected some of {', '.join(Missed)}, not {min(unknown)[:40]}")
-    chosen = tuple(Missed(one) for one in dict.fromkeys(names)) if names or given.get("chosen") else NOT_ARRIVED
+    chosen = tuple(Missed(one) for one in dict.fromkeys(names)) if names or fields.get("chosen") else NOT_ARRIVED
     end = now if period.end is None else period.end
-    start = (end - UNLESS_TOLD).replace(second=0, microsecond=0) if period.start is None else period.start
+    start = (end - DEFAULT_SPAN).replace(second=0, microsecond=0) if period.start is None else period.start
     if start >= end:
         raise Refused.invalid("/from", "expected a time before that of to, which is now unless told")
     return MissedEvents(start=start, end=end, statuses=chosen)
 
 
-def _where(given: Mapping[str, str]) -> EsimFilter:
+def _where(fields: Mapping[str, str]) -> EsimFilter:
     """Return what is asked for. Raises `Refused` (422) for a status that is not known."""
-    status = given.get("status", "")
+    status = fields.get("status", "")
     if status and status not in set(EsimStatus):
         raise Refused.invalid("/status", f"expected one of {', '.join(EsimStatus)}, not {status[:40]}")
     return EsimFilter(
         status=EsimStatus(status) if status else None,
-        iccid=given.get("iccid") or None,
-        transaction_id=given.get("transaction") or None,
-        order_no=given.get("order") or None,
+        iccid=fields.get("iccid") or None,
+        transaction_id=fields.get("transaction") or None,
+        order_no=fields.get("order") or None,
     )

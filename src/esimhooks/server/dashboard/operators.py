@@ -10,10 +10,10 @@ from msgspec import Struct
 from esimhooks.server.api.auth import Authenticator
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.router import Routes
-from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard import query_params
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
-from esimhooks.server.dashboard.visitor import form_of, operator_of
+from esimhooks.server.dashboard.session_user import form_of, operator_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.endpoint import Tenant
@@ -114,10 +114,10 @@ async def revoke_key(
 @routes.get("/journal")
 async def list_journal(request: Request, db: Session, now: datetime) -> Response:
     """List what providers sent."""
-    visitor = operator_of(request)
-    period = asked.period(request)
-    outcome = asked.word(request, "outcome", UpdateOutcome)
-    texts = {name: asked.text(request, name) for name in ("source", "iccid", "transaction", "order")}
+    user = operator_of(request)
+    period = query_params.period(request, now)
+    outcome = query_params.member(request, "outcome", UpdateOutcome)
+    texts = {name: query_params.text(request, name) for name in ("source", "iccid", "transaction", "order")}
     where = JournalFilter(
         source=texts["source"],
         outcome=outcome,
@@ -127,46 +127,46 @@ async def list_journal(request: Request, db: Session, now: datetime) -> Response
         first_id=period.first_id,
         last_id=period.last_id,
     )
-    looked = await manage_find.find_notifications(db, where, asked.window(request))
+    result = await manage_find.find_notifications(db, where, query_params.window(request))
     values = {
         "title": "Provider journal",
-        "list": asked.shown(request, looked.rows, [row.id for row in looked.rows], reached=looked.reached),
+        "list": query_params.list_part(request, result.rows, [row.id for row in result.rows], reached=result.reached),
         "filters": texts | {"outcome": outcome} | period.fields,
         "outcomes": list(UpdateOutcome),
         "now": now,
     }
-    return page("journal.html", visitor, values)
+    return page("journal.html", user, values)
 
 
 @routes.get("/journal/{notification_id}")
 async def show_notification(request: Request, db: Session, now: datetime, notification_id: str) -> Response:
     """Show what a provider sent, as it came."""
-    visitor = operator_of(request)
+    user = operator_of(request)
     entry = found(await journal.find(db, parse_id(Prefix.NOTIFICATION, notification_id)), "notification")
-    return page("notification.html", visitor, {"title": "Notification", "entry": entry, "now": now})
+    return page("notification.html", user, {"title": "Notification", "entry": entry, "now": now})
 
 
 @routes.post("/journal/{notification_id}/replay")
 async def replay(request: Request, db: Session, actor: Actor, notification_id: str) -> Response:
-    """Look at a notification again, in the background."""
-    visitor = operator_of(request)
+    """Evaluate a notification again, in the background."""
+    user = operator_of(request)
     await manage_journal.replay(db, actor, parse_id(Prefix.NOTIFICATION, notification_id))
-    return redirect(visitor.link(f"/journal/{notification_id}"))
+    return redirect(user.link(f"/journal/{notification_id}"))
 
 
 async def _list(
     request: Request, db: Session, now: datetime, *, typed: Mapping[str, str] = {}, refused: Refused | None = None
 ) -> Response:
-    visitor = operator_of(request)
-    name = asked.text(request, "name")
-    rows = await accounts.page(db, **asked.window(request), name=name)
+    user = operator_of(request)
+    name = query_params.text(request, "name")
+    rows = await accounts.page(db, **query_params.window(request), name=name)
     values = {
         "title": "Accounts",
-        "list": asked.shown(request, rows, [row.id for row in rows]),
+        "list": query_params.list_part(request, rows, [row.id for row in rows]),
         "name": name,
         "now": now,
     }
-    return page("accounts.html", visitor, values | _refusal(typed, refused), status=refused.status if refused else 200)
+    return page("accounts.html", user, values | _refusal(typed, refused), status=refused.status if refused else 200)
 
 
 async def _account(  # noqa: PLR0913 - a form as it was typed, and why it was refused
@@ -179,7 +179,7 @@ async def _account(  # noqa: PLR0913 - a form as it was typed, and why it was re
     typed: Mapping[str, str] = {},
     refused: Refused | None = None,
 ) -> Response:
-    visitor = operator_of(request)
+    user = operator_of(request)
     known = parse_id(Prefix.ACCOUNT, account_id)
     account = found(await accounts.find(db, known), "account")
     values = {
@@ -190,7 +190,7 @@ async def _account(  # noqa: PLR0913 - a form as it was typed, and why it was re
         "made": made,
         "now": now,
     }
-    return page("account.html", visitor, values | _refusal(typed, refused), status=refused.status if refused else 200)
+    return page("account.html", user, values | _refusal(typed, refused), status=refused.status if refused else 200)
 
 
 def _refusal(typed: Mapping[str, str], refused: Refused | None) -> dict[str, object]:

@@ -3,12 +3,14 @@
 from datetime import datetime, timedelta
 
 from esimhooks.server.api.http import Request, Response
+from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.router import Routes
-from esimhooks.server.dashboard import asked
+from esimhooks.server.dashboard import query_params
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.charts import by_status, series_of
 from esimhooks.server.dashboard.render import page
-from esimhooks.server.dashboard.visitor import visitor_of
+from esimhooks.server.dashboard.session_user import session_user_of
+from esimhooks.server.dashboard.system import system_of
 from esimhooks.server.domain.figures import RETRYING, Figures
 from esimhooks.server.domain.provider import ProviderHealth, provider_health_of
 from esimhooks.server.manage import overview as manage_overview
@@ -23,35 +25,36 @@ routes = Routes(BY_SESSION)
 
 
 @routes.get("/")
-async def overview(request: Request, db: Session, now: datetime) -> Response:
+async def overview(request: Request, db: Session, now: datetime, installation: Installation) -> Response:
     """Show the overview."""
-    return await _shown(request, db, now, "overview.html")
+    return await _shown(request, db, now, installation, "overview.html")
 
 
 @routes.get("/overview/figures")
-async def figures(request: Request, db: Session, now: datetime) -> Response:
+async def figures(request: Request, db: Session, now: datetime, installation: Installation) -> Response:
     """Show the part of the overview that changes."""
-    return await _shown(request, db, now, "overview_figures.html")
+    return await _shown(request, db, now, installation, "overview_figures.html")
 
 
-async def _shown(request: Request, db: Session, now: datetime, template: str) -> Response:
-    visitor = visitor_of(request)
-    name = asked.one_of(request, "span", SPANS) or "24h"
-    looked = await manage_overview.overview(db, visitor.tenant, span=SPANS[name], now=now)
-    empty = visitor.operator and not await accounts.page(db, before=None, limit=1)
+async def _shown(request: Request, db: Session, now: datetime, installation: Installation, template: str) -> Response:
+    user = session_user_of(request)
+    name = query_params.one_of(request, "span", SPANS) or "24h"
+    overview = await manage_overview.overview(db, user.tenant, span=SPANS[name], now=now)
+    empty = user.operator and not await accounts.page(db, before=None, limit=1)
     values: dict[str, object] = {
         "title": "Overview",
-        "figures": looked,
+        "figures": overview,
         "spans": list(SPANS),
         "span": name,
         "now": now,
         "no_accounts": empty,
-        "steps": await figures_of.first_steps(db, visitor.tenant) if visitor.tenant else None,
-        "providers": [] if visitor.tenant else await _providers_in_trouble(db, now),
-        "waiting": sum(one.health.facts.waiting for one in looked.troubles),
-        "owners": len({one.tenant for one in looked.troubles}),
+        "steps": await figures_of.first_steps(db, user.tenant) if user.tenant else None,
+        "providers": [] if user.tenant else await _providers_in_trouble(db, now),
+        "system_problems": [] if user.tenant else (await system_of(db, installation)).problems,
+        "waiting": sum(one.health.facts.waiting for one in overview.troubles),
+        "owners": len({one.tenant for one in overview.troubles}),
     }
-    return page(template, visitor, values | _counts(looked))
+    return page(template, user, values | _counts(overview))
 
 
 async def _providers_in_trouble(db: Session, now: datetime) -> list[ProviderHealth]:

@@ -19,6 +19,7 @@ from esimhooks.server.dashboard import (
     providers,
     search,
     sign_in,
+    system,
 )
 
 PAGES = (
@@ -38,6 +39,7 @@ PAGES = (
     providers,
     search,
     sign_in,
+    system,
 )
 
 

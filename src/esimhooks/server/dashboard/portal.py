@@ -8,7 +8,7 @@ from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard.access import OPEN_PAGES
-from esimhooks.server.dashboard.visitor import cookie
+from esimhooks.server.dashboard.session_user import cookie
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.portal import INSTALLATION

@@ -9,7 +9,7 @@ from esimhooks.server.api.http import Request, Response
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
-from esimhooks.server.dashboard.visitor import form_of, operator_of
+from esimhooks.server.dashboard.session_user import form_of, operator_of
 from esimhooks.server.domain.errors import FieldError, Refused
 from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.manage import providers
@@ -53,7 +53,7 @@ async def try_document(request: Request, db: Session, clients: ProviderClients, 
 
 
 async def _shown(request: Request, db: Session, now: datetime, name: str, trial: Trial | None = None) -> Response:
-    visitor = operator_of(request)
+    user = operator_of(request)
     versions = await providers.versions(db, name, before=None, limit=SHOWN_VERSIONS)
     trial = trial or Trial(document=versions[0][0].document if versions else "")
     values = {
@@ -66,4 +66,4 @@ async def _shown(request: Request, db: Session, now: datetime, name: str, trial:
         "most": TRIED,
         "now": now,
     }
-    return page("provider_document.html", visitor, values)
+    return page("provider_document.html", user, values)

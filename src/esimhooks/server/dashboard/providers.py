@@ -7,7 +7,7 @@ from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.charts import series_of
 from esimhooks.server.dashboard.render import page
-from esimhooks.server.dashboard.visitor import operator_of
+from esimhooks.server.dashboard.session_user import operator_of
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import first_id_of
@@ -24,15 +24,15 @@ routes = Routes(BY_SESSION)
 @routes.get("/providers")
 async def list_providers(request: Request, db: Session, now: datetime) -> Response:
     """List providers with how they do."""
-    visitor = operator_of(request)
+    user = operator_of(request)
     found = [provider_health_of(one, now=now) for one in await provider_health.facts(db)]
-    return page("providers.html", visitor, {"title": "Providers", "providers": found, "now": now})
+    return page("providers.html", user, {"title": "Providers", "providers": found, "now": now})
 
 
 @routes.get("/providers/{name}/health")
 async def show_provider(request: Request, db: Session, now: datetime, name: str) -> Response:
     """Show a provider's last 24 hours; asked for by the page itself, the parts that change."""
-    visitor = operator_of(request)
+    user = operator_of(request)
     found = await provider_health.facts(db, name=name)
     if not found:
         raise Refused.not_found("there is no such provider")
@@ -51,4 +51,4 @@ async def show_provider(request: Request, db: Session, now: datetime, name: str)
         "doubts": await provider_health.doubts_of(db, name),
         "now": now,
     }
-    return page("provider_parts.html" if "x-live" in request.headers else "provider.html", visitor, values)
+    return page("provider_parts.html" if "x-live" in request.headers else "provider.html", user, values)

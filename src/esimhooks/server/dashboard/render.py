@@ -3,6 +3,7 @@
 import gettext
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -13,8 +14,8 @@ from esimhooks.server.api.http import Request, Response
 from esimhooks.server.api.installation import Installation
 from esimhooks.server.dashboard import formats
 from esimhooks.server.dashboard.assets import VERSION
-from esimhooks.server.dashboard.look import NOBODYS, OURS, Look
-from esimhooks.server.dashboard.visitor import Visitor
+from esimhooks.server.dashboard.page_branding import DEFAULT, NEUTRAL, PageBranding
+from esimhooks.server.dashboard.session_user import SessionUser
 from esimhooks.server.domain.advice import Advice, advise
 from esimhooks.server.domain.delivery import Attempt
 from esimhooks.server.domain.errors import NotNow, Refused, Undecryptable
@@ -48,7 +49,9 @@ def advice_for(failure: Attempt | LastFailure) -> Advice:
 
 PROVIDER_WORDS = {
     ProviderState.SILENT: "It has sent nothing for far longer than usual. Ask it whether its notifications go to our address.",
-    ProviderState.REFUSED: "Its latest notification could not be read. Look into the journal for what was wrong.",
+    ProviderState.REFUSED: "It refuses our credentials. Set the right ones: until then nothing can be read from it.",
+    ProviderState.LOW_BALANCE: "It says that the balance is low. Top it up before orders fail.",
+    ProviderState.INVALID: "Its latest notification could not be read. Look into the journal for what was wrong.",
     ProviderState.BEHIND: "Notifications wait: it does not answer our questions. Check its credentials and its own status.",
 }
 
@@ -58,12 +61,21 @@ def provider_words(health: ProviderHealth) -> str:
     return PROVIDER_WORDS.get(health.state, "")
 
 
+SPANS_OF_TIME = {
+    "15min": "last 15 minutes",
+    "1h": "last hour",
+    "24h": "last 24 hours",
+    "7d": "last 7 days",
+    "30d": "last 30 days",
+}
+"""What the spans that end now are called."""
 FILTERS: Mapping[str, Callable[..., object]] = {
-    "moment": formats.moment,
+    "time_text": formats.time_text,
     "span": formats.span,
     "pretty": formats.pretty,
-    "told": formats.told,
+    "value_text": formats.value_text,
     "many": formats.many,
+    "byte_size": formats.byte_size,
     "number": "{:,}".format,
     "advice": advice_for,
     "merged": lambda first, second: {**first, **second},
@@ -91,18 +103,19 @@ def environment(language: str) -> jinja2.Environment:
     made.globals |= {
         "assets": VERSION,
         "provider_words": provider_words,
+        "spans_of_time": SPANS_OF_TIME,
         "id": lambda kind, value: text_of(Prefix(kind), value),
     }
     texts = gettext.translation("dashboard", FOLDER / "locales", [language], fallback=True)
 
-    def plain(text: str) -> str:
+    def translate(text: str) -> str:
         """Return a name or a sentence made elsewhere: no percent sign in it is a place for a value."""
         return texts.gettext(text) if text else ""
 
-    def said(advice: Advice) -> str:
-        return plain(advice.text).format(**advice.values)
+    def sentence(advice: Advice) -> str:
+        return translate(advice.text).format(**advice.values)
 
-    made.globals |= {"plain": plain, "said": said}
+    made.globals |= {"translate": translate, "sentence": sentence}
     install: Callable[..., None] = vars(made)["install_gettext_translations"]  # which the extension has added
     install(texts, newstyle=True)
     return made
@@ -110,18 +123,18 @@ def environment(language: str) -> jinja2.Environment:
 
 def page(
     template: str,
-    visitor: Visitor | None,
+    user: SessionUser | None,
     values: Mapping[str, object],
     *,
     status: int = 200,
-    look: Look = OURS,
+    branding: PageBranding = DEFAULT,
     frame_origins: Sequence[str] = (),
 ) -> Response:
-    """Return the page. `visitor` None: a person who has not signed in, who sees `look`."""
-    if visitor is not None:
-        look, frame_origins = visitor.look, visitor.frame_origins
-    made = environment(look.language).get_template(template)
-    text = made.render(**values, visitor=visitor, look=look, language=look.language)
+    """Return the page. `user` None: a person who has not signed in, who sees `branding`."""
+    if user is not None:
+        branding, frame_origins = user.branding, user.frame_origins
+    made = environment(branding.language).get_template(template)
+    text = made.render(**values, user=user, branding=branding, language=branding.language)
     return Response(status, text.encode(), "text/html; charset=utf-8", framed_headers(frame_origins))
 
 
@@ -138,7 +151,7 @@ def framed_headers(origins: Sequence[str]) -> dict[str, str]:
 
 def show_error(request: Request, error: Exception) -> Response:
     """Return a page that says what went wrong; nothing of the inside."""
-    visitor: Visitor | None = request.visitor
+    user: SessionUser | None = request.session_user
     status, detail = 500, "Something broke on our side; it is in the log."
     if isinstance(error, Refused):
         fields = "; ".join(f"{one.pointer.lstrip('/')}: {one.detail}" for one in error.errors)
@@ -149,13 +162,14 @@ def show_error(request: Request, error: Exception) -> Response:
         log.error("request.failed", method=request.method, path=request.path, exc_info=error)
         if isinstance(error, Undecryptable):
             detail = "What is stored here cannot be decrypted; the log names it."
+    in_frame = request.headers.get("sec-fetch-dest") == "iframe"
     filtered = request.method == "GET" and isinstance(error, Refused) and bool(error.errors)
     values = {
-        "title": "That did not work",
+        "title": "Not found" if status == HTTPStatus.NOT_FOUND else "That did not work",
         "status": status,
         "detail": detail,
         "path": request.path if filtered else None,
+        "home": user.link("/") if user else None if in_frame else "/",
     }
-    in_frame = request.headers.get("sec-fetch-dest") == "iframe"
     origins = request.services[Installation].frame_origins if in_frame else ()
-    return page("error.html", visitor, values, status=status, look=NOBODYS, frame_origins=origins)
+    return page("error.html", user, values, status=status, branding=NEUTRAL, frame_origins=origins)

@@ -9,9 +9,9 @@ from esimhooks.server.api.problems import headers_of
 from esimhooks.server.api.router import Routes
 from esimhooks.server.api.transaction import Begin
 from esimhooks.server.dashboard.access import BY_SESSION, OPEN_PAGES
-from esimhooks.server.dashboard.look import Look, look_for
+from esimhooks.server.dashboard.page_branding import PageBranding, branding_for
 from esimhooks.server.dashboard.render import page
-from esimhooks.server.dashboard.visitor import check_origin, cookie, form_of, token_of, visitor_of
+from esimhooks.server.dashboard.session_user import check_origin, cookie, form_of, session_user_of, token_of
 from esimhooks.server.domain.account import DashboardSession
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.roles import Permission
@@ -29,8 +29,8 @@ open_routes = Routes(OPEN_PAGES)
 @open_routes.get("/sign-in")
 async def ask_key(request: Request, db: Session) -> Response:
     """Show the form."""
-    look = await look_for(db, None)
-    return _form(request.query.get("next", ""), look, ended=bool(token_of(request)))
+    branding = await branding_for(db, None)
+    return _form(request.query.get("next", ""), branding, ended=bool(token_of(request)))
 
 
 @open_routes.post("/sign-in")
@@ -50,7 +50,7 @@ async def sign_in(
     except Refused as refused:
         note_refusal(request, refused)
         async with begin() as db:
-            return _form(back, await look_for(db, None), refused)
+            return _form(back, await branding_for(db, None), refused)
     admin = authenticator.admin_digest if principal.lookup is None else None
     actor = actor_of(principal, authenticator.peer(request))
     async with begin() as db:
@@ -66,15 +66,15 @@ async def sign_in(
 @routes.post("/sign-out")
 async def sign_out(request: Request, db: Session) -> Response:
     """End the session, here and on all nodes."""
-    framed = visitor_of(request).framed
+    framed = session_user_of(request).framed
     await end_session(db, token_of(request))
     return redirect("/sign-in", set_cookie=cookie(request, "", framed=framed))
 
 
-def _form(back: str, look: Look, refused: Refused | None = None, *, ended: bool = False) -> Response:
+def _form(back: str, branding: PageBranding, refused: Refused | None = None, *, ended: bool = False) -> Response:
     error = "" if refused is None else refused.detail.capitalize() + "."
-    told = {"title": "Sign in", "next": back, "error": error, "ended": ended}
-    answer = page("sign_in.html", None, told, status=200 if refused is None else refused.status, look=look)
+    values = {"title": "Sign in", "next": back, "error": error, "ended": ended}
+    answer = page("sign_in.html", None, values, status=200 if refused is None else refused.status, branding=branding)
     if refused is not None:
         answer.headers.update(headers_of(refused))
     return answer

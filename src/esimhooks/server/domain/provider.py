@@ -1,4 +1,7 @@
-"""A provider as it is configured and stored, and its health: what its last day was like in, one state with its reasons out. Pure."""
+"""A provider as it is configured and stored, and its health: facts of its last day in, one state with its reasons out. Pure.
+
+Pages, API, metrics and operational events all use that state.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -25,9 +28,11 @@ class StoredProvider(Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-SILENT_AFTER_GAPS = 20
-"""Of the mean time between its notifications: at random such a silence comes once in e^20."""
-LEAST_SILENCE = timedelta(minutes=30)
+SILENT_AFTER_GAPS = 3
+"""So many times its longest silence of late."""
+LEAST_SILENCE = timedelta(hours=1)
+LEAST_HEARD = 20
+"""With fewer notifications nothing is usual yet."""
 BEHIND_AFTER = timedelta(minutes=5)
 
 
@@ -40,6 +45,10 @@ class ProviderState(StrEnum):
     SILENT = "silent"
     """It has not sent anything for far longer than usual."""
     REFUSED = "refused"
+    """It does not take our credentials."""
+    LOW_BALANCE = "low_balance"
+    """It says that the account's balance is low."""
+    INVALID = "invalid"
     """Its latest notification could not be read."""
     BEHIND = "behind"
     """Notifications wait to be looked at: it does not answer questions, or not fast enough."""
@@ -48,7 +57,9 @@ class ProviderState(StrEnum):
 class ProviderFacts(Struct, frozen=True, kw_only=True):
     """What is stored of a provider. Times are aware UTC; `received`, `invalid` and `unmatched` count its newest of one day.
 
-    `first_at` is when the oldest of these came, `last_at` the newest notification of all; `backlog` is counted up to 1000.
+    `first_at` is when the oldest of these came, `last_at` the newest notification of all. `heard` counts its newest of all
+    time, up to a maximum, and `longest_gap` is the longest time between two of these. `backlog` is counted up to 1000.
+    `refused_since` and `low_balance_since` are when it began to say so.
     """
 
     name: str
@@ -59,6 +70,10 @@ class ProviderFacts(Struct, frozen=True, kw_only=True):
     first_at: datetime | None = None
     last_at: datetime | None = None
     last_is_invalid: bool = False
+    heard: int = 0
+    longest_gap: timedelta | None = None
+    refused_since: datetime | None = None
+    low_balance_since: datetime | None = None
     backlog: int = 0
     backlog_since: datetime | None = None
     doubts: int = 0
@@ -75,7 +90,7 @@ class ProviderHealth(Struct, frozen=True, kw_only=True):
     @property
     def needs_attention(self) -> bool:
         """Whether it stands on the first page."""
-        return self.state in (ProviderState.SILENT, ProviderState.REFUSED, ProviderState.BEHIND)
+        return self.state not in (ProviderState.HEALTHY, ProviderState.NEW)
 
 
 def provider_health_of(facts: ProviderFacts, *, now: datetime) -> ProviderHealth:
@@ -83,13 +98,26 @@ def provider_health_of(facts: ProviderFacts, *, now: datetime) -> ProviderHealth
     gap = None
     if facts.first_at is not None and facts.last_at is not None and facts.received > 1:
         gap = (facts.last_at - facts.first_at) / (facts.received - 1)
-    state, since = ProviderState.HEALTHY, None
-    if facts.backlog_since is not None and facts.backlog_since < now - BEHIND_AFTER:
-        state, since = ProviderState.BEHIND, facts.backlog_since
-    elif facts.last_at is None:
-        state = ProviderState.NEW
-    elif facts.last_is_invalid:
-        state, since = ProviderState.REFUSED, facts.last_at
-    elif gap is not None and now - facts.last_at > max(LEAST_SILENCE, SILENT_AFTER_GAPS * gap):
-        state, since = ProviderState.SILENT, facts.last_at
+    state, since = _state(facts, now=now)
     return ProviderHealth(state=state, since=since, usual_gap=gap, facts=facts)
+
+
+def is_silent(facts: ProviderFacts, *, now: datetime) -> bool:
+    """Return whether nothing has come for far longer than usual; `now` is aware UTC."""
+    if facts.last_at is None or facts.longest_gap is None or facts.heard < LEAST_HEARD:
+        return False
+    return now - facts.last_at > max(LEAST_SILENCE, SILENT_AFTER_GAPS * facts.longest_gap)
+
+
+def _state(facts: ProviderFacts, *, now: datetime) -> tuple[ProviderState, datetime | None]:
+    """Return the state, the worst one that applies, and since when it is so."""
+    is_behind = facts.backlog_since is not None and facts.backlog_since < now - BEHIND_AFTER
+    candidates = (
+        (ProviderState.REFUSED, facts.refused_since is not None, facts.refused_since),
+        (ProviderState.BEHIND, is_behind, facts.backlog_since),
+        (ProviderState.INVALID, facts.last_is_invalid, facts.last_at),
+        (ProviderState.SILENT, is_silent(facts, now=now), facts.last_at),
+        (ProviderState.LOW_BALANCE, facts.low_balance_since is not None, facts.low_balance_since),
+        (ProviderState.NEW, facts.last_at is None, None),
+    )
+    return next(((state, since) for state, applies, since in candidates if applies), (ProviderState.HEALTHY, None))

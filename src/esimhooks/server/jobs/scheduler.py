@@ -18,6 +18,7 @@ from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, first_id_of, text_of
 from esimhooks.server.domain.order import Order
+from esimhooks.server.domain.provider import ProviderFacts, ProviderState, is_silent, provider_health_of
 from esimhooks.server.domain.schedule import between_polls
 from esimhooks.server.domain.update import Cause
 from esimhooks.server.domain.validity import expiry_of
@@ -41,6 +42,7 @@ from esimhooks.server.store import (
     orders,
     polls,
     provider_documents,
+    provider_health,
     provider_troubles,
     queue,
 )
@@ -262,7 +264,9 @@ class Scheduler:
     async def look_for_silence(self) -> float:
         """Write down which providers have been silent for far longer than usual."""
         async with self._database.transaction() as db:
-            await provider_troubles.note_silence(db)
+            facts = await provider_health.facts(db)
+            silent = {one.name: one.last_at for one in facts if one.last_at and is_silent(one, now=self._clock())}
+            await provider_troubles.write_silence(db, silent)
         return SILENCE_S
 
     async def make_partitions(self) -> float:
@@ -310,12 +314,22 @@ class QueueMetrics:
     def __init__(self, database: Database, *, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._providers: frozenset[str] = frozenset()
 
     async def refresh(self) -> float:
         """Refresh the metrics of the queue; returns the seconds until the next round."""
         async with self._database.session() as db:
             figures = await lanes.queue_figures(db)
             states = await health.states(db)
+            providers = await provider_health.facts(db)
+        self._show_providers(providers)
         metrics.endpoint_states({state.value: number for state, number in states.items()})
         metrics.queue_read(figures, at=self._clock().timestamp())
         return EVERY_S
+
+    def _show_providers(self, providers: Sequence[ProviderFacts]) -> None:
+        states: dict[str, str | None] = dict.fromkeys(self._providers)
+        for one in providers:
+            states[one.name] = provider_health_of(one, now=self._clock()).state.value
+        metrics.provider_states(states, known=[state.value for state in ProviderState])
+        self._providers = frozenset(one.name for one in providers)

@@ -125,6 +125,13 @@ _dispatchers = Gauge(
 _states = Gauge(
     "esimhooks_endpoints", "Endpoints, by their state", ["state"], multiprocess_mode="mostrecent", registry=REGISTRY
 )
+_provider_states = Gauge(
+    "esimhooks_provider_state",
+    "1 for the state that a provider is in, 0 for all others",
+    ["provider", "state"],
+    multiprocess_mode="mostrecent",
+    registry=REGISTRY,
+)
 _looked_at = Gauge(
     "esimhooks_queue_read_timestamp_seconds",
     "When the figures of the queue were read",
@@ -223,6 +230,13 @@ def endpoint_states(number: Mapping[str, int]) -> None:
     """Show how many endpoints are in each state."""
     for state, count in number.items():
         _states.labels(state).set(count)
+
+
+def provider_states(states: Mapping[str, str | None], *, known: Sequence[str]) -> None:
+    """Show the state of each provider, one of `known`; None for a provider that is gone."""
+    for provider, own in states.items():
+        for state in known:
+            _provider_states.labels(provider, state).set(state == own)
 
 
 def exposition() -> bytes:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from socket import gethostname
 from time import monotonic
 from typing import Literal, TypeAlias
 
@@ -20,6 +21,7 @@ from esimhooks.server.domain.errors import Broken, Conflicting, NotNow
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store import address
 from esimhooks.server.store.encryption import Cipher
+from esimhooks.version import __version__
 
 log = get_logger("store")
 
@@ -28,8 +30,10 @@ Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 STATEMENT_TIMEOUT_S = 30.0
 ACQUIRE_TIMEOUT_S = 10.0
 OLDEST_VERSION = 14
+APPLICATION_NAME = f"esimhooks {__version__} {gethostname()}"[:63]
+"""What the database shows of this node's connections: its version and its host, by which operators tell nodes apart."""
 SESSION_SETTINGS = {
-    "application_name": "esimhooks",
+    "application_name": APPLICATION_NAME,
     "timezone": "UTC",
     "jit": "off",
     # Tables that fill and empty within seconds have no true statistics: a plan made for an empty queue would read the
@@ -226,7 +230,7 @@ async def connect(dsn: str, cipher: Cipher, *, connections: int = 10, pooled: bo
                 reset=_keep_as_it_is,
                 command_timeout=STATEMENT_TIMEOUT_S,
                 timeout=where.connect_timeout_s or ACQUIRE_TIMEOUT_S,
-                server_settings={"application_name": "esimhooks"} if pooled else SESSION_SETTINGS | BOUNDS,
+                server_settings={"application_name": APPLICATION_NAME} if pooled else SESSION_SETTINGS | BOUNDS,
                 **({"statement_cache_size": 0} if pooled else {}),
             )
     except (asyncpg.PostgresError, asyncpg.ClientConfigurationError) as error:
@@ -265,7 +269,7 @@ async def _connected(dsn: str) -> asyncpg.Connection:
             where.dsn,
             timeout=where.connect_timeout_s or ACQUIRE_TIMEOUT_S,
             statement_cache_size=0,
-            server_settings={"application_name": "esimhooks"},
+            server_settings={"application_name": APPLICATION_NAME},
         )
         _notice_silence(conn)
     except asyncpg.ClientConfigurationError as error:

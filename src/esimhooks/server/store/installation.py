@@ -1,11 +1,14 @@
 """Facts about the installation as a whole: the canaries that tell a wrong encryption key at start.
 
 Each key that encrypts rows has a canary of its own, `canary.<id of the key>`. A key may go once everything is encrypted anew
-with a newer one: then its canary goes too. What `esimhooks doctor` asks of the database itself stands here as well; it only
-reads.
+with a newer one: then its canary goes too. What `esimhooks doctor` and the operators' system page ask of the database itself stands here as
+well; it only reads.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from esimhooks.server.domain.errors import Broken, NotNow
 from esimhooks.server.store.database import Session
@@ -14,7 +17,19 @@ from esimhooks.server.store.partitions import TABLES
 BACKUP = "last_backup"
 CANARY = b"esimhooks"
 ROW = "installation.canary"
+LARGEST = 8
+"""So many tables are named with their size."""
 CANARIES = "name = 'canary' OR name LIKE 'canary.%'"
+
+
+class NodeConnections(Struct, frozen=True, kw_only=True):
+    """A node as the database sees it: its connections, the oldest of them since `since` (aware UTC), its live dispatchers."""
+
+    version: str
+    host: str
+    connections: int
+    since: datetime
+    dispatchers: int
 
 
 async def check_canary(db: Session) -> None:
@@ -123,6 +138,43 @@ async def connections(db: Session) -> tuple[int, int]:
         """
     )
     return row["used"], row["most"]
+
+
+async def nodes(db: Session) -> Sequence[NodeConnections]:
+    """Return which nodes are connected to the database, by version and host."""
+    rows = await db.conn.fetch(
+        """
+        SELECT split_part(application_name, ' ', 2) AS version, split_part(application_name, ' ', 3) AS host,
+               count(*) AS connections, min(backend_start) AS since,
+               count(*) FILTER (WHERE EXISTS (
+                   SELECT FROM dispatchers d WHERE d.backend_pid = a.pid AND d.seen_until > now())) AS dispatchers
+        FROM pg_stat_activity a
+        WHERE datname = current_database() AND application_name LIKE 'esimhooks %'
+        GROUP BY 1, 2 ORDER BY 2, 1
+        """
+    )
+    return [NodeConnections(**row) for row in rows]
+
+
+async def dispatchers(db: Session) -> int:
+    """Return how many dispatchers report that they live."""
+    number: int = await db.conn.fetchval("SELECT count(*) FROM dispatchers WHERE seen_until > now()")
+    return number
+
+
+async def sizes(db: Session) -> tuple[int, Sequence[tuple[str, int]]]:
+    """Return the bytes of the database, and of its largest tables with their indexes and partitions."""
+    rows = await db.conn.fetch(
+        """
+        SELECT coalesce(parent.relname, c.relname) AS name, sum(pg_total_relation_size(c.oid))::bigint AS bytes
+        FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid LEFT JOIN pg_class parent ON parent.oid = i.inhparent
+        WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace
+        GROUP BY 1 ORDER BY 2 DESC LIMIT $1
+        """,
+        LARGEST,
+    )
+    total: int = await db.conn.fetchval("SELECT pg_database_size(current_database())")
+    return total, [(row["name"], row["bytes"]) for row in rows]
 
 
 async def check_takes_writes(db: Session) -> None:

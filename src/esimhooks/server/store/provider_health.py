@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
+from esimhooks.server.domain.event import OperationalType
 from esimhooks.server.domain.figures import Tally
 from esimhooks.server.domain.ids import first_id_of, made_at
 from esimhooks.server.domain.provider import ProviderFacts
@@ -11,6 +12,8 @@ from esimhooks.server.store.database import Session
 
 MAX_COUNTED = 1000
 MAX_CHARTED = 30_000
+MAX_GAPS = 200
+"""So many of a provider's newest notifications say how long it is usually silent."""
 DAY = timedelta(days=1)
 
 
@@ -18,11 +21,12 @@ async def facts(db: Session, *, name: str | None = None) -> Sequence[ProviderFac
     """Return the facts of all providers by their names, or of one."""
     rows = await db.conn.fetch(
         """
-        SELECT p.name, p.kind, heard.*, newest.id AS last_id, newest.outcome = 'invalid' AS last_is_invalid, waiting.*,
+        SELECT p.name, p.kind, heard.*, newest.received_at AS last_at,
+               newest.outcome = 'invalid' AS last_is_invalid, waiting.*, gaps.*, troubles.*,
                (SELECT count(*) FROM provider_doubts d WHERE d.provider = p.name) AS doubts
         FROM providers p
         LEFT JOIN LATERAL (
-            SELECT id, outcome FROM notifications WHERE source = p.name ORDER BY id DESC LIMIT 1
+            SELECT received_at, outcome FROM notifications WHERE source = p.name ORDER BY id DESC LIMIT 1
         ) newest ON true
         CROSS JOIN LATERAL (
             SELECT count(*) AS received, count(*) FILTER (WHERE outcome = 'invalid') AS invalid,
@@ -33,11 +37,24 @@ async def facts(db: Session, *, name: str | None = None) -> Sequence[ProviderFac
             SELECT count(*) AS backlog, (array_agg(notification_id))[count(*)::int] AS backlog_first FROM (
                 SELECT notification_id FROM backlog WHERE source = p.name ORDER BY notification_id DESC LIMIT $3) one
         ) waiting
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS heard, max(gap) AS longest_gap FROM (
+                SELECT received_at - lag(received_at) OVER (ORDER BY received_at) AS gap FROM (
+                    SELECT received_at FROM notifications WHERE source = p.name ORDER BY id DESC LIMIT $4) one) two
+        ) gaps
+        CROSS JOIN LATERAL (
+            SELECT min(since) FILTER (WHERE kind = $5) AS refused_since,
+                   min(since) FILTER (WHERE kind = $6) AS low_balance_since
+            FROM provider_troubles t WHERE t.provider = p.name
+        ) troubles
         WHERE $1::text IS NULL OR p.name = $1 ORDER BY p.name
         """,
         name,
         first_id_of(await db.conn.fetchval("SELECT now()") - DAY),
         MAX_COUNTED,
+        MAX_GAPS,
+        OperationalType.PROVIDER_REFUSED,
+        OperationalType.PROVIDER_BALANCE,
     )
     return [
         ProviderFacts(
@@ -47,8 +64,12 @@ async def facts(db: Session, *, name: str | None = None) -> Sequence[ProviderFac
             invalid=row["invalid"],
             unmatched=row["unmatched"],
             first_at=made_at(row["first_id"]) if row["first_id"] else None,
-            last_at=made_at(row["last_id"]) if row["last_id"] else None,
+            last_at=row["last_at"],
             last_is_invalid=bool(row["last_is_invalid"]),
+            heard=row["heard"],
+            longest_gap=row["longest_gap"],
+            refused_since=row["refused_since"],
+            low_balance_since=row["low_balance_since"],
             backlog=row["backlog"],
             backlog_since=made_at(row["backlog_first"]) if row["backlog_first"] else None,
             doubts=row["doubts"],

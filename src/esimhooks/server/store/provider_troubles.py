@@ -1,18 +1,12 @@
 """What stands wrong with providers: credentials refused, balance low, silence. Each is reported once until it is over."""
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 from esimhooks.server.domain.event import OperationalType
 from esimhooks.server.domain.operational import ProviderTrouble
 from esimhooks.server.store.database import Session
 
-HEARD = 200
-"""So many of a provider's newest notifications say how long it is usually silent."""
-ENOUGH = 20
-"""With fewer nothing is usual yet."""
-TIMES_AS_LONG = 3
-LEAST_SILENCE = timedelta(hours=1)
 AGAIN_AFTER = timedelta(days=1)
 """A balance that is told to be low again after so long is reported again; nobody tells that it is high."""
 
@@ -38,33 +32,23 @@ async def end(db: Session, provider: str, kind: OperationalType) -> None:
     await db.conn.execute("DELETE FROM provider_troubles WHERE provider = $1 AND kind = $2", provider, kind.value)
 
 
-async def note_silence(db: Session) -> None:
-    """Write down which providers have been silent for far longer than they usually are, by the database's clock."""
+async def write_silence(db: Session, silent: Mapping[str, datetime]) -> None:
+    """Write down which providers are silent, each since when (aware UTC); that of all others is over."""
+    await db.conn.execute(
+        "DELETE FROM provider_troubles WHERE kind = $1 AND NOT provider = ANY($2)",
+        OperationalType.PROVIDER_SILENT,
+        list(silent),
+    )
     await db.conn.execute(
         """
-        WITH heard AS (
-            SELECT p.name, n.received_at,
-                   n.received_at - lag(n.received_at) OVER (PARTITION BY p.name ORDER BY n.received_at) AS gap
-            FROM providers p CROSS JOIN LATERAL (
-                SELECT received_at FROM notifications WHERE source = p.name ORDER BY id DESC LIMIT $1
-            ) n
-        ), silences AS (
-            SELECT name, max(received_at) AS last,
-                   now() - max(received_at) > greatest($3::interval, $4 * max(gap)) AS silent
-            FROM heard GROUP BY name HAVING count(*) >= $2
-        ), over AS (
-            DELETE FROM provider_troubles t USING silences s
-            WHERE t.provider = s.name AND t.kind = 'provider.silent' AND NOT s.silent
-        )
         INSERT INTO provider_troubles (provider, kind, detail, since)
-        SELECT name, 'provider.silent', 'nothing was heard since, far longer than usual', last
-        FROM silences WHERE silent
+        SELECT s.name, $1, 'nothing was heard since, far longer than usual', s.since
+        FROM unnest($2::text[], $3::timestamptz[]) AS s (name, since) JOIN providers p USING (name)
         ON CONFLICT DO NOTHING
         """,
-        HEARD,
-        ENOUGH,
-        LEAST_SILENCE,
-        TIMES_AS_LONG,
+        OperationalType.PROVIDER_SILENT,
+        list(silent),
+        list(silent.values()),
     )
 
 

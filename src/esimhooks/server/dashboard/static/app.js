@@ -9,19 +9,21 @@ const css = (name) => {
   return getComputedStyle(probe).color;
 };
 // A dash of its own beside the colour: lines can be told apart without seeing colours.
-const lines = {
-  events: ["--muted", [2, 3]],
-  retrying: ["--warn", [8, 3]],
-  pending: ["--pending", [1, 3]],
-  delivered: ["--good", []],
-  failed: ["--bad", [12, 4]],
-  stopped: ["--stopped", [6, 2, 2, 2]],
-  cancelled: ["--faint", [3, 6]],
-  applied: ["--good", []],
-  unmatched: ["--warn", [8, 3]],
-  invalid: ["--bad", [12, 4]],
+const dashes = {
+  events: [2, 3],
+  retrying: [8, 3],
+  pending: [1, 3],
+  delivered: [],
+  failed: [12, 4],
+  stopped: [6, 2, 2, 2],
+  cancelled: [3, 6],
 };
-const lineOf = (label) => lines[label] ?? ["--pending", [1, 3]];
+// What became of a provider's notifications is drawn as what is alike among deliveries.
+const alike = { applied: "delivered", unmatched: "retrying", invalid: "failed", unchanged: "events", duplicate: "cancelled", stale: "stopped", ignored: "pending" };
+const lineOf = (label) => {
+  const line = alike[label] ?? label;
+  return [`--line-${line}`, dashes[line]];
+};
 const inUtc = () => remembered.get("zone") === "utc";
 const zone = () => (inUtc() ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone);
 const exact = (at, options) => new Intl.DateTimeFormat("sv-SE", { timeZone: zone(), ...options }).format(at);
@@ -53,13 +55,19 @@ function spanOf(edges) {
 
 function dataOf(figure) {
   const [edges, ...values] = JSON.parse(figure.dataset.series);
-  // Each number is of the time from its edge to the next; the last one is drawn as wide as the others.
-  return [[...edges, 2 * edges.at(-1) - edges.at(-2)], ...values.map((one) => [...one, one.at(-1)])];
+  // Each number is of the time from its edge to the next; the last one is drawn as wide as the others. A line of nothing
+  // but zeros is not drawn.
+  const drawn = (one) => (one.some(Boolean) ? [...one, one.at(-1)] : [...one, 0].fill(null));
+  return [[...edges, 2 * edges.at(-1) - edges.at(-2)], ...values.map(drawn)];
 }
 
+const sum = (numbers) => numbers.reduce((all, one) => all + one, 0);
 function seriesOf(figure) {
-  return JSON.parse(figure.dataset.labels).map((label) => ({
-    label,
+  const names = figure.dataset.names.split("\n");
+  return JSON.parse(figure.dataset.labels).map((label, place) => ({
+    label: names[place],
+    key: label,
+    value: (_, at, __, index) => (index === null ? sum(JSON.parse(figure.dataset.series)[place + 1]) : (at ?? 0)).toLocaleString(document.documentElement.lang),
     show: !hiddenLines.has(`${figure.dataset.chart} ${label}`),
     stroke: css(lineOf(label)[0]),
     dash: lineOf(label)[1],
@@ -100,16 +108,16 @@ function draw(figure) {
       cursor: { drag: { x: false } },
       legend: { live: true },
       axes: [
-        { ...axis, label: `${zone()}, ${spanOf(data[0])} a step`, size: 26, values: (_, at, __, ___, width) => at.map((one) => tick(one, width)) },
+        { ...axis, label: `${zone()} · ${spanOf(data[0])}`, size: 26, values: (_, at, __, ___, width) => at.map((one) => tick(one, width)) },
         { ...axis, size: 56, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4] },
       ],
       scales: { y: { range: (_, low, high) => [0, Math.max(4, high * 1.1)] } },
-      series: [{ label: "", value: (_, at) => (at ? exact(new Date(at * 1000), { ...day, hour: "2-digit", minute: "2-digit" }) : "–") }, ...seriesOf(figure)],
+      series: [{ label: "∑", value: (_, at, __, index) => (index === null ? "" : exact(new Date(at * 1000), { ...day, hour: "2-digit", minute: "2-digit" })) }, ...seriesOf(figure)],
       hooks: {
         setSeries: [
           (one, index) => {
             if (!index) return;
-            const name = `${figure.dataset.chart} ${one.series[index].label}`;
+            const name = `${figure.dataset.chart} ${one.series[index].key}`;
             if (one.series[index].show) hiddenLines.delete(name);
             else hiddenLines.add(name);
             one.root.querySelectorAll(".u-legend .u-series th")[index].setAttribute("aria-pressed", String(one.series[index].show));
@@ -146,7 +154,7 @@ function drawAll(root) {
     figure.tabIndex = 0;
     const chart = charts.get(figure);
     const labels = JSON.parse(figure.dataset.labels).join();
-    if (chart && chart.series.slice(1).map((one) => one.label).join() === labels) chart.setData(dataOf(figure));
+    if (chart && chart.series.slice(1).map((one) => one.key).join() === labels) chart.setData(dataOf(figure));
     else draw(figure);
   }
   showTimes(root);
@@ -214,10 +222,16 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("submit", (event) => {
   if (event.target.method !== "post") return;
   // A second click makes no second key; one that comes back by the browser's history can be pressed again.
-  for (const button of event.target.querySelectorAll("button:not([type])")) setTimeout(() => (button.disabled = true));
+  for (const button of event.target.querySelectorAll("button:not([type], [disabled])")) {
+    button.dataset.pressed = "";
+    setTimeout(() => (button.disabled = true));
+  }
 });
 addEventListener("pageshow", () => {
-  for (const button of document.querySelectorAll("form button:not([type])[disabled]:not([data-never])")) button.disabled = false;
+  for (const button of document.querySelectorAll("button[data-pressed]")) {
+    delete button.dataset.pressed;
+    button.disabled = false;
+  }
 });
 addEventListener("resize", () => {
   for (const [figure, chart] of charts) chart.setSize({ width: figure.clientWidth - 24, height: 220 });

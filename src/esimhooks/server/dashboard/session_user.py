@@ -1,4 +1,4 @@
-"""Who looks at a page: the cookie comes in, a `Visitor` goes out. Without one, the way leads to the sign-in page.
+"""Who looks at a page: the cookie comes in, a `SessionUser` goes out. Without one, the way leads to the sign-in page.
 
 Whoever changes something must show the session's token against cross-site requests (CSRF), and come from this site.
 """
@@ -11,10 +11,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from esimhooks.server.api.access import take_leave
-from esimhooks.server.api.auth import Authenticator, Principal, require_operator, tenant_of
+from esimhooks.server.api.auth import Authenticator, Principal, require_operator
+from esimhooks.server.api.auth import tenant_of as tenant_of_principal
 from esimhooks.server.api.http import MAX_BODY_BYTES, Request, Response, redirect
 from esimhooks.server.api.installation import Installation
-from esimhooks.server.dashboard.look import OURS, Look, look_for
+from esimhooks.server.dashboard.page_branding import DEFAULT, PageBranding, branding_for
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.lists import found
@@ -31,7 +32,7 @@ HOST_COOKIE = f"__Host-{COOKIE}"
 MAX_FIELD = 8192
 
 
-class Visitor(Struct, frozen=True):
+class SessionUser(Struct, frozen=True):
     """A person who has signed in. `tenant` None: an operator who has chosen no account; `account` is as asked for.
 
     `name` is that of the account that is looked at.
@@ -42,7 +43,7 @@ class Visitor(Struct, frozen=True):
     tenant: Tenant | None
     account: str | None
     name: str | None = None
-    look: Look = OURS
+    branding: PageBranding = DEFAULT
     framed: bool = False
     frame_origins: tuple[str, ...] = ()
     """Whose pages may show these in a frame, of a session that began in one."""
@@ -66,7 +67,7 @@ class Visitor(Struct, frozen=True):
 
 
 async def admit(request: Request) -> Response | None:
-    """Find the visitor, or answer with the way to the sign-in page. Raises `Refused`."""
+    """Find the user, or answer with the way to the sign-in page. Raises `Refused`."""
     token = token_of(request)
     admitted = await _admitted(request, token) if token else None
     if admitted is None:
@@ -79,33 +80,42 @@ async def admit(request: Request) -> Response | None:
         if not hmac.compare_digest(shown.encode(), csrf_of(token).encode()):
             raise Refused.forbidden("this form is not of your session; reload the page and try again")
     account, mode = request.query.get("account"), request.query.get("mode")
-    tenant = None if principal.tenant is None and not account else tenant_of(principal, account=account, mode=mode)
-    name, look = await _name_and_look(request, tenant)
-    visitor = Visitor(principal, csrf_of(token), tenant, account, name, look)
+    tenant = (
+        None if principal.tenant is None and not account else tenant_of_principal(principal, account=account, mode=mode)
+    )
+    name, branding = await _name_and_branding(request, tenant)
+    user = SessionUser(principal, csrf_of(token), tenant, account, name, branding)
     if portal_session:
         origins = request.services[Installation].frame_origins
-        visitor = replace(visitor, framed=portal_session.framed, frame_origins=origins if portal_session.framed else ())
-    request.visitor = visitor
+        user = replace(user, framed=portal_session.framed, frame_origins=origins if portal_session.framed else ())
+    request.session_user = user
     return None
 
 
-def require_manager(visitor: Visitor) -> None:
-    """Raise `Refused` (403) for a person who may only look: secrets and activation codes let one do more than that."""
-    if not visitor.may_change:
+def require_manager(user: SessionUser) -> None:
+    """Raise `Refused` (403) for a person who may only branding: secrets and activation codes let one do more than that."""
+    if not user.may_change:
         raise Refused.forbidden("you may look at these pages, but not at secrets")
 
 
-def visitor_of(request: Request) -> Visitor:
+def session_user_of(request: Request) -> SessionUser:
     """Return who looks at the page."""
-    visitor: Visitor = request.visitor
-    return visitor
+    user: SessionUser = request.session_user
+    return user
 
 
-def operator_of(request: Request) -> Visitor:
+def operator_of(request: Request) -> SessionUser:
     """Return the operator who looks at the page. Raises `Refused` (403) for a merchant."""
-    visitor = visitor_of(request)
-    require_operator(visitor.principal)
-    return visitor
+    user = session_user_of(request)
+    require_operator(user.principal)
+    return user
+
+
+def tenant_of(user: SessionUser) -> Tenant:
+    """Return whose rows the page is about. Raises `Refused` (422) where an operator has chosen no account."""
+    if user.tenant is None:
+        raise Refused.invalid("/account", "choose an account first, at the top of the page")
+    return user.tenant
 
 
 async def form_of(request: Request, *, most: int = MAX_BODY_BYTES, most_in_field: int = MAX_FIELD) -> dict[str, str]:
@@ -158,11 +168,11 @@ def csrf_of(token: str) -> str:
     return hashlib.sha256(b"csrf " + token.encode()).hexdigest()
 
 
-async def _name_and_look(request: Request, tenant: Tenant | None) -> tuple[str | None, Look]:
+async def _name_and_branding(request: Request, tenant: Tenant | None) -> tuple[str | None, PageBranding]:
     database: Database = request.services[Database]
     async with database.session() as db:
         name = found(await accounts.find(db, tenant.account_id), "account").name if tenant else None
-        return name, await look_for(db, tenant.account_id if tenant else None)
+        return name, await branding_for(db, tenant.account_id if tenant else None)
 
 
 async def _admitted(request: Request, token: str) -> tuple[Principal, PortalSession | None] | None:

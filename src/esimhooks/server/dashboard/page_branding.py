@@ -1,4 +1,4 @@
-"""How pages look to a visitor: whose name, logo, colour and favicon stand on them, and in which language.
+"""How pages look to a user: whose name, logo, colour and favicon stand on them, and in which language.
 
 The account's branding comes first, then the installation's; what neither says is ours.
 """
@@ -15,7 +15,7 @@ from esimhooks.server.store.database import Session
 PICTURES = {"logo": "logo_type", "favicon": "favicon_type"}
 
 
-class Look(Struct, frozen=True, kw_only=True):
+class PageBranding(Struct, frozen=True, kw_only=True):
     """The look of the pages. Addresses are paths on this server; `style` sets the accent colour."""
 
     name: str = "esimhooks"
@@ -27,12 +27,12 @@ class Look(Struct, frozen=True, kw_only=True):
     language: str = "en"
 
 
-OURS = Look()
-NOBODYS = Look(name="Webhooks", own=True)
+DEFAULT = PageBranding()
+NEUTRAL = PageBranding(name="Webhooks", own=True)
 """Of errors that are shown to who has not signed in: they may stand in somebody else's product."""
 
 
-async def look_for(db: Session, account_id: UUID | None) -> Look:
+async def branding_for(db: Session, account_id: UUID | None) -> PageBranding:
     """Return how pages look for an account; for the installation without one."""
     found: dict[str, str] = {}
     for owner, branding, updated_at in await portal.brandings_for(db, account_id):
@@ -42,11 +42,11 @@ async def look_for(db: Session, account_id: UUID | None) -> Look:
         said |= {file: f"{base}/{file}" for file, kind in PICTURES.items() if getattr(branding, kind)}
         said |= {"style": f"{base}/style"} if branding.accent else {}
         found = {one: text for one, text in said.items() if text is not None} | found
-    return Look(
-        name=found.get("name", OURS.name),
+    return PageBranding(
+        name=found.get("name", DEFAULT.name),
         own="name" in found,
         logo=found.get("logo"),
         favicon=found.get("favicon"),
         style=found.get("style"),
-        language=found.get("language", OURS.language),
+        language=found.get("language", DEFAULT.language),
     )
