@@ -12,7 +12,8 @@ FARTHEST = 150
 """So many presses of Tab at most lead to anything on a page."""
 FOCUSED = """() => {
     const one = document.activeElement;
-    const label = one.labels?.[0]?.firstChild?.textContent ?? one.getAttribute('aria-label') ?? one.innerText ?? '';
+    const ofLabel = [...(one.labels?.[0]?.childNodes ?? [])].filter((part) => part.nodeType === 3 || part.tagName === 'B');
+    const label = ofLabel.map((part) => part.textContent).join('') || one.getAttribute('aria-label') || one.innerText || '';
     return {label: label.trim(), outline: getComputedStyle(one).outlineStyle};
 }"""
 
@@ -47,16 +48,20 @@ async def test_a_merchant_sets_up_an_endpoint_and_follows_an_event_without_a_mou
     await person.open("/sign-in")
     await person.page.keyboard.type(merchant.key)  # the only field is focused
     await person.page.keyboard.press("Enter")
+    await expect(person.page.get_by_role("button", name="Sign out")).to_be_visible()
     await go(person, "Tell us the address of your receiver")
+    await person.page.wait_for_url("**/endpoints/new*")
     await write(person, "Address", receiver.url())
     await go(person, "Create the endpoint")
     await expect(person.page.locator("#secret")).to_contain_text("whsec_")
     await go(person, "Catalogue")
+    await person.page.wait_for_url("**/event-types*")
     await go(person, "Send a test event")
     await person.page.wait_for_url("**/events/evt_*")
     await expect(person.page.locator("td .pill")).to_have_text("delivered")
     delivery = person.page.locator("td a.id")
     await go(person, await delivery.inner_text())
+    await person.page.wait_for_url("**/deliveries/dlv_*")
     await go(person, "Send again")
     await receiver.wait_for(2)
 
@@ -73,12 +78,13 @@ async def test_an_endpoint_is_paused_resumed_rotated_recovered_and_deleted_witho
     await go(person, "Resume")
     await expect(heading).to_contain_text("healthy")
     await go(person, "Secrets")
+    await person.page.wait_for_url("**/secrets*")
     before = await person.page.locator("#secret").inner_text()
     await go(person, "Rotate the secret")
     await go(person, "Yes, go on")
     await expect(person.page.locator("#secret")).not_to_have_text(before)
     await person.open(f"/endpoints/{merchant.endpoint}/recover")
-    await reach(person, "failed")
+    await reach(person, "failed every attempt of the schedule failed")
     await person.page.keyboard.press("Space")
     await expect(person.page.locator("#count")).to_contain_text("There is nothing of this kind")
     await person.open(f"/endpoints/{merchant.endpoint}")

@@ -21,8 +21,9 @@ async def test_the_page_names_the_node_its_version_and_its_disk(browser: Browser
 
 
 async def test_a_node_of_another_version_is_said_on_both_pages(
-    browser: Browser, database: Database, postgres: str
+    browser: Browser, operator: Api, database: Database
 ) -> None:
+    await a_merchant(operator)
     await browser.sign_in(ADMIN_KEY)
     async with database.session() as db:
         await db.conn.execute("SET application_name = 'esimhooks 0.0.9 other'")
@@ -33,8 +34,9 @@ async def test_a_node_of_another_version_is_said_on_both_pages(
 
 
 async def test_a_disk_that_is_nearly_full_is_said_on_the_first_page(
-    browser: Browser, monkeypatch: pytest.MonkeyPatch
+    browser: Browser, operator: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await a_merchant(operator)
     monkeypatch.setattr(disk, "LOW_BYTES", 2**60)
     await browser.sign_in(ADMIN_KEY)
     assert "The disk is nearly full" in (await browser.get("/"))[1]

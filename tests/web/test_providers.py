@@ -47,7 +47,7 @@ async def test_the_health_of_a_provider_is_the_same_in_the_api_and_in_the_metric
     assert listed["health"] == health
 
     await QueueMetrics(database, clock=lambda: datetime.now(UTC)).refresh()
-    text = (await operator.raw("GET", "/metrics", b"")).body.decode()
+    text = (await operator.raw("GET", "/metrics", b"")).body
     states = dict(re.findall(r'esimhooks_provider_state\{provider="upstream",state="(\w+)"\} (\S+)', text))
     assert {state for state, value in states.items() if float(value)} == {"invalid"}
 
