@@ -147,6 +147,11 @@ class _Node(Struct):
     routes: dict[str, Route] = {}
 
 
+async def problem_not_found(request: Request) -> Response:
+    """Answer a program that asks for what is not there."""
+    return problem_of(request, Refused.not_found("there is nothing at this address"))
+
+
 class Router:
     """The ASGI application. `services` are given to every request, `headers` are those of every answer."""
 
@@ -156,7 +161,7 @@ class Router:
         services: Mapping[type, Any],
         *,
         headers: Mapping[str, str] | None = None,
-        not_found: NotFound,
+        not_found: NotFound = problem_not_found,
     ) -> None:
         self._not_found = not_found
         self._services = services

@@ -9,8 +9,7 @@ from esimhooks.server.api.auth import Authenticator, actor_of, require_permissio
 from esimhooks.server.api.http import Answer, Request, Response
 from esimhooks.server.api.installation import TO_ALL
 from esimhooks.server.api.parameters import Provide
-from esimhooks.server.api.problems import problem_of
-from esimhooks.server.api.router import Access, Route
+from esimhooks.server.api.router import Access, Route, problem_not_found
 from esimhooks.server.api.transaction import Begin, carry_out
 from esimhooks.server.dashboard.render import show_error
 from esimhooks.server.dashboard.session_user import admit
@@ -52,13 +51,12 @@ class _Pages:
 
 async def not_found(request: Request) -> Response:
     """Answer for an address that nothing has: a person gets a page with a way back, a program the problem as JSON."""
-    error = Refused.not_found("there is nothing at this address")
     by_person = request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", "")
     if not by_person or request.path.startswith("/v1/"):
-        return problem_of(request, error)
+        return await problem_not_found(request)
     with suppress(Refused, NotNow):  # who has no session gets the page without what a session shows
         await admit(request)
-    return show_error(request, error)
+    return show_error(request, Refused.not_found("there is nothing at this address"))
 
 
 BY_SESSION: Access = _Pages(session=True)
