@@ -90,6 +90,18 @@ def test_an_update_is_taken_on_one_axis_and_stale_on_another(clock: str, field: 
     } | {field: value}
 
 
+def test_a_status_that_is_confirmed_beside_usage_that_is_late_changes_nothing_and_is_not_stale() -> None:
+    update = an_update(occurred_at=hours(3), esim_status=EsimStatus.IN_USE, usage_at=hours(1), used_bytes=GB)
+
+    applied = apply_update(an_active_esim(usage_at=hours(2)), update)
+    late = apply_update(
+        applied.esim, an_update(occurred_at=hours(2.5), esim_status=EsimStatus.SUSPENDED), received_at=hours(4)
+    )
+
+    assert (applied.change.outcome, applied.esim.used_bytes) == ("unchanged", 0)
+    assert late.change.outcome == "stale", "what was confirmed later counts"
+
+
 def test_usage_is_ordered_by_its_own_time_where_it_has_one() -> None:
     esim = an_active_esim(usage_at=hours(2))
 

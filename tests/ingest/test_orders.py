@@ -291,3 +291,20 @@ async def test_an_order_of_one_does_not_take_what_the_provider_says_of_a_second(
         await upstream.journaled("applied")
 
     assert [(esim["esimTranNo"], esim["esimStatus"]) for esim in await shop.esims()] == [("K1", "CREATED")]
+
+
+async def test_an_order_that_the_provider_refuses_for_good_when_asked_fails(operator: Api, database: Database) -> None:
+    shop = await a_shop(operator)
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"success": False, "errorCode": "200011", "errorMsg": "out of stock"})
+
+    async with serving(answer) as base_url:
+        await an_upstream(operator, base_url)
+        await shop.order("t-1", orderNo="B1", quantity=2)
+        await moved(database, "orders", "next_poll_at")
+        await shop.raised_in_time("status_changed", "status_changed")
+
+    assert {(event["newStatus"], "out of stock" in event["reason"]) for event in await shop.events()} == {
+        ("FAILED", True)
+    }
