@@ -1,5 +1,7 @@
 """The address of the database: every spelling that people are handed, and no piece of a password in what is said of it."""
 
+from uuid import UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,3 +103,16 @@ async def test_a_parameter_that_the_server_refuses_is_reported_with_what_it_said
     with pytest.raises(Broken, match="no_such_parameter"):
         async with connection(postgres + "&no_such_parameter=1"):
             pass
+
+
+async def test_a_new_connection_asks_for_no_type_that_the_process_knows(migrated: str) -> None:
+    asked: list[str] = []
+    for _ in range(2):
+        asked.clear()
+        pool = await connect(migrated, Cipher([new_key()]), connections=1)
+        async with pool.session() as db:
+            with db.conn.query_logger(lambda record: asked.append(record.query)):
+                assert await db.conn.fetchval("SELECT $1::uuid[]", [UUID(int=1)]) == [UUID(int=1)]
+        await pool.close()
+
+    assert asked == ["SELECT $1::uuid[]"]

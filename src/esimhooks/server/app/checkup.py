@@ -255,5 +255,9 @@ async def _connections(db: Session) -> Finding:
     used, most = await installation.connections(db)
     seen = f"{used} of {most} in use"
     if most - used < 20:
-        return doubtful("connections", seen, "a node takes about 15: raise max_connections or use fewer nodes")
+        return doubtful(
+            "connections",
+            seen,
+            "a process takes about 15: raise max_connections, lower database_connections or use fewer nodes",
+        )
     return fine("connections", seen)

@@ -160,9 +160,8 @@ async def working(
             stack.push_async_callback(asyncio.to_thread, end_traces)
         cipher = Cipher(prepared.encryption_keys)
         processes = siblings.place.processes if siblings and siblings.place else 1
-        database = await connect(
-            prepared.dsn, cipher, connections=connections_of(processes), pooled=settings.database_pooled
-        )
+        most = settings.database_connections or connections_of(processes)
+        database = await connect(prepared.dsn, cipher, connections=most, pooled=settings.database_pooled)
         stack.push_async_callback(database.close)
         session = ClientSession(cookie_jar=DummyCookieJar(), trust_env=False)
         stack.push_async_callback(session.close)

@@ -224,6 +224,10 @@ class Settings(BaseSettings):
     """`true` where that address is of a pooler in transaction mode (PgBouncer, RDS Proxy, Supavisor): then nothing is left
     behind in a session. Default: false, which saves a round trip for each transaction."""
 
+    database_connections: Annotated[int, Field(ge=5, le=100)] | None = None
+    """Connections that each process opens to the database at most, 5-100, beside those that listen. Default: 12, with many
+    processes on a node fewer, so that they leave some of PostgreSQL's usual hundred."""
+
     listen_url: PostgresAddress | None = None
     """Address of the same database past the pooler, where nodes listen to each other. Default: that of the database; behind a
     pooler none, and nodes look for work every 100 ms."""

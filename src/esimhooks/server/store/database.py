@@ -7,12 +7,13 @@ as `NotNow`, so that nothing outside the room needs to know the driver.
 import asyncio
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from socket import gethostname
 from time import monotonic
-from typing import Literal, TypeAlias
+from types import SimpleNamespace
+from typing import ClassVar, Literal, TypeAlias
 
 import asyncpg
 import msgspec
@@ -59,6 +60,9 @@ BOUNDS = {
     "idle_in_transaction_session_timeout": "60s",
 }
 """What the server is to bound, so that it ends what a dead node has begun. Poolers know none of these."""
+
+FIRST_OWN_OID = 10_000
+"""Types below have the same number in every PostgreSQL."""
 
 JSONB_VERSION = b"\x01"
 """The first byte of a jsonb on the wire."""
@@ -227,6 +231,7 @@ async def connect(dsn: str, cipher: Cipher, *, connections: int = 10, pooled: bo
                 min_size=0,
                 max_size=connections,
                 init=_prepare,
+                connection_class=_Connection,
                 reset=_keep_as_it_is,
                 command_timeout=STATEMENT_TIMEOUT_S,
                 timeout=where.connect_timeout_s or ACQUIRE_TIMEOUT_S,
@@ -311,6 +316,34 @@ async def _prepare(conn: asyncpg.Connection) -> None:
             schema="pg_catalog",
             format="binary",
         )
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # carries no types
+    """Asks once a process, not once a connection, what PostgreSQL's own array types are made of.
+
+    asyncpg looks up each array type that a connection meets, with a query that costs tens of milliseconds. The numbers
+    of types below `FIRST_OWN_OID` are the same in every database; were the method gone from a later asyncpg, each
+    connection would ask again.
+    """
+
+    _built_in: ClassVar[dict[frozenset[int], tuple[object, object]]] = {}
+
+    async def _introspect_types(
+        self,
+        typeoids: Collection[int],
+        timeout: float | None,  # noqa: ASYNC109 - as the driver calls it
+    ) -> tuple[object, object]:
+        types = frozenset(typeoids)
+        if types not in self._built_in:
+            rows, _ = await super()._introspect_types(typeoids, timeout)
+            if any(oid >= FIRST_OWN_OID for oid in types):
+                return rows, _UNNAMED
+            self._built_in[types] = rows, _UNNAMED
+        return self._built_in[types]
+
+
+_UNNAMED = SimpleNamespace(name="")
+"""The statement of the lookup, of which asyncpg reads the name: a statement without one was replaced by it."""
 
 
 class passing_errors:  # noqa: N801 - reads as a statement
