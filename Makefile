@@ -36,6 +36,9 @@ $(STAMP): constraints.txt pyproject.toml
 demo: $(DEMO) ## show the whole product working on this machine (ARGS="--for 20s")
 	@$(BIN)/esimhooks demo $(ARGS)
 
+# Tests start more than a hundred servers, each of which would compile all of its modules where no bytecode is kept.
+test test-repeat: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(STAMP) ## run the tests (ARGS="tests/store -x")
 	$(BIN)/pytest -n logical --dist worksteal $(ARGS)
 
@@ -110,8 +113,8 @@ reliability-servers: $(STAMP) ## send 2,000 events to receivers in gunicorn, uWS
 fuzz-api: $(STAMP) ## send 20,000 generated requests to all of the API and write a report (ARGS="--requests 500 --seed 1")
 	$(BIN)/python -m reliability.api_fuzz $(ARGS)
 
-corpora: $(STAMP) ## send all of JSONTestSuite and the Big List of Naughty Strings to every operation and field (minutes)
-	CORPORA=whole $(BIN)/pytest tests/web/test_corpora.py --timeout 1800 $(ARGS)
+corpora: $(STAMP) ## send all of JSONTestSuite and the Big List of Naughty Strings to every operation and field, half a million addresses to the gate (minutes)
+	CORPORA=whole $(BIN)/pytest tests/web/test_corpora.py tests/delivery/test_corpora.py --timeout 1800 $(ARGS)
 
 sequence-law: $(STAMP) ## send random batches cut in every way and compare what comes of them (EXAMPLES=2000)
 	SEQUENCE_EXAMPLES=$${EXAMPLES:-2000} $(BIN)/pytest tests/ingest/test_sequence.py -n logical $(ARGS)

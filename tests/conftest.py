@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
+import asyncpg
 import pytest
 
 import ast_in_threads
@@ -50,12 +51,34 @@ TENANT_TABLES = (
     "seen_notifications",
     "unmatched_notifications",
 )
+EMPTY = "; ".join(f"DELETE FROM {table}" for table in TENANT_TABLES)
+"""In one transaction, with a key that a test has brought."""
+EMPTY += "; DELETE FROM installation WHERE name LIKE 'canary%'"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let Ctrl-C reach the programs that tests start: what a shell runs in the background ignores it, and so its children."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     ast_in_threads.make_safe()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one worker more than there are cores: some tests wait for leases and retries, which costs no time of a core."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have each worker begin with what may take long: at the end one would be left with it."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    quick = [item for item in items if not item.get_closest_marker("slow")]
+    edges = [len(quick) * worker // workers for worker in range(workers + 1)]
+    items[:] = [
+        item
+        for worker in range(workers)
+        for item in (*slow[worker::workers], *quick[edges[worker] : edges[worker + 1]])
+    ]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -106,16 +129,37 @@ def address(migrated: str) -> Iterator[str]:
             yield through
 
 
+class Cleaner:
+    """One connection that empties the tables after each test: a new one would read the catalog for each partition."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+
+    async def clean(self) -> None:
+        if self._connection is None or self._connection.is_closed():  # a test may end everybody's connections
+            self._connection = await asyncpg.connect(self._dsn)
+        await self._connection.execute(EMPTY)
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+
+
+@pytest.fixture(scope="session")
+async def cleaner(migrated: str) -> AsyncIterator[Cleaner]:
+    cleaner = Cleaner(migrated)
+    yield cleaner
+    await cleaner.close()
+
+
 @pytest.fixture
-async def database(migrated: str, address: str) -> AsyncIterator[Database]:
+async def database(address: str, cleaner: Cleaner) -> AsyncIterator[Database]:
     """A pool on a database without any rows of tenants."""
     pool = await connect(address, Cipher([ENCRYPTION_KEY]), pooled=THROUGH_POOLER)
     yield pool
-    async with pool.transaction() as db:
-        for table in TENANT_TABLES:
-            await db.conn.execute(f"DELETE FROM {table}")
-        await db.conn.execute("DELETE FROM installation WHERE name LIKE 'canary%'")  # a test may bring a key of its own
     await pool.close()
+    await cleaner.clean()
 
 
 @pytest.fixture
@@ -135,6 +179,7 @@ def settings(migrated: str, address: str, database: Database, tmp_path: Path) ->
         rate_limit_address=0,
         tries_address=0,
         log_level="warning",
+        database_connections=6,  # each is a process of PostgreSQL, and most tests start a node
     )
 
 

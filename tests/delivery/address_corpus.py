@@ -1,4 +1,4 @@
-"""Half a million addresses at and around everything that is special, by the registries of the IANA.
+"""Addresses, up to half a million, at and around everything that is special, by the registries of the IANA.
 
 Each special range gives its edges, their neighbours and random addresses inside; all of IPv4 and IPv6 gives random ones.
 Every IPv4 address also comes in the forms in which IPv6 carries it.
@@ -39,13 +39,13 @@ ANYWHERE = 60_000
 """Random addresses out of each family."""
 
 
-def addresses(chance: Random) -> Iterator[IPv4Address | IPv6Address]:
-    """Yield the corpus; the same for the same `chance`."""
-    for plain in _family(SPECIAL_IPV4, bits=32, chance=chance):
+def addresses(chance: Random, *, one_in: int) -> Iterator[IPv4Address | IPv6Address]:
+    """Yield the corpus with one in so many of its random addresses and all edges; the same for the same `chance`."""
+    for plain in _family(SPECIAL_IPV4, bits=32, chance=chance, one_in=one_in):
         ipv4 = IPv4Address(plain)
         yield ipv4
         yield from carried(ipv4, chance)
-    yield from map(IPv6Address, _family(SPECIAL_IPV6, bits=128, chance=chance))
+    yield from map(IPv6Address, _family(SPECIAL_IPV6, bits=128, chance=chance, one_in=one_in))
 
 
 def carried(ipv4: IPv4Address, chance: Random) -> Iterator[IPv6Address]:
@@ -73,13 +73,13 @@ FORMS: tuple[Callable[[int], int], ...] = (
 )
 
 
-def _family(special: tuple[str, ...], *, bits: int, chance: Random) -> Iterator[int]:
+def _family(special: tuple[str, ...], *, bits: int, chance: Random, one_in: int) -> Iterator[int]:
     top = 2**bits - 1
     for network in map(ip_network, special):
         first, last = int(network[0]), int(network[-1])
         for edge in (first, last):
             yield from (edge + step for step in range(-EDGE, EDGE + 1) if 0 <= edge + step <= top)
-        yield from (chance.randint(first, last) for _ in range(min(INSIDE, network.num_addresses)))
-    yield from (chance.randint(0, top) for _ in range(ANYWHERE))
+        yield from (chance.randint(first, last) for _ in range(min(INSIDE // one_in, network.num_addresses)))
+    yield from (chance.randint(0, top) for _ in range(ANYWHERE // one_in))
     if bits == 128:
-        yield from (chance.randint(0x2000 << 112, (0x4000 << 112) - 1) for _ in range(ANYWHERE))
+        yield from (chance.randint(0x2000 << 112, (0x4000 << 112) - 1) for _ in range(ANYWHERE // one_in))
