@@ -211,7 +211,11 @@ class Harm:
         cluster, old = self._cluster()
         [new] = [one for one in cluster.members if one is not old]
         fault = self._log.began(Kind.SWITCHOVER, "database", detail=f"from {old.name} to {new.name}")
-        await asyncio.gather(asyncio.to_thread(cluster.switch_over, old, new), cluster.promoted(but_not=old))
+        promotion = asyncio.create_task(cluster.promoted(but_not=old))
+        while not promotion.done():  # Patroni refuses while it is about to name the synchronous standby
+            await asyncio.to_thread(cluster.switch_over, old, new)
+            await asyncio.wait([promotion], timeout=1)
+        await promotion
         self._log.ended(fault)
         await self._served_again()
         await cluster.whole()
