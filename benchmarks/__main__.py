@@ -22,6 +22,7 @@ from benchmarks import scenarios, single_events
 from benchmarks.against import checked_out, ratios
 from benchmarks.ground import Ground, ground
 from benchmarks.growth import growth
+from benchmarks.notifications import notifications
 from benchmarks.page import page
 from benchmarks.scenarios import FULL, QUICK, Figures, Size
 
@@ -30,6 +31,7 @@ SCENARIOS: dict[str, Callable[[Ground, Size], Awaitable[Figures]]] = {
     "through": single_events.through,
     "drain": scenarios.drain,
     "accept": scenarios.accept,
+    "notifications": notifications,
     "steady": scenarios.steady,
     "neighbour": scenarios.neighbour,
     "burst": scenarios.burst,

@@ -14,12 +14,13 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.outside.adapter import Adapter, Esimhooks
+from benchmarks.outside.adapter import Adapter, Esimhooks, Notifications
 from benchmarks.outside.peers import Convoy, Outpost, Svix, WebhookX
 from benchmarks.outside.wire import Wire
 
 ADAPTERS: dict[str, Callable[[str], Adapter]] = {
     "esimhooks": Esimhooks,
+    "notifications": Notifications,
     "svix": Svix,
     "outpost": Outpost,
     "webhookx": WebhookX,

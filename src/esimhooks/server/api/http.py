@@ -33,7 +33,8 @@ class Request:
     """One request. `path_params` are the decoded parts of the path that its route names.
 
     What lets requests in leaves here who is calling (`caller`, `session_user`) or was `refused`, what it may do yet (`leave`), its session
-    (`db`, `begin`), and the arguments of the handler that were read from the path, the query and the body (`values`).
+    (`db`, `begin`), and the arguments of the handler that were read from the path, the query and the body (`values`). A handler
+    leaves headers of its answer in `answer_headers`.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Request:
         self.db: Any = None
         self.begin: Any = None
         self.values: dict[str, Any] = {}
+        self.answer_headers: dict[str, str] = {}
         self._scope = scope
         self._receive = receive
         self._body: bytes | None = None

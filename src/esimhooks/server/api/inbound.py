@@ -13,6 +13,7 @@ from esimhooks.server.api.access import BY_KEY, OPEN
 from esimhooks.server.api.auth import Authenticator
 from esimhooks.server.api.bodies import id_in
 from esimhooks.server.api.http import Request, Response, json_response
+from esimhooks.server.api.parameters import Header
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.endpoint import Tenant
@@ -29,6 +30,10 @@ from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
 
 MAX_UPDATES = 1000
+RESPOND_ASYNC = "respond-async"
+Preferences = (
+    Annotated[str, Header("Prefer"), Meta(description="`respond-async` (RFC 7240): 202, and the outcome later")] | None
+)
 AS_DATA = {"x-content-type-options": "nosniff", "content-security-policy": "sandbox"}
 """An answer may repeat what the caller sent; a browser is to make no page of it."""
 
@@ -55,6 +60,12 @@ class UpdatesView(Struct):
     """One result for each update, in their order."""
 
     results: list[UpdateResult]
+
+
+class StoredUpdatesView(Struct):
+    """The notification of each update, in their order: what became of it stands at `/v1/notifications/{id}`."""
+
+    notifications: list[str]
 
 
 routes = Routes(BY_KEY, operators=True)
@@ -102,14 +113,30 @@ async def shake_hands(request: Request, connected: ProviderClients, name: str, t
             {"transactionId": "shop-7", "iccid": "8943000000123456785", "esimStatus": "IN_USE", "dataUsage": 12.5}
         ],
     },
-    status=200,
+    status={UpdatesView: 200, StoredUpdatesView: 202},
 )
-async def accept_updates(request: Request, intake: Intake, db: Session | None, data: UpdatesBody) -> UpdatesView:
-    """Take in the operator's own updates; each gets its own outcome."""
+async def accept_updates(
+    request: Request, intake: Intake, db: Session | None, data: UpdatesBody, prefer: Preferences = None
+) -> UpdatesView | StoredUpdatesView:
+    """Take in the operator's own updates; each gets its own outcome.
+
+    With `Prefer: respond-async` they are stored, answered with 202, and applied a moment later in the order of their arrival.
+    Updates that come without it meanwhile do not wait for them.
+    """
     raw = [bytes(one) for one in data.updates]  # each is journaled in the very bytes in which it came
     inbound = _inbound_of(request, await request.body())
+    if _asks_for(prefer, RESPOND_ASYNC):
+        ids = await intake.store_updates(raw, inbound, tenant=_tenant(data), db=db)
+        request.answer_headers["preference-applied"] = RESPOND_ASYNC
+        return StoredUpdatesView([text_of(Prefix.NOTIFICATION, one) for one in ids])
     results = await intake.accept_updates(raw, inbound, tenant=_tenant(data), db=db)
     return UpdatesView([_result(result) for result in results])
+
+
+def _asks_for(preferences: str | None, wanted: str) -> bool:
+    """Whether a preference is among those of the header; their parameters, and those that we do not know, are ignored."""
+    named = (one.partition(";")[0].strip().lower() for one in (preferences or "").split(","))
+    return wanted in named
 
 
 def _replied(reply: Reply) -> Response:

@@ -72,7 +72,9 @@ class Route(Struct, frozen=True, kw_only=True):
         if isinstance(value, Response | Stream):
             return value
         status = self.status if isinstance(self.status, int) else self.status[type(value)]
-        return json_response(status, value, self.media_type)
+        answer = json_response(status, value, self.media_type)
+        answer.headers.update(request.answer_headers)
+        return answer
 
 
 class Routes:

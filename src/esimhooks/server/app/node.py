@@ -34,12 +34,14 @@ from esimhooks.server.domain.errors import Broken
 from esimhooks.server.ingest.fan_out import FanOuts
 from esimhooks.server.ingest.inbound import Intake, Wakes
 from esimhooks.server.ingest.provider_clients import ProviderClients
+from esimhooks.server.ingest.store_first import Bounds, StoreFirst
 from esimhooks.server.jobs.background import BackgroundJobs
 from esimhooks.server.jobs.backlog import Backlog
 from esimhooks.server.jobs.due_work import DueWork
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.jobs.retention import Retention
 from esimhooks.server.jobs.scheduler import QueueMetrics, Scheduler
+from esimhooks.server.jobs.stored_notifications import StoredNotifications
 from esimhooks.server.manage import operator_endpoint
 from esimhooks.server.manage.endpoints import EndpointRules
 from esimhooks.server.manage.streams import Streams
@@ -221,12 +223,18 @@ class _Node:
         self._node_lanes = None
         if self._dispatcher is not None and siblings.place is not None and Role.API in settings.roles:
             self._node_lanes = NodeLanes(self._dispatcher, siblings.place)
+        self._stored_wake = Wake()
+        bounds = Bounds(
+            begins_at=settings.store_first, rows=settings.store_first_rows, age_s=settings.store_first_age_s
+        )
+        self._store_first = StoreFirst(database, bounds, wake=self._stored_wake)
         self._intake = Intake(
             database,
             self._connected,
             policy=self._policy,
             wakes=self._wakes,
             lanes=self._node_lanes or self._dispatcher,
+            store_first=self._store_first,
         )
         self._health = Health(database, siblings)
 
@@ -314,7 +322,7 @@ class _Node:
 
     def _supervisor(self, more_loops: Sequence[Loop]) -> Supervisor:
         roles, dispatcher = self._settings.roles, self._dispatcher
-        intake, results = self._intake.commits, self._results.commits
+        intake, storing, results = self._intake.commits, self._store_first.commits, self._results.commits
         return Supervisor(
             jobs=[
                 *(self._upkeep() if Role.SCHEDULER in roles else []),
@@ -325,6 +333,7 @@ class _Node:
             ],
             intake=[
                 Loop("intake", intake.commit_waiting, wake=intake.wake),
+                Loop("storing", storing.commit_waiting, wake=storing.wake),
                 Loop("streams", self._streams.wake_readers, wake=self._streams.wake),
             ]
             if Role.API in roles
@@ -351,6 +360,7 @@ class _Node:
 
     def _upkeep(self) -> list[Loop]:
         backlog = Backlog(self._database, self._connected, policy=self._policy, clock=now, wakes=self._wakes)
+        stored = StoredNotifications(self._database, self._connected, policy=self._policy, wakes=self._wakes)
         scheduler = Scheduler(
             self._database,
             self._connected,
@@ -365,6 +375,7 @@ class _Node:
         )
         by_work = {
             Work.BACKLOG: Loop("backlog", backlog.work_off, wake=self._backlog_wake),
+            Work.STORED: Loop("stored notifications", stored.work_off, wake=self._stored_wake),
             Work.REQUERIES: Loop("requeries", self._jobs.work_off_requeries, wake=self._requery_wake),
             Work.RECOVERIES: Loop("recoveries", self._jobs.work_off_recoveries, wake=self._recovery_wake),
             Work.FAN_OUTS: Loop("fan-out", fan_outs.work_off, wake=self._fan_out_wake),

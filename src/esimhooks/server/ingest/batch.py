@@ -32,6 +32,7 @@ from esimhooks.server.store.journal import UPDATES_SOURCE
 CREATION_LOCKS = 1024
 
 Results = tuple[UpdateResult, ...]
+"""What became of each update of an item; nothing where it was left for others, stored first, to be applied before it."""
 
 
 class Item(Struct, frozen=True, kw_only=True):
@@ -170,19 +171,9 @@ def _creation_lock(item: Item, update: Update) -> int | None:
 
 
 def _apply(item: Item, applying: Applying, repetitions: Repetitions, known: Known) -> Results:
-    tenant = item.scope.tenant
-    if tenant is not None and item.creates and tenant.account_id not in known.accounts:
-        return (UpdateResult(outcome=UpdateOutcome.INVALID, detail="there is no such account"),)
-    if item.repetition is not None:
-        repeated = repetitions.check(item.repetition)
-        if repeated is not None:
-            return (repeated,)
-    if item.waits:
-        return (UpdateResult(outcome=UpdateOutcome.WAITING),)
-    if not item.updates:
-        if item.entry is None:
-            return (UpdateResult(outcome=UpdateOutcome.UNCHANGED),)
-        return (UpdateResult(outcome=item.entry.outcome, detail=item.entry.detail),)
+    not_applied = _why_not(item, repetitions, known)
+    if not_applied is not None:
+        return not_applied
     source = Source(
         scope=item.scope,
         name=item.source,
@@ -206,6 +197,30 @@ def _apply(item: Item, applying: Applying, repetitions: Repetitions, known: Know
     return results
 
 
+def _why_not(item: Item, repetitions: Repetitions, known: Known) -> Results | None:
+    """Return what becomes of an item of which nothing is applied now, None where its updates are."""
+    tenant = item.scope.tenant
+    if tenant is not None and item.creates and tenant.account_id not in known.accounts:
+        return (UpdateResult(outcome=UpdateOutcome.INVALID, detail="there is no such account"),)
+    if _must_wait_its_turn(item, known):
+        return ()
+    repeated = repetitions.check(item.repetition) if item.repetition is not None else None
+    if repeated is not None:
+        return (repeated,)
+    if item.waits:
+        return (UpdateResult(outcome=UpdateOutcome.WAITING),)
+    if item.updates:
+        return None
+    entry = item.entry
+    outcome, detail = (UpdateOutcome.UNCHANGED, None) if entry is None else (entry.outcome, entry.detail)
+    return (UpdateResult(outcome=outcome, detail=detail),)
+
+
+def _must_wait_its_turn(item: Item, known: Known) -> bool:
+    """Whether it is a provider's notification, and earlier ones of that provider are stored and not yet applied."""
+    return item.entry is not None and not item.journaled and item.source in known.storing and bool(item.updates)
+
+
 def _journal(
     writes: Writes,
     item: Item,
@@ -216,7 +231,7 @@ def _journal(
     now: datetime,
 ) -> None:
     """Write down what became of an item, and what must be looked at again: `awaited` are eSIMs that it will link to."""
-    if item.entry is None:
+    if item.entry is None or not results:
         return
     entry, own = item.entry, results
     if item.places:
@@ -255,6 +270,13 @@ def _journal(
     writes.unmatched += [Unmatched(entry.id, entry.source, identity, entry.received_at) for identity in unmatched]
     if entry.source != UPDATES_SOURCE:
         writes.doubts += [(entry.source, entry.id, doubt) for doubt in item.doubts]
+
+
+def names_in(item: Item) -> set[str]:
+    """Return what may identify the eSIMs and orders that an item speaks of."""
+    identities = [update.identity for update in item.updates]
+    names = {name for one in identities for name in (one.esim_tran_no, one.order_no, one.transaction_id)}
+    return {name for name in names if name is not None}
 
 
 def summed_up(results: Results) -> UpdateResult:

@@ -1,43 +1,42 @@
-"""Inbound: what comes in is verified, parsed and taken in before anybody is answered.
+"""Inbound: what comes in is verified, parsed and committed before anybody is answered.
 
 Raw requests of providers and updates of operators come in; those that come at the same time share a commit. Where the
-provider must be asked first, the journal row is committed alone and the backlog works it off.
+provider must be asked first, the journal row is committed alone and the backlog works it off; so it is with all that comes
+under load, and with updates for whose outcome nobody waits.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from esimhooks.server.domain.change import UpdateOutcome
+from esimhooks.server.domain.change import UpdateOutcome, UpdateResult
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Conflicting
 from esimhooks.server.domain.event import OperationalType
-from esimhooks.server.domain.ids import Prefix, new_id, text_of, text_or_none
-from esimhooks.server.domain.notification import InboundRequest, JournalEntry, Notification
-from esimhooks.server.domain.transition import TERMINAL
-from esimhooks.server.domain.update import Identity
-from esimhooks.server.ingest import deduplication
+from esimhooks.server.domain.ids import Prefix, text_of, text_or_none
+from esimhooks.server.domain.notification import InboundRequest
 from esimhooks.server.ingest.batch import Item, Results, Taken, summed_up, take_in
 from esimhooks.server.ingest.hand_over import Lanes
-from esimhooks.server.ingest.operator_updates import OperatorUpdate, checked, read_update
-from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
+from esimhooks.server.ingest.operator_updates import checked, read_update
+from esimhooks.server.ingest.provider_clients import ProviderClients
+from esimhooks.server.ingest.reading import handed_in, notified, without_credentials
+from esimhooks.server.ingest.store_first import StoreFirst
 from esimhooks.server.observe import metrics, tracing
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.providers.port import Reply, Unparsable
+from esimhooks.server.providers.port import Reply
 from esimhooks.server.runtime.group_commit import GroupCommit
 from esimhooks.server.runtime.loop import Wake
 from esimhooks.server.store.database import Database, Session
-from esimhooks.server.store.intake import Scope
 from esimhooks.server.store.journal import UPDATES_SOURCE
 
-NEVER_JOURNALED = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
-"""Headers that carry credentials, whoever sends them."""
-LEFT_OUT = "***"
 MAX_UPDATES_A_COMMIT = 100
 """A request with more updates is cut: what others send meanwhile is not to wait for all of them."""
+STORED = (UpdateResult(outcome=UpdateOutcome.WAITING),)
+"""What is known of a notification that is stored and not yet applied."""
 
 log = get_logger("intake")
 
@@ -83,12 +82,14 @@ class Intake:
         policy: EmitPolicy,
         wakes: Wakes,
         lanes: Lanes | None,
+        store_first: StoreFirst,
     ) -> None:
         self._database = database
         self._connected = connected
         self._policy = policy
         self._wakes = wakes
         self._lanes = lanes
+        self._store_first = store_first
         self.commits = GroupCommit[Sequence[Item], Sequence[Results]](self._commit, weight_of=len)
 
     async def accept(self, name: str, token: str, request: InboundRequest) -> Receipt:
@@ -98,8 +99,8 @@ class Intake:
         """
         connected = await self._connected.authenticated(name, token)
         request = replace(request, proven=connected.provider.verify(request))
-        item, low_balance = _notified(connected, request)
-        [results] = await self._submit([replace(item, traceparent=tracing.present())], owner=name)
+        item, low_balance = notified(connected, request)
+        results = await self._taken_in(name, replace(item, traceparent=tracing.present()))
         if low_balance is not None:
             await self._connected.begin_trouble(name, OperationalType.PROVIDER_BALANCE, low_balance)
         return Receipt(results, connected.provider.reply(request))
@@ -114,9 +115,7 @@ class Intake:
         committed; those of a large request that were committed before are found again as repetitions.
         """
         traceparent = tracing.present()
-        journaled = without_credentials(request)
-        read = [await checked(read_update(one, tenant=tenant), self._connected) for one in raw]
-        items = [_handed_in(one, journaled) for one in read]
+        items = await self._handed_in(raw, request, tenant)
         items = [replace(item, traceparent=traceparent) for item in items] if traceparent else items
         if db is not None:
             return await self._take_in(db, items)
@@ -125,6 +124,35 @@ class Intake:
             piece = items[first : first + MAX_UPDATES_A_COMMIT]
             results += await self._submit(piece, owner=piece[0].scope.tenant or UPDATES_SOURCE)
         return results
+
+    async def store_updates(
+        self, raw: Sequence[bytes], request: InboundRequest, *, tenant: Tenant | None, db: Session | None = None
+    ) -> Sequence[UUID]:
+        """Store the operator's updates and return the ids of their notifications, whose outcome is known later.
+
+        Otherwise as `accept_updates`, but that all are committed together.
+        """
+        items = await self._handed_in(raw, request, tenant)
+        await self._store_first.store(items, owner=tenant or UPDATES_SOURCE, db=db)
+        return [item.entry.id for item in items if item.entry is not None]
+
+    async def _handed_in(self, raw: Sequence[bytes], request: InboundRequest, tenant: Tenant | None) -> Sequence[Item]:
+        journaled = without_credentials(request)
+        read = [await checked(read_update(one, tenant=tenant), self._connected) for one in raw]
+        return [handed_in(one, journaled) for one in read]
+
+    async def _taken_in(self, name: str, item: Item) -> Results:
+        """Apply a provider's notification, or store it first where that is called for."""
+        if item.repetition is None:  # it changes nothing
+            [results] = await self._submit([item], owner=name)
+            return results
+        if not self._store_first.is_called_for(name, waiting=self.commits.waiting):
+            [results] = await self._submit([item], owner=name)
+            if results:
+                return results
+            self._store_first.lasts(name)
+        await self._store_first.store([item], owner=name)
+        return STORED
 
     async def _submit(self, items: Sequence[Item], *, owner: object) -> Sequence[Results]:
         """Commit the items with what others send; where one of them cannot be, the others are all the same."""
@@ -170,100 +198,13 @@ class Intake:
         if self._lanes is not None and taken.handed:
             self._lanes.hand_over(taken.handed)
         for item, results in zip(items, taken.results, strict=True):
-            _log(item, results)
+            report(item, results)
         self._wakes.notify(taken)
 
 
-def _notified(connected: ProviderClient, request: InboundRequest) -> tuple[Item, str | None]:
-    """Return what is taken in, and what the notification says of a balance that is low."""
-    name = connected.stored.name
-    journaled = without_credentials(request, connected.stored.credentials.values())
-    entry = JournalEntry(id=new_id(), source=name, request=journaled, outcome=UpdateOutcome.IGNORED)
-    try:
-        notification = connected.provider.parse(request)
-    except Unparsable as error:
-        invalid = replace(entry, outcome=UpdateOutcome.INVALID, detail=str(error))
-        return Item(scope=Scope(provider=name), entry=invalid, doubts=error.doubts), None
-    waits = must_ask(connected, notification, proven=request.proven)
-    repetition = deduplication.of_notification(name, notification, request.body or request.query.encode())
-    item = Item(
-        scope=Scope(provider=name),
-        updates=() if waits else notification.updates,
-        entry=replace(entry, kind=notification.kind),
-        waits=waits,
-        asked_about=_meant(notification) if waits else (),
-        repetition=repetition if waits or notification.updates else None,
-        doubts=notification.doubts,
-    )
-    return item, notification.low_balance
-
-
-def _meant(notification: Notification) -> tuple[Identity, ...]:
-    """Return whom a notification speaks of."""
-    meant = tuple(update.identity for update in notification.updates)
-    if notification.order is None:
-        return meant
-    ref = notification.order.ref
-    return (*meant, Identity(order_no=ref.order_no, transaction_id=ref.transaction_id))
-
-
-def _handed_in(handed: OperatorUpdate, request: InboundRequest) -> Item:
-    entry = JournalEntry(
-        id=new_id(),
-        source=UPDATES_SOURCE,
-        tenant=handed.tenant,
-        request=replace(request, body=handed.raw),
-        kind="update",
-        outcome=UpdateOutcome.INVALID,
-        detail=handed.wrong,
-    )
-    scope = Scope(tenant=handed.tenant, provider=handed.provider)
-    if handed.update is None:
-        return Item(scope=scope, entry=entry)
-    return Item(
-        scope=scope,
-        updates=(handed.update,),
-        entry=entry,
-        repetition=deduplication.of_update(UPDATES_SOURCE, handed.update, handed.tenant, handed.raw),
-        creates=handed.tenant is not None,
-        doubts=handed.doubts,
-    )
-
-
-def without_credentials(request: InboundRequest, credentials: Collection[str] = ()) -> InboundRequest:
-    """Return a request as the journal keeps it: without headers that carry credentials, whatever they are called.
-
-    `credentials` are those of the provider. Its body is kept as it came, encrypted.
-    """
-    headers = {
-        name: value
-        for name, value in request.headers.items()
-        if name not in NEVER_JOURNALED and not any(one in value for one in credentials if one)
-    }
-    query = request.query
-    for one in credentials:
-        query = query.replace(one, LEFT_OUT) if one else query
-    return replace(request, headers=headers, query=query)
-
-
-def must_ask(connected: ProviderClient, notification: Notification, *, proven: bool) -> bool:
-    """Whether the provider must be asked before the notification may change anything.
-
-    A ready order says nothing of its eSIMs. Notifications that do not prove their sender are not believed where it
-    matters, if credentials to ask are configured (providers, "Inbound").
-    """
-    if notification.order is not None:
-        return True
-    provider = connected.provider
-    can_confirm = provider.can_fetch if provider.can_confirm is None else provider.can_confirm
-    if proven or not can_confirm or connected.confirm == "never":
-        return False
-    statuses = {update.esim_status for update in notification.updates}
-    return bool(notification.updates) if connected.confirm == "always" else bool(statuses & TERMINAL)
-
-
-def _log(item: Item, results: Results) -> None:
-    if item.entry is None:
+def report(item: Item, results: Results) -> None:
+    """Log and count what became of a notification or update."""
+    if item.entry is None or not results:
         return
     summary = summed_up(results)
     metrics.notification(item.entry.source, summary.outcome)

@@ -18,11 +18,12 @@ from esimhooks.server.domain.notification import JournalEntry, Notification, Ord
 from esimhooks.server.domain.order import Order
 from esimhooks.server.domain.schedule import ORDER_POLL_FIRST_S, while_allocating, while_down
 from esimhooks.server.domain.update import Doubt, Identity, Update
-from esimhooks.server.ingest.batch import Item, Taken, take_in
-from esimhooks.server.ingest.inbound import Wakes, must_ask
+from esimhooks.server.ingest.batch import Item, Taken, names_in, take_in
+from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.ingest.operator_updates import checked, read_update
 from esimhooks.server.ingest.orders import fail, fill, has_failed, refund, refunded
 from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
+from esimhooks.server.ingest.reading import must_ask, stored_before
 from esimhooks.server.jobs.due_work import IDLE_S
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Lookup, OrderUnknown, ProviderRefused, StillAllocating, Unparsable
@@ -61,9 +62,13 @@ class Backlog:
         """Apply what is due in the order in which it came, then ask providers for the rest; the work of a loop."""
         async with self._database.session() as db:
             due = await journal.due_backlog(db, limit=MAX_DUE)
+            entries = await journal.find_all(db, [one.notification_id for one in due])
         round_ = _Round()
         failed = await for_each(
-            "backlog", due, lambda one: self._read(one, round_), row_id=lambda one: one.notification_id
+            "backlog",
+            due,
+            lambda one: self._read(one, entries.get(one.notification_id), round_),
+            row_id=lambda one: one.notification_id,
         )
         await self._put_off([(one.row, one.error) for one in failed])
         claimed = await self._apply_all(round_)
@@ -78,13 +83,13 @@ class Backlog:
             await self._put_off([(asked.row[0], asked.error)])
         return 0.0 if len(due) >= MAX_DUE and not round_.is_elsewhere else IDLE_S
 
-    async def _read(self, waiting: Waiting, round_: "_Round") -> None:
+    async def _read(self, waiting: Waiting, entry: JournalEntry | Broken | None, round_: "_Round") -> None:
         """Parse a notification again: into what is applied, or what asks its provider first."""
-        async with self._database.session() as db:
-            entry = await journal.find(db, waiting.notification_id)
         if entry is None:
             raise NotNow("the row of the journal is not there")
-        item = await self._item_of(entry)
+        if isinstance(entry, Broken):
+            raise entry
+        item = await (stored_before(entry, self._connected) if waiting.stored_first else self._item_of(entry))
         if isinstance(item, Item):
             round_.ready.append((waiting, item))
         else:
@@ -124,7 +129,7 @@ class Backlog:
         blocked: set[str] = set()
 
         async def apply_one(one: tuple[Waiting, Item]) -> None:
-            names = _names(one[1])
+            names = names_in(one[1])
             if names & blocked:
                 blocked.update(names)
                 raise NotNow("an earlier notification of the same eSIM or order waits")
@@ -313,13 +318,6 @@ def _settled(entry: JournalEntry, outcome: UpdateOutcome, detail: str | None) ->
 def _left_unmatched(entry: JournalEntry, news: OrderNews, detail: str) -> Item:
     identity = Identity(order_no=news.ref.order_no, transaction_id=news.ref.transaction_id)
     return replace(_settled(entry, UpdateOutcome.UNMATCHED, detail), waits_for=identity)
-
-
-def _names(item: Item) -> set[str]:
-    """What may identify the eSIMs and orders that an item speaks of."""
-    identities = [update.identity for update in item.updates]
-    names = {name for one in identities for name in (one.esim_tran_no, one.order_no, one.transaction_id)}
-    return {name for name in names if name is not None}
 
 
 def _pause_s(waiting: Waiting, error: Exception) -> float:

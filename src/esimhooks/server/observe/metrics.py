@@ -48,6 +48,12 @@ _requests = Histogram(
 _notifications = Counter(
     "esimhooks_notifications", "Notifications and updates taken in", ["source", "outcome"], registry=REGISTRY
 )
+_stored_first = Counter(
+    "esimhooks_notifications_stored_first",
+    "Notifications and updates that were answered before they were applied",
+    ["source"],
+    registry=REGISTRY,
+)
 _doubts = Counter(
     "esimhooks_provider_doubts_total",
     "Members of notifications that were not understood while the rest was applied.",
@@ -115,7 +121,19 @@ _resting = Gauge(
 )
 _backlog = Gauge(
     "esimhooks_backlog_notifications",
-    "Notifications that wait for their provider",
+    "Notifications that wait: for their provider, or stored first to be applied",
+    multiprocess_mode="mostrecent",
+    registry=REGISTRY,
+)
+_stored = Gauge(
+    "esimhooks_stored_notifications",
+    "Notifications that are stored and answered, and not yet applied",
+    multiprocess_mode="mostrecent",
+    registry=REGISTRY,
+)
+_oldest_stored = Gauge(
+    "esimhooks_oldest_stored_seconds",
+    "Seconds that the oldest of these has waited",
     multiprocess_mode="mostrecent",
     registry=REGISTRY,
 )
@@ -141,13 +159,18 @@ _looked_at = Gauge(
 
 
 class QueueFigures(Struct, frozen=True, kw_only=True):
-    """How the queue stands: counts, and the age of the oldest delivery that is due, in seconds (0 where none is)."""
+    """How the queue stands: counts, and the ages of the oldest, in seconds (0 where there is none).
+
+    Of deliveries the oldest that is due, of notifications the oldest that is `stored` and not yet applied.
+    """
 
     pending: int
     lanes_due: int
     oldest_due_s: float
     lanes_resting: int
     backlog: int
+    stored: int
+    oldest_stored_s: float
     dispatchers: int
 
 
@@ -159,6 +182,11 @@ def request(method: str, route: str, status: int, *, seconds: float) -> None:
 def notification(source: str, outcome: str) -> None:
     """Count a notification or update that was taken in."""
     _notification(source, outcome).inc()
+
+
+def stored_first(source: str) -> None:
+    """Count a notification or update that is stored first; what became of it is counted once it is applied."""
+    _stored_first.labels(source).inc()
 
 
 def provider_doubt(provider: str, field: str) -> None:
@@ -222,6 +250,8 @@ def queue_read(figures: QueueFigures, *, at: float) -> None:
     _oldest_due.set(figures.oldest_due_s)
     _resting.set(figures.lanes_resting)
     _backlog.set(figures.backlog)
+    _stored.set(figures.stored)
+    _oldest_stored.set(figures.oldest_stored_s)
     _dispatchers.set(figures.dispatchers)
     _looked_at.set(at)
 

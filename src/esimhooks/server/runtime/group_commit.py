@@ -56,6 +56,11 @@ class GroupCommit(Generic[Item, Result]):
         self._hurry = Wake()
         self.wake = Wake()
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for the next commit."""
+        return self._count
+
     async def submit(self, item: Item, *, owner: Hashable = None) -> Result:
         """Return the item's result once it is committed; owners take turns in a batch.
 

@@ -16,6 +16,7 @@ class Work(StrEnum):
     PENDING_USAGE = "pending_usage"
     ORDER_POLLS = "order_polls"
     BACKLOG = "backlog"
+    STORED = "stored"
     FAN_OUTS = "fan_outs"
     RECOVERIES = "recoveries"
     REQUERIES = "requeries"
@@ -26,6 +27,7 @@ _DUE = {
     Work.PENDING_USAGE: f"esims WHERE {esims.HAS_PENDING_USAGE}",
     Work.ORDER_POLLS: f"orders WHERE {orders.IS_POLL_DUE}",
     Work.BACKLOG: "backlog WHERE due_at <= now()",
+    Work.STORED: "backlog WHERE due_at = 'infinity'",
     Work.FAN_OUTS: "fan_outs",
     Work.RECOVERIES: f"jobs WHERE kind = 'recovery' AND {jobs.IS_DUE}",
     Work.REQUERIES: f"jobs WHERE kind = 'requery' AND {jobs.IS_DUE}",

@@ -12,6 +12,7 @@ import asyncpg
 
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.domain.update import Identity
+from esimhooks.server.store import stored_first
 from esimhooks.server.store.database import Session
 
 LOCK = 1718774117
@@ -25,13 +26,16 @@ RETRY_AFTER_S = 30.0
 async def freeze(db: Session, account_id: UUID) -> bool:
     """Freeze the account, in a transaction of its own; false where it is frozen already.
 
-    Raises `NotNow` where a transaction does not end within a second.
+    Raises `NotNow` where a transaction does not end within a second, or notifications of its eSIMs are stored and not yet
+    applied.
     """
     await db.conn.execute(f"SET LOCAL lock_timeout = '{LOCK_WAITS_MS}ms'")
     try:
         await db.conn.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
     except asyncpg.LockNotAvailableError as error:
         raise NotNow("a transaction that began before has not ended yet", retry_after_s=1.0) from error
+    if await stored_first.waits(db, account_id):
+        raise NotNow("notifications that were stored first are still to be applied", retry_after_s=1.0)
     return bool(
         await db.conn.fetchval(
             "INSERT INTO frozen_accounts (account_id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING true", account_id

@@ -88,6 +88,8 @@ class Known(Struct, frozen=True, kw_only=True):
     fanning_out: frozenset[Tenant]
     frozen: frozenset[UUID]
     """The accounts that nothing is taken in for, as they are being moved."""
+    storing: frozenset[str] = frozenset()
+    """Providers of which earlier notifications are stored and not yet applied."""
 
 
 async def begin(db: Session, wants: Sequence[Want], seen: Sequence[Seen]) -> Known:
@@ -133,6 +135,7 @@ async def begin(db: Session, wants: Sequence[Want], seen: Sequence[Seen]) -> Kno
             Tenant(*one) for one in msgspec.convert(by_kind.get("fan_out", []), list[tuple[UUID, Mode]])
         ),
         frozen=frozenset(msgspec.convert(by_kind.get("frozen", []), list[UUID])),
+        storing=frozenset(msgspec.convert(by_kind.get("storing", []), list[str])),
     )
 
 
@@ -227,6 +230,9 @@ _SQL = f"""
         FROM unnest({_arrays(["uuid", "text", "text", "uuid", "jsonb", "text"])})
             AS u (id, outcome, detail, esim_id, results, esim_ids)
         WHERE n.id = u.id
+    ), still_waits AS (
+        UPDATE backlog SET stored_first = false, due_at = now()
+        WHERE notification_id = ANY ({_arrays(["uuid"])}) AND stored_first
     ), off_the_backlog AS (
         DELETE FROM backlog WHERE notification_id = ANY ({_arrays(["uuid"])})
     ), no_longer_unmatched AS (
@@ -304,6 +310,7 @@ async def write(db: Session, writes: Writes) -> Written:
             ],
             6,
         ),
+        [one.entry.id for one in writes.settled if one.waits],
         [one.entry.id for one in writes.settled if not one.waits],
         [one.entry.id for one in writes.settled],
         *columns_of(

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from esimhooks.server.domain.change import UpdateOutcome, UpdateResult
 from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.errors import Undecryptable
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import Unreadable
@@ -22,6 +23,7 @@ UPDATES_SOURCE = "updates"
 """Source of what came over `POST /v1/updates`; providers cannot have this name."""
 
 BACKLOG_LOCK = 0x6261636B
+STORED_LOCK = 0x73746F72
 
 COLUMNS = {
     "id": "uuid",
@@ -85,12 +87,32 @@ async def of_esim(db: Session, esim_id: UUID, *, limit: int) -> Sequence[Journal
     return listed(db, rows)
 
 
+async def find_all(db: Session, ids: Sequence[UUID]) -> dict[UUID, JournalEntry | Undecryptable]:
+    """Return these entries, and in place of one that cannot be decrypted why."""
+    if not ids:
+        return {}
+    rows = await db.conn.fetch(
+        "SELECT * FROM notifications WHERE id = ANY ($1) AND id BETWEEN $2 AND $3", ids, min(ids), max(ids)
+    )
+    found: dict[UUID, JournalEntry | Undecryptable] = {}
+    for row in rows:
+        try:
+            found[row["id"]] = entry_of(db, row)
+        except Undecryptable as error:
+            found[row["id"]] = error
+    return found
+
+
 class Waiting(Struct, frozen=True):
-    """A notification on the backlog; `tries` counts the one that is due."""
+    """A notification on the backlog; `tries` counts the one that is due.
+
+    `stored_first`: it was answered before anybody looked whether it repeats another.
+    """
 
     notification_id: UUID
     received_at: datetime
     tries: int
+    stored_first: bool = False
 
 
 async def due_backlog(db: Session, *, limit: int) -> Sequence[Waiting]:
@@ -101,25 +123,31 @@ async def due_backlog(db: Session, *, limit: int) -> Sequence[Waiting]:
     rows = await db.conn.fetch(
         """
         WITH due AS MATERIALIZED (
-            SELECT notification_id, received_at, tries, esim_id FROM backlog WHERE due_at <= now()
+            SELECT notification_id, received_at, tries, stored_first, esim_id FROM backlog WHERE due_at <= now()
             ORDER BY due_at, received_at, notification_id LIMIT $1
         )
-        SELECT notification_id, received_at, tries FROM due
+        SELECT notification_id, received_at, tries, stored_first FROM due
         UNION
         SELECT * FROM (
-            SELECT notification_id, received_at, tries FROM backlog
+            SELECT notification_id, received_at, tries, stored_first FROM backlog
             WHERE esim_id IN (SELECT esim_id FROM due) ORDER BY received_at, notification_id LIMIT $1
         ) of_the_same_esims
         """,
         limit,
     )
-    waiting = [Waiting(row["notification_id"], row["received_at"], row["tries"] + 1) for row in rows]
+    waiting = [
+        Waiting(row["notification_id"], row["received_at"], row["tries"] + 1, row["stored_first"]) for row in rows
+    ]
     return sorted(waiting, key=lambda one: (one.received_at, one.notification_id))
 
 
-async def lock_backlog(db: Session) -> bool:
-    """Keep others from working off the backlog until this transaction ends; false where somebody does already."""
-    return bool(await db.conn.fetchval("SELECT pg_try_advisory_xact_lock($1)", BACKLOG_LOCK))
+async def lock_backlog(db: Session, *, stored_first: bool = False) -> bool:
+    """Keep others from working off the backlog until this transaction ends; false where somebody does already.
+
+    What was `stored_first` is worked off by itself.
+    """
+    lock = STORED_LOCK if stored_first else BACKLOG_LOCK
+    return bool(await db.conn.fetchval("SELECT pg_try_advisory_xact_lock($1)", lock))
 
 
 async def still_waiting(db: Session, waiting: Iterable[Waiting]) -> frozenset[UUID]:

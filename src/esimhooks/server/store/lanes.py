@@ -339,6 +339,9 @@ async def queue_figures(db: Session) -> QueueFigures:
                    AS oldest_due_s,
                (SELECT count(*) FROM lanes WHERE open AND held_until > now()) AS lanes_resting,
                (SELECT count(*) FROM backlog) AS backlog,
+               (SELECT count(*) FROM backlog WHERE due_at = 'infinity') AS stored,
+               (SELECT coalesce(extract(epoch FROM now() - min(received_at)), 0)::float8 FROM backlog
+                WHERE due_at = 'infinity') AS oldest_stored_s,
                (SELECT count(*) FROM dispatchers WHERE seen_until > now()) AS dispatchers
         """
     )

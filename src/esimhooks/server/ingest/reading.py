@@ -1,0 +1,138 @@
+"""Reading: a provider's request, or an operator's update, becomes an item of a batch.
+
+An entry of the journal comes in, new or stored before, and an item goes out: what is applied, what tells that it repeats
+another, and whether the provider must be asked first.
+"""
+
+from collections.abc import Collection
+
+from msgspec.structs import replace
+
+from esimhooks.server.domain.change import UpdateOutcome
+from esimhooks.server.domain.ids import new_id
+from esimhooks.server.domain.notification import InboundRequest, JournalEntry, Notification
+from esimhooks.server.domain.transition import TERMINAL
+from esimhooks.server.domain.update import Identity
+from esimhooks.server.ingest import deduplication
+from esimhooks.server.ingest.batch import Item
+from esimhooks.server.ingest.operator_updates import OperatorUpdate, checked, read_update
+from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
+from esimhooks.server.providers.port import Unparsable
+from esimhooks.server.store.intake import Scope
+from esimhooks.server.store.journal import UPDATES_SOURCE
+
+NEVER_JOURNALED = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
+"""Headers that carry credentials, whoever sends them."""
+LEFT_OUT = "***"
+
+
+def notified(connected: ProviderClient, request: InboundRequest) -> tuple[Item, str | None]:
+    """Return what is to be applied of a request, and what it says of a balance that is low."""
+    name = connected.stored.name
+    journaled = without_credentials(request, connected.stored.credentials.values())
+    return _read(
+        connected, request, JournalEntry(id=new_id(), source=name, request=journaled, outcome=UpdateOutcome.WAITING)
+    )
+
+
+async def stored_before(entry: JournalEntry, clients: ProviderClients) -> Item:
+    """Return what is to be applied of an entry that was stored before anybody looked at it. Raises `NotNow`."""
+    if entry.source == UPDATES_SOURCE:
+        handed = await checked(read_update(entry.request.body, tenant=entry.tenant), clients)
+        item = _of_operator(handed, entry)
+    elif (connected := await clients.find(entry.source)) is None:
+        entry = replace(entry, outcome=UpdateOutcome.UNMATCHED, detail="the provider was deleted")
+        item = Item(scope=Scope(provider=entry.source), entry=entry)
+    else:
+        item, _ = _read(connected, entry.request, entry)
+    return replace(item, journaled=True, arrived_at=entry.received_at)
+
+
+def _read(connected: ProviderClient, request: InboundRequest, entry: JournalEntry) -> tuple[Item, str | None]:
+    scope = Scope(provider=entry.source)
+    try:
+        notification = connected.provider.parse(request)
+    except Unparsable as error:
+        invalid = replace(entry, outcome=UpdateOutcome.INVALID, detail=str(error))
+        return Item(scope=scope, entry=invalid, doubts=error.doubts), None
+    waits = must_ask(connected, notification, proven=request.proven)
+    repetition = deduplication.of_notification(entry.source, notification, request.body or request.query.encode())
+    item = Item(
+        scope=scope,
+        updates=() if waits else notification.updates,
+        entry=replace(entry, kind=notification.kind, outcome=UpdateOutcome.IGNORED),
+        waits=waits,
+        asked_about=_meant(notification) if waits else (),
+        repetition=repetition if waits or notification.updates else None,
+        doubts=notification.doubts,
+    )
+    return item, notification.low_balance
+
+
+def _meant(notification: Notification) -> tuple[Identity, ...]:
+    """Return whom a notification speaks of."""
+    meant = tuple(update.identity for update in notification.updates)
+    if notification.order is None:
+        return meant
+    ref = notification.order.ref
+    return (*meant, Identity(order_no=ref.order_no, transaction_id=ref.transaction_id))
+
+
+def handed_in(handed: OperatorUpdate, request: InboundRequest) -> Item:
+    """Return what is to be applied of an operator's update that came in a request."""
+    entry = JournalEntry(
+        id=new_id(),
+        source=UPDATES_SOURCE,
+        tenant=handed.tenant,
+        request=replace(request, body=handed.raw),
+        kind="update",
+        outcome=UpdateOutcome.WAITING,
+    )
+    return _of_operator(handed, entry)
+
+
+def _of_operator(handed: OperatorUpdate, entry: JournalEntry) -> Item:
+    scope = Scope(tenant=handed.tenant, provider=handed.provider)
+    entry = replace(entry, outcome=UpdateOutcome.INVALID, detail=handed.wrong)
+    if handed.update is None:
+        return Item(scope=scope, entry=entry)
+    return Item(
+        scope=scope,
+        updates=(handed.update,),
+        entry=entry,
+        repetition=deduplication.of_update(UPDATES_SOURCE, handed.update, handed.tenant, handed.raw),
+        creates=handed.tenant is not None,
+        doubts=handed.doubts,
+    )
+
+
+def without_credentials(request: InboundRequest, credentials: Collection[str] = ()) -> InboundRequest:
+    """Return a request as the journal keeps it: without headers that carry credentials, whatever they are called.
+
+    `credentials` are those of the provider. Its body is kept as it came, encrypted.
+    """
+    headers = {
+        name: value
+        for name, value in request.headers.items()
+        if name not in NEVER_JOURNALED and not any(one in value for one in credentials if one)
+    }
+    query = request.query
+    for one in credentials:
+        query = query.replace(one, LEFT_OUT) if one else query
+    return replace(request, headers=headers, query=query)
+
+
+def must_ask(connected: ProviderClient, notification: Notification, *, proven: bool) -> bool:
+    """Whether the provider must be asked before the notification may change anything.
+
+    A ready order says nothing of its eSIMs. Notifications that do not prove their sender are not believed where it
+    matters, if credentials to ask are configured (providers, "Inbound").
+    """
+    if notification.order is not None:
+        return True
+    provider = connected.provider
+    can_confirm = provider.can_fetch if provider.can_confirm is None else provider.can_confirm
+    if proven or not can_confirm or connected.confirm == "never":
+        return False
+    statuses = {update.esim_status for update in notification.updates}
+    return bool(notification.updates) if connected.confirm == "always" else bool(statuses & TERMINAL)

@@ -1,0 +1,105 @@
+"""Store first: under load a notification is answered once its journal row is committed, and applied from there in order.
+
+Items come in that need no answer but that they are safe; those that come at the same time share one statement. How much may
+wait is bounded, and who comes when that is reached is told to come again.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from esimhooks.server.domain.change import UpdateOutcome
+from esimhooks.server.domain.errors import Conflicting, NotNow
+from esimhooks.server.ingest.batch import Item
+from esimhooks.server.observe import metrics
+from esimhooks.server.runtime.group_commit import GroupCommit
+from esimhooks.server.runtime.loop import Wake
+from esimhooks.server.store import freezing, stored_first
+from esimhooks.server.store.database import Database, Session
+from esimhooks.server.store.stored_first import Room, Stored
+
+MAX_A_COMMIT = 500
+LOOK_EVERY_S = 0.5
+"""How old the count of what waits may be while more is stored; it costs the database milliseconds where much waits."""
+LASTS_S = 1.0
+"""So long the notifications of a provider are stored first once it was called for, before it is tried without."""
+RETRY_AFTER_S = 5.0
+
+
+class Bounds(Struct, frozen=True):
+    """When it begins and ends: `begins_at` waiting for one commit (0: never), `rows` and `age_s` of what is stored."""
+
+    begins_at: int = 0
+    rows: int = 50_000
+    age_s: float = 60.0
+
+
+class StoreFirst:
+    """Stores notifications for whoever applies them, who is notified through `wake`."""
+
+    def __init__(self, database: Database, bounds: Bounds, *, wake: Wake) -> None:
+        self._database = database
+        self._bounds = bounds
+        self._wake = wake
+        self._lasts_until: dict[str, float] = {}
+        self._room = Room(0, 0.0)
+        self._looked_at = float("-inf")
+        self.commits = GroupCommit[Sequence[Item], frozenset[UUID]](
+            self._commit, max_weight=MAX_A_COMMIT, weight_of=len
+        )
+
+    def is_called_for(self, source: str, *, waiting: int) -> bool:
+        """Whether a provider's next notification is stored first; `waiting` is how many wait for a commit already."""
+        if self._bounds.begins_at and waiting + 1 >= self._bounds.begins_at:
+            self.lasts(source)
+        return self._lasts_until.get(source, 0.0) > asyncio.get_running_loop().time()
+
+    def lasts(self, source: str) -> None:
+        """Earlier notifications of the provider wait to be applied: the next ones follow them."""
+        self._lasts_until[source] = asyncio.get_running_loop().time() + LASTS_S
+
+    async def store(self, items: Sequence[Item], *, owner: object, db: Session | None = None) -> None:
+        """Return once the items are stored; with `db` they are stored by its transaction.
+
+        Raises `NotNow` where too much waits already, it could not be committed, or an account is being moved.
+        """
+        left = await (self.commits.submit(items, owner=owner) if db is None else self._store(db, items))
+        if left & _ids(items):
+            raise Conflicting(freezing.MOVING, retry_after_s=freezing.RETRY_AFTER_S)
+        if db is not None:
+            db.after_commit(self._wake.notify)
+
+    async def _commit(self, requests: Sequence[Sequence[Item]]) -> Sequence[frozenset[UUID]]:
+        async with self._database.session() as db:
+            left = await self._store(db, [item for items in requests for item in items])
+        self._wake.notify()
+        return [left] * len(requests)
+
+    async def _store(self, db: Session, items: Sequence[Item]) -> frozenset[UUID]:
+        """Store the items; return the entries that were left, as their account is frozen."""
+        now = asyncio.get_running_loop().time()
+        if now - self._looked_at >= LOOK_EVERY_S:
+            self._room, self._looked_at = await stored_first.room(db), now
+        if self._room.count + len(items) > self._bounds.rows or self._room.oldest_s > self._bounds.age_s:
+            raise NotNow("more notifications wait to be applied than may", retry_after_s=RETRY_AFTER_S)
+        left = await stored_first.store(db, [stored for item in items if (stored := _stored(item))])
+        self._room = replace(self._room, count=self._room.count + len(items))
+        for item in items:
+            metrics.stored_first(item.source)
+        return left
+
+
+def _ids(items: Sequence[Item]) -> frozenset[UUID]:
+    return frozenset(item.entry.id for item in items if item.entry is not None)
+
+
+def _stored(item: Item) -> Stored | None:
+    if item.entry is None:
+        return None
+    entry = replace(item.entry, outcome=UpdateOutcome.WAITING, detail=None)
+    if not item.updates:
+        return Stored(entry=entry)
+    return Stored(entry=entry, identity=item.updates[0].identity, replaces=item.updates[0].replaces)

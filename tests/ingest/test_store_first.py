@@ -1,0 +1,313 @@
+"""Under load a notification is answered once it is stored, and applied from there: in order, once, whatever ends meanwhile.
+
+Nodes here store every notification first (`store_first=1`). A test that holds the lock of what was stored has nothing
+applied until it lets go.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from api import Answer, Api, Json, eventually
+from esimhooks.server.app.node import running
+from esimhooks.server.app.settings import Settings
+from esimhooks.server.domain.ids import Prefix, parse_id
+from esimhooks.server.providers.sandbox.esims import Purchase
+from esimhooks.server.providers.sandbox.life import Ending
+from esimhooks.server.providers.sandbox.sandbox import Sandbox
+from esimhooks.server.store import stored_first
+from esimhooks.server.store.database import Database
+from esimhooks.server.store.journal import STORED_LOCK
+from receiver import Receiver
+from system.node_process import NodeProcess
+from upstream import Shop, Upstream, a_shop, allocate, an_upstream, esim_status
+
+STORED = (200, {"outcome": "waiting"})
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"store_first": 1})
+
+
+@asynccontextmanager
+async def nothing_applied(database: Database) -> AsyncIterator[None]:
+    """Have nothing applied of what is stored first."""
+    async with database.transaction() as db:
+        await db.conn.execute("SELECT pg_advisory_xact_lock($1)", STORED_LOCK)
+        yield
+
+
+async def an_esim(shop: Shop, key: str, **fields: str) -> str:
+    """Make an eSIM of the provider known; return its id."""
+    born = {"esimTranNo": key, "transactionId": f"of {key}", "esimStatus": "CREATED", "provider": "upstream"}
+    [result] = await shop.update(born | fields)
+    return str(result["esim"])
+
+
+def answered(answer: Answer) -> tuple[int, Json]:
+    return answer.status, answer.body
+
+
+async def test_what_is_stored_first_is_applied_in_its_order_and_delivered(operator: Api, receiver: Receiver) -> None:
+    shop, upstream = await a_shop(operator, webhook_url=receiver.url()), await an_upstream(operator)
+    esim_id = await an_esim(shop, "K1")
+
+    statuses = ("IN_USE", "SUSPENDED", "IN_USE", "SUSPENDED", "IN_USE")
+    answers = [answered(await upstream.notify(esim_status("K1", status))) for status in statuses]
+
+    assert answers == [STORED] * 5
+    await shop.raised_in_time("created", "activated", *["suspended", "activated"] * 2)
+    assert (await shop.esim(esim_id))["esimStatus"] == "IN_USE"
+    assert [entry["outcome"] for entry in await upstream.journal()] == ["applied"] * 5
+    await receiver.wait_for(6)
+
+
+async def test_a_repetition_that_is_stored_first_is_told_as_one(operator: Api) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator)
+    await an_esim(shop, "K1")
+    told = esim_status("K1", "IN_USE") | {"notifyId": "n-1"}
+
+    await upstream.notify(told)
+    await upstream.notify(told)
+    await upstream.journaled("duplicate")
+
+    assert [entry["outcome"] for entry in await upstream.journal()] == ["applied", "duplicate"]
+    assert await shop.raised() == ["created", "activated"]
+
+
+async def test_what_nobody_understands_or_knows_is_shown_as_such(operator: Api) -> None:
+    upstream = await an_upstream(operator)
+
+    unknown = await upstream.notify(esim_status("K404", "IN_USE"))
+    invalid = await upstream.notify({"notifyType": "ESIM_STATUS", "content": {}})
+
+    assert answered(unknown) == STORED
+    assert invalid.body["outcome"] == "invalid"  # nothing of it can wait for its turn
+    assert await eventually(lambda: upstream.journal(outcome="unmatched"))
+
+
+async def test_what_comes_later_follows_what_is_stored_at_whatever_node_it_comes_in(
+    settings: Settings, database: Database
+) -> None:
+    never = settings.model_copy(update={"store_first": 0})
+    async with (
+        running(settings) as one,
+        running(never) as two,
+        Api(one.url, one.admin_key) as first,
+        Api(two.url, two.admin_key) as second,
+    ):
+        shop, upstream = await a_shop(first), await an_upstream(first)
+        await an_esim(shop, "K1")
+        inbound = (await second.get("/v1/providers/upstream"))["inboundUrl"]
+        async with nothing_applied(database):
+            await upstream.notify(esim_status("K1", "IN_USE"))
+            answer = await Upstream(second, inbound).notify(esim_status("K1", "SUSPENDED"))
+
+        assert answered(answer) == STORED
+        await shop.raised_in_time("created", "activated", "suspended")
+
+
+async def test_who_says_only_a_key_that_a_stored_notification_makes_known_comes_after_it(
+    operator: Api, database: Database
+) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator)
+    await shop.order("t-1", orderNo="B1")
+    await shop.order("t-2", orderNo="B2")
+
+    async with nothing_applied(database):
+        await upstream.notify(esim_status("K1", "GOT_RESOURCE", transactionId="t-1"))
+        for status in ("IN_USE", "SUSPENDED", "IN_USE"):
+            await upstream.notify(esim_status("K1", status))
+
+    await shop.raised_in_time("created", "activated", "suspended", "activated")
+
+
+async def test_a_flood_of_one_account_takes_only_its_share_of_a_batch(operator: Api, database: Database) -> None:
+    flooded, other, upstream = await a_shop(operator), await a_shop(operator), await an_upstream(operator)
+    await an_esim(flooded, "K1")
+    await an_esim(other, "K2")
+
+    async with nothing_applied(database):
+        for place in range(30):
+            await upstream.notify(esim_status("K1", ("IN_USE", "SUSPENDED")[place % 2]))
+        await upstream.notify(esim_status("K2", "IN_USE"))
+        async with database.session() as db:
+            batch, _ = await stored_first.next_ones(db, after=None, limit=10)
+
+    last = (await upstream.journal())[-1]
+    taken = [one.notification_id for one in batch]
+    assert len(taken) == 6
+    assert parse_id(Prefix.NOTIFICATION, last["id"]) in taken
+    await other.raised_in_time("created", "activated")
+
+
+async def test_more_than_may_wait_is_refused_for_a_while(settings: Settings, database: Database) -> None:
+    narrow = settings.model_copy(update={"store_first_rows": 2})
+    async with running(narrow) as node, Api(node.url, node.admin_key) as operator:
+        shop, upstream = await a_shop(operator), await an_upstream(operator)
+        await an_esim(shop, "K1")
+        async with nothing_applied(database):
+            answers = [await upstream.notify(esim_status("K1", status)) for status in ("IN_USE", "SUSPENDED", "IN_USE")]
+
+        assert [answer.status for answer in answers] == [200, 200, 503]
+        assert int(answers[-1].headers["Retry-After"]) > 0
+
+        async def let_in() -> bool:
+            return (await upstream.notify(esim_status("K1", "IN_USE"))).status == 200
+
+        await eventually(let_in)
+        await shop.raised_in_time("created", "activated", "suspended", "activated")
+
+
+async def test_what_must_be_confirmed_is_asked_for_after_it_was_stored(operator: Api, sandbox: Sandbox) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
+    [key] = await sandbox.order(Purchase(order_no="B1", transaction_id="t-1", ending=Ending.CANCELLED))
+    allocate(sandbox, "B1")
+    await an_esim(shop, key)
+    while (step := await sandbox.step(key)) is not None and step.name != "cancelled":
+        pass
+
+    answer = await upstream.notify(esim_status(key, "CANCEL"))
+
+    assert answered(answer) == STORED
+    await upstream.journaled("applied")
+    assert "suspended" in await shop.raised()
+
+
+async def test_one_that_cannot_be_written_does_not_keep_the_others_waiting(operator: Api, database: Database) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator)
+    for place in range(10):
+        await an_esim(shop, f"K{place}")
+    refuse = "ALTER TABLE esims ADD CONSTRAINT refused CHECK (esim_tran_no <> 'K5' OR status <> 'IN_USE') NOT VALID"
+    async with nothing_applied(database):
+        for place in range(10):
+            await upstream.notify(esim_status(f"K{place}", "IN_USE"))
+        async with database.transaction() as db:
+            await db.conn.execute(refuse)
+
+    async def others_applied() -> bool:
+        return len(await upstream.journal(outcome="applied")) == 9
+
+    await eventually(others_applied)
+    async with database.transaction() as db:
+        await db.conn.execute("ALTER TABLE esims DROP CONSTRAINT refused")
+        await db.conn.execute("UPDATE backlog SET due_at = now()")
+
+    async def all_applied() -> bool:
+        return len(await upstream.journal(outcome="applied")) == 10
+
+    await eventually(all_applied)
+    assert await shop.raised() == ["created"] * 10 + ["activated"] * 10
+
+
+async def test_updates_for_whose_outcome_nobody_waits_are_stored_and_applied_in_order(operator: Api) -> None:
+    shop = await a_shop(operator)
+    updates = [{"transactionId": "t-1", "esimStatus": status} for status in ("CREATED", "IN_USE", "SUSPENDED")]
+    body = json.dumps({"account": shop.account, "mode": "test", "updates": [*updates, {"esimStatus": "NO"}]}).encode()
+
+    headers = {"content_type": "application/json", "prefer": "handling=strict, Respond-Async; wait=5"}
+    answer = await operator.raw("POST", "/v1/updates", body, **headers)
+
+    assert answer.status == 202
+    assert answer.headers["preference-applied"] == "respond-async"
+    addresses = [f"/v1/notifications/{one}" for one in answer.body["notifications"]]
+    assert [(await operator.get(one))["source"] for one in addresses] == ["updates"] * 4
+    await shop.raised_in_time("created", "activated", "suspended")
+
+    async def outcomes() -> bool:
+        found = [(await operator.get(one))["outcome"] for one in addresses]
+        return found == ["applied", "applied", "applied", "invalid"]
+
+    await eventually(outcomes)
+
+
+async def test_the_same_request_with_an_idempotency_key_stores_its_updates_once(operator: Api) -> None:
+    shop = await a_shop(operator)
+    update = {"transactionId": "t-1", "esimStatus": "CREATED"}
+    body = json.dumps({"account": shop.account, "mode": "test", "updates": [update]}).encode()
+    headers = {"content_type": "application/json", "prefer": "respond-async", "idempotency_key": "k-1"}
+
+    first = await operator.raw("POST", "/v1/updates", body, **headers)
+    again = await operator.raw("POST", "/v1/updates", body, **headers)
+
+    assert (first.status, again.status) == (202, 202)
+    assert first.body == again.body
+    await shop.raised_in_time("created")
+
+
+async def test_at_rest_a_notification_is_applied_before_it_is_answered(settings: Settings) -> None:
+    usual = settings.model_copy(update={"store_first": 20})
+    async with running(usual) as node, Api(node.url, node.admin_key) as operator:
+        shop, upstream = await a_shop(operator), await an_upstream(operator)
+        await an_esim(shop, "K1")
+
+        answer = await upstream.notify(esim_status("K1", "IN_USE"))
+
+        assert answer.body["outcome"] == "applied"
+
+
+async def test_more_than_one_commit_takes_is_stored_first_and_shown_in_the_metrics(settings: Settings) -> None:
+    usual = settings.model_copy(update={"store_first": 20})
+    async with running(usual) as node, Api(node.url, node.admin_key) as operator:
+        shop, upstream = await a_shop(operator), await an_upstream(operator)
+        for place in range(100):
+            await an_esim(shop, f"K{place}")
+
+        told = [upstream.notify(esim_status(f"K{place}", "IN_USE")) for place in range(100)]
+        outcomes = {answer.body["outcome"] for answer in await asyncio.gather(*told)}
+
+        assert "waiting" in outcomes
+
+        async def all_applied() -> bool:
+            return {entry["outcome"] for entry in await upstream.journal()} == {"applied"}
+
+        await eventually(all_applied)
+        metrics = (await operator.raw("GET", "/metrics", b"")).body
+        assert 'esimhooks_notifications_stored_first_total{source="upstream"}' in metrics
+        assert "esimhooks_oldest_stored_seconds" in metrics
+
+
+@pytest.mark.slow(reason="kills a node and starts it again")
+@pytest.mark.timeout(60)
+async def test_what_was_stored_and_answered_is_applied_once_after_the_node_was_killed(
+    migrated: str, settings: Settings, database: Database, receiver: Receiver, tmp_path: Path
+) -> None:
+    encryption_key = settings.encryption_key[0].get_secret_value()
+    node = NodeProcess(
+        {
+            "database_url": migrated,
+            "data_dir": str(tmp_path),
+            "port": "0",
+            "admin_key": "an-operator-key-of-forty-characters-00001",
+            "encryption_key": encryption_key,
+            "allow_networks": "127.0.0.0/8",
+            "tries_address": "0",
+            "store_first": "1",
+        },
+        tmp_path / "node.log",
+    )
+    await node.start()
+    try:
+        async with Api(node.url, "an-operator-key-of-forty-characters-00001") as operator:
+            shop, upstream = await a_shop(operator, webhook_url=receiver.url()), await an_upstream(operator)
+            for place in range(40):
+                await an_esim(shop, f"K{place}")
+            await receiver.wait_for(40)
+            async with nothing_applied(database):
+                told = [upstream.notify(esim_status(f"K{place}", "IN_USE")) for place in range(40)]
+                assert {answered(answer)[0] for answer in await asyncio.gather(*told)} == {200}
+                node.kill()
+        await node.start()
+        async with Api(node.url, "an-operator-key-of-forty-characters-00001") as operator:
+            await receiver.wait_for(80)
+            events: list[Json] = (
+                await operator.get(f"/v1/events?account={shop.account}&mode=test&limit=100&type=esim.activated")
+            )["data"]
+        assert len(events) == 40
+    finally:
+        node.clear_up()
