@@ -6,12 +6,13 @@ import subprocess
 import pytest
 
 from examples.example_process import ROOT
+from patience import patience_s
 
 PACKAGE = ROOT / "sdk" / "typescript"
 
 
 @pytest.mark.slow(reason="runs a suite of Node")
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("suite", ["cases", "receiver"])
 def test_the_receiver_does_the_same_in_postgresql(suite: str, empty_database: str) -> None:
     words = ["node", "--test", "--test-name-pattern=^postgresql|PostgreSQL", f"tests/{suite}.test.js"]
@@ -23,7 +24,7 @@ def test_the_receiver_does_the_same_in_postgresql(suite: str, empty_database: st
         capture_output=True,
         check=False,
         text=True,
-        timeout=110,
+        timeout=patience_s(),
     )
 
     assert done.returncode == 0, done.stdout

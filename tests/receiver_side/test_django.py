@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from patience import patience_s
 from receiver_side.posting import SECRET
 
 
 @pytest.mark.slow(reason="starts a Django process")
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 def test_handlers_work_on_after_each_connection_was_ended_and_effects_are_kept_once(empty_inbox: str) -> None:
     done = subprocess.run(
         [sys.executable, Path(__file__).with_name("django_process.py"), empty_inbox, SECRET],
         capture_output=True,
         check=False,
         text=True,
-        timeout=80,
+        timeout=patience_s(),
     )
 
     assert done.stdout.strip() == "(12, 6) 12 0 1", done.stdout + done.stderr

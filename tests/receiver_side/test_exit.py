@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from esimhooks import open_inbox
+from patience import patience_s
 from receiver_side.posting import SECRET
 
 PROCESS = """
@@ -33,12 +34,12 @@ posting.until(lambda: os.fstat(journal).st_size > 0)
 
 
 @pytest.mark.slow(reason="starts a process and waits for handlers that take their time")
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 def test_a_process_that_ends_lets_handlers_end_and_hands_back_what_has_not_begun(inbox: str, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     script = PROCESS.format(secret=SECRET, inbox=inbox, journal=str(journal), hangs=False)
 
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=50)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=patience_s())
 
     lines = journal.read_text().split("\n")
     begun, ended = ({one[6:] for one in lines if one.startswith(word)} for word in ("begun", "ended"))

@@ -6,15 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from patience import patience_s
+
 CAMPAIGN = Path(__file__).parents[2] / "reliability" / "receiver_kills.py"
 
 
 @pytest.mark.slow(reason="starts and kills processes")
 @pytest.mark.parametrize("inbox", ["sqlite", "postgresql"])
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 def test_what_was_answered_with_200_has_its_effects_though_the_receiver_is_killed(inbox: str) -> None:
     done = subprocess.run(
-        [sys.executable, CAMPAIGN, inbox, "--kills", "3"], check=False, capture_output=True, text=True, timeout=55
+        [sys.executable, CAMPAIGN, inbox, "--kills", "3"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=patience_s(),
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
