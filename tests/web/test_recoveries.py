@@ -46,6 +46,23 @@ async def missed(caller: Api, merchant: Merchant, receiver: Receiver) -> dict[st
     return {"delivered": arrived, "failed": failed, "cancelled": cancelled, "never": never}
 
 
+async def test_what_the_endpoint_filters_out_is_not_counted(operator: Api, receiver: Receiver) -> None:
+    merchant = await a_caller(operator, receiver)
+    path = f"/v1/endpoints/{merchant.endpoint}"
+    async with operator.as_key(merchant.key) as caller:
+        await caller.call("PATCH", path, {"filter": "event == 'esim.expired'"})
+        await caller.post(f"{path}/disable", status=200)
+        for event in ("esim.created", "esim.expired", "esim.created"):
+            await caller.post("/v1/test-events", {"event": event})
+        await caller.post(f"{path}/enable", status=200)
+
+        counted = await caller.post(f"{path}/recover", {"from": LONG_AGO, "dryRun": True}, status=200)
+        done = await recovered(caller, merchant)
+
+    assert (counted["total"], counted["byStatus"]["never"]) == (1, 1)
+    assert (done["total"], done["sent"]) == (1, 1)
+
+
 async def test_what_did_not_arrive_is_sent_again_and_nothing_else(operator: Api, receiver: Receiver) -> None:
     merchant = await a_caller(operator, receiver)
     async with operator.as_key(merchant.key) as caller:

@@ -11,14 +11,14 @@ from msgspec import Struct
 
 from esimhooks.server.domain.audit import Action, Actor, ChangedField
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.endpoint_rules import wants
+from esimhooks.server.domain.endpoint_rules import EventBody, wants
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.ids import Prefix, first_id_of, new_id, text_of
 from esimhooks.server.domain.job import Filter, Job, Missed, MissedCount, RecoveryFilter, RequeryFilter
 from esimhooks.server.domain.lists import Window, found
 from esimhooks.server.manage.accounts import require_recovery
-from esimhooks.server.store import accounts, endpoints, jobs
+from esimhooks.server.store import accounts, endpoints, events, jobs
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.endpoints import Subscription
@@ -26,6 +26,8 @@ from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.timestamps import timestamp
 
 CANCELLED = "ended by a person"
+FILTERED_AT_MOST, FILTERED_AT_ONCE = 2000, 200
+"""So many of the newest events that were never sent are tried on the endpoint's filter for a count; all others count as wanted."""
 CANCEL = {
     RecoveryFilter.kind: (Prefix.RECOVERY, Action.RECOVERY_CANCEL),
     RequeryFilter.kind: (Prefix.REQUERY, Action.REQUERY_CANCEL),
@@ -130,14 +132,25 @@ async def page_of_jobs(
 
 
 async def _count_missed(db: Session, tenant: Tenant, endpoint: Subscription, missed: MissedEvents) -> MissedCount:
-    return await jobs.count_missed(
-        db,
-        tenant,
-        endpoint.endpoint_id,
-        types=[one.value for one in EventType if wants(endpoint.event_types, one)],
-        first=first_id_of(missed.start),
-        last=first_id_of(missed.end),
+    types = [one.value for one in EventType if wants(endpoint.event_types, one)]
+    first, last = first_id_of(missed.start), first_id_of(missed.end)
+    counted = await jobs.count_missed(db, tenant, endpoint.endpoint_id, types=types, first=first, last=last)
+    if endpoint.filter is None or not counted.by_status.get(Missed.NEVER):
+        return counted
+    never = await jobs.never_sent(
+        db, tenant, endpoint.endpoint_id, types=types, first=first, last=last, limit=FILTERED_AT_MOST
     )
+    unwanted = await _unwanted(db, never, endpoint.filter)
+    return MissedCount({**counted.by_status, Missed.NEVER: counted.by_status[Missed.NEVER] - unwanted})
+
+
+async def _unwanted(db: Session, event_ids: Sequence[UUID], event_filter: str) -> int:
+    """Return how many of these events an endpoint with the filter does not get."""
+    unwanted = 0
+    for first in range(0, len(event_ids), FILTERED_AT_ONCE):
+        contents = await events.contents(db, event_ids[first : first + FILTERED_AT_ONCE])
+        unwanted += sum(not EventBody(one.body).passes(event_filter) for one in contents.values())
+    return unwanted
 
 
 def _named(where: EsimFilter) -> dict[str, object]:

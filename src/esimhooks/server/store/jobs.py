@@ -208,6 +208,32 @@ async def count_missed(
     return MissedCount({Missed(row["status"]): row["number"] for row in rows})
 
 
+async def never_sent(  # noqa: PLR0913 - as `count_missed`
+    db: Session, tenant: Tenant, endpoint_id: UUID, *, types: Collection[str], first: UUID, last: UUID, limit: int
+) -> Sequence[UUID]:
+    """Return the newest of the events that `count_missed` counts as never sent."""
+    rows = await db.conn.fetch(
+        """
+        SELECT e.id FROM events e
+        WHERE e.account_id = $1 AND e.mode = $2 AND e.id >= $5 AND e.id < $6 AND e.type = ANY($4)
+          AND (e.endpoint_id IS NULL OR e.endpoint_id = $3)
+          AND NOT EXISTS (
+              SELECT FROM deliveries d
+              WHERE d.account_id = $1 AND d.mode = $2 AND d.endpoint_id = $3 AND d.id >= $5 AND d.event_id = e.id
+          )
+        ORDER BY e.id DESC LIMIT $7
+        """,
+        tenant.account_id,
+        tenant.mode,
+        endpoint_id,
+        list(types),
+        first,
+        last,
+        limit,
+    )
+    return [row["id"] for row in rows]
+
+
 async def next_candidates(db: Session, job: Job[RecoveryFilter], *, limit: int) -> Sequence[Candidate]:
     """Return the next events of a recovery with their deliveries, oldest first."""
     rows = await db.conn.fetch(
