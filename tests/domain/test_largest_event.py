@@ -82,3 +82,13 @@ def test_the_oldest_plans_that_are_over_make_room_then_those_that_are_new() -> N
     assert len(full) == MAX_PLANS
     assert "a01" not in {plan.id for plan in full}
     assert len({"c2", "c3"} & {plan.id for plan in full}) == 1
+
+
+def test_of_plans_that_are_over_the_one_heard_of_last_stays() -> None:
+    early = Plan(id="a", state=PlanState.EXPIRED, reported_at={"state": hours(1), "name": hours(2)})
+    late = Plan(id="b", state=PlanState.EXPIRED, reported_at={"state": hours(0), "name": hours(5)})
+    active = [Plan(id=f"c{number:02}", state=PlanState.ACTIVE) for number in range(MAX_PLANS - 2)]
+
+    kept = merge([early, late, *active], [Plan(id="d", state=PlanState.ACTIVE)], time_of=lambda last: last or hours(9))
+
+    assert {"a", "b"} & {plan.id for plan in kept} == {"b"}

@@ -123,6 +123,14 @@ def test_another_profile_counts_only_where_it_is_reported_of_the_same_order(
     assert [doubt.field for doubt in applied.change.doubts] == ([] if replaces else ["iccid"])
 
 
+def test_of_the_profile_that_is_replaced_no_status_stays() -> None:
+    update = an_update(identity=Identity(esim_tran_no="T1", order_no="B1", iccid=OTHER_ICCID), occurred_at=hours(2))
+
+    after = apply_update(an_active_esim(smdp_sequence=7, eid="89049032000001000001234567890111"), update).esim
+
+    assert (after.iccid, after.eid, after.smdp_status, after.smdp_sequence) == (OTHER_ICCID, None, None, None)
+
+
 @pytest.mark.parametrize("order_no", [None, "B1"])
 def test_a_transaction_distinguishes_orders_where_a_number_is_missing(order_no: str | None) -> None:
     esim = an_esim(order_no=order_no, transaction_id="shop-1")

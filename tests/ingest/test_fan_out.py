@@ -16,6 +16,7 @@ from esimhooks.server.runtime.loop import Wake
 from esimhooks.server.store import fan_outs
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.endpoints import find, insert, subscriptions
+from esimhooks.server.store.intake import MAX_INLINE_ENDPOINTS
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
 from receiver import Receiver
@@ -155,3 +156,18 @@ async def test_more_endpoints_than_a_step_makes_get_every_event_once(settings: S
             await db.conn.fetchval("SELECT count(*) FROM (SELECT DISTINCT event_id, endpoint_id FROM deliveries) d")
             == made[-1]
         )
+
+
+async def test_for_few_endpoints_the_deliveries_are_made_with_the_event(
+    settings: Settings, receiver: Receiver, database: Database
+) -> None:
+    without_scheduler = settings.model_copy(update={"roles": frozenset({Role.API})})
+    async with running(without_scheduler) as node, Api(node.url, node.admin_key) as operator:
+        shop = await a_shop(operator)
+        for number in range(MAX_INLINE_ENDPOINTS):
+            url = receiver.url(f"/{number}")
+            await operator.post(f"/v1/endpoints?account={shop.account}&mode=test", {"url": url})
+
+        await shop.update({"transactionId": "t-1", "esimStatus": "CREATED"})
+
+    assert await deliveries(database) == MAX_INLINE_ENDPOINTS
