@@ -273,14 +273,14 @@ async def test_the_only_esim_of_an_order_is_meant_whatever_is_known_of_it(operat
 
 
 async def test_an_order_of_one_does_not_take_what_the_provider_says_of_a_second(
-    operator: Api,
+    operator: Api, database: Database
 ) -> None:
     shop = await a_shop(operator)
 
     async def answer(_: web.Request) -> web.Response:
         allocated = [
             {"esimTranNo": "K1", "orderNo": "B1", "esimStatus": "GOT_RESOURCE"},
-            {"esimTranNo": "K2", "orderNo": "B1", "esimStatus": "CANCEL"},
+            {"esimTranNo": "K2", "orderNo": "B1", "esimStatus": "CANCEL", "smdpStatus": "Available"},
         ]
         return web.json_response({"success": True, "obj": {"esimList": allocated, "pager": {"total": 2}}})
 
@@ -291,6 +291,8 @@ async def test_an_order_of_one_does_not_take_what_the_provider_says_of_a_second(
         await upstream.journaled("applied")
 
     assert [(esim["esimTranNo"], esim["esimStatus"]) for esim in await shop.esims()] == [("K1", "CREATED")]
+    async with database.session() as db:
+        assert await db.conn.fetchval("SELECT word FROM provider_doubts") == "Available"
 
 
 async def test_an_order_that_the_provider_refuses_for_good_when_asked_fails(operator: Api, database: Database) -> None:
