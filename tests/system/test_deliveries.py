@@ -15,7 +15,7 @@ import pytest
 
 from api import Api, eventually
 from esimhooks.server.domain.ids import Prefix, parse_id
-from esimhooks.server.store.database import Database
+from esimhooks.server.store.database import Database, connection
 from receiver import Behaviour, Receiver, close_unanswered, hang, raw, redirect, status, too_many
 from system.gated_answers import Gate
 from system.sent_webhooks import (
@@ -240,7 +240,7 @@ async def test_a_pending_delivery_that_is_sent_again_by_hand_is_attempted_at_onc
 
 
 async def test_a_fault_of_ours_does_not_use_up_an_attempt(
-    merchant: Api, receiver: Receiver, database: Database
+    merchant: Api, receiver: Receiver, database: Database, migrated: str
 ) -> None:
     # The answer closes the connection, so that each attempt needs a file handle of its own.
     receiver.answer(script=[raw(b"HTTP/1.1 500 Odd\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"), status()])
@@ -248,10 +248,10 @@ async def test_a_fault_of_ours_does_not_use_up_an_attempt(
     event = await an_event(merchant)
     await attempted(merchant, event, 1)
 
-    async with database.session() as db:  # needs no handle later on
+    async with connection(migrated) as conn:  # needs no handle later on
         await _fill_the_pool_of_the_node(merchant)
         with _no_file_handles_left():
-            await db.conn.execute("UPDATE queue SET due_at = now() WHERE event_id = $1", parse_id(Prefix.EVENT, event))
+            await conn.execute("UPDATE queue SET due_at = now() WHERE event_id = $1", parse_id(Prefix.EVENT, event))
             fault = (await attempted(merchant, event, 2))["attempts"][1]
     await make_due(database, event)
     delivery = await in_status(merchant, event, "delivered")
