@@ -19,6 +19,7 @@ async def notifications(ground: Ground, size: Size) -> Figures:
     node = ground.server.start()
     targets = await _targets(ground, node.url)
     load = {"adapter": "notifications", "connections": CONNECTIONS}
+    await ground.post(node.url, targets, adapter="notifications", posts=1, first=10**5)
     await ground.post(node.url, targets, **load, seconds=1)
     await ground.arrived_in_time(10**9, within_s=1.0)
     before = ground.server.cpu_s()
