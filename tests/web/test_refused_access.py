@@ -119,6 +119,28 @@ async def test_all_that_an_address_tries_counts_together_and_what_was_right_goes
             assert (await new.call("GET", "/v1/esims", x_forwarded_for=sender)).status == 200
 
 
+async def test_a_caller_may_begin_with_many_connections(settings: Settings) -> None:
+    async with limited(settings) as api:
+        merchant = await a_merchant(api)
+        sender = "203.0.113.9"
+        async with api.as_key(merchant.key) as known:
+            calls = [known.call("GET", "/v1/esims", x_forwarded_for=sender) for _ in range(4 * TRIES)]
+            answers = await asyncio.gather(*calls)
+
+        assert {answer.status for answer in answers} == {200}
+        assert await statuses(api, "key", sender=sender, number=TRIES) == [401] * TRIES
+
+
+async def test_one_wrong_credential_at_once_is_limited_as_several_are(settings: Settings) -> None:
+    async with limited(settings) as api, api.as_key(new_key(Mode.TEST)) as stranger:
+        sender = "203.0.113.9"
+        calls = [stranger.call("GET", "/v1/esims", x_forwarded_for=sender) for _ in range(2 * TRIES)]
+        answers = await asyncio.gather(*calls)
+
+        assert {answer.status for answer in answers} <= {401, 429}
+        assert await statuses(api, "key", sender=sender, number=1) == [429]
+
+
 async def refusals(api: Api, account: str) -> list[Json]:
     found: list[Json] = (await api.get(f"/v1/audit?account={account}&action=access.refuse"))["data"]
     return found

@@ -102,17 +102,15 @@ class Authenticator:
         except Refused:
             self.throttle.note(RefusalKind.RATE, address)
             raise
-        self.throttle.admit(address, digest)
-        try:
-            holder = await self._holder_of(text, request)
-        except KeyRefused as refused:
-            self.throttle.note(refused.what, address)
-            raise
-        except Refused:
-            self.throttle.note(what, address)
-            raise
-        self.throttle.accept(address, digest)
-        return holder
+        with self.throttle.trial(address, digest):
+            try:
+                return await self._holder_of(text, request)
+            except KeyRefused as refused:
+                self.throttle.note(refused.what, address)
+                raise
+            except Refused:
+                self.throttle.note(what, address)
+                raise
 
     async def check_again(self, request: Request) -> None:
         """Look whether a request that lasts would still be let in; it was counted when it came.

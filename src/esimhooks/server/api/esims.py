@@ -124,16 +124,15 @@ async def show_open_qr(
 ) -> Response:
     """Show the QR code to who knows its address."""
     throttle, address, credential = authenticator.throttle, authenticator.peer(request), (esim_id, name)
-    throttle.admit(address, credential)
-    try:
-        async with database.session() as db:
-            esim = found(await esims.find_any(db, esim_id), "eSIM")
-        if not name.endswith(".png") or len(name) > MAX_NAME or not is_own_address(esim, name.removesuffix(".png")):
-            raise Refused.not_found("there is no such eSIM")
-    except Refused:
-        throttle.note(RefusalKind.PICTURE, address)
-        raise
-    throttle.accept(address, credential)
+    with throttle.trial(address, credential):
+        try:
+            async with database.session() as db:
+                esim = found(await esims.find_any(db, esim_id), "eSIM")
+            if not name.endswith(".png") or len(name) > MAX_NAME or not is_own_address(esim, name.removesuffix(".png")):
+                raise Refused.not_found("there is no such eSIM")
+        except Refused:
+            throttle.note(RefusalKind.PICTURE, address)
+            raise
     return _picture(esim)
 
 

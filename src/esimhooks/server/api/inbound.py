@@ -150,14 +150,12 @@ async def _authenticated(request: Request, connected: ProviderClients, name: str
     """
     authenticator: Authenticator = request.services[Authenticator]
     address, credential = authenticator.peer(request), (name, token)
-    authenticator.throttle.admit(address, credential)
-    try:
-        found = await connected.authenticated(name, token)
-    except Refused:
-        _note_inbound(request)
-        raise
-    authenticator.throttle.accept(address, credential)
-    return found
+    with authenticator.throttle.trial(address, credential):
+        try:
+            return await connected.authenticated(name, token)
+        except Refused:
+            _note_inbound(request)
+            raise
 
 
 def _note_inbound(request: Request) -> None:

@@ -5,8 +5,9 @@ not used for longest are forgotten, which can only let more through.
 """
 
 import ipaddress
-from collections import OrderedDict
-from collections.abc import Hashable
+from collections import Counter, OrderedDict
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, IPv6Address
 from math import ceil
 from time import monotonic
@@ -97,6 +98,11 @@ class RateLimit:
             )
         return Leave(capacity, int(bucket.tokens), (capacity - bucket.tokens) / self._per_s)
 
+    def spend(self, name: str, *, now: float) -> None:
+        """Take one token if there is one."""
+        with suppress(Refused):
+            self.take(name, now=now)
+
     def give_back(self, name: str) -> None:
         """Put back one token that was taken for nothing."""
         bucket = self._buckets.get(name)
@@ -123,14 +129,45 @@ class LoginThrottle:
         self._limit = RateLimit(tries_a_minute / MINUTE_S, scope="address", burst_s=MINUTE_S, buckets=buckets)
         self._refusals = refusals
         self._good: OrderedDict[Hashable, None] = OrderedDict()
+        self._trials: Counter[Hashable] = Counter()
         self._audited: OrderedDict[Hashable, float] = OrderedDict()
 
-    def admit(self, address: str, credential: Hashable) -> None:
-        """Let a credential be looked up, at the expense of its address. Raises `Refused` (429)."""
+    @contextmanager
+    def trial(self, address: str, credential: Hashable) -> Iterator[None]:
+        """Let a credential be looked up in the body, at the expense of its address if the body raises `Refused`.
+
+        Requests that come at once with one credential count as one until it is refused: a caller with many connections
+        begins with all of them. Raises `Refused` (429).
+        """
         if credential in self._good:
+            self._good.move_to_end(credential)
+            yield
             return
+        name = network_of(address)
+        self._take(name, address)
+        is_paid = not self._trials[credential]
+        if not is_paid:
+            self._limit.give_back(name)
+        self._trials[credential] += 1
+        is_wrong = False
         try:
-            self._limit.take(network_of(address), now=monotonic())
+            yield
+            self._good[credential] = None
+            if len(self._good) > MAX_KEPT:
+                self._good.popitem(last=False)
+        except Refused:
+            is_wrong = True
+            raise
+        finally:
+            self._trials -= Counter([credential])
+            if is_paid and not is_wrong:
+                self._limit.give_back(name)
+            elif is_wrong and not is_paid:
+                self._limit.spend(name, now=monotonic())
+
+    def _take(self, name: str, address: str) -> None:
+        try:
+            self._limit.take(name, now=monotonic())
         except Refused as refused:
             self.note(RefusalKind.RATE, address)
             raise Refused.too_many(
@@ -138,16 +175,6 @@ class LoginThrottle:
                 code="TOO_MANY_TRIES",
                 retry_after_s=refused.retry_after_s or MINUTE_S,
             ) from None
-
-    def accept(self, address: str, credential: Hashable) -> None:
-        """Remember that the credential is good; it was no try."""
-        if credential in self._good:
-            self._good.move_to_end(credential)
-            return
-        self._limit.give_back(network_of(address))
-        self._good[credential] = None
-        if len(self._good) > MAX_KEPT:
-            self._good.popitem(last=False)
 
     def note(self, what: RefusalKind, address: str) -> None:
         """Leave a trace of what was refused."""
