@@ -1,16 +1,21 @@
 """A node of several processes: seen from outside it is one node, and whichever of its processes dies, it goes on."""
 
+import asyncio
+import multiprocessing
 import re
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 from api import Api, a_merchant, eventually
+from esimhooks.server.app import processes
+from esimhooks.server.app.node import prepare
 from esimhooks.server.app.settings import Settings
+from esimhooks.server.runtime.health import Place
 from esimhooks.server.store.database import Database
 from receiver import Receiver
 from system.node_process import NodeProcess, settings_of
@@ -112,6 +117,23 @@ async def test_processes_whose_parent_was_killed_end_and_give_their_lanes_back(
     assert (len(gone), alive) == (PROCESSES, [])
     async with database.session() as db:
         assert await db.conn.fetchval("SELECT count(*) FROM lanes WHERE leased_until > now()") == 0
+
+
+async def test_a_process_whose_parent_dies_while_it_starts_ends_in_order(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        prepared, _ = await prepare(settings, stack)
+    parent, pipe = multiprocessing.Pipe()
+    context = multiprocessing.get_context("spawn")
+    child = context.Process(target=processes.work, args=(settings, prepared, Place(tmp_path, 0, 1), None, pipe))
+    child.start()
+    parent.close()
+    pipe.close()
+
+    await asyncio.to_thread(child.join, 60)
+
+    assert child.exitcode == 0
 
 
 async def test_a_stop_ends_all_processes(node: NodeProcess, tmp_path: Path) -> None:

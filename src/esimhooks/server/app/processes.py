@@ -214,10 +214,11 @@ async def _work(
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     siblings = Siblings(place)
-    async with working(settings, prepared, stop, listening=listening, siblings=siblings):
-        server.freeze_startup_objects()
-        parent.send_bytes(READY)
-        with _hearing(parent, siblings, stop):
+    with _hearing(parent, siblings, stop):
+        async with working(settings, prepared, stop, listening=listening, siblings=siblings):
+            server.freeze_startup_objects()
+            with suppress(OSError):  # where the parent is gone already, what has begun still ends in order
+                parent.send_bytes(READY)
             await stop.wait()
 
 
