@@ -36,7 +36,7 @@ def test_whoever_stands_outside_imports_nothing_of_the_server(file: Path) -> Non
     assert [name for name in imported if not name.startswith(allowed)] == []
 
 
-@pytest.mark.parametrize("name", sorted(set(ADAPTERS) - {"esimhooks"}))
+@pytest.mark.parametrize("name", sorted(set(ADAPTERS) - {"esimhooks", "notifications"}))
 def test_the_receiver_finds_the_id_of_an_event_of_another_sender_in_its_body(name: str) -> None:
     adapter = ADAPTERS[name]("key:of:it")
     request = adapter.event({"name": "one", "app": "app_1", "endpoint": "e1"}, 7)

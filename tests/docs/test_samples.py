@@ -43,7 +43,7 @@ PAGES = sorted({one.page for one in runnable("sh")})
 
 
 def test_every_sample_runs_or_says_why_not() -> None:
-    known = {"sh", "console", "python", "json", "toml", "ts", "tsx", "html", ""}  # TypeScript: tests/node
+    known = {"sh", "console", "python", "json", "toml", "ts", "tsx", "html", "yaml", ""}  # TypeScript: tests/node
     assert {one.language for one in ALL} <= known
     assert [(one.page, one.line) for one in ALL if one.looks_like_commands and one.language == ""] == []
     assert [(one.page, one.line) for one in ALL if one.reason is not None and len(one.reason.split()) < 4] == []

@@ -120,7 +120,7 @@ async def test_a_key_that_a_batch_binds_is_not_created_a_second_time(operator: A
 async def test_the_same_ids_from_two_sources_are_two_notifications_even_in_one_commit(operator: Api) -> None:
     shop = await a_shop(operator)
     old, new = await an_inbound(operator, "old"), await an_inbound(operator, "new")
-    for place in range(20):
+    for place in range(10):
         await shop.order(f"old-{place}", provider="old", orderNo=f"B{place}")
         await shop.order(f"new-{place}", provider="new", orderNo=f"B{place}")
 
@@ -128,12 +128,12 @@ async def test_the_same_ids_from_two_sources_are_two_notifications_even_in_one_c
         return [
             esim_status(f"K{place}", "IN_USE", transactionId=f"{source}-{place}", orderNo=f"B{place}")
             | {"notifyId": f"n{place}"}
-            for place in range(20)
+            for place in range(10)
         ]
 
     answers = await asyncio.gather(notify(old, *told("old")), notify(new, *told("new")))
 
-    assert [outcomes(of_source) for of_source in answers] == [["applied"] * 20] * 2
+    assert [outcomes(of_source) for of_source in answers] == [["applied"] * 10] * 2
     assert {esim["esimStatus"] for esim in await shop.esims()} == {"IN_USE"}
 
 

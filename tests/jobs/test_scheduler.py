@@ -327,5 +327,5 @@ async def test_where_more_have_ended_than_one_round_takes_the_next_follows_at_on
 
     pauses = [await asked.scheduler.expire() for _ in range(2)]
 
-    assert pauses == [0.0, 1.0]
+    assert pauses[0] == 0.0 < pauses[1]
     assert await shop.esims(status="IN_USE") == []

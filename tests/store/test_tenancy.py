@@ -34,6 +34,7 @@ from esimhooks.server.store import (
     orders,
 )
 from esimhooks.server.store.database import Database, Session
+from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
 from receiver import Receiver
 
@@ -98,6 +99,9 @@ READS: dict[str, Read] = {
     "jobs.count_esims": lambda db, tenant, rows: jobs.count_esims(db, tenant, EsimFilter(), last_esim=new_id()),
     "jobs.count_missed": lambda db, tenant, rows: missed(db, tenant, rows.endpoint),
     "jobs.find": lambda db, tenant, rows: jobs.find(db, tenant, RequeryFilter, rows.requery),
+    "jobs.never_sent": lambda db, tenant, rows: jobs.never_sent(
+        db, tenant, new_id(), types=list(EventType), first=UUID(int=0), last=UUID(int=2**128 - 1), limit=9
+    ),
     "jobs.page": lambda db, tenant, rows: jobs.page(db, tenant, RequeryFilter, before=None, limit=9),
     "find.by_id": lambda db, tenant, rows: find.by_id(db, tenant, Prefix.ESIM, rows.esim),
     "find.by_order": lambda db, tenant, rows: find.by_order(db, tenant, rows.order, limit=9),

@@ -82,7 +82,8 @@ async def test_a_token_is_rotated_and_the_old_address_works_until_its_end(operat
     assert new != old
     assert made["oldInboundUrl"] == operator.url + old
     assert [await is_taken(operator, path) for path in (old, new)] == [True, True]
-    assert await operator.get("/v1/providers/upstream") == made
+    shown = await operator.get("/v1/providers/upstream")
+    assert shown | {"health": None} == made | {"health": None}
 
     async with database.transaction() as db:
         await db.conn.execute("UPDATE providers SET old_token_until = now()")

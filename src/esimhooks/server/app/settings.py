@@ -333,9 +333,9 @@ class Settings(BaseSettings):
     """Seconds (or "5m", "2h") before each attempt, counted from the end of the one before, separated by commas, or
     `standard` or `persistent`; an endpoint may have its own. Default: 0,60,300,900,3600,7200, about 3 h 20 min in all."""
 
-    store_first: Annotated[int, Field(ge=0, le=10_000)] = 20
+    store_first: Annotated[int, Field(ge=0, le=10_000)] = 30
     """So many notifications waiting for a commit from which on those of providers are answered once stored and applied a
-    moment later, in order; 1 for always, 0 for never. Default: 20, so that bursts are taken in fast."""
+    moment later, in order; 1 for always, 0 for never. Default: 30, so that bursts are taken in fast."""
 
     store_first_rows: Annotated[int, Field(ge=1, le=10_000_000)] = 50_000
     """So many may be stored and not yet applied; further ones get 503 and come again. Default: 50000."""
