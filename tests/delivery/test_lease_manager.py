@@ -1,6 +1,7 @@
 """Which lanes a dispatcher holds, where the database does not tell it what became of its statement."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
@@ -9,6 +10,7 @@ from esimhooks.server.delivery.lane_scheduler import LaneScheduler
 from esimhooks.server.delivery.lease_manager import LeaseConfig, LeaseManager
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.store.database import Database
+from esimhooks.server.store.lanes import Backend
 from system.stored_lanes import a_lane
 
 IMPATIENT = LeaseConfig(linger_s=0, lease_every_s=0)
@@ -53,6 +55,23 @@ async def test_a_full_table_gives_lanes_back_to_those_that_wait_for_one(database
 
     assert left_out in scheduler.lanes
     assert len(scheduler.lanes) == full.max_lanes
+
+
+async def test_others_get_to_know_at_once_by_which_connection_a_dispatcher_lives(database: Database) -> None:
+    connections: list[Backend | None] = [None]
+    config = LeaseConfig(backend=lambda: connections[-1], report_every_s=60, report_idle_s=60)
+    holder = LeaseManager(database, LaneScheduler(max_in_flight=10, max_in_flight_lane=10), config)
+    await holder.refresh()
+    assert holder.next_report_in_s > 0
+
+    connections.append(Backend(4711, datetime(2026, 11, 30, tzinfo=UTC)))
+
+    assert holder.next_report_in_s == 0
+    await holder.refresh()
+    async with database.session() as db:
+        reported = await db.conn.fetchval("SELECT backend_pid FROM dispatchers WHERE holder = $1", holder.holder)
+    assert reported == 4711
+    assert holder.next_report_in_s > 0
 
 
 async def _cut_off(database: Database) -> bool:

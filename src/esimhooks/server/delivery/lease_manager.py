@@ -53,6 +53,7 @@ class LeaseManager:
         self._config = config
         self._renewed_at = monotonic()
         self._reported_at = float("-inf")
+        self._reported_backend: lanes.Backend | None = None
         self._leased_at = float("-inf")
         self._lease_was_postponed = False
         self._leases_uncertain = False
@@ -69,7 +70,9 @@ class LeaseManager:
 
     @property
     def next_report_in_s(self) -> float:
-        """Seconds until this dispatcher must report again."""
+        """Seconds until this dispatcher must report again: at once where others could not see yet that it dies."""
+        if self._config.backend() != self._reported_backend:
+            return 0.0
         is_idle = not self._scheduler.lanes and not self._presence.lanes
         every_s = self._config.report_idle_s if is_idle else self._config.report_every_s
         return max(0.0, self._reported_at + every_s - monotonic())
@@ -130,13 +133,12 @@ class LeaseManager:
         """Report that this dispatcher is alive; return how many of its lanes exceed its share."""
         if self.next_report_in_s > 0:
             return 0
+        backend = self._config.backend()
         async with self._database.session() as db:
-            self._presence = await lanes.report(
-                db, holder=self.holder, seconds=self._config.lease_s, backend=self._config.backend()
-            )
+            self._presence = await lanes.report(db, holder=self.holder, seconds=self._config.lease_s, backend=backend)
             if self._presence.some_dead and (count := await lanes.release_dead(db, seconds=self._config.lease_s)):
                 log.warning("dispatchers.died", count=count)
-        self._reported_at = monotonic()
+        self._reported_at, self._reported_backend = monotonic(), backend
         leased = len(self._scheduler.lanes)
         if self._presence.dispatchers > 1:
             # One lane more than the share is not worth the change.
