@@ -50,6 +50,7 @@ export class Worker {
   #notified = false;
   readonly #waiting = new Set<() => void>();
   readonly #timers: NodeJS.Timeout[];
+  readonly #inBackground = new Set<Promise<void>>();
   #loop: Promise<void> | undefined;
 
   constructor(runs: Runs, inbox: Inbox, handlers: Handlers, options: WorkerOptions) {
@@ -57,14 +58,14 @@ export class Worker {
     this.#inbox = inbox;
     this.#handlers = handlers;
     this.#options = options;
-    this.#timers = [setInterval(() => void this.#renew(), (options.retrying.leaseSeconds * 1000) / 3).unref()];
+    this.#timers = [setInterval(() => this.#begin(this.#renew()), (options.retrying.leaseSeconds * 1000) / 3).unref()];
   }
 
   /** Work on what is due, and on what becomes due, until `stop`. */
   start(): void {
     if (this.#loop) return;
-    this.#timers.push(setInterval(() => void this.#prune(), PRUNE_EVERY_MS).unref());
-    void this.#prune();
+    this.#timers.push(setInterval(() => this.#begin(this.#prune()), PRUNE_EVERY_MS).unref());
+    this.#begin(this.#prune());
     this.#loop = this.#work();
   }
 
@@ -93,6 +94,13 @@ export class Worker {
     this.#stopped = true;
     for (const timer of this.#timers) clearInterval(timer);
     await this.#loop;
+    await Promise.all(this.#inBackground);
+  }
+
+  /** Let `stop` wait for what nobody else waits for: afterwards nothing touches the inbox. */
+  #begin(work: Promise<void>): void {
+    this.#inBackground.add(work);
+    void work.finally(() => this.#inBackground.delete(work));
   }
 
   get #unended(): number {
