@@ -48,7 +48,11 @@ async def test_a_recipe_passes_every_check_and_works_off_what_a_kill_has_left(
 
     with example(RECIPES[name], tmp_path / "again", environment) as again:
         await again.started()
-        await eventually(lambda: _is_worked_off(inbox), within_s=75)  # leases of the killed end first
+        try:
+            await eventually(lambda: _is_worked_off(inbox), within_s=75)  # leases of the killed end first
+        except TimeoutError:
+            with open_inbox(inbox) as opened:
+                pytest.fail(f"{opened.stats()}, {opened.dead_letters()}\n{again.printed()}")
         assert f"esim.activated {example_of(EventType.ACTIVATED).data.id}" in running.printed() + again.printed()
 
 
