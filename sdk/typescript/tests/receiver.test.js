@@ -1,6 +1,7 @@
 // `Receiver` on the ways into it, and through what an inbox goes through; what it does with events is in cases.test.js.
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, statSync } from "node:fs";
 import { createServer, request as httpRequest } from "node:http";
@@ -9,6 +10,7 @@ import { connect, createServer as createRelay } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { promisify } from "node:util";
 
 import pg from "pg";
 
@@ -237,6 +239,33 @@ test("the file of an inbox is nobody else's to read", async (context) => {
 
   assert.equal(statSync(pathOf(inbox)).mode & 0o777, 0o600);
 });
+
+test("what comes while other processes look at the inbox is not lost", async (context) => {
+  const inbox = await emptyInbox(context, "sqlite");
+  const receiver = await aReceiver(context, { inbox });
+  await receiver.take(new TextEncoder().encode(BODY), await signed());
+  await receiver.stats(); // now one connection writes and another one reads
+
+  for (const number of [2, 3]) {
+    assert.equal(await countElsewhere(inbox), number - 1);
+    const body = BODY.replace("evt_1", `evt_${number}`);
+    const headers = await new Webhook(SECRET).sign(body, { id: `evt_${number}` });
+    assert.equal((await receiver.take(new TextEncoder().encode(body), headers)).status, 200);
+  }
+
+  assert.equal(await countElsewhere(inbox), 3);
+});
+
+/** Return how many events another process, as that of the Python package, finds that opens the inbox and leaves it again. */
+async function countElsewhere(inbox) {
+  const script = `
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+print(connection.execute("SELECT count(*) FROM esimhooks_inbox").fetchone()[0])
+connection.close()`;
+  const { stdout } = await promisify(execFile)("python3", ["-c", script, pathOf(inbox)]);
+  return Number(stdout);
+}
 
 test("an inbox that is no URL of one is refused at once", () => {
   for (const inbox of ["inbox.db", "sqlite:///:memory:", "sqlite://inbox.db", "mysql://x/y"]) {

@@ -151,7 +151,7 @@ export class SqliteDatabase implements Database {
 }
 
 async function opened(path: string, deadline: number): Promise<Connection> {
-  closeSync(openSync(path, "a", 0o600)); // bodies of events are nobody else's business; SQLite gives its other files the same mode
+  create(path);
   const connection = await connected(path);
   try {
     await patiently(() => connection.exec("PRAGMA journal_mode = WAL"), deadline);
@@ -163,6 +163,19 @@ async function opened(path: string, deadline: number): Promise<Connection> {
   } catch (error) {
     connection.close();
     throw error;
+  }
+}
+
+/**
+ * Make the file, where it is missing, readable by its owner only; SQLite gives its other files the same mode, and reports
+ * what stands in the way. A file that is there must not be opened here: to close it again would free the locks of all
+ * connections of this process (POSIX), and the next process to leave the inbox would take what is not yet checkpointed along.
+ */
+function create(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", 0o600));
+  } catch {
+    // it exists, or SQLite will say why it cannot
   }
 }
 
