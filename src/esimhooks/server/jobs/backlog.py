@@ -38,6 +38,7 @@ MAX_DUE = 20
 MAX_CONCURRENT = 10
 CLAIM_S = 120.0
 """A claimed row comes up again after this, should its worker have died."""
+BEHIND = "an earlier notification of the same eSIM or order waits"
 AGAIN = frozenset({UpdateOutcome.UNMATCHED, UpdateOutcome.WAITING})
 """Outcomes of updates that another look may change."""
 
@@ -85,10 +86,7 @@ class Backlog:
 
     async def _read(self, waiting: Waiting, entry: JournalEntry | Broken | None, round_: "_Round") -> None:
         """Parse a notification again: into what is applied, or what asks its provider first."""
-        if entry is None:
-            raise NotNow("the row of the journal is not there")
-        if isinstance(entry, Broken):
-            raise entry
+        entry = readable(entry)
         item = await (stored_before(entry, self._connected) if waiting.stored_first else self._item_of(entry))
         if isinstance(item, Item):
             round_.ready.append((waiting, item))
@@ -129,14 +127,12 @@ class Backlog:
         blocked: set[str] = set()
 
         async def apply_one(one: tuple[Waiting, Item]) -> None:
-            names = names_in(one[1])
-            if names & blocked:
-                blocked.update(names)
-                raise NotNow("an earlier notification of the same eSIM or order waits")
+            if is_behind(one[1], blocked):
+                raise NotNow(BEHIND)
             try:
                 await self._apply_in_order(_Round(ready=[one]))
             except Exception:
-                blocked.update(names)
+                blocked.update(names_in(one[1]))
                 raise
 
         failed = await for_each("backlog", round_.ready, apply_one, row_id=lambda one: one[0].notification_id)
@@ -178,7 +174,7 @@ class Backlog:
         again_in_s = max(_pause_s(waiting, error) for waiting, error in failed)
         async with self._database.transaction() as db:
             for waiting, error in failed:
-                detail = _why(error)
+                detail = reason_of(error)
                 log.info("notification.put_off", tries=waiting.tries, again_in_s=again_in_s, reason=detail)
                 await journal.put_off(db, waiting, seconds=again_in_s, detail=detail)
 
@@ -326,7 +322,26 @@ def _pause_s(waiting: Waiting, error: Exception) -> float:
     return while_down(waiting.tries, asked_s=error.retry_after_s if isinstance(error, NotNow) else 0.0)
 
 
-def _why(error: Exception) -> str:
+def readable(entry: JournalEntry | Broken | None) -> JournalEntry:
+    """Return the entry that a look into the journal has found. Raises `Broken`, and `NotNow` where there is none."""
+    if entry is None:
+        raise NotNow("the row of the journal is not there")
+    if isinstance(entry, Broken):
+        raise entry
+    return entry
+
+
+def is_behind(item: Item, blocked: set[str]) -> bool:
+    """Whether an item speaks of what is blocked by one that waits; then all that it speaks of is blocked too."""
+    names = names_in(item)
+    if not names & blocked:
+        return False
+    blocked |= names
+    return True
+
+
+def reason_of(error: Exception) -> str:
+    """Return what the journal says of why a notification is put off."""
     if isinstance(error, NotNow):
         return error.detail
     return "the row cannot be decrypted" if isinstance(error, Broken) else "something broke; see the log"

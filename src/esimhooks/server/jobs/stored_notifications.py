@@ -10,13 +10,13 @@ from uuid import UUID
 
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.emit import EmitPolicy
-from esimhooks.server.domain.errors import Broken, Conflicting, NotNow
-from esimhooks.server.domain.notification import JournalEntry
+from esimhooks.server.domain.errors import Conflicting, NotNow
 from esimhooks.server.domain.schedule import while_down
 from esimhooks.server.ingest.batch import Item, Results, names_in, take_in
 from esimhooks.server.ingest.inbound import Wakes, report
 from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.ingest.reading import stored_before
+from esimhooks.server.jobs.backlog import BEHIND, is_behind, readable, reason_of
 from esimhooks.server.jobs.due_work import IDLE_S
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.runtime.for_each import for_each
@@ -56,7 +56,8 @@ class StoredNotifications:
         ready: list[Ready] = []
 
         async def read(one: Waiting) -> None:
-            ready.append((one, await self._read(entries.get(one.notification_id))))
+            entry = readable(entries.get(one.notification_id))
+            ready.append((one, await stored_before(entry, self._connected)))
 
         failed = await for_each(NAME, waiting, read, row_id=lambda one: one.notification_id)
         for each in failed:
@@ -69,23 +70,16 @@ class StoredNotifications:
         self._pause_s = min(2 * self._pause_s, IDLE_S)
         return self._pause_s
 
-    async def _read(self, entry: JournalEntry | Broken | None) -> Item:
-        if entry is None:
-            raise NotNow("the row of the journal is not there")
-        if isinstance(entry, Broken):
-            raise entry
-        return await stored_before(entry, self._connected)
-
     async def _apply(self, ready: Sequence[Ready], *, blocked: set[str]) -> bool:
         """Apply these in their order; false where another node is at it. Raises `NotNow` where the database is away.
 
         Those that speak of what is `blocked` are left to the backlog, behind the one that has failed.
         """
-        behind = [waiting for waiting, item in ready if _is_behind(item, blocked)]
+        behind = [waiting for waiting, item in ready if is_behind(item, blocked)]
         left = {one.notification_id for one in behind}
         rest = [one for one in ready if one[0].notification_id not in left]
         if behind:
-            await self._leave(behind, NotNow("an earlier notification of the same eSIM or order waits"))
+            await self._leave(behind, NotNow(BEHIND))
         is_ours: list[bool] = []
 
         async def apply(batch: Sequence[Ready]) -> None:
@@ -123,20 +117,11 @@ class StoredNotifications:
 
     async def _leave(self, waiting: Sequence[Waiting], error: Exception) -> None:
         """Leave these to the backlog, to be tried again later and in their order."""
-        detail = error.detail if isinstance(error, NotNow) else "something broke; see the log"
+        detail = reason_of(error)
         log.warning("notifications.put_off", number=len(waiting), reason=detail, error=error)
         async with self._database.transaction() as db:
             for one in waiting:
                 await journal.put_off(db, one, seconds=while_down(one.tries), detail=detail)
-
-
-def _is_behind(item: Item, blocked: set[str]) -> bool:
-    """Whether an item speaks of what is blocked; then all that it speaks of is."""
-    names = names_in(item)
-    if not names & blocked:
-        return False
-    blocked |= names
-    return True
 
 
 def _waits(results: Results) -> bool:
