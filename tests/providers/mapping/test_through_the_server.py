@@ -4,6 +4,7 @@ import hmac
 import json
 from typing import Any
 
+import pytest
 from aiohttp import ClientSession
 
 from api import Api, Json, eventually
@@ -95,6 +96,8 @@ async def test_a_percentage_counts_against_the_volume_that_was_asked_for(operato
     assert crossed == [25, 50, 75, 90]
 
 
+@pytest.mark.slow(reason="waits for rounds of the usage polls, five seconds apart")
+@pytest.mark.timeout(60)
 async def test_usage_of_airalo_is_polled_and_a_revoked_token_is_renewed(
     operator: Api, fake: FakeProvider, database: Database
 ) -> None:
@@ -172,6 +175,8 @@ def at_mobimatter(used_mb: int, activated: str | None) -> Json:
     return {"result": {"esim": {"status": "Installed", "iccid": ICCID, "location": None}, "packages": [package]}}
 
 
+@pytest.mark.slow(reason="waits for rounds of the usage polls, five seconds apart")
+@pytest.mark.timeout(60)
 async def test_an_esim_of_a_provider_that_tells_nothing_is_polled_from_the_beginning(
     operator: Api, fake: FakeProvider, database: Database
 ) -> None:
