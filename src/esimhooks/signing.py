@@ -119,6 +119,17 @@ def hex_signature(secret: str | bytes, body: bytes) -> str:
     return HEX_PREFIX + hmac.digest(_text_key(secret), body, hashlib.sha256).hex()
 
 
+def convoy_signature(secret: str, body: bytes) -> str:
+    """Return Convoy's simple signature: the hex HMAC-SHA256 of the body. The key is what is inside the secret."""
+    return hmac.digest(key_of(secret), body, hashlib.sha256).hex()
+
+
+def convoy_advanced_signature(secrets_newest_first: Iterable[str], *, timestamp: int, body: bytes) -> str:
+    """Return Convoy's advanced signature, `t=<timestamp>` and a `v1=<hex>` of each secret; `timestamp` is Unix seconds."""
+    signed = b"%d,%s" % (timestamp, body)
+    return ",".join([f"t={timestamp}", *(f"v1={convoy_signature(one, signed)}" for one in secrets_newest_first)])
+
+
 def signed_bytes(message_id: bytes, timestamp: bytes, body: bytes) -> bytes:
     """Return what Standard Webhooks signs. Id and timestamp are the bytes of the headers."""
     return b"%s.%s.%s" % (message_id, timestamp, body)

@@ -131,7 +131,7 @@ async def test_a_receiver_written_with_the_library_of_svix_verifies_us_unchanged
     svix.webhooks.Webhook(SVIX_SECRET).verify(request.body, named)
 
 
-async def test_endpoints_of_convoy_keep_their_keys_as_secrets(operator: Api, tmp_path: Path) -> None:
+async def test_endpoints_of_convoy_keep_their_keys_as_secrets_and_their_header(operator: Api, tmp_path: Path) -> None:
     merchant = await a_merchant(operator)
 
     made = await imported(operator, tmp_path, "convoy", CONVOY, "--account", merchant.account)
@@ -145,7 +145,7 @@ async def test_endpoints_of_convoy_keep_their_keys_as_secrets(operator: Api, tmp
     assert (paused["name"], paused["enabled"]) == ("Shop 2", False)
     assert "endpoint Shop 2: authentication by oauth2 does not exist here" in made.err
     assert "endpoint Shop 2: its secret has not 24 to 64 bytes: it gets a new one" in made.err
-    assert "its receiver must verify webhook-signature instead of X-Convoy-Signature" in made.err
+    assert (shop["signatureProfile"], paused["signatureProfile"]) == ("convoy-advanced", "convoy")
 
 
 @pytest.mark.parametrize("sender", ["svix", "convoy"])

@@ -1,6 +1,8 @@
 """Signature profiles and redaction, as a receiver sees them: every request verifies with the public package."""
 
 import base64
+import hashlib
+import hmac
 import json
 
 import pytest
@@ -33,7 +35,7 @@ async def sent(operator: Api, receiver: Receiver, tenant: str, *, status: str = 
     return receiver.received[before]
 
 
-@pytest.mark.parametrize("profile", ["standard", "standard-asymmetric", "hex", "svix"])
+@pytest.mark.parametrize("profile", ["standard", "standard-asymmetric", "hex", "svix", "convoy"])
 async def test_every_profile_verifies_with_the_public_package(operator: Api, receiver: Receiver, profile: str) -> None:
     tenant, endpoint = await an_endpoint(operator, receiver, signatureProfile=profile)
 
@@ -93,6 +95,45 @@ async def test_a_receiver_with_the_library_of_svix_goes_on_unchanged_with_its_ol
     svix.webhooks.Webhook(old_secret).verify(request.body, of_svix)
     with pytest.raises(svix.webhooks.WebhookVerificationError):
         svix.webhooks.Webhook(old_secret).verify(request.body + b" ", of_svix)
+
+
+CONVOY_KEY = "Vuk5LM0uujddIsqO5v_eSuz88"
+
+
+def signed_as_convoy_does(signed: bytes, key: str = CONVOY_KEY) -> str:
+    return hmac.new(key.encode(), signed, hashlib.sha256).hexdigest()
+
+
+async def test_a_receiver_of_convoys_simple_signatures_goes_on_unchanged_with_its_old_secret(
+    operator: Api, receiver: Receiver
+) -> None:
+    old_secret = "whsec_" + base64.b64encode(CONVOY_KEY.encode()).decode()
+    tenant, _ = await an_endpoint(operator, receiver, signatureProfile="convoy", secret=old_secret)
+
+    request = await sent(operator, receiver, tenant)
+
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    assert headers["x-convoy-signature"] == signed_as_convoy_does(request.body)
+    assert headers["x-convoy-idempotency-key"] == headers["webhook-id"]
+
+
+async def test_convoys_advanced_signature_has_the_time_and_one_signature_of_each_secret(
+    operator: Api, receiver: Receiver
+) -> None:
+    old_secret = "whsec_" + base64.b64encode(CONVOY_KEY.encode()).decode()
+    tenant, endpoint = await an_endpoint(operator, receiver, signatureProfile="convoy-advanced", secret=old_secret)
+    new_key = "a key of 25 bytes or more"
+    new_secret = "whsec_" + base64.b64encode(new_key.encode()).decode()
+    path = f"/v1/endpoints/{endpoint['id']}/rotate-secret?{tenant}"
+
+    await operator.post(path, {"secret": new_secret}, status=200)
+    request = await sent(operator, receiver, tenant)
+
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    seconds = headers["webhook-timestamp"]
+    signed = f"{seconds},".encode() + request.body
+    new, old = signed_as_convoy_does(signed, new_key), signed_as_convoy_does(signed)
+    assert headers["x-convoy-signature"] == f"t={seconds},v1={new},v1={old}"
 
 
 async def test_credentials_are_left_out_of_every_attempt_where_the_endpoint_wants_it(

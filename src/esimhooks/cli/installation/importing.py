@@ -83,8 +83,9 @@ def _of_svix(row: Fields, name: str | None, mode: Mode, event_types: Mapping[str
 
 
 def _of_convoy(row: Fields, name: str | None, mode: Mode) -> Imported:
-    lost = ["its receiver must verify webhook-signature instead of X-Convoy-Signature"]
+    lost: list[str] = []
     fields: Fields = {"url": row.get("url") or row.get("target_url")} | ({"name": name} if name else {})
+    fields["signatureProfile"] = "convoy-advanced" if row.get("advanced_signatures") else "convoy"
     seconds = _seconds(row.get("http_timeout"))
     if seconds:
         fields["timeout"] = min(max(1, seconds), MAX_TIMEOUT_S)
@@ -203,4 +204,6 @@ def _command(read: Reader, about: str) -> Callable[..., None]:
 
 
 app.command("svix")(_command(svix, "Take endpoints over from Svix; receivers that use its library need no change."))
-app.command("convoy")(_command(convoy, "Take endpoints over from Convoy; their receivers verify in another way."))
+app.command("convoy")(
+    _command(convoy, "Take endpoints over from Convoy; receivers of its usual signatures need no change.")
+)

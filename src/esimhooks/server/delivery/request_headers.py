@@ -13,11 +13,17 @@ from msgspec import Struct
 from esimhooks.server.domain.delivery import Claimed, EndpointTarget
 from esimhooks.server.domain.endpoint import SignatureProfile
 from esimhooks.server.domain.ids import Prefix, text_of
-from esimhooks.signing import PRIVATE_KEY_PREFIX, hex_signature, signature_header
+from esimhooks.signing import (
+    PRIVATE_KEY_PREFIX,
+    convoy_advanced_signature,
+    convoy_signature,
+    hex_signature,
+    signature_header,
+)
 from esimhooks.version import __version__
 
 USER_AGENT = f"esimhooks/{__version__}"
-STANDARD_SIGNATURE, SVIX_SIGNATURE = "webhook-signature", "svix-signature"
+STANDARD_SIGNATURE, SVIX_SIGNATURE, CONVOY_SIGNATURE = "webhook-signature", "svix-signature", "x-convoy-signature"
 
 
 class HeaderNames(Struct, frozen=True):
@@ -33,6 +39,8 @@ class HeaderNames(Struct, frozen=True):
                 return [STANDARD_SIGNATURE, self.branded("signature")]
             case SignatureProfile.SVIX:
                 return [STANDARD_SIGNATURE, SVIX_SIGNATURE]
+            case SignatureProfile.CONVOY | SignatureProfile.CONVOY_ADVANCED:
+                return [STANDARD_SIGNATURE, CONVOY_SIGNATURE]
             case SignatureProfile.STANDARD | SignatureProfile.ASYMMETRIC:
                 return [STANDARD_SIGNATURE]
 
@@ -44,6 +52,8 @@ class HeaderNames(Struct, frozen=True):
                 return {self.branded(name): value for name, value in values.items()}
             case SignatureProfile.SVIX:
                 return {"svix-id": message_id, "svix-timestamp": timestamp}
+            case SignatureProfile.CONVOY | SignatureProfile.CONVOY_ADVANCED:
+                return {"x-convoy-idempotency-key": message_id}
             case SignatureProfile.STANDARD | SignatureProfile.ASYMMETRIC:
                 return {}
 
@@ -80,6 +90,10 @@ def request_headers(
             headers[names.branded("signature")] = hex_signature(secrets[0], body)
         case SignatureProfile.SVIX:
             headers[SVIX_SIGNATURE] = headers[STANDARD_SIGNATURE]
+        case SignatureProfile.CONVOY:
+            headers[CONVOY_SIGNATURE] = convoy_signature(secrets[0], body)  # one only, as with hex
+        case SignatureProfile.CONVOY_ADVANCED:
+            headers[CONVOY_SIGNATURE] = convoy_advanced_signature(secrets, timestamp=timestamp, body=body)
         case SignatureProfile.STANDARD | SignatureProfile.ASYMMETRIC:
             pass
     return headers

@@ -47,6 +47,10 @@ class SignatureProfile(StrEnum):
     """`X-<Brand>-Signature: sha256=<hex HMAC-SHA256 of the body>`, with `-Event`, `-Event-Id` and `-Timestamp`."""
     SVIX = "svix"
     """`svix-id`, `svix-timestamp` and `svix-signature` as well, for receivers that were written for Svix."""
+    CONVOY = "convoy"
+    """`X-Convoy-Signature: <hex HMAC-SHA256 of the body>` as well, for receivers of Convoy's simple signatures."""
+    CONVOY_ADVANCED = "convoy-advanced"
+    """`X-Convoy-Signature: t=<time>,v1=<hex>` as well, for receivers of Convoy's advanced signatures."""
 
 
 class Tenant(Struct, frozen=True):

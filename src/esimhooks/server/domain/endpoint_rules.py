@@ -59,7 +59,7 @@ TRUSTED = frozenset(
     }
 )
 """Believed by proxies, or asked for by the metadata services of clouds."""
-PREFIXES = ("if-", "proxy-", "sec-", "svix-", "webhook-", "x-aws-ec2-metadata-", "x-forwarded-")
+PREFIXES = ("if-", "proxy-", "sec-", "svix-", "webhook-", "x-aws-ec2-metadata-", "x-convoy-", "x-forwarded-")
 
 _name = re.compile(rf"[a-z0-9!#$%&'*+.^_`|~-]{{1,{MAX_NAME}}}")
 _value = re.compile(rf"[\x21-\x7e]([\x20-\x7e]{{0,{MAX_VALUE - 2}}}[\x21-\x7e])?")
