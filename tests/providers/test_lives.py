@@ -120,6 +120,22 @@ async def test_every_event_of_a_life_is_emitted_and_verified(
         assert sequence == list(range(1, len(sequence) + 1)), name
 
 
+async def test_a_provider_that_an_older_version_stored_is_polled_as_its_document_says(
+    idle: Api, rounds: Rounds, fake: FakeProvider, database: Database
+) -> None:
+    credentials = {"apiKey": "key-1", "merchantId": "merchant-1"}
+    await idle.put("/v1/providers/upstream", {"kind": "mobimatter", "baseUrl": fake.url, "credentials": credentials})
+    async with database.session() as db:
+        await db.conn.execute("UPDATE providers SET only_polled = false")
+    shop = Shop(idle, (await a_merchant(idle)).account)
+    own = {"transactionId": "shop-1", "esimTranNo": "MM-1", "provider": "upstream", "esimStatus": "CREATED"}
+    await shop.update(own)
+
+    await rounds.poll()
+
+    assert fake.calls() == ["GET /mobimatter/api/v2/provider/info/MM-1"]
+
+
 async def take(step: dict[str, Any], life: Life, rounds: Rounds) -> None:
     """Take one step of a life."""
     life.answers(step)

@@ -263,6 +263,20 @@ async def test_what_was_invalid_is_applied_by_a_better_document_when_it_is_repla
     assert (await shop.esim(created["esim"]))["esimStatus"] == "IN_USE"
 
 
+async def test_a_dry_run_shows_that_a_balance_is_low(operator: Api) -> None:
+    document = 'name = "Acme"\n[[rule]]\nname = "money"\nwhen = "money"\n'
+    made = await operator.put("/v1/providers/upstream", {"kind": "mapping", "settings": {"document": document}})
+    await Upstream(operator, made["inboundUrl"]).notify({"money": "nearly gone"})
+
+    tried = await operator.post(
+        "/v1/providers/upstream/dry-run", {"document": document + 'lowBalance = "money"\n'}, status=200
+    )
+
+    [one] = tried["notifications"]
+    assert (one["same"], one["after"]["lowBalance"]) == (False, "nearly gone")
+    assert "lowBalance" not in one["before"]
+
+
 async def test_documents_have_versions_and_differences(operator: Api) -> None:
     first = 'name = "Acme"\n[[rule]]\nname = "a"\nwhen = "x"\n'
     for document in (first, first, first.replace("x", "y"), {"name": "Acme"}):

@@ -207,6 +207,7 @@ class OutcomeView(Struct, rename="camel", kw_only=True, omit_defaults=True):
     outcome: str
     updates: list[dict[str, Any]] = []
     order: dict[str, str] | None = None
+    low_balance: str | None = None
     doubts: list[str] = []
     detail: str | None = None
 

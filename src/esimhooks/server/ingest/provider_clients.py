@@ -159,6 +159,16 @@ class ProviderClients:
         built.append(self._make(config, pace))
         return built[0]
 
+    async def review(self) -> None:
+        """Correct what is derived from stored providers: another version may have read their documents differently."""
+        async with self._database.session() as db:
+            stored = [one for one in await providers.list_all(db) if isinstance(one, StoredProvider)]
+        for one in stored:
+            with suppress(NotNow):
+                only_polled = self._rebuilt(one).only_polled
+                async with self._database.session() as db:
+                    await providers.set_only_polled(db, one, only_polled=only_polled)
+
     async def begin_trouble(self, name: str, kind: OperationalType, detail: str) -> None:
         """Write down what stands wrong with a provider, to be reported; raises as the database."""
         async with self._database.session() as db:

@@ -94,6 +94,7 @@ class Scheduler:
         self._poll_interval_s = poll_interval_s
         self._history_kept_for = timedelta(days=retention_days)
         self._unreadable: set[UUID] = set()
+        self._providers_reviewed = False
 
     async def expire(self) -> float:
         """End the validity of eSIMs whose provider has said nothing, also of those that ended while we were down."""
@@ -130,6 +131,9 @@ class Scheduler:
 
     async def poll_usage(self) -> float:
         """Ask providers for the usage of active eSIMs that are due, as many in one question as each allows."""
+        if not self._providers_reviewed:
+            await self._connected.review()
+            self._providers_reviewed = True
         async with self._database.transaction() as db:
             due = await polls.claim(db, interval_s=self._poll_interval_s, limit=POLL_BATCH)
         by_provider: dict[str, list[DuePoll]] = defaultdict(list)

@@ -42,6 +42,16 @@ async def put(db: Session, provider: StoredProvider, *, only_polled: bool = Fals
     )
 
 
+async def set_only_polled(db: Session, provider: StoredProvider, *, only_polled: bool) -> None:
+    """Correct what `put` has stored of a provider, unless it was stored anew since it was read."""
+    await db.conn.execute(
+        "UPDATE providers SET only_polled = $3 WHERE name = $1 AND updated_at = $2 AND only_polled <> $3",
+        provider.name,
+        provider.updated_at,
+        only_polled,
+    )
+
+
 async def find(db: Session, name: str) -> StoredProvider | None:
     """Return the provider of that name, or None."""
     row = await db.conn.fetchrow(f"SELECT {_COLUMNS} FROM providers WHERE name = $1", name)
