@@ -97,6 +97,27 @@ def test_a_password_with_any_characters_works_in_compose() -> None:
     assert settings["PGPASSWORD"] == "${POSTGRES_PASSWORD:?}"
 
 
+def test_actions_are_pinned_to_a_commit_and_say_its_version() -> None:
+    used = [
+        line.strip()
+        for name in ("test", "release")
+        for line in (ROOT / ".github" / "workflows" / f"{name}.yaml").read_text().splitlines()
+        if "uses:" in line
+    ]
+
+    assert used
+    assert [line for line in used if not re.fullmatch(r"- uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)] == []
+
+
+def test_all_that_the_image_copies_is_in_its_context() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    files = [one for line in copied for one in line.split()]
+
+    assert "*" in ignored
+    assert [one for one in files if f"!{one}" not in ignored or not (ROOT / one).exists()] == []
+
+
 def test_a_release_is_tested_on_every_python_that_is_supported() -> None:
     for name in ("test", "release"):
         [workflow] = loaded(ROOT / ".github" / "workflows" / f"{name}.yaml")
