@@ -45,26 +45,28 @@ def on_a_terminal(
 ) -> list[Shown]:
     """Run the commands, `script` being the file to hand them over in."""
     script.write_text(json.dumps(commands))
+    words = [sys.executable, "-c", SCRIPT, str(script)]
+    printed = shown_by(words, columns=columns, environment={"TERM": "xterm", "NO_COLOR": "1"}, timeout_s=timeout_s)
+    parts = [part.rpartition("\x1d") for part in printed.split("\x1e")[:-1]]
+    return [
+        Shown(words, end.split()[1], text.splitlines())
+        for (words, _), (text, _, end) in zip(commands, parts, strict=True)
+    ]
+
+
+def shown_by(words: Sequence[str], *, columns: int, environment: Mapping[str, str], timeout_s: float) -> str:
+    """Return what a program printed on a terminal, both streams, without its colours; `environment` is added to ours."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ESIMHOOKS_")}
-    environment = {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ESIMHOOKS_")}
+    kept = {name: value for name, value in kept.items() if name not in ("COLUMNS", "LINES")}
     with subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(script)],
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=theirs,
-        env=environment | {"TERM": "xterm", "NO_COLOR": "1"},
-        close_fds=True,
+        words, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=kept | dict(environment), close_fds=True
     ) as process:
         os.close(theirs)
         printed = _read_all(ours)
         process.wait(timeout=timeout_s)
-    parts = [part.rpartition("\x1d") for part in printed.split("\x1e")[:-1]]
-    return [
-        Shown(words, end.split()[1], STYLE.sub("", text).replace("\r\n", "\n").splitlines())
-        for (words, _), (text, _, end) in zip(commands, parts, strict=True)
-    ]
+    return STYLE.sub("", printed).replace("\r\n", "\n")
 
 
 def _read_all(terminal: int) -> str:

@@ -65,6 +65,16 @@ def test_without_a_bound_everything_is_whole() -> None:
     assert DELIVERY["createdAt"] in row
 
 
+def test_a_column_of_times_is_named_as_what_it_shows() -> None:
+    headers = {
+        width: lines([DELIVERY], "id createdAt:age nextAttemptAt:next timestamp:age at:age", width=width, now=NOW)[0]
+        for width in (80, None)
+    }
+
+    assert headers[80].plain.split() == ["ID", "AGE", "NEXT", "AGE", "AGE"]
+    assert headers[None].plain.split() == ["ID", "CREATED", "NEXT", "TIME", "TIME"]
+
+
 @given(
     names=st.lists(st.text(min_size=0, max_size=60), min_size=1, max_size=5),
     width=st.integers(min_value=40, max_value=200),

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from api import Api, a_merchant, eventually
+from cli.terminal import shown_by
 from docs.samples import ALL, ROOT
 from reserved_port import ReservedPort
 
@@ -44,15 +45,9 @@ class Terminal:
 
     async def types(self, command: str) -> str:
         filled = re.sub(r"\b([a-z]+_)\.\.\.", lambda found: self._ids[found[1]], command)
-        process = await asyncio.create_subprocess_exec(
-            "bash",
-            "-c",
-            filled,
-            env=self._environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+        said = await asyncio.to_thread(
+            shown_by, ["bash", "-c", filled], columns=80, environment=self._environment, timeout_s=30
         )
-        said = (await process.communicate())[0].decode()
         self._ids |= {found[1]: found[0] for found in re.finditer(r"\b([a-z]+_)[0-9a-z]{26}\b", said)}
         return said
 
@@ -87,9 +82,8 @@ async def test_every_command_of_the_tutorial_prints_what_it_says(operator: Api, 
     nothing_listens, *rest = [one.text for one in ALL if one.page == PAGE and one.language == "console"]
     with ReservedPort() as reserved:
         merchant = await a_merchant(operator, webhook_url=f"http://127.0.0.1:{reserved.number}/hooks")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("ESIMHOOKS_")}
         own = {"ESIMHOOKS_URL": operator.url, "ESIMHOOKS_API_KEY": merchant.key, "PATH": f"{BIN}:{os.environ['PATH']}"}
-        terminal = Terminal(kept | own)
+        terminal = Terminal(own | {"TERM": "dumb"})  # no progress that is overwritten
         wrong = [await _differs(terminal, *one) for one in exchanges(nothing_listens)]
         async with receiver_of_the_page(tmp_path, merchant.secret or "", reserved.number):
             for block in rest:

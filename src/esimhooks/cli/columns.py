@@ -39,6 +39,13 @@ class Column(Struct, frozen=True):
         """Return the columns of `id createdAt:age data.id:esim`, each with its title."""
         return [cls(field, title or field) for field, _, title in (one.partition(":") for one in text.split())]
 
+    def heading(self, *, ages: bool) -> str:
+        """Return what stands above the column; where times are whole, `createdAt:age` is no age but `CREATED`."""
+        if ages or self.title != "age":
+            return self.title.upper()
+        before = self.field.removesuffix("At")
+        return "TIME" if before == self.field else before.upper()
+
 
 class _Shown(Struct, frozen=True):
     cells: list[Text]
@@ -60,7 +67,11 @@ def lines(rows: Sequence[Row], columns: str, *, width: int | None, now: datetime
     """Return header and rows as lines of at most `width` columns; None for no bound."""
     at = now or datetime.now(UTC)
     shown = [
-        _column(column, [_cell(row, column.field, own=not number, now=at if width else None) for row in rows], number)
+        _column(
+            column.heading(ages=width is not None),
+            [_cell(row, column.field, own=not number, now=at if width else None) for row in rows],
+            number,
+        )
         for number, column in enumerate(Column.listed(columns))
     ]
     fitted = [(one, one.natural) for one in shown] if width is None else _fitted(shown, width)
@@ -75,6 +86,13 @@ def value_of(row: Row, field: str) -> Any:
     return list(value) if isinstance(value, Mapping) else value
 
 
+def shortened(text: str, now: datetime | None) -> str:
+    """Return a time as its age and an id by its end; None for `now` leaves both whole."""
+    if now is None:
+        return text
+    return age(text, now) if TIME.fullmatch(text) else ID.sub(r"\1…\2", text)
+
+
 def age(text: str, now: datetime) -> str:
     """Return `4m` for a time four minutes ago and `in 4m` for one that is to come."""
     seconds = (now - datetime.fromisoformat(text)).total_seconds()
@@ -86,16 +104,13 @@ def age(text: str, now: datetime) -> str:
 def _cell(row: Row, field: str, *, own: bool, now: datetime | None) -> Text:
     """Return a value as text, shortened where `now` is given: ids begin with their time, so their ends differ."""
     value = value_of(row, field)
-    if now is not None and isinstance(value, str):
-        if TIME.fullmatch(value):
-            value = age(value, now)
-        elif not own:
-            value = ID.sub(r"\1…\2", value)
+    if isinstance(value, str) and (not own or TIME.fullmatch(value)):
+        value = shortened(value, now)
     return cell(value)
 
 
-def _column(column: Column, cells: list[Text], number: int) -> _Shown:
-    title = Text(column.title.upper(), style="bold")
+def _column(heading: str, cells: list[Text], number: int) -> _Shown:
+    title = Text(heading, style="bold")
     natural = max(cell_len(one.plain) for one in (title, *cells))
     least = natural if number == 0 else min(natural, FIRST_TEXT if number == 1 else ELASTIC)
     return _Shown([title, *cells], natural, least)

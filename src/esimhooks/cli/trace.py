@@ -1,5 +1,7 @@
 """`esimhooks trace ANY_ID`: from any id, the chain from what a provider sent to what a receiver answered, as a tree."""
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -8,8 +10,11 @@ from rich.tree import Tree
 
 from esimhooks.cli import output
 from esimhooks.cli.client import Client
-from esimhooks.cli.columns import Row
+from esimhooks.cli.columns import Row, shortened
 from esimhooks.cli.options import Account, AsJson, InMode, path
+
+Short = Callable[[str], str]
+"""Shortens a time or an id of something else, as lists do."""
 
 
 def trace(
@@ -28,25 +33,27 @@ def trace(
         output.raw(answer.body)
         return
     chain = answer.as_(dict[str, Any])
-    output.screen().print(_tree(chain))
+    console = output.screen()
+    now = datetime.now(UTC) if console.is_terminal else None
+    console.print(_tree(chain, lambda text: shortened(text, now)))
     if chain["truncated"]:
         output.note("there is more than is shown: trace an id further down, or list events and deliveries")
 
 
-def _tree(chain: Row) -> Tree:
+def _tree(chain: Row, short: Short) -> Tree:
     traced = chain["id"]
     owner = f" of {chain['account']} ({chain['mode']})" if chain["account"] else ", which concerns nobody yet"
     tree = Tree(_line(traced, f"trace{owner}", traced))
     for esim in chain["esims"]:
-        status, iccid = esim["esimStatus"] or "no status", esim["iccid"] or "-"
-        tree.add(_line(esim["id"], f"{status}  iccid {iccid}  {esim['transactionId']}", traced))
-    causes = {one["id"]: tree.add(_notification(one, traced)) for one in reversed(chain["notifications"])}
+        status, iccid = esim["esimStatus"] or "no status", esim["iccid"] or "no ICCID"
+        tree.add(_line(esim["id"], f"{status}  {iccid}  {esim['transactionId']}", traced))
+    causes = {one["id"]: tree.add(_notification(one, traced, short)) for one in reversed(chain["notifications"])}
     for event in reversed(chain["events"]):
-        text = f"{event['createdAt']}  {event['type']}{_change(event)}"
+        text = f"{short(event['createdAt'])}  {event['type']}{_change(event)}"
         below = causes.get(event["notification"], tree).add(_line(event["id"], text, traced))
         for delivery in reversed(chain["deliveries"]):
             if delivery["event"] == event["id"]:
-                _add_delivery(below, delivery, traced)
+                _add_delivery(below, delivery, traced, short)
     return tree
 
 
@@ -55,17 +62,17 @@ def _change(event: Row) -> str:
     return f"{status}  changed: {', '.join(event['changed'])}" if event["changed"] else status
 
 
-def _add_delivery(above: Tree, delivery: Row, traced: str) -> None:
-    again = f", again at {delivery['nextAttemptAt']}" if delivery["nextAttemptAt"] else ""
-    below = above.add(_line(delivery["id"], f"to {delivery['endpoint']}  {delivery['status']}{again}", traced))
+def _add_delivery(above: Tree, delivery: Row, traced: str, short: Short) -> None:
+    again = f", next attempt {short(delivery['nextAttemptAt'])}" if delivery["nextAttemptAt"] else ""
+    below = above.add(_line(delivery["id"], f"to {short(delivery['endpoint'])}  {delivery['status']}{again}", traced))
     for one in delivery["attempts"]:
         code = one["outcome"] if one["statusCode"] is None else one["statusCode"]
-        text = f"{one['startedAt']}  attempt {one['number']}: {code} in {one['durationMs']} ms  {one['error'] or ''}"
+        text = f"{short(one['startedAt'])}  attempt {one['number']}: {code} in {one['durationMs']} ms  {one['error'] or ''}"
         below.add(_line(one["id"], text, traced))
 
 
-def _notification(one: Row, traced: str) -> Text:
-    text = f"{one['receivedAt']}  {one['source']} {one['kind'] or ''}: {one['outcome']}  {one['detail'] or ''}"
+def _notification(one: Row, traced: str, short: Short) -> Text:
+    text = f"{short(one['receivedAt'])}  {one['source']} {one['kind'] or ''}: {one['outcome']}  {one['detail'] or ''}"
     return _line(one["id"], text, traced)
 
 
