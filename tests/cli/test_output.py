@@ -1,6 +1,7 @@
 """What commands print: the API's own JSON for programs, tables for people, and nothing that steers a terminal."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -142,6 +143,30 @@ def test_bodies_hold_what_was_said_and_no_more(invoke: Invoke, server: CannedSer
         {"url": "https://x.example", "eventTypes": ["esim.*"], "retrySchedule": [0, 9]},
         {"kind": "esimaccess", "credentials": {"accessCode": "a"}, "settings": {"signed": False}},
     ]
+
+
+def test_updates_are_handed_in_without_waiting_for_their_outcome(
+    invoke: Invoke, server: CannedServer, tmp_path: Path
+) -> None:
+    server.answer("POST /v1/updates", {"notifications": ["ntf_1", "ntf_2"]}, status=202)
+    file = tmp_path / "updates.json"
+    file.write_text('[{"transactionId": "t-1"}, {"transactionId": "t-2"}]')
+
+    done = invoke("updates", str(file), "--no-wait", "--idempotency-key", "night-7")
+
+    assert done.code == 0
+    assert done.out.split() == ["NO", "NOTIFICATION", "1", "ntf_1", "2", "ntf_2"]
+    [asked] = server.asked
+    assert (asked.headers["prefer"], asked.headers["idempotency-key"]) == ("respond-async", "night-7")
+
+
+def test_the_same_key_lets_a_script_repeat_what_it_makes(invoke: Invoke, server: CannedServer) -> None:
+    server.answer("POST /v1/accounts", {"id": "acc_1", "name": "Acme"}, status=201)
+
+    invoke("accounts", "create", "--name", "Acme", "--idempotency-key", "acme")
+    invoke("accounts", "create", "--name", "Acme")
+
+    assert [asked.headers.get("idempotency-key") for asked in server.asked] == ["acme", None]
 
 
 def test_a_command_without_an_answer_says_that_it_is_done(invoke: Invoke, server: CannedServer) -> None:

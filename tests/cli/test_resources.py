@@ -25,6 +25,10 @@ BY_HAND = {
 """Operations whose commands do more than ask once."""
 AS_ARGUMENT = {("trigger", "event"), ("updates", "updates")}
 TEST_MODE_ONLY = {("trigger", "mode")}
+HEADERS = {"Prefer": "--no-wait", "Idempotency-Key": "--idempotency-key", "Last-Event-ID": ""}
+"""Which option sends a header; `listen` goes on behind the last event by itself."""
+ONE_AT_A_TIME = {"recover", "esims requery", "trigger"}
+"""They wait for what they have begun, of which an endpoint or account has one at a time; a test event is no business."""
 
 
 def commands(group: Any, *above: str) -> Iterator[tuple[str, Any]]:
@@ -42,6 +46,10 @@ COMMAND_OF = BY_HAND | {
 }
 
 
+def flags(command: str) -> set[str]:
+    return {flag for option in COMMANDS[command].params for flag in option.opts}
+
+
 def operations(document: Any) -> Iterator[tuple[str, Any]]:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -50,7 +58,7 @@ def operations(document: Any) -> Iterator[tuple[str, Any]]:
 
 
 def fields(document: Any, operation: Any) -> Iterator[str]:
-    """The parameters of the query and the members of the body."""
+    """The parameters of the query, and the members of the body."""
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "query":
             yield parameter["name"]
@@ -58,6 +66,12 @@ def fields(document: Any, operation: Any) -> Iterator[str]:
     if "$ref" in schema:
         schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     yield from schema.get("properties", {})
+
+
+def headers(operation: Any) -> Iterator[str]:
+    for parameter in operation.get("parameters", []):
+        if parameter["in"] == "header":
+            yield HEADERS[parameter["name"]]
 
 
 async def test_every_operation_of_the_api_is_a_command_with_all_of_its_options(operator: Api) -> None:
@@ -69,8 +83,14 @@ async def test_every_operation_of_the_api_is_a_command_with_all_of_its_options(o
         for call, operation in asked.items()
         if (command := COMMAND_OF.get(call)) is not None
         for field in fields(document, operation)
-        if (command, field) not in AS_ARGUMENT | TEST_MODE_ONLY
-        and option_of(f"/{field}") not in {flag for option in COMMANDS[command].params for flag in option.opts}
+        if (command, field) not in AS_ARGUMENT | TEST_MODE_ONLY and option_of(f"/{field}") not in flags(command)
+    ]
+
+    missing += [
+        f"{COMMAND_OF[call]}: {flag}"
+        for call, operation in asked.items()
+        for flag in headers(operation)
+        if flag and flag not in flags(COMMAND_OF[call]) and (COMMAND_OF[call] not in ONE_AT_A_TIME)
     ]
 
     assert asked.keys() == COMMAND_OF.keys()

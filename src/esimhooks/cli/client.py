@@ -111,9 +111,9 @@ class Client:
     def _page(self, path: str, row: type[Shape], query: Mapping[str, object]) -> "_Page[Shape]":
         return self.call("GET", path, query=query).as_(_Page[row])  # type: ignore[valid-type]  # the type is an argument
 
-    def post(self, path: str, body: Json = None) -> Answer:
-        """Make or start something."""
-        return self.call("POST", path, body=body)
+    def post(self, path: str, body: Json = None, **headers: str | None) -> Answer:
+        """Make or start something; `idempotency_key="k"` and the like are sent as headers, None is left out."""
+        return self.call("POST", path, body=body, headers=headers)
 
     def put(self, path: str, body: Json) -> Answer:
         """Store something under its name."""
@@ -123,9 +123,17 @@ class Client:
         """Delete something."""
         return self.call("DELETE", path)
 
-    def call(self, method: str, path: str, *, body: Json = None, query: Mapping[str, object] | None = None) -> Answer:
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Json = None,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str | None] | None = None,
+    ) -> Answer:
         """Send a request. Raises `Failed` for every answer but 2xx, and where none came."""
-        status, answer, date = self._exchange(method, self._target(path, query or {}), body)
+        status, answer, date = self._exchange(method, self._target(path, query or {}), body, headers or {})
         if 200 <= status < 300:
             return Answer(answer, date)
         raise _denied(status, answer, self.url)
@@ -155,9 +163,9 @@ class Client:
         )
         return f"{self._parts.path}{path}{'?' if query_text else ''}{query_text}"
 
-    def _exchange(self, method: str, target: str, body: Json) -> tuple[int, bytes, str]:
+    def _exchange(self, method: str, target: str, body: Json, more: Mapping[str, str | None]) -> tuple[int, bytes, str]:
         connection = connection_to(self._parts, timeout_s=self._timeout_s)
-        headers = self._headers()
+        headers = self._headers() | {name.replace("_", "-"): value for name, value in more.items() if value is not None}
         content = None
         if body is not None:
             content = msgspec.json.encode(body)

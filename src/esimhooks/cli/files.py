@@ -9,7 +9,7 @@ import typer
 from esimhooks.cli import output
 from esimhooks.cli.client import Client
 from esimhooks.cli.columns import print_rows
-from esimhooks.cli.options import Account, AsJson, InMode, json_in, path
+from esimhooks.cli.options import Account, AsJson, IdempotencyKey, InMode, json_in, path
 from esimhooks.vocabulary.statuses import Mode
 
 
@@ -18,24 +18,33 @@ def updates(
     *,
     account: Annotated[str | None, typer.Option("--account", metavar="ACC", help="Whose eSIMs, where new.")] = None,
     mode: Annotated[Mode | None, typer.Option("--mode", metavar="MODE", help="Of which mode, where new.")] = None,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Only store them: they are applied a moment later, in their order.")
+    ] = False,
+    idempotency_key: IdempotencyKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Hand in what happened to eSIMs, as an operator without a provider's notifications does.
 
-    Ends with 1 where an update was invalid or concerns no eSIM that is known.
+    Ends with 1 where an update was invalid or concerns no eSIM that is known. With --no-wait the notifications are
+    printed of which `esimhooks notifications show` tells what became.
     """
     decoded = json_in(file)
     body: dict[str, Any] = {"updates": decoded if isinstance(decoded, list) else [decoded]}
     if isinstance(decoded, dict) and "updates" in decoded:
         body = decoded
     body |= {name: value for name, value in (("account", account), ("mode", mode)) if value is not None}
-    answer = Client.from_environment().post(path("updates"), body)
-    results = answer.as_(dict[str, list[dict[str, Any]]])["results"]
+    prefer = "respond-async" if no_wait else None
+    answer = Client.from_environment().post(path("updates"), body, prefer=prefer, idempotency_key=idempotency_key)
+    found = answer.as_(dict[str, list[Any]])
+    results = found.get("results", [])
     if as_json:
         output.raw(answer.body)
     else:
         rows = [{"no": number} | result for number, result in enumerate(results, 1)]
-        print_rows(output.screen(), rows, "no outcome esim events detail", wide=False)
+        stored = [{"no": number, "notification": one} for number, one in enumerate(found.get("notifications", []), 1)]
+        columns = "no notification" if stored else "no outcome esim events detail"
+        print_rows(output.screen(), stored or rows, columns, wide=stored != [])
     raise typer.Exit(int(any(one["outcome"] in ("invalid", "unmatched") for one in results)))
 
 

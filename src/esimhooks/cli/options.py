@@ -32,7 +32,22 @@ InMode = Annotated[
     Mode | None, typer.Option("--mode", metavar="MODE", help="With an operator's key: live (default) or test.")
 ]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", metavar="DIR", help="Folder of database and keys.")]
+MAX_KEY = 255
 
+
+def header_text(text: str | None) -> str | None:
+    """Return what may stand in a header."""
+    if text is not None and not (text.isascii() and text.isprintable() and 0 < len(text) <= MAX_KEY):
+        raise typer.BadParameter(f"expected 1 to {MAX_KEY} letters, digits and other printable ASCII characters")
+    return text
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    typer.Option(
+        "--idempotency-key", metavar="KEY", callback=header_text, help="Given again within a day, it is done once."
+    ),
+]
 SECONDS_IN = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 FIELDS = {field.encode_name: field.type for field in msgspec.structs.fields(EsimData)}
 

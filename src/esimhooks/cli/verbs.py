@@ -20,7 +20,7 @@ from esimhooks.cli import output
 from esimhooks.cli.client import Answer, Client
 from esimhooks.cli.columns import Row, print_rows
 from esimhooks.cli.messages import Unreached, option_named
-from esimhooks.cli.options import Account, AsJson, InMode, Json, confirm, known, path
+from esimhooks.cli.options import Account, AsJson, IdempotencyKey, InMode, Json, confirm, known, path
 
 WATCH_S = 2.0
 MAX_ROWS = 100
@@ -179,6 +179,8 @@ def _parameters(verb: Verb) -> Iterator[inspect.Parameter]:
         yield _keyword("mode", InMode, None)
     if verb.confirm:
         yield _keyword("yes", Yes, False)
+    if verb.method == "POST":
+        yield _keyword("idempotency_key", IdempotencyKey, None)
     if verb.method != "DELETE":
         yield _keyword("as_json", AsJson, False)
 
@@ -211,7 +213,8 @@ def _run(verb: Verb, given: dict[str, Any]) -> None:
         answer = client.get(path(*parts), **sent)
     else:
         takes_body = any(not verb.in_path(setting) for setting in verb.settings)
-        answer = client.call(verb.method, path(*parts), body=sent if takes_body else None)
+        headers = {"idempotency-key": given.get("idempotency_key")}
+        answer = client.call(verb.method, path(*parts), body=sent if takes_body else None, headers=headers)
     show_answer(verb, subject, answer, as_json=as_json)
     if verb.after is not None and not as_json:
         verb.after(client, subject, answer)
