@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import typer
 
-from esimhooks.cli.app import app
+from esimhooks.cli.app import tree
 from esimhooks.server.app.settings import PREFIX, Settings
 from esimhooks.server.providers.mapping.check import Mapped, shipped, shipped_documents
 from esimhooks.server.providers.mapping.proof import PREVIOUS
@@ -23,7 +23,6 @@ from esimhooks.vocabulary.examples import example_of
 from esimhooks.vocabulary.schemas import schema_of
 
 DOCS = Path(__file__).parents[1] / "docs"
-BRACES = str.maketrans("", "", "{}")
 MADE = "<!-- Made by tools/reference.py from the code. Change the code, then run `make reference`. -->"
 
 
@@ -94,13 +93,13 @@ def commands() -> str:
         "# Commands",
         "What each command takes, as its `--help` says it. [Command line](cli.md) tells what all of them share.",
     ]
-    root = typer.main.get_command(app)
+    root = tree()
     for command, context in _walk(root, typer.Context(root, info_name="esimhooks")):
         if hasattr(command, "commands"):
             parts.append(f"## `{context.command_path}`\n\n{_paragraphs(command.help)}")
             continue
         level = "##" if context.parent is not None and context.parent.parent is None else "###"
-        usage = " ".join([context.command_path, *command.collect_usage_pieces(context)]).translate(BRACES)
+        usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
         parts.append(f"{level} `{context.command_path}`\n\n{_paragraphs(command.help)}\n\n    {usage}")
         records = [one for one in (_parameter(param, context) for param in command.params) if one]
         if records:
@@ -118,7 +117,7 @@ def _walk(group: Any, context: typer.Context) -> Iterator[tuple[Any, typer.Conte
 
 def _parameter(param: Any, context: typer.Context) -> str:
     words, text = param.get_help_record(context) or ("", "")
-    return f"| `{words.partition(' <')[0]}` | {_cell(text)} |" if words and text else ""
+    return f"| `{words}` | {_cell(text)} |" if words and text else ""
 
 
 def _cell(text: str) -> str:

@@ -4,10 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import typer
-
 from api import Api
-from esimhooks.cli.app import app
+from esimhooks.cli.app import tree
 from esimhooks.cli.messages import option_of
 from esimhooks.cli.resources import KINDS, RESOURCES, SHIPPED
 from esimhooks.server.providers import registry
@@ -38,7 +36,7 @@ def commands(group: Any, *above: str) -> Iterator[tuple[str, Any]]:
         yield " ".join(above), group
 
 
-COMMANDS = dict(commands(typer.main.get_command(app)))
+COMMANDS = dict(commands(tree()))
 COMMAND_OF = BY_HAND | {
     re.sub(r"\{\w+\}", "{}", verb.call): f"{resource.name} {verb.name}"
     for resource in RESOURCES

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from api import Api, a_merchant
 from cli.terminal import Shown, on_a_terminal
-from esimhooks.cli.app import app
+from esimhooks.cli.app import tree
 
 FORBIDDEN = re.compile(
     r"Traceback|[?&]\w+=|Value error|Input should|UUID|\b4\d\d [A-Z]|HTTP/|Unprocessable|pydantic|msgspec|NoneType"
@@ -95,7 +94,7 @@ def commands(group: Any, *above: str) -> Iterator[tuple[tuple[str, ...], Any]]:
     yield above, group
 
 
-EVERY = dict(commands(typer.main.get_command(app)))
+EVERY = dict(commands(tree()))
 LEAVES = {words: command for words, command in EVERY.items() if not hasattr(command, "commands")}
 ASKING = {words: command for words, command in LEAVES.items() if words[0] not in RUNS | {"inbox"}}
 for local in (("providers", "kinds"), *(("accounts", verb) for verb in ("export", "import", "unfreeze"))):
@@ -107,7 +106,7 @@ def filled(words: Sequence[str], command: Any) -> list[str]:
     given = list(words)
     for param in command.params:
         sample = SAMPLES.get(param.metavar or "", SAMPLES.get(param.name, f"{PREFIXES.get(words[0], 'x')}_" + "0" * 26))
-        if param.param_type_name == "argument" and param.metavar != "[FILE]":
+        if param.param_type_name == "argument" and (param.required or param.metavar != "FILE"):
             given.append(sample)
         elif param.required:
             given += [param.opts[0], "test" if param.opts[0] == "--mode" else sample]

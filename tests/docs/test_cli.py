@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from esimhooks.cli.app import app
+from esimhooks.cli.app import tree
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -48,7 +47,7 @@ WITHOUT_DATA = {
     "portal end",
     "mcp",
 }
-EVERY = dict(commands(typer.main.get_command(app)))
+EVERY = dict(commands(tree()))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

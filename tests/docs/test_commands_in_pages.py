@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from esimhooks.cli.app import app
+from esimhooks.cli.app import tree
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -16,7 +15,7 @@ PAGES += sorted((ROOT / "src").rglob("*.html"))
 INLINE = re.compile(r"`esimhooks ([^`]+)`")
 BLOCK = re.compile(r"^```(?:sh|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 IN_BLOCK = re.compile(r"(?:^|\$ |[A-Z_]+=\S+ |\.venv/bin/)esimhooks ([^\n#|>]+)", re.MULTILINE)
-TREE = typer.main.get_command(app)
+TREE = tree()
 EVERYWHERE = {"--help", "-h", "--version", "--install-completion"}
 
 

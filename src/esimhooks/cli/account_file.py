@@ -21,7 +21,7 @@ KeyFile = Annotated[
 
 
 def export(account: AccountId, file: File, *, key_file: KeyFile = None, data_dir: DataDir = None) -> None:
-    """Freeze an account and write all of it into an encrypted file.
+    """Write all of an account into an encrypted file, and freeze it.
 
     From then on what comes for it is answered 503, nothing is sent, and reading goes on, until it is deleted here or
     `accounts unfreeze` lets it go on. The key is made beside the file where there is none: move the two apart.

@@ -3,9 +3,9 @@
 Words come in, an exit code goes out. Errors that are expected end here, as one message in the words of this program.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,6 +27,7 @@ from esimhooks.cli import (
     trigger,
     verify,
 )
+from esimhooks.cli.help import in_our_words
 from esimhooks.cli.installation import commands as installation
 from esimhooks.cli.installation import importing
 from esimhooks.cli.messages import Failed, explained, usage
@@ -97,7 +98,7 @@ app.add_typer(importing.app, name="import")
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     try:
-        code = _built()(list(arguments), prog_name="esimhooks", standalone_mode=False)
+        code = tree().main(list(arguments), prog_name="esimhooks", standalone_mode=False)
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else 1 if left.code else 0
     except typer.TyperException as error:
@@ -115,9 +116,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 @cache
-def _built() -> Callable[..., object]:
-    """Return what runs a command line: the tree of commands takes longer to build than most commands take."""
-    return typer.main.get_command(app).main
+def tree() -> Any:
+    """Return the tree of commands, which takes longer to build than most commands take."""
+    return in_our_words(typer.main.get_command(app))
 
 
 def _wrong_usage(error: typer.TyperException) -> int:

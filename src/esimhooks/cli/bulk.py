@@ -57,7 +57,7 @@ def recover(  # noqa: PLR0913 - each is an option
 
 
 def requery(  # noqa: PLR0913 - each is an option
-    esim: Annotated[str | None, typer.Argument(metavar="[ID]")] = None,
+    esim: Annotated[str | None, typer.Argument(metavar="ID")] = None,
     *,
     status: Annotated[EsimStatus | None, typer.Option("--status", metavar="STATUS", help="As IN_USE.")] = None,
     iccid: Annotated[str | None, typer.Option("--iccid", help="Only this one.")] = None,

@@ -127,7 +127,7 @@ def simulate(  # noqa: PLR0913 - the options of a command
     ] = "60s",
     as_json: AsReport = False,
 ) -> None:
-    """Let a simulated provider on this machine sell eSIMs through a running server.
+    """Let a simulated provider sell eSIMs through a server.
 
     With the name of a document, as `--provider airalo`, its examples are sent instead, as the life of one eSIM.
     Needs an operator's key, and a server that reaches this machine at 127.0.0.1. The eSIMs are of mode test, of a new

@@ -14,7 +14,9 @@ from esimhooks.vocabulary.statuses import Mode
 
 
 def updates(
-    file: Annotated[str, typer.Argument(metavar="[FILE]", help="JSON: one update, or several in [ ].")] = "-",
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="JSON: one update, or several in [ ]; - is standard input.")
+    ] = "-",
     *,
     account: Annotated[str | None, typer.Option("--account", metavar="ACC", help="Whose eSIMs, where new.")] = None,
     mode: Annotated[Mode | None, typer.Option("--mode", metavar="MODE", help="Of which mode, where new.")] = None,

@@ -92,7 +92,7 @@ def list_dead_letters(
 
 @app.command("retry")
 def retry(
-    event: Annotated[str | None, typer.Argument(metavar="[EVENT]", help="Only those of this event's id.")] = None,
+    event: Annotated[str | None, typer.Argument(metavar="EVENT", help="Only those of this event's id.")] = None,
     *,
     inbox: Url,
     handler: Handler = None,

@@ -29,7 +29,7 @@ NOBODY = UUID(int=0)
 
 
 def kinds(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the kinds of providers that this version can talk to."""
+    """List the kinds of providers that there are."""
     folder = files("esimhooks.server.providers") / "mappings"
     shipped = {kind: tomllib.loads((folder / f"{kind}.toml").read_text("utf-8"))["name"] for kind in SHIPPED}
     known = dict(sorted({**KINDS, **shipped}.items()))

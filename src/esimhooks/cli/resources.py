@@ -175,7 +175,7 @@ RESOURCES = (
              "List the versions of a provider's document, newest first, each with what changed.", argument="NAME",
              columns="version createdAt:age difference"),
         Verb("dry-run", "POST /v1/providers/{id}/dry-run",
-             "Read a provider's newest notifications again by a document before it is put; nothing is changed.",
+             "Try a document on a provider's newest notifications; nothing is changed.",
              (Setting("document", "The document; without it the stored one.", Path, metavar="FILE", parse=file_text),
               Setting("last", "How many notifications, 1-500.", int)), argument="NAME", rows="notifications",
              columns="notification receivedAt:age kind outcome same before.outcome:before after.outcome:after "

@@ -16,7 +16,7 @@ from esimhooks.cli.options import content_of
 
 
 def verify(
-    body: Annotated[str, typer.Argument(metavar="[FILE]", help="The body as it came; - for standard input.")] = "-",
+    body: Annotated[str, typer.Argument(metavar="FILE", help="The body as it came; - for standard input.")] = "-",
     *,
     secret: Annotated[
         str,
