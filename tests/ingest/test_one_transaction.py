@@ -212,6 +212,22 @@ async def test_a_notification_that_came_in_while_its_order_was_being_committed_i
         await Shop(operator, shop.account).raised_in_time("activated")
 
 
+async def test_what_found_no_esim_is_looked_at_again_when_a_later_update_of_the_commit_makes_it_known(
+    operator: Api, database: Database
+) -> None:
+    shop = await a_shop(operator)
+
+    results = await shop.update(
+        {"esimTranNo": "K1", "esimStatus": "IN_USE"},
+        {"esimTranNo": "K1", "transactionId": "t-1", "esimStatus": "CREATED"},
+    )
+
+    assert [one["outcome"] for one in results] == ["unmatched", "applied"]
+    async with database.session() as db:
+        assert await db.conn.fetchval("SELECT count(*) FROM unmatched_notifications") == 0
+    await shop.raised_in_time("created", "activated")
+
+
 async def test_the_merchant_is_notified_of_what_was_committed_and_of_nothing_else(
     operator: Api, receiver: Receiver
 ) -> None:

@@ -1,14 +1,15 @@
 """The law of intake: a batch is a sequence, however it is cut into requests and however requests share a commit.
 
 Random lists of the operator's updates and of two providers' notifications are sent one by one, then cut into requests,
-then at once; each time to an account of its own. What comes of them must be the same, or what some order of them gives.
+then at once, then stored first and applied later; each time to an account of its own. What comes of them must be the
+same, or what some order of them gives.
 More examples: `make sequence-law EXAMPLES=2000`.
 """
 
 import asyncio
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import permutations
 from random import Random
 from typing import Any
@@ -19,8 +20,16 @@ from aiohttp import ClientSession
 from api import Api, Json
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Role, Settings
+from esimhooks.server.domain.emit import EmitPolicy
+from esimhooks.server.ingest.inbound import Wakes
+from esimhooks.server.ingest.provider_clients import ProviderClients
+from esimhooks.server.jobs.stored_notifications import StoredNotifications
+from esimhooks.server.providers import registry
+from esimhooks.server.runtime.loop import Wake
+from esimhooks.server.store.database import Database
 
 EXAMPLES = int(os.environ.get("SEQUENCE_EXAMPLES", "100"))
+Apply = Callable[[], Awaitable[None]]
 AT_ONCE_EVERY = 4
 """One example in so many is also sent at once, and compared with every order of its requests."""
 SHARDS = 4
@@ -117,6 +126,30 @@ class World:
         answer: list[Json] = (await self._operator.post("/v1/updates", body, status=200))["results"]
         return answer
 
+    async def store(self, request: Sequence[Step]) -> list[str]:
+        """Have a request stored first; return the journal's ids of its updates, none for a notification."""
+        if request[0]["source"] != "updates":
+            assert await self._notify(request[0]) == {"outcome": "waiting"}
+            return []
+        updates = [self._update(step) for step in request]
+        body = json.dumps({"account": self.account, "mode": "test", "updates": updates}).encode()
+        headers = {"content_type": "application/json", "prefer": "respond-async"}
+        answer = await self._operator.raw("POST", "/v1/updates", body, **headers)
+        assert answer.status == 202
+        ids: list[str] = answer.body["notifications"]
+        return ids
+
+    async def updates_of(self, requests: Sequence[Sequence[Step]]) -> list[Json]:
+        """Send each step by itself; return what became of the operator's updates, as the journal has it: no events."""
+        steps = [step for request in requests for step in request]
+        results = [(await self.send([step]))[0] for step in steps]
+        pairs = zip(steps, results, strict=True)
+        return [result | {"events": ()} for step, result in pairs if step["source"] == "updates"]
+
+    async def journaled(self, notification_id: str) -> Json:
+        """What became of an update."""
+        return await self._operator.get(f"/v1/notifications/{notification_id}")
+
     def _update(self, step: Step) -> Json:
         update = self._keys(step) | {"esimStatus": step["status"]}
         if step["time"] is not None:
@@ -175,6 +208,13 @@ async def sent(world: World, requests: Sequence[Sequence[Step]]) -> Json:
     return await world.outcome(results)
 
 
+async def sent_and_applied_later(world: World, requests: Sequence[Sequence[Step]], apply: Apply) -> Json:
+    """Have all requests stored, then applied."""
+    ids = [one for request in requests for one in await world.store(request)]
+    await apply()
+    return await world.outcome([await world.journaled(one) for one in ids])
+
+
 async def sent_at_once(world: World, requests: Sequence[Sequence[Step]]) -> Json:
     answers = await asyncio.gather(*[world.send(request) for request in requests])
     return await world.outcome([result for answer in answers for result in answer])
@@ -199,12 +239,51 @@ async def test_updates_and_notifications_are_a_sequence_however_they_are_cut_and
         await holds(operator, shard)
 
 
-async def holds(operator: Api, shard: int) -> None:
-    """Check the law for the examples of a shard."""
-    inbound = {
+@pytest.mark.slow(reason="sends some hundred requests")
+@pytest.mark.timeout(3600)
+async def test_what_is_stored_first_and_applied_later_is_the_same_sequence(
+    settings: Settings, database: Database
+) -> None:
+    only_api = settings.model_copy(update={"roles": frozenset({Role.API})})
+    storing = only_api.model_copy(update={"store_first": 1})
+    async with (
+        running(only_api) as node,
+        Api(node.url, node.admin_key) as operator,
+        running(storing) as other,
+        Api(other.url, other.admin_key) as storing_operator,
+        ClientSession() as session,
+    ):
+        inbound = await connected(operator)
+        stores = {name: url.replace(node.url, other.url) for name, url in inbound.items()}
+        clients = ProviderClients(database, lambda config, pace: registry.build(config, session, pace))
+        wakes = Wakes(due=Wake(), backlog=Wake(), fan_out=Wake(), doubts=Wake(), streams=Wake())
+        policy = EmitPolicy(thresholds=settings.thresholds, usage_interval_s=settings.usage_interval_s)
+        stored = StoredNotifications(database, clients, policy=policy, wakes=wakes)
+
+        async def apply() -> None:
+            while await stored.work_off() == 0.0:
+                pass
+
+        for seed in range(10_000, 10_000 + EXAMPLES // AT_ONCE_EVERY):
+            chance = Random(seed)
+            requests = requests_of([a_step(chance) for _ in range(chance.randrange(2, 8))], chance)
+            one_by_one = await World(operator, session, inbound, f"{seed}x0").begin()
+            expected = await one_by_one.outcome(await one_by_one.updates_of(requests))
+            later = await World(storing_operator, session, stores, f"{seed}x1").begin()
+            assert await sent_and_applied_later(later, requests, apply) == expected, f"seed {seed}: {requests}"
+
+
+async def connected(operator: Api) -> dict[str, str]:
+    """Connect the providers; return where each sends to."""
+    return {
         name: (await operator.call("PUT", f"/v1/providers/{name}", {"kind": "esimaccess"})).body["inboundUrl"]
         for name in PROVIDERS
     }
+
+
+async def holds(operator: Api, shard: int) -> None:
+    """Check the law for the examples of a shard."""
+    inbound = await connected(operator)
     async with ClientSession() as session:
         for seed in range(shard, EXAMPLES, SHARDS):
             chance = Random(seed)

@@ -127,6 +127,19 @@ async def test_who_says_only_a_key_that_a_stored_notification_makes_known_comes_
     await shop.raised_in_time("created", "activated", "suspended", "activated")
 
 
+async def test_what_is_stored_before_its_esim_is_created_is_looked_at_again(operator: Api, database: Database) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator)
+    born = {"esimTranNo": "K1", "transactionId": "t-1", "esimStatus": "CREATED", "provider": "upstream"}
+    body = json.dumps({"account": shop.account, "mode": "test", "updates": [born]}).encode()
+
+    async with nothing_applied(database):
+        await upstream.notify(esim_status("K1", "IN_USE"))
+        await operator.raw("POST", "/v1/updates", body, content_type="application/json", prefer="respond-async")
+
+    await upstream.journaled("applied")
+    await shop.raised_in_time("created")
+
+
 async def test_a_flood_of_one_account_takes_only_its_share_of_a_batch(operator: Api, database: Database) -> None:
     flooded, other, upstream = await a_shop(operator), await a_shop(operator), await an_upstream(operator)
     await an_esim(flooded, "K1")
@@ -255,8 +268,7 @@ async def test_more_than_one_commit_takes_is_stored_first_and_shown_in_the_metri
     usual = settings.model_copy(update={"store_first": 20})
     async with running(usual) as node, Api(node.url, node.admin_key) as operator:
         shop, upstream = await a_shop(operator), await an_upstream(operator)
-        for place in range(100):
-            await an_esim(shop, f"K{place}")
+        await asyncio.gather(*[an_esim(shop, f"K{place}") for place in range(100)])
 
         told = [upstream.notify(esim_status(f"K{place}", "IN_USE")) for place in range(100)]
         outcomes = {answer.body["outcome"] for answer in await asyncio.gather(*told)}

@@ -102,6 +102,7 @@ async def take_in(db: Session, items: Sequence[Item], policy: EmitPolicy, *, lan
         for item, result in zip(items, results, strict=True):
             awaited = applying.awaited.get(item.entry.id, ()) if item.entry is not None else ()
             _journal(writes, item, result, repetitions, awaited=awaited, now=known.now)
+        _wake_own(writes)
         return await _written(db, writes, results, known, lanes=lanes)
 
 
@@ -142,7 +143,7 @@ async def _written(
         now=known.now,
         deliveries=len(writes.deliveries),
         fan_outs=len(writes.fan_outs),
-        backlog=len(writes.backlog) + written.woken,
+        backlog=len(writes.backlog) + written.woken + sum(one.waits for one in writes.settled),
         doubts=len(writes.doubts),
         handed=handed(writes, written),
     )
@@ -272,11 +273,32 @@ def _journal(
         writes.doubts += [(entry.source, entry.id, doubt) for doubt in item.doubts]
 
 
+def _wake_own(writes: Writes) -> None:
+    """Have looked at again what found no eSIM before a later update of the same batch made it known.
+
+    The statement that writes does not see the rows that it writes itself.
+    """
+    known = {(source, name) for source, identity in writes.better_known for name in _names(identity)}
+    woken = {
+        one.notification_id
+        for one in writes.unmatched
+        if any((one.source, name) in known for name in _names(one.identity))
+    }
+    if not woken:
+        return
+    writes.unmatched = [one for one in writes.unmatched if one.notification_id not in woken]
+    writes.backlog += [entry for entry in writes.entries if entry.id in woken]
+    writes.settled = [replace(one, waits=True) if one.entry.id in woken else one for one in writes.settled]
+
+
+def _names(identity: Identity) -> set[tuple[str, str]]:
+    names = (("key", identity.esim_tran_no), ("order", identity.order_no), ("transaction", identity.transaction_id))
+    return {(kind, name) for kind, name in names if name is not None}
+
+
 def names_in(item: Item) -> set[str]:
     """Return what may identify the eSIMs and orders that an item speaks of."""
-    identities = [update.identity for update in item.updates]
-    names = {name for one in identities for name in (one.esim_tran_no, one.order_no, one.transaction_id)}
-    return {name for name in names if name is not None}
+    return {name for update in item.updates for _, name in _names(update.identity)}
 
 
 def summed_up(results: Results) -> UpdateResult:

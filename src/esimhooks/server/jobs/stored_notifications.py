@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from typing import TypeAlias
 from uuid import UUID
 
-from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.errors import Conflicting, NotNow
 from esimhooks.server.domain.schedule import while_down
-from esimhooks.server.ingest.batch import Item, Results, names_in, take_in
+from esimhooks.server.ingest.batch import Item, names_in, take_in
 from esimhooks.server.ingest.inbound import Wakes, report
 from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.ingest.reading import stored_before
@@ -109,8 +108,6 @@ class StoredNotifications:
                 return True
             taken = await take_in(db, items, self._policy)
         self._wakes.notify(taken)
-        if any(_waits(results) for results in taken.results):
-            self._wakes.backlog.notify()
         for item, results in zip(items, taken.results, strict=True):
             report(item, results)
         return True
@@ -122,7 +119,3 @@ class StoredNotifications:
         async with self._database.transaction() as db:
             for one in waiting:
                 await journal.put_off(db, one, seconds=while_down(one.tries), detail=detail)
-
-
-def _waits(results: Results) -> bool:
-    return any(one.outcome is UpdateOutcome.WAITING for one in results)
