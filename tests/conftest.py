@@ -10,6 +10,7 @@ from random import Random
 
 import asyncpg
 import pytest
+from hypothesis import strategies
 
 import ast_in_threads
 from api import Api
@@ -93,6 +94,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _no_settings_from_outside() -> None:
     for name in [name for name in os.environ if name.startswith("ESIMHOOKS_")]:
         del os.environ[name]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _table_of_characters() -> None:
+    """Have Hypothesis make its table of all characters, where there is none yet: it would take seconds of a test's time."""
+    strategies.text().validate()
 
 
 @pytest.fixture(scope="session")

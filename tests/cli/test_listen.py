@@ -189,6 +189,8 @@ def test_an_event_that_is_only_shown_is_no_request() -> None:
     assert (shown[0].request.method, shown[0].request.target, shown[0].request.headers) == ("", "", ())
 
 
+@pytest.mark.slow(reason="starts the command line twice")
+@pytest.mark.timeout(30)
 def test_the_secret_for_forwarding_stays_the_same_and_is_nobody_elses_to_read(
     server: CannedServer, tmp_path: Path
 ) -> None:

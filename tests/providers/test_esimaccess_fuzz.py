@@ -79,7 +79,7 @@ def test_arbitrary_json(document: object) -> None:
     understood_or_unparsable(json.dumps(document).encode())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(ENVELOPES)
 def test_arbitrary_values_in_known_fields(document: object) -> None:
     understood_or_unparsable(json.dumps(document).encode())

@@ -128,6 +128,8 @@ async def test_a_thousand_silent_connections_leave_room_for_who_asks(operator: A
     assert resident() - before < ALLOWED_GROWTH
 
 
+@pytest.mark.slow(reason="opens 800 connections")
+@pytest.mark.timeout(30)
 async def test_bodies_for_inbound_addresses_that_nobody_has_are_not_waited_for(operator: Api) -> None:
     before = resident()
     head = b"POST /providers/upstream/nothing HTTP/1.1\r\nhost: a\r\ncontent-length: 262144\r\n\r\n"
