@@ -1,5 +1,6 @@
 """The plans of an eSIM: each member counts by its own time, and the figures of the eSIM follow from them."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -163,6 +164,15 @@ def test_what_is_reported_of_the_esim_counts_where_its_plans_have_no_figures() -
 
     assert (over.esim.total_bytes, over.esim.used_bytes) == (None, None)
     assert (told.esim.total_bytes, told.esim.used_bytes) == (2 * GB, 0)
+
+
+@pytest.mark.parametrize("part", [{"remaining_bytes": GB // 2}, {"used_percent": Decimal(75)}])
+def test_what_is_left_of_the_whole_esim_counts_against_the_volumes_of_its_plans(part: dict[str, Any]) -> None:
+    two = with_plans(a_plan("p1", total_bytes=GB), a_plan("p2", total_bytes=GB))
+
+    esim = apply_update(two, an_update(occurred_at=hours(2), **part)).esim
+
+    assert (esim.total_bytes, esim.used_bytes) == (2 * GB, 3 * GB // 2)
 
 
 def test_each_of_several_plans_has_events_of_its_own() -> None:

@@ -324,6 +324,16 @@ async def test_an_esim_all_of_whose_plans_have_ended_is_not_believed_to_be_activ
     assert len(esim.plans) == len(ends)
 
 
+async def test_an_esim_that_has_ended_itself_is_not_believed_to_be_active(
+    fake: FakeProvider, http: ClientSession
+) -> None:
+    fake.says("GET /v1/esims/7", {"id": "7", "state": "live", "end": "2026-11-02T14:05:17Z"})
+
+    [esim] = await asked_by(fake, http, ONE + 'set.expireTime = "end"\n').fetch(Lookup(esim_tran_no="7"))
+
+    assert (esim.esim_status, esim.expire_at) == (None, datetime(2026, 11, 2, 14, 5, 17, tzinfo=UTC))
+
+
 @pytest.mark.parametrize(
     ("rule", "polled"),
     [

@@ -118,7 +118,7 @@ def test_days_that_are_left_are_a_reminder() -> None:
     assert only(parsed(both, {"iccid": ICCID, "d": 3})).cause is Cause.PUSH
 
 
-def test_an_order_is_ready_or_has_failed() -> None:
+def test_an_order_is_ready_has_failed_or_was_refunded() -> None:
     document = (
         '[[rule]]\nname = "order"\nset.orderNo = "order"\nset.reason = "why"\n'
         "set.orderReady = \"state == 'done'\"\nset.orderFailed = \"state == 'failed'\""
@@ -129,6 +129,10 @@ def test_an_order_is_ready_or_has_failed() -> None:
     assert failed is not None
     assert (ready.ref, ready.failure) == (OrderRef(order_no="5"), None)
     assert failed.failure == "no stock"
+    refund = '[[rule]]\nname = "refund"\nset.orderNo = "order"\nset.orderRefunded = {const = true}'
+    refunded = parsed(refund, {"order": 5}).order
+    assert refunded is not None
+    assert (ready.refunded, refunded.refunded, refunded.ref) == (False, True, OrderRef(order_no="5"))
     waiting = parsed(document, {"order": 5, "state": "on its way"})
     assert (waiting.order, waiting.updates, waiting.doubts) == (None, (), ())
     with pytest.raises(Unparsable, match="expected an order number"):

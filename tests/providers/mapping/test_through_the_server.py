@@ -8,6 +8,7 @@ import pytest
 from aiohttp import ClientSession
 
 from api import Api, Json, eventually
+from esimhooks.server.providers.mapping.check import shipped
 from esimhooks.server.store.database import Database
 from providers.mapping.documents import ICCID
 from providers.mapping.fake_provider import FakeProvider
@@ -177,6 +178,75 @@ def at_mobimatter(used_mb: int, activated: str | None) -> Json:
 
 @pytest.mark.slow(reason="waits for rounds of the usage polls, five seconds apart")
 @pytest.mark.timeout(60)
+async def test_an_order_of_zendit_is_queried_when_its_purchase_is_done(operator: Api, fake: FakeProvider) -> None:
+    shop, upstream = await a_shop(operator), await put(operator, "zendit", fake, apiKey="key-1")
+    confirmation = {"iccid": ICCID, "smdpAddress": "rsp.example.com", "activationCode": "T-1"}
+    done = {"transactionId": "shop-7", "status": "DONE", "offerId": "one", "dataGB": 1, "confirmation": confirmation}
+    fake.says("GET /v1/esim/purchases/shop-7", done)
+    esim_id = (await shop.order("shop-7"))["esims"][0]["id"]
+
+    await upstream.notify(done)
+    await shop.raised_in_time("created", esim_id=esim_id)
+    refunded = done | {"refund": {"status": "DONE"}}
+    fake.says("GET /v1/esim/purchases/shop-7", refunded)
+    await upstream.notify(refunded)
+    await shop.raised_in_time("created", "suspended", esim_id=esim_id)
+
+    events = await shop.events(esim_id)
+    assert [(one["newStatus"], one.get("reason")) for one in events] == [("CREATED", None), ("CANCEL", "refunded")]
+    assert events[0]["data"]["plans"][0]["totalVolume"] == 953.67
+
+
+async def test_a_plan_of_zendit_for_an_esim_that_is_used_does_not_make_it_new(
+    operator: Api, fake: FakeProvider
+) -> None:
+    shop, upstream = await a_shop(operator), await put(operator, "zendit", fake, apiKey="key-1")
+    own = {"transactionId": "t-1", "esimTranNo": ICCID, "iccid": ICCID, "esimStatus": "IN_USE", "provider": "upstream"}
+    first = {"id": "one", "name": "One", "state": "active", "totalVolume": 1000}
+    [active] = await shop.update(own | {"plans": [first]})
+    plans = [
+        {"offerId": offer, "description": offer, "initialDataGB": 1.048576, "remainingDataGB": 1, "status": status}
+        for offer, status in (("one", "ACTIVE"), ("two", "ACTIVE"))
+    ]
+    fake.says(f"GET /v1/esim/{ICCID}/plans", {"list": plans})
+    await shop.order("shop-8", esim=active["esim"], packageCode="two")
+    done = {"transactionId": "shop-8", "status": "DONE", "offerId": "two", "confirmation": {"iccid": ICCID}}
+
+    told = await upstream.notify(done)
+    await shop.raised_in_time("activated", "data_updated", "usage_updated", esim_id=active["esim"])
+
+    assert told.body["outcome"] in ("waiting", "ignored")
+    await upstream.journaled("ignored")
+    [topped_up] = [one for one in await shop.events(active["esim"]) if "topUp" in one]
+    assert (topped_up["planId"], topped_up["topUp"]["transactionId"]) == ("two", "shop-8")
+    assert (await shop.esim(active["esim"]))["esimStatus"] == "IN_USE"
+    assert fake.calls() == [f"GET /v1/esim/{ICCID}/plans"]
+
+
+async def test_dt_one_tells_of_purchases_and_is_queried_for_the_rest(operator: Api, fake: FakeProvider) -> None:
+    shop = await a_shop(operator)
+    upstream = await put(operator, "dtone", fake, apiKey="key-1", apiSecret="secret-1")
+    examples: dict[str, Any] = {one.name: one.body for one in shipped("dtone").document.example}
+    benefits, status = examples["a quarter is left"], examples["installed and active"]
+    fake.says("POST /v1/lookup/credit-party-benefits", [benefits[0] | {"expiration_date": "2099-10-08T10:00:00Z"}])
+    fake.says("POST /v1/lookup/credit-party-status", status)
+    esim_id = (await shop.order("shop-7"))["esims"][0]["id"]
+
+    await upstream.notify(json.loads(examples["a purchase is done"]))
+    assert (await shop.requery(esim_id)).status == 200
+    await upstream.notify(examples["another purchase for the same eSIM is done"])
+
+    assert json.loads(fake.asked[0][2]) == {"service_id": 13, "credit_party_identifier": {"account_number": ICCID}}
+    assert fake.asked[0][1]["Authorization"] == "Basic a2V5LTE6c2VjcmV0LTE="
+    events = await shop.events(esim_id)
+    assert [one["event"] for one in events][:2] == ["esim.created", "esim.activated"]
+    assert events[1]["data"]["smdpStatus"] == "INSTALLED"
+    [topped_up] = [one for one in events if "topUp" in one]
+    assert topped_up["topUp"] == {"transactionId": "shop-8", "packageCode": "41002", "addedVolume": 2861.02}
+    esim = await shop.esim(esim_id)
+    assert (esim["totalVolume"], esim["dataUsage"]) == (3814.7, 715.26)
+
+
 async def test_an_esim_of_a_provider_that_tells_nothing_is_polled_from_the_beginning(
     operator: Api, fake: FakeProvider, database: Database
 ) -> None:

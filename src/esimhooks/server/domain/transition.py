@@ -258,6 +258,8 @@ def _sum_up(reports: Reports) -> None:
 def _used(reports: Reports) -> int | None:
     update = reports.update
     total = reports.esim.total_bytes if update.total_bytes is None else update.total_bytes
+    if total is None:
+        total = totals(reports.esim.further.plans).total_bytes
     if update.used_bytes is not None or total is None:
         return update.used_bytes
     if update.remaining_bytes is not None:

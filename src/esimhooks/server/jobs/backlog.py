@@ -223,8 +223,10 @@ class Backlog:
     async def _work_on_order(self, entry: JournalEntry, connected: ProviderClient, news: OrderNews) -> None:
         async with self._database.session() as db:
             order = await orders.find_by_reference(db, entry.source, news.ref)
+            tops_up = order is None and await orders.poll_top_up_now(db, entry.source, news.ref)
         if order is None:
-            await self._take_in(_left_unmatched(entry, news, "no such order is known"))
+            about_top_up = _settled(entry, UpdateOutcome.IGNORED, "a top-up: its eSIM is queried now")
+            await self._take_in(about_top_up if tops_up else _left_unmatched(entry, news, "no such order is known"))
             return
         if not connected.provider.can_fetch:
             if news.refunded or news.failure is not None:

@@ -132,6 +132,21 @@ async def poll_again(db: Session, order_id: UUID, *, seconds: float) -> None:
     )
 
 
+async def poll_top_up_now(db: Session, provider: str, ref: OrderRef) -> bool:
+    """Let a top-up that the provider speaks of be polled at once; false where none is waited for."""
+    polled = await db.conn.fetchval(
+        """
+        UPDATE orders SET next_poll_at = now()
+        WHERE provider = $1 AND esim_id IS NOT NULL AND next_poll_at IS NOT NULL
+          AND (order_no = $2 OR transaction_id = $3) RETURNING true
+        """,
+        provider,
+        ref.order_no,
+        ref.transaction_id,
+    )
+    return bool(polled)
+
+
 async def end_polling(db: Session, order_id: UUID) -> None:
     """The order is complete: its provider need not be asked again."""
     await db.conn.execute("UPDATE orders SET next_poll_at = NULL WHERE id = $1", order_id)

@@ -158,6 +158,7 @@ class Set(Part, frozen=True, kw_only=True):
     replaces: Given = None
     order_ready: Given = None
     order_failed: Given = None
+    order_refunded: Given = None
     plan: PlanSet | None = None
     location: LocationSet | None = None
     device: DeviceSet | None = None

@@ -184,6 +184,7 @@ def _plain(value: object) -> object:
 
 def _order(news: OrderNews) -> dict[str, str]:
     told = {"orderNo": news.ref.order_no, "transactionId": news.ref.transaction_id, "failure": news.failure}
+    told["refunded"] = "true" if news.refunded else None
     return {name: value for name, value in told.items() if value is not None}
 
 

@@ -51,6 +51,8 @@ DIRECT = {
 }
 VALIDITY = frozenset({"validityDays", "totalDays", "expireTime"})
 """What makes a notification a reminder of the days that are left, where it says nothing else."""
+ORDER_NEWS = ("orderReady", "orderFailed", "orderRefunded")
+"""What is said of a whole order."""
 BESIDE = frozenset({*IDENTITY, "time", "packageCode", "packageName", "reason"})
 """What says nothing new of an eSIM by itself."""
 
@@ -65,7 +67,13 @@ class Said(Struct, frozen=True, kw_only=True):
     doubts: tuple[Doubt, ...]
     order_ready: bool = False
     order_failed: bool = False
+    order_refunded: bool = False
     silent: bool = False
+
+    @property
+    def has_order_news(self) -> bool:
+        """Whether something was said of a whole order."""
+        return self.order_ready or self.order_failed or self.order_refunded
 
     @property
     def order(self) -> OrderRef:
@@ -84,7 +92,7 @@ class Facts:
         self._of_plan = tuple(reader for reader in everything if reader.name.startswith("plan."))
         told = {reader.name for reader in everything} - BESIDE
         self.cause = Cause.VALIDITY if told and told <= VALIDITY else Cause.PUSH
-        self.about_order = bool(told & {"orderReady", "orderFailed"})
+        self.about_order = not told.isdisjoint(ORDER_NEWS)
 
     def read(self, view: View, *, cause: Cause) -> Said:
         """Return what is said."""
@@ -112,7 +120,8 @@ class Facts:
             doubts=tuple(doubts),
             order_ready=values.get("orderReady") is True,
             order_failed=values.get("orderFailed") is True,
-            silent=view.says_nothing_known or "orderReady" in values or "orderFailed" in values,
+            order_refunded=values.get("orderRefunded") is True,
+            silent=view.says_nothing_known or any(name in values for name in ORDER_NEWS),
         )
 
     def _plans(self, view: View, doubts: list[Doubt]) -> Iterable[Plan]:

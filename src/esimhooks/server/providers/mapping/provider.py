@@ -195,8 +195,8 @@ def read_answer(
 
 
 def _is_over(update: Update, asked_at: datetime) -> bool:
-    """Whether it says that the eSIM is active and that every plan of it has ended: then only the ends are believed."""
-    ends = [plan.expire_at for plan in update.plans]
+    """Whether it says that the eSIM is active and that it, or every plan of it, has ended: then only the ends are believed."""
+    ends = [plan.expire_at for plan in update.plans] or [update.expire_at]
     return update.esim_status in ACTIVE and bool(ends) and all(end is not None and end <= asked_at for end in ends)
 
 

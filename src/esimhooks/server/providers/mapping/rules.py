@@ -88,7 +88,7 @@ def _notification(rule: CompiledRule, kind: str | None, view: View) -> Notificat
     own_id = rule.id.read(view) if rule.id else None
     told = [] if rule.facts is None else _said(rule, rule.facts, view)
     doubts = [doubt for said in told for doubt in said.doubts]
-    order = next((_order(said) for said in told if said.order_ready or said.order_failed), None)
+    order = next((_order(said) for said in told if said.has_order_news), None)
     updates = merged([said.update for said in told if _is_usable(said, doubts)]) if order is None else ()
     if rule.facts is not None and not updates and order is None and not any(said.silent for said in told):
         raise unusable(Unparsable(NO_FACT), doubts)
@@ -135,5 +135,5 @@ def _order(said: Said) -> OrderNews:
     if said.order == OrderRef():
         raise Unparsable("expected an order number or a transaction, got none")
     if not said.order_failed:
-        return OrderNews(ref=said.order)
+        return OrderNews(ref=said.order, refunded=said.order_refunded)
     return OrderNews(ref=said.order, failure=shown_words(said.update.reason or "the provider says that it failed"))

@@ -290,6 +290,7 @@ KINDS: Mapping[str, Read] = {
     "throttled": _flag,
     "orderReady": _flag,
     "orderFailed": _flag,
+    "orderRefunded": _flag,
     "voice.total": _COUNT,
     "voice.used": _COUNT,
     "sms.total": _COUNT,
