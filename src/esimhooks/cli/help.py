@@ -11,8 +11,6 @@ SUMMARY = 57
 REPLACED = (
     (re.compile(r"(-?[\d.]+)<=x<=(-?[\d.]+)"), r"\1 to \2"),
     (re.compile(r"x>=(-?[\d.]+)"), r"\1 or more"),
-    (re.compile(r"(?:; )?\brequired\]"), "]"),
-    (re.compile(r"\s*\[\]"), ""),
 )
 TYPES = {"<int>": "N", "<int range>": "N", "<float>": "N", "<path>": "FILE"}
 
@@ -41,6 +39,8 @@ def _change(param: Any) -> None:
         words, text = record(context) or ("", "")
         for pattern, replacement in REPLACED:
             text = pattern.sub(replacement, text)
+        if is_argument:
+            text = text.removesuffix("[required]").strip()  # the usage says so by brackets around what is not
         words = re.sub(r" ?<.*>$", lambda kind: "" if is_argument else f" {TYPES.get(kind[0].strip(), 'TEXT')}", words)
         return (words, text) if words and (text or not is_argument) else None
 
