@@ -1,11 +1,16 @@
 """Words of the command line as values."""
 
+import re
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 import typer
+from hypothesis import given
+from hypothesis import strategies as st
 
-from esimhooks.cli.options import duration, esim_fields, json_values, schedule
+from esimhooks.cli.options import FIELDS, duration, esim_fields, json_values, schedule
 
 
 @pytest.mark.parametrize(
@@ -48,10 +53,31 @@ def test_a_field_that_does_not_exist_is_refused_with_the_one_that_was_meant() ->
         esim_fields(["colour=1"])
 
 
-@pytest.mark.parametrize("word", ["dataUsage=lots", "iccid=12", "esimStatus=BROKEN", "dataUsage", "=900"])
-def test_a_value_that_the_field_cannot_hold_is_wrong_usage(word: str) -> None:
-    with pytest.raises(typer.BadParameter, match=r"[Ee]xpected|Invalid"):
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("dataUsage=lots", "expected a number: MB, 1 MB = 1 048 576 bytes, 2 decimals"),
+        ("dataUsage=nan", "expected a number"),
+        ("totalVolume=inf", "expected a number"),
+        ("iccid=12", "expected 18-20 digits, never a number"),
+        ("esimStatus=BROKEN", "expected one of "),
+        ("unlimited=yes", "expected true or false"),
+        ("plans=[]", "it has parts, which cannot be set one by one"),
+        ("location=DE", "it has parts, which cannot be set one by one"),
+        ("dataUsage", "expected NAME=VALUE"),
+        ("=900", "expected NAME=VALUE"),
+    ],
+)
+def test_a_value_that_the_field_cannot_hold_is_wrong_usage(word: str, expected: str) -> None:
+    with pytest.raises(typer.BadParameter, match=re.escape(expected)):
         esim_fields([word])
+
+
+@given(st.tuples(st.sampled_from(sorted(FIELDS)) | st.text(max_size=9), st.text(max_size=30)).map("=".join))
+def test_whatever_is_set_is_a_value_or_refused(word: str) -> None:
+    with suppress(typer.BadParameter):
+        [value] = esim_fields([word]).values()
+        assert msgspec.json.decode(msgspec.json.encode(value)) == value
 
 
 def test_a_setting_is_json_where_it_can_be() -> None:

@@ -5,6 +5,7 @@ Text comes in, values go out; what is not understood is a `BadParameter` (exit c
 
 import base64
 import difflib
+import math
 import re
 import ssl
 import sys
@@ -193,22 +194,32 @@ def _esim_field(name: str, value: str) -> Json:
     if value == "null":
         return None
     try:
-        return msgspec.to_builtins(msgspec.convert(value, FIELDS.get(name, str), strict=False))
+        found = msgspec.to_builtins(msgspec.convert(value, FIELDS[name], strict=False))
     except msgspec.ValidationError:
-        raise typer.BadParameter(f"{name}={value}: expected {_expected(FIELDS[name])}") from None
+        found = None
+    if found is None or (isinstance(found, float) and not math.isfinite(found)):
+        raise typer.BadParameter(f"{name}={value}: {_expected(FIELDS[name])}")
+    return found
 
 
 def _expected(kind: Any) -> str:
+    """Return what a field takes, by its schema."""
     schema = msgspec.json.schema(kind)
     choices = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
     if "$ref" in choices[0]:
         choices = [schema["$defs"][choices[0]["$ref"].rpartition("/")[2]]]
     first = choices[0]
+    more = first.get("description", "").rstrip(".")
+    match first.get("type", first.get("anyOf", [{}])[0].get("type")):
+        case "object" | "array":
+            return "it has parts, which cannot be set one by one"
+        case "integer" | "number":
+            return f"expected a number: {more}".removesuffix(": ")
+        case "boolean":
+            return "expected true or false"
     if "enum" in first:
-        return f"one of {', '.join(first['enum'])}"
-    if "format" in first:
-        return "a time, as 2026-11-23T10:00:00Z"
-    return "a number" if first.get("type") in ("integer", "number") else str(first.get("description", "text"))
+        return f"expected one of {', '.join(first['enum'])}"
+    return "expected a time, as 2026-11-23T10:00:00Z" if "format" in first else f"expected {more or 'text'}"
 
 
 def _json_or_text(value: str) -> Json:
