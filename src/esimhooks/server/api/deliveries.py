@@ -122,7 +122,8 @@ async def list_deliveries(
         first_id=from_,
         last_id=to,
     )
-    rows = (await deliveries.page(db, tenant, where, **window(limit, cursor))).rows
+    async with db.snapshot():
+        rows = (await deliveries.page(db, tenant, where, **window(limit, cursor))).rows
     return listed(rows, limit, _view, lambda delivery: delivery.id)
 
 

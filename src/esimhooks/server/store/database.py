@@ -121,11 +121,15 @@ class Session:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[None]:
-        """Have all statements meanwhile see one snapshot; within a transaction, what it has written as well."""
+        """Have all statements meanwhile see one snapshot; within a transaction, what it has written as well.
+
+        Each is planned for the values at hand: a plan for any tenant or endpoint reads all rows of the busiest ones.
+        """
         if self.conn.is_in_transaction():
             yield
             return
         async with self.conn.transaction(isolation="repeatable_read", readonly=True):
+            await self.conn.execute("SET LOCAL plan_cache_mode = force_custom_plan")
             yield
 
 
