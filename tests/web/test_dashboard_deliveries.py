@@ -88,7 +88,7 @@ async def test_the_endpoints_own_headers_and_those_of_its_profile_are_shown(
     ours = {"host", "content-length", "accept", "accept-encoding", "connection"}
     for name, value in request.headers.items():
         if name.endswith("-signature"):
-            assert f"{name}: made anew for each attempt" in shown
+            assert f"{name}: (made anew for each attempt, not kept)" in shown
         elif name.endswith("-timestamp"):
             assert re.search(rf"^{name}: \d+$", shown, re.MULTILINE)
         elif name not in ours:
@@ -108,3 +108,30 @@ async def test_a_span_that_ends_now_filters_and_stays_in_the_address_of_older_ro
     assert "dlv_" in (await browser.get("/deliveries?last=15min"))[1]
     status, text = await browser.get("/deliveries?last=2h")
     assert (status, "expected one of 15min, 1h, 24h, 7d, 30d" in text) == (422, True)
+
+
+async def test_presets_say_how_many_there_are_and_lead_to_these(
+    browser: Browser, operator: Api, receiver: Receiver
+) -> None:
+    merchant, other = await a_merchant(operator, webhook_url=receiver.url()), await a_merchant(operator)
+    query = f"?account={merchant.account}&mode=test"
+    for name, schedule in (("tries again", [0, 3600]), ("gives up", [0])):
+        receiver.answer(f"/{name[0]}", status=500)
+        body = {"url": receiver.url(f"/{name[0]}"), "name": name, "retrySchedule": schedule}
+        await operator.post(f"/v1/endpoints{query}", body)
+    await an_esim(operator, merchant.account, "test")
+
+    async def all_attempted() -> bool:
+        rows = (await operator.get(f"/v1/deliveries{query}"))["data"]
+        return sorted(row["status"] for row in rows if row["attemptCount"]) == ["delivered", "failed", "pending"]
+
+    await eventually(all_attempted)
+    await browser.sign_in(merchant.key)
+    _, text = await browser.get("/deliveries")
+    presets = dict(re.findall(r'href="/deliveries\?(\S+)">[\w ]+ <b class="count">(\d+)</b>', text))
+    assert presets == {"status=retrying": "1", "status=failed": "1", "failed=yes": "2"}
+    for preset, number in presets.items():
+        _, text = await browser.get(f"/deliveries?{preset}")
+        assert len(set(re.findall(r"/deliveries/dlv_\w+", text))) == int(number)
+    await browser.sign_in(other.key)
+    assert '<b class="count">0</b>' in (await browser.get("/deliveries"))[1]

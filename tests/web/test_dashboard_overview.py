@@ -1,5 +1,7 @@
 """The overview: what fails is on it however old it is, and where it does not tell all it says so."""
 
+import re
+
 from api import Api, a_merchant, eventually
 from conftest import ADMIN_KEY
 from esimhooks.server.domain.endpoint import Tenant
@@ -33,7 +35,11 @@ async def test_an_endpoint_that_is_gone_is_told_behind_many_newer_ones_that_fail
         await browser.sign_in(key)
         _, text = await browser.get("/")
         assert f"/endpoints/{merchant.endpoint}" in text
+        assert "20+ endpoints are not healthy" in text
         assert "There are more" in text
+        _, text = await browser.get("/?troubles=all")
+        assert "There are more" not in text
+        assert len(re.findall('<li class="trouble', text)) > 50
 
 
 async def test_a_provider_whose_notifications_cannot_be_read_is_on_the_operators_first_page_alone(

@@ -162,3 +162,12 @@ async def test_the_journal_is_searched_by_number_time_and_outcome(operator: Api,
     ):
         status, text = await browser.get(f"/journal?{asked}")
         assert (status, f"/journal/{note['id']}" in text) == (200, listed), asked
+
+
+async def test_the_journal_counts_what_is_unmatched_and_what_could_not_be_read(operator: Api, browser: Browser) -> None:
+    merchant = await a_merchant(operator)
+    body = {"account": merchant.account, "mode": "test", "updates": [{"transactionId": "t-nobody", "dataUsage": 1}]}
+    await operator.post("/v1/updates", body, status=200)
+    await browser.sign_in(ADMIN_KEY)
+    _, text = await browser.get("/journal")
+    assert re.findall(r'outcome=(\w+)">[^<]+<b class="count">(\d+)</b>', text) == [("unmatched", "1"), ("invalid", "0")]

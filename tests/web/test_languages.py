@@ -2,6 +2,7 @@
 
 import pytest
 
+from esimhooks.server.dashboard.render import environment
 from esimhooks.server.domain.portal import LANGUAGES
 from tools.catalogues import CATALOGUES, catalogue, compiled, lacking
 
@@ -16,3 +17,14 @@ def test_a_catalogue_lacks_nothing_and_is_compiled(path: object) -> None:
     read = catalogue(one)
     assert list(lacking(read)) == []
     assert one.with_suffix(".mo").read_bytes() == compiled(read)
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [("en", "1,234,567 66.0 GiB 99.25% 1,000+ 2.5 s"), ("de", "1.234.567 66,0 GiB 99,25% 1.000+ 2,5 s")],
+)
+def test_numbers_are_written_as_the_language_does(language: str, expected: str) -> None:
+    text = (
+        "{{ 1234567 | number }} {{ 70866960384 | byte_size }} {{ 99.25 | percent }} {{ 1001 | many }} {{ 2.5 | span }}"
+    )
+    assert environment(language).from_string(text).render() == expected

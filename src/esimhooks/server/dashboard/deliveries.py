@@ -74,6 +74,7 @@ async def list_deliveries(request: Request, db: Session, now: datetime) -> Respo
         "outcomes": list(OutcomeClass),
         "endpoints": await _names(db, tenant, where.endpoint_id),
         "names": await endpoints.names_of(db, tenant, {row.endpoint_id for row in result.rows}),
+        "counts": await deliveries.preset_counts(db, tenant),
         "sent": query_params.number(request, "sent", least=0, most=100),
         "now": now,
     }
@@ -124,7 +125,7 @@ async def show_delivery(
     ]
     body = None if stored is None else _body_of(stored, endpoint)
     values = {
-        "title": f"Delivery of {delivery.event_type.value}",
+        "title": delivery.event_type.value,
         "delivery": delivery,
         "endpoint": endpoint,
         "attempts": shown,
@@ -153,7 +154,7 @@ async def _names(db: Session, tenant: Tenant, chosen: UUID | None) -> dict[str, 
         text_of(Prefix.ENDPOINT, row.id): row.name if isinstance(row, Unreadable) else row.name or row.url
         for row in rows
     }
-    return names if chosen is None else {text_of(Prefix.ENDPOINT, chosen): "the chosen one"} | names
+    return names if chosen is None else {text_of(Prefix.ENDPOINT, chosen): text_of(Prefix.ENDPOINT, chosen)} | names
 
 
 def _headers_of(delivery: Delivery, attempt: Attempt, endpoint: Endpoint | None, *, brand: str) -> Mapping[str, str]:

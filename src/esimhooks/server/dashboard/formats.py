@@ -30,6 +30,11 @@ def span(seconds: float | None) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
+def percent(share: float | None) -> str:
+    """Return a share of 100, a dash for none."""
+    return "\u2013" if share is None else f"{share:.2f}%"
+
+
 def many(number: int) -> str:
     """Return a number that was counted up to 1000 at most."""
     return "1,000+" if number > 1000 else f"{number:,}"

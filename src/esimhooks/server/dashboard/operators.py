@@ -29,7 +29,7 @@ from esimhooks.server.manage import keys as manage_keys
 from esimhooks.server.manage import providers as manage_journal
 from esimhooks.server.manage.endpoints import EndpointRules
 from esimhooks.server.manage.keys import NewKey
-from esimhooks.server.store import accounts, journal, keys
+from esimhooks.server.store import accounts, journal, journal_lists, keys
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
 
@@ -133,6 +133,7 @@ async def list_journal(request: Request, db: Session, now: datetime) -> Response
         "list": query_params.list_part(request, result.rows, [row.id for row in result.rows], reached=result.reached),
         "filters": texts | {"outcome": outcome} | period.fields,
         "outcomes": list(UpdateOutcome),
+        "counts": await journal_lists.preset_counts(db),
         "now": now,
     }
     return page("journal.html", user, values)

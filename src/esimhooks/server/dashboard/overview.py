@@ -17,6 +17,7 @@ from esimhooks.server.manage import overview as manage_overview
 from esimhooks.server.store import accounts, provider_health
 from esimhooks.server.store import figures as figures_of
 from esimhooks.server.store.database import Session
+from esimhooks.server.store.health import MAX_WAITING
 
 SPANS = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
 
@@ -39,7 +40,10 @@ async def figures(request: Request, db: Session, now: datetime, installation: In
 async def _shown(request: Request, db: Session, now: datetime, installation: Installation, template: str) -> Response:
     user = session_user_of(request)
     name = query_params.one_of(request, "span", SPANS) or "24h"
-    overview = await manage_overview.overview(db, user.tenant, span=SPANS[name], now=now)
+    troubles = query_params.one_of(request, "troubles", ("all",))
+    limit = manage_overview.MAX_TROUBLES if troubles else manage_overview.FIRST_TROUBLES
+    overview = await manage_overview.overview(db, user.tenant, span=SPANS[name], now=now, max_troubles=limit)
+    waiting = [one.health.facts.waiting for one in overview.troubles]
     empty = user.operator and not await accounts.page(db, before=None, limit=1)
     values: dict[str, object] = {
         "title": "Overview",
@@ -51,7 +55,10 @@ async def _shown(request: Request, db: Session, now: datetime, installation: Ins
         "steps": await figures_of.first_steps(db, user.tenant) if user.tenant else None,
         "providers": [] if user.tenant else await _providers_in_trouble(db, now),
         "system_problems": [] if user.tenant else (await system_of(db, installation)).problems,
-        "waiting": sum(one.health.facts.waiting for one in overview.troubles),
+        "troubles": troubles,
+        "max_troubles": manage_overview.MAX_TROUBLES,
+        "waiting": sum(min(number, MAX_WAITING) for number in waiting),
+        "waits_more": any(number > MAX_WAITING for number in waiting),
         "owners": len({one.tenant for one in overview.troubles}),
     }
     return page(template, user, values | _counts(overview))

@@ -71,12 +71,8 @@ SPANS_OF_TIME = {
 """What the spans that end now are called."""
 FILTERS: Mapping[str, Callable[..., object]] = {
     "time_text": formats.time_text,
-    "span": formats.span,
     "pretty": formats.pretty,
     "value_text": formats.value_text,
-    "many": formats.many,
-    "byte_size": formats.byte_size,
-    "number": "{:,}".format,
     "advice": advice_for,
     "merged": lambda first, second: {**first, **second},
     "query": lambda fields: urlencode({name: value for name, value in fields.items() if value}),
@@ -85,6 +81,17 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "made_at": made_at,
     "short": lambda text: text if len(text) <= 18 else f"{text[:9]}…{text[-6:]}",
 }
+
+
+NUMBERS: Mapping[str, Callable[..., str]] = {
+    "span": formats.span,
+    "many": formats.many,
+    "byte_size": formats.byte_size,
+    "percent": formats.percent,
+    "number": "{:,}".format,
+}
+"""Filters whose texts hold numbers as English writes them; other languages swap point and comma."""
+SWAPPED = str.maketrans(",.", ".,")
 
 
 @cache
@@ -99,6 +106,7 @@ def environment(language: str) -> jinja2.Environment:
         extensions=["jinja2.ext.i18n"],
     )
     made.filters |= FILTERS
+    made.filters |= {name: _written(one, language) for name, one in NUMBERS.items()}
     made.tests["unreadable"] = lambda row: isinstance(row, Unreadable)
     made.globals |= {
         "assets": VERSION,
@@ -119,6 +127,11 @@ def environment(language: str) -> jinja2.Environment:
     install: Callable[..., None] = vars(made)["install_gettext_translations"]  # which the extension has added
     install(texts, newstyle=True)
     return made
+
+
+def _written(write: Callable[..., str], language: str) -> Callable[..., str]:
+    """Return a filter that writes numbers as the language does."""
+    return write if language == "en" else lambda value: write(value).translate(SWAPPED)
 
 
 def page(

@@ -93,7 +93,7 @@ async def admit(request: Request) -> Response | None:
 
 
 def require_manager(user: SessionUser) -> None:
-    """Raise `Refused` (403) for a person who may only branding: secrets and activation codes let one do more than that."""
+    """Raise `Refused` (403) for a person who may only look: secrets and activation codes let one do more than that."""
     if not user.may_change:
         raise Refused.forbidden("you may look at these pages, but not at secrets")
 

@@ -16,27 +16,31 @@ from esimhooks.server.store.database import Session
 
 SPANS = 48
 LATEST = 8
-MAX_TROUBLES = 50
+FIRST_TROUBLES = 20
+"""How many endpoints that are not healthy the first page names, unless it is to name up to `MAX_TROUBLES`."""
+MAX_TROUBLES = 500
 MAX_EVENTS = 60
 """Events and notifications of one eSIM's timeline; older ones are in the lists."""
 
 
-async def overview(db: Session, tenant: Tenant | None, *, span: timedelta, now: datetime) -> Figures:
+async def overview(
+    db: Session, tenant: Tenant | None, *, span: timedelta, now: datetime, max_troubles: int = FIRST_TROUBLES
+) -> Figures:
     """Return the figures of the last `span`; of the whole installation without a tenant, for operators."""
     edges = figures.edges_of(now, width=span / SPANS, number=SPANS)
     ids = [first_id_of(edge) for edge in edges]
     async with db.snapshot():
         by_time = await figures.deliveries_by_time(db, tenant, ids)
         counted = sum(one.number for one in by_time)
-        troubles = await health.in_trouble(db, tenant, now=now, limit=MAX_TROUBLES + 1)
+        troubles = await health.in_trouble(db, tenant, now=now, limit=max_troubles + 1)
         return Figures(
             edges=edges,
             events=await figures.events_by_time(db, tenant, ids),
             deliveries=by_time,
             times_s=await figures.delivery_times(db, tenant, ids[0]),
             due=await figures.due(db, tenant),
-            troubles=troubles[:MAX_TROUBLES],
-            more_troubles=len(troubles) > MAX_TROUBLES,
+            troubles=troubles[:max_troubles],
+            more_troubles=len(troubles) > max_troubles,
             given_up=await figures.latest_failures(db, tenant, limit=LATEST),
             only_newest=counted if counted >= figures.MAX_COUNTED else None,
         )

@@ -4,7 +4,7 @@ A list looks at a bounded number of rows and says how far it came, so no filter 
 and has an index chooses the rows that are looked at, the others are applied to these.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import asyncpg
@@ -179,6 +179,8 @@ ENDED_BADLY = (DeliveryStatus.FAILED, DeliveryStatus.STOPPED, DeliveryStatus.CAN
 """What the partial index deliveries_not_delivered holds."""
 
 
+MAX_PRESET = 1000
+MAX_RECENT = 20_000
 HAS_FAILED = "(status IN ('failed', 'stopped') OR attempts > (status = 'delivered')::int)"
 
 
@@ -221,7 +223,10 @@ def _indexed(
     if where.event_id is not None:
         conditions.append(f"event_id = {parameters(where.event_id)}")
     elif where.esim_id is not None:
-        conditions.append(f"event_id = ANY (ARRAY(SELECT id FROM events WHERE esim_id = {parameters(where.esim_id)}))")
+        # Chosen by id, which both indexes of ids hold: with the events instead, a plan for eSIMs of any kind reads all of
+        # the tenant's deliveries in their order.
+        own = f"SELECT d.id FROM events e JOIN deliveries d ON d.event_id = e.id WHERE e.esim_id = {parameters(where.esim_id)}"
+        conditions.append(f"id = ANY (ARRAY({own}))")
     elif where.status in ENDED_BADLY:
         conditions.append(f"status IN ({', '.join(repr(status.value) for status in ENDED_BADLY)})")
     elif where.endpoint_id is not None:
@@ -273,3 +278,36 @@ async def _pending(
         *parameters.values,
     )
     return [delivery_of(row) for row in rows]
+
+
+async def preset_counts(db: Session, tenant: Tenant) -> Mapping[str, int]:
+    """Return how many of the tenant's deliveries retry, were given up, and have failed at least once.
+
+    Each is counted up to one more than `MAX_PRESET`, and the last two among the newest `MAX_RECENT`.
+    """
+    row = await db.conn.fetchrow(
+        f"""
+        SELECT
+            (SELECT count(*) FROM (
+                SELECT FROM queue WHERE attempts_this_round > 0
+                AND endpoint_id = ANY (ARRAY(SELECT id FROM endpoints WHERE account_id = $1 AND mode = $2)) LIMIT $3
+            ) counted) AS retrying,
+            (SELECT count(*) FROM (
+                SELECT FROM (
+                    SELECT status FROM deliveries WHERE account_id = $1 AND mode = $2
+                    AND status IN ('failed', 'stopped', 'cancelled') ORDER BY id DESC LIMIT $4
+                ) newest WHERE status = 'failed' LIMIT $3
+            ) counted) AS failed,
+            (SELECT count(*) FROM (
+                SELECT FROM (
+                    SELECT status, attempts FROM deliveries WHERE account_id = $1 AND mode = $2 ORDER BY id DESC LIMIT $4
+                ) newest WHERE {HAS_FAILED} LIMIT $3
+            ) counted) AS has_failed
+        """,
+        tenant.account_id,
+        tenant.mode,
+        MAX_PRESET + 1,
+        MAX_RECENT,
+    )
+    assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+    return dict(row)

@@ -1,6 +1,6 @@
 """Lists of the journal, newest first. A search looks at so many rows and says how far it came, so no filter makes it slow."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from esimhooks.server.domain.change import UpdateOutcome
@@ -10,6 +10,7 @@ from esimhooks.server.store.database import Session
 from esimhooks.server.store.journal import listed
 from esimhooks.server.store.statements import Parameters, bounded_scan
 
+MAX_RECENT = 20_000
 MAX_ABOUT = 1000
 """How many eSIMs a search by number looks at: those of the largest order."""
 USUAL = (UpdateOutcome.APPLIED, UpdateOutcome.UNCHANGED, UpdateOutcome.DUPLICATE)
@@ -81,3 +82,15 @@ async def _meant(db: Session, where: JournalFilter) -> tuple[Sequence[UUID], Seq
         f"SELECT notification_id FROM unmatched_notifications WHERE {wanted} LIMIT $1", MAX_ABOUT, *numbers.values()
     )
     return esim_ids, [row["notification_id"] for row in waiting]
+
+
+async def preset_counts(db: Session) -> Mapping[str, int]:
+    """Return how many of the newest `MAX_RECENT` unusual notifications have each outcome."""
+    rows = await db.conn.fetch(
+        f"""
+        SELECT outcome, count(*) FROM (
+            SELECT outcome FROM notifications WHERE {UNUSUAL} ORDER BY id DESC LIMIT $1) newest GROUP BY outcome
+        """,
+        MAX_RECENT,
+    )
+    return dict(rows)

@@ -112,7 +112,7 @@ function draw(figure) {
         { ...axis, size: 56, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4] },
       ],
       scales: { y: { range: (_, low, high) => [0, Math.max(4, high * 1.1)] } },
-      series: [{ label: "∑", value: (_, at, __, index) => (index === null ? "" : exact(new Date(at * 1000), { ...day, hour: "2-digit", minute: "2-digit" })) }, ...seriesOf(figure)],
+      series: [{ label: "", value: (_, at, __, index) => (index === null ? figure.dataset.total : exact(new Date(at * 1000), { ...day, hour: "2-digit", minute: "2-digit" })) }, ...seriesOf(figure)],
       hooks: {
         setSeries: [
           (one, index) => {
@@ -244,9 +244,10 @@ function countDown() {
   for (const clock of document.querySelectorAll("[data-ends]")) {
     const left = Math.max(0, Math.round((new Date(clock.dataset.ends) - Date.now()) / 1000));
     const parts = [left / 3600, (left / 60) % 60, left % 60].map((part) => String(Math.floor(part)).padStart(2, "0"));
-    clock.textContent = left ? parts.join(":") : "ended";
+    clock.textContent = left ? parts.join(":") : clock.dataset.ended;
   }
 }
 countDown();
 setInterval(countDown, 1000);
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 drawAll(document);
