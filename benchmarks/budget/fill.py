@@ -51,9 +51,10 @@ COLUMNS = {
     "esims": "id account_id mode created_at updated_at transaction_id order_no esim_tran_no package_name iccid status "
     "total_bytes used_bytes sequence",
     "events": "id account_id mode esim_id type happened_at sealed_body",
-    "deliveries": "id account_id mode event_id event_type esim_id endpoint_id status attempts finished_at",
+    "deliveries": "id account_id mode event_id event_type esim_id endpoint_id status attempts finished_at outcome "
+    "status_code",
     "attempts": "id account_id delivery_id number started_at duration_ms outcome status_code response_headers sealed_body",
-    "queue": "delivery_id account_id endpoint_id event_id event_type esim_id due_at",
+    "queue": "delivery_id account_id endpoint_id event_id event_type esim_id due_at attempts attempts_this_round started_at",
     "notifications": "id source received_at kind outcome request sealed_body",
 }
 GROWING = ("events", "deliveries", "attempts", "queue", "notifications")
@@ -211,10 +212,10 @@ class Writer:
             body = self._cipher.encrypt(b"", row=response_row(attempt))
             rows["attempts"].append((attempt, account, delivery, number, started, took, *answer, "[]", body))
         ended = None if status == "pending" else at + timedelta(milliseconds=self._chance.randrange(40, 4000))
-        rows["deliveries"].append((delivery, *named, status, tries, ended))
+        rows["deliveries"].append((delivery, *named, status, tries, ended, *answer))
         if status == "pending":
             due = self._now + timedelta(hours=self._chance.randrange(1, 9))
-            rows["queue"].append((delivery, account, named[5], named[2], named[3], named[4], due))
+            rows["queue"].append((delivery, account, named[5], named[2], named[3], named[4], due, tries, tries, at))
 
     def _notification(self, at: datetime) -> tuple[Any, ...]:
         note = _id(at)

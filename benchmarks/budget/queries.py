@@ -10,14 +10,24 @@ from msgspec import Struct
 
 from benchmarks.budget.fill import History
 from esimhooks.server.domain.change import UpdateOutcome
-from esimhooks.server.domain.delivery import DeliveryFilter, DeliveryStatus
+from esimhooks.server.domain.delivery import DeliveryFilter, DeliveryStatus, OutcomeClass
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.event import EventFilter
 from esimhooks.server.domain.ids import first_id_of, new_id
 from esimhooks.server.domain.lists import Window
 from esimhooks.server.domain.notification import JournalFilter
 from esimhooks.server.manage import find, overview
-from esimhooks.server.store import endpoints, esims, figures, jobs, provider_health
+from esimhooks.server.store import (
+    accounts,
+    deliveries,
+    endpoints,
+    esims,
+    figures,
+    health,
+    jobs,
+    journal_lists,
+    provider_health,
+)
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import EsimStatus
@@ -110,6 +120,19 @@ def _deliveries(database: Database, history: History) -> Iterator[Query]:
             _named(status, kind, who, of, when),
             lambda where=where: _read(database, find.find_deliveries, tenant, where, Window(before=None, limit=PAGE)),  # type: ignore[misc]
         )
+    for name, where in {
+        "answered 503": DeliveryFilter(status_code=503),
+        "answered 418": DeliveryFilter(status_code=418),
+        "timed out": DeliveryFilter(outcome=OutcomeClass.TIMEOUT),
+        "has failed": DeliveryFilter(failed=True),
+        "retrying": DeliveryFilter(status=DeliveryStatus.PENDING, failed=True),
+    }.items():
+        yield Query(
+            "deliveries",
+            name,
+            lambda where=where: _read(database, find.find_deliveries, tenant, where, Window(before=None, limit=PAGE)),  # type: ignore[misc]
+        )
+    yield Query("deliveries", "counts of the presets", lambda: _read(database, deliveries.preset_counts, tenant))
     yield Query(
         "deliveries",
         "a week further back",
@@ -214,12 +237,29 @@ def _overview(database: Database, history: History) -> Iterator[Query]:
 def _providers(database: Database, history: History) -> Iterator[Query]:
     edges = figures.edges_of(history.now, width=timedelta(minutes=30), number=48)
     ids = [first_id_of(edge) for edge in edges]
+    yield Query("journal", "counts of the presets", lambda: _read(database, journal_lists.preset_counts))
+    yield Query("accounts", "list", lambda: _read(database, accounts.page, before=None, limit=PAGE))
+    yield Query(
+        "accounts", "part of a name", lambda: _read(database, accounts.page, before=None, limit=PAGE, name="shop 77")
+    )
+    yield Query(
+        "endpoints",
+        "health of the busiest",
+        lambda: _read(database, health.facts_of, history.tenant, [history.busy, history.quiet]),
+    )
     yield Query("providers", "list", lambda: _read(database, provider_health.facts))
     yield Query("providers", "24 h of one", lambda: _read(database, provider_health.received_by_time, "upstream", ids))
 
 
 def _searches(database: Database, history: History) -> Iterator[Query]:
-    for name, text in (("a number", "t-0000l000000001"), ("a number that is nowhere", "nowhere")):
+    texts = {
+        "a number": "t-0000l000000001",
+        "a number that is nowhere": "nowhere",
+        "last digits": "00000777",
+        "part of a name": "europe",
+        "an account's name": "shop 77",
+    }
+    for name, text in texts.items():
         for whose, tenant in (("one", history.tenant), ("all", None)):
             yield Query(
                 "search",
