@@ -22,6 +22,7 @@ expect.set_options(timeout=BUSY_MS)
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 WIDTHS = (390, 1440)
+ALL_WIDTHS = (390, 800, 1280, 1440)
 
 
 class Person:
@@ -85,14 +86,13 @@ class Person:
         )
 
     async def out_of_shape(self, path: str) -> list[str]:
-        """Go to a page; return where it is wider than its window, narrow and wide, light and dark."""
+        """Go to a page; return at which widths it is wider than its window."""
         await self.open(path)
         found = []
-        for width in WIDTHS:
-            for scheme in SCHEMES:
-                await self.looks(width=width, scheme=scheme)
-                if (more := await self.sideways()) > 0:
-                    found.append(f"{path} at {width} px in {scheme} scrolls {more} px")
+        for width in ALL_WIDTHS:
+            await self.looks(width=width, scheme="light")
+            if (more := await self.sideways()) > 0:
+                found.append(f"{path} at {width} px scrolls {more} px")
         return found
 
     async def barriers(self) -> Sequence[str]:

@@ -12,7 +12,7 @@ from browser.history import History, a_history
 from receiver import Receiver
 
 pytestmark = pytest.mark.slow(reason="a real browser goes through every page")
-PARTS = 3
+PARTS = 6
 """The pages are gone through in so many tests, none of which takes long."""
 FOCUS = """() => {
     const style = getComputedStyle(document.activeElement);
@@ -68,6 +68,37 @@ def pages_of(history: History) -> dict[str, str]:
         "not-found": "/nope",
         "account": f"/accounts/{history.account}",
         "choose-account": "/esims",
+        **states_of(history),
+    }
+
+
+def states_of(history: History) -> dict[str, str]:
+    """Return pages with nothing on them, and lists that are narrowed."""
+    query, live = history.query, history.query.replace("mode=test", "mode=live")
+    return {
+        "overview-hour": f"/{query}&span=1h",
+        "overview-week": f"/{query}&span=7d",
+        "overview-first-day": f"/{live}",
+        "esims-none": f"/esims{live}",
+        "esims-no-fit": f"/esims{query}&iccid=nowhere",
+        "events-none": f"/events{live}",
+        "events-of-one": f"/events{query}&esim={history.esim}",
+        "deliveries-none": f"/deliveries{live}",
+        "deliveries-given-up": f"/deliveries{query}&status=failed",
+        "deliveries-stopped": f"/deliveries{query}&status=stopped",
+        "deliveries-of-one": f"/deliveries{query}&esim={history.esim}&code=200&last=24h",
+        "endpoints-none": f"/endpoints{live}",
+        "endpoint-secrets-new": f"/endpoints/{history.shop}/secrets{query}&new=yes",
+        "catalogue-live": f"/event-types{live}",
+        "requeries-none": f"/requeries{live}",
+        "audit-no-fit": f"/audit{query}&subject=nowhere",
+        "audit-of-one": f"/audit{query}&subject={history.shop}",
+        "journal-unmatched": "/journal?outcome=unmatched",
+        "journal-searched": "/journal?iccid=8952000000000000000&last=24h",
+        "accounts-searched": "/accounts?name=acme",
+        "accounts-no-fit": "/accounts?name=nowhere",
+        "choose-no-fit": "/deliveries?name=nowhere",
+        "error-filter": f"/deliveries{query}&status=unknown",
     }
 
 
@@ -88,6 +119,56 @@ async def test_every_page_fits_and_has_no_barriers(
         one for one in person.troubles if not re.search("422|404", one)
     ]  # the console reports the pages "error" and "not-found"
     assert found == []
+
+
+async def test_the_pages_of_a_merchant_fit_and_have_no_barriers_in_every_language(
+    person: Person, operator: Api, receiver: Receiver
+) -> None:
+    history = await a_history(operator, receiver)
+    found = []
+    for language in ("de", "es"):
+        await operator.call("PATCH", f"/v1/accounts/{history.account}/branding", {"language": language})
+        link = await operator.post(f"/v1/accounts/{history.account}/portal-links", {"mode": "test"})
+        await person.page.goto(link["url"])
+        for path in (
+            "/",
+            f"/endpoints/{history.endpoint}",
+            f"/endpoints/{history.shop}/recover",
+            f"/deliveries/{history.failed}",
+            "/deliveries",
+        ):
+            found += await look_at(person, f"{language}-{path.strip('/').split('/')[-1][:12]}", path)
+    assert found == []
+
+
+async def test_what_matters_is_in_a_narrow_window_without_scrolling_sideways(
+    person: Person, operator: Api, receiver: Receiver
+) -> None:
+    history = await a_history(operator, receiver)
+    await person.sign_in(history.key)
+    await person.looks(width=390, scheme="light")
+    await person.open("/deliveries")
+    row = person.page.locator("tbody tr").first
+    await expect(row.locator(".pill")).to_be_in_viewport(ratio=1)
+    await expect(row.get_by_role("link").first).to_be_in_viewport(ratio=1)
+    await person.open("/audit")
+    await expect(person.page.locator("nav [aria-current]")).to_be_in_viewport(ratio=1)
+
+
+async def test_with_colours_forced_by_the_system_states_and_lines_can_be_told_apart(
+    person: Person, operator: Api, receiver: Receiver
+) -> None:
+    history = await a_history(operator, receiver)
+    await person.page.emulate_media(forced_colors="active")
+    await person.sign_in(history.key)
+    dashes = await person.page.evaluate("[...charts.values()][0].series.slice(1).map((one) => String(one.dash))")
+    assert len(set(dashes)) == len(dashes)
+    gone = person.page.locator(".trouble.disabled")
+    await expect(gone).to_have_css("border-left-width", "4px")
+    await expect(gone.locator(".pill")).to_have_css("border-top-style", "solid")
+    current = person.page.locator("nav [aria-current]")
+    assert await current.evaluate("node => +getComputedStyle(node).fontWeight") >= 600
+    await person.picture("forced-colours")
 
 
 async def test_a_person_without_a_mouse_sees_where_they_are_and_skips_to_the_content(

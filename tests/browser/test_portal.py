@@ -1,22 +1,26 @@
 """A merchant's first day, from a portal link in a frame of the operator's own product to a verified webhook, without a key."""
 
 import asyncio
+import html
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
+from urllib.parse import urlencode
 
 import pytest
-from playwright.async_api import Browser, expect
+from aiohttp import web
+from playwright.async_api import Browser, Locator, expect
 from standardwebhooks import Webhook
 
 from api import Api, Merchant, a_merchant, eventually
 from browser.conftest import at_a_browser
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
+from esimhooks.server.store.database import Database
 from receiver import Receiver
 from reserved_port import ReservedPort
 
@@ -94,3 +98,90 @@ async def test_a_merchant_goes_from_a_link_in_a_frame_to_a_verified_webhook_with
             await stranger.page.goto(link["url"])
             await expect(stranger.page.locator("main")).to_contain_text("only inside the page that it was made for")
             stranger.troubles = [one for one in stranger.troubles if not re.search("403|favicon", one)]
+
+
+FRAMED = '<!doctype html><iframe title="Webhooks" src="{}" style="width: 1000px; height: 800px"></iframe>'
+
+
+@asynccontextmanager
+async def a_product() -> AsyncIterator[str]:
+    """Run a product whose only page shows what its address names in a frame; yield its origin."""
+
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text=FRAMED.format(html.escape(request.query["show"])), content_type="text/html")
+
+    application = web.Application()
+    application.router.add_get("/", page)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "localhost", 0).start()
+    yield f"http://localhost:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+@asynccontextmanager
+async def a_frame(chromium: Browser, product: str) -> AsyncIterator[Callable[[str], Awaitable[Locator]]]:
+    """What shows an address in a frame of the product, in one browser, and returns what can be read in it."""
+    async with at_a_browser(chromium, product) as person:
+
+        async def shown(address: str) -> Locator:
+            await person.open(f"/?{urlencode({'show': address})}")
+            return person.page.frame_locator("iframe").locator("body")
+
+        yield shown
+        # The frame's host is another one, and the console reports answers that refuse.
+        person.troubles = [one for one in person.troubles if not re.search(r"another host|4\d\d|favicon", one)]
+
+
+async def test_a_link_that_was_used_or_has_expired_shows_why_and_nothing_else_in_its_frame(
+    settings: Settings, chromium: Browser, database: Database
+) -> None:
+    async with (
+        a_product() as product,
+        running(settings.model_copy(update={"frame_origins": (product,)})) as node,
+        Api(node.url, node.admin_key) as api,
+    ):
+        merchant = await a_merchant(api)
+
+        async def a_link() -> str:
+            body = {"mode": "test", "frame": True}
+            return str((await api.post(f"/v1/accounts/{merchant.account}/portal-links", body))["url"])
+
+        link = await a_link()
+        async with a_frame(chromium, product) as shown:
+            await expect((await shown(link)).get_by_role("heading", name="Overview")).to_be_visible()
+            again = await shown(link)
+            await expect(again).to_contain_text("This link was used already, or has expired")
+            await expect(again.locator("nav, form")).to_have_count(0)
+        old = await a_link()
+        async with database.session() as db:
+            await db.conn.execute("UPDATE portal_links SET expires_at = now()")
+        async with a_frame(chromium, product) as shown:
+            expired = await shown(old)
+            await expect(expired).to_contain_text("This link was used already, or has expired")
+            await expect(expired.locator("nav, form")).to_have_count(0)
+            # Nor is anybody signed in by the attempt.
+            await expect(await shown(f"{node.url}/endpoints")).to_contain_text("Your session has ended")
+
+
+async def test_in_a_frame_nothing_of_another_account_is_shown_and_a_link_of_it_ends_the_session_before(
+    settings: Settings, chromium: Browser, receiver: Receiver
+) -> None:
+    async with (
+        a_product() as product,
+        running(settings.model_copy(update={"frame_origins": (product,)})) as node,
+        Api(node.url, node.admin_key) as api,
+    ):
+        own, other = [await a_merchant(api, webhook_url=receiver.url()) for _ in range(2)]
+        links = [
+            (await api.post(f"/v1/accounts/{one.account}/portal-links", {"mode": "test", "frame": True}))["url"]
+            for one in (own, other)
+        ]
+        async with a_frame(chromium, product) as shown:
+            await expect((await shown(links[0])).get_by_role("heading", name="Overview")).to_be_visible()
+            for path in (f"/endpoints/{other.endpoint}", f"/endpoints?account={other.account}&mode=test"):
+                await expect(await shown(node.url + path)).to_contain_text("Not found")
+            await expect(await shown(f"{node.url}/accounts")).to_contain_text("That did not work")
+            await expect((await shown(links[1])).get_by_role("heading", name="Overview")).to_be_visible()
+            await expect(await shown(f"{node.url}/endpoints/{other.endpoint}")).to_contain_text("Secrets")
+            await expect(await shown(f"{node.url}/endpoints/{own.endpoint}")).to_contain_text("Not found")
