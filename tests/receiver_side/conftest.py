@@ -11,7 +11,9 @@ import pytest
 def empty_inbox(postgres: str) -> Iterator[str]:
     yield postgres
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("DROP TABLE IF EXISTS esimhooks_schema, esimhooks_runs, esimhooks_inbox, welcomed, effects")
+        connection.execute(
+            "DROP TABLE IF EXISTS esimhooks_schema, esimhooks_runs, esimhooks_inbox, welcomed, effects, orphans, parents"
+        )
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

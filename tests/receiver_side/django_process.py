@@ -45,6 +45,9 @@ def plain(event: Event) -> None:
 def transactional(event: Event, _connection: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO welcomed VALUES (%s)", [event.id])
+        if event.sequence == 5 and len(failed) == 1:
+            failed.append(event.id)
+            cursor.execute("INSERT INTO orphans VALUES ('nobody')")  # which is refused at the commit
     if event.sequence == 3 and not failed:
         failed.append(event.id)
         raise OSError("after the effect")
@@ -53,6 +56,8 @@ def transactional(event: Event, _connection: Any) -> None:
 failed: list[str] = []
 with psycopg.connect(address, autocommit=True) as other:
     other.execute("CREATE TABLE welcomed (id text)")
+    other.execute("CREATE TABLE parents (id text PRIMARY KEY)")
+    other.execute("CREATE TABLE orphans (parent text REFERENCES parents DEFERRABLE INITIALLY DEFERRED)")
     for number in range(6):
         request = signed_request(secret, "esim.activated", sequence=number + 1)
         deadline = time.monotonic() + 10

@@ -21,4 +21,4 @@ def test_handlers_work_on_after_each_connection_was_ended_and_effects_are_kept_o
         timeout=patience_s(),
     )
 
-    assert done.stdout.strip() == "(12, 6) 12 0 1", done.stdout + done.stderr
+    assert done.stdout.strip() == "(12, 6) 12 0 2", done.stdout + done.stderr

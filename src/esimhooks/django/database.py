@@ -125,6 +125,7 @@ class DjangoDatabase:
                     session.run(f"SET LOCAL lock_timeout = {max(1, int(within_s * 1000))}")
                 yield session
         except (DatabaseError, InterfaceError) as error:
+            self._ready = False  # somebody may have dropped the tables
             raise InboxUnavailable(f"{self._vendor}: {error}") from error
 
     @contextmanager

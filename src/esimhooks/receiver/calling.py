@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import TypeVar
 
-from esimhooks.receiver.children import exits_contained
+from esimhooks.receiver.children import awaited, call_to_its_end
 from esimhooks.receiver.errors import InboxUnavailable
 from esimhooks.receiver.failures import Failure, caught
 from esimhooks.receiver.handlers import Handler
@@ -85,13 +85,8 @@ class Calling:
 
     async def _call_async(self, claim: Claim, handler: Handler) -> Failure:
         """Call in a task of its own, so that a `CancelledError` out of the handler is not taken for our own end."""
-
-        async def guarded() -> Failure:
-            with caught() as failure, exits_contained():
-                await handler.function(claim.event)
-            return failure
-
-        call = asyncio.create_task(guarded(), name=f"esimhooks {handler.name} {claim.event.id}")
+        calling = awaited(lambda: handler.function(claim.event))
+        call = asyncio.create_task(calling, name=f"esimhooks {handler.name} {claim.event.id}")
         try:
             await asyncio.wait({call}, timeout=self._retrying.handler_limit_s)
         except asyncio.CancelledError:
@@ -109,10 +104,11 @@ class Calling:
     async def _call_plain(self, claim: Claim, handler: Handler) -> None:
         """Call in a thread, which records a success by itself, whatever happens meanwhile to the limit and to this loop."""
         ended, results = self._loop.create_future(), list[Failure]()
+        limit_s = self._retrying.handler_limit_s
 
         def call() -> None:
             with caught() as failure, self._around():
-                handler.function(claim.event)
+                call_to_its_end(lambda: handler.function(claim.event), loop=self._loop, limit_s=limit_s)
             results.append(failure)
             if failure.error is None:
                 self._record(claim, failure)
@@ -120,7 +116,7 @@ class Calling:
 
         future = self._threads.submit(call)
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._retrying.handler_limit_s):
+            async with asyncio.timeout(limit_s):
                 await ended
         if not results:
             self._threads.give_up(future, name=handler.name)
@@ -150,8 +146,8 @@ class Calling:
             failure = self._supervisor.run(
                 effects, lambda: self._runs.apply(claim, handler, now=self._clock(), effects=effects)
             )
-        except (TransactionGivenUp, InboxUnavailable):
-            if not effects.failures:
+        except (TransactionGivenUp, InboxUnavailable) as error:
+            if not effects.blame(error):
                 raise
             failure = effects.failures[handler.name]
         return failure

@@ -5,6 +5,7 @@ be written must not cost an event its outcome, nor the sender its answer.
 """
 
 import logging
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +20,9 @@ MAX_ERROR = 2000
 
 class _GuardedLog(logging.LoggerAdapter[logging.Logger]):
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        with suppress(Exception):
+        # In the main thread what is no `Exception` may come from a signal, which must not be lost.
+        main = threading.current_thread() is threading.main_thread()
+        with suppress(Exception if main else BaseException):
             super().log(level, msg, *args, **{"stacklevel": 2} | kwargs)
 
 
@@ -36,9 +39,9 @@ class Failure(Struct):
         """The error in one line that any database can store, as it is shown with a dead letter."""
         text = ""
         with caught() as unprintable:
-            text = f"{type(self.error).__name__}: {self.error}"[:MAX_ERROR]
+            text = f"{_kind_of(self.error)}: {self.error}"[:MAX_ERROR]
         if unprintable.error is not None:
-            text = f"{type(self.error).__name__}: its text cannot be made ({type(unprintable.error).__name__})"
+            text = f"{_kind_of(self.error)}: its text cannot be made ({_kind_of(unprintable.error)})"
         return _storable(text)[:MAX_ERROR]
 
 
@@ -66,6 +69,14 @@ def log_failure(handler: str, event: Event, failure: Failure, *, attempt: int) -
         log.warning("%s", message, exc_info=failure.error)
     else:
         log.warning("%s\n%s", message, _storable(trace))
+
+
+def _kind_of(error: BaseException | None) -> str:
+    """Return the name of an error's class, without regard to what its metaclass makes of that."""
+    return str(_NAME_OF_CLASS.__get__(type(error)))
+
+
+_NAME_OF_CLASS = type.__dict__["__name__"]
 
 
 def _storable(text: str) -> str:

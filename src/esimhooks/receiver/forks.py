@@ -5,8 +5,11 @@ without Python's knowledge (uWSGI without threads) are noticed by `ProcessMark.f
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from weakref import WeakMethod
+
+from esimhooks.receiver.failures import log
 
 Hook = Callable[[], None]
 
@@ -37,6 +40,19 @@ class ProcessMark:
     def forked(self) -> bool:
         """Whether this is another process than the one it belongs to."""
         return self._pid != os.getpid()
+
+
+@contextmanager
+def ending_children() -> Iterator[None]:
+    """End a process that the block has forked when it leaves the block: what comes after is its parent's to do."""
+    parent, code = os.getpid(), 1
+    try:
+        yield
+        code = 0
+    finally:
+        if os.getpid() != parent:
+            log.error("a process that a handler has forked came back from the handler, and is ended")
+            os._exit(code)
 
 
 def _calling(hooks: list[WeakMethod[Hook]]) -> Hook:

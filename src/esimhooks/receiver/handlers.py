@@ -37,11 +37,13 @@ class Handlers:
         self._by_name: dict[str, Handler] = {}
 
     def add(self, function: Callable[..., Any], events: Sequence[str], **options: Any) -> None:
-        """Register a function. Raises `ValueError` where its name is taken, `TypeError` where it cannot be called."""
+        """Register a function. Raises `ValueError` where its name is taken, `TypeError` where it cannot be a handler."""
         if not events or any(not isinstance(one, str) for one in events):
             raise TypeError('name the events: @receiver.on("esim.activated") or @receiver.on("*")')
         name = options.pop("name") or _name_of(function)
         called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
+        if any(inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one) for one in (function, called)):
+            raise TypeError("a handler must not yield: nothing of it would run")
         handler = Handler(
             name=name,
             events=frozenset(events),
@@ -63,7 +65,7 @@ class Handlers:
 
     def wanting(self, event: Event) -> list[Handler]:
         """Return the handlers that want the event, in the order of their registration."""
-        return [one for one in self._by_name.values() if one.wants(event)]
+        return [one for one in list(self._by_name.values()) if one.wants(event)]
 
     @property
     def any_ordered(self) -> bool:

@@ -111,7 +111,7 @@ class Inbox:
             )
         return [
             DeadLetter(
-                event=stored_event(event_id, sent_at, body),
+                event=stored_event(event_id, sent_at, body)[0],
                 handler=handler,
                 attempts=attempts,
                 error=error or "",

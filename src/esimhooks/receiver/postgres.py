@@ -18,6 +18,7 @@ from esimhooks.signing import MissingExtraError
 
 try:
     import psycopg
+    from psycopg.rows import tuple_row
 except ImportError as missing:
     raise MissingExtraError(
         "an inbox in PostgreSQL needs the package psycopg: pip install 'esimhooks[inbox-postgres]'"
@@ -29,29 +30,33 @@ MIN_CONNECTING_S = 2
 CANCEL_LIMIT_S = 1.0
 _TYPES = {"seconds": "double precision", "bytes": "bytea"}
 _OPTIONS: dict[str, Any] = {
-    "tcp_user_timeout": 4_000,  # milliseconds; a server that is gone without a word is noticed
+    # A server that is gone without a word is noticed: where something was sent to it, after these milliseconds, ...
+    "tcp_user_timeout": 4_000,
+    # ... and where its answer is waited for, after these seconds.
+    "keepalives_idle": 4,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
     "application_name": "esimhooks-receiver",
 }
 
 
 class PostgresSession:
-    """One connection inside a transaction."""
+    """One connection inside a transaction. Its cursors are its own, however a handler has set up the connection."""
 
     def __init__(self, connection: "psycopg.Connection[Row]") -> None:
         self._connection = connection
 
     def rows(self, statement: str, **values: object) -> list[Row]:
         """Return all rows of a query."""
-        return self._connection.execute(pyformat(statement), values).fetchall()
+        return psycopg.Cursor(self._connection, row_factory=tuple_row).execute(pyformat(statement), values).fetchall()
 
     def run(self, statement: str, **values: object) -> int:
         """Execute a statement; return how many rows it touched."""
-        return self._connection.execute(pyformat(statement), values).rowcount
+        return psycopg.Cursor(self._connection).execute(pyformat(statement), values).rowcount
 
     def run_many(self, statement: str, rows: Sequence[Mapping[str, object]]) -> None:
         """Execute a statement once for each of these values, in one round trip."""
-        with self._connection.cursor() as cursor:
-            cursor.executemany(pyformat(statement), rows)
+        psycopg.Cursor(self._connection).executemany(pyformat(statement), rows)
 
     def take_turn(self, key: str) -> None:
         """Hold an advisory lock until the end of the transaction."""
@@ -118,6 +123,9 @@ class PostgresDatabase:
             connection.execute("COMMIT")
         except BaseException as error:
             self._idle.drop(connection)  # rolls back, whatever state the connection is in
+            if isinstance(error, psycopg.errors.UndefinedTable):  # somebody has dropped them: they are made again
+                self._ready = False
+                self._idle.close()
             if isinstance(error, psycopg.Error):
                 raise InboxUnavailable(f"PostgreSQL: {error}") from error
             raise

@@ -291,12 +291,27 @@ class Receiver:
         return self._answer_of(taking)
 
     def _begin_taking(self, body: bytes, headers: Headers, deadline: float) -> Future[Answer] | None:
-        """Take a request in a thread of its own, or not where too many hang: no driver notices a frozen database."""
+        """Take a request in a thread of its own, as no driver notices a frozen database.
+
+        Not where too many hang, or the system gives no more threads.
+        """
         if self._threads.hanging(TAKING) >= MAX_HANGING_REQUESTS:
             return None
-        return self._threads.submit(
-            lambda: self._intake.take(body, headers, supervisor=self._supervisor, deadline=deadline)
-        )
+
+        def take() -> Answer:
+            answer = self._intake.unavailable()
+            with caught() as failure:
+                answer = self._intake.take(body, headers, supervisor=self._supervisor, deadline=deadline)
+            if failure.error is not None:
+                log.error("a request was answered with 503 after an error", exc_info=failure.error)
+            return answer
+
+        taking: Future[Answer] | None = None
+        with caught(RuntimeError) as no_thread:
+            taking = self._threads.submit(take)
+        if no_thread.error is not None:
+            log.error("a request was answered with 503: %s", no_thread.error)
+        return taking
 
     def _left_s(self, deadline: float) -> float:
         more_s = max(0.0, self._retrying.transactional_limit_s - ANSWER_WITHIN_S)

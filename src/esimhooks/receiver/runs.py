@@ -13,17 +13,22 @@ from msgspec import Struct
 
 from esimhooks.receiver import forks
 from esimhooks.receiver.database import WAIT_S, Database, Row, Session
-from esimhooks.receiver.event import MAX_ID_CHARACTERS, Event, event_of
-from esimhooks.receiver.failures import Failure
+from esimhooks.receiver.errors import WebhookVerificationError
+from esimhooks.receiver.event import MAX_ID_CHARACTERS, Esim, Event, event_of
+from esimhooks.receiver.failures import Failure, caught
 from esimhooks.receiver.handlers import Handler
 from esimhooks.receiver.ordering import advance, advance_stalled, hold_until, lock_lane
-from esimhooks.receiver.retrying import Retrying
+from esimhooks.receiver.retrying import MAX_JITTER, Retrying
 from esimhooks.receiver.schema import BLOCKED_UNTIL
 from esimhooks.receiver.transactions import Effects
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_S, _LAST_S = (datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (1, 9999))
 MAX_LOST_LEASES = 20
 """A run whose process has died this often is taken for the cause and becomes a dead letter."""
+
+MAX_CLOCK_ERROR_S = 60.0
+"""By how much the clocks of processes may differ; what lies further ahead than anything is put off was a clock's error."""
 
 Key = tuple[str, str]
 """Event id and name of the handler."""
@@ -204,6 +209,28 @@ class Runs:
         with self._database.writing() as session:
             return advance_stalled(session, now=now)
 
+    def undo_clock_error(self, *, now: float) -> int:
+        """Let be due what a clock that was ahead, and no longer is, has put off; return how many runs.
+
+        Leases are left alone: the clock of the process that renews one may be a little ahead still.
+        """
+        soon = now + self._retrying.gap_wait_s + MAX_CLOCK_ERROR_S
+        later = soon + max(self._retrying.schedule_s, default=0) * (1 + MAX_JITTER)
+        with self._database.writing() as session:
+            session.run(
+                "UPDATE esimhooks_inbox SET received_at = :now, hold_until = :now WHERE received_at > :soon",
+                now=now,
+                soon=soon,
+            )
+            return session.run(
+                "UPDATE esimhooks_runs SET due_at = :now WHERE state = 'waiting' AND due_at < :blocked"
+                " AND due_at > CASE WHEN attempts = 0 THEN :soon ELSE :later END",
+                now=now,
+                soon=soon,
+                later=later,
+                blocked=BLOCKED_UNTIL,
+            )
+
     def _take_effect(self, session: Session, effects: Effects, event: Event, handler: Handler, now: float) -> None:
         if handler.name in effects.postponed:
             return
@@ -228,14 +255,15 @@ class Runs:
         taken: list[dict[str, object]] = []
         for event_id, handler, attempts, lost_leases, lease, lane, sent_at, body in rows:
             lost = lost_leases + (lease is not None)
+            event, failure = stored_event(event_id, sent_at, body)
             if lost > MAX_LOST_LEASES:
-                why = Failure(error=RuntimeError(f"the process ended {lost} times while this ran"))
-                _bury(session, (event_id, handler), why, attempts=attempts, now=now)
+                failure = Failure(error=RuntimeError(f"the process ended {lost} times while this ran"))
+            if failure.error is not None:
+                _bury(session, (event_id, handler), failure, attempts=attempts, now=now)
                 if lane is not None:
                     advance(session, handler, lane, now=now)
                 continue
             taken.append({"event_id": event_id, "handler": handler, "lost": lost})
-            event = stored_event(event_id, sent_at, body)
             claims.append(Claim(event=event, handler=handler, attempts=attempts, lane=lane))
         leased = {"until": now + self._retrying.lease_s, "holder": self.holder}
         session.run_many(
@@ -265,9 +293,16 @@ class Runs:
             _put_back(session, key, due_at=now + pause_s, attempts=attempts + 1, error=failure.text)
 
 
-def stored_event(event_id: str, sent_at: float, body: bytes) -> Event:
-    """Return an event as it was when it was verified."""
-    return event_of(bytes(body), message_id=event_id, sent_at=datetime.fromtimestamp(sent_at, UTC))
+def stored_event(event_id: str, sent_at: float, body: bytes) -> tuple[Event, Failure]:
+    """Return an event as it was when it was verified, and no failure; or what is left of one that cannot be read, and why.
+
+    Another program may have changed it, and the package for Node reads JSON that this one does not.
+    """
+    at = datetime.fromtimestamp(min(max(sent_at, _FIRST_S), _LAST_S), UTC)
+    event = Event(id=event_id, event="", timestamp=at, data=Esim(), payload={}, body=bytes(body))
+    with caught(WebhookVerificationError) as failure:
+        event = event_of(event.body, message_id=event_id, sent_at=at)
+    return event, failure
 
 
 def _lane(event: Event) -> str | None:

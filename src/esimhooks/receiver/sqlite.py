@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from esimhooks.receiver import forks
 from esimhooks.receiver.database import WAIT_S, Row
 from esimhooks.receiver.errors import InboxUnavailable
+from esimhooks.receiver.failures import log
 from esimhooks.receiver.idle import Idle
 from esimhooks.receiver.schema import upgrade
 
@@ -24,7 +26,10 @@ _TYPES = {"seconds": "real", "bytes": "blob"}
 
 
 class SqliteSession:
-    """One connection inside a transaction. `release`: ends the turn of this writer within the process."""
+    """One connection inside a transaction. `release`: ends the turn of this writer within the process.
+
+    Its cursors are its own, however a handler has set up the connection.
+    """
 
     def __init__(self, connection: sqlite3.Connection, *, release: Callable[[], None] = lambda: None) -> None:
         self._connection = connection
@@ -36,12 +41,12 @@ class SqliteSession:
     def rows(self, statement: str, **values: object) -> list[Row]:
         """Return all rows of a query."""
         with self._used() as connection:
-            return connection.execute(statement, values).fetchall()
+            return sqlite3.Cursor(connection).execute(statement, values).fetchall()
 
     def run(self, statement: str, **values: object) -> int:
         """Execute a statement; return how many rows it touched."""
         with self._used() as connection:
-            return connection.execute(statement, values).rowcount
+            return sqlite3.Cursor(connection).execute(statement, values).rowcount
 
     def run_many(self, statement: str, rows: Sequence[Mapping[str, object]]) -> None:
         """Execute a statement once for each of these values."""
@@ -90,6 +95,7 @@ class SqliteSession:
     def _end_savepoint(self, statement: str) -> None:
         with self._used() as connection:
             connection.set_authorizer(None)
+            connection.text_factory = str  # whatever the handler has set
             connection.execute(statement)
 
     def _authorized(self, action: int, *_: object) -> int:
@@ -113,6 +119,9 @@ class SqliteDatabase:
         # Within a process threads queue here, which is faster and fairer than SQLite's polling for its lock.
         self._writer = threading.Lock()
         self._ready = False
+        self._opened: tuple[int, int] | None = None
+        """Which file it was, told by device and inode, when its tables were last looked at."""
+
         forks.register(in_child=self._after_fork_in_child)
 
     @contextmanager
@@ -163,6 +172,7 @@ class SqliteDatabase:
         release: Callable[[], None] = lambda: None,
     ) -> Iterator[SqliteSession]:
         connection: sqlite3.Connection | None = None
+        self._notice_another_file()
         closings = pool.closings
         try:
             connection = pool.take() or pool.opened(self._connection(pool, within_s))
@@ -177,9 +187,23 @@ class SqliteDatabase:
         except BaseException as error:
             pool.drop(connection)  # rolls back, whatever state the connection is in
             if isinstance(error, sqlite3.Error):
+                if "no such table" in str(error):  # somebody has dropped them: they are made again
+                    self._start_anew()
                 raise InboxUnavailable(f"SQLite: {error}") from error
             raise
         pool.put(connection, closings=closings)
+
+    def _notice_another_file(self) -> None:
+        """Close all connections where the file was deleted or replaced: what they write would be gone with the last one."""
+        if self._opened is not None and _identity_of(self._path) != self._opened:
+            log.error(
+                "the file of the inbox, %s, was deleted or replaced: what it held is lost to this process", self._path
+            )
+            self._start_anew()
+
+    def _start_anew(self) -> None:
+        self._ready, self._opened = False, None
+        self.close()
 
     def _connection(self, pool: Idle[sqlite3.Connection], within_s: float) -> sqlite3.Connection:
         self._create()
@@ -208,7 +232,16 @@ class SqliteDatabase:
             connection.execute("BEGIN IMMEDIATE")
             upgrade(SqliteSession(connection), _TYPES)
             connection.execute("COMMIT")
-            self._ready = True
+            self._ready, self._opened = True, _identity_of(self._path)
+
+
+def _identity_of(path: str) -> tuple[int, int] | None:
+    """Return what tells a file from another one that is later put in its place; None where there is none."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _abandon(connection: sqlite3.Connection, idle: bool) -> None:  # noqa: FBT001 - a callback

@@ -6,13 +6,13 @@ was given up is undone whole and holds no lock any more, though its thread may h
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import wait
 from contextlib import AbstractContextManager
 from threading import Event as Flag
 from typing import Any, Protocol, TypeVar
 
-from esimhooks.receiver.children import exits_contained
+from esimhooks.receiver.children import call_to_its_end
 from esimhooks.receiver.database import Session
 from esimhooks.receiver.errors import InboxUnavailable
 from esimhooks.receiver.event import Event
@@ -58,6 +58,7 @@ class Effects:
         self._loop = loop
         self._around = around
         self._at_work: tuple[Session, str] | None = None
+        self._succeeded: list[str] = []
 
     def call(self, session: Session, handler: Handler, event: Event) -> Failure:
         """Call a handler; what it did on the connection is undone where it raises. Errors of the inbox come out."""
@@ -66,17 +67,26 @@ class Effects:
         with caught() as failure, session.savepoint() as connection:
             entered = True
             self.begun.set()
-            if handler.asynchronous:
-                self._run(handler.function(event, connection))
-            else:
-                with self._around():
-                    handler.function(event, connection)
+            with self._around():
+                call_to_its_end(lambda: handler.function(event, connection), loop=self._loop(), limit_s=self._limit_s)
         if failure.error is not None and not entered:
             raise failure.error
         self._at_work = None
-        if failure.error is not None:
+        if failure.error is None:
+            self._succeeded.append(handler.name)
+        else:
             self.failures[handler.name] = failure
         return failure
+
+    def blame(self, error: TransactionGivenUp | InboxUnavailable) -> bool:
+        """Return whether handlers have failed; where none has so far, those whose effects the database then refused.
+
+        A constraint may be checked at the commit only, and a handler may have set up the connection so that it is of no
+        use to the inbox. Where the database was away instead, these handlers have a failed attempt too many.
+        """
+        if isinstance(error, InboxUnavailable) and not self.failures:
+            self.failures |= {name: Failure(error=error.__cause__ or error) for name in self._succeeded}
+        return bool(self.failures)
 
     def interrupt(self) -> None:
         """Let the statement that runs in the database fail."""
@@ -91,23 +101,6 @@ class Effects:
         session.abort()
         self.failures[name] = Failure(error=TimeoutError(f"no end within {self._limit_s:g} s; its effect is undone"))
         return [name]
-
-    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        """Run a handler's coroutine in the loop of the receiver's worker, or in one of its own where there is none."""
-
-        async def guarded() -> Failure:
-            with caught() as failure, exits_contained():
-                async with asyncio.timeout(self._limit_s):
-                    await coroutine
-            return failure
-
-        loop = self._loop()
-        if loop is not None and loop.is_running():
-            failure = asyncio.run_coroutine_threadsafe(guarded(), loop).result(self._limit_s + INTERRUPT_WAIT_S)
-        else:
-            failure = asyncio.run(guarded())
-        if failure.error is not None:
-            raise failure.error
 
 
 class Supervisor:
@@ -160,14 +153,14 @@ class Store(Protocol):
 def store_with_effects(supervisor: Supervisor, event: Event, transactional: list[str], store: Store) -> bool:
     """Store an event and call its transactional handlers; return whether it is new.
 
-    What a handler does to its transaction costs
-    the handler an attempt and not the event its place in the inbox. Raises `InboxUnavailable`.
+    What a handler does to its transaction costs the handler an attempt and not the event its place in the inbox.
+    Raises `InboxUnavailable`.
     """
     effects = supervisor.effects(postponed=supervisor.postponed())
     try:
         new = supervisor.run(effects, lambda: store(effects, whole=False))
-    except (TransactionGivenUp, InboxUnavailable):
-        if not effects.failures:  # no handler is to blame
+    except (TransactionGivenUp, InboxUnavailable) as error:
+        if not effects.blame(error):
             raise
         rest = [name for name in transactional if name not in effects.failures]
         again = supervisor.effects(failures=effects.failures, postponed=rest)

@@ -270,6 +270,8 @@ class Worker:
         if unclaimed:
             log.warning("runs wait for handlers that are not registered here: %s", ", ".join(unclaimed))
         self._runs.advance_stalled(now=self._clock())
+        if self._runs.undo_clock_error(now=self._clock()):
+            self.notify()
         self._inbox.prune()
 
     def _log(self, failure: Failure) -> float:
