@@ -3,7 +3,7 @@
 import { WebhookVerificationError } from "./errors.js";
 import { EVENT_TYPES, type EsimData, type EsimEvent } from "./events.js";
 
-const LONGEST_ID = 255;
+const MAX_ID_CHARACTERS = 255;
 
 /** What no database can keep as text: NUL, and halves of a surrogate pair. */
 export const NOT_STORABLE = /[\0\p{Surrogate}]/u;
@@ -36,7 +36,7 @@ export function eventOf(message: Message): EsimEvent | UnknownEvent {
   const ours = textOf(payload["event"]);
   const event = ours ?? textOf(payload["type"]);
   const id = (ours === undefined ? undefined : textOf(payload["id"])) ?? message.id;
-  if (event === undefined || id === "" || id.length > LONGEST_ID || NOT_STORABLE.test(event + id)) {
+  if (event === undefined || id === "" || id.length > MAX_ID_CHARACTERS || NOT_STORABLE.test(event + id)) {
     throw new WebhookVerificationError("not_an_event", "the body does not tell which event it is");
   }
   const timestamp = textOf(payload["timestamp"]) ?? message.sentAt.toISOString();

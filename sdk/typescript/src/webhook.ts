@@ -18,7 +18,7 @@ import {
 } from "./keys.js";
 
 const TOLERANCE_SECONDS = 300;
-const MOST_SIGNATURES = 64;
+const MAX_SIGNATURES = 64;
 const HEX_PREFIX = "sha256=";
 
 export interface WebhookOptions {
@@ -106,7 +106,7 @@ export class Webhook {
   }
 
   async #isSigned(header: string, signed: Bytes): Promise<boolean> {
-    for (const token of header.split(" ").slice(0, MOST_SIGNATURES)) {
+    for (const token of header.split(" ").slice(0, MAX_SIGNATURES)) {
       const [version, code = "", ...more] = token.split(",");
       const signature = more.length === 0 ? fromBase64(code) : undefined;
       if (signature === undefined) continue;

@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, statSync, unlinkSync } from "node:fs";
 import { createServer, request as httpRequest } from "node:http";
 import { createRequire } from "node:module";
 import { connect, createServer as createRelay } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 
@@ -181,7 +181,7 @@ for (const kind of KINDS) {
     assert.deepEqual(ids, ["evt_1"]);
   });
 
-  test(`${kind}: an event that cannot be read does not keep others from being worked on`, async (context) => {
+  test(`${kind}: an event that cannot be read is a dead letter and keeps no other waiting`, async (context) => {
     const inbox = await emptyInbox(context, kind);
     const receiver = await aReceiver(context, { inbox });
     const ids = [];
@@ -193,7 +193,59 @@ for (const kind of KINDS) {
 
     await receiver.drain();
 
-    assert.deepEqual(ids, ["evt_1", "evt_2"]);
+    assert.deepEqual(ids, ["evt_2"]);
+    const [letter] = await receiver.inbox.deadLetters();
+    assert.deepEqual([letter.event.id, /JSON/.test(letter.error)], ["evt_1", true]);
+  });
+
+  for (const ordered of [false, true]) {
+    test(`${kind}: what only the commit refuses is a failed attempt of its handler, ordered: ${ordered}`, async (context) => {
+      const inbox = await emptyInbox(context, kind);
+      const receiver = await aReceiver(context, { inbox, retrying: { scheduleSeconds: [] } });
+      await sql(inbox, "CREATE TABLE effects (id text PRIMARY KEY, parent text REFERENCES effects (id) DEFERRABLE INITIALLY DEFERRED)");
+      const insert = (values) => (event, connection) => (connection.query ?? connection.exec)(`INSERT INTO effects VALUES (${values})`);
+      receiver.transactional("*", insert("'orphan', 'nobody'"), { name: "orphan", ordered });
+      receiver.transactional("*", insert("'other', NULL"), { name: "other", ordered });
+
+      assert.equal((await receiver.take(Buffer.from(BODY), await signed())).status, 200);
+      receiver.start();
+
+      await until(async () => (await receiver.stats()).dead > 0, "the dead letter");
+      const letters = await receiver.inbox.deadLetters();
+      assert.equal(letters.find((one) => one.handler === "orphan").attempts, 1);
+      assert.match(letters.find((one) => one.handler === "orphan").error, /foreign key/i);
+      assert.deepEqual((await sql(inbox, "SELECT id FROM effects WHERE id = 'orphan'")), []);
+    });
+  }
+
+  test(`${kind}: what came while a clock was ahead is worked on when it is right again`, async (context) => {
+    let aheadMs = 86_400_000;
+    const inbox = await emptyInbox(context, kind);
+    const receiver = await aReceiver(context, { inbox, secret: new Webhook(SECRET), now: () => Date.now() + aheadMs });
+    const ids = [];
+    receiver.on("*", (event) => void ids.push(event.id), { name: "plain" });
+    receiver.on("*", (event) => void ids.push(event.id), { name: "ordered", ordered: true });
+    assert.equal((await receiver.take(Buffer.from(BODY), await signed())).status, 200);
+
+    aheadMs = 0;
+    receiver.start();
+
+    await until(() => ids.length === 2, "the calls");
+  });
+
+  test(`${kind}: tables that somebody has dropped are made again`, async (context) => {
+    const inbox = await emptyInbox(context, kind);
+    const receiver = await aReceiver(context, { inbox });
+    const ids = [];
+    receiver.on("*", (event) => void ids.push(event.id));
+    assert.equal((await receiver.take(Buffer.from(BODY), await signed())).status, 200);
+    for (const table of ["runs", "inbox", "schema"]) await sql(inbox, `DROP TABLE esimhooks_${table}`);
+
+    const other = BODY.replace("evt_1", "evt_2");
+    await until(async () => (await receiver.take(Buffer.from(other), await signed(other))).status === 200, "the answer");
+    await receiver.drain();
+
+    assert.deepEqual(ids, ["evt_2"]);
   });
 
   test(`${kind}: tables of a later release are left alone`, async (context) => {
@@ -266,6 +318,36 @@ connection.close()`;
   const { stdout } = await promisify(execFile)("python3", ["-c", script, pathOf(inbox)]);
   return Number(stdout);
 }
+
+test("what comes after an inbox was deleted is kept in a new one", async (context) => {
+  const inbox = await emptyInbox(context, "sqlite");
+  const receiver = await aReceiver(context, { inbox });
+  await receiver.take(Buffer.from(BODY), await signed());
+  await receiver.stats();
+  const folder = dirname(pathOf(inbox));
+  for (const name of readdirSync(folder)) unlinkSync(join(folder, name));
+
+  const other = BODY.replace("evt_1", "evt_2");
+  assert.equal((await receiver.take(Buffer.from(other), await signed(other))).status, 200);
+
+  assert.equal(await countElsewhere(inbox), 1);
+  assert.equal((await receiver.stats()).events, 1);
+});
+
+test("a handler that yields is refused, and one that returns a generator has failed", async (context) => {
+  const receiver = await aReceiver(context, { retrying: { scheduleSeconds: [] } });
+  function* yields() {}
+  async function* yieldsLater() {}
+  for (const handler of [yields, yieldsLater]) assert.throws(() => receiver.on("*", handler), /yield/);
+  receiver.on("*", () => yields(), { name: "plain" }).on("*", async () => yieldsLater(), { name: "async" });
+  receiver.transactional("*", () => yields(), { name: "transactional" });
+
+  assert.equal((await receiver.take(Buffer.from(BODY), await signed())).status, 200);
+  await receiver.drain();
+
+  const letters = await receiver.inbox.deadLetters();
+  assert.deepEqual(letters.map((one) => one.handler).sort(), ["async", "plain", "transactional"]);
+});
 
 test("an inbox that is no URL of one is refused at once", () => {
   for (const inbox of ["inbox.db", "sqlite:///:memory:", "sqlite://inbox.db", "mysql://x/y"]) {

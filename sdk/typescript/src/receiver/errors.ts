@@ -2,7 +2,7 @@
 
 import { NOT_STORABLE } from "../event.js";
 
-const LONGEST_TEXT = 2000;
+const MAX_TEXT_CHARACTERS = 2000;
 
 /** The inbox cannot be read or written now: no connection, a full disk, a lock that others keep too long. */
 export class InboxUnavailable extends Error {
@@ -45,6 +45,6 @@ function read(reading: () => string, otherwise = "threw something whose text can
 }
 
 function storable(text: string): string {
-  const cut = text.slice(0, LONGEST_TEXT);
+  const cut = text.slice(0, MAX_TEXT_CHARACTERS);
   return cut.replace(new RegExp(NOT_STORABLE, "gu"), "\ufffd");
 }

@@ -7,9 +7,12 @@ import type { UnknownEvent } from "../event.js";
 import type { EsimEvent } from "../events.js";
 import { HandlerTimeout } from "./errors.js";
 
+const GENERATOR_FUNCTIONS = new Set(["[object GeneratorFunction]", "[object AsyncGeneratorFunction]"]);
+const GENERATORS = new Set(["[object Generator]", "[object AsyncGenerator]"]);
+
 export type AnyEvent = EsimEvent | UnknownEvent;
 
-/** What a handler is told beside the event. */
+/** What a handler is given beside the event. */
 export interface Attempt {
   /** 1 for the first. */
   readonly number: number;
@@ -45,6 +48,7 @@ export class Handlers {
     if (typeof call !== "function" || wanted.length === 0 || wanted.some((one) => typeof one !== "string")) {
       throw new TypeError('expected the events and a function: receiver.on("esim.activated", async (event) => ...)');
     }
+    if (GENERATOR_FUNCTIONS.has(tagOf(call))) throw new TypeError("a handler must not yield: nothing of it would run");
     const name = options.name ?? wanted.join(",");
     if (this.#byName.has(name)) throw new TypeError(`there is a handler named ${name} already: give this one a name`);
     this.#byName.set(name, {
@@ -90,9 +94,14 @@ export async function ended(call: (signal: AbortSignal) => unknown, limitSeconds
 
 async function endingOf(call: (signal: AbortSignal) => unknown, signal: AbortSignal): Promise<Ending> {
   try {
-    await call(signal);
+    const returned = await call(signal);
+    if (GENERATORS.has(tagOf(returned))) throw new TypeError("it returned a generator, of which nothing has run");
     return { failed: false };
   } catch (thrown) {
     return { failed: true, thrown };
   }
+}
+
+function tagOf(value: unknown): string {
+  return Object.prototype.toString.call(value);
 }

@@ -82,7 +82,7 @@ export class Inbox {
       ),
     );
     return rows.map((row) => ({
-      event: storedEvent(row),
+      event: storedEvent(row).event,
       handler: String(row["handler"]),
       attempts: Number(row["attempts"]),
       error: String(row["error"] ?? ""),

@@ -14,7 +14,7 @@ import type { Log } from "./worker.js";
 const RETRY_AFTER_SECONDS = 30;
 const NO_FAULT_OF_THE_KEY = new Set(["body_not_bytes", "body_not_json", "not_an_event"]);
 
-/** What the sender is told; `body` is JSON. */
+/** What the sender is answered; `body` is JSON. */
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -102,6 +102,6 @@ function refused(status: number, error: string, detail: string, more: Record<str
   return answer(status, { error, detail }, more);
 }
 
-function answer(status: number, told: object, more: Record<string, string> = {}): Answer {
-  return { status, headers: { "content-type": "application/json", ...more }, body: JSON.stringify(told) };
+function answer(status: number, content: object, more: Record<string, string> = {}): Answer {
+  return { status, headers: { "content-type": "application/json", ...more }, body: JSON.stringify(content) };
 }

@@ -1,14 +1,14 @@
 // The inbox in PostgreSQL, 14 or newer, through the package pg; any number of processes and machines may share it.
 
-import { type Database, type Flush, guarded, PATIENCE_MS, positional, type Row, type Session, unavailable, type Values } from "./session.js";
+import { type Database, type Flush, guarded, WAIT_MS, positional, type Row, type Session, unavailable, type Values } from "./session.js";
 import { InboxUnavailable, isMissingModule } from "./errors.js";
 import { checkVersion, upgradeSchema } from "./schema.js";
 
 const CONNECTIONS = 10;
 
 /** The limits are the server's too: a process that is stopped or gone does not keep others from its rows. */
-const BEGIN = `BEGIN; SET LOCAL lock_timeout = ${PATIENCE_MS}; SET LOCAL statement_timeout = ${PATIENCE_MS};
-  SET LOCAL idle_in_transaction_session_timeout = ${4 * PATIENCE_MS}`;
+const BEGIN = `BEGIN; SET LOCAL lock_timeout = ${WAIT_MS}; SET LOCAL statement_timeout = ${WAIT_MS};
+  SET LOCAL idle_in_transaction_session_timeout = ${4 * WAIT_MS}`;
 const TYPES = { seconds: "double precision", bytes: "bytea" };
 
 /** What is used of pg's classes. */
@@ -52,7 +52,7 @@ class PostgresSession implements Session {
     try {
       // Bytes as Buffer: pg sends other typed arrays as text. The limit notices a server that is gone without a word.
       const bound = given.map((one) => (one instanceof Uint8Array ? Buffer.from(one) : one));
-      return await this.#client.query({ text, values: bound, query_timeout: PATIENCE_MS });
+      return await this.#client.query({ text, values: bound, query_timeout: WAIT_MS });
     } catch (error) {
       throw unavailable("PostgreSQL", error);
     }
@@ -92,6 +92,9 @@ export class PostgresDatabase implements Database {
       await session.run("COMMIT");
       whole = true;
       return result;
+    } catch (error) {
+      if (isMissingTable(error)) this.#ready = false; // somebody has dropped them: they are made again
+      throw error;
     } finally {
       handBack(client, whole); // closing rolls back, whatever state the connection is in, and nobody can go on with it
     }
@@ -130,7 +133,7 @@ export class PostgresDatabase implements Database {
       const pool = new imported.default.Pool({
         connectionString: this.#url,
         max: CONNECTIONS,
-        connectionTimeoutMillis: PATIENCE_MS,
+        connectionTimeoutMillis: WAIT_MS,
         keepAlive: true,
         application_name: "esimhooks-receiver",
       });
@@ -158,6 +161,10 @@ export class PostgresDatabase implements Database {
       throw error;
     }
   }
+}
+
+function isMissingTable(error: unknown): boolean {
+  return error instanceof InboxUnavailable && (error.cause as { code?: unknown } | undefined)?.code === "42P01";
 }
 
 /** Where the tables are, the role needs no right to make any. */

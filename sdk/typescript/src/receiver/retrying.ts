@@ -22,10 +22,10 @@ export const RETRYING: Retrying = {
   transactionalLimitSeconds: 1.5,
 };
 
-const MOST_JITTER = 0.1;
+export const MAX_JITTER = 0.1;
 
 /** Return the pause before the next attempt when `attempts` had failed before this one; undefined for no more. */
 export function pauseSeconds(retrying: Retrying, attempts: number): number | undefined {
   const pause = retrying.scheduleSeconds[attempts];
-  return pause === undefined ? undefined : pause * (1 + Math.random() * MOST_JITTER); // what failed together comes back apart
+  return pause === undefined ? undefined : pause * (1 + Math.random() * MAX_JITTER); // what failed together comes back apart
 }

@@ -8,16 +8,19 @@ import { pid } from "node:process";
 
 import { eventOf } from "../event.js";
 import type { Database, Row, Session } from "./session.js";
-import { textOfThrown } from "./errors.js";
+import { InboxUnavailable, textOfThrown } from "./errors.js";
 import { type AnyEvent, ended, type Ending, type Handler } from "./handlers.js";
 import { advance, holdUntil, lockLane } from "./ordering.js";
-import { pauseSeconds, type Retrying } from "./retrying.js";
+import { MAX_JITTER, pauseSeconds, type Retrying } from "./retrying.js";
 import { BLOCKED_UNTIL } from "./schema.js";
 
-const LONGEST_ID = 255;
+const MAX_ID_CHARACTERS = 255;
 
 /** A run whose process has died this often is taken for the cause and becomes a dead letter. */
-const MOST_LOST_LEASES = 20;
+const MAX_LOST_LEASES = 20;
+
+/** By how much clocks of processes may differ; what lies further ahead than anything is put off was a clock's error. */
+const MAX_CLOCK_ERROR_SECONDS = 60;
 
 /** Senders give a receiver five seconds: a transactional handler that begins last has its own time after this. */
 const EFFECTS_BEGIN_WITHIN_MS = 2000;
@@ -28,7 +31,7 @@ interface Lane {
   readonly sequence: number;
 }
 
-/** An event and the bytes that told it. */
+/** An event and the body that it was read from. */
 export interface Received {
   readonly event: AnyEvent;
   readonly body: Uint8Array;
@@ -56,6 +59,8 @@ interface Effects {
   readonly deadline: number;
   /** Endings that cost an earlier transaction of this request: these handlers are not called again. */
   readonly costly: Map<string, Ending>;
+  /** Handlers whose effects the transaction has in it that is now at work. */
+  readonly succeeded: Set<string>;
 }
 
 export class Runs {
@@ -74,13 +79,15 @@ export class Runs {
    */
   async store(received: Received, handlers: readonly Handler[], now: number, keepOrder: boolean): Promise<boolean> {
     const lane = keepOrder ? laneOf(received.event) : undefined;
-    const effects: Effects = { deadline: Date.now() + EFFECTS_BEGIN_WITHIN_MS, costly: new Map() };
+    const effects: Effects = { deadline: Date.now() + EFFECTS_BEGIN_WITHIN_MS, costly: new Map(), succeeded: new Set() };
     for (;;) {
       try {
         return await this.#store(received, handlers, now, lane, effects);
       } catch (error) {
-        if (!(error instanceof HandlerCost)) throw error;
-        effects.costly.set(error.handler, error.ending);
+        if (error instanceof HandlerCost) effects.costly.set(error.handler, error.ending);
+        else if (!(error instanceof InboxUnavailable) || effects.succeeded.size === 0) throw error;
+        else for (const name of effects.succeeded) effects.costly.set(name, refusedBy(error));
+        effects.succeeded.clear();
       }
     }
   }
@@ -145,19 +152,42 @@ export class Runs {
     });
   }
 
+  /**
+   * Let be due what a clock that was ahead, and no longer is, has put off. Leases are left alone: the clock of the process
+   * that renews one may be a little ahead still.
+   */
+  async undoClockError(now: number): Promise<void> {
+    const soon = now + this.#retrying.gapWaitSeconds + MAX_CLOCK_ERROR_SECONDS;
+    const later = soon + Math.max(0, ...this.#retrying.scheduleSeconds) * (1 + MAX_JITTER);
+    await this.#database.writing(async (session) => {
+      await session.run(
+        "UPDATE esimhooks_inbox SET received_at = :now, hold_until = :now WHERE received_at > :soon",
+        { now, soon },
+      );
+      await session.run(
+        `UPDATE esimhooks_runs SET due_at = :now WHERE state = 'waiting' AND due_at < :blocked AND due_at >
+          CASE WHEN attempts = 0 THEN CAST(:soon AS double precision) ELSE CAST(:later AS double precision) END`,
+        { now, soon, later, blocked: BLOCKED_UNTIL },
+      );
+    });
+  }
+
   /** Call a transactional handler and remember its success in one transaction; undefined where the lease was lost. */
   async apply(claim: Claim, handler: Handler, now: () => number): Promise<Ending | undefined> {
+    let succeeded = false;
     try {
       return await this.#database.writing(async (session) => {
         await lockLanes(session, [claim]);
         // The row stays locked until the commit, so the lease cannot be taken over meanwhile.
         if (!(await this.#holds(session, claim))) return undefined;
         const ending = await this.#effect(session, claim.event, handler);
+        succeeded = !ending.failed;
         if (!ending.failed) await this.#end(session, { claim, ending, endedAt: now() });
         return ending;
       });
     } catch (error) {
       if (error instanceof HandlerCost) return error.ending;
+      if (succeeded && error instanceof InboxUnavailable) return refusedBy(error);
       throw error;
     }
   }
@@ -197,8 +227,9 @@ export class Runs {
     if (!costly && Date.now() > effects.deadline) return;
     const ending = costly ?? (await this.#effect(session, event, handler));
     const claim = { event, handler: handler.name, attempts: 0, lane: null };
-    if (ending.failed) await this.#setFailed(session, claim, ending.thrown, now);
-    else await setDone(session, claim, now);
+    if (ending.failed) return this.#setFailed(session, claim, ending.thrown, now);
+    effects.succeeded.add(handler.name);
+    await setDone(session, claim, now);
   }
 
   /** Throws `HandlerCost` where the transaction cannot go on. */
@@ -231,9 +262,10 @@ export class Runs {
 
   async #take(session: Session, row: Row, now: number): Promise<Claim | undefined> {
     const lost = Number(row["lost_leases"]) + (row["lease"] === null ? 0 : 1);
-    const claim = claimOf(row);
-    if (lost > MOST_LOST_LEASES) {
-      await bury(session, claim, `the process ended ${lost} times while this ran`, claim.attempts, now);
+    const { claim, unreadable } = claimOf(row);
+    const reason = lost > MAX_LOST_LEASES ? `the process ended ${lost} times while this ran` : unreadable;
+    if (reason !== undefined) {
+      await bury(session, claim, reason, claim.attempts, now);
       if (claim.lane !== null) await advance(session, claim.handler, claim.lane, now);
       return undefined;
     }
@@ -277,20 +309,29 @@ class HandlerCost extends Error {
   }
 }
 
-/** Return the event as it was when it was verified; without data where it was stored by a release that reads more. */
-export function storedEvent(row: Row): AnyEvent {
+/** Return the event as it was when it was verified, or what is left of one that cannot be read, and why it cannot. */
+export function storedEvent(row: Row): { event: AnyEvent; unreadable?: string } {
   const id = String(row["event_id"]);
   const sentAt = new Date(Number(row["sent_at"]) * 1000);
   try {
-    return eventOf({ id, body: new Uint8Array(row["body"] as Uint8Array), sentAt });
-  } catch {
-    return { id, event: "", timestamp: "", data: {} }; // it must not keep others from being claimed
+    return { event: eventOf({ id, body: new Uint8Array(row["body"] as Uint8Array), sentAt }) };
+  } catch (error) {
+    return { event: { id, event: "", timestamp: "", data: {} }, unreadable: textOfThrown(error) };
   }
 }
 
-function claimOf(row: Row): Claim {
+function claimOf(row: Row): { claim: Claim; unreadable: string | undefined } {
   const lane = row["lane"] as string | null;
-  return { event: storedEvent(row), handler: String(row["handler"]), attempts: Number(row["attempts"]), lane };
+  const { event, unreadable } = storedEvent(row);
+  return { claim: { event, handler: String(row["handler"]), attempts: Number(row["attempts"]), lane }, unreadable };
+}
+
+/**
+ * The failure of a handler whose effect the database refused afterwards, as constraints may be checked at the commit only.
+ * Where the database was away instead, the handler has a failed attempt too many.
+ */
+function refusedBy(error: InboxUnavailable): Ending {
+  return { failed: true, thrown: error.cause ?? error };
 }
 
 /** Return the eSIM whose order the event is part of, and its place; undefined where the event tells neither. */
@@ -298,7 +339,7 @@ function laneOf(event: AnyEvent): Lane | undefined {
   const { sequence } = event;
   const esim = event.data["id"];
   if (!Number.isSafeInteger(sequence) || Number(sequence) < 0) return undefined;
-  if (typeof esim !== "string" || esim === "" || esim.length > LONGEST_ID || /\0|\p{Surrogate}/u.test(esim)) return undefined;
+  if (typeof esim !== "string" || esim === "" || esim.length > MAX_ID_CHARACTERS || /\0|\p{Surrogate}/u.test(esim)) return undefined;
   return { esim, sequence: Number(sequence) };
 }
 

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { InboxUnavailable, textOfThrown } from "./errors.js";
 
 /** How long to wait for a connection or a lock: senders give a receiver five seconds in all. */
-export const PATIENCE_MS = 3000;
+export const WAIT_MS = 3000;
 
 export type Row = Record<string, unknown>;
 export type Values = Readonly<Record<string, string | number | Uint8Array | null>>;

@@ -2,10 +2,10 @@
 //
 // It must not be used on a network file system: WAL needs shared memory.
 
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { type Database, type Flush, guarded, PATIENCE_MS, positional, type Row, type Session, unavailable, type Values, withinMs } from "./session.js";
+import { type Database, type Flush, guarded, WAIT_MS, positional, type Row, type Session, unavailable, type Values, withinMs } from "./session.js";
 import { InboxUnavailable, isMissingModule, textOfThrown } from "./errors.js";
 import { upgradeSchema } from "./schema.js";
 
@@ -61,6 +61,8 @@ class SqliteSession implements Session {
 class Lane {
   readonly #path: string;
   #connection: Connection | undefined;
+  /** Which file the connection has open. */
+  #opened = "";
   #statements = new Map<string, Statement>();
   #last: Promise<unknown> = Promise.resolve();
 
@@ -70,11 +72,11 @@ class Lane {
 
   /** Call `work` in a transaction, after those that came before. */
   async transaction<T>(begin: string, work: (session: Session) => Promise<T>): Promise<T> {
-    const deadline = Date.now() + PATIENCE_MS;
+    const deadline = Date.now() + WAIT_MS;
     const before = this.#last;
     let ended = (): void => {};
     this.#last = new Promise<void>((resolve) => (ended = resolve));
-    if (!(await withinMs(before, PATIENCE_MS))) {
+    if (!(await withinMs(before, WAIT_MS))) {
       void before.then(ended);
       throw new InboxUnavailable("SQLite: another transaction of this process takes too long");
     }
@@ -93,7 +95,12 @@ class Lane {
 
   async #transaction<T>(begin: string, work: (session: Session) => Promise<T>, deadline: number): Promise<T> {
     try {
-      this.#connection ??= await opened(this.#path, deadline);
+      // What is written to a file that was deleted or replaced would be gone with the connection.
+      if (this.#connection && this.#opened !== identityOf(this.#path)) this.#drop();
+      if (!this.#connection) {
+        this.#connection = await opened(this.#path, deadline);
+        this.#opened = identityOf(this.#path);
+      }
       const connection = this.#connection;
       await patiently(() => connection.exec(begin), deadline);
     } catch (error) {
@@ -177,6 +184,12 @@ function create(path: string): void {
   } catch {
     // it exists, or SQLite will say why it cannot
   }
+}
+
+/** Return what tells a file from another one that is later put in its place. */
+function identityOf(path: string): string {
+  const status = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return status ? `${status.dev} ${status.ino}` : "";
 }
 
 async function connected(path: string): Promise<Connection> {

@@ -206,6 +206,8 @@ export class Worker {
       if (unclaimed.length > 0) {
         this.#options.log.warn(`runs wait for handlers that are not registered here: ${unclaimed.join(", ")}`);
       }
+      await this.#runs.undoClockError(this.#options.now());
+      this.notify();
       await this.#inbox.prune();
     } catch (error) {
       this.#report(error);
