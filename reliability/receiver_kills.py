@@ -1,6 +1,7 @@
 """Kills a receiver (SIGKILL) at random times under load and counts what came of every event that it answered with 200.
 
 Meanwhile the inbox goes away: PostgreSQL is stopped at once and started again, a SQLite file is locked by somebody else.
+All the time another process opens the inbox, looks at it and leaves it, as `esimhooks inbox stats` does.
 In come an inbox (`sqlite` or `postgresql`) and a number of kills, out goes a report; the exit code is 1 where an event was
 lost, had its transactional effect not exactly once, or was repeated without a kill or an outage that explains it.
 Everything runs on 127.0.0.1 in a folder that is removed.
@@ -10,6 +11,7 @@ import argparse
 import http.client
 import os
 import random
+import select
 import signal
 import socket
 import sqlite3
@@ -20,6 +22,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +30,7 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from esimhooks import Event, Receiver, Retrying, Webhook, open_inbox
+from esimhooks import Event, InboxUnavailable, Receiver, Retrying, Webhook, open_inbox
 from esimhooks.receiver.inbox import database_of
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ RECEIVERS = {
 GIT = "git"  # stands elsewhere on every system
 KILLS_PER_OUTAGE = 10
 OUTAGE_S = 3.0
+MAX_VISIT_PAUSE_S = 0.2
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -72,6 +76,16 @@ def serve(inbox: str, port: int, journal: Path) -> None:
 
     with receiver, make_server("127.0.0.1", port, receiver.wsgi, _Server, _Quiet) as server:
         server.serve_forever()
+
+
+def visit(inbox: str) -> None:
+    """Open the inbox, look at it and leave it, again and again until the standard input ends; print how often."""
+    visits = 0
+    while not select.select([sys.stdin], [], [], random.uniform(0, MAX_VISIT_PAUSE_S))[0]:
+        with suppress(InboxUnavailable), open_inbox(inbox) as opened:
+            opened.stats()
+            visits += 1
+    print(visits)
 
 
 class Load:
@@ -144,6 +158,10 @@ def _campaign(
     database = database_of(inbox)
     with database.writing() as session:
         session.run("CREATE TABLE effects (id text)")
+    database.close()  # nobody but the receiver and the visitor is to have it open
+    visitor = subprocess.Popen(
+        [sys.executable, __file__, "visit", inbox], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     command = [*start, inbox, str(port), str(journal)]
     load = Load(port)
     faults: list[tuple[float, float]] = []
@@ -162,6 +180,7 @@ def _campaign(
     process = subprocess.Popen(command)
     listening(port)
     load.end()
+    visits, _ = visitor.communicate()
     _worked_off(inbox)
     process.kill()
     process.wait()
@@ -173,6 +192,7 @@ def _campaign(
     return {
         "kills": kills,
         "outages of the inbox": len(outages),
+        "times another process opened and left it": int(visits),
         "requests": load.requests,
         "events acknowledged with 200": len(acknowledged),
         "transactional: without effect": sum(in_database[one] == 0 for one in acknowledged),
@@ -255,7 +275,7 @@ def measured_on() -> str:
 def report(kind: str, inbox: str, figures: dict[str, int]) -> str:
     """Return the figures as Markdown."""
     rows = "\n".join(f"| {name} | {value} |" for name, value in figures.items())
-    head = f"# Receiver for {kind.title()}, inbox in {inbox}: SIGKILL at random times under load\n\n`make reliability-receiver`, {SENDERS} senders, each event sent until it is answered with 200.\nThe receiver is killed; PostgreSQL is stopped at once and started again, or the SQLite file locked by somebody else, for {OUTAGE_S:g} s.\n{measured_on()}\n"
+    head = f"# Receiver for {kind.title()}, inbox in {inbox}: SIGKILL at random times under load\n\n`make reliability-receiver`, {SENDERS} senders, each event sent until it is answered with 200.\nThe receiver is killed; PostgreSQL is stopped at once and started again, or the SQLite file locked by somebody else, for {OUTAGE_S:g} s.\nAll the time another process opens the inbox, looks at it and leaves it.\n{measured_on()}\n"
     return f"{head}\n| | |\n|---|---:|\n{rows}\n"
 
 
@@ -263,6 +283,9 @@ def main() -> int:
     """Run a campaign, or the receiver that it kills."""
     if sys.argv[1:2] == ["serve"]:
         serve(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
+        return 0
+    if sys.argv[1:2] == ["visit"]:
+        visit(sys.argv[2])
         return 0
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("inbox", choices=["sqlite", "postgresql"])
