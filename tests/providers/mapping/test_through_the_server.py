@@ -223,6 +223,20 @@ async def test_a_plan_of_zendit_for_an_esim_that_is_used_does_not_make_it_new(
     assert fake.calls() == [f"GET /v1/esim/{ICCID}/plans"]
 
 
+async def test_a_requery_of_an_esim_without_plans_finds_nothing_new(operator: Api, fake: FakeProvider) -> None:
+    shop = await a_shop(operator)
+    await put(operator, "zendit", fake, apiKey="key-1")
+    own = {"transactionId": "t-1", "esimTranNo": ICCID, "iccid": ICCID, "esimStatus": "IN_USE", "provider": "upstream"}
+    [active] = await shop.update(own)
+    fake.says(f"GET /v1/esim/{ICCID}/plans", {"list": [], "total": 0})
+
+    answer = await shop.requery(active["esim"])
+
+    assert answer.status == 200, answer.body
+    assert (await shop.raised(active["esim"]))[-1] == "requeried"
+    assert (await shop.esim(active["esim"]))["esimStatus"] == "IN_USE"
+
+
 async def test_dt_one_tells_of_purchases_and_is_queried_for_the_rest(operator: Api, fake: FakeProvider) -> None:
     shop = await a_shop(operator)
     upstream = await put(operator, "dtone", fake, apiKey="key-1", apiSecret="secret-1")

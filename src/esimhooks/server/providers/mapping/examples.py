@@ -21,7 +21,7 @@ from esimhooks.server.providers.mapping.check import Mapped
 from esimhooks.server.providers.mapping.document import Example
 from esimhooks.server.providers.mapping.facts import DIRECT, IDENTITY, merged
 from esimhooks.server.providers.mapping.proof import compile_proof, names_of
-from esimhooks.server.providers.mapping.provider import read_answer
+from esimhooks.server.providers.mapping.provider import is_empty, read_answer
 from esimhooks.server.providers.mapping.questions import judge
 from esimhooks.server.providers.mapping.rules import members_of
 from esimhooks.server.providers.mapping.sources import View
@@ -98,7 +98,8 @@ def outcome_of(mapped: Mapped, example: Example) -> Outcome:
     except (NotNow, ProviderRefused) as error:
         return Outcome(outcome="invalid", detail=f"the answer counts as an error: {error}")
     cause = Cause.POLL if example.answer_to == "usage" else Cause.FILL
-    found = merged(read_answer(question, view, whose=Identity(), cause=cause, asked_at=ASKED_AT))
+    answers = merged(read_answer(question, view, whose=Identity(), cause=cause, asked_at=ASKED_AT))
+    found = [one for one in answers if not is_empty(one, one.identity)]
     doubts = sorted({doubt.field for update in found for doubt in update.doubts})
     return Outcome(outcome="applied" if found else "ignored", updates=[shown(one) for one in found], doubts=doubts)
 

@@ -180,7 +180,7 @@ def read_answer(
     for element in listed:
         said = question.facts.read(element, cause=cause)
         whom = said.update.identity
-        if said.update.says_nothing and whom == Identity() and not said.silent and not said.doubts:
+        if is_empty(said.update, whom) and not said.silent and not said.doubts and not _lists_plans(question, element):
             continue  # an answer that is empty is no news of whatever was asked for
         identity = Identity(
             esim_tran_no=whom.esim_tran_no or whose.esim_tran_no,
@@ -192,6 +192,17 @@ def read_answer(
         told = replace(said.update, identity=identity, occurred_at=occurred_at, doubts=said.doubts)
         updates.append(replace(told, esim_status=None) if _is_over(told, asked_at) else told)
     return updates
+
+
+def is_empty(update: Update, identity: Identity) -> bool:
+    """Whether it names nothing and says nothing."""
+    return update.says_nothing and identity == Identity()
+
+
+def _lists_plans(question: CompiledQuestion, view: View) -> bool:
+    """Whether it has a list of plans, if an empty one: then it is known that the eSIM has none."""
+    plans = question.facts.plans
+    return question.list is None and plans is not None and isinstance(plans.read(view), list)
 
 
 def _is_over(update: Update, asked_at: datetime) -> bool:
