@@ -63,6 +63,12 @@ async def test_who_may_only_look_changes_nothing_and_sees_no_secret(browser: Bro
     assert (status, "Disable" in text, "Secrets" in text) == (200, False, False)
     assert (await browser.get(f"/endpoints/{merchant.endpoint}/secrets"))[0] == 403
     assert (await browser.get(f"/esims/{esim['esim']}/qr"))[0] == 403
+    [event] = (await operator.get(f"/v1/events?account={merchant.account}&mode=test&limit=1"))["data"]
+    [delivery] = (await operator.get(f"/v1/deliveries?account={merchant.account}&mode=test&limit=1"))["data"]
+    for path in (f"/events/{event['id']}", f"/deliveries/{delivery['id']}", f"/esims/{esim['esim']}"):
+        status, text = await browser.get(path)
+        assert (status, "smdpStatus" in text or "SM-DP" in text or "eSIM" in text) == (200, True)
+        assert [word for word in ("CANARY", "/qr/esim_") if word in text] == []
     for path in (f"/endpoints/{merchant.endpoint}/disable", "/endpoints", f"/endpoints/{merchant.endpoint}/test"):
         assert (await browser.post(path))[0] == 403
     assert (await operator.get(f"/v1/endpoints/{merchant.endpoint}?account={merchant.account}&mode=test"))["enabled"]

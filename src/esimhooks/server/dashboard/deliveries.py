@@ -123,7 +123,8 @@ async def show_delivery(
         }
         for one, its_headers in reversed(list(zip(attempts, headers, strict=True)))
     ]
-    body = None if stored is None else _body_of(stored, endpoint)
+    is_redacted = not user.may_change or (endpoint is not None and endpoint.redact_credentials)
+    body = without_credentials(stored) if stored is not None and is_redacted else stored
     values = {
         "title": delivery.event_type.value,
         "delivery": delivery,
@@ -133,6 +134,7 @@ async def show_delivery(
         "timed_out_at": scale_ms == timeout_ms,
         "signatures": _signatures_of(endpoint, brand=installation.brand),
         "body": body,
+        "is_redacted": is_redacted,
         "curl": _curl(endpoint.url, headers[-1], body) if endpoint and headers and body is not None else None,
         "now": now,
     }
@@ -172,11 +174,6 @@ def _headers_of(delivery: Delivery, attempt: Attempt, endpoint: Endpoint | None,
 def _signatures_of(endpoint: Endpoint | None, *, brand: str) -> Sequence[str]:
     """Return the names of the headers that hold signatures."""
     return _header_names(endpoint, brand).signatures()
-
-
-def _body_of(body: bytes, endpoint: Endpoint | None) -> bytes:
-    """Return what is sent of an event's body."""
-    return without_credentials(body) if endpoint and endpoint.redact_credentials else body
 
 
 def _curl(url: str, headers: Mapping[str, str], body: bytes) -> str:

@@ -10,6 +10,7 @@ from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.session_user import session_user_of, tenant_of
 from esimhooks.server.domain.audit import Actor
+from esimhooks.server.domain.credentials import without_credentials
 from esimhooks.server.domain.delivery import DeliveryFilter
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.errors import Refused
@@ -58,7 +59,14 @@ async def show_event(request: Request, db: Session, now: datetime, event_id: str
     event = found(await events.find(db, tenant, parse_id(Prefix.EVENT, event_id)), "event")
     sent = (await deliveries.page(db, tenant, DeliveryFilter(event_id=event.id), **Window(before=None, limit=100))).rows
     names = await endpoints.names_of(db, tenant, {one.endpoint_id for one in sent})
-    values = {"title": event.type.value, "event": event, "deliveries": sent, "names": names, "now": now}
+    values = {
+        "title": event.type.value,
+        "event": event,
+        "body": event.body if user.may_change else without_credentials(event.body),
+        "deliveries": sent,
+        "names": names,
+        "now": now,
+    }
     return page("event_deliveries.html" if "x-live" in request.headers else "event.html", user, values)
 
 
