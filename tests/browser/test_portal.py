@@ -17,7 +17,7 @@ from playwright.async_api import Browser, Locator, expect
 from standardwebhooks import Webhook
 
 from api import Api, Merchant, a_merchant, eventually
-from browser.conftest import at_a_browser
+from browser.conftest import Person, at_a_browser
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.store.database import Database
@@ -185,3 +185,22 @@ async def test_in_a_frame_nothing_of_another_account_is_shown_and_a_link_of_it_e
             await expect((await shown(links[1])).get_by_role("heading", name="Overview")).to_be_visible()
             await expect(await shown(f"{node.url}/endpoints/{other.endpoint}")).to_contain_text("Secrets")
             await expect(await shown(f"{node.url}/endpoints/{own.endpoint}")).to_contain_text("Not found")
+
+
+async def test_a_live_merchants_first_day_ends_with_an_example_that_arrived(
+    person: Person, operator: Api, receiver: Receiver
+) -> None:
+    account = (await operator.post("/v1/accounts", {"name": "Nomad"}))["id"]
+    link = await operator.post(f"/v1/accounts/{account}/portal-links", {"mode": "live"})
+    await person.page.goto(link["url"])
+    await person.page.get_by_role("link", name="Tell us the address of your receiver").click()
+    await person.page.get_by_label("Address", exact=True).fill(receiver.url())
+    await person.press("Create the endpoint")
+    secret = await person.page.locator("#secret").inner_text()
+    await person.page.get_by_role("link", name="Overview").click()
+    await person.page.get_by_role("link", name="Send an example").click()
+    await person.press("Send an example")
+    [request, *_] = await receiver.wait_for(1)
+    Webhook(secret).verify(request.body, request.headers)
+    await person.page.get_by_role("link", name="Overview").click()
+    await expect(person.page.get_by_text("Your first webhook")).to_have_count(0)
