@@ -97,6 +97,7 @@ app.add_typer(importing.app, name="import")
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
+    output.open_streams()
     try:
         code = tree().main(list(arguments), prog_name="esimhooks", standalone_mode=False)
     except SystemExit as left:
@@ -106,6 +107,9 @@ def main(arguments: Sequence[str]) -> int:
     except typer.Abort:
         output.complain("stopped")
         return 1
+    except UnicodeEncodeError as error:
+        output.complain(f"{error.object}: expected text in UTF-8")
+        return 2
     except (Failed, EsimhooksError, OSError, BaseExceptionGroup) as error:
         message = explained(error)
         if message is None:

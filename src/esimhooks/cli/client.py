@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
+from ssl import SSLCertVerificationError, SSLError
 from typing import Any, Generic, Self, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -70,7 +71,13 @@ class Client:
             port = self._parts.port
         except ValueError:
             port = -1
-        if port == -1 or self._parts.scheme not in ("http", "https") or not self._parts.hostname:
+        if (
+            port == -1
+            or not url.isprintable()
+            or " " in self.url
+            or self._parts.scheme not in ("http", "https")
+            or not self._parts.hostname
+        ):
             raise typer.BadParameter(f"ESIMHOOKS_URL={url}: expected an address like {DEFAULT_URL}")
         if not key.isascii() or not key.isprintable():
             raise typer.BadParameter("ESIMHOOKS_API_KEY: a key has letters, digits and underscores only")
@@ -195,6 +202,10 @@ class Client:
             raise Unreached(f"{self.url} did not answer within {self._timeout_s:g} s") from None
         except HTTPException as error:
             raise Unreached(f"{self.url} does not speak HTTP as expected: {type(error).__name__}") from None
+        except SSLCertVerificationError as error:
+            raise Unreached(f"{self.url} cannot be trusted: {error.verify_message}") from None
+        except SSLError:
+            raise Unreached(f"{self.url} does not speak TLS: is it http://?") from None
         except OSError as error:
             raise Unreached(f"{self.url} cannot be reached: {error.strerror or error}") from None
 

@@ -49,6 +49,7 @@ IdempotencyKey = Annotated[
         "--idempotency-key", metavar="KEY", callback=header_text, help="Given again within a day, it is done once."
     ),
 ]
+MAX_DAYS, MAX_PICTURE = 36_500, 64 * 1024
 SECONDS_IN = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 FIELDS = {field.encode_name: field.type for field in msgspec.structs.fields(EsimData)}
 
@@ -58,7 +59,10 @@ def duration(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip())
     if match is None:
         raise typer.BadParameter(f"{text!r}: expected a number and a unit, as 20s, 15m or 4h")
-    return float(match[1]) * SECONDS_IN[match[2]]
+    seconds = float(match[1]) * SECONDS_IN[match[2]]
+    if seconds > MAX_DAYS * SECONDS_IN["d"]:
+        raise typer.BadParameter(f"{text[:40]!r}: expected at most {MAX_DAYS}d")
+    return seconds
 
 
 def schedule(text: str) -> list[int] | str:
@@ -167,27 +171,37 @@ def confirm(question: str, *, yes: bool) -> None:
     typer.confirm(question, abort=True, err=True)
 
 
-def file_text(file: Path) -> str:
-    """Return what a text file holds."""
-    return file.read_text(encoding="utf-8")
+def file_text(file: Path | str) -> str:
+    """Return what a text file holds, its lines ended by LF; `-` is standard input."""
+    try:
+        return content_of(file).decode().replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise typer.BadParameter(f"{_file_name(file)}: expected text in UTF-8") from None
 
 
 def base64_of(file: Path) -> str:
-    """Return the bytes of a file in base64, as JSON holds pictures."""
-    return base64.b64encode(file.read_bytes()).decode()
+    """Return a picture in base64, as JSON holds it."""
+    content = content_of(file)
+    if len(content) > MAX_PICTURE:
+        raise typer.BadParameter(f"{file}: expected a picture of at most {MAX_PICTURE // 1024} KiB")
+    return base64.b64encode(content).decode()
 
 
-def content_of(file: str) -> bytes:
+def content_of(file: Path | str) -> bytes:
     """Return what a file holds; `-` is standard input."""
-    return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    return sys.stdin.buffer.read() if str(file) == "-" else Path(file).read_bytes()
 
 
 def json_in(file: str) -> Json:
     """Return the JSON that a file holds, decoded; `-` is standard input."""
     try:
-        return msgspec.json.decode(content_of(file))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{file}: expected JSON ({error})") from None
+        return msgspec.json.decode(file_text(file))
+    except msgspec.DecodeError as error:
+        raise typer.BadParameter(f"{_file_name(file)}: expected JSON ({error})") from None
+
+
+def _file_name(file: Path | str) -> str:
+    return "standard input" if str(file) == "-" else str(file)
 
 
 def _esim_field(name: str, value: str) -> Json:

@@ -5,11 +5,14 @@ characters that do not print are shown as escapes. Prose is wrapped to the termi
 key or a command, is one line at any width. Colours only on a terminal.
 """
 
+import io
+import os
 import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,6 +31,16 @@ TONES = {
     "stopped": "red",
     "cancelled": "dim",
 }
+
+
+def open_streams() -> None:
+    """Put empty streams where the process was given none; what an old encoding lacks is printed as `?`."""
+    sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - it stays open
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - the same
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - the same
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def screen(*, stderr: bool = False) -> Console:
@@ -102,9 +115,14 @@ def program() -> str:
 
 
 def raw(body: bytes) -> None:
-    """Print the JSON of an answer, and nothing for an empty one; what could control the terminal is escaped."""
+    """Print the JSON of an answer, and nothing for an empty one; what could control the terminal is escaped.
+
+    It is UTF-8 whatever the terminal's encoding is (RFC 8259).
+    """
     if body:
-        sys.stdout.write(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", body.decode()) + "\n")
+        text = _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", body.decode()) + "\n"
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode())
         sys.stdout.flush()
 
 

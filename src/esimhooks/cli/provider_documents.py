@@ -15,7 +15,7 @@ from uuid import UUID
 import typer
 
 from esimhooks.cli import output
-from esimhooks.cli.options import content_of
+from esimhooks.cli.options import content_of, file_text
 from esimhooks.cli.resources import KINDS, SHIPPED
 from esimhooks.server.domain.errors import Refused
 from esimhooks.vocabulary.statuses import Mode
@@ -75,7 +75,7 @@ def check(
 def _text_of(document: str) -> object:
     if document in SHIPPED and not Path(document).exists():
         return (files("esimhooks.server.providers") / "mappings" / f"{document}.toml").read_text("utf-8")
-    return Path(document).read_text("utf-8")
+    return file_text(document)
 
 
 def _run_examples(mapped: "Mapped", *, as_json: bool) -> None:

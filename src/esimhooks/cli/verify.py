@@ -12,7 +12,7 @@ import typer
 
 from esimhooks.cli import output
 from esimhooks.cli.diagnosis import Part, diagnose
-from esimhooks.cli.options import content_of
+from esimhooks.cli.options import content_of, file_text
 
 
 def verify(
@@ -40,7 +40,7 @@ def verify(
 
     Ends with 1 where it does not verify.
     """
-    lines = [*(headers.read_text().splitlines() if headers else []), *(header or [])]
+    lines = [*(file_text(headers).splitlines() if headers else []), *(header or [])]
     content = content_of(body)
     found = diagnose(content, _by_name(lines), secret=secret, now=time.time() if at is None else at)
     if as_json:

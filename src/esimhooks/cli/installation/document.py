@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import typer
 from msgspec import Struct, field
 
 from esimhooks.cli.messages import Failed
-from esimhooks.cli.options import base64_of
+from esimhooks.cli.options import base64_of, file_text
 from esimhooks.vocabulary.statuses import Mode
 
 Fields = dict[str, Any]
@@ -82,10 +83,10 @@ class Installation(Struct, frozen=True, kw_only=True):
 
 def read(file: Path) -> Installation:
     """Return what a file says, its references resolved. Raises `Failed` with the location that is wrong."""
-    raw = file.read_bytes()
+    text = file_text(file)
     try:
-        content = msgspec.json.decode(raw) if file.suffix == ".json" else tomllib.loads(raw.decode())
-    except (msgspec.DecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = msgspec.json.decode(text) if file.suffix == ".json" else tomllib.loads(text)
+    except (msgspec.DecodeError, tomllib.TOMLDecodeError) as error:
         kind = "JSON" if file.suffix == ".json" else "TOML"
         raise Failed(f"{file}: expected {kind} ({error})") from None
     return parsed(_resolved(content, file.parent, ""))
@@ -203,6 +204,8 @@ def _from_file(name: Any, folder: Path, location: str) -> str:
     try:
         if location.rpartition(".")[2] in PICTURES:
             return base64_of(folder / str(name))
-        return (folder / str(name)).read_text(encoding="utf-8").rstrip("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failed(f"{location}: {name} cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        return file_text(folder / str(name)).rstrip("\n")
+    except OSError as error:
+        raise Failed(f"{location}: {name} cannot be read ({error.strerror or error})") from None
+    except typer.BadParameter as error:
+        raise Failed(f"{location}: {error}") from None

@@ -100,7 +100,7 @@ class EmbeddedPostgres:
         except BaseException as error:
             self.stop()
             if isinstance(error, OSError | subprocess.SubprocessError | psutil.Error):
-                raise Broken(f"the embedded PostgreSQL of {self._data_dir} cannot start: {error}") from error
+                raise Broken(f"the embedded PostgreSQL of {self._data_dir} cannot start: {_reason(error)}") from error
             raise
         return self.address
 
@@ -337,3 +337,8 @@ def _wait_for(condition: Callable[[], bool], deadline: float) -> None:
     """Return when the condition holds or the deadline (of the monotonic clock) has passed."""
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+def _reason(error: BaseException) -> str:
+    where = f": {error.filename}" if isinstance(error, OSError) and error.filename else ""
+    return f"{error.strerror}{where}" if isinstance(error, OSError) and error.strerror else str(error)
