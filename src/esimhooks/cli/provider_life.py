@@ -24,7 +24,7 @@ from esimhooks.server.domain.notification import InboundRequest
 from esimhooks.server.providers.mapping.check import Mapped, shipped
 from esimhooks.server.providers.mapping.document import Example
 from esimhooks.server.providers.mapping.examples import request_of
-from esimhooks.server.providers.mapping.templates import KEY, ORDER_NO
+from esimhooks.server.providers.mapping.templates import ICCID, KEY, ORDER_NO
 from esimhooks.vocabulary.statuses import Mode
 
 VOLUME_MB = 1024
@@ -108,7 +108,7 @@ def life_of(mapped: Mapped) -> Life:
         pushed=[one for one in told if "refunded" not in (one.order or {})],
         order=of_order[0] if of_order else None,
         is_made_by_query=bool(of_order) and not ready,
-        answers=[one for one in mine if one.answer_to and KEY in about[one.question]],
+        answers=[one for one in mine if one.answer_to and about[one.question] & {KEY, ICCID}],
         refunded_order=next((one for one in refused if ORDER_NO in about[one.question]), None),
         refunds=[one for one in mine if "refunded" in (one.order or {})],
     )

@@ -53,6 +53,8 @@ FETCH = '[fetch]\nrequest = "GET /v1/esims/{key}"\nset.status = "status"\n'
         (FETCH.replace("GET /", "GET //"), "/fetch/request", "a path such as"),
         (FETCH.replace("GET", "DELETE"), "/fetch/request", "one of GET, POST, PUT"),
         ('auth = "oauth"\n' + FETCH, "/auth", "[token]"),
+        (FETCH.replace("{key}", "{iccid}"), "/fetch/0/request", "[[fetch]] by {key} before"),
+        (f'{FETCH}[token]\nrequest = "POST /t"\nbaseUrl = "http://auth.example"', "/token/baseUrl", "expected https"),
         ('auth = "oidc"\n' + FETCH, "/auth", "one of basic"),
         (FETCH + 'paging = {page = "p"}', "/fetch/list", "`list` beside `paging`"),
         (FETCH + 'set.key = "header:x"', "/fetch/set/key", "no headers"),

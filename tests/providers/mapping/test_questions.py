@@ -254,6 +254,38 @@ OAUTH = (
 )
 
 
+async def test_an_access_token_may_be_had_at_an_address_of_its_own(fake: FakeProvider, http: ClientSession) -> None:
+    fake.says("POST /oauth/token", {"access_token": "t-1"})
+    fake.says("GET /v1/esims/7", {"id": "7", "state": "live"})
+    token = (
+        f'[token]\nrequest = "POST /oauth/token"\nbaseUrl = "{fake.url}/"\nform = {{id = "{{credential:username}}"}}\n'
+    )
+    mapped = compile_document(f'{HEAD}baseUrl = "{fake.url}/v1"\nauth = "oauth"\n{token}{ONE}')
+
+    async def pace() -> None: ...
+
+    config = ProviderConfig(name="p", kind="mapping", credentials={"username": "me"})
+    await provider.built(mapped, config, http, pace, clock=lambda: NOW).fetch(Lookup(esim_tran_no="7"))
+
+    assert fake.calls() == ["POST /oauth/token", "GET /v1/esims/7"]
+
+
+async def test_an_esim_is_queried_by_the_iccid_that_an_earlier_answer_has_said(
+    fake: FakeProvider, http: ClientSession
+) -> None:
+    by_iccid = '[[fetch]]\nrequest = "GET /profiles/{iccid}"\nset.eid = "eid"\n'
+    document = ONE.replace("[fetch]", "[[fetch]]") + f'set.iccid = "iccid"\n{by_iccid}'
+    fake.says("GET /v1/esims/7", {"id": "7", "state": "live", "iccid": ICCID})
+    fake.says("GET /v1/esims/8", {"id": "8", "state": "live"})
+    fake.says(f"GET /v1/profiles/{ICCID}", {"eid": "89049032123451234512345678901235"})
+
+    [esim] = await asked_by(fake, http, document).fetch(Lookup(esim_tran_no="7"))
+    [without] = await asked_by(fake, http, document).fetch(Lookup(esim_tran_no="8"))
+
+    assert (esim.eid, without.eid) == ("89049032123451234512345678901235", None)
+    assert fake.calls() == ["GET /v1/esims/7", f"GET /v1/profiles/{ICCID}", "GET /v1/esims/8"]
+
+
 async def test_an_access_token_is_kept_for_as_long_as_it_lasts(fake: FakeProvider, http: ClientSession) -> None:
     fake.says("POST /v1/token", {"access_token": "one", "expires_in": "3600"})
     fake.says("GET /v1/esims/7", {"id": "7", "state": "live"})

@@ -74,17 +74,25 @@ def base_url(config: ProviderConfig, *, default: str | None, secure: bool) -> st
     if value is None:
         raise Refused.invalid("/baseUrl", "expected an address: this kind has none of its own")
     try:
+        check_address(value, secure=secure)
+    except ValueError as error:
+        raise Refused.invalid("/baseUrl", str(error)) from None
+    return value.rstrip("/")
+
+
+def check_address(value: str, *, secure: bool) -> None:
+    """Raise `ValueError` with what was expected where it is no address of an API."""
+    try:
         parts = urlsplit(value)
         usable = parts.hostname is not None and (parts.port is None or parts.port > 0)
     except ValueError:
         usable = False
     if not usable or not value.isascii() or not value.isprintable() or " " in value:
-        raise Refused.invalid("/baseUrl", "expected an address such as https://api.example.com")
+        raise ValueError("expected an address such as https://api.example.com")
     if parts.query or parts.fragment or "@" in parts.netloc:
-        raise Refused.invalid("/baseUrl", "expected an address without user, query and fragment")
+        raise ValueError("expected an address without user, query and fragment")
     if parts.scheme != "https" and not (parts.scheme == "http" and (not secure or parts.hostname in _LOOPBACK)):
-        raise Refused.invalid("/baseUrl", "expected https" if secure else "expected http or https")
-    return value.rstrip("/")
+        raise ValueError("expected https" if secure else "expected http or https")
 
 
 def escaped(name: str) -> str:

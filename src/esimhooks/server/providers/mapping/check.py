@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from esimhooks.server.domain.errors import FieldError, Refused
 from esimhooks.server.domain.validation import MAX_ERRORS, escaped
+from esimhooks.server.providers import options
 from esimhooks.server.providers.mapping import proof
 from esimhooks.server.providers.mapping.document import (
     Auth,
@@ -34,6 +35,7 @@ from esimhooks.server.providers.mapping.questions import CompiledQuestion, Compi
 from esimhooks.server.providers.mapping.rules import CompiledRule, Rules
 from esimhooks.server.providers.mapping.sources import Source
 from esimhooks.server.providers.mapping.templates import (
+    ICCID,
     KEY,
     KEYS,
     ORDER_NO,
@@ -136,9 +138,15 @@ class Compiler:
             self._problems.add("/handshake/echo", "expected query:NAME or header:NAME")
         several = isinstance(document.fetch, list)
         fetches = [
-            self._question(question, f"/fetch/{place}" if several else "/fetch", allowed=frozenset({KEY, ORDER_NO}))
+            self._question(
+                question, f"/fetch/{place}" if several else "/fetch", allowed=frozenset({KEY, ORDER_NO, ICCID})
+            )
             for place, question in enumerate(document.fetches)
         ]
+        for place, question in enumerate(fetches):
+            earlier = [one for one in fetches[:place] if KEY in one.placeholders]
+            if ICCID in question.placeholders and not earlier:
+                self._problems.add(f"/fetch/{place}/request", "expected a [[fetch]] by {key} before: it says the ICCID")
         usage = self._question(document.usage, "/usage", allowed=frozenset({KEY, KEYS})) if document.usage else None
         token = self._compiled_token(document.token) if document.token else None
         asked = frozenset(_names_to_ask(document))
@@ -255,9 +263,13 @@ class Compiler:
 
     def _compiled_token(self, token: Token) -> CompiledToken:
         self._request(token, "/token", allowed=frozenset())
+        if token.base_url is not None:
+            with self._problems.at("/token/baseUrl"):
+                options.check_address(token.base_url, secure=True)
         return CompiledToken(
             request=token,
             spec=token,
+            base_url=token.base_url.rstrip("/") if token.base_url else None,
             error=self._source(token.error_path, "/token/errorPath"),
             reason=self._source(token.reason_path, "/token/reasonPath"),
             path=self._source(token.path, "/token/path") or Source("access_token"),

@@ -230,8 +230,9 @@ class Question(Request, frozen=True, kw_only=True):
 
 
 class Token(Request, frozen=True, kw_only=True):
-    """The question for an access token of the scheme `oauth`."""
+    """The question for an access token of the scheme `oauth`, at an address of its own where it has one."""
 
+    base_url: Name | None = None
     path: Words = "access_token"
     expires: Words = "expires_in"
 

@@ -24,7 +24,7 @@ from esimhooks.server.providers.mapping.proof import Proof, compile_proof, names
 from esimhooks.server.providers.mapping.questions import Api, CompiledQuestion, UnknownToProvider
 from esimhooks.server.providers.mapping.rules import CompiledRule
 from esimhooks.server.providers.mapping.sources import Source, View
-from esimhooks.server.providers.mapping.templates import KEY, KEYS, ORDER_NO, Fill
+from esimhooks.server.providers.mapping.templates import ICCID, KEY, KEYS, ORDER_NO, Fill
 from esimhooks.server.providers.port import (
     Lookup,
     OrderUnknown,
@@ -71,7 +71,7 @@ class MappedProvider(Provider):
             content_type=answer.content_type,
         )
         self.can_fetch = api is not None and bool(mapped.fetches or mapped.usage)
-        self._about_one = [question for question in mapped.fetches if KEY in question.placeholders]
+        self._about_one = [question for question in mapped.fetches if question.placeholders & {KEY, ICCID}]
         self.can_confirm = self.can_fetch and _can_tell(self._about_one, frozenset(EsimStatus))
         told = _can_tell(mapped.rules.rules, ACTIVE)
         self.only_polled = not told and _can_tell([mapped.usage] if mapped.usage else self._about_one, ACTIVE)
@@ -143,11 +143,18 @@ class MappedProvider(Provider):
         return tuple(found)
 
     async def _one(self, questions: Sequence[CompiledQuestion], key: str, cause: Cause) -> Update:
-        """Ask every question about one eSIM and put the answers together, the first to say something first."""
+        """Ask every question about one eSIM and put the answers together, the first to say something first.
+
+        A question by the ICCID is left out where no answer before it has said which that is.
+        """
         api = self._account()
         wanted: Update | None = None
         for question in questions:
-            async for one in self._answers(question, api.fill(key=key), Identity(esim_tran_no=key), cause):
+            iccid = wanted.identity.iccid if wanted else None
+            if ICCID in question.placeholders and iccid is None:
+                continue
+            fill = api.fill(key=key, iccid=iccid)
+            async for one in self._answers(question, fill, Identity(esim_tran_no=key), cause):
                 if one.identity.esim_tran_no == key:
                     wanted = one if wanted is None else filled(wanted, one)
         if wanted is None:
@@ -297,4 +304,7 @@ def _api(mapped: Mapped, config: ProviderConfig, session: ClientSession, pace: P
     for name in mapped.asks_with:
         options.credential(config, name)
     base_url = options.base_url(config, default=mapped.document.base_url, secure=True)
-    return Api(base_url, config.credentials, mapped.token, session=session, pace=pace, clock=clock)
+    token = mapped.token
+    if token is not None and config.base_url is not None:  # the operator's address stands for all of the provider
+        token = replace(token, base_url=None)
+    return Api(base_url, config.credentials, token, session=session, pace=pace, clock=clock)

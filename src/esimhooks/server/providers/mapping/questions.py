@@ -73,9 +73,10 @@ class CompiledQuestion(CompiledRequest, frozen=True, kw_only=True):
 
 
 class CompiledToken(CompiledRequest, frozen=True, kw_only=True):
-    """The question for an access token."""
+    """The question for an access token; `base_url` is where, if not at the API."""
 
     spec: Token
+    base_url: str | None
     path: Source
     expires: Source
 
@@ -102,9 +103,18 @@ class Api:
         self._kept: tuple[str, datetime] | None = None
         self._renewing = asyncio.Lock()
 
-    def fill(self, *, key: str | None = None, keys: tuple[str, ...] = (), order_no: str | None = None) -> Fill:
+    def fill(
+        self,
+        *,
+        key: str | None = None,
+        keys: tuple[str, ...] = (),
+        order_no: str | None = None,
+        iccid: str | None = None,
+    ) -> Fill:
         """Return what placeholders stand for in a question about this."""
-        return Fill(credentials=self._credentials, clock=self._clock, key=key, keys=keys, order_no=order_no)
+        return Fill(
+            credentials=self._credentials, clock=self._clock, key=key, keys=keys, order_no=order_no, iccid=iccid
+        )
 
     async def pages(self, question: CompiledQuestion, fill: Fill) -> AsyncIterator[View]:
         """Return the pages of the answer. Raises as the port says."""
@@ -166,7 +176,7 @@ class Api:
         fill, asked_at = self.fill(), self._clock()
         _, path = method_and_path(token.spec.request)
         try:
-            view = await self._exchange(token, f"{self._base_url}{fill.address(path)}", fill, None)
+            view = await self._exchange(token, f"{token.base_url or self._base_url}{fill.address(path)}", fill, None)
         except ProviderRefused as error:
             raise CredentialsRefused(f"no access token: {error}") from error
         text = token.path.read(view)

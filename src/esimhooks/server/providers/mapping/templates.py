@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from esimhooks.server.domain.clock import Clock
 
-KEY, KEYS, ORDER_NO = "key", "keys", "orderNo"
+KEY, KEYS, ORDER_NO, ICCID = "key", "keys", "orderNo", "iccid"
 _PLACEHOLDER = re.compile(r"\{([A-Za-z]+(?::[A-Za-z0-9_-]+)?)\}")
 _GENERATED = frozenset({"uuid", "now", "nowMs", "nowText"})
 _METHODS = frozenset({"GET", "POST", "PUT"})
@@ -26,6 +26,7 @@ class Fill(Struct, frozen=True, kw_only=True):
     key: str | None = None
     keys: Sequence[str] = ()
     order_no: str | None = None
+    iccid: str | None = None
 
     def value(self, name: str) -> str:
         """Return what one placeholder stands for."""
@@ -37,7 +38,8 @@ class Fill(Struct, frozen=True, kw_only=True):
         at = self.clock()
         stands_for = {"now": f"{at.timestamp():.0f}", "nowMs": f"{at.timestamp() * 1000:.0f}"}
         stands_for["nowText"] = f"{at:%Y-%m-%d %H:%M:%S}"
-        stands_for |= {KEY: self.key or "", KEYS: ",".join(self.keys), ORDER_NO: self.order_no or ""}
+        stands_for |= {KEY: self.key or "", KEYS: ",".join(self.keys)}
+        stands_for |= {ORDER_NO: self.order_no or "", ICCID: self.iccid or ""}
         return stands_for[kind]
 
     def text(self, template: str) -> str:
