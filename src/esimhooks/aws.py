@@ -20,12 +20,12 @@ def take(receiver: Receiver, event: Mapping[str, Any]) -> dict[str, Any]:
     raw = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
     several = event.get("multiValueHeaders")
     answer = receiver.take(raw, several or event.get("headers") or {}, method=_method(event))
-    told: dict[str, Any] = {"statusCode": answer.status, "body": answer.content.decode(), "isBase64Encoded": False}
+    response: dict[str, Any] = {"statusCode": answer.status, "body": answer.content.decode(), "isBase64Encoded": False}
     if several:  # a load balancer with them wants them back
-        told["multiValueHeaders"] = {name: [value] for name, value in answer.headers}
+        response["multiValueHeaders"] = {name: [value] for name, value in answer.headers}
     else:
-        told["headers"] = dict(answer.headers)
-    return told
+        response["headers"] = dict(answer.headers)
+    return response
 
 
 def _method(event: Mapping[str, Any]) -> str:

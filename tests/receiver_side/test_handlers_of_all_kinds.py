@@ -13,6 +13,7 @@ import psycopg.rows
 import pytest
 
 from esimhooks import Event, Receiver, Retrying
+from esimhooks.testing import signed_request
 from receiver_side.posting import SECRET, Seen, a_body, post, until
 
 ONCE = Retrying(schedule_s=(), transactional_limit_s=10)
@@ -111,6 +112,20 @@ def test_a_handler_may_have_the_rows_of_its_connection_in_any_form(inbox: str) -
         until(lambda: receiver.stats().done == 10)
     assert statuses == [200] * 5
     assert seen.ids == [f"evt_{number}" for number in range(1, 6)]
+
+
+@pytest.mark.timeout(20)
+def test_what_a_handler_sets_for_its_session_is_gone_with_its_transaction(empty_inbox: str) -> None:
+    receiver = Receiver(SECRET, inbox=empty_inbox, retrying=ONCE)
+
+    @receiver.transactional("*", name="welcome")
+    def welcome(event: Event, connection: psycopg.Connection[Any]) -> None:
+        connection.execute("SET default_transaction_read_only = on")
+
+    for number in (1, 2, 3):
+        request = signed_request(SECRET, "esim.activated", id=f"evt_{number}")
+        assert receiver.take(request.body, request.headers).status == 200
+    receiver.close()
 
 
 DEFERRED = (

@@ -37,7 +37,7 @@ export function eventOf(message: Message): EsimEvent | UnknownEvent {
   const event = ours ?? textOf(payload["type"]);
   const id = (ours === undefined ? undefined : textOf(payload["id"])) ?? message.id;
   if (event === undefined || id === "" || id.length > MAX_ID_CHARACTERS || NOT_STORABLE.test(event + id)) {
-    throw new WebhookVerificationError("not_an_event", "the body does not tell which event it is");
+    throw new WebhookVerificationError("not_an_event", "the body does not say which event it is");
   }
   const timestamp = textOf(payload["timestamp"]) ?? message.sentAt.toISOString();
   return { ...payload, id, event, timestamp, data: isObject(payload["data"]) ? payload["data"] : {} };

@@ -319,6 +319,25 @@ connection.close()`;
   return Number(stdout);
 }
 
+test("a transactional handler that could not be called has lost no process", async (context) => {
+  const inbox = await emptyInbox(context, "sqlite");
+  const log = { warnings: 0, warn: () => (log.warnings += 1), error() {} };
+  const receiver = await aReceiver(context, { inbox, log, retrying: { leaseSeconds: 600 } });
+  let calls = 0;
+  receiver.transactional("*", () => void (calls += 1), { name: "ordered", ordered: true });
+  assert.equal((await receiver.take(Buffer.from(BODY), await signed())).status, 200);
+  const busy = "BEFORE UPDATE OF lease ON esimhooks_runs WHEN NEW.lease = OLD.lease BEGIN SELECT RAISE(ABORT, 'busy'); END";
+  await sql(inbox, `CREATE TRIGGER busy ${busy}`);
+
+  receiver.start();
+  await until(() => log.warnings > 0, "the failure");
+  await sql(inbox, "DROP TRIGGER busy");
+
+  await until(() => calls === 1, "the call");
+  await until(async () => (await receiver.stats()).done === 1, "the mark");
+  assert.deepEqual((await sql(inbox, "SELECT lost_leases FROM esimhooks_runs")).map((one) => one.lost_leases), [0]);
+});
+
 test("what comes after an inbox was deleted is kept in a new one", async (context) => {
   const inbox = await emptyInbox(context, "sqlite");
   const receiver = await aReceiver(context, { inbox });

@@ -24,7 +24,7 @@ Word = TypeVar("Word", bound=StrEnum)
 
 
 class Esim(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The eSIM after the change. Volumes are MB (1 048 576 bytes), times aware UTC; None is what no provider has told.
+    """The eSIM after the change. Volumes are MB (1 048 576 bytes), times aware UTC; None is what no provider has reported.
 
     `id` and `transaction_id` are empty only where the sender is not esimhooks. `extra` holds, by wire name, fields that
     this release does not know and values that do not fit. The representation shows no personal data and no secrets.
@@ -110,7 +110,7 @@ _decoder = msgspec.json.Decoder(Any)
 
 
 def event_of(body: bytes, *, message_id: str | None, sent_at: datetime) -> Event:
-    """Return the event that a verified body tells. Raises `WebhookVerificationError`.
+    """Return the event in a verified body. Raises `WebhookVerificationError`.
 
     `message_id` is the signed id of the request, None where the request has none: then the body must be an envelope of
     ours. Bodies of other Standard Webhooks senders may call the event's type `type`; their timestamp may be missing,
@@ -124,7 +124,7 @@ def event_of(body: bytes, *, message_id: str | None, sent_at: datetime) -> Event
     if ours and _as(str, payload.get("id")):
         identifier = str(payload["id"])
     if not event_type or not identifier or len(identifier) > MAX_ID_CHARACTERS or "\0" in event_type + identifier:
-        raise WebhookVerificationError(VerificationFailure.NOT_AN_EVENT, "the body does not tell which event it is")
+        raise WebhookVerificationError(VerificationFailure.NOT_AN_EVENT, "the body does not say which event it is")
     return Event(
         id=identifier,
         event=_word(EventType, event_type) or event_type,

@@ -31,7 +31,7 @@ C = TypeVar("C", bound=Closable)
 class Idle(Generic[C]):
     """A few open connections; the one used last comes first. Threads may share it.
 
-    `abandon` makes a child let go of a connection of its parent without ending it for the parent; it is told whether the
+    `abandon` makes a child let go of a connection of its parent without ending it for the parent; it is given whether the
     connection was idle.
     """
 

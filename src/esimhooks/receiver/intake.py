@@ -28,7 +28,7 @@ _NO_FAULT_OF_THE_KEY = frozenset(
 
 
 class Answer(Struct, frozen=True):
-    """What the sender is told. `content`'s bytes are JSON."""
+    """The answer to the sender. `content`'s bytes are JSON."""
 
     status: int
     content: bytes

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, LiteralString
 
 from esimhooks.receiver.database import WAIT_S, Row, pyformat
 from esimhooks.receiver.errors import InboxUnavailable
@@ -105,7 +105,9 @@ class PostgresDatabase:
     ) -> Iterator[PostgresSession]:
         """Yield a session; committed at the end, to disk where it is `durable`."""
         begin = "BEGIN" if durable else "BEGIN; SET LOCAL synchronous_commit = off"
-        with self._transaction(begin, within_s) as session:
+        # What a handler has set for its session is not for those who are given the connection later.
+        commit = "COMMIT; RESET ALL" if handlers else "COMMIT"
+        with self._transaction(begin, within_s, commit) as session:
             yield session
 
     def close(self) -> None:
@@ -113,14 +115,14 @@ class PostgresDatabase:
         self._idle.close()
 
     @contextmanager
-    def _transaction(self, begin: str, within_s: float) -> Iterator[PostgresSession]:
+    def _transaction(self, begin: str, within_s: float, commit: LiteralString = "COMMIT") -> Iterator[PostgresSession]:
         connection: psycopg.Connection[Row] | None = None
         closings = self._idle.closings
         deadline = time.monotonic() + within_s
         try:
             connection = self._begun(begin, deadline)
             yield PostgresSession(connection)
-            connection.execute("COMMIT")
+            connection.execute(commit)
         except BaseException as error:
             self._idle.drop(connection)  # rolls back, whatever state the connection is in
             if isinstance(error, psycopg.errors.UndefinedTable):  # somebody has dropped them: they are made again

@@ -306,7 +306,7 @@ def stored_event(event_id: str, sent_at: float, body: bytes) -> tuple[Event, Fai
 
 
 def _lane(event: Event) -> str | None:
-    """Return the eSIM whose order the event is part of; None where the event tells no place in an order."""
+    """Return the eSIM whose order the event is part of; None where the event has no place in an order."""
     esim = event.data.id
     return esim if event.sequence is not None and 0 < len(esim) <= MAX_ID_CHARACTERS and "\0" not in esim else None
 

@@ -120,7 +120,7 @@ class SqliteDatabase:
         self._writer = threading.Lock()
         self._ready = False
         self._opened: tuple[int, int] | None = None
-        """Which file it was, told by device and inode, when its tables were last looked at."""
+        """Which file it was, by device and inode, when its tables were last looked at."""
 
         forks.register(in_child=self._after_fork_in_child)
 
@@ -226,7 +226,7 @@ class SqliteDatabase:
 
     def _prepare(self, connection: sqlite3.Connection, within_s: float) -> None:
         # WAL: readers and the writer do not wait for each other.
-        _patiently(connection, "PRAGMA journal_mode = WAL", within_s)
+        _retry_while_busy(connection, "PRAGMA journal_mode = WAL", within_s)
         connection.execute("PRAGMA foreign_keys = ON")
         if not self._ready:
             connection.execute("BEGIN IMMEDIATE")
@@ -236,7 +236,7 @@ class SqliteDatabase:
 
 
 def _identity_of(path: str) -> tuple[int, int] | None:
-    """Return what tells a file from another one that is later put in its place; None where there is none."""
+    """Return what distinguishes a file from another one that is put in its place; None where there is none."""
     try:
         status = Path(path).stat()
     except OSError:
@@ -253,7 +253,7 @@ def _abandon(connection: sqlite3.Connection, idle: bool) -> None:  # noqa: FBT00
         connection.close()
 
 
-def _patiently(connection: sqlite3.Connection, statement: str, within_s: float) -> None:
+def _retry_while_busy(connection: sqlite3.Connection, statement: str, within_s: float) -> None:
     """Execute what SQLite refuses at once, without its own waiting, while another process does the same."""
     deadline = time.monotonic() + within_s
     while True:

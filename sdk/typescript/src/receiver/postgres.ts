@@ -177,9 +177,9 @@ async function isUpToDate(session: Session): Promise<boolean> {
 
 function handBack(client: Client, whole: boolean): void {
   client.off("error", ignored);
-  if (!whole) client.on("error", ignored); // it may still tell that it was cut off
+  if (!whole) client.on("error", ignored); // it may still report that it was cut off
   client.release(!whole);
 }
 
-/** A connection that the server has ended tells so; its next statement fails. */
+/** A connection that the server has ended reports so; its next statement fails. */
 function ignored(): void {}

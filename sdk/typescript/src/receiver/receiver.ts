@@ -175,7 +175,7 @@ function guarded(log: Log): Log {
     try {
       write();
     } catch {
-      // there is no other place to tell of it
+      // there is no other place to report it
     }
   };
   return { warn: (message) => attempt(() => log.warn(message)), error: (message) => attempt(() => log.error(message)) };

@@ -152,6 +152,17 @@ export class Runs {
     });
   }
 
+  /** Give a run back whose handler could not be called, to be claimed at that time; no attempt is counted. */
+  async release(claim: Claim, dueAt: number): Promise<void> {
+    await this.#database.writing(async (session) => {
+      await session.run(
+        `UPDATE esimhooks_runs SET state = 'waiting', due_at = :dueAt, lease = NULL WHERE event_id = :eventId
+          AND handler = :handler AND lease = :holder AND state = 'running' AND attempts = :attempts`,
+        { ...keyOf(claim), holder: this.#holder, attempts: claim.attempts, dueAt },
+      );
+    });
+  }
+
   /**
    * Let be due what a clock that was ahead, and no longer is, has put off. Leases are left alone: the clock of the process
    * that renews one may be a little ahead still.
@@ -334,7 +345,7 @@ function refusedBy(error: InboxUnavailable): Ending {
   return { failed: true, thrown: error.cause ?? error };
 }
 
-/** Return the eSIM whose order the event is part of, and its place; undefined where the event tells neither. */
+/** Return the eSIM whose order the event is part of, and its place; undefined where it has none. */
 function laneOf(event: AnyEvent): Lane | undefined {
   const { sequence } = event;
   const esim = event.data["id"];

@@ -58,7 +58,7 @@ class SqliteSession implements Session {
 }
 
 /** One connection and the transactions that wait for it. */
-class Lane {
+class ConnectionQueue {
   readonly #path: string;
   #connection: Connection | undefined;
   /** Which file the connection has open. */
@@ -102,7 +102,7 @@ class Lane {
         this.#opened = identityOf(this.#path);
       }
       const connection = this.#connection;
-      await patiently(() => connection.exec(begin), deadline);
+      await retryWhileBusy(() => connection.exec(begin), deadline);
     } catch (error) {
       this.#drop();
       throw unavailable("SQLite", error);
@@ -132,12 +132,12 @@ class Lane {
 /** One connection that writes and one that reads: in WAL mode they do not wait for each other. */
 export class SqliteDatabase implements Database {
   readonly skipLocked = "";
-  readonly #writer: Lane;
-  readonly #reader: Lane;
+  readonly #writer: ConnectionQueue;
+  readonly #reader: ConnectionQueue;
 
   constructor(path: string) {
-    this.#writer = new Lane(path);
-    this.#reader = new Lane(path);
+    this.#writer = new ConnectionQueue(path);
+    this.#reader = new ConnectionQueue(path);
   }
 
   async reading<T>(work: (session: Session) => Promise<T>): Promise<T> {
@@ -161,9 +161,9 @@ async function opened(path: string, deadline: number): Promise<Connection> {
   create(path);
   const connection = await connected(path);
   try {
-    await patiently(() => connection.exec("PRAGMA journal_mode = WAL"), deadline);
+    await retryWhileBusy(() => connection.exec("PRAGMA journal_mode = WAL"), deadline);
     connection.exec("PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 0");
-    await patiently(() => connection.exec("BEGIN IMMEDIATE"), deadline);
+    await retryWhileBusy(() => connection.exec("BEGIN IMMEDIATE"), deadline);
     await upgradeSchema(new SqliteSession(connection, new Map()), { seconds: "real", bytes: "blob" });
     connection.exec("COMMIT");
     return connection;
@@ -186,7 +186,7 @@ function create(path: string): void {
   }
 }
 
-/** Return what tells a file from another one that is later put in its place. */
+/** Return what distinguishes a file from another one that is put in its place. */
 function identityOf(path: string): string {
   const status = statSync(path, { bigint: true, throwIfNoEntry: false });
   return status ? `${status.dev} ${status.ino}` : "";
@@ -208,7 +208,7 @@ async function connected(path: string): Promise<Connection> {
 }
 
 /** Call what SQLite refuses at once while another process writes; its own waiting would stop the event loop. */
-async function patiently(call: () => unknown, deadline: number): Promise<void> {
+async function retryWhileBusy(call: () => unknown, deadline: number): Promise<void> {
   for (;;) {
     try {
       call();

@@ -69,7 +69,7 @@ export class Worker {
     this.#loop = this.#work();
   }
 
-  /** Tell that something may be due. */
+  /** Notify that something may be due. */
   notify(): void {
     this.#notified = true;
     for (const wake of this.#waiting) wake();
@@ -154,10 +154,19 @@ export class Worker {
       const ending = await ended((signal) => handler.call(claim.event, { number, signal }), limit);
       this.#ended({ claim, ending, endedAt: this.#options.now() });
     } catch (error) {
-      this.#report(error); // the inbox is away: the lease ends by itself
+      this.#report(error);
+      await this.#release(claim);
     } finally {
       this.#atWork.delete(keyOf(claim));
       this.notify();
+    }
+  }
+
+  async #release(claim: Claim): Promise<void> {
+    try {
+      await this.#runs.release(claim, this.#options.now() + PAUSE_WHEN_UNAVAILABLE_MS / 1000);
+    } catch (error) {
+      this.#report(error); // the inbox is away: the lease ends by itself
     }
   }
 
