@@ -9,6 +9,7 @@ from browser.history import a_history, first_delivery
 from conftest import ADMIN_KEY
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
+from esimhooks.server.store.database import Database
 from receiver import Receiver
 
 pytestmark = pytest.mark.slow(reason="a real browser waits for refreshes")
@@ -171,3 +172,40 @@ async def test_components_are_shown_to_developers_only_and_have_no_barriers(
             await developer.looks(width=1440, scheme=scheme)
             await developer.picture(f"components-{scheme}")
             assert await developer.barriers() == []
+
+
+async def test_what_was_typed_is_there_again_after_a_session_that_ended_meanwhile(
+    person: Person, operator: Api, database: Database, receiver: Receiver
+) -> None:
+    merchant = await a_merchant(operator)
+    await person.sign_in(merchant.key)
+    await person.open("/endpoints/new")
+    await person.page.get_by_label("Address", exact=True).fill(receiver.url())
+    await person.page.get_by_label("Name", exact=True).fill("Main shop")
+    await person.page.get_by_label("esim.expired").check()
+    async with database.session() as db:
+        await db.conn.execute("DELETE FROM sessions")
+    await person.press("Create the endpoint")
+    await expect(person.page.get_by_text("Your session has ended")).to_be_visible()
+    await person.page.get_by_label("API key").fill(merchant.key)
+    await person.press("Sign in")
+    await expect(person.page.get_by_label("Name", exact=True)).to_have_value("Main shop")
+    await expect(person.page.get_by_label("esim.expired")).to_be_checked()
+    await person.press("Create the endpoint")
+    await expect(person.page.locator("#secret")).to_contain_text("whsec_")
+    await person.open("/endpoints/new")
+    await expect(person.page.get_by_label("Name", exact=True)).to_have_value("")
+
+
+async def test_a_page_says_when_the_server_no_longer_answers_and_when_it_does_again(
+    person: Person, operator: Api, receiver: Receiver
+) -> None:
+    await a_merchant(operator, webhook_url=receiver.url())
+    await person.sign_in(ADMIN_KEY)
+    stale = person.page.get_by_text("This page is not up to date")
+    await expect(stale).to_be_hidden()
+    await person.page.route("**/overview/figures*", lambda route: route.abort())
+    await expect(stale).to_be_visible()
+    await person.page.unroute_all()
+    await expect(stale).to_be_hidden()
+    person.troubles.clear()  # the console reports requests that failed

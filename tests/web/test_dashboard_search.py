@@ -63,6 +63,20 @@ async def test_an_operator_is_led_to_what_is_of_any_account(
     assert await led_to(browser, note["id"]) == f"/journal/{note['id']}"
 
 
+async def test_an_operator_opens_an_address_that_a_merchant_has_sent(
+    operator: Api, browser: Browser, receiver: Receiver
+) -> None:
+    rows = await rows_of_a_merchant(operator, receiver)
+    await browser.sign_in(rows.key)
+    sent = [f"/{kind}/{rows.ids[name]}" for kind, name in (("deliveries", "delivery_id"), ("endpoints", "endpoint_id"))]
+    titles = [re.findall("<title>.*</title>", (await browser.get(path))[1]) for path in sent]
+    await browser.sign_in(ADMIN_KEY)
+    for path, title in zip(sent, titles, strict=True):
+        status, text = await browser.get(path)
+        assert (status, re.findall("<title>.*</title>", text)) == (200, title)
+    assert (await browser.get(f"{sent[0][:-1]}7"))[0] == 200  # searched for, and not there
+
+
 async def test_an_audit_id_leads_to_its_entry_in_the_log_of_who_may_see_it(operator: Api, browser: Browser) -> None:
     merchant, other = await a_merchant(operator), await a_merchant(operator)
     async with operator.as_key(merchant.key) as caller:

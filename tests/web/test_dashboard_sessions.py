@@ -96,6 +96,26 @@ async def test_a_form_without_the_token_of_its_session_is_refused(browser: Brows
     assert (await operator.get("/v1/accounts"))["data"] == []
 
 
+async def test_who_sends_a_form_after_the_session_has_ended_comes_back_to_its_page(
+    browser: Browser, operator: Api
+) -> None:
+    account = (await operator.post("/v1/accounts", {"name": "Acme"}))["id"]
+    page = f"/endpoints/new?account={account}&mode=test"
+    for referer, back in ((browser.url + page, page), ("https://evil.example/endpoints", "/"), ("", "/")):
+        async with browser.session.post(
+            browser.url + "/endpoints", data={"url": "https://shop.example"}, headers={"referer": referer}
+        ) as answer:
+            assert "Sign in" in await answer.text()
+            assert answer.url.query.get("next", "/") == back
+
+
+async def test_a_part_of_a_page_leads_back_to_its_page_once_the_session_has_ended(browser: Browser) -> None:
+    for current, back in ((f"{browser.url}/?span=7d", "/?span=7d"), ("https://evil.example/x", "/"), ("//evil", "/")):
+        headers = {"hx-request": "true", "hx-current-url": current}
+        async with browser.session.get(browser.url + "/overview/figures", headers=headers) as answer:
+            assert answer.headers["hx-redirect"] == back
+
+
 async def test_signing_in_is_a_use_of_the_key(browser: Browser, operator: Api) -> None:
     merchant = await a_merchant(operator)
     await browser.sign_in(merchant.key)

@@ -1,12 +1,13 @@
 """What lets people in to the pages: a session for most of them, nothing for the sign-in page. Refusals are pages."""
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from esimhooks.server.api.access import audit_refusal, note_refusal
 from esimhooks.server.api.auth import Authenticator, actor_of, require_permission
-from esimhooks.server.api.http import Answer, Request, Response
+from esimhooks.server.api.http import Answer, Request, Response, redirect
 from esimhooks.server.api.installation import TO_ALL
 from esimhooks.server.api.parameters import Provide
 from esimhooks.server.api.router import Access, Route, problem_not_found
@@ -35,6 +36,8 @@ class _Pages:
     async def answer(self, request: Request, route: Route) -> Answer:
         if self._session and (to_sign_in := await admit(request)) is not None:
             return to_sign_in
+        if self._session and (to_owner := _to_owner(request)) is not None:
+            return to_owner
         if self._session:
             require_permission(request.session_user.principal, route.permission)
         route.takes.read_path(request)
@@ -47,6 +50,16 @@ class _Pages:
     async def after(self, request: Request) -> None:
         if request.refused is not None:
             await audit_refusal(request)
+
+
+OF_TENANTS = re.compile(r"/(?:esims|events|deliveries|endpoints|requeries)/((?:esim|evt|dlv|ep|rqy)_\w{26})(?:/|$)")
+"""Addresses of pages about a row of some tenant."""
+
+
+def _to_owner(request: Request) -> Response | None:
+    """Return the way to a row's page for an operator who names no account: a merchant has sent the address as it sees it."""
+    named = OF_TENANTS.match(request.path) if request.method == "GET" else None
+    return redirect(f"/search?q={named[1]}") if named and request.session_user.tenant is None else None
 
 
 async def not_found(request: Request) -> Response:

@@ -167,7 +167,7 @@ def show_error(request: Request, error: Exception) -> Response:
     user: SessionUser | None = request.session_user
     status, detail = 500, "Something broke on our side; it is in the log."
     if isinstance(error, Refused):
-        fields = "; ".join(f"{one.pointer.lstrip('/')}: {one.detail}" for one in error.errors)
+        fields = "; ".join(f"{one.pointer.lstrip('/').removeprefix('query:')}: {one.detail}" for one in error.errors)
         status, detail = error.status, fields or error.detail
     elif isinstance(error, NotNow):
         status, detail = 503, "The database does not answer at the moment. Try again in a few seconds."

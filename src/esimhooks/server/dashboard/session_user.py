@@ -114,7 +114,7 @@ def operator_of(request: Request) -> SessionUser:
 def tenant_of(user: SessionUser) -> Tenant:
     """Return whose rows the page is about. Raises `Refused` (422) where an operator has chosen no account."""
     if user.tenant is None:
-        raise Refused.invalid("/account", "choose an account first, at the top of the page")
+        raise Refused.invalid("/account", "choose one of the accounts first")
     return user.tenant
 
 
@@ -203,12 +203,20 @@ def _principal_of(session: PortalSession) -> Principal:
 
 
 def _to_sign_in(request: Request) -> Response:
-    if request.headers.get("hx-request"):  # a part of a page cannot show the form
-        return Response(200, headers={"hx-redirect": "/sign-in"})
-    if (
-        request.headers.get("sec-fetch-dest") == "iframe"
-    ):  # in somebody else's page, where nobody has a key to sign in with
+    if request.headers.get(
+        "hx-request"
+    ):  # a part of a page cannot show the form: the page leads there, or says why not
+        return Response(200, headers={"hx-redirect": _page_before(request)})
+    if request.headers.get("sec-fetch-dest") == "iframe":  # in somebody else's page, where nobody has a key
         raise Refused("your session has ended: reload the page around this one", status=401, code="UNAUTHENTICATED")
-    back = request.path + (f"?{request.raw_query.decode('latin-1')}" if request.raw_query else "")
-    to = "/sign-in" if request.method != "GET" or back == "/" else f"/sign-in?next={quote(back)}"
-    return redirect(to)
+    own = request.path + (f"?{request.raw_query.decode('latin-1')}" if request.raw_query else "")
+    back = own if request.method == "GET" else _page_before(request)
+    return redirect("/sign-in" if back == "/" else f"/sign-in?next={quote(back)}")
+
+
+def _page_before(request: Request) -> str:
+    """Return the page of this server that sent a form or asked for a part, as a path; the first page where none is named."""
+    page = urlsplit(request.headers.get("hx-current-url") or request.headers.get("referer", ""))
+    if page.netloc != request.headers.get("host") or not page.path.startswith("/") or page.path.startswith("//"):
+        return "/"
+    return page.path + (f"?{page.query}" if page.query else "")

@@ -221,6 +221,7 @@ document.addEventListener("keydown", (event) => {
 });
 document.addEventListener("submit", (event) => {
   if (event.target.method !== "post") return;
+  typed.keep(event.target);
   // A second click makes no second key; one that comes back by the browser's history can be pressed again.
   for (const button of event.target.querySelectorAll("button:not([type], [disabled])")) {
     button.dataset.pressed = "";
@@ -240,6 +241,43 @@ document.body.addEventListener("htmx:afterSwap", (event) => drawAll(event.detail
 document.body.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden && event.detail.requestConfig.headers["X-Live"]) event.preventDefault();
 });
+// What is live says so when it no longer is; the next answer takes the notice away.
+const stale = Object.assign(document.createElement("p"), { className: "advice bad", role: "alert" });
+stale.textContent = document.body.dataset.stale;
+document.body.addEventListener("htmx:afterRequest", (event) => {
+  if (!event.detail.requestConfig.headers["X-Live"]) return;
+  if (event.detail.successful) stale.remove();
+  else if (!stale.isConnected) document.getElementById("main").prepend(stale);
+});
+
+// What was typed into a form whose session had ended is there again after signing in, but no secrets: these stay fields of
+// the type password, which are left out.
+const typed = {
+  get: () => JSON.parse(remembered.tab("typed") ?? "null"),
+  keep(form) {
+    const fields = [...new FormData(form)].filter(([name, value]) => name !== "csrf" && typeof value === "string");
+    const secret = form.querySelector('[type="password"]');
+    if (!secret && fields.length) remembered.tab("typed", JSON.stringify({ page: location.pathname + location.search, action: form.action, fields }));
+  },
+  restore() {
+    const { page, action, fields } = typed.get() ?? {};
+    if (page !== location.pathname + location.search || !remembered.tab("ended")) return;
+    const form = [...document.forms].find((one) => one.action === action && one.method === "post");
+    for (const field of form?.elements ?? []) {
+      const values = fields.filter(([name]) => name === field.name).map(([, value]) => value);
+      if (field.name === "csrf" || field.type === "hidden") continue;
+      if (field.type === "checkbox") field.checked = values.includes(field.value);
+      else if (values.length) field.value = values[0];
+    }
+  },
+};
+if (document.querySelector(".sign-in")) remembered.tab("ended", "yes");
+else {
+  typed.restore();
+  remembered.tab("typed", null);
+  remembered.tab("ended", null);
+}
+
 function countDown() {
   for (const clock of document.querySelectorAll("[data-ends]")) {
     const left = Math.max(0, Math.round((new Date(clock.dataset.ends) - Date.now()) / 1000));

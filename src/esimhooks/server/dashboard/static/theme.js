@@ -8,6 +8,16 @@ const remembered = {
       return this[name] ?? null;
     }
   },
+  // Only for this tab, and gone with it; null forgets.
+  tab(name, value) {
+    try {
+      if (value === null) sessionStorage.removeItem(name);
+      else if (value !== undefined) sessionStorage.setItem(name, value);
+      return sessionStorage.getItem(name);
+    } catch {
+      return null;
+    }
+  },
   set(name, value) {
     try {
       localStorage.setItem(name, value);
