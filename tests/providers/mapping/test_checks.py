@@ -30,7 +30,7 @@ FETCH = '[fetch]\nrequest = "GET /v1/esims/{key}"\nset.status = "status"\n'
         (rule('set.status = {path = "x", zone = "UTC"}'), "/rule/0/set/status", "no format and no zone"),
         (rule('set.time = {path = "x", zone = "Atlantis"}'), "/rule/0/set/time", "a zone such as"),
         (rule('set.time = {path = "x", zone = "../../etc/passwd"}'), "/rule/0/set/time", "a zone such as"),
-        (rule('set.time = {path = "x", format = "iso"}', 'set.status = "s"'), "/rule/0/set/time", "a pattern such as"),
+        (rule('set.time = {path = "x", format = "iso"}', 'set.status = "s"'), "/rule/0/set/time", "a pattern of a day"),
         (rule(), "/rule/0/set", "a fact beside what names the eSIM"),
         ('[[rule]]\nname = "a"\nset.status = "s"', "/rule/0/set", "one of key, orderNo"),
         (rule('set.plan.total = {path = "x", unit = "MB"}'), "/rule/0/set/plan", "plan.id"),

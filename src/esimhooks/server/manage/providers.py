@@ -3,6 +3,7 @@
 Each command runs in the transaction that it is given.
 """
 
+import asyncio
 import difflib
 import secrets
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import Unreadable, found
-from esimhooks.server.domain.notification import InboundRequest, JournalFilter
+from esimhooks.server.domain.notification import InboundRequest, JournalEntry, JournalFilter
 from esimhooks.server.domain.provider import StoredProvider
 from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.providers.mapping.check import shipped_documents
@@ -83,6 +84,10 @@ async def dry_run(
     tried = replace(stored, kind=kind, base_url=None, credentials={}, settings=settings)
     candidate = current if document is None else connected.build(tried)
     entries = (await journal_lists.page(db, JournalFilter(source=name), before=None, limit=last)).rows
+    return await asyncio.to_thread(_tried, entries, current, candidate)  # notifications go on being taken meanwhile
+
+
+def _tried(entries: Sequence[JournalEntry | Unreadable], current: Provider, candidate: Provider) -> Sequence[Tried]:
     return [
         Tried(
             notification_id=entry.id,

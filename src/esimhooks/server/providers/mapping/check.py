@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Mapping as Members
 from contextlib import contextmanager
 from functools import cache
+from http import HTTPStatus
 from importlib.resources import files
 
 from msgspec import Struct
@@ -39,6 +40,7 @@ from esimhooks.server.providers.mapping.templates import (
     KEY,
     KEYS,
     ORDER_NO,
+    check_header,
     check_placeholders,
     method_and_path,
     placeholders,
@@ -136,6 +138,7 @@ class Compiler:
         echo = self._source(document.handshake.echo, "/handshake/echo")
         if echo is not None and not echo.of_request:
             self._problems.add("/handshake/echo", "expected query:NAME or header:NAME")
+        self._texts_of_headers()
         several = isinstance(document.fetch, list)
         fetches = [
             self._question(
@@ -164,6 +167,17 @@ class Compiler:
             credentials=asked | frozenset(name for one in document.verify for name in _names_to_verify(one)),
             asks_with=asked,
         )
+
+    def _texts_of_headers(self) -> None:
+        """Refuse what cannot be an address, or stand in the header of a request or an answer."""
+        document = self._document
+        if document.base_url is not None:
+            with self._problems.at("/baseUrl"):
+                options.check_address(document.base_url, secure=True)
+        if not document.answer.content_type.isascii() or not document.answer.content_type.isprintable():
+            self._problems.add("/answer/contentType", "expected printable ASCII text")
+        if document.answer.status in (HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT) and document.answer.body:
+            self._problems.add("/answer/body", "expected none: an answer with this status has no body")
 
     def _source(self, text: str | None, pointer: str) -> Source | None:
         if text is not None:
@@ -253,6 +267,9 @@ class Compiler:
                 raise ValueError("expected POST or PUT: a GET has no body")
             if request.body is not None and request.form is not None:
                 raise ValueError("expected `body` or `form`, not both")
+        for name, value in request.headers.items():
+            with self._problems.at(f"{pointer}/headers/{escaped(name)}"):
+                check_header(name, value)
         with self._problems.at(f"{pointer}/request"):
             found = _placeholders_of(request)
             check_placeholders(found, allowed)
@@ -284,6 +301,8 @@ class Compiler:
             return None
         if auth.scheme == "oauth" and self._document.token is None:
             self._problems.add(place, "expected [token]: where an access token is had")
+        with self._problems.at(place):
+            check_header(auth.header or "authorization", auth.prefix)
         if auth.scheme in ("header", "md5-concat") and auth.header is None:
             self._problems.add(place, "expected `header`: the name of the one that proves who asks")
         if auth.scheme in ("header", "basic", "bearer", "rt-hmac") and auth.secret is None:

@@ -4,6 +4,7 @@ TOML text or an object comes in, a `Document` of the right form goes out, or `Re
 mean together is checked in `check`; nothing is compiled here.
 """
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
@@ -15,6 +16,12 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.validation import convert
 
 MAX_DOCUMENT_BYTES = 65_536
+MAX_NESTING = 30
+TOO_DEEP = f"expected at most {MAX_NESTING} levels"
+_DEEP_NAME = re.compile(
+    rf"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MAX_NESTING}}}"""  # in linear time
+)
+"""A dotted name that long: `tomllib` takes seconds for one of some thousand parts."""
 TOO_LARGE = f"expected at most {MAX_DOCUMENT_BYTES} bytes"
 
 Words = Annotated[str, Meta(min_length=1, max_length=300)]
@@ -296,10 +303,14 @@ def parsed(given: object, pointer: str) -> Mapping[str, object]:
     if isinstance(given, str):
         if len(given.encode("utf-8", "surrogatepass")) > MAX_DOCUMENT_BYTES:
             raise Refused.invalid(pointer, TOO_LARGE)
+        if _DEEP_NAME.search(given):
+            raise Refused.invalid(pointer, TOO_DEEP)
         try:
-            return tomllib.loads(given)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            members = tomllib.loads(given)
+        except (ValueError, RecursionError) as error:  # not only its own: a number may be too long
             raise Refused.invalid(pointer, f"expected TOML: {str(error)[:200]}") from None
+        _refuse_deep(members, pointer)
+        return members
     if not isinstance(given, Mapping):
         raise Refused.invalid(pointer, "expected a document: TOML text, or an object with the same members")
     try:
@@ -308,7 +319,17 @@ def parsed(given: object, pointer: str) -> Mapping[str, object]:
         raise Refused.invalid(pointer, "expected a document that can be written as JSON") from None
     if size > MAX_DOCUMENT_BYTES:
         raise Refused.invalid(pointer, TOO_LARGE)
+    _refuse_deep(given, pointer)
     return given
+
+
+def _refuse_deep(members: Mapping[str, object], pointer: str) -> None:
+    level: list[object] = [members]
+    for _ in range(MAX_NESTING):
+        within = [one.values() if isinstance(one, Mapping) else one for one in level if isinstance(one, Mapping | list)]
+        level = [inner for values in within for inner in values]
+    if level:
+        raise Refused.invalid(pointer, TOO_DEEP)
 
 
 def typed(members: Mapping[str, object], pointer: str) -> Document:

@@ -130,8 +130,12 @@ def is_proven(mapped: Mapped, example: Example) -> bool:
     request = request_of(example)
     usable = [one for one in mapped.document.verify if example.credentials.keys() >= set(names_of(one))]
     sent_at = request.headers.get("webhook-timestamp", "0")
-    clock = datetime.fromtimestamp(int(sent_at), UTC)
-    return any(compile_proof(one, example.credentials, lambda: clock)(request) for one in usable)
+    try:
+        clock = datetime.fromtimestamp(int(sent_at), UTC)
+        proofs = [compile_proof(one, example.credentials, lambda: clock) for one in usable]
+    except (ValueError, OverflowError):  # a time or a secret that is none
+        return False
+    return any(proof(request) for proof in proofs)
 
 
 def request_of(example: Example) -> InboundRequest:

@@ -127,10 +127,8 @@ class Facts:
     def _plans(self, view: View, doubts: list[Doubt]) -> Iterable[Plan]:
         if not self._of_plan:
             return
-        found = view.members if self.plans is None else self.plans.read(view)
-        listed = found if isinstance(found, list) else [] if found is None else [found]
-        for element in listed:
-            plan = _plan(_values(self._of_plan, view if self.plans is None else view.inside(element), doubts), doubts)
+        for element in [view] if self.plans is None else view.elements(self.plans):
+            plan = _plan(_values(self._of_plan, element, doubts), doubts)
             if plan is not None:
                 yield plan
 

@@ -6,7 +6,7 @@ A `ProviderConfig` comes in, a `Provider` goes out. It proves, reads and asks wh
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 
 from aiohttp import ClientSession
 from msgspec.structs import replace
@@ -17,6 +17,7 @@ from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.server.domain.validity import ACTIVE
 from esimhooks.server.providers import options
+from esimhooks.server.providers.asking import system_clock, understood
 from esimhooks.server.providers.mapping.check import Mapped, compile_document
 from esimhooks.server.providers.mapping.document import parsed
 from esimhooks.server.providers.mapping.facts import filled, merged
@@ -168,7 +169,8 @@ class MappedProvider(Provider):
         asked_at = self._clock()
         found: list[Update] = []
         async for view in self._account().pages(question, fill):
-            found += read_answer(question, view, whose=whose, cause=cause, asked_at=asked_at)
+            with understood():
+                found += read_answer(question, view, whose=whose, cause=cause, asked_at=asked_at)
         for update in merged(found):
             yield update
 
@@ -182,7 +184,7 @@ def read_answer(
     question: CompiledQuestion, view: View, *, whose: Identity, cause: Cause, asked_at: datetime
 ) -> list[Update]:
     """Return what one page says of eSIMs; what names nothing itself is of the eSIM or order that was asked for."""
-    listed = [view] if question.list is None else _elements(question.list.read(view), view)
+    listed = [view] if question.list is None else view.elements(question.list)
     updates = []
     for element in listed:
         said = question.facts.read(element, cause=cause)
@@ -222,16 +224,6 @@ def _can_tell(of: Iterable[CompiledRule | CompiledQuestion], statuses: AbstractS
     """Whether one of these rules or questions can tell one of the statuses."""
     readers = (reader for one in of if one.facts for reader in one.facts.readers)
     return any(reader.name == "status" and reader.may_give(statuses) for reader in readers)
-
-
-def _elements(found: object, view: View) -> list[View]:
-    listed = found if isinstance(found, list) else [] if found is None else [found]
-    return [view.inside(element) for element in listed]
-
-
-def system_clock() -> datetime:
-    """The time of this machine, aware UTC."""
-    return datetime.now(UTC)
 
 
 def build(config: ProviderConfig, session: ClientSession, pace: Pace) -> Provider:

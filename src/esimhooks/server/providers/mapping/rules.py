@@ -114,9 +114,7 @@ def _low_balance(rule: CompiledRule, view: View) -> str | None:
 def _said(rule: CompiledRule, facts: Facts, view: View) -> Sequence[Said]:
     if rule.each is None:
         return [facts.read(view, cause=facts.cause)]
-    found = rule.each.read(view)
-    elements = found if isinstance(found, list) else [] if found is None else [found]
-    return [facts.read(view.inside(element), cause=facts.cause) for element in elements]
+    return [facts.read(element, cause=facts.cause) for element in view.elements(rule.each)]
 
 
 def _is_usable(said: Said, doubts: list[Doubt]) -> bool:

@@ -3,7 +3,7 @@
 A `View` of one notification or answer comes in, a raw value goes out. What it means is decided in `values`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from urllib.parse import parse_qsl
 
@@ -16,6 +16,8 @@ AROUND = "top"
 """Name under which an element of a list sees what stands around the list."""
 BARE = "item"
 """Name under which an element is seen that is no object."""
+MAX_ELEMENTS = 1000
+"""Of one list in a notification or an answer: each costs some 50 us."""
 NOTHING = InboundRequest(method="GET", path="", query="", headers={}, body=b"", peer="")
 
 
@@ -36,6 +38,14 @@ class View:
         own = element if isinstance(element, dict) else {BARE: element}
         view.members = {**own, AROUND: self.members}
         return view
+
+    def elements(self, source: "Source") -> "Sequence[View]":
+        """Return the views of what a source finds: a list, one element, or none. Raises `Unparsable` for too many."""
+        found = source.read(self)
+        listed = found if isinstance(found, list) else [] if found is None else [found]
+        if len(listed) > MAX_ELEMENTS:
+            raise Unparsable(f"expected at most {MAX_ELEMENTS} elements in {source.text}, got {len(listed)}")
+        return [self.inside(element) for element in listed]
 
     @cached_property
     def query(self) -> Mapping[str, str]:

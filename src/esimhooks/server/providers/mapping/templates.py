@@ -11,9 +11,11 @@ from uuid import uuid4
 from msgspec import Struct
 
 from esimhooks.server.domain.clock import Clock
+from esimhooks.server.providers.port import ProviderRefused
 
 KEY, KEYS, ORDER_NO, ICCID = "key", "keys", "orderNo", "iccid"
 _PLACEHOLDER = re.compile(r"\{([A-Za-z]+(?::[A-Za-z0-9_-]+)?)\}")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _GENERATED = frozenset({"uuid", "now", "nowMs", "nowText"})
 _METHODS = frozenset({"GET", "POST", "PUT"})
 
@@ -48,7 +50,13 @@ class Fill(Struct, frozen=True, kw_only=True):
 
     def address(self, template: str) -> str:
         """Return the same for a path and query, where what is filled in is percent-encoded."""
-        return _PLACEHOLDER.sub(lambda found: quote(self.value(found[1]), safe=""), template)
+        return _PLACEHOLDER.sub(lambda found: self._part(found[1]), template)
+
+    def _part(self, name: str) -> str:
+        value = self.value(name)
+        if value in (".", ".."):  # it would be another path
+            raise ProviderRefused(f"the provider cannot be asked about {value!r}")
+        return quote(value, safe="")
 
     def json(self, template: object) -> object:
         """Return the same for a JSON value; `"{keys}"` alone becomes a list."""
@@ -73,6 +81,14 @@ def check_placeholders(found: frozenset[str], allowed: frozenset[str]) -> None:
         if not (name in allowed or name in _GENERATED or name.startswith("credential:")):
             known = ", ".join(f"{{{one}}}" for one in sorted(allowed | _GENERATED))
             raise ValueError(f"expected the placeholders {known} and {{credential:NAME}}")
+
+
+def check_header(name: str, value: str) -> None:
+    """Raise `ValueError` where this cannot be a header of a request."""
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError("expected the name of a header: letters, digits and hyphens")
+    if not value.isascii() or (value and not value.isprintable()):
+        raise ValueError("expected printable ASCII text for a header")
 
 
 def method_and_path(request: str) -> tuple[str, str]:

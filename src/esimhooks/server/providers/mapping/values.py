@@ -7,7 +7,7 @@ Constants and the words of tables are read once, when the document is checked, b
 import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from datetime import UTC, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from functools import partial
@@ -47,6 +47,7 @@ _UNIT_WORDS = {**{name.casefold(): factor for name, factor in UNITS.items()}, "b
 _NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,12})?", re.ASCII)
 _OFFSET = re.compile(r"([+-])([0-9]{2}):?([0-9]{2})", re.ASCII)
 _MOST_DIGITS = 30
+_SOME_DAY = datetime(2026, 11, 23, 10, 15, 30, tzinfo=UTC)
 
 Read = Callable[[Fields, str], object]
 
@@ -187,8 +188,12 @@ def _zone(name: str | None) -> tzinfo:
 def _pattern(text: str | None) -> str | None:
     if text is None or text == "auto":
         return None
-    if "%" not in text:
-        raise ValueError("expected `auto`, or a pattern such as %Y%m%d%H%M%S")
+    try:
+        read = datetime.strptime(_SOME_DAY.strftime(text), text)  # noqa: DTZ007 - only the day is compared
+    except (ValueError, re.error):
+        read = None
+    if read is None or read.date() != _SOME_DAY.date():
+        raise ValueError("expected `auto`, or a pattern of a day or a time, such as %Y%m%d%H%M%S")
     return text
 
 
