@@ -98,8 +98,9 @@ def _begin(
 
 
 def _finish(process: "subprocess.Popen[bytes]", name: str) -> None:
-    said = process.stderr.read() if process.stderr else b""
-    if process.wait() != 0:
+    with process:
+        said = process.stderr.read() if process.stderr else b""
+    if process.returncode != 0:
         raise Broken(f"{name} failed: {last_lines(said)}")
 
 
