@@ -29,7 +29,7 @@ hangs cannot take all, and whoever comes next finds a slot."""
 class _Account:
     """The lanes of one account that wait for their turn, how many of its attempts are in flight, and its lanes with work.
 
-    `held_back`: it left the rotation above its share, where only the reserve was left.
+    `is_deferred`: it left the rotation above its share, where only the reserve was left.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class _Account:
         self.in_flight = 0
         self.busy: set[LaneState] = set()
         self.in_turn = False
-        self.held_back = False
+        self.is_deferred = False
 
 
 class LaneScheduler:
@@ -53,8 +53,8 @@ class LaneScheduler:
         self._accounts: dict[UUID, _Account] = {}
         """Those that have work, by their id; a lane whose account is not known yet is one of its own."""
         self._turns: deque[_Account] = deque()
-        self._held_back: deque[_Account] = deque()
-        self._lanes_held_back: deque[LaneState] = deque()
+        self._deferred_accounts: deque[_Account] = deque()
+        self._deferred_lanes: deque[LaneState] = deque()
         self._aside: list[tuple[float, int, LaneState]] = []
         self.ready = 0
         """How many deliveries are ready, over all lanes."""
@@ -158,7 +158,7 @@ class LaneScheduler:
                 above.append(account)  # all that are below their share come first
                 continue
             if turns is above and self._left <= self._accounts_reserve:
-                self._hold_back(account)
+                self._defer(account)
                 continue
             started = self._start_one(account, now=now)
             if started is not None and account.turns:
@@ -233,21 +233,21 @@ class LaneScheduler:
         return max(1, self._max_in_flight // (len(self._accounts) + 1))
 
     def _let_go_on(self) -> None:
-        """Put one account and one lane that were held back in turn again, where more than the reserves is left."""
-        if self._held_back and self._left > self._accounts_reserve:
-            account = self._held_back.popleft()
-            account.held_back = False
+        """Put one account and one lane that were deferred in turn again, where more than the reserves is left."""
+        if self._deferred_accounts and self._left > self._accounts_reserve:
+            account = self._deferred_accounts.popleft()
+            account.is_deferred = False
             self._line_up_account(account)
-        if self._lanes_held_back and self._left > self._reserves:
-            lane = self._lanes_held_back.popleft()
-            lane.held_back = False
+        if self._deferred_lanes and self._left > self._reserves:
+            lane = self._deferred_lanes.popleft()
+            lane.is_deferred = False
             self._line_up(lane)
 
-    def _hold_back(self, account: _Account) -> None:
+    def _defer(self, account: _Account) -> None:
         account.in_turn = False
-        if not account.held_back:
-            account.held_back = True
-            self._held_back.append(account)
+        if not account.is_deferred:
+            account.is_deferred = True
+            self._deferred_accounts.append(account)
 
     def _start_one(self, account: _Account, *, now: float) -> tuple[LaneState, Job] | None:
         """Start a job of the account's next lane that may start one; None where none may."""
@@ -257,9 +257,9 @@ class LaneScheduler:
             if lane.leased_until <= now or lane.in_flight >= lane.limit:
                 continue  # `note_renewed` or `answered` puts it back in turn
             if not self._may_begin(lane):
-                if not lane.held_back:
-                    lane.held_back = True
-                    self._lanes_held_back.append(lane)
+                if not lane.is_deferred:
+                    lane.is_deferred = True
+                    self._deferred_lanes.append(lane)
                 continue
             if lane.next_start > now:
                 heappush(self._aside, (lane.next_start, id(lane), lane))

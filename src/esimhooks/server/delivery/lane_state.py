@@ -38,7 +38,7 @@ class LaneState:
         """Whether nothing more may start."""
         self.in_turn = False
         """Whether it waits for its turn, or for its rate limit."""
-        self.held_back = False
+        self.is_deferred = False
         """Whether it left the rotation above its share, where only the reserves were left."""
         self.busy_at = now
         """When it last had something to do."""

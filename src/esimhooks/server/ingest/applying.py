@@ -92,7 +92,7 @@ class Applying:
             if wrong is not None:
                 return UpdateResult(outcome=UpdateOutcome.INVALID, detail=wrong)
             itself = esim is not None and esim is not replaced and is_named(esim, update.identity)
-            esim = esim if itself else None  # neither the one that is replaced nor a free place of its order
+            esim = esim if itself else None  # neither the one that is replaced nor a free slot of its order
         hindered = self._hindered((esim, replaced), source)
         if hindered is not None:
             return hindered

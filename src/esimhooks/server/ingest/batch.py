@@ -26,7 +26,7 @@ from esimhooks.server.observe import metrics, tracing
 from esimhooks.server.store import freezing, intake, queue
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.freezing import MOVING
-from esimhooks.server.store.intake import Known, Scope, Settled, Unmatched, Unreadable, Want, Writes
+from esimhooks.server.store.intake import JournalUpdate, Known, LookupKeys, Scope, Unmatched, Unreadable, Writes
 from esimhooks.server.store.journal import UPDATES_SOURCE
 
 CREATION_LOCKS = 1024
@@ -38,12 +38,12 @@ Results = tuple[UpdateResult, ...]
 class Item(Struct, frozen=True, kw_only=True):
     """What belongs together: the updates of one notification, one update of an operator, an answer of a provider.
 
-    `entry` is its row in the journal, new or (`journaled`) to be settled; None where there is none, as for polls.
-    `esim_ids` names the eSIM of each update, where it is known already; `order_id` the order whose places they may take.
-    `places` are those of the updates among all of the notification, where only some are taken in again.
+    `entry` is its row in the journal, new or (`journaled`) to be updated; None where there is none, as for polls.
+    `esim_ids` names the eSIM of each update, where it is known already; `order_id` the order whose slots they may take.
+    `indices` are those of the updates among all of the notification, where only some are taken in again.
     `creates` lets an unknown eSIM be created for the scope's tenant. `arrived_at` is given for what arrived before other
-    updates that may have been applied meanwhile. `waits` is for a notification whose provider must be asked first about the
-    eSIMs or orders `asked_about`, `waits_for` for one whose order is not known.
+    updates that may have been applied meanwhile. `waits` is for a notification whose provider must be queried first about the
+    eSIMs or orders `queried`, `waits_for` for one whose order is not known.
     """
 
     scope: Scope
@@ -51,9 +51,9 @@ class Item(Struct, frozen=True, kw_only=True):
     entry: JournalEntry | None = None
     journaled: bool = False
     waits: bool = False
-    asked_about: tuple[Identity, ...] = ()
+    queried: tuple[Identity, ...] = ()
     waits_for: Identity | None = None
-    places: tuple[int, ...] = ()
+    indices: tuple[int, ...] = ()
     repetition: Repetition | None = None
     esim_ids: tuple[UUID, ...] = ()
     order_id: UUID | None = None
@@ -91,7 +91,9 @@ async def take_in(db: Session, items: Sequence[Item], policy: EmitPolicy, *, lan
     """
     with tracing.span("apply batch", attributes={"messaging.batch.message_count": len(items)}) as span:
         known = await intake.begin(
-            db, list(_wants(items)), [one.repetition.seen for one in items if one.repetition and one.repetition.timed]
+            db,
+            list(_lookup_keys(items)),
+            [one.repetition.seen for one in items if one.repetition and one.repetition.timed],
         )
         applying = Applying(known, policy, traceparent=span.traceparent)
         repetitions = Repetitions(known.seen)
@@ -109,15 +111,15 @@ async def take_in(db: Session, items: Sequence[Item], policy: EmitPolicy, *, lan
 async def _refuse_frozen(db: Session, items: Sequence[Item], results: Sequence[Results]) -> None:
     """Acknowledge nothing new of a frozen account: whoever sends it sends it again, and then to where the account is."""
     new = [(item, own) for item, own in zip(items, results, strict=True) if item.entry and not item.journaled]
-    asked_about = [identity for item, _ in new for identity in item.asked_about]
+    queried = [identity for item, _ in new for identity in item.queried]
     is_met = any(result.detail == MOVING for _, own in new for result in own)
-    if is_met or (asked_about and await freezing.speak_of_frozen(db, asked_about)):
+    if is_met or (queried and await freezing.speak_of_frozen(db, queried)):
         raise Conflicting(MOVING, retry_after_s=freezing.RETRY_AFTER_S)
 
 
 async def emit_pending(db: Session, esim_ids: Sequence[UUID], policy: EmitPolicy) -> Taken:
     """Emit pushed usage that has waited for the interval, of eSIMs that this transaction has locked."""
-    nothing = Want(scope=Scope(), identity=Identity(), esim_ids=tuple(esim_ids))
+    nothing = LookupKeys(scope=Scope(), identity=Identity(), esim_ids=tuple(esim_ids))
     known = await intake.begin(db, [nothing], [])
     applying = Applying(known, policy, traceparent=None)
     for esim_id in esim_ids:
@@ -143,17 +145,17 @@ async def _written(
         now=known.now,
         deliveries=len(writes.deliveries),
         fan_outs=len(writes.fan_outs),
-        backlog=len(writes.backlog) + written.woken + sum(one.waits for one in writes.settled),
+        backlog=len(writes.backlog) + written.woken + sum(one.waits for one in writes.journal_updates),
         doubts=len(writes.doubts),
         handed=handed(writes, written),
     )
 
 
-def _wants(items: Iterable[Item]) -> Iterable[Want]:
+def _lookup_keys(items: Iterable[Item]) -> Iterable[LookupKeys]:
     for item in items:
-        for place, update in enumerate(item.updates):
-            esim_id = item.esim_ids[place] if item.esim_ids else None
-            yield Want(
+        for index, update in enumerate(item.updates):
+            esim_id = item.esim_ids[index] if item.esim_ids else None
+            yield LookupKeys(
                 scope=item.scope,
                 identity=update.identity,
                 replaces=update.replaces,
@@ -188,10 +190,10 @@ def _apply(item: Item, applying: Applying, repetitions: Repetitions, known: Know
         applying.apply(
             update,
             source,
-            esim_id=item.esim_ids[place] if item.esim_ids else None,
-            digest=item.repetition.digest_of(place) if item.repetition is not None else None,
+            esim_id=item.esim_ids[index] if item.esim_ids else None,
+            digest=item.repetition.digest_of(index) if item.repetition is not None else None,
         )
-        for place, update in enumerate(item.updates)
+        for index, update in enumerate(item.updates)
     )
     if item.repetition is not None and all(result.outcome is UpdateOutcome.INVALID for result in results):
         repetitions.forget(item.repetition)
@@ -235,9 +237,9 @@ def _journal(
     if item.entry is None or not results:
         return
     entry, own = item.entry, results
-    if item.places:
-        again = dict(zip(item.places, own, strict=True))
-        results = tuple(again.get(place, result) for place, result in enumerate(entry.results))
+    if item.indices:
+        again = dict(zip(item.indices, own, strict=True))
+        results = tuple(again.get(index, result) for index, result in enumerate(entry.results))
     if item.repetition is not None and repetitions.is_first(item.repetition):
         writes.seen.append((item.repetition.seen, entry.id))
     summary = summed_up(results)
@@ -255,7 +257,7 @@ def _journal(
     )
     waits = UpdateOutcome.WAITING in (result.outcome for result in results)
     if item.journaled:
-        writes.settled.append(Settled(entry, waits=waits))
+        writes.journal_updates.append(JournalUpdate(entry, waits=waits))
     else:
         writes.entries.append(entry)
         if waits:
@@ -288,7 +290,9 @@ def _wake_own(writes: Writes) -> None:
         return
     writes.unmatched = [one for one in writes.unmatched if one.notification_id not in woken]
     writes.backlog += [entry for entry in writes.entries if entry.id in woken]
-    writes.settled = [replace(one, waits=True) if one.entry.id in woken else one for one in writes.settled]
+    writes.journal_updates = [
+        replace(one, waits=True) if one.entry.id in woken else one for one in writes.journal_updates
+    ]
 
 
 def _names(identity: Identity) -> set[tuple[str, str]]:

@@ -25,9 +25,9 @@ class Repetition(Struct, frozen=True, kw_only=True):
     seen: Seen
     timed: bool
 
-    def digest_of(self, place: int) -> str | None:
-        """Return the digest by which an eSIM knows the update at this place of the notification again, if it must."""
-        return None if self.timed else f"{self.seen.content.hex()}.{place}"
+    def digest_of(self, index: int) -> str | None:
+        """Return the digest by which an eSIM knows the update at this index of the notification again, if it must."""
+        return None if self.timed else f"{self.seen.content.hex()}.{index}"
 
 
 def of_notification(source: str, notification: Notification, raw: bytes) -> Repetition:

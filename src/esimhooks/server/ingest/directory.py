@@ -59,7 +59,7 @@ class Directory:
         """Return the one eSIM that is meant, or None where there is none, or no telling which.
 
         By the provider's key (where several providers have it, also by transaction or order), then order number and
-        ICCID, then transaction and ICCID, then the transaction alone if only one eSIM has it, then a free place of the
+        ICCID, then transaction and ICCID, then the transaction alone if only one eSIM has it, then a free slot of the
         order. Never an eSIM that is known under another key.
         With `order_id` only eSIMs of that order are meant.
         """
@@ -80,7 +80,7 @@ class Directory:
                 return profiles[0] if len(profiles) == 1 else None
         if len(of_transaction) == 1 and _is_open_to(of_transaction[0], update):
             return of_transaction[0]
-        return _free_place(_of_one_order(of_order, of_transaction, identity), update)
+        return _free_slot(_of_one_order(of_order, of_transaction, identity), update)
 
     def _of_order(self, order_id: UUID, update: Update) -> Candidate | None:
         identity = update.identity
@@ -91,7 +91,7 @@ class Directory:
             return found[0]
         if len(family) == 1 and _is_open_to(family[0], update):
             return family[0]
-        return _free_place(family, update)
+        return _free_slot(family, update)
 
     def may_create(self, scope: Scope, identity: Identity) -> bool:
         """Whether no eSIM of the key or transaction may be the one that is meant; orders are filled and never grow."""
@@ -151,15 +151,15 @@ def _of_one_order(
     return [one for one in (*of_order, *of_transaction) if one.order_id in orders] if len(orders) == 1 else []
 
 
-def _free_place(family: Iterable[Candidate], update: Update) -> Candidate | None:
+def _free_slot(family: Iterable[Candidate], update: Update) -> Candidate | None:
     """The first eSIM of an order of which nobody knows which it is, for whoever has a key or ICCID of its own."""
     if not _has_own_name(update.identity):
         return None
-    free = [one for one in family if _is_place(one) and _is_open_to(one, update)]
+    free = [one for one in family if _is_slot(one) and _is_open_to(one, update)]
     return min(free, key=lambda one: one.id, default=None)
 
 
-def _is_place(one: Candidate) -> bool:
+def _is_slot(one: Candidate) -> bool:
     return one.order_id is not None and one.esim_tran_no is None and one.iccid is None
 
 
@@ -168,11 +168,11 @@ def _has_own_name(identity: Identity) -> bool:
 
 
 def _is_open_to(one: Candidate, update: Update) -> bool:
-    """Whether it may be the eSIM that is meant; a place that was given up is taken only by what brings it back."""
+    """Whether it may be the eSIM that is meant; a slot that was given up is taken only by what brings it back."""
     if not may_be(one, update.identity):
         return False
-    takes_place = _is_place(one) and _has_own_name(update.identity)
-    return not takes_place or isinstance(one, Unreadable) or may_leave(one, update)
+    takes_slot = _is_slot(one) and _has_own_name(update.identity)
+    return not takes_slot or isinstance(one, Unreadable) or may_leave(one, update)
 
 
 def is_another(one: Candidate, identity: Identity) -> bool:

@@ -1,7 +1,7 @@
 """Inbound: what comes in is verified, parsed and committed before anybody is answered.
 
 Raw requests of providers and updates of operators come in; those that come at the same time share a commit. Where the
-provider must be asked first, the journal row is committed alone and the backlog works it off; so it is with all that comes
+provider must be queried first, the journal row is committed alone and the backlog works it off; so it is with all that comes
 under load, and with updates for whose outcome nobody waits.
 """
 

@@ -46,7 +46,7 @@ class NewOrder(Struct, frozen=True, kw_only=True):
 async def top_up(db: Session, actor: Actor, new: NewOrder, esim: Esim, *, polled: bool, now: datetime) -> Order:
     """Store the order of more volume for an eSIM, or return the one with the same transaction id; needs a transaction.
 
-    The next volume that is added to the eSIM names it. `polled` tells whether its provider can be asked.
+    The next volume that is added to the eSIM names it. `polled` tells whether its provider can be queried.
     """
     order = replace(_order(new, now), esim_id=esim.id)
     polls = polled and esim.esim_tran_no is not None
@@ -64,7 +64,7 @@ async def top_up(db: Session, actor: Actor, new: NewOrder, esim: Esim, *, polled
 async def place(db: Session, actor: Actor, new: NewOrder, *, polled: bool, now: datetime) -> Order:
     """Store the order with its eSIMs, or return the one with the same transaction id; needs a transaction.
 
-    `polled` tells whether its provider can be asked.
+    `polled` tells whether its provider can be queried.
     """
     order = _order(new, now)
     polls = polled and order.order_no is not None
@@ -124,7 +124,7 @@ async def fill(
 ) -> Taken:
     """Apply what the provider says of an order's eSIMs; needs a transaction.
 
-    Each goes to the eSIM that it speaks of, else to a free place. Those that find none are unmatched. `entry` is the
+    Each goes to the eSIM that it speaks of, else to a free slot. Those that find none are unmatched. `entry` is the
     notification that said that the order is ready.
     """
     item = Item(
@@ -140,7 +140,7 @@ async def fill(
 
 
 def has_failed(order: Order, error: Exception, *, now: datetime) -> bool:
-    """Whether the provider's answer ends the order; one that it does not know yet is asked for again for a while."""
+    """Whether the provider's answer ends the order; one that it does not know yet is polled for a while."""
     if isinstance(error, OrderUnknown):
         return now - order.created_at >= UNKNOWN_FOR
     return isinstance(error, OrderFailed)
@@ -156,7 +156,7 @@ def refunded(snapshots: Sequence[Update]) -> tuple[Update, ...]:
 async def refund(
     db: Session, order: Order, policy: EmitPolicy, *, now: datetime, entry: JournalEntry | None = None
 ) -> Taken:
-    """Make the eSIMs of an order `CANCEL` because it was refunded; it is not asked for any more.
+    """Make the eSIMs of an order `CANCEL` because it was refunded; it is polled no more.
 
     Those that failed, were cancelled or revoked before stay as they are.
     """
@@ -174,7 +174,7 @@ async def refund(
 async def fail(
     db: Session, order: Order, reason: str, policy: EmitPolicy, *, now: datetime, entry: JournalEntry | None = None
 ) -> Taken:
-    """Make what is pending of an order `FAILED`, with the provider's words; it is not asked for any more."""
+    """Make what is pending of an order `FAILED`, with the provider's words; it is polled no more."""
     failed = Update(
         identity=Identity(), cause=Cause.FILL, occurred_at=now, esim_status=EsimStatus.FAILED, reason=reason
     )

@@ -1,4 +1,4 @@
-"""Connected providers: from a stored provider to one that can verify, parse and be asked.
+"""Connected providers: from a stored provider to one that can verify, parse and be queried.
 
 Kept for a second, so that a change made on another node takes effect at once for a person and costs no query per
 notification.
@@ -36,7 +36,7 @@ class ProviderClient(Struct, frozen=True):
 
     @property
     def confirm(self) -> str:
-        """Which unsigned notifications are confirmed by asking: `always`, `terminal` or `never`."""
+        """Which unsigned notifications are confirmed by querying: `always`, `terminal` or `never`."""
         return str(self.stored.settings.get("confirm", "terminal"))
 
 

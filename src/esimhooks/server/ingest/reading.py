@@ -1,7 +1,7 @@
 """Reading: a provider's request, or an operator's update, becomes an item of a batch.
 
 An entry of the journal comes in, new or stored before, and an item goes out: what is applied, what tells that it repeats
-another, and whether the provider must be asked first.
+another, and whether the provider must be queried first.
 """
 
 from collections.abc import Collection
@@ -55,14 +55,14 @@ def _read(connected: ProviderClient, request: InboundRequest, entry: JournalEntr
     except Unparsable as error:
         invalid = replace(entry, outcome=UpdateOutcome.INVALID, detail=str(error))
         return Item(scope=scope, entry=invalid, doubts=error.doubts), None
-    waits = must_ask(connected, notification, proven=request.proven)
+    waits = must_query(connected, notification, proven=request.proven)
     repetition = deduplication.of_notification(entry.source, notification, request.body or request.query.encode())
     item = Item(
         scope=scope,
         updates=() if waits else notification.updates,
         entry=replace(entry, kind=notification.kind, outcome=UpdateOutcome.IGNORED),
         waits=waits,
-        asked_about=_meant(notification) if waits else (),
+        queried=_meant(notification) if waits else (),
         repetition=repetition if waits or notification.updates else None,
         doubts=notification.doubts,
     )
@@ -122,8 +122,8 @@ def without_credentials(request: InboundRequest, credentials: Collection[str] = 
     return replace(request, headers=headers, query=query)
 
 
-def must_ask(connected: ProviderClient, notification: Notification, *, proven: bool) -> bool:
-    """Whether the provider must be asked before the notification may change anything.
+def must_query(connected: ProviderClient, notification: Notification, *, proven: bool) -> bool:
+    """Whether the provider must be queried before the notification may change anything.
 
     A ready order says nothing of its eSIMs. Notifications that do not prove their sender are not believed where it
     matters, if credentials to ask are configured (providers, "Inbound").

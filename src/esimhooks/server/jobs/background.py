@@ -2,7 +2,7 @@
 
 Claimed jobs come in; what a step does and how far the job is go out in one transaction, so that a process that dies
 loses no row and repeats none. A row that fails is counted with its reason and passed. No transaction is open while a
-provider is asked.
+provider is queried.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -180,7 +180,7 @@ class BackgroundJobs:
         item: Item | None = None
         taken: Taken | None = None
         try:
-            item = await self._ask(job.tenant, esim_id)
+            item = await self._query(job.tenant, esim_id)
             # That it was waited for is no problem any more; why others failed still is.
             after = structs.replace(
                 job, cursor=esim_id, done=job.done + 1, waits=0, problem=job.problem if job.failed else None
@@ -202,7 +202,7 @@ class BackgroundJobs:
         if taken is not None:
             self._wakes.notify(taken)
 
-    async def _ask(self, tenant: Tenant, esim_id: UUID) -> Item:
+    async def _query(self, tenant: Tenant, esim_id: UUID) -> Item:
         async with self._database.session() as db:
             esim = await esims.find(db, tenant, esim_id)
         if esim is None:

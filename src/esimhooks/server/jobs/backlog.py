@@ -1,8 +1,8 @@
 """The backlog: journal rows that need their provider's answer, or another look, are worked off until done.
 
-Each try parses the journaled bytes again. Those for which nobody is asked are applied in the order in which they came, by
-one node at a time. Where the provider must be asked, that is without a transaction, and what it says is taken in with one
-that also settles the row. A try that fails is put off; a crash lets it come up again by itself.
+Each try parses the journaled bytes again. Those for which nobody is queried are applied in the order in which they came, by
+one node at a time. Where the provider must be queried, that is without a transaction, and what it says is taken in with one
+that also concludes the row. A try that fails is put off; a crash lets it come up again by itself.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,7 +23,7 @@ from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.ingest.operator_updates import checked, read_update
 from esimhooks.server.ingest.orders import fail, fill, has_failed, refund, refunded
 from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
-from esimhooks.server.ingest.reading import must_ask, stored_before
+from esimhooks.server.ingest.reading import must_query, stored_before
 from esimhooks.server.jobs.due_work import IDLE_S
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Lookup, OrderUnknown, ProviderRefused, StillAllocating, Unparsable
@@ -42,7 +42,7 @@ BEHIND = "an earlier notification of the same eSIM or order waits"
 AGAIN = frozenset({UpdateOutcome.UNMATCHED, UpdateOutcome.WAITING})
 """Outcomes of updates that another look may change."""
 
-Asks: TypeAlias = Callable[[], Awaitable[None]]
+Query: TypeAlias = Callable[[], Awaitable[None]]
 
 log = get_logger("backlog")
 
@@ -73,51 +73,51 @@ class Backlog:
         )
         await self._put_off([(one.row, one.error) for one in failed])
         claimed = await self._apply_all(round_)
-        failed_asks = await for_each(
+        failed_queries = await for_each(
             "backlog",
             claimed,
             lambda one: one[1](),
             row_id=lambda one: one[0].notification_id,
             max_concurrent=MAX_CONCURRENT,
         )
-        for asked in failed_asks:
-            await self._put_off([(asked.row[0], asked.error)])
+        for one in failed_queries:
+            await self._put_off([(one.row[0], one.error)])
         return 0.0 if len(due) >= MAX_DUE and not round_.is_elsewhere else IDLE_S
 
     async def _read(self, waiting: Waiting, entry: JournalEntry | Broken | None, round_: "_Round") -> None:
-        """Parse a notification again: into what is applied, or what asks its provider first."""
+        """Parse a notification again: into what is applied, or what queries its provider first."""
         entry = readable(entry)
         item = await (stored_before(entry, self._connected) if waiting.stored_first else self._item_of(entry))
         if isinstance(item, Item):
             round_.ready.append((waiting, item))
         else:
-            round_.asking.append((waiting, item))
+            round_.querying.append((waiting, item))
 
-    async def _item_of(self, entry: JournalEntry) -> Item | Asks:
+    async def _item_of(self, entry: JournalEntry) -> Item | Query:
         if entry.source == journal.UPDATES_SOURCE:
             return await self._operator_item(entry)
         connected = await self._connected.find(entry.source)
         if connected is None:
-            return _settled(entry, UpdateOutcome.UNMATCHED, "the provider was deleted")
+            return _concluded(entry, UpdateOutcome.UNMATCHED, "the provider was deleted")
         try:
             notification = connected.provider.parse(entry.request)
         except Unparsable as error:
-            return _settled(entry, UpdateOutcome.INVALID, str(error))
-        if must_ask(connected, notification, proven=entry.request.proven):
-            return lambda: self._ask(entry, connected, notification)
+            return _concluded(entry, UpdateOutcome.INVALID, str(error))
+        if must_query(connected, notification, proven=entry.request.proven):
+            return lambda: self._query(entry, connected, notification)
         if not notification.updates:
-            return _settled(entry, UpdateOutcome.IGNORED, None)
+            return _concluded(entry, UpdateOutcome.IGNORED, None)
         return _again(entry, Scope(provider=entry.source), notification.updates)
 
     async def _operator_item(self, entry: JournalEntry) -> Item:
         handed = await checked(read_update(entry.request.body, tenant=entry.tenant), self._connected)
         if handed.update is None:
-            return _settled(entry, UpdateOutcome.INVALID, handed.wrong or "it is not understood")
+            return _concluded(entry, UpdateOutcome.INVALID, handed.wrong or "it is not understood")
         return _again(entry, Scope(tenant=entry.tenant, provider=handed.provider), [handed.update])
 
-    async def _apply_all(self, round_: "_Round") -> Sequence[tuple[Waiting, Asks]]:
-        """Apply what is ready in one transaction, else one by one; return what asks and was claimed by this node."""
-        claimed: list[tuple[Waiting, Asks]] = []
+    async def _apply_all(self, round_: "_Round") -> Sequence[tuple[Waiting, Query]]:
+        """Apply what is ready in one transaction, else one by one; return what queries its provider and was claimed by this node."""
+        claimed: list[tuple[Waiting, Query]] = []
 
         async def apply_all(part: _Round) -> None:
             claimed.extend(await self._apply_in_order(part))
@@ -137,23 +137,23 @@ class Backlog:
 
         failed = await for_each("backlog", round_.ready, apply_one, row_id=lambda one: one[0].notification_id)
         await self._put_off([(one.row[0], one.error) for one in failed])
-        return await self._apply_in_order(_Round(asking=round_.asking))
+        return await self._apply_in_order(_Round(querying=round_.querying))
 
-    async def _apply_in_order(self, round_: "_Round") -> Sequence[tuple[Waiting, Asks]]:
-        """Apply what is ready and claim what asks, unless another node works off the backlog.
+    async def _apply_in_order(self, round_: "_Round") -> Sequence[tuple[Waiting, Query]]:
+        """Apply what is ready and claim what queries its provider, unless another node works off the backlog.
 
         Only one node does at a time, so that no notification of an eSIM overtakes another on another node.
         """
-        if not round_.ready and not round_.asking:
+        if not round_.ready and not round_.querying:
             return ()
         taken: Taken | None = None
         async with self._database.transaction() as db:
             if not await journal.lock_backlog(db):
                 round_.is_elsewhere = True
                 return ()
-            still = await journal.still_waiting(db, [one for one, _ in (*round_.ready, *round_.asking)])
+            still = await journal.still_waiting(db, [one for one, _ in (*round_.ready, *round_.querying)])
             ready = [one for one in round_.ready if one[0].notification_id in still]
-            asking = [one for one in round_.asking if one[0].notification_id in still]
+            querying = [one for one in round_.querying if one[0].notification_id in still]
             if ready:
                 taken = await take_in(db, [item for _, item in ready], self._policy)
                 for (waiting, _), results in zip(ready, taken.results, strict=True):
@@ -161,11 +161,11 @@ class Backlog:
                     if result is not None:
                         pause_s = while_down(waiting.tries)
                         await journal.put_off(db, waiting, seconds=pause_s, esim_id=result.esim_id)
-            for waiting, _ in asking:
+            for waiting, _ in querying:
                 await journal.put_off(db, waiting, seconds=CLAIM_S)
         if taken is not None:
             self._wakes.notify(taken)
-        return asking
+        return querying
 
     async def _put_off(self, failed: Sequence[tuple[Waiting, Exception]]) -> None:
         """Try them again later, all of them at the same time, so that their order stays."""
@@ -178,14 +178,14 @@ class Backlog:
                 log.info("notification.put_off", tries=waiting.tries, again_in_s=again_in_s, reason=detail)
                 await journal.put_off(db, waiting, seconds=again_in_s, detail=detail)
 
-    async def _ask(self, entry: JournalEntry, connected: ProviderClient, notification: Notification) -> None:
+    async def _query(self, entry: JournalEntry, connected: ProviderClient, notification: Notification) -> None:
         if notification.order is not None:
             await self._work_on_order(entry, connected, notification.order)
             return
         try:
             updates, doubts = await self._confirmed(connected, notification.updates)
         except ProviderRefused as error:
-            await self._take_in(_settled(entry, UpdateOutcome.INVALID, f"not confirmed by the provider: {error}"))
+            await self._take_in(_concluded(entry, UpdateOutcome.INVALID, f"not confirmed by the provider: {error}"))
             return
         scope = Scope(provider=entry.source)
         await self._take_in(
@@ -225,7 +225,7 @@ class Backlog:
             order = await orders.find_by_reference(db, entry.source, news.ref)
             tops_up = order is None and await orders.poll_top_up_now(db, entry.source, news.ref)
         if order is None:
-            about_top_up = _settled(entry, UpdateOutcome.IGNORED, "a top-up: its eSIM is queried now")
+            about_top_up = _concluded(entry, UpdateOutcome.IGNORED, "a top-up: its eSIM is queried now")
             await self._take_in(about_top_up if tops_up else _left_unmatched(entry, news, "no such order is known"))
             return
         if not connected.provider.can_fetch:
@@ -260,7 +260,7 @@ class Backlog:
         elif isinstance(error, OrderUnknown):
             raise StillAllocating(str(error), retry_after_s=ORDER_POLL_FIRST_S) from error
         elif isinstance(error, ProviderRefused):
-            await self._take_in(_settled(entry, UpdateOutcome.INVALID, f"the provider refused: {error}"))
+            await self._take_in(_concluded(entry, UpdateOutcome.INVALID, f"the provider refused: {error}"))
         else:
             raise error
 
@@ -281,26 +281,28 @@ class Backlog:
 
 
 class _Round:
-    """What is due: notifications to apply in their order, and those whose provider is asked first.
+    """What is due: notifications to apply in their order, and those whose provider is queried first.
 
     `is_elsewhere` says that another node was found at it.
     """
 
-    def __init__(self, ready: Sequence[tuple[Waiting, Item]] = (), asking: Sequence[tuple[Waiting, Asks]] = ()) -> None:
+    def __init__(
+        self, ready: Sequence[tuple[Waiting, Item]] = (), querying: Sequence[tuple[Waiting, Query]] = ()
+    ) -> None:
         self.ready = list(ready)
-        self.asking = list(asking)
+        self.querying = list(querying)
         self.is_elsewhere = False
 
 
 def _again(entry: JournalEntry, scope: Scope, updates: Sequence[Update]) -> Item:
     """Return a journaled notification to be taken in; of several updates only those that found no eSIM."""
-    places: tuple[int, ...] = ()
+    indices: tuple[int, ...] = ()
     if len(entry.results) == len(updates):
-        places = tuple(place for place, one in enumerate(entry.results) if one.outcome in AGAIN)
+        indices = tuple(index for index, one in enumerate(entry.results) if one.outcome in AGAIN)
     return Item(
         scope=scope,
-        updates=tuple(updates[place] for place in places or range(len(updates))),
-        places=places,
+        updates=tuple(updates[index] for index in indices or range(len(updates))),
+        indices=indices,
         entry=entry,
         journaled=True,
         creates=scope.tenant is not None,
@@ -308,14 +310,14 @@ def _again(entry: JournalEntry, scope: Scope, updates: Sequence[Update]) -> Item
     )
 
 
-def _settled(entry: JournalEntry, outcome: UpdateOutcome, detail: str | None) -> Item:
-    settled = replace(entry, outcome=outcome, detail=detail)
-    return Item(scope=Scope(provider=entry.source), entry=settled, journaled=True)
+def _concluded(entry: JournalEntry, outcome: UpdateOutcome, detail: str | None) -> Item:
+    concluded = replace(entry, outcome=outcome, detail=detail)
+    return Item(scope=Scope(provider=entry.source), entry=concluded, journaled=True)
 
 
 def _left_unmatched(entry: JournalEntry, news: OrderNews, detail: str) -> Item:
     identity = Identity(order_no=news.ref.order_no, transaction_id=news.ref.transaction_id)
-    return replace(_settled(entry, UpdateOutcome.UNMATCHED, detail), waits_for=identity)
+    return replace(_concluded(entry, UpdateOutcome.UNMATCHED, detail), waits_for=identity)
 
 
 def _pause_s(waiting: Waiting, error: Exception) -> float:

@@ -157,11 +157,11 @@ class Scheduler:
         size = connected.provider.usage_batch
         due = [*due, *await self._soonest(name, room=-len(due) % size)]
         for first in range(0, len(due), size):
-            asked = due[first : first + size]
+            queried = due[first : first + size]
             try:
-                updates = await connected.provider.usage([poll.esim_tran_no for poll in asked])
+                updates = await connected.provider.usage([poll.esim_tran_no for poll in queried])
             except (NotNow, ProviderRefused) as error:
-                log.warning("usage.poll_failed", provider=name, error=error, esims=len(asked))
+                log.warning("usage.poll_failed", provider=name, error=error, esims=len(queried))
                 await self._poll_again([poll.esim_id for poll in due[first:]])
                 return
             items = [Item(scope=Scope(provider=name), updates=(one,)) for one in updates]

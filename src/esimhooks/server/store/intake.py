@@ -41,7 +41,7 @@ class Scope(Struct, frozen=True):
     tenant: Tenant | None = None
 
 
-class Want(Struct, frozen=True, kw_only=True):
+class LookupKeys(Struct, frozen=True, kw_only=True):
     """What is to be read for one update. `creation_lock` is given where it may create an eSIM."""
 
     scope: Scope
@@ -92,23 +92,23 @@ class Known(Struct, frozen=True, kw_only=True):
     """Providers of which earlier notifications are stored and not yet applied."""
 
 
-async def begin(db: Session, wants: Sequence[Want], seen: Sequence[Seen]) -> Known:
+async def begin(db: Session, keys: Sequence[LookupKeys], seen: Sequence[Seen]) -> Known:
     """Lock and read all that the updates may touch; the first statement of a transaction."""
     rows = await db.conn.fetch(
         """
         SELECT * FROM begin_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
         UNION ALL SELECT 'frozen', NULL::esims, to_jsonb(account_id) FROM read_frozen_accounts() AS f (account_id)
         """,
-        [esim_id for want in wants for esim_id in want.esim_ids],
-        [want.order_id for want in wants if want.order_id is not None],
-        [want.scope.provider for want in wants],
-        [want.scope.tenant and want.scope.tenant.account_id for want in wants],
-        [want.scope.tenant and want.scope.tenant.mode for want in wants],
-        [want.identity.esim_tran_no for want in wants],
-        [want.identity.order_no for want in wants],
-        [want.identity.transaction_id for want in wants],
-        [want.replaces for want in wants],
-        [want.creation_lock for want in wants if want.creation_lock is not None],
+        [esim_id for one in keys for esim_id in one.esim_ids],
+        [one.order_id for one in keys if one.order_id is not None],
+        [one.scope.provider for one in keys],
+        [one.scope.tenant and one.scope.tenant.account_id for one in keys],
+        [one.scope.tenant and one.scope.tenant.mode for one in keys],
+        [one.identity.esim_tran_no for one in keys],
+        [one.identity.order_no for one in keys],
+        [one.identity.transaction_id for one in keys],
+        [one.replaces for one in keys],
+        [one.creation_lock for one in keys if one.creation_lock is not None],
         [one.source for one in seen],
         [one.digest for one in seen],
         MAX_INLINE_ENDPOINTS,
@@ -165,7 +165,7 @@ class Unmatched(Struct, frozen=True):
     received_at: datetime
 
 
-class Settled(Struct, frozen=True):
+class JournalUpdate(Struct, frozen=True):
     """A notification that was journaled before, with what has become of it now."""
 
     entry: JournalEntry
@@ -178,7 +178,7 @@ class Writes(Struct, kw_only=True):
 
     seen: list[tuple[Seen, UUID]] = []
     entries: list[JournalEntry] = []
-    settled: list[Settled] = []
+    journal_updates: list[JournalUpdate] = []
     created: list[Esim] = []
     changed: list[Esim] = []
     events: list[Event] = []
@@ -223,7 +223,7 @@ _SQL = f"""
         INSERT INTO notifications ({", ".join(_ENTRIES)})
         SELECT {", ".join(name if name != "esim_ids" else "esim_ids::uuid[]" for name in _ENTRIES)}
         FROM unnest({_arrays(list(_ENTRIES.values()))}) AS u ({", ".join(_ENTRIES)})
-    ), settled AS (
+    ), updated_entries AS (
         UPDATE notifications n
         SET outcome = u.outcome, detail = u.detail, esim_id = coalesce(u.esim_id, n.esim_id), results = u.results,
             esim_ids = u.esim_ids::uuid[]
@@ -306,13 +306,13 @@ async def write(db: Session, writes: Writes) -> Written:
         *columns_of(
             [
                 (one.entry.id, one.entry.outcome, one.entry.detail, one.entry.esim_id, *_results(one.entry))
-                for one in writes.settled
+                for one in writes.journal_updates
             ],
             6,
         ),
-        [one.entry.id for one in writes.settled if one.waits],
-        [one.entry.id for one in writes.settled if not one.waits],
-        [one.entry.id for one in writes.settled],
+        [one.entry.id for one in writes.journal_updates if one.waits],
+        [one.entry.id for one in writes.journal_updates if not one.waits],
+        [one.entry.id for one in writes.journal_updates],
         *columns_of(
             [
                 (*esims.row_of(db, esim), is_new)

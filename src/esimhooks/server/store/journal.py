@@ -151,7 +151,7 @@ async def lock_backlog(db: Session, *, stored_first: bool = False) -> bool:
 
 
 async def still_waiting(db: Session, waiting: Iterable[Waiting]) -> frozenset[UUID]:
-    """Return the ids of those that nobody has settled, put off or claimed since they were read."""
+    """Return the ids of those that nobody has concluded, put off or claimed since they were read."""
     rows = await db.conn.fetch(
         """
         SELECT notification_id FROM backlog JOIN unnest($1::uuid[], $2::integer[]) AS u (notification_id, tries)
