@@ -291,7 +291,7 @@ def _wake_own(writes: Writes) -> None:
     writes.unmatched = [one for one in writes.unmatched if one.notification_id not in woken]
     writes.backlog += [entry for entry in writes.entries if entry.id in woken]
     writes.journal_updates = [
-        replace(one, waits=True) if one.entry.id in woken else one for one in writes.journal_updates
+        replace(one, waits=True, is_due=True) if one.entry.id in woken else one for one in writes.journal_updates
     ]
 
 

@@ -171,6 +171,8 @@ class JournalUpdate(Struct, frozen=True):
     entry: JournalEntry
     waits: bool = False
     """Whether it stays on the backlog."""
+    is_due: bool = False
+    """Whether it is looked at again at once, where it waits."""
 
 
 class Writes(Struct, kw_only=True):
@@ -232,7 +234,7 @@ _SQL = f"""
         WHERE n.id = u.id
     ), still_waits AS (
         UPDATE backlog SET stored_first = false, due_at = now()
-        WHERE notification_id = ANY ({_arrays(["uuid"])}) AND stored_first
+        WHERE notification_id = ANY ({_arrays(["uuid"])}) AND stored_first OR notification_id = ANY ({_arrays(["uuid"])})
     ), off_the_backlog AS (
         DELETE FROM backlog WHERE notification_id = ANY ({_arrays(["uuid"])})
     ), no_longer_unmatched AS (
@@ -311,6 +313,7 @@ async def write(db: Session, writes: Writes) -> Written:
             6,
         ),
         [one.entry.id for one in writes.journal_updates if one.waits],
+        [one.entry.id for one in writes.journal_updates if one.waits and one.is_due],
         [one.entry.id for one in writes.journal_updates if not one.waits],
         [one.entry.id for one in writes.journal_updates],
         *columns_of(
