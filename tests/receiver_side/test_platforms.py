@@ -12,20 +12,22 @@ from esimhooks.testing import SignedRequest, signed_request
 from receiver_side.posting import Seen
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the same in each process: it stands in the names of tests
-SECRETS = json.loads((Path(__file__).parents[1] / "receiver_cases" / "secrets.json").read_text())
+CASES = Path(__file__).parents[1] / "receiver_cases"
+SECRETS = json.loads((CASES / "secrets.json").read_text())
+HEADERS = json.loads((CASES / "headers.json").read_text())
 EVENTS = sorted((Path(__file__).parent / "platforms").glob("*.json"))
 
 
-def filled(path: Path, request: SignedRequest) -> dict[str, Any]:
-    """Return an event of Lambda's with the headers and the body of a request in it."""
+def filled(text: str, request: SignedRequest) -> dict[str, Any]:
+    """Return what a platform hands over with the headers and the body of a request in it."""
     values = {
         "{ID}": request.headers["webhook-id"],
         "{TIMESTAMP}": request.headers["webhook-timestamp"],
         "{SIGNATURE}": request.headers["webhook-signature"],
         "{BODY}": request.body.decode(),
+        "{LENGTH}": str(len(request.body)),
         "{BASE64}": base64.b64encode(request.body).decode(),
     }
-    text = path.read_text()
     for name, value in values.items():
         text = text.replace(name, json.dumps(value)[1:-1])
     return dict(json.loads(text))
@@ -36,7 +38,7 @@ def test_an_event_of_lambda_is_answered_in_its_own_format(path: Path, tmp_path: 
     seen, request = Seen(), signed_request(SECRET, "esim.activated")
     receiver = Receiver(SECRET, inbox=f"sqlite:///{tmp_path / 'inbox.db'}")
     receiver.on("*", name="welcome")(seen.add)
-    event = filled(path, request)
+    event = filled(path.read_text(), request)
 
     answer = aws.take(receiver, event)
     forged = aws.take(receiver, event | {"body": "{}", "isBase64Encoded": False})
@@ -45,6 +47,16 @@ def test_an_event_of_lambda_is_answered_in_its_own_format(path: Path, tmp_path: 
     assert (answer["statusCode"], forged["statusCode"]) == (200, 401)
     assert ("multiValueHeaders" in answer) == ("multiValueHeaders" in event)
     assert seen.ids == [request.headers["webhook-id"]]
+
+
+@pytest.mark.parametrize("case", HEADERS, ids=lambda case: case["name"])
+def test_headers_verify_as_a_framework_hands_them_over(case: dict[str, Any]) -> None:
+    request = signed_request(SECRET, "esim.activated")
+    headers = filled(json.dumps(case["headers"]), request)
+
+    assert Webhook(SECRET).verify(request.body, headers).id == request.headers["webhook-id"]
+    with pytest.raises(WebhookVerificationError, match="no signature matches"):
+        Webhook(SECRET).verify(request.body + b" ", headers)
 
 
 @pytest.mark.parametrize("method", ["GET", ""])

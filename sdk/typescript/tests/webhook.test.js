@@ -195,3 +195,17 @@ test("what a file adds around a secret does not matter", async () => {
     assert.equal((await new Webhook(secret).verify(BODY, await signed(BODY))).id, "evt_1");
   }
 });
+
+const HEADERS = new URL("../../../tests/receiver_cases/headers.json", import.meta.url);
+for (const { name, headers } of JSON.parse(readFileSync(HEADERS, "utf8")).filter((one) => !one.name.includes("META"))) {
+  test(`headers of ${name} verify`, async () => {
+    const of = await signed();
+    const values = { "{ID}": of["webhook-id"], "{TIMESTAMP}": of["webhook-timestamp"], "{SIGNATURE}": of["webhook-signature"] };
+    const filled = Object.fromEntries(Object.entries(headers).map(([key, value]) => [key, values[value] ?? value]));
+
+    for (const form of [filled, new Headers(filled), new Map(Object.entries(filled))]) {
+      assert.equal((await webhook.verify(BODY, form)).id, "evt_1");
+      assert.equal(await refusal(webhook.verify(`${BODY} `, form)), "no_matching_signature");
+    }
+  });
+}
