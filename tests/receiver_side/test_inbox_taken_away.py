@@ -45,6 +45,22 @@ def test_what_comes_after_an_inbox_was_deleted_is_kept_in_a_new_one(tmp_path: Pa
         other.close()
 
 
+def test_an_inbox_stays_where_it_was_when_the_process_goes_to_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    receiver = Receiver(SECRET, inbox="sqlite:///inbox.db")
+    monkeypatch.chdir(elsewhere)  # as daemons do
+
+    assert [take(receiver, f"evt_{number}") for number in (1, 2)] == [200, 200]
+    receiver.close()
+
+    assert (tmp_path / "inbox.db").exists()
+    assert list(elsewhere.iterdir()) == []
+
+
 @pytest.mark.timeout(20)
 def test_tables_that_somebody_has_dropped_are_made_again(inbox: str) -> None:
     seen = Seen()

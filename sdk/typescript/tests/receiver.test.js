@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, statSync, unlinkSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, statSync, unlinkSync } from "node:fs";
 import { createServer, request as httpRequest } from "node:http";
 import { createRequire } from "node:module";
 import { connect, createServer as createRelay } from "node:net";
@@ -351,6 +351,18 @@ test("what comes after an inbox was deleted is kept in a new one", async (contex
 
   assert.equal(await countElsewhere(inbox), 1);
   assert.equal((await receiver.stats()).events, 1);
+});
+
+test("an inbox stays where it was when the process goes to another folder", async (context) => {
+  const [here, folder, before] = [dirname(pathOf(await emptyInbox(context, "sqlite"))), mkdtempSync(join(tmpdir(), "esimhooks-cwd-")), process.cwd()];
+  process.chdir(here);
+  const receiver = await aReceiver(context, { inbox: "sqlite:///inbox.db" });
+  process.chdir(folder);
+  context.after(() => (process.chdir(before), rmSync(folder, { recursive: true })));
+
+  assert.equal((await receiver.take(Buffer.from(BODY), await signed())).status, 200);
+
+  assert.deepEqual([readdirSync(folder), readdirSync(here).includes("inbox.db")], [[], true]);
 });
 
 test("a handler that yields is refused, and one that returns a generator has failed", async (context) => {

@@ -110,7 +110,7 @@ class SqliteDatabase:
     skip_locked = ""
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self._path = str(Path(path).absolute())  # a process may go to another folder, as daemons do
         self._idle: Idle[sqlite3.Connection] = Idle(_abandon)
         self._lent: Idle[sqlite3.Connection] = Idle(_abandon)
         """Those that handlers work on. They keep no statements: each one is to ask the authorizer, which refuses all of

@@ -3,6 +3,7 @@
 // It must not be used on a network file system: WAL needs shared memory.
 
 import { closeSync, openSync, statSync } from "node:fs";
+import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { type Database, type Flush, guarded, WAIT_MS, positional, type Row, type Session, unavailable, type Values, withinMs } from "./session.js";
@@ -136,8 +137,9 @@ export class SqliteDatabase implements Database {
   readonly #reader: ConnectionQueue;
 
   constructor(path: string) {
-    this.#writer = new ConnectionQueue(path);
-    this.#reader = new ConnectionQueue(path);
+    const absolute = resolve(path); // a process may go to another folder, as daemons do
+    this.#writer = new ConnectionQueue(absolute);
+    this.#reader = new ConnectionQueue(absolute);
   }
 
   async reading<T>(work: (session: Session) => Promise<T>): Promise<T> {
