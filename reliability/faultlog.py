@@ -12,6 +12,9 @@ from reliability.lines import Fault, Kind
 SETTLE_S = 2.0
 """How long after an answer its result may still be on its way to the disk."""
 
+READ_LATE_S = 0.5
+"""How long after it was sent a busy receiver may read a request: what a killed process had sent still arrives."""
+
 TOUCHES_NOTHING = frozenset({Kind.CLOCK, Kind.ROLLING})
 """Not a reason for any repeat."""
 
@@ -74,7 +77,7 @@ class Span(Struct, frozen=True, kw_only=True):
     def may_have_spoilt(self, node: str, at: float, done: float) -> bool:
         """Whether an attempt from `at` to `done` may have ended without its result being written."""
         last = self.ended + AFTERWARDS_S.get(self.fault.kind, 0.0)
-        return self.touches(node) and at <= last and self.fault.began <= done + SETTLE_S
+        return self.touches(node) and at <= last + READ_LATE_S and self.fault.began <= done + SETTLE_S
 
     def may_have_sent(self, node: str, at: float) -> bool:
         """Whether the attempt at this moment may be one of a node that has lost its lanes and does not know it."""

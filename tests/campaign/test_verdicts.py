@@ -48,6 +48,12 @@ def test_a_duplicate_within_the_kill_of_its_node_is_explained() -> None:
     assert [repeat.fault for repeat in repeats.repeats] == [1]
 
 
+def test_a_request_that_is_read_just_after_the_kill_of_its_node_was_sent_before() -> None:
+    repeats = _repeats([_exchange(100.0, 200), _exchange(130.0, 200)], [_kill(99.9, NODE)])
+
+    assert [repeat.fault for repeat in repeats.repeats] == [1]
+
+
 def test_a_duplicate_that_no_fault_covers_is_not_explained() -> None:
     repeats = _repeats([_exchange(100.0, 200), _exchange(130.0, 200)], [_kill(110.0, NODE)])
 
