@@ -1,4 +1,4 @@
-"""What comes in at once over two nodes, with orders, replays and requeries beside it: each eSIM has one story."""
+"""What comes in at once over two nodes, with orders and replays beside it: each eSIM has one story."""
 
 import asyncio
 import os
