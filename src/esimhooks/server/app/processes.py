@@ -87,7 +87,7 @@ class Family:
             tasks = [group.create_task(loop.run(), name=f"loop {loop.name}") for loop in loops]
             try:
                 await asyncio.gather(*started)
-                if on_started is not None:
+                if on_started is not None and not stop.is_set():
                     on_started(self._running())
                 await stop.wait()
             finally:
@@ -108,7 +108,12 @@ class Family:
         )
 
     async def _keep(self, number: int, first: "asyncio.Future[None]", stop: asyncio.Event) -> None:
-        """Start a child, and another whenever it has ended by itself."""
+        """Start a child, and another whenever it has ended by itself; `first` is done once one works or none is to."""
+        await self._start_again(number, first, stop)
+        if not first.done():
+            first.set_result(None)
+
+    async def _start_again(self, number: int, first: "asyncio.Future[None]", stop: asyncio.Event) -> None:
         pause = FIRST_PAUSE_S
         while not stop.is_set():
             began = monotonic()
