@@ -33,6 +33,13 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command, by default that of this process, and exit with its code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
+        _run(words)
+    except KeyboardInterrupt:  # where no command runs yet: its modules are being loaded
+        sys.exit(1)
+
+
+def _run(words: Sequence[str]) -> NoReturn:
+    try:
         app = import_module("esimhooks.cli.app")
     except ModuleNotFoundError as error:
         _of_ours(error)

@@ -7,8 +7,8 @@ What the other API has answered comes in; what is made, and what could not be ta
 
 import base64
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar
 
 import typer
 from msgspec import Struct
@@ -21,6 +21,8 @@ from esimhooks.cli.installation.document import Account, Endpoint, Fields, Insta
 from esimhooks.cli.messages import Failed
 from esimhooks.cli.options import json_in, pairs
 from esimhooks.server.domain.endpoint_rules import MAX_SECRET_BYTES, MIN_SECRET_BYTES, header_error, secret_error, wants
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.validation import convert
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
 
@@ -28,6 +30,55 @@ app = typer.Typer(help="Endpoints of another sender, with their secrets.", no_ar
 
 
 MAX_NAME, MAX_TIMEOUT_S = 100, 30
+
+
+class OfSvix(Struct, rename="camel"):
+    """An endpoint as the API of Svix answers it, with what was added from two further answers."""
+
+    url: str
+    uid: str | None = None
+    description: str | None = None
+    disabled: bool | None = None
+    filter_types: list[str] | None = None
+    rate_limit: int | None = None
+    channels: list[str] | None = None
+    headers: dict[str, Any] | None = None
+    secret: str | dict[str, Any] | None = None
+
+
+class Authentication(Struct):
+    """How an endpoint of Convoy asks who calls."""
+
+    type: str | None = None
+    api_key: dict[str, Any] | None = None
+    basic_auth: dict[str, Any] | None = None
+
+
+class Secret(Struct):
+    """A secret of an endpoint of Convoy."""
+
+    value: str | None = None
+    expires_at: str | None = None
+    deleted_at: str | None = None
+
+
+class OfConvoy(Struct):
+    """An endpoint as the API of Convoy answers it; older ones call address and name otherwise."""
+
+    url: str | None = None
+    target_url: str | None = None
+    name: str | None = None
+    title: str | None = None
+    http_timeout: float | str | None = None
+    rate_limit: int | None = None
+    rate_limit_duration: float | str | None = None
+    authentication: Authentication | None = None
+    secrets: list[Secret] | None = None
+    status: str | None = None
+    advanced_signatures: bool | None = None
+
+
+Shape = TypeVar("Shape", OfSvix, OfConvoy)
 
 
 class Imported(Struct, frozen=True, kw_only=True):
@@ -43,24 +94,23 @@ Reader = Callable[[Any, Mode, Mapping[str, str]], list[Imported]]
 
 def svix(content: Any, mode: Mode, event_types: Mapping[str, str]) -> list[Imported]:
     """Return the endpoints of an application of Svix. Raises `Failed` where it is something else."""
-    rows = _rows(content if isinstance(content, list) else _member(content, "data"), "url")
-    return [
-        _of_svix(row, name, mode, event_types)
-        for row, name in zip(rows, _names(rows, "uid", "description"), strict=True)
-    ]
+    rows = _rows(content if isinstance(content, list) else _member(content, "data"), OfSvix)
+    names = _names([one.uid or one.description for one in rows])
+    return [_of_svix(row, name, mode, event_types) for row, name in zip(rows, names, strict=True)]
 
 
 def convoy(content: Any, mode: Mode, event_types: Mapping[str, str]) -> list[Imported]:
     """Return the endpoints of a project of Convoy. Raises `Failed` where it is something else."""
     data = content if isinstance(content, list) else _member(content, "data")
-    rows = _rows(data if isinstance(data, list) else _member(data, "content"), "url", "target_url")
-    return [_of_convoy(row, name, mode) for row, name in zip(rows, _names(rows, "name", "title"), strict=True)]
+    rows = _rows(data if isinstance(data, list) else _member(data, "content"), OfConvoy)
+    names = _names([one.name or one.title for one in rows])
+    return [_of_convoy(row, name, mode) for row, name in zip(rows, names, strict=True)]
 
 
-def _of_svix(row: Fields, name: str | None, mode: Mode, event_types: Mapping[str, str]) -> Imported:
+def _of_svix(row: OfSvix, name: str | None, mode: Mode, event_types: Mapping[str, str]) -> Imported:
     lost: list[str] = []
-    fields: Fields = {"url": row["url"], "signatureProfile": "svix"} | ({"name": name} if name else {})
-    types = [event_types.get(one, one) for one in row.get("filterTypes") or []]
+    fields: Fields = {"url": row.url, "signatureProfile": "svix"} | ({"name": name} if name else {})
+    types = [event_types.get(one, one) for one in row.filter_types or []]
     known = [one for one in types if any(wants([one], event) for event in EventType)]
     lost += [
         f"there is no event {one} here: name the one that it is with --event {one}=..."
@@ -71,34 +121,34 @@ def _of_svix(row: Fields, name: str | None, mode: Mode, event_types: Mapping[str
         fields["eventTypes"] = known
     if types and not known:
         lost.append("it gets all events, as none of its own exists here")
-    if row.get("rateLimit"):
-        fields["rateLimit"] = row["rateLimit"]
-    if row.get("channels"):
+    if row.rate_limit:
+        fields["rateLimit"] = row.rate_limit
+    if row.channels:
         lost.append("there are no channels here: it gets the events of all")
-    headers: Fields = row.get("headers") or {}
-    _add_headers(fields, headers.get("headers") or headers, lost)
-    secret = row.get("secret")
-    secret = secret.get("key") if isinstance(secret, dict) else secret
-    return _imported(fields, mode, secret, enabled=not row.get("disabled"), lost=lost)
+    headers = row.headers or {}
+    inner = headers.get("headers")
+    _add_headers(fields, inner if isinstance(inner, dict) else headers, lost)
+    secret = row.secret.get("key") if isinstance(row.secret, dict) else row.secret
+    return _imported(fields, mode, secret, enabled=not row.disabled, lost=lost)
 
 
-def _of_convoy(row: Fields, name: str | None, mode: Mode) -> Imported:
+def _of_convoy(row: OfConvoy, name: str | None, mode: Mode) -> Imported:
     lost: list[str] = []
-    fields: Fields = {"url": row.get("url") or row.get("target_url")} | ({"name": name} if name else {})
-    fields["signatureProfile"] = "convoy-advanced" if row.get("advanced_signatures") else "convoy"
-    seconds = _seconds(row.get("http_timeout"))
+    fields: Fields = {"url": row.url or row.target_url} | ({"name": name} if name else {})
+    fields["signatureProfile"] = "convoy-advanced" if row.advanced_signatures else "convoy"
+    seconds = _seconds(row.http_timeout)
     if seconds:
         fields["timeout"] = min(max(1, seconds), MAX_TIMEOUT_S)
-    per_s = int(row.get("rate_limit") or 0) / (_seconds(row.get("rate_limit_duration")) or 1)
+    per_s = (row.rate_limit or 0) / (_seconds(row.rate_limit_duration) or 1)
     if per_s > 0:
         fields["rateLimit"] = max(1, round(per_s))
-    _add_headers(fields, _authentication(row.get("authentication") or {}, lost), lost)
-    current = [one for one in row.get("secrets") or [] if not one.get("expires_at") and not one.get("deleted_at")]
-    secret = current[-1].get("value") if current else None
-    return _imported(fields, mode, _as_whsec(secret), enabled=row.get("status", "active") == "active", lost=lost)
+    _add_headers(fields, _authentication(row.authentication or Authentication(), lost), lost)
+    current = [one.value for one in row.secrets or [] if not one.expires_at and not one.deleted_at]
+    secret = _as_whsec(current[-1]) if current else None
+    return _imported(fields, mode, secret, enabled=row.status in (None, "active"), lost=lost)
 
 
-def _imported(fields: Fields, mode: Mode, secret: Any, *, enabled: bool, lost: list[str]) -> Imported:
+def _imported(fields: Fields, mode: Mode, secret: object, *, enabled: bool, lost: list[str]) -> Imported:
     if isinstance(secret, str) and not secret.startswith("whsec_"):
         secret = f"whsec_{secret}"  # Svix takes and shows secrets without the prefix too
     if not isinstance(secret, str) or secret_error(secret):
@@ -113,20 +163,19 @@ def _imported(fields: Fields, mode: Mode, secret: Any, *, enabled: bool, lost: l
     return Imported(endpoint=endpoint, lost=lost)
 
 
-def _as_whsec(text: Any) -> str | None:
+def _as_whsec(text: str | None) -> str | None:
     """Return a secret whose key are the bytes of the text, as Convoy signs with them."""
-    return "whsec_" + base64.b64encode(text.encode()).decode() if isinstance(text, str) and text else None
+    return "whsec_" + base64.b64encode(text.encode()).decode() if text else None
 
 
-def _authentication(given: Fields, lost: list[str]) -> Mapping[str, str]:
-    kind = given.get("type")
-    if kind == "api_key" and given.get("api_key"):
-        return {given["api_key"].get("header_name", ""): given["api_key"].get("header_value", "")}
-    if kind == "basic_auth" and given.get("basic_auth"):
-        pair = f"{given['basic_auth'].get('username', '')}:{given['basic_auth'].get('password', '')}"
+def _authentication(given: Authentication, lost: list[str]) -> Mapping[str, object]:
+    if given.type == "api_key" and given.api_key:
+        return {str(given.api_key.get("header_name", "")): given.api_key.get("header_value", "")}
+    if given.type == "basic_auth" and given.basic_auth:
+        pair = f"{given.basic_auth.get('username', '')}:{given.basic_auth.get('password', '')}"
         return {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
-    if kind:
-        lost.append(f"authentication by {kind} does not exist here")
+    if given.type:
+        lost.append(f"authentication by {given.type} does not exist here")
     return {}
 
 
@@ -147,12 +196,12 @@ def _seconds(value: Any) -> float:
     return sum(float(number) * {"h": 3600, "m": 60}.get(unit, 1) for number, unit in parts)
 
 
-def _names(rows: Sequence[Fields], *members: str) -> list[str | None]:
+def _names(texts: Sequence[str | None]) -> list[str | None]:
     """Return what the endpoints are called, with a number where a name is taken."""
     names: list[str | None] = []
-    for row in rows:
-        name = next((str(row[one]).strip()[:MAX_NAME] for one in members if str(row.get(one) or "").strip()), None)
-        numbered = (name, *(f"{(name or '')[: MAX_NAME - 4]} {number}" for number in range(2, len(rows) + 2)))
+    for text in texts:
+        name = (text or "").strip()[:MAX_NAME] or None
+        numbered = (name, *(f"{(name or '')[: MAX_NAME - 4]} {number}" for number in range(2, len(texts) + 2)))
         names.append(None if name is None else next(one for one in numbered if one not in names))
     return names
 
@@ -163,12 +212,19 @@ def _member(content: Any, name: str) -> Any:
     return content[name]
 
 
-def _rows(content: Any, *addresses: str) -> list[Fields]:
-    rows: Iterable[Any] = content if isinstance(content, list) else [content]
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict) or not any(isinstance(row.get(one), str) and row[one] for one in addresses):
-            raise Failed(f"endpoint {number}: expected an object with {addresses[0]}")
-    return list(rows)
+def _rows(content: Any, shape: type[Shape]) -> list[Shape]:
+    rows = content if isinstance(content, list) else [content]
+    return [_row(one, number, shape) for number, one in enumerate(rows, 1)]
+
+
+def _row(row: Any, number: int, shape: type[Shape]) -> Shape:
+    if not isinstance(row, dict) or not (row.get("url") or row.get("target_url")):
+        raise Failed(f"endpoint {number}: expected an object with url")
+    try:
+        return convert(row, shape)
+    except Refused as refused:
+        wrong = [f"endpoint {number}: {one.pointer.removeprefix('/')}: {one.detail}" for one in refused.errors]
+        raise Failed("\n".join(wrong)) from None
 
 
 def _command(read: Reader, about: str) -> Callable[..., None]:
