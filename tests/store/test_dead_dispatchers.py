@@ -13,11 +13,15 @@ GONE = 2**30
 """No process has this number."""
 
 
-async def a_silent_one(database: Database) -> UUID:
-    """A dispatcher whose connection has ended and that has not reported for a while, as all are after a failover."""
+async def a_silent_one(database: Database, *last: Backend | None) -> UUID:
+    """A dispatcher whose connection has ended and that has not reported for a while, as all are after a failover.
+
+    `last` are the connections with which it has reported.
+    """
     holder = new_id()
     async with database.session() as db:
-        await lanes.report(db, holder=holder, seconds=LEASE_S, backend=Backend(GONE, datetime.now(UTC)))
+        for backend in last or (Backend(GONE, datetime.now(UTC)),):
+            await lanes.report(db, holder=holder, seconds=LEASE_S, backend=backend)
         await db.conn.execute("UPDATE dispatchers SET seen_until = seen_until - interval '8 seconds'")
     return holder
 
@@ -32,6 +36,12 @@ async def takes_for_dead(database: Database, *, connected_s: float | None) -> bo
 
 async def test_one_whose_connection_has_ended_is_taken_for_dead_by_those_that_kept_theirs(database: Database) -> None:
     await a_silent_one(database)
+
+    assert await takes_for_dead(database, connected_s=60)
+
+
+async def test_one_that_died_before_it_had_a_connection_again_is_taken_for_dead_by_its_last(database: Database) -> None:
+    await a_silent_one(database, Backend(GONE, datetime.now(UTC)), None)
 
     assert await takes_for_dead(database, connected_s=60)
 

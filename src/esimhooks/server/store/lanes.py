@@ -138,7 +138,7 @@ async def report(db: Session, *, holder: UUID, seconds: float, backend: Backend 
     """Report that this dispatcher is alive, for so many seconds, and return how many are; dead ones are forgotten.
 
     With `backend` others notice sooner that it has died, and it that others have, once it has had it for a while: see
-    `release_dead`.
+    `release_dead`. One whose connection has ended keeps the last that it had, so that it, too, may be noticed.
     """
     row = await db.conn.fetchrow(
         f"""
@@ -146,8 +146,10 @@ async def report(db: Session, *, holder: UUID, seconds: float, backend: Backend 
             INSERT INTO dispatchers (holder, seen_until, backend_pid, backend_started_at)
             VALUES ($1, now() + make_interval(secs => $2), $3, $4)
             ON CONFLICT (holder) DO UPDATE
-            SET seen_until = excluded.seen_until, backend_pid = excluded.backend_pid,
-                backend_started_at = excluded.backend_started_at
+            SET seen_until = excluded.seen_until,
+                backend_pid = coalesce(excluded.backend_pid, dispatchers.backend_pid),
+                backend_started_at = CASE WHEN excluded.backend_pid IS NULL THEN dispatchers.backend_started_at
+                                          ELSE excluded.backend_started_at END
         ), forgotten AS (
             DELETE FROM dispatchers WHERE seen_until < now() - interval '1 minute' AND holder <> $1
         )
