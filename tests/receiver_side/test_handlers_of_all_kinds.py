@@ -11,8 +11,10 @@ from typing import Any
 import psycopg
 import psycopg.rows
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from esimhooks import Event, Receiver, Retrying
+from esimhooks.receiver.postgres import PostgresDatabase
 from esimhooks.testing import signed_request
 from receiver_side.posting import SECRET, Seen, a_body, post, until
 
@@ -126,6 +128,25 @@ def test_what_a_handler_sets_for_its_session_is_gone_with_its_transaction(empty_
         request = signed_request(SECRET, "esim.activated", id=f"evt_{number}")
         assert receiver.take(request.body, request.headers).status == 200
     receiver.close()
+
+
+STRICT = "-c default_transaction_isolation=serializable -c default_transaction_read_only=on"
+
+
+@pytest.mark.timeout(20)
+def test_a_databases_own_defaults_for_transactions_refuse_no_event(empty_inbox: str) -> None:
+    receiver = Receiver(SECRET, inbox=PostgresDatabase(make_conninfo(empty_inbox, options=STRICT)), retrying=ONCE)
+    found = list[Any]()
+
+    @receiver.transactional("*", name="welcome")
+    def welcome(event: Event, connection: psycopg.Connection[Any]) -> None:
+        found.append(connection.execute("SHOW transaction_isolation").fetchone())
+
+    request = signed_request(SECRET, "esim.activated")
+    status = receiver.take(request.body, request.headers).status
+    receiver.close()
+
+    assert (status, found) == (200, [("read committed",)])
 
 
 DEFERRED = (

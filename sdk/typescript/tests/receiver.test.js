@@ -284,6 +284,18 @@ test("what PostgreSQL has cut off is opened again", { skip: !KINDS.includes("pos
   assert.equal((await receiver.take(Buffer.from(BODY), await signed())).status, 200);
 });
 
+test("PostgreSQL's own defaults for transactions refuse no event", { skip: !KINDS.includes("postgresql") }, async (context) => {
+  const url = new URL(await emptyInbox(context, "postgresql"));
+  url.searchParams.set("options", "-c default_transaction_isolation=serializable -c default_transaction_read_only=on");
+  const receiver = await aReceiver(context, { inbox: url.href });
+  const found = [];
+  receiver.transactional("*", async (event, connection) => found.push(...(await connection.query("SHOW transaction_isolation")).rows));
+
+  assert.equal((await receiver.take(Buffer.from(BODY), await signed())).status, 200);
+
+  assert.deepEqual(found, [{ transaction_isolation: "read committed" }]);
+});
+
 test("the file of an inbox is nobody else's to read", async (context) => {
   const inbox = await emptyInbox(context, "sqlite");
   const receiver = await aReceiver(context, { inbox });

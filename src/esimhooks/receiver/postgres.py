@@ -27,6 +27,9 @@ except ImportError as missing:
 MIN_CONNECTING_S = 2
 """What libpq makes of anything less."""
 
+BEGIN: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+"""Whatever the database's defaults: those that wait for each other's rows go on with them, instead of having failed."""
+
 CANCEL_LIMIT_S = 1.0
 _TYPES = {"seconds": "double precision", "bytes": "bytea"}
 _OPTIONS: dict[str, Any] = {
@@ -104,7 +107,7 @@ class PostgresDatabase:
         self, *, within_s: float = WAIT_S, durable: bool = True, handlers: bool = False
     ) -> Iterator[PostgresSession]:
         """Yield a session; committed at the end, to disk where it is `durable`."""
-        begin = "BEGIN" if durable else "BEGIN; SET LOCAL synchronous_commit = off"
+        begin = BEGIN if durable else f"{BEGIN}; SET LOCAL synchronous_commit = off"
         # What a handler has set for its session is not for those who are given the connection later.
         commit = "COMMIT; RESET ALL" if handlers else "COMMIT"
         with self._transaction(begin, within_s, commit) as session:
@@ -163,9 +166,10 @@ class PostgresDatabase:
             version = max((row[0] for row in session.rows(f"SELECT version FROM {VERSION_TABLE}")), default=0)
         check(version)
         if version != VERSION:  # where the tables are there, the role needs no right to make any
-            with connection.transaction():
-                session.take_turn("schema")
-                upgrade(session, _TYPES)
+            connection.execute(BEGIN)
+            session.take_turn("schema")
+            upgrade(session, _TYPES)
+            connection.execute("COMMIT")
         self._ready = True
 
 

@@ -6,8 +6,11 @@ import { checkVersion, upgradeSchema } from "./schema.js";
 
 const CONNECTIONS = 10;
 
-/** The limits are the server's too: a process that is stopped or gone does not keep others from its rows. */
-const BEGIN = `BEGIN; SET LOCAL lock_timeout = ${WAIT_MS}; SET LOCAL statement_timeout = ${WAIT_MS};
+/**
+ * Whatever the database's defaults, those that wait for each other's rows go on with them, instead of having failed. The
+ * limits are the server's too: a process that is stopped or gone does not keep others from its rows.
+ */
+const BEGIN = `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = ${WAIT_MS}; SET LOCAL statement_timeout = ${WAIT_MS};
   SET LOCAL idle_in_transaction_session_timeout = ${4 * WAIT_MS}`;
 const TYPES = { seconds: "double precision", bytes: "bytea" };
 
@@ -150,7 +153,7 @@ export class PostgresDatabase implements Database {
     const session = new PostgresSession(client);
     try {
       if (!(await isUpToDate(session))) {
-        await session.run("BEGIN");
+        await session.run(BEGIN);
         await session.takeTurn("schema");
         await upgradeSchema(session, TYPES);
         await session.run("COMMIT");
