@@ -150,7 +150,7 @@ def _kind(schema: dict[str, Any]) -> str:
 
 
 def provider_documents() -> str:
-    """Return the page of the shipped documents: what each provider tells, and how it is asked."""
+    """Return the page of the shipped documents: what each provider reports, and how it is queried."""
     introduction = (
         "Each is a kind: `esimhooks providers put NAME --kind KIND --credential NAME=...`. Parts that public material does "
         "not show are set with the setting `document`, see [mapping](mapping.md). Every example in a document is run in a "
@@ -163,16 +163,16 @@ def provider_documents() -> str:
 def _provider_document(kind: str, mapped: Mapped) -> str:
     document, guide = mapped.document, mapped.document.guide
     questions = [*document.fetches, *([document.usage] if document.usage else [])]
-    told = [f"{rule.name}{'' if rule.facts else ' (no consequence)'}" for rule in mapped.rules.rules]
+    rules = [f"{rule.name}{'' if rule.facts else ' (no consequence)'}" for rule in mapped.rules.rules]
     proofs = [one.scheme + (f" in `{one.header}`" if one.header else "") for one in document.verify]
     rows = {
         "credentials": ", ".join(f"`{name}`" for name in sorted(mapped.credentials) if not name.endswith(PREVIOUS))
         or "none",
         "proof": ", ".join(proofs) or "none: unsigned",
         "address": guide.address,
-        "tells": ", ".join(told) or "nothing by itself",
-        "is asked": ", ".join(f"`{one.request}`" for one in questions) or "no",
-        "cannot tell": guide.cannot,
+        "notifications": ", ".join(rules) or "none",
+        "queries": ", ".join(f"`{one.request}`" for one in questions) or "none",
+        "limits": guide.cannot,
         "not shown in public": guide.not_shown,
         "sources": ", ".join(guide.sources),
     }

@@ -175,7 +175,7 @@ def test_a_life_has_every_stage_or_says_that_it_is_not_reported(kind: str) -> No
     assert not stages & set(told.get("not-told", []))
 
 
-WORDS = {"push": "told", "poll": "asked for", "requery": "asked for", "time": "by its end", "operator": "by you"}
+WORDS = {"push": "notified", "poll": "queried", "requery": "queried", "time": "at its end", "operator": "by you"}
 
 
 def test_the_documentation_says_what_is_reported_of_each_stage() -> None:

@@ -81,6 +81,11 @@ CASES = [
         '[[verify]]\nscheme = "basic"\nusername = "user"\nsecret = "key"',
         sent(authorization="Basic " + base64.b64encode(b"me:s3cret").decode()),
     ),
+    ('[[verify]]\nscheme = "bearer"\nsecret = "key"', sent(authorization="bearer s3cret")),
+    (
+        '[[verify]]\nscheme = "basic"\nusername = "user"\nsecret = "key"',
+        sent(authorization="BASIC " + base64.b64encode(b"me:s3cret").decode()),
+    ),
     (WSSE, sent(x_wsse=wsse(b"nonce-1"))),
     (WSSE, sent(x_wsse=wsse(NONCE.encode()))),
     (

@@ -123,12 +123,23 @@ def _header(verify: Verify, header: str, text: str, credentials: Credentials) ->
 
 
 def _bearer(verify: Verify, header: str, text: str, credentials: Credentials) -> Proof:
-    return _fixed(header, f"Bearer {text}")
+    return _authorization(header, "bearer", text)
 
 
 def _basic(verify: Verify, header: str, text: str, credentials: Credentials) -> Proof:
     pair = f"{credentials[verify.username or '']}:{text}"
-    return _fixed(header, f"Basic {base64.b64encode(pair.encode()).decode()}")
+    return _authorization(header, "basic", base64.b64encode(pair.encode()).decode())
+
+
+def _authorization(header: str, scheme: str, expected: str) -> Proof:
+    """The scheme's name counts in any case (RFC 9110, 11.1)."""
+
+    def proves(request: InboundRequest) -> bool:
+        named, _, given = request.headers.get(header, "").partition(" ")
+        proof = given.strip().encode("utf-8", "surrogatepass")
+        return named.lower() == scheme and hmac.compare_digest(proof, expected.encode())
+
+    return proves
 
 
 def _fixed(header: str, expected: str) -> Proof:
