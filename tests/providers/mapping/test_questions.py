@@ -241,6 +241,16 @@ async def test_an_order_without_esims_is_still_being_allocated(fake: FakeProvide
         await asked_by(fake, http, document).fetch(Lookup(esim_tran_no="1"))
 
 
+async def test_an_element_that_is_null_says_nothing_of_the_esim_that_was_queried(
+    fake: FakeProvider, http: ClientSession
+) -> None:
+    fake.says("GET /v1/e/1", {"data": [None] * 30})
+    document = '[fetch]\nrequest = "GET /e/{key}"\nlist = "data"\nset.key = "id"\nset.status = {const = "CREATED"}'
+
+    with pytest.raises(ProviderRefused, match="knows no eSIM"):
+        await asked_by(fake, http, document).fetch(Lookup(esim_tran_no="1"))
+
+
 async def test_answers_that_are_no_json_are_queried_again(fake: FakeProvider, http: ClientSession) -> None:
     fake.says("GET /v1/esims/7", {"id": "7", "state": float("inf")})
 

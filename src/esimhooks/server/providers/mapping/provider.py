@@ -187,6 +187,8 @@ def read_answer(
     listed = [view] if question.list is None else view.elements(question.list)
     updates = []
     for element in listed:
+        if element.is_null:
+            continue
         said = question.facts.read(element, cause=cause)
         whom = said.update.identity
         if is_empty(said.update, whom) and not said.silent and not said.doubts and not _lists_plans(question, element):

@@ -39,6 +39,11 @@ class View:
         view.members = {**own, AROUND: self.members}
         return view
 
+    @property
+    def is_null(self) -> bool:
+        """Whether it is an element of a list in which nothing stands."""
+        return len(self.members) == 2 and self.members.get(BARE, self) is None
+
     def elements(self, source: "Source") -> "Sequence[View]":
         """Return the views of what a source finds: a list, one element, or none. Raises `Unparsable` for too many."""
         found = source.read(self)
