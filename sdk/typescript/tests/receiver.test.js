@@ -32,6 +32,14 @@ async function aReceiver(context, options = {}) {
   return receiver;
 }
 
+/** Send until the receiver does not ask for it again, as a sender does, and return the status. */
+async function accepted(receiver, body) {
+  for (;;) {
+    const { status } = await receiver.take(Buffer.from(body), await signed(body));
+    if (status !== 503) return status;
+  }
+}
+
 async function listening(context, listener) {
   const server = createServer(listener);
   server.listen(0, "127.0.0.1");
@@ -156,9 +164,10 @@ for (const kind of KINDS) {
     receiver.transactional("*", (event, connection) => (connection.query ?? connection.exec)("INSERT INTO effects VALUES ('x'); ROLLBACK"), { name: "hidden" });
 
     assert.equal((await receiver.take(Buffer.from(BODY), await signed())).status, 200);
+    receiver.start(); // on a slow machine some are left for the background
 
-    const { events, dead } = await receiver.stats();
-    assert.deepEqual([events, dead], [1, 7]);
+    await until(async () => (await receiver.stats()).dead === 7, "the dead letters");
+    assert.equal((await receiver.stats()).events, 1);
     assert.deepEqual(await sql(inbox, "SELECT * FROM effects"), []);
   });
 
@@ -266,8 +275,8 @@ for (const kind of KINDS) {
     for (const receiver of [one, other]) receiver.on("*", async (event) => void ids.push(event.id)).start();
     const bodies = Array.from({ length: 60 }, (_, number) => JSON.stringify({ id: `evt_${number}`, event: "esim.created" }));
 
-    const taken = bodies.flatMap((body) => [one, other].map(async (receiver) => receiver.take(Buffer.from(body), await signed(body))));
-    const statuses = (await Promise.all(taken)).map((answer) => answer.status);
+    const taken = bodies.flatMap((body) => [one, other].map((receiver) => accepted(receiver, body)));
+    const statuses = await Promise.all(taken);
     await until(async () => (await one.stats()).done === bodies.length, "all done");
 
     assert.deepEqual(new Set(statuses), new Set([200]));
@@ -285,9 +294,9 @@ test("what PostgreSQL has cut off is opened again", { skip: !KINDS.includes("pos
 });
 
 test("PostgreSQL's own defaults for transactions refuse no event", { skip: !KINDS.includes("postgresql") }, async (context) => {
-  const url = new URL(await emptyInbox(context, "postgresql"));
-  url.searchParams.set("options", "-c default_transaction_isolation=serializable -c default_transaction_read_only=on");
-  const receiver = await aReceiver(context, { inbox: url.href });
+  const url = await emptyInbox(context, "postgresql");
+  const options = encodeURIComponent("-c default_transaction_isolation=serializable -c default_transaction_read_only=on");
+  const receiver = await aReceiver(context, { inbox: `${url}${url.includes("?") ? "&" : "?"}options=${options}` });
   const found = [];
   receiver.transactional("*", async (event, connection) => found.push(...(await connection.query("SHOW transaction_isolation")).rows));
 
