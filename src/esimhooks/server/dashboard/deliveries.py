@@ -14,7 +14,7 @@ from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import query_params
 from esimhooks.server.dashboard.access import BY_SESSION
-from esimhooks.server.dashboard.render import page
+from esimhooks.server.dashboard.render import live_page, page
 from esimhooks.server.dashboard.session_user import form_of, session_user_of, tenant_of
 from esimhooks.server.delivery.request_headers import HeaderNames, unsigned_headers
 from esimhooks.server.domain.advice import advise
@@ -138,7 +138,7 @@ async def show_delivery(
         "curl": _curl(endpoint.url, headers[-1], body) if endpoint and headers and body is not None else None,
         "now": now,
     }
-    return page("delivery_parts.html" if "x-live" in request.headers else "delivery.html", user, values)
+    return live_page(request, "delivery", user, values)
 
 
 @routes.post("/deliveries/{delivery_id}/retry")

@@ -8,7 +8,7 @@ from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import query_params
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.charts import by_status, series_of
-from esimhooks.server.dashboard.render import page
+from esimhooks.server.dashboard.render import live_page, page
 from esimhooks.server.dashboard.session_user import form_of, session_user_of, tenant_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import DeliveryFilter
@@ -53,7 +53,7 @@ async def list_endpoints(request: Request, db: Session, now: datetime) -> Respon
 
 @routes.get("/endpoints/{endpoint_id}")
 async def show_endpoint(request: Request, db: Session, now: datetime, endpoint_id: str) -> Response:
-    """Show an endpoint with how it does and its latest deliveries; asked for by the page itself, the parts that change."""
+    """Show an endpoint with how it does and its latest deliveries; a refresh gets the parts that change."""
     user = session_user_of(request)
     tenant = tenant_of(user)
     endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
@@ -74,7 +74,7 @@ async def show_endpoint(request: Request, db: Session, now: datetime, endpoint_i
         "deliveries": latest,
         "now": now,
     }
-    return page("endpoint_parts.html" if "x-live" in request.headers else "endpoint.html", user, values)
+    return live_page(request, "endpoint", user, values)
 
 
 @routes.post("/endpoints/{endpoint_id}/enable")
@@ -140,7 +140,7 @@ async def delete_endpoint(request: Request, db: Session, actor: Actor, now: date
 
 
 def _named(request: Request, endpoint_id: str) -> tuple[Tenant, UUID]:
-    """Return whose endpoint the page is about, and its id. Raises `Refused` (404) for what is no id of an endpoint."""
+    """Return the tenant and the id of the endpoint. Raises `Refused` (404) for what is no id of an endpoint."""
     known = parse_id(Prefix.ENDPOINT, endpoint_id)
     return tenant_of(session_user_of(request)), known
 

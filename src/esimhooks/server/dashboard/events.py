@@ -7,7 +7,7 @@ from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import query_params
 from esimhooks.server.dashboard.access import BY_SESSION
-from esimhooks.server.dashboard.render import page
+from esimhooks.server.dashboard.render import live_page, page
 from esimhooks.server.dashboard.session_user import session_user_of, tenant_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.credentials import without_credentials
@@ -53,7 +53,7 @@ async def list_events(request: Request, db: Session, now: datetime) -> Response:
 
 @routes.get("/events/{event_id}")
 async def show_event(request: Request, db: Session, now: datetime, event_id: str) -> Response:
-    """Show an event with its deliveries; asked for by the page itself, only these."""
+    """Show an event with its deliveries; a refresh gets only these."""
     user = session_user_of(request)
     tenant = tenant_of(user)
     event = found(await events.find(db, tenant, parse_id(Prefix.EVENT, event_id)), "event")
@@ -67,7 +67,7 @@ async def show_event(request: Request, db: Session, now: datetime, event_id: str
         "names": names,
         "now": now,
     }
-    return page("event_deliveries.html" if "x-live" in request.headers else "event.html", user, values)
+    return live_page(request, "event", user, values)
 
 
 @routes.post("/events/{event_id}/resend")

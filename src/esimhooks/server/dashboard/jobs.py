@@ -9,7 +9,7 @@ from esimhooks.server.dashboard import query_params
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.formats import time_text
 from esimhooks.server.dashboard.query_params import field_of, period_of
-from esimhooks.server.dashboard.render import page
+from esimhooks.server.dashboard.render import live_page, page
 from esimhooks.server.dashboard.session_user import form_of, session_user_of, tenant_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.errors import Refused
@@ -63,7 +63,7 @@ async def recover(request: Request, db: Session, actor: Actor, now: datetime, en
 
 @routes.get("/endpoints/{endpoint_id}/recoveries/{recovery_id}")
 async def show_recovery(request: Request, db: Session, endpoint_id: str, recovery_id: str) -> Response:
-    """Show how far a recovery is; asked for by the page itself, only the part that changes."""
+    """Show how far a recovery is; a refresh gets the part that changes."""
     user = session_user_of(request)
     tenant = tenant_of(user)
     endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
@@ -92,7 +92,7 @@ async def show_recovery(request: Request, db: Session, endpoint_id: str, recover
             "Another recovery": user.link(f"{own}/recover"),
         },
     }
-    return page("job_progress.html" if "x-live" in request.headers else "job.html", user, values)
+    return live_page(request, "job", user, values)
 
 
 @routes.post("/endpoints/{endpoint_id}/recoveries/{recovery_id}/cancel")
@@ -113,7 +113,7 @@ async def cancel_recovery(
 
 @routes.get("/requeries")
 async def ask_requery(request: Request, db: Session, now: datetime) -> Response:
-    """Show how many eSIMs fit, and what was asked for before."""
+    """Show how many eSIMs fit, and the latest requeries."""
     user = session_user_of(request)
     if choice := await query_params.choose_account(request, db, user):
         return choice
@@ -142,7 +142,7 @@ async def begin_requery(request: Request, db: Session, actor: Actor, now: dateti
 
 @routes.get("/requeries/{requery_id}")
 async def show_requery(request: Request, db: Session, requery_id: str) -> Response:
-    """Show how far a requery is; asked for by the page itself, only the part that changes."""
+    """Show how far a requery is; a refresh gets the part that changes."""
     user = session_user_of(request)
     job = await manage_jobs.find_job(db, tenant_of(user), RequeryFilter, parse_id(Prefix.REQUERY, requery_id))
     where = job.filter.where
@@ -166,7 +166,7 @@ async def show_requery(request: Request, db: Session, requery_id: str) -> Respon
         "end": None,
         "links": {},
     }
-    return page("job_progress.html" if "x-live" in request.headers else "job.html", user, values)
+    return live_page(request, "job", user, values)
 
 
 @routes.post("/requeries/{requery_id}/cancel")
@@ -204,7 +204,7 @@ async def _counted(request: Request, db: Session, now: datetime, endpoint_id: st
 
 
 def _wanted(fields: Mapping[str, str], now: datetime) -> MissedEvents:
-    """Return what the form asks for: the last day and what did not arrive unless told. Raises `Refused` (422)."""
+    """Return the filter of the form, by default what did not arrive in the last day. Raises `Refused` (422)."""
     period = period_of(fields)
     names = [one for one in fields.get("status", "").split(",") if one]
     if unknown := set(names) - set(Missed):
@@ -213,12 +213,12 @@ def _wanted(fields: Mapping[str, str], now: datetime) -> MissedEvents:
     end = now if period.end is None else period.end
     start = (end - DEFAULT_SPAN).replace(second=0, microsecond=0) if period.start is None else period.start
     if start >= end:
-        raise Refused.invalid("/from", "expected a time before that of to, which is now unless told")
+        raise Refused.invalid("/from", "expected a time before that of to, which is now by default")
     return MissedEvents(start=start, end=end, statuses=chosen)
 
 
 def _where(fields: Mapping[str, str]) -> EsimFilter:
-    """Return what is asked for. Raises `Refused` (422) for a status that is not known."""
+    """Return the filter of the form. Raises `Refused` (422) for a status that is not known."""
     status = fields.get("status", "")
     if status and status not in set(EsimStatus):
         raise Refused.invalid("/status", f"expected one of {', '.join(EsimStatus)}, not {status[:40]}")

@@ -1,4 +1,4 @@
-"""How pages look to a user: whose name, logo, colour and favicon stand on them, and in which language.
+"""How pages look to a user: name, logo, colour and favicon, and the language.
 
 The account's branding comes first, then the installation's; what neither says is ours.
 """

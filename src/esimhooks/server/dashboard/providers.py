@@ -6,7 +6,7 @@ from esimhooks.server.api.http import Request, Response
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.charts import series_of
-from esimhooks.server.dashboard.render import page
+from esimhooks.server.dashboard.render import live_page, page
 from esimhooks.server.dashboard.session_user import operator_of
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.errors import Refused
@@ -31,7 +31,7 @@ async def list_providers(request: Request, db: Session, now: datetime) -> Respon
 
 @routes.get("/providers/{name}/health")
 async def show_provider(request: Request, db: Session, now: datetime, name: str) -> Response:
-    """Show a provider's last 24 hours; asked for by the page itself, the parts that change."""
+    """Show a provider's last 24 hours; a refresh gets the parts that change."""
     user = operator_of(request)
     found = await provider_health.facts(db, name=name)
     if not found:
@@ -51,4 +51,4 @@ async def show_provider(request: Request, db: Session, now: datetime, name: str)
         "doubts": await provider_health.doubts_of(db, name),
         "now": now,
     }
-    return page("provider_parts.html" if "x-live" in request.headers else "provider.html", user, values)
+    return live_page(request, "provider", user, values)

@@ -75,7 +75,7 @@ class Period(Struct, frozen=True):
 
 
 def text(request: Request, name: str) -> str | None:
-    """Return what is asked for under the name, or None. Raises `Refused` (422) for more than 200 characters or others."""
+    """Return the parameter, or None. Raises `Refused` (422) for more than 200 characters or others."""
     value = request.query.get(name, "").strip()
     if len(value) > MAX_TEXT or not value.isprintable():
         raise Refused.invalid(f"/{name}", f"expected at most {MAX_TEXT} characters that can be printed")
@@ -83,18 +83,18 @@ def text(request: Request, name: str) -> str | None:
 
 
 def joined(request: Request, name: str) -> str:
-    """Return all that is asked for under the name, with commas in between."""
+    """Return all values of the parameter, with commas in between."""
     return ",".join(value for one, value in request.query_pairs if one == name)
 
 
 def member(request: Request, name: str, kind: type[Word]) -> Word | None:
-    """Return the member that is asked for, or None. Raises `Refused` (422) for a value that is none of them."""
+    """Return the parameter as a member, or None. Raises `Refused` (422) for a value that is none of them."""
     value = one_of(request, name, list(kind))
     return None if value is None else kind(value)
 
 
 def one_of(request: Request, name: str, values: Collection[str]) -> str | None:
-    """Return which of the values is asked for, or None. Raises `Refused` (422) for any other."""
+    """Return the parameter, one of the values, or None. Raises `Refused` (422) for any other."""
     value = text(request, name)
     if value is not None and value not in values:
         raise Refused.invalid(f"/{name}", f"expected one of {', '.join(values)}, not {value[:40]}")
@@ -102,7 +102,7 @@ def one_of(request: Request, name: str, values: Collection[str]) -> str | None:
 
 
 def number(request: Request, name: str, *, least: int, most: int) -> int | None:
-    """Return the number that is asked for, or None. Raises `Refused` (422) for what is none in these bounds."""
+    """Return the parameter as a number, or None. Raises `Refused` (422) for what is none in these bounds."""
     value = text(request, name)
     if value is None:
         return None
@@ -112,7 +112,7 @@ def number(request: Request, name: str, *, least: int, most: int) -> int | None:
 
 
 def row_id(request: Request, name: str, prefix: Prefix) -> UUID | None:
-    """Return the id that is asked for, or None. Raises `Refused` (422) for one of another kind."""
+    """Return the parameter as an id, or None. Raises `Refused` (422) for one of another kind."""
     value = text(request, name)
     try:
         return None if value is None else parse_id(prefix, value)
@@ -161,7 +161,7 @@ async def choose_account(request: Request, db: Session, user: SessionUser) -> Re
 
 
 def period_of(fields: Mapping[str, str]) -> Period:
-    """Return the span that is asked for. Raises `Refused` (422) for what is no time, or ends before it begins."""
+    """Return the span of the fields from and to. Raises `Refused` (422) for what is no time, or ends before it begins."""
     start, end = time_of(fields, "from"), time_of(fields, "to")
     if start is not None and end is not None and start >= end:
         raise Refused.invalid("/from", "expected a time before that of to")

@@ -151,6 +151,11 @@ def page(
     return Response(status, text.encode(), "text/html; charset=utf-8", framed_headers(frame_origins))
 
 
+def live_page(request: Request, name: str, user: SessionUser, values: Mapping[str, object]) -> Response:
+    """Return the page of that name, or only its parts that change, `<name>_parts.html`, where a page refreshes itself."""
+    return page(f"{name}_parts.html" if "x-live" in request.headers else f"{name}.html", user, values)
+
+
 def framed_headers(origins: Sequence[str]) -> dict[str, str]:
     """Return the headers of a page that pages of these origins, and no others, may show in a frame."""
     if not origins:

@@ -33,7 +33,7 @@ MAX_FIELD = 8192
 
 
 class SessionUser(Struct, frozen=True):
-    """A person who has signed in. `tenant` None: an operator who has chosen no account; `account` is as asked for.
+    """A person who has signed in. `tenant` None: an operator who has chosen no account; `account` is the parameter.
 
     `name` is that of the account that is looked at.
     """
@@ -112,7 +112,7 @@ def operator_of(request: Request) -> SessionUser:
 
 
 def tenant_of(user: SessionUser) -> Tenant:
-    """Return whose rows the page is about. Raises `Refused` (422) where an operator has chosen no account."""
+    """Return the tenant of the page. Raises `Refused` (422) where an operator has chosen no account."""
     if user.tenant is None:
         raise Refused.invalid("/account", "choose one of the accounts first")
     return user.tenant
@@ -215,7 +215,7 @@ def _to_sign_in(request: Request) -> Response:
 
 
 def _page_before(request: Request) -> str:
-    """Return the page of this server that sent a form or asked for a part, as a path; the first page where none is named."""
+    """Return the page of this server that sent a form or refreshes a part, as a path; the first page where none is named."""
     page = urlsplit(request.headers.get("hx-current-url") or request.headers.get("referer", ""))
     if page.netloc != request.headers.get("host") or not page.path.startswith("/") or page.path.startswith("//"):
         return "/"

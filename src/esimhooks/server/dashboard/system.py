@@ -9,7 +9,7 @@ from esimhooks.server.api.http import Request, Response
 from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard.access import BY_SESSION
-from esimhooks.server.dashboard.render import page
+from esimhooks.server.dashboard.render import live_page
 from esimhooks.server.dashboard.session_user import operator_of
 from esimhooks.server.runtime.disk import DiskSpace, DiskState, disk_space
 from esimhooks.server.store import installation as stored
@@ -51,7 +51,7 @@ async def system_of(db: Session, installation: Installation) -> System:
 
 @routes.get("/system")
 async def show_system(request: Request, db: Session, now: datetime, installation: Installation) -> Response:
-    """Show nodes, versions, disk and database; asked for by the page itself, the parts that change."""
+    """Show nodes, versions, disk and database; a refresh gets the parts that change."""
     user = operator_of(request)
     used, most = await stored.connections(db)
     total, tables = await stored.sizes(db)
@@ -68,4 +68,4 @@ async def show_system(request: Request, db: Session, now: datetime, installation
         "backup": await stored.without_backup_since(db),
         "now": now,
     }
-    return page("system_parts.html" if "x-live" in request.headers else "system.html", user, values)
+    return live_page(request, "system", user, values)
