@@ -169,6 +169,9 @@ recordings: $(STAMP) ## record docs/sessions: what real commands print (ARGS="li
 
 pictures: $(STAMP) ## take the pictures of the dashboard in README.md anew (needs chromium)
 	$(BIN)/python -m tools.pictures
+	$(BIN)/pytest -q tests/browser/test_outage.py tests/browser/test_portal.py --timeout 150
+	cp artifacts/browser/outage-operator.png docs/images/dashboard-outage.png
+	cp artifacts/browser/portal-in-a-frame.png docs/images/dashboard-portal.png
 
 # --universal: one file for all platforms and Python versions. Packages may come from any registry or mirror, so none is named.
 constraints: ## pin the packages of pyproject.toml anew in constraints.txt, and those of the image (needs uv)

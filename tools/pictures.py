@@ -133,6 +133,14 @@ async def put_back(db: Session) -> None:
         new = moved(row["id"], by[row["id"]])
         encrypted = encrypted_anew(row, "events", new)
         await db.conn.execute("UPDATE events SET id = $2, sealed_body = $3 WHERE id = $1", row["id"], new, encrypted)
+    await db.conn.execute(
+        """
+        UPDATE lanes l SET failing_since = found.first_at, failed_at = found.last_at FROM (
+            SELECT d.endpoint_id, min(a.started_at) AS first_at, max(a.started_at) AS last_at
+            FROM attempts a JOIN deliveries d ON d.id = a.delivery_id WHERE a.outcome <> '2xx' GROUP BY 1
+        ) found WHERE l.endpoint_id = found.endpoint_id AND l.failing_since IS NOT NULL
+        """
+    )
     await db.conn.execute(  # a notification comes in before its event is made
         "UPDATE notifications n SET received_at = e.happened_at - interval '5 ms' FROM events e WHERE e.notification_id = n.id"
     )
@@ -153,7 +161,7 @@ async def a_window() -> AsyncIterator[Page]:
 
 
 async def photograph(page: Page, url: str, key: str, esim: str) -> None:
-    """Sign in as the merchant and take the three pictures."""
+    """Sign in as the merchant and take the pictures."""
     await page.goto(f"{url}/sign-in")
     await page.get_by_label("API key").fill(key)
     await page.get_by_role("button", name="Sign in").click()
@@ -161,6 +169,10 @@ async def photograph(page: Page, url: str, key: str, esim: str) -> None:
     failure = page.locator("section", has_text="Latest given up").get_by_role("link").first
     delivery = await failure.get_attribute("href")
     await page.screenshot(path=PLACE / "dashboard-overview.png")
+    await page.goto(f"{url}/endpoints")
+    await page.get_by_role("link", name="Shop, old address").click()
+    await page.locator("figure canvas").wait_for()
+    await page.screenshot(path=PLACE / "dashboard-endpoint.png")
     await page.goto(f"{url}/esims/{esim}")
     await page.locator(".story .event").first.wait_for()
     await page.screenshot(path=PLACE / "dashboard-esim.png")
