@@ -163,6 +163,10 @@ async def test_with_colours_forced_by_the_system_states_and_lines_can_be_told_ap
     await person.sign_in(history.key)
     dashes = await person.page.evaluate("[...charts.values()][0].series.slice(1).map((one) => String(one.dash))")
     assert len(set(dashes)) == len(dashes)
+    samples = (
+        "[...document.querySelectorAll('.u-legend .u-marker line')].map((one) => one.getAttribute('stroke-dasharray'))"
+    )
+    assert [one.replace(",", " ") for one in dashes] == await person.page.evaluate(samples)
     gone = person.page.locator(".trouble.disabled")
     await expect(gone).to_have_css("border-left-width", "4px")
     await expect(gone.locator(".pill")).to_have_css("border-top-style", "solid")

@@ -71,17 +71,31 @@ function seriesOf(figure) {
     show: !hiddenLines.has(`${figure.dataset.chart} ${label}`),
     stroke: css(lineOf(label)[0]),
     dash: lineOf(label)[1],
-    fill: label === "delivered" ? css("--good-soft") : undefined,
+    fill: label === "delivered" && !matchMedia("(forced-colors: active)").matches ? css("--good-fill") : undefined,
     width: 2,
     paths: uPlot.paths.stepped({ align: 1 }),
     points: { show: false },
   }));
 }
 
+// A piece of a line as the chart draws it.
+function sampleOf({ key }) {
+  const [color, dash] = lineOf(key);
+  const element = (name, attributes) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [attribute, value] of Object.entries(attributes)) made.setAttribute(attribute, value);
+    return made;
+  };
+  const sample = element("svg", { viewBox: "0 0 26 10", width: 26, height: 10, "aria-hidden": "true" });
+  sample.append(element("line", { x1: 0, y1: 5, x2: 26, y2: 5, stroke: css(color), "stroke-dasharray": dash.join(" ") }));
+  return sample;
+}
+
 function legend(figure, chart) {
   const rows = figure.querySelectorAll(".u-legend .u-series");
   rows.forEach((row, index) => {
     if (index === 0) return;
+    row.querySelector(".u-marker").replaceChildren(sampleOf(chart.series[index]));
     const button = row.querySelector("th");
     button.tabIndex = 0;
     button.setAttribute("role", "button");
