@@ -63,7 +63,7 @@ def _is_tables(value: Any) -> bool:
 
 def _key(name: str) -> str:
     bare = name.isascii() and name.replace("_", "").replace("-", "").isalnum()
-    return name if bare else _text(name)
+    return name if bare else _basic(name)
 
 
 def _value(value: Any) -> str:
@@ -84,5 +84,9 @@ def _value(value: Any) -> str:
 def _text(text: str) -> str:
     if "\n" in text and '"""' not in text and text.replace("\n", "").isprintable() and "\\" not in text:
         return f'"""\n{text}"""'
+    return _basic(text)
+
+
+def _basic(text: str) -> str:
     # Every escape of JSON is one of TOML's basic strings, which DEL must be written as besides.
     return msgspec.json.encode(text).decode().replace("\x7f", "\\u007f")
