@@ -7,7 +7,7 @@ STAMP := .venv/.complete
 DEMO := .venv/.demo
 
 .DEFAULT_GOAL := help
-.PHONY: test-pooler reliability-failover help setup setup-browser-and-node demo test test-repeat lint bench bench-quick advisories build constraints clean reliability reliability-receiver reliability-servers sequence-law mutate fuzz-queue fuzz-mappings fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures chromium
+.PHONY: test-pooler reliability-failover help setup setup-browser-and-node demo test test-repeat lint bench bench-quick catalogues advisories build constraints clean reliability reliability-receiver reliability-servers sequence-law mutate fuzz-queue fuzz-mappings fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures chromium
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -95,6 +95,9 @@ chromium:
 test-browser: $(STAMP) chromium tests/browser/node_modules/.complete ## go through the dashboard with a real browser, chromium (needs npm)
 	$(BIN)/pytest tests/browser --timeout 150 $(ARGS)
 
+catalogues: $(STAMP) ## compile the texts of the pages in other languages, and say which lack a translation
+	$(BIN)/python tools/catalogues.py
+
 test-pooler: $(STAMP) ## the system tests through PgBouncer in transaction mode (apt-get install pgbouncer)
 	TEST_THROUGH_POOLER=1 $(BIN)/pytest tests/system $(ARGS)
 
@@ -141,7 +144,7 @@ advisories: $(STAMP) ## look whether a pinned package has a known weakness; with
 bench: $(STAMP) ## measure all scenarios (ARGS="drain steady", ARGS="trickle --against REV")
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-quick: $(STAMP) ## measure with small sizes
+bench-quick catalogues: $(STAMP) ## measure with small sizes
 	$(BIN)/python -m benchmarks --quick $(ARGS)
 
 budget: $(STAMP) ## what the dashboard costs with 100 000 eSIMs and a million deliveries, against its budget (ARGS="--small")

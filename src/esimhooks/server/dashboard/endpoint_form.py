@@ -27,17 +27,18 @@ from esimhooks.server.store import endpoints
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType
 
-PLAIN = (
-    "url",
-    "name",
-    "filter",
-    "timeout",
-    "maxInFlight",
-    "rateLimit",
-    "ordering",
-    "signatureProfile",
-    "caCertificate",
-)
+PLAIN = {
+    "url": "url",
+    "name": "name",
+    "filter": "filter",
+    "timeout": "timeout_s",
+    "maxInFlight": "max_in_flight",
+    "rateLimit": "rate_limit",
+    "ordering": "ordering",
+    "signatureProfile": "signature_profile",
+    "caCertificate": "ca_pem",
+}
+"""Fields of a single value, and the members of `EndpointConfig` that they fill in."""
 OPTIONS = {
     "types": [*EventType, *sorted(FOR_MERCHANTS)],
     "orderings": list(Ordering),
@@ -135,23 +136,21 @@ def _headers(text: str) -> dict[str, str]:
 
 
 def _filled(endpoint: Endpoint) -> Filled:
-    fields = {
-        "url": endpoint.url,
-        "name": endpoint.name or "",
-        "filter": endpoint.filter or "",
+    fields = {name: _text(getattr(endpoint, member)) for name, member in PLAIN.items()} | {
         "retrySchedule": ", ".join(map(str, endpoint.retry_schedule)),
-        "timeout": f"{endpoint.timeout_s:g}",
-        "maxInFlight": str(endpoint.max_in_flight),
-        "rateLimit": str(endpoint.rate_limit or ""),
-        "ordering": endpoint.ordering.value,
-        "signatureProfile": endpoint.signature_profile.value,
         "headers": "\n".join(f"{name}: {value}" for name, value in endpoint.headers.items()),
-        "caCertificate": endpoint.ca_pem or "",
     }
     return Filled(
         fields=fields | ({"redactCredentials": "on"} if endpoint.redact_credentials else {}),
         types=endpoint.event_types or (),
     )
+
+
+def _text(value: object) -> str:
+    """Return a value as it is typed."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "" if value is None else str(value)
 
 
 def _refilled(form: Mapping[str, str], refused: Refused) -> Filled:

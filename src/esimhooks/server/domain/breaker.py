@@ -2,7 +2,7 @@
 
 Ten failures in a row trip it: the lane cools down, then one delivery probes the endpoint while the others wait. A probe that
 fails makes the next cooldown longer. Once one succeeds the lane ramps up: each success allows one more in flight, which
-doubles it from round to round (1, 2, 4 ...) until the endpoint's own maximum is reached (delivery, "Per endpoint").
+doubles it from round to round (1, 2, 4 ...) until the endpoint's own maximum is reached.
 """
 
 from msgspec import Struct

@@ -1,6 +1,6 @@
 """Which events a change raises: a change in, envelopes of events and the bookkeeping of the eSIM out. Pure: ids are arguments.
 
-Order of the events of one change: status, data_updated, usage_updated, requeried (lifecycle, "Usage"). A threshold lies
+Order of the events of one change: status, data_updated, usage_updated, requeried. A threshold lies
 armed above the present percentage: crossing it upwards fires it once, and a top-up or a usage that falls below it arms it
 again. So the percentages before and after decide; where there are several plans, each has its own.
 """

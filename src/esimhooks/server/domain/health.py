@@ -13,7 +13,7 @@ from esimhooks.server.domain.delivery import OutcomeClass
 from esimhooks.server.domain.endpoint import DisabledReason
 
 ALERT_AFTER = timedelta(minutes=3)
-"""For how long an endpoint fails before `endpoint.failing` is emitted (delivery, "Per endpoint")."""
+"""For how long an endpoint fails before `endpoint.failing` is emitted (`docs/concepts.md`, "Delivery")."""
 
 
 class EndpointState(StrEnum):

@@ -1,6 +1,6 @@
 """When something is tried again: attempts at an endpoint, requests under its rate limit, questions to a provider.
 
-Pure: chance and the time are arguments. Delays of attempts run from the end of the attempt before (wire, "Schedule"); jitter
+Pure: chance and the time are arguments. Delays of attempts run from when the result of the attempt before was written; jitter
 only adds. Under a rate limit requests are spaced evenly; one node has the lane, so its spacing is that of all nodes.
 """
 

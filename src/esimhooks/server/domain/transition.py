@@ -1,8 +1,8 @@
 """The transition: an eSIM and an update in, a change out. Pure.
 
 Statuses, usage and each detail are ordered by the time that the provider gives: what is older than the last report
-never overwrites it (lifecycle, "Disorder and repetition"). Reported in any order, the same facts give the same eSIM.
-Where an eSIM takes the place of another (lifecycle, "Orders, replacement, refund"), the old one ends.
+never overwrites it (`docs/concepts.md`, "Repetition and disorder"). Reported in any order, the same facts give the same eSIM.
+Where an eSIM takes the place of another, the old one ends.
 """
 
 from collections.abc import Sequence

@@ -24,7 +24,7 @@ class Doubt(Struct, frozen=True):
 
 
 class Cause(StrEnum):
-    """Who brought the update; it decides which usage events a change raises (lifecycle, "Usage")."""
+    """Who brought the update; it decides which usage events a change raises."""
 
     PUSH = "push"
     """A provider or the operator reported it."""

@@ -1,4 +1,4 @@
-"""Activation and the end of validity: what was reported of them, and the times that follow (lifecycle, "Time"). Pure.
+"""Activation and the end of validity: what was reported of them, and the times that follow. Pure.
 
 The activation is the provider's, else the earliest active status that is known. The end is the provider's, else the
 activation plus the duration. An end that was reported before the activation is the deadline for installing. Where the

@@ -1,4 +1,4 @@
-"""What an answer means: an outcome in, the fate of the delivery out (wire, "What an answer means"). Pure."""
+"""What an answer means: an outcome in, the fate of the delivery out (`docs/concepts.md`, "Delivery"). Pure."""
 
 from collections.abc import Sequence
 from typing import assert_never

@@ -2,7 +2,7 @@
 
 By the provider's own id, per source, for 30 days; without an id but with a time by a hash of source, type and raw
 content. Without id and time only the very same bytes are a repetition that were the last applied to that eSIM from that
-source; the eSIM keeps their digest (lifecycle, "Disorder and repetition").
+source; the eSIM keeps their digest (`docs/concepts.md`, "Repetition and disorder").
 """
 
 import hashlib

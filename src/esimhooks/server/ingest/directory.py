@@ -1,8 +1,8 @@
 """The eSIMs that a batch of updates may speak of, in memory: found and created one update after the other.
 
 Candidates come in as they are stored; each change is put back, so that the next update finds the eSIM by what the one
-before has brought. The one rule of matching stands here, for stored and created eSIMs alike (lifecycle, "Disorder and
-repetition"; "Orders, replacement, refund").
+before has brought. The one rule of matching stands here, for stored and created eSIMs alike (`docs/concepts.md`,
+"Repetition and disorder").
 """
 
 from collections import defaultdict

@@ -126,7 +126,7 @@ def must_query(connected: ProviderClient, notification: Notification, *, proven:
     """Whether the provider must be queried before the notification may change anything.
 
     A ready order says nothing of its eSIMs. Notifications that do not prove their sender are not believed where it
-    matters, if credentials to ask are configured (providers, "Inbound").
+    matters, if credentials to ask are configured (`docs/providers.md`, "What becomes of a notification").
     """
     if notification.order is not None:
         return True

@@ -24,7 +24,7 @@ Text = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE)]
 LongText = Annotated[str, Meta(min_length=1, max_length=2000, pattern=PRINTABLE)]
 Iccid = Annotated[str, Meta(pattern=f"^[0-9]{{18,20}}[Ff]?{END}")]
 Eid = Annotated[str, Meta(pattern=f"^[0-9]{{20,40}}{END}")]
-"""32 digits are right; other lengths are published and only doubtful (providers, "Identifiers")."""
+"""32 digits are right; other lengths are published and only doubtful (`docs/providers.md`)."""
 Megabytes = Annotated[float, Meta(ge=0, le=1e12)]
 Days = Annotated[int, Meta(ge=0, le=36_500)]
 Moment = Annotated[datetime, Meta(tz=True)]

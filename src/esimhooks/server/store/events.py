@@ -115,15 +115,13 @@ async def page(
     `max_scanned` is how many of them are looked at for one that fits, None for all.
     """
     parameters = Parameters()
-    indexed = _of_tenant(parameters, tenant, where, before)
-    if where.esim_id is not None:
-        indexed.append(f"esim_id = {parameters(where.esim_id)}")
+    indexed = [*_of_tenant(parameters, tenant, where, before), *parameters.equal(_indexed(where))]
     rows, reached = await bounded_scan(
         db,
         "events",
         parameters=parameters,
         indexed=indexed,
-        wanted={"type": where.type},
+        wanted=_wanted(where),
         limit=limit,
         max_scanned=max_scanned,
     )
@@ -136,12 +134,22 @@ async def page_after(
     """Return the tenant's events behind the position `after`, in the order of their commits: nothing is ever skipped."""
     parameters = Parameters()
     conditions = [*_of_tenant(parameters, tenant, where, None), f"position > {parameters(after)}"]
-    conditions += parameters.equal({"type": where.type, "esim_id": where.esim_id})
+    conditions += parameters.equal(_indexed(where) | _wanted(where))
     rows = await db.conn.fetch(
         f"SELECT * FROM events WHERE {' AND '.join(conditions)} ORDER BY position LIMIT {parameters(limit)}",
         *parameters.values,
     )
     return listed(db, rows)
+
+
+def _indexed(where: EventFilter) -> dict[str, object]:
+    """The columns of a filter that lead to few rows by an index of their own."""
+    return {"esim_id": where.esim_id}
+
+
+def _wanted(where: EventFilter) -> dict[str, object]:
+    """The other columns of a filter, for which rows are looked at one after the other."""
+    return {"type": where.type}
 
 
 async def position_of(db: Session, tenant: Tenant, event_id: UUID) -> int | None:

@@ -28,7 +28,7 @@ from esimhooks.server.store.statements import Arrays, columns_of
 from esimhooks.vocabulary.statuses import Mode
 
 MAX_INLINE_ENDPOINTS = 20
-"""An event for more endpoints gets its deliveries in steps of their own after the commit (delivery, "Between tenants")."""
+"""An event for more endpoints gets its deliveries in steps of their own after the commit (`docs/flow.md`)."""
 
 
 class Scope(Struct, frozen=True):
@@ -297,7 +297,7 @@ _SQL = f"""
 
 
 async def write(db: Session, writes: Writes) -> Written:
-    """Write all of a batch in one statement; the last of a transaction.
+    """Write all of a batch in one statement; after it only what is ordered is queued.
 
     Raises `Conflicting` where another transaction has taken in the same notification meanwhile: the batch is to be begun anew.
     """

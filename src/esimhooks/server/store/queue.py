@@ -207,7 +207,7 @@ async def cancel(db: Session, delivery_id: UUID, *, now: datetime) -> bool:
 
 
 PATIENCE = timedelta(hours=24)
-"""How long beyond the end of its schedule a delivery may wait (delivery, "Breaker")."""
+"""How long beyond the end of its schedule a delivery may wait (`docs/concepts.md`, "Delivery")."""
 WHY = "it waited 24 h beyond the end of its schedule without getting its turn. Sending it again starts a new schedule"
 
 

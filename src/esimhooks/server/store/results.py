@@ -19,7 +19,7 @@ from esimhooks.server.store.deliveries import sealed_answer
 from esimhooks.server.store.fifo import FifoSlot, advance
 
 DISABLED_AFTER = timedelta(days=5)
-"""An endpoint all of whose attempts have failed for so long is disabled (delivery, "Per endpoint")."""
+"""An endpoint all of whose attempts have failed for so long is disabled (`docs/concepts.md`, "Delivery")."""
 
 
 WITHOUT_FOLLOW_UP = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.PENDING})

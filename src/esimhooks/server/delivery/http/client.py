@@ -1,7 +1,7 @@
 """One HTTP request to a receiver: URL, headers and bytes in, an `Outcome` out.
 
 Raises for nothing that a receiver does. Follows no redirect, keeps no cookie, inflates nothing, dials no address that the
-gate has not let through (delivery, "Sending"). Knows nothing of deliveries, schedules and signatures; how many requests
+gate has not let through. Knows nothing of deliveries, schedules and signatures; how many requests
 are in flight is up to the caller.
 """
 
