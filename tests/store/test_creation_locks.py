@@ -8,7 +8,7 @@ from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.domain.update import Identity, Update
-from esimhooks.server.ingest.batch import CREATION_LOCKS, Item, take_in
+from esimhooks.server.ingest.batch import CREATION_LOCKS, Item, apply_batch
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.intake import Scope
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
@@ -28,7 +28,7 @@ def items(account_id: UUID, names: Sequence[str]) -> list[Item]:
 
 async def test_a_batch_of_any_size_finds_room_among_the_locks_of_the_server(database: Database) -> None:
     async with database.transaction() as db:
-        await take_in(db, items(new_id(), [f"t-{place}" for place in range(5_000)]), EmitPolicy())
+        await apply_batch(db, items(new_id(), [f"t-{place}" for place in range(5_000)]), EmitPolicy())
 
         granted = await db.conn.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
     assert 0 < granted <= CREATION_LOCKS + 1  # and the one that freezing an account waits for
@@ -40,6 +40,6 @@ async def test_batches_that_name_the_same_transactions_in_other_orders_take_turn
 
     async def take(named: list[str]) -> None:
         async with database.transaction() as db:
-            await take_in(db, items(account_id, named), EmitPolicy())
+            await apply_batch(db, items(account_id, named), EmitPolicy())
 
     await asyncio.gather(*[take(names if place % 2 else names[::-1]) for place in range(8)])

@@ -258,7 +258,7 @@ async def test_an_attempt_from_before_the_order_was_wanted_moves_up_the_next(dat
     async with database.transaction() as db:
         await reordering(lane, ordered=False)(db)
     [held] = await lease(database)
-    [out] = await take(database, held, room=1)
+    [out] = await take(database, held, capacity=1)
     async with database.transaction() as db:
         endpoint = await endpoints.find_to_change(db, lane.tenant, lane.endpoint_id)
         assert endpoint

@@ -67,7 +67,11 @@ async def test_a_node_serves_drops_and_starts_with_a_long_history(
     keeping = settings.model_copy(update={"database_url": SecretStr(old), "retention_days": DAYS})
     async with running(keeping) as node, Api(node.url, node.admin_key) as operator:
         shop = await _an_event_arrives(operator, receiver, 1)
-        assert [one["status"] for one in (await operator.get(f"/v1/deliveries?{shop}"))["data"]] == ["delivered"]
+
+        async def is_delivered() -> bool:
+            return [one["status"] for one in (await operator.get(f"/v1/deliveries?{shop}"))["data"]] == ["delivered"]
+
+        await eventually(is_delivered)
 
     dropping = settings.model_copy(update={"database_url": SecretStr(old), "retention_days": KEPT_DAYS})
     async with running(dropping) as node, Api(node.url, node.admin_key) as operator:

@@ -81,18 +81,18 @@ class ServedQueue(DisturbedQueue):
         dispatcher.leases |= granted
 
     @precondition(lambda self: self._hungry())
-    @rule(who=either, room=st.sampled_from([1, 2, 100]))
-    def take(self, who: int, room: int) -> None:
-        self._take(self._one_of(self._hungry(), who), room)
+    @rule(who=either, capacity=st.sampled_from([1, 2, 100]))
+    def take(self, who: int, capacity: int) -> None:
+        self._take(self._one_of(self._hungry(), who), capacity)
 
-    def _take(self, dispatcher: Dispatcher, room: int) -> None:
+    def _take(self, dispatcher: Dispatcher, capacity: int) -> None:
         taken = self._do(
-            lambda db: queue.claim(db, [ClaimRequest(lease, room) for lease in dispatcher.leases.values()])
+            lambda db: queue.claim(db, [ClaimRequest(lease, capacity) for lease in dispatcher.leases.values()])
         ).claimed
         for lease in dispatcher.leases.values():
             may = self.model.may_take(lease)
             got = [self.model.rows[one.delivery_id] for one in taken if one.endpoint_id == lease.endpoint_id]
-            assert len(got) == min(room, len(may))
+            assert len(got) == min(capacity, len(may))
             assert all(row in may for row in got), "taken up early, out of turn, or twice"
             assert all(row.due <= other.due for row in got for other in may if other not in got)
         for one in taken:

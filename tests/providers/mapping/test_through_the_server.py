@@ -261,6 +261,8 @@ async def test_dt_one_tells_of_purchases_and_is_queried_for_the_rest(operator: A
     assert (esim["totalVolume"], esim["dataUsage"]) == (3814.7, 715.26)
 
 
+@pytest.mark.slow(reason="waits for three rounds of polls")
+@pytest.mark.timeout(60)
 async def test_an_esim_of_a_provider_that_tells_nothing_is_polled_from_the_beginning(
     operator: Api, fake: FakeProvider, database: Database
 ) -> None:
