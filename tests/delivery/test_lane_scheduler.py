@@ -256,10 +256,10 @@ def test_what_is_claimed_is_shared_by_accounts_before_it_is_shared_by_lanes() ->
     [one] = crowd.add(small, lanes=1, jobs=1, at_once=200)
     crowd.begin()
 
-    rooms = {request.lease.endpoint_id: request.room for request in crowd.scheduler.claim_requests()}
+    capacities = {request.lease.endpoint_id: request.capacity for request in crowd.scheduler.claim_requests()}
 
-    assert rooms[one] == 2 * 200
-    assert sum(rooms[lane] for lane in many) <= 4 * SLOTS // 2
+    assert capacities[one] == 2 * 200
+    assert sum(capacities[lane] for lane in many) <= 4 * SLOTS // 2
 
 
 @settings(deadline=None, max_examples=30)
@@ -296,7 +296,7 @@ def test_a_lane_takes_new_deliveries_directly_as_far_as_it_has_room() -> None:
     scheduler, endpoint_id = a_leased_lane(jobs=CAP)
 
     lane = scheduler.lanes[endpoint_id]
-    assert lane.direct_room(now=0) == CAP
+    assert lane.direct_capacity(now=0) == CAP
 
 
 def test_a_lane_takes_nothing_directly_once_its_lease_has_ended_or_while_it_is_probed_or_closed() -> None:
@@ -305,19 +305,19 @@ def test_a_lane_takes_nothing_directly_once_its_lease_has_ended_or_while_it_is_p
 
     lane = scheduler.lanes[endpoint_id]
 
-    assert probed.lanes[probed_id].direct_room(now=0) == 0
-    assert lane.direct_room(now=UNTIL) == 0
-    assert lane.direct_room(now=0) > 0
+    assert probed.lanes[probed_id].direct_capacity(now=0) == 0
+    assert lane.direct_capacity(now=UNTIL) == 0
+    assert lane.direct_capacity(now=0) > 0
     scheduler.close(lane)
-    assert lane.direct_room(now=0) == 0
+    assert lane.direct_capacity(now=0) == 0
 
 
 def test_what_is_new_does_not_overtake_what_was_due_before() -> None:
     scheduler, endpoint_id = a_leased_lane()
     [request] = scheduler.claim_requests()
-    scheduler.note_claimed([request], [a_job(endpoint_id).claimed] * request.room)
+    scheduler.note_claimed([request], [a_job(endpoint_id).claimed] * request.capacity)
 
-    assert scheduler.lanes[endpoint_id].direct_room(now=0) == 0
+    assert scheduler.lanes[endpoint_id].direct_capacity(now=0) == 0
 
 
 @pytest.mark.parametrize("next_is_due", [True, False])
@@ -329,4 +329,4 @@ def test_a_lane_looks_for_more_only_where_a_result_made_the_next_delivery_of_an_
     scheduler.written(lane, job, now=0, next_is_due=next_is_due)
 
     assert lane.wants_more is next_is_due
-    assert (lane.direct_room(now=0) == 0) is next_is_due
+    assert (lane.direct_capacity(now=0) == 0) is next_is_due

@@ -12,40 +12,40 @@ from api import eventually
 from esimhooks.server.delivery.node_lanes import NodeLanes
 from esimhooks.server.domain.delivery import Claimed
 from esimhooks.server.domain.ids import new_id
-from esimhooks.server.ingest.hand_over import Handed, LaneRoom
-from esimhooks.server.runtime.health import Place
+from esimhooks.server.ingest.hand_over import Handed, LaneCapacity
+from esimhooks.server.runtime.health import ProcessSlot
 from esimhooks.server.store.intake import LeasedLane
 
 ROOM = 3
 
 
 class Leaseholder:
-    """Has leased lanes with room, and notes what it is given."""
+    """Has leased lanes with capacity, and notes what it is given."""
 
     def __init__(self, *endpoint_ids: UUID) -> None:
-        self.lanes = {endpoint_id: LaneRoom(LeasedLane(7, 1), ROOM) for endpoint_id in endpoint_ids}
+        self.lanes = {endpoint_id: LaneCapacity(LeasedLane(7, 1), ROOM) for endpoint_id in endpoint_ids}
         self.got: list[Handed] = []
         self.doubts = 0
         self.changed: Callable[[], None] = lambda: None
 
-    def rooms(self) -> dict[UUID, LaneRoom]:
+    def capacities(self) -> dict[UUID, LaneCapacity]:
         return dict(self.lanes)
 
-    def with_room(self, wanted: Mapping[UUID, int]) -> dict[UUID, LeasedLane]:
+    def with_capacity(self, wanted: Mapping[UUID, int]) -> dict[UUID, LeasedLane]:
         return {one: self.lanes[one].lane for one, count in wanted.items() if one in self.lanes and count <= ROOM}
 
     def hand_over(self, handed: Sequence[Handed]) -> None:
         self.got += handed
         self.changed()
 
-    def doubt(self) -> None:
+    def invalidate_leases(self) -> None:
         self.doubts += 1
 
 
 @asynccontextmanager
 async def a_process(folder: Path, number: int, own: Leaseholder) -> AsyncIterator[NodeLanes]:
     """Run the lanes of one of two processes."""
-    async with NodeLanes(own, Place(folder, number, 2)) as lanes, asyncio.TaskGroup() as group:
+    async with NodeLanes(own, ProcessSlot(folder, number, 2)) as lanes, asyncio.TaskGroup() as group:
         loop = lanes.loop()
         group.create_task(loop.run())
         yield lanes
@@ -54,7 +54,7 @@ async def a_process(folder: Path, number: int, own: Leaseholder) -> AsyncIterato
 
 async def connected(lanes: NodeLanes, endpoint_id: UUID) -> None:
     """Wait until a process knows that a sibling has leased the lane."""
-    await until(lambda: endpoint_id in lanes.with_room({endpoint_id: 1}))
+    await until(lambda: endpoint_id in lanes.with_capacity({endpoint_id: 1}))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -113,12 +113,12 @@ async def test_a_lane_is_given_no_more_than_it_has_room_for_until_its_holder_say
 ) -> None:
     _, lanes, there, _ = two
     endpoint_id = next(iter(there.lanes))
-    assert lanes.with_room({endpoint_id: ROOM + 1}) == {}
+    assert lanes.with_capacity({endpoint_id: ROOM + 1}) == {}
 
     lanes.hand_over([handed(endpoint_id) for _ in range(ROOM)])
 
-    assert lanes.with_room({endpoint_id: 1}) == {}
-    await until(lambda: endpoint_id in lanes.with_room({endpoint_id: ROOM}))
+    assert lanes.with_capacity({endpoint_id: 1}) == {}
+    await until(lambda: endpoint_id in lanes.with_capacity({endpoint_id: ROOM}))
 
 
 async def test_a_lane_that_its_holder_gives_up_is_handed_nothing_more(two: Two) -> None:
@@ -127,7 +127,7 @@ async def test_a_lane_that_its_holder_gives_up_is_handed_nothing_more(two: Two) 
     there.lanes.clear()
     there.changed()
 
-    await until(lambda: lanes.with_room({endpoint_id: 1}) == {})
+    await until(lambda: lanes.with_capacity({endpoint_id: 1}) == {})
 
 
 async def test_where_a_sibling_has_ended_lanes_are_leased_again_as_deliveries_may_have_been_lost_on_the_way(
@@ -138,7 +138,7 @@ async def test_where_a_sibling_has_ended_lanes_are_leased_again_as_deliveries_ma
 
     await sibling.aclose()
 
-    await until(lambda: lanes.with_room({endpoint_id: 1}) == {})
+    await until(lambda: lanes.with_capacity({endpoint_id: 1}) == {})
     await until(lambda: there.doubts > 0)
     lanes.hand_over([handed(endpoint_id)])
     assert len(here.got) == 1  # which does not hold the lane, and only sees to it that it is looked for
@@ -148,7 +148,7 @@ async def test_a_sibling_that_was_started_again_is_handed_deliveries_again(two: 
     _, lanes, there, sibling = two
     [endpoint_id] = there.lanes
     await sibling.aclose()
-    await until(lambda: lanes.with_room({endpoint_id: 1}) == {})
+    await until(lambda: lanes.with_capacity({endpoint_id: 1}) == {})
 
     async with a_process(tmp_path, 1, there):
         await connected(lanes, endpoint_id)
@@ -157,7 +157,7 @@ async def test_a_sibling_that_was_started_again_is_handed_deliveries_again(two: 
 async def test_who_does_not_know_whether_it_has_committed_has_the_lanes_of_all_leased_again(two: Two) -> None:
     here, lanes, there, _ = two
 
-    lanes.doubt()
+    lanes.invalidate_leases()
 
     assert here.doubts == 1
     await until(lambda: there.doubts == 1)

@@ -14,7 +14,7 @@ from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import Prefix, parse_id, text_or_none
 from esimhooks.server.domain.update import Identity, Update
-from esimhooks.server.ingest.batch import Item, take_in
+from esimhooks.server.ingest.batch import Item, apply_batch
 from esimhooks.server.ingest.orders import NewOrder, place
 from esimhooks.server.store.audit import ITSELF
 from esimhooks.server.store.database import Database
@@ -116,7 +116,7 @@ async def test_who_creates_an_esim_waits_for_whoever_is_creating_one_of_the_same
             return bool(await other.conn.fetchval(blocked))
 
     async with asyncio.TaskGroup() as tasks, database.transaction() as db:
-        [[made]] = (await take_in(db, [item], EmitPolicy())).results
+        [[made]] = (await apply_batch(db, [item], EmitPolicy())).results
         update = tasks.create_task(shop.update({"transactionId": "t-1", "esimStatus": "IN_USE"}))
         await eventually(waits)
 
@@ -260,10 +260,10 @@ async def test_a_batch_of_any_size_is_two_statements_in_one_transaction(
     statements: list[str] = []
     async with database.session() as db:
         async with db.conn.transaction():
-            await take_in(db, items, EmitPolicy())  # a new connection learns its types once
+            await apply_batch(db, items, EmitPolicy())  # a new connection learns its types once
         with db.conn.query_logger(lambda record: statements.append(record.query.split()[0].upper())):
             async with db.conn.transaction():
-                taken = await take_in(db, items, EmitPolicy())
+                taken = await apply_batch(db, items, EmitPolicy())
 
     assert len(taken.results) == size
     assert statements == ["BEGIN;", "SELECT", "WITH", "COMMIT;"]

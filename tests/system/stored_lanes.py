@@ -111,10 +111,10 @@ async def lease(database: Database, *, holder: UUID | None = None, limit: int = 
     return [one.lease for one in leased]
 
 
-async def take(database: Database, held: Lease, room: int = 100) -> Sequence[Claimed]:
+async def take(database: Database, held: Lease, capacity: int = 100) -> Sequence[Claimed]:
     """Take up due deliveries of a leased lane."""
     async with database.session() as db:
-        return (await queue.claim(db, [ClaimRequest(held, room)])).claimed
+        return (await queue.claim(db, [ClaimRequest(held, capacity)])).claimed
 
 
 async def write(

@@ -15,7 +15,7 @@ from api import Api, a_merchant, eventually
 from esimhooks.server.app import processes
 from esimhooks.server.app.node import prepare
 from esimhooks.server.app.settings import Settings
-from esimhooks.server.runtime.health import Place
+from esimhooks.server.runtime.health import ProcessSlot
 from esimhooks.server.store.database import Database
 from receiver import Receiver
 from system.node_process import NodeProcess, settings_of
@@ -126,7 +126,7 @@ async def test_a_process_whose_parent_dies_while_it_starts_ends_in_order(
         prepared, _ = await prepare(settings, stack)
     parent, pipe = multiprocessing.Pipe()
     context = multiprocessing.get_context("spawn")
-    child = context.Process(target=processes.work, args=(settings, prepared, Place(tmp_path, 0, 1), None, pipe))
+    child = context.Process(target=processes.work, args=(settings, prepared, ProcessSlot(tmp_path, 0, 1), None, pipe))
     child.start()
     parent.close()
     pipe.close()

@@ -15,7 +15,7 @@ from esimhooks.server.app.asgi import table
 
 PREFIX = re.compile(r"^\^([a-z]+)_\[0-7\]")
 MOMENT = "2020-01-01T00:00:00Z"
-Place = tuple[str | int, ...]
+ProcessSlot = tuple[str | int, ...]
 
 
 class Described(Struct, frozen=True):
@@ -67,7 +67,7 @@ class Document:
             case _:
                 return MOMENT if schema.get("format") == "date-time" else "text"
 
-    def texts(self, schema: Json, place: Place = ()) -> Iterator[Place]:
+    def texts(self, schema: Json, place: ProcessSlot = ()) -> Iterator[ProcessSlot]:
         """Yield the places of free text in a body: strings of no declared form."""
         for one in self._variants(schema):
             if one.get("type") == "object":
@@ -108,7 +108,7 @@ class Document:
                 yield Described(method.upper(), path, ids, filters, "account" in named, content.get("schema"), example)
 
 
-def put(body: Json, place: Place, value: Json) -> Json:
+def put(body: Json, place: ProcessSlot, value: Json) -> Json:
     """Return the body with a value at a place, with what is needed around it."""
     if not place:
         return value
@@ -119,7 +119,7 @@ def put(body: Json, place: Place, value: Json) -> Json:
     return there | {step: put(there.get(step), tuple(rest), value)}
 
 
-def found(body: Json, place: Place) -> Json:
+def found(body: Json, place: ProcessSlot) -> Json:
     """Return what stands at a place, None where there is nothing."""
     for step in place:
         if isinstance(body, dict) and isinstance(step, str):

@@ -14,7 +14,7 @@ import pytest
 from api import Api, Json, a_merchant
 from esimhooks.server.domain.ids import new_id
 from receiver import Receiver
-from web.described import Described, Document, Place, found, put
+from web.described import Described, Document, ProcessSlot, found, put
 from web.routes import WITH_BODY, Route, is_problem
 from web.rows import rows_of
 
@@ -96,7 +96,7 @@ async def test_naughty_strings_are_refused_in_order_or_kept_exactly(
     assert accepted or one.path in WITHOUT_FREE_TEXT
 
 
-def _known(place: Place) -> Place:
+def _known(place: ProcessSlot) -> ProcessSlot:
     return (place[0], KNOWN[str(place[0])]) if place[0] in KNOWN and len(place) == 2 else place
 
 

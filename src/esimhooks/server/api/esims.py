@@ -90,11 +90,11 @@ async def requery(
         esim = found(await esims.find(db, tenant, esim_id), "eSIM")
     answer = await requery.fetch(esim)  # without a connection: it takes as long as the provider wants
     async with begin() as db:
-        absorbed = await requery.apply(db, actor, esim, answer)
+        result = await requery.apply(db, actor, esim, answer)
         after = found(await esims.find(db, tenant, esim.id), "eSIM")
     return RequeryView(
-        absorbed.outcome,
-        [text_of(Prefix.EVENT, event_id) for event_id in absorbed.event_ids],
+        result.outcome,
+        [text_of(Prefix.EVENT, event_id) for event_id in result.event_ids],
         esim_data(after, now=now),
     )
 

@@ -1,4 +1,4 @@
-"""The composition root: settings come in, a running node goes out. Only `wiring` knows every room."""
+"""The composition root: settings come in, a running node goes out. Only `app` knows every room."""
 
 import asyncio
 import socket
@@ -113,7 +113,7 @@ async def prepare(settings: Settings, stack: AsyncExitStack) -> tuple[Prepared, 
     What is to be ended goes on the stack. Raises `Broken` where the installation cannot start.
     """
     log.configure(log_format=settings.log_format, level=settings.log_level)
-    log.get_logger("wiring").debug("settings", **settings.shown())
+    log.get_logger("app").debug("settings", **settings.shown())
     dsn, embedded = await database_address(settings, stack)
     if embedded is not None:
         await migrations.migrate(dsn)
@@ -140,7 +140,7 @@ def _look_after(embedded: EmbeddedPostgres) -> Loop:
 
     async def revive() -> float:
         if await asyncio.to_thread(embedded.revive):
-            log.get_logger("wiring").warning("database.revived", pid=embedded.pid)
+            log.get_logger("app").warning("database.revived", pid=embedded.pid)
         return REVIVE_EVERY_S
 
     return Loop("embedded database", revive)
@@ -463,4 +463,4 @@ async def _check(database: Database, settings: Settings) -> None:
         return
     missing = await ensure_partitions(database, now=now())
     if missing:  # the loop that makes them goes on trying; until then their rows are in the default partitions
-        log.get_logger("wiring").warning("partitions.in_use", missing=missing)
+        log.get_logger("app").warning("partitions.in_use", missing=missing)

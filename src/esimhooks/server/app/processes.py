@@ -26,7 +26,7 @@ from esimhooks.server.app.node import Prepared, Running, prepare, running, url_o
 from esimhooks.server.app.settings import Role, Settings
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.observe import log, metrics
-from esimhooks.server.runtime.health import Place, Siblings
+from esimhooks.server.runtime.health import ProcessSlot, Siblings
 from esimhooks.server.runtime.loop import Loop
 
 READY = b"ready"
@@ -148,7 +148,7 @@ class Family:
             args=(
                 share_of(self._settings, number),
                 self._prepared,
-                Place(self._folder, number, self._settings.processes),
+                ProcessSlot(self._folder, number, self._settings.processes),
                 self._sockets[number] if self._sockets else None,
                 theirs,
             ),
@@ -205,7 +205,7 @@ async def _readable(descriptor: int) -> None:
 
 
 def work(
-    settings: Settings, prepared: Prepared, place: Place, listening: socket.socket | None, parent: Connection
+    settings: Settings, prepared: Prepared, place: ProcessSlot, listening: socket.socket | None, parent: Connection
 ) -> None:
     """Be a child until the parent says so or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the others in order
@@ -213,7 +213,7 @@ def work(
 
 
 async def _work(
-    settings: Settings, prepared: Prepared, place: Place, listening: socket.socket | None, parent: Connection
+    settings: Settings, prepared: Prepared, place: ProcessSlot, listening: socket.socket | None, parent: Connection
 ) -> None:
     log.configure(log_format=settings.log_format, level=settings.log_level)
     stop = asyncio.Event()

@@ -28,7 +28,7 @@ from esimhooks.server.domain.delivery import (
     is_suspect,
 )
 from esimhooks.server.domain.errors import NotNow
-from esimhooks.server.ingest.hand_over import Handed, LaneRoom
+from esimhooks.server.ingest.hand_over import Handed, LaneCapacity
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.runtime.loop import Wake, guarded
 from esimhooks.server.store import endpoints, lanes, queue
@@ -100,7 +100,7 @@ class Dispatcher:
         self._is_resting = False
         """Whether the loop pauses for long, with nothing in flight when it began to."""
         self.changed: Callable[[], None] = lambda: None
-        """Called whenever `rooms` may have changed."""
+        """Called whenever `capacities` may have changed."""
 
     async def dispatch(self) -> float:
         """One round of the loop: lease lanes, claim due deliveries, start attempts. Returns the seconds until the next round."""
@@ -126,27 +126,29 @@ class Dispatcher:
         rest_s = min(self._config.rest_s, self._leases.next_report_in_s)
         return rest_s if next_due_in_s is None else min(rest_s, next_due_in_s)
 
-    def rooms(self) -> dict[UUID, LaneRoom]:
-        """Return the leased lanes that may be handed new deliveries, each due at once, with the room they have."""
+    def capacities(self) -> dict[UUID, LaneCapacity]:
+        """Return the leased lanes that may be handed new deliveries, each due at once, with the capacity they have."""
         if self._draining:
             return {}
-        now, room = monotonic(), READY_PER_SLOT * self._config.max_in_flight - self._scheduler.ready
+        now, capacity = monotonic(), READY_PER_SLOT * self._config.max_in_flight - self._scheduler.ready
         return {
-            endpoint_id: LaneRoom(LeasedLane(lane.lease.token, target.version), min(room, lane.direct_room(now)))
+            endpoint_id: LaneCapacity(
+                LeasedLane(lane.lease.token, target.version), min(capacity, lane.direct_capacity(now))
+            )
             for endpoint_id, lane in self._scheduler.lanes.items()
             if (target := self._targets.get(endpoint_id)) is not None and target.retry_schedule[0] <= 0
         }
 
-    def with_room(self, wanted: Mapping[UUID, int]) -> dict[UUID, LeasedLane]:
+    def with_capacity(self, wanted: Mapping[UUID, int]) -> dict[UUID, LeasedLane]:
         """Return the lanes that may be handed so many new deliveries, by endpoint, each due at once."""
         found: dict[UUID, LeasedLane] = {}
-        now, room = monotonic(), READY_PER_SLOT * self._config.max_in_flight - self._scheduler.ready
+        now, capacity = monotonic(), READY_PER_SLOT * self._config.max_in_flight - self._scheduler.ready
         for endpoint_id, count in wanted.items():
             target, lane = self._targets.get(endpoint_id), self._scheduler.lanes.get(endpoint_id)
             if self._draining or target is None or lane is None or target.retry_schedule[0] > 0:
                 continue
-            if count <= min(room, lane.direct_room(now)):
-                room -= count
+            if count <= min(capacity, lane.direct_capacity(now)):
+                capacity -= count
                 found[endpoint_id] = LeasedLane(lane.lease.token, target.version)
         return found
 
@@ -164,7 +166,7 @@ class Dispatcher:
         if added < len(handed) or (self._is_resting and self._scheduler.ready):
             self._wake.notify()
 
-    def doubt(self) -> None:
+    def invalidate_leases(self) -> None:
         """Lease all lanes anew once they are idle: deliveries may be claimed under their leases that are not known here."""
         for lane in self._scheduler.lanes.values():
             lane.retiring = True
@@ -197,7 +199,7 @@ class Dispatcher:
         self._drained.set()
 
     async def _claim(self) -> bool:
-        """Claim due deliveries and start them; true where a lane may have more due and room for it."""
+        """Claim due deliveries and start them; true where a lane may have more due and capacity for it."""
         requests = self._scheduler.claim_requests()
         if not requests:
             return False

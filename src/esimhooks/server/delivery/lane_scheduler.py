@@ -88,7 +88,7 @@ class LaneScheduler:
     def claim_requests(self) -> list[ClaimRequest]:
         """Return how many deliveries to claim for each lane that is worth a claim.
 
-        The room that is left is shared by the accounts equally, and within an account by its lanes. Where there is not
+        The capacity that is left is shared by the accounts equally, and within an account by its lanes. Where there is not
         enough for all, accounts take turns, and lanes whose last claim is longest ago come first.
         """
         by_account: dict[UUID, list[LaneState]] = {}
@@ -105,7 +105,7 @@ class LaneScheduler:
             for lane in chosen:
                 self.lanes[lane.lease.endpoint_id] = self.lanes.pop(lane.lease.endpoint_id)
         return [
-            ClaimRequest(lane.lease, min(max(1, of_account // len(by_account[lane.account_id])), lane.room))
+            ClaimRequest(lane.lease, min(max(1, of_account // len(by_account[lane.account_id])), lane.capacity))
             for lane in chosen
         ]
 
@@ -115,12 +115,12 @@ class LaneScheduler:
         return [job for lane in chosen[:count] for job in self.close(lane)]
 
     def note_claimed(self, requests: Sequence[ClaimRequest], claimed: Sequence[Claimed]) -> bool:
-        """Record which lanes got all they requested and so may have more due; true where one has room now."""
+        """Record which lanes got all they requested and so may have more due; true where one has capacity now."""
         got = Counter(one.endpoint_id for one in claimed)
         for request in requests:
             lane = self.lanes.get(request.lease.endpoint_id)
             if lane is not None:
-                lane.more = got[request.lease.endpoint_id] >= request.room
+                lane.more = got[request.lease.endpoint_id] >= request.capacity
         return any(lane.wants_more for lane in self.lanes.values())
 
     def add(self, jobs: Sequence[Job], *, now: float) -> int:

@@ -31,7 +31,7 @@ class LaneState:
         self.in_flight = 0
         self.unwritten = 0
         self.more = False
-        """Whether more was due than it had room for."""
+        """Whether more was due than it had capacity for."""
         self.retiring = False
         """Whether nothing more may be claimed; what is claimed but unknown here is found under another lease."""
         self.closed = False
@@ -59,24 +59,24 @@ class LaneState:
         return bool(self.ready or self.suspects)
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """How many more may be made ready: up to twice the limit, so that the lane does not run dry while more are claimed."""
         return 2 * self.limit - len(self.ready) - len(self.suspects)
 
     @property
     def wants_claim(self) -> bool:
-        """Whether it has enough room to be worth a claim."""
-        return self._takes_more and self.room >= self.limit
+        """Whether it has enough capacity to be worth a claim."""
+        return self._takes_more and self.capacity >= self.limit
 
     @property
     def wants_more(self) -> bool:
-        """Whether more is known to be due and there is enough room."""
-        return self.more and self._takes_more and self.room > self.limit
+        """Whether more is known to be due and there is enough capacity."""
+        return self.more and self._takes_more and self.capacity > self.limit
 
-    def direct_room(self, now: float) -> int:
+    def direct_capacity(self, now: float) -> int:
         """Return how many new deliveries may be made ready without a claim; none where something that was due before waits."""
         has_lease = self.leased_until > now and not self.more and self._breaker.allowed is None
-        return max(0, self.room) if has_lease and self._takes_more else 0
+        return max(0, self.capacity) if has_lease and self._takes_more else 0
 
     @property
     def _takes_more(self) -> bool:

@@ -147,9 +147,9 @@ class LeaseManager:
         return leased // 10 if leased >= self._config.max_lanes else 0
 
     async def _lease(self) -> None:
-        room = self._config.max_lanes - len(self._scheduler.lanes)
-        self._lease_was_postponed = room > 0 and self._lease_allowed_in_s > 0
-        if room <= 0 or self._lease_was_postponed:
+        capacity = self._config.max_lanes - len(self._scheduler.lanes)
+        self._lease_was_postponed = capacity > 0 and self._lease_allowed_in_s > 0
+        if capacity <= 0 or self._lease_was_postponed:
             return
         self._leases_uncertain = True
         asked_at = monotonic()
@@ -159,7 +159,7 @@ class LeaseManager:
                 holder=self.holder,
                 seconds=self._config.lease_s,
                 share_of=self._presence.dispatchers,
-                limit=room,
+                limit=capacity,
             )
         self._leased_at = monotonic()
         self._scheduler.add_leased(leased, now=monotonic(), until=asked_at + self._config.lease_s)

@@ -1,6 +1,6 @@
 """The lanes of all processes of a node: a delivery that one process makes goes straight to the one that has leased its lane.
 
-Each process listens on a socket in a folder that they share. Whoever connects is told which lanes have room, and sends
+Each process listens on a socket in a folder that they share. Whoever connects is told which lanes have capacity, and sends
 deliveries that it has claimed under their leases, with their bytes. Nothing is promised here: where a connection ends, lanes
 are leased anew, and what was lost on the way is found under the next lease.
 """
@@ -17,14 +17,14 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from esimhooks.server.ingest.hand_over import Handed, LaneRoom, Lanes
+from esimhooks.server.ingest.hand_over import Handed, LaneCapacity, Lanes
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.runtime.health import Place
+from esimhooks.server.runtime.health import ProcessSlot
 from esimhooks.server.runtime.loop import Loop, Wake
 from esimhooks.server.store.intake import LeasedLane
 
 OFFER_EVERY_S, SELDOMEST_OFFER_S = 0.02, 0.5
-"""How often siblings are told of room; what is handed over meanwhile is counted against what they know."""
+"""How often siblings are told of capacity; what is handed over meanwhile is counted against what they know."""
 SHARE_OF_TIME = 50
 """An offer of many lanes takes milliseconds, here and at each sibling: at most one in so many may go into offers."""
 CONNECT_EVERY_S = 0.2
@@ -36,18 +36,18 @@ log = get_logger("dispatcher")
 
 
 class Leaseholder(Lanes, Protocol):
-    """The lanes that this process has leased; `changed` is called whenever their rooms may have changed."""
+    """The lanes that this process has leased; `changed` is called whenever their capacities may have changed."""
 
     changed: Callable[[], None]
 
-    def rooms(self) -> dict[UUID, LaneRoom]:
-        """Return the lanes that may be handed new deliveries, with the room they have."""
+    def capacities(self) -> dict[UUID, LaneCapacity]:
+        """Return the lanes that may be handed new deliveries, with the capacity they have."""
 
 
 class Offer(Struct, frozen=True, tag="offer"):
-    """All lanes that the sender has leased, by endpoint, with the room they have."""
+    """All lanes that the sender has leased, by endpoint, with the capacity they have."""
 
-    lanes: dict[UUID, LaneRoom]
+    lanes: dict[UUID, LaneCapacity]
 
 
 class Deliveries(Struct, frozen=True, tag="deliveries"):
@@ -56,11 +56,11 @@ class Deliveries(Struct, frozen=True, tag="deliveries"):
     handed: Sequence[Handed]
 
 
-class Doubt(Struct, frozen=True, tag="doubt"):
+class LeasesInvalidated(Struct, frozen=True, tag="leases_invalidated"):
     """It is not known whether a transaction was committed that has claimed deliveries of the receiver of this message."""
 
 
-Message = Offer | Deliveries | Doubt
+Message = Offer | Deliveries | LeasesInvalidated
 
 _LENGTH = Layout("!I")
 _encode = msgspec.msgpack.Encoder().encode
@@ -123,7 +123,7 @@ class _Askers:
     def __init__(self, own: Leaseholder) -> None:
         self.links: set[_Link] = set()
         self._own = own
-        self._offered: dict[UUID, LaneRoom] | None = None
+        self._offered: dict[UUID, LaneCapacity] | None = None
         self._next: asyncio.TimerHandle | None = None
         self._pause_s = OFFER_EVERY_S
         own.changed = self._offer_soon
@@ -138,14 +138,14 @@ class _Askers:
             case Deliveries(handed):
                 self._offered = None  # the sender counts what it handed over until the next offer
                 self._own.hand_over(handed)
-            case Doubt():
-                self._own.doubt()
+            case LeasesInvalidated():
+                self._own.invalidate_leases()
             case Offer():
                 pass
 
     def ended(self, link: _Link) -> None:
         self.links.discard(link)
-        self._own.doubt()
+        self._own.invalidate_leases()
 
     def _offer_soon(self) -> None:
         if self.links and self._next is None:
@@ -153,11 +153,11 @@ class _Askers:
 
     def _offer(self) -> None:
         self._next, began = None, monotonic()
-        rooms = self._own.rooms()
-        if rooms != self._offered:
-            self._offered = rooms
+        capacities = self._own.capacities()
+        if capacities != self._offered:
+            self._offered = capacities
             for link in self.links:
-                link.send(Offer(rooms))
+                link.send(Offer(capacities))
         self._pause_s = min(max(OFFER_EVERY_S, SHARE_OF_TIME * (monotonic() - began)), SELDOMEST_OFFER_S)
 
 
@@ -168,7 +168,7 @@ class _Sibling:
         self._lost = lost
         self._link: _Link | None = None
         self._lanes: dict[UUID, LeasedLane] = {}
-        self._room: dict[UUID, int] = {}
+        self._capacity: dict[UUID, int] = {}
 
     @property
     def is_connected(self) -> bool:
@@ -180,17 +180,17 @@ class _Sibling:
     def received(self, link: _Link, message: Message) -> None:
         if isinstance(message, Offer):
             self._lanes = {endpoint_id: one.lane for endpoint_id, one in message.lanes.items()}
-            self._room = {endpoint_id: one.room for endpoint_id, one in message.lanes.items()}
+            self._capacity = {endpoint_id: one.capacity for endpoint_id, one in message.lanes.items()}
 
     def ended(self, link: _Link) -> None:
         self._link = None
-        self._lanes, self._room = {}, {}
+        self._lanes, self._capacity = {}, {}
         self._lost.notify()
 
-    def with_room(self, wanted: Mapping[UUID, int]) -> dict[UUID, LeasedLane]:
+    def with_capacity(self, wanted: Mapping[UUID, int]) -> dict[UUID, LeasedLane]:
         if self._link is None or not self._link.is_clear:
             return {}
-        return {one: self._lanes[one] for one, count in wanted.items() if self._room.get(one, 0) >= count}
+        return {one: self._lanes[one] for one, count in wanted.items() if self._capacity.get(one, 0) >= count}
 
     def has(self, handed: Handed) -> bool:
         lane = self._lanes.get(handed.claimed.endpoint_id)
@@ -198,7 +198,7 @@ class _Sibling:
 
     def hand_over(self, handed: Sequence[Handed]) -> None:
         for one in handed:
-            self._room[one.claimed.endpoint_id] -= 1
+            self._capacity[one.claimed.endpoint_id] -= 1
         self.send(Deliveries(handed))
 
     def send(self, message: Message) -> None:
@@ -213,7 +213,7 @@ class _Sibling:
 class NodeLanes:
     """The lanes of this process and of its siblings, for who makes deliveries."""
 
-    def __init__(self, own: Leaseholder, place: Place) -> None:
+    def __init__(self, own: Leaseholder, place: ProcessSlot) -> None:
         self._own = own
         self._place = place
         self._askers = _Askers(own)
@@ -243,13 +243,13 @@ class NodeLanes:
         for sibling in self._siblings.values():
             sibling.close()
 
-    def with_room(self, wanted: Mapping[UUID, int]) -> dict[UUID, LeasedLane]:
+    def with_capacity(self, wanted: Mapping[UUID, int]) -> dict[UUID, LeasedLane]:
         """Return the lanes, leased by this process or a sibling, that may be handed so many new deliveries."""
-        found = self._own.with_room(wanted)
+        found = self._own.with_capacity(wanted)
         for sibling in self._siblings.values():
             if len(found) == len(wanted):
                 break
-            found |= sibling.with_room({one: count for one, count in wanted.items() if one not in found})
+            found |= sibling.with_capacity({one: count for one, count in wanted.items() if one not in found})
         return found
 
     def hand_over(self, handed: Sequence[Handed]) -> None:
@@ -265,11 +265,11 @@ class NodeLanes:
         if left:
             self._own.hand_over(left)
 
-    def doubt(self) -> None:
+    def invalidate_leases(self) -> None:
         """Have all lanes leased anew: deliveries may be claimed under their leases that nobody knows of."""
-        self._own.doubt()
+        self._own.invalidate_leases()
         for sibling in self._siblings.values():
-            sibling.send(Doubt())
+            sibling.send(LeasesInvalidated())
 
     async def _connect(self) -> float:
         loop = asyncio.get_running_loop()

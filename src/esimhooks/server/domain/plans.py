@@ -64,7 +64,7 @@ def merge(known: Sequence[Plan], reported: Iterable[Plan], *, time_of: TimeOf) -
         plans[plan.id] = _with(plans.get(plan.id, Plan(id=plan.id)), plan, time_of)
     old = {plan.id for plan in known}
     number, size = len(plans), wire_bytes(plans.values())
-    for plan in sorted(plans.values(), key=lambda plan: _keeps(plan, is_old=plan.id in old)):
+    for plan in sorted(plans.values(), key=lambda plan: _eviction_key(plan, is_old=plan.id in old)):
         if number <= MAX_PLANS and size <= MAX_PLANS_BYTES:
             break
         number, size = number - 1, size - wire_bytes([plan])
@@ -77,7 +77,7 @@ def wire_bytes(plans: Iterable[Plan]) -> int:
     return sum(PLAN_BYTES + len(msgspec.json.encode((plan.id, plan.name))) for plan in plans)
 
 
-def _keeps(plan: Plan, *, is_old: bool) -> tuple[int, datetime, str]:
+def _eviction_key(plan: Plan, *, is_old: bool) -> tuple[int, datetime, str]:
     """The order in which plans make room for others."""
     last = max(plan.reported_at.values(), default=datetime.max.replace(tzinfo=UTC))
     return (0 if plan.state in OVER else 2 if is_old else 1, last, plan.id)

@@ -21,6 +21,7 @@ from esimhooks.server.domain.notification import JournalEntry
 from esimhooks.server.domain.update import Doubt, Identity, Update
 from esimhooks.server.ingest.applying import Applying, Source
 from esimhooks.server.ingest.deduplication import Repetition, Repetitions
+from esimhooks.server.ingest.directory import may_be
 from esimhooks.server.ingest.hand_over import Handed, Lanes, handed, offer
 from esimhooks.server.observe import metrics, tracing
 from esimhooks.server.store import freezing, intake, queue
@@ -69,7 +70,7 @@ class Item(Struct, frozen=True, kw_only=True):
         return self.entry.source if self.entry is not None else self.scope.provider or ""
 
 
-class Taken(Struct, frozen=True, kw_only=True):
+class BatchResult(Struct, frozen=True, kw_only=True):
     """What became of a batch: the results of each item, and whether it gave the dispatcher or the backlog work."""
 
     results: Sequence[Results]
@@ -83,14 +84,16 @@ class Taken(Struct, frozen=True, kw_only=True):
     """Deliveries that are to be handed over once the transaction is committed."""
 
 
-async def take_in(db: Session, items: Sequence[Item], policy: EmitPolicy, *, lanes: Lanes | None = None) -> Taken:
+async def apply_batch(
+    db: Session, items: Sequence[Item], policy: EmitPolicy, *, lanes: Lanes | None = None
+) -> BatchResult:
     """Apply the items in their order and write all that follows; needs a transaction of its own that ends with it.
 
     With `lanes` the deliveries for those are claimed at once, to be handed over. Raises `Conflicting` where another
     transaction takes in the same notification at the same time, or what is new speaks of an account that is frozen.
     """
     with tracing.span("apply batch", attributes={"messaging.batch.message_count": len(items)}) as span:
-        known = await intake.begin(
+        known = await intake.lock_and_read(
             db,
             list(_lookup_keys(items)),
             [one.repetition.seen for one in items if one.repetition and one.repetition.timed],
@@ -117,10 +120,10 @@ async def _refuse_frozen(db: Session, items: Sequence[Item], results: Sequence[R
         raise Conflicting(MOVING, retry_after_s=freezing.RETRY_AFTER_S)
 
 
-async def emit_pending(db: Session, esim_ids: Sequence[UUID], policy: EmitPolicy) -> Taken:
+async def emit_pending(db: Session, esim_ids: Sequence[UUID], policy: EmitPolicy) -> BatchResult:
     """Emit pushed usage that has waited for the interval, of eSIMs that this transaction has locked."""
     nothing = LookupKeys(scope=Scope(), identity=Identity(), esim_ids=tuple(esim_ids))
-    known = await intake.begin(db, [nothing], [])
+    known = await intake.lock_and_read(db, [nothing], [])
     applying = Applying(known, policy, traceparent=None)
     for esim_id in esim_ids:
         applying.emit_pending(esim_id)
@@ -130,7 +133,7 @@ async def emit_pending(db: Session, esim_ids: Sequence[UUID], policy: EmitPolicy
 
 async def _written(
     db: Session, writes: Writes, results: Sequence[Results], known: Known, *, lanes: Lanes | None = None
-) -> Taken:
+) -> BatchResult:
     if lanes is not None:
         offer(writes, lanes)
     written = await intake.write(db, writes)
@@ -140,7 +143,7 @@ async def _written(
     metrics.raised([event.type for event in writes.events])
     for source, _, doubt in writes.doubts:
         metrics.provider_doubt(source, doubt.field)
-    return Taken(
+    return BatchResult(
         results=results,
         now=known.now,
         deliveries=len(writes.deliveries),
@@ -280,11 +283,15 @@ def _wake_own(writes: Writes) -> None:
 
     The statement that writes does not see the rows that it writes itself.
     """
-    known = {(source, name) for source, identity in writes.better_known for name in _names(identity)}
+    known: dict[tuple[str, tuple[str, str]], list[Identity]] = {}
+    for source, identity in writes.better_known:
+        for name in _names(identity):
+            known.setdefault((source, name), []).append(identity)
     woken = {
         one.notification_id
         for one in writes.unmatched
-        if any((one.source, name) in known for name in _names(one.identity))
+        for name in _names(one.identity)
+        if any(may_be(esim, one.identity) for esim in known.get((one.source, name), ()))
     }
     if not woken:
         return

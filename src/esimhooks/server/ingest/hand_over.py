@@ -23,29 +23,29 @@ class Handed(Struct, frozen=True):
     traceparent: str | None
 
 
-class LaneRoom(Struct, frozen=True):
+class LaneCapacity(Struct, frozen=True):
     """A leased lane, and how many new deliveries may be handed over to it."""
 
     lane: LeasedLane
-    room: int
+    capacity: int
 
 
 class Lanes(Protocol):
     """The lanes that deliveries can be handed over to."""
 
-    def with_room(self, wanted: Mapping[UUID, int]) -> dict[UUID, LeasedLane]:
+    def with_capacity(self, wanted: Mapping[UUID, int]) -> dict[UUID, LeasedLane]:
         """Return the lanes that take so many deliveries more, by endpoint."""
 
     def hand_over(self, handed: Sequence[Handed]) -> None:
         """Send these; their transaction is committed."""
 
-    def doubt(self) -> None:
+    def invalidate_leases(self) -> None:
         """It is not known whether a transaction was committed that has claimed deliveries."""
 
 
 def offer(writes: Writes, lanes: Lanes) -> None:
     """Have the deliveries of leased lanes claimed as they are made; those that keep an order wait for their turn."""
-    writes.leased = lanes.with_room(Counter(one.endpoint_id for one in writes.deliveries if not one.ordered))
+    writes.leased = lanes.with_capacity(Counter(one.endpoint_id for one in writes.deliveries if not one.ordered))
 
 
 def handed(writes: Writes, written: Written) -> list[Handed]:

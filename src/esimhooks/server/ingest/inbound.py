@@ -19,11 +19,11 @@ from esimhooks.server.domain.errors import Conflicting
 from esimhooks.server.domain.event import OperationalType
 from esimhooks.server.domain.ids import Prefix, text_of, text_or_none
 from esimhooks.server.domain.notification import InboundRequest
-from esimhooks.server.ingest.batch import Item, Results, Taken, summed_up, take_in
+from esimhooks.server.ingest.batch import BatchResult, Item, Results, apply_batch, summed_up
 from esimhooks.server.ingest.hand_over import Lanes
 from esimhooks.server.ingest.operator_updates import checked, read_update
 from esimhooks.server.ingest.provider_clients import ProviderClients
-from esimhooks.server.ingest.reading import handed_in, notified, without_credentials
+from esimhooks.server.ingest.reading import handed_in, item_from_notification, without_credentials
 from esimhooks.server.ingest.store_first import StoreFirst
 from esimhooks.server.observe import metrics, tracing
 from esimhooks.server.observe.log import get_logger
@@ -50,17 +50,17 @@ class Wakes(Struct, frozen=True, kw_only=True):
     doubts: Wake
     streams: Wake
 
-    def notify(self, taken: Taken) -> None:
+    def notify(self, applied: BatchResult) -> None:
         """Wake whoever has work now; nobody needs to look for what is handed over."""
-        if taken.deliveries > len(taken.handed):
+        if applied.deliveries > len(applied.handed):
             self.due.notify()
-        elif taken.handed:
+        elif applied.handed:
             self.streams.notify()
-        if taken.backlog:
+        if applied.backlog:
             self.backlog.notify()
-        if taken.fan_outs:
+        if applied.fan_outs:
             self.fan_out.notify()
-        if taken.doubts:
+        if applied.doubts:
             self.doubts.notify()
 
 
@@ -77,7 +77,7 @@ class Intake:
     def __init__(
         self,
         database: Database,
-        connected: ProviderClients,
+        clients: ProviderClients,
         *,
         policy: EmitPolicy,
         wakes: Wakes,
@@ -85,7 +85,7 @@ class Intake:
         store_first: StoreFirst,
     ) -> None:
         self._database = database
-        self._connected = connected
+        self._clients = clients
         self._policy = policy
         self._wakes = wakes
         self._lanes = lanes
@@ -97,13 +97,13 @@ class Intake:
 
         Raises `Refused` (401) where the address or the origin is not proven, `NotNow` where it could not be committed.
         """
-        connected = await self._connected.authenticated(name, token)
-        request = replace(request, proven=connected.provider.verify(request))
-        item, low_balance = notified(connected, request)
-        results = await self._taken_in(name, replace(item, traceparent=tracing.present()))
+        client = await self._clients.authenticated(name, token)
+        request = replace(request, proven=client.provider.verify(request))
+        item, low_balance = item_from_notification(client, request)
+        results = await self._ingest_notification(name, replace(item, traceparent=tracing.present()))
         if low_balance is not None:
-            await self._connected.begin_trouble(name, OperationalType.PROVIDER_BALANCE, low_balance)
-        return Receipt(results, connected.provider.reply(request))
+            await self._clients.begin_trouble(name, OperationalType.PROVIDER_BALANCE, low_balance)
+        return Receipt(results, client.provider.reply(request))
 
     async def accept_updates(
         self, raw: Sequence[bytes], request: InboundRequest, *, tenant: Tenant | None, db: Session | None = None
@@ -118,7 +118,7 @@ class Intake:
         items = await self._handed_in(raw, request, tenant)
         items = [replace(item, traceparent=traceparent) for item in items] if traceparent else items
         if db is not None:
-            return await self._take_in(db, items)
+            return await self._apply_batch(db, items)
         results: list[Results] = []
         for first in range(0, len(items), MAX_UPDATES_A_COMMIT):
             piece = items[first : first + MAX_UPDATES_A_COMMIT]
@@ -138,19 +138,19 @@ class Intake:
 
     async def _handed_in(self, raw: Sequence[bytes], request: InboundRequest, tenant: Tenant | None) -> Sequence[Item]:
         journaled = without_credentials(request)
-        read = [await checked(read_update(one, tenant=tenant), self._connected) for one in raw]
+        read = [await checked(read_update(one, tenant=tenant), self._clients) for one in raw]
         return [handed_in(one, journaled) for one in read]
 
-    async def _taken_in(self, name: str, item: Item) -> Results:
+    async def _ingest_notification(self, name: str, item: Item) -> Results:
         """Apply a provider's notification, or store it first where that is called for."""
         if item.repetition is None:  # it changes nothing
             [results] = await self._submit([item], owner=name)
             return results
-        if not self._store_first.is_called_for(name, waiting=self.commits.waiting):
+        if not self._store_first.is_active(name, waiting=self.commits.waiting):
             [results] = await self._submit([item], owner=name)
             if results:
                 return results
-            self._store_first.lasts(name)
+            self._store_first.activate(name)
         await self._store_first.store([item], owner=name)
         return STORED
 
@@ -181,25 +181,27 @@ class Intake:
     async def _committed(self, items: Sequence[Item]) -> Sequence[Results]:
         try:
             async with self._database.transaction() as db:
-                return await self._take_in(db, items, lanes=self._lanes)
+                return await self._apply_batch(db, items, lanes=self._lanes)
         except Conflicting:
             raise
         except BaseException:
             if self._lanes is not None:
-                self._lanes.doubt()
+                self._lanes.invalidate_leases()
             raise
 
-    async def _take_in(self, db: Session, items: Sequence[Item], *, lanes: Lanes | None = None) -> Sequence[Results]:
-        taken = await take_in(db, items, self._policy, lanes=lanes)
-        db.after_commit(lambda: self._report(items, taken))
-        return taken.results
+    async def _apply_batch(
+        self, db: Session, items: Sequence[Item], *, lanes: Lanes | None = None
+    ) -> Sequence[Results]:
+        applied = await apply_batch(db, items, self._policy, lanes=lanes)
+        db.after_commit(lambda: self._report(items, applied))
+        return applied.results
 
-    def _report(self, items: Sequence[Item], taken: Taken) -> None:
-        if self._lanes is not None and taken.handed:
-            self._lanes.hand_over(taken.handed)
-        for item, results in zip(items, taken.results, strict=True):
+    def _report(self, items: Sequence[Item], applied: BatchResult) -> None:
+        if self._lanes is not None and applied.handed:
+            self._lanes.hand_over(applied.handed)
+        for item, results in zip(items, applied.results, strict=True):
             report(item, results)
-        self._wakes.notify(taken)
+        self._wakes.notify(applied)
 
 
 def report(item: Item, results: Results) -> None:

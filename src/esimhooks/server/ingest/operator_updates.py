@@ -39,9 +39,9 @@ def read_update(raw: bytes, *, tenant: Tenant | None) -> OperatorUpdate:
     )
 
 
-async def checked(handed: OperatorUpdate, connected: ProviderClients) -> OperatorUpdate:
+async def checked(handed: OperatorUpdate, clients: ProviderClients) -> OperatorUpdate:
     """Return the update, or what is wrong with the provider that it names. Raises `NotNow`."""
-    if handed.provider is None or await connected.find(handed.provider) is not None:
+    if handed.provider is None or await clients.find(handed.provider) is not None:
         return handed
     return replace(
         handed, update=None, wrong=f"/provider: expected a provider that is configured, got {handed.provider}"

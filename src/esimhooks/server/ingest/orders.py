@@ -17,7 +17,7 @@ from esimhooks.server.domain.notification import JournalEntry
 from esimhooks.server.domain.order import Order
 from esimhooks.server.domain.schedule import ORDER_POLL_FIRST_S
 from esimhooks.server.domain.update import Cause, Identity, Update
-from esimhooks.server.ingest.batch import Item, Taken, take_in
+from esimhooks.server.ingest.batch import BatchResult, Item, apply_batch
 from esimhooks.server.providers.port import OrderFailed, OrderUnknown
 from esimhooks.server.store import esims, journal, orders
 from esimhooks.server.store.audit import record_action
@@ -121,7 +121,7 @@ async def fill(
     policy: EmitPolicy,
     *,
     entry: JournalEntry | None = None,
-) -> Taken:
+) -> BatchResult:
     """Apply what the provider says of an order's eSIMs; needs a transaction.
 
     Each goes to the eSIM that it speaks of, else to a free slot. Those that find none are unmatched. `entry` is the
@@ -134,9 +134,9 @@ async def fill(
         entry=entry,
         journaled=entry is not None,
     )
-    taken = await take_in(db, [item], policy)
+    applied = await apply_batch(db, [item], policy)
     await orders.end_polling_where_filled(db, order.id)
-    return taken
+    return applied
 
 
 def has_failed(order: Order, error: Exception, *, now: datetime) -> bool:
@@ -155,7 +155,7 @@ def refunded(snapshots: Sequence[Update]) -> tuple[Update, ...]:
 
 async def refund(
     db: Session, order: Order, policy: EmitPolicy, *, now: datetime, entry: JournalEntry | None = None
-) -> Taken:
+) -> BatchResult:
     """Make the eSIMs of an order `CANCEL` because it was refunded; it is polled no more.
 
     Those that failed, were cancelled or revoked before stay as they are.
@@ -173,7 +173,7 @@ async def refund(
 
 async def fail(
     db: Session, order: Order, reason: str, policy: EmitPolicy, *, now: datetime, entry: JournalEntry | None = None
-) -> Taken:
+) -> BatchResult:
     """Make what is pending of an order `FAILED`, with the provider's words; it is polled no more."""
     failed = Update(
         identity=Identity(), cause=Cause.FILL, occurred_at=now, esim_status=EsimStatus.FAILED, reason=reason
@@ -190,7 +190,7 @@ async def _end(
     esim_ids: Sequence[UUID],
     policy: EmitPolicy,
     entry: JournalEntry | None,
-) -> Taken:
+) -> BatchResult:
     item = Item(
         scope=Scope(provider=order.provider),
         updates=(end,) * len(esim_ids),
@@ -198,6 +198,6 @@ async def _end(
         entry=entry if entry is None or esim_ids else replace(entry, outcome=UpdateOutcome.UNCHANGED),
         journaled=entry is not None,
     )
-    taken = await take_in(db, [item], policy)
+    applied = await apply_batch(db, [item], policy)
     await orders.end_polling(db, order.id)
-    return taken
+    return applied

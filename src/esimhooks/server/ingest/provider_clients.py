@@ -114,9 +114,9 @@ class ProviderClients:
             self._kept.pop(name, None)  # names that are guessed must not fill the memory
             return None
         unchanged = kept[1] if kept is not None and kept[1].stored == stored else None
-        connected = unchanged or ProviderClient(stored, Watched(self._rebuilt(stored), self._noting(name)))
-        self._kept[name] = (monotonic(), connected)
-        return connected
+        client = unchanged or ProviderClient(stored, Watched(self._rebuilt(stored), self._noting(name)))
+        self._kept[name] = (monotonic(), client)
+        return client
 
     def _noting(self, name: str) -> "Note":
         self._refused.pop(name, None)  # it may have been stored anew, with other credentials
@@ -131,13 +131,13 @@ class ProviderClients:
 
     async def authenticated(self, name: str, token: str) -> ProviderClient:
         """Return the provider whose inbound address this is. Raises `Refused` (401) where there is none such."""
-        connected = await self.find(name)
-        stored = connected.stored if connected else None
+        client = await self.find(name)
+        stored = client.stored if client else None
         tokens = (stored.token, stored.old_token or "") if stored else ("", "")
         same = [_is_same(token, one) for one in tokens]  # both are compared, whichever it is
-        if connected is None or not any(same):
+        if client is None or not any(same):
             raise Refused.unauthenticated("no provider has this inbound address")
-        return connected
+        return client
 
     def build(self, stored: StoredProvider) -> Provider:
         """Build a provider from its stored form. Raises `Refused` with pointers where it is not as its kind expects."""

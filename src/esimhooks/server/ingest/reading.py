@@ -26,36 +26,36 @@ NEVER_JOURNALED = frozenset({"authorization", "cookie", "proxy-authorization", "
 LEFT_OUT = "***"
 
 
-def notified(connected: ProviderClient, request: InboundRequest) -> tuple[Item, str | None]:
+def item_from_notification(client: ProviderClient, request: InboundRequest) -> tuple[Item, str | None]:
     """Return what is to be applied of a request, and what it says of a balance that is low."""
-    name = connected.stored.name
-    journaled = without_credentials(request, connected.stored.credentials.values())
+    name = client.stored.name
+    journaled = without_credentials(request, client.stored.credentials.values())
     return _read(
-        connected, request, JournalEntry(id=new_id(), source=name, request=journaled, outcome=UpdateOutcome.WAITING)
+        client, request, JournalEntry(id=new_id(), source=name, request=journaled, outcome=UpdateOutcome.WAITING)
     )
 
 
-async def stored_before(entry: JournalEntry, clients: ProviderClients) -> Item:
+async def item_from_journal(entry: JournalEntry, clients: ProviderClients) -> Item:
     """Return what is to be applied of an entry that was stored before anybody looked at it. Raises `NotNow`."""
     if entry.source == UPDATES_SOURCE:
         handed = await checked(read_update(entry.request.body, tenant=entry.tenant), clients)
         item = _of_operator(handed, entry)
-    elif (connected := await clients.find(entry.source)) is None:
+    elif (client := await clients.find(entry.source)) is None:
         entry = replace(entry, outcome=UpdateOutcome.UNMATCHED, detail="the provider was deleted")
         item = Item(scope=Scope(provider=entry.source), entry=entry)
     else:
-        item, _ = _read(connected, entry.request, entry)
+        item, _ = _read(client, entry.request, entry)
     return replace(item, journaled=True, arrived_at=entry.received_at)
 
 
-def _read(connected: ProviderClient, request: InboundRequest, entry: JournalEntry) -> tuple[Item, str | None]:
+def _read(client: ProviderClient, request: InboundRequest, entry: JournalEntry) -> tuple[Item, str | None]:
     scope = Scope(provider=entry.source)
     try:
-        notification = connected.provider.parse(request)
+        notification = client.provider.parse(request)
     except Unparsable as error:
         invalid = replace(entry, outcome=UpdateOutcome.INVALID, detail=str(error))
         return Item(scope=scope, entry=invalid, doubts=error.doubts), None
-    waits = must_query(connected, notification, proven=request.proven)
+    waits = must_query(client, notification, proven=request.proven)
     repetition = deduplication.of_notification(entry.source, notification, request.body or request.query.encode())
     item = Item(
         scope=scope,
@@ -122,7 +122,7 @@ def without_credentials(request: InboundRequest, credentials: Collection[str] = 
     return replace(request, headers=headers, query=query)
 
 
-def must_query(connected: ProviderClient, notification: Notification, *, proven: bool) -> bool:
+def must_query(client: ProviderClient, notification: Notification, *, proven: bool) -> bool:
     """Whether the provider must be queried before the notification may change anything.
 
     A ready order says nothing of its eSIMs. Notifications that do not prove their sender are not believed where it
@@ -130,9 +130,9 @@ def must_query(connected: ProviderClient, notification: Notification, *, proven:
     """
     if notification.order is not None:
         return True
-    provider = connected.provider
+    provider = client.provider
     can_confirm = provider.can_fetch if provider.can_confirm is None else provider.can_confirm
-    if proven or not can_confirm or connected.confirm == "never":
+    if proven or not can_confirm or client.confirm == "never":
         return False
     statuses = {update.esim_status for update in notification.updates}
-    return bool(notification.updates) if connected.confirm == "always" else bool(statuses & TERMINAL)
+    return bool(notification.updates) if client.confirm == "always" else bool(statuses & TERMINAL)

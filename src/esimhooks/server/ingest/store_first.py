@@ -19,12 +19,12 @@ from esimhooks.server.runtime.group_commit import GroupCommit
 from esimhooks.server.runtime.loop import Wake
 from esimhooks.server.store import freezing, stored_first
 from esimhooks.server.store.database import Database, Session
-from esimhooks.server.store.stored_first import Room, Stored
+from esimhooks.server.store.stored_first import BacklogSize, Stored
 
 MAX_A_COMMIT = 500
 LOOK_EVERY_S = 0.5
 """How old the count of what waits may be while more is stored; it costs the database milliseconds where much waits."""
-LASTS_S = 1.0
+ACTIVE_FOR_S = 1.0
 """So long the notifications of a provider are stored first once it was called for, before it is tried without."""
 RETRY_AFTER_S = 5.0
 
@@ -44,22 +44,22 @@ class StoreFirst:
         self._database = database
         self._bounds = bounds
         self._wake = wake
-        self._lasts_until: dict[str, float] = {}
-        self._room = Room(0, 0.0)
+        self._active_until: dict[str, float] = {}
+        self._size = BacklogSize(0, 0.0)
         self._looked_at = float("-inf")
         self.commits = GroupCommit[Sequence[Item], frozenset[UUID]](
             self._commit, max_weight=MAX_A_COMMIT, weight_of=len
         )
 
-    def is_called_for(self, source: str, *, waiting: int) -> bool:
+    def is_active(self, source: str, *, waiting: int) -> bool:
         """Whether a provider's next notification is stored first; `waiting` is how many wait for a commit already."""
         if self._bounds.begins_at and waiting + 1 >= self._bounds.begins_at:
-            self.lasts(source)
-        return self._lasts_until.get(source, 0.0) > asyncio.get_running_loop().time()
+            self.activate(source)
+        return self._active_until.get(source, 0.0) > asyncio.get_running_loop().time()
 
-    def lasts(self, source: str) -> None:
+    def activate(self, source: str) -> None:
         """Earlier notifications of the provider wait to be applied: the next ones follow them."""
-        self._lasts_until[source] = asyncio.get_running_loop().time() + LASTS_S
+        self._active_until[source] = asyncio.get_running_loop().time() + ACTIVE_FOR_S
 
     async def store(self, items: Sequence[Item], *, owner: object, db: Session | None = None) -> None:
         """Return once the items are stored; with `db` they are stored by its transaction.
@@ -82,11 +82,11 @@ class StoreFirst:
         """Store the items; return the entries that were left, as their account is frozen."""
         now = asyncio.get_running_loop().time()
         if now - self._looked_at >= LOOK_EVERY_S:
-            self._room, self._looked_at = await stored_first.room(db), now
-        if self._room.count + len(items) > self._bounds.rows or self._room.oldest_s > self._bounds.age_s:
+            self._size, self._looked_at = await stored_first.backlog_size(db), now
+        if self._size.count + len(items) > self._bounds.rows or self._size.oldest_s > self._bounds.age_s:
             raise NotNow("more notifications wait to be applied than may", retry_after_s=RETRY_AFTER_S)
         left = await stored_first.store(db, [stored for item in items if (stored := _stored(item))])
-        self._room = replace(self._room, count=self._room.count + len(items))
+        self._size = replace(self._size, count=self._size.count + len(items))
         for item in items:
             metrics.stored_first(item.source)
         return left

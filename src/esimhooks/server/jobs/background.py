@@ -24,7 +24,7 @@ from esimhooks.server.domain.event import event_type_of
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.job import Filter, Job, Missed, RecoveryFilter, RequeryFilter
 from esimhooks.server.domain.schedule import while_down
-from esimhooks.server.ingest.batch import Item, Taken, take_in
+from esimhooks.server.ingest.batch import BatchResult, Item, apply_batch
 from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.jobs.due_work import IDLE_S
 from esimhooks.server.jobs.requery import Requery
@@ -178,7 +178,7 @@ class BackgroundJobs:
         """Refresh one eSIM, and write what came of it together with how far the job is."""
         job = progress.job
         item: Item | None = None
-        taken: Taken | None = None
+        applied: BatchResult | None = None
         try:
             item = await self._query(job.tenant, esim_id)
             # That it was waited for is no problem any more; why others failed still is.
@@ -195,12 +195,12 @@ class BackgroundJobs:
             after = _failed(job, esim_id, error.detail)
         async with progress.step() as db:
             if item is not None:
-                taken = await take_in(db, [item], self._policy)
-                if taken.results[0][0].outcome is UpdateOutcome.APPLIED:
+                applied = await apply_batch(db, [item], self._policy)
+                if applied.results[0][0].outcome is UpdateOutcome.APPLIED:
                     after = structs.replace(after, changed=job.changed + 1)
             await progress.write(db, after, again_in_s=again_in_s)
-        if taken is not None:
-            self._wakes.notify(taken)
+        if applied is not None:
+            self._wakes.notify(applied)
 
     async def _query(self, tenant: Tenant, esim_id: UUID) -> Item:
         async with self._database.session() as db:

@@ -18,12 +18,12 @@ from esimhooks.server.domain.notification import JournalEntry, Notification, Ord
 from esimhooks.server.domain.order import Order
 from esimhooks.server.domain.schedule import ORDER_POLL_FIRST_S, while_allocating, while_down
 from esimhooks.server.domain.update import Doubt, Identity, Update
-from esimhooks.server.ingest.batch import Item, Taken, names_in, take_in
+from esimhooks.server.ingest.batch import BatchResult, Item, apply_batch, names_in
 from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.ingest.operator_updates import checked, read_update
 from esimhooks.server.ingest.orders import fail, fill, has_failed, refund, refunded
 from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
-from esimhooks.server.ingest.reading import must_query, stored_before
+from esimhooks.server.ingest.reading import item_from_journal, must_query
 from esimhooks.server.jobs.due_work import IDLE_S
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Lookup, OrderUnknown, ProviderRefused, StillAllocating, Unparsable
@@ -51,10 +51,10 @@ class Backlog:
     """Works off waiting notifications. `wakes` are notified after each commit."""
 
     def __init__(
-        self, database: Database, connected: ProviderClients, *, policy: EmitPolicy, clock: Clock, wakes: Wakes
+        self, database: Database, clients: ProviderClients, *, policy: EmitPolicy, clock: Clock, wakes: Wakes
     ) -> None:
         self._database = database
-        self._connected = connected
+        self._clients = clients
         self._policy = policy
         self._clock = clock
         self._wakes = wakes
@@ -87,7 +87,7 @@ class Backlog:
     async def _read(self, waiting: Waiting, entry: JournalEntry | Broken | None, round_: "_Round") -> None:
         """Parse a notification again: into what is applied, or what queries its provider first."""
         entry = readable(entry)
-        item = await (stored_before(entry, self._connected) if waiting.stored_first else self._item_of(entry))
+        item = await (item_from_journal(entry, self._clients) if waiting.stored_first else self._item_of(entry))
         if isinstance(item, Item):
             round_.ready.append((waiting, item))
         else:
@@ -96,21 +96,21 @@ class Backlog:
     async def _item_of(self, entry: JournalEntry) -> Item | Query:
         if entry.source == journal.UPDATES_SOURCE:
             return await self._operator_item(entry)
-        connected = await self._connected.find(entry.source)
-        if connected is None:
+        client = await self._clients.find(entry.source)
+        if client is None:
             return _concluded(entry, UpdateOutcome.UNMATCHED, "the provider was deleted")
         try:
-            notification = connected.provider.parse(entry.request)
+            notification = client.provider.parse(entry.request)
         except Unparsable as error:
             return _concluded(entry, UpdateOutcome.INVALID, str(error))
-        if must_query(connected, notification, proven=entry.request.proven):
-            return lambda: self._query(entry, connected, notification)
+        if must_query(client, notification, proven=entry.request.proven):
+            return lambda: self._query(entry, client, notification)
         if not notification.updates:
             return _concluded(entry, UpdateOutcome.IGNORED, None)
         return _again(entry, Scope(provider=entry.source), notification.updates)
 
     async def _operator_item(self, entry: JournalEntry) -> Item:
-        handed = await checked(read_update(entry.request.body, tenant=entry.tenant), self._connected)
+        handed = await checked(read_update(entry.request.body, tenant=entry.tenant), self._clients)
         if handed.update is None:
             return _concluded(entry, UpdateOutcome.INVALID, handed.wrong or "it is not understood")
         return _again(entry, Scope(tenant=entry.tenant, provider=handed.provider), [handed.update])
@@ -146,7 +146,7 @@ class Backlog:
         """
         if not round_.ready and not round_.querying:
             return ()
-        taken: Taken | None = None
+        applied: BatchResult | None = None
         async with self._database.transaction() as db:
             if not await journal.lock_backlog(db):
                 round_.is_elsewhere = True
@@ -155,16 +155,16 @@ class Backlog:
             ready = [one for one in round_.ready if one[0].notification_id in still]
             querying = [one for one in round_.querying if one[0].notification_id in still]
             if ready:
-                taken = await take_in(db, [item for _, item in ready], self._policy)
-                for (waiting, _), results in zip(ready, taken.results, strict=True):
+                applied = await apply_batch(db, [item for _, item in ready], self._policy)
+                for (waiting, _), results in zip(ready, applied.results, strict=True):
                     result = next((one for one in results if one.outcome is UpdateOutcome.WAITING), None)
                     if result is not None:
                         pause_s = while_down(waiting.tries)
                         await journal.put_off(db, waiting, seconds=pause_s, esim_id=result.esim_id)
             for waiting, _ in querying:
                 await journal.put_off(db, waiting, seconds=CLAIM_S)
-        if taken is not None:
-            self._wakes.notify(taken)
+        if applied is not None:
+            self._wakes.notify(applied)
         return querying
 
     async def _put_off(self, failed: Sequence[tuple[Waiting, Exception]]) -> None:
@@ -178,22 +178,22 @@ class Backlog:
                 log.info("notification.put_off", tries=waiting.tries, again_in_s=again_in_s, reason=detail)
                 await journal.put_off(db, waiting, seconds=again_in_s, detail=detail)
 
-    async def _query(self, entry: JournalEntry, connected: ProviderClient, notification: Notification) -> None:
+    async def _query(self, entry: JournalEntry, client: ProviderClient, notification: Notification) -> None:
         if notification.order is not None:
-            await self._work_on_order(entry, connected, notification.order)
+            await self._work_on_order(entry, client, notification.order)
             return
         try:
-            updates, doubts = await self._confirmed(connected, notification.updates)
+            updates, doubts = await self._confirmed(client, notification.updates)
         except ProviderRefused as error:
-            await self._take_in(_concluded(entry, UpdateOutcome.INVALID, f"not confirmed by the provider: {error}"))
+            await self._apply_batch(_concluded(entry, UpdateOutcome.INVALID, f"not confirmed by the provider: {error}"))
             return
         scope = Scope(provider=entry.source)
-        await self._take_in(
+        await self._apply_batch(
             Item(scope=scope, updates=tuple(updates), entry=entry, journaled=True, doubts=tuple(doubts))
         )
 
     async def _confirmed(
-        self, connected: ProviderClient, updates: Sequence[Update]
+        self, client: ProviderClient, updates: Sequence[Update]
     ) -> tuple[Sequence[Update], Sequence[Doubt]]:
         """Return what the provider itself says of the eSIMs that an unsigned notification speaks of.
 
@@ -207,7 +207,7 @@ class Backlog:
                 esim_tran_no=identity.esim_tran_no,
                 order_no=None if identity.esim_tran_no else identity.order_no,
             )
-            fetched = await connected.provider.fetch(lookup)
+            fetched = await client.provider.fetch(lookup)
             own = [
                 replace(one, reason=one.reason or update.reason)
                 for one in fetched
@@ -220,24 +220,24 @@ class Backlog:
             raise ProviderRefused("it knows no such eSIM")
         return confirmed, doubts
 
-    async def _work_on_order(self, entry: JournalEntry, connected: ProviderClient, news: OrderNews) -> None:
+    async def _work_on_order(self, entry: JournalEntry, client: ProviderClient, news: OrderNews) -> None:
         async with self._database.session() as db:
             order = await orders.find_by_reference(db, entry.source, news.ref)
             tops_up = order is None and await orders.poll_top_up_now(db, entry.source, news.ref)
         if order is None:
             about_top_up = _concluded(entry, UpdateOutcome.IGNORED, "a top-up: its eSIM is queried now")
-            await self._take_in(about_top_up if tops_up else _left_unmatched(entry, news, "no such order is known"))
+            await self._apply_batch(about_top_up if tops_up else _left_unmatched(entry, news, "no such order is known"))
             return
-        if not connected.provider.can_fetch:
+        if not client.provider.can_fetch:
             if news.refunded or news.failure is not None:
                 await self._end_order(entry, order, news)
                 return
             detail = "the provider has no credentials, so the order's eSIMs cannot be fetched"
-            await self._take_in(_left_unmatched(entry, news, detail))
+            await self._apply_batch(_left_unmatched(entry, news, detail))
             return
         order_no = order.order_no or news.ref.order_no
         try:
-            snapshots = await connected.provider.fetch(Lookup(order_no=order_no))
+            snapshots = await client.provider.fetch(Lookup(order_no=order_no))
         except (ProviderRefused, StillAllocating) as error:
             await self._without_snapshots(entry, order, news, error)
             return
@@ -246,8 +246,8 @@ class Backlog:
         async with self._database.transaction() as db:
             if order.order_no is None and order_no is not None:
                 await orders.set_order_no(db, order.id, order_no, first_poll_in_s=ORDER_POLL_FIRST_S)
-            taken = await fill(db, order, snapshots, self._policy, entry=entry)
-        self._wakes.notify(taken)
+            applied = await fill(db, order, snapshots, self._policy, entry=entry)
+        self._wakes.notify(applied)
 
     async def _without_snapshots(
         self, entry: JournalEntry, order: Order, news: OrderNews, error: ProviderRefused | StillAllocating
@@ -260,7 +260,7 @@ class Backlog:
         elif isinstance(error, OrderUnknown):
             raise StillAllocating(str(error), retry_after_s=ORDER_POLL_FIRST_S) from error
         elif isinstance(error, ProviderRefused):
-            await self._take_in(_concluded(entry, UpdateOutcome.INVALID, f"the provider refused: {error}"))
+            await self._apply_batch(_concluded(entry, UpdateOutcome.INVALID, f"the provider refused: {error}"))
         else:
             raise error
 
@@ -268,16 +268,16 @@ class Backlog:
         """The order was refunded, or failed for good."""
         async with self._database.transaction() as db:
             if news.refunded:
-                taken = await refund(db, order, self._policy, now=self._clock(), entry=entry)
+                applied = await refund(db, order, self._policy, now=self._clock(), entry=entry)
             else:
                 reason = news.failure or "the order failed"
-                taken = await fail(db, order, reason, self._policy, now=self._clock(), entry=entry)
-        self._wakes.notify(taken)
+                applied = await fail(db, order, reason, self._policy, now=self._clock(), entry=entry)
+        self._wakes.notify(applied)
 
-    async def _take_in(self, item: Item) -> None:
+    async def _apply_batch(self, item: Item) -> None:
         async with self._database.transaction() as db:
-            taken = await take_in(db, [item], self._policy)
-        self._wakes.notify(taken)
+            applied = await apply_batch(db, [item], self._policy)
+        self._wakes.notify(applied)
 
 
 class _Round:

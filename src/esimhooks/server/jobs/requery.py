@@ -10,7 +10,7 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.update import Cause, Update
-from esimhooks.server.ingest.batch import Item, take_in
+from esimhooks.server.ingest.batch import Item, apply_batch
 from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.providers.port import Lookup, Provider, ProviderRefused
@@ -22,8 +22,8 @@ from esimhooks.server.store.intake import Scope
 class Requery:
     """Refreshes eSIMs from their providers. `wakes` are notified after each commit."""
 
-    def __init__(self, connected: ProviderClients, *, policy: EmitPolicy, wakes: Wakes) -> None:
-        self._connected = connected
+    def __init__(self, clients: ProviderClients, *, policy: EmitPolicy, wakes: Wakes) -> None:
+        self._clients = clients
         self._policy = policy
         self._wakes = wakes
 
@@ -33,24 +33,24 @@ class Requery:
         Raises `Refused` (409) where nobody can be queried or the provider refuses, `NotNow` where it does not
         answer.
         """
-        connected = await self._connected.find(esim.provider) if esim.provider else None
-        if connected is None or not connected.provider.can_fetch:
+        client = await self._clients.find(esim.provider) if esim.provider else None
+        if client is None or not client.provider.can_fetch:
             raise Refused.conflict("this eSIM has no provider that can be queried")
         if esim.esim_tran_no is None:
             raise Refused.conflict("the provider has not allocated this eSIM yet")
         try:
-            snapshot = await _snapshot(connected.provider, esim.esim_tran_no)
+            snapshot = await _snapshot(client.provider, esim.esim_tran_no)
         except ProviderRefused as error:
             raise Refused.conflict(f"the provider refused: {error}") from error
         return Item(scope=Scope(provider=esim.provider), updates=(snapshot,), esim_ids=(esim.id,))
 
     async def apply(self, db: Session, actor: Actor, esim: Esim, answer: Item) -> UpdateResult:
         """Return what became of the eSIM by its provider's answer; `esim.requeried` is raised also for no change."""
-        taken = await take_in(db, [answer], self._policy)
-        db.after_commit(lambda: self._wakes.notify(taken))
+        applied = await apply_batch(db, [answer], self._policy)
+        db.after_commit(lambda: self._wakes.notify(applied))
         owner = Tenant(esim.account_id, esim.mode)
         await record_action(db, actor, Action.ESIM_REQUERY, text_of(Prefix.ESIM, esim.id), owner=owner)
-        [[result]] = taken.results
+        [[result]] = applied.results
         return result
 
 

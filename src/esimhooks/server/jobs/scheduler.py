@@ -22,7 +22,7 @@ from esimhooks.server.domain.provider import ProviderFacts, ProviderState, is_si
 from esimhooks.server.domain.schedule import between_polls
 from esimhooks.server.domain.update import Cause
 from esimhooks.server.domain.validity import expiry_of
-from esimhooks.server.ingest.batch import Item, emit_pending, take_in
+from esimhooks.server.ingest.batch import Item, apply_batch, emit_pending
 from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.ingest.orders import fail, fill, has_failed
 from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
@@ -78,7 +78,7 @@ class Scheduler:
     def __init__(  # noqa: PLR0913 - two are settings
         self,
         database: Database,
-        connected: ProviderClients,
+        clients: ProviderClients,
         *,
         policy: EmitPolicy,
         clock: Clock,
@@ -87,7 +87,7 @@ class Scheduler:
         retention_days: int = 30,
     ) -> None:
         self._database = database
-        self._connected = connected
+        self._clients = clients
         self._policy = policy
         self._clock = clock
         self._wakes = wakes
@@ -105,23 +105,23 @@ class Scheduler:
                 for esim in ended
                 if isinstance(esim, Esim)
             ]
-            taken = await take_in(db, items, self._policy) if items else None
+            applied = await apply_batch(db, items, self._policy) if items else None
         for row in ended:
             if not isinstance(row, Esim):
                 self._pass_by(row.id)
-        if taken is not None:
-            self._wakes.notify(taken)
+        if applied is not None:
+            self._wakes.notify(applied)
         return 0.0 if len(ended) == EXPIRY_BATCH else IDLE_S
 
     async def emit_pending_usage(self) -> float:
         """Emit pushed usage that has waited for the usage interval."""
         async with self._database.transaction() as db:
             waiting = await esims.lock_with_pending_usage(db, limit=EXPIRY_BATCH, but_not=self._unreadable)
-            taken = await emit_pending(db, waiting, self._policy) if waiting else None
-        if taken is not None:
-            for esim_id in taken.unreadable:
+            applied = await emit_pending(db, waiting, self._policy) if waiting else None
+        if applied is not None:
+            for esim_id in applied.unreadable:
                 self._pass_by(esim_id)
-            self._wakes.notify(taken)
+            self._wakes.notify(applied)
         return 0.0 if len(waiting) == EXPIRY_BATCH else IDLE_S
 
     def _pass_by(self, esim_id: UUID) -> None:
@@ -132,7 +132,7 @@ class Scheduler:
     async def poll_usage(self) -> float:
         """Ask providers for the usage of active eSIMs that are due, as many in one question as each allows."""
         if not self._providers_reviewed:
-            await self._connected.review()
+            await self._clients.review()
             self._providers_reviewed = True
         async with self._database.transaction() as db:
             due = await polls.claim(db, interval_s=self._poll_interval_s, limit=POLL_BATCH)
@@ -151,23 +151,23 @@ class Scheduler:
         return 0.0 if len(due) == POLL_BATCH else 5.0
 
     async def _poll_provider(self, name: str, due: Sequence[DuePoll]) -> None:
-        connected = await self._connected.find(name)
-        if connected is None or not connected.provider.can_fetch:
+        client = await self._clients.find(name)
+        if client is None or not client.provider.can_fetch:
             return
-        size = connected.provider.usage_batch
+        size = client.provider.usage_batch
         due = [*due, *await self._soonest(name, room=-len(due) % size)]
         for first in range(0, len(due), size):
             queried = due[first : first + size]
             try:
-                updates = await connected.provider.usage([poll.esim_tran_no for poll in queried])
+                updates = await client.provider.usage([poll.esim_tran_no for poll in queried])
             except (NotNow, ProviderRefused) as error:
                 log.warning("usage.poll_failed", provider=name, error=error, esims=len(queried))
                 await self._poll_again([poll.esim_id for poll in due[first:]])
                 return
             items = [Item(scope=Scope(provider=name), updates=(one,)) for one in updates]
             async with self._database.transaction() as db:
-                taken = await take_in(db, items, self._policy)
-            self._wakes.notify(taken)
+                applied = await apply_batch(db, items, self._policy)
+            self._wakes.notify(applied)
 
     async def _poll_again(self, esim_ids: Sequence[UUID]) -> None:
         async with self._database.session() as db:
@@ -200,26 +200,26 @@ class Scheduler:
             await orders.poll_again(db, order.id, seconds=between_polls(order.polls))
 
     async def _fetch_order(self, order: Order) -> None:
-        connected = await self._connected.find(order.provider)
-        if connected is None or not connected.provider.can_fetch:
+        client = await self._clients.find(order.provider)
+        if client is None or not client.provider.can_fetch:
             raise ProviderRefused("it has no credentials")
         if order.esim_id is not None:
-            await self._look_for_top_up(order, order.esim_id, connected)
+            await self._look_for_top_up(order, order.esim_id, client)
             return
         try:
-            fetched = await connected.provider.fetch(Lookup(order_no=order.order_no))
+            fetched = await client.provider.fetch(Lookup(order_no=order.order_no))
         except OrderFailed as error:
             if not has_failed(order, error, now=self._clock()):
                 raise
             async with self._database.transaction() as db:
-                taken = await fail(db, order, str(error), self._policy, now=self._clock())
+                applied = await fail(db, order, str(error), self._policy, now=self._clock())
         else:
             snapshots = [replace(snapshot, cause=Cause.ORDER_POLL) for snapshot in fetched]
             async with self._database.transaction() as db:
-                taken = await fill(db, order, snapshots, self._policy)
-        self._wakes.notify(taken)
+                applied = await fill(db, order, snapshots, self._policy)
+        self._wakes.notify(applied)
 
-    async def _look_for_top_up(self, order: Order, esim_id: UUID, connected: ProviderClient) -> None:
+    async def _look_for_top_up(self, order: Order, esim_id: UUID, client: ProviderClient) -> None:
         """Ask for an eSIM until the volume that was ordered for it is there, or for as long as that is likely."""
         async with self._database.session() as db:
             esim = await esims.find(db, order.tenant, esim_id)
@@ -230,12 +230,12 @@ class Scheduler:
             async with self._database.session() as db:
                 await orders.end_polling(db, order.id)
             return
-        fetched = await connected.provider.fetch(Lookup(esim_tran_no=esim.esim_tran_no))
+        fetched = await client.provider.fetch(Lookup(esim_tran_no=esim.esim_tran_no))
         snapshots = [replace(one, cause=Cause.ORDER_POLL) for one in fetched]
         items = [Item(scope=Scope(provider=order.provider), updates=(one,), esim_ids=(esim.id,)) for one in snapshots]
         async with self._database.transaction() as db:
-            taken = await take_in(db, items, self._policy)
-        self._wakes.notify(taken)
+            applied = await apply_batch(db, items, self._policy)
+        self._wakes.notify(applied)
 
     async def report_doubts(self) -> float:
         """Tell the operator, once for each word and member, what providers sent that was not understood."""

@@ -11,10 +11,10 @@ from uuid import UUID
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.errors import Conflicting, NotNow
 from esimhooks.server.domain.schedule import while_down
-from esimhooks.server.ingest.batch import Item, names_in, take_in
+from esimhooks.server.ingest.batch import Item, apply_batch, names_in
 from esimhooks.server.ingest.inbound import Wakes, report
 from esimhooks.server.ingest.provider_clients import ProviderClients
-from esimhooks.server.ingest.reading import stored_before
+from esimhooks.server.ingest.reading import item_from_journal
 from esimhooks.server.jobs.backlog import BEHIND, is_behind, readable, reason_of
 from esimhooks.server.jobs.due_work import IDLE_S
 from esimhooks.server.observe.log import get_logger
@@ -38,9 +38,9 @@ log = get_logger("stored")
 class StoredNotifications:
     """Applies what was stored first. `wakes` are notified after each commit."""
 
-    def __init__(self, database: Database, connected: ProviderClients, *, policy: EmitPolicy, wakes: Wakes) -> None:
+    def __init__(self, database: Database, clients: ProviderClients, *, policy: EmitPolicy, wakes: Wakes) -> None:
         self._database = database
-        self._connected = connected
+        self._clients = clients
         self._policy = policy
         self._wakes = wakes
         self._after: UUID | None = None
@@ -56,7 +56,7 @@ class StoredNotifications:
 
         async def read(one: Waiting) -> None:
             entry = readable(entries.get(one.notification_id))
-            ready.append((one, await stored_before(entry, self._connected)))
+            ready.append((one, await item_from_journal(entry, self._clients)))
 
         failed = await for_each(NAME, waiting, read, row_id=lambda one: one.notification_id)
         for each in failed:
@@ -106,9 +106,9 @@ class StoredNotifications:
             items = [item for waiting, item in ready if waiting.notification_id in still]
             if not items:
                 return True
-            taken = await take_in(db, items, self._policy)
-        self._wakes.notify(taken)
-        for item, results in zip(items, taken.results, strict=True):
+            applied = await apply_batch(db, items, self._policy)
+        self._wakes.notify(applied)
+        for item, results in zip(items, applied.results, strict=True):
             report(item, results)
         return True
 

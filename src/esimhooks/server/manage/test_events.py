@@ -262,7 +262,7 @@ def _iccid() -> str:
 async def _locked(db: Session, tenant: Tenant, esim_id: UUID) -> Esim:
     found(await esims.find(db, tenant, esim_id), "eSIM")
     keys = intake.LookupKeys(scope=intake.Scope(tenant=tenant), identity=Identity(), esim_ids=(esim_id,))
-    known = await intake.begin(db, [keys], [])
+    known = await intake.lock_and_read(db, [keys], [])
     esim = next((one for one in known.candidates if one.id == esim_id), None)
     if not isinstance(esim, Esim):
         raise Refused.conflict("the eSIM cannot be read any more")

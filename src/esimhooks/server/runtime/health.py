@@ -15,7 +15,7 @@ KEPT_S = 1.0
 """Whoever looks more often gets the answer of before: each look is a commit."""
 
 
-class Place(Struct, frozen=True):
+class ProcessSlot(Struct, frozen=True):
     """Which of how many processes of a node this one is, and the folder of their sockets."""
 
     folder: Path
@@ -33,7 +33,7 @@ class Siblings:
     `place` is that of this process among them, None where it is alone.
     """
 
-    def __init__(self, place: Place | None = None) -> None:
+    def __init__(self, place: ProcessSlot | None = None) -> None:
         self.place = place
         self.missing = 0
 

@@ -92,7 +92,7 @@ class Known(Struct, frozen=True, kw_only=True):
     """Providers of which earlier notifications are stored and not yet applied."""
 
 
-async def begin(db: Session, keys: Sequence[LookupKeys], seen: Sequence[Seen]) -> Known:
+async def lock_and_read(db: Session, keys: Sequence[LookupKeys], seen: Sequence[Seen]) -> Known:
     """Lock and read all that the updates may touch; the first statement of a transaction."""
     rows = await db.conn.fetch(
         """

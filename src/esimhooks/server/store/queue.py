@@ -59,10 +59,10 @@ async def enqueue(db: Session, deliveries: Sequence[Delivery]) -> None:
 
 
 class ClaimRequest(Struct, frozen=True):
-    """How many more due deliveries the leaseholder of a lane has room for."""
+    """How many more due deliveries the leaseholder of a lane has capacity for."""
 
     lease: Lease
-    room: int
+    capacity: int
 
 
 class Claims(Struct, frozen=True):
@@ -82,7 +82,7 @@ async def claim(db: Session, requests: Sequence[ClaimRequest]) -> Claims:
         "SELECT * FROM claim_due($1, $2, $3, $4)",
         [request.lease.endpoint_id for request in requests],
         [request.lease.token for request in requests],
-        [request.room for request in requests],
+        [request.capacity for request in requests],
         SUSPECT_AT,
     )
     claimed = [

@@ -126,7 +126,7 @@ async def _lock_at_stake(db: Session, results: Sequence[Result]) -> set[UUID]:
     return {row["id"] for row in rows}
 
 
-class _Standing(Struct, frozen=True):
+class _LeaseCheck(Struct, frozen=True):
     """The lane of a valid result, and the present version of its endpoint.
 
     `slot` is the delivery's slot in the FIFO of its eSIM, None where no order is kept.
@@ -137,7 +137,7 @@ class _Standing(Struct, frozen=True):
     slot: FifoSlot | None
 
 
-async def _write_attempts(db: Session, results: Sequence[Result]) -> dict[int, _Standing]:
+async def _write_attempts(db: Session, results: Sequence[Result]) -> dict[int, _LeaseCheck]:
     """Write the attempts of results whose lease is still valid; return their lanes by the index of the result."""
     attempt_ids = [new_id() for _ in results]
     rows = await db.conn.fetch(
@@ -165,7 +165,7 @@ async def _write_attempts(db: Session, results: Sequence[Result]) -> dict[int, _
         [int(result.verdict.counts) for result in results],
     )
     return {
-        row["ordinal"] - 1: _Standing(
+        row["ordinal"] - 1: _LeaseCheck(
             row["is_open"],
             row["version"],
             FifoSlot(results[row["ordinal"] - 1].claimed.endpoint_id, row["esim_id"], row["position"])

@@ -32,7 +32,7 @@ class Stored(Struct, frozen=True, kw_only=True):
     replaces: str | None = None
 
 
-class Room(Struct, frozen=True):
+class BacklogSize(Struct, frozen=True):
     """How many are stored and not yet applied, and how many seconds the oldest has waited (0 where there is none)."""
 
     count: int
@@ -156,7 +156,7 @@ async def next_ones(db: Session, *, after: UUID | None, limit: int) -> tuple[Seq
     return waiting, max(lanes) if len(lanes) == MAX_LANES else None
 
 
-async def room(db: Session) -> Room:
+async def backlog_size(db: Session) -> BacklogSize:
     """Return how much is stored and not yet applied."""
     row = await db.conn.fetchrow(
         """
@@ -165,4 +165,4 @@ async def room(db: Session) -> Room:
         """
     )
     assert row is not None  # noqa: S101 - an aggregate has one row
-    return Room(row["count"], row["oldest_s"])
+    return BacklogSize(row["count"], row["oldest_s"])
