@@ -17,6 +17,7 @@ from babel.messages.pofile import read_po
 from esimhooks.server.dashboard.jobs import MEANINGS
 from esimhooks.server.dashboard.render import PROVIDER_WORDS, SPANS_OF_TIME
 from esimhooks.server.dashboard.system import ADVICE
+from esimhooks.server.delivery.http import failures, gate
 from esimhooks.server.domain.advice import advise
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.delivery import OutcomeClass
@@ -42,7 +43,17 @@ def _named_in_code() -> set[str]:
         one.value.replace("_", " ") for one in (*Missed, *ProviderState)
     }
     titles = {"System", "Not found", "Recovery", "Requery", "Requeries", "Another recovery", "Its deliveries"}
-    return {*SPANS_OF_TIME.values(), *PROVIDER_WORDS.values(), *ADVICE.values(), *MEANINGS.values(), *labels, *titles}
+    causes = {*failures.TEXTS.values(), failures.UNANSWERED, failures.NO_SUCH_HOST}
+    causes |= {gate.NOT_HTTPS, gate.NOT_PUBLIC, gate.NO_PUBLIC_NAME}
+    return {
+        *causes,
+        *SPANS_OF_TIME.values(),
+        *PROVIDER_WORDS.values(),
+        *ADVICE.values(),
+        *MEANINGS.values(),
+        *labels,
+        *titles,
+    }
 
 
 def catalogue(path: Path) -> Catalog:

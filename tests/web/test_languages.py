@@ -1,8 +1,12 @@
 """Every text of the pages is there in every language, and what is read at run time is what was written."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from esimhooks.server.dashboard.render import environment
+from esimhooks.server.domain.delivery import OutcomeClass
+from esimhooks.server.domain.health import LastFailure
 from esimhooks.server.domain.portal import LANGUAGES
 from tools.catalogues import CATALOGUES, catalogue, compiled, lacking
 
@@ -28,3 +32,11 @@ def test_numbers_are_written_as_the_language_does(language: str, expected: str) 
         "{{ 1234567 | number }} {{ 70866960384 | byte_size }} {{ 99.25 | percent }} {{ 1001 | many }} {{ 2.5 | span }}"
     )
     assert environment(language).from_string(text).render() == expected
+
+
+def test_why_a_connection_failed_is_said_in_the_language_too() -> None:
+    failure = LastFailure(
+        outcome=OutcomeClass.CONNECT, status_code=None, error="connection refused", at=datetime.now(UTC)
+    )
+    text = environment("de").from_string("{{ sentence(failure | advice) }}").render(failure=failure)
+    assert text == "Die Verbindung schlug fehl: Verbindung abgelehnt."

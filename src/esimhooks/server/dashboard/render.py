@@ -121,7 +121,10 @@ def environment(language: str) -> jinja2.Environment:
         return texts.gettext(text) if text else ""
 
     def sentence(advice: Advice) -> str:
-        return translate(advice.text).format(**advice.values)
+        why = str(advice.values.get("why", ""))
+        return translate(advice.text).format(
+            **{**advice.values, "why": why and f": {translate(why.removeprefix(': '))}"}
+        )
 
     made.globals |= {"translate": translate, "sentence": sentence}
     install: Callable[..., None] = vars(made)["install_gettext_translations"]  # which the extension has added

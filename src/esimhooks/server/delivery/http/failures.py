@@ -20,6 +20,8 @@ OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 OUR_LOOKUP = frozenset({socket.EAI_MEMORY, socket.EAI_SYSTEM})
 
+UNANSWERED = "the receiver closed the connection without an answer"
+NO_SUCH_HOST = "the host name does not exist or has no address"
 TEXTS = {
     errno.ECONNREFUSED: "connection refused",
     errno.ECONNRESET: "the receiver reset the connection",
@@ -100,7 +102,7 @@ def _of_the_proxy(failure: ProxyUnreachable | ProxyRefused) -> Failure:
 
 def _of_the_lookup(error: socket.gaierror, *, resolver_trusted: bool) -> Failure:
     if error.errno in NO_SUCH_NAME:
-        return OutcomeClass.DNS, "the host name does not exist or has no address"
+        return OutcomeClass.DNS, NO_SUCH_HOST
     if error.errno in OUR_LOOKUP:
         return OutcomeClass.INTERNAL, "our name resolver is out of order"
     if error.errno == socket.EAI_AGAIN and not resolver_trusted:
@@ -118,7 +120,7 @@ def _of_the_connection(failure: Exception) -> Failure | None:
     if isinstance(failure, NotHttp):
         return OutcomeClass.CONNECT, "the answer is not valid HTTP"
     if isinstance(failure, Unanswered):
-        return OutcomeClass.CONNECT, "the receiver closed the connection without an answer"
+        return OutcomeClass.CONNECT, UNANSWERED
     codes = [error.errno for error in _chain(failure) if isinstance(error, OSError)]
     if errno.ETIMEDOUT in codes:
         return OutcomeClass.TIMEOUT, "the connection timed out"

@@ -18,6 +18,7 @@ PORTS = frozenset({80, 443, 8080, 8443})
 LOOPBACK = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
 NO_PUBLIC_NAME = "the host name only has a meaning inside a network"
+NOT_HTTPS = "the URL must start with https://"
 NOT_PUBLIC = "the address is not on the public internet"
 
 
@@ -86,6 +87,6 @@ class Gate:
 
 def _check_usual(port: int, *, plain: bool) -> None:
     if plain:
-        raise GateRefused("the URL must start with https://")
+        raise GateRefused(NOT_HTTPS)
     if port not in PORTS:
         raise GateRefused(f"the port must be one of {', '.join(map(str, sorted(PORTS)))}")
