@@ -39,7 +39,7 @@ async def test_a_lane_whose_release_was_cut_off_is_served_again_at_once(database
 @pytest.mark.slow(reason="makes a lane more than a dispatcher may hold")
 @pytest.mark.timeout(30)
 async def test_a_full_table_gives_lanes_back_to_those_that_wait_for_one(database: Database) -> None:
-    full = LeaseConfig(max_lanes=10, report_every_s=0, lease_every_s=0, linger_s=60)
+    full = LeaseConfig(max_lanes=10, heartbeat_every_s=0, lease_every_s=0, linger_s=60)
     lanes = {(await a_lane(database, due=1)).endpoint_id for _ in range(full.max_lanes + 1)}
     scheduler = LaneScheduler(max_in_flight=10, max_in_flight_lane=10)
     holder = LeaseManager(database, scheduler, full)
@@ -59,19 +59,19 @@ async def test_a_full_table_gives_lanes_back_to_those_that_wait_for_one(database
 
 async def test_others_get_to_know_at_once_by_which_connection_a_dispatcher_lives(database: Database) -> None:
     connections: list[Backend | None] = [None]
-    config = LeaseConfig(backend=lambda: connections[-1], report_every_s=60, report_idle_s=60)
+    config = LeaseConfig(backend=lambda: connections[-1], heartbeat_every_s=60, heartbeat_idle_s=60)
     holder = LeaseManager(database, LaneScheduler(max_in_flight=10, max_in_flight_lane=10), config)
     await holder.refresh()
-    assert holder.next_report_in_s > 0
+    assert holder.next_heartbeat_in_s > 0
 
     connections.append(Backend(4711, datetime(2026, 11, 30, tzinfo=UTC)))
 
-    assert holder.next_report_in_s == 0
+    assert holder.next_heartbeat_in_s == 0
     await holder.refresh()
     async with database.session() as db:
         reported = await db.conn.fetchval("SELECT backend_pid FROM dispatchers WHERE holder = $1", holder.holder)
     assert reported == 4711
-    assert holder.next_report_in_s > 0
+    assert holder.next_heartbeat_in_s > 0
 
 
 async def _cut_off(database: Database) -> bool:

@@ -122,7 +122,7 @@ async def test_tenants_whose_turn_comes_late_are_served_while_others_have_work_w
     async with database.transaction() as other_node:
         for tenant in busy:
             assert await fan_outs.claim(other_node, tenant, limit=1)
-        pauses = [await fan_out.work_off() for _ in range(3)]
+        pauses = [await fan_out.process_due() for _ in range(3)]
 
     async with database.session() as db:
         left = await db.conn.fetch("SELECT account_id FROM fan_outs")
@@ -146,7 +146,7 @@ async def test_more_endpoints_than_a_step_makes_get_every_event_once(settings: S
     made: list[int] = []
     while not made or made[-1] < 2 * (2 * STEP_DELIVERIES + 1):
         before = made[-1] if made else 0
-        await FanOuts(database, due=Wake()).work_off()  # each goes on where another has stopped
+        await FanOuts(database, due=Wake()).process_due()  # each goes on where another has stopped
         made.append(await deliveries(database))
         assert before < made[-1] <= before + STEP_DELIVERIES
 

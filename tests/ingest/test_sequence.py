@@ -261,7 +261,7 @@ async def test_what_is_stored_first_and_applied_later_is_the_same_sequence(
         stored = StoredNotifications(database, clients, policy=policy, wakes=wakes)
 
         async def apply() -> None:
-            while await stored.work_off() == 0.0:
+            while await stored.process_due() == 0.0:
                 pass
 
         for seed in range(10_000, 10_000 + EXAMPLES // AT_ONCE_EVERY):

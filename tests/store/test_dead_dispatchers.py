@@ -21,7 +21,7 @@ async def a_silent_one(database: Database, *last: Backend | None) -> UUID:
     holder = new_id()
     async with database.session() as db:
         for backend in last or (Backend(GONE, datetime.now(UTC)),):
-            await lanes.report(db, holder=holder, seconds=LEASE_S, backend=backend)
+            await lanes.heartbeat(db, holder=holder, seconds=LEASE_S, backend=backend)
         await db.conn.execute("UPDATE dispatchers SET seen_until = seen_until - interval '8 seconds'")
     return holder
 
@@ -30,7 +30,7 @@ async def takes_for_dead(database: Database, *, connected_s: float | None) -> bo
     started_at = datetime.now(UTC) - timedelta(seconds=connected_s or 0)
     backend = None if connected_s is None else Backend(GONE + 1, started_at)
     async with database.session() as db:
-        presence = await lanes.report(db, holder=new_id(), seconds=LEASE_S, backend=backend)
+        presence = await lanes.heartbeat(db, holder=new_id(), seconds=LEASE_S, backend=backend)
     return presence.some_dead
 
 

@@ -127,12 +127,12 @@ async def _put_in_order(database: Database, lane: Lane) -> None:
 async def test_a_recovery_takes_a_step_while_a_person_deletes_its_endpoint(database: Database) -> None:
     lane, _ = await a_recovery(database, of=1)
     async with changing(database, lane) as person:
-        step = asyncio.ensure_future(a_worker(database).work_off_recoveries())
+        step = asyncio.ensure_future(a_worker(database).process_due_recoveries())
         await waiters(database, 1)
         await endpoints.delete(person, lane.tenant, lane.endpoint_id, now=NOW)
     await step
 
-    assert await a_worker(database).work_off_recoveries() > 0  # the job went with its endpoint
+    assert await a_worker(database).process_due_recoveries() > 0  # the job went with its endpoint
 
 
 async def test_outcomes_are_written_while_an_account_with_endpoints_of_both_modes_is_deleted(

@@ -42,10 +42,10 @@ async def test_a_step_that_is_cut_off_is_made_again_and_sends_each_once(database
         async with database.transaction() as db:
             await _half_a_step(db, lane)
     assert await waiting(database, lane) == 0
-    assert await a_worker(database).work_off_recoveries() > 0  # whoever died may still be at it
+    assert await a_worker(database).process_due_recoveries() > 0  # whoever died may still be at it
     await lapse_leases(database)
 
-    await a_worker(database).work_off_recoveries()
+    await a_worker(database).process_due_recoveries()
 
     done = await present(database, recovery)
     assert (done.total, done.done, done.changed) == (3, 3, 3)
@@ -56,7 +56,7 @@ async def test_a_step_that_is_cut_off_is_made_again_and_sends_each_once(database
 async def test_nodes_that_work_at_once_send_each_once(database: Database) -> None:
     lane, recovery = await a_recovery(database)
 
-    await asyncio.gather(*(a_worker(database).work_off_recoveries() for _ in range(5)))
+    await asyncio.gather(*(a_worker(database).process_due_recoveries() for _ in range(5)))
 
     done = await present(database, recovery)
     assert (done.done, done.changed) == (3, 3)
@@ -69,10 +69,10 @@ async def test_a_node_whose_lease_ended_while_it_worked_counts_nothing_and_sends
     lane, recovery = await a_recovery(database)
     async with database.transaction() as db:
         await db.conn.execute("SELECT FROM endpoints WHERE id = $1 FOR UPDATE", lane.endpoint_id)
-        slow = asyncio.ensure_future(a_worker(database).work_off_recoveries())
+        slow = asyncio.ensure_future(a_worker(database).process_due_recoveries())
         await _claimed(database)
         await lapse_leases(database)
-        other = asyncio.ensure_future(a_worker(database).work_off_recoveries())
+        other = asyncio.ensure_future(a_worker(database).process_due_recoveries())
         await _claimed(database)
     await asyncio.gather(slow, other)
 
@@ -85,7 +85,7 @@ async def test_a_recovery_that_is_cancelled_during_a_step_sends_nothing_of_that_
     lane, recovery = await a_recovery(database)
     async with database.transaction() as db:
         await db.conn.execute("SELECT FROM endpoints WHERE id = $1 FOR UPDATE", lane.endpoint_id)
-        step = asyncio.ensure_future(a_worker(database).work_off_recoveries())
+        step = asyncio.ensure_future(a_worker(database).process_due_recoveries())
         await _claimed(database)
         async with database.transaction() as other:
             ended = await cancel_job(other, ITSELF, recovery, now=now())
@@ -101,7 +101,7 @@ async def test_a_recovery_ends_where_its_endpoint_is_disabled(database: Database
     async with database.session() as db:
         await db.conn.execute("UPDATE endpoints SET enabled = false WHERE id = $1", lane.endpoint_id)
 
-    await a_worker(database).work_off_recoveries()
+    await a_worker(database).process_due_recoveries()
 
     done = await present(database, recovery)
     assert done.finished_at
@@ -118,7 +118,7 @@ async def test_what_was_never_sent_stands_before_what_came_later(database: Datab
         await db.conn.execute("UPDATE deliveries SET esim_id = $1", lane.endpoint_id)
         await db.conn.execute("DELETE FROM deliveries WHERE id = $1", never.id)
 
-    await a_worker(database).work_off_recoveries()
+    await a_worker(database).process_due_recoveries()
 
     async with database.session() as db:
         line = await db.conn.fetch("SELECT event_id FROM queue ORDER BY position")
@@ -133,7 +133,7 @@ async def test_an_event_that_cannot_be_sent_is_counted_with_its_reason_and_the_o
     async with database.session() as db:
         await db.conn.execute("UPDATE deliveries SET event_type = 'of.tomorrow' WHERE id = $1", bad.id)
 
-    await a_worker(database).work_off_recoveries()
+    await a_worker(database).process_due_recoveries()
 
     done = await present(database, recovery)
     assert (done.done, done.changed, done.failed) == (5, 4, 1)
@@ -148,7 +148,7 @@ async def test_an_endpoint_whose_headers_cannot_be_decrypted_delays_no_recovery(
     async with database.session() as db:
         await db.conn.execute("UPDATE endpoints SET sealed_headers = '\\x00' WHERE id = $1", lane.endpoint_id)
 
-    await a_worker(database).work_off_recoveries()
+    await a_worker(database).process_due_recoveries()
 
     assert (await present(database, recovery)).finished_at
     assert (await present(database, other)).finished_at

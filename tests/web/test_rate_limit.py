@@ -72,7 +72,7 @@ def test_where_there_are_too_many_the_bucket_that_was_not_used_for_longest_is_fo
 
 def use_up(limit: RateLimit, name: str) -> None:
     """Take all that a bucket holds."""
-    while (leave := limit.take(name, now=0.0)) is not None and leave.remaining:
+    while (state := limit.take(name, now=0.0)) is not None and state.remaining:
         pass
 
 

@@ -18,7 +18,7 @@ from esimhooks.server.api.auth import (
 )
 from esimhooks.server.api.http import Answer, Request, Response
 from esimhooks.server.api.installation import TO_ALL, Installation, Services
-from esimhooks.server.api.limits import Leave, limits
+from esimhooks.server.api.limits import RateLimitState, limits
 from esimhooks.server.api.parameters import Provide
 from esimhooks.server.api.problems import problem_of
 from esimhooks.server.api.router import Access, Route
@@ -83,7 +83,7 @@ class _ByKey:
         authenticator: Authenticator = request.services[Authenticator]
         request.caller = caller = await authenticator.principal(request)
         if caller.tenant is not None and caller.lookup is not None:
-            request.leave = take_leave(request, caller.lookup)
+            request.rate_limit = check_rate_limit(request, caller.lookup)
         if route.operators:
             require_operator(caller)
         require_permission(caller, route.permission)
@@ -109,7 +109,7 @@ OPEN: Access = _Open()
 BY_KEY: Access = _ByKey()
 
 
-def take_leave(request: Request, lookup: str) -> Leave | None:
+def check_rate_limit(request: Request, lookup: str) -> RateLimitState | None:
     """Count a request of a merchant's key, by the public part of it. Raises `Refused` (429)."""
     installation: Installation = request.services[Installation]
     authenticator: Authenticator = request.services[Authenticator]
@@ -121,7 +121,7 @@ def take_leave(request: Request, lookup: str) -> Leave | None:
 
 
 def note_refusal(request: Request, error: Exception) -> None:
-    """Leave who was refused with the request, for `audit_refusal`; what a role forbids is counted here."""
+    """RateLimitState who was refused with the request, for `audit_refusal`; what a role forbids is counted here."""
     if not isinstance(error, KeyRefused):
         return
     request.refused = error
@@ -170,6 +170,6 @@ async def note_use(services: Services, caller: Principal) -> None:
 def _with_headers(request: Request, answer: Answer) -> Answer:
     """Add what no proxy may store and what the caller may do yet."""
     answer.headers.setdefault("cache-control", "no-store")
-    if request.leave is not None:
-        answer.headers.update(limits(request.leave))
+    if request.rate_limit is not None:
+        answer.headers.update(limits(request.rate_limit))
     return answer

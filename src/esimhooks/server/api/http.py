@@ -32,7 +32,7 @@ encode = msgspec.json.Encoder().encode
 class Request:
     """One request. `path_params` are the decoded parts of the path that its route names.
 
-    What lets requests in leaves here who is calling (`caller`, `session_user`) or was `refused`, what it may do yet (`leave`), its session
+    What lets requests in leaves here who is calling (`caller`, `session_user`) or was `refused`, what it may do yet (`rate_limit`), its session
     (`db`, `begin`), and the arguments of the handler that were read from the path, the query and the body (`values`). A handler
     leaves headers of its answer in `answer_headers`.
     """
@@ -47,7 +47,7 @@ class Request:
         self.caller: Any = None
         self.refused: Any = None
         self.session_user: Any = None
-        self.leave: Any = None
+        self.rate_limit: Any = None
         self.db: Any = None
         self.begin: Any = None
         self.values: dict[str, Any] = {}

@@ -1,6 +1,6 @@
 """How much a caller may ask of us: token buckets by key and by address, on each node by itself, and credentials that are none.
 
-A key, an address and the present time come in, leave or the seconds to wait come out. Memory is bounded: buckets that were
+A key, an address and the present time come in, what is left or the seconds to wait come out. Memory is bounded: buckets that were
 not used for longest are forgotten, which can only let more through.
 """
 
@@ -62,7 +62,7 @@ BURST_S = 2
 """A bucket holds so many seconds' worth of requests, unless a caller says otherwise."""
 
 
-class Leave(Struct, frozen=True):
+class RateLimitState(Struct, frozen=True):
     """What a caller may still do: `limit` requests at once at most, `remaining` now, all again in `reset_s`."""
 
     limit: int
@@ -79,7 +79,7 @@ class RateLimit:
         self._scope = scope
         self._buckets = OwnBuckets() if buckets is None else buckets
 
-    def take(self, name: str, *, now: float) -> Leave | None:
+    def take(self, name: str, *, now: float) -> RateLimitState | None:
         """Take one token; None where there is no limit. Raises `Refused` (429)."""
         if not self._per_s:
             return None
@@ -96,7 +96,7 @@ class RateLimit:
                 code="TOO_MANY_REQUESTS",
                 retry_after_s=(1 - bucket.tokens) / self._per_s,
             )
-        return Leave(capacity, int(bucket.tokens), (capacity - bucket.tokens) / self._per_s)
+        return RateLimitState(capacity, int(bucket.tokens), (capacity - bucket.tokens) / self._per_s)
 
     def spend(self, name: str, *, now: float) -> None:
         """Take one token if there is one."""
@@ -111,9 +111,9 @@ class RateLimit:
             self._buckets.keep(name, bucket)
 
 
-def limits(leave: Leave) -> dict[str, str]:
+def limits(state: RateLimitState) -> dict[str, str]:
     """Return the headers that say what a caller may still do."""
-    values = {"limit": leave.limit, "remaining": leave.remaining, "reset": ceil(leave.reset_s)}
+    values = {"limit": state.limit, "remaining": state.remaining, "reset": ceil(state.reset_s)}
     return {f"ratelimit-{name}": str(value) for name, value in values.items()}
 
 
@@ -177,7 +177,7 @@ class LoginThrottle:
             ) from None
 
     def note(self, what: RefusalKind, address: str) -> None:
-        """Leave a trace of what was refused."""
+        """RateLimitState a trace of what was refused."""
         self._refusals.note(what, network_of(address))
 
     def is_audit_due(self, key: Hashable, address: str) -> bool:

@@ -374,11 +374,11 @@ class _Node:
             self._database, days=self._settings.retention_days, audit_days=self._settings.audit_days, clock=now
         )
         by_work = {
-            Work.BACKLOG: Loop("backlog", backlog.work_off, wake=self._backlog_wake),
-            Work.STORED: Loop("stored notifications", stored.work_off, wake=self._stored_wake),
-            Work.REQUERIES: Loop("requeries", self._jobs.work_off_requeries, wake=self._requery_wake),
-            Work.RECOVERIES: Loop("recoveries", self._jobs.work_off_recoveries, wake=self._recovery_wake),
-            Work.FAN_OUTS: Loop("fan-out", fan_outs.work_off, wake=self._fan_out_wake),
+            Work.BACKLOG: Loop("backlog", backlog.process_due, wake=self._backlog_wake),
+            Work.STORED: Loop("stored notifications", stored.process_due, wake=self._stored_wake),
+            Work.REQUERIES: Loop("requeries", self._jobs.process_due_requeries, wake=self._requery_wake),
+            Work.RECOVERIES: Loop("recoveries", self._jobs.process_due_recoveries, wake=self._recovery_wake),
+            Work.FAN_OUTS: Loop("fan-out", fan_outs.process_due, wake=self._fan_out_wake),
             Work.EXPIRY: Loop("expiry", scheduler.expire),
             Work.PENDING_USAGE: Loop("pending usage", scheduler.emit_pending_usage),
             Work.ORDER_POLLS: Loop("order polls", scheduler.poll_orders),

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
-from esimhooks.server.api.access import take_leave
+from esimhooks.server.api.access import check_rate_limit
 from esimhooks.server.api.auth import Authenticator, Principal, require_operator
 from esimhooks.server.api.auth import tenant_of as tenant_of_principal
 from esimhooks.server.api.http import MAX_BODY_BYTES, Request, Response, redirect
@@ -193,7 +193,7 @@ async def _admitted(request: Request, token: str) -> tuple[Principal, PortalSess
     except Refused:
         return None
     if principal.tenant is not None and principal.lookup is not None:
-        take_leave(request, principal.lookup)
+        check_rate_limit(request, principal.lookup)
     return principal, None
 
 

@@ -123,7 +123,7 @@ class Dispatcher:
         if next_due_in_s is not None and next_due_in_s <= 0:
             return self._config.poll_every_s
         self._is_resting = not self._tasks
-        rest_s = min(self._config.rest_s, self._leases.next_report_in_s)
+        rest_s = min(self._config.rest_s, self._leases.next_heartbeat_in_s)
         return rest_s if next_due_in_s is None else min(rest_s, next_due_in_s)
 
     def capacities(self) -> dict[UUID, LaneCapacity]:

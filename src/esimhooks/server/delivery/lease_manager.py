@@ -32,8 +32,8 @@ class LeaseConfig(Struct, frozen=True, kw_only=True):
     max_lanes: int = 2000
     lease_s: float = 30.0
     renew_every_s: float = 10.0
-    report_every_s: float = 1.0
-    report_idle_s: float = 3.0
+    heartbeat_every_s: float = 1.0
+    heartbeat_idle_s: float = 3.0
     """The same while nobody has leased a lane, so that nothing is lost with who dies."""
     lease_every_s: float = 0.02
     """Lanes are looked for at most this often, however many notifications come: each search visits every waiting lane."""
@@ -52,8 +52,8 @@ class LeaseManager:
         self._scheduler = scheduler
         self._config = config
         self._renewed_at = monotonic()
-        self._reported_at = float("-inf")
-        self._reported_backend: lanes.Backend | None = None
+        self._heartbeat_at = float("-inf")
+        self._heartbeat_backend: lanes.Backend | None = None
         self._leased_at = float("-inf")
         self._lease_was_postponed = False
         self._leases_uncertain = False
@@ -64,18 +64,18 @@ class LeaseManager:
         """Renew leases, lease lanes that are due, and return the jobs that were ready in lanes given up to others."""
         await self._release_unknown()
         await self._renew()
-        surplus = await self._report()
+        surplus = await self._heartbeat()
         await self._lease()
         return self._scheduler.give_up(surplus) if surplus else []
 
     @property
-    def next_report_in_s(self) -> float:
+    def next_heartbeat_in_s(self) -> float:
         """Seconds until this dispatcher must report again: at once where others could not see yet that it dies."""
-        if self._config.backend() != self._reported_backend:
+        if self._config.backend() != self._heartbeat_backend:
             return 0.0
         is_idle = not self._scheduler.lanes and not self._presence.lanes
-        every_s = self._config.report_idle_s if is_idle else self._config.report_every_s
-        return max(0.0, self._reported_at + every_s - monotonic())
+        every_s = self._config.heartbeat_idle_s if is_idle else self._config.heartbeat_every_s
+        return max(0.0, self._heartbeat_at + every_s - monotonic())
 
     async def next_due_in_s(self) -> float | None:
         """Return the seconds until a delivery is due in a lane that may be leased then; None where none will be."""
@@ -118,7 +118,7 @@ class LeaseManager:
         async with self._database.session() as db:
             if written:
                 await lanes.release(db, written)
-            await lanes.leave(db, holder=self.holder)
+            await lanes.deregister(db, holder=self.holder)
 
     async def _renew(self) -> None:
         if not self._scheduler.lanes or monotonic() - self._renewed_at < self._config.renew_every_s:
@@ -129,16 +129,18 @@ class LeaseManager:
         self._renewed_at = monotonic()
         self._scheduler.note_renewed(still, until=asked_at + self._config.lease_s)
 
-    async def _report(self) -> int:
+    async def _heartbeat(self) -> int:
         """Report that this dispatcher is alive; return how many of its lanes exceed its share."""
-        if self.next_report_in_s > 0:
+        if self.next_heartbeat_in_s > 0:
             return 0
         backend = self._config.backend()
         async with self._database.session() as db:
-            self._presence = await lanes.report(db, holder=self.holder, seconds=self._config.lease_s, backend=backend)
+            self._presence = await lanes.heartbeat(
+                db, holder=self.holder, seconds=self._config.lease_s, backend=backend
+            )
             if self._presence.some_dead and (count := await lanes.release_dead(db, seconds=self._config.lease_s)):
                 log.warning("dispatchers.died", count=count)
-        self._reported_at, self._reported_backend = monotonic(), backend
+        self._heartbeat_at, self._heartbeat_backend = monotonic(), backend
         leased = len(self._scheduler.lanes)
         if self._presence.dispatchers > 1:
             # One lane more than the share is not worth the change.

@@ -74,7 +74,7 @@ class FanOuts:
         self._after: Tenant | None = None
         self._progressed = False
 
-    async def work_off(self) -> float:
+    async def process_due(self) -> float:
         """One step for each of the next tenants that have events to fan out; the work of a loop."""
         began = monotonic()
         async with self._database.session() as db:

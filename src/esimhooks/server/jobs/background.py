@@ -98,11 +98,11 @@ class BackgroundJobs:
         self._clock = clock
         self._wakes = wakes
 
-    async def work_off_recoveries(self) -> float:
+    async def process_due_recoveries(self) -> float:
         """One step of the recoveries that have waited longest; the work of a loop."""
         return await self._work_off("recoveries", RecoveryFilter, self._recover)
 
-    async def work_off_requeries(self) -> float:
+    async def process_due_requeries(self) -> float:
         """A few eSIMs of the requeries that have waited longest; the work of a loop."""
         return await self._work_off("requeries", RequeryFilter, self._read_esims)
 

@@ -59,7 +59,7 @@ class Backlog:
         self._clock = clock
         self._wakes = wakes
 
-    async def work_off(self) -> float:
+    async def process_due(self) -> float:
         """Apply what is due in the order in which it came, then ask providers for the rest; the work of a loop."""
         async with self._database.session() as db:
             due = await journal.due_backlog(db, limit=MAX_DUE)

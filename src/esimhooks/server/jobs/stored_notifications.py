@@ -46,7 +46,7 @@ class StoredNotifications:
         self._after: UUID | None = None
         self._pause_s = IDLE_S
 
-    async def work_off(self) -> float:
+    async def process_due(self) -> float:
         """Apply the next ones; the work of a loop."""
         began_after = self._after
         async with self._database.session() as db:

@@ -134,7 +134,7 @@ class Backend(Struct, frozen=True):
     started_at: datetime
 
 
-async def report(db: Session, *, holder: UUID, seconds: float, backend: Backend | None) -> Presence:
+async def heartbeat(db: Session, *, holder: UUID, seconds: float, backend: Backend | None) -> Presence:
     """Report that this dispatcher is alive, for so many seconds, and return how many are; dead ones are forgotten.
 
     With `backend` others notice sooner that it has died, and it that others have, once it has had it for a while: see
@@ -190,7 +190,7 @@ async def release_dead(db: Session, *, seconds: float) -> int:
     return len(rows)
 
 
-async def leave(db: Session, *, holder: UUID) -> None:
+async def deregister(db: Session, *, holder: UUID) -> None:
     """Report that this dispatcher ends, so that the others lease its share at once."""
     await db.conn.execute("DELETE FROM dispatchers WHERE holder = $1", holder)
 
