@@ -144,7 +144,7 @@ advisories: $(STAMP) ## look whether a pinned package has a known weakness; with
 bench: $(STAMP) ## measure all scenarios (ARGS="drain steady", ARGS="trickle --against REV")
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-quick catalogues: $(STAMP) ## measure with small sizes
+bench-quick: $(STAMP) ## measure with small sizes
 	$(BIN)/python -m benchmarks --quick $(ARGS)
 
 budget: $(STAMP) ## what the dashboard costs with 100 000 eSIMs and a million deliveries, against its budget (ARGS="--small")
