@@ -8,7 +8,7 @@ import pytest
 
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.domain.update import Cause, Identity, Update
-from esimhooks.server.providers.asking import Answer
+from esimhooks.server.providers.api_call import Answer
 from esimhooks.server.providers.esimaccess_answers import Page, judge, read_page, read_usage
 from esimhooks.server.providers.port import OrderFailed, ProviderRefused, StillAllocating, Unparsable
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus

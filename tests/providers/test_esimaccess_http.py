@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from esimhooks.server.domain.errors import NotNow
-from esimhooks.server.providers.asking import MAX_ANSWER_BYTES
+from esimhooks.server.providers.api_call import MAX_ANSWER_BYTES
 from esimhooks.server.providers.esimaccess import EsimAccess, build
 from esimhooks.server.providers.esimaccess_api import Account, Api, Signing
 from esimhooks.server.providers.port import Lookup, ProviderConfig, ProviderRefused, StillAllocating

@@ -128,8 +128,8 @@ def _connected(operator: Client, kind: str, mapped: Mapped, api: ProviderApi) ->
     """
     name = f"simulation-{kind}-{uuid4().hex[:8]}"
     body: dict[str, Any] = {"kind": kind, "settings": {"signed": False, "confirm": "never", "requestsPerSecond": 100}}
-    if urlsplit(operator.url).hostname in LOOPBACK and mapped.asks_with:
-        body |= {"baseUrl": api.url, "credentials": dict.fromkeys(mapped.asks_with, "simulated")}
+    if urlsplit(operator.url).hostname in LOOPBACK and mapped.queries_with:
+        body |= {"baseUrl": api.url, "credentials": dict.fromkeys(mapped.queries_with, "simulated")}
     stored = operator.put(path("providers", name), body)
     try:
         yield name, stored.as_(dict[str, Any])["inboundUrl"]

@@ -48,7 +48,7 @@ FETCH = '[fetch]\nrequest = "GET /v1/esims/{key}"\nset.status = "status"\n'
         ("[answer]\nstatus = 302", "/answer/status", "from 200 to 299"),
         ('[handshake]\necho = "challenge"', "/handshake/echo", "query:NAME"),
         (FETCH.replace("{key}", "{id}"), "/fetch/request", "the placeholders"),
-        (FETCH.replace("{key}", "all"), "/fetch/request", "what is asked for"),
+        (FETCH.replace("{key}", "all"), "/fetch/request", "what is queried"),
         (FETCH.replace("GET /", "GET https://evil.example/"), "/fetch/request", "a path such as"),
         (FETCH.replace("GET /", "GET //"), "/fetch/request", "a path such as"),
         (FETCH.replace("GET", "DELETE"), "/fetch/request", "one of GET, POST, PUT"),

@@ -1,4 +1,4 @@
-"""An SM-DP+ that tells of downloads over ES2+ (SGP.22): HandleDownloadProgressInfo comes in, updates go out.
+"""An SM-DP+ that reports downloads over ES2+ (SGP.22): HandleDownloadProgressInfo comes in, updates go out.
 
 The function is called below the inbound address and answered 204, or with a JSON header where the vendor wants one.
 Points 3 and 4 mean the same everywhere; from 5 on vendors contradict each other, so that the settings say what they mean.

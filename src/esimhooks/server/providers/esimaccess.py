@@ -15,7 +15,7 @@ from esimhooks.server.domain.errors import NotNow, Refused
 from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Update
 from esimhooks.server.providers import options
-from esimhooks.server.providers.asking import system_clock, understood
+from esimhooks.server.providers.api_call import system_clock, understood
 from esimhooks.server.providers.esimaccess_answers import read_page, read_usage
 from esimhooks.server.providers.esimaccess_api import Account, Api, Signing
 from esimhooks.server.providers.esimaccess_parse import parse

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.domain.update import Cause, Doubt, Update
-from esimhooks.server.providers.asking import MAX_ANSWER_BYTES, Answer
+from esimhooks.server.providers.api_call import MAX_ANSWER_BYTES, Answer
 from esimhooks.server.providers.bodies import read_json
 from esimhooks.server.providers.esimaccess_parse import (
     DATA_TYPES,
@@ -72,18 +72,18 @@ def judge(answer: Answer, *, secrets: Collection[str] = ()) -> Fields:
     code, success = _code(envelope), _success(envelope)
     if code is None and success:
         return envelope.section("obj")
-    said = f"{code or 'no code'}: {_said(envelope, secrets)}"
+    message = f"{code or 'no code'}: {_message(envelope, secrets)}"
     if code == _ALLOCATING:
-        raise StillAllocating(said, retry_after_s=3.0)
+        raise StillAllocating(message, retry_after_s=3.0)
     if code == _NO_SUCH_ORDER:
-        raise OrderUnknown(said)
+        raise OrderUnknown(message)
     if code in _FAILED_FOR_GOOD:
-        raise OrderFailed(said)
+        raise OrderFailed(message)
     if code is not None and _ABOUT_THE_QUESTION.fullmatch(code):
-        raise ProviderRefused(said)
+        raise ProviderRefused(message)
     if code in _CREDENTIALS:
-        raise CredentialsRefused(said)
-    raise NotNow(said)
+        raise CredentialsRefused(message)
+    raise NotNow(message)
 
 
 class Page(Struct, frozen=True):
@@ -205,6 +205,6 @@ def _success(envelope: Fields) -> bool:
     return _SUCCESS_WORDS[word]
 
 
-def _said(envelope: Fields, secrets: Collection[str]) -> str:
+def _message(envelope: Fields, secrets: Collection[str]) -> str:
     value = scalar_of(envelope, "errorMsg") or scalar_of(envelope, "errorMessage") or "no message"
     return shown_words(str(value), secrets=secrets)

@@ -1,4 +1,4 @@
-"""Asks the API of eSIM Access: one question over HTTP, signed where the account is in signed mode.
+"""Queries the API of eSIM Access: one call over HTTP, signed where the account is in signed mode.
 
 An account, a path and a question come in, the answer's `obj` goes out. Nothing is repeated here and nothing is
 logged; credentials stand in headers only.
@@ -14,7 +14,7 @@ from aiohttp import ClientSession
 from msgspec import Struct
 
 from esimhooks.server.domain.clock import Clock
-from esimhooks.server.providers.asking import TIMEOUT_S, Question, ask
+from esimhooks.server.providers.api_call import TIMEOUT_S, Call, call
 from esimhooks.server.providers.esimaccess_answers import judge
 from esimhooks.server.providers.fields import Fields
 from esimhooks.server.providers.port import Pace
@@ -63,13 +63,13 @@ class Api:
         body = msgspec.json.encode(question)
         await self._pace()
         # Signed once its turn has come: the provider refuses a timestamp that is old.
-        request = Question(
+        request = Call(
             method="POST",
             url=f"{self._account.base_url}/api/v1/open/{path}",
             headers=self._headers(body),
             body=body,
         )
-        answer = await ask(self._session, request, timeout_s=self._timeout_s)
+        answer = await call(self._session, request, timeout_s=self._timeout_s)
         account = self._account
         return judge(answer, secrets=[account.access_code, *([account.signing.secret_key] if account.signing else [])])
 

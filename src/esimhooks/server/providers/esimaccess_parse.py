@@ -169,7 +169,7 @@ def _members(request: InboundRequest) -> Members:
 
 
 def _updates(kind: NotifyType, members: Fields, as_of: datetime | None, doubts: list[Doubt]) -> tuple[Update, ...]:
-    """Return the update about an eSIM; none where a step failed on the device and nothing else is told."""
+    """Return the update about an eSIM; none where a step failed on the device and nothing else is reported."""
     content = members.lenient(doubts)
     identity = identity_of(content)
     if identity == Identity():
@@ -240,8 +240,8 @@ def _smdp_event(identity: Identity, content: Fields, as_of: datetime | None) -> 
     profile = content.word("smdpStatus", SMDP_STATUS)
     sequence = content.whole("seqNumber", most=MAX_SEQUENCE)
     if _failed_on_device(content):
-        said = f"notifyStatus {content.text('notifyStatus')}: smdpStatus {profile or 'that'} was not reached"
-        content.doubt(Unparsable(said), "notifyStatus")
+        problem = f"notifyStatus {content.text('notifyStatus')}: smdpStatus {profile or 'that'} was not reached"
+        content.doubt(Unparsable(problem), "notifyStatus")
         profile = None
     return Update(
         identity=identity,

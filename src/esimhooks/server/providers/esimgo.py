@@ -21,7 +21,7 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Doubt, Identity, Update
 from esimhooks.server.providers import options
-from esimhooks.server.providers.asking import system_clock
+from esimhooks.server.providers.api_call import system_clock
 from esimhooks.server.providers.bodies import read_json
 from esimhooks.server.providers.esimgo_api import Api
 from esimhooks.server.providers.esimgo_bundles import UNITS, UsageUnit, plan_of_callback

@@ -1,4 +1,4 @@
-"""Asks the API of eSIM Go (v2.5): an ICCID or the reference of an order goes out, updates about eSIMs come in.
+"""Queries the API of eSIM Go (v2.5): an ICCID or the reference of an order goes out, updates about eSIMs come in.
 
 An eSIM is two questions: its profile, and its bundles with their states, from which its status follows. Activation codes
 never stand in a message, and the API key is taken out of what the provider says.
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
-from esimhooks.server.providers.asking import MAX_ANSWER_BYTES, Answer, Question, ask, understood
+from esimhooks.server.providers.api_call import MAX_ANSWER_BYTES, Answer, Call, call, understood
 from esimhooks.server.providers.bodies import read_json
 from esimhooks.server.providers.esimgo_bundles import by_start, plans_of, status_of
 from esimhooks.server.providers.fields import Fields, iccid_of, moment_of, shown_words
@@ -100,16 +100,16 @@ class Api:
     async def _ask(self, path: str) -> Fields:
         await self._pace()
         headers = {"X-API-Key": self._api_key, "Accept": "application/json"}
-        answer = await ask(self._session, Question(url=f"{self._base_url}/v2.5/{path}", headers=headers))
+        answer = await call(self._session, Call(url=f"{self._base_url}/v2.5/{path}", headers=headers))
         if answer.status == HTTPStatus.OK:
             with understood():
                 return Fields(read_json(_as_object(answer.body), limit_bytes=MAX_ANSWER_BYTES), "answer")
-        said = f"HTTP {answer.status}: {_said(answer, self._api_key)}"
+        message = f"HTTP {answer.status}: {_message(answer, self._api_key)}"
         if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            raise CredentialsRefused(said)
+            raise CredentialsRefused(message)
         if answer.status in NEVER:
-            raise ProviderRefused(said)
-        raise NotNow(said, retry_after_s=answer.wait_s)
+            raise ProviderRefused(message)
+        raise NotNow(message, retry_after_s=answer.wait_s)
 
 
 def _profile(details: Fields, asked_at: datetime, *, order_no: str | None) -> Update:
@@ -147,9 +147,9 @@ def _as_object(body: bytes) -> bytes:
     return b'{"esims":' + body + b"}" if body.lstrip().startswith(b"[") else body
 
 
-def _said(answer: Answer, secret: str) -> str:
+def _message(answer: Answer, secret: str) -> str:
     try:
-        said = Fields(read_json(answer.body)).text("message", limit=MAX_ANSWER_BYTES)
+        message = Fields(read_json(answer.body)).text("message", limit=MAX_ANSWER_BYTES)
     except Unparsable:
-        said = None
-    return shown_words(said or "no message", secrets=[secret])
+        message = None
+    return shown_words(message or "no message", secrets=[secret])

@@ -48,7 +48,7 @@ class UsageUnit(StrEnum):
 
 
 def plan_of_callback(bundle: Fields, unit: UsageUnit) -> Plan | None:
-    """Return the bundle as a plan; None where it cannot be told which one it is, or nothing is said of it."""
+    """Return the bundle as a plan; None where it is not known which one it is, or nothing is said of it."""
     own_id = _own_id(bundle) or _id_by_start(bundle)
     unlimited = flag_of(bundle, "unlimited") is True
     total, left = _quantities(bundle, unlimited=unlimited, in_megabytes=_in_megabytes(bundle, unit))

@@ -307,13 +307,13 @@ def is_contradiction(total: int, used: int, left: int) -> bool:
 
 def unusable(error: Unparsable, doubts: Sequence[Doubt]) -> Unparsable:
     """Return the error for what says nothing that can be used: the doubts that led to it, or `error` without any."""
-    said = "; ".join(doubt.detail for doubt in doubts) or str(error)
-    return Unparsable(said[:MAX_DETAIL], doubts=doubts)
+    problems = "; ".join(doubt.detail for doubt in doubts) or str(error)
+    return Unparsable(problems[:MAX_DETAIL], doubts=doubts)
 
 
-def shown_words(said: str, *, secrets: Collection[str] = ()) -> str:
+def shown_words(words: str, *, secrets: Collection[str] = ()) -> str:
     """Return what a provider says in one short line, without activation codes and credentials."""
-    text = _ACTIVATION_CODE.sub("LPA:***", said)
+    text = _ACTIVATION_CODE.sub("LPA:***", words)
     for secret in secrets:
         text = text.replace(secret, "***")
     return "".join(letter if letter.isprintable() else "?" for letter in text[:MAX_WORDS])

@@ -40,7 +40,7 @@ class Lookup(Struct, frozen=True, kw_only=True):
 class Unparsable(EsimhooksError):
     """An authenticated notification that cannot be understood; it is journaled as `invalid` with this message.
 
-    `doubts` are the words and members that nobody knows: the operator is told of these.
+    `doubts` are the words and members that nobody knows: the operator sees these.
     """
 
     def __init__(self, message: str, *, doubts: Sequence[Doubt] = ()) -> None:

@@ -65,7 +65,7 @@ USUAL_AUTH = {
 
 
 class Mapped(Struct, frozen=True, kw_only=True):
-    """A document, compiled. `credentials` are all that it names, `asks_with` those without which nothing is asked."""
+    """A document, compiled. `credentials` are all that it names, `queries_with` those without which nothing is queried."""
 
     document: Document
     rules: Rules
@@ -73,7 +73,7 @@ class Mapped(Struct, frozen=True, kw_only=True):
     usage: CompiledQuestion | None
     token: CompiledToken | None
     credentials: frozenset[str]
-    asks_with: frozenset[str]
+    queries_with: frozenset[str]
 
 
 def compile_document(given: object, *, pointer: str = "") -> Mapped:
@@ -152,7 +152,7 @@ class Compiler:
                 self._problems.add(f"/fetch/{place}/request", "expected a [[fetch]] by {key} before: it says the ICCID")
         usage = self._question(document.usage, "/usage", allowed=frozenset({KEY, KEYS})) if document.usage else None
         token = self._compiled_token(document.token) if document.token else None
-        asked = frozenset(_names_to_ask(document))
+        to_query = frozenset(_names_to_query(document))
         self._examples()
         return Mapped(
             document=document,
@@ -164,8 +164,8 @@ class Compiler:
             fetches=tuple(fetches),
             usage=usage,
             token=token,
-            credentials=asked | frozenset(name for one in document.verify for name in _names_to_verify(one)),
-            asks_with=asked,
+            credentials=to_query | frozenset(name for one in document.verify for name in _names_to_verify(one)),
+            queries_with=to_query,
         )
 
     def _texts_of_headers(self) -> None:
@@ -274,9 +274,7 @@ class Compiler:
             found = _placeholders_of(request)
             check_placeholders(found, allowed)
             if allowed and not found & allowed:
-                raise ValueError(
-                    f"expected {' or '.join(f'{{{name}}}' for name in sorted(allowed))}: what is asked for"
-                )
+                raise ValueError(f"expected {' or '.join(f'{{{name}}}' for name in sorted(allowed))}: what is queried")
 
     def _compiled_token(self, token: Token) -> CompiledToken:
         self._request(token, "/token", allowed=frozenset())
@@ -304,7 +302,7 @@ class Compiler:
         with self._problems.at(place):
             check_header(auth.header or "authorization", auth.prefix)
         if auth.scheme in ("header", "md5-concat") and auth.header is None:
-            self._problems.add(place, "expected `header`: the name of the one that proves who asks")
+            self._problems.add(place, "expected `header`: the name of the one that proves who queries")
         if auth.scheme in ("header", "basic", "bearer", "rt-hmac") and auth.secret is None:
             self._problems.add(place, "expected `secret`: the name of a credential")
         if auth.scheme in ("basic", "rt-hmac") and auth.username is None:
@@ -331,7 +329,7 @@ def _names_to_verify(verify: Verify) -> Iterable[str]:
         yield f"{verify.secret}{proof.PREVIOUS}"
 
 
-def _names_to_ask(document: Document) -> Iterable[str]:
+def _names_to_query(document: Document) -> Iterable[str]:
     questions = [*document.fetches, *([document.usage] if document.usage else [])]
     used_token = False
     for question in questions:
@@ -355,11 +353,11 @@ def _placeholders_of(request: Request) -> frozenset[str]:
 
 
 def _refuse_differences(raw: Members[str, object], problems: Problems) -> None:
-    """Say of usage that is told as differences why it cannot be mapped, rather than that its name is not known."""
+    """Say of usage that is reported as differences why it cannot be mapped, rather than that its name is not known."""
     rules = raw.get("rule")
     for place, rule in enumerate(rules if isinstance(rules, list) else []):
-        told = rule.get("set") if isinstance(rule, dict) else None
-        for name in told if isinstance(told, dict) else {}:
+        members = rule.get("set") if isinstance(rule, dict) else None
+        for name in members if isinstance(members, dict) else {}:
             if name in DIFFERENCES:
                 problems.add(f"/rule/{place}/set/{escaped(name)}", NO_DIFFERENCES)
 

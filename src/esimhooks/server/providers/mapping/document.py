@@ -1,4 +1,4 @@
-"""The document of the kind `mapping`: how one provider proves itself, what it tells, and how it is asked.
+"""The document of the kind `mapping`: how one provider proves itself, what it reports, and how it is queried.
 
 TOML text or an object comes in, a `Document` of the right form goes out, or `Refused` with pointers. What the members
 mean together is checked in `check`; nothing is compiled here.
@@ -192,7 +192,7 @@ class Rule(Part, frozen=True, kw_only=True):
 
 
 class Auth(Part, frozen=True, kw_only=True):
-    """How a question to the provider proves who asks; names are those of credentials."""
+    """How a question to the provider proves who queries; names are those of credentials."""
 
     scheme: Literal["header", "basic", "bearer", "oauth", "rt-hmac", "md5-concat"]
     header: Name | None = None

@@ -16,7 +16,7 @@ from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.domain.notification import InboundRequest, Notification, OrderNews
 from esimhooks.server.domain.plans import Plan
 from esimhooks.server.domain.update import Cause, Identity, Update
-from esimhooks.server.providers.asking import Answer
+from esimhooks.server.providers.api_call import Answer
 from esimhooks.server.providers.mapping.check import Mapped
 from esimhooks.server.providers.mapping.document import Example
 from esimhooks.server.providers.mapping.facts import DIRECT, IDENTITY, merged
@@ -28,7 +28,7 @@ from esimhooks.server.providers.mapping.sources import View
 from esimhooks.server.providers.port import ProviderRefused, Unparsable
 from esimhooks.vocabulary.timestamps import timestamp
 
-ASKED_AT = datetime(2001, 1, 1, 0, 0, 0, 1, tzinfo=UTC)
+QUERIED_AT = datetime(2001, 1, 1, 0, 0, 0, 1, tzinfo=UTC)
 NAMES = {
     **{member: name for name, member in DIRECT.items()},
     "total_bytes": "total",
@@ -98,7 +98,7 @@ def outcome_of(mapped: Mapped, example: Example) -> Outcome:
     except (NotNow, ProviderRefused) as error:
         return Outcome(outcome="invalid", detail=f"the answer counts as an error: {error}")
     cause = Cause.POLL if example.answer_to == "usage" else Cause.FILL
-    answers = merged(read_answer(question, view, whose=Identity(), cause=cause, asked_at=ASKED_AT))
+    answers = merged(read_answer(question, view, queried=Identity(), cause=cause, queried_at=QUERIED_AT))
     found = [one for one in answers if not is_empty(one, one.identity)]
     doubts = sorted({doubt.field for update in found for doubt in update.doubts})
     return Outcome(outcome="applied" if found else "ignored", updates=[shown(one) for one in found], doubts=doubts)
@@ -160,7 +160,7 @@ def shown(update: Update) -> dict[str, object]:
     """Return what an update says, by the names that `set` has; what it does not say is not there."""
     identity = {name: getattr(update.identity, member) for name, member in IDENTITY.items()}
     facts = {name: _plain(getattr(update, member)) for member, name in NAMES.items()}
-    if update.occurred_at == ASKED_AT:
+    if update.occurred_at == QUERIED_AT:
         facts["time"] = None
     parts = {name: _plain(getattr(update, name)) for name in ("location", "device", "voice", "sms")}
     cause = {"cause": update.cause.value if update.cause is Cause.VALIDITY else None}
@@ -170,8 +170,8 @@ def shown(update: Update) -> dict[str, object]:
 
 
 def _plan(plan: Plan) -> dict[str, object]:
-    told = {name: _plain(getattr(plan, member)) for member, name in PLAN_NAMES.items()}
-    return {name: value for name, value in told.items() if value is not None}
+    shown = {name: _plain(getattr(plan, member)) for member, name in PLAN_NAMES.items()}
+    return {name: value for name, value in shown.items() if value is not None}
 
 
 def _plain(value: object) -> object:
@@ -182,15 +182,15 @@ def _plain(value: object) -> object:
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else str(value)
     if isinstance(value, Struct):
-        told: dict[str, object] = msgspec.to_builtins(value)
-        return {name: one for name, one in told.items() if one is not None}
+        shown: dict[str, object] = msgspec.to_builtins(value)
+        return {name: one for name, one in shown.items() if one is not None}
     return value
 
 
 def _order(news: OrderNews) -> dict[str, str]:
-    told = {"orderNo": news.ref.order_no, "transactionId": news.ref.transaction_id, "failure": news.failure}
-    told["refunded"] = "true" if news.refunded else None
-    return {name: value for name, value in told.items() if value is not None}
+    shown = {"orderNo": news.ref.order_no, "transactionId": news.ref.transaction_id, "failure": news.failure}
+    shown["refunded"] = "true" if news.refunded else None
+    return {name: value for name, value in shown.items() if value is not None}
 
 
 def _written(value: object) -> str:

@@ -1,6 +1,6 @@
 """What `set` says of one eSIM becomes an update.
 
-A view of a notification or an answer comes in, an `Update` with its doubts goes out. Which rule fits, and what was asked,
+A view of a notification or an answer comes in, an `Update` with its doubts goes out. Which rule fits, and what was queried,
 is decided elsewhere.
 """
 
@@ -60,8 +60,8 @@ Values = Mapping[str, object]
 Kind = TypeVar("Kind")
 
 
-class Said(Struct, frozen=True, kw_only=True):
-    """What was said of one eSIM, or of a whole order. `silent`: a word that is known and says nothing."""
+class Reading(Struct, frozen=True, kw_only=True):
+    """What was read of one eSIM, or of a whole order. `silent`: a word that is known and says nothing."""
 
     update: Update
     doubts: tuple[Doubt, ...]
@@ -90,11 +90,11 @@ class Facts:
         self.plans = plans
         self._of_esim = tuple(reader for reader in everything if not reader.name.startswith("plan."))
         self._of_plan = tuple(reader for reader in everything if reader.name.startswith("plan."))
-        told = {reader.name for reader in everything} - BESIDE
-        self.cause = Cause.VALIDITY if told and told <= VALIDITY else Cause.PUSH
-        self.about_order = not told.isdisjoint(ORDER_NEWS)
+        reported = {reader.name for reader in everything} - BESIDE
+        self.cause = Cause.VALIDITY if reported and reported <= VALIDITY else Cause.PUSH
+        self.about_order = not reported.isdisjoint(ORDER_NEWS)
 
-    def read(self, view: View, *, cause: Cause) -> Said:
+    def read(self, view: View, *, cause: Cause) -> Reading:
         """Return what is said."""
         doubts: list[Doubt] = []
         values = _values(self._of_esim, view, doubts)
@@ -115,7 +115,7 @@ class Facts:
             **{member: values.get(name) for name, member in DIRECT.items()},  # type: ignore[arg-type]
         )
         doubts += numbers_in_doubt(iccid=identity.iccid, eid=update.eid)
-        return Said(
+        return Reading(
             update=update,
             doubts=tuple(doubts),
             order_ready=values.get("orderReady") is True,
@@ -134,7 +134,7 @@ class Facts:
 
 
 def merged(updates: Sequence[Update]) -> tuple[Update, ...]:
-    """Return the updates, those that tell of several plans of one eSIM and of nothing different besides as one."""
+    """Return the updates, those that report several plans of one eSIM and of nothing different besides as one."""
     found: list[Update] = []
     for update in updates:
         last = found[-1] if found else None
@@ -153,8 +153,8 @@ def filled(first: Update, second: Update) -> Update:
         if name != "identity" and getattr(first, name) in (None, ()) and getattr(second, name) not in (None, ())
     }
     mine, other = first.identity, second.identity
-    whose = {name: getattr(mine, name) or getattr(other, name) for name in Identity.__struct_fields__}
-    return replace(first, identity=Identity(**whose), **fields)
+    identity = {name: getattr(mine, name) or getattr(other, name) for name in Identity.__struct_fields__}
+    return replace(first, identity=Identity(**identity), **fields)
 
 
 def _without_plans(update: Update) -> Update:
@@ -209,7 +209,7 @@ def _percent(values: Values, below: str) -> Decimal | None:
 
 
 def _plan(values: Values, doubts: list[Doubt]) -> Plan | None:
-    """Return one plan; None where it cannot be told which one it is: another id would be a second plan."""
+    """Return one plan; None where it is not known which one it is: another id would be a second plan."""
     own_id = values.get("plan.id")
     if not isinstance(own_id, str):
         if values:
@@ -225,8 +225,8 @@ def _plan(values: Values, doubts: list[Doubt]) -> Plan | None:
 
 
 def _part(kind: Callable[..., Kind], values: Values, below: str, names: Sequence[str]) -> Kind | None:
-    told = {name: values[f"{below}.{name}"] for name in names if f"{below}.{name}" in values}
-    return kind(**told) if told else None
+    reported = {name: values[f"{below}.{name}"] for name in names if f"{below}.{name}" in values}
+    return kind(**reported) if reported else None
 
 
 def _location(values: Values) -> Location | None:

@@ -210,14 +210,14 @@ def _wsse(verify: Verify, header: str, text: str, credentials: Credentials) -> P
     username = credentials[verify.username or ""]
 
     def proves(request: InboundRequest) -> bool:
-        told = dict(_WSSE.findall(request.headers.get(header, "")))
-        nonce, created = told.get("Nonce", ""), told.get("Created", "")
-        given = told.get("PasswordDigest", "").encode("utf-8", "surrogatepass")
+        members = dict(_WSSE.findall(request.headers.get(header, "")))
+        nonce, created = members.get("Nonce", ""), members.get("Created", "")
+        given = members.get("PasswordDigest", "").encode("utf-8", "surrogatepass")
         tail = f"{created}{text}".encode("utf-8", "surrogatepass")
         heads = [nonce.encode("utf-8", "surrogatepass"), *_decoded(nonce)]
         digests = [base64.b64encode(hashlib.new(verify.algorithm, head + tail).digest()) for head in heads]
         named = hmac.compare_digest(
-            told.get("Username", "").encode("utf-8", "surrogatepass"), username.encode("utf-8", "surrogatepass")
+            members.get("Username", "").encode("utf-8", "surrogatepass"), username.encode("utf-8", "surrogatepass")
         )
         return bool(nonce) and named and any(hmac.compare_digest(given, digest) for digest in digests)
 

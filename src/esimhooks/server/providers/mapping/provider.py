@@ -1,6 +1,6 @@
 """A provider that is described by a document: the kind `mapping`, and every document that comes with the product.
 
-A `ProviderConfig` comes in, a `Provider` goes out. It proves, reads and asks what its document says, and decides nothing.
+A `ProviderConfig` comes in, a `Provider` goes out. It proves, reads and queries what its document says, and decides nothing.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.server.domain.validity import ACTIVE
 from esimhooks.server.providers import options
-from esimhooks.server.providers.asking import system_clock, understood
+from esimhooks.server.providers.api_call import system_clock, understood
 from esimhooks.server.providers.mapping.check import Mapped, compile_document
 from esimhooks.server.providers.mapping.document import parsed
 from esimhooks.server.providers.mapping.facts import filled, merged
@@ -73,9 +73,9 @@ class MappedProvider(Provider):
         )
         self.can_fetch = api is not None and bool(mapped.fetches or mapped.usage)
         self._about_one = [question for question in mapped.fetches if question.placeholders & {KEY, ICCID}]
-        self.can_confirm = self.can_fetch and _can_tell(self._about_one, frozenset(EsimStatus))
-        told = _can_tell(mapped.rules.rules, ACTIVE)
-        self.only_polled = not told and _can_tell([mapped.usage] if mapped.usage else self._about_one, ACTIVE)
+        self.can_confirm = self.can_fetch and _can_report(self._about_one, frozenset(EsimStatus))
+        reported = _can_report(mapped.rules.rules, ACTIVE)
+        self.only_polled = not reported and _can_report([mapped.usage] if mapped.usage else self._about_one, ACTIVE)
         self.usage_batch = mapped.usage.batch if mapped.usage else 1
         self.requests_per_second = requests_per_second
 
@@ -97,8 +97,8 @@ class MappedProvider(Provider):
 
     def handshake(self, request: InboundRequest) -> Reply:
         """Return what a GET or HEAD is answered: nothing, or the text that the provider wants to see again."""
-        said = self._echo.read(View({}, request)) if self._echo else None
-        text = said[:MAX_ECHO] if isinstance(said, str) and said.isprintable() else ""
+        echoed = self._echo.read(View({}, request)) if self._echo else None
+        text = echoed[:MAX_ECHO] if isinstance(echoed, str) and echoed.isprintable() else ""
         return Reply(body=text.encode(), content_type="text/plain; charset=utf-8")
 
     def reply(self, request: InboundRequest) -> Reply:
@@ -117,11 +117,11 @@ class MappedProvider(Provider):
         if not questions:
             raise ProviderRefused("its document does not say how to ask for an order")
         api = self._account()
-        whose = Identity(order_no=lookup.order_no)
+        queried = Identity(order_no=lookup.order_no)
         fill, found = api.fill(order_no=lookup.order_no), list[Update]()
         for question in questions:
             try:
-                found += [one async for one in self._answers(question, fill, whose, Cause.FILL)]
+                found += [one async for one in self._answers(question, fill, queried, Cause.FILL)]
             except UnknownToProvider as error:
                 raise OrderUnknown(str(error)) from error
         esims = tuple(one for one in found if one.identity.esim_tran_no is not None)
@@ -163,14 +163,14 @@ class MappedProvider(Provider):
         return wanted
 
     async def _answers(
-        self, question: CompiledQuestion, fill: Fill, whose: Identity, cause: Cause
+        self, question: CompiledQuestion, fill: Fill, queried: Identity, cause: Cause
     ) -> AsyncIterator[Update]:
         """Return what the pages of an answer say, one update for each eSIM."""
-        asked_at = self._clock()
+        queried_at = self._clock()
         found: list[Update] = []
         async for view in self._account().pages(question, fill):
             with understood():
-                found += read_answer(question, view, whose=whose, cause=cause, asked_at=asked_at)
+                found += read_answer(question, view, queried=queried, cause=cause, queried_at=queried_at)
         for update in merged(found):
             yield update
 
@@ -181,27 +181,32 @@ class MappedProvider(Provider):
 
 
 def read_answer(
-    question: CompiledQuestion, view: View, *, whose: Identity, cause: Cause, asked_at: datetime
+    question: CompiledQuestion, view: View, *, queried: Identity, cause: Cause, queried_at: datetime
 ) -> list[Update]:
-    """Return what one page says of eSIMs; what names nothing itself is of the eSIM or order that was asked for."""
+    """Return what one page says of eSIMs; what names nothing itself is of the eSIM or order that was queried."""
     listed = [view] if question.list is None else view.elements(question.list)
     updates = []
     for element in listed:
         if element.is_null:
             continue
-        said = question.facts.read(element, cause=cause)
-        whom = said.update.identity
-        if is_empty(said.update, whom) and not said.silent and not said.doubts and not _lists_plans(question, element):
-            continue  # an answer that is empty is no news of whatever was asked for
+        reading = question.facts.read(element, cause=cause)
+        named = reading.update.identity
+        if (
+            is_empty(reading.update, named)
+            and not reading.silent
+            and not reading.doubts
+            and not _lists_plans(question, element)
+        ):
+            continue  # an answer that is empty is no news of what was queried
         identity = Identity(
-            esim_tran_no=whom.esim_tran_no or whose.esim_tran_no,
-            order_no=whom.order_no or whose.order_no,
-            transaction_id=whom.transaction_id,
-            iccid=whom.iccid,
+            esim_tran_no=named.esim_tran_no or queried.esim_tran_no,
+            order_no=named.order_no or queried.order_no,
+            transaction_id=named.transaction_id,
+            iccid=named.iccid,
         )
-        occurred_at = said.update.occurred_at or asked_at
-        told = replace(said.update, identity=identity, occurred_at=occurred_at, doubts=said.doubts)
-        updates.append(replace(told, esim_status=None) if _is_over(told, asked_at) else told)
+        occurred_at = reading.update.occurred_at or queried_at
+        update = replace(reading.update, identity=identity, occurred_at=occurred_at, doubts=reading.doubts)
+        updates.append(replace(update, esim_status=None) if _is_over(update, queried_at) else update)
     return updates
 
 
@@ -216,14 +221,14 @@ def _lists_plans(question: CompiledQuestion, view: View) -> bool:
     return question.list is None and plans is not None and isinstance(plans.read(view), list)
 
 
-def _is_over(update: Update, asked_at: datetime) -> bool:
+def _is_over(update: Update, queried_at: datetime) -> bool:
     """Whether it says that the eSIM is active and that it, or every plan of it, has ended: then only the ends are believed."""
     ends = [plan.expire_at for plan in update.plans] or [update.expire_at]
-    return update.esim_status in ACTIVE and bool(ends) and all(end is not None and end <= asked_at for end in ends)
+    return update.esim_status in ACTIVE and bool(ends) and all(end is not None and end <= queried_at for end in ends)
 
 
-def _can_tell(of: Iterable[CompiledRule | CompiledQuestion], statuses: AbstractSet[str]) -> bool:
-    """Whether one of these rules or questions can tell one of the statuses."""
+def _can_report(of: Iterable[CompiledRule | CompiledQuestion], statuses: AbstractSet[str]) -> bool:
+    """Whether one of these rules or questions can report one of the statuses."""
     readers = (reader for one in of if one.facts for reader in one.facts.readers)
     return any(reader.name == "status" and reader.may_give(statuses) for reader in readers)
 
@@ -288,14 +293,14 @@ def _api(mapped: Mapped, config: ProviderConfig, session: ClientSession, pace: P
     """Return the API where the credentials to ask are given; None where none is, and it is only listened to."""
     if not (mapped.fetches or mapped.usage):
         return None
-    missing = sorted(mapped.asks_with - config.credentials.keys())
+    missing = sorted(mapped.queries_with - config.credentials.keys())
     verified = {name for one in mapped.document.verify for name in names_of(one)}
-    given = (mapped.asks_with - verified) & config.credentials.keys()
+    given = (mapped.queries_with - verified) & config.credentials.keys()
     if missing and not given:
         return None
     if missing:
         raise Refused.invalid(f"/credentials/{options.escaped(missing[0])}", "expected it beside the others to ask")
-    for name in mapped.asks_with:
+    for name in mapped.queries_with:
         options.credential(config, name)
     base_url = options.base_url(config, default=mapped.document.base_url, secure=True)
     token = mapped.token

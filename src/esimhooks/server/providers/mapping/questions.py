@@ -1,4 +1,4 @@
-"""Asks a mapped provider's API: how a question is built and signed, and what an answer means.
+"""Queries a mapped provider's API: how a question is built and signed, and what an answer means.
 
 A compiled question and what it is about come in, the JSON of the answer's pages goes out, or the port's error that its
 code means. Nothing is repeated here, but for one try with a fresh access token.
@@ -20,8 +20,8 @@ from msgspec import Struct
 
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.errors import NotNow
-from esimhooks.server.providers import asking
-from esimhooks.server.providers.asking import MAX_ANSWER_BYTES
+from esimhooks.server.providers import api_call
+from esimhooks.server.providers.api_call import MAX_ANSWER_BYTES
 from esimhooks.server.providers.bodies import read_exact
 from esimhooks.server.providers.esimaccess_api import Signing
 from esimhooks.server.providers.fields import shown_words
@@ -49,7 +49,7 @@ _BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class UnknownToProvider(ProviderRefused):
-    """The provider knows nothing of what it was asked for."""
+    """The provider knows nothing of what was queried."""
 
 
 class CompiledRequest(Struct, frozen=True, kw_only=True):
@@ -160,7 +160,7 @@ class Api:
             **_proof(auth, fill, body, bearer),
         }
         method, _ = method_and_path(request.request)
-        answer = await asking.ask(self._session, asking.Question(method=method, url=url, headers=headers, body=body))
+        answer = await api_call.call(self._session, api_call.Call(method=method, url=url, headers=headers, body=body))
         return judge(question, answer, secrets=[*self._credentials.values(), *([bearer] if bearer else [])])
 
     async def _access_token(self) -> str:
@@ -186,7 +186,7 @@ class Api:
         return text, asked_at + timedelta(seconds=lasts_s)
 
 
-def judge(question: CompiledRequest, answer: asking.Answer, *, secrets: list[str]) -> View:
+def judge(question: CompiledRequest, answer: api_call.Answer, *, secrets: list[str]) -> View:
     """Return a successful answer. Raises the port's error that its code or status means."""
     view, unreadable = _view(answer)
     code = _code(question.error.read(view) if question.error else None)
@@ -201,8 +201,8 @@ def judge(question: CompiledRequest, answer: asking.Answer, *, secrets: list[str
             )
         return view
     words = question.reason.read(view) if question.reason else None
-    said = shown_words(f"{code or f'HTTP {answer.status}'}: {words}" if words else code, secrets=secrets)
-    raise _meant(meaning, answer, said or f"the provider answered HTTP {answer.status}")
+    message = shown_words(f"{code or f'HTTP {answer.status}'}: {words}" if words else code, secrets=secrets)
+    raise _meant(meaning, answer, message or f"the provider answered HTTP {answer.status}")
 
 
 def _code(raw: object) -> str:
@@ -212,20 +212,20 @@ def _code(raw: object) -> str:
     return "true" if raw is True else str(raw)
 
 
-def _meant(meaning: Meaning | None, answer: asking.Answer, said: str) -> Exception:
+def _meant(meaning: Meaning | None, answer: api_call.Answer, message: str) -> Exception:
     match meaning:
         case "allocating":
-            return StillAllocating(said, retry_after_s=_ALLOCATING_RETRY_S)
+            return StillAllocating(message, retry_after_s=_ALLOCATING_RETRY_S)
         case "unknown":
-            return UnknownToProvider(said)
+            return UnknownToProvider(message)
         case "failed":
-            return OrderFailed(said)
+            return OrderFailed(message)
     if meaning is None and answer.status in _REFUSED:
-        return CredentialsRefused(said)
-    return NotNow(said, retry_after_s=answer.wait_s)
+        return CredentialsRefused(message)
+    return NotNow(message, retry_after_s=answer.wait_s)
 
 
-def _view(answer: asking.Answer) -> tuple[View, str | None]:
+def _view(answer: api_call.Answer) -> tuple[View, str | None]:
     """Return what the answer holds, and why nothing where it cannot be read."""
     if not answer.body.strip():
         return View({}), "it is empty"
@@ -246,7 +246,7 @@ def _body(request: Request, fill: Fill) -> tuple[bytes, str]:
 
 
 def _proof(auth: Auth | None, fill: Fill, body: bytes, bearer: str | None) -> dict[str, str]:
-    """Return the headers that prove who asks."""
+    """Return the headers that prove who queries."""
     if auth is None:
         return {}
     secret, username = (fill.credentials.get(name or "", "") for name in (auth.secret, auth.username))
@@ -285,10 +285,10 @@ def _page_query(paging: Paging, number: int) -> dict[str, str]:
 def _next(question: CompiledQuestion, paging: Paging, view: View, url: str, number: int) -> str | None:
     """Return the address of the next page, or None after the last one."""
     if question.next is not None:
-        told = question.next.read(view)
-        if not isinstance(told, (str, int)) or isinstance(told, bool) or told == "":
+        following = question.next.read(view)
+        if not isinstance(following, (str, int)) or isinstance(following, bool) or following == "":
             return None
-        return _with_query(url, {paging.page: str(told)}) if paging.page else urljoin(url, str(told))
+        return _with_query(url, {paging.page: str(following)}) if paging.page else urljoin(url, str(following))
     found = question.list.read(view) if question.list else None
     count = len(found) if isinstance(found, list) else 0
     if count == 0 or (paging.size is not None and count < paging.size):

@@ -1,6 +1,6 @@
 """A notification of a mapped provider becomes facts: the first rule that fits says what it means.
 
-A verified request comes in, a `Notification` goes out, or `Unparsable`. Nothing is asked or stored here.
+A verified request comes in, a `Notification` goes out, or `Unparsable`. Nothing is queried or stored here.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from esimhooks.server.domain.notification import InboundRequest, Notification, O
 from esimhooks.server.domain.update import Doubt, Update
 from esimhooks.server.providers.bodies import read_exact, read_form
 from esimhooks.server.providers.fields import shown_words, unusable
-from esimhooks.server.providers.mapping.facts import Facts, Said, merged
+from esimhooks.server.providers.mapping.facts import Facts, Reading, merged
 from esimhooks.server.providers.mapping.sources import BARE, Source, View
 from esimhooks.server.providers.port import Unparsable
 
@@ -86,16 +86,16 @@ def members_of(request: InboundRequest) -> dict[str, object]:
 
 def _notification(rule: CompiledRule, kind: str | None, view: View) -> Notification:
     own_id = rule.id.read(view) if rule.id else None
-    told = [] if rule.facts is None else _said(rule, rule.facts, view)
-    doubts = [doubt for said in told for doubt in said.doubts]
-    order = next((_order(said) for said in told if said.has_order_news), None)
-    updates = merged([said.update for said in told if _is_usable(said, doubts)]) if order is None else ()
-    if rule.facts is not None and not updates and order is None and not any(said.silent for said in told):
+    readings = [] if rule.facts is None else _readings(rule, rule.facts, view)
+    doubts = [doubt for reading in readings for doubt in reading.doubts]
+    order = next((_order(reading) for reading in readings if reading.has_order_news), None)
+    updates = merged([reading.update for reading in readings if _is_usable(reading, doubts)]) if order is None else ()
+    if rule.facts is not None and not updates and order is None and not any(reading.silent for reading in readings):
         raise unusable(Unparsable(NO_FACT), doubts)
     return Notification(
         kind=kind or rule.name,
         own_id=str(own_id)[:200] if isinstance(own_id, (str, int)) and own_id != "" else None,
-        occurred_at=next((said.update.occurred_at for said in told if said.update.occurred_at), None),
+        occurred_at=next((reading.update.occurred_at for reading in readings if reading.update.occurred_at), None),
         updates=updates,
         order=order,
         low_balance=_low_balance(rule, view),
@@ -105,33 +105,35 @@ def _notification(rule: CompiledRule, kind: str | None, view: View) -> Notificat
 
 def _low_balance(rule: CompiledRule, view: View) -> str | None:
     """Return what the provider says of a balance that is low; the rule's name where that is no text."""
-    told = rule.low_balance.read(view) if rule.low_balance else None
-    if told is None or told is False or told == "":
+    balance = rule.low_balance.read(view) if rule.low_balance else None
+    if balance is None or balance is False or balance == "":
         return None
-    return shown_words(told if isinstance(told, str) else rule.name)
+    return shown_words(balance if isinstance(balance, str) else rule.name)
 
 
-def _said(rule: CompiledRule, facts: Facts, view: View) -> Sequence[Said]:
+def _readings(rule: CompiledRule, facts: Facts, view: View) -> Sequence[Reading]:
     if rule.each is None:
         return [facts.read(view, cause=facts.cause)]
     return [facts.read(element, cause=facts.cause) for element in view.elements(rule.each)]
 
 
-def _is_usable(said: Said, doubts: list[Doubt]) -> bool:
+def _is_usable(reading: Reading, doubts: list[Doubt]) -> bool:
     """Whether it names an eSIM and says something of it; what does not is a doubt, unless it is meant to say nothing."""
-    update: Update = said.update
-    if said.silent and update.says_nothing:
+    update: Update = reading.update
+    if reading.silent and update.says_nothing:
         return False
     missing = update.says_nothing or update.identity == type(update.identity)()
-    if missing and not said.doubts:
+    if missing and not reading.doubts:
         doubts.append(Doubt("set", NO_FACT if update.says_nothing else "expected what names an eSIM, got none"))
     return not missing
 
 
-def _order(said: Said) -> OrderNews:
-    """Return what is said of the order. Raises `Unparsable` where it is not named."""
-    if said.order == OrderRef():
+def _order(reading: Reading) -> OrderNews:
+    """Return what was read of the order. Raises `Unparsable` where it is not named."""
+    if reading.order == OrderRef():
         raise Unparsable("expected an order number or a transaction, got none")
-    if not said.order_failed:
-        return OrderNews(ref=said.order, refunded=said.order_refunded)
-    return OrderNews(ref=said.order, failure=shown_words(said.update.reason or "the provider says that it failed"))
+    if not reading.order_failed:
+        return OrderNews(ref=reading.order, refunded=reading.order_refunded)
+    return OrderNews(
+        ref=reading.order, failure=shown_words(reading.update.reason or "the provider says that it failed")
+    )

@@ -1,4 +1,4 @@
-"""Placeholders in what is asked of a provider: `{key}`, `{orderNo}`, `{credential:NAME}` and their like are filled in.
+"""Placeholders in what a provider is queried for: `{key}`, `{orderNo}`, `{credential:NAME}` and their like are filled in.
 
 A template of a document comes in, checked; text for an address, a header or a body goes out.
 """
@@ -55,7 +55,7 @@ class Fill(Struct, frozen=True, kw_only=True):
     def _part(self, name: str) -> str:
         value = self.value(name)
         if value in (".", ".."):  # it would be another path
-            raise ProviderRefused(f"the provider cannot be asked about {value!r}")
+            raise ProviderRefused(f"the provider cannot be queried for {value!r}")
         return quote(value, safe="")
 
     def json(self, template: object) -> object:

@@ -79,7 +79,7 @@ class Reader:
         return self.source is not None and (self._table is None or not words.isdisjoint(self._table.values()))
 
     def read(self, view: View, doubts: list[Doubt]) -> object:
-        """Return the typed value, or None where it is not told or not understood."""
+        """Return the typed value, or None where it is not given or not understood."""
         if self.source is None:
             return self._const
         raw = self.source.read(view)

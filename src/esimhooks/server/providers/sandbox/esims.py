@@ -1,6 +1,6 @@
 """Simulated orders and eSIMs, and how a step of life changes them.
 
-Steps and times come in, the state changes in memory. Nothing is sent here; `wire` tells the state as eSIM Access does.
+Steps and times come in, the state changes in memory. Nothing is sent here; `wire` reports the state as eSIM Access does.
 """
 
 import asyncio

@@ -29,7 +29,7 @@ class Ending(StrEnum):
 
 
 class NotifyType(StrEnum):
-    """The `notifyType` by which a step is told."""
+    """The `notifyType` that reports a step."""
 
     ORDER_STATUS = "ORDER_STATUS"
     ESIM_STATUS = "ESIM_STATUS"

@@ -1,4 +1,4 @@
-"""The sandbox provider: an eSIM Access in memory that allocates, ages and tells about eSIMs over real HTTP.
+"""The sandbox provider: an eSIM Access in memory that allocates, ages and reports eSIMs over real HTTP.
 
 Orders come in from the program around it; notifications and answers go out in eSIM Access's format. It knows nothing
 of the server that it talks to.

@@ -27,7 +27,7 @@ def health_check() -> Json:
 
 
 def content_of(step: Step, esim: SimulatedEsim, now: datetime) -> Json:
-    """Return the content of the notification by which a step of one eSIM is told. Volumes are bytes."""
+    """Return the content of the notification that reports a step of one eSIM. Volumes are bytes."""
     content: Json = {
         "iccid": esim.iccid,
         "orderNo": esim.purchase.order_no,
@@ -83,7 +83,7 @@ def esim(state: SimulatedEsim) -> Json:
         "totalDuration": purchase.days,
         "durationUnit": "DAY",
         "orderUsage": state.used_bytes,
-        # The provider says REVOKE when it is asked and REVOKED when it tells.
+        # The provider says REVOKE when it is queried and REVOKED when it notifies.
         "esimStatus": "REVOKE" if state.esim_status == "REVOKED" else state.esim_status,
         "pin": "",
         "puk": "",

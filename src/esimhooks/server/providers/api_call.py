@@ -1,4 +1,4 @@
-"""One question to a provider's API over HTTP: a request goes out, a bounded answer comes in.
+"""One call of a provider's API over HTTP: a request goes out, a bounded answer comes in.
 
 Nothing is repeated here and nothing is logged; redirects are not followed, as credentials stand in the headers.
 """
@@ -20,7 +20,7 @@ _RETRY_AFTER_S = 5.0
 _NOT_UNDERSTOOD_RETRY_S = 60.0
 
 
-class Question(Struct, frozen=True, kw_only=True):
+class Call(Struct, frozen=True, kw_only=True):
     """A request to a provider's API; `url` and `headers` may hold credentials."""
 
     url: str
@@ -29,7 +29,7 @@ class Question(Struct, frozen=True, kw_only=True):
     body: bytes = b""
 
     def __repr__(self) -> str:
-        return f"Question(method={self.method!r})"
+        return f"Call(method={self.method!r})"
 
 
 class Answer(Struct, frozen=True):
@@ -64,17 +64,17 @@ def understood() -> Iterator[None]:
         ) from error
 
 
-async def ask(session: ClientSession, question: Question, *, timeout_s: float = TIMEOUT_S) -> Answer:
+async def call(session: ClientSession, request: Call, *, timeout_s: float = TIMEOUT_S) -> Answer:
     """Return the provider's answer, whatever its status. Raises `NotNow` where none comes in time, or none that ends.
 
-    Whoever asks waits for its slot of the provider's rate limit before.
+    Whoever calls waits for its slot of the provider's rate limit before.
     """
     try:
         async with session.request(
-            question.method,
-            question.url,
-            data=question.body or None,
-            headers=question.headers,
+            request.method,
+            request.url,
+            data=request.body or None,
+            headers=request.headers,
             allow_redirects=False,
             raise_for_status=False,
             timeout=ClientTimeout(total=timeout_s),
