@@ -15,7 +15,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
 from esimhooks.cli.client import Client
-from esimhooks.cli.messages import Failed
+from esimhooks.cli.messages import Denied, Failed
 from esimhooks.cli.options import path
 from esimhooks.server.domain.advice import advise
 from esimhooks.server.domain.delivery import OutcomeClass
@@ -61,7 +61,9 @@ class ServerClient:
 def _refusals_reported() -> Iterator[None]:
     try:
         yield
-    except (Failed, typer.BadParameter) as error:
+    except Denied as error:
+        raise ToolError("; ".join(error.in_fields())) from None
+    except (Failed, typer.BadParameter, UnicodeEncodeError) as error:
         raise ToolError(str(error)) from None
 
 

@@ -67,7 +67,9 @@ class Denied(Failed):
 
     def in_fields(self) -> Sequence[str]:
         """Return why, by the fields of the API instead of options, for what stands in a file."""
-        return [f"{one.pointer.removeprefix('/')}: {one.detail}" for one in self._fields] or str(self).splitlines()
+        return [f"{one.pointer.removeprefix('query:').removeprefix('/')}: {one.detail}" for one in self._fields] or str(
+            self
+        ).splitlines()
 
 
 class BadField(Struct):
