@@ -25,7 +25,7 @@ def in_a_shell(line: str, server: CannedServer, **variables: str) -> "subprocess
         ["bash", "-c", line.replace("esimhooks", ESIMHOOKS, 1)],
         env=environment(**variables),
         capture_output=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -113,6 +113,7 @@ def test_a_data_folder_that_is_a_file_is_said_without_words_of_a_library(invoke:
 
 
 @pytest.mark.slow(reason="each command is a process of its own")
+@pytest.mark.timeout(120)
 def test_a_terminal_with_an_old_encoding_gets_what_it_can_show_and_programs_get_json(server: CannedServer) -> None:
     server.answer("GET /v1/endpoints", ENDPOINTS)
 
@@ -125,6 +126,7 @@ def test_a_terminal_with_an_old_encoding_gets_what_it_can_show_and_programs_get_
 
 
 @pytest.mark.slow(reason="each command is a process of its own")
+@pytest.mark.timeout(120)
 def test_closed_streams_are_as_empty_ones(server: CannedServer) -> None:
     server.answer("GET /v1/endpoints", ENDPOINTS)
 
@@ -139,6 +141,7 @@ def test_closed_streams_are_as_empty_ones(server: CannedServer) -> None:
 
 
 @pytest.mark.slow(reason="each command is a process of its own")
+@pytest.mark.timeout(120)
 def test_a_reader_that_goes_away_ends_a_command_quietly(server: CannedServer) -> None:
     server.answer("GET /v1/endpoints", {"data": ENDPOINTS["data"] * 2_000, "nextCursor": None})
 

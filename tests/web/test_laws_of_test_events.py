@@ -61,7 +61,7 @@ def disagreements(event: Json, esim: Json, given_facts: Json) -> list[str]:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(event=st.sampled_from(list(EventType)), data=few | facts)
 async def test_a_test_event_agrees_with_itself_or_is_refused(operator: Api, event: EventType, data: Json) -> None:
