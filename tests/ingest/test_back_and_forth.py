@@ -8,7 +8,7 @@ import pytest
 from api import Api, Json
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
-from upstream import a_shop, an_upstream, esim_status
+from upstream import Upstream, a_shop, an_upstream, esim_status
 
 
 def now() -> str:
@@ -53,6 +53,27 @@ async def test_a_notification_without_a_time_is_no_repetition_after_one_with_an_
 
     assert answer.body["outcome"] == "applied"
     assert await shop.raised() == ["activated", "suspended", "activated"]
+
+
+async def test_the_same_bytes_are_a_repetition_also_where_they_speak_twice_of_an_esim(operator: Api) -> None:
+    shop = await a_shop(operator)
+    document = """
+        name = "Acme"
+        [[rule]]
+        name = "s"
+        each = "list"
+        set.key = "sim"
+        set.status = {path = "state", table = {live = "IN_USE", off = "SUSPENDED"}}
+    """
+    made = await operator.put("/v1/providers/upstream", {"kind": "mapping", "settings": {"document": document}})
+    upstream = Upstream(operator, made["inboundUrl"])
+    await shop.update({"transactionId": "t-1", "esimTranNo": "K1", "esimStatus": "CREATED", "provider": "upstream"})
+    both = {"list": [{"sim": "K1", "state": "live"}, {"sim": "K1", "state": "off"}]}
+
+    answers = [await upstream.notify(body) for body in (both, both, {"list": both["list"][:1]}, both)]
+
+    assert [answer.body["outcome"] for answer in answers] == ["applied", "duplicate", "applied", "applied"]
+    assert await shop.raised() == ["created", "activated", "suspended", "activated", "suspended"]
 
 
 @pytest.mark.parametrize("before", [{"unlimited": True}, {}])

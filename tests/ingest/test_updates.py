@@ -372,6 +372,15 @@ async def test_plans_beyond_what_is_kept_of_one_esim_are_a_doubt(operator: Api) 
     assert [plan["id"] for plan in esim["plans"]] == [f"p{place:02}" for place in range(2, 50)] + ["q0", "q1"]
 
 
+async def test_plans_whose_sum_is_more_than_can_be_stored_harm_no_update_beside_them(operator: Api) -> None:
+    shop = await a_shop(operator)
+    plans = [{"id": f"p{number}", "totalVolume": 1e12, "dataUsage": 1e12} for number in range(12)]
+
+    results = await shop.update(born(), born("t-2", plans=plans))
+
+    assert outcomes(results) == ["applied", "applied"]
+
+
 async def test_a_requery_is_emitted_also_where_what_it_brings_is_older_than_what_is_known(operator: Api) -> None:
     shop = await a_shop(operator)
     await shop.update(born(esimStatus="IN_USE", occurredAt="2026-03-01T10:00:00Z"))

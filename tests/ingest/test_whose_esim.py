@@ -87,6 +87,16 @@ async def test_a_key_that_another_merchant_has_is_invalid_and_harms_no_update_be
     assert [one["outcome"] for one in answer.body["results"]] == ["invalid", "applied"]
 
 
+async def test_an_update_whose_key_another_esim_has_names_no_esim_that_is_not_there(operator: Api) -> None:
+    one, other = await a_shop(operator), await a_shop(operator)
+    await an_upstream(operator)
+    await one.update(born("t-1", esimTranNo="K1", provider="upstream"))
+
+    [refused] = await other.update(born("t-1", esimTranNo="K1", provider="upstream"))
+
+    assert (refused["outcome"], "esim" in refused, await other.esims()) == ("invalid", False, [])
+
+
 async def test_a_replacement_takes_no_free_slot_of_the_order(operator: Api) -> None:
     shop = await a_shop(operator)
     await an_upstream(operator)

@@ -21,6 +21,9 @@ MAX_PLANS_BYTES = 32_768
 PLAN_BYTES = 280
 """A plan on the wire without its id and name, at most."""
 
+MAX_BYTES = 2**63 - 1
+"""No sum is more: the database holds no larger number."""
+
 OVER = frozenset({PlanState.DEPLETED, PlanState.EXPIRED, PlanState.REVOKED})
 
 
@@ -109,8 +112,8 @@ def totals(plans: Sequence[Plan]) -> Totals:
     used = [plan.used_bytes for plan in counted if plan.used_bytes is not None]
     ends = [plan.expire_at for plan in counted if plan.expire_at is not None]
     return Totals(
-        total_bytes=None if unlimited or not volumes else sum(volumes),
-        used_bytes=sum(used) if used else None,
+        total_bytes=None if unlimited or not volumes else min(MAX_BYTES, sum(volumes)),
+        used_bytes=min(MAX_BYTES, sum(used)) if used else None,
         unlimited=unlimited,
         expire_at=max(ends, default=None),
     )

@@ -23,6 +23,7 @@ from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import Prefix, id_or_none, new_id
 from esimhooks.server.domain.transition import apply, lacks_volume, superseded, superseding
 from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
+from esimhooks.server.ingest.deduplication import is_last_again
 from esimhooks.server.ingest.directory import KEYS, Directory, is_another, is_named
 from esimhooks.server.store.freezing import MOVING
 from esimhooks.server.store.intake import MAX_INLINE_ENDPOINTS, Candidate, Known, Scope, Unreadable, Writes
@@ -79,7 +80,7 @@ class Applying:
         if isinstance(target, UpdateResult):
             return target
         esim = target.esim
-        if digest is not None and esim.last_digests.get(source.name) == digest:
+        if digest is not None and is_last_again(esim.last_digests.get(source.name), digest):
             return UpdateResult(outcome=UpdateOutcome.DUPLICATE, esim_id=esim.id)
         return self._change(target, source, digest)
 
@@ -183,7 +184,8 @@ class Applying:
         after = self._named(change.after, target.update, source)
         if self._directory.holder_of(after) is not None:
             detail = f"another eSIM has the key {after.esim_tran_no}"
-            return UpdateResult(outcome=UpdateOutcome.INVALID, esim_id=esim.id, detail=detail)
+            known = None if self._directory.get(esim.id) is None else esim.id
+            return UpdateResult(outcome=UpdateOutcome.INVALID, esim_id=known, detail=detail)
         if self._policy.public_url is not None and after.ac is not None and after.qr_code_url is None:
             address = own_address(self._policy.public_url, after.id, secrets.token_urlsafe(TOKEN_BYTES))
             after = replace(after, qr_code_url=address)

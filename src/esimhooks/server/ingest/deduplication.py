@@ -30,6 +30,17 @@ class Repetition(Struct, frozen=True, kw_only=True):
         return None if self.timed else f"{self.seen.content.hex()}.{index}"
 
 
+def is_last_again(last: str | None, digest: str) -> bool:
+    """Whether an update came with the very same bytes as the last one of an eSIM, which `last` is the digest of.
+
+    Of several updates of one notification the last one stands there for those before it.
+    """
+    if last is None:
+        return False
+    (last_content, last_index), (content, index) = last.split("."), digest.split(".")
+    return last_content == content and int(index) <= int(last_index)
+
+
 def of_notification(source: str, notification: Notification, raw: bytes) -> Repetition:
     """Return what makes a provider's notification a repetition; `raw` is its body, or query where it has none."""
     content = _hash(source, notification.kind, raw)
