@@ -104,6 +104,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
+@pytest.mark.timeout(30)  # 1 s of processor, on a busy machine more than the 5 s of others
 def test_whatever_is_given_is_compiled_or_refused(given_document: object) -> None:
     with suppress(Refused):
         compile_document(given_document)
