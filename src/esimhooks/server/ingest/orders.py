@@ -153,31 +153,22 @@ def refunded(snapshots: Sequence[Update]) -> tuple[Update, ...]:
     )
 
 
-async def refund(
-    db: Session, order: Order, policy: EmitPolicy, *, now: datetime, entry: JournalEntry | None = None
-) -> BatchResult:
+async def refund(db: Session, order: Order, policy: EmitPolicy, *, entry: JournalEntry | None = None) -> BatchResult:
     """Make the eSIMs of an order `CANCEL` because it was refunded; it is polled no more.
 
-    Those that failed, were cancelled or revoked before stay as they are.
+    Those that failed, were cancelled or revoked before stay as they are. It is later than all that is known of them,
+    whatever the clock of this node.
     """
-    ended = Update(
-        identity=Identity(),
-        cause=Cause.FILL,
-        occurred_at=now,
-        esim_status=EsimStatus.CANCEL,
-        reason=Reason.REFUNDED.value,
-    )
+    ended = Update(identity=Identity(), cause=Cause.FILL, esim_status=EsimStatus.CANCEL, reason=Reason.REFUNDED.value)
     esim_ids = await esims.lock_of_order(db, order.id, but_not=ENDED)
     return await _end(db, order, ended, esim_ids, policy, entry)
 
 
 async def fail(
-    db: Session, order: Order, reason: str, policy: EmitPolicy, *, now: datetime, entry: JournalEntry | None = None
+    db: Session, order: Order, reason: str, policy: EmitPolicy, *, entry: JournalEntry | None = None
 ) -> BatchResult:
     """Make what is pending of an order `FAILED`, with the provider's words; it is polled no more."""
-    failed = Update(
-        identity=Identity(), cause=Cause.FILL, occurred_at=now, esim_status=EsimStatus.FAILED, reason=reason
-    )
+    failed = Update(identity=Identity(), cause=Cause.FILL, esim_status=EsimStatus.FAILED, reason=reason)
     filled = [status for status in EsimStatus if status is not EsimStatus.PENDING]
     pending = await esims.lock_of_order(db, order.id, but_not=filled)
     return await _end(db, order, failed, pending, policy, entry)

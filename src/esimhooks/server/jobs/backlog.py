@@ -268,10 +268,10 @@ class Backlog:
         """The order was refunded, or failed for good."""
         async with self._database.transaction() as db:
             if news.refunded:
-                applied = await refund(db, order, self._policy, now=self._clock(), entry=entry)
+                applied = await refund(db, order, self._policy, entry=entry)
             else:
                 reason = news.failure or "the order failed"
-                applied = await fail(db, order, reason, self._policy, now=self._clock(), entry=entry)
+                applied = await fail(db, order, reason, self._policy, entry=entry)
         self._wakes.notify(applied)
 
     async def _apply_batch(self, item: Item) -> None:

@@ -212,7 +212,7 @@ class Scheduler:
             if not has_failed(order, error, now=self._clock()):
                 raise
             async with self._database.transaction() as db:
-                applied = await fail(db, order, str(error), self._policy, now=self._clock())
+                applied = await fail(db, order, str(error), self._policy)
         else:
             snapshots = [replace(snapshot, cause=Cause.ORDER_POLL) for snapshot in fetched]
             async with self._database.transaction() as db:
