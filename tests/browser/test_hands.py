@@ -145,8 +145,8 @@ async def test_many_deliveries_are_chosen_and_sent_again(person: Person, operato
         await caller.post(f"/v1/endpoints/{merchant.endpoint}/enable", status=200)
     await person.sign_in(merchant.key)
     await person.open("/deliveries?status=stopped")
-    await person.press("Choose all")
-    await person.press("Send the chosen again")
+    await person.press("Select all")
+    await person.press("Resend selected")
     await expect(person.page.get_by_role("status")).to_have_text("1 delivery is sent again.")
 
     async def arrived() -> Json:

@@ -105,6 +105,6 @@ async def test_deliveries_are_filtered_chosen_and_sent_again_without_a_mouse(
     await person.page.keyboard.type("last hour")
     await go(person, "Search")
     await person.page.wait_for_url("**last=1h**")
-    await go(person, "Choose all")
-    await go(person, "Send the chosen again")
+    await go(person, "Select all")
+    await go(person, "Resend selected")
     await expect(person.page.get_by_role("status")).to_have_text("1 delivery is sent again.")

@@ -53,7 +53,7 @@ async def test_a_provider_whose_notifications_cannot_be_read_is_on_the_operators
     assert "1 provider is not healthy" in text
     assert "could not be read" in text
     status, page = await browser.get("/providers/upstream/health")
-    assert (status, "invalid" in page, "Last heard" in page) == (200, True, True)
+    assert (status, "invalid" in page, "Last seen" in page) == (200, True, True)
     assert 'href="/providers/upstream/health"' in (await browser.get("/providers"))[1]
     assert (await browser.get("/providers/other/health"))[0] == 404
     await browser.sign_in(merchant.key)

@@ -42,7 +42,7 @@ FACTS = {
     "apn": "APN",
     "activateTime": "Activated",
     "expiredTime": "Expires",
-    "lastUsageUpdate": "Usage known since",
+    "lastUsageUpdate": "Usage updated",
 }
 ALL = 100
 """Percent: the end of the usage bar, which needs no mark."""

@@ -19,7 +19,7 @@ from esimhooks.version import __version__
 
 ADVICE = {
     "disk": "The disk is nearly full. Make room or lower ESIMHOOKS_RETENTION_DAYS: on a full disk nothing is accepted.",
-    "dispatchers": "No process delivers: nothing is sent until a node with the role deliver runs.",
+    "dispatchers": "No dispatcher is running: nothing is sent until a node with the role dispatcher runs.",
     "versions": "Nodes run different versions. Bring all of them to the newest one.",
 }
 

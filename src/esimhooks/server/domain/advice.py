@@ -52,7 +52,7 @@ def _without_answer(outcome: OutcomeClass) -> Advice:
                 "The address may not be called{why}.", "Use a public https address; the operator can allow a network."
             )
         case OutcomeClass.INTERNAL:
-            return Advice("The fault was on our side{why}.", "Nothing: it does not use up an attempt.")
+            return Advice("The fault was on our side{why}.", "Nothing at the receiver: the fault uses up no attempt.")
         case _:
             return Advice(
                 "The connection failed{why}.", "Check that the receiver is running, and that a firewall lets us in."
