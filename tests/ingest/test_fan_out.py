@@ -58,6 +58,40 @@ async def test_every_endpoint_of_many_gets_every_event_once(
 
 @pytest.mark.slow(reason="starts two nodes one after the other")
 @pytest.mark.timeout(60)
+@pytest.mark.parametrize("number", [3, ENDPOINTS], ids=["in the commit", "in steps"])
+async def test_an_endpoint_that_is_disabled_after_an_event_gets_a_delivery_that_waits(
+    settings: Settings, receiver: Receiver, database: Database, number: int
+) -> None:
+    without_fan_out = settings.model_copy(update={"roles": frozenset({Role.API})})
+    async with running(without_fan_out) as node, Api(node.url, node.admin_key) as operator:
+        shop = await a_shop(operator)
+        where = f"account={shop.account}&mode=test"
+        made = [await operator.post(f"/v1/endpoints?{where}", {"url": receiver.url(f"/{n}")}) for n in range(number)]
+        before, after = made[0]["id"], made[1]["id"]
+        await operator.post(f"/v1/endpoints/{before}/disable?{where}", {}, status=200)
+        await shop.update({"transactionId": "t-1", "esimStatus": "CREATED"})
+        await operator.post(f"/v1/endpoints/{after}/disable?{where}", {}, status=200)
+
+    async with running(settings) as node, Api(node.url, node.admin_key) as operator:
+        await receiver.wait_for(number - 2)
+
+        async def all_made() -> bool:
+            return await deliveries(database) == number - 1
+
+        await eventually(all_made)
+
+        async def waiting() -> list[str]:
+            found = (await operator.get(f"/v1/deliveries?{where}&status=pending"))["data"]
+            return [one["endpoint"] for one in found]
+
+        async def only_one_waits() -> bool:
+            return await waiting() == [after]
+
+        await eventually(only_one_waits)
+
+
+@pytest.mark.slow(reason="starts two nodes one after the other")
+@pytest.mark.timeout(60)
 async def test_a_fan_out_goes_on_at_another_node(settings: Settings, receiver: Receiver, database: Database) -> None:
     without_scheduler = settings.model_copy(update={"roles": frozenset({Role.API})})
     async with running(without_scheduler) as node, Api(node.url, node.admin_key) as operator:

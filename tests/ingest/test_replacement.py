@@ -1,4 +1,4 @@
-"""Replacement: an eSIM in the place of another, and another profile under the same key (lifecycle, "Orders")."""
+"""Replacement: an eSIM in the place of another, and another profile under the same key."""
 
 from typing import Any
 
@@ -34,6 +34,18 @@ async def test_an_esim_is_linked_to_the_one_that_it_replaces_once_that_is_known(
     assert await shop.raised(old["esim"]) == ["activated", "suspended"]
     assert [event["reason"] for event in (await shop.events(old["esim"]))[1:]] == ["replaced"]
     assert await shop.raised(new["esim"]) == ["created"]
+
+
+async def test_an_esim_does_not_replace_the_one_that_has_taken_its_place(operator: Api) -> None:
+    shop = await a_shop(operator)
+    [old] = await shop.update(born("t-1", esimTranNo="K1"))
+    [new] = await shop.update(born("t-2", esimTranNo="K2", replaces="K1"))
+    await linked(shop, old["esim"], new["esim"])
+
+    [back] = await shop.update(born("t-1", esimTranNo="K1", replaces="K2"))
+
+    assert back["outcome"] == "invalid"
+    await linked(shop, old["esim"], new["esim"])
 
 
 async def test_who_replaces_an_esim_that_is_not_known_takes_no_slot_of_the_order(operator: Api) -> None:

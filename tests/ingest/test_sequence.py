@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from random import Random
 from typing import Any
@@ -33,6 +34,7 @@ Apply = Callable[[], Awaitable[None]]
 AT_ONCE_EVERY = 4
 """One example in so many is also sent at once, and compared with every order of its requests."""
 SHARDS = 4
+AHEAD = 60
 PROVIDERS = ("one", "two")
 STATUSES = ("CREATED", "IN_USE", "SUSPENDED", "CANCEL", "USED_UP")
 NOT_COMPARED = frozenset(
@@ -58,7 +60,7 @@ def a_step(chance: Random) -> Step:
         keys["esimTranNo"] = f"K{profile}"
     step: Step = {"keys": keys, "status": chance.choice(STATUSES), "time": None, "id": None, "usage": None}
     if chance.random() < 0.3:
-        step["time"] = chance.randrange(1, 50)
+        step["time"] = chance.choice([*range(1, 50), *[AHEAD] * 12])
     if chance.random() < 0.4:
         step["usage"] = chance.randrange(0, 100)
     if chance.random() < 0.35:
@@ -91,6 +93,7 @@ class World:
         self._inbound = inbound
         self._name = name
         self.account = ""
+        self.began = datetime.now(UTC)
 
     async def begin(self) -> "World":
         """Make the account and its orders."""
@@ -110,6 +113,12 @@ class World:
 
     def _own(self, text: str) -> str:
         return f"{text}-{self._name}"
+
+    def _time_of(self, step: Step) -> str:
+        """The provider's time: long ago, or by a clock that is a minute ahead."""
+        if step["time"] != AHEAD:
+            return f"2026-03-01T10:{step['time']:02d}:00Z"
+        return (self.began + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _keys(self, step: Step) -> Json:
         own = {name: self._own(value) for name, value in step["keys"].items() if name != "iccid"}
@@ -153,7 +162,7 @@ class World:
     def _update(self, step: Step) -> Json:
         update = self._keys(step) | {"esimStatus": step["status"]}
         if step["time"] is not None:
-            update["occurredAt"] = f"2026-03-01T10:{step['time']:02d}:00Z"
+            update["occurredAt"] = self._time_of(step)
         if step["usage"] is not None:
             update |= {"dataUsage": step["usage"], "totalVolume": 100}
         if step["provider"] is not None:
@@ -167,7 +176,7 @@ class World:
             content |= {"orderUsage": step["usage"] << 20, "totalVolume": 100 << 20}
         told: Json = {"notifyType": "ESIM_STATUS", "content": content}
         if step["time"] is not None:
-            told["eventGenerateTime"] = f"2026-03-01T10:{step['time']:02d}:00Z"
+            told["eventGenerateTime"] = self._time_of(step)
         if step["id"] is not None:
             told["notifyId"] = self._own(step["id"])
         url = self._inbound[step["source"]]

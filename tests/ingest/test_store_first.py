@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,21 @@ async def test_who_says_only_a_key_that_a_stored_notification_makes_known_comes_
             await upstream.notify(esim_status("K1", status))
 
     await shop.raised_in_time("created", "activated", "suspended", "activated")
+
+
+async def test_a_fact_without_a_time_follows_one_whose_clock_is_ahead_also_where_both_are_stored(operator: Api) -> None:
+    shop = await a_shop(operator)
+    ahead = (datetime.now(UTC) + timedelta(seconds=60)).isoformat(timespec="seconds")
+    updates = [
+        {"transactionId": "t-1", "esimTranNo": "K1", "esimStatus": "CREATED"},
+        {"transactionId": "t-1", "esimStatus": "IN_USE", "occurredAt": ahead},
+        {"transactionId": "t-1", "esimStatus": "SUSPENDED"},
+    ]
+    body = json.dumps({"account": shop.account, "mode": "test", "updates": updates}).encode()
+
+    await operator.raw("POST", "/v1/updates", body, content_type="application/json", prefer="respond-async")
+
+    await shop.raised_in_time("created", "activated", "suspended")
 
 
 async def test_what_is_stored_before_its_esim_is_created_is_looked_at_again(operator: Api, database: Database) -> None:

@@ -79,7 +79,9 @@ READS: dict[str, Read] = {
     "figures.stats_of": lambda db, tenant, rows: figures.stats_of(db, tenant, rows.endpoint, since=EPOCH),
     "endpoints.enabled_to_send": lambda db, tenant, rows: endpoints.enabled_to_send(db, tenant),
     "endpoints.find_to_change": lambda db, tenant, rows: endpoints.find_to_change(db, tenant, rows.endpoint),
-    "endpoints.subscriptions_after": lambda db, tenant, rows: endpoints.subscriptions_after(db, tenant, None, limit=9),
+    "endpoints.subscriptions_after": lambda db, tenant, rows: endpoints.subscriptions_after(
+        db, tenant, None, enabled_at=None, limit=9
+    ),
     "endpoints.subscription": lambda db, tenant, rows: endpoints.subscription(db, tenant, rows.endpoint),
     "endpoints.find": lambda db, tenant, rows: endpoints.find(db, tenant, rows.endpoint),
     "endpoints.signing_secrets": lambda db, tenant, rows: endpoints.signing_secrets(

@@ -15,6 +15,8 @@ from esimhooks.server.domain.update import Cause, Doubt, Update
 AHEAD_AT_MOST = timedelta(minutes=5)
 """So much may a provider's clock be ahead; a later time is a doubt."""
 AXES = frozenset({"total_bytes", "used_bytes", "activate_at", "expire_at", "validity_days_noticed"})
+ARRIVAL = "arrival"
+"""Among the times of members: when the newest report arrived, by the database's clock."""
 ORDERED_BY = {
     "eid": "smdp_at",
     "total_bytes": "usage_at",
@@ -43,8 +45,10 @@ class Reports:
         self.doubts: list[Doubt] = []
         self._received_at = received_at
         self._now = now
-        self._in_order = received_at >= now
+        self._before = esim
         self._reported_at = dict(esim.reported_at) or _times_of_earlier_releases(esim)
+        last_arrival = self._reported_at.get(ARRIVAL)
+        self._in_order = received_at >= now or (last_arrival is not None and received_at >= last_arrival)
 
     def at(self, as_of: datetime | None, last: datetime | None) -> datetime:
         """Return the time of a report: the provider's, else its arrival, which is later than all that is known."""
@@ -103,7 +107,11 @@ class Reports:
 
     def result(self) -> Esim:
         """Return the eSIM with all that was accepted."""
-        return replace(self.esim, reported_at=self._reported_at)
+        after = replace(self.esim, reported_at=self._reported_at)
+        if after == self._before:
+            return after
+        arrival = max(self._received_at, self._reported_at.get(ARRIVAL, self._received_at))
+        return replace(after, reported_at={**self._reported_at, ARRIVAL: arrival})
 
 
 def _times_of_earlier_releases(esim: Esim) -> dict[str, datetime]:

@@ -89,7 +89,7 @@ class Applying:
         esim, replaced = self._matching(update, source, esim_id), None
         if update.replaces is not None and esim_id is None:
             replaced = self._directory.find_replaced(source.scope, update.replaces)
-            wrong = _wrong_replacement(update, replaced)
+            wrong = _wrong_replacement(update, replaced, esim)
             if wrong is not None:
                 return UpdateResult(outcome=UpdateOutcome.INVALID, detail=wrong)
             itself = esim is not None and esim is not replaced and is_named(esim, update.identity)
@@ -308,10 +308,12 @@ def _is_better_known(stored: Esim | None, esim: Esim) -> bool:
     return stored is None or any(getattr(stored, key) != getattr(esim, key) for key in KEYS)
 
 
-def _wrong_replacement(update: Update, replaced: Candidate | None) -> str | None:
+def _wrong_replacement(update: Update, replaced: Candidate | None, esim: Candidate | None) -> str | None:
     """Return what is wrong with `replaces`, or None. A key that is not known yet is not wrong, an id of ours is."""
     if replaced is None:
         return "replaces: there is no such eSIM" if id_or_none(Prefix.ESIM, update.replaces) is not None else None
+    if isinstance(replaced, Esim) and esim is not None and replaced.further.replaces == esim.id:
+        return "replaces: expected an eSIM other than the one that has taken the place of this one"
     if is_another(replaced, update.identity):
         return None
     return "replaces: expected a key, an ICCID or a transaction of the new eSIM beside it"

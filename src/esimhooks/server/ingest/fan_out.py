@@ -5,6 +5,7 @@ commit, in the order of its events; the row of a fan-out says how far it is, so 
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from time import monotonic
 from uuid import UUID
 
@@ -99,7 +100,9 @@ class FanOuts:
             if not waiting:
                 return False
             reached = waiting[0].reached
-            found = await endpoints.subscriptions_after(db, tenant, reached, limit=STEP_DELIVERIES)
+            found = await endpoints.subscriptions_after(
+                db, tenant, reached, enabled_at=_oldest(waiting), limit=STEP_DELIVERIES
+            )
             bodies = await _bodies(db, waiting) if any(one.filter is not None for one in found) else {}
             wanted: list[Delivery] = []
             for event in waiting:
@@ -119,10 +122,18 @@ class FanOuts:
         return True
 
 
+def _oldest(waiting: Sequence[FanOut]) -> datetime | None:
+    return min((event.created_at for event in waiting if event.created_at is not None), default=None)
+
+
 def _is_open_to(subscription: Subscription, event: FanOut) -> bool:
-    """Whether the endpoint wants the event and was there before it: by the database's clock, as ids are by a node's."""
-    existed = event.created_at is None or subscription.stored_at is None or subscription.stored_at <= event.created_at
-    return existed and wants(subscription.event_types, event.event_type)
+    """Whether the endpoint wants the event, and was there and enabled when it came: by the database's clock."""
+    if event.created_at is not None:
+        if subscription.stored_at is not None and subscription.stored_at > event.created_at:
+            return False
+        if subscription.disabled_at is not None and subscription.disabled_at <= event.created_at:
+            return False
+    return wants(subscription.event_types, event.event_type)
 
 
 async def _bodies(db: Session, waiting: Sequence[FanOut]) -> dict[UUID, EventBody]:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from esimhooks.server.domain.account import OPERATOR, header_bytes
 from esimhooks.server.domain.delivery import EndpointTarget, SigningSecret
@@ -182,7 +182,8 @@ async def _cancel(db: Session, endpoint_ids: Sequence[UUID], *, now: datetime) -
 class Subscription(Struct, frozen=True):
     """What an endpoint wants: types and a filter (None = all), and whether its deliveries keep the order of each eSIM.
 
-    `stored_at` is when it was made, aware UTC by the database's clock; None where nobody asks.
+    `stored_at` is when it was made, `disabled_at` since when it is disabled, aware UTC by the database's clock; None where
+    nobody asks, and `disabled_at` where it is enabled.
     """
 
     endpoint_id: UUID
@@ -191,6 +192,7 @@ class Subscription(Struct, frozen=True):
     filter: str | None = None
     enabled: bool = True
     stored_at: datetime | None = None
+    disabled_at: datetime | None = None
 
 
 async def subscription(db: Session, tenant: Tenant, endpoint_id: UUID, *, lock: bool = False) -> Subscription | None:
@@ -231,19 +233,27 @@ async def subscriptions(db: Session, tenants: Iterable[Tenant]) -> dict[Tenant, 
     return found
 
 
-async def subscriptions_after(db: Session, tenant: Tenant, after: UUID | None, *, limit: int) -> Sequence[Subscription]:
-    """Return what enabled endpoints of a tenant want, in the order of their ids, the next after `after`."""
+async def subscriptions_after(
+    db: Session, tenant: Tenant, after: UUID | None, *, enabled_at: datetime | None, limit: int
+) -> Sequence[Subscription]:
+    """Return what endpoints of a tenant want, in the order of their ids, the next after `after`.
+
+    That is those that are enabled, and those that were disabled after `enabled_at` (aware UTC).
+    """
     rows = await db.conn.fetch(
         """
-        SELECT id, event_types, ordering, stored_at, filter FROM endpoints
-        WHERE account_id = $1 AND mode = $2 AND enabled AND ($3::uuid IS NULL OR id > $3) ORDER BY id LIMIT $4
+        SELECT id, event_types, ordering, stored_at, filter, CASE WHEN NOT enabled THEN disabled_at END AS disabled_at
+        FROM endpoints
+        WHERE account_id = $1 AND mode = $2 AND (enabled OR disabled_at > $5) AND ($3::uuid IS NULL OR id > $3)
+        ORDER BY id LIMIT $4
         """,
         tenant.account_id,
         tenant.mode,
         after,
         limit,
+        enabled_at,
     )
-    return [_subscription(row, tenant) for row in rows]
+    return [structs.replace(_subscription(row, tenant), disabled_at=row["disabled_at"]) for row in rows]
 
 
 def _subscription(row: asyncpg.Record, tenant: Tenant) -> Subscription:
