@@ -155,7 +155,7 @@ async def test_deliveries_of_an_endpoint_are_chosen_by_its_name(
     await browser.sign_in(rows.key)
     _, text = await browser.get(f"/deliveries?endpoint={second['id']}")
     assert f'<option value="{second["id"]}" selected>Second shop' in text
-    assert "No delivery fits" in text
+    assert "No matching deliveries" in text
     _, text = await browser.get(f"/deliveries?endpoint={rows.ids['endpoint_id']}")
     assert f"/deliveries/{rows.ids['delivery_id']}" in text
 
