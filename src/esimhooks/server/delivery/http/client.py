@@ -197,7 +197,7 @@ class Sender:
             log.error("sending failed in an unforeseen way", exc_info=failure)
             explained = OutcomeClass.INTERNAL, f"this server failed: {type(failure).__name__}"
         if explained[0] is OutcomeClass.INTERNAL and not trusted and exchange.lookup is not None:
-            self.resolver.invalidate_leases()
+            self.resolver.probe_soon()
         return explained
 
 

@@ -80,7 +80,7 @@ class GuardedResolver:
         """Start no further lookups; those that are going on are left to end."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def invalidate_leases(self) -> None:
+    def probe_soon(self) -> None:
         """A lookup failed for want of an answer: find out in the background whether our resolver answers at all."""
         if not self._probing:
             self._probing = True
