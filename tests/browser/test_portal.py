@@ -18,7 +18,7 @@ from standardwebhooks import Webhook
 
 from api import Api, Merchant, a_merchant, eventually
 from browser.conftest import Person, at_a_browser
-from esimhooks.server.app.node import running
+from esimhooks.server.app.node import Running, running
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.store.database import Database
 from receiver import Receiver
@@ -120,6 +120,17 @@ async def a_product() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
+async def a_framed_node(settings: Settings) -> AsyncIterator[tuple[str, Running, Api]]:
+    """Run a product, and a node that it may frame; yield its origin, the node and the operator's API."""
+    async with (
+        a_product() as product,
+        running(settings.model_copy(update={"frame_origins": (product,)})) as node,
+        Api(node.url, node.admin_key) as api,
+    ):
+        yield product, node, api
+
+
+@asynccontextmanager
 async def a_frame(chromium: Browser, product: str) -> AsyncIterator[Callable[[str], Awaitable[Locator]]]:
     """What shows an address in a frame of the product, in one browser, and returns what can be read in it."""
     async with at_a_browser(chromium, product) as person:
@@ -136,11 +147,7 @@ async def a_frame(chromium: Browser, product: str) -> AsyncIterator[Callable[[st
 async def test_a_link_that_was_used_or_has_expired_shows_why_and_nothing_else_in_its_frame(
     settings: Settings, chromium: Browser, database: Database
 ) -> None:
-    async with (
-        a_product() as product,
-        running(settings.model_copy(update={"frame_origins": (product,)})) as node,
-        Api(node.url, node.admin_key) as api,
-    ):
+    async with a_framed_node(settings) as (product, node, api):
         merchant = await a_merchant(api)
 
         async def a_link() -> str:
@@ -167,11 +174,7 @@ async def test_a_link_that_was_used_or_has_expired_shows_why_and_nothing_else_in
 async def test_in_a_frame_nothing_of_another_account_is_shown_and_a_link_of_it_ends_the_session_before(
     settings: Settings, chromium: Browser, receiver: Receiver
 ) -> None:
-    async with (
-        a_product() as product,
-        running(settings.model_copy(update={"frame_origins": (product,)})) as node,
-        Api(node.url, node.admin_key) as api,
-    ):
+    async with a_framed_node(settings) as (product, node, api):
         own, other = [await a_merchant(api, webhook_url=receiver.url()) for _ in range(2)]
         links = [
             (await api.post(f"/v1/accounts/{one.account}/portal-links", {"mode": "test", "frame": True}))["url"]

@@ -203,9 +203,8 @@ def _principal_of(session: PortalSession) -> Principal:
 
 
 def _to_sign_in(request: Request) -> Response:
-    if request.headers.get(
-        "hx-request"
-    ):  # a part of a page cannot show the form: the page leads there, or says why not
+    if request.headers.get("hx-request"):
+        # A part of a page cannot show the form: the page leads there, or says why not.
         return Response(200, headers={"hx-redirect": _page_before(request)})
     if request.headers.get("sec-fetch-dest") == "iframe":  # in somebody else's page, where nobody has a key
         raise Refused("your session has ended: reload the page around this one", status=401, code="UNAUTHENTICATED")

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from esimhooks.server.domain.account import OPERATOR, header_bytes
 from esimhooks.server.domain.delivery import EndpointTarget, SigningSecret
@@ -253,12 +253,19 @@ async def subscriptions_after(
         limit,
         enabled_at,
     )
-    return [structs.replace(_subscription(row, tenant), disabled_at=row["disabled_at"]) for row in rows]
+    return [_subscription(row, tenant, disabled_at=row["disabled_at"]) for row in rows]
 
 
-def _subscription(row: asyncpg.Record, tenant: Tenant) -> Subscription:
+def _subscription(row: asyncpg.Record, tenant: Tenant, *, disabled_at: datetime | None = None) -> Subscription:
     types = row["event_types"] if tenant != OPERATOR else row["event_types"] or EVERYTHING
-    return Subscription(row["id"], types, Ordering(row["ordering"]), row["filter"], stored_at=row["stored_at"])
+    return Subscription(
+        row["id"],
+        types,
+        Ordering(row["ordering"]),
+        row["filter"],
+        stored_at=row["stored_at"],
+        disabled_at=disabled_at,
+    )
 
 
 async def targets(db: Session, endpoint_ids: Sequence[UUID]) -> list[EndpointTarget]:
