@@ -17,6 +17,7 @@ from api import Answer, Api, Json, eventually
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.ids import Prefix, parse_id
+from esimhooks.server.jobs.stored_notifications import MAX_A_BATCH
 from esimhooks.server.providers.sandbox.esims import Purchase
 from esimhooks.server.providers.sandbox.life import Ending
 from esimhooks.server.providers.sandbox.sandbox import Sandbox
@@ -339,3 +340,32 @@ async def test_what_was_stored_and_answered_is_applied_once_after_the_node_was_k
         assert len(events) == 40
     finally:
         node.clear_up()
+
+
+LIST = """
+name = "Upstream"
+[[rule]]
+name = "list"
+each = "list"
+set.key = "sim"
+set.status = {path = "state", table = {live = "IN_USE", off = "SUSPENDED"}}
+"""
+
+
+async def test_one_about_esims_of_two_merchants_keeps_its_place_among_those_of_both(
+    operator: Api, database: Database
+) -> None:
+    first, second = await a_shop(operator), await a_shop(operator)
+    made = await operator.put("/v1/providers/upstream", {"kind": "mapping", "settings": {"document": LIST}})
+    upstream = Upstream(operator, made["inboundUrl"])
+    await an_esim(first, "A")
+    await an_esim(second, "B")
+
+    async with nothing_applied(database):
+        for place in range(MAX_A_BATCH + 50):  # more than a batch takes of the first merchant's
+            await upstream.notify({"list": [{"sim": "A", "state": ("live", "off")[place % 2]}]})
+        await upstream.notify({"list": [{"sim": "A", "state": "live"}, {"sim": "B", "state": "live"}]})
+        await upstream.notify({"list": [{"sim": "B", "state": "off"}]})
+
+    await second.raised_in_time("created", "activated", "suspended")
+    assert (await first.raised())[-1] == "activated"

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.errors import Conflicting, NotNow
+from esimhooks.server.domain.update import Identity
 from esimhooks.server.ingest.batch import Item
 from esimhooks.server.observe import metrics
 from esimhooks.server.runtime.group_commit import GroupCommit
@@ -102,4 +103,20 @@ def _stored(item: Item) -> Stored | None:
     entry = replace(item.entry, outcome=UpdateOutcome.WAITING, detail=None)
     if not item.updates:
         return Stored(entry=entry)
-    return Stored(entry=entry, identity=item.updates[0].identity, replaces=item.updates[0].replaces)
+    first = item.updates[0]
+    return Stored(
+        entry=entry,
+        identity=first.identity,
+        replaces=first.replaces,
+        spans_accounts=not all(_has_same_owner(update.identity, first.identity) for update in item.updates),
+    )
+
+
+def _has_same_owner(one: Identity, other: Identity) -> bool:
+    """Whether two eSIMs belong to one account for sure: they are the same, or of the same order or transaction."""
+    pairs = (
+        (one.esim_tran_no, other.esim_tran_no),
+        (one.order_no, other.order_no),
+        (one.transaction_id, other.transaction_id),
+    )
+    return any(name is not None and name == same for name, same in pairs)

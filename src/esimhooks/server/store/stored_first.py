@@ -2,7 +2,8 @@
 
 One statement stores any number, another returns the next ones, of each account its share. Each has a lane: the account of
 the eSIM that it speaks of. Those of a lane are applied in the order of their arrival by the database's clock, so that
-whatever is sent after an answer comes after what was answered.
+whatever is sent after an answer comes after what was answered. One that may speak of eSIMs of several accounts is in all
+lanes: it comes after all that arrived before it, and before all that arrived after it.
 """
 
 from collections.abc import Sequence
@@ -19,17 +20,20 @@ from esimhooks.server.store.statements import Arrays, columns_of
 
 MAX_LANES = 50
 """So many accounts have their share of one batch; the others of the next."""
+ALL_LANES = UUID(int=2**128 - 1)
 
 
 class Stored(Struct, frozen=True, kw_only=True):
     """A notification that is stored first; `identity` is what it says of the first eSIM that it speaks of.
 
-    `replaces` is the key of the eSIM that this one takes the place of.
+    `replaces` is the key of the eSIM that this one takes the place of. `spans_accounts`: others of its eSIMs may belong to
+    other accounts.
     """
 
     entry: JournalEntry
     identity: Identity = Identity()
     replaces: str | None = None
+    spans_accounts: bool = False
 
 
 class BacklogSize(Struct, frozen=True):
@@ -41,7 +45,7 @@ class BacklogSize(Struct, frozen=True):
 
 _NAMES = ("esim_tran_no", "order_no", "transaction_id", "iccid", "replaces")
 _arrays = Arrays()
-_KINDS = [*journal.COLUMNS.values(), *("text" for _ in _NAMES)]
+_KINDS = [*journal.COLUMNS.values(), *("text" for _ in _NAMES), "boolean"]
 _OF_SOURCE = f"(g.source = '{journal.UPDATES_SOURCE}' OR e.provider = g.source)"
 
 
@@ -54,11 +58,12 @@ def _known_by(name: str, given: str) -> str:
 
 _STORE = f"""
     WITH given AS (
-        SELECT * FROM unnest({_arrays(_KINDS)}) AS u ({", ".join((*journal.COLUMNS, *_NAMES))})
+        SELECT * FROM unnest({_arrays(_KINDS)}) AS u ({", ".join((*journal.COLUMNS, *_NAMES, "spans_accounts"))})
     ), frozen AS MATERIALIZED (
         SELECT array_agg(account_id) AS ids FROM read_frozen_accounts() AS f (account_id)
     ), laned AS MATERIALIZED (
-    SELECT g.*, coalesce(g.account_id, known.account_id, earlier.lane, '00000000-0000-0000-0000-000000000000') AS lane,
+    SELECT g.*, CASE WHEN g.account_id IS NULL AND g.spans_accounts THEN '{ALL_LANES}'
+           ELSE coalesce(g.account_id, known.account_id, earlier.lane, '00000000-0000-0000-0000-000000000000') END AS lane,
            CASE WHEN g.account_id IS NULL AND (known.account_id IS NOT NULL OR earlier.lane IS NOT NULL)
            THEN nullif(array_remove(ARRAY[
                CASE WHEN g.esim_tran_no IS DISTINCT FROM known.esim_tran_no THEN 'key ' || g.esim_tran_no END,
@@ -111,6 +116,7 @@ async def store(db: Session, stored: Sequence[Stored]) -> frozenset[UUID]:
             one.identity.transaction_id,
             one.identity.iccid,
             one.replaces,
+            one.spans_accounts,
         )
         for one in stored
     ]
@@ -120,32 +126,47 @@ async def store(db: Session, stored: Sequence[Stored]) -> frozenset[UUID]:
 async def waits(db: Session, lane: UUID) -> bool:
     """Return whether notifications of this account's eSIMs are stored and not yet applied."""
     return bool(
-        await db.conn.fetchval("SELECT EXISTS (SELECT FROM backlog WHERE due_at = 'infinity' AND lane = $1)", lane)
+        await db.conn.fetchval(
+            "SELECT EXISTS (SELECT FROM backlog WHERE due_at = 'infinity' AND lane = ANY ($1))", [lane, ALL_LANES]
+        )
     )
 
 
 async def next_ones(db: Session, *, after: UUID | None, limit: int) -> tuple[Sequence[Waiting], UUID | None]:
     """Return about `limit` of the oldest, of each lane the same number, and the last lane where there are more lanes.
 
-    `after` is the lane that had its turn last.
+    `after` is the lane that had its turn last. Nothing passes one that is in all lanes: what is older than it comes first, and
+    once it is the oldest, the oldest of all lanes together are returned.
     """
     rows = await db.conn.fetch(
-        """
-        WITH RECURSIVE lanes AS (
-            (SELECT lane FROM backlog WHERE due_at = 'infinity' AND ($1::uuid IS NULL OR lane > $1)
-             ORDER BY lane LIMIT 1)
+        f"""
+        WITH RECURSIVE wall AS MATERIALIZED (
+            SELECT received_at, notification_id FROM backlog WHERE due_at = 'infinity' AND lane = '{ALL_LANES}'
+            ORDER BY received_at, notification_id LIMIT 1
+        ), open AS NOT MATERIALIZED (
+            SELECT b.* FROM backlog b WHERE b.due_at = 'infinity' AND NOT EXISTS (
+                SELECT FROM wall w WHERE (w.received_at, w.notification_id) <= (b.received_at, b.notification_id)
+            )
+        ), lanes AS (
+            (SELECT lane FROM open WHERE $1::uuid IS NULL OR lane > $1 ORDER BY lane LIMIT 1)
             UNION ALL
             SELECT n.lane FROM lanes l CROSS JOIN LATERAL (
-                SELECT lane FROM backlog b WHERE b.due_at = 'infinity' AND b.lane > l.lane ORDER BY lane LIMIT 1
+                SELECT lane FROM open b WHERE b.lane > l.lane ORDER BY lane LIMIT 1
             ) n
         ), turns AS MATERIALIZED (
             SELECT lane FROM lanes LIMIT $3
+        ), fair AS MATERIALIZED (
+            SELECT b.notification_id, b.received_at, b.tries, t.lane FROM turns t CROSS JOIN LATERAL (
+                SELECT notification_id, received_at, tries FROM open
+                WHERE lane = t.lane ORDER BY lane, received_at, notification_id
+                LIMIT ($2 - 1) / (SELECT count(*) FROM turns) + 1
+            ) b
+        ), oldest AS (
+            SELECT notification_id, received_at, tries, NULL::uuid AS lane FROM backlog
+            WHERE due_at = 'infinity' AND $1::uuid IS NULL AND EXISTS (SELECT FROM wall) AND NOT EXISTS (SELECT FROM fair)
+            ORDER BY received_at, notification_id LIMIT $2
         )
-        SELECT b.notification_id, b.received_at, b.tries, t.lane FROM turns t CROSS JOIN LATERAL (
-            SELECT notification_id, received_at, tries FROM backlog
-            WHERE due_at = 'infinity' AND lane = t.lane ORDER BY lane, received_at, notification_id
-            LIMIT ($2 - 1) / (SELECT count(*) FROM turns) + 1
-        ) b ORDER BY b.received_at, b.notification_id
+        SELECT * FROM fair UNION ALL SELECT * FROM oldest ORDER BY received_at, notification_id
         """,
         after,
         limit,
