@@ -74,6 +74,30 @@ async def test_others_get_to_know_at_once_by_which_connection_a_dispatcher_lives
     assert holder.next_heartbeat_in_s > 0
 
 
+async def test_nothing_is_leased_before_others_would_notice_its_death(database: Database) -> None:
+    lane, scheduler = await a_lane(database, due=1), LaneScheduler(max_in_flight=10, max_in_flight_lane=10)
+    connections: list[Backend | None] = [None]
+    config = LeaseConfig(backend=lambda: connections[-1], backend_wait_s=60)
+    holder = LeaseManager(database, scheduler, config)
+
+    await holder.refresh()
+    leased_unseen = dict(scheduler.lanes)
+    connections.append(Backend(4711, datetime(2026, 11, 30, tzinfo=UTC)))
+    await holder.refresh()
+
+    assert not leased_unseen
+    assert list(scheduler.lanes) == [lane.endpoint_id]
+
+
+async def test_lanes_are_leased_all_the_same_where_that_connection_does_not_come(database: Database) -> None:
+    lane, scheduler = await a_lane(database, due=1), LaneScheduler(max_in_flight=10, max_in_flight_lane=10)
+    holder = LeaseManager(database, scheduler, LeaseConfig(backend=lambda: None, backend_wait_s=0))
+
+    await holder.refresh()
+
+    assert list(scheduler.lanes) == [lane.endpoint_id]
+
+
 async def _cut_off(database: Database) -> bool:
     """Cut the connections that wait for a lock."""
     async with database.session() as db:

@@ -63,6 +63,8 @@ from esimhooks.server.store.partitions import ensure_partitions
 
 CONNECTIONS, LEAST_CONNECTIONS = 12, 5
 REVIVE_EVERY_S = 2.0
+DISPATCHER_PAUSE_S = 1.0
+"""The longest between its rounds while the database is away: others take it for dead where it does not report soon after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,9 +131,10 @@ async def prepare(settings: Settings, stack: AsyncExitStack) -> tuple[Prepared, 
         own.push_async_callback(database.close)
         await _check(database, settings)
         await _apply_operator_settings(database, settings, Gate(settings.allow_networks))
-        async with database.session() as db:
-            # Whoever had leases in an earlier life of this installation is dead.
-            await lanes.release_dead(db, seconds=LeaseConfig().lease_s)
+        if embedded is not None:
+            async with database.session() as db:
+                # All who have used this database ended with it.
+                await lanes.release_dead(db, seconds=LeaseConfig().lease_s)
     return prepared, [] if embedded is None else [_look_after(embedded)]
 
 
@@ -338,7 +341,11 @@ class _Node:
             ]
             if Role.API in roles
             else [],
-            dispatching=Loop("dispatcher", dispatcher.dispatch, wake=self._dispatch_wake) if dispatcher else None,
+            dispatching=Loop(
+                "dispatcher", dispatcher.dispatch, wake=self._dispatch_wake, max_pause_s=DISPATCHER_PAUSE_S
+            )
+            if dispatcher
+            else None,
             dispatcher=dispatcher,
             results=Loop("outcomes", results.commit_waiting, wake=results.wake) if dispatcher else None,
         )
@@ -354,7 +361,7 @@ class _Node:
                 max_in_flight=self._settings.max_in_flight,
                 max_in_flight_lane=self._settings.max_in_flight_lane,
                 brand=self._settings.brand,
-                leases=LeaseConfig(backend=lambda: self._notifier.backend),
+                leases=LeaseConfig(backend=(lambda: self._notifier.backend) if self._notifier.listens else None),
             ),
         )
 

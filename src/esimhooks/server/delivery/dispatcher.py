@@ -113,11 +113,13 @@ class Dispatcher:
         self.changed()
         if more:
             return 0.0
-        return self._leases.postponed_lease_in_s or await self._pause_s()
+        if (in_s := self._leases.postponed_lease_in_s) > 0:
+            return min(in_s, self._config.poll_every_s)
+        return await self._pause_s()
 
     async def _pause_s(self) -> float:
         """Return the seconds until the next round where no notification comes before: few where there is anything to do."""
-        if self._tasks or self._scheduler.ready or self._config.leases.backend() is None:
+        if self._tasks or self._scheduler.ready or not self._leases.is_seen:
             return self._config.poll_every_s
         next_due_in_s = await self._leases.next_due_in_s()
         if next_due_in_s is not None and next_due_in_s <= 0:

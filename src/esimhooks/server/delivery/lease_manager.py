@@ -22,10 +22,6 @@ from esimhooks.server.store.database import Database
 log = get_logger("dispatcher")
 
 
-def _no_backend() -> None:
-    return None
-
-
 class LeaseConfig(Struct, frozen=True, kw_only=True):
     """Times in seconds, and how many lanes one dispatcher may lease."""
 
@@ -39,8 +35,11 @@ class LeaseConfig(Struct, frozen=True, kw_only=True):
     """Lanes are looked for at most this often, however many notifications come: each search visits every waiting lane."""
     linger_s: float = 10.0
     """How long an idle lane stays leased, so that a steady trickle does not lease it again each time."""
-    backend: Callable[[], lanes.Backend | None] = _no_backend
-    """What serves a connection that lives exactly as long as this process, so that others notice its death."""
+    backend: Callable[[], lanes.Backend | None] | None = None
+    """What serves a connection that lives exactly as long as this process, so that others notice its death; None where
+    there is no such connection."""
+    backend_wait_s: float = 2.0
+    """How long nothing is leased where that connection is not open yet: whoever died then would not be noticed."""
 
 
 class LeaseManager:
@@ -55,6 +54,8 @@ class LeaseManager:
         self._heartbeat_at = float("-inf")
         self._heartbeat_backend: lanes.Backend | None = None
         self._leased_at = float("-inf")
+        self._unseen_since = monotonic()
+        """Since when others would not notice that this dispatcher dies."""
         self._lease_was_postponed = False
         self._leases_uncertain = False
         """Whether the database may have leases of ours that the scheduler lacks: the answer to a statement was lost."""
@@ -71,11 +72,20 @@ class LeaseManager:
     @property
     def next_heartbeat_in_s(self) -> float:
         """Seconds until this dispatcher must report again: at once where others could not see yet that it dies."""
-        if self._config.backend() != self._heartbeat_backend:
+        if self._backend != self._heartbeat_backend:
             return 0.0
         is_idle = not self._scheduler.lanes and not self._presence.lanes
         every_s = self._config.heartbeat_idle_s if is_idle else self._config.heartbeat_every_s
         return max(0.0, self._heartbeat_at + every_s - monotonic())
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether others would notice at once that this dispatcher dies."""
+        return self._backend is not None
+
+    @property
+    def _backend(self) -> lanes.Backend | None:
+        return self._config.backend() if self._config.backend is not None else None
 
     async def next_due_in_s(self) -> float | None:
         """Return the seconds until a delivery is due in a lane that may be leased then; None where none will be."""
@@ -89,7 +99,10 @@ class LeaseManager:
 
     @property
     def _lease_allowed_in_s(self) -> float:
-        return max(0.0, self._leased_at + self._config.lease_every_s - monotonic())
+        allowed_at = self._leased_at + self._config.lease_every_s
+        if self._config.backend is not None and self._heartbeat_backend is None:
+            allowed_at = max(allowed_at, self._unseen_since + self._config.backend_wait_s)
+        return max(0.0, allowed_at - monotonic())
 
     async def release_idle(self) -> None:
         """Release lanes that have been idle for a while, and closed lanes that are done."""
@@ -133,13 +146,15 @@ class LeaseManager:
         """Report that this dispatcher is alive; return how many of its lanes exceed its share."""
         if self.next_heartbeat_in_s > 0:
             return 0
-        backend = self._config.backend()
+        backend = self._backend
         async with self._database.session() as db:
             self._presence = await lanes.heartbeat(
                 db, holder=self.holder, seconds=self._config.lease_s, backend=backend
             )
             if self._presence.some_dead and (count := await lanes.release_dead(db, seconds=self._config.lease_s)):
                 log.warning("dispatchers.died", count=count)
+        if backend is None and self._heartbeat_backend is not None:
+            self._unseen_since = monotonic()
         self._heartbeat_at, self._heartbeat_backend = monotonic(), backend
         leased = len(self._scheduler.lanes)
         if self._presence.dispatchers > 1:

@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from time import monotonic
 
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.observe import metrics
@@ -48,15 +49,25 @@ log = get_logger("loop")
 class Loop:
     """Runs `work` until `stop`. `wake` brings the next round forward.
 
-    `endless` work, such as listening, ends only by being cancelled: `stop` does that.
+    `endless` work, such as listening, ends only by being cancelled: `stop` does that. After errors the pauses grow to
+    `max_pause_s`; a round that went on for longer before it failed has begun well, and the pauses begin anew.
     """
 
-    def __init__(self, name: str, work: Work, *, wake: Wake | None = None, endless: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        work: Work,
+        *,
+        wake: Wake | None = None,
+        endless: bool = False,
+        max_pause_s: float = MAX_PAUSE_S,
+    ) -> None:
         self.name = name
         self.wake = wake or Wake()
         self.rounds = 0
         self._work = work
         self._endless = endless
+        self._max_pause_s = max_pause_s
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
@@ -65,23 +76,29 @@ class Loop:
         self._task = asyncio.current_task()
         pause = FIRST_PAUSE_S
         while not self._stopping:
+            began = monotonic()
             try:
                 seconds = await self._work()
                 if pause > FIRST_PAUSE_S:
                     log.info("loop.goes_on", loop=self.name)
                 pause = FIRST_PAUSE_S
             except NotNow as error:
+                pause = self._pause_after(began, pause)
                 if pause == FIRST_PAUSE_S:  # an outage is logged once, not in every round
                     log.warning("loop.waits", loop=self.name, reason=error.detail)
                 metrics.loop_failed(self.name)
-                seconds, pause = pause * (1 + random.random() / 4), min(pause * 2, MAX_PAUSE_S)  # noqa: S311
+                seconds, pause = pause * (1 + random.random() / 4), min(pause * 2, self._max_pause_s)  # noqa: S311
             except Exception as error:  # a defect in one round must not end the loop
+                pause = self._pause_after(began, pause)
                 log.exception("loop.failed", loop=self.name, error=error)
                 metrics.loop_failed(self.name)
-                seconds, pause = pause * (1 + random.random() / 4), min(pause * 2, MAX_PAUSE_S)  # noqa: S311
+                seconds, pause = pause * (1 + random.random() / 4), min(pause * 2, self._max_pause_s)  # noqa: S311
             self.rounds += 1
             if seconds > 0 and not self._stopping:
                 await self.wake.wait(seconds)
+
+    def _pause_after(self, began: float, pause: float) -> float:
+        return FIRST_PAUSE_S if monotonic() - began > 2 * self._max_pause_s else pause
 
     def stop(self) -> None:
         """End after the present round, or cancel it where it is endless."""

@@ -12,6 +12,8 @@ AT_MOST_EVERY_S = 0.02
 IDLE_S = 60.0
 LOOK_EVERY_S = 0.1
 """For work of others, where nothing can be listened to."""
+MAX_PAUSE_S = 1.0
+"""Between attempts to listen again: other nodes see by that connection whether this one lives."""
 
 
 class Notifier:
@@ -30,12 +32,17 @@ class Notifier:
         self._name = new_id()
         self._first = True
 
+    @property
+    def listens(self) -> bool:
+        """Whether there is a connection on which this node listens, or will be."""
+        return self._dsn is not None
+
     def loops(self) -> list[Loop]:
         """Return the two loops: one that notifies, one that listens."""
         notifying = Loop("notifying", self._notify, wake=self.wake)
         if self._dsn is None:
             return [notifying, Loop("looking", self._look)]
-        return [notifying, Loop("listening", self._listen, endless=True)]
+        return [notifying, Loop("listening", self._listen, endless=True, max_pause_s=MAX_PAUSE_S)]
 
     async def _notify(self) -> float:
         if self._first:  # the round at the start of the loop has nothing to say
@@ -58,3 +65,4 @@ class Notifier:
 
     def _connected(self, backend: lanes.Backend | None) -> None:
         self.backend = backend
+        self._local.notify()  # the dispatcher reports it

@@ -28,7 +28,7 @@ lane to the next in the index, however long each is."""
 
 
 SILENT_S = 2.5
-SETTLED_S = 10.0
+SETTLED_S = 5.0
 """For how long a dispatcher must have had its connection before it takes others for dead: after a failover the connections
 of all have ended, and those that come back a moment later have results to write for what they have sent."""
 DEAD = f"""
