@@ -165,6 +165,22 @@ def test_a_line_that_cannot_be_made_does_not_fail_for_whoever_wrote_it() -> None
     assert '"event":"the next"' in done.stderr.splitlines()[-1]
 
 
+def test_a_line_that_cannot_be_written_does_not_fail_for_whoever_wrote_it() -> None:
+    program = (
+        "import os, sys\nfrom esimhooks.server.observe import log\nlog.configure(log_format='json', level='info')\n"
+        "logger = log.get_logger('room')\n"
+        "kept, sys.stderr = sys.stderr, open(os.devnull, 'w')\nsys.stderr.close()\nlogger.warning('lost')\n"
+        "sys.stderr = kept\nlogger.warning('written')\n"
+        "reader, writer = os.pipe()\nos.close(reader)\nos.dup2(writer, 2)\nlogger.warning('lost')\n"
+        "print('went on')"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert "went on" in done.stdout
+    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["written"]
+
+
 def test_a_console_shows_the_exception_below_its_line() -> None:
     first, *lines = printed("console")
 

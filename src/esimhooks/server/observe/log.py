@@ -7,6 +7,7 @@ path, so it is built once, as bytes; nothing here may wait for anything but stan
 import logging
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,7 +29,7 @@ def configure(*, log_format: str, level: str) -> None:
     structlog.configure(
         processors=[_safe, _console() if log_format == "console" else _json],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        logger_factory=structlog.BytesLoggerFactory(_StandardError()),  # type: ignore[arg-type]  # all that it calls
         cache_logger_on_first_use=True,
     )
     for logger in _loggers:
@@ -45,6 +46,22 @@ def get_logger(room: str) -> Any:
     logger = structlog.get_logger(room=room)
     _loggers.append(logger)
     return logger
+
+
+class _StandardError:
+    """Standard error as it is when a line is written.
+
+    A line that cannot be written, as the pipe or file is closed or the disk is full, is lost: that is no reason to fail for
+    whoever wrote it.
+    """
+
+    def write(self, line: bytes) -> None:
+        with suppress(OSError, ValueError, AttributeError):
+            sys.stderr.buffer.write(line)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError, AttributeError):
+            sys.stderr.buffer.flush()
 
 
 class _Libraries(logging.Handler):
