@@ -45,6 +45,16 @@ async def test_a_provider_that_looks_at_its_address_finds_it(operator: Api, meth
     assert (await operator.get("/v1/notifications"))["data"] == []
 
 
+@pytest.mark.parametrize("rest", ["/%00", "/usage/a%00b", "/%0a", "/%7f"])
+async def test_below_an_inbound_address_is_nothing_that_no_journal_can_hold(operator: Api, rest: str) -> None:
+    inbound = await put(operator)
+
+    answer = await operator.call("POST", inbound + rest, HEALTHY)
+
+    is_problem(answer, 404)
+    assert (await operator.get("/v1/notifications"))["data"] == []
+
+
 @pytest.mark.parametrize("header", ["authorization", "cookie", "proxy-authorization", "x-api-key"])
 async def test_a_header_that_carries_credentials_is_not_journaled(operator: Api, header: str) -> None:
     inbound = await put(operator)

@@ -251,7 +251,7 @@ class Router:
 
     @staticmethod
     def _with_rest(node: _Node, texts: list[str], rest: list[str]) -> tuple[_Node | None, Mapping[str, str]]:
-        if node.rest is None or not all(map(is_plain, texts)):
+        if node.rest is None or not all(map(is_plain, (*texts, *rest))):
             return None, {}
         return node.rest, _named(node.rest, [*texts, "/" + "/".join(rest)])
 
