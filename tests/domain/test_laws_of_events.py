@@ -70,11 +70,11 @@ def test_a_change_of_status_raises_one_status_event_and_nothing_else_does(
 ) -> None:
     for step in apply_story(esim, story, policy):
         before, after = step.change.before, step.change.after
-        born_pending = before.status is None and after.status is EsimStatus.PENDING
+        created_pending = before.status is None and after.status is EsimStatus.PENDING
         moved = (before.status, before.smdp_status) != (after.status, after.smdp_status)
         raised = [one for one in step.envelopes if one.event in STATUS_EVENTS]
 
-        assert len(raised) == int(moved and not born_pending)
+        assert len(raised) == int(moved and not created_pending)
         assert raised == list(step.envelopes[: len(raised)]), "the status event is the first"
 
 

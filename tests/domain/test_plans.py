@@ -160,10 +160,10 @@ def test_what_is_reported_of_the_esim_counts_where_its_plans_have_no_figures() -
     over = apply_update(
         esim, an_update(plans=(a_plan("p1", state=DEPLETED), a_plan("p2", state=ACTIVE)), occurred_at=hours(2))
     )
-    told = apply_update(over.esim, an_update(total_bytes=2 * GB, used_bytes=0, occurred_at=hours(3)))
+    reported = apply_update(over.esim, an_update(total_bytes=2 * GB, used_bytes=0, occurred_at=hours(3)))
 
     assert (over.esim.total_bytes, over.esim.used_bytes) == (None, None)
-    assert (told.esim.total_bytes, told.esim.used_bytes) == (2 * GB, 0)
+    assert (reported.esim.total_bytes, reported.esim.used_bytes) == (2 * GB, 0)
 
 
 @pytest.mark.parametrize("part", [{"remaining_bytes": GB // 2}, {"used_percent": Decimal(75)}])

@@ -85,17 +85,17 @@ def test_ids_made_one_after_the_other_ascend_inside_and_outside() -> None:
 @LAW
 @given(at=milliseconds)
 def test_the_first_id_of_a_millisecond_has_that_millisecond(at: int) -> None:
-    moment = EPOCH + timedelta(milliseconds=at)
+    time = EPOCH + timedelta(milliseconds=at)
 
-    assert made_at(first_id_of(moment)) == moment
+    assert made_at(first_id_of(time)) == time
 
 
 @LAW
 @given(at=milliseconds, microseconds=st.integers(0, 999))
 def test_the_first_id_of_a_time_is_that_of_its_millisecond(at: int, microseconds: int) -> None:
-    moment = EPOCH + timedelta(milliseconds=at)
+    time = EPOCH + timedelta(milliseconds=at)
 
-    assert first_id_of(moment + timedelta(microseconds=microseconds)) == first_id_of(moment)
+    assert first_id_of(time + timedelta(microseconds=microseconds)) == first_id_of(time)
 
 
 def test_an_id_lies_between_the_first_ids_of_its_millisecond_and_the_next() -> None:

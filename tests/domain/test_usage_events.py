@@ -11,12 +11,12 @@ from factories import EVERY_CHANGE, GB, an_active_esim, an_esim, an_order, an_up
 
 
 def test_pushed_usage_is_data_updated() -> None:
-    told = apply_update(an_active_esim(), an_update(occurred_at=hours(1), used_bytes=GB))
+    applied = apply_update(an_active_esim(), an_update(occurred_at=hours(1), used_bytes=GB))
 
-    assert told.events == ["data_updated"]
-    assert told.only.thresholds is UNSET
-    assert (told.only.data.data_usage, told.only.data.data_usage_remain) == (1024, 9216)
-    assert told.only.changes == {
+    assert applied.events == ["data_updated"]
+    assert applied.only.thresholds is UNSET
+    assert (applied.only.data.data_usage, applied.only.data.data_usage_remain) == (1024, 9216)
+    assert applied.only.changes == {
         "dataUsage": FieldChange(old=0, new=1024),
         "data_usage_remain": FieldChange(old=10240, new=9216),
         "lastUsageUpdate": FieldChange(old="2026-11-23T12:00:00.000Z", new="2026-11-23T13:00:00.000Z"),
@@ -24,10 +24,10 @@ def test_pushed_usage_is_data_updated() -> None:
 
 
 def test_a_top_up_is_data_updated() -> None:
-    told = apply_update(an_active_esim(), an_update(occurred_at=hours(1), total_bytes=20 * GB))
+    applied = apply_update(an_active_esim(), an_update(occurred_at=hours(1), total_bytes=20 * GB))
 
-    assert told.events == ["data_updated"]
-    assert told.only.data.total_volume == 20480
+    assert applied.events == ["data_updated"]
+    assert applied.only.data.total_volume == 20480
 
 
 def test_plans_without_volumes_leave_the_volume_of_the_whole_esim_to_count() -> None:
@@ -41,30 +41,30 @@ def test_plans_without_volumes_leave_the_volume_of_the_whole_esim_to_count() -> 
 
 
 def test_a_poll_that_brought_other_figures_is_usage_updated() -> None:
-    told = apply_update(an_active_esim(), an_update(cause=Cause.POLL, usage_at=hours(1), used_bytes=GB))
+    applied = apply_update(an_active_esim(), an_update(cause=Cause.POLL, usage_at=hours(1), used_bytes=GB))
 
-    assert told.events == ["usage_updated"]
+    assert applied.events == ["usage_updated"]
 
 
 def test_a_poll_that_brought_the_same_figures_is_nothing() -> None:
-    told = apply_update(
+    applied = apply_update(
         an_active_esim(), an_update(cause=Cause.POLL, usage_at=hours(1), used_bytes=0, total_bytes=10 * GB)
     )
 
-    assert told.events == []
+    assert applied.events == []
 
 
 def test_a_polled_order_that_brought_other_figures_is_usage_updated() -> None:
-    told = apply_update(an_active_esim(), an_update(cause=Cause.ORDER_POLL, occurred_at=hours(1), used_bytes=GB))
+    applied = apply_update(an_active_esim(), an_update(cause=Cause.ORDER_POLL, occurred_at=hours(1), used_bytes=GB))
 
-    assert told.events == ["usage_updated"]
+    assert applied.events == ["usage_updated"]
 
 
 def test_a_validity_notification_is_usage_updated() -> None:
-    told = apply_update(an_active_esim(), an_update(cause=Cause.VALIDITY, occurred_at=days(29), validity_days=1))
+    applied = apply_update(an_active_esim(), an_update(cause=Cause.VALIDITY, occurred_at=days(29), validity_days=1))
 
-    assert told.events == ["usage_updated"]
-    assert told.only.data.validity_usage_remain == 1
+    assert applied.events == ["usage_updated"]
+    assert applied.only.data.validity_usage_remain == 1
 
 
 def test_a_validity_notification_is_raised_once_per_content() -> None:
@@ -99,9 +99,9 @@ def test_the_same_days_left_are_news_again_after_the_validity_was_extended() -> 
     ).esim
     extended = apply_update(noticed, an_update(occurred_at=days(28), expire_at=days(60))).esim
 
-    told = apply_update(extended, an_update(cause=Cause.VALIDITY, occurred_at=days(57), validity_days=3))
+    applied = apply_update(extended, an_update(cause=Cause.VALIDITY, occurred_at=days(57), validity_days=3))
 
-    assert told.events == ["usage_updated"]
+    assert applied.events == ["usage_updated"]
 
 
 def test_the_same_days_left_are_news_again_after_the_activation() -> None:
@@ -109,9 +109,9 @@ def test_the_same_days_left_are_news_again_after_the_activation() -> None:
     noticed = apply_update(waiting, an_update(cause=Cause.VALIDITY, occurred_at=days(150), validity_days=30)).esim
     active = apply_update(noticed, an_update(occurred_at=days(151), esim_status=EsimStatus.IN_USE)).esim
 
-    told = apply_update(active, an_update(cause=Cause.VALIDITY, occurred_at=days(151), validity_days=30))
+    applied = apply_update(active, an_update(cause=Cause.VALIDITY, occurred_at=days(151), validity_days=30))
 
-    assert told.events == ["usage_updated"]
+    assert applied.events == ["usage_updated"]
 
 
 @pytest.mark.parametrize(
@@ -137,34 +137,34 @@ def test_the_same_days_left_are_news_again_after_the_activation() -> None:
     ],
 )
 def test_a_requery_is_emitted_to_the_end(fields: dict[str, object], events: list[str]) -> None:
-    told = apply_update(an_active_esim(), an_update(cause=Cause.REQUERY, occurred_at=hours(1), **fields))
+    applied = apply_update(an_active_esim(), an_update(cause=Cause.REQUERY, occurred_at=hours(1), **fields))
 
-    assert told.events == events
+    assert applied.events == events
 
 
 def test_a_requery_that_is_stale_on_every_axis_is_emitted_all_the_same() -> None:
     update = an_update(cause=Cause.REQUERY, occurred_at=hours(-1), esim_status=EsimStatus.CREATED)
 
-    told = apply_update(an_active_esim(status_at=hours(0)), update, received_at=hours(1))
+    applied = apply_update(an_active_esim(status_at=hours(0)), update, received_at=hours(1))
 
-    assert told.change.outcome == "stale"
-    assert told.events == ["usage_updated", "requeried"]
-    assert told.envelopes[-1].data.esim_status is EsimStatus.IN_USE
+    assert applied.change.outcome == "stale"
+    assert applied.events == ["usage_updated", "requeried"]
+    assert applied.envelopes[-1].data.esim_status is EsimStatus.IN_USE
 
 
 def test_all_events_of_one_change_agree_and_are_numbered() -> None:
     update = an_update(cause=Cause.REQUERY, occurred_at=hours(1), esim_status=EsimStatus.USED_UP, used_bytes=10 * GB)
 
-    told = apply_update(an_active_esim(sequence=7), update)
+    applied = apply_update(an_active_esim(sequence=7), update)
 
-    assert told.events == ["expired", "data_updated", "usage_updated", "requeried"]
-    assert [one.sequence for one in told.envelopes] == [8, 9, 10, 11]
-    assert [(one.previous_status, one.new_status) for one in told.envelopes] == [
+    assert applied.events == ["expired", "data_updated", "usage_updated", "requeried"]
+    assert [one.sequence for one in applied.envelopes] == [8, 9, 10, 11]
+    assert [(one.previous_status, one.new_status) for one in applied.envelopes] == [
         (EsimStatus.IN_USE, EsimStatus.USED_UP)
     ] * 4
-    assert all(one.changes == told.envelopes[0].changes for one in told.envelopes)
-    assert all(one.data == told.envelopes[0].data for one in told.envelopes)
-    assert told.envelopes[0].changes
+    assert all(one.changes == applied.envelopes[0].changes for one in applied.envelopes)
+    assert all(one.data == applied.envelopes[0].data for one in applied.envelopes)
+    assert applied.envelopes[0].changes
 
 
 @pytest.mark.parametrize("cause", [Cause.PUSH, Cause.FILL])
@@ -173,10 +173,10 @@ def test_the_figures_of_a_birth_are_emitted_by_its_first_status_event(cause: Cau
         cause=cause, occurred_at=hours(1), esim_status=EsimStatus.CREATED, total_bytes=10 * GB, used_bytes=0
     )
 
-    told = apply_update(an_order(status=EsimStatus.PENDING), birth)
+    applied = apply_update(an_order(status=EsimStatus.PENDING), birth)
 
-    assert told.events == ["created"]
-    assert told.only.data.total_volume == 10240
+    assert applied.events == ["created"]
+    assert applied.only.data.total_volume == 10240
 
 
 def test_a_threshold_that_was_crossed_before_the_birth_is_emitted_besides() -> None:
@@ -184,10 +184,10 @@ def test_a_threshold_that_was_crossed_before_the_birth_is_emitted_besides() -> N
         cause=Cause.FILL, occurred_at=hours(1), esim_status=EsimStatus.IN_USE, total_bytes=10 * GB, used_bytes=3 * GB
     )
 
-    told = apply_update(an_order(), birth)
+    applied = apply_update(an_order(), birth)
 
-    assert told.events == ["activated", "data_updated"]
-    assert told.envelopes[1].thresholds == [25]
+    assert applied.events == ["activated", "data_updated"]
+    assert applied.envelopes[1].thresholds == [25]
 
 
 def test_usage_of_an_esim_without_a_status_says_what_changed_from_the_second_time_on() -> None:
@@ -202,10 +202,10 @@ def test_usage_of_an_esim_without_a_status_says_what_changed_from_the_second_tim
 def test_what_came_before_the_first_event_is_no_change() -> None:
     named = apply_update(an_order(), an_update(occurred_at=hours(1), package_name="Spain 5GB")).esim
 
-    told = apply_update(named, an_update(occurred_at=hours(2), esim_status=EsimStatus.CREATED), policy=EVERY_CHANGE)
+    applied = apply_update(named, an_update(occurred_at=hours(2), esim_status=EsimStatus.CREATED), policy=EVERY_CHANGE)
 
-    assert told.only.changes is UNSET
-    assert told.only.data.package_name == "Spain 5GB"
+    assert applied.only.changes is UNSET
+    assert applied.only.data.package_name == "Spain 5GB"
 
 
 def test_the_end_by_the_clock_raises_no_usage_event() -> None:

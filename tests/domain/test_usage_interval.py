@@ -21,32 +21,32 @@ def usage_emitted_once() -> Esim:
 
 def used(megabytes: int, at: float, **fields: object) -> Esim:
     update = an_update(occurred_at=hours(at), used_bytes=megabytes * BYTES_PER_MB, **fields)
-    held = apply_update(usage_emitted_once(), update, policy=FOUR_HOURS)
-    assert held.events == []
-    return held.esim
+    applied = apply_update(usage_emitted_once(), update, policy=FOUR_HOURS)
+    assert applied.events == []
+    return applied.esim
 
 
 def test_the_default_interval_is_four_hours() -> None:
     assert EmitPolicy().usage_interval_s == 4 * 3600
 
 
-def test_the_first_pushed_usage_is_told_at_once() -> None:
+def test_the_first_pushed_usage_is_emitted_at_once() -> None:
     update = an_update(occurred_at=hours(1), used_bytes=BYTES_PER_MB)
 
     assert apply_update(an_active_esim(), update, policy=FOUR_HOURS).events == ["data_updated"]
 
 
-def test_usage_within_the_interval_is_held_back_and_the_state_is_up_to_date() -> None:
+def test_usage_within_the_interval_is_pending_and_the_state_is_up_to_date() -> None:
     assert used(200, at=4.9).used_bytes == 200 * BYTES_PER_MB
 
 
-def test_usage_after_the_interval_is_told() -> None:
+def test_usage_after_the_interval_is_emitted() -> None:
     update = an_update(occurred_at=hours(5), used_bytes=200 * BYTES_PER_MB)
 
     assert apply_update(usage_emitted_once(), update, policy=FOUR_HOURS).events == ["data_updated"]
 
 
-def test_with_an_interval_of_0_every_change_is_told() -> None:
+def test_with_an_interval_of_0_every_change_is_emitted() -> None:
     first = apply_update(
         an_active_esim(), an_update(occurred_at=hours(1), used_bytes=BYTES_PER_MB), policy=EVERY_CHANGE
     )
@@ -74,10 +74,10 @@ def test_with_an_interval_of_0_every_change_is_told() -> None:
         ),
     ],
 )
-def test_what_was_held_back_is_in_the_next_events_changes_with_the_value_last_told(update: Update, event: str) -> None:
-    held = used(200, at=2)
+def test_pending_usage_is_in_the_next_events_changes_with_the_value_last_emitted(update: Update, event: str) -> None:
+    pending = used(200, at=2)
 
-    applied = apply_update(held, update, received_at=hours(6), policy=FOUR_HOURS)
+    applied = apply_update(pending, update, received_at=hours(6), policy=FOUR_HOURS)
 
     assert event in applied.events
     assert applied.envelopes[0].changes
@@ -86,7 +86,7 @@ def test_what_was_held_back_is_in_the_next_events_changes_with_the_value_last_to
     assert applied.esim.pending_changes == {}
 
 
-def test_what_was_held_back_is_told_by_an_event_that_brings_no_usage_itself() -> None:
+def test_pending_usage_is_emitted_with_an_event_that_brings_no_usage_itself() -> None:
     applied = apply_update(
         used(200, at=2), an_update(occurred_at=hours(3), esim_status=EsimStatus.SUSPENDED), policy=FOUR_HOURS
     )
@@ -97,7 +97,7 @@ def test_what_was_held_back_is_told_by_an_event_that_brings_no_usage_itself() ->
     assert applied.only.changes["esimStatus"] == FieldChange(old="IN_USE", new="SUSPENDED")
 
 
-def test_what_was_told_is_not_told_again() -> None:
+def test_what_was_emitted_is_not_emitted_again() -> None:
     applied = apply_update(
         used(200, at=2), an_update(occurred_at=hours(3), esim_status=EsimStatus.SUSPENDED), policy=FOUR_HOURS
     )
@@ -109,9 +109,9 @@ def test_what_was_told_is_not_told_again() -> None:
     assert again.only.changes == {"esimStatus": FieldChange(old="SUSPENDED", new="IN_USE")}
 
 
-def test_a_change_that_was_taken_back_while_held_is_no_change() -> None:
-    held = used(200, at=2)
-    back = apply_update(held, an_update(occurred_at=hours(3), used_bytes=100 * BYTES_PER_MB), policy=FOUR_HOURS)
+def test_a_change_that_was_taken_back_while_pending_is_no_change() -> None:
+    pending = used(200, at=2)
+    back = apply_update(pending, an_update(occurred_at=hours(3), used_bytes=100 * BYTES_PER_MB), policy=FOUR_HOURS)
 
     applied = apply_update(
         back.esim, an_update(occurred_at=hours(3.5), esim_status=EsimStatus.SUSPENDED), policy=FOUR_HOURS
@@ -122,7 +122,7 @@ def test_a_change_that_was_taken_back_while_held_is_no_change() -> None:
     assert "dataUsage" not in applied.only.changes
 
 
-def test_a_held_change_that_the_telling_update_takes_back_is_no_change() -> None:
+def test_a_pending_change_that_the_emitting_update_takes_back_is_no_change() -> None:
     back = an_update(occurred_at=hours(3), esim_status=EsimStatus.SUSPENDED, used_bytes=100 * BYTES_PER_MB)
 
     applied = apply_update(used(200, at=2), back, policy=FOUR_HOURS)
@@ -132,14 +132,14 @@ def test_a_held_change_that_the_telling_update_takes_back_is_no_change() -> None
     assert "dataUsage" not in applied.only.changes
 
 
-def test_a_change_that_was_taken_back_is_not_told_when_the_interval_is_over() -> None:
-    held = used(200, at=2)
-    back = apply_update(held, an_update(occurred_at=hours(3), used_bytes=100 * BYTES_PER_MB), policy=FOUR_HOURS).esim
+def test_a_change_that_was_taken_back_is_not_emitted_when_the_interval_is_over() -> None:
+    pending = used(200, at=2)
+    back = apply_update(pending, an_update(occurred_at=hours(3), used_bytes=100 * BYTES_PER_MB), policy=FOUR_HOURS).esim
 
-    waited, nothing = emit_pending(held, now=hours(6)), emit_pending(replace(back, pending_changes={}), now=hours(6))
+    waited, nothing = emit_pending(pending, now=hours(6)), emit_pending(replace(back, pending_changes={}), now=hours(6))
 
     assert [draft.type for draft in waited.drafts] == ["esim.data_updated"]
-    assert (waited.esim.sequence, waited.esim.pending_until) == (held.sequence + 1, None)
+    assert (waited.esim.sequence, waited.esim.pending_until) == (pending.sequence + 1, None)
     assert (waited.esim.usage_emitted_at, waited.esim.pending_changes) == (hours(6), {})
     assert nothing.drafts == ()
     assert (nothing.esim.sequence, nothing.esim.usage_emitted_at) == (back.sequence, back.usage_emitted_at)
@@ -155,7 +155,7 @@ def test_a_status_event_does_not_begin_the_interval_anew() -> None:
     assert applied.events == ["data_updated"]
 
 
-def test_a_threshold_is_not_held_back() -> None:
+def test_a_threshold_is_emitted_at_once() -> None:
     applied = apply_update(usage_emitted_once(), an_update(occurred_at=hours(2), used_bytes=3 * GB), policy=FOUR_HOURS)
 
     assert applied.events == ["data_updated"]

@@ -53,7 +53,7 @@ def test_after_the_sixth_attempt_the_delivery_has_failed(outcome: OutcomeClass) 
 
 @pytest.mark.parametrize("outcome", [OutcomeClass.TOO_MANY, OutcomeClass.SERVER_ERROR])
 @pytest.mark.parametrize(
-    ("asked_s", "delay_s"),
+    ("requested_s", "delay_s"),
     [
         pytest.param(120, 120, id="later than the schedule is granted"),
         pytest.param(10, 60, id="earlier than the schedule is not"),
@@ -61,17 +61,17 @@ def test_after_the_sixth_attempt_the_delivery_has_failed(outcome: OutcomeClass) 
         pytest.param(7 * DAY_S, DAY_S, id="at most 24 h"),
     ],
 )
-def test_retry_after_postpones(outcome: OutcomeClass, asked_s: float, delay_s: float) -> None:
-    assert verdict(outcome, retry_after_s=asked_s).delay_s == delay_s
+def test_retry_after_postpones(outcome: OutcomeClass, requested_s: float, delay_s: float) -> None:
+    assert verdict(outcome, retry_after_s=requested_s).delay_s == delay_s
 
 
 @LAW
-@given(attempt=st.integers(1, 5), chance=st.floats(0, 1), asked_s=st.none() | st.floats(0, 10 * DAY_S))
-def test_no_answer_makes_an_attempt_early(attempt: int, chance: float, asked_s: float | None) -> None:
-    delay = verdict(OutcomeClass.TOO_MANY, attempt=attempt, chance=chance, retry_after_s=asked_s).delay_s
+@given(attempt=st.integers(1, 5), chance=st.floats(0, 1), requested_s=st.none() | st.floats(0, 10 * DAY_S))
+def test_no_answer_makes_an_attempt_early(attempt: int, chance: float, requested_s: float | None) -> None:
+    delay = verdict(OutcomeClass.TOO_MANY, attempt=attempt, chance=chance, retry_after_s=requested_s).delay_s
 
     assert delay is not None
-    assert delay >= max(STANDARD[attempt], min(asked_s or 0, DAY_S))
+    assert delay >= max(STANDARD[attempt], min(requested_s or 0, DAY_S))
 
 
 @pytest.mark.parametrize("attempt", [1, 6, 20])
