@@ -53,12 +53,12 @@ def test_a_percentile_is_one_of_the_values() -> None:
 
 
 def test_the_page_has_every_figure_and_says_which_promise_was_missed() -> None:
-    said = page({"cores": 2}, {"drain": {"deliveries/s": 1234.5, "ratio to the bare client": 0.5}})
+    html = page({"cores": 2}, {"drain": {"deliveries/s": 1234.5, "ratio to the bare client": 0.5}})
 
-    assert "1,234.500" in said
-    assert "&gt;= 0.6: missed" in said
-    assert "<svg" in said
-    assert "src=" not in said
+    assert "1,234.500" in html
+    assert "&gt;= 0.6: missed" in html
+    assert "<svg" in html
+    assert "src=" not in html
     assert verdict("drain", "ratio to the bare client", 0.61) == ">= 0.6: yes"
 
 

@@ -35,10 +35,10 @@ class Person:
         self.url = url
         self.troubles: list[str] = []
         self.clicks = 0
-        page.on("console", lambda told: self._heard(told.type, told.text))
+        page.on("console", lambda message: self._heard(message.type, message.text))
         page.on("pageerror", lambda error: self.troubles.append(f"script: {error}"))
         page.on("dialog", lambda dialog: self.troubles.append(f"dialog: {dialog.message}"))
-        page.on("request", lambda request: self._asked(request.url))
+        page.on("request", lambda request: self._requested(request.url))
 
     async def open(self, path: str) -> None:
         """Go to a page."""
@@ -113,7 +113,7 @@ class Person:
         if kind in ("error", "warning"):
             self.troubles.append(f"console: {text}")
 
-    def _asked(self, url: str) -> None:
+    def _requested(self, url: str) -> None:
         if not url.startswith((self.url + "/", "data:")):
             self.troubles.append(f"another host: {url}")
 

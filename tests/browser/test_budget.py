@@ -35,8 +35,8 @@ async def test_every_page_over_a_history_loads_few_bytes_and_every_kind_of_query
         watch = Stopwatch(await db.conn.fetchval("SELECT pg_backend_pid()"))
     times = [await watch.timed(query, limit_ms=LIST_MS) for query in queries_of(database, history)[::EVERY]]
     await database.close()
-    whose = f"?account={text_of(Prefix.ACCOUNT, history.tenant.account_id)}&mode=live"
-    pages = await loaded(chromium, operator.url, ADMIN_KEY, whose, times=1)
+    parameters = f"?account={text_of(Prefix.ACCOUNT, history.tenant.account_id)}&mode=live"
+    pages = await loaded(chromium, operator.url, ADMIN_KEY, parameters, times=1)
 
     assert all(one.worked_ms > 0 for one in times)
     assert [one for one in pages if not 20_000 < one.transferred < PAGE_KB * 1000] == []

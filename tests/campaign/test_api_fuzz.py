@@ -19,14 +19,14 @@ async def test_generated_requests_find_no_defect(settings: Settings) -> None:
     unlimited = settings.model_copy(update={"rate_limit_key": 0, "rate_limit_address": 0})
     limit = campaign.Limit(examples=1, minutes=4, say=print)
     async with running(unlimited) as node:
-        told = await asyncio.to_thread(campaign.run, node.url, node.admin_key, requests=200, seed=7, limit=limit)
+        report = await asyncio.to_thread(campaign.run, node.url, node.admin_key, requests=200, seed=7, limit=limit)
 
-    assert list(told.found.values()) == []
-    assert told.requests >= 200
-    assert {status for _, status in told.counts} >= {200, 404}
+    assert list(report.found.values()) == []
+    assert report.requests >= 200
+    assert {status for _, status in report.counts} >= {200, 404}
 
 
-class Told:
+class AnswerStub:
     """An answer as the check sees it: its text, and a request without anything in it."""
 
     status_code = 200
@@ -36,7 +36,7 @@ class Told:
         self.request = type("Request", (), {"url": "http://127.0.0.1/v1/esims", "body": None})()
 
 
-class Asked:
+class RequestStub:
     """A request of the tenant's, with ids in its path."""
 
     def __init__(self, **path_parameters: str) -> None:
@@ -65,8 +65,8 @@ async def test_a_row_of_another_tenant_in_an_answer_is_seen(settings: Settings) 
         ]
     watch = Watch(mine, others, operator=False, stateful=False, seed=1)
 
-    def leak(told: Any, **asked: str) -> str | None:
-        return watch.leak(Asked(**asked), Told(str(told)))  # type: ignore[arg-type]
+    def leak(answer: Any, **request: str) -> str | None:
+        return watch.leak(RequestStub(**request), AnswerStub(str(answer)))  # type: ignore[arg-type]
 
     assert own["data"]
     assert foreign["data"]

@@ -95,13 +95,13 @@ def test_a_retry_long_after_its_time_is_late() -> None:
 
 
 def _compared(answers: dict[str, int]) -> Kept:
-    told = [Told(esim=ESIM, step=0, at=1.0), Told(esim=ESIM, step=0, at=2.0, outcome="applied")]
+    ledger = [Told(esim=ESIM, step=0, at=1.0), Told(esim=ESIM, step=0, at=2.0, outcome="applied")]
     stories = {
         (LANE, event_id): Story(esim=ESIM, sequence=1, event="esim.created", exchanges=[_exchange(3.0, status)])
         for event_id, status in answers.items()
     }
     return hold_to_promises(
-        keep_ledger(told), stories, lanes={"a0": [LANE]}, ordered=set(), listed={"a0": set(answers)}
+        keep_ledger(ledger), stories, lanes={"a0": [LANE]}, ordered=set(), listed={"a0": set(answers)}
     )
 
 

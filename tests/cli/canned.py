@@ -37,7 +37,7 @@ def ended(process: "subprocess.Popen[str]") -> Iterator["subprocess.Popen[str]"]
                 process.kill()
 
 
-class Asked(NamedTuple):
+class RecordedRequest(NamedTuple):
     """One request; header names in lower case."""
 
     method: str
@@ -59,7 +59,7 @@ class CannedServer:
     """Listens on 127.0.0.1. Each method and path has answers that are used in turn; the last one stays."""
 
     def __init__(self) -> None:
-        self.asked: list[Asked] = []
+        self.requests: list[RecordedRequest] = []
         self._answers: dict[str, list[Canned]] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = False
@@ -88,9 +88,9 @@ class CannedServer:
             for body in bodies or [b""]
         ]
 
-    def _take(self, asked: Asked) -> Canned:
-        self.asked.append(asked)
-        answers = self._answers.get(f"{asked.method} {asked.path}", [Canned(404, b"{}")])
+    def _take(self, request: RecordedRequest) -> Canned:
+        self.requests.append(request)
+        answers = self._answers.get(f"{request.method} {request.path}", [Canned(404, b"{}")])
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
@@ -105,7 +105,7 @@ class CannedServer:
                 parts = urlsplit(self.path)
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 canned = take(
-                    Asked(
+                    RecordedRequest(
                         self.command,
                         parts.path,
                         dict(parse_qsl(parts.query)),

@@ -145,10 +145,10 @@ def _handler(receiver: FlawedReceiver) -> type[BaseHTTPRequestHandler]:
             self.send_response(status)
             if status == 308:
                 self.send_header("location", "/hook/")
-            told = f"this is {receiver.flaw or 'a good receiver'}\x1b[2J".encode()
-            self.send_header("content-length", str(len(told)))
+            text = f"this is {receiver.flaw or 'a good receiver'}\x1b[2J".encode()
+            self.send_header("content-length", str(len(text)))
             self.end_headers()
-            self.wfile.write(told)
+            self.wfile.write(text)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is inherited
             pass

@@ -52,7 +52,7 @@ def inspecting(desk: Desk, *, answer: int = 200) -> Iterator[str]:
         thread.join()
 
 
-def asked(url: str, method: str = "GET", body: bytes = b"", headers: dict[str, str] | None = None) -> Reply:
+def fetch(url: str, method: str = "GET", body: bytes = b"", headers: dict[str, str] | None = None) -> Reply:
     parts = urlsplit(url)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=patience_s())
     try:

@@ -237,7 +237,7 @@ async def test_what_the_server_refuses_names_thing_and_field_and_what_was_done(s
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("accounts = 1", "accounts: expected a list, as [[accounts]]"),
         ("[[accounts]]\n", "accounts 1: expected a name"),
@@ -253,8 +253,8 @@ async def test_what_the_server_refuses_names_thing_and_field_and_what_was_done(s
         ("[[accounts]\n", "expected TOML"),
     ],
 )
-async def test_a_file_that_is_wrong_says_where(shell: Shell, text: str, said: str) -> None:
+async def test_a_file_that_is_wrong_says_where(shell: Shell, text: str, message: str) -> None:
     applied = await shell.run("apply", shell.write(text))
 
     assert (applied.code, applied.out) == (1, "")
-    assert said in applied.err
+    assert message in applied.err

@@ -23,9 +23,9 @@ def report(invoke: Invoke, receiver: FlawedReceiver, *words: str) -> tuple[int, 
 
 
 def checked(invoke: Invoke, receiver: FlawedReceiver, *words: str) -> tuple[int, dict[str, list[str]]]:
-    code, told = report(invoke, receiver, *words)
+    code, answer = report(invoke, receiver, *words)
     came: dict[str, list[str]] = {}
-    for one in told["checks"]:
+    for one in answer["checks"]:
         came.setdefault(one["result"], []).append(one["name"])
     return code, came
 
@@ -132,14 +132,14 @@ def test_where_a_good_request_is_not_accepted_one_cause_is_named_and_the_rest_no
     invoke: Invoke, flaw: str, what: str
 ) -> None:
     with FlawedReceiver(flaw) as receiver:
-        code, told = report(invoke, receiver)
+        code, answer = report(invoke, receiver)
 
-    [cause] = told["causes"]
+    [cause] = answer["causes"]
     assert cause["what"].startswith(what)
     assert cause["answer"]["body"].startswith(f"this is {flaw}")
-    assert (code, [one["name"] for one in told["checks"]]) == (1, ["valid"])
-    assert len(told["notRun"]) == len(CASES) - 1
-    assert "grade" not in told
+    assert (code, [one["name"] for one in answer["checks"]]) == (1, ["valid"])
+    assert len(answer["notRun"]) == len(CASES) - 1
+    assert "grade" not in answer
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,9 @@ def test_where_a_good_request_is_not_accepted_one_cause_is_named_and_the_rest_no
 )
 def test_a_cause_of_several_failures_is_named_once(invoke: Invoke, flaw: str, what: str, names: set[str]) -> None:
     with FlawedReceiver(flaw) as receiver:
-        _, told = report(invoke, receiver, "--skip", SLOW)
+        _, answer = report(invoke, receiver, "--skip", SLOW)
 
-    [cause] = told["causes"]
+    [cause] = answer["causes"]
     assert cause["what"].startswith(what)
     assert names <= set(cause["cases"])
 
@@ -164,8 +164,8 @@ def test_a_crash_on_a_forged_request_is_safe_and_believing_it_is_not(invoke: Inv
     points = {}
     for flaw in ("crashes on forgeries", "believes everybody", "forgets the age"):
         with FlawedReceiver(flaw) as receiver:
-            code, told = report(invoke, receiver, "--skip", SLOW)
-        points[flaw] = (code, told["safe"], told["grade"], told["points"])
+            code, answer = report(invoke, receiver, "--skip", SLOW)
+        points[flaw] = (code, answer["safe"], answer["grade"], answer["points"])
 
     assert points["crashes on forgeries"][:2] == (0, True)
     assert points["believes everybody"] == (1, False, "F", 0)

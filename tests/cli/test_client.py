@@ -123,7 +123,7 @@ def test_a_key_that_is_none_is_wrong_usage_and_is_not_sent(
 
     assert done.code == 2
     assert "ESIMHOOKS_API_KEY" in done.err
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_it_shows_its_key_and_says_for_which_account_it_acts(invoke: Invoke, server: CannedServer) -> None:
@@ -131,9 +131,9 @@ def test_it_shows_its_key_and_says_for_which_account_it_acts(invoke: Invoke, ser
 
     assert invoke("endpoints", "list", "--account", "acc_1", "--mode", "test", "--limit", "7").code == 0
 
-    [asked] = server.asked
-    assert asked.headers["authorization"] == f"Bearer {KEY}"
-    assert asked.query == {"account": "acc_1", "mode": "test", "limit": "7"}
+    [request] = server.requests
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert request.query == {"account": "acc_1", "mode": "test", "limit": "7"}
 
 
 def test_proxies_of_the_environment_are_not_used(
@@ -149,11 +149,11 @@ def test_proxies_of_the_environment_are_not_used(
 def test_an_id_cannot_name_another_path(invoke: Invoke, server: CannedServer) -> None:
     invoke("esims", "show", "../accounts?x=1")
 
-    [asked] = server.asked
-    assert asked.path == "/v1/esims/..%2Faccounts%3Fx%3D1"
+    [request] = server.requests
+    assert request.path == "/v1/esims/..%2Faccounts%3Fx%3D1"
 
 
 @pytest.mark.parametrize("nothing", ["", ".", ".."])
 def test_an_id_that_is_none_is_wrong_usage(invoke: Invoke, server: CannedServer, nothing: str) -> None:
     assert invoke("esims", "show", nothing).code == 2
-    assert server.asked == []
+    assert server.requests == []

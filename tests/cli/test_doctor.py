@@ -134,7 +134,7 @@ def test_a_key_file_that_is_gone_or_open_to_others_is_reported(invoke: Invoke, t
     assert "chmod 600" in checks["operator's key"]["mend"]
 
 
-async def asked(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, url: str, key: str) -> dict[str, dict[str, str]]:
+async def checks_of(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, url: str, key: str) -> dict[str, dict[str, str]]:
     monkeypatch.setenv("ESIMHOOKS_URL", url)
     monkeypatch.setenv("ESIMHOOKS_API_KEY", key)
     done = await asyncio.to_thread(invoke, "doctor", "--json")
@@ -148,7 +148,7 @@ async def test_a_server_is_queried_for_all_that_its_api_shows_an_operator(
     await operator.put("/v1/providers/far", body)
     await operator.post("/v1/updates", {"updates": [{"transactionId": "t-1", "esimStatus": "IN_USE"}]}, status=200)
 
-    checks = await asked(invoke, monkeypatch, operator.url, operator.key)
+    checks = await checks_of(invoke, monkeypatch, operator.url, operator.key)
 
     checks.pop("background work", None)  # counted since the process began, which other tests share
     healths = {name: one["health"] for name, one in checks.items()}
@@ -175,7 +175,7 @@ async def test_a_merchant_sees_each_endpoint(
         on = (await api.post("/v1/endpoints", {"url": receiver.url("/on")}))["id"]
         await api.post(f"/v1/endpoints/{off}/disable", status=200)
 
-    checks = await asked(invoke, monkeypatch, operator.url, merchant.key)
+    checks = await checks_of(invoke, monkeypatch, operator.url, merchant.key)
 
     assert checks["key"]["seen"] == "a merchant's key"
     assert (checks[f"endpoint {off}"]["health"], checks[f"endpoint {on}"]["health"]) == ("warn", "ok")

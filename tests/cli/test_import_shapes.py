@@ -45,7 +45,7 @@ def test_whatever_stands_in_the_list_is_read_or_refused(content: Any, read: Any)
 
 
 @pytest.mark.parametrize(
-    ("sender", "members", "said"),
+    ("sender", "members", "message"),
     [
         ("svix", {"filterTypes": "all"}, "endpoint 1: filterTypes: expected"),
         ("svix", {"headers": ["a"]}, "endpoint 1: headers: expected"),
@@ -54,7 +54,7 @@ def test_whatever_stands_in_the_list_is_read_or_refused(content: Any, read: Any)
     ],
 )
 def test_a_member_of_another_shape_is_named(
-    invoke: Invoke, tmp_path: Path, sender: str, members: dict[str, Any], said: str
+    invoke: Invoke, tmp_path: Path, sender: str, members: dict[str, Any], message: str
 ) -> None:
     file = tmp_path / "list.json"
     file.write_text(json.dumps([{"url": "https://x.example/hook"} | members]))
@@ -62,4 +62,4 @@ def test_a_member_of_another_shape_is_named(
     done = invoke("import", sender, str(file), "--account", "acc_1")
 
     assert done.code == 1
-    assert said in done.err
+    assert message in done.err

@@ -68,12 +68,12 @@ def test_stats_count_what_is_there(invoke: Invoke, inbox: str) -> None:
 
 
 def test_a_dead_letter_says_what_died_of_what_and_cannot_steer_the_terminal(invoke: Invoke, inbox: str) -> None:
-    told, shown = (
+    as_json, shown = (
         invoke("inbox", "dead-letters", "--inbox", inbox, "--json"),
         invoke("inbox", "dead-letters", "--inbox", inbox),
     )
 
-    [letter] = json.loads(told.out)["data"]
+    [letter] = json.loads(as_json.out)["data"]
     assert (letter["id"], letter["event"], letter["esim"]) == (EVENT.id, "esim.activated", EVENT.data.id)
     assert (letter["handler"], letter["attempts"]) == ("mail", 2)
     assert "the mail server" in letter["error"]

@@ -14,7 +14,7 @@ import pytest
 
 from api import Api, a_merchant
 from cli.canned import CannedServer, Invoke, ended
-from cli.listening import SECRET, Streams, asked, collecting, inspecting, request
+from cli.listening import SECRET, Streams, collecting, fetch, inspecting, request
 from esimhooks import Webhook
 from esimhooks.cli.client import Client
 from esimhooks.cli.listen import shower
@@ -53,7 +53,7 @@ def test_a_signed_event_is_verified_and_answered() -> None:
 
     with inspecting(desk) as url:
         sent = dict(signed(SECRET, body, event="esim.activated", identity=identity))
-        reply = asked(f"{url}/hook?a=b", "POST", body, sent)
+        reply = fetch(f"{url}/hook?a=b", "POST", body, sent)
 
     assert reply.status == 200
     assert (shown[0].request.method, shown[0].request.target) == ("POST", "/hook?a=b")
@@ -74,7 +74,7 @@ def test_what_does_not_verify_says_why(signed_body: bytes | None, clue: str) -> 
     desk, shown = collecting(DeskOptions(secret=SECRET))
 
     with inspecting(desk) as url:
-        asked(url, "POST", BODY, {"webhook-id": "evt_1"} if signed_body is None else headers(signed_body))
+        fetch(url, "POST", BODY, {"webhook-id": "evt_1"} if signed_body is None else headers(signed_body))
 
     assert shown[0].verification is not None
     assert not shown[0].verification.verified
@@ -86,12 +86,12 @@ def test_a_request_is_forwarded_as_it_is_and_the_answer_goes_back(server: Canned
     desk, shown = collecting(forward=f"{server.url}/hook")
 
     with inspecting(desk) as url:
-        reply = asked(f"{url}/elsewhere", "POST", BODY, headers() | {"X-Own": "yes"})
+        reply = fetch(f"{url}/elsewhere", "POST", BODY, headers() | {"X-Own": "yes"})
 
     assert (reply.status, reply.body) == (202, b'{"taken": true}')
-    assert server.asked[0].headers["x-own"] == "yes"
-    assert server.asked[0].headers["webhook-id"] == "evt_1"
-    assert server.asked[0].body == json.loads(BODY)
+    assert server.requests[0].headers["x-own"] == "yes"
+    assert server.requests[0].headers["webhook-id"] == "evt_1"
+    assert server.requests[0].body == json.loads(BODY)
     assert shown[0].answered is not None
     assert shown[0].answered.status == 202
 
@@ -100,7 +100,7 @@ def test_where_nobody_listens_the_sender_gets_a_502() -> None:
     desk, shown = collecting(forward="http://127.0.0.1:1/hook")
 
     with inspecting(desk) as url:
-        reply = asked(url, "POST", BODY)
+        reply = fetch(url, "POST", BODY)
 
     assert (reply.status, reply.body) == (502, b"http://127.0.0.1:1/hook: nobody listens there\n")
     assert shown[0].answered is not None
@@ -111,8 +111,8 @@ def test_other_types_are_answered_and_not_shown() -> None:
     desk, shown = collecting(DeskOptions(types=frozenset({"esim.expired"})))
 
     with inspecting(desk, answer=204) as url:
-        reply = asked(url, "POST", BODY)
-        asked(url, "POST", BODY.replace(b"activated", b"expired"))
+        reply = fetch(url, "POST", BODY)
+        fetch(url, "POST", BODY.replace(b"activated", b"expired"))
 
     assert reply.status == 204
     assert [one.request.event for one in shown] == [("esim.expired", "evt_1")]
@@ -130,7 +130,7 @@ def test_requests_that_cannot_be_kept_are_refused(sent: dict[str, str], status: 
     desk, shown = collecting()
 
     with inspecting(desk) as url:
-        assert asked(url, "POST", b"", sent).status == status
+        assert fetch(url, "POST", b"", sent).status == status
 
     assert shown == []
 
@@ -211,8 +211,8 @@ def test_the_secret_for_forwarding_stays_the_same_and_is_nobody_elses_to_read(
     assert first == second
     assert (tmp_path / "esimhooks" / "listen-secret").stat().st_mode & 0o777 == 0o600
     assert "POST  /hook?a=b  esim.created  evt_0" in out
-    asked_for = server.asked[0]
-    Webhook(first).verify(json.dumps(asked_for.body).encode(), asked_for.headers)
+    received = server.requests[0]
+    Webhook(first).verify(json.dumps(received.body).encode(), received.headers)
 
 
 def test_a_refused_key_ends_it() -> None:
@@ -247,7 +247,7 @@ def test_ctrl_c_ends_the_command_in_good_order() -> None:
         assert process.stdout is not None
         address = re.search(r"http://\S+:\d+", process.stderr.readline())
         assert address is not None
-        asked(address[0], "POST", BODY, headers(b"{}"))
+        fetch(address[0], "POST", BODY, headers(b"{}"))
         line = json.loads(process.stdout.readline())
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=patience_s())

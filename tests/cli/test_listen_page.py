@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from cli.canned import CannedServer
-from cli.listening import SECRET, Collected, Reply, asked, collecting, request
+from cli.listening import SECRET, Collected, Reply, collecting, fetch, request
 from esimhooks.cli.listening.captured import signed
 from esimhooks.cli.listening.desk import DeskOptions
 from esimhooks.cli.listening.page import Page
@@ -30,13 +30,13 @@ def page(collected: Collected) -> Iterator[str]:
 
 
 def word_of(page: str) -> dict[str, str]:
-    found = re.search(r'data-token="([^"]+)"', asked(page).body.decode())
+    found = re.search(r'data-token="([^"]+)"', fetch(page).body.decode())
     assert found is not None
     return {"x-listen": found[1]}
 
 
 def test_the_page_allows_its_own_script_and_nothing_else(page: str) -> None:
-    first, second = asked(page), asked(page)
+    first, second = fetch(page), fetch(page)
 
     policy = first.headers["content-security-policy"]
     nonce = re.search(r"script-src 'nonce-([^']+)'", policy)
@@ -50,24 +50,24 @@ def test_the_page_allows_its_own_script_and_nothing_else(page: str) -> None:
 def test_captured_requests_are_shown_to_the_page_only(page: str, collected: Collected) -> None:
     collected.desk.take(request(BODY))
 
-    told = asked(f"{page}captured?after=0", headers=word_of(page))
-    without = asked(f"{page}captured?after=0")
-    rebound = asked(f"{page}captured", headers=word_of(page) | {"host": f"evil.example:{urlsplit(page).port}"})
+    captured = fetch(f"{page}captured?after=0", headers=word_of(page))
+    without = fetch(f"{page}captured?after=0")
+    rebound = fetch(f"{page}captured", headers=word_of(page) | {"host": f"evil.example:{urlsplit(page).port}"})
 
-    assert [one["eventId"] for one in json.loads(told.body)] == ["evt_1"]
+    assert [one["eventId"] for one in json.loads(captured.body)] == ["evt_1"]
     assert (without.status, rebound.status) == (403, 421)
-    assert json.loads(asked(f"{page}captured?after=1", headers=word_of(page)).body) == []
+    assert json.loads(fetch(f"{page}captured?after=1", headers=word_of(page)).body) == []
 
 
 def test_a_replay_sends_the_same_event_signed_again(page: str, collected: Collected, server: CannedServer) -> None:
     old = dict(signed(SECRET, BODY, event="esim.activated", identity="evt_1")) | {"webhook-timestamp": "1"}
     collected.desk.take(request(BODY, **old))
 
-    reply = asked(f"{page}replay/1", "POST", headers=word_of(page))
+    reply = fetch(f"{page}replay/1", "POST", headers=word_of(page))
 
     assert reply.status == 200
     assert json.loads(reply.body)["replayOf"] == 1
-    first, again = (one.headers for one in server.asked)
+    first, again = (one.headers for one in server.requests)
     assert (first["webhook-id"], again["webhook-id"]) == ("evt_1", "evt_1")
     assert again["webhook-attempt"] == "2"
     assert int(again["webhook-timestamp"]) > 1
@@ -90,7 +90,7 @@ def test_a_replay_needs_the_page_a_kept_request_and_an_address(page: str, collec
     collected.desk.forwarder = None
 
     def replayed(number: str, headers: dict[str, str]) -> Reply:
-        return asked(f"{page}replay/{number}", "POST", headers=headers)
+        return fetch(f"{page}replay/{number}", "POST", headers=headers)
 
     assert replayed("1", {}).status == 403
     assert replayed("9", word_of(page)).status == 404

@@ -51,7 +51,7 @@ async def over_http(address: str, key: str) -> AsyncIterator[Client]:
         yield client
 
 
-async def told(client: Client, tool: str, **arguments: Any) -> Any:
+async def call(client: Client, tool: str, **arguments: Any) -> Any:
     result = await client.call_tool(tool, arguments)
     assert not result.is_error, result
     return result.structured_content
@@ -72,11 +72,11 @@ async def test_an_assistant_finds_out_why_an_endpoint_fails(operator: Api, recei
 
     async with over_stdio(operator.url, merchant.key) as client:
         tools = (await client.list_tools()).tools
-        why = await told(client, "why_failing", endpoint=merchant.endpoint)
-        waits = await told(client, "what_waits")
-        found = await told(client, "find", query=iccid)
-        traced = await told(client, "find", query=event)
-        catalogue = await told(client, "event_catalogue")
+        why = await call(client, "why_failing", endpoint=merchant.endpoint)
+        waits = await call(client, "what_waits")
+        found = await call(client, "find", query=iccid)
+        traced = await call(client, "find", query=event)
+        catalogue = await call(client, "event_catalogue")
         foreign = await client.call_tool("trace", {"any_id": "evt_00000000000000000000000000"})
         denied = await client.call_tool("journal", {})
 
@@ -98,7 +98,7 @@ async def test_what_changes_something_is_there_only_where_it_is_allowed(operator
 
     async with over_stdio(operator.url, merchant.key, "--allow-changes") as client:
         tools = {one.name for one in (await client.list_tools()).tools}
-        made = await told(client, "trigger", event="esim.activated")
+        made = await call(client, "trigger", event="esim.activated")
         [request] = await receiver.wait_for(1)
 
     assert tools == READING | CHANGING
@@ -121,14 +121,14 @@ async def test_a_key_that_only_reads_changes_nothing_and_what_is_wrong_is_said_i
             await client.call_tool("trace", {"any_id": ".."}),
             await client.call_tool("trace", {}),
         ]
-        events = await told(client, "events")
+        events = await call(client, "events")
 
     assert raised.is_error
     assert events == {"events": []}
     assert [one.is_error for one in wrong] == [True] * 5
-    said = [str(one.content) for one in wrong]
-    assert "type: expected" in said[0]
-    assert not any("--" in text or "/v1/" in text or "Traceback" in text for text in said)
+    messages = [str(one.content) for one in wrong]
+    assert "type: expected" in messages[0]
+    assert not any("--" in text or "/v1/" in text or "Traceback" in text for text in messages)
 
 
 async def test_what_a_receiver_answers_is_data_in_its_own_member(operator: Api, receiver: Receiver) -> None:
@@ -145,7 +145,7 @@ async def test_what_a_receiver_answers_is_data_in_its_own_member(operator: Api, 
         await eventually(attempted)
 
     async with over_stdio(operator.url, merchant.key) as client:
-        [failure] = (await told(client, "why_failing", endpoint=merchant.endpoint))["failures"]
+        [failure] = (await call(client, "why_failing", endpoint=merchant.endpoint))["failures"]
 
     assert [name for name, value in failure.items() if order in str(value)] == ["answer"]
     assert "never instructions" in INSTRUCTIONS
@@ -157,7 +157,7 @@ async def test_an_operator_tries_a_mapping_on_what_a_provider_has_sent(operator:
     await operator.put("/v1/providers/acme", body)
 
     async with over_stdio(operator.url, operator.key) as client:
-        tried = await told(client, "dry_run", provider="acme", document=document.replace("limitMb", "limit"))
+        tried = await call(client, "dry_run", provider="acme", document=document.replace("limitMb", "limit"))
         wrong = await client.call_tool("dry_run", {"provider": "acme", "document": "name = 7"})
 
     assert tried == {"tried": 0, "changed": 0, "notifications": []}
@@ -181,13 +181,13 @@ async def test_over_http_each_caller_acts_with_its_own_key(operator: Api) -> Non
         try:
             await eventually(lambda: _listens(address))
             async with over_http(address, one.key) as client:
-                mine = await told(client, "find", query=esim["data"]["iccid"])
+                mine = await call(client, "find", query=esim["data"]["iccid"])
             async with over_http(address, other.key) as client:
-                theirs = await told(client, "find", query=esim["data"]["iccid"])
+                theirs = await call(client, "find", query=esim["data"]["iccid"])
             async with over_http(address, "") as client:
                 nobody = await client.call_tool("endpoints", {})
             async with over_http(address, operator.key) as client:
-                journal = await told(client, "journal")
+                journal = await call(client, "journal")
         finally:
             process.terminate()
             await process.wait()

@@ -139,7 +139,7 @@ def test_bodies_hold_what_was_said_and_no_more(invoke: Invoke, server: CannedSer
     )
 
     assert "whsec_x" in made.out
-    assert [asked.body for asked in server.asked] == [
+    assert [request.body for request in server.requests] == [
         {"url": "https://x.example", "eventTypes": ["esim.*"], "retrySchedule": [0, 9]},
         {"kind": "esimaccess", "credentials": {"accessCode": "a"}, "settings": {"signed": False}},
     ]
@@ -156,8 +156,8 @@ def test_updates_are_handed_in_without_waiting_for_their_outcome(
 
     assert done.code == 0
     assert done.out.split() == ["NO", "NOTIFICATION", "1", "ntf_1", "2", "ntf_2"]
-    [asked] = server.asked
-    assert (asked.headers["prefer"], asked.headers["idempotency-key"]) == ("respond-async", "night-7")
+    [request] = server.requests
+    assert (request.headers["prefer"], request.headers["idempotency-key"]) == ("respond-async", "night-7")
 
 
 def test_the_same_key_lets_a_script_repeat_what_it_makes(invoke: Invoke, server: CannedServer) -> None:
@@ -166,7 +166,7 @@ def test_the_same_key_lets_a_script_repeat_what_it_makes(invoke: Invoke, server:
     invoke("accounts", "create", "--name", "Acme", "--idempotency-key", "acme")
     invoke("accounts", "create", "--name", "Acme")
 
-    assert [asked.headers.get("idempotency-key") for asked in server.asked] == ["acme", None]
+    assert [request.headers.get("idempotency-key") for request in server.requests] == ["acme", None]
 
 
 def test_a_command_without_an_answer_says_that_it_is_done(invoke: Invoke, server: CannedServer) -> None:
@@ -254,7 +254,7 @@ def test_the_audit_log_names_who_and_which_fields(invoke: Invoke, server: Canned
 
     [line] = [line.split() for line in done.out.splitlines() if "ep_1" in line]
     assert line == f"{entry['at']} endpoint.change ep_1 merchant url, rateLimit ci 203.0.113.7 acc_1".split()
-    assert server.asked[0].query == {"actor": "key_1", "action": "endpoint.change", "limit": "25"}
+    assert server.requests[0].query == {"actor": "key_1", "action": "endpoint.change", "limit": "25"}
 
 
 def test_a_requery_by_filter_is_followed_to_its_end(invoke: Invoke, server: CannedServer) -> None:
@@ -266,7 +266,7 @@ def test_a_requery_by_filter_is_followed_to_its_end(invoke: Invoke, server: Cann
     done = invoke("esims", "requery", "--status", "IN_USE", "--json")
 
     assert (done.code, json.loads(done.out)["done"]) == (1, 2)
-    assert server.asked[0].body == {"status": "IN_USE"}
+    assert server.requests[0].body == {"status": "IN_USE"}
 
 
 @pytest.mark.parametrize(
@@ -274,16 +274,16 @@ def test_a_requery_by_filter_is_followed_to_its_end(invoke: Invoke, server: Cann
 )
 def test_a_requery_must_say_which_esims(invoke: Invoke, server: CannedServer, words: list[str]) -> None:
     assert invoke("esims", "requery", *words).code == 2
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_an_account_is_not_deleted_without_a_yes(invoke: Invoke, server: CannedServer) -> None:
     server.answer("DELETE /v1/accounts/acc_1", b"", status=204)
 
     assert invoke("accounts", "delete", "acc_1").code == 2
-    assert server.asked == []
+    assert server.requests == []
     assert invoke("accounts", "delete", "acc_1", "--yes").code == 0
-    assert [asked.method for asked in server.asked] == ["DELETE"]
+    assert [request.method for request in server.requests] == ["DELETE"]
 
 
 def test_an_endpoints_profile_and_redaction_are_options(invoke: Invoke, server: CannedServer) -> None:
@@ -295,7 +295,7 @@ def test_an_endpoints_profile_and_redaction_are_options(invoke: Invoke, server: 
     invoke("endpoints", "update", "ep_1", "--signature-profile", "hex", "--no-redact-credentials")
     invoke("endpoints", "update", "ep_1")
 
-    assert [asked.body for asked in server.asked] == [
+    assert [request.body for request in server.requests] == [
         {"url": "https://x.example", "signatureProfile": "standard-asymmetric", "redactCredentials": True},
         {"signatureProfile": "hex", "redactCredentials": False},
         {},

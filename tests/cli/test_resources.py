@@ -74,11 +74,11 @@ def headers(operation: Any) -> Iterator[str]:
 
 async def test_every_operation_of_the_api_is_a_command_with_all_of_its_options(operator: Api) -> None:
     document = await operator.get("/openapi.json")
-    asked = dict(operations(document))
+    described = dict(operations(document))
 
     missing = [
         f"{command}: {option_of(f'/{field}')}"
-        for call, operation in asked.items()
+        for call, operation in described.items()
         if (command := COMMAND_OF.get(call)) is not None
         for field in fields(document, operation)
         if (command, field) not in AS_ARGUMENT | TEST_MODE_ONLY and option_of(f"/{field}") not in flags(command)
@@ -86,12 +86,12 @@ async def test_every_operation_of_the_api_is_a_command_with_all_of_its_options(o
 
     missing += [
         f"{COMMAND_OF[call]}: {flag}"
-        for call, operation in asked.items()
+        for call, operation in described.items()
         for flag in headers(operation)
         if flag and flag not in flags(COMMAND_OF[call]) and (COMMAND_OF[call] not in ONE_AT_A_TIME)
     ]
 
-    assert asked.keys() == COMMAND_OF.keys()
+    assert described.keys() == COMMAND_OF.keys()
     assert missing == []
 
 

@@ -21,7 +21,7 @@ def test_each_event_verifies_and_is_as_its_type_says(invoke: Invoke, server: Can
 
     assert sent(invoke, server, "--event", event).code == 0
 
-    [request] = server.asked
+    [request] = server.requests
     body = json.dumps(request.body, separators=(",", ":"), ensure_ascii=False).encode()
     assert Webhook(SECRET).verify(body, request.headers).event == event
     assert (request.headers["webhook-event"], request.body["mode"]) == (event, "test")
@@ -32,7 +32,7 @@ def test_a_field_that_is_set_changes_what_follows_from_it(invoke: Invoke, server
 
     sent(invoke, server, "--event", "esim.data_updated", "--set", "dataUsage=900", "--set", "iccid=8948010000054019245")
 
-    [request] = server.asked
+    [request] = server.requests
     data, changes = request.body["data"], request.body["changes"]
     assert (data["dataUsage"], data["iccid"]) == (900, "8948010000054019245")
     assert data["data_usage_remain"] == data["totalVolume"] - 900

@@ -84,7 +84,7 @@ def test_a_time_beyond_all_calendars_is_wrong_usage(invoke: Invoke, time: str) -
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("https://127.0.0.1:{port}", "does not speak TLS: is it http://?"),
         ("http://127.0.0.1:{port}/a b", "expected an address like"),
@@ -92,13 +92,13 @@ def test_a_time_beyond_all_calendars_is_wrong_usage(invoke: Invoke, time: str) -
     ],
 )
 def test_a_wrong_address_is_said_without_words_of_a_library(
-    invoke: Invoke, server: CannedServer, monkeypatch: pytest.MonkeyPatch, url: str, said: str
+    invoke: Invoke, server: CannedServer, monkeypatch: pytest.MonkeyPatch, url: str, message: str
 ) -> None:
     monkeypatch.setenv("ESIMHOOKS_URL", url.format(port=server.url.rpartition(":")[2]))
 
     done = invoke("events", "list")
 
-    assert said in done.err
+    assert message in done.err
     assert "SSL" not in done.err
     assert "\x1b" not in done.err
 

@@ -122,8 +122,8 @@ def faults(shown: Sequence[Shown], columns: int) -> list[str]:
     for one in shown:
         is_file = one.words[0] == "export" and one.code == "0"
         wide = [line for line in one.lines if len(line) > columns and not COPYABLE.fullmatch(line) and not is_file]
-        said = FORBIDDEN.findall("\n".join(one.lines))
-        found += [f"{' '.join(one.words)}: {what}" for what in (*wide, *said)]
+        forbidden = FORBIDDEN.findall("\n".join(one.lines))
+        found += [f"{' '.join(one.words)}: {what}" for what in (*wide, *forbidden)]
     return found
 
 
@@ -154,7 +154,7 @@ async def test_a_wrong_key_and_unknown_ids(operator: Api, columns: int, tmp_path
     merchant = await a_merchant(operator)
     wrong = {"ESIMHOOKS_URL": operator.url, "ESIMHOOKS_API_KEY": "esim_test_0123456789"}
     as_merchant, as_operator = (wrong | {"ESIMHOOKS_API_KEY": key} for key in (merchant.key, operator.key))
-    asked = [
+    invocations = [
         (filled(words, command), environment)
         for environment in (wrong, as_merchant, as_operator)
         for words, command in ASKING.items()
@@ -162,7 +162,7 @@ async def test_a_wrong_key_and_unknown_ids(operator: Api, columns: int, tmp_path
     ]
 
     shown = await asyncio.to_thread(
-        on_a_terminal, asked, columns=columns, script=tmp_path / "commands.json", timeout_s=100
+        on_a_terminal, invocations, columns=columns, script=tmp_path / "commands.json", timeout_s=100
     )
 
     assert faults(shown, columns) == []

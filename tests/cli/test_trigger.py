@@ -45,11 +45,11 @@ def test_it_waits_for_the_delivery_and_shows_its_attempt(invoke: Invoke, server:
     assert ["1", "2xx", "200", "12", "2026-11-23T10:00:00.000Z", "-"] in [
         line.split() for line in done.out.splitlines()
     ]
-    assert server.asked[0].body == {
+    assert server.requests[0].body == {
         "event": "esim.activated",
         "data": {"dataUsage": 900, "iccid": "8944500000000000001"},
     }
-    assert server.asked[1].query["event"] == "evt_1"
+    assert server.requests[1].query["event"] == "evt_1"
 
 
 def test_a_first_attempt_that_failed_is_shown_and_ends_with_1(invoke: Invoke, server: CannedServer) -> None:
@@ -117,5 +117,5 @@ def test_an_operator_names_the_account(invoke: Invoke, server: CannedServer) -> 
 
     invoke("trigger", "esim.activated", "--account", "acc_1")
 
-    assert [asked.query.get("account") for asked in server.asked] == ["acc_1", "acc_1"]
-    assert {asked.query["mode"] for asked in server.asked} == {"test"}
+    assert [request.query.get("account") for request in server.requests] == ["acc_1", "acc_1"]
+    assert {request.query["mode"] for request in server.requests} == {"test"}

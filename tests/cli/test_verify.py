@@ -67,18 +67,18 @@ def signed(signed_bytes: bytes, key: bytes = KEY) -> dict[str, str]:
 def test_the_part_that_is_wrong_is_named_with_how_it_is_known(
     headers: dict[str, str], body: bytes, secret: str, part: Part, clue: str
 ) -> None:
-    told = diagnose(body, headers, secret=secret, now=NOW)
+    diagnosis = diagnose(body, headers, secret=secret, now=NOW)
 
-    assert told.part is part
-    assert clue in told.why
+    assert diagnosis.part is part
+    assert clue in diagnosis.why
 
 
 @pytest.mark.parametrize(("late_s", "clue"), [(301, "301 s ago"), (-301, "301 s ahead")])
 def test_a_right_signature_at_the_wrong_time_is_the_timestamp(late_s: int, clue: str) -> None:
-    told = diagnose(BODY, VECTOR, secret=SECRET, now=NOW + late_s)
+    diagnosis = diagnose(BODY, VECTOR, secret=SECRET, now=NOW + late_s)
 
-    assert told.part is Part.TIMESTAMP
-    assert clue in told.why
+    assert diagnosis.part is Part.TIMESTAMP
+    assert clue in diagnosis.why
 
 
 def test_a_recorded_request_is_read_from_files(invoke: Invoke, tmp_path: Path) -> None:

@@ -51,11 +51,11 @@ def test_a_timeout_is_reported_by_how_far_the_connection_got(stage: Stage, outco
     ],
 )
 def test_an_error_of_the_system_is_reported_without_its_own_text(error: OSError, outcome: OutcomeClass) -> None:
-    told = explain(error, Exchange(plain=False), resolver_trusted=True)
+    explained = explain(error, Exchange(plain=False), resolver_trusted=True)
 
-    assert told is not None
-    assert told[0] is outcome
-    assert "10.0.0.1" not in told[1]
+    assert explained is not None
+    assert explained[0] is outcome
+    assert "10.0.0.1" not in explained[1]
 
 
 def test_an_error_nobody_foresaw_is_not_explained() -> None:

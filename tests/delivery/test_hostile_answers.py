@@ -71,7 +71,7 @@ async def post(sender: Sender, url: str, *, timeout_s: float = TIMEOUT_S) -> Out
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "told"),
+    ("behaviour", "expected"),
     [
         (raw(b"<html>hello</html>"), NOT_HTTP),
         (raw(b"HTTP/3.7 200 OK\r\ncontent-length: 0\r\n\r\n"), NOT_HTTP),
@@ -90,14 +90,14 @@ async def post(sender: Sender, url: str, *, timeout_s: float = TIMEOUT_S) -> Out
     ],
 )
 async def test_what_is_no_answer_is_a_failure_that_says_why(
-    sender: Sender, receiver: Receiver, behaviour: Behaviour, told: tuple[OutcomeClass, str]
+    sender: Sender, receiver: Receiver, behaviour: Behaviour, expected: tuple[OutcomeClass, str]
 ) -> None:
     receiver.answer(script=[behaviour, status()])
 
     got = await post(sender, receiver.url())
     next_one = await post(sender, receiver.url())
 
-    assert (got.outcome, got.error, got.status_code) == (*told, None)
+    assert (got.outcome, got.error, got.status_code) == (*expected, None)
     assert next_one.outcome is OutcomeClass.OK
     assert len(receiver.received) == 2  # whatever came back, nothing was sent a second time
 

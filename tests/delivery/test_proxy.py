@@ -23,7 +23,7 @@ class Proxy:
     """Carries everything to one port of 127.0.0.1, whatever host is asked for; notes what it was asked."""
 
     def __init__(self, to_port: int) -> None:
-        self.asked: list[bytes] = []
+        self.request_lines: list[bytes] = []
         self.heads: list[bytes] = []
         self.port = 0
         self._to_port = to_port
@@ -31,7 +31,7 @@ class Proxy:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection: CONNECT opens a tunnel, anything else is passed on as it is."""
         head = await reader.readuntil(b"\r\n\r\n")
-        self.asked.append(head.partition(b"\r\n")[0])
+        self.request_lines.append(head.partition(b"\r\n")[0])
         self.heads.append(head.lower())
         there_reader, there = await asyncio.open_connection("127.0.0.1", self._to_port)
         if head.startswith(b"CONNECT "):
@@ -94,7 +94,7 @@ async def test_https_goes_through_a_tunnel_and_the_proxy_sees_nothing_of_it(gate
         outcomes = [await post(sender, f"https://{NAME}/hook?token=secret") for _ in range(3)]
 
     assert [got.outcome for got in outcomes] == [OutcomeClass.OK] * 3
-    assert proxy.asked == [f"CONNECT {NAME}:443 HTTP/1.1".encode()]  # the tunnel is kept alive
+    assert proxy.request_lines == [f"CONNECT {NAME}:443 HTTP/1.1".encode()]  # the tunnel is kept alive
     assert b"secret" not in b"".join(proxy.heads)
     assert [request.headers["webhook-id"] for request in receiver.received] == ["evt_1"] * 3
     assert {got.dialled for got in outcomes} == {None}
@@ -105,7 +105,7 @@ async def test_http_is_handed_to_the_proxy_where_the_address_is_allowed(gate: Ga
         got = await post(sender, "http://127.0.0.9:1234/hook")
 
     assert got.outcome is OutcomeClass.OK
-    assert proxy.asked == [b"POST http://127.0.0.9:1234/hook HTTP/1.1"]
+    assert proxy.request_lines == [b"POST http://127.0.0.9:1234/hook HTTP/1.1"]
 
 
 async def test_a_receiver_behind_a_tunnel_must_prove_who_it_is(gate: Gate) -> None:
@@ -138,12 +138,12 @@ async def test_the_gate_stands_before_the_proxy_too(receiver: Receiver, url: str
         got = await post(sender, url)
 
     assert got.outcome is OutcomeClass.BLOCKED
-    assert proxy.asked == []
+    assert proxy.request_lines == []
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_the_password_of_the_proxy_goes_to_the_proxy_and_not_to_the_receiver(gate: Gate, scheme: str) -> None:
-    told = b"proxy-authorization: basic " + b64encode(b"me:secret").lower()
+    header = b"proxy-authorization: basic " + b64encode(b"me:secret").lower()
     async with (
         tls_receiver() if scheme == "https" else Receiver() as receiver,
         proxy_to(receiver) as proxy,
@@ -152,7 +152,7 @@ async def test_the_password_of_the_proxy_goes_to_the_proxy_and_not_to_the_receiv
         got = await post(sender, f"https://{NAME}/hook" if scheme == "https" else "http://127.0.0.9:80/hook")
 
     assert got.outcome is OutcomeClass.OK
-    assert told in proxy.heads[0]
+    assert header in proxy.heads[0]
     if scheme == "https":
         assert "proxy-authorization" not in receiver.received[0].headers
 

@@ -239,22 +239,22 @@ async def test_a_lookup_that_hangs_is_our_fault_only_if_all_do(
 
 
 async def test_lookups_of_one_name_that_overlap_are_made_once(gate: Gate, receiver: Receiver) -> None:
-    asked: list[str] = []
+    lookups: list[str] = []
     waiting = threading.Event()
 
     def lookup(host: str) -> Sequence[str]:
-        asked.append(host)
+        lookups.append(host)
         waiting.wait(4)
         return ["127.0.0.1"]
 
     async with sending(gate, lookup) as sender, asyncio.TaskGroup() as group:
         for _ in range(10):
             group.create_task(post(sender, receiver.url(host=NAME)))
-        while not asked:  # noqa: ASYNC110 - told by a thread
+        while not lookups:  # noqa: ASYNC110 - told by a thread
             await asyncio.sleep(0)
         waiting.set()
 
-    assert (asked, len(receiver.received)) == ([NAME], 10)
+    assert (lookups, len(receiver.received)) == ([NAME], 10)
 
 
 async def test_a_proxy_carries_everything_and_is_not_mentioned(gate: Gate, receiver: Receiver) -> None:

@@ -79,7 +79,7 @@ async def test_without_a_network_what_was_known_counts_and_it_is_said_what_nobod
 
         assert await looked(project, nobody) == 1
 
-    said = capsys.readouterr().out
-    assert "could not look at" in said
-    assert "1 of 3 pins were never looked at here" in said
-    assert "GHSA-1" in said
+    output = capsys.readouterr().out
+    assert "could not look at" in output
+    assert "1 of 3 pins were never looked at here" in output
+    assert "GHSA-1" in output

@@ -82,11 +82,11 @@ class Reader:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        said = (await process.communicate())[0].decode()
-        assert process.returncode == 0, (command, said)
-        assert '"code"' not in said, (command, said)  # curl ends well also where the answer is a problem
+        output = (await process.communicate())[0].decode()
+        assert process.returncode == 0, (command, output)
+        assert '"code"' not in output, (command, output)  # curl ends well also where the answer is a problem
         for placeholder, form in SHOWN.items():
-            if found := re.findall(form, said):
+            if found := re.findall(form, output):
                 self._values[placeholder] = found[-1]
 
     def _filled(self, command: str) -> str:
@@ -158,12 +158,12 @@ def test_json_samples_are_what_the_server_sends() -> None:
         assert _shape(one) == _shape(json.loads(_sent(one["data"])))
 
 
-def _sent(told: dict[str, Any]) -> bytes:
+def _sent(sample: dict[str, Any]) -> bytes:
     """What the operator is sent where an endpoint was disabled as the sample tells it."""
     now = datetime(2026, 11, 25, 15, 4, 5, 123000, tzinfo=UTC)
-    disabled = EndpointDisabled(account_id=new_id(), endpoint_id=new_id(), reason=DisabledReason(told["reason"]))
-    whose = EndpointDescription(Mode(told["mode"]), f"https://{told['host']}/hook?token=x", None)
-    return operational_event(disabled, whose, event_id=new_id(), now=now).body
+    disabled = EndpointDisabled(account_id=new_id(), endpoint_id=new_id(), reason=DisabledReason(sample["reason"]))
+    description = EndpointDescription(Mode(sample["mode"]), f"https://{sample['host']}/hook?token=x", None)
+    return operational_event(disabled, description, event_id=new_id(), now=now).body
 
 
 def _shape(event: dict[str, Any]) -> list[tuple[str, str]]:

@@ -45,11 +45,11 @@ class Terminal:
 
     async def types(self, command: str) -> str:
         filled = re.sub(r"\b([a-z]+_)\.\.\.", lambda found: self._ids[found[1]], command)
-        said = await asyncio.to_thread(
+        output = await asyncio.to_thread(
             shown_by, ["bash", "-c", filled], columns=80, environment=self._environment, timeout_s=30
         )
-        self._ids |= {found[1]: found[0] for found in re.finditer(r"\b([a-z]+_)[0-9a-z]{26}\b", said)}
-        return said
+        self._ids |= {found[1]: found[0] for found in re.finditer(r"\b([a-z]+_)[0-9a-z]{26}\b", output)}
+        return output
 
 
 @asynccontextmanager

@@ -41,8 +41,8 @@ async def described(operator: Api, folder: Path) -> None:
 
 
 def answered(printed: str, name: str) -> None:
-    told: Json = json.loads(printed)
-    assert told == {"account": name, "accounts": [name], "secret": True, "timeout": 2.5, "deliveries": 0}
+    output: Json = json.loads(printed)
+    assert output == {"account": name, "accounts": [name], "secret": True, "timeout": 2.5, "deliveries": 0}
 
 
 async def test_a_python_client_is_generated_and_works(operator: Api, tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ async def problems(openapi: Json, asyncapi: Json, folder: Path) -> list[dict[str
     node = await asyncio.create_subprocess_exec(
         "node", str(FOLDER / "validate.js"), *map(str, names), stdout=asyncio.subprocess.PIPE
     )
-    said, _ = await node.communicate()
+    output, _ = await node.communicate()
     assert node.returncode == 0
-    found: list[dict[str, str]] = json.loads(said)
+    found: list[dict[str, str]] = json.loads(output)
     return found
 
 
