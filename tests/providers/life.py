@@ -1,4 +1,4 @@
-"""A life of an order at one provider, told by a file in `lives`: what is bought, what is sent and answered, what must follow.
+"""A life of an order at one provider, as a file in `lives`: what is bought, what is sent and answered, what must follow.
 
 Bodies of notifications are examples of the shipped document with other members, or stand in the file. `{A}` to `{E}` are
 ICCIDs, `{now}` is the present, `{time-50m}` a time before the test began, as ISO 8601 or as `{time-50m|%Y%m%d}` says.
@@ -44,8 +44,8 @@ ICCIDS = {name: iccid(number) for number, name in enumerate("ABCDE", 101)}
 def wsse(credentials: Mapping[str, str], body: bytes) -> str:
     nonce, created = "2F903601C019AF32", "2026-07-08T04:26:50Z"
     digest = hashlib.sha256(f"{nonce}{created}{credentials['appSecret']}".encode()).digest()
-    said = {"Username": credentials["appKey"], "PasswordDigest": base64.b64encode(digest).decode()}
-    return "UsernameToken " + ",".join(f'{k}="{v}"' for k, v in {**said, "Nonce": nonce, "Created": created}.items())
+    token = {"Username": credentials["appKey"], "PasswordDigest": base64.b64encode(digest).decode()}
+    return "UsernameToken " + ",".join(f'{k}="{v}"' for k, v in {**token, "Nonce": nonce, "Created": created}.items())
 
 
 PROOFS: Mapping[str, tuple[str, Callable[[Mapping[str, str], bytes], str]]] = {
@@ -74,8 +74,8 @@ def read(kind: str) -> dict[str, Any]:
 class Life:
     """One provider's life on a running server. `began_at` is what times in the file count from."""
 
-    def __init__(self, told: dict[str, Any], shop: Shop, upstream: Upstream, fake: FakeProvider) -> None:
-        self.told = told
+    def __init__(self, script: dict[str, Any], shop: Shop, upstream: Upstream, fake: FakeProvider) -> None:
+        self.script = script
         self.shop = shop
         self.upstream = upstream
         self.fake = fake
@@ -96,7 +96,7 @@ class Life:
 
     async def buy(self) -> None:
         """Place the orders that the file names."""
-        for order in self.told["orders"]:
+        for order in self.script["orders"]:
             placed = await self.shop.order(order["transactionId"], **order)
             for esim in placed["esims"]:
                 self.names[esim["id"]] = "ABCD"[len(self.names)]
@@ -105,8 +105,8 @@ class Life:
         """Send the notification of a step, proven as the provider proves it."""
         body = step.get("body") or self._example(step)
         raw = json.dumps(self.filled(body)).encode()
-        header, proof = PROOFS[self.told["kind"]]
-        headers = {header: proof(self.told["credentials"], raw), "x-webhook-id": f"evt-{hash(raw)}"}
+        header, proof = PROOFS[self.script["kind"]]
+        headers = {header: proof(self.script["credentials"], raw), "x-webhook-id": f"evt-{hash(raw)}"}
         url = self.upstream.inbound_url + step.get("path", "")
         async with ClientSession() as session, session.post(url, data=raw, headers=headers) as answer:
             assert answer.status == 200, await answer.text()
@@ -115,7 +115,7 @@ class Life:
 
     def _example(self, step: dict[str, Any]) -> Json:
         """Return an example of the shipped document with other members."""
-        examples = shipped(self.told["kind"]).document.example
+        examples = shipped(self.script["kind"]).document.example
         [example] = [one for one in examples if one.name == step["example"]]
         body = json.loads(example.body) if isinstance(example.body, str) else example.body
         return _with(body, step.get("with", {}))

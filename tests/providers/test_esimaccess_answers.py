@@ -145,10 +145,10 @@ def test_a_refusal_of_another_kind_ends_no_order(code: str) -> None:
 
 
 def test_what_a_provider_says_is_shown_without_secrets_and_in_one_line() -> None:
-    said = "key secret-1 for\nLPA:1$smdp.example.com$MATCHING " + "x" * 500
+    message = "key secret-1 for\nLPA:1$smdp.example.com$MATCHING " + "x" * 500
 
     with pytest.raises(ProviderRefused) as raised:
-        judge(answer(success=False, errorCode="200008", errorMsg=said), secrets=["secret-1"])
+        judge(answer(success=False, errorCode="200008", errorMsg=message), secrets=["secret-1"])
 
     assert str(raised.value).startswith("200008: key *** for?LPA:*** xxx")
     assert len(str(raised.value)) < 250

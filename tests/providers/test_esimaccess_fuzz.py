@@ -38,26 +38,26 @@ ENVELOPES = st.fixed_dictionaries(
 
 
 def understood_or_unparsable(body: bytes = b"", query: str = "") -> None:
-    asked = InboundRequest(method="POST", path="", query=query, headers={}, body=body, peer="127.0.0.1")
-    message = refusal(asked)
+    request = InboundRequest(method="POST", path="", query=query, headers={}, body=body, peer="127.0.0.1")
+    message = refusal(request)
 
     assert message is None or re.fullmatch(r"[ -~]{1,500}", message)
 
 
-def refusal(asked: InboundRequest) -> str | None:
+def refusal(request: InboundRequest) -> str | None:
     try:
-        parse(asked)
+        parse(request)
     except Unparsable as error:
         return str(error)
     return None
 
 
-def understood(asked: InboundRequest) -> Notification | None:
+def understood(request: InboundRequest) -> Notification | None:
     """Return what is understood, if anything; no message of either says a secret."""
-    message = refusal(asked)
-    found = None if message is not None else parse(asked)
-    said = [message] if found is None else [f"{doubt.detail} {doubt.word}" for doubt in found.doubts]
-    assert not any("SECRET" in str(one) for one in said)
+    message = refusal(request)
+    found = None if message is not None else parse(request)
+    texts = [message] if found is None else [f"{doubt.detail} {doubt.word}" for doubt in found.doubts]
+    assert not any("SECRET" in str(one) for one in texts)
     return found
 
 
@@ -85,8 +85,13 @@ def test_arbitrary_values_in_known_fields(document: object) -> None:
     understood_or_unparsable(json.dumps(document).encode())
 
 
-WHOSE: dict[str, object] = {"esimTranNo": "K1", "orderNo": "B1", "transactionId": "T1", "iccid": "8910172652573867506"}
-TOLD: dict[str, dict[str, object]] = {
+IDENTITY: dict[str, object] = {
+    "esimTranNo": "K1",
+    "orderNo": "B1",
+    "transactionId": "T1",
+    "iccid": "8910172652573867506",
+}
+MEMBERS: dict[str, dict[str, object]] = {
     "ESIM_STATUS": {"esimStatus": "IN_USE", "smdpStatus": "ENABLED", "totalVolume": 9, "orderUsage": 4},
     "SMDP_EVENT": {
         "smdpStatus": "ENABLED",
@@ -107,7 +112,7 @@ SPOILT_TEXT = SPOILT.filter(lambda value: value not in ("Available", "LPA:1$h$SE
 
 
 def arrived(found: Notification) -> dict[str, object]:
-    """Return, by the provider's names, what has arrived of the members in `TOLD`."""
+    """Return, by the provider's names, what has arrived of the members in `MEMBERS`."""
     if found.order is not None:
         return {"orderNo": found.order.ref.order_no, "transactionId": found.order.ref.transaction_id}
     [update] = found.updates
@@ -129,19 +134,19 @@ def arrived(found: Notification) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("kind", TOLD)
+@pytest.mark.parametrize("kind", MEMBERS)
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_spoilt_member_never_hides_another(kind: str, data: st.DataObject) -> None:
-    content = WHOSE | TOLD[kind]
+    content = IDENTITY | MEMBERS[kind]
     whole = arrived(parse(sent(kind, content, {})))
     names = data.draw(st.sets(st.sampled_from([*content, "notifyId", "eventGenerateTime"])))
     spoilt = {name: data.draw(SPOILT_TEXT if name in FREE_TEXT else SPOILT, label=name) for name in names}
 
     found = understood(sent(kind, content, spoilt))
     if found is None:
-        nobody = {"orderNo", "transactionId"} if kind == "ORDER_STATUS" else WHOSE.keys()
-        nothing = TOLD[kind].keys() - {"timestamp", "lastUpdateTime"}
+        nobody = {"orderNo", "transactionId"} if kind == "ORDER_STATUS" else IDENTITY.keys()
+        nothing = MEMBERS[kind].keys() - {"timestamp", "lastUpdateTime"}
         assert nobody <= names or nothing <= names
         return
 

@@ -63,16 +63,16 @@ def test_the_published_signature_is_computed() -> None:
 
 
 async def test_a_question_is_signed_over_the_compact_bytes_that_are_sent(session: ClientSession) -> None:
-    asked: list[tuple[str, dict[str, str], bytes]] = []
+    requests: list[tuple[str, dict[str, str], bytes]] = []
 
     async def handler(request: web.Request) -> web.Response:
-        asked.append((request.path, dict(request.headers), await request.read()))
+        requests.append((request.path, dict(request.headers), await request.read()))
         return page("1", total=1)
 
     async with serving(handler) as base_url:
         await provider(session, base_url, secretKey="secret-1").fetch(ORDER)
 
-    ((path, headers, body),) = asked
+    ((path, headers, body),) = requests
     assert path == "/api/v1/open/esim/query"
     assert body == b'{"orderNo":"B1","pager":{"pageNum":1,"pageSize":50}}'
     assert headers["RT-Timestamp"] == "1776859200000"

@@ -14,7 +14,7 @@ from esimhooks.server.providers.esimaccess_parse import parse
 from esimhooks.server.providers.port import Unparsable
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 
-TOLD_AT = datetime(2026, 4, 22, 17, 27, 44, tzinfo=UTC)
+NOTIFIED_AT = datetime(2026, 4, 22, 17, 27, 44, tzinfo=UTC)
 USED_AT = datetime(2026, 4, 22, 15, 0, tzinfo=UTC)
 ICCID = "8910172652573867506"
 
@@ -37,8 +37,8 @@ def doubtful(found: Notification) -> list[str]:
     return [doubt.field for doubt in found.doubts]
 
 
-def only(asked: InboundRequest) -> Update:
-    (update,) = parse(asked).updates
+def only(inbound: InboundRequest) -> Update:
+    (update,) = parse(inbound).updates
     return update
 
 
@@ -80,7 +80,7 @@ def test_each_profile_word_has_its_status(word: str, status: SmdpStatus) -> None
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("inbound", "message"),
     [
         (notification("ESIM_STATUS", esimStatus="ACTIVE"), "content.esimStatus: expected one of CREATE, .*'ACTIVE'"),
         (notification("ESIM_STATUS", esimStatus="in_use"), "'in_use'"),
@@ -106,9 +106,9 @@ def test_each_profile_word_has_its_status(word: str, status: SmdpStatus) -> None
         (request(), "got an empty body"),
     ],
 )
-def test_what_says_nothing_that_can_be_used_is_invalid_with_what_came(asked: InboundRequest, message: str) -> None:
+def test_what_says_nothing_that_can_be_used_is_invalid_with_what_came(inbound: InboundRequest, message: str) -> None:
     with pytest.raises(Unparsable, match=message):
-        parse(asked)
+        parse(inbound)
 
 
 @pytest.mark.parametrize(
@@ -138,9 +138,9 @@ def test_what_says_nothing_that_can_be_used_is_invalid_with_what_came(asked: Inb
 def test_a_value_of_another_kind_is_a_doubt_with_its_path_and_hides_nothing_else(
     field: str, value: object, message: str
 ) -> None:
-    told = {"transactionId": "T1", "esimTranNo": "25073009120698", "orderUsage": 1, "totalVolume": 2}
+    content = {"transactionId": "T1", "esimTranNo": "25073009120698", "orderUsage": 1, "totalVolume": 2}
 
-    found = parse(notification("DATA_USAGE", **told | {field: value}))
+    found = parse(notification("DATA_USAGE", **content | {field: value}))
 
     [update], [doubt] = found.updates, found.doubts
     assert doubt.field == field
@@ -151,7 +151,7 @@ def test_a_value_of_another_kind_is_a_doubt_with_its_path_and_hides_nothing_else
         "orderUsage": update.used_bytes,
         "totalVolume": update.total_bytes,
     }
-    assert arrived == told | dict.fromkeys({field} & set(told))
+    assert arrived == content | dict.fromkeys({field} & set(content))
 
 
 def test_a_message_shows_no_more_than_the_beginning_of_what_came() -> None:
@@ -289,9 +289,9 @@ def test_an_end_of_validity_is_taken_without_the_days_that_are_left(left: dict[s
 
 
 def test_a_notification_without_a_good_id_or_time_is_taken_without_them() -> None:
-    told = {"notifyType": "ESIM_STATUS", "content": {"esimTranNo": "1", "esimStatus": "IN_USE"}}
+    document = {"notifyType": "ESIM_STATUS", "content": {"esimTranNo": "1", "esimStatus": "IN_USE"}}
 
-    found = parse(request(json.dumps(told | {"notifyId": 5, "eventGenerateTime": "now"}).encode()))
+    found = parse(request(json.dumps(document | {"notifyId": 5, "eventGenerateTime": "now"}).encode()))
 
     assert (found.own_id, found.occurred_at, found.updates[0].occurred_at) == (None, None, None)
     assert doubtful(found) == ["notifyId", "eventGenerateTime"]
@@ -311,13 +311,13 @@ def test_more_data_left_than_there_is_in_all_is_a_doubt() -> None:
 
 
 def test_usage_without_a_time_of_its_own_has_that_of_the_notification() -> None:
-    assert only(notification("DATA_USAGE", orderUsage=1)).usage_at == TOLD_AT
+    assert only(notification("DATA_USAGE", orderUsage=1)).usage_at == NOTIFIED_AT
 
 
 def test_a_status_may_carry_usage() -> None:
     update = only(notification("ESIM_STATUS", esimStatus="USED_UP", totalVolume=1000, remainVolume=0))
 
-    assert (update.total_bytes, update.used_bytes, update.usage_at) == (1000, 1000, TOLD_AT)
+    assert (update.total_bytes, update.used_bytes, update.usage_at) == (1000, 1000, NOTIFIED_AT)
 
 
 def test_a_status_without_usage_says_nothing_about_its_time() -> None:
@@ -390,8 +390,8 @@ FORM = urlencode(
 )
 
 
-@pytest.mark.parametrize("asked", [request(FORM.encode()), request(query=FORM)], ids=["form body", "query string"])
-def test_forms_and_query_strings_are_read_like_json(asked: InboundRequest) -> None:
+@pytest.mark.parametrize("inbound", [request(FORM.encode()), request(query=FORM)], ids=["form body", "query string"])
+def test_forms_and_query_strings_are_read_like_json(inbound: InboundRequest) -> None:
     as_json = notification(
         "DATA_USAGE",
         esimTranNo="01060907008213",
@@ -402,11 +402,11 @@ def test_forms_and_query_strings_are_read_like_json(asked: InboundRequest) -> No
         transactionId="größe &=1",
     )
 
-    assert parse(asked) == parse(as_json)
+    assert parse(inbound) == parse(as_json)
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("inbound", "message"),
     [
         (request(b"notifyType=CHECK_HEALTH&notifyType=ESIM_STATUS"), "expected each name once, got 'notifyType' again"),
         (request(b"notifyType=ESIM_STATUS&content[a]=1&content[a]=2"), r"got 'content\[a\]' again"),
@@ -429,9 +429,9 @@ def test_forms_and_query_strings_are_read_like_json(asked: InboundRequest) -> No
         (request(b" " * 10 + b"x" * MAX_NOTIFICATION_BYTES + b"x"), "expected at most 1048576 bytes"),
     ],
 )
-def test_a_body_that_two_readers_could_read_differently_is_refused(asked: InboundRequest, message: str) -> None:
+def test_a_body_that_two_readers_could_read_differently_is_refused(inbound: InboundRequest, message: str) -> None:
     with pytest.raises(Unparsable, match=message):
-        parse(asked)
+        parse(inbound)
 
 
 def test_a_pair_of_surrogates_is_a_character() -> None:

@@ -68,7 +68,7 @@ async def test_what_stands_in_the_query_is_not_proven_by_the_signature_of_an_emp
     assert not built(session, **ACCOUNT).verify(signed(b""))
 
 
-async def told(operator: Api, shop: Shop, **changed: str) -> tuple[Answer, Json]:
+async def notify_revoked(operator: Api, shop: Shop, **changed: str) -> tuple[Answer, Json]:
     """Tell of a revoked eSIM of a provider that cannot be reached; return the answer and the eSIM afterwards."""
     body: Json = {"kind": "esimaccess", "baseUrl": "http://127.0.0.1:9", "credentials": ACCOUNT}
     made = await operator.put("/v1/providers/upstream", body)
@@ -81,21 +81,21 @@ async def told(operator: Api, shop: Shop, **changed: str) -> tuple[Answer, Json]
 
 
 async def test_a_signed_end_is_believed_while_the_provider_cannot_be_queried(operator: Api) -> None:
-    answer, esim = await told(operator, await a_shop(operator))
+    answer, esim = await notify_revoked(operator, await a_shop(operator))
 
     assert answer.body["outcome"] == "applied"
     assert esim["esimStatus"] == "REVOKED"
 
 
 async def test_an_unsigned_end_waits_for_the_provider(operator: Api) -> None:
-    answer, esim = await told(operator, await a_shop(operator), rt_signature="")
+    answer, esim = await notify_revoked(operator, await a_shop(operator), rt_signature="")
 
     assert answer.body["outcome"] == "waiting"
     assert esim["esimStatus"] == "IN_USE"
 
 
 async def test_a_wrong_signature_leaves_no_trace(operator: Api) -> None:
-    answer, esim = await told(operator, await a_shop(operator), rt_signature="0" * 64)
+    answer, esim = await notify_revoked(operator, await a_shop(operator), rt_signature="0" * 64)
 
     assert answer.status == 401
     assert esim["esimStatus"] == "IN_USE"

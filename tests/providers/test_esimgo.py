@@ -27,7 +27,7 @@ from providers.test_esimaccess_payloads import raw_body
 PAYLOADS = Path(__file__).parent / "payloads"
 KEY = "api-key-1"
 ICCID = "8944540808334817826"
-WHOSE = Identity(esim_tran_no=ICCID, iccid=ICCID)
+IDENTITY = Identity(esim_tran_no=ICCID, iccid=ICCID)
 AT = datetime(2026, 11, 2, 14, 5, 18, tzinfo=UTC)
 
 BUNDLE = {
@@ -48,8 +48,8 @@ PLAN = Plan(
 )
 
 EXPECTED = {
-    "Utilisation-v2": Notification(kind="Utilisation", updates=(Update(identity=WHOSE, plans=(PLAN,)),)),
-    "Utilisation-v2_0": Notification(kind="usage", updates=(Update(identity=WHOSE, plans=(PLAN,)),)),
+    "Utilisation-v2": Notification(kind="Utilisation", updates=(Update(identity=IDENTITY, plans=(PLAN,)),)),
+    "Utilisation-v2_0": Notification(kind="usage", updates=(Update(identity=IDENTITY, plans=(PLAN,)),)),
     "SMSFailed": Notification(
         kind="SMSFailed",
         occurred_at=datetime(2026, 7, 21, 13, 50, 21, 136000, tzinfo=UTC),
@@ -122,7 +122,7 @@ def test_released_means_deleted_from_the_device() -> None:
     )
 
     [update] = found.updates
-    assert update == Update(identity=WHOSE, occurred_at=AT, smdp_status=SmdpStatus.DELETED, eid=device["eid"])
+    assert update == Update(identity=IDENTITY, occurred_at=AT, smdp_status=SmdpStatus.DELETED, eid=device["eid"])
 
 
 def test_first_use_starts_the_bundle() -> None:
@@ -214,7 +214,7 @@ def test_esims_whose_bundle_was_revoked_with_them_are_revoked() -> None:
 def test_an_odd_member_of_a_bundle_leaves_the_others(odd: dict[str, object], plan: Plan, fields: list[str]) -> None:
     found = parsed(alertType="Utilisation", bundle=BUNDLE | odd)
 
-    assert found.updates == (Update(identity=WHOSE, plans=(plan,)),)
+    assert found.updates == (Update(identity=IDENTITY, plans=(plan,)),)
     assert [doubt.field for doubt in found.doubts] == fields
 
 

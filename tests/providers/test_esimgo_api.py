@@ -59,10 +59,10 @@ class Fake:
     def __init__(self) -> None:
         self.esims: dict[str, tuple[Json, list[Json]]] = {ICCID: (PROFILE, [bundle(assignment("1", "active"))])}
         self.orders: dict[str, list[str]] = {"ref-1": [ICCID]}
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append(request.path_qs)
+        self.requests.append(request.path_qs)
         if request.headers.get("X-API-Key") != "api-key-1":
             return web.json_response({"message": "access denied for api-key-2"}, status=403)
         parts = request.path.removeprefix("/v2.5/esims/").split("/")
@@ -122,7 +122,7 @@ async def test_an_esim_is_its_profile_and_its_bundles(session: ClientSession) ->
             used_bytes=0,
         ),
     )
-    assert fake.asked == [
+    assert fake.requests == [
         f"/v2.5/esims/{ICCID}",
         f"/v2.5/esims/{ICCID}/bundles?includeUsed=true&limit=200",
     ]
@@ -218,7 +218,9 @@ async def refusal(session: ClientSession, fake: Fake, ask: Callable[[EsimGo], ob
     return f"{type(raised.value).__name__}: {raised.value}"
 
 
-async def test_what_the_provider_does_not_know_is_refused_and_credentials_are_mended(session: ClientSession) -> None:
+async def test_what_the_provider_does_not_know_is_refused_and_credentials_can_be_corrected(
+    session: ClientSession,
+) -> None:
     fake = Fake()
 
     def of_esim(go: EsimGo) -> object:
@@ -232,7 +234,7 @@ async def test_what_the_provider_does_not_know_is_refused_and_credentials_are_me
     assert await refusal(session, fake, of_order, key="api-key-1") == unknown.replace("ProviderRefused", "OrderUnknown")
     refused = await refusal(session, fake, of_esim, key="api-key-2")
     assert refused == "CredentialsRefused: HTTP 403: access denied for ***"
-    assert issubclass(CredentialsRefused, NotNow), "it is asked again until somebody has mended it"
+    assert issubclass(CredentialsRefused, NotNow), "it is queried again until somebody corrects them"
 
 
 async def test_without_an_api_key_nothing_can_be_queried(session: ClientSession) -> None:

@@ -150,7 +150,7 @@ def test_what_remains_and_the_days_that_are_left_count_where_nothing_else_says_i
 
 
 @pytest.mark.parametrize(
-    ("told", "used"),
+    ("reported", "used"),
     [
         ({"totalVolume": 1000, "dataUsage": 100, "data_usage_remain": 500}, 100),
         ({"totalVolume": 1000, "dataUsage": 1100, "data_usage_remain": 500}, 1100),
@@ -158,10 +158,10 @@ def test_what_remains_and_the_days_that_are_left_count_where_nothing_else_says_i
     ],
 )
 def test_a_remainder_that_contradicts_the_other_figures_is_a_doubt_and_does_not_count(
-    told: dict[str, int], used: int | None
+    reported: dict[str, int], used: int | None
 ) -> None:
-    update = parsed(**told)
-    in_a_plan = parsed(plans=[{"id": "p1", **told}])
+    update = parsed(**reported)
+    in_a_plan = parsed(plans=[{"id": "p1", **reported}])
 
     assert (update.total_bytes, update.remaining_bytes) == (1000 * MB, None)
     for found, figures in ((update, update), (in_a_plan, in_a_plan.plans[0])):
@@ -170,19 +170,19 @@ def test_a_remainder_that_contradicts_the_other_figures_is_a_doubt_and_does_not_
 
 
 @pytest.mark.parametrize(
-    "told",
+    "reported",
     [
         {"totalVolume": 1000, "dataUsage": 333.33, "data_usage_remain": 666.67},
         {"totalVolume": 1000, "dataUsage": 1005, "data_usage_remain": 0},
         {"dataUsage": 100, "data_usage_remain": 500},
     ],
 )
-def test_figures_that_were_rounded_or_used_up_are_no_contradiction(told: dict[str, Any]) -> None:
-    assert parsed(**told).doubts == ()
+def test_figures_that_were_rounded_or_used_up_are_no_contradiction(reported: dict[str, Any]) -> None:
+    assert parsed(**reported).doubts == ()
 
 
 @pytest.mark.parametrize(
-    ("told", "used"),
+    ("reported", "used"),
     [
         ({"dataUsage": 0}, 0),
         ({"dataUsage": 0.01}, 10_486),
@@ -193,8 +193,8 @@ def test_figures_that_were_rounded_or_used_up_are_no_contradiction(told: dict[st
         ({"totalVolume": 1000}, None),
     ],
 )
-def test_volumes_are_megabytes_of_1048576_bytes(told: dict[str, float], used: int | None) -> None:
-    assert parsed(**told).used_bytes == used
+def test_volumes_are_megabytes_of_1048576_bytes(reported: dict[str, float], used: int | None) -> None:
+    assert parsed(**reported).used_bytes == used
 
 
 @pytest.mark.parametrize(
@@ -204,9 +204,9 @@ def test_volumes_are_megabytes_of_1048576_bytes(told: dict[str, float], used: in
 def test_times_of_every_zone_are_utc_inside(written: str) -> None:
     update = parsed(occurredAt=written, activateTime=written, expiredTime=written, lastUsageUpdate=written)
 
-    for moment in (update.occurred_at, update.activate_at, update.expire_at, update.usage_at):
-        assert moment == datetime(2026, 3, 1, 10, tzinfo=UTC)
-        assert moment.tzinfo is UTC
+    for time in (update.occurred_at, update.activate_at, update.expire_at, update.usage_at):
+        assert time == datetime(2026, 3, 1, 10, tzinfo=UTC)
+        assert time.tzinfo is UTC
 
 
 @pytest.mark.parametrize("iccid", [ICCID, f"{ICCID}F", f"{ICCID}f", "894300000000000001", "89430000000000000140"])
@@ -367,5 +367,5 @@ def test_arbitrary_values_of_known_fields_are_understood_or_refused(fields: dict
 
 
 @given(st.datetimes(timezones=st.timezones()))
-def test_any_time_is_understood_or_refused(moment: datetime) -> None:
-    understood_or_refused(json.dumps({"occurredAt": moment.isoformat()}).encode())
+def test_any_time_is_understood_or_refused(time: datetime) -> None:
+    understood_or_refused(json.dumps({"occurredAt": time.isoformat()}).encode())

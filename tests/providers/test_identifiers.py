@@ -10,9 +10,9 @@ from esimhooks.server.providers.sandbox import numbers
 
 @pytest.mark.parametrize("digits", ["79927398713", "8910172652573867506", "4111111111111111"])
 def test_a_right_luhn_digit_holds_and_every_other_does_not(digits: str) -> None:
-    held = [digits[:-1] + str(last) for last in range(10) if luhn_holds(digits[:-1] + str(last))]
+    valid = [digits[:-1] + str(last) for last in range(10) if luhn_holds(digits[:-1] + str(last))]
 
-    assert held == [digits]
+    assert valid == [digits]
 
 
 @pytest.mark.parametrize("eid", ["89049032123451234512345678901235", "89882119900000000000000000001654"])

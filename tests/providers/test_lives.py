@@ -1,4 +1,4 @@
-"""Six providers, each through a whole life of an order: what is told, asked or handed in, and the webhooks that follow.
+"""Six providers, each through a whole life of an order: what is notified, queried or handed in, and the webhooks that follow.
 
 A life is a file in `lives`. The provider's API is a real HTTP server, notifications are proven as it proves them, every
 event that follows is known by name, and each webhook is verified with the public `standardwebhooks` package. Nothing is
@@ -47,7 +47,7 @@ NAMED = {"event", "newStatus", "reason", "thresholds", "planId", "topUp", "chang
 
 
 class Rounds:
-    """What time brings, a round at a time: orders and usage that are asked for, validity that ends."""
+    """Time-driven jobs, a round at a time: orders and usage that are polled, validity that ends."""
 
     def __init__(self, database: Database, session: ClientSession) -> None:
         self.ahead = timedelta()
@@ -94,17 +94,17 @@ async def idle(settings: Settings) -> AsyncIterator[Api]:
 async def test_every_event_of_a_life_is_emitted_and_verified(
     idle: Api, rounds: Rounds, fake: FakeProvider, receiver: Receiver, kind: str
 ) -> None:
-    told = read(kind)
+    script = read(kind)
     merchant = await a_merchant(idle, webhook_url=receiver.url())
     assert merchant.secret is not None
     settings = {"requestsPerSecond": 1000}
-    config = {"kind": kind, "baseUrl": fake.url, "credentials": told["credentials"], "settings": settings}
+    config = {"kind": kind, "baseUrl": fake.url, "credentials": script["credentials"], "settings": settings}
     made = await idle.put("/v1/providers/upstream", config)
-    life = Life(told, Shop(idle, merchant.account), Upstream(idle, made["inboundUrl"]), fake)
+    life = Life(script, Shop(idle, merchant.account), Upstream(idle, made["inboundUrl"]), fake)
     await life.buy()
 
     wrong = []
-    for step in told["step"]:
+    for step in script["step"]:
         await take(step, life, rounds)
         wrong += [f"{step['stage']}: {one}" for one in differences(await life.events(), life.filled(step["events"]))]
     assert not wrong, "\n".join(wrong)
@@ -169,10 +169,10 @@ def differences(got: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_life_has_every_stage_or_says_that_it_is_not_reported(kind: str) -> None:
-    told = read(kind)
-    stages = {step["stage"] for step in told["step"]}
-    assert stages >= set(STAGES) - set(told.get("not-told", []))
-    assert not stages & set(told.get("not-told", []))
+    script = read(kind)
+    stages = {step["stage"] for step in script["step"]}
+    assert stages >= set(STAGES) - set(script.get("not-reported", []))
+    assert not stages & set(script.get("not-reported", []))
 
 
 WORDS = {"push": "notified", "poll": "queried", "requery": "queried", "time": "at its end", "operator": "by you"}

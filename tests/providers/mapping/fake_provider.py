@@ -1,4 +1,4 @@
-"""A provider's API over real HTTP for tests: what it answers is set by path, what it was asked is kept."""
+"""A provider's API over real HTTP for tests: what it answers is set by path, its requests are kept."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,24 +10,24 @@ from aiohttp import web
 
 @dataclass
 class FakeProvider:
-    """Answers by `METHOD /path?query`; what is not set is 404. `asked` has the requests with their headers."""
+    """Answers by `METHOD /path?query`; what is not set is 404. `requests` has what came, with headers and body."""
 
     url: str = ""
     answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
-    asked: list[tuple[str, Mapping[str, str], bytes]] = field(default_factory=list)
+    requests: list[tuple[str, Mapping[str, str], bytes]] = field(default_factory=list)
 
     def says(self, call: str, answer: Any, *, status: int = 200) -> None:
         """Set what a call is answered from now on."""
         self.answers[call] = (status, answer)
 
     def calls(self) -> list[str]:
-        """What was asked, in order."""
-        return [call for call, _, _ in self.asked]
+        """Return the calls, in order."""
+        return [call for call, _, _ in self.requests]
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one request."""
         call = f"{request.method} {request.path_qs}"
-        self.asked.append((call, dict(request.headers), await request.read()))
+        self.requests.append((call, dict(request.headers), await request.read()))
         status, answer = self.answers.get(call, (404, {"message": "not found"}))
         return web.json_response(answer, status=status)
 

@@ -71,8 +71,8 @@ def notification(number: int) -> bytes:
         "endTime": (at + timedelta(days=7)).strftime("%Y-%m-%dT00:00:00Z"),
         "unlimited": False,
     }
-    told = {"iccid": ICCID, "alertType": "Utilisation", "timestamp": at.isoformat(), "bundle": bundle}
-    return json.dumps(told).encode()
+    body = {"iccid": ICCID, "alertType": "Utilisation", "timestamp": at.isoformat(), "bundle": bundle}
+    return json.dumps(body).encode()
 
 
 def cpu_s(process: psutil.Process) -> float:

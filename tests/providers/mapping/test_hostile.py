@@ -89,17 +89,17 @@ def test_a_list_of_too_many_is_invalid(where: str) -> None:
 async def test_an_answer_of_too_many_is_queried_again_later(fake: FakeProvider, session: ClientSession) -> None:
     fake.says("POST /esims/7", {"data": LARGE})
     with pytest.raises(NotNow, match="not understood: expected at most 1000 elements"):
-        await asked(fake, session).fetch(Lookup(esim_tran_no="7"))
+        await provider_for(fake, session).fetch(Lookup(esim_tran_no="7"))
 
 
 @pytest.mark.parametrize("key", [".", ".."])
 async def test_a_key_is_never_another_path(fake: FakeProvider, session: ClientSession, key: str) -> None:
     with pytest.raises(ProviderRefused):
-        await asked(fake, session).fetch(Lookup(esim_tran_no=key))
+        await provider_for(fake, session).fetch(Lookup(esim_tran_no=key))
     assert fake.calls() == []
 
 
-def asked(fake: FakeProvider, session: ClientSession) -> provider.MappedProvider:
+def provider_for(fake: FakeProvider, session: ClientSession) -> provider.MappedProvider:
     async def pace() -> None: ...
 
     config = ProviderConfig(name="p", kind="mapping", base_url=fake.url, credentials={"token": "t-1"})

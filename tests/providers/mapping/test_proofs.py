@@ -171,9 +171,9 @@ def test_notifications_come_only_from_the_allowed_addresses(build: Build) -> Non
 
 
 def test_a_handshake_repeats_the_text_that_the_provider_wants_to_see(build: Build) -> None:
-    asked = request(None, query="challenge=abc")
-    assert build('[handshake]\necho = "query:challenge"', {}).handshake(asked).body == b"abc"
-    assert build("", {}).handshake(asked).body == b""
+    challenge = request(None, query="challenge=abc")
+    assert build('[handshake]\necho = "query:challenge"', {}).handshake(challenge).body == b"abc"
+    assert build("", {}).handshake(challenge).body == b""
 
 
 def test_a_notification_is_answered_as_the_document_says(build: Build) -> None:

@@ -1,4 +1,4 @@
-"""How a document's provider is asked, over real HTTP: proof, pages, errors, batches, and what its answers are believed."""
+"""How a document's provider is queried, over real HTTP: proof, pages, errors, batches, and what its answers are believed."""
 
 import base64
 import hashlib
@@ -41,7 +41,7 @@ async def http() -> Any:
         yield session
 
 
-def asked_by(fake: FakeProvider, http: ClientSession, document: str, **credentials: str) -> MappedProvider:
+def provider_for(fake: FakeProvider, http: ClientSession, document: str, **credentials: str) -> MappedProvider:
     async def pace() -> None: ...
 
     mapped = compile_document(HEAD + document)
@@ -53,7 +53,7 @@ def asked_by(fake: FakeProvider, http: ClientSession, document: str, **credentia
 async def test_one_esim_is_queried_by_its_key(fake: FakeProvider, http: ClientSession) -> None:
     fake.says("GET /v1/esims/a%2Fb%3F", {"id": "a/b?", "state": "live"})
 
-    [esim] = await asked_by(fake, http, ONE).fetch(Lookup(esim_tran_no="a/b?"))
+    [esim] = await provider_for(fake, http, ONE).fetch(Lookup(esim_tran_no="a/b?"))
 
     assert (esim.esim_status, esim.cause, esim.occurred_at) == (EsimStatus.IN_USE, Cause.FILL, NOW)
 
@@ -76,9 +76,9 @@ async def test_a_question_proves_who_asks(
 ) -> None:
     fake.says("GET /v1/esims/7", {"id": "7", "state": "live"})
 
-    await asked_by(fake, http, f"auth = {auth}\n{ONE}").fetch(Lookup(esim_tran_no="7"))
+    await provider_for(fake, http, f"auth = {auth}\n{ONE}").fetch(Lookup(esim_tran_no="7"))
 
-    assert fake.asked[0][1][header] == expected
+    assert fake.requests[0][1][header] == expected
 
 
 async def test_a_question_is_signed_over_time_id_code_and_body(fake: FakeProvider, http: ClientSession) -> None:
@@ -87,9 +87,9 @@ async def test_a_question_is_signed_over_time_id_code_and_body(fake: FakeProvide
     )
     fake.says("POST /v1/usage", {"data": [{"id": "a", "state": "live"}, {"id": "b", "state": "off"}]})
 
-    esims = await asked_by(fake, http, document).usage(["a", "b"])
+    esims = await provider_for(fake, http, document).usage(["a", "b"])
 
-    [(_, headers, body)] = fake.asked
+    [(_, headers, body)] = fake.requests
     assert json.loads(body) == {"ids": ["a", "b"]}
     signed = f"{headers['RT-Timestamp']}{headers['RT-RequestID']}code".encode() + body
     assert headers["RT-Signature"] == hmac.digest(b"k3y", signed, "sha256").hex()
@@ -109,9 +109,9 @@ async def test_credentials_and_times_stand_where_the_document_puts_them(
     )
     fake.says("POST /v1/esims", {"id": "7", "state": "live"})
 
-    await asked_by(fake, http, document).fetch(Lookup(esim_tran_no="7"))
+    await provider_for(fake, http, document).fetch(Lookup(esim_tran_no="7"))
 
-    [(_, headers, body)] = fake.asked
+    [(_, headers, body)] = fake.requests
     assert headers["x-channel"] == "t0ken"
     assert json.loads(body) == {"iccid": "7", "at": "2026-11-02 14:05:18", "n": [1, str(int(NOW.timestamp()))]}
 
@@ -132,7 +132,7 @@ async def test_an_answer_of_several_pages_is_read_to_its_end(
         found = [{"id": f"{place}-{number}", "state": "live"} for number in range(2 - place)]
         fake.says(f"GET {call}", {"data": found} | extra[place])
 
-    esims = await asked_by(fake, http, document).fetch(Lookup(order_no="1"))
+    esims = await provider_for(fake, http, document).fetch(Lookup(order_no="1"))
 
     assert [one.identity.esim_tran_no for one in esims] == ["0-0", "0-1", "1-0"]
     assert {one.identity.order_no for one in esims} == {"1"}
@@ -149,7 +149,7 @@ async def test_credentials_do_not_follow_a_page_to_another_address(
     fake.says("GET /v1/o/1", {"data": [{"id": "a", "state": "live"}], "next": after})
 
     with pytest.raises(NotNow, match="at another address"):
-        await asked_by(fake, http, document).fetch(Lookup(order_no="1"))
+        await provider_for(fake, http, document).fetch(Lookup(order_no="1"))
 
 
 async def test_pages_without_end_are_given_up(fake: FakeProvider, http: ClientSession) -> None:
@@ -157,14 +157,14 @@ async def test_pages_without_end_are_given_up(fake: FakeProvider, http: ClientSe
     fake.says("GET /v1/o/1", {"data": [{"id": "a"}], "next": "/v1/o/1"})
 
     with pytest.raises(NotNow, match="more than 40 pages"):
-        await asked_by(fake, http, document).fetch(Lookup(order_no="1"))
+        await provider_for(fake, http, document).fetch(Lookup(order_no="1"))
 
 
 ERRORS = 'errorPath = "code"\nreasonPath = "why"\nerrors = {0 = "ok", E1 = "failed", E2 = "allocating", E3 = "unknown", 404 = "unknown", 418 = "later"}\n'
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "error", "said"),
+    ("status", "answer", "error", "message"),
     [
         (200, {"code": "E1", "why": "no stock for t0ken"}, OrderFailed, "E1: no stock for ***"),
         (200, {"code": True, "why": "something broke"}, NotNow, "true: something broke"),
@@ -181,18 +181,18 @@ ERRORS = 'errorPath = "code"\nreasonPath = "why"\nerrors = {0 = "ok", E1 = "fail
     ],
 )
 async def test_an_error_means_what_the_document_says(
-    fake: FakeProvider, http: ClientSession, status: int, answer: Any, error: type[Exception] | None, said: str
+    fake: FakeProvider, http: ClientSession, status: int, answer: Any, error: type[Exception] | None, message: str
 ) -> None:
     document = 'auth = "bearer"\n' + ONE.replace("set.key", f"{ERRORS}set.key", 1)
     fake.says("GET /v1/esims/7", answer, status=status)
-    provider = asked_by(fake, http, document)
+    provider = provider_for(fake, http, document)
 
     if error is None:
         assert await provider.fetch(Lookup(esim_tran_no="7"))
         return
     with pytest.raises(error) as raised:
         await provider.fetch(Lookup(esim_tran_no="7"))
-    assert said in str(raised.value)
+    assert message in str(raised.value)
     assert type(raised.value) is error
 
 
@@ -204,7 +204,7 @@ async def test_what_several_answers_say_of_one_esim_is_put_together(fake: FakePr
     fake.says("GET /v1/esims/7", {"id": "7", "state": "live"})
     fake.says("GET /v1/profiles/7", {"iccid": ICCID, "profile": "ENABLED"})
 
-    [esim] = await asked_by(fake, http, document).fetch(Lookup(esim_tran_no="7"))
+    [esim] = await provider_for(fake, http, document).fetch(Lookup(esim_tran_no="7"))
 
     assert (esim.identity.iccid, esim.esim_status, esim.smdp_status) == (ICCID, EsimStatus.IN_USE, SmdpStatus.ENABLED)
     assert fake.calls() == ["GET /v1/esims/7", "GET /v1/profiles/7"]
@@ -214,7 +214,7 @@ async def test_an_esim_that_is_not_known_delays_nobody_elses_figures(fake: FakeP
     document = '[usage]\nrequest = "GET /esims/{key}"\nerrors = {404 = "unknown"}\n' + SET
     fake.says("GET /v1/esims/b", {"id": "b", "state": "live"})
 
-    assert len(await asked_by(fake, http, document).usage(["a", "b"])) == 1
+    assert len(await provider_for(fake, http, document).usage(["a", "b"])) == 1
 
 
 async def test_odd_members_of_an_answer_are_doubts_of_that_esim(fake: FakeProvider, http: ClientSession) -> None:
@@ -223,7 +223,7 @@ async def test_odd_members_of_an_answer_are_doubts_of_that_esim(fake: FakeProvid
         "GET /v1/o/1", {"data": [{"id": "a", "state": "dreaming"}, {"id": ["b"]}, 7, {"id": "c", "state": "live"}]}
     )
 
-    esims = await asked_by(fake, http, document).fetch(Lookup(order_no="1"))
+    esims = await provider_for(fake, http, document).fetch(Lookup(order_no="1"))
 
     assert [(one.identity.esim_tran_no, [doubt.word for doubt in one.doubts]) for one in esims] == [
         ("a", ["dreaming"]),
@@ -236,9 +236,9 @@ async def test_an_order_without_esims_is_still_being_allocated(fake: FakeProvide
     document = f'[fetch]\nrequest = "GET /o/{{orderNo}}"\nlist = "data"\n{SET}'
 
     with pytest.raises(StillAllocating):
-        await asked_by(fake, http, document).fetch(Lookup(order_no="1"))
+        await provider_for(fake, http, document).fetch(Lookup(order_no="1"))
     with pytest.raises(ProviderRefused, match="how to ask for one eSIM"):
-        await asked_by(fake, http, document).fetch(Lookup(esim_tran_no="1"))
+        await provider_for(fake, http, document).fetch(Lookup(esim_tran_no="1"))
 
 
 async def test_an_element_that_is_null_says_nothing_of_the_esim_that_was_queried(
@@ -248,14 +248,14 @@ async def test_an_element_that_is_null_says_nothing_of_the_esim_that_was_queried
     document = '[fetch]\nrequest = "GET /e/{key}"\nlist = "data"\nset.key = "id"\nset.status = {const = "CREATED"}'
 
     with pytest.raises(ProviderRefused, match="knows no eSIM"):
-        await asked_by(fake, http, document).fetch(Lookup(esim_tran_no="1"))
+        await provider_for(fake, http, document).fetch(Lookup(esim_tran_no="1"))
 
 
 async def test_answers_that_are_no_json_are_queried_again(fake: FakeProvider, http: ClientSession) -> None:
     fake.says("GET /v1/esims/7", {"id": "7", "state": float("inf")})
 
     with pytest.raises(NotNow, match="not understood"):
-        await asked_by(fake, http, ONE).fetch(Lookup(esim_tran_no="7"))
+        await provider_for(fake, http, ONE).fetch(Lookup(esim_tran_no="7"))
 
 
 OAUTH = (
@@ -289,8 +289,8 @@ async def test_an_esim_is_queried_by_the_iccid_that_an_earlier_answer_has_said(
     fake.says("GET /v1/esims/8", {"id": "8", "state": "live"})
     fake.says(f"GET /v1/profiles/{ICCID}", {"eid": "89049032123451234512345678901235"})
 
-    [esim] = await asked_by(fake, http, document).fetch(Lookup(esim_tran_no="7"))
-    [without] = await asked_by(fake, http, document).fetch(Lookup(esim_tran_no="8"))
+    [esim] = await provider_for(fake, http, document).fetch(Lookup(esim_tran_no="7"))
+    [without] = await provider_for(fake, http, document).fetch(Lookup(esim_tran_no="8"))
 
     assert (esim.eid, without.eid) == ("89049032123451234512345678901235", None)
     assert fake.calls() == ["GET /v1/esims/7", f"GET /v1/profiles/{ICCID}", "GET /v1/esims/8"]
@@ -299,13 +299,13 @@ async def test_an_esim_is_queried_by_the_iccid_that_an_earlier_answer_has_said(
 async def test_an_access_token_is_kept_for_as_long_as_it_lasts(fake: FakeProvider, http: ClientSession) -> None:
     fake.says("POST /v1/token", {"access_token": "one", "expires_in": "3600"})
     fake.says("GET /v1/esims/7", {"id": "7", "state": "live"})
-    provider = asked_by(fake, http, OAUTH)
+    provider = provider_for(fake, http, OAUTH)
 
     await provider.fetch(Lookup(esim_tran_no="7"))
     await provider.fetch(Lookup(esim_tran_no="7"))
 
     assert fake.calls() == ["POST /v1/token", "GET /v1/esims/7", "GET /v1/esims/7"]
-    assert fake.asked[0][2] == b"id=t0ken&grant_type=client_credentials"
+    assert fake.requests[0][2] == b"id=t0ken&grant_type=client_credentials"
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ async def test_without_a_usable_access_token_the_credentials_are_refused(
     fake.says("POST /v1/token", answer)
 
     with pytest.raises(CredentialsRefused):
-        await asked_by(fake, http, OAUTH).fetch(Lookup(esim_tran_no="7"))
+        await provider_for(fake, http, OAUTH).fetch(Lookup(esim_tran_no="7"))
 
 
 async def test_a_provider_without_the_credentials_to_ask_only_listens(http: ClientSession) -> None:
@@ -339,7 +339,7 @@ async def test_an_order_that_the_provider_does_not_know_may_have_failed(
     document = '[fetch]\nrequest = "GET /orders/{orderNo}"\nerrors = {404 = "unknown"}\n' + SET
 
     with pytest.raises(OrderUnknown):
-        await asked_by(fake, http, document).fetch(Lookup(order_no="o-1"))
+        await provider_for(fake, http, document).fetch(Lookup(order_no="o-1"))
 
 
 PLANS = ONE + 'plans = "plans"\nset.plan.id = "id"\nset.plan.expireTime = "end"\n'
@@ -360,7 +360,7 @@ async def test_an_esim_all_of_whose_plans_have_ended_is_not_believed_to_be_activ
     plans = [{"id": str(place), "end": end} for place, end in enumerate(ends)]
     fake.says("GET /v1/esims/7", {"id": "7", "state": "live", "plans": plans})
 
-    [esim] = await asked_by(fake, http, PLANS).fetch(Lookup(esim_tran_no="7"))
+    [esim] = await provider_for(fake, http, PLANS).fetch(Lookup(esim_tran_no="7"))
 
     assert esim.esim_status is status
     assert len(esim.plans) == len(ends)
@@ -371,7 +371,7 @@ async def test_an_esim_that_has_ended_itself_is_not_believed_to_be_active(
 ) -> None:
     fake.says("GET /v1/esims/7", {"id": "7", "state": "live", "end": "2026-11-02T14:05:17Z"})
 
-    [esim] = await asked_by(fake, http, ONE + 'set.expireTime = "end"\n').fetch(Lookup(esim_tran_no="7"))
+    [esim] = await provider_for(fake, http, ONE + 'set.expireTime = "end"\n').fetch(Lookup(esim_tran_no="7"))
 
     assert (esim.esim_status, esim.expire_at) == (None, datetime(2026, 11, 2, 14, 5, 17, tzinfo=UTC))
 
@@ -391,12 +391,12 @@ async def test_an_esim_that_has_ended_itself_is_not_believed_to_be_active(
 async def test_an_esim_is_polled_before_it_is_active_where_no_notification_reports_that_it_is(
     fake: FakeProvider, http: ClientSession, rule: str, *, polled: bool
 ) -> None:
-    assert asked_by(fake, http, rule + ONE).only_polled is polled
+    assert provider_for(fake, http, rule + ONE).only_polled is polled
 
 
 async def test_an_answer_that_says_that_there_is_no_error_is_believed(fake: FakeProvider, http: ClientSession) -> None:
     fake.says("GET /v1/esims/7", {"error": False, "id": "7", "state": "live"})
 
-    [esim] = await asked_by(fake, http, ONE + 'errorPath = "error"\n').fetch(Lookup(esim_tran_no="7"))
+    [esim] = await provider_for(fake, http, ONE + 'errorPath = "error"\n').fetch(Lookup(esim_tran_no="7"))
 
     assert esim.esim_status is EsimStatus.IN_USE

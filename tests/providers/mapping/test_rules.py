@@ -140,7 +140,7 @@ def test_an_order_is_ready_has_failed_or_was_refunded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "low_balance"),
     [
         ({"kind": "credit", "message": "80 % of the limit are used"}, "80 % of the limit are used"),
         ({"kind": "credit", "message": True}, "low"),
@@ -148,9 +148,9 @@ def test_an_order_is_ready_has_failed_or_was_refunded() -> None:
         ({"kind": "credit"}, None),
     ],
 )
-def test_a_rule_says_where_a_balance_that_is_low_is_reported(body: dict[str, object], told: str | None) -> None:
+def test_a_rule_says_where_a_balance_that_is_low_is_reported(body: dict[str, object], low_balance: str | None) -> None:
     document = 'type = "kind"\n[[rule]]\nname = "low"\ntype = "credit"\nlowBalance = "message"\n'
 
     notification = parsed(document, body)
 
-    assert (notification.low_balance, notification.updates) == (told, ())
+    assert (notification.low_balance, notification.updates) == (low_balance, ())

@@ -1,4 +1,4 @@
-"""The documents that come with the product: every example of each, what is said in its head, and bodies nobody sends."""
+"""The documents that come with the product: every example of each, what its head states, and bodies nobody sends."""
 
 from collections import Counter
 from random import Random

@@ -74,12 +74,12 @@ async def test_a_requery_asks_airalo_with_a_token_and_fills_the_figures(operator
     assert (esim["esimStatus"], esim["totalVolume"], esim["dataUsage"]) == ("IN_USE", 1024, 512)
     assert [(plan["id"], plan["state"]) for plan in esim["plans"]] == [("1", "active")]
     assert fake.calls().count("POST /v2/token") == 1
-    asked = {call: headers for call, headers, _ in fake.asked}
-    assert asked[f"GET /v2/sims/{ICCID}/usage"]["Authorization"] == "Bearer token-1"
+    headers_of = {call: headers for call, headers, _ in fake.requests}
+    assert headers_of[f"GET /v2/sims/{ICCID}/usage"]["Authorization"] == "Bearer token-1"
     assert (await shop.raised(esim_id))[-1] == "requeried"
 
 
-async def test_a_percentage_counts_against_the_volume_that_was_asked_for(operator: Api, fake: FakeProvider) -> None:
+async def test_a_percentage_counts_against_the_volume_that_was_ordered(operator: Api, fake: FakeProvider) -> None:
     shop, upstream, esim_id = await an_esim_at_airalo(operator, fake)
     low = {"level": "90%", "package_name": "One", "remaining_percentage": 10, "iccid": ICCID}
     first = await signed(upstream, low)
@@ -128,7 +128,7 @@ async def test_an_unproven_notification_of_airalo_is_refused(operator: Api, fake
     assert len(await upstream.journal()) == 1
 
 
-async def test_an_order_of_zendit_is_asked_for_until_it_is_done(
+async def test_an_order_of_zendit_is_polled_until_it_is_done(
     operator: Api, fake: FakeProvider, database: Database
 ) -> None:
     shop = await a_shop(operator)
@@ -138,11 +138,11 @@ async def test_an_order_of_zendit_is_asked_for_until_it_is_done(
     order = await shop.order("shop-7", orderNo="shop-7")
     esim_id = order["esims"][0]["id"]
 
-    async def asked() -> bool:
+    async def polled() -> bool:
         await moved(database, "orders", "next_poll_at")
         return call in fake.calls()
 
-    await eventually(asked)
+    await eventually(polled)
     assert (await shop.esim(esim_id))["esimStatus"] == "PENDING"
     confirmation = {"iccid": ICCID, "smdpAddress": "rsp.example.com", "activationCode": "T-1"}
     fake.says(call, {"transactionId": "shop-7", "status": "DONE", "dataGB": 1, "confirmation": confirmation})
@@ -153,10 +153,10 @@ async def test_an_order_of_zendit_is_asked_for_until_it_is_done(
 
     await eventually(filled)
     assert (await shop.esim(esim_id))["ac"] == "LPA:1$rsp.example.com$T-1"
-    assert fake.asked[-1][1]["Authorization"] == "Bearer key-1"
+    assert fake.requests[-1][1]["Authorization"] == "Bearer key-1"
 
 
-async def test_an_order_of_zendit_that_failed_is_told_with_its_reason(operator: Api, fake: FakeProvider) -> None:
+async def test_an_order_of_zendit_that_failed_is_reported_with_its_reason(operator: Api, fake: FakeProvider) -> None:
     shop, upstream = await a_shop(operator), await put(operator, "zendit", fake, apiKey="key-1")
     failed = {"transactionId": "shop-8", "status": "FAILED", "error": {"message": "out of stock"}}
     fake.says("GET /v1/esim/purchases/shop-8", failed)
@@ -212,10 +212,10 @@ async def test_a_plan_of_zendit_for_an_esim_that_is_used_does_not_make_it_new(
     await shop.order("shop-8", esim=active["esim"], packageCode="two")
     done = {"transactionId": "shop-8", "status": "DONE", "offerId": "two", "confirmation": {"iccid": ICCID}}
 
-    told = await upstream.notify(done)
+    answer = await upstream.notify(done)
     await shop.raised_in_time("activated", "data_updated", "usage_updated", esim_id=active["esim"])
 
-    assert told.body["outcome"] in ("waiting", "ignored")
+    assert answer.body["outcome"] in ("waiting", "ignored")
     await upstream.journaled("ignored")
     [topped_up] = [one for one in await shop.events(active["esim"]) if "topUp" in one]
     assert (topped_up["planId"], topped_up["topUp"]["transactionId"]) == ("two", "shop-8")
@@ -250,8 +250,8 @@ async def test_dt_one_tells_of_purchases_and_is_queried_for_the_rest(operator: A
     assert (await shop.requery(esim_id)).status == 200
     await upstream.notify(examples["another purchase for the same eSIM is done"])
 
-    assert json.loads(fake.asked[0][2]) == {"service_id": 13, "credit_party_identifier": {"account_number": ICCID}}
-    assert fake.asked[0][1]["Authorization"] == "Basic a2V5LTE6c2VjcmV0LTE="
+    assert json.loads(fake.requests[0][2]) == {"service_id": 13, "credit_party_identifier": {"account_number": ICCID}}
+    assert fake.requests[0][1]["Authorization"] == "Basic a2V5LTE6c2VjcmV0LTE="
     events = await shop.events(esim_id)
     assert [one["event"] for one in events][:2] == ["esim.created", "esim.activated"]
     assert events[1]["data"]["smdpStatus"] == "INSTALLED"
@@ -297,13 +297,13 @@ async def test_an_esim_of_a_provider_that_tells_nothing_is_polled_from_the_begin
     fake.says(call, at_mobimatter(900, "2026-11-01T10:00:00Z"))
     await shows("IN_USE", 858.31)
 
-    assert fake.asked[-1][1]["merchantId"] == "merchant-1"
-    told = await shop.raised(esim_id)
-    assert told[0] == "created"
-    assert "activated" in told
+    assert fake.requests[-1][1]["merchantId"] == "merchant-1"
+    raised = await shop.raised(esim_id)
+    assert raised[0] == "created"
+    assert "activated" in raised
 
 
-async def test_an_esim_that_the_provider_does_not_know_is_refused_when_it_is_asked_for(
+async def test_an_esim_that_the_provider_does_not_know_is_refused_when_it_is_queried(
     operator: Api, fake: FakeProvider
 ) -> None:
     shop, _, esim_id = await an_esim_at_airalo(operator, fake)
@@ -410,7 +410,7 @@ async def test_an_unsigned_end_is_believed_where_asking_would_not_tell_it(operat
     assert fake.calls() == []
 
 
-async def test_usage_is_not_asked_for_where_the_document_does_not_say_how(operator: Api, fake: FakeProvider) -> None:
+async def test_usage_is_not_polled_where_the_document_does_not_say_how(operator: Api, fake: FakeProvider) -> None:
     shop = await a_shop(operator)
     question = '[fetch]\nrequest = "GET /orders/{orderNo}"\nset.key = "sim"\nset.status = {const = "CREATED"}\n'
     settings = {"document": f'name = "Acme"\nauth = "bearer"\n{question}'}
