@@ -81,10 +81,10 @@ async def test_a_volume_that_becomes_known_is_emitted_at_once(settings: Settings
     patient = settings.model_copy(update={"usage_interval_s": 14_400})
     async with running(patient) as node, Api(node.url, node.admin_key) as operator:
         shop = await a_shop(operator)
-        whose = {"transactionId": "t-1"}
-        await shop.update(whose | {"esimStatus": "IN_USE"}, whose | before | {"dataUsage": 10})
-        told = await shop.raised()
+        identity = {"transactionId": "t-1"}
+        await shop.update(identity | {"esimStatus": "IN_USE"}, identity | before | {"dataUsage": 10})
+        raised = await shop.raised()
 
-        await shop.update(whose | {"totalVolume": 4000, "dataUsage": 10, "unlimited": False})
+        await shop.update(identity | {"totalVolume": 4000, "dataUsage": 10, "unlimited": False})
 
-        assert await shop.raised() == [*told, "data_updated"]
+        assert await shop.raised() == [*raised, "data_updated"]

@@ -15,12 +15,12 @@ from upstream import Shop, a_shop, an_upstream, esim_status, moved
 FLIPPED = "set_byte({0}, length({0}) - 1, get_byte({0}, length({0}) - 1) # 1)"
 
 
-def born(transaction_id: str = "t-1", **fields: Any) -> Json:
+def created(transaction_id: str = "t-1", **fields: Any) -> Json:
     return {"transactionId": transaction_id, "esimStatus": "CREATED"} | fields
 
 
 async def flip(database: Database, transaction_id: str) -> None:
-    """Spoil the encrypted credentials of an eSIM, or mend them again."""
+    """Spoil the encrypted credentials of an eSIM, or restore them."""
     async with database.transaction() as db:
         await db.conn.execute(
             f"UPDATE esims SET sealed_credentials = {FLIPPED.format('sealed_credentials')} WHERE transaction_id = $1",
@@ -32,8 +32,8 @@ async def test_updates_of_an_unreadable_esim_wait_and_harm_nobody_beside_them(
     operator: Api, database: Database
 ) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
-    await shop.update(born("t-1", esimTranNo="K1", ac="LPA:1$a$b", provider="upstream"))
-    await shop.update(born("t-2"))
+    await shop.update(created("t-1", esimTranNo="K1", ac="LPA:1$a$b", provider="upstream"))
+    await shop.update(created("t-2"))
     await flip(database, "t-1")
 
     results = await shop.update(
@@ -41,7 +41,7 @@ async def test_updates_of_an_unreadable_esim_wait_and_harm_nobody_beside_them(
         {"transactionId": "t-2", "esimStatus": "IN_USE"},
     )
     answer = await upstream.notify(esim_status("K1", "IN_USE"))
-    [new] = await shop.update(born("t-1", esimTranNo="K2", replaces="K1"))
+    [new] = await shop.update(created("t-1", esimTranNo="K2", replaces="K1"))
 
     assert [one["outcome"] for one in results] == ["waiting", "applied"]
     assert (answer.body["outcome"], new["outcome"]) == ("waiting", "waiting")
@@ -52,11 +52,11 @@ async def test_what_waits_for_an_unreadable_esim_is_applied_in_its_order_once_it
     operator: Api, database: Database
 ) -> None:
     shop = await a_shop(operator)
-    [made] = await shop.update(born("t-1", ac="LPA:1$a$b"))
+    [made] = await shop.update(created("t-1", ac="LPA:1$a$b"))
     await flip(database, "t-1")
     statuses = ["IN_USE", "SUSPENDED"] * 3
     for place, status in enumerate(statuses):
-        await shop.update(born("t-1", esimStatus=status))
+        await shop.update(created("t-1", esimStatus=status))
         await all_put_off(database, place + 1)
 
     await flip(database, "t-1")
@@ -71,9 +71,9 @@ async def test_a_notification_that_waits_is_tried_at_once_where_a_person_replays
     operator: Api, database: Database
 ) -> None:
     shop = await a_shop(operator)
-    [made] = await shop.update(born("t-1", ac="LPA:1$a$b"))
+    [made] = await shop.update(created("t-1", ac="LPA:1$a$b"))
     await flip(database, "t-1")
-    await shop.update(born("t-1", esimStatus="IN_USE"))
+    await shop.update(created("t-1", esimStatus="IN_USE"))
     await all_put_off(database, 1)
     async with database.transaction() as db:
         await db.conn.execute("UPDATE backlog SET due_at = now() + interval '1 hour'")
@@ -132,7 +132,7 @@ async def test_events_for_many_endpoints_reach_each_once_and_in_order(
         async with operator.as_key(merchant.key) as api:
             for number in range(endpoints):
                 await api.post("/v1/endpoints", {"url": receiver.url(f"/{number}"), "ordering": ordering})
-        await shop.update(born(), *[born(esimStatus=status) for status in statuses])
+        await shop.update(created(), *[created(esimStatus=status) for status in statuses])
 
         received = await receiver.wait_for(endpoints * (1 + len(statuses)), timeout=30)
 

@@ -49,19 +49,19 @@ async def test_where_one_row_is_refused_nothing_is_kept_and_nobody_gets_a_2xx(
 ) -> None:
     shop, upstream = await a_shop(operator, webhook_url=receiver.url()), await an_upstream(operator)
     order = await shop.order("t-1", orderNo="B1")
-    told = esim_status("K1", "IN_USE", transactionId="t-1")
+    notification = esim_status("K1", "IN_USE", transactionId="t-1")
     update = {"account": shop.account, "mode": "test", "updates": [{"transactionId": "t-2", "esimStatus": "CREATED"}]}
     before = await counted(database)
 
     async with refusing(database, table):
-        refused = await upstream.notify(told)
+        refused = await upstream.notify(notification)
         not_updated = await operator.call("POST", "/v1/updates", update)
 
     assert [(answer.status, answer.body["code"]) for answer in (refused, not_updated)] == [(503, "TRY_AGAIN")] * 2
     assert await counted(database) == before
     assert (await shop.esim(order["esims"][0]["id"]))["esimStatus"] == "PENDING"
 
-    taken = await upstream.notify(told)
+    taken = await upstream.notify(notification)
     updated = await operator.call("POST", "/v1/updates", update)
 
     assert (taken.status, taken.body["outcome"]) == (200, "applied")
@@ -154,8 +154,10 @@ async def test_concurrent_requests_at_two_nodes_create_one_esim(settings: Settin
 
 async def test_concurrent_updates_of_one_esim_are_numbered_without_gaps_and_the_latest_wins(operator: Api) -> None:
     shop = await a_shop(operator)
-    born = {"transactionId": "t-1", "esimStatus": "CREATED", "totalVolume": 100_000, "dataUsage": 0}
-    [made] = await shop.update(born | {"occurredAt": "2026-03-01T09:00:00Z", "lastUsageUpdate": "2026-03-01T09:00:00Z"})
+    created = {"transactionId": "t-1", "esimStatus": "CREATED", "totalVolume": 100_000, "dataUsage": 0}
+    [made] = await shop.update(
+        created | {"occurredAt": "2026-03-01T09:00:00Z", "lastUsageUpdate": "2026-03-01T09:00:00Z"}
+    )
 
     results = await asyncio.gather(
         *[

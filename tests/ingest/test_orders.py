@@ -1,4 +1,4 @@
-"""Orders until their eSIMs are there: allocated late, told before they are known, never told, filled in parts.
+"""Orders until their eSIMs are there: allocated late, notified before they are known, never notified, filled in parts.
 
 The sandbox stands for the provider; waiting times are moved in the database.
 """
@@ -14,7 +14,7 @@ from providers.test_esimaccess_http import serving
 from upstream import Door, Shop, a_shop, allocate, an_upstream, moved, order_ready
 
 
-async def told_of_each(shop: Shop, order: Json) -> dict[str, list[str]]:
+async def events_of_each(shop: Shop, order: Json) -> dict[str, list[str]]:
     return {esim["id"]: await shop.raised(esim["id"]) for esim in order["esims"]}
 
 
@@ -29,19 +29,19 @@ async def all_created(shop: Shop) -> list[Json]:
     return esims
 
 
-async def asked_in_vain(database: Database) -> None:
-    """Wait until the provider was asked for the one order and did not say what it is."""
+async def polled_without_answer(database: Database) -> None:
+    """Wait until the one order was polled and the provider did not answer what it is."""
 
     async def put_off() -> bool:
         async with database.session() as db:
-            asked = "SELECT polls = 1 AND next_poll_at < now() + interval '60 s' FROM orders"
-            return bool(await db.conn.fetchval(asked))
+            query = "SELECT polls = 1 AND next_poll_at < now() + interval '60 s' FROM orders"
+            return bool(await db.conn.fetchval(query))
 
     await eventually(put_off)
 
 
 @pytest.mark.parametrize("quantity", [1, 3])
-async def test_an_order_that_is_still_being_allocated_is_asked_for_again(
+async def test_an_order_that_is_still_being_allocated_is_polled_again(
     operator: Api, sandbox: Sandbox, database: Database, quantity: int
 ) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
@@ -58,7 +58,7 @@ async def test_an_order_that_is_still_being_allocated_is_asked_for_again(
 
     await all_created(shop)
     created = await shop.events()
-    assert await told_of_each(shop, order) == {esim["id"]: ["created"] for esim in order["esims"]}
+    assert await events_of_each(shop, order) == {esim["id"]: ["created"] for esim in order["esims"]}
     assert {event["data"]["esimTranNo"] for event in created} == set(keys)
     assert len({event["data"]["iccid"] for event in created}) == quantity
     assert all(event["data"]["ac"].startswith("LPA:1$") for event in created)
@@ -68,7 +68,7 @@ async def test_an_order_that_is_still_being_allocated_is_asked_for_again(
     )
 
 
-async def test_an_order_whose_notification_never_comes_is_filled_by_asking(
+async def test_an_order_whose_notification_never_comes_is_filled_by_polling(
     operator: Api, sandbox: Sandbox, database: Database
 ) -> None:
     shop = await a_shop(operator)
@@ -80,14 +80,14 @@ async def test_an_order_whose_notification_never_comes_is_filled_by_asking(
     await moved(database, "orders", "next_poll_at")
 
     await all_created(shop)
-    assert await told_of_each(shop, order) == {esim["id"]: ["created"] for esim in order["esims"]}
+    assert await events_of_each(shop, order) == {esim["id"]: ["created"] for esim in order["esims"]}
     async with database.session() as db:
         assert await db.conn.fetchval("SELECT count(*) FROM orders WHERE next_poll_at IS NOT NULL") == 0
 
 
 @pytest.mark.slow(reason="waits for two rounds of a loop")
 @pytest.mark.timeout(30)
-async def test_asking_for_an_order_survives_an_outage_of_the_provider(
+async def test_polling_an_order_survives_an_outage_of_the_provider(
     operator: Api, sandbox: Sandbox, door: Door, database: Database
 ) -> None:
     shop = await a_shop(operator)
@@ -98,7 +98,7 @@ async def test_asking_for_an_order_survives_an_outage_of_the_provider(
     await shop.order("t-1", orderNo="B1")
     await moved(database, "orders", "next_poll_at")
 
-    await asked_in_vain(database)
+    await polled_without_answer(database)
     await door.open()
     await moved(database, "orders", "next_poll_at")
 
@@ -106,7 +106,9 @@ async def test_asking_for_an_order_survives_an_outage_of_the_provider(
     assert await shop.raised() == ["created"]
 
 
-async def test_an_order_told_ready_before_it_is_known_is_filled_when_it_is(operator: Api, sandbox: Sandbox) -> None:
+async def test_an_order_notified_as_ready_before_it_is_known_is_filled_when_it_is(
+    operator: Api, sandbox: Sandbox
+) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
     await sandbox.order(Purchase(order_no="B1", transaction_id="t-1"))
     allocate(sandbox, "B1")
@@ -147,7 +149,7 @@ async def an_order_in_parts(sandbox: Sandbox) -> tuple[str, SimulatedEsim]:
 
 
 @pytest.mark.parametrize("known_by", [{"orderNo": "B1"}, {}], ids=["number", "transaction"])
-async def test_an_order_allocated_in_parts_is_asked_for_until_it_is_whole(
+async def test_an_order_allocated_in_parts_is_polled_until_it_is_whole(
     operator: Api, sandbox: Sandbox, database: Database, known_by: Json
 ) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
@@ -162,10 +164,10 @@ async def test_an_order_allocated_in_parts_is_asked_for_until_it_is_whole(
     await moved(database, "orders", "next_poll_at")
 
     await all_created(shop)
-    assert await told_of_each(shop, order) == {esim["id"]: ["created"] for esim in order["esims"]}
+    assert await events_of_each(shop, order) == {esim["id"]: ["created"] for esim in order["esims"]}
 
 
-async def test_usage_that_the_poll_of_a_pending_order_finds_is_told_as_polled(
+async def test_usage_that_the_poll_of_a_pending_order_finds_is_emitted_as_polled(
     operator: Api, sandbox: Sandbox, database: Database
 ) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
@@ -191,7 +193,7 @@ async def test_the_same_order_again_is_the_same_order(operator: Api) -> None:
     assert len(await shop.esims()) == 2
 
 
-async def test_an_order_that_the_provider_does_not_know_is_asked_for_again_before_it_fails(
+async def test_an_order_that_the_provider_does_not_know_is_polled_again_before_it_fails(
     operator: Api, sandbox: Sandbox, database: Database
 ) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
@@ -201,7 +203,7 @@ async def test_an_order_that_the_provider_does_not_know_is_asked_for_again_befor
 
     await upstream.put_off("310272")
     await moved(database, "orders", "next_poll_at")
-    await asked_in_vain(database)
+    await polled_without_answer(database)
     assert await shop.events() == []
 
     async with database.transaction() as db:
@@ -295,7 +297,7 @@ async def test_an_order_of_one_does_not_take_what_the_provider_says_of_a_second(
         assert await db.conn.fetchval("SELECT word FROM provider_doubts") == "Available"
 
 
-async def test_an_order_that_the_provider_refuses_for_good_when_asked_fails(operator: Api, database: Database) -> None:
+async def test_an_order_that_the_provider_refuses_for_good_when_polled_fails(operator: Api, database: Database) -> None:
     shop = await a_shop(operator)
 
     async def answer(_: web.Request) -> web.Response:

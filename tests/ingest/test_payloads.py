@@ -1,4 +1,4 @@
-"""Every published webhook at the server's own inbound address: what it is answered, journaled, changed and told.
+"""Every published webhook at the server's own inbound address: what it is answered, journaled, changed and emitted.
 
 Payloads come from tests/providers/payloads; the eSIM or order is made known over the API beforehand, or afterwards.
 """
@@ -156,9 +156,11 @@ def picked(whole: Json, part: dict[str, Any]) -> Json:
 
 
 def test_every_webhook_of_esim_access_has_its_case_here() -> None:
-    told = {f"esimaccess-{case.name}" for case in CASES} | {f"esimaccess-{name}" for name in (*ORDERS, "CHECK_HEALTH")}
+    covered = {f"esimaccess-{case.name}" for case in CASES} | {
+        f"esimaccess-{name}" for name in (*ORDERS, "CHECK_HEALTH")
+    }
 
-    assert told == set(webhooks("esimaccess-"))
+    assert covered == set(webhooks("esimaccess-"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=named)
@@ -196,7 +198,7 @@ async def test_a_webhook_that_comes_before_its_order_is_applied_once_the_order_i
 
     assert (answer.status, answer.body["outcome"], answer.body.get("esim")) == (200, "unmatched", None)
     # Without id and time a repetition is known by the eSIM only, and that is not known yet.
-    outcome = "duplicate" if is_told_apart(content_of(case.name), body) else "unmatched"
+    outcome = "duplicate" if has_id_or_time(content_of(case.name), body) else "unmatched"
     assert (again.status, again.body["outcome"]) == (200, outcome)
     [entry, later] = await upstream.journal()
     assert (entry["outcome"], entry["kind"]) == ("unmatched", case.name.partition("-")[0])
@@ -211,7 +213,7 @@ async def test_a_webhook_that_comes_before_its_order_is_applied_once_the_order_i
     assert picked(esim, case.state | content_keys(content)) == case.state | content_keys(content)
 
 
-def is_told_apart(content: Json, body: bytes) -> bool:
+def has_id_or_time(content: Json, body: bytes) -> bool:
     """Whether a notification has an id or a time of its own."""
     return any(name in body for name in (b"notifyId", b"eventGenerateTime")) or "timestamp" in content
 
@@ -262,7 +264,7 @@ async def test_a_ready_order_is_fetched_and_its_esim_created_once(operator: Api,
     again = await upstream.notify_raw(body)
 
     assert (answer.status, answer.body) == (200, {"outcome": "waiting"})
-    assert again.body == {"outcome": "duplicate" if is_told_apart({}, body) else "waiting"}
+    assert again.body == {"outcome": "duplicate" if has_id_or_time({}, body) else "waiting"}
 
     async def applied() -> list[Json]:
         return await upstream.journal(outcome="applied")

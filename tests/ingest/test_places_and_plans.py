@@ -161,7 +161,7 @@ async def test_the_end_of_validity_outlives_an_older_report(operator: Api, furth
 
 
 async def reported(database: Database, field: str, word: str) -> bool:
-    """Whether the operator was told of the word, and of no other."""
+    """Whether a doubt of the word, and of no other, was reported to the operator."""
     async with database.session() as db:
         rows = await db.conn.fetch("SELECT * FROM provider_doubts WHERE reported_at IS NOT NULL")
     return [(row["field"], row["word"]) for row in rows] == [(field, word)]

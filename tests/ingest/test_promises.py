@@ -54,12 +54,12 @@ async def test_promise_2_a_notification_creates_its_events_once_however_often_it
 ) -> None:
     shop, upstream = await a_shop(operator, webhook_url=receiver.url()), await an_upstream(operator)
     await shop.order("t-1", orderNo="B1")
-    told = esim_status("K1", "IN_USE", transactionId="t-1") | {
+    notification = esim_status("K1", "IN_USE", transactionId="t-1") | {
         "notifyId": "n-1",
         "eventGenerateTime": "2026-03-01T10:00:00Z",
     }
 
-    answers = await asyncio.gather(*[upstream.notify(told) for _ in range(20)])
+    answers = await asyncio.gather(*[upstream.notify(notification) for _ in range(20)])
 
     outcomes = sorted(answer.body["outcome"] for answer in answers)
     assert outcomes == ["applied"] + ["duplicate"] * 19

@@ -17,7 +17,7 @@ def outcomes(results: list[Json]) -> list[str]:
     return [result["outcome"] for result in results]
 
 
-async def told_one_by_one(shop: Shop, *updates: Json) -> list[str]:
+async def outcomes_one_by_one(shop: Shop, *updates: Json) -> list[str]:
     return [(await shop.update(update))[0]["outcome"] for update in updates]
 
 
@@ -32,8 +32,8 @@ async def notify(url: str, *bodies: Json) -> list[Json]:
         async def one(body: Json) -> Json:
             async with session.post(url, data=json.dumps(body)) as answer:
                 assert answer.status == 200
-                told: Json = await answer.json()
-                return told
+                results: Json = await answer.json()
+                return results
 
         return await asyncio.gather(*[one(body) for body in bodies])
 
@@ -43,7 +43,7 @@ async def test_statuses_that_go_back_and_forth_without_a_time_are_followed(opera
     shop = await a_shop(operator)
     updates = [{"transactionId": "t-1", "esimStatus": status} for status in BACK_AND_FORTH]
 
-    found = outcomes(await shop.update(*updates)) if at_once else await told_one_by_one(shop, *updates)
+    found = outcomes(await shop.update(*updates)) if at_once else await outcomes_one_by_one(shop, *updates)
 
     assert found == ["applied"] * 6
     [esim] = await shop.esims()
@@ -59,7 +59,7 @@ async def test_usage_that_goes_back_and_forth_without_a_time_is_followed(operato
     ]
     await shop.update({"transactionId": "t-1", "esimStatus": "IN_USE"})
 
-    assert await told_one_by_one(shop, *figures) == ["applied"] * 3
+    assert await outcomes_one_by_one(shop, *figures) == ["applied"] * 3
     [esim] = await shop.esims()
     assert (esim["dataUsage"], esim["totalVolume"]) == (90, 100)
 
@@ -68,7 +68,7 @@ async def test_the_very_same_bytes_again_are_a_repetition_and_other_bytes_are_no
     shop = await a_shop(operator)
     in_use: Json = {"transactionId": "t-1", "esimStatus": "IN_USE"}
 
-    assert await told_one_by_one(shop, in_use, in_use, in_use | {"apn": "one"}, in_use) == [
+    assert await outcomes_one_by_one(shop, in_use, in_use, in_use | {"apn": "one"}, in_use) == [
         "applied",
         "duplicate",
         "applied",
@@ -80,12 +80,12 @@ async def test_older_notifications_without_id_and_time_are_followed(operator: Ap
     shop = await a_shop(operator)
     url = await an_inbound(operator, "upstream")
     await shop.order("t-1", orderNo="B1")
-    told = [
+    notifications = [
         {"notifyType": "ESIM_STATUS", "content": {"orderNo": "B1", "transactionId": "t-1", "esimStatus": word}}
         for word in ("GOT_RESOURCE", "IN_USE", "SUSPENDED", "IN_USE")
     ]
 
-    found = [(await notify(url, one))[0]["outcome"] for one in told]
+    found = [(await notify(url, one))[0]["outcome"] for one in notifications]
 
     assert found == ["applied"] * 4
     assert [esim["esimStatus"] for esim in await shop.esims()] == ["IN_USE"]
@@ -124,14 +124,14 @@ async def test_the_same_ids_from_two_sources_are_two_notifications_even_in_one_c
         await shop.order(f"old-{place}", provider="old", orderNo=f"B{place}")
         await shop.order(f"new-{place}", provider="new", orderNo=f"B{place}")
 
-    def told(source: str) -> list[Json]:
+    def notifications(source: str) -> list[Json]:
         return [
             esim_status(f"K{place}", "IN_USE", transactionId=f"{source}-{place}", orderNo=f"B{place}")
             | {"notifyId": f"n{place}"}
             for place in range(10)
         ]
 
-    answers = await asyncio.gather(notify(old, *told("old")), notify(new, *told("new")))
+    answers = await asyncio.gather(notify(old, *notifications("old")), notify(new, *notifications("new")))
 
     assert [outcomes(of_source) for of_source in answers] == [["applied"] * 10] * 2
     assert {esim["esimStatus"] for esim in await shop.esims()} == {"IN_USE"}
@@ -144,7 +144,7 @@ async def test_a_fact_without_a_time_is_later_than_all_that_is_known_whatever_th
     soon = esim["updatedAt"].replace("Z", "+00:00")
     await shop.update({"transactionId": "t-1", "esimStatus": "SUSPENDED", "occurredAt": soon})
 
-    assert await told_one_by_one(shop, {"transactionId": "t-1", "esimStatus": "USED_UP"}) == ["applied"]
+    assert await outcomes_one_by_one(shop, {"transactionId": "t-1", "esimStatus": "USED_UP"}) == ["applied"]
     assert (await shop.esim(ahead))["esimStatus"] == "USED_UP"
 
 

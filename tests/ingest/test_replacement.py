@@ -10,7 +10,7 @@ from upstream import Shop, a_shop, an_upstream, esim_status
 OLD_ICCID, NEW_ICCID = "8943000000000000022", "8943000000000000014"
 
 
-def born(transaction_id: str = "t-1", **fields: Any) -> Json:
+def created(transaction_id: str = "t-1", **fields: Any) -> Json:
     return {"transactionId": transaction_id, "esimStatus": "CREATED"} | fields
 
 
@@ -25,10 +25,10 @@ async def linked(shop: Shop, old: str, new: str) -> None:
 
 async def test_an_esim_is_linked_to_the_one_that_it_replaces_once_that_is_known(operator: Api) -> None:
     shop = await a_shop(operator)
-    [new] = await shop.update(born("t-2", esimTranNo="K2", replaces="K1"))
+    [new] = await shop.update(created("t-2", esimTranNo="K2", replaces="K1"))
     assert new["outcome"] == "applied"
 
-    [old] = await shop.update(born("t-1", esimTranNo="K1", esimStatus="IN_USE"))
+    [old] = await shop.update(created("t-1", esimTranNo="K1", esimStatus="IN_USE"))
 
     await linked(shop, old["esim"], new["esim"])
     assert await shop.raised(old["esim"]) == ["activated", "suspended"]
@@ -38,11 +38,11 @@ async def test_an_esim_is_linked_to_the_one_that_it_replaces_once_that_is_known(
 
 async def test_an_esim_does_not_replace_the_one_that_has_taken_its_place(operator: Api) -> None:
     shop = await a_shop(operator)
-    [old] = await shop.update(born("t-1", esimTranNo="K1"))
-    [new] = await shop.update(born("t-2", esimTranNo="K2", replaces="K1"))
+    [old] = await shop.update(created("t-1", esimTranNo="K1"))
+    [new] = await shop.update(created("t-2", esimTranNo="K2", replaces="K1"))
     await linked(shop, old["esim"], new["esim"])
 
-    [back] = await shop.update(born("t-1", esimTranNo="K1", replaces="K2"))
+    [back] = await shop.update(created("t-1", esimTranNo="K1", replaces="K2"))
 
     assert back["outcome"] == "invalid"
     await linked(shop, old["esim"], new["esim"])
@@ -52,9 +52,9 @@ async def test_who_replaces_an_esim_that_is_not_known_takes_no_slot_of_the_order
     shop = await a_shop(operator)
     await an_upstream(operator)
     await shop.order("t-1", orderNo="B1", quantity=2)
-    [early] = await shop.update(born("t-1", esimTranNo="K3", replaces="K1"))
+    [early] = await shop.update(created("t-1", esimTranNo="K3", replaces="K1"))
 
-    [old, second] = await shop.update(born("t-1", esimTranNo="K1"), born("t-1", esimTranNo="K2"))
+    [old, second] = await shop.update(created("t-1", esimTranNo="K1"), created("t-1", esimTranNo="K2"))
 
     assert [one["outcome"] for one in (early, old, second)] == ["unmatched", "applied", "applied"]
 
@@ -67,7 +67,7 @@ async def test_who_replaces_an_esim_that_is_not_known_takes_no_slot_of_the_order
 
 async def test_an_esim_that_is_known_already_is_linked_to_the_one_that_it_replaces(operator: Api) -> None:
     shop = await a_shop(operator)
-    [old, new] = await shop.update(born("t-1", esimTranNo="K1"), born("t-2", esimTranNo="K2"))
+    [old, new] = await shop.update(created("t-1", esimTranNo="K1"), created("t-2", esimTranNo="K2"))
 
     again = {"transactionId": "t-2", "esimTranNo": "K2", "esimStatus": "IN_USE", "replaces": "K1"}
     results = await shop.update(again, again | {"dataUsage": 1})
@@ -80,7 +80,7 @@ async def test_an_esim_that_is_known_already_is_linked_to_the_one_that_it_replac
 @pytest.mark.parametrize("own", [{"transactionId": "t-2"}, {"transactionId": "t-1", "iccid": NEW_ICCID}])
 async def test_an_esim_without_a_key_replaces_another_by_its_transaction_or_iccid(operator: Api, own: Json) -> None:
     shop = await a_shop(operator)
-    [old] = await shop.update(born("t-1", iccid=OLD_ICCID))
+    [old] = await shop.update(created("t-1", iccid=OLD_ICCID))
 
     new, again = await shop.update(
         {"esimStatus": "CREATED", "replaces": old["esim"]} | own,
@@ -98,12 +98,15 @@ async def test_an_esim_without_a_key_replaces_another_by_its_transaction_or_icci
     [
         ({"transactionId": "t-1", "esimTranNo": "K1", "replaces": "K1"}, "replaces: expected a key"),
         ({"transactionId": "t-1", "replaces": "K1"}, "replaces: expected a key"),
-        (born("t-2", esimTranNo="K2", replaces="esim_01jd3v8k5fe8ya3q8r0m2n6x7c"), "replaces: there is no such eSIM"),
+        (
+            created("t-2", esimTranNo="K2", replaces="esim_01jd3v8k5fe8ya3q8r0m2n6x7c"),
+            "replaces: there is no such eSIM",
+        ),
     ],
 )
 async def test_a_replacement_that_cannot_be_is_invalid_and_says_why(operator: Api, replacing: Json, wrong: str) -> None:
     shop = await a_shop(operator)
-    await shop.update(born("t-1", esimTranNo="K1"))
+    await shop.update(created("t-1", esimTranNo="K1"))
 
     [result] = await shop.update(replacing | {"esimStatus": "IN_USE"})
 
@@ -114,9 +117,9 @@ async def test_a_replacement_that_cannot_be_is_invalid_and_says_why(operator: Ap
 @pytest.mark.parametrize("ended", ["REVOKED", "CANCEL", "USED_EXPIRED", "IN_USE"])
 async def test_an_esim_is_emitted_as_replaced_whatever_it_was_before(operator: Api, ended: str) -> None:
     shop = await a_shop(operator)
-    [old] = await shop.update(born("t-1", esimTranNo="K1", esimStatus=ended))
+    [old] = await shop.update(created("t-1", esimTranNo="K1", esimStatus=ended))
 
-    [new] = await shop.update(born("t-2", esimTranNo="K2", replaces="K1"))
+    [new] = await shop.update(created("t-2", esimTranNo="K2", replaces="K1"))
 
     event = (await shop.events(old["esim"]))[-1]
     assert (event["event"], event["reason"], event["replacedBy"]) == ("esim.suspended", "replaced", new["esim"])

@@ -174,14 +174,14 @@ class World:
         content = self._keys(step) | {"esimStatus": words.get(step["status"], step["status"])}
         if step["usage"] is not None:
             content |= {"orderUsage": step["usage"] << 20, "totalVolume": 100 << 20}
-        told: Json = {"notifyType": "ESIM_STATUS", "content": content}
+        notification: Json = {"notifyType": "ESIM_STATUS", "content": content}
         if step["time"] is not None:
-            told["eventGenerateTime"] = self._time_of(step)
+            notification["eventGenerateTime"] = self._time_of(step)
         if step["id"] is not None:
-            told["notifyId"] = self._own(step["id"])
+            notification["notifyId"] = self._own(step["id"])
         url = self._inbound[step["source"]]
         headers = {"content-type": "application/json"}
-        async with self._session.post(url, data=json.dumps(told), headers=headers) as answer:
+        async with self._session.post(url, data=json.dumps(notification), headers=headers) as answer:
             assert answer.status == 200
             result: Json = await answer.json()
             return result

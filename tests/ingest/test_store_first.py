@@ -46,8 +46,8 @@ async def nothing_applied(database: Database) -> AsyncIterator[None]:
 
 async def an_esim(shop: Shop, key: str, **fields: str) -> str:
     """Make an eSIM of the provider known; return its id."""
-    born = {"esimTranNo": key, "transactionId": f"of {key}", "esimStatus": "CREATED", "provider": "upstream"}
-    [result] = await shop.update(born | fields)
+    created = {"esimTranNo": key, "transactionId": f"of {key}", "esimStatus": "CREATED", "provider": "upstream"}
+    [result] = await shop.update(created | fields)
     return str(result["esim"])
 
 
@@ -69,13 +69,13 @@ async def test_what_is_stored_first_is_applied_in_its_order_and_delivered(operat
     await receiver.wait_for(6)
 
 
-async def test_a_repetition_that_is_stored_first_is_told_as_one(operator: Api) -> None:
+async def test_a_repetition_that_is_stored_first_is_reported_as_one(operator: Api) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     await an_esim(shop, "K1")
-    told = esim_status("K1", "IN_USE") | {"notifyId": "n-1"}
+    notification = esim_status("K1", "IN_USE") | {"notifyId": "n-1"}
 
-    await upstream.notify(told)
-    await upstream.notify(told)
+    await upstream.notify(notification)
+    await upstream.notify(notification)
     await upstream.journaled("duplicate")
 
     assert [entry["outcome"] for entry in await upstream.journal()] == ["applied", "duplicate"]
@@ -146,8 +146,8 @@ async def test_a_fact_without_a_time_follows_one_whose_clock_is_ahead_also_where
 
 async def test_what_is_stored_before_its_esim_is_created_is_looked_at_again(operator: Api, database: Database) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
-    born = {"esimTranNo": "K1", "transactionId": "t-1", "esimStatus": "CREATED", "provider": "upstream"}
-    body = json.dumps({"account": shop.account, "mode": "test", "updates": [born]}).encode()
+    created = {"esimTranNo": "K1", "transactionId": "t-1", "esimStatus": "CREATED", "provider": "upstream"}
+    body = json.dumps({"account": shop.account, "mode": "test", "updates": [created]}).encode()
 
     async with nothing_applied(database):
         await upstream.notify(esim_status("K1", "IN_USE"))
@@ -194,7 +194,7 @@ async def test_more_than_may_wait_is_refused_for_a_while(settings: Settings, dat
         await shop.raised_in_time("created", "activated", "suspended", "activated")
 
 
-async def test_what_must_be_confirmed_is_asked_for_after_it_was_stored(operator: Api, sandbox: Sandbox) -> None:
+async def test_what_must_be_confirmed_is_queried_after_it_was_stored(operator: Api, sandbox: Sandbox) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
     [key] = await sandbox.order(Purchase(order_no="B1", transaction_id="t-1", ending=Ending.CANCELLED))
     allocate(sandbox, "B1")
@@ -287,8 +287,8 @@ async def test_more_than_one_commit_takes_is_stored_first_and_shown_in_the_metri
         shop, upstream = await a_shop(operator), await an_upstream(operator)
         await asyncio.gather(*[an_esim(shop, f"K{place}") for place in range(100)])
 
-        told = [upstream.notify(esim_status(f"K{place}", "IN_USE")) for place in range(100)]
-        outcomes = {answer.body["outcome"] for answer in await asyncio.gather(*told)}
+        notifications = [upstream.notify(esim_status(f"K{place}", "IN_USE")) for place in range(100)]
+        outcomes = {answer.body["outcome"] for answer in await asyncio.gather(*notifications)}
 
         assert "waiting" in outcomes
 
@@ -328,8 +328,8 @@ async def test_what_was_stored_and_answered_is_applied_once_after_the_node_was_k
                 await an_esim(shop, f"K{place}")
             await receiver.wait_for(40)
             async with nothing_applied(database):
-                told = [upstream.notify(esim_status(f"K{place}", "IN_USE")) for place in range(40)]
-                assert {answered(answer)[0] for answer in await asyncio.gather(*told)} == {200}
+                notifications = [upstream.notify(esim_status(f"K{place}", "IN_USE")) for place in range(40)]
+                assert {answered(answer)[0] for answer in await asyncio.gather(*notifications)} == {200}
                 node.kill()
         await node.start()
         async with Api(node.url, "an-operator-key-of-forty-characters-00001") as operator:

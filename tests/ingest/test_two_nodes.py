@@ -21,8 +21,8 @@ from receiver import Receiver
 ROUNDS = int(os.environ.get("TWO_NODES_ROUNDS", "6"))
 STEPS = 40
 AT_ONCE = 8
-NOT_TOLD = {"updatedAt", "validity_usage_remain", "transactionId", "orderNo", "esimTranNo", "iccid"}
-"""What changes without being told as a change: by the clock, and what names an eSIM."""
+NOT_IN_CHANGES = {"updatedAt", "validity_usage_remain", "transactionId", "orderNo", "esimTranNo", "iccid"}
+"""What changes without being in `changes`: by the clock, and what names an eSIM."""
 
 
 @asynccontextmanager
@@ -80,7 +80,7 @@ def check_story(esim: Json, events: list[Json]) -> None:
         assert {name: change["old"] for name, change in changes.items()} == {name: last.get(name) for name in changes}
         assert {
             name for name in data.keys() | last.keys() if data.get(name) != last.get(name)
-        } <= changes.keys() | NOT_TOLD
+        } <= changes.keys() | NOT_IN_CHANGES
     for name in ("esimStatus", "smdpStatus", "totalVolume", "dataUsage") if events else ():
         assert esim[name] == events[-1]["data"][name]
 
@@ -121,11 +121,11 @@ async def test_each_esim_has_one_story_whichever_node_hears_of_it(
         await eventually(is_quiet)
         esims = await everything(nodes[1], f"/v1/esims?{where}")
         events = await everything(nodes[0], f"/v1/events?{where}")
-        told: dict[str, list[Json]] = defaultdict(list)
+        by_esim: dict[str, list[Json]] = defaultdict(list)
         for event in sorted(events, key=lambda one: one["sequence"]):
-            told[event["data"]["id"]].append(event)
+            by_esim[event["data"]["id"]].append(event)
         for esim in esims:
-            check_story(esim, told[esim["id"]])
+            check_story(esim, by_esim[esim["id"]])
         async with database.session() as db:
             places = await db.conn.fetch("SELECT count(*) FROM esims WHERE order_id IS NOT NULL GROUP BY order_id")
             keys = await db.conn.fetch(

@@ -10,7 +10,7 @@ from upstream import Shop, a_shop, an_upstream, esim_status
 ICCID, OTHER_ICCID = "8943000000000000014", "8943000000000000022"
 
 
-def born(transaction_id: str = "t-1", **fields: Any) -> Json:
+def created(transaction_id: str = "t-1", **fields: Any) -> Json:
     return {"transactionId": transaction_id, "esimStatus": "CREATED"} | fields
 
 
@@ -23,7 +23,7 @@ async def test_every_outcome_in_one_request(operator: Api) -> None:
     used = {"transactionId": "t-1", "dataUsage": 10, "occurredAt": "2026-03-01T10:00:00Z"}
 
     results = await shop.update(
-        born(occurredAt="2026-03-01T09:00:00Z", totalVolume=1000),
+        created(occurredAt="2026-03-01T09:00:00Z", totalVolume=1000),
         used,
         used,
         used | {"occurredAt": "2026-03-01T11:00:00Z"},
@@ -58,7 +58,7 @@ async def test_an_invalid_update_says_what_is_wrong_and_the_others_go_on(
 ) -> None:
     shop = await a_shop(operator)
 
-    results = await shop.update({"transactionId": "t-1"} | wrong, born())
+    results = await shop.update({"transactionId": "t-1"} | wrong, created())
 
     assert outcomes(results) == ["invalid", "applied"]
     assert pointer in results[0]["detail"]
@@ -66,7 +66,7 @@ async def test_an_invalid_update_says_what_is_wrong_and_the_others_go_on(
 
 async def test_an_update_of_an_unknown_account_is_invalid(operator: Api) -> None:
     await a_shop(operator)
-    nobody = {"account": "acc_01jd3v8k5fe8ya3q8r0m2n6x7c", "mode": "test", "updates": [born()]}
+    nobody = {"account": "acc_01jd3v8k5fe8ya3q8r0m2n6x7c", "mode": "test", "updates": [created()]}
 
     body = await operator.post("/v1/updates", nobody, status=200)
 
@@ -79,8 +79,8 @@ async def test_an_update_of_an_unknown_account_is_invalid(operator: Api) -> None
 async def test_a_thousand_updates_in_one_request(operator: Api) -> None:
     shop = await a_shop(operator)
 
-    results = await shop.update(*[born(f"t-{number}") for number in range(1000)])
-    more = await operator.call("POST", "/v1/updates", {"updates": [born()] * 1001})
+    results = await shop.update(*[created(f"t-{number}") for number in range(1000)])
+    more = await operator.call("POST", "/v1/updates", {"updates": [created()] * 1001})
 
     assert outcomes(results) == ["applied"] * 1000
     assert len({result["esim"] for result in results}) == 1000
@@ -90,12 +90,12 @@ async def test_a_thousand_updates_in_one_request(operator: Api) -> None:
 
 async def test_an_esim_is_created_only_with_account_mode_and_status(operator: Api) -> None:
     shop = await a_shop(operator)
-    whose = {"account": shop.account, "mode": "test"}
+    tenant = {"account": shop.account, "mode": "test"}
 
-    without_account = await operator.post("/v1/updates", {"updates": [born()]}, status=200)
-    without_mode = await operator.call("POST", "/v1/updates", {"account": shop.account, "updates": [born()]})
+    without_account = await operator.post("/v1/updates", {"updates": [created()]}, status=200)
+    without_mode = await operator.call("POST", "/v1/updates", {"account": shop.account, "updates": [created()]})
     [without_status] = await shop.update({"transactionId": "t-2", "dataUsage": 1})
-    of_its_own = await operator.post("/v1/updates", {"updates": [born("t-3") | whose]}, status=200)
+    of_its_own = await operator.post("/v1/updates", {"updates": [created("t-3") | tenant]}, status=200)
 
     assert outcomes(without_account["results"]) == ["unmatched"]
     assert (without_mode.status, without_mode.body["errors"][0]["pointer"]) == (422, "/mode")
@@ -108,7 +108,7 @@ async def test_doubtful_numbers_are_taken_and_noted_in_the_journal(operator: Api
     shop = await a_shop(operator)
     eid = "89012345200859366199273438185664186"
 
-    [made] = await shop.update(born(iccid="8943000000000000015", eid=eid))
+    [made] = await shop.update(created(iccid="8943000000000000015", eid=eid))
 
     assert made["outcome"] == "applied"
     assert (await shop.esim(made["esim"]))["eid"] == eid
@@ -120,7 +120,7 @@ async def test_doubtful_numbers_are_taken_and_noted_in_the_journal(operator: Api
 
 async def test_what_remains_counts_of_the_volume_that_is_known(operator: Api) -> None:
     shop = await a_shop(operator)
-    [made] = await shop.update(born(totalVolume=1024))
+    [made] = await shop.update(created(totalVolume=1024))
 
     [result] = await shop.update({"transactionId": "t-1", "data_usage_remain": 10})
 
@@ -132,7 +132,7 @@ async def test_what_remains_counts_of_the_volume_that_is_known(operator: Api) ->
 async def test_what_remains_of_an_unknown_volume_is_invalid_by_itself(operator: Api) -> None:
     shop = await a_shop(operator)
 
-    *_, result = await shop.update(born(), {"transactionId": "t-1", "data_usage_remain": 10})
+    *_, result = await shop.update(created(), {"transactionId": "t-1", "data_usage_remain": 10})
 
     assert result["outcome"] == "invalid"
     assert "data_usage_remain" in result["detail"]
@@ -141,7 +141,7 @@ async def test_what_remains_of_an_unknown_volume_is_invalid_by_itself(operator: 
 async def test_what_remains_of_an_unknown_volume_does_not_hide_what_stands_beside_it(operator: Api) -> None:
     shop = await a_shop(operator)
 
-    [result] = await shop.update(born(data_usage_remain=10))
+    [result] = await shop.update(created(data_usage_remain=10))
 
     assert result["outcome"] == "applied"
     assert "data_usage_remain" in result["detail"]
@@ -150,7 +150,7 @@ async def test_what_remains_of_an_unknown_volume_does_not_hide_what_stands_besid
 
 async def test_a_mode_without_an_account_makes_an_update_invalid(operator: Api) -> None:
     shop = await a_shop(operator)
-    [made] = await shop.update(born())
+    [made] = await shop.update(created())
 
     body = {"updates": [{"transactionId": "t-1", "dataUsage": 5, "mode": "live"}]}
     [result] = (await operator.post("/v1/updates", body, status=200))["results"]
@@ -163,7 +163,7 @@ async def test_an_update_that_came_before_its_esim_is_applied_when_it_is_known(o
     shop = await a_shop(operator)
     [early] = await shop.update({"transactionId": "t-1", "totalVolume": 1000, "dataUsage": 300})
 
-    await shop.update(born())
+    await shop.update(created())
 
     assert early["outcome"] == "unmatched"
     await shop.raised_in_time("created", "data_updated")
@@ -174,10 +174,10 @@ async def test_esims_of_one_transaction_are_distinguished_by_their_iccids(operat
     shop = await a_shop(operator)
 
     results = await shop.update(
-        born(iccid=ICCID),
-        born(iccid=OTHER_ICCID),
+        created(iccid=ICCID),
+        created(iccid=OTHER_ICCID),
         {"transactionId": "t-1", "iccid": OTHER_ICCID, "esimStatus": "IN_USE"},
-        born(iccid=ICCID, occurredAt="2026-03-01T10:00:00Z"),
+        created(iccid=ICCID, occurredAt="2026-03-01T10:00:00Z"),
     )
 
     first, second = results[0]["esim"], results[1]["esim"]
@@ -190,7 +190,7 @@ async def test_esims_of_one_transaction_are_distinguished_by_their_iccids(operat
 async def tell_apart(shop: Shop) -> tuple[str, str]:
     """Return the ids of two eSIMs of one transaction and order number with keys K1 and K2 and the two ICCIDs."""
     first, second = await shop.update(
-        born(esimTranNo="K1", orderNo="B1", iccid=ICCID), born(esimTranNo="K2", orderNo="B1", iccid=OTHER_ICCID)
+        created(esimTranNo="K1", orderNo="B1", iccid=ICCID), created(esimTranNo="K2", orderNo="B1", iccid=OTHER_ICCID)
     )
     return first["esim"], second["esim"]
 
@@ -222,7 +222,7 @@ async def test_whose_esim_an_update_means(operator: Api, identity: Json, found: 
 
 async def test_the_transaction_alone_is_enough_where_one_esim_has_it(operator: Api) -> None:
     shop = await a_shop(operator)
-    [made] = await shop.update(born(iccid=ICCID))
+    [made] = await shop.update(created(iccid=ICCID))
 
     [plain, contradicting] = await shop.update(
         {"transactionId": "t-1", "dataUsage": 1}, {"transactionId": "t-1", "iccid": OTHER_ICCID, "dataUsage": 2}
@@ -252,7 +252,7 @@ async def test_a_transaction_grows_by_esims_that_are_none_of_those_it_has(operat
     shop = await a_shop(operator)
     await tell_apart(shop)
 
-    [third] = await shop.update(born(iccid="8943000000000000030"))
+    [third] = await shop.update(created(iccid="8943000000000000030"))
 
     assert third["outcome"] == "applied"
     assert len(await shop.esims()) == 3
@@ -262,14 +262,14 @@ async def test_updates_find_an_esim_that_the_same_request_creates(operator: Api)
     shop = await a_shop(operator)
 
     results = await shop.update(
-        born(esimTranNo="K1", orderNo="B1", iccid=ICCID),
+        created(esimTranNo="K1", orderNo="B1", iccid=ICCID),
         {"esimTranNo": "K1", "totalVolume": 1000},
         {"orderNo": "B1", "iccid": ICCID, "dataUsage": 10},
         {"transactionId": "t-1", "iccid": ICCID, "dataUsage": 20},
         {"transactionId": "t-1", "dataUsage": 30},
         {"iccid": ICCID, "dataUsage": 40},
         {"transactionId": "t-1", "iccid": OTHER_ICCID, "dataUsage": 50},
-        born("t-2", esimTranNo="K1"),
+        created("t-2", esimTranNo="K1"),
     )
 
     assert outcomes(results) == [*["applied"] * 5, "unmatched", "unmatched", "unchanged"]
@@ -278,7 +278,7 @@ async def test_updates_find_an_esim_that_the_same_request_creates(operator: Api)
 
 async def test_an_iccid_that_was_used_before_means_the_esim_of_its_transaction(operator: Api) -> None:
     shop = await a_shop(operator)
-    old, new = await shop.update(born("t-old", iccid=ICCID), born("t-new", iccid=ICCID))
+    old, new = await shop.update(created("t-old", iccid=ICCID), created("t-new", iccid=ICCID))
 
     [update] = await shop.update({"transactionId": "t-old", "iccid": ICCID, "esimStatus": "EXPIRED"})
 
@@ -288,9 +288,9 @@ async def test_an_iccid_that_was_used_before_means_the_esim_of_its_transaction(o
 
 async def test_two_merchants_may_use_the_same_transaction_and_iccid(operator: Api) -> None:
     ours, theirs = await a_shop(operator), await a_shop(operator)
-    [mine] = await ours.update(born(iccid=ICCID))
+    [mine] = await ours.update(created(iccid=ICCID))
 
-    [other] = await theirs.update(born(iccid=ICCID))
+    [other] = await theirs.update(created(iccid=ICCID))
     [update] = await theirs.update({"transactionId": "t-1", "iccid": ICCID, "esimStatus": "IN_USE"})
 
     assert update["esim"] == other["esim"] != mine["esim"]
@@ -300,7 +300,7 @@ async def test_two_merchants_may_use_the_same_transaction_and_iccid(operator: Ap
 
 async def test_live_and_test_esims_of_a_merchant_never_meet(operator: Api) -> None:
     shop = await a_shop(operator)
-    await shop.update(born())
+    await shop.update(created())
 
     live = {"account": shop.account, "mode": "live", "updates": [{"transactionId": "t-1", "esimStatus": "IN_USE"}]}
     [made] = (await operator.post("/v1/updates", live, status=200))["results"]
@@ -311,7 +311,7 @@ async def test_live_and_test_esims_of_a_merchant_never_meet(operator: Api) -> No
 
 async def test_a_provider_does_not_reach_the_esims_of_another_source(operator: Api) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
-    await shop.update(born(esimTranNo="K1"))
+    await shop.update(created(esimTranNo="K1"))
 
     answer = await upstream.notify(esim_status("K1", "SUSPENDED", transactionId="t-1"))
 
@@ -321,7 +321,7 @@ async def test_a_provider_does_not_reach_the_esims_of_another_source(operator: A
 
 async def test_an_operator_without_naming_the_account_reaches_any_esim(operator: Api) -> None:
     shop = await a_shop(operator)
-    await shop.update(born(esimTranNo="K1"))
+    await shop.update(created(esimTranNo="K1"))
 
     body = await operator.post("/v1/updates", {"updates": [{"esimTranNo": "K1", "esimStatus": "IN_USE"}]}, status=200)
 
@@ -332,7 +332,7 @@ async def test_an_operator_without_naming_the_account_reaches_any_esim(operator:
 async def test_a_merchants_key_may_not_hand_in_updates(operator: Api) -> None:
     merchant = await a_merchant(operator)
     async with operator.as_key(merchant.key) as api:
-        answer = await api.call("POST", "/v1/updates", {"updates": [born()]})
+        answer = await api.call("POST", "/v1/updates", {"updates": [created()]})
 
     assert answer.status == 403
 
@@ -342,7 +342,9 @@ async def test_a_provider_that_does_not_exist_is_refused_and_ties_nothing_to_it(
     await an_upstream(operator)
 
     results = await shop.update(
-        born("t-1", provider="upstraem"), born("t-2", provider="upstream"), {"transactionId": "t-1", "dataUsage": 1}
+        created("t-1", provider="upstraem"),
+        created("t-2", provider="upstream"),
+        {"transactionId": "t-1", "dataUsage": 1},
     )
 
     assert outcomes(results) == ["invalid", "applied", "unmatched"]
@@ -353,7 +355,7 @@ async def test_plans_that_would_not_fit_into_an_event_are_refused(operator: Api)
     shop = await a_shop(operator)
     long = [{"id": f"{place:03}{'x' * 197}", "name": "\U0001f4f6" * 200, "totalVolume": 1} for place in range(50)]
 
-    results = await shop.update(born(plans=long), born(plans=[{"id": f"plan {place}"} for place in range(50)]))
+    results = await shop.update(created(plans=long), created(plans=[{"id": f"plan {place}"} for place in range(50)]))
 
     assert outcomes(results) == ["invalid", "applied"]
     assert results[0]["detail"].startswith("/plans: expected at most 32768 bytes")
@@ -362,7 +364,7 @@ async def test_plans_that_would_not_fit_into_an_event_are_refused(operator: Api)
 async def test_plans_beyond_what_is_kept_of_one_esim_are_a_doubt(operator: Api) -> None:
     shop = await a_shop(operator)
     states = ["expired"] * 2 + ["active"] * 48
-    await shop.update(born(plans=[{"id": f"p{place:02}", "state": state} for place, state in enumerate(states)]))
+    await shop.update(created(plans=[{"id": f"p{place:02}", "state": state} for place, state in enumerate(states)]))
 
     more = [{"transactionId": "t-1", "plans": [{"id": f"q{place}", "state": "active"}]} for place in range(3)]
     results = await shop.update(*more)
@@ -376,16 +378,16 @@ async def test_plans_whose_sum_is_more_than_can_be_stored_harm_no_update_beside_
     shop = await a_shop(operator)
     plans = [{"id": f"p{number}", "totalVolume": 1e12, "dataUsage": 1e12} for number in range(12)]
 
-    results = await shop.update(born(), born("t-2", plans=plans))
+    results = await shop.update(created(), created("t-2", plans=plans))
 
     assert outcomes(results) == ["applied", "applied"]
 
 
 async def test_a_requery_is_emitted_also_where_what_it_brings_is_older_than_what_is_known(operator: Api) -> None:
     shop = await a_shop(operator)
-    await shop.update(born(esimStatus="IN_USE", occurredAt="2026-03-01T10:00:00Z"))
+    await shop.update(created(esimStatus="IN_USE", occurredAt="2026-03-01T10:00:00Z"))
 
-    [result] = await shop.update(born(cause="requery", occurredAt="2026-03-01T09:00:00Z"))
+    [result] = await shop.update(created(cause="requery", occurredAt="2026-03-01T09:00:00Z"))
 
     assert result["outcome"] == "stale"
     assert await shop.raised() == ["activated", "usage_updated", "requeried"]

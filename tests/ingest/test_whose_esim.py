@@ -13,7 +13,7 @@ from upstream import Shop, a_shop, an_upstream, esim_status
 NEW_ICCID, OLD_ICCID = "8943000000000000014", "8943000000000000022"
 
 
-def born(transaction_id: str = "t-1", **fields: Any) -> Json:
+def created(transaction_id: str = "t-1", **fields: Any) -> Json:
     return {"transactionId": transaction_id, "esimStatus": "CREATED"} | fields
 
 
@@ -28,8 +28,8 @@ async def handed_in(operator: Api, *updates: Json) -> list[Json]:
 
 async def test_the_key_of_another_merchant_in_the_same_request_hides_nobodys_esim(operator: Api) -> None:
     one, other = await a_shop(operator), await a_shop(operator)
-    await one.update(born("t-one", esimTranNo="K1"))
-    [made] = await other.update(born("t-other"))
+    await one.update(created("t-one", esimTranNo="K1"))
+    [made] = await other.update(created("t-other"))
 
     _, result = await handed_in(
         operator,
@@ -47,8 +47,8 @@ async def test_an_order_number_distinguishes_two_merchants_with_the_same_transac
     await one.order("1001", orderNo="B-one")
     await other.order("1001", orderNo="B-other")
 
-    told = esim_status("K1", "IN_USE", transactionId="1001", orderNo="B-other", iccid=NEW_ICCID)
-    await upstream.notify(told)
+    notification = esim_status("K1", "IN_USE", transactionId="1001", orderNo="B-other", iccid=NEW_ICCID)
+    await upstream.notify(notification)
 
     assert [esim["esimTranNo"] for esim in await one.esims()] == [None]
     assert [esim["esimTranNo"] for esim in await other.esims()] == ["K1"]
@@ -69,7 +69,7 @@ async def test_a_transaction_of_two_merchants_gives_nobody_a_slot(operator: Api)
 async def test_a_key_that_another_merchant_has_is_invalid_and_harms_no_update_beside_it(operator: Api) -> None:
     one, other = await a_shop(operator), await a_shop(operator)
     await an_upstream(operator)
-    await one.update(born("t-one", esimTranNo="K1", provider="upstream"))
+    await one.update(created("t-one", esimTranNo="K1", provider="upstream"))
     await other.order("t-other")
 
     answer = await operator.call(
@@ -78,7 +78,7 @@ async def test_a_key_that_another_merchant_has_is_invalid_and_harms_no_update_be
         {
             "updates": [
                 of(other, {"transactionId": "t-other", "esimTranNo": "K1", "esimStatus": "CREATED"}),
-                of(other, born("t-2")),
+                of(other, created("t-2")),
             ]
         },
     )
@@ -90,9 +90,9 @@ async def test_a_key_that_another_merchant_has_is_invalid_and_harms_no_update_be
 async def test_an_update_whose_key_another_esim_has_names_no_esim_that_is_not_there(operator: Api) -> None:
     one, other = await a_shop(operator), await a_shop(operator)
     await an_upstream(operator)
-    await one.update(born("t-1", esimTranNo="K1", provider="upstream"))
+    await one.update(created("t-1", esimTranNo="K1", provider="upstream"))
 
-    [refused] = await other.update(born("t-1", esimTranNo="K1", provider="upstream"))
+    [refused] = await other.update(created("t-1", esimTranNo="K1", provider="upstream"))
 
     assert (refused["outcome"], "esim" in refused, await other.esims()) == ("invalid", False, [])
 
@@ -114,9 +114,9 @@ async def test_a_replacement_takes_no_free_slot_of_the_order(operator: Api) -> N
 
 async def test_an_esim_without_a_key_is_replaced_and_does_not_become_its_own_replacement(operator: Api) -> None:
     shop = await a_shop(operator)
-    [old] = await shop.update(born("t-1", iccid=OLD_ICCID))
+    [old] = await shop.update(created("t-1", iccid=OLD_ICCID))
 
-    [new] = await shop.update(born("t-1", esimTranNo="K2", replaces=old["esim"]))
+    [new] = await shop.update(created("t-1", esimTranNo="K2", replaces=old["esim"]))
 
     assert new["esim"] != old["esim"]
     assert await shop.raised(old["esim"]) == ["created", "suspended"]
@@ -125,7 +125,7 @@ async def test_an_esim_without_a_key_is_replaced_and_does_not_become_its_own_rep
 
 async def test_a_replacement_without_a_status_is_emitted_as_created(operator: Api) -> None:
     shop = await a_shop(operator)
-    await shop.update(born("t-1", esimTranNo="K1"))
+    await shop.update(created("t-1", esimTranNo="K1"))
 
     [new] = await shop.update({"esimTranNo": "K2", "replaces": "K1", "iccid": NEW_ICCID})
 
@@ -135,7 +135,7 @@ async def test_a_replacement_without_a_status_is_emitted_as_created(operator: Ap
 async def test_a_replacement_needs_no_account_where_the_key_needs_none(operator: Api) -> None:
     shop = await a_shop(operator)
     await an_upstream(operator)
-    [old] = await shop.update(born("t-1", esimTranNo="K1", provider="upstream"))
+    [old] = await shop.update(created("t-1", esimTranNo="K1", provider="upstream"))
 
     [new] = await handed_in(operator, {"esimTranNo": "K2", "replaces": "K1", "esimStatus": "CREATED"})
 
@@ -147,8 +147,8 @@ async def test_a_key_of_two_providers_is_distinguished_by_the_transaction(operat
     shop = await a_shop(operator)
     await an_upstream(operator)
     await operator.put("/v1/providers/other", {"kind": "esimaccess"})
-    [one] = await shop.update(born("t-1", esimTranNo="K1", provider="upstream"))
-    await shop.update(born("t-2", esimTranNo="K1", provider="other"))
+    [one] = await shop.update(created("t-1", esimTranNo="K1", provider="upstream"))
+    await shop.update(created("t-2", esimTranNo="K1", provider="other"))
 
     [result] = await shop.update({"transactionId": "t-1", "esimTranNo": "K1", "esimStatus": "IN_USE"})
     [third] = await shop.update({"transactionId": "t-3", "esimTranNo": "K1", "esimStatus": "IN_USE"})
@@ -161,10 +161,10 @@ async def test_a_key_of_two_providers_is_distinguished_by_the_transaction(operat
 async def test_an_older_fact_is_stale_although_the_clock_of_the_provider_is_ahead(operator: Api) -> None:
     shop = await a_shop(operator)
     ahead = datetime.now(UTC) + timedelta(seconds=60)
-    [made] = await shop.update(born("t-1", esimStatus="IN_USE", occurredAt=ahead.isoformat()))
+    [made] = await shop.update(created("t-1", esimStatus="IN_USE", occurredAt=ahead.isoformat()))
 
     earlier = (ahead - timedelta(seconds=5)).isoformat()
-    [result] = await shop.update(born("t-1", occurredAt=earlier))
+    [result] = await shop.update(created("t-1", occurredAt=earlier))
 
     assert result["outcome"] == "stale"
     assert (await shop.esim(made["esim"]))["esimStatus"] == "IN_USE"
@@ -205,7 +205,7 @@ async def test_places_go_to_the_notifications_that_came_first_also_where_they_wa
 
 async def test_a_provider_that_is_named_without_the_key_takes_no_esim_whose_key_it_has_already(operator: Api) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
-    [made] = await shop.update(born("t-1", esimTranNo="K1"))
+    [made] = await shop.update(created("t-1", esimTranNo="K1"))
     await shop.order("t-2", orderNo="B1")
     await upstream.notify(esim_status("K1", "IN_USE", orderNo="B1"))
 
@@ -238,7 +238,7 @@ async def test_what_waited_for_its_esim_is_as_old_as_its_arrival(operator: Api) 
     shop, upstream = await a_shop(operator), await an_upstream(operator)
     await upstream.notify(esim_status("K1", "SUSPENDED", transactionId="t-1"))
 
-    [made] = await shop.update(born("t-1", esimTranNo="K1", esimStatus="IN_USE", provider="upstream"))
+    [made] = await shop.update(created("t-1", esimTranNo="K1", esimStatus="IN_USE", provider="upstream"))
 
     await upstream.journaled("stale")
     assert await shop.raised(made["esim"]) == ["activated"]
