@@ -35,7 +35,7 @@ esims = st.lists(st.sampled_from(ESIMS), min_size=1, max_size=4)
 
 @dataclass
 class Dispatcher:
-    """What a dispatcher believes to hold, and what it has taken up and not settled."""
+    """What a dispatcher believes to hold, and what it has claimed and not finished."""
 
     holder: UUID = field(default_factory=new_id)
     leases: dict[UUID, Lease] = field(default_factory=dict)
@@ -102,7 +102,7 @@ class DisturbedQueue(WatchedQueue):
     def __init__(self, loop: asyncio.AbstractEventLoop, database: Database) -> None:
         super().__init__(loop, database)
         self.stored: dict[UUID, Lane] = {}
-        self.held_up = False
+        self.claim_is_blocked = False
         """Whether a statement that takes up deliveries waits in the middle."""
 
     @initialize(ordered=st.booleans(), esims=esims)
@@ -168,7 +168,7 @@ class DisturbedQueue(WatchedQueue):
         )
         self.model.enable(endpoint_id)
 
-    @precondition(lambda self: not self.held_up and not self._claimed())
+    @precondition(lambda self: not self.claim_is_blocked and not self._claimed())
     @rule(place=st.integers(0, 2))
     def reorder(self, place: int) -> None:
         """Change the mind about the order, while nothing is out: two of one eSIM may be, where no order was kept."""

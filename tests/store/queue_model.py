@@ -25,7 +25,7 @@ class ModelLane:
     open: bool = True
     token: int = 0
     leased_until: float = 0
-    held_until: float = 0
+    cooldown_until: float = 0
     failing_since: float | None = None
 
 
@@ -67,7 +67,7 @@ class LaneModel:
         since = {
             endpoint_id: min((row.due for row in self.waiting_in(endpoint_id)), default=self.now + 1)
             for endpoint_id, lane in self.lanes.items()
-            if lane.open and lane.leased_until <= self.now and lane.held_until <= self.now
+            if lane.open and lane.leased_until <= self.now and lane.cooldown_until <= self.now
         }
         return {endpoint_id: due for endpoint_id, due in since.items() if due <= self.now}
 
@@ -93,11 +93,11 @@ class LaneModel:
 
     def enable(self, endpoint_id: UUID) -> None:
         lane = self.lanes[endpoint_id]
-        lane.open, lane.failing_since, lane.held_until = True, None, 0
+        lane.open, lane.failing_since, lane.cooldown_until = True, None, 0
 
     def apply(self, lane: ModelLane, transition: Transition) -> None:
         if transition.cooldown_s is not None:
-            lane.held_until = self.now + transition.cooldown_s
+            lane.cooldown_until = self.now + transition.cooldown_s
         if transition.state.failures == 0:
             lane.failing_since = None
         elif lane.failing_since is None:
@@ -134,7 +134,7 @@ class QueueModel(LaneModel):
         row.claims += row.claims - row.attempts < SUSPECT_AT
 
     def counts(self, claimed: Claimed) -> bool:
-        """Return whether a result of this claim is written: nobody has claimed or settled the delivery since."""
+        """Return whether a result of this claim is written: nobody has claimed or finished the delivery since."""
         row = self.rows[claimed.delivery_id]
         same = (row.attempts, row.faults) == (claimed.attempts, claimed.faults)
         return same and self._claimed(claimed) and self.holds(Lease(claimed.endpoint_id, claimed.lease_token))

@@ -81,7 +81,7 @@ def test_what_is_no_address_is_one_line_without_a_piece_of_the_secret(text: str)
 
 
 @pytest.mark.parametrize("query", ["?sslmode=disable", "?target_session_attrs=any&application_name=x", "?keepalives=1"])
-async def test_nobody_at_any_of_the_hosts_is_said_with_host_and_port(query: str) -> None:
+async def test_nobody_at_any_of_the_hosts_is_reported_with_host_and_port(query: str) -> None:
     with ReservedPort() as one, ReservedPort() as other:
         address = f"postgresql://u:se#cret@127.0.0.1:{one.number},127.0.0.1:{other.number}/db{query}"
         with pytest.raises(NotNow, match=rf"127\.0\.0\.1:{one.number},127\.0\.0\.1:{other.number}"):
@@ -99,20 +99,20 @@ async def test_a_database_is_reached_with_parameters_of_libpq(postgres: str) -> 
     await database.close()
 
 
-async def test_a_parameter_that_the_server_refuses_is_reported_with_what_it_said(postgres: str) -> None:
+async def test_a_parameter_that_the_server_refuses_is_reported_with_its_message(postgres: str) -> None:
     with pytest.raises(Broken, match="no_such_parameter"):
         async with connection(postgres + "&no_such_parameter=1"):
             pass
 
 
 async def test_a_new_connection_asks_for_no_type_that_the_process_knows(migrated: str) -> None:
-    asked: list[str] = []
+    queries: list[str] = []
     for _ in range(2):
-        asked.clear()
+        queries.clear()
         pool = await connect(migrated, Cipher([new_key()]), connections=1)
         async with pool.session() as db:
-            with db.conn.query_logger(lambda record: asked.append(record.query)):
+            with db.conn.query_logger(lambda record: queries.append(record.query)):
                 assert await db.conn.fetchval("SELECT $1::uuid[]", [UUID(int=1)]) == [UUID(int=1)]
         await pool.close()
 
-    assert asked == ["SELECT $1::uuid[]"]
+    assert queries == ["SELECT $1::uuid[]"]

@@ -164,11 +164,11 @@ def an_entry(chance: random.Random, esims: Sequence[UUID]) -> JournalEntry:
 async def test_whatever_of_the_journal_is_searched_for_all_that_fit_is_found(database: Database) -> None:
     chance = random.Random(7)
     esims = [new_id() for _ in range(3)]
-    told = [an_entry(chance, esims) for _ in range(NUMBER)]
+    journaled = [an_entry(chance, esims) for _ in range(NUMBER)]
     async with database.transaction() as db:
-        await intake.write(db, intake.Writes(entries=told))
-    told.reverse()
-    spans = [(None, None), (told[80].id, told[20].id)]
+        await intake.write(db, intake.Writes(entries=journaled))
+    journaled.reverse()
+    spans = [(None, None), (journaled[80].id, journaled[20].id)]
     choices = product((None, *UpdateOutcome), (None, "other", "nobody"), (None, esims[0]), spans)
     for outcome, source, esim, (first, last) in choices:
         where = JournalFilter(outcome=outcome, source=source, esim_id=esim, first_id=first, last_id=last)
@@ -179,7 +179,7 @@ async def test_whatever_of_the_journal_is_searched_for_all_that_fit_is_found(dat
 
         assert await gone_through(search) == [
             one.id
-            for one in told
+            for one in journaled
             if outcome in (None, one.outcome)
             and source in (None, one.source)
             and esim in (None, one.esim_id)

@@ -148,10 +148,10 @@ async def test_nothing_that_must_stay_secret_is_readable_in_the_database(operato
         "qrCodeUrl": "https://example.com/QRCODE-5C1.png",
         "shortUrl": "https://example.com/SHORT-5C1",
     }
-    held = {"transactionId": "t-1", "ac": "LPA:1$smdp.example.com$HELD-5C1"}
+    applied = {"transactionId": "t-1", "ac": "LPA:1$smdp.example.com$HELD-5C1"}
     unmatched = {"esimTranNo": "unknown", "ac": "LPA:1$smdp.example.com$UNMATCHED-5C1"}
     invalid = {"transactionId": "t-1", "ac": "LPA:1$smdp.example.com$INVALID-5C1", "dataUsage": -1}
-    body = {"account": merchant.account, "mode": "test", "updates": [esim, held, unmatched, invalid]}
+    body = {"account": merchant.account, "mode": "test", "updates": [esim, applied, unmatched, invalid]}
     results = (await operator.post("/v1/updates", body, status=200))["results"]
     assert [result["outcome"] for result in results] == ["applied", "applied", "unmatched", "invalid"]
 

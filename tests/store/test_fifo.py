@@ -95,10 +95,10 @@ async def test_nobody_is_due_before_the_first_delay_of_the_schedule(database: Da
 @pytest.mark.parametrize("verdict", [DELIVERED, FAILED])
 async def test_each_is_due_when_the_one_before_it_has_ended(database: Database, verdict: Verdict) -> None:
     _, waiting = await a_line(database, length=3)
-    [held] = await lease(database)
+    [leased] = await lease(database)
 
     for ended, following in pairwise(waiting):
-        assert await write(database, await take(database, held), verdict) == {ended.id}
+        assert await write(database, await take(database, leased), verdict) == {ended.id}
         assert await are_due(database, [following]) == [True]
 
 
@@ -238,8 +238,8 @@ async def test_a_retry_keeps_its_time_when_the_order_is_wanted_and_given_up(data
     lane, (first, second) = await a_line(database, length=2)
     async with database.transaction() as db:
         await reordering(lane, ordered=False)(db)
-    [held] = await lease(database)
-    await write(database, [one for one in await take(database, held) if one.delivery_id == second.id], AGAIN)
+    [leased] = await lease(database)
+    await write(database, [one for one in await take(database, leased) if one.delivery_id == second.id], AGAIN)
 
     async with database.transaction() as db:
         await reordering(lane, ordered=True)(db)
@@ -257,8 +257,8 @@ async def test_an_attempt_from_before_the_order_was_wanted_moves_up_the_next(dat
     lane, waiting = await a_line(database, length=2)
     async with database.transaction() as db:
         await reordering(lane, ordered=False)(db)
-    [held] = await lease(database)
-    [out] = await take(database, held, capacity=1)
+    [leased] = await lease(database)
+    [out] = await take(database, leased, capacity=1)
     async with database.transaction() as db:
         endpoint = await endpoints.find_to_change(db, lane.tenant, lane.endpoint_id)
         assert endpoint

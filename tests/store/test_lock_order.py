@@ -86,7 +86,7 @@ async def test_an_endpoint_that_has_failed_for_too_long_is_disabled_and_one_that
     database: Database,
 ) -> None:
     old, young = await a_lane(database, due=1), await a_lane(database, due=1)
-    claimed = [one for held in await lease(database) for one in await take(database, held)]
+    claimed = [one for leased in await lease(database) for one in await take(database, leased)]
     async with database.session() as db:
         for lane, days in ((old, 6), (young, 4)):
             await db.conn.execute(
@@ -139,7 +139,7 @@ async def test_outcomes_are_written_while_an_account_with_endpoints_of_both_mode
     database: Database,
 ) -> None:
     lower, upper = await a_lane(database, due=1), await a_lane(database, due=1)
-    claimed = [one for held in await lease(database) for one in await take(database, held)]
+    claimed = [one for leased in await lease(database) for one in await take(database, leased)]
     async with database.session() as db:
         await db.conn.execute("UPDATE endpoints SET account_id = $1", lower.tenant.account_id)
         await db.conn.execute("UPDATE endpoints SET mode = 'live' WHERE id = $1", upper.endpoint_id)

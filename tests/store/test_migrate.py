@@ -38,7 +38,7 @@ CATALOGUE = """
 """
 
 
-async def asked(dsn: str, statement: str) -> list[tuple[Any, ...]]:
+async def rows_of(dsn: str, statement: str) -> list[tuple[Any, ...]]:
     connection = await asyncpg.connect(dsn)
     try:
         return [tuple(row) for row in await connection.fetch(statement)]
@@ -70,39 +70,39 @@ async def test_an_empty_database_is_brought_up_to_date(empty: str) -> None:
     await migrations.migrate(empty)
 
     await migrations.check_current(empty)
-    applied = await asked(empty, "SELECT number FROM schema_migrations WHERE applied_at IS NOT NULL ORDER BY 1")
+    applied = await rows_of(empty, "SELECT number FROM schema_migrations WHERE applied_at IS NOT NULL ORDER BY 1")
     assert applied == [(number,) for number in sorted(migrations.FILES)]
 
 
 async def test_a_fresh_database_is_like_every_other_that_was_migrated(empty: str, migrated: str) -> None:
     await migrations.migrate(empty)
 
-    assert without_days(await asked(empty, CATALOGUE)) == without_days(await asked(migrated, CATALOGUE))
+    assert without_days(await rows_of(empty, CATALOGUE)) == without_days(await rows_of(migrated, CATALOGUE))
 
 
 async def test_migrating_again_does_nothing(empty: str) -> None:
     await migrations.migrate(empty)
-    before = await asked(empty, CATALOGUE)
-    oids = await asked(empty, "SELECT oid, relname, relfilenode FROM pg_class ORDER BY oid")
+    before = await rows_of(empty, CATALOGUE)
+    oids = await rows_of(empty, "SELECT oid, relname, relfilenode FROM pg_class ORDER BY oid")
 
     await migrations.migrate(empty)
 
-    assert await asked(empty, CATALOGUE) == before
-    assert await asked(empty, "SELECT oid, relname, relfilenode FROM pg_class ORDER BY oid") == oids
+    assert await rows_of(empty, CATALOGUE) == before
+    assert await rows_of(empty, "SELECT oid, relname, relfilenode FROM pg_class ORDER BY oid") == oids
 
 
 async def test_rows_outlive_a_migration(empty: str) -> None:
     await migrations.migrate(empty)
-    await asked(empty, "INSERT INTO accounts VALUES (gen_random_uuid(), 'Acme', now(), now()) RETURNING id")
+    await rows_of(empty, "INSERT INTO accounts VALUES (gen_random_uuid(), 'Acme', now(), now()) RETURNING id")
 
     await migrations.migrate(empty)
 
-    assert await asked(empty, "SELECT name FROM accounts") == [("Acme",)]
+    assert await rows_of(empty, "SELECT name FROM accounts") == [("Acme",)]
 
 
 async def test_timeouts_that_were_stored_inexactly_are_what_was_meant(empty: str) -> None:
     await migrations.migrate(empty, to=12)
-    await asked(
+    await rows_of(
         empty,
         """
         WITH account AS (INSERT INTO accounts VALUES (gen_random_uuid(), 'Acme', now(), now()) RETURNING id)
@@ -115,12 +115,12 @@ async def test_timeouts_that_were_stored_inexactly_are_what_was_meant(empty: str
 
     await migrations.migrate(empty)
 
-    assert await asked(empty, "SELECT timeout_s FROM endpoints ORDER BY 1") == [(2.3,), (5.0,), (29.999,)]
+    assert await rows_of(empty, "SELECT timeout_s FROM endpoints ORDER BY 1") == [(2.3,), (5.0,), (29.999,)]
 
 
 async def test_recoveries_and_requeries_that_were_stored_go_on_as_background_jobs(empty: str) -> None:
     await migrations.migrate(empty, to=15)
-    await asked(
+    await rows_of(
         empty,
         """
         WITH account AS (INSERT INTO accounts VALUES (gen_random_uuid(), 'Acme', now(), now()) RETURNING id),
@@ -181,7 +181,7 @@ async def test_several_nodes_may_migrate_at_once(empty: str) -> None:
 
     await migrations.check_current(empty)
     locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = "
-    assert await asked(empty, locks + "(SELECT oid FROM pg_database WHERE datname = current_database())") == [(0,)]
+    assert await rows_of(empty, locks + "(SELECT oid FROM pg_database WHERE datname = current_database())") == [(0,)]
 
 
 async def test_an_empty_database_is_refused_with_what_to_run(empty: str, settings: Settings) -> None:
@@ -196,7 +196,7 @@ async def test_an_empty_database_is_refused_with_what_to_run(empty: str, setting
 
 async def test_a_database_that_a_newer_program_has_migrated_is_taken(empty: str) -> None:
     await migrations.migrate(empty)
-    await asked(empty, "INSERT INTO schema_migrations VALUES (9999, 1, now())")
+    await rows_of(empty, "INSERT INTO schema_migrations VALUES (9999, 1, now())")
 
     await migrations.check_current(empty)
     await migrations.migrate(empty)
@@ -204,7 +204,7 @@ async def test_a_database_that_a_newer_program_has_migrated_is_taken(empty: str)
 
 async def test_a_database_whose_migrations_this_program_cannot_work_with_is_refused(empty: str) -> None:
     await migrations.migrate(empty)
-    await asked(empty, "INSERT INTO schema_migrations VALUES (9999, 9998, now())")
+    await rows_of(empty, "INSERT INTO schema_migrations VALUES (9999, 9998, now())")
 
     with pytest.raises(Broken, match=r"at migration 9999, which needs a program that knows 9998; .*: upgrade it"):
         await migrations.check_current(empty)
@@ -233,8 +233,8 @@ async def test_a_database_that_alembic_migrated_becomes_like_every_other(empty: 
     await migrations.migrate(empty)
 
     await migrations.check_current(empty)
-    assert without_days(await asked(empty, CATALOGUE)) == without_days(await asked(migrated, CATALOGUE))
-    numbers = await asked(empty, "SELECT number, applied_at IS NULL FROM schema_migrations ORDER BY 1")
+    assert without_days(await rows_of(empty, CATALOGUE)) == without_days(await rows_of(migrated, CATALOGUE))
+    numbers = await rows_of(empty, "SELECT number, applied_at IS NULL FROM schema_migrations ORDER BY 1")
     assert numbers == [(number, number <= to) for number in sorted(migrations.FILES)]
 
 
@@ -243,7 +243,7 @@ async def test_nodes_of_the_release_with_alembic_still_find_their_migration(empt
 
     await migrations.migrate(empty)
 
-    assert await asked(empty, "SELECT version_num FROM alembic_version") == [(f"{LAST_OF_ALEMBIC:04}",)]
+    assert await rows_of(empty, "SELECT version_num FROM alembic_version") == [(f"{LAST_OF_ALEMBIC:04}",)]
 
 
 async def test_a_database_that_alembic_left_behind_is_refused_until_it_is_migrated(empty: str) -> None:
@@ -256,17 +256,17 @@ async def test_a_database_that_alembic_left_behind_is_refused_until_it_is_migrat
 
 async def test_a_migration_that_fails_leaves_nothing_and_says_which_and_why(empty: str) -> None:
     await migrations.migrate(empty, to=9)
-    await asked(empty, "CREATE INDEX esims_by_status ON esims (id)")
+    await rows_of(empty, "CREATE INDEX esims_by_status ON esims (id)")
 
     with pytest.raises(Broken, match=r'^0010_searches.sql: .* relation "esims_by_status" already exists$'):
         await migrations.migrate(empty)
 
-    assert await asked(empty, "SELECT max(number) FROM schema_migrations") == [(9,)]
-    assert await asked(empty, "SELECT to_regclass('deliveries_by_endpoint')") == [(None,)]
+    assert await rows_of(empty, "SELECT max(number) FROM schema_migrations") == [(9,)]
+    assert await rows_of(empty, "SELECT to_regclass('deliveries_by_endpoint')") == [(None,)]
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "message"),
     [
         ("default_transaction_read_only=on", "cannot execute CREATE TABLE in a read-only transaction"),
         ("search_path=nowhere", "no schema has been selected to create in"),
@@ -274,9 +274,9 @@ async def test_a_migration_that_fails_leaves_nothing_and_says_which_and_why(empt
     ],
 )
 async def test_a_database_that_may_not_be_changed_is_reported_in_the_words_of_the_server(
-    empty: str, setting: str, said: str
+    empty: str, setting: str, message: str
 ) -> None:
-    with pytest.raises(Broken, match=said):
+    with pytest.raises(Broken, match=message):
         await migrations.migrate(f"{empty}&{setting}")
 
 
@@ -308,8 +308,8 @@ async def test_a_migration_that_waits_for_a_long_reader_lets_others_pass_and_is_
 
 
 async def test_two_installations_share_a_database_in_schemas_of_their_own(empty: str) -> None:
-    await asked(empty, "CREATE SCHEMA first")
-    await asked(empty, "CREATE SCHEMA second")
+    await rows_of(empty, "CREATE SCHEMA first")
+    await rows_of(empty, "CREATE SCHEMA second")
     first, second = f"{empty}&search_path=first,public", f"{empty}&search_path=second,first"
     await migrations.migrate(first)
 
@@ -319,16 +319,16 @@ async def test_two_installations_share_a_database_in_schemas_of_their_own(empty:
 
     await migrations.check_current(second)
     tables = "SELECT schemaname, count(*) FROM pg_tables WHERE schemaname IN ('first', 'second', 'public') GROUP BY 1"
-    (name, count), (other, other_count) = sorted(await asked(empty, tables))
+    (name, count), (other, other_count) = sorted(await rows_of(empty, tables))
     assert (name, other, count) == ("first", "second", other_count)
 
 
 @pytest.mark.parametrize("address", ["postgresql://u:pa/secret@h/db", "postgresql://u:pa#secret@h:5432/db"])
 async def test_an_address_that_cannot_be_read_is_reported_without_its_password(address: str) -> None:
-    with pytest.raises((Broken, NotNow)) as told:
+    with pytest.raises((Broken, NotNow)) as raised:
         await migrations.migrate(address)
 
-    assert "pa" not in str(told.value).replace("password", "")
+    assert "pa" not in str(raised.value).replace("password", "")
 
 
 async def test_a_database_that_does_not_answer_may_be_tried_again() -> None:

@@ -45,12 +45,12 @@ async def fail(database: Database, lane: Lane, *, failures: int, reason: str | N
         )
 
 
-async def test_what_is_due_is_counted_in_every_lane_of_whom_it_is_asked_for(database: Database) -> None:
+async def test_what_is_due_is_counted_in_every_lane_of_the_tenant(database: Database) -> None:
     lane, other = await a_lane(database, due=3), await a_lane(database, due=2)
     await newer_endpoints(database, lane)
     async with database.session() as db:
         oldest = await db.conn.fetchval("SELECT min(due_at) FROM queue WHERE endpoint_id = $1", lane.endpoint_id)
-        of_one, of_other, of_all = [await figures.due(db, whose) for whose in (lane.tenant, other.tenant, None)]
+        of_one, of_other, of_all = [await figures.due(db, tenant) for tenant in (lane.tenant, other.tenant, None)]
     assert (of_one.number, of_one.oldest, of_one.more) == (3, oldest, False)
     assert of_other.number == 2
     assert (of_all.number, of_all.oldest) == (5, oldest)
@@ -60,14 +60,14 @@ async def test_what_is_due_later_is_not_due(database: Database) -> None:
     lane = await a_lane(database, due=2)
     async with database.session() as db:
         await db.conn.execute("UPDATE queue SET due_at = now() + interval '1 hour'")
-        found = [await figures.due(db, whose) for whose in (lane.tenant, None)]
+        found = [await figures.due(db, tenant) for tenant in (lane.tenant, None)]
     assert [(one.number, one.oldest) for one in found] == [(0, None)] * 2
 
 
 async def test_more_than_is_counted_is_reported(database: Database) -> None:
     lane = await a_lane(database, due=3)
     async with database.session() as db:
-        found = [await figures.due(db, whose, most=most) for whose in (lane.tenant, None) for most in (2, 3)]
+        found = [await figures.due(db, tenant, most=most) for tenant in (lane.tenant, None) for most in (2, 3)]
     assert [(one.number, one.more) for one in found] == [(2, True), (3, False)] * 2
 
 

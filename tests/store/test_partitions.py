@@ -43,9 +43,9 @@ async def make(database: Database, now: datetime) -> None:
     assert await ensure_partitions(database, now=now) == []
 
 
-async def put(database: Database, table: str, moment: datetime) -> UUID:
+async def put(database: Database, table: str, made_at: datetime) -> UUID:
     """Store a row whose id was made at the moment; return the id."""
-    row_id = UUID(int=first_id_of(moment).int | uuid4().int & (1 << 62) - 1)
+    row_id = UUID(int=first_id_of(made_at).int | uuid4().int & (1 << 62) - 1)
     async with database.session() as db:
         await db.conn.execute(ROWS[table], row_id)
     return row_id
@@ -72,7 +72,7 @@ async def test_a_row_lies_in_the_partition_of_the_day_inside_its_id(fresh: Datab
     await make(fresh, NOON)
     midnight = NOON.replace(hour=0)
 
-    for moment, day in [
+    for made_at, day in [
         (NOON, NOON),
         (midnight, NOON),
         (midnight - timedelta(milliseconds=1), NOON - DAY),
@@ -80,7 +80,7 @@ async def test_a_row_lies_in_the_partition_of_the_day_inside_its_id(fresh: Datab
         (NOON - DAYS_BEHIND * DAY, NOON - DAYS_BEHIND * DAY),
         (NOON + DAYS_AHEAD * DAY, NOON + DAYS_AHEAD * DAY),
     ]:
-        assert await place_of(fresh, table, await put(fresh, table, moment)) == partition_name(table, day)
+        assert await place_of(fresh, table, await put(fresh, table, made_at)) == partition_name(table, day)
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -29,7 +29,7 @@ from store.queue_model import LEASE_S, Row
 from system.stored_lanes import DELIVERED, FAILED, GONE, write
 
 LONG = os.environ.get("QUEUE_EXAMPLES")
-"""How many stories are told to the queue in a long run."""
+"""How many stories the queue goes through in a long run."""
 
 AGAIN = Verdict(status=DeliveryStatus.PENDING, delay_s=10_000)
 AT_ONCE = Verdict(status=DeliveryStatus.PENDING, delay_s=0)
@@ -112,11 +112,13 @@ class ServedQueue(DisturbedQueue):
     def begin_late_take(self, who: int) -> None:
         """Have a dispatcher choose what it takes up and hold it up, at a row of the gate's, before it has written that."""
         dispatcher = self._one_of(self._hungry(), who)
-        held = list(dispatcher.leases.values())
+        leases = list(dispatcher.leases.values())
         chosen = [
-            (row, row.position, row.claims, row.attempts, lease) for lease in held for row in self.model.may_take(lease)
+            (row, row.position, row.claims, row.attempts, lease)
+            for lease in leases
+            for row in self.model.may_take(lease)
         ]
-        requests = [ClaimRequest(lease, 100) for lease in (Lease(self.gate.endpoint_id, 1), *held)]
+        requests = [ClaimRequest(lease, 100) for lease in (Lease(self.gate.endpoint_id, 1), *leases)]
 
         async def take() -> Sequence[Claimed]:
             async with self._database.session() as db:
@@ -130,13 +132,13 @@ class ServedQueue(DisturbedQueue):
             return running
 
         blocker = AsyncExitStack()
-        self.held_up = True
+        self.claim_is_blocked = True
         self.late = LateTake(dispatcher, chosen, self._loop.run_until_complete(begin(blocker)), blocker)
 
     @precondition(lambda self: self.late is not None)
     @rule()
     def end_late_take(self) -> None:
-        late, self.late, self.held_up = self.late, None, False
+        late, self.late, self.claim_is_blocked = self.late, None, False
         assert late is not None
 
         async def end() -> Sequence[Claimed]:

@@ -14,8 +14,8 @@ async def test_a_misspelt_table_is_logged_as_an_error_and_not_with_every_try(dat
                 async with database.session() as db:
                     await db.conn.execute(statement)
 
-    told = [(line["log_level"], line["event"], line["exc_info"].args[0]) for line in lines]
-    assert told == [
+    logged = [(line["log_level"], line["event"], line["exc_info"].args[0]) for line in lines]
+    assert logged == [
         ("error", "database.refused", 'relation "ebents" does not exist'),
         ("error", "database.refused", 'column "idd" does not exist'),
     ]

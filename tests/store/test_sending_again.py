@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.slow(reason="waits until PostgreSQL says that a statem
 async def test_a_delivery_whose_endpoint_is_just_being_deleted_is_not_sent_again(database: Database) -> None:
     lane = await a_lane(database, due=1)
     [failed] = lane.deliveries
-    [held] = await lease(database)
-    await write(database, await take(database, held), FAILED)
+    [leased] = await lease(database)
+    await write(database, await take(database, leased), FAILED)
 
     async with database.transaction() as db:
         await endpoints.delete(db, lane.tenant, lane.endpoint_id, now=datetime.now(UTC))
@@ -35,8 +35,8 @@ async def test_a_delivery_whose_endpoint_is_just_being_deleted_is_not_sent_again
 async def test_of_many_who_send_the_same_delivery_again_one_does(database: Database) -> None:
     lane = await a_lane(database, due=1)
     [failed] = lane.deliveries
-    [held] = await lease(database)
-    await write(database, await take(database, held), FAILED)
+    [leased] = await lease(database)
+    await write(database, await take(database, leased), FAILED)
 
     sent = await asyncio.gather(*(_send_again(database, failed) for _ in range(8)))
 
@@ -50,18 +50,18 @@ async def test_one_that_is_sent_again_waits_for_a_newer_one_of_its_esim_that_was
     lane = await a_lane(database, due=0)
     older, newer = await _of_one_esim(database, lane), await _of_one_esim(database, lane)
     await _enqueue(database, older)
-    [held] = await lease(database)
-    await write(database, await take(database, held), FAILED)
+    [leased] = await lease(database)
+    await write(database, await take(database, leased), FAILED)
 
     async with database.transaction() as db:
         await queue.send_again(db, older)
         await _enqueue(database, newer)
-        out = await take(database, held)
+        out = await take(database, leased)
 
     assert [one.delivery_id for one in out] == [newer.id]
-    assert await take(database, held) == []
+    assert await take(database, leased) == []
     await write(database, out, DELIVERED)
-    assert [one.delivery_id for one in await take(database, held)] == [older.id]
+    assert [one.delivery_id for one in await take(database, leased)] == [older.id]
 
 
 async def _of_one_esim(database: Database, lane: Lane) -> Delivery:

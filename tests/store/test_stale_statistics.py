@@ -28,7 +28,7 @@ MAX_READ = 4 * TAKEN
 
 
 @pytest.fixture(params=["counted empty", "counted full"])
-async def held(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[list[Lease]]:
+async def leases(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[list[Lease]]:
     """The lanes of a full queue, counted last either when it had just been emptied, its pages still there, or as it is."""
     await _run(database, "ALTER TABLE queue SET (autovacuum_enabled = off)")
     await _fill(database)
@@ -47,51 +47,55 @@ async def held(request: pytest.FixtureRequest, database: Database) -> AsyncItera
     await _run(database, "ALTER TABLE queue RESET (autovacuum_enabled)")
 
 
-async def test_no_column_of_the_queue_is_counted(database: Database, held: list[Lease]) -> None:
+async def test_no_column_of_the_queue_is_counted(database: Database, leases: list[Lease]) -> None:
     async with database.session() as db:
         assert await db.conn.fetch("SELECT attname FROM pg_stats WHERE tablename = 'queue'") == []
 
 
-async def test_taking_up_reads_what_it_takes(database: Database, held: list[Lease]) -> None:
+async def test_taking_up_reads_what_it_takes(database: Database, leases: list[Lease]) -> None:
     async with database.transaction() as db, _reading_little(db):
-        claimed = await _take(db, held)
+        claimed = await _take(db, leases)
     assert len(claimed) == TAKEN
 
 
-async def test_taking_up_in_order_reads_what_it_takes_and_its_neighbours(database: Database, held: list[Lease]) -> None:
+async def test_taking_up_in_order_reads_what_it_takes_and_its_neighbours(
+    database: Database, leases: list[Lease]
+) -> None:
     async with database.session() as db:
         await db.conn.execute("UPDATE queue SET ordered = true, esim_id = gen_random_uuid()")
     async with database.transaction() as db, _reading_little(db):
-        claimed = await _take(db, held)
+        claimed = await _take(db, leases)
     assert len(claimed) == TAKEN
 
 
-async def test_taking_up_reads_nothing_of_those_that_wait_behind_others(database: Database, held: list[Lease]) -> None:
+async def test_taking_up_reads_nothing_of_those_that_wait_behind_others(
+    database: Database, leases: list[Lease]
+) -> None:
     async with database.session() as db:
         await db.conn.execute("UPDATE queue SET esim_id = endpoint_id")
-        for one in held:
+        for one in leases:
             await fifo.reorder(db, one.endpoint_id, ordered=True)
         await db.conn.execute("UPDATE queue SET due_at = now() + interval '1 hour' WHERE due_at <= now()")
     async with database.transaction() as db, _reading_little(db):
-        claimed = await _take(db, held)
+        claimed = await _take(db, leases)
     assert claimed == []
 
 
-async def test_putting_back_reads_what_it_puts_back(database: Database, held: list[Lease]) -> None:
-    claimed = await _taken(database, held)
+async def test_putting_back_reads_what_it_puts_back(database: Database, leases: list[Lease]) -> None:
+    claimed = await _taken(database, leases)
     async with database.transaction() as db, _reading_little(db):
         await queue.release_claims(db, claimed)
 
 
 @pytest.mark.parametrize("verdict", [DELIVERED, AGAIN], ids=["delivered", "again"])
-async def test_outcomes_read_what_they_change(database: Database, held: list[Lease], verdict: Verdict) -> None:
-    claimed = await _taken(database, held)
+async def test_outcomes_read_what_they_change(database: Database, leases: list[Lease], verdict: Verdict) -> None:
+    claimed = await _taken(database, leases)
     async with database.transaction() as db, _reading_little(db):
         written = await write_results(db, [result_of(one, verdict) for one in claimed])
     assert all(one.kept for one in written)
 
 
-async def test_failing_what_waited_too_long_reads_what_it_fails(database: Database, held: list[Lease]) -> None:
+async def test_failing_what_waited_too_long_reads_what_it_fails(database: Database, leases: list[Lease]) -> None:
     async with database.session() as db:
         await db.conn.execute(
             "UPDATE queue SET started_at = now() - interval '99 days', due_at = now() - interval '99 days'"
@@ -116,13 +120,13 @@ async def _believed_full(database: Database) -> bool:
         return bool(await db.conn.fetchval("SELECT reltuples > 0 FROM pg_class WHERE oid = 'queue'::regclass"))
 
 
-async def _take(db: Session, held: list[Lease]) -> list[Claimed]:
-    return list((await queue.claim(db, [ClaimRequest(one, ROOM) for one in held])).claimed)
+async def _take(db: Session, leases: list[Lease]) -> list[Claimed]:
+    return list((await queue.claim(db, [ClaimRequest(one, ROOM) for one in leases])).claimed)
 
 
-async def _taken(database: Database, held: list[Lease]) -> list[Claimed]:
+async def _taken(database: Database, leases: list[Lease]) -> list[Claimed]:
     async with database.transaction() as db:
-        return await _take(db, held)
+        return await _take(db, leases)
 
 
 @asynccontextmanager

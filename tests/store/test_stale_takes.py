@@ -1,4 +1,4 @@
-"""Deliveries are taken up by a holder that was held up meanwhile: what happened to them since is not overwritten."""
+"""Deliveries are claimed by a holder that was delayed meanwhile: what happened to them since is not overwritten."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -21,7 +21,7 @@ async def test_a_late_take_leaves_alone_what_the_next_holder_has_taken_up(databa
     first, lane = await a_lane(database, due=1), await a_lane(database, due=1)
     old = await _leases(database, first, lane)
 
-    async with _held_up(database, old, at=first) as late:
+    async with _blocked_claim(database, old, at=first) as late:
         await expire(database, old[1])
         [new] = await lease(database)
         taken = await take(database, new)
@@ -35,7 +35,7 @@ async def test_a_late_take_does_not_take_up_early_what_failed_meanwhile(database
     first, lane = await a_lane(database, due=1), await a_lane(database, due=1)
     old = await _leases(database, first, lane)
 
-    async with _held_up(database, old, at=first) as late:
+    async with _blocked_claim(database, old, at=first) as late:
         await expire(database, old[1])
         [new] = await lease(database)
         await write(database, await take(database, new), AGAIN)
@@ -47,25 +47,25 @@ async def test_a_late_take_does_not_take_up_early_what_failed_meanwhile(database
 
 
 async def _leases(database: Database, *wanted: Lane) -> Sequence[Lease]:
-    held = {one.endpoint_id: one for one in await lease(database)}
-    return [held[lane.endpoint_id] for lane in wanted]
+    by_endpoint = {one.endpoint_id: one for one in await lease(database)}
+    return [by_endpoint[lane.endpoint_id] for lane in wanted]
 
 
 @asynccontextmanager
-async def _held_up(
-    database: Database, held: Sequence[Lease], *, at: Lane
+async def _blocked_claim(
+    database: Database, leases: Sequence[Lease], *, at: Lane
 ) -> AsyncIterator[asyncio.Future[Sequence[Claimed]]]:
     """Take up what is due in these lanes, but wait in the middle, before the first of `at`, until the block ends."""
     async with database.transaction() as other:
         await other.conn.execute("SELECT FROM queue WHERE endpoint_id = $1 FOR UPDATE", at.endpoint_id)
-        late = asyncio.ensure_future(_take(database, held))
+        late = asyncio.ensure_future(_take(database, leases))
         await eventually(lambda: _somebody_waits(database))
         yield late
 
 
-async def _take(database: Database, held: Sequence[Lease]) -> Sequence[Claimed]:
+async def _take(database: Database, leases: Sequence[Lease]) -> Sequence[Claimed]:
     async with database.session() as db:
-        return (await queue.claim(db, [ClaimRequest(one, 100) for one in held])).claimed
+        return (await queue.claim(db, [ClaimRequest(one, 100) for one in leases])).claimed
 
 
 async def _somebody_waits(database: Database) -> bool:

@@ -156,12 +156,12 @@ async def merchant(operator: Api, receiver: Receiver) -> Merchant:
 async def rows_of(operator: Api, merchant: Merchant) -> Rows:
     """Make a row of each kind and wait until the delivery was attempted."""
     await operator.put("/v1/providers/upstream", {"kind": "esimaccess"})
-    whose = {"account": merchant.account, "mode": "test"}
+    tenant = {"account": merchant.account, "mode": "test"}
     order = await operator.post(
-        "/v1/orders", whose | {"provider": "upstream", "transactionId": "t-1", "packageCode": "CKH1"}
+        "/v1/orders", tenant | {"provider": "upstream", "transactionId": "t-1", "packageCode": "CKH1"}
     )
     update = {"transactionId": "t-1", "esimTranNo": "K1", "esimStatus": "IN_USE"}
-    [result] = (await operator.post("/v1/updates", whose | {"updates": [update]}, status=200))["results"]
+    [result] = (await operator.post("/v1/updates", tenant | {"updates": [update]}, status=200))["results"]
 
     async def delivered() -> Any:
         found = await operator.get(f"/v1/deliveries?account={merchant.account}&mode=test&status=delivered")
@@ -217,9 +217,9 @@ async def test_only_the_tenant_itself_deletes_its_endpoint(
 async def test_keys_of_others_find_nothing_over_the_api(operator: Api, merchant: Merchant, mode: str) -> None:
     await rows_of(operator, merchant)
     other = await a_merchant(operator, mode=mode)
-    whose = f"account={merchant.account}&mode=test"
-    event = (await operator.get(f"/v1/events?{whose}"))["data"][0]
-    delivery = (await operator.get(f"/v1/deliveries?{whose}"))["data"][0]
+    tenant = f"account={merchant.account}&mode=test"
+    event = (await operator.get(f"/v1/events?{tenant}"))["data"][0]
+    delivery = (await operator.get(f"/v1/deliveries?{tenant}"))["data"][0]
     paths = [
         f"/v1/esims/{event['data']['id']}",
         f"/v1/esims/{event['data']['id']}/events",
@@ -230,7 +230,7 @@ async def test_keys_of_others_find_nothing_over_the_api(operator: Api, merchant:
 
     async with operator.as_key(other.key) as api:
         assert [(await api.call("GET", path)).status for path in paths] == [404] * len(paths)
-        assert [(await api.call("GET", f"{path}?{whose}")).status for path in paths] == [404] * len(paths)
+        assert [(await api.call("GET", f"{path}?{tenant}")).status for path in paths] == [404] * len(paths)
         for path in ("/v1/esims", "/v1/events", "/v1/deliveries", "/v1/endpoints"):
             assert (await api.get(path))["data"] == []
     async with operator.as_key(merchant.key) as api:

@@ -1,4 +1,4 @@
-"""Dispatchers as processes of their own that share the tests' database: started, killed, paused, and told apart.
+"""Dispatchers as processes of their own that share the tests' database: started, killed, paused, and distinguished.
 
 Leases are let end in the database, by its clock, so that nothing waits for them.
 """
@@ -59,8 +59,8 @@ class Dispatchers:
 
         await eventually(all_reported)
 
-    async def held_by(self, dispatcher: DispatcherProcess) -> set[UUID]:
-        """Return the endpoints whose lanes it holds."""
+    async def leased_by(self, dispatcher: DispatcherProcess) -> set[UUID]:
+        """Return the endpoints whose lanes it has leased."""
         async with self._database.session() as db:
             rows = await db.conn.fetch(
                 "SELECT endpoint_id FROM lanes WHERE leased_by = $1 AND leased_until > now()", dispatcher.holder

@@ -48,8 +48,8 @@ class Turnstile:
         for _ in range(count):
             self._waiting.popleft().set_result(code)
 
-    def peak_since_asked(self) -> int:
-        """Return the most that waited at a time since this was last asked."""
+    def peak_since_last_read(self) -> int:
+        """Return the most that waited at a time since this was last read."""
         peak, self._peak = self._peak, self.waiting
         return peak
 

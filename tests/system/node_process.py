@@ -81,9 +81,9 @@ class NodeProcess:
             )
 
     async def _announced(self) -> str | None:
-        said = self._output.read_text(errors="replace")
-        assert self.running.poll() is None, said
-        found = re.search(r"esimhooks serves (http\S+) ", said)
+        output = self._output.read_text(errors="replace")
+        assert self.running.poll() is None, output
+        found = re.search(r"esimhooks serves (http\S+) ", output)
         return found[1] if found else None
 
 

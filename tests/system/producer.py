@@ -104,12 +104,12 @@ class Producer:
             self.requests += 1
             try:
                 async with session.post(self.url + step.path, json=step.body) as answer:
-                    said = await answer.json(content_type=None)
+                    answered = await answer.json(content_type=None)
                     if answer.status < 300:
-                        self._note(step, said)
+                        self._note(step, answered)
                         return
                     if answer.status < 500:
-                        self.surprises.append({"step": step.name, "status": answer.status, "answer": said})
+                        self.surprises.append({"step": step.name, "status": answer.status, "answer": answered})
                         return
             except (ClientError, OSError, TimeoutError, ValueError):
                 pass
@@ -117,11 +117,11 @@ class Producer:
             asyncio.get_running_loop().call_later(AGAIN_S, pause.set)
             await pause.wait()
 
-    def _note(self, step: Step, said: Json) -> None:
-        [result] = said.get("results", [said])
+    def _note(self, step: Step, answer: Json) -> None:
+        [result] = answer.get("results", [answer])
         if "orders" not in step.path:
             if result["outcome"] not in ("applied", "duplicate"):
-                self.surprises.append({"step": step.name, "answer": said})
+                self.surprises.append({"step": step.name, "answer": answer})
             with self._journal.open("a") as journal:
                 journal.write(json.dumps({"step": step.name, "outcome": result["outcome"]}) + "\n")
                 journal.flush()
@@ -158,11 +158,11 @@ class Producer:
             "transactionId": f"shop-{key}",
             "packageCode": "XX_1",
         }
-        told = [
+        notifications = [
             Step(f"{key}/{place}", self._target.inbound_path, self._notification(key, place))
             for place, _ in enumerate(LIFE)
         ]
-        return [Step(f"{key}/order", "/v1/orders", order), *told]
+        return [Step(f"{key}/order", "/v1/orders", order), *notifications]
 
     def _notification(self, key: str, place: int) -> Json:
         status, percent, event = LIFE[place]

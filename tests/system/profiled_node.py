@@ -35,7 +35,7 @@ class ProfiledNode:
         )
 
     async def __aenter__(self) -> Self:
-        self.url, self.admin_key = await self._said()
+        self.url, self.admin_key = await self._read_line()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -46,12 +46,12 @@ class ProfiledNode:
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        return await self._said()
+        return await self._read_line()
 
-    async def _said(self) -> list[str]:
+    async def _read_line(self) -> list[str]:
         assert self._process.stdout is not None
-        said: list[str] = json.loads(await asyncio.to_thread(self._process.stdout.readline))
-        return said
+        values: list[str] = json.loads(await asyncio.to_thread(self._process.stdout.readline))
+        return values
 
 
 async def _main() -> None:

@@ -71,19 +71,19 @@ async def make_due(database: Database, event: str) -> None:
         await db.conn.execute("UPDATE queue SET due_at = now() WHERE event_id = $1", parse_id(Prefix.EVENT, event))
 
 
-def moment(text: str) -> float:
+def epoch_seconds(text: str) -> float:
     """Return a time of an answer in seconds since 1970."""
     return datetime.fromisoformat(text).timestamp()
 
 
 def ended_at(attempt: Json) -> float:
     """Return when the attempt ended, in seconds since 1970."""
-    return moment(attempt["startedAt"]) + float(attempt["durationMs"]) / 1000
+    return epoch_seconds(attempt["startedAt"]) + float(attempt["durationMs"]) / 1000
 
 
 def pauses(attempts: Json) -> list[float]:
     """Return the seconds between the end of each attempt and the start of the next."""
-    return [moment(later["startedAt"]) - ended_at(earlier) for earlier, later in pairwise(attempts)]
+    return [epoch_seconds(later["startedAt"]) - ended_at(earlier) for earlier, later in pairwise(attempts)]
 
 
 def outcomes(delivery: Json) -> list[tuple[int, str, int | None]]:

@@ -29,8 +29,8 @@ def a_worker(database: Database) -> BackgroundJobs:
 async def a_recovery(database: Database, *, of: int = 3) -> tuple[Lane, Job[RecoveryFilter]]:
     """Return a lane whose deliveries have failed, and the recovery that is to send them again."""
     lane = await a_lane(database, due=of)
-    [held] = await lease(database)
-    await write(database, await take(database, held), FAILED)
+    [leased] = await lease(database)
+    await write(database, await take(database, leased), FAILED)
     begins = now() - timedelta(hours=1)
     missed = MissedEvents(start=begins, end=begins + timedelta(hours=2), statuses=NOT_ARRIVED)
     async with database.transaction() as db:

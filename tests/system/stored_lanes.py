@@ -111,10 +111,10 @@ async def lease(database: Database, *, holder: UUID | None = None, limit: int = 
     return [one.lease for one in leased]
 
 
-async def take(database: Database, held: Lease, capacity: int = 100) -> Sequence[Claimed]:
+async def take(database: Database, leased: Lease, capacity: int = 100) -> Sequence[Claimed]:
     """Take up due deliveries of a leased lane."""
     async with database.session() as db:
-        return (await queue.claim(db, [ClaimRequest(held, capacity)])).claimed
+        return (await queue.claim(db, [ClaimRequest(leased, capacity)])).claimed
 
 
 async def write(
@@ -134,11 +134,11 @@ def result_of(claimed: Claimed, verdict: Verdict, *, transition: Transition | No
     return Result(claimed=claimed, outcome=outcome, verdict=verdict, transition=transition)
 
 
-async def expire(database: Database, *held: Lease) -> None:
+async def expire(database: Database, *leases: Lease) -> None:
     """Let the time pass until these leases end."""
     async with database.session() as db:
         await db.conn.execute(
-            "UPDATE lanes SET leased_until = now() WHERE endpoint_id = ANY($1)", [one.endpoint_id for one in held]
+            "UPDATE lanes SET leased_until = now() WHERE endpoint_id = ANY($1)", [one.endpoint_id for one in leases]
         )
 
 

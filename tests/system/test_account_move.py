@@ -127,7 +127,7 @@ async def test_an_account_moves_under_load_and_every_event_arrives_exactly_once(
             for _ in range(6):
                 group.create_task(lives())
             await receiver.wait_for(60)
-            said = await command("accounts", "export", merchant.account, str(file), environment=of(settings))
+            output = await command("accounts", "export", merchant.account, str(file), environment=of(settings))
             before = len(receiver.received)
             await command("accounts", "import", str(file), environment=of(there))
             sender.place = new
@@ -146,7 +146,7 @@ async def test_an_account_moves_under_load_and_every_event_arrives_exactly_once(
             await again.hand_in(update)
     at_hook = [one for one in receiver.received if one.path == "/hook"]
     at_later = [one for one in receiver.received if one.path == "/later"]
-    assert "is frozen" in said
+    assert "is frozen" in output
     assert sender.outcomes["503 meanwhile"] > 0
     assert set(wanted.values()) == {1}
     assert Counter(one.headers["webhook-id"] for one in at_hook) == wanted
@@ -175,9 +175,9 @@ async def unfinished(operator: Api, account: str) -> int:
 
 
 async def refused(answer: Awaitable[Any]) -> int:
-    said = await answer
-    assert "being moved" in said.body["detail"]
-    return int(said.status)
+    answered = await answer
+    assert "being moved" in answered.body["detail"]
+    return int(answered.status)
 
 
 async def moved_out(settings: Settings, merchant: Merchant, file: Path) -> None:
@@ -245,13 +245,13 @@ async def test_an_import_is_made_once_and_whole_or_not_at_all(
         await import_account(there, whole, key)
     async with running(there) as node, Api(node.url, node.admin_key) as other:
         await other.put("/v1/providers/upstream", PROVIDER)
-        for file, used, said in (
+        for file, used, message in (
             (cut, key, "the file ends too early"),
             (swapped, key, "was changed, or encrypted with another key"),
             (whole, other_key, "was changed, or encrypted with another key"),
             (key, key, "is no file of an account"),
         ):
-            with pytest.raises(Broken, match=said):
+            with pytest.raises(Broken, match=message):
                 await import_account(there, file, used)
             assert (await other.get("/v1/accounts"))["data"] == []
         end = await import_account(there, whole, key)

@@ -101,9 +101,9 @@ async def command(*words: str, environment: dict[str, str], code: int = 0) -> st
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said = (await process.communicate())[0].decode()
-    assert process.returncode == code, said
-    return said
+    output = (await process.communicate())[0].decode()
+    assert process.returncode == code, output
+    return output
 
 
 @pytest.mark.slow(reason="dumps, restores and starts two nodes")

@@ -107,13 +107,13 @@ async def scene(request: pytest.FixtureRequest, collector: Receiver) -> AsyncIte
                 process.kill()
 
 
-async def receivers_that_tell(scene: Scene) -> tuple[str, str]:
+async def receivers_that_leak(scene: Scene) -> tuple[str, str]:
     """An account with endpoints that answer well, tell secrets back, break the protocol; return it and a key."""
     word = scene.canaries.word
     merchant = await a_merchant(scene.api, webhook_url=scene.http.url("/good"))
-    told = json.dumps([scene.canaries.esim() for _ in range(20)]).encode()
-    scene.http.answer("/echo", status=500, headers={"x-token": word(), "location": f"/{word()}"}, body=told)
-    scene.http.answer("/odd", script=[raw(b"HTTP/9.9 " + word().encode() + b" \r\n\r\n" + told)])
+    secrets = json.dumps([scene.canaries.esim() for _ in range(20)]).encode()
+    scene.http.answer("/echo", status=500, headers={"x-token": word(), "location": f"/{word()}"}, body=secrets)
+    scene.http.answer("/odd", script=[raw(b"HTTP/9.9 " + word().encode() + b" \r\n\r\n" + secrets)])
     for path in ("/echo", "/odd", f"/{word()}?token={word()}"):
         headers = {"x-api-token": word(), "authorization": f"Basic {word()}"}
         made = await scene.say(
@@ -201,7 +201,7 @@ async def bad_callers(scene: Scene) -> None:
 
 
 async def a_provider(scene: Scene, account: str) -> None:
-    """A provider that tells secrets back in every way to fail, asked for orders; notifications good and bad."""
+    """A provider that echoes secrets in every way to fail, queried for orders; notifications good and bad."""
     word = scene.canaries.word
     credentials = {"accessCode": word(), "secretKey": word()}
     body = {"kind": "esimaccess", "baseUrl": scene.http.url("/up"), "credentials": credentials}
@@ -217,17 +217,17 @@ async def a_provider(scene: Scene, account: str) -> None:
         "errorMsg": f"{' '.join(credentials.values())} {scene.canaries.number(19)} LPA:1$x.example${word()} whsec_{word()}",
         "obj": scene.canaries.esim(),
     }
-    for number, (status, told) in enumerate(
+    for number, (status, text) in enumerate(
         [
             (500, json.dumps(refusal)),
             (200, json.dumps(wrong)),
             (200, f"<{word()}"),
             (302, word()),
-            (200, json.dumps(refusal)),  # to the end: all that failed before is asked again
+            (200, json.dumps(refusal)),  # to the end: all that failed before is queried again
         ]
     ):
         for path in ("/api/v1/open/esim/query", "/api/v1/open/esim/usage/query"):
-            scene.http.answer(f"/up{path}", status=status, headers={"location": f"/{word()}"}, body=told.encode())
+            scene.http.answer(f"/up{path}", status=status, headers={"location": f"/{word()}"}, body=text.encode())
         order = {
             "account": account,
             "mode": "test",
@@ -246,10 +246,14 @@ async def notifications(scene: Scene, inbound: str, order_no: str) -> None:
     """Tell what a provider may tell, and what it may not."""
     content = {"orderNo": order_no, "pin": scene.canaries.word(), "puk": scene.canaries.word(), **scene.canaries.esim()}
     for kind in ("ORDER_STATUS", "ESIM_STATUS", "SMDP_EVENT", "DATA_USAGE", scene.canaries.word()):
-        told = {"notifyType": kind, "notifyId": scene.canaries.word(), "content": content | {"esimStatus": "CANCEL"}}
-        await scene.say("POST", inbound, json.dumps(told).encode())
-        await scene.say("POST", inbound, json.dumps(told | {"content": [content]}).encode())
-        await scene.say("POST", inbound, json.dumps(told).encode()[:-3])
+        notification = {
+            "notifyType": kind,
+            "notifyId": scene.canaries.word(),
+            "content": content | {"esimStatus": "CANCEL"},
+        }
+        await scene.say("POST", inbound, json.dumps(notification).encode())
+        await scene.say("POST", inbound, json.dumps(notification | {"content": [content]}).encode())
+        await scene.say("POST", inbound, json.dumps(notification).encode()[:-3])
     form = f"notifyType=ESIM_STATUS&content[iccid]={scene.canaries.number(19)}&content[ac]={scene.canaries.word()}"
     await scene.say("POST", inbound, form.encode(), content_type="application/x-www-form-urlencoded")
     await scene.say("POST", f"{inbound}?{form}", b"")
@@ -286,7 +290,7 @@ async def a_broken_database(scene: Scene, account: str) -> None:
 
 
 async def test_no_canary_is_written_down(scene: Scene) -> None:
-    account, key = await receivers_that_tell(scene)
+    account, key = await receivers_that_leak(scene)
     await deliveries_that_fail(scene, account, key)
     await bad_updates(scene, account)
     await bad_callers(scene)
@@ -295,11 +299,11 @@ async def test_no_canary_is_written_down(scene: Scene) -> None:
     while len(scene.canaries.made) < CANARIES:
         assert await updates(scene, account, BATCH) == 200
 
-    async def all_told() -> bool:
+    async def all_logged() -> bool:
         log = scene.written()["node.log"]
         return all(unit in log for unit in UNITS)
 
-    await eventually(all_told, within_s=60)
+    await eventually(all_logged, within_s=60)
     async with (
         ClientSession(headers={"x-api-key": ADMIN_KEY}) as session,
         session.get(f"{scene.node.url}/metrics") as answer,

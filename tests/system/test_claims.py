@@ -34,13 +34,13 @@ pytestmark = [
 
 async def test_what_is_sent_again_keeps_the_order_of_its_endpoint(database: Database) -> None:
     lane = await a_lane(database, due=1)
-    [held] = await lease(database)
-    await write(database, await take(database, held), FAILED)
+    [leased] = await lease(database)
+    await write(database, await take(database, leased), FAILED)
     async with database.transaction() as db:
         await db.conn.execute("UPDATE endpoints SET ordering = 'esim' WHERE id = $1", lane.endpoint_id)
         await queue.send_again(db, structs.replace(lane.deliveries[0], esim_id=new_id(), attempts=1))
 
-    [again] = await take(database, held)
+    [again] = await take(database, leased)
 
     assert again.ordered
     assert again.claims == again.attempts == 1
@@ -75,9 +75,9 @@ async def test_a_result_counts_although_its_lease_has_ended_where_nobody_else_to
     database: Database,
 ) -> None:
     lane = await a_lane(database, due=1)
-    [held] = await lease(database)
-    claimed = await take(database, held)
-    await expire(database, held)
+    [leased] = await lease(database)
+    claimed = await take(database, leased)
+    await expire(database, leased)
 
     counted = await write(database, claimed, DELIVERED)
 
@@ -87,8 +87,8 @@ async def test_a_result_counts_although_its_lease_has_ended_where_nobody_else_to
 
 async def test_a_result_is_written_once_however_often_it_is_handed_in(database: Database) -> None:
     lane = await a_lane(database, due=1)
-    [held] = await lease(database)
-    claimed = await take(database, held)
+    [leased] = await lease(database)
+    claimed = await take(database, leased)
 
     counted = [await write(database, claimed, AGAIN) for _ in range(3)]
 
@@ -100,10 +100,10 @@ async def test_a_result_is_written_once_although_its_delivery_is_out_again_under
     database: Database,
 ) -> None:
     lane = await a_lane(database, due=1)
-    [held] = await lease(database)
-    first = await take(database, held)
+    [leased] = await lease(database)
+    first = await take(database, leased)
     await write(database, first, AGAIN_AT_ONCE)
-    second = await take(database, held)
+    second = await take(database, leased)
 
     assert await write(database, first, DELIVERED) == set()
     assert await write(database, second, DELIVERED) == {lane.deliveries[0].id}
@@ -115,12 +115,12 @@ async def test_an_attempt_from_before_a_cancel_says_nothing_of_the_delivery_that
 ) -> None:
     lane = await a_lane(database, due=1)
     [delivery] = lane.deliveries
-    [held] = await lease(database)
-    before = await take(database, held)
+    [leased] = await lease(database)
+    before = await take(database, leased)
     async with database.transaction() as db:
         await queue.cancel(db, delivery.id, now=datetime.now(UTC))
         await queue.send_again(db, delivery)
-    after = await take(database, held)
+    after = await take(database, leased)
     async with database.session() as db:
         await queue.release_claims(db, before)
         begun = await queue.begin(db, before[0])
@@ -135,10 +135,10 @@ async def test_a_result_that_does_not_count_is_written_once_although_its_deliver
     database: Database,
 ) -> None:
     lane = await a_lane(database, due=1)
-    [held] = await lease(database)
-    first = await take(database, held)
+    [leased] = await lease(database)
+    first = await take(database, leased)
     await write(database, first, structs.replace(NOT_COUNTED, delay_s=0.0))
-    second = await take(database, held)
+    second = await take(database, leased)
 
     assert await write(database, first, DELIVERED) == set()
     assert await write(database, second, DELIVERED) == {lane.deliveries[0].id}
@@ -163,9 +163,9 @@ async def test_a_late_result_does_not_count_although_the_next_one_of_its_deliver
 
 async def test_a_holder_takes_up_each_delivery_once(database: Database) -> None:
     lane = await a_lane(database, due=10)
-    [held] = await lease(database)
+    [leased] = await lease(database)
 
-    first, rest, nothing = [await take(database, held, room) for room in (4, 100, 100)]
+    first, rest, nothing = [await take(database, leased, room) for room in (4, 100, 100)]
 
     assert [one.delivery_id for one in (*first, *rest)] == [delivery.id for delivery in lane.deliveries]
     assert len(first) == 4
@@ -198,9 +198,9 @@ async def test_nothing_is_taken_up_under_a_lease_that_went_to_another(database: 
 
 async def test_what_is_put_back_is_as_if_it_had_never_been_taken_up(database: Database) -> None:
     lane = await a_lane(database, due=2)
-    [held] = await lease(database)
+    [leased] = await lease(database)
     before = await queued(database, lane.deliveries[0].id)
-    claimed = await take(database, held)
+    claimed = await take(database, leased)
 
     async with database.session() as db:
         await queue.release_claims(db, claimed)
@@ -209,7 +209,7 @@ async def test_what_is_put_back_is_as_if_it_had_never_been_taken_up(database: Da
     assert before is not None
     assert after is not None
     assert (after.claims, after.claim_token) == (before.claims, before.claim_token) == (0, 0)
-    assert {one.delivery_id for one in await take(database, held)} == {one.id for one in lane.deliveries}
+    assert {one.delivery_id for one in await take(database, leased)} == {one.id for one in lane.deliveries}
 
 
 async def test_what_another_holder_has_taken_up_is_not_put_back(database: Database) -> None:
@@ -231,9 +231,9 @@ async def test_what_another_holder_has_taken_up_is_not_put_back(database: Databa
 @pytest.mark.parametrize("verdict", [DELIVERED, FAILED, GONE])
 async def test_a_finished_delivery_leaves_the_queue(database: Database, verdict: Verdict) -> None:
     lane = await a_lane(database, due=1)
-    [held] = await lease(database)
+    [leased] = await lease(database)
 
-    await write(database, await take(database, held), verdict)
+    await write(database, await take(database, leased), verdict)
 
     assert await queued(database, lane.deliveries[0].id) is None
     assert await stored(database, lane, lane.deliveries[0].id) == (verdict.status, 1, 1)
@@ -241,22 +241,22 @@ async def test_a_finished_delivery_leaves_the_queue(database: Database, verdict:
 
 async def test_a_delivery_to_be_attempted_again_waits_in_the_queue_until_it_is_due(database: Database) -> None:
     lane = await a_lane(database, due=1)
-    [held] = await lease(database)
+    [leased] = await lease(database)
 
-    await write(database, await take(database, held), AGAIN)
+    await write(database, await take(database, leased), AGAIN)
 
     waiting = await queued(database, lane.deliveries[0].id)
     assert waiting is not None
     assert (waiting.attempts, waiting.attempts_this_round, waiting.claim_token) == (1, 1, 0)
     assert 0 < waiting.due_in_s <= 60
-    assert await take(database, held) == []
+    assert await take(database, leased) == []
 
 
 async def test_a_fault_of_ours_counts_neither_as_an_attempt_nor_as_a_claim(database: Database) -> None:
     lane = await a_lane(database, due=1)
-    [held] = await lease(database)
+    [leased] = await lease(database)
 
-    await write(database, await take(database, held), NOT_COUNTED)
+    await write(database, await take(database, leased), NOT_COUNTED)
 
     waiting = await queued(database, lane.deliveries[0].id)
     assert waiting is not None
@@ -266,8 +266,8 @@ async def test_a_fault_of_ours_counts_neither_as_an_attempt_nor_as_a_claim(datab
 
 async def test_deleting_an_endpoint_cancels_what_is_pending_and_keeps_what_is_finished(database: Database) -> None:
     lane = await a_lane(database, due=3)
-    [held] = await lease(database)
-    claimed = await take(database, held, 2)
+    [leased] = await lease(database)
+    claimed = await take(database, leased, 2)
     await write(database, claimed[:1], DELIVERED)
 
     async with database.transaction() as db:

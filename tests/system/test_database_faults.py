@@ -84,7 +84,7 @@ async def test_results_whose_writing_is_cut_off_are_written_again_and_not_sent_a
         return int(await admin.fetchval("SELECT count(*) FROM deliveries WHERE status = 'delivered'")) == EVENTS
 
     async with admin.transaction():
-        await admin.execute("LOCK TABLE attempts IN SHARE MODE")  # nothing is written while it is held
+        await admin.execute("LOCK TABLE attempts IN SHARE MODE")  # nothing is written while it is locked
         await operator.post("/v1/updates", body, status=200)
         for _ in range(3):
             await eventually(cut_off)

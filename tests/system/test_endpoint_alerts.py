@@ -52,9 +52,9 @@ async def test_failing_and_recovered_are_emitted_to_the_operator_and_to_the_endp
             _, recovered = await ops.wait_for(2)
             mine = await eventually(lambda: heard(receiver, "/alerts"))
 
-    told = msgspec.json.decode(alert.body)
-    assert (told["event"], told["data"]["endpoint"]) == ("endpoint.failing", made["id"])
-    assert (told["data"]["failures"], told["data"]["outcome"], told["data"]["statusCode"]) == (1, "5xx", 500)
+    body = msgspec.json.decode(alert.body)
+    assert (body["event"], body["data"]["endpoint"]) == ("endpoint.failing", made["id"])
+    assert (body["data"]["failures"], body["data"]["outcome"], body["data"]["statusCode"]) == (1, "5xx", 500)
     assert msgspec.json.decode(recovered.body)["event"] == "endpoint.recovered"
     assert mine == ["endpoint.failing"]
     assert await heard(receiver, "/esims") == ["esim.activated"]

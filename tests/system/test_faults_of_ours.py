@@ -13,7 +13,7 @@ from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
 from receiver import Receiver
-from system.sent_webhooks import ended_at, moment
+from system.sent_webhooks import ended_at, epoch_seconds
 
 pytestmark = [pytest.mark.slow(reason="waits for retries of a running node"), pytest.mark.timeout(60)]
 
@@ -60,7 +60,7 @@ async def test_an_endpoint_whose_secret_cannot_be_opened_delays_nobody_and_waits
     assert (twice["status"], twice["attemptCount"]) == ("pending", 0)
     assert {one["outcome"] for one in twice["attempts"]} == {"internal"}
     assert "cannot be opened" in twice["attempts"][0]["error"]
-    waits_s = moment(twice["nextAttemptAt"]) - ended_at(twice["attempts"][1])
+    waits_s = epoch_seconds(twice["nextAttemptAt"]) - ended_at(twice["attempts"][1])
     assert 5 < waits_s <= 20 + LATE_S
 
 

@@ -117,7 +117,7 @@ async def test_a_node_killed_ten_times_under_load_loses_nothing_and_creates_noth
     assert {row["status"]: row["n"] for row in deliveries} == {"delivered": expected}
     assert pairs == expected
     assert len(copies) == expected
-    _assert_each_life_was_told_once_and_without_gaps(receiver.received, producer.begun)
+    _assert_each_life_was_emitted_once_and_without_gaps(receiver.received, producer.begun)
     unexplained = [
         identifier
         for identifier, arrived in copies.items()
@@ -142,22 +142,22 @@ def _copies(received: list[Received], secret: str) -> dict[str, list[float]]:
     return copies
 
 
-def _assert_each_life_was_told_once_and_without_gaps(received: list[Received], esims: list[str]) -> None:
-    told: dict[str, dict[str, tuple[int, str]]] = defaultdict(dict)
+def _assert_each_life_was_emitted_once_and_without_gaps(received: list[Received], esims: list[str]) -> None:
+    by_esim: dict[str, dict[str, tuple[int, str]]] = defaultdict(dict)
     for request in received:
         body = msgspec.json.decode(request.body)
-        told[body["data"]["esimTranNo"]][body["id"]] = (body["sequence"], body["event"])
-    assert sorted(told) == sorted(esims)
+        by_esim[body["data"]["esimTranNo"]][body["id"]] = (body["sequence"], body["event"])
+    assert sorted(by_esim) == sorted(esims)
     wanted = list(enumerate(EVENTS, 1))
-    wrong = {esim: sorted(events.values()) for esim, events in told.items() if sorted(events.values()) != wanted}
+    wrong = {esim: sorted(events.values()) for esim, events in by_esim.items() if sorted(events.values()) != wanted}
     assert wrong == {}
-    assert Counter(len(events) for events in told.values()) == {len(EVENTS): len(esims)}
+    assert Counter(len(events) for events in by_esim.values()) == {len(EVENTS): len(esims)}
 
 
-async def _until_the_next_webhook(receiver: Receiver, moment: float) -> float:
+async def _until_the_next_webhook(receiver: Receiver, after: float) -> float:
     """Return the seconds from the moment to the first webhook of the next life."""
-    await receiver.wait_for(sum(one.at <= moment for one in receiver.received) + 1, timeout=60)
-    return min(one.at for one in receiver.received if one.at > moment) - moment
+    await receiver.wait_for(sum(one.at <= after for one in receiver.received) + 1, timeout=60)
+    return min(one.at for one in receiver.received if one.at > after) - after
 
 
 @asynccontextmanager

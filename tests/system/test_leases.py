@@ -58,10 +58,10 @@ async def test_a_lane_is_not_leased_while_another_holds_it(database: Database) -
 
 async def test_a_lane_without_due_deliveries_is_not_leased(database: Database) -> None:
     lane = await a_lane(database, due=1)
-    [held] = await lease(database)
-    await write(database, await take(database, held), AGAIN)
+    [leased] = await lease(database)
+    await write(database, await take(database, leased), AGAIN)
     async with database.session() as db:
-        await lanes.release(db, [held])
+        await lanes.release(db, [leased])
 
     assert await lease(database) == []
     assert await queued(database, lane.deliveries[0].id) is not None
@@ -70,7 +70,7 @@ async def test_a_lane_without_due_deliveries_is_not_leased(database: Database) -
 async def test_lanes_that_have_waited_longest_are_leased_first(database: Database) -> None:
     made = [await a_lane(database, due=1) for _ in range(5)]
 
-    granted = [held.endpoint_id for _ in range(5) for held in await lease(database, limit=1)]
+    granted = [leased.endpoint_id for _ in range(5) for leased in await lease(database, limit=1)]
 
     assert granted == [lane.endpoint_id for lane in made]
 
@@ -78,8 +78,8 @@ async def test_lanes_that_have_waited_longest_are_leased_first(database: Databas
 async def test_lanes_that_wait_for_work_do_not_keep_a_holder_from_those_that_have_some(database: Database) -> None:
     idle = [await a_lane(database, due=1) for _ in range(5)]
     holder = new_id()
-    for held in await lease(database, holder=holder):
-        await write(database, await take(database, held), DELIVERED)
+    for leased in await lease(database, holder=holder):
+        await write(database, await take(database, leased), DELIVERED)
     fresh = await a_lane(database, due=1)
 
     granted = await lease(database, holder=holder)
@@ -116,13 +116,13 @@ async def test_a_lease_that_has_ended_goes_to_the_next_holder_under_another_toke
 
 async def test_a_renewed_lease_holds_on(database: Database) -> None:
     await a_lane(database, due=1)
-    [held] = await lease(database)
-    await expire(database, held)
+    [leased] = await lease(database)
+    await expire(database, leased)
 
     async with database.session() as db:
-        still = await lanes.renew(db, [held], seconds=30)
+        still = await lanes.renew(db, [leased], seconds=30)
 
-    assert still == {held.endpoint_id}
+    assert still == {leased.endpoint_id}
     assert await lease(database) == []
 
 
@@ -142,23 +142,23 @@ async def test_a_lease_that_went_to_another_is_neither_renewed_nor_released(data
 
 async def test_a_released_lane_is_leased_again_at_once(database: Database) -> None:
     lane = await a_lane(database, due=1)
-    held = await lease(database)
+    leases = await lease(database)
 
     async with database.session() as db:
-        await lanes.release(db, held)
+        await lanes.release(db, leases)
 
     assert [one.endpoint_id for one in await lease(database)] == [lane.endpoint_id]
 
 
 async def test_the_lane_of_a_disabled_endpoint_is_neither_leased_nor_served(database: Database) -> None:
     lane = await a_lane(database, due=3)
-    [held] = await lease(database)
-    await write(database, await take(database, held, 1), GONE)
+    [leased] = await lease(database)
+    await write(database, await take(database, leased, 1), GONE)
 
     async with database.session() as db:
-        assert await lanes.renew(db, [held], seconds=30) == set()
-        await lanes.release(db, [held])
-    assert await take(database, held) == []
+        assert await lanes.renew(db, [leased], seconds=30) == set()
+        await lanes.release(db, [leased])
+    assert await take(database, leased) == []
     assert await lease(database) == []
     pending = [await stored(database, lane, one.id) for one in lane.deliveries[1:]]
     assert pending == [(DeliveryStatus.PENDING, 0, 0)] * 2
@@ -172,9 +172,9 @@ async def test_holders_that_take_lanes_from_each_other_all_the_time_finish_every
     async def holder() -> list[str]:
         counted: list[str] = []
         for _ in range(12):
-            for held in await lease(database, holder=new_id(), limit=3):
-                claimed = await take(database, held, 7)
-                await expire(database, held)  # whoever comes now may take the lane
+            for leased in await lease(database, holder=new_id(), limit=3):
+                claimed = await take(database, leased, 7)
+                await expire(database, leased)  # whoever comes now may take the lane
                 counted += map(str, await write(database, claimed, DELIVERED))
         return counted
 
@@ -195,24 +195,24 @@ async def test_renewing_leasing_and_writing_at_once_never_wait_for_each_other_in
     backwards = [lane.tenant for lane in reversed(made)]
     for tenant in backwards:
         await more_due(database, tenant, 20)
-    held = list(await lease(database))
-    assert len(held) == 30
+    leases = list(await lease(database))
+    assert len(leases) == 30
 
     async def renewing() -> None:
         for _ in range(30):
             async with database.session() as db:
-                await lanes.renew(db, held[::-1], seconds=30)
+                await lanes.renew(db, leases[::-1], seconds=30)
 
     async def writing() -> None:
         for _ in range(20):
             async with database.session() as db:
-                claimed = (await queue.claim(db, [queue.ClaimRequest(one, 1) for one in held])).claimed
+                claimed = (await queue.claim(db, [queue.ClaimRequest(one, 1) for one in leases])).claimed
             await write(database, claimed, DELIVERED)
 
     async def releasing() -> None:
         for _ in range(30):
             async with database.session() as db:
-                await lanes.release(db, held)
+                await lanes.release(db, leases)
 
     before = await _deadlocks(database)
     await asyncio.gather(renewing(), renewing(), writing(), releasing(), return_exceptions=False)

@@ -66,11 +66,11 @@ async def test_a_delivery_that_failed_for_good_is_reported(
         [request] = await ops.wait_for(1)
         deliveries = await api.get(f"/v1/deliveries?account={merchant.account}&mode=test")
 
-    told = verified(request)
+    event = verified(request)
     [delivery] = deliveries["data"]
     assert request.path == "/ops?token=hush"
-    assert told["event"] == request.headers["webhook-event"] == "delivery.failed"
-    assert told["data"] == {
+    assert event["event"] == request.headers["webhook-event"] == "delivery.failed"
+    assert event["data"] == {
         "account": merchant.account,
         "mode": "test",
         "endpoint": endpoint["id"],
@@ -82,7 +82,7 @@ async def test_a_delivery_that_failed_for_good_is_reported(
         "attempts": 1,
         "outcome": "5xx",
         "statusCode": 500,
-    } | ({"error": told["data"]["error"]} if "error" in told["data"] else {})
+    } | ({"error": event["data"]["error"]} if "error" in event["data"] else {})
 
 
 async def test_an_endpoint_that_is_disabled_is_reported_with_the_reason(
@@ -90,23 +90,23 @@ async def test_an_endpoint_that_is_disabled_is_reported_with_the_reason(
 ) -> None:
     async with running(telling) as node, Api(node.url, node.admin_key) as api:
         merchant = await a_merchant(api, webhook_url=receiver.url())
-        whose = f"?account={merchant.account}&mode=test"
-        await api.post(f"/v1/endpoints/{merchant.endpoint}/disable{whose}", status=200)
+        tenant = f"?account={merchant.account}&mode=test"
+        await api.post(f"/v1/endpoints/{merchant.endpoint}/disable{tenant}", status=200)
         await ops.wait_for(1)
-        await api.post(f"/v1/endpoints/{merchant.endpoint}/enable{whose}", status=200)
+        await api.post(f"/v1/endpoints/{merchant.endpoint}/enable{tenant}", status=200)
         receiver.answer("/hook", status=410)
         await raise_an_event(api, merchant)
         await ops.wait_for(2)
-        await api.post(f"/v1/endpoints/{merchant.endpoint}/enable{whose}", status=200)
+        await api.post(f"/v1/endpoints/{merchant.endpoint}/enable{tenant}", status=200)
         async with database.session() as db:
             await db.conn.execute("UPDATE lanes SET failing_since = now() - interval '6 days'")
         receiver.answer("/hook", status=500)
         await raise_an_event(api, merchant)
-        told = [verified(request) for request in await ops.wait_for(3)]
+        events = [verified(request) for request in await ops.wait_for(3)]
 
-    assert [one["event"] for one in told] == ["endpoint.disabled"] * 3
-    assert [one["data"]["reason"] for one in told] == ["manual", "gone", "failing"]
-    assert {one["data"]["endpoint"] for one in told} == {merchant.endpoint}
+    assert [one["event"] for one in events] == ["endpoint.disabled"] * 3
+    assert [one["data"]["reason"] for one in events] == ["manual", "gone", "failing"]
+    assert {one["data"]["endpoint"] for one in events} == {merchant.endpoint}
 
 
 async def test_it_is_delivered_like_any_other_and_its_own_failure_raises_nothing(
@@ -137,8 +137,8 @@ async def test_no_merchant_sees_what_the_operator_is_notified_of(
 ) -> None:
     async with running(telling) as node, Api(node.url, node.admin_key) as api:
         merchant = await a_merchant(api, webhook_url=receiver.url(), mode="live")
-        whose = f"?account={merchant.account}&mode=live"
-        await api.post(f"/v1/endpoints/{merchant.endpoint}/disable{whose}", status=200)
+        tenant = f"?account={merchant.account}&mode=live"
+        await api.post(f"/v1/endpoints/{merchant.endpoint}/disable{tenant}", status=200)
         await ops.wait_for(1)
         event = (await api.get(f"/v1/events{OPERATORS}"))["data"][0]
         async with api.as_key(merchant.key) as caller:

@@ -1,4 +1,4 @@
-"""Endpoints that keep the order within an eSIM: each is told its events one after the other, whatever fails meanwhile."""
+"""Endpoints that keep the order within an eSIM: each receives its events one after the other, whatever fails meanwhile."""
 
 from collections import defaultdict
 from itertools import groupby
@@ -47,16 +47,18 @@ async def test_the_order_within_an_esim_outlives_failures_and_the_death_of_one_o
     await dispatchers.forget(first)
     await eventually(lambda: all_delivered(database), within_s=120)
 
-    told: dict[tuple[str, str], list[int]] = defaultdict(list)
+    sequences: dict[tuple[str, str], list[int]] = defaultdict(list)
     for request in receiver.received:
         body = msgspec.json.decode(request.body)
-        told[request.path, body["data"]["esimTranNo"]].append(body["sequence"])
+        sequences[request.path, body["data"]["esimTranNo"]].append(body["sequence"])
     again = len(receiver.received) - len(PATHS) * ESIMS * EVENTS
     print(f"\n{len(receiver.received)} requests, {again} of them again")
     assert again > 0
-    assert len(told) == len(PATHS) * ESIMS
+    assert len(sequences) == len(PATHS) * ESIMS
     one_after_the_other = list(range(1, EVENTS + 1))
-    assert [key for key, arrived in told.items() if [one for one, _ in groupby(arrived)] != one_after_the_other] == []
+    assert [
+        key for key, arrived in sequences.items() if [one for one, _ in groupby(arrived)] != one_after_the_other
+    ] == []
 
 
 def _now_and_then_failing(chance: Random) -> Behaviour:

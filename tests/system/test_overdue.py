@@ -56,7 +56,7 @@ async def test_what_waited_too_long_fails_whether_its_lane_works_rests_or_is_clo
 
 
 @pytest.mark.parametrize(("due_in", "faults", "failed"), [(HOUR, 0, 0), (-HOUR, 0, 0), (HOUR, 1, 1)])
-async def test_who_was_asked_for_a_long_pause_keeps_its_attempts_and_a_fault_of_ours_buys_no_time(
+async def test_what_was_put_off_by_retry_after_keeps_its_attempts_and_a_fault_of_ours_buys_no_time(
     database: Database, due_in: timedelta, faults: int, failed: int
 ) -> None:
     lane = await a_lane(database, due=1)
@@ -69,8 +69,8 @@ async def test_who_was_asked_for_a_long_pause_keeps_its_attempts_and_a_fault_of_
 
 async def test_what_a_dispatcher_has_in_hand_is_left_alone(database: Database) -> None:
     lane = await a_lane(database, due=1)
-    [held] = await lease(database)
-    await take(database, held)
+    [leased] = await lease(database)
+    await take(database, leased)
     await waited(database, lane.deliveries[0].id, END + MINUTE)
 
     assert await fail_overdue(database) == 0

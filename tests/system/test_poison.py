@@ -68,12 +68,12 @@ async def test_a_delivery_that_ends_every_process_is_put_aside_after_five_times_
         copies = Counter(request.headers["webhook-id"] for request in receiver.received)
         assert copies[poison.event] == CRASHES
         assert put_aside["attemptCount"] == 0
-        [told] = put_aside["attempts"]
-        assert (told["outcome"], told["statusCode"]) == ("internal", None)
-        assert "5 times" in told["error"]
+        [attempt] = put_aside["attempts"]
+        assert (attempt["outcome"], attempt["statusCode"]) == ("internal", None)
+        assert "5 times" in attempt["error"]
         assert {one["attemptCount"] for one in arrived} == {1}
 
-        await caller.post(f"/v1/deliveries/{put_aside['id']}/retry", status=202)  # the defect has been mended
+        await caller.post(f"/v1/deliveries/{put_aside['id']}/retry", status=202)  # the defect has been fixed
         again = await in_status(caller, poison.event, "delivered", within_s=90)
         assert again["attemptCount"] == 1
         assert await _is_queued(database, poison.event) is False

@@ -47,26 +47,26 @@ async def test_a_failing_receiver_is_probed_by_one_request_at_a_time_and_comes_b
         turnstile.let_through(1, code=500)
     await _holds(turnstile, CAP - 1)  # those that were in flight when it opened
     turnstile.let_through(CAP - 1, code=500)
-    assert turnstile.peak_since_asked() == CAP
+    assert turnstile.peak_since_last_read() == CAP
     for _ in range(PROBES):
         await _rest_ends(database)
         await _holds(turnstile, 1)
         turnstile.let_through(1, code=500)
-    assert turnstile.peak_since_asked() == 1
+    assert turnstile.peak_since_last_read() == 1
     assert len(receiver.received) == FAILED
     await _rest_ends(database)
 
     steps = []
     for expected in (1, 2, 4, 8, 8):
         await _holds(turnstile, expected)
-        turnstile.peak_since_asked()
+        turnstile.peak_since_last_read()
         steps.append(turnstile.waiting)
         turnstile.let_through(expected, code=200)
     turnstile.open()
     delivered = await eventually(lambda: _all_that_waited_arrive(merchant, EVENTS - FAILED), within_s=90)
 
     assert steps == [1, 2, 4, 8, 8]
-    assert turnstile.peak_since_asked() <= CAP
+    assert turnstile.peak_since_last_read() <= CAP
     assert {one["attemptCount"] for one in delivered} == {1}  # waiting has used up nothing
 
 

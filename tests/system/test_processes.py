@@ -138,18 +138,18 @@ async def test_a_process_whose_parent_dies_while_it_starts_ends_in_order(
 
 @pytest.mark.parametrize("begun", [False, True])
 async def test_a_stop_that_comes_while_it_starts_ends_it(settings: Settings, *, begun: bool) -> None:
-    stop, said = asyncio.Event(), list[str]()
+    stop, urls = asyncio.Event(), list[str]()
     several = settings.model_copy(update={"processes": PROCESSES})
 
     async def has_begun() -> bool:
         return not begun or bool(multiprocessing.active_children())
 
-    serving = asyncio.create_task(processes.serve(several, stop, on_started=lambda node: said.append(node.url)))
+    serving = asyncio.create_task(processes.serve(several, stop, on_started=lambda node: urls.append(node.url)))
     await eventually(has_begun)
     stop.set()
     await asyncio.wait_for(serving, 30)
 
-    assert said == []
+    assert urls == []
 
 
 async def test_a_stop_ends_all_processes(node: NodeProcess, tmp_path: Path) -> None:

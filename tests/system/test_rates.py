@@ -55,7 +55,7 @@ async def test_a_rate_limit_holds_while_the_lane_goes_from_one_node_to_another(
             await an_event(caller)
 
     await receiver.wait_for(before + 1, timeout=90)
-    [sending] = [node for node in nodes if await dispatchers.held_by(node)]
+    [sending] = [node for node in nodes if await dispatchers.leased_by(node)]
     leased = await _lease_token(database)
     sending.node.terminate()
     on_the_way.open()

@@ -46,7 +46,7 @@ async def test_a_stop_under_load_finishes_what_is_in_flight_and_repeats_nothing(
     took_s = monotonic() - began
     sent = {request.headers["webhook-id"] for request in receiver.received}
     delivered = await _count(database, "deliveries WHERE status = 'delivered'")
-    held = await _count(database, "lanes WHERE leased_until > now()")
+    leased = await _count(database, "lanes WHERE leased_until > now()")
     claimed = await _count(database, "queue WHERE claim_token <> 0 OR claims <> 0")
     await node.start()
     await receiver.wait_for(EVENTS, timeout=60)
@@ -59,7 +59,7 @@ async def test_a_stop_under_load_finishes_what_is_in_flight_and_repeats_nothing(
     assert took_s < EXIT_LIMIT_S
     assert 30 <= len(sent) < EVENTS
     assert delivered == len(sent)
-    assert (held, claimed) == (0, 0)
+    assert (leased, claimed) == (0, 0)
     copies = Counter(request.headers["webhook-id"] for request in receiver.received)
     assert len(copies) == EVENTS
     assert set(copies.values()) == {1}
@@ -71,7 +71,7 @@ async def test_a_request_at_hand_is_answered_before_the_node_ends(
     async with Api(node.url, _key(settings)) as operator:
         merchant = await a_merchant(operator)
         async with database.transaction() as db:
-            await db.conn.execute("LOCK TABLE notifications IN SHARE MODE")  # nothing is journaled while it is held
+            await db.conn.execute("LOCK TABLE notifications IN SHARE MODE")  # nothing is journaled while it is locked
             handing_in = asyncio.ensure_future(_hand_in(operator, merchant, 1))
             await eventually(lambda: _somebody_waits_for_a_lock(database))
             node.terminate()
@@ -102,7 +102,9 @@ async def test_a_receiver_that_outlasts_the_stop_is_cut_off_and_called_again(
     exit_code = await node.exit_code()
     took_s = monotonic() - began
     async with database.session() as db:
-        held = await db.conn.fetchval("UPDATE lanes SET leased_until = now() WHERE leased_until > now() RETURNING true")
+        leased = await db.conn.fetchval(
+            "UPDATE lanes SET leased_until = now() WHERE leased_until > now() RETURNING true"
+        )
     receiver.answer(status=200)
     await node.start()
     await eventually(lambda: _all_delivered(database))
@@ -111,7 +113,7 @@ async def test_a_receiver_that_outlasts_the_stop_is_cut_off_and_called_again(
 
     assert exit_code == 0
     assert took_s < EXIT_LIMIT_S
-    assert held is True  # nobody knows what came of it, so nobody else was let in at once
+    assert leased is True  # nobody knows what came of it, so nobody else was let in at once
     assert [request.headers["webhook-attempt"] for request in receiver.received] == ["1", "1"]
 
 

@@ -1,4 +1,4 @@
-"""Two dispatchers share the lanes; of one that is killed or paused the other takes over, and nothing is lost or told twice.
+"""Two dispatchers share the lanes; of one that is killed or paused the other takes over, and nothing is lost or sent twice.
 
 A webhook may arrive twice only where the one that sent it had not written what came of it.
 """
@@ -43,21 +43,21 @@ async def test_a_dispatcher_takes_over_the_lanes_of_one_that_was_killed(
     await _raise_events(intake, merchant, EVENTS)
 
     async def both_work() -> bool:
-        return bool(await dispatchers.held_by(first)) and bool(await dispatchers.held_by(second))
+        return bool(await dispatchers.leased_by(first)) and bool(await dispatchers.leased_by(second))
 
     await eventually(both_work, within_s=60)
     both_have_begun.open()
     await receiver.wait_for(LANES * EVENTS // 4, timeout=60)
     first.node.kill()
-    given_to_the_dead = await dispatchers.held_by(first)
+    leases_of_the_dead = await dispatchers.leased_by(first)
     in_hand = await _arrivals_of(database, await dispatchers.taken_up_by(first))
     await dispatchers.forget(first)
     await eventually(lambda: all_delivered(database), within_s=90)
 
     copies = Counter((request.path, request.headers["webhook-id"]) for request in receiver.received)
     again = {arrival for arrival, times in copies.items() if times > 1}
-    print(f"\n{len(given_to_the_dead)} lanes taken over, {len(in_hand)} in hand, {len(again)} arrived again")
-    assert given_to_the_dead
+    print(f"\n{len(leases_of_the_dead)} lanes taken over, {len(in_hand)} in hand, {len(again)} arrived again")
+    assert leases_of_the_dead
     assert len(copies) == LANES * EVENTS
     assert again <= in_hand
     assert max(copies.values()) <= 2
@@ -118,7 +118,7 @@ async def _has_taken_up(dispatchers: Dispatchers, dispatcher: DispatcherProcess,
 
 
 async def _lease_has_ended(dispatchers: Dispatchers, dispatcher: DispatcherProcess) -> bool:
-    return not await dispatchers.held_by(dispatcher)
+    return not await dispatchers.leased_by(dispatcher)
 
 
 async def _arrivals_of(database: Database, deliveries: set[UUID]) -> set[tuple[str, str]]:
