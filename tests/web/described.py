@@ -41,8 +41,8 @@ class Described(Struct, frozen=True):
 class Document:
     """The document, as a server answers it."""
 
-    def __init__(self, told: Json | None = None) -> None:
-        self.told: Json = told or document(table(), public_url="")
+    def __init__(self, openapi: Json | None = None) -> None:
+        self.openapi: Json = openapi or document(table(), public_url="")
         self.operations = list(self._operations())
 
     def smallest(self, schema: Json) -> Json:
@@ -83,7 +83,7 @@ class Document:
     def resolved(self, schema: Json) -> Json:
         """Follow a reference."""
         while "$ref" in schema:
-            schema = self.told["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+            schema = self.openapi["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
         return schema
 
     def _variants(self, schema: Json) -> Iterator[Json]:
@@ -92,18 +92,20 @@ class Document:
             yield self.resolved(one)
 
     def _operations(self) -> Iterator[Described]:
-        known = {one for path in self.told["paths"] for one in re.findall(r"\{(\w+)_id\}", path)}
-        for path, item in self.told["paths"].items():
-            for method, told in item.items():
+        known = {one for path in self.openapi["paths"] for one in re.findall(r"\{(\w+)_id\}", path)}
+        for path, item in self.openapi["paths"].items():
+            for method, operation in item.items():
                 ids, filters = {}, {}
-                for one in told["parameters"]:
+                for one in operation["parameters"]:
                     prefix = PREFIX.match(one["schema"].get("pattern", ""))
                     if one["in"] == "path" and prefix:
                         ids[one["name"]] = prefix[1]
                     elif one["in"] == "query" and one["name"] in known | {"after"} and one["name"] != "account":
                         filters[one["name"]] = one["name"]
-                named = {one["name"] for one in told["parameters"]}
-                content: dict[str, Any] = told.get("requestBody", {}).get("content", {}).get("application/json", {})
+                named = {one["name"] for one in operation["parameters"]}
+                content: dict[str, Any] = (
+                    operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+                )
                 example = content.get("examples", {}).get("example", {}).get("value")
                 yield Described(method.upper(), path, ids, filters, "account" in named, content.get("schema"), example)
 

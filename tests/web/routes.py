@@ -84,19 +84,19 @@ WITH_IDS = [route for route in API if route.parameters]
 
 
 def is_problem(answer: Answer, *expected: int) -> Json:
-    """Check that an error is told in problem+json and tells nothing of the inside; return its body."""
+    """Check that an error is problem+json and shows nothing of the inside; return its body."""
     assert answer.status in expected, answer
     assert answer.headers["content-type"].startswith("application/problem+json"), answer
     assert {"type", "title", "status", "detail", "code"} <= answer.body.keys(), answer
     assert answer.body["status"] == answer.status
     assert answer.body["code"] == answer.body["code"].upper()
-    told = [answer.body["title"], answer.body["detail"], *(one["detail"] for one in answer.body.get("errors", []))]
-    assert [(leak, one) for leak in LEAKS for one in told if leak in one] == []
+    texts = [answer.body["title"], answer.body["detail"], *(one["detail"] for one in answer.body.get("errors", []))]
+    assert [(leak, one) for leak in LEAKS for one in texts if leak in one] == []
     return answer.body
 
 
 def is_field(answer: Answer, pointer: str, *words: str) -> None:
-    """Check that exactly this field is told to be bad, with these words."""
+    """Check that exactly this field is reported as bad, with these words."""
     body = is_problem(answer, 422)
     assert body["code"] == "INVALID_FIELD"
     assert [one["pointer"] for one in body["errors"]] == [pointer], answer

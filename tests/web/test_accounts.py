@@ -128,11 +128,11 @@ async def test_deleting_an_account_cancels_what_waits_and_keeps_the_history(oper
         assert (await operator.call("DELETE", f"/v1/accounts/{merchant.account}")).status == 204
 
         is_problem(await caller.call("GET", "/v1/deliveries"), 401)
-    whose = f"account={merchant.account}&mode=test"
-    [delivery] = (await operator.get(f"/v1/deliveries?{whose}"))["data"]
+    tenant = f"account={merchant.account}&mode=test"
+    [delivery] = (await operator.get(f"/v1/deliveries?{tenant}"))["data"]
     assert (delivery["status"], delivery["nextAttemptAt"]) == ("cancelled", None)
-    is_problem(await operator.call("POST", f"/v1/deliveries/{delivery['id']}/retry?{whose}"), 404)
-    is_problem(await operator.call("POST", f"/v1/events/{delivery['event']}/resend?{whose}", {}), 404)
-    is_problem(await operator.call("GET", f"/v1/endpoints/{merchant.endpoint}?{whose}"), 404)
+    is_problem(await operator.call("POST", f"/v1/deliveries/{delivery['id']}/retry?{tenant}"), 404)
+    is_problem(await operator.call("POST", f"/v1/events/{delivery['event']}/resend?{tenant}", {}), 404)
+    is_problem(await operator.call("GET", f"/v1/endpoints/{merchant.endpoint}?{tenant}"), 404)
     async with operator.as_key(other.key) as caller:
         assert len((await caller.get("/v1/endpoints"))["data"]) == 1

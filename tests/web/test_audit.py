@@ -116,7 +116,7 @@ async def test_secrets_and_credentials_are_reported_to_have_changed_and_not_show
     changed = {entry["action"]: entry["changes"] for entry in found}
     assert changed["provider.put"] == {"credentials.accessCode": {"old": "(hidden)", "new": "(hidden)"}}
     assert changed["endpoint.change"] == {"headers.x-token": {"old": "(hidden)", "new": "(hidden)"}}
-    told = json.dumps(found)
+    text = json.dumps(found)
     secrets = [
         "first-code",
         "second-code",
@@ -126,7 +126,7 @@ async def test_secrets_and_credentials_are_reported_to_have_changed_and_not_show
         rotated["secret"],
         merchant.key,
     ]
-    assert [one for one in secrets if one in told] == []
+    assert [one for one in secrets if one in text] == []
 
 
 async def test_an_authority_is_reported_by_its_subject_and_digest(operator: Api) -> None:

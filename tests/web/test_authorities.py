@@ -18,10 +18,10 @@ def pem_of(authority: trustme.CA) -> str:
 
 
 async def test_authorities_are_shown_and_removed_by_null(operator: Api) -> None:
-    whose = await a_tenant(operator)
+    query = await a_tenant(operator)
     pem = pem_of(trustme.CA(organization_name="Shop"))
-    made = await operator.post(f"/v1/endpoints{whose}", {"url": URL, "caCertificate": f"# ours\n{pem}"})
-    path = f"/v1/endpoints/{made['id']}{whose}"
+    made = await operator.post(f"/v1/endpoints{query}", {"url": URL, "caCertificate": f"# ours\n{pem}"})
+    path = f"/v1/endpoints/{made['id']}{query}"
     renamed = (await operator.call("PATCH", path, {"name": "shop"})).body
     removed = (await operator.call("PATCH", path, {"caCertificate": None})).body
 
@@ -33,7 +33,7 @@ async def test_authorities_are_shown_and_removed_by_null(operator: Api) -> None:
 
 
 async def test_what_cannot_vouch_for_a_receiver_is_refused(operator: Api) -> None:
-    whose = await a_tenant(operator)
+    query = await a_tenant(operator)
     authority = trustme.CA()
     leaf = authority.issue_cert("shop.example", not_after=datetime.now(UTC) + timedelta(days=1))
     key = leaf.private_key_pem.bytes().decode()
@@ -45,7 +45,7 @@ async def test_what_cannot_vouch_for_a_receiver_is_refused(operator: Api) -> Non
     }
     for pem, word in refused.items():
         is_field(
-            await operator.call("POST", f"/v1/endpoints{whose}", {"url": URL, "caCertificate": pem}),
+            await operator.call("POST", f"/v1/endpoints{query}", {"url": URL, "caCertificate": pem}),
             "/caCertificate",
             word,
         )

@@ -1,4 +1,4 @@
-"""Bad input to every route: always a problem that says what was expected, never a 5xx, nothing of the inside told.
+"""Bad input to every route: always a problem that says what was expected, never a 5xx, nothing of the inside shown.
 
 Routes come from the table (`routes.py`), so none can be forgotten.
 """

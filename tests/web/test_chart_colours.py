@@ -1,4 +1,4 @@
-"""The lines of charts can be told apart by all eyes: distances between the colours of the style sheet, computed.
+"""The lines of charts can be distinguished by all eyes: distances between the colours of the style sheet, computed.
 
 Colours are seen as people without one kind of cone see them (Machado, Oliveira and Fernandes 2009, severity 1), and compared
 in CIELAB, where 2.3 is a difference that is just noticed.

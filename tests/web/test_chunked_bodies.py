@@ -33,25 +33,25 @@ async def merchant(operator: Api) -> Merchant:
     return await a_merchant(operator)
 
 
-async def asked(
+async def post_body(
     api: Api, path: str, body: bytes, *, in_chunks: bool, key: str | None, **headers: str
 ) -> tuple[int, dict[str, str], Json]:
     """Return status, headers and body of an answer."""
-    told = {"content-type": "application/json"} | ({} if key is None else {"x-api-key": key}) | headers
+    sent_headers = {"content-type": "application/json"} | ({} if key is None else {"x-api-key": key}) | headers
 
     async def chunks() -> AsyncIterator[bytes]:
         yield body
 
     sent = chunks() if in_chunks else body
-    async with ClientSession() as session, session.post(api.url + path, data=sent, headers=told) as answer:
+    async with ClientSession() as session, session.post(api.url + path, data=sent, headers=sent_headers) as answer:
         text = await answer.text()
         return answer.status, dict(answer.headers), json.loads(text) if text else None
 
 
 async def both(api: Api, path: str, body: bytes, *, key: str | None, **headers: str) -> None:
-    await asked(api, path, body, in_chunks=True, key=key, **headers)  # so that both of the others are repetitions
-    whole = await asked(api, path, body, in_chunks=False, key=key, **headers)
-    chunked = await asked(api, path, body, in_chunks=True, key=key, **headers)
+    await post_body(api, path, body, in_chunks=True, key=key, **headers)  # so that both of the others are repetitions
+    whole = await post_body(api, path, body, in_chunks=False, key=key, **headers)
+    chunked = await post_body(api, path, body, in_chunks=True, key=key, **headers)
     assert _without_ids(whole) == _without_ids(chunked)
 
 
@@ -84,15 +84,15 @@ async def test_a_notification_is_answered_the_same_whole_and_in_chunks(operator:
 async def test_what_came_in_chunks_is_in_the_journal_like_all_else(operator: Api) -> None:
     for in_chunks in (False, True):
         body = json.dumps({"updates": [{"transactionId": f"shop-{in_chunks}", "esimStatus": "IN_USE"}]}).encode()
-        await asked(operator, "/v1/updates", body, in_chunks=in_chunks, key=operator.key, **{"x-more": "kept"})
+        await post_body(operator, "/v1/updates", body, in_chunks=in_chunks, key=operator.key, **{"x-more": "kept"})
 
     listed = (await operator.call("GET", "/v1/notifications")).body["data"]
     shown = [(await operator.call("GET", f"/v1/notifications/{one['id']}")).body for one in listed]
-    told = [{name.lower() for name in one["headers"]} - {"content-length", "transfer-encoding"} for one in shown]
-    assert len(told) == 2
-    assert told[0] == told[1]
-    assert "x-more" in told[0]
-    assert "x-api-key" not in told[0]
+    names = [{name.lower() for name in one["headers"]} - {"content-length", "transfer-encoding"} for one in shown]
+    assert len(names) == 2
+    assert names[0] == names[1]
+    assert "x-more" in names[0]
+    assert "x-api-key" not in names[0]
 
 
 def _without_ids(answer: tuple[int, dict[str, str], Json]) -> object:

@@ -1,4 +1,4 @@
-"""The audit log on the dashboard: what changed is told, narrowed by action and id, and to a merchant only its own."""
+"""The audit log on the dashboard: what changed is shown, narrowed by action and id, and to a merchant only its own."""
 
 from api import Api, a_merchant
 from conftest import ADMIN_KEY

@@ -17,7 +17,7 @@ from web.test_dashboard import browser as browser  # noqa: PLC0414 - a fixture
 from web.test_providers import put
 
 
-async def test_an_endpoint_that_is_gone_is_told_behind_many_newer_ones_that_fail(
+async def test_an_endpoint_that_is_gone_is_shown_behind_many_newer_ones_that_fail(
     browser: Browser, operator: Api, receiver: Receiver, database: Database
 ) -> None:
     receiver.answer(status=410)

@@ -54,7 +54,7 @@ async def test_a_recovery_is_counted_before_the_click_and_watched_after_it(
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("query", "message"),
     [
         ("from=2999-01-01T00:00", "expected a time before"),
         ("from=2026-01-02&to=2026-01-01", "expected a time before"),
@@ -64,12 +64,12 @@ async def test_a_recovery_is_counted_before_the_click_and_watched_after_it(
     ],
 )
 async def test_a_recovery_that_cannot_be_meant_says_what_was_expected(
-    operator: Api, browser: Browser, receiver: Receiver, asked: str, said: str
+    operator: Api, browser: Browser, receiver: Receiver, query: str, message: str
 ) -> None:
     merchant = await a_caller(operator, receiver)
     await browser.sign_in(merchant.key)
-    status, text = await browser.get(f"/endpoints/{merchant.endpoint}/recover?{asked}")
-    assert (status, said in text) == (422, True)
+    status, text = await browser.get(f"/endpoints/{merchant.endpoint}/recover?{query}")
+    assert (status, message in text) == (422, True)
 
 
 async def test_nothing_chosen_and_a_disabled_endpoint_offer_nothing_to_send(

@@ -31,16 +31,16 @@ async def test_what_no_provider_has_allocated_is_not_read(browser: Browser, oper
 async def test_what_fits_is_counted_then_read_and_watched(browser: Browser, operator: Api, sandbox: Sandbox) -> None:
     shop = await a_shop(operator)
     await some_esims(operator, shop, sandbox, sandbox.base_url, number=2)
-    whose = f"account={shop.account}&mode=test"
+    tenant = f"account={shop.account}&mode=test"
     await browser.sign_in(ADMIN_KEY)
-    _, text = await browser.get(f"/requeries?{whose}&order=B2")
+    _, text = await browser.get(f"/requeries?{tenant}&order=B2")
     assert "0 eSIMs that a provider has allocated fit" in read_on(text)
-    _, text = await browser.get(f"/requeries?{whose}&order=B1")
+    _, text = await browser.get(f"/requeries?{tenant}&order=B1")
     assert "Refresh 2 eSIMs" in read_on(text)
 
-    status, text = await browser.post(f"/requeries?{whose}", order="B1")
+    status, text = await browser.post(f"/requeries?{tenant}", order="B1")
     assert (status, "of 2 refreshed" in read_on(text)) == (200, True), read_on(text)
-    address = f"/requeries/{PLACE.findall(text)[0]}?{whose}"
+    address = f"/requeries/{PLACE.findall(text)[0]}?{tenant}"
 
     async def done() -> bool:
         return "2 of 2 refreshed done" in read_on((await browser.get(address))[1])

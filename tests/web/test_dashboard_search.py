@@ -128,7 +128,7 @@ async def test_parts_of_numbers_and_names_find_what_has_them(operator: Api, brow
     assert await led_to(browser, "trotter") == f"/accounts/{merchant.account}"
 
 
-async def test_lists_keep_to_the_time_that_is_asked_for_and_keep_it_in_the_address(
+async def test_lists_keep_to_the_time_that_is_chosen_and_keep_it_in_the_address(
     operator: Api, browser: Browser, receiver: Receiver
 ) -> None:
     rows = await rows_of_a_merchant(operator, receiver)
@@ -166,7 +166,7 @@ async def test_the_journal_is_searched_by_number_time_and_outcome(operator: Api,
     [note] = (await operator.get("/v1/notifications?limit=10"))["data"]
     await browser.sign_in(ADMIN_KEY)
     soon = f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%dT%H:%M}"
-    for asked, listed in (
+    for query, listed in (
         ("iccid=8952000000000000778", True),
         ("transaction=t-journal&outcome=applied", True),
         (f"to={soon}", True),
@@ -174,8 +174,8 @@ async def test_the_journal_is_searched_by_number_time_and_outcome(operator: Api,
         ("outcome=unmatched", False),
         (f"from={soon}", False),
     ):
-        status, text = await browser.get(f"/journal?{asked}")
-        assert (status, f"/journal/{note['id']}" in text) == (200, listed), asked
+        status, text = await browser.get(f"/journal?{query}")
+        assert (status, f"/journal/{note['id']}" in text) == (200, listed), query
 
 
 async def test_the_journal_counts_what_is_unmatched_and_what_could_not_be_read(operator: Api, browser: Browser) -> None:

@@ -32,9 +32,9 @@ async def test_an_asymmetric_endpoint_shows_its_public_key_and_rotates(operator:
     assert keys_on(text) == [endpoint["secret"], endpoint["publicKey"]]
     status, text = await browser.post(f"/endpoints/{endpoint['id']}/rotate", overlap="one day")
     assert status == 200, text
-    told = await operator.get(f"/v1/endpoints/{endpoint['id']}/secret?{tenant}")
-    assert keys_on(text) == [told["secret"], told["publicKey"], endpoint["secret"], endpoint["publicKey"]]
-    assert f'data-ends="{told["oldSecrets"][0]["expiresAt"]}"' in text
+    secrets = await operator.get(f"/v1/endpoints/{endpoint['id']}/secret?{tenant}")
+    assert keys_on(text) == [secrets["secret"], secrets["publicKey"], endpoint["secret"], endpoint["publicKey"]]
+    assert f'data-ends="{secrets["oldSecrets"][0]["expiresAt"]}"' in text
 
 
 async def test_a_private_key_is_not_shown_after_the_profile_is_standard_again(operator: Api, browser: Browser) -> None:

@@ -1,4 +1,4 @@
-"""Sessions of the dashboard end by idleness and age, are new at each sign-in, and are told to TLS only behind it."""
+"""Sessions of the dashboard end by idleness and age, are new at each sign-in, and are kept to TLS only behind it."""
 
 import pytest
 from aiohttp import ClientSession, CookieJar

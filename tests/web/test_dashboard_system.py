@@ -20,7 +20,7 @@ async def test_the_page_names_the_node_its_version_and_its_disk(browser: Browser
     assert 'role="alert"' not in text
 
 
-async def test_a_node_of_another_version_is_said_on_both_pages(
+async def test_a_node_of_another_version_is_shown_on_both_pages(
     browser: Browser, operator: Api, database: Database
 ) -> None:
     await a_merchant(operator)
@@ -33,7 +33,7 @@ async def test_a_node_of_another_version_is_said_on_both_pages(
         await db.conn.execute("RESET application_name")
 
 
-async def test_a_disk_that_is_nearly_full_is_said_on_the_first_page(
+async def test_a_disk_that_is_nearly_full_is_shown_on_the_first_page(
     browser: Browser, operator: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await a_merchant(operator)

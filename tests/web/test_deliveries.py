@@ -11,7 +11,7 @@ from web.routes import is_problem
 from web.rows import an_esim, pages
 
 
-async def settled(caller: Api, event: str, wanted: str) -> Json:
+async def delivery_in_status(caller: Api, event: str, wanted: str) -> Json:
     """Return the event's delivery as soon as it has the status."""
 
     async def found() -> Json:
@@ -45,7 +45,7 @@ async def test_a_delivery_is_listed_and_shown_with_its_attempts(operator: Api, r
     merchant = await a_caller(operator, receiver)
     async with operator.as_key(merchant.key) as caller:
         event = await raised(caller)
-        delivery = await settled(caller, event, "delivered")
+        delivery = await delivery_in_status(caller, event, "delivered")
         shown = await caller.get(f"/v1/deliveries/{delivery['id']}")
 
     expected = {
@@ -73,7 +73,7 @@ async def test_what_a_receiver_answers_is_stored_encrypted_with_its_headers(
     receiver.answer(status=200, body=b"ok", headers={"x-echo": "LPA:1$canary"})
     merchant = await a_caller(operator, receiver)
     async with operator.as_key(merchant.key) as caller:
-        delivery = await settled(caller, await raised(caller), "delivered")
+        delivery = await delivery_in_status(caller, await raised(caller), "delivered")
 
     async with database.session() as db:
         [row] = await db.conn.fetch("SELECT attempts::text AS all_of_it, sealed_body FROM attempts")
@@ -87,7 +87,7 @@ async def test_an_attempt_from_before_headers_were_encrypted_is_shown_as_it_was(
 ) -> None:
     merchant = await a_caller(operator, receiver)
     async with operator.as_key(merchant.key) as caller:
-        delivery = await settled(caller, await raised(caller), "delivered")
+        delivery = await delivery_in_status(caller, await raised(caller), "delivered")
         async with database.session() as db:
             attempt = await db.conn.fetchval("SELECT id FROM attempts")
             encrypted = db.cipher.encrypt(b"old", row=response_row(attempt))
@@ -102,7 +102,7 @@ async def test_an_answer_is_shown_as_text_whatever_it_was(operator: Api, receive
     receiver.answer(status=410, body=b"<script>alert(1)</script>\x00\xff")
     merchant = await a_caller(operator, receiver)
     async with operator.as_key(merchant.key) as caller:
-        delivery = await settled(caller, await raised(caller), "stopped")
+        delivery = await delivery_in_status(caller, await raised(caller), "stopped")
         [attempt] = (await caller.get(f"/v1/deliveries/{delivery['id']}"))["attempts"]
 
     assert attempt["outcome"] == "410"
@@ -113,8 +113,8 @@ async def test_deliveries_are_found_by_each_filter(operator: Api, receiver: Rece
     merchant = await a_caller(operator, receiver)
     esim = await an_esim(operator, merchant.account, "test", esimStatus="CREATED")
     async with operator.as_key(merchant.key) as caller:
-        created = await settled(caller, esim["events"][0], "delivered")
-        activated = await settled(caller, await raised(caller), "delivered")
+        created = await delivery_in_status(caller, esim["events"][0], "delivered")
+        activated = await delivery_in_status(caller, await raised(caller), "delivered")
         other = await caller.post("/v1/endpoints", {"url": receiver.url("/other"), "eventTypes": ["esim.expired"]})
 
         async def ids(query: str) -> list[str]:
@@ -140,7 +140,7 @@ async def test_deliveries_are_found_by_each_filter(operator: Api, receiver: Rece
 async def test_a_finished_delivery_is_sent_again_in_the_background(operator: Api, receiver: Receiver) -> None:
     merchant = await a_caller(operator, receiver)
     async with operator.as_key(merchant.key) as caller:
-        delivery = await settled(caller, await raised(caller), "delivered")
+        delivery = await delivery_in_status(caller, await raised(caller), "delivered")
 
         answer = await caller.call("POST", f"/v1/deliveries/{delivery['id']}/retry")
         assert (answer.status, answer.body) == (202, None)
@@ -166,11 +166,11 @@ async def test_a_pending_delivery_is_attempted_at_once_when_it_is_sent_again(ope
         assert (delivery["outcome"], delivery["statusCode"]) == ("5xx", 500)
 
         await caller.post(f"/v1/deliveries/{delivery['id']}/retry", status=202)
-        arrived = await settled(caller, event, "delivered")
+        arrived = await delivery_in_status(caller, event, "delivered")
         assert (arrived["attemptCount"], arrived["statusCode"]) == (2, 200)
 
 
-async def test_what_waits_for_an_endpoint_is_attempted_at_once_for_a_receiver_that_was_mended(
+async def test_what_waits_for_an_endpoint_is_attempted_at_once_for_a_receiver_that_was_repaired(
     operator: Api, receiver: Receiver
 ) -> None:
     receiver.answer(status=503)
@@ -188,7 +188,7 @@ async def test_what_waits_for_an_endpoint_is_attempted_at_once_for_a_receiver_th
         answer = await caller.post(f"/v1/endpoints/{merchant.endpoint}/send-now", status=202)
         assert answer["deliveries"] >= 10
         for event in events:
-            await settled(caller, event, "delivered")
+            await delivery_in_status(caller, event, "delivered")
         await caller.post(f"/v1/endpoints/{merchant.endpoint}/pause", status=200)
         is_problem(await caller.call("POST", f"/v1/endpoints/{merchant.endpoint}/send-now"), 409)
 
@@ -197,9 +197,9 @@ async def test_many_are_sent_again_at_once_and_those_of_others_are_named(operato
     merchant = await a_caller(operator, receiver)
     other = await a_caller(operator, receiver)
     async with operator.as_key(other.key) as caller:
-        foreign = (await settled(caller, await raised(caller), "delivered"))["id"]
+        foreign = (await delivery_in_status(caller, await raised(caller), "delivered"))["id"]
     async with operator.as_key(merchant.key) as caller:
-        mine = [(await settled(caller, await raised(caller), "delivered"))["id"] for _ in range(2)]
+        mine = [(await delivery_in_status(caller, await raised(caller), "delivered"))["id"] for _ in range(2)]
         answer = await caller.post("/v1/deliveries/retry", {"deliveries": [*mine, foreign]}, status=202)
         assert (sorted(answer["sent"]), answer["gone"]) == (sorted(mine), [foreign])
     await receiver.wait_for(5)
@@ -214,7 +214,7 @@ async def test_deliveries_are_found_by_status_code_outcome_and_whether_any_attem
         await caller.call("PATCH", f"/v1/endpoints/{merchant.endpoint}", {"retrySchedule": [0, 3600]})
         retried = await raised(caller)
         failing = (await failed_once(caller, retried))["id"]
-        arrived = (await settled(caller, await raised(caller), "delivered"))["id"]
+        arrived = (await delivery_in_status(caller, await raised(caller), "delivered"))["id"]
 
         async def found(query: str) -> list[str]:
             return [row["id"] for row in (await caller.get(f"/v1/deliveries?{query}"))["data"]]
@@ -225,5 +225,5 @@ async def test_deliveries_are_found_by_status_code_outcome_and_whether_any_attem
         assert await found("statusCode=200") == await found("failed=false") == [arrived]
         assert (await caller.call("GET", "/v1/deliveries?statusCode=7")).status == 422
         await caller.post(f"/v1/deliveries/{failing}/retry", status=202)
-        await settled(caller, retried, "delivered")
+        await delivery_in_status(caller, retried, "delivered")
         assert await found("failed=true") == [failing]

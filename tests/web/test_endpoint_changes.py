@@ -6,13 +6,13 @@ from api import Api, Json, Merchant, a_merchant, eventually
 from receiver import Receiver, status
 from system.gated_answers import Gate
 from web.routes import a_tenant, is_field, is_problem
-from web.test_deliveries import a_caller, raised, settled
+from web.test_deliveries import a_caller, delivery_in_status, raised
 
 URL = "https://hooks.example.com/esims"
 
 
-async def an_endpoint(operator: Api, query: str, **told: Json) -> Json:
-    made = await operator.post(f"/v1/endpoints{query}", {"url": URL} | told)
+async def an_endpoint(operator: Api, query: str, **fields: Json) -> Json:
+    made = await operator.post(f"/v1/endpoints{query}", {"url": URL} | fields)
     del made["secret"], made["publicKey"]
     return made
 
@@ -43,10 +43,10 @@ async def test_a_patch_changes_what_it_names_and_nothing_else(operator: Api) -> 
 
 async def test_null_puts_a_field_back_to_its_default(operator: Api) -> None:
     query = await a_tenant(operator)
-    told = {"retrySchedule": [0], "timeout": 9, "maxInFlight": 3, "rateLimit": 5, "ordering": "esim"}
-    endpoint = await an_endpoint(operator, query, **told, eventTypes=["esim.*"], headers={"x-a": "1"})
+    fields = {"retrySchedule": [0], "timeout": 9, "maxInFlight": 3, "rateLimit": 5, "ordering": "esim"}
+    endpoint = await an_endpoint(operator, query, **fields, eventTypes=["esim.*"], headers={"x-a": "1"})
 
-    after = await patched(operator, query, endpoint, dict.fromkeys([*told, "eventTypes", "headers"]))
+    after = await patched(operator, query, endpoint, dict.fromkeys([*fields, "eventTypes", "headers"]))
 
     fresh = await an_endpoint(operator, query)
     for name in ("id", "createdAt", "updatedAt"):
@@ -128,13 +128,13 @@ async def test_an_endpoint_that_is_off_keeps_what_waits_and_sends_it_once_it_is_
         assert again | {"health": None} == off | {"health": None}
         unseen = await raised(caller)
         assert (await caller.get(f"/v1/deliveries?event={unseen}"))["data"] == []
-        assert await settled(caller, waiting, "pending")
+        assert await delivery_in_status(caller, waiting, "pending")
         is_problem(await caller.call("POST", f"/v1/endpoints/{merchant.endpoint}/test", {"event": "esim.created"}), 409)
 
         receiver.answer(status=200)
         on = await switched(caller, merchant, "enable")
         assert (on["enabled"], on["disabledReason"]) == (True, None)
-        await settled(caller, waiting, "delivered")
+        await delivery_in_status(caller, waiting, "delivered")
 
 
 async def test_a_changed_url_gets_what_waits(operator: Api, receiver: Receiver) -> None:
@@ -148,7 +148,7 @@ async def test_a_changed_url_gets_what_waits(operator: Api, receiver: Receiver) 
 
         await caller.call("PATCH", f"/v1/endpoints/{merchant.endpoint}", {"url": receiver.url("/new")})
         changed.open()
-        await settled(caller, event, "delivered")
+        await delivery_in_status(caller, event, "delivered")
 
     assert [request.path for request in receiver.received] == ["/hook", "/new"]
 
@@ -160,7 +160,7 @@ async def test_a_test_reaches_the_one_endpoint_whatever_it_wants(operator: Api, 
         mine = await caller.post("/v1/endpoints", {"url": receiver.url("/mine"), "eventTypes": ["esim.created"]})
 
         sent = await caller.post(f"/v1/endpoints/{mine['id']}/test", {"event": "esim.expired"}, status=202)
-        await settled(caller, sent["event"], "delivered")
+        await delivery_in_status(caller, sent["event"], "delivered")
         event = await caller.get(f"/v1/events/{sent['event']}")
 
     assert [request.path for request in receiver.received] == ["/mine"]
@@ -172,7 +172,7 @@ async def test_stats_show_how_an_endpoint_does(operator: Api, receiver: Receiver
     async with operator.as_key(merchant.key) as caller:
         path = f"/v1/endpoints/{merchant.endpoint}/stats"
         assert (await caller.get(path))["arrivalMs"] is None
-        await settled(caller, await raised(caller), "delivered")
+        await delivery_in_status(caller, await raised(caller), "delivered")
         receiver.answer(status=500)
         await raised(caller)
 
@@ -193,7 +193,7 @@ async def test_an_event_is_sent_again(named: bool, operator: Api, receiver: Rece
     merchant = await a_caller(operator, receiver)
     async with operator.as_key(merchant.key) as caller:
         event = await raised(caller)
-        delivery = await settled(caller, event, "delivered")
+        delivery = await delivery_in_status(caller, event, "delivered")
 
         body = {"endpoint": merchant.endpoint} if named else {}
         sent = await caller.post(f"/v1/events/{event}/resend", body, status=202)
@@ -212,7 +212,7 @@ async def test_an_endpoint_that_never_got_an_event_gets_it(operator: Api, receiv
         is_problem(await caller.call("POST", f"/v1/events/{event}/resend", {}), 409)
 
         await caller.post(f"/v1/events/{event}/resend", {"endpoint": other["id"]}, status=202)
-        await settled(caller, event, "delivered")
+        await delivery_in_status(caller, event, "delivered")
         nowhere = await caller.call("POST", f"/v1/events/{event}/resend", {"endpoint": "ep_nonsense"})
 
     is_field(nowhere, "/endpoint", "ep_")
@@ -224,7 +224,7 @@ async def test_a_pending_delivery_is_cancelled_once_and_may_be_sent_again(operat
     async with operator.as_key(merchant.key) as caller:
         event = await raised(caller)
         await receiver.wait_for(1)
-        delivery = await settled(caller, event, "pending")
+        delivery = await delivery_in_status(caller, event, "pending")
         path = f"/v1/deliveries/{delivery['id']}"
 
         cancelled = await caller.post(f"{path}/cancel", status=200)
@@ -233,5 +233,5 @@ async def test_a_pending_delivery_is_cancelled_once_and_may_be_sent_again(operat
 
         receiver.answer(status=200)
         await caller.post(f"{path}/retry", status=202)
-        await settled(caller, event, "delivered")
+        await delivery_in_status(caller, event, "delivered")
         is_problem(await caller.call("POST", f"{path}/cancel"), 409)

@@ -103,7 +103,7 @@ async def test_a_secret_that_may_not_sign_is_refused_and_not_repeated(operator: 
 
 async def test_an_endpoint_keeps_all_that_it_was_configured_with(operator: Api) -> None:
     query = await a_tenant(operator)
-    told = {
+    body = {
         "url": URL,
         "name": "main",
         "eventTypes": ["esim.activated", "esim.*"],
@@ -115,9 +115,9 @@ async def test_an_endpoint_keeps_all_that_it_was_configured_with(operator: Api) 
         "headers": {"authorization": "Basic dTpw", "x-team": "esims"},
     }
 
-    made = await operator.post(f"/v1/endpoints{query}", told)
+    made = await operator.post(f"/v1/endpoints{query}", body)
 
-    assert {name: made[name] for name in told} == told
+    assert {name: made[name] for name in body} == body
 
 
 @pytest.mark.parametrize(("name", "attempts"), [("standard", 6), ("persistent", 7)])

@@ -92,11 +92,11 @@ async def test_events_are_found_by_each_filter(operator: Api) -> None:
 
 
 @pytest.mark.parametrize("name", ["from", "to"])
-@pytest.mark.parametrize("moment", ["2026-04-22T17:27:44", "2026-04-22", "yesterday", "5", "", "2026-13-01T00:00:00Z"])
-async def test_times_without_a_zone_are_refused_clearly(name: str, moment: str, operator: Api) -> None:
+@pytest.mark.parametrize("time", ["2026-04-22T17:27:44", "2026-04-22", "yesterday", "5", "", "2026-13-01T00:00:00Z"])
+async def test_times_without_a_zone_are_refused_clearly(name: str, time: str, operator: Api) -> None:
     query = await a_tenant(operator)
     for path in ("events", "deliveries"):
-        answer = await operator.call("GET", f"/v1/{path}{query}&{name}={moment}")
+        answer = await operator.call("GET", f"/v1/{path}{query}&{name}={time}")
         is_field(answer, f"query:{name}", "a time with its zone such as 2026-04-22T17:27:44Z")
 
 
@@ -168,10 +168,10 @@ async def test_an_esim_that_nobody_can_be_queried_about_is_a_409_at_requery(oper
     assert is_problem(answer, 409)["code"] == "CONFLICT"
 
 
-@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
-async def test_times_beyond_the_calendar_are_refused_and_nothing_is_kept(moment: str, operator: Api) -> None:
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_times_beyond_the_calendar_are_refused_and_nothing_is_kept(time: str, operator: Api) -> None:
     account = await an_account(operator)
-    update = {"transactionId": "t", "iccid": ICCID, "esimStatus": "IN_USE", "expiredTime": moment}
+    update = {"transactionId": "t", "iccid": ICCID, "esimStatus": "IN_USE", "expiredTime": time}
     answer = await operator.call("POST", "/v1/updates", {"account": account, "mode": "test", "updates": [update]})
 
     assert answer.status in {200, 422}

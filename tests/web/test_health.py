@@ -126,7 +126,7 @@ async def test_while_the_database_is_away_everything_is_a_503_and_afterwards_all
     merchant = await a_merchant(operator, webhook_url="http://127.0.0.1:9/hook")
     provider = await operator.put("/v1/providers/upstream", {"kind": "esimaccess"})
     inbound = provider["inboundUrl"].removeprefix(operator.url)
-    told = {"notifyType": "ESIM_STATUS", "content": {"esimTranNo": "25030303480009", "esimStatus": "IN_USE"}}
+    notification = {"notifyType": "ESIM_STATUS", "content": {"esimTranNo": "25030303480009", "esimStatus": "IN_USE"}}
     query = f"?account={merchant.account}&mode=test"
     bodies = {
         "/v1/accounts": {"name": "Acme"},
@@ -162,7 +162,7 @@ async def test_while_the_database_is_away_everything_is_a_503_and_afterwards_all
         if route.path in (*OF_THE_PROCESS, *FIXED):
             continue
         path = inbound if route.path.startswith("/providers/") else route.at(account_id=merchant.account)
-        body = told if route.path.startswith("/providers/") else bodies.get(route.path, route.example)
+        body = notification if route.path.startswith("/providers/") else bodies.get(route.path, route.example)
         sent = body if route.takes_body or path == inbound else None
         try_again(await operator.call(route.method, path + (query if route.of_tenant else ""), sent))
         tried += 1
@@ -176,7 +176,7 @@ async def test_while_the_database_is_away_everything_is_a_503_and_afterwards_all
         return (await operator.call("GET", "/readyz")).status == 200
 
     await eventually(ready)
-    assert (await operator.call("POST", inbound, told)).status == 200
+    assert (await operator.call("POST", inbound, notification)).status == 200
     assert [one["id"] for one in (await operator.get("/v1/accounts"))["data"]] == [merchant.account]
     async with operator.as_key(merchant.key) as caller:
         assert (await caller.call("POST", "/v1/test-events", {"event": "esim.activated"})).status == 201
@@ -205,14 +205,14 @@ async def test_a_database_that_refuses_a_running_node_is_a_503_until_somebody_ha
             async def refuses(reason: str) -> None:
                 await server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", OWN)
 
-                async def told() -> bool:
+                async def has_refused() -> bool:
                     answer = await operator.call("GET", "/readyz")
                     if answer.status == 200:  # what it was a second ago
                         return False
                     try_again(answer)
                     return reason in answer.body["detail"]
 
-                await eventually(told)
+                await eventually(has_refused)
                 try_again(await operator.call("GET", "/v1/accounts"))
                 async with operator.as_key(merchant.key) as caller:
                     try_again(await caller.call("POST", "/v1/test-events", {"event": "esim.activated"}))

@@ -30,7 +30,7 @@ def rows_by_prefix(rows: Rows) -> dict[str, str]:
     return {one.partition("_")[0]: one for one in rows.ids.values()}
 
 
-def said(answer: Answer) -> str:
+def without_ids(answer: Answer) -> str:
     """Return what an answer says, whatever ids the request had."""
     return ID.sub("ID", f"{answer.status} {json.dumps(answer.body)}")
 
@@ -55,7 +55,7 @@ async def test_ids_that_are_not_the_callers_are_404_and_all_alike(operator: Api,
     async def judge(caller: Api, one: Described, query: str) -> int:
         body = document.smallest(one.body) if one.body else None
         unknown = {name: text_of(Prefix(prefix), new_id()) for name, prefix in one.ids.items()}
-        expected = said(await caller.call(one.method, one.at(unknown) + query, body))
+        expected = without_ids(await caller.call(one.method, one.at(unknown) + query, body))
         foreign = [{name: rows_by_prefix(other)[prefix] for name, prefix in one.ids.items()} for other in others]
         mixed = [
             {given: own[prefix] for given, prefix in one.ids.items()} | {name: other[name]}
@@ -64,8 +64,8 @@ async def test_ids_that_are_not_the_callers_are_404_and_all_alike(operator: Api,
         ]
         for values in (*foreign, *mixed):
             answer = await caller.call(one.method, one.at(values) + query, body)
-            if answer.status != 404 or (values in foreign and said(answer) != expected):
-                bad.append(f"{one.method} {one.path} {values}: {said(answer)}, unknown is {expected}")
+            if answer.status != 404 or (values in foreign and without_ids(answer) != expected):
+                bad.append(f"{one.method} {one.path} {values}: {without_ids(answer)}, unknown is {expected}")
         for malformed in (*MALFORMED, mine.account):
             answer = await caller.call(one.method, one.at(dict.fromkeys(one.ids, malformed)) + query, body)
             is_problem(answer, 404)
@@ -110,4 +110,4 @@ async def test_filters_by_ids_that_are_not_the_callers_find_nothing_and_answer_a
                 foreign = rows_by_prefix(other)[kind.value]
                 for caller, query in ((merchant, ""), (operator, f"&{mine.query}")):
                     answer = await caller.call("GET", f"{one.path}?{name}={foreign}{query}")
-                    assert said(answer) == said(unknown), (one.path, name)
+                    assert without_ids(answer) == without_ids(unknown), (one.path, name)

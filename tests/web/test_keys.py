@@ -178,7 +178,7 @@ async def test_revoking_ends_a_key_at_once(operator: Api) -> None:
 
 @pytest.mark.slow(reason="starts a second node")
 @pytest.mark.timeout(30)
-async def test_revoking_on_one_node_ends_the_key_on_another_in_a_moment(operator: Api, settings: Settings) -> None:
+async def test_revoking_on_one_node_ends_the_key_on_another_soon(operator: Api, settings: Settings) -> None:
     account = await an_account(operator)
     made = await a_key(operator, account)
     async with a_node(settings) as other:
@@ -294,11 +294,11 @@ async def test_an_account_has_at_most_two_live_keys_in_a_mode(operator: Api) -> 
     path = f"/v1/accounts/{account}/keys"
 
     third = await operator.call("POST", path, {"mode": "test", "name": "third"})
-    told = is_problem(third, 409)["detail"]
+    detail = is_problem(third, 409)["detail"]
     assert [
         one
         for one in ("2 keys of mode test in use", f"old ({first['id']})", f"new ({second['id']})")
-        if one not in told
+        if one not in detail
     ] == []
     assert len((await operator.get(path))["data"]) == 2
     await a_key(operator, account, mode="live")

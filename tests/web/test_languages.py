@@ -34,7 +34,7 @@ def test_numbers_are_written_as_the_language_does(language: str, expected: str) 
     assert environment(language).from_string(text).render() == expected
 
 
-def test_why_a_connection_failed_is_said_in_the_language_too() -> None:
+def test_why_a_connection_failed_is_shown_in_the_language_too() -> None:
     failure = LastFailure(
         outcome=OutcomeClass.CONNECT, status_code=None, error="connection refused", at=datetime.now(UTC)
     )

@@ -13,7 +13,7 @@ from esimhooks.server.app import connections
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
 from web.test_metrics import scraped
-from web.test_raw_requests import HOST, connected, said_to
+from web.test_raw_requests import HOST, connected, send_raw
 
 LINE = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n"
 MIB = 1024 * 1024
@@ -89,7 +89,7 @@ async def test_a_head_without_end_is_refused_early(start: bytes, piece: bytes, s
     ids=["long target", "many headers", "long header", "no host", "two hosts"],
 )
 async def test_a_head_beyond_a_limit_is_answered_with_a_problem(head: bytes, status: int, operator: Api) -> None:
-    answer = await said_to(operator, head + b"\r\n")
+    answer = await send_raw(operator, head + b"\r\n")
 
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
     assert b"application/problem+json" in answer
@@ -100,21 +100,21 @@ async def test_a_head_within_the_limits_is_taken_in_whatever_pieces(operator: Ap
     large = LINE + b"connection: close\r\n" + b"x: " + b"a" * 60_000 + b"\r\n"
     large += b"y: z\r\n" * (connections.MAX_HEADERS - 3) + b"\r\n"
 
-    whole = await said_to(operator, large)
-    pieces = await said_to(operator, *[large[at : at + 7_000] for at in range(0, len(large), 7_000)])
+    whole = await send_raw(operator, large)
+    pieces = await send_raw(operator, *[large[at : at + 7_000] for at in range(0, len(large), 7_000)])
 
     assert whole.startswith(b"HTTP/1.1 200 ")
     assert pieces.startswith(b"HTTP/1.1 200 ")
 
 
 async def test_requests_one_behind_the_other_are_all_answered(operator: Api) -> None:
-    answer = await said_to(operator, (LINE + b"\r\n") * 20 + LINE + b"connection: close\r\n\r\n")
+    answer = await send_raw(operator, (LINE + b"\r\n") * 20 + LINE + b"connection: close\r\n\r\n")
 
     assert answer.count(b"HTTP/1.1 200 ") == 21
 
 
 async def test_without_a_host_http_1_0_is_served(operator: Api) -> None:
-    assert (await said_to(operator, b"GET /healthz HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    assert (await send_raw(operator, b"GET /healthz HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_a_thousand_silent_connections_leave_room_for_who_asks(operator: Api) -> None:
@@ -151,11 +151,11 @@ async def test_a_connection_that_stays_silent_is_closed(
     monkeypatch.setattr(connections, "IDLE_S", 0.2)
     monkeypatch.setattr(connections, "HEAD_S", 0.1)
     async with many(operator, 3, first=first) as opened:
-        said = [await reader.read() for reader in opened]
+        answers = [await reader.read() for reader in opened]
 
     expected = b"" if not first else b"HTTP/1.1 408 "
-    assert {one[: len(expected)] for one in said} == {expected}
-    assert all(one or not first for one in said)
+    assert {one[: len(expected)] for one in answers} == {expected}
+    assert all(one or not first for one in answers)
 
 
 async def test_a_body_that_is_not_wanted_any_more_is_not_waited_for_for_ever(
@@ -182,7 +182,7 @@ async def test_one_address_has_only_so_many_connections_and_busy_ones_are_not_gi
             second.write(slow)
 
             async def is_full() -> bool:
-                answer = await said_to(api, LINE + b"\r\n") if not first.at_eof() else b""
+                answer = await send_raw(api, LINE + b"\r\n") if not first.at_eof() else b""
                 return answer.startswith(b"HTTP/1.1 503 ")
 
             await eventually(is_full)

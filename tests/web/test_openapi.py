@@ -34,20 +34,20 @@ async def test_every_operation_is_described(operator: Api) -> None:
     paths = (await openapi(operator))["paths"]
     names = []
     for route in API:
-        told = paths[route.path][route.method.lower()]
-        assert told["summary"]
-        assert ("requestBody" in told) == route.takes_body, route
-        assert told.get("requestBody", {}).get("required", False) is route.needs_body, route
-        assert {"401", "422", "429", "503"} <= told["responses"].keys()
-        assert "content" not in told["responses"].get("204", {}), route
-        names.append(told["operationId"])
+        operation = paths[route.path][route.method.lower()]
+        assert operation["summary"]
+        assert ("requestBody" in operation) == route.takes_body, route
+        assert operation.get("requestBody", {}).get("required", False) is route.needs_body, route
+        assert {"401", "422", "429", "503"} <= operation["responses"].keys()
+        assert "content" not in operation["responses"].get("204", {}), route
+        names.append(operation["operationId"])
     assert len(set(names)) == len(names)
 
 
 async def test_a_picture_is_described_as_one(operator: Api) -> None:
-    told = (await openapi(operator))["paths"]["/v1/esims/{esim_id}/qr.png"]["get"]
+    operation = (await openapi(operator))["paths"]["/v1/esims/{esim_id}/qr.png"]["get"]
 
-    assert list(told["responses"]["200"]["content"]) == ["image/png"]
+    assert list(operation["responses"]["200"]["content"]) == ["image/png"]
 
 
 async def test_what_is_counted_and_what_is_begun_are_both_described(operator: Api) -> None:
@@ -56,8 +56,10 @@ async def test_what_is_counted_and_what_is_begun_are_both_described(operator: Ap
         ("/v1/esims/requery", "MatchedView", "BulkRequeryView"),
         ("/v1/endpoints/{endpoint_id}/recover", "CountView", "RecoveryView"),
     ):
-        told = paths[path]["post"]["responses"]
-        shown = {status: told[status]["content"]["application/json"]["schema"]["$ref"] for status in ("200", "202")}
+        responses = paths[path]["post"]["responses"]
+        shown = {
+            status: responses[status]["content"]["application/json"]["schema"]["$ref"] for status in ("200", "202")
+        }
         assert shown == {"200": f"#/components/schemas/{counted}", "202": f"#/components/schemas/{begun}"}
 
 
@@ -94,8 +96,8 @@ async def test_every_operation_with_a_body_has_an_example_that_runs(operator: Ap
             values["key_id"] = own_key["id"]
         body = examples[route.method, route.path]
         assert body, route
-        told = body | {name: value for name, value in own.items() if name in body}
-        answer = await operator.call(route.method, route.at(**values) + (query if route.of_tenant else ""), told)
+        sent = body | {name: value for name, value in own.items() if name in body}
+        answer = await operator.call(route.method, route.at(**values) + (query if route.of_tenant else ""), sent)
         assert answer.status in (200, 201, 202), (route, answer)
 
 

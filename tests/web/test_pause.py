@@ -10,7 +10,7 @@ from receiver import Receiver
 from system.stored_lanes import a_lane
 from system.test_overdue import waited
 from web.routes import is_problem
-from web.test_deliveries import raised, settled
+from web.test_deliveries import delivery_in_status, raised
 
 KEPT = timedelta(days=30)
 END = timedelta(seconds=sum(STANDARD) * (1 + JITTER)) + timedelta(hours=25)
@@ -26,16 +26,18 @@ async def test_events_are_queued_for_a_paused_endpoint_and_go_out_when_it_is_res
         assert (paused["paused"], paused["enabled"], paused["health"]["state"]) == (True, True, "paused")
         assert await caller.post(f"{path}/pause", status=200) == paused
         event = await raised(caller)
-        waiting = await settled(caller, event, "pending")
+        waiting = await delivery_in_status(caller, event, "pending")
         assert waiting["attemptCount"] == 0
         other = await caller.post("/v1/endpoints", {"url": receiver.url("/other")})
-        await settled(caller, await raised(caller), "delivered")  # the other one: the dispatcher had its turn
+        await delivery_in_status(
+            caller, await raised(caller), "delivered"
+        )  # the other one: the dispatcher had its turn
         assert {one.path for one in receiver.received} == {"/other"}
         assert (await caller.get(path))["health"]["waiting"] == 2
 
         resumed = await caller.post(f"{path}/resume", status=200)
         assert (resumed["paused"], resumed["health"]["nextAttemptAt"] is None) == (False, False)
-        await settled(caller, event, "delivered")
+        await delivery_in_status(caller, event, "delivered")
         assert other["paused"] is False
 
 

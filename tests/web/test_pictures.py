@@ -25,12 +25,12 @@ async def public(settings: Settings) -> AsyncIterator[Api]:
 async def an_esim(operator: Api, **fields: Json) -> tuple[str, Json]:
     merchant = await a_merchant(operator)
     tenant = f"account={merchant.account}&mode=test"
-    await told(operator, tenant, **fields)
+    await send_update(operator, tenant, **fields)
     [esim] = (await operator.get(f"/v1/esims?{tenant}"))["data"]
     return tenant, esim
 
 
-async def told(operator: Api, tenant: str, **fields: Json) -> None:
+async def send_update(operator: Api, tenant: str, **fields: Json) -> None:
     update = {"transactionId": "t-1", "esimStatus": "CREATED"} | fields
     account = tenant.partition("&")[0].removeprefix("account=")
     await operator.post("/v1/updates", {"account": account, "mode": "test", "updates": [update]}, status=200)
@@ -62,9 +62,9 @@ async def test_the_address_in_webhooks_shows_the_code_to_who_has_it_and_to_nobod
 async def test_the_address_stays_while_the_code_changes_and_goes_with_the_providers_picture(public: Api) -> None:
     tenant, before = await an_esim(public, ac=CODE)
 
-    await told(public, tenant, ac=f"{CODE}-NEW")
+    await send_update(public, tenant, ac=f"{CODE}-NEW")
     changed = await public.get(f"/v1/esims/{before['id']}?{tenant}")
-    await told(public, tenant, qrCodeUrl="https://provider.example/p.png")
+    await send_update(public, tenant, qrCodeUrl="https://provider.example/p.png")
     replaced = await public.get(f"/v1/esims/{before['id']}?{tenant}")
 
     assert changed["qrCodeUrl"] == before["qrCodeUrl"]

@@ -5,7 +5,7 @@ import asyncio
 from api import Answer, Api, Json, Merchant, a_merchant, eventually
 from receiver import Receiver
 from web.routes import is_problem
-from web.test_deliveries import raised, settled
+from web.test_deliveries import delivery_in_status, raised
 from web.test_recoveries import LONG_AGO
 
 
@@ -55,8 +55,8 @@ async def test_bad_quotas_are_refused_by_name(operator: Api) -> None:
     merchant = await a_merchant(operator, quotas={})
     path = f"/v1/accounts/{merchant.account}"
 
-    for told in ({"endpoints": -1}, {"endpoints": 1e9}, {"endpoints": "many"}, {"horses": 1}):
-        is_problem(await operator.call("PATCH", path, {"quotas": told}), 422)
+    for bad in ({"endpoints": -1}, {"endpoints": 1e9}, {"endpoints": "many"}, {"horses": 1}):
+        is_problem(await operator.call("PATCH", path, {"quotas": bad}), 422)
 
 
 async def test_a_merchant_sees_its_quotas_and_may_not_change_them(operator: Api, receiver: Receiver) -> None:
@@ -149,7 +149,7 @@ async def test_resends_end_at_the_quota(operator: Api, receiver: Receiver) -> No
     await set_quotas(operator, merchant, resendsPerSecond=1)
     async with operator.as_key(merchant.key) as caller:
         event = await raised(caller)
-        delivery = await settled(caller, event, "delivered")
+        delivery = await delivery_in_status(caller, event, "delivered")
         path = f"/v1/events/{event}/resend"
         answers = await asyncio.gather(*[caller.call("POST", path) for _ in range(10)])
         is_over(max(answers, key=status_of), 429, "resendsPerSecond")
@@ -166,9 +166,9 @@ async def test_one_recovery_of_an_endpoint_at_a_time_and_so_many_of_an_account(
     async with operator.as_key(merchant.key) as caller:
         await raised(caller)
         path = f"/v1/endpoints/{merchant.endpoint}/recover"
-        told = {"from": LONG_AGO, "statuses": ["delivered"]}
-        answers = await asyncio.gather(*[caller.call("POST", path, told) for _ in range(8)])
+        body = {"from": LONG_AGO, "statuses": ["delivered"]}
+        answers = await asyncio.gather(*[caller.call("POST", path, body) for _ in range(8)])
         is_over(max(answers, key=status_of), 409, "recoveriesPerEndpoint")
         await set_quotas(operator, merchant, recoveries=0, recoveriesPerEndpoint=9)
-        is_over(await caller.call("POST", path, told), 409, "recoveries")
-        assert (await caller.call("POST", path, told | {"dryRun": True})).status == 200
+        is_over(await caller.call("POST", path, body), 409, "recoveries")
+        assert (await caller.call("POST", path, body | {"dryRun": True})).status == 200

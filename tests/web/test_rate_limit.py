@@ -1,4 +1,4 @@
-"""Rate limits: bursts pass, floods are told when to come again, one key does not slow another, operators are free."""
+"""Rate limits: bursts pass, floods are answered when to come again, one key does not slow another, operators are free."""
 
 import asyncio
 

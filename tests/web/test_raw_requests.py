@@ -44,7 +44,7 @@ async def connected(api: Api) -> AsyncIterator[tuple[asyncio.StreamReader, async
         writer.close()
 
 
-async def said_to(api: Api, *pieces: bytes) -> bytes:
+async def send_raw(api: Api, *pieces: bytes) -> bytes:
     """Send bytes; return all that is answered until the server closes."""
     async with connected(api) as (reader, writer):
         for piece in pieces:
@@ -55,7 +55,7 @@ async def said_to(api: Api, *pieces: bytes) -> bytes:
 
 @pytest.mark.parametrize("sent", BROKEN.values(), ids=BROKEN)
 async def test_a_request_that_is_no_http_is_refused_and_the_server_goes_on(sent: bytes, operator: Api) -> None:
-    answer = await said_to(operator, sent)
+    answer = await send_raw(operator, sent)
 
     assert answer.startswith(b"HTTP/1.1 400 ") or not answer
     assert b"Traceback" not in answer
@@ -65,7 +65,7 @@ async def test_a_request_that_is_no_http_is_refused_and_the_server_goes_on(sent:
 
 
 async def test_chunks_without_a_length_are_read_as_a_body(operator: Api) -> None:
-    answer = await said_to(operator, POST + b"transfer-encoding: chunked\r\n\r\n10\r\n" + ACME + b"\r\n0\r\n\r\n")
+    answer = await send_raw(operator, POST + b"transfer-encoding: chunked\r\n\r\n10\r\n" + ACME + b"\r\n0\r\n\r\n")
 
     assert answer.startswith(b"HTTP/1.1 201 ")
 
@@ -73,7 +73,7 @@ async def test_chunks_without_a_length_are_read_as_a_body(operator: Api) -> None
 async def test_chunks_beyond_256_kib_are_refused_without_being_read_to_the_end(operator: Api) -> None:
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
 
-    answer = await said_to(operator, POST + b"transfer-encoding: chunked\r\n\r\n", *[chunk] * 5)
+    answer = await send_raw(operator, POST + b"transfer-encoding: chunked\r\n\r\n", *[chunk] * 5)
 
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"application/problem+json" in answer

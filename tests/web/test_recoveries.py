@@ -9,15 +9,15 @@ from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.store.database import Database
 from receiver import Receiver
 from web.routes import is_field, is_problem
-from web.test_deliveries import a_caller, raised, settled
+from web.test_deliveries import a_caller, delivery_in_status, raised
 
 LONG_AGO = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
 
 
-async def recovered(caller: Api, merchant: Merchant, **told: Json) -> Json:
+async def recovered(caller: Api, merchant: Merchant, **filters: Json) -> Json:
     """Begin a recovery; return it as soon as it is finished."""
     path = f"/v1/endpoints/{merchant.endpoint}"
-    begun = await caller.post(f"{path}/recover", {"from": LONG_AGO} | told, status=202)
+    begun = await caller.post(f"{path}/recover", {"from": LONG_AGO} | filters, status=202)
 
     async def finished() -> Json:
         state = await caller.get(f"{path}/recoveries/{begun['id']}")
@@ -30,15 +30,15 @@ async def missed(caller: Api, merchant: Merchant, receiver: Receiver) -> dict[st
     """Have one event of each kind: arrived, failed, cancelled, and raised while the endpoint was off."""
     path = f"/v1/endpoints/{merchant.endpoint}"
     arrived = await raised(caller)
-    await settled(caller, arrived, "delivered")
+    await delivery_in_status(caller, arrived, "delivered")
     receiver.answer(status=500)
     await caller.call("PATCH", path, {"retrySchedule": [0]})
     failed = await raised(caller)
-    await settled(caller, failed, "failed")
+    await delivery_in_status(caller, failed, "failed")
     await caller.call("PATCH", path, {"retrySchedule": None})
     cancelled = await raised(caller)
     await receiver.wait_for(3)
-    delivery = await settled(caller, cancelled, "pending")
+    delivery = await delivery_in_status(caller, cancelled, "pending")
     await caller.post(f"/v1/deliveries/{delivery['id']}/cancel", status=200)
     await caller.post(f"{path}/disable", status=200)
     never = await raised(caller)
@@ -80,7 +80,7 @@ async def test_what_did_not_arrive_is_sent_again_and_nothing_else(operator: Api,
         done = await recovered(caller, merchant)
         assert (done["total"], done["seen"], done["sent"]) == (2, 4, 2)
         for event in (events["failed"], events["never"]):
-            await settled(caller, event, "delivered")
+            await delivery_in_status(caller, event, "delivered")
         assert (await recovered(caller, merchant))["sent"] == 0
 
     sent = {request.headers["webhook-id"] for request in receiver.received[before:]}
@@ -96,7 +96,7 @@ async def test_statuses_and_times_narrow_a_recovery(operator: Api, receiver: Rec
         nothing = await recovered(caller, merchant, to=(datetime.now(UTC) - timedelta(minutes=30)).isoformat())
         assert (nothing["total"], nothing["seen"]) == (0, 0)
         assert (await recovered(caller, merchant, statuses=["cancelled"]))["sent"] == 1
-        await settled(caller, events["cancelled"], "delivered")
+        await delivery_in_status(caller, events["cancelled"], "delivered")
 
 
 async def test_an_example_that_was_sent_to_another_endpoint_is_not_recovered(operator: Api, receiver: Receiver) -> None:
@@ -104,7 +104,7 @@ async def test_an_example_that_was_sent_to_another_endpoint_is_not_recovered(ope
     async with operator.as_key(merchant.key) as caller:
         other = await caller.post("/v1/endpoints", {"url": receiver.url("/other")})
         sent = await caller.post(f"/v1/endpoints/{other['id']}/test", {"event": "esim.created"}, status=202)
-        await settled(caller, sent["event"], "delivered")
+        await delivery_in_status(caller, sent["event"], "delivered")
 
         assert (await recovered(caller, merchant))["total"] == 0
 
@@ -115,7 +115,7 @@ async def test_a_recovery_is_cancelled_by_its_own_endpoint_only_and_not_once_it_
     merchant = await a_caller(operator, receiver)
     path = f"/v1/endpoints/{merchant.endpoint}"
     async with operator.as_key(merchant.key) as caller:
-        await settled(caller, await raised(caller), "delivered")
+        await delivery_in_status(caller, await raised(caller), "delivered")
         async with database.transaction() as db:  # no step of it is made meanwhile
             await db.conn.execute("SELECT FROM endpoints FOR NO KEY UPDATE")
             begun = await caller.post(f"{path}/recover", {"from": LONG_AGO, "statuses": ["delivered"]}, status=202)

@@ -69,11 +69,11 @@ async def test_events_come_as_they_are_committed_in_the_bytes_of_webhooks(operat
     async with listening(operator.url, merchant) as listener:
         assert await listener.hello() == OLDEST
         made = await an_esim(operator, merchant.account, "test")
-        told = await listener.next()
+        event = await listener.next()
 
-    assert (told.id, told.event) == (made["events"][0], "esim.activated")
+    assert (event.id, event.event) == (made["events"][0], "esim.activated")
     async with operator.as_key(merchant.key) as api:
-        assert told.data == await api.get(f"/v1/events/{told.id}")
+        assert event.data == await api.get(f"/v1/events/{event.id}")
 
 
 async def test_a_stream_is_resumed_behind_the_last_id_that_was_seen(operator: Api) -> None:

@@ -175,9 +175,9 @@ async def test_a_long_story_is_cut_and_says_so(operator: Api, receiver: Receiver
 
 async def test_no_credential_is_in_a_trace(operator: Api, receiver: Receiver) -> None:
     rows, ids = await a_chain(operator, receiver)
-    told = json.dumps([await operator.get(f"/v1/trace/{any_id}") for any_id in ids.values()])
+    text = json.dumps([await operator.get(f"/v1/trace/{any_id}") for any_id in ids.values()])
 
-    assert [one for one in ("LPA:1$", "CODE-0001", "whsec_", rows.key) if one in told] == []
+    assert [one for one in ("LPA:1$", "CODE-0001", "whsec_", rows.key) if one in text] == []
 
 
 @pytest.mark.parametrize("any_id", ["nothing", "evt_", "key_01jd3v8k5fe8ya3q8r0m2n6x7c", "0" * 31, "G" * 32])

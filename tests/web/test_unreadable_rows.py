@@ -71,15 +71,15 @@ SPOILT: list[tuple[str, str, str, IdsOf]] = [
 async def test_a_list_names_the_row_and_shows_the_others(
     path: str, table: str, column: str, ids_of: IdsOf, operator: Api, rows: Rows, database: Database
 ) -> None:
-    whose = "" if path == "/v1/notifications" else f"account={rows.merchant.account}&mode=test&"
+    tenant = "" if path == "/v1/notifications" else f"account={rows.merchant.account}&mode=test&"
     first, second, third = ids_of(rows)
-    assert "unreadable" not in await operator.get(f"{path}?{whose}")
+    assert "unreadable" not in await operator.get(f"{path}?{tenant}")
     await spoil(database, table, column, second)
 
-    whole = await operator.get(f"{path}?{whose}")
-    pages = [await operator.get(f"{path}?{whose}limit=1")]
+    whole = await operator.get(f"{path}?{tenant}")
+    pages = [await operator.get(f"{path}?{tenant}limit=1")]
     while pages[-1]["nextCursor"]:
-        pages.append(await operator.get(f"{path}?{whose}limit=1&cursor={pages[-1]['nextCursor']}"))
+        pages.append(await operator.get(f"{path}?{tenant}limit=1&cursor={pages[-1]['nextCursor']}"))
 
     assert ids_in(whole) == [third, first]
     assert whole["unreadable"] == [second]
@@ -120,16 +120,16 @@ async def test_the_stream_passes_the_row_and_a_client_that_returns_is_not_delaye
 
 
 async def test_an_attempt_is_shown_without_its_answer(operator: Api, rows: Rows, database: Database) -> None:
-    whose = f"account={rows.merchant.account}&mode=test"
+    tenant = f"account={rows.merchant.account}&mode=test"
 
     async def delivered() -> Json:
-        return (await operator.get(f"/v1/deliveries?{whose}&status=delivered"))["data"]
+        return (await operator.get(f"/v1/deliveries?{tenant}&status=delivered"))["data"]
 
     delivery = (await eventually(delivered))[0]["id"]
-    [before] = (await operator.get(f"/v1/deliveries/{delivery}?{whose}"))["attempts"]
+    [before] = (await operator.get(f"/v1/deliveries/{delivery}?{tenant}"))["attempts"]
     await spoil(database, "attempts", "sealed_body", before["id"])
 
-    [attempt] = (await operator.get(f"/v1/deliveries/{delivery}?{whose}"))["attempts"]
+    [attempt] = (await operator.get(f"/v1/deliveries/{delivery}?{tenant}"))["attempts"]
 
     assert "unreadable" not in before
     assert attempt == before | {"unreadable": True, "responseHeaders": [], "responseBody": ""}
@@ -167,13 +167,13 @@ async def test_providers_are_listed_beside_one_that_cannot_be_decrypted(
 async def test_alone_it_is_an_error_that_says_why(
     browser: Browser, operator: Api, rows: Rows, database: Database
 ) -> None:
-    whose = f"account={rows.merchant.account}&mode=test"
+    tenant = f"account={rows.merchant.account}&mode=test"
     await browser.sign_in(ADMIN_KEY)
     for path, table, column, ids_of in SPOILT:
         await spoil(database, table, column, ids_of(rows)[0])
-        answer = await operator.call("GET", f"{path}/{ids_of(rows)[0]}" + ("" if "notif" in path else f"?{whose}"))
+        answer = await operator.call("GET", f"{path}/{ids_of(rows)[0]}" + ("" if "notif" in path else f"?{tenant}"))
         assert (answer.status, answer.body["code"]) == (500, "UNREADABLE")
-    status, text = await browser.get(f"/esims/{rows.esims[0]}?{whose}")
+    status, text = await browser.get(f"/esims/{rows.esims[0]}?{tenant}")
     assert (status, "cannot be decrypted" in text) == (500, True)
 
 
@@ -203,13 +203,13 @@ async def test_pages_of_lists_name_the_row_and_show_the_others(
 async def test_the_story_of_an_esim_and_the_page_of_a_delivery_are_shown_without_what_cannot_be_decrypted(
     browser: Browser, operator: Api, rows: Rows, database: Database
 ) -> None:
-    whose = f"account={rows.merchant.account}&mode=test"
+    tenant = f"account={rows.merchant.account}&mode=test"
 
     async def delivered() -> Json:
-        return (await operator.get(f"/v1/deliveries?{whose}&status=delivered&event={rows.events[0]}"))["data"]
+        return (await operator.get(f"/v1/deliveries?{tenant}&status=delivered&event={rows.events[0]}"))["data"]
 
     delivery = (await eventually(delivered))[0]["id"]
-    [attempt] = (await operator.get(f"/v1/deliveries/{delivery}?{whose}"))["attempts"]
+    [attempt] = (await operator.get(f"/v1/deliveries/{delivery}?{tenant}"))["attempts"]
     await spoil(database, "attempts", "sealed_body", attempt["id"])
     await spoil(database, "notifications", "sealed_body", rows.notifications[1])
     for event in rows.events[:2]:
@@ -217,9 +217,9 @@ async def test_the_story_of_an_esim_and_the_page_of_a_delivery_are_shown_without
     await spoil(database, "endpoints", "sealed_headers", rows.endpoints[1])
 
     await browser.sign_in(ADMIN_KEY)
-    _, story = await browser.get(f"/esims/{rows.esims[1]}?{whose}")
-    _, sent = await browser.get(f"/deliveries/{delivery}?{whose}")
-    _, names = await browser.get(f"/deliveries?{whose}")
+    _, story = await browser.get(f"/esims/{rows.esims[1]}?{tenant}")
+    _, sent = await browser.get(f"/deliveries/{delivery}?{tenant}")
+    _, names = await browser.get(f"/deliveries?{tenant}")
 
     assert f"{rows.events[1]}</span> cannot be decrypted" in story
     assert f"{rows.notifications[1]}</span> cannot be decrypted" in story
