@@ -112,7 +112,7 @@ async def a_merchant(
 
 
 async def eventually(found: Callable[[], Awaitable[Json]], *, within_s: float | None = None) -> Json:
-    """Return the first truthy answer of `found`, asked again and again; fails after `within_s` seconds."""
+    """Return the first truthy answer of `found`, called again and again; fails after `within_s` seconds."""
     async with asyncio.timeout(within_s or patience_s()):
         while not (value := await found()):  # noqa: ASYNC110 - what is waited for is behind an API
             await asyncio.sleep(0.02)

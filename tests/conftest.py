@@ -171,7 +171,7 @@ async def database(address: str, cleaner: Cleaner) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def settings(migrated: str, address: str, database: Database, tmp_path: Path) -> Settings:
-    """Settings of a node for tests: any free port, 127.0.0.0/8 allowed, every change of usage told."""
+    """Settings of a node for tests: any free port, 127.0.0.0/8 allowed, every change of usage emitted."""
     through = {"database_pooled": True, "listen_url": migrated} if THROUGH_POOLER else {}
     return Settings.read(
         **through,
@@ -199,7 +199,7 @@ async def operator(settings: Settings) -> AsyncIterator[Api]:
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    """A real HTTP server on 127.0.0.1 that answers 200 until it is told otherwise."""
+    """A real HTTP server on 127.0.0.1 that answers 200 until it is set otherwise."""
     async with Receiver() as listening:
         yield listening
 

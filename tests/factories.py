@@ -1,4 +1,4 @@
-"""Test data: eSIMs, updates and what merchants are told of them.
+"""Test data: eSIMs, updates and what merchants are sent of them.
 
 Everything happens around `NOON`; `hours(3)` is three hours after it. Nothing here reads a clock.
 """
@@ -24,7 +24,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 GB = 1024 * BYTES_PER_MB
 
 EVERY_CHANGE = EmitPolicy(usage_interval_s=0)
-"""Pushed usage is never held back."""
+"""Pushed usage is emitted at once."""
 
 
 class Applied(Struct, frozen=True, kw_only=True):
@@ -71,7 +71,7 @@ def an_order(**fields: Any) -> Esim:
 
 
 def an_esim(**fields: Any) -> Esim:
-    """Return an eSIM that was created at `NOON` and told so: 10 GB for 30 days, nothing used, not installed."""
+    """Return an eSIM that was created at `NOON` and emitted as created: 10 GB for 30 days, nothing used, not installed."""
     defaults: dict[str, Any] = dict(
         provider="esimaccess",
         order_no="B1",

@@ -10,5 +10,5 @@ WITHOUT_LIMIT_S = 60.0
 
 
 def patience_s() -> float:
-    """Return the seconds; `pytest_runtest_setup` has told the limit of the test."""
+    """Return the seconds; `pytest_runtest_setup` has set the limit of the test."""
     return SHARE * (float(os.environ["TEST_LIMIT_S"]) or WITHOUT_LIMIT_S)

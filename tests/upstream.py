@@ -39,7 +39,7 @@ class Shop:
     def __init__(self, operator: Api, account: str) -> None:
         self.operator = operator
         self.account = account
-        self._whose = f"account={account}&mode=test"
+        self._tenant = f"account={account}&mode=test"
 
     async def order(self, transaction_id: str, **fields: Any) -> Json:
         """Place an order of one eSIM at the provider `upstream`; return the order."""
@@ -54,22 +54,22 @@ class Shop:
 
     async def esim(self, esim_id: str) -> Json:
         """Return an eSIM."""
-        return await self.operator.get(f"/v1/esims/{esim_id}?{self._whose}")
+        return await self.operator.get(f"/v1/esims/{esim_id}?{self._tenant}")
 
     async def esims(self, **where: str) -> list[Json]:
         """Return the eSIMs, oldest first."""
         query = "".join(f"&{name}={value}" for name, value in where.items())
-        found: list[Json] = (await self.operator.get(f"/v1/esims?{self._whose}&limit=100{query}"))["data"]
+        found: list[Json] = (await self.operator.get(f"/v1/esims?{self._tenant}&limit=100{query}"))["data"]
         return found[::-1]
 
     async def requery(self, esim_id: str) -> Answer:
         """Ask for a requery; return the answer whatever it is."""
-        return await self.operator.call("POST", f"/v1/esims/{esim_id}/requery?{self._whose}")
+        return await self.operator.call("POST", f"/v1/esims/{esim_id}/requery?{self._tenant}")
 
     async def events(self, esim_id: str | None = None) -> list[Json]:
         """Return the events of an eSIM, or all, oldest first."""
         query = f"&esim={esim_id}" if esim_id else ""
-        found: list[Json] = (await self.operator.get(f"/v1/events?{self._whose}&limit=100{query}"))["data"]
+        found: list[Json] = (await self.operator.get(f"/v1/events?{self._tenant}&limit=100{query}"))["data"]
         return found[::-1]
 
     async def raised(self, esim_id: str | None = None) -> list[str]:

@@ -87,7 +87,7 @@ async def test_lines_that_were_switched_off_stay_off_and_values_are_read_with_th
     await expect(person.page.locator("time small").first).to_contain_text("UTC")
 
 
-async def test_what_is_lost_is_said_before_and_a_reload_makes_no_second_endpoint(
+async def test_what_is_lost_is_announced_before_and_a_reload_makes_no_second_endpoint(
     person: Person, operator: Api, receiver: Receiver
 ) -> None:
     merchant = await a_merchant(operator)

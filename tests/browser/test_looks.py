@@ -155,7 +155,7 @@ async def test_what_matters_is_in_a_narrow_window_without_scrolling_sideways(
     await expect(person.page.locator("nav [aria-current]")).to_be_in_viewport(ratio=1)
 
 
-async def test_with_colours_forced_by_the_system_states_and_lines_can_be_told_apart(
+async def test_with_colours_forced_by_the_system_states_and_lines_can_be_distinguished(
     person: Person, operator: Api, receiver: Receiver
 ) -> None:
     history = await a_history(operator, receiver)

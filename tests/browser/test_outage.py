@@ -59,7 +59,7 @@ async def an_outage(operator: Api, receiver: Receiver) -> tuple[Merchant, dict[s
     return merchant, made
 
 
-async def test_the_operators_first_page_answers_what_since_when_why_whose_what_waits_and_what_to_do(
+async def test_the_operators_first_page_shows_what_failed_since_when_why_for_whom_and_what_to_do(
     person: Person, operator: Api, receiver: Receiver
 ) -> None:
     _, made = await an_outage(operator, receiver)
@@ -109,7 +109,7 @@ async def test_the_merchants_first_page_says_the_same_and_counts_what_is_retried
     await person.picture("outage-merchant")
 
 
-async def test_a_mended_receiver_gets_what_waits_with_one_click_and_the_page_turns_calm(
+async def test_a_repaired_receiver_gets_what_waits_with_one_click_and_the_page_turns_calm(
     person: Person, operator: Api, receiver: Receiver
 ) -> None:
     merchant, _ = await an_outage(operator, receiver)

@@ -59,7 +59,7 @@ async def test_a_filter_that_is_not_known_is_refused_with_a_way_back(
     person.troubles.clear()  # the console reports the answer that refuses
 
 
-async def test_the_audit_log_shows_when_and_whose_without_scrolling(
+async def test_the_audit_log_shows_time_and_account_without_scrolling(
     person: Person, operator: Api, receiver: Receiver
 ) -> None:
     await a_history(operator, receiver)

@@ -25,7 +25,7 @@ STOP_LIMIT_S = 30.0
 
 @contextmanager
 def ended(process: "subprocess.Popen[str]") -> Iterator["subprocess.Popen[str]"]:
-    """Lend a process that is asked to end with the context, and killed where it does not: nothing waits for it for ever."""
+    """Lend a process that is terminated with the context, and killed where it does not: nothing waits for it for ever."""
     with process:
         try:
             yield process

@@ -1,4 +1,4 @@
-"""`esimhooks check-receiver`: a good receiver passes, a bad one is told what it does wrong, once, and how bad that is."""
+"""`esimhooks check-receiver`: a good receiver passes, what a bad one does wrong is reported, once, and how bad that is."""
 
 import json
 from pathlib import Path
@@ -259,7 +259,7 @@ def test_slowness_is_a_warning_and_then_a_failure(elapsed_s: float, result: Resu
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_case_that_does_not_pass_says_in_one_sentence_what_to_mend(case: Case) -> None:
+def test_a_case_that_does_not_pass_says_in_one_sentence_what_to_fix(case: Case) -> None:
     verdict = judge(case, [Answer(status=500, elapsed_s=9.0)])
 
     assert verdict.result is not Result.PASS

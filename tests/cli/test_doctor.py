@@ -1,4 +1,4 @@
-"""`esimhooks doctor`: what is right is said, what is wrong is named with how to mend it, and nothing is changed."""
+"""`esimhooks doctor`: what is right is listed, what is wrong is named with how to fix it, and nothing is changed."""
 
 import asyncio
 import json
@@ -60,7 +60,7 @@ async def test_the_credentials_of_a_provider_are_tried(
     assert "wrong-code" not in found_there.seen
 
 
-async def test_a_provider_that_does_not_answer_or_is_never_queried_is_said_to_be_so(
+async def test_a_provider_that_does_not_answer_or_is_never_queried_is_reported(
     operator: Api, settings: Settings
 ) -> None:
     far = {"kind": "sandbox", "baseUrl": "http://127.0.0.1:1", "credentials": {"accessCode": "x"}}

@@ -119,7 +119,7 @@ def test_a_mistyped_name_makes_no_inbox(invoke: Invoke, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_no_inbox_is_said(invoke: Invoke, tmp_path: Path) -> None:
+def test_what_is_no_inbox_is_refused(invoke: Invoke, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no database " * 100)
 
     done = invoke("inbox", "stats", "--inbox", f"sqlite:///{tmp_path / 'notes.txt'}")

@@ -175,7 +175,7 @@ def test_a_stream_that_ends_is_resumed_behind_the_last_event() -> None:
     assert notes != []
 
 
-def test_only_events_asked_for_are_shown() -> None:
+def test_only_events_of_the_chosen_types_are_shown() -> None:
     with Streams(EVENTS) as streams:
         shown, _ = attached(streams, DeskOptions(max_shown=1, types=frozenset({"esim.expired"}), verifies=False), None)
 

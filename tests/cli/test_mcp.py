@@ -1,4 +1,4 @@
-"""`esimhooks mcp` as an assistant meets it: asked with the SDK's own client, over stdio and over HTTP, on a real server."""
+"""`esimhooks mcp` as an assistant meets it: called with the SDK's own client, over stdio and over HTTP, on a real server."""
 
 import asyncio
 import json
@@ -105,7 +105,7 @@ async def test_what_changes_something_is_there_only_where_it_is_allowed(operator
     assert request.headers["webhook-id"] == made["id"]
 
 
-async def test_a_key_that_only_reads_changes_nothing_and_what_is_wrong_is_said_in_words_of_the_tools(
+async def test_a_key_that_only_reads_changes_nothing_and_errors_are_in_words_of_the_tools(
     operator: Api, receiver: Receiver
 ) -> None:
     merchant = await a_merchant(operator)

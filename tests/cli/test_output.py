@@ -127,7 +127,7 @@ def test_nothing_to_list_is_no_failure(invoke: Invoke, server: CannedServer) -> 
     assert "nothing there" in done.err
 
 
-def test_bodies_hold_what_was_said_and_no_more(invoke: Invoke, server: CannedServer) -> None:
+def test_bodies_have_the_options_that_were_passed_and_no_more(invoke: Invoke, server: CannedServer) -> None:
     server.answer("POST /v1/endpoints", {"id": "ep_1", "secret": "whsec_x"}, status=201)
     server.answer("PUT /v1/providers/up", {"name": "up"})
 

@@ -91,7 +91,7 @@ def test_a_time_beyond_all_calendars_is_wrong_usage(invoke: Invoke, time: str) -
         ("http://127.0.0.1:{port}/\x1b[2J", "expected an address like"),
     ],
 )
-def test_a_wrong_address_is_said_without_words_of_a_library(
+def test_a_wrong_address_is_reported_without_words_of_a_library(
     invoke: Invoke, server: CannedServer, monkeypatch: pytest.MonkeyPatch, url: str, message: str
 ) -> None:
     monkeypatch.setenv("ESIMHOOKS_URL", url.format(port=server.url.rpartition(":")[2]))
@@ -103,7 +103,7 @@ def test_a_wrong_address_is_said_without_words_of_a_library(
     assert "\x1b" not in done.err
 
 
-def test_a_data_folder_that_is_a_file_is_said_without_words_of_a_library(invoke: Invoke, tmp_path: Path) -> None:
+def test_a_data_folder_that_is_a_file_is_reported_without_words_of_a_library(invoke: Invoke, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     done = invoke("serve", "--port", "0", "--data-dir", str(tmp_path / "file"))

@@ -78,7 +78,7 @@ def test_one_of_two_endpoints_that_did_not_get_it_is_a_failure(invoke: Invoke, s
     assert "error: dlv_2 did not arrive: it is stopped\n" in done.err
 
 
-def test_an_event_that_nobody_wants_is_said_to_be_so(invoke: Invoke, server: CannedServer) -> None:
+def test_an_event_that_nobody_wants_is_reported(invoke: Invoke, server: CannedServer) -> None:
     server.answer("POST /v1/test-events", RAISED, status=201)
     server.answer("GET /v1/deliveries", page())
 

@@ -1,4 +1,4 @@
-"""`esimhooks verify`: a request that does not verify is told apart by what is wrong with it."""
+"""`esimhooks verify`: a request that does not verify is diagnosed by what is wrong with it."""
 
 import base64
 import hashlib

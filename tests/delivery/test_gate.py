@@ -134,7 +134,7 @@ def test_a_hostile_url_is_refused_with_a_reason(url: str) -> None:
         ("https://10.0.0.1/hook", "public internet"),
     ],
 )
-def test_a_refusal_says_what_to_mend(url: str, reason: str) -> None:
+def test_a_refusal_says_what_to_fix(url: str, reason: str) -> None:
     with pytest.raises(GateRefused) as refused:
         CLOSED.check_url(url)
 

@@ -236,7 +236,7 @@ def test_alone_an_account_uses_all_slots_but_the_reserve_and_its_own_lanes_do_no
     assert len(quick) >= 1
 
 
-def test_an_account_that_was_held_back_goes_on_once_the_others_have_finished() -> None:
+def test_an_account_that_was_passed_over_goes_on_once_the_others_have_finished() -> None:
     crowd, slow, other = Crowd(), new_id(), new_id()
     crowd.add(other, lanes=10, jobs=40, at_once=40)
     crowd.begin()

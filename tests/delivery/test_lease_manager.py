@@ -45,7 +45,7 @@ async def test_a_full_table_gives_lanes_back_to_those_that_wait_for_one(database
     holder = LeaseManager(database, scheduler, full)
     await holder.refresh()
     [left_out] = lanes - set(scheduler.lanes)
-    async with database.session() as db:  # those held are served, and come due again later
+    async with database.session() as db:  # the leased ones are served, and come due again later
         later = "UPDATE queue SET due_at = now() + interval '1 hour' WHERE endpoint_id <> $1"
         await db.conn.execute(later, left_out)
 

@@ -1,4 +1,4 @@
-"""Names whose owner plays with their addresses, at the place where the resolver of the system is asked.
+"""Names whose owner plays with their addresses, where the resolver of the system is called.
 
 CNAME chains end there: what is judged is every address at their end.
 """
@@ -66,7 +66,7 @@ async def test_what_was_checked_is_what_is_dialled_however_the_name_answers_the_
 
     assert (got.outcome, got.dialled) == (OutcomeClass.OK, f"127.0.0.1:{receiver.port}")
     assert opened_sockets.connected == [("127.0.0.1", receiver.port)]
-    assert next(answers) == "127.0.0.2"  # it was asked once
+    assert next(answers) == "127.0.0.2"  # it was looked up once
 
 
 async def test_a_name_that_turns_inward_after_a_stale_connection_is_refused(receiver: Receiver) -> None:

@@ -20,7 +20,7 @@ CA = trustme.CA()
 
 
 class Proxy:
-    """Carries everything to one port of 127.0.0.1, whatever host is asked for; notes what it was asked."""
+    """Carries everything to one port of 127.0.0.1, whatever host is requested; records the requests."""
 
     def __init__(self, to_port: int) -> None:
         self.request_lines: list[bytes] = []

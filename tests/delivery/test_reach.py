@@ -206,7 +206,7 @@ async def test_a_resolver_that_answers_a_probe_is_not_at_fault(gate: Gate) -> No
 
     async with sending(gate, lookup) as sender:
         first = await post(sender, f"https://{NAME}/hook")
-        while not sender.resolver.trusted:  # noqa: ASYNC110 - told by a thread
+        while not sender.resolver.trusted:  # noqa: ASYNC110 - set by a thread
             await asyncio.sleep(0)
         second = await post(sender, f"https://{NAME}/hook")
 
@@ -250,7 +250,7 @@ async def test_lookups_of_one_name_that_overlap_are_made_once(gate: Gate, receiv
     async with sending(gate, lookup) as sender, asyncio.TaskGroup() as group:
         for _ in range(10):
             group.create_task(post(sender, receiver.url(host=NAME)))
-        while not lookups:  # noqa: ASYNC110 - told by a thread
+        while not lookups:  # noqa: ASYNC110 - set by a thread
             await asyncio.sleep(0)
         waiting.set()
 

@@ -286,7 +286,7 @@ async def test_a_kept_connection_on_which_anything_came_back_is_not_tried_again(
     assert len(receiver.received) == 2
 
 
-async def test_an_answer_nobody_asked_for_is_not_taken_for_the_next_one(sender: Sender, receiver: Receiver) -> None:
+async def test_an_unsolicited_answer_is_not_taken_for_the_next_one(sender: Sender, receiver: Receiver) -> None:
     first_was_taken = asyncio.Event()
 
     async def twice(writer: asyncio.StreamWriter) -> bool:

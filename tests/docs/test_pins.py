@@ -62,7 +62,7 @@ async def test_a_known_weakness_fails_until_it_is_explained(
     assert "its templates are ours" in capsys.readouterr().out
 
 
-async def test_without_a_network_what_was_known_counts_and_it_is_said_what_nobody_looked_at(
+async def test_without_a_network_what_was_known_counts_and_what_nobody_looked_at_is_named(
     project: Path, receiver: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with ReservedPort() as port:

@@ -1,4 +1,4 @@
-"""What a person is told of an attempt: what went wrong, and what to do."""
+"""What a person is shown of an attempt: what went wrong, and what to do."""
 
 import pytest
 

@@ -8,7 +8,7 @@ from esimhooks.server.domain.update import Cause
 from factories import GB, an_active_esim, an_update, apply_update, apply_updates, hours
 
 ONLY_THRESHOLDS = EmitPolicy(usage_interval_s=1_000_000)
-"""Pushed usage that crosses nothing is held back after the first time."""
+"""Pushed usage that crosses nothing is pending after the first time."""
 
 
 def test_the_default_thresholds() -> None:

@@ -1,4 +1,4 @@
-"""What the operator is told of a doubt about a provider."""
+"""What the operator is shown of a doubt about a provider."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""The order of arrival does not matter: what was told last by the provider's time is what holds."""
+"""The order of arrival does not matter: what was reported last by the provider's time is what counts."""
 
 from itertools import permutations
 from random import Random

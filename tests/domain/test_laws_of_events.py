@@ -1,4 +1,4 @@
-"""Laws that hold for whatever is told of an eSIM in whatever order: events, thresholds, `changes`, numbers, bytes."""
+"""Laws that hold for whatever is reported of an eSIM in whatever order: events, thresholds, `changes`, numbers, bytes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Snapshots: what a provider answered outranks what was pushed before it was asked."""
+"""Snapshots: what a provider answered outranks what was pushed before it was queried."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Pushed usage is told at most once per `usageInterval`; what was held back is told with the next event."""
+"""Pushed usage is emitted at most once per `usageInterval`; pending usage is emitted with the next event."""
 
 import pytest
 from msgspec.structs import replace

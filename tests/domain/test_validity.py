@@ -115,7 +115,9 @@ def test_an_end_reported_between_the_activation_time_and_the_status_stays() -> N
     [
         pytest.param({}, days(31), id="no end was known"),
         pytest.param({"expire_at": days(180), "validity_at": days(0)}, days(31), id="the deadline for installing"),
-        pytest.param({"expire_at": days(9), "validity_at": days(2)}, days(9), id="an end told since the activation"),
+        pytest.param(
+            {"expire_at": days(9), "validity_at": days(2)}, days(9), id="an end reported since the activation"
+        ),
     ],
 )
 def test_a_duration_that_is_reported_after_the_activation_gives_the_end(known: dict[str, Any], end: object) -> None:
@@ -179,7 +181,7 @@ def test_an_older_end_does_not_replace_a_newer_one() -> None:
             {"status": EsimStatus.USED_UP, "used_bytes": None},
             EsimStatus.USED_EXPIRED,
             "data_used_and_validity_ended",
-            id="told to be used up",
+            id="reported as used up",
         ),
         pytest.param({"used_bytes": 10 * GB - 1}, EsimStatus.UNUSED_EXPIRED, "unused_data_expired", id="data left"),
         pytest.param({"total_bytes": None}, EsimStatus.EXPIRED, "validity_ended", id="volume unknown"),
@@ -211,7 +213,7 @@ def test_the_clock_ends_what_can_still_be_used() -> None:
     }
 
 
-def test_what_a_provider_said_after_the_end_outranks_the_clock() -> None:
+def test_what_a_provider_reported_after_the_end_outranks_the_clock() -> None:
     spoken = apply_update(an_active_esim(), an_update(occurred_at=days(30.1), esim_status=IN_USE)).esim
 
     applied = apply_update(spoken, expiry_of(spoken), received_at=days(30.2))

@@ -28,7 +28,7 @@ class ExampleProcess:
         return self._output.read_text(errors="replace")
 
     async def started(self) -> None:
-        """Return once it has told its address."""
+        """Return once it has printed its address."""
         self.url = await eventually(self._announced)
 
     async def _announced(self) -> str | None:

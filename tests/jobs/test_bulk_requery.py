@@ -31,13 +31,13 @@ async def some_esims(operator: Api, shop: Shop, sandbox: Sandbox, base_url: str,
 
 
 async def begun(shop: Shop, **where: Json) -> Json:
-    whose = f"account={shop.account}&mode=test"
-    return await shop.operator.post(f"/v1/esims/requery?{whose}", where, status=202)
+    tenant = f"account={shop.account}&mode=test"
+    return await shop.operator.post(f"/v1/esims/requery?{tenant}", where, status=202)
 
 
 async def state(shop: Shop, requery: Json, operator: Api | None = None) -> Json:
-    whose = f"account={shop.account}&mode=test"
-    return await (operator or shop.operator).get(f"/v1/requeries/{requery['id']}?{whose}")
+    tenant = f"account={shop.account}&mode=test"
+    return await (operator or shop.operator).get(f"/v1/requeries/{requery['id']}?{tenant}")
 
 
 async def finished(shop: Shop, requery: Json, operator: Api | None = None) -> Json:
@@ -71,8 +71,8 @@ async def test_all_that_fit_are_refreshed_once_each_and_what_changed_is_counted(
     assert (done["matched"], done["done"], done["failed"], done["problem"]) == (7, 7, 0, None)
     assert (done["status"], done["iccid"]) == ("CREATED", None)
     assert done["changed"] >= 1
-    told = [event["data"]["id"] for event in await shop.events() if event["event"] == "esim.requeried"]
-    assert sorted(told) == sorted(esim["id"] for esim in await shop.esims(orderNo="B1"))
+    requeried = [event["data"]["id"] for event in await shop.events() if event["event"] == "esim.requeried"]
+    assert sorted(requeried) == sorted(esim["id"] for esim in await shop.esims(orderNo="B1"))
     [in_use] = await shop.esims(status="IN_USE")
     assert in_use["dataUsage"] == 300
 
@@ -202,8 +202,8 @@ async def test_one_at_a_time_and_it_can_be_cancelled(operator: Api, sandbox: San
     shop, other = await a_shop(operator), await a_shop(operator)
     await some_esims(operator, shop, sandbox, door.base_url, number=2)
     await door.close()
-    whose = f"account={shop.account}&mode=test"
-    answers = await asyncio.gather(*(operator.call("POST", f"/v1/esims/requery?{whose}", {}) for _ in range(3)))
+    tenant = f"account={shop.account}&mode=test"
+    answers = await asyncio.gather(*(operator.call("POST", f"/v1/esims/requery?{tenant}", {}) for _ in range(3)))
     assert sorted(answer.status for answer in answers) == [202, 409, 409]
     [requery] = [answer.body for answer in answers if answer.status == 202]
     assert (await finished(other, await begun(other)))["matched"] == 0
@@ -211,13 +211,13 @@ async def test_one_at_a_time_and_it_can_be_cancelled(operator: Api, sandbox: San
     is_problem(await operator.call("POST", f"{path}/cancel?account={other.account}&mode=test"), 404)
     is_problem(await operator.call("GET", f"{path}?account={shop.account}&mode=live"), 404)
 
-    ended = await operator.post(f"{path}/cancel?{whose}", status=200)
+    ended = await operator.post(f"{path}/cancel?{tenant}", status=200)
 
     assert (ended["finishedAt"] is not None, ended["problem"]) == (True, "ended by a person")
-    is_problem(await operator.call("POST", f"{path}/cancel?{whose}"), 409)
+    is_problem(await operator.call("POST", f"{path}/cancel?{tenant}"), 409)
     await begun(shop)
-    told = (await operator.get(f"/v1/audit?account={shop.account}&subject={requery['id']}"))["data"]
-    assert [entry["action"] for entry in told] == ["requery.cancel", "requery.begin"]
+    entries = (await operator.get(f"/v1/audit?account={shop.account}&subject={requery['id']}"))["data"]
+    assert [entry["action"] for entry in entries] == ["requery.cancel", "requery.begin"]
 
 
 @pytest.mark.parametrize(

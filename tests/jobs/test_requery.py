@@ -1,4 +1,4 @@
-"""Requery on demand: the provider is asked over real HTTP, and merchants are told even where nothing changed."""
+"""Requery on demand: the provider is queried over real HTTP, and an event is emitted even where nothing changed."""
 
 from aiohttp import web
 
@@ -22,7 +22,7 @@ async def a_created_esim(operator: Api, shop: Shop, sandbox: Sandbox, base_url: 
     return order["esims"][0]["id"], key
 
 
-async def test_a_requery_is_told_even_where_nothing_changed(operator: Api, sandbox: Sandbox) -> None:
+async def test_a_requery_is_emitted_even_where_nothing_changed(operator: Api, sandbox: Sandbox) -> None:
     shop = await a_shop(operator)
     esim_id, _ = await a_created_esim(operator, shop, sandbox, sandbox.base_url)
 
@@ -84,9 +84,9 @@ async def test_an_esim_of_a_provider_without_credentials_cannot_be_requeried(ope
     shop = await a_shop(operator)
     await an_upstream(operator)
     await shop.order("t-1", orderNo="B1")
-    [told] = await shop.update({"transactionId": "t-1", "esimTranNo": "K1", "esimStatus": "IN_USE"})
+    [result] = await shop.update({"transactionId": "t-1", "esimTranNo": "K1", "esimStatus": "IN_USE"})
 
-    answer = await shop.requery(told["esim"])
+    answer = await shop.requery(result["esim"])
 
     assert (answer.status, "no provider that can be queried" in answer.body["detail"]) == (409, True)
 
@@ -107,9 +107,9 @@ async def test_an_esim_that_the_provider_has_forgotten_is_refused_with_its_reaso
     shop = await a_shop(operator)
     await an_upstream(operator, sandbox.base_url)
     await shop.order("t-1", orderNo="B1")
-    [told] = await shop.update({"transactionId": "t-1", "esimTranNo": "404", "esimStatus": "IN_USE"})
+    [result] = await shop.update({"transactionId": "t-1", "esimTranNo": "404", "esimStatus": "IN_USE"})
 
-    answer = await shop.requery(told["esim"])
+    answer = await shop.requery(result["esim"])
 
     assert (answer.status, "knows no eSIM 404" in answer.body["detail"]) == (409, True)
 
@@ -125,7 +125,7 @@ async def test_nobody_requeries_the_esim_of_another(operator: Api, sandbox: Sand
     assert await shop.raised() == ["created"]
 
 
-async def test_a_requery_that_is_overtaken_while_the_provider_answers_is_told_and_changes_nothing(
+async def test_a_requery_that_is_overtaken_while_the_provider_answers_is_emitted_and_changes_nothing(
     operator: Api,
 ) -> None:
     shop = await a_shop(operator)

@@ -36,9 +36,9 @@ async def kept(database: Database, number: int) -> list[str]:
     return [table for table in TABLES if partition_name(table, day(number)) in present]
 
 
-async def waits(database: Database, moment: datetime) -> UUID:
+async def waits(database: Database, made_at: datetime) -> UUID:
     """Put a delivery into the queue whose event was made at the moment."""
-    event_id = first_id_of(moment)
+    event_id = first_id_of(made_at)
     async with database.session() as db:
         await db.conn.execute(
             "INSERT INTO queue (delivery_id, account_id, endpoint_id, event_id, event_type, due_at) "
@@ -97,10 +97,10 @@ async def test_a_notification_that_waits_for_its_provider_keeps_its_day(
 async def test_what_has_waited_in_vain_for_its_esim_goes_with_its_day(database: Database, retention: Retention) -> None:
     await history_of(database, [DAYS + 5])
     async with database.session() as db:
-        for moment in (day(DAYS + 5), day(1)):
+        for made_at in (day(DAYS + 5), day(1)):
             await db.conn.execute(
                 "INSERT INTO unmatched_notifications (notification_id, source) VALUES ($1, 'upstream')",
-                first_id_of(moment),
+                first_id_of(made_at),
             )
 
     await retention.drop_old_days()
@@ -112,9 +112,9 @@ async def test_what_has_waited_in_vain_for_its_esim_goes_with_its_day(database: 
 
 async def test_entries_of_the_audit_log_have_a_time_of_their_own(database: Database, retention: Retention) -> None:
     async with database.session() as db:
-        for moment in (NOON - timedelta(days=401), NOON - timedelta(days=399)):
+        for made_at in (NOON - timedelta(days=401), NOON - timedelta(days=399)):
             entry = AuditEntry(
-                id=first_id_of(moment),
+                id=first_id_of(made_at),
                 account_id=None,
                 mode=None,
                 actor=Actor(kind=ActorKind.OPERATOR),

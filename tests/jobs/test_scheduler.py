@@ -1,4 +1,4 @@
-"""What time brings: validity that ends, and usage that is asked for from the provider over real HTTP.
+"""Time-driven jobs: validity that ends, and usage that is polled from the provider over real HTTP.
 
 Rounds of the scheduler are run one by one, where it must be known that one is over; due times are moved in the database.
 """
@@ -35,8 +35,8 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def written(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds")
+def written(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds")
 
 
 def in_use(transaction_id: str, **fields: Any) -> Json:
@@ -54,19 +54,19 @@ async def idle(settings: Settings) -> AsyncIterator[Api]:
         yield api
 
 
-class Asked:
+class Polling:
     """A scheduler of the test's own, and how many eSIMs each of its questions named."""
 
     def __init__(self, database: Database, session: ClientSession) -> None:
         self.sizes: list[int] = []
-        asked = self.sizes
+        sizes = self.sizes
 
         def build(config: ProviderConfig, pace: Pace) -> Provider:
             provider = registry.build(config, session, pace)
             usage = provider.usage
 
             async def counted(esim_tran_nos: Sequence[str]) -> tuple[Update, ...]:
-                asked.append(len(esim_tran_nos))
+                sizes.append(len(esim_tran_nos))
                 return await usage(esim_tran_nos)
 
             provider.usage = counted  # type: ignore[method-assign]
@@ -82,12 +82,14 @@ class Asked:
 
 
 @pytest.fixture
-async def asked(database: Database) -> AsyncIterator[Asked]:
+async def polling(database: Database) -> AsyncIterator[Polling]:
     async with ClientSession() as session:
-        yield Asked(database, session)
+        yield Polling(database, session)
 
 
-async def active_esims(shop: Shop, asked: Asked, database: Database, *, base_url: str, sandbox: Sandbox) -> list[str]:
+async def active_esims(
+    shop: Shop, polling: Polling, database: Database, *, base_url: str, sandbox: Sandbox
+) -> list[str]:
     """Have 25 eSIMs of 1000 MB in use here, as the merchant's installs tell; return the provider's keys."""
     await an_upstream(shop.operator, base_url)
     purchase = Purchase(order_no="B1", transaction_id="t-1", quantity=25, total_bytes=1000 * MB, ending=Ending.USED)
@@ -95,10 +97,10 @@ async def active_esims(shop: Shop, asked: Asked, database: Database, *, base_url
     allocate(sandbox, "B1")
     await shop.order("t-1", orderNo="B1", quantity=25)
     await moved(database, "orders", "next_poll_at")
-    await asked.scheduler.poll_orders()
+    await polling.scheduler.poll_orders()
     await shop.update(*[{"esimTranNo": key, "esimStatus": "IN_USE"} for key in keys])
-    await asked.scheduler.poll_usage()  # spreads the first polls over the interval
-    assert asked.sizes == []
+    await polling.scheduler.poll_usage()  # spreads the first polls over the interval
+    assert polling.sizes == []
     return list(keys)
 
 
@@ -123,26 +125,26 @@ async def test_an_esim_expires_at_the_time_that_was_reported(
     operator: Api, state: Json, status: str, reason: str
 ) -> None:
     shop = await a_shop(operator)
-    # Told as of now: a machine may be so busy that it is taken in after the end.
-    told = {"occurredAt": written(now()), "expiredTime": written(now() + timedelta(seconds=1))}
+    # Reported as of now: a machine may be so busy that it is taken in after the end.
+    times = {"occurredAt": written(now()), "expiredTime": written(now() + timedelta(seconds=1))}
 
-    [made] = await shop.update(in_use("t-1") | told | state)
+    [made] = await shop.update(in_use("t-1") | times | state)
 
     async def expired() -> Json:
         return [event for event in await shop.events() if event["event"] == "esim.expired"]
 
     [event] = await eventually(expired)
-    assert written(now()) >= told["expiredTime"]
+    assert written(now()) >= times["expiredTime"]
     assert (event["newStatus"], event["reason"], event["previousStatus"]) == (status, reason, "IN_USE")
-    assert datetime.fromisoformat(event["timestamp"]) == datetime.fromisoformat(told["expiredTime"])
+    assert datetime.fromisoformat(event["timestamp"]) == datetime.fromisoformat(times["expiredTime"])
     assert (await shop.esim(made["esim"]))["esimStatus"] == status
 
 
 async def test_what_is_used_up_and_ends_is_emitted_as_both(operator: Api) -> None:
     shop = await a_shop(operator)
-    told = {"occurredAt": written(now()), "expiredTime": written(now() + timedelta(seconds=0.2))}
+    times = {"occurredAt": written(now()), "expiredTime": written(now() + timedelta(seconds=0.2))}
 
-    await shop.update({"transactionId": "t-1", "esimStatus": "USED_UP"} | told)
+    await shop.update({"transactionId": "t-1", "esimStatus": "USED_UP"} | times)
 
     await shop.raised_in_time("expired", "expired")
     assert [event["reason"] for event in await shop.events()] == ["data_used_up", "data_used_and_validity_ended"]
@@ -172,58 +174,58 @@ async def test_an_esim_that_expired_while_the_server_was_down_expires_when_it_is
 
 
 async def test_an_esim_of_which_the_provider_has_reported_since_its_end_does_not_expire(
-    idle: Api, asked: Asked, database: Database
+    idle: Api, polling: Polling, database: Database
 ) -> None:
     shop = await a_shop(idle)
     ended_at = written(now() - timedelta(hours=1))
     await shop.update(in_use("t-1", expiredTime=ended_at))
 
-    await asked.scheduler.expire()
+    await polling.scheduler.expire()
 
     assert await shop.raised() == ["activated"]
     async with database.transaction() as db:
         assert await esims.lock_expired(db, limit=10) == [], "it would be looked at for ever"
 
 
-async def test_an_esim_expires_once_however_many_schedulers_look(idle: Api, asked: Asked) -> None:
+async def test_an_esim_expires_once_however_many_schedulers_look(idle: Api, polling: Polling) -> None:
     shop = await a_shop(idle)
-    told = {"occurredAt": "2026-03-01T10:00:00Z", "expiredTime": "2026-03-02T10:00:00Z"}
-    await shop.update(*[in_use(f"t-{place}") | told for place in range(20)])
+    times = {"occurredAt": "2026-03-01T10:00:00Z", "expiredTime": "2026-03-02T10:00:00Z"}
+    await shop.update(*[in_use(f"t-{place}") | times for place in range(20)])
 
     for _ in range(3):
-        await asked.scheduler.expire()
+        await polling.scheduler.expire()
 
     assert (await shop.raised()).count("expired") == 20
 
 
 async def test_usage_is_queried_in_batches_and_emitted_only_where_it_changed(
-    idle: Api, asked: Asked, sandbox: Sandbox, database: Database
+    idle: Api, polling: Polling, sandbox: Sandbox, database: Database
 ) -> None:
     shop = await a_shop(idle)
-    keys = await active_esims(shop, asked, database, base_url=sandbox.base_url, sandbox=sandbox)
+    keys = await active_esims(shop, polling, database, base_url=sandbox.base_url, sandbox=sandbox)
     await use(sandbox, keys[3], "usage_10")
     before = len(await shop.events())
 
     await moved(database, "esims", "next_poll_at")
-    await asked.scheduler.poll_usage()
+    await polling.scheduler.poll_usage()
 
-    assert sorted(asked.sizes) == [5, 10, 10]
+    assert sorted(polling.sizes) == [5, 10, 10]
     [event] = (await shop.events())[before:]
     assert (event["event"], event["data"]["esimTranNo"]) == ("esim.usage_updated", keys[3])
     assert event["changes"]["dataUsage"] == {"old": 0, "new": 100}
 
     await moved(database, "esims", "next_poll_at")
-    await asked.scheduler.poll_usage()
+    await polling.scheduler.poll_usage()
 
     assert len(await shop.events()) == before + 1
 
 
 @pytest.mark.parametrize(("apart_s", "size"), [(10, 10), (300, 4), (1200, 1)])
 async def test_a_question_is_filled_with_those_that_are_due_within_a_tenth_of_the_interval(
-    idle: Api, asked: Asked, sandbox: Sandbox, database: Database, apart_s: int, size: int
+    idle: Api, polling: Polling, sandbox: Sandbox, database: Database, apart_s: int, size: int
 ) -> None:
     shop = await a_shop(idle)
-    await active_esims(shop, asked, database, base_url=sandbox.base_url, sandbox=sandbox)
+    await active_esims(shop, polling, database, base_url=sandbox.base_url, sandbox=sandbox)
     async with database.transaction() as db:
         await db.conn.execute(
             """
@@ -233,25 +235,25 @@ async def test_a_question_is_filled_with_those_that_are_due_within_a_tenth_of_th
             apart_s,
         )
 
-    await asked.scheduler.poll_usage()
-    await asked.scheduler.poll_usage()
+    await polling.scheduler.poll_usage()
+    await polling.scheduler.poll_usage()
 
-    assert asked.sizes == [size]
+    assert polling.sizes == [size]
     async with database.session() as db:
         soonest = await db.conn.fetchval("SELECT min(next_poll_at) - now() FROM esims")
-        assert soonest > timedelta(seconds=apart_s * (size - 1)), "those that were due soonest are asked for first"
+        assert soonest > timedelta(seconds=apart_s * (size - 1)), "those that were due soonest are polled first"
 
 
 async def test_a_threshold_that_a_poll_finds_crossed_is_emitted_beside_it(
-    idle: Api, asked: Asked, sandbox: Sandbox, database: Database
+    idle: Api, polling: Polling, sandbox: Sandbox, database: Database
 ) -> None:
     shop = await a_shop(idle)
-    keys = await active_esims(shop, asked, database, base_url=sandbox.base_url, sandbox=sandbox)
+    keys = await active_esims(shop, polling, database, base_url=sandbox.base_url, sandbox=sandbox)
     await use(sandbox, keys[0], "usage_50")
     before = len(await shop.events())
 
     await moved(database, "esims", "next_poll_at")
-    await asked.scheduler.poll_usage()
+    await polling.scheduler.poll_usage()
 
     data, usage = (await shop.events())[before:]
     assert (data["event"], data["thresholds"]) == ("esim.data_updated", [25, 50])
@@ -260,19 +262,19 @@ async def test_a_threshold_that_a_poll_finds_crossed_is_emitted_beside_it(
 
 
 async def test_a_provider_that_is_down_delays_polls_and_loses_nothing(
-    idle: Api, asked: Asked, sandbox: Sandbox, door: Door, database: Database
+    idle: Api, polling: Polling, sandbox: Sandbox, door: Door, database: Database
 ) -> None:
     shop = await a_shop(idle)
-    keys = await active_esims(shop, asked, database, base_url=door.base_url, sandbox=sandbox)
+    keys = await active_esims(shop, polling, database, base_url=door.base_url, sandbox=sandbox)
     for key in (keys[0], keys[-1]):
         await use(sandbox, key, "usage_10")
     before = len(await shop.events())
     await door.close()
 
     await moved(database, "esims", "next_poll_at")
-    await asked.scheduler.poll_usage()
+    await polling.scheduler.poll_usage()
 
-    assert len(asked.sizes) == 1, "the provider was asked on although it was down"
+    assert len(polling.sizes) == 1, "the provider was queried again although it was down"
     assert len(await shop.events()) == before
     async with database.session() as db:
         soon = "SELECT count(*) FROM esims WHERE next_poll_at BETWEEN now() AND now() + interval '10 minutes'"
@@ -280,34 +282,34 @@ async def test_a_provider_that_is_down_delays_polls_and_loses_nothing(
 
     await door.open()
     await moved(database, "esims", "next_poll_at")
-    await asked.scheduler.poll_usage()
+    await polling.scheduler.poll_usage()
 
-    told = (await shop.events())[before:]
-    assert {(event["event"], event["data"]["esimTranNo"]) for event in told} == {
+    emitted = (await shop.events())[before:]
+    assert {(event["event"], event["data"]["esimTranNo"]) for event in emitted} == {
         ("esim.usage_updated", keys[0]),
         ("esim.usage_updated", keys[-1]),
     }
 
 
-async def test_only_active_esims_are_queried(idle: Api, asked: Asked, sandbox: Sandbox, database: Database) -> None:
+async def test_only_active_esims_are_queried(idle: Api, polling: Polling, sandbox: Sandbox, database: Database) -> None:
     shop = await a_shop(idle)
-    keys = await active_esims(shop, asked, database, base_url=sandbox.base_url, sandbox=sandbox)
+    keys = await active_esims(shop, polling, database, base_url=sandbox.base_url, sandbox=sandbox)
     await shop.update(*[{"esimTranNo": key, "esimStatus": "SUSPENDED"} for key in keys[4:]])
 
     await moved(database, "esims", "next_poll_at")
-    await asked.scheduler.poll_usage()
+    await polling.scheduler.poll_usage()
 
-    assert asked.sizes == [4]
+    assert polling.sizes == [4]
 
 
 @pytest.mark.slow(reason="starts two nodes one after the other")
 @pytest.mark.timeout(30)
 async def test_a_node_polls_what_is_due_when_it_starts(
-    settings: Settings, asked: Asked, sandbox: Sandbox, database: Database
+    settings: Settings, polling: Polling, sandbox: Sandbox, database: Database
 ) -> None:
     async with running(without_scheduler(settings)) as node, Api(node.url, node.admin_key) as api:
         shop = await a_shop(api)
-        keys = await active_esims(shop, asked, database, base_url=sandbox.base_url, sandbox=sandbox)
+        keys = await active_esims(shop, polling, database, base_url=sandbox.base_url, sandbox=sandbox)
         await use(sandbox, keys[0], "usage_10")
     await moved(database, "esims", "next_poll_at")
 
@@ -320,12 +322,12 @@ async def test_a_node_polls_what_is_due_when_it_starts(
         await eventually(polled)
 
 
-async def test_where_more_have_ended_than_one_round_takes_the_next_follows_at_once(idle: Api, asked: Asked) -> None:
+async def test_where_more_have_ended_than_one_round_takes_the_next_follows_at_once(idle: Api, polling: Polling) -> None:
     shop = await a_shop(idle)
     ended = {"occurredAt": written(now() - timedelta(days=2)), "expiredTime": written(now() - timedelta(hours=1))}
     await shop.update(*[in_use(f"t-{place}") | ended for place in range(EXPIRY_BATCH + 1)])
 
-    pauses = [await asked.scheduler.expire() for _ in range(2)]
+    pauses = [await polling.scheduler.expire() for _ in range(2)]
 
     assert pauses[0] == 0.0 < pauses[1]
     assert await shop.esims(status="IN_USE") == []

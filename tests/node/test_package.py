@@ -31,10 +31,10 @@ async def test_every_event_of_a_running_server_verifies(operator: Api, tmp_path:
                 for event in EventType:
                     await key.post("/v1/test-events", {"event": event})
 
-            async def all_told() -> bool:
+            async def all_printed() -> bool:
                 return all(f"{event} esim_" in running.printed() for event in EventType)
 
-            await eventually(all_told)
+            await eventually(all_printed)
 
 
 async def test_the_example_of_the_package_passes_every_check(tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ CREDENTIALS = (
 )
 
 
-def without(told: object) -> bool:
+def without(value: object) -> bool:
     """Whether none of the credentials is in what is written."""
-    return not any(one.removeprefix("Bearer ") in json.dumps(told) for one in CREDENTIALS)
+    return not any(one.removeprefix("Bearer ") in json.dumps(value) for one in CREDENTIALS)
 
 
 @pytest.mark.parametrize("name", ["ac", "qrCodeUrl", "short_url", "PIN", "puk1", "secretKey", "RT-AccessCode", "token"])
@@ -32,10 +32,10 @@ def without(told: object) -> bool:
 def test_fields_of_credentials_are_hidden_at_any_depth(name: str, name_in: str) -> None:
     line = {"answer": [{"obj": {name: "s3cret", name_in: ["s3cret", {"a": "s3cret"}], "count": 3}}], name: "s3cret"}
 
-    told = fields(line)
+    hidden = fields(line)
 
-    assert "s3cret" not in json.dumps(told)
-    assert told["answer"][0]["obj"]["count"] == 3
+    assert "s3cret" not in json.dumps(hidden)
+    assert hidden["answer"][0]["obj"]["count"] == 3
 
 
 @pytest.mark.parametrize("name", ["iccid", "ICCID", "eid", "imsi", "msisdn"])
@@ -46,21 +46,21 @@ def test_personal_numbers_keep_their_last_four_digits(name: str, value: object) 
 
 @pytest.mark.parametrize("credential", CREDENTIALS)
 def test_credentials_within_text_are_hidden(credential: str) -> None:
-    for told in (
+    for value in (
         credential,
         f"refused ({credential})",
         f"a={credential}&b",
         f'{{"x":"{credential}"}}',
         f"[{credential},",
     ):
-        assert without(fields({"reason": told, "list": [told], "in": {told: told}})), told
-        assert without(text(told))
+        assert without(fields({"reason": value, "list": [value], "in": {value: value}})), value
+        assert without(text(value))
 
 
 def test_addresses_keep_their_host_only() -> None:
-    told = text("no answer of https://user:word@api.example.com:8443/qr/abc?key=1#x, nor of http://127.0.0.1:8400")
+    redacted = text("no answer of https://user:word@api.example.com:8443/qr/abc?key=1#x, nor of http://127.0.0.1:8400")
 
-    assert told == "no answer of https://api.example.com:8443/... nor of http://127.0.0.1:8400"
+    assert redacted == "no answer of https://api.example.com:8443/... nor of http://127.0.0.1:8400"
     assert text("/providers/upstream/0aTokenOf22Characters") == "/providers/[redacted]"
 
 
@@ -109,13 +109,13 @@ def test_a_traceback_names_places_and_causes_and_no_values() -> None:
 
     with pytest.raises(ExceptionGroup) as raised:
         fails(CREDENTIALS[0])
-    told = traceback(raised.value)
+    entries = traceback(raised.value)
 
-    assert without(told)
-    assert [one["type"] for one in told] == ["ExceptionGroup", "KeyError"]
-    assert [one[0]["error"] for one in told[0]["group"]] == ["ValueError: not [redacted]", "TypeError: of '...'"]
-    assert __file__ in told[0]["at"][-1]
-    assert "fails" in told[0]["at"][-1]
+    assert without(entries)
+    assert [one["type"] for one in entries] == ["ExceptionGroup", "KeyError"]
+    assert [one[0]["error"] for one in entries[0]["group"]] == ["ValueError: not [redacted]", "TypeError: of '...'"]
+    assert __file__ in entries[0]["at"][-1]
+    assert "fails" in entries[0]["at"][-1]
 
 
 PROGRAM = """

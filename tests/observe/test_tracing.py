@@ -61,8 +61,12 @@ async def test_a_trace_leads_from_the_caller_over_the_commit_to_the_receiver(
     assert [link.span_id for link in attempt.links] == [request.span_id]
     sent = receiver.received[0].headers["traceparent"].split("-")
     assert sent[:3] == ["00", attempt.trace_id.hex(), attempt.span_id.hex()]
-    told = attributes(attempt)
-    assert (told["http.response.status_code"], told["error.type"], told["server.address"]) == (500, "5xx", "127.0.0.1")
+    of_attempt = attributes(attempt)
+    assert (of_attempt["http.response.status_code"], of_attempt["error.type"], of_attempt["server.address"]) == (
+        500,
+        "5xx",
+        "127.0.0.1",
+    )
     assert attributes(request)["http.response.status_code"] == 200
 
 

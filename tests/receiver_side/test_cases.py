@@ -140,8 +140,8 @@ def take(running: Running, step: dict[str, Any]) -> None:
         case {"effects": ids}:
             assert running.effects() == ids
         case {"dead": letters}:
-            told = [(one.event.id, one.handler, one.attempts) for one in inbox.dead_letters()]
-            assert told == [(one["id"], one["handler"], one["attempts"]) for one in letters]
+            found = [(one.event.id, one.handler, one.attempts) for one in inbox.dead_letters()]
+            assert found == [(one["id"], one["handler"], one["attempts"]) for one in letters]
             assert all(one["error"] in died.error for one, died in zip(letters, inbox.dead_letters(), strict=True))
         case {"later": seconds}:
             running.now += seconds

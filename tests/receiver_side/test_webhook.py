@@ -37,11 +37,11 @@ def a_body(event: EventType = EventType.ACTIVATED) -> bytes:
 
 
 def signed(secret: str, body: bytes, *, message_id: str = "evt_1", skew_s: int = 0) -> dict[str, str]:
-    moment = int(time.time()) + skew_s
+    sent_at = int(time.time()) + skew_s
     return {
         "webhook-id": message_id,
-        "webhook-timestamp": str(moment),
-        "webhook-signature": signature_header([secret], message_id=message_id, timestamp=moment, body=body),
+        "webhook-timestamp": str(sent_at),
+        "webhook-signature": signature_header([secret], message_id=message_id, timestamp=sent_at, body=body),
     }
 
 
@@ -101,12 +101,12 @@ def test_the_hex_profile_takes_the_id_from_the_body_since_the_header_is_not_sign
 @LAW
 @given(secret=secrets, message_id=message_ids, skew=skews, body=bodies)
 def test_what_the_public_packages_sign_verifies(secret: str, message_id: str, skew: int, body: bytes) -> None:
-    moment = int(time.time()) + skew
-    at = datetime.fromtimestamp(moment, UTC)
+    sent_at = int(time.time()) + skew
+    at = datetime.fromtimestamp(sent_at, UTC)
     for theirs in (standardwebhooks.Webhook(secret), svix.webhooks.Webhook(secret)):
         headers = {
             "webhook-id": message_id,
-            "webhook-timestamp": str(moment),
+            "webhook-timestamp": str(sent_at),
             "webhook-signature": theirs.sign(message_id, at, body.decode()),
         }
 
@@ -169,12 +169,17 @@ def test_a_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
 def test_an_event_is_typed(event: EventType) -> None:
     example, body = example_of(event), a_body(event)
 
-    told = Webhook(SECRET).verify(body, signed(SECRET, body, message_id=example.id))
+    verified = Webhook(SECRET).verify(body, signed(SECRET, body, message_id=example.id))
 
-    assert (told.id, told.event, told.sequence, told.mode) == (example.id, event, example.sequence, example.mode)
-    assert (told.data.id, told.data.iccid, told.data.extra) == (example.data.id, example.data.iccid, {})
-    assert told.data.data_usage == example.data.data_usage
-    assert told.timestamp.isoformat(timespec="milliseconds").replace("+00:00", "Z") == example.timestamp
+    assert (verified.id, verified.event, verified.sequence, verified.mode) == (
+        example.id,
+        event,
+        example.sequence,
+        example.mode,
+    )
+    assert (verified.data.id, verified.data.iccid, verified.data.extra) == (example.data.id, example.data.iccid, {})
+    assert verified.data.data_usage == example.data.data_usage
+    assert verified.timestamp.isoformat(timespec="milliseconds").replace("+00:00", "Z") == example.timestamp
 
 
 def test_unknown_types_and_fields_are_kept() -> None:

@@ -1,4 +1,4 @@
-"""The sandbox's API where it is asked in another way than documented; the rest is in `tests/providers`."""
+"""The sandbox's API where it is queried in another way than documented; the rest is in `tests/providers`."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -40,10 +40,10 @@ async def test_a_question_that_is_not_as_documented_is_refused(path: str, questi
 
 async def esims_answered(sandbox: Sandbox, **question: str) -> list[dict[str, str]]:
     address = f"{sandbox.base_url}/api/v1/open/esim/query"
-    asked = {**question, "pager": {"pageNum": 1, "pageSize": 5}}
+    body = {**question, "pager": {"pageNum": 1, "pageSize": 5}}
     async with (
         ClientSession() as session,
-        session.post(address, json=asked, headers={"RT-AccessCode": "sandbox"}) as response,
+        session.post(address, json=body, headers={"RT-AccessCode": "sandbox"}) as response,
     ):
         found: list[dict[str, str]] = (await response.json())["obj"]["esimList"]
         return found

@@ -87,10 +87,10 @@ async def test_a_whole_life_is_sent_in_order_with_the_facts_of_each_step(receive
         await sandbox.all_drained()
         await sandbox.run_life("B1")
 
-    ordered, *told = receiver.notifications()
-    updates = [notification.updates[0] for notification in told]
+    ordered, *notifications = receiver.notifications()
+    updates = [notification.updates[0] for notification in notifications]
     assert ordered.order == OrderNews(ref=OrderRef(order_no="B1", transaction_id="T1"))
-    assert [notification.kind for notification in told] == [
+    assert [notification.kind for notification in notifications] == [
         *("SMDP_EVENT", "SMDP_EVENT", "SMDP_EVENT", "ESIM_STATUS"),
         *("DATA_USAGE", "DATA_USAGE", "DATA_USAGE", "DATA_USAGE", "ESIM_STATUS", "ESIM_STATUS"),
         *("DATA_USAGE", "DATA_USAGE", "DATA_USAGE", "DATA_USAGE", "ESIM_STATUS", "VALIDITY_USAGE", "ESIM_STATUS"),
@@ -108,7 +108,7 @@ async def test_a_whole_life_is_sent_in_order_with_the_facts_of_each_step(receive
         *((100, 1000), (250, 1000), (300, 1000), (500, 1000), (750, 1000), (900, 1000), (900, 2000), (2000, 2000)),
     ]
     assert {update.identity.esim_tran_no for update in updates} == {key}
-    assert [doubt for notification in told for doubt in notification.doubts] == []
+    assert [doubt for notification in notifications for doubt in notification.doubts] == []
 
 
 async def test_times_and_sequence_numbers_of_one_esim_only_grow(receiver: Receiver) -> None:
@@ -130,11 +130,11 @@ async def test_what_is_left_of_the_validity_is_a_day_when_the_last_day_is_announ
         await sandbox.order(purchase())
         await sandbox.run_life("B1")
 
-    (told,) = [found.updates[0] for found in receiver.notifications() if found.kind == "VALIDITY_USAGE"]
-    assert told.occurred_at is not None
-    assert told.expire_at is not None
-    assert (told.validity_days, told.total_days) == (1, 30)
-    assert (told.expire_at - told.occurred_at).total_seconds() == 86_400
+    (update,) = [found.updates[0] for found in receiver.notifications() if found.kind == "VALIDITY_USAGE"]
+    assert update.occurred_at is not None
+    assert update.expire_at is not None
+    assert (update.validity_days, update.total_days) == (1, 30)
+    assert (update.expire_at - update.occurred_at).total_seconds() == 86_400
 
 
 @pytest.mark.parametrize(
@@ -233,8 +233,8 @@ async def test_disorder_swaps_neighbours_and_loses_none(receiver: Receiver) -> N
         await sandbox.run_life("B1")
         await sandbox.all_drained()
 
-    told = [found.updates[0].occurred_at for found in receiver.notifications()[1:]]
-    assert [sorted(moment for moment in told if moment).index(moment) for moment in told if moment] == [
+    times = [found.updates[0].occurred_at for found in receiver.notifications()[1:]]
+    assert [sorted(time for time in times if time).index(time) for time in times if time] == [
         1,
         0,
         3,

@@ -60,9 +60,9 @@ def the_filling() -> Update:
     )
 
 
-def used(cause: Cause, moment: str, megabytes: float, **fields: Any) -> Update:
+def used(cause: Cause, reported_at: str, megabytes: float, **fields: Any) -> Update:
     return an_update(
-        identity=Identity(), cause=cause, usage_at=at(moment), used_bytes=from_megabytes(megabytes), **fields
+        identity=Identity(), cause=cause, usage_at=at(reported_at), used_bytes=from_megabytes(megabytes), **fields
     )
 
 

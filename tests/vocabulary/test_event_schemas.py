@@ -55,12 +55,12 @@ def _wrongs(value: Any, schema: Json, root: Json, at: str) -> list[tuple[str, bo
         ("enum", "enum" in schema and value not in schema["enum"]),
         ("minimum", "minimum" in schema and value < schema["minimum"]),
         ("pattern", "pattern" in schema and isinstance(value, str) and not re.search(schema["pattern"], value)),
-        ("format", schema.get("format") == "date-time" and isinstance(value, str) and not _is_moment(value)),
+        ("format", schema.get("format") == "date-time" and isinstance(value, str) and not _is_time(value)),
         ("anyOf", any_of is not None and all(faults(value, one, root, at) for one in any_of)),
     ]
 
 
-def _is_moment(text: str) -> bool:
+def _is_time(text: str) -> bool:
     return datetime.fromisoformat(text).tzinfo is not None
 
 

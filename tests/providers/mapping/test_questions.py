@@ -280,9 +280,7 @@ async def test_an_access_token_may_be_had_at_an_address_of_its_own(fake: FakePro
     assert fake.calls() == ["POST /oauth/token", "GET /v1/esims/7"]
 
 
-async def test_an_esim_is_queried_by_the_iccid_that_an_earlier_answer_has_said(
-    fake: FakeProvider, http: ClientSession
-) -> None:
+async def test_an_esim_is_queried_by_the_iccid_of_an_earlier_answer(fake: FakeProvider, http: ClientSession) -> None:
     by_iccid = '[[fetch]]\nrequest = "GET /profiles/{iccid}"\nset.eid = "eid"\n'
     document = ONE.replace("[fetch]", "[[fetch]]") + f'set.iccid = "iccid"\n{by_iccid}'
     fake.says("GET /v1/esims/7", {"id": "7", "state": "live", "iccid": ICCID})
