@@ -99,13 +99,13 @@ def life_of(mapped: Mapped) -> Life:
     if "esimTranNo" not in known and "iccid" in known:
         known["esimTranNo"] = known["iccid"]
     mine = [one for one in own if one.order is None or one.order.get("orderNo") == known.get("orderNo")]
-    told = [one for one in mine if one.answer_to is None]
-    ready = any(one.order or any(update.get("status") == "CREATED" for update in one.updates) for one in told)
+    notified = [one for one in mine if one.answer_to is None]
+    ready = any(one.order or any(update.get("status") == "CREATED" for update in one.updates) for one in notified)
     about = {question: one.placeholders for question, one in enumerate(mapped.fetches)}
     of_order = [one for one in mine if one.answer_to and ORDER_NO in about[one.question] and one.updates]
     return Life(
         known=known,
-        pushed=[one for one in told if "refunded" not in (one.order or {})],
+        pushed=[one for one in notified if "refunded" not in (one.order or {})],
         order=of_order[0] if of_order else None,
         is_made_by_query=bool(of_order) and not ready,
         answers=[one for one in mine if one.answer_to and about[one.question] & {KEY, ICCID}],

@@ -237,18 +237,20 @@ class Dispatcher:
         if monotonic() - self._refreshed_at < self._config.refresh_every_s:
             return
         self._refreshed_at = monotonic()
-        asked = [endpoint_id for endpoint_id, lane in self._scheduler.lanes.items() if lane.waiting and not lane.closed]
-        if not asked:
+        waiting = [
+            endpoint_id for endpoint_id, lane in self._scheduler.lanes.items() if lane.waiting and not lane.closed
+        ]
+        if not waiting:
             return
         async with self._database.session() as db:
-            present = {one.endpoint_id: one for one in await lanes.statuses(db, asked)}
+            present = {one.endpoint_id: one for one in await lanes.statuses(db, waiting)}
             changed = [
                 one.endpoint_id
                 for one in present.values()
                 if (known := self._targets.get(one.endpoint_id)) is not None and known.version != one.version
             ]
             await self._read_targets(db, changed)
-        for endpoint_id in asked:
+        for endpoint_id in waiting:
             status, lane = present.get(endpoint_id), self._scheduler.lanes.get(endpoint_id)
             if lane is not None and (status is None or not status.is_open):
                 await self._release_claims(self._scheduler.close(lane))

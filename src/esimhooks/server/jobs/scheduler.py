@@ -286,9 +286,9 @@ class Scheduler:
             failed = await queue.fail_overdue(
                 db, now=self._clock(), limit=OVERDUE_BATCH, kept_for=self._history_kept_for
             )
-            told = await operational.emit(db, failed, now=self._clock())
+            emitted = await operational.emit(db, failed, now=self._clock())
         operational.report(failed)
-        if told:
+        if emitted:
             self._wakes.due.notify()
         return 0.0 if len(failed) == OVERDUE_BATCH else 60.0
 

@@ -175,7 +175,7 @@ async def page(
 ) -> Sequence[Esim | Unreadable]:
     """Return the tenant's eSIMs, newest first, older than the id `before`. There is an index for each filter."""
     parameters = Parameters()
-    asked = {
+    filters = {
         "account_id": tenant.account_id,
         "mode": tenant.mode,
         "status": where.status,
@@ -183,7 +183,7 @@ async def page(
         "transaction_id": where.transaction_id,
         "order_no": where.order_no,
     }
-    conditions = parameters.equal(asked)
+    conditions = parameters.equal(filters)
     conditions += parameters.between(first=None, last=None, before=before)
     rows = await db.conn.fetch(
         f"SELECT * FROM esims WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT {parameters(limit)}",
