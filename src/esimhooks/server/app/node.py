@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ from esimhooks.server.delivery.node_lanes import NodeLanes
 from esimhooks.server.delivery.results import ResultWriter
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import EndpointConfig
-from esimhooks.server.domain.errors import Broken
+from esimhooks.server.domain.errors import Broken, NotNow
 from esimhooks.server.ingest.fan_out import FanOuts
 from esimhooks.server.ingest.inbound import Intake, Wakes
 from esimhooks.server.ingest.provider_clients import ProviderClients
@@ -55,6 +55,7 @@ from esimhooks.server.runtime.notifier import Notifier
 from esimhooks.server.store import lanes
 from esimhooks.server.store import migrate as migrations
 from esimhooks.server.store.database import Database, check_durability, connect
+from esimhooks.server.store.database_clock import DatabaseClock
 from esimhooks.server.store.due_work import Work
 from esimhooks.server.store.embedded import EmbeddedPostgres
 from esimhooks.server.store.encryption import Cipher
@@ -194,8 +195,11 @@ class _Node:
         self._settings = settings
         self._prepared = prepared
         self._database = database
+        self._clock = DatabaseClock(database)
         self._sender = sender
-        self._connected = ProviderClients(database, lambda config, pace: build(config, session, pace))
+        self._connected = ProviderClients(
+            database, lambda config, pace: build(config, session, pace), clock=self._clock
+        )
         self._policy = EmitPolicy(
             thresholds=settings.thresholds,
             usage_interval_s=settings.usage_interval_s,
@@ -217,11 +221,11 @@ class _Node:
             doubts=self._doubts_wake,
             streams=self._streams.wake,
         )
-        self._results = ResultWriter(database, clock=now, due=self._due)
+        self._results = ResultWriter(database, clock=self._clock, due=self._due)
         self._dispatcher = self._made_dispatcher() if Role.DISPATCHER in settings.roles else None
         self._requery = Requery(self._connected, policy=self._policy, wakes=self._wakes)
         self._jobs_wake = Wake(self._recovery_wake, self._requery_wake)
-        self._jobs = BackgroundJobs(database, self._requery, policy=self._policy, clock=now, wakes=self._wakes)
+        self._jobs = BackgroundJobs(database, self._requery, policy=self._policy, clock=self._clock, wakes=self._wakes)
         self._place = siblings.place
         self._node_lanes = None
         if self._dispatcher is not None and siblings.place is not None and Role.API in settings.roles:
@@ -246,6 +250,8 @@ class _Node:
         self, stop: asyncio.Event, listening: socket.socket | None, more_loops: Sequence[Loop]
     ) -> AsyncIterator[Running]:
         """Run all loops, and the web server where there is a socket for it, while the context lasts."""
+        with suppress(NotNow):  # its loop reads it again
+            await self._clock.read()
         web = self._web(listening) if listening else None
         supervisor = self._supervisor(more_loops)
         async with self._node_lanes or nullcontext(), asyncio.TaskGroup() as group:
@@ -269,7 +275,7 @@ class _Node:
                 supervisor.stop()
 
     def _web(self, listening: socket.socket) -> WebServer:
-        clock, settings, refusals = now, self._settings, Refusals()
+        clock, settings, refusals = self._clock, self._settings, Refusals()
         connections = Connections(
             most=settings.connections,
             # Behind a proxy all connections come from its address; it is the one to count them.
@@ -330,7 +336,8 @@ class _Node:
             jobs=[
                 *(self._upkeep() if Role.SCHEDULER in roles else []),
                 *self._notifier.loops(),
-                Loop("queue figures", QueueMetrics(self._database, clock=now).refresh),
+                Loop("clock", self._clock.read),
+                Loop("queue figures", QueueMetrics(self._database, clock=self._clock).refresh),
                 *more_loops,
                 *([self._node_lanes.loop()] if self._node_lanes else []),
             ],
@@ -355,7 +362,7 @@ class _Node:
             self._database,
             self._sender,
             self._results,
-            clock=now,
+            clock=self._clock,
             wake=self._dispatch_wake,
             config=DispatcherConfig(
                 max_in_flight=self._settings.max_in_flight,
@@ -366,19 +373,19 @@ class _Node:
         )
 
     def _upkeep(self) -> list[Loop]:
-        backlog = Backlog(self._database, self._connected, policy=self._policy, clock=now, wakes=self._wakes)
+        backlog = Backlog(self._database, self._connected, policy=self._policy, clock=self._clock, wakes=self._wakes)
         stored = StoredNotifications(self._database, self._connected, policy=self._policy, wakes=self._wakes)
         scheduler = Scheduler(
             self._database,
             self._connected,
             policy=self._policy,
-            clock=now,
+            clock=self._clock,
             wakes=self._wakes,
             retention_days=self._settings.retention_days,
         )
         fan_outs = FanOuts(self._database, due=self._due)
         retention = Retention(
-            self._database, days=self._settings.retention_days, audit_days=self._settings.audit_days, clock=now
+            self._database, days=self._settings.retention_days, audit_days=self._settings.audit_days, clock=self._clock
         )
         by_work = {
             Work.BACKLOG: Loop("backlog", backlog.process_due, wake=self._backlog_wake),

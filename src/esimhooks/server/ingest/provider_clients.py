@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from esimhooks.server.domain.clock import Clock, system_clock
 from esimhooks.server.domain.errors import NotNow, Refused
 from esimhooks.server.domain.event import OperationalType
 from esimhooks.server.domain.notification import InboundRequest, Notification
@@ -92,10 +93,13 @@ class Watched(Provider):
 
 
 class ProviderClients:
-    """Builds providers from what is stored and keeps them for a moment."""
+    """Builds providers from what is stored and keeps them for a moment; `clock` is what they are given to go by."""
 
-    def __init__(self, database: Database, make: Callable[[ProviderConfig, Pace], Provider]) -> None:
+    def __init__(
+        self, database: Database, make: Callable[[ProviderConfig, Pace], Provider], *, clock: Clock = system_clock
+    ) -> None:
         self._database = database
+        self._clock = clock
         self._make = make
         self._kept: dict[str, tuple[float, ProviderClient]] = {}
         self._refused: dict[str, bool] = {}
@@ -147,6 +151,7 @@ class ProviderClients:
             base_url=stored.base_url,
             credentials=stored.credentials,
             settings=stored.settings,
+            clock=self._clock,
         )
         built: list[Provider] = []
 

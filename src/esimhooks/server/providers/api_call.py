@@ -5,7 +5,6 @@ Nothing is repeated here and nothing is logged; redirects are not followed, as c
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
 from msgspec import Struct
@@ -46,11 +45,6 @@ class Answer(Struct, frozen=True):
         if given is None or not (given.isascii() and given.isdigit()) or len(given) > 9:
             return _RETRY_AFTER_S
         return min(float(given), _MAX_RETRY_AFTER_S)
-
-
-def system_clock() -> datetime:
-    """The time of this machine, aware UTC."""
-    return datetime.now(UTC)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from esimhooks.server.domain.errors import NotNow, Refused
 from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Update
 from esimhooks.server.providers import options
-from esimhooks.server.providers.api_call import system_clock, understood
+from esimhooks.server.providers.api_call import understood
 from esimhooks.server.providers.esimaccess_answers import read_page, read_usage
 from esimhooks.server.providers.esimaccess_api import Account, Api, Signing
 from esimhooks.server.providers.esimaccess_parse import parse
@@ -135,7 +135,7 @@ class EsimAccess(Provider):
         return self._api
 
 
-def build(config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: Clock = system_clock) -> EsimAccess:
+def build(config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: Clock | None = None) -> EsimAccess:
     """Build the provider from `{credentials: {accessCode, secretKey?}, settings: {...}}`.
 
     Settings: `confirm`, `allowedSources`, `signed` (by default true where there is a secret key), `requestsPerSecond`.
@@ -145,13 +145,16 @@ def build(config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: 
 
 
 def build_sandbox(
-    config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: Clock = system_clock
+    config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: Clock | None = None
 ) -> EsimAccess:
     """Build the same provider for the simulator, whose address must be given. Raises `Refused` (422)."""
     return _build(config, session, pace, clock=clock, base_url=options.base_url(config, default=None, secure=False))
 
 
-def _build(config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: Clock, base_url: str) -> EsimAccess:
+def _build(
+    config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: Clock | None, base_url: str
+) -> EsimAccess:
+    clock = clock or config.clock
     options.refuse_unknown("credentials", config.credentials, _CREDENTIALS)
     options.refuse_unknown("settings", config.settings, _SETTINGS)
     options.confirm(config)

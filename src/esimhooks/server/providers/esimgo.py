@@ -21,7 +21,6 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Doubt, Identity, Update
 from esimhooks.server.providers import options
-from esimhooks.server.providers.api_call import system_clock
 from esimhooks.server.providers.bodies import read_json
 from esimhooks.server.providers.esimgo_api import Api
 from esimhooks.server.providers.esimgo_bundles import UNITS, UsageUnit, plan_of_callback
@@ -240,7 +239,7 @@ class EsimGo(Provider):
         return self._api
 
 
-def build(config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: Clock = system_clock) -> EsimGo:
+def build(config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: Clock | None = None) -> EsimGo:
     """Build the provider from `{credentials: {apiKey?}, settings: {...}}`.
 
     Settings: `signed` (by default true where there is an API key), `confirm`, `allowedSources`, `requestsPerSecond`,
@@ -255,7 +254,9 @@ def build(config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: 
     if signed and api_key is None:
         raise Refused.invalid("/credentials/apiKey", "expected the API key: `signed` is true")
     return EsimGo(
-        api=None if api_key is None else Api(base_url, api_key, session, pace, with_ids=signed, clock=clock),
+        api=None
+        if api_key is None
+        else Api(base_url, api_key, session, pace, with_ids=signed, clock=clock or config.clock),
         signing_key=api_key if signed else None,
         sources=read_sources(config.settings.get("allowedSources"), published=()),
         unit=_unit(config),

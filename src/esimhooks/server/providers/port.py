@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from aiohttp import ClientSession
 from msgspec import Struct
 
+from esimhooks.server.domain.clock import Clock, system_clock
 from esimhooks.server.domain.errors import EsimhooksError, NotNow
 from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Doubt, Update
@@ -21,13 +22,17 @@ Pace = Callable[[], Awaitable[None]]
 
 
 class ProviderConfig(Struct, frozen=True, kw_only=True):
-    """One configured provider: `PUT /v1/providers/{name}`. Credentials are clear text here and never logged."""
+    """One configured provider: `PUT /v1/providers/{name}`. Credentials are clear text here and never logged.
+
+    `clock` is the one by which all nodes go: what a provider says without a time is as of when it was queried.
+    """
 
     name: str
     kind: str
     base_url: str | None = None
     credentials: Mapping[str, str] = {}
     settings: Mapping[str, object] = {}
+    clock: Clock = system_clock
 
 
 class Lookup(Struct, frozen=True, kw_only=True):

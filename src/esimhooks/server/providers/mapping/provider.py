@@ -17,7 +17,7 @@ from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.server.domain.validity import ACTIVE
 from esimhooks.server.providers import options
-from esimhooks.server.providers.api_call import system_clock, understood
+from esimhooks.server.providers.api_call import understood
 from esimhooks.server.providers.mapping.check import Mapped, compile_document
 from esimhooks.server.providers.mapping.document import parsed
 from esimhooks.server.providers.mapping.facts import filled, merged
@@ -250,9 +250,10 @@ def factory_of(shipped: Mapping[str, object]) -> ProviderFactory:
 
 
 def built(
-    mapped: Mapped, config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: Clock = system_clock
+    mapped: Mapped, config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: Clock | None = None
 ) -> MappedProvider:
     """Build the provider of a compiled document. Raises `Refused` (422) where credentials or settings do not fit."""
+    clock = clock or config.clock
     options.refuse_unknown("settings", config.settings, _SETTINGS)
     options.refuse_unknown("credentials", config.credentials, mapped.credentials)
     options.confirm(config)
