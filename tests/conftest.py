@@ -214,7 +214,7 @@ async def collector(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def sandbox(receiver: Receiver) -> AsyncIterator[Sandbox]:
-    """A provider that allocates when a test tells it to; its own notifications go astray."""
+    """A provider that allocates when a test has it do so; its own notifications go astray."""
     config = SandboxConfig(allocation_s=(3600, 3600))
     sandbox = Sandbox(receiver.url("/astray"), config=config, rng=Random(7))
     await sandbox.start()

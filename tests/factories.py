@@ -48,17 +48,17 @@ class Applied(Struct, frozen=True, kw_only=True):
 
 
 def hours(count: float) -> datetime:
-    """Return the moment so many hours after `NOON`."""
+    """Return the time so many hours after `NOON`."""
     return NOON + timedelta(hours=count)
 
 
 def days(count: float) -> datetime:
-    """Return the moment so many days after `NOON`."""
+    """Return the time so many days after `NOON`."""
     return NOON + timedelta(days=count)
 
 
 def an_order(**fields: Any) -> Esim:
-    """Return an eSIM of which no provider has said anything yet."""
+    """Return an eSIM of which no provider has reported anything yet."""
     defaults: dict[str, Any] = dict(
         id=new_id(),
         account_id=UUID(int=1),
@@ -103,7 +103,7 @@ def an_active_esim(**fields: Any) -> Esim:
 
 
 def an_update(**fields: Any) -> Update:
-    """Return an update of the eSIM above that tells just these fields."""
+    """Return an update of the eSIM above that reports just these fields."""
     defaults: dict[str, Any] = dict(identity=Identity(esim_tran_no="T1"), cause=Cause.PUSH)
     return Update(**(defaults | fields))
 

@@ -1,4 +1,4 @@
-"""An outage is on the first page: what, whose, since when, why, what waits, and what to do, read out of the page."""
+"""An outage is on the first page: what, of whom, since when, why, what waits, and what to do, read out of the page."""
 
 import asyncio
 

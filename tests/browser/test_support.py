@@ -90,7 +90,7 @@ async def test_times_are_those_of_the_viewer_or_utc_in_lists_and_charts(
     await expect(person.page.locator("main time[title]").first).to_have_attribute("title", re.compile("UTC$"))
 
 
-async def test_titles_tell_tabs_apart_and_a_copy_that_is_not_allowed_selects_the_text(
+async def test_titles_distinguish_tabs_and_a_copy_that_is_not_allowed_selects_the_text(
     person: Person, operator: Api, receiver: Receiver
 ) -> None:
     history = await a_history(operator, receiver)

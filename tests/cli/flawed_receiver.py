@@ -74,8 +74,8 @@ class FlawedReceiver:
         if flaw == "believes everybody":
             return 0
         identity, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-        given = headers.get("webhook-signature", "")
-        if flaw == "unsigned is fine" and not given:
+        signature = headers.get("webhook-signature", "")
+        if flaw == "unsigned is fine" and not signature:
             return 0
         if not stamp.isdigit() or len(stamp) > 12:
             return 500 if flaw == "crashes on odd timestamps" and stamp else 401
@@ -89,10 +89,10 @@ class FlawedReceiver:
             -late_s > tolerance_s and flaw != "forgets the future"
         ):
             return 401
-        return 0 if self._signed(identity, stamp, given, body) else 401
+        return 0 if self._signed(identity, stamp, signature, body) else 401
 
-    def _signed(self, identity: str, stamp: str, given: str, body: bytes) -> bool:
-        parts = given.split(" ")
+    def _signed(self, identity: str, stamp: str, signature: str, body: bytes) -> bool:
+        parts = signature.split(" ")
         if self.flaw == "looks at the first signature":
             parts = [part for part in parts[:1] if part.startswith("v1,")] or parts[-1:]
         if self.flaw == "parses first":

@@ -20,11 +20,11 @@ async def found(settings: Settings) -> dict[str, Finding]:
     return {one.check: one async for one in examine(settings)}
 
 
-def changed(settings: Settings, **given: object) -> Settings:
+def changed(settings: Settings, **changes: object) -> Settings:
     return Settings.read(
         **{"database_url": settings.database_url, "data_dir": settings.data_dir, "port": 0, "admin_key": "k" * 32}
         | {"encryption_key": settings.encryption_key}
-        | given
+        | changes
     )
 
 

@@ -20,7 +20,7 @@ BY_HAND = {
     "POST /v1/endpoints/{}/recover": "recover",
     "POST /v1/updates": "updates",
 }
-"""Operations whose commands do more than ask once."""
+"""Operations whose commands make more than one request."""
 AS_ARGUMENT = {("trigger", "event"), ("updates", "updates")}
 TEST_MODE_ONLY = {("trigger", "mode")}
 HEADERS = {"Prefer": "--no-wait", "Idempotency-Key": "--idempotency-key", "Last-Event-ID": ""}

@@ -20,7 +20,7 @@ from receiver import Receiver
 PROGRAM = Path(sys.executable).with_name("esimhooks")
 
 
-def plan(**given: object) -> Plan:
+def plan(**changes: object) -> Plan:
     usual: dict[str, object] = {
         "esims": 12,
         "speed": 150_000.0,
@@ -28,7 +28,7 @@ def plan(**given: object) -> Plan:
         "disorder": 0.3,
         "patience_s": 20.0,
     }
-    return Plan(**(usual | given))  # type: ignore[arg-type]  # each is of its type
+    return Plan(**(usual | changes))  # type: ignore[arg-type]  # each is of its type
 
 
 @pytest.mark.slow(reason="lives take seconds, on a machine that may be busy")

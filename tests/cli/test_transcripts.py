@@ -103,15 +103,15 @@ for local in (("providers", "kinds"), *(("accounts", verb) for verb in ("export"
 
 def filled(words: Sequence[str], command: Any) -> list[str]:
     """The command with all that it needs, its ids being of things that do not exist."""
-    given = list(words)
+    line = list(words)
     for param in command.params:
         sample = SAMPLES.get(param.metavar or "", SAMPLES.get(param.name, f"{PREFIXES.get(words[0], 'x')}_" + "0" * 26))
         if param.param_type_name == "argument" and (param.required or param.metavar != "FILE"):
-            given.append(sample)
+            line.append(sample)
         elif param.required:
-            given += [param.opts[0], "test" if param.opts[0] == "--mode" else sample]
+            line += [param.opts[0], "test" if param.opts[0] == "--mode" else sample]
     return (
-        given
+        line
         + MORE.get(tuple(words), [])
         + (["--yes"] if any("--yes" in param.opts for param in command.params) else [])
     )

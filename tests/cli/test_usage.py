@@ -1,4 +1,4 @@
-"""Exit codes, the light start, and what is said where the package was installed without its server."""
+"""Exit codes, the light start, and what is printed where the package was installed without its server."""
 
 import os
 import re

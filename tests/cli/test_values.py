@@ -27,7 +27,7 @@ def test_what_is_no_duration_says_what_was_expected(text: str) -> None:
 
 
 def test_a_field_gets_the_type_that_it_has_in_the_esim() -> None:
-    given = [
+    options = [
         "dataUsage=900",
         "totalVolume=12.5",
         "iccid=8944500000000000001",
@@ -36,7 +36,7 @@ def test_a_field_gets_the_type_that_it_has_in_the_esim() -> None:
         "apn=a=b",
     ]
 
-    assert esim_fields(given) == {
+    assert esim_fields(options) == {
         "dataUsage": 900,
         "totalVolume": 12.5,
         "iccid": "8944500000000000001",
@@ -81,9 +81,9 @@ def test_whatever_is_set_is_a_value_or_refused(word: str) -> None:
 
 
 def test_a_setting_is_json_where_it_can_be() -> None:
-    given = ["confirm=terminal", "requestsPerSecond=8", "signed=true", 'allowedSources=["10.0.0.1"]']
+    options = ["confirm=terminal", "requestsPerSecond=8", "signed=true", 'allowedSources=["10.0.0.1"]']
 
-    assert json_values(given) == {
+    assert json_values(options) == {
         "confirm": "terminal",
         "requestsPerSecond": 8,
         "signed": True,

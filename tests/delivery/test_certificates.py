@@ -1,4 +1,4 @@
-"""Receivers that do not prove who they are, or speak a TLS that is too old: nothing is sent to them, and it is said why."""
+"""Receivers that do not prove who they are, or speak a TLS that is too old: nothing is sent to them, and the reason is reported."""
 
 import asyncio
 import ssl

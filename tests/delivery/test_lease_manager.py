@@ -1,4 +1,4 @@
-"""Which lanes a dispatcher holds, where the database does not tell it what became of its statement."""
+"""Which lanes a dispatcher has leased, where the database does not answer what became of its statement."""
 
 import asyncio
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Processes of one node tell each other of their lanes, and deliveries go to the one that has leased theirs."""
+"""Processes of one node notify each other of their lanes, and deliveries go to the one that has leased theirs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence

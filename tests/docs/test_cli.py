@@ -1,4 +1,4 @@
-"""The documentation names commands that exist, and every command tells what it takes."""
+"""The documentation names commands that exist, and every command documents what it takes."""
 
 import re
 from collections.abc import Iterator

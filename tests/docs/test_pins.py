@@ -1,4 +1,4 @@
-"""Pinned packages: the image installs what was tested, and known weaknesses of pins are found or it is said that nobody looked."""
+"""Pinned packages: the image installs what was tested, and known weaknesses of pins are found, or it is reported that nobody looked."""
 
 import asyncio
 import json

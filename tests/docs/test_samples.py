@@ -111,7 +111,7 @@ def written(page: str, folder: Path) -> dict[str, str]:
 
 @pytest.fixture
 async def operator(settings: Settings, receiver: Receiver) -> AsyncIterator[Api]:
-    """The API of a node that tells operational events too."""
+    """The API of a node that sends operational events too."""
     telling = settings.model_copy(update={"operational_url": SecretStr(receiver.url("/operational"))})
     async with running(telling) as node, Api(node.url, node.admin_key) as api:
         yield api
@@ -159,7 +159,7 @@ def test_json_samples_are_what_the_server_sends() -> None:
 
 
 def _sent(sample: dict[str, Any]) -> bytes:
-    """What the operator is sent where an endpoint was disabled as the sample tells it."""
+    """What the operator is sent where an endpoint was disabled as in the sample."""
     now = datetime(2026, 11, 25, 15, 4, 5, 123000, tzinfo=UTC)
     disabled = EndpointDisabled(account_id=new_id(), endpoint_id=new_id(), reason=DisabledReason(sample["reason"]))
     description = EndpointDescription(Mode(sample["mode"]), f"https://{sample['host']}/hook?token=x", None)

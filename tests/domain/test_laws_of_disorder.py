@@ -30,7 +30,7 @@ facts: st.SearchStrategy[Facts] = st.tuples(
 
 
 def as_of(hour: int, applied: Facts, cause: Cause) -> Update:
-    """An update that tells its axes whole; figures carry a time of their own where the last fact says so."""
+    """An update that reports its axes whole; figures carry a time of their own where the last fact says so."""
     status, smdp_status, figures, own_time = applied
     at = hours(hour)
     return an_update(

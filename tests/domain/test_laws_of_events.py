@@ -22,7 +22,7 @@ POLICIES = st.sampled_from(
     [EVERY_CHANGE, EmitPolicy(), EmitPolicy(usage_interval_s=7 * 24 * 3600), EmitPolicy(thresholds=())]
 )
 
-moments = st.integers(0, 240).map(hours)
+times = st.integers(0, 240).map(hours)
 volumes = st.integers(0, 12 * 1024 * BYTES_PER_MB)
 texts = st.sampled_from(["a", "ü", "LPA:1$a$b", "\U0001f4f6"])
 
@@ -30,7 +30,7 @@ texts = st.sampled_from(["a", "ü", "LPA:1$a$b", "\U0001f4f6"])
 @st.composite
 def updates(draw: st.DrawFn, causes: tuple[Cause, ...] = tuple(Cause)) -> Update:
     facts: dict[str, st.SearchStrategy[Any]] = dict(
-        occurred_at=moments,
+        occurred_at=times,
         esim_status=st.sampled_from(EsimStatus),
         reason=texts,
         smdp_status=st.sampled_from(SmdpStatus),
@@ -38,11 +38,11 @@ def updates(draw: st.DrawFn, causes: tuple[Cause, ...] = tuple(Cause)) -> Update
         eid=st.sampled_from(["8" * 32, "9" * 32]),
         total_bytes=volumes.filter(bool),
         used_bytes=volumes,
-        usage_at=moments,
+        usage_at=times,
         validity_days=st.integers(0, 5),
         total_days=st.integers(1, 40),
-        activate_at=moments,
-        expire_at=moments,
+        activate_at=times,
+        expire_at=times,
         ac=texts,
         apn=texts,
     )

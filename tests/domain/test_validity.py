@@ -1,4 +1,4 @@
-"""Activation and the end of the validity: whose times count, and what the clock does where the provider is silent."""
+"""Activation and the end of the validity: which times count, and what the clock does where the provider is silent."""
 
 from datetime import datetime
 from typing import Any

@@ -28,7 +28,7 @@ async def a_filled_order(shop: Shop, upstream: Upstream, sandbox: Sandbox, endin
 
 
 async def live_until(sandbox: Sandbox, key: str, name: str) -> None:
-    """Have the sandbox live an eSIM's life up to a step; what it tells of it goes astray."""
+    """Have the sandbox live an eSIM's life up to a step; its notifications go astray."""
     while (step := await sandbox.step(key)) is not None and step.name != name:
         pass
     assert step is not None
@@ -122,7 +122,7 @@ async def test_a_notification_waits_while_the_provider_is_down(
     await upstream.put_off("cannot be reached")
     assert (await shop.esim(esim_id))["esimStatus"] == "CREATED"
     again = await upstream.notify(esim_status(key, "CANCEL"))
-    assert again.body == {"outcome": "waiting"}, "nothing tells it from a later fact"
+    assert again.body == {"outcome": "waiting"}, "nothing distinguishes it from a later fact"
 
     await door.open()
     await moved(database, "backlog", "due_at")

@@ -141,7 +141,7 @@ def body_of(name: str) -> tuple[bytes, str]:
 
 
 async def make_known(shop: Shop, case: Case) -> str:
-    """Order the eSIM of a payload and have the operator tell its numbers and state; return its id."""
+    """Order the eSIM of a payload and have the operator report its numbers and state; return its id."""
     content = content_of(case.name)
     order = await shop.order(content["transactionId"], orderNo=content["orderNo"])
     keys = {name: content[name] for name in ("transactionId", "iccid", "esimTranNo") if name in content}

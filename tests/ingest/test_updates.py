@@ -1,4 +1,4 @@
-"""The operator's own updates, `POST /v1/updates`: outcomes, whose eSIM an update means, many at once."""
+"""The operator's own updates, `POST /v1/updates`: outcomes, which eSIM an update means, many at once."""
 
 from typing import Any
 
@@ -187,7 +187,7 @@ async def test_esims_of_one_transaction_are_distinguished_by_their_iccids(operat
     assert len(await shop.esims()) == 2
 
 
-async def tell_apart(shop: Shop) -> tuple[str, str]:
+async def two_of_one_transaction(shop: Shop) -> tuple[str, str]:
     """Return the ids of two eSIMs of one transaction and order number with keys K1 and K2 and the two ICCIDs."""
     first, second = await shop.update(
         created(esimTranNo="K1", orderNo="B1", iccid=ICCID), created(esimTranNo="K2", orderNo="B1", iccid=OTHER_ICCID)
@@ -212,7 +212,7 @@ async def tell_apart(shop: Shop) -> tuple[str, str]:
 )
 async def test_whose_esim_an_update_means(operator: Api, identity: Json, found: int | None) -> None:
     shop = await a_shop(operator)
-    ids = await tell_apart(shop)
+    ids = await two_of_one_transaction(shop)
 
     [result] = await shop.update(identity | {"dataUsage": 1})
 
@@ -244,13 +244,13 @@ async def test_a_transaction_of_several_esims_creates_no_further_one_that_might_
         {"transactionId": "t-1", "iccid": ICCID, "esimStatus": "IN_USE"},
     )
 
-    assert outcomes(results) == ["unmatched", "applied"], "which of two is meant is not said; an ICCID takes a place"
+    assert outcomes(results) == ["unmatched", "applied"], "which of two is meant is not named; an ICCID takes a place"
     assert len(await shop.esims()) == 2
 
 
 async def test_a_transaction_grows_by_esims_that_are_none_of_those_it_has(operator: Api) -> None:
     shop = await a_shop(operator)
-    await tell_apart(shop)
+    await two_of_one_transaction(shop)
 
     [third] = await shop.update(created(iccid="8943000000000000030"))
 

@@ -37,7 +37,7 @@ async def test_a_requery_is_emitted_even_where_nothing_changed(operator: Api, sa
     assert "changes" not in events[-1]
 
 
-async def test_a_requery_that_finds_another_status_tells_it_first(operator: Api, sandbox: Sandbox) -> None:
+async def test_a_requery_that_finds_another_status_emits_it_first(operator: Api, sandbox: Sandbox) -> None:
     shop = await a_shop(operator)
     esim_id, key = await a_created_esim(operator, shop, sandbox, sandbox.base_url)
     while (step := await sandbox.step(key)) is not None and step.name != "usage_30":
@@ -53,7 +53,7 @@ async def test_a_requery_that_finds_another_status_tells_it_first(operator: Api,
     assert esim["lastUsageUpdate"] is not None
 
 
-async def test_a_requery_while_the_provider_is_down_changes_and_tells_nothing(
+async def test_a_requery_while_the_provider_is_down_changes_and_emits_nothing(
     operator: Api, sandbox: Sandbox, door: Door
 ) -> None:
     shop = await a_shop(operator)

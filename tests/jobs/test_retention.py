@@ -37,7 +37,7 @@ async def kept(database: Database, number: int) -> list[str]:
 
 
 async def waits(database: Database, made_at: datetime) -> UUID:
-    """Put a delivery into the queue whose event was made at the moment."""
+    """Put a delivery into the queue whose event was made at this time."""
     event_id = first_id_of(made_at)
     async with database.session() as db:
         await db.conn.execute(

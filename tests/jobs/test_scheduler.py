@@ -90,7 +90,7 @@ async def polling(database: Database) -> AsyncIterator[Polling]:
 async def active_esims(
     shop: Shop, polling: Polling, database: Database, *, base_url: str, sandbox: Sandbox
 ) -> list[str]:
-    """Have 25 eSIMs of 1000 MB in use here, as the merchant's installs tell; return the provider's keys."""
+    """Have 25 eSIMs of 1000 MB in use here, as the merchant's updates report; return the provider's keys."""
     await an_upstream(shop.operator, base_url)
     purchase = Purchase(order_no="B1", transaction_id="t-1", quantity=25, total_bytes=1000 * MB, ending=Ending.USED)
     keys = await sandbox.order(purchase)
@@ -105,12 +105,12 @@ async def active_esims(
 
 
 async def use(sandbox: Sandbox, key: str, name: str) -> None:
-    """Have the provider count usage up to a step of the eSIM's life; what it tells of it goes astray."""
+    """Have the provider count usage up to a step of the eSIM's life; its notifications go astray."""
     while (step := await sandbox.step(key)) is not None and step.name != name:
         pass
 
 
-@pytest.mark.slow(reason="waits for a moment that comes")
+@pytest.mark.slow(reason="waits for a time that comes")
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize(
     ("state", "status", "reason"),

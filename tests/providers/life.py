@@ -83,9 +83,9 @@ class Life:
         self.names: dict[str, str] = {}
         self.counted: dict[str, int] = {}
 
-    def filled(self, given: Any) -> Any:
+    def filled(self, part: Any) -> Any:
         """Return a part of the file with ICCIDs and times in it."""
-        text = TIME.sub(self._time, json.dumps(given)).replace("{now}", written(datetime.now(UTC)))
+        text = TIME.sub(self._time, json.dumps(part)).replace("{now}", written(datetime.now(UTC)))
         for name, number in ICCIDS.items():
             text = text.replace(f"{{{name}}}", number)
         return json.loads(text)
@@ -101,7 +101,7 @@ class Life:
             for esim in placed["esims"]:
                 self.names[esim["id"]] = "ABCD"[len(self.names)]
 
-    async def tell(self, step: dict[str, Any]) -> None:
+    async def notify(self, step: dict[str, Any]) -> None:
         """Send the notification of a step, proven as the provider proves it."""
         body = step.get("body") or self._example(step)
         raw = json.dumps(self.filled(body)).encode()

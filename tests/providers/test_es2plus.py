@@ -219,7 +219,7 @@ async def test_a_download_is_answered_204_and_reaches_the_esim_whose_key_is_the_
     made = (await operator.post("/v1/orders", order))["esims"][0]["id"]
     path = provider["inboundUrl"].removeprefix(operator.url)
 
-    # It comes before the operator has said which profile the eSIM is.
+    # It comes before the operator has reported which profile the eSIM is.
     early = await operator.call("POST", path + PATH, CALL)
     filled = {"transactionId": "t-1", "iccid": ICCID, "esimTranNo": ICCID, "esimStatus": "CREATED"}
     await operator.post("/v1/updates", {"account": merchant.account, "mode": "test", "updates": [filled]}, status=200)

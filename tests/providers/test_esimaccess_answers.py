@@ -155,12 +155,12 @@ def test_what_a_provider_says_is_shown_without_secrets_and_in_one_line() -> None
 
 
 @pytest.mark.parametrize(
-    ("given", "wait_s"), [(None, 5), ("7", 7), ("100000", 300), ("Wed, 21 Oct 2026 07:28:00 GMT", 5), ("-1", 5)]
+    ("retry_after", "wait_s"), [(None, 5), ("7", 7), ("100000", 300), ("Wed, 21 Oct 2026 07:28:00 GMT", 5), ("-1", 5)]
 )
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_an_overloaded_provider_says_when_to_come_back(status: int, given: str | None, wait_s: float) -> None:
+def test_an_overloaded_provider_says_when_to_come_back(status: int, retry_after: str | None, wait_s: float) -> None:
     with pytest.raises(NotNow, match=f"HTTP {status}") as raised:
-        judge(Answer(status, b"", given))
+        judge(Answer(status, b"", retry_after))
 
     assert raised.value.retry_after_s == wait_s
 

@@ -172,9 +172,9 @@ def test_an_empty_text_counts_as_not_reported() -> None:
     assert (update.esim_status, update.identity.iccid, update.eid, update.smdp_sequence) == (None, None, None, None)
 
 
-@pytest.mark.parametrize(("given", "sequence"), [(113, 113), ("113", 113), (None, None)])
-def test_a_sequence_number_comes_as_number_as_text_or_not_at_all(given: object, sequence: int | None) -> None:
-    assert only(notification("SMDP_EVENT", smdpStatus="ENABLED", seqNumber=given)).smdp_sequence == sequence
+@pytest.mark.parametrize(("number", "sequence"), [(113, 113), ("113", 113), (None, None)])
+def test_a_sequence_number_comes_as_number_as_text_or_not_at_all(number: object, sequence: int | None) -> None:
+    assert only(notification("SMDP_EVENT", smdpStatus="ENABLED", seqNumber=number)).smdp_sequence == sequence
 
 
 def test_the_time_on_the_device_is_better_than_the_time_of_the_notification() -> None:

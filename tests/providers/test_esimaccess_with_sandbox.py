@@ -23,8 +23,8 @@ async def pace() -> None: ...
 
 
 def asking(session: ClientSession, sandbox: Sandbox, **credentials: str) -> Provider:
-    given = credentials or {"accessCode": "code-1", "secretKey": "secret-1"}
-    config = ProviderConfig(name="test", kind="sandbox", base_url=sandbox.base_url, credentials=given)
+    account = credentials or {"accessCode": "code-1", "secretKey": "secret-1"}
+    config = ProviderConfig(name="test", kind="sandbox", base_url=sandbox.base_url, credentials=account)
     return registry.build(config, session, pace)
 
 

@@ -143,7 +143,7 @@ async def take(step: dict[str, Any], life: Life, rounds: Rounds) -> None:
     if "after" in step:
         rounds.ahead = timedelta(minutes=int(step["after"].removesuffix("m")))
     if "body" in step or "example" in step:
-        await life.tell(step)
+        await life.notify(step)
     if "updates" in step:
         await life.hand_in(step["updates"])
     if "requery" in step:

@@ -35,9 +35,11 @@ def post(
 ) -> int:
     """Hand a signed request to the WSGI side; return the status of the answer."""
     headers = Webhook(secret, clock=clock).sign(body, message_id="msg_1")
-    given = {"HTTP_" + name.upper().replace("-", "_"): value for name, value in headers.items()}
+    wsgi_headers = {"HTTP_" + name.upper().replace("-", "_"): value for name, value in headers.items()}
     answered: list[int] = []
-    request = {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body)), "wsgi.input": _Body(body)} | given | environ
+    request = (
+        {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body)), "wsgi.input": _Body(body)} | wsgi_headers | environ
+    )
     receiver.wsgi(request, lambda status, _headers: answered.append(int(status[:3])))
     return answered[0]
 

@@ -26,8 +26,8 @@ Handler = Callable[..., Any]
 def behind(function: Handler) -> Handler:
     """Wrap a function as many decorators do, so that one can no longer see what it is."""
 
-    def wrapper(*given: Any) -> Any:
-        return function(*given)
+    def wrapper(*arguments: Any) -> Any:
+        return function(*arguments)
 
     return wrapper
 

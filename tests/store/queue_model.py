@@ -139,8 +139,8 @@ class QueueModel(LaneModel):
         same = (row.attempts, row.faults) == (claimed.attempts, claimed.faults)
         return same and self._claimed(claimed) and self.holds(Lease(claimed.endpoint_id, claimed.lease_token))
 
-    def put_back(self, given_up: Iterable[Claimed]) -> None:
-        for one in filter(self._claimed, given_up):
+    def put_back(self, released: Iterable[Claimed]) -> None:
+        for one in filter(self._claimed, released):
             row = self.rows[one.delivery_id]
             row.token, row.claims = 0, one.claims
 

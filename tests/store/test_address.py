@@ -1,4 +1,4 @@
-"""The address of the database: every spelling that people are handed, and no piece of a password in what is said of it."""
+"""The address of the database: every spelling that people are handed, and no piece of a password in what is reported of it."""
 
 from uuid import UUID
 

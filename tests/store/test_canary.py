@@ -1,4 +1,4 @@
-"""The canary: nodes that start at the same moment on a new database all find it, and a wrong key is reported."""
+"""The canary: nodes that start at the same time on a new database all find it, and a wrong key is reported."""
 
 import asyncio
 

@@ -44,7 +44,7 @@ async def make(database: Database, now: datetime) -> None:
 
 
 async def put(database: Database, table: str, made_at: datetime) -> UUID:
-    """Store a row whose id was made at the moment; return the id."""
+    """Store a row whose id was made at this time; return the id."""
     row_id = UUID(int=first_id_of(made_at).int | uuid4().int & (1 << 62) - 1)
     async with database.session() as db:
         await db.conn.execute(ROWS[table], row_id)

@@ -178,9 +178,9 @@ class ServedQueue(DisturbedQueue):
     @precondition(lambda self: self._busy())
     @rule(who=either, places=places)
     def put_back(self, who: int, places: set[int]) -> None:
-        given_up = self._one_of(self._busy(), who).pick(places)
-        self._do(lambda db: queue.release_claims(db, given_up))
-        self.model.put_back(given_up)
+        released = self._one_of(self._busy(), who).pick(places)
+        self._do(lambda db: queue.release_claims(db, released))
+        self.model.put_back(released)
 
     @precondition(lambda self: any(is_suspect(one) for each in self.dispatchers for one in each.out))
     @rule()

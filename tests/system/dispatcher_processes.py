@@ -32,7 +32,7 @@ class Dispatchers:
         self._started: list[DispatcherProcess] = []
 
     async def start(self, **changes: str) -> DispatcherProcess:
-        """Start one, with these settings changed; return once it has said that it lives."""
+        """Start one, with these settings changed; return once it has reported that it lives."""
         known = await self._living()
         output = self._folder / f"dispatcher-{len(self._started)}.log"
         node = NodeProcess(settings_of(self._settings, roles="dispatcher", **changes), output)

@@ -57,7 +57,7 @@ async def there(postgres: str, settings: Settings, tmp_path: Path) -> AsyncItera
 
 
 class Sender:
-    """Hands in the lives of eSIMs at whichever installation is said to have the account, until each is acknowledged."""
+    """Hands in the lives of eSIMs at whichever installation has the account now, until each is acknowledged."""
 
     def __init__(self, place: Api, account: str) -> None:
         self.place = place

@@ -108,7 +108,7 @@ async def scene(request: pytest.FixtureRequest, collector: Receiver) -> AsyncIte
 
 
 async def receivers_that_leak(scene: Scene) -> tuple[str, str]:
-    """An account with endpoints that answer well, tell secrets back, break the protocol; return it and a key."""
+    """An account with endpoints that answer well, echo secrets, break the protocol; return it and a key."""
     word = scene.canaries.word
     merchant = await a_merchant(scene.api, webhook_url=scene.http.url("/good"))
     secrets = json.dumps([scene.canaries.esim() for _ in range(20)]).encode()
@@ -243,7 +243,7 @@ async def a_provider(scene: Scene, account: str) -> None:
 
 
 async def notifications(scene: Scene, inbound: str, order_no: str) -> None:
-    """Tell what a provider may tell, and what it may not."""
+    """Send what a provider may send, and what it may not."""
     content = {"orderNo": order_no, "pin": scene.canaries.word(), "puk": scene.canaries.word(), **scene.canaries.esim()}
     for kind in ("ORDER_STATUS", "ESIM_STATUS", "SMDP_EVENT", "DATA_USAGE", scene.canaries.word()):
         notification = {

@@ -1,7 +1,7 @@
 """An answer goes out after its commit has reached the disk (product, promise 1), shown by PostgreSQL's own positions.
 
 `kill -9` cannot show it: what was written and not flushed survives that. So each answer is compared with how far the
-write-ahead log has been flushed at that moment.
+write-ahead log has been flushed at that time.
 """
 
 from collections.abc import AsyncIterator

@@ -27,12 +27,12 @@ async def test_what_was_taken_up_is_not_sent_to_an_endpoint_that_was_disabled_me
 
         await caller.post(f"/v1/endpoints/{endpoint['id']}/disable", status=200)
 
-        async def given_back() -> bool:
+        async def released() -> bool:
             async with database.session() as db:
                 waiting = await db.conn.fetchval("SELECT count(*) FROM queue WHERE claim_token = 0 AND claims = 0")
             return bool(waiting == 2)
 
-        await eventually(given_back)
+        await eventually(released)
         gate.open()
 
         async def first_arrived() -> Json:
@@ -58,4 +58,4 @@ async def test_a_new_url_gets_what_was_taken_up_for_the_old_one(operator: Api, r
         await receiver.wait_for(12)
 
     paths = [request.path for request in receiver.received]
-    assert paths.count("/old") <= at_once + 2  # the answer to the one in flight tells of the change
+    assert paths.count("/old") <= at_once + 2  # the answer to the one in flight brings the change

@@ -155,7 +155,7 @@ def _assert_each_life_was_emitted_once_and_without_gaps(received: list[Received]
 
 
 async def _until_the_next_webhook(receiver: Receiver, after: float) -> float:
-    """Return the seconds from the moment to the first webhook of the next life."""
+    """Return the seconds from then to the first webhook of the next life."""
     await receiver.wait_for(sum(one.at <= after for one in receiver.received) + 1, timeout=60)
     return min(one.at for one in receiver.received if one.at > after) - after
 

@@ -66,7 +66,7 @@ def _now_and_then_failing(chance: Random) -> Behaviour:
 
 
 async def _live(intake: Api, account: str) -> None:
-    """Create the eSIMs, activate them, then tell their usage step by step: one event each."""
+    """Create the eSIMs, activate them, then report their usage step by step: one event each."""
     for place, percent in enumerate((0, *PERCENTS)):
         updates = [
             {

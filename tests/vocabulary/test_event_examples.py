@@ -67,7 +67,7 @@ def used(cause: Cause, reported_at: str, megabytes: float, **fields: Any) -> Upd
 
 
 def a_life() -> Iterator[Envelope]:
-    """All events of an eSIM that lives as the examples tell."""
+    """All events of an eSIM that lives as the examples show."""
     eid = example_of(EventType.ACTIVATED).data.eid
     downloaded, enabled = SmdpStatus.DOWNLOADED, SmdpStatus.ENABLED
     in_use, suspended = EsimStatus.IN_USE, EsimStatus.SUSPENDED

@@ -1,4 +1,4 @@
-"""The overview: what fails is on it however old it is, and where it does not tell all it says so."""
+"""The overview: what fails is on it however old it is, and where it does not show all it says so."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Every operation of the OpenAPI document with every kind of id that is not the caller's: a 404 that tells nothing.
+"""Every operation of the OpenAPI document with every kind of id that is not the caller's: a 404 that shows nothing.
 
 Ids of another account, of the other mode, of no row, of another kind of row and of no form at all, for a merchant's key
 and for an operator who acts for an account. What is there and foreign is answered like what is not there.
@@ -58,7 +58,7 @@ async def test_ids_that_are_not_the_callers_are_404_and_all_alike(operator: Api,
         expected = without_ids(await caller.call(one.method, one.at(unknown) + query, body))
         foreign = [{name: rows_by_prefix(other)[prefix] for name, prefix in one.ids.items()} for other in others]
         mixed = [
-            {given: own[prefix] for given, prefix in one.ids.items()} | {name: other[name]}
+            {path_name: own[prefix] for path_name, prefix in one.ids.items()} | {name: other[name]}
             for other in foreign
             for name in one.ids
         ]

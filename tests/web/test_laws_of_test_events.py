@@ -41,7 +41,7 @@ few: st.SearchStrategy[dict[str, Json]] = st.lists(st.sampled_from(SETTABLE), ma
 )
 
 
-def disagreements(event: Json, esim: Json, given_facts: Json) -> list[str]:
+def disagreements(event: Json, esim: Json, facts: Json) -> list[str]:
     data, at = event["data"], datetime.fromisoformat(event["timestamp"])
     used, rest, total = (data[name] for name in ("dataUsage", "data_usage_remain", "totalVolume"))
     changes = event["changes"]
@@ -54,7 +54,7 @@ def disagreements(event: Json, esim: Json, given_facts: Json) -> list[str]:
         "changes": all(one["new"] == data[name] != one["old"] for name, one in changes.items()),
         "new status": event.get("newStatus", data["esimStatus"]) == data["esimStatus"],
         "statuses": ("previousStatus" in event) == ("newStatus" in event),
-        "times": all(one <= at + timedelta(seconds=1) for name, one in times_of.items() if name not in given_facts),
+        "times": all(one <= at + timedelta(seconds=1) for name, one in times_of.items() if name not in facts),
         "made before": times_of["createdAt"] < at,
     }
     return [name for name, holds in found.items() if not holds]

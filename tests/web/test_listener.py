@@ -33,7 +33,7 @@ async def many(api: Api, number: int, *, first: bytes = b"") -> AsyncIterator[Se
 
 
 async def endless(api: Api, start: bytes, piece: bytes, *, total: int) -> tuple[bytes, int]:
-    """Send pieces until the server closes; return what it said and how much it was sent."""
+    """Send pieces until the server closes; return what it answered and how much it was sent."""
     async with connected(api) as (reader, writer):
         writer.write(start)
         sent = len(start)

@@ -18,7 +18,7 @@ async def raised(caller: Api, event: str, **body: Json) -> Json:
     return await caller.get(f"/v1/events/{made['id']}")
 
 
-def moments(data: Json) -> dict[str, datetime]:
+def times_of(data: Json) -> dict[str, datetime]:
     times = {
         name: value for name, value in data.items() if value and (name.endswith(("At", "Time", "lastUsageUpdate")))
     }
@@ -40,7 +40,7 @@ async def test_every_test_event_agrees_with_itself_and_with_an_esim_that_exists(
     assert esim == data
     assert data["dataUsage"] + data["data_usage_remain"] == pytest.approx(data["totalVolume"])
     happened_at = datetime.fromisoformat(made["timestamp"])
-    late = {name for name, at in moments(data).items() if at > happened_at + timedelta(seconds=1)}
+    late = {name for name, at in times_of(data).items() if at > happened_at + timedelta(seconds=1)}
     assert late <= (TO_COME if event != EventType.EXPIRED else set())
     assert datetime.fromisoformat(data["createdAt"]) < happened_at
     for name, change in made["changes"].items():
@@ -123,5 +123,5 @@ async def test_an_example_for_an_endpoint_is_as_of_now(operator: Api) -> None:
         event = await caller.get(f"/v1/events/{sent['event']}")
 
     now = datetime.now(UTC)
-    assert max(moments(event["data"]).values()) <= now + timedelta(seconds=1)
+    assert max(times_of(event["data"]).values()) <= now + timedelta(seconds=1)
     assert now - datetime.fromisoformat(event["data"]["updatedAt"]) < timedelta(minutes=1)

@@ -23,9 +23,9 @@ def mapped(text: str) -> Mapped:
     return compile_document(HEAD + text)
 
 
-def parsed(text: str, body: object, **given: object) -> Notification:
+def parsed(text: str, body: object, **parts: object) -> Notification:
     """What a document makes of a body."""
-    return mapped(text).rules.parse(request(body, **given))  # type: ignore[arg-type]
+    return mapped(text).rules.parse(request(body, **parts))  # type: ignore[arg-type]
 
 
 def only(notification: Notification) -> Update:

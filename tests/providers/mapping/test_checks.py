@@ -72,10 +72,10 @@ def test_every_mistake_has_its_path(text: str, pointer: str, expected: str) -> N
     assert any(expected in detail for detail in near), found
 
 
-@pytest.mark.parametrize("given", [None, 7, [], "= nothing", "a = " + "[" * 2000, {"name": "x", "x": object()}])
-def test_what_is_no_document_is_refused(given: object) -> None:
+@pytest.mark.parametrize("document", [None, 7, [], "= nothing", "a = " + "[" * 2000, {"name": "x", "x": object()}])
+def test_what_is_no_document_is_refused(document: object) -> None:
     with pytest.raises(Refused):
-        compile_document(given, pointer="/settings/document")
+        compile_document(document, pointer="/settings/document")
 
 
 def test_a_document_that_is_too_large_is_refused() -> None:
@@ -105,6 +105,6 @@ JSON = st.recursive(
 
 @given(JSON)
 @pytest.mark.timeout(30)  # 1 s of processor, on a busy machine more than the 5 s of others
-def test_whatever_is_given_is_compiled_or_refused(given_document: object) -> None:
+def test_any_document_is_compiled_or_refused(document: object) -> None:
     with suppress(Refused):
-        compile_document(given_document)
+        compile_document(document)

@@ -111,7 +111,7 @@ def provider_for(fake: FakeProvider, session: ClientSession) -> provider.MappedP
 )
 def test_an_example_with_a_proof_that_is_none_is_not_proven(at: str, secret: str) -> None:
     mapped = compile_document(f'{HEAD}[[verify]]\nscheme = "standard-webhooks"\nsecret = "s"\n[[rule]]\nname = "a"\n')
-    given = {"name": "a", "headers": {"webhook-timestamp": at}, "credentials": {"s": secret}, "body": "{}"}
-    example = msgspec.convert(given, Example)
+    fields = {"name": "a", "headers": {"webhook-timestamp": at}, "credentials": {"s": secret}, "body": "{}"}
+    example = msgspec.convert(fields, Example)
 
     assert examples.run(mapped, example) == ["expected that the request is proven with these credentials, it is not"]

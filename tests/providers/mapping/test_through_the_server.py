@@ -237,7 +237,7 @@ async def test_a_requery_of_an_esim_without_plans_finds_nothing_new(operator: Ap
     assert (await shop.esim(active["esim"]))["esimStatus"] == "IN_USE"
 
 
-async def test_dt_one_tells_of_purchases_and_is_queried_for_the_rest(operator: Api, fake: FakeProvider) -> None:
+async def test_dt_one_notifies_purchases_and_is_queried_for_the_rest(operator: Api, fake: FakeProvider) -> None:
     shop = await a_shop(operator)
     upstream = await put(operator, "dtone", fake, apiKey="key-1", apiSecret="secret-1")
     examples: dict[str, Any] = {one.name: one.body for one in shipped("dtone").document.example}
@@ -263,7 +263,7 @@ async def test_dt_one_tells_of_purchases_and_is_queried_for_the_rest(operator: A
 
 @pytest.mark.slow(reason="waits for three rounds of polls")
 @pytest.mark.timeout(60)
-async def test_an_esim_of_a_provider_that_tells_nothing_is_polled_from_the_beginning(
+async def test_an_esim_of_a_provider_that_sends_nothing_is_polled_from_the_beginning(
     operator: Api, fake: FakeProvider, database: Database
 ) -> None:
     shop = await a_shop(operator)
@@ -392,7 +392,7 @@ async def test_a_wrong_document_is_refused_with_pointers_and_nothing_is_stored(o
     assert (await operator.call("POST", "/v1/providers/upstream/dry-run", {"document": wrong})).status == 404
 
 
-async def test_an_unsigned_end_is_believed_where_asking_would_not_tell_it(operator: Api, fake: FakeProvider) -> None:
+async def test_an_unsigned_end_is_believed_where_a_query_would_not_show_it(operator: Api, fake: FakeProvider) -> None:
     shop, upstream = await a_shop(operator), await put(operator, "1global", fake, accessToken="token-1")
     own = {"transactionId": "t-1", "esimTranNo": ICCID, "iccid": ICCID, "esimStatus": "IN_USE", "provider": "upstream"}
     [active] = await shop.update(own)
