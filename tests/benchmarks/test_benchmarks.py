@@ -19,13 +19,13 @@ OUTSIDE = sorted(Path(next(iter(outside.__path__))).glob("*.py"))
 @pytest.mark.slow(reason="starts a whole server with its database, a receiver and a generator")
 @pytest.mark.timeout(60)
 async def test_generator_receiver_and_adapter_measure_a_server() -> None:
-    with ground() as place:
-        figures = await accept(place, TINY)
+    with ground() as bench:
+        figures = await accept(bench, TINY)
 
     assert figures["accepted/s"] > 0
     assert 0 < figures["answer p50 ms"] <= figures["answer p99 ms"]
     assert figures["commits per event, all roles"] > 0
-    assert place.server.peaks[0] > 0
+    assert bench.server.peaks[0] > 0
 
 
 @pytest.mark.parametrize("file", OUTSIDE, ids=lambda file: file.stem)

@@ -99,8 +99,8 @@ async def test_hundreds_of_naughty_names_are_shown_as_text(person: Person, opera
     merchant = await a_merchant(operator)
     for at in range(0, len(FITTING), 100):
         updates = [
-            {"transactionId": f"t-{at + place}", "packageName": name, "esimStatus": "CREATED"}
-            for place, name in enumerate(FITTING[at : at + 100])
+            {"transactionId": f"t-{at + index}", "packageName": name, "esimStatus": "CREATED"}
+            for index, name in enumerate(FITTING[at : at + 100])
         ]
         body = {"account": merchant.account, "mode": "test", "updates": updates}
         await operator.post("/v1/updates", body, status=200)

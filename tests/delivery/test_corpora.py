@@ -56,7 +56,7 @@ def spellings(address: str) -> Iterator[str]:
 
 def hostile_urls() -> list[str]:
     hosts = [host for address in INSIDE for host in spellings(address)]
-    return [f"https://{place.format(host)}{rest}" for host, place, rest in product(hosts, PLACES, RESTS)]
+    return [f"https://{template.format(host)}{rest}" for host, template, rest in product(hosts, PLACES, RESTS)]
 
 
 async def _reach(receiver: Receiver) -> None:

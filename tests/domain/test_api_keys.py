@@ -27,11 +27,11 @@ def test_no_two_keys_are_the_same_nor_found_by_the_same_part() -> None:
     assert len({lookup_of(key) for key in keys}) == 1000
 
 
-@given(kind=kinds, place=st.integers(0, 60), letter=st.characters())
-def test_one_changed_letter_is_noticed(kind: Mode | None, place: int, letter: str) -> None:
+@given(kind=kinds, index=st.integers(0, 60), letter=st.characters())
+def test_one_changed_letter_is_noticed(kind: Mode | None, index: int, letter: str) -> None:
     key = new_key(kind)
-    place %= len(key)
-    changed = key[:place] + letter + key[place + 1 :]
+    index %= len(key)
+    changed = key[:index] + letter + key[index + 1 :]
 
     assert well_formed(changed) == (changed == key)
 

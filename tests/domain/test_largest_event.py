@@ -36,7 +36,7 @@ def largest(number: int) -> Update:
         "topUp": {"transactionId": text, "packageCode": text},
         "metadata": {str(number): WIDE * 1018},
         "plans": [
-            plan | times | {"id": f"{place:02}{WIDE * letters}", "name": WIDE * letters} for place in range(MAX_PLANS)
+            plan | times | {"id": f"{index:02}{WIDE * letters}", "name": WIDE * letters} for index in range(MAX_PLANS)
         ],
     }
     return parse_update(json.dumps(applied).encode())
@@ -68,8 +68,8 @@ def test_a_plan_is_never_larger_than_it_is_counted() -> None:
 
 
 def test_the_oldest_plans_that_are_over_make_room_then_those_that_are_new() -> None:
-    over = [Plan(id=f"a{place:02}", state=PlanState.EXPIRED, reported_at={"state": hours(place)}) for place in range(2)]
-    active = [Plan(id=f"b{place:02}", state=PlanState.ACTIVE) for place in range(MAX_PLANS - 2)]
+    over = [Plan(id=f"a{index:02}", state=PlanState.EXPIRED, reported_at={"state": hours(index)}) for index in range(2)]
+    active = [Plan(id=f"b{index:02}", state=PlanState.ACTIVE) for index in range(MAX_PLANS - 2)]
 
     one_more = merge([*over, *active], [Plan(id="c1", state=PlanState.ACTIVE)], time_of=lambda last: last or hours(9))
     full = merge(

@@ -20,7 +20,7 @@ CREATED, FAILED = EsimStatus.CREATED, EsimStatus.FAILED
 OTHER_ICCID = "8943000000000000014"
 
 
-def a_failed_place(**fields: Any) -> Esim:
+def a_failed_slot(**fields: Any) -> Esim:
     return an_esim(**({"status": FAILED, "status_at": hours(2)} | fields))
 
 
@@ -49,9 +49,9 @@ def test_an_esim_that_ended_is_brought_back_by_a_later_status_or_by_who_may(
 ) -> None:
     update = an_update(**({"occurred_at": None, "esim_status": CREATED} | fields))
 
-    assert may_leave(a_failed_place(status=ended), update) is brings_back
+    assert may_leave(a_failed_slot(status=ended), update) is brings_back
     if fields == {"occurred_at": hours(1)}:
-        assert may_leave(a_failed_place(status=ended, status_at=None), update)
+        assert may_leave(a_failed_slot(status=ended, status_at=None), update)
 
 
 def test_the_end_of_a_replaced_esim_is_emitted_with_who_replaces_it() -> None:

@@ -43,7 +43,7 @@ async def test_every_endpoint_of_many_gets_every_event_once(
     shop = await a_shop(operator)
     await endpoints(shop, receiver)
 
-    await shop.update(*[{"transactionId": f"t-{place}", "esimStatus": "CREATED"} for place in range(5)])
+    await shop.update(*[{"transactionId": f"t-{index}", "esimStatus": "CREATED"} for index in range(5)])
 
     async def all_made() -> bool:
         return await deliveries(database) == 5 * ENDPOINTS
@@ -175,7 +175,7 @@ async def test_more_endpoints_than_a_step_makes_get_every_event_once(settings: S
             assert known is not None
             for _ in range(2 * STEP_DELIVERIES):
                 await insert(db, replace(known, id=new_id()), secret="whsec_" + "A" * 43 + "=")
-        await shop.update(*[{"transactionId": f"t-{place}", "esimStatus": "CREATED"} for place in range(2)])
+        await shop.update(*[{"transactionId": f"t-{index}", "esimStatus": "CREATED"} for index in range(2)])
 
     made: list[int] = []
     while not made or made[-1] < 2 * (2 * STEP_DELIVERIES + 1):

@@ -55,9 +55,9 @@ async def test_what_waits_for_an_unreadable_esim_is_applied_in_its_order_once_it
     [made] = await shop.update(created("t-1", ac="LPA:1$a$b"))
     await flip(database, "t-1")
     statuses = ["IN_USE", "SUSPENDED"] * 3
-    for place, status in enumerate(statuses):
+    for index, status in enumerate(statuses):
         await shop.update(created("t-1", esimStatus=status))
-        await all_put_off(database, place + 1)
+        await all_put_off(database, index + 1)
 
     await flip(database, "t-1")
     async with database.transaction() as db:  # the last one's turn comes first

@@ -81,20 +81,20 @@ async def test_a_request_that_cannot_be_committed_does_not_harm_those_beside_it(
             {
                 "account": shop.account,
                 "mode": "test",
-                "updates": [{"transactionId": "bad" if place == 7 else f"t-{place}", "esimStatus": "CREATED"}],
+                "updates": [{"transactionId": "bad" if index == 7 else f"t-{index}", "esimStatus": "CREATED"}],
             }
-            for place in range(20)
+            for index in range(20)
         ]
         answers = await asyncio.gather(*[operator.call("POST", "/v1/updates", body) for body in bodies])
         again = await asyncio.gather(
-            *[operator.call("POST", "/v1/updates", bodies[place]) for place, one in enumerate(answers) if place != 7]
+            *[operator.call("POST", "/v1/updates", bodies[index]) for index, one in enumerate(answers) if index != 7]
         )
     finally:
         async with database.transaction() as db:
             await db.conn.execute("ALTER TABLE esims DROP CONSTRAINT refused")
 
     assert answers[7].status == 503
-    assert {answer.status for place, answer in enumerate(answers) if place != 7} <= {200, 503}
+    assert {answer.status for index, answer in enumerate(answers) if index != 7} <= {200, 503}
     assert {answer.status for answer in again} == {200}
     assert len(await shop.esims()) == 19
     assert len(await shop.events()) == 19
@@ -136,12 +136,12 @@ async def test_concurrent_requests_at_two_nodes_create_one_esim(settings: Settin
     ):
         shop = await a_shop(first)
 
-        def sent(place: int) -> Json:
-            update = {"transactionId": "t-1", "esimStatus": "CREATED", "dataUsage": place, "totalVolume": 10_000}
+        def sent(index: int) -> Json:
+            update = {"transactionId": "t-1", "esimStatus": "CREATED", "dataUsage": index, "totalVolume": 10_000}
             return body | {"account": shop.account, "updates": [update]}
 
         answers: list[Answer] = await asyncio.gather(
-            *[(first, second)[place % 2].call("POST", "/v1/updates", sent(place)) for place in range(40)]
+            *[(first, second)[index % 2].call("POST", "/v1/updates", sent(index)) for index in range(40)]
         )
 
         results = [answer.body["results"][0] for answer in answers]
@@ -161,8 +161,8 @@ async def test_concurrent_updates_of_one_esim_are_numbered_without_gaps_and_the_
 
     results = await asyncio.gather(
         *[
-            shop.update({"transactionId": "t-1", "dataUsage": place, "occurredAt": f"2026-03-01T10:00:{place:02}Z"})
-            for place in range(1, 51)
+            shop.update({"transactionId": "t-1", "dataUsage": index, "occurredAt": f"2026-03-01T10:00:{index:02}Z"})
+            for index in range(1, 51)
         ]
     )
 
@@ -180,8 +180,8 @@ async def test_an_esim_never_says_the_same_sequence_twice_even_from_two_sources(
     await upstream.notify(esim_status("K1", "GOT_RESOURCE", transactionId="t-1"))
 
     await asyncio.gather(
-        *[upstream.notify(esim_status("K1", ("IN_USE", "SUSPENDED")[place % 2], remark=place)) for place in range(20)],
-        *[shop.update({"esimTranNo": "K1", "totalVolume": 1000, "dataUsage": place}) for place in range(1, 21)],
+        *[upstream.notify(esim_status("K1", ("IN_USE", "SUSPENDED")[index % 2], remark=index)) for index in range(20)],
+        *[shop.update({"esimTranNo": "K1", "totalVolume": 1000, "dataUsage": index}) for index in range(1, 21)],
     )
 
     events = await shop.events(order["esims"][0]["id"])
@@ -253,11 +253,11 @@ async def test_a_batch_of_any_size_is_two_statements_in_one_transaction(
     shop = await a_shop(operator)
     items = [
         Item(
-            updates=(Update(identity=Identity(transaction_id=f"t-{place}"), esim_status=EsimStatus.CREATED),),
+            updates=(Update(identity=Identity(transaction_id=f"t-{index}"), esim_status=EsimStatus.CREATED),),
             scope=Scope(tenant=Tenant(parse_id(Prefix.ACCOUNT, shop.account), Mode.TEST)),
             creates=True,
         )
-        for place in range(size)
+        for index in range(size)
     ]
     statements: list[str] = []
     async with database.session() as db:

@@ -9,8 +9,8 @@ from upstream import Shop, Upstream, a_shop, an_upstream, esim_status
 PROFILE = "890000000000000000{}"
 
 
-def update(place: int, **fields: object) -> Json:
-    return {"transactionId": "t-1", "esimTranNo": f"K{place}", "iccid": PROFILE.format(place)} | fields
+def update(index: int, **fields: object) -> Json:
+    return {"transactionId": "t-1", "esimTranNo": f"K{index}", "iccid": PROFILE.format(index)} | fields
 
 
 async def test_the_operators_updates_fill_the_places_of_an_order(operator: Api) -> None:
@@ -18,7 +18,7 @@ async def test_the_operators_updates_fill_the_places_of_an_order(operator: Api) 
     await an_upstream(operator)
     await shop.order("t-1", orderNo="B1", quantity=2)
 
-    results = await shop.update(*[update(place, esimStatus="CREATED") for place in (1, 2, 3)])
+    results = await shop.update(*[update(index, esimStatus="CREATED") for index in (1, 2, 3)])
 
     assert [result["outcome"] for result in results] == ["applied", "applied", "unmatched"]
     assert [(esim["esimTranNo"], esim["esimStatus"]) for esim in await shop.esims()] == [

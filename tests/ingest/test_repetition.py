@@ -120,15 +120,15 @@ async def test_a_key_that_a_batch_binds_is_not_created_a_second_time(operator: A
 async def test_the_same_ids_from_two_sources_are_two_notifications_even_in_one_commit(operator: Api) -> None:
     shop = await a_shop(operator)
     old, new = await an_inbound(operator, "old"), await an_inbound(operator, "new")
-    for place in range(10):
-        await shop.order(f"old-{place}", provider="old", orderNo=f"B{place}")
-        await shop.order(f"new-{place}", provider="new", orderNo=f"B{place}")
+    for index in range(10):
+        await shop.order(f"old-{index}", provider="old", orderNo=f"B{index}")
+        await shop.order(f"new-{index}", provider="new", orderNo=f"B{index}")
 
     def notifications(source: str) -> list[Json]:
         return [
-            esim_status(f"K{place}", "IN_USE", transactionId=f"{source}-{place}", orderNo=f"B{place}")
-            | {"notifyId": f"n{place}"}
-            for place in range(10)
+            esim_status(f"K{index}", "IN_USE", transactionId=f"{source}-{index}", orderNo=f"B{index}")
+            | {"notifyId": f"n{index}"}
+            for index in range(10)
         ]
 
     answers = await asyncio.gather(notify(old, *notifications("old")), notify(new, *notifications("new")))

@@ -191,7 +191,7 @@ class World:
         where = f"account={self.account}&mode=test&limit=100"
         esims: list[Json] = (await self._operator.get(f"/v1/esims?{where}"))["data"][::-1]
         events: list[Json] = (await self._operator.get(f"/v1/events?{where}"))["data"][::-1]
-        places = {esim["id"]: place for place, esim in enumerate(esims)}
+        places = {esim["id"]: index for index, esim in enumerate(esims)}
         return {
             "results": [(one["outcome"], places.get(one.get("esim")), len(one.get("events", ()))) for one in results],
             "esims": [self._bare(esim) for esim in esims],
@@ -232,8 +232,8 @@ async def sent_at_once(world: World, requests: Sequence[Sequence[Step]]) -> Json
 def reordered(outcome: Json, requests: Sequence[Sequence[Step]], order: Sequence[int]) -> Json:
     """The outcome of requests that were sent in an order, with the results in the order in which they are written."""
     results = iter(outcome["results"])
-    of_request = {place: [next(results) for _ in requests[place]] for place in order}
-    return outcome | {"results": [one for place in range(len(requests)) for one in of_request[place]]}
+    of_request = {index: [next(results) for _ in requests[index]] for index in order}
+    return outcome | {"results": [one for index in range(len(requests)) for one in of_request[index]]}
 
 
 @pytest.mark.slow(reason="sends some thousand requests")
@@ -312,7 +312,7 @@ async def holds(operator: Api, shard: int) -> None:
                 at_once = await sent_at_once(await a_world(), few)
                 orders = list(permutations(range(len(few))))
                 possible = [
-                    reordered(await sent(await a_world(), [few[place] for place in order]), few, order)
+                    reordered(await sent(await a_world(), [few[index] for index in order]), few, order)
                     for order in orders
                 ]
                 assert at_once in possible, f"seed {seed}, at once: {few}"

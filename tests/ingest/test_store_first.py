@@ -163,8 +163,8 @@ async def test_a_flood_of_one_account_takes_only_its_share_of_a_batch(operator: 
     await an_esim(other, "K2")
 
     async with nothing_applied(database):
-        for place in range(30):
-            await upstream.notify(esim_status("K1", ("IN_USE", "SUSPENDED")[place % 2]))
+        for index in range(30):
+            await upstream.notify(esim_status("K1", ("IN_USE", "SUSPENDED")[index % 2]))
         await upstream.notify(esim_status("K2", "IN_USE"))
         async with database.session() as db:
             batch, _ = await stored_first.next_ones(db, after=None, limit=10)
@@ -211,12 +211,12 @@ async def test_what_must_be_confirmed_is_queried_after_it_was_stored(operator: A
 
 async def test_one_that_cannot_be_written_does_not_keep_the_others_waiting(operator: Api, database: Database) -> None:
     shop, upstream = await a_shop(operator), await an_upstream(operator)
-    for place in range(10):
-        await an_esim(shop, f"K{place}")
+    for index in range(10):
+        await an_esim(shop, f"K{index}")
     refuse = "ALTER TABLE esims ADD CONSTRAINT refused CHECK (esim_tran_no <> 'K5' OR status <> 'IN_USE') NOT VALID"
     async with nothing_applied(database):
-        for place in range(10):
-            await upstream.notify(esim_status(f"K{place}", "IN_USE"))
+        for index in range(10):
+            await upstream.notify(esim_status(f"K{index}", "IN_USE"))
         async with database.transaction() as db:
             await db.conn.execute(refuse)
 
@@ -285,9 +285,9 @@ async def test_more_than_one_commit_takes_is_stored_first_and_shown_in_the_metri
     usual = settings.model_copy(update={"store_first": 20})
     async with running(usual) as node, Api(node.url, node.admin_key) as operator:
         shop, upstream = await a_shop(operator), await an_upstream(operator)
-        await asyncio.gather(*[an_esim(shop, f"K{place}") for place in range(100)])
+        await asyncio.gather(*[an_esim(shop, f"K{index}") for index in range(100)])
 
-        notifications = [upstream.notify(esim_status(f"K{place}", "IN_USE")) for place in range(100)]
+        notifications = [upstream.notify(esim_status(f"K{index}", "IN_USE")) for index in range(100)]
         outcomes = {answer.body["outcome"] for answer in await asyncio.gather(*notifications)}
 
         assert "waiting" in outcomes
@@ -324,11 +324,11 @@ async def test_what_was_stored_and_answered_is_applied_once_after_the_node_was_k
     try:
         async with Api(node.url, "an-operator-key-of-forty-characters-00001") as operator:
             shop, upstream = await a_shop(operator, webhook_url=receiver.url()), await an_upstream(operator)
-            for place in range(40):
-                await an_esim(shop, f"K{place}")
+            for index in range(40):
+                await an_esim(shop, f"K{index}")
             await receiver.wait_for(40)
             async with nothing_applied(database):
-                notifications = [upstream.notify(esim_status(f"K{place}", "IN_USE")) for place in range(40)]
+                notifications = [upstream.notify(esim_status(f"K{index}", "IN_USE")) for index in range(40)]
                 assert {answered(answer)[0] for answer in await asyncio.gather(*notifications)} == {200}
                 node.kill()
         await node.start()
@@ -362,8 +362,8 @@ async def test_one_about_esims_of_two_merchants_keeps_its_place_among_those_of_b
     await an_esim(second, "B")
 
     async with nothing_applied(database):
-        for place in range(MAX_A_BATCH + 50):  # more than a batch takes of the first merchant's
-            await upstream.notify({"list": [{"sim": "A", "state": ("live", "off")[place % 2]}]})
+        for index in range(MAX_A_BATCH + 50):  # more than a batch takes of the first merchant's
+            await upstream.notify({"list": [{"sim": "A", "state": ("live", "off")[index % 2]}]})
         await upstream.notify({"list": [{"sim": "A", "state": "live"}, {"sim": "B", "state": "live"}]})
         await upstream.notify({"list": [{"sim": "B", "state": "off"}]})
 

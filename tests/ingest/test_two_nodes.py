@@ -127,11 +127,11 @@ async def test_each_esim_has_one_story_whichever_node_hears_of_it(
         for esim in esims:
             check_story(esim, by_esim[esim["id"]])
         async with database.session() as db:
-            places = await db.conn.fetch("SELECT count(*) FROM esims WHERE order_id IS NOT NULL GROUP BY order_id")
+            slots = await db.conn.fetch("SELECT count(*) FROM esims WHERE order_id IS NOT NULL GROUP BY order_id")
             keys = await db.conn.fetch(
                 "SELECT count(*) FROM esims WHERE esim_tran_no IS NOT NULL GROUP BY coalesce(provider, account_id::text), esim_tran_no"
             )
-        assert [count for (count,) in places] == [2] * 5
+        assert [count for (count,) in slots] == [2] * 5
         assert {count for (count,) in keys} <= {1}
         received = [one.headers["webhook-id"] for one in receiver.received]
         assert sorted(received) == sorted(event["id"] for event in events)

@@ -353,9 +353,9 @@ async def test_a_provider_that_does_not_exist_is_refused_and_ties_nothing_to_it(
 
 async def test_plans_that_would_not_fit_into_an_event_are_refused(operator: Api) -> None:
     shop = await a_shop(operator)
-    long = [{"id": f"{place:03}{'x' * 197}", "name": "\U0001f4f6" * 200, "totalVolume": 1} for place in range(50)]
+    long = [{"id": f"{index:03}{'x' * 197}", "name": "\U0001f4f6" * 200, "totalVolume": 1} for index in range(50)]
 
-    results = await shop.update(created(plans=long), created(plans=[{"id": f"plan {place}"} for place in range(50)]))
+    results = await shop.update(created(plans=long), created(plans=[{"id": f"plan {index}"} for index in range(50)]))
 
     assert outcomes(results) == ["invalid", "applied"]
     assert results[0]["detail"].startswith("/plans: expected at most 32768 bytes")
@@ -364,14 +364,14 @@ async def test_plans_that_would_not_fit_into_an_event_are_refused(operator: Api)
 async def test_plans_beyond_what_is_kept_of_one_esim_are_a_doubt(operator: Api) -> None:
     shop = await a_shop(operator)
     states = ["expired"] * 2 + ["active"] * 48
-    await shop.update(created(plans=[{"id": f"p{place:02}", "state": state} for place, state in enumerate(states)]))
+    await shop.update(created(plans=[{"id": f"p{index:02}", "state": state} for index, state in enumerate(states)]))
 
-    more = [{"transactionId": "t-1", "plans": [{"id": f"q{place}", "state": "active"}]} for place in range(3)]
+    more = [{"transactionId": "t-1", "plans": [{"id": f"q{index}", "state": "active"}]} for index in range(3)]
     results = await shop.update(*more)
 
     assert ["plans:" in result.get("detail", "") for result in results] == [False, False, True]
     [esim] = await shop.esims()
-    assert [plan["id"] for plan in esim["plans"]] == [f"p{place:02}" for place in range(2, 50)] + ["q0", "q1"]
+    assert [plan["id"] for plan in esim["plans"]] == [f"p{index:02}" for index in range(2, 50)] + ["q0", "q1"]
 
 
 async def test_plans_whose_sum_is_more_than_can_be_stored_harm_no_update_beside_them(operator: Api) -> None:

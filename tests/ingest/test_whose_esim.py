@@ -225,9 +225,9 @@ async def test_two_nodes_apply_what_waited_for_an_order_in_the_order_in_which_it
     statuses = ["IN_USE", "SUSPENDED"] * 40
     async with running(only_api) as node, Api(node.url, node.admin_key) as operator:
         shop, upstream = await a_shop(operator), await an_upstream(operator)
-        for place, status in enumerate(statuses):
+        for index, status in enumerate(statuses):
             notice = esim_status("K1", status, transactionId="t-1")
-            await upstream.notify(notice | {"notifyId": f"n{place}"})
+            await upstream.notify(notice | {"notifyId": f"n{index}"})
         await shop.order("t-1")
 
         async with running(settings), running(settings):

@@ -158,7 +158,7 @@ async def test_an_esim_that_expired_while_the_server_was_down_expires_when_it_is
     async with running(without_scheduler(settings)) as node, Api(node.url, node.admin_key) as api:
         shop = await a_shop(api)
         began = {"occurredAt": written(now() - timedelta(days=2)), "expiredTime": ended_at}
-        await shop.update(*[in_use(f"t-{place}") | began | state for place, state in enumerate(states)])
+        await shop.update(*[in_use(f"t-{index}") | began | state for index, state in enumerate(states)])
         assert "expired" not in await shop.raised()
 
     async with running(settings) as node, Api(node.url, node.admin_key) as api:
@@ -190,7 +190,7 @@ async def test_an_esim_of_which_the_provider_has_reported_since_its_end_does_not
 async def test_an_esim_expires_once_however_many_schedulers_look(idle: Api, polling: Polling) -> None:
     shop = await a_shop(idle)
     times = {"occurredAt": "2026-03-01T10:00:00Z", "expiredTime": "2026-03-02T10:00:00Z"}
-    await shop.update(*[in_use(f"t-{place}") | times for place in range(20)])
+    await shop.update(*[in_use(f"t-{index}") | times for index in range(20)])
 
     for _ in range(3):
         await polling.scheduler.expire()
@@ -325,7 +325,7 @@ async def test_a_node_polls_what_is_due_when_it_starts(
 async def test_where_more_have_ended_than_one_round_takes_the_next_follows_at_once(idle: Api, polling: Polling) -> None:
     shop = await a_shop(idle)
     ended = {"occurredAt": written(now() - timedelta(days=2)), "expiredTime": written(now() - timedelta(hours=1))}
-    await shop.update(*[in_use(f"t-{place}") | ended for place in range(EXPIRY_BATCH + 1)])
+    await shop.update(*[in_use(f"t-{index}") | ended for index in range(EXPIRY_BATCH + 1)])
 
     pauses = [await polling.scheduler.expire() for _ in range(2)]
 

@@ -34,7 +34,7 @@ def written(at: datetime) -> str:
 def iccid(number: int) -> str:
     """Return an ICCID whose check digit is right."""
     body = f"894454080833481{number:03d}"
-    doubled = [int(digit) * (2 - place % 2) for place, digit in enumerate(reversed(body))]
+    doubled = [int(digit) * (2 - index % 2) for index, digit in enumerate(reversed(body))]
     return f"{body}{-sum(digit // 10 + digit % 10 for digit in doubled) % 10}"
 
 

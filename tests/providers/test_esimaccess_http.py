@@ -103,7 +103,7 @@ async def test_pages_are_followed_to_the_total_each_in_its_own_slot_of_the_rate_
 
     async def handler(request: web.Request) -> web.Response:
         number = (await request.json())["pager"]["pageNum"]
-        return page(*[f"{number}-{place}" for place in range(2)], total=5)
+        return page(*[f"{number}-{index}" for index in range(2)], total=5)
 
     async with serving(handler) as base_url:
         config = ProviderConfig(name="e", kind="e", base_url=base_url, credentials={"accessCode": "c"})

@@ -41,10 +41,10 @@ class Dispatcher:
     leases: dict[UUID, Lease] = field(default_factory=dict)
     out: list[Claimed] = field(default_factory=list)
 
-    def pick(self, places: set[int]) -> list[Claimed]:
-        """Hand over those of its deliveries that stand at these places."""
-        picked = [one for place, one in enumerate(self.out) if place in places]
-        self.out = [one for place, one in enumerate(self.out) if place not in places]
+    def pick(self, indices: set[int]) -> list[Claimed]:
+        """Hand over those of its deliveries with these indices."""
+        picked = [one for index, one in enumerate(self.out) if index in indices]
+        self.out = [one for index, one in enumerate(self.out) if index not in indices]
         return picked
 
 
@@ -123,9 +123,9 @@ class DisturbedQueue(WatchedQueue):
         self.stored[lane.endpoint_id] = lane
         self.model.lanes[lane.endpoint_id] = ModelLane(ordered)
 
-    @rule(place=st.integers(0, 2), esims=esims)
-    def enqueue(self, place: int, esims: Sequence[UUID | None]) -> None:
-        lane = self._some_lane(place)
+    @rule(index=st.integers(0, 2), esims=esims)
+    def enqueue(self, index: int, esims: Sequence[UUID | None]) -> None:
+        lane = self._some_lane(index)
         ordered = self.model.lanes[lane.endpoint_id].ordered
         made = [a_delivery(lane, esim_id=one, ordered=ordered and one is not None) for one in esims]
 
@@ -137,31 +137,31 @@ class DisturbedQueue(WatchedQueue):
         self.model.enqueue(made)
 
     @precondition(lambda self: not all(row.pending for row in self.model.rows.values()))
-    @rule(place=st.integers(0, 99))
-    def send_again(self, place: int) -> None:
-        row = list(self.model.rows.values())[place % len(self.model.rows)]
+    @rule(index=st.integers(0, 99))
+    def send_again(self, index: int) -> None:
+        row = list(self.model.rows.values())[index % len(self.model.rows)]
         assert self._do(lambda db: queue.send_again(db, row.delivery)) == self.model.send_again(row)
 
     @precondition(lambda self: any(row.pending for row in self.model.rows.values()))
-    @rule(place=st.integers(0, 99))
-    def cancel(self, place: int) -> None:
-        row = list(self.model.rows.values())[place % len(self.model.rows)]
+    @rule(index=st.integers(0, 99))
+    def cancel(self, index: int) -> None:
+        row = list(self.model.rows.values())[index % len(self.model.rows)]
         cancelled = self._do(lambda db: queue.cancel(db, row.delivery.id, now=datetime.now(UTC)))
         assert cancelled == self.model.cancel(row)
 
     @precondition(lambda self: self._claimed())
-    @rule(place=st.integers(0, 99))
-    def cancel_and_send_again(self, place: int) -> None:
+    @rule(index=st.integers(0, 99))
+    def cancel_and_send_again(self, index: int) -> None:
         """Have a merchant do both at once, while an attempt is in flight."""
         claimed = self._claimed()
-        row = claimed[place % len(claimed)]
+        row = claimed[index % len(claimed)]
         assert self._do(lambda db: queue.cancel(db, row.delivery.id, now=datetime.now(UTC))) == self.model.cancel(row)
         assert self._do(lambda db: queue.send_again(db, row.delivery)) == self.model.send_again(row)
 
     @precondition(lambda self: not all(lane.open for lane in self.model.lanes.values()))
-    @rule(place=st.integers(0, 2))
-    def enable(self, place: int) -> None:
-        endpoint_id = self._some_lane(place).endpoint_id
+    @rule(index=st.integers(0, 2))
+    def enable(self, index: int) -> None:
+        endpoint_id = self._some_lane(index).endpoint_id
         self._execute("UPDATE endpoints SET enabled = true, disabled_reason = NULL WHERE id = $1", endpoint_id)
         self._execute(
             "UPDATE lanes SET open = true, failing_since = NULL, held_until = NULL WHERE endpoint_id = $1", endpoint_id
@@ -169,10 +169,10 @@ class DisturbedQueue(WatchedQueue):
         self.model.enable(endpoint_id)
 
     @precondition(lambda self: not self.claim_is_blocked and not self._claimed())
-    @rule(place=st.integers(0, 2))
-    def reorder(self, place: int) -> None:
+    @rule(index=st.integers(0, 2))
+    def reorder(self, index: int) -> None:
         """Change the mind about the order, while nothing is out: two of one eSIM may be, where no order was kept."""
-        endpoint_id = self._some_lane(place).endpoint_id
+        endpoint_id = self._some_lane(index).endpoint_id
         ordered = self.model.reorder(endpoint_id)
         self._execute(
             "UPDATE endpoints SET ordering = $2 WHERE id = $1", endpoint_id, Ordering.ESIM if ordered else Ordering.NONE
@@ -180,9 +180,9 @@ class DisturbedQueue(WatchedQueue):
         self._do(lambda db: fifo.reorder(db, endpoint_id, ordered=ordered))
 
     @precondition(lambda self: len(self.model.lanes) > 2)
-    @rule(place=st.integers(0, 2))
-    def delete_endpoint(self, place: int) -> None:
-        lane = self._some_lane(place)
+    @rule(index=st.integers(0, 2))
+    def delete_endpoint(self, index: int) -> None:
+        lane = self._some_lane(index)
         assert self._do(lambda db: endpoints.delete(db, lane.tenant, lane.endpoint_id, now=datetime.now(UTC)))
         self.model.delete(lane.endpoint_id)
 
@@ -211,8 +211,8 @@ class DisturbedQueue(WatchedQueue):
     def _claimed(self) -> list[Row]:
         return [row for row in self.model.rows.values() if row.pending and row.token]
 
-    def _some_lane(self, place: int) -> Lane:
-        return self.stored[sorted(self.model.lanes)[place % len(self.model.lanes)]]
+    def _some_lane(self, index: int) -> Lane:
+        return self.stored[sorted(self.model.lanes)[index % len(self.model.lanes)]]
 
 
 async def _rows(db: Session) -> Sequence[Any]:

@@ -28,7 +28,7 @@ def items(account_id: UUID, names: Sequence[str]) -> list[Item]:
 
 async def test_a_batch_of_any_size_finds_room_among_the_locks_of_the_server(database: Database) -> None:
     async with database.transaction() as db:
-        await apply_batch(db, items(new_id(), [f"t-{place}" for place in range(5_000)]), EmitPolicy())
+        await apply_batch(db, items(new_id(), [f"t-{index}" for index in range(5_000)]), EmitPolicy())
 
         granted = await db.conn.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
     assert 0 < granted <= CREATION_LOCKS + 1  # and the one that freezing an account waits for
@@ -36,10 +36,10 @@ async def test_a_batch_of_any_size_finds_room_among_the_locks_of_the_server(data
 
 async def test_batches_that_name_the_same_transactions_in_other_orders_take_turns(database: Database) -> None:
     account_id = new_id()
-    names = [f"t-{place}" for place in range(200)]
+    names = [f"t-{index}" for index in range(200)]
 
     async def take(named: list[str]) -> None:
         async with database.transaction() as db:
             await apply_batch(db, items(account_id, named), EmitPolicy())
 
-    await asyncio.gather(*[take(names if place % 2 else names[::-1]) for place in range(8)])
+    await asyncio.gather(*[take(names if index % 2 else names[::-1]) for index in range(8)])

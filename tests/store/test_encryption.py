@@ -36,12 +36,12 @@ def test_a_value_that_was_moved_to_another_row_cannot_be_decrypted() -> None:
         cipher.decrypt(cipher.encrypt(b"secret", row=ROW), row="esims.credentials.2")
 
 
-@pytest.mark.parametrize("place", [0, 1, 5, 16, 17, -1])
-def test_a_value_of_which_one_bit_was_changed_cannot_be_decrypted(place: int) -> None:
+@pytest.mark.parametrize("index", [0, 1, 5, 16, 17, -1])
+def test_a_value_of_which_one_bit_was_changed_cannot_be_decrypted(index: int) -> None:
     cipher = Cipher([OLD])
     encrypted = bytearray(cipher.encrypt(b"secret", row=ROW))
 
-    encrypted[place] ^= 1
+    encrypted[index] ^= 1
 
     with pytest.raises(Broken, match=r"(cannot be decrypted|does not hold)"):
         cipher.decrypt(bytes(encrypted), row=ROW)

@@ -74,7 +74,7 @@ async def test_a_reader_that_follows_many_writers_misses_nothing_and_reads_nothi
 
     async def write(number: int) -> None:
         for _ in range(8):
-            made = [an_event(tenants[(number + place) % 2]) for place in range(3)]
+            made = [an_event(tenants[(number + index) % 2]) for index in range(3)]
             async with database.transaction() as db:
                 await events.insert(db, made)
                 await db.conn.execute("SELECT pg_sleep(0.002 * $1)", float(number % 3))

@@ -70,7 +70,7 @@ async def test_deliveries_are_cancelled_after_a_wait_for_one_that_was_taken_up_m
 async def _attempted(database: Database, *, count: int) -> list[Result]:
     """Make deliveries in 20 lanes, take them up and deliver all."""
     targets = [await a_lane(database, due=0) for _ in range(20)]
-    made = [a_delivery(targets[place % len(targets)]) for place in range(count)]
+    made = [a_delivery(targets[index % len(targets)]) for index in range(count)]
     async with database.transaction() as db:
         for first in range(0, count, BATCH):
             await deliveries.insert(db, made[first : first + BATCH])

@@ -51,7 +51,7 @@ async def put(database: Database, table: str, made_at: datetime) -> UUID:
     return row_id
 
 
-async def place_of(database: Database, table: str, row_id: UUID) -> str:
+async def partition_of(database: Database, table: str, row_id: UUID) -> str:
     async with database.session() as db:
         found: str = await db.conn.fetchval(f"SELECT tableoid::regclass::text FROM {table} WHERE id = $1", row_id)
         return found
@@ -80,7 +80,7 @@ async def test_a_row_lies_in_the_partition_of_the_day_inside_its_id(fresh: Datab
         (NOON - DAYS_BEHIND * DAY, NOON - DAYS_BEHIND * DAY),
         (NOON + DAYS_AHEAD * DAY, NOON + DAYS_AHEAD * DAY),
     ]:
-        assert await place_of(fresh, table, await put(fresh, table, made_at)) == partition_name(table, day)
+        assert await partition_of(fresh, table, await put(fresh, table, made_at)) == partition_name(table, day)
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -88,12 +88,12 @@ async def test_a_row_far_off_is_taken_and_moves_when_its_day_is_made(fresh: Data
     await make(fresh, NOON)
     far = NOON + 30 * DAY
     early, late = await put(fresh, table, far), await put(fresh, table, far + 300 * DAY)
-    assert await place_of(fresh, table, early) == f"{table}_default"
+    assert await partition_of(fresh, table, early) == f"{table}_default"
 
     await make(fresh, far)
 
-    assert await place_of(fresh, table, early) == partition_name(table, far)
-    assert await place_of(fresh, table, late) == f"{table}_default"
+    assert await partition_of(fresh, table, early) == partition_name(table, far)
+    assert await partition_of(fresh, table, late) == f"{table}_default"
     async with fresh.session() as db:
         assert await db.conn.fetchval(f"SELECT count(*) FROM {table}") == 2
 
@@ -131,7 +131,7 @@ async def test_the_days_of_another_schema_of_the_database_are_not_ours(empty: st
 
     assert in_use == []
     assert len(dropped) == len(TABLES) * (DAYS_BEHIND + 1 + DAYS_AHEAD)
-    assert await place_of(second, "events", await put(second, "events", NOON)) == partition_name("events", NOON)
+    assert await partition_of(second, "events", await put(second, "events", NOON)) == partition_name("events", NOON)
     await first.close()
     await second.close()
 
@@ -141,7 +141,7 @@ async def test_days_are_those_of_utc_wherever_the_server_stands(fresh: Database)
 
     await make(fresh, late_in_utc)
 
-    assert await place_of(fresh, "events", await put(fresh, "events", late_in_utc)) == "events_20261123"
+    assert await partition_of(fresh, "events", await put(fresh, "events", late_in_utc)) == "events_20261123"
 
 
 async def test_a_partition_keeps_ids_unique(fresh: Database) -> None:

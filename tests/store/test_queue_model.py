@@ -45,7 +45,7 @@ RESULTS = [
     (NOT_COUNTED, None),
     (GONE, None),
 ]
-places = st.sets(st.integers(0, 7), min_size=1)
+indices = st.sets(st.integers(0, 7), min_size=1)
 
 
 @dataclass
@@ -159,26 +159,26 @@ class ServedQueue(DisturbedQueue):
         self._execute("UPDATE queue SET claim_token = 0, claims = 0 WHERE event_type = 'gate'")
 
     @precondition(lambda self: self._busy())
-    @rule(who=either, places=places, result=st.sampled_from(RESULTS))
-    def finish(self, who: int, places: set[int], result: tuple[Verdict, Transition | None]) -> None:
-        done = self._one_of(self._busy(), who).pick(places)
+    @rule(who=either, indices=indices, result=st.sampled_from(RESULTS))
+    def finish(self, who: int, indices: set[int], result: tuple[Verdict, Transition | None]) -> None:
+        done = self._one_of(self._busy(), who).pick(indices)
         verdict, transition = result
         kept = self._loop.run_until_complete(write(self._database, done, verdict, transition=transition))
         assert kept == self.model.write(done, verdict, transition)
         self.spent += [(one, verdict) for one in done]
 
     @precondition(lambda self: self.spent)
-    @rule(place=st.integers(0, 4))
-    def hand_in_again(self, place: int) -> None:
+    @rule(index=st.integers(0, 4))
+    def hand_in_again(self, index: int) -> None:
         """Write a late result once more, as after a commit whose answer was lost."""
-        claimed, verdict = self.spent[-1 - place % len(self.spent)]
+        claimed, verdict = self.spent[-1 - index % len(self.spent)]
         kept = self._loop.run_until_complete(write(self._database, [claimed], verdict))
         assert kept == self.model.write([claimed], verdict, None)
 
     @precondition(lambda self: self._busy())
-    @rule(who=either, places=places)
-    def put_back(self, who: int, places: set[int]) -> None:
-        released = self._one_of(self._busy(), who).pick(places)
+    @rule(who=either, indices=indices)
+    def put_back(self, who: int, indices: set[int]) -> None:
+        released = self._one_of(self._busy(), who).pick(indices)
         self._do(lambda db: queue.release_claims(db, released))
         self.model.put_back(released)
 

@@ -67,8 +67,8 @@ class Dispatchers:
             )
         return {row["endpoint_id"] for row in rows}
 
-    async def taken_up_by(self, dispatcher: DispatcherProcess) -> set[UUID]:
-        """Return the deliveries that it has taken up and of which no outcome is written."""
+    async def claimed_by(self, dispatcher: DispatcherProcess) -> set[UUID]:
+        """Return the deliveries that it has claimed and of which no outcome is written."""
         async with self._database.session() as db:
             rows = await db.conn.fetch(
                 """

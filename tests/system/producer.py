@@ -130,7 +130,7 @@ class Producer:
     def _updates(self, key: str) -> list[Step]:
         return [
             Step(
-                f"{key}/{place}",
+                f"{key}/{index}",
                 "/v1/updates",
                 {
                     "account": self._target.account,
@@ -139,7 +139,7 @@ class Producer:
                         {
                             "transactionId": f"shop-{key}",
                             "esimTranNo": key,
-                            "occurredAt": self._at(place),
+                            "occurredAt": self._at(index),
                             "esimStatus": status,
                             "totalVolume": VOLUME / 1_048_576,
                             "dataUsage": VOLUME * percent / 100 / 1_048_576,
@@ -147,7 +147,7 @@ class Producer:
                     ],
                 },
             )
-            for place, (status, percent, _) in enumerate(LIFE)
+            for index, (status, percent, _) in enumerate(LIFE)
         ]
 
     def _notifications(self, key: str) -> list[Step]:
@@ -159,27 +159,27 @@ class Producer:
             "packageCode": "XX_1",
         }
         notifications = [
-            Step(f"{key}/{place}", self._target.inbound_path, self._notification(key, place))
-            for place, _ in enumerate(LIFE)
+            Step(f"{key}/{index}", self._target.inbound_path, self._notification(key, index))
+            for index, _ in enumerate(LIFE)
         ]
         return [Step(f"{key}/order", "/v1/orders", order), *notifications]
 
-    def _notification(self, key: str, place: int) -> Json:
-        status, percent, event = LIFE[place]
+    def _notification(self, key: str, index: int) -> Json:
+        status, percent, event = LIFE[index]
         used = VOLUME * percent // 100
         content: Json = {"orderNo": f"B{key}", "esimTranNo": key, "transactionId": f"shop-{key}"}
         if event == "esim.data_updated":
             kind = "DATA_USAGE"
-            content |= {"totalVolume": VOLUME, "orderUsage": used, "lastUpdateTime": self._at(place)}
+            content |= {"totalVolume": VOLUME, "orderUsage": used, "lastUpdateTime": self._at(index)}
         else:
             kind = "ESIM_STATUS"
             content |= {"esimStatus": PROVIDERS_WORD.get(status, status), "totalVolume": VOLUME, "orderUsage": used}
         return {
             "notifyType": kind,
-            "notifyId": f"{key}-{place}",
-            "eventGenerateTime": self._at(place),
+            "notifyId": f"{key}-{index}",
+            "eventGenerateTime": self._at(index),
             "content": content,
         }
 
-    def _at(self, place: int) -> str:
-        return f"{self._started_at + timedelta(minutes=place):%Y-%m-%dT%H:%M:%SZ}"
+    def _at(self, index: int) -> str:
+        return f"{self._started_at + timedelta(minutes=index):%Y-%m-%dT%H:%M:%SZ}"

@@ -59,8 +59,8 @@ async def there(postgres: str, settings: Settings, tmp_path: Path) -> AsyncItera
 class Sender:
     """Hands in the lives of eSIMs at whichever installation has the account now, until each is acknowledged."""
 
-    def __init__(self, place: Api, account: str) -> None:
-        self.place = place
+    def __init__(self, target: Api, account: str) -> None:
+        self.target = target
         self.acknowledged: list[tuple[Json, list[str]]] = []
         """Each update with its events."""
         self.outcomes: Counter[str] = Counter()
@@ -85,7 +85,7 @@ class Sender:
         body = {"account": self._account, "mode": "test", "updates": [update]}
 
         async def taken() -> Json:
-            answer = await self.place.call("POST", "/v1/updates", body)
+            answer = await self.target.call("POST", "/v1/updates", body)
             if answer.status == 200 and answer.body["results"][0]["outcome"] != "invalid":
                 return answer.body["results"][0]
             assert answer.status in (200, 503), answer
@@ -130,7 +130,7 @@ async def test_an_account_moves_under_load_and_every_event_arrives_exactly_once(
             output = await command("accounts", "export", merchant.account, str(file), environment=of(settings))
             before = len(receiver.received)
             await command("accounts", "import", str(file), environment=of(there))
-            sender.place = new
+            sender.target = new
             await receiver.wait_for(before + 60)
             stop.set()
         async with new.as_key(merchant.key) as caller:

@@ -43,9 +43,9 @@ async def test_one_delivery_is_sent_beside_a_flood_whose_receiver_takes_all_it_c
         before = len(receiver.received)
         await in_status(caller, event, "delivered", within_s=60)
 
-    [place] = [place for place, request in enumerate(receiver.received) if request.path == "/one"]
-    print(f"\n{place - before} of the flood arrived first")
-    assert place - before < MAX_BEFORE
+    [index] = [index for index, request in enumerate(receiver.received) if request.path == "/one"]
+    print(f"\n{index - before} of the flood arrived first")
+    assert index - before < MAX_BEFORE
 
 
 async def test_one_delivery_is_sent_beside_a_flood_whose_receiver_hangs(

@@ -77,23 +77,23 @@ async def test_the_caps_of_process_and_lane_hold_and_are_used(settings: Settings
     assert max(gate.peak for gate in gates.values()) == 4
 
 
-@pytest.mark.parametrize("own_cap", [2, 30])
+@pytest.mark.parametrize("own_max", [2, 30])
 async def test_an_endpoint_may_have_a_cap_of_its_own_below_or_above_the_default(
-    operator: Api, receiver: Receiver, own_cap: int
+    operator: Api, receiver: Receiver, own_max: int
 ) -> None:
     gate = Gate()
     receiver.answer(script=[gate.answer])
     merchant = await a_merchant(operator)
     async with operator.as_key(merchant.key) as api:
-        await an_endpoint(api, receiver.url(), timeout=30, maxInFlight=own_cap)
+        await an_endpoint(api, receiver.url(), timeout=30, maxInFlight=own_max)
         await flood(operator, merchant, 100)
 
-        await eventually(lambda: _hold(gate, own_cap))
+        await eventually(lambda: _hold(gate, own_max))
         gate.open()
         await receiver.wait_for(100)
         await _until_nothing_is_pending(api)
 
-    assert gate.peak == own_cap
+    assert gate.peak == own_max
 
 
 async def _hold(gate: Gate, count: int) -> bool:

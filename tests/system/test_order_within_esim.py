@@ -67,15 +67,15 @@ def _now_and_then_failing(chance: Random) -> Behaviour:
 
 async def _live(intake: Api, account: str) -> None:
     """Create the eSIMs, activate them, then report their usage step by step: one event each."""
-    for place, percent in enumerate((0, *PERCENTS)):
+    for index, percent in enumerate((0, *PERCENTS)):
         updates = [
             {
                 "transactionId": f"shop-{number}",
                 "esimTranNo": f"E{number}",
-                "esimStatus": "IN_USE" if place else "CREATED",
+                "esimStatus": "IN_USE" if index else "CREATED",
                 "totalVolume": 1000,
                 "dataUsage": 1000 * percent / 100,
-                "occurredAt": f"2026-11-25T10:{place:02}:00Z",
+                "occurredAt": f"2026-11-25T10:{index:02}:00Z",
             }
             for number in range(ESIMS)
         ]

@@ -49,12 +49,12 @@ async def test_a_failing_receiver_is_probed_by_one_request_at_a_time_and_comes_b
     turnstile.let_through(CAP - 1, code=500)
     assert turnstile.peak_since_last_read() == CAP
     for _ in range(PROBES):
-        await _rest_ends(database)
+        await _cooldown_ends(database)
         await _holds(turnstile, 1)
         turnstile.let_through(1, code=500)
     assert turnstile.peak_since_last_read() == 1
     assert len(receiver.received) == FAILED
-    await _rest_ends(database)
+    await _cooldown_ends(database)
 
     steps = []
     for expected in (1, 2, 4, 8, 8):
@@ -77,7 +77,7 @@ async def _holds(turnstile: Turnstile, count: int) -> None:
     await eventually(enough, within_s=60)
 
 
-async def _rest_ends(database: Database) -> None:
+async def _cooldown_ends(database: Database) -> None:
     """Wait until the lane is given back to rest, and let the rest pass."""
 
     async def ended() -> bool:

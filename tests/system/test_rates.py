@@ -31,11 +31,11 @@ async def test_a_slow_endpoint_does_not_hold_up_the_turns_of_a_faster_one(mercha
     for _ in range(FAST):
         await an_event(merchant, "esim.expired")
 
-    async def fast_places() -> list[int]:
-        places = [place for place, one in enumerate(receiver.received) if one.path == "/fast"]
-        return places if len(places) == FAST else []
+    async def fast_indices() -> list[int]:
+        indices = [index for index, one in enumerate(receiver.received) if one.path == "/fast"]
+        return indices if len(indices) == FAST else []
 
-    first, *_, last = await eventually(fast_places)
+    first, *_, last = await eventually(fast_indices)
     slow_between = last - first + 1 - FAST
     assert slow_between < FAST / 2  # turn by turn there would be as many as fast ones
 

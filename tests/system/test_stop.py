@@ -36,7 +36,7 @@ async def node(settings: Settings, tmp_path: Path) -> AsyncIterator[NodeProcess]
 async def test_a_stop_under_load_finishes_what_is_in_flight_and_repeats_nothing(
     node: NodeProcess, settings: Settings, receiver: Receiver, database: Database
 ) -> None:
-    receiver.answer(script=[answered_after(0.5 + place / 100) for place in range(50)] * 20)
+    receiver.answer(script=[answered_after(0.5 + index / 100) for index in range(50)] * 20)
     await _raise_events(node, settings, receiver)
     await receiver.wait_for(30)
 

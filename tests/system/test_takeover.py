@@ -50,7 +50,7 @@ async def test_a_dispatcher_takes_over_the_lanes_of_one_that_was_killed(
     await receiver.wait_for(LANES * EVENTS // 4, timeout=60)
     first.node.kill()
     leases_of_the_dead = await dispatchers.leased_by(first)
-    in_hand = await _arrivals_of(database, await dispatchers.taken_up_by(first))
+    in_hand = await _arrivals_of(database, await dispatchers.claimed_by(first))
     await dispatchers.forget(first)
     await eventually(lambda: all_delivered(database), within_s=90)
 
@@ -73,7 +73,7 @@ async def test_a_dispatcher_that_was_paused_past_its_lease_changes_nothing_when_
     paused = await dispatchers.start()
     await _raise_events(intake, merchant, DUE)
     await receiver.wait_for(AT_ONCE, timeout=90)
-    await eventually(lambda: _has_taken_up(dispatchers, paused, DUE), within_s=90)
+    await eventually(lambda: _has_claimed(dispatchers, paused, DUE), within_s=90)
 
     paused.node.pause()
     await eventually(lambda: _lease_has_ended(dispatchers, paused), within_s=90)  # by itself: it knows its own clock
@@ -91,9 +91,9 @@ async def test_a_dispatcher_that_was_paused_past_its_lease_changes_nothing_when_
     assert sorted(copies.values()) == [1] * (DUE - AT_ONCE + 1) + [2] * AT_ONCE  # what it had only taken up, it left
     assert await _attempts(database) == {(1, "2xx"): DUE + 1}
     async with database.session() as db:
-        strain = await db.conn.fetchrow("SELECT failures, allowed, held_until FROM lanes")
-    assert strain is not None
-    assert tuple(strain) == (0, None, None)
+        lane = await db.conn.fetchrow("SELECT failures, allowed, held_until FROM lanes")
+    assert lane is not None
+    assert tuple(lane) == (0, None, None)
 
 
 async def _raise_events(intake: Api, merchant: Merchant, count: int, *, begin_at: int = 0) -> None:
@@ -113,8 +113,8 @@ async def _with_endpoints(intake: Api, receiver: Receiver, count: int) -> Mercha
     return merchant
 
 
-async def _has_taken_up(dispatchers: Dispatchers, dispatcher: DispatcherProcess, count: int) -> bool:
-    return len(await dispatchers.taken_up_by(dispatcher)) >= count
+async def _has_claimed(dispatchers: Dispatchers, dispatcher: DispatcherProcess, count: int) -> bool:
+    return len(await dispatchers.claimed_by(dispatcher)) >= count
 
 
 async def _lease_has_ended(dispatchers: Dispatchers, dispatcher: DispatcherProcess) -> bool:

@@ -125,5 +125,5 @@ def test_the_examples_are_one_life() -> None:
 
 
 def luhn(digits: str) -> int:
-    doubled = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits))]
+    doubled = [int(digit) * (1 + index % 2) for index, digit in enumerate(reversed(digits))]
     return sum(value // 10 + value % 10 for value in doubled) % 10

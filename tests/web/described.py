@@ -15,7 +15,7 @@ from esimhooks.server.app.asgi import table
 
 PREFIX = re.compile(r"^\^([a-z]+)_\[0-7\]")
 MOMENT = "2020-01-01T00:00:00Z"
-ProcessSlot = tuple[str | int, ...]
+JsonPath = tuple[str | int, ...]
 
 
 class Described(Struct, frozen=True):
@@ -67,18 +67,18 @@ class Document:
             case _:
                 return MOMENT if schema.get("format") == "date-time" else "text"
 
-    def texts(self, schema: Json, place: ProcessSlot = ()) -> Iterator[ProcessSlot]:
-        """Yield the places of free text in a body: strings of no declared form."""
+    def texts(self, schema: Json, steps: JsonPath = ()) -> Iterator[JsonPath]:
+        """Yield the paths of free text in a body: strings of no declared form."""
         for one in self._variants(schema):
             if one.get("type") == "object":
                 for name, inner in one.get("properties", {}).items():
-                    yield from self.texts(inner, (*place, name))
+                    yield from self.texts(inner, (*steps, name))
                 if isinstance(one.get("additionalProperties"), dict):
-                    yield from self.texts(one["additionalProperties"], (*place, "x-name"))
+                    yield from self.texts(one["additionalProperties"], (*steps, "x-name"))
             elif one.get("type") == "array" and "items" in one:
-                yield from self.texts(one["items"], (*place, 0))
+                yield from self.texts(one["items"], (*steps, 0))
             elif one.get("type") == "string" and not {"enum", "format"} & one.keys():
-                yield place
+                yield steps
 
     def resolved(self, schema: Json) -> Json:
         """Follow a reference."""
@@ -110,20 +110,20 @@ class Document:
                 yield Described(method.upper(), path, ids, filters, "account" in named, content.get("schema"), example)
 
 
-def put(body: Json, place: ProcessSlot, value: Json) -> Json:
+def put(body: Json, steps: JsonPath, value: Json) -> Json:
     """Return the body with a value at a place, with what is needed around it."""
-    if not place:
+    if not steps:
         return value
-    step, *rest = place
+    step, *rest = steps
     if isinstance(step, int):
         return [put(body[0] if isinstance(body, list) and body else None, tuple(rest), value)]
     there = body if isinstance(body, dict) else {}
     return there | {step: put(there.get(step), tuple(rest), value)}
 
 
-def found(body: Json, place: ProcessSlot) -> Json:
+def found(body: Json, steps: JsonPath) -> Json:
     """Return what stands at a place, None where there is nothing."""
-    for step in place:
+    for step in steps:
         if isinstance(body, dict) and isinstance(step, str):
             body = body.get(step)
         elif isinstance(body, list) and isinstance(step, int) and body:

@@ -14,7 +14,7 @@ import pytest
 from api import Api, Json, a_merchant
 from esimhooks.server.domain.ids import new_id
 from receiver import Receiver
-from web.described import Described, Document, ProcessSlot, found, put
+from web.described import Described, Document, JsonPath, found, put
 from web.routes import WITH_BODY, Route, is_problem
 from web.rows import rows_of
 
@@ -79,25 +79,25 @@ async def test_naughty_strings_are_refused_in_order_or_kept_exactly(
     path = one.at(rows.ids | {"name": "upstream"}) + (f"?{rows.query}" if one.of_tenant else "")
     plain = one.example or DOCUMENT.smallest(one.body)
     accepted = 0
-    places = dict.fromkeys(_known(place) for place in DOCUMENT.texts(one.body))
-    for number, place in enumerate(places, WITH_TEXT.index(one)):
+    places = dict.fromkeys(_known(steps) for steps in DOCUMENT.texts(one.body))
+    for number, steps in enumerate(places, WITH_TEXT.index(one)):
         for text in NAUGHTY[number % HANDS["naughty"] :: HANDS["naughty"]]:
-            body = put(plain | ({"account": account} if "account" in plain else {}), place, text)
-            if "transactionId" in plain and place != ("transactionId",):
+            body = put(plain | ({"account": account} if "account" in plain else {}), steps, text)
+            if "transactionId" in plain and steps != ("transactionId",):
                 body["transactionId"] = str(new_id())
             answer = await operator.call(one.method, path, body)
-            assert answer.status < 500, (place, text, answer)
+            assert answer.status < 500, (steps, text, answer)
             if answer.status >= 400:
                 is_problem(answer, answer.status)
                 continue
             accepted += 1
-            shown = found(answer.body, place)
-            assert shown in (None, text), (place, text, shown)
+            shown = found(answer.body, steps)
+            assert shown in (None, text), (steps, text, shown)
     assert accepted or one.path in WITHOUT_FREE_TEXT
 
 
-def _known(place: ProcessSlot) -> ProcessSlot:
-    return (place[0], KNOWN[str(place[0])]) if place[0] in KNOWN and len(place) == 2 else place
+def _known(steps: JsonPath) -> JsonPath:
+    return (steps[0], KNOWN[str(steps[0])]) if steps[0] in KNOWN and len(steps) == 2 else steps
 
 
 async def test_naughty_strings_arrive_in_webhooks_as_they_were_handed_in(operator: Api, receiver: Receiver) -> None:

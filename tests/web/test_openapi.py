@@ -108,9 +108,9 @@ async def test_asyncapi_has_the_same_events(operator: Api) -> None:
     assert [message["name"] for message in document["components"]["messages"].values()] == list(EventType)
     references = set(re.findall(r'"\$ref":"(#/[^"]+)"', msgspec.json.encode(document).decode()))
     for reference in references:
-        place = document
+        node = document
         for step in reference.removeprefix("#/").split("/"):
-            place = place[step]
+            node = node[step]
 
 
 async def test_the_reference_is_one_page_that_loads_nothing(operator: Api) -> None:

@@ -64,22 +64,22 @@ async def statuses(api: Api, what: str, *, sender: str, number: int) -> list[int
     """Try something wrong so many times; return the statuses."""
     headers = {"x-forwarded-for": sender}
 
-    async def tried(place: int) -> int:
+    async def tried(index: int) -> int:
         if what == "key":
             async with api.as_key(new_key(Mode.TEST)) as stranger:
                 return (await stranger.call("GET", "/v1/esims", x_forwarded_for=sender)).status
         async with ClientSession(headers=headers) as session:
             match what:
                 case "sign-in":
-                    call = session.post(api.url + "/sign-in", data={"key": f"wrong{place}"})
+                    call = session.post(api.url + "/sign-in", data={"key": f"wrong{index}"})
                 case "inbound":
-                    call = session.post(f"{api.url}/providers/upstream/{place}", data=b"{}")
+                    call = session.post(f"{api.url}/providers/upstream/{index}", data=b"{}")
                 case _:
-                    call = session.get(f"{api.url}/qr/esim_01jd3v8k5fe8ya3q8r0m2n6x7{place % 10}/x.png")
+                    call = session.get(f"{api.url}/qr/esim_01jd3v8k5fe8ya3q8r0m2n6x7{index % 10}/x.png")
             async with call as answer:
                 return answer.status
 
-    return list(await asyncio.gather(*(tried(place) for place in range(number))))
+    return list(await asyncio.gather(*(tried(index) for index in range(number))))
 
 
 @pytest.mark.parametrize(("what", "status"), [("key", 401), ("sign-in", 401), ("inbound", 401), ("picture", 404)])

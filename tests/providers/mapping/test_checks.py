@@ -68,7 +68,7 @@ def test_every_mistake_has_its_path(text: str, pointer: str, expected: str) -> N
     with pytest.raises(Refused) as refused:
         compile_document(HEAD + text, pointer="/settings/document")
     found = {error.pointer: error.detail for error in refused.value.errors}
-    near = [detail for place, detail in found.items() if place.startswith(f"/settings/document{pointer}")]
+    near = [detail for path, detail in found.items() if path.startswith(f"/settings/document{pointer}")]
     assert any(expected in detail for detail in near), found
 
 

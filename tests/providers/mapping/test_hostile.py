@@ -47,7 +47,7 @@ def test_a_document_that_could_break_something_later_is_refused(text: str, point
     with pytest.raises(Refused) as refused:
         compile_document(HEAD + text)
     found = [(error.pointer, error.detail) for error in refused.value.errors]
-    assert any(place.startswith(pointer) and expected in detail for place, detail in found), found
+    assert any(path.startswith(pointer) and expected in detail for path, detail in found), found
 
 
 def test_a_document_that_is_an_object_has_as_many_levels_as_one_in_toml() -> None:

@@ -128,9 +128,9 @@ async def test_an_answer_of_several_pages_is_read_to_its_end(
     fake: FakeProvider, http: ClientSession, paging: str, calls: list[str], extra: list[Any]
 ) -> None:
     document = f'[fetch]\nrequest = "GET /o/{{orderNo}}"\nlist = "data"\npaging = {paging}\n{SET}'
-    for place, call in enumerate(calls):
-        found = [{"id": f"{place}-{number}", "state": "live"} for number in range(2 - place)]
-        fake.says(f"GET {call}", {"data": found} | extra[place])
+    for index, call in enumerate(calls):
+        found = [{"id": f"{index}-{number}", "state": "live"} for number in range(2 - index)]
+        fake.says(f"GET {call}", {"data": found} | extra[index])
 
     esims = await provider_for(fake, http, document).fetch(Lookup(order_no="1"))
 
@@ -355,7 +355,7 @@ PLANS = ONE + 'plans = "plans"\nset.plan.id = "id"\nset.plan.expireTime = "end"\
 async def test_an_esim_all_of_whose_plans_have_ended_is_not_believed_to_be_active(
     fake: FakeProvider, http: ClientSession, ends: list[str | None], status: EsimStatus | None
 ) -> None:
-    plans = [{"id": str(place), "end": end} for place, end in enumerate(ends)]
+    plans = [{"id": str(index), "end": end} for index, end in enumerate(ends)]
     fake.says("GET /v1/esims/7", {"id": "7", "state": "live", "plans": plans})
 
     [esim] = await provider_for(fake, http, PLANS).fetch(Lookup(esim_tran_no="7"))
