@@ -4,6 +4,7 @@ Rounds of the scheduler are run one by one, where it must be known that one is o
 """
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -185,6 +186,67 @@ async def test_an_esim_of_which_the_provider_has_reported_since_its_end_does_not
     assert await shop.raised() == ["activated"]
     async with database.transaction() as db:
         assert await esims.lock_expired(db, limit=10) == [], "it would be looked at for ever"
+
+
+async def test_one_esim_whose_end_cannot_be_written_keeps_no_other_from_expiring(
+    idle: Api, polling: Polling, database: Database
+) -> None:
+    shop = await a_shop(idle)
+    times = {"occurredAt": "2026-03-01T10:00:00Z", "expiredTime": "2026-03-02T10:00:00Z"}
+    await shop.update(*[in_use(f"t-{place}") | times for place in range(3)])
+
+    async with refused(database, "transaction_id <> 't-1' OR status <> 'EXPIRED'"):
+        await polling.scheduler.expire()
+        await shop.update(in_use("t-4") | times)
+        await polling.scheduler.expire()
+
+    assert (await shop.raised()).count("expired") == 3
+
+
+async def test_one_esim_whose_pending_usage_cannot_be_emitted_keeps_no_other_waiting(
+    settings: Settings, polling: Polling, database: Database
+) -> None:
+    hourly = without_scheduler(settings).model_copy(update={"usage_interval_s": 3600})
+    async with running(hourly) as node, Api(node.url, node.admin_key) as api:
+        shop = await a_shop(api)
+        names = [f"t-{place}" for place in range(3)]
+        await shop.update(*[in_use(name, totalVolume=1000) for name in names])
+        for used in (10, 20):
+            await shop.update(*[{"transactionId": name, "dataUsage": used} for name in names])
+        before = (await shop.raised()).count("data_updated")
+        await moved(database, "esims", "pending_until")
+
+        async with refused(database, "transaction_id <> 't-1' OR pending_until IS NOT NULL"):
+            await polling.scheduler.emit_pending_usage()
+
+        assert (await shop.raised()).count("data_updated") == before + 2
+
+
+async def test_one_esim_whose_polled_usage_cannot_be_written_keeps_no_other_from_it(
+    idle: Api, polling: Polling, sandbox: Sandbox, database: Database
+) -> None:
+    shop = await a_shop(idle)
+    keys = await active_esims(shop, polling, database, base_url=sandbox.base_url, sandbox=sandbox)
+    for key in keys:
+        await use(sandbox, key, "usage_10")
+    await moved(database, "esims", "next_poll_at")
+
+    async with refused(database, f"esim_tran_no <> '{keys[3]}' OR used_bytes IS NULL OR used_bytes = 0"):
+        await polling.scheduler.poll_usage()
+
+    assert (await shop.raised()).count("usage_updated") == len(keys) - 1
+
+
+@asynccontextmanager
+async def refused(database: Database, rule: str) -> AsyncIterator[None]:
+    """Have eSIMs that break a rule not be written."""
+    async with database.transaction() as db:
+        await db.conn.execute(f"ALTER TABLE esims ADD CONSTRAINT refused CHECK ({rule}) NOT VALID")
+    try:
+        yield
+    finally:
+        async with database.transaction() as db:
+            await db.conn.execute("ALTER TABLE esims DROP CONSTRAINT refused")
 
 
 async def test_an_esim_expires_once_however_many_schedulers_look(idle: Api, polling: Polling) -> None:

@@ -5,8 +5,10 @@ are taken with `SKIP LOCKED`.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
+from time import monotonic
+from typing import TypeAlias
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -14,7 +16,7 @@ from msgspec.structs import replace
 from esimhooks.server.delivery import operational
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.emit import EmitPolicy
-from esimhooks.server.domain.errors import NotNow
+from esimhooks.server.domain.errors import Conflicting, NotNow
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, first_id_of, text_of
 from esimhooks.server.domain.order import Order
@@ -22,7 +24,7 @@ from esimhooks.server.domain.provider import ProviderFacts, ProviderState, is_si
 from esimhooks.server.domain.schedule import between_polls
 from esimhooks.server.domain.update import Cause
 from esimhooks.server.domain.validity import expiry_of
-from esimhooks.server.ingest.batch import Item, apply_batch, emit_pending
+from esimhooks.server.ingest.batch import BatchResult, Item, apply_batch, emit_pending
 from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.ingest.orders import fail, fill, has_failed
 from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
@@ -46,12 +48,14 @@ from esimhooks.server.store import (
     provider_troubles,
     queue,
 )
-from esimhooks.server.store.database import Database
+from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.intake import Scope
 from esimhooks.server.store.partitions import ensure_partitions
 from esimhooks.server.store.polls import DuePoll
 
 EXPIRY_BATCH = 200
+PASSED_BY_S = 300.0
+"""After this an eSIM whose end or usage could not be written is tried again."""
 POLL_BATCH = 200
 ORDERS_A_PROVIDER = 10
 MAX_PROVIDERS = 20
@@ -68,6 +72,9 @@ PARTITIONS_AGAIN_S = 60.0
 ALERT_BATCH = 100
 LOOK_AGAIN_FOR = timedelta(minutes=5)
 """Longer than any transaction lasts."""
+
+Work: TypeAlias = Callable[[Session, int, list[UUID]], Awaitable[BatchResult | None]]
+"""Locks up to so many eSIMs that are due, adds their ids to the list and applies what follows, in the transaction."""
 
 log = get_logger("scheduler")
 
@@ -93,41 +100,67 @@ class Scheduler:
         self._wakes = wakes
         self._poll_interval_s = poll_interval_s
         self._history_kept_for = timedelta(days=retention_days)
-        self._unreadable: set[UUID] = set()
+        self._passed_by: dict[UUID, float] = {}
         self._providers_reviewed = False
 
     async def expire(self) -> float:
         """End the validity of eSIMs whose provider has said nothing, also of those that ended while we were down."""
-        async with self._database.transaction() as db:
-            ended = await esims.lock_expired(db, limit=EXPIRY_BATCH, but_not=self._unreadable)
-            items = [
-                Item(scope=Scope(provider=esim.provider), updates=(expiry_of(esim),), esim_ids=(esim.id,))
-                for esim in ended
-                if isinstance(esim, Esim)
-            ]
-            applied = await apply_batch(db, items, self._policy) if items else None
-        for row in ended:
-            if not isinstance(row, Esim):
-                self._pass_by(row.id)
-        if applied is not None:
-            self._wakes.notify(applied)
-        return 0.0 if len(ended) == EXPIRY_BATCH else IDLE_S
+        return await self._process("expiry", self._expire)
 
     async def emit_pending_usage(self) -> float:
         """Emit pushed usage that has waited for the usage interval."""
-        async with self._database.transaction() as db:
-            waiting = await esims.lock_with_pending_usage(db, limit=EXPIRY_BATCH, but_not=self._unreadable)
-            applied = await emit_pending(db, waiting, self._policy) if waiting else None
-        if applied is not None:
-            for esim_id in applied.unreadable:
-                self._pass_by(esim_id)
-            self._wakes.notify(applied)
-        return 0.0 if len(waiting) == EXPIRY_BATCH else IDLE_S
+        return await self._process("pending usage", self._emit_pending_usage)
 
-    def _pass_by(self, esim_id: UUID) -> None:
-        """Leave out a row that does not decrypt until the next start, so that it keeps nobody waiting."""
-        log.error("esim.unreadable", esim_id=text_of(Prefix.ESIM, esim_id))
-        self._unreadable.add(esim_id)
+    async def _expire(self, db: Session, limit: int, locked: list[UUID]) -> BatchResult | None:
+        ended = await esims.lock_expired(db, limit=limit, but_not=self._left_out())
+        locked += [row.id for row in ended]
+        items = [
+            Item(scope=Scope(provider=esim.provider), updates=(expiry_of(esim),), esim_ids=(esim.id,))
+            for esim in ended
+            if isinstance(esim, Esim)
+        ]
+        applied = await apply_batch(db, items, self._policy) if ended else None
+        return applied and replace(applied, unreadable=tuple(row.id for row in ended if not isinstance(row, Esim)))
+
+    async def _emit_pending_usage(self, db: Session, limit: int, locked: list[UUID]) -> BatchResult | None:
+        locked += await esims.lock_with_pending_usage(db, limit=limit, but_not=self._left_out())
+        return await emit_pending(db, locked, self._policy) if locked else None
+
+    async def _process(self, loop: str, work: Work) -> float:
+        """Do the work for the eSIMs that are due, together; where that fails, one by one, and pass by the one that breaks."""
+        locked: list[UUID] = []
+
+        async def commit(limit: int) -> None:
+            locked.clear()
+            async with self._database.transaction() as db:
+                applied = await work(db, limit, locked)
+            if applied is not None:
+                self._pass_by(applied.unreadable, for_s=float("inf"))
+                self._wakes.notify(applied)
+
+        for limit in (EXPIRY_BATCH, *[1] * EXPIRY_BATCH):
+            failed = await for_each(loop, [limit], commit, row_id=lambda limit: f"{limit} at once")
+            if failed and (not locked or _is_database_away(failed[0].error)):
+                raise failed[0].error
+            if failed and limit == 1:
+                self._pass_by(locked, for_s=PASSED_BY_S)
+            if not failed and len(locked) < limit:
+                return IDLE_S
+            if not failed and limit == EXPIRY_BATCH:
+                break
+        return 0.0
+
+    def _pass_by(self, esim_ids: Sequence[UUID], *, for_s: float) -> None:
+        """Leave out rows that break, or (until the next start) do not decrypt, so that they keep nobody waiting."""
+        for esim_id in esim_ids:
+            log.error("esim.passed_by", esim_id=text_of(Prefix.ESIM, esim_id), for_s=for_s)
+            self._passed_by[esim_id] = monotonic() + for_s
+
+    def _left_out(self) -> Collection[UUID]:
+        """Return the rows that are passed by at present."""
+        now = monotonic()
+        self._passed_by = {esim_id: until for esim_id, until in self._passed_by.items() if until > now}
+        return self._passed_by.keys()
 
     async def poll_usage(self) -> float:
         """Ask providers for the usage of active eSIMs that are due, as many in one question as each allows."""
@@ -164,10 +197,22 @@ class Scheduler:
                 log.warning("usage.poll_failed", provider=name, error=error, esims=len(queried))
                 await self._poll_again([poll.esim_id for poll in due[first:]])
                 return
-            items = [Item(scope=Scope(provider=name), updates=(one,)) for one in updates]
+            await self._apply([Item(scope=Scope(provider=name), updates=(one,)) for one in updates])
+
+    async def _apply(self, items: Sequence[Item]) -> None:
+        """Apply what was polled together; where that fails, one by one. Raises `NotNow`."""
+
+        async def apply(part: Sequence[Item]) -> None:
             async with self._database.transaction() as db:
-                applied = await apply_batch(db, items, self._policy)
+                applied = await apply_batch(db, part, self._policy)
             self._wakes.notify(applied)
+
+        failed = await for_each("usage polls", [items], apply, row_id=lambda part: f"{len(part)} at once")
+        if failed and _is_database_away(failed[0].error):
+            raise failed[0].error
+        if failed:
+            alone = [[item] for item in items]
+            await for_each("usage polls", alone, apply, row_id=lambda part: part[0].updates[0].identity.esim_tran_no)
 
     async def _poll_again(self, esim_ids: Sequence[UUID]) -> None:
         async with self._database.session() as db:
@@ -306,6 +351,10 @@ class Scheduler:
             await idempotency.forget(db, before=now - idempotency.KEPT_FOR)
             forgotten = await journal.forget_seen(db, before=now - SEEN_FOR, limit=FORGET_BATCH)
         return 0.0 if forgotten == FORGET_BATCH else 30.0
+
+
+def _is_database_away(error: Exception) -> bool:
+    return isinstance(error, NotNow) and not isinstance(error, Conflicting)
 
 
 EVERY_S = 10.0
