@@ -1,4 +1,4 @@
-"""A lane in the hands of a dispatcher: how much is taken up while the database is slow to write."""
+"""A lane in the hands of a dispatcher: how much is claimed while the database is slow to write."""
 
 from esimhooks.server.delivery.lane_state import UNWRITTEN_PER_SLOT, LaneState
 from esimhooks.server.domain.breaker import BreakerState

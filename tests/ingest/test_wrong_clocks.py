@@ -27,7 +27,7 @@ def set_clock(monkeypatch: pytest.MonkeyPatch, off_by: timedelta) -> None:
     monkeypatch.setattr(clock, "datetime", Wrong)
 
 
-async def test_what_a_provider_confirms_is_later_than_what_it_told_before_where_the_nodes_clock_is_behind(
+async def test_what_a_provider_confirms_is_later_than_what_it_reported_before_where_the_nodes_clock_is_behind(
     settings: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_clock(monkeypatch, timedelta(seconds=-30))
@@ -35,8 +35,8 @@ async def test_what_a_provider_confirms_is_later_than_what_it_told_before_where_
     allocate(sandbox, "B1")
     async with running(settings) as node, Api(node.url, node.admin_key) as operator:
         shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
-        born = {"esimTranNo": key, "transactionId": "t-1", "esimStatus": "CREATED", "provider": "upstream"}
-        await shop.update(born)
+        created = {"esimTranNo": key, "transactionId": "t-1", "esimStatus": "CREATED", "provider": "upstream"}
+        await shop.update(created)
         await upstream.notify(esim_status(key, "IN_USE"))
         while (step := await sandbox.step(key)) is not None and step.name != "cancelled":
             pass

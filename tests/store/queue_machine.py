@@ -103,12 +103,12 @@ class DisturbedQueue(WatchedQueue):
         super().__init__(loop, database)
         self.stored: dict[UUID, Lane] = {}
         self.claim_is_blocked = False
-        """Whether a statement that takes up deliveries waits in the middle."""
+        """Whether a statement that claims deliveries waits in the middle."""
 
     @initialize(ordered=st.booleans(), esims=esims)
     def start(self, *, ordered: bool, esims: Sequence[UUID | None]) -> None:
         self.gate = self._loop.run_until_complete(a_lane(self._database, due=1))
-        """A lane beside the model, which is never leased; see `begin_late_take`."""
+        """A lane beside the model, which is never leased; see `begin_late_claim`."""
         self._execute("UPDATE lanes SET lease_token = 1, leased_until = 'infinity'")
         self._execute("UPDATE queue SET esim_id = endpoint_id, event_type = 'gate'")
         self.add_endpoint(ordered=ordered)

@@ -44,7 +44,7 @@ class Row:
     token: int = 0
     faults: int = 0
     claimed_at: int | None = None
-    """The position in the queue, as PostgreSQL numbers them, at which it was last taken up."""
+    """The position in the queue, as PostgreSQL numbers them, at which it was last claimed."""
 
     @property
     def pending(self) -> bool:
@@ -117,8 +117,8 @@ class QueueModel(LaneModel):
             self.rows[delivery.id] = row = Row(delivery, self._next_position(), self.now)
             row.due = self.now if self._is_first(row) else inf
 
-    def may_take(self, lease: Lease) -> list[Row]:
-        """Return what the holder of a lease may take up, longest due first."""
+    def may_claim(self, lease: Lease) -> list[Row]:
+        """Return what the holder of a lease may claim, longest due first."""
         if not self.holds(lease) or not self.lanes[lease.endpoint_id].open:
             return []
         waiting = self.waiting_in(lease.endpoint_id)
@@ -129,7 +129,7 @@ class QueueModel(LaneModel):
         ]
         return sorted(due, key=lambda row: row.due)
 
-    def take(self, row: Row, claimed: Claimed) -> None:
+    def claim(self, row: Row, claimed: Claimed) -> None:
         row.token, row.claimed_at = claimed.lease_token, claimed.position
         row.claims += row.claims - row.attempts < SUSPECT_AT
 
@@ -139,7 +139,7 @@ class QueueModel(LaneModel):
         same = (row.attempts, row.faults) == (claimed.attempts, claimed.faults)
         return same and self._claimed(claimed) and self.holds(Lease(claimed.endpoint_id, claimed.lease_token))
 
-    def put_back(self, released: Iterable[Claimed]) -> None:
+    def release_claims(self, released: Iterable[Claimed]) -> None:
         for one in filter(self._claimed, released):
             row = self.rows[one.delivery_id]
             row.token, row.claims = 0, one.claims

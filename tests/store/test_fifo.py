@@ -13,7 +13,7 @@ from api import eventually
 from esimhooks.server.domain.delivery import Delivery, Verdict
 from esimhooks.server.store import deliveries, endpoints, fifo, queue
 from esimhooks.server.store.database import Database, Session
-from system.stored_lanes import AGAIN, DELIVERED, FAILED, Lane, a_delivery, a_lane, lease, queued, take, write
+from system.stored_lanes import AGAIN, DELIVERED, FAILED, Lane, a_delivery, a_lane, claim, lease, queued, write
 
 pytestmark = [pytest.mark.slow(reason="waits until PostgreSQL says that a statement waits"), pytest.mark.timeout(30)]
 
@@ -98,7 +98,7 @@ async def test_each_is_due_when_the_one_before_it_has_ended(database: Database, 
     [leased] = await lease(database)
 
     for ended, following in pairwise(waiting):
-        assert await write(database, await take(database, leased), verdict) == {ended.id}
+        assert await write(database, await claim(database, leased), verdict) == {ended.id}
         assert await are_due(database, [following]) == [True]
 
 
@@ -239,7 +239,7 @@ async def test_a_retry_keeps_its_time_when_the_order_is_wanted_and_given_up(data
     async with database.transaction() as db:
         await reordering(lane, ordered=False)(db)
     [leased] = await lease(database)
-    await write(database, [one for one in await take(database, leased) if one.delivery_id == second.id], AGAIN)
+    await write(database, [one for one in await claim(database, leased) if one.delivery_id == second.id], AGAIN)
 
     async with database.transaction() as db:
         await reordering(lane, ordered=True)(db)
@@ -258,7 +258,7 @@ async def test_an_attempt_from_before_the_order_was_wanted_moves_up_the_next(dat
     async with database.transaction() as db:
         await reordering(lane, ordered=False)(db)
     [leased] = await lease(database)
-    [out] = await take(database, leased, capacity=1)
+    [out] = await claim(database, leased, capacity=1)
     async with database.transaction() as db:
         endpoint = await endpoints.find_to_change(db, lane.tenant, lane.endpoint_id)
         assert endpoint

@@ -21,7 +21,7 @@ from esimhooks.server.domain.roles import Role
 from esimhooks.server.store import accounts, endpoints, keys, lanes
 from esimhooks.server.store.database import Database, Session
 from system.stored_jobs import a_recovery, a_worker
-from system.stored_lanes import AGAIN, DELIVERED, GONE, Lane, a_lane, lease, take, write
+from system.stored_lanes import AGAIN, DELIVERED, GONE, Lane, a_lane, claim, lease, write
 
 NOW = datetime.now(UTC)
 FAILS = Transition(BreakerState(failures=3))
@@ -60,7 +60,7 @@ async def disabled_reason(database: Database, lane: Lane) -> DisabledReason | No
 
 async def test_a_receiver_says_410_while_a_person_disables_its_endpoint(database: Database) -> None:
     lane = await a_lane(database, due=1)
-    claimed = await take(database, (await lease(database))[0])
+    claimed = await claim(database, (await lease(database))[0])
     async with changing(database, lane) as person:
         writing = asyncio.ensure_future(write(database, claimed, GONE))
         await waiters(database, 1)
@@ -71,7 +71,7 @@ async def test_a_receiver_says_410_while_a_person_disables_its_endpoint(database
 
 async def test_an_endpoint_has_failed_for_too_long_while_a_person_deletes_it(database: Database) -> None:
     lane = await a_lane(database, due=1)
-    claimed = await take(database, (await lease(database))[0])
+    claimed = await claim(database, (await lease(database))[0])
     async with database.session() as db:
         await db.conn.execute("UPDATE lanes SET failing_since = now() - interval '6 days'")
     async with changing(database, lane) as person:
@@ -86,7 +86,7 @@ async def test_an_endpoint_that_has_failed_for_too_long_is_disabled_and_one_that
     database: Database,
 ) -> None:
     old, young = await a_lane(database, due=1), await a_lane(database, due=1)
-    claimed = [one for leased in await lease(database) for one in await take(database, leased)]
+    claimed = [one for leased in await lease(database) for one in await claim(database, leased)]
     async with database.session() as db:
         for lane, days in ((old, 6), (young, 4)):
             await db.conn.execute(
@@ -104,7 +104,7 @@ async def test_an_endpoint_that_has_failed_for_too_long_is_disabled_and_one_that
 async def test_outcomes_are_written_while_a_person_asks_for_order(database: Database) -> None:
     lane = await a_lane(database, due=2)
     first = lane.deliveries[0].id
-    claimed = await take(database, (await lease(database))[0])
+    claimed = await claim(database, (await lease(database))[0])
     async with database.session() as db:
         await db.conn.execute("UPDATE queue SET esim_id = delivery_id")
         await db.conn.execute("UPDATE queue SET due_at = due_at + interval '1 hour' WHERE delivery_id = $1", first)
@@ -139,7 +139,7 @@ async def test_outcomes_are_written_while_an_account_with_endpoints_of_both_mode
     database: Database,
 ) -> None:
     lower, upper = await a_lane(database, due=1), await a_lane(database, due=1)
-    claimed = [one for leased in await lease(database) for one in await take(database, leased)]
+    claimed = [one for leased in await lease(database) for one in await claim(database, leased)]
     async with database.session() as db:
         await db.conn.execute("UPDATE endpoints SET account_id = $1", lower.tenant.account_id)
         await db.conn.execute("UPDATE endpoints SET mode = 'live' WHERE id = $1", upper.endpoint_id)

@@ -1,7 +1,7 @@
 """The queue against its model: dispatchers, merchants, crashes and time do what they can to it, in any order.
 
 Promised, and looked at after every step: no delivery disappears; it has one visible state, and a row in the queue exactly
-while it is pending; a stale token never writes; nothing is taken up before it is due; of an eSIM whose order is kept one
+while it is pending; a stale token never writes; nothing is claimed before it is due; of an eSIM whose order is kept one
 is out at most; every attempt that counts is logged once. `make fuzz-queue` runs it for long.
 """
 
@@ -49,8 +49,8 @@ indices = st.sets(st.integers(0, 7), min_size=1)
 
 
 @dataclass
-class LateTake:
-    """A statement that takes up deliveries and waits in the middle; `chosen` is what it found before, with claims and attempts."""
+class LateClaim:
+    """A statement that claims deliveries and waits in the middle; `chosen` is what it found before, with claims and attempts."""
 
     dispatcher: Dispatcher
     chosen: Sequence[tuple[Row, int, int, int, Lease]]
@@ -64,7 +64,7 @@ class ServedQueue(DisturbedQueue):
     def __init__(self, loop: asyncio.AbstractEventLoop, database: Database) -> None:
         super().__init__(loop, database)
         self.spent: list[tuple[Claimed, Verdict]] = []
-        self.late: LateTake | None = None
+        self.late: LateClaim | None = None
 
     @precondition(lambda self: self.model.leasable())
     @rule(who=either, limit=st.sampled_from([1, 10]))
@@ -82,62 +82,62 @@ class ServedQueue(DisturbedQueue):
 
     @precondition(lambda self: self._hungry())
     @rule(who=either, capacity=st.sampled_from([1, 2, 100]))
-    def take(self, who: int, capacity: int) -> None:
-        self._take(self._one_of(self._hungry(), who), capacity)
+    def claim(self, who: int, capacity: int) -> None:
+        self._claim(self._one_of(self._hungry(), who), capacity)
 
-    def _take(self, dispatcher: Dispatcher, capacity: int) -> None:
+    def _claim(self, dispatcher: Dispatcher, capacity: int) -> None:
         taken = self._do(
             lambda db: queue.claim(db, [ClaimRequest(lease, capacity) for lease in dispatcher.leases.values()])
         ).claimed
         for lease in dispatcher.leases.values():
-            may = self.model.may_take(lease)
+            may = self.model.may_claim(lease)
             got = [self.model.rows[one.delivery_id] for one in taken if one.endpoint_id == lease.endpoint_id]
             assert len(got) == min(capacity, len(may))
-            assert all(row in may for row in got), "taken up early, out of turn, or twice"
+            assert all(row in may for row in got), "claimed early, out of turn, or twice"
             assert all(row.due <= other.due for row in got for other in may if other not in got)
         for one in taken:
             row = self.model.rows[one.delivery_id]
             assert (one.attempts, one.attempts_this_round, one.claims) == (row.attempts, row.this_round, row.claims)
-            self.model.take(row, one)
+            self.model.claim(row, one)
         dispatcher.out += taken
 
     @precondition(lambda self: self.model.leasable())
     @rule(who=either)
-    def lease_and_take(self, who: int) -> None:
+    def lease_and_claim(self, who: int) -> None:
         self.lease(who, 10)
-        self._take(self.dispatchers[who], 100)
+        self._claim(self.dispatchers[who], 100)
 
     @precondition(lambda self: self.late is None and self._hungry())
     @rule(who=either)
-    def begin_late_take(self, who: int) -> None:
-        """Have a dispatcher choose what it takes up and hold it up, at a row of the gate's, before it has written that."""
+    def begin_late_claim(self, who: int) -> None:
+        """Have a dispatcher choose what it claims and delay it, at a row of the gate's, before it has written that."""
         dispatcher = self._one_of(self._hungry(), who)
         leases = list(dispatcher.leases.values())
         chosen = [
             (row, row.position, row.claims, row.attempts, lease)
             for lease in leases
-            for row in self.model.may_take(lease)
+            for row in self.model.may_claim(lease)
         ]
         requests = [ClaimRequest(lease, 100) for lease in (Lease(self.gate.endpoint_id, 1), *leases)]
 
-        async def take() -> Sequence[Claimed]:
+        async def claim() -> Sequence[Claimed]:
             async with self._database.session() as db:
                 return (await queue.claim(db, requests)).claimed
 
         async def begin(blocker: AsyncExitStack) -> "asyncio.Task[Sequence[Claimed]]":
             db = await blocker.enter_async_context(self._database.transaction())
             await db.conn.execute("SELECT FROM queue WHERE event_type = 'gate' FOR UPDATE")
-            running = self._loop.create_task(take())
+            running = self._loop.create_task(claim())
             await eventually(self._somebody_waits)
             return running
 
         blocker = AsyncExitStack()
         self.claim_is_blocked = True
-        self.late = LateTake(dispatcher, chosen, self._loop.run_until_complete(begin(blocker)), blocker)
+        self.late = LateClaim(dispatcher, chosen, self._loop.run_until_complete(begin(blocker)), blocker)
 
     @precondition(lambda self: self.late is not None)
     @rule()
-    def end_late_take(self) -> None:
+    def end_late_claim(self) -> None:
         late, self.late, self.claim_is_blocked = self.late, None, False
         assert late is not None
 
@@ -153,7 +153,7 @@ class ServedQueue(DisturbedQueue):
             due = row.due <= self.model.now if row.attempts == attempts else row.due < self.model.now
             if row.pending and row.position == position and row.token < lease.token and due:
                 expected[row.delivery.id] = claims
-                self.model.take(row, claimed[row.delivery.id])
+                self.model.claim(row, claimed[row.delivery.id])
         assert {one.delivery_id: one.claims for one in taken} == expected
         late.dispatcher.out += taken
         self._execute("UPDATE queue SET claim_token = 0, claims = 0 WHERE event_type = 'gate'")
@@ -177,10 +177,10 @@ class ServedQueue(DisturbedQueue):
 
     @precondition(lambda self: self._busy())
     @rule(who=either, indices=indices)
-    def put_back(self, who: int, indices: set[int]) -> None:
+    def release_claims(self, who: int, indices: set[int]) -> None:
         released = self._one_of(self._busy(), who).pick(indices)
         self._do(lambda db: queue.release_claims(db, released))
-        self.model.put_back(released)
+        self.model.release_claims(released)
 
     @precondition(lambda self: any(is_suspect(one) for each in self.dispatchers for one in each.out))
     @rule()
@@ -211,7 +211,7 @@ class ServedQueue(DisturbedQueue):
 
     def teardown(self) -> None:
         if self.late is not None:
-            self.end_late_take()
+            self.end_late_claim()
         for table in ("queue", "attempts", "deliveries", "events", "accounts"):
             self._execute(f"DELETE FROM {table}")
 
@@ -219,7 +219,7 @@ class ServedQueue(DisturbedQueue):
         return [one for one in self.dispatchers if one.out]
 
     def _hungry(self) -> list[Dispatcher]:
-        return [one for one in self.dispatchers if any(map(self.model.may_take, one.leases.values()))]
+        return [one for one in self.dispatchers if any(map(self.model.may_claim, one.leases.values()))]
 
     @staticmethod
     def _one_of(dispatchers: Sequence[Dispatcher], who: int) -> Dispatcher:

@@ -11,7 +11,7 @@ from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store import deliveries, endpoints, queue
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType
-from system.stored_lanes import DELIVERED, FAILED, Lane, a_lane, lease, queued, stored, take, write
+from system.stored_lanes import DELIVERED, FAILED, Lane, a_lane, claim, lease, queued, stored, write
 
 pytestmark = [pytest.mark.slow(reason="waits until PostgreSQL says that a statement waits"), pytest.mark.timeout(30)]
 
@@ -20,7 +20,7 @@ async def test_a_delivery_whose_endpoint_is_just_being_deleted_is_not_sent_again
     lane = await a_lane(database, due=1)
     [failed] = lane.deliveries
     [leased] = await lease(database)
-    await write(database, await take(database, leased), FAILED)
+    await write(database, await claim(database, leased), FAILED)
 
     async with database.transaction() as db:
         await endpoints.delete(db, lane.tenant, lane.endpoint_id, now=datetime.now(UTC))
@@ -36,7 +36,7 @@ async def test_of_many_who_send_the_same_delivery_again_one_does(database: Datab
     lane = await a_lane(database, due=1)
     [failed] = lane.deliveries
     [leased] = await lease(database)
-    await write(database, await take(database, leased), FAILED)
+    await write(database, await claim(database, leased), FAILED)
 
     sent = await asyncio.gather(*(_send_again(database, failed) for _ in range(8)))
 
@@ -51,17 +51,17 @@ async def test_one_that_is_sent_again_waits_for_a_newer_one_of_its_esim_that_was
     older, newer = await _of_one_esim(database, lane), await _of_one_esim(database, lane)
     await _enqueue(database, older)
     [leased] = await lease(database)
-    await write(database, await take(database, leased), FAILED)
+    await write(database, await claim(database, leased), FAILED)
 
     async with database.transaction() as db:
         await queue.send_again(db, older)
         await _enqueue(database, newer)
-        out = await take(database, leased)
+        out = await claim(database, leased)
 
     assert [one.delivery_id for one in out] == [newer.id]
-    assert await take(database, leased) == []
+    assert await claim(database, leased) == []
     await write(database, out, DELIVERED)
-    assert [one.delivery_id for one in await take(database, leased)] == [older.id]
+    assert [one.delivery_id for one in await claim(database, leased)] == [older.id]
 
 
 async def _of_one_esim(database: Database, lane: Lane) -> Delivery:

@@ -52,44 +52,42 @@ async def test_no_column_of_the_queue_is_counted(database: Database, leases: lis
         assert await db.conn.fetch("SELECT attname FROM pg_stats WHERE tablename = 'queue'") == []
 
 
-async def test_taking_up_reads_what_it_takes(database: Database, leases: list[Lease]) -> None:
+async def test_claiming_reads_what_it_claims(database: Database, leases: list[Lease]) -> None:
     async with database.transaction() as db, _reading_little(db):
-        claimed = await _take(db, leases)
+        claimed = await _claim(db, leases)
     assert len(claimed) == TAKEN
 
 
-async def test_taking_up_in_order_reads_what_it_takes_and_its_neighbours(
+async def test_claiming_in_order_reads_what_it_claims_and_its_neighbours(
     database: Database, leases: list[Lease]
 ) -> None:
     async with database.session() as db:
         await db.conn.execute("UPDATE queue SET ordered = true, esim_id = gen_random_uuid()")
     async with database.transaction() as db, _reading_little(db):
-        claimed = await _take(db, leases)
+        claimed = await _claim(db, leases)
     assert len(claimed) == TAKEN
 
 
-async def test_taking_up_reads_nothing_of_those_that_wait_behind_others(
-    database: Database, leases: list[Lease]
-) -> None:
+async def test_claiming_reads_nothing_of_those_that_wait_behind_others(database: Database, leases: list[Lease]) -> None:
     async with database.session() as db:
         await db.conn.execute("UPDATE queue SET esim_id = endpoint_id")
         for one in leases:
             await fifo.reorder(db, one.endpoint_id, ordered=True)
         await db.conn.execute("UPDATE queue SET due_at = now() + interval '1 hour' WHERE due_at <= now()")
     async with database.transaction() as db, _reading_little(db):
-        claimed = await _take(db, leases)
+        claimed = await _claim(db, leases)
     assert claimed == []
 
 
-async def test_putting_back_reads_what_it_puts_back(database: Database, leases: list[Lease]) -> None:
-    claimed = await _taken(database, leases)
+async def test_releasing_reads_what_it_releases(database: Database, leases: list[Lease]) -> None:
+    claimed = await _claimed(database, leases)
     async with database.transaction() as db, _reading_little(db):
         await queue.release_claims(db, claimed)
 
 
 @pytest.mark.parametrize("verdict", [DELIVERED, AGAIN], ids=["delivered", "again"])
 async def test_outcomes_read_what_they_change(database: Database, leases: list[Lease], verdict: Verdict) -> None:
-    claimed = await _taken(database, leases)
+    claimed = await _claimed(database, leases)
     async with database.transaction() as db, _reading_little(db):
         written = await write_results(db, [result_of(one, verdict) for one in claimed])
     assert all(one.kept for one in written)
@@ -120,13 +118,13 @@ async def _believed_full(database: Database) -> bool:
         return bool(await db.conn.fetchval("SELECT reltuples > 0 FROM pg_class WHERE oid = 'queue'::regclass"))
 
 
-async def _take(db: Session, leases: list[Lease]) -> list[Claimed]:
+async def _claim(db: Session, leases: list[Lease]) -> list[Claimed]:
     return list((await queue.claim(db, [ClaimRequest(one, ROOM) for one in leases])).claimed)
 
 
-async def _taken(database: Database, leases: list[Lease]) -> list[Claimed]:
+async def _claimed(database: Database, leases: list[Lease]) -> list[Claimed]:
     async with database.transaction() as db:
-        return await _take(db, leases)
+        return await _claim(db, leases)
 
 
 @asynccontextmanager

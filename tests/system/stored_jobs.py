@@ -13,7 +13,7 @@ from esimhooks.server.manage.jobs import MissedEvents, begin_recovery, find_job
 from esimhooks.server.runtime.loop import Wake
 from esimhooks.server.store.audit import ITSELF
 from esimhooks.server.store.database import Database
-from system.stored_lanes import FAILED, Lane, a_lane, lease, take, write
+from system.stored_lanes import FAILED, Lane, a_lane, claim, lease, write
 
 
 def now() -> datetime:
@@ -30,7 +30,7 @@ async def a_recovery(database: Database, *, of: int = 3) -> tuple[Lane, Job[Reco
     """Return a lane whose deliveries have failed, and the recovery that is to send them again."""
     lane = await a_lane(database, due=of)
     [leased] = await lease(database)
-    await write(database, await take(database, leased), FAILED)
+    await write(database, await claim(database, leased), FAILED)
     begins = now() - timedelta(hours=1)
     missed = MissedEvents(start=begins, end=begins + timedelta(hours=2), statuses=NOT_ARRIVED)
     async with database.transaction() as db:

@@ -111,8 +111,8 @@ async def lease(database: Database, *, holder: UUID | None = None, limit: int = 
     return [one.lease for one in leased]
 
 
-async def take(database: Database, leased: Lease, capacity: int = 100) -> Sequence[Claimed]:
-    """Take up due deliveries of a leased lane."""
+async def claim(database: Database, leased: Lease, capacity: int = 100) -> Sequence[Claimed]:
+    """Claim due deliveries of a leased lane."""
     async with database.session() as db:
         return (await queue.claim(db, [ClaimRequest(leased, capacity)])).claimed
 

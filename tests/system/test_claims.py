@@ -1,4 +1,4 @@
-"""Claims: what is taken up under a lease, fenced by its token, and what becomes of it; on a real PostgreSQL."""
+"""Claims: what is claimed under a lease, fenced by its token, and what becomes of it; on a real PostgreSQL."""
 
 from datetime import UTC, datetime
 
@@ -16,11 +16,11 @@ from system.stored_lanes import (
     GONE,
     NOT_COUNTED,
     a_lane,
+    claim,
     expire,
     lease,
     queued,
     stored,
-    take,
     write,
 )
 
@@ -35,12 +35,12 @@ pytestmark = [
 async def test_what_is_sent_again_keeps_the_order_of_its_endpoint(database: Database) -> None:
     lane = await a_lane(database, due=1)
     [leased] = await lease(database)
-    await write(database, await take(database, leased), FAILED)
+    await write(database, await claim(database, leased), FAILED)
     async with database.transaction() as db:
         await db.conn.execute("UPDATE endpoints SET ordering = 'esim' WHERE id = $1", lane.endpoint_id)
         await queue.send_again(db, structs.replace(lane.deliveries[0], esim_id=new_id(), attempts=1))
 
-    [again] = await take(database, leased)
+    [again] = await claim(database, leased)
 
     assert again.ordered
     assert again.claims == again.attempts == 1
@@ -50,10 +50,10 @@ async def test_what_is_sent_again_keeps_the_order_of_its_endpoint(database: Data
 async def test_results_under_a_lease_that_went_to_another_change_nothing(database: Database, verdict: Verdict) -> None:
     lane = await a_lane(database, due=1)
     [old] = await lease(database)
-    claimed = await take(database, old)
+    claimed = await claim(database, old)
     await expire(database, old)
     [new] = await lease(database)
-    await take(database, new)
+    await claim(database, new)
     before = await queued(database, lane.deliveries[0].id)
 
     counted = await write(database, claimed, verdict)
@@ -76,7 +76,7 @@ async def test_a_result_counts_although_its_lease_has_ended_where_nobody_else_to
 ) -> None:
     lane = await a_lane(database, due=1)
     [leased] = await lease(database)
-    claimed = await take(database, leased)
+    claimed = await claim(database, leased)
     await expire(database, leased)
 
     counted = await write(database, claimed, DELIVERED)
@@ -88,7 +88,7 @@ async def test_a_result_counts_although_its_lease_has_ended_where_nobody_else_to
 async def test_a_result_is_written_once_however_often_it_is_handed_in(database: Database) -> None:
     lane = await a_lane(database, due=1)
     [leased] = await lease(database)
-    claimed = await take(database, leased)
+    claimed = await claim(database, leased)
 
     counted = [await write(database, claimed, AGAIN) for _ in range(3)]
 
@@ -101,9 +101,9 @@ async def test_a_result_is_written_once_although_its_delivery_is_out_again_under
 ) -> None:
     lane = await a_lane(database, due=1)
     [leased] = await lease(database)
-    first = await take(database, leased)
+    first = await claim(database, leased)
     await write(database, first, AGAIN_AT_ONCE)
-    second = await take(database, leased)
+    second = await claim(database, leased)
 
     assert await write(database, first, DELIVERED) == set()
     assert await write(database, second, DELIVERED) == {lane.deliveries[0].id}
@@ -116,11 +116,11 @@ async def test_an_attempt_from_before_a_cancel_says_nothing_of_the_delivery_that
     lane = await a_lane(database, due=1)
     [delivery] = lane.deliveries
     [leased] = await lease(database)
-    before = await take(database, leased)
+    before = await claim(database, leased)
     async with database.transaction() as db:
         await queue.cancel(db, delivery.id, now=datetime.now(UTC))
         await queue.send_again(db, delivery)
-    after = await take(database, leased)
+    after = await claim(database, leased)
     async with database.session() as db:
         await queue.release_claims(db, before)
         begun = await queue.begin(db, before[0])
@@ -136,9 +136,9 @@ async def test_a_result_that_does_not_count_is_written_once_although_its_deliver
 ) -> None:
     lane = await a_lane(database, due=1)
     [leased] = await lease(database)
-    first = await take(database, leased)
+    first = await claim(database, leased)
     await write(database, first, structs.replace(NOT_COUNTED, delay_s=0.0))
-    second = await take(database, leased)
+    second = await claim(database, leased)
 
     assert await write(database, first, DELIVERED) == set()
     assert await write(database, second, DELIVERED) == {lane.deliveries[0].id}
@@ -150,10 +150,10 @@ async def test_a_late_result_does_not_count_although_the_next_one_of_its_deliver
 ) -> None:
     lane = await a_lane(database, due=1)
     [old] = await lease(database)
-    late = await take(database, old)
+    late = await claim(database, old)
     await expire(database, old)
     [new] = await lease(database)
-    present = await take(database, new)
+    present = await claim(database, new)
 
     counted = await write(database, [*late, *present, *present], DELIVERED)
 
@@ -165,42 +165,42 @@ async def test_a_holder_takes_up_each_delivery_once(database: Database) -> None:
     lane = await a_lane(database, due=10)
     [leased] = await lease(database)
 
-    first, rest, nothing = [await take(database, leased, room) for room in (4, 100, 100)]
+    first, rest, nothing = [await claim(database, leased, room) for room in (4, 100, 100)]
 
     assert [one.delivery_id for one in (*first, *rest)] == [delivery.id for delivery in lane.deliveries]
     assert len(first) == 4
     assert nothing == []
 
 
-async def test_claimed_and_unfinished_deliveries_are_taken_up_by_the_next_holder(database: Database) -> None:
+async def test_claimed_and_unfinished_deliveries_are_claimed_by_the_next_holder(database: Database) -> None:
     lane = await a_lane(database, due=3)
     [dead] = await lease(database)
-    abandoned = await take(database, dead)
+    abandoned = await claim(database, dead)
     await write(database, abandoned[:1], DELIVERED)
     await expire(database, dead)
 
     [heir] = await lease(database)
-    taken = await take(database, heir)
+    claimed = await claim(database, heir)
 
-    assert {one.delivery_id for one in taken} == {delivery.id for delivery in lane.deliveries[1:]}
-    assert {one.claims for one in taken} == {1}
-    assert {one.attempts for one in taken} == {0}
+    assert {one.delivery_id for one in claimed} == {delivery.id for delivery in lane.deliveries[1:]}
+    assert {one.claims for one in claimed} == {1}
+    assert {one.attempts for one in claimed} == {0}
 
 
-async def test_nothing_is_taken_up_under_a_lease_that_went_to_another(database: Database) -> None:
+async def test_nothing_is_claimed_under_a_lease_that_went_to_another(database: Database) -> None:
     await a_lane(database, due=1)
     [old] = await lease(database)
     await expire(database, old)
     await lease(database)
 
-    assert await take(database, old) == []
+    assert await claim(database, old) == []
 
 
-async def test_what_is_put_back_is_as_if_it_had_never_been_taken_up(database: Database) -> None:
+async def test_what_is_released_is_as_if_it_had_never_been_claimed(database: Database) -> None:
     lane = await a_lane(database, due=2)
     [leased] = await lease(database)
     before = await queued(database, lane.deliveries[0].id)
-    claimed = await take(database, leased)
+    claimed = await claim(database, leased)
 
     async with database.session() as db:
         await queue.release_claims(db, claimed)
@@ -209,16 +209,16 @@ async def test_what_is_put_back_is_as_if_it_had_never_been_taken_up(database: Da
     assert before is not None
     assert after is not None
     assert (after.claims, after.claim_token) == (before.claims, before.claim_token) == (0, 0)
-    assert {one.delivery_id for one in await take(database, leased)} == {one.id for one in lane.deliveries}
+    assert {one.delivery_id for one in await claim(database, leased)} == {one.id for one in lane.deliveries}
 
 
-async def test_what_another_holder_has_taken_up_is_not_put_back(database: Database) -> None:
+async def test_what_another_holder_has_claimed_is_not_released(database: Database) -> None:
     lane = await a_lane(database, due=1)
     [old] = await lease(database)
-    claimed = await take(database, old)
+    claimed = await claim(database, old)
     await expire(database, old)
     [new] = await lease(database)
-    await take(database, new)
+    await claim(database, new)
 
     async with database.session() as db:
         await queue.release_claims(db, claimed)
@@ -233,7 +233,7 @@ async def test_a_finished_delivery_leaves_the_queue(database: Database, verdict:
     lane = await a_lane(database, due=1)
     [leased] = await lease(database)
 
-    await write(database, await take(database, leased), verdict)
+    await write(database, await claim(database, leased), verdict)
 
     assert await queued(database, lane.deliveries[0].id) is None
     assert await stored(database, lane, lane.deliveries[0].id) == (verdict.status, 1, 1)
@@ -243,20 +243,20 @@ async def test_a_delivery_to_be_attempted_again_waits_in_the_queue_until_it_is_d
     lane = await a_lane(database, due=1)
     [leased] = await lease(database)
 
-    await write(database, await take(database, leased), AGAIN)
+    await write(database, await claim(database, leased), AGAIN)
 
     waiting = await queued(database, lane.deliveries[0].id)
     assert waiting is not None
     assert (waiting.attempts, waiting.attempts_this_round, waiting.claim_token) == (1, 1, 0)
     assert 0 < waiting.due_in_s <= 60
-    assert await take(database, leased) == []
+    assert await claim(database, leased) == []
 
 
 async def test_a_fault_of_ours_counts_neither_as_an_attempt_nor_as_a_claim(database: Database) -> None:
     lane = await a_lane(database, due=1)
     [leased] = await lease(database)
 
-    await write(database, await take(database, leased), NOT_COUNTED)
+    await write(database, await claim(database, leased), NOT_COUNTED)
 
     waiting = await queued(database, lane.deliveries[0].id)
     assert waiting is not None
@@ -267,7 +267,7 @@ async def test_a_fault_of_ours_counts_neither_as_an_attempt_nor_as_a_claim(datab
 async def test_deleting_an_endpoint_cancels_what_is_pending_and_keeps_what_is_finished(database: Database) -> None:
     lane = await a_lane(database, due=3)
     [leased] = await lease(database)
-    claimed = await take(database, leased, 2)
+    claimed = await claim(database, leased, 2)
     await write(database, claimed[:1], DELIVERED)
 
     async with database.transaction() as db:

@@ -1,4 +1,4 @@
-"""What was taken up and not begun does not go to an endpoint that was disabled, or to where it was before."""
+"""What was claimed and not begun does not go to an endpoint that was disabled, or to where it was before."""
 
 import pytest
 
@@ -13,7 +13,7 @@ pytestmark = [
 ]
 
 
-async def test_what_was_taken_up_is_not_sent_to_an_endpoint_that_was_disabled_meanwhile(
+async def test_what_was_claimed_is_not_sent_to_an_endpoint_that_was_disabled_meanwhile(
     operator: Api, receiver: Receiver, database: Database
 ) -> None:
     gate = Gate()
@@ -44,7 +44,7 @@ async def test_what_was_taken_up_is_not_sent_to_an_endpoint_that_was_disabled_me
         await receiver.wait_for(3)
 
 
-async def test_a_new_url_gets_what_was_taken_up_for_the_old_one(operator: Api, receiver: Receiver) -> None:
+async def test_a_new_url_gets_what_was_claimed_for_the_old_one(operator: Api, receiver: Receiver) -> None:
     receiver.answer("/old", script=[answered_after(0.1)])
     merchant = await a_merchant(operator)
     async with operator.as_key(merchant.key) as caller:

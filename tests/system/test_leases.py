@@ -1,4 +1,4 @@
-"""Leases: who holds which lane, on a real PostgreSQL, the clock moved in SQL. What is taken up: test_claims.py."""
+"""Leases: who holds which lane, on a real PostgreSQL, the clock moved in SQL. Claims: test_claims.py."""
 
 import asyncio
 from collections import Counter
@@ -14,12 +14,12 @@ from system.stored_lanes import (
     DELIVERED,
     GONE,
     a_lane,
+    claim,
     expire,
     lease,
     more_due,
     queued,
     stored,
-    take,
     write,
 )
 
@@ -46,7 +46,7 @@ async def test_a_lane_that_is_just_being_leased_is_passed_over_and_not_waited_fo
             meanwhile = await lease(database)
 
     assert meanwhile == []
-    assert await take(database, first.lease) != []
+    assert await claim(database, first.lease) != []
 
 
 async def test_a_lane_is_not_leased_while_another_holds_it(database: Database) -> None:
@@ -59,7 +59,7 @@ async def test_a_lane_is_not_leased_while_another_holds_it(database: Database) -
 async def test_a_lane_without_due_deliveries_is_not_leased(database: Database) -> None:
     lane = await a_lane(database, due=1)
     [leased] = await lease(database)
-    await write(database, await take(database, leased), AGAIN)
+    await write(database, await claim(database, leased), AGAIN)
     async with database.session() as db:
         await lanes.release(db, [leased])
 
@@ -79,7 +79,7 @@ async def test_lanes_that_wait_for_work_do_not_keep_a_holder_from_those_that_hav
     idle = [await a_lane(database, due=1) for _ in range(5)]
     holder = new_id()
     for leased in await lease(database, holder=holder):
-        await write(database, await take(database, leased), DELIVERED)
+        await write(database, await claim(database, leased), DELIVERED)
     fresh = await a_lane(database, due=1)
 
     granted = await lease(database, holder=holder)
@@ -153,12 +153,12 @@ async def test_a_released_lane_is_leased_again_at_once(database: Database) -> No
 async def test_the_lane_of_a_disabled_endpoint_is_neither_leased_nor_served(database: Database) -> None:
     lane = await a_lane(database, due=3)
     [leased] = await lease(database)
-    await write(database, await take(database, leased, 1), GONE)
+    await write(database, await claim(database, leased, 1), GONE)
 
     async with database.session() as db:
         assert await lanes.renew(db, [leased], seconds=30) == set()
         await lanes.release(db, [leased])
-    assert await take(database, leased) == []
+    assert await claim(database, leased) == []
     assert await lease(database) == []
     pending = [await stored(database, lane, one.id) for one in lane.deliveries[1:]]
     assert pending == [(DeliveryStatus.PENDING, 0, 0)] * 2
@@ -173,7 +173,7 @@ async def test_holders_that_take_lanes_from_each_other_all_the_time_finish_every
         counted: list[str] = []
         for _ in range(12):
             for leased in await lease(database, holder=new_id(), limit=3):
-                claimed = await take(database, leased, 7)
+                claimed = await claim(database, leased, 7)
                 await expire(database, leased)  # whoever comes now may take the lane
                 counted += map(str, await write(database, claimed, DELIVERED))
         return counted

@@ -8,7 +8,7 @@ import pytest
 from esimhooks.server.domain.schedule import JITTER, STANDARD
 from esimhooks.server.store import deliveries, queue
 from esimhooks.server.store.database import Database
-from system.stored_lanes import Lane, a_lane, lease, queued, stored, take
+from system.stored_lanes import Lane, a_lane, claim, lease, queued, stored
 
 END = timedelta(seconds=sum(STANDARD) * (1 + JITTER)) + timedelta(hours=24)
 MINUTE = timedelta(minutes=1)
@@ -70,7 +70,7 @@ async def test_what_was_put_off_by_retry_after_keeps_its_attempts_and_a_fault_of
 async def test_what_a_dispatcher_has_in_hand_is_left_alone(database: Database) -> None:
     lane = await a_lane(database, due=1)
     [leased] = await lease(database)
-    await take(database, leased)
+    await claim(database, leased)
     await waited(database, lane.deliveries[0].id, END + MINUTE)
 
     assert await fail_overdue(database) == 0

@@ -27,7 +27,7 @@ EVENTS = 40
 AT_ONCE = 20
 """How many requests each dispatcher has open: few, so that there is something left to take over."""
 DUE = 3 * AT_ONCE
-"""As many as it takes up of one lane: those in flight, and twice as many ready."""
+"""As many as it claims of one lane: those in flight, and twice as many ready."""
 
 
 async def test_a_dispatcher_takes_over_the_lanes_of_one_that_was_killed(
@@ -88,7 +88,7 @@ async def test_a_dispatcher_that_was_paused_past_its_lease_changes_nothing_when_
     await eventually(lambda: all_delivered(database), within_s=60)  # by the one that was paused: it has caught up
 
     copies = Counter(request.headers["webhook-id"] for request in receiver.received)
-    assert sorted(copies.values()) == [1] * (DUE - AT_ONCE + 1) + [2] * AT_ONCE  # what it had only taken up, it left
+    assert sorted(copies.values()) == [1] * (DUE - AT_ONCE + 1) + [2] * AT_ONCE  # what it had only claimed, it left
     assert await _attempts(database) == {(1, "2xx"): DUE + 1}
     async with database.session() as db:
         lane = await db.conn.fetchrow("SELECT failures, allowed, held_until FROM lanes")
