@@ -104,7 +104,7 @@ async def test_an_esim_is_created_only_with_account_mode_and_status(operator: Ap
     assert [esim["transactionId"] for esim in await shop.esims()] == ["t-3"]
 
 
-async def test_doubtful_numbers_are_taken_and_noted_in_the_journal(operator: Api) -> None:
+async def test_doubtful_numbers_are_accepted_and_recorded_in_the_journal(operator: Api) -> None:
     shop = await a_shop(operator)
     eid = "89012345200859366199273438185664186"
 
@@ -210,7 +210,7 @@ async def two_of_one_transaction(shop: Shop) -> tuple[str, str]:
         ({}, None),
     ],
 )
-async def test_whose_esim_an_update_means(operator: Api, identity: Json, found: int | None) -> None:
+async def test_which_esim_an_update_means(operator: Api, identity: Json, found: int | None) -> None:
     shop = await a_shop(operator)
     ids = await two_of_one_transaction(shop)
 

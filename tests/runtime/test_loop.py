@@ -9,20 +9,20 @@ from esimhooks.server.runtime.loop import FIRST_PAUSE_S, MAX_PAUSE_S, Loop, Wake
 MAX_JITTER = 1.25
 
 
-class NotedPauses(Wake):
-    """Waits for nothing, and notes for how long it should have."""
+class RecordedPauses(Wake):
+    """Waits for nothing, and records for how long it should have."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.noted: list[float] = []
+        self.recorded: list[float] = []
 
     async def wait(self, seconds: float) -> None:
-        self.noted.append(seconds)
+        self.recorded.append(seconds)
 
 
 async def test_what_has_gone_on_for_long_is_begun_again_soon_after_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     lasting_s = [0.0] * 8 + [3600.0, 0.0]
-    clock, pauses = [0.0], NotedPauses()
+    clock, pauses = [0.0], RecordedPauses()
     monkeypatch.setattr(module, "monotonic", lambda: clock[0])
 
     async def listen() -> float:
@@ -34,6 +34,6 @@ async def test_what_has_gone_on_for_long_is_begun_again_soon_after_it_fails(monk
     listening = Loop("listening", listen, wake=pauses)
     await listening.run()
 
-    grown, after_long = pauses.noted[7], pauses.noted[8]
+    grown, after_long = pauses.recorded[7], pauses.recorded[8]
     assert MAX_PAUSE_S <= grown <= MAX_JITTER * MAX_PAUSE_S
     assert FIRST_PAUSE_S <= after_long <= MAX_JITTER * FIRST_PAUSE_S

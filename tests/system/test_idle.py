@@ -5,7 +5,7 @@ import pytest
 
 from api import Api
 from esimhooks.server.store.database import Database
-from system.noted_rows import noted_rows
+from system.counted_rows import counted_rows
 
 REPORTS = 3
 MOST_A_SECOND = 20
@@ -30,7 +30,7 @@ async def _transactions(dsn: str) -> tuple[int, float]:
 
 
 async def test_a_node_without_work_makes_few_statements(operator: Api, database: Database, migrated: str) -> None:
-    async with noted_rows(migrated, database, written="UPDATE ON dispatchers") as reports:
+    async with counted_rows(migrated, database, written="UPDATE ON dispatchers") as reports:
         await reports.reach(2)  # what it does once at its start is over
         before, began = await _transactions(migrated)
         await reports.reach(2 + REPORTS)

@@ -18,8 +18,8 @@ from esimhooks.server.app.settings import Settings
 from esimhooks.server.runtime.health import ProcessSlot
 from esimhooks.server.store.database import Database
 from receiver import Receiver
+from system.counted_rows import counted_rows
 from system.node_process import NodeProcess, settings_of
-from system.noted_rows import noted_rows
 from system.sent_webhooks import an_endpoint
 from system.stored_lanes import all_delivered
 
@@ -182,7 +182,7 @@ async def test_what_one_process_takes_in_for_a_lane_of_another_is_not_looked_for
     await _raise_event(operator_of_node, merchant.account, 0)
     await receiver.wait_for(1, timeout=60)
     claimed = "NEW.claim_token > 0"
-    async with noted_rows(migrated, database, written="UPDATE OF claim_token ON queue", when=claimed) as claims:
+    async with counted_rows(migrated, database, written="UPDATE OF claim_token ON queue", when=claimed) as claims:
         for number in range(1, 41):  # each over a connection of its own, so that both processes take in some
             async with Api(node.url, operator_of_node.key) as one:
                 await _raise_event(one, merchant.account, number)

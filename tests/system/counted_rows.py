@@ -1,4 +1,4 @@
-"""What a node does to rows, noted by the database itself: a trigger notifies the test of each row that is written."""
+"""What a node does to rows, counted by the database itself: a trigger notifies the test of each row that is written."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,10 +8,10 @@ import asyncpg
 
 from esimhooks.server.store.database import Database
 
-CHANNEL = "noted_rows"
+CHANNEL = "counted_rows"
 
 
-class Noted:
+class CountedRows:
     """How many rows were written so far."""
 
     def __init__(self) -> None:
@@ -31,23 +31,23 @@ class Noted:
 
 
 @asynccontextmanager
-async def noted_rows(dsn: str, database: Database, *, written: str, when: str = "true") -> AsyncIterator[Noted]:
-    """Note the rows that are `written`, as in `UPDATE OF claim_token ON queue`, where `when` holds for NEW."""
-    noted = Noted()
+async def counted_rows(dsn: str, database: Database, *, written: str, when: str = "true") -> AsyncIterator[CountedRows]:
+    """Count the rows that are `written`, as in `UPDATE OF claim_token ON queue`, where `when` holds for NEW."""
+    counted = CountedRows()
     table = written.rpartition(" ")[2]
     conn = await asyncpg.connect(dsn)
     try:
-        await conn.add_listener(CHANNEL, noted.add)
+        await conn.add_listener(CHANNEL, counted.add)
         async with database.transaction() as db:
             await db.conn.execute(
                 f"""
-                CREATE FUNCTION note_row() RETURNS trigger LANGUAGE plpgsql AS
+                CREATE FUNCTION notify_row() RETURNS trigger LANGUAGE plpgsql AS
                 'BEGIN PERFORM pg_notify(''{CHANNEL}'', gen_random_uuid()::text); RETURN NULL; END';
-                CREATE TRIGGER note_row AFTER {written} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION note_row()
+                CREATE TRIGGER notify_row AFTER {written} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION notify_row()
                 """
             )
-        yield noted
+        yield counted
     finally:
         async with database.transaction() as db:
-            await db.conn.execute(f"DROP TRIGGER IF EXISTS note_row ON {table}; DROP FUNCTION IF EXISTS note_row()")
+            await db.conn.execute(f"DROP TRIGGER IF EXISTS notify_row ON {table}; DROP FUNCTION IF EXISTS notify_row()")
         await conn.close()

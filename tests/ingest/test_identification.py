@@ -1,4 +1,4 @@
-"""Whose eSIM an update means where names are not unique: keys, transactions and orders of others in the same commit."""
+"""Which eSIM an update means where names are not unique: keys, transactions and orders of others in the same commit."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
