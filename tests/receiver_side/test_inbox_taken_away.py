@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from esimhooks import Event, Receiver, Retrying, Webhook
+from esimhooks import Event, InboxUnavailable, Receiver, Retrying, Webhook
 from esimhooks.receiver.postgres import PostgresDatabase
 from receiver_side.posting import SECRET, Seen, a_body, post, until
 
@@ -176,3 +176,15 @@ def test_a_server_that_is_gone_before_its_answer_is_noticed_in_seconds(over_tcp:
     assert take(receiver, "evt_1") == 200
     assert noticed_after_s[0] <= 10
     receiver.close()
+
+
+def test_a_database_that_cannot_store_every_letter_is_refused_before_anything_is_acknowledged(postgres: str) -> None:
+    with psycopg.connect(postgres, autocommit=True) as server:
+        server.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0")
+        try:
+            latin = PostgresDatabase(make_conninfo(postgres, dbname="latin"))
+            with pytest.raises(InboxUnavailable, match=r"LATIN1.*UTF8"), latin.writing():
+                pass
+            latin.close()
+        finally:
+            server.execute("DROP DATABASE latin WITH (FORCE)")

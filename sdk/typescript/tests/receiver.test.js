@@ -268,6 +268,17 @@ for (const kind of KINDS) {
     await assert.rejects(opened.stats(), (error) => error instanceof InboxUnavailable && /later release/.test(error.message));
   });
 
+  test(`${kind}: a database that cannot store every letter is refused`, { skip: kind === "sqlite" }, async (context) => {
+    const inbox = await emptyInbox(context, kind);
+    await sql(inbox, "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0");
+    context.after(() => sql(inbox, "DROP DATABASE latin WITH (FORCE)"));
+
+    const opened = openInbox(inbox.replace(/\/[^/?]*(\?|$)/, "/latin$1"));
+
+    await assert.rejects(opened.stats(), (error) => error instanceof InboxUnavailable && /LATIN1.*UTF8/.test(error.message));
+    await opened.close();
+  });
+
   test(`${kind}: one inbox in two receivers is worked off once`, async (context) => {
     const inbox = await emptyInbox(context, kind);
     const [one, other] = [await aReceiver(context, { inbox }), await aReceiver(context, { inbox })];

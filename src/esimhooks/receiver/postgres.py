@@ -161,6 +161,11 @@ class PostgresDatabase:
         if self._ready:
             return
         session = PostgresSession(connection)
+        [[encoding]] = session.rows("SELECT current_setting('server_encoding')")
+        if encoding != "UTF8":
+            raise InboxUnavailable(
+                f"the encoding of the inbox's database is {encoding}, which lacks letters: make one with ENCODING 'UTF8'"
+            )
         version = 0
         if session.rows("SELECT 1 WHERE to_regclass(:name) IS NOT NULL", name=VERSION_TABLE):
             version = max((row[0] for row in session.rows(f"SELECT version FROM {VERSION_TABLE}")), default=0)

@@ -152,6 +152,7 @@ export class PostgresDatabase implements Database {
   async #prepare(client: Client): Promise<void> {
     const session = new PostgresSession(client);
     try {
+      await checkEncoding(session);
       if (!(await isUpToDate(session))) {
         await session.run(BEGIN);
         await session.takeTurn("schema");
@@ -168,6 +169,14 @@ export class PostgresDatabase implements Database {
 
 function isMissingTable(error: unknown): boolean {
   return error instanceof InboxUnavailable && (error.cause as { code?: unknown } | undefined)?.code === "42P01";
+}
+
+async function checkEncoding(session: Session): Promise<void> {
+  const [row] = await session.rows("SELECT current_setting('server_encoding') AS encoding");
+  if (row?.["encoding"] === "UTF8") return;
+  throw new InboxUnavailable(
+    `the encoding of the inbox's database is ${String(row?.["encoding"])}, which lacks letters: make one with ENCODING 'UTF8'`,
+  );
 }
 
 /** Where the tables are, the role needs no right to make any. */
