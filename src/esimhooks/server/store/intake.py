@@ -4,8 +4,9 @@ The reading statement is `begin_batch` (migrations): it takes every lock before 
 until the commit. Nothing is decided here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import TypeAlias
 from uuid import UUID
 
@@ -202,7 +203,6 @@ class Written(Struct, frozen=True):
     """The position of each delivery that was claimed."""
 
 
-_arrays = Arrays()
 _ENTRIES = {**journal.COLUMNS, "results": "jsonb", "esim_ids": "text"}
 _DELIVERIES = {
     "id": "uuid",
@@ -216,42 +216,66 @@ _DELIVERIES = {
     "lease_token": "bigint",
     "endpoint_version": "bigint",
 }
-_SQL = f"""
-    WITH seen AS (
+_PARTS: Mapping[str, Callable[[Arrays], str]] = {
+    "seen": lambda arrays: (
+        f"""
+    seen AS (
         INSERT INTO seen_notifications (source, digest, content, notification_id, seen_at)
-        SELECT u.*, now() FROM unnest({_arrays(["text", "bytea", "bytea", "uuid"])}) AS u
+        SELECT u.*, now() FROM unnest({arrays(["text", "bytea", "bytea", "uuid"])}) AS u
         ON CONFLICT DO NOTHING RETURNING 1
-    ), entries AS (
+    )"""
+    ),
+    "entries": lambda arrays: (
+        f"""
+    entries AS (
         INSERT INTO notifications ({", ".join(_ENTRIES)})
         SELECT {", ".join(name if name != "esim_ids" else "esim_ids::uuid[]" for name in _ENTRIES)}
-        FROM unnest({_arrays(list(_ENTRIES.values()))}) AS u ({", ".join(_ENTRIES)})
-    ), updated_entries AS (
+        FROM unnest({arrays(list(_ENTRIES.values()))}) AS u ({", ".join(_ENTRIES)})
+    )"""
+    ),
+    "journal_updates": lambda arrays: (
+        f"""
+    updated_entries AS (
         UPDATE notifications n
         SET outcome = u.outcome, detail = u.detail, esim_id = coalesce(u.esim_id, n.esim_id), results = u.results,
             esim_ids = u.esim_ids::uuid[]
-        FROM unnest({_arrays(["uuid", "text", "text", "uuid", "jsonb", "text"])})
+        FROM unnest({arrays(["uuid", "text", "text", "uuid", "jsonb", "text"])})
             AS u (id, outcome, detail, esim_id, results, esim_ids)
         WHERE n.id = u.id
     ), still_waits AS (
         UPDATE backlog SET stored_first = false, due_at = now()
-        WHERE notification_id = ANY ({_arrays(["uuid"])}) AND stored_first OR notification_id = ANY ({_arrays(["uuid"])})
+        WHERE notification_id = ANY ({arrays(["uuid"])}) AND stored_first OR notification_id = ANY ({arrays(["uuid"])})
     ), off_the_backlog AS (
-        DELETE FROM backlog WHERE notification_id = ANY ({_arrays(["uuid"])})
+        DELETE FROM backlog WHERE notification_id = ANY ({arrays(["uuid"])})
     ), no_longer_unmatched AS (
-        DELETE FROM unmatched_notifications WHERE notification_id = ANY ({_arrays(["uuid"])})
-    ), esim_rows AS (
-        SELECT * FROM unnest({_arrays([*esims.COLUMNS.values(), "boolean"])})
-            AS u ({", ".join(esims.COLUMNS)}, is_new)
-    ), created AS (
-        INSERT INTO esims ({", ".join(esims.COLUMNS)}) SELECT {", ".join(esims.COLUMNS)} FROM esim_rows WHERE is_new
-    ), changed AS (
+        DELETE FROM unmatched_notifications WHERE notification_id = ANY ({arrays(["uuid"])})
+    )"""
+    ),
+    "created": lambda arrays: (
+        f"""
+    created AS (
+        INSERT INTO esims ({", ".join(esims.COLUMNS)}) SELECT * FROM unnest({arrays(esims.COLUMNS.values())})
+    )"""
+    ),
+    "changed": lambda arrays: (
+        f"""
+    changed AS (
         UPDATE esims e SET {", ".join(f"{name} = u.{name}" for name in esims.COLUMNS if name != "id")}
-        FROM esim_rows u WHERE e.id = u.id AND NOT u.is_new
-    ), {events.storing(_arrays(events.HEADS), _arrays(events.ROWS.values()))}, fan_outs AS (
+        FROM unnest({arrays(esims.COLUMNS.values())}) AS u ({", ".join(esims.COLUMNS)}) WHERE e.id = u.id
+    )"""
+    ),
+    "events": lambda arrays: events.storing(arrays(events.HEADS), arrays(events.ROWS.values())),
+    "fan_outs": lambda arrays: (
+        f"""
+    fan_outs AS (
         INSERT INTO fan_outs (event_id, account_id, mode, event_type, esim_id, position)
-        SELECT id, account_id, mode, type, esim_id, position FROM new_events WHERE id = ANY ({_arrays(["uuid"])})
-    ), new_deliveries AS (
-        SELECT * FROM unnest({_arrays(list(_DELIVERIES.values()))}) AS u ({", ".join(_DELIVERIES)})
+        SELECT id, account_id, mode, type, esim_id, position FROM new_events WHERE id = ANY ({arrays(["uuid"])})
+    )"""
+    ),
+    "deliveries": lambda arrays: (
+        f"""
+    new_deliveries AS (
+        SELECT * FROM unnest({arrays(list(_DELIVERIES.values()))}) AS u ({", ".join(_DELIVERIES)})
     ), deliveries AS (
         INSERT INTO deliveries (id, account_id, mode, event_id, event_type, esim_id, endpoint_id, status)
         SELECT id, account_id, mode, event_id, event_type, esim_id, endpoint_id, 'pending' FROM new_deliveries
@@ -268,32 +292,44 @@ _SQL = f"""
         ) claimed ON true
         WHERE q.queued
         RETURNING delivery_id, position, claim_token
-    ), unmatched AS (
+    )"""
+    ),
+    "unmatched": lambda arrays: (
+        f"""
+    unmatched AS (
         INSERT INTO unmatched_notifications
             (notification_id, source, received_at, esim_tran_no, order_no, transaction_id)
-        SELECT * FROM unnest({_arrays(["uuid", "text", "timestamptz", "text", "text", "text"])})
-    ), woken AS (
+        SELECT * FROM unnest({arrays(["uuid", "text", "timestamptz", "text", "text", "text"])})
+    )"""
+    ),
+    "backlog": lambda arrays: (
+        f"""
+    woken AS (
         DELETE FROM unmatched_notifications u
-        USING unnest({_arrays(["text", "text", "text", "text"])}) AS k (source, esim_tran_no, order_no, transaction_id)
+        USING unnest({arrays(["text", "text", "text", "text"])}) AS k (source, esim_tran_no, order_no, transaction_id)
         WHERE u.source = k.source
           AND (u.esim_tran_no = k.esim_tran_no OR u.order_no = k.order_no OR u.transaction_id = k.transaction_id)
         RETURNING u.notification_id, u.source, u.received_at
     ), backlog AS (
         INSERT INTO backlog (notification_id, source, received_at, esim_id, due_at)
         SELECT DISTINCT ON (notification_id) u.*, now() FROM (
-            SELECT * FROM unnest({_arrays(["uuid", "text", "timestamptz", "uuid"])})
+            SELECT * FROM unnest({arrays(["uuid", "text", "timestamptz", "uuid"])})
             UNION ALL SELECT notification_id, source, received_at, NULL FROM woken
         ) u (notification_id, source, received_at, esim_id)
         ON CONFLICT (notification_id) DO UPDATE SET due_at = now(), tries = 0
-    ), doubts AS (
+    )"""
+    ),
+    "doubts": lambda arrays: (
+        f"""
+    doubts AS (
         INSERT INTO provider_doubts (provider, notification_id, field, word, detail)
-        SELECT * FROM unnest({_arrays(["text", "uuid", "text", "text", "text"])})
+        SELECT * FROM unnest({arrays(["text", "uuid", "text", "text", "text"])})
         ON CONFLICT DO NOTHING
-    )
-    SELECT (SELECT count(*) FROM seen) AS seen, (SELECT count(*) FROM woken) AS woken,
-           ARRAY(SELECT delivery_id FROM queued WHERE claim_token > 0 ORDER BY delivery_id) AS claimed,
-           ARRAY(SELECT position FROM queued WHERE claim_token > 0 ORDER BY delivery_id) AS positions
-"""
+    )"""
+    ),
+}
+"""What the statement is put together of, each with the parameters that it takes. Parts that have nothing to write are left out:
+each costs a plan and locks, of a partitioned table those of every day."""
 
 
 async def write(db: Session, writes: Writes) -> Written:
@@ -301,78 +337,95 @@ async def write(db: Session, writes: Writes) -> Written:
 
     Raises `Conflicting` where another transaction has taken in the same notification meanwhile: the batch is to be begun anew.
     """
+    parts = _parameters(db, writes)
+    if not parts:
+        return Written(woken=0, claimed={})
     row = await db.conn.fetchrow(
-        _SQL,
-        *columns_of([(one.source, one.digest, one.content, entry_id) for one, entry_id in writes.seen], 4),
-        *columns_of([journal.row_of(db, one) + _results(one) for one in writes.entries], len(_ENTRIES)),
-        *columns_of(
-            [
-                (one.entry.id, one.entry.outcome, one.entry.detail, one.entry.esim_id, *_results(one.entry))
-                for one in writes.journal_updates
-            ],
-            6,
-        ),
-        [one.entry.id for one in writes.journal_updates if one.waits],
-        [one.entry.id for one in writes.journal_updates if one.waits and one.is_due],
-        [one.entry.id for one in writes.journal_updates if not one.waits],
-        [one.entry.id for one in writes.journal_updates],
-        *columns_of(
-            [
-                (*esims.row_of(db, esim), is_new)
-                for rows, is_new in ((writes.created, True), (writes.changed, False))
-                for esim in rows
-            ],
-            len(esims.COLUMNS) + 1,
-        ),
-        *events.parameters(db, writes.events),
-        [event.id for event in writes.fan_outs],
-        *columns_of(
-            [
-                (
-                    one.id,
-                    one.tenant.account_id,
-                    one.tenant.mode,
-                    one.event_id,
-                    one.event_type,
-                    one.esim_id,
-                    one.endpoint_id,
-                    not one.ordered,
-                    (lane := writes.leased.get(one.endpoint_id)) and lane.token,
-                    lane and lane.version,
-                )
-                for one in writes.deliveries
-            ],
-            len(_DELIVERIES),
-        ),
-        *columns_of(
-            [
-                (
-                    one.notification_id,
-                    one.source,
-                    one.received_at,
-                    one.identity.esim_tran_no,
-                    one.identity.order_no,
-                    one.identity.transaction_id,
-                )
-                for one in writes.unmatched
-            ],
-            6,
-        ),
-        *columns_of(
-            [
-                (source, identity.esim_tran_no, identity.order_no, identity.transaction_id)
-                for source, identity in writes.better_known
-            ],
-            4,
-        ),
-        *columns_of([(one.id, one.source, one.received_at, one.esim_id) for one in writes.backlog], 4),
-        *columns_of(
-            [(source, entry_id, one.field, one.word or "", one.detail) for source, entry_id, one in writes.doubts], 5
-        ),
+        _statement(tuple(parts)), *(column for columns in parts.values() for column in columns)
     )
     if row["seen"] != len(writes.seen):
         raise Conflicting("the same notification is being taken in elsewhere", retry_after_s=1.0)
     return Written(woken=row["woken"], claimed=dict(zip(row["claimed"], row["positions"], strict=True)))
+
+
+@cache
+def _statement(parts: tuple[str, ...]) -> str:
+    arrays = Arrays()
+    expressions = ",".join(_PARTS[name](arrays) for name in parts)
+
+    def claimed(column: str, kind: str) -> str:
+        if "deliveries" not in parts:
+            return f"'{{}}'::{kind}[]"
+        return f"ARRAY(SELECT {column} FROM queued WHERE claim_token > 0 ORDER BY delivery_id)"
+
+    return f"""
+    WITH {expressions}
+    SELECT {"(SELECT count(*) FROM seen)" if "seen" in parts else "0"} AS seen,
+           {"(SELECT count(*) FROM woken)" if "backlog" in parts else "0"} AS woken,
+           {claimed("delivery_id", "uuid")} AS claimed, {claimed("position", "bigint")} AS positions
+    """
+
+
+def _parameters(db: Session, writes: Writes) -> dict[str, list[Sequence[object]]]:
+    """Return the columns of each part of the statement that has something to write, in the order of the parts."""
+    parts: dict[str, list[Sequence[object]]] = {
+        "seen": columns_of([(one.source, one.digest, one.content, entry_id) for one, entry_id in writes.seen], 0),
+        "entries": columns_of([journal.row_of(db, one) + _results(one) for one in writes.entries], 0),
+        "journal_updates": _journal_updates(writes.journal_updates),
+        "created": columns_of([esims.row_of(db, esim) for esim in writes.created], 0),
+        "changed": columns_of([esims.row_of(db, esim) for esim in writes.changed], 0),
+        "events": events.parameters(db, writes.events) if writes.events else [],
+        "fan_outs": [[event.id for event in writes.fan_outs]] if writes.fan_outs else [],
+        "deliveries": columns_of([_delivery_row(one, writes.leased) for one in writes.deliveries], 0),
+        "unmatched": columns_of(
+            [(one.notification_id, one.source, one.received_at, *_names(one.identity)) for one in writes.unmatched], 0
+        ),
+        "backlog": [
+            *columns_of([(source, *_names(identity)) for source, identity in writes.better_known], 4),
+            *columns_of([(one.id, one.source, one.received_at, one.esim_id) for one in writes.backlog], 4),
+        ]
+        if writes.better_known or writes.backlog
+        else [],
+        "doubts": columns_of(
+            [(source, entry_id, one.field, one.word or "", one.detail) for source, entry_id, one in writes.doubts], 0
+        ),
+    }
+    return {name: columns for name, columns in parts.items() if columns}
+
+
+def _journal_updates(updates: Sequence[JournalUpdate]) -> list[Sequence[object]]:
+    if not updates:
+        return []
+    rows = [
+        (one.entry.id, one.entry.outcome, one.entry.detail, one.entry.esim_id, *_results(one.entry)) for one in updates
+    ]
+    return [
+        *columns_of(rows, 6),
+        [one.entry.id for one in updates if one.waits],
+        [one.entry.id for one in updates if one.waits and one.is_due],
+        [one.entry.id for one in updates if not one.waits],
+        [one.entry.id for one in updates],
+    ]
+
+
+def _delivery_row(one: Delivery, leased: Mapping[UUID, LeasedLane]) -> tuple[object, ...]:
+    lane = leased.get(one.endpoint_id)
+    return (
+        one.id,
+        one.tenant.account_id,
+        one.tenant.mode,
+        one.event_id,
+        one.event_type,
+        one.esim_id,
+        one.endpoint_id,
+        not one.ordered,
+        lane and lane.token,
+        lane and lane.version,
+    )
+
+
+def _names(identity: Identity) -> tuple[str | None, str | None, str | None]:
+    return identity.esim_tran_no, identity.order_no, identity.transaction_id
 
 
 def _results(entry: JournalEntry) -> tuple[object, str | None]:
