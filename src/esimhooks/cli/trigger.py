@@ -72,7 +72,10 @@ def trigger(
     deliveries = [client.get(path("deliveries", one.id)) for one in progress]
     _show(raised, deliveries, as_json=as_json)
     if not progress:
-        raise Failed(f"{event_id} was raised, but no endpoint is subscribed to {event}: see `esimhooks endpoints`")
+        raise Failed(
+            f"{event_id} was raised, but no endpoint is subscribed to {event}: only `esimhooks listen` shows it; "
+            "see `esimhooks endpoints`"
+        )
     if any(one.status != DELIVERED for one in progress):
         raise Failed("\n".join(_fault(one, patience_s) for one in progress if one.status != DELIVERED))
 
