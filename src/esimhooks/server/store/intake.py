@@ -216,6 +216,28 @@ _DELIVERIES = {
     "lease_token": "bigint",
     "endpoint_version": "bigint",
 }
+
+
+def _of_journal_updates(arrays: Arrays) -> str:
+    ids, waiting, due, concluded = (arrays(["uuid"]) for _ in range(4))
+    return f"""
+    updated_entries AS (
+        UPDATE notifications n
+        SET outcome = u.outcome, detail = u.detail, esim_id = coalesce(u.esim_id, n.esim_id), results = u.results,
+            esim_ids = u.esim_ids::uuid[]
+        FROM unnest({arrays(["uuid", "text", "text", "uuid", "jsonb", "text"])})
+            AS u (id, outcome, detail, esim_id, results, esim_ids)
+        WHERE n.id = u.id AND n.id = ANY ({ids})
+    ), still_waits AS (
+        UPDATE backlog SET stored_first = false, due_at = now()
+        WHERE notification_id = ANY ({waiting}) AND stored_first OR notification_id = ANY ({due})
+    ), off_the_backlog AS (
+        DELETE FROM backlog WHERE notification_id = ANY ({concluded})
+    ), no_longer_unmatched AS (
+        DELETE FROM unmatched_notifications WHERE notification_id = ANY ({ids})
+    )"""
+
+
 _PARTS: Mapping[str, Callable[[Arrays], str]] = {
     "seen": lambda arrays: (
         f"""
@@ -233,24 +255,7 @@ _PARTS: Mapping[str, Callable[[Arrays], str]] = {
         FROM unnest({arrays(list(_ENTRIES.values()))}) AS u ({", ".join(_ENTRIES)})
     )"""
     ),
-    "journal_updates": lambda arrays: (
-        f"""
-    updated_entries AS (
-        UPDATE notifications n
-        SET outcome = u.outcome, detail = u.detail, esim_id = coalesce(u.esim_id, n.esim_id), results = u.results,
-            esim_ids = u.esim_ids::uuid[]
-        FROM unnest({arrays(["uuid", "text", "text", "uuid", "jsonb", "text"])})
-            AS u (id, outcome, detail, esim_id, results, esim_ids)
-        WHERE n.id = u.id
-    ), still_waits AS (
-        UPDATE backlog SET stored_first = false, due_at = now()
-        WHERE notification_id = ANY ({arrays(["uuid"])}) AND stored_first OR notification_id = ANY ({arrays(["uuid"])})
-    ), off_the_backlog AS (
-        DELETE FROM backlog WHERE notification_id = ANY ({arrays(["uuid"])})
-    ), no_longer_unmatched AS (
-        DELETE FROM unmatched_notifications WHERE notification_id = ANY ({arrays(["uuid"])})
-    )"""
-    ),
+    "journal_updates": _of_journal_updates,
     "created": lambda arrays: (
         f"""
     created AS (
@@ -400,11 +405,11 @@ def _journal_updates(updates: Sequence[JournalUpdate]) -> list[Sequence[object]]
         (one.entry.id, one.entry.outcome, one.entry.detail, one.entry.esim_id, *_results(one.entry)) for one in updates
     ]
     return [
-        *columns_of(rows, 6),
+        [one.entry.id for one in updates],
         [one.entry.id for one in updates if one.waits],
         [one.entry.id for one in updates if one.waits and one.is_due],
         [one.entry.id for one in updates if not one.waits],
-        [one.entry.id for one in updates],
+        *columns_of(rows, 6),
     ]
 
 

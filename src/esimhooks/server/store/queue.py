@@ -263,7 +263,8 @@ async def fail_overdue(
                                   response_headers, sealed_body)
             SELECT attempt_id, account_id, delivery_id, number, $6, 0, 'internal', $7, '[]', sealed_body FROM made
         )
-        UPDATE deliveries d SET status = 'failed', outcome = 'internal', status_code = NULL, finished_at = $6 FROM made m WHERE d.id = m.delivery_id
+        UPDATE deliveries d SET status = 'failed', outcome = 'internal', status_code = NULL, finished_at = $6
+        FROM made m WHERE d.id = m.delivery_id AND d.id = ANY ($1)
         """,
         [row["delivery_id"] for row in rows],
         [row["account_id"] for row in rows],
