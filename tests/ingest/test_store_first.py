@@ -21,7 +21,7 @@ from esimhooks.server.jobs.stored_notifications import MAX_A_BATCH
 from esimhooks.server.providers.sandbox.esims import Purchase
 from esimhooks.server.providers.sandbox.life import Ending
 from esimhooks.server.providers.sandbox.sandbox import Sandbox
-from esimhooks.server.store import stored_first
+from esimhooks.server.store import freezing, stored_first
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.journal import STORED_LOCK
 from receiver import Receiver
@@ -369,3 +369,65 @@ async def test_one_about_esims_of_two_merchants_keeps_its_place_among_those_of_b
 
     await second.raised_in_time("created", "activated", "suspended")
     assert (await first.raised())[-1] == "activated"
+
+
+async def test_a_replay_of_what_is_stored_does_not_overtake_what_was_stored_before(
+    operator: Api, database: Database
+) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator)
+    await an_esim(shop, "K1")
+
+    async with nothing_applied(database):
+        for status in ("IN_USE", "SUSPENDED"):
+            await upstream.notify(esim_status("K1", status))
+        entries = await upstream.journal()
+        await operator.post(f"/v1/notifications/{entries[1]['id']}/replay", status=202)
+        async with database.session() as db:
+            batch, _ = await stored_first.next_ones(db, after=None, limit=10)
+
+    expected = [parse_id(Prefix.NOTIFICATION, entry["id"]) for entry in entries]
+    assert [one.notification_id for one in batch] == expected
+    await shop.raised_in_time("created", "activated", "suspended")
+
+
+async def freeze(database: Database, shop: Shop) -> None:
+    async with database.transaction() as db:
+        assert await freezing.freeze(db, parse_id(Prefix.ACCOUNT, shop.account))
+
+
+async def test_one_about_two_merchants_is_not_answered_while_one_of_them_is_moved(
+    operator: Api, database: Database
+) -> None:
+    moving, other = await a_shop(operator), await a_shop(operator)
+    made = await operator.put("/v1/providers/upstream", {"kind": "mapping", "settings": {"document": LIST}})
+    upstream = Upstream(operator, made["inboundUrl"])
+    await an_esim(moving, "A")
+    await an_esim(other, "B")
+    await an_esim(other, "C")
+    await freeze(database, moving)
+
+    about_both = await upstream.notify({"list": [{"sim": "B", "state": "live"}, {"sim": "A", "state": "live"}]})
+    about_another = await upstream.notify({"list": [{"sim": "B", "state": "live"}, {"sim": "C", "state": "live"}]})
+
+    assert (about_both.status, about_another.status) == (503, 200)
+    await other.raised_in_time("created", "created", "activated", "activated")
+    assert len(await upstream.journal()) == 1
+
+
+async def test_of_a_request_that_speaks_of_a_merchant_who_is_moved_nothing_is_stored(
+    operator: Api, database: Database
+) -> None:
+    moving, other = await a_shop(operator), await a_shop(operator)
+    await freeze(database, moving)
+    updates = [
+        {"account": shop.account, "mode": "test", "transactionId": "t-1", "esimStatus": status}
+        for shop, status in ((other, "CREATED"), (other, "IN_USE"), (moving, "CREATED"))
+    ]
+    headers = {"content_type": "application/json", "prefer": "respond-async"}
+
+    answer = await operator.raw("POST", "/v1/updates", json.dumps({"updates": updates}).encode(), **headers)
+    rest = await operator.raw("POST", "/v1/updates", json.dumps({"updates": updates[:1]}).encode(), **headers)
+
+    assert (answer.status, rest.status) == (503, 202)
+    await other.raised_in_time("created")
+    assert len((await operator.get("/v1/notifications?source=updates"))["data"]) == 1

@@ -67,7 +67,7 @@ class StoreFirst:
 
         Raises `NotNow` where too much waits already, it could not be committed, or an account is being moved.
         """
-        left = await (self.commits.submit(items, owner=owner) if db is None else self._store(db, items))
+        left = await (self.commits.submit(items, owner=owner) if db is None else self._store(db, [items]))
         if left & _ids(items):
             raise Conflicting(freezing.MOVING, retry_after_s=freezing.RETRY_AFTER_S)
         if db is not None:
@@ -75,18 +75,27 @@ class StoreFirst:
 
     async def _commit(self, requests: Sequence[Sequence[Item]]) -> Sequence[frozenset[UUID]]:
         async with self._database.session() as db:
-            left = await self._store(db, [item for items in requests for item in items])
+            left = await self._store(db, requests)
         self._wake.notify()
         return [left] * len(requests)
 
-    async def _store(self, db: Session, items: Sequence[Item]) -> frozenset[UUID]:
-        """Store the items; return the entries that were left, as their account is frozen."""
+    async def _store(self, db: Session, requests: Sequence[Sequence[Item]]) -> frozenset[UUID]:
+        """Store the items; return the entries of the requests that were left, as they speak of a frozen account."""
+        items = [item for request in requests for item in request]
         now = asyncio.get_running_loop().time()
         if now - self._looked_at >= LOOK_EVERY_S:
             self._size, self._looked_at = await stored_first.backlog_size(db), now
         if self._size.count + len(items) > self._bounds.rows or self._size.oldest_s > self._bounds.age_s:
             raise NotNow("more notifications wait to be applied than may", retry_after_s=RETRY_AFTER_S)
-        left = await stored_first.store(db, [stored for item in items if (stored := _stored(item))])
+        left = await stored_first.store(
+            db,
+            [
+                stored
+                for number, request in enumerate(requests)
+                for item in request
+                if (stored := _stored(item, request_no=number))
+            ],
+        )
         self._size = replace(self._size, count=self._size.count + len(items))
         for item in items:
             metrics.stored_first(item.source)
@@ -97,18 +106,20 @@ def _ids(items: Sequence[Item]) -> frozenset[UUID]:
     return frozenset(item.entry.id for item in items if item.entry is not None)
 
 
-def _stored(item: Item) -> Stored | None:
+def _stored(item: Item, *, request_no: int) -> Stored | None:
     if item.entry is None:
         return None
     entry = replace(item.entry, outcome=UpdateOutcome.WAITING, detail=None)
     if not item.updates:
-        return Stored(entry=entry)
+        return Stored(entry=entry, request_no=request_no)
     first = item.updates[0]
+    has_one_owner = all(_has_same_owner(update.identity, first.identity) for update in item.updates)
     return Stored(
         entry=entry,
         identity=first.identity,
         replaces=first.replaces,
-        spans_accounts=not all(_has_same_owner(update.identity, first.identity) for update in item.updates),
+        identities=() if has_one_owner else tuple(update.identity for update in item.updates),
+        request_no=request_no,
     )
 
 

@@ -186,13 +186,16 @@ async def put_off(
 
 
 async def reopen(db: Session, entry: JournalEntry) -> None:
-    """Show a notification as waiting and have it worked off as soon as possible; needs a transaction."""
+    """Show a notification as waiting and have it worked off as soon as possible; needs a transaction.
+
+    One that is stored and not yet applied keeps its turn among those of its eSIM.
+    """
     await db.conn.execute("DELETE FROM unmatched_notifications WHERE notification_id = $1", entry.id)
     await db.conn.execute("UPDATE notifications SET outcome = 'waiting', detail = NULL WHERE id = $1", entry.id)
     await db.conn.execute(
         """
         INSERT INTO backlog (notification_id, source, received_at, due_at) VALUES ($1, $2, $3, now())
-        ON CONFLICT (notification_id) DO UPDATE SET due_at = now(), tries = 0
+        ON CONFLICT (notification_id) DO UPDATE SET due_at = now(), tries = 0 WHERE backlog.due_at < 'infinity'
         """,
         entry.id,
         entry.source,

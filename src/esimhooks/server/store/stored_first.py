@@ -26,14 +26,15 @@ ALL_LANES = UUID(int=2**128 - 1)
 class Stored(Struct, frozen=True, kw_only=True):
     """A notification that is stored first; `identity` is what it says of the first eSIM that it speaks of.
 
-    `replaces` is the key of the eSIM that this one takes the place of. `spans_accounts`: others of its eSIMs may belong to
-    other accounts.
+    `replaces` is the key of the eSIM that this one takes the place of. `identities` are those of all its eSIMs, where they may
+    belong to several accounts. Those of one `request_no` are stored together or not at all.
     """
 
     entry: JournalEntry
     identity: Identity = Identity()
     replaces: str | None = None
-    spans_accounts: bool = False
+    identities: tuple[Identity, ...] = ()
+    request_no: int = 0
 
 
 class BacklogSize(Struct, frozen=True):
@@ -45,7 +46,7 @@ class BacklogSize(Struct, frozen=True):
 
 _NAMES = ("esim_tran_no", "order_no", "transaction_id", "iccid", "replaces")
 _arrays = Arrays()
-_KINDS = [*journal.COLUMNS.values(), *("text" for _ in _NAMES), "boolean"]
+_KINDS = [*journal.COLUMNS.values(), *("text" for _ in _NAMES), "jsonb", "integer"]
 _OF_SOURCE = f"(g.source = '{journal.UPDATES_SOURCE}' OR e.provider = g.source)"
 
 
@@ -58,11 +59,13 @@ def _known_by(name: str, given: str) -> str:
 
 _STORE = f"""
     WITH given AS (
-        SELECT * FROM unnest({_arrays(_KINDS)}) AS u ({", ".join((*journal.COLUMNS, *_NAMES, "spans_accounts"))})
+        SELECT * FROM unnest({_arrays(_KINDS)}) AS u ({
+    ", ".join((*journal.COLUMNS, *_NAMES, "identities", "request_no"))
+})
     ), frozen AS MATERIALIZED (
         SELECT array_agg(account_id) AS ids FROM read_frozen_accounts() AS f (account_id)
     ), laned AS MATERIALIZED (
-    SELECT g.*, CASE WHEN g.account_id IS NULL AND g.spans_accounts THEN '{ALL_LANES}'
+    SELECT g.*, CASE WHEN g.account_id IS NULL AND g.identities IS NOT NULL THEN '{ALL_LANES}'
            ELSE coalesce(g.account_id, known.account_id, earlier.lane, '00000000-0000-0000-0000-000000000000') END AS lane,
            CASE WHEN g.account_id IS NULL AND (known.account_id IS NOT NULL OR earlier.lane IS NOT NULL)
            THEN nullif(array_remove(ARRAY[
@@ -90,8 +93,14 @@ _STORE = f"""
                                    'transaction ' || g.transaction_id, 'key ' || g.replaces]
         LIMIT 1
     ) earlier ON true
+    ), closed AS MATERIALIZED (
+        SELECT l.request_no FROM laned l, frozen f WHERE l.lane = ANY (f.ids) OR f.ids IS NOT NULL AND EXISTS (
+            SELECT FROM jsonb_to_recordset(l.identities) AS i (esim_tran_no text, order_no text, transaction_id text)
+            JOIN esims e ON e.esim_tran_no = i.esim_tran_no OR e.order_no = i.order_no OR e.transaction_id = i.transaction_id
+            WHERE e.account_id = ANY (f.ids) AND (l.source = '{journal.UPDATES_SOURCE}' OR e.provider = l.source)
+        )
     ), open AS MATERIALIZED (
-        SELECT l.* FROM laned l, frozen f WHERE f.ids IS NULL OR l.lane <> ALL (f.ids)
+        SELECT * FROM laned WHERE request_no NOT IN (SELECT request_no FROM closed)
     ), entries AS (
         INSERT INTO notifications ({", ".join(journal.COLUMNS)})
         SELECT {", ".join("now()" if name == "received_at" else name for name in journal.COLUMNS)} FROM open
@@ -99,14 +108,14 @@ _STORE = f"""
         INSERT INTO backlog (notification_id, source, received_at, due_at, stored_first, lane, new_names)
         SELECT id, source, now(), 'infinity', true, lane, new_names FROM open
     )
-    SELECT l.id FROM laned l, frozen f WHERE l.lane = ANY (f.ids)
+    SELECT id FROM laned WHERE request_no IN (SELECT request_no FROM closed)
 """
 
 
 async def store(db: Session, stored: Sequence[Stored]) -> frozenset[UUID]:
     """Write the journal of these notifications and have them applied; one statement, which needs no transaction.
 
-    Returns the ids of those that were not stored, as their account is frozen.
+    Returns the ids of those that were not stored, as they, or others of their request, speak of an account that is frozen.
     """
     rows = [
         (
@@ -116,7 +125,8 @@ async def store(db: Session, stored: Sequence[Stored]) -> frozenset[UUID]:
             one.identity.transaction_id,
             one.identity.iccid,
             one.replaces,
-            one.spans_accounts,
+            one.identities or None,
+            one.request_no,
         )
         for one in stored
     ]
