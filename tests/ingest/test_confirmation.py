@@ -3,11 +3,16 @@
 The sandbox stands for the provider; a door before it makes it unreachable. Waiting times are moved in the database.
 """
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
 
 from api import Api, Json
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
+from esimhooks.server.jobs.backlog import MAX_DUE
 from esimhooks.server.providers.sandbox.esims import Purchase
 from esimhooks.server.providers.sandbox.life import Ending
 from esimhooks.server.providers.sandbox.sandbox import Sandbox
@@ -251,3 +256,35 @@ async def test_an_esim_that_becomes_known_is_found_in_what_the_provider_confirms
     await shop.update({"transactionId": "t-2", "esimTranNo": second, "esimStatus": "CREATED", "provider": "upstream"})
 
     await shop.raised_in_time("created", "suspended", "data_updated", "created", "suspended", "data_updated")
+
+
+async def test_a_provider_that_does_not_answer_holds_up_only_itself(operator: Api, sandbox: Sandbox) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
+    _, key = await a_filled_order(shop, upstream, sandbox, Ending.CANCELLED)
+    await live_until(sandbox, key, "cancelled")
+    async with a_silent_server() as base_url:
+        body = {"kind": "esimaccess", "baseUrl": base_url, "credentials": {"accessCode": "silent"}}
+        made = await operator.put("/v1/providers/silent", body)
+        for number in range(2 * MAX_DUE):
+            await Upstream(operator, made["inboundUrl"]).notify(esim_status(f"S{number}", "CANCEL"))
+
+        await upstream.notify(esim_status(key, "CANCEL"))
+
+        await upstream.journaled("applied")
+        silent = (await operator.get("/v1/notifications?source=silent&limit=100"))["data"]
+        assert {(one["outcome"], one["detail"]) for one in silent} == {("waiting", None)}  # none has timed out
+
+
+@asynccontextmanager
+async def a_silent_server() -> AsyncIterator[str]:
+    """Lend the address of a server that takes connections and never answers."""
+    transports: list[asyncio.BaseTransport] = []
+
+    class Silent(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            transports.append(transport)
+
+    async with await asyncio.get_running_loop().create_server(Silent, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for transport in transports:
+            transport.close()

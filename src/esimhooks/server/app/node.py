@@ -400,6 +400,7 @@ class _Node:
         due_work = DueWork(self._database, {work: loop.wake for work, loop in by_work.items()})
         return [
             *by_work.values(),
+            Loop("backlog queries", backlog.run_queries, endless=True),
             Loop("due work", due_work.look),
             Loop("usage polls", scheduler.poll_usage),
             Loop("provider doubts", scheduler.report_doubts, wake=self._doubts_wake),

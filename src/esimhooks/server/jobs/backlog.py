@@ -2,12 +2,16 @@
 
 Each try parses the journaled bytes again. Those for which nobody is queried are applied in the order in which they came, by
 one node at a time. Where the provider must be queried, that is without a transaction, and what it says is taken in with one
-that also concludes the row. A try that fails is put off; a crash lets it come up again by itself.
+that also concludes the row; nobody waits for these queries, so that a provider that is silent holds up only itself. A try that
+fails is put off; a crash lets it come up again by itself.
 """
 
+import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from esimhooks.server.domain.change import UpdateOutcome
@@ -28,6 +32,7 @@ from esimhooks.server.jobs.due_work import IDLE_S
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Lookup, OrderUnknown, ProviderRefused, StillAllocating, Unparsable
 from esimhooks.server.runtime.for_each import for_each
+from esimhooks.server.runtime.loop import guarded
 from esimhooks.server.store import journal, orders
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.intake import Scope
@@ -35,7 +40,8 @@ from esimhooks.server.store.journal import Waiting
 
 MAX_DUE = 20
 """So many notifications are applied in one transaction."""
-MAX_CONCURRENT = 10
+MAX_QUERIES = 10
+"""So many queries of one provider are under way at once."""
 CLAIM_S = 120.0
 """A claimed row comes up again after this, should its worker have died."""
 BEHIND = "an earlier notification of the same eSIM or order waits"
@@ -43,6 +49,15 @@ AGAIN = frozenset({UpdateOutcome.UNMATCHED, UpdateOutcome.WAITING})
 """Outcomes of updates that another look may change."""
 
 Query: TypeAlias = Callable[[], Awaitable[None]]
+
+
+class _Queried(Struct, frozen=True):
+    """A notification whose provider, its source, is queried first."""
+
+    waiting: Waiting
+    source: str
+    query: Query
+
 
 log = get_logger("backlog")
 
@@ -58,11 +73,24 @@ class Backlog:
         self._policy = policy
         self._clock = clock
         self._wakes = wakes
+        self._under_way: Counter[str] = Counter()
+        """How many queries of each provider."""
+        self._queries: asyncio.TaskGroup | None = None
+
+    async def run_queries(self) -> float:
+        """Own the queries that `process_due` starts; the work of an endless loop."""
+        async with asyncio.TaskGroup() as group:
+            self._queries = group
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._queries = None
+        return 0.0
 
     async def process_due(self) -> float:
-        """Apply what is due in the order in which it came, then ask providers for the rest; the work of a loop."""
+        """Apply what is due in the order in which it came, and start to query providers for the rest; the work of a loop."""
         async with self._database.session() as db:
-            due = await journal.due_backlog(db, limit=MAX_DUE)
+            due = await journal.due_backlog(db, limit=MAX_DUE, but_not=self._busy_sources())
             entries = await journal.find_all(db, [one.notification_id for one in due])
         round_ = _Round()
         failed = await for_each(
@@ -72,17 +100,43 @@ class Backlog:
             row_id=lambda one: one.notification_id,
         )
         await self._put_off([(one.row, one.error) for one in failed])
-        claimed = await self._apply_all(round_)
-        failed_queries = await for_each(
-            "backlog",
-            claimed,
-            lambda one: one[1](),
-            row_id=lambda one: one[0].notification_id,
-            max_concurrent=MAX_CONCURRENT,
-        )
-        for one in failed_queries:
-            await self._put_off([(one.row[0], one.error)])
+        for one in await self._apply_all(round_):
+            self._start(one)
         return 0.0 if len(due) >= MAX_DUE and not round_.is_elsewhere else IDLE_S
+
+    def _busy_sources(self) -> list[str]:
+        return [source for source, count in self._under_way.items() if count >= MAX_QUERIES]
+
+    def _within_limits(self, querying: Sequence[_Queried]) -> Sequence[_Queried]:
+        """Return those whose queries can be started now; the others stay due."""
+        if self._queries is None:
+            return ()
+        count, chosen = Counter(self._under_way), []
+        for one in querying:
+            if count[one.source] < MAX_QUERIES:
+                count[one.source] += 1
+                chosen.append(one)
+        return chosen
+
+    def _start(self, one: _Queried) -> None:
+        if self._queries is None:  # it ends: the row comes up again
+            return
+        name = f"query {one.waiting.notification_id}"
+        self._under_way[one.source] += 1
+        task = self._queries.create_task(guarded(name, self._run(one)), name=name)
+        task.add_done_callback(lambda _: self._ended(one.source))
+
+    def _ended(self, source: str) -> None:
+        self._under_way[source] -= 1
+        if not self._under_way[source]:
+            del self._under_way[source]
+        self._wakes.backlog.notify()
+
+    async def _run(self, one: _Queried) -> None:
+        failed = await for_each(
+            "backlog", [one], lambda one: one.query(), row_id=lambda one: one.waiting.notification_id
+        )
+        await self._put_off([(each.row.waiting, each.error) for each in failed])
 
     async def _read(self, waiting: Waiting, entry: JournalEntry | Broken | None, round_: "_Round") -> None:
         """Parse a notification again: into what is applied, or what queries its provider first."""
@@ -91,7 +145,7 @@ class Backlog:
         if isinstance(item, Item):
             round_.ready.append((waiting, item))
         else:
-            round_.querying.append((waiting, item))
+            round_.querying.append(_Queried(waiting, entry.source, item))
 
     async def _item_of(self, entry: JournalEntry) -> Item | Query:
         if entry.source == journal.UPDATES_SOURCE:
@@ -115,9 +169,9 @@ class Backlog:
             return _concluded(entry, UpdateOutcome.INVALID, handed.wrong or "it is not understood")
         return _again(entry, Scope(tenant=entry.tenant, provider=handed.provider), [handed.update])
 
-    async def _apply_all(self, round_: "_Round") -> Sequence[tuple[Waiting, Query]]:
+    async def _apply_all(self, round_: "_Round") -> Sequence[_Queried]:
         """Apply what is ready in one transaction, else one by one; return what queries its provider and was claimed by this node."""
-        claimed: list[tuple[Waiting, Query]] = []
+        claimed: list[_Queried] = []
 
         async def apply_all(part: _Round) -> None:
             claimed.extend(await self._apply_in_order(part))
@@ -139,21 +193,23 @@ class Backlog:
         await self._put_off([(one.row[0], one.error) for one in failed])
         return await self._apply_in_order(_Round(querying=round_.querying))
 
-    async def _apply_in_order(self, round_: "_Round") -> Sequence[tuple[Waiting, Query]]:
+    async def _apply_in_order(self, round_: "_Round") -> Sequence[_Queried]:
         """Apply what is ready and claim what queries its provider, unless another node works off the backlog.
 
         Only one node does at a time, so that no notification of an eSIM overtakes another on another node.
         """
-        if not round_.ready and not round_.querying:
+        querying = self._within_limits(round_.querying)
+        if not round_.ready and not querying:
             return ()
         applied: BatchResult | None = None
         async with self._database.transaction() as db:
             if not await journal.lock_backlog(db):
                 round_.is_elsewhere = True
                 return ()
-            still = await journal.still_waiting(db, [one for one, _ in (*round_.ready, *round_.querying)])
+            due = [*(one for one, _ in round_.ready), *(one.waiting for one in querying)]
+            still = await journal.still_waiting(db, due)
             ready = [one for one in round_.ready if one[0].notification_id in still]
-            querying = [one for one in round_.querying if one[0].notification_id in still]
+            querying = [one for one in querying if one.waiting.notification_id in still]
             if ready:
                 applied = await apply_batch(db, [item for _, item in ready], self._policy)
                 for (waiting, _), results in zip(ready, applied.results, strict=True):
@@ -161,8 +217,8 @@ class Backlog:
                     if result is not None:
                         pause_s = while_down(waiting.tries)
                         await journal.put_off(db, waiting, seconds=pause_s, esim_id=result.esim_id)
-            for waiting, _ in querying:
-                await journal.put_off(db, waiting, seconds=CLAIM_S)
+            for one in querying:
+                await journal.put_off(db, one.waiting, seconds=CLAIM_S)
         if applied is not None:
             self._wakes.notify(applied)
         return querying
@@ -286,9 +342,7 @@ class _Round:
     `is_elsewhere` says that another node was found at it.
     """
 
-    def __init__(
-        self, ready: Sequence[tuple[Waiting, Item]] = (), querying: Sequence[tuple[Waiting, Query]] = ()
-    ) -> None:
+    def __init__(self, ready: Sequence[tuple[Waiting, Item]] = (), querying: Sequence[_Queried] = ()) -> None:
         self.ready = list(ready)
         self.querying = list(querying)
         self.is_elsewhere = False

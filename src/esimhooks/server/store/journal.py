@@ -115,16 +115,16 @@ class Waiting(Struct, frozen=True):
     stored_first: bool = False
 
 
-async def due_backlog(db: Session, *, limit: int) -> Sequence[Waiting]:
-    """Return waiting notifications that are due, in the order in which they came.
+async def due_backlog(db: Session, *, limit: int, but_not: Sequence[str] = ()) -> Sequence[Waiting]:
+    """Return waiting notifications that are due, but for those of some sources, in the order in which they came.
 
     With them come those that wait for the same eSIM, up to `limit` of these, as one must not overtake another.
     """
     rows = await db.conn.fetch(
         """
         WITH due AS MATERIALIZED (
-            SELECT notification_id, received_at, tries, stored_first, esim_id FROM backlog WHERE due_at <= now()
-            ORDER BY due_at, received_at, notification_id LIMIT $1
+            SELECT notification_id, received_at, tries, stored_first, esim_id FROM backlog
+            WHERE due_at <= now() AND source <> ALL ($2) ORDER BY due_at, received_at, notification_id LIMIT $1
         )
         SELECT notification_id, received_at, tries, stored_first FROM due
         UNION
@@ -134,6 +134,7 @@ async def due_backlog(db: Session, *, limit: int) -> Sequence[Waiting]:
         ) of_the_same_esims
         """,
         limit,
+        but_not,
     )
     waiting = [
         Waiting(row["notification_id"], row["received_at"], row["tries"] + 1, row["stored_first"]) for row in rows
