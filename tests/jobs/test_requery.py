@@ -145,3 +145,25 @@ async def test_a_requery_that_is_overtaken_while_the_provider_answers_is_emitted
     assert (requeried.status, requeried.body["outcome"]) == (200, "stale")
     assert requeried.body["esim"]["esimStatus"] == "SUSPENDED"
     assert await shop.raised() == ["activated", "suspended", "usage_updated", "requeried"]
+
+
+async def test_usage_that_the_provider_reports_of_another_esim_is_not_taken_for_that_of_the_queried_one(
+    operator: Api,
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if request.path.endswith("usage/query"):
+            usage = {"esimTranNo": "K2", "dataUsage": 900 << 20, "totalData": 1000 << 20}
+            return web.json_response({"success": True, "obj": {"esimUsageList": [usage]}})
+        answered = {"esimTranNo": "K1", "esimStatus": "IN_USE", "totalVolume": 1000 << 20, "orderUsage": 100 << 20}
+        return web.json_response({"success": True, "obj": {"esimList": [answered], "pager": {"total": 1}}})
+
+    shop = await a_shop(operator)
+    async with serving(answer) as base_url:
+        await an_upstream(operator, base_url)
+        [made] = await shop.update(
+            {"transactionId": "t-1", "esimTranNo": "K1", "esimStatus": "IN_USE", "provider": "upstream"}
+        )
+
+        requeried = await shop.requery(made["esim"])
+
+    assert (requeried.body["esim"]["dataUsage"], requeried.body["esim"]["totalVolume"]) == (100, 1000)

@@ -62,7 +62,8 @@ async def _snapshot(provider: Provider, esim_tran_no: str) -> Update:
         raise ProviderRefused("it knows no such eSIM")
     if snapshot.usage_at is not None:
         return msgspec.structs.replace(snapshot, cause=Cause.REQUERY)
-    usage = next(iter(await provider.usage([esim_tran_no])), None)
+    reported = await provider.usage([esim_tran_no])
+    usage = next((one for one in reported if one.identity.esim_tran_no == esim_tran_no), None)
     if usage is None:
         return msgspec.structs.replace(snapshot, cause=Cause.REQUERY)
     return msgspec.structs.replace(
