@@ -24,7 +24,8 @@ async def backup(settings: Settings, file: Path) -> None:
     async with AsyncExitStack() as stack:
         dsn = await address_beside_server(settings, stack)
         await asyncio.to_thread(dump.dump, dsn, file)
-        database = await connect(dsn, Cipher([new_key()]), connections=1)  # it reads and writes nothing encrypted
+        nothing = Cipher([new_key()])  # it reads and writes nothing encrypted
+        database = await connect(dsn, nothing, connections=1, pooled=settings.database_pooled)
         stack.push_async_callback(database.close)
         async with database.transaction() as db:
             await record_backup(db)
@@ -42,7 +43,7 @@ async def restore(settings: Settings, file: Path) -> None:
         await dump.require_empty(dsn)
         await asyncio.to_thread(dump.restore, file, dsn)
         await migrate.migrate(dsn)
-        database = await connect(dsn, cipher, connections=1)
+        database = await connect(dsn, cipher, connections=1, pooled=settings.database_pooled)
         stack.push_async_callback(database.close)
         async with database.transaction() as db:
             await check_canary(db)
