@@ -352,6 +352,8 @@ set.status = {path = "state", table = {live = "IN_USE", off = "SUSPENDED"}}
 """
 
 
+@pytest.mark.slow(reason="sends more than a batch takes")
+@pytest.mark.timeout(60)
 async def test_one_about_esims_of_two_merchants_keeps_its_place_among_those_of_both(
     operator: Api, database: Database
 ) -> None:
