@@ -39,9 +39,13 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
 
 def provider(session: ClientSession, base_url: str, **credentials: str) -> EsimAccess:
     config = ProviderConfig(
-        name="esims", kind="esimaccess", base_url=base_url, credentials={"accessCode": "code-1", **credentials}
+        name="esims",
+        kind="esimaccess",
+        base_url=base_url,
+        credentials={"accessCode": "code-1", **credentials},
+        clock=lambda: ASKED_AT,
     )
-    return build(config, session, pace, clock=lambda: ASKED_AT)
+    return build(config, session, pace)
 
 
 def page(*keys: str, total: int | None) -> web.Response:

@@ -81,9 +81,14 @@ def _unknown() -> web.Response:
 
 def provider(session: ClientSession, base_url: str, *, key: str = "api-key-1", signed: bool = True) -> EsimGo:
     config = ProviderConfig(
-        name="go", kind="esimgo", base_url=base_url, credentials={"apiKey": key}, settings={"signed": signed}
+        name="go",
+        kind="esimgo",
+        base_url=base_url,
+        credentials={"apiKey": key},
+        settings={"signed": signed},
+        clock=lambda: ASKED_AT,
     )
-    return build(config, session, pace, clock=lambda: ASKED_AT)
+    return build(config, session, pace)
 
 
 async def test_an_esim_is_its_profile_and_its_bundles(session: ClientSession) -> None:

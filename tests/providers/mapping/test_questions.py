@@ -46,8 +46,8 @@ def provider_for(fake: FakeProvider, http: ClientSession, document: str, **crede
 
     mapped = compile_document(HEAD + document)
     named = {name: value for name, value in (CREDENTIALS | credentials).items() if name in mapped.credentials}
-    config = ProviderConfig(name="p", kind="mapping", base_url=f"{fake.url}/v1", credentials=named)
-    return provider.built(mapped, config, http, pace, clock=lambda: NOW)
+    config = ProviderConfig(name="p", kind="mapping", base_url=f"{fake.url}/v1", credentials=named, clock=lambda: NOW)
+    return provider.built(mapped, config, http, pace)
 
 
 async def test_one_esim_is_queried_by_its_key(fake: FakeProvider, http: ClientSession) -> None:
@@ -274,8 +274,8 @@ async def test_an_access_token_may_be_had_at_an_address_of_its_own(fake: FakePro
 
     async def pace() -> None: ...
 
-    config = ProviderConfig(name="p", kind="mapping", credentials={"username": "me"})
-    await provider.built(mapped, config, http, pace, clock=lambda: NOW).fetch(Lookup(esim_tran_no="7"))
+    config = ProviderConfig(name="p", kind="mapping", credentials={"username": "me"}, clock=lambda: NOW)
+    await provider.built(mapped, config, http, pace).fetch(Lookup(esim_tran_no="7"))
 
     assert fake.calls() == ["POST /oauth/token", "GET /v1/esims/7"]
 

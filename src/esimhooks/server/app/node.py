@@ -5,7 +5,6 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from aiohttp import ClientSession, DummyCookieJar
@@ -28,6 +27,7 @@ from esimhooks.server.delivery.http.gate import Gate
 from esimhooks.server.delivery.lease_manager import LeaseConfig
 from esimhooks.server.delivery.node_lanes import NodeLanes
 from esimhooks.server.delivery.results import ResultWriter
+from esimhooks.server.domain.clock import system_clock
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import EndpointConfig
 from esimhooks.server.domain.errors import Broken, NotNow
@@ -425,11 +425,6 @@ def url_of(settings: Settings, listening: socket.socket | None) -> str:
     return settings.model_copy(update={"port": port}).base_url
 
 
-def now() -> datetime:
-    """Return the present time, aware UTC."""
-    return datetime.now(UTC)
-
-
 async def database_address(settings: Settings, stack: AsyncExitStack) -> tuple[str, EmbeddedPostgres | None]:
     """Return the address of the database, and the embedded one that was started where no other is set."""
     if settings.database_url is not None:
@@ -464,7 +459,7 @@ async def _apply_operator_settings(database: Database, settings: Settings, gate:
         except GateRefused as error:
             raise Broken(f"ESIMHOOKS_OPERATIONAL_URL: {error.detail}") from None
     secret = settings.operational_secret.get_secret_value() if settings.operational_secret else None
-    await operator_endpoint.apply(database, url=url, secret=secret, defaults=_defaults(settings), now=now())
+    await operator_endpoint.apply(database, url=url, secret=secret, defaults=_defaults(settings), now=system_clock())
 
 
 async def _check(database: Database, settings: Settings) -> None:
@@ -476,6 +471,6 @@ async def _check(database: Database, settings: Settings) -> None:
         raise Broken(f"the database's login lacks rights that the role scheduler needs: {'; '.join(lacks)}")
     if Role.SCHEDULER not in settings.roles:
         return
-    missing = await ensure_partitions(database, now=now())
+    missing = await ensure_partitions(database, now=system_clock())
     if missing:  # the loop that makes them goes on trying; until then their rows are in the default partitions
         log.get_logger("app").warning("partitions.in_use", missing=missing)

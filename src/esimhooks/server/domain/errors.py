@@ -93,6 +93,11 @@ class Conflicting(NotNow):
     """What was to be written conflicts with rows that stand, or with another transaction."""
 
 
+def is_database_away(error: Exception) -> bool:
+    """Whether the work failed for want of a database, and not because of what was to be written."""
+    return isinstance(error, NotNow) and not isinstance(error, Conflicting)
+
+
 class Broken(EsimhooksError):
     """The installation cannot work as it is; the message says what to mend."""
 

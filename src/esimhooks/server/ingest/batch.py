@@ -285,12 +285,12 @@ def _wake_own(writes: Writes) -> None:
     """
     known: dict[tuple[str, tuple[str, str]], list[Identity]] = {}
     for source, identity in writes.better_known:
-        for name in _names(identity):
+        for name in names_of(identity):
             known.setdefault((source, name), []).append(identity)
     woken = {
         one.notification_id
         for one in writes.unmatched
-        for name in _names(one.identity)
+        for name in names_of(one.identity)
         if any(may_be(esim, one.identity) for esim in known.get((one.source, name), ()))
     }
     if not woken:
@@ -302,14 +302,15 @@ def _wake_own(writes: Writes) -> None:
     ]
 
 
-def _names(identity: Identity) -> set[tuple[str, str]]:
+def names_of(identity: Identity) -> set[tuple[str, str]]:
+    """Return what identifies an eSIM or its order, each with its kind."""
     names = (("key", identity.esim_tran_no), ("order", identity.order_no), ("transaction", identity.transaction_id))
     return {(kind, name) for kind, name in names if name is not None}
 
 
 def names_in(item: Item) -> set[str]:
     """Return what may identify the eSIMs and orders that an item speaks of."""
-    return {name for update in item.updates for _, name in _names(update.identity)}
+    return {name for update in item.updates for _, name in names_of(update.identity)}
 
 
 def summed_up(results: Results) -> UpdateResult:

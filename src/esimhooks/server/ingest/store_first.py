@@ -13,8 +13,7 @@ from msgspec.structs import replace
 
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.errors import Conflicting, NotNow
-from esimhooks.server.domain.update import Identity
-from esimhooks.server.ingest.batch import Item
+from esimhooks.server.ingest.batch import Item, names_of
 from esimhooks.server.observe import metrics
 from esimhooks.server.runtime.group_commit import GroupCommit
 from esimhooks.server.runtime.loop import Wake
@@ -113,7 +112,8 @@ def _stored(item: Item, *, request_no: int) -> Stored | None:
     if not item.updates:
         return Stored(entry=entry, request_no=request_no)
     first = item.updates[0]
-    has_one_owner = all(_has_same_owner(update.identity, first.identity) for update in item.updates)
+    # Those of one order or transaction belong to one account for sure.
+    has_one_owner = all(names_of(update.identity) & names_of(first.identity) for update in item.updates)
     return Stored(
         entry=entry,
         identity=first.identity,
@@ -121,13 +121,3 @@ def _stored(item: Item, *, request_no: int) -> Stored | None:
         identities=() if has_one_owner else tuple(update.identity for update in item.updates),
         request_no=request_no,
     )
-
-
-def _has_same_owner(one: Identity, other: Identity) -> bool:
-    """Whether two eSIMs belong to one account for sure: they are the same, or of the same order or transaction."""
-    pairs = (
-        (one.esim_tran_no, other.esim_tran_no),
-        (one.order_no, other.order_no),
-        (one.transaction_id, other.transaction_id),
-    )
-    return any(name is not None and name == same for name, same in pairs)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from esimhooks.server.delivery import operational
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.emit import EmitPolicy
-from esimhooks.server.domain.errors import Conflicting, NotNow
+from esimhooks.server.domain.errors import NotNow, is_database_away
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, first_id_of, text_of
 from esimhooks.server.domain.order import Order
@@ -140,7 +140,7 @@ class Scheduler:
 
         for limit in (EXPIRY_BATCH, *[1] * EXPIRY_BATCH):
             failed = await for_each(loop, [limit], commit, row_id=lambda limit: f"{limit} at once")
-            if failed and (not locked or _is_database_away(failed[0].error)):
+            if failed and (not locked or is_database_away(failed[0].error)):
                 raise failed[0].error
             if failed and limit == 1:
                 self._pass_by(locked, for_s=PASSED_BY_S)
@@ -208,7 +208,7 @@ class Scheduler:
             self._wakes.notify(applied)
 
         failed = await for_each("usage polls", [items], apply, row_id=lambda part: f"{len(part)} at once")
-        if failed and _is_database_away(failed[0].error):
+        if failed and is_database_away(failed[0].error):
             raise failed[0].error
         if failed:
             alone = [[item] for item in items]
@@ -351,10 +351,6 @@ class Scheduler:
             await idempotency.forget(db, before=now - idempotency.KEPT_FOR)
             forgotten = await journal.forget_seen(db, before=now - SEEN_FOR, limit=FORGET_BATCH)
         return 0.0 if forgotten == FORGET_BATCH else 30.0
-
-
-def _is_database_away(error: Exception) -> bool:
-    return isinstance(error, NotNow) and not isinstance(error, Conflicting)
 
 
 EVERY_S = 10.0

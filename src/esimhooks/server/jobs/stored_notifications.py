@@ -9,7 +9,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from esimhooks.server.domain.emit import EmitPolicy
-from esimhooks.server.domain.errors import Conflicting, NotNow
+from esimhooks.server.domain.errors import NotNow, is_database_away
 from esimhooks.server.domain.schedule import while_down
 from esimhooks.server.ingest.batch import Item, apply_batch, names_in
 from esimhooks.server.ingest.inbound import Wakes, report
@@ -89,7 +89,7 @@ class StoredNotifications:
         if not failed:
             return all(is_ours)
         error = failed[0].error
-        if isinstance(error, NotNow) and not isinstance(error, Conflicting):
+        if is_database_away(error):
             raise error
         if len(rest) == 1:
             blocked |= names_in(rest[0][1])

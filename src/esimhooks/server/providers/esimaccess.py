@@ -135,36 +135,31 @@ class EsimAccess(Provider):
         return self._api
 
 
-def build(config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: Clock | None = None) -> EsimAccess:
+def build(config: ProviderConfig, session: ClientSession, pace: Pace) -> EsimAccess:
     """Build the provider from `{credentials: {accessCode, secretKey?}, settings: {...}}`.
 
     Settings: `confirm`, `allowedSources`, `signed` (by default true where there is a secret key), `requestsPerSecond`.
     Raises `Refused` (422) with a pointer.
     """
-    return _build(config, session, pace, clock=clock, base_url=options.base_url(config, default=BASE_URL, secure=True))
+    return _build(config, session, pace, base_url=options.base_url(config, default=BASE_URL, secure=True))
 
 
-def build_sandbox(
-    config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: Clock | None = None
-) -> EsimAccess:
+def build_sandbox(config: ProviderConfig, session: ClientSession, pace: Pace) -> EsimAccess:
     """Build the same provider for the simulator, whose address must be given. Raises `Refused` (422)."""
-    return _build(config, session, pace, clock=clock, base_url=options.base_url(config, default=None, secure=False))
+    return _build(config, session, pace, base_url=options.base_url(config, default=None, secure=False))
 
 
-def _build(
-    config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: Clock | None, base_url: str
-) -> EsimAccess:
-    clock = clock or config.clock
+def _build(config: ProviderConfig, session: ClientSession, pace: Pace, *, base_url: str) -> EsimAccess:
     options.refuse_unknown("credentials", config.credentials, _CREDENTIALS)
     options.refuse_unknown("settings", config.settings, _SETTINGS)
     options.confirm(config)
     account, signing = _read_account(config, base_url)
     return EsimAccess(
-        api=Api(account, session, pace, clock=clock) if account else None,
+        api=Api(account, session, pace, clock=config.clock) if account else None,
         signing=signing,
         sources=read_sources(config.settings.get("allowedSources"), published=PUBLISHED_SOURCES),
         requests_per_second=options.rate(config, default=REQUESTS_PER_SECOND),
-        clock=clock,
+        clock=config.clock,
     )
 
 

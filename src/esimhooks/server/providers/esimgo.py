@@ -16,7 +16,6 @@ from typing import assert_never
 from aiohttp import ClientSession
 from msgspec.structs import replace
 
-from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Doubt, Identity, Update
@@ -239,7 +238,7 @@ class EsimGo(Provider):
         return self._api
 
 
-def build(config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: Clock | None = None) -> EsimGo:
+def build(config: ProviderConfig, session: ClientSession, pace: Pace) -> EsimGo:
     """Build the provider from `{credentials: {apiKey?}, settings: {...}}`.
 
     Settings: `signed` (by default true where there is an API key), `confirm`, `allowedSources`, `requestsPerSecond`,
@@ -254,9 +253,7 @@ def build(config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: 
     if signed and api_key is None:
         raise Refused.invalid("/credentials/apiKey", "expected the API key: `signed` is true")
     return EsimGo(
-        api=None
-        if api_key is None
-        else Api(base_url, api_key, session, pace, with_ids=signed, clock=clock or config.clock),
+        api=None if api_key is None else Api(base_url, api_key, session, pace, with_ids=signed, clock=config.clock),
         signing_key=api_key if signed else None,
         sources=read_sources(config.settings.get("allowedSources"), published=()),
         unit=_unit(config),

@@ -82,23 +82,18 @@ class Loop:
                 if pause > FIRST_PAUSE_S:
                     log.info("loop.goes_on", loop=self.name)
                 pause = FIRST_PAUSE_S
-            except NotNow as error:
-                pause = self._pause_after(began, pause)
-                if pause == FIRST_PAUSE_S:  # an outage is logged once, not in every round
-                    log.warning("loop.waits", loop=self.name, reason=error.detail)
-                metrics.loop_failed(self.name)
-                seconds, pause = pause * (1 + random.random() / 4), min(pause * 2, self._max_pause_s)  # noqa: S311
             except Exception as error:  # a defect in one round must not end the loop
-                pause = self._pause_after(began, pause)
-                log.exception("loop.failed", loop=self.name, error=error)
+                if monotonic() - began > 2 * self._max_pause_s:
+                    pause = FIRST_PAUSE_S
+                if not isinstance(error, NotNow):
+                    log.exception("loop.failed", loop=self.name, error=error)
+                elif pause == FIRST_PAUSE_S:  # an outage is logged once, not in every round
+                    log.warning("loop.waits", loop=self.name, reason=error.detail)
                 metrics.loop_failed(self.name)
                 seconds, pause = pause * (1 + random.random() / 4), min(pause * 2, self._max_pause_s)  # noqa: S311
             self.rounds += 1
             if seconds > 0 and not self._stopping:
                 await self.wake.wait(seconds)
-
-    def _pause_after(self, began: float, pause: float) -> float:
-        return FIRST_PAUSE_S if monotonic() - began > 2 * self._max_pause_s else pause
 
     def stop(self) -> None:
         """End after the present round, or cancel it where it is endless."""

@@ -8,7 +8,7 @@ are in flight is up to the caller.
 import asyncio
 import ssl
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache, lru_cache
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from esimhooks.server.delivery.http.gate import Gate
 from esimhooks.server.delivery.http.pool import Origin, Pool
 from esimhooks.server.delivery.http.resolver import GuardedResolver, Lookup, system_lookup
 from esimhooks.server.delivery.http.target import Target, read_target
-from esimhooks.server.domain.clock import Clock
+from esimhooks.server.domain.clock import Clock, system_clock
 from esimhooks.server.domain.delivery import Outcome, OutcomeClass
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.observe.log import get_logger
@@ -67,7 +67,7 @@ class Sender:
         tls: ssl.SSLContext | None = None,
         proxy: str | None = None,
         lookup: Lookup = system_lookup,
-        clock: Clock = lambda: datetime.now(UTC),
+        clock: Clock = system_clock,
     ) -> None:
         self._gate = gate
         self._tls = tls or system_tls()

@@ -249,26 +249,23 @@ def factory_of(shipped: Mapping[str, object]) -> ProviderFactory:
     return build_shipped
 
 
-def built(
-    mapped: Mapped, config: ProviderConfig, session: ClientSession, pace: Pace, *, clock: Clock | None = None
-) -> MappedProvider:
+def built(mapped: Mapped, config: ProviderConfig, session: ClientSession, pace: Pace) -> MappedProvider:
     """Build the provider of a compiled document. Raises `Refused` (422) where credentials or settings do not fit."""
-    clock = clock or config.clock
     options.refuse_unknown("settings", config.settings, _SETTINGS)
     options.refuse_unknown("credentials", config.credentials, mapped.credentials)
     options.confirm(config)
     rate = options.rate(config, default=mapped.document.requests_per_second)
     return MappedProvider(
         mapped,
-        proofs=_proofs(mapped, config, clock),
+        proofs=_proofs(mapped, config),
         sources=read_sources(config.settings.get("allowedSources"), published=()),
-        api=_api(mapped, config, session, pace, clock),
+        api=_api(mapped, config, session, pace),
         requests_per_second=rate,
-        clock=clock,
+        clock=config.clock,
     )
 
 
-def _proofs(mapped: Mapped, config: ProviderConfig, clock: Clock) -> Sequence[Proof]:
+def _proofs(mapped: Mapped, config: ProviderConfig) -> Sequence[Proof]:
     """Return the proofs whose credentials are given; those of the others are not looked at."""
     verify = mapped.document.verify
     given = {name for one in verify for name in names_of(one)} & config.credentials.keys()
@@ -278,7 +275,7 @@ def _proofs(mapped: Mapped, config: ProviderConfig, clock: Clock) -> Sequence[Pr
     for one in verify:
         if config.credentials.keys() >= set(names_of(one)):
             try:
-                proofs.append(compile_proof(one, config.credentials, clock))
+                proofs.append(compile_proof(one, config.credentials, config.clock))
             except ValueError as error:
                 raise Refused.invalid(f"/credentials/{options.escaped(one.secret or '')}", str(error)) from None
     if not proofs:
@@ -290,7 +287,7 @@ def _proofs(mapped: Mapped, config: ProviderConfig, clock: Clock) -> Sequence[Pr
     return proofs
 
 
-def _api(mapped: Mapped, config: ProviderConfig, session: ClientSession, pace: Pace, clock: Clock) -> Api | None:
+def _api(mapped: Mapped, config: ProviderConfig, session: ClientSession, pace: Pace) -> Api | None:
     """Return the API where the credentials to ask are given; None where none is, and it is only listened to."""
     if not (mapped.fetches or mapped.usage):
         return None
@@ -307,4 +304,4 @@ def _api(mapped: Mapped, config: ProviderConfig, session: ClientSession, pace: P
     token = mapped.token
     if token is not None and config.base_url is not None:  # the operator's address stands for all of the provider
         token = replace(token, base_url=None)
-    return Api(base_url, config.credentials, token, session=session, pace=pace, clock=clock)
+    return Api(base_url, config.credentials, token, session=session, pace=pace, clock=config.clock)

@@ -5,12 +5,13 @@ of the server that it talks to.
 """
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import datetime
 from random import Random
 
 from aiohttp import web
 from msgspec import Struct
 
+from esimhooks.server.domain.clock import system_clock
 from esimhooks.server.providers.sandbox import numbers, wire
 from esimhooks.server.providers.sandbox.esims import Purchase, SimulatedEsim, SimulatedOrder, placed
 from esimhooks.server.providers.sandbox.life import ALLOCATED, Step
@@ -50,7 +51,7 @@ class Sandbox:
     ) -> None:
         self._config = config or SandboxConfig()
         self._rng = rng or Random()  # noqa: S311  # a simulation
-        self._clock = clock or _system_clock
+        self._clock = clock or system_clock
         self._stock = Stock()
         self._tasks = SandboxTasks()
         mischief = Mischief(self._config.duplicates, self._config.disorder)
@@ -204,7 +205,3 @@ class Sandbox:
             body=wire.notification(notify_type, content, notify_id=notify_id, now=now),
         )
         self._outbox.put(letter, last=esim is None or esim.next_step is None)
-
-
-def _system_clock() -> datetime:
-    return datetime.now(UTC)
