@@ -297,6 +297,29 @@ async def test_an_order_of_one_does_not_take_what_the_provider_says_of_a_second(
         assert await db.conn.fetchval("SELECT word FROM provider_doubts") == "Available"
 
 
+@pytest.mark.parametrize("quantity", [1, 2])
+async def test_an_order_does_not_take_what_the_provider_answers_of_another(
+    operator: Api, database: Database, quantity: int
+) -> None:
+    shop = await a_shop(operator)
+
+    async def answer(_: web.Request) -> web.Response:
+        allocated = [{"esimTranNo": f"K{n}", "orderNo": f"B{n}", "esimStatus": "GOT_RESOURCE"} for n in (2, 1)]
+        return web.json_response({"success": True, "obj": {"esimList": allocated, "pager": {"total": 2}}})
+
+    async with serving(answer) as base_url:
+        await an_upstream(operator, base_url)
+        await shop.order("t-1", orderNo="B1", quantity=quantity)
+        await moved(database, "orders", "next_poll_at")
+
+        async def filled() -> list[Json]:
+            return [esim for esim in await shop.esims() if esim["esimStatus"] == "CREATED"]
+
+        await eventually(filled)
+
+    assert [esim["esimTranNo"] for esim in await shop.esims() if esim.get("esimTranNo")] == ["K1"]
+
+
 async def test_an_order_that_the_provider_refuses_for_good_when_polled_fails(operator: Api, database: Database) -> None:
     shop = await a_shop(operator)
 

@@ -89,6 +89,8 @@ class Directory:
         found = keyed or _with_profile(family, identity)
         if found:
             return found[0]
+        if any(_names_another_order(one, identity) for one in family):
+            return None
         if len(family) == 1 and _is_open_to(family[0], update):
             return family[0]
         return _free_slot(family, update)
@@ -142,13 +144,13 @@ def _of_one_order(
 ) -> list[Candidate]:
     """The eSIMs of the order that is meant; none where several may be, as merchants may use the same transaction."""
     by_number = {one.order_id for one in of_order} - {None}
-    by_transaction = {
-        one.order_id
-        for one in of_transaction
-        if None in (one.order_no, identity.order_no) or one.order_no == identity.order_no
-    } - {None}
+    by_transaction = {one.order_id for one in of_transaction if not _names_another_order(one, identity)} - {None}
     orders = by_number & by_transaction or by_number or by_transaction
     return [one for one in (*of_order, *of_transaction) if one.order_id in orders] if len(orders) == 1 else []
+
+
+def _names_another_order(one: Candidate, identity: Identity) -> bool:
+    return None not in (one.order_no, identity.order_no) and one.order_no != identity.order_no
 
 
 def _free_slot(family: Iterable[Candidate], update: Update) -> Candidate | None:

@@ -89,12 +89,15 @@ CONFLICTS = (
 )
 """Failures that come of what others write at the same time."""
 
+POOLER = "a pooler in transaction mode stands before the database: set ESIMHOOKS_DATABASE_POOLED=true"
 REFUSALS: dict[type[asyncpg.PostgresError], str] = {
     asyncpg.InvalidAuthorizationSpecificationError: "the database refuses the login of this server",
     asyncpg.InvalidCatalogNameError: "the database of this server does not exist",
     asyncpg.InsufficientPrivilegeError: "the database does not let this server read and write what it must",
     asyncpg.UndefinedTableError: "the database lacks a table that this server needs",
     asyncpg.UndefinedColumnError: "the database lacks a column that this server needs",
+    asyncpg.InvalidSQLStatementNameError: POOLER,  # prepared in one session, executed in another
+    asyncpg.DuplicatePreparedStatementError: POOLER,
 }
 """What the server says when the database was changed, restored or removed under a running node: a person must act, and then
 all continues. It could also be a wrong statement of ours, so it is logged as an error."""
@@ -369,7 +372,8 @@ class passing_errors:  # noqa: N801 - reads as a statement
     def _said(self, error: BaseException) -> str:
         """Return what went wrong: in words only where the server said it, as a person may have to mend it."""
         words = f": {error.args[0]}" if isinstance(error, asyncpg.PostgresError) and error.args else ""
-        return f"{type(error).__name__}{words}{f' at {self._places}' if self._places else ''}"
+        advice = f"; {POOLER}" if "unsupported startup parameter" in words else ""
+        return f"{type(error).__name__}{words}{f' at {self._places}' if self._places else ''}{advice}"
 
 
 async def check_durability(session: Session, *, refuse: bool = True) -> None:
