@@ -105,6 +105,12 @@ def settings_of(settings: Settings, **changes: str) -> dict[str, str]:
     } | changes
 
 
+def environment_of(settings: Settings, **changes: str) -> dict[str, str]:
+    """Return the environment of a command that speaks of the installation of these settings, with these changed."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("ESIMHOOKS_")}
+    return others | {f"ESIMHOOKS_{name.upper()}": value for name, value in settings_of(settings, **changes).items()}
+
+
 def postgres_processes(data_dir: Path) -> list[psutil.Process]:
     """Return every process of the PostgreSQL whose data is in the folder."""
     found: list[psutil.Process] = []

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import os
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
 from itertools import count
@@ -26,6 +25,7 @@ from esimhooks.server.store import account_rows, freezing
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.encryption import new_key
 from receiver import Receiver
+from system.node_process import environment_of
 from system.test_backup import command
 from upstream import esim_status
 from web.rows import an_esim
@@ -42,9 +42,11 @@ async def there(postgres: str, settings: Settings, tmp_path: Path) -> AsyncItera
     """The settings of another installation: a database, an operator's key and an encryption key of its own."""
     server = await asyncpg.connect(postgres)
     await server.execute(f"CREATE DATABASE {OTHER}")
+    address = SecretStr(urlsplit(postgres)._replace(path=f"/{OTHER}").geturl())
     other = settings.model_copy(
         update={
-            "database_url": SecretStr(urlsplit(postgres)._replace(path=f"/{OTHER}").geturl()),
+            "database_url": address,
+            "listen_url": address,
             "data_dir": tmp_path / "there",
             "admin_key": SecretStr("an-operator-key-of-forty-characters-00002"),
             "encryption_key": [SecretStr(new_key())],
@@ -127,9 +129,11 @@ async def test_an_account_moves_under_load_and_every_event_arrives_exactly_once(
             for _ in range(6):
                 group.create_task(lives())
             await receiver.wait_for(60)
-            output = await command("accounts", "export", merchant.account, str(file), environment=of(settings))
+            output = await command(
+                "accounts", "export", merchant.account, str(file), environment=environment_of(settings)
+            )
             before = len(receiver.received)
-            await command("accounts", "import", str(file), environment=of(there))
+            await command("accounts", "import", str(file), environment=environment_of(there))
             sender.target = new
             await receiver.wait_for(before + 60)
             stop.set()
@@ -156,17 +160,6 @@ async def test_an_account_moves_under_load_and_every_event_arrives_exactly_once(
     for one in at_later:
         Webhook(later["secret"]).verify(one.body, one.headers)
     assert again.outcomes == {"duplicate": 20}
-
-
-def of(settings: Settings) -> dict[str, str]:
-    """Return the environment in which a command speaks of an installation."""
-    assert settings.database_url is not None
-    named = {name: value for name, value in os.environ.items() if not name.startswith("ESIMHOOKS_")}
-    return named | {
-        "ESIMHOOKS_DATABASE_URL": settings.database_url.get_secret_value(),
-        "ESIMHOOKS_ENCRYPTION_KEY": settings.encryption_key[0].get_secret_value(),
-        "ESIMHOOKS_DATA_DIR": str(settings.data_dir),
-    }
 
 
 async def unfinished(operator: Api, account: str) -> int:

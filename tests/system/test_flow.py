@@ -9,6 +9,7 @@ from api import Api, eventually
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.store.database import Database
 from receiver import Receiver
+from system.node_process import settings_of
 from system.profiled_node import ProfiledNode
 from upstream import a_shop, an_upstream, esim_status
 
@@ -25,18 +26,7 @@ MAX_FILES = 78  # to come down to 30
 @pytest.fixture
 def variables(settings: Settings) -> dict[str, str]:
     """The settings of a node that takes in and sends, as another process reads them."""
-    assert settings.database_url is not None
-    assert settings.admin_key is not None
-    return {
-        "database_url": settings.database_url.get_secret_value(),
-        "data_dir": str(settings.data_dir),
-        "port": "0",
-        "admin_key": settings.admin_key.get_secret_value(),
-        "encryption_key": settings.encryption_key[0].get_secret_value(),
-        "allow_networks": "127.0.0.0/8",
-        "roles": "api,dispatcher",
-        "log_level": "warning",
-    }
+    return settings_of(settings, roles="api,dispatcher")
 
 
 async def test_a_notification_goes_the_way_that_is_documented(

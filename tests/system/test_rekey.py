@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import sys
 
@@ -18,6 +17,7 @@ from esimhooks.server.store.database import Database, connect
 from esimhooks.server.store.encryption import Cipher, new_key
 from esimhooks.server.store.rekey import ENCRYPTED_COLUMNS
 from receiver import Receiver
+from system.node_process import environment_of
 
 CODE = "LPA:1$smdp.example.com$CODE-0001"
 
@@ -47,6 +47,13 @@ async def filled(operator: Api, receiver: Receiver) -> tuple[str, Json]:
     await eventually(delivered)
     [esim] = (await operator.get(f"/v1/esims?{tenant}"))["data"]
     return tenant, esim
+
+
+async def pool_of(settings: Settings, *keys: str) -> Database:
+    """Return a pool on the database of the settings with other keys."""
+    assert settings.database_url is not None
+    address = settings.database_url.get_secret_value()
+    return await connect(address, Cipher(keys), connections=1, pooled=settings.database_pooled)
 
 
 async def forget_canaries(database: Database) -> None:
@@ -81,7 +88,7 @@ async def test_afterwards_the_old_key_may_go_and_before_it_is_missed(
     with pytest.raises(Broken, match="keep it as the last one until `esimhooks rotate-encryption` is done"):
         async with running(with_keys(settings, new)):
             pass
-    pool = await connect(str(settings.database_url.get_secret_value()), Cipher([new, old]), connections=1)  # type: ignore[union-attr]
+    pool = await pool_of(settings, new, old)
     done = await rekey_all(pool)
     again = await rekey_all(pool)
     await pool.close()
@@ -109,7 +116,7 @@ async def test_a_value_that_cannot_be_decrypted_is_named_and_all_others_get_the_
         await filled(operator, receiver)
     async with database.session() as db:
         [bad] = await db.conn.fetch("UPDATE events SET sealed_body = sealed_body || '\\x00' RETURNING id, sealed_body")
-    pool = await connect(str(settings.database_url.get_secret_value()), Cipher([new, old]), connections=1)  # type: ignore[union-attr]
+    pool = await pool_of(settings, new, old)
 
     with pytest.raises(Broken, match=f"cannot be decrypted: 1, the first events.body.{bad['id']}"):
         await rekey_all(pool)
@@ -129,11 +136,7 @@ async def test_a_run_that_is_killed_is_begun_again_and_ends(
     new, old = new_key(), old_key(settings)
     async with running(settings) as node, Api(node.url, node.admin_key) as operator:
         tenant, esim = await filled(operator, receiver)
-    environment = {
-        **os.environ,
-        "ESIMHOOKS_DATABASE_URL": settings.database_url.get_secret_value(),  # type: ignore[union-attr]
-        "ESIMHOOKS_ENCRYPTION_KEY": f"{new},{old}",
-    }
+    environment = environment_of(settings, encryption_key=f"{new},{old}")
     command = [sys.executable, "-c", "from esimhooks.cli.main import run; run()", "rotate-encryption"]
     async with database.transaction() as db:
         # The run hangs in the middle, at the eSIM's row, and is killed there.
@@ -150,7 +153,7 @@ async def test_a_run_that_is_killed_is_begun_again_and_ends(
     second = await asyncio.create_subprocess_exec(*command, env=environment)
 
     assert await second.wait() == 0
-    pool = await connect(environment["ESIMHOOKS_DATABASE_URL"], Cipher([new]), connections=1)
+    pool = await pool_of(settings, new)
     async with pool.session() as db:
         assert [column.table for column in ENCRYPTED_COLUMNS if await rekey.left(db, column)] == []
     await pool.close()
