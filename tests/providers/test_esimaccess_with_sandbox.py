@@ -9,7 +9,7 @@ from aiohttp import ClientSession
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.domain.update import Cause, Identity
 from esimhooks.server.providers import registry
-from esimhooks.server.providers.fields import doubts
+from esimhooks.server.providers.fields import check_digit_doubts
 from esimhooks.server.providers.port import Lookup, Provider, ProviderConfig, ProviderRefused, StillAllocating
 from esimhooks.server.providers.sandbox.esims import Purchase
 from esimhooks.server.providers.sandbox.life import Ending
@@ -41,7 +41,7 @@ async def test_an_allocated_order_is_fetched_with_all_that_its_esims_have(
     assert first.identity == Identity(
         esim_tran_no=keys[0], order_no="B1", transaction_id="T1", iccid=first.identity.iccid
     )
-    assert doubts(iccid=first.identity.iccid, eid=None) == ()
+    assert check_digit_doubts(iccid=first.identity.iccid, eid=None) == ()
     assert (first.cause, first.esim_status, first.smdp_status) == (
         Cause.FILL,
         EsimStatus.CREATED,

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from esimhooks.server.providers.fields import doubts, eid_holds, luhn_holds, normal_iccid
+from esimhooks.server.providers.fields import check_digit_doubts, eid_holds, luhn_holds, normal_iccid
 from esimhooks.server.providers.sandbox import numbers
 
 
@@ -23,7 +23,7 @@ def test_published_eids_hold(eid: str) -> None:
 
 
 def test_nothing_reported_is_nothing_doubtful() -> None:
-    assert doubts(iccid=None, eid=None) == ()
+    assert check_digit_doubts(iccid=None, eid=None) == ()
 
 
 @pytest.mark.parametrize(
@@ -46,4 +46,4 @@ def test_simulated_numbers_leave_no_doubt(seed: int) -> None:
     iccid, eid = numbers.iccid(Random(seed)), numbers.eid(Random(seed))
 
     assert (len(iccid), iccid[:2]) == (19, "89")
-    assert doubts(iccid=iccid, eid=eid) == ()
+    assert check_digit_doubts(iccid=iccid, eid=eid) == ()

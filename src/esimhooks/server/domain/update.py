@@ -13,9 +13,10 @@ from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 
 
 class Doubt(Struct, frozen=True):
-    """`field` is the member's name, `detail` a sentence for the journal without secrets or whole personal numbers.
+    """A warning: a member that was not understood and is left out. The operator gets it as the event `provider.doubt`.
 
-    `word` is the text that nobody knows, such as a new status; None where the value itself is the matter.
+    `field` is the member's name, `detail` a sentence for the journal without secrets or whole personal numbers. `word` is
+    the unknown text, such as a new status; None where the value itself is wrong.
     """
 
     field: str

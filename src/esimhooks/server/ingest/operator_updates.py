@@ -8,7 +8,7 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.update import Doubt, Update
 from esimhooks.server.ingest.provider_clients import ProviderClients
-from esimhooks.server.providers.fields import doubts
+from esimhooks.server.providers.fields import check_digit_doubts
 from esimhooks.server.providers.generic import UpdateBody, parse_body, to_update
 
 
@@ -35,7 +35,7 @@ def read_update(raw: bytes, *, tenant: Tenant | None) -> OperatorUpdate:
         tenant=own,
         provider=body.provider,
         update=update,
-        doubts=doubts(iccid=update.identity.iccid, eid=update.eid),
+        doubts=check_digit_doubts(iccid=update.identity.iccid, eid=update.eid),
     )
 
 

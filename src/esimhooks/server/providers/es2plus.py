@@ -15,7 +15,7 @@ from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Doubt, Identity, Update
 from esimhooks.server.providers import options
 from esimhooks.server.providers.bodies import read_json
-from esimhooks.server.providers.fields import Fields, digits_of, doubts, iccid_of, moment_of
+from esimhooks.server.providers.fields import Fields, check_digit_doubts, digits_of, iccid_of, moment_of
 from esimhooks.server.providers.port import Pace, Provider, ProviderConfig, Reply, Unparsable
 from esimhooks.server.providers.sources import Sources, read_sources
 from esimhooks.vocabulary.statuses import SmdpStatus
@@ -79,7 +79,7 @@ class Es2Plus(Provider):
             raise status.missing("status")
         found: list[Doubt] = []
         update = _update(members, self._points.get(point) if reached else None, found)
-        found += doubts(iccid=update.identity.iccid, eid=update.eid)
+        found += check_digit_doubts(iccid=update.identity.iccid, eid=update.eid)
         if point not in self._points:
             unknown = f"notificationPointId {point}: the settings' points do not say what it means"
             found.append(Doubt("notificationPointId", unknown, str(point)))

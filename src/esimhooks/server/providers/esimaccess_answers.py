@@ -26,6 +26,7 @@ from esimhooks.server.providers.esimaccess_parse import (
 )
 from esimhooks.server.providers.fields import (
     Fields,
+    check_digit_doubts,
     digits_of,
     length_of,
     moment_of,
@@ -35,7 +36,6 @@ from esimhooks.server.providers.fields import (
     volume,
     word_or_number,
 )
-from esimhooks.server.providers.fields import doubts as numbers_in_doubt
 from esimhooks.server.providers.port import (
     CredentialsRefused,
     OrderFailed,
@@ -122,7 +122,7 @@ def _each(
             item.lacks("esimTranNo")
             doubts += own
         else:
-            own += numbers_in_doubt(iccid=esim.identity.iccid, eid=esim.eid)
+            own += check_digit_doubts(iccid=esim.identity.iccid, eid=esim.eid)
             esims.append(replace(esim, doubts=tuple(own)))
     if not esims and doubts:
         raise unusable(obj.missing(f"an eSIM in {name}"), doubts)

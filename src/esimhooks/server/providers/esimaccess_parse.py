@@ -16,6 +16,7 @@ from esimhooks.server.providers.fields import (
     MAX_DAYS,
     MAX_SEQUENCE,
     Fields,
+    check_digit_doubts,
     digits_of,
     iccid_of,
     is_contradiction,
@@ -24,7 +25,6 @@ from esimhooks.server.providers.fields import (
     unusable,
     volume,
 )
-from esimhooks.server.providers.fields import doubts as numbers_in_doubt
 from esimhooks.server.providers.port import Unparsable
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 
@@ -178,7 +178,7 @@ def _updates(kind: NotifyType, members: Fields, as_of: datetime | None, doubts: 
     failed = kind is NotifyType.SMDP_EVENT and _failed_on_device(content)
     if update.says_nothing and not failed:
         raise unusable(content.missing("a fact about the eSIM"), doubts)
-    doubts += numbers_in_doubt(iccid=identity.iccid, eid=update.eid)
+    doubts += check_digit_doubts(iccid=identity.iccid, eid=update.eid)
     return () if update.says_nothing else (update,)
 
 

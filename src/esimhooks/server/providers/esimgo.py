@@ -25,13 +25,13 @@ from esimhooks.server.providers.esimgo_api import Api
 from esimhooks.server.providers.esimgo_bundles import UNITS, UsageUnit, plan_of_callback
 from esimhooks.server.providers.fields import (
     Fields,
+    check_digit_doubts,
     digits_of,
     iccid_of,
     moment_of,
     scalar_of,
     unusable,
 )
-from esimhooks.server.providers.fields import doubts as numbers_in_doubt
 from esimhooks.server.providers.port import Lookup, Pace, Provider, ProviderConfig, ProviderRefused
 from esimhooks.server.providers.sources import Sources, read_sources
 from esimhooks.vocabulary.statuses import EsimStatus, PlanState, SmdpStatus
@@ -99,7 +99,7 @@ def parse(request: InboundRequest, *, unit: UsageUnit = UsageUnit.AUTO) -> Notif
     update = None if topic in OF_NO_ESIM else _update(topic, body, iccid, as_of, unit)
     if update is not None and update.says_nothing:
         raise unusable(members.missing("a fact about the eSIM"), doubts)
-    doubts += numbers_in_doubt(iccid=iccid, eid=update.eid if update else None)
+    doubts += check_digit_doubts(iccid=iccid, eid=update.eid if update else None)
     return Notification(
         kind=members.text(discriminator) or "",
         occurred_at=as_of,

@@ -46,7 +46,7 @@ def eid_holds(digits: str) -> bool:
     return len(digits) == _EID_DIGITS and int(digits) % 97 == 1
 
 
-def doubts(*, iccid: str | None, eid: str | None) -> tuple[Doubt, ...]:
+def check_digit_doubts(*, iccid: str | None, eid: str | None) -> tuple[Doubt, ...]:
     """Return what is doubtful about the numbers, one sentence each; both are applied all the same.
 
     The sentences stand in the journal and show the last four digits only.

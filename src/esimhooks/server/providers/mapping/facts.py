@@ -15,8 +15,7 @@ from msgspec.structs import replace
 from esimhooks.server.domain.notification import OrderRef
 from esimhooks.server.domain.plans import Plan, part_of
 from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
-from esimhooks.server.providers.fields import doubts as numbers_in_doubt
-from esimhooks.server.providers.fields import is_contradiction
+from esimhooks.server.providers.fields import check_digit_doubts, is_contradiction
 from esimhooks.server.providers.mapping.sources import Source, View
 from esimhooks.server.providers.mapping.values import Reader
 from esimhooks.vocabulary.esim import Allowance, Device, Location
@@ -114,7 +113,7 @@ class Facts:
             device=_part(Device, values, "device", ("make", "model")),
             **{member: values.get(name) for name, member in DIRECT.items()},  # type: ignore[arg-type]
         )
-        doubts += numbers_in_doubt(iccid=identity.iccid, eid=update.eid)
+        doubts += check_digit_doubts(iccid=identity.iccid, eid=update.eid)
         return Reading(
             update=update,
             doubts=tuple(doubts),
