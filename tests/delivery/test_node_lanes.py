@@ -12,7 +12,7 @@ from api import eventually
 from esimhooks.server.delivery.node_lanes import NodeLanes
 from esimhooks.server.domain.delivery import Claimed
 from esimhooks.server.domain.ids import new_id
-from esimhooks.server.ingest.hand_over import Handed, LaneCapacity
+from esimhooks.server.ingest.hand_over import DirectDelivery, LaneCapacity
 from esimhooks.server.runtime.health import ProcessSlot
 from esimhooks.server.store.intake import LeasedLane
 
@@ -24,7 +24,7 @@ class Leaseholder:
 
     def __init__(self, *endpoint_ids: UUID) -> None:
         self.lanes = {endpoint_id: LaneCapacity(LeasedLane(7, 1), ROOM) for endpoint_id in endpoint_ids}
-        self.got: list[Handed] = []
+        self.got: list[DirectDelivery] = []
         self.doubts = 0
         self.changed: Callable[[], None] = lambda: None
 
@@ -34,7 +34,7 @@ class Leaseholder:
     def with_capacity(self, wanted: Mapping[UUID, int]) -> dict[UUID, LeasedLane]:
         return {one: self.lanes[one].lane for one, count in wanted.items() if one in self.lanes and count <= ROOM}
 
-    def hand_over(self, handed: Sequence[Handed]) -> None:
+    def hand_over(self, handed: Sequence[DirectDelivery]) -> None:
         self.got += handed
         self.changed()
 
@@ -66,7 +66,7 @@ async def until(condition: Callable[[], bool]) -> None:
     await eventually(met)
 
 
-def handed(endpoint_id: UUID, body: bytes = b"{}") -> Handed:
+def handed(endpoint_id: UUID, body: bytes = b"{}") -> DirectDelivery:
     """Return a delivery that was claimed under the lease of a lane."""
     claimed = Claimed(
         delivery_id=new_id(),
@@ -82,7 +82,7 @@ def handed(endpoint_id: UUID, body: bytes = b"{}") -> Handed:
         lease_token=7,
         position=1,
     )
-    return Handed(claimed, body, None)
+    return DirectDelivery(claimed, body, None)
 
 
 @pytest.fixture

@@ -165,7 +165,7 @@ async def working(
         if (end_traces := tracing.begin()) is not None:
             stack.push_async_callback(asyncio.to_thread, end_traces)
         cipher = Cipher(prepared.encryption_keys)
-        processes = siblings.place.processes if siblings and siblings.place else 1
+        processes = siblings.slot.processes if siblings and siblings.slot else 1
         most = settings.database_connections or connections_of(processes)
         database = await connect(prepared.dsn, cipher, connections=most, pooled=settings.database_pooled)
         stack.push_async_callback(database.close)
@@ -226,10 +226,10 @@ class _Node:
         self._requery = Requery(self._connected, policy=self._policy, wakes=self._wakes)
         self._jobs_wake = Wake(self._recovery_wake, self._requery_wake)
         self._jobs = BackgroundJobs(database, self._requery, policy=self._policy, clock=self._clock, wakes=self._wakes)
-        self._place = siblings.place
+        self._slot = siblings.slot
         self._node_lanes = None
-        if self._dispatcher is not None and siblings.place is not None and Role.API in settings.roles:
-            self._node_lanes = NodeLanes(self._dispatcher, siblings.place)
+        if self._dispatcher is not None and siblings.slot is not None and Role.API in settings.roles:
+            self._node_lanes = NodeLanes(self._dispatcher, siblings.slot)
         self._stored_wake = Wake()
         bounds = Bounds(
             begins_at=settings.store_first, rows=settings.store_first_rows, age_s=settings.store_first_age_s
@@ -325,9 +325,9 @@ class _Node:
 
     def _buckets(self, what: str) -> Buckets | None:
         """Return the buckets that the processes of the node share; None where it is only one."""
-        if self._place is None:
+        if self._slot is None:
             return None
-        return SharedBuckets(self._place.folder / f"{what}.buckets", secret=self._place.folder.name.encode())
+        return SharedBuckets(self._slot.folder / f"{what}.buckets", secret=self._slot.folder.name.encode())
 
     def _supervisor(self, more_loops: Sequence[Loop]) -> Supervisor:
         roles, dispatcher = self._settings.roles, self._dispatcher

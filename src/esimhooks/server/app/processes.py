@@ -205,20 +205,20 @@ async def _readable(descriptor: int) -> None:
 
 
 def work(
-    settings: Settings, prepared: Prepared, place: ProcessSlot, listening: socket.socket | None, parent: Connection
+    settings: Settings, prepared: Prepared, slot: ProcessSlot, listening: socket.socket | None, parent: Connection
 ) -> None:
     """Be a child until the parent says so or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the others in order
-    uvloop.run(_work(settings, prepared, place, listening, parent))
+    uvloop.run(_work(settings, prepared, slot, listening, parent))
 
 
 async def _work(
-    settings: Settings, prepared: Prepared, place: ProcessSlot, listening: socket.socket | None, parent: Connection
+    settings: Settings, prepared: Prepared, slot: ProcessSlot, listening: socket.socket | None, parent: Connection
 ) -> None:
     log.configure(log_format=settings.log_format, level=settings.log_level)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    siblings = Siblings(place)
+    siblings = Siblings(slot)
     with _hearing(parent, siblings, stop):
         async with working(settings, prepared, stop, listening=listening, siblings=siblings):
             server.freeze_startup_objects()

@@ -28,7 +28,7 @@ from esimhooks.server.domain.delivery import (
     is_suspect,
 )
 from esimhooks.server.domain.errors import NotNow
-from esimhooks.server.ingest.hand_over import Handed, LaneCapacity
+from esimhooks.server.ingest.hand_over import DirectDelivery, LaneCapacity
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.runtime.loop import Wake, guarded
 from esimhooks.server.store import endpoints, lanes, queue
@@ -154,10 +154,10 @@ class Dispatcher:
                 found[endpoint_id] = LeasedLane(lane.lease.token, target.version)
         return found
 
-    def hand_over(self, handed: Sequence[Handed]) -> None:
+    def hand_over(self, deliveries: Sequence[DirectDelivery]) -> None:
         """Start deliveries that were claimed as they were made; where their lane is lost, the next leaseholder finds them."""
         jobs = []
-        for one in handed:
+        for one in deliveries:
             endpoint_id = one.claimed.endpoint_id
             if (target := self._targets.get(endpoint_id)) is not None:
                 jobs.append(Job(one.claimed, target, one.body, one.traceparent))
@@ -165,7 +165,7 @@ class Dispatcher:
                 lane.retiring = True
         added = self._scheduler.add(jobs, now=monotonic())
         self._begin()
-        if added < len(handed) or (self._is_resting and self._scheduler.ready):
+        if added < len(deliveries) or (self._is_resting and self._scheduler.ready):
             self._wake.notify()
 
     def invalidate_leases(self) -> None:

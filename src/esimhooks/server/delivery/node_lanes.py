@@ -17,14 +17,14 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from esimhooks.server.ingest.hand_over import Handed, LaneCapacity, Lanes
+from esimhooks.server.ingest.hand_over import DirectDelivery, LaneCapacity, Lanes
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.runtime.health import ProcessSlot
 from esimhooks.server.runtime.loop import Loop, Wake
 from esimhooks.server.store.intake import LeasedLane
 
-OFFER_EVERY_S, SELDOMEST_OFFER_S = 0.02, 0.5
-"""How often siblings are told of capacity; what is handed over meanwhile is counted against what they know."""
+OFFER_EVERY_S, MAX_OFFER_INTERVAL_S = 0.02, 0.5
+"""How often siblings get an offer; what is handed over meanwhile is counted against the offer before."""
 SHARE_OF_TIME = 50
 """An offer of many lanes takes milliseconds, here and at each sibling: at most one in so many may go into offers."""
 CONNECT_EVERY_S = 0.2
@@ -53,7 +53,7 @@ class Offer(Struct, frozen=True, tag="offer"):
 class Deliveries(Struct, frozen=True, tag="deliveries"):
     """Deliveries claimed under leases of the receiver of this message; their transaction is committed."""
 
-    handed: Sequence[Handed]
+    deliveries: Sequence[DirectDelivery]
 
 
 class LeasesInvalidated(Struct, frozen=True, tag="leases_invalidated"):
@@ -117,8 +117,8 @@ class _Link(asyncio.Protocol):
             self._transport.close()
 
 
-class _Askers:
-    """Siblings that are told of the lanes of this process, and may hand over to it."""
+class _Subscribers:
+    """Siblings that get offers of the lanes of this process, and may hand over to it."""
 
     def __init__(self, own: Leaseholder) -> None:
         self.links: set[_Link] = set()
@@ -135,9 +135,9 @@ class _Askers:
 
     def received(self, link: _Link, message: Message) -> None:
         match message:
-            case Deliveries(handed):
+            case Deliveries(deliveries):
                 self._offered = None  # the sender counts what it handed over until the next offer
-                self._own.hand_over(handed)
+                self._own.hand_over(deliveries)
             case LeasesInvalidated():
                 self._own.invalidate_leases()
             case Offer():
@@ -158,7 +158,7 @@ class _Askers:
             self._offered = capacities
             for link in self.links:
                 link.send(Offer(capacities))
-        self._pause_s = min(max(OFFER_EVERY_S, SHARE_OF_TIME * (monotonic() - began)), SELDOMEST_OFFER_S)
+        self._pause_s = min(max(OFFER_EVERY_S, SHARE_OF_TIME * (monotonic() - began)), MAX_OFFER_INTERVAL_S)
 
 
 class _Sibling:
@@ -192,14 +192,14 @@ class _Sibling:
             return {}
         return {one: self._lanes[one] for one, count in wanted.items() if self._capacity.get(one, 0) >= count}
 
-    def has(self, handed: Handed) -> bool:
-        lane = self._lanes.get(handed.claimed.endpoint_id)
-        return lane is not None and lane.token == handed.claimed.lease_token
+    def has(self, delivery: DirectDelivery) -> bool:
+        lane = self._lanes.get(delivery.claimed.endpoint_id)
+        return lane is not None and lane.token == delivery.claimed.lease_token
 
-    def hand_over(self, handed: Sequence[Handed]) -> None:
-        for one in handed:
+    def hand_over(self, deliveries: Sequence[DirectDelivery]) -> None:
+        for one in deliveries:
             self._capacity[one.claimed.endpoint_id] -= 1
-        self.send(Deliveries(handed))
+        self.send(Deliveries(deliveries))
 
     def send(self, message: Message) -> None:
         if self._link is not None:
@@ -213,12 +213,12 @@ class _Sibling:
 class NodeLanes:
     """The lanes of this process and of its siblings, for who makes deliveries."""
 
-    def __init__(self, own: Leaseholder, place: ProcessSlot) -> None:
+    def __init__(self, own: Leaseholder, slot: ProcessSlot) -> None:
         self._own = own
-        self._place = place
-        self._askers = _Askers(own)
+        self._slot = slot
+        self._subscribers = _Subscribers(own)
         self._wake = Wake()
-        self._siblings = {number: _Sibling(self._wake) for number in range(place.processes) if number != place.number}
+        self._siblings = {number: _Sibling(self._wake) for number in range(slot.processes) if number != slot.number}
         self._server: asyncio.Server | None = None
 
     def loop(self) -> Loop:
@@ -227,9 +227,9 @@ class NodeLanes:
 
     async def __aenter__(self) -> Self:
         """Let siblings connect. Where the system refuses the socket, nothing is handed over between processes."""
-        path = self._place.socket_of(self._place.number)
+        path = self._slot.socket_of(self._slot.number)
         try:
-            self._server = await asyncio.get_running_loop().create_unix_server(partial(_Link, self._askers), path)
+            self._server = await asyncio.get_running_loop().create_unix_server(partial(_Link, self._subscribers), path)
         except OSError as error:
             log.warning("siblings.unreachable", error=error)
         return self
@@ -238,7 +238,7 @@ class NodeLanes:
         """End all connections."""
         if self._server is not None:
             self._server.close()
-        for link in list(self._askers.links):
+        for link in list(self._subscribers.links):
             link.close()
         for sibling in self._siblings.values():
             sibling.close()
@@ -252,12 +252,12 @@ class NodeLanes:
             found |= sibling.with_capacity({one: count for one, count in wanted.items() if one not in found})
         return found
 
-    def hand_over(self, handed: Sequence[Handed]) -> None:
+    def hand_over(self, deliveries: Sequence[DirectDelivery]) -> None:
         """Start deliveries, or have the sibling start them whose lanes they are claimed for.
 
         Where that one has gone, or has given its lane up, the next leaseholder finds them.
         """
-        left = list(handed)
+        left = list(deliveries)
         for sibling in self._siblings.values():
             if theirs := [one for one in left if sibling.has(one)]:
                 left = [one for one in left if not sibling.has(one)]
@@ -276,5 +276,5 @@ class NodeLanes:
         for number, sibling in self._siblings.items():
             if not sibling.is_connected:
                 with suppress(OSError):  # it is being started
-                    await loop.create_unix_connection(partial(_Link, sibling), self._place.socket_of(number))
+                    await loop.create_unix_connection(partial(_Link, sibling), self._slot.socket_of(number))
         return IDLE_S if all(one.is_connected for one in self._siblings.values()) else CONNECT_EVERY_S

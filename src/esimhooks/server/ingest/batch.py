@@ -22,7 +22,7 @@ from esimhooks.server.domain.update import Doubt, Identity, Update
 from esimhooks.server.ingest.applying import Applying, Source
 from esimhooks.server.ingest.deduplication import Repetition, Repetitions
 from esimhooks.server.ingest.directory import may_be
-from esimhooks.server.ingest.hand_over import Handed, Lanes, handed, offer
+from esimhooks.server.ingest.hand_over import DirectDelivery, Lanes, direct_deliveries, offer
 from esimhooks.server.observe import metrics, tracing
 from esimhooks.server.store import freezing, intake, queue
 from esimhooks.server.store.database import Session
@@ -80,8 +80,8 @@ class BatchResult(Struct, frozen=True, kw_only=True):
     backlog: int = 0
     doubts: int = 0
     unreadable: tuple[UUID, ...] = ()
-    handed: Sequence[Handed] = ()
-    """Deliveries that are to be handed over once the transaction is committed."""
+    direct: Sequence[DirectDelivery] = ()
+    """Deliveries to hand over to their lanes once the transaction is committed."""
 
 
 async def apply_batch(
@@ -150,7 +150,7 @@ async def _written(
         fan_outs=len(writes.fan_outs),
         backlog=len(writes.backlog) + written.woken + sum(one.waits for one in writes.journal_updates),
         doubts=len(writes.doubts),
-        handed=handed(writes, written),
+        direct=direct_deliveries(writes, written),
     )
 
 

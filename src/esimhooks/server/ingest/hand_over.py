@@ -15,7 +15,7 @@ from esimhooks.server.domain.delivery import Claimed
 from esimhooks.server.store.intake import LeasedLane, Writes, Written
 
 
-class Handed(Struct, frozen=True):
+class DirectDelivery(Struct, frozen=True):
     """A delivery that is claimed, with the bytes of its event and the span in which that was raised."""
 
     claimed: Claimed
@@ -36,7 +36,7 @@ class Lanes(Protocol):
     def with_capacity(self, wanted: Mapping[UUID, int]) -> dict[UUID, LeasedLane]:
         """Return the lanes that take so many deliveries more, by endpoint."""
 
-    def hand_over(self, handed: Sequence[Handed]) -> None:
+    def hand_over(self, deliveries: Sequence[DirectDelivery]) -> None:
         """Send these; their transaction is committed."""
 
     def invalidate_leases(self) -> None:
@@ -48,11 +48,11 @@ def offer(writes: Writes, lanes: Lanes) -> None:
     writes.leased = lanes.with_capacity(Counter(one.endpoint_id for one in writes.deliveries if not one.ordered))
 
 
-def handed(writes: Writes, written: Written) -> list[Handed]:
+def direct_deliveries(writes: Writes, written: Written) -> list[DirectDelivery]:
     """Return what was claimed by the statement that wrote it."""
     events = {event.id: event for event in writes.events}
     return [
-        Handed(
+        DirectDelivery(
             Claimed(
                 delivery_id=one.id,
                 account_id=one.tenant.account_id,

@@ -52,9 +52,9 @@ class Wakes(Struct, frozen=True, kw_only=True):
 
     def notify(self, applied: BatchResult) -> None:
         """Wake whoever has work now; nobody needs to look for what is handed over."""
-        if applied.deliveries > len(applied.handed):
+        if applied.deliveries > len(applied.direct):
             self.due.notify()
-        elif applied.handed:
+        elif applied.direct:
             self.streams.notify()
         if applied.backlog:
             self.backlog.notify()
@@ -197,8 +197,8 @@ class Intake:
         return applied.results
 
     def _report(self, items: Sequence[Item], applied: BatchResult) -> None:
-        if self._lanes is not None and applied.handed:
-            self._lanes.hand_over(applied.handed)
+        if self._lanes is not None and applied.direct:
+            self._lanes.hand_over(applied.direct)
         for item, results in zip(items, applied.results, strict=True):
             report(item, results)
         self._wakes.notify(applied)

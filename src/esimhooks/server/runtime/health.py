@@ -30,11 +30,11 @@ class ProcessSlot(Struct, frozen=True):
 class Siblings:
     """The processes of one node: `missing` is how many are not there, as they are being started.
 
-    `place` is that of this process among them, None where it is alone.
+    `slot` is that of this process among them, None where it is alone.
     """
 
-    def __init__(self, place: ProcessSlot | None = None) -> None:
-        self.place = place
+    def __init__(self, slot: ProcessSlot | None = None) -> None:
+        self.slot = slot
         self.missing = 0
 
 
