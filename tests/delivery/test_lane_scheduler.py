@@ -60,7 +60,7 @@ def a_table_with_two_ready() -> tuple[LaneScheduler, UUID]:
 def answer_all_that_begins(scheduler: LaneScheduler) -> list[tuple[LaneState, Job]]:
     """Begin what may begin until nothing more may, each answered at once; nothing is written."""
     answered: list[tuple[LaneState, Job]] = []
-    while started := list(scheduler.start_next(now=0.0, at_most=1000)):
+    while started := list(scheduler.start_next(now=0.0, limit=1000)):
         for lane, job in started:
             scheduler.answered(lane, job)
             answered.append((lane, job))
@@ -69,7 +69,7 @@ def answer_all_that_begins(scheduler: LaneScheduler) -> list[tuple[LaneState, Jo
 
 def begun(scheduler: LaneScheduler, *, now: float) -> int:
     """Begin what may begin, have it answered at once, and return how many there were."""
-    started = list(scheduler.start_next(now=now, at_most=1000))
+    started = list(scheduler.start_next(now=now, limit=1000))
     for lane, job in started:
         scheduler.answered(lane, job)
     return len(started)
@@ -156,7 +156,7 @@ class Crowd:
         self.scheduler.add([a_job(endpoint_id, at_once=at_once, account_id=account_id) for _ in range(jobs)], now=0.0)
 
     def begin(self) -> None:
-        for lane, job in self.scheduler.start_next(now=0.0, at_most=1000):
+        for lane, job in self.scheduler.start_next(now=0.0, limit=1000):
             self.started += 1
             self.in_flight.setdefault(job.claimed.account_id, []).append((lane, job))
 
@@ -206,7 +206,7 @@ def test_whoever_starts_a_few_at_a_time_starts_the_same_in_the_same_order() -> N
     at_once.begin()
 
     orders = []
-    while started := list(one_by_one.scheduler.start_next(now=0.0, at_most=1)):
+    while started := list(one_by_one.scheduler.start_next(now=0.0, limit=1)):
         orders += [job.claimed.account_id for _, job in started]
 
     assert [orders.count(account_id) for account_id in accounts] == [at_once.number(one) for one in accounts]
@@ -323,7 +323,7 @@ def test_what_is_new_does_not_overtake_what_was_due_before() -> None:
 @pytest.mark.parametrize("next_is_due", [True, False])
 def test_a_lane_looks_for_more_only_where_a_result_made_the_next_delivery_of_an_esim_due(*, next_is_due: bool) -> None:
     scheduler, _ = a_leased_lane(jobs=1)
-    [(lane, job)] = scheduler.start_next(now=0, at_most=1)
+    [(lane, job)] = scheduler.start_next(now=0, limit=1)
     scheduler.answered(lane, job)
 
     scheduler.written(lane, job, now=0, next_is_due=next_is_due)

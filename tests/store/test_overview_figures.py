@@ -67,7 +67,7 @@ async def test_what_is_due_later_is_not_due(database: Database) -> None:
 async def test_more_than_is_counted_is_reported(database: Database) -> None:
     lane = await a_lane(database, due=3)
     async with database.session() as db:
-        found = [await figures.due(db, tenant, most=most) for tenant in (lane.tenant, None) for most in (2, 3)]
+        found = [await figures.due(db, tenant, limit=limit) for tenant in (lane.tenant, None) for limit in (2, 3)]
     assert [(one.number, one.more) for one in found] == [(2, True), (3, False)] * 2
 
 

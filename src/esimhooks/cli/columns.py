@@ -18,7 +18,7 @@ from rich.text import Text
 from esimhooks.cli.output import cell
 
 GAP = 2
-FIRST_TEXT, ELASTIC, LEAST = 32, 20, 8
+FIRST_TEXT, ELASTIC, MIN_WIDTH = 32, 20, 8
 """How far a text is cut before a column is left out: the second column, and all others, in which every word of ours and
 every ICCID is whole. The first column that is left out is shown after all where so much is left for it."""
 ID = re.compile(r"([a-z]+_)[0-9a-z]{20}([0-9a-z]{6})")
@@ -50,7 +50,7 @@ class Column(Struct, frozen=True):
 class _Shown(Struct, frozen=True):
     cells: list[Text]
     natural: int
-    least: int
+    min_width: int
 
 
 def print_rows(console: Console, rows: Sequence[Row], columns: str, *, wide: bool, skipped: int = 0) -> None:
@@ -112,24 +112,24 @@ def _cell(row: Row, field: str, *, own: bool, now: datetime | None) -> Text:
 def _column(heading: str, cells: list[Text], number: int) -> _Shown:
     title = Text(heading, style="bold")
     natural = max(cell_len(one.plain) for one in (title, *cells))
-    least = natural if number == 0 else min(natural, FIRST_TEXT if number == 1 else ELASTIC)
-    return _Shown([title, *cells], natural, least)
+    min_width = natural if number == 0 else min(natural, FIRST_TEXT if number == 1 else ELASTIC)
+    return _Shown([title, *cells], natural, min_width)
 
 
 def _fitted(shown: Sequence[_Shown], width: int) -> list[tuple[_Shown, int]]:
     """Leave columns out until the rest fits, then give what is left to texts that were cut."""
     kept = list(shown)
-    while len(kept) > 1 and sum(one.least + GAP for one in kept) - GAP > width:
+    while len(kept) > 1 and sum(one.min_width + GAP for one in kept) - GAP > width:
         kept.pop()
-    spare = width - sum(one.least + GAP for one in kept) + GAP
-    if len(kept) < len(shown) and spare >= GAP + LEAST:
+    spare = width - sum(one.min_width + GAP for one in kept) + GAP
+    if len(kept) < len(shown) and spare >= GAP + MIN_WIDTH:
         cut = shown[len(kept)]
-        return [*((one, one.least) for one in kept), (cut, min(spare - GAP, cut.natural))]
+        return [*((one, one.min_width) for one in kept), (cut, min(spare - GAP, cut.natural))]
     fitted = []
     for one in kept:
-        more = min(max(spare, 0), one.natural - one.least)
+        more = min(max(spare, 0), one.natural - one.min_width)
         spare -= more
-        fitted.append((one, min(one.least + more, width)))
+        fitted.append((one, min(one.min_width + more, width)))
     return fitted
 
 

@@ -51,8 +51,8 @@ class Setting(Struct, frozen=True):
     default: Any = None
     repeated: bool = False
     parse: Callable[[Any], Json] | None = None
-    least: int | None = None
-    most: int | None = None
+    minimum: int | None = None
+    maximum: int | None = None
     words: Sequence[str] = ()
 
     @property
@@ -69,8 +69,8 @@ class Setting(Struct, frozen=True):
             self.flag or option_named(self.field),
             help=f"{self.help.rstrip('.')}: {', '.join(choices)}." if choices else self.help,
             metavar=self.metavar or ("WORD" if choices else {str: "TEXT", int: "N"}.get(self.kind)),
-            min=self.least,
-            max=self.most,
+            min=self.minimum,
+            max=self.maximum,
             autocompletion=(lambda incomplete: [one for one in words if one.startswith(incomplete)]) if words else None,
         )
         if self.required:

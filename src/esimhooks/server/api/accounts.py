@@ -13,7 +13,7 @@ from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.server.api.merge_patch import merged
 from esimhooks.server.api.router import Routes
 from esimhooks.server.api.views import view_of
-from esimhooks.server.domain.account import MOST, Account, Quotas
+from esimhooks.server.domain.account import MAX_QUOTA, Account, Quotas
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import Prefix
@@ -30,7 +30,7 @@ class AccountBody(Struct, forbid_unknown_fields=True, rename="camel"):
     name: Name
 
 
-Count = Annotated[int, Meta(ge=0, le=MOST)]
+Count = Annotated[int, Meta(ge=0, le=MAX_QUOTA)]
 
 
 class QuotasBody(Struct, rename="camel", kw_only=True):

@@ -123,7 +123,7 @@ def _lane(lane: LaneFacts) -> LaneView:
     )
 
 
-MOST_EVENTS = 100
+MAX_EVENTS = 100
 
 
 class FilterTestBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
@@ -131,7 +131,7 @@ class FilterTestBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only
 
     filter: FilterText
     event_types: Annotated[list[Text], Meta(min_length=1, max_length=20)] | None = None
-    last: Annotated[int, Meta(ge=1, le=MOST_EVENTS)] = MOST_EVENTS
+    last: Annotated[int, Meta(ge=1, le=MAX_EVENTS)] = MAX_EVENTS
 
 
 class FilteredEventView(Struct, rename="camel", kw_only=True):

@@ -245,16 +245,16 @@ async def _locks(db: Session, *, retention_days: int) -> Finding:
     has, of_one = await installation.locks(db, days=retention_days + DAYS_AHEAD + DAYS_BEHIND + 1)
     seen = f"{has} locks; one read of {retention_days} days takes up to {of_one}"
     if of_one * READERS > has:
-        most = ceil(of_one * READERS / has)
-        mend = f"multiply max_locks_per_transaction by {most} and restart PostgreSQL, or keep fewer days"
+        maximum = ceil(of_one * READERS / has)
+        mend = f"multiply max_locks_per_transaction by {maximum} and restart PostgreSQL, or keep fewer days"
         return doubtful("locks", seen, mend)
     return fine("locks", seen)
 
 
 async def _connections(db: Session) -> Finding:
-    used, most = await installation.connections(db)
-    seen = f"{used} of {most} in use"
-    if most - used < 20:
+    used, maximum = await installation.connections(db)
+    seen = f"{used} of {maximum} in use"
+    if maximum - used < 20:
         return doubtful(
             "connections",
             seen,

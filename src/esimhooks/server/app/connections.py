@@ -69,9 +69,9 @@ class Connections:
     Where one is too many, the one that has waited longest without a request makes room for it.
     """
 
-    def __init__(self, *, most: int, most_of_address: int | None, refusals: Refusals) -> None:
-        self._most = min(most, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
-        self._most_of_address = most_of_address
+    def __init__(self, *, max_connections: int, max_per_address: int | None, refusals: Refusals) -> None:
+        self._max_connections = min(max_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+        self._max_per_address = max_per_address
         self._refusals = refusals
         self._all: set[GuardedProtocol] = set()
         self._by_address: defaultdict[str, set[GuardedProtocol]] = defaultdict(set)
@@ -79,10 +79,10 @@ class Connections:
     def admit(self, connection: "GuardedProtocol") -> bool:
         """Take a new connection in; false where there is no room for it."""
         same_address = self._by_address[connection.network]
-        if self._most_of_address is not None and len(same_address) >= self._most_of_address:
+        if self._max_per_address is not None and len(same_address) >= self._max_per_address:
             has_room = self._make_room(same_address)
         else:
-            has_room = len(self._all) < self._most or self._make_room(self._all)
+            has_room = len(self._all) < self._max_connections or self._make_room(self._all)
         if has_room:
             self._all.add(connection)
             same_address.add(connection)

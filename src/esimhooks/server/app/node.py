@@ -62,7 +62,7 @@ from esimhooks.server.store.encryption import Cipher
 from esimhooks.server.store.installation import check_canary, missing_rights
 from esimhooks.server.store.partitions import ensure_partitions
 
-CONNECTIONS, LEAST_CONNECTIONS = 12, 5
+CONNECTIONS, MIN_CONNECTIONS = 12, 5
 REVIVE_EVERY_S = 2.0
 DISPATCHER_PAUSE_S = 1.0
 """The longest between its rounds while the database is away: others take it for dead where it does not report soon after."""
@@ -166,8 +166,8 @@ async def working(
             stack.push_async_callback(asyncio.to_thread, end_traces)
         cipher = Cipher(prepared.encryption_keys)
         processes = siblings.slot.processes if siblings and siblings.slot else 1
-        most = settings.database_connections or connections_of(processes)
-        database = await connect(prepared.dsn, cipher, connections=most, pooled=settings.database_pooled)
+        max_connections = settings.database_connections or connections_of(processes)
+        database = await connect(prepared.dsn, cipher, connections=max_connections, pooled=settings.database_pooled)
         stack.push_async_callback(database.close)
         session = ClientSession(cookie_jar=DummyCookieJar(), trust_env=False)
         stack.push_async_callback(session.close)
@@ -277,9 +277,9 @@ class _Node:
     def _web(self, listening: socket.socket) -> WebServer:
         clock, settings, refusals = self._clock, self._settings, Refusals()
         connections = Connections(
-            most=settings.connections,
+            max_connections=settings.connections,
             # Behind a proxy all connections come from its address; it is the one to count them.
-            most_of_address=None if settings.trusted_proxies else settings.connections_address,
+            max_per_address=None if settings.trusted_proxies else settings.connections_address,
             refusals=refusals,
         )
         installation = Installation(
@@ -416,7 +416,7 @@ class _Node:
 
 def connections_of(processes: int) -> int:
     """Return how many connections to the database each process of a node may open."""
-    return max(LEAST_CONNECTIONS, min(CONNECTIONS, 2 * CONNECTIONS // processes))
+    return max(MIN_CONNECTIONS, min(CONNECTIONS, 2 * CONNECTIONS // processes))
 
 
 def url_of(settings: Settings, listening: socket.socket | None) -> str:

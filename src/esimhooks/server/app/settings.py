@@ -60,7 +60,7 @@ EXPECTED = {
 """What each kind of error means to who wrote the setting."""
 
 
-MOST_PROCESSES_BY_DEFAULT = 8
+MAX_DEFAULT_PROCESSES = 8
 
 
 def _default_processes() -> int:
@@ -69,7 +69,7 @@ def _default_processes() -> int:
     with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         usable = min(usable, ceil(int(quota) / int(period)))
-    return max(1, min(usable, MOST_PROCESSES_BY_DEFAULT))
+    return max(1, min(usable, MAX_DEFAULT_PROCESSES))
 
 
 class Role(StrEnum):

@@ -54,7 +54,7 @@ async def list_deliveries(request: Request, db: Session, now: datetime) -> Respo
         esim_id=query_params.row_id(request, "esim", Prefix.ESIM),
         event_type=query_params.member(request, "type", EventType),
         status=DeliveryStatus.PENDING if status == RETRYING else DeliveryStatus(status) if status else None,
-        status_code=query_params.number(request, "code", least=100, most=999),
+        status_code=query_params.number(request, "code", minimum=100, maximum=999),
         outcome=query_params.member(request, "outcome", OutcomeClass),
         failed=True if failed or status == RETRYING else None,
         first_id=period.first_id,
@@ -75,7 +75,7 @@ async def list_deliveries(request: Request, db: Session, now: datetime) -> Respo
         "endpoints": await _names(db, tenant, where.endpoint_id),
         "names": await endpoints.names_of(db, tenant, {row.endpoint_id for row in result.rows}),
         "counts": await deliveries.preset_counts(db, tenant),
-        "sent": query_params.number(request, "sent", least=0, most=100),
+        "sent": query_params.number(request, "sent", minimum=0, maximum=100),
         "now": now,
     }
     return page("deliveries.html", user, values)

@@ -42,7 +42,7 @@ async def show_document(request: Request, db: Session, now: datetime, name: str)
 async def try_document(request: Request, db: Session, clients: ProviderClients, now: datetime, name: str) -> Response:
     """Show what the newest notifications become by another document; nothing is changed."""
     operator_of(request)
-    document = (await form_of(request, most_in_field=MAX_DOCUMENT_BYTES)).get("document", "").replace("\r\n", "\n")
+    document = (await form_of(request, max_field=MAX_DOCUMENT_BYTES)).get("document", "").replace("\r\n", "\n")
     try:
         tried = await providers.dry_run(db, name, document, last=TRIED, connected=clients)
     except Refused as refused:

@@ -101,13 +101,13 @@ def one_of(request: Request, name: str, values: Collection[str]) -> str | None:
     return value
 
 
-def number(request: Request, name: str, *, least: int, most: int) -> int | None:
+def number(request: Request, name: str, *, minimum: int, maximum: int) -> int | None:
     """Return the parameter as a number, or None. Raises `Refused` (422) for what is none in these bounds."""
     value = text(request, name)
     if value is None:
         return None
-    if not value.isascii() or not value.isdigit() or not least <= int(value[:9]) <= most:
-        raise Refused.invalid(f"/{name}", f"expected a number from {least} to {most}")
+    if not value.isascii() or not value.isdigit() or not minimum <= int(value[:9]) <= maximum:
+        raise Refused.invalid(f"/{name}", f"expected a number from {minimum} to {maximum}")
     return int(value)
 
 

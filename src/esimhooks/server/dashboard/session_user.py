@@ -75,7 +75,7 @@ async def admit(request: Request) -> Response | None:
     principal, portal_session = admitted
     if request.method == "POST":
         check_origin(request)
-        form = await form_of(request, most_in_field=MAX_BODY_BYTES)
+        form = await form_of(request, max_field=MAX_BODY_BYTES)
         shown = form.get("csrf") or request.headers.get("x-csrf-token") or ""
         if not hmac.compare_digest(shown.encode(), csrf_of(token).encode()):
             raise Refused.forbidden("this form is not of your session; reload the page and try again")
@@ -118,17 +118,17 @@ def tenant_of(user: SessionUser) -> Tenant:
     return user.tenant
 
 
-async def form_of(request: Request, *, most: int = MAX_BODY_BYTES, most_in_field: int = MAX_FIELD) -> dict[str, str]:
-    """Return the fields of a form of `most` bytes; of several with one name, the values with commas. Raises `Refused`."""
-    body = await request.body(most)
+async def form_of(request: Request, *, max_bytes: int = MAX_BODY_BYTES, max_field: int = MAX_FIELD) -> dict[str, str]:
+    """Return the fields of a form of `max_bytes` at most; of several with one name, the values with commas. Raises `Refused`."""
+    body = await request.body(max_bytes)
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError:
         raise Refused("expected a form", status=400, code="MALFORMED") from None
     fields: dict[str, str] = {}
     for name, value in pairs:
-        if len(value) > most_in_field or any(one < " " and one not in "\r\n\t" for one in value) or "\x7f" in value:
-            raise Refused.invalid(f"/{name[:40]}", f"expected at most {most_in_field} characters of text")
+        if len(value) > max_field or any(one < " " and one not in "\r\n\t" for one in value) or "\x7f" in value:
+            raise Refused.invalid(f"/{name[:40]}", f"expected at most {max_field} characters of text")
         fields[name] = f"{fields[name]},{value}" if name in fields else value
     return fields
 

@@ -42,7 +42,7 @@ async def sign_in(
 ) -> Response:
     """Begin a session for who holds the key."""
     check_origin(request)
-    form = await form_of(request, most=MAX_BYTES)
+    form = await form_of(request, max_bytes=MAX_BYTES)
     back = form.get("next", "")
     try:
         principal = await authenticator.holder_of(form.get("key", "").strip(), request, what=RefusalKind.SIGN_IN)

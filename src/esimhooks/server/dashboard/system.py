@@ -53,7 +53,7 @@ async def system_of(db: Session, installation: Installation) -> System:
 async def show_system(request: Request, db: Session, now: datetime, installation: Installation) -> Response:
     """Show nodes, versions, disk and database; a refresh gets the parts that change."""
     user = operator_of(request)
-    used, most = await stored.connections(db)
+    used, max_connections = await stored.connections(db)
     total, tables = await stored.sizes(db)
     values = {
         "title": "System",
@@ -62,7 +62,7 @@ async def show_system(request: Request, db: Session, now: datetime, installation
         "database_version": (await stored.version(db))[1],
         "clock_skew_s": abs((await stored.clock(db) - now).total_seconds()),
         "connections": used,
-        "max_connections": most,
+        "max_connections": max_connections,
         "database_bytes": total,
         "tables": tables,
         "backup": await stored.without_backup_since(db),

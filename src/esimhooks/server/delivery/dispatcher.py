@@ -279,7 +279,7 @@ class Dispatcher:
         self.changed()
         if self._draining or self._begins_soon:
             return
-        started = list(self._scheduler.start_next(now=monotonic(), at_most=MAX_STARTED))
+        started = list(self._scheduler.start_next(now=monotonic(), limit=MAX_STARTED))
         for lane, job in started:
             self._spawn(job.claimed, self._run(lane, job))
         if len(started) == MAX_STARTED:

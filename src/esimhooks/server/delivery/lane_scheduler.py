@@ -145,14 +145,14 @@ class LaneScheduler:
             added += 1
         return added
 
-    def start_next(self, *, now: float, at_most: int) -> Iterator[tuple[LaneState, Job]]:
+    def start_next(self, *, now: float, limit: int) -> Iterator[tuple[LaneState, Job]]:
         """Yield the jobs to start now, one of each account in turn, while maxima, shares and rate limits allow."""
         while self._aside and self._aside[0][0] <= now:
             lane = heappop(self._aside)[2]
             lane.in_turn = False
             self._line_up(lane)
         above: deque[_Account] = deque()
-        while at_most and self._has_slot and (turns := self._turns or above):
+        while limit and self._has_slot and (turns := self._turns or above):
             account = turns.popleft()
             if turns is not above and account.in_flight >= self._share_of_account:
                 above.append(account)  # all that are below their share come first
@@ -166,7 +166,7 @@ class LaneScheduler:
             else:
                 account.in_turn = False  # `add`, `note_renewed` or `answered` puts it back in turn
             if started is not None:
-                at_most -= 1
+                limit -= 1
                 yield started
         self._turns.extendleft(reversed(above))
 

@@ -20,7 +20,7 @@ from esimhooks.server.domain.roles import Role
 from esimhooks.vocabulary.statuses import Mode
 
 CODE = "QUOTA_EXCEEDED"
-MOST = 100_000
+MAX_QUOTA = 100_000
 """What no quota is above."""
 BURST_S = 2
 """So many seconds' worth of what is limited by the second may be done at once."""

@@ -77,7 +77,7 @@ class Steps(TreeInterpreter):  # type: ignore[misc]  # jmespath has no types
     def visit_comparator(self, node: Node, value: object) -> object:
         """Compare; lists and objects take a step for all that is in them."""
         for child in _children(node):
-            self._take(_parts(self.visit(child, value), most=self._left + 1))
+            self._take(_parts(self.visit(child, value), limit=self._left + 1))
         return super().visit_comparator(node, value)
 
     def _take(self, steps: int) -> None:
@@ -86,10 +86,10 @@ class Steps(TreeInterpreter):  # type: ignore[misc]  # jmespath has no types
             raise self._error(f"its expressions take more than {MAX_STEPS} steps")
 
 
-def _parts(value: object, *, most: int) -> int:
-    """Return how many values are in a list or an object, at any depth, counted up to `most`; 0 for anything else."""
+def _parts(value: object, *, limit: int) -> int:
+    """Return how many values are in a list or an object, at any depth, counted up to `limit`; 0 for anything else."""
     count, level = 0, [value]
-    while level and count < most:
+    while level and count < limit:
         inner: list[object] = []
         for one in level:
             if isinstance(one, (list, dict)):

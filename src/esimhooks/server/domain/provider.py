@@ -30,8 +30,8 @@ class StoredProvider(Struct, frozen=True, kw_only=True):
 
 SILENT_AFTER_GAPS = 3
 """So many times its longest silence of late."""
-LEAST_SILENCE = timedelta(hours=1)
-LEAST_HEARD = 20
+MIN_SILENCE = timedelta(hours=1)
+MIN_HEARD = 20
 """With fewer notifications nothing is usual yet."""
 BEHIND_AFTER = timedelta(minutes=5)
 
@@ -104,9 +104,9 @@ def provider_health_of(facts: ProviderFacts, *, now: datetime) -> ProviderHealth
 
 def is_silent(facts: ProviderFacts, *, now: datetime) -> bool:
     """Return whether nothing has come for far longer than usual; `now` is aware UTC."""
-    if facts.last_at is None or facts.longest_gap is None or facts.heard < LEAST_HEARD:
+    if facts.last_at is None or facts.longest_gap is None or facts.heard < MIN_HEARD:
         return False
-    return now - facts.last_at > max(LEAST_SILENCE, SILENT_AFTER_GAPS * facts.longest_gap)
+    return now - facts.last_at > max(MIN_SILENCE, SILENT_AFTER_GAPS * facts.longest_gap)
 
 
 def _state(facts: ProviderFacts, *, now: datetime) -> tuple[ProviderState, datetime | None]:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from esimhooks.server.domain.esim import Esim, Further
 from esimhooks.server.domain.update import Cause, Doubt, Update
 
-AHEAD_AT_MOST = timedelta(minutes=5)
+MAX_CLOCK_SKEW = timedelta(minutes=5)
 """So much may a provider's clock be ahead; a later time is a doubt."""
 AXES = frozenset({"total_bytes", "used_bytes", "activate_at", "expire_at", "validity_days_noticed"})
 ARRIVAL = "arrival"
@@ -63,7 +63,7 @@ class Reports:
         a last time that has yet to come is no time; nor is one for anybody that no clock may have.
         """
         pushed = self.update.cause in (Cause.PUSH, Cause.VALIDITY)
-        return last is not None and at < last <= (self._now + AHEAD_AT_MOST if pushed else self._now)
+        return last is not None and at < last <= (self._now + MAX_CLOCK_SKEW if pushed else self._now)
 
     def accepted_at(self, as_of: datetime | None, last: datetime | None) -> datetime | None:
         """Return the time under which a report counts beside the last one, None where it is older."""

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from esimhooks.server.domain.change import Change, UpdateOutcome
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.plans import MAX_PLANS, MAX_PLANS_BYTES, merge, part_of, totals
-from esimhooks.server.domain.reports import AHEAD_AT_MOST, Reports, is_same
+from esimhooks.server.domain.reports import MAX_CLOCK_SKEW, Reports, is_same
 from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
 from esimhooks.server.domain.validity import (
     NOT_YET_ACTIVE,
@@ -112,7 +112,7 @@ def _overrules(update: Update) -> bool:
 
 def _plausible(update: Update, *, received_at: datetime, now: datetime) -> tuple[Update, Sequence[Doubt]]:
     """Return the update without what cannot be: a fact from the future counts as of now, days left follow from the end."""
-    ahead = [name for name in PAST if (at := getattr(update, name)) is not None and at > now + AHEAD_AT_MOST]
+    ahead = [name for name in PAST if (at := getattr(update, name)) is not None and at > now + MAX_CLOCK_SKEW]
     doubts = [Doubt(PAST[name], f"{PAST[name]} lies in the future: it counts as now") for name in ahead]
     if ahead:
         update = replace(update, **dict.fromkeys(ahead, now))

@@ -190,8 +190,8 @@ def _is_text(value: str, kind: inspect.StrType) -> bool:
     return fits and _between(len(value), kind.min_length, kind.max_length)
 
 
-def _between(size: int, least: int | None, most: int | None) -> bool:
-    return (least is None or size >= least) and (most is None or size <= most)
+def _between(size: int, minimum: int | None, maximum: int | None) -> bool:
+    return (minimum is None or size >= minimum) and (maximum is None or size <= maximum)
 
 
 def _alternatives(kind: inspect.Type) -> Sequence[inspect.Type]:
@@ -236,8 +236,8 @@ def _text(kind: inspect.StrType) -> str:
     return f"text{size} without control characters" if kind.pattern == PRINTABLE else f"text that fits {kind.pattern}"
 
 
-def _range(least: float | None, most: float | None, *, of: str = "") -> str:
-    low, high = (None if bound is None else f"{bound:g}" for bound in (least, most))
+def _range(minimum: float | None, maximum: float | None, *, of: str = "") -> str:
+    low, high = (None if bound is None else f"{bound:g}" for bound in (minimum, maximum))
     start, unit = (" of", f" {of}") if of else ("", "")
     if low is not None and high is not None:
         return f"{start} {low} to {high}{unit}" if of else f" from {low} to {high}"

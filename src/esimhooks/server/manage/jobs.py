@@ -26,7 +26,7 @@ from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.timestamps import timestamp
 
 CANCELLED = "ended by a person"
-FILTERED_AT_MOST, FILTERED_AT_ONCE = 2000, 200
+MAX_FILTERED, FILTER_BATCH = 2000, 200
 """So many of the newest events that were never sent are tried on the endpoint's filter for a count; all others count as wanted."""
 CANCEL = {
     RecoveryFilter.kind: (Prefix.RECOVERY, Action.RECOVERY_CANCEL),
@@ -138,7 +138,7 @@ async def _count_missed(db: Session, tenant: Tenant, endpoint: Subscription, mis
     if endpoint.filter is None or not counted.by_status.get(Missed.NEVER):
         return counted
     never = await jobs.never_sent(
-        db, tenant, endpoint.endpoint_id, types=types, first=first, last=last, limit=FILTERED_AT_MOST
+        db, tenant, endpoint.endpoint_id, types=types, first=first, last=last, limit=MAX_FILTERED
     )
     unwanted = await _unwanted(db, never, endpoint.filter)
     return MissedCount({**counted.by_status, Missed.NEVER: counted.by_status[Missed.NEVER] - unwanted})
@@ -147,8 +147,8 @@ async def _count_missed(db: Session, tenant: Tenant, endpoint: Subscription, mis
 async def _unwanted(db: Session, event_ids: Sequence[UUID], event_filter: str) -> int:
     """Return how many of these events an endpoint with the filter does not get."""
     unwanted = 0
-    for first in range(0, len(event_ids), FILTERED_AT_ONCE):
-        contents = await events.contents(db, event_ids[first : first + FILTERED_AT_ONCE])
+    for first in range(0, len(event_ids), FILTER_BATCH):
+        contents = await events.contents(db, event_ids[first : first + FILTER_BATCH])
         unwanted += sum(not EventBody(one.body).passes(event_filter) for one in contents.values())
     return unwanted
 

@@ -15,7 +15,7 @@ from esimhooks.server.store import events
 from esimhooks.server.store.database import Database
 
 MAX_OF_TENANT = 10
-MOST = 500
+MAX_STREAMS = 500
 LOOK_EVERY_S = 0.25
 """While somebody listens: nodes that hand over their deliveries themselves notify nobody."""
 IDLE_S = 60.0
@@ -35,7 +35,7 @@ class Streams:
     @contextmanager
     def listening(self, tenant: Tenant) -> Iterator[Wake]:
         """Lend what is notified when the tenant has more events. Raises `Refused` (429) where too many listen."""
-        if len(self._listeners[tenant]) >= MAX_OF_TENANT or sum(map(len, self._listeners.values())) >= MOST:
+        if len(self._listeners[tenant]) >= MAX_OF_TENANT or sum(map(len, self._listeners.values())) >= MAX_STREAMS:
             raise Refused.too_many(
                 f"too many streams are open: expected at most {MAX_OF_TENANT} of an account and mode",
                 code="TOO_MANY_STREAMS",

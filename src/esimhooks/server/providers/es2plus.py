@@ -70,7 +70,7 @@ class Es2Plus(Provider):
         if request.path.rstrip("/").rpartition("/")[2] != NAME_IN_PATH:
             raise Unparsable(f"expected the function at {PATH} below the inbound address, got another path")
         members = Fields(read_json(request.body))
-        point = members.whole("notificationPointId", most=LAST_POINT)
+        point = members.whole("notificationPointId", maximum=LAST_POINT)
         if point is None:
             raise members.missing("notificationPointId")
         status = members.section("notificationPointStatus")

@@ -100,7 +100,7 @@ def read_page(obj: Fields, asked_at: datetime) -> Page:
     page = obj.lenient(doubts)
     esims = _each(page, "esimList", _esim, asked_at, doubts)
     pager = page.section_if_any("pager")
-    total = pager.whole("total", most=1_000_000_000) if pager else None
+    total = pager.whole("total", maximum=1_000_000_000) if pager else None
     return Page(_with_doubts(esims, doubts), length_of(obj, "esimList"), total)
 
 

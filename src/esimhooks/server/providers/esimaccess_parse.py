@@ -136,7 +136,7 @@ def identity_of(fields: Fields) -> Identity:
 
 def days(fields: Fields, name: str) -> int | None:
     """Return a number of days, or None where `durationUnit` says another unit."""
-    read, unit = fields.whole(name, most=MAX_DAYS), fields.text("durationUnit")
+    read, unit = fields.whole(name, maximum=MAX_DAYS), fields.text("durationUnit")
     if read is None or not fields.has("durationUnit") or (unit is not None and unit.upper() in _DAY_UNITS):
         return read
     if unit is not None:
@@ -238,7 +238,7 @@ def _esim_status(identity: Identity, content: Fields, as_of: datetime | None) ->
 def _smdp_event(identity: Identity, content: Fields, as_of: datetime | None) -> Update:
     content.lacks("smdpStatus")
     profile = content.word("smdpStatus", SMDP_STATUS)
-    sequence = content.whole("seqNumber", most=MAX_SEQUENCE)
+    sequence = content.whole("seqNumber", maximum=MAX_SEQUENCE)
     if _failed_on_device(content):
         problem = f"notifyStatus {content.text('notifyStatus')}: smdpStatus {profile or 'that'} was not reached"
         content.doubt(Unparsable(problem), "notifyStatus")

@@ -171,7 +171,7 @@ def _quantity(bundle: Fields, name: str, factor: int) -> int | None:
         return int(Decimal(str(value)) * factor)
     if isinstance(value, float) and value.is_integer() and 0 <= value <= EXACT_UP_TO:
         return int(value)
-    whole = None if value is None else bundle.whole(name, most=MAX_VOLUME_BYTES // factor)
+    whole = None if value is None else bundle.whole(name, maximum=MAX_VOLUME_BYTES // factor)
     return None if whole is None else whole * factor
 
 

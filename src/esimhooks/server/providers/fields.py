@@ -149,15 +149,15 @@ class Fields:
             return None
         return table[text]
 
-    def whole(self, name: str, *, most: int) -> int | None:
-        """Return an integer from 0 to `most`, written as a number or as digits."""
+    def whole(self, name: str, *, maximum: int) -> int | None:
+        """Return an integer from 0 to `maximum`, written as a number or as digits."""
         value = self.members.get(name)
         if value is None or value == "":
             return None
-        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(most)):
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(maximum)):
             value = int(value)
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
-            self.doubt(self.wrong(name, f"an integer from 0 to {most}", value), name)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= maximum:
+            self.doubt(self.wrong(name, f"an integer from 0 to {maximum}", value), name)
             return None
         return value
 
@@ -297,7 +297,7 @@ def length_of(fields: Fields, name: str) -> int:
 
 def volume(fields: Fields, name: str) -> int | None:
     """Return a volume in bytes."""
-    return fields.whole(name, most=MAX_VOLUME_BYTES)
+    return fields.whole(name, maximum=MAX_VOLUME_BYTES)
 
 
 def is_contradiction(total: int, used: int, left: int) -> bool:

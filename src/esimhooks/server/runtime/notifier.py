@@ -7,7 +7,7 @@ from esimhooks.server.runtime.loop import Loop, Wake
 from esimhooks.server.store import lanes
 from esimhooks.server.store.database import Database
 
-AT_MOST_EVERY_S = 0.02
+MIN_INTERVAL_S = 0.02
 """However many commits there are, other nodes are notified this often: each notification costs a commit."""
 IDLE_S = 60.0
 LOOK_EVERY_S = 0.1
@@ -50,7 +50,7 @@ class Notifier:
             return IDLE_S
         async with self._database.session() as db:
             await lanes.notify(db, sender=self._name)
-        await asyncio.sleep(AT_MOST_EVERY_S)
+        await asyncio.sleep(MIN_INTERVAL_S)
         return IDLE_S
 
     async def _look(self) -> float:

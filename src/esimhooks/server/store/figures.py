@@ -93,8 +93,8 @@ async def delivery_times(db: Session, tenant: Tenant | None, since: UUID) -> tup
     return None if found is None else tuple(ms / 1000 for ms in found)
 
 
-async def due(db: Session, tenant: Tenant | None, *, most: int = MAX_DUE) -> Due:
-    """Return what is due in all lanes: since when, and how many, counted up to `most`.
+async def due(db: Session, tenant: Tenant | None, *, limit: int = MAX_DUE) -> Due:
+    """Return what is due in all lanes: since when, and how many, counted up to `limit`.
 
     Each lane's first delivery is found by one step into the index, however long the lane and how many wait for later.
     """
@@ -109,11 +109,11 @@ async def due(db: Session, tenant: Tenant | None, *, most: int = MAX_DUE) -> Due
                         ORDER BY q.due_at LIMIT $1) one
                     LIMIT $1) counted) AS number
         """,
-        most + 1,
+        limit + 1,
         *(() if tenant is None else (tenant.account_id, tenant.mode)),
     )
     assert row is not None  # noqa: S101 - a SELECT without FROM has one row
-    return Due(min(row["number"], most), row["oldest"], row["number"] > most)
+    return Due(min(row["number"], limit), row["oldest"], row["number"] > limit)
 
 
 async def first_steps(db: Session, tenant: Tenant) -> FirstSteps:
@@ -172,7 +172,7 @@ MAX_COUNTED_OF_ENDPOINT = 50_000
 async def stats_of(db: Session, tenant: Tenant, endpoint_id: UUID, *, since: datetime) -> EndpointStats | None:
     """Return how the tenant's endpoint does; None where there is none."""
     async with db.snapshot():
-        lane = await health.facts_of(db, tenant, [endpoint_id], most=MAX_COUNTED_OF_ENDPOINT)
+        lane = await health.facts_of(db, tenant, [endpoint_id], limit=MAX_COUNTED_OF_ENDPOINT)
         return await _stats(db, tenant, endpoint_id, lane[endpoint_id], since=since) if lane else None
 
 

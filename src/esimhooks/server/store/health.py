@@ -28,12 +28,12 @@ FACTS = """
 COUNTED = """
     CROSS JOIN LATERAL (
         SELECT count(*) AS waiting, min(started_at) AS waiting_since, nullif(min(due_at), 'infinity') AS next_attempt_at
-        FROM (SELECT started_at, due_at FROM queue WHERE endpoint_id = e.id ORDER BY due_at LIMIT {most}) one
+        FROM (SELECT started_at, due_at FROM queue WHERE endpoint_id = e.id ORDER BY due_at LIMIT {limit}) one
     ) waiting
     CROSS JOIN LATERAL (
         SELECT count(*) AS retrying, min(started_at) AS retrying_since FROM (
             SELECT started_at FROM queue WHERE endpoint_id = e.id AND attempts_this_round > 0
-            ORDER BY started_at LIMIT {most}) one
+            ORDER BY started_at LIMIT {limit}) one
     ) retrying
 """
 WORST_FIRST = """
@@ -52,19 +52,19 @@ RETRIED = """
 
 
 async def facts_of(
-    db: Session, tenant: Tenant, endpoint_ids: Collection[UUID], *, most: int = MAX_WAITING
+    db: Session, tenant: Tenant, endpoint_ids: Collection[UUID], *, limit: int = MAX_WAITING
 ) -> Mapping[UUID, LaneFacts]:
-    """Return the facts of the tenant's endpoints; what waits is counted up to `most` each."""
+    """Return the facts of the tenant's endpoints; what waits is counted up to `limit` each."""
     rows = await db.conn.fetch(
         f"""
         SELECT e.id, {FACTS}, waiting.*, retrying.* FROM endpoints e JOIN lanes l ON l.endpoint_id = e.id
-        {COUNTED.format(most="$4")}
+        {COUNTED.format(limit="$4")}
         WHERE e.account_id = $1 AND e.mode = $2 AND e.id = ANY($3)
         """,
         tenant.account_id,
         tenant.mode,
         list(endpoint_ids),
-        most,
+        limit,
     )
     return {row["id"]: _facts(row) for row in rows}
 
@@ -85,7 +85,7 @@ async def in_trouble(db: Session, tenant: Tenant | None, *, now: datetime, limit
         SELECT e.id, e.account_id, e.mode, e.url, e.name, a.name AS account_name, {FACTS}, waiting.*, retrying.*
         FROM chosen c JOIN endpoints e USING (id) JOIN lanes l ON l.endpoint_id = e.id
         JOIN accounts a ON a.id = e.account_id
-        {COUNTED.format(most=MAX_WAITING + 1)}
+        {COUNTED.format(limit=MAX_WAITING + 1)}
         ORDER BY {WORST_FIRST}
         """,
         tenant.account_id if tenant else None,

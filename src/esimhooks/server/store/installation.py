@@ -17,7 +17,7 @@ from esimhooks.server.store.partitions import TABLES
 BACKUP = "last_backup"
 CANARY = b"esimhooks"
 ROW = "installation.canary"
-LARGEST = 8
+MAX_TABLES = 8
 """So many tables are named with their size."""
 CANARIES = "name = 'canary' OR name LIKE 'canary.%'"
 
@@ -171,7 +171,7 @@ async def sizes(db: Session) -> tuple[int, Sequence[tuple[str, int]]]:
         WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace
         GROUP BY 1 ORDER BY 2 DESC LIMIT $1
         """,
-        LARGEST,
+        MAX_TABLES,
     )
     total: int = await db.conn.fetchval("SELECT pg_database_size(current_database())")
     return total, [(row["name"], row["bytes"]) for row in rows]

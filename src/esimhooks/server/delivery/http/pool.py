@@ -35,7 +35,7 @@ class Pool:
         self.closed = False
         self._idle: dict[Origin, list[Connection]] = {}
         self._count = 0
-        self._most = min(MAX_IDLE, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // SHARE_OF_HANDLES)
+        self._max_connections = min(MAX_IDLE, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // SHARE_OF_HANDLES)
         self._sweep: asyncio.TimerHandle | None = None
 
     def take(self, origin: Origin) -> Connection | None:
@@ -50,7 +50,7 @@ class Pool:
 
     def keep(self, origin: Origin, connection: Connection) -> None:
         """Keep an idle connection for the next request."""
-        if self.closed or self._count >= self._most:
+        if self.closed or self._count >= self._max_connections:
             connection.abort()
             return
         self._idle.setdefault(origin, []).append(connection)
@@ -73,7 +73,7 @@ class Pool:
     def _close_old(self) -> None:
         self._sweep = None
         # Where not much room is left, those go first that have waited longest.
-        limit_s = IDLE_S if self._count < self._most // 2 else SWEEP_EVERY_S
+        limit_s = IDLE_S if self._count < self._max_connections // 2 else SWEEP_EVERY_S
         self._close_before(monotonic() - limit_s)
         if self._count:
             self._sweep = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._close_old)

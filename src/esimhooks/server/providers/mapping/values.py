@@ -46,7 +46,7 @@ UNITS = {
 _UNIT_WORDS = {**{name.casefold(): factor for name, factor in UNITS.items()}, "byte": 1, "bytes": 1}
 _NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,12})?", re.ASCII)
 _OFFSET = re.compile(r"([+-])([0-9]{2}):?([0-9]{2})", re.ASCII)
-_MOST_DIGITS = 30
+_MAX_DIGITS = 30
 _SOME_DAY = datetime(2026, 11, 23, 10, 15, 30, tzinfo=UTC)
 
 Read = Callable[[Fields, str], object]
@@ -228,7 +228,7 @@ def _decimal(fields: Fields, name: str, expected: str) -> Decimal | None:
         value = Decimal(value.strip())
     if isinstance(value, int) and not isinstance(value, bool):
         value = Decimal(value)
-    if not isinstance(value, Decimal) or value < 0 or abs(value.adjusted()) > _MOST_DIGITS:
+    if not isinstance(value, Decimal) or value < 0 or abs(value.adjusted()) > _MAX_DIGITS:
         fields.doubt(fields.wrong(name, expected, _shown(value)), name)
         return None
     return value
@@ -255,11 +255,11 @@ def _percent(fields: Fields, name: str) -> Decimal | None:
     return read
 
 
-def _whole(fields: Fields, name: str, *, most: int) -> int | None:
+def _whole(fields: Fields, name: str, *, maximum: int) -> int | None:
     value = fields.members.get(name)
     if isinstance(value, Decimal):
-        value = int(value) if abs(value) <= most and value == value.to_integral_value() else float(value)
-    return Fields({name: value}, doubts=fields.doubts).whole(name, most=most)
+        value = int(value) if abs(value) <= maximum and value == value.to_integral_value() else float(value)
+    return Fields({name: value}, doubts=fields.doubts).whole(name, maximum=maximum)
 
 
 def _time(fields: Fields, name: str, *, zone: tzinfo, pattern: str | None) -> object:
@@ -276,7 +276,7 @@ def _words(kind: type[StrEnum]) -> Read:
     return partial(_enumerated, words={member.value: member for member in kind})
 
 
-_COUNT = partial(_whole, most=MAX_COUNT)
+_COUNT = partial(_whole, maximum=MAX_COUNT)
 KINDS: Mapping[str, Read] = {
     "key": partial(_text, personal=True),
     "iccid": iccid_of,
@@ -286,9 +286,9 @@ KINDS: Mapping[str, Read] = {
     "status": _words(EsimStatus),
     "smdp": _words(SmdpStatus),
     "plan.state": _words(PlanState),
-    "sequence": partial(_whole, most=MAX_SEQUENCE),
-    "validityDays": partial(_whole, most=MAX_DAYS),
-    "totalDays": partial(_whole, most=MAX_DAYS),
+    "sequence": partial(_whole, maximum=MAX_SEQUENCE),
+    "validityDays": partial(_whole, maximum=MAX_DAYS),
+    "totalDays": partial(_whole, maximum=MAX_DAYS),
     "usedPercent": _percent,
     "remainingPercent": _percent,
     "unlimited": _flag,
