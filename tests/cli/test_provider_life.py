@@ -8,7 +8,7 @@ import pytest
 from api import Api
 from conftest import ADMIN_KEY
 from esimhooks.cli.client import Client
-from esimhooks.cli.provider_life import play
+from esimhooks.cli.provider_life import run_examples
 from esimhooks.cli.resources import SHIPPED
 
 NO_LIFE = ["ibasis"]
@@ -18,7 +18,7 @@ NO_LIFE = ["ibasis"]
 async def test_a_whole_order_of_a_shipped_provider_goes_through_the_server(
     operator: Api, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = await asyncio.to_thread(play, Client(operator.url, ADMIN_KEY), "airalo", account=None, as_json=True)
+    code = await asyncio.to_thread(run_examples, Client(operator.url, ADMIN_KEY), "airalo", account=None, as_json=True)
 
     played = json.loads(capsys.readouterr().out)
     assert code == 0
@@ -35,7 +35,7 @@ async def test_every_document_has_a_life_in_which_nothing_is_refused(
 ) -> None:
     client, without_events = Client(operator.url, ADMIN_KEY), []
     for kind in sorted(SHIPPED):
-        code = await asyncio.to_thread(play, client, kind, account=None, as_json=True)
+        code = await asyncio.to_thread(run_examples, client, kind, account=None, as_json=True)
         steps = json.loads(capsys.readouterr().out)["steps"]
         assert (code, [step for step in steps if step["outcome"] == "invalid"]) == (0, []), kind
         if not any(step["events"] for step in steps):
@@ -47,7 +47,7 @@ async def test_every_document_has_a_life_in_which_nothing_is_refused(
 async def test_an_order_and_an_esim_are_queried_where_the_provider_sends_nothing(
     operator: Api, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = await asyncio.to_thread(play, Client(operator.url, ADMIN_KEY), "maya", account=None, as_json=True)
+    code = await asyncio.to_thread(run_examples, Client(operator.url, ADMIN_KEY), "maya", account=None, as_json=True)
 
     [step] = json.loads(capsys.readouterr().out)["steps"]
     assert (code, step["example"], step["outcome"]) == (0, "one eSIM + its plans", "queried")
@@ -55,7 +55,7 @@ async def test_an_order_and_an_esim_are_queried_where_the_provider_sends_nothing
 
 
 async def test_without_json_each_example_is_a_line(operator: Api, capsys: pytest.CaptureFixture[str]) -> None:
-    await asyncio.to_thread(play, Client(operator.url, ADMIN_KEY), "airalo", account=None, as_json=False)
+    await asyncio.to_thread(run_examples, Client(operator.url, ADMIN_KEY), "airalo", account=None, as_json=False)
 
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("airalo: ")

@@ -27,7 +27,7 @@ from esimhooks.cli import (
     trigger,
     verify,
 )
-from esimhooks.cli.help import in_our_words
+from esimhooks.cli.help import reworded
 from esimhooks.cli.installation import commands as installation
 from esimhooks.cli.installation import importing
 from esimhooks.cli.messages import Failed, explained, usage
@@ -122,7 +122,7 @@ def main(arguments: Sequence[str]) -> int:
 @cache
 def tree() -> Any:
     """Return the tree of commands, which takes longer to build than most commands take."""
-    return in_our_words(typer.main.get_command(app))
+    return reworded(typer.main.get_command(app))
 
 
 def _wrong_usage(error: typer.TyperException) -> int:

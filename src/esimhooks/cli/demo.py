@@ -94,13 +94,13 @@ def demo(  # noqa: PLR0913 - each is an option
             patience_s=ARRIVAL_S,
         )
 
-    scene = _Scene(as_json=as_json, limited=for_s is not None)
+    demo_run = _DemoRun(as_json=as_json, limited=for_s is not None)
     if against is None:
-        report = scene.with_own_server(plan)
+        report = demo_run.run_own_server(plan)
     else:
         web_address(against, option="--against")
-        report = asyncio.run(scene.play(Client(against, Client.from_environment().key), plan(), receives=True))
-    raise typer.Exit(scene.judge(report, whole=True))
+        report = asyncio.run(demo_run.run(Client(against, Client.from_environment().key), plan(), receives=True))
+    raise typer.Exit(demo_run.finish(report, whole=True))
 
 
 def simulate(  # noqa: PLR0913 - the options of a command
@@ -137,9 +137,9 @@ def simulate(  # noqa: PLR0913 - the options of a command
         raise typer.BadParameter("--webhook-url is for the new account; --account names one that is there")
     patience_s, operator = duration(timeout), Client.from_environment()
     if provider in SHIPPED:
-        from esimhooks.cli.provider_life import play  # noqa: PLC0415 - as above
+        from esimhooks.cli.provider_life import run_examples  # noqa: PLC0415 - as above
 
-        raise typer.Exit(play(operator, provider, account=account, as_json=as_json))
+        raise typer.Exit(run_examples(operator, provider, account=account, as_json=as_json))
     from esimhooks.cli.simulation import Plan  # noqa: PLC0415 - as above
 
     plan = Plan(
@@ -153,13 +153,13 @@ def simulate(  # noqa: PLR0913 - the options of a command
         webhook_url=webhook_url,
         patience_s=patience_s,
     )
-    scene = _Scene(as_json=as_json)
-    report = asyncio.run(scene.play(operator, plan, receives=False))
-    raise typer.Exit(scene.judge(report, whole=False))
+    demo_run = _DemoRun(as_json=as_json)
+    report = asyncio.run(demo_run.run(operator, plan, receives=False))
+    raise typer.Exit(demo_run.finish(report, whole=False))
 
 
-class _Scene:
-    """One simulation with its audience."""
+class _DemoRun:
+    """One simulation, shown while it runs."""
 
     def __init__(self, *, as_json: bool, limited: bool = False) -> None:
         self._as_json = as_json
@@ -167,8 +167,8 @@ class _Scene:
         self._say = output.note if as_json else output.say
         self._copyable = output.copyable_note if as_json else output.copyable
 
-    def with_own_server(self, plan: "Callable[[], Plan]") -> "Report":
-        """Play it on a server of its own, made in a folder that is removed at the end."""
+    def run_own_server(self, plan: "Callable[[], Plan]") -> "Report":
+        """Run it on a server of its own, made in a folder that is removed at the end."""
         import uvloop  # noqa: PLC0415 - commands that only ask a server start without loading one
 
         # It must not touch an installation that the environment describes.
@@ -177,13 +177,13 @@ class _Scene:
         with tempfile.TemporaryDirectory(prefix="esimhooks-demo-", ignore_cleanup_errors=True) as folder:
             return uvloop.run(self._served(plan, Path(folder)))
 
-    async def play(self, operator: Client, plan: "Plan", *, receives: bool) -> "Report":
-        """Play it on the server of `operator`, with a receiver of this process where it `receives`."""
+    async def run(self, operator: Client, plan: "Plan", *, receives: bool) -> "Report":
+        """Run it on the server of `operator`, with a receiver of this process where it `receives`."""
         from esimhooks.cli.demo_receiver import DemoReceiver  # noqa: PLC0415 - the same
         from esimhooks.cli.simulation import Simulation  # noqa: PLC0415 - the same
 
         stop = asyncio.Event()
-        stop_on_signals(stop, insisting=False)
+        stop_on_signals(stop, force_on_second=False)
         async with AsyncExitStack() as stack:
             receiver = await stack.enter_async_context(DemoReceiver()) if receives else None
             simulation = Simulation(operator, plan, receiver)
@@ -192,7 +192,7 @@ class _Scene:
                 self._announce(operator, simulation)
             return await self._watched(simulation, stop, plan)
 
-    def judge(self, report: "Report", *, whole: bool) -> int:
+    def finish(self, report: "Report", *, whole: bool) -> int:
         """Print the report and return the exit code; a `whole` one has each of the eight events."""
         from esimhooks.cli.demo_report import drawn  # noqa: PLC0415 - the same
 
@@ -223,21 +223,21 @@ class _Scene:
             data_dir=folder, port=0, allow_networks="127.0.0.0/8", usage_interval=0, log_level="error"
         )
         async with running(settings) as node:
-            return await self.play(Client(node.url, node.admin_key, timeout_s=REQUEST_S), plan(), receives=True)
+            return await self.run(Client(node.url, node.admin_key, timeout_s=REQUEST_S), plan(), receives=True)
 
     async def _watched(self, simulation: "Simulation", stop: asyncio.Event, plan: "Plan") -> "Report":
         from esimhooks.cli.demo_report import keep_showing  # noqa: PLC0415 - the same
 
         async with asyncio.TaskGroup() as group:
-            audience = [group.create_task(simulation.follow(), name="counts")]
+            watchers = [group.create_task(simulation.follow(), name="counts")]
             if not self._as_json:
-                audience.append(group.create_task(keep_showing(output.screen(), simulation.snapshot), name="table"))
+                watchers.append(group.create_task(keep_showing(output.screen(), simulation.snapshot), name="table"))
             limit_s = plan.life_s / LIVING + GRACE_S if self._limited else None
             await _until(stop, simulation.live(), limit_s=limit_s)
             if stop.is_set() and not plan.endless:
                 raise Failed(f"stopped after {simulation.ended} of {plan.esims} eSIMs had ended")
             report = await simulation.close()
-            for task in audience:
+            for task in watchers:
                 task.cancel()
         return report
 

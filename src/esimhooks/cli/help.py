@@ -15,13 +15,13 @@ REPLACED = (
 TYPES = {"<int>": "N", "<int range>": "N", "<float>": "N", "<path>": "FILE"}
 
 
-def in_our_words(command: Any) -> Any:
+def reworded(command: Any) -> Any:
     """Return a command of Typer and those below it, changed."""
     command.short_help = summary(command.help or "", SUMMARY)
     for param in command.params:
         _change(param)
     for inner in getattr(command, "commands", {}).values():
-        in_our_words(inner)
+        reworded(inner)
     return command
 
 

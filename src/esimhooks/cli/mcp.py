@@ -65,14 +65,14 @@ def server(url: str, key_of: "Callable[[Headers], str]", *, allow_changes: bool)
         from mcp.server import MCPServer  # noqa: PLC0415 - an extra
         from mcp_types import ToolAnnotations  # noqa: PLC0415
 
-        from esimhooks.cli.mcp_tools import Changing, Clients, Looking  # noqa: PLC0415
+        from esimhooks.cli.mcp_tools import Clients, ReadTools, WriteTools  # noqa: PLC0415
     except ModuleNotFoundError:
         raise Failed(NOT_INSTALLED) from None
     offered = MCPServer("esimhooks", instructions=INSTRUCTIONS, version=__version__, log_level="WARNING")
     clients = Clients(url, key_of)
-    for tool in Looking(clients).tools():
+    for tool in ReadTools(clients).tools():
         offered.add_tool(tool, annotations=ToolAnnotations(read_only_hint=True, open_world_hint=False))
-    for tool in Changing(clients).tools() if allow_changes else ():
+    for tool in WriteTools(clients).tools() if allow_changes else ():
         offered.add_tool(tool, annotations=ToolAnnotations(read_only_hint=False, open_world_hint=False))
     return offered
 

@@ -81,7 +81,7 @@ class Clients:
         return ServerClient(Client(self._url, key, tenant={"account": account, "mode": mode}))
 
 
-class Looking:
+class ReadTools:
     """Tools that only read."""
 
     def __init__(self, clients: Clients) -> None:
@@ -202,7 +202,7 @@ class Looking:
         return shown(self._client(context).post("providers", provider, "dry-run", body=body))
 
 
-class Changing:
+class WriteTools:
     """Tools that change something; they are there only where the person who starts the server says so."""
 
     def __init__(self, clients: Clients) -> None:

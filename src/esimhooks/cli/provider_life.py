@@ -67,7 +67,7 @@ class Life(Struct, frozen=True, kw_only=True):
         return self.is_made_by_query or any(one.order for one in (*self.pushed, *self.refunds))
 
 
-def play(operator: Client, kind: str, *, account: str | None, as_json: bool) -> int:
+def run_examples(operator: Client, kind: str, *, account: str | None, as_json: bool) -> int:
     """Play the document's examples, show what became of each, and return the exit code."""
     mapped = shipped(kind)
     life = life_of(mapped)

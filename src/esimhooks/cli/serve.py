@@ -91,16 +91,16 @@ def rotate_encryption(*, data_dir: DataDir = None) -> None:
     )
 
 
-def stop_on_signals(stop: asyncio.Event, *, insisting: bool) -> None:
+def stop_on_signals(stop: asyncio.Event, *, force_on_second: bool) -> None:
     """Set `stop` at the first SIGTERM or SIGINT; must run on the event loop.
 
-    With `insisting` a second one ends the process.
+    With `force_on_second` a second one ends the process at once.
     """
     loop = asyncio.get_running_loop()
     seen: list[signal.Signals] = []
 
     def take(number: signal.Signals) -> None:
-        if seen and insisting:
+        if seen and force_on_second:
             # Nothing is lost: what was answered is committed, and the next start takes over the database.
             os._exit(128 + number)
         seen.append(number)
@@ -135,7 +135,7 @@ async def _serve(settings: "Settings") -> None:
             output.copyable(f"operator's key, shown this once: {running.admin_key}")
 
     stop = asyncio.Event()
-    stop_on_signals(stop, insisting=True)
+    stop_on_signals(stop, force_on_second=True)
     await processes.serve(settings, stop, on_started=announce)
     output.say("esimhooks has stopped")
 
@@ -144,7 +144,7 @@ async def _develop(settings: "Settings", forward: str | None) -> None:
     from esimhooks.server.app.node import running  # noqa: PLC0415 - see above
 
     stop = asyncio.Event()
-    stop_on_signals(stop, insisting=True)
+    stop_on_signals(stop, force_on_second=True)
     async with running(settings, stop) as node:
         made = await asyncio.to_thread(_prepared, node, settings.data_dir)
         secret = await asyncio.to_thread(_forwarded, Client(node.url, made.key), forward) if forward else ""
