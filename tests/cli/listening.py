@@ -1,4 +1,4 @@
-"""A desk whose requests are collected, an inspector that runs beside a test, and a server of scripted event streams."""
+"""A listener whose requests are collected, an inspector that runs beside a test, and a server of scripted event streams."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from esimhooks.cli.listening.captured import Captured, CaptureLog, Forwarder, Request
-from esimhooks.cli.listening.desk import Desk, DeskOptions
+from esimhooks.cli.listening.listener import Listener, ListenerOptions
 from esimhooks.cli.listening.sources import Inspector
 from patience import patience_s
 
@@ -18,7 +18,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 class Collected(NamedTuple):
-    desk: Desk
+    listener: Listener
     shown: list[Captured]
 
 
@@ -28,11 +28,11 @@ class Reply(NamedTuple):
     body: bytes
 
 
-def collecting(options: DeskOptions | None = None, *, forward: str | None = None) -> Collected:
+def collecting(options: ListenerOptions | None = None, *, forward: str | None = None) -> Collected:
     shown: list[Captured] = []
     forwarder = None if forward is None else Forwarder(urlsplit(forward))
     return Collected(
-        Desk(shown.append, captures=CaptureLog(), options=options or DeskOptions(), forwarder=forwarder), shown
+        Listener(shown.append, captures=CaptureLog(), options=options or ListenerOptions(), forwarder=forwarder), shown
     )
 
 
@@ -41,14 +41,14 @@ def request(body: bytes, **headers: str) -> Request:
 
 
 @contextmanager
-def inspecting(desk: Desk, *, answer: int = 200) -> Iterator[str]:
-    inspector = Inspector(desk, port=0, answer=answer)
+def inspecting(listener: Listener, *, answer: int = 200) -> Iterator[str]:
+    inspector = Inspector(listener, port=0, answer=answer)
     thread = Thread(target=inspector.run)
     thread.start()
     try:
         yield inspector.url
     finally:
-        desk.done.set()
+        listener.done.set()
         thread.join()
 
 

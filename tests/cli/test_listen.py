@@ -17,9 +17,9 @@ from cli.canned import CannedServer, Invoke, ended
 from cli.listening import SECRET, Streams, collecting, fetch, inspecting, request
 from esimhooks import Webhook
 from esimhooks.cli.client import Client
-from esimhooks.cli.listen import shower
+from esimhooks.cli.listen import printer
 from esimhooks.cli.listening.captured import Captured, CaptureLog, signed
-from esimhooks.cli.listening.desk import DeskOptions
+from esimhooks.cli.listening.listener import ListenerOptions
 from esimhooks.cli.listening.sources import Attached, StreamEvent, events_of
 from esimhooks.cli.messages import Failed
 from esimhooks.vocabulary.events import EventType
@@ -39,19 +39,21 @@ def headers(body: bytes = BODY, secret: str = SECRET) -> dict[str, str]:
     return dict(signed(secret, body, event="esim.activated", identity="evt_1"))
 
 
-def attached(streams: Streams, desk_of: DeskOptions, secret: str | None = SECRET) -> tuple[list[Captured], list[str]]:
+def attached(
+    streams: Streams, options: ListenerOptions, secret: str | None = SECRET
+) -> tuple[list[Captured], list[str]]:
     notes: list[str] = []
-    desk, shown = collecting(desk_of)
-    Attached(Client(streams.url, "esim_test_1", timeout_s=3), desk, secret=secret, note=notes.append).run()
+    listener, shown = collecting(options)
+    Attached(Client(streams.url, "esim_test_1", timeout_s=3), listener, secret=secret, note=notes.append).run()
     return shown, notes
 
 
 def test_a_signed_event_is_verified_and_answered() -> None:
     body = msgspec.json.encode(example_of(EventType.ACTIVATED))
     identity = example_of(EventType.ACTIVATED).id
-    desk, shown = collecting(DeskOptions(secret=SECRET))
+    listener, shown = collecting(ListenerOptions(secret=SECRET))
 
-    with inspecting(desk) as url:
+    with inspecting(listener) as url:
         sent = dict(signed(SECRET, body, event="esim.activated", identity=identity))
         reply = fetch(f"{url}/hook?a=b", "POST", body, sent)
 
@@ -71,9 +73,9 @@ def test_a_signed_event_is_verified_and_answered() -> None:
     ],
 )
 def test_what_does_not_verify_says_why(signed_body: bytes | None, clue: str) -> None:
-    desk, shown = collecting(DeskOptions(secret=SECRET))
+    listener, shown = collecting(ListenerOptions(secret=SECRET))
 
-    with inspecting(desk) as url:
+    with inspecting(listener) as url:
         fetch(url, "POST", BODY, {"webhook-id": "evt_1"} if signed_body is None else headers(signed_body))
 
     assert shown[0].verification is not None
@@ -83,9 +85,9 @@ def test_what_does_not_verify_says_why(signed_body: bytes | None, clue: str) -> 
 
 def test_a_request_is_forwarded_as_it_is_and_the_answer_goes_back(server: CannedServer) -> None:
     server.answer("POST /hook", {"taken": True}, status=202)
-    desk, shown = collecting(forward=f"{server.url}/hook")
+    listener, shown = collecting(forward=f"{server.url}/hook")
 
-    with inspecting(desk) as url:
+    with inspecting(listener) as url:
         reply = fetch(f"{url}/elsewhere", "POST", BODY, headers() | {"X-Own": "yes"})
 
     assert (reply.status, reply.body) == (202, b'{"taken": true}')
@@ -97,9 +99,9 @@ def test_a_request_is_forwarded_as_it_is_and_the_answer_goes_back(server: Canned
 
 
 def test_where_nobody_listens_the_sender_gets_a_502() -> None:
-    desk, shown = collecting(forward="http://127.0.0.1:1/hook")
+    listener, shown = collecting(forward="http://127.0.0.1:1/hook")
 
-    with inspecting(desk) as url:
+    with inspecting(listener) as url:
         reply = fetch(url, "POST", BODY)
 
     assert (reply.status, reply.body) == (502, b"http://127.0.0.1:1/hook: nobody listens there\n")
@@ -108,9 +110,9 @@ def test_where_nobody_listens_the_sender_gets_a_502() -> None:
 
 
 def test_other_types_are_answered_and_not_shown() -> None:
-    desk, shown = collecting(DeskOptions(types=frozenset({"esim.expired"})))
+    listener, shown = collecting(ListenerOptions(types=frozenset({"esim.expired"})))
 
-    with inspecting(desk, answer=204) as url:
+    with inspecting(listener, answer=204) as url:
         reply = fetch(url, "POST", BODY)
         fetch(url, "POST", BODY.replace(b"activated", b"expired"))
 
@@ -127,9 +129,9 @@ def test_other_types_are_answered_and_not_shown() -> None:
     ],
 )
 def test_requests_that_cannot_be_kept_are_refused(sent: dict[str, str], status: int) -> None:
-    desk, shown = collecting()
+    listener, shown = collecting()
 
-    with inspecting(desk) as url:
+    with inspecting(listener) as url:
         assert fetch(url, "POST", b"", sent).status == status
 
     assert shown == []
@@ -146,7 +148,7 @@ def test_the_book_forgets_the_oldest() -> None:
 
 
 def test_nothing_that_was_sent_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    show = shower(in_json=False)
+    show = printer(in_json=False)
 
     show(Captured(number=1, request=request(b'{"a": "\\u001b[2J"}\x1b[1m', evil="\x1b]0;x\x07[bold]")))
 
@@ -168,7 +170,7 @@ def test_a_stream_that_ends_is_resumed_behind_the_last_event() -> None:
     first, second, third = (part + b"\n\n" for part in EVENTS.split(b"\n\n")[:3])
 
     with Streams(first + second + third[:40], 503, third) as streams:
-        shown, notes = attached(streams, DeskOptions(max_shown=3, verifies=False))
+        shown, notes = attached(streams, ListenerOptions(max_shown=3, verifies=False))
 
     assert [one.request.event[1] for one in shown] == ["evt_0", "evt_1", "evt_2"]
     assert streams.last_ids == [None, "evt_1", "evt_1"]
@@ -177,14 +179,16 @@ def test_a_stream_that_ends_is_resumed_behind_the_last_event() -> None:
 
 def test_only_events_of_the_chosen_types_are_shown() -> None:
     with Streams(EVENTS) as streams:
-        shown, _ = attached(streams, DeskOptions(max_shown=1, types=frozenset({"esim.expired"}), verifies=False), None)
+        shown, _ = attached(
+            streams, ListenerOptions(max_shown=1, types=frozenset({"esim.expired"}), verifies=False), None
+        )
 
     assert [one.request.event for one in shown] == [("esim.expired", "evt_2")]
 
 
 def test_an_event_that_is_only_shown_is_no_request() -> None:
     with Streams(EVENTS) as streams:
-        shown, _ = attached(streams, DeskOptions(max_shown=1, verifies=False), None)
+        shown, _ = attached(streams, ListenerOptions(max_shown=1, verifies=False), None)
 
     assert (shown[0].request.method, shown[0].request.target, shown[0].request.headers) == ("", "", ())
 
@@ -217,15 +221,15 @@ def test_the_secret_for_forwarding_stays_the_same_and_is_nobody_elses_to_read(
 
 def test_a_refused_key_ends_it() -> None:
     with Streams(401) as streams, pytest.raises(Failed, match="not this key"):
-        attached(streams, DeskOptions())
+        attached(streams, ListenerOptions())
 
 
 async def test_events_of_a_server_reach_a_receiver_on_this_machine_signed(operator: Api, receiver: Receiver) -> None:
     merchant = await a_merchant(operator)
-    desk, shown = collecting(DeskOptions(secret=SECRET, verifies=False, max_shown=2), forward=receiver.url())
+    listener, shown = collecting(ListenerOptions(secret=SECRET, verifies=False, max_shown=2), forward=receiver.url())
     client = Client(operator.url, merchant.key, timeout_s=4)
 
-    follows = asyncio.create_task(asyncio.to_thread(Attached(client, desk, secret=SECRET, note=print).run))
+    follows = asyncio.create_task(asyncio.to_thread(Attached(client, listener, secret=SECRET, note=print).run))
     while not follows.done():
         await asyncio.to_thread(client.post, "/v1/test-events", {"event": "esim.activated"})
         await asyncio.wait([follows], timeout=0.2)

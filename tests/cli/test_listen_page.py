@@ -10,7 +10,7 @@ import pytest
 from cli.canned import CannedServer
 from cli.listening import SECRET, Collected, Reply, collecting, fetch, request
 from esimhooks.cli.listening.captured import signed
-from esimhooks.cli.listening.desk import DeskOptions
+from esimhooks.cli.listening.listener import ListenerOptions
 from esimhooks.cli.listening.page import Page
 
 BODY = b'{"id": "evt_1", "event": "esim.activated"}'
@@ -19,12 +19,12 @@ BODY = b'{"id": "evt_1", "event": "esim.activated"}'
 @pytest.fixture
 def collected(server: CannedServer) -> Collected:
     server.answer("POST /hook", {"taken": True})
-    return collecting(DeskOptions(secret=SECRET, verifies=False), forward=f"{server.url}/hook")
+    return collecting(ListenerOptions(secret=SECRET, verifies=False), forward=f"{server.url}/hook")
 
 
 @pytest.fixture
 def page(collected: Collected) -> Iterator[str]:
-    made = Page(collected.desk, port=0)
+    made = Page(collected.listener, port=0)
     yield made.url
     made.close()
 
@@ -48,7 +48,7 @@ def test_the_page_allows_its_own_script_and_nothing_else(page: str) -> None:
 
 
 def test_captured_requests_are_shown_to_the_page_only(page: str, collected: Collected) -> None:
-    collected.desk.take(request(BODY))
+    collected.listener.take(request(BODY))
 
     captured = fetch(f"{page}captured?after=0", headers=word_of(page))
     without = fetch(f"{page}captured?after=0")
@@ -61,7 +61,7 @@ def test_captured_requests_are_shown_to_the_page_only(page: str, collected: Coll
 
 def test_a_replay_sends_the_same_event_signed_again(page: str, collected: Collected, server: CannedServer) -> None:
     old = dict(signed(SECRET, BODY, event="esim.activated", identity="evt_1")) | {"webhook-timestamp": "1"}
-    collected.desk.take(request(BODY, **old))
+    collected.listener.take(request(BODY, **old))
 
     reply = fetch(f"{page}replay/1", "POST", headers=word_of(page))
 
@@ -75,10 +75,10 @@ def test_a_replay_sends_the_same_event_signed_again(page: str, collected: Collec
 
 def test_a_replay_does_not_sign_what_did_not_verify(server: CannedServer) -> None:
     server.answer("POST /hook", {})
-    desk, shown = collecting(DeskOptions(secret=SECRET), forward=f"{server.url}/hook")
-    desk.take(request(BODY, **{"webhook-id": "evt_1", "webhook-signature": "v1,forged"}))
+    listener, shown = collecting(ListenerOptions(secret=SECRET), forward=f"{server.url}/hook")
+    listener.take(request(BODY, **{"webhook-id": "evt_1", "webhook-signature": "v1,forged"}))
 
-    desk.replay(shown[0])
+    listener.replay(shown[0])
 
     assert shown[1].request.header("webhook-signature") == "v1,forged"
     assert shown[1].verification is not None
@@ -86,8 +86,8 @@ def test_a_replay_does_not_sign_what_did_not_verify(server: CannedServer) -> Non
 
 
 def test_a_replay_needs_the_page_a_kept_request_and_an_address(page: str, collected: Collected) -> None:
-    collected.desk.take(request(BODY))
-    collected.desk.forwarder = None
+    collected.listener.take(request(BODY))
+    collected.listener.forwarder = None
 
     def replayed(number: str, headers: dict[str, str]) -> Reply:
         return fetch(f"{page}replay/{number}", "POST", headers=headers)

@@ -1,7 +1,7 @@
 """`esimhooks listen`: webhooks on this machine, as they arrive.
 
 With a key it attaches to the server's stream; without one, or with `--port`, it is an HTTP inspector. The parts are in
-`listening`: where requests come from and the desk that works on them. They are shown here: a heading, headers,
+`listening`: where requests come from, and the listener that works on them. They are shown here: a heading, headers,
 verification, body and answer for people, or one line of JSON.
 """
 
@@ -19,7 +19,7 @@ from rich.text import Text
 from esimhooks.cli import output
 from esimhooks.cli.client import Client
 from esimhooks.cli.listening.captured import Answered, Captured, CaptureLog, Forwarder, Request, as_json, pretty
-from esimhooks.cli.listening.desk import Desk, DeskOptions
+from esimhooks.cli.listening.listener import Listener, ListenerOptions
 from esimhooks.cli.listening.page import Page
 from esimhooks.cli.listening.sources import Attached, Inspector
 from esimhooks.cli.options import Account, InMode, event_types, web_address
@@ -71,57 +71,59 @@ def listen(  # noqa: PLR0913 - the options of a command
     attaches = port is None and bool(os.environ.get("ESIMHOOKS_API_KEY", "").strip())
     forwarder = None if forward is None else Forwarder(web_address(forward, option="--forward"))
     if attaches:
-        secret, brand = (secret or _kept_secret()) if forwarder else None, None
-    options = DeskOptions(secret=secret, brand=brand, verifies=not attaches, types=event_types(events), max_shown=count)
+        secret, brand = (secret or _persistent_secret()) if forwarder else None, None
+    options = ListenerOptions(
+        secret=secret, brand=brand, verifies=not attaches, types=event_types(events), max_shown=count
+    )
     try:
-        desk = Desk(shower(in_json=in_json), captures=CaptureLog(), options=options, forwarder=forwarder)
+        listener = Listener(printer(in_json=in_json), captures=CaptureLog(), options=options, forwarder=forwarder)
         if attaches and secret is not None:
             key_of(secret)
     except InvalidSecretError as error:
         raise typer.BadParameter(f"--secret: {error}") from None
-    with _quiet_end(desk):
-        page = Page(desk, port=web_port) if web else None
+    with _ends_quietly(listener):
+        page = Page(listener, port=web_port) if web else None
         if page is not None:
             output.note(f"the page: {page.url}")
         try:
             if attaches:
-                _attach(desk, Client.from_environment(account=account, mode=mode), secret)
+                _attach(listener, Client.from_environment(account=account, mode=mode), secret)
             else:
-                _inspect(desk, PORT if port is None else port, answer)
+                _inspect(listener, PORT if port is None else port, answer)
         finally:
             if page is not None:
                 page.close()
 
 
-def _attach(desk: Desk, client: Client, secret: str | None) -> None:
+def _attach(listener: Listener, client: Client, secret: str | None) -> None:
     output.note(f"attached to the events of {client.url}; Ctrl-C ends")
-    if desk.forwarder is not None:
-        output.copyable_note(f"forwarding to {desk.forwarder.url}, signed with {secret}")
-    Attached(client, desk, secret=secret, note=output.note).run()
+    if listener.forwarder is not None:
+        output.copyable_note(f"forwarding to {listener.forwarder.url}, signed with {secret}")
+    Attached(client, listener, secret=secret, note=output.note).run()
 
 
-def _inspect(desk: Desk, port: int, answer: int) -> None:
-    inspector = Inspector(desk, port=port, answer=answer)
+def _inspect(listener: Listener, port: int, answer: int) -> None:
+    inspector = Inspector(listener, port=port, answer=answer)
     output.note(f"listening on {inspector.url}; Ctrl-C ends")
-    if desk.forwarder is not None:
-        output.note(f"forwarding to {desk.forwarder.url}")
+    if listener.forwarder is not None:
+        output.note(f"forwarding to {listener.forwarder.url}")
     inspector.run()
 
 
 @contextmanager
-def _quiet_end(desk: Desk) -> Iterator[None]:
+def _ends_quietly(listener: Listener) -> Iterator[None]:
     """SIGTERM is like Ctrl-C, and both are how this command is meant to end, also where a script began it with `&`."""
     before = {one: signal.signal(one, signal.default_int_handler) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except KeyboardInterrupt:
-        output.note(f"{desk.shown} shown")
+        output.note(f"{listener.shown} shown")
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
 
 
-def _kept_secret() -> str:
+def _persistent_secret() -> str:
     """Return the secret that this user signs with, the same at every start, so that a receiver keeps its configuration."""
     state = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
     file = state / "esimhooks" / "listen-secret"
@@ -139,7 +141,7 @@ def _kept_secret() -> str:
     return secret
 
 
-def shower(*, in_json: bool) -> Callable[[Captured], None]:
+def printer(*, in_json: bool) -> Callable[[Captured], None]:
     """Return what shows a request on standard output."""
     if in_json:
         return _print_json

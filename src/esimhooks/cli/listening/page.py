@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from esimhooks.cli.listening.captured import as_json
-from esimhooks.cli.listening.desk import Desk
-from esimhooks.cli.listening.sources import HOST, IDLE_S, DeskServer
+from esimhooks.cli.listening.listener import Listener
+from esimhooks.cli.listening.sources import HOST, IDLE_S, ListenerServer
 
 PAGE = files("esimhooks.cli.listening").joinpath("page.html").read_text(encoding="utf-8")
 MAX_ROWS = 50
@@ -25,8 +25,8 @@ MAX_ROWS = 50
 class Page:
     """Serves in a thread of its own, until the process ends."""
 
-    def __init__(self, desk: Desk, *, port: int) -> None:
-        self._server = DeskServer(port, _Handler, desk)
+    def __init__(self, listener: Listener, *, port: int) -> None:
+        self._server = ListenerServer(port, _Handler, listener)
         self.url = f"{self._server.url}/"
         Thread(target=self._server.serve_forever, name="page", daemon=True).start()
 
@@ -37,7 +37,7 @@ class Page:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: DeskServer
+    server: ListenerServer
     protocol_version = "HTTP/1.1"
     timeout = IDLE_S
     disable_nagle_algorithm = True
@@ -53,7 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self._is_ours():
             after = parse_qs(parts.query).get("after", ["0"])[0]
             number = int(after) if after.isascii() and after.isdecimal() and len(after) < 16 else 0
-            found = self.server.desk.captures.after(number)[:MAX_ROWS]
+            found = self.server.listener.captures.after(number)[:MAX_ROWS]
             self._send(200, msgspec.json.encode([as_json(one) for one in found]), "application/json")
 
     def do_POST(self) -> None:
@@ -66,13 +66,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._replay(int(parts[2][:15]))
 
     def _replay(self, number: int) -> None:
-        captured = self.server.desk.captures.find(number)
+        captured = self.server.listener.captures.find(number)
         if captured is None:
             self._refuse(404, "this request is not kept any more")
-        elif self.server.desk.forwarder is None:
+        elif self.server.listener.forwarder is None:
             self._refuse(409, "start `esimhooks listen` with --forward URL: a replay needs somewhere to go")
         else:
-            self._send(200, msgspec.json.encode(as_json(self.server.desk.replay(captured))), "application/json")
+            self._send(200, msgspec.json.encode(as_json(self.server.listener.replay(captured))), "application/json")
 
     def _page(self) -> None:
         nonce = secrets.token_urlsafe(18)
@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
         text = PAGE.replace("{nonce}", nonce).replace("{token}", self.server.token)
-        text = text.replace("{can_replay}", "yes" if self.server.desk.forwarder else "no")
+        text = text.replace("{can_replay}", "yes" if self.server.listener.forwarder else "no")
         self._send(200, text.encode(), "text/html; charset=utf-8", policy)
 
     def _is_addressed(self) -> bool:

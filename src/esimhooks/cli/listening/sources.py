@@ -1,6 +1,6 @@
 """Where the requests of `listen` come from: an HTTP server on 127.0.0.1 that takes any, or the server's stream of events.
 
-Bytes come in, `Request`s go to the desk. The inspector answers what the desk has got, or a status of its own. The
+Bytes come in, `Request`s go to the listener. The inspector answers what the listener got, or a status of its own. The
 stream is server-sent events over one connection; one that is lost is opened again behind the last event, so that
 nothing is missed, and a key that is refused ends it.
 """
@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from esimhooks.cli.client import Client
 from esimhooks.cli.listening.captured import Answered, Request, signed
-from esimhooks.cli.listening.desk import Desk
+from esimhooks.cli.listening.listener import Listener
 from esimhooks.cli.messages import Failed, Unreached
 
 HOST = "127.0.0.1"
@@ -28,7 +28,7 @@ IDLE_S = 60.0
 LOOK_S = 0.1
 
 
-class DeskServer(ThreadingHTTPServer):
+class ListenerServer(ThreadingHTTPServer):
     """One thread a connection, and only so many; further ones wait to be accepted. Raises `Failed` for a taken port.
 
     `answer` is the status of answers that nobody else decides; `token` is a secret of its pages.
@@ -39,8 +39,10 @@ class DeskServer(ThreadingHTTPServer):
     request_queue_size = 128
     timeout = LOOK_S
 
-    def __init__(self, port: int, handler: type[BaseHTTPRequestHandler], desk: Desk, *, answer: int = 200) -> None:
-        self.desk = desk
+    def __init__(
+        self, port: int, handler: type[BaseHTTPRequestHandler], listener: Listener, *, answer: int = 200
+    ) -> None:
+        self.listener = listener
         self.answer = answer
         self.token = secrets.token_urlsafe(24)
         self._free = BoundedSemaphore(MAX_CONNECTIONS)
@@ -65,22 +67,22 @@ class DeskServer(ThreadingHTTPServer):
 
 
 class Inspector:
-    """Listens from the start; `run` serves until the desk is done."""
+    """Listens from the start; `run` serves until the listener is done."""
 
-    def __init__(self, desk: Desk, *, port: int, answer: int = 200) -> None:
-        self._desk = desk
-        self._server = DeskServer(port, _Handler, desk, answer=answer)
+    def __init__(self, listener: Listener, *, port: int, answer: int = 200) -> None:
+        self._listener = listener
+        self._server = ListenerServer(port, _Handler, listener, answer=answer)
         self.url = self._server.url
 
     def run(self) -> None:
-        """Serve until the desk is done or Ctrl-C."""
+        """Serve until the listener is done or Ctrl-C."""
         with self._server:
-            while not self._desk.done.is_set():
+            while not self._listener.done.is_set():
                 self._server.handle_request()
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: "DeskServer"
+    server: "ListenerServer"
     protocol_version = "HTTP/1.1"
     timeout = IDLE_S
     disable_nagle_algorithm = True
@@ -97,8 +99,8 @@ class _Handler(BaseHTTPRequestHandler):
             at=datetime.now(UTC),
             read_s=time.monotonic() - self._began,
         )
-        self._answer(self.server.desk.take(request))
-        self.server.desk.counted()
+        self._answer(self.server.listener.take(request))
+        self.server.listener.counted()
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = respond  # noqa: N815 - http.server's
 
@@ -185,22 +187,22 @@ def events_of(lines: Iterator[bytes]) -> Iterator[StreamEvent]:
 class Attached:
     """The stream of one key's account. With a `secret` each event gets the headers with which it is sent on."""
 
-    def __init__(self, client: Client, desk: Desk, *, secret: str | None, note: Callable[[str], None]) -> None:
+    def __init__(self, client: Client, listener: Listener, *, secret: str | None, note: Callable[[str], None]) -> None:
         self._client = client
-        self._desk = desk
+        self._listener = listener
         self._secret = secret
         self._note = note
         self._last = ""
         self._pause = Event()
 
     def run(self) -> None:
-        """Follow the stream until the desk is done or Ctrl-C.
+        """Follow the stream until the listener is done or Ctrl-C.
 
         Raises `Failed` where the key is refused, or where nobody answers at first.
         """
         wait_s = 0.0
         attached = False
-        while not self._desk.done.is_set():
+        while not self._listener.done.is_set():
             try:
                 with self._client.follow(PATH, last_event_id=self._last) as response:
                     attached, wait_s = True, FIRST_WAIT_S
@@ -211,7 +213,7 @@ class Attached:
                 self._note(f"{error}; trying again")
             except (OSError, HTTPException):
                 self._note("the connection was lost; attaching again")
-            if not self._desk.done.is_set():
+            if not self._listener.done.is_set():
                 self._pause.wait(wait_s)
                 wait_s = min(wait_s * 2, MAX_WAIT_S)
 
@@ -221,15 +223,15 @@ class Attached:
                 self._take(one)
             # Only now: had this program ended before, the event would come again.
             self._last = one.id or self._last
-            if self._desk.done.is_set():
+            if self._listener.done.is_set():
                 return
 
     def _take(self, one: StreamEvent) -> None:
         headers = signed(self._secret, one.data, event=one.event, identity=one.id) if self._secret else ()
-        forwarder = self._desk.forwarder
+        forwarder = self._listener.forwarder
         method, target = ("POST", forwarder.target) if forwarder else ("", "")
-        self._desk.take(Request(method=method, target=target, headers=headers, body=one.data, at=datetime.now(UTC)))
-        self._desk.counted()
+        self._listener.take(Request(method=method, target=target, headers=headers, body=one.data, at=datetime.now(UTC)))
+        self._listener.counted()
 
 
 def _lines(response: HTTPResponse) -> Iterator[bytes]:

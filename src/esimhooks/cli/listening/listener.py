@@ -1,4 +1,4 @@
-"""The desk of `listen`: requests come in from an HTTP server or the stream; each is verified, forwarded, kept, shown."""
+"""What `listen` runs: requests come in from an HTTP server or the stream; each is verified, forwarded, kept, shown."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,8 +13,8 @@ from esimhooks.cli.listening.captured import Answered, Captured, CaptureLog, For
 from esimhooks.receiver.errors import VerificationFailure
 
 
-class DeskOptions(Struct, frozen=True, kw_only=True):
-    """How a desk works."""
+class ListenerOptions(Struct, frozen=True, kw_only=True):
+    """How a listener works."""
 
     secret: str | None = None
     """Verifies and, for a replay, signs again."""
@@ -28,7 +28,7 @@ class DeskOptions(Struct, frozen=True, kw_only=True):
     """End after so many; None for no end."""
 
 
-class Desk:
+class Listener:
     """Takes requests from several threads and shows one at a time. `done` is set at the end that was asked for.
 
     Raises `InvalidSecretError`.
@@ -39,7 +39,7 @@ class Desk:
         show: Callable[[Captured], None],
         *,
         captures: CaptureLog,
-        options: DeskOptions,
+        options: ListenerOptions,
         forwarder: Forwarder | None = None,
     ) -> None:
         self._show = show
@@ -110,7 +110,7 @@ class Desk:
         return diagnose(request.body, headers, secret=secret, now=request.at.timestamp()).why
 
 
-def _webhook(options: DeskOptions) -> Webhook | None:
+def _webhook(options: ListenerOptions) -> Webhook | None:
     if options.secret is None or not options.verifies:
         return None
     return (
