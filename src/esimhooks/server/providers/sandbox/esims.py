@@ -47,7 +47,7 @@ class SimulatedEsim:
     expires_at: datetime
     changed_at: datetime
     used_at: datetime
-    taken: int = 0
+    steps_taken: int = 0
     """How many steps have been taken."""
     age_s: float = 0.0
     """Simulated seconds since allocation, as of the last step."""
@@ -63,17 +63,17 @@ class SimulatedEsim:
     @property
     def next_step(self) -> Step | None:
         """The step that comes next, or None where life is over."""
-        return self.steps[self.taken] if self.taken < len(self.steps) else None
+        return self.steps[self.steps_taken] if self.steps_taken < len(self.steps) else None
 
-    def take(self, step: Step, now: datetime) -> datetime:
+    def apply(self, step: Step, now: datetime) -> datetime:
         """Apply the next step; return its time, which is later than that of every step before it."""
         now = max(now, self.changed_at + _MILLISECOND)
-        self.taken += 1
+        self.steps_taken += 1
         self.age_s = step.after_s
         self.changed_at = now
         self.esim_status = step.esim_status or self.esim_status
         self._profile(step)
-        self._figures(step, now)
+        self._usage(step, now)
         self._validity(step, now)
         return now
 
@@ -83,7 +83,7 @@ class SimulatedEsim:
             self.eid = self.eid or numbers.eid(self.rng)
             self.sequence += 1
 
-    def _figures(self, step: Step, now: datetime) -> None:
+    def _usage(self, step: Step, now: datetime) -> None:
         if step.tops_up:
             self.total_bytes += self.purchase.total_bytes
         if step.used_percent is not None:

@@ -23,7 +23,7 @@ _ONE_SECOND = timedelta(seconds=1)
 
 
 class Access(Struct, frozen=True, kw_only=True):
-    """Who may ask. With a secret key every question must be signed."""
+    """Who may query. With a secret key every request must be signed."""
 
     access_code: str
     secret_key: str | None = None
@@ -31,7 +31,7 @@ class Access(Struct, frozen=True, kw_only=True):
     """None sets no limit."""
 
 
-class Stock(Struct):
+class Inventory(Struct):
     """Everything that was ordered."""
 
     orders: dict[str, SimulatedOrder] = {}
@@ -55,13 +55,13 @@ class _UsageQuery(Struct, rename="camel"):
 
 
 class Service:
-    """Answers questions about the stock."""
+    """Answers queries about the inventory."""
 
-    def __init__(self, stock: Stock, access: Access, clock: Clock) -> None:
-        self._stock = stock
+    def __init__(self, inventory: Inventory, access: Access, clock: Clock) -> None:
+        self._inventory = inventory
         self._access = access
         self._clock = clock
-        self._asked: deque[datetime] = deque()
+        self._request_times: deque[datetime] = deque()
 
     def application(self) -> web.Application:
         """Return the routes."""
@@ -100,11 +100,11 @@ class Service:
         limit, now = self._access.requests_per_second, self._clock()
         if limit is None:
             return False
-        while self._asked and now - self._asked[0] >= _ONE_SECOND:
-            self._asked.popleft()
-        if len(self._asked) >= limit:
+        while self._request_times and now - self._request_times[0] >= _ONE_SECOND:
+            self._request_times.popleft()
+        if len(self._request_times) >= limit:
             return True
-        self._asked.append(now)
+        self._request_times.append(now)
         return False
 
     def _esims(self, body: bytes) -> Json:
@@ -113,7 +113,7 @@ class Service:
         except msgspec.DecodeError as error:
             return _malformed(error)
         if query.order_no is not None:
-            order = self._stock.orders.get(query.order_no)
+            order = self._inventory.orders.get(query.order_no)
             if order is None:
                 return wire.failure("310272", "orderNo does not exist")
             if not order.allocated.is_set():
@@ -121,21 +121,21 @@ class Service:
             return _page(list(order.esims), query.pager)
         if query.iccid is None and query.esim_tran_no is None:
             return wire.failure("000105", "expected orderNo, iccid or esimTranNo")
-        return _page([esim for esim in self._allocated() if _asked_for(esim, query)], query.pager)
+        return _page([esim for esim in self._allocated() if _matches(esim, query)], query.pager)
 
     def _usage(self, body: bytes) -> Json:
         try:
             query = msgspec.json.decode(body, type=_UsageQuery)
         except msgspec.DecodeError as error:
             return _malformed(error)
-        found = [self._stock.esims[key] for key in query.esim_tran_no_list if key in self._stock.esims]
+        found = [self._inventory.esims[key] for key in query.esim_tran_no_list if key in self._inventory.esims]
         return wire.success({"esimUsageList": [wire.usage(esim) for esim in found]})
 
     def _allocated(self) -> list[SimulatedEsim]:
-        return [esim for esim in self._stock.esims.values() if esim.taken]
+        return [esim for esim in self._inventory.esims.values() if esim.steps_taken]
 
 
-def _asked_for(esim: SimulatedEsim, query: _EsimQuery) -> bool:
+def _matches(esim: SimulatedEsim, query: _EsimQuery) -> bool:
     return query.iccid in (None, esim.iccid) and query.esim_tran_no in (None, esim.esim_tran_no)
 
 

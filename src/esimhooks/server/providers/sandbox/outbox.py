@@ -1,6 +1,6 @@
 """Sends the sandbox's notifications: in order per eSIM, repeatedly until they are answered with 2xx.
 
-Letters come in, HTTP requests go out. On request some are sent twice and some change places with the next one of the
+Notifications come in, HTTP requests go out. On request some are sent twice and some change places with the next one of the
 same eSIM, as real providers do.
 """
 
@@ -50,10 +50,10 @@ class SandboxTasks:
 
 _TIMEOUT = ClientTimeout(total=10)
 _FIRST_WAIT_S = 0.05
-_LONGEST_WAIT_S = 2.0
+_MAX_WAIT_S = 2.0
 
 
-class Letter(Struct, frozen=True, kw_only=True):
+class QueuedNotification(Struct, frozen=True, kw_only=True):
     """One notification to be sent. Those with the same `lane` are sent one after another."""
 
     lane: str
@@ -72,8 +72,8 @@ class Sent(Struct, frozen=True, kw_only=True):
     status: int
 
 
-class Mischief(Struct, frozen=True):
-    """Probabilities, 0 to 1: that a letter is sent twice, and that it is swapped with the next one."""
+class Faults(Struct, frozen=True):
+    """Probabilities, 0 to 1: that a notification is sent twice, and that it is swapped with the next one."""
 
     duplicates: float = 0.0
     disorder: float = 0.0
@@ -82,37 +82,37 @@ class Mischief(Struct, frozen=True):
 @dataclass
 class _Lane:
     rng: Random
-    waiting: deque[Letter] = field(default_factory=deque)
-    delayed: list[Letter] = field(default_factory=list)
-    """Waits for the next letter of the lane, to be sent after it."""
+    waiting: deque[QueuedNotification] = field(default_factory=deque)
+    delayed: list[QueuedNotification] = field(default_factory=list)
+    """Waits for the next notification of the lane, to be sent after it."""
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Outbox:
-    """Lanes of letters, each worked off by its own task while it has any."""
+    """Lanes of notifications, each worked off by its own task while it has any."""
 
-    def __init__(self, tasks: SandboxTasks, mischief: Mischief, rng: Random) -> None:
+    def __init__(self, tasks: SandboxTasks, faults: Faults, rng: Random) -> None:
         self._tasks = tasks
-        self._mischief = mischief
+        self._faults = faults
         self._rng = rng
         self._lanes: dict[str, _Lane] = {}
         self._session: ClientSession | None = None
         self._url = ""
-        self._addressed = asyncio.Event()
+        self._has_url = asyncio.Event()
         self.sent: list[Sent] = []
 
     @property
     def url(self) -> str:
-        """Where letters go; while it is empty they wait."""
+        """Where notifications go; while it is empty they wait."""
         return self._url
 
     @url.setter
     def url(self, url: str) -> None:
         self._url = url
         if url:
-            self._addressed.set()
+            self._has_url.set()
         else:
-            self._addressed.clear()
+            self._has_url.clear()
 
     async def open(self) -> None:
         """Make ready to send."""
@@ -124,15 +124,15 @@ class Outbox:
             await self._session.close()
             self._session = None
 
-    def put(self, letter: Letter, *, last: bool) -> None:
-        """Take a letter. The last one of its lane is never held back."""
-        lane = self._lanes.get(letter.lane) or self._open_lane(letter.lane)
-        copies = [letter] * (2 if lane.rng.random() < self._mischief.duplicates else 1)
-        swap = lane.rng.random() < self._mischief.disorder
+    def put(self, notification: QueuedNotification, *, last: bool) -> None:
+        """Queue a notification. The last one of its lane is never held back."""
+        lane = self._lanes.get(notification.lane) or self._open_lane(notification.lane)
+        copies = [notification] * (2 if lane.rng.random() < self._faults.duplicates else 1)
+        swap = lane.rng.random() < self._faults.disorder
         if swap and not last and not lane.delayed:
             lane.delayed = copies
             return
-        self._queue(letter.lane, [*copies, *lane.delayed])
+        self._queue(notification.lane, [*copies, *lane.delayed])
         lane.delayed = []
 
     async def drained(self, name: str) -> None:
@@ -155,9 +155,9 @@ class Outbox:
         lane.idle.set()
         return lane
 
-    def _queue(self, name: str, letters: list[Letter]) -> None:
+    def _queue(self, name: str, notifications: list[QueuedNotification]) -> None:
         lane = self._lanes[name]
-        lane.waiting.extend(letters)
+        lane.waiting.extend(notifications)
         if lane.idle.is_set():
             lane.idle.clear()
             self._tasks.spawn(self._work(lane), name=f"sandbox-outbox-{name}")
@@ -168,31 +168,31 @@ class Outbox:
             lane.waiting.popleft()
         lane.idle.set()
 
-    async def _deliver(self, letter: Letter) -> None:
+    async def _deliver(self, notification: QueuedNotification) -> None:
         wait_s = _FIRST_WAIT_S
         while True:
-            await self._addressed.wait()
-            status = await self._post(letter)
+            await self._has_url.wait()
+            status = await self._post(notification)
             self.sent.append(
                 Sent(
-                    notify_type=letter.notify_type,
-                    esim_tran_no=letter.esim_tran_no,
-                    notify_id=letter.notify_id,
+                    notify_type=notification.notify_type,
+                    esim_tran_no=notification.esim_tran_no,
+                    notify_id=notification.notify_id,
                     status=status,
                 )
             )
             if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
                 return
             await asyncio.sleep(wait_s)
-            wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+            wait_s = min(wait_s * 2, _MAX_WAIT_S)
 
-    async def _post(self, letter: Letter) -> int:
+    async def _post(self, notification: QueuedNotification) -> int:
         if self._session is None:
             return 0
         headers = {"Content-Type": "application/json"}
         try:
             async with self._session.post(
-                self._url, data=letter.body, headers=headers, allow_redirects=False
+                self._url, data=notification.body, headers=headers, allow_redirects=False
             ) as response:
                 return response.status
         except (ClientError, OSError, TimeoutError):

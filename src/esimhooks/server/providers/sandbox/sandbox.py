@@ -15,8 +15,8 @@ from esimhooks.server.domain.clock import system_clock
 from esimhooks.server.providers.sandbox import numbers, wire
 from esimhooks.server.providers.sandbox.esims import Purchase, SimulatedEsim, SimulatedOrder, placed
 from esimhooks.server.providers.sandbox.life import ALLOCATED, Step
-from esimhooks.server.providers.sandbox.listener import Access, Clock, Service, Stock
-from esimhooks.server.providers.sandbox.outbox import Letter, Mischief, Outbox, SandboxTasks, Sent
+from esimhooks.server.providers.sandbox.listener import Access, Clock, Inventory, Service
+from esimhooks.server.providers.sandbox.outbox import Faults, Outbox, QueuedNotification, SandboxTasks, Sent
 
 _SHUTDOWN_S = 1.0
 
@@ -52,10 +52,10 @@ class Sandbox:
         self._config = config or SandboxConfig()
         self._rng = rng or Random()  # noqa: S311  # a simulation
         self._clock = clock or system_clock
-        self._stock = Stock()
+        self._inventory = Inventory()
         self._tasks = SandboxTasks()
-        mischief = Mischief(self._config.duplicates, self._config.disorder)
-        self._outbox = Outbox(self._tasks, mischief, Random(self._rng.getrandbits(64)))  # noqa: S311  # a simulation
+        faults = Faults(self._config.duplicates, self._config.disorder)
+        self._outbox = Outbox(self._tasks, faults, Random(self._rng.getrandbits(64)))  # noqa: S311  # a simulation
         self._outbox.url = notify_url
         self._runner: web.AppRunner | None = None
         self._base_url = ""
@@ -81,7 +81,7 @@ class Sandbox:
 
     def statuses(self) -> dict[str, str]:
         """Return the status of every eSIM by its `esimTranNo`."""
-        return {name: esim.esim_status for name, esim in self._stock.esims.items()}
+        return {name: esim.esim_status for name, esim in self._inventory.esims.items()}
 
     async def start(self, port: int = 0) -> None:
         """Listen on 127.0.0.1; port 0 takes a free one."""
@@ -92,7 +92,7 @@ class Sandbox:
         )
         await self._tasks.start()
         await self._outbox.open()
-        service = Service(self._stock, access, self._clock)
+        service = Service(self._inventory, access, self._clock)
         self._runner = web.AppRunner(service.application(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
@@ -113,11 +113,11 @@ class Sandbox:
 
         Raises ValueError where the order number was used before.
         """
-        if purchase.order_no in self._stock.orders:
+        if purchase.order_no in self._inventory.orders:
             raise ValueError(f"the order {purchase.order_no} exists")
         order = placed(purchase, self._rng, self._clock())
-        self._stock.orders[purchase.order_no] = order
-        self._stock.esims.update((esim.esim_tran_no, esim) for esim in order.esims)
+        self._inventory.orders[purchase.order_no] = order
+        self._inventory.esims.update((esim.esim_tran_no, esim) for esim in order.esims)
         delay_s = self._rng.uniform(*self._config.allocation_s) / self._config.speed
         if delay_s > 0:
             self._tasks.spawn(self._allocate_later(order, delay_s), name=f"sandbox-allocation-{purchase.order_no}")
@@ -130,8 +130,8 @@ class Sandbox:
 
         A notification that is held back for disorder is not waited for. Raises KeyError for an unknown eSIM.
         """
-        esim = self._stock.esims[esim_tran_no]
-        await self._stock.orders[esim.purchase.order_no].allocated.wait()
+        esim = self._inventory.esims[esim_tran_no]
+        await self._inventory.orders[esim.purchase.order_no].allocated.wait()
         step = self._advance(esim)
         await self._outbox.drained(esim_tran_no)
         return step
@@ -141,7 +141,7 @@ class Sandbox:
 
         Raises KeyError for an unknown order.
         """
-        order = self._stock.orders[order_no]
+        order = self._inventory.orders[order_no]
         await order.allocated.wait()
         async with asyncio.TaskGroup() as group:
             for esim in order.esims:
@@ -171,7 +171,7 @@ class Sandbox:
     def _allocate(self, order: SimulatedOrder) -> None:
         now = self._clock()
         for esim in order.esims:
-            esim.take(ALLOCATED, now)
+            esim.apply(ALLOCATED, now)
         order.allocated.set()
         content = wire.order_ready(order.purchase)
         self._post(ALLOCATED.notify_type, order.purchase.order_no, content, rng=order.rng, now=now)
@@ -180,7 +180,7 @@ class Sandbox:
         step = esim.next_step
         if step is None:
             return None
-        now = esim.take(step, self._clock())
+        now = esim.apply(step, self._clock())
         self._post(
             step.notify_type, esim.esim_tran_no, wire.content_of(step, esim, now), rng=esim.rng, now=now, esim=esim
         )
@@ -197,11 +197,11 @@ class Sandbox:
         esim: SimulatedEsim | None = None,
     ) -> None:
         notify_id = numbers.notify_id(rng)
-        letter = Letter(
+        notification = QueuedNotification(
             lane=lane,
             notify_type=notify_type,
             esim_tran_no=esim.esim_tran_no if esim else None,
             notify_id=notify_id,
             body=wire.notification(notify_type, content, notify_id=notify_id, now=now),
         )
-        self._outbox.put(letter, last=esim is None or esim.next_step is None)
+        self._outbox.put(notification, last=esim is None or esim.next_step is None)
