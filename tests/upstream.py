@@ -161,7 +161,7 @@ def order_ready(order_no: str, **fields: Any) -> Json:
 
 def allocate(sandbox: Sandbox, order_no: str) -> None:
     """Have the sandbox allocate an order now: a test that waited for it would race with the server."""
-    sandbox._allocate(sandbox._stock.orders[order_no])
+    sandbox._allocate(sandbox._inventory.orders[order_no])
 
 
 async def moved(database: Database, table: str, column: str) -> None:

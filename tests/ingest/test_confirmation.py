@@ -247,12 +247,12 @@ async def test_an_esim_that_becomes_known_is_found_in_what_the_provider_confirms
     await shop.update(
         {"transactionId": "t-1", "orderNo": "B1", "esimTranNo": first, "esimStatus": "CREATED", "provider": "upstream"}
     )
-    for esim in sandbox._stock.orders["B1"].esims:
+    for esim in sandbox._inventory.orders["B1"].esims:
         esim.esim_status = "CANCEL"
     await upstream.notify({"notifyType": "ESIM_STATUS", "content": {"orderNo": "B1", "esimStatus": "CANCEL"}})
     await upstream.journaled("applied")
 
-    sandbox._stock.orders["B1"].esims = sandbox._stock.orders["B1"].esims[::-1]
+    sandbox._inventory.orders["B1"].esims = sandbox._inventory.orders["B1"].esims[::-1]
     await shop.update({"transactionId": "t-2", "esimTranNo": second, "esimStatus": "CREATED", "provider": "upstream"})
 
     await shop.raised_in_time("created", "suspended", "data_updated", "created", "suspended", "data_updated")

@@ -143,7 +143,7 @@ async def an_order_in_parts(sandbox: Sandbox) -> tuple[str, SimulatedEsim]:
     """Buy two eSIMs of which one is allocated; return its number, and the other as the provider has it."""
     first, second = await sandbox.order(Purchase(order_no="B1", transaction_id="t-1", quantity=2))
     allocate(sandbox, "B1")
-    late = sandbox._stock.esims[second]
+    late = sandbox._inventory.esims[second]
     late.esim_status, late.smdp_status = "GETTING_RESOURCE", ""
     return first, late
 
@@ -176,7 +176,7 @@ async def test_usage_that_the_poll_of_a_pending_order_finds_is_emitted_as_polled
     await upstream.notify(order_ready("B1", transactionId="t-1"))
     await upstream.journaled("applied")
 
-    sandbox._stock.esims[first].used_bytes = 1 << 20
+    sandbox._inventory.esims[first].used_bytes = 1 << 20
     await moved(database, "orders", "next_poll_at")
 
     await shop.raised_in_time("created", "usage_updated")
@@ -225,7 +225,7 @@ async def test_what_the_provider_says_of_a_refunded_order_counts(operator: Api, 
     await upstream.notify(order_ready("B1"))
     await upstream.journaled("applied")
 
-    sandbox._stock.esims[first].esim_status = "CANCEL"
+    sandbox._inventory.esims[first].esim_status = "CANCEL"
     await upstream.notify({"notifyType": "ORDER_STATUS", "content": {"orderNo": "B1", "orderStatus": "REFUND"}})
 
     await shop.raised_in_time("created", "created", "suspended")
@@ -243,7 +243,7 @@ async def test_what_was_not_understood_of_an_answer_is_reported(
     await an_upstream(operator, sandbox.base_url)
     [key] = await sandbox.order(Purchase(order_no="B1", transaction_id="t-1"))
     allocate(sandbox, "B1")
-    sandbox._stock.esims[key].smdp_status = "Available"
+    sandbox._inventory.esims[key].smdp_status = "Available"
     await shop.order("t-1", orderNo="B1")
 
     await moved(database, "orders", "next_poll_at")

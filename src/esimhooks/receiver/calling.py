@@ -147,7 +147,7 @@ class Calling:
                 effects, lambda: self._runs.apply(claim, handler, now=self._clock(), effects=effects)
             )
         except (TransactionGivenUp, InboxUnavailable) as error:
-            if not effects.blame(error):
+            if not effects.attribute_failure(error):
                 raise
             failure = effects.failures[handler.name]
         return failure

@@ -112,7 +112,7 @@ class Runs:
             begin_at = now
             if esim and event.sequence is not None:
                 begin_at = hold_until(session, esim, event.sequence, now=now, gap_wait_s=self._retrying.gap_wait_s)
-                _hold(session, event.id, begin_at)
+                _set_hold_until(session, event.id, begin_at)
             for handler in handlers:
                 if handler.ordered and esim:
                     _add_run(session, event, handler, lane=esim, due_at=BLOCKED_UNTIL)
@@ -182,8 +182,8 @@ class Runs:
             for lane in sorted({claim.lane for claim in claims if claim.lane is not None}):
                 lock_lane(session, lane)
             for claim in sorted(claims, key=lambda one: one.key):
-                if self._holds(session, claim):
-                    _put_back(session, claim.key, due_at=now)
+                if self._still_leases(session, claim):
+                    _set_waiting(session, claim.key, due_at=now)
                     if claim.lane is not None:
                         advance(session, claim.handler, claim.lane, now=now)
 
@@ -196,7 +196,7 @@ class Runs:
             if claim.lane is not None:
                 lock_lane(session, claim.lane)
             # The row stays locked until the commit, so the lease cannot be taken over meanwhile.
-            if not self._holds(session, claim):
+            if not self._still_leases(session, claim):
                 return None
             failure = effects.call(session, handler, claim.event)
             if failure.error is not None:
@@ -237,15 +237,15 @@ class Runs:
         failure = effects.failures.get(handler.name) or effects.call(session, handler, event)
         key = (event.id, handler.name)
         if failure.error is None:
-            _done(session, key, now)
+            _set_done(session, key, now)
         else:
             self._set_failed(session, key, failure, attempts=0, now=now)
 
     def _end(self, session: Session, outcome: Outcome) -> None:
         claim, now = outcome.claim, outcome.ended_at
         if outcome.failure.error is None:
-            _done(session, claim.key, now)
-        elif self._holds(session, claim):
+            _set_done(session, claim.key, now)
+        elif self._still_leases(session, claim):
             self._set_failed(session, claim.key, outcome.failure, attempts=claim.attempts, now=now)
         if claim.lane is not None:
             advance(session, claim.handler, claim.lane, now=now)
@@ -259,7 +259,7 @@ class Runs:
             if lost > MAX_LOST_LEASES:
                 failure = Failure(error=RuntimeError(f"the process ended {lost} times while this ran"))
             if failure.error is not None:
-                _bury(session, (event_id, handler), failure, attempts=attempts, now=now)
+                _set_dead(session, (event_id, handler), failure, attempts=attempts, now=now)
                 if lane is not None:
                     advance(session, handler, lane, now=now)
                 continue
@@ -273,7 +273,7 @@ class Runs:
         )
         return claims
 
-    def _holds(self, session: Session, claim: Claim) -> bool:
+    def _still_leases(self, session: Session, claim: Claim) -> bool:
         """Whether this attempt is still ours; from now to the end of the transaction nobody can take it."""
         touched = session.run(
             "UPDATE esimhooks_runs SET lease = :holder WHERE event_id = :event_id AND handler = :handler"
@@ -288,9 +288,9 @@ class Runs:
     def _set_failed(self, session: Session, key: Key, failure: Failure, *, attempts: int, now: float) -> None:
         pause_s = self._retrying.pause_s(attempts)
         if pause_s is None:
-            _bury(session, key, failure, attempts=attempts + 1, now=now)
+            _set_dead(session, key, failure, attempts=attempts + 1, now=now)
         else:
-            _put_back(session, key, due_at=now + pause_s, attempts=attempts + 1, error=failure.text)
+            _set_waiting(session, key, due_at=now + pause_s, attempts=attempts + 1, error=failure.text)
 
 
 def stored_event(event_id: str, sent_at: float, body: bytes) -> tuple[Event, Failure]:
@@ -327,7 +327,7 @@ def _insert(session: Session, event: Event, esim: str | None, now: float) -> boo
     return inserted == 1
 
 
-def _hold(session: Session, event_id: str, at: float) -> None:
+def _set_hold_until(session: Session, event_id: str, at: float) -> None:
     session.run("UPDATE esimhooks_inbox SET hold_until = :at WHERE id = :id", at=at, id=event_id)
 
 
@@ -354,7 +354,7 @@ def _done_values(key: Key, now: float) -> dict[str, object]:
     return {"now": now, "event_id": key[0], "handler": key[1]}
 
 
-def _done(session: Session, key: Key, now: float) -> None:
+def _set_done(session: Session, key: Key, now: float) -> None:
     session.run(_DONE, **_done_values(key, now))
 
 
@@ -362,7 +362,7 @@ def _key_of(outcome: Outcome) -> Key:
     return outcome.claim.key
 
 
-def _bury(session: Session, key: Key, failure: Failure, *, attempts: int, now: float) -> None:
+def _set_dead(session: Session, key: Key, failure: Failure, *, attempts: int, now: float) -> None:
     session.run(
         "UPDATE esimhooks_runs SET state = 'dead', due_at = NULL, lease = NULL, ended_at = :now,"
         " attempts = :attempts, error = :error WHERE event_id = :event_id AND handler = :handler",
@@ -374,7 +374,7 @@ def _bury(session: Session, key: Key, failure: Failure, *, attempts: int, now: f
     )
 
 
-def _put_back(
+def _set_waiting(
     session: Session, key: Key, *, due_at: float, attempts: int | None = None, error: str | None = None
 ) -> None:
     session.run(

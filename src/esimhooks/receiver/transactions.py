@@ -78,7 +78,7 @@ class Effects:
             self.failures[handler.name] = failure
         return failure
 
-    def blame(self, error: TransactionGivenUp | InboxUnavailable) -> bool:
+    def attribute_failure(self, error: TransactionGivenUp | InboxUnavailable) -> bool:
         """Return whether handlers have failed; where none has so far, those whose effects the database then refused.
 
         A constraint may be checked at the commit only, and a handler may have set up the connection so that it is of no
@@ -160,7 +160,7 @@ def store_with_effects(supervisor: Supervisor, event: Event, transactional: list
     try:
         new = supervisor.run(effects, lambda: store(effects, whole=False))
     except (TransactionGivenUp, InboxUnavailable) as error:
-        if not effects.blame(error):
+        if not effects.attribute_failure(error):
             raise
         rest = [name for name in transactional if name not in effects.failures]
         again = supervisor.effects(failures=effects.failures, postponed=rest)
