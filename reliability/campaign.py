@@ -107,17 +107,17 @@ class Campaign:
             if self._state.spent_s > options.minutes * 60:
                 break
             began = time.monotonic()
-            chance = Random(f"fault {options.seed} {number}")
-            settle = kind in ALWAYS_SETTLED or chance.random() * options.settle_every < 1 or number == len(kinds)
+            rng = Random(f"fault {options.seed} {number}")
+            settle = kind in ALWAYS_SETTLED or rng.random() * options.settle_every < 1 or number == len(kinds)
             if kind in ALWAYS_SETTLED:
                 await pulse.felt_since(time.time(), within_s=SETTLE_LIMIT_S)
             print(f"{time.strftime('%H:%M:%S')}  {number}/{len(kinds)}  {kind}", flush=True)
-            await self._harm.do(kind, chance)
+            await self._harm.do(kind, rng)
             if settle:
                 await pulse.felt_since(time.time(), within_s=SETTLE_LIMIT_S)
                 await asyncio.sleep(1)
             else:
-                await asyncio.sleep(chance.uniform(1, 8))
+                await asyncio.sleep(rng.uniform(1, 8))
             self._state.done = number
             self._state.spent_s += time.monotonic() - began
             self._save()

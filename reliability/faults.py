@@ -58,7 +58,7 @@ class Harm:
         self._log = log
         self._stop_codes = stop_codes
 
-    async def do(self, kind: Kind, chance: Random) -> None:
+    async def do(self, kind: Kind, rng: Random) -> None:
         """Do one fault of the kind. Raises `GaveUp` where the stand cannot be mended."""
         acts: dict[Kind, Callable[[Random], Awaitable[None]]] = {
             Kind.KILL: self._kill,
@@ -77,36 +77,36 @@ class Harm:
             Kind.ISOLATION: self._isolate,
             Kind.SWITCHOVER: self._switch_over,
         }
-        await acts[kind](chance)
+        await acts[kind](rng)
 
-    async def _kill(self, chance: Random) -> None:
+    async def _kill(self, rng: Random) -> None:
         nodes = self._stand.nodes
-        [node] = chance.choices(nodes, weights=[2 if one.roles != "scheduler" else 1 for one in nodes])
+        [node] = rng.choices(nodes, weights=[2 if one.roles != "scheduler" else 1 for one in nodes])
         state = "serving" if node.ready else "starting"
         fault = self._log.began(Kind.KILL, node.name, node=node, detail=state)
         node.kill()
         self._log.ended(fault)
         node.start()
 
-    async def _kill_child(self, chance: Random) -> None:
+    async def _kill_child(self, rng: Random) -> None:
         """End one process of a node of several; its parent starts another."""
         found = [(node, child) for node in self._stand.families for child in node.children()]
         if not found:
             return  # the node that has children is being started
-        node, child = chance.choice(found)
+        node, child = rng.choice(found)
         fault = self._log.began(Kind.CHILD_KILL, node.name, node=node, detail="serving" if node.ready else "starting")
         child.kill()
         self._log.ended(fault)
 
-    async def _kill_parent(self, chance: Random) -> None:
+    async def _kill_parent(self, rng: Random) -> None:
         """End the parent alone: its children finish what is in flight and end, while its successor starts."""
-        node = chance.choice(self._stand.families)
+        node = rng.choice(self._stand.families)
         fault = self._log.began(Kind.PARENT_KILL, node.name, node=node, detail="serving" if node.ready else "starting")
         node.kill_parent()
         self._log.ended(fault)
         node.start()
 
-    async def _power(self, chance: Random) -> None:
+    async def _power(self, rng: Random) -> None:
         fault = self._log.began(Kind.POWER, "everything")
         for node in self._stand.nodes:
             node.kill()
@@ -118,53 +118,53 @@ class Harm:
         await self._stand.postgres.start()
         self._log.ended(fault)
 
-    async def _kill_database(self, chance: Random) -> None:
+    async def _kill_database(self, rng: Random) -> None:
         fault = self._log.began(Kind.DATABASE_KILL, "database")
         await self._stand.postgres.kill()
         await self._stand.postgres.start()
         self._log.ended(fault)
 
-    async def _kill_backend(self, chance: Random) -> None:
+    async def _kill_backend(self, rng: Random) -> None:
         fault = self._log.began(Kind.BACKEND_KILL, "database")
-        if await self._stand.postgres.kill_backend(chance):
+        if await self._stand.postgres.kill_backend(rng):
             await asyncio.sleep(0.2)  # the server notices and begins to restart
         await self._stand.postgres.start()
         self._log.ended(fault)
 
-    async def _restart_database(self, chance: Random) -> None:
-        mode = chance.choice((signal.SIGINT, signal.SIGQUIT))
+    async def _restart_database(self, rng: Random) -> None:
+        mode = rng.choice((signal.SIGINT, signal.SIGQUIT))
         detail = "fast" if mode is signal.SIGINT else "immediate"
         fault = self._log.began(Kind.DATABASE_RESTART, "database", detail=detail)
         await self._stand.postgres.stop(mode)
         await self._stand.postgres.start()
         self._log.ended(fault)
 
-    async def _pause(self, chance: Random) -> None:
-        node = chance.choice(self._stand.dispatchers)
-        seconds = LEASE_S + chance.uniform(1, 8)
+    async def _pause(self, rng: Random) -> None:
+        node = rng.choice(self._stand.dispatchers)
+        seconds = LEASE_S + rng.uniform(1, 8)
         fault = self._log.began(Kind.PAUSE, node.name, node=node, detail=f"{seconds:.0f} s")
         node.signal(signal.SIGSTOP)
         await asyncio.sleep(seconds)
         node.signal(signal.SIGCONT)
         self._log.ended(fault)
 
-    async def _cut(self, chance: Random) -> None:
+    async def _cut(self, rng: Random) -> None:
         network = self._stand.network
         if network is None:
             raise GaveUp("there is no network to cut")
-        node = chance.choice(self._stand.nodes)
-        seconds = chance.uniform(1, 20)
+        node = rng.choice(self._stand.nodes)
+        seconds = rng.uniform(1, 20)
         fault = self._log.began(Kind.NETWORK, node.name, node=node, detail=f"{seconds:.0f} s")
         network.cut(node.name)
         await asyncio.sleep(seconds)
         network.mend(node.name)
         self._log.ended(fault)
 
-    async def _fill(self, chance: Random) -> None:
+    async def _fill(self, rng: Random) -> None:
         disk = self._stand.disk
         if disk is None:
             raise GaveUp("there is no disk to fill")
-        seconds = chance.uniform(4, 12)
+        seconds = rng.uniform(4, 12)
         fault = self._log.began(Kind.DISK, "database", detail=f"{seconds:.0f} s")
         await asyncio.to_thread(disk.fill)
         await asyncio.sleep(seconds)
@@ -173,10 +173,10 @@ class Harm:
         await self._stand.postgres.start()
         self._log.ended(fault, detail=f"{seconds:.0f} s, PostgreSQL {stood}")
 
-    async def _step(self, chance: Random) -> None:
-        name = chance.choice(sorted(self._stand.clocks))
-        step = chance.choice((600, -600, DAY_S, -DAY_S))
-        seconds = chance.uniform(5, 15)
+    async def _step(self, rng: Random) -> None:
+        name = rng.choice(sorted(self._stand.clocks))
+        step = rng.choice((600, -600, DAY_S, -DAY_S))
+        seconds = rng.uniform(5, 15)
         [node] = [one for one in self._stand.nodes if one.name == name]
         fault = self._log.began(Kind.CLOCK, name, node=node, detail=f"{step:+d} s for {seconds:.0f} s, then back")
         self._stand.clocks[name].set(step)
@@ -184,9 +184,9 @@ class Harm:
         self._stand.clocks[name].set(0)
         self._log.ended(fault)
 
-    async def _fail_over(self, chance: Random) -> None:
+    async def _fail_over(self, rng: Random) -> None:
         cluster, old = self._cluster()
-        server_only = chance.random() < SERVER_ONLY
+        server_only = rng.random() < SERVER_ONLY
         what = f"the server of {old.name} killed" if server_only else f"{old.name} killed with its Patroni"
         fault = self._log.began(Kind.FAILOVER, "database", detail=what)
         old.kill(server_only=server_only)
@@ -197,7 +197,7 @@ class Harm:
             cluster.restart(old)
         await cluster.whole()
 
-    async def _isolate(self, chance: Random) -> None:
+    async def _isolate(self, rng: Random) -> None:
         cluster, old = self._cluster()
         fault = self._log.began(Kind.ISOLATION, "database", detail=f"{old.name} cut off")
         cluster.cut(old)
@@ -207,7 +207,7 @@ class Harm:
         cluster.mend(old)
         await cluster.whole()
 
-    async def _switch_over(self, chance: Random) -> None:
+    async def _switch_over(self, rng: Random) -> None:
         cluster, old = self._cluster()
         [new] = [one for one in cluster.members if one is not old]
         fault = self._log.began(Kind.SWITCHOVER, "database", detail=f"from {old.name} to {new.name}")
@@ -231,7 +231,7 @@ class Harm:
         """Give the nodes time to be seen going on, before the old primary comes back."""
         await asyncio.sleep(SERVED_AGAIN_S)
 
-    async def _roll(self, chance: Random) -> None:
+    async def _roll(self, rng: Random) -> None:
         fault = self._log.began(Kind.ROLLING, "all nodes, one after the other")
         for node in self._stand.nodes:
             began = time.monotonic()

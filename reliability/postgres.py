@@ -67,13 +67,13 @@ class Postgres:
                         one.kill()
             await until(lambda: self.process() != process, "the end of PostgreSQL", within_s=READY_S)
 
-    async def kill_backend(self, chance: Random) -> bool:
+    async def kill_backend(self, rng: Random) -> bool:
         """Kill one connection's process, which makes the server restart all; false where there is none."""
         process = self.process()
         with suppress(psutil.Error):
             serving = [one for one in process.children() if NAME in " ".join(one.cmdline())] if process else []
             if serving:
-                chance.choice(serving).kill()
+                rng.choice(serving).kill()
                 return True
         return False
 

@@ -53,14 +53,14 @@ def answer_to(behaviour: str, event_id: str, attempt: int) -> Answer:
     Of the events of a `failing` lane a third are answered with 500 once, some of them up to four times, and a few find
     the connection closed; a `slow` lane takes up to 1.5 s.
     """
-    chance = Random(f"{behaviour} {event_id}")
+    rng = Random(f"{behaviour} {event_id}")
     if behaviour == "slow":
-        return Answer(chance.choice((0.02, 0.1, 0.3, 0.8, 1.5)), 200)
+        return Answer(rng.choice((0.02, 0.1, 0.3, 0.8, 1.5)), 200)
     if behaviour == "failing":
-        failures = chance.choices((0, 1, 2, 4), weights=(67, 22, 9, 2))[0]
+        failures = rng.choices((0, 1, 2, 4), weights=(67, 22, 9, 2))[0]
         if attempt <= failures:
-            return Answer(chance.uniform(0, 0.05), chance.choice((500, 500, 503, CLOSED)))
-    return Answer(chance.uniform(0, 0.02), 200)
+            return Answer(rng.uniform(0, 0.05), rng.choice((500, 500, 503, CLOSED)))
+    return Answer(rng.uniform(0, 0.02), 200)
 
 
 class Receiver:

@@ -35,12 +35,12 @@ FIRST_SOLD_H = 5.0
 
 def updates(now: datetime) -> list[Json]:
     """Return the updates of all eSIMs until `now` (aware UTC), in the order of their times."""
-    chance = random.Random(5)  # noqa: S311 - the same customers each time
-    told = [update for number in range(ESIMS) for update in _life(number, chance, now)]
+    rng = random.Random(5)  # noqa: S311 - the same customers each time
+    told = [update for number in range(ESIMS) for update in _life(number, rng, now)]
     return sorted(told, key=lambda update: str(update["occurredAt"]))
 
 
-def _life(number: int, chance: random.Random, now: datetime) -> Iterator[Json]:
+def _life(number: int, rng: random.Random, now: datetime) -> Iterator[Json]:
     place, gigabytes, days = PACKAGES[number % len(PACKAGES)]
     suspended = number % SUSPENDED == 1
     known = {
@@ -55,20 +55,20 @@ def _life(number: int, chance: random.Random, now: datetime) -> Iterator[Json]:
         "totalVolume": gigabytes * 1024,
         "totalDuration": days,
     }
-    sold_h = FIRST_SOLD_H if number == 0 else chance.uniform(*((8, 22) if suspended else (0.2, 40)))
+    sold_h = FIRST_SOLD_H if number == 0 else rng.uniform(*((8, 22) if suspended else (0.2, 40)))
     at = now - timedelta(hours=sold_h)
-    for hours, told in _trip(chance, gigabytes * 1024, suspended=suspended):
+    for hours, told in _trip(rng, gigabytes * 1024, suspended=suspended):
         at += timedelta(hours=hours)
         if at < now:
             yield known | told | {"occurredAt": at.isoformat()}
 
 
-def _trip(chance: random.Random, megabytes: int, *, suspended: bool) -> Iterator[tuple[float, Json]]:
+def _trip(rng: random.Random, megabytes: int, *, suspended: bool) -> Iterator[tuple[float, Json]]:
     """Yield how an eSIM is bought, installed and used up, or suspended: hours since the update before, and what it tells."""
     yield 0, {"esimStatus": "CREATED", "smdpStatus": "RELEASED", "dataUsage": 0}
-    yield chance.uniform(0.3, 1.5), {"smdpStatus": "INSTALLED"}
-    yield chance.uniform(0.1, 0.8), {"esimStatus": "IN_USE", "smdpStatus": "ENABLED"}
+    yield rng.uniform(0.3, 1.5), {"smdpStatus": "INSTALLED"}
+    yield rng.uniform(0.1, 0.8), {"esimStatus": "IN_USE", "smdpStatus": "ENABLED"}
     used = 0.0
-    while (used := used + megabytes * chance.uniform(0.02, 0.09)) < megabytes * (0.3 if suspended else 1):
-        yield chance.uniform(0.4, 1.6), {"dataUsage": round(used, 2), "cause": chance.choice(("push", "push", "poll"))}
+    while (used := used + megabytes * rng.uniform(0.02, 0.09)) < megabytes * (0.3 if suspended else 1):
+        yield rng.uniform(0.4, 1.6), {"dataUsage": round(used, 2), "cause": rng.choice(("push", "push", "poll"))}
     yield 1, {"esimStatus": "SUSPENDED"} if suspended else {"esimStatus": "USED_UP", "dataUsage": megabytes}

@@ -234,8 +234,10 @@ class Writer:
 
 def _id(at: datetime) -> UUID:
     """Return a new UUIDv7 of that moment."""
-    chance = int.from_bytes(os.urandom(10))
-    return UUID(int=first_id_of(at).int | 7 << 76 | (chance >> 62 & 0xFFF) << 64 | 2 << 62 | chance & (1 << 62) - 1)
+    random_bits = int.from_bytes(os.urandom(10))
+    return UUID(
+        int=first_id_of(at).int | 7 << 76 | (random_bits >> 62 & 0xFFF) << 64 | 2 << 62 | random_bits & (1 << 62) - 1
+    )
 
 
 def _first(row: tuple[Any, ...]) -> Any:

@@ -4,9 +4,9 @@ Names of event types and fields come in, events and requests go out. Nothing is 
 `Receiver.drain`.
 """
 
-import secrets as chance
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from secrets import choice
 from typing import Any
 
 import msgspec
@@ -43,7 +43,7 @@ def example_event(event: EventType | str, **fields: Any) -> Event:
     now = datetime.now(UTC)
     payload: dict[str, Any] = msgspec.to_builtins(example_at(EventType(event), now))
     given = _by_wire_name(fields)
-    payload["id"] = "evt_0" + "".join(chance.choice(_ALPHABET) for _ in range(25))
+    payload["id"] = "evt_0" + "".join(choice(_ALPHABET) for _ in range(25))
     payload["timestamp"] = timestamp(now)
     payload |= {name: given.pop(name) for name in list(given) if name in _ENVELOPE.values()}
     data, changes = payload["data"], payload.get("changes", {})

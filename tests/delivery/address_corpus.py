@@ -39,18 +39,18 @@ ANYWHERE = 60_000
 """Random addresses out of each family."""
 
 
-def addresses(chance: Random, *, one_in: int) -> Iterator[IPv4Address | IPv6Address]:
+def addresses(rng: Random, *, one_in: int) -> Iterator[IPv4Address | IPv6Address]:
     """Yield the corpus with one in so many of its random addresses and all edges; the same for the same `chance`."""
-    for plain in _family(SPECIAL_IPV4, bits=32, chance=chance, one_in=one_in):
+    for plain in _family(SPECIAL_IPV4, bits=32, rng=rng, one_in=one_in):
         ipv4 = IPv4Address(plain)
         yield ipv4
-        yield from carried(ipv4, chance)
-    yield from map(IPv6Address, _family(SPECIAL_IPV6, bits=128, chance=chance, one_in=one_in))
+        yield from carried(ipv4, rng)
+    yield from map(IPv6Address, _family(SPECIAL_IPV6, bits=128, rng=rng, one_in=one_in))
 
 
-def carried(ipv4: IPv4Address, chance: Random) -> Iterator[IPv6Address]:
-    """Yield the forms in which IPv6 carries an IPv4 address, in turn by chance: two of them."""
-    for form in chance.sample(FORMS, 2):
+def carried(ipv4: IPv4Address, rng: Random) -> Iterator[IPv6Address]:
+    """Yield the forms in which IPv6 carries an IPv4 address, in turn at random: two of them."""
+    for form in rng.sample(FORMS, 2):
         yield IPv6Address(form(int(ipv4)))
 
 
@@ -73,13 +73,13 @@ FORMS: tuple[Callable[[int], int], ...] = (
 )
 
 
-def _family(special: tuple[str, ...], *, bits: int, chance: Random, one_in: int) -> Iterator[int]:
+def _family(special: tuple[str, ...], *, bits: int, rng: Random, one_in: int) -> Iterator[int]:
     top = 2**bits - 1
     for network in map(ip_network, special):
         first, last = int(network[0]), int(network[-1])
         for edge in (first, last):
             yield from (edge + step for step in range(-EDGE, EDGE + 1) if 0 <= edge + step <= top)
-        yield from (chance.randint(first, last) for _ in range(min(INSIDE // one_in, network.num_addresses)))
-    yield from (chance.randint(0, top) for _ in range(ANYWHERE // one_in))
+        yield from (rng.randint(first, last) for _ in range(min(INSIDE // one_in, network.num_addresses)))
+    yield from (rng.randint(0, top) for _ in range(ANYWHERE // one_in))
     if bits == 128:
-        yield from (chance.randint(0x2000 << 112, (0x4000 << 112) - 1) for _ in range(ANYWHERE // one_in))
+        yield from (rng.randint(0x2000 << 112, (0x4000 << 112) - 1) for _ in range(ANYWHERE // one_in))

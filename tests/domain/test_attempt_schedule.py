@@ -8,7 +8,7 @@ from esimhooks.server.domain.schedule import NAMED, PERSISTENT, STANDARD, delay_
 
 LAW = settings(deadline=None)
 schedules = st.lists(st.integers(0, 172_800), min_size=1, max_size=20)
-chances = st.floats(0, 1)
+jitters = st.floats(0, 1)
 
 
 def test_the_standard_schedule_has_six_attempts_of_which_the_last_comes_after_3_h_21_min() -> None:
@@ -23,29 +23,29 @@ def test_the_persistent_schedule() -> None:
 
 
 @LAW
-@given(schedule=schedules, chance=chances, data=st.data())
+@given(schedule=schedules, jitter=jitters, data=st.data())
 def test_an_attempt_is_never_early_and_at_most_a_tenth_late(
-    schedule: list[int], chance: float, data: st.DataObject
+    schedule: list[int], jitter: float, data: st.DataObject
 ) -> None:
     attempt = data.draw(st.integers(1, len(schedule)))
 
-    delay = delay_before(attempt, schedule, chance=chance)
+    delay = delay_before(attempt, schedule, jitter=jitter)
 
     assert delay is not None
     assert schedule[attempt - 1] <= delay <= schedule[attempt - 1] * 1.1 + 1e-9
 
 
-@pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
-def test_the_first_attempt_has_no_jitter(chance: float) -> None:
-    assert delay_before(1, (7, 60), chance=chance) == 7
+@pytest.mark.parametrize("jitter", [0.0, 0.5, 1.0])
+def test_the_first_attempt_has_no_jitter(jitter: float) -> None:
+    assert delay_before(1, (7, 60), jitter=jitter) == 7
 
 
 def test_chance_spreads_the_later_attempts() -> None:
-    assert delay_before(2, STANDARD, chance=0.0) == 60
-    assert delay_before(2, STANDARD, chance=1.0) == pytest.approx(66)
+    assert delay_before(2, STANDARD, jitter=0.0) == 60
+    assert delay_before(2, STANDARD, jitter=1.0) == pytest.approx(66)
 
 
 @LAW
-@given(schedule=schedules, chance=chances)
-def test_after_the_last_attempt_there_is_none(schedule: list[int], chance: float) -> None:
-    assert delay_before(len(schedule) + 1, schedule, chance=chance) is None
+@given(schedule=schedules, jitter=jitters)
+def test_after_the_last_attempt_there_is_none(schedule: list[int], jitter: float) -> None:
+    assert delay_before(len(schedule) + 1, schedule, jitter=jitter) is None

@@ -11,7 +11,7 @@ def failing(times: int, *, retry_after_s: float = 0.0) -> tuple[BreakerState, li
     """Return the state after so many failures in a row, and the cooldown after each."""
     state, cooldowns = BreakerState(), list[float | None]()
     for _ in range(times):
-        transition = after_failure(state, retry_after_s=retry_after_s, chance=0)
+        transition = after_failure(state, retry_after_s=retry_after_s, jitter=0)
         state = transition.state
         cooldowns.append(transition.cooldown_s)
     return state, cooldowns
@@ -53,12 +53,12 @@ def test_a_failure_on_the_way_back_begins_with_one_again() -> None:
     for _ in range(5):
         state = after_success(state, max_in_flight=20).state
 
-    assert after_failure(state, retry_after_s=0, chance=0).state == BreakerState(failures=1, allowed=1)
+    assert after_failure(state, retry_after_s=0, jitter=0).state == BreakerState(failures=1, allowed=1)
 
 
 def test_chance_only_makes_a_rest_longer() -> None:
     state, _ = failing(TRIPS_AT)
-    cooldowns = [after_failure(state, retry_after_s=0, chance=chance).cooldown_s or 0 for chance in (0, 0.5, 1)]
+    cooldowns = [after_failure(state, retry_after_s=0, jitter=jitter).cooldown_s or 0 for jitter in (0, 0.5, 1)]
 
     assert cooldowns[0] == 2
     assert all(shorter < longer for shorter, longer in pairwise(cooldowns))

@@ -15,10 +15,10 @@ RETRIED = sorted(set(OutcomeClass) - {OutcomeClass.OK, OutcomeClass.GONE, Outcom
 
 
 def verdict(
-    outcome: OutcomeClass, *, attempt: int = 1, chance: float = 0.0, retry_after_s: float | None = None, faults: int = 0
+    outcome: OutcomeClass, *, attempt: int = 1, jitter: float = 0.0, retry_after_s: float | None = None, faults: int = 0
 ) -> Verdict:
     what = Outcome(outcome=outcome, started_at=NOON, duration_ms=5, retry_after_s=retry_after_s)
-    return judge(what, attempt=attempt, schedule=STANDARD, chance=chance, faults=faults)
+    return judge(what, attempt=attempt, schedule=STANDARD, jitter=jitter, faults=faults)
 
 
 def test_faults_of_ours_in_a_row_are_put_off_for_longer_each_time_up_to_five_minutes() -> None:
@@ -66,18 +66,18 @@ def test_retry_after_postpones(outcome: OutcomeClass, requested_s: float, delay_
 
 
 @LAW
-@given(attempt=st.integers(1, 5), chance=st.floats(0, 1), requested_s=st.none() | st.floats(0, 10 * DAY_S))
-def test_no_answer_makes_an_attempt_early(attempt: int, chance: float, requested_s: float | None) -> None:
-    delay = verdict(OutcomeClass.TOO_MANY, attempt=attempt, chance=chance, retry_after_s=requested_s).delay_s
+@given(attempt=st.integers(1, 5), jitter=st.floats(0, 1), requested_s=st.none() | st.floats(0, 10 * DAY_S))
+def test_no_answer_makes_an_attempt_early(attempt: int, jitter: float, requested_s: float | None) -> None:
+    delay = verdict(OutcomeClass.TOO_MANY, attempt=attempt, jitter=jitter, retry_after_s=requested_s).delay_s
 
     assert delay is not None
     assert delay >= max(STANDARD[attempt], min(requested_s or 0, DAY_S))
 
 
 @pytest.mark.parametrize("attempt", [1, 6, 20])
-@pytest.mark.parametrize("chance", [0.0, 1.0])
-def test_a_fault_of_ours_uses_up_no_attempt(attempt: int, chance: float) -> None:
-    ours = verdict(OutcomeClass.INTERNAL, attempt=attempt, chance=chance)
+@pytest.mark.parametrize("jitter", [0.0, 1.0])
+def test_a_fault_of_ours_uses_up_no_attempt(attempt: int, jitter: float) -> None:
+    ours = verdict(OutcomeClass.INTERNAL, attempt=attempt, jitter=jitter)
 
     assert (ours.status, ours.counts) == (DeliveryStatus.PENDING, False)
     assert ours.delay_s is not None

@@ -44,40 +44,40 @@ NOT_COMPARED = frozenset(
 Step = dict[str, Any]
 
 
-def a_step(chance: Random) -> Step:
+def a_step(rng: Random) -> Step:
     """An update or a notification about one of a few eSIMs, with or without key, ICCID, order, time and id."""
-    profile = chance.randrange(4)
+    profile = rng.randrange(4)
     keys: Json = {}
-    if chance.random() < 0.8:
-        keys["transactionId"] = chance.choice(["t1", "t2", "o1", "o2"])
-    if chance.random() < 0.55:
+    if rng.random() < 0.8:
+        keys["transactionId"] = rng.choice(["t1", "t2", "o1", "o2"])
+    if rng.random() < 0.55:
         keys["esimTranNo"] = f"K{profile}"
-    if chance.random() < 0.4:
+    if rng.random() < 0.4:
         keys["iccid"] = f"{profile}"
-    if chance.random() < 0.2:
+    if rng.random() < 0.2:
         keys["orderNo"] = "B1"
     if not keys.keys() - {"iccid"}:  # an ICCID is the same in every world
         keys["esimTranNo"] = f"K{profile}"
-    step: Step = {"keys": keys, "status": chance.choice(STATUSES), "time": None, "id": None, "usage": None}
-    if chance.random() < 0.3:
-        step["time"] = chance.choice([*range(1, 50), *[AHEAD] * 12])
-    if chance.random() < 0.4:
-        step["usage"] = chance.randrange(0, 100)
-    if chance.random() < 0.35:
-        step["source"] = chance.choice(PROVIDERS)
-        step["id"] = chance.choice([None, f"n{chance.randrange(3)}"])
+    step: Step = {"keys": keys, "status": rng.choice(STATUSES), "time": None, "id": None, "usage": None}
+    if rng.random() < 0.3:
+        step["time"] = rng.choice([*range(1, 50), *[AHEAD] * 12])
+    if rng.random() < 0.4:
+        step["usage"] = rng.randrange(0, 100)
+    if rng.random() < 0.35:
+        step["source"] = rng.choice(PROVIDERS)
+        step["id"] = rng.choice([None, f"n{rng.randrange(3)}"])
     else:
         step["source"] = "updates"
-        step["provider"] = chance.choice([None, None, None, *PROVIDERS])
+        step["provider"] = rng.choice([None, None, None, *PROVIDERS])
     return step
 
 
-def requests_of(steps: Sequence[Step], chance: Random) -> list[list[Step]]:
+def requests_of(steps: Sequence[Step], rng: Random) -> list[list[Step]]:
     """Cut the steps into requests; a notification is one by itself."""
     requests: list[list[Step]] = []
     for step in steps:
         joins = requests and step["source"] == requests[-1][-1]["source"] == "updates"
-        if joins and chance.random() < 0.6:
+        if joins and rng.random() < 0.6:
             requests[-1].append(step)
         else:
             requests.append([step])
@@ -274,8 +274,8 @@ async def test_what_is_stored_first_and_applied_later_is_the_same_sequence(
                 pass
 
         for seed in range(10_000, 10_000 + EXAMPLES // AT_ONCE_EVERY):
-            chance = Random(seed)
-            requests = requests_of([a_step(chance) for _ in range(chance.randrange(2, 8))], chance)
+            rng = Random(seed)
+            requests = requests_of([a_step(rng) for _ in range(rng.randrange(2, 8))], rng)
             one_by_one = await World(operator, session, inbound, f"{seed}x0").begin()
             expected = await one_by_one.outcome(await one_by_one.updates_of(requests))
             later = await World(storing_operator, session, stores, f"{seed}x1").begin()
@@ -295,15 +295,15 @@ async def holds(operator: Api, shard: int) -> None:
     inbound = await connected(operator)
     async with ClientSession() as session:
         for seed in range(shard, EXAMPLES, SHARDS):
-            chance = Random(seed)
-            steps = [a_step(chance) for _ in range(chance.randrange(2, 8))]
+            rng = Random(seed)
+            steps = [a_step(rng) for _ in range(rng.randrange(2, 8))]
             worlds = iter(range(1000))
 
             async def a_world(seed: int = seed, numbers: Any = worlds) -> World:
                 return await World(operator, session, inbound, f"{seed}x{next(numbers)}").begin()
 
             one_by_one = await sent(await a_world(), [[step] for step in steps])
-            requests = requests_of(steps, chance)
+            requests = requests_of(steps, rng)
             cut = await sent(await a_world(), requests)
             assert cut == one_by_one, f"seed {seed}: {requests}"
 

@@ -43,9 +43,9 @@ async def inbound_urls(operator: Api) -> dict[str, str]:
     }
 
 
-async def replay_some(operator: Api, chance: Random) -> None:
+async def replay_some(operator: Api, rng: Random) -> None:
     for entry in (await operator.get("/v1/notifications?limit=100"))["data"]:
-        if chance.random() < 0.2:
+        if rng.random() < 0.2:
             await operator.call("POST", f"/v1/notifications/{entry['id']}/replay")
 
 
@@ -91,7 +91,7 @@ def check_story(esim: Json, events: list[Json]) -> None:
 async def test_each_esim_has_one_story_whichever_node_hears_of_it(
     settings: Settings, database: Database, receiver: Receiver, seed: int
 ) -> None:
-    chance = Random(seed)
+    rng = Random(seed)
     async with two_nodes(settings) as nodes, ClientSession() as session:
         inbound = await inbound_urls(nodes[0])
         world = await World(nodes[0], session, inbound, f"w{seed}").begin()
@@ -100,7 +100,7 @@ async def test_each_esim_has_one_story_whichever_node_hears_of_it(
         twin.account = world.account
         where = f"account={world.account}&mode=test"
         await nodes[0].post(f"/v1/endpoints?{where}", {"url": receiver.url("/hook")})
-        steps = iter([a_step(chance) for _ in range(STEPS)])
+        steps = iter([a_step(rng) for _ in range(STEPS)])
 
         async def send(hears: World) -> None:
             for step in steps:

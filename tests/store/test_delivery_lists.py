@@ -56,12 +56,12 @@ async def two_tenants(operator: Api) -> tuple[list[Tenant], list[tuple[Tenant, U
 
 async def a_mixture(database: Database, endpoints: Sequence[tuple[Tenant, UUID]]) -> tuple[list[Event], list[Delivery]]:
     """Store events and deliveries of all kinds; none is due before tomorrow."""
-    chance = random.Random(7)
+    rng = random.Random(7)
     esims = [new_id() for _ in range(3)]
     raised, sent = [], []
     for _ in range(NUMBER):
-        tenant, endpoint = chance.choice(endpoints)
-        event = an_event(tenant, chance.choice(esims), chance.choice(TYPES))
+        tenant, endpoint = rng.choice(endpoints)
+        event = an_event(tenant, rng.choice(esims), rng.choice(TYPES))
         raised.append(event)
         sent.append(
             Delivery(
@@ -71,7 +71,7 @@ async def a_mixture(database: Database, endpoints: Sequence[tuple[Tenant, UUID]]
                 event_type=event.type,
                 esim_id=event.esim_id,
                 endpoint_id=endpoint,
-                status=chance.choice(list(DeliveryStatus)),
+                status=rng.choice(list(DeliveryStatus)),
             )
         )
     async with database.transaction() as db:
@@ -148,23 +148,23 @@ async def test_whatever_events_are_searched_for_all_that_fit_are_found(operator:
         ], where
 
 
-def an_entry(chance: random.Random, esims: Sequence[UUID]) -> JournalEntry:
-    [outcome] = chance.choices(list(UpdateOutcome), [9 if one in journal_lists.USUAL else 1 for one in UpdateOutcome])
+def an_entry(rng: random.Random, esims: Sequence[UUID]) -> JournalEntry:
+    [outcome] = rng.choices(list(UpdateOutcome), [9 if one in journal_lists.USUAL else 1 for one in UpdateOutcome])
     return JournalEntry(
         id=new_id(),
-        source=chance.choice(("upstream", "other")),
+        source=rng.choice(("upstream", "other")),
         tenant=None,
         received_at=datetime.now(UTC),
         request=InboundRequest(method="POST", path="/", query="", headers={}, peer="192.0.2.7", body=b"{}"),
         outcome=outcome,
-        esim_id=chance.choice(esims),
+        esim_id=rng.choice(esims),
     )
 
 
 async def test_whatever_of_the_journal_is_searched_for_all_that_fit_is_found(database: Database) -> None:
-    chance = random.Random(7)
+    rng = random.Random(7)
     esims = [new_id() for _ in range(3)]
-    journaled = [an_entry(chance, esims) for _ in range(NUMBER)]
+    journaled = [an_entry(rng, esims) for _ in range(NUMBER)]
     async with database.transaction() as db:
         await intake.write(db, intake.Writes(entries=journaled))
     journaled.reverse()

@@ -64,7 +64,7 @@ async def node(data_dir: Path, tmp_path: Path) -> AsyncIterator[NodeProcess]:
 async def test_a_node_killed_ten_times_under_load_loses_nothing_and_creates_nothing_twice(
     node: NodeProcess, receiver: Receiver, data_dir: Path, tmp_path: Path
 ) -> None:
-    chance = Random()
+    rng = Random()
     receiver.answer(script=[answered_after(0.05)])
     async with Api(node.url, ADMIN_KEY) as operator:
         merchant = await a_merchant(operator, webhook_url=receiver.url())
@@ -85,7 +85,7 @@ async def test_a_node_killed_ten_times_under_load_loses_nothing_and_creates_noth
     async with asyncio.TaskGroup() as group:
         producing = group.create_task(producer.run(at_once=6))
         for number in range(KILLS):
-            await receiver.wait_for(len(receiver.received) + chance.randint(5, 120), timeout=60)
+            await receiver.wait_for(len(receiver.received) + rng.randint(5, 120), timeout=60)
             node.kill()
             # The last time nothing is moved: how long it takes until the next node serves the lane is shown.
             leased_s = await _leases_end_in_s(data_dir, at_once=number < KILLS - 1)

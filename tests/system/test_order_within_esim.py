@@ -33,11 +33,11 @@ SCHEDULE = [0, *[1] * 19]
 async def test_the_order_within_an_esim_outlives_failures_and_the_death_of_one_of_two_dispatchers(
     intake: Api, dispatchers: Dispatchers, receiver: Receiver, database: Database
 ) -> None:
-    chance = Random(1)
+    rng = Random(1)
     merchant = await a_merchant(intake)
     async with intake.as_key(merchant.key) as caller:
         for path in PATHS:
-            receiver.answer(path, script=[_now_and_then_failing(chance) for _ in range(500)])
+            receiver.answer(path, script=[_now_and_then_failing(rng) for _ in range(500)])
             await an_endpoint(caller, receiver.url(path), ordering="esim", retrySchedule=SCHEDULE)
 
     first, _ = await dispatchers.start(), await dispatchers.start()
@@ -61,8 +61,8 @@ async def test_the_order_within_an_esim_outlives_failures_and_the_death_of_one_o
     ] == []
 
 
-def _now_and_then_failing(chance: Random) -> Behaviour:
-    return answered_after(chance.uniform(0, 0.05), status(500 if chance.random() < 0.2 else 200))
+def _now_and_then_failing(rng: Random) -> Behaviour:
+    return answered_after(rng.uniform(0, 0.05), status(500 if rng.random() < 0.2 else 200))
 
 
 async def _live(intake: Api, account: str) -> None:

@@ -5,12 +5,12 @@ from uuid import UUID
 
 import pytest
 
-from esimhooks.server.domain.schedule import JITTER, STANDARD
+from esimhooks.server.domain.schedule import MAX_JITTER, STANDARD
 from esimhooks.server.store import deliveries, queue
 from esimhooks.server.store.database import Database
 from system.stored_lanes import Lane, a_lane, claim, lease, queued, stored
 
-END = timedelta(seconds=sum(STANDARD) * (1 + JITTER)) + timedelta(hours=24)
+END = timedelta(seconds=sum(STANDARD) * (1 + MAX_JITTER)) + timedelta(hours=24)
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from api import Api, a_merchant
-from esimhooks.server.domain.schedule import JITTER, STANDARD
+from esimhooks.server.domain.schedule import MAX_JITTER, STANDARD
 from esimhooks.server.store import queue
 from esimhooks.server.store.database import Database
 from receiver import Receiver
@@ -13,7 +13,7 @@ from web.routes import is_problem
 from web.test_deliveries import delivery_in_status, raised
 
 KEPT = timedelta(days=30)
-END = timedelta(seconds=sum(STANDARD) * (1 + JITTER)) + timedelta(hours=25)
+END = timedelta(seconds=sum(STANDARD) * (1 + MAX_JITTER)) + timedelta(hours=25)
 
 
 async def test_events_are_queued_for_a_paused_endpoint_and_go_out_when_it_is_resumed(

@@ -5,9 +5,9 @@ blocks and is one transaction; `InboxUnavailable` means that nothing has changed
 """
 
 import os
-import secrets as chance
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from secrets import token_hex
 
 from msgspec import Struct
 
@@ -85,7 +85,7 @@ class Runs:
         """The name of this process in its leases."""
         if not self._leases or self._process.forked:
             self._process.renew()
-            self._leases = f"{os.getpid()}-{chance.token_hex(8)}"
+            self._leases = f"{os.getpid()}-{token_hex(8)}"
         return self._leases
 
     def store(

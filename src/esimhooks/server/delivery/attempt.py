@@ -55,7 +55,7 @@ async def attempt(job: Job, sender: Sender, *, brand: str, clock: Clock) -> Resu
         outcome,
         attempt=job.claimed.attempts_this_round + 1,
         schedule=job.target.retry_schedule,
-        chance=random.random(),  # noqa: S311 - jitter
+        jitter=random.random(),  # noqa: S311 - jitter
         faults=job.claimed.faults,
     )
     return Result(claimed=job.claimed, outcome=outcome, verdict=verdict)
@@ -84,11 +84,11 @@ def _outcome_attributes(outcome: Outcome) -> Attributes:
 def fault(claimed: Claimed, why: str, *, clock: Clock) -> Result:
     """Return the result of an attempt that failed here before anything was sent; it is retried with growing pauses."""
     outcome = Outcome(outcome=OutcomeClass.INTERNAL, started_at=clock(), duration_ms=0, error=why)
-    chance = random.random()  # noqa: S311 - jitter
+    jitter = random.random()  # noqa: S311 - jitter
     return Result(
         claimed=claimed,
         outcome=outcome,
-        verdict=judge(outcome, attempt=1, schedule=(), chance=chance, faults=claimed.faults),
+        verdict=judge(outcome, attempt=1, schedule=(), jitter=jitter, faults=claimed.faults),
     )
 
 

@@ -339,7 +339,7 @@ class Dispatcher:
                 transition = lane.judge(
                     ok=result.outcome.outcome is OutcomeClass.OK,
                     retry_after_s=result.outcome.retry_after_s or 0.0,
-                    chance=random.random(),  # noqa: S311 - jitter
+                    jitter=random.random(),  # noqa: S311 - jitter
                 )
             cools_down = transition is not None and transition.cooldown_s is not None
             released = self._scheduler.close(lane) if cools_down or result.verdict.endpoint_gone else []

@@ -105,7 +105,7 @@ class LaneState:
         self.busy_at = now
         self.more = self.more or next_is_due
 
-    def judge(self, *, ok: bool, retry_after_s: float, chance: float) -> Transition | None:
+    def judge(self, *, ok: bool, retry_after_s: float, jitter: float) -> Transition | None:
         """Return the transition that an outcome makes, None where nothing changes.
 
         Outcomes of what was in flight when the lane was closed change nothing.
@@ -116,7 +116,7 @@ class LaneState:
         transition = (
             after_success(before, max_in_flight=self._max_in_flight)
             if ok
-            else after_failure(before, retry_after_s=retry_after_s, chance=chance)
+            else after_failure(before, retry_after_s=retry_after_s, jitter=jitter)
         )
         self._breaker = transition.state
         return None if transition.state == before and transition.cooldown_s is None else transition

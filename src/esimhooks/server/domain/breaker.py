@@ -12,7 +12,7 @@ from esimhooks.server.domain.schedule import MAX_RETRY_AFTER_S
 TRIPS_AT = 10
 FIRST_COOLDOWN_S = 1.0
 MAX_COOLDOWN_S = 60.0
-JITTER = 0.1
+MAX_JITTER = 0.1
 
 
 class BreakerState(Struct, frozen=True):
@@ -42,13 +42,13 @@ def after_success(state: BreakerState, *, max_in_flight: int) -> Transition:
     return Transition(BreakerState(allowed=more if more < max_in_flight else None))
 
 
-def after_failure(state: BreakerState, *, retry_after_s: float, chance: float) -> Transition:
+def after_failure(state: BreakerState, *, retry_after_s: float, jitter: float) -> Transition:
     """Count the failure; from the tenth on, cool down for at least the seconds that the receiver asked for, a day at most.
 
-    `chance` lies in 0..1 and gives 0-10 % jitter, so that the nodes of a receiver are not probed in step.
+    `jitter` lies in 0..1 and adds up to 10 %, so that the nodes of a receiver are not probed in step.
     """
     failures = state.failures + 1
     if failures < TRIPS_AT:
         return Transition(BreakerState(failures, None if state.allowed is None else 1))
-    cooldown_s = min(MAX_COOLDOWN_S, FIRST_COOLDOWN_S * 2.0 ** min(failures - TRIPS_AT, 20)) * (1 + JITTER * chance)
+    cooldown_s = min(MAX_COOLDOWN_S, FIRST_COOLDOWN_S * 2.0 ** min(failures - TRIPS_AT, 20)) * (1 + MAX_JITTER * jitter)
     return Transition(BreakerState(failures, 1), cooldown_s=max(cooldown_s, min(retry_after_s, MAX_RETRY_AFTER_S)))

@@ -1,6 +1,6 @@
 """When something is tried again: attempts at an endpoint, requests under its rate limit, questions to a provider.
 
-Pure: chance and the time are arguments. Delays of attempts run from when the result of the attempt before was written; jitter
+Pure: jitter and the time are arguments. Delays of attempts run from when the result of the attempt before was written; jitter
 only adds. Under a rate limit requests are spaced evenly; one node has the lane, so its spacing is that of all nodes.
 """
 
@@ -11,19 +11,19 @@ PERSISTENT: tuple[int, ...] = (0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72
 NAMED: dict[str, tuple[int, ...]] = {"standard": STANDARD, "persistent": PERSISTENT}
 
 MAX_ATTEMPTS = 20
-JITTER = 0.1
+MAX_JITTER = 0.1
 MAX_RETRY_AFTER_S = 86_400.0
 
 
-def delay_before(attempt: int, schedule: Sequence[int], *, chance: float) -> float | None:
+def delay_before(attempt: int, schedule: Sequence[int], *, jitter: float) -> float | None:
     """Return the seconds before attempt 1, 2, ..., or None where the schedule has no such attempt.
 
-    `chance` lies in 0..1 and gives 0-10 % jitter; the first attempt has none.
+    `jitter` lies in 0..1 and adds up to 10 %; the first attempt has none.
     """
     if attempt > len(schedule):
         return None
     delay = float(schedule[attempt - 1])
-    return delay if attempt == 1 else delay * (1 + JITTER * chance)
+    return delay if attempt == 1 else delay * (1 + MAX_JITTER * jitter)
 
 
 CATCH_UP_S = 0.05

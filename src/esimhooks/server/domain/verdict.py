@@ -11,8 +11,8 @@ MAX_OURS_S = 300.0
 """After a fault of ours the same attempt is made again this soon at first, and this late after many in a row."""
 
 
-def judge(outcome: Outcome, *, attempt: int, schedule: Sequence[int], chance: float, faults: int = 0) -> Verdict:
-    """Return what follows from attempt 1, 2, ... having come to this outcome; `chance` (0..1) feeds the jitter.
+def judge(outcome: Outcome, *, attempt: int, schedule: Sequence[int], jitter: float, faults: int = 0) -> Verdict:
+    """Return what follows from attempt 1, 2, ... having come to this outcome; `jitter` lies in 0..1.
 
     `faults` is how many faults of ours came right before. They use up no attempt, but each doubles the pause before the
     next, and what is still not sent 24 h after its schedule would have ended has failed (store/queue.py).
@@ -24,7 +24,7 @@ def judge(outcome: Outcome, *, attempt: int, schedule: Sequence[int], chance: fl
             return Verdict(status=DeliveryStatus.STOPPED, endpoint_gone=True)
         case OutcomeClass.INTERNAL:
             pause_s = min(MAX_OURS_S, OURS_AGAIN_S * 2.0 ** min(faults, 20))
-            return Verdict(status=DeliveryStatus.PENDING, delay_s=pause_s * (1 + chance), counts=False)
+            return Verdict(status=DeliveryStatus.PENDING, delay_s=pause_s * (1 + jitter), counts=False)
         case (
             OutcomeClass.REDIRECT
             | OutcomeClass.CLIENT_ERROR
@@ -36,13 +36,13 @@ def judge(outcome: Outcome, *, attempt: int, schedule: Sequence[int], chance: fl
             | OutcomeClass.TLS
             | OutcomeClass.BLOCKED
         ):
-            return _again(outcome, attempt, schedule, chance)
+            return _again(outcome, attempt, schedule, jitter)
         case _:
             assert_never(outcome.outcome)
 
 
-def _again(outcome: Outcome, attempt: int, schedule: Sequence[int], chance: float) -> Verdict:
-    delay = delay_before(attempt + 1, schedule, chance=chance)
+def _again(outcome: Outcome, attempt: int, schedule: Sequence[int], jitter: float) -> Verdict:
+    delay = delay_before(attempt + 1, schedule, jitter=jitter)
     if delay is None:
         return Verdict(status=DeliveryStatus.FAILED)
     requested = min(outcome.retry_after_s or 0.0, MAX_RETRY_AFTER_S)

@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 from esimhooks.server.domain.delivery import SUSPECT_AT, Claimed, Delivery, OutcomeClass
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.domain.operational import DeliveryFailed
-from esimhooks.server.domain.schedule import JITTER
+from esimhooks.server.domain.schedule import MAX_JITTER
 from esimhooks.server.store import events, lanes
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import response_row
@@ -245,7 +245,7 @@ async def fail_overdue(
                   q.position
         """,
         PATIENCE,
-        1 + JITTER,
+        1 + MAX_JITTER,
         limit,
         kept_for,
     )
