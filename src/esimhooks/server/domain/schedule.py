@@ -39,18 +39,18 @@ ORDER_POLL_FIRST_S = 5.0
 MAX_PROVIDER_PAUSE_S = 600.0
 
 
-def while_allocating(tries: int) -> float:
+def allocation_delay_s(tries: int) -> float:
     """Seconds before an order that is still allocating is queried again, after 1, 2, ... tries."""
     if tries <= len(ALLOCATING_S):
         return ALLOCATING_S[tries - 1]
     return min(MAX_PROVIDER_PAUSE_S, ALLOCATING_S[-1] * 2.0 ** min(tries - len(ALLOCATING_S), 20))
 
 
-def between_polls(polls: int) -> float:
+def poll_delay_s(polls: int) -> float:
     """Seconds between two polls of a pending order, after 1, 2, ... polls: 5 s to 10 min."""
     return min(MAX_PROVIDER_PAUSE_S, ORDER_POLL_FIRST_S * 2.0 ** min(polls - 1, 20))
 
 
-def while_down(tries: int, *, asked_s: float = 0.0) -> float:
+def outage_delay_s(tries: int, *, requested_s: float = 0.0) -> float:
     """Seconds before a provider that does not answer is queried again, at least what it requested."""
-    return max(asked_s, min(MAX_PROVIDER_PAUSE_S, 2.0 ** min(tries, 20)))
+    return max(requested_s, min(MAX_PROVIDER_PAUSE_S, 2.0 ** min(tries, 20)))

@@ -23,7 +23,7 @@ from esimhooks.server.domain.errors import NotNow, Refused, Undecryptable
 from esimhooks.server.domain.event import event_type_of
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.job import Filter, Job, Missed, RecoveryFilter, RequeryFilter
-from esimhooks.server.domain.schedule import while_down
+from esimhooks.server.domain.schedule import outage_delay_s
 from esimhooks.server.ingest.batch import BatchResult, Item, apply_batch
 from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.jobs.due_work import IDLE_S
@@ -188,7 +188,7 @@ class BackgroundJobs:
         except NotNow as error:
             if job.waits < MAX_WAITS:
                 after = structs.replace(job, waits=job.waits + 1, problem=error.detail)
-                again_in_s = while_down(after.waits, asked_s=error.retry_after_s)
+                again_in_s = outage_delay_s(after.waits, requested_s=error.retry_after_s)
             else:
                 after = structs.replace(_failed(job, esim_id, error.detail), waits=job.waits)
         except Refused as error:

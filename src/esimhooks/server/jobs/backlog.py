@@ -20,7 +20,7 @@ from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.errors import Broken, NotNow
 from esimhooks.server.domain.notification import JournalEntry, Notification, OrderNews
 from esimhooks.server.domain.order import Order
-from esimhooks.server.domain.schedule import ORDER_POLL_FIRST_S, while_allocating, while_down
+from esimhooks.server.domain.schedule import ORDER_POLL_FIRST_S, allocation_delay_s, outage_delay_s
 from esimhooks.server.domain.update import Doubt, Identity, Update
 from esimhooks.server.ingest.batch import BatchResult, Item, apply_batch, names_in
 from esimhooks.server.ingest.inbound import Wakes
@@ -215,7 +215,7 @@ class Backlog:
                 for (waiting, _), results in zip(ready, applied.results, strict=True):
                     result = next((one for one in results if one.outcome is UpdateOutcome.WAITING), None)
                     if result is not None:
-                        pause_s = while_down(waiting.tries)
+                        pause_s = outage_delay_s(waiting.tries)
                         await journal.put_off(db, waiting, seconds=pause_s, esim_id=result.esim_id)
             for one in querying:
                 await journal.put_off(db, one.waiting, seconds=CLAIM_S)
@@ -376,8 +376,8 @@ def _left_unmatched(entry: JournalEntry, news: OrderNews, detail: str) -> Item:
 
 def _pause_s(waiting: Waiting, error: Exception) -> float:
     if isinstance(error, StillAllocating):
-        return while_allocating(waiting.tries)
-    return while_down(waiting.tries, asked_s=error.retry_after_s if isinstance(error, NotNow) else 0.0)
+        return allocation_delay_s(waiting.tries)
+    return outage_delay_s(waiting.tries, requested_s=error.retry_after_s if isinstance(error, NotNow) else 0.0)
 
 
 def readable(entry: JournalEntry | Broken | None) -> JournalEntry:

@@ -21,7 +21,7 @@ from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, first_id_of, text_of
 from esimhooks.server.domain.order import Order
 from esimhooks.server.domain.provider import ProviderFacts, ProviderState, is_silent, provider_health_of
-from esimhooks.server.domain.schedule import between_polls
+from esimhooks.server.domain.schedule import poll_delay_s
 from esimhooks.server.domain.update import Cause
 from esimhooks.server.domain.validity import expiry_of
 from esimhooks.server.ingest.batch import BatchResult, Item, apply_batch, emit_pending
@@ -242,7 +242,7 @@ class Scheduler:
         except ProviderRefused as error:
             log.warning("order.refused", provider=order.provider, polls=order.polls, reason=error)
         async with self._database.session() as db:
-            await orders.poll_again(db, order.id, seconds=between_polls(order.polls))
+            await orders.poll_again(db, order.id, seconds=poll_delay_s(order.polls))
 
     async def _fetch_order(self, order: Order) -> None:
         client = await self._clients.find(order.provider)

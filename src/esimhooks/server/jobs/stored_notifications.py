@@ -10,7 +10,7 @@ from uuid import UUID
 
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.errors import NotNow, is_database_away
-from esimhooks.server.domain.schedule import while_down
+from esimhooks.server.domain.schedule import outage_delay_s
 from esimhooks.server.ingest.batch import Item, apply_batch, names_in
 from esimhooks.server.ingest.inbound import Wakes, report
 from esimhooks.server.ingest.provider_clients import ProviderClients
@@ -118,4 +118,4 @@ class StoredNotifications:
         log.warning("notifications.put_off", number=len(waiting), reason=detail, error=error)
         async with self._database.transaction() as db:
             for one in waiting:
-                await journal.put_off(db, one, seconds=while_down(one.tries), detail=detail)
+                await journal.put_off(db, one, seconds=outage_delay_s(one.tries), detail=detail)
