@@ -119,7 +119,7 @@ async def _queried(dsn: str, settings: Settings) -> AsyncIterator[Finding]:
     encryption_keys, usable = _encryption_keys(settings)
     database = await connect(dsn, Cipher(encryption_keys), connections=1, pooled=settings.database_pooled)
     try:
-        async for finding in _looked_into(database, settings, complete=found == needed and usable):
+        async for finding in _database_findings(database, settings, complete=found == needed and usable):
             yield finding
     except NotNow as error:
         yield wrong("database", str(error), "it answered a moment ago: look at its log")
@@ -134,7 +134,7 @@ def _encryption_keys(settings: Settings) -> tuple[list[str], bool]:
     return [new_key()], False
 
 
-async def _looked_into(database: Database, settings: Settings, *, complete: bool) -> AsyncIterator[Finding]:
+async def _database_findings(database: Database, settings: Settings, *, complete: bool) -> AsyncIterator[Finding]:
     async with database.session() as db:
         yield await _version(db)
         yield await _durability(db, allowed=settings.allow_unsafe_database)

@@ -94,9 +94,9 @@ class Applying:
                 return UpdateResult(outcome=UpdateOutcome.INVALID, detail=wrong)
             itself = esim is not None and esim is not replaced and is_named(esim, update.identity)
             esim = esim if itself else None  # neither the one that is replaced nor a free slot of its order
-        hindered = self._hindered((esim, replaced), source)
-        if hindered is not None:
-            return hindered
+        blocked = self._blocked((esim, replaced), source)
+        if blocked is not None:
+            return blocked
         assert not isinstance(esim, Unreadable)  # noqa: S101 - seen above
         assert not isinstance(replaced, Unreadable)  # noqa: S101 - seen above
         if replaced is not None and update.esim_status is None:
@@ -114,7 +114,7 @@ class Applying:
             return UpdateResult(outcome=UpdateOutcome.UNMATCHED, detail=_unmatched(update.identity))
         return _Target(esim, update, replaced if esim.further.replaces is None else None)
 
-    def _hindered(self, candidates: Sequence[Candidate | None], source: Source) -> UpdateResult | None:
+    def _blocked(self, candidates: Sequence[Candidate | None], source: Source) -> UpdateResult | None:
         """Return what an update waits for, None where it can be applied."""
         for candidate in candidates:
             if isinstance(candidate, Unreadable):

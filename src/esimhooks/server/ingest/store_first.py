@@ -46,7 +46,7 @@ class StoreFirst:
         self._wake = wake
         self._active_until: dict[str, float] = {}
         self._size = BacklogSize(0, 0.0)
-        self._looked_at = float("-inf")
+        self._read_at = float("-inf")
         self.commits = GroupCommit[Sequence[Item], frozenset[UUID]](
             self._commit, max_weight=MAX_A_COMMIT, weight_of=len
         )
@@ -82,8 +82,8 @@ class StoreFirst:
         """Store the items; return the entries of the requests that were left, as they speak of a frozen account."""
         items = [item for request in requests for item in request]
         now = asyncio.get_running_loop().time()
-        if now - self._looked_at >= LOOK_EVERY_S:
-            self._size, self._looked_at = await stored_first.backlog_size(db), now
+        if now - self._read_at >= LOOK_EVERY_S:
+            self._size, self._read_at = await stored_first.backlog_size(db), now
         if self._size.count + len(items) > self._bounds.rows or self._size.oldest_s > self._bounds.age_s:
             raise NotNow("more notifications wait to be applied than may", retry_after_s=RETRY_AFTER_S)
         left = await stored_first.store(

@@ -150,7 +150,7 @@ _provider_states = Gauge(
     multiprocess_mode="mostrecent",
     registry=REGISTRY,
 )
-_looked_at = Gauge(
+_read_at = Gauge(
     "esimhooks_queue_read_timestamp_seconds",
     "When the figures of the queue were read",
     multiprocess_mode="mostrecent",
@@ -253,7 +253,7 @@ def queue_read(figures: QueueFigures, *, at: float) -> None:
     _stored.set(figures.stored)
     _oldest_stored.set(figures.oldest_stored_s)
     _dispatchers.set(figures.dispatchers)
-    _looked_at.set(at)
+    _read_at.set(at)
 
 
 def endpoint_states(number: Mapping[str, int]) -> None:

@@ -63,7 +63,7 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
     Needs a transaction where `follow_up_of` any of them is true; otherwise this is one statement. A result is either
     dropped or in time: lanes and queue rows are locked before anything is written.
     """
-    at_stake = await _lock_at_stake(db, results)
+    locked_endpoints = await _lock_endpoints(db, results)
     locked = await _write_attempts(db, results)
     valid = [results[index] for index in sorted(locked)]
     advanced = await advance(
@@ -74,9 +74,9 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
             if standing.slot is not None and results[index].verdict.status is not DeliveryStatus.PENDING
         ],
     )
-    doomed = await _write_breakers(db, valid)
-    doomed |= {result.claimed.endpoint_id: DisabledReason.GONE for result in valid if result.verdict.endpoint_gone}
-    disabled = await _disable(db, {one: reason for one, reason in doomed.items() if one in at_stake})
+    to_disable = await _write_breakers(db, valid)
+    to_disable |= {result.claimed.endpoint_id: DisabledReason.GONE for result in valid if result.verdict.endpoint_gone}
+    disabled = await _disable(db, {one: reason for one, reason in to_disable.items() if one in locked_endpoints})
     causes = _causes(valid, disabled)
     return [
         Written(
@@ -102,7 +102,7 @@ def _causes(results: Sequence[Result], disabled: Mapping[UUID, DisabledReason]) 
     return {chosen[endpoint_id].claimed.delivery_id: reason for endpoint_id, reason in disabled.items()}
 
 
-async def _lock_at_stake(db: Session, results: Sequence[Result]) -> set[UUID]:
+async def _lock_endpoints(db: Session, results: Sequence[Result]) -> set[UUID]:
     """Lock and return the endpoints that these results may disable: an endpoint is locked before its lane."""
     gone = {result.claimed.endpoint_id for result in results if result.verdict.endpoint_gone}
     failing = {
