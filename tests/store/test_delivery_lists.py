@@ -15,7 +15,7 @@ from esimhooks.server.domain.delivery import Delivery, DeliveryFilter, DeliveryS
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.event import Event, EventFilter
 from esimhooks.server.domain.ids import Prefix, new_id, parse_id
-from esimhooks.server.domain.lists import Looked
+from esimhooks.server.domain.lists import ScanResult
 from esimhooks.server.domain.notification import InboundRequest, JournalEntry, JournalFilter
 from esimhooks.server.store import deliveries, events, intake, journal_lists, queue
 from esimhooks.server.store.database import Database
@@ -82,7 +82,7 @@ async def a_mixture(database: Database, endpoints: Sequence[tuple[Tenant, UUID]]
     return raised[::-1], sent[::-1]
 
 
-async def gone_through(search: Callable[[UUID | None], Awaitable[Looked[Row]]]) -> list[UUID]:
+async def gone_through(search: Callable[[UUID | None], Awaitable[ScanResult[Row]]]) -> list[UUID]:
     """Return the ids that are found by going on to the end."""
     found: list[UUID] = []
     before: UUID | None = None
@@ -109,7 +109,7 @@ async def test_whatever_deliveries_are_searched_for_all_that_fit_are_found(opera
 
         async def search(
             before: UUID | None, where: DeliveryFilter = where, tenant: Tenant = tenant
-        ) -> Looked[Delivery]:
+        ) -> ScanResult[Delivery]:
             async with database.session() as db:
                 return await deliveries.page(db, tenant, where, before=before, limit=LIMIT, max_scanned=MOST)
 
@@ -133,7 +133,7 @@ async def test_whatever_events_are_searched_for_all_that_fit_are_found(operator:
     for tenant, kind, esim, (first, last) in product(tenants, (None, *TYPES), (None, raised[0].esim_id), spans):
         where = EventFilter(type=kind, esim_id=esim, first_id=first, last_id=last)
 
-        async def search(before: UUID | None, where: EventFilter = where, tenant: Tenant = tenant) -> Looked[Any]:
+        async def search(before: UUID | None, where: EventFilter = where, tenant: Tenant = tenant) -> ScanResult[Any]:
             async with database.session() as db:
                 return await events.page(db, tenant, where, before=before, limit=LIMIT, max_scanned=MOST)
 
@@ -173,7 +173,7 @@ async def test_whatever_of_the_journal_is_searched_for_all_that_fit_is_found(dat
     for outcome, source, esim, (first, last) in choices:
         where = JournalFilter(outcome=outcome, source=source, esim_id=esim, first_id=first, last_id=last)
 
-        async def search(before: UUID | None, where: JournalFilter = where) -> Looked[Any]:
+        async def search(before: UUID | None, where: JournalFilter = where) -> ScanResult[Any]:
             async with database.session() as db:
                 return await journal_lists.page(db, where, before=before, limit=LIMIT, max_scanned=MOST)
 

@@ -20,7 +20,7 @@ from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.event import EventFilter
 from esimhooks.server.domain.ids import EPOCH, Prefix, new_id, parse_id, text_of
 from esimhooks.server.domain.job import RequeryFilter
-from esimhooks.server.domain.lists import Looked
+from esimhooks.server.domain.lists import ScanResult
 from esimhooks.server.store import (
     audit,
     deliveries,
@@ -55,7 +55,7 @@ class Rows(Struct, frozen=True, kw_only=True):
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
 
-async def found(search: Awaitable[Looked[Any]]) -> Any:
+async def found(search: Awaitable[ScanResult[Any]]) -> Any:
     return (await search).rows
 
 

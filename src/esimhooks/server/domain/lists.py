@@ -11,7 +11,7 @@ from esimhooks.server.domain.errors import Refused
 Row = TypeVar("Row")
 
 
-class Looked(Struct, Generic[Row], frozen=True):
+class ScanResult(Struct, Generic[Row], frozen=True):
     """Rows, newest first. `reached` is the last row that was looked at where there may be older ones that fit."""
 
     rows: Sequence[Row]

@@ -18,7 +18,7 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event, EventFilter
 from esimhooks.server.domain.find import Begin, Hit, Trace, TracedDelivery
 from esimhooks.server.domain.ids import Prefix, parse_id
-from esimhooks.server.domain.lists import Looked, Unreadable, Window, found, partition
+from esimhooks.server.domain.lists import ScanResult, Unreadable, Window, found, partition
 from esimhooks.server.domain.notification import JournalEntry, JournalFilter
 from esimhooks.server.store import audit, deliveries, events, find, journal_lists
 from esimhooks.server.store.database import Session
@@ -50,19 +50,23 @@ NO_ID = (
 )
 
 
-async def find_events(db: Session, tenant: Tenant, where: EventFilter, window: Window) -> Looked[Event | Unreadable]:
+async def find_events(
+    db: Session, tenant: Tenant, where: EventFilter, window: Window
+) -> ScanResult[Event | Unreadable]:
     """Return events of the window that fit, and how far it looked."""
     async with db.snapshot():
         return await events.page(db, tenant, where, **window, max_scanned=MAX_EVENTS)
 
 
-async def find_deliveries(db: Session, tenant: Tenant, where: DeliveryFilter, window: Window) -> Looked[Delivery]:
+async def find_deliveries(db: Session, tenant: Tenant, where: DeliveryFilter, window: Window) -> ScanResult[Delivery]:
     """Return deliveries of the window that fit, and how far it looked."""
     async with db.snapshot():
         return await deliveries.page(db, tenant, where, **window, max_scanned=MAX_DELIVERIES)
 
 
-async def find_notifications(db: Session, where: JournalFilter, window: Window) -> Looked[JournalEntry | Unreadable]:
+async def find_notifications(
+    db: Session, where: JournalFilter, window: Window
+) -> ScanResult[JournalEntry | Unreadable]:
     """Return journal entries of the window that fit, and how far it looked; for operators."""
     async with db.snapshot():
         return await journal_lists.page(db, where, **window, max_scanned=MAX_NOTIFICATIONS)

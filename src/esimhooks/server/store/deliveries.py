@@ -16,7 +16,7 @@ from esimhooks.server.domain.endpoint import Ordering, Tenant
 from esimhooks.server.domain.errors import Undecryptable
 from esimhooks.server.domain.event import event_type_of
 from esimhooks.server.domain.ids import Prefix, text_of
-from esimhooks.server.domain.lists import Looked
+from esimhooks.server.domain.lists import ScanResult
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.statements import Columns, Parameters, bounded_scan
@@ -192,10 +192,10 @@ async def page(
     before: UUID | None,
     limit: int,
     max_scanned: int | None = None,
-) -> Looked[Delivery]:
+) -> ScanResult[Delivery]:
     """Return the tenant's deliveries older than the id `before`; `max_scanned` is how many rows are looked at, None for all."""
     if where.status is DeliveryStatus.PENDING and where.outcome is None and where.status_code is None:
-        return Looked(await _pending(db, tenant, where, before=before, limit=limit))
+        return ScanResult(await _pending(db, tenant, where, before=before, limit=limit))
     parameters = Parameters()
     indexed, order = _indexed(parameters, tenant, where, before)
     due = ", (SELECT nullif(due_at, 'infinity') FROM queue WHERE delivery_id = fitting.id) AS due_at"
@@ -210,7 +210,7 @@ async def page(
         order=order,
         also=due,
     )
-    return Looked([delivery_of(row) for row in rows], reached)
+    return ScanResult([delivery_of(row) for row in rows], reached)
 
 
 def _indexed(

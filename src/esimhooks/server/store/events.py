@@ -12,7 +12,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Undecryptable
 from esimhooks.server.domain.event import Event, EventFilter, event_type_of
 from esimhooks.server.domain.ids import Prefix, text_of
-from esimhooks.server.domain.lists import Looked, Unreadable
+from esimhooks.server.domain.lists import ScanResult, Unreadable
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.encryption import readable
 from esimhooks.server.store.statements import Arrays, Parameters, bounded_scan, columns_of
@@ -109,7 +109,7 @@ async def find(db: Session, tenant: Tenant, event_id: UUID) -> Event | None:
 
 async def page(
     db: Session, tenant: Tenant, where: EventFilter, *, before: UUID | None, limit: int, max_scanned: int | None = None
-) -> Looked[Event | Unreadable]:
+) -> ScanResult[Event | Unreadable]:
     """Return the tenant's events, newest first, older than the id `before`.
 
     `max_scanned` is how many of them are looked at for one that fits, None for all.
@@ -125,7 +125,7 @@ async def page(
         limit=limit,
         max_scanned=max_scanned,
     )
-    return Looked(listed(db, rows), reached)
+    return ScanResult(listed(db, rows), reached)
 
 
 async def page_after(

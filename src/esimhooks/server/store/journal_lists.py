@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from esimhooks.server.domain.change import UpdateOutcome
-from esimhooks.server.domain.lists import Looked, Unreadable
+from esimhooks.server.domain.lists import ScanResult, Unreadable
 from esimhooks.server.domain.notification import JournalEntry, JournalFilter
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.journal import listed
@@ -20,17 +20,17 @@ UNUSUAL = f"outcome NOT IN ({', '.join(repr(outcome.value) for outcome in USUAL)
 
 async def page(
     db: Session, where: JournalFilter, *, before: UUID | None, limit: int, max_scanned: int | None = None
-) -> Looked[JournalEntry | Unreadable]:
+) -> ScanResult[JournalEntry | Unreadable]:
     """Return entries older than the id `before`, for operators; `max_scanned` is how many rows are looked at, None for all."""
     if where.esim_id is not None or where.by_identity:
-        return Looked(await _about(db, where, before=before, limit=limit))
+        return ScanResult(await _about(db, where, before=before, limit=limit))
     parameters = Parameters()
     indexed = _indexed(parameters, where, before)
     wanted = {"outcome": where.outcome}
     rows, reached = await bounded_scan(
         db, "notifications", parameters=parameters, indexed=indexed, wanted=wanted, limit=limit, max_scanned=max_scanned
     )
-    return Looked(listed(db, rows), reached)
+    return ScanResult(listed(db, rows), reached)
 
 
 def _indexed(parameters: Parameters, where: JournalFilter, before: UUID | None) -> list[str]:
