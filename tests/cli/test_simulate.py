@@ -26,7 +26,7 @@ def plan(**changes: object) -> Plan:
         "speed": 150_000.0,
         "duplicates": 0.3,
         "disorder": 0.3,
-        "patience_s": 20.0,
+        "timeout_s": 20.0,
     }
     return Plan(**(usual | changes))  # type: ignore[arg-type]  # each is of its type
 

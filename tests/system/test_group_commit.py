@@ -75,9 +75,7 @@ async def test_items_that_come_while_a_commit_is_on_its_way_are_committed_togeth
 
 async def test_what_nobody_waits_for_is_committed_with_what_comes_soon_after_and_at_once_with_what_is_urgent() -> None:
     ledger = Ledger()
-    group = GroupCommit[str, str](
-        ledger.commit, patience_s=LONG_S, is_urgent=lambda word: word == "urgent", max_weight=3
-    )
+    group = GroupCommit[str, str](ledger.commit, linger_s=LONG_S, is_urgent=lambda word: word == "urgent", max_weight=3)
     loop = Loop("commits", group.commit_waiting, wake=group.wake)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(loop.run())

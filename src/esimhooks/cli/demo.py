@@ -91,7 +91,7 @@ def demo(  # noqa: PLR0913 - each is an option
             endless=for_s is None and against is None and speed is None,
             provider="sandbox" if against is None else "demo",
             account_name="Demo merchant",
-            patience_s=ARRIVAL_S,
+            timeout_s=ARRIVAL_S,
         )
 
     demo_run = _DemoRun(as_json=as_json, limited=for_s is not None)
@@ -135,7 +135,7 @@ def simulate(  # noqa: PLR0913 - the options of a command
     """
     if account is not None and webhook_url is not None:
         raise typer.BadParameter("--webhook-url is for the new account; --account names one that is there")
-    patience_s, operator = duration(timeout), Client.from_environment()
+    timeout_s, operator = duration(timeout), Client.from_environment()
     if provider in SHIPPED:
         from esimhooks.cli.provider_life import run_examples  # noqa: PLC0415 - as above
 
@@ -151,7 +151,7 @@ def simulate(  # noqa: PLR0913 - the options of a command
         provider=provider,
         account=account,
         webhook_url=webhook_url,
-        patience_s=patience_s,
+        timeout_s=timeout_s,
     )
     demo_run = _DemoRun(as_json=as_json)
     report = asyncio.run(demo_run.run(operator, plan, receives=False))

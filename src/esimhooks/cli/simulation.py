@@ -38,7 +38,7 @@ _in_thread = asyncio.to_thread
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What is simulated. `speed` is simulated seconds a second, the two chances are 0 to 1, `patience_s` is real.
+    """What is simulated. `speed` is simulated seconds a second, `timeout_s` is in real seconds, the two probabilities are 0 to 1.
 
     `endless` begins a life where one has ended; with `requeries` one eSIM of each order is requeried in mid-life.
     """
@@ -56,7 +56,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     account: str | None = None
     account_name: str = "Simulation"
     webhook_url: str | None = None
-    patience_s: float = 60.0
+    timeout_s: float = 60.0
 
     @property
     def life_s(self) -> float:
@@ -181,7 +181,7 @@ class Simulation:
     async def close(self) -> Report:
         """Return the report once all is as it must be, or as it stands when the plan's patience ends."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._plan.patience_s):
+            async with asyncio.timeout(self._plan.timeout_s):
                 await self.sandbox.all_drained()
                 while True:
                     report = await self._final()
@@ -263,7 +263,7 @@ class Simulation:
         await self.sandbox.order(purchase)
         # A buyer installs what was delivered: at speed, lives would be over before their order is read.
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._plan.patience_s):
+            async with asyncio.timeout(self._plan.timeout_s):
                 while any(esim["esimStatus"] == EsimStatus.PENDING for esim in order["esims"]):
                     await asyncio.sleep(READ_S)
                     order = (await _in_thread(self._operator.get, f"/v1/orders/{order['id']}")).as_(dict[str, Any])

@@ -61,14 +61,14 @@ def trigger(
     It is made from the event's example. Needs a test key, or an operator's with --account; ends with 1 where it did
     not arrive.
     """
-    patience_s, data = duration(timeout), esim_fields(change or [])
+    timeout_s, data = duration(timeout), esim_fields(change or [])
     known(event, list(EventType), "event")
     client = Client.from_environment(account=account, mode=None if account is None else Mode.TEST)
     body = {"event": event, "data": data} | ({} if esim is None else {"esim": esim})
     raised = client.post(path("test-events"), body)
     event_id = raised.as_(_Raised).id
     with output.screen(stderr=True).status("waiting for its delivery"):
-        progress = _wait(client, event_id, patience_s)
+        progress = _wait(client, event_id, timeout_s)
     deliveries = [client.get(path("deliveries", one.id)) for one in progress]
     _show(raised, deliveries, as_json=as_json)
     if not progress:
@@ -77,12 +77,12 @@ def trigger(
             "see `esimhooks endpoints`"
         )
     if any(one.status != DELIVERED for one in progress):
-        raise Failed("\n".join(_fault(one, patience_s) for one in progress if one.status != DELIVERED))
+        raise Failed("\n".join(_fault(one, timeout_s) for one in progress if one.status != DELIVERED))
 
 
-def _wait(client: Client, event_id: str, patience_s: float) -> list[Progress]:
-    """Return the event's deliveries once each was tried, or after `patience_s` seconds."""
-    end = time.monotonic() + patience_s
+def _wait(client: Client, event_id: str, timeout_s: float) -> list[Progress]:
+    """Return the event's deliveries once each was tried, or after `timeout_s` seconds."""
+    end = time.monotonic() + timeout_s
     while True:
         progress = client.get(path("deliveries"), event=event_id, limit=100).as_(_Deliveries).data
         if all(one.tried for one in progress) or time.monotonic() >= end:
@@ -98,9 +98,9 @@ def _show(raised: Answer, deliveries: list[Answer], *, as_json: bool) -> None:
         show_answer(DELIVERY, "", one, as_json=False)
 
 
-def _fault(progress: Progress, patience_s: float) -> str:
+def _fault(progress: Progress, timeout_s: float) -> str:
     if progress.status != PENDING:
         return f"{progress.id} did not arrive: it is {progress.status}"
     if progress.attempt_count == 0:
-        return f"{progress.id} was not attempted within {patience_s:g} s: is a server in the role dispatcher running?"
+        return f"{progress.id} was not attempted within {timeout_s:g} s: is a server in the role dispatcher running?"
     return f"{progress.id} did not arrive at the first attempt; the next is at {progress.next_attempt_at}"

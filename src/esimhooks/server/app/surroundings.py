@@ -21,7 +21,7 @@ from esimhooks.server.providers import registry
 from esimhooks.server.providers.port import Lookup, ProviderConfig, ProviderRefused, StillAllocating, Unparsable
 from esimhooks.server.runtime.disk import GIB, DiskState, disk_space
 
-PATIENCE_S = 5.0
+TIMEOUT_S = 5.0
 UNKNOWN_ORDER = "esimhooks-doctor"
 WIDE_ADDRESSES = 2**16
 LOOPBACK = ip_address("127.0.0.0")
@@ -66,7 +66,7 @@ async def proxy(url: str) -> Finding:
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             _, writer = await asyncio.open_connection(parts.hostname, port)
     except (OSError, TimeoutError) as error:
         mend = "start it, or correct ESIMHOOKS_EGRESS_PROXY: nothing is delivered meanwhile"
@@ -91,7 +91,7 @@ async def reached(stored: Sequence[StoredProvider], *, public_url: str | None) -
 
 
 def _session() -> ClientSession:
-    return ClientSession(cookie_jar=DummyCookieJar(), trust_env=False, timeout=ClientTimeout(total=PATIENCE_S))
+    return ClientSession(cookie_jar=DummyCookieJar(), trust_env=False, timeout=ClientTimeout(total=TIMEOUT_S))
 
 
 async def _provider(session: ClientSession, stored: StoredProvider) -> Finding:

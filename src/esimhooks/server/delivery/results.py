@@ -20,7 +20,7 @@ MAX_BATCH = 2000
 MAX_LOGGED = 50
 """So many results are logged in one turn of the event loop."""
 
-PATIENCE_S = 0.01
+LINGER_S = 0.01
 """Nobody waits for the result of what was delivered; with those of the next milliseconds it costs a third."""
 
 log = get_logger("attempt")
@@ -34,7 +34,7 @@ class ResultWriter:
         self._clock = clock
         self._due = due
         self.commits = GroupCommit[Result, Written](
-            self._commit, max_weight=MAX_BATCH, patience_s=PATIENCE_S, is_urgent=_is_awaited
+            self._commit, max_weight=MAX_BATCH, linger_s=LINGER_S, is_urgent=_is_awaited
         )
 
     async def write(self, result: Result) -> Written:

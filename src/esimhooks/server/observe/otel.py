@@ -85,10 +85,10 @@ class OpenTelemetry:
 
     def end(self) -> None:
         """Hand over what is recorded; a collector that does not take it is waited for `LAST_EXPORT_S`."""
-        out_of_patience = threading.Timer(LAST_EXPORT_S, self._exporter.shutdown)
-        out_of_patience.start()
+        deadline = threading.Timer(LAST_EXPORT_S, self._exporter.shutdown)
+        deadline.start()
         self._provider.shutdown()
-        out_of_patience.cancel()
+        deadline.cancel()
 
 
 def _traceparent(context: Context | None) -> str | None:

@@ -33,7 +33,7 @@ class GroupCommit(Generic[Item, Result]):
     """Collects items and hands them to `commit`, in the order in which each owner submitted them.
 
     A batch weighs at most `max_weight`, but for one item that weighs more by itself; `weight_of` counts 1 for each item
-    where it is not given. A batch without an urgent item waits `patience_s` for others to join it.
+    where it is not given. A batch without an urgent item waits `linger_s` for others to join it.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class GroupCommit(Generic[Item, Result]):
         *,
         max_weight: int = 200,
         weight_of: Callable[[Item], int] = lambda _: 1,
-        patience_s: float = 0.0,
+        linger_s: float = 0.0,
         is_urgent: Callable[[Item], bool] = lambda _: True,
     ) -> None:
         self._commit = commit
@@ -51,9 +51,9 @@ class GroupCommit(Generic[Item, Result]):
         self._waiting: dict[Hashable, deque[_Waiting[Item, Result]]] = {}
         self._count = 0
         self._together = 0
-        self._patience_s = patience_s
+        self._linger_s = linger_s
         self._is_urgent = is_urgent
-        self._hurry = Wake()
+        self._flush = Wake()
         self.wake = Wake()
 
     @property
@@ -73,14 +73,14 @@ class GroupCommit(Generic[Item, Result]):
         self._waiting.setdefault(owner, deque()).append(_Waiting(item, self._weight_of(item), future))
         self._count += 1
         self.wake.notify()
-        if self._patience_s and (self._is_urgent(item) or self._count >= self._max_weight):
-            self._hurry.notify()
+        if self._linger_s and (self._is_urgent(item) or self._count >= self._max_weight):
+            self._flush.notify()
         return await future
 
     async def commit_waiting(self) -> float:
         """Commit what waits; the work of the loop that waits on `wake`."""
-        if self._patience_s and self._count:
-            await self._hurry.wait(self._patience_s)
+        if self._linger_s and self._count:
+            await self._flush.wait(self._linger_s)
         elif self._together > 1 and self._count < self._max_weight:
             await asyncio.sleep(GATHER_S)
         batch = self._next_batch()

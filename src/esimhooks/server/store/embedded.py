@@ -311,9 +311,9 @@ def _end(process: psutil.Process) -> None:
     """End a server and all its processes: politely, then at once, then by force."""
     with suppress(psutil.NoSuchProcess):
         family = [process, *process.children(recursive=True)]
-        for number, patience_s in ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0)):
+        for number, timeout_s in ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0)):
             process.send_signal(number)
-            _wait_for(lambda: not any(map(_lives, family)), time.monotonic() + patience_s)
+            _wait_for(lambda: not any(map(_lives, family)), time.monotonic() + timeout_s)
             if not _lives(process):
                 break
         for rest in filter(_lives, family):

@@ -206,7 +206,7 @@ async def cancel(db: Session, delivery_id: UUID, *, now: datetime) -> bool:
     return True
 
 
-PATIENCE = timedelta(hours=24)
+MAX_OVERDUE = timedelta(hours=24)
 """How long beyond the end of its schedule a delivery may wait (`docs/concepts.md`, "Delivery")."""
 WHY = "it waited 24 h beyond the end of its schedule without getting its turn. Sending it again starts a new schedule"
 
@@ -225,7 +225,7 @@ async def fail_overdue(
     """
     rows = await db.conn.fetch(
         """
-        WITH patience AS (
+        WITH allowed AS (
             SELECT e.id, CASE WHEN e.paused THEN $4::interval ELSE
                    $1::interval + make_interval(secs => $2::float8 * (SELECT sum(s) FROM unnest(e.retry_schedule) s))
                    END AS span,
@@ -233,9 +233,9 @@ async def fail_overdue(
             FROM endpoints e
         ), overdue AS (
             SELECT q.delivery_id FROM queue q
-            JOIN patience p ON p.id = q.endpoint_id
+            JOIN allowed a ON a.id = q.endpoint_id
             JOIN lanes l ON l.endpoint_id = q.endpoint_id
-            WHERE q.started_at <= now() - $1::interval AND greatest(q.started_at, p.switched_at) <= now() - p.span
+            WHERE q.started_at <= now() - $1::interval AND greatest(q.started_at, a.switched_at) <= now() - a.span
               AND (q.due_at <= now() - $1::interval OR q.due_at = 'infinity' OR q.faults > 0)
               AND NOT (q.claim_token = l.lease_token AND coalesce(l.leased_until > now(), false))
             LIMIT $3 FOR UPDATE OF q SKIP LOCKED
@@ -244,7 +244,7 @@ async def fail_overdue(
         RETURNING q.delivery_id, q.account_id, q.endpoint_id, q.event_id, q.event_type, q.esim_id, q.attempts, q.ordered,
                   q.position
         """,
-        PATIENCE,
+        MAX_OVERDUE,
         1 + MAX_JITTER,
         limit,
         kept_for,
