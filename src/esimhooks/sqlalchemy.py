@@ -43,7 +43,7 @@ class _Borrowed:
     """A driver's connection whose transaction belongs to the inbox."""
 
     def __init__(self, connection: Any) -> None:
-        object.__setattr__(self, "_lent", connection)
+        object.__setattr__(self, "_connection", connection)
 
     def commit(self) -> None:
         """Leave it to the inbox."""
@@ -55,10 +55,10 @@ class _Borrowed:
         """Leave it open."""
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._lent, name)
+        return getattr(self._connection, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self._lent, name, value)
+        setattr(self._connection, name, value)
 
 
 def _engine_of(connection: Any) -> Engine:

@@ -52,7 +52,7 @@ def test_whatever_is_in_a_password_is_not_shown_and_reaches_the_driver(password:
     address = parse(f"postgresql://user:{password}@host:5432/database")
 
     assert address.shown == "postgresql://host:5432/database"
-    assert address.places == "host:5432"
+    assert address.location == "host:5432"
     assert address.dsn.endswith("@host:5432/database")
 
 

@@ -36,7 +36,7 @@ def export(account: AccountId, file: File, *, key_file: KeyFile = None, data_dir
     account_id, key = parse_id(Prefix.ACCOUNT, account), key_file or _key_of(file)
     settings = settings_of(data_dir=data_dir)
     end = asyncio.run(account_file.export_account(settings, account_id, file, key, waiting=waiting))
-    output.say(f"{account} is frozen, and all of it is in {file} ({_told(end.counts)}); the key is {key}")
+    output.say(f"{account} is frozen, and all of it is in {file} ({_counts(end.counts)}); the key is {key}")
     output.note("import it, let traffic go there, then delete the account here")
 
 
@@ -50,7 +50,7 @@ def import_(file: File, *, key_file: KeyFile = None, data_dir: DataDir = None) -
     from esimhooks.server.app import account_file  # noqa: PLC0415 - the same
 
     end = asyncio.run(account_file.import_account(settings_of(data_dir=data_dir), file, key_file or _key_of(file)))
-    output.say(f"the account is here: {_told(end.counts)}")
+    output.say(f"the account is here: {_counts(end.counts)}")
 
 
 def unfreeze(account: AccountId, *, data_dir: DataDir = None) -> None:
@@ -67,6 +67,6 @@ def _key_of(file: Path) -> Path:
     return file.with_name(f"{file.name}.key")
 
 
-def _told(counts: Mapping[str, int]) -> str:
+def _counts(counts: Mapping[str, int]) -> str:
     shown = {"esims": "eSIMs", "endpoints": "endpoints", "events": "events", "queue": "deliveries under way"}
     return ", ".join(f"{counts.get(table, 0)} {name}" for table, name in shown.items())

@@ -112,7 +112,7 @@ class SqliteDatabase:
     def __init__(self, path: str) -> None:
         self._path = str(Path(path).absolute())  # a process may go to another folder, as daemons do
         self._idle: Idle[sqlite3.Connection] = Idle(_abandon)
-        self._lent: Idle[sqlite3.Connection] = Idle(_abandon)
+        self._handler_pool: Idle[sqlite3.Connection] = Idle(_abandon)
         """Those that handlers work on. They keep no statements: each one is to ask the authorizer, which refuses all of
         them once a transaction was given up."""
 
@@ -146,7 +146,7 @@ class SqliteDatabase:
 
         try:
             # IMMEDIATE takes the lock at once: a reader that becomes a writer later can be refused without waiting.
-            pool, left_s = self._lent if handlers else self._idle, deadline - time.monotonic()
+            pool, left_s = self._handler_pool if handlers else self._idle, deadline - time.monotonic()
             with self._transaction(pool, "BEGIN IMMEDIATE", left_s, durable=durable, release=release) as session:
                 yield session
         finally:
@@ -155,7 +155,7 @@ class SqliteDatabase:
     def close(self) -> None:
         """Close all connections, those in use when they are handed back."""
         self._idle.close()
-        self._lent.close()
+        self._handler_pool.close()
 
     def _after_fork_in_child(self) -> None:
         """Let the child write, whatever thread of its parent was writing."""
@@ -207,7 +207,7 @@ class SqliteDatabase:
 
     def _connection(self, pool: Idle[sqlite3.Connection], within_s: float) -> sqlite3.Connection:
         self._create()
-        kept = 0 if pool is self._lent else 64
+        kept = 0 if pool is self._handler_pool else 64
         # A connection serves one thread at a time, but not always the same one.
         connection = sqlite3.connect(
             self._path, timeout=within_s, isolation_level=None, check_same_thread=False, cached_statements=kept

@@ -109,7 +109,7 @@ def document(table: Iterable[Route], *, public_url: str) -> Json:
                 "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, `esim_...`."},
                 "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },
-            "responses": {code: _problem(code, said) for code, said in ERRORS.items()},
+            "responses": {code: _problem(code, description) for code, description in ERRORS.items()},
         },
     }
 
@@ -133,8 +133,8 @@ def _say_default(member: Json) -> None:
     """Tell the default of a member in words: generators of clients take a member with a default as one that must be there."""
     default = member.pop("default", None)
     if default not in (None, [], {}):
-        said = f"default: {msgspec.json.encode(default).decode()}"
-        member["description"] = f"{member['description']}; {said}" if "description" in member else said
+        description = f"default: {msgspec.json.encode(default).decode()}"
+        member["description"] = f"{member['description']}; {description}" if "description" in member else description
 
 
 def _answers(one: Route) -> dict[str, Any]:
@@ -188,8 +188,8 @@ def _parameters(one: Route, schemas: Mapping[str, Json]) -> Iterator[Json]:
         yield {"name": "mode", "in": "query", "schema": schemas[repr(Mode)], "description": "operators: default live"}
     if one.method == "POST":
         key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
-        said = "the same key and request get the same answer for 24 h"
-        yield {"name": "Idempotency-Key", "in": "header", "schema": key, "description": said}
+        description = "the same key and request get the same answer for 24 h"
+        yield {"name": "Idempotency-Key", "in": "header", "schema": key, "description": description}
 
 
 def _success(one: Route, kind: Any, schemas: Mapping[str, Json]) -> Json:
@@ -207,9 +207,9 @@ def _refusals(one: Route) -> Json:
     return {code: {"$ref": f"#/components/responses/{code}"} for code in sorted(codes)}
 
 
-def _problem(code: str, said: str) -> Json:
+def _problem(code: str, description: str) -> Json:
     answer: Json = {
-        "description": said,
+        "description": description,
         "content": {PROBLEM: {"schema": {"$ref": TEMPLATE.format(name="Problem")}}},
     }
     if code in ("429", "503"):
@@ -221,8 +221,8 @@ def _problem(code: str, said: str) -> Json:
 def _webhook(event: EventType) -> Json:
     example = msgspec.to_builtins(example_of(event))
     headers = [
-        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}, "description": said}
-        for name, said in SIGNED.items()
+        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}, "description": description}
+        for name, description in SIGNED.items()
     ]
     return {
         "operationId": event.value.replace(".", "_"),

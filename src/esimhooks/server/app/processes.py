@@ -118,7 +118,7 @@ class Family:
         while not stop.is_set():
             began = monotonic()
             child, pipe = self._started(number)
-            ready = await _said(pipe)
+            ready = await _received(pipe)
             if ready == READY:
                 if not first.done():
                     first.set_result(None)
@@ -186,7 +186,7 @@ def share_of(settings: Settings, number: int) -> Settings:
     return settings.model_copy(update={"roles": roles, **shared})
 
 
-async def _said(pipe: Connection) -> bytes:
+async def _received(pipe: Connection) -> bytes:
     """Return the next message, empty where the other side has ended."""
     await _readable(pipe.fileno())
     try:

@@ -112,10 +112,10 @@ def failure(error: BaseException) -> str:
     if isinstance(error, EsimhooksError):
         return text(str(error))
     try:
-        said = foreign_text(str(error))
+        message = foreign_text(str(error))
     except Exception as unreadable:  # noqa: BLE001 - it is the code of others
-        said = f"its text cannot be made ({type(unreadable).__name__})"
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+        message = f"its text cannot be made ({type(unreadable).__name__})"
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def traceback(error: BaseException) -> list[dict[str, Any]]:

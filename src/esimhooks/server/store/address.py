@@ -48,13 +48,13 @@ QUERY_AFTER_HOSTS = re.compile(r"(^|@)(?P<hosts>[^@/?]*)(/[^@?]*)?\?[a-z_]+=")
 class Address(Struct, frozen=True):
     """Where the database is. `text`, for programs of PostgreSQL, and `dsn`, for the driver, hold the password.
 
-    `shown` and `places` hold nothing of it.
+    `shown` and `location` hold nothing of it.
     """
 
     text: str
     dsn: str
     shown: str
-    places: str
+    location: str
     connect_timeout_s: float | None
 
 
@@ -80,7 +80,7 @@ def parse(text: str) -> Address:
         text=f"{scheme}://{user}{parts.netloc}{parts.path}{_query(pairs)}",
         dsn=f"{scheme}://{user}{parts.netloc}{parts.path}{_query(kept)}",
         shown=f"{scheme}://{hosts}/{unquote(database)}",
-        places=hosts or "the local socket",
+        location=hosts or "the local socket",
         connect_timeout_s=_seconds(parameters.get("connect_timeout")),
     )
 

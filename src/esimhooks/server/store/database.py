@@ -147,32 +147,32 @@ class Database:
     `pooled`: a pooler in transaction mode stands between, so that nothing outlasts a transaction and each session is one.
     """
 
-    def __init__(self, pool: asyncpg.Pool, cipher: Cipher, *, places: str = "", pooled: bool = False) -> None:
+    def __init__(self, pool: asyncpg.Pool, cipher: Cipher, *, location: str = "", pooled: bool = False) -> None:
         self._pool = pool
         self._cipher = cipher
-        self._places = places
+        self._location = location
         self._pooled = pooled
         self._logged_at: dict[str, float] = {}
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
-        """Lend a connection without a transaction. Raises `NotNow` where the database does not answer or refuses."""
+        """Yield a connection without a transaction. Raises `NotNow` where the database does not answer or refuses."""
         if self._pooled:
             async with self._in_transaction() as session:
                 yield session
             return
-        async with self._lent() as session:
+        async with self._acquired() as session:
             yield session
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
-        """Lend a connection with an open transaction, committed at the end. Raises `NotNow`."""
+        """Yield a connection with an open transaction, committed at the end. Raises `NotNow`."""
         async with self._in_transaction() as session:
             yield session
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Session]:
-        """Lend a connection whose statements all see one snapshot; for reads that belong together. Raises `NotNow`."""
+        """Yield a connection whose statements all see one snapshot; for reads that belong together. Raises `NotNow`."""
         async with self._in_transaction(isolation="repeatable_read", readonly=True) as session:
             yield session
 
@@ -180,7 +180,7 @@ class Database:
     async def _in_transaction(
         self, *, isolation: Literal["read_committed", "repeatable_read"] = "read_committed", readonly: bool = False
     ) -> AsyncIterator[Session]:
-        async with self._lent() as session:
+        async with self._acquired() as session:
             async with session.conn.transaction(isolation=isolation, readonly=readonly):
                 if self._pooled:
                     await session.conn.execute(IN_TRANSACTION)
@@ -188,8 +188,8 @@ class Database:
             session.committed()
 
     @asynccontextmanager
-    async def _lent(self) -> AsyncIterator[Session]:
-        with self._refusals_logged(), passing_errors(self._places):
+    async def _acquired(self) -> AsyncIterator[Session]:
+        with self._refusals_logged(), passing_errors(self._location):
             try:
                 async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as conn:
                     yield Session(conn, self._cipher)
@@ -203,8 +203,8 @@ class Database:
             yield
         except tuple(REFUSALS) as error:
             self._log_refusal(error)
-            said = next(text for kind, text in REFUSALS.items() if isinstance(error, kind))
-            raise NotNow(f"{said} ({type(error).__name__}: {error.args[0]})") from error
+            reason = next(text for kind, text in REFUSALS.items() if isinstance(error, kind))
+            raise NotNow(f"{reason} ({type(error).__name__}: {error.args[0]})") from error
 
     def _log_refusal(self, error: asyncpg.PostgresError) -> None:
         """Log a refusal, each at most once a minute: every loop and every request meets it."""
@@ -232,7 +232,7 @@ async def connect(dsn: str, cipher: Cipher, *, connections: int = 10, pooled: bo
     """
     where = _parsed(dsn)
     try:
-        with passing_errors(where.places):
+        with passing_errors(where.location):
             pool = await asyncpg.create_pool(
                 where.dsn,
                 min_size=0,
@@ -246,8 +246,8 @@ async def connect(dsn: str, cipher: Cipher, *, connections: int = 10, pooled: bo
                 **({"statement_cache_size": 0} if pooled else {}),
             )
     except (asyncpg.PostgresError, asyncpg.ClientConfigurationError) as error:
-        raise Broken(f"ESIMHOOKS_DATABASE_URL: {where.places} refused the connection: {error}") from error
-    return Database(pool, cipher, places=where.places, pooled=pooled)
+        raise Broken(f"ESIMHOOKS_DATABASE_URL: {where.location} refused the connection: {error}") from error
+    return Database(pool, cipher, location=where.location, pooled=pooled)
 
 
 @asynccontextmanager
@@ -257,7 +257,7 @@ async def connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     Raises `NotNow` where nobody answers or the block meets a temporary error, and `Broken` for a refused login or an address
     that cannot be parsed.
     """
-    with passing_errors(_parsed(dsn).places):
+    with passing_errors(_parsed(dsn).location):
         conn = await _connected(dsn)
         try:
             yield conn
@@ -289,9 +289,9 @@ async def _connected(dsn: str) -> asyncpg.Connection:
     except ValueError:  # its message may contain a part of the password
         raise Broken(f"ESIMHOOKS_DATABASE_URL: {address.EXPECTED}") from None
     except (OSError, TimeoutError, asyncpg.TargetServerAttributeNotMatched) as error:
-        raise NotNow(f"no database answers at {where.places} ({type(error).__name__})", retry_after_s=2.0) from error
+        raise NotNow(f"no database answers at {where.location} ({type(error).__name__})", retry_after_s=2.0) from error
     except asyncpg.UndefinedObjectError as error:  # a parameter of the address that the server does not know
-        raise Broken(f"ESIMHOOKS_DATABASE_URL: {where.places} said: {error}") from error
+        raise Broken(f"ESIMHOOKS_DATABASE_URL: {where.location} said: {error}") from error
     return conn
 
 
@@ -354,26 +354,26 @@ _UNNAMED = SimpleNamespace(name="")
 
 
 class passing_errors:  # noqa: N801 - reads as a statement
-    """Turn the driver's temporary errors into `NotNow`, with what the server said and where (`places`)."""
+    """Turn the driver's temporary errors into `NotNow`, with what the server said and where (`location`)."""
 
-    def __init__(self, places: str = "") -> None:
-        self._places = places
+    def __init__(self, location: str = "") -> None:
+        self._location = location
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, CONFLICTS):
-            said = f"what was to be written does not fit what is stored ({type(error).__name__})"
-            raise Conflicting(said, retry_after_s=1.0) from error
+            reason = f"what was to be written does not fit what is stored ({type(error).__name__})"
+            raise Conflicting(reason, retry_after_s=1.0) from error
         if isinstance(error, TEMPORARY):
-            raise NotNow(f"the database does not answer ({self._said(error)})", retry_after_s=2.0) from error
+            raise NotNow(f"the database does not answer ({self._explained(error)})", retry_after_s=2.0) from error
 
-    def _said(self, error: BaseException) -> str:
+    def _explained(self, error: BaseException) -> str:
         """Return what went wrong: in words only where the server said it, as a person may have to mend it."""
         words = f": {error.args[0]}" if isinstance(error, asyncpg.PostgresError) and error.args else ""
         advice = f"; {POOLER}" if "unsupported startup parameter" in words else ""
-        return f"{type(error).__name__}{words}{f' at {self._places}' if self._places else ''}{advice}"
+        return f"{type(error).__name__}{words}{f' at {self._location}' if self._location else ''}{advice}"
 
 
 async def check_durability(session: Session, *, refuse: bool = True) -> None:
