@@ -66,7 +66,7 @@ class Idle(Generic[C]):
             self._all.append(connection)
         return connection
 
-    def forget(self, connection: C) -> None:
+    def remove(self, connection: C) -> None:
         """Close a connection that died while nobody used it; whoever took it goes on with another."""
         with caught(Exception):
             connection.close()
@@ -86,7 +86,7 @@ class Idle(Generic[C]):
     def drop(self, connection: C | None) -> None:
         """Close a connection instead of handing it back; None where none could be opened."""
         if connection is not None:
-            self.forget(connection)
+            self.remove(connection)
         with self._changed:
             self._given_back()
 

@@ -143,7 +143,7 @@ class PostgresDatabase:
             try:
                 return _begin(connection, begin, deadline)
             except psycopg.OperationalError:
-                self._idle.forget(connection)
+                self._idle.remove(connection)
                 self._idle.close()  # what ended one has ended all
         connecting_s = max(MIN_CONNECTING_S, int(deadline - time.monotonic()))
         # Statements are not prepared by name: poolers such as PgBouncer may switch connections between transactions.

@@ -102,7 +102,7 @@ class _ByKey:
         if request.refused is not None:
             await audit_refusal(request)
         elif request.caller is not None:
-            await note_use(request.services, request.caller)
+            await record_key_use(request.services, request.caller)
 
 
 OPEN: Access = _Open()
@@ -152,10 +152,10 @@ async def audit_refusal(request: Request) -> None:
         log.exception("access.refusal_not_noted", error=error)
 
 
-async def note_use(services: Services, caller: Principal) -> None:
+async def record_key_use(services: Services, caller: Principal) -> None:
     """Record that a key was used, where that is due; a caller that has its answer does not feel it fail."""
     authenticator: Authenticator = services[Authenticator]
-    lookup = authenticator.use_to_note(caller)
+    lookup = authenticator.use_to_record(caller)
     if lookup is None:
         return
     database: Database = services[Database]

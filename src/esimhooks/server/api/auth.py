@@ -23,9 +23,9 @@ from esimhooks.server.store import keys
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.statuses import Mode
 
-KEPT_S = 1.0
-NOTED_S = 60.0
-MAX_KEPT = 10_000
+CACHE_TTL_S = 1.0
+USE_RECORDED_EVERY_S = 60.0
+MAX_CACHED = 10_000
 
 
 class Principal(Struct, frozen=True):
@@ -81,8 +81,8 @@ class Authenticator:
         self._clock = clock
         self._addresses = addresses
         self.throttle = throttle
-        self._kept: dict[bytes, tuple[float, ApiKey]] = {}
-        self._noted: dict[str, float] = {}
+        self._cache: dict[bytes, tuple[float, ApiKey]] = {}
+        self._recorded_at: dict[str, float] = {}
 
     async def principal(self, request: Request) -> Principal:
         """Return the caller. Raises `Refused` (401) without a valid key, (403) from an address not allowed."""
@@ -156,19 +156,19 @@ class Authenticator:
             raise KeyRefused.because(RefusalKind.ADDRESS, holder, "this API key may not be used from this address")
         return holder
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Look every key up again; after one was revoked on this node."""
-        self._kept.clear()
+        self._cache.clear()
 
-    def use_to_note(self, caller: Principal) -> str | None:
+    def use_to_record(self, caller: Principal) -> str | None:
         """Return the public part of the caller's key where its use should be written down: once a minute each."""
         now = monotonic()
         lookup = caller.lookup
-        if lookup is None or now - self._noted.get(lookup, -NOTED_S) < NOTED_S:
+        if lookup is None or now - self._recorded_at.get(lookup, -USE_RECORDED_EVERY_S) < USE_RECORDED_EVERY_S:
             return None
-        if len(self._noted) >= MAX_KEPT:
-            self._noted.clear()
-        self._noted[lookup] = now
+        if len(self._recorded_at) >= MAX_CACHED:
+            self._recorded_at.clear()
+        self._recorded_at[lookup] = now
         return lookup
 
     def peer(self, request: Request) -> str:
@@ -189,15 +189,15 @@ class Authenticator:
     async def _key(self, text: str, digest: bytes) -> ApiKey | None:
         if not well_formed(text):
             return None
-        kept = self._kept.get(digest)
-        if kept is not None and monotonic() - kept[0] < KEPT_S:
-            return kept[1]
+        cached = self._cache.get(digest)
+        if cached is not None and monotonic() - cached[0] < CACHE_TTL_S:
+            return cached[1]
         key = await self._found(lookup_of(text))
-        self._kept.pop(digest, None)
+        self._cache.pop(digest, None)
         if key is not None and hmac.compare_digest(digest, key.digest):
-            if len(self._kept) >= MAX_KEPT:
-                self._kept.clear()
-            self._kept[digest] = (monotonic(), key)
+            if len(self._cache) >= MAX_CACHED:
+                self._cache.clear()
+            self._cache[digest] = (monotonic(), key)
         return key
 
 

@@ -118,7 +118,7 @@ def limits(state: RateLimitState) -> dict[str, str]:
 
 
 MINUTE_S = 60
-MAX_KEPT = 10_000
+MAX_ENTRIES = 10_000
 AUDIT_EVERY_S = 60.0
 
 
@@ -153,7 +153,7 @@ class LoginThrottle:
         try:
             yield
             self._good[credential] = None
-            if len(self._good) > MAX_KEPT:
+            if len(self._good) > MAX_ENTRIES:
                 self._good.popitem(last=False)
         except Refused:
             is_wrong = True
@@ -186,6 +186,6 @@ class LoginThrottle:
         if now - self._audited.get(name, -AUDIT_EVERY_S) < AUDIT_EVERY_S:
             return False
         self._audited[name] = now
-        if len(self._audited) > MAX_KEPT:
+        if len(self._audited) > MAX_ENTRIES:
             self._audited.popitem(last=False)
         return True

@@ -90,8 +90,8 @@ class Connections:
             del self._by_address[connection.network]
         return has_room
 
-    def forget(self, connection: "GuardedProtocol") -> None:
-        """Count a connection that has ended no more."""
+    def remove(self, connection: "GuardedProtocol") -> None:
+        """Stop counting a connection that has ended."""
         self._all.discard(connection)
         if (same_address := self._by_address.get(connection.network)) is not None:
             same_address.discard(connection)
@@ -117,7 +117,7 @@ class Connections:
         _, _, longest = min(waiting)
         self._refusals.note(RefusalKind.CONNECTION, longest.network)
         longest.transport.abort()
-        self.forget(longest)
+        self.remove(longest)
         return True
 
 
@@ -146,7 +146,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count it no more."""
-        self.registry.forget(self)
+        self.registry.remove(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

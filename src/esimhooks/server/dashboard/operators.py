@@ -107,7 +107,7 @@ async def revoke_key(
     """Revoke a key, and end the sessions that it began."""
     operator_of(request)
     await manage_keys.revoke_key(db, actor, parse_id(Prefix.ACCOUNT, account_id), parse_id(Prefix.KEY, key_id))
-    db.after_commit(authenticator.forget)
+    db.after_commit(authenticator.clear_cache)
     return redirect(f"/accounts/{account_id}")
 
 

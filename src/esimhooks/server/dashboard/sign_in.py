@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from esimhooks.server.api.access import note_refusal, note_use
+from esimhooks.server.api.access import note_refusal, record_key_use
 from esimhooks.server.api.auth import Authenticator, actor_of, require_permission
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.problems import headers_of
@@ -58,7 +58,7 @@ async def sign_in(
             await end_session(db, before)
         session = DashboardSession(principal.lookup, admin)
         token = await open_session(db, actor, session, owner=principal.tenant, now=now)
-    await note_use(request.services, principal)
+    await record_key_use(request.services, principal)
     own = back.startswith("/") and not back.startswith(("//", "/\\"))
     return redirect(back if own else "/", set_cookie=cookie(request, token))
 

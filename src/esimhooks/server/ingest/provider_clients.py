@@ -24,7 +24,7 @@ from esimhooks.server.providers.port import CredentialsRefused, Lookup, Pace, Pr
 from esimhooks.server.store import provider_troubles, providers
 from esimhooks.server.store.database import Database
 
-KEPT_S = 1.0
+CACHE_TTL_S = 1.0
 
 log = get_logger("providers")
 
@@ -101,7 +101,7 @@ class ProviderClients:
         self._database = database
         self._clock = clock
         self._make = make
-        self._kept: dict[str, tuple[float, ProviderClient]] = {}
+        self._cache: dict[str, tuple[float, ProviderClient]] = {}
         self._refused: dict[str, bool] = {}
 
     async def find(self, name: str) -> ProviderClient | None:
@@ -109,17 +109,17 @@ class ProviderClients:
 
         Raises `NotNow` where the database does not answer, and where this installation lacks what it was stored for.
         """
-        kept = self._kept.get(name)
-        if kept is not None and monotonic() - kept[0] < KEPT_S:
-            return kept[1]
+        cached = self._cache.get(name)
+        if cached is not None and monotonic() - cached[0] < CACHE_TTL_S:
+            return cached[1]
         async with self._database.session() as db:
             stored = await providers.find(db, name)
         if stored is None:
-            self._kept.pop(name, None)  # names that are guessed must not fill the memory
+            self._cache.pop(name, None)  # names that are guessed must not fill the memory
             return None
-        unchanged = kept[1] if kept is not None and kept[1].stored == stored else None
+        unchanged = cached[1] if cached is not None and cached[1].stored == stored else None
         client = unchanged or ProviderClient(stored, Watched(self._rebuilt(stored), self._noting(name)))
-        self._kept[name] = (monotonic(), client)
+        self._cache[name] = (monotonic(), client)
         return client
 
     def _noting(self, name: str) -> "Note":
@@ -191,9 +191,9 @@ class ProviderClients:
                     await provider_troubles.end(db, name, OperationalType.PROVIDER_REFUSED)
             self._refused[name] = detail is not None
 
-    def forget(self, name: str) -> None:
+    def invalidate(self, name: str) -> None:
         """Read the provider anew the next time; after it was changed on this node."""
-        self._kept.pop(name, None)
+        self._cache.pop(name, None)
 
 
 def _is_same(presented: str, expected: str) -> bool:

@@ -162,7 +162,7 @@ async def put_provider(
     changed = changes(provider_fields(before) if before else {}, provider_fields(kept))
     if changed:
         await record_action(db, actor, Action.PROVIDER_PUT, new.name, owner=None, changes=changed)
-    db.after_commit(lambda: connected.forget(new.name))
+    db.after_commit(lambda: connected.invalidate(new.name))
     return kept
 
 
@@ -181,7 +181,7 @@ async def rotate_token(
     await providers.rotate_token(db, before, secrets.token_urlsafe(TOKEN_BYTES), expire_old_in_s=expire_old_in_s)
     overlap = {"expireOldIn": ChangedField(None, expire_old_in_s)}
     await record_action(db, actor, Action.PROVIDER_ROTATE, name, owner=None, changes=overlap)
-    db.after_commit(lambda: connected.forget(name))
+    db.after_commit(lambda: connected.invalidate(name))
     return found(await providers.find(db, name), "provider")
 
 
@@ -190,7 +190,7 @@ async def delete_provider(db: Session, actor: Actor, name: str, *, connected: Pr
     if not await providers.delete(db, name):
         raise Refused.not_found("there is no such provider")
     await record_action(db, actor, Action.PROVIDER_DELETE, name, owner=None)
-    db.after_commit(lambda: connected.forget(name))
+    db.after_commit(lambda: connected.invalidate(name))
 
 
 async def replay(db: Session, actor: Actor, notification_id: UUID) -> None:

@@ -11,7 +11,7 @@ from esimhooks.server.store import installation, migrate
 from esimhooks.server.store.database import Database
 
 WITHIN_S = 2.0
-KEPT_S = 1.0
+CACHE_TTL_S = 1.0
 """Whoever looks more often gets the answer of before: each look is a commit."""
 
 
@@ -55,7 +55,7 @@ class Health:
         if self._siblings.missing:
             raise NotNow(f"{self._siblings.missing} processes of the server are being started")
         async with self._looking:
-            if monotonic() - self._ready_at < KEPT_S:
+            if monotonic() - self._ready_at < CACHE_TTL_S:
                 return
             try:
                 async with asyncio.timeout(WITHIN_S), self._database.transaction() as db:

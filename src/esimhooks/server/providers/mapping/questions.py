@@ -100,7 +100,7 @@ class Api:
         self._session = session
         self._pace = pace
         self._clock = clock
-        self._kept: tuple[str, datetime] | None = None
+        self._cached_token: tuple[str, datetime] | None = None
         self._renewing = asyncio.Lock()
 
     def fill(
@@ -142,9 +142,9 @@ class Api:
         try:
             return await self._exchange(question, url, fill, question.auth)
         except CredentialsRefused:
-            if question.auth is None or question.auth.scheme != "oauth" or self._kept is None:
+            if question.auth is None or question.auth.scheme != "oauth" or self._cached_token is None:
                 raise
-            self._kept = None  # revoked before its time: once more with a fresh one
+            self._cached_token = None  # revoked before its time: once more with a fresh one
             return await self._exchange(question, url, fill, question.auth)
 
     async def _exchange(self, question: CompiledRequest, url: str, fill: Fill, auth: Auth | None) -> View:
@@ -165,9 +165,9 @@ class Api:
 
     async def _access_token(self) -> str:
         async with self._renewing:
-            if self._kept is None or self._kept[1] <= self._clock():
-                self._kept = await self._new_token()
-            return self._kept[0]
+            if self._cached_token is None or self._cached_token[1] <= self._clock():
+                self._cached_token = await self._new_token()
+            return self._cached_token[0]
 
     async def _new_token(self) -> tuple[str, datetime]:
         token = self._token
