@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esimhooks.server.delivery.http.answer_reader import KEPT_BYTES, AnswerReader
+from esimhooks.server.delivery.http.answer_reader import MAX_BODY_BYTES, AnswerReader
 from esimhooks.server.delivery.http.errors import NotHttp
 
 ANSWERS = [
@@ -40,7 +40,7 @@ def test_no_bytes_break_the_reader(data: bytes) -> None:
     reader.end()
 
     assert reader.complete == bool(reader.status)
-    assert len(reader.body) <= KEPT_BYTES
+    assert len(reader.body) <= MAX_BODY_BYTES
 
 
 @pytest.mark.parametrize(

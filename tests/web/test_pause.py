@@ -66,7 +66,7 @@ async def test_what_waits_behind_a_pause_is_kept_as_long_as_history_and_has_its_
             for name, value in columns.items():
                 await db.conn.execute(f"UPDATE endpoints SET {name} = $1 WHERE id = $2", value, lane.endpoint_id)
             now = datetime.now(UTC)
-            return len(await queue.fail_overdue(db, now=now, limit=9, kept_for=KEPT))
+            return len(await queue.fail_overdue(db, now=now, limit=9, retention=KEPT))
 
     assert await failed(paused=True) == 1
     assert await failed(paused=False, switched_at=datetime.now(UTC)) == 0

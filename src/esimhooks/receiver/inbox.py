@@ -38,7 +38,7 @@ def database_of(url: str) -> Database:
     raise ValueError("expected an inbox like sqlite:///inbox.db or postgresql://user@host/database")
 
 
-KEPT_DAYS = 30.0
+RETENTION_DAYS = 30.0
 PRUNED_AT_ONCE = 500
 
 
@@ -169,7 +169,7 @@ class Inbox:
                 f"UPDATE esimhooks_runs SET state = 'done' WHERE {_CHOSEN}", event_id=event_id, handler=handler
             )
 
-    def prune(self, *, older_than_days: float = KEPT_DAYS) -> int:
+    def prune(self, *, older_than_days: float = RETENTION_DAYS) -> int:
         """Forget events with nothing left to do that came before that time; return how many. Dead letters stay."""
         forgotten = 0
         while True:

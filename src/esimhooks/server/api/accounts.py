@@ -113,7 +113,7 @@ async def delete_account(
 ) -> None:
     """Delete an account with its keys, endpoints, orders and eSIMs."""
     await manage_accounts.delete_account(db, actor, account_id, now=now)
-    db.after_commit(authenticator.forget)
+    db.after_commit(authenticator.clear_cache)
 
 
 def _changed_quotas(patch: QuotasPatch | None) -> Callable[[Quotas], Quotas]:

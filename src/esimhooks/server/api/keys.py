@@ -169,7 +169,7 @@ async def change_key(
         ),
         rules,
     )
-    db.after_commit(authenticator.forget)
+    db.after_commit(authenticator.clear_cache)
     view = _key(changed.key)
     return ChangedKeyView(**asdict(view), endpoint=_owned(changed.made))
 
@@ -180,7 +180,7 @@ async def revoke_key(
 ) -> None:
     """Revoke a key at once."""
     await manage_keys.revoke_key(db, actor, account_id, key_id)
-    db.after_commit(authenticator.forget)
+    db.after_commit(authenticator.clear_cache)
 
 
 @routes.post("/v1/operator-keys", example={"name": "Ana", "role": "support", "expiresAt": "2027-12-31T00:00:00Z"})
@@ -203,7 +203,7 @@ async def change_operator_key(
 ) -> OperatorKeyView:
     """Change an operator's key; its role stays."""
     key = await manage_keys.change_operator_key(db, actor, key_id, _attributes(data))
-    db.after_commit(authenticator.forget)
+    db.after_commit(authenticator.clear_cache)
     return _operator_key(key)
 
 
@@ -211,7 +211,7 @@ async def change_operator_key(
 async def revoke_operator_key(db: Session, actor: Actor, authenticator: Authenticator, key_id: KeyId) -> None:
     """Revoke an operator's key at once."""
     await manage_keys.revoke_key(db, actor, None, key_id)
-    db.after_commit(authenticator.forget)
+    db.after_commit(authenticator.clear_cache)
 
 
 def _new(body: KeyBody | OperatorKeyBody) -> NewKey:

@@ -20,7 +20,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.store import idempotency
 from esimhooks.server.store.database import Database, Session
-from esimhooks.server.store.idempotency import KEPT_FOR, IdempotencyKey, StoredAnswer
+from esimhooks.server.store.idempotency import RETENTION, IdempotencyKey, StoredAnswer
 
 HEADER = "idempotency-key"
 REPLAYED = "idempotent-replayed"
@@ -65,7 +65,7 @@ async def carry_out_once(request: Request, route: Route, tenant: Tenant | None) 
     fingerprint = hashlib.sha256(b"\n".join(parts)).digest()
     database: Database = request.services[Database]
     installation: Installation = request.services[Installation]
-    since = installation.clock() - KEPT_FOR
+    since = installation.clock() - RETENTION
     async with database.session() as db:
         kept = await idempotency.find(db, owner, since=since)
     if kept is not None:

@@ -27,8 +27,8 @@ class Retention:
 
     def __init__(self, database: Database, *, days: int, audit_days: int, clock: Clock) -> None:
         self._database = database
-        self._audit_kept_for = timedelta(days=audit_days)
-        self._kept_for = timedelta(days=days)
+        self._audit_retention = timedelta(days=audit_days)
+        self._retention = timedelta(days=days)
         self._clock = clock
 
     async def drop_old_days(self) -> float:
@@ -37,27 +37,27 @@ class Retention:
         A delivery that is still pending, and a notification whose provider is still to be queried, keep their day and all
         later ones. A day that somebody still reads is tried again.
         """
-        wanted = self._clock() - self._kept_for
+        wanted = self._clock() - self._retention
         dropped, in_use = await partitions.drop_before(self._database, wanted)
         async with self._database.session() as db:
             needed = await partitions.oldest_needed(db)
             before = wanted if needed is None else min(wanted, made_at(needed))
             if dropped:
-                await partitions.forget_unmatched(db, before)
+                await partitions.delete_unmatched(db, before)
         if dropped:
             log.info("history.dropped", partitions=dropped)
         if before < wanted:
             log.warning("history.kept", because="something still waits", since=before.isoformat())
-        again_in_s = await self._forget_rows(wanted)
+        again_in_s = await self._delete_rows(wanted)
         if in_use:
             log.info("history.in_use", partitions=in_use, again_in_s=IN_USE_AGAIN_S)
             return min(again_in_s, IN_USE_AGAIN_S)
         return again_in_s
 
-    async def _forget_rows(self, before: datetime) -> float:
+    async def _delete_rows(self, before: datetime) -> float:
         async with self._database.session() as db:
             gone = (
-                await audit.forget(db, before=first_id_of(self._clock() - self._audit_kept_for), limit=BATCH),
-                await jobs.forget(db, before=before, limit=BATCH),
+                await audit.delete_before(db, before=first_id_of(self._clock() - self._audit_retention), limit=BATCH),
+                await jobs.delete_before(db, before=before, limit=BATCH),
             )
         return 0.0 if BATCH in gone else EVERY_S

@@ -66,7 +66,7 @@ TROUBLES_S, SILENCE_S = 5.0, 300.0
 TOP_UP_POLLS = 40
 """Some six hours; the polls of usage go on, and the next volume that is added still names the order."""
 SEEN_FOR = timedelta(days=30)
-FORGET_BATCH = 1000
+BATCH = 1000
 OVERDUE_BATCH = 500
 PARTITIONS_AGAIN_S = 60.0
 ALERT_BATCH = 100
@@ -99,7 +99,7 @@ class Scheduler:
         self._clock = clock
         self._wakes = wakes
         self._poll_interval_s = poll_interval_s
-        self._history_kept_for = timedelta(days=retention_days)
+        self._history_retention = timedelta(days=retention_days)
         self._passed_by: dict[UUID, float] = {}
         self._providers_reviewed = False
 
@@ -285,11 +285,11 @@ class Scheduler:
     async def report_doubts(self) -> float:
         """Tell the operator, once for each word and member, what providers sent that was not understood."""
         async with self._database.transaction() as db:
-            doubts = await provider_documents.claim(db, limit=FORGET_BATCH)
+            doubts = await provider_documents.claim(db, limit=BATCH)
             reported = await operational.emit_doubts(db, doubts, now=self._clock())
         if reported:
             self._wakes.due.notify()
-        return 0.0 if len(doubts) == FORGET_BATCH else 60.0
+        return 0.0 if len(doubts) == BATCH else 60.0
 
     async def report_health(self) -> float:
         """Emit `endpoint.failing` for endpoints that have failed for a while, `endpoint.recovered` once they work again."""
@@ -304,7 +304,7 @@ class Scheduler:
     async def report_troubles(self) -> float:
         """Tell the operator of providers that are silent, refuse the credentials, or say that the balance is low."""
         async with self._database.transaction() as db:
-            troubles = await provider_troubles.claim(db, limit=FORGET_BATCH)
+            troubles = await provider_troubles.claim(db, limit=BATCH)
             reported = await operational.emit_troubles(db, troubles, now=self._clock())
         if reported:
             self._wakes.due.notify()
@@ -329,7 +329,7 @@ class Scheduler:
         """Fail what has waited for far longer than its schedule."""
         async with self._database.transaction() as db:
             failed = await queue.fail_overdue(
-                db, now=self._clock(), limit=OVERDUE_BATCH, kept_for=self._history_kept_for
+                db, now=self._clock(), limit=OVERDUE_BATCH, retention=self._history_retention
             )
             emitted = await operational.emit(db, failed, now=self._clock())
         operational.report(failed)
@@ -338,7 +338,7 @@ class Scheduler:
         return 0.0 if len(failed) == OVERDUE_BATCH else 60.0
 
     async def clean_up(self) -> float:
-        """Forget notifications seen long ago; mend what two transactions could not see of each other.
+        """Delete notifications seen long ago; correct what two transactions could not see of each other.
 
         That is deliveries made while their endpoint was deleted or gave up the order of its eSIMs, and notifications that
         came in beside their eSIM.
@@ -348,9 +348,9 @@ class Scheduler:
             await fifo.dissolve_stale(db)
             await endpoints.cancel_orphans(db, now=now)
             await journal.wake_missed(db, since=first_id_of(now - LOOK_AGAIN_FOR))
-            await idempotency.forget(db, before=now - idempotency.KEPT_FOR)
-            forgotten = await journal.forget_seen(db, before=now - SEEN_FOR, limit=FORGET_BATCH)
-        return 0.0 if forgotten == FORGET_BATCH else 30.0
+            await idempotency.delete_before(db, before=now - idempotency.RETENTION)
+            deleted = await journal.delete_seen(db, before=now - SEEN_FOR, limit=BATCH)
+        return 0.0 if deleted == BATCH else 30.0
 
 
 EVERY_S = 10.0

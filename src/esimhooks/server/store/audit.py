@@ -96,8 +96,8 @@ async def page_for_operators(
     return await _select(db, account_id, mode, where, before=before, limit=limit)
 
 
-async def forget(db: Session, *, before: UUID, limit: int) -> int:
-    """Forget entries older than the id `before`; return how many rows went."""
+async def delete_before(db: Session, *, before: UUID, limit: int) -> int:
+    """Delete entries older than the id `before`; return how many rows went."""
     status = await db.conn.execute(
         "DELETE FROM audit_entries WHERE id IN (SELECT id FROM audit_entries WHERE id < $1 ORDER BY id LIMIT $2)",
         before,

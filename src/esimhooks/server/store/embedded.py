@@ -30,7 +30,7 @@ DATABASE = "esimhooks"
 MAJOR_VERSION = "18"
 START_LIMIT_S = 120.0  # crash recovery replays at most max_wal_size
 MAX_SOCKET_BYTES = 103  # of a socket's path: 107 on Linux, 103 on macOS
-LOG_KEPT_S = 7 * 86_400
+LOG_RETENTION_S = 7 * 86_400
 
 SETTINGS = """\
 listen_addresses = ''                       # a socket in the file system is all there is
@@ -220,7 +220,7 @@ class EmbeddedPostgres:
         """Start the server and wait until it answers."""
         self._forget_reused_pid()
         for path in (self._pgdata / "log").glob("postgres-*.log"):
-            if path.stat().st_mtime < time.time() - LOG_KEPT_S:
+            if path.stat().st_mtime < time.time() - LOG_RETENTION_S:
                 path.unlink()
         start_log = self._data_dir / "postgres-start.log"
         command = (str(programs / "postgres"), "-D", str(self._pgdata), "-k", str(self._choose_socket_dir(account)))

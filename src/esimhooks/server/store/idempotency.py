@@ -9,7 +9,7 @@ from msgspec import Struct
 from esimhooks.server.store.database import Session
 
 LOCK = 0x6964656D
-KEPT_FOR = timedelta(hours=24)
+RETENTION = timedelta(hours=24)
 
 
 class IdempotencyKey(Struct, frozen=True):
@@ -70,8 +70,8 @@ async def keep(db: Session, key: IdempotencyKey, kept: StoredAnswer, *, now: dat
     )
 
 
-async def forget(db: Session, *, before: datetime) -> None:
-    """Forget answers given before then."""
+async def delete_before(db: Session, *, before: datetime) -> None:
+    """Delete answers given before that time (aware UTC)."""
     await db.conn.execute("DELETE FROM idempotent_answers WHERE created_at < $1", before)
 
 

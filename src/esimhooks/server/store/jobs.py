@@ -160,8 +160,8 @@ async def end(db: Session, tenant: Tenant, job_id: UUID, *, problem: str, now: d
     )
 
 
-async def forget(db: Session, *, before: datetime, limit: int) -> int:
-    """Forget jobs that ended before that moment (aware UTC); return how many rows went."""
+async def delete_before(db: Session, *, before: datetime, limit: int) -> int:
+    """Delete jobs that ended before that time (aware UTC); return how many rows went."""
     return touched(
         await db.conn.execute(
             "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE finished_at < $1 ORDER BY id LIMIT $2)",

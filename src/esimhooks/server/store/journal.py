@@ -58,8 +58,8 @@ def row_of(db: Session, entry: JournalEntry) -> tuple[object, ...]:
     )
 
 
-async def forget_seen(db: Session, *, before: datetime, limit: int) -> int:
-    """Forget what was seen before the moment; return how many rows went."""
+async def delete_seen(db: Session, *, before: datetime, limit: int) -> int:
+    """Delete what was seen before that time (aware UTC); return how many rows went."""
     status = await db.conn.execute(
         """
         DELETE FROM seen_notifications WHERE ctid IN

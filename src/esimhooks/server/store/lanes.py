@@ -150,7 +150,7 @@ async def heartbeat(db: Session, *, holder: UUID, seconds: float, backend: Backe
                 backend_pid = coalesce(excluded.backend_pid, dispatchers.backend_pid),
                 backend_started_at = CASE WHEN excluded.backend_pid IS NULL THEN dispatchers.backend_started_at
                                           ELSE excluded.backend_started_at END
-        ), forgotten AS (
+        ), deleted AS (
             DELETE FROM dispatchers WHERE seen_until < now() - interval '1 minute' AND holder <> $1
         )
         SELECT (SELECT count(*) FROM dispatchers WHERE holder <> $1 AND seen_until > now()) + 1 AS dispatchers,

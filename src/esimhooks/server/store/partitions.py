@@ -108,8 +108,8 @@ async def _drop_alone(database: Database, name: str, ended: datetime) -> bool:
     return True
 
 
-async def forget_unmatched(db: Session, before: datetime) -> None:
-    """Forget unmatched notifications that came before `before` (aware UTC): their journal rows go with their day."""
+async def delete_unmatched(db: Session, before: datetime) -> None:
+    """Delete unmatched notifications that came before `before` (aware UTC): their journal rows go with their day."""
     await db.conn.execute("DELETE FROM unmatched_notifications WHERE notification_id < $1", first_id_of(before))
 
 

@@ -212,11 +212,11 @@ WHY = "it waited 24 h beyond the end of its schedule without getting its turn. S
 
 
 async def fail_overdue(
-    db: Session, *, now: datetime, limit: int, kept_for: timedelta = timedelta(days=30)
+    db: Session, *, now: datetime, limit: int, retention: timedelta = timedelta(days=30)
 ) -> Sequence[DeliveryFailed]:
     """Fail deliveries that have waited for too long by the database's clock; return them. Needs a transaction.
 
-    What waits for a paused endpoint fails after `kept_for`, when its day of history is due to go; once the endpoint is
+    What waits for a paused endpoint fails after `retention`, when its day of history is due to go; once the endpoint is
     resumed, it has its 24 h from then on.
 
     Claimed deliveries are left alone, and those whose next attempt is in the future or has been due for less than a day: a
@@ -247,7 +247,7 @@ async def fail_overdue(
         MAX_OVERDUE,
         1 + MAX_JITTER,
         limit,
-        kept_for,
+        retention,
     )
     if not rows:
         return []

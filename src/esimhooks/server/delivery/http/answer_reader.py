@@ -16,7 +16,7 @@ MAX_HEADERS = 1000
 MAX_INTERIM = 20
 """Answers with a status below 200 that may precede the one that counts; a flood of them would starve the others."""
 READ_BYTES = 64 * 1024
-KEPT_BYTES = 16 * 1024
+MAX_BODY_BYTES = 16 * 1024
 MAX_LENGTH_DIGITS = 18
 
 START = b"HTTP/1."
@@ -155,7 +155,7 @@ class AnswerReader:
 
     def on_body(self, data: bytes) -> None:
         """Keep the beginning of a body; called for every piece."""
-        self.body += data[: max(0, KEPT_BYTES - len(self.body))]
+        self.body += data[: max(0, MAX_BODY_BYTES - len(self.body))]
 
     def on_message_complete(self) -> None:
         """A body in chunks has ended."""

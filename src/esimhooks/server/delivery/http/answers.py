@@ -6,8 +6,8 @@ from email.utils import parsedate_to_datetime
 
 from esimhooks.server.domain.delivery import OutcomeClass
 
-KEPT_HEADERS = 50
-KEPT_HEADER_BYTES = 8 * 1024
+MAX_HEADERS = 50
+MAX_HEADER_BYTES = 8 * 1024
 
 MAX_WAIT_S = 366 * 86_400.0
 """Numbers beyond this are no wait that anybody means; they are cut so that they can be stored."""
@@ -58,10 +58,10 @@ def parse_retry_after(value: str, now: datetime) -> float | None:
 def keep_headers(raw: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
     """Return the first headers as text, as many as are kept. Latin-1 reads any byte and stores in any database."""
     kept: list[tuple[str, str]] = []
-    left_bytes = KEPT_HEADER_BYTES
+    left_bytes = MAX_HEADER_BYTES
     for name, value in raw:
         left_bytes -= len(name) + len(value)
-        if left_bytes < 0 or len(kept) == KEPT_HEADERS:
+        if left_bytes < 0 or len(kept) == MAX_HEADERS:
             break
         kept.append((name.decode("latin-1"), value.decode("latin-1")))
     return tuple(kept)
