@@ -92,7 +92,7 @@ async def _renew_for_ever(database: Database, leases: list[Lease]) -> None:
 async def _write(database: Database, made: list[Result]) -> set[UUID]:
     async with database.transaction() as db:
         written = await results.write_results(db, made)
-    return {one.claimed.delivery_id for one, what in zip(made, written, strict=True) if what.kept}
+    return {one.claimed.delivery_id for one, what in zip(made, written, strict=True) if what.stored}
 
 
 async def _delete(database: Database, endpoint_id: UUID) -> None:

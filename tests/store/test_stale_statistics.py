@@ -90,7 +90,7 @@ async def test_outcomes_read_what_they_change(database: Database, leases: list[L
     claimed = await _claimed(database, leases)
     async with database.transaction() as db, _reading_little(db):
         written = await write_results(db, [result_of(one, verdict) for one in claimed])
-    assert all(one.kept for one in written)
+    assert all(one.stored for one in written)
 
 
 async def test_failing_what_waited_too_long_reads_what_it_fails(database: Database, leases: list[Lease]) -> None:

@@ -123,7 +123,7 @@ async def write(
     """Write one attempt of each, all with the same verdict; return those that counted."""
     async with database.transaction() as db:
         written = await results.write_results(db, [result_of(one, verdict, transition=transition) for one in claimed])
-    return {one.delivery_id for one, what in zip(claimed, written, strict=True) if what.kept}
+    return {one.delivery_id for one, what in zip(claimed, written, strict=True) if what.stored}
 
 
 def result_of(claimed: Claimed, verdict: Verdict, *, transition: Transition | None = None) -> Result:

@@ -29,8 +29,8 @@ class Buckets(Protocol):
     def get(self, name: str) -> Bucket | None:
         """Return the bucket of that name, None where there is none or it was forgotten."""
 
-    def keep(self, name: str, bucket: Bucket) -> None:
-        """Keep a bucket, and forget another where there are too many."""
+    def put(self, name: str, bucket: Bucket) -> None:
+        """Store a bucket, and drop another where there are too many."""
 
 
 class OwnBuckets:
@@ -46,8 +46,8 @@ class OwnBuckets:
         """Return the bucket of that name."""
         return self._buckets.get(name)
 
-    def keep(self, name: str, bucket: Bucket) -> None:
-        """Keep a bucket as the one that was used last."""
+    def put(self, name: str, bucket: Bucket) -> None:
+        """Store a bucket as the one that was used last."""
         self._buckets[name] = bucket
         self._buckets.move_to_end(name)
         if len(self._buckets) > MAX_BUCKETS:
@@ -86,7 +86,7 @@ class SharedBuckets:
                 return Bucket(tokens, filled_at)
         return None
 
-    def keep(self, name: str, bucket: Bucket) -> None:
+    def put(self, name: str, bucket: Bucket) -> None:
         """Keep a bucket, in the place of its name or of the one that was used longest ago."""
         tag, places = self._places(name)
         kept = [(place, *_BUCKET.unpack_from(self._memory, place)) for place in places]

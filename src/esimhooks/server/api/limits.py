@@ -89,7 +89,7 @@ class RateLimit:
         bucket.filled_at = now
         is_over = bucket.tokens < 1
         bucket.tokens -= not is_over
-        self._buckets.keep(name, bucket)
+        self._buckets.put(name, bucket)
         if is_over:
             raise Refused.too_many(
                 f"more requests than this {self._scope} may send",
@@ -108,7 +108,7 @@ class RateLimit:
         bucket = self._buckets.get(name)
         if bucket is not None:
             bucket.tokens = min(self._capacity, bucket.tokens + 1)
-            self._buckets.keep(name, bucket)
+            self._buckets.put(name, bucket)
 
 
 def limits(state: RateLimitState) -> dict[str, str]:

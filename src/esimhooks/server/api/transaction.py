@@ -67,9 +67,9 @@ async def carry_out_once(request: Request, route: Route, tenant: Tenant | None) 
     installation: Installation = request.services[Installation]
     since = installation.clock() - RETENTION
     async with database.session() as db:
-        kept = await idempotency.find(db, owner, since=since)
-    if kept is not None:
-        return _again(kept, fingerprint)
+        stored = await idempotency.find(db, owner, since=since)
+    if stored is not None:
+        return _again(stored, fingerprint)
     async with AsyncExitStack() as stack:
 
         @asynccontextmanager
@@ -90,18 +90,18 @@ async def carry_out_once(request: Request, route: Route, tenant: Tenant | None) 
             raise TypeError("a stream cannot be answered once")
         async with begin() as db:
             text = msgspec.json.encode(EncodedAnswer(answer.status, answer.media_type, answer.body))
-            await idempotency.keep(db, owner, StoredAnswer(fingerprint, text), now=installation.clock())
+            await idempotency.store(db, owner, StoredAnswer(fingerprint, text), now=installation.clock())
     return answer
 
 
-def _again(kept: StoredAnswer, fingerprint: bytes) -> Response:
-    if kept.fingerprint != fingerprint:
+def _again(stored: StoredAnswer, fingerprint: bytes) -> Response:
+    if stored.fingerprint != fingerprint:
         raise Refused(
             "this Idempotency-Key was used for another request: expected a key of its own for each",
             status=422,
             code="IDEMPOTENCY_KEY_REUSED",
         )
-    before = msgspec.json.decode(kept.answer, type=EncodedAnswer)
+    before = msgspec.json.decode(stored.answer, type=EncodedAnswer)
     return Response(before.status, before.body, before.media_type, {REPLAYED: "true"})
 
 

@@ -50,7 +50,7 @@ async def export_account(
         database = await _database(settings, stack)
         is_new = await account_move.freeze_account(database, account_id, waiting=waiting)
         try:
-            cipher = Cipher([keys.kept(key_file, new_key)[0]])
+            cipher = Cipher([keys.load_or_create(key_file, new_key)[0]])
             async with aclosing(account_move.parts_of(database, account_id)) as parts:
                 return await _write(parts, file, cipher)
         except BaseException:

@@ -22,7 +22,7 @@ def encryption_keys(settings: Settings) -> list[str]:
             "ESIMHOOKS_ENCRYPTION_KEY is needed with a database of your own: 32 bytes in base64, "
             "as `openssl rand -base64 32` makes them, the same on all nodes"
         )
-    key, _ = kept(settings.data_dir / "encryption.key", new_encryption_key)
+    key, _ = load_or_create(settings.data_dir / "encryption.key", new_encryption_key)
     return [key]
 
 
@@ -30,10 +30,10 @@ def admin_key(settings: Settings) -> tuple[str, bool]:
     """Return the operator's first key, and whether it was made just now and must be shown once."""
     if settings.admin_key is not None:
         return settings.admin_key.get_secret_value(), False
-    return kept(settings.data_dir / "admin.key", lambda: new_key(None))
+    return load_or_create(settings.data_dir / "admin.key", lambda: new_key(None))
 
 
-def kept(path: Path, make: Callable[[], str]) -> tuple[str, bool]:
+def load_or_create(path: Path, make: Callable[[], str]) -> tuple[str, bool]:
     """Return the secret in the file, made (mode 600) where there is none yet, and whether it is new."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:

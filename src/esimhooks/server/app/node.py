@@ -334,7 +334,7 @@ class _Node:
         intake, storing, results = self._intake.commits, self._store_first.commits, self._results.commits
         return Supervisor(
             jobs=[
-                *(self._upkeep() if Role.SCHEDULER in roles else []),
+                *(self._scheduler_loops() if Role.SCHEDULER in roles else []),
                 *self._notifier.loops(),
                 Loop("clock", self._clock.read),
                 Loop("queue figures", QueueMetrics(self._database, clock=self._clock).refresh),
@@ -372,7 +372,7 @@ class _Node:
             ),
         )
 
-    def _upkeep(self) -> list[Loop]:
+    def _scheduler_loops(self) -> list[Loop]:
         backlog = Backlog(self._database, self._connected, policy=self._policy, clock=self._clock, wakes=self._wakes)
         stored = StoredNotifications(self._database, self._connected, policy=self._policy, wakes=self._wakes)
         scheduler = Scheduler(

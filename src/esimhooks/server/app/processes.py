@@ -83,7 +83,7 @@ class Family:
         async with asyncio.TaskGroup() as group:
             started = [asyncio.get_running_loop().create_future() for _ in range(self._settings.processes)]
             for number, first in enumerate(started):
-                group.create_task(self._keep(number, first, stop), name=f"child {number}")
+                group.create_task(self._supervise(number, first, stop), name=f"child {number}")
             tasks = [group.create_task(loop.run(), name=f"loop {loop.name}") for loop in loops]
             try:
                 await asyncio.gather(*started)
@@ -107,7 +107,7 @@ class Family:
             data_dir=None if self._settings.database_url else self._settings.data_dir,
         )
 
-    async def _keep(self, number: int, first: "asyncio.Future[None]", stop: asyncio.Event) -> None:
+    async def _supervise(self, number: int, first: "asyncio.Future[None]", stop: asyncio.Event) -> None:
         """Start a child, and another whenever it has ended by itself; `first` is done once one works or none is to."""
         await self._start_again(number, first, stop)
         if not first.done():

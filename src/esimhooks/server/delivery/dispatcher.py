@@ -312,7 +312,7 @@ class Dispatcher:
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, lane: LaneState, job: Job) -> None:
-        written = Written(kept=False)
+        written = Written(stored=False)
         try:
             result, released = await self._attempt(lane, job)
             await self._release_claims(released)
@@ -321,7 +321,7 @@ class Dispatcher:
         finally:
             self._scheduler.written(lane, job, now=monotonic(), next_is_due=written.next_is_due)
             self._begin()
-            lane.retiring = lane.retiring or not written.kept
+            lane.retiring = lane.retiring or not written.stored
             if lane.wants_more or (lane.retiring and lane.idle(monotonic())):
                 self._wake.notify()
 
@@ -368,7 +368,7 @@ class Dispatcher:
         written = await self._try_to_write(result)
         if self._is_resting and result.verdict.status is DeliveryStatus.PENDING:
             self._wake.notify()  # it is due again sooner than the loop knows
-        if not (written.kept and written.is_open):
+        if not (written.stored and written.is_open):
             await self._release_claims(self._scheduler.close(lane))
         elif (known := self._targets.get(lane.lease.endpoint_id)) and known.version < written.endpoint_version:
             self._refreshed_at = float("-inf")
@@ -384,7 +384,7 @@ class Dispatcher:
             except NotNow as error:
                 if monotonic() > deadline:
                     log.warning("result.lost", delivery=str(result.claimed.delivery_id), reason=error.detail)
-                    return Written(kept=False)
+                    return Written(stored=False)
                 await asyncio.sleep(0.5)
 
     async def _release_claims(self, jobs: Sequence[Job]) -> None:

@@ -74,7 +74,7 @@ def _operational_events(results: Sequence[Result], written: Sequence[Written]) -
     found: list[OperationalEvent] = []
     for result, what in zip(results, written, strict=True):
         claimed, outcome = result.claimed, result.outcome
-        if what.kept and result.verdict.status is DeliveryStatus.FAILED:
+        if what.stored and result.verdict.status is DeliveryStatus.FAILED:
             failed = DeliveryFailed(
                 account_id=claimed.account_id,
                 endpoint_id=claimed.endpoint_id,
@@ -111,12 +111,12 @@ def _log(result: Result, written: Written) -> None:
         duration_ms=outcome.duration_ms,
         delivery_status=verdict.status.value,
         again_in_s=verdict.delay_s,
-        kept=written.kept,
+        stored=written.stored,
     )
 
 
 def _count(result: Result, written: Written) -> None:
-    if not written.kept:
+    if not written.stored:
         metrics.dropped()
         return
     claimed, outcome, status = result.claimed, result.outcome, result.verdict.status

@@ -78,7 +78,7 @@ async def change_quotas(
 
 async def take_from_quota(db: Session, tenant: Tenant, rate: Rate) -> None:
     """Take one of what the account may do so many times a second. Raises `Refused` (429, or 404 without the account)."""
-    account = found(await accounts.keep(db, tenant.account_id), "account")
+    account = found(await accounts.lock_shared(db, tenant.account_id), "account")
     limit = account.quotas.per_second(rate)
     if not await accounts.take_from_quota(db, tenant.account_id, rate, limit):
         raise too_fast(rate, limit, retry_after_s=1 / limit if limit else 3600)

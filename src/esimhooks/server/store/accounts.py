@@ -53,7 +53,7 @@ async def lock(db: Session, account_id: UUID) -> Account | None:
     return None if row is None else _account(row)
 
 
-async def keep(db: Session, account_id: UUID) -> Account | None:
+async def lock_shared(db: Session, account_id: UUID) -> Account | None:
     """Return the account, which cannot be deleted before the end of the transaction, or None."""
     row = await db.conn.fetchrow(f"{READ} WHERE a.id = $1 FOR KEY SHARE OF a", account_id)
     return None if row is None else _account(row)

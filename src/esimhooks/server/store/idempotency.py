@@ -52,8 +52,8 @@ async def find(db: Session, key: IdempotencyKey, *, since: datetime) -> StoredAn
     )
 
 
-async def keep(db: Session, key: IdempotencyKey, kept: StoredAnswer, *, now: datetime) -> None:
-    """Keep an answer, in the place of one that has aged."""
+async def store(db: Session, key: IdempotencyKey, answer: StoredAnswer, *, now: datetime) -> None:
+    """Store an answer; it replaces one that has aged."""
     await db.conn.execute(
         """
         INSERT INTO idempotent_answers (account_id, mode, key, fingerprint, sealed_answer, created_at)
@@ -64,8 +64,8 @@ async def keep(db: Session, key: IdempotencyKey, kept: StoredAnswer, *, now: dat
         key.account_id,
         key.mode,
         key.key,
-        kept.fingerprint,
-        db.cipher.encrypt(kept.answer, row=_row(key)),
+        answer.fingerprint,
+        db.cipher.encrypt(answer.answer, row=_row(key)),
         now,
     )
 

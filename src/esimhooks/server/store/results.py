@@ -44,7 +44,7 @@ class Written(Struct, frozen=True):
     which may not know of a change yet.
     """
 
-    kept: bool
+    stored: bool
     disabled: DisabledReason | None = None
     is_open: bool = False
     endpoint_version: int = 0
@@ -80,14 +80,14 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
     causes = _causes(valid, disabled)
     return [
         Written(
-            kept=True,
+            stored=True,
             disabled=causes.get(result.claimed.delivery_id),
             is_open=standing.is_open and result.claimed.endpoint_id not in disabled,
             endpoint_version=standing.version,
             next_is_due=standing.slot in advanced,
         )
         if (standing := locked.get(index)) is not None
-        else Written(kept=False)
+        else Written(stored=False)
         for index, result in enumerate(results)
     ]
 

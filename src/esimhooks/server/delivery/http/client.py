@@ -114,7 +114,7 @@ class Sender:
             )
         duration_ms = round((self._loop.time() - began) * 1000)
         if await connection.finish(answer):
-            self.pool.keep(origin, connection)
+            self.pool.release(origin, connection)
         if self._proxy is not None and tls is None and answer.status == PROXY_PASSWORD_WANTED:
             return Outcome(
                 outcome=OutcomeClass.INTERNAL,
@@ -135,7 +135,7 @@ class Sender:
         """Send the request over an idle connection, or over a new one; return it with the beginning of the answer."""
         if self.pool.closed:
             raise Unanswered
-        idle = self.pool.take(origin)
+        idle = self.pool.acquire(origin)
         if idle is not None:
             exchange.dialled = idle.dialled
             try:

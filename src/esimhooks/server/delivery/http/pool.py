@@ -38,7 +38,7 @@ class Pool:
         self._max_connections = min(MAX_IDLE, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // SHARE_OF_HANDLES)
         self._sweep: asyncio.TimerHandle | None = None
 
-    def take(self, origin: Origin) -> Connection | None:
+    def acquire(self, origin: Origin) -> Connection | None:
         """Return a connection that is open, the one that was used last, or None."""
         waiting = self._idle.get(origin)
         while waiting:
@@ -48,7 +48,7 @@ class Pool:
                 return connection
         return None
 
-    def keep(self, origin: Origin, connection: Connection) -> None:
+    def release(self, origin: Origin, connection: Connection) -> None:
         """Keep an idle connection for the next request."""
         if self.closed or self._count >= self._max_connections:
             connection.abort()
