@@ -26,7 +26,7 @@ class Tail(Generic[Line]):
         self._decode = msgspec.json.Decoder(kind).decode
         self._offset = path.stat().st_size if path.exists() else 0
 
-    def news(self) -> list[Line]:
+    def order_update(self) -> list[Line]:
         """Return the whole lines that are new."""
         if not self._path.exists():
             return []
@@ -65,9 +65,9 @@ class Pulse:
         return self._accepted_at > moment and min(self._arrived_at.values()) > moment + LEFT_OVER_S
 
     def _look(self) -> None:
-        for told in self._told.news():
+        for told in self._told.order_update():
             if told.acknowledged:
                 self._accepted_at = max(self._accepted_at, told.at)
-        for heard in self._heard.news():
+        for heard in self._heard.order_update():
             if heard.lane is not None:
                 self._arrived_at[heard.lane] = max(self._arrived_at[heard.lane], heard.at)

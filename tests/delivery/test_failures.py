@@ -7,7 +7,7 @@ from concurrent.futures import Future
 import pytest
 
 from esimhooks.server.delivery.http.exchange import Exchange, Stage
-from esimhooks.server.delivery.http.failures import OURS, explain, explain_timeout
+from esimhooks.server.delivery.http.failures import LOCAL_ERRNOS, explain, explain_timeout
 from esimhooks.server.domain.delivery import OutcomeClass
 
 
@@ -43,7 +43,7 @@ def test_a_timeout_is_reported_by_how_far_the_connection_got(stage: Stage, outco
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        *((OSError(code, ""), OutcomeClass.INTERNAL) for code in sorted(OURS)),
+        *((OSError(code, ""), OutcomeClass.INTERNAL) for code in sorted(LOCAL_ERRNOS)),
         (OSError(errno.ETIMEDOUT, ""), OutcomeClass.TIMEOUT),
         (OSError(errno.EHOSTUNREACH, ""), OutcomeClass.CONNECT),
         (OSError("10.0.0.1 said no"), OutcomeClass.CONNECT),

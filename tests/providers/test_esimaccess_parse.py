@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from esimhooks.server.domain.notification import InboundRequest, Notification, OrderNews, OrderRef
+from esimhooks.server.domain.notification import InboundRequest, Notification, OrderRef, OrderUpdate
 from esimhooks.server.domain.update import Doubt, Update
 from esimhooks.server.providers.bodies import MAX_NOTIFICATION_BYTES
 from esimhooks.server.providers.esimaccess_parse import parse
@@ -334,7 +334,7 @@ def test_an_order_that_is_not_ready_is_of_no_consequence(word: str) -> None:
 def test_an_order_may_be_named_by_the_transaction_alone() -> None:
     found = parse(notification("ORDER_STATUS", transactionId="T1", orderStatus="GOT_RESOURCE"))
 
-    assert found.order == OrderNews(ref=OrderRef(transaction_id="T1"))
+    assert found.order == OrderUpdate(ref=OrderRef(transaction_id="T1"))
 
 
 @pytest.mark.parametrize("word", ["FAIL", "FAILED", "CANCEL", "CANCELLED"])
@@ -344,15 +344,15 @@ def test_an_order_that_failed_is_reported_with_the_words_of_the_provider(word: s
     silent = parse(notification("ORDER_STATUS", orderNo="B1", orderStatus=word))
     found = parse(notification("ORDER_STATUS", orderNo="B1", orderStatus=word, errorMsg="no\u2028stock"))
 
-    assert silent.order == OrderNews(ref=ref, failure=f"the provider says {word} of the order")
-    assert found.order == OrderNews(ref=ref, failure="no?stock")
+    assert silent.order == OrderUpdate(ref=ref, failure=f"the provider says {word} of the order")
+    assert found.order == OrderUpdate(ref=ref, failure="no?stock")
 
 
 @pytest.mark.parametrize("word", ["REFUND", "REFUNDED"])
 def test_an_order_that_was_refunded_is_reported_as_refunded(word: str) -> None:
     found = parse(notification("ORDER_STATUS", orderNo="B1", orderStatus=word))
 
-    assert found.order == OrderNews(ref=OrderRef(order_no="B1"), refunded=True)
+    assert found.order == OrderUpdate(ref=OrderRef(order_no="B1"), refunded=True)
 
 
 def test_words_about_a_failed_order_show_no_activation_code_and_may_be_odd() -> None:
@@ -365,7 +365,7 @@ def test_words_about_a_failed_order_show_no_activation_code_and_may_be_odd() -> 
     assert shown.order.failure is not None
     assert shown.order.failure.startswith("LPA:*** xxx")
     assert len(shown.order.failure) == 200
-    assert odd.order == OrderNews(ref=OrderRef(order_no="B1"), failure="the provider says FAIL of the order")
+    assert odd.order == OrderUpdate(ref=OrderRef(order_no="B1"), failure="the provider says FAIL of the order")
     assert doubtful(odd) == ["transactionId", "errorMsg"]
 
 

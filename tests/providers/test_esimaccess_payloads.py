@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from esimhooks.server.domain.notification import InboundRequest, Notification, OrderNews, OrderRef
+from esimhooks.server.domain.notification import InboundRequest, Notification, OrderRef, OrderUpdate
 from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
 from esimhooks.server.providers.esimaccess_parse import parse
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
@@ -118,13 +118,13 @@ EXPECTED = {
         doubts=(wrong_luhn("...3890"),),
     ),
     "ORDER_STATUS-2025-minimal": Notification(
-        kind="ORDER_STATUS", order=OrderNews(ref=OrderRef(order_no="B97318499280574"))
+        kind="ORDER_STATUS", order=OrderUpdate(ref=OrderRef(order_no="B97318499280574"))
     ),
     "ORDER_STATUS": Notification(
         kind="ORDER_STATUS",
         own_id="557212fa7f6f6de4452f139b1a6359f4",
         occurred_at=at(2026, 4, 22, 17, 16, 34),
-        order=OrderNews(ref=OrderRef(order_no="B82153381781441", transaction_id="7411146984093-4-TR_83_76")),
+        order=OrderUpdate(ref=OrderRef(order_no="B82153381781441", transaction_id="7411146984093-4-TR_83_76")),
     ),
     "SMDP_EVENT-download-2025": Notification(
         kind="SMDP_EVENT",

@@ -11,7 +11,7 @@ from random import Random
 import pytest
 from aiohttp import ClientSession, web
 
-from esimhooks.server.domain.notification import InboundRequest, Notification, OrderNews, OrderRef
+from esimhooks.server.domain.notification import InboundRequest, Notification, OrderRef, OrderUpdate
 from esimhooks.server.providers.esimaccess_parse import parse
 from esimhooks.server.providers.sandbox.esims import Purchase
 from esimhooks.server.providers.sandbox.life import Ending
@@ -89,7 +89,7 @@ async def test_a_whole_life_is_sent_in_order_with_the_facts_of_each_step(receive
 
     ordered, *notifications = receiver.notifications()
     updates = [notification.updates[0] for notification in notifications]
-    assert ordered.order == OrderNews(ref=OrderRef(order_no="B1", transaction_id="T1"))
+    assert ordered.order == OrderUpdate(ref=OrderRef(order_no="B1", transaction_id="T1"))
     assert [notification.kind for notification in notifications] == [
         *("SMDP_EVENT", "SMDP_EVENT", "SMDP_EVENT", "ESIM_STATUS"),
         *("DATA_USAGE", "DATA_USAGE", "DATA_USAGE", "DATA_USAGE", "ESIM_STATUS", "ESIM_STATUS"),

@@ -43,7 +43,9 @@ FRAMING = frozenset(
         "via",
     }
 )
-OURS = frozenset({"content-type", "cookie", "date", "forwarded", "range", "traceparent", "tracestate", "user-agent"})
+RESERVED = frozenset(
+    {"content-type", "cookie", "date", "forwarded", "range", "traceparent", "tracestate", "user-agent"}
+)
 TRUSTED = frozenset(
     {
         "cf-connecting-ip",
@@ -73,7 +75,7 @@ def header_error(name: str, value: str, *, brand: str | None = None) -> str | No
     if not _name.fullmatch(name):
         return f"expected the name of a header, of at most {MAX_NAME} letters, digits and hyphens"
     branded = () if brand is None else (f"x-{brand.lower()}-",)
-    if name in FRAMING | OURS | TRUSTED or name.startswith(PREFIXES + branded):
+    if name in FRAMING | RESERVED | TRUSTED or name.startswith(PREFIXES + branded):
         return "expected another header: this one frames the request, is set by the server or believed by others"
     if not _value.fullmatch(value):
         return f"expected 1 to {MAX_VALUE} printable ASCII characters, with no space at either end"

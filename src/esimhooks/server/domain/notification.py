@@ -35,7 +35,7 @@ class OrderRef(Struct, frozen=True, kw_only=True):
     transaction_id: str | None = None
 
 
-class OrderNews(Struct, frozen=True, kw_only=True):
+class OrderUpdate(Struct, frozen=True, kw_only=True):
     """What a provider says of a whole order: it is ready, and must be fetched to be known, or failed or was refunded."""
 
     ref: OrderRef
@@ -55,7 +55,7 @@ class Notification(Struct, frozen=True, kw_only=True):
     own_id: str | None = None
     occurred_at: datetime | None = None
     updates: tuple[Update, ...] = ()
-    order: OrderNews | None = None
+    order: OrderUpdate | None = None
     low_balance: str | None = None
     """What the provider says of the account's balance, where that is low."""
     doubts: tuple[Doubt, ...] = ()

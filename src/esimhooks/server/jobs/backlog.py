@@ -18,7 +18,7 @@ from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.errors import Broken, NotNow
-from esimhooks.server.domain.notification import JournalEntry, Notification, OrderNews
+from esimhooks.server.domain.notification import JournalEntry, Notification, OrderUpdate
 from esimhooks.server.domain.order import Order
 from esimhooks.server.domain.schedule import ORDER_POLL_FIRST_S, allocation_delay_s, outage_delay_s
 from esimhooks.server.domain.update import Doubt, Identity, Update
@@ -276,28 +276,30 @@ class Backlog:
             raise ProviderRefused("it knows no such eSIM")
         return confirmed, doubts
 
-    async def _work_on_order(self, entry: JournalEntry, client: ProviderClient, news: OrderNews) -> None:
+    async def _work_on_order(self, entry: JournalEntry, client: ProviderClient, order_update: OrderUpdate) -> None:
         async with self._database.session() as db:
-            order = await orders.find_by_reference(db, entry.source, news.ref)
-            tops_up = order is None and await orders.poll_top_up_now(db, entry.source, news.ref)
+            order = await orders.find_by_reference(db, entry.source, order_update.ref)
+            tops_up = order is None and await orders.poll_top_up_now(db, entry.source, order_update.ref)
         if order is None:
             about_top_up = _concluded(entry, UpdateOutcome.IGNORED, "a top-up: its eSIM is queried now")
-            await self._apply_batch(about_top_up if tops_up else _left_unmatched(entry, news, "no such order is known"))
+            await self._apply_batch(
+                about_top_up if tops_up else _left_unmatched(entry, order_update, "no such order is known")
+            )
             return
         if not client.provider.can_fetch:
-            if news.refunded or news.failure is not None:
-                await self._end_order(entry, order, news)
+            if order_update.refunded or order_update.failure is not None:
+                await self._end_order(entry, order, order_update)
                 return
             detail = "the provider has no credentials, so the order's eSIMs cannot be fetched"
-            await self._apply_batch(_left_unmatched(entry, news, detail))
+            await self._apply_batch(_left_unmatched(entry, order_update, detail))
             return
-        order_no = order.order_no or news.ref.order_no
+        order_no = order.order_no or order_update.ref.order_no
         try:
             snapshots = await client.provider.fetch(Lookup(order_no=order_no))
         except (ProviderRefused, StillAllocating) as error:
-            await self._without_snapshots(entry, order, news, error)
+            await self._without_snapshots(entry, order, order_update, error)
             return
-        if news.refunded:
+        if order_update.refunded:
             snapshots = refunded(snapshots)
         async with self._database.transaction() as db:
             if order.order_no is None and order_no is not None:
@@ -306,13 +308,13 @@ class Backlog:
         self._wakes.notify(applied)
 
     async def _without_snapshots(
-        self, entry: JournalEntry, order: Order, news: OrderNews, error: ProviderRefused | StillAllocating
+        self, entry: JournalEntry, order: Order, order_update: OrderUpdate, error: ProviderRefused | StillAllocating
     ) -> None:
         """The provider does not say what the order's eSIMs are. Raises where it may later."""
-        if not news.refunded and has_failed(order, error, now=self._clock()):
-            await self._end_order(entry, order, replace(news, failure=str(error)))
-        elif news.refunded or news.failure is not None:
-            await self._end_order(entry, order, news)
+        if not order_update.refunded and has_failed(order, error, now=self._clock()):
+            await self._end_order(entry, order, replace(order_update, failure=str(error)))
+        elif order_update.refunded or order_update.failure is not None:
+            await self._end_order(entry, order, order_update)
         elif isinstance(error, OrderUnknown):
             raise StillAllocating(str(error), retry_after_s=ORDER_POLL_FIRST_S) from error
         elif isinstance(error, ProviderRefused):
@@ -320,13 +322,13 @@ class Backlog:
         else:
             raise error
 
-    async def _end_order(self, entry: JournalEntry, order: Order, news: OrderNews) -> None:
+    async def _end_order(self, entry: JournalEntry, order: Order, order_update: OrderUpdate) -> None:
         """The order was refunded, or failed for good."""
         async with self._database.transaction() as db:
-            if news.refunded:
+            if order_update.refunded:
                 applied = await refund(db, order, self._policy, entry=entry)
             else:
-                reason = news.failure or "the order failed"
+                reason = order_update.failure or "the order failed"
                 applied = await fail(db, order, reason, self._policy, entry=entry)
         self._wakes.notify(applied)
 
@@ -369,8 +371,8 @@ def _concluded(entry: JournalEntry, outcome: UpdateOutcome, detail: str | None) 
     return Item(scope=Scope(provider=entry.source), entry=concluded, journaled=True)
 
 
-def _left_unmatched(entry: JournalEntry, news: OrderNews, detail: str) -> Item:
-    identity = Identity(order_no=news.ref.order_no, transaction_id=news.ref.transaction_id)
+def _left_unmatched(entry: JournalEntry, order_update: OrderUpdate, detail: str) -> Item:
+    identity = Identity(order_no=order_update.ref.order_no, transaction_id=order_update.ref.transaction_id)
     return replace(_concluded(entry, UpdateOutcome.UNMATCHED, detail), waits_for=identity)
 
 

@@ -23,7 +23,7 @@ from esimhooks.server.store import deliveries, endpoints, events, queue
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 
-MAX_HURRIED = 10_000
+MAX_SENT_NOW = 10_000
 """In one transaction; what is beyond that is sent as it comes due, or by doing it again."""
 
 
@@ -50,7 +50,7 @@ async def send_all_again(
 
 
 async def send_waiting_now(db: Session, actor: Actor, tenant: Tenant, endpoint_id: UUID) -> int:
-    """Attempt what waits for its next attempt at an endpoint now, up to `MAX_HURRIED`; return how many.
+    """Attempt what waits for its next attempt at an endpoint now, up to `MAX_SENT_NOW`; return how many.
 
     Raises `Refused` (404, or 409 where nothing is sent to the endpoint, or 429).
     """
@@ -58,10 +58,10 @@ async def send_waiting_now(db: Session, actor: Actor, tenant: Tenant, endpoint_i
     endpoint = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")
     if not endpoint.enabled or endpoint.paused:
         raise Refused.conflict(f"the endpoint is {'paused' if endpoint.enabled else 'disabled'}: nothing is sent to it")
-    number = await queue.send_all_now(db, endpoint_id, limit=MAX_HURRIED)
-    hurried = {"deliveries": ChangedField(None, number)}
+    number = await queue.send_all_now(db, endpoint_id, limit=MAX_SENT_NOW)
+    changes = {"deliveries": ChangedField(None, number)}
     await record_action(
-        db, actor, Action.ENDPOINT_SEND_NOW, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=hurried
+        db, actor, Action.ENDPOINT_SEND_NOW, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=changes
     )
     return number
 

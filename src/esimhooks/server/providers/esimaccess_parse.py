@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import Enum, StrEnum
 from typing import assert_never
 
-from esimhooks.server.domain.notification import InboundRequest, Notification, OrderNews, OrderRef
+from esimhooks.server.domain.notification import InboundRequest, Notification, OrderRef, OrderUpdate
 from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
 from esimhooks.server.providers.bodies import Members, read_form, read_json
 from esimhooks.server.providers.fields import (
@@ -100,7 +100,7 @@ NOTIFY_TYPES: dict[str, NotifyType] = {kind.value: kind for kind in NotifyType}
 
 
 MAX_EID_DIGITS = 40
-MAX_SAID = 2000
+MAX_ERROR_TEXT = 2000
 _DAY_UNITS = frozenset({"DAY", "DAYS"})
 
 
@@ -198,7 +198,7 @@ def _update(kind: NotifyType, identity: Identity, content: Fields, as_of: dateti
             assert_never(kind)
 
 
-def _order(content: Fields) -> OrderNews | None:
+def _order(content: Fields) -> OrderUpdate | None:
     """Return what is said of an order; None where it is on its way. Raises `Unparsable` for a word nobody knows."""
     ref = OrderRef(order_no=content.text("orderNo"), transaction_id=content.text("transactionId"))
     if ref == OrderRef():
@@ -208,12 +208,12 @@ def _order(content: Fields) -> OrderNews | None:
         case OrderState.ON_ITS_WAY:
             return None
         case OrderState.READY:
-            return OrderNews(ref=ref)
+            return OrderUpdate(ref=ref)
         case OrderState.FAILED:
             word = f"the provider says {content.text('orderStatus')} of the order"
-            return OrderNews(ref=ref, failure=shown_words(content.text("errorMsg", limit=MAX_SAID) or word))
+            return OrderUpdate(ref=ref, failure=shown_words(content.text("errorMsg", limit=MAX_ERROR_TEXT) or word))
         case OrderState.REFUNDED:
-            return OrderNews(ref=ref, refunded=True)
+            return OrderUpdate(ref=ref, refunded=True)
         case None:
             raise content.missing("orderStatus")
         case _:

@@ -313,14 +313,14 @@ def _end(process: psutil.Process) -> None:
         family = [process, *process.children(recursive=True)]
         for number, timeout_s in ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0)):
             process.send_signal(number)
-            _wait_for(lambda: not any(map(_lives, family)), time.monotonic() + timeout_s)
-            if not _lives(process):
+            _wait_for(lambda: not any(map(_is_running, family)), time.monotonic() + timeout_s)
+            if not _is_running(process):
                 break
-        for rest in filter(_lives, family):
+        for rest in filter(_is_running, family):
             rest.kill()
 
 
-def _lives(process: psutil.Process) -> bool:
+def _is_running(process: psutil.Process) -> bool:
     """Whether a process runs; one that only waits for its parent to collect it does not."""
     with suppress(psutil.NoSuchProcess):
         return bool(process.is_running()) and process.status() != psutil.STATUS_ZOMBIE

@@ -15,7 +15,7 @@ from esimhooks.server.domain.delivery import OutcomeClass
 
 Failure = tuple[OutcomeClass, str]
 
-OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+LOCAL_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """No file handles or memory left here."""
 
 OUR_LOOKUP = frozenset({socket.EAI_MEMORY, socket.EAI_SYSTEM})
@@ -78,7 +78,7 @@ def _of_the_cause(failure: Exception, *, resolver_trusted: bool) -> Failure | No
             return _of_the_lookup(error, resolver_trusted=resolver_trusted)
         if isinstance(error, ssl.SSLError):
             return OutcomeClass.TLS, _of_tls(error)
-        if isinstance(error, OSError) and error.errno in OURS:
+        if isinstance(error, OSError) and error.errno in LOCAL_ERRNOS:
             return OutcomeClass.INTERNAL, "this server has no file handles or memory left"
     return None
 

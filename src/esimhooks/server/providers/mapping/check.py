@@ -31,7 +31,7 @@ from esimhooks.server.providers.mapping.document import (
     typed,
     values_of,
 )
-from esimhooks.server.providers.mapping.facts import BESIDE, IDENTITY, ORDER_NEWS, Facts
+from esimhooks.server.providers.mapping.facts import BESIDE, IDENTITY, ORDER_MEMBERS, Facts
 from esimhooks.server.providers.mapping.questions import CompiledQuestion, CompiledToken
 from esimhooks.server.providers.mapping.rules import CompiledRule, Rules
 from esimhooks.server.providers.mapping.sources import Source
@@ -53,7 +53,7 @@ NO_DIFFERENCES = (
     "expected no differences: usage that counts from the notification before cannot be mapped, as one that is lost or "
     "repeated makes all that follow wrong; ask for totals with [usage]"
 )
-ABOUT_ORDER = frozenset({*IDENTITY, "time", "reason", *ORDER_NEWS})
+ABOUT_ORDER = frozenset({*IDENTITY, "time", "reason", *ORDER_MEMBERS})
 # The names of credentials, which are no secrets.
 USUAL_AUTH = {
     "basic": Auth(scheme="basic", username="username", secret="password"),  # noqa: S106
@@ -236,7 +236,7 @@ class Compiler:
             self._problems.add(pointer, "expected `plan` beside `plans`: what is read of each")
         if facts.about_order and names - ABOUT_ORDER:
             self._problems.add(
-                pointer, f"expected nothing about eSIMs beside {', '.join(ORDER_NEWS)}: they are fetched then"
+                pointer, f"expected nothing about eSIMs beside {', '.join(ORDER_MEMBERS)}: they are fetched then"
             )
 
     def _question(self, question: Question, pointer: str, *, allowed: frozenset[str]) -> CompiledQuestion:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from esimhooks.server.domain.errors import NotNow
-from esimhooks.server.domain.notification import InboundRequest, Notification, OrderNews
+from esimhooks.server.domain.notification import InboundRequest, Notification, OrderUpdate
 from esimhooks.server.domain.plans import Plan
 from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.server.providers.api_call import Answer
@@ -187,9 +187,13 @@ def _plain(value: object) -> object:
     return value
 
 
-def _order(news: OrderNews) -> dict[str, str]:
-    shown = {"orderNo": news.ref.order_no, "transactionId": news.ref.transaction_id, "failure": news.failure}
-    shown["refunded"] = "true" if news.refunded else None
+def _order(order_update: OrderUpdate) -> dict[str, str]:
+    shown = {
+        "orderNo": order_update.ref.order_no,
+        "transactionId": order_update.ref.transaction_id,
+        "failure": order_update.failure,
+    }
+    shown["refunded"] = "true" if order_update.refunded else None
     return {name: value for name, value in shown.items() if value is not None}
 
 

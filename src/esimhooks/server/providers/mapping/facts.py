@@ -50,7 +50,7 @@ DIRECT = {
 }
 VALIDITY = frozenset({"validityDays", "totalDays", "expireTime"})
 """What makes a notification a reminder of the days that are left, where it says nothing else."""
-ORDER_NEWS = ("orderReady", "orderFailed", "orderRefunded")
+ORDER_MEMBERS = ("orderReady", "orderFailed", "orderRefunded")
 """What is said of a whole order."""
 BESIDE = frozenset({*IDENTITY, "time", "packageCode", "packageName", "reason"})
 """What says nothing new of an eSIM by itself."""
@@ -70,7 +70,7 @@ class Reading(Struct, frozen=True, kw_only=True):
     silent: bool = False
 
     @property
-    def has_order_news(self) -> bool:
+    def is_about_order(self) -> bool:
         """Whether something was said of a whole order."""
         return self.order_ready or self.order_failed or self.order_refunded
 
@@ -91,7 +91,7 @@ class Facts:
         self._of_plan = tuple(reader for reader in everything if reader.name.startswith("plan."))
         reported = {reader.name for reader in everything} - BESIDE
         self.cause = Cause.VALIDITY if reported and reported <= VALIDITY else Cause.PUSH
-        self.about_order = not reported.isdisjoint(ORDER_NEWS)
+        self.about_order = not reported.isdisjoint(ORDER_MEMBERS)
 
     def read(self, view: View, *, cause: Cause) -> Reading:
         """Return what is said."""
@@ -120,7 +120,7 @@ class Facts:
             order_ready=values.get("orderReady") is True,
             order_failed=values.get("orderFailed") is True,
             order_refunded=values.get("orderRefunded") is True,
-            silent=view.says_nothing_known or any(name in values for name in ORDER_NEWS),
+            silent=view.says_nothing_known or any(name in values for name in ORDER_MEMBERS),
         )
 
     def _plans(self, view: View, doubts: list[Doubt]) -> Iterable[Plan]:

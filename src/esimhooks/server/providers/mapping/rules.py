@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from esimhooks.server.domain.notification import InboundRequest, Notification, OrderNews, OrderRef
+from esimhooks.server.domain.notification import InboundRequest, Notification, OrderRef, OrderUpdate
 from esimhooks.server.domain.update import Doubt, Update
 from esimhooks.server.providers.bodies import read_exact, read_form
 from esimhooks.server.providers.fields import shown_words, unusable
@@ -88,7 +88,7 @@ def _notification(rule: CompiledRule, kind: str | None, view: View) -> Notificat
     own_id = rule.id.read(view) if rule.id else None
     readings = [] if rule.facts is None else _readings(rule, rule.facts, view)
     doubts = [doubt for reading in readings for doubt in reading.doubts]
-    order = next((_order(reading) for reading in readings if reading.has_order_news), None)
+    order = next((_order(reading) for reading in readings if reading.is_about_order), None)
     updates = merged([reading.update for reading in readings if _is_usable(reading, doubts)]) if order is None else ()
     if rule.facts is not None and not updates and order is None and not any(reading.silent for reading in readings):
         raise unusable(Unparsable(NO_FACT), doubts)
@@ -128,12 +128,12 @@ def _is_usable(reading: Reading, doubts: list[Doubt]) -> bool:
     return not missing
 
 
-def _order(reading: Reading) -> OrderNews:
+def _order(reading: Reading) -> OrderUpdate:
     """Return what was read of the order. Raises `Unparsable` where it is not named."""
     if reading.order == OrderRef():
         raise Unparsable("expected an order number or a transaction, got none")
     if not reading.order_failed:
-        return OrderNews(ref=reading.order, refunded=reading.order_refunded)
-    return OrderNews(
+        return OrderUpdate(ref=reading.order, refunded=reading.order_refunded)
+    return OrderUpdate(
         ref=reading.order, failure=shown_words(reading.update.reason or "the provider says that it failed")
     )

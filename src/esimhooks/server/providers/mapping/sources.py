@@ -12,7 +12,7 @@ from esimhooks.server.domain.notification import InboundRequest
 from esimhooks.server.providers.port import Unparsable
 
 MAX_QUERY_FIELDS = 100
-AROUND = "top"
+ENCLOSING = "top"
 """Name under which an element of a list sees what stands around the list."""
 BARE = "item"
 """Name under which an element is seen that is no object."""
@@ -27,7 +27,7 @@ class View:
     def __init__(self, members: Mapping[str, object], request: InboundRequest = NOTHING) -> None:
         self.request = request
         self.steps = Steps(Unparsable)
-        self.members: Mapping[str, object] = {**members, AROUND: members}
+        self.members: Mapping[str, object] = {**members, ENCLOSING: members}
         self.says_nothing_known = False
         """Whether a word was read that is known and says nothing."""
 
@@ -36,7 +36,7 @@ class View:
         view = View.__new__(View)
         view.request, view.steps, view.says_nothing_known = self.request, self.steps, False
         own = element if isinstance(element, dict) else {BARE: element}
-        view.members = {**own, AROUND: self.members}
+        view.members = {**own, ENCLOSING: self.members}
         return view
 
     @property
