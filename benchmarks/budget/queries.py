@@ -22,11 +22,11 @@ from esimhooks.server.store import (
     deliveries,
     endpoints,
     esims,
-    figures,
     health,
     jobs,
     journal_lists,
     provider_health,
+    stats,
 )
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType
@@ -195,9 +195,7 @@ def _endpoints(database: Database, history: History) -> Iterator[Query]:
         yield Query(
             "endpoints",
             f"24 h of a {name} one",
-            lambda which=which: _read(
-                database, figures.stats_of, tenant, which, since=history.now - timedelta(hours=24)
-            ),  # type: ignore[misc]
+            lambda which=which: _read(database, stats.stats_of, tenant, which, since=history.now - timedelta(hours=24)),  # type: ignore[misc]
         )
 
 
@@ -235,7 +233,7 @@ def _overview(database: Database, history: History) -> Iterator[Query]:
 
 
 def _providers(database: Database, history: History) -> Iterator[Query]:
-    edges = figures.edges_of(history.now, width=timedelta(minutes=30), number=48)
+    edges = stats.edges_of(history.now, width=timedelta(minutes=30), number=48)
     ids = [first_id_of(edge) for edge in edges]
     yield Query("journal", "counts of the presets", lambda: _read(database, journal_lists.preset_counts))
     yield Query("accounts", "list", lambda: _read(database, accounts.page, before=None, limit=PAGE))

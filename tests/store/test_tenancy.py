@@ -27,11 +27,11 @@ from esimhooks.server.store import (
     endpoints,
     esims,
     events,
-    figures,
     find,
     health,
     jobs,
     orders,
+    stats,
 )
 from esimhooks.server.store.database import Database, Session
 from esimhooks.vocabulary.events import EventType
@@ -76,7 +76,7 @@ READS: dict[str, Read] = {
     "deliveries.page": lambda db, tenant, rows: found(
         deliveries.page(db, tenant, DeliveryFilter(), before=None, limit=9)
     ),
-    "figures.stats_of": lambda db, tenant, rows: figures.stats_of(db, tenant, rows.endpoint, since=EPOCH),
+    "stats.stats_of": lambda db, tenant, rows: stats.stats_of(db, tenant, rows.endpoint, since=EPOCH),
     "endpoints.enabled_to_send": lambda db, tenant, rows: endpoints.enabled_to_send(db, tenant),
     "endpoints.find_to_change": lambda db, tenant, rows: endpoints.find_to_change(db, tenant, rows.endpoint),
     "endpoints.subscriptions_after": lambda db, tenant, rows: endpoints.subscriptions_after(
@@ -123,7 +123,7 @@ READS: dict[str, Read] = {
 WRITES = {"endpoints.add_secret", "endpoints.delete", "endpoints.lock_to_rotate", "jobs.end"}
 """Tested by their effect below, or over the API."""
 COUNTS = {
-    f"figures.{name}"
+    f"stats.{name}"
     for name in ("deliveries_by_time", "delivery_times", "due", "events_by_time", "latest_failures", "first_steps")
 }
 """Of a tenant or, for operators, of all; what they count is tested by the overview."""
@@ -143,9 +143,9 @@ def reading(modules: list[ModuleType]) -> set[str]:
 
 
 def test_every_statement_of_a_tenant_stands_here() -> None:
-    assert reading([audit, deliveries, endpoints, esims, events, figures, find, health, jobs, orders]) == set(
+    assert reading([audit, deliveries, endpoints, esims, events, stats, find, health, jobs, orders]) == set(
         READS
-    ) | WRITES | COUNTS | {"health.in_trouble", "deliveries.preset_counts"}
+    ) | WRITES | COUNTS | {"health.unhealthy", "deliveries.preset_counts"}
 
 
 @pytest.fixture

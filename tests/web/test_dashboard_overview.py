@@ -9,7 +9,7 @@ from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.statuses import Mode
 from receiver import Receiver
-from store.test_overview_figures import newer_endpoints
+from store.test_overview_stats import newer_endpoints
 from system.stored_lanes import Lane
 from web.rows import an_esim
 from web.test_dashboard import Browser

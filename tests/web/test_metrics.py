@@ -105,7 +105,7 @@ async def test_the_queue_is_shown_as_it_stands(database: Database) -> None:
                 """,
                 seconds,
             )
-        figures = await lanes.queue_figures(db)
+        stats = await lanes.queue_stats(db)
 
-    assert (figures.pending, figures.lanes_due, figures.lanes_resting) == (2, 1, 0)
-    assert 90 <= figures.oldest_due_s < 180
+    assert (stats.pending, stats.lanes_due, stats.lanes_resting) == (2, 1, 0)
+    assert 90 <= stats.oldest_due_s < 180

@@ -14,14 +14,14 @@ from esimhooks.server.domain.delivery import DeliveryStatus
 from esimhooks.server.domain.endpoint import FilterText, Tenant
 from esimhooks.server.domain.endpoint_rules import EventBody, gets, require_filter
 from esimhooks.server.domain.event import EventFilter
-from esimhooks.server.domain.figures import EndpointStats
 from esimhooks.server.domain.health import LaneFacts
 from esimhooks.server.domain.ids import Prefix, text_of, text_or_none
 from esimhooks.server.domain.lists import found, partition
+from esimhooks.server.domain.stats import EndpointStats
 from esimhooks.server.domain.validation import Text
 from esimhooks.server.manage import deliveries as manage_deliveries
 from esimhooks.server.manage import endpoints as manage_endpoints
-from esimhooks.server.store import events, figures
+from esimhooks.server.store import events, stats
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_at
@@ -100,7 +100,7 @@ async def show_stats(
 ) -> StatsView:
     """Show how an endpoint has done in the last hours."""
     since = now - timedelta(hours=hours)
-    return _view(found(await figures.stats_of(db, tenant, endpoint_id, since=since), "endpoint"))
+    return _view(found(await stats.stats_of(db, tenant, endpoint_id, since=since), "endpoint"))
 
 
 def _view(stats: EndpointStats) -> StatsView:

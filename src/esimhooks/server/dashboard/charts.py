@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from esimhooks.server.domain.delivery import DeliveryStatus
-from esimhooks.server.domain.figures import RETRYING, Tally
+from esimhooks.server.domain.stats import RETRYING, BucketCount
 
 STATUSES = [RETRYING, *(status.value for status in DeliveryStatus)]
 Series = list[list[int]]
 
 
-def by_status(edges: Sequence[datetime], tallies: Sequence[Tally]) -> dict[str, list[int]]:
+def by_status(edges: Sequence[datetime], counts: Sequence[BucketCount]) -> dict[str, list[int]]:
     """Return for each status of deliveries how many lie behind each edge."""
     counted = {status: [0] * len(edges) for status in STATUSES}
-    for one in tallies:
+    for one in counts:
         counted[one.status][one.bucket] += one.number
     return counted
 

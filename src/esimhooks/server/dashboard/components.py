@@ -13,9 +13,9 @@ from esimhooks.server.domain.account import OPERATOR
 from esimhooks.server.domain.delivery import Delivery, DeliveryStatus, OutcomeClass
 from esimhooks.server.domain.endpoint import DisabledReason
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.figures import Trouble
 from esimhooks.server.domain.health import LaneFacts, LastFailure, health_of
 from esimhooks.server.domain.ids import first_id_of
+from esimhooks.server.domain.stats import UnhealthyEndpoint
 from esimhooks.vocabulary.events import EventType
 
 routes = Routes(BY_SESSION)
@@ -33,7 +33,7 @@ async def components(request: Request, now: datetime, installation: Installation
         "title": "Components",
         "now": now,
         "deliveries": _deliveries(now),
-        "troubles": _troubles(now),
+        "troubles": _unhealthy(now),
         "series": series_of(edges, lines),
         "labels": labels,
         "totals": {label: sum(line) for label, line in zip(labels, lines, strict=True)},
@@ -66,7 +66,7 @@ def _deliveries(now: datetime) -> list[Delivery]:
     ]
 
 
-def _troubles(now: datetime) -> list[Trouble]:
+def _unhealthy(now: datetime) -> list[UnhealthyEndpoint]:
     since = now - timedelta(minutes=12)
     failure = LastFailure(outcome=OutcomeClass.SERVER_ERROR, status_code=500, error=None, at=now)
     failing = LaneFacts(
@@ -83,7 +83,7 @@ def _troubles(now: datetime) -> list[Trouble]:
         enabled=False, disabled_reason=DisabledReason.FAILING, switched_at=since, waiting=0, last_failure=failure
     )
     return [
-        Trouble(
+        UnhealthyEndpoint(
             endpoint_id=first_id_of(since),
             tenant=OPERATOR,
             account_name="Acme Travel",

@@ -23,9 +23,9 @@ from esimhooks.server.domain.credentials import without_credentials
 from esimhooks.server.domain.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus, OutcomeClass
 from esimhooks.server.domain.endpoint import Endpoint, SignatureProfile, Tenant
 from esimhooks.server.domain.errors import Refused, Undecryptable
-from esimhooks.server.domain.figures import RETRYING
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.server.domain.lists import Unreadable, Window, found
+from esimhooks.server.domain.stats import RETRYING
 from esimhooks.server.manage import deliveries as manage_deliveries
 from esimhooks.server.manage import find as manage_find
 from esimhooks.server.store import deliveries, endpoints, events

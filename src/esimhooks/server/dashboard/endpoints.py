@@ -20,7 +20,7 @@ from esimhooks.server.domain.lists import Window, found
 from esimhooks.server.manage import deliveries as manage_deliveries
 from esimhooks.server.manage import endpoints as manage_endpoints
 from esimhooks.server.manage import overview as manage_overview
-from esimhooks.server.store import accounts, deliveries, endpoints, figures
+from esimhooks.server.store import accounts, deliveries, endpoints, stats
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_at
@@ -59,14 +59,14 @@ async def show_endpoint(request: Request, db: Session, now: datetime, endpoint_i
     endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
     window = Window(before=None, limit=LATEST)
     latest = (await deliveries.page(db, tenant, DeliveryFilter(endpoint_id=endpoint.id), **window)).rows
-    stats = found(await figures.stats_of(db, tenant, endpoint.id, since=now - SPAN), "endpoint")
-    edges, tallies = await manage_overview.endpoint_over_time(db, tenant, endpoint.id, span=SPAN, now=now)
-    lines = by_status(edges, tallies)
+    endpoint_stats = found(await stats.stats_of(db, tenant, endpoint.id, since=now - SPAN), "endpoint")
+    edges, counts = await manage_overview.endpoint_over_time(db, tenant, endpoint.id, span=SPAN, now=now)
+    lines = by_status(edges, counts)
     values = {
         "title": endpoint.name or endpoint.url,
         "endpoint": endpoint,
-        "health": health_of(stats.lane, now=now),
-        "stats": stats,
+        "health": health_of(endpoint_stats.lane, now=now),
+        "stats": endpoint_stats,
         "totals": {status: sum(numbers) for status, numbers in lines.items()},
         "series": series_of(edges, list(lines.values())),
         "labels": list(lines),

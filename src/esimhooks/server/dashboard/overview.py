@@ -11,11 +11,10 @@ from esimhooks.server.dashboard.charts import by_status, series_of
 from esimhooks.server.dashboard.render import page
 from esimhooks.server.dashboard.session_user import session_user_of
 from esimhooks.server.dashboard.system import system_of
-from esimhooks.server.domain.figures import RETRYING, Figures
 from esimhooks.server.domain.provider import ProviderHealth, provider_health_of
+from esimhooks.server.domain.stats import RETRYING, Overview
 from esimhooks.server.manage import overview as manage_overview
-from esimhooks.server.store import accounts, provider_health
-from esimhooks.server.store import figures as figures_of
+from esimhooks.server.store import accounts, provider_health, stats
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.health import MAX_WAITING
 
@@ -32,7 +31,7 @@ async def overview(request: Request, db: Session, now: datetime, installation: I
 
 
 @routes.get("/overview/figures")
-async def figures(request: Request, db: Session, now: datetime, installation: Installation) -> Response:
+async def overview_stats(request: Request, db: Session, now: datetime, installation: Installation) -> Response:
     """Show the part of the overview that changes."""
     return await _shown(request, db, now, installation, "overview_figures.html")
 
@@ -40,10 +39,10 @@ async def figures(request: Request, db: Session, now: datetime, installation: In
 async def _shown(request: Request, db: Session, now: datetime, installation: Installation, template: str) -> Response:
     user = session_user_of(request)
     name = query_params.one_of(request, "span", SPANS) or "24h"
-    troubles = query_params.one_of(request, "troubles", ("all",))
-    limit = manage_overview.MAX_TROUBLES if troubles else manage_overview.FIRST_TROUBLES
-    overview = await manage_overview.overview(db, user.tenant, span=SPANS[name], now=now, max_troubles=limit)
-    waiting = [one.health.facts.waiting for one in overview.troubles]
+    show_all = query_params.one_of(request, "troubles", ("all",))
+    limit = manage_overview.MAX_UNHEALTHY if show_all else manage_overview.FIRST_UNHEALTHY
+    overview = await manage_overview.overview(db, user.tenant, span=SPANS[name], now=now, max_unhealthy=limit)
+    waiting = [one.health.facts.waiting for one in overview.unhealthy]
     empty = user.operator and not await accounts.page(db, before=None, limit=1)
     values: dict[str, object] = {
         "title": "Overview",
@@ -52,24 +51,24 @@ async def _shown(request: Request, db: Session, now: datetime, installation: Ins
         "span": name,
         "now": now,
         "no_accounts": empty,
-        "steps": await figures_of.first_steps(db, user.tenant) if user.tenant else None,
-        "providers": [] if user.tenant else await _providers_in_trouble(db, now),
+        "steps": await stats.first_steps(db, user.tenant) if user.tenant else None,
+        "providers": [] if user.tenant else await _unhealthy_providers(db, now),
         "system_problems": [] if user.tenant else (await system_of(db, installation)).problems,
-        "troubles": troubles,
-        "max_troubles": manage_overview.MAX_TROUBLES,
+        "troubles": show_all,
+        "max_troubles": manage_overview.MAX_UNHEALTHY,
         "waiting": sum(min(number, MAX_WAITING) for number in waiting),
         "waits_more": any(number > MAX_WAITING for number in waiting),
-        "owners": len({one.tenant for one in overview.troubles}),
+        "owners": len({one.tenant for one in overview.unhealthy}),
     }
     return page(template, user, values | _counts(overview))
 
 
-async def _providers_in_trouble(db: Session, now: datetime) -> list[ProviderHealth]:
+async def _unhealthy_providers(db: Session, now: datetime) -> list[ProviderHealth]:
     health = [provider_health_of(one, now=now) for one in await provider_health.facts(db)]
     return [one for one in health if one.needs_attention]
 
 
-def _counts(found: Figures) -> dict[str, object]:
+def _counts(found: Overview) -> dict[str, object]:
     lines = by_status(found.edges, found.deliveries)
     events = [0] * len(found.edges)
     for one in found.events:

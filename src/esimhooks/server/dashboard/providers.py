@@ -12,7 +12,7 @@ from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import first_id_of
 from esimhooks.server.domain.provider import provider_health_of
-from esimhooks.server.store import figures, provider_health
+from esimhooks.server.store import provider_health, stats
 from esimhooks.server.store.database import Session
 
 SPAN = timedelta(hours=24)
@@ -36,10 +36,10 @@ async def show_provider(request: Request, db: Session, now: datetime, name: str)
     found = await provider_health.facts(db, name=name)
     if not found:
         raise Refused.not_found("there is no such provider")
-    edges = figures.edges_of(now, width=SPAN / STEPS, number=STEPS)
-    tallies = await provider_health.received_by_time(db, name, [first_id_of(edge) for edge in edges])
+    edges = stats.edges_of(now, width=SPAN / STEPS, number=STEPS)
+    counts = await provider_health.received_by_time(db, name, [first_id_of(edge) for edge in edges])
     lines = {outcome.value: [0] * STEPS for outcome in UpdateOutcome}
-    for one in tallies:
+    for one in counts:
         lines[one.status][one.bucket] += one.number
     seen = {outcome: line for outcome, line in lines.items() if any(line)} or {UpdateOutcome.APPLIED.value: [0] * STEPS}
     values = {

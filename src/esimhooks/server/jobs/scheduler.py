@@ -368,12 +368,12 @@ class QueueMetrics:
     async def refresh(self) -> float:
         """Refresh the metrics of the queue; returns the seconds until the next round."""
         async with self._database.session() as db:
-            figures = await lanes.queue_figures(db)
+            stats = await lanes.queue_stats(db)
             states = await health.states(db)
             providers = await provider_health.facts(db)
         self._show_providers(providers)
         metrics.endpoint_states({state.value: number for state, number in states.items()})
-        metrics.queue_read(figures, at=self._clock().timestamp())
+        metrics.queue_read(stats, at=self._clock().timestamp())
         return EVERY_S
 
     def _show_providers(self, providers: Sequence[ProviderFacts]) -> None:

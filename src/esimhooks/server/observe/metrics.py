@@ -6,7 +6,7 @@ them in a folder (prometheus-client's multiprocess mode).
 """
 
 import os
-from collections import Counter as Tally
+from collections import Counter as BucketCount
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -158,7 +158,7 @@ _read_at = Gauge(
 )
 
 
-class QueueFigures(Struct, frozen=True, kw_only=True):
+class QueueStats(Struct, frozen=True, kw_only=True):
     """How the queue stands: counts, and the ages of the oldest, in seconds (0 where there is none).
 
     Of deliveries the oldest that is due, of notifications the oldest that is `stored` and not yet applied.
@@ -196,7 +196,7 @@ def provider_doubt(provider: str, field: str) -> None:
 
 def raised(event_types: Sequence[str]) -> None:
     """Count events that were stored with their deliveries."""
-    for event_type, count in Tally(event_types).items():
+    for event_type, count in BucketCount(event_types).items():
         _events.labels(event_type).inc(count)
 
 
@@ -243,16 +243,16 @@ def rows_failed(loop: str, count: int) -> None:
     _rows_failed.labels(loop).inc(count)
 
 
-def queue_read(figures: QueueFigures, *, at: float) -> None:
+def queue_read(stats: QueueStats, *, at: float) -> None:
     """Show the figures of the queue, read `at` (Unix seconds)."""
-    _pending.set(figures.pending)
-    _due.set(figures.lanes_due)
-    _oldest_due.set(figures.oldest_due_s)
-    _resting.set(figures.lanes_resting)
-    _backlog.set(figures.backlog)
-    _stored.set(figures.stored)
-    _oldest_stored.set(figures.oldest_stored_s)
-    _dispatchers.set(figures.dispatchers)
+    _pending.set(stats.pending)
+    _due.set(stats.lanes_due)
+    _oldest_due.set(stats.oldest_due_s)
+    _resting.set(stats.lanes_resting)
+    _backlog.set(stats.backlog)
+    _stored.set(stats.stored)
+    _oldest_stored.set(stats.oldest_stored_s)
+    _dispatchers.set(stats.dispatchers)
     _read_at.set(at)
 
 

@@ -223,7 +223,7 @@ def _order(content: Fields) -> OrderUpdate | None:
 def _esim_status(identity: Identity, content: Fields, as_of: datetime | None) -> Update:
     content.lacks("esimStatus")
     used_bytes, total_bytes = used(content, remain="remainVolume"), volume(content, "totalVolume")
-    has_figures = used_bytes is not None or total_bytes is not None
+    reports_usage = used_bytes is not None or total_bytes is not None
     return Update(
         identity=identity,
         occurred_at=as_of,
@@ -231,7 +231,7 @@ def _esim_status(identity: Identity, content: Fields, as_of: datetime | None) ->
         smdp_status=content.word("smdpStatus", SMDP_STATUS),
         total_bytes=total_bytes,
         used_bytes=used_bytes,
-        usage_at=_usage_at(content, as_of) if has_figures else None,
+        usage_at=_usage_at(content, as_of) if reports_usage else None,
     )
 
 

@@ -11,9 +11,9 @@ import asyncpg
 
 from esimhooks.server.domain.delivery import OutcomeClass
 from esimhooks.server.domain.endpoint import DisabledReason, Tenant
-from esimhooks.server.domain.figures import Trouble
 from esimhooks.server.domain.health import ALERT_AFTER, EndpointState, LaneFacts, LastFailure, health_of, state_of
 from esimhooks.server.domain.operational import EndpointFailing, EndpointRecovered
+from esimhooks.server.domain.stats import UnhealthyEndpoint
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
 
@@ -69,7 +69,7 @@ async def facts_of(
     return {row["id"]: _facts(row) for row in rows}
 
 
-async def in_trouble(db: Session, tenant: Tenant | None, *, now: datetime, limit: int) -> Sequence[Trouble]:
+async def unhealthy(db: Session, tenant: Tenant | None, *, now: datetime, limit: int) -> Sequence[UnhealthyEndpoint]:
     """Return endpoints that fail, recover, are paused or were given up, the worst first."""
     rows = await db.conn.fetch(
         f"""
@@ -94,7 +94,7 @@ async def in_trouble(db: Session, tenant: Tenant | None, *, now: datetime, limit
         DisabledReason.MANUAL,
     )
     return [
-        Trouble(
+        UnhealthyEndpoint(
             endpoint_id=row["id"],
             tenant=Tenant(row["account_id"], Mode(row["mode"])),
             account_name=row["account_name"],

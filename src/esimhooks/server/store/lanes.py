@@ -13,7 +13,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from esimhooks.server.domain.breaker import BreakerState
-from esimhooks.server.observe.metrics import QueueFigures
+from esimhooks.server.observe.metrics import QueueStats
 from esimhooks.server.store.database import Session, connection
 
 FIRST_OF_EACH = """
@@ -325,7 +325,7 @@ async def _listen(
             await conn.fetchval("SELECT 1", timeout=ALIVE_EVERY_S)
 
 
-async def queue_figures(db: Session) -> QueueFigures:
+async def queue_stats(db: Session) -> QueueStats:
     """Return the present figures. Lanes are found by skipping in the index, however long each is."""
     row = await db.conn.fetchrow(
         f"""
@@ -348,4 +348,4 @@ async def queue_figures(db: Session) -> QueueFigures:
         """
     )
     assert row is not None  # noqa: S101 - a SELECT without FROM has one row
-    return QueueFigures(**dict(row))
+    return QueueStats(**dict(row))

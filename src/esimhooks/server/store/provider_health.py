@@ -5,9 +5,9 @@ from datetime import timedelta
 from uuid import UUID
 
 from esimhooks.server.domain.event import OperationalType
-from esimhooks.server.domain.figures import Tally
 from esimhooks.server.domain.ids import first_id_of, made_at
 from esimhooks.server.domain.provider import ProviderFacts
+from esimhooks.server.domain.stats import BucketCount
 from esimhooks.server.store.database import Session
 
 MAX_COUNTED = 1000
@@ -78,7 +78,7 @@ async def facts(db: Session, *, name: str | None = None) -> Sequence[ProviderFac
     ]
 
 
-async def received_by_time(db: Session, name: str, edges: Sequence[UUID]) -> Sequence[Tally]:
+async def received_by_time(db: Session, name: str, edges: Sequence[UUID]) -> Sequence[BucketCount]:
     """Count a provider's newest notifications by the edges of time (as ids) they lie between, and by outcome."""
     rows = await db.conn.fetch(
         """
@@ -91,7 +91,7 @@ async def received_by_time(db: Session, name: str, edges: Sequence[UUID]) -> Seq
         edges[0],
         MAX_CHARTED,
     )
-    return [Tally(row["place"] - 1, row["outcome"], row["number"]) for row in rows]
+    return [BucketCount(row["place"] - 1, row["outcome"], row["number"]) for row in rows]
 
 
 async def doubts_of(db: Session, name: str) -> Sequence[tuple[str, str, str]]:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import new_id
-from esimhooks.server.store import figures, health
+from esimhooks.server.store import health, stats
 from esimhooks.server.store.database import Database
 from system.stored_lanes import Lane, a_lane
 
@@ -50,7 +50,7 @@ async def test_what_is_due_is_counted_in_every_lane_of_the_tenant(database: Data
     await newer_endpoints(database, lane)
     async with database.session() as db:
         oldest = await db.conn.fetchval("SELECT min(due_at) FROM queue WHERE endpoint_id = $1", lane.endpoint_id)
-        of_one, of_other, of_all = [await figures.due(db, tenant) for tenant in (lane.tenant, other.tenant, None)]
+        of_one, of_other, of_all = [await stats.due(db, tenant) for tenant in (lane.tenant, other.tenant, None)]
     assert (of_one.number, of_one.oldest, of_one.more) == (3, oldest, False)
     assert of_other.number == 2
     assert (of_all.number, of_all.oldest) == (5, oldest)
@@ -60,20 +60,20 @@ async def test_what_is_due_later_is_not_due(database: Database) -> None:
     lane = await a_lane(database, due=2)
     async with database.session() as db:
         await db.conn.execute("UPDATE queue SET due_at = now() + interval '1 hour'")
-        found = [await figures.due(db, tenant) for tenant in (lane.tenant, None)]
+        found = [await stats.due(db, tenant) for tenant in (lane.tenant, None)]
     assert [(one.number, one.oldest) for one in found] == [(0, None)] * 2
 
 
 async def test_more_than_is_counted_is_reported(database: Database) -> None:
     lane = await a_lane(database, due=3)
     async with database.session() as db:
-        found = [await figures.due(db, tenant, limit=limit) for tenant in (lane.tenant, None) for limit in (2, 3)]
+        found = [await stats.due(db, tenant, limit=limit) for tenant in (lane.tenant, None) for limit in (2, 3)]
     assert [(one.number, one.more) for one in found] == [(2, True), (3, False)] * 2
 
 
-async def in_trouble(database: Database, tenant: Tenant | None, *, limit: int = 300) -> list[UUID]:
+async def unhealthy(database: Database, tenant: Tenant | None, *, limit: int = 300) -> list[UUID]:
     async with database.session() as db:
-        found = await health.in_trouble(db, tenant, now=datetime.now(UTC), limit=limit)
+        found = await health.unhealthy(db, tenant, now=datetime.now(UTC), limit=limit)
     return [one.endpoint_id for one in found]
 
 
@@ -82,8 +82,8 @@ async def test_an_endpoint_that_fails_or_was_given_up_is_found_behind_many_newer
     await fail(database, failing, failures=4)
     await fail(database, gone, failures=0, reason="gone")
     await newer_endpoints(database, failing)
-    assert await in_trouble(database, failing.tenant) == [failing.endpoint_id]
-    assert await in_trouble(database, None) == [failing.endpoint_id, gone.endpoint_id]
+    assert await unhealthy(database, failing.tenant) == [failing.endpoint_id]
+    assert await unhealthy(database, None) == [failing.endpoint_id, gone.endpoint_id]
 
 
 async def test_of_many_that_fail_the_one_that_was_given_up_lately_and_those_that_fail_longest_come_first(
@@ -98,7 +98,7 @@ async def test_of_many_that_fail_the_one_that_was_given_up_lately_and_those_that
             "UPDATE lanes SET failing_since = now() - interval '1 h' WHERE endpoint_id = $1", lane.endpoint_id
         )
         await db.conn.execute("UPDATE endpoints SET switched_at = now() WHERE id = $1", gone.endpoint_id)
-    assert await in_trouble(database, None, limit=2) == [gone.endpoint_id, lane.endpoint_id]
+    assert await unhealthy(database, None, limit=2) == [gone.endpoint_id, lane.endpoint_id]
 
 
 async def test_what_is_retried_makes_an_endpoint_fail_and_what_a_person_disabled_is_no_trouble(
@@ -106,10 +106,10 @@ async def test_what_is_retried_makes_an_endpoint_fail_and_what_a_person_disabled
 ) -> None:
     retrying, disabled = await a_lane(database, due=3), await a_lane(database, due=1)
     await fail(database, disabled, failures=4, reason="manual")
-    assert await in_trouble(database, None) == []
+    assert await unhealthy(database, None) == []
     async with database.session() as db:
         await db.conn.execute("UPDATE queue SET attempts_this_round = 1 WHERE endpoint_id = $1", retrying.endpoint_id)
-        [found] = await health.in_trouble(db, None, now=datetime.now(UTC), limit=9)
+        [found] = await health.unhealthy(db, None, now=datetime.now(UTC), limit=9)
         states = await health.states(db)
     assert (found.health.state, found.health.facts.retrying, found.health.facts.waiting) == ("failing", 3, 3)
     assert {state.value: number for state, number in states.items() if number} == {"failing": 1, "disabled": 1}

@@ -1,4 +1,4 @@
-"""Figures of the overview and of one endpoint: counted over the newest rows, so that no history makes a page slow."""
+"""Statistics of the overview and of one endpoint: counted over the newest rows, so that no history makes a page slow."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -6,9 +6,9 @@ from uuid import UUID
 
 from esimhooks.server.domain.delivery import DeliveryStatus
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.figures import RETRYING, Due, EndpointStats, FirstSteps, GivenUp, Tally
 from esimhooks.server.domain.health import LaneFacts
 from esimhooks.server.domain.ids import first_id_of
+from esimhooks.server.domain.stats import RETRYING, BucketCount, Due, EndpointStats, FirstSteps, GivenUp
 from esimhooks.server.store import health
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import delivery_of
@@ -35,7 +35,7 @@ def _owned_by(tenant: Tenant | None) -> tuple[str, list[object]]:
 
 async def deliveries_by_time(
     db: Session, tenant: Tenant | None, edges: Sequence[UUID], *, endpoint_id: UUID | None = None
-) -> Sequence[Tally]:
+) -> Sequence[BucketCount]:
     """Count the newest deliveries, of one endpoint where it is given, by the edges of time they lie between and by status.
 
     Edges are the first ids of spans of time, in their order.
@@ -57,10 +57,10 @@ async def deliveries_by_time(
         edges,
         *(() if endpoint_id is None else (endpoint_id,)),
     )
-    return [Tally(row["place"] - 1, row["status"], row["number"]) for row in rows]
+    return [BucketCount(row["place"] - 1, row["status"], row["number"]) for row in rows]
 
 
-async def events_by_time(db: Session, tenant: Tenant | None, edges: Sequence[UUID]) -> Sequence[Tally]:
+async def events_by_time(db: Session, tenant: Tenant | None, edges: Sequence[UUID]) -> Sequence[BucketCount]:
     """Count the newest events by the edges of time (as ids) they lie between."""
     owned, values = _owned_by(tenant)
     rows = await db.conn.fetch(
@@ -73,7 +73,7 @@ async def events_by_time(db: Session, tenant: Tenant | None, edges: Sequence[UUI
         edges[0],
         edges,
     )
-    return [Tally(row["place"] - 1, "", row["number"]) for row in rows]
+    return [BucketCount(row["place"] - 1, "", row["number"]) for row in rows]
 
 
 async def delivery_times(db: Session, tenant: Tenant | None, since: UUID) -> tuple[float, ...] | None:

@@ -1,4 +1,4 @@
-"""Figures of the overview and of one endpoint: counts over time, what is due, how the lanes stand. Times are aware UTC."""
+"""Statistics of the overview and of one endpoint: counts over time, what is due, how the lanes stand. Times are aware UTC."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ RETRYING = "retrying"
 """Stands among the statuses for pending deliveries whose last attempt failed."""
 
 
-class Tally(Struct, frozen=True):
+class BucketCount(Struct, frozen=True):
     """How many rows lie in a span of time, counted from 0; `status` is empty where rows have none."""
 
     bucket: int
@@ -38,7 +38,7 @@ class GivenUp(Struct, frozen=True, kw_only=True):
     account_name: str | None
 
 
-class Trouble(Struct, frozen=True, kw_only=True):
+class UnhealthyEndpoint(Struct, frozen=True, kw_only=True):
     """An endpoint that is not healthy, and whose it is."""
 
     endpoint_id: UUID
@@ -49,17 +49,17 @@ class Trouble(Struct, frozen=True, kw_only=True):
     health: EndpointHealth
 
 
-class Figures(Struct, frozen=True, kw_only=True):
+class Overview(Struct, frozen=True, kw_only=True):
     """The overview at one time. `times_s` are p50, p95 and p99 from making a delivery to its arrival."""
 
     edges: Sequence[datetime]
-    events: Sequence[Tally]
-    deliveries: Sequence[Tally]
+    events: Sequence[BucketCount]
+    deliveries: Sequence[BucketCount]
     times_s: tuple[float, ...] | None
     due: Due
-    troubles: Sequence[Trouble]
+    unhealthy: Sequence[UnhealthyEndpoint]
     """Endpoints that are not healthy, the worst first."""
-    more_troubles: bool
+    more_unhealthy: bool
     """Whether there are more than these."""
     given_up: Sequence[GivenUp]
     only_newest: int | None
