@@ -263,5 +263,5 @@ def test_a_case_that_does_not_pass_says_in_one_sentence_what_to_fix(case: Case) 
     verdict = judge(case, [Answer(status=500, elapsed_s=9.0)])
 
     assert verdict.result is not Result.PASS
-    assert verdict.mend.endswith(".")
-    assert len(verdict.mend) < 130
+    assert verdict.fix.endswith(".")
+    assert len(verdict.fix) < 130

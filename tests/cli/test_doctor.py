@@ -40,7 +40,7 @@ async def test_a_key_that_does_not_open_the_database_is_found(operator: Api, set
     checks = await found(changed(settings, encryption_key=new_key()))
 
     assert checks["canary"].health is Health.FAIL
-    assert "ESIMHOOKS_ENCRYPTION_KEY" in checks["canary"].mend
+    assert "ESIMHOOKS_ENCRYPTION_KEY" in checks["canary"].fix
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,12 @@ from esimhooks.cli import output
 from esimhooks.cli.client import Client
 from esimhooks.cli.messages import Denied, Failed
 from esimhooks.cli.options import AsReport, DataDir
-from esimhooks.server.domain.advice import Finding, Health, doubtful, fine, wrong
+from esimhooks.server.domain.advice import Finding, Health, fail, ok, warn
 from esimhooks.server.domain.errors import Broken
 from esimhooks.version import __version__
 
 STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "red"}
-DOUBTFUL_SKEW_S, WRONG_SKEW_S = 3.0, 60.0
+WARN_SKEW_S, FAIL_SKEW_S = 3.0, 60.0
 """The server gives its time in whole seconds; receivers refuse what is 300 s old or new."""
 DISPATCH_S, SLOW_S = 5.0, 60.0
 """Deliveries that are due are sent within a second or two; a dispatcher that has just started is not counted yet."""
@@ -97,7 +97,7 @@ def _installation(data_dir: Any) -> _Examined:
     try:
         read = Settings.read(data_dir=data_dir)
     except Broken as error:
-        return _Examined([wrong("settings", part, "correct what is named") for part in str(error).split("; ")], [])
+        return _Examined([fail("settings", part, "correct what is named") for part in str(error).split("; ")], [])
     origins = Settings.origins()
     if data_dir is not None:
         origins["data_dir"] = "--data-dir"
@@ -114,30 +114,30 @@ def _server(client: Client) -> Iterator[Finding]:
     try:
         alive = client.get("/healthz")
     except Failed as error:
-        yield wrong("server", str(error), "start it, or correct ESIMHOOKS_URL")
+        yield fail("server", str(error), "start it, or correct ESIMHOOKS_URL")
         return
-    yield fine("server", f"{client.url} answers{_version(client)}")
+    yield ok("server", f"{client.url} answers{_version(client)}")
     yield _clock(alive.date)
     try:
         client.get("/readyz")
     except Failed as error:
-        yield wrong("ready", str(error), f"it may be stopping; {ONLY_HERE}")
+        yield fail("ready", str(error), f"it may be stopping; {ONLY_HERE}")
     else:
-        yield fine("ready", "its database answers and is up to date")
+        yield ok("ready", "its database answers and is up to date")
     try:
         client.get("/v1/accounts", limit=1)
     except Denied as error:
         if error.status != 403:
-            mend = "set ESIMHOOKS_API_KEY to a key of this server that is not revoked or expired"
-            yield wrong("key", str(error), mend)
+            fix = "set ESIMHOOKS_API_KEY to a key of this server that is not revoked or expired"
+            yield fail("key", str(error), fix)
             return
-        yield fine("key", "a merchant's key")
+        yield ok("key", "a merchant's key")
         yield from _answered("endpoints", _endpoints(client))
         return
     except Failed as error:
-        yield wrong("key", str(error), "look at the server's log")
+        yield fail("key", str(error), "look at the server's log")
         return
-    yield fine("key", "an operator's key")
+    yield ok("key", "an operator's key")
     for check, findings in (("providers", _providers), ("notifications", _journal), ("queue", _queue)):
         yield from _answered(check, findings(client))
 
@@ -147,7 +147,7 @@ def _answered(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     try:
         yield from findings
     except Failed as error:
-        yield wrong(check, str(error), "look at the server's log")
+        yield fail(check, str(error), "look at the server's log")
 
 
 def _version(client: Client) -> str:
@@ -162,27 +162,27 @@ def _clock(date: str) -> Finding:
     try:
         skew_s = (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError):
-        return fine("clock", "the server does not say what time it is")
-    seen = f"the server's is within {DOUBTFUL_SKEW_S:g} s of this machine's"
-    if abs(skew_s) < DOUBTFUL_SKEW_S:
-        return fine("clock", seen)
+        return ok("clock", "the server does not say what time it is")
+    seen = f"the server's is within {WARN_SKEW_S:g} s of this machine's"
+    if abs(skew_s) < WARN_SKEW_S:
+        return ok("clock", seen)
     seen = f"the server's is {abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} this machine's"
-    mend = "let both machines keep time (chrony or systemd-timesyncd): receivers refuse what is 300 s off"
-    return wrong("clock", seen, mend) if abs(skew_s) >= WRONG_SKEW_S else doubtful("clock", seen, mend)
+    fix = "let both machines keep time (chrony or systemd-timesyncd): receivers refuse what is 300 s off"
+    return fail("clock", seen, fix) if abs(skew_s) >= FAIL_SKEW_S else warn("clock", seen, fix)
 
 
 def _providers(client: Client) -> Iterator[Finding]:
     stored = client.page("/v1/providers", dict[str, Any])
     if not stored:
-        yield doubtful("providers", "none is connected", "`esimhooks providers put NAME` connects one")
+        yield warn("providers", "none is connected", "`esimhooks providers put NAME` connects one")
     for one in stored:
         check, host = f"provider {one['name']}", urlsplit(one["inboundUrl"]).hostname or ""
         seen = f"{one['kind']}, credentials: {', '.join(one['credentialsSet']) or 'none'}"
         if host in ("localhost", "::1") or host.startswith("127."):
-            mend = "set ESIMHOOKS_PUBLIC_URL at the server to the https address under which providers reach it"
-            yield doubtful(check, f"{seen}; it was given an address of the server's machine ({host})", mend)
+            fix = "set ESIMHOOKS_PUBLIC_URL at the server to the https address under which providers reach it"
+            yield warn(check, f"{seen}; it was given an address of the server's machine ({host})", fix)
         else:
-            yield fine(check, seen)
+            yield ok(check, seen)
 
 
 def _journal(client: Client) -> Iterator[Finding]:
@@ -194,9 +194,9 @@ def _journal(client: Client) -> Iterator[Finding]:
     for outcome, number in found.items():
         if number:
             many = "100 or more" if number == 100 else str(number)
-            yield doubtful("notifications", f"{many} of the last day are {outcome}", JOURNAL[outcome])
+            yield warn("notifications", f"{many} of the last day are {outcome}", JOURNAL[outcome])
     if not any(found.values()):
-        yield fine("notifications", "none of the last day waits, is invalid or unmatched")
+        yield ok("notifications", "none of the last day waits, is invalid or unmatched")
 
 
 def _queue(client: Client) -> Iterator[Finding]:
@@ -205,40 +205,40 @@ def _queue(client: Client) -> Iterator[Finding]:
     pending, waited_s = figures.get("deliveries_pending", 0), figures.get("oldest_due_seconds", 0)
     seen = f"deliveries waiting {pending:.0f}, the oldest that is due for {waited_s:.0f} s"
     if waited_s > DISPATCH_S and figures.get("dispatchers", 1) < 1:
-        yield wrong("queue", f"{seen}: no dispatcher is alive", "start a server in the role dispatcher")
+        yield fail("queue", f"{seen}: no dispatcher is alive", "start a server in the role dispatcher")
     elif waited_s > SLOW_S:
-        mend = "run more dispatchers, or look for errors in the log of those there are"
-        yield doubtful("queue", seen, mend)
+        fix = "run more dispatchers, or look for errors in the log of those there are"
+        yield warn("queue", seen, fix)
     else:
-        yield fine("queue", seen)
+        yield ok("queue", seen)
     failed = re.findall(r'^esimhooks_loop_failures_total\{loop="([^"]+)"\} [1-9]', text, re.MULTILINE)
     if failed:
-        yield doubtful("background work", f"rounds have failed of: {', '.join(sorted(failed))}", "look at the log")
+        yield warn("background work", f"rounds have failed of: {', '.join(sorted(failed))}", "look at the log")
 
 
 def _endpoints(client: Client) -> Iterator[Finding]:
     endpoints = client.page("/v1/endpoints", dict[str, Any])
     if not endpoints:
-        yield doubtful("endpoints", "none: nothing is sent", "`esimhooks endpoints create --url https://...`")
+        yield warn("endpoints", "none: nothing is sent", "`esimhooks endpoints create --url https://...`")
     for one in endpoints:
         yield _endpoint(one, client.get(f"/v1/endpoints/{one['id']}/stats").as_(dict[str, Any])["lane"])
     since = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     if client.page("/v1/deliveries", dict[str, Any], status="failed", limit=1, **{"from": since}):
-        mend = "`esimhooks deliveries list --status failed` lists them, `esimhooks recover` sends them again"
-        yield doubtful("deliveries", "some of the last day have failed for good", mend)
+        fix = "`esimhooks deliveries list --status failed` lists them, `esimhooks recover` sends them again"
+        yield warn("deliveries", "some of the last day have failed for good", fix)
     else:
-        yield fine("deliveries", "none of the last day has failed for good")
+        yield ok("deliveries", "none of the last day has failed for good")
 
 
 def _endpoint(endpoint: dict[str, Any], lane: dict[str, Any]) -> Finding:
     check, url = f"endpoint {endpoint['id']}", endpoint["url"]
     if not endpoint["enabled"]:
-        mend = f"mend the receiver, then `esimhooks endpoints enable {endpoint['id']}`"
-        return doubtful(check, f"{url} is disabled: {endpoint['disabledReason']}", mend)
+        fix = f"mend the receiver, then `esimhooks endpoints enable {endpoint['id']}`"
+        return warn(check, f"{url} is disabled: {endpoint['disabledReason']}", fix)
     if lane["failuresInARow"]:
         seen = f"{url}: failures in a row {lane['failuresInARow']}, deliveries waiting {lane['pending']}"
-        return doubtful(check, seen, "`esimhooks deliveries list --status pending` and `show` say what it answers")
-    return fine(check, f"{url} is enabled, deliveries waiting {lane['pending']}")
+        return warn(check, seen, "`esimhooks deliveries list --status pending` and `show` say what it answers")
+    return ok(check, f"{url} is enabled, deliveries waiting {lane['pending']}")
 
 
 def _show(report: Report) -> None:
@@ -252,8 +252,8 @@ def _show(report: Report) -> None:
     for one in report.checks:
         first, *rest = output.wrapped(f"{one.check}: {output.printable(one.seen)}", output.room(screen) - 6)
         screen.print(Text(f"{one.health:6}", style=STYLES[one.health]).append(first, style="default"), soft_wrap=True)
-        mend = output.wrapped(output.printable(one.mend), output.room(screen) - 6) if one.mend else []
-        for style, part in [*(("", part) for part in rest), *(("italic", part) for part in mend)]:
+        fix = output.wrapped(output.printable(one.fix), output.room(screen) - 6) if one.fix else []
+        for style, part in [*(("", part) for part in rest), *(("italic", part) for part in fix)]:
             screen.print(Text(f"      {part}", style=style), soft_wrap=True)
     count = {health: sum(one.health is health for one in report.checks) for health in Health}
     screen.print(Text(", ".join(f"{number} {health}" for health, number in count.items() if number), style="bold"))

@@ -1,4 +1,4 @@
-"""The cases of the conformance kit, one row each: what is sent, what a good receiver does, what to mend, what it weighs.
+"""The cases of the conformance kit, one row each: what is sent, what a good receiver does, how to fix it, what it weighs.
 
 Good requests must be accepted (2xx), hostile ones refused (4xx). Nothing is sent here and nothing judged.
 """
@@ -47,14 +47,14 @@ class Expected(StrEnum):
 
 
 class Case(Struct, frozen=True, kw_only=True):
-    """One case. `mend` says in one sentence what to change where it does not pass.
+    """One case. `fix` says in one sentence what to change where it does not pass.
 
     `hex_too`: whether it makes sense where only the body is signed. `forges`: whether accepting it does harm.
     """
 
     name: str
     about: str
-    mend: str
+    fix: str
     makes: Makes
     expected: Expected
     weight: int = 1
@@ -63,14 +63,14 @@ class Case(Struct, frozen=True, kw_only=True):
     forges: bool = False
 
 
-def _good(name: str, weight: int, about: str, mend: str, makes: Makes, **more: Any) -> Case:
+def _good(name: str, weight: int, about: str, fix: str, makes: Makes, **more: Any) -> Case:
     row: dict[str, Any] = {"expected": Expected.ACCEPTED, **more}
-    return Case(name=name, weight=weight, about=f"accepts {about}", mend=mend, makes=makes, **row)
+    return Case(name=name, weight=weight, about=f"accepts {about}", fix=fix, makes=makes, **row)
 
 
-def _hostile(name: str, weight: int, about: str, mend: str, makes: Makes, **more: Any) -> Case:
+def _hostile(name: str, weight: int, about: str, fix: str, makes: Makes, **more: Any) -> Case:
     row: dict[str, Any] = {"expected": Expected.REFUSED, "forges": True, **more}
-    return Case(name=name, weight=weight, about=f"refuses {about}", mend=mend, makes=makes, **row)
+    return Case(name=name, weight=weight, about=f"refuses {about}", fix=fix, makes=makes, **row)
 
 
 def _data(sender: Sender, **fields: object) -> Sending:
@@ -437,7 +437,7 @@ HOSTILE = (
     Case(
         name="not-json",
         about="does not crash on signed bodies that are no event",
-        mend="Catch errors of parsing and answer 400.",
+        fix="Catch errors of parsing and answer 400.",
         makes=lambda sender: [sender.send_bytes(body) for body in (b"not json", b"[]", b"\xff\xfe\x00")],
         expected=Expected.NO_CRASH,
         weight=2,
@@ -445,7 +445,7 @@ HOSTILE = (
     Case(
         name="content-type",
         about="does not crash on another content type",
-        mend="Accept the body whatever content-type says, or answer 415.",
+        fix="Accept the body whatever content-type says, or answer 415.",
         makes=lambda sender: [sent for name in ("text/plain", None) for sent in _altered(content_type=name)(sender)],
         expected=Expected.NO_CRASH,
     ),

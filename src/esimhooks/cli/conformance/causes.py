@@ -1,4 +1,4 @@
-"""Causes: why a receiver answered as it did. What was answered comes in, one cause with what to mend goes out.
+"""Causes: why a receiver answered as it did. What was answered comes in, one cause with how to fix it goes out.
 
 Where the first good request is not accepted, a few more are sent, each as a mistaken receiver would expect it: the one that is
 accepted names the mistake.
@@ -23,11 +23,11 @@ RAW_BODY = (
 FORGERIES = frozenset({"wrong-secret", "no-signature", "changed-body"})
 
 
-class Cause(Struct, frozen=True, kw_only=True):
+class Cause(Struct, frozen=True, kw_only=True, rename={"fix": "mend"}):
     """Why cases did not pass. `cases` are their names; `answer` is what was seen of it."""
 
     what: str
-    mend: str
+    fix: str
     cases: tuple[str, ...] = ()
     answer: Answer | None = None
 
@@ -36,31 +36,31 @@ def unreached(answer: Answer, url: str) -> Cause | None:
     """Return why there was no connection; None where there was one."""
     if answer.reached:
         return None
-    return Cause(what=f"nothing listens at {url}: {answer.error}", mend="Start the receiver, or correct the address.")
+    return Cause(what=f"nothing listens at {url}: {answer.error}", fix="Start the receiver, or correct the address.")
 
 
 def refusal_of_good(answer: Answer, sender: Sender, line: Line) -> Cause:
     """Return why a rightly signed event was not accepted."""
-    what, mend = _by_status(answer) or _by_probes(answer, sender, line)
-    return Cause(what=what, mend=mend, cases=("valid",), answer=answer)
+    what, fix = _by_status(answer) or _by_probes(answer, sender, line)
+    return Cause(what=what, fix=fix, cases=("valid",), answer=answer)
 
 
 def causes_of(verdicts: Sequence[Verdict]) -> list[Cause]:
     """Return each cause once, those that are unsafe first."""
     left = [one for one in verdicts if one.result is not Result.PASS]
     found = []
-    for applies, what, mend in _SHARED:
+    for applies, what, fix in _SHARED:
         names = applies(left)
         if names:
-            found.append(_cause(what, mend, [one for one in left if one.name in names]))
+            found.append(_cause(what, fix, [one for one in left if one.name in names]))
             left = [one for one in left if one.name not in names]
     alone = sorted(left, key=lambda one: (not one.unsafe, one.result is Result.WARN, -one.weight))
-    return found + [_cause(_fault(one), one.mend, [one]) for one in alone]
+    return found + [_cause(_fault(one), one.fix, [one]) for one in alone]
 
 
-def _cause(what: str, mend: str, verdicts: Sequence[Verdict]) -> Cause:
+def _cause(what: str, fix: str, verdicts: Sequence[Verdict]) -> Cause:
     worst = max(verdicts, key=lambda one: (one.unsafe, one.weight))
-    return Cause(what=what, mend=mend, cases=tuple(one.name for one in verdicts), answer=worst.answer)
+    return Cause(what=what, fix=fix, cases=tuple(one.name for one in verdicts), answer=worst.answer)
 
 
 def _fault(verdict: Verdict) -> str:
@@ -115,7 +115,7 @@ _SHARED: tuple[tuple[Callable[[Sequence[Verdict]], Collection[str]], str, str], 
         "Catch what verifying raises and answer 401, or 400 where the body is no event.",
     ),
 )
-"""Causes of several cases: which of these they explain, what it is, what to mend."""
+"""Causes of several cases: which of these they explain, what it is, how to fix it."""
 
 
 _AGAIN = (
@@ -142,15 +142,15 @@ def _by_status(answer: Answer) -> tuple[str, str] | None:
         return f"it redirects{where} ({answer.status}), and webhooks follow no redirect", (
             "Register the final address, with https and with or without the last slash."
         )
-    what, mend = _BY_STATUS.get(answer.status, ("", ""))
-    return (f"{what} ({answer.status})", mend) if what else None
+    what, fix = _BY_STATUS.get(answer.status, ("", ""))
+    return (f"{what} ({answer.status})", fix) if what else None
 
 
 def _by_probes(answer: Answer, sender: Sender, line: Line) -> tuple[str, str]:
     """Return the mistake whose request is accepted; where none is, what is known."""
-    for what, mend, sendings in _mistakes(sender):
+    for what, fix, sendings in _mistakes(sender):
         if any(accepted(line.send_one(sending)) for sending in sendings):
-            return what, mend
+            return what, fix
     if answer.status is not None and answer.status >= 500:
         forged = line.send_one(sender.send(sender.event(), secret=OTHER_SECRET))
         refuses = forged.status is not None and 400 <= forged.status < 500

@@ -26,8 +26,8 @@ class Result(StrEnum):
     FAIL = "fail"
 
 
-class Verdict(Struct, frozen=True, kw_only=True):
-    """One judged case. `answer` is the worst of its answers; `mend` is empty where it passed.
+class Verdict(Struct, frozen=True, kw_only=True, rename={"fix": "mend"}):
+    """One judged case. `answer` is the worst of its answers; `fix` is empty where it passed.
 
     `unsafe`: a request that must be refused was accepted. `crashed`: it was refused by crashing.
     """
@@ -38,7 +38,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     weight: int
     hostile: bool
     answer: Answer
-    mend: str = ""
+    fix: str = ""
     unsafe: bool = False
     crashed: bool = False
 
@@ -65,7 +65,7 @@ def judge(case: Case, answers: Sequence[Answer]) -> Verdict:
         weight=case.weight,
         hostile=hostile,
         answer=answer,
-        mend="" if worst is Result.PASS else case.mend,
+        fix="" if worst is Result.PASS else case.fix,
         unsafe=hostile and case.forges and any(accepted(one) for one in answers),
         crashed=hostile and worst is not Result.PASS and not accepted(answer) and not _refused(answer),
     )

@@ -30,10 +30,10 @@ class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def show(report: Report) -> None:
-    """Print a report for people: the verdicts, and each cause once with what to mend."""
+    """Print a report for people: the verdicts, and each cause once with how to fix it."""
     screen = output.screen()
     if not report.checks:
-        output.say(f"{output.printable(report.causes[0].what)}. {report.causes[0].mend}")
+        output.say(f"{output.printable(report.causes[0].what)}. {report.causes[0].fix}")
         return
     for one in report.checks:
         line = Text(f"{one.result:5}", style=STYLES[one.result]).append(f"{one.name:22} ", style="bold")
@@ -42,7 +42,7 @@ def show(report: Report) -> None:
     for cause in report.causes:
         screen.print()
         output.say(output.printable(cause.what))
-        output.say(f"  {cause.mend}")
+        output.say(f"  {cause.fix}")
         if cause.answer is not None and cause.answer.body:
             output.say(f"  It answered: {output.printable(cause.answer.body)}")
         if len(cause.cases) > 1:
@@ -76,7 +76,7 @@ def junit_xml(report: Report) -> bytes:
         if one.result is Result.PASS:
             continue
         cause = cause_of[one.name]
-        text = f"{cause.what}\n{cause.mend}\n{one.about}: {one.seen}\n{one.answer.body}"
+        text = f"{cause.what}\n{cause.fix}\n{one.about}: {one.seen}\n{one.answer.body}"
         failed = one.result is Result.FAIL
         element = ET.SubElement(test, "failure" if failed else "system-out", {"message": cause.what} if failed else {})
         element.text = "\n".join(output.printable(line) for line in text.splitlines())

@@ -14,7 +14,7 @@ from pathlib import Path
 from esimhooks.server.app import keys, surroundings
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.account import OPERATOR
-from esimhooks.server.domain.advice import Finding, doubtful, fine, wrong
+from esimhooks.server.domain.advice import Finding, fail, ok, warn
 from esimhooks.server.domain.errors import Broken, NotNow
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import partition
@@ -25,7 +25,7 @@ from esimhooks.server.store.embedded import EmbeddedPostgres
 from esimhooks.server.store.encryption import Cipher, new_key
 from esimhooks.server.store.partitions import DAYS_AHEAD, DAYS_BEHIND
 
-DOUBTFUL_SKEW_S, WRONG_SKEW_S = 1.0, 60.0
+WARN_SKEW_S, FAIL_SKEW_S = 1.0, 60.0
 READERS = 4
 """So many reads of the whole history at once must find their locks."""
 OLD_BACKUP = timedelta(days=7)
@@ -49,14 +49,14 @@ def _keys(settings: Settings) -> list[Finding]:
     own, folder = settings.database_url is not None, settings.data_dir
     found = []
     if settings.encryption_key:
-        found.append(fine("encryption key", f"{len(settings.encryption_key)} set, the first encrypts"))
+        found.append(ok("encryption key", f"{len(settings.encryption_key)} set, the first encrypts"))
     elif own:
-        mend = "set it to what `openssl rand -base64 32` prints, the same on all nodes"
-        found.append(wrong("encryption key", "ESIMHOOKS_ENCRYPTION_KEY is not set", mend))
+        fix = "set it to what `openssl rand -base64 32` prints, the same on all nodes"
+        found.append(fail("encryption key", "ESIMHOOKS_ENCRYPTION_KEY is not set", fix))
     else:
         found.append(_key_file("encryption key", folder / "encryption.key", needed=(folder / "postgres").exists()))
     if settings.admin_key is not None:
-        found.append(fine("operator's key", "set in ESIMHOOKS_ADMIN_KEY"))
+        found.append(ok("operator's key", "set in ESIMHOOKS_ADMIN_KEY"))
     else:
         found.append(_key_file("operator's key", folder / "admin.key", needed=False))
     return found
@@ -67,14 +67,14 @@ def _key_file(check: str, path: Path, *, needed: bool) -> Finding:
         mode = path.stat().st_mode & 0o777
     except FileNotFoundError:
         if needed:
-            mend = "put the file back from a backup: without it nothing that was encrypted can be read again"
-            return wrong(check, f"{path} is missing beside its database", mend)
-        return fine(check, f"{path} will be made at the first start")
+            fix = "put the file back from a backup: without it nothing that was encrypted can be read again"
+            return fail(check, f"{path} is missing beside its database", fix)
+        return ok(check, f"{path} will be made at the first start")
     except OSError as error:
-        return wrong(check, f"{path} cannot be read: {error.strerror}", "run as the user who runs the server")
+        return fail(check, f"{path} cannot be read: {error.strerror}", "run as the user who runs the server")
     if mode & 0o077:
-        return doubtful(check, f"{path} has mode {mode:o}: other users may read it", f"chmod 600 {path}")
-    return fine(check, f"{path}, mode {mode:o}")
+        return warn(check, f"{path} has mode {mode:o}: other users may read it", f"chmod 600 {path}")
+    return ok(check, f"{path}, mode {mode:o}")
 
 
 async def _database(settings: Settings) -> AsyncIterator[Finding]:
@@ -83,14 +83,14 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
             yield finding
         return
     if not (settings.data_dir / "postgres").exists():
-        yield fine("database", f"none yet: `esimhooks serve` makes one in {settings.data_dir}")
+        yield ok("database", f"none yet: `esimhooks serve` makes one in {settings.data_dir}")
         return
     embedded = EmbeddedPostgres(settings.data_dir)
     started = embedded.pid is None
     try:
         address = await asyncio.to_thread(embedded.start) if started else embedded.address
     except Broken as error:
-        yield wrong("database", str(error), "read the log in postgres/log of the data folder")
+        yield fail("database", str(error), "read the log in postgres/log of the data folder")
         return
     try:
         async for finding in _queried(address, settings):
@@ -104,25 +104,25 @@ async def _queried(dsn: str, settings: Settings) -> AsyncIterator[Finding]:
     try:
         found, needed = await migrations.state(dsn)
     except (NotNow, Broken) as error:
-        mend = "is it running, and are address, user and password in ESIMHOOKS_DATABASE_URL right?"
-        yield wrong("database", str(error), mend)
+        fix = "is it running, and are address, user and password in ESIMHOOKS_DATABASE_URL right?"
+        yield fail("database", str(error), fix)
         return
     if found != needed:
         seen = f"the database is at {found or 'none'}, this program needs {needed}"
         yield (
-            doubtful("migrations", seen, "`esimhooks serve` brings an embedded database up to date by itself")
+            warn("migrations", seen, "`esimhooks serve` brings an embedded database up to date by itself")
             if settings.database_url is None
-            else wrong("migrations", seen, "run `esimhooks migrate`")
+            else fail("migrations", seen, "run `esimhooks migrate`")
         )
     else:
-        yield fine("migrations", f"up to date ({found})")
+        yield ok("migrations", f"up to date ({found})")
     encryption_keys, usable = _encryption_keys(settings)
     database = await connect(dsn, Cipher(encryption_keys), connections=1, pooled=settings.database_pooled)
     try:
         async for finding in _database_findings(database, settings, complete=found == needed and usable):
             yield finding
     except NotNow as error:
-        yield wrong("database", str(error), "it answered a moment ago: look at its log")
+        yield fail("database", str(error), "it answered a moment ago: look at its log")
     finally:
         await database.close()
 
@@ -149,16 +149,16 @@ async def _database_findings(database: Database, settings: Settings, *, complete
         try:
             opened = await installation.check_canary_only(db)
         except Broken:
-            mend = "set ESIMHOOKS_ENCRYPTION_KEY to the key it was encrypted with; list old keys after the new one"
-            yield wrong("canary", "the encryption key is not the one that this database was encrypted with", mend)
+            fix = "set ESIMHOOKS_ENCRYPTION_KEY to the key it was encrypted with; list old keys after the new one"
+            yield fail("canary", "the encryption key is not the one that this database was encrypted with", fix)
             return
-        yield fine("canary", "the encryption key decrypts it" if opened else "none yet: made at the first start")
+        yield ok("canary", "the encryption key decrypts it" if opened else "none yet: made at the first start")
         yield await _operational(db, settings)
         stored = await providers.list_all(db)
     readable, unreadable = partition(stored)
     for one in unreadable:
-        mend = "list the key it was encrypted with in ESIMHOOKS_ENCRYPTION_KEY, or store the provider again"
-        yield wrong(f"provider {one.name}", "its credentials cannot be decrypted", mend)
+        fix = "list the key it was encrypted with in ESIMHOOKS_ENCRYPTION_KEY, or store the provider again"
+        yield fail(f"provider {one.name}", "its credentials cannot be decrypted", fix)
     async for finding in surroundings.reached(readable, public_url=settings.public_url):
         yield finding
 
@@ -170,34 +170,32 @@ async def _backup(db: Session, *, embedded: bool) -> Finding:
         f"the last one with `esimhooks backup` is {age.days} days old" if ever else "none with `esimhooks backup` yet"
     )
     if embedded and age > OLD_BACKUP:
-        return doubtful(
-            "backup", seen, "run `esimhooks backup FILE`, every day, and keep the encryption key apart from it"
-        )
-    return fine("backup", seen)
+        return warn("backup", seen, "run `esimhooks backup FILE`, every day, and keep the encryption key apart from it")
+    return ok("backup", seen)
 
 
 async def _operational(db: Session, settings: Settings) -> Finding:
     check = "operational events"
     if settings.operational_url is None:
-        return fine(check, "reported in log and metrics; ESIMHOOKS_OPERATIONAL_URL is not set")
+        return ok(check, "reported in log and metrics; ESIMHOOKS_OPERATIONAL_URL is not set")
     endpoint = await endpoints.find(db, OPERATOR, OPERATOR.account_id)
     if endpoint is None:
-        return fine(check, "their endpoint will be made at the next start")
+        return ok(check, "their endpoint will be made at the next start")
     which, account = text_of(Prefix.ENDPOINT, endpoint.id), text_of(Prefix.ACCOUNT, OPERATOR.account_id)
     if not endpoint.enabled:
         seen = f"{which} is disabled ({endpoint.disabled_reason})"
-        return doubtful(
+        return warn(
             check, seen, f"mend its receiver, then `esimhooks endpoints enable {which} --account {account} --mode live`"
         )
     shown = f"`esimhooks endpoints secret {which} --account {account} --mode live` shows its secret"
-    return fine(check, f"go to {which}; {shown}")
+    return ok(check, f"go to {which}; {shown}")
 
 
 async def _version(db: Session) -> Finding:
     major, name = await installation.version(db)
     if major < OLDEST_VERSION:
-        return wrong("database", f"PostgreSQL {name} answers", f"upgrade to PostgreSQL {OLDEST_VERSION} or newer")
-    return fine("database", f"PostgreSQL {name} answers")
+        return fail("database", f"PostgreSQL {name} answers", f"upgrade to PostgreSQL {OLDEST_VERSION} or newer")
+    return ok("database", f"PostgreSQL {name} answers")
 
 
 async def _durability(db: Session, *, allowed: bool) -> Finding:
@@ -205,13 +203,9 @@ async def _durability(db: Session, *, allowed: bool) -> Finding:
     seen = ", ".join(f"{name} = {value}" for name, value in values.items())
     off = [name for name, value in values.items() if value == "off"]
     if not off:
-        return fine("durability", seen)
-    mend = f"turn on {', '.join(off)}: what was acknowledged could be lost in a power cut"
-    return (
-        doubtful("durability", seen, mend)
-        if allowed or off == ["full_page_writes"]
-        else wrong("durability", seen, mend)
-    )
+        return ok("durability", seen)
+    fix = f"turn on {', '.join(off)}: what was acknowledged could be lost in a power cut"
+    return warn("durability", seen, fix) if allowed or off == ["full_page_writes"] else fail("durability", seen, fix)
 
 
 async def _clock(db: Session) -> Finding:
@@ -220,25 +214,25 @@ async def _clock(db: Session) -> Finding:
     half_way_s = (time.monotonic() - began) / 2
     skew_s = (theirs - sent_at).total_seconds() - half_way_s
     seen = f"{abs(skew_s):.3f} s {'behind' if skew_s > 0 else 'ahead of'} the database's"
-    mend = "let both machines keep time (chrony or systemd-timesyncd)"
-    if abs(skew_s) >= WRONG_SKEW_S:
-        return wrong("clock", seen, mend)
-    return doubtful("clock", seen, mend) if abs(skew_s) >= DOUBTFUL_SKEW_S else fine("clock", seen)
+    fix = "let both machines keep time (chrony or systemd-timesyncd)"
+    if abs(skew_s) >= FAIL_SKEW_S:
+        return fail("clock", seen, fix)
+    return warn("clock", seen, fix) if abs(skew_s) >= WARN_SKEW_S else ok("clock", seen)
 
 
 async def _encoding(db: Session) -> Finding:
     encoding = await installation.encoding(db)
     if encoding != "UTF8":
-        return wrong(
+        return fail(
             "encoding", f"{encoding}, which lacks letters", "make a database with ENCODING 'UTF8' and restore there"
         )
-    return fine("encoding", encoding)
+    return ok("encoding", encoding)
 
 
 async def _rights(db: Session) -> Finding:
     if lacks := await installation.missing_rights(db):
-        return wrong("rights", "the login cannot make and drop the days of the history", "; ".join(lacks))
-    return fine("rights", "the login may make and drop the days of the history")
+        return fail("rights", "the login cannot make and drop the days of the history", "; ".join(lacks))
+    return ok("rights", "the login may make and drop the days of the history")
 
 
 async def _locks(db: Session, *, retention_days: int) -> Finding:
@@ -246,18 +240,18 @@ async def _locks(db: Session, *, retention_days: int) -> Finding:
     seen = f"{has} locks; one read of {retention_days} days takes up to {of_one}"
     if of_one * READERS > has:
         maximum = ceil(of_one * READERS / has)
-        mend = f"multiply max_locks_per_transaction by {maximum} and restart PostgreSQL, or keep fewer days"
-        return doubtful("locks", seen, mend)
-    return fine("locks", seen)
+        fix = f"multiply max_locks_per_transaction by {maximum} and restart PostgreSQL, or keep fewer days"
+        return warn("locks", seen, fix)
+    return ok("locks", seen)
 
 
 async def _connections(db: Session) -> Finding:
     used, maximum = await installation.connections(db)
     seen = f"{used} of {maximum} in use"
     if maximum - used < 20:
-        return doubtful(
+        return warn(
             "connections",
             seen,
             "a process takes about 15: raise max_connections, lower database_connections or use fewer nodes",
         )
-    return fine("connections", seen)
+    return ok("connections", seen)

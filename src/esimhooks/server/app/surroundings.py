@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
 
 from esimhooks.server.app.settings import Role, Settings
-from esimhooks.server.domain.advice import Finding, doubtful, fine, wrong
+from esimhooks.server.domain.advice import Finding, fail, ok, warn
 from esimhooks.server.domain.errors import NotNow, Refused
 from esimhooks.server.domain.provider import StoredProvider
 from esimhooks.server.providers import registry
@@ -37,7 +37,7 @@ async def port(settings: Settings) -> Finding:
     """Return whether the port is free, or taken by a server of ours."""
     where = f"{settings.host}:{settings.port}"
     if Role.API not in settings.roles:
-        return fine("port", "this node has no role `api` and does not listen")
+        return ok("port", "this node has no role `api` and does not listen")
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as tried:
@@ -45,11 +45,9 @@ async def port(settings: Settings) -> Finding:
             tried.bind((settings.host, settings.port))
     except OSError as error:
         if error.errno == errno.EADDRINUSE and await _is_ours(settings):
-            return fine("port", f"esimhooks serves on {where}")
-        return wrong(
-            "port", f"{where}: {error.strerror}", "choose another host or port: ESIMHOOKS_HOST, ESIMHOOKS_PORT"
-        )
-    return fine("port", f"{where} is free")
+            return ok("port", f"esimhooks serves on {where}")
+        return fail("port", f"{where}: {error.strerror}", "choose another host or port: ESIMHOOKS_HOST, ESIMHOOKS_PORT")
+    return ok("port", f"{where} is free")
 
 
 async def _is_ours(settings: Settings) -> bool:
@@ -69,22 +67,22 @@ async def proxy(url: str) -> Finding:
         async with asyncio.timeout(TIMEOUT_S):
             _, writer = await asyncio.open_connection(parts.hostname, port)
     except (OSError, TimeoutError) as error:
-        mend = "start it, or correct ESIMHOOKS_EGRESS_PROXY: nothing is delivered meanwhile"
-        return wrong("egress proxy", f"{parts.hostname}:{port} takes no connection ({_reason(error)})", mend)
+        fix = "start it, or correct ESIMHOOKS_EGRESS_PROXY: nothing is delivered meanwhile"
+        return fail("egress proxy", f"{parts.hostname}:{port} takes no connection ({_reason(error)})", fix)
     writer.close()
-    return fine("egress proxy", f"{parts.hostname}:{port} takes connections")
+    return ok("egress proxy", f"{parts.hostname}:{port} takes connections")
 
 
 async def reached(stored: Sequence[StoredProvider], *, public_url: str | None) -> AsyncIterator[Finding]:
     """Yield whether each provider takes its credentials, and whether the address that they were given can be right."""
     if not stored:
-        yield doubtful("providers", "none is connected", "`esimhooks providers put NAME` connects one")
+        yield warn("providers", "none is connected", "`esimhooks providers put NAME` connects one")
         return
     if public_url is None:
-        mend = "set ESIMHOOKS_PUBLIC_URL to the https address under which providers reach this server"
-        yield doubtful("public address", "not set: providers would get an address of this machine", mend)
+        fix = "set ESIMHOOKS_PUBLIC_URL to the https address under which providers reach this server"
+        yield warn("public address", "not set: providers would get an address of this machine", fix)
     else:
-        yield fine("public address", public_url)
+        yield ok("public address", public_url)
     async with _session() as session:
         for provider in stored:
             yield await _provider(session, provider)
@@ -107,18 +105,18 @@ async def _provider(session: ClientSession, stored: StoredProvider) -> Finding:
     try:
         provider = registry.build(config, session, _at_once)
         if not provider.can_fetch:
-            return fine(check, f"{stored.kind}: it sends notifications, and has no credentials to query it with")
+            return ok(check, f"{stored.kind}: it sends notifications, and has no credentials to query it with")
         await provider.fetch(Lookup(order_no=UNKNOWN_ORDER))
     except Refused as error:
-        return wrong(check, "; ".join(f"{one.pointer}: {one.detail}" for one in error.errors), "store it again")
+        return fail(check, "; ".join(f"{one.pointer}: {one.detail}" for one in error.errors), "store it again")
     except (ProviderRefused, StillAllocating):
         pass  # it takes the credentials, and does not know the order
     except (NotNow, Unparsable) as error:
-        mend = (
+        fix = (
             "are address and credentials right, and may this machine reach it? Requeries and new orders wait meanwhile"
         )
-        return wrong(check, f"{stored.base_url or stored.kind}: {error}", mend)
-    return fine(check, f"{stored.base_url or stored.kind} takes the credentials")
+        return fail(check, f"{stored.base_url or stored.kind}: {error}", fix)
+    return ok(check, f"{stored.base_url or stored.kind} takes the credentials")
 
 
 async def _at_once() -> None:
@@ -128,29 +126,29 @@ async def _at_once() -> None:
 def _variables() -> list[Finding]:
     unknown = Settings.unknown_variables()
     if not unknown:
-        return [fine("variables", "every ESIMHOOKS_ variable is a setting")]
-    return [doubtful("variables", f"{name} is no setting, and has no effect", hint) for name, hint in unknown.items()]
+        return [ok("variables", "every ESIMHOOKS_ variable is a setting")]
+    return [warn("variables", f"{name} is no setting, and has no effect", hint) for name, hint in unknown.items()]
 
 
 def _disk(folder: Path) -> Finding:
     space = disk_space(folder)
     free = f"{space.free / GIB:.1f} of {space.total / GIB:.1f} GiB free at {space.folder}"
     if space.state is DiskState.FINE:
-        return fine("disk", free)
-    finding = wrong if space.state is DiskState.FULL else doubtful
+        return ok("disk", free)
+    finding = fail if space.state is DiskState.FULL else warn
     return finding("disk", free, "make room, or lower ESIMHOOKS_RETENTION_DAYS: on a full disk nothing is accepted")
 
 
 def _gate(settings: Settings) -> Finding:
     networks = settings.allow_networks
     if not networks:
-        return fine("network gate", "deliveries reach public addresses only, by https")
+        return ok("network gate", "deliveries reach public addresses only, by https")
     listed = ", ".join(map(str, networks))
     wide = [str(one) for one in networks if one.num_addresses > WIDE_ADDRESSES and one.network_address != LOOPBACK]
     if wide:
-        mend = "list in ESIMHOOKS_ALLOW_NETWORKS only the addresses that receivers have: merchants choose the addresses"
-        return doubtful("network gate", f"deliveries may also reach {listed}", mend)
-    return fine("network gate", f"deliveries may also reach {listed}")
+        fix = "list in ESIMHOOKS_ALLOW_NETWORKS only the addresses that receivers have: merchants choose the addresses"
+        return warn("network gate", f"deliveries may also reach {listed}", fix)
+    return ok("network gate", f"deliveries may also reach {listed}")
 
 
 def _reason(error: BaseException) -> str:

@@ -118,25 +118,25 @@ class Health(StrEnum):
     FAIL = "fail"
 
 
-class Finding(Struct, frozen=True):
-    """One line of `esimhooks doctor`. `mend` says what to do, and is empty where nothing is to be done."""
+class Finding(Struct, frozen=True, rename={"fix": "mend"}):
+    """One line of `esimhooks doctor`. `fix` says what to do, and is empty where nothing is to be done."""
 
     check: str
     health: Health
     seen: str
-    mend: str = ""
+    fix: str = ""
 
 
-def fine(check: str, seen: str) -> Finding:
+def ok(check: str, seen: str) -> Finding:
     """Return that a check found nothing wrong."""
     return Finding(check, Health.OK, seen)
 
 
-def doubtful(check: str, seen: str, mend: str) -> Finding:
+def warn(check: str, seen: str, fix: str) -> Finding:
     """Return a warning."""
-    return Finding(check, Health.WARN, seen, mend)
+    return Finding(check, Health.WARN, seen, fix)
 
 
-def wrong(check: str, seen: str, mend: str) -> Finding:
+def fail(check: str, seen: str, fix: str) -> Finding:
     """Return that a check failed."""
-    return Finding(check, Health.FAIL, seen, mend)
+    return Finding(check, Health.FAIL, seen, fix)
