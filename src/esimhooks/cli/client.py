@@ -147,7 +147,7 @@ class Client:
 
     @contextmanager
     def follow(self, path: str, *, last_event_id: str = "") -> Iterator[HTTPResponse]:
-        """Lend the open answer of a stream of server-sent events; one that is silent for `timeout_s` ends.
+        """Yield the open answer of a stream of server-sent events; one that is silent for `timeout_s` ends.
 
         Raises `Unreached` where another try may help, `Failed` for every other answer but 200.
         """

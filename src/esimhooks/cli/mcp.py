@@ -1,7 +1,7 @@
 """`esimhooks mcp`: lets an assistant look at an esimhooks server over the Model Context Protocol, by stdio or HTTP.
 
 A key and a transport come in; the tools are those of `mcp_tools`. Over stdio the key is that of the environment, over HTTP
-each caller sends its own and nothing of ours is lent.
+each caller sends its own and the key of this process is never used.
 """
 
 import os
@@ -57,7 +57,7 @@ def mcp(
 
 
 def server(url: str, key_of: "Callable[[Headers], str]", *, allow_changes: bool) -> "MCPServer":
-    """Return the server with its tools, which ask the server at `url` with the key that `key_of` finds.
+    """Return the server with its tools, which call the server at `url` with the key that `key_of` finds.
 
     Raises `Failed` where the SDK is not installed.
     """

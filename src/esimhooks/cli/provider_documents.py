@@ -1,6 +1,6 @@
 """`providers kinds` and `providers test`: documents of providers, looked at without a server.
 
-A document and perhaps a request come in; out goes what its examples and the request become, what nobody reads of it, and
+A document and perhaps a request come in; out goes what its examples and the request become, what no rule reads of it, and
 the events that a fresh eSIM would get. The exit code is 1 where the document is wrong or an example is not as it says.
 """
 

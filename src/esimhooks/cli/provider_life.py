@@ -83,7 +83,7 @@ def run_examples(operator: Client, kind: str, *, account: str | None, as_json: b
 
 
 def life_of(mapped: Mapped) -> Life:
-    """Return the life that the examples of a document tell."""
+    """Return the life that the examples of a document describe."""
     examples = [one for one in mapped.document.example if one.outcome != "invalid"]
     refused = [one for one in mapped.document.example if one.outcome == "invalid" and one.answer_to == "fetch"]
     pushed = [one for one in examples if one.answer_to is None]

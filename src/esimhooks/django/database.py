@@ -92,7 +92,7 @@ class DjangoDatabase:
 
     @contextmanager
     def reading(self, *, within_s: float = WAIT_S) -> Iterator[DjangoSession]:
-        """Yield a session that sees one moment."""
+        """Yield a session that sees one snapshot."""
         with self._transaction(within_s) as session:
             yield session
 

@@ -58,7 +58,7 @@ class Database(Protocol):
     """Ends a query whose rows this transaction takes, leaving out those that others are taking."""
 
     def reading(self, *, within_s: float = WAIT_S) -> AbstractContextManager[Session]:
-        """Yield a session that sees one moment. Raises `InboxUnavailable`, after `within_s` at the latest."""
+        """Yield a session that sees one snapshot. Raises `InboxUnavailable`, after `within_s` at the latest."""
         ...
 
     def writing(

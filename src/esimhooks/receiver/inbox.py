@@ -83,7 +83,7 @@ class Inbox:
         self.close()
 
     def stats(self) -> InboxStats:
-        """Return the counts of this moment."""
+        """Return the present counts."""
         with self._database.reading() as session:
             [(events,)] = session.rows("SELECT count(*) FROM esimhooks_inbox")
             states: dict[str, int] = dict(session.rows("SELECT state, count(*) FROM esimhooks_runs GROUP BY state"))

@@ -98,7 +98,7 @@ class PostgresDatabase:
 
     @contextmanager
     def reading(self, *, within_s: float = WAIT_S) -> Iterator[PostgresSession]:
-        """Yield a session that sees one moment."""
+        """Yield a session that sees one snapshot."""
         with self._transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", within_s) as session:
             yield session
 

@@ -172,7 +172,7 @@ class Receiver:
                 self.close()
 
     def start(self) -> None:
-        """Start the worker in a thread, unless it works already. What was left by a crash is taken up at once."""
+        """Start the worker in a thread, unless it works already. What was left by a crash is claimed at once."""
         with self._starting:
             if not self._works():
                 self._background = ThreadBackground(self._worker)

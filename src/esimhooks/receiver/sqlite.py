@@ -126,7 +126,7 @@ class SqliteDatabase:
 
     @contextmanager
     def reading(self, *, within_s: float = WAIT_S) -> Iterator[SqliteSession]:
-        """Yield a session that sees one moment."""
+        """Yield a session that sees one snapshot."""
         with self._transaction(self._idle, "BEGIN", within_s) as session:
             yield session
 

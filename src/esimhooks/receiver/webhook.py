@@ -51,7 +51,7 @@ class Webhook:
     """Verifies webhooks with one secret, or several during a rotation. Safe to share between threads.
 
     `secret`: `whsec_` secrets (`v1`), `whpk_` public keys (`v1a`, needs the extra `asymmetric`), raw keys as bytes, or a
-    list of these. `profile` is the one of the endpoint; the two standard ones are told apart by the kind of key.
+    list of these. `profile` is the one of the endpoint; the two standard ones are distinguished by the kind of key.
     For `hex`, `brand` is the word in the headers' names, `X-<brand>-Signature`, and the text of the secret is the key.
     `tolerance_s` limits the age of an attempt, both ways; `clock` returns Unix seconds.
 

@@ -40,7 +40,7 @@ class Pace:
         self._ends += 1
 
     def measure(self) -> int:
-        """Return `ahead`, brought up to date where the time since the last measuring tells enough."""
+        """Return `ahead`, brought up to date where the time since the last measuring is long enough."""
         now = self._clock()
         took_s = now - self._since
         if took_s >= AHEAD_S:
@@ -50,7 +50,7 @@ class Pace:
 
 
 POLL_S = 1.0
-"""How often runs are looked for that nobody has notified of: retries, and those of processes that died."""
+"""How often runs are looked for without a notification: retries, and those of processes that died."""
 
 PAUSE_WHEN_UNAVAILABLE_S = 1.0
 PRUNE_EVERY_S = 3600.0
@@ -213,7 +213,7 @@ class Worker:
             self._loop.call_soon_threadsafe(self._forget, claims)
 
     def _forget(self, claims: Sequence[Claim]) -> None:
-        """Let go of runs that need nothing more here; not of one that was claimed anew since, while its handler hung."""
+        """Drop runs that need nothing more here; not one that was claimed again since, while its handler hung."""
         for claim in claims:
             if self._claimed.get(claim.key) is claim:
                 del self._claimed[claim.key]

@@ -48,7 +48,7 @@ def signing_secret(text: str, *, profile: Profile = "standard") -> str:
 
 
 class Sending(Struct, frozen=True, kw_only=True):
-    """One request. With `over_s` its body is sent in pieces over so many seconds."""
+    """One request. With `over_s` its body is sent in pieces over that many seconds."""
 
     headers: tuple[tuple[str, str], ...]
     body: bytes

@@ -1,6 +1,6 @@
-"""What `listen` keeps of each request, and sending one on: immutable records, and a book that holds the last of them.
+"""What `listen` keeps of each request, and sending one on: immutable records, and a log of the last of them.
 
-Nothing is printed here. The book forgets the oldest where it would hold more than its bounds. What is sent on goes out
+Nothing is printed here. The log drops the oldest beyond its bounds. What is sent on goes out
 once, without redirects or a proxy of the environment; whatever goes wrong is an answer without a status.
 """
 
@@ -107,7 +107,7 @@ class CaptureLog:
             return self.count
 
     def keep(self, captured: Captured) -> None:
-        """Keep one more, and forget the oldest beyond the bounds."""
+        """Add one, and drop the oldest beyond the bounds."""
         with self._lock:
             self._kept.append(captured)
             self._bytes += _size(captured)

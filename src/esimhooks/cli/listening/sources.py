@@ -29,9 +29,9 @@ LOOK_S = 0.1
 
 
 class ListenerServer(ThreadingHTTPServer):
-    """One thread a connection, and only so many; further ones wait to be accepted. Raises `Failed` for a taken port.
+    """One thread a connection, up to a maximum; further ones wait to be accepted. Raises `Failed` for a taken port.
 
-    `answer` is the status of answers that nobody else decides; `token` is a secret of its pages.
+    `answer` is the default status of answers; `token` is a secret of its pages.
     """
 
     daemon_threads = True
@@ -63,7 +63,7 @@ class ListenerServer(ThreadingHTTPServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is no news."""
+        """A client that disconnects is not reported."""
 
 
 class Inspector:

@@ -68,7 +68,7 @@ class _Open:
 
 
 class _ByKey:
-    """For who has an API key, as often as its limits let it."""
+    """For holders of an API key, as often as its limits allow."""
 
     provides: Mapping[Any, Provide] = {
         **TO_ALL,

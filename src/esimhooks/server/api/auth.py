@@ -129,7 +129,7 @@ class Authenticator:
         return self._admitted(key, request)
 
     async def signed_in(self, lookup: str | None, request: Request) -> Principal:
-        """Return who has signed in with the key of that public part (None: the first admin key), if it still may.
+        """Return the person who has signed in with the key of that public part (None: the first admin key), if it still may.
 
         Raises `Refused` (401, 403).
         """
@@ -222,7 +222,7 @@ def actor_of(principal: Principal, address: str) -> Actor:
 
 
 def tenant_of(principal: Principal, *, account: str | None, mode: str | None) -> Tenant:
-    """Return whose rows the request is about: the key's own, or those an operator names.
+    """Return the tenant whose rows the request is about: the key's own, or those an operator names.
 
     Raises `Refused` (422) where an operator names none, (404) where a merchant names another's.
     """

@@ -1,6 +1,6 @@
 """Where the token buckets of a limit are kept: in one process, or in a file that the processes of a node share.
 
-Their number is bounded. Which is forgotten where there are too many can only let more through.
+Their number is bounded. What is dropped where there are too many can only let more through.
 """
 
 import mmap
@@ -27,7 +27,7 @@ class Buckets(Protocol):
     """A bounded number of buckets, by name."""
 
     def get(self, name: str) -> Bucket | None:
-        """Return the bucket of that name, None where there is none or it was forgotten."""
+        """Return the bucket of that name, None where there is none or it was dropped."""
 
     def put(self, name: str, bucket: Bucket) -> None:
         """Store a bucket, and drop another where there are too many."""
@@ -63,7 +63,7 @@ _BUCKET = Layout("Qdd")
 class SharedBuckets:
     """The buckets in one file, which is made where it is not there yet; `secret` is known to the node alone.
 
-    A name is found by its hash, which nobody outside can foretell, in a set of a few buckets; where all of them are others',
+    A name is found by its hash, which nobody outside can predict, in a set of a few buckets; where all of them are others',
     the one that was used longest ago makes room. Nothing is locked: where two processes count at the same instant one count
     may be lost, which lets one request more through.
     """
@@ -78,7 +78,7 @@ class SharedBuckets:
         self._secret = secret[: blake2b.MAX_KEY_SIZE]
 
     def get(self, name: str) -> Bucket | None:
-        """Return the bucket of that name, None where there is none or it was forgotten."""
+        """Return the bucket of that name, None where there is none or it was dropped."""
         tag, places = self._places(name)
         for place in places:
             found, tokens, filled_at = _BUCKET.unpack_from(self._memory, place)
@@ -87,7 +87,7 @@ class SharedBuckets:
         return None
 
     def put(self, name: str, bucket: Bucket) -> None:
-        """Keep a bucket, in the place of its name or of the one that was used longest ago."""
+        """Store a bucket, in the slot of its name or of the one that was used longest ago."""
         tag, places = self._places(name)
         kept = [(place, *_BUCKET.unpack_from(self._memory, place)) for place in places]
         place = next(

@@ -1,4 +1,4 @@
-"""What handlers are given of the node by naming its type: each asks for what it uses, and for nothing else."""
+"""What handlers are given of the node by naming its type: each takes what it uses, and nothing else."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """How much a caller may ask of us: token buckets by key and by address, on each node by itself, and credentials that are none.
 
 A key, an address and the present time come in, what is left or the seconds to wait come out. Memory is bounded: buckets that were
-not used for longest are forgotten, which can only let more through.
+not used for longest are dropped, which can only let more through.
 """
 
 import ipaddress

@@ -141,7 +141,7 @@ def of_the_node(kind: type) -> Provide:
 
 
 def itself(request: Request) -> Request:
-    """Return the request, for who reads it on its own."""
+    """Return the request, for a handler that reads it by itself."""
     return request
 
 

@@ -1,6 +1,6 @@
 """Errors at the web edge: whatever went wrong becomes `application/problem+json` (RFC 9457).
 
-No answer ever carries a stack trace, SQL or a secret; what is ours to mend is logged and answered without detail.
+No answer ever carries a stack trace, SQL or a secret; a fault of the server is logged and answered without detail.
 """
 
 from http import HTTPStatus
@@ -29,7 +29,7 @@ class Problem(Struct, omit_defaults=True):
 
 
 def problem_of(request: Request, error: Exception) -> Response:
-    """Return the answer for an error; one that is ours to mend is logged."""
+    """Return the answer for an error; a fault of the server is logged."""
     if isinstance(error, Refused):
         return _problem(error.status, error.detail, error.code, error.errors, headers=headers_of(error))
     if isinstance(error, NotNow):

@@ -1,4 +1,4 @@
-"""The transaction of a request: opened by the edge for who needs one, with its answer in it under an `Idempotency-Key`.
+"""The transaction of a request: opened by the edge where a handler needs one, with its answer in it under an `Idempotency-Key`.
 
 Who changes something is given the session of one transaction, which is committed once there is an answer, and undone where
 there is none. Under a key the first answer in 2xx is kept in it, and given again for the same request for a day.
@@ -28,7 +28,7 @@ MAX_KEY = 255
 OPERATORS = UUID(int=0)
 
 Begin = Callable[[], AbstractAsyncContextManager[Session]]
-"""Opens the transaction of a request late, for who has to wait for others before it."""
+"""Opens the transaction of a request late, for handlers that wait for others first."""
 
 
 class EncodedAnswer(Struct, array_like=True):
@@ -122,7 +122,7 @@ def _key(request: Request) -> str:
 
 @asynccontextmanager
 async def _transaction(request: Request) -> AsyncIterator[Session]:
-    """Lend a transaction, after which the loops are notified that may have something to do."""
+    """Yield a transaction, after which the loops are notified that may have something to do."""
     database: Database = request.services[Database]
     installation: Installation = request.services[Installation]
     async with database.transaction() as db:

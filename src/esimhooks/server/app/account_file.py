@@ -1,7 +1,7 @@
 """An account as a file: settings, the file and its key come in; each line but the first is one part, encrypted.
 
 The key of the file is its own, as two installations have different ones. It is made beside the file where there is none,
-both readable by nobody else. A line that was changed, left out or put elsewhere does not decrypt.
+both readable by the owner only. A line that was changed, left out or put elsewhere does not decrypt.
 """
 
 import base64

@@ -27,7 +27,7 @@ from esimhooks.server.store.partitions import DAYS_AHEAD, DAYS_BEHIND
 
 WARN_SKEW_S, FAIL_SKEW_S = 1.0, 60.0
 READERS = 4
-"""So many reads of the whole history at once must find their locks."""
+"""How many reads of the whole history at once must get their locks."""
 OLD_BACKUP = timedelta(days=7)
 """Receivers refuse what is 300 s old or new; what is due is counted by two clocks long before."""
 

@@ -64,7 +64,7 @@ FULL = Refusal(
 
 
 class Connections:
-    """The connections of one process, of which each address may have so many (None: any number).
+    """The connections of one process, of which each address may have `max_per_address` (None: any number).
 
     Where one is too many, the one that has waited longest without a request makes room for it.
     """
@@ -214,7 +214,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.deadline = monotonic() + IDLE_S
 
     def on_response_complete(self) -> None:
-        """Keep nothing of a body that nobody has read, and wait for its end or for the next request."""
+        """Drop a body that was not read, and wait for its end or for the next request."""
         super().on_response_complete()
         self._is_answering = not self.cycle.response_complete
         if not self._is_answering:

@@ -436,7 +436,7 @@ async def database_address(settings: Settings, stack: AsyncExitStack) -> tuple[s
 
 
 def _listen_address(settings: Settings, dsn: str) -> str | None:
-    """Return where to listen, None where nobody can: a pooler in transaction mode stands between."""
+    """Return where to listen, None where that is impossible: a pooler in transaction mode stands between."""
     if settings.listen_url is not None:
         return settings.listen_url.get_secret_value()
     return None if settings.database_pooled else dsn

@@ -158,7 +158,7 @@ class Family:
         return child, ours
 
     async def _ended(self, child: ForkServerProcess, stop: asyncio.Event) -> None:
-        """Return once the child has ended; after `stop` it is asked to, and killed should it take too long."""
+        """Return once the child has ended; after `stop` it is signalled, and killed should it take too long."""
         gone = asyncio.ensure_future(_readable(child.sentinel))
         stopped = asyncio.ensure_future(stop.wait())
         try:

@@ -28,9 +28,9 @@ def bound_socket(host: str, port: int) -> socket.socket:
 
 
 def shared_sockets(host: str, port: int, count: int) -> list[socket.socket]:
-    """Return so many sockets that listen on one address, among which the system spreads connections (SO_REUSEPORT).
+    """Return `count` sockets that listen on one address, among which the system spreads connections (SO_REUSEPORT).
 
-    All listen from the start, so that a connection waits until its process is there. Raises `Broken` where somebody else
+    All listen from the start, so that a connection waits until its process is there. Raises `Broken` where another program
     listens there.
     """
     deadline = time.monotonic() + HANDED_ON_S
@@ -52,7 +52,7 @@ def shared_sockets(host: str, port: int, count: int) -> list[socket.socket]:
 
 def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol said, asyncio turns Nagle's algorithm off; it would hold small answers back for 40 ms.
+    # With the protocol given, asyncio turns Nagle's algorithm off, which would delay small answers by 40 ms.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -104,7 +104,7 @@ class WebServer:
         self._listener = _Listener(config)
 
     async def run(self) -> None:
-        """Serve until `stop`, then finish the requests at hand."""
+        """Serve until `stop`, then finish the requests in flight."""
         with self._socket:
             sweeping = asyncio.create_task(self._connections.sweep(), name="connections")
             try:
@@ -118,7 +118,7 @@ class WebServer:
             await asyncio.sleep(0.01)
 
     def stop(self) -> None:
-        """Take no more connections and end once the requests at hand are answered."""
+        """Take no more connections and end once the requests in flight are answered."""
         self._listener.should_exit = True
 
 

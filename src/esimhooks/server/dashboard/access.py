@@ -20,7 +20,7 @@ from esimhooks.server.store.database import Session
 
 
 class _Pages:
-    """Pages for everybody, or for who has signed in."""
+    """Pages for everybody, or for signed-in users."""
 
     provides: Mapping[Any, Provide] = {
         **TO_ALL,
@@ -67,7 +67,7 @@ async def not_found(request: Request) -> Response:
     by_person = request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", "")
     if not by_person or request.path.startswith("/v1/"):
         return await problem_not_found(request)
-    with suppress(Refused, NotNow):  # who has no session gets the page without what a session shows
+    with suppress(Refused, NotNow):  # without a session the page lacks what a session shows
         await admit(request)
     return show_error(request, Refused.not_found("there is nothing at this address"))
 

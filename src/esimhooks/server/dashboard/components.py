@@ -1,4 +1,4 @@
-"""Every part that pages are made of, with made-up values: for who changes the style sheet. Off unless a setting says so."""
+"""Every part that pages are made of, with made-up values: for developers of the style sheet. Off unless a setting says so."""
 
 from datetime import datetime, timedelta
 

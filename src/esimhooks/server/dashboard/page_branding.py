@@ -29,7 +29,7 @@ class PageBranding(Struct, frozen=True, kw_only=True):
 
 DEFAULT = PageBranding()
 NEUTRAL = PageBranding(name="Webhooks", own=True)
-"""Of errors that are shown to who has not signed in: they may stand in somebody else's product."""
+"""Of errors that are shown without a session: they may stand in another company's product."""
 
 
 async def branding_for(db: Session, account_id: UUID | None) -> PageBranding:

@@ -164,7 +164,7 @@ def _is_secure(request: Request) -> bool:
 
 
 def csrf_of(token: str) -> str:
-    """Return the session's token for forms; it tells nothing of the cookie."""
+    """Return the session's token for forms; it reveals nothing of the cookie."""
     return hashlib.sha256(b"csrf " + token.encode()).hexdigest()
 
 
@@ -206,7 +206,7 @@ def _to_sign_in(request: Request) -> Response:
     if request.headers.get("hx-request"):
         # A part of a page cannot show the form: the page leads there, or says why not.
         return Response(200, headers={"hx-redirect": _page_before(request)})
-    if request.headers.get("sec-fetch-dest") == "iframe":  # in somebody else's page, where nobody has a key
+    if request.headers.get("sec-fetch-dest") == "iframe":  # in the page of another product, where nobody has a key
         raise Refused("your session has ended: reload the page around this one", status=401, code="UNAUTHENTICATED")
     own = request.path + (f"?{request.raw_query.decode('latin-1')}" if request.raw_query else "")
     back = own if request.method == "GET" else _page_before(request)

@@ -40,7 +40,7 @@ async def sign_in(
     now: datetime,
     authenticator: Authenticator,
 ) -> Response:
-    """Begin a session for who holds the key."""
+    """Begin a session for the holder of the key."""
     check_origin(request)
     form = await form_of(request, max_bytes=MAX_BYTES)
     back = form.get("next", "")

@@ -129,7 +129,7 @@ class Dispatcher:
         return rest_s if next_due_in_s is None else min(rest_s, next_due_in_s)
 
     def capacities(self) -> dict[UUID, LaneCapacity]:
-        """Return the leased lanes that may be handed new deliveries, each due at once, with the capacity they have."""
+        """Return the leased lanes that take new deliveries, each due at once, with their capacity."""
         if self._draining:
             return {}
         now, capacity = monotonic(), READY_PER_SLOT * self._config.max_in_flight - self._scheduler.ready
@@ -142,7 +142,7 @@ class Dispatcher:
         }
 
     def with_capacity(self, wanted: Mapping[UUID, int]) -> dict[UUID, LeasedLane]:
-        """Return the lanes that may be handed so many new deliveries, by endpoint, each due at once."""
+        """Return the lanes, by endpoint, that take the `wanted` number of new deliveries, each due at once."""
         found: dict[UUID, LeasedLane] = {}
         now, capacity = monotonic(), READY_PER_SLOT * self._config.max_in_flight - self._scheduler.ready
         for endpoint_id, count in wanted.items():
@@ -169,7 +169,7 @@ class Dispatcher:
             self._wake.notify()
 
     def invalidate_leases(self) -> None:
-        """Lease all lanes anew once they are idle: deliveries may be claimed under their leases that are not known here."""
+        """Renew the leases of all lanes, with new tokens, once they are idle: unknown deliveries may be claimed under the old."""
         for lane in self._scheduler.lanes.values():
             lane.retiring = True
         self._wake.notify()

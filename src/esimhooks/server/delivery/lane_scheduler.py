@@ -22,8 +22,8 @@ READY_PER_SLOT = 4
 """How many deliveries may be ready, over all lanes, for each that may be in flight; bounds memory."""
 
 ACCOUNTS_RESERVE, LANES_RESERVE = 10, 20
-"""One slot in so many is reserved for accounts below their share, and one in so many besides for lanes below theirs: what
-hangs cannot take all, and whoever comes next finds a slot."""
+"""One slot in 10 is reserved for accounts below their share, and another one in 20 for lanes below theirs: what hangs
+cannot take all slots, and others still find one."""
 
 
 class _Account:

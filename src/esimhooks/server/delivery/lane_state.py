@@ -22,7 +22,7 @@ class LaneState:
     ) -> None:
         self.lease = lease
         self.account_id = lease.endpoint_id
-        """Whose it is; until something is claimed in it, the lane counts as an account of its own."""
+        """The owner; until something is claimed in it, the lane counts as an account of its own."""
         self.leased_until = leased_until
         """When the lease expires unless renewed; nothing may start after that, because another may have the lane."""
         self.ready: deque[Job] = deque()

@@ -30,7 +30,7 @@ class LeaseConfig(Struct, frozen=True, kw_only=True):
     renew_every_s: float = 10.0
     heartbeat_every_s: float = 1.0
     heartbeat_idle_s: float = 3.0
-    """The same while nobody has leased a lane, so that nothing is lost with who dies."""
+    """The same while no lane is leased, so that nothing is lost with a dispatcher that dies."""
     lease_every_s: float = 0.02
     """Lanes are looked for at most this often, however many notifications come: each search visits every waiting lane."""
     linger_s: float = 10.0
@@ -183,7 +183,7 @@ class LeaseManager:
         self._leases_uncertain = False
 
     async def _release_unknown(self) -> None:
-        """Release leases that we do not know of: nobody would serve those lanes until they expire."""
+        """Release leases that we do not know of: those lanes would not be served until they expire."""
         if not self._leases_uncertain:
             return
         async with self._database.session() as db:

@@ -1,8 +1,8 @@
 """The lanes of all processes of a node: a delivery that one process makes goes straight to the one that has leased its lane.
 
-Each process listens on a socket in a folder that they share. Whoever connects is told which lanes have capacity, and sends
+Each process listens on a socket in a folder that they share. Whoever connects gets offers of the lanes that have capacity, and sends
 deliveries that it has claimed under their leases, with their bytes. Nothing is promised here: where a connection ends, lanes
-are leased anew, and what was lost on the way is found under the next lease.
+are leased again, and what was lost on the way is found under the next lease.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ from esimhooks.server.store.intake import LeasedLane
 OFFER_EVERY_S, MAX_OFFER_INTERVAL_S = 0.02, 0.5
 """How often siblings get an offer; what is handed over meanwhile is counted against the offer before."""
 SHARE_OF_TIME = 50
-"""An offer of many lanes takes milliseconds, here and at each sibling: at most one in so many may go into offers."""
+"""An offer of many lanes takes milliseconds, here and at each sibling: at most one in this many may go into offers."""
 CONNECT_EVERY_S = 0.2
 IDLE_S = 60.0
 MAX_UNSENT_BYTES = 1 << 20
-"""A sibling that leaves so much unread is handed nothing more."""
+"""A sibling that leaves so much unread gets nothing more."""
 
 log = get_logger("dispatcher")
 
@@ -41,7 +41,7 @@ class Leaseholder(Lanes, Protocol):
     changed: Callable[[], None]
 
     def capacities(self) -> dict[UUID, LaneCapacity]:
-        """Return the lanes that may be handed new deliveries, with the capacity they have."""
+        """Return the lanes that take new deliveries, with their capacity."""
 
 
 class Offer(Struct, frozen=True, tag="offer"):
@@ -68,7 +68,7 @@ _decode = msgspec.msgpack.Decoder(Message).decode
 
 
 class _Owner(Protocol):
-    """Who is told of what happens on a link."""
+    """Gets notified of what happens on a link."""
 
     def began(self, link: "_Link") -> None: ...
     def received(self, link: "_Link", message: Message) -> None: ...
@@ -211,7 +211,7 @@ class _Sibling:
 
 
 class NodeLanes:
-    """The lanes of this process and of its siblings, for who makes deliveries."""
+    """The lanes of this process and of its siblings, as ingest sees them."""
 
     def __init__(self, own: Leaseholder, slot: ProcessSlot) -> None:
         self._own = own
@@ -222,7 +222,7 @@ class NodeLanes:
         self._server: asyncio.Server | None = None
 
     def loop(self) -> Loop:
-        """Return the loop that connects to siblings, and again to those that were started anew."""
+        """Return the loop that connects to siblings, and again to those that were restarted."""
         return Loop("siblings", self._connect, wake=self._wake)
 
     async def __aenter__(self) -> Self:
@@ -244,7 +244,7 @@ class NodeLanes:
             sibling.close()
 
     def with_capacity(self, wanted: Mapping[UUID, int]) -> dict[UUID, LeasedLane]:
-        """Return the lanes, leased by this process or a sibling, that may be handed so many new deliveries."""
+        """Return the lanes, leased by this process or a sibling, that take the `wanted` number of new deliveries."""
         found = self._own.with_capacity(wanted)
         for sibling in self._siblings.values():
             if len(found) == len(wanted):
@@ -266,7 +266,7 @@ class NodeLanes:
             self._own.hand_over(left)
 
     def invalidate_leases(self) -> None:
-        """Have all lanes leased anew: deliveries may be claimed under their leases that nobody knows of."""
+        """Have all lanes leased again: unknown deliveries may be claimed under their leases."""
         self._own.invalidate_leases()
         for sibling in self._siblings.values():
             sibling.send(LeasesInvalidated())

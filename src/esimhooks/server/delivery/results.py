@@ -18,7 +18,7 @@ from esimhooks.server.store.results import Result, Written, follow_up_of, write_
 MAX_BATCH = 2000
 """The busier the process, the longer a round trip to the database takes, and the more results each must carry."""
 MAX_LOGGED = 50
-"""So many results are logged in one turn of the event loop."""
+"""How many results are logged in one turn of the event loop."""
 
 LINGER_S = 0.01
 """Nobody waits for the result of what was delivered; with those of the next milliseconds it costs a third."""

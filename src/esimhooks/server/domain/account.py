@@ -23,11 +23,11 @@ CODE = "QUOTA_EXCEEDED"
 MAX_QUOTA = 100_000
 """What no quota is above."""
 BURST_S = 2
-"""So many seconds' worth of what is limited by the second may be done at once."""
+"""How many seconds' worth of what is limited by the second may be done at once."""
 
 
 class Rate(StrEnum):
-    """What an account may do so many times a second, as the API names it."""
+    """What is limited by the second, as the API names it."""
 
     TEST_EVENTS = "testEventsPerSecond"
     RESENDS = "resendsPerSecond"

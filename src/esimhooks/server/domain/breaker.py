@@ -35,7 +35,7 @@ class Transition(Struct, frozen=True):
 
 
 def after_success(state: BreakerState, *, max_in_flight: int) -> Transition:
-    """Forget the failures; while it ramps up, allow one more than before."""
+    """Reset the failures; while it ramps up, allow one more than before."""
     if state.allowed is None:
         return Transition(BreakerState())
     more = state.allowed + 1

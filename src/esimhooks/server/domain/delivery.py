@@ -96,12 +96,12 @@ class SigningSecret(Struct, frozen=True, kw_only=True):
 
 
 class Claimed(Struct, frozen=True, kw_only=True):
-    """A delivery that the holder of a lane has taken up.
+    """A delivery that the leaseholder of a lane has claimed.
 
-    `attempts` counts all attempts so far, `attempts_this_round` those since it was last sent again: the place in the
-    schedule. `claims` counts how often it was taken up before and had no outcome, on top of `attempts`. `ordered` tells
+    `attempts` counts all attempts so far, `attempts_this_round` those since it was last sent again: the position in the
+    schedule. `claims` counts how often it was claimed before and had no outcome, on top of `attempts`. `ordered` means
     that others of its eSIM wait for it. `faults` counts the faults of ours since the last attempt that counts. `position`
-    is its place in the queue, another one each time it is sent again.
+    is that in the queue, another one each time it is sent again.
     """
 
     delivery_id: UUID

@@ -22,7 +22,7 @@ FilterText = Annotated[str, Meta(min_length=1, max_length=MAX_CHARACTERS, patter
 
 
 class DisabledReason(StrEnum):
-    """Why an endpoint gets nothing at the moment."""
+    """Why an endpoint gets nothing now."""
 
     GONE = "gone"
     FAILING = "failing"

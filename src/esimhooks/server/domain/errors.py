@@ -69,7 +69,7 @@ class Refused(EsimhooksError):
 
     @classmethod
     def too_many(cls, detail: str, *, code: str, retry_after_s: float) -> Self:
-        """The caller asks for more than it may at the moment (429)."""
+        """The caller exceeds a limit (429)."""
         refused = cls(detail, status=429, code=code)
         refused.retry_after_s = retry_after_s
         return refused
@@ -81,7 +81,7 @@ class Refused(EsimhooksError):
 
 
 class NotNow(EsimhooksError):
-    """Something that is needed does not answer at the moment."""
+    """Something that is needed does not answer now."""
 
     def __init__(self, detail: str, *, retry_after_s: float = 5.0) -> None:
         super().__init__(detail)
@@ -99,7 +99,7 @@ def is_database_away(error: Exception) -> bool:
 
 
 class Broken(EsimhooksError):
-    """The installation cannot work as it is; the message says what to mend."""
+    """The installation cannot work as it is; the message says what to fix."""
 
 
 class Undecryptable(Broken):

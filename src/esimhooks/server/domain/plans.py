@@ -99,7 +99,7 @@ def _with(known: Plan, reported: Plan, time_of: TimeOf) -> Plan:
 
 
 def part_of(volume_bytes: int, percent: Decimal) -> int:
-    """Return so many percent of a volume, rounded up: a threshold that the provider says is crossed counts as crossed."""
+    """Return a percentage of a volume, rounded up: a threshold that the provider says is crossed counts as crossed."""
     return int((volume_bytes * percent / 100).to_integral_value(ROUND_CEILING))
 
 

@@ -29,7 +29,7 @@ class StoredProvider(Struct, frozen=True, kw_only=True):
 
 
 SILENT_AFTER_GAPS = 3
-"""So many times its longest silence of late."""
+"""How many times its longest recent silence."""
 MIN_SILENCE = timedelta(hours=1)
 MIN_HEARD = 20
 """With fewer notifications nothing is usual yet."""

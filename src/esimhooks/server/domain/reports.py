@@ -13,7 +13,7 @@ from esimhooks.server.domain.esim import Esim, Further
 from esimhooks.server.domain.update import Cause, Doubt, Update
 
 MAX_CLOCK_SKEW = timedelta(minutes=5)
-"""So much may a provider's clock be ahead; a later time is a doubt."""
+"""How far a provider's clock may be ahead; a later time is a doubt."""
 AXES = frozenset({"total_bytes", "used_bytes", "activate_at", "expire_at", "validity_days_noticed"})
 ARRIVAL = "arrival"
 """Among the times of members: when the newest report arrived, by the database's clock."""

@@ -39,7 +39,7 @@ class GivenUp(Struct, frozen=True, kw_only=True):
 
 
 class UnhealthyEndpoint(Struct, frozen=True, kw_only=True):
-    """An endpoint that is not healthy, and whose it is."""
+    """An endpoint that is not healthy, and its owner."""
 
     endpoint_id: UUID
     tenant: Tenant

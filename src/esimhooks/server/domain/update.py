@@ -44,7 +44,7 @@ class Cause(StrEnum):
 
 
 class Identity(Struct, frozen=True, kw_only=True):
-    """What an update says about whose it is. An ICCID alone identifies nothing: providers re-use them."""
+    """What identifies the eSIM of an update. An ICCID alone identifies nothing: providers re-use them."""
 
     esim_tran_no: str | None = None
     order_no: str | None = None

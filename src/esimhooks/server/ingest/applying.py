@@ -74,7 +74,7 @@ class Applying:
     ) -> UpdateResult:
         """Apply an update to the eSIM that it speaks of, if any; `esim_id` where that is known already.
 
-        `digest` is given where a repetition can only be told by the last bytes that were applied from this source.
+        `digest` is given where a repetition can only be recognised by the last bytes that were applied from this source.
         """
         target = self._target(update, source, esim_id)
         if isinstance(target, UpdateResult):
@@ -213,7 +213,7 @@ class Applying:
     def _named(self, esim: Esim, update: Update, source: Source) -> Esim:
         """An eSIM without a provider becomes that of the provider which an update names.
 
-        One with a key only by an update that tells it: whether another eSIM of that provider has it is known only then.
+        One with a key only by an update that has it: whether another eSIM of that provider has it is known only then.
         """
         is_told = esim.esim_tran_no in (None, update.identity.esim_tran_no)
         if esim.provider is None and source.scope.provider is not None and is_told:

@@ -20,7 +20,7 @@ CONFLICT = "the same id came before with other content; the first is kept"
 
 
 class Repetition(Struct, frozen=True, kw_only=True):
-    """What tells whether a notification came before. `timed` is false without id and time."""
+    """By what it is known whether a notification came before. `timed` is false without id and time."""
 
     seen: Seen
     timed: bool

@@ -154,7 +154,7 @@ def _names_another_order(one: Candidate, identity: Identity) -> bool:
 
 
 def _free_slot(family: Iterable[Candidate], update: Update) -> Candidate | None:
-    """The first eSIM of an order of which nobody knows which it is, for whoever has a key or ICCID of its own."""
+    """The first eSIM of an order that is not identified yet, for an update with a key or ICCID of its own."""
     if not _has_own_name(update.identity):
         return None
     free = [one for one in family if _is_slot(one) and _is_open_to(one, update)]

@@ -23,7 +23,7 @@ from esimhooks.server.store.endpoints import Subscription
 from esimhooks.server.store.fan_outs import FanOut
 
 STEP_DELIVERIES = 200
-"""About so many deliveries are made by one step, before another tenant has its turn."""
+"""About how many deliveries one step makes, before another tenant has its turn."""
 MAX_PAUSE_S = 0.1
 MAX_TENANTS = 50
 IDLE_S = 30.0
@@ -142,7 +142,7 @@ async def _bodies(db: Session, waiting: Sequence[FanOut]) -> dict[UUID, EventBod
 
 
 def _passes(subscription: Subscription, body: EventBody | None) -> bool:
-    """Whether the endpoint's filter lets the event through; one that cannot be decrypted is for nobody to filter."""
+    """Whether the endpoint's filter lets the event through; one whose body cannot be decrypted is let through."""
     return body is None or body.passes(subscription.filter)
 
 

@@ -1,6 +1,6 @@
 """Hand-over: deliveries go straight to the dispatcher of the process that made them, where it has leased their lanes.
 
-They are claimed in the transaction that makes them, under the token of the lease, and their bytes are kept: nobody needs to
+They are claimed in the transaction that makes them, under the token of the lease, and their bytes are kept: nothing needs to
 look for them or read them back. Whether they are handed over changes nothing of what is stored or promised.
 """
 
@@ -34,7 +34,7 @@ class Lanes(Protocol):
     """The lanes that deliveries can be handed over to."""
 
     def with_capacity(self, wanted: Mapping[UUID, int]) -> dict[UUID, LeasedLane]:
-        """Return the lanes that take so many deliveries more, by endpoint."""
+        """Return the lanes, by endpoint, that take the `wanted` number of deliveries more."""
 
     def hand_over(self, deliveries: Sequence[DirectDelivery]) -> None:
         """Send these; their transaction is committed."""

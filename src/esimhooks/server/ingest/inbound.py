@@ -2,7 +2,7 @@
 
 Raw requests of providers and updates of operators come in; those that come at the same time share a commit. Where the
 provider must be queried first, the journal row is committed alone and the backlog works it off; so it is with all that comes
-under load, and with updates for whose outcome nobody waits.
+under load, and with updates whose outcome is not waited for.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class Wakes(Struct, frozen=True, kw_only=True):
     streams: Wake
 
     def notify(self, applied: BatchResult) -> None:
-        """Wake whoever has work now; nobody needs to look for what is handed over."""
+        """Wake the loops that have work now; none is needed for what is handed over."""
         if applied.deliveries > len(applied.direct):
             self.due.notify()
         elif applied.direct:
@@ -72,7 +72,7 @@ class Receipt(Struct, frozen=True):
 
 
 class Intake:
-    """Accepts notifications and updates; `wakes` are notified after each commit, `lanes` are handed what they can take."""
+    """Accepts notifications and updates; `wakes` are notified after each commit, `lanes` get what they have capacity for."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class Intake:
         """Take in the operator's updates, JSON each; returns after the commit, one result each in their order.
 
         `tenant` says whose eSIMs they are where an update itself does not. With `db` they are taken in within that
-        transaction, and committed by who has opened it. Raises `NotNow` where they could not be
+        transaction, and committed by the caller. Raises `NotNow` where they could not be
         committed; those of a large request that were committed before are found again as repetitions.
         """
         traceparent = tracing.present()

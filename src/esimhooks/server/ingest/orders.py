@@ -26,12 +26,12 @@ from esimhooks.server.store.intake import Scope
 from esimhooks.vocabulary.statuses import EsimStatus, Reason
 
 UNKNOWN_FOR = timedelta(minutes=15)
-"""So long after an order was made its provider may not know it yet."""
+"""For how long after an order was made its provider may not know it yet."""
 ENDED = (EsimStatus.FAILED, EsimStatus.CANCEL, EsimStatus.REVOKED)
 
 
 class NewOrder(Struct, frozen=True, kw_only=True):
-    """What the operator tells of an order."""
+    """What the operator reports of an order."""
 
     tenant: Tenant
     provider: str
@@ -46,7 +46,7 @@ class NewOrder(Struct, frozen=True, kw_only=True):
 async def top_up(db: Session, actor: Actor, new: NewOrder, esim: Esim, *, polled: bool, now: datetime) -> Order:
     """Store the order of more volume for an eSIM, or return the one with the same transaction id; needs a transaction.
 
-    The next volume that is added to the eSIM names it. `polled` tells whether its provider can be queried.
+    The next volume that is added to the eSIM names it. `polled`: whether its provider can be queried.
     """
     order = replace(_order(new, now), esim_id=esim.id)
     polls = polled and esim.esim_tran_no is not None
@@ -64,7 +64,7 @@ async def top_up(db: Session, actor: Actor, new: NewOrder, esim: Esim, *, polled
 async def place(db: Session, actor: Actor, new: NewOrder, *, polled: bool, now: datetime) -> Order:
     """Store the order with its eSIMs, or return the one with the same transaction id; needs a transaction.
 
-    `polled` tells whether its provider can be queried.
+    `polled`: whether its provider can be queried.
     """
     order = _order(new, now)
     polls = polled and order.order_no is not None

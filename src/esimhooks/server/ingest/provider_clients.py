@@ -93,7 +93,7 @@ class Watched(Provider):
 
 
 class ProviderClients:
-    """Builds providers from what is stored and keeps them for a moment; `clock` is what they are given to go by."""
+    """Builds providers from what is stored and caches them for a second; `clock` is the one that they use."""
 
     def __init__(
         self, database: Database, make: Callable[[ProviderConfig, Pace], Provider], *, clock: Clock = system_clock
@@ -123,7 +123,7 @@ class ProviderClients:
         return client
 
     def _noting(self, name: str) -> "Note":
-        self._refused.pop(name, None)  # it may have been stored anew, with other credentials
+        self._refused.pop(name, None)  # it may have been stored again, with other credentials
         return lambda detail: self._note_refusal(name, detail)
 
     def _rebuilt(self, stored: StoredProvider) -> Provider:
@@ -180,7 +180,7 @@ class ProviderClients:
             await provider_troubles.begin(db, name, kind, detail)
 
     async def _note_refusal(self, name: str, detail: str | None) -> None:
-        """Write down that a provider refuses the credentials, or (None) takes them, where that is news to this node."""
+        """Write down that a provider refuses the credentials, or (None) takes them, where this node did not know it."""
         if self._refused.get(name) is (detail is not None):
             return
         with suppress(NotNow):
@@ -192,7 +192,7 @@ class ProviderClients:
             self._refused[name] = detail is not None
 
     def invalidate(self, name: str) -> None:
-        """Read the provider anew the next time; after it was changed on this node."""
+        """Read the provider again the next time; after it was changed on this node."""
         self._cache.pop(name, None)
 
 

@@ -1,6 +1,6 @@
 """Reading: a provider's request, or an operator's update, becomes an item of a batch.
 
-An entry of the journal comes in, new or stored before, and an item goes out: what is applied, what tells that it repeats
+An entry of the journal comes in, new or stored before, and an item goes out: what is applied, what shows that it repeats
 another, and whether the provider must be queried first.
 """
 
@@ -126,7 +126,7 @@ def must_query(client: ProviderClient, notification: Notification, *, proven: bo
     """Whether the provider must be queried before the notification may change anything.
 
     A ready order says nothing of its eSIMs. Notifications that do not prove their sender are not believed where it
-    matters, if credentials to ask are configured (`docs/providers.md`, "What becomes of a notification").
+    matters, if credentials to query are configured (`docs/providers.md`, "What becomes of a notification").
     """
     if notification.order is not None:
         return True

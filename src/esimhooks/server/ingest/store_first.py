@@ -1,7 +1,7 @@
 """Store first: under load a notification is answered once its journal row is committed, and applied from there in order.
 
 Items come in that need no answer but that they are safe; those that come at the same time share one statement. How much may
-wait is bounded, and who comes when that is reached is told to come again.
+wait is bounded, and a request beyond that is answered with 503.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ MAX_A_COMMIT = 500
 LOOK_EVERY_S = 0.5
 """How old the count of what waits may be while more is stored; it costs the database milliseconds where much waits."""
 ACTIVE_FOR_S = 1.0
-"""So long the notifications of a provider are stored first once it was called for, before it is tried without."""
+"""How long the notifications of a provider are stored first once that began, before it is tried without."""
 RETRY_AFTER_S = 5.0
 
 

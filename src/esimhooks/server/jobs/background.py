@@ -38,7 +38,7 @@ from esimhooks.server.store.jobs import Candidate
 MAX_CONCURRENT = 4
 RECOVERY_STEP = 500
 REQUERY_STEP = 5
-"""eSIMs that one requery may ask for before the next has its turn."""
+"""eSIMs that one requery may query before the next has its turn."""
 LEASE_S = 60.0
 """How long a node may take for one step of a recovery or one eSIM: longer than databases and providers are waited for."""
 MAX_WAITS = 6
@@ -69,7 +69,7 @@ class _Progress(Generic[Filter]):
 
     @asynccontextmanager
     async def step(self) -> AsyncIterator[Session]:
-        """Lend a transaction for one step; it is undone where the job is lost."""
+        """Yield a transaction for one step; it is undone where the job is lost."""
         try:
             async with self._database.transaction() as db:
                 yield db

@@ -1,8 +1,8 @@
 """The backlog: journal rows that need their provider's answer, or another look, are worked off until done.
 
-Each try parses the journaled bytes again. Those for which nobody is queried are applied in the order in which they came, by
+Each try parses the journaled bytes again. Those for which no provider is queried are applied in the order in which they came, by
 one node at a time. Where the provider must be queried, that is without a transaction, and what it says is taken in with one
-that also concludes the row; nobody waits for these queries, so that a provider that is silent holds up only itself. A try that
+that also concludes the row; nothing waits for these queries, so that a provider that is silent delays only itself. A try that
 fails is put off; a crash lets it come up again by itself.
 """
 
@@ -39,9 +39,9 @@ from esimhooks.server.store.intake import Scope
 from esimhooks.server.store.journal import Waiting
 
 MAX_DUE = 20
-"""So many notifications are applied in one transaction."""
+"""How many notifications are applied in one transaction."""
 MAX_QUERIES = 10
-"""So many queries of one provider are under way at once."""
+"""How many queries of one provider are in flight at once."""
 CLAIM_S = 120.0
 """A claimed row comes up again after this, should its worker have died."""
 BEHIND = "an earlier notification of the same eSIM or order waits"
@@ -383,7 +383,7 @@ def _pause_s(waiting: Waiting, error: Exception) -> float:
 
 
 def readable(entry: JournalEntry | Broken | None) -> JournalEntry:
-    """Return the entry that a look into the journal has found. Raises `Broken`, and `NotNow` where there is none."""
+    """Return the entry that was read from the journal. Raises `Broken`, and `NotNow` where there is none."""
     if entry is None:
         raise NotNow("the row of the journal is not there")
     if isinstance(entry, Broken):

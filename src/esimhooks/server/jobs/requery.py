@@ -1,4 +1,4 @@
-"""Requery on demand: ask the provider for one eSIM, apply its answer as an authoritative snapshot, notify merchants."""
+"""Requery on demand: query the provider for one eSIM, apply its answer as an authoritative snapshot, notify merchants."""
 
 import msgspec
 
@@ -30,7 +30,7 @@ class Requery:
     async def fetch(self, esim: Esim) -> Item:
         """Return what the provider says of the eSIM, to be taken in; at the speed that the provider allows.
 
-        Raises `Refused` (409) where nobody can be queried or the provider refuses, `NotNow` where it does not
+        Raises `Refused` (409) where no provider can be queried or the provider refuses, `NotNow` where it does not
         answer.
         """
         client = await self._clients.find(esim.provider) if esim.provider else None

@@ -32,10 +32,10 @@ class Retention:
         self._clock = clock
 
     async def drop_old_days(self) -> float:
-        """Drop what has had its time; returns the seconds until the next round.
+        """Drop what is past its retention; returns the seconds until the next round.
 
         A delivery that is still pending, and a notification whose provider is still to be queried, keep their day and all
-        later ones. A day that somebody still reads is tried again.
+        later ones. A day that is still being read is tried again.
         """
         wanted = self._clock() - self._retention
         dropped, in_use = await partitions.drop_before(self._database, wanted)

@@ -59,7 +59,7 @@ PASSED_BY_S = 300.0
 POLL_BATCH = 200
 ORDERS_A_PROVIDER = 10
 MAX_PROVIDERS = 20
-"""Questions to providers that are under way at once: one that is silent does not hold up the others."""
+"""Queries to providers that are in flight at once: one that is silent does not delay the others."""
 FAILED_POLL_AGAIN_S = 300.0
 ORDER_CLAIM_S = 120.0
 TROUBLES_S, SILENCE_S = 5.0, 300.0
@@ -151,7 +151,7 @@ class Scheduler:
         return 0.0
 
     def _pass_by(self, esim_ids: Sequence[UUID], *, for_s: float) -> None:
-        """Leave out rows that break, or (until the next start) do not decrypt, so that they keep nobody waiting."""
+        """Leave out rows that break, or (until the next start) do not decrypt, so that they delay no other."""
         for esim_id in esim_ids:
             log.error("esim.passed_by", esim_id=text_of(Prefix.ESIM, esim_id), for_s=for_s)
             self._passed_by[esim_id] = monotonic() + for_s

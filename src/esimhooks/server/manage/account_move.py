@@ -57,7 +57,7 @@ Part = Manifest | Rows | End
 async def freeze_account(database: Database, account_id: UUID, *, waiting: Callable[[int], None]) -> bool:
     """Freeze the account and wait until nothing of it is in flight; return whether it was not frozen before.
 
-    `waiting` is told how many deliveries are in flight; their attempts end within their endpoints' time limit, and at the
+    `waiting` is called with how many deliveries are in flight; their attempts end within their endpoints' time limit, and at the
     latest the leases of their lanes do. Raises `Refused` (404) and `NotNow`.
     """
     require_merchant(account_id)
@@ -101,7 +101,7 @@ async def unfreeze_account(database: Database, account_id: UUID) -> None:
 
 
 async def parts_of(database: Database, account_id: UUID) -> AsyncGenerator[Part, None]:
-    """Yield all of a frozen account, as of one moment. Raises `Undecryptable` where a row does not decrypt."""
+    """Yield all of a frozen account, from one snapshot. Raises `Undecryptable` where a row does not decrypt."""
     async with database.snapshot() as db:
         account = found(await accounts.find(db, account_id), "account")
         frozen_at = await freezing.frozen_at(db, account_id)

@@ -102,7 +102,7 @@ async def _send_again(db: Session, actor: Actor, tenant: Tenant, delivery_id: UU
 
 
 async def _chosen(db: Session, event: Event, endpoint_id: UUID | None) -> Sequence[Endpoint]:
-    """Lock the endpoints to send to, so that nobody else makes the same delivery meanwhile."""
+    """Lock the endpoints to send to, so that no other transaction makes the same delivery meanwhile."""
     if endpoint_id is None:
         enabled = await endpoints.enabled_to_send(db, event.tenant)
         body = EventBody(event.body)

@@ -270,7 +270,7 @@ async def switch_endpoint(
 ) -> Endpoint:
     """Switch the endpoint on or off.
 
-    Switched on, what waits for it goes out, and what it did wrong before is forgotten; switched off, what waits stays,
+    Switched on, what waits for it goes out, and its earlier failures no longer count; switched off, what waits stays,
     and new events make no deliveries for it.
     """
     before = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")

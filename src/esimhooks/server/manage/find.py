@@ -1,7 +1,7 @@
 """Finding: filters over long lists, one field that takes any id or number, and the chain around an id.
 
 An operator need not name the tenant: it is then looked up by the id, and from there on the same reads are made, all for
-that tenant. What providers sent is shown to operators only. Filters look at so many rows and say how far they came.
+that tenant. What providers sent is shown to operators only. Filters scan a bounded number of rows and say how far they came.
 """
 
 import re

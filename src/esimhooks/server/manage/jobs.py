@@ -27,7 +27,7 @@ from esimhooks.vocabulary.timestamps import timestamp
 
 CANCELLED = "ended by a person"
 MAX_FILTERED, FILTER_BATCH = 2000, 200
-"""So many of the newest events that were never sent are tried on the endpoint's filter for a count; all others count as wanted."""
+"""How many of the newest unsent events a count tries on the endpoint's filter; all others count as wanted."""
 CANCEL = {
     RecoveryFilter.kind: (Prefix.RECOVERY, Action.RECOVERY_CANCEL),
     RequeryFilter.kind: (Prefix.REQUERY, Action.REQUERY_CANCEL),

@@ -1,6 +1,6 @@
 """The operator's own endpoint: made, moved and switched by the settings when a node starts.
 
-It is an endpoint of an account that is nobody's but the operator's, so that lanes, retries, breaker, lists and retention
+It is an endpoint of an account of the operator's own, so that lanes, retries, breaker, lists and retention
 are those of all others (docs/decisions/0019).
 """
 

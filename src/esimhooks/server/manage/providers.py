@@ -1,4 +1,4 @@
-"""Providers as operators manage them: stored and forgotten, versions of their documents, a new one tried, an entry replayed.
+"""Providers as operators manage them: stored and deleted, versions of their documents, a new one tried, an entry replayed.
 
 Each command runs in the transaction that it is given.
 """
@@ -169,7 +169,7 @@ async def put_provider(
 async def rotate_token(
     db: Session, actor: Actor, name: str, *, expire_old_in_s: int, connected: ProviderClients
 ) -> StoredProvider:
-    """Give a provider another inbound address; the old one works for so many seconds more.
+    """Give a provider another inbound address; the old one still works for a while.
 
     Raises `Refused` (404, or 409 while an old one still works and would end early).
     """
@@ -186,7 +186,7 @@ async def rotate_token(
 
 
 async def delete_provider(db: Session, actor: Actor, name: str, *, connected: ProviderClients) -> None:
-    """Forget a provider. Raises `Refused` (404)."""
+    """Delete a provider. Raises `Refused` (404)."""
     if not await providers.delete(db, name):
         raise Refused.not_found("there is no such provider")
     await record_action(db, actor, Action.PROVIDER_DELETE, name, owner=None)

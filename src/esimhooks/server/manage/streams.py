@@ -17,10 +17,10 @@ from esimhooks.server.store.database import Database
 MAX_OF_TENANT = 10
 MAX_STREAMS = 500
 LOOK_EVERY_S = 0.25
-"""While somebody listens: nodes that hand over their deliveries themselves notify nobody."""
+"""While a stream is open: nodes that hand over their deliveries directly send no notification."""
 IDLE_S = 60.0
 FULL_S = 5.0
-"""When to try again where too many listen; nobody knows when one of them leaves."""
+"""When to try again where too many listen; it is not known when one of them leaves."""
 
 
 class Streams:
@@ -34,7 +34,7 @@ class Streams:
 
     @contextmanager
     def listening(self, tenant: Tenant) -> Iterator[Wake]:
-        """Lend what is notified when the tenant has more events. Raises `Refused` (429) where too many listen."""
+        """Yield a `Wake` that is notified when the tenant has more events. Raises `Refused` (429) where too many listen."""
         if len(self._listeners[tenant]) >= MAX_OF_TENANT or sum(map(len, self._listeners.values())) >= MAX_STREAMS:
             raise Refused.too_many(
                 f"too many streams are open: expected at most {MAX_OF_TENANT} of an account and mode",
@@ -53,7 +53,7 @@ class Streams:
                 self._heads.pop(tenant, None)
 
     async def wake_readers(self) -> float:
-        """Wake those whose tenant has more events than at the last look; the work of a loop."""
+        """Wake those whose tenant has more events than in the last round; the work of a loop."""
         tenants = list(self._listeners)
         if not tenants:
             return IDLE_S

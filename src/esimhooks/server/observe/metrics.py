@@ -315,7 +315,7 @@ class MetricsPort:
         self._thread.join(timeout=5)
 
 
-# To find the figure of a label costs as much as to count it, so the few of the busy ones are kept at hand.
+# To find the figure of a label costs as much as to count it, so the few busy ones are cached.
 
 
 @cache

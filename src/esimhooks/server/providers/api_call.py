@@ -49,7 +49,7 @@ class Answer(Struct, frozen=True):
 
 @contextmanager
 def understood() -> Iterator[None]:
-    """Turn an answer that is not as documented into `NotNow`: the provider may have been mended in a minute."""
+    """Turn an answer that is not as documented into `NotNow`: the provider may work again in a minute."""
     try:
         yield
     except Unparsable as error:

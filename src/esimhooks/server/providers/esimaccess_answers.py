@@ -61,7 +61,7 @@ def judge(answer: Answer, *, secrets: Collection[str] = ()) -> Fields:
     """Return `obj` of a successful answer.
 
     Raises `StillAllocating`, `ProviderRefused` only for what the API itself says of the very thing that was queried,
-    `NotNow` for all that may pass or be mended (gateways, credentials, what is not known), and `Unparsable` where the
+    `NotNow` for all that may pass or be fixed (gateways, credentials, what is not known), and `Unparsable` where the
     answer is not what is documented.
     """
     if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):

@@ -199,7 +199,7 @@ def _update(kind: NotifyType, identity: Identity, content: Fields, as_of: dateti
 
 
 def _order(content: Fields) -> OrderUpdate | None:
-    """Return what is said of an order; None where it is on its way. Raises `Unparsable` for a word nobody knows."""
+    """Return what is said of an order; None where it is on its way. Raises `Unparsable` for an unknown word."""
     ref = OrderRef(order_no=content.text("orderNo"), transaction_id=content.text("transactionId"))
     if ref == OrderRef():
         raise content.missing("orderNo")

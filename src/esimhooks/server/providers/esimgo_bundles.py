@@ -141,7 +141,7 @@ def _own_id(bundle: Fields) -> str | None:
 
 
 def _id_by_start(bundle: Fields) -> str | None:
-    """Return what a bundle without an id is known by. One of the same name that was assigned anew begins later.
+    """Return what a bundle without an id is known by. One of the same name that was assigned again begins later.
 
     None where that is not understood: another id would be a second plan, whose figures were added to the first one's.
     """

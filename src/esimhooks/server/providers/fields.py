@@ -67,7 +67,7 @@ MAX_VOLUME_BYTES = 2**62
 MAX_DAYS = 36_500
 MAX_SEQUENCE = 2**62
 ROUNDED_BYTES = BYTES_PER_MB
-"""So far may figures of the same volume be apart."""
+"""How far apart two reports of the same volume may be."""
 EXACT_UP_TO = 2**53
 """A double holds every integer up to here."""
 _ACTIVATION_CODE = re.compile(r"LPA:\S+", re.IGNORECASE)
@@ -96,11 +96,11 @@ class Fields:
         """Where doubts are noted; None where nothing may be doubtful."""
 
     def lenient(self, doubts: list[Doubt] | None) -> "Fields":
-        """Return the same object, read with doubts, or without where there is no place for them."""
+        """Return the same object, read with doubts, or strictly where these cannot be noted."""
         return Fields(self.members, self._where, doubts=doubts)
 
     def doubt(self, error: Unparsable, name: str, *, word: str | None = None) -> None:
-        """Note once that a member is not as expected; `word` is what nobody knows.
+        """Note once that a member is not as expected; `word` is the unknown text.
 
         Raises the error where nothing may be doubtful.
         """

@@ -83,7 +83,7 @@ class TopUpBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknow
 
 
 class UpdateBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """One update as it is handed in. `account` and `mode` say whose eSIM it is, here or for the whole request."""
+    """One update as it is submitted. `account` and `mode` say whose eSIM it is, here or for the whole request."""
 
     account: Text | None = None
     mode: Mode | None = None
@@ -130,7 +130,7 @@ class UpdateBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
 
 
 def parse_body(raw: bytes) -> UpdateBody:
-    """Return the update as it was handed in. Raises `Refused` with a pointer and what was expected there."""
+    """Return the update as it was submitted. Raises `Refused` with a pointer and what was expected there."""
     return decode(raw, UpdateBody)
 
 

@@ -45,7 +45,7 @@ class Lookup(Struct, frozen=True, kw_only=True):
 class Unparsable(EsimhooksError):
     """An authenticated notification that cannot be understood; it is journaled as `invalid` with this message.
 
-    `doubts` are the words and members that nobody knows: the operator sees these.
+    `doubts` are the unknown words and members: the operator sees these.
     """
 
     def __init__(self, message: str, *, doubts: Sequence[Doubt] = ()) -> None:
@@ -56,7 +56,7 @@ class Unparsable(EsimhooksError):
 class ProviderRefused(EsimhooksError):
     """The provider said of the very eSIM or order that it will not: the same query again is useless.
 
-    Never for what can be mended elsewhere, such as credentials or a gateway: notifications are given up on this error.
+    Never for what can be fixed elsewhere, such as credentials or a gateway: notifications are given up on this error.
     """
 
 
@@ -73,7 +73,7 @@ class StillAllocating(NotNow):
 
 
 class CredentialsRefused(NotNow):
-    """The provider does not take the credentials, or not from here; another try helps once somebody has mended it."""
+    """The provider does not take the credentials, or not from here; another try helps once that is fixed."""
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -91,13 +91,13 @@ class Provider(ABC):
     """
 
     can_fetch: bool = False
-    """Whether credentials to ask the provider are configured."""
+    """Whether credentials to query the provider are configured."""
     can_confirm: bool | None = None
     """Whether a query of one eSIM has its status, so that an unsigned one can be confirmed; None as `can_fetch`."""
     usage_batch: int = 1
     """How many eSIMs one usage question may name."""
     only_polled: bool = False
-    """Whether it does not tell by itself that an eSIM is active, so that its eSIMs are polled before they are."""
+    """Whether it does not report by itself that an eSIM is active, so that its eSIMs are polled before they are."""
     requests_per_second: float = 1.0
     """The provider's rate limit for the whole account, all nodes together."""
 

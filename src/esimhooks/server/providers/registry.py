@@ -33,7 +33,7 @@ def build(config: ProviderConfig, session: ClientSession, pace: Pace) -> Provide
 
 
 def installed_kinds() -> Sequence[EntryPoint]:
-    """Return the kinds of other packages by name; read anew each time, as they may be installed meanwhile."""
+    """Return the kinds of other packages by name; read each time, as they may be installed meanwhile."""
     return sorted((one for one in entry_points(group=GROUP) if one.name not in KINDS), key=lambda one: one.name)
 
 

@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 MAX_QUEUE = 10_000
 
 GATHER_S = 0.004
-"""How much longer a batch waits for others to join it, where the one before had more than one item: alone nobody waits."""
+"""How much longer a batch waits for more items, where the one before had more than one; a single caller never waits."""
 
 
 class _Waiting(Struct, Generic[Item, Result], frozen=True):
@@ -30,7 +30,7 @@ class _Waiting(Struct, Generic[Item, Result], frozen=True):
 
 
 class GroupCommit(Generic[Item, Result]):
-    """Collects items and hands them to `commit`, in the order in which each owner submitted them.
+    """Collects items and passes them to `commit`, in the order in which each owner submitted them.
 
     A batch weighs at most `max_weight`, but for one item that weighs more by itself; `weight_of` counts 1 for each item
     where it is not given. A batch without an urgent item waits `linger_s` for others to join it.

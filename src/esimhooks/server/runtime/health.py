@@ -12,7 +12,7 @@ from esimhooks.server.store.database import Database
 
 WITHIN_S = 2.0
 CACHE_TTL_S = 1.0
-"""Whoever looks more often gets the answer of before: each look is a commit."""
+"""A check within this time gets the answer of the last one: each check is a commit."""
 
 
 class ProcessSlot(Struct, frozen=True):

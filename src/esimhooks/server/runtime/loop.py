@@ -2,7 +2,7 @@
 
 The work of a loop does one round and returns when the next is due. Errors are logged and the round is retried with growing
 pauses, so that the loop recovers by itself from an outage of the database or a provider. Waking a loop before its time is
-cheap, and is not lost while nobody waits.
+cheap, and is not lost while nothing waits.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class Loop:
     """Runs `work` until `stop`. `wake` brings the next round forward.
 
     `endless` work, such as listening, ends only by being cancelled: `stop` does that. After errors the pauses grow to
-    `max_pause_s`; a round that went on for longer before it failed has begun well, and the pauses begin anew.
+    `max_pause_s`; a round that went on for longer before it failed has begun well, and the pauses start over.
     """
 
     def __init__(

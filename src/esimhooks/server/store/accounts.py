@@ -136,7 +136,7 @@ def _account(row: asyncpg.Record) -> Account:
 
 
 async def quota_usage(db: Session, account_id: UUID) -> Usage:
-    """Return what the account has at the moment."""
+    """Return what the account has now."""
     row = await db.conn.fetchrow(
         """
         SELECT count(*) AS endpoints, coalesce(sum(header_bytes), 0)::bigint AS endpoint_header_bytes,

@@ -18,7 +18,7 @@ from esimhooks.server.store.freezing import MOVING, RETRY_AFTER_S
 from esimhooks.vocabulary.statuses import Mode
 
 ITSELF = Actor(kind=ActorKind.SYSTEM)
-"""The server: who does what nobody has asked for."""
+"""The server, where it acts by itself."""
 
 
 async def record_action(
@@ -59,7 +59,7 @@ WHILE_FROZEN = (
 
 
 async def insert(db: Session, entry: AuditEntry) -> bool:
-    """Write an entry, in the transaction of what it tells; false where the account is frozen."""
+    """Write an entry, in the transaction of the change; false where the account is frozen."""
     status = await db.conn.execute(
         """
         INSERT INTO audit_entries

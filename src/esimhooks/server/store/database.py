@@ -32,7 +32,7 @@ STATEMENT_TIMEOUT_S = 30.0
 ACQUIRE_TIMEOUT_S = 10.0
 OLDEST_VERSION = 14
 APPLICATION_NAME = f"esimhooks {__version__} {gethostname()}"[:63]
-"""What the database shows of this node's connections: its version and its host, by which operators tell nodes apart."""
+"""What the database shows of this node's connections: its version and its host, by which operators distinguish nodes."""
 SESSION_SETTINGS = {
     "application_name": APPLICATION_NAME,
     "timezone": "UTC",
@@ -118,7 +118,7 @@ class Session:
         self._after_commit.append(call)
 
     def committed(self) -> None:
-        """Call what was to be called after the commit; for who has committed."""
+        """Call what was registered for after the commit."""
         for call in self._after_commit:
             call()
 
@@ -126,7 +126,7 @@ class Session:
     async def snapshot(self) -> AsyncIterator[None]:
         """Have all statements meanwhile see one snapshot; within a transaction, what it has written as well.
 
-        Each is planned for the values at hand: a plan for any tenant or endpoint reads all rows of the busiest ones.
+        Each is planned for the actual values: a plan for any tenant or endpoint reads all rows of the busiest ones.
         """
         if self.conn.is_in_transaction():
             yield
@@ -228,7 +228,7 @@ class Database:
 async def connect(dsn: str, cipher: Cipher, *, connections: int = 10, pooled: bool = False) -> Database:
     """Open a pool; `pooled` through a pooler in transaction mode.
 
-    Raises `NotNow` where nobody answers and `Broken` for a refused login or database.
+    Raises `NotNow` where no server answers and `Broken` for a refused login or database.
     """
     where = _parsed(dsn)
     try:
@@ -254,7 +254,7 @@ async def connect(dsn: str, cipher: Cipher, *, connections: int = 10, pooled: bo
 async def connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     """Open one connection outside the pool that poolers accept: no prepared statements, no settings but a name.
 
-    Raises `NotNow` where nobody answers or the block meets a temporary error, and `Broken` for a refused login or an address
+    Raises `NotNow` where no server answers or the block meets a temporary error, and `Broken` for a refused login or an address
     that cannot be parsed.
     """
     with passing_errors(_parsed(dsn).location):
@@ -370,7 +370,7 @@ class passing_errors:  # noqa: N801 - reads as a statement
             raise NotNow(f"the database does not answer ({self._explained(error)})", retry_after_s=2.0) from error
 
     def _explained(self, error: BaseException) -> str:
-        """Return what went wrong: in words only where the server said it, as a person may have to mend it."""
+        """Return what went wrong: in words only where the server said it, as a person may have to fix it."""
         words = f": {error.args[0]}" if isinstance(error, asyncpg.PostgresError) and error.args else ""
         advice = f"; {POOLER}" if "unsupported startup parameter" in words else ""
         return f"{type(error).__name__}{words}{f' at {self._location}' if self._location else ''}{advice}"

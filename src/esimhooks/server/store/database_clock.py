@@ -15,7 +15,7 @@ from esimhooks.server.store.database import Database
 
 EVERY_S = 10.0
 READINGS = 3
-"""Of so many at once the one counts that took the shortest."""
+"""Of this many at once the one counts that took the shortest."""
 STALE_S = 60.0
 """After this a reading is replaced also by one that took much longer, and is less exact by that."""
 

@@ -1,4 +1,4 @@
-"""Which kinds of time-driven work are due, all in one statement: a look that finds nothing is all that an idle node does.
+"""Which kinds of time-driven work are due, all in one statement: a query that finds nothing is all that an idle node does.
 
 The conditions are those of the statements that claim the work. Nothing is claimed here.
 """

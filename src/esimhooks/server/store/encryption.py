@@ -46,7 +46,7 @@ class Cipher:
 
     @property
     def key_id(self) -> bytes:
-        """What names the newest key, and tells nothing of it."""
+        """The name of the newest key, which reveals nothing of it."""
         return self._newest[0]
 
     @property

@@ -83,7 +83,7 @@ async def names_of(db: Session, tenant: Tenant, endpoint_ids: Collection[UUID]) 
 
 
 async def described(db: Session, endpoint_ids: Collection[UUID]) -> dict[UUID, EndpointDescription]:
-    """Return what the operator is told of these endpoints, whoever's they are; those that were deleted are missing."""
+    """Return what operational events say of these endpoints, of any tenant; those that were deleted are missing."""
     rows = await db.conn.fetch("SELECT id, mode, url, name FROM endpoints WHERE id = ANY($1)", list(endpoint_ids))
     return {row["id"]: EndpointDescription(Mode(row["mode"]), row["url"], row["name"]) for row in rows}
 
@@ -114,7 +114,7 @@ async def enabled_to_send(db: Session, tenant: Tenant) -> Sequence[Endpoint]:
 
 
 async def change(db: Session, endpoint: Endpoint) -> None:
-    """Overwrite an endpoint that is locked, and have dispatchers read it anew."""
+    """Overwrite an endpoint that is locked, and have dispatchers read it again."""
     columns = _columns(db, endpoint)
     assignments = ", ".join(f"{name} = ${index}" for index, name in enumerate(columns, 2))
     await db.conn.execute(
@@ -271,7 +271,7 @@ def _subscription(row: asyncpg.Record, tenant: Tenant, *, disabled_at: datetime 
 async def targets(db: Session, endpoint_ids: Sequence[UUID]) -> list[EndpointTarget]:
     """Return what sending to the endpoints needs; for the dispatcher, which serves all tenants.
 
-    Those that were deleted are missing, and those whose secrets or headers cannot be opened, so that they hold up nobody
+    Those that were deleted are missing, and those whose secrets or headers cannot be decrypted, so that they hold up nobody
     else.
     """
     rows = await db.conn.fetch(
@@ -398,7 +398,7 @@ async def signing_secrets(db: Session, tenant: Tenant, endpoint_id: UUID, *, now
 
 
 async def lock_to_rotate(db: Session, tenant: Tenant, endpoint_id: UUID) -> bool:
-    """Lock the tenant's endpoint for a rotation and have dispatchers read it anew; false where there is none."""
+    """Lock the tenant's endpoint for a rotation and have dispatchers read it again; false where there is none."""
     found = await db.conn.fetchval(
         """
         UPDATE endpoints SET version = version + 1 WHERE account_id = $1 AND mode = $2 AND id = $3 RETURNING true
@@ -411,7 +411,7 @@ async def lock_to_rotate(db: Session, tenant: Tenant, endpoint_id: UUID) -> bool
 
 
 async def expire_secrets(db: Session, endpoint_id: UUID, *, at: datetime, now: datetime) -> None:
-    """Let the endpoint's secrets sign until `at` and no longer, and forget those that have ended; times aware UTC."""
+    """Let the endpoint's secrets sign until `at` and no longer, and delete those that have ended; times aware UTC."""
     await db.conn.execute(
         "UPDATE endpoint_secrets SET expires_at = $2 WHERE endpoint_id = $1 AND (expires_at IS NULL OR expires_at > $2)",
         endpoint_id,

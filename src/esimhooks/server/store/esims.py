@@ -165,7 +165,7 @@ async def find(db: Session, tenant: Tenant, esim_id: UUID) -> Esim | None:
 
 
 async def find_any(db: Session, esim_id: UUID) -> Esim | None:
-    """Return an eSIM of any tenant, or None; for operators, and for who proves by its address that it is theirs."""
+    """Return an eSIM of any tenant, or None; for operators, and for requests that prove ownership by its address."""
     row = await db.conn.fetchrow("SELECT * FROM esims WHERE id = $1", esim_id)
     return None if row is None else esim_of(db, row)
 

@@ -58,7 +58,7 @@ def storing(heads: str, rows: str) -> str:
 
 
 def parameters(db: Session, events: Sequence[Event]) -> list[Sequence[object]]:
-    """Return the arrays that `storing` takes. Heads are always locked in one order, so that nobody waits in a circle."""
+    """Return the arrays that `storing` takes. Heads are always locked in one order, so that there is no deadlock."""
     counts = Counter(event.tenant for event in events)
     heads = sorted(counts, key=lambda tenant: (tenant.account_id.int, tenant.mode))
     left, rows = dict(counts), []

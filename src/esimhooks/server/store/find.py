@@ -134,7 +134,7 @@ async def by_order(db: Session, tenant: Tenant | None, order_id: UUID, *, limit:
 
 
 async def concern_of(db: Session, notification_id: UUID) -> tuple[Tenant | None, UUID | None] | None:
-    """Return whom a notification concerned (None: nobody), and its eSIM; None without such a notification. For operators."""
+    """Return the tenant of a notification (None: unknown), and its eSIM; None without such a notification. For operators."""
     entry = await db.conn.fetchrow(
         """
         SELECT coalesce(e.account_id, n.account_id) AS account_id, coalesce(e.mode, n.mode) AS mode, n.esim_id
@@ -154,7 +154,7 @@ async def concern_of(db: Session, notification_id: UUID) -> tuple[Tenant | None,
 
 
 async def owner_of_trace(db: Session, trace_id: str) -> Tenant | None:
-    """Return whose events were raised in a trace (32 hex digits), or None where nobody's; for operators."""
+    """Return the tenant whose events were raised in a trace (32 hex digits), or None; for operators."""
     row = await db.conn.fetchrow(
         "SELECT account_id, mode FROM events WHERE substr(traceparent, 4, 32) = $1 LIMIT 1", trace_id
     )

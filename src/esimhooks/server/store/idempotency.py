@@ -21,7 +21,7 @@ class IdempotencyKey(Struct, frozen=True):
 
 
 class StoredAnswer(Struct, frozen=True):
-    """What was answered, and the digest of what had been asked."""
+    """The answer, and the digest of the request."""
 
     fingerprint: bytes
     answer: bytes

@@ -1,6 +1,6 @@
-"""Facts about the installation as a whole: the canaries that tell a wrong encryption key at start.
+"""Facts about the installation as a whole: the canaries that reveal a wrong encryption key at start.
 
-Each key that encrypts rows has a canary of its own, `canary.<id of the key>`. A key may go once everything is encrypted anew
+Each key that encrypts rows has a canary of its own, `canary.<id of the key>`. A key may go once everything is encrypted again
 with a newer one: then its canary goes too. What `esimhooks doctor` and the operators' system page ask of the database itself stands here as
 well; it only reads.
 """
@@ -18,7 +18,7 @@ BACKUP = "last_backup"
 CANARY = b"esimhooks"
 ROW = "installation.canary"
 MAX_TABLES = 8
-"""So many tables are named with their size."""
+"""How many tables are named with their size."""
 CANARIES = "name = 'canary' OR name LIKE 'canary.%'"
 
 
@@ -63,7 +63,7 @@ async def check_canary_only(db: Session) -> bool:
 
 
 async def retire_older_canaries(db: Session) -> int:
-    """Forget the canaries of all keys but the newest, once nothing is encrypted with them; return how many went."""
+    """Delete the canaries of all keys but the newest, once nothing is encrypted with them; return how many went."""
     gone = await db.conn.fetch(
         f"DELETE FROM installation WHERE ({CANARIES}) AND name <> $1 RETURNING name",
         _name(db),
@@ -212,7 +212,7 @@ async def missing_rights(db: Session) -> list[str]:
 
 
 async def locks(db: Session, *, days: int) -> tuple[int, int]:
-    """Return how many locks the server has, and how many one read of so many days of history takes at the most."""
+    """Return how many locks the server has, and how many one read of `days` of history takes at most."""
     row = await db.conn.fetchrow(
         """
         SELECT current_setting('max_locks_per_transaction')::int

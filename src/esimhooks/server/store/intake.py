@@ -340,7 +340,7 @@ each costs a plan and locks, of a partitioned table those of every day."""
 async def write(db: Session, writes: Writes) -> Written:
     """Write all of a batch in one statement; after it only what is ordered is queued.
 
-    Raises `Conflicting` where another transaction has taken in the same notification meanwhile: the batch is to be begun anew.
+    Raises `Conflicting` where another transaction has taken in the same notification meanwhile: the batch must be started over.
     """
     parts = _parameters(db, writes)
     if not parts:

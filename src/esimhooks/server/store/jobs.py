@@ -1,6 +1,6 @@
 """Background jobs, recoveries and requeries of many eSIMs, in one table, and the rows that each goes over.
 
-Whoever claims a job has it for the time of its lease. A step is written only where nobody else went on with the job or
+Whoever claims a job has it for the time of its lease. A step is written only where no other node went on with the job or
 ended it meanwhile, so that whatever a step does in the same transaction happens once.
 """
 
@@ -96,7 +96,7 @@ IS_DUE = "finished_at IS NULL AND due_at <= now()"
 
 
 async def claim(db: Session, kind: type[Filter], *, limit: int, lease_s: float) -> Sequence[Job[Filter]]:
-    """Claim the jobs of that kind that have waited longest, for so many seconds."""
+    """Claim the jobs of that kind that have waited longest, for `lease_s`."""
     rows = await db.conn.fetch(
         f"""
         UPDATE jobs SET due_at = now() + make_interval(secs => $3)
@@ -261,7 +261,7 @@ async def next_candidates(db: Session, job: Job[RecoveryFilter], *, limit: int) 
 
 
 async def count_esims(db: Session, tenant: Tenant, where: EsimFilter, *, last_esim: UUID) -> int:
-    """Return how many of the tenant's eSIMs up to `last_esim` fit and can be asked for."""
+    """Return how many of the tenant's eSIMs up to `last_esim` match and can be queried."""
     number: int = await db.conn.fetchval(
         f"SELECT count(*) FROM esims WHERE {QUERYABLE_ESIMS}", *_of_esims(tenant, where, last_esim)
     )

@@ -143,7 +143,7 @@ async def due_backlog(db: Session, *, limit: int, but_not: Sequence[str] = ()) -
 
 
 async def lock_backlog(db: Session, *, stored_first: bool = False) -> bool:
-    """Keep others from working off the backlog until this transaction ends; false where somebody does already.
+    """Keep others from working off the backlog until this transaction ends; false where another does already.
 
     What was `stored_first` is worked off by itself.
     """
@@ -152,7 +152,7 @@ async def lock_backlog(db: Session, *, stored_first: bool = False) -> bool:
 
 
 async def still_waiting(db: Session, waiting: Iterable[Waiting]) -> frozenset[UUID]:
-    """Return the ids of those that nobody has concluded, put off or claimed since they were read."""
+    """Return the ids of those that were not concluded, postponed or claimed since they were read."""
     rows = await db.conn.fetch(
         """
         SELECT notification_id FROM backlog JOIN unnest($1::uuid[], $2::integer[]) AS u (notification_id, tries)
@@ -171,7 +171,7 @@ async def put_off(
     detail: str | None = None,
     esim_id: UUID | None = None,
 ) -> None:
-    """Try a waiting notification again in so many seconds, and show why; `esim_id` is the eSIM that it waits for."""
+    """Try a waiting notification again later, and show why; `esim_id` is the eSIM that it waits for."""
     await db.conn.execute(
         """
         UPDATE backlog SET tries = $2, due_at = now() + make_interval(secs => $3), esim_id = $4

@@ -1,4 +1,4 @@
-"""Lists of the journal, newest first. A search looks at so many rows and says how far it came, so no filter makes it slow."""
+"""Lists of the journal, newest first. A search scans a bounded number of rows and says how far it came, so no filter makes it slow."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID

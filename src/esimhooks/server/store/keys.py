@@ -165,7 +165,7 @@ SESSION_NOTED_EVERY = timedelta(minutes=1)
 
 
 async def start_session(db: Session, digest: bytes, session: DashboardSession, *, now: datetime) -> None:
-    """Store a new session, and forget those that have ended."""
+    """Store a new session, and delete those that have ended."""
     await db.conn.execute("DELETE FROM sessions WHERE seen_at < $1", now - SESSION_IDLE)
     await db.conn.execute(
         "INSERT INTO sessions (digest, lookup, admin_digest, created_at, seen_at) VALUES ($1, $2, $3, $4, $4)",

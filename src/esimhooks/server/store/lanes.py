@@ -59,7 +59,7 @@ async def lease(db: Session, *, holder: UUID, seconds: float, share_of: int, lim
     """Lease enabled lanes that have work due, are not cooling down and are not leased; the longest waiting come first.
 
     A dispatcher, being one of `share_of`, leases its share of all lanes that have work due, those it has leased already
-    included; beyond its share only lanes that nobody has leased for a second. Lanes with pending work are found by skipping
+    included; beyond its share only lanes that have not been leased for a second. Lanes with pending work are found by skipping
     from one to the next in the index, however long each is.
     """
     rows = await db.conn.fetch(
@@ -102,7 +102,7 @@ async def lease(db: Session, *, holder: UUID, seconds: float, share_of: int, lim
 async def next_due_in_s(db: Session) -> float | None:
     """Return the seconds until the next delivery is due in a lane that may be leased then; None where none will be.
 
-    Zero or less where one is due already that nobody has leased. What another dispatcher has leased and is due is its own.
+    Zero or less where one is due already that is not leased. What another dispatcher has leased and is due is its own.
     """
     in_s: float | None = await db.conn.fetchval(
         f"""
@@ -135,7 +135,7 @@ class Backend(Struct, frozen=True):
 
 
 async def heartbeat(db: Session, *, holder: UUID, seconds: float, backend: Backend | None) -> Presence:
-    """Report that this dispatcher is alive, for so many seconds, and return how many are; dead ones are forgotten.
+    """Report that this dispatcher is alive, for `seconds`, and return how many are; dead ones are deleted.
 
     With `backend` others notice sooner that it has died, and it that others have, once it has had it for a while: see
     `release_dead`. One whose connection has ended keeps the last that it had, so that it, too, may be noticed.
@@ -168,7 +168,7 @@ async def heartbeat(db: Session, *, holder: UUID, seconds: float, backend: Backe
 
 
 async def release_dead(db: Session, *, seconds: float) -> int:
-    """Release the leases of dispatchers that have died, so that nobody waits until they expire; return how many.
+    """Release the leases of dispatchers that have died, so that their lanes do not wait until they expire; return how many.
 
     One is dead that has been silent and whose connection has ended, as it does with its process. What a live one that
     was taken for dead writes is dropped by its tokens. `seconds` is for how long dispatchers report to be alive.
@@ -305,7 +305,7 @@ async def listen(
 ) -> None:
     """Call `notified` for every notification of another node, until cancelled. Raises `NotNow` when the connection ends.
 
-    `connected` is told what serves the connection, and None once it has ended.
+    `connected` is called with what serves the connection, and None once it has ended.
     """
     try:
         await _listen(dsn, notified, sender=sender, connected=connected)

@@ -1,4 +1,4 @@
-"""Whose usage is to be asked for, and when again. Rows are taken with `SKIP LOCKED`, by any number of nodes."""
+"""Which usage is to be polled, and when again. Rows are taken with `SKIP LOCKED`, by any number of nodes."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -12,7 +12,7 @@ _POLLED = "status IN ('ACTIVATED', 'IN_USE', 'USED_UP') AND esim_tran_no IS NOT 
 
 
 class DuePoll(Struct, frozen=True):
-    """One eSIM whose usage is to be asked for."""
+    """One eSIM whose usage is to be polled."""
 
     esim_id: UUID
     provider: str
@@ -23,7 +23,7 @@ async def claim(db: Session, *, interval_s: float, limit: int) -> Sequence[DuePo
     """Take eSIMs whose usage is due to be polled and put their next poll one interval off, spread over a tenth of it.
 
     An eSIM that was never polled is first scheduled, somewhere within the interval. One that is not active yet is polled
-    where its provider does not tell by itself that it is.
+    where its provider does not report by itself that it is.
     """
     rows = await db.conn.fetch(
         f"""

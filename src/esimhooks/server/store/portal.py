@@ -16,7 +16,7 @@ from esimhooks.vocabulary.statuses import Mode
 
 
 async def insert_link(db: Session, digest: bytes, link: PortalLink, *, now: datetime) -> None:
-    """Store a link, and forget those that have expired."""
+    """Store a link, and delete those that have expired."""
     await db.conn.execute("DELETE FROM portal_links WHERE expires_at <= $1", now)
     await db.conn.execute(
         """
@@ -56,7 +56,7 @@ async def use_link(db: Session, digest: bytes, *, now: datetime) -> PortalLink |
 
 
 async def start_session(db: Session, digest: bytes, link: PortalLink, *, now: datetime) -> None:
-    """Store the session that a link begins, and forget those that have ended."""
+    """Store the session that a link begins, and delete those that have ended."""
     await db.conn.execute("DELETE FROM portal_sessions WHERE seen_at < $1", now - SESSION_IDLE)
     await db.conn.execute(
         """

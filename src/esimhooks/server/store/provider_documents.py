@@ -46,7 +46,7 @@ async def page(db: Session, provider: str, *, before: int | None, limit: int) ->
 
 
 async def claim(db: Session, *, limit: int) -> Sequence[ProviderDoubt]:
-    """Return doubts that nobody was told of yet, and write down that they are reported; needs a transaction."""
+    """Return doubts that were not emitted yet, and mark them as reported; needs a transaction."""
     rows = await db.conn.fetch(
         """
         UPDATE provider_doubts d SET reported_at = now()

@@ -13,7 +13,7 @@ from esimhooks.server.store.database import Session
 MAX_COUNTED = 1000
 MAX_CHARTED = 30_000
 MAX_GAPS = 200
-"""So many of a provider's newest notifications say how long it is usually silent."""
+"""How many of a provider's newest notifications say how long it is usually silent."""
 DAY = timedelta(days=1)
 
 

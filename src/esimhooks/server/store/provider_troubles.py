@@ -8,7 +8,7 @@ from esimhooks.server.domain.operational import ProviderTrouble
 from esimhooks.server.store.database import Session
 
 AGAIN_AFTER = timedelta(days=1)
-"""A balance that is told to be low again after so long is reported again; nobody tells that it is high."""
+"""A balance that is reported as low again after this is emitted again; that it is high is never reported."""
 
 
 async def begin(db: Session, provider: str, kind: OperationalType, detail: str) -> None:
@@ -53,7 +53,7 @@ async def write_silence(db: Session, silent: Mapping[str, datetime]) -> None:
 
 
 async def claim(db: Session, *, limit: int) -> Sequence[ProviderTrouble]:
-    """Return troubles that nobody was told of yet, and write down that they are reported; needs a transaction."""
+    """Return troubles that were not emitted yet, and mark them as reported; needs a transaction."""
     rows = await db.conn.fetch(
         """
         UPDATE provider_troubles t SET reported_at = now()

@@ -20,7 +20,7 @@ _COLUMNS = """
 async def put(db: Session, provider: StoredProvider, *, only_polled: bool = False) -> None:
     """Store the provider or overwrite the one of that name; an existing one keeps its token.
 
-    `only_polled`: it does not tell by itself that an eSIM is active, so that its eSIMs are polled from the beginning.
+    `only_polled`: it does not report by itself that an eSIM is active, so that its eSIMs are polled from the beginning.
     """
     await db.conn.execute(
         """
@@ -43,7 +43,7 @@ async def put(db: Session, provider: StoredProvider, *, only_polled: bool = Fals
 
 
 async def set_only_polled(db: Session, provider: StoredProvider, *, only_polled: bool) -> None:
-    """Correct what `put` has stored of a provider, unless it was stored anew since it was read."""
+    """Correct what `put` has stored of a provider, unless it was stored again since it was read."""
     await db.conn.execute(
         "UPDATE providers SET only_polled = $3 WHERE name = $1 AND updated_at = $2 AND only_polled <> $3",
         provider.name,
@@ -70,7 +70,7 @@ async def lock(db: Session, name: str) -> bool:
 
 
 async def rotate_token(db: Session, provider: StoredProvider, token: str, *, expire_old_in_s: int) -> None:
-    """Replace the provider's token; the one that it has is taken for so many seconds more, by the database's clock."""
+    """Replace the provider's token; the present one works for `expire_old_in_s` more, by the database's clock."""
     await db.conn.execute(
         """
         UPDATE providers
@@ -85,7 +85,7 @@ async def rotate_token(db: Session, provider: StoredProvider, token: str, *, exp
 
 
 async def delete(db: Session, name: str) -> bool:
-    """Forget the provider; its inbound address answers 401 from then on."""
+    """Delete the provider; its inbound address answers 401 from then on."""
     return bool(await db.conn.fetchval("DELETE FROM providers WHERE name = $1 RETURNING true", name))
 
 

@@ -141,7 +141,7 @@ async def send_again(db: Session, delivery: Delivery) -> bool:
     """Restart the schedule of a finished delivery, as the last of its FIFO where the endpoint keeps the order.
 
     False where it is pending already, or its endpoint is gone. Needs a transaction. The endpoint is locked first, in a
-    statement of its own (docs/decisions/0006), so that it is not deleted and nobody else restarts the same meanwhile.
+    statement of its own (docs/decisions/0006), so that it is neither deleted nor restarted by others meanwhile.
     """
     ordered = await db.conn.fetchval(
         "SELECT ordering = 'esim' FROM endpoints WHERE id = $1 FOR NO KEY UPDATE", delivery.endpoint_id

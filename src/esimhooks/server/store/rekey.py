@@ -1,6 +1,6 @@
-"""Rekeying: what is encrypted with an older key is encrypted anew with the newest, some rows at a time.
+"""Rekeying: what is encrypted with an older key is encrypted again with the newest, some rows at a time.
 
-How far it got is told by the rows themselves, as each says which key encrypted it: a run that was killed is begun again and
+How far it got is in the rows themselves, as each says which key encrypted it: a run that was killed is started again and
 goes over what is left. Rows are locked in the order of their keys, as everywhere.
 """
 
@@ -52,7 +52,7 @@ Key = tuple[object, ...]
 
 
 class Rekeyed(Struct, frozen=True, kw_only=True):
-    """What became of some rows: how many are encrypted anew, which could not be decrypted, and the last key, None at the end."""
+    """What became of some rows: how many are encrypted again, which could not be decrypted, and the last key, None at the end."""
 
     done: int = 0
     unreadable: Sequence[str] = ()

@@ -19,7 +19,7 @@ from esimhooks.server.store.journal import Waiting
 from esimhooks.server.store.statements import Arrays, columns_of
 
 MAX_LANES = 50
-"""So many accounts have their share of one batch; the others of the next."""
+"""How many accounts have their share of one batch; the others of the next."""
 ALL_LANES = UUID(int=2**128 - 1)
 
 

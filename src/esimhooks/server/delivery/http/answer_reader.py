@@ -29,7 +29,7 @@ WITHOUT_BODY = frozenset({SWITCHING_PROTOCOLS, 204, 304})
 
 
 class AnswerReader:
-    """Reads one answer. `status` is 0 until the headers that count have come; then `complete` tells whether all has."""
+    """Reads one answer. `status` is 0 until the headers that count have come; then `complete` says whether all of it has."""
 
     __slots__ = (
         "_buffer",
@@ -69,7 +69,7 @@ class AnswerReader:
             self._read_body(data)
 
     def end(self) -> None:
-        """Nothing more comes: the connection has ended, or nobody waits any longer."""
+        """Nothing more comes: the connection has ended, or nothing waits for it any longer."""
         if self.status and not self.complete:
             self.complete, self.keeps_alive = True, False
 

@@ -81,7 +81,7 @@ class Sender:
         self._loop = asyncio.get_running_loop()
         # What a text means never changes, so it may be remembered; what a name leads to is never.
         self._addressed = lru_cache(URLS_REMEMBERED)(self._address)
-        # The pool tells connections apart by the context itself, so there is one for the same authorities.
+        # The pool distinguishes connections by the context itself, so there is one for the same authorities.
         self._tls_with = lru_cache(AUTHORITIES_REMEMBERED)(lambda pem: verified_tls(ca_pem=pem))
 
     async def send(
@@ -159,7 +159,7 @@ class Sender:
         """Return where the URL leads, and the beginning of each request there, up to the length of its body."""
         target = self._gate.check_target(read_target(url))
         if self._proxy and target.address is None and self._gate.needs_allowed(target):
-            # Behind a proxy nobody here sees what a name leads to.
+            # Behind a proxy it is not seen here what a name resolves to.
             raise GateRefused("the URL must start with https:// and use a common port")
         path = target.path
         lines = [f"host: {target.host_header}", "accept: */*", "accept-encoding: identity"]

@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol):
         answer = self._answer
         self._heard = True
         if answer is None:
-            self.abort()  # an answer that nobody asked for would be taken for the one to the next request
+            self.abort()  # an unrequested answer would be taken for the one to the next request
             return
         try:
             answer.feed(data)
@@ -132,7 +132,7 @@ def _resolve(future: "asyncio.Future[None] | None") -> None:
 def _bytes_outstanding(sock: socket.socket) -> int | None:
     """Return how many bytes were sent that the other side's system has not acknowledged, off by what opening it counts.
 
-    None where the system does not tell. It still does after the connection has been reset.
+    None where the system does not know. It still does after the connection has been reset.
     """
     if TCP_INFO is None:
         return None

@@ -17,7 +17,7 @@ class Stage(Enum):
 
 
 class Exchange:
-    """One attempt. `plain` tells that there is no TLS, `local` that the name only means something inside a network."""
+    """One attempt. `plain` means that there is no TLS, `local` that the name resolves only inside a network."""
 
     __slots__ = ("dialled", "local", "lookup", "plain", "refusal", "stage")
 

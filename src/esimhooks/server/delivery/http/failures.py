@@ -1,6 +1,6 @@
 """Why there was no answer: an exception in, its class and a text for a person out. Pure.
 
-The text never names an address that a host name led to: what a private name resolves to is nobody's business.
+The text never names an address that a host name led to: what a private name resolves to must not leak.
 """
 
 import errno
@@ -55,7 +55,7 @@ def explain_timeout(exchange: Exchange, timeout_s: float, *, resolver_trusted: b
 
 
 def explain(failure: Exception, exchange: Exchange, *, resolver_trusted: bool) -> Failure | None:
-    """Return what it means that sending raised this; None for what nobody foresaw."""
+    """Return what it means that sending raised this; None for what is not foreseen."""
     if isinstance(failure, GateRefused):
         return OutcomeClass.BLOCKED, failure.detail
     if exchange.refusal is not None and exchange.stage is Stage.CONNECTING:

@@ -54,7 +54,7 @@ class Gate:
     def check_address(self, ip: str, port: int, *, plain: bool = False, local: bool = False) -> None:
         """Raise `GateRefused` unless this address may be dialled.
 
-        `plain` tells that there will be no TLS, `local` that a name led here that only means something in a network.
+        `plain` means that there will be no TLS, `local` that the host name resolves only inside a network.
         """
         address = parse_address(ip)
         if address is None:

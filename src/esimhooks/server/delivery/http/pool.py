@@ -16,12 +16,12 @@ IDLE_S = 55.0
 """Shorter than the minute after which many balancers forget a connection without a word."""
 SWEEP_EVERY_S = 5.0
 SHARE_OF_HANDLES = 4
-"""One in so many of the file handles that the process may have."""
+"""One in this many of the file handles that the process may have."""
 MAX_IDLE = 2048
 
 
 class Origin(NamedTuple):
-    """What connections are kept for. Those with other authorities are never lent: the context tells them apart."""
+    """What connections are kept for. Those with other authorities are never shared: the context distinguishes them."""
 
     host: str
     port: int

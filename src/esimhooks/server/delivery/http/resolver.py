@@ -18,7 +18,7 @@ Lookup = Callable[[str], Sequence[str]]
 """Returns the addresses of a name, or raises `socket.gaierror`. Runs in a thread of its own, may block."""
 
 THREADS = 64
-"""Name servers that do not answer hold a thread for up to half a minute each; others must still get one."""
+"""Name servers that do not answer block a thread for up to half a minute each; others must still get one."""
 
 TRUSTED_S = 60.0
 """For so long after an answer of any kind our own resolver is taken to work."""
@@ -36,7 +36,7 @@ def system_lookup(host: str) -> list[str]:
 
 
 def _found(lookup: Lookup, host: str) -> list[str]:
-    """Return what was found; nothing, or a name that cannot even be asked for, is a name that does not exist."""
+    """Return what was found; nothing, or a name that cannot even be looked up, is a name that does not exist."""
     try:
         addresses = list(lookup(host))
     except UnicodeError as error:

@@ -123,7 +123,7 @@ def _authority(text: str) -> str:
 def _literal(typed: str, raw_host: str) -> Address | None:
     if typed.startswith("["):
         address = parse_address(typed[1:-1])
-        # yarl writes the address anew: compare what is meant, not how it is written.
+        # yarl rewrites the address: compare what is meant, not how it is written.
         if ":" not in typed or address is None or address != parse_address(raw_host):
             raise GateRefused("there is no valid IPv6 address between the brackets")
         return address

@@ -48,7 +48,7 @@ from esimhooks.server.providers.mapping.templates import (
 from esimhooks.server.providers.mapping.values import Reader
 
 DIFFERENCES = frozenset({"added", "delta", "difference", "increment", "usedDelta", "usedDifference", "usedSince"})
-"""What somebody may call usage that counts from the notification before."""
+"""What an author may call usage that counts from the notification before."""
 NO_DIFFERENCES = (
     "expected no differences: usage that counts from the notification before cannot be mapped, as one that is lost or "
     "repeated makes all that follow wrong; ask for totals with [usage]"

@@ -139,7 +139,9 @@ class MappedProvider(Provider):
             return tuple([one async for one in self._answers(question, fill, Identity(), Cause.POLL)])
         questions = [question] if question is not None else self._about_one
         for key in esim_tran_nos:
-            with suppress(ProviderRefused):  # one that the provider does not know holds up nobody else's figures
+            with suppress(
+                ProviderRefused
+            ):  # one that the provider does not know does not keep back the usage of others
                 found.append(await self._one(questions, key, Cause.POLL))
         return tuple(found)
 
@@ -197,7 +199,7 @@ def read_answer(
             and not reading.doubts
             and not _lists_plans(question, element)
         ):
-            continue  # an answer that is empty is no news of what was queried
+            continue  # an empty answer says nothing of what was queried
         identity = Identity(
             esim_tran_no=named.esim_tran_no or queried.esim_tran_no,
             order_no=named.order_no or queried.order_no,
@@ -288,7 +290,7 @@ def _proofs(mapped: Mapped, config: ProviderConfig) -> Sequence[Proof]:
 
 
 def _api(mapped: Mapped, config: ProviderConfig, session: ClientSession, pace: Pace) -> Api | None:
-    """Return the API where the credentials to ask are given; None where none is, and it is only listened to."""
+    """Return the API where the credentials to query it are given; None where none is, and it is only listened to."""
     if not (mapped.fetches or mapped.usage):
         return None
     missing = sorted(mapped.queries_with - config.credentials.keys())

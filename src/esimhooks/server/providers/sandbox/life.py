@@ -1,7 +1,7 @@
 """The life of a simulated eSIM as a list of steps; pure data.
 
 An ending and a validity come in, the steps go out, each with its time since allocation in simulated seconds and what
-eSIM Access would tell about it. Nothing is sent or kept here.
+eSIM Access would report of it. Nothing is sent or kept here.
 """
 
 from enum import StrEnum
@@ -83,7 +83,7 @@ def life(ending: Ending, *, days: int, install_days: int = INSTALL_WITHIN_DAYS) 
 
 
 def draw_ending(rng: Random) -> Ending:
-    """Return how a life ends when nobody chose: most are used, one in ten never is."""
+    """Return how a life ends where none was chosen: most are used, one in ten never is."""
     return rng.choices(list(Ending), weights=[80, 10, 5, 5])[0]
 
 
