@@ -7,7 +7,7 @@ STAMP := .venv/.complete
 DEMO := .venv/.demo
 
 .DEFAULT_GOAL := help
-.PHONY: test-pooler reliability-failover help setup setup-browser-and-node demo test test-repeat lint bench bench-quick catalogues advisories build constraints clean reliability reliability-receiver reliability-servers sequence-law mutate fuzz-queue fuzz-mappings fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures chromium
+.PHONY: test-pooler test-postgres reliability-failover help setup setup-browser-and-node demo test test-repeat lint bench bench-quick catalogues advisories build constraints clean reliability reliability-receiver reliability-servers sequence-law mutate fuzz-queue fuzz-mappings fuzz-api corpora test-typescript validate-api docs reference test-browser budget recordings pictures chromium
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -100,6 +100,9 @@ catalogues: $(STAMP) ## compile the texts of the pages in other languages, and s
 
 test-pooler: $(STAMP) ## the system tests through PgBouncer in transaction mode (apt-get install pgbouncer)
 	TEST_THROUGH_POOLER=1 $(BIN)/pytest tests/system $(ARGS)
+
+test-postgres: $(STAMP) ## the tests of storage, intake and the system on another PostgreSQL (POSTGRES=/usr/lib/postgresql/15/bin)
+	TEST_POSTGRES=$${POSTGRES:?the folder of its programs} $(BIN)/pytest tests/store tests/ingest tests/system $(ARGS)
 
 reliability-failover: $(STAMP) ## kill, cut off and switch over a primary kept by Patroni under load, 60 times (an hour; root; apt-get install postgresql patroni etcd-server)
 	$(BIN)/python -m reliability --variant patroni --name patroni --kills 60 --minutes 90 --rate 20 $(ARGS)

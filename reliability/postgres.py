@@ -4,6 +4,7 @@ A folder comes in. Ours is started here from the programs of the package `pixelt
 campaign's private network, or on a socket in the file system; the embedded one is the server's to start.
 """
 
+import asyncio
 import importlib.util
 import os
 import signal
@@ -97,14 +98,17 @@ class Postgres:
 
 
 class OwnPostgres(Postgres):
-    """A server that we start; on `address` (in a private network) or else on a socket in its folder."""
+    """A server that we start; on `address` (in a private network) or else on a socket in its folder.
 
-    def __init__(self, data: Path, output: Path, *, address: str | None) -> None:
+    `programs`: the folder of another PostgreSQL's programs, such as `/usr/lib/postgresql/15/bin`.
+    """
+
+    def __init__(self, data: Path, output: Path, *, address: str | None, programs: Path | None = None) -> None:
         super().__init__(data, revived_by_node=False)
         self._output = output
         self._address = address
         self._account: SystemAccount = account_for(data)
-        self._programs = _programs(self._account)
+        self._programs = programs or _programs(self._account)
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
@@ -137,6 +141,12 @@ class OwnPostgres(Postgres):
             return False
 
         await until(up, "the start of PostgreSQL", within_s=READY_S)
+
+    async def stop(self, mode: signal.Signals) -> None:
+        """End it and collect its exit status."""
+        await super().stop(mode)
+        if self._child is not None:
+            await asyncio.to_thread(self._child.wait)
 
     def _started(self) -> "subprocess.Popen[bytes]":
         command = (str(self._programs / "postgres"), "-D", str(self.data), "-k", str(self.data))

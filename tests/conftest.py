@@ -1,5 +1,6 @@
 """What tests stand on: one embedded PostgreSQL a session, a clean database a test, a running node, real HTTP."""
 
+import asyncio
 import os
 import signal
 import tempfile
@@ -30,6 +31,8 @@ ADMIN_KEY = "an-operator-key-of-forty-characters-00001"
 ENCRYPTION_KEY = new_key()
 THROUGH_POOLER = bool(os.environ.get("TEST_THROUGH_POOLER"))
 """Whether nodes come to the database through PgBouncer, which must be installed."""
+POSTGRES = os.environ.get("TEST_POSTGRES")
+"""The folder of the programs of another PostgreSQL than the embedded one, such as `/usr/lib/postgresql/15/bin`."""
 TENANT_TABLES = (
     "brandings",
     "accounts",
@@ -103,13 +106,23 @@ def _table_of_characters() -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
+async def postgres() -> AsyncIterator[str]:
     """The address of a PostgreSQL of this session's own."""
     # Not pytest's tmp_path: PostgreSQL does not run as root, and its own user cannot pass that folder.
-    with tempfile.TemporaryDirectory(prefix="esimhooks-tests-") as folder:
-        embedded = EmbeddedPostgres(Path(folder))
-        yield embedded.start()
-        embedded.stop()
+    with tempfile.TemporaryDirectory(prefix="esimhooks-tests-") as name:
+        folder = Path(name)
+        if POSTGRES is None:
+            embedded = EmbeddedPostgres(folder)
+            yield await asyncio.to_thread(embedded.start)
+            await asyncio.to_thread(embedded.stop)
+            return
+        from reliability.postgres import OwnPostgres  # noqa: PLC0415 - what few have needs none of it
+
+        folder.chmod(0o711)  # noqa: ASYNC240 - its own user passes
+        own = OwnPostgres(folder / "postgres", folder / "log", address=None, programs=Path(POSTGRES))
+        await own.make()
+        yield own.url
+        await own.stop(signal.SIGINT)
 
 
 @pytest.fixture(scope="session")
