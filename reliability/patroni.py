@@ -11,6 +11,7 @@ import signal
 import subprocess
 import urllib.request
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,14 @@ class Member:
                 found: dict[str, Any] = json.loads(answer.read())
                 return found
         return {}
+
+    def is_synchronous_standby(self) -> bool:
+        """Whether etcd names it as the synchronous standby: only such a one is promoted, whatever the primary says of it."""
+        with suppress(OSError):
+            url = f"http://{self.address}:8008/synchronous"
+            with urllib.request.urlopen(url, timeout=ANSWER_S) as answer:
+                return bool(answer.status == HTTPStatus.OK)
+        return False
 
     def _is_server(self, process: psutil.Process) -> bool:
         words = process.info["cmdline"] or []
@@ -225,8 +234,4 @@ class Cluster(Postgres):
             self._etcd.wait()
 
     def _has_standby(self) -> bool:
-        return any(one.state().get("sync_standby") is True for one in self.members) or any(
-            one.get("sync_state") in ("sync", "quorum")
-            for member in self.members
-            for one in member.state().get("replication", [])
-        )
+        return any(one.is_synchronous_standby() for one in self.members)
