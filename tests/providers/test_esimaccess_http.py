@@ -208,7 +208,7 @@ async def test_a_provider_that_does_not_answer_in_time_is_queried_later(session:
         account = Account(base_url=base_url, access_code="code-1")
         api = Api(account, session, pace, clock=lambda: ASKED_AT, timeout_s=0.05)
         with pytest.raises(NotNow, match=r"within 0\.05 s"):
-            await api.ask("esim/query", {})
+            await api.call("esim/query", {})
 
 
 async def test_a_provider_that_hangs_up_is_queried_later(session: ClientSession) -> None:

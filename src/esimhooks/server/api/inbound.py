@@ -125,7 +125,7 @@ async def accept_updates(
     """
     raw = [bytes(one) for one in data.updates]  # each is journaled in the very bytes in which it came
     inbound = _inbound_of(request, await request.body())
-    if _asks_for(prefer, RESPOND_ASYNC):
+    if _prefers(prefer, RESPOND_ASYNC):
         ids = await intake.store_updates(raw, inbound, tenant=_tenant(data), db=db)
         request.answer_headers["preference-applied"] = RESPOND_ASYNC
         return StoredUpdatesView([text_of(Prefix.NOTIFICATION, one) for one in ids])
@@ -133,7 +133,7 @@ async def accept_updates(
     return UpdatesView([_result(result) for result in results])
 
 
-def _asks_for(preferences: str | None, wanted: str) -> bool:
+def _prefers(preferences: str | None, wanted: str) -> bool:
     """Whether a preference is among those of the header; their parameters, and those that we do not know, are ignored."""
     named = (one.partition(";")[0].strip().lower() for one in (preferences or "").split(","))
     return wanted in named

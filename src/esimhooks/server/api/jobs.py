@@ -27,7 +27,7 @@ from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import EsimStatus
 from esimhooks.vocabulary.timestamps import timestamp
 
-Sought = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE)]
+SearchText = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE)]
 
 
 class RecoverBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
@@ -75,9 +75,9 @@ class RequeryBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel
     """Which eSIMs to refresh, as the list of eSIMs is narrowed; by default all. With `dryRun` only counted."""
 
     status: EsimStatus | None = None
-    iccid: Sought | None = None
-    transaction_id: Sought | None = None
-    order_no: Sought | None = None
+    iccid: SearchText | None = None
+    transaction_id: SearchText | None = None
+    order_no: SearchText | None = None
     dry_run: bool = False
 
 

@@ -78,7 +78,7 @@ async def create_endpoint(request: Request, db: Session, actor: Actor, rules: En
 
 
 @routes.get("/endpoints/{endpoint_id}/edit")
-async def ask_changes(request: Request, db: Session, endpoint_id: str) -> Response:
+async def changes_form(request: Request, db: Session, endpoint_id: str) -> Response:
     """Show the form with what stands."""
     tenant = tenant_of(session_user_of(request))
     endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")

@@ -38,7 +38,7 @@ routes = Routes(BY_SESSION)
 
 
 @routes.get("/endpoints/{endpoint_id}/recover")
-async def ask_recovery(request: Request, db: Session, now: datetime, endpoint_id: str) -> Response:
+async def recovery_form(request: Request, db: Session, now: datetime, endpoint_id: str) -> Response:
     """Show the form with the count of what it would send."""
     return await _counted(request, db, now, endpoint_id, "recover.html")
 
@@ -112,7 +112,7 @@ async def cancel_recovery(
 
 
 @routes.get("/requeries")
-async def ask_requery(request: Request, db: Session, now: datetime) -> Response:
+async def requery_form(request: Request, db: Session, now: datetime) -> Response:
     """Show how many eSIMs fit, and the latest requeries."""
     user = session_user_of(request)
     if choice := await query_params.choose_account(request, db, user):

@@ -27,7 +27,7 @@ open_routes = Routes(OPEN_PAGES)
 
 
 @open_routes.get("/sign-in")
-async def ask_key(request: Request, db: Session) -> Response:
+async def sign_in_form(request: Request, db: Session) -> Response:
     """Show the form."""
     branding = await branding_for(db, None)
     return _form(request.query.get("next", ""), branding, ended=bool(token_of(request)))

@@ -87,16 +87,16 @@ class EsimAccess(Provider):
 
     async def fetch(self, lookup: Lookup) -> tuple[Update, ...]:
         """Return the eSIMs of an order, or the one with the key, as they are now; raises as the port says."""
-        asked_at = self._clock()
+        queried_at = self._clock()
         if lookup.esim_tran_no is not None:
-            found = await self._query({"esimTranNo": lookup.esim_tran_no}, asked_at)
+            found = await self._query({"esimTranNo": lookup.esim_tran_no}, queried_at)
             wanted = tuple(update for update in found if update.identity.esim_tran_no == lookup.esim_tran_no)
             if not wanted:
                 raise ProviderRefused(f"the provider knows no eSIM {lookup.esim_tran_no}")
             return wanted
         if lookup.order_no is None:
             raise ProviderRefused("neither an order number nor an eSIM's key to ask for")
-        found = await self._query({"orderNo": lookup.order_no}, asked_at)
+        found = await self._query({"orderNo": lookup.order_no}, queried_at)
         if not found:
             raise StillAllocating(f"the provider has no eSIMs for the order {lookup.order_no} yet", retry_after_s=3.0)
         return found
@@ -107,20 +107,20 @@ class EsimAccess(Provider):
             raise ProviderRefused(f"at most {USAGE_BATCH} eSIMs a question, not {len(esim_tran_nos)}")
         if not esim_tran_nos:
             return ()
-        api, asked_at = self._account(), self._clock()
+        api, queried_at = self._account(), self._clock()
         with understood():
-            obj = await api.ask("esim/usage/query", {"esimTranNoList": list(esim_tran_nos)})
-            return read_usage(obj, asked_at)
+            obj = await api.call("esim/usage/query", {"esimTranNoList": list(esim_tran_nos)})
+            return read_usage(obj, queried_at)
 
-    async def _query(self, wanted: dict[str, object], asked_at: datetime) -> tuple[Update, ...]:
+    async def _query(self, wanted: dict[str, object], queried_at: datetime) -> tuple[Update, ...]:
         api = self._account()
         found: dict[str | None, Update] = {}
         read = 0
         for number in range(1, _MAX_PAGES + 1):
             with understood():
                 # Without a pager the provider answers with nothing, and calls it success.
-                obj = await api.ask("esim/query", wanted | {"pager": {"pageNum": number, "pageSize": PAGE_SIZE}})
-                page = read_page(obj, asked_at)
+                obj = await api.call("esim/query", wanted | {"pager": {"pageNum": number, "pageSize": PAGE_SIZE}})
+                page = read_page(obj, queried_at)
             found.update((update.identity.esim_tran_no, update) for update in page.esims)
             read += page.count
             if page.count < PAGE_SIZE if page.total is None else read >= page.total:

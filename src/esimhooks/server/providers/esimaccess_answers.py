@@ -94,30 +94,30 @@ class Page(Struct, frozen=True):
     total: int | None
 
 
-def read_page(obj: Fields, asked_at: datetime) -> Page:
+def read_page(obj: Fields, queried_at: datetime) -> Page:
     """Return the eSIMs of one page. Raises `Unparsable` where none of its objects is an eSIM."""
     doubts: list[Doubt] = []
     page = obj.lenient(doubts)
-    esims = _each(page, "esimList", _esim, asked_at, doubts)
+    esims = _each(page, "esimList", _esim, queried_at, doubts)
     pager = page.section_if_any("pager")
     total = pager.whole("total", maximum=1_000_000_000) if pager else None
     return Page(_with_doubts(esims, doubts), length_of(obj, "esimList"), total)
 
 
-def read_usage(obj: Fields, asked_at: datetime) -> tuple[Update, ...]:
+def read_usage(obj: Fields, queried_at: datetime) -> tuple[Update, ...]:
     """Return one update (cause poll) per eSIM of the answer to `esim/usage/query`. Raises `Unparsable` as `read_page`."""
     doubts: list[Doubt] = []
-    return _with_doubts(_each(obj.lenient(doubts), "esimUsageList", _usage, asked_at, doubts), doubts)
+    return _with_doubts(_each(obj.lenient(doubts), "esimUsageList", _usage, queried_at, doubts), doubts)
 
 
 def _each(
-    obj: Fields, name: str, read: Callable[[Fields, datetime], Update], asked_at: datetime, doubts: list[Doubt]
+    obj: Fields, name: str, read: Callable[[Fields, datetime], Update], queried_at: datetime, doubts: list[Doubt]
 ) -> Sequence[Update]:
     """Return what is said of each eSIM of a list, with its own doubts; one without its key is left out."""
     esims: list[Update] = []
     for item in obj.sections(name):
         own: list[Doubt] = []
-        esim = read(item.lenient(own), asked_at)
+        esim = read(item.lenient(own), queried_at)
         if esim.identity.esim_tran_no is None:
             item.lacks("esimTranNo")
             doubts += own
@@ -137,25 +137,25 @@ def _with_doubts(esims: Sequence[Update], doubts: Sequence[Doubt]) -> tuple[Upda
     )
 
 
-def _usage(item: Fields, asked_at: datetime) -> Update:
+def _usage(item: Fields, queried_at: datetime) -> Update:
     return Update(
         identity=identity_of(item),
         cause=Cause.POLL,
-        occurred_at=asked_at,
+        occurred_at=queried_at,
         total_bytes=volume(item, "totalData"),
         used_bytes=volume(item, "dataUsage"),
         usage_at=moment_of(item, "lastUpdateTime"),
     )
 
 
-def _esim(item: Fields, asked_at: datetime) -> Update:
+def _esim(item: Fields, queried_at: datetime) -> Update:
     packages = item.sections("packageList")
     newest = _top_up(packages)
     unlimited = word_or_number(item, "dataType", DATA_TYPES)
     return Update(
         identity=identity_of(item),
         cause=Cause.FILL,
-        occurred_at=asked_at,
+        occurred_at=queried_at,
         esim_status=item.word("esimStatus", ESIM_STATUS),
         smdp_status=item.word("smdpStatus", SMDP_STATUS),
         eid=digits_of(item, "eid", limit=MAX_EID_DIGITS),

@@ -58,7 +58,7 @@ class Api:
         self._clock = clock
         self._timeout_s = timeout_s
 
-    async def ask(self, path: str, question: Mapping[str, object]) -> Fields:
+    async def call(self, path: str, question: Mapping[str, object]) -> Fields:
         """Return `obj` of the answer. Raises as `judge`, and `NotNow` where the provider does not answer in time."""
         body = msgspec.json.encode(question)
         await self._pace()

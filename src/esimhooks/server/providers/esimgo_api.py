@@ -51,35 +51,35 @@ class Api:
 
     async def esim(self, iccid: str) -> Update:
         """Return the eSIM as it is now. Raises as the port says."""
-        asked_at = self._clock()
-        details = await self._ask(f"esims/{quote(iccid, safe='')}")
+        queried_at = self._clock()
+        details = await self._query(f"esims/{quote(iccid, safe='')}")
         with understood():
-            profile = _profile(details, asked_at, order_no=None)
-        return await self._with_bundles(profile, iccid, asked_at)
+            profile = _profile(details, queried_at, order_no=None)
+        return await self._with_bundles(profile, iccid, queried_at)
 
     async def order(self, order_no: str) -> tuple[Update, ...]:
         """Return the eSIMs of an order as they are now. Raises as the port says."""
-        asked_at = self._clock()
+        queried_at = self._clock()
         try:
-            found = await self._ask(f"esims/assignments?reference={quote(order_no, safe='')}")
+            found = await self._query(f"esims/assignments?reference={quote(order_no, safe='')}")
         except ProviderRefused as error:
             raise OrderUnknown(str(error)) from error
         # One eSIM is documented as an object; of several nothing is, so that a list of them is taken too.
         with understood():
             each = found.sections("esims") or (found,)
-            profiles = [_profile(one, asked_at, order_no=order_no) for one in each]
+            profiles = [_profile(one, queried_at, order_no=order_no) for one in each]
         allocated = [replace(one, esim_status=EsimStatus.CREATED) for one in profiles]  # also without a bundle yet
-        return tuple([await self._with_bundles(one, one.identity.iccid or "", asked_at) for one in allocated])
+        return tuple([await self._with_bundles(one, one.identity.iccid or "", queried_at) for one in allocated])
 
     async def usage(self, iccid: str) -> Update:
         """Return the bundles of the eSIM as they are now (cause poll). Raises as the port says."""
-        asked_at = self._clock()
-        known = Update(identity=Identity(esim_tran_no=iccid, iccid=iccid), cause=Cause.POLL, occurred_at=asked_at)
-        return await self._with_bundles(known, iccid, asked_at)
+        queried_at = self._clock()
+        known = Update(identity=Identity(esim_tran_no=iccid, iccid=iccid), cause=Cause.POLL, occurred_at=queried_at)
+        return await self._with_bundles(known, iccid, queried_at)
 
-    async def _with_bundles(self, update: Update, iccid: str, asked_at: datetime) -> Update:
+    async def _with_bundles(self, update: Update, iccid: str, queried_at: datetime) -> Update:
         path = f"esims/{quote(iccid, safe='')}/bundles?includeUsed=true&limit={MAX_ASSIGNMENTS}"
-        answer = await self._ask(path)
+        answer = await self._query(path)
         found: list[Doubt] = []
         with understood():
             bundles = answer.lenient(found).sections("bundles")
@@ -91,12 +91,12 @@ class Api:
             update,
             esim_status=status_of(plans) or (update.esim_status if not plans else None),
             plans=tuple(plans if self._with_ids else known),
-            usage_at=asked_at,
+            usage_at=queried_at,
             activate_at=min(started, default=None),
             doubts=(*update.doubts, *found),
         )
 
-    async def _ask(self, path: str) -> Fields:
+    async def _query(self, path: str) -> Fields:
         await self._pace()
         headers = {"X-API-Key": self._api_key, "Accept": "application/json"}
         answer = await call(self._session, Call(url=f"{self._base_url}/v2.5/{path}", headers=headers))
@@ -111,7 +111,7 @@ class Api:
         raise NotNow(message, retry_after_s=answer.wait_s)
 
 
-def _profile(details: Fields, asked_at: datetime, *, order_no: str | None) -> Update:
+def _profile(details: Fields, queried_at: datetime, *, order_no: str | None) -> Update:
     """Return what is said of the profile. Raises `Unparsable` where its ICCID is not."""
     found: list[Doubt] = []
     body = details.lenient(found)
@@ -124,7 +124,7 @@ def _profile(details: Fields, asked_at: datetime, *, order_no: str | None) -> Up
     return Update(
         identity=Identity(esim_tran_no=iccid, iccid=iccid, order_no=order_no),
         cause=Cause.FILL,
-        occurred_at=asked_at,
+        occurred_at=queried_at,
         smdp_status=SmdpStatus.DELETED if status is SmdpStatus.RELEASED and installed_before else status,
         msisdn=body.text("msisdn", personal=True),
         ac=_activation_code(body),

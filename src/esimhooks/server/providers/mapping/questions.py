@@ -125,7 +125,7 @@ class Api:
         if paging and paging.page and paging.next is None:
             url = _with_query(url, _page_query(paging, number))
         for _ in range(MAX_PAGES):
-            view = await self._ask(question, url, fill)
+            view = await self._query(question, url, fill)
             yield view
             if paging is None:
                 return
@@ -138,7 +138,7 @@ class Api:
             url = after
         raise NotNow(f"the provider's answer has more than {MAX_PAGES} pages")
 
-    async def _ask(self, question: CompiledQuestion, url: str, fill: Fill) -> View:
+    async def _query(self, question: CompiledQuestion, url: str, fill: Fill) -> View:
         try:
             return await self._exchange(question, url, fill, question.auth)
         except CredentialsRefused:
@@ -173,7 +173,7 @@ class Api:
         token = self._token
         if token is None:
             raise CredentialsRefused("no access token can be had: the document has no [token]")
-        fill, asked_at = self.fill(), self._clock()
+        fill, queried_at = self.fill(), self._clock()
         _, path = method_and_path(token.spec.request)
         try:
             view = await self._exchange(token, f"{token.base_url or self._base_url}{fill.address(path)}", fill, None)
@@ -183,7 +183,7 @@ class Api:
         if not isinstance(text, str) or not 0 < len(text) <= 8192 or not text.isprintable() or " " in text:
             raise CredentialsRefused("the provider's answer has no access token")
         lasts_s = max(1, _seconds(token.expires.read(view)) - TOKEN_MARGIN_S)
-        return text, asked_at + timedelta(seconds=lasts_s)
+        return text, queried_at + timedelta(seconds=lasts_s)
 
 
 def judge(question: CompiledRequest, answer: api_call.Answer, *, secrets: list[str]) -> View:
