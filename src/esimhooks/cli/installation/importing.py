@@ -20,7 +20,7 @@ from esimhooks.cli.installation.commands import confirmed_steps
 from esimhooks.cli.installation.document import Account, Endpoint, Fields, Installation
 from esimhooks.cli.messages import Failed
 from esimhooks.cli.options import json_in, pairs
-from esimhooks.server.domain.endpoint_rules import MAX_SECRET_BYTES, MIN_SECRET_BYTES, header_error, secret_error, wants
+from esimhooks.server.domain.endpoint_rules import MAX_SECRET_BYTES, MIN_SECRET_BYTES, header_error, secret_error, is_subscribed
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.validation import convert
 from esimhooks.vocabulary.events import EventType
@@ -111,7 +111,7 @@ def _of_svix(row: OfSvix, name: str | None, mode: Mode, event_types: Mapping[str
     lost: list[str] = []
     fields: Fields = {"url": row.url, "signatureProfile": "svix"} | ({"name": name} if name else {})
     types = [event_types.get(one, one) for one in row.filter_types or []]
-    known = [one for one in types if any(wants([one], event) for event in EventType)]
+    known = [one for one in types if any(is_subscribed([one], event) for event in EventType)]
     lost += [
         f"there is no event {one} here: name the one that it is with --event {one}=..."
         for one in types

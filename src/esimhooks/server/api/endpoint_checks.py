@@ -12,7 +12,7 @@ from esimhooks.server.api.views import view_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import DeliveryStatus
 from esimhooks.server.domain.endpoint import FilterText, Tenant
-from esimhooks.server.domain.endpoint_rules import EventBody, gets, require_filter
+from esimhooks.server.domain.endpoint_rules import EventBody, is_selected, require_filter
 from esimhooks.server.domain.event import EventFilter
 from esimhooks.server.domain.health import LaneFacts
 from esimhooks.server.domain.ids import Prefix, text_of, text_or_none
@@ -166,7 +166,7 @@ async def test_filter(db: Session, tenant: Tenant, data: FilterTestBody) -> Filt
             event=one.type.value,
             esim=text_or_none(Prefix.ESIM, one.esim_id),
             timestamp=timestamp(one.happened_at),
-            passes=gets(data.event_types, data.filter, one.type, EventBody(one.body)),
+            passes=is_selected(data.event_types, data.filter, one.type, EventBody(one.body)),
         )
         for one in readable
     ]

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from esimhooks.server.domain.account import OPERATOR
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.endpoint_rules import wants
+from esimhooks.server.domain.endpoint_rules import is_subscribed
 from esimhooks.server.domain.event import FOR_MERCHANTS
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.operational import (
@@ -75,7 +75,7 @@ async def _emit_to_merchants(
             [
                 other
                 for other in subscriptions.get(tenant, [])
-                if other.endpoint_id != one.endpoint_id and wants(other.event_types, TYPES[type(one)])
+                if other.endpoint_id != one.endpoint_id and is_subscribed(other.event_types, TYPES[type(one)])
             ]
             if tenant
             else []

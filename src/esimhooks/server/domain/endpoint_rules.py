@@ -99,7 +99,7 @@ def secret_error(text: str) -> str | None:
 EVERYTHING = ("*",)
 
 
-def wants(event_types: Sequence[str] | None, event: AnyEventType) -> bool:
+def is_subscribed(event_types: Sequence[str] | None, event: AnyEventType) -> bool:
     """Return whether a subscription covers the event. None means all about eSIMs; `esim.*` all that begin with `esim.`.
 
     Events about endpoints are for those who name them: a receiver that knows eSIMs only need not expect it.
@@ -120,7 +120,7 @@ def require_valid(config: EndpointConfig, *, brand: str) -> None:
         if (why := header_error(name, value, brand=brand)) is not None:
             raise Refused.invalid(f"/headers/{escaped(name[:MAX_NAME])}", why)
     for index, pattern in enumerate(config.event_types or ()):
-        if not any(wants([pattern], event) for event in (*EventType, *FOR_MERCHANTS)):
+        if not any(is_subscribed([pattern], event) for event in (*EventType, *FOR_MERCHANTS)):
             raise Refused.invalid(f"/eventTypes/{index}", "expected an event type such as esim.activated, or esim.*")
 
 
@@ -155,9 +155,9 @@ class EventBody:
             return True
 
 
-def gets(types: Sequence[str] | None, event_filter: str | None, event: AnyEventType, body: EventBody) -> bool:
+def is_selected(types: Sequence[str] | None, event_filter: str | None, event: AnyEventType, body: EventBody) -> bool:
     """Whether an endpoint that wants these types and has this filter gets the event."""
-    return wants(types, event) and body.passes(event_filter)
+    return is_subscribed(types, event) and body.passes(event_filter)
 
 
 def require_filter(event_filter: str | None, *, pointer: str = "/filter") -> None:

@@ -17,7 +17,7 @@ from esimhooks.server.domain.credentials import TOKEN_BYTES, own_address
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.emit import Emission, EmitPolicy, emit, emit_pending, envelope
 from esimhooks.server.domain.endpoint import Ordering, Tenant
-from esimhooks.server.domain.endpoint_rules import EventBody, gets
+from esimhooks.server.domain.endpoint_rules import EventBody, is_selected
 from esimhooks.server.domain.esim import Esim, Further
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import Prefix, id_or_none, new_id
@@ -294,7 +294,7 @@ class Applying:
                     ordered=subscription.ordering is Ordering.ESIM and event.esim_id is not None,
                 )
                 for subscription in subscriptions
-                if gets(subscription.event_types, subscription.filter, event.type, body)
+                if is_selected(subscription.event_types, subscription.filter, event.type, body)
             ]
         return fan_outs, deliveries
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.endpoint import Endpoint, Ordering, Tenant
-from esimhooks.server.domain.endpoint_rules import EventBody, gets, wants
+from esimhooks.server.domain.endpoint_rules import EventBody, is_selected, is_subscribed
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.observe import metrics
@@ -45,7 +45,8 @@ async def publish(db: Session, made: Sequence[Event], *, but_not: UUID | None = 
         for event in made
         for body in [EventBody(event.body)]
         for subscription in subscriptions.get(event.tenant, [])
-        if gets(subscription.event_types, subscription.filter, event.type, body) and subscription.endpoint_id != but_not
+        if is_selected(subscription.event_types, subscription.filter, event.type, body)
+        and subscription.endpoint_id != but_not
     ]
     await _store(db, wanted)
     return wanted
@@ -133,7 +134,7 @@ def _is_open_to(subscription: Subscription, event: FanOut) -> bool:
             return False
         if subscription.disabled_at is not None and subscription.disabled_at <= event.created_at:
             return False
-    return wants(subscription.event_types, event.event_type)
+    return is_subscribed(subscription.event_types, event.event_type)
 
 
 async def _bodies(db: Session, waiting: Sequence[FanOut]) -> dict[UUID, EventBody]:

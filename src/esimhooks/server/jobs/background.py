@@ -18,7 +18,7 @@ from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import Ordering, Tenant
-from esimhooks.server.domain.endpoint_rules import EventBody, wants
+from esimhooks.server.domain.endpoint_rules import EventBody, is_subscribed
 from esimhooks.server.domain.errors import NotNow, Refused, Undecryptable
 from esimhooks.server.domain.event import event_type_of
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
@@ -273,7 +273,7 @@ async def _passing(db: Session, endpoint: Subscription, candidates: Sequence[Can
 
 def _never_sent(endpoint: Subscription, statuses: Sequence[Missed], one: Candidate) -> bool:
     never = one.delivery_id is None and Missed.NEVER in statuses
-    return never and wants(endpoint.event_types, event_type_of(one.type))
+    return never and is_subscribed(endpoint.event_types, event_type_of(one.type))
 
 
 def _delivery(tenant: Tenant, endpoint: Subscription, one: Candidate) -> Delivery:

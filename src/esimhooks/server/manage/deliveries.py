@@ -12,7 +12,7 @@ from esimhooks.server.domain.account import OPERATOR, Rate
 from esimhooks.server.domain.audit import Action, Actor, ChangedField
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.endpoint import Endpoint, Tenant
-from esimhooks.server.domain.endpoint_rules import EVERYTHING, EventBody, gets
+from esimhooks.server.domain.endpoint_rules import EVERYTHING, EventBody, is_selected
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import Prefix, text_of
@@ -110,7 +110,7 @@ async def _chosen(db: Session, event: Event, endpoint_id: UUID | None) -> Sequen
             endpoint
             for endpoint in enabled
             if event.endpoint_id in (None, endpoint.id)
-            and gets(
+            and is_selected(
                 endpoint.event_types or (EVERYTHING if event.tenant == OPERATOR else None),
                 endpoint.filter,
                 event.type,

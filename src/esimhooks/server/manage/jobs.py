@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from esimhooks.server.domain.audit import Action, Actor, ChangedField
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.endpoint_rules import EventBody, wants
+from esimhooks.server.domain.endpoint_rules import EventBody, is_subscribed
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.ids import Prefix, first_id_of, new_id, text_of
@@ -132,7 +132,7 @@ async def page_of_jobs(
 
 
 async def _count_missed(db: Session, tenant: Tenant, endpoint: Subscription, missed: MissedEvents) -> MissedCount:
-    types = [one.value for one in EventType if wants(endpoint.event_types, one)]
+    types = [one.value for one in EventType if is_subscribed(endpoint.event_types, one)]
     first, last = first_id_of(missed.start), first_id_of(missed.end)
     counted = await jobs.count_missed(db, tenant, endpoint.endpoint_id, types=types, first=first, last=last)
     if endpoint.filter is None or not counted.by_status.get(Missed.NEVER):

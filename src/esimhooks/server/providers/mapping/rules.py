@@ -31,7 +31,7 @@ class CompiledRule(Struct, frozen=True, kw_only=True):
     low_balance: Source | None
     facts: Facts | None
 
-    def fits(self, kind: str | None, view: View) -> bool:
+    def matches(self, kind: str | None, view: View) -> bool:
         """Whether the rule is meant for this notification."""
         if self.path is not None and self.path.strip("/") != view.request.path.strip("/"):
             return False
@@ -68,7 +68,7 @@ class Rules(Struct, frozen=True, kw_only=True):
 
     def fitting(self, kind: str | None, view: View) -> CompiledRule | None:
         """Return the first rule that fits, or None."""
-        return next((rule for rule in self.rules if rule.fits(kind, view)), None)
+        return next((rule for rule in self.rules if rule.matches(kind, view)), None)
 
 
 def members_of(request: InboundRequest) -> dict[str, object]:
