@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-LOOK_EVERY_S = 0.05
+CHECK_EVERY_S = 0.05
 
 
 class GaveUp(Exception):
@@ -31,7 +31,7 @@ async def until(condition: Callable[[], bool], what: str, *, within_s: float) ->
     try:
         async with asyncio.timeout(within_s):
             while not condition():  # noqa: ASYNC110 - what is waited for happens in other processes
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(CHECK_EVERY_S)
     except TimeoutError:
         raise GaveUp(f"{what} did not happen within {within_s:.0f} s") from None
 

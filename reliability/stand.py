@@ -23,7 +23,7 @@ from reliability.state import State
 ROLES = {"api": "api,dispatcher", "dispatcher-1": "dispatcher", "dispatcher-2": "dispatcher", "scheduler": "scheduler"}
 PROCESSES = 2
 """Of each node that takes in and sends."""
-LOOK_EVERY_S = 0.5
+CHECK_EVERY_S = 0.5
 
 
 class Stand:
@@ -120,7 +120,7 @@ class Stand:
     async def watch(self, on_exit: Callable[[Node], None]) -> None:
         """Start nodes again that end by themselves, until cancelled; `on_exit` is told before."""
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(CHECK_EVERY_S)
             for node in self.nodes:
                 if node.wanted and node.exit_code is not None:
                     on_exit(node)

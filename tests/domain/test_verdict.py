@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from esimhooks.server.domain.delivery import DeliveryStatus, Outcome, OutcomeClass, Verdict
 from esimhooks.server.domain.schedule import STANDARD
-from esimhooks.server.domain.verdict import OURS_AGAIN_S, judge
+from esimhooks.server.domain.verdict import FAULT_RETRY_S, judge
 from factories import NOON
 
 DAY_S = 86_400
@@ -81,7 +81,7 @@ def test_a_fault_of_ours_uses_up_no_attempt(attempt: int, jitter: float) -> None
 
     assert (ours.status, ours.counts) == (DeliveryStatus.PENDING, False)
     assert ours.delay_s is not None
-    assert OURS_AGAIN_S <= ours.delay_s <= 2 * OURS_AGAIN_S
+    assert FAULT_RETRY_S <= ours.delay_s <= 2 * FAULT_RETRY_S
 
 
 def test_everything_but_a_fault_of_ours_counts() -> None:

@@ -33,7 +33,7 @@ LONG_AGO = "2001-01-01T00:00:00Z"
 """Older than all examples, whose times are those of their documentation."""
 BEFORE_ALL = "evt_" + "0" * 26
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-MAX_WAIT_S, LOOK_AGAIN_S = 30.0, 0.2
+MAX_WAIT_S, POLL_S = 30.0, 0.2
 NAMES = {"key": "esimTranNo", "iccid": "iccid", "orderNo": "orderNo", "transactionId": "transactionId"}
 
 
@@ -241,7 +241,7 @@ def _until(holds: Callable[[], bool]) -> bool:
     while not holds():
         if time.monotonic() > end:
             return False
-        time.sleep(LOOK_AGAIN_S)
+        time.sleep(POLL_S)
     return True
 
 

@@ -31,7 +31,7 @@ ORDERING = 0.1
 """Part of a life in which the orders are placed."""
 REQUERY_AT, REQUERY_TRIES = 0.45, 5
 MAX_ORDERS_AT_ONCE = 8
-LOOK_S, READ_S = 0.25, 0.1
+POLL_S, READ_S = 0.25, 0.1
 BEFORE_ALL = "evt_" + "0" * 26
 
 _in_thread = asyncio.to_thread
@@ -187,7 +187,7 @@ class Simulation:
                     report = await self._final()
                     if not report.faults():
                         return report
-                    await asyncio.sleep(LOOK_S)
+                    await asyncio.sleep(POLL_S)
         return await self._final()
 
     def snapshot(self) -> Report:

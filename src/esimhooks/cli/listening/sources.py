@@ -25,7 +25,7 @@ HOST = "127.0.0.1"
 MAX_BODY_BYTES = 1024 * 1024
 MAX_CONNECTIONS = 64
 IDLE_S = 60.0
-LOOK_S = 0.1
+POLL_S = 0.1
 
 
 class ListenerServer(ThreadingHTTPServer):
@@ -37,7 +37,7 @@ class ListenerServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
-    timeout = LOOK_S
+    timeout = POLL_S
 
     def __init__(
         self, port: int, handler: type[BaseHTTPRequestHandler], listener: Listener, *, answer: int = 200

@@ -28,7 +28,7 @@ from esimhooks.server.store import events
 from esimhooks.server.store.database import Database
 
 PAGE = 20
-LOOK_UP_S = 1.0
+POLL_S = 1.0
 """How long a revoked key may go on listening at most, beside the second for which keys are remembered."""
 ALIVE_EVERY_S = 15.0
 HEADERS = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
@@ -80,7 +80,7 @@ async def _frames(request: Request, tenant: Tenant, begin: UUID, position: int) 
                 position, spoken = event.position, monotonic()
             if rows:
                 continue
-            await wake.wait(LOOK_UP_S)
+            await wake.wait(POLL_S)
             if monotonic() - spoken >= ALIVE_EVERY_S:
                 spoken = monotonic()
                 yield b": alive\n\n"

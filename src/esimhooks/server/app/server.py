@@ -18,7 +18,7 @@ from esimhooks.server.app.connections import Connections, GuardedProtocol
 from esimhooks.server.domain.errors import Broken
 
 BACKLOG = 2048
-HANDED_ON_S = 5.0
+HANDOVER_S = 5.0
 """How long to wait for processes of an earlier start, whose parent was killed, to stop listening."""
 
 
@@ -33,7 +33,7 @@ def shared_sockets(host: str, port: int, count: int) -> list[socket.socket]:
     All listen from the start, so that a connection waits until its process is there. Raises `Broken` where another program
     listens there.
     """
-    deadline = time.monotonic() + HANDED_ON_S
+    deadline = time.monotonic() + HANDOVER_S
     while True:
         try:
             _bound(host, port, shared=False).close()  # else two nodes would share a port without a word

@@ -6,8 +6,8 @@ from typing import assert_never
 from esimhooks.server.domain.delivery import DeliveryStatus, Outcome, OutcomeClass, Verdict
 from esimhooks.server.domain.schedule import MAX_RETRY_AFTER_S, delay_before
 
-OURS_AGAIN_S = 5.0
-MAX_OURS_S = 300.0
+FAULT_RETRY_S = 5.0
+MAX_FAULT_RETRY_S = 300.0
 """After a fault of ours the same attempt is made again this soon at first, and this late after many in a row."""
 
 
@@ -23,7 +23,7 @@ def judge(outcome: Outcome, *, attempt: int, schedule: Sequence[int], jitter: fl
         case OutcomeClass.GONE:
             return Verdict(status=DeliveryStatus.STOPPED, endpoint_gone=True)
         case OutcomeClass.INTERNAL:
-            pause_s = min(MAX_OURS_S, OURS_AGAIN_S * 2.0 ** min(faults, 20))
+            pause_s = min(MAX_FAULT_RETRY_S, FAULT_RETRY_S * 2.0 ** min(faults, 20))
             return Verdict(status=DeliveryStatus.PENDING, delay_s=pause_s * (1 + jitter), counts=False)
         case (
             OutcomeClass.REDIRECT

@@ -22,7 +22,7 @@ from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.stored_first import BacklogSize, Stored
 
 MAX_A_COMMIT = 500
-LOOK_EVERY_S = 0.5
+CHECK_EVERY_S = 0.5
 """How old the count of what waits may be while more is stored; it costs the database milliseconds where much waits."""
 ACTIVE_FOR_S = 1.0
 """How long the notifications of a provider are stored first once that began, before it is tried without."""
@@ -82,7 +82,7 @@ class StoreFirst:
         """Store the items; return the entries of the requests that were left, as they speak of a frozen account."""
         items = [item for request in requests for item in request]
         now = asyncio.get_running_loop().time()
-        if now - self._read_at >= LOOK_EVERY_S:
+        if now - self._read_at >= CHECK_EVERY_S:
             self._size, self._read_at = await stored_first.backlog_size(db), now
         if self._size.count + len(items) > self._bounds.rows or self._size.oldest_s > self._bounds.age_s:
             raise NotNow("more notifications wait to be applied than may", retry_after_s=RETRY_AFTER_S)

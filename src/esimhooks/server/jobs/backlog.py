@@ -102,7 +102,7 @@ class Backlog:
         await self._put_off([(one.row, one.error) for one in failed])
         for one in await self._apply_all(round_):
             self._start(one)
-        return 0.0 if len(due) >= MAX_DUE and not round_.is_elsewhere else IDLE_S
+        return 0.0 if len(due) >= MAX_DUE and not round_.is_taken else IDLE_S
 
     def _busy_sources(self) -> list[str]:
         return [source for source, count in self._under_way.items() if count >= MAX_QUERIES]
@@ -204,7 +204,7 @@ class Backlog:
         applied: BatchResult | None = None
         async with self._database.transaction() as db:
             if not await journal.lock_backlog(db):
-                round_.is_elsewhere = True
+                round_.is_taken = True
                 return ()
             due = [*(one for one, _ in round_.ready), *(one.waiting for one in querying)]
             still = await journal.still_waiting(db, due)
@@ -347,7 +347,7 @@ class _Round:
     def __init__(self, ready: Sequence[tuple[Waiting, Item]] = (), querying: Sequence[_Queried] = ()) -> None:
         self.ready = list(ready)
         self.querying = list(querying)
-        self.is_elsewhere = False
+        self.is_taken = False
 
 
 def _again(entry: JournalEntry, scope: Scope, updates: Sequence[Update]) -> Item:

@@ -7,7 +7,7 @@ from esimhooks.server.store import due_work
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.due_work import Work
 
-LOOK_EVERY_S = 0.5
+CHECK_EVERY_S = 0.5
 IDLE_S = 30.0
 """How long a loop pauses that is woken when its work is due."""
 
@@ -25,4 +25,4 @@ class DueWork:
             due = await due_work.look(db)
         for work in due:
             self._wakes[work].notify()
-        return LOOK_EVERY_S
+        return CHECK_EVERY_S

@@ -13,7 +13,7 @@ from esimhooks.server.store import audit, jobs, partitions
 from esimhooks.server.store.database import Database
 
 EVERY_S = 3600.0
-IN_USE_AGAIN_S = 60.0
+IN_USE_RETRY_S = 60.0
 BATCH = 1000
 
 log = get_logger("retention")
@@ -50,8 +50,8 @@ class Retention:
             log.warning("history.kept", because="something still waits", since=before.isoformat())
         again_in_s = await self._delete_rows(wanted)
         if in_use:
-            log.info("history.in_use", partitions=in_use, again_in_s=IN_USE_AGAIN_S)
-            return min(again_in_s, IN_USE_AGAIN_S)
+            log.info("history.in_use", partitions=in_use, again_in_s=IN_USE_RETRY_S)
+            return min(again_in_s, IN_USE_RETRY_S)
         return again_in_s
 
     async def _delete_rows(self, before: datetime) -> float:

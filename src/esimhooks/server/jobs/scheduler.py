@@ -60,7 +60,7 @@ POLL_BATCH = 200
 ORDERS_A_PROVIDER = 10
 MAX_PROVIDERS = 20
 """Queries to providers that are in flight at once: one that is silent does not delay the others."""
-FAILED_POLL_AGAIN_S = 300.0
+FAILED_POLL_RETRY_S = 300.0
 ORDER_CLAIM_S = 120.0
 TROUBLES_S, SILENCE_S = 5.0, 300.0
 TOP_UP_POLLS = 40
@@ -68,9 +68,9 @@ TOP_UP_POLLS = 40
 SEEN_FOR = timedelta(days=30)
 BATCH = 1000
 OVERDUE_BATCH = 500
-PARTITIONS_AGAIN_S = 60.0
+PARTITIONS_RETRY_S = 60.0
 ALERT_BATCH = 100
-LOOK_AGAIN_FOR = timedelta(minutes=5)
+MISSED_WITHIN = timedelta(minutes=5)
 """Longer than any transaction lasts."""
 
 Work: TypeAlias = Callable[[Session, int, list[UUID]], Awaitable[BatchResult | None]]
@@ -216,7 +216,7 @@ class Scheduler:
 
     async def _poll_again(self, esim_ids: Sequence[UUID]) -> None:
         async with self._database.session() as db:
-            await polls.postpone(db, esim_ids, seconds=FAILED_POLL_AGAIN_S)
+            await polls.postpone(db, esim_ids, seconds=FAILED_POLL_RETRY_S)
 
     async def _soonest(self, name: str, *, room: int) -> Sequence[DuePoll]:
         """What fills the last question: a few eSIMs that come due one by one would otherwise be queried one by one."""
@@ -322,8 +322,8 @@ class Scheduler:
         """Make the partitions of the coming days; those whose table is in use by a long transaction are tried again."""
         missing = await ensure_partitions(self._database, now=self._clock())
         if missing:
-            log.info("partitions.in_use", missing=missing, again_in_s=PARTITIONS_AGAIN_S)
-        return PARTITIONS_AGAIN_S if missing else 3600.0
+            log.info("partitions.in_use", missing=missing, again_in_s=PARTITIONS_RETRY_S)
+        return PARTITIONS_RETRY_S if missing else 3600.0
 
     async def fail_overdue(self) -> float:
         """Fail what has waited for far longer than its schedule."""
@@ -347,7 +347,7 @@ class Scheduler:
         async with self._database.transaction() as db:
             await fifo.dissolve_stale(db)
             await endpoints.cancel_orphans(db, now=now)
-            await journal.wake_missed(db, since=first_id_of(now - LOOK_AGAIN_FOR))
+            await journal.wake_missed(db, since=first_id_of(now - MISSED_WITHIN))
             await idempotency.delete_before(db, before=now - idempotency.RETENTION)
             deleted = await journal.delete_seen(db, before=now - SEEN_FOR, limit=BATCH)
         return 0.0 if deleted == BATCH else 30.0

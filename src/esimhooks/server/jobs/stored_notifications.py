@@ -27,7 +27,7 @@ NAME = "stored notifications"
 MAX_A_BATCH = 200
 FIRST_PAUSE_S = 0.05
 """Where nothing is found any more the pauses double from this: other processes may still be storing."""
-ELSEWHERE_S = 0.1
+BUSY_RETRY_S = 0.1
 """When to look again after another node was found at it."""
 
 Ready: TypeAlias = tuple[Waiting, Item]
@@ -62,7 +62,7 @@ class StoredNotifications:
         for each in failed:
             await self._leave([each.row], each.error)
         if ready and not await self._apply(ready, blocked=set()):
-            return ELSEWHERE_S
+            return BUSY_RETRY_S
         if waiting or began_after is not None:
             self._pause_s = FIRST_PAUSE_S
             return 0.0

@@ -23,7 +23,7 @@ from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.partitions import ensure_partitions
 
-LOOK_EVERY_S, MAX_TRIES = 0.5, 30
+CHECK_EVERY_S, MAX_TRIES = 0.5, 30
 WHO_HAS_THE_DATABASE = Actor(kind=ActorKind.OPERATOR)
 
 
@@ -71,7 +71,7 @@ async def freeze_account(database: Database, account_id: UUID, *, waiting: Calla
         if not count:
             break
         waiting(count)
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(CHECK_EVERY_S)
     async with database.transaction() as db:
         await freezing.end_leases(db, account_id)
     return is_new
@@ -86,7 +86,7 @@ async def _freeze(database: Database, account_id: UUID) -> bool:
         except NotNow:
             if tries == MAX_TRIES:
                 raise
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(CHECK_EVERY_S)
     raise AssertionError("the loop returns or raises")
 
 

@@ -16,7 +16,7 @@ from esimhooks.server.store.database import Database
 
 MAX_OF_TENANT = 10
 MAX_STREAMS = 500
-LOOK_EVERY_S = 0.25
+CHECK_EVERY_S = 0.25
 """While a stream is open: nodes that hand over their deliveries directly send no notification."""
 IDLE_S = 60.0
 FULL_S = 5.0
@@ -65,4 +65,4 @@ class Streams:
                 for wake in self._listeners.get(tenant, ()):
                     wake.notify()
         await asyncio.sleep(0)
-        return LOOK_EVERY_S
+        return CHECK_EVERY_S

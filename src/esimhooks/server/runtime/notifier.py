@@ -10,7 +10,7 @@ from esimhooks.server.store.database import Database
 MIN_INTERVAL_S = 0.02
 """However many commits there are, other nodes are notified this often: each notification costs a commit."""
 IDLE_S = 60.0
-LOOK_EVERY_S = 0.1
+CHECK_EVERY_S = 0.1
 """For work of others, where nothing can be listened to."""
 MAX_PAUSE_S = 1.0
 """Between attempts to listen again: other nodes see by that connection whether this one lives."""
@@ -55,7 +55,7 @@ class Notifier:
 
     async def _look(self) -> float:
         self._local.notify()
-        return LOOK_EVERY_S
+        return CHECK_EVERY_S
 
     async def _listen(self) -> float:
         if self._dsn is None:

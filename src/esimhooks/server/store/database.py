@@ -101,7 +101,7 @@ REFUSALS: dict[type[asyncpg.PostgresError], str] = {
 }
 """What the server says when the database was changed, restored or removed under a running node: a person must act, and then
 all continues. It could also be a wrong statement of ours, so it is logged as an error."""
-LOGGED_AGAIN_S = 60.0
+LOG_INTERVAL_S = 60.0
 MAX_LOGGED = 100
 
 
@@ -209,7 +209,7 @@ class Database:
     def _log_refusal(self, error: asyncpg.PostgresError) -> None:
         """Log a refusal, each at most once a minute: every loop and every request meets it."""
         now, text = monotonic(), str(error.args[0])
-        if now - self._logged_at.get(text, -LOGGED_AGAIN_S) < LOGGED_AGAIN_S:
+        if now - self._logged_at.get(text, -LOG_INTERVAL_S) < LOG_INTERVAL_S:
             return
         if len(self._logged_at) >= MAX_LOGGED:
             self._logged_at.clear()

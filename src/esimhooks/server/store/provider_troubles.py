@@ -7,7 +7,7 @@ from esimhooks.server.domain.event import OperationalType
 from esimhooks.server.domain.operational import ProviderTrouble
 from esimhooks.server.store.database import Session
 
-AGAIN_AFTER = timedelta(days=1)
+REMIND_AFTER = timedelta(days=1)
 """A balance that is reported as low again after this is emitted again; that it is high is never reported."""
 
 
@@ -23,7 +23,7 @@ async def begin(db: Session, provider: str, kind: OperationalType, detail: str) 
         provider,
         kind.value,
         detail,
-        AGAIN_AFTER,
+        REMIND_AFTER,
     )
 
 
