@@ -46,7 +46,7 @@ def edge() -> Router:
         trusted_proxies=0,
         clock=lambda: datetime.now(UTC),
         addresses=RateLimit(0, scope="address"),
-        throttle=LoginThrottle(tries_a_minute=0, refusals=Refusals()),
+        throttle=LoginThrottle(tries_per_minute=0, refusals=Refusals()),
     )
     installation = Installation(
         clock=lambda: datetime.now(UTC),

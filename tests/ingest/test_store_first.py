@@ -17,7 +17,7 @@ from api import Answer, Api, Json, eventually
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.ids import Prefix, parse_id
-from esimhooks.server.jobs.stored_notifications import MAX_A_BATCH
+from esimhooks.server.jobs.stored_notifications import MAX_PER_BATCH
 from esimhooks.server.providers.sandbox.esims import Purchase
 from esimhooks.server.providers.sandbox.life import Ending
 from esimhooks.server.providers.sandbox.sandbox import Sandbox
@@ -364,7 +364,7 @@ async def test_one_about_esims_of_two_merchants_keeps_its_place_among_those_of_b
     await an_esim(second, "B")
 
     async with nothing_applied(database):
-        for index in range(MAX_A_BATCH + 50):  # more than a batch takes of the first merchant's
+        for index in range(MAX_PER_BATCH + 50):  # more than a batch takes of the first merchant's
             await upstream.notify({"list": [{"sim": "A", "state": ("live", "off")[index % 2]}]})
         await upstream.notify({"list": [{"sim": "A", "state": "live"}, {"sim": "B", "state": "live"}]})
         await upstream.notify({"list": [{"sim": "B", "state": "off"}]})

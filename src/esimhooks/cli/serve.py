@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from esimhooks.server.app.settings import Settings
 
 LOOPBACK = "127.0.0.0/8,::1/128"
-A_DAY_S = 86_400
+DAY_S = 86_400
 
 
 class Development(Struct):
@@ -183,7 +183,7 @@ def _forwarded(merchant: Client, url: str) -> str:
 
 def _signed_in(node: "Running", made: Development) -> str:
     """Return a link that signs in to the dashboard once."""
-    lasting = {"mode": "test", "expiresIn": A_DAY_S}
+    lasting = {"mode": "test", "expiresIn": DAY_S}
     links = path("accounts", made.account, "portal-links")
     return str(Client(node.url, node.admin_key).post(links, lasting).as_(dict[str, Any])["url"])
 

@@ -18,8 +18,8 @@ from esimhooks.server.store.database import Session
 from esimhooks.signing import PRIVATE_KEY_PREFIX, public_key_of
 from esimhooks.vocabulary.timestamps import timestamp_or_none
 
-A_DAY_S = 86_400
-MAX_OVERLAP_S = 7 * A_DAY_S
+DAY_S = 86_400
+MAX_OVERLAP_S = 7 * DAY_S
 
 
 class RotationBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -28,7 +28,7 @@ class RotationBody(Struct, frozen=True, forbid_unknown_fields=True, rename="came
     `secret` is the new one where the merchant brings it: `whsec_` and the base64 of 24 to 64 bytes.
     """
 
-    expire_old_in: Annotated[int, Meta(ge=0, le=MAX_OVERLAP_S)] = A_DAY_S
+    expire_old_in: Annotated[int, Meta(ge=0, le=MAX_OVERLAP_S)] = DAY_S
     secret: Text | None = None
 
 

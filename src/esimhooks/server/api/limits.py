@@ -125,8 +125,8 @@ AUDIT_EVERY_S = 60.0
 class LoginThrottle:
     """How often each address may show credentials that are none: so many times a minute, 0 for any number."""
 
-    def __init__(self, *, tries_a_minute: int, refusals: Refusals, buckets: Buckets | None = None) -> None:
-        self._limit = RateLimit(tries_a_minute / MINUTE_S, scope="address", burst_s=MINUTE_S, buckets=buckets)
+    def __init__(self, *, tries_per_minute: int, refusals: Refusals, buckets: Buckets | None = None) -> None:
+        self._limit = RateLimit(tries_per_minute / MINUTE_S, scope="address", burst_s=MINUTE_S, buckets=buckets)
         self._refusals = refusals
         self._good: OrderedDict[Hashable, None] = OrderedDict()
         self._trials: Counter[Hashable] = Counter()

@@ -27,8 +27,8 @@ from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 RESERVED = frozenset({"updates"})
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 MAX_NAME = 63
-A_DAY_S = 86_400
-MAX_OVERLAP_S = 30 * A_DAY_S
+DAY_S = 86_400
+MAX_OVERLAP_S = 30 * DAY_S
 """Some providers change an address by hand only."""
 
 
@@ -44,7 +44,7 @@ class ProviderBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=T
 class TokenRotationBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """How many seconds the old address still works: a day by default, 0 after a leak."""
 
-    expire_old_in: Annotated[int, Meta(ge=0, le=MAX_OVERLAP_S)] = A_DAY_S
+    expire_old_in: Annotated[int, Meta(ge=0, le=MAX_OVERLAP_S)] = DAY_S
 
 
 USUAL_ROTATION = TokenRotationBody()

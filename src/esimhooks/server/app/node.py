@@ -301,7 +301,7 @@ class _Node:
             clock=clock,
             addresses=RateLimit(settings.rate_limit_address, scope="address", buckets=self._buckets("addresses")),
             throttle=LoginThrottle(
-                tries_a_minute=settings.tries_address, refusals=refusals, buckets=self._buckets("tries")
+                tries_per_minute=settings.tries_address, refusals=refusals, buckets=self._buckets("tries")
             ),
         )
         rules = EndpointRules(

@@ -15,7 +15,7 @@ MAX_CHARACTERS = 300
 MAX_DEPTH = 20
 MAX_STEPS = 20_000
 """Of all expressions over one value together: some 50 ms. A usual notification takes a few hundred."""
-CHARACTERS_A_STEP = 20
+CHARACTERS_PER_STEP = 20
 FUNCTIONS = frozenset({"contains", "ends_with", "join", "length", "not_null", "starts_with", "to_string", "type"})
 _NAMES = {"multi_select_dict": "object made of members"}
 LISTS_FOR = frozenset({"join", "not_null"})
@@ -71,7 +71,7 @@ class Steps(TreeInterpreter):  # type: ignore[misc]  # jmespath has no types
         """Evaluate a function; text that it makes takes steps by its length."""
         result: object = super().visit_function_expression(node, value)
         if isinstance(result, str):
-            self._take(len(result) // CHARACTERS_A_STEP)
+            self._take(len(result) // CHARACTERS_PER_STEP)
         return result
 
     def visit_comparator(self, node: Node, value: object) -> object:

@@ -33,7 +33,7 @@ from esimhooks.server.runtime.loop import Wake
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.journal import UPDATES_SOURCE
 
-MAX_UPDATES_A_COMMIT = 100
+MAX_UPDATES_PER_COMMIT = 100
 """A request with more updates is cut: what others send meanwhile is not to wait for all of them."""
 STORED = (UpdateResult(outcome=UpdateOutcome.WAITING),)
 """What is known of a notification that is stored and not yet applied."""
@@ -120,8 +120,8 @@ class Intake:
         if db is not None:
             return await self._apply_batch(db, items)
         results: list[Results] = []
-        for first in range(0, len(items), MAX_UPDATES_A_COMMIT):
-            piece = items[first : first + MAX_UPDATES_A_COMMIT]
+        for first in range(0, len(items), MAX_UPDATES_PER_COMMIT):
+            piece = items[first : first + MAX_UPDATES_PER_COMMIT]
             results += await self._submit(piece, owner=piece[0].scope.tenant or UPDATES_SOURCE)
         return results
 

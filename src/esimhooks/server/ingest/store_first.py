@@ -21,7 +21,7 @@ from esimhooks.server.store import freezing, stored_first
 from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.stored_first import BacklogSize, Stored
 
-MAX_A_COMMIT = 500
+MAX_PER_COMMIT = 500
 CHECK_EVERY_S = 0.5
 """How old the count of what waits may be while more is stored; it costs the database milliseconds where much waits."""
 ACTIVE_FOR_S = 1.0
@@ -48,7 +48,7 @@ class StoreFirst:
         self._size = BacklogSize(0, 0.0)
         self._read_at = float("-inf")
         self.commits = GroupCommit[Sequence[Item], frozenset[UUID]](
-            self._commit, max_weight=MAX_A_COMMIT, weight_of=len
+            self._commit, max_weight=MAX_PER_COMMIT, weight_of=len
         )
 
     def is_active(self, source: str, *, waiting: int) -> bool:

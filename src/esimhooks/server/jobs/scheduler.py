@@ -57,7 +57,7 @@ EXPIRY_BATCH = 200
 PASSED_BY_S = 300.0
 """After this an eSIM whose end or usage could not be written is tried again."""
 POLL_BATCH = 200
-ORDERS_A_PROVIDER = 10
+ORDERS_PER_PROVIDER = 10
 MAX_PROVIDERS = 20
 """Queries to providers that are in flight at once: one that is silent does not delay the others."""
 FAILED_POLL_RETRY_S = 300.0
@@ -228,7 +228,7 @@ class Scheduler:
     async def poll_orders(self) -> float:
         """Ask for orders that stay pending; their notifications may never come."""
         async with self._database.session() as db:
-            due = await orders.claim_polls(db, retry_in_s=ORDER_CLAIM_S, limit=ORDERS_A_PROVIDER)
+            due = await orders.claim_polls(db, retry_in_s=ORDER_CLAIM_S, limit=ORDERS_PER_PROVIDER)
         await for_each(
             "order polls", due, self._poll_order, row_id=lambda order: order.id, max_concurrent=MAX_PROVIDERS
         )

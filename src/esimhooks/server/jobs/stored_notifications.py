@@ -24,7 +24,7 @@ from esimhooks.server.store.database import Database
 from esimhooks.server.store.journal import Waiting
 
 NAME = "stored notifications"
-MAX_A_BATCH = 200
+MAX_PER_BATCH = 200
 FIRST_PAUSE_S = 0.05
 """Where nothing is found any more the pauses double from this: other processes may still be storing."""
 BUSY_RETRY_S = 0.1
@@ -50,7 +50,7 @@ class StoredNotifications:
         """Apply the next ones; the work of a loop."""
         began_after = self._after
         async with self._database.session() as db:
-            waiting, self._after = await stored_first.next_ones(db, after=self._after, limit=MAX_A_BATCH)
+            waiting, self._after = await stored_first.next_ones(db, after=self._after, limit=MAX_PER_BATCH)
             entries = await journal.find_all(db, [one.notification_id for one in waiting])
         ready: list[Ready] = []
 
