@@ -191,7 +191,7 @@ async def test_who_stood_behind_another_when_the_order_was_given_up_unseen_is_du
         await db.conn.execute("UPDATE endpoints SET ordering = 'none' WHERE id = $1", lane.endpoint_id)
 
     async with database.transaction() as db:
-        await fifo.dissolve_stale(db)
+        await fifo.end_stale(db)
 
     assert await are_due(database, waiting) == [True, True]
 

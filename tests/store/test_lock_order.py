@@ -64,7 +64,7 @@ async def test_a_receiver_says_410_while_a_person_disables_its_endpoint(database
     async with changing(database, lane) as person:
         writing = asyncio.ensure_future(write(database, claimed, GONE))
         await waiters(database, 1)
-        await lanes.switch(person, lane.endpoint_id, is_open=False)
+        await lanes.switch(person, lane.endpoint_id, is_enabled=False)
 
     assert await writing == {lane.deliveries[0].id}
 

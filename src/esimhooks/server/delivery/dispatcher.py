@@ -252,7 +252,7 @@ class Dispatcher:
             await self._read_targets(db, changed)
         for endpoint_id in waiting:
             status, lane = present.get(endpoint_id), self._scheduler.lanes.get(endpoint_id)
-            if lane is not None and (status is None or not status.is_open):
+            if lane is not None and (status is None or not status.is_enabled):
                 await self._release_claims(self._scheduler.close(lane))
 
     async def _load_targets(self, claimed: Sequence[Claimed]) -> None:
@@ -368,7 +368,7 @@ class Dispatcher:
         written = await self._try_to_write(result)
         if self._is_resting and result.verdict.status is DeliveryStatus.PENDING:
             self._wake.notify()  # it is due again sooner than the loop knows
-        if not (written.stored and written.is_open):
+        if not (written.stored and written.is_enabled):
             await self._release_claims(self._scheduler.close(lane))
         elif (known := self._targets.get(lane.lease.endpoint_id)) and known.version < written.endpoint_version:
             self._refreshed_at = float("-inf")

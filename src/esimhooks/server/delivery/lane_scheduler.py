@@ -55,7 +55,7 @@ class LaneScheduler:
         self._turns: deque[_Account] = deque()
         self._deferred_accounts: deque[_Account] = deque()
         self._deferred_lanes: deque[LaneState] = deque()
-        self._aside: list[tuple[float, int, LaneState]] = []
+        self._rate_limited: list[tuple[float, int, LaneState]] = []
         self.ready = 0
         """How many deliveries are ready, over all lanes."""
         self._in_flight = 0
@@ -75,7 +75,7 @@ class LaneScheduler:
         for endpoint_id in endpoint_ids:
             lane = self.lanes[endpoint_id]
             lane.leased_until = until
-            self._line_up(lane)
+            self._enqueue(lane)
         self.drop([endpoint_id for endpoint_id in self.lanes if endpoint_id not in endpoint_ids])
 
     def drop(self, endpoint_ids: Sequence[UUID]) -> None:
@@ -141,16 +141,16 @@ class LaneScheduler:
                 lane.ready.append(job)
             self.ready += 1
             self._set_busy(lane)
-            self._line_up(lane)
+            self._enqueue(lane)
             added += 1
         return added
 
     def start_next(self, *, now: float, limit: int) -> Iterator[tuple[LaneState, Job]]:
         """Yield the jobs to start now, one of each account in turn, while maxima, shares and rate limits allow."""
-        while self._aside and self._aside[0][0] <= now:
-            lane = heappop(self._aside)[2]
+        while self._rate_limited and self._rate_limited[0][0] <= now:
+            lane = heappop(self._rate_limited)[2]
             lane.in_turn = False
-            self._line_up(lane)
+            self._enqueue(lane)
         above: deque[_Account] = deque()
         while limit and self._has_slot and (turns := self._turns or above):
             account = turns.popleft()
@@ -173,7 +173,7 @@ class LaneScheduler:
     @property
     def next_turn_at(self) -> float | None:
         """When the first lane that waits for its rate limit may continue, None where none waits."""
-        return self._aside[0][0] if self._aside else None
+        return self._rate_limited[0][0] if self._rate_limited else None
 
     def close(self, lane: LaneState) -> list[Job]:
         """Start nothing more in a lane whose endpoint is gone or cooling down, or whose lease is lost; return what was ready."""
@@ -193,8 +193,8 @@ class LaneScheduler:
         account.in_flight -= 1
         self._in_flight -= 1
         self._unwritten += 1
-        self._line_up(lane)
-        self._line_up_account(account)
+        self._enqueue(lane)
+        self._enqueue_account(account)
         self._let_go_on()
         if not lane.in_flight and not lane.waiting:
             self._set_idle(lane)
@@ -209,7 +209,7 @@ class LaneScheduler:
         if is_suspect(job.claimed):
             self._suspect_in_flight = False
             for other in [one for account in self._accounts.values() for one in account.busy if one.suspects]:
-                self._line_up(other)
+                self._enqueue(other)
 
     @property
     def _has_slot(self) -> bool:
@@ -237,11 +237,11 @@ class LaneScheduler:
         if self._deferred_accounts and self._left > self._accounts_reserve:
             account = self._deferred_accounts.popleft()
             account.is_deferred = False
-            self._line_up_account(account)
+            self._enqueue_account(account)
         if self._deferred_lanes and self._left > self._reserves:
             lane = self._deferred_lanes.popleft()
             lane.is_deferred = False
-            self._line_up(lane)
+            self._enqueue(lane)
 
     def _defer(self, account: _Account) -> None:
         account.in_turn = False
@@ -262,7 +262,7 @@ class LaneScheduler:
                     self._deferred_lanes.append(lane)
                 continue
             if lane.next_start > now:
-                heappush(self._aside, (lane.next_start, id(lane), lane))
+                heappush(self._rate_limited, (lane.next_start, id(lane), lane))
                 lane.in_turn = True
                 continue
             job = self._pick(lane)
@@ -272,7 +272,7 @@ class LaneScheduler:
             self.ready -= 1
             self._in_flight += 1
             account.in_flight += 1
-            self._line_up(lane)
+            self._enqueue(lane)
             return lane, job
         return None
 
@@ -300,14 +300,14 @@ class LaneScheduler:
         if not account.busy:
             del self._accounts[lane.account_id]
 
-    def _line_up(self, lane: LaneState) -> None:
+    def _enqueue(self, lane: LaneState) -> None:
         if lane.waiting and not lane.in_turn:
             account = self._accounts[lane.account_id]
             lane.in_turn = True
             account.turns.append(lane)
-            self._line_up_account(account)
+            self._enqueue_account(account)
 
-    def _line_up_account(self, account: _Account) -> None:
+    def _enqueue_account(self, account: _Account) -> None:
         if account.turns and not account.in_turn:
             account.in_turn = True
             self._turns.append(account)

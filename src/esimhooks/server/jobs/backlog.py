@@ -341,7 +341,7 @@ class Backlog:
 class _Round:
     """What is due: notifications to apply in their order, and those whose provider is queried first.
 
-    `is_elsewhere` says that another node was found at it.
+    `is_taken` says that another node works on it.
     """
 
     def __init__(self, ready: Sequence[tuple[Waiting, Item]] = (), querying: Sequence[_Queried] = ()) -> None:

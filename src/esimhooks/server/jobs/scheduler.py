@@ -345,7 +345,7 @@ class Scheduler:
         """
         now = self._clock()
         async with self._database.transaction() as db:
-            await fifo.dissolve_stale(db)
+            await fifo.end_stale(db)
             await endpoints.cancel_orphans(db, now=now)
             await journal.wake_missed(db, since=first_id_of(now - MISSED_WITHIN))
             await idempotency.delete_before(db, before=now - idempotency.RETENTION)

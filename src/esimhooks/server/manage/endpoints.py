@@ -281,7 +281,7 @@ async def switch_endpoint(
     reason = None if enabled else DisabledReason.MANUAL
     after = structs.replace(before, enabled=enabled, disabled_reason=reason, switched_at=now, updated_at=now)
     await endpoints.change(db, after)
-    await lanes.switch(db, endpoint_id, is_open=enabled)
+    await lanes.switch(db, endpoint_id, is_enabled=enabled)
     action = Action.ENDPOINT_ENABLE if enabled else Action.ENDPOINT_DISABLE
     switched = {"enabled": ChangedField(before.enabled, enabled)}
     await record_action(db, actor, action, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=switched)
@@ -306,7 +306,7 @@ async def pause_endpoint(
         return before
     after = structs.replace(before, paused=paused, switched_at=now, updated_at=now)
     await endpoints.change(db, after)
-    await lanes.switch(db, endpoint_id, is_open=not paused)
+    await lanes.switch(db, endpoint_id, is_enabled=not paused)
     action = Action.ENDPOINT_PAUSE if paused else Action.ENDPOINT_RESUME
     switched = {"paused": ChangedField(before.paused, paused)}
     await record_action(db, actor, action, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=switched)

@@ -162,7 +162,7 @@ class EmbeddedPostgres:
         if version != MAJOR_VERSION:
             raise Broken(f"{self._pgdata} holds data of PostgreSQL {version}; this release runs {MAJOR_VERSION}")
         changed = self._write_settings(account, programs)
-        process = self._settled()
+        process = self._running_process()
         if process is not None and (changed or not (self._socket_dir() / ".s.PGSQL.5432").exists()):
             _end(process)
             process = None
@@ -290,7 +290,7 @@ class EmbeddedPostgres:
     def _child_ended(self) -> bool:
         return self._child is not None and self._child.poll() is not None
 
-    def _settled(self) -> psutil.Process | None:
+    def _running_process(self) -> psutil.Process | None:
         """Return the running server once it answers; None where none runs, or where the last one has gone."""
         deadline = time.monotonic() + START_LIMIT_S
         _wait_for(lambda: self._ready() or self._postmaster() is None, deadline)

@@ -123,7 +123,7 @@ async def reorder(db: Session, endpoint_id: UUID, *, ordered: bool) -> None:
         )
 
 
-async def dissolve_stale(db: Session) -> None:
+async def end_stale(db: Session) -> None:
     """Dissolve the FIFOs of endpoints that keep no order: made by a node that had not seen the change yet.
 
     Needs a transaction in which nothing is locked yet (docs/decisions/0020).

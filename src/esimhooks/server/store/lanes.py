@@ -28,7 +28,7 @@ lane to the next in the index, however long each is."""
 
 
 SILENT_S = 2.5
-SETTLED_S = 5.0
+SETTLE_S = 5.0
 """For how long a dispatcher must have had its connection before it takes others for dead: after a failover the connections
 of all have ended, and those that come back a moment later have results to write for what they have sent."""
 DEAD = f"""
@@ -155,7 +155,7 @@ async def heartbeat(db: Session, *, holder: UUID, seconds: float, backend: Backe
         )
         SELECT (SELECT count(*) FROM dispatchers WHERE holder <> $1 AND seen_until > now()) + 1 AS dispatchers,
                (SELECT count(*) FROM lanes WHERE leased_until > now()) AS lanes,
-               $4::timestamptz < now() - make_interval(secs => {SETTLED_S})
+               $4::timestamptz < now() - make_interval(secs => {SETTLE_S})
                AND EXISTS (SELECT FROM dispatchers d WHERE d.holder <> $1 AND {DEAD.format(seconds="$2::float8")}) AS some_dead
         """,
         holder,
@@ -218,7 +218,7 @@ class LaneStatus(Struct, frozen=True):
     """Whether a lane is enabled, and the present version of its endpoint."""
 
     endpoint_id: UUID
-    is_open: bool
+    is_enabled: bool
     version: int
 
 
@@ -270,7 +270,7 @@ async def release_others(db: Session, *, holder: UUID, known: Sequence[Lease]) -
     )
 
 
-async def switch(db: Session, endpoint_id: UUID, *, is_open: bool) -> None:
+async def switch(db: Session, endpoint_id: UUID, *, is_enabled: bool) -> None:
     """Enable a lane, with its breaker reset, or disable it; its deliveries stay."""
     await db.conn.execute(
         """
@@ -282,7 +282,7 @@ async def switch(db: Session, endpoint_id: UUID, *, is_open: bool) -> None:
         WHERE endpoint_id = $1
         """,
         endpoint_id,
-        is_open,
+        is_enabled,
     )
 
 

@@ -40,13 +40,13 @@ class Result(Struct, frozen=True, kw_only=True):
 class Written(Struct, frozen=True):
     """What became of a result: whether it was kept, and why it disabled the endpoint, if it did.
 
-    `is_open` and `endpoint_version` are the state of lane and endpoint when the result was written, for the leaseholder,
+    `is_enabled` and `endpoint_version` are the state of lane and endpoint when the result was written, for the leaseholder,
     which may not know of a change yet.
     """
 
     stored: bool
     disabled: DisabledReason | None = None
-    is_open: bool = False
+    is_enabled: bool = False
     endpoint_version: int = 0
     next_is_due: bool = False
     """Whether the next delivery of its FIFO became due."""
@@ -82,7 +82,7 @@ async def write_results(db: Session, results: Sequence[Result]) -> list[Written]
         Written(
             stored=True,
             disabled=causes.get(result.claimed.delivery_id),
-            is_open=standing.is_open and result.claimed.endpoint_id not in disabled,
+            is_enabled=standing.is_enabled and result.claimed.endpoint_id not in disabled,
             endpoint_version=standing.version,
             next_is_due=standing.slot in advanced,
         )
@@ -132,7 +132,7 @@ class _LeaseCheck(Struct, frozen=True):
     `slot` is the delivery's slot in the FIFO of its eSIM, None where no order is kept.
     """
 
-    is_open: bool
+    is_enabled: bool
     version: int
     slot: FifoSlot | None
 
