@@ -4,22 +4,22 @@ from random import Random
 
 import pytest
 
-from esimhooks.server.providers.fields import check_digit_doubts, eid_holds, luhn_holds, normal_iccid
+from esimhooks.server.providers.fields import check_digit_doubts, is_valid_eid, is_valid_luhn, normal_iccid
 from esimhooks.server.providers.sandbox import numbers
 
 
 @pytest.mark.parametrize("digits", ["79927398713", "8910172652573867506", "4111111111111111"])
 def test_a_right_luhn_digit_holds_and_every_other_does_not(digits: str) -> None:
-    valid = [digits[:-1] + str(last) for last in range(10) if luhn_holds(digits[:-1] + str(last))]
+    valid = [digits[:-1] + str(last) for last in range(10) if is_valid_luhn(digits[:-1] + str(last))]
 
     assert valid == [digits]
 
 
 @pytest.mark.parametrize("eid", ["89049032123451234512345678901235", "89882119900000000000000000001654"])
 def test_published_eids_hold(eid: str) -> None:
-    assert eid_holds(eid)
-    assert not eid_holds(eid[:-1] + str((int(eid[-1]) + 1) % 10))
-    assert not eid_holds(eid[1:])
+    assert is_valid_eid(eid)
+    assert not is_valid_eid(eid[:-1] + str((int(eid[-1]) + 1) % 10))
+    assert not is_valid_eid(eid[1:])
 
 
 def test_nothing_reported_is_nothing_doubtful() -> None:

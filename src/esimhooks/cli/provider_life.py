@@ -235,10 +235,10 @@ def _steps(server: _Server, life: Life, api: ProviderApi) -> Iterator[Step]:
     yield from (server.notify(example) for example in life.refunds)
 
 
-def _until(holds: Callable[[], bool]) -> bool:
+def _until(condition: Callable[[], bool]) -> bool:
     """Wait until something holds; return whether it does in time."""
     end = time.monotonic() + MAX_WAIT_S
-    while not holds():
+    while not condition():
         if time.monotonic() > end:
             return False
         time.sleep(POLL_S)

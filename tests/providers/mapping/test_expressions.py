@@ -98,8 +98,8 @@ def test_all_expressions_of_a_notification_share_their_steps() -> None:
 
 
 def test_a_condition_holds_where_it_gives_something() -> None:
-    holds = {"`0`": True, "''": False, "`[]`": False, "`{}`": False, "`false`": False, "`null`": False, "'x'": True}
-    assert {text: compile_expression(text).holds({}, Steps()) for text in holds} == holds
+    is_true = {"`0`": True, "''": False, "`[]`": False, "`{}`": False, "`false`": False, "`null`": False, "'x'": True}
+    assert {text: compile_expression(text).is_true({}, Steps()) for text in is_true} == is_true
 
 
 def test_an_expression_knows_the_names_it_reads() -> None:

@@ -20,7 +20,13 @@ from esimhooks.cli.installation.commands import confirmed_steps
 from esimhooks.cli.installation.document import Account, Endpoint, Fields, Installation
 from esimhooks.cli.messages import Failed
 from esimhooks.cli.options import json_in, pairs
-from esimhooks.server.domain.endpoint_rules import MAX_SECRET_BYTES, MIN_SECRET_BYTES, header_error, secret_error, is_subscribed
+from esimhooks.server.domain.endpoint_rules import (
+    MAX_SECRET_BYTES,
+    MIN_SECRET_BYTES,
+    header_error,
+    is_subscribed,
+    secret_error,
+)
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.validation import convert
 from esimhooks.vocabulary.events import EventType

@@ -150,7 +150,7 @@ class EventBody:
         if self._decoded is None:
             self._decoded = msgspec.json.decode(self._body)
         try:
-            return _compiled(event_filter).holds(self._decoded, Steps())
+            return _compiled(event_filter).is_true(self._decoded, Steps())
         except TooManyStepsError:
             return True
 

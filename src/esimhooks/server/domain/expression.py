@@ -123,7 +123,7 @@ class Expression:
             value = value.get(name)
         return value
 
-    def holds(self, value: object, steps: Steps) -> bool:
+    def is_true(self, value: object, steps: Steps) -> bool:
         """Whether it gives something: anything but nothing, false, and empty text, lists and objects."""
         found = self.read(value, steps)
         return not (found is None or found is False or found in ("", [], {}))

@@ -28,7 +28,7 @@ from esimhooks.server.domain.update import Identity
 from esimhooks.server.domain.validation import convert, escaped
 from esimhooks.server.ingest.fan_out import publish
 from esimhooks.server.manage.accounts import take_from_quota
-from esimhooks.server.providers.fields import luhn_holds
+from esimhooks.server.providers.fields import is_valid_luhn
 from esimhooks.server.providers.generic import UpdateBody, to_update
 from esimhooks.server.store import esims, intake
 from esimhooks.server.store.audit import record_action
@@ -256,7 +256,7 @@ def _profile(esim: Esim, at: datetime) -> dict[str, Value]:
 
 def _iccid() -> str:
     digits = f"894300{secrets.randbelow(10**12):012}"
-    return next(one for one in (f"{digits}{last}" for last in range(10)) if luhn_holds(one))
+    return next(one for one in (f"{digits}{last}" for last in range(10)) if is_valid_luhn(one))
 
 
 async def _locked(db: Session, tenant: Tenant, esim_id: UUID) -> Esim:

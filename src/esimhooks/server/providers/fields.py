@@ -32,7 +32,7 @@ def masked(number: str) -> str:
     return f"...{number[-SHOWN:]}" if len(number) > 2 * SHOWN else "..."
 
 
-def luhn_holds(digits: str) -> bool:
+def is_valid_luhn(digits: str) -> bool:
     """Whether the last digit is the Luhn check digit of the others (ITU-T E.118). `digits` holds only 0-9."""
     total = 0
     for path, digit in enumerate(reversed(digits)):
@@ -41,7 +41,7 @@ def luhn_holds(digits: str) -> bool:
     return total % 10 == 0
 
 
-def eid_holds(digits: str) -> bool:
+def is_valid_eid(digits: str) -> bool:
     """Whether the EID has 32 digits and is 1 modulo 97 (SGP.29, section 10). `digits` holds only 0-9."""
     return len(digits) == _EID_DIGITS and int(digits) % 97 == 1
 
@@ -52,9 +52,9 @@ def check_digit_doubts(*, iccid: str | None, eid: str | None) -> tuple[Doubt, ..
     The sentences stand in the journal and show the last four digits only.
     """
     found = []
-    if iccid is not None and not luhn_holds(iccid):
+    if iccid is not None and not is_valid_luhn(iccid):
         found.append(Doubt("iccid", f"iccid {masked(iccid)}: the Luhn check digit is wrong"))
-    if eid is not None and not eid_holds(eid):
+    if eid is not None and not is_valid_eid(eid):
         found.append(Doubt("eid", f"eid {masked(eid)}: not 32 digits with the remainder 1 modulo 97"))
     return tuple(found)
 

@@ -38,7 +38,7 @@ class CompiledRule(Struct, frozen=True, kw_only=True):
         if self.types and kind not in self.types:
             return False
         expression = self.when.expression if self.when else None
-        return expression is None or expression.holds(view.members, view.steps)
+        return expression is None or expression.is_true(view.members, view.steps)
 
 
 class Rules(Struct, frozen=True, kw_only=True):
