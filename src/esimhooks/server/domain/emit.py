@@ -40,7 +40,7 @@ def crossed(before: Esim | Plan | None, after: Esim | Plan, thresholds: Iterable
     return tuple(sorted(threshold for threshold in thresholds if low < threshold <= high))
 
 
-UNBORN = frozenset({None, EsimStatus.PENDING})
+NOT_CREATED = frozenset({None, EsimStatus.PENDING})
 
 EVENT_OF: dict[EsimStatus, EventType] = {
     EsimStatus.CREATED: EventType.CREATED,
@@ -154,13 +154,13 @@ def _drafts(change: Change, policy: EmitPolicy, now: datetime) -> list[EventDraf
     status = _status_event(change)
     if status is not None:
         drafts.append(status)
-    unborn = change.before.status in UNBORN and change.after.status is not None
-    at_birth = unborn and (status is not None or change.before.sequence == 0)
-    usage = _data_events(change, policy, at_birth=at_birth)
-    if not usage and not at_birth and _pushed_usage_is_due(change, policy, now):
+    was_not_created = change.before.status in NOT_CREATED and change.after.status is not None
+    is_creation = was_not_created and (status is not None or change.before.sequence == 0)
+    usage = _data_events(change, policy, is_creation=is_creation)
+    if not usage and not is_creation and _pushed_usage_is_due(change, policy, now):
         usage = [EventDraft(type=EventType.DATA_UPDATED)]
     drafts += usage
-    if _usage_was_refreshed(change, drafts, at_birth=at_birth):
+    if _usage_was_refreshed(change, drafts, is_creation=is_creation):
         drafts.append(EventDraft(type=EventType.USAGE_UPDATED))
     if change.cause is Cause.REQUERY:
         drafts.append(EventDraft(type=EventType.REQUERIED))
@@ -188,25 +188,25 @@ def _status_event(change: Change) -> EventDraft | None:
 def _event_of_status(old: EsimStatus | None, new: EsimStatus) -> EventType | None:
     if new is EsimStatus.PENDING:
         return None if old is None else EventType.STATUS_CHANGED
-    back_to_created = new is EsimStatus.CREATED and old not in UNBORN
+    back_to_created = new is EsimStatus.CREATED and old not in NOT_CREATED
     same_meaning = new in ACTIVE and old in ACTIVE
     return EventType.STATUS_CHANGED if back_to_created or same_meaning else EVENT_OF[new]
 
 
-def _data_events(change: Change, policy: EmitPolicy, *, at_birth: bool) -> list[EventDraft]:
+def _data_events(change: Change, policy: EmitPolicy, *, is_creation: bool) -> list[EventDraft]:
     """What is never withheld: thresholds, and another volume or plan; of several plans an event each.
 
     Where plans have no volumes of their own, the volume of the whole eSIM counts beside them.
     """
     before, after = change.before, change.after
     if len(after.further.plans) < 2:
-        return _data_event(change, before, after, policy, at_birth=at_birth)
+        return _data_event(change, before, after, policy, is_creation=is_creation)
     known = {plan.id: plan for plan in before.further.plans}
     drafts: list[EventDraft] = []
     if all(plan.total_bytes is None for plan in after.further.plans):
-        drafts += _data_event(change, before, after, policy, at_birth=at_birth)
+        drafts += _data_event(change, before, after, policy, is_creation=is_creation)
     for plan in after.further.plans:
-        drafts += _data_event(change, known.get(plan.id), plan, policy, at_birth=at_birth, plan_id=plan.id)
+        drafts += _data_event(change, known.get(plan.id), plan, policy, is_creation=is_creation, plan_id=plan.id)
     return drafts
 
 
@@ -216,13 +216,13 @@ def _data_event(
     after: Esim | Plan,
     policy: EmitPolicy,
     *,
-    at_birth: bool,
+    is_creation: bool,
     plan_id: str | None = None,
 ) -> list[EventDraft]:
     thresholds = crossed(before, after, policy.thresholds)
     volume_before = 0 if before is None else before.total_bytes
-    moved = not at_birth and volume_before != after.total_bytes
-    if not thresholds and not moved and (before is not None or at_birth):
+    moved = not is_creation and volume_before != after.total_bytes
+    if not thresholds and not moved and (before is not None or is_creation):
         return []
     added = (after.total_bytes or 0) - volume_before if moved and volume_before is not None else 0
     top_up = (
@@ -283,10 +283,10 @@ def _usage_is_due_at(change: Change, policy: EmitPolicy) -> datetime | None:
     return last + timedelta(seconds=policy.usage_interval_s)
 
 
-def _usage_was_refreshed(change: Change, drafts: Sequence[EventDraft], *, at_birth: bool) -> bool:
+def _usage_was_refreshed(change: Change, drafts: Sequence[EventDraft], *, is_creation: bool) -> bool:
     if change.cause is Cause.REQUERY or change.validity_noticed:
         return True
-    if at_birth:
+    if is_creation:
         return False
     polled = change.cause in (Cause.POLL, Cause.ORDER_POLL) and _usage_moved(change)
     # What an event of this change reports already needs no second one; a threshold is a matter of its own.
