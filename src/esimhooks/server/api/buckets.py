@@ -79,24 +79,24 @@ class SharedBuckets:
 
     def get(self, name: str) -> Bucket | None:
         """Return the bucket of that name, None where there is none or it was dropped."""
-        tag, places = self._places(name)
-        for place in places:
-            found, tokens, filled_at = _BUCKET.unpack_from(self._memory, place)
+        tag, slots = self._slots(name)
+        for slot in slots:
+            found, tokens, filled_at = _BUCKET.unpack_from(self._memory, slot)
             if found == tag:
                 return Bucket(tokens, filled_at)
         return None
 
     def put(self, name: str, bucket: Bucket) -> None:
         """Store a bucket, in the slot of its name or of the one that was used longest ago."""
-        tag, places = self._places(name)
-        kept = [(place, *_BUCKET.unpack_from(self._memory, place)) for place in places]
-        place = next(
-            (place for place, found, _, _ in kept if found == tag),
+        tag, slots = self._slots(name)
+        kept = [(slot, *_BUCKET.unpack_from(self._memory, slot)) for slot in slots]
+        slot = next(
+            (slot for slot, found, _, _ in kept if found == tag),
             min(kept, key=lambda one: (one[1] != 0, one[3]))[0],
         )
-        _BUCKET.pack_into(self._memory, place, tag, bucket.tokens, bucket.filled_at)
+        _BUCKET.pack_into(self._memory, slot, tag, bucket.tokens, bucket.filled_at)
 
-    def _places(self, name: str) -> tuple[int, range]:
+    def _slots(self, name: str) -> tuple[int, range]:
         tag = int.from_bytes(blake2b(name.encode(), digest_size=8, key=self._secret).digest()) or 1
         first = tag % SETS * WAYS * _BUCKET.size
         return tag, range(first, first + WAYS * _BUCKET.size, _BUCKET.size)

@@ -219,7 +219,7 @@ async def _work(
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     siblings = Siblings(slot)
-    with _hearing(parent, siblings, stop):
+    with _watching_parent(parent, siblings, stop):
         async with working(settings, prepared, stop, listening=listening, siblings=siblings):
             server.freeze_startup_objects()
             with suppress(OSError):  # where the parent is gone already, what has begun still ends in order
@@ -228,8 +228,8 @@ async def _work(
 
 
 @contextmanager
-def _hearing(parent: Connection, siblings: Siblings, stop: asyncio.Event) -> Iterator[None]:
-    def hear() -> None:
+def _watching_parent(parent: Connection, siblings: Siblings, stop: asyncio.Event) -> Iterator[None]:
+    def on_readable() -> None:
         try:
             siblings.missing = parent.recv_bytes()[0]
         except (EOFError, OSError):
@@ -238,7 +238,7 @@ def _hearing(parent: Connection, siblings: Siblings, stop: asyncio.Event) -> Ite
             stop.set()
 
     loop = asyncio.get_running_loop()
-    loop.add_reader(parent.fileno(), hear)
+    loop.add_reader(parent.fileno(), on_readable)
     try:
         yield
     finally:

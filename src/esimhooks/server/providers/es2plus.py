@@ -15,7 +15,7 @@ from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Doubt, Identity, Update
 from esimhooks.server.providers import options
 from esimhooks.server.providers.bodies import read_json
-from esimhooks.server.providers.fields import Fields, check_digit_doubts, digits_of, iccid_of, moment_of
+from esimhooks.server.providers.fields import Fields, check_digit_doubts, digits_of, iccid_of, time_of
 from esimhooks.server.providers.port import Pace, Provider, ProviderConfig, Reply, Unparsable
 from esimhooks.server.providers.sources import Sources, read_sources
 from esimhooks.vocabulary.statuses import SmdpStatus
@@ -122,7 +122,7 @@ def _update(members: Fields, reached: SmdpStatus | None, found: list[Doubt]) -> 
     body = members.lenient(found)
     return Update(
         identity=Identity(esim_tran_no=iccid, iccid=iccid),
-        occurred_at=moment_of(body, "timestamp") or moment_of(body, "timeStamp"),
+        occurred_at=time_of(body, "timestamp") or time_of(body, "timeStamp"),
         smdp_status=reached,
         eid=digits_of(body, "eid", limit=MAX_EID_DIGITS),
     )

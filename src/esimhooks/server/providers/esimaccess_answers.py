@@ -29,9 +29,9 @@ from esimhooks.server.providers.fields import (
     check_digit_doubts,
     digits_of,
     length_of,
-    moment_of,
     scalar_of,
     shown_words,
+    time_of,
     unusable,
     volume,
     word_or_number,
@@ -144,7 +144,7 @@ def _usage(item: Fields, queried_at: datetime) -> Update:
         occurred_at=queried_at,
         total_bytes=volume(item, "totalData"),
         used_bytes=volume(item, "dataUsage"),
-        usage_at=moment_of(item, "lastUpdateTime"),
+        usage_at=time_of(item, "lastUpdateTime"),
     )
 
 
@@ -163,8 +163,8 @@ def _esim(item: Fields, queried_at: datetime) -> Update:
         used_bytes=volume(item, "orderUsage"),
         unlimited=unlimited or None,
         total_days=days(item, "totalDuration"),
-        activate_at=moment_of(item, "activateTime"),
-        expire_at=moment_of(item, "expiredTime"),
+        activate_at=time_of(item, "activateTime"),
+        expire_at=time_of(item, "expiredTime"),
         imsi=item.text("imsi", personal=True),
         msisdn=item.text("msisdn", personal=True),
         ac=item.text("ac", limit=_MAX_ADDRESS, secret=True),
@@ -182,7 +182,7 @@ def _top_up(packages: Sequence[Fields]) -> Fields | None:
     """Return the package that was added last, where there is more than the one that was ordered."""
     if len(packages) < 2:
         return None
-    dated = [(at, package) for package in packages if (at := moment_of(package, "createTime")) is not None]
+    dated = [(at, package) for package in packages if (at := time_of(package, "createTime")) is not None]
     return max(dated, key=lambda one: one[0])[1] if len(dated) == len(packages) else None
 
 

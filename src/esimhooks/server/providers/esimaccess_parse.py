@@ -20,8 +20,8 @@ from esimhooks.server.providers.fields import (
     digits_of,
     iccid_of,
     is_contradiction,
-    moment_of,
     shown_words,
+    time_of,
     unusable,
     volume,
 )
@@ -112,7 +112,7 @@ def parse(request: InboundRequest) -> Notification:
         raise members.missing("notifyType")
     doubts: list[Doubt] = []
     envelope = members.lenient(doubts)
-    own_id, as_of = envelope.text("notifyId"), moment_of(envelope, "eventGenerateTime")
+    own_id, as_of = envelope.text("notifyId"), time_of(envelope, "eventGenerateTime")
     updates: tuple[Update, ...] = ()
     order = None
     if kind is NotifyType.ORDER_STATUS:
@@ -245,7 +245,7 @@ def _smdp_event(identity: Identity, content: Fields, as_of: datetime | None) -> 
         profile = None
     return Update(
         identity=identity,
-        occurred_at=moment_of(content, "timestamp") or as_of,
+        occurred_at=time_of(content, "timestamp") or as_of,
         esim_status=content.word("esimStatus", ESIM_STATUS),
         smdp_status=profile,
         smdp_sequence=None if profile is None else sequence,
@@ -275,13 +275,13 @@ def _validity_usage(identity: Identity, content: Fields, as_of: datetime | None)
         occurred_at=as_of,
         validity_days=days(content, "remain"),
         total_days=days(content, "totalDuration"),
-        expire_at=moment_of(content, "expiredTime"),
+        expire_at=time_of(content, "expiredTime"),
     )
 
 
 def _usage_at(content: Fields, as_of: datetime | None) -> datetime | None:
     # Without a time of its own a figure is at least no newer than the notification that carries it.
-    return moment_of(content, "lastUpdateTime") or as_of
+    return time_of(content, "lastUpdateTime") or as_of
 
 
 def _failed_on_device(content: Fields) -> bool:

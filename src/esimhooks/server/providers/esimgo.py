@@ -28,8 +28,8 @@ from esimhooks.server.providers.fields import (
     check_digit_doubts,
     digits_of,
     iccid_of,
-    moment_of,
     scalar_of,
+    time_of,
     unusable,
 )
 from esimhooks.server.providers.port import Lookup, Pace, Provider, ProviderConfig, ProviderRefused
@@ -94,7 +94,7 @@ def parse(request: InboundRequest, *, unit: UsageUnit = UsageUnit.AUTO) -> Notif
     topic = members.word(discriminator, TOPICS)
     if topic is None:
         raise members.missing("alertType or event")
-    as_of = moment_of(body, "timestamp") or moment_of(body, "date")
+    as_of = time_of(body, "timestamp") or time_of(body, "date")
     iccid = iccid_of(members, "iccid")
     update = None if topic in OF_NO_ESIM else _update(topic, body, iccid, as_of, unit)
     if update is not None and update.says_nothing:
@@ -152,7 +152,7 @@ def _usage(topic: Topic, identity: Identity, body: Fields, as_of: datetime | Non
             occurred_at=as_of,
             usage_at=as_of,
             esim_status=EsimStatus.IN_USE,
-            activate_at=moment_of(bundle, "startTime") if bundle else None,
+            activate_at=time_of(bundle, "startTime") if bundle else None,
             plans=(replace(plan, state=PlanState.ACTIVE),) if plan else (),
         )
     if is_data is False:

@@ -18,7 +18,7 @@ from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
 from esimhooks.server.providers.api_call import MAX_ANSWER_BYTES, Answer, Call, call, understood
 from esimhooks.server.providers.bodies import read_json
 from esimhooks.server.providers.esimgo_bundles import by_start, plans_of, status_of
-from esimhooks.server.providers.fields import Fields, check_digit_doubts, iccid_of, moment_of, shown_words
+from esimhooks.server.providers.fields import Fields, check_digit_doubts, iccid_of, shown_words, time_of
 from esimhooks.server.providers.port import CredentialsRefused, OrderUnknown, Pace, ProviderRefused, Unparsable
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 
@@ -119,7 +119,7 @@ def _profile(details: Fields, queried_at: datetime, *, order_no: str | None) -> 
     if iccid is None:
         raise details.missing("iccid")
     status = body.word("profileStatus", PROFILE_STATUS)
-    installed_before = moment_of(body, "firstInstalledDateTime") is not None
+    installed_before = time_of(body, "firstInstalledDateTime") is not None
     found += check_digit_doubts(iccid=iccid, eid=None)
     return Update(
         identity=Identity(esim_tran_no=iccid, iccid=iccid, order_no=order_no),

@@ -12,7 +12,7 @@ from enum import StrEnum
 from msgspec.structs import replace
 
 from esimhooks.server.domain.plans import Plan
-from esimhooks.server.providers.fields import EXACT_UP_TO, MAX_VOLUME_BYTES, Fields, flag_of, moment_of, scalar_of
+from esimhooks.server.providers.fields import EXACT_UP_TO, MAX_VOLUME_BYTES, Fields, flag_of, scalar_of, time_of
 from esimhooks.vocabulary.statuses import EsimStatus, PlanState
 
 UNITS = {"BYTES": True, "SMSmessages": False, "minutes": False}
@@ -55,7 +55,7 @@ def plan_of_callback(bundle: Fields, unit: UsageUnit) -> Plan | None:
     if not unlimited:
         bundle.lacks("initialQuantity")
         bundle.lacks("remainingQuantity")
-    end = moment_of(bundle, "endTime")
+    end = time_of(bundle, "endTime")
     if own_id is None or (total is None and left is None and end is None and not unlimited):
         return None
     state = None if left is None and not unlimited else PlanState.DEPLETED if left == 0 else PlanState.ACTIVE
@@ -66,7 +66,7 @@ def plan_of_callback(bundle: Fields, unit: UsageUnit) -> Plan | None:
         total_bytes=total,
         used_bytes=_used(total, left),
         unlimited=True if unlimited else None,
-        activate_at=moment_of(bundle, "startTime"),
+        activate_at=time_of(bundle, "startTime"),
         expire_at=end,
     )
 
@@ -128,8 +128,8 @@ def _plan_of_assignment(bundle: Fields, assignment: Fields, own_id: str) -> Plan
         total_bytes=total,
         used_bytes=_used(total, left),
         unlimited=True if unlimited else None,
-        activate_at=moment_of(assignment, "startTime"),
-        expire_at=moment_of(assignment, "endTime"),
+        activate_at=time_of(assignment, "startTime"),
+        expire_at=time_of(assignment, "endTime"),
     )
 
 
@@ -147,7 +147,7 @@ def _id_by_start(bundle: Fields) -> str | None:
     """
     if any(bundle.has(own) for own in ("id", "reference")):
         return None
-    name, start = bundle.text("name"), moment_of(bundle, "startTime")
+    name, start = bundle.text("name"), time_of(bundle, "startTime")
     if (bundle.has("name") and name is None) or (bundle.has("startTime") and start is None):
         return None
     return f"{name or 'bundle'}@{start.isoformat() if start else ''}"

@@ -239,7 +239,7 @@ def word_or_number(fields: Fields, name: str, table: Mapping[str, Word]) -> Word
     return fields.word(name, table)
 
 
-def moment_of(fields: Fields, name: str) -> datetime | None:
+def time_of(fields: Fields, name: str) -> datetime | None:
     """Return an aware UTC datetime; `moments` has the formats."""
     value = fields.members.get(name)
     if value is None or value == "":

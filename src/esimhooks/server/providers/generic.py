@@ -27,7 +27,7 @@ Eid = Annotated[str, Meta(pattern=f"^[0-9]{{20,40}}{END}")]
 """32 digits are right; other lengths are published and only doubtful (`docs/providers.md`)."""
 Megabytes = Annotated[float, Meta(ge=0, le=1e12)]
 Days = Annotated[int, Meta(ge=0, le=36_500)]
-Moment = Annotated[datetime, Meta(tz=True)]
+AwareTime = Annotated[datetime, Meta(tz=True)]
 MAX_METADATA_BYTES = 4096
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 """No eSIM has a time outside; far beyond, a duration could not be added to it."""
@@ -49,8 +49,8 @@ class PlanBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown
     data_usage: Megabytes | None = None
     data_usage_remain: Megabytes | None = field(default=None, name="data_usage_remain")
     unlimited: bool | None = None
-    activate_time: Moment | None = None
-    expired_time: Moment | None = None
+    activate_time: AwareTime | None = None
+    expired_time: AwareTime | None = None
 
 
 class Counted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,7 +65,7 @@ class LocationBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     country: Text | None = None
     network: Text | None = None
-    at: Moment | None = None
+    at: AwareTime | None = None
 
 
 class DeviceBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,7 +88,7 @@ class UpdateBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
     account: Text | None = None
     mode: Mode | None = None
     cause: Literal["push", "poll", "requery"] = "push"
-    occurred_at: Moment | None = None
+    occurred_at: AwareTime | None = None
     reason: Text | None = None
 
     transaction_id: Text | None = None
@@ -112,9 +112,9 @@ class UpdateBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
     total_duration: Days | None = None
     duration_unit: Literal["DAY"] = "DAY"
     validity_usage_remain: Days | None = field(default=None, name="validity_usage_remain")
-    activate_time: Moment | None = None
-    expired_time: Moment | None = None
-    last_usage_update: Moment | None = None
+    activate_time: AwareTime | None = None
+    expired_time: AwareTime | None = None
+    last_usage_update: AwareTime | None = None
 
     provider: Text | None = None
     plans: Annotated[list[PlanBody], Meta(max_length=MAX_PLANS)] = []

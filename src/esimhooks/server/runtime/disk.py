@@ -35,6 +35,6 @@ class DiskSpace(Struct, frozen=True):
 
 def disk_space(folder: Path) -> DiskSpace:
     """Return the room on the disk of a folder, or of the one above that exists."""
-    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    usage = shutil.disk_usage(place)
-    return DiskSpace(place, usage.free, usage.total)
+    path = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    usage = shutil.disk_usage(path)
+    return DiskSpace(path, usage.free, usage.total)

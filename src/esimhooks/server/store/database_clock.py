@@ -21,7 +21,7 @@ STALE_S = 60.0
 
 
 class _Reading(Struct, frozen=True):
-    moment: datetime
+    at: datetime
     at_s: float
     took_s: float
 
@@ -37,7 +37,7 @@ class DatabaseClock:
         """Return the present time, aware UTC."""
         if self._last is None:
             return system_clock()
-        return self._last.moment + timedelta(seconds=monotonic() - self._last.at_s)
+        return self._last.at + timedelta(seconds=monotonic() - self._last.at_s)
 
     async def read(self) -> float:
         """Read the database's clock; the work of a loop. Raises `NotNow` where the database is away."""
@@ -45,9 +45,9 @@ class DatabaseClock:
             readings: list[_Reading] = []
             for _ in range(READINGS):
                 began = monotonic()
-                moment = await installation.clock(db)
+                at = await installation.clock(db)
                 ended = monotonic()
-                readings.append(_Reading(moment, (began + ended) / 2, ended - began))
+                readings.append(_Reading(at, (began + ended) / 2, ended - began))
         best = min(readings, key=lambda one: one.took_s)
         if self._last is None or best.took_s <= 2 * self._last.took_s or best.at_s - self._last.at_s >= STALE_S:
             self._last = best

@@ -35,7 +35,7 @@ class Connection(asyncio.Protocol):
         self._outset = _bytes_outstanding(sock)
         self._transport: asyncio.Transport | None = None
         self._answer: AnswerReader | None = None
-        self._heard = False
+        self._received = False
         self._headed: asyncio.Future[AnswerReader] | None = None
         self._ended: asyncio.Future[None] | None = None
 
@@ -52,7 +52,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             raise Unanswered
         self.exchanges += 1
-        self._heard = self.was_unread = False
+        self._received = self.was_unread = False
         self._answer = AnswerReader()
         self._headed = asyncio.get_running_loop().create_future()
         self._transport.write(request)
@@ -93,7 +93,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         answer = self._answer
-        self._heard = True
+        self._received = True
         if answer is None:
             self.abort()  # an unrequested answer would be taken for the one to the next request
             return
@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._answer is not None:
-            if self.exchanges > 1 and not self._heard:
+            if self.exchanges > 1 and not self._received:
                 outstanding = _bytes_outstanding(self._socket)
                 known = outstanding is not None and self._outset is not None
                 self.was_unread = outstanding > self._outset if known else exc is not None  # type: ignore[operator]

@@ -130,10 +130,10 @@ class Compiler:
     def compile(self) -> Mapped:
         """Return the compiled document, to be used only where nothing was wrong."""
         document = self._document
-        for place, verify in enumerate(document.verify):
-            with self._problems.at(f"/verify/{place}"):
+        for index, verify in enumerate(document.verify):
+            with self._problems.at(f"/verify/{index}"):
                 proof.check(verify)
-        rules = [self._rule(rule, f"/rule/{place}") for place, rule in enumerate(document.rule)]
+        rules = [self._rule(rule, f"/rule/{index}") for index, rule in enumerate(document.rule)]
         self._reachable()
         echo = self._source(document.handshake.echo, "/handshake/echo")
         if echo is not None and not echo.of_request:
@@ -142,14 +142,14 @@ class Compiler:
         several = isinstance(document.fetch, list)
         fetches = [
             self._question(
-                question, f"/fetch/{place}" if several else "/fetch", allowed=frozenset({KEY, ORDER_NO, ICCID})
+                question, f"/fetch/{index}" if several else "/fetch", allowed=frozenset({KEY, ORDER_NO, ICCID})
             )
-            for place, question in enumerate(document.fetches)
+            for index, question in enumerate(document.fetches)
         ]
-        for place, question in enumerate(fetches):
-            earlier = [one for one in fetches[:place] if KEY in one.placeholders]
+        for index, question in enumerate(fetches):
+            earlier = [one for one in fetches[:index] if KEY in one.placeholders]
             if ICCID in question.placeholders and not earlier:
-                self._problems.add(f"/fetch/{place}/request", "expected a [[fetch]] by {key} before: it says the ICCID")
+                self._problems.add(f"/fetch/{index}/request", "expected a [[fetch]] by {key} before: it says the ICCID")
         usage = self._question(document.usage, "/usage", allowed=frozenset({KEY, KEYS})) if document.usage else None
         token = self._compiled_token(document.token) if document.token else None
         to_query = frozenset(_names_to_query(document))
@@ -205,21 +205,21 @@ class Compiler:
 
     def _reachable(self) -> None:
         """Refuse a rule that nothing can reach, because one before fits everything."""
-        for place, rule in enumerate(self._document.rule[:-1]):
+        for index, rule in enumerate(self._document.rule[:-1]):
             if rule.type is None and rule.when is None and rule.path is None:
-                self._problems.add(f"/rule/{place}", "expected `type`, `path` or `when`: no rule after it is reached")
+                self._problems.add(f"/rule/{index}", "expected `type`, `path` or `when`: no rule after it is reached")
 
     def _facts(self, given: Set, plans: str | None, pointer: str, *, pushed: bool) -> Facts:
         readers = []
         for name, _, value in values_of(given):
-            place = f"{pointer}/set/{name.replace('.', '/')}"
+            member = f"{pointer}/set/{name.replace('.', '/')}"
             if value.path is None and value.const is None:
-                self._problems.add(place, "expected `path` or `const`")
+                self._problems.add(member, "expected `path` or `const`")
                 continue
-            with self._problems.at(place):
+            with self._problems.at(member):
                 reader = Reader(name, value)
                 if not pushed and any(source.of_request for source in reader.sources):
-                    self._problems.add(place, "expected an expression: an answer has no headers to read")
+                    self._problems.add(member, "expected an expression: an answer has no headers to read")
                 readers.append(reader)
         facts = Facts(readers, self._source(plans, f"{pointer}/plans"))
         self._complete({name for name, _, _ in values_of(given)}, facts, f"{pointer}/set")
@@ -291,31 +291,31 @@ class Compiler:
             expires=self._source(token.expires, "/token/expires") or Source("expires_in"),
         )
 
-    def _auth(self, given: str | Auth | None, place: str) -> Auth | None:
+    def _auth(self, given: str | Auth | None, pointer: str) -> Auth | None:
         auth = usual_auth(given)
         if given is not None and auth is None:
-            self._problems.add(place, f"expected one of {', '.join(USUAL_AUTH)}, or an object with `scheme`")
+            self._problems.add(pointer, f"expected one of {', '.join(USUAL_AUTH)}, or an object with `scheme`")
         if auth is None:
             return None
         if auth.scheme == "oauth" and self._document.token is None:
-            self._problems.add(place, "expected [token]: where an access token is had")
-        with self._problems.at(place):
+            self._problems.add(pointer, "expected [token]: where an access token is had")
+        with self._problems.at(pointer):
             check_header(auth.header or "authorization", auth.prefix)
         if auth.scheme in ("header", "md5-concat") and auth.header is None:
-            self._problems.add(place, "expected `header`: the name of the one that proves who queries")
+            self._problems.add(pointer, "expected `header`: the name of the one that proves who queries")
         if auth.scheme in ("header", "basic", "bearer", "rt-hmac") and auth.secret is None:
-            self._problems.add(place, "expected `secret`: the name of a credential")
+            self._problems.add(pointer, "expected `secret`: the name of a credential")
         if auth.scheme in ("basic", "rt-hmac") and auth.username is None:
-            self._problems.add(place, "expected `username`: the name of a credential")
+            self._problems.add(pointer, "expected `username`: the name of a credential")
         return auth
 
     def _examples(self) -> None:
         document = self._document
-        for place, example in enumerate(document.example):
+        for index, example in enumerate(document.example):
             if example.answer_to == "usage" and document.usage is None:
-                self._problems.add(f"/example/{place}/answerTo", "expected [usage] in the document")
+                self._problems.add(f"/example/{index}/answerTo", "expected [usage] in the document")
             if example.answer_to == "fetch" and example.question >= len(document.fetches):
-                self._problems.add(f"/example/{place}/question", "expected the place of a [[fetch]] in the document")
+                self._problems.add(f"/example/{index}/question", "expected the place of a [[fetch]] in the document")
 
 
 def usual_auth(given: str | Auth | None) -> Auth | None:
@@ -355,11 +355,11 @@ def _placeholders_of(request: Request) -> frozenset[str]:
 def _refuse_differences(raw: Members[str, object], problems: Problems) -> None:
     """Say of usage that is reported as differences why it cannot be mapped, rather than that its name is not known."""
     rules = raw.get("rule")
-    for place, rule in enumerate(rules if isinstance(rules, list) else []):
+    for index, rule in enumerate(rules if isinstance(rules, list) else []):
         members = rule.get("set") if isinstance(rule, dict) else None
         for name in members if isinstance(members, dict) else {}:
             if name in DIFFERENCES:
-                problems.add(f"/rule/{place}/set/{escaped(name)}", NO_DIFFERENCES)
+                problems.add(f"/rule/{index}/set/{escaped(name)}", NO_DIFFERENCES)
 
 
 MAPPINGS = files("esimhooks.server.providers") / "mappings"

@@ -48,8 +48,8 @@ def check(verify: Verify) -> None:
     if verify.scheme == "md5-concat" and not names_of(verify):
         raise ValueError("expected `signed` with a credential:NAME: without a secret it proves nothing")
     for part in verify.signed:
-        place, _, name = part.partition(":")
-        if part not in ("body", "path") and not (place in ("text", "header", "query", "credential") and name):
+        source, _, name = part.partition(":")
+        if part not in ("body", "path") and not (source in ("text", "header", "query", "credential") and name):
             raise ValueError("expected in `signed` body, path, text:..., header:NAME, query:NAME or credential:NAME")
 
 
@@ -93,8 +93,8 @@ def _signed(verify: Verify, request: InboundRequest, credentials: Credentials) -
 
 
 def _part(part: str, request: InboundRequest, credentials: Credentials) -> bytes:
-    place, _, name = part.partition(":")
-    match place:
+    source, _, name = part.partition(":")
+    match source:
         case "body":
             return request.body
         case "path":

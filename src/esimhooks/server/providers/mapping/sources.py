@@ -68,10 +68,10 @@ class Source:
     def __init__(self, text: str) -> None:
         """Compile `header:NAME`, `query:NAME`, `path` or an expression. Raises `ValueError` with what was expected."""
         self.text = text
-        place, _, name = text.partition(":")
-        self._place = place if text == "path" or (place in ("header", "query") and name) else ""
-        self._name = name.lower() if place == "header" else name
-        self.expression: Expression | None = None if self._place else compile_expression(text)
+        kind, _, name = text.partition(":")
+        self._kind = kind if text == "path" or (kind in ("header", "query") and name) else ""
+        self._name = name.lower() if kind == "header" else name
+        self.expression: Expression | None = None if self._kind else compile_expression(text)
 
     @property
     def of_request(self) -> bool:
@@ -82,6 +82,6 @@ class Source:
         """Return the raw value, or None."""
         if self.expression is not None:
             return self.expression.read(view.members, view.steps)
-        if self._place == "header":
+        if self._kind == "header":
             return view.request.headers.get(self._name)
-        return view.query.get(self._name) if self._place == "query" else view.request.path
+        return view.query.get(self._name) if self._kind == "query" else view.request.path

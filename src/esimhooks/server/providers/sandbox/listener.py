@@ -86,11 +86,11 @@ class Service:
             return wire.failure("000101", "the request header RT-AccessCode is missing")
         if not hmac.compare_digest(access_code.encode(), self._access.access_code.encode()):
             return wire.failure("101003", "signature mismatch")
-        if self._access.secret_key is not None and not self._signature_holds(headers, body, self._access.secret_key):
+        if self._access.secret_key is not None and not self._is_signature_valid(headers, body, self._access.secret_key):
             return wire.failure("101003", "signature mismatch")
         return None
 
-    def _signature_holds(self, headers: Mapping[str, str], body: bytes, secret_key: str) -> bool:
+    def _is_signature_valid(self, headers: Mapping[str, str], body: bytes, secret_key: str) -> bool:
         named = ("RT-Timestamp", "RT-RequestID", "RT-AccessCode")
         signed = "".join(headers.get(name, "") for name in named).encode() + body
         expected = hmac.new(secret_key.encode(), signed, hashlib.sha256).hexdigest()
