@@ -78,10 +78,10 @@ async def run_against(
 
 async def measured(name: str, size: Size, source: Path | None = None) -> tuple[Figures, dict[str, str], float]:
     """Run a scenario on a fresh ground; return its figures, how durable the database was, and the peak of memory."""
-    with ground(source) as place:
-        figures = await SCENARIOS[name](place, size)
-        durability = await place.server.durability()
-    return figures, durability, max(place.server.peaks)
+    with ground(source) as bench:
+        figures = await SCENARIOS[name](bench, size)
+        durability = await bench.server.durability()
+    return figures, durability, max(bench.server.peaks)
 
 
 def show(name: str, figures: Figures) -> None:
@@ -118,21 +118,21 @@ def main() -> None:
         default=Path("artifacts/benchmarks.json"),
         help="where the JSON goes, with the page beside it",
     )
-    given = parser.parse_args()
-    unknown = set(given.scenarios) - set(SCENARIOS)
+    args = parser.parse_args()
+    unknown = set(args.scenarios) - set(SCENARIOS)
     if unknown:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
-    told = machine({})
-    names, size = given.scenarios or list(SCENARIOS), QUICK if given.quick else FULL
-    if given.seconds:
-        size = structs.replace(size, seconds=given.seconds)
-    work = run_against(given.against, names, size, rounds=given.rounds) if given.against else run(names, size)
+    machine_info = machine({})
+    names, size = args.scenarios or list(SCENARIOS), QUICK if args.quick else FULL
+    if args.seconds:
+        size = structs.replace(size, seconds=args.seconds)
+    work = run_against(args.against, names, size, rounds=args.rounds) if args.against else run(names, size)
     figures, durability = asyncio.run(work)
-    told["postgresql"] = durability
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps({"machine": told, "figures": figures}, indent=2) + "\n")
-    given.out.with_suffix(".html").write_text(page(told, figures))
-    print(f"written: {given.out} and {given.out.with_suffix('.html').name}")
+    machine_info["postgresql"] = durability
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps({"machine": machine_info, "figures": figures}, indent=2) + "\n")
+    args.out.with_suffix(".html").write_text(page(machine_info, figures))
+    print(f"written: {args.out} and {args.out.with_suffix('.html').name}")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ async def send_all(load: dict[str, Any]) -> float:
     secret, bodies = new_secret(), [body.encode() for body in load["bodies"]]
     numbers = iter(range(load["count"]))
 
-    async def work(place: int) -> None:
+    async def work(index: int) -> None:
         for number in numbers:
             body, message_id = bodies[number % len(bodies)], text_of(Prefix.EVENT, new_id())
             now = int(time.time())
@@ -42,7 +42,7 @@ async def send_all(load: dict[str, Any]) -> float:
                 "webhook-event": "esim.data_updated",
                 "webhook-attempt": "1",
             }
-            await sender.send(f"{load['url']}/ok/{place}", headers=headers, body=body, timeout_s=5.0)
+            await sender.send(f"{load['url']}/ok/{index}", headers=headers, body=body, timeout_s=5.0)
 
     server.freeze_startup_objects()  # as the server does
     began = time.monotonic()

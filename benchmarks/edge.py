@@ -1,7 +1,7 @@
 """What the edge of the server costs: one `POST /v1/updates` from its ASGI scope to the answer, with the intake left out.
 
 Run `python -m benchmarks.edge`: it prints microseconds of processor time of this process, the median of rounds and the
-quickest. Nothing is listened on and no database is asked: routing, key, limits, decoding, validation, metrics and the
+quickest. Nothing is listened on and no database is queried: routing, key, limits, decoding, validation, metrics and the
 answer remain (docs/decisions/0032).
 """
 
@@ -41,7 +41,7 @@ class _Constant:
 def edge() -> Router:
     """Return the application, with nothing behind it."""
     authenticator = Authenticator(
-        _Constant(),  # type: ignore[arg-type]  # never asked, as the key is the operator's first
+        _Constant(),  # type: ignore[arg-type]  # never queried, as the key is the operator's first
         admin_key=KEY,
         trusted_proxies=0,
         clock=lambda: datetime.now(UTC),

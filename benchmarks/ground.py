@@ -59,12 +59,12 @@ class Ground:
             raise RuntimeError(f"{len(refused)} posts were refused, the first with {refused[0]}")
         return posted
 
-    async def ask(self, what: str) -> Any:
+    async def fetch(self, what: str) -> Any:
         """Ask the receiver: count, arrivals, bodies, or reset."""
         wire = Wire(self.receiver)
-        _, said = await wire.post(Request(f"/-/{what}", {}, b""))
+        _, answer = await wire.post(Request(f"/-/{what}", {}, b""))
         await wire.close()
-        return json.loads(said)
+        return json.loads(answer)
 
     async def arrived(self, count: int) -> dict[str, int]:
         """Return the first arrival of each id once `count` requests have come, and forget them."""
@@ -76,10 +76,10 @@ class Ground:
     async def arrived_in_time(self, count: int, *, within_s: float) -> dict[str, int]:
         """Return the first arrival of each id by the time `count` have come or the wait ends, and forget them."""
         deadline = time.monotonic() + within_s
-        while await self.ask("count") < count and time.monotonic() < deadline:  # noqa: ASYNC110 - it is another process
+        while await self.fetch("count") < count and time.monotonic() < deadline:  # noqa: ASYNC110 - it is another process
             await asyncio.sleep(0.1)
         first: dict[str, int] = {}
-        for name, at in await self.ask("reset"):
+        for name, at in await self.fetch("reset"):
             first.setdefault(name, at)
         return first
 
@@ -89,10 +89,10 @@ async def piped(module: str, given: dict[str, Any], *, environment: Mapping[str,
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
     )
-    said, _ = await process.communicate(json.dumps(given).encode())
+    answer, _ = await process.communicate(json.dumps(given).encode())
     if process.returncode:
         raise RuntimeError(f"{module} failed with {process.returncode}")
-    return json.loads(said)
+    return json.loads(answer)
 
 
 @contextmanager
@@ -103,8 +103,8 @@ def ground(source: Path | None = None) -> Iterator[Ground]:
     """
     with tempfile.TemporaryDirectory(prefix="esimhooks-bench-") as folder:
         Path(folder).chmod(0o755)  # PostgreSQL has a user of its own where root runs this
-        with _receiving(Path(folder), source) as place:
-            yield place
+        with _receiving(Path(folder), source) as bench:
+            yield bench
 
 
 @contextmanager

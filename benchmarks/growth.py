@@ -29,15 +29,15 @@ async def growth(ground: Ground, size: Size) -> Figures:
     figures: Figures = {}
     rates: list[float] = []
     slowest: list[float] = []
-    for place, (esims, old) in enumerate([*((count, 0) for count in size.esims), (size.esims[-1], size.old)]):
+    for index, (esims, old) in enumerate([*((count, 0) for count in size.esims), (size.esims[-1], size.old)]):
         if old:
             await _insert_old(ground, old)
-        known = size.esims[place - 1] if 0 < place < len(size.esims) else 0
+        known = size.esims[index - 1] if 0 < index < len(size.esims) else 0
         paths = [f"/ok/{number}" for number in range(10)]
         if not old:
             targets = await ground.targets(node.url, paths, esims=max(1, (esims - known) // len(paths)))
         posted = await ground.post(
-            node.url, targets, connections=CONNECTIONS, seconds=max(1, size.seconds // 4), first=place * 10**6
+            node.url, targets, connections=CONNECTIONS, seconds=max(1, size.seconds // 4), first=index * 10**6
         )
         arrived = await ground.arrived(len(posted))
         rates.append(len(arrived) / ((max(arrived.values()) - min(one[1] for one in posted)) / 1e9))

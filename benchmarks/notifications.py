@@ -39,7 +39,7 @@ async def notifications(ground: Ground, size: Size) -> Figures:
 
 async def _targets(ground: Ground, node_url: str) -> list[Target]:
     """Make endpoints, each in an account of its own, whose eSIMs are those of one provider."""
-    targets = await ground.targets(node_url, [f"/ok/{place}" for place in range(ENDPOINTS)])
+    targets = await ground.targets(node_url, [f"/ok/{index}" for index in range(ENDPOINTS)])
     wire, headers = Wire(node_url), {"authorization": f"Bearer {ground.server.key}", "content-type": "application/json"}
 
     async def sent(path: str, body: object, *, method: str = "POST") -> Any:
@@ -49,7 +49,7 @@ async def _targets(ground: Ground, node_url: str) -> list[Target]:
     made = await sent(f"/v1/providers/{PROVIDER}", {"kind": "esimaccess"}, method="PUT")
     for target in targets:
         target["inbound"] = "/providers" + made["inboundUrl"].partition("/providers")[2]
-        keys = [f"{target['account']}-{place}" for place in range(target["esims"])]
+        keys = [f"{target['account']}-{index}" for index in range(target["esims"])]
         updates = [{"esimTranNo": key, "provider": PROVIDER, "dataUsage": 1} for key in keys]
         await sent("/v1/updates", {"account": target["account"], "mode": LIVE, "updates": updates})
     await wire.close()

@@ -54,10 +54,10 @@ def verdict(scenario: str, what: str, value: float) -> str:
 def page(machine: Mapping[str, Any], figures: Mapping[str, Figures]) -> str:
     """Return the page."""
     parts = [_scenario(name, rows) for name, rows in figures.items()]
-    told = "".join(f"<dt>{escape(name)}</dt><dd>{escape(_text(value))}</dd>" for name, value in machine.items())
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(_text(value))}</dd>" for name, value in machine.items())
     head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Benchmarks</title><style>{STYLE}</style>'
     note = "<p>All processes share the cores of one machine: compare figures within one run only.</p>"
-    return f"{head}<h1>Benchmarks</h1>{note}{''.join(parts)}<h2>Machine</h2><dl>{told}</dl></html>\n"
+    return f"{head}<h1>Benchmarks</h1>{note}{''.join(parts)}<h2>Machine</h2><dl>{rows}</dl></html>\n"
 
 
 def _scenario(name: str, rows: Figures) -> str:
@@ -80,13 +80,13 @@ def _unit(what: str) -> str:
 
 
 def _plot(bars: Sequence[tuple[str, float]]) -> str:
-    most = max((value for _, value in bars), default=0.0) or 1.0
+    maximum = max((value for _, value in bars), default=0.0) or 1.0
     room = WIDTH - LABEL - 100
     drawn = "".join(
-        f'<text x="{LABEL - 8}" y="{place * ROW + 16}" text-anchor="end">{escape(what)}</text>'
-        f'<rect x="{LABEL}" y="{place * ROW + 4}" width="{max(1.0, value / most * room):.1f}" height="{ROW - 8}"/>'
-        f'<text x="{LABEL + value / most * room + 6:.1f}" y="{place * ROW + 16}">{value:,.1f}</text>'
-        for place, (what, value) in enumerate(bars)
+        f'<text x="{LABEL - 8}" y="{index * ROW + 16}" text-anchor="end">{escape(what)}</text>'
+        f'<rect x="{LABEL}" y="{index * ROW + 4}" width="{max(1.0, value / maximum * room):.1f}" height="{ROW - 8}"/>'
+        f'<text x="{LABEL + value / maximum * room + 6:.1f}" y="{index * ROW + 16}">{value:,.1f}</text>'
+        for index, (what, value) in enumerate(bars)
     )
     return f'<svg viewBox="0 0 {WIDTH} {len(bars) * ROW + 4}" role="img" width="100%">{drawn}</svg>'
 

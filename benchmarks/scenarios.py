@@ -15,7 +15,7 @@ COUNTED_BATCH = 10
 CROWDED_BATCH = 100
 
 QUOTA = 50
-"""How many endpoints an account has unless told otherwise."""
+"""How many endpoints an account has by default."""
 MAX_AFTER_S = 15.0
 """How long the burst is watched after the last post: the flood need not drain for the others to be measured."""
 
@@ -81,7 +81,7 @@ async def drain(ground: Ground, size: Size) -> Figures:
     within minutes.
     """
     owner = ground.server.start("api")
-    targets = await ground.targets(owner.url, [f"/ok/{place}" for place in range(size.endpoints)])
+    targets = await ground.targets(owner.url, [f"/ok/{index}" for index in range(size.endpoints)])
     two = await _drained(ground, await _make_due(ground, owner.url, targets, size, first=0), dispatchers=2)
     due = await _make_due(ground, owner.url, targets, size, first=size.deliveries)
     before_s = await _bare(ground, size)
@@ -134,7 +134,7 @@ async def _bare(ground: Ground, size: Size) -> float:
     """Return the seconds that the bare client takes for half of the deliveries, with bodies that have arrived."""
     load = {
         "url": ground.receiver,
-        "bodies": await ground.ask("bodies"),
+        "bodies": await ground.fetch("bodies"),
         "count": size.deliveries // 2,
         "endpoints": size.endpoints,
     }
@@ -173,7 +173,7 @@ async def accept(ground: Ground, size: Size) -> Figures:
 
 
 async def _accept(ground: Ground, node_url: str, size: Size) -> Figures:
-    targets = await ground.targets(node_url, [f"/ok/{place}" for place in range(size.endpoints)])
+    targets = await ground.targets(node_url, [f"/ok/{index}" for index in range(size.endpoints)])
     before = await ground.server.commits()
     posted = await ground.post(node_url, targets, connections=50, seconds=max(1, size.seconds // 3))
     commits = await ground.server.commits() - before
@@ -190,15 +190,15 @@ async def _accept(ground: Ground, node_url: str, size: Size) -> Figures:
 async def steady(ground: Ground, size: Size) -> Figures:
     """A fixed pace; from when a post was due to when its event arrived.
 
-    A server that cannot keep the pace is told by the share that it let in and the share of it that arrived; the times
+    A server that cannot keep the pace shows by the share that it accepted and the share of it that arrived; the times
     are then those of what arrived.
     """
     node = ground.server.start()
-    targets = await ground.targets(node.url, [f"/ok/{place}" for place in range(size.endpoints)])
+    targets = await ground.targets(node.url, [f"/ok/{index}" for index in range(size.endpoints)])
     figures: Figures = {}
-    for place, rate in enumerate((200, 1000)):
+    for index, rate in enumerate((200, 1000)):
         posted = await ground.post(
-            node.url, targets, connections=100, rate=rate, seconds=size.seconds, first=place * 10**6
+            node.url, targets, connections=100, rate=rate, seconds=size.seconds, first=index * 10**6
         )
         arrived = await ground.arrived_in_time(len(posted), within_s=size.seconds)
         figures |= {
@@ -213,8 +213,8 @@ async def neighbour(ground: Ground, size: Size) -> Figures:
     """Five endpoints of a hundred hang and five answer 500; how the other ninety fare against a run without those."""
     node = ground.server.start()
     spoilt = max(1, size.endpoints // 20)
-    good = await ground.targets(node.url, [f"/ok/{place}" for place in range(size.endpoints - 2 * spoilt)])
-    paths = [f"/{kind}/{place}" for kind in ("hang", "fail") for place in range(spoilt)]
+    good = await ground.targets(node.url, [f"/ok/{index}" for index in range(size.endpoints - 2 * spoilt)])
+    paths = [f"/{kind}/{index}" for kind in ("hang", "fail") for index in range(spoilt)]
     bad = await ground.targets(node.url, paths)
     quiet = await ground.post(node.url, good, connections=50, rate=180, seconds=size.seconds)
     before = waits(quiet, await ground.arrived(len(quiet)))
@@ -237,7 +237,7 @@ async def burst(ground: Ground, size: Size) -> Figures:
     ground.server.stop(dispatcher)
     batch = min(500, size.flood)
     await ground.post(owner.url, [flooded], connections=4, batch=batch, posts=size.flood // batch)
-    await ground.ask("reset")
+    await ground.fetch("reset")
     ground.server.add_dispatcher()
     posted = await ground.post(owner.url, [other], connections=10, rate=10, seconds=size.seconds, first=10**6)
     others = {event for ids, *_ in posted for event in ids}
@@ -258,7 +258,7 @@ async def crowd(ground: Ground, size: Size) -> Figures:
     """An account with very many endpoints gets 100 updates at once; how another's single updates fare beside them."""
     node = ground.server.start()
     other, crowded = await ground.targets(node.url, ["/ok/other", "/ok/crowd"])
-    await ground.crowd(node.url, crowded, [f"/ok/crowd/{place}" for place in range(size.crowd - 1)])
+    await ground.crowd(node.url, crowded, [f"/ok/crowd/{index}" for index in range(size.crowd - 1)])
     seconds = max(1, size.seconds // 3)
     quiet = await ground.post(node.url, [other], connections=10, rate=20, seconds=seconds)
     before = waits(quiet, await ground.arrived(len(quiet)))
@@ -286,8 +286,8 @@ async def tenants(ground: Ground, size: Size) -> Figures:
     """
     node = ground.server.start()
     other, slow, full = await ground.targets(node.url, ["/ok/other", "/ok/slow", "/ok/full"])
-    await ground.crowd(node.url, slow, [f"/hang/{place}" for place in range(4)], maxInFlight=200)
-    await ground.crowd(node.url, full, [f"/ok/full/{place}" for place in range(QUOTA - 1)])
+    await ground.crowd(node.url, slow, [f"/hang/{index}" for index in range(4)], maxInFlight=200)
+    await ground.crowd(node.url, full, [f"/ok/full/{index}" for index in range(QUOTA - 1)])
     seconds, many = max(1, size.seconds // 3), min(1000, size.flood)
 
     async def beside(first: int) -> Posted:

@@ -49,12 +49,12 @@ class Node:
     def _announced(self) -> str:
         deadline = time.monotonic() + START_LIMIT_S
         while time.monotonic() < deadline:
-            said = self._output.read_text(errors="replace")
-            found = re.search(r"esimhooks serves (http\S+) ", said)
+            output = self._output.read_text(errors="replace")
+            found = re.search(r"esimhooks serves (http\S+) ", output)
             if found:
                 return found[1]
             if self._process.poll() is not None:
-                raise RuntimeError(f"the server did not start: {said[-2000:]}")
+                raise RuntimeError(f"the server did not start: {output[-2000:]}")
             time.sleep(0.05)
         raise RuntimeError(f"the server did not start within {START_LIMIT_S:g} s")
 

@@ -55,7 +55,7 @@ async def through(ground: Ground, size: Size) -> Figures:
 
 
 async def _targets(ground: Ground, node_url: str) -> list[Target]:
-    return await ground.targets(node_url, [f"/ok/{place}" for place in range(ENDPOINTS)])
+    return await ground.targets(node_url, [f"/ok/{index}" for index in range(ENDPOINTS)])
 
 
 async def _post(

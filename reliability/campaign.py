@@ -44,7 +44,7 @@ class Rest(Struct, kw_only=True):
     """How it was when all had come to rest."""
 
     stopped_at: float
-    """When the producer was told to end."""
+    """When the producer was signalled to end."""
     listed: dict[str, set[str]]
     """The ids of the events that the API shows, by account."""
     unfinished: dict[str, int]
@@ -56,8 +56,8 @@ class Paths:
 
     def __init__(self, work: str) -> None:
         folder = Path(work)
-        self.told = folder / "told.jsonl"
-        self.heard = folder / "heard.jsonl"
+        self.sent = folder / "sent.jsonl"
+        self.received = folder / "received.jsonl"
         self.faults = folder / "faults.jsonl"
         self.lanes = folder / "lanes.json"
         self.plan = folder / "plan.json"
@@ -85,7 +85,7 @@ class Campaign:
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(self._stand.watch(self._note_exit), name="watch")
             async with self._standing(), self._receiving(), self._producing() as producer:
-                pulse = Pulse(self._paths.told, self._paths.heard, self._lanes())
+                pulse = Pulse(self._paths.sent, self._paths.received, self._lanes())
                 if not await pulse.felt_since(time.time(), within_s=SETTLE_LIMIT_S):
                     raise GaveUp("nothing arrives although no fault was made yet")
                 if self._interrupted is not None:
@@ -123,7 +123,7 @@ class Campaign:
             self._save()
 
     async def _rest(self, pulse: Pulse, stopped_at: float) -> Rest:
-        """Wait until nothing is pending, and ask what there is."""
+        """Wait until nothing is pending, and count what there is."""
         unfinished: dict[str, int] = {}
         deadline = time.monotonic() + REST_LIMIT_S
         while time.monotonic() < deadline:
@@ -164,10 +164,10 @@ class Campaign:
         lanes = {name: lane for account in self._state.accounts.values() for name, lane in account.lanes.items()}
         self._paths.lanes.write_bytes(msgspec.json.encode(lanes))
         where = ("--host", self._stand.host, "--port", str(self._state.receiver_port))
-        files = ("--lanes", str(self._paths.lanes), "--journal", str(self._paths.heard))
+        files = ("--lanes", str(self._paths.lanes), "--journal", str(self._paths.received))
         receiver = launched((sys.executable, "-m", "reliability.receiver", *where, *files), self._paths.processes)
         try:
-            await until(self._paths.heard.exists, "the start of the receiver", within_s=30)
+            await until(self._paths.received.exists, "the start of the receiver", within_s=30)
             yield
         finally:
             receiver.kill()
@@ -183,7 +183,7 @@ class Campaign:
             seed=f"{options.seed} {state.starts}",
             run=f"g{state.starts}",
             rate=options.rate,
-            journal=str(self._paths.told),
+            journal=str(self._paths.sent),
         )
         self._paths.plan.write_bytes(msgspec.json.encode(plan_of_it))
         command = (sys.executable, "-m", "reliability.producer", str(self._paths.plan))

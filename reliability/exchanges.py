@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from reliability.lines import Heard
+from reliability.lines import ReceivedRequest
 
 
 class Exchange(Struct, frozen=True, kw_only=True):
@@ -33,8 +33,8 @@ class Exchange(Struct, frozen=True, kw_only=True):
         return self.status is not None and not self.delivered
 
 
-class Story(Struct, kw_only=True):
-    """All that came in at one lane of one event, in the order of arrival, and what the event said of itself."""
+class History(Struct, kw_only=True):
+    """All that came in at one lane of one event, in the order of arrival, and what the event names."""
 
     esim: str
     sequence: int
@@ -47,18 +47,18 @@ class Story(Struct, kw_only=True):
         return any(exchange.delivered for exchange in self.exchanges)
 
 
-class Hearings(Struct, kw_only=True):
-    """The stories by lane and event id, and how many requests were not signed as they should be."""
+class Histories(Struct, kw_only=True):
+    """The histories by lane and event id, and how many requests were not signed as they should be."""
 
-    stories: dict[tuple[str, str], Story]
+    histories: dict[tuple[str, str], History]
     requests: int
     unsigned: int
 
 
-def put_together(lines: Iterable[Heard]) -> Hearings:
-    """Return the stories that the receiver's lines tell."""
-    begun: dict[int, Heard] = {}
-    ends: dict[int, Heard] = {}
+def put_together(lines: Iterable[ReceivedRequest]) -> Histories:
+    """Return the histories that the receiver's lines describe."""
+    begun: dict[int, ReceivedRequest] = {}
+    ends: dict[int, ReceivedRequest] = {}
     cut: dict[int, float] = {}
     for line in lines:
         if line.lane is not None:
@@ -67,7 +67,7 @@ def put_together(lines: Iterable[Heard]) -> Hearings:
             cut[line.number] = line.at
         else:
             ends[line.number] = line
-    stories: dict[tuple[str, str], Story] = {}
+    histories: dict[tuple[str, str], History] = {}
     for number, first in begun.items():
         lane, end = first.lane or "", ends.get(number)
         unanswered = number in cut or end is None
@@ -80,21 +80,23 @@ def put_together(lines: Iterable[Heard]) -> Hearings:
             done=cut.get(number, end.at if end else first.at),
             status=None if unanswered or end is None else end.status,
         )
-        story = stories.setdefault(
+        history = histories.setdefault(
             (lane, first.event_id),
-            Story(esim=first.esim, sequence=first.sequence, event=first.event, exchanges=[]),
+            History(esim=first.esim, sequence=first.sequence, event=first.event, exchanges=[]),
         )
-        story.exchanges.append(exchange)
-    for story in stories.values():
-        story.exchanges.sort(key=lambda exchange: exchange.at)
-    return Hearings(stories=stories, requests=len(begun), unsigned=sum(not first.signed for first in begun.values()))
+        history.exchanges.append(exchange)
+    for history in histories.values():
+        history.exchanges.sort(key=lambda exchange: exchange.at)
+    return Histories(
+        histories=histories, requests=len(begun), unsigned=sum(not first.signed for first in begun.values())
+    )
 
 
-def arrivals_by_lane(stories: Iterable[Story]) -> dict[str, list[float]]:
+def arrivals_by_lane(histories: Iterable[History]) -> dict[str, list[float]]:
     """Return when requests came in at each lane, ascending."""
     arrivals: dict[str, list[float]] = defaultdict(list)
-    for story in stories:
-        for exchange in story.exchanges:
+    for history in histories:
+        for exchange in history.exchanges:
             arrivals[exchange.lane].append(exchange.at)
     for times in arrivals.values():
         times.sort()

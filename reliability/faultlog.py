@@ -34,7 +34,7 @@ AFTERWARDS_S = {
 """How long after its end a fault may still spoil results: connections are found dead, a paused node wakes."""
 
 STALE_HOLDERS = frozenset({Kind.PAUSE, Kind.NETWORK})
-"""What leaves a node that believes for a moment that it still holds its lanes."""
+"""What leaves a node that believes for a short time that its leases are still valid."""
 
 LIMITS_S = {
     Kind.KILL: 35.0,
@@ -80,7 +80,7 @@ class Span(Struct, frozen=True, kw_only=True):
         return self.touches(node) and at <= last + READ_LATE_S and self.fault.began <= done + SETTLE_S
 
     def may_have_sent(self, node: str, at: float) -> bool:
-        """Whether the attempt at this moment may be one of a node that has lost its lanes and does not know it."""
+        """Whether the attempt at this time may be one of a node that has lost its lanes and does not know it."""
         last = self.ended + AFTERWARDS_S.get(self.fault.kind, 0.0)
         return self.fault.kind in STALE_HOLDERS and self.touches(node) and self.fault.began <= at <= last
 

@@ -36,7 +36,7 @@ class FaultLog:
     def began(
         self, kind: Kind, target: str, *, node: Node | None = None, detail: str = "", at: float | None = None
     ) -> Fault:
-        """Write down the beginning of a fault, now unless told; with a node, only that one's attempts suffer."""
+        """Write down the beginning of a fault, now unless `at` is given; with a node, only that one's attempts suffer."""
         # The name of a node that sends nothing stands for its address: no attempt comes from there.
         address = "" if node is None else node.address if node.dispatches else node.name
         fault = Fault(number=self._next, kind=kind, target=target, began=at or time.time(), node=address, detail=detail)
@@ -46,8 +46,8 @@ class FaultLog:
 
     def ended(self, fault: Fault, *, detail: str | None = None) -> None:
         """Write down its end, now."""
-        told = fault.detail if detail is None else detail
-        self._journal.keep_now(msgspec.structs.replace(fault, ended=time.time(), detail=told))
+        text = fault.detail if detail is None else detail
+        self._journal.keep_now(msgspec.structs.replace(fault, ended=time.time(), detail=text))
 
 
 class Harm:

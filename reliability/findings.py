@@ -9,7 +9,7 @@ from reliability.campaign import Paths, Rest
 from reliability.exchanges import arrivals_by_lane, put_together
 from reliability.faultlog import Span, spans
 from reliability.journal import read
-from reliability.lines import Fault, Heard, Kind, Told
+from reliability.lines import Fault, Kind, ReceivedRequest, SentUpdate
 from reliability.operations import ORDERED, SCHEDULE, TIMEOUT_S
 from reliability.promises import Kept, hold_to_promises, keep_ledger
 from reliability.recovery import Recovery, recoveries
@@ -46,13 +46,13 @@ class Findings(Struct, kw_only=True):
 def examine(state: State, rest: Rest) -> Findings:
     """Work everything out from the journals."""
     paths = Paths(state.work)
-    ledger = keep_ledger(read(paths.told, Told))
-    hearings = put_together(read(paths.heard, Heard))
+    ledger = keep_ledger(read(paths.sent, SentUpdate))
+    received_histories = put_together(read(paths.received, ReceivedRequest))
     faults = spans(read(paths.faults, Fault))
-    arrivals = arrivals_by_lane(hearings.stories.values())
+    arrivals = arrivals_by_lane(received_histories.histories.values())
     kept = hold_to_promises(
         ledger,
-        hearings.stories,
+        received_histories.histories,
         lanes={name: list(account.lanes) for name, account in state.accounts.items()},
         ordered={
             name
@@ -64,9 +64,9 @@ def examine(state: State, rest: Rest) -> Findings:
     )
     findings = Findings(
         answers=ledger.requests,
-        requests=hearings.requests,
+        requests=received_histories.requests,
         kept=kept,
-        repeats=find_repeats(hearings.stories.values(), faults, schedule=SCHEDULE, timeout_s=TIMEOUT_S),
+        repeats=find_repeats(received_histories.histories.values(), faults, schedule=SCHEDULE, timeout_s=TIMEOUT_S),
         faults=faults,
         recoveries=recoveries(
             faults,
@@ -83,7 +83,7 @@ def examine(state: State, rest: Rest) -> Findings:
         violations=[],
     )
     findings.violations = [
-        *_violations_of(kept, hearings.unsigned),
+        *_violations_of(kept, received_histories.unsigned),
         *_violations_of_time(findings),
         *(f"deliveries {status} at rest: {count}" for status, count in rest.unfinished.items()),
         *(f"a node ended by itself: {text}" for text in state.own_exits),

@@ -13,7 +13,7 @@ FIRST_STEP_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Step(NamedTuple):
-    """What is told of the eSIM: status, percent of the volume used, why it is told; and the types that this raises.
+    """What is reported of the eSIM: status, percent of the volume used, the cause; and the types that this raises.
 
     A step that is not `timed` says not when it happened: it is later than all that came before it, and the next may say
     again what an earlier one said.
@@ -58,13 +58,13 @@ def expected_events(step: int) -> list[Expected]:
 
 def update_of(esim: str, step: int, *, order: str | None = None) -> dict[str, Any]:
     """Return the update that tells the step, as `POST /v1/updates` takes it; `order` is the order it is one eSIM of."""
-    told = LIFE[step]
-    at = {"occurredAt": f"{FIRST_STEP_AT + timedelta(minutes=step):%Y-%m-%dT%H:%M:%SZ}"} if told.timed else {}
+    entry = LIFE[step]
+    at = {"occurredAt": f"{FIRST_STEP_AT + timedelta(minutes=step):%Y-%m-%dT%H:%M:%SZ}"} if entry.timed else {}
     return at | {
         "transactionId": f"shop-{order or esim}",
         "esimTranNo": esim,
-        "cause": told.cause,
-        "esimStatus": told.status,
+        "cause": entry.cause,
+        "esimStatus": entry.status,
         "totalVolume": VOLUME_MB,
-        "dataUsage": VOLUME_MB * told.percent / 100,
+        "dataUsage": VOLUME_MB * entry.percent / 100,
     }

@@ -11,7 +11,7 @@ CLOSED = 0
 """The status of an answer that was none: the connection was closed instead."""
 
 
-class Told(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SentUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A line of the producer: one step of one eSIM that it `sent`, or that was answered.
 
     `outcome` is the answer's word for the update, None where it was only sent; `events` are the ids in the answer.
@@ -31,7 +31,7 @@ class Told(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.outcome is not None
 
 
-class Heard(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ReceivedRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A line of the receiver: a request that `number` came in (with `lane`), was answered, or was cut off.
 
     `node` is the address that it came from, `signed` whether its signature is the lane's. `status` stands in the line of

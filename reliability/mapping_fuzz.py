@@ -91,8 +91,8 @@ def _changed(value: object, rng: Random) -> object:
             case _:
                 return {**value, name: _changed(value[name], rng)}
     if isinstance(value, list) and value:
-        place = rng.randrange(len(value))
-        return [*value[:place], _changed(value[place], rng), *value[place + 1 :]]
+        index = rng.randrange(len(value))
+        return [*value[:index], _changed(value[index], rng), *value[index + 1 :]]
     return rng.choice(ODD)
 
 
@@ -109,7 +109,7 @@ def read(mapped: Mapped, example: Example) -> tuple[str, float]:
 
 
 def main(arguments: list[str]) -> int:
-    """Send as many as were asked for, print the figures, return the exit code."""
+    """Send the number of bodies, print the figures, return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bodies", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)

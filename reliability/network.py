@@ -40,7 +40,7 @@ class Network:
         return ("ip", "netns", "exec", node)
 
     def cut(self, node: str) -> None:
-        """Pull the node's cable to the database: packets vanish, nobody is told."""
+        """Pull the node's cable to the database: packets vanish without an error."""
         run("ip", "link", "set", f"da-{self._hosts[node]}", "down")
 
     def mend(self, node: str) -> None:

@@ -61,7 +61,7 @@ class Node:
 
     @property
     def ready(self) -> bool:
-        """Whether it has said that it serves, since its last start."""
+        """Whether it has printed that it serves, since its last start."""
         return ANNOUNCED.search(self._said()) is not None
 
     def start(self) -> None:
@@ -114,7 +114,7 @@ class Node:
         return await ended(self._process, within_s=STOP_S)
 
     def last_words(self) -> str:
-        """Return the end of what it has said since its last start."""
+        """Return the end of its output since its last start."""
         return " | ".join(self._said().decode(errors="replace").strip().splitlines()[-3:])[-500:]
 
     def _said(self) -> bytes:

@@ -1,4 +1,4 @@
-"""What the operator and the merchants do over the API: make accounts and endpoints, list events, ask what waits.
+"""What the operator and the merchants do over the API: make accounts and endpoints, list events, count what waits.
 
 Asked again where the server does not answer; a 4xx raises.
 """
@@ -15,7 +15,7 @@ from reliability.state import Account
 
 BEHAVIOURS = ("prompt", "failing", "slow")
 ORDERED = "failing"
-"""The endpoint of this behaviour asks for the order within each eSIM."""
+"""The endpoint of this behaviour keeps the order within each eSIM."""
 SCHEDULE = (0, 1, 2, 3, 5, 5, 5, 10, 10, 20)
 """The seconds before each attempt: the longest row of failures of the receiver is well inside."""
 TIMEOUT_S = 5.0
@@ -78,7 +78,7 @@ class Operations:
             cursor = f"&cursor={page['nextCursor']}"
 
     async def _call(self, method: str, path: str, key: str, body: Any = None) -> Any:
-        said = ""
+        answered = ""
         for _ in range(TRIES):
             try:
                 async with (
@@ -87,7 +87,7 @@ class Operations:
                     ) as session,
                     session.request(method, self._url + path, json=body) as answer,
                 ):
-                    said = f"{answer.status} {await answer.text()}"
+                    answered = f"{answer.status} {await answer.text()}"
                     if answer.status < 300:
                         return await answer.json()
                     if answer.status == TOO_MANY:
@@ -95,6 +95,6 @@ class Operations:
                     elif answer.status < 500:
                         break
             except (ClientError, OSError, TimeoutError) as error:
-                said = str(error)
+                answered = str(error)
             await asyncio.sleep(0.5)
-        raise GaveUp(f"{method} {path}: {said}")
+        raise GaveUp(f"{method} {path}: {answered}")

@@ -1,7 +1,7 @@
 """PostgreSQL kept by Patroni with etcd: two members, one of them the synchronous standby of the other, each in a namespace.
 
 A folder and the campaign's network come in. Started here from Debian's programs (`postgresql`, `patroni`, `etcd-server`);
-which member is the primary is asked of Patroni, over HTTP. What befalls them stands in `faults`.
+Patroni says which member is the primary, over HTTP. What befalls them stands in `faults`.
 """
 
 import json
@@ -194,7 +194,7 @@ class Cluster(Postgres):
             pass
 
     def cut(self, member: Member) -> None:
-        """Pull the member's cable: packets vanish, nobody is told."""
+        """Pull the member's cable: packets vanish without an error."""
         self._network.cut(member.name)
 
     def mend(self, member: Member) -> None:

@@ -45,11 +45,11 @@ BESIDES = {
 def plan(kills: int, *, seed: int, possible: frozenset[Kind], only: Sequence[str]) -> list[Kind]:
     """Return the faults in their order: so many kills, and the others among them."""
     rng = Random(f"plan {seed}")
-    asked = {kind for group in only or GROUPS for kind in GROUPS[group]} & possible
-    shares = {kind: share for kind, share in KILLS.items() if kind in asked}
+    chosen = {kind for group in only or GROUPS for kind in GROUPS[group]} & possible
+    shares = {kind: share for kind, share in KILLS.items() if kind in chosen}
     faults = rng.choices(list(shares), weights=list(shares.values()), k=kills) if shares else []
     for kind, every in BESIDES.items():
-        if kind in asked:
+        if kind in chosen:
             faults += [kind] * max(1, kills // every)
     rng.shuffle(faults)
     return faults

@@ -27,7 +27,7 @@ def launched(
 
 
 async def until(condition: Callable[[], bool], what: str, *, within_s: float) -> None:
-    """Return once the condition holds. Raises `GaveUp` after so many seconds."""
+    """Return once the condition holds. Raises `GaveUp` after `within_s`."""
     try:
         async with asyncio.timeout(within_s):
             while not condition():  # noqa: ASYNC110 - what is waited for happens in other processes
@@ -43,7 +43,7 @@ async def ended(process: "subprocess.Popen[bytes]", *, within_s: float) -> int:
 
 
 def run(*command: str) -> None:
-    """Run a short command. Raises `GaveUp` with what it said where it fails."""
+    """Run a short command. Raises `GaveUp` with its output where it fails."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode != 0:
         raise GaveUp(f"{' '.join(command)}: {done.stderr.strip()}")

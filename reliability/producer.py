@@ -1,8 +1,8 @@
-"""The producer: a process of its own that tells the lives of eSIMs and never gives up on a step.
+"""The producer: a process of its own that reports the lives of eSIMs and never gives up on a step.
 
 In comes a plan (address, key, accounts, rate), out goes a journal: a step counts as acknowledged once its line is on
 disk. Some eSIMs are bought by an order of several first. A request has one step or several; some are sent twice at once,
-some again later. It imports nothing of esimhooks. SIGTERM lets it begin no more lives; it ends once those begun are told.
+some again later. It imports nothing of esimhooks. SIGTERM lets it begin no more lives; it ends once those begun are complete.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from msgspec import Struct
 
 from reliability.journal import Journal
 from reliability.life import LIFE, expected_events, update_of
-from reliability.lines import Told
+from reliability.lines import SentUpdate
 
 AT_ONCE = 16
-"""Groups of eSIMs whose lives are told at the same time."""
+"""Groups of eSIMs whose lives are reported at the same time."""
 MAX_GROUP = 4
 AGAIN_S = 0.15
 ANSWER_LIMIT_S = 10.0
@@ -39,7 +39,7 @@ PROVIDER = "upstream"
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What to do. `run` tells the eSIMs of one start of the producer from those of another; `rate` is events a second."""
+    """What to do. `run` distinguishes the eSIMs of one start of the producer from those of another; `rate` is events a second."""
 
     url: str
     key: str
@@ -80,7 +80,7 @@ class Pace:
 
 
 class Group(Struct, frozen=True):
-    """eSIMs whose lives are told together, and the order that they are of."""
+    """eSIMs whose lives are reported together, and the order that they are of."""
 
     account: str
     esims: list[str]
@@ -93,7 +93,7 @@ class Producer:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._journal = Journal(Path(plan.journal))
-        self._chance = Random(plan.seed)
+        self._rng = Random(plan.seed)
         self._pace = Pace(plan.rate)
         self._numbers = count(1)
         self._stopping = False
@@ -113,21 +113,21 @@ class Producer:
 
     async def _lives(self, session: ClientSession) -> None:
         while not self._stopping:
-            account = self._chance.randrange(len(self._plan.accounts))
-            size = self._chance.randint(1, MAX_GROUP)
+            account = self._rng.randrange(len(self._plan.accounts))
+            size = self._rng.randint(1, MAX_GROUP)
             esims = [f"{self._plan.run}a{account}n{next(self._numbers):06}" for _ in range(size)]
             group = Group(self._plan.accounts[account], esims)
-            if self._chance.random() < ORDERED:
+            if self._rng.random() < ORDERED:
                 group = await self._ordered(session, group)
             async with asyncio.TaskGroup() as later:
                 for steps in self._requests():
                     await self._pace.wait(sum(len(LIFE[step].raises) for step in steps) * size)
-                    copies = 2 if self._chance.random() < TWICE_AT_ONCE else 1
+                    copies = 2 if self._rng.random() < TWICE_AT_ONCE else 1
                     tell = [self._tell(session, group, steps) for _ in range(copies)]
                     certain = all(await asyncio.gather(*tell))
                     if all(LIFE[step].timed for step in steps):
-                        if self._chance.random() < ONCE_MORE_LATER:
-                            delay_s = self._chance.uniform(0.1, 3)
+                        if self._rng.random() < ONCE_MORE_LATER:
+                            delay_s = self._rng.uniform(0.1, 3)
                             later.create_task(self._tell(session, group, steps, delay_s))
                     elif not certain:
                         break
@@ -139,9 +139,9 @@ class Producer:
         last of them is known again. For the same reason a life ends with one that may still be under way.
         """
         steps: list[int] = []
-        for step, told in enumerate(LIFE):
+        for step, entry in enumerate(LIFE):
             steps.append(step)
-            if told.timed and len(steps) < MAX_STEPS and self._chance.random() < ONE_MORE_STEP:
+            if entry.timed and len(steps) < MAX_STEPS and self._rng.random() < ONE_MORE_STEP:
                 continue
             yield steps
             steps = []
@@ -149,7 +149,7 @@ class Producer:
             yield steps
 
     async def _ordered(self, session: ClientSession, group: "Group") -> "Group":
-        """Order as many eSIMs as are in the group; each update takes a place of the order."""
+        """Order as many eSIMs as are in the group; each update takes a slot of the order."""
         order = group.esims[0]
         body = {
             "account": group.account,
@@ -162,11 +162,11 @@ class Producer:
         while True:
             with suppress(ClientError, OSError, TimeoutError):
                 async with session.post(f"{self._plan.url}/v1/orders", json=body) as answer:
-                    said = await answer.read()
+                    content = await answer.read()
                     if answer.status < 300:
                         return Group(group.account, group.esims, order)
                     if answer.status < 500:
-                        raise RuntimeError(f"the order was refused: {said[:200]!r}")
+                        raise RuntimeError(f"the order was refused: {content[:200]!r}")
             await asyncio.sleep(AGAIN_S)
 
     async def _tell(self, session: ClientSession, group: "Group", steps: list[int], delay_s: float = 0.0) -> bool:
@@ -175,37 +175,37 @@ class Producer:
         Return whether none of the requests may still be under way.
         """
         await asyncio.sleep(delay_s)
-        told = [(esim, step) for step in steps for esim in group.esims]
-        updates = [update_of(esim, step, order=group.order) for esim, step in told]
+        sent = [(esim, step) for step in steps for esim in group.esims]
+        updates = [update_of(esim, step, order=group.order) for esim, step in sent]
         body = {"account": group.account, "mode": "test", "updates": updates}
-        for esim, step in told:
-            self._journal.note(Told(esim=esim, step=step, at=time.time()))
+        for esim, step in sent:
+            self._journal.note(SentUpdate(esim=esim, step=step, at=time.time()))
         certain = True
         while True:
             try:
                 async with session.post(f"{self._plan.url}/v1/updates", json=body) as answer:
-                    said = await answer.read()
+                    content = await answer.read()
                     if answer.status < 500:
-                        await self._write_down(told, answer.status, said)
+                        await self._write_down(sent, answer.status, content)
                         return certain
             except (ClientError, OSError, TimeoutError):
                 certain = False
             await asyncio.sleep(AGAIN_S)
 
-    async def _write_down(self, told: list[tuple[str, int]], status: int, said: bytes) -> None:
+    async def _write_down(self, sent: list[tuple[str, int]], status: int, content: bytes) -> None:
         at = time.time()
         try:
-            results = msgspec.json.decode(said, type=Results).results
+            results = msgspec.json.decode(content, type=Results).results
         except msgspec.DecodeError:
             results = []
-        if status != 200 or len(results) != len(told):
-            refused = f"{status} {said[:200].decode(errors='replace')}"
-            esim, step = told[0]
-            await self._journal.keep(Told(esim=esim, step=step, at=at, refused=refused))
+        if status != 200 or len(results) != len(sent):
+            refused = f"{status} {content[:200].decode(errors='replace')}"
+            esim, step = sent[0]
+            await self._journal.keep(SentUpdate(esim=esim, step=step, at=at, refused=refused))
             return
-        for (esim, step), result in zip(told, results, strict=True):
+        for (esim, step), result in zip(sent, results, strict=True):
             self._journal.note(
-                Told(
+                SentUpdate(
                     esim=esim,
                     step=step,
                     at=at,
@@ -218,7 +218,7 @@ class Producer:
 
 
 def _wrong(result: Result, step: int) -> str | None:
-    """Return what is wrong with the answer: the first time all events are told, every other time it is a duplicate."""
+    """Return what is wrong with the answer: the first time it has all events, every other time it is a duplicate."""
     if result.outcome == "duplicate" and not result.events:
         return None
     if result.outcome in ("applied", "unchanged") and len(result.events) == len(expected_events(step)):

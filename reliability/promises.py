@@ -1,7 +1,7 @@
 """The promises: what was acknowledged must have arrived, once created, at every lane. Pure.
 
 The producer's lines, the receiver's stories and the ids that the API lists come in; what is missing, what was created
-twice and what nobody told come out.
+twice and what nothing explains come out.
 """
 
 from collections import defaultdict
@@ -11,9 +11,9 @@ from math import inf
 
 from msgspec import Struct
 
-from reliability.exchanges import Story
+from reliability.exchanges import History
 from reliability.life import Expected, expected_events
-from reliability.lines import Told
+from reliability.lines import SentUpdate
 
 
 class Ledger(Struct, kw_only=True):
@@ -23,7 +23,7 @@ class Ledger(Struct, kw_only=True):
     acknowledged: dict[tuple[str, int], float]
     absorbed: dict[tuple[str, int], int]
     named: dict[tuple[str, int], tuple[str, ...]]
-    """The ids of events in the answer, where an answer told them."""
+    """The ids of events in the answer, where an answer had them."""
     refused: list[str]
     requests: int
     """Answers, copies of the same step included."""
@@ -44,7 +44,7 @@ class Kept(Struct, kw_only=True):
     wrong_answers: list[str]
 
 
-def keep_ledger(lines: Iterable[Told]) -> Ledger:
+def keep_ledger(lines: Iterable[SentUpdate]) -> Ledger:
     """Return what the producer's lines say."""
     ledger = Ledger(sent=set(), acknowledged={}, absorbed=defaultdict(int), named={}, refused=[], requests=0)
     for line in lines:
@@ -70,30 +70,30 @@ def lanes_of(esim: str, lanes: Mapping[str, Sequence[str]]) -> Sequence[str]:
 
 def hold_to_promises(
     ledger: Ledger,
-    stories: Mapping[tuple[str, str], Story],
+    histories: Mapping[tuple[str, str], History],
     *,
     lanes: Mapping[str, Sequence[str]],
     ordered: Collection[str],
     listed: Mapping[str, set[str]],
 ) -> Kept:
-    """Compare; `lanes` by account (`a0`), `ordered` those that asked for the order within each eSIM.
+    """Compare; `lanes` by account (`a0`), `ordered` those that keep the order within each eSIM.
 
     `listed` are the ids of the events that the API shows of each account.
     """
     ids: dict[tuple[str, Expected], set[str]] = defaultdict(set)
-    told: set[tuple[str, Expected]] = set()
+    acknowledged: set[tuple[str, Expected]] = set()
     arrived: dict[str, set[str]] = defaultdict(set)
-    for (lane, event_id), story in stories.items():
-        place = (story.esim, Expected(story.sequence, story.event))
-        ids[place].add(event_id)
-        if story.delivered:
+    for (lane, event_id), history in histories.items():
+        key = (history.esim, Expected(history.sequence, history.event))
+        ids[key].add(event_id)
+        if history.delivered:
             arrived[event_id].add(lane)
     lost: list[str] = []
     deliveries = delivered = complete = 0
     sent = {(esim, expected) for esim, step in ledger.sent for expected in expected_events(step)}
     for esim, step in ledger.acknowledged:
         for expected in expected_events(step):
-            told.add((esim, expected))
+            acknowledged.add((esim, expected))
             wanted = lanes_of(esim, lanes)
             reached = {lane for event_id in ids.get((esim, expected), ()) for lane in arrived[event_id]}
             deliveries += len(wanted)
@@ -101,13 +101,13 @@ def hold_to_promises(
             complete += all(lane in reached for lane in wanted)
             lost += [f"{esim} {expected.sequence} {expected.event} at {lane}" for lane in wanted if lane not in reached]
     return Kept(
-        acknowledged_events=len(told),
+        acknowledged_events=len(acknowledged),
         arrived_events=complete,
         deliveries_expected=deliveries,
         deliveries_arrived=delivered,
         lost=lost,
         created_twice=_created_twice(ledger, ids),
-        out_of_order=_out_of_order(stories, ordered),
+        out_of_order=_out_of_order(histories, ordered),
         phantoms=_phantoms(ids, sent, listed),
         undelivered=[
             f"{event_id} at {lane}"
@@ -130,16 +130,16 @@ def _created_twice(ledger: Ledger, ids: Mapping[tuple[str, Expected], set[str]])
     return absorbed + events
 
 
-def _out_of_order(stories: Mapping[tuple[str, str], Story], ordered: Collection[str]) -> list[str]:
+def _out_of_order(histories: Mapping[tuple[str, str], History], ordered: Collection[str]) -> list[str]:
     """Where the order is kept, nothing of an eSIM begins before what came before it was answered with 2xx."""
-    told: dict[tuple[str, str], list[Story]] = defaultdict(list)
-    for (lane, _), story in stories.items():
+    by_esim: dict[tuple[str, str], list[History]] = defaultdict(list)
+    for (lane, _), history in histories.items():
         if lane in ordered:
-            told[lane, story.esim].append(story)
+            by_esim[lane, history.esim].append(history)
     return [
         f"{esim} at {lane}: {later.sequence} begun before {earlier.sequence} had arrived"
-        for (lane, esim), lines in told.items()
-        for earlier, later in pairwise(sorted(lines, key=lambda story: story.sequence))
+        for (lane, esim), lines in by_esim.items()
+        for earlier, later in pairwise(sorted(lines, key=lambda history: history.sequence))
         if later.exchanges[0].at < min((one.done for one in earlier.exchanges if one.delivered), default=inf)
     ]
 

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
-from reliability.lines import Heard, Told
+from reliability.lines import ReceivedRequest, SentUpdate
 from reliability.processes import GaveUp, until
 from reliability.recovery import LEFT_OVER_S
 
@@ -19,14 +19,14 @@ Line = TypeVar("Line", bound=Struct)
 
 
 class Tail(Generic[Line]):
-    """Reads what was added to a journal since the last look."""
+    """Reads what was added to a journal since the last read."""
 
     def __init__(self, path: Path, kind: type[Line]) -> None:
         self._path = path
         self._decode = msgspec.json.Decoder(kind).decode
         self._offset = path.stat().st_size if path.exists() else 0
 
-    def order_update(self) -> list[Line]:
+    def new_lines(self) -> list[Line]:
         """Return the whole lines that are new."""
         if not self._path.exists():
             return []
@@ -41,16 +41,16 @@ class Tail(Generic[Line]):
 class Pulse:
     """The last signs of life."""
 
-    def __init__(self, told: Path, heard: Path, lanes: Collection[str]) -> None:
-        self._told = Tail(told, Told)
-        self._heard = Tail(heard, Heard)
+    def __init__(self, sent: Path, received: Path, lanes: Collection[str]) -> None:
+        self._sent = Tail(sent, SentUpdate)
+        self._received = Tail(received, ReceivedRequest)
         self._accepted_at = 0.0
         self._arrived_at = dict.fromkeys(lanes, 0.0)
 
-    async def felt_since(self, moment: float, *, within_s: float) -> bool:
-        """Return true once everything has gone on since the moment, false if it does not in so many seconds."""
+    async def felt_since(self, since: float, *, within_s: float) -> bool:
+        """Return true once everything has gone on since then, false if it does not within `within_s`."""
         try:
-            await until(lambda: self._goes_on_since(moment), "recovery", within_s=within_s)
+            await until(lambda: self._goes_on_since(since), "recovery", within_s=within_s)
         except GaveUp:
             return False
         return True
@@ -60,14 +60,14 @@ class Pulse:
         self._look()
         return time.time() - max(self._arrived_at.values())
 
-    def _goes_on_since(self, moment: float) -> bool:
+    def _goes_on_since(self, since: float) -> bool:
         self._look()
-        return self._accepted_at > moment and min(self._arrived_at.values()) > moment + LEFT_OVER_S
+        return self._accepted_at > since and min(self._arrived_at.values()) > since + LEFT_OVER_S
 
     def _look(self) -> None:
-        for told in self._told.order_update():
-            if told.acknowledged:
-                self._accepted_at = max(self._accepted_at, told.at)
-        for heard in self._heard.order_update():
-            if heard.lane is not None:
-                self._arrived_at[heard.lane] = max(self._arrived_at[heard.lane], heard.at)
+        for sent in self._sent.new_lines():
+            if sent.acknowledged:
+                self._accepted_at = max(self._accepted_at, sent.at)
+        for received in self._received.new_lines():
+            if received.lane is not None:
+                self._arrived_at[received.lane] = max(self._arrived_at[received.lane], received.at)

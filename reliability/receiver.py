@@ -18,7 +18,7 @@ from msgspec import Struct
 from standardwebhooks import Webhook
 
 from reliability.journal import Journal
-from reliability.lines import CLOSED, Heard
+from reliability.lines import CLOSED, ReceivedRequest
 
 OK = 200
 MAX_IN_A_ROW = 5
@@ -86,7 +86,7 @@ class Receiver:
         event_id, attempt = request.headers["webhook-id"], int(request.headers["webhook-attempt"])
         envelope = msgspec.json.decode(body, type=Envelope)
         self._journal.note(
-            Heard(
+            ReceivedRequest(
                 number=number,
                 at=at,
                 lane=name,
@@ -102,9 +102,9 @@ class Receiver:
         answer = self._answer(name, answer_to(lane.behaviour, event_id, attempt))
         try:
             await asyncio.sleep(answer.delay_s)
-            await self._journal.keep(Heard(number=number, at=time.time(), status=answer.status))
+            await self._journal.keep(ReceivedRequest(number=number, at=time.time(), status=answer.status))
         except asyncio.CancelledError:
-            self._journal.note(Heard(number=number, at=time.time(), cut=True))
+            self._journal.note(ReceivedRequest(number=number, at=time.time(), cut=True))
             raise
         if answer.status == CLOSED and request.transport is not None:
             request.transport.close()
@@ -120,8 +120,8 @@ class Receiver:
 
 def _signed(secret: str, request: web.Request, body: bytes) -> bool:
     """Whether the signature is right, whatever the time in it: the clocks of nodes are moved on purpose."""
-    moment = datetime.fromtimestamp(int(request.headers["webhook-timestamp"]), UTC)
-    expected = Webhook(secret).sign(request.headers["webhook-id"], moment, body.decode())
+    sent_at = datetime.fromtimestamp(int(request.headers["webhook-timestamp"]), UTC)
+    expected = Webhook(secret).sign(request.headers["webhook-id"], sent_at, body.decode())
     return expected in request.headers["webhook-signature"].split(" ")
 
 

@@ -42,7 +42,7 @@ def recoveries(
 
     What had not recovered when the next fault began is not measured, unless it was too late by then. Too late is what
     outlasts both the fault's own limit and those of earlier ones, as the lanes of a node that was killed just before.
-    `stopped_at` is when the producer was told to end.
+    `stopped_at` is when the producer was signalled to end.
     """
     # A node that ends because the database is away is part of that fault.
     faults = [span for span in faults if span.fault.kind is not Kind.EXIT]
@@ -66,9 +66,9 @@ def _recovery(
     limit_s = LIMITS_S.get(span.fault.kind)
     accepted_s = _first(accepted, zero, end)
     lanes = [_first(times, zero + LEFT_OVER_S, end) for times in arrivals.values()]
-    known = [moment for moment in lanes if moment is not None]
+    known = [lane_s for lane_s in lanes if lane_s is not None]
     arrived_s = max(known) - zero if known and len(known) == len(lanes) else None
-    took_s = [end - zero if moment is None else moment - zero for moment in (accepted_s, *lanes)]
+    took_s = [end - zero if lane_s is None else lane_s - zero for lane_s in (accepted_s, *lanes)]
     return Recovery(
         fault=span.fault,
         accepted_s=None if accepted_s is None else accepted_s - zero,

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from reliability.exchanges import Exchange, Story
+from reliability.exchanges import Exchange, History
 from reliability.faultlog import Span
 from reliability.lines import CLOSED
 
@@ -65,7 +65,7 @@ class Repeats(Struct, kw_only=True):
     """All repeats, the number of proper retries, and those that were early or late without a fault.
 
     `resent` counts requests that came again at once, within the same attempt, because the receiver had closed a
-    connection that was kept alive: the sender cannot tell this from one that was closed before. Once each time that an
+    connection that was kept alive: the sender cannot distinguish this from one that was closed before. Once each time that an
     attempt is made.
     """
 
@@ -77,15 +77,15 @@ class Repeats(Struct, kw_only=True):
 
 
 def find_repeats(
-    stories: Iterable[Story], faults: Sequence[Span], *, schedule: Sequence[int], timeout_s: float
+    histories: Iterable[History], faults: Sequence[Span], *, schedule: Sequence[int], timeout_s: float
 ) -> Repeats:
     """Return what was sent again; `schedule` are the endpoint's seconds before each attempt."""
     found = Repeats(repeats=[], resent=0, retries=0, early=[], late=[])
     calendar = _Calendar(faults)
-    for story in stories:
+    for history in histories:
         resent = False
-        for place, exchange in enumerate(story.exchanges[1:], 1):
-            before = story.exchanges[:place]
+        for index, exchange in enumerate(history.exchanges[1:], 1):
+            before = history.exchanges[:index]
             earlier = _that_decided(before)
             resent = not resent and _resent(before[-1], exchange)
             if earlier.failed and exchange.attempt > earlier.attempt:

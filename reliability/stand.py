@@ -118,7 +118,7 @@ class Stand:
         await self.postgres.kill()
 
     async def watch(self, on_exit: Callable[[Node], None]) -> None:
-        """Start nodes again that end by themselves, until cancelled; `on_exit` is told before."""
+        """Start nodes again that end by themselves, until cancelled; `on_exit` is called before."""
         while True:
             await asyncio.sleep(CHECK_EVERY_S)
             for node in self.nodes:

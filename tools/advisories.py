@@ -1,8 +1,8 @@
 """Looks whether a pinned package has a known weakness: `make advisories`, and in the gate.
 
 In come the pins of the lock files, out goes one line for each advisory (OSV, https://osv.dev); the exit code is 1 where there is
-one that `tools/advisories.toml` does not explain. What the database last said is kept in `build/`: without a network that
-counts, and it is said for which pins nobody could look, and since when. That alone is no failure.
+one that `tools/advisories.toml` does not explain. What the database last answered is cached in `build/`: without a network that
+counts, and the report says which pins could not be looked up, and since when. That alone is no failure.
 """
 
 import argparse
@@ -36,7 +36,7 @@ class Pin(NamedTuple):
 
 
 Known = dict[str, list[str]]
-"""The ids of advisories by the text of a pin, as the database last told them."""
+"""The ids of advisories by the text of a pin, as the database last listed them."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,19 +44,19 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, default=ROOT)
     parser.add_argument("--service", default=SERVICE)
-    given = parser.parse_args(arguments)
-    pins = sorted(set(pins_below(given.root)))
-    kept = given.root / "build" / "advisories.json"
+    args = parser.parse_args(arguments)
+    pins = sorted(set(pins_below(args.root)))
+    cache_file = args.root / "build" / "advisories.json"
     try:
-        known, at = dict(_asked(pins, given.service)), datetime.now(UTC).isoformat(timespec="minutes")
-        kept.parent.mkdir(exist_ok=True)
-        kept.write_text(json.dumps({"at": at, "known": known}), encoding="utf-8")
+        known, at = dict(_asked(pins, args.service)), datetime.now(UTC).isoformat(timespec="minutes")
+        cache_file.parent.mkdir(exist_ok=True)
+        cache_file.write_text(json.dumps({"at": at, "known": known}), encoding="utf-8")
     except (OSError, HTTPException, ValueError, KeyError) as error:
-        known, at = _kept(kept)
+        known, at = _cached(cache_file)
         unseen = [pin for pin in pins if str(pin) not in known]
-        print(f"could not look at {given.service} ({str(error) or type(error).__name__})")
+        print(f"could not look at {args.service} ({str(error) or type(error).__name__})")
         print(f"{len(unseen)} of {len(pins)} pins were never looked at here; the others last at {at}")
-    return _judged(pins, known, _explained(given.root))
+    return _judged(pins, known, _explained(args.root))
 
 
 def pins_below(root: Path) -> Iterator[Pin]:
@@ -66,9 +66,9 @@ def pins_below(root: Path) -> Iterator[Pin]:
             yield Pin("PyPI", name, version)
     for path in _files(root, "package-lock.json"):
         packages = json.loads(path.read_text(encoding="utf-8")).get("packages", {})
-        for place, package in packages.items():
-            if "node_modules/" in place and "version" in package and not package.get("link"):
-                yield Pin("npm", package.get("name") or place.rpartition("node_modules/")[2], package["version"])
+        for location, package in packages.items():
+            if "node_modules/" in location and "version" in package and not package.get("link"):
+                yield Pin("npm", package.get("name") or location.rpartition("node_modules/")[2], package["version"])
 
 
 def _files(root: Path, *names: str) -> Iterator[Path]:
@@ -95,12 +95,12 @@ def _asked(pins: Sequence[Pin], service: str) -> Iterator[tuple[str, list[str]]]
             yield str(pin), sorted(one["id"] for one in result.get("vulns", []))
 
 
-def _kept(path: Path) -> tuple[Known, str]:
+def _cached(path: Path) -> tuple[Known, str]:
     try:
-        kept: Any = json.loads(path.read_text(encoding="utf-8"))
+        cache_file: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}, "no time"
-    return kept["known"], kept["at"]
+    return cache_file["known"], cache_file["at"]
 
 
 def _explained(root: Path) -> dict[str, str]:

@@ -94,11 +94,11 @@ def _changed_expression(node: ast.expr) -> Iterator[ast.AST]:
 
 
 def _without(values: Sequence[ast.expr], at: int) -> list[ast.expr]:
-    rest = [value for place, value in enumerate(values) if place != at]
+    rest = [value for index, value in enumerate(values) if index != at]
     return rest if len(rest) > 1 else [rest[0], rest[0]]
 
 
-def places(tree: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
+def mutable_nodes(tree: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
     """Yield each node that may be changed, with where it hangs; annotations, docstrings and what nobody sees left out."""
     for parent in ast.walk(tree):
         for name, value in ast.iter_fields(parent):
@@ -110,8 +110,8 @@ def places(tree: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
 
 
 def _is_unseen(node: ast.AST) -> bool:
-    said = ast.unparse(node) if isinstance(node, ast.Expr) else ""
-    return said.removeprefix("await ").startswith(UNSEEN)
+    text = ast.unparse(node) if isinstance(node, ast.Expr) else ""
+    return text.removeprefix("await ").startswith(UNSEEN)
 
 
 def mutants(module: Path) -> Iterator[dict[str, Any]]:
@@ -122,7 +122,7 @@ def mutants(module: Path) -> Iterator[dict[str, Any]]:
     skipped = {id(node) for one in fixed for node in ast.walk(one)}
     functions = [one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
     in_functions = {id(node) for one in functions for statement in one.body for node in ast.walk(statement)}
-    for at, (_, _, _, node) in enumerate(places(tree)):
+    for at, (_, _, _, node) in enumerate(mutable_nodes(tree)):
         for variant, new in enumerate([] if id(node) in skipped else changed(node)):
             yield {
                 "module": str(module),
@@ -139,7 +139,7 @@ def mutants(module: Path) -> Iterator[dict[str, Any]]:
 def source_of(mutant: dict[str, Any]) -> str:
     """Return the source of the module with the mutant in it."""
     tree = ast.parse((ROOT / mutant["module"]).read_text())
-    parent, name, index, node = list(places(tree))[mutant["at"]]
+    parent, name, index, node = list(mutable_nodes(tree))[mutant["at"]]
     new = list(changed(node))[mutant["variant"]]
     if index is None:
         setattr(parent, name, new)
@@ -190,12 +190,12 @@ class _Only:
     """A plugin of pytest that runs these tests alone, in their order."""
 
     def __init__(self, tests: Sequence[str]) -> None:
-        self._places = {test: place for place, test in enumerate(tests)}
+        self._indexes = {test: index for index, test in enumerate(tests)}
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        chosen = [item for item in items if item.nodeid in self._places]
-        items[:] = sorted(chosen, key=lambda item: self._places[item.nodeid])
+        chosen = [item for item in items if item.nodeid in self._indexes]
+        items[:] = sorted(chosen, key=lambda item: self._indexes[item.nodeid])
 
 
 def tests_of(mutant: dict[str, Any], reached: dict[str, Reach]) -> list[str]:
@@ -219,16 +219,16 @@ def survives(mutant: dict[str, Any], reached: dict[str, Reach]) -> bool:
         return not tests or _pass([*files, *TESTS[-2:]], Path(folder, "src"), _Only(tests))
 
 
-def reach_of_tests(kept: Path | None) -> dict[str, Reach]:
+def reach_of_tests(report_file: Path | None) -> dict[str, Reach]:
     """Return what each test reaches, as kept or by running all; none where they do not pass."""
-    if kept is None or not kept.exists():
+    if report_file is None or not report_file.exists():
         with tempfile.TemporaryDirectory(prefix="esimhooks-reach-") as folder:
-            report = kept or Path(folder, "reach.json")
+            report = report_file or Path(folder, "reach.json")
             if not _pass(TESTS, ROOT / "src", _Watch(report)):
                 report.unlink(missing_ok=True)
                 return {}
             return msgspec.json.decode(report.read_bytes(), type=dict[str, Reach])
-    return msgspec.json.decode(kept.read_bytes(), type=dict[str, Reach])
+    return msgspec.json.decode(report_file.read_bytes(), type=dict[str, Reach])
 
 
 def _pass(tests: Sequence[str], source: Path, plugin: object) -> bool:
@@ -266,19 +266,19 @@ def main() -> int:
     parser.add_argument("--only", help="modules whose path has this in it")
     parser.add_argument("--again", type=Path, help="a report whose survivors are tried once more")
     parser.add_argument("--report", type=Path, default=ROOT / "artifacts" / "mutants.json")
-    given = parser.parse_args()
-    modules = [module for module in MODULES if (given.only or "") in str(module)]
+    options = parser.parse_args()
+    modules = [module for module in MODULES if (options.only or "") in str(module)]
     every = [mutant for module in modules for mutant in mutants(module)]
-    sample = Random(given.seed).sample(every, min(given.mutants, len(every)))  # noqa: S311
-    sample = sample[given.skip :]
-    if given.again is not None:
-        before = {(one["module"], one["was"], one["is"]) for one in json.loads(given.again.read_text())["survivors"]}
+    sample = Random(options.seed).sample(every, min(options.mutants, len(every)))  # noqa: S311
+    sample = sample[options.skip :]
+    if options.again is not None:
+        before = {(one["module"], one["was"], one["is"]) for one in json.loads(options.again.read_text())["survivors"]}
         sample = [one for one in every if (one["module"], one["was"], one["is"]) in before]
-    reached = reach_of_tests(given.reach)
+    reached = reach_of_tests(options.reach)
     if not reached:
         parser.error("the tests do not pass without a mutant")
     survivors: list[dict[str, Any]] = []
-    given.report.parent.mkdir(parents=True, exist_ok=True)
+    options.report.parent.mkdir(parents=True, exist_ok=True)
     for number, mutant in enumerate(sample, 1):
         began = time.monotonic()
         alive = survives(mutant, reached)
@@ -290,7 +290,7 @@ def main() -> int:
         if alive:
             survivors.append(mutant)
         score = 100 * (number - len(survivors)) / number
-        given.report.write_text(
+        options.report.write_text(
             json.dumps({"tried": number, "killed %": round(score, 1), "survivors": survivors}, indent=2)
         )
     print(f"{len(sample) - len(survivors)} of {len(sample)} killed, of {len(every)} mutants there are")

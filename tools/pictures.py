@@ -45,7 +45,7 @@ async def main() -> None:
             async with ClientSession(node.url, headers={"authorization": f"Bearer {node.admin_key}"}) as operator:
                 key, esim = await lived(operator, address)
             database = await connect(EmbeddedPostgres(Path(folder)).address, Cipher(encryption_keys(settings)))
-            await settled(database)
+            await wait_until_applied(database)
             async with database.transaction() as db:
                 await put_back(db)
             await database.close()
@@ -63,7 +63,7 @@ async def receivers() -> AsyncIterator[str]:
         return web.json_response(body, status=status, headers={"server": "nginx"})
 
     async def undated(_: web.Request, response: web.StreamResponse) -> None:
-        del response.headers["date"]  # it would tell of now, not of when it happened
+        del response.headers["date"]  # it would show now, not when it happened
 
     application = web.Application()
     application.router.add_post("/{path}", answer)
@@ -76,7 +76,7 @@ async def receivers() -> AsyncIterator[str]:
 
 
 async def lived(operator: ClientSession, address: str) -> tuple[str, str]:
-    """Make the merchant and hand in its day; return its key, and the id of its first eSIM."""
+    """Make the merchant and submit its day; return its key, and the id of its first eSIM."""
     account = (await posted(operator, "/v1/accounts", {"name": "Acme Travel"}))["id"]
     made = await posted(operator, f"/v1/accounts/{account}/keys", {"mode": "live", "name": "Back office"})
     for endpoint in ENDPOINTS:
@@ -96,7 +96,7 @@ async def posted(operator: ClientSession, path: str, body: Json) -> Any:
         return await answer.json()
 
 
-async def settled(database: Database) -> None:
+async def wait_until_applied(database: Database) -> None:
     """Return once no delivery waits any more. Raises `TimeoutError`."""
     async with asyncio.timeout(SETTLED_S), database.session() as db:
         while await db.conn.fetchval("SELECT count(*) FROM queue"):  # noqa: ASYNC110 - what is waited for is in a database

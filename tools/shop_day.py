@@ -1,6 +1,6 @@
 """The day of a shop that tools/pictures.py shows: its receivers, and what happens to the eSIMs it has sold.
 
-The present moment comes in, updates for `POST /v1/updates` go out, the same each time but for their times. Nothing is
+The present time comes in, updates for `POST /v1/updates` go out, the same each time but for their times. Nothing is
 sent here.
 """
 
@@ -28,7 +28,7 @@ PACKAGES = (("Italy", 5, 30), ("Japan", 10, 15), ("Europe", 20, 30), ("Thailand"
 """Where to, GB, days."""
 ESIMS = 30
 SUSPENDED = 6
-"""One of so many is suspended on its way, of which the shop's old address is to be told too."""
+"""One in this many is suspended on its way, which goes to the shop's old address, too."""
 FIRST_SOLD_H = 5.0
 """Hours since the first eSIM was bought, whose story is shown."""
 
@@ -36,12 +36,12 @@ FIRST_SOLD_H = 5.0
 def updates(now: datetime) -> list[Json]:
     """Return the updates of all eSIMs until `now` (aware UTC), in the order of their times."""
     rng = random.Random(5)  # noqa: S311 - the same customers each time
-    told = [update for number in range(ESIMS) for update in _life(number, rng, now)]
-    return sorted(told, key=lambda update: str(update["occurredAt"]))
+    updates = [update for number in range(ESIMS) for update in _life(number, rng, now)]
+    return sorted(updates, key=lambda update: str(update["occurredAt"]))
 
 
 def _life(number: int, rng: random.Random, now: datetime) -> Iterator[Json]:
-    place, gigabytes, days = PACKAGES[number % len(PACKAGES)]
+    country, gigabytes, days = PACKAGES[number % len(PACKAGES)]
     suspended = number % SUSPENDED == 1
     known = {
         "transactionId": f"order-{10_417 + number}",
@@ -51,16 +51,16 @@ def _life(number: int, rng: random.Random, now: datetime) -> Iterator[Json]:
         "imsi": f"26006000{4_138_429 + number * 37}",
         "apn": "internet",
         "ac": f"LPA:1$smdp.example$K2-{4517 + number}-5678EFGH",
-        "packageName": f"{place} {gigabytes} GB {days} days",
+        "packageName": f"{country} {gigabytes} GB {days} days",
         "totalVolume": gigabytes * 1024,
         "totalDuration": days,
     }
     sold_h = FIRST_SOLD_H if number == 0 else rng.uniform(*((8, 22) if suspended else (0.2, 40)))
     at = now - timedelta(hours=sold_h)
-    for hours, told in _trip(rng, gigabytes * 1024, suspended=suspended):
+    for hours, reported in _trip(rng, gigabytes * 1024, suspended=suspended):
         at += timedelta(hours=hours)
         if at < now:
-            yield known | told | {"occurredAt": at.isoformat()}
+            yield known | reported | {"occurredAt": at.isoformat()}
 
 
 def _trip(rng: random.Random, megabytes: int, *, suspended: bool) -> Iterator[tuple[float, Json]]:

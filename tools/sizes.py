@@ -85,9 +85,9 @@ def _files(root: Path) -> Iterator[Path]:
                 yield path
 
 
-def _of_file(path: Path, place: Path) -> Iterator[Finding]:
-    where = place.as_posix()
-    for part in (*place.parts[:-1], place.name.partition(".")[0]):
+def _of_file(path: Path, relative: Path) -> Iterator[Finding]:
+    where = relative.as_posix()
+    for part in (*relative.parts[:-1], relative.name.partition(".")[0]):
         if part in FORBIDDEN_NAMES:
             yield Finding(where, 1, f"the name {part!r} says nothing: name what it does")
     if path.suffix != ".py":
@@ -104,7 +104,7 @@ def _of_file(path: Path, place: Path) -> Iterator[Finding]:
             yield Finding(where, node.lineno, "catches every error: name those that can happen")
         if where.startswith(EXACT) and where not in INEXACT_YET and _is_inexact(node):
             yield Finding(where, getattr(node, "lineno", 1), "Any or cast: parse into a type where the value comes in")
-        if place.parts[0] == "tests":
+        if relative.parts[0] == "tests":
             yield from _of_test(where, node)
 
 

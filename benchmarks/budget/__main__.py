@@ -49,7 +49,7 @@ async def measured(folder: Path, size: Size) -> tuple[list[Loaded], list[Timed]]
     await migrations.migrate(dsn)
     conn = await asyncpg.connect(dsn)
     history = await filled(conn, size)
-    # What several processes would work for a query could not be told from what others do.
+    # The work of several processes for one query could not be distinguished from that of others.
     await conn.execute("ALTER DATABASE postgres SET max_parallel_workers_per_gather = 0")
     await conn.close()
     database = await connect(dsn, Cipher([ENCRYPTION_KEY]), connections=1)
@@ -151,13 +151,13 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="a hundredth of the size, for a look")
     parser.add_argument("--data", type=Path, help="a folder that keeps the filled database for the next time")
     parser.add_argument("--out", type=Path, default=Path("artifacts/dashboard-budget.md"), help="where the report goes")
-    asked = parser.parse_args()
-    size = SMALL if asked.small else FULL
+    args = parser.parse_args()
+    size = SMALL if args.small else FULL
     with tempfile.TemporaryDirectory(prefix="esimhooks-budget-") as folder:
-        pages, times = asyncio.run(measured(asked.data or Path(folder), size))
+        pages, times = asyncio.run(measured(args.data or Path(folder), size))
     text = report(pages, times, size)
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(text)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(text)
     print(text)
     sys.exit(1 if over(pages, times) else 0)
 

@@ -179,8 +179,8 @@ class Writer:
         part = length / (self._now - self._begins).total_seconds()
         rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in GROWING}
         while len(rows["deliveries"]) < self._size.deliveries * part:
-            [place] = self._chance.choices(range(len(tenants)), cum_weights=self._shares)
-            whose = Whose(tenants[place], endpoints[place], self._chance.choice(esims[place]))
+            [index] = self._chance.choices(range(len(tenants)), cum_weights=self._shares)
+            whose = Whose(tenants[index], endpoints[index], self._chance.choice(esims[index]))
             self._event(rows, whose, self._moment(begins, length))
         for _ in range(int(self._size.notifications * part)):
             rows["notifications"].append(self._notification(self._moment(begins, length)))
@@ -233,7 +233,7 @@ class Writer:
 
 
 def _id(at: datetime) -> UUID:
-    """Return a new UUIDv7 of that moment."""
+    """Return a new UUIDv7 of that time."""
     random_bits = int.from_bytes(os.urandom(10))
     return UUID(
         int=first_id_of(at).int | 7 << 76 | (random_bits >> 62 & 0xFFF) << 64 | 2 << 62 | random_bits & (1 << 62) - 1

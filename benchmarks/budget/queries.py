@@ -38,7 +38,7 @@ Read = Callable[[], Awaitable[object]]
 
 
 class Query(Struct, frozen=True):
-    """One list or figure as a page asks for it. `family` is the page, `name` what is asked for there."""
+    """One list or figure as a page queries it. `family` is the page, `name` what is queried there."""
 
     family: str
     name: str
@@ -48,8 +48,8 @@ class Query(Struct, frozen=True):
 class Timed(Struct, frozen=True):
     """How long a query took, in ms, the best of its tries: by the clock, and what the processor worked for it.
 
-    The work is that of the database's process and of this one. It tells the same on a machine that is busy with other
-    things, where the clock tells of these.
+    The work is that of the database's process and of this one. It is the same on a machine that is busy with other
+    things, unlike the time by the clock.
     """
 
     family: str
@@ -84,7 +84,7 @@ class Stopwatch:
 
 
 def queries_of(database: Database, history: History) -> list[Query]:
-    """Return what all pages ask for, of the busiest tenant, and of all where an operator looks at all."""
+    """Return what all pages query, of the busiest tenant, and of all where an operator sees all."""
     return [
         *_deliveries(database, history),
         *_events(database, history),
@@ -266,9 +266,9 @@ def _searches(database: Database, history: History) -> Iterator[Query]:
             )
 
 
-async def _read(database: Database, read: Callable[..., Awaitable[object]], *given: object, **named: object) -> object:
+async def _read(database: Database, read: Callable[..., Awaitable[object]], *args: object, **named: object) -> object:
     async with database.session() as db:
-        return await read(db, *given, **named)
+        return await read(db, *args, **named)
 
 
 def _named(*parts: str | None) -> str:

@@ -20,17 +20,17 @@ ENDPOINTS, CONNECTIONS, RATE = 20, 50, 200
 WAIT_S = 120.0
 
 
-async def measure(given: argparse.Namespace, receiver: str) -> None:
+async def measure(args: argparse.Namespace, receiver: str) -> None:
     """Make the endpoints, warm up, and measure."""
-    adapter, wire = ADAPTERS[given.adapter](given.key), Wire(given.admin or given.url)
-    targets = [await adapter.create_endpoint(wire, f"{receiver}/ok/{place}") for place in range(ENDPOINTS)]
+    adapter, wire = ADAPTERS[args.adapter](args.key), Wire(args.admin or args.url)
+    targets = [await adapter.create_endpoint(wire, f"{receiver}/ok/{index}") for index in range(ENDPOINTS)]
     await wire.close()
-    load = {"url": given.url, "key": given.key, "adapter": given.adapter, "targets": targets, "batch": 1}
-    shares = {"connections": CONNECTIONS, "first": 0, "posts": 10**9, "seconds": given.seconds, "rate": 0}
-    for place, (name, more) in enumerate(
+    load = {"url": args.url, "key": args.key, "adapter": args.adapter, "targets": targets, "batch": 1}
+    shares = {"connections": CONNECTIONS, "first": 0, "posts": 10**9, "seconds": args.seconds, "rate": 0}
+    for index, (name, more) in enumerate(
         {"warm-up": {"rate": RATE, "seconds": 2}, "through": {}, "trickle": {"rate": RATE}}.items()
     ):
-        posted = await _generated(load | shares | {"first": place * 10**6} | more)
+        posted = await _generated(load | shares | {"first": index * 10**6} | more)
         arrived = await _arrived(receiver, len(posted))
         if name != "warm-up":
             _show(name, posted, arrived)
@@ -39,18 +39,18 @@ async def measure(given: argparse.Namespace, receiver: str) -> None:
 async def _generated(load: dict[str, Any]) -> list[Any]:
     command = (sys.executable, "-m", "benchmarks.outside.generator")
     process = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    said, _ = await process.communicate(json.dumps(load).encode())
-    return [one for one in json.loads(said) if one[-1] < 300]
+    answer, _ = await process.communicate(json.dumps(load).encode())
+    return [one for one in json.loads(answer) if one[-1] < 300]
 
 
 async def _arrived(receiver: str, count: int) -> dict[str, int]:
     deadline, wire = time.monotonic() + WAIT_S, Wire(receiver)
     while await _count(wire) < count and time.monotonic() < deadline:  # noqa: ASYNC110 - it is another process
         await asyncio.sleep(0.1)
-    _, said = await wire.post(Request("/-/reset", {}, b""))
+    _, answer = await wire.post(Request("/-/reset", {}, b""))
     await wire.close()
     first: dict[str, int] = {}
-    for name, at in json.loads(said):
+    for name, at in json.loads(answer):
         first.setdefault(name, at)
     return first
 
@@ -83,13 +83,13 @@ def main() -> None:
     parser.add_argument("--admin", help="where endpoints are made, if elsewhere")
     parser.add_argument("--key", default="", help="its key; for Convoy project:key")
     parser.add_argument("--seconds", type=int, default=10, help="how long each part lasts (10)")
-    given = parser.parse_args()
+    args = parser.parse_args()
     receiver = subprocess.Popen(
         (sys.executable, "-m", "benchmarks.outside.receiver"), stdout=subprocess.PIPE, text=True
     )
     try:
         assert receiver.stdout is not None
-        asyncio.run(measure(given, f"http://127.0.0.1:{int(receiver.stdout.readline())}"))
+        asyncio.run(measure(args, f"http://127.0.0.1:{int(receiver.stdout.readline())}"))
     finally:
         receiver.kill()
         receiver.wait()

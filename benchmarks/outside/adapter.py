@@ -1,6 +1,6 @@
-"""The adapter: how one webhook sender is told of an endpoint and given an event. To measure another, write another.
+"""The adapter: how an endpoint is created at a webhook sender and an event is posted to it. To measure another, write another.
 
-A target is what `create_endpoint` returns: plain JSON, handed to the generator's process as it is.
+A target is what `create_endpoint` returns: plain JSON, passed to the generator's process as it is.
 """
 
 import json
@@ -36,9 +36,9 @@ class Esimhooks:
         """Make the eSIMs first, so that nothing is delivered before the first event."""
         account = (await self._made(wire, "/v1/accounts", {"name": "bench"}))["id"]
         born = [
-            {"esimTranNo": f"{account}-{place}", "transactionId": f"t{place}", "esimStatus": "IN_USE"}
+            {"esimTranNo": f"{account}-{index}", "transactionId": f"t{index}", "esimStatus": "IN_USE"}
             | {"packageCode": "EU_5_30", "packageName": "Europe 5 GB 30 days", "totalVolume": 1e12, "dataUsage": 0}
-            for place in range(esims)
+            for index in range(esims)
         ]
         for first in range(0, esims, 1000):
             body = {"account": account, "mode": LIVE, "updates": born[first : first + 1000]}
@@ -75,10 +75,10 @@ class Esimhooks:
         return [event for result in json.loads(answer)["results"] for event in result["events"]]
 
     async def _made(self, wire: Wire, path: str, body: object) -> dict[str, Any]:
-        status, said = await wire.post(Request(path, self._headers, json.dumps(body).encode()))
+        status, answer = await wire.post(Request(path, self._headers, json.dumps(body).encode()))
         if status >= 300:
-            raise RuntimeError(f"{path}: expected 2xx, got {status}: {said[:200]!r}")
-        made: dict[str, Any] = json.loads(said)
+            raise RuntimeError(f"{path}: expected 2xx, got {status}: {answer[:200]!r}")
+        made: dict[str, Any] = json.loads(answer)
         return made
 
 

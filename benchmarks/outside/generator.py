@@ -1,7 +1,7 @@
 """The generator: a process that posts events, as fast as answers come or at a fixed pace, and notes every answer.
 
 Run as `python -m benchmarks.outside.generator` with a `Load` as JSON on standard input; prints a `Posted` list as JSON.
-At a fixed pace the time of a post is the moment when it was due, so that a server that stalls is charged for the wait.
+At a fixed pace the time of a post counts from when it was due, so that a server that stalls is charged for the wait.
 """
 
 import asyncio

@@ -24,11 +24,11 @@ class _Peer:
         self._headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
         self._made = 0
 
-    async def _ask(self, wire: Wire, path: str, body: object, *, method: str = "POST") -> dict[str, Any]:
-        status, said = await wire.post(self._request(path, body), method=method)
+    async def _post(self, wire: Wire, path: str, body: object, *, method: str = "POST") -> dict[str, Any]:
+        status, content = await wire.post(self._request(path, body), method=method)
         if status >= 300:
-            raise RuntimeError(f"{path}: expected 2xx, got {status}: {said[:200]!r}")
-        answer: dict[str, Any] = json.loads(said or b"{}")
+            raise RuntimeError(f"{path}: expected 2xx, got {status}: {content[:200]!r}")
+        answer: dict[str, Any] = json.loads(content or b"{}")
         return answer
 
     def _request(self, path: str, body: object) -> Request:
@@ -53,8 +53,8 @@ class Svix(_Peer):
     async def create_endpoint(self, wire: Wire, url: str) -> Target:
         """Make an application with one endpoint."""
         name = self._name()
-        app = (await self._ask(wire, "/api/v1/app/", {"name": name}))["id"]
-        await self._ask(wire, f"/api/v1/app/{app}/endpoint/", {"url": url, "version": 1})
+        app = (await self._post(wire, "/api/v1/app/", {"name": name}))["id"]
+        await self._post(wire, f"/api/v1/app/{app}/endpoint/", {"url": url, "version": 1})
         return {"name": name, "app": app}
 
     def event(self, target: Target, number: int, *, count: int = 1) -> Request:
@@ -69,9 +69,9 @@ class Outpost(_Peer):
     async def create_endpoint(self, wire: Wire, url: str) -> Target:
         """Make a tenant with one destination."""
         name = self._name()
-        await self._ask(wire, f"/api/v1/tenants/{name}", {}, method="PUT")
+        await self._post(wire, f"/api/v1/tenants/{name}", {}, method="PUT")
         destination = {"type": "webhook", "topics": ["*"], "config": {"url": url}}
-        await self._ask(wire, f"/api/v1/tenants/{name}/destinations", destination)
+        await self._post(wire, f"/api/v1/tenants/{name}/destinations", destination)
         return {"name": name}
 
     def event(self, target: Target, number: int, *, count: int = 1) -> Request:
@@ -87,9 +87,9 @@ class WebhookX(_Peer):
         """Make an endpoint, and with the first one the source of all events."""
         name = self._name()
         if self._made == 1:
-            await self._ask(wire, "/workspaces/default/sources", {"path": "/", "methods": ["POST"]})
+            await self._post(wire, "/workspaces/default/sources", {"path": "/", "methods": ["POST"]})
         body = {"request": {"url": url, "method": "POST"}, "events": [name]}
-        await self._ask(wire, "/workspaces/default/endpoints", body)
+        await self._post(wire, "/workspaces/default/endpoints", body)
         return {"name": name}
 
     def event(self, target: Target, number: int, *, count: int = 1) -> Request:
@@ -108,10 +108,10 @@ class Convoy(_Peer):
     async def create_endpoint(self, wire: Wire, url: str) -> Target:
         """Make an endpoint that is subscribed to everything."""
         name = self._name()
-        made = await self._ask(wire, f"{self._project}/endpoints", {"name": name, "url": url})
+        made = await self._post(wire, f"{self._project}/endpoints", {"name": name, "url": url})
         endpoint = made["data"]["uid"]
         subscription = {"name": name, "endpoint_id": endpoint, "filter_config": {"event_types": ["*"]}}
-        await self._ask(wire, f"{self._project}/subscriptions", subscription)
+        await self._post(wire, f"{self._project}/subscriptions", subscription)
         return {"name": name, "endpoint": endpoint}
 
     def event(self, target: Target, number: int, *, count: int = 1) -> Request:

@@ -46,8 +46,8 @@ class Connection(asyncio.Protocol):
     def _answer(self, head: bytes, body: bytes) -> None:
         path = head.split(b" ", 2)[1]
         if path.startswith(b"/-/"):
-            said = _measured(path)
-            self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(said), said))
+            answer = _measured(path)
+            self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(answer), answer))
             return
         if path.startswith(b"/hang"):
             return
@@ -66,10 +66,10 @@ def _measured(path: bytes) -> bytes:
         return str(len(arrivals)).encode()
     if path == b"/-/bodies":
         return json.dumps(bodies).encode()
-    said = json.dumps(arrivals).encode()
+    answer = json.dumps(arrivals).encode()
     if path == b"/-/reset":
         arrivals.clear()
-    return said
+    return answer
 
 
 async def _serve() -> None:

@@ -19,16 +19,16 @@ RESULTS = Path(__file__).parents[1] / "results" / "api-fuzz"
 
 def main() -> int:
     """Run one campaign."""
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--requests", type=int, default=20_000, help="send at least so many (default: %(default)s)")
-    asked.add_argument(
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=20_000, help="send at least so many (default: %(default)s)")
+    parser.add_argument(
         "--examples", type=int, default=30, help="per operation, caller and phase (default: %(default)s)"
     )
-    asked.add_argument("--minutes", type=float, default=240, help="end then at the latest (default: %(default)s)")
-    asked.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    asked.add_argument("--results", type=Path, default=RESULTS, help="folder of the report (default: %(default)s)")
-    given = asked.parse_args()
-    print(f"seed {given.seed}", flush=True)
+    parser.add_argument("--minutes", type=float, default=240, help="end then at the latest (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the report (default: %(default)s)")
+    args = parser.parse_args()
+    print(f"seed {args.seed}", flush=True)
     # The folder itself holds the data: PostgreSQL does not run as root, and its own user could not pass a private one.
     with tempfile.TemporaryDirectory(prefix="esimhooks-api-fuzz-") as folder:
         key, log = secrets.token_hex(24), Path(folder) / "node.log"
@@ -37,14 +37,14 @@ def main() -> int:
         try:
             asyncio.run(node.started())
             limit = campaign.Limit(
-                examples=given.examples, minutes=given.minutes, say=lambda line: print(line, flush=True)
+                examples=args.examples, minutes=args.minutes, say=lambda line: print(line, flush=True)
             )
-            told = campaign.run(_address(log), key, requests=given.requests, seed=given.seed, limit=limit)
+            result = campaign.run(_address(log), key, requests=args.requests, seed=args.seed, limit=limit)
         finally:
             asyncio.run(node.stop())
-    report.write(told, given.results)
-    print(f"{told.requests} requests, {len(told.found)} kinds of defects; report in {given.results}")
-    return 1 if told.found else 0
+    report.write(result, args.results)
+    print(f"{result.requests} requests, {len(result.found)} kinds of defects; report in {args.results}")
+    return 1 if result.found else 0
 
 
 def _settings(data_dir: str, key: str) -> dict[str, str]:
@@ -61,8 +61,8 @@ def _settings(data_dir: str, key: str) -> dict[str, str]:
 
 
 def _address(log: Path) -> str:
-    said = log.read_text(errors="replace")
-    return said.partition("esimhooks serves ")[2].split()[0]
+    output = log.read_text(errors="replace")
+    return output.partition("esimhooks serves ")[2].split()[0]
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ ORDER = (("fuzzing", "stateful"), ("coverage",))
 
 
 class Limit:
-    """How far a campaign goes: examples per operation and phase, and minutes; and whom it tells how far it is."""
+    """How far a campaign goes: examples per operation and phase, and minutes; and what is called with its progress."""
 
     def __init__(self, *, examples: int, minutes: float, say: Callable[[str], None]) -> None:
         self.examples = examples
@@ -131,7 +131,7 @@ def _of_a_tenant(document: Any) -> list[str]:
     return [
         path
         for path, item in document["paths"].items()
-        if any(one["name"] == "account" for told in item.values() for one in told["parameters"])
+        if any(one["name"] == "account" for operation in item.values() for one in operation["parameters"])
     ]
 
 

@@ -12,7 +12,7 @@ from reliability.api_fuzz.campaign import CHECKS, ENDLESS, Campaign, per_operati
 def write(campaign: Campaign, folder: Path) -> None:
     """Write both files into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    told = {
+    summary = {
         "seed": campaign.seed,
         "seconds": round(campaign.seconds, 1),
         "requests": campaign.requests,
@@ -24,15 +24,15 @@ def write(campaign: Campaign, folder: Path) -> None:
         "counts": dict(per_operation(campaign)),
         "found": [asdict(one) for one in campaign.found.values()],
     }
-    (folder / "report.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    (folder / "report.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     (folder / "report.md").write_text(_page(campaign), encoding="utf-8")
 
 
 def _page(campaign: Campaign) -> str:
     statuses = sorted({status for _, status in campaign.counts})
     rows = [
-        f"| `{label}` | {' | '.join(str(told.get(status, '')) for status in statuses)} |"
-        for label, told in per_operation(campaign)
+        f"| `{label}` | {' | '.join(str(summary.get(status, '')) for status in statuses)} |"
+        for label, summary in per_operation(campaign)
     ]
     found = [
         f"- **{one.operation}** ({one.check}, {one.times} times): {' '.join(one.message.split())[:300]}"

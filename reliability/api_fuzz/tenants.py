@@ -61,10 +61,10 @@ def _tenant(url: str, operator: str, account: str, word: str, mode: str, number:
         update | {"transactionId": f"{word}-{one}", "iccid": f"{digits}{one:013}", "ac": f"LPA:1${word}.example$X{one}"}
         for one in range(3)
     ]
-    told = call(url, operator, "POST", "/v1/updates", {"account": account, "mode": mode, "updates": updates})
+    updated = call(url, operator, "POST", "/v1/updates", {"account": account, "mode": mode, "updates": updates})
     tenant = Tenant(word, account, mode, key["key"], frozenset({word, f"{word.removesuffix(mode)}-account"}))
     recover = f"/v1/endpoints/{key['endpoint']['id']}/recover"
-    answers = [key, ordered, told, call(url, tenant.key, "POST", recover, {"from": "2020-01-01T00:00:00Z"})]
+    answers = [key, ordered, updated, call(url, tenant.key, "POST", recover, {"from": "2020-01-01T00:00:00Z"})]
     answers += [call(url, tenant.key, "GET", f"/v1/{kind}") for kind in ("esims", "events", "deliveries", "endpoints")]
     remember(tenant, json.dumps(answers))
     tenant.core = frozenset(one for ids in tenant.ids.values() for one in ids)

@@ -50,8 +50,8 @@ class Watch:
                 deadly = case.method in ("DELETE", "PATCH") and not self._for_mine(case) and value in self._core
                 case.path_parameters[name] = text_of(Prefix(prefix[1]), new_id()) if deadly else value
         case.body = _without(case.body, self._names_of_others(case))
-        asked = {one.name for one in case.operation.query}
-        if self.operator and "account" in asked:
+        requested = {one.name for one in case.operation.query}
+        if self.operator and "account" in requested:
             case.query = dict(case.query or {}) | {"account": self.mine.account, "mode": self.mine.mode}
 
     def after(self, case: Case, response: Response) -> None:
@@ -65,14 +65,14 @@ class Watch:
                 known += [one for one in ids if one not in known][: max(0, MAX_IDS - len(known))]
 
     def leak(self, case: Case, response: Response) -> str | None:
-        """Return what the answer tells of another tenant, None where it tells nothing."""
+        """Return what the answer reveals of another tenant, None where it reveals nothing."""
         if not self._for_mine(case):
             return None
         foreign = self._foreign()
-        told = _text(response)
-        asked = _said(response)
-        shown = [one for one in self._names_of_others(case) if one in told and one not in asked]
-        shown += [found[0] for found in ID.finditer(told) if found[0] in foreign and found[0] not in asked]
+        text = _text(response)
+        requested = _request_text(response)
+        shown = [one for one in self._names_of_others(case) if one in text and one not in requested]
+        shown += [found[0] for found in ID.finditer(text) if found[0] in foreign and found[0] not in requested]
         if response.status_code < 300:
             shown += [one for one in map(str, (case.path_parameters or {}).values()) if one in foreign]
         return f"shows {sorted(set(shown))[:5]} of another tenant to {self.mine.name}" if shown else None
@@ -101,7 +101,7 @@ class Watch:
 
 
 def _without(value: Any, names: Collection[str]) -> Any:
-    """Return a body in which nobody is called so: a name that was handed in would not tell a leak any more."""
+    """Return a body in which nobody is called so: a name that was sent would not reveal a leak any more."""
     if isinstance(value, dict):
         return {_without(name, names): _without(one, names) for name, one in value.items()}
     if isinstance(value, list):
@@ -138,7 +138,7 @@ def nothing_of_another_tenant(_context: CheckContext, response: Response, case: 
         raise Failure(operation=case.operation.label, title="A row of another tenant", message=found)
 
 
-def _said(response: Response) -> str:
+def _request_text(response: Response) -> str:
     request = response.request
     body = request.body.decode(errors="replace") if isinstance(request.body, bytes) else str(request.body or "")
     return unquote(str(request.url)) + body

@@ -63,13 +63,13 @@ class Place:
 
 
 @contextmanager
-def serving(server: str, place: Place) -> Iterator[None]:
+def serving(server: str, stand: Place) -> Iterator[None]:
     """Run a server, and end it as its operator would."""
-    command = [word.format(port=place.port) for word in COMMANDS[server]]
-    (place.folder / "queue").mkdir(exist_ok=True)
+    command = [word.format(port=stand.port) for word in COMMANDS[server]]
+    (stand.folder / "queue").mkdir(exist_ok=True)
     with (
-        (place.folder / "output").open("ab") as output,
-        subprocess.Popen(command, cwd=FOLDER, env=place.environment, stdout=output, stderr=output) as process,
+        (stand.folder / "output").open("ab") as output,
+        subprocess.Popen(command, cwd=FOLDER, env=stand.environment, stdout=output, stderr=output) as process,
     ):
         try:
             yield
@@ -78,12 +78,12 @@ def serving(server: str, place: Place) -> Iterator[None]:
             process.wait(60)
 
 
-def send(place: Place, server: str, events: int) -> None:
-    """Send each event until it is answered with 200, or hand it to Celery."""
+def send(stand: Place, server: str, events: int) -> None:
+    """Send each event until it is answered with 200, or pass it to Celery."""
     webhook = Webhook(SECRET)
     queue = Celery(broker="filesystem://")
     queue.conf.broker_transport_options = dict.fromkeys(
-        ("data_folder_in", "data_folder_out", "control_folder"), str(place.folder / "queue")
+        ("data_folder_in", "data_folder_out", "control_folder"), str(stand.folder / "queue")
     )
 
     def one(number: int) -> None:
@@ -92,22 +92,22 @@ def send(place: Place, server: str, events: int) -> None:
         if server.startswith("celery"):
             queue.send_task("take", [body.decode(), headers])
             return
-        while not answered_200(place.port, body, headers):
+        while not answered_200(stand.port, body, headers):
             time.sleep(0.02)
 
     with ThreadPoolExecutor(SENDERS) as senders:
         list(senders.map(one, range(events)))
 
 
-def campaign(server: str, place: Place, events: int) -> dict[str, int]:
+def campaign(server: str, stand: Place, events: int) -> dict[str, int]:
     """Return the figures of one server with one inbox."""
     began = time.monotonic()
-    with serving(server, place):
+    with serving(server, stand):
         if not server.startswith("celery"):
-            listening(place.port)
-        send(place, server, events)
-        _until(lambda: _done(place.inbox) == events)
-    lines = [line.split() for line in (place.folder / "journal").read_text().splitlines()]
+            listening(stand.port)
+        send(stand, server, events)
+        _until(lambda: _done(stand.inbox) == events)
+    lines = [line.split() for line in (stand.folder / "journal").read_text().splitlines()]
     begun = Counter(words[1] for words in lines if words[0] == "begun")
     return {
         "events": events,

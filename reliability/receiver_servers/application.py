@@ -14,7 +14,7 @@ journal = os.open(os.environ["JOURNAL"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
 @receiver.on("*", name="journal")
 def write(event: Event) -> None:
-    """Take a moment, so that a process that ends is in the middle of something."""
+    """Take a while, so that a process that ends is in the middle of something."""
     os.write(journal, f"begun {event.id} {os.getpid()}\n".encode())
     time.sleep(0.002)
     os.write(journal, f"ended {event.id} {os.getpid()}\n".encode())

@@ -1,8 +1,8 @@
 """The campaign's own verdicts: what was lost, created twice or repeated without a reason must not go unseen."""
 
-from reliability.exchanges import Exchange, Story
+from reliability.exchanges import Exchange, History
 from reliability.faultlog import Span
-from reliability.lines import CLOSED, Fault, Kind, Told
+from reliability.lines import CLOSED, Fault, Kind, SentUpdate
 from reliability.promises import Kept, hold_to_promises, keep_ledger
 from reliability.recovery import recoveries
 from reliability.repeats import Repeats, find_repeats
@@ -31,12 +31,12 @@ def test_two_ids_for_one_event_are_created_twice() -> None:
 
 
 def test_an_event_begun_before_the_one_before_it_arrived_is_out_of_order() -> None:
-    first = Story(esim=ESIM, sequence=1, event="esim.created", exchanges=[_exchange(3.0, 500), _exchange(8.0, 200)])
-    second = Story(esim=ESIM, sequence=2, event="esim.activated", exchanges=[_exchange(8.005, 200)])
-    stories = {(LANE, "evt_1"): first, (LANE, "evt_2"): second}
+    first = History(esim=ESIM, sequence=1, event="esim.created", exchanges=[_exchange(3.0, 500), _exchange(8.0, 200)])
+    second = History(esim=ESIM, sequence=2, event="esim.activated", exchanges=[_exchange(8.005, 200)])
+    histories = {(LANE, "evt_1"): first, (LANE, "evt_2"): second}
 
     def kept(ordered: set[str]) -> Kept:
-        return hold_to_promises(keep_ledger([]), stories, lanes={"a0": [LANE]}, ordered=ordered, listed={"a0": set()})
+        return hold_to_promises(keep_ledger([]), histories, lanes={"a0": [LANE]}, ordered=ordered, listed={"a0": set()})
 
     assert kept({LANE}).out_of_order == [f"{ESIM} at {LANE}: 2 begun before 1 had arrived"]
     assert kept(set()).out_of_order == []
@@ -95,19 +95,19 @@ def test_a_retry_long_after_its_time_is_late() -> None:
 
 
 def _compared(answers: dict[str, int]) -> Kept:
-    ledger = [Told(esim=ESIM, step=0, at=1.0), Told(esim=ESIM, step=0, at=2.0, outcome="applied")]
-    stories = {
-        (LANE, event_id): Story(esim=ESIM, sequence=1, event="esim.created", exchanges=[_exchange(3.0, status)])
+    ledger = [SentUpdate(esim=ESIM, step=0, at=1.0), SentUpdate(esim=ESIM, step=0, at=2.0, outcome="applied")]
+    histories = {
+        (LANE, event_id): History(esim=ESIM, sequence=1, event="esim.created", exchanges=[_exchange(3.0, status)])
         for event_id, status in answers.items()
     }
     return hold_to_promises(
-        keep_ledger(ledger), stories, lanes={"a0": [LANE]}, ordered=set(), listed={"a0": set(answers)}
+        keep_ledger(ledger), histories, lanes={"a0": [LANE]}, ordered=set(), listed={"a0": set(answers)}
     )
 
 
 def _repeats(exchanges: list[Exchange], faults: list[Span]) -> Repeats:
-    story = Story(esim=ESIM, sequence=1, event="esim.created", exchanges=exchanges)
-    return find_repeats([story], faults, schedule=(0, 5), timeout_s=5)
+    history = History(esim=ESIM, sequence=1, event="esim.created", exchanges=exchanges)
+    return find_repeats([history], faults, schedule=(0, 5), timeout_s=5)
 
 
 def _exchange(at: float, status: int, *, attempt: int = 1) -> Exchange:
