@@ -207,14 +207,14 @@ class TestSequenceNumbers:
         ],
     )
     def test_a_word_without_a_number_does_not_make_the_number_forgotten(
-        self, between: Update, sequence: int, at: float, is_true: SmdpStatus
+        self, between: Update, sequence: int, at: float, holds: SmdpStatus
     ) -> None:
         esim = apply_update(self.numbered(5), between).esim
         late = an_update(occurred_at=hours(at), smdp_status=SmdpStatus.DELETED, smdp_sequence=sequence, eid=self.EID)
 
         applied = apply_update(esim, late, received_at=hours(3))
 
-        assert applied.esim.smdp_status is is_true
+        assert applied.esim.smdp_status is holds
 
     def test_a_number_without_a_device_says_nothing_of_the_known_one(self) -> None:
         anonymous = an_update(occurred_at=hours(1), smdp_status=SmdpStatus.DISABLED, smdp_sequence=1)
