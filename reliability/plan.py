@@ -1,6 +1,6 @@
 """The plan of a campaign: which faults, in which order, by the seed alone, so that a resumed one goes on with it. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 from reliability.lines import Kind
@@ -47,9 +47,17 @@ def plan(kills: int, *, seed: int, possible: frozenset[Kind], only: Sequence[str
     rng = Random(f"plan {seed}")
     chosen = {kind for group in only or GROUPS for kind in GROUPS[group]} & possible
     shares = {kind: share for kind, share in KILLS.items() if kind in chosen}
-    faults = rng.choices(list(shares), weights=list(shares.values()), k=kills) if shares else []
+    faults = _shared_out(kills, shares)
     for kind, every in BESIDES.items():
         if kind in chosen:
             faults += [kind] * max(1, kills // every)
     rng.shuffle(faults)
     return faults
+
+
+def _shared_out(kills: int, shares: Mapping[Kind, int]) -> list[Kind]:
+    """Return so many kills in the given shares, what is left over going to the largest."""
+    total = sum(shares.values())
+    faults = [kind for kind, share in shares.items() for _ in range(kills * share // total)]
+    largest = sorted(shares, key=lambda kind: -shares[kind])
+    return [*faults, *largest[: kills - len(faults)]]

@@ -22,6 +22,7 @@ from esimhooks.server.domain.errors import Broken, Conflicting, NotNow
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store import address
 from esimhooks.server.store.encryption import Cipher
+from esimhooks.server.store.reconnecting import Reconnecting
 from esimhooks.version import __version__
 
 log = get_logger("store")
@@ -237,6 +238,7 @@ async def connect(dsn: str, cipher: Cipher, *, connections: int = 10, pooled: bo
                 where.dsn,
                 min_size=0,
                 max_size=connections,
+                connect=Reconnecting(),
                 init=_prepare,
                 connection_class=_Connection,
                 reset=_keep_as_it_is,
