@@ -6,7 +6,8 @@ from api import Api, a_merchant
 from esimhooks.server.domain.schedule import MAX_JITTER, STANDARD
 from esimhooks.server.store import queue
 from esimhooks.server.store.database import Database
-from receiver import Receiver
+from receiver import Receiver, status
+from system.gated_answers import Gate
 from system.stored_lanes import a_lane
 from system.test_overdue import waited
 from web.routes import is_problem
@@ -51,6 +52,25 @@ async def test_a_disabled_endpoint_cannot_be_paused_and_disabling_ends_a_pause(
         disabled = await caller.post(f"{path}/disable", status=200)
         assert (disabled["paused"], disabled["health"]["state"]) == (False, "disabled")
         is_problem(await caller.call("POST", f"{path}/pause"), 409)
+
+
+async def test_an_answer_that_disables_a_paused_endpoint_ends_its_pause(operator: Api, receiver: Receiver) -> None:
+    merchant = await a_merchant(operator, webhook_url=receiver.url())
+    gone = Gate(then=status(410))
+    receiver.answer(script=[gone.answer, status()])
+    async with operator.as_key(merchant.key) as caller:
+        path = f"/v1/endpoints/{merchant.endpoint}"
+        event = await raised(caller)
+        await receiver.wait_for(1)
+        await caller.post(f"{path}/pause", status=200)
+        gone.open()
+        await delivery_in_status(caller, event, "stopped")
+        disabled = await caller.get(path)
+        assert (disabled["disabledReason"], disabled["paused"]) == ("gone", False)
+
+        enabled = await caller.post(f"{path}/enable", status=200)
+        assert (enabled["enabled"], enabled["paused"]) == (True, False)
+        await delivery_in_status(caller, await raised(caller), "delivered")
 
 
 async def test_what_waits_behind_a_pause_is_kept_as_long_as_history_and_has_its_24_hours_after_it(

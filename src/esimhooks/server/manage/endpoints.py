@@ -274,7 +274,7 @@ async def switch_endpoint(
     and new events make no deliveries for it.
     """
     before = found(await endpoints.find_to_change(db, tenant, endpoint_id), "endpoint")
-    if not enabled and before.paused:
+    if before.paused and not (enabled and before.enabled):
         before = structs.replace(before, paused=False)
     if before.enabled is enabled and (enabled or before.disabled_reason is DisabledReason.MANUAL):
         return before

@@ -214,13 +214,17 @@ async def _write_breakers(db: Session, results: Sequence[Result]) -> dict[UUID, 
 
 
 async def _disable(db: Session, endpoints: Mapping[UUID, DisabledReason]) -> dict[UUID, DisabledReason]:
-    """Disable endpoints, which are locked, and their lanes; pending deliveries stay. Return those that were enabled."""
+    """Disable endpoints, which are locked, and their lanes, and end their pauses; pending deliveries stay.
+
+    Return those that were enabled.
+    """
     if not endpoints:
         return {}
     rows = await db.conn.fetch(
         """
         UPDATE endpoints e
-        SET enabled = false, disabled_reason = d.reason, version = version + 1, updated_at = now(), switched_at = now()
+        SET enabled = false, paused = false, disabled_reason = d.reason, version = version + 1, updated_at = now(),
+            switched_at = now()
         FROM unnest($1::uuid[], $2::text[]) AS d (id, reason) WHERE e.id = d.id AND e.enabled RETURNING e.id
         """,
         list(endpoints),
