@@ -5,7 +5,8 @@ import functools
 import logging
 import os
 import sqlite3
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -236,9 +237,30 @@ def test_errors_that_are_rarely_seen_are_failed_attempts_too(
     assert letter.error == text
 
 
+class HangingInChildren(logging.Handler):
+    """A log whose lock another thread had at the time of the fork: who writes to it in a child waits for ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._process = os.getpid()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if os.getpid() != self._process:
+            threading.Event().wait()
+
+
+@pytest.fixture
+def hanging_in_children() -> Iterator[None]:
+    handler, log = HangingInChildren(), logging.getLogger("esimhooks.receiver")
+    log.addHandler(handler)
+    yield
+    log.removeHandler(handler)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("sort", ["plain", "async", "transactional"])
+@pytest.mark.usefixtures("hanging_in_children")
 @pytest.mark.timeout(30)
 def test_a_child_that_a_handler_forks_and_forgets_ends_and_has_no_part_in_the_outcome(sort: str, inbox: str) -> None:
     children = list[int]()

@@ -6,10 +6,8 @@ without Python's knowledge (uWSGI without threads) are noticed by `ProcessMark.f
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from weakref import WeakMethod
-
-from esimhooks.receiver.failures import log
 
 Hook = Callable[[], None]
 
@@ -51,7 +49,11 @@ def ending_children() -> Iterator[None]:
         code = 0
     finally:
         if os.getpid() != parent:
-            log.error("a process that a handler has forked came back from the handler, and is ended")
+            # Not by the log: another thread of the parent may have been writing to it, and its lock is never released here.
+            with suppress(OSError):
+                os.write(
+                    2, b"esimhooks.receiver: a process that a handler has forked came back from it, and is ended\n"
+                )
             os._exit(code)
 
 
