@@ -193,6 +193,36 @@ async def test_the_settings_move_switch_off_and_sign(settings: Settings, telling
     assert not without["enabled"]
 
 
+async def test_an_endpoint_that_is_paused_stays_so_when_the_settings_move_it(
+    telling: Settings, ops: Receiver, receiver: Receiver
+) -> None:
+    receiver.answer("/hook", status=500)
+    async with running(telling) as node, Api(node.url, node.admin_key) as api:
+        await api.call("POST", f"/v1/endpoints/{ENDPOINT}/pause{OPERATORS}")
+    moved = telling.model_copy(update={"operational_url": SecretStr(ops.url("/new"))})
+    async with running(moved) as node, Api(node.url, node.admin_key) as api:
+        merchant = await a_merchant(api)
+        async with api.as_key(merchant.key) as caller:
+            await caller.post("/v1/endpoints", {"url": receiver.url(), "name": "shop", "retrySchedule": [0]})
+        await raise_an_event(api, merchant)
+
+        async def raised() -> bool:
+            return bool((await api.get(f"/v1/deliveries{OPERATORS}"))["data"])
+
+        async def delivered() -> bool:
+            return (await api.get(f"/v1/deliveries{OPERATORS}"))["data"][0]["status"] == "delivered"
+
+        await eventually(raised)
+        await api.call("POST", f"/v1/endpoints/{ENDPOINT}/resume{OPERATORS}")
+        await ops.wait_for(1)
+        await eventually(delivered)
+        [delivery] = (await api.get(f"/v1/deliveries{OPERATORS}"))["data"]
+        resumed_at = (await api.get(f"/v1/endpoints/{ENDPOINT}{OPERATORS}"))["updatedAt"]
+        [attempt] = (await api.get(f"/v1/deliveries/{delivery['id']}{OPERATORS}"))["attempts"]
+
+    assert attempt["startedAt"] >= resumed_at
+
+
 async def test_an_address_that_may_not_be_called_ends_the_start(settings: Settings) -> None:
     inside = settings.model_copy(update={"operational_url": SecretStr("http://10.0.0.1/ops")})
 

@@ -47,7 +47,7 @@ async def apply(
 async def _change(db: Session, before: Endpoint, *, now: datetime, **fields: object) -> None:
     after = structs.replace(before, updated_at=now, **fields)
     await endpoints.change(db, after)
-    await lanes.switch(db, after.id, is_enabled=after.enabled)
+    await lanes.switch(db, after.id, is_enabled=after.enabled and not after.paused)
 
 
 async def _sign_with(db: Session, secret: str, *, now: datetime) -> None:
