@@ -5,6 +5,7 @@ import os
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -106,23 +107,24 @@ def _table_of_characters() -> None:
 
 
 @pytest.fixture(scope="session")
-async def postgres() -> AsyncIterator[str]:
+def postgres() -> Iterator[str]:
     """The address of a PostgreSQL of this session's own."""
     # Not pytest's tmp_path: PostgreSQL does not run as root, and its own user cannot pass that folder.
     with tempfile.TemporaryDirectory(prefix="esimhooks-tests-") as name:
         folder = Path(name)
         if POSTGRES is None:
             embedded = EmbeddedPostgres(folder)
-            yield await asyncio.to_thread(embedded.start)
-            await asyncio.to_thread(embedded.stop)
+            yield embedded.start()
+            embedded.stop()
             return
         from reliability.postgres import OwnPostgres  # noqa: PLC0415 - what few have needs none of it
 
-        folder.chmod(0o711)  # noqa: ASYNC240 - its own user passes
+        folder.chmod(0o711)  # its own user passes
         own = OwnPostgres(folder / "postgres", folder / "log", address=None, programs=Path(POSTGRES))
-        await own.make()
-        yield own.url
-        await own.stop(signal.SIGINT)
+        with ThreadPoolExecutor(1) as thread:  # a loop of a test may run in this one
+            thread.submit(asyncio.run, own.make()).result()
+            yield own.url
+            thread.submit(asyncio.run, own.stop(signal.SIGINT)).result()
 
 
 @pytest.fixture(scope="session")

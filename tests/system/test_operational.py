@@ -210,7 +210,7 @@ async def test_an_endpoint_that_is_paused_stays_so_when_the_settings_move_it(
             return bool((await api.get(f"/v1/deliveries{OPERATORS}"))["data"])
 
         async def delivered() -> bool:
-            return (await api.get(f"/v1/deliveries{OPERATORS}"))["data"][0]["status"] == "delivered"
+            return bool((await api.get(f"/v1/deliveries{OPERATORS}"))["data"][0]["status"] == "delivered")
 
         await eventually(raised)
         await api.call("POST", f"/v1/endpoints/{ENDPOINT}/resume{OPERATORS}")
