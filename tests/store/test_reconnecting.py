@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -21,27 +22,42 @@ class Clock:
         return self.now
 
 
+@dataclass
+class Logins:
+    """Those of a role that may not log in, until it may; the first one has failed."""
+
+    address: str
+    server: "asyncpg.Connection[asyncpg.Record]"
+    first_error: Exception
+    clock: Clock
+    reconnecting: Reconnecting
+
+    async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
+        return await self.reconnecting(self.address)
+
+    async def allow(self) -> None:
+        await self.server.execute(f"ALTER ROLE {ROLE} LOGIN")
+
+
 @pytest.fixture
-async def server(migrated: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-    connection = await asyncpg.connect(migrated)
-    await connection.execute(f"CREATE ROLE {ROLE} NOLOGIN")
-    yield connection
-    await connection.execute(f"DROP ROLE {ROLE}")
-    await connection.close()
-
-
-async def test_after_a_failure_all_get_its_error_and_after_the_pause_all_a_connection(
-    migrated: str, server: "asyncpg.Connection[asyncpg.Record]"
-) -> None:
+async def logins(migrated: str) -> AsyncIterator[Logins]:
+    server = await asyncpg.connect(migrated)
+    await server.execute(f"CREATE ROLE {ROLE} NOLOGIN")
     clock = Clock()
-    connect, address = Reconnecting(clock), urlsplit(migrated)._replace(netloc=f"{ROLE}@").geturl()
-    with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):
-        await connect(address)
-    await server.execute(f"ALTER ROLE {ROLE} LOGIN")
+    address, reconnecting = urlsplit(migrated)._replace(netloc=f"{ROLE}@").geturl(), Reconnecting(clock)
+    with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError) as first:
+        await reconnecting(address)
+    yield Logins(address, server, first.value, clock, reconnecting)
+    await server.execute(f"DROP ROLE {ROLE}")
+    await server.close()
 
-    early = await asyncio.gather(*(connect(address) for _ in range(3)), return_exceptions=True)
-    clock.now += PAUSE_S
-    connections = await asyncio.gather(*(connect(address) for _ in range(5)))
+
+async def test_after_a_failure_all_get_its_error_and_after_the_pause_all_a_connection(logins: Logins) -> None:
+    await logins.allow()
+
+    early = await asyncio.gather(*(logins.connect() for _ in range(3)), return_exceptions=True)
+    logins.clock.now += PAUSE_S
+    connections = await asyncio.gather(*(logins.connect() for _ in range(5)))
 
     assert {type(one) for one in early} == {asyncpg.InvalidAuthorizationSpecificationError}
     assert [await one.fetchval("SELECT 1") for one in connections] == [1] * 5
@@ -49,32 +65,20 @@ async def test_after_a_failure_all_get_its_error_and_after_the_pause_all_a_conne
         await one.close()
 
 
-async def test_while_one_tries_in_vain_the_others_wait_for_it(
-    migrated: str, server: "asyncpg.Connection[asyncpg.Record]"
-) -> None:
-    clock = Clock()
-    connect, address = Reconnecting(clock), urlsplit(migrated)._replace(netloc=f"{ROLE}@").geturl()
-    with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError) as first:
-        await connect(address)
-    clock.now += PAUSE_S
+async def test_while_one_tries_in_vain_the_others_wait_for_it(logins: Logins) -> None:
+    logins.clock.now += PAUSE_S
 
-    errors = await asyncio.gather(*(connect(address) for _ in range(5)), return_exceptions=True)
+    errors = await asyncio.gather(*(logins.connect() for _ in range(5)), return_exceptions=True)
 
     assert len({id(one) for one in errors}) == 1
-    assert errors[0] is not first.value
+    assert errors[0] is not logins.first_error
 
 
-async def test_a_try_that_is_cancelled_leaves_its_turn_to_the_next(
-    migrated: str, server: "asyncpg.Connection[asyncpg.Record]"
-) -> None:
-    clock = Clock()
-    connect, address = Reconnecting(clock), urlsplit(migrated)._replace(netloc=f"{ROLE}@").geturl()
-    with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):
-        await connect(address)
-    await server.execute(f"ALTER ROLE {ROLE} LOGIN")
-    clock.now += PAUSE_S
+async def test_a_try_that_is_cancelled_leaves_its_turn_to_the_next(logins: Logins) -> None:
+    await logins.allow()
+    logins.clock.now += PAUSE_S
 
-    tries = [asyncio.create_task(connect(address)) for _ in range(3)]
+    tries = [asyncio.create_task(logins.connect()) for _ in range(3)]
     await asyncio.wait(tries, timeout=0)
     tries[0].cancel()
     outcomes = await asyncio.gather(*tries, return_exceptions=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from api import eventually
+from cli.processes import environment
 from esimhooks.server.app.settings import Settings
 
 COMMAND = (sys.executable, "-c", "from esimhooks.cli.main import run; run()", "serve")
@@ -22,9 +23,7 @@ class NodeProcess:
     def __init__(self, settings: Mapping[str, str], output: Path) -> None:
         self.url = ""
         alone = {"ESIMHOOKS_PROCESSES": "1"}  # what is killed is all there is, unless a test says otherwise
-        self._environment = (
-            os.environ | alone | {f"ESIMHOOKS_{name.upper()}": value for name, value in settings.items()}
-        )
+        self._environment = os.environ | alone | variables_of(settings)
         self._output = output
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -107,8 +106,12 @@ def settings_of(settings: Settings, **changes: str) -> dict[str, str]:
 
 def environment_of(settings: Settings, **changes: str) -> dict[str, str]:
     """Return the environment of a command that speaks of the installation of these settings, with these changed."""
-    others = {name: value for name, value in os.environ.items() if not name.startswith("ESIMHOOKS_")}
-    return others | {f"ESIMHOOKS_{name.upper()}": value for name, value in settings_of(settings, **changes).items()}
+    return environment(**variables_of(settings_of(settings, **changes)))
+
+
+def variables_of(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return settings as environment variables."""
+    return {f"ESIMHOOKS_{name.upper()}": value for name, value in settings.items()}
 
 
 def postgres_processes(data_dir: Path) -> list[psutil.Process]:

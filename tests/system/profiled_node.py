@@ -17,6 +17,7 @@ from typing import Self
 import esimhooks
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
+from system.node_process import variables_of
 
 SOURCE = f"{Path(esimhooks.__file__).parent}{os.sep}"
 
@@ -25,7 +26,7 @@ class ProfiledNode:
     """The process, and the files that it ran."""
 
     def __init__(self, settings: Mapping[str, str]) -> None:
-        environment = os.environ | {f"ESIMHOOKS_{name.upper()}": value for name, value in settings.items()}
+        environment = os.environ | variables_of(settings)
         self._process = subprocess.Popen(
             (sys.executable, __file__),
             env=environment | {"PYTHONPATH": os.pathsep.join(sys.path)},

@@ -6,6 +6,7 @@ recovers has to start first. For a moment after a failure all get its error at o
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -51,8 +52,6 @@ class Reconnecting:
                 self._tried_at = now
                 self._tried.clear()
                 return
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(self._tried_at + PAUSE_S - now):
                     await self._tried.wait()
-            except TimeoutError:
-                continue
