@@ -146,7 +146,7 @@ async def test_nothing_is_deleted_without_prune(shell: Shell, operator: Api) -> 
     assert kept.out == ""
     assert "5 more on the server that the file does not have: they stay" in kept.err
     assert refused.code == 2
-    assert "say --yes" in refused.err
+    assert "pass --yes" in refused.err
     assert pruned.out.splitlines()[-1] == "5 deleted"
     assert [one["name"] for one in (await operator.get("/v1/accounts"))["data"]] == ["Acme 2"]
     assert (await operator.get("/v1/providers"))["data"] == []

@@ -119,13 +119,13 @@ def test_one_read_is_not_one_body(invoke: Invoke) -> None:
         ("is elsewhere", "there is nothing at this path (404)"),
         ("takes no POST", "POST is not allowed"),
         ("crashes always", "it crashes on every request (500)"),
-        ("crashes after verifying", "it crashes after it has verified (500)"),
-        ("is away", "it asks to come again later (503)"),
-        ("refuses all", "it refuses a rightly signed event (401)"),
-        ("dumps as Python does", "it verifies JSON that it has parsed and written again"),
+        ("crashes after verifying", "it crashes after verifying (500)"),
+        ("is away", "it asks to retry later (503)"),
+        ("refuses all", "it refuses a correctly signed event (401)"),
+        ("dumps as Python does", "it verifies re-serialised JSON"),
         ("takes the text for the key", "it uses the text of the secret as the key"),
         ("signs the body alone", "it signs the body alone"),
-        ("compares hex", "it compares the signature as hexadecimal digits"),
+        ("compares hex", "it compares the signature in hex"),
     ],
 )
 def test_where_a_good_request_is_not_accepted_one_cause_is_named_and_the_rest_not_run(
@@ -145,10 +145,10 @@ def test_where_a_good_request_is_not_accepted_one_cause_is_named_and_the_rest_no
 @pytest.mark.parametrize(
     ("flaw", "what", "names"),
     [
-        ("parses first", "it verifies JSON that it has parsed", {"exact-bytes", "re-encoded-body", "not-json"}),
+        ("parses first", "it verifies re-serialised JSON", {"exact-bytes", "re-encoded-body", "not-json"}),
         ("believes everybody", "unsafe: it verifies nothing", {"wrong-secret", "no-signature", "other-id"}),
         ("forgets the age", "unsafe: it does not check the age", {"old-timestamp"}),
-        ("crashes on forgeries", "safe, but it crashes where it should refuse", {"wrong-secret", "no-signature"}),
+        ("crashes on forgeries", "safe, but it crashes instead of refusing", {"wrong-secret", "no-signature"}),
     ],
 )
 def test_a_cause_of_several_failures_is_named_once(invoke: Invoke, flaw: str, what: str, names: set[str]) -> None:
@@ -222,7 +222,7 @@ def test_a_receiver_that_is_not_there_is_one_clear_line(invoke: Invoke) -> None:
         done = invoke("check-receiver", url, "--secret", SECRET)
 
     assert done.code == 1
-    assert done.out == f"nothing listens at {url}: connection refused. Start the receiver, or correct the address.\n"
+    assert done.out == f"nothing listens at {url}: connection refused. Start the receiver, or correct the URL.\n"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ PROBLEM = {
     "type": "about:blank",
     "title": "Unprocessable Entity",
     "status": 422,
-    "detail": "a field does not hold what was expected",
+    "detail": "one or more fields are invalid",
     "code": "INVALID_FIELD",
     "errors": [{"pointer": "/webhookUrl", "detail": "the address is not on the public internet"}],
 }

@@ -70,4 +70,4 @@ def test_forward_needs_dev(invoke: Invoke) -> None:
     done = invoke("serve", "--forward", "http://127.0.0.1:3000/hook")
 
     assert done.code == 2
-    assert "--forward goes with --dev" in done.err
+    assert "--forward needs --dev" in done.err

@@ -45,7 +45,7 @@ async def test_a_key_that_does_not_open_the_database_is_found(operator: Api, set
 
 @pytest.mark.parametrize(
     ("access_code", "health", "seen"),
-    [("sandbox", Health.OK, "takes the credentials"), ("wrong-code", Health.FAIL, "mismatch")],
+    [("sandbox", Health.OK, "accepts the credentials"), ("wrong-code", Health.FAIL, "mismatch")],
 )
 async def test_the_credentials_of_a_provider_are_tried(
     operator: Api, settings: Settings, sandbox: Sandbox, access_code: str, health: Health, seen: str
@@ -108,7 +108,7 @@ def test_settings_are_printed_with_their_origin_and_without_secrets(
     assert origins["port"] == ("0", "ESIMHOOKS_PORT")
     assert origins["host"] == ("127.0.0.1", "default")
     assert "a-secret" not in done.out
-    assert "did you mean ESIMHOOKS_RETENTION_DAYS?" in {one["mend"] for one in report["checks"]}
+    assert "did you mean ESIMHOOKS_RETENTION_DAYS?" in {one["fix"] for one in report["checks"]}
 
 
 def test_a_wrong_setting_fails(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +131,7 @@ def test_a_key_file_that_is_gone_or_open_to_others_is_reported(invoke: Invoke, t
     checks = {one["check"]: one for one in json.loads(done.out)["checks"]}
     assert done.code == 1
     assert (checks["encryption key"]["health"], checks["operator's key"]["health"]) == ("fail", "warn")
-    assert "chmod 600" in checks["operator's key"]["mend"]
+    assert "chmod 600" in checks["operator's key"]["fix"]
 
 
 async def checks_of(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, url: str, key: str) -> dict[str, dict[str, str]]:
@@ -163,7 +163,7 @@ async def test_a_server_is_queried_for_all_that_its_api_shows_an_operator(
     }
     assert "unmatched" in checks["notifications"]["seen"]
     assert "within 3 s" in checks["clock"]["seen"]
-    assert "ESIMHOOKS_PUBLIC_URL" in checks["provider far"]["mend"]
+    assert "ESIMHOOKS_PUBLIC_URL" in checks["provider far"]["fix"]
 
 
 async def test_a_merchant_sees_each_endpoint(
@@ -179,7 +179,7 @@ async def test_a_merchant_sees_each_endpoint(
 
     assert checks["key"]["seen"] == "a merchant's key"
     assert (checks[f"endpoint {off}"]["health"], checks[f"endpoint {on}"]["health"]) == ("warn", "ok")
-    assert f"esimhooks endpoints enable {off}" in checks[f"endpoint {off}"]["mend"]
+    assert f"esimhooks endpoints enable {off}" in checks[f"endpoint {off}"]["fix"]
     assert checks["deliveries"]["health"] == "ok"
 
 

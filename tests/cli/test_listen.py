@@ -67,8 +67,8 @@ def test_a_signed_event_is_verified_and_answered() -> None:
 @pytest.mark.parametrize(
     ("signed_body", "clue"),
     [
-        (b"{}", "none of the usual mistakes"),
-        (BODY.replace(b" ", b""), "written compactly"),
+        (b"{}", "no common mistake explains it"),
+        (BODY.replace(b" ", b""), "serialised compactly"),
         (None, "webhook-timestamp is missing"),
     ],
 )

@@ -44,7 +44,7 @@ def test_serve_says_where_it_listens_and_ends_when_asked(
     assert address is not None
     assert folder == f"data folder: {data_dir}\n"
     monkeypatch.setenv("ESIMHOOKS_URL", address[1])
-    monkeypatch.setenv("ESIMHOOKS_API_KEY", key.removeprefix("operator's key, shown this once: ").strip())
+    monkeypatch.setenv("ESIMHOOKS_API_KEY", key.removeprefix("operator's key, shown only once: ").strip())
 
     created = invoke("accounts", "create", "--name", "Acme")
     listed = invoke("accounts", "list")
@@ -71,7 +71,7 @@ def test_a_variable_that_is_no_setting_is_named_at_the_start(invoke: Invoke, mon
 
     done = invoke("serve", "--role", "nonsense")
 
-    assert "ESIMHOOKS_PROT is no setting and has no effect: did you mean ESIMHOOKS_PORT?" in done.err
+    assert "ESIMHOOKS_PROT is not a setting and has no effect: did you mean ESIMHOOKS_PORT?" in done.err
 
 
 def test_a_database_that_does_not_answer_is_named_by_host_and_port(

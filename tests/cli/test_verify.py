@@ -40,7 +40,7 @@ def signed(signed_bytes: bytes, key: bytes = KEY) -> dict[str, str]:
         (VECTOR, BODY, SECRET, Part.NOTHING, "matches"),
         (VECTOR, BODY + b"\n", SECRET, Part.BODY, "line break"),
         (VECTOR, b'{"test":2432232314}', SECRET, Part.BODY, "with spaces"),
-        (VECTOR, b'{"test": 1}', SECRET, Part.SECRET_OR_BODY, "none of the usual mistakes"),
+        (VECTOR, b'{"test": 1}', SECRET, Part.SECRET_OR_BODY, "no common mistake explains it"),
         (signed(START + BODY, SECRET.encode()), BODY, SECRET, Part.SECRET, "prefix included"),
         (signed(START + BODY, SECRET[6:].encode()), BODY, SECRET, Part.SECRET, "without its prefix"),
         (VECTOR, BODY, "whsec_%", Part.SECRET, "base64"),

@@ -28,51 +28,78 @@ export interface Device {
 
 /** State of one eSIM as merchants see it. Null is what no provider has reported; from `plans` on it is absent. */
 export interface EsimData {
+  /** `esim_` and 26 characters */
   id: string;
+  /** your reference of the order */
   transactionId: string;
+  /** the provider's number of the order */
   orderNo?: string | null;
+  /** the provider's key of the eSIM */
   esimTranNo?: string | null;
+  /** the plan that was ordered */
   packageCode?: string | null;
+  /** name of that plan */
   packageName?: string | null;
-  /** 18-20 digits, never a number */
+  /** number of the profile, 18-20 digits as text */
   iccid?: string | null;
+  /** number of the subscriber */
   imsi?: string | null;
+  /** phone number */
   msisdn?: string | null;
+  /** number of the device's eUICC */
   eid?: string | null;
+  /** activation code, `LPA:1$...`: a credential */
   ac?: string | null;
+  /** picture of the activation code: a credential */
   qrCodeUrl?: string | null;
+  /** the provider's page for the installation */
   shortUrl?: string | null;
+  /** access point name */
   apn?: string | null;
+  /** status of the eSIM */
   esimStatus?: EsimStatus | null;
+  /** status of its profile */
   smdpStatus?: SmdpStatus | null;
-  /** MB, 1 MB = 1 048 576 bytes, 2 decimals */
+  /** data volume, MB */
   totalVolume?: number | null;
-  /** MB, 1 MB = 1 048 576 bytes, 2 decimals */
+  /** data used, MB */
   dataUsage?: number | null;
-  /** MB, 1 MB = 1 048 576 bytes, 2 decimals */
+  /** data left, MB */
   data_usage_remain?: number | null;
+  /** validity in days */
   totalDuration?: number | null;
   durationUnit?: "DAY" | (string & {});
+  /** days left until `expiredTime` */
   validity_usage_remain?: number | null;
+  /** when it was activated */
   activateTime?: string | null;
+  /** when its validity ends; before activation, when it must be activated */
   expiredTime?: string | null;
+  /** when its usage was measured */
   lastUsageUpdate?: string | null;
+  /** when it was created here */
   createdAt: string;
+  /** when it last changed */
   updatedAt: string;
+  /** its plans, where the provider reports them */
   plans?: PlanData[];
-  /** without a limit of data: the volume and what remains are null */
+  /** data is unlimited: volume and remaining data are null */
   unlimited?: boolean;
-  /** slowed down by a fair-use rule */
+  /** speed is reduced under a fair-use policy */
   throttled?: boolean;
+  /** minutes */
   voice?: Allowance;
+  /** text messages */
   sms?: Allowance;
+  /** where it was last seen */
   location?: Location;
+  /** the device in which it is installed */
   device?: Device;
   /** id of the eSIM that this one replaces */
   replaces?: string;
   /** id of the eSIM that replaces this one */
   replacedBy?: string;
-  /** what the operator put on the order */
+  /** what was stored with the order */
   metadata?: Record<string, string>;
 }
 
@@ -155,17 +182,22 @@ export interface TopUp {
 
 /** The purchase is complete and the eSIM's data is ready; 5-30 seconds after the purchase. */
 export interface EsimCreated {
-  /** TypeID; the same for every endpoint, attempt and resend */
+  /** `evt_` and 26 characters; the same for every endpoint, attempt and resend */
   id: string;
   event: "esim.created";
   /** when the change happened */
   timestamp: string;
+  /** the eSIM after the change */
   data: EsimData;
+  /** `esimStatus` before, if it changed */
   previousStatus?: EsimStatus;
+  /** `esimStatus` after, if it changed */
   newStatus?: EsimStatus;
+  /** fields of `data` that changed, each with `old` and `new` */
   changes?: Record<string, FieldChange>;
-  /** grows by one per eSIM and event */
+  /** number of the event among those of the eSIM: 1, 2, ... */
   sequence: number;
+  /** live or test */
   mode: Mode;
   /** id of the eSIM that this one replaces */
   replaces?: string;
@@ -173,71 +205,93 @@ export interface EsimCreated {
 
 /** The eSIM was activated on a device. */
 export interface EsimActivated {
-  /** TypeID; the same for every endpoint, attempt and resend */
+  /** `evt_` and 26 characters; the same for every endpoint, attempt and resend */
   id: string;
   event: "esim.activated";
   /** when the change happened */
   timestamp: string;
+  /** the eSIM after the change */
   data: EsimData;
+  /** `esimStatus` before, if it changed */
   previousStatus?: EsimStatus;
+  /** `esimStatus` after, if it changed */
   newStatus?: EsimStatus;
+  /** fields of `data` that changed, each with `old` and `new` */
   changes?: Record<string, FieldChange>;
-  /** grows by one per eSIM and event */
+  /** number of the event among those of the eSIM: 1, 2, ... */
   sequence: number;
+  /** live or test */
   mode: Mode;
 }
 
 /** Data usage changed, or crossed one of the thresholds. */
 export interface EsimDataUpdated {
-  /** TypeID; the same for every endpoint, attempt and resend */
+  /** `evt_` and 26 characters; the same for every endpoint, attempt and resend */
   id: string;
   event: "esim.data_updated";
   /** when the change happened */
   timestamp: string;
+  /** the eSIM after the change */
   data: EsimData;
+  /** `esimStatus` before, if it changed */
   previousStatus?: EsimStatus;
+  /** `esimStatus` after, if it changed */
   newStatus?: EsimStatus;
+  /** fields of `data` that changed, each with `old` and `new` */
   changes?: Record<string, FieldChange>;
-  /** grows by one per eSIM and event */
+  /** number of the event among those of the eSIM: 1, 2, ... */
   sequence: number;
+  /** live or test */
   mode: Mode;
-  /** percent of totalVolume crossed */
+  /** thresholds that were crossed, in percent of `totalVolume` */
   thresholds?: number[];
-  /** the plan that this is about, where the eSIM has several */
+  /** the plan concerned, if the eSIM has several */
   planId?: string;
+  /** the volume that was added, and by which order */
   topUp?: TopUp;
 }
 
 /** Usage and validity were refreshed, by a poll, a validity notice or a requery. */
 export interface EsimUsageUpdated {
-  /** TypeID; the same for every endpoint, attempt and resend */
+  /** `evt_` and 26 characters; the same for every endpoint, attempt and resend */
   id: string;
   event: "esim.usage_updated";
   /** when the change happened */
   timestamp: string;
+  /** the eSIM after the change */
   data: EsimData;
+  /** `esimStatus` before, if it changed */
   previousStatus?: EsimStatus;
+  /** `esimStatus` after, if it changed */
   newStatus?: EsimStatus;
+  /** fields of `data` that changed, each with `old` and `new` */
   changes?: Record<string, FieldChange>;
-  /** grows by one per eSIM and event */
+  /** number of the event among those of the eSIM: 1, 2, ... */
   sequence: number;
+  /** live or test */
   mode: Mode;
 }
 
 /** The eSIM was suspended, its order cancelled or its profile revoked. */
 export interface EsimSuspended {
-  /** TypeID; the same for every endpoint, attempt and resend */
+  /** `evt_` and 26 characters; the same for every endpoint, attempt and resend */
   id: string;
   event: "esim.suspended";
   /** when the change happened */
   timestamp: string;
+  /** the eSIM after the change */
   data: EsimData;
+  /** `esimStatus` before, if it changed */
   previousStatus?: EsimStatus;
+  /** `esimStatus` after, if it changed */
   newStatus?: EsimStatus;
+  /** fields of `data` that changed, each with `old` and `new` */
   changes?: Record<string, FieldChange>;
-  /** grows by one per eSIM and event */
+  /** number of the event among those of the eSIM: 1, 2, ... */
   sequence: number;
+  /** live or test */
   mode: Mode;
+  /** why: a known reason, or the provider's own text */
   reason?: string;
   /** id of the eSIM that replaces this one */
   replacedBy?: string;
@@ -245,51 +299,68 @@ export interface EsimSuspended {
 
 /** The validity is over, or the data is used up. */
 export interface EsimExpired {
-  /** TypeID; the same for every endpoint, attempt and resend */
+  /** `evt_` and 26 characters; the same for every endpoint, attempt and resend */
   id: string;
   event: "esim.expired";
   /** when the change happened */
   timestamp: string;
+  /** the eSIM after the change */
   data: EsimData;
+  /** `esimStatus` before, if it changed */
   previousStatus?: EsimStatus;
+  /** `esimStatus` after, if it changed */
   newStatus?: EsimStatus;
+  /** fields of `data` that changed, each with `old` and `new` */
   changes?: Record<string, FieldChange>;
-  /** grows by one per eSIM and event */
+  /** number of the event among those of the eSIM: 1, 2, ... */
   sequence: number;
+  /** live or test */
   mode: Mode;
+  /** why: a known reason, or the provider's own text */
   reason?: string;
 }
 
 /** Any other change of status, of the profile's status included. */
 export interface EsimStatusChanged {
-  /** TypeID; the same for every endpoint, attempt and resend */
+  /** `evt_` and 26 characters; the same for every endpoint, attempt and resend */
   id: string;
   event: "esim.status_changed";
   /** when the change happened */
   timestamp: string;
+  /** the eSIM after the change */
   data: EsimData;
+  /** `esimStatus` before, if it changed */
   previousStatus?: EsimStatus;
+  /** `esimStatus` after, if it changed */
   newStatus?: EsimStatus;
+  /** fields of `data` that changed, each with `old` and `new` */
   changes?: Record<string, FieldChange>;
-  /** grows by one per eSIM and event */
+  /** number of the event among those of the eSIM: 1, 2, ... */
   sequence: number;
+  /** live or test */
   mode: Mode;
+  /** why: a known reason, or the provider's own text */
   reason?: string;
 }
 
 /** The eSIM was read again from its provider on demand. */
 export interface EsimRequeried {
-  /** TypeID; the same for every endpoint, attempt and resend */
+  /** `evt_` and 26 characters; the same for every endpoint, attempt and resend */
   id: string;
   event: "esim.requeried";
   /** when the change happened */
   timestamp: string;
+  /** the eSIM after the change */
   data: EsimData;
+  /** `esimStatus` before, if it changed */
   previousStatus?: EsimStatus;
+  /** `esimStatus` after, if it changed */
   newStatus?: EsimStatus;
+  /** fields of `data` that changed, each with `old` and `new` */
   changes?: Record<string, FieldChange>;
-  /** grows by one per eSIM and event */
+  /** number of the event among those of the eSIM: 1, 2, ... */
   sequence: number;
+  /** live or test */
   mode: Mode;
 }
 

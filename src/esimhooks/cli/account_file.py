@@ -13,54 +13,57 @@ import typer
 from esimhooks.cli import output
 from esimhooks.cli.options import DataDir
 
-AccountId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="As acc_...")]
+AccountId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id, acc_...")]
 File = Annotated[Path, typer.Argument(metavar="FILE")]
 KeyFile = Annotated[
-    Path | None, typer.Option("--key-file", metavar="FILE", help="The key of the file, by default FILE.key.")
+    Path | None, typer.Option("--key-file", metavar="FILE", help="File with its key, by default FILE.key.")
 ]
 
 
 def export(account: AccountId, file: File, *, key_file: KeyFile = None, data_dir: DataDir = None) -> None:
-    """Write all of an account into an encrypted file, and freeze it.
+    """Write an account into an encrypted file, and freeze it.
 
-    From then on what comes for it is answered 503, nothing is sent, and reading goes on, until it is deleted here or
-    `accounts unfreeze` lets it go on. The key is made beside the file where there is none: move the two apart.
+    While it is frozen, changes and notifications get 503, nothing is sent, and reads work, until it is deleted here or
+    released with `accounts unfreeze`. If the key file does not exist, it is created: transfer the two separately.
     """
     from esimhooks.cli.serve import settings_of  # noqa: PLC0415 - the server is loaded where it is needed
     from esimhooks.server.app import account_file  # noqa: PLC0415 - the same
     from esimhooks.server.domain.ids import Prefix, parse_id  # noqa: PLC0415 - the same
 
     def waiting(count: int) -> None:
-        output.note(f"{count} in flight: waiting for what their receivers answer")
+        output.note(f"waiting for the answers to {count} requests in flight")
 
     account_id, key = parse_id(Prefix.ACCOUNT, account), key_file or _key_of(file)
     settings = settings_of(data_dir=data_dir)
     end = asyncio.run(account_file.export_account(settings, account_id, file, key, waiting=waiting))
-    output.say(f"{account} is frozen, and all of it is in {file} ({_counts(end.counts)}); the key is {key}")
-    output.note("import it, let traffic go there, then delete the account here")
+    output.say(f"{account} is frozen and exported to {file} ({_counts(end.counts)}); its key is in {key}")
+    output.note("now import it, switch the traffic, then delete the account here")
 
 
 def import_(file: File, *, key_file: KeyFile = None, data_dir: DataDir = None) -> None:
-    """Store the account of a file: all of it, or nothing.
+    """Import an exported account, completely or not at all.
 
-    Its webhooks go on with the secrets that its receivers know, its API keys are good here. The account must be frozen or
-    deleted where it comes from, or both send.
+    Its endpoint secrets and API keys stay valid. The account must be frozen or deleted where it comes from, or both
+    installations send.
     """
     from esimhooks.cli.serve import settings_of  # noqa: PLC0415 - the server is loaded where it is needed
     from esimhooks.server.app import account_file  # noqa: PLC0415 - the same
 
     end = asyncio.run(account_file.import_account(settings_of(data_dir=data_dir), file, key_file or _key_of(file)))
-    output.say(f"the account is here: {_counts(end.counts)}")
+    output.say(f"the account is imported: {_counts(end.counts)}")
 
 
 def unfreeze(account: AccountId, *, data_dir: DataDir = None) -> None:
-    """Let a frozen account go on here, where it was not imported anywhere else: both would send."""
+    """Unfreeze an account that was not imported elsewhere.
+
+    If it was, both installations would send.
+    """
     from esimhooks.cli.serve import settings_of  # noqa: PLC0415 - the server is loaded where it is needed
     from esimhooks.server.app import account_file  # noqa: PLC0415 - the same
     from esimhooks.server.domain.ids import Prefix, parse_id  # noqa: PLC0415 - the same
 
     asyncio.run(account_file.unfreeze_account(settings_of(data_dir=data_dir), parse_id(Prefix.ACCOUNT, account)))
-    output.say(f"{account} goes on here")
+    output.say(f"{account} is active again")
 
 
 def _key_of(file: Path) -> Path:

@@ -38,7 +38,7 @@ from esimhooks.version import __version__
 
 app = typer.Typer(
     name="esimhooks",
-    help="Turns what happens to eSIMs into signed webhooks that arrive.",
+    help="Turns eSIM lifecycle notifications into signed webhooks that arrive.",
     epilog="ESIMHOOKS_URL and ESIMHOOKS_API_KEY say which server to ask, and as whom.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -19,23 +19,27 @@ from esimhooks.vocabulary.statuses import EsimStatus
 
 POLL_S = 0.3
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count them.")]
 
 
 def recover(  # noqa: PLR0913 - each is an option
     endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT")],
     *,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="How far back, as 4h or 2d; or use --from.")
+        str | None, typer.Option("--since", metavar="TIME", help="How far back, such as 4h or 2d; or use --from.")
     ] = None,
     start: Annotated[
-        str | None, typer.Option("--from", metavar="TIME", help="Not before, as 2026-11-23T10:00:00Z.")
+        str | None, typer.Option("--from", metavar="TIME", help="Not before this time, such as 2026-11-23T10:00:00Z.")
     ] = None,
-    end: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Before, as 2026-11-24T10:00:00Z.")] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="Before this time, such as 2026-11-24T10:00:00Z.")
+    ] = None,
     statuses: Annotated[
         list[str] | None,
         typer.Option(
-            "--status", help="failed, stopped, never (the default), cancelled, delivered; repeatable.", metavar="STATUS"
+            "--status",
+            help="failed, stopped and never by default; or cancelled, delivered; repeatable.",
+            metavar="STATUS",
         ),
     ] = None,
     dry_run: DryRun = False,
@@ -43,9 +47,9 @@ def recover(  # noqa: PLR0913 - each is an option
     mode: InMode = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send again all that did not arrive at an endpoint, also what was never attempted."""
+    """Send an endpoint everything it missed, attempted or not."""
     if (since is None) == (start is None):
-        raise typer.BadParameter("expected either --since, as 4h, or --from with a time")
+        raise typer.BadParameter("expected either --since, such as 4h, or --from with a time")
     begin = start if since is None else (datetime.now(UTC) - timedelta(seconds=duration(since))).isoformat()
     client = Client.from_environment(account=account, mode=mode)
     body = _given({"from": begin, "to": end, "statuses": statuses, "dryRun": dry_run})
@@ -59,20 +63,27 @@ def recover(  # noqa: PLR0913 - each is an option
 def requery(  # noqa: PLR0913 - each is an option
     esim: Annotated[str | None, typer.Argument(metavar="ID")] = None,
     *,
-    status: Annotated[EsimStatus | None, typer.Option("--status", metavar="STATUS", help="As IN_USE.")] = None,
-    iccid: Annotated[str | None, typer.Option("--iccid", help="Only this one.")] = None,
-    transaction_id: Annotated[str | None, typer.Option("--transaction-id", help="Only those of this order.")] = None,
-    order_no: Annotated[str | None, typer.Option("--order-no", help="The same, by the provider's number.")] = None,
+    status: Annotated[
+        EsimStatus | None,
+        typer.Option("--status", metavar="STATUS", help="Only those with this status, such as IN_USE."),
+    ] = None,
+    iccid: Annotated[str | None, typer.Option("--iccid", help="Only the one with this ICCID.")] = None,
+    transaction_id: Annotated[
+        str | None, typer.Option("--transaction-id", help="Only those of the order with this transaction id.")
+    ] = None,
+    order_no: Annotated[
+        str | None, typer.Option("--order-no", help="Only those of the order with this provider's number.")
+    ] = None,
     all_of_them: Annotated[bool, typer.Option("--all", help="All eSIMs of the account and mode.")] = False,
     dry_run: DryRun = False,
     account: Account = None,
     mode: InMode = None,
     as_json: AsJson = False,
 ) -> None:
-    """Refresh one eSIM from its provider, or all that fit, one after the other; raises esim.requeried."""
+    """Refresh one or more eSIMs from their provider; raises esim.requeried."""
     where = _given({"status": status, "iccid": iccid, "transactionId": transaction_id, "orderNo": order_no})
     if (esim is not None) + bool(where) + all_of_them != 1:
-        raise typer.BadParameter("expected an eSIM's id, or which are meant, as --status IN_USE, or --all")
+        raise typer.BadParameter("expected an eSIM's id, a filter such as --status IN_USE, or --all")
     client = Client.from_environment(account=account, mode=mode)
     if esim is not None:
         _show(client.post(path("esims", esim, "requery")), esim, as_json=as_json)

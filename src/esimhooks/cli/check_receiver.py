@@ -32,19 +32,21 @@ def check_receiver(  # noqa: PLR0913 - the options of a command
     secret: Annotated[
         str, typer.Option("--secret", envvar="ESIMHOOKS_WEBHOOK_SECRET", help="The receiver's secret, whsec_...")
     ],
-    only: Annotated[str | None, typer.Option("--only", metavar="CHECKS", help="Some, separated by commas.")] = None,
-    skip: Annotated[str | None, typer.Option("--skip", metavar="CHECKS", help="All but these.")] = None,
+    only: Annotated[
+        str | None, typer.Option("--only", metavar="CHECKS", help="Only these checks, separated by commas.")
+    ] = None,
+    skip: Annotated[str | None, typer.Option("--skip", metavar="CHECKS", help="All checks except these.")] = None,
     brand: Annotated[
-        str | None, typer.Option("--hex", metavar="BRAND", help="Sign by the profile hex: X-BRAND-Signature.")
+        str | None, typer.Option("--hex", metavar="BRAND", help="Sign with the hex profile: X-BRAND-Signature.")
     ] = None,
     junit: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Write the report as JUnit's XML too, for CI.")
+        Path | None, typer.Option("--junit", metavar="FILE", help="Also write the report as JUnit XML, for CI.")
     ] = None,
     as_json: AsReport = False,
 ) -> None:
-    """Grade a receiver: good requests must be accepted, hostile ones refused.
+    """Grade a receiver: does it accept valid requests and refuse hostile ones?
 
-    It sends events of mode test, signed with the secret given. Ends with 1 where a check fails.
+    Sends events in mode test, signed with the secret. Exits with 1 if a check fails.
     """
     line = Line(web_address(url))
     cases = _chosen(only, skip, hex_only=brand is not None)

@@ -53,7 +53,7 @@ class Answer(Struct, frozen=True):
         try:
             return msgspec.json.decode(self.body, type=shape)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise Failed("the answer is not that of an esimhooks server: is ESIMHOOKS_URL right?") from None
+            raise Failed("the answer is not from an esimhooks server: is ESIMHOOKS_URL correct?") from None
 
 
 class Client:

@@ -36,38 +36,42 @@ LIVING, ALLOCATED = 0.72, (0.01, 0.04)
 ARRIVAL_S, REQUEST_S = 15.0, 10.0
 
 Duplicates = Annotated[
-    float, typer.Option("--duplicates", metavar="P", min=0, max=1, help="Chance that a notification comes twice.")
+    float,
+    typer.Option("--duplicates", metavar="P", min=0, max=1, help="Probability that a notification is sent twice."),
 ]
 Disorder = Annotated[
     float,
-    typer.Option("--disorder", metavar="P", min=0, max=1, help="Chance that it is swapped with the next."),
+    typer.Option(
+        "--disorder", metavar="P", min=0, max=1, help="Probability that a notification is swapped with the next."
+    ),
 ]
 
 
 def demo(  # noqa: PLR0913 - each is an option
     *,
     for_: Annotated[
-        str | None, typer.Option("--for", metavar="TIME", help="End by itself after this time, as 20s.")
+        str | None, typer.Option("--for", metavar="TIME", help="Exit after this time, such as 20s.")
     ] = None,
     esims: Annotated[
-        int, typer.Option("--esims", metavar="N", min=1, max=1000, help="How many eSIMs live at a time.")
+        int, typer.Option("--esims", metavar="N", min=1, max=1000, help="Number of eSIMs at a time.")
     ] = 12,
     speed: Annotated[
-        float | None, typer.Option("--speed", metavar="N", min=1, help="Simulated seconds a second.")
+        float | None, typer.Option("--speed", metavar="N", min=1, help="Simulated seconds per second.")
     ] = None,
     duplicates: Duplicates = 0.1,
     disorder: Disorder = 0.0,
     against: Annotated[
         str | None,
-        typer.Option("--against", metavar="URL", help="A server that runs, with an operator's ESIMHOOKS_API_KEY."),
+        typer.Option("--against", metavar="URL", help="Use this running server, with an operator's ESIMHOOKS_API_KEY."),
     ] = None,
     as_json: AsReport = False,
 ) -> None:
     """Show the whole product at work on this machine.
 
-    Runs a server with a database of its own, a provider and a receiver: eSIMs live and webhooks arrive.
+    Runs a server with its own database, a simulated provider whose eSIMs go through their whole life in seconds, and a
+    receiver.
 
-    Ends with 0 only if every event arrived, verified and once, and each of the eight occurred.
+    Exits with 0 only if every event arrived once and verified, and all eight event types occurred.
     """
     started_at = time.monotonic()
     for_s = None if for_ is None else duration(for_)
@@ -105,22 +109,20 @@ def demo(  # noqa: PLR0913 - each is an option
 
 def simulate(  # noqa: PLR0913 - the options of a command
     *,
-    esims: Annotated[int, typer.Option("--esims", metavar="N", min=1, max=20_000, help="How many.")] = 100,
-    speed: Annotated[float, typer.Option("--speed", metavar="N", min=1, help="Simulated seconds a second.")] = 3600.0,
+    esims: Annotated[int, typer.Option("--esims", metavar="N", min=1, max=20_000, help="Number of eSIMs.")] = 100,
+    speed: Annotated[float, typer.Option("--speed", metavar="N", min=1, help="Simulated seconds per second.")] = 3600.0,
     duplicates: Duplicates = 0.0,
     disorder: Disorder = 0.0,
     days: Annotated[
-        int, typer.Option("--days", metavar="N", min=1, max=365, help="Validity of each, in simulated days.")
+        int, typer.Option("--days", metavar="N", min=1, max=365, help="Validity of each eSIM, in simulated days.")
     ] = 2,
     account: Account = None,
     webhook_url: Annotated[
-        str | None, typer.Option("--webhook-url", metavar="URL", help="A receiver for the new account's events.")
+        str | None, typer.Option("--webhook-url", metavar="URL", help="URL of a receiver for the new account.")
     ] = None,
     provider: Annotated[
         str,
-        typer.Option(
-            "--provider", metavar="NAME", help="Its name meanwhile; or a kind that comes as a document, as airalo."
-        ),
+        typer.Option("--provider", metavar="NAME", help="Its name; or a shipped document to play, such as airalo."),
     ] = "simulation",
     timeout: Annotated[
         str, typer.Option("--timeout", metavar="TIME", help="How long the server may take to catch up.")
@@ -129,12 +131,13 @@ def simulate(  # noqa: PLR0913 - the options of a command
 ) -> None:
     """Let a simulated provider sell eSIMs through a server.
 
-    With the name of a document, as `--provider airalo`, its examples are sent instead, as the life of one eSIM.
-    Needs an operator's key, and a server that reaches this machine at 127.0.0.1. The eSIMs are of mode test, of a new
-    account unless one is named. Ends with 0 only if the server has every eSIM as the provider has it.
+    Needs an operator's key, and a server that can reach this machine at 127.0.0.1. The eSIMs are in mode test and belong to
+    a new account, or to --account. Exits with 0 only if the server's state of every eSIM matches the provider's.
+
+    With a shipped document, such as `--provider airalo`, its examples are sent instead, as the life of one eSIM.
     """
     if account is not None and webhook_url is not None:
-        raise typer.BadParameter("--webhook-url is for the new account; --account names one that is there")
+        raise typer.BadParameter("--webhook-url is for the new account; --account names an existing one")
     timeout_s, operator = duration(timeout), Client.from_environment()
     if provider in SHIPPED:
         from esimhooks.cli.provider_life import run_examples  # noqa: PLC0415 - as above

@@ -82,7 +82,7 @@ def _by_public_key(body: bytes, header: str, key: str, *, identity: str, stamp: 
         return _in_time(now - int(stamp))
     for how, other in _other_bodies(body):
         if is_signed(header, keys, start + other):
-            return Diagnosis(Part.BODY, f"a signature matches the body {how}: use the bytes as they came")
+            return Diagnosis(Part.BODY, f"a signature matches the body {how}: use the raw bytes")
     return Diagnosis(Part.SECRET_OR_BODY, "no signature matches: another endpoint's key, or a changed body or header")
 
 
@@ -91,7 +91,7 @@ def _in_time(late_s: float) -> Diagnosis:
         return Diagnosis(Part.NOTHING, "a signature matches and the timestamp is within 300 s")
     side = "ago" if late_s > 0 else "ahead of this clock"
     return Diagnosis(
-        Part.TIMESTAMP, f"a signature matches, but it was made {abs(late_s):.0f} s {side}; 300 s are allowed"
+        Part.TIMESTAMP, f"a signature matches, but its timestamp is {abs(late_s):.0f} s {side}; 300 s are allowed"
     )
 
 
@@ -99,22 +99,20 @@ def _cause(codes: list[str], *, key: bytes, secret: str, identity: str, stamp: s
     start = f"{identity}.{stamp}.".encode()
     for how, other in _other_bodies(body):
         if _matches(codes, key, start + other):
-            return Diagnosis(Part.BODY, f"a signature matches the body {how}: use the bytes as they came")
+            return Diagnosis(Part.BODY, f"a signature matches the body {how}: use the raw bytes")
     for how, other in _other_keys(secret):
         if _matches(codes, other, start + body):
-            return Diagnosis(
-                Part.SECRET, f"a signature matches where {how}: the key is the decoded base64 behind whsec_"
-            )
+            return Diagnosis(Part.SECRET, f"a signature matches if {how}: the key is the decoded base64 after whsec_")
     for timestamp in (stamp[:-3], stamp + "000"):
         if _matches(codes, key, f"{identity}.{timestamp}.".encode() + body):
-            return Diagnosis(Part.TIMESTAMP, "a signature matches the timestamp in another unit: it is in seconds")
+            return Diagnosis(Part.TIMESTAMP, "a signature matches the timestamp in another unit: use seconds")
     if hmac.digest(key, start + body, hashlib.sha256).hex() in codes:
-        return Diagnosis(Part.HEADER, "the signature is right, but written in hex: it is standard base64")
+        return Diagnosis(Part.HEADER, "the signature is right, but in hex: use standard base64")
     if _matches(codes, key, body):
         return Diagnosis(Part.HEADER, 'only the body was signed: it is "{id}.{timestamp}.{body}"')
     return Diagnosis(
         Part.SECRET_OR_BODY,
-        "no signature matches, with none of the usual mistakes: another endpoint's secret, or a changed body or header",
+        "no signature matches, and no common mistake explains it: another endpoint's secret, or a changed body or header",
     )
 
 
@@ -133,9 +131,9 @@ def _other_bodies(body: bytes) -> Iterator[tuple[str, bytes]]:
     except (ValueError, RecursionError):
         return
     for ascii_only in (False, True):
-        yield "written compactly", json.dumps(value, separators=(",", ":"), ensure_ascii=ascii_only).encode()
-        yield "written with spaces", json.dumps(value, ensure_ascii=ascii_only).encode()
-        yield "written with indents", json.dumps(value, indent=2, ensure_ascii=ascii_only).encode()
+        yield "serialised compactly", json.dumps(value, separators=(",", ":"), ensure_ascii=ascii_only).encode()
+        yield "serialised with spaces", json.dumps(value, ensure_ascii=ascii_only).encode()
+        yield "serialised with indentation", json.dumps(value, indent=2, ensure_ascii=ascii_only).encode()
 
 
 def _other_keys(secret: str) -> Iterator[tuple[str, bytes]]:

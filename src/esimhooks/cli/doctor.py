@@ -1,4 +1,4 @@
-"""`esimhooks doctor`: what is wrong with an installation, and how to mend it. It changes nothing.
+"""`esimhooks doctor`: what is wrong with an installation, and how to fix it. It changes nothing.
 
 Settings, or the address and key of a server, come in; each check is printed as ok, warn or fail. On this machine the
 checks are those of the server's `app`; of a server elsewhere, all that its API shows.
@@ -60,14 +60,14 @@ def doctor(
     *,
     data_dir: DataDir = None,
     local: Annotated[
-        bool, typer.Option("--local", help="Check this installation even where ESIMHOOKS_URL names a server.")
+        bool, typer.Option("--local", help="Check this installation even if ESIMHOOKS_URL names a server.")
     ] = False,
     as_json: AsReport = False,
 ) -> None:
-    """Check settings, database, clock, keys, disk, providers, and say how to mend.
+    """Check an installation: settings, database, clock, keys, disk and providers.
 
-    With ESIMHOOKS_URL and ESIMHOOKS_API_KEY it asks that server; otherwise it checks the installation that the settings
-    describe, running or not, and tries the credentials of providers. Ends with 1 where a check fails.
+    With ESIMHOOKS_URL and ESIMHOOKS_API_KEY it checks that server; otherwise the installation that the settings describe,
+    running or not, including providers' credentials. Each problem comes with a fix. Exits with 1 if a check fails.
     """
     url, key = (os.environ.get(name, "").strip() for name in ("ESIMHOOKS_URL", "ESIMHOOKS_API_KEY"))
     if url and key and not local and data_dir is None:
@@ -167,7 +167,7 @@ def _clock(date: str) -> Finding:
     if abs(skew_s) < WARN_SKEW_S:
         return ok("clock", seen)
     seen = f"the server's is {abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} this machine's"
-    fix = "let both machines keep time (chrony or systemd-timesyncd): receivers refuse what is 300 s off"
+    fix = "synchronise both clocks (chrony or systemd-timesyncd): receivers refuse what is 300 s off"
     return fail("clock", seen, fix) if abs(skew_s) >= FAIL_SKEW_S else warn("clock", seen, fix)
 
 
@@ -233,7 +233,7 @@ def _endpoints(client: Client) -> Iterator[Finding]:
 def _endpoint(endpoint: dict[str, Any], lane: dict[str, Any]) -> Finding:
     check, url = f"endpoint {endpoint['id']}", endpoint["url"]
     if not endpoint["enabled"]:
-        fix = f"mend the receiver, then `esimhooks endpoints enable {endpoint['id']}`"
+        fix = f"fix the receiver, then `esimhooks endpoints enable {endpoint['id']}`"
         return warn(check, f"{url} is disabled: {endpoint['disabledReason']}", fix)
     if lane["failuresInARow"]:
         seen = f"{url}: failures in a row {lane['failuresInARow']}, deliveries waiting {lane['pending']}"

@@ -18,18 +18,19 @@ def updates(
         str, typer.Argument(metavar="FILE", help="JSON: one update, or several in [ ]; - is standard input.")
     ] = "-",
     *,
-    account: Annotated[str | None, typer.Option("--account", metavar="ACC", help="Whose eSIMs, where new.")] = None,
-    mode: Annotated[Mode | None, typer.Option("--mode", metavar="MODE", help="Of which mode, where new.")] = None,
+    account: Annotated[str | None, typer.Option("--account", metavar="ACC", help="Account of new eSIMs.")] = None,
+    mode: Annotated[Mode | None, typer.Option("--mode", metavar="MODE", help="Mode of new eSIMs.")] = None,
     no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Only store them: they are applied a moment later, in their order.")
+        bool,
+        typer.Option("--no-wait", help="Do not wait for the outcomes: only store the updates, to be applied in order."),
     ] = False,
     idempotency_key: IdempotencyKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hand in what happened to eSIMs, as an operator without a provider's notifications does.
+    """Send updates of eSIMs from your own integration.
 
-    Ends with 1 where an update was invalid or concerns no eSIM that is known. With --no-wait the notifications are
-    printed of which `esimhooks notifications show` tells what became.
+    Exits with 1 if an update is invalid or matches no eSIM. With --no-wait it prints the ids of the notifications, whose
+    outcomes `esimhooks notifications show` shows.
     """
     decoded = json_in(file)
     body: dict[str, Any] = {"updates": decoded if isinstance(decoded, list) else [decoded]}
@@ -57,13 +58,13 @@ def qr(
     account: Account = None,
     mode: InMode = None,
 ) -> None:
-    """Write the QR code with which an eSIM is installed; it is a credential."""
+    """Write the QR code that installs an eSIM; it is a credential."""
     if file is None and sys.stdout.isatty():
-        raise typer.BadParameter("expected --output FILE, or standard output that goes to a file")
+        raise typer.BadParameter("expected --output FILE, or standard output redirected to a file")
     answer = Client.from_environment(account=account, mode=mode).get(path("esims", esim, "qr.png"))
     if file is None:
         sys.stdout.buffer.write(answer.body)
     else:
         file.touch(mode=0o600)
         file.write_bytes(answer.body)
-        output.say(f"{file} has the QR code of {esim}")
+        output.say(f"QR code of {esim} written to {file}")

@@ -24,16 +24,14 @@ from esimhooks.signing import MissingExtraError
 SQLITE = "sqlite:///"
 COLUMNS = "id handler error attempts diedAt:died event esim receivedAt:received"
 
-app = typer.Typer(
-    help="A receiver's inbox: what waits, what has died, and giving it another try.", no_args_is_help=True
-)
+app = typer.Typer(help="A receiver's inbox: counts, dead letters and retries.", no_args_is_help=True)
 
 Url = Annotated[
     str,
     typer.Option("--inbox", envvar="ESIMHOOKS_INBOX", metavar="URL", help="sqlite:///inbox.db or postgresql://..."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Handler = Annotated[str | None, typer.Option("--handler", metavar="NAME", help="Only those of this handler.")]
+Handler = Annotated[str | None, typer.Option("--handler", metavar="NAME", help="Only runs of this handler.")]
 
 
 class Stats(Struct, rename="camel"):
@@ -62,7 +60,7 @@ class Letter(Struct, rename="camel"):
 
 @app.command("stats")
 def show_stats(*, inbox: Url, as_json: AsJson = False) -> None:
-    """Count events, and the runs of handlers by state."""
+    """Count events, and handler runs by state."""
     with _opened(inbox) as opened:
         stats = msgspec.convert(opened.stats(), Stats, from_attributes=True)
     if as_json:
@@ -75,11 +73,11 @@ def show_stats(*, inbox: Url, as_json: AsJson = False) -> None:
 def list_dead_letters(
     *,
     inbox: Url,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Rows at most.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Maximum number of rows.")] = 100,
     wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the runs whose attempts are used up, those that died last first."""
+    """List handler runs that used up their attempts, newest first."""
     with _opened(inbox) as opened:
         letters = [_letter(one) for one in opened.dead_letters(limit=limit)]
     if as_json:
@@ -92,25 +90,25 @@ def list_dead_letters(
 
 @app.command("retry")
 def retry(
-    event: Annotated[str | None, typer.Argument(metavar="EVENT", help="Only those of this event's id.")] = None,
+    event: Annotated[str | None, typer.Argument(metavar="EVENT", help="Id of an event: only its runs.")] = None,
     *,
     inbox: Url,
     handler: Handler = None,
     everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Give dead letters all their attempts again: those of an event, of a handler, or all.
+    """Retry dead letters: those of an event, of a handler, or all.
 
-    Ends with 1 where the event or the handler has none.
+    Exits with 1 if the event or handler has none.
     """
     if everything == (event is not None or handler is not None):
-        raise typer.BadParameter("say which: the id of an event, --handler, or --all without these")
+        raise typer.BadParameter("expected the id of an event, --handler, or --all")
     with _opened(inbox) as opened:
         count = opened.retry(event_id=event, handler=handler)
     if as_json:
         output.json({"retried": count})
     else:
-        output.say(f"{count} {'run' if count == 1 else 'runs'} will be tried again by the receivers of this inbox")
+        output.say(f"{count} {'run' if count == 1 else 'runs'} will be retried by the receivers of this inbox")
     if not count and not everything:
         raise typer.Exit(1)
 
@@ -137,7 +135,7 @@ def _opened(url: str) -> Iterator[Inbox]:
         raise typer.BadParameter(f"--inbox: {error}") from None
     if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
         raise Failed(
-            f"{url.removeprefix(SQLITE)}: there is no such inbox; its path begins where the receiver was started"
+            f"{url.removeprefix(SQLITE)}: there is no such inbox; a relative path starts where the receiver was started"
         )
     try:
         with inbox:

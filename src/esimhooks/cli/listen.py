@@ -33,29 +33,35 @@ MAX_ANSWER_CHARACTERS = 500
 
 def listen(  # noqa: PLR0913 - the options of a command
     *,
-    forward: Annotated[str | None, typer.Option("--forward", metavar="URL", help="Send each request on to it.")] = None,
+    forward: Annotated[
+        str | None, typer.Option("--forward", metavar="URL", help="Forward each request to this URL.")
+    ] = None,
     port: Annotated[
         int | None,
-        typer.Option("--port", metavar="N", min=0, max=65_535, help="Be an HTTP inspector on this port, 0 for any."),
+        typer.Option(
+            "--port", metavar="N", min=0, max=65_535, help="Run as an HTTP inspector on this port, 0 for any."
+        ),
     ] = None,
     secret: Annotated[
         str | None,
-        typer.Option("--secret", envvar="ESIMHOOKS_WEBHOOK_SECRET", help="Inspector: verifies. Stream: signs."),
+        typer.Option(
+            "--secret", envvar="ESIMHOOKS_WEBHOOK_SECRET", help="Inspector: verify with it. Stream: sign with it."
+        ),
     ] = None,
     brand: Annotated[
-        str | None, typer.Option("--hex", metavar="BRAND", help="Inspector: verify the profile hex.")
+        str | None, typer.Option("--hex", metavar="BRAND", help="Inspector: verify the hex profile.")
     ] = None,
     events: Annotated[
-        str | None, typer.Option("--events", metavar="TYPES", help="Only these, separated by commas.")
+        str | None, typer.Option("--events", metavar="TYPES", help="Only these event types, separated by commas.")
     ] = None,
     answer: Annotated[
         int,
         typer.Option(
-            "--answer", metavar="N", min=200, max=599, help="Inspector without --forward: the status to answer."
+            "--answer", metavar="N", min=200, max=599, help="Inspector without --forward: status to answer with."
         ),
     ] = 200,
-    count: Annotated[int | None, typer.Option("--count", metavar="N", min=1, help="End after so many.")] = None,
-    web: Annotated[bool, typer.Option("--web", help="Show them in a browser page too, with replay.")] = False,
+    count: Annotated[int | None, typer.Option("--count", metavar="N", min=1, help="Exit after this many.")] = None,
+    web: Annotated[bool, typer.Option("--web", help="Also show them in a browser page, with replay.")] = False,
     web_port: Annotated[
         int, typer.Option("--web-port", metavar="N", min=0, max=65_535, help="Port of that page, 0 for any.")
     ] = 0,
@@ -65,8 +71,8 @@ def listen(  # noqa: PLR0913 - the options of a command
 ) -> None:
     """Show webhooks as they arrive on this machine.
 
-    With ESIMHOOKS_API_KEY it attaches to the server's stream of events, so no public address is needed; otherwise, or
-    with --port, it is an HTTP inspector on 127.0.0.1. Ctrl-C ends it.
+    With ESIMHOOKS_API_KEY it follows the server's event stream, so no public URL is needed. Otherwise, or with --port, it is
+    an HTTP inspector on 127.0.0.1. Ctrl-C stops it.
     """
     attaches = port is None and bool(os.environ.get("ESIMHOOKS_API_KEY", "").strip())
     forwarder = None if forward is None else Forwarder(web_address(forward, option="--forward"))

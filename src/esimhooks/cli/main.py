@@ -13,14 +13,14 @@ from esimhooks.version import __version__
 
 USAGE = 2
 BARE = """\
-esimhooks turns what happens to eSIMs into signed webhooks that arrive.
+esimhooks turns eSIM lifecycle notifications into signed webhooks that arrive.
 
-This package is installed without its command line: it has what a receiver
-needs (`from esimhooks import Webhook, Receiver`). Install one of these too:
+The command line is not installed, only what a receiver needs
+(`from esimhooks import Webhook, Receiver`). To add it, install one of these:
 
   pip install "esimhooks[cli]"     listen, trigger, verify, check-receiver,
-                                   endpoints, deliveries and all that asks a
-                                   server
+                                   endpoints, deliveries and everything that
+                                   calls a server
   pip install "esimhooks[server]"  the same, and the server: demo, serve
 """
 NO_COMMANDS = (

@@ -229,7 +229,7 @@ class WriteTools:
         account: Account = None,
         mode: Mode = None,
     ) -> Json:
-        """Send a delivery again that is not pending."""
+        """Send a delivery again; one that is still pending is attempted now."""
         return shown(self._client(context, account, mode).post("deliveries", delivery, "retry"))
 
     def enable_endpoint(

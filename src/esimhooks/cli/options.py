@@ -24,15 +24,15 @@ from esimhooks.vocabulary.statuses import Mode
 
 Json = Any
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print exactly the API's JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON unchanged.")]
 AsReport = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 Account = Annotated[
-    str | None, typer.Option("--account", metavar="ACC", help="With an operator's key: the account to act for.")
+    str | None, typer.Option("--account", metavar="ACC", help="With an operator's key: the account to use.")
 ]
 InMode = Annotated[
     Mode | None, typer.Option("--mode", metavar="MODE", help="With an operator's key: live (default) or test.")
 ]
-DataDir = Annotated[Path | None, typer.Option("--data-dir", metavar="DIR", help="Folder of database and keys.")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", metavar="DIR", help="Data folder.")]
 MAX_KEY = 255
 
 
@@ -46,7 +46,7 @@ def header_text(text: str | None) -> str | None:
 IdempotencyKey = Annotated[
     str | None,
     typer.Option(
-        "--idempotency-key", metavar="KEY", callback=header_text, help="Given again within a day, it is done once."
+        "--idempotency-key", metavar="KEY", callback=header_text, help="Repeating the command with it is safe for 24 h."
     ),
 ]
 MAX_DAYS, MAX_PICTURE = 36_500, 64 * 1024
@@ -167,7 +167,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise typer.BadParameter(f"{question} Nobody can be asked here: say --yes")
+        raise typer.BadParameter(f"{question} Cannot ask for confirmation here: pass --yes")
     typer.confirm(question, abort=True, err=True)
 
 

@@ -29,7 +29,7 @@ NOBODY = UUID(int=0)
 
 
 def kinds(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the kinds of providers that there are."""
+    """List the kinds of providers."""
     folder = files("esimhooks.server.providers") / "mappings"
     shipped = {kind: tomllib.loads((folder / f"{kind}.toml").read_text("utf-8"))["name"] for kind in SHIPPED}
     known = dict(sorted({**KINDS, **shipped}.items()))
@@ -45,14 +45,17 @@ def check(
     body: Annotated[
         str | None, typer.Option(metavar="FILE", help="A notification's body; - is standard input.")
     ] = None,
-    header: Annotated[list[str] | None, typer.Option(metavar="NAME:VALUE", help="Sent with it; repeatable.")] = None,
-    query: Annotated[str, typer.Option(metavar="QUERY", help="The query of its address.")] = "",
-    path: Annotated[str, typer.Option(metavar="PATH", help="What follows the inbound address.")] = "",
+    header: Annotated[
+        list[str] | None, typer.Option(metavar="NAME:VALUE", help="A header of the notification; repeatable.")
+    ] = None,
+    query: Annotated[str, typer.Option(metavar="QUERY", help="Query string of the notification.")] = "",
+    path: Annotated[str, typer.Option(metavar="PATH", help="Path after the inbound URL.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check a provider's document without a server: run its examples, or show what a notification becomes.
+    """Test a provider's document without a server.
 
-    Names members that no rule reads and words that are in no table, and the events that a fresh eSIM would get.
+    Runs its examples, or with --body shows what a notification becomes: updates, the events that a new eSIM would get, fields
+    that no rule reads, and values missing from tables.
     """
     from esimhooks.server.providers.mapping.check import compile_document  # noqa: PLC0415 - needs the extra `server`
 

@@ -18,26 +18,27 @@ from esimhooks.vocabulary.events import EventType
 
 
 def send(  # noqa: PLR0913 - the options of a command
-    url: Annotated[str, typer.Argument(metavar="URL", help="Where to.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="URL to send it to.")],
     *,
     secret: Annotated[
         str, typer.Option("--secret", envvar="ESIMHOOKS_WEBHOOK_SECRET", help="The receiver's secret, whsec_...")
     ],
-    event: Annotated[EventType, typer.Option("--event", metavar="EVENT", help="Which event.")] = EventType.ACTIVATED,
+    event: Annotated[EventType, typer.Option("--event", metavar="EVENT", help="The event type.")] = EventType.ACTIVATED,
     change: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A field of the eSIM; repeatable.")
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Set a field of the eSIM; repeatable.")
     ] = None,
     file: Annotated[
-        str | None, typer.Option("--file", metavar="FILE", help="Send this body instead, byte for byte; - for stdin.")
+        str | None,
+        typer.Option("--file", metavar="FILE", help="Send this body unchanged instead; - for standard input."),
     ] = None,
     brand: Annotated[
-        str | None, typer.Option("--hex", metavar="BRAND", help="Sign by the profile hex: X-BRAND-Signature.")
+        str | None, typer.Option("--hex", metavar="BRAND", help="Sign with the hex profile: X-BRAND-Signature.")
     ] = None,
     as_json: AsReport = False,
 ) -> None:
-    """Send one signed event, made of its example or read from a file, and show the answer.
+    """Send one signed event and show the answer.
 
-    No server is needed, and none knows of it. Ends with 1 where the answer is not 2xx.
+    The event is an example, or a body from a file. No server is involved. Exits with 1 if the answer is not 2xx.
     """
     if file is not None and change:
         raise typer.BadParameter("--file is sent byte for byte: leave --set out")

@@ -45,19 +45,22 @@ def serve(
     ] = None,
     data_dir: DataDir = None,
     dev: Annotated[
-        bool, typer.Option("--dev", help="For development: with an account, a test key and what to paste.")
+        bool, typer.Option("--dev", help="For development: with an account, a test key and a line to paste.")
     ] = False,
     forward: Annotated[
-        str | None, typer.Option("--forward", metavar="URL", help="With --dev: where webhooks go, on this machine.")
+        str | None,
+        typer.Option("--forward", metavar="URL", help="With --dev: URL on this machine to send webhooks to."),
     ] = None,
 ) -> None:
     """Run the server.
 
-    SIGTERM or Ctrl-C ends it after the work at hand, a second one at once. With --dev it has a data folder of its own
-    and may deliver to this machine; keys and secret stay the same from start to start.
+    SIGTERM or Ctrl-C stops it after the work in flight, a second one at once. With --dev it has its own data folder and may
+    deliver to this machine; keys and secret are the same at every start.
     """
     if forward is not None and not dev:
-        raise typer.BadParameter("--forward goes with --dev; otherwise `esimhooks endpoints create` makes an endpoint")
+        raise typer.BadParameter(
+            "--forward needs --dev; otherwise create an endpoint with `esimhooks endpoints create`"
+        )
     if forward is not None:
         web_address(forward, option="--forward")
     import uvloop  # noqa: PLC0415 - see above
@@ -67,9 +70,9 @@ def serve(
 
 
 def migrate(*, data_dir: DataDir = None) -> None:
-    """Bring the database up to date.
+    """Migrate the database to this version.
 
-    `serve` does it by itself on the embedded one.
+    `serve` does it automatically for the embedded one.
     """
     from esimhooks.server.app import node  # noqa: PLC0415 - see above
 
@@ -78,17 +81,15 @@ def migrate(*, data_dir: DataDir = None) -> None:
 
 
 def rotate_encryption(*, data_dir: DataDir = None) -> None:
-    """Encrypt everything with the newest key, after which the older ones may go.
+    """Encrypt everything with the newest key, so that older ones can be removed.
 
-    Put the new key before the old one in ESIMHOOKS_ENCRYPTION_KEY and restart every server, then run this with the same
+    Put the new key in front of the old one in ESIMHOOKS_ENCRYPTION_KEY and restart every node, then run this with the same
     setting. It may be interrupted and run again.
     """
     from esimhooks.server.app import backup as of_the_server  # noqa: PLC0415 - as above
 
     done = asyncio.run(of_the_server.rotate_encryption(settings_of(data_dir=data_dir)))
-    output.say(
-        f"{done} values were encrypted again: only the first key of ESIMHOOKS_ENCRYPTION_KEY is needed from now on"
-    )
+    output.say(f"{done} values were re-encrypted: only the first key of ESIMHOOKS_ENCRYPTION_KEY is needed from now on")
 
 
 def stop_on_signals(stop: asyncio.Event, *, force_on_second: bool) -> None:
@@ -115,7 +116,7 @@ def settings_of(*, dev: bool = False, **given: Any) -> "Settings":
     from esimhooks.server.app.settings import Settings  # noqa: PLC0415 - see above
 
     for name, hint in Settings.unknown_variables().items():
-        output.note(f"{name} is no setting and has no effect: {hint}")
+        output.note(f"{name} is not a setting and has no effect: {hint}")
     read = Settings.read(**given)
     if not dev:
         return read
@@ -132,7 +133,7 @@ async def _serve(settings: "Settings") -> None:
         if running.data_dir is not None:
             output.say(f"data folder: {running.data_dir}")
         if running.admin_key_is_new:
-            output.copyable(f"operator's key, shown this once: {running.admin_key}")
+            output.copyable(f"operator's key, shown only once: {running.admin_key}")
 
     stop = asyncio.Event()
     stop_on_signals(stop, force_on_second=True)
@@ -189,7 +190,7 @@ def _signed_in(node: "Running", made: Development) -> str:
 
 
 def _announce_development(node: "Running", made: Development, link: str, forward: str | None, secret: str) -> None:
-    output.say(f"esimhooks serves {node.url} for development; Ctrl-C ends it")
+    output.say(f"esimhooks serves {node.url} for development; Ctrl-C stops it")
     output.say(f"data folder: {node.data_dir or 'of its own database'}")
     output.copyable(f"open the dashboard, signed in (works once): {link}")
     output.copyable(f"dashboard: {node.url}/sign-in")
@@ -199,7 +200,7 @@ def _announce_development(node: "Running", made: Development, link: str, forward
         output.copyable(f"webhooks go to {forward}")
         output.copyable(f"  signed with: {secret}")
     else:
-        output.say("webhooks go nowhere yet: start with --forward URL, or run `esimhooks listen` beside it")
+        output.say("there is no endpoint yet: start with --forward URL, or run `esimhooks listen` next to it")
     output.say(f"paste this in another terminal, then `{output.program()} trigger esim.activated`:")
     output.copyable(f"  export ESIMHOOKS_URL={node.url} ESIMHOOKS_API_KEY={made.key}")
 
@@ -208,25 +209,26 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="A dump in PostgreSQL
 
 
 def backup(file: File, *, data_dir: DataDir = None) -> None:
-    """Write the database into a file, while a server runs or not.
+    """Back up the database to a file, whether a server is running or not.
 
-    The encryption key is not in it: without ESIMHOOKS_ENCRYPTION_KEY, or encryption.key of the data folder, nobody can
-    use it. Keep both, apart.
+    The backup is useless without the encryption key (ESIMHOOKS_ENCRYPTION_KEY, or encryption.key in the data folder), which is
+    not in it. Keep both, in different places.
     """
     from esimhooks.server.app import backup as of_the_server  # noqa: PLC0415 - the server is loaded where it is needed
 
     asyncio.run(of_the_server.backup(settings_of(data_dir=data_dir), file))
     output.say(
-        f"{file} has the database ({file.stat().st_size / 1_048_576:.1f} MB); keep the encryption key apart from it"
+        f"backup written to {file} ({file.stat().st_size / 1_048_576:.1f} MB); keep the encryption key somewhere else"
     )
 
 
 def restore(file: File, *, data_dir: DataDir = None) -> None:
-    """Load a backup into an empty database: the embedded one of a new data folder, or that of ESIMHOOKS_DATABASE_URL.
+    """Load a backup into an empty database.
 
-    Needs the encryption key of the server that the backup comes from.
+    That is the embedded one of a new data folder, or the one in ESIMHOOKS_DATABASE_URL. Needs the encryption key that the
+    database was encrypted with.
     """
     from esimhooks.server.app import backup as of_the_server  # noqa: PLC0415 - the server is loaded where it is needed
 
     asyncio.run(of_the_server.restore(settings_of(data_dir=data_dir), file))
-    output.say("the database is restored and up to date: `esimhooks serve` goes on with it")
+    output.say("the database is restored and up to date: start `esimhooks serve`")

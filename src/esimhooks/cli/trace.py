@@ -20,7 +20,9 @@ Short = Callable[[str], str]
 def trace(
     any_id: Annotated[
         str,
-        typer.Argument(metavar="ANY_ID", help="Of a notification, eSIM, event, delivery, attempt, order, endpoint."),
+        typer.Argument(
+            metavar="ANY_ID", help="Id of a notification, eSIM, event, delivery, attempt, order or endpoint."
+        ),
     ],
     *,
     account: Account = None,

@@ -45,21 +45,26 @@ class _Deliveries(Struct):
 
 def trigger(
     event: Annotated[
-        str, typer.Argument(metavar="EVENT", help="As esim.activated.", autocompletion=lambda: list(EventType))
+        str,
+        typer.Argument(
+            metavar="EVENT", help="The event type, such as esim.activated.", autocompletion=lambda: list(EventType)
+        ),
     ],
     *,
     change: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A field of the eSIM; repeatable.")
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Set a field of the eSIM; repeatable.")
     ] = None,
-    esim: Annotated[str | None, typer.Option("--esim", metavar="ID", help="One of yours, instead of none.")] = None,
-    timeout: Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long to wait, as 30s.")] = "30s",
+    esim: Annotated[
+        str | None, typer.Option("--esim", metavar="ID", help="One of your test eSIMs, instead of a new one.")
+    ] = None,
+    timeout: Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long to wait, such as 30s.")] = "30s",
     account: Account = None,
     as_json: AsReport = False,
 ) -> None:
     """Raise a test event and show its delivery.
 
-    It is made from the event's example. Needs a test key, or an operator's with --account; ends with 1 where it did
-    not arrive.
+    It is an event of a new test eSIM, or of --esim. Needs a test key, or an operator's key with --account. Exits with 1 if
+    it did not arrive.
     """
     timeout_s, data = duration(timeout), esim_fields(change or [])
     known(event, list(EventType), "event")

@@ -25,14 +25,16 @@ from esimhooks.cli.options import Account, AsJson, IdempotencyKey, InMode, Json,
 WATCH_S = 2.0
 MAX_ROWS = 100
 
-Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=MAX_ROWS, help="Rows at most.")]
-Cursor = Annotated[str | None, typer.Option("--cursor", metavar="CURSOR", help="Go on where the list before ended.")]
-Wide = Annotated[bool, typer.Option("--wide", help="All columns, ids and times whole.")]
-Watch = Annotated[bool, typer.Option("--watch", help="Go on with what is new or changed until Ctrl-C.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=MAX_ROWS, help="Maximum number of rows.")]
+Cursor = Annotated[
+    str | None, typer.Option("--cursor", metavar="CURSOR", help="Continue where the previous list ended.")
+]
+Wide = Annotated[bool, typer.Option("--wide", help="Show all columns, with full ids and times.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Keep showing what is new or changed until Ctrl-C.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Skip the confirmation.")]
 Unset = Annotated[
     list[str] | None,
-    typer.Option("--unset", metavar="FIELD", help="Back to the default, as rateLimit or headers; repeatable."),
+    typer.Option("--unset", metavar="FIELD", help="Reset a field to its default, such as rateLimit; repeatable."),
 ]
 
 

@@ -32,13 +32,13 @@ def verify(
     ] = None,
     headers: Annotated[Path | None, typer.Option("--headers", help="A file with one header a line.")] = None,
     at: Annotated[
-        int | None, typer.Option("--at", help="Unix seconds to check the timestamp at, instead of now.")
+        int | None, typer.Option("--at", help="Check the timestamp as of this Unix time, instead of now.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the diagnosis as JSON.")] = False,
 ) -> None:
-    """Check a request and say what is wrong: secret, timestamp, body or header.
+    """Verify a request and say what is wrong: secret, timestamp, body or header.
 
-    Ends with 1 where it does not verify.
+    Exits with 1 if it does not verify.
     """
     lines = [*(file_text(headers).splitlines() if headers else []), *(header or [])]
     content = content_of(body)

@@ -37,21 +37,24 @@ class TopUp(Struct, frozen=True, kw_only=True, rename="camel"):
 class Envelope(Struct, frozen=True, kw_only=True, rename="camel"):
     """One event as it goes over the wire. What does not apply is absent, not null."""
 
-    id: Annotated[str, Meta(description="TypeID; the same for every endpoint, attempt and resend")]
-    event: EventType
+    id: Annotated[str, Meta(description="`evt_` and 26 characters; the same for every endpoint, attempt and resend")]
+    event: Annotated[EventType, Meta(description="type of the event")]
     timestamp: Annotated[Timestamp, Meta(description="when the change happened")]
-    data: EsimData
-    previous_status: EsimStatus | UnsetType = UNSET
-    new_status: EsimStatus | UnsetType = UNSET
-    changes: dict[str, FieldChange] | UnsetType = UNSET
-    sequence: Annotated[int, Meta(ge=1, description="grows by one per eSIM and event")]
-    mode: Mode
-    reason: str | UnsetType = UNSET
-    thresholds: Annotated[list[int], Meta(description="percent of totalVolume crossed")] | UnsetType = UNSET
-    plan_id: Annotated[str, Meta(description="the plan that this is about, where the eSIM has several")] | UnsetType = (
-        UNSET
-    )
-    top_up: TopUp | UnsetType = UNSET
+    data: Annotated[EsimData, Meta(description="the eSIM after the change")]
+    previous_status: Annotated[EsimStatus, Meta(description="`esimStatus` before, if it changed")] | UnsetType = UNSET
+    new_status: Annotated[EsimStatus, Meta(description="`esimStatus` after, if it changed")] | UnsetType = UNSET
+    changes: (
+        Annotated[dict[str, FieldChange], Meta(description="fields of `data` that changed, each with `old` and `new`")]
+        | UnsetType
+    ) = UNSET
+    sequence: Annotated[int, Meta(ge=1, description="number of the event among those of the eSIM: 1, 2, ...")]
+    mode: Annotated[Mode, Meta(description="live or test")]
+    reason: Annotated[str, Meta(description="why: a known reason, or the provider's own text")] | UnsetType = UNSET
+    thresholds: (
+        Annotated[list[int], Meta(description="thresholds that were crossed, in percent of `totalVolume`")] | UnsetType
+    ) = UNSET
+    plan_id: Annotated[str, Meta(description="the plan concerned, if the eSIM has several")] | UnsetType = UNSET
+    top_up: Annotated[TopUp, Meta(description="the volume that was added, and by which order")] | UnsetType = UNSET
     replaces: Annotated[str, Meta(description="id of the eSIM that this one replaces")] | UnsetType = UNSET
     replaced_by: Annotated[str, Meta(description="id of the eSIM that replaces this one")] | UnsetType = UNSET
 

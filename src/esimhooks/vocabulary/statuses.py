@@ -23,6 +23,23 @@ class EsimStatus(StrEnum):
     FAILED = "FAILED"
 
 
+ESIM_STATUSES: dict[EsimStatus, str] = {
+    EsimStatus.PENDING: "ordered, not yet provided",
+    EsimStatus.CREATED: "provided, ready to be installed",
+    EsimStatus.ACTIVATED: "activated on a device",
+    EsimStatus.IN_USE: "in use; same meaning as `ACTIVATED`",
+    EsimStatus.SUSPENDED: "suspended for now",
+    EsimStatus.CANCEL: "order cancelled or refunded",
+    EsimStatus.REVOKED: "profile revoked",
+    EsimStatus.EXPIRED: "validity ended",
+    EsimStatus.USED_UP: "data used up; a top-up makes it usable again",
+    EsimStatus.USED_EXPIRED: "data used up and validity ended",
+    EsimStatus.UNUSED_EXPIRED: "validity ended with data left",
+    EsimStatus.FAILED: "order failed",
+}
+"""What each status means (events guide, "eSIM Status Values")."""
+
+
 class SmdpStatus(StrEnum):
     """Status of the profile at the SM-DP+ and on the device, `smdpStatus` on the wire (events guide)."""
 
@@ -32,6 +49,17 @@ class SmdpStatus(StrEnum):
     ENABLED = "ENABLED"
     DISABLED = "DISABLED"
     DELETED = "DELETED"
+
+
+SMDP_STATUSES: dict[SmdpStatus, str] = {
+    SmdpStatus.RELEASED: "ready to be downloaded",
+    SmdpStatus.DOWNLOADED: "downloaded to a device",
+    SmdpStatus.INSTALLED: "installed",
+    SmdpStatus.ENABLED: "enabled",
+    SmdpStatus.DISABLED: "disabled",
+    SmdpStatus.DELETED: "deleted from the device",
+}
+"""What each status means (events guide, "SMDP Status Values")."""
 
 
 class PlanState(StrEnum):
@@ -63,3 +91,17 @@ class Reason(StrEnum):
     DATA_USED_UP = "data_used_up"
     DATA_USED_AND_VALIDITY_ENDED = "data_used_and_validity_ended"
     UNUSED_DATA_EXPIRED = "unused_data_expired"
+
+
+REASONS: dict[Reason, str] = {
+    Reason.SUSPENDED: "the provider suspended it",
+    Reason.CANCELLED: "its order was cancelled",
+    Reason.REVOKED: "its profile was revoked",
+    Reason.REFUNDED: "its order was refunded",
+    Reason.REPLACED: "another eSIM replaced it; `replacedBy` names it",
+    Reason.VALIDITY_ENDED: "its validity ended",
+    Reason.DATA_USED_UP: "its data is used up",
+    Reason.DATA_USED_AND_VALIDITY_ENDED: "both",
+    Reason.UNUSED_DATA_EXPIRED: "its validity ended with data left",
+}
+"""What each reason means."""

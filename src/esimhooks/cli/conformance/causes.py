@@ -17,13 +17,11 @@ from esimhooks.cli.conformance.exchange import Answer, Line
 from esimhooks.cli.conformance.grading import Result, Verdict, accepted
 from esimhooks.cli.conformance.requests import Sender, Sending
 
-RAW_BODY = (
-    "Verify the bytes as they came, before any JSON parser: express.raw, await request.body(), request.get_data()."
-)
+RAW_BODY = "Verify the raw bytes before any JSON parser: express.raw, await request.body(), request.get_data()."
 FORGERIES = frozenset({"wrong-secret", "no-signature", "changed-body"})
 
 
-class Cause(Struct, frozen=True, kw_only=True, rename={"fix": "mend"}):
+class Cause(Struct, frozen=True, kw_only=True):
     """Why cases did not pass. `cases` are their names; `answer` is what was seen of it."""
 
     what: str
@@ -36,7 +34,7 @@ def unreached(answer: Answer, url: str) -> Cause | None:
     """Return why there was no connection; None where there was one."""
     if answer.reached:
         return None
-    return Cause(what=f"nothing listens at {url}: {answer.error}", fix="Start the receiver, or correct the address.")
+    return Cause(what=f"nothing listens at {url}: {answer.error}", fix="Start the receiver, or correct the URL.")
 
 
 def refusal_of_good(answer: Answer, sender: Sender, line: Line) -> Cause:
@@ -100,27 +98,27 @@ def _crashes(verdicts: Sequence[Verdict]) -> Collection[str]:
 _SHARED: tuple[tuple[Callable[[Sequence[Verdict]], Collection[str]], str, str], ...] = (
     (
         _verifies_nothing,
-        "unsafe: it verifies nothing, everybody can make it believe any event",
-        "Verify the signature before you do anything, and answer 401 where it is not right.",
+        "unsafe: it verifies nothing, so anyone can forge events",
+        "Verify the signature before anything else, and answer 401 if it is wrong.",
     ),
-    (_parses_first, "it verifies JSON that it has parsed and written again, not the bytes that came", RAW_BODY),
+    (_parses_first, "it verifies re-serialised JSON instead of the received bytes", RAW_BODY),
     (
         _signs_no_time,
-        "unsafe: it does not check the age of a request, so a recorded one can be played again",
+        "unsafe: it does not check the age of a request, so recorded ones can be replayed",
         "Refuse a webhook-timestamp more than 300 s from your clock, in both directions.",
     ),
     (
         _crashes,
-        "safe, but it crashes where it should refuse: every such request looks like an outage",
-        "Catch what verifying raises and answer 401, or 400 where the body is no event.",
+        "safe, but it crashes instead of refusing: every such request looks like an outage",
+        "Catch verification errors and answer 401, or 400 if the body is not an event.",
     ),
 )
 """Causes of several cases: which of these they explain, what it is, how to fix it."""
 
 
 _AGAIN = (
-    "it asks to come again later",
-    "Let it write what it receives: the log of its database or inbox says what is missing.",
+    "it asks to retry later",
+    "It probably cannot store the event: check its database or inbox, and its log.",
 )
 _BY_STATUS = {
     404: ("there is nothing at this path", "Correct the path, or mount the receiver there."),
@@ -134,13 +132,13 @@ _BY_STATUS = {
 def _by_status(answer: Answer) -> tuple[str, str] | None:
     """Return what the status alone says."""
     if answer.status is None:
-        return f"the connection was made, but not answered: {answer.error}", (
-            "Answer within 5 s: store the event, answer, and only then work."
+        return f"the connection was accepted, but not answered: {answer.error}", (
+            "Answer within 5 s: store the event, answer, and work afterwards."
         )
     if 300 <= answer.status < 400:
         where = f" to {answer.location}" if answer.location else ""
-        return f"it redirects{where} ({answer.status}), and webhooks follow no redirect", (
-            "Register the final address, with https and with or without the last slash."
+        return f"it redirects{where} ({answer.status}), and webhooks do not follow redirects", (
+            "Register the final URL; check https and the trailing slash."
         )
     what, fix = _BY_STATUS.get(answer.status, ("", ""))
     return (f"{what} ({answer.status})", fix) if what else None
@@ -154,9 +152,9 @@ def _by_probes(answer: Answer, sender: Sender, line: Line) -> tuple[str, str]:
     if answer.status is not None and answer.status >= 500:
         forged = line.send_one(sender.send(sender.event(), secret=OTHER_SECRET))
         refuses = forged.status is not None and 400 <= forged.status < 500
-        when = "after it has verified" if refuses else "on every request"
-        return f"it crashes {when} ({answer.status})", "Look into the receiver's log; what it answered is below."
-    return f"it refuses a rightly signed event ({answer.status})", (
+        when = "after verifying" if refuses else "on every request"
+        return f"it crashes {when} ({answer.status})", "Look at the receiver's log; its answer is below."
+    return f"it refuses a correctly signed event ({answer.status})", (
         "Compare the secret with the endpoint's; what is signed is {id}.{timestamp}.{raw body}, the key is the"
         " base64-decoded part behind whsec_."
     )
@@ -168,7 +166,7 @@ def _mistakes(sender: Sender) -> Iterator[tuple[str, str, list[Sending]]]:
     dumped = [json.dumps(plain), json.dumps(plain, separators=(",", ":")), json.dumps(plain, sort_keys=True)]
     dumped.append(json.dumps(plain, sort_keys=True, separators=(",", ":")))
     yield (
-        "it verifies JSON that it has parsed and written again, not the bytes that came",
+        "it verifies re-serialised JSON instead of the received bytes",
         RAW_BODY,
         [sender.send_bytes(text.encode(), message_id=event["id"]) for text in dumped],
     )
@@ -180,7 +178,7 @@ def _mistakes(sender: Sender) -> Iterator[tuple[str, str, list[Sending]]]:
     texts = [sender.secret.encode(), sender.secret.removeprefix("whsec_").encode()]
     yield (
         "it uses the text of the secret as the key",
-        "Decode the base64 behind whsec_: its bytes are the key.",
+        "Decode the base64 after whsec_: its bytes are the key.",
         [sent.but(webhook_signature=f"v1,{_code(key, content)}") for key in texts],
     )
     key = base64.b64decode(sender.secret.removeprefix("whsec_"))
@@ -191,7 +189,7 @@ def _mistakes(sender: Sender) -> Iterator[tuple[str, str, list[Sending]]]:
     )
     hexed = hmac.digest(key, content, hashlib.sha256).hex()
     yield (
-        "it compares the signature as hexadecimal digits",
+        "it compares the signature in hex",
         "webhook-signature is v1, a comma and base64.",
         [sent.but(webhook_signature=text) for text in (f"v1,{hexed}", hexed)],
     )

@@ -26,7 +26,7 @@ class Result(StrEnum):
     FAIL = "fail"
 
 
-class Verdict(Struct, frozen=True, kw_only=True, rename={"fix": "mend"}):
+class Verdict(Struct, frozen=True, kw_only=True):
     """One judged case. `answer` is the worst of its answers; `fix` is empty where it passed.
 
     `unsafe`: a request that must be refused was accepted. `crashed`: it was refused by crashing.

@@ -55,7 +55,7 @@ def _summary(report: Report) -> str:
     count = {result: sum(one.result is result for one in report.checks) for result in Result}
     counts = ", ".join(f"{number} {result}" for result, number in count.items() if number)
     if report.points is None:
-        return f"not graded: {len(report.not_run)} checks were not run, they would say nothing before this is mended"
+        return f"not graded: {len(report.not_run)} checks were skipped, because they need this to be fixed first"
     return f"grade {report.grade}, {report.points} of 100 points, {'safe' if report.safe else 'UNSAFE'}: {counts}"
 
 

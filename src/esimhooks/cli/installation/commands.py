@@ -27,36 +27,36 @@ DONE = {Action.CREATE: "created", Action.CHANGE: "changed", Action.DELETE: "dele
 
 
 def apply(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="TOML, or JSON where it ends in .json.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="TOML, or JSON if its name ends in .json.")],
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the differences.")] = False,
-    prune: Annotated[bool, typer.Option("--prune", help="Delete what the file does not have.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Delete what is not in the file.")] = False,
     yes: Yes = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the differences as JSON.")] = False,
 ) -> None:
-    """Make a server what a file says: accounts, endpoints, providers and their mappings.
+    """Apply a file to a server: accounts, endpoints, providers and branding.
 
-    What the file does not name stays. Needs an operator's key. Any value may be {fromEnv = "NAME"} or
-    {fromFile = "PATH"}.
+    What is not in the file stays. Needs an operator's key. Any value may be {fromEnv = "NAME"} or {fromFile = "PATH"}.
     """
     wanted, client = document.read(file), Client.from_environment()
     there = present.read(client)
     kept = 0 if prune else not_in_file(wanted, there)
     confirmed_steps(client, wanted, there, prune=prune, yes=yes, dry_run=dry_run, as_json=as_json)
     if kept and not as_json:
-        output.note(f"{kept} more on the server that the file does not have: they stay, --prune deletes them")
+        output.note(f"{kept} more on the server are not in the file: they stay, --prune deletes them")
 
 
 def export(
     *,
     env: Annotated[
-        Path | None, typer.Option("--env", metavar="FILE", help="Write the endpoints' secrets there, for apply.")
+        Path | None, typer.Option("--env", metavar="FILE", help="Write the endpoints' secrets to this file, for apply.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of TOML.")] = False,
 ) -> None:
-    """Print the installation as a file for `esimhooks apply`; secrets are references to the environment.
+    """Print the installation as a file for `esimhooks apply`.
 
-    Needs an operator's key. Credentials of providers never come out of a server: their variables are for you to set.
+    Secrets become references to environment variables. Needs an operator's key. A server never reveals providers'
+    credentials: set their variables yourself.
     """
     found = present.read(Client.from_environment(), secrets=env is not None)
     referenced, variables = _referenced(found)
@@ -68,7 +68,7 @@ def export(
     if env is not None:
         env.touch(mode=0o600)
         env.write_text("".join(f"{name}={value}\n" for name, value in variables.items()), encoding="utf-8")
-        output.note(f"{env} has {len(variables)} variables, those of providers empty; keep it out of git")
+        output.note(f"{len(variables)} variables written to {env}, those of providers empty; keep it out of git")
 
 
 def confirmed_steps(  # noqa: PLR0913 - each is an option
@@ -92,7 +92,7 @@ def confirmed_steps(  # noqa: PLR0913 - each is an option
         return
     deleted = sum(step.action is Action.DELETE for step in todo)
     if deleted:
-        confirm(f"Delete {deleted} with all that they have?", yes=yes)
+        confirm(f"Delete {deleted} objects and everything in them?", yes=yes)
     _perform(client, todo)
 
 
@@ -115,7 +115,7 @@ def _perform(client: Client, todo: list[Step]) -> None:
             done[step.action] += 1
     except Failed:
         if done:
-            output.note(f"before that: {_counted(done)}; the rest was not tried. Mend the file and apply it again")
+            output.note(f"before that: {_counted(done)}; the rest was not tried. Fix the file and apply it again")
         raise
     output.say(_counted(done))
 

@@ -32,7 +32,7 @@ from esimhooks.server.domain.validation import convert
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
 
-app = typer.Typer(help="Endpoints of another sender, with their secrets.", no_args_is_help=True)
+app = typer.Typer(help="Import endpoints and secrets from another sender.", no_args_is_help=True)
 
 
 MAX_NAME, MAX_TIMEOUT_S = 100, 30
@@ -118,19 +118,15 @@ def _of_svix(row: OfSvix, name: str | None, mode: Mode, event_types: Mapping[str
     fields: Fields = {"url": row.url, "signatureProfile": "svix"} | ({"name": name} if name else {})
     types = [event_types.get(one, one) for one in row.filter_types or []]
     known = [one for one in types if any(is_subscribed([one], event) for event in EventType)]
-    lost += [
-        f"there is no event {one} here: name the one that it is with --event {one}=..."
-        for one in types
-        if one not in known
-    ]
+    lost += [f"there is no event type {one} here: map it with --event {one}=..." for one in types if one not in known]
     if known:
         fields["eventTypes"] = known
     if types and not known:
-        lost.append("it gets all events, as none of its own exists here")
+        lost.append("it gets all events, because none of its event types exists here")
     if row.rate_limit:
         fields["rateLimit"] = row.rate_limit
     if row.channels:
-        lost.append("there are no channels here: it gets the events of all")
+        lost.append("there are no channels here: it gets the events of all channels")
     headers = row.headers or {}
     inner = headers.get("headers")
     _add_headers(fields, inner if isinstance(inner, dict) else headers, lost)
@@ -159,11 +155,11 @@ def _imported(fields: Fields, mode: Mode, secret: object, *, enabled: bool, lost
         secret = f"whsec_{secret}"  # Svix takes and shows secrets without the prefix too
     if not isinstance(secret, str) or secret_error(secret):
         what = (
-            "no secret stands in the file"
+            "the file has no secret for it"
             if not secret
-            else f"its secret has not {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes"
+            else f"its secret does not have {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes"
         )
-        lost.append(f"{what}: it gets a new one, which its receiver needs")
+        lost.append(f"{what}: it gets a new one, which you must give to its receiver")
         secret = None
     endpoint = Endpoint(mode=mode, fields=fields, secret=secret, enabled=None if enabled else False)
     return Imported(endpoint=endpoint, lost=lost)
@@ -181,7 +177,7 @@ def _authentication(given: Authentication, lost: list[str]) -> Mapping[str, obje
         pair = f"{given.basic_auth.get('username', '')}:{given.basic_auth.get('password', '')}"
         return {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
     if given.type:
-        lost.append(f"authentication by {given.type} does not exist here")
+        lost.append(f"authentication with {given.type} is not supported here")
     return {}
 
 
@@ -214,7 +210,7 @@ def _names(texts: Sequence[str | None]) -> list[str | None]:
 
 def _member(content: Any, name: str) -> Any:
     if not isinstance(content, dict) or name not in content:
-        raise Failed(f"expected what the API answers to a list of endpoints: an object with {name}")
+        raise Failed(f"expected the API's list of endpoints: an object with {name}")
     return content[name]
 
 
@@ -235,16 +231,16 @@ def _row(row: Any, number: int, shape: type[Shape]) -> Shape:
 
 def _command(read: Reader, about: str) -> Callable[..., None]:
     def run(
-        file: Annotated[str, typer.Argument(metavar="FILE", help="JSON as that API answers; - is standard input.")],
+        file: Annotated[str, typer.Argument(metavar="FILE", help="JSON from that API; - is standard input.")],
         *,
-        account: Annotated[str, typer.Option("--account", metavar="ACC", help="Whose endpoints they become.")],
+        account: Annotated[str, typer.Option("--account", metavar="ACC", help="Account of the endpoints.")],
         mode: Annotated[Mode, typer.Option("--mode", metavar="MODE", help="live or test.")] = Mode.LIVE,
         event: Annotated[
             list[str] | None,
-            typer.Option("--event", metavar="THEIRS=OURS", help="What their event is called here; repeatable."),
+            typer.Option("--event", metavar="THEIRS=OURS", help="Map an event type; repeatable."),
         ] = None,
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be made.")] = False,
-        as_json: Annotated[bool, typer.Option("--json", help="Print what is made as JSON.")] = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be created.")] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="Print what is created as JSON.")] = False,
     ) -> None:
         try:
             found = read(json_in(file), mode, pairs(event or []))
@@ -265,7 +261,5 @@ def _command(read: Reader, about: str) -> Callable[..., None]:
     return run
 
 
-app.command("svix")(_command(svix, "Take endpoints over from Svix; receivers that use its library need no change."))
-app.command("convoy")(
-    _command(convoy, "Take endpoints over from Convoy; receivers of its usual signatures need no change.")
-)
+app.command("svix")(_command(svix, "Import endpoints from Svix; receivers need no change."))
+app.command("convoy")(_command(convoy, "Import endpoints from Convoy; receivers need no change."))

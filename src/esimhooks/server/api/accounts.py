@@ -78,7 +78,7 @@ routes = Routes(BY_KEY, operators=True)
 
 @routes.post("/v1/accounts", example={"name": "Acme"})
 async def create_account(db: Session, actor: Actor, now: datetime, data: AccountBody) -> AccountView:
-    """Make an account."""
+    """Create an account."""
     return _account(await manage_accounts.create_account(db, actor, data.name, now=now))
 
 
@@ -99,7 +99,7 @@ async def show_account(db: Session, account_id: AccountId) -> AccountView:
 async def change_account(
     db: Session, actor: Actor, now: datetime, account_id: AccountId, data: AccountPatch
 ) -> AccountView:
-    """Give an account another name, or other quotas."""
+    """Change an account's name or quotas."""
     if not isinstance(data.quotas, UnsetType):
         await manage_accounts.change_quotas(db, actor, account_id, _changed_quotas(data.quotas), now=now)
     if not isinstance(data.name, UnsetType):
@@ -143,7 +143,7 @@ quota_routes = Routes(BY_KEY)
 
 @quota_routes.get("/v1/quotas")
 async def show_quotas(db: Session, tenant: Tenant) -> QuotasView:
-    """Show what the account may have and do, and what it has."""
+    """Show an account's quotas and their use."""
     limits = found(await accounts.find(db, tenant.account_id), "account").quotas
     has = await accounts.quota_usage(db, tenant.account_id)
     return QuotasView(

@@ -22,9 +22,9 @@ from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import Mode
 from esimhooks.vocabulary.timestamps import timestamp
 
-Account = Annotated[str, Meta(description="operators: only what was done in this account")] | None
+Account = Annotated[str, Meta(description="operators: only changes in this account")] | None
 Who = Annotated[str, Meta(max_length=64, description="a key's id, or operator, merchant or system")] | None
-Subject = Annotated[str, Meta(max_length=200, description="the id of what was changed")] | None
+Subject = Annotated[str, Meta(max_length=200, description="id of the changed object")] | None
 
 
 class ActorView(Struct, rename="camel"):
@@ -66,7 +66,7 @@ async def list_audit(
     limit: Limit = 25,
     cursor: Cursor = None,
 ) -> Listed[AuditView]:
-    """List who changed what, newest first."""
+    """List entries of the audit log, newest first."""
     kind, key_id = _actor(actor)
     where = AuditFilter(
         actor_kind=kind,

@@ -137,7 +137,7 @@ class Authenticator:
             return FIRST
         key = await self._found(lookup)
         if key is None:
-            raise Refused.unauthenticated("this API key is not valid any more")
+            raise Refused.unauthenticated("this API key is no longer valid")
         return self._admitted(key, request)
 
     @property
@@ -228,7 +228,7 @@ def tenant_of(principal: Principal, *, account: str | None, mode: str | None) ->
     """
     if principal.tenant is None:
         if account is None:
-            raise Refused.invalid("query:account", "expected the account to act for, as ?account=acc_...")
+            raise Refused.invalid("query:account", "expected the account to use, as ?account=acc_...")
         if mode not in (None, *Mode):
             raise Refused.invalid("query:mode", "expected live or test")
         return Tenant(parse_id(Prefix.ACCOUNT, account), Mode(mode or Mode.LIVE))

@@ -86,7 +86,7 @@ class RetriedView(Struct, rename="camel"):
     gone: list[str]
 
 
-StatusCode = Annotated[int, Meta(ge=100, le=999, description="the status of the last answer")]
+StatusCode = Annotated[int, Meta(ge=100, le=999, description="HTTP status of the last answer")]
 
 routes = Routes(BY_KEY)
 
@@ -145,13 +145,13 @@ async def show_delivery(db: Session, tenant: Tenant, delivery_id: DeliveryId) ->
 
 @routes.post("/v1/deliveries/{delivery_id}/retry", status=202)
 async def retry(db: Session, actor: Actor, tenant: Tenant, delivery_id: DeliveryId) -> None:
-    """Send a delivery again: its schedule starts again, its history stays. A pending one is attempted now."""
+    """Send a delivery again. Its schedule restarts and its history stays. A pending one is attempted now."""
     await manage_deliveries.send_again(db, actor, tenant, delivery_id)
 
 
 @routes.post("/v1/deliveries/{delivery_id}/cancel", status=200)
 async def cancel(db: Session, actor: Actor, now: datetime, tenant: Tenant, delivery_id: DeliveryId) -> DeliveryView:
-    """Give a pending delivery up; it can be sent again later.
+    """Cancel a pending delivery; it can be sent again later.
 
     An attempt that is in flight then may still arrive; it is not among the delivery's attempts.
     """

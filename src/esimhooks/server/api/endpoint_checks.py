@@ -27,7 +27,7 @@ from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.examples import example_at
 from esimhooks.vocabulary.timestamps import timestamp, timestamp_or_none
 
-Hours = Annotated[int, Meta(ge=1, le=168, description="how many hours back, 1-168")]
+Hours = Annotated[int, Meta(ge=1, le=168, description="hours to look back, 1-168")]
 
 
 class EndpointTestBody(Struct, forbid_unknown_fields=True, rename="camel"):
@@ -79,7 +79,7 @@ routes = Routes(BY_KEY)
 
 @routes.post("/v1/endpoints/{endpoint_id}/send-now", status=202)
 async def send_now(db: Session, actor: Actor, tenant: Tenant, endpoint_id: EndpointId) -> SentNowView:
-    """Attempt what waits for its next attempt now: for a receiver that has been mended. Up to 10 000 at a time."""
+    """Attempt all pending deliveries now, after a receiver was fixed. Up to 10 000 at a time."""
     return SentNowView(await manage_deliveries.send_waiting_now(db, actor, tenant, endpoint_id))
 
 
@@ -87,7 +87,7 @@ async def send_now(db: Session, actor: Actor, tenant: Tenant, endpoint_id: Endpo
 async def send_example(
     db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId, data: EndpointTestBody
 ) -> EndpointTestView:
-    """Send the endpoint an event's example."""
+    """Send an example event to an endpoint."""
     event, delivery = await manage_endpoints.send_example(
         db, actor, tenant, endpoint_id, example_at(data.event, now), now=now
     )
@@ -98,7 +98,7 @@ async def send_example(
 async def show_stats(
     db: Session, now: datetime, tenant: Tenant, endpoint_id: EndpointId, hours: Hours = 24
 ) -> StatsView:
-    """Show how an endpoint has done in the last hours."""
+    """Show an endpoint's statistics of the last hours."""
     since = now - timedelta(hours=hours)
     return _view(found(await stats.stats_of(db, tenant, endpoint_id, since=since), "endpoint"))
 
@@ -156,7 +156,7 @@ class FilterTestView(Struct, rename="camel", kw_only=True):
     "/v1/endpoints/test-filter", example={"filter": "newStatus == 'EXPIRED' || contains(thresholds, `90`)"}, status=200
 )
 async def test_filter(db: Session, tenant: Tenant, data: FilterTestBody) -> FilterTestView:
-    """Try a filter on the account's newest events; nothing is sent or changed."""
+    """Try a filter on the account's most recent events; nothing is sent or changed."""
     require_filter(data.filter)
     rows = (await events.page(db, tenant, EventFilter(), before=None, limit=data.last)).rows
     readable, _ = partition(rows)

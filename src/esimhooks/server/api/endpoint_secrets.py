@@ -66,7 +66,7 @@ routes = Routes(BY_KEY)
 
 @routes.get("/v1/endpoints/{endpoint_id}/secret")
 async def show_secret(db: Session, now: datetime, tenant: Tenant, endpoint_id: EndpointId) -> SecretView:
-    """Show an endpoint's secret, and the old ones that still sign."""
+    """Show an endpoint's secret, and old ones that still sign."""
     return secrets_view(await endpoints.shown_secrets(db, tenant, endpoint_id, now=now))
 
 
@@ -79,7 +79,7 @@ async def rotate_secret(
     endpoint_id: EndpointId,
     data: RotationBody = USUAL_ROTATION,
 ) -> SecretView:
-    """Replace an endpoint's secret; the old one signs for `expireOldIn` seconds more."""
+    """Replace an endpoint's secret; the old one keeps signing for `expireOldIn` seconds."""
     return secrets_view(
         await endpoints.rotate_secret(
             db, actor, tenant, endpoint_id, endpoints.Rotation(data.expire_old_in, data.secret), now=now

@@ -131,7 +131,7 @@ routes = Routes(BY_KEY)
 async def create_endpoint(
     db: Session, actor: Actor, rules: EndpointRules, tenant: Tenant, data: EndpointBody
 ) -> MadeEndpointView:
-    """Make an endpoint; its secret is shown this once."""
+    """Create an endpoint. The answer includes its secret."""
     secret = patch_values(data).get("secret")
     made = await manage_endpoints.create_endpoint(
         db, actor, tenant, wanted(replace(data, secret=UNSET)), rules, secret=None if secret is None else str(secret)
@@ -167,7 +167,7 @@ async def change_endpoint(
     endpoint_id: EndpointId,
     data: EndpointPatch,
 ) -> EndpointView:
-    """Change an endpoint; what waits goes out as it then stands."""
+    """Change an endpoint; queued deliveries use the new configuration."""
     changed = await manage_endpoints.change_endpoint(db, actor, tenant, endpoint_id, wanted(data), rules)
     return await _shown(db, changed, now)
 
@@ -176,7 +176,7 @@ async def change_endpoint(
 async def enable_endpoint(
     db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId
 ) -> EndpointView:
-    """Switch an endpoint on; what waits for it goes out."""
+    """Enable an endpoint; what is queued is sent."""
     return await _shown(
         db, await manage_endpoints.switch_endpoint(db, actor, tenant, endpoint_id, enabled=True, now=now), now
     )
@@ -186,7 +186,7 @@ async def enable_endpoint(
 async def disable_endpoint(
     db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId
 ) -> EndpointView:
-    """Switch an endpoint off: what waits stays, and events raised from now on are not queued for it."""
+    """Disable an endpoint; what is queued stays, and new events are not queued for it."""
     return await _shown(
         db, await manage_endpoints.switch_endpoint(db, actor, tenant, endpoint_id, enabled=False, now=now), now
     )
@@ -196,7 +196,7 @@ async def disable_endpoint(
 async def pause_endpoint(
     db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId
 ) -> EndpointView:
-    """Send nothing to an endpoint until it is resumed; events go on being queued for it."""
+    """Pause an endpoint; its events are queued until it is resumed."""
     return await _shown(
         db, await manage_endpoints.pause_endpoint(db, actor, tenant, endpoint_id, paused=True, now=now), now
     )
@@ -206,7 +206,7 @@ async def pause_endpoint(
 async def resume_endpoint(
     db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId
 ) -> EndpointView:
-    """Go on sending to a paused endpoint, what has waited first."""
+    """Resume a paused endpoint, starting with what is queued."""
     return await _shown(
         db, await manage_endpoints.pause_endpoint(db, actor, tenant, endpoint_id, paused=False, now=now), now
     )
@@ -214,7 +214,7 @@ async def resume_endpoint(
 
 @routes.delete("/v1/endpoints/{endpoint_id}")
 async def delete_endpoint(db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId) -> None:
-    """Delete an endpoint; what waits for it is cancelled."""
+    """Delete an endpoint; its pending deliveries are cancelled."""
     await manage_endpoints.delete_endpoint(db, actor, tenant, endpoint_id, now=now)
 
 

@@ -122,7 +122,7 @@ async def show_qr(db: Session, tenant: Tenant, esim_id: EsimId) -> Response:
 async def show_open_qr(
     request: Request, authenticator: Authenticator, database: Database, esim_id: EsimId, name: str
 ) -> Response:
-    """Show the QR code to who knows its address."""
+    """Show the QR code at its secret URL."""
     throttle, address, credential = authenticator.throttle, authenticator.peer(request), (esim_id, name)
     with throttle.trial(address, credential):
         try:

@@ -94,7 +94,7 @@ async def show_event(db: Session, tenant: Tenant, event_id: EventId) -> EventVie
 async def resend_event(
     db: Session, actor: Actor, tenant: Tenant, event_id: EventId, data: ResendBody = TO_ALL
 ) -> ResentView:
-    """Send an event again, also to an endpoint that never got it."""
+    """Send an event again, even to an endpoint that never got it."""
     endpoint = None if data.endpoint is None else id_in("/endpoint", Prefix.ENDPOINT, data.endpoint)
     sent = await manage_deliveries.resend(db, actor, tenant, event_id, endpoint_id=endpoint)
     return ResentView(text_of(Prefix.EVENT, event_id), [text_of(Prefix.DELIVERY, one) for one in sent])
@@ -153,7 +153,7 @@ async def show_event_type(event: str) -> EventTypeView:
 
 @open_routes.get("/schemas/{name}", media_type="application/schema+json")
 async def show_schema(name: str) -> Json:
-    """Show the JSON Schema of an event, as `/schemas/esim.activated.json`."""
+    """Show the JSON Schema of an event, such as `/schemas/esim.activated.json`."""
     if not name.endswith(".json"):
         raise Refused.not_found("expected the name of an event and .json")
     return schema_of(_known(name.removesuffix(".json")))

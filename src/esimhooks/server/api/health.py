@@ -28,13 +28,13 @@ routes = Routes(OPEN)
 
 @routes.get("/healthz")
 async def healthz() -> HealthView:
-    """Tell that the process lives."""
+    """Answer 200 while the process is alive."""
     return HealthView()
 
 
 @routes.get("/readyz")
 async def readyz(health: Health, database: Database) -> HealthView:
-    """Tell that the database answers and is up to date, and the node is not draining; 503 otherwise."""
+    """Answer 200 if the database is migrated and commits, and the node is not stopping; 503 otherwise."""
     await health.check_ready()
     return HealthView()
 

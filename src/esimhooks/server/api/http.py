@@ -122,7 +122,7 @@ class Request:
                 async with asyncio.timeout(BODY_S):
                     self._body = await self._read(max_bytes)
             except TimeoutError:
-                raise Refused("the body did not come in time", status=408, code="REQUEST_TIMEOUT") from None
+                raise Refused("the body did not arrive in time", status=408, code="REQUEST_TIMEOUT") from None
         return self._body
 
     async def gone(self) -> None:

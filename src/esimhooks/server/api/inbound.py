@@ -32,7 +32,7 @@ from esimhooks.vocabulary.statuses import Mode
 MAX_UPDATES = 1000
 RESPOND_ASYNC = "respond-async"
 Preferences = (
-    Annotated[str, Header("Prefer"), Meta(description="`respond-async` (RFC 7240): 202, and the outcome later")] | None
+    Annotated[str, Header("Prefer"), Meta(description="`respond-async` (RFC 7240): answer 202 once stored")] | None
 )
 AS_DATA = {"x-content-type-options": "nosniff", "content-security-policy": "sandbox"}
 """An answer may repeat what the caller sent; a browser is to make no page of it."""
@@ -118,10 +118,10 @@ async def shake_hands(request: Request, connected: ProviderClients, name: str, t
 async def accept_updates(
     request: Request, intake: Intake, db: Session | None, data: UpdatesBody, prefer: Preferences = None
 ) -> UpdatesView | StoredUpdatesView:
-    """Take in the operator's own updates; each gets its own outcome.
+    """Apply updates from your own integration. The answer has the outcome of each.
 
-    With `Prefer: respond-async` they are stored, answered with 202, and applied a moment later in the order of their arrival.
-    Updates that come without it meanwhile do not wait for them.
+    With `Prefer: respond-async` they are stored, answered with 202, and applied a moment later in order of arrival. Updates sent
+    without it do not wait for them.
     """
     raw = [bytes(one) for one in data.updates]  # each is journaled in the very bytes in which it came
     inbound = _inbound_of(request, await request.body())

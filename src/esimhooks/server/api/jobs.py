@@ -121,7 +121,7 @@ routes = Routes(BY_KEY)
 async def recover(
     db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId, data: RecoverBody
 ) -> CountView | RecoveryView:
-    """Send again what did not arrive at an endpoint, in the background; or count it."""
+    """Send an endpoint everything it missed, in the background; or only count it."""
     missed = MissedEvents(
         start=in_utc(data.start, "/from"),
         end=now if data.end is None else in_utc(data.end, "/to"),
@@ -138,7 +138,7 @@ async def recover(
 
 @routes.get("/v1/endpoints/{endpoint_id}/recoveries/{recovery_id}")
 async def show_recovery(db: Session, tenant: Tenant, endpoint_id: EndpointId, recovery_id: RecoveryId) -> RecoveryView:
-    """Show how far a recovery is."""
+    """Show the progress of a recovery."""
     return _recovery(await manage_jobs.find_job(db, tenant, RecoveryFilter, recovery_id, endpoint_id=endpoint_id))
 
 
@@ -146,7 +146,7 @@ async def show_recovery(db: Session, tenant: Tenant, endpoint_id: EndpointId, re
 async def cancel_recovery(
     db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId, recovery_id: RecoveryId
 ) -> RecoveryView:
-    """End a recovery where it is; what it has sent again stays in the endpoint's lane."""
+    """Cancel a recovery; what it has already queued is still sent."""
     return _recovery(
         await manage_jobs.cancel_job(
             db,
@@ -163,7 +163,7 @@ async def cancel_recovery(
 async def requery_many(
     db: Session, actor: Actor, now: datetime, tenant: Tenant, data: RequeryBody = ALL_ESIMS
 ) -> MatchedView | BulkRequeryView:
-    """Refresh the eSIMs that fit from their providers, in the background; or count them."""
+    """Refresh matching eSIMs from their providers, in the background; or only count them."""
     where = EsimFilter(status=data.status, iccid=data.iccid, transaction_id=data.transaction_id, order_no=data.order_no)
     if data.dry_run:
         return MatchedView(await manage_jobs.count_esims(db, tenant, where))
@@ -181,7 +181,7 @@ async def list_requeries(
 
 @routes.get("/v1/requeries/{requery_id}")
 async def show_requery(db: Session, tenant: Tenant, requery_id: RequeryId) -> BulkRequeryView:
-    """Show how far a requery is."""
+    """Show the progress of a requery."""
     return _requery(await manage_jobs.find_job(db, tenant, RequeryFilter, requery_id))
 
 
@@ -189,7 +189,7 @@ async def show_requery(db: Session, tenant: Tenant, requery_id: RequeryId) -> Bu
 async def cancel_requery(
     db: Session, actor: Actor, now: datetime, tenant: Tenant, requery_id: RequeryId
 ) -> BulkRequeryView:
-    """End a requery where it is; what it has read stays."""
+    """Cancel a requery; eSIMs that were already refreshed stay refreshed."""
     return _requery(
         await manage_jobs.cancel_job(
             db,

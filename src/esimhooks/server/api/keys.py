@@ -129,7 +129,7 @@ routes = Routes(BY_KEY, operators=True)
 async def create_key(
     db: Session, actor: Actor, rules: EndpointRules, account_id: AccountId, data: KeyBody
 ) -> MadeKeyView:
-    """Make a key; its text and its endpoint's secret are shown this once."""
+    """Create a key, optionally with an endpoint. The key is shown only in this answer."""
     made = await manage_keys.create_key(
         db,
         actor,
@@ -158,7 +158,7 @@ async def change_key(
     key_id: KeyId,
     data: KeyPatch,
 ) -> ChangedKeyView:
-    """Change a key; a `webhookUrl` makes an endpoint, whose secret is shown this once, or moves the key's own."""
+    """Change a key. `webhookUrl` creates an endpoint, with its secret in the answer, or moves the key's own."""
     changed = await manage_keys.change_key(
         db,
         actor,
@@ -185,14 +185,14 @@ async def revoke_key(
 
 @routes.post("/v1/operator-keys", example={"name": "Ana", "role": "support", "expiresAt": "2027-12-31T00:00:00Z"})
 async def create_operator_key(db: Session, actor: Actor, now: datetime, data: OperatorKeyBody) -> MadeOperatorKeyView:
-    """Make an operator's key; its text is shown this once."""
+    """Create an operator's key. It is shown only in this answer."""
     made = await manage_keys.create_operator_key(db, actor, _new(data), now=now)
     return MadeOperatorKeyView(**asdict(_operator_key(made.key)), key=made.text)
 
 
 @routes.get("/v1/operator-keys")
 async def list_operator_keys(db: Session, limit: Limit = 25, cursor: Cursor = None) -> Listed[OperatorKeyView]:
-    """List operators' keys; the first one, which is a setting, is not among them."""
+    """List operators' keys, except the first one, which is a setting."""
     rows = await keys.of_operators(db, **window(limit, cursor))
     return listed(rows, limit, _operator_key, lambda key: key.id)
 
@@ -201,7 +201,7 @@ async def list_operator_keys(db: Session, limit: Limit = 25, cursor: Cursor = No
 async def change_operator_key(
     db: Session, actor: Actor, authenticator: Authenticator, key_id: KeyId, data: OperatorKeyPatch
 ) -> OperatorKeyView:
-    """Change an operator's key; its role stays."""
+    """Change an operator's key, except its role."""
     key = await manage_keys.change_operator_key(db, actor, key_id, _attributes(data))
     db.after_commit(authenticator.clear_cache)
     return _operator_key(key)

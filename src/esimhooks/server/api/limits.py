@@ -92,7 +92,7 @@ class RateLimit:
         self._buckets.put(name, bucket)
         if is_over:
             raise Refused.too_many(
-                f"more requests than this {self._scope} may send",
+                f"too many requests for this {self._scope}",
                 code="TOO_MANY_REQUESTS",
                 retry_after_s=(1 - bucket.tokens) / self._per_s,
             )
@@ -171,7 +171,7 @@ class LoginThrottle:
         except Refused as refused:
             self.note(RefusalKind.RATE, address)
             raise Refused.too_many(
-                "too many tries from your address; wait a minute",
+                "too many failed attempts from your address; wait a minute",
                 code="TOO_MANY_TRIES",
                 retry_after_s=refused.retry_after_s or MINUTE_S,
             ) from None

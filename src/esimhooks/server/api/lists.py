@@ -14,10 +14,10 @@ from esimhooks.server.domain.lists import Unreadable, Window, partition
 Row = TypeVar("Row")
 View = TypeVar("View")
 
-Limit = Annotated[int, Meta(ge=1, le=100, description="how many rows, 1-100")]
-Cursor = Annotated[str, Meta(max_length=64, description="`nextCursor` of the list before")] | None
+Limit = Annotated[int, Meta(ge=1, le=100, description="number of rows, 1-100")]
+Cursor = Annotated[str, Meta(max_length=64, description="`nextCursor` of the previous page")] | None
 
-NameCursor = Annotated[str, Meta(max_length=128, description="`nextCursor` of the list before")] | None
+NameCursor = Annotated[str, Meta(max_length=128, description="`nextCursor` of the previous page")] | None
 
 
 class Listed(Struct, Generic[View], frozen=True, rename="camel", omit_defaults=True):
@@ -102,4 +102,4 @@ def _name_in(cursor: str) -> str:
 
 
 def _no_cursor() -> Refused:
-    return Refused.invalid("query:cursor", "expected the nextCursor of another list")
+    return Refused.invalid("query:cursor", "expected the nextCursor of a previous page")

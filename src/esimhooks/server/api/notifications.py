@@ -94,7 +94,7 @@ async def list_notifications(
 
 @routes.get("/v1/notifications/{notification_id}")
 async def show_notification(db: Session, notification_id: NotificationId) -> NotificationWithBody:
-    """Show a journal entry with what came in."""
+    """Show a journal entry with the raw request."""
     entry = found(await journal.find(db, notification_id), "notification")
     view = notification_view(entry)
     try:
@@ -122,5 +122,5 @@ async def show_notification(db: Session, notification_id: NotificationId) -> Not
 
 @routes.post("/v1/notifications/{notification_id}/replay", status=202)
 async def replay(db: Session, actor: Actor, notification_id: NotificationId) -> None:
-    """Look at a journal entry again, in the background."""
+    """Process a journal entry again, in the background."""
     await manage_journal.replay(db, actor, notification_id)

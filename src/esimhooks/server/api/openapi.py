@@ -26,49 +26,49 @@ TEMPLATE = "#/components/schemas/{name}"
 ID_PATTERN = "^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$"
 OPEN = ("/healthz", "/readyz", "/schemas")
 LEFT_OUT = ("/providers/", "/openapi.json", "/asyncapi.json", "/docs")
-DESCRIPTION = """Turns what happens to eSIMs into signed webhooks. Keys of operators (`esim_admin_...`) act for an account
-with `?account=` and `?mode=`; keys of merchants act for their own. Lists are newest first, in pages."""
+DESCRIPTION = """Turns eSIM lifecycle notifications into signed webhooks. Operators' keys (`esim_admin_...`) act for an account
+given by `?account=` and `?mode=`; merchants' keys act for their own account and mode. Lists are paged, newest first."""
 ERRORS = {
-    "400": "The request could not be read, or its JSON is malformed.",
-    "401": "No valid API key was presented.",
+    "400": "The request or its JSON is malformed.",
+    "401": "There is no valid API key.",
     "403": "This key may not do this.",
-    "404": "There is no such row, or it belongs to another account.",
-    "405": "This address does not take this method.",
-    "408": "The body did not come in time.",
-    "409": "The state of the row does not allow it, or a request with the same Idempotency-Key is being carried out.",
+    "404": "There is no such object, or it belongs to another account.",
+    "405": "This path does not support this method.",
+    "408": "The body did not arrive in time.",
+    "409": "The object's state or a quota does not allow it, or a request with the same Idempotency-Key is still running.",
     "413": "The body is larger than 256 KiB.",
     "415": "The body is not application/json.",
-    "422": "A field or parameter does not hold what was expected; `errors` names it.",
-    "429": "Too many requests; `Retry-After` says when to come again.",
-    "503": "The database or a provider does not answer; `Retry-After` says when to come again.",
+    "422": "Fields or parameters are invalid; `errors` names them.",
+    "429": "Too many requests; retry after `Retry-After` seconds.",
+    "503": "The database or a provider does not answer; retry after `Retry-After` seconds.",
 }
 OF_EVENTS: dict[Any, Any] = {msgspec.Raw: Envelope, Listed[msgspec.Raw]: Listed[Envelope]}
 """Events are answered in the bytes of their webhooks."""
 TAGS = {
     "accounts": "Merchants and their API keys; for operators.",
     "deliveries": "One event for one endpoint, with every attempt.",
-    "endpoints": "A merchant's webhook URLs: secrets, tests, recovery, figures.",
-    "esims": "eSIMs as they are now, their events, and their refresh from the provider.",
+    "endpoints": "A merchant's webhook URLs: secrets, tests, recovery, statistics.",
+    "esims": "eSIMs with their current state and events; requeries.",
     "event-types": "The eight events: meaning, schema, example.",
-    "events": "What merchants were sent, also to be pulled.",
-    "healthz": "Whether the process lives.",
+    "events": "Events that were raised, also for pulling.",
+    "healthz": "Liveness.",
     "notifications": "The journal of what providers sent; for operators.",
-    "orders": "eSIMs that were ordered; for operators.",
+    "orders": "Orders of eSIMs; for operators.",
     "providers": "Upstream providers and their credentials, which are never shown; for operators.",
-    "readyz": "Whether the process can work.",
+    "readyz": "Readiness.",
     "schemas": "JSON Schemas of the events.",
     "stream": "Events of an account as they happen.",
-    "test-events": "Events made of examples, in test mode.",
-    "updates": "Changes that an operator's own integration reports; for operators.",
+    "test-events": "Test events.",
+    "updates": "Updates from your own integration; for operators.",
     "webhooks": "What endpoints receive.",
 }
 WITH_BODY_ONLY = frozenset({"408", "413", "415"})
 SIGNED = {
-    "webhook-id": "Id of the event, the same at every attempt: deduplicate by it.",
-    "webhook-timestamp": "Unix seconds of this attempt.",
+    "webhook-id": "The event's id, the same on every attempt: deduplicate by it.",
+    "webhook-timestamp": "Unix seconds at which this attempt was made.",
     "webhook-signature": "Standard Webhooks: `v1,` and the base64 HMAC-SHA256 of `{id}.{timestamp}.{body}`.",
     "webhook-event": "The event type.",
-    "webhook-attempt": "1, 2, ...",
+    "webhook-attempt": "Number of this attempt: 1, 2, ...",
 }
 
 
@@ -98,7 +98,7 @@ def document(table: Iterable[Route], *, public_url: str) -> Json:
         "servers": [{"url": public_url or "/"}],
         "security": [{"bearer": []}, {"header": []}],
         "tags": [
-            {"name": name, "description": TAGS.get(name, f"What stands below /{name}.")}
+            {"name": name, "description": TAGS.get(name, f"Operations below /{name}.")}
             for name in dict.fromkeys([*(_tag(one.path) for one in known), "webhooks"])
         ],
         "paths": paths,
@@ -184,11 +184,16 @@ def _parameters(one: Route, schemas: Mapping[str, Json]) -> Iterator[Json]:
         yield described | ({"description": parameter.description} if parameter.description else {})
     if one.takes.of_tenant:
         account = {"type": "string", "pattern": ID_PATTERN.format(prefix="acc")}
-        yield {"name": "account", "in": "query", "schema": account, "description": "for whom an operator acts"}
-        yield {"name": "mode", "in": "query", "schema": schemas[repr(Mode)], "description": "operators: default live"}
+        yield {"name": "account", "in": "query", "schema": account, "description": "operators: the account to use"}
+        yield {
+            "name": "mode",
+            "in": "query",
+            "schema": schemas[repr(Mode)],
+            "description": "operators: the mode to use, default live",
+        }
     if one.method == "POST":
         key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
-        description = "the same key and request get the same answer for 24 h"
+        description = "for 24 h, the same key and request get the same answer"
         yield {"name": "Idempotency-Key", "in": "header", "schema": key, "description": description}
 
 

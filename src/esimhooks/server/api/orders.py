@@ -97,7 +97,7 @@ routes = Routes(BY_KEY, operators=True)
 async def place_order(
     begin: Begin, connected: ProviderClients, actor: Actor, now: datetime, data: OrderBody
 ) -> OrderWithEsims:
-    """Store an order, of new eSIMs or (`esim`) of a top-up; the same `transactionId` again returns the same order."""
+    """Create an order of new eSIMs, or with `esim` of a top-up; the same `transactionId` returns the same order."""
     new = NewOrder(
         tenant=Tenant(id_in("/account", Prefix.ACCOUNT, data.account), data.mode),
         provider=data.provider,
@@ -137,7 +137,7 @@ async def list_orders(
     limit: Limit = 25,
     cursor: Cursor = None,
 ) -> Listed[OrderView]:
-    """List orders of all accounts, or those that fit."""
+    """List orders of all accounts, or those that match."""
     where = OrderFilter(
         account_id=account,
         mode=mode,

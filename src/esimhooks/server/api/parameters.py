@@ -231,4 +231,4 @@ def _camel(argument: str) -> str:
 
 
 def _invalid(errors: list[FieldError]) -> Refused:
-    return Refused("a field does not hold what was expected", status=422, code="INVALID_FIELD", errors=tuple(errors))
+    return Refused("one or more fields are invalid", status=422, code="INVALID_FIELD", errors=tuple(errors))

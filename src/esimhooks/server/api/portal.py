@@ -86,7 +86,7 @@ routes = Routes(BY_KEY, operators=True)
 async def create_portal_link(
     db: Session, actor: Actor, now: datetime, installation: Installation, account_id: AccountId, data: PortalLinkBody
 ) -> PortalLinkView:
-    """Make a link that signs a merchant's person in once, to exactly this account and mode, without a key."""
+    """Create a link that signs a merchant's user in once, to exactly this account and mode, without a key."""
     if data.frame and not installation.frame_origins:
         raise Refused.invalid("/frame", "expected false: ESIMHOOKS_FRAME_ORIGINS names no origin that may show frames")
     link = PortalLink(
@@ -102,7 +102,7 @@ async def create_portal_link(
 
 @routes.get("/v1/accounts/{account_id}/portal-sessions")
 async def list_portal_sessions(db: Session, now: datetime, account_id: AccountId) -> Listed[PortalSessionView]:
-    """List the sessions that links began and that have not ended, newest first, up to 100."""
+    """List active sessions started by links, newest first, up to 100."""
     rows = await manage_portal.sessions_of(db, account_id, now=now)
     return Listed([_session(row) for row in rows], None)
 
@@ -115,20 +115,20 @@ async def end_portal_session(db: Session, actor: Actor, account_id: AccountId, s
 
 @routes.get("/v1/branding")
 async def show_branding(db: Session) -> BrandingView:
-    """Show how the pages of the installation look."""
+    """Show the branding of the installation."""
     return _branding(await portal.find_branding(db, INSTALLATION))
 
 
 @routes.patch("/v1/branding", example={"name": "Acme Travel", "accent": "#7a1f5c", "language": "de"})
 async def change_branding(db: Session, actor: Actor, now: datetime, data: BrandingBody) -> BrandingView:
-    """Change how the pages of the installation look."""
+    """Change the branding of the installation."""
     wanted = _merged(await portal.find_branding(db, INSTALLATION), data)
     return _branding(await manage_portal.change_branding(db, actor, INSTALLATION, wanted, now=now))
 
 
 @routes.get("/v1/accounts/{account_id}/branding")
 async def show_account_branding(db: Session, account_id: AccountId) -> BrandingView:
-    """Show how an account's pages look where they differ from the installation's."""
+    """Show the branding of an account, where it differs from the installation's."""
     found(await accounts.find(db, account_id), "account")
     return _branding(await portal.find_branding(db, account_id))
 
@@ -137,7 +137,7 @@ async def show_account_branding(db: Session, account_id: AccountId) -> BrandingV
 async def change_account_branding(
     db: Session, actor: Actor, now: datetime, account_id: AccountId, data: BrandingBody
 ) -> BrandingView:
-    """Change how an account's pages look."""
+    """Change the branding of an account."""
     wanted = _merged(await portal.find_branding(db, account_id), data)
     return _branding(await manage_portal.change_branding(db, actor, account_id, wanted, now=now))
 

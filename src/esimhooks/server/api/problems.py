@@ -38,8 +38,8 @@ def problem_of(request: Request, error: Exception) -> Response:
         return _problem(503, error.detail.partition(" (")[0], "TRY_AGAIN", headers=headers_of(error))
     log.error("request.failed", method=request.method, path=request.path, exc_info=error)
     if isinstance(error, Undecryptable):
-        return _problem(500, "what is stored here cannot be decrypted; the log names it", "UNREADABLE")
-    return _problem(500, "something broke on our side; it is in the log", "INTERNAL")
+        return _problem(500, "a stored value cannot be decrypted; the server's log names it", "UNREADABLE")
+    return _problem(500, "an internal error occurred; the server's log has the details", "INTERNAL")
 
 
 def headers_of(error: Refused | NotNow) -> dict[str, str]:

@@ -95,7 +95,7 @@ async def put_provider(
     name: str,
     data: ProviderBody,
 ) -> ProviderView:
-    """Store a provider; one of that name keeps its inbound address."""
+    """Create or replace a provider. Its inbound URL stays the same."""
     if not name or len(name) > MAX_NAME or not set(name) <= NAME_CHARACTERS or name in RESERVED:
         raise Refused.invalid("path:name", "expected 1-63 of a-z, 0-9 and -, and not the word updates")
     stored = await manage_providers.put_provider(
@@ -139,7 +139,7 @@ async def rotate_token(
     name: str,
     data: TokenRotationBody = USUAL_ROTATION,
 ) -> ProviderView:
-    """Give a provider another inbound address; the old one works for `expireOldIn` seconds more."""
+    """Replace a provider's inbound URL; the old one keeps working for `expireOldIn` seconds."""
     stored = await manage_providers.rotate_token(
         db, actor, name, expire_old_in_s=data.expire_old_in, connected=connected
     )
@@ -148,7 +148,7 @@ async def rotate_token(
 
 @routes.delete("/v1/providers/{name}")
 async def delete_provider(db: Session, actor: Actor, connected: ProviderClients, name: str) -> None:
-    """Forget a provider; its inbound address answers 401 from then on."""
+    """Delete a provider; its inbound URL answers 401 from then on."""
     await manage_providers.delete_provider(db, actor, name, connected=connected)
 
 
@@ -243,7 +243,7 @@ class DocumentView(Struct, rename="camel", kw_only=True):
 
 @routes.get("/v1/providers/{name}/documents")
 async def list_documents(db: Session, name: str, limit: Limit = 25, cursor: NameCursor = None) -> Listed[DocumentView]:
-    """List the versions of a provider's document, newest first, each with what changed."""
+    """List the versions of a provider's document and their changes, newest first."""
     rows = await manage_providers.versions(db, name, before=_version_of(cursor), limit=limit + 1)
     views = [
         DocumentView(
@@ -258,7 +258,7 @@ async def list_documents(db: Session, name: str, limit: Limit = 25, cursor: Name
 async def try_document(
     db: Session, connected: ProviderClients, name: str, data: DryRunBody = STORED_DOCUMENT
 ) -> DryRunView:
-    """Read a provider's newest notifications again by a document, before it is put; nothing is changed."""
+    """Try a document on a provider's recent notifications before storing it; nothing is changed."""
     tried = await manage_providers.dry_run(db, name, data.document, last=data.last, connected=connected)
     return DryRunView(
         tried=len(tried), changed=sum(not one.same for one in tried), notifications=[_tried(one) for one in tried]
@@ -269,7 +269,7 @@ def _version_of(cursor: str | None) -> int | None:
     if cursor is None:
         return None
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
-        raise Refused.invalid("query:cursor", "expected `nextCursor` of the list before")
+        raise Refused.invalid("query:cursor", "expected the nextCursor of a previous page")
     return int(cursor)
 
 

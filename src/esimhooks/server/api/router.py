@@ -265,7 +265,7 @@ def _other_method(request: Request, node: _Node) -> Response:
     allow = {"allow": ", ".join(sorted({*node.routes, "OPTIONS"}))}
     if request.method == "OPTIONS":
         return Response(204, headers=allow)
-    refused = Refused("this address does not take this method", status=405, code="METHOD_NOT_ALLOWED")
+    refused = Refused("this path does not support this method", status=405, code="METHOD_NOT_ALLOWED")
     answer = problem_of(request, refused)
     answer.headers.update(allow)
     return answer

@@ -44,7 +44,7 @@ async def stream(
     tenant: Tenant,
     last_event_id: Annotated[str, Header("Last-Event-ID"), Meta(max_length=64)] | None = None,
 ) -> Stream:
-    """Listen to events as they are committed, from now on or behind the `Last-Event-ID`."""
+    """Stream events as they are committed, from now on or after `Last-Event-ID`."""
     async with database.session() as db:
         if last_event_id:
             begin = id_in("header:last-event-id", Prefix.EVENT, last_event_id)

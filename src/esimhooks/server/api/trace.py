@@ -21,7 +21,7 @@ from esimhooks.vocabulary.envelope import TopUp
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 from esimhooks.vocabulary.timestamps import timestamp
 
-Account = Annotated[str, Meta(description="operators: only in this account, else wherever the id is")] | None
+Account = Annotated[str, Meta(description="operators: only in this account; default: all accounts")] | None
 
 
 class TracedEsimView(Struct, rename="camel", kw_only=True):

@@ -97,7 +97,7 @@ async def carry_out_once(request: Request, route: Route, tenant: Tenant | None) 
 def _again(stored: StoredAnswer, fingerprint: bytes) -> Response:
     if stored.fingerprint != fingerprint:
         raise Refused(
-            "this Idempotency-Key was used for another request: expected a key of its own for each",
+            "this Idempotency-Key was used for another request: use a new key for each",
             status=422,
             code="IDEMPOTENCY_KEY_REUSED",
         )
@@ -107,7 +107,7 @@ def _again(stored: StoredAnswer, fingerprint: bytes) -> Response:
 
 def _in_use() -> Refused:
     return Refused(
-        "a request with this Idempotency-Key is being carried out: send it again for its answer",
+        "a request with this Idempotency-Key is still running: retry for its answer",
         status=409,
         code="IDEMPOTENCY_KEY_IN_USE",
     )

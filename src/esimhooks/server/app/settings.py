@@ -216,96 +216,94 @@ class Settings(BaseSettings):
     )
 
     database_url: PostgresAddress | None = None
-    """Address of a PostgreSQL 14 or newer, `postgresql://user:password@host/database`, several hosts and libpq's parameters
-    included (`?sslmode=verify-full`, `?target_session_attrs=read-write`). Default: none, which starts the embedded
-    PostgreSQL in the data folder, so that a first try needs nothing else."""
+    """URL of a PostgreSQL 14 or newer, `postgresql://user:password@host/database`, with several hosts and libpq's parameters if
+    needed (`?sslmode=verify-full`, `?target_session_attrs=read-write`). Default: none, which starts the embedded PostgreSQL in
+    the data folder."""
 
     database_pooled: bool = False
-    """`true` where that address is of a pooler in transaction mode (PgBouncer, RDS Proxy, Supavisor): then nothing is left
-    behind in a session. Default: false, which saves a round trip for each transaction."""
+    """`true` if that URL is a pooler in transaction mode (PgBouncer, RDS Proxy, Supavisor), so that no session state is used. Default:
+    false, which saves a round trip per transaction."""
 
     database_connections: Annotated[int, Field(ge=5, le=100)] | None = None
-    """Connections that each process opens to the database at most, 5-100, beside those that listen. Default: 12, with many
-    processes on a node fewer, so that they leave some of PostgreSQL's usual hundred."""
+    """Maximum database connections of each process, 5-100, not counting the one that listens. Default: 12, or fewer on a node with
+    many processes, to stay within PostgreSQL's usual hundred."""
 
     listen_url: PostgresAddress | None = None
-    """Address of the same database past the pooler, where nodes listen to each other. Default: that of the database; behind a
-    pooler none, and nodes look for work every 100 ms."""
+    """URL of the same database without the pooler, over which nodes notify each other. Default: `database_url`; behind a pooler none, and
+    nodes poll every 100 ms."""
 
     data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
         default_factory=_default_data_dir, validate_default=True
     )
-    """Folder of the embedded database and of keys made at first start; one server at a time uses it. Default:
-    `~/.local/share/esimhooks` (below `$XDG_DATA_HOME` if set), for root `/var/lib/esimhooks`, because PostgreSQL does not
-    run as root and its own user cannot pass `/root`."""
+    """Folder of the embedded database and of generated keys; one server at a time uses it. Default: `~/.local/share/esimhooks`
+    (`$XDG_DATA_HOME/esimhooks` if set), or `/var/lib/esimhooks` for root, because PostgreSQL does not run as root and its own
+    user cannot enter `/root`."""
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
-    """Address to listen on. Default: 127.0.0.1, so that nothing is public by accident; `0.0.0.0` or `::` for all."""
+    """Address to listen on; `0.0.0.0` or `::` for all. Default: 127.0.0.1, so that nothing is public by accident."""
 
     port: Annotated[int, Field(ge=0, le=65_535)] = 8400
     """TCP port to listen on, 0 for any free one. Default: 8400."""
 
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None
-    """Address under which others reach this server, as in the inbound addresses given to providers. Default: made of
-    host and port, which is right on one machine only."""
+    """URL under which others reach this server, for example in providers' inbound URLs. Default: built from host and port, which works
+    only on the same machine."""
 
     roles: Annotated[frozenset[Role], BeforeValidator(_roles), Field(min_length=1)] = frozenset(Role)
-    """What this process does: `all`, or some of `api`, `dispatcher`, `scheduler`, separated by commas. Default: all,
-    because one process is enough for most."""
+    """What this node does: `all`, or some of `api`, `dispatcher`, `scheduler`, separated by commas. Default: all."""
 
     processes: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=_default_processes, validate_default=True)
-    """Processes of this node, 1-64: each accepts and delivers, the first does the time-driven work too. Default: the cores
-    that it may use (affinity, a container's quota), at most 8."""
+    """Processes of this node, 1-64. Each serves requests and delivers; the first also does time-driven work. Default: the usable cores
+    (affinity, container quota), at most 8."""
 
     admin_key: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
-    """First key of the operator, 32 characters or more. Default: made at first start, printed once and kept in a file of
-    mode 600 in the data folder."""
+    """First operator key, at least 32 characters. Default: generated at the first start, printed once and stored in the data
+    folder with mode 600."""
 
     encryption_key: Annotated[tuple[SealingKey, ...], BeforeValidator(_listed)] = ()
-    """Key for secrets at rest, 32 bytes in base64; several separated by commas, newest first: the first encrypts, all decrypt,
-    so a key can be replaced while the server runs. Default: made in the data folder for the embedded database."""
+    """Key for data at rest, 32 bytes in base64. Several are separated by commas, newest first: the first encrypts, all decrypt, so a
+    key can be replaced without downtime. Default: generated in the data folder for the embedded database; required with your own."""
 
     allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_listed)] = ()
-    """Networks that deliveries may reach although they are not public, and by plain http and on any port, in CIDR
-    notation, separated by commas. Default: none, because a tenant could otherwise look into the operator's network."""
+    """Networks in CIDR notation, separated by commas, to which deliveries may go although they are not public, also over http and to any
+    port. Default: none, because otherwise a merchant could reach into your network."""
 
     frame_origins: Annotated[tuple[Annotated[str, Field(pattern=ORIGIN)], ...], BeforeValidator(_listed)] = ()
-    """Origins whose pages may show the portal in a frame, `https://app.example.com`, separated by commas. Default: none."""
+    """Origins of pages that may embed the portal, such as `https://app.example.com`, separated by commas. Default: none."""
 
     show_components: bool = False
-    """Whether `/dev/components` shows every part that the pages are made of, for those who change them. Default: no."""
+    """Whether `/dev/components` shows all components of the dashboard, for developing it. Default: false."""
 
     egress_proxy: WebAddress | None = None
-    """Proxy for deliveries, `http://user:password@host:port`. Default: none. `HTTP_PROXY` and the like are not read, so
-    that no variable meant for something else diverts deliveries."""
+    """Proxy for deliveries, `http://user:password@host:port`. Default: none. `HTTP_PROXY` and similar variables are ignored, so
+    that they do not divert deliveries."""
 
     trusted_proxies: Annotated[int, Field(ge=0, le=10)] = 0
-    """Number of reverse proxies before this server that set `X-Forwarded-For`. Default: 0, because whoever is not behind
-    one could otherwise claim any address."""
+    """Number of reverse proxies in front of this server that set `X-Forwarded-For`. Default: 0, because otherwise clients could claim any
+    address."""
 
     rate_limit_key: Annotated[int, Field(ge=0, le=100_000)] = 50
-    """Requests a second that a merchant's key may send to the API of this node, twice as many at once; 0 for no limit.
-    Default: 50, far more than one who receives webhooks needs. Operators' keys and providers are not limited."""
+    """Requests per second that a merchant's key may make to this node, with bursts of twice as many; 0 for no limit. Default: 50. Operators'
+    keys and providers are not limited."""
 
     rate_limit_address: Annotated[int, Field(ge=0, le=100_000)] = 100
-    """Requests a second to the API of this node from one address (IPv6: one /64) that is not an operator's, twice as
-    many at once; 0 for no limit. Default: 100, so that keys cannot be tried fast."""
+    """Requests per second with API keys from one address (IPv6: one /64), with bursts of twice as many; 0 for no limit. The first operator
+    key is exempt. Default: 100."""
 
     tries_address: Annotated[int, Field(ge=0, le=100_000)] = 20
-    """Wrong keys, sign-ins, inbound addresses and picture addresses that one address (IPv6: one /64) may try a minute, before it
-    must wait; 0 for any number. What was right before goes on. Default: 20."""
+    """Wrong keys, sign-ins, inbound URLs and QR addresses that one address (IPv6: one /64) may try per minute; 0 for no limit.
+    Credentials that worked before keep working. Default: 20."""
 
     connections: Annotated[int, Field(ge=10, le=100_000)] = 4096
-    """Connections that this node takes at a time, at most half of the files that its processes may open; where one is too many, the
-    one that has waited longest without a request is closed. Default: 4096."""
+    """Connections that this node accepts at a time, at most half of the files that its processes may open. When it is full, the
+    connection that has been idle longest is closed. Default: 4096."""
 
     connections_address: Annotated[int, Field(ge=1, le=100_000)] = 256
-    """The same for one address (IPv6: one /64); behind trusted proxies it does not count. Default: 256, so that nobody takes
-    all of them alone."""
+    """The same for one address (IPv6: one /64); does not apply behind trusted proxies. Default: 256."""
 
     usage_interval_s: Annotated[WholeSeconds, Field(validation_alias="usage_interval")] = 4 * 3600
-    """Seconds (or "30m", "4h", "1d") between two usage events of an eSIM that come without a threshold being crossed; 0
-    for an event at every change. Default: 4 h, because a busy eSIM would otherwise drown its receiver."""
+    """Minimum time between two usage events of an eSIM that cross no threshold, in seconds or as "30m", "4h", "1d"; 0 for an event at every
+    change. Default: 4 h, so that a busy eSIM does not flood its receiver."""
 
     thresholds: Annotated[tuple[Percent, ...], BeforeValidator(_listed), AfterValidator(_ascending)] = (
         25,
@@ -314,15 +312,15 @@ class Settings(BaseSettings):
         90,
         100,
     )
-    """Percentages of the data volume whose crossing raises an event, each 1-100. Default: 25,50,75,90,100."""
+    """Percentages of the data volume that raise an event when crossed, each 1-100. Default: 25,50,75,90,100."""
 
     timeout_s: Annotated[float, BeforeValidator(_seconds), Field(ge=1, le=30, validation_alias="timeout")] = 5.0
-    """Seconds that a receiver has for its whole answer, 1-30; an endpoint may have its own. Default: 5, because a
-    receiver should store and answer, and work afterwards."""
+    """Seconds that a receiver has to answer, 1-30; endpoints may have their own. Default: 5, because a receiver should store the event,
+    answer, and work afterwards."""
 
     brand: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,39}$")] = "Esimhooks"
-    """Names the headers of endpoints with the signature profile `hex`, as in `X-Esimhooks-Signature`: 1 to 40 letters,
-    digits and hyphens. Default: Esimhooks; operators put their own name, as their merchants know it."""
+    """Name in the headers of the signature profile `hex`, as in `X-Esimhooks-Signature`: 1 to 40 letters, digits and hyphens.
+    Default: Esimhooks."""
 
     retry_schedule: Annotated[
         tuple[WholeSeconds, ...],
@@ -330,58 +328,56 @@ class Settings(BaseSettings):
         BeforeValidator(_scheduled),
         Field(min_length=1, max_length=MAX_ATTEMPTS),
     ] = STANDARD
-    """Seconds (or "5m", "2h") before each attempt, counted from the end of the one before, separated by commas, or
-    `standard` or `persistent`; an endpoint may have its own. Default: 0,60,300,900,3600,7200, about 3 h 20 min in all."""
+    """Delay before each attempt, counted from the end of the previous one, in seconds or as "5m", "2h", separated by commas; or
+    `standard` or `persistent`. Endpoints may have their own. Default: 0,60,300,900,3600,7200, about 3 h 20 min in all."""
 
     store_first: Annotated[int, Field(ge=0, le=10_000)] = 30
-    """So many notifications waiting for a commit from which on those of providers are answered once stored and applied a
-    moment later, in order; 1 for always, 0 for never. Default: 30, so that bursts are taken in fast."""
+    """When this many notifications wait for a commit, further ones from providers are acknowledged once stored and applied a moment
+    later, in order; 1 for always, 0 for never. Default: 30, so that bursts are accepted fast."""
 
     store_first_rows: Annotated[int, Field(ge=1, le=10_000_000)] = 50_000
-    """So many may be stored and not yet applied; further ones get 503 and come again. Default: 50000."""
+    """How many notifications may be stored but not yet applied; beyond that, providers get 503 and retry. Default: 50000."""
 
     store_first_age_s: Annotated[WholeSeconds, Field(validation_alias="store_first_age")] = 60
-    """Seconds that the oldest of these may have waited before further ones get 503. Default: 60."""
+    """How long the oldest of these may have been waiting before providers get 503, in seconds or as "2m". Default: 60."""
 
     max_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 500
-    """Requests that this node has open at a time, divided among its processes, over all endpoints. Default: 500, a few MB of memory."""
+    """Webhook requests that this node has open at a time, shared by its processes. Default: 500, a few MB of memory."""
 
     max_in_flight_lane: Annotated[int, Field(ge=1, le=200)] = 20
-    """Requests that one endpoint gets at a time, 1-200; an endpoint may have its own. Default: 20, which a small
-    receiver bears."""
+    """Webhook requests that one endpoint gets at a time, 1-200; endpoints may have their own. Default: 20."""
 
     retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
-    """Days that events, deliveries, attempts and notifications are kept, 1-3650; then whole days are dropped, except
-    while something in them still waits. Default: 30, the time in which questions are asked."""
+    """Days for which events, deliveries, attempts and notifications are kept, 1-3650. Whole days are dropped, except while something
+    in them is pending. Default: 30."""
 
     audit_days: Annotated[int, Field(ge=1, le=3650)] = 400
-    """Days that entries of the audit log are kept, 1-3650. Default: 400, a year with time to look at it."""
+    """Days for which the audit log is kept, 1-3650. Default: 400."""
 
     operational_url: WebAddress | None = None
-    """Address that gets operational events, `endpoint.disabled` and `delivery.failed`, as signed webhooks; the same on
-    all nodes. Default: none; log and metrics have them anyway."""
+    """URL that gets operational events as signed webhooks (docs/operating.md lists them); the same on all nodes. Default: none."""
 
     operational_secret: Annotated[SecretStr, AfterValidator(_signing_secret)] | None = None
-    """Secret that signs operational events, `whsec_` and 24 to 64 bytes in base64; the one before signs for a day more.
-    Default: made with the endpoint and kept encrypted; docs/operating.md says how it is shown."""
+    """Secret that signs operational events, `whsec_` and 24 to 64 bytes in base64. After a change the old one signs for another day.
+    Default: generated and stored encrypted; docs/operating.md says how to show it."""
 
     metrics_token: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
-    """Token that reads `/metrics`, as `Authorization: Bearer`, 32 characters or more. Default: none; an operator's key
-    reads them too, but a monitoring system should not hold one."""
+    """Token for `/metrics`, sent as `Authorization: Bearer`, at least 32 characters. Default: none; operators' keys work too, but a
+    monitoring system should not have one."""
 
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
-    """Port of its own for `/metrics`, open to whoever reaches `host`: for nodes without the role `api`, and closed
-    networks. Default: none."""
+    """Separate port for `/metrics`, without authentication, on `host`: for nodes without the role `api`, in closed networks. Default:
+    none."""
 
     log_format: LogFormat = LogFormat.CONSOLE
-    """`console` for people or `json` for log collectors, one object a line. Default: console."""
+    """`console` for people, or `json` for log collectors, one object per line. Default: console."""
 
     log_level: LogLevel = LogLevel.INFO
-    """Least level that is logged: `debug`, `info`, `warning` or `error`. Default: info."""
+    """Lowest level to log: `debug`, `info`, `warning` or `error`. Default: info."""
 
     allow_unsafe_database: bool = False
-    """`true` accepts a database with `fsync` or `synchronous_commit` off, for tests of speed. Default: false: what was
-    acknowledged could be lost in a power cut."""
+    """`true` accepts a database with `fsync` or `synchronous_commit` off, for benchmarks. Default: false, because acknowledged data could
+    be lost in a power failure."""
 
     @classmethod
     def read(cls, **given: Any) -> Self:

@@ -118,7 +118,7 @@ class Health(StrEnum):
     FAIL = "fail"
 
 
-class Finding(Struct, frozen=True, rename={"fix": "mend"}):
+class Finding(Struct, frozen=True):
     """One line of `esimhooks doctor`. `fix` says what to do, and is empty where nothing is to be done."""
 
     check: str

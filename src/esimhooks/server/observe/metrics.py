@@ -31,7 +31,7 @@ ProcessCollector(registry=REGISTRY)
 
 _build = Gauge(
     "esimhooks_build_info",
-    "Always 1; the label has the version",
+    "Always 1; the version is in the label",
     ["version"],
     multiprocess_mode="mostrecent",
     registry=REGISTRY,
@@ -40,31 +40,31 @@ _build.labels(__version__).set(1)
 
 _requests = Histogram(
     "esimhooks_http_request_duration_seconds",
-    "Seconds from the head of a request to the end of its answer",
+    "Seconds from the headers of a request to the end of its response",
     ["method", "route", "status"],
     buckets=_REQUEST_BUCKETS_S,
     registry=REGISTRY,
 )
 _notifications = Counter(
-    "esimhooks_notifications", "Notifications and updates taken in", ["source", "outcome"], registry=REGISTRY
+    "esimhooks_notifications", "Notifications and updates received", ["source", "outcome"], registry=REGISTRY
 )
 _stored_first = Counter(
     "esimhooks_notifications_stored_first",
-    "Notifications and updates that were answered before they were applied",
+    "Notifications and updates acknowledged before they were applied",
     ["source"],
     registry=REGISTRY,
 )
 _doubts = Counter(
     "esimhooks_provider_doubts_total",
-    "Members of notifications that were not understood while the rest was applied.",
+    "Fields of notifications that were not understood while the rest was applied",
     ["provider", "field"],
     registry=REGISTRY,
 )
 _events = Counter("esimhooks_events", "Events raised", ["type"], registry=REGISTRY)
-_attempts = Counter("esimhooks_delivery_attempts", "Attempts by outcome class", ["outcome"], registry=REGISTRY)
+_attempts = Counter("esimhooks_delivery_attempts", "Delivery attempts, by outcome", ["outcome"], registry=REGISTRY)
 _attempt_seconds = Histogram(
     "esimhooks_delivery_attempt_duration_seconds",
-    "Seconds that an attempt took, from resolving the name to the status line",
+    "Seconds from resolving the host name to the status line of the response",
     buckets=_REQUEST_BUCKETS_S,
     registry=REGISTRY,
 )
@@ -75,15 +75,15 @@ _first_attempt_seconds = Histogram(
     registry=REGISTRY,
 )
 _finished = Counter(
-    "esimhooks_deliveries_finished", "Deliveries that reached a final state", ["status"], registry=REGISTRY
+    "esimhooks_deliveries_finished", "Deliveries that reached a final status", ["status"], registry=REGISTRY
 )
 _dropped = Counter(
-    "esimhooks_delivery_results_dropped", "Results that came after their lease had gone to another", registry=REGISTRY
+    "esimhooks_delivery_results_dropped",
+    "Results discarded because another dispatcher had the lease by then",
+    registry=REGISTRY,
 )
-_refused = Counter(
-    "esimhooks_refused", "Requests and connections that were refused, by why", ["what"], registry=REGISTRY
-)
-_disabled = Counter("esimhooks_endpoints_disabled", "Endpoints disabled, by why", ["reason"], registry=REGISTRY)
+_refused = Counter("esimhooks_refused", "Requests and connections refused, by cause", ["what"], registry=REGISTRY)
+_disabled = Counter("esimhooks_endpoints_disabled", "Endpoints disabled, by reason", ["reason"], registry=REGISTRY)
 _batches = Histogram(
     "esimhooks_commit_size",
     "Items written in one transaction",
@@ -92,67 +92,69 @@ _batches = Histogram(
     registry=REGISTRY,
 )
 _loop_failures = Counter(
-    "esimhooks_loop_failures", "Rounds of background loops that failed or could not run", ["loop"], registry=REGISTRY
+    "esimhooks_loop_failures", "Rounds of background loops that failed", ["loop"], registry=REGISTRY
 )
 _rows_failed = Counter(
     "esimhooks_rows_failed",
-    "Rows that a loop could not work on; it went on with the others",
+    "Rows that a loop could not process and skipped",
     ["loop"],
     registry=REGISTRY,
 )
 _pending = Gauge(
     "esimhooks_deliveries_pending",
-    "Deliveries that wait, due or not",
+    "Pending deliveries, due or not",
     multiprocess_mode="mostrecent",
     registry=REGISTRY,
 )
-_due = Gauge("esimhooks_lanes_due", "Lanes that have a delivery due", multiprocess_mode="mostrecent", registry=REGISTRY)
+_due = Gauge(
+    "esimhooks_lanes_due", "Lanes with a delivery that is due", multiprocess_mode="mostrecent", registry=REGISTRY
+)
 _oldest_due = Gauge(
     "esimhooks_oldest_due_seconds",
-    "Seconds that the oldest due delivery has waited",
+    "Seconds for which the oldest due delivery has been waiting",
     multiprocess_mode="mostrecent",
     registry=REGISTRY,
 )
 _resting = Gauge(
     "esimhooks_lanes_resting",
-    "Lanes that rest because their endpoint fails",
+    "Lanes that cool down because their endpoint fails",
     multiprocess_mode="mostrecent",
     registry=REGISTRY,
 )
 _backlog = Gauge(
     "esimhooks_backlog_notifications",
-    "Notifications that wait: for their provider, or stored first to be applied",
+    "Notifications that wait for their provider's answer or are stored but not yet applied",
     multiprocess_mode="mostrecent",
     registry=REGISTRY,
 )
 _stored = Gauge(
     "esimhooks_stored_notifications",
-    "Notifications that are stored and answered, and not yet applied",
+    "Notifications that are stored and acknowledged but not yet applied",
     multiprocess_mode="mostrecent",
     registry=REGISTRY,
 )
 _oldest_stored = Gauge(
     "esimhooks_oldest_stored_seconds",
-    "Seconds that the oldest of these has waited",
+    "Seconds for which the oldest of these has been waiting",
     multiprocess_mode="mostrecent",
     registry=REGISTRY,
 )
 _dispatchers = Gauge(
-    "esimhooks_dispatchers", "Dispatchers that live, over all nodes", multiprocess_mode="mostrecent", registry=REGISTRY
+    "esimhooks_dispatchers", "Live dispatchers on all nodes", multiprocess_mode="mostrecent", registry=REGISTRY
 )
 _states = Gauge(
-    "esimhooks_endpoints", "Endpoints, by their state", ["state"], multiprocess_mode="mostrecent", registry=REGISTRY
+    "esimhooks_endpoints", "Endpoints, by state", ["state"], multiprocess_mode="mostrecent", registry=REGISTRY
 )
 _provider_states = Gauge(
     "esimhooks_provider_state",
-    "1 for the state that a provider is in, 0 for all others",
+    "1 for a provider's current state, 0 for the others",
     ["provider", "state"],
     multiprocess_mode="mostrecent",
     registry=REGISTRY,
 )
 _read_at = Gauge(
     "esimhooks_queue_read_timestamp_seconds",
-    "When the figures of the queue were read",
+    "When the figures of the queue were read, in Unix seconds",
     multiprocess_mode="mostrecent",
     registry=REGISTRY,
 )

@@ -29,7 +29,7 @@ def begin() -> Callable[[], None] | None:
     try:
         from esimhooks.server.observe.otel import OpenTelemetry  # noqa: PLC0415 - only where it is wanted
     except ModuleNotFoundError as error:
-        log.warning("tracing.not_installed", missing=error.name, mend="pip install 'esimhooks[otel]'")
+        log.warning("tracing.not_installed", missing=error.name, fix="pip install 'esimhooks[otel]'")
         return None
     _tracer = tracer = OpenTelemetry()
 
