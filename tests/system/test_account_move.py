@@ -239,16 +239,16 @@ async def test_an_import_is_made_once_and_whole_or_not_at_all(
     async with running(there) as node, Api(node.url, node.admin_key) as other:
         await other.put("/v1/providers/upstream", PROVIDER)
         for file, used, message in (
-            (cut, key, "the file ends too early"),
+            (cut, key, "the file is incomplete"),
             (swapped, key, "was changed, or encrypted with another key"),
             (whole, other_key, "was changed, or encrypted with another key"),
-            (key, key, "is no file of an account"),
+            (key, key, "is not an exported account"),
         ):
             with pytest.raises(Broken, match=message):
                 await import_account(there, file, used)
             assert (await other.get("/v1/accounts"))["data"] == []
         end = await import_account(there, whole, key)
-        with pytest.raises(Broken, match="is here already: nothing was imported"):
+        with pytest.raises(Broken, match="already exists here: nothing was imported"):
             await import_account(there, whole, key)
         async with other.as_key(merchant.key) as caller:
             [esim] = (await caller.get("/v1/esims"))["data"]

@@ -138,7 +138,7 @@ async def test_an_event_that_cannot_be_sent_is_counted_with_its_reason_and_the_o
     done = await present(database, recovery)
     assert (done.done, done.changed, done.failed) == (5, 4, 1)
     assert done.finished_at
-    assert (done.problem or "").endswith("something broke on our side; it is in the log")
+    assert (done.problem or "").endswith("an internal error occurred; the server's log has the details")
     assert await waiting(database, lane) == 4
 
 

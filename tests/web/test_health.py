@@ -285,7 +285,7 @@ async def test_a_node_whose_database_takes_no_writes_is_not_ready(postgres: str,
                 if (answer.status == 200) is not wanted:
                     await end_sessions(server)
                     return False
-                return wanted or "takes no writes" in answer.body["detail"]
+                return wanted or "read-only or not a primary" in answer.body["detail"]
 
             await eventually(partial(is_ready, wanted=True))
             await set_read_only("on")

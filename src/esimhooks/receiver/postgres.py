@@ -164,7 +164,7 @@ class PostgresDatabase:
         [[encoding]] = session.rows("SELECT current_setting('server_encoding')")
         if encoding != "UTF8":
             raise InboxUnavailable(
-                f"the encoding of the inbox's database is {encoding}, which lacks letters: make one with ENCODING 'UTF8'"
+                f"the encoding of the inbox's database is {encoding}, which cannot store all characters: create one with ENCODING 'UTF8'"
             )
         version = 0
         if session.rows("SELECT 1 WHERE to_regclass(:name) IS NOT NULL", name=VERSION_TABLE):

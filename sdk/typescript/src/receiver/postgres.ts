@@ -175,7 +175,7 @@ async function checkEncoding(session: Session): Promise<void> {
   const [row] = await session.rows("SELECT current_setting('server_encoding') AS encoding");
   if (row?.["encoding"] === "UTF8") return;
   throw new InboxUnavailable(
-    `the encoding of the inbox's database is ${String(row?.["encoding"])}, which lacks letters: make one with ENCODING 'UTF8'`,
+    `the encoding of the inbox's database is ${String(row?.["encoding"])}, which cannot store all characters: create one with ENCODING 'UTF8'`,
   );
 }
 

@@ -87,7 +87,7 @@ async def _database(settings: Settings, stack: AsyncExitStack) -> Database:
 
 def _require_new(file: Path) -> None:
     if file.exists():
-        raise Broken(f"{file} is there already")
+        raise Broken(f"{file} already exists")
 
 
 def _cipher_of(file: Path, key_file: Path) -> Cipher:
@@ -129,7 +129,7 @@ async def _read(file: Path, cipher: Cipher) -> AsyncGenerator[Part, None]:
         except Undecryptable as error:
             raise Broken(f"{file} was changed, or encrypted with another key") from error
         except (ValueError, zlib.error) as error:
-            raise Broken(f"{file} is no file of an account: {error}") from error
+            raise Broken(f"{file} is not an exported account: {error}") from error
 
 
 def _bound(head: _Head, number: int) -> str:

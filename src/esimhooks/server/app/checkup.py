@@ -68,8 +68,8 @@ def _key_file(check: str, path: Path, *, needed: bool) -> Finding:
     except FileNotFoundError:
         if needed:
             fix = "put the file back from a backup: without it nothing that was encrypted can be read again"
-            return fail(check, f"{path} is missing beside its database", fix)
-        return ok(check, f"{path} will be made at the first start")
+            return fail(check, f"{path} is missing", fix)
+        return ok(check, f"{path} will be created at the first start")
     except OSError as error:
         return fail(check, f"{path} cannot be read: {error.strerror}", "run as the user who runs the server")
     if mode & 0o077:
@@ -110,7 +110,7 @@ async def _queried(dsn: str, settings: Settings) -> AsyncIterator[Finding]:
     if found != needed:
         seen = f"the database is at {found or 'none'}, this program needs {needed}"
         yield (
-            warn("migrations", seen, "`esimhooks serve` brings an embedded database up to date by itself")
+            warn("migrations", seen, "`esimhooks serve` migrates an embedded database automatically")
             if settings.database_url is None
             else fail("migrations", seen, "run `esimhooks migrate`")
         )
@@ -122,7 +122,7 @@ async def _queried(dsn: str, settings: Settings) -> AsyncIterator[Finding]:
         async for finding in _database_findings(database, settings, complete=found == needed and usable):
             yield finding
     except NotNow as error:
-        yield fail("database", str(error), "it answered a moment ago: look at its log")
+        yield fail("database", str(error), "it answered a moment ago: read its log")
     finally:
         await database.close()
 
@@ -152,7 +152,7 @@ async def _database_findings(database: Database, settings: Settings, *, complete
             fix = "set ESIMHOOKS_ENCRYPTION_KEY to the key it was encrypted with; list old keys after the new one"
             yield fail("canary", "the encryption key is not the one that this database was encrypted with", fix)
             return
-        yield ok("canary", "the encryption key decrypts it" if opened else "none yet: made at the first start")
+        yield ok("canary", "the encryption key decrypts it" if opened else "none yet: created at the first start")
         yield await _operational(db, settings)
         stored = await providers.list_all(db)
     readable, unreadable = partition(stored)
@@ -180,12 +180,12 @@ async def _operational(db: Session, settings: Settings) -> Finding:
         return ok(check, "reported in log and metrics; ESIMHOOKS_OPERATIONAL_URL is not set")
     endpoint = await endpoints.find(db, OPERATOR, OPERATOR.account_id)
     if endpoint is None:
-        return ok(check, "their endpoint will be made at the next start")
+        return ok(check, "their endpoint will be created at the next start")
     which, account = text_of(Prefix.ENDPOINT, endpoint.id), text_of(Prefix.ACCOUNT, OPERATOR.account_id)
     if not endpoint.enabled:
         seen = f"{which} is disabled ({endpoint.disabled_reason})"
         return warn(
-            check, seen, f"mend its receiver, then `esimhooks endpoints enable {which} --account {account} --mode live`"
+            check, seen, f"fix its receiver, then `esimhooks endpoints enable {which} --account {account} --mode live`"
         )
     shown = f"`esimhooks endpoints secret {which} --account {account} --mode live` shows its secret"
     return ok(check, f"go to {which}; {shown}")
@@ -204,7 +204,7 @@ async def _durability(db: Session, *, allowed: bool) -> Finding:
     off = [name for name, value in values.items() if value == "off"]
     if not off:
         return ok("durability", seen)
-    fix = f"turn on {', '.join(off)}: what was acknowledged could be lost in a power cut"
+    fix = f"turn on {', '.join(off)}: what was acknowledged could be lost in a power failure"
     return warn("durability", seen, fix) if allowed or off == ["full_page_writes"] else fail("durability", seen, fix)
 
 
@@ -214,7 +214,7 @@ async def _clock(db: Session) -> Finding:
     half_way_s = (time.monotonic() - began) / 2
     skew_s = (theirs - sent_at).total_seconds() - half_way_s
     seen = f"{abs(skew_s):.3f} s {'behind' if skew_s > 0 else 'ahead of'} the database's"
-    fix = "let both machines keep time (chrony or systemd-timesyncd)"
+    fix = "synchronise both clocks (chrony or systemd-timesyncd)"
     if abs(skew_s) >= FAIL_SKEW_S:
         return fail("clock", seen, fix)
     return warn("clock", seen, fix) if abs(skew_s) >= WARN_SKEW_S else ok("clock", seen)
@@ -224,15 +224,17 @@ async def _encoding(db: Session) -> Finding:
     encoding = await installation.encoding(db)
     if encoding != "UTF8":
         return fail(
-            "encoding", f"{encoding}, which lacks letters", "make a database with ENCODING 'UTF8' and restore there"
+            "encoding",
+            f"{encoding}, which cannot store all characters",
+            "create a database with ENCODING 'UTF8' and restore into it",
         )
     return ok("encoding", encoding)
 
 
 async def _rights(db: Session) -> Finding:
     if lacks := await installation.missing_rights(db):
-        return fail("rights", "the login cannot make and drop the days of the history", "; ".join(lacks))
-    return ok("rights", "the login may make and drop the days of the history")
+        return fail("rights", "the login cannot create and drop history partitions", "; ".join(lacks))
+    return ok("rights", "the login may create and drop history partitions")
 
 
 async def _locks(db: Session, *, retention_days: int) -> Finding:

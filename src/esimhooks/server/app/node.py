@@ -468,7 +468,7 @@ async def _check(database: Database, settings: Settings) -> None:
         await check_canary(db)
         lacks = await missing_rights(db) if Role.SCHEDULER in settings.roles else []
     if lacks:
-        raise Broken(f"the database's login lacks rights that the role scheduler needs: {'; '.join(lacks)}")
+        raise Broken(f"the database login lacks permissions that the role scheduler needs: {'; '.join(lacks)}")
     if Role.SCHEDULER not in settings.roles:
         return
     missing = await ensure_partitions(database, now=system_clock())

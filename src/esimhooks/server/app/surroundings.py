@@ -68,9 +68,9 @@ async def proxy(url: str) -> Finding:
             _, writer = await asyncio.open_connection(parts.hostname, port)
     except (OSError, TimeoutError) as error:
         fix = "start it, or correct ESIMHOOKS_EGRESS_PROXY: nothing is delivered meanwhile"
-        return fail("egress proxy", f"{parts.hostname}:{port} takes no connection ({_reason(error)})", fix)
+        return fail("egress proxy", f"{parts.hostname}:{port} does not accept connections ({_reason(error)})", fix)
     writer.close()
-    return ok("egress proxy", f"{parts.hostname}:{port} takes connections")
+    return ok("egress proxy", f"{parts.hostname}:{port} accepts connections")
 
 
 async def reached(stored: Sequence[StoredProvider], *, public_url: str | None) -> AsyncIterator[Finding]:
@@ -80,7 +80,7 @@ async def reached(stored: Sequence[StoredProvider], *, public_url: str | None) -
         return
     if public_url is None:
         fix = "set ESIMHOOKS_PUBLIC_URL to the https address under which providers reach this server"
-        yield warn("public address", "not set: providers would get an address of this machine", fix)
+        yield warn("public address", "not set: providers would get a URL of this machine", fix)
     else:
         yield ok("public address", public_url)
     async with _session() as session:
@@ -93,7 +93,7 @@ def _session() -> ClientSession:
 
 
 async def _provider(session: ClientSession, stored: StoredProvider) -> Finding:
-    """Return whether the provider takes the credentials: it is queried for an order that it cannot know."""
+    """Return whether the provider accepts the credentials: it is queried for an order that it cannot know."""
     check = f"provider {stored.name}"
     config = ProviderConfig(
         name=stored.name,
@@ -110,13 +110,13 @@ async def _provider(session: ClientSession, stored: StoredProvider) -> Finding:
     except Refused as error:
         return fail(check, "; ".join(f"{one.pointer}: {one.detail}" for one in error.errors), "store it again")
     except (ProviderRefused, StillAllocating):
-        pass  # it takes the credentials, and does not know the order
+        pass  # it accepts the credentials, and does not know the order
     except (NotNow, Unparsable) as error:
         fix = (
             "are address and credentials right, and may this machine reach it? Requeries and new orders wait meanwhile"
         )
         return fail(check, f"{stored.base_url or stored.kind}: {error}", fix)
-    return ok(check, f"{stored.base_url or stored.kind} takes the credentials")
+    return ok(check, f"{stored.base_url or stored.kind} accepts the credentials")
 
 
 async def _at_once() -> None:
@@ -126,8 +126,8 @@ async def _at_once() -> None:
 def _variables() -> list[Finding]:
     unknown = Settings.unknown_variables()
     if not unknown:
-        return [ok("variables", "every ESIMHOOKS_ variable is a setting")]
-    return [warn("variables", f"{name} is no setting, and has no effect", hint) for name, hint in unknown.items()]
+        return [ok("variables", "every ESIMHOOKS_ variable is a known setting")]
+    return [warn("variables", f"{name} is not a setting and has no effect", hint) for name, hint in unknown.items()]
 
 
 def _disk(folder: Path) -> Finding:

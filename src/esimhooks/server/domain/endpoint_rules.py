@@ -128,7 +128,7 @@ def in_lower_case(headers: Mapping[str, Value]) -> dict[str, Value]:
     """Return the headers by their names in lower case. Raises `Refused` (422) where two are the same then."""
     lower = {name.lower(): value for name, value in sorted(headers.items())}
     if len(lower) != len(headers):
-        raise Refused.invalid("/headers", "expected each header once: upper and lower case are the same")
+        raise Refused.invalid("/headers", "expected each header once, ignoring case")
     return lower
 
 

@@ -46,7 +46,7 @@ class Refused(EsimhooksError):
     def invalid(cls, pointer: str, detail: str) -> Self:
         """One field does not hold what was expected (422)."""
         return cls(
-            "a field does not hold what was expected",
+            "one or more fields are invalid",
             status=422,
             code="INVALID_FIELD",
             errors=(FieldError(pointer, detail),),

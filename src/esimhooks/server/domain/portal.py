@@ -73,7 +73,7 @@ def picture_type(picture: bytes) -> str:
     if b"<svg" not in picture[:1024]:
         raise Refused.invalid("", "expected a PNG or an SVG")
     if ACTIVE_SVG.search(picture):
-        raise Refused.invalid("", "expected an SVG that only draws: no scripts, styles, links, animations or entities")
+        raise Refused.invalid("", "expected a static SVG without scripts, styles, links, animations or entities")
     return "image/svg+xml"
 
 

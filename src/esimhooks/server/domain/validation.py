@@ -88,7 +88,7 @@ def _refusal_of_text(raw: bytes, kind: Any) -> Refused:
 def _refusal(value: object, kind: Any, below: str, *, strict: bool = True) -> Refused:
     found = tuple(islice(_bad_fields(value, _described(kind), below, strict=strict), MAX_ERRORS))
     return Refused(
-        "a field does not hold what was expected",
+        "one or more fields are invalid",
         status=422,
         code="INVALID_FIELD",
         errors=found or (FieldError(below, expected(kind)),),

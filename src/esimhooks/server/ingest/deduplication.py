@@ -16,7 +16,7 @@ from esimhooks.server.domain.notification import Notification
 from esimhooks.server.domain.update import Update
 from esimhooks.server.store.intake import Seen
 
-CONFLICT = "the same id came before with other content; the first is kept"
+CONFLICT = "the same id arrived before with different content; the first is kept"
 
 
 class Repetition(Struct, frozen=True, kw_only=True):

@@ -47,7 +47,7 @@ Answered = TypeVar("Answered")
 
 
 class Watched(Provider):
-    """A provider of which it is noted whether it takes the credentials; all else is the provider's own."""
+    """A provider of which it is noted whether it accepts the credentials; all else is the provider's own."""
 
     def __init__(self, provider: Provider, note: Note) -> None:
         self._provider = provider

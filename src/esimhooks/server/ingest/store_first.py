@@ -85,7 +85,7 @@ class StoreFirst:
         if now - self._read_at >= CHECK_EVERY_S:
             self._size, self._read_at = await stored_first.backlog_size(db), now
         if self._size.count + len(items) > self._bounds.rows or self._size.oldest_s > self._bounds.age_s:
-            raise NotNow("more notifications wait to be applied than may", retry_after_s=RETRY_AFTER_S)
+            raise NotNow("too many notifications are waiting to be applied", retry_after_s=RETRY_AFTER_S)
         left = await stored_first.store(
             db,
             [

@@ -206,7 +206,7 @@ class BackgroundJobs:
         async with self._database.session() as db:
             esim = await esims.find(db, tenant, esim_id)
         if esim is None:
-            raise Refused.not_found(f"{text_of(Prefix.ESIM, esim_id)} is not there any more")
+            raise Refused.not_found(f"{text_of(Prefix.ESIM, esim_id)} no longer exists")
         return await self._requery.fetch(esim)
 
     async def _finish(self, progress: _Progress[RequeryFilter]) -> None:
@@ -235,7 +235,7 @@ def _reason(error: Exception) -> str:
     return (
         "it cannot be decrypted"
         if isinstance(error, Undecryptable)
-        else "something broke on our side; it is in the log"
+        else "an internal error occurred; the server's log has the details"
     )
 
 

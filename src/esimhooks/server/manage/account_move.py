@@ -106,7 +106,7 @@ async def parts_of(database: Database, account_id: UUID) -> AsyncGenerator[Part,
         account = found(await accounts.find(db, account_id), "account")
         frozen_at = await freezing.frozen_at(db, account_id)
         if frozen_at is None:
-            raise Refused.conflict("the account is not frozen any more")
+            raise Refused.conflict("the account is no longer frozen")
         yield Manifest(
             account_id=account_id,
             name=account.name,
@@ -130,7 +130,7 @@ async def import_account(database: Database, parts: AsyncIterator[Part], *, now:
     """
     manifest = await anext(parts, None)
     if not isinstance(manifest, Manifest):
-        raise Broken("the file does not begin as one of an account does")
+        raise Broken("the file is not an exported account")
     await _check(database, manifest)
     missing = await ensure_partitions(database, now=now, since=manifest.oldest)
     if missing:
@@ -155,9 +155,9 @@ async def _store(db: Session, parts: AsyncIterator[Part]) -> End:
             counts[part.table] += len(part.rows)
         if isinstance(part, End):
             if dict(part.counts) != dict(counts):
-                raise Broken("the file lacks some of its rows")
+                raise Broken("the file is incomplete: rows are missing")
             return part
-    raise Broken("the file ends too early: it was not written to its end, or cut")
+    raise Broken("the file is incomplete")
 
 
 async def _check(database: Database, manifest: Manifest) -> None:
@@ -168,7 +168,7 @@ async def _check(database: Database, manifest: Manifest) -> None:
         )
     async with database.session() as db:
         if await accounts.find(db, manifest.account_id) is not None:
-            raise Broken(f"{text_of(Prefix.ACCOUNT, manifest.account_id)} is here already: nothing was imported")
+            raise Broken(f"{text_of(Prefix.ACCOUNT, manifest.account_id)} already exists here: nothing was imported")
         kinds = await account_rows.kinds_of_providers(db, list(manifest.providers))
     for name, kind in manifest.providers.items():
         if kinds.get(name) != kind:

@@ -118,7 +118,7 @@ async def _chosen(db: Session, event: Event, endpoint_id: UUID | None) -> Sequen
             )
         ]
         if not wanting:
-            raise Refused.conflict("no enabled endpoint wants this event: name one, or enable one that does")
+            raise Refused.conflict("no enabled endpoint is subscribed to this event: name one, or enable one that is")
         return wanting
     endpoint = found(await endpoints.find_to_change(db, event.tenant, endpoint_id), "endpoint")
     if not endpoint.enabled:

@@ -101,7 +101,7 @@ async def begin_requery(
         created_at=now,
     )
     if not await jobs.insert(db, job):
-        raise Refused.conflict("a requery of this account and mode is under way: wait for it, or cancel it")
+        raise Refused.conflict("this account and mode already has a requery running: wait for it, or cancel it")
     changes = {name: ChangedField(None, value) for name, value in _named(where).items()}
     await record_action(db, actor, Action.REQUERY_BEGIN, text_of(Prefix.REQUERY, job.id), owner=tenant, changes=changes)
     return job

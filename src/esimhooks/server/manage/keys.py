@@ -168,7 +168,7 @@ async def _require_room(db: Session, tenant: Tenant, role: Role, *, expires_at: 
         return
     names = ", ".join(f"{key.name} ({text_of(Prefix.KEY, key.id)})" for key in live)
     raise Refused.conflict(
-        f"the account has {len(live)} keys of mode {tenant.mode.value} in use: {names}. Revoke one, or let it expire, and try again"
+        f"the account already has {len(live)} keys of mode {tenant.mode.value}: {names}. Revoke one, or let it expire, and try again"
     )
 
 

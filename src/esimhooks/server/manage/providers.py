@@ -177,7 +177,9 @@ async def rotate_token(
         raise Refused.not_found("there is no such provider")
     before = found(await providers.find(db, name), "provider")
     if before.old_token is not None and expire_old_in_s > 0:
-        raise Refused.conflict("an old address of this provider still works: wait for its end, or end both with 0")
+        raise Refused.conflict(
+            "an old URL of this provider still works: wait until it expires, or replace both with expireOldIn 0"
+        )
     await providers.rotate_token(db, before, secrets.token_urlsafe(TOKEN_BYTES), expire_old_in_s=expire_old_in_s)
     overlap = {"expireOldIn": ChangedField(None, expire_old_in_s)}
     await record_action(db, actor, Action.PROVIDER_ROTATE, name, owner=None, changes=overlap)

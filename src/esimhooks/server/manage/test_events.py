@@ -265,7 +265,7 @@ async def _locked(db: Session, tenant: Tenant, esim_id: UUID) -> Esim:
     known = await intake.lock_and_read(db, [keys], [])
     esim = next((one for one in known.candidates if one.id == esim_id), None)
     if not isinstance(esim, Esim):
-        raise Refused.conflict("the eSIM cannot be read any more")
+        raise Refused.conflict("the eSIM can no longer be decrypted")
     return esim
 
 

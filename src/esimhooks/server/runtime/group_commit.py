@@ -68,7 +68,7 @@ class GroupCommit(Generic[Item, Result]):
         even where the caller has gone away.
         """
         if self._count >= MAX_QUEUE:
-            raise NotNow("more is coming in than the database can take", retry_after_s=1)
+            raise NotNow("requests arrive faster than the database can take them", retry_after_s=1)
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(owner, deque()).append(_Waiting(item, self._weight_of(item), future))
         self._count += 1

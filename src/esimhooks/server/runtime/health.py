@@ -62,5 +62,5 @@ class Health:
                     await migrate.check_not_behind(db)
                     await installation.check_takes_writes(db)
             except TimeoutError:
-                raise NotNow(f"the database commits nothing within {WITHIN_S:.0f} s") from None
+                raise NotNow(f"the database did not commit within {WITHIN_S:.0f} s") from None
             self._ready_at = monotonic()

@@ -384,7 +384,9 @@ async def check_durability(session: Session, *, refuse: bool = True) -> None:
         raise Broken(f"PostgreSQL {OLDEST_VERSION} or newer is needed")
     encoding = await session.conn.fetchval("SELECT current_setting('server_encoding')")
     if encoding != "UTF8":
-        raise Broken(f"the database's encoding is {encoding}, which lacks letters: make one with ENCODING 'UTF8'")
+        raise Broken(
+            f"the database's encoding is {encoding}, which cannot store all characters: create one with ENCODING 'UTF8'"
+        )
     for setting in ("fsync", "synchronous_commit"):
         value = await session.conn.fetchval("SELECT current_setting($1)", setting)
         if value == "off":

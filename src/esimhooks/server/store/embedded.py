@@ -92,7 +92,7 @@ class EmbeddedPostgres:
         Raises `Broken` where another process uses the folder, or where PostgreSQL cannot work there.
         """
         if self._lock is not None:
-            raise Broken(f"the embedded PostgreSQL of {self._data_dir} was started already")
+            raise Broken(f"the embedded PostgreSQL of {self._data_dir} is already running")
         try:
             self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = self._take_lock()
@@ -296,7 +296,7 @@ class EmbeddedPostgres:
         _wait_for(lambda: self._ready() or self._postmaster() is None, deadline)
         process = self._postmaster()
         if process is not None and not self._ready():
-            raise Broken(f"the PostgreSQL of {self._pgdata} (process {process.pid}) runs and does not get ready")
+            raise Broken(f"the PostgreSQL of {self._pgdata} (process {process.pid}) runs but does not become ready")
         return process
 
     def _forget_reused_pid(self) -> None:

@@ -186,7 +186,7 @@ async def check_takes_writes(db: Session) -> None:
         "SELECT current_setting('transaction_read_only') AS read_only, pg_is_in_recovery() AS is_standby"
     )
     if row["is_standby"] or row["read_only"] == "on":
-        raise NotNow("the database takes no writes: it is read-only, or no primary")
+        raise NotNow("the database is read-only or not a primary")
     await db.conn.fetchval("SELECT pg_current_xact_id()::text")
 
 
