@@ -12,7 +12,8 @@ from random import Random
 
 import asyncpg
 import pytest
-from hypothesis import strategies
+from hypothesis import HealthCheck, strategies
+from hypothesis import settings as hypothesis_settings
 
 import ast_in_threads
 from api import Api
@@ -59,6 +60,17 @@ TENANT_TABLES = (
 EMPTY = "; ".join(f"DELETE FROM {table}" for table in TENANT_TABLES)
 """In one transaction, with a key that a test has brought."""
 EMPTY += "; DELETE FROM installation WHERE name LIKE 'canary%'"
+
+EXAMPLES = {"quick": 40, "thorough": 200}
+"""Of a law that does not say how many by itself. The gate tries the thorough profile: `--hypothesis-profile thorough`."""
+for name, number in EXAMPLES.items():
+    hypothesis_settings.register_profile(
+        name,
+        max_examples=number,
+        deadline=None,  # the time limit of the test is enough
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    )
+hypothesis_settings.load_profile("quick")
 
 
 def pytest_configure(config: pytest.Config) -> None:

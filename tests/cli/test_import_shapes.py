@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.canned import Invoke
@@ -38,7 +38,6 @@ MEMBERS = (
 rows = st.fixed_dictionaries({"url": st.just("https://x.example/hook")}, optional=dict.fromkeys(MEMBERS, values))
 
 
-@settings(max_examples=40, deadline=None)
 @given(content=st.lists(rows, max_size=3), read=st.sampled_from([svix, convoy]))
 def test_whatever_stands_in_the_list_is_read_or_refused(content: Any, read: Any) -> None:
     with suppress(Failed):

@@ -262,7 +262,7 @@ def test_what_is_claimed_is_shared_by_accounts_before_it_is_shared_by_lanes() ->
     assert sum(capacities[lane] for lane in many) <= 4 * SLOTS // 2
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_every_job_is_started_once_and_never_more_than_the_slots_whatever_comes(data: st.DataObject) -> None:
     crowd, accounts = Crowd(), [new_id() for _ in range(4)]

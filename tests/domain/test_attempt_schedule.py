@@ -1,12 +1,11 @@
 """When the next attempt may start: never early, at most a tenth late, and only as often as the schedule has it."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from esimhooks.server.domain.schedule import NAMED, PERSISTENT, STANDARD, delay_before
 
-LAW = settings(deadline=None)
 schedules = st.lists(st.integers(0, 172_800), min_size=1, max_size=20)
 jitters = st.floats(0, 1)
 
@@ -22,7 +21,6 @@ def test_the_persistent_schedule() -> None:
     assert NAMED == {"standard": STANDARD, "persistent": PERSISTENT}
 
 
-@LAW
 @given(schedule=schedules, jitter=jitters, data=st.data())
 def test_an_attempt_is_never_early_and_at_most_a_tenth_late(
     schedule: list[int], jitter: float, data: st.DataObject
@@ -45,7 +43,6 @@ def test_chance_spreads_the_later_attempts() -> None:
     assert delay_before(2, STANDARD, jitter=1.0) == pytest.approx(66)
 
 
-@LAW
 @given(schedule=schedules, jitter=jitters)
 def test_after_the_last_attempt_there_is_none(schedule: list[int], jitter: float) -> None:
     assert delay_before(len(schedule) + 1, schedule, jitter=jitter) is None

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from esimhooks.server.domain.esim import Further
@@ -14,8 +14,6 @@ from esimhooks.vocabulary.esim import Allowance
 from esimhooks.vocabulary.timestamps import timestamp
 from esimhooks.vocabulary.volumes import BYTES_PER_MB, from_megabytes, megabytes
 from factories import GB, NOON, an_active_esim, an_order, days, hours
-
-LAW = settings(deadline=None)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +52,6 @@ def test_volumes_are_megabytes_of_1048576_bytes_with_2_decimals(volume_bytes: in
     assert esim_data(an_active_esim(used_bytes=volume_bytes), now=NOON).data_usage == volume_mb
 
 
-@LAW
 @given(volume_bytes=st.integers(0, 10**15))
 def test_a_volume_loses_less_than_a_hundredth_of_a_megabyte_on_the_wire(volume_bytes: int) -> None:
     wire = msgspec.json.decode(msgspec.json.encode(megabytes(volume_bytes)))

@@ -4,7 +4,7 @@ from itertools import permutations
 from random import Random
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import to_builtins
 
@@ -16,7 +16,6 @@ from esimhooks.server.domain.wire import esim_data
 from esimhooks.vocabulary.statuses import EsimStatus, PlanState, SmdpStatus
 from factories import an_order, an_update, apply_updates, days, hours
 
-LAW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ARRIVED = days(30)
 
 Facts = tuple[EsimStatus | None, SmdpStatus | None, tuple[int, int] | None, bool]
@@ -52,7 +51,6 @@ def after(updates: list[Update]) -> tuple[object, ...]:
     return axes(apply_updates(an_order(), updates, received_at=ARRIVED)[-1].esim)
 
 
-@LAW
 @given(
     applied=st.lists(facts, min_size=2, max_size=4),
     causes=st.lists(st.sampled_from([Cause.PUSH, Cause.POLL, Cause.VALIDITY, Cause.REQUERY]), min_size=4, max_size=4),
@@ -63,7 +61,6 @@ def test_any_order_of_arrival_leads_to_the_same_state(applied: list[Facts], caus
     assert {after(list(order)) for order in permutations(updates)} == {after(updates)}
 
 
-@LAW
 @given(applied=st.lists(facts, min_size=1, max_size=8), order=st.randoms(use_true_random=False))
 def test_on_each_axis_the_latest_report_counts(applied: list[Facts], order: Random) -> None:
     updates = [as_of(hour, one, Cause.PUSH) for hour, one in enumerate(applied)]
@@ -77,7 +74,6 @@ def test_on_each_axis_the_latest_report_counts(applied: list[Facts], order: Rand
     assert after(shuffled) == (status, smdp_status, *figures)
 
 
-@LAW
 @given(order=st.permutations(range(1, 7)), statuses=st.lists(st.sampled_from(SmdpStatus), min_size=6, max_size=6))
 def test_numbered_profile_notifications_are_ordered_by_their_number(
     order: list[int], statuses: list[SmdpStatus]
@@ -140,7 +136,6 @@ def shown(updates: list[Update]) -> dict[str, Any]:
     return data | {"id": None}
 
 
-@LAW
 @given(reports=st.lists(details, min_size=2, max_size=6), order=st.randoms(use_true_random=False))
 def test_the_same_facts_in_any_order_give_the_same_esim(reports: list[dict[str, Any]], order: Random) -> None:
     updates = [a_report(hour, fields) for hour, fields in enumerate(reports)]

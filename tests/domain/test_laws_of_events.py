@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
@@ -16,7 +16,6 @@ from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 from esimhooks.vocabulary.volumes import BYTES_PER_MB
 from factories import EVERY_CHANGE, Applied, an_active_esim, an_esim, an_order, an_update, apply_update, hours
 
-LAW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 STATUS_EVENTS = frozenset(EventType) - {EventType.DATA_UPDATED, EventType.USAGE_UPDATED, EventType.REQUERIED}
 POLICIES = st.sampled_from(
     [EVERY_CHANGE, EmitPolicy(), EmitPolicy(usage_interval_s=7 * 24 * 3600), EmitPolicy(thresholds=())]
@@ -63,7 +62,6 @@ def apply_story(esim: Esim, story: list[Update], policy: EmitPolicy) -> list[App
     return applied
 
 
-@LAW
 @given(esim=esims, story=stories, policy=POLICIES)
 def test_a_change_of_status_raises_one_status_event_and_nothing_else_does(
     esim: Esim, story: list[Update], policy: EmitPolicy
@@ -78,7 +76,6 @@ def test_a_change_of_status_raises_one_status_event_and_nothing_else_does(
         assert raised == list(step.envelopes[: len(raised)]), "the status event is the first"
 
 
-@LAW
 @given(
     readings=st.lists(st.tuples(st.integers(1, 200), st.integers(0, 200)), max_size=20),
     causes=st.lists(st.sampled_from([Cause.PUSH, Cause.POLL, Cause.REQUERY, Cause.FILL]), min_size=20, max_size=20),
@@ -104,7 +101,6 @@ def test_a_threshold_fires_once_until_it_is_armed_again(
         esim, total, used = applied.esim, next_total, next_used
 
 
-@LAW
 @given(esim=esims, story=stories, update=updates(), policy=POLICIES)
 def test_the_same_update_again_changes_nothing_and_raises_nothing(
     esim: Esim, story: list[Update], update: Update, policy: EmitPolicy
@@ -123,7 +119,6 @@ def test_the_same_update_again_changes_nothing_and_raises_nothing(
         assert again.change.outcome in ("unchanged", "stale")
 
 
-@LAW
 @given(esim=esims, story=stories, policy=POLICIES)
 def test_the_events_of_an_esim_are_numbered_without_gaps(esim: Esim, story: list[Update], policy: EmitPolicy) -> None:
     envelopes = [one for step in apply_story(esim, story, policy) for one in step.envelopes]
@@ -132,7 +127,6 @@ def test_the_events_of_an_esim_are_numbered_without_gaps(esim: Esim, story: list
     assert [one.sequence for one in envelopes] == list(range(first, first + len(envelopes)))
 
 
-@LAW
 @given(esim=esims, story=stories, policy=POLICIES)
 def test_the_changes_of_all_events_lead_from_the_first_data_to_every_later_one(
     esim: Esim, story: list[Update], policy: EmitPolicy
@@ -156,7 +150,6 @@ def comparable(envelope: Envelope) -> dict[str, Any]:
     return {name: value for name, value in data.items() if name not in apart}
 
 
-@LAW
 @given(esim=esims, story=stories, policy=POLICIES)
 def test_changes_have_differences_only(esim: Esim, story: list[Update], policy: EmitPolicy) -> None:
     for step in apply_story(esim, story, policy):
@@ -167,7 +160,6 @@ def test_changes_have_differences_only(esim: Esim, story: list[Update], policy: 
                 assert change.old != change.new == data[name]
 
 
-@LAW
 @given(esim=esims, story=stories, policy=POLICIES)
 def test_the_bytes_of_an_event_are_json_that_says_the_same(esim: Esim, story: list[Update], policy: EmitPolicy) -> None:
     for step in apply_story(esim, story, policy):

@@ -4,13 +4,12 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, first_id_of, made_at, new_id, parse_id, text_of
 
-LAW = settings(deadline=None)
 prefixes = st.sampled_from(Prefix)
 milliseconds = st.integers(0, 2**42)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -22,7 +21,6 @@ def refusal(prefix: Prefix, text: str) -> Refused:
     return refused.value
 
 
-@LAW
 @given(prefix=prefixes, value=st.uuids())
 def test_an_id_survives_the_round_trip(prefix: Prefix, value: UUID) -> None:
     assert parse_id(prefix, text_of(prefix, value)) == value
@@ -34,7 +32,6 @@ def test_an_id_looks_as_the_wire_has_it() -> None:
     assert text == "evt_01h455vb4pex5vsknk084sn02q"
 
 
-@LAW
 @given(mine=prefixes, foreign=prefixes, value=st.uuids())
 def test_the_id_of_another_kind_is_not_found(mine: Prefix, foreign: Prefix, value: UUID) -> None:
     if mine is not foreign:
@@ -65,7 +62,6 @@ def test_garbage_is_not_found(text: str) -> None:
     assert (refused.status, refused.code) == (404, "NOT_FOUND")
 
 
-@LAW
 @given(text=st.text(max_size=40) | st.text(min_size=26, max_size=26).map("evt_".__add__))
 def test_no_text_but_an_id_is_an_id(text: str) -> None:
     try:
@@ -82,7 +78,6 @@ def test_ids_made_one_after_the_other_ascend_inside_and_outside() -> None:
     assert [text_of(Prefix.EVENT, one) for one in made] == sorted(text_of(Prefix.EVENT, one) for one in made)
 
 
-@LAW
 @given(at=milliseconds)
 def test_the_first_id_of_a_millisecond_has_that_millisecond(at: int) -> None:
     time = EPOCH + timedelta(milliseconds=at)
@@ -90,7 +85,6 @@ def test_the_first_id_of_a_millisecond_has_that_millisecond(at: int) -> None:
     assert made_at(first_id_of(time)) == time
 
 
-@LAW
 @given(at=milliseconds, microseconds=st.integers(0, 999))
 def test_the_first_id_of_a_time_is_that_of_its_millisecond(at: int, microseconds: int) -> None:
     time = EPOCH + timedelta(milliseconds=at)

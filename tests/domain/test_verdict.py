@@ -1,7 +1,7 @@
 """What an answer means: every row of the table."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from esimhooks.server.domain.delivery import DeliveryStatus, Outcome, OutcomeClass, Verdict
@@ -10,7 +10,6 @@ from esimhooks.server.domain.verdict import FAULT_RETRY_S, judge
 from factories import NOON
 
 DAY_S = 86_400
-LAW = settings(deadline=None)
 RETRIED = sorted(set(OutcomeClass) - {OutcomeClass.OK, OutcomeClass.GONE, OutcomeClass.INTERNAL})
 
 
@@ -65,7 +64,6 @@ def test_retry_after_postpones(outcome: OutcomeClass, requested_s: float, delay_
     assert verdict(outcome, retry_after_s=requested_s).delay_s == delay_s
 
 
-@LAW
 @given(attempt=st.integers(1, 5), jitter=st.floats(0, 1), requested_s=st.none() | st.floats(0, 10 * DAY_S))
 def test_no_answer_makes_an_attempt_early(attempt: int, jitter: float, requested_s: float | None) -> None:
     delay = verdict(OutcomeClass.TOO_MANY, attempt=attempt, jitter=jitter, retry_after_s=requested_s).delay_s

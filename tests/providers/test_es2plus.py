@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from aiohttp import ClientSession
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from api import Api, a_merchant
@@ -235,7 +235,6 @@ async def test_a_download_is_answered_204_and_reaches_the_esim_whose_key_is_the_
     assert [entry["outcome"] for entry in journal][:2] == ["invalid", "applied"]
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     st.fixed_dictionaries(
         {"iccid": st.just(ICCID) | LIKELY, "notificationPointId": st.integers(1, 9) | LIKELY},

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from esimhooks.server.domain.notification import InboundRequest, Notification
@@ -61,25 +61,21 @@ def understood(request: InboundRequest) -> Notification | None:
     return found
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes(body: bytes) -> None:
     understood_or_unparsable(body)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.text(max_size=200))
 def test_arbitrary_query_strings(query: str) -> None:
     understood_or_unparsable(query=query)
 
 
-@settings(max_examples=200, deadline=None)
 @given(ANYTHING)
 def test_arbitrary_json(document: object) -> None:
     understood_or_unparsable(json.dumps(document).encode())
 
 
-@settings(max_examples=200, deadline=None)
 @given(ENVELOPES)
 def test_arbitrary_values_in_known_fields(document: object) -> None:
     understood_or_unparsable(json.dumps(document).encode())
@@ -135,7 +131,6 @@ def arrived(found: Notification) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("kind", MEMBERS)
-@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_spoilt_member_never_hides_another(kind: str, data: st.DataObject) -> None:
     content = IDENTITY | MEMBERS[kind]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -327,7 +327,6 @@ async def test_a_callback_from_an_address_that_is_not_listed_is_refused(
     assert raised.value.status == 401
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     st.fixed_dictionaries(
         {"alertType": st.sampled_from([*TOPICS, "Other"])},

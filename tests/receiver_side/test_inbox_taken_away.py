@@ -181,13 +181,17 @@ def test_a_server_that_is_gone_before_its_answer_is_noticed_in_seconds(over_tcp:
     receiver.close()
 
 
-def test_a_database_that_cannot_store_every_letter_is_refused_before_anything_is_acknowledged(postgres: str) -> None:
+@pytest.fixture
+def latin(postgres: str) -> Iterator[str]:
+    """The address of a database that can store only the letters of western Europe."""
     with psycopg.connect(postgres, autocommit=True) as server:
         server.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0")
-        try:
-            latin = PostgresDatabase(make_conninfo(postgres, dbname="latin"))
-            with pytest.raises(InboxUnavailable, match=r"LATIN1.*UTF8"), latin.writing():
-                pass
-            latin.close()
-        finally:
-            server.execute("DROP DATABASE latin WITH (FORCE)")
+        yield make_conninfo(postgres, dbname="latin")
+        server.execute("DROP DATABASE latin WITH (FORCE)")
+
+
+def test_a_database_that_cannot_store_every_letter_is_refused_before_anything_is_acknowledged(latin: str) -> None:
+    inbox = PostgresDatabase(latin)
+    with pytest.raises(InboxUnavailable, match=r"LATIN1.*UTF8"), inbox.writing():
+        pass
+    inbox.close()

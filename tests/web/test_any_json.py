@@ -3,7 +3,7 @@
 import json
 import math
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api import Api, Json
@@ -58,9 +58,7 @@ values: st.SearchStrategy[Json] = st.recursive(
 )
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=25)
 @given(value=values)
 async def test_no_json_is_answered_with_a_5xx(operator: Api, value: Json) -> None:
     body = json.dumps(value).encode()

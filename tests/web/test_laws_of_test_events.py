@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
@@ -60,9 +60,7 @@ def disagreements(event: Json, esim: Json, facts: Json) -> list[str]:
     return [name for name, holds in found.items() if not holds]
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=25)
 @given(event=st.sampled_from(list(EventType)), data=few | facts)
 async def test_a_test_event_agrees_with_itself_or_is_refused(operator: Api, event: EventType, data: Json) -> None:
     merchant = await a_merchant(operator)
