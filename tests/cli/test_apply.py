@@ -144,7 +144,7 @@ async def test_nothing_is_deleted_without_prune(shell: Shell, operator: Api) -> 
     pruned = await shell.run("apply", smaller, "--prune", "--yes")
 
     assert kept.out == ""
-    assert "5 more on the server that the file does not have: they stay" in kept.err
+    assert "5 more on the server are not in the file: they stay, --prune deletes them" in kept.err
     assert refused.code == 2
     assert "pass --yes" in refused.err
     assert pruned.out.splitlines()[-1] == "5 deleted"

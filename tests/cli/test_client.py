@@ -77,7 +77,7 @@ def test_an_answer_that_is_not_of_the_api_is_no_traceback(invoke: Invoke, server
     done = invoke("accounts", "list")
 
     assert done.code == 1
-    assert "is ESIMHOOKS_URL right?" in done.err
+    assert "is ESIMHOOKS_URL correct?" in done.err
 
 
 def test_without_a_server_it_says_how_to_start_one(

@@ -119,9 +119,9 @@ async def test_a_receiver_written_with_the_library_of_svix_verifies_us_unchanged
     assert (shown.code, before["data"]) == (0, [])
     assert SVIX_SECRET not in shown.out
     assert (made.code, made.out.splitlines()[-1]) == (0, "2 created")
-    assert "endpoint Shop: there is no event esim.gone here" in made.err
+    assert "endpoint Shop: there is no event type esim.gone here" in made.err
     assert "endpoint Shop: the header Host cannot be set here" in made.err
-    assert "endpoint https://hooks.example.com/off: no secret stands in the file: it gets a new one" in made.err
+    assert "endpoint https://hooks.example.com/off: the file has no secret for it: it gets a new one" in made.err
     assert again.out == ""
     assert shop["eventTypes"] == ["esim.activated", "esim.expired"]
     assert (shop["rateLimit"], shop["headers"], shop["name"]) == (20, {"x-shop": "7"}, "Shop")
@@ -143,8 +143,8 @@ async def test_endpoints_of_convoy_keep_their_keys_as_secrets_and_their_header(o
     assert base64.b64decode(secret.removeprefix("whsec_")).decode() == CONVOY_SECRET
     assert (shop["timeout"], shop["rateLimit"], shop["headers"]) == (30, 2, {"x-token": "t0ken"})
     assert (paused["name"], paused["enabled"]) == ("Shop 2", False)
-    assert "endpoint Shop 2: authentication by oauth2 does not exist here" in made.err
-    assert "endpoint Shop 2: its secret has not 24 to 64 bytes: it gets a new one" in made.err
+    assert "endpoint Shop 2: authentication with oauth2 is not supported here" in made.err
+    assert "endpoint Shop 2: its secret does not have 24 to 64 bytes: it gets a new one" in made.err
     assert (shop["signatureProfile"], paused["signatureProfile"]) == ("convoy-advanced", "convoy")
 
 

@@ -76,7 +76,7 @@ async def test_promise_2_the_same_id_with_other_content_is_a_duplicate_too_and_s
 
     answer = await upstream.notify(esim_status("K1", "SUSPENDED", transactionId="t-1") | own_id)
 
-    assert (answer.body["outcome"], "other content" in answer.body["detail"]) == ("duplicate", True)
+    assert (answer.body["outcome"], "different content" in answer.body["detail"]) == ("duplicate", True)
     assert await shop.raised() == ["activated"]
 
 

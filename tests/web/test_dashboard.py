@@ -101,7 +101,7 @@ async def test_a_wrong_key_is_refused_and_tries_are_limited(settings: Settings) 
         async with session.post(node.url + "/sign-in", data={"key": "esim_test_wrong"}) as answer:
             assert answer.status == 429
             assert 1 <= int(answer.headers["retry-after"]) <= 60
-            assert "Too many tries from your address" in await answer.text()
+            assert "Too many failed attempts from your address" in await answer.text()
 
 
 async def test_a_form_of_another_site_or_without_the_token_changes_nothing(browser: Browser, operator: Api) -> None:

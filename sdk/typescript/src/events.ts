@@ -138,7 +138,7 @@ export type Mode =
   | "test"
   | (string & {});
 
-/** One of the plans (bundles, packages) of an eSIM. What no provider has reported is null. */
+/** One of the plans (bundles, packages) of an eSIM. Null is what no provider has reported. */
 export interface PlanData {
   id: string;
   name?: string | null;
