@@ -49,6 +49,7 @@ SESSION_SETTINGS = {
 
 IN_TRANSACTION = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in SESSION_SETTINGS.items())
 """The same where a pooler gives each transaction another session."""
+CUSTOM_PLANS = "SET LOCAL plan_cache_mode = force_custom_plan"
 
 SILENT_S = 8
 """How long either side takes the other for alive that answers nothing, not even that bytes have come."""
@@ -106,12 +107,16 @@ LOG_INTERVAL_S = 60.0
 MAX_LOGGED = 100
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Session:
-    """One connection, with or without an open transaction, and the keys of the encrypted columns."""
+    """One connection, with or without an open transaction, and the keys of the encrypted columns.
+
+    `for_pooler`: its transaction is there for the pooler alone, and what runs in it needs none.
+    """
 
     conn: Connection
     cipher: Cipher
+    for_pooler: bool = False
     _after_commit: list[Callable[[], None]] = field(default_factory=list)
 
     def after_commit(self, call: Callable[[], None]) -> None:
@@ -129,12 +134,20 @@ class Session:
 
         Each is planned for the actual values: a plan for any tenant or endpoint reads all rows of the busiest ones.
         """
-        if self.conn.is_in_transaction():
+        if self.for_pooler:
+            self.for_pooler = False  # a snapshot within goes on with this one
+            await self.conn.execute(
+                f"COMMIT; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {IN_TRANSACTION}; {CUSTOM_PLANS}"
+            )
             yield
-            return
-        async with self.conn.transaction(isolation="repeatable_read", readonly=True):
-            await self.conn.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+            await self.conn.execute(f"COMMIT; BEGIN; {IN_TRANSACTION}")
+            self.for_pooler = True
+        elif self.conn.is_in_transaction():
             yield
+        else:
+            async with self.conn.transaction(isolation="repeatable_read", readonly=True):
+                await self.conn.execute(CUSTOM_PLANS)
+                yield
 
 
 def touched(status: str) -> int:
@@ -160,6 +173,7 @@ class Database:
         """Yield a connection without a transaction. Raises `NotNow` where the database does not answer or refuses."""
         if self._pooled:
             async with self._in_transaction() as session:
+                session.for_pooler = True
                 yield session
             return
         async with self._acquired() as session:
