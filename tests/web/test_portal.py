@@ -12,10 +12,12 @@ from conftest import ADMIN_KEY
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.store.database import Database
+from receiver import Receiver
 from web.routes import is_problem
 from web.rows import an_esim
 from web.test_dashboard import Browser
 from web.test_dashboard import browser as browser  # noqa: PLC0414 - a fixture
+from web.test_dashboard_deliveries import the_delivery
 
 ORIGIN = "https://app.example.com"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"><rect width="8" height="8" fill="#7a1f5c"/></svg>'
@@ -73,6 +75,41 @@ async def test_who_may_only_look_changes_nothing_and_sees_no_secret(browser: Bro
         assert (await browser.post(path))[0] == 403
     assert (await operator.get(f"/v1/endpoints/{merchant.endpoint}?account={merchant.account}&mode=test"))["enabled"]
     assert "API key" in (await browser.post("/sign-out"))[1]
+
+
+async def test_who_may_only_look_sees_no_values_of_headers(browser: Browser, operator: Api, receiver: Receiver) -> None:
+    merchant = await a_merchant(operator)
+    fields = {"url": receiver.url(), "headers": {"authorization": "Bearer CANARY"}}
+    endpoint = await operator.post(f"/v1/endpoints?account={merchant.account}&mode=test", fields)
+    await an_esim(operator, merchant.account, "test")
+    delivery = await the_delivery(operator, merchant)
+    await browser.get(await a_link(operator, merchant, role="view"))
+
+    status, text = await browser.get(f"/deliveries/{delivery}")
+
+    assert (status, "authorization: \u2026\n" in text, "CANARY" in text) == (200, True, False)
+    assert (await browser.get(f"/endpoints/{endpoint['id']}/edit"))[0] == 403
+    await browser.get(await a_link(operator, merchant, role="manage"))
+    assert "authorization: Bearer CANARY" in (await browser.get(f"/deliveries/{delivery}"))[1]
+    assert "authorization: Bearer CANARY" in (await browser.get(f"/endpoints/{endpoint['id']}/edit"))[1]
+
+
+@pytest.mark.parametrize("role", ["view", "manage"])
+async def test_the_story_of_an_esim_says_that_its_activation_code_changed_and_shows_none(
+    browser: Browser, operator: Api, role: str
+) -> None:
+    merchant = await a_merchant(operator)
+    unknown: Json = {"esimStatus": "PENDING", "iccid": None, "ac": None}
+    ordered = await an_esim(operator, merchant.account, "test", transactionId="order-1", **unknown)
+    made = await an_esim(operator, merchant.account, "test", transactionId="order-1", ac="LPA:1$smdp.example$CANARY")
+    query = f"account={merchant.account}&mode=test"
+    changes = (await operator.get(f"/v1/events/{made['events'][0]}?{query}"))["changes"]
+    await browser.get(await a_link(operator, merchant, role=role))
+
+    status, text = await browser.get(f"/esims/{ordered['esim']}")
+
+    assert changes["ac"] == {"old": None, "new": "LPA:1$smdp.example$CANARY"}
+    assert (status, "ac <b>\u2013 \u2192 \u2026</b>" in text, "CANARY" in text) == (200, True, False)
 
 
 async def test_sessions_are_listed_and_ended(browser: Browser, operator: Api) -> None:

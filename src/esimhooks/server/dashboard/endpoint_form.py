@@ -12,7 +12,7 @@ from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.render import page
-from esimhooks.server.dashboard.session_user import form_of, session_user_of, tenant_of
+from esimhooks.server.dashboard.session_user import form_of, require_manager, session_user_of, tenant_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Endpoint, Ordering, SignatureProfile
 from esimhooks.server.domain.errors import Refused
@@ -80,8 +80,9 @@ async def create_endpoint(request: Request, db: Session, actor: Actor, rules: En
 @routes.get("/endpoints/{endpoint_id}/edit")
 async def changes_form(request: Request, db: Session, endpoint_id: str) -> Response:
     """Show the form with what stands."""
-    tenant = tenant_of(session_user_of(request))
-    endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
+    user = session_user_of(request)
+    require_manager(user)  # values of headers are passwords as often as not
+    endpoint = found(await endpoints.find(db, tenant_of(user), parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
     return _form(request, _filled(endpoint), endpoint=endpoint)
 
 

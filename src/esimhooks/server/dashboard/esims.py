@@ -13,9 +13,10 @@ from esimhooks.server.api.router import Routes
 from esimhooks.server.api.transaction import Begin
 from esimhooks.server.dashboard import query_params
 from esimhooks.server.dashboard.access import BY_SESSION
-from esimhooks.server.dashboard.render import page
+from esimhooks.server.dashboard.render import REDACTED, page
 from esimhooks.server.dashboard.session_user import require_manager, session_user_of, tenant_of
 from esimhooks.server.domain.audit import Actor
+from esimhooks.server.domain.credentials import CREDENTIALS
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.esim import Esim, EsimFilter
 from esimhooks.server.domain.event import Event
@@ -143,6 +144,11 @@ def _story(
     return [row | {"at": at} for at, _, row in sorted(rows, key=lambda one: one[:2], reverse=True)]
 
 
-def _changes(body: bytes) -> dict[str, object]:
+def _changes(body: bytes) -> dict[str, dict[str, object]]:
+    """Return what is shown of an event's changes; of credentials only that they changed."""
     changes = msgspec.json.decode(body).get("changes") or {}
-    return {name: change for name, change in changes.items() if name not in HIDDEN_CHANGES}
+    return {
+        name: {side: value if name not in CREDENTIALS or value is None else REDACTED for side, value in change.items()}
+        for name, change in changes.items()
+        if name not in HIDDEN_CHANGES
+    }

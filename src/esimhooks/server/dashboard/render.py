@@ -39,6 +39,9 @@ HEADERS = {
     "cache-control": "no-store",
 }
 
+REDACTED = "\u2026"
+"""Stands for a value that is not shown."""
+
 log = get_logger("web")
 
 
