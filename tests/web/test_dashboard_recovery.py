@@ -58,6 +58,7 @@ async def test_a_recovery_is_counted_before_the_click_and_watched_after_it(
     [
         ("from=2999-01-01T00:00", "expected a time before"),
         ("from=2026-01-02&to=2026-01-01", "expected a time before"),
+        ("to=1970-01-01", "expected a time before"),
         ("from=soon", "expected a time in UTC"),
         ("from=0001-01-01T00:00%2B14:00", "expected a time in UTC"),
         ("status=lost", "expected some of delivered"),

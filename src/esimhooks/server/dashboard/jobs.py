@@ -14,7 +14,7 @@ from esimhooks.server.dashboard.session_user import form_of, session_user_of, te
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import EsimFilter
-from esimhooks.server.domain.ids import Prefix, made_at, parse_id, text_of
+from esimhooks.server.domain.ids import EPOCH, Prefix, made_at, parse_id, text_of
 from esimhooks.server.domain.job import NOT_ARRIVED, Missed, RecoveryFilter, RequeryFilter
 from esimhooks.server.domain.lists import Window, found
 from esimhooks.server.manage import jobs as manage_jobs
@@ -211,7 +211,8 @@ def _wanted(fields: Mapping[str, str], now: datetime) -> MissedEvents:
         raise Refused.invalid("/status", f"expected some of {', '.join(Missed)}, not {min(unknown)[:40]}")
     chosen = tuple(Missed(one) for one in dict.fromkeys(names)) if names or fields.get("chosen") else NOT_ARRIVED
     end = now if period.end is None else period.end
-    start = (end - DEFAULT_SPAN).replace(second=0, microsecond=0) if period.start is None else period.start
+    day_before = max((end - DEFAULT_SPAN).replace(second=0, microsecond=0), EPOCH)
+    start = day_before if period.start is None else period.start
     if start >= end:
         raise Refused.invalid("/from", "expected a time before that of to, which is now by default")
     return MissedEvents(start=start, end=end, statuses=chosen)
