@@ -134,6 +134,12 @@ async def test_differences_are_shown_and_only_then_changed(shell: Shell, operato
     assert [line for line in after.out.splitlines() if line[0] != " "] == ["~ provider upstream"]
 
 
+async def test_what_is_changed_is_json_and_nothing_else(shell: Shell) -> None:
+    applied = await shell.json("apply", shell.write(FILE))
+
+    assert [one["action"] for one in applied] == ["create"] * 5
+
+
 async def test_nothing_is_deleted_without_prune(shell: Shell, operator: Api) -> None:
     await a_merchant(operator, webhook_url="https://elsewhere.example/hooks")
     await shell.run("apply", shell.write(FILE.replace('name = "Acme"', 'name = "Acme 2"')))

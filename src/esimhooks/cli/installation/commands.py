@@ -93,7 +93,8 @@ def confirmed_steps(  # noqa: PLR0913 - each is an option
     deleted = sum(step.action is Action.DELETE for step in todo)
     if deleted:
         confirm(f"Delete {deleted} objects and everything in them?", yes=yes)
-    _perform(client, todo)
+    done = _performed(client, todo)
+    (output.note if as_json else output.say)(done)
 
 
 def _secrets(client: Client, wanted: Installation, there: Installation) -> dict[str, str]:
@@ -107,7 +108,8 @@ def _secrets(client: Client, wanted: Installation, there: Installation) -> dict[
     }
 
 
-def _perform(client: Client, todo: list[Step]) -> None:
+def _performed(client: Client, todo: list[Step]) -> str:
+    """Do the steps and return how many of each kind were done."""
     performer, done = Performer(client), Counter[Action]()
     try:
         for step in todo:
@@ -117,7 +119,7 @@ def _perform(client: Client, todo: list[Step]) -> None:
         if done:
             output.note(f"before that: {_counted(done)}; the rest was not tried. Fix the file and apply it again")
         raise
-    output.say(_counted(done))
+    return _counted(done)
 
 
 def _counted(done: Counter[Action]) -> str:
