@@ -2,6 +2,7 @@
 
 import base64
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,14 @@ class Shell:
         listed = await self.run(*words, "--json")
         assert listed.code == 0, listed
         return json.loads(listed.out)
+
+
+def sourced(file: Path) -> dict[str, str]:
+    """Return the variables that a shell has which reads the file."""
+    words = ["env", "-i", "sh", "-c", 'set -a; . "$1"; exec env -0', "sh", str(file)]
+    printed = subprocess.run(words, cwd=file.parent, capture_output=True, check=True, text=True).stdout
+    pairs = (one.partition("=") for one in printed.split("\0") if one)
+    return {name: value for name, _, value in pairs if name not in ("PWD", "OLDPWD", "SHLVL", "_")}
 
 
 @pytest.fixture
@@ -164,9 +173,7 @@ async def test_an_export_makes_the_same_installation_elsewhere(shell: Shell, ope
 
     exported = await shell.run("export", "--env", str(variables))
     file = shell.write(exported.out, "exported.toml")
-    for line in variables.read_text().splitlines():
-        name, _, value = line.partition("=")
-        shell.variables[name] = value or "c0de-of-upstream"
+    shell.variables |= {name: value or "c0de-of-upstream" for name, value in sourced(variables).items()}
     same = await shell.run("apply", file, "--dry-run")
     await shell.run("apply", shell.write(""), "--prune", "--yes")
     emptied = (await operator.get("/v1/accounts"))["data"]
@@ -178,6 +185,21 @@ async def test_an_export_makes_the_same_installation_elsewhere(shell: Shell, ope
     assert [line for line in same.out.splitlines() if line[0] != " "] == ["~ provider upstream"]
     assert emptied == []
     assert again.out == exported.out
+
+
+async def test_no_value_that_a_merchant_chose_is_carried_out_by_the_shell_that_reads_it(
+    shell: Shell, operator: Api
+) -> None:
+    value = "Bearer $(touch pwned) `touch pwned`; touch pwned & 'it' \"is\" \\ #"
+    account = await operator.post("/v1/accounts", {"name": "24 Shop"})
+    body = {"url": "https://hooks.example.com/esims", "headers": {"authorization": value}}
+    await operator.post(f"/v1/endpoints?account={account['id']}&mode=test", body)
+    variables = shell.folder / "secrets.env"
+
+    await shell.run("export", "--env", str(variables))
+
+    assert sourced(variables)["_24_SHOP_ENDPOINT_TEST_AUTHORIZATION"] == value
+    assert [one.name for one in shell.folder.iterdir()] == ["secrets.env"]
 
 
 async def test_pages_look_as_the_file_says(shell: Shell, operator: Api) -> None:

@@ -5,6 +5,7 @@ without `--prune`, and no secret is printed.
 """
 
 import re
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,7 +50,8 @@ def apply(
 def export(
     *,
     env: Annotated[
-        Path | None, typer.Option("--env", metavar="FILE", help="Write the endpoints' secrets to this file, for apply.")
+        Path | None,
+        typer.Option("--env", metavar="FILE", help="Write the endpoints' secrets to this file, for a shell."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of TOML.")] = False,
 ) -> None:
@@ -67,7 +69,9 @@ def export(
         output.block(toml.written(tables))
     if env is not None:
         env.touch(mode=0o600)
-        env.write_text("".join(f"{name}={value}\n" for name, value in variables.items()), encoding="utf-8")
+        # Merchants choose the values of headers: a shell must not execute them.
+        lines = [f"{name}={shlex.quote(value) if value else ''}\n" for name, value in variables.items()]
+        env.write_text("".join(lines), encoding="utf-8")
         output.note(f"{len(variables)} variables written to {env}, those of providers empty; keep it out of git")
 
 
@@ -195,7 +199,7 @@ def _without_credentials(provider: Provider, variables: dict[str, str]) -> Provi
 
 
 def _free(text: str, taken: dict[str, str]) -> str:
-    """Return a name for a variable, with a number where it is taken."""
+    """Return a name for a variable that every shell takes, with a number where it is taken."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text)
-    name = re.sub(r"[^A-Z0-9]+", "_", words.upper()).strip("_")
+    name = re.sub(r"^(?=[0-9])", "_", re.sub(r"[^A-Z0-9]+", "_", words.upper()).strip("_"))
     return next(one for one in (name, *(f"{name}_{number}" for number in range(2, len(taken) + 3))) if one not in taken)
