@@ -24,7 +24,7 @@ SVIX = {
             "description": "Shop",
             "disabled": False,
             "filterTypes": ["esim.activated", "esim.gone", "sim.expired"],
-            "headers": {"headers": {"X-Shop": "7", "Host": "elsewhere"}, "sensitive": []},
+            "headers": {"headers": {"X-Shop": "7", "Host": "elsewhere"}, "sensitive": ["X-Token"]},
             "id": "ep_2dXlJYQ6ru9uVZ8hQ1d3vCe5wKz",
             "metadata": {},
             "rateLimit": 20,
@@ -121,6 +121,7 @@ async def test_a_receiver_written_with_the_library_of_svix_verifies_us_unchanged
     assert (made.code, made.out.splitlines()[-1]) == (0, "2 created")
     assert "endpoint Shop: there is no event type esim.gone here" in made.err
     assert "endpoint Shop: the header Host cannot be set here" in made.err
+    assert "endpoint Shop: the value of the header X-Token does not come out of Svix: set it here" in made.err
     assert "endpoint https://hooks.example.com/off: the file has no secret for it: it gets a new one" in made.err
     assert again.out == ""
     assert shop["eventTypes"] == ["esim.activated", "esim.expired"]

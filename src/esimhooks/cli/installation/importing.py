@@ -127,11 +127,22 @@ def _of_svix(row: OfSvix, name: str | None, mode: Mode, event_types: Mapping[str
         fields["rateLimit"] = row.rate_limit
     if row.channels:
         lost.append("there are no channels here: it gets the events of all channels")
-    headers = row.headers or {}
-    inner = headers.get("headers")
-    _add_headers(fields, inner if isinstance(inner, dict) else headers, lost)
+    _add_headers(fields, _headers_of_svix(row.headers or {}, lost), lost)
     secret = row.secret.get("key") if isinstance(row.secret, dict) else row.secret
     return _imported(fields, mode, secret, enabled=not row.disabled, lost=lost)
+
+
+def _headers_of_svix(answer: Mapping[str, Any], lost: list[str]) -> Mapping[str, Any]:
+    """Return the headers of `GET .../headers`, or those that were written there instead.
+
+    Of sensitive ones that answer has the names only.
+    """
+    inner, sensitive = answer.get("headers"), answer.get("sensitive")
+    if not isinstance(inner, dict):
+        return answer
+    names = sensitive if isinstance(sensitive, list) else []
+    lost += [f"the value of the header {name} does not come out of Svix: set it here" for name in names]
+    return {name: value for name, value in inner.items() if name not in names}
 
 
 def _of_convoy(row: OfConvoy, name: str | None, mode: Mode) -> Imported:
