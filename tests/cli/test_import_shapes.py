@@ -44,6 +44,15 @@ def test_whatever_stands_in_the_list_is_read_or_refused(content: Any, read: Any)
         assert [one.endpoint.fields["url"] for one in read(content, Mode.TEST, {})] == [row["url"] for row in content]
 
 
+@pytest.mark.parametrize(("read", "member"), [(svix, "description"), (convoy, "name")])
+def test_a_text_of_several_lines_becomes_a_name_that_an_endpoint_may_have(read: Any, member: str) -> None:
+    row = {"url": "https://x.example/hook", member: " Shop\r\nof Acme\u202e\x7f\n"}
+
+    names = [one.endpoint.fields["name"] for one in read([row, row], Mode.TEST, {})]
+
+    assert names == ["Shop of Acme", "Shop of Acme 2"]
+
+
 @pytest.mark.parametrize(
     ("sender", "members", "message"),
     [

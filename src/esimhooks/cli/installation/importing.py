@@ -28,7 +28,7 @@ from esimhooks.server.domain.endpoint_rules import (
     secret_error,
 )
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.validation import convert
+from esimhooks.server.domain.validation import CONTROLS, convert
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
 
@@ -213,7 +213,7 @@ def _names(texts: Sequence[str | None]) -> list[str | None]:
     """Return what the endpoints are called, with a number where a name is taken."""
     names: list[str | None] = []
     for text in texts:
-        name = (text or "").strip()[:MAX_NAME] or None
+        name = " ".join(re.sub(f"[{CONTROLS}]", " ", text or "").split())[:MAX_NAME] or None
         numbered = (name, *(f"{(name or '')[: MAX_NAME - 4]} {number}" for number in range(2, len(texts) + 2)))
         names.append(None if name is None else next(one for one in numbered if one not in names))
     return names
