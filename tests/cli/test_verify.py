@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.canned import Invoke
+from esimhooks import Webhook
 from esimhooks.cli.diagnosis import Part, diagnose
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -79,6 +80,24 @@ def test_a_right_signature_at_the_wrong_time_is_the_timestamp(late_s: int, clue:
 
     assert diagnosis.part is Part.TIMESTAMP
     assert clue in diagnosis.why
+
+
+@pytest.mark.parametrize("size", [25, 26, 32])
+@pytest.mark.parametrize("around", ["{}", " {}\n", "\ufeff{}\r\n"])
+def test_a_secret_that_a_receiver_verifies_with_is_right_here_too(around: str, size: int) -> None:
+    secret = around.format("whsec_" + base64.b64encode(bytes(range(size))).decode().rstrip("="))
+    headers = signed(START + BODY, bytes(range(size)))
+
+    assert Webhook(secret, clock=lambda: NOW).verify_signature(BODY, headers).body == BODY
+    assert diagnose(BODY, headers, secret=secret, now=NOW).part is Part.NOTHING
+
+
+def test_the_header_names_of_svix_are_read_too() -> None:
+    of_svix = {name.replace("webhook-", "svix-"): value for name, value in VECTOR.items()}
+
+    assert diagnose(BODY, of_svix, secret=SECRET, now=NOW).part is Part.NOTHING
+    del of_svix["svix-id"]
+    assert diagnose(BODY, of_svix, secret=SECRET, now=NOW).why == "svix-id is missing"
 
 
 def test_a_recorded_request_is_read_from_files(invoke: Invoke, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from esimhooks.signing import (
     InvalidSecretError,
     is_signed,
     key_of,
+    padded,
     verifying_key,
 )
 
@@ -45,13 +46,18 @@ class Diagnosis(Struct, frozen=True):
 
 
 def diagnose(body: bytes, headers: Mapping[str, str], *, secret: str, now: float) -> Diagnosis:
-    """Return what is wrong; header names are in lower case, `now` is Unix seconds."""
-    for name in ("webhook-id", "webhook-timestamp", "webhook-signature"):
-        if not headers.get(name):
-            return Diagnosis(Part.HEADER, f"{name} is missing")
-    identity, stamp, header = (headers[f"webhook-{name}"] for name in ("id", "timestamp", "signature"))
+    """Return what is wrong; header names are in lower case, `now` is Unix seconds.
+
+    Headers and secret may have the forms that `Webhook` takes: names of Svix, white space around, no padding.
+    """
+    prefix = "svix-" if headers.get("svix-signature") and not headers.get("webhook-signature") else "webhook-"
+    for name in ("id", "timestamp", "signature"):
+        if not headers.get(prefix + name):
+            return Diagnosis(Part.HEADER, f"{prefix}{name} is missing")
+    identity, stamp, header = (headers[prefix + name] for name in ("id", "timestamp", "signature"))
     if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 13):
-        return Diagnosis(Part.TIMESTAMP, "webhook-timestamp is not whole Unix seconds")
+        return Diagnosis(Part.TIMESTAMP, f"{prefix}timestamp is not whole Unix seconds")
+    secret = secret.strip().removeprefix("\ufeff")
     asymmetric = secret.startswith((PUBLIC_KEY_PREFIX, PRIVATE_KEY_PREFIX))
     by_key = _by_public_key if asymmetric else _by_secret
     return by_key(body, header, secret, identity=identity, stamp=stamp, now=now)
@@ -59,12 +65,12 @@ def diagnose(body: bytes, headers: Mapping[str, str], *, secret: str, now: float
 
 def _by_secret(body: bytes, header: str, secret: str, *, identity: str, stamp: str, now: float) -> Diagnosis:
     try:
-        key = key_of(secret)
+        key = key_of(padded(secret))
     except InvalidSecretError as error:
         return Diagnosis(Part.SECRET, str(error))
     codes = [code for version, _, code in (one.partition(",") for one in header.split()) if version == "v1" and code]
     if not codes:
-        return Diagnosis(Part.HEADER, "webhook-signature has no part that starts with v1 and a comma")
+        return Diagnosis(Part.HEADER, "the signature has no part that starts with v1 and a comma")
     if _matches(codes, key, f"{identity}.{stamp}.".encode() + body):
         return _in_time(now - int(stamp))
     return _cause(codes, key=key, secret=secret, identity=identity, stamp=stamp, body=body)
@@ -77,7 +83,7 @@ def _by_public_key(body: bytes, header: str, key: str, *, identity: str, stamp: 
     except InvalidSecretError as error:
         return Diagnosis(Part.SECRET, str(error))
     if not any(one.startswith("v1a,") for one in header.split()):
-        return Diagnosis(Part.HEADER, "webhook-signature has no part that starts with v1a and a comma")
+        return Diagnosis(Part.HEADER, "the signature has no part that starts with v1a and a comma")
     if is_signed(header, keys, start + body):
         return _in_time(now - int(stamp))
     for how, other in _other_bodies(body):
