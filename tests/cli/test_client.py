@@ -103,7 +103,13 @@ def test_something_that_does_not_speak_http_is_no_traceback(
     assert "does not speak HTTP" in done.err
 
 
-@pytest.mark.parametrize("url", ["localhost:8400", "ftp://host", "http://", "http://host:port", "http://[::1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("localhost:8400", "ftp://host", "http://", "http://host:port", "http://[::1"),
+        *("http://hooks..example.com", "http://.example.com", f"http://{'a' * 64}.example.com"),
+    ],
+)
 def test_an_address_that_is_none_is_wrong_usage(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("ESIMHOOKS_URL", url)
 

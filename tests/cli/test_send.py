@@ -67,6 +67,24 @@ def test_nothing_that_listens_is_a_failure(invoke: Invoke) -> None:
     assert (done.code, "connection refused" in done.out) == (1, True)
 
 
+@pytest.mark.parametrize("url", ["http://hooks..example.com/", f"http://{'a' * 64}.example.com/", "http://x/a b"])
+def test_an_address_that_nobody_can_have_is_wrong_usage(invoke: Invoke, url: str) -> None:
+    for words in (["send", url], ["check-receiver", url], ["listen", "--port", "0", "--forward", url]):
+        done = invoke(*words, "--secret", SECRET)
+
+        assert done.code == 2
+        assert "expected an address like http://127.0.0.1:3000/webhooks/esim" in done.err
+
+
+def test_a_path_beyond_ascii_is_sent_as_utf_8(invoke: Invoke, server: CannedServer) -> None:
+    server.answer("POST /caf%C3%A9%20", {})
+
+    done = invoke("send", f"{server.url}/café%20?größe=1", "--secret", SECRET)
+
+    assert done.code == 0
+    assert server.requests[0].query == {"größe": "1"}
+
+
 @pytest.mark.parametrize(
     "words",
     [["--event", "esim.reborn"], ["--set", "nonsense=1"], ["--set", "dataUsage=1", "--file", "x"]],

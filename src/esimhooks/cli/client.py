@@ -17,7 +17,7 @@ import typer
 from msgspec import Struct
 
 from esimhooks.cli.messages import BadField, Denied, Failed, Unreached, refusal
-from esimhooks.cli.options import connection_to
+from esimhooks.cli.options import connection_to, is_host
 from esimhooks.version import __version__
 
 DEFAULT_URL = "http://127.0.0.1:8400"
@@ -76,7 +76,7 @@ class Client:
             or not url.isprintable()
             or " " in self.url
             or self._parts.scheme not in ("http", "https")
-            or not self._parts.hostname
+            or not is_host(self._parts.hostname)
         ):
             raise typer.BadParameter(f"ESIMHOOKS_URL={url}: expected an address like {DEFAULT_URL}")
         if not key.isascii() or not key.isprintable():

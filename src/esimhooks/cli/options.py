@@ -8,6 +8,7 @@ import difflib
 import math
 import re
 import ssl
+import string
 import sys
 from collections.abc import Collection, Sequence
 from http.client import HTTPConnection, HTTPSConnection
@@ -132,13 +133,22 @@ def web_address(url: str, *, option: str = "") -> SplitResult:
     """Return the parts of an http or https address; one with a user in it is refused, as it would be printed."""
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and "@" not in url
+        usable = parts.scheme in ("http", "https") and parts.port != 0 and "@" not in url
+        usable = usable and url.isprintable() and " " not in url and is_host(parts.hostname)
     except ValueError:
         usable = False
     if not usable:
         expected = "expected an address like http://127.0.0.1:3000/webhooks/esim"
         raise typer.BadParameter(f"{option} {url}: {expected}".strip())
     return parts
+
+
+def is_host(name: str | None) -> bool:
+    """Whether a resolver can be asked for this name; it refuses empty labels and long ones with an error of its own kind."""
+    try:
+        return bool((name or "").encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def connection_to(url: SplitResult, *, timeout_s: float) -> HTTPConnection:
@@ -150,8 +160,9 @@ def connection_to(url: SplitResult, *, timeout_s: float) -> HTTPConnection:
 
 
 def target_of(url: SplitResult) -> str:
-    """Return path and query of an address."""
-    return (url.path or "/") + (f"?{url.query}" if url.query else "")
+    """Return path and query of an address, as typed but for characters that no request line can have."""
+    typed = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    return typed if typed.isascii() else quote(typed, safe=string.punctuation)
 
 
 def path(*parts: str) -> str:
