@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from esimhooks import InvalidSecretError, Receiver, Webhook, WebhookVerificationError, aws
+from esimhooks.signing import hex_signature
 from esimhooks.testing import SignedRequest, signed_request
 from receiver_side.posting import Seen
 
@@ -15,12 +16,16 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the same in each process: i
 CASES = Path(__file__).parents[1] / "receiver_cases"
 SECRETS = json.loads((CASES / "secrets.json").read_text())
 HEADERS = json.loads((CASES / "headers.json").read_text())
+SPELLINGS = json.loads((CASES / "spellings.json").read_text())
 EVENTS = sorted((Path(__file__).parent / "platforms").glob("*.json"))
 
 
 def filled(text: str, request: SignedRequest) -> dict[str, Any]:
     """Return what a platform hands over with the headers and the body of a request in it."""
+    digits = hex_signature(SECRET, request.body).removeprefix("sha256=")
     values = {
+        "{HEX}": digits,
+        "{UPPER_HEX}": digits.upper(),
         "{ID}": request.headers["webhook-id"],
         "{TIMESTAMP}": request.headers["webhook-timestamp"],
         "{SIGNATURE}": request.headers["webhook-signature"],
@@ -57,6 +62,21 @@ def test_headers_verify_as_a_framework_hands_them_over(case: dict[str, Any]) -> 
     assert Webhook(SECRET).verify(request.body, headers).id == request.headers["webhook-id"]
     with pytest.raises(WebhookVerificationError, match="no signature matches"):
         Webhook(SECRET).verify(request.body + b" ", headers)
+
+
+@pytest.mark.parametrize("case", SPELLINGS, ids=lambda case: case["name"])
+def test_headers_that_are_spelled_otherwise_have_the_same_verdict_in_every_language(case: dict[str, Any]) -> None:
+    request = signed_request(SECRET, "esim.activated")
+    headers = filled(json.dumps(case["headers"]), request)
+    of_hex = case["name"].startswith("hex")
+    webhook = Webhook(SECRET, profile="hex", brand="Acme") if of_hex else Webhook(SECRET)
+
+    try:
+        believed = webhook.verify(request.body, headers).id == request.headers["webhook-id"]
+    except WebhookVerificationError:
+        believed = False
+
+    assert believed is case["believed"]
 
 
 @pytest.mark.parametrize("method", ["GET", ""])

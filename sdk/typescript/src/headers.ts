@@ -14,9 +14,10 @@ export class GivenHeaders {
 
   constructor(headers: HeadersLike) {
     for (const [name, value] of pairsOf(headers)) {
-      const texts = (Array.isArray(value) ? value : [value]).filter((one) => typeof one === "string" && one !== "");
+      const values: unknown[] = Array.isArray(value) ? value : [value];
+      const texts = values.filter((one): one is string => typeof one === "string").map((one) => one.trim());
       const known = this.#texts.get(name.toLowerCase()) ?? [];
-      this.#texts.set(name.toLowerCase(), [...known, ...(texts as string[])]);
+      this.#texts.set(name.toLowerCase(), [...known, ...texts.filter((one) => one !== "")]);
     }
   }
 

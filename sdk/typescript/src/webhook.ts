@@ -106,7 +106,7 @@ export class Webhook {
   }
 
   async #isSigned(header: string, signed: Bytes): Promise<boolean> {
-    for (const token of header.split(" ").slice(0, MAX_SIGNATURES)) {
+    for (const token of header.split(/\s+/).slice(0, MAX_SIGNATURES)) {
       const [version, code = "", ...more] = token.split(",");
       const signature = more.length === 0 ? fromBase64(code) : undefined;
       if (signature === undefined) continue;
@@ -118,10 +118,12 @@ export class Webhook {
   }
 
   async #isHexSigned(header: string, body: Bytes): Promise<boolean> {
-    const signature = header.startsWith(HEX_PREFIX) ? fromHex(header.slice(HEX_PREFIX.length)) : undefined;
-    if (signature === undefined) return false;
-    for (const key of this.#hexKeys) {
-      if (await isHmac(await key(), signature, body)) return true;
+    for (const token of header.toLowerCase().split(/[\s,]+/).slice(0, MAX_SIGNATURES)) {
+      const signature = token.startsWith(HEX_PREFIX) ? fromHex(token.slice(HEX_PREFIX.length)) : undefined;
+      if (signature === undefined) continue;
+      for (const key of this.#hexKeys) {
+        if (await isHmac(await key(), signature, body)) return true;
+      }
     }
     return false;
   }

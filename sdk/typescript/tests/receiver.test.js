@@ -136,6 +136,7 @@ for (const [platform, requestOf] of Object.entries({
   "an HTTP API": (headers) => ({ version: "2.0", headers, body: encoded, isBase64Encoded: true, requestContext: { http: { method: "POST" } } }),
   "a REST API": (headers) => ({ httpMethod: "POST", headers, multiValueHeaders: listed(headers), body: BODY, isBase64Encoded: false }),
   "a load balancer": (headers) => ({ httpMethod: "POST", headers, body: BODY, isBase64Encoded: false, requestContext: { elb: {} } }),
+  "a REST API of a local emulator": (headers) => ({ httpMethod: "POST", headers, multiValueHeaders: {}, body: BODY, isBase64Encoded: false }),
   "a load balancer with lists": (headers) => ({ httpMethod: "POST", multiValueHeaders: listed(headers), body: BODY, isBase64Encoded: false }),
 })) {
   test(`what ${platform} hands to Lambda is taken, and worked on by drain`, async (context) => {

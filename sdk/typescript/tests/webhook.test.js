@@ -185,6 +185,25 @@ for (const { name, secret, refused } of JSON.parse(readFileSync(CASES, "utf8")))
   });
 }
 
+const SPELLINGS = new URL("../../../tests/receiver_cases/spellings.json", import.meta.url);
+for (const { name, headers, believed } of JSON.parse(readFileSync(SPELLINGS, "utf8"))) {
+  test(`spelled otherwise: ${name}`, async () => {
+    const [of, hex] = [await signed(), createHmac("sha256", SECRET).update(BODY).digest("hex")];
+    const values = {
+      "{ID}": of["webhook-id"],
+      "{TIMESTAMP}": of["webhook-timestamp"],
+      "{SIGNATURE}": of["webhook-signature"],
+      "{HEX}": hex,
+      "{UPPER_HEX}": hex.toUpperCase(),
+    };
+    const filled = JSON.parse(JSON.stringify(headers).replace(/\{\w+\}/g, (found) => values[found]));
+    const verifying = new Webhook(SECRET, name.startsWith("hex") ? { brand: "Acme" } : {}).verify(BODY, filled);
+
+    if (believed) assert.equal((await verifying).id, "evt_1");
+    else await refusal(verifying);
+  });
+}
+
 test("a body that is still base64 is named as that", async () => {
   const encoded = Buffer.from(BODY).toString("base64");
   assert.equal(await refusal(webhook.verify(encoded, await signed(BODY))), "body_not_bytes");

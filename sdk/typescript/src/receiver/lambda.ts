@@ -28,8 +28,13 @@ export async function serve(request: LambdaRequest, intake: Intake, take: Intake
   const early = intake.refuseUnread(request.httpMethod ?? request.requestContext?.http?.method, undefined);
   if (early) return responseOf(early);
   const body = Buffer.from(request.body ?? "", request.isBase64Encoded ? "base64" : "utf8");
-  const headers = (request.multiValueHeaders ?? request.headers ?? {}) as HeadersLike;
-  return responseOf(await take(body, headers));
+  return responseOf(await take(body, headersOf(request)));
+}
+
+/** Return the headers with all their values, where the event has these; some give an empty object beside `headers`. */
+function headersOf({ headers, multiValueHeaders }: LambdaRequest): HeadersLike {
+  const several = multiValueHeaders && Object.keys(multiValueHeaders).length > 0 ? multiValueHeaders : undefined;
+  return (several ?? headers ?? {}) as HeadersLike;
 }
 
 function responseOf(answer: Answer): LambdaResponse {
