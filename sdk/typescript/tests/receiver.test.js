@@ -280,6 +280,55 @@ for (const kind of KINDS) {
     await opened.close();
   });
 
+  test(`${kind}: what a receiver has claimed when it is closed is done or handed back`, async (context) => {
+    const inbox = await emptyInbox(context, kind);
+    const opened = openInbox(inbox);
+    context.after(() => opened.close());
+    const turn = () => (kind === "sqlite" ? null : new Promise(setImmediate));
+    for (let turns = 0, calls = 0; turns < 40; turns += 1) {
+      const receiver = await aReceiver(context, { inbox });
+      receiver.on("*", () => (calls += 1), { name: "all" });
+      const body = JSON.stringify({ id: `evt_${turns}`, event: "esim.created" });
+      assert.equal(await accepted(receiver, body), 200);
+
+      receiver.start();
+      for (let passed = 0; passed < turns; passed += 1) await turn();
+      await receiver.close();
+
+      const { running, done } = await opened.stats();
+      assert.deepEqual({ running, done }, { running: 0, done: calls }, `after ${turns} turns`);
+    }
+  });
+
+  test(`${kind}: drain waits for what the worker has just claimed`, async (context) => {
+    const receiver = await aReceiver(context, { inbox: await emptyInbox(context, kind) });
+    receiver.on("*", () => undefined).start();
+    for (let number = 1; number <= 30; number += 1) {
+      const body = JSON.stringify({ id: `evt_${number}`, event: "esim.created" });
+      assert.equal(await accepted(receiver, body), 200);
+
+      assert.equal((await receiver.drain()).done, number);
+    }
+  });
+
+  test(`${kind}: drain beside the worker has no more at work than there may be`, async (context) => {
+    const receiver = await aReceiver(context, { inbox: await emptyInbox(context, kind), concurrency: 1 });
+    let [atWork, most] = [0, 0];
+    receiver.on("*", async () => {
+      most = Math.max(most, (atWork += 1));
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      atWork -= 1;
+    });
+    for (const id of ["evt_1", "evt_2", "evt_3"]) {
+      assert.equal(await accepted(receiver, JSON.stringify({ id, event: "esim.created" })), 200);
+    }
+
+    receiver.start();
+    const stats = await receiver.drain();
+
+    assert.deepEqual([most, stats.done], [1, 3]);
+  });
+
   test(`${kind}: one inbox in two receivers is worked off once`, async (context) => {
     const inbox = await emptyInbox(context, kind);
     const [one, other] = [await aReceiver(context, { inbox }), await aReceiver(context, { inbox })];

@@ -9,6 +9,7 @@ import { ended, type Handlers } from "./handlers.js";
 import type { Inbox } from "./inbox.js";
 import type { Retrying } from "./retrying.js";
 import type { Claim, Outcome, Runs } from "./runs.js";
+import { withinMs } from "./session.js";
 
 /** How often runs are looked for that nobody has notified of: retries, and those of processes that died. */
 const POLL_MS = 1000;
@@ -52,6 +53,7 @@ export class Worker {
   readonly #timers: NodeJS.Timeout[];
   readonly #inBackground = new Set<Promise<void>>();
   #loop: Promise<void> | undefined;
+  #lastRound: Promise<number> = Promise.resolve(0);
 
   constructor(runs: Runs, inbox: Inbox, handlers: Handlers, options: WorkerOptions) {
     this.#runs = runs;
@@ -90,11 +92,11 @@ export class Worker {
     this.#stopping = true;
     this.notify();
     const deadline = Date.now() + withinSeconds * 1000;
+    await withinMs(this.#lastRound, withinSeconds * 1000); // what it claims now is handed back
     while (this.#unended > 0 && Date.now() < deadline) await this.#nextEnding(deadline - Date.now());
     this.#stopped = true;
     for (const timer of this.#timers) clearInterval(timer);
-    await this.#loop;
-    await Promise.all(this.#inBackground);
+    await Promise.all([this.#loop, this.#lastRound, ...this.#inBackground]);
   }
 
   /** Let `stop` wait for what nobody else waits for: afterwards nothing touches the inbox. */
@@ -121,18 +123,28 @@ export class Worker {
     }
   }
 
-  /** Begin what is due and return how much that was. */
+  /** Begin what is due and return how much that was. One round after the other: each knows what those before have begun. */
   async #round(): Promise<number> {
+    const round = this.#lastRound.then(() => this.#beginDue());
+    this.#lastRound = round.catch(() => 0);
+    return round;
+  }
+
+  async #beginDue(): Promise<number> {
     const free = Math.min(this.#options.concurrency - this.#atWork.size, MAX_UNRECORDED - this.#outcomes.length);
     const names = this.#handlers.names();
-    if (free <= 0 || names.length === 0) return 0;
-    const claims = await this.#runs.claim(names, free, this.#options.now());
-    const begun = claims.filter((claim) => !this.#has(claim));
-    for (const claim of begun) {
+    if (this.#stopping || free <= 0 || names.length === 0) return 0;
+    const claimed = await this.#runs.claim(names, free, this.#options.now());
+    const claims = claimed.filter((claim) => !this.#has(claim));
+    if (this.#stopping) {
+      await Promise.all(claims.map((claim) => this.#release(claim, 0)));
+      return 0;
+    }
+    for (const claim of claims) {
       this.#atWork.set(keyOf(claim), claim);
       void this.#attempt(claim);
     }
-    return begun.length;
+    return claims.length;
   }
 
   /** Whether a run whose lease ran out during an outage is still at work here. */
@@ -155,16 +167,16 @@ export class Worker {
       this.#ended({ claim, ending, endedAt: this.#options.now() });
     } catch (error) {
       this.#report(error);
-      await this.#release(claim);
+      await this.#release(claim, PAUSE_WHEN_UNAVAILABLE_MS);
     } finally {
       this.#atWork.delete(keyOf(claim));
       this.notify();
     }
   }
 
-  async #release(claim: Claim): Promise<void> {
+  async #release(claim: Claim, afterMs: number): Promise<void> {
     try {
-      await this.#runs.release(claim, this.#options.now() + PAUSE_WHEN_UNAVAILABLE_MS / 1000);
+      await this.#runs.release(claim, this.#options.now() + afterMs / 1000);
     } catch (error) {
       this.#report(error); // the inbox is away: the lease ends by itself
     }
