@@ -1,4 +1,4 @@
-"""A process that ends by itself, as WSGI servers let theirs: begun work is ended, the rest handed back at once."""
+"""A process that ends by itself, as WSGI servers let theirs, and one that has no file handles left."""
 
 import subprocess
 import sys
@@ -47,3 +47,44 @@ def test_a_process_that_ends_lets_handlers_end_and_hands_back_what_has_not_begun
         stats = opened.stats()
     assert begun == ended
     assert (stats.running, stats.done, stats.done + stats.waiting) == (0, len(ended), 8)
+
+
+WITHOUT_HANDLES = """
+import resource
+from io import BytesIO
+from esimhooks import Receiver
+from esimhooks.testing import signed_request
+
+receiver = Receiver({secret!r}, inbox={inbox!r})
+request = signed_request({secret!r}, "esim.activated")
+
+def answered():
+    environ = {{f"HTTP_{{name.upper().replace('-', '_')}}": value for name, value in request.headers.items()}}
+    environ |= {{"REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(request.body)), "wsgi.input": BytesIO(request.body)}}
+    receiver.wsgi(environ, lambda status, _: print(status, flush=True))
+
+used, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit))
+try:
+    receiver.start()
+except RuntimeError as error:
+    print(error)
+answered()
+resource.setrlimit(resource.RLIMIT_NOFILE, (used, limit))
+answered()
+receiver.close()
+"""
+
+
+@pytest.mark.slow(reason="starts a process")
+@pytest.mark.timeout(60)
+def test_a_process_without_file_handles_asks_the_sender_to_come_again_and_then_works(tmp_path: Path) -> None:
+    script = WITHOUT_HANDLES.format(secret=SECRET, inbox=f"sqlite:///{tmp_path / 'inbox.db'}")
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, timeout=patience_s(), capture_output=True, text=True
+    )
+
+    refused, *statuses = done.stdout.splitlines()
+    assert "the worker of the receiver cannot be started: [Errno 24]" in refused
+    assert statuses == ["503 Service Unavailable", "200 OK"]

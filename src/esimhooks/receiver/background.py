@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from esimhooks.receiver.failures import caught
 from esimhooks.receiver.worker import Worker
 
 
@@ -38,15 +39,21 @@ class LoopBackground:
 
 
 class ThreadBackground:
-    """A worker in a thread. The thread does not keep the interpreter from ending."""
+    """A worker in a thread. The thread does not keep the interpreter from ending.
+
+    Raises `RuntimeError` where the system gives no thread, or no file handles for its loop.
+    """
 
     def __init__(self, make: Callable[[], Worker]) -> None:
         self._made = threading.Event()
+        self._not_made: BaseException | None = None
         self._make = make
         self._main: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._live, name="esimhooks-receiver", daemon=True)
         self._thread.start()
         self._made.wait()
+        if self._not_made is not None:
+            raise RuntimeError(f"the worker of the receiver cannot be started: {self._not_made}") from self._not_made
 
     @property
     def alive(self) -> bool:
@@ -63,8 +70,13 @@ class ThreadBackground:
             self._thread.join(1.0)
 
     def _live(self) -> None:
-        with suppress(asyncio.CancelledError):
+        with caught() as failure, suppress(asyncio.CancelledError):
             asyncio.run(self._run())
+        if not self._made.is_set():
+            self._not_made = failure.error
+            self._made.set()
+        elif failure.error is not None:
+            raise failure.error
 
     async def _run(self) -> None:
         self.loop = asyncio.get_running_loop()

@@ -134,7 +134,10 @@ class Receiver:
 
         The worker starts with the first request at the latest, in a thread, and is stopped when the process exits.
         """
-        self.start()
+        with caught(RuntimeError) as not_started:  # what is stored now is worked on as soon as one can be
+            self.start()
+        if not_started.error is not None:
+            log.error("%s", not_started.error)
         deadline = time.monotonic() + ANSWER_WITHIN_S
         take = partial(self._take, deadline=deadline)
         return applications.serve_wsgi(environ, start_response, intake=self._intake, take=take)
