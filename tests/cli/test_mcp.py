@@ -16,6 +16,7 @@ from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 from api import Api, a_merchant, eventually
+from cli.canned import Invoke
 from docs.samples import ALL
 from esimhooks.cli.mcp import INSTRUCTIONS
 from receiver import Receiver
@@ -43,7 +44,7 @@ async def over_stdio(url: str, key: str, *words: str) -> AsyncIterator[Client]:
 
 @asynccontextmanager
 async def over_http(address: str, key: str) -> AsyncIterator[Client]:
-    headers = {"authorization": f"Bearer {key}"} if key else {}
+    headers = {b"authorization": f"Bearer {key}".encode()} if key else {}
     async with (
         httpx2.AsyncClient(headers=headers, trust_env=False, timeout=30) as http,
         Client(streamable_http_client(f"http://{address}/mcp", http_client=http)) as client,
@@ -186,6 +187,8 @@ async def test_over_http_each_caller_acts_with_its_own_key(operator: Api) -> Non
                 theirs = await call(client, "find", query=esim["data"]["iccid"])
             async with over_http(address, "") as client:
                 nobody = await client.call_tool("endpoints", {})
+            async with over_http(address, "esim_test_\u00e4") as client:
+                mistyped = await client.call_tool("endpoints", {})
             async with over_http(address, operator.key) as client:
                 journal = await call(client, "journal")
         finally:
@@ -196,7 +199,15 @@ async def test_over_http_each_caller_acts_with_its_own_key(operator: Api) -> Non
     assert theirs == {"foundBy": None, "esims": []}
     assert nobody.is_error
     assert re.search("no key came", str(nobody.content))
+    assert re.search("a key has letters, digits and underscores only", str(mistyped.content))
     assert journal == {"notifications": []}
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", ":8410", "127.0.0.1:65536", "127.0.0.1:" + "9" * 30])
+def test_an_address_that_nobody_can_listen_at_is_wrong_usage(invoke: Invoke, address: str) -> None:
+    done = invoke("mcp", "--http", address)
+
+    assert (done.code, "expected HOST:PORT" in done.err) == (2, True)
 
 
 async def _listens(address: str) -> bool:

@@ -78,7 +78,7 @@ class Clients:
         """Return the server as the caller of the tool sees it. Raises `ToolError` where no key came."""
         with _refusals_reported():
             key = self._key_of(context.headers)
-        return ServerClient(Client(self._url, key, tenant={"account": account, "mode": mode}))
+            return ServerClient(Client(self._url, key, tenant={"account": account, "mode": mode}))
 
 
 class ReadTools:
