@@ -61,6 +61,12 @@ def test_a_connection_is_kept_where_the_receiver_keeps_it(head: bytes, *, kept: 
     assert (reader.complete, reader.keeps_alive) == (True, kept)
 
 
+@pytest.mark.parametrize("status", [b"000", b"099", b"20", b"2000"])
+def test_a_status_that_is_none_is_no_answer(status: bytes) -> None:
+    with pytest.raises(NotHttp):
+        AnswerReader().feed(b"HTTP/1.1 " + status + b" OK\r\ncontent-length: 0\r\n\r\n")
+
+
 def test_what_follows_an_answer_ends_the_connection() -> None:
     reader = AnswerReader()
 

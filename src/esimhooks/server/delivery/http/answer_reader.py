@@ -20,7 +20,7 @@ MAX_BODY_BYTES = 16 * 1024
 MAX_LENGTH_DIGITS = 18
 
 START = b"HTTP/1."
-STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([0-9]{3})(?:[ \r][^\n]*)?\n")
+STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?:[ \r][^\n]*)?\n")
 HEAD_END = re.compile(rb"\r?\n\r?\n")
 CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
