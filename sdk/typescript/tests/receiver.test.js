@@ -447,6 +447,18 @@ test("an inbox stays where it was when the process goes to another folder", asyn
   assert.deepEqual([readdirSync(folder), readdirSync(here).includes("inbox.db")], [[], true]);
 });
 
+test("a handler may have all the time there is", async (context) => {
+  const retrying = { handlerLimitSeconds: Infinity, transactionalLimitSeconds: Infinity, scheduleSeconds: [] };
+  const receiver = await aReceiver(context, { retrying });
+  const working = () => new Promise((resolve) => setTimeout(resolve, 20));
+  receiver.on("*", working, { name: "plain" }).transactional("*", working, { name: "transactional" });
+
+  assert.equal((await receiver.take(Buffer.from(BODY), await signed())).status, 200);
+  const { done, dead } = await receiver.drain({ withinSeconds: Infinity });
+
+  assert.deepEqual([done, dead], [2, 0]);
+});
+
 test("a handler that yields is refused, and one that returns a generator has failed", async (context) => {
   const receiver = await aReceiver(context, { retrying: { scheduleSeconds: [] } });
   function* yields() {}

@@ -6,6 +6,7 @@
 import type { UnknownEvent } from "../event.js";
 import type { EsimEvent } from "../events.js";
 import { HandlerTimeout } from "./errors.js";
+import { MAX_TIMER_MS } from "./session.js";
 
 const GENERATOR_FUNCTIONS = new Set(["[object GeneratorFunction]", "[object AsyncGeneratorFunction]"]);
 const GENERATORS = new Set(["[object Generator]", "[object AsyncGenerator]"]);
@@ -84,7 +85,8 @@ export async function ended(call: (signal: AbortSignal) => unknown, limitSeconds
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<Ending>((resolve) => {
     const thrown = new HandlerTimeout(`it was still at work after ${limitSeconds} s`);
-    timer = setTimeout(() => resolve({ failed: true, thrown, late: true }), limitSeconds * 1000);
+    const limitMs = Math.min(limitSeconds * 1000, MAX_TIMER_MS);
+    timer = setTimeout(() => resolve({ failed: true, thrown, late: true }), limitMs);
   });
   const ending = await Promise.race([endingOf(call, over.signal), late]);
   clearTimeout(timer);

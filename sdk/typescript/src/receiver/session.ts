@@ -8,6 +8,9 @@ import { InboxUnavailable, textOfThrown } from "./errors.js";
 /** How long to wait for a connection or a lock: senders give a receiver five seconds in all. */
 export const WAIT_MS = 3000;
 
+/** The longest that a timer can be set to, 24 days: a longer one, or no end at all, would be over at once. */
+export const MAX_TIMER_MS = 2 ** 31 - 1;
+
 export type Row = Record<string, unknown>;
 export type Values = Readonly<Record<string, string | number | Uint8Array | null>>;
 
@@ -83,7 +86,7 @@ function refuse(what: string): () => never {
 /** Whether something ends within so many milliseconds. Rejects where it does. */
 export async function withinMs(waiting: Promise<unknown>, limitMs: number): Promise<boolean> {
   const given = new AbortController();
-  const late = sleep(limitMs, false, { signal: given.signal }).catch(() => false);
+  const late = sleep(Math.min(limitMs, MAX_TIMER_MS), false, { signal: given.signal }).catch(() => false);
   const first = await Promise.race([waiting.then(() => true), late]);
   given.abort();
   return first;

@@ -9,7 +9,7 @@ import { ended, type Handlers } from "./handlers.js";
 import type { Inbox } from "./inbox.js";
 import type { Retrying } from "./retrying.js";
 import type { Claim, Outcome, Runs } from "./runs.js";
-import { withinMs } from "./session.js";
+import { MAX_TIMER_MS, withinMs } from "./session.js";
 
 /** How often runs are looked for that nobody has notified of: retries, and those of processes that died. */
 const POLL_MS = 1000;
@@ -242,7 +242,7 @@ export class Worker {
 
   async #nextEnding(limitMs: number): Promise<void> {
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(wake, Math.max(limitMs, 0));
+      const timer = setTimeout(wake, Math.min(Math.max(limitMs, 0), MAX_TIMER_MS));
       const waiting = this.#waiting;
       function wake(): void {
         clearTimeout(timer);
