@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+import math
 import os
 import sqlite3
 import threading
@@ -55,6 +56,26 @@ def test_an_async_function_behind_a_plain_decorator_is_run_to_its_end(sort: str,
         (letter,) = receiver.inbox.dead_letters()
     assert (letter.attempts, letter.error) == (2, "SystemExit: 3")
     assert seen.ids == ["evt_good"]
+
+
+@pytest.mark.parametrize("sort", ["on", "transactional"])
+def test_a_handler_may_have_all_the_time_there_is(sort: str, inbox: str) -> None:
+    no_limit = Retrying(schedule_s=(), handler_limit_s=math.inf, transactional_limit_s=math.inf)
+    seen = Seen()
+
+    async def welcome(event: Event, *_: Any) -> None:
+        await asyncio.sleep(0)
+        seen.add(event)
+
+    with Receiver(SECRET, inbox=inbox, retrying=no_limit) as receiver:
+        register = getattr(receiver, sort)
+        register("*", name="async")(welcome)
+        register("*", name="behind")(behind(welcome))
+        register("*", name="plain")(lambda event, *_: seen.add(event))
+
+        assert post(receiver, a_body()) == 200
+        until(lambda: receiver.stats().done == 3)
+    assert seen.ids == ["evt_1"] * 3
 
 
 def yields(event: Event, *_: Any) -> Any:
