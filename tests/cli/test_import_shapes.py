@@ -24,7 +24,8 @@ values = st.recursive(
     max_leaves=8,
 )
 MEMBERS = (
-    *("description", "uid", "disabled", "filterTypes", "headers", "secret", "rateLimit", "channels", "name", "title"),
+    *("description", "uid", "disabled", "filterTypes", "headers", "secret", "rateLimit", "throttleRate", "channels"),
+    *("name", "title"),
     *(
         "http_timeout",
         "rate_limit",
@@ -42,6 +43,24 @@ rows = st.fixed_dictionaries({"url": st.just("https://x.example/hook")}, optiona
 def test_whatever_stands_in_the_list_is_read_or_refused(content: Any, read: Any) -> None:
     with suppress(Failed):
         assert [one.endpoint.fields["url"] for one in read(content, Mode.TEST, {})] == [row["url"] for row in content]
+
+
+@pytest.mark.parametrize(
+    ("read", "members", "fields"),
+    [
+        (svix, {"throttleRate": 50}, {"rateLimit": 50}),
+        (svix, {"throttleRate": 50, "rateLimit": 20}, {"rateLimit": 50}),
+        (svix, {"throttleRate": None, "rateLimit": 20}, {"rateLimit": 20}),
+        (convoy, {"rate_limit": 10, "rate_limit_duration": "100ms"}, {"rateLimit": 100}),
+        (convoy, {"rate_limit": 120, "rate_limit_duration": "1m0s"}, {"rateLimit": 2}),
+        (convoy, {"http_timeout": "2500ms"}, {"timeout": 2.5}),
+        (convoy, {"http_timeout": "1m30s"}, {"timeout": 30}),
+    ],
+)
+def test_limits_are_those_of_the_other_sender(read: Any, members: dict[str, Any], fields: dict[str, Any]) -> None:
+    [found] = read([{"url": "https://x.example/hook"} | members], Mode.TEST, {})
+
+    assert {name: found.endpoint.fields[name] for name in fields} == fields
 
 
 @pytest.mark.parametrize(("read", "member"), [(svix, "description"), (convoy, "name")])

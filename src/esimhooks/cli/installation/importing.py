@@ -36,6 +36,7 @@ app = typer.Typer(help="Import endpoints and secrets from another sender.", no_a
 
 
 MAX_NAME, MAX_TIMEOUT_S = 100, 30
+SECONDS_IN = {"": 1.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
 class OfSvix(Struct, rename="camel"):
@@ -46,7 +47,10 @@ class OfSvix(Struct, rename="camel"):
     description: str | None = None
     disabled: bool | None = None
     filter_types: list[str] | None = None
+    throttle_rate: int | None = None
     rate_limit: int | None = None
+    """What `throttleRate` was called before."""
+
     channels: list[str] | None = None
     headers: dict[str, Any] | None = None
     secret: str | dict[str, Any] | None = None
@@ -123,8 +127,8 @@ def _of_svix(row: OfSvix, name: str | None, mode: Mode, event_types: Mapping[str
         fields["eventTypes"] = known
     if types and not known:
         lost.append("it gets all events, because none of its event types exists here")
-    if row.rate_limit:
-        fields["rateLimit"] = row.rate_limit
+    if rate := row.throttle_rate or row.rate_limit:
+        fields["rateLimit"] = rate
     if row.channels:
         lost.append("there are no channels here: it gets the events of all channels")
     _add_headers(fields, _headers_of_svix(row.headers or {}, lost), lost)
@@ -202,11 +206,11 @@ def _add_headers(fields: Fields, headers: Mapping[str, Any], lost: list[str]) ->
 
 
 def _seconds(value: Any) -> float:
-    """Return the seconds of `30`, `"30s"` or `"1m0s"`; 0 where there are none."""
+    """Return the seconds of `30`, `"30s"`, `"1m0s"` or `"500ms"`, as Go writes them; 0 where there are none."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    parts = re.findall(r"(\d+(?:\.\d+)?)(h|m|s|)", value) if isinstance(value, str) else []
-    return sum(float(number) * {"h": 3600, "m": 60}.get(unit, 1) for number, unit in parts)
+    parts = re.findall(r"(\d+(?:\.\d+)?)([a-zµ]*)", value) if isinstance(value, str) else []
+    return sum(float(number) * SECONDS_IN.get(unit, 0) for number, unit in parts)
 
 
 def _names(texts: Sequence[str | None]) -> list[str | None]:
