@@ -1,5 +1,6 @@
 """`esimhooks listen --web`: the page is closed to everybody but itself, and a captured request can be sent again."""
 
+import base64
 import json
 import re
 from collections.abc import Iterator
@@ -9,10 +10,12 @@ import pytest
 
 from cli.canned import CannedServer
 from cli.listening import SECRET, Collected, Reply, collecting, fetch, request
-from esimhooks.cli.listening.captured import signed
+from esimhooks.cli.listening.captured import Verification, signed
 from esimhooks.cli.listening.listener import ListenerOptions
 from esimhooks.cli.listening.page import Page
+from esimhooks.signing import new_key_pair
 
+SHORT = "whsec_" + base64.b64encode(bytes(25)).decode()
 BODY = b'{"id": "evt_1", "event": "esim.activated"}'
 
 
@@ -83,6 +86,21 @@ def test_a_replay_does_not_sign_what_did_not_verify(server: CannedServer) -> Non
     assert shown[1].request.header("webhook-signature") == "v1,forged"
     assert shown[1].verification is not None
     assert not shown[1].verification.verified
+
+
+@pytest.mark.parametrize("key", ["public", "without padding"])
+def test_a_replay_goes_out_whatever_kind_of_key_has_verified(server: CannedServer, key: str) -> None:
+    pair = new_key_pair()
+    secret = pair.public_key if key == "public" else SHORT.rstrip("=")
+    server.answer("POST /hook", {})
+    listener, shown = collecting(ListenerOptions(secret=secret), forward=f"{server.url}/hook")
+    signing = pair.private_key if key == "public" else SHORT
+    listener.take(request(BODY, **dict(signed(signing, BODY, event="esim.activated", identity="evt_1"))))
+
+    listener.replay(shown[0])
+
+    assert [one.verification for one in shown] == [Verification(True, "verified")] * 2
+    assert len(server.requests) == 2
 
 
 def test_a_replay_needs_the_page_a_kept_request_and_an_address(page: str, collected: Collected) -> None:

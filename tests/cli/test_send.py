@@ -1,5 +1,6 @@
 """`esimhooks send`: one signed event without any server, as the server would send it."""
 
+import base64
 import json
 from pathlib import Path
 
@@ -65,6 +66,16 @@ def test_nothing_that_listens_is_a_failure(invoke: Invoke) -> None:
     done = invoke("send", "http://127.0.0.1:9/hook", "--secret", SECRET)
 
     assert (done.code, "connection refused" in done.out) == (1, True)
+
+
+def test_a_secret_without_its_padding_signs_too(invoke: Invoke, server: CannedServer) -> None:
+    secret = "whsec_" + base64.b64encode(bytes(25)).decode()
+    server.answer("POST /hook", {})
+
+    done = invoke("send", f"{server.url}/hook", "--secret", secret.rstrip("="), "--json")
+
+    printed = json.loads(done.out)
+    Webhook(secret).verify(printed["body"], printed["headers"])
 
 
 @pytest.mark.parametrize("url", ["http://hooks..example.com/", f"http://{'a' * 64}.example.com/", "http://x/a b"])

@@ -24,7 +24,7 @@ from esimhooks.cli.listening.page import Page
 from esimhooks.cli.listening.sources import Attached, Inspector
 from esimhooks.cli.options import Account, InMode, event_types, web_address
 from esimhooks.cli.output import printable, screen
-from esimhooks.signing import InvalidSecretError, key_of, new_secret
+from esimhooks.signing import InvalidSecretError, key_of, new_secret, padded
 
 PORT = 8401
 MAX_CHARACTERS = 16_384
@@ -77,7 +77,7 @@ def listen(  # noqa: PLR0913 - the options of a command
     attaches = port is None and bool(os.environ.get("ESIMHOOKS_API_KEY", "").strip())
     forwarder = None if forward is None else Forwarder(web_address(forward, option="--forward"))
     if attaches:
-        secret, brand = (secret or _persistent_secret()) if forwarder else None, None
+        secret, brand = padded(secret or _persistent_secret()) if forwarder else None, None
     options = ListenerOptions(
         secret=secret, brand=brand, verifies=not attaches, types=event_types(events), max_shown=count
     )

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
-from esimhooks.signing import MIN_SECRET_BYTES, InvalidSecretError, key_of, signature
+from esimhooks.signing import MIN_SECRET_BYTES, InvalidSecretError, key_of, padded, signature
 from esimhooks.version import __version__
 from esimhooks.vocabulary.envelope import encode
 from esimhooks.vocabulary.events import EventType
@@ -40,11 +40,12 @@ def signing_secret(text: str, *, profile: Profile = "standard") -> str:
         raise InvalidSecretError(
             "expected the endpoint's secret, whsec_ and base64: `esimhooks endpoints secret` shows it"
         )
-    if len(key_of(text)) < MIN_SECRET_BYTES:
+    secret = padded(text)
+    if len(key_of(secret)) < MIN_SECRET_BYTES:
         raise InvalidSecretError(
-            f"the secret has {len(key_of(text))} bytes, a whsec_ secret has 24 or more: was it cut off?"
+            f"the secret has {len(key_of(secret))} bytes, a whsec_ secret has 24 or more: was it cut off?"
         )
-    return text
+    return secret
 
 
 class Sending(Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """What `listen` runs: requests come in from an HTTP server or the stream; each is verified, forwarded, kept, shown."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from threading import Event, Lock
 
@@ -11,6 +12,7 @@ from esimhooks import Webhook, WebhookVerificationError
 from esimhooks.cli.diagnosis import diagnose
 from esimhooks.cli.listening.captured import Answered, Captured, CaptureLog, Forwarder, Request, Verification, signed
 from esimhooks.receiver.errors import VerificationFailure
+from esimhooks.signing import InvalidSecretError, padded
 
 
 class ListenerOptions(Struct, frozen=True, kw_only=True):
@@ -60,7 +62,8 @@ class Listener:
     def replay(self, captured: Captured) -> Captured:
         """Send a captured request again.
 
-        It is signed again where its signature was right, as an old one would be refused; what was forged stays forged.
+        It is signed again where its signature was right, as an old one would be refused; what was forged stays forged, and
+        what a public key has verified cannot be signed here.
         """
         request = msgspec.structs.replace(captured.request, at=datetime.now(UTC), read_s=0.0)
         kind, identity = request.event
@@ -68,8 +71,10 @@ class Listener:
         if self._options.secret is not None and self._options.brand is None and identity and believed:
             attempts = request.header("webhook-attempt")
             attempt = int(attempts) + 1 if attempts.isdecimal() and len(attempts) < 5 else 1
-            fresh = signed(self._options.secret, request.body, event=kind, identity=identity, attempt=attempt)
-            request = msgspec.structs.replace(request, headers=fresh)
+            with suppress(InvalidSecretError):
+                secret = padded(self._options.secret.strip())
+                fresh = signed(secret, request.body, event=kind, identity=identity, attempt=attempt)
+                request = msgspec.structs.replace(request, headers=fresh)
         return self._taken(request, replays=captured.number)
 
     def counted(self) -> None:
