@@ -220,7 +220,7 @@ async def _rows(db: Session) -> Sequence[Any]:
         """
         SELECT d.id, d.status, d.attempts, d.finished_at IS NOT NULL AS finished, q.delivery_id IS NULL AS left_queue,
                q.attempts AS queued_attempts, q.attempts_this_round, q.claims, q.claim_token,
-               extract(epoch FROM q.due_at - now())::float8 AS due_in_s,
+               extract(epoch FROM q.due_at)::float8 - extract(epoch FROM now())::float8 AS due_in_s,
                ARRAY(SELECT number FROM attempts a WHERE a.delivery_id = d.id AND a.outcome <> 'internal'
                      ORDER BY a.id) AS counted,
                (SELECT count(*) FROM attempts a WHERE a.delivery_id = d.id) AS logged

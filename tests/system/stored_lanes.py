@@ -147,7 +147,7 @@ async def queued(database: Database, delivery_id: UUID) -> Queued | None:
     async with database.session() as db:
         row = await db.conn.fetchrow(
             """
-            SELECT attempts, attempts_this_round, claims, claim_token, extract(epoch FROM due_at - now())::float8
+            SELECT attempts, attempts_this_round, claims, claim_token, extract(epoch FROM due_at)::float8 - extract(epoch FROM now())::float8
             FROM queue WHERE delivery_id = $1
             """,
             delivery_id,

