@@ -27,7 +27,7 @@ class Handler(Struct, frozen=True, kw_only=True):
 
     def wants(self, event: Event) -> bool:
         """Whether the event is one of those that the handler was registered for."""
-        return EVERY_EVENT in self.events or event.event in self.events
+        return any(_covers(pattern, event.event) for pattern in self.events)
 
 
 class Handlers:
@@ -71,6 +71,11 @@ class Handlers:
     def any_ordered(self) -> bool:
         """Whether the order of an eSIM's events matters to any."""
         return any(one.ordered for one in self._by_name.values())
+
+
+def _covers(pattern: str, event: str) -> bool:
+    """Whether a pattern covers an event type as in an endpoint's `eventTypes`: the type itself, `esim.*` or `*`."""
+    return pattern in (EVERY_EVENT, event) or (pattern.endswith(".*") and event.startswith(pattern[:-1]))
 
 
 def _name_of(function: Callable[..., Any]) -> str:

@@ -88,7 +88,7 @@ class Receiver:
         _close_at_exit(weakref.ref(self))
 
     def on(self, *events: str, ordered: bool = False, name: str | None = None) -> Callable[[Plain], Plain]:
-        """Register a handler, sync or async, for these event types, or for all: `@receiver.on("*")`.
+        """Register a handler, sync or async, for these event types, for a group (`"esim.*"`) or all (`"*"`).
 
         It is called in the background after the 200, at least once, and not again after it has returned; what it raises
         is retried. `ordered`: it sees the events of one eSIM one at a time, by `sequence`. `name`: what the inbox

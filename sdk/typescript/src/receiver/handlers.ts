@@ -70,13 +70,18 @@ export class Handlers {
   }
 
   wanting(event: AnyEvent): Handler[] {
-    return [...this.#byName.values()].filter((one) => one.events.has("*") || one.events.has(event.event));
+    return [...this.#byName.values()].filter((one) => [...one.events].some((pattern) => covers(pattern, event.event)));
   }
 
   /** Whether the order of an eSIM's events matters to any. */
   get anyOrdered(): boolean {
     return [...this.#byName.values()].some((one) => one.ordered);
   }
+}
+
+/** Whether a pattern covers an event type as in an endpoint's `eventTypes`: the type itself, `esim.*` or `*`. */
+function covers(pattern: string, event: string): boolean {
+  return pattern === "*" || pattern === event || (pattern.endsWith(".*") && event.startsWith(pattern.slice(0, -1)));
 }
 
 /** Call a function that may do anything, with an end to its time. Never throws. */

@@ -90,7 +90,7 @@ export class Receiver {
   readonly fetch: (request: Request) => Promise<Response>;
 
   /**
-   * Register a handler for these event types, or for all: `receiver.on("*", ...)`. It is called in the background after
+   * Register a handler for these event types, a group (`"esim.*"`) or all (`"*"`). It is called in the background after
    * the 200, at least once, and not again after it has returned; what it throws is retried.
    */
   on<const Types extends EventType | (string & {}) | "*">(
