@@ -1,7 +1,7 @@
 """Operational events: the operator hears, by signed webhooks, what went wrong with the deliveries of merchants for good."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -17,6 +17,7 @@ from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.jobs.scheduler import OVERDUE_BATCH
 from esimhooks.server.store import queue
 from esimhooks.server.store.database import Database
+from ingest.test_wrong_clocks import set_clock
 from receiver import Received, Receiver
 
 ENDPOINT, ACCOUNT = text_of(Prefix.ENDPOINT, OPERATOR.account_id), text_of(Prefix.ACCOUNT, OPERATOR.account_id)
@@ -191,6 +192,35 @@ async def test_the_settings_move_switch_off_and_sign(settings: Settings, telling
     assert SECRET in str(signing)
     assert refused.status == 409
     assert not without["enabled"]
+
+
+async def test_a_secret_that_is_set_back_signs_once_and_first(telling: Settings) -> None:
+    other = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx"
+    for secret in (SECRET, other, SECRET):
+        wanted = telling.model_copy(update={"operational_secret": SecretStr(secret)})
+        async with running(wanted) as node, Api(node.url, node.admin_key) as api:
+            signing = await api.get(f"/v1/endpoints/{ENDPOINT}/secret{OPERATORS}")
+
+    assert signing["secret"] == SECRET
+    assert [one["secret"] for one in signing["oldSecrets"]] == [other]
+
+
+async def test_a_secret_that_is_replaced_signs_for_a_day_more_whatever_the_clock_of_the_node_that_starts(
+    telling: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx"
+    async with running(telling):
+        pass
+    changed = telling.model_copy(update={"operational_secret": SecretStr(other)})
+    set_clock(monkeypatch, timedelta(days=-2))
+    async with running(changed):
+        pass
+    monkeypatch.undo()
+    async with running(changed) as node, Api(node.url, node.admin_key) as api:
+        signing = await api.get(f"/v1/endpoints/{ENDPOINT}/secret{OPERATORS}")
+
+    assert signing["secret"] == other
+    assert [one["secret"] for one in signing["oldSecrets"]] == [SECRET]
 
 
 async def test_an_endpoint_that_is_paused_stays_so_when_the_settings_move_it(

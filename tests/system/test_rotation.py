@@ -1,13 +1,18 @@
 """Rotating a secret: who signs while two are valid, and after a leak (wire, "Request to an endpoint")."""
 
 import json
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 import svix
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from api import Api
+from esimhooks.server.domain.ids import first_id_of
+from esimhooks.server.store import endpoints
 from esimhooks.server.store.database import Database
+from esimhooks.signing import hex_signature
 from receiver import Received, Receiver
 from system.sent_webhooks import Endpoint, an_endpoint, an_event, in_status
 from web.routes import is_field, is_problem
@@ -76,6 +81,26 @@ async def test_an_old_secret_ends_by_itself(merchant: Api, receiver: Receiver, d
 
     assert verifies(new, request)
     assert not verifies(endpoint.secret, request)
+
+
+async def test_the_newest_secret_is_first_also_where_the_clock_of_another_node_was_ahead(
+    merchant: Api, receiver: Receiver, database: Database
+) -> None:
+    endpoint = await an_endpoint(merchant, receiver.url(), signatureProfile="hex")
+    ahead = UUID(int=first_id_of(datetime.now(UTC) + timedelta(minutes=1)).int + (7 << 76) + (2 << 62))
+    async with database.transaction() as db:  # as a node would have made it whose clock is a minute ahead
+        await db.conn.execute(
+            "UPDATE endpoint_secrets SET id = $1, sealed_secret = $2",
+            ahead,
+            db.cipher.encrypt(endpoint.secret.encode(), row=endpoints.secret_row(ahead)),
+        )
+    new = await rotated(merchant, endpoint)
+    request = await sent(merchant, receiver)
+    shown = await merchant.get(f"/v1/endpoints/{endpoint.id}/secret")
+
+    assert request.headers["x-esimhooks-signature"] == hex_signature(new, request.body)
+    assert shown["secret"] == new
+    assert [old["secret"] for old in shown["oldSecrets"]] == [endpoint.secret]
 
 
 async def test_no_more_than_ten_secrets_sign(merchant: Api) -> None:

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from aiohttp import ClientSession, DummyCookieJar
@@ -27,7 +28,6 @@ from esimhooks.server.delivery.http.gate import Gate
 from esimhooks.server.delivery.lease_manager import LeaseConfig
 from esimhooks.server.delivery.node_lanes import NodeLanes
 from esimhooks.server.delivery.results import ResultWriter
-from esimhooks.server.domain.clock import system_clock
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import EndpointConfig
 from esimhooks.server.domain.errors import Broken, NotNow
@@ -59,7 +59,7 @@ from esimhooks.server.store.database_clock import DatabaseClock
 from esimhooks.server.store.due_work import Work
 from esimhooks.server.store.embedded import EmbeddedPostgres
 from esimhooks.server.store.encryption import Cipher
-from esimhooks.server.store.installation import check_canary, missing_rights
+from esimhooks.server.store.installation import check_canary, clock, missing_rights
 from esimhooks.server.store.partitions import ensure_partitions
 
 CONNECTIONS, MIN_CONNECTIONS = 12, 5
@@ -131,7 +131,10 @@ async def prepare(settings: Settings, stack: AsyncExitStack) -> tuple[Prepared, 
         database = await connect(dsn, cipher, connections=2, pooled=settings.database_pooled)
         own.push_async_callback(database.close)
         await _check(database, settings)
-        await _apply_operator_settings(database, settings, Gate(settings.allow_networks))
+        async with database.session() as db:
+            now = await clock(db)
+        await _make_partitions(database, settings, now=now)
+        await _apply_operator_settings(database, settings, Gate(settings.allow_networks), now=now)
         if embedded is not None:
             async with database.session() as db:
                 # All who have used this database ended with it.
@@ -451,7 +454,7 @@ def _defaults(settings: Settings) -> EndpointConfig:
     )
 
 
-async def _apply_operator_settings(database: Database, settings: Settings, gate: Gate) -> None:
+async def _apply_operator_settings(database: Database, settings: Settings, gate: Gate, *, now: datetime) -> None:
     url = settings.operational_url.get_secret_value() if settings.operational_url else None
     if url is not None:
         try:
@@ -459,7 +462,7 @@ async def _apply_operator_settings(database: Database, settings: Settings, gate:
         except GateRefused as error:
             raise Broken(f"ESIMHOOKS_OPERATIONAL_URL: {error.detail}") from None
     secret = settings.operational_secret.get_secret_value() if settings.operational_secret else None
-    await operator_endpoint.apply(database, url=url, secret=secret, defaults=_defaults(settings), now=system_clock())
+    await operator_endpoint.apply(database, url=url, secret=secret, defaults=_defaults(settings), now=now)
 
 
 async def _check(database: Database, settings: Settings) -> None:
@@ -469,8 +472,11 @@ async def _check(database: Database, settings: Settings) -> None:
         lacks = await missing_rights(db) if Role.SCHEDULER in settings.roles else []
     if lacks:
         raise Broken(f"the database login lacks permissions that the role scheduler needs: {'; '.join(lacks)}")
+
+
+async def _make_partitions(database: Database, settings: Settings, *, now: datetime) -> None:
     if Role.SCHEDULER not in settings.roles:
         return
-    missing = await ensure_partitions(database, now=system_clock())
+    missing = await ensure_partitions(database, now=now)
     if missing:  # the loop that makes them goes on trying; until then their rows are in the default partitions
         log.get_logger("app").warning("partitions.in_use", missing=missing)

@@ -55,6 +55,7 @@ async def _sign_with(db: Session, secret: str, *, now: datetime) -> None:
     if signing and signing[0].secret == secret:
         return
     await endpoints.lock_to_rotate(db, OPERATOR, OPERATOR.account_id)
+    await endpoints.delete_secret(db, OPERATOR.account_id, secret, now=now)  # one that comes back signs once
     await endpoints.expire_secrets(db, OPERATOR.account_id, at=now + OVERLAP, now=now)
     await endpoints.add_secret(db, OPERATOR, OPERATOR.account_id, secret=secret, now=now)
 

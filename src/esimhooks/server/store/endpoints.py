@@ -39,6 +39,8 @@ from esimhooks.vocabulary.statuses import Mode
 log = get_logger("store")
 
 HEADERS = msgspec.json.Decoder(tuple[tuple[str, str], ...])
+NEWEST_FIRST = "s.expires_at DESC NULLS FIRST, s.created_at DESC, s.id DESC"
+"""The order of an endpoint's secrets `s`: who replaces one limits those before. Ids bear the clock of the node that made them."""
 
 
 async def insert(db: Session, endpoint: Endpoint, *, secret: str) -> None:
@@ -275,10 +277,10 @@ async def targets(db: Session, endpoint_ids: Sequence[UUID]) -> list[EndpointTar
     else.
     """
     rows = await db.conn.fetch(
-        """
+        f"""
         SELECT e.*, s.id AS secret_id, s.sealed_secret, s.expires_at
         FROM endpoints e JOIN endpoint_secrets s ON s.endpoint_id = e.id
-        WHERE e.id = ANY($1) ORDER BY e.id, s.id DESC
+        WHERE e.id = ANY($1) ORDER BY e.id, {NEWEST_FIRST}
         """,
         endpoint_ids,
     )
@@ -377,11 +379,11 @@ async def add_secret(db: Session, tenant: Tenant, endpoint_id: UUID, *, secret: 
 async def signing_secrets(db: Session, tenant: Tenant, endpoint_id: UUID, *, now: datetime) -> Sequence[SigningSecret]:
     """Return the secrets of the tenant's endpoint that sign at `now` (aware UTC), newest first."""
     rows = await db.conn.fetch(
-        """
+        f"""
         SELECT s.id, s.sealed_secret, s.expires_at
         FROM endpoints e JOIN endpoint_secrets s ON s.endpoint_id = e.id
         WHERE e.account_id = $1 AND e.mode = $2 AND e.id = $3 AND (s.expires_at IS NULL OR s.expires_at > $4)
-        ORDER BY s.id DESC
+        ORDER BY {NEWEST_FIRST}
         """,
         tenant.account_id,
         tenant.mode,
@@ -418,6 +420,21 @@ async def expire_secrets(db: Session, endpoint_id: UUID, *, at: datetime, now: d
         at,
     )
     await db.conn.execute("DELETE FROM endpoint_secrets WHERE endpoint_id = $1 AND expires_at <= $2", endpoint_id, now)
+
+
+async def delete_secret(db: Session, endpoint_id: UUID, secret: str, *, now: datetime) -> None:
+    """Delete a secret that signs for the endpoint at `now` (aware UTC), in whatever place."""
+    rows = await db.conn.fetch(
+        """
+        SELECT id, sealed_secret FROM endpoint_secrets
+        WHERE endpoint_id = $1 AND (expires_at IS NULL OR expires_at > $2)
+        """,
+        endpoint_id,
+        now,
+    )
+    opened = {row["id"]: db.cipher.decrypt(row["sealed_secret"], row=secret_row(row["id"])) for row in rows}
+    same = [secret_id for secret_id, one in opened.items() if one == secret.encode()]
+    await db.conn.execute("DELETE FROM endpoint_secrets WHERE id = ANY($1)", same)
 
 
 def secret_row(secret_id: UUID) -> str:
