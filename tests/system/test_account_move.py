@@ -27,7 +27,7 @@ from esimhooks.server.store.encryption import new_key
 from receiver import Receiver
 from system.node_process import environment_of
 from system.test_backup import command
-from upstream import esim_status
+from upstream import esim_status, order_ready
 from web.rows import an_esim
 
 OTHER = "other_installation"
@@ -214,6 +214,23 @@ async def test_a_frozen_account_takes_nothing_in_changes_nothing_and_goes_on_whe
     assert codes == [503] * 7
     assert shown == "IN_USE"
     assert frozen_at is not None
+
+
+async def test_a_notification_of_another_provider_that_uses_the_same_number_of_an_order_is_taken_in(
+    settings: Settings, operator: Api, tmp_path: Path
+) -> None:
+    merchant = await a_merchant(operator)
+    await operator.put("/v1/providers/upstream", PROVIDER)
+    of_other = urlsplit((await operator.put("/v1/providers/other", PROVIDER))["inboundUrl"]).path
+    await an_esim(operator, merchant.account, "test", provider="upstream", orderNo="B1", esimTranNo="k-1")
+    await moved_out(settings, merchant, tmp_path / "acme")
+
+    answers = [
+        await operator.call("POST", of_other, order_ready("B1")),
+        await operator.call("POST", of_other, esim_status("k-1", "REVOKED")),
+    ]
+
+    assert [answer.status for answer in answers] == [200, 200]
 
 
 async def came(receiver: Receiver, path: str, number: int) -> bool:

@@ -114,7 +114,7 @@ async def apply_batch(
 async def _refuse_frozen(db: Session, items: Sequence[Item], results: Sequence[Results]) -> None:
     """Acknowledge nothing new of a frozen account: whoever sends it sends it again, and then to where the account is."""
     new = [(item, own) for item, own in zip(items, results, strict=True) if item.entry and not item.journaled]
-    queried = [identity for item, _ in new for identity in item.queried]
+    queried = [(item.source, identity) for item, _ in new for identity in item.queried]
     is_met = any(result.detail == MOVING for _, own in new for result in own)
     if is_met or (queried and await freezing.speak_of_frozen(db, queried)):
         raise Conflicting(MOVING, retry_after_s=freezing.RETRY_AFTER_S)

@@ -93,19 +93,23 @@ async def unfreeze(db: Session, account_id: UUID) -> bool:
     return bool(await db.conn.fetchval("DELETE FROM frozen_accounts WHERE account_id = $1 RETURNING true", account_id))
 
 
-async def speak_of_frozen(db: Session, identities: Sequence[Identity]) -> bool:
-    """Return whether an eSIM or order of a frozen account is meant."""
+async def speak_of_frozen(db: Session, named: Sequence[tuple[str, Identity]]) -> bool:
+    """Return whether one of the providers, each with what it names, means an eSIM of a frozen account."""
     return bool(
         await db.conn.fetchval(
             """
             SELECT EXISTS (
-                SELECT FROM esims WHERE account_id IN (SELECT account_id FROM frozen_accounts)
-                AND (esim_tran_no = ANY ($1) OR order_no = ANY ($2) OR transaction_id = ANY ($3))
+                SELECT FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+                    AS n (provider, esim_tran_no, order_no, transaction_id)
+                JOIN esims e ON e.provider = n.provider AND (e.esim_tran_no = n.esim_tran_no
+                    OR e.order_no = n.order_no OR e.transaction_id = n.transaction_id)
+                WHERE e.account_id IN (SELECT account_id FROM frozen_accounts)
             )
             """,
-            [one.esim_tran_no for one in identities if one.esim_tran_no is not None],
-            [one.order_no for one in identities if one.order_no is not None],
-            [one.transaction_id for one in identities if one.transaction_id is not None],
+            [provider for provider, _ in named],
+            [one.esim_tran_no for _, one in named],
+            [one.order_no for _, one in named],
+            [one.transaction_id for _, one in named],
         )
     )
 
