@@ -304,6 +304,37 @@ async def test_what_came_to_the_other_installation_meanwhile_is_applied_there_on
     assert events[0] == "esim.suspended"
 
 
+async def test_an_account_comes_back_to_where_its_history_still_is(
+    settings: Settings, there: Settings, operator: Api, receiver: Receiver, tmp_path: Path
+) -> None:
+    merchant = await a_merchant(operator, webhook_url=receiver.url())
+    await operator.call("PATCH", f"/v1/accounts/{merchant.account}/branding", {"name": "Acme Travel"})
+    await an_esim(operator, merchant.account, "test", transactionId="t-1")
+    tenant = f"account={merchant.account}&mode=test"
+
+    async def delivered() -> Json:
+        return (await operator.get(f"/v1/deliveries?{tenant}&status=delivered"))["data"]
+
+    async def history() -> list[Json]:
+        return [await operator.get(f"/v1/{kind}?{tenant}") for kind in ("events", "deliveries")]
+
+    await eventually(delivered)
+    before = await history()
+    await moved_out(settings, merchant, tmp_path / "away")
+    await import_account(there, tmp_path / "away", tmp_path / "away.key")
+    assert (await operator.call("DELETE", f"/v1/accounts/{merchant.account}")).status == 204
+    await moved_out(there, merchant, tmp_path / "back")
+
+    await import_account(settings, tmp_path / "back", tmp_path / "back.key")
+
+    assert await history() == before
+    update = {"transactionId": "t-1", "esimStatus": "SUSPENDED"}
+    body = {"account": merchant.account, "mode": "test", "updates": [update]}
+    [result] = (await operator.post("/v1/updates", body, status=200))["results"]
+    assert result["outcome"] == "applied"
+    await receiver.wait_for(2)
+
+
 async def test_freezing_waits_for_what_is_being_taken_in(settings: Settings, database: Database, operator: Api) -> None:
     merchant = await a_merchant(operator)
     account_id = parse_id(Prefix.ACCOUNT, merchant.account)

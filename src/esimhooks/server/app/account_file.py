@@ -17,7 +17,6 @@ from msgspec import Struct
 from esimhooks.server.app import keys
 from esimhooks.server.app.backup import address_beside_server
 from esimhooks.server.app.settings import Settings
-from esimhooks.server.domain.clock import system_clock
 from esimhooks.server.domain.errors import Broken, Undecryptable
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.manage import account_move
@@ -65,7 +64,7 @@ async def import_account(settings: Settings, file: Path, key_file: Path) -> End:
     async with AsyncExitStack() as stack:
         database = await _database(settings, stack)
         async with aclosing(_read(file, cipher)) as parts:
-            return await account_move.import_account(database, parts, now=system_clock())
+            return await account_move.import_account(database, parts)
 
 
 async def unfreeze_account(settings: Settings, account_id: UUID) -> None:

@@ -21,6 +21,7 @@ from esimhooks.server.store import account_rows, accounts, freezing, lanes, migr
 from esimhooks.server.store.account_rows import Document
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Database, Session
+from esimhooks.server.store.installation import clock
 from esimhooks.server.store.partitions import ensure_partitions
 
 CHECK_EVERY_S, MAX_TRIES = 0.5, 30
@@ -123,7 +124,7 @@ async def parts_of(database: Database, account_id: UUID) -> AsyncGenerator[Part,
         yield End(counts)
 
 
-async def import_account(database: Database, parts: AsyncIterator[Part], *, now: datetime) -> End:
+async def import_account(database: Database, parts: AsyncIterator[Part]) -> End:
     """Store all of an account, or nothing; return how many rows of each table there are.
 
     Raises `Broken` where this installation lacks what the account needs, has the account already, or a part is missing.
@@ -132,6 +133,8 @@ async def import_account(database: Database, parts: AsyncIterator[Part], *, now:
     if not isinstance(manifest, Manifest):
         raise Broken("the file is not an exported account")
     await _check(database, manifest)
+    async with database.session() as db:
+        now = await clock(db)
     missing = await ensure_partitions(database, now=now, since=manifest.oldest)
     if missing:
         raise NotNow(f"a long transaction uses the tables of the history: {missing[0]} could not be made")

@@ -36,34 +36,38 @@ def _of(notifications: str) -> str:
 
 
 class Table(Struct, frozen=True):
-    """Which rows of a table `t` are the account's ($1), without the columns that are of one installation only."""
+    """Which rows of a table `t` are the account's ($1), without the columns that are of one installation only.
+
+    `outlives` is the key of rows that stay where their account is deleted: an account that comes back finds its own.
+    """
 
     name: str
     where: str = "t.account_id = $1"
     without: tuple[str, ...] = ()
     instead: str = "'{}'::jsonb"
     order: str = ""
+    outlives: str = ""
 
 
 TABLES = (
     Table("accounts", "t.id = $1"),
     Table("account_quotas"),
     Table("quota_buckets"),
-    Table("brandings"),
+    Table("brandings", outlives="account_id"),
     Table("endpoints"),
     Table("endpoint_secrets"),
     Table("api_keys"),
     Table("key_roles", "t.key_id IN (SELECT id FROM api_keys WHERE account_id = $1)"),
     Table("orders"),
     Table("esims"),
-    Table("event_heads"),
+    Table("event_heads", outlives="account_id, mode"),
     Table("seen_notifications", _of(_ANY_NOTIFICATION)),
-    Table("notifications", _OWN_NOTIFICATION),
-    Table("backlog", _of(_OWN_NOTIFICATION)),
+    Table("notifications", _OWN_NOTIFICATION, outlives="id"),
+    Table("backlog", _of(_OWN_NOTIFICATION), outlives="notification_id"),
     Table("unmatched_notifications", _of(_OWN_NOTIFICATION)),
-    Table("events"),
-    Table("deliveries"),
-    Table("attempts"),
+    Table("events", outlives="id"),
+    Table("deliveries", outlives="id"),
+    Table("attempts", outlives="id"),
     Table(
         "lanes",
         without=("lease_token", "leased_by", "leased_until"),
@@ -77,10 +81,10 @@ TABLES = (
         instead="jsonb_build_object('claims', t.attempts)",
         order="ORDER BY t.position",
     ),
-    Table("fan_outs"),
+    Table("fan_outs", outlives="event_id"),
     Table("jobs", without=("due_at",)),
-    Table("idempotent_answers"),
-    Table("audit_entries"),
+    Table("idempotent_answers", outlives="account_id, mode, key"),
+    Table("audit_entries", outlives="id"),
 )
 """In the order in which they can be stored: what is referred to comes first. The rows of the queue keep their order."""
 
@@ -110,9 +114,15 @@ async def write(db: Session, table: Table, rows: Sequence[Document]) -> None:
         "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped",
         table.name,
     )
-    columns = ", ".join(sorted({row["attname"] for row in known} & rows[0].keys()))
+    names = sorted({row["attname"] for row in known} & rows[0].keys())
+    columns = ", ".join(names)
+    newer = ", ".join(f"{name} = excluded.{name}" for name in names if name not in table.outlives.split(", "))
+    instead = f"ON CONFLICT ({table.outlives}) DO UPDATE SET {newer}" if table.outlives else ""
     await db.conn.execute(
-        f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM jsonb_populate_recordset(NULL::{table.name}, $1)",
+        f"""
+        INSERT INTO {table.name} ({columns}) SELECT {columns} FROM jsonb_populate_recordset(NULL::{table.name}, $1)
+        {instead}
+        """,
         encrypted,
         timeout=TIMEOUT_S,
     )
