@@ -15,9 +15,12 @@ from api import Api, Json, eventually
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Role, Settings
 from esimhooks.server.domain.emit import EmitPolicy
+from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.update import Update
 from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.ingest.provider_clients import ProviderClients
+from esimhooks.server.jobs.background import BackgroundJobs
+from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.jobs.scheduler import EXPIRY_BATCH, Scheduler
 from esimhooks.server.providers import registry
 from esimhooks.server.providers.port import Pace, Provider, ProviderConfig
@@ -25,7 +28,7 @@ from esimhooks.server.providers.sandbox.esims import Purchase
 from esimhooks.server.providers.sandbox.life import Ending
 from esimhooks.server.providers.sandbox.sandbox import Sandbox
 from esimhooks.server.runtime.loop import Wake
-from esimhooks.server.store import esims
+from esimhooks.server.store import esims, freezing
 from esimhooks.server.store.database import Database
 from upstream import Door, Shop, a_shop, allocate, an_upstream, moved
 
@@ -56,7 +59,7 @@ async def idle(settings: Settings) -> AsyncIterator[Api]:
 
 
 class Polling:
-    """A scheduler of the test's own, and how many eSIMs each of its questions named."""
+    """A scheduler and background jobs of the test's own, and how many eSIMs each of its questions named."""
 
     def __init__(self, database: Database, session: ClientSession) -> None:
         self.sizes: list[int] = []
@@ -73,13 +76,11 @@ class Polling:
             provider.usage = counted  # type: ignore[method-assign]
             return provider
 
-        self.scheduler = Scheduler(
-            database,
-            ProviderClients(database, build),
-            policy=EmitPolicy(usage_interval_s=0),
-            clock=now,
-            wakes=Wakes(due=Wake(), backlog=Wake(), fan_out=Wake(), doubts=Wake(), streams=Wake()),
-        )
+        clients, policy = ProviderClients(database, build), EmitPolicy(usage_interval_s=0)
+        wakes = Wakes(due=Wake(), backlog=Wake(), fan_out=Wake(), doubts=Wake(), streams=Wake())
+        self.scheduler = Scheduler(database, clients, policy=policy, clock=now, wakes=wakes)
+        requery = Requery(clients, policy=policy, wakes=wakes)
+        self.jobs = BackgroundJobs(database, requery, policy=policy, clock=now, wakes=wakes)
 
 
 @pytest.fixture
@@ -393,3 +394,51 @@ async def test_where_more_have_ended_than_one_round_takes_the_next_follows_at_on
 
     assert pauses[0] == 0.0 < pauses[1]
     assert await shop.esims(status="IN_USE") == []
+
+
+@asynccontextmanager
+async def frozen(shop: Shop, database: Database) -> AsyncIterator[None]:
+    """Have the merchant's account be frozen meanwhile, as for a move that is called off."""
+    account_id = parse_id(Prefix.ACCOUNT, shop.account)
+    async with database.transaction() as db:
+        await freezing.freeze(db, account_id)
+    yield
+    async with database.transaction() as db:
+        await freezing.unfreeze(db, account_id)
+
+
+async def test_an_order_that_fails_while_its_account_is_frozen_has_failed_once_the_account_goes_on(
+    idle: Api, polling: Polling, sandbox: Sandbox, database: Database
+) -> None:
+    shop = await a_shop(idle)
+    await an_upstream(idle, sandbox.base_url)
+    await shop.order("t-1", orderNo="B404")
+    async with database.transaction() as db:
+        await db.conn.execute("UPDATE orders SET created_at = now() - interval '1 hour'")
+    async with frozen(shop, database):
+        await moved(database, "orders", "next_poll_at")
+        await polling.scheduler.poll_orders()
+
+    await moved(database, "orders", "next_poll_at")
+    await polling.scheduler.poll_orders()
+
+    assert [event["newStatus"] for event in await shop.events()] == ["FAILED"]
+
+
+async def test_a_requery_passes_no_esim_while_its_account_is_frozen(
+    idle: Api, polling: Polling, sandbox: Sandbox, database: Database
+) -> None:
+    shop = await a_shop(idle)
+    await an_upstream(idle, sandbox.base_url)
+    await sandbox.order(Purchase(order_no="B1", transaction_id="t-1", quantity=1, ending=Ending.USED))
+    allocate(sandbox, "B1")
+    await shop.order("t-1", orderNo="B1")
+    await moved(database, "orders", "next_poll_at")
+    await polling.scheduler.poll_orders()
+    await idle.post(f"/v1/esims/requery?account={shop.account}&mode=test", {}, status=202)
+    async with frozen(shop, database):
+        await polling.jobs.process_due_requeries()
+
+    await polling.jobs.process_due_requeries()
+
+    assert await shop.raised() == ["created", "usage_updated", "requeried"]

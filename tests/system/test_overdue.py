@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from esimhooks.server.domain.schedule import MAX_JITTER, STANDARD
-from esimhooks.server.store import deliveries, queue
+from esimhooks.server.store import deliveries, freezing, queue
 from esimhooks.server.store.database import Database
 from system.stored_lanes import Lane, a_lane, claim, lease, queued, stored
 
@@ -73,6 +73,21 @@ async def test_what_a_dispatcher_has_in_hand_is_left_alone(database: Database) -
     await claim(database, leased)
     await waited(database, lane.deliveries[0].id, END + MINUTE)
 
+    assert await fail_overdue(database) == 0
+
+
+async def test_what_waits_for_an_account_that_moves_does_not_fail_and_has_its_time_once_it_stays(
+    database: Database,
+) -> None:
+    lane = await a_lane(database, due=1)
+    async with database.transaction() as db:
+        await freezing.freeze(db, lane.tenant.account_id)
+    await waited(database, lane.deliveries[0].id, END + MINUTE)
+
+    assert await fail_overdue(database) == 0
+
+    async with database.transaction() as db:
+        await freezing.unfreeze(db, lane.tenant.account_id)
     assert await fail_overdue(database) == 0
 
 

@@ -196,7 +196,10 @@ class BackgroundJobs:
         async with progress.step() as db:
             if item is not None:
                 applied = await apply_batch(db, [item], self._policy)
-                if applied.results[0][0].outcome is UpdateOutcome.APPLIED:
+                [[result]] = applied.results
+                if result.outcome is UpdateOutcome.WAITING:  # it is not done
+                    raise NotNow(result.detail or "the eSIM waits")
+                if result.outcome is UpdateOutcome.APPLIED:
                     after = structs.replace(after, changed=job.changed + 1)
             await progress.write(db, after, again_in_s=again_in_s)
         if applied is not None:

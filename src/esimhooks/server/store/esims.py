@@ -21,6 +21,7 @@ from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.encryption import readable
+from esimhooks.server.store.freezing import IS_OPEN
 from esimhooks.server.store.statements import Columns, Parameters
 from esimhooks.vocabulary.statuses import EsimStatus, Mode, SmdpStatus
 
@@ -115,10 +116,10 @@ async def of_order(
     return listed(db, rows)
 
 
-IS_EXPIRED = """status IN ('CREATED', 'ACTIVATED', 'IN_USE', 'SUSPENDED', 'USED_UP') AND expire_at <= now()
+IS_EXPIRED = f"""status IN ('CREATED', 'ACTIVATED', 'IN_USE', 'SUSPENDED', 'USED_UP') AND expire_at <= now()
           AND (status_at IS NULL OR status_at <= expire_at)
-          AND account_id NOT IN (SELECT account_id FROM frozen_accounts)"""
-HAS_PENDING_USAGE = """pending_until <= now() AND account_id NOT IN (SELECT account_id FROM frozen_accounts)"""
+          AND {IS_OPEN}"""
+HAS_PENDING_USAGE = f"pending_until <= now() AND {IS_OPEN}"
 
 
 async def lock_expired(db: Session, *, limit: int, but_not: Collection[UUID] = ()) -> Sequence[Esim | Unreadable]:

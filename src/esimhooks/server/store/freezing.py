@@ -19,6 +19,8 @@ LOCK = 1718774117
 """The advisory lock that `read_frozen_accounts` (migrations) shares."""
 LOCK_WAITS_MS = 1000
 """Intake waits behind whoever waits for the lock, so it gives up soon and is tried again."""
+IS_OPEN = "account_id NOT IN (SELECT account_id FROM frozen_accounts)"
+"""The condition for rows whose account is not frozen: what falls due by time waits until the account goes on."""
 MOVING = "the account is being moved to another installation"
 RETRY_AFTER_S = 30.0
 
@@ -82,6 +84,7 @@ async def end_leases(db: Session, account_id: UUID) -> None:
 
 async def unfreeze(db: Session, account_id: UUID) -> bool:
     """Let the account go on here; false where it was not frozen. Needs a transaction."""
+    await _restart_waiting(db, account_id)
     await _lock_lanes(db, account_id)
     await db.conn.execute(
         """
@@ -91,6 +94,14 @@ async def unfreeze(db: Session, account_id: UUID) -> bool:
         account_id,
     )
     return bool(await db.conn.fetchval("DELETE FROM frozen_accounts WHERE account_id = $1 RETURNING true", account_id))
+
+
+async def _restart_waiting(db: Session, account_id: UUID) -> None:
+    """Give what has waited while the account was frozen the time that it has after a pause."""
+    await db.conn.execute("SELECT FROM endpoints WHERE account_id = $1 ORDER BY id FOR NO KEY UPDATE", account_id)
+    await db.conn.execute(
+        "UPDATE endpoints SET switched_at = now() WHERE account_id = $1 AND enabled AND NOT paused", account_id
+    )
 
 
 async def speak_of_frozen(db: Session, named: Sequence[tuple[str, Identity]]) -> bool:

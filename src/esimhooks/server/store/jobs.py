@@ -16,6 +16,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.job import Filter, Job, Missed, MissedCount, RecoveryFilter, RequeryFilter
 from esimhooks.server.store.database import Session, touched
+from esimhooks.server.store.freezing import IS_OPEN
 from esimhooks.vocabulary.statuses import Mode
 
 QUERYABLE_ESIMS = """
@@ -92,7 +93,7 @@ async def page(
     return [_job(kind, row) for row in rows]
 
 
-IS_DUE = "finished_at IS NULL AND due_at <= now()"
+IS_DUE = f"finished_at IS NULL AND due_at <= now() AND {IS_OPEN}"
 
 
 async def claim(db: Session, kind: type[Filter], *, limit: int, lease_s: float) -> Sequence[Job[Filter]]:

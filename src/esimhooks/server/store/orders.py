@@ -9,6 +9,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.notification import OrderRef
 from esimhooks.server.domain.order import Order, OrderFilter
 from esimhooks.server.store.database import Session
+from esimhooks.server.store.freezing import IS_OPEN
 from esimhooks.vocabulary.statuses import Mode
 
 
@@ -94,7 +95,7 @@ async def page(db: Session, where: OrderFilter, *, before: UUID | None, limit: i
     return [_order(row) for row in rows]
 
 
-IS_POLL_DUE = "next_poll_at <= now()"
+IS_POLL_DUE = f"next_poll_at <= now() AND {IS_OPEN}"
 
 
 async def claim_polls(db: Session, *, retry_in_s: float, limit: int) -> Sequence[Order]:

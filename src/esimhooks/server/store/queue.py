@@ -21,6 +21,7 @@ from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import response_row
 from esimhooks.server.store.events import Content
 from esimhooks.server.store.fifo import FIRST_DELAY, FifoKey, FifoSlot, advance, lock_tails
+from esimhooks.server.store.freezing import IS_OPEN
 from esimhooks.server.store.lanes import Lease
 
 
@@ -217,14 +218,14 @@ async def fail_overdue(
     """Fail deliveries that have waited for too long by the database's clock; return them. Needs a transaction.
 
     What waits for a paused endpoint fails after `retention`, when its day of history is due to go; once the endpoint is
-    resumed, it has its 24 h from then on.
+    resumed, it has its 24 h from then on. What waits for a frozen account does not fail: it goes on elsewhere, or here.
 
     Claimed deliveries are left alone, and those whose next attempt is in the future or has been due for less than a day: a
     receiver may ask for a pause of a day each time. Faults of ours postpone without limit and count as waiting. The rows
     leave the queue first, in a statement of their own (docs/decisions/0006). `now` (aware UTC) is shown in the history.
     """
     rows = await db.conn.fetch(
-        """
+        f"""
         WITH allowed AS (
             SELECT e.id, CASE WHEN e.paused THEN $4::interval ELSE
                    $1::interval + make_interval(secs => $2::float8 * (SELECT sum(s) FROM unnest(e.retry_schedule) s))
@@ -235,7 +236,7 @@ async def fail_overdue(
             SELECT q.delivery_id FROM queue q
             JOIN allowed a ON a.id = q.endpoint_id
             JOIN lanes l ON l.endpoint_id = q.endpoint_id
-            WHERE q.started_at <= now() - $1::interval AND greatest(q.started_at, a.switched_at) <= now() - a.span
+            WHERE q.{IS_OPEN} AND q.started_at <= now() - $1::interval AND greatest(q.started_at, a.switched_at) <= now() - a.span
               AND (q.due_at <= now() - $1::interval OR q.due_at = 'infinity' OR q.faults > 0)
               AND NOT (q.claim_token = l.lease_token AND coalesce(l.leased_until > now(), false))
             LIMIT $3 FOR UPDATE OF q SKIP LOCKED
