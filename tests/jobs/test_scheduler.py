@@ -14,10 +14,13 @@ from aiohttp import ClientSession
 from api import Api, Json, eventually
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Role, Settings
+from esimhooks.server.domain.audit import Actor, ActorKind
 from esimhooks.server.domain.emit import EmitPolicy
+from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.update import Update
 from esimhooks.server.ingest.inbound import Wakes
+from esimhooks.server.ingest.orders import NewOrder, place
 from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.jobs.background import BackgroundJobs
 from esimhooks.server.jobs.requery import Requery
@@ -30,7 +33,8 @@ from esimhooks.server.providers.sandbox.sandbox import Sandbox
 from esimhooks.server.runtime.loop import Wake
 from esimhooks.server.store import esims, freezing
 from esimhooks.server.store.database import Database
-from upstream import Door, Shop, a_shop, allocate, an_upstream, moved
+from esimhooks.vocabulary.statuses import Mode
+from upstream import Door, Shop, a_shop, allocate, an_upstream, esim_status, moved
 
 MB = 1 << 20
 
@@ -62,6 +66,8 @@ class Polling:
     """A scheduler and background jobs of the test's own, and how many eSIMs each of its questions named."""
 
     def __init__(self, database: Database, session: ClientSession) -> None:
+        self.ahead = timedelta()
+        """How far its time is ahead."""
         self.sizes: list[int] = []
         sizes = self.sizes
 
@@ -78,7 +84,7 @@ class Polling:
 
         clients, policy = ProviderClients(database, build), EmitPolicy(usage_interval_s=0)
         wakes = Wakes(due=Wake(), backlog=Wake(), fan_out=Wake(), doubts=Wake(), streams=Wake())
-        self.scheduler = Scheduler(database, clients, policy=policy, clock=now, wakes=wakes)
+        self.scheduler = Scheduler(database, clients, policy=policy, clock=lambda: now() + self.ahead, wakes=wakes)
         requery = Requery(clients, policy=policy, wakes=wakes)
         self.jobs = BackgroundJobs(database, requery, policy=policy, clock=now, wakes=wakes)
 
@@ -442,3 +448,31 @@ async def test_a_requery_passes_no_esim_while_its_account_is_frozen(
     await polling.jobs.process_due_requeries()
 
     assert await shop.raised() == ["created", "usage_updated", "requeried"]
+
+
+@pytest.mark.parametrize("rounds_before", [0, 1])
+async def test_a_notification_that_came_beside_its_esim_is_applied_however_long_nobody_has_looked(
+    idle: Api, polling: Polling, database: Database, rounds_before: int
+) -> None:
+    shop, upstream = await a_shop(idle), await an_upstream(idle)
+    for _ in range(rounds_before):
+        await polling.scheduler.clean_up()
+    new = NewOrder(
+        tenant=Tenant(parse_id(Prefix.ACCOUNT, shop.account), Mode.TEST),
+        provider="upstream",
+        transaction_id="t-1",
+        order_no=None,
+        package_code="CKH1",
+        package_name=None,
+        quantity=1,
+    )
+    async with database.transaction() as db:
+        await place(db, Actor(kind=ActorKind.OPERATOR), new, polled=False, now=now())
+        answer = await upstream.notify(esim_status("K1", "IN_USE", transactionId="t-1"))
+        assert answer.body["outcome"] == "unmatched"
+    polling.ahead = timedelta(hours=1)
+
+    await polling.scheduler.clean_up()
+
+    async with database.session() as db:
+        assert await db.conn.fetchval("SELECT count(*) FROM backlog WHERE due_at <= now()") == 1

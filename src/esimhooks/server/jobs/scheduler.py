@@ -71,7 +71,8 @@ OVERDUE_BATCH = 500
 PARTITIONS_RETRY_S = 60.0
 ALERT_BATCH = 100
 MISSED_WITHIN = timedelta(minutes=5)
-"""Longer than any transaction lasts."""
+"""Longer than any transaction lasts, and clocks of nodes are apart."""
+MISSED_BATCH = 1000
 
 Work: TypeAlias = Callable[[Session, int, list[UUID]], Awaitable[BatchResult | None]]
 """Locks up to so many eSIMs that are due, adds their ids to the list and applies what follows, in the transaction."""
@@ -102,6 +103,7 @@ class Scheduler:
         self._history_retention = timedelta(days=retention_days)
         self._passed_by: dict[UUID, float] = {}
         self._providers_reviewed = False
+        self._missed_since = UUID(int=0)
 
     async def expire(self) -> float:
         """End the validity of eSIMs whose provider has said nothing, also of those that ended while we were down."""
@@ -347,10 +349,12 @@ class Scheduler:
         async with self._database.transaction() as db:
             await fifo.end_stale(db)
             await endpoints.cancel_orphans(db, now=now)
-            await journal.wake_missed(db, since=first_id_of(now - MISSED_WITHIN))
+            more = await journal.wake_missed(db, since=self._missed_since, limit=MISSED_BATCH)
             await idempotency.delete_before(db, before=now - idempotency.RETENTION)
             deleted = await journal.delete_seen(db, before=now - SEEN_FOR, limit=BATCH)
-        return 0.0 if deleted == BATCH else 30.0
+        # From the start on, or from the last round: nobody may have looked for long.
+        self._missed_since = more or first_id_of(now - MISSED_WITHIN)
+        return 0.0 if more or deleted == BATCH else 30.0
 
 
 EVERY_S = 10.0

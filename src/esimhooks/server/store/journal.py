@@ -225,16 +225,25 @@ async def wake_unmatched(db: Session, known: Sequence[Esim]) -> None:
     )
 
 
-async def wake_missed(db: Session, *, since: UUID) -> int:
-    """Move unmatched notifications from the id `since` on whose eSIM is known by now to the backlog; return how many.
+async def wake_missed(db: Session, *, since: UUID, limit: int) -> UUID | None:
+    """Move unmatched notifications from the id `since` on whose eSIM is known by now to the backlog; needs a transaction.
 
-    One that came in while its eSIM was being committed found no eSIM, and the eSIM no notification.
+    About `limit` are looked at; returns the id from which to go on, None at the end. One that came in while its eSIM was being
+    committed found no eSIM, and the eSIM no notification.
     """
-    status = await db.conn.execute(
+    last: UUID | None = await db.conn.fetchval(
+        """
+        SELECT notification_id FROM unmatched_notifications WHERE notification_id >= $1
+        ORDER BY notification_id OFFSET $2 LIMIT 1
+        """,
+        since,
+        limit,
+    )
+    await db.conn.execute(
         """
         WITH woken AS (
             DELETE FROM unmatched_notifications u
-            WHERE u.notification_id >= $1 AND EXISTS (
+            WHERE u.notification_id >= $1 AND ($3::uuid IS NULL OR u.notification_id <= $3) AND EXISTS (
                 SELECT FROM esims e
                 WHERE (e.esim_tran_no = u.esim_tran_no OR e.order_no = u.order_no OR e.transaction_id = u.transaction_id)
                   AND (e.provider = u.source OR u.source = $2))
@@ -246,8 +255,9 @@ async def wake_missed(db: Session, *, since: UUID) -> int:
         """,
         since,
         UPDATES_SOURCE,
+        last,
     )
-    return touched(status)
+    return None if last is None else UUID(int=last.int + 1)
 
 
 def _request(request: InboundRequest) -> dict[str, object]:
