@@ -97,6 +97,14 @@ def test_all_expressions_of_a_notification_share_their_steps() -> None:
         compile_expression("list[*].a[?@ == `2`]").read(wide, Steps(Unparsable))
 
 
+def test_comparisons_within_comparisons_evaluate_each_side_once() -> None:
+    text = "a == a"
+    for _ in range(15):
+        text = f"({text}) == b"
+
+    assert compile_expression(text).read({"a": 1, "b": True}, Steps()) is True
+
+
 def test_a_condition_holds_where_it_gives_something() -> None:
     is_true = {"`0`": True, "''": False, "`[]`": False, "`{}`": False, "`false`": False, "`null`": False, "'x'": True}
     assert {text: compile_expression(text).is_true({}, Steps()) for text in is_true} == is_true

@@ -75,10 +75,12 @@ class Steps(TreeInterpreter):  # type: ignore[misc]  # jmespath has no types
         return result
 
     def visit_comparator(self, node: Node, value: object) -> object:
-        """Compare; lists and objects take a step for all that is in them."""
-        for child in _children(node):
-            self._take(_parts(self.visit(child, value), limit=self._left + 1))
-        return super().visit_comparator(node, value)
+        """Compare two values, each evaluated once; lists and objects take a step for all that is in them."""
+        sides = [self.visit(child, value) for child in _children(node)]
+        for side in sides:
+            self._take(_parts(side, limit=self._left + 1))
+        literals = [{"type": "literal", "value": side, "children": []} for side in sides]
+        return super().visit_comparator({**node, "children": literals}, value)
 
     def _take(self, steps: int) -> None:
         self._left -= steps
