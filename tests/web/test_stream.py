@@ -3,15 +3,21 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 
+import pytest
 from aiohttp import ClientResponse, ClientSession
 from msgspec import Struct
 
 from api import Api, Json, Merchant, a_merchant
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
-from esimhooks.server.manage.streams import MAX_OF_TENANT
+from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.ids import new_id
+from esimhooks.server.manage.streams import IDLE_S, MAX_OF_TENANT, MAX_STREAMS, Streams
+from esimhooks.server.store.database import Database
+from esimhooks.vocabulary.statuses import Mode
 from patience import patience_s
 from web.routes import is_field, is_problem
 from web.rows import an_esim
@@ -140,6 +146,17 @@ async def test_an_account_may_open_so_many_streams_and_no_more(operator: Api) ->
         answer = await api.call("GET", "/v1/stream")
         assert is_problem(answer, 429)["code"] == "TOO_MANY_STREAMS"
         assert int(answer.headers["retry-after"]) >= 1
+
+
+async def test_who_was_refused_leaves_nothing_to_look_after_once_all_have_gone(database: Database) -> None:
+    streams = Streams(database)
+    with ExitStack() as stack:
+        for _ in range(MAX_STREAMS):
+            stack.enter_context(streams.listening(Tenant(new_id(), Mode.TEST)))
+        with pytest.raises(Refused), streams.listening(Tenant(new_id(), Mode.TEST)):
+            pass
+
+    assert await streams.wake_readers() == IDLE_S
 
 
 async def test_what_is_no_last_event_of_ones_own_is_refused(operator: Api) -> None:

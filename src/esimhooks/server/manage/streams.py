@@ -35,7 +35,8 @@ class Streams:
     @contextmanager
     def listening(self, tenant: Tenant) -> Iterator[Wake]:
         """Yield a `Wake` that is notified when the tenant has more events. Raises `Refused` (429) where too many listen."""
-        if len(self._listeners[tenant]) >= MAX_OF_TENANT or sum(map(len, self._listeners.values())) >= MAX_STREAMS:
+        number = len(self._listeners.get(tenant, ()))
+        if number >= MAX_OF_TENANT or sum(map(len, self._listeners.values())) >= MAX_STREAMS:
             raise Refused.too_many(
                 f"too many streams are open: expected at most {MAX_OF_TENANT} of an account and mode",
                 code="TOO_MANY_STREAMS",
