@@ -84,6 +84,16 @@ async def test_an_esim_of_the_account_goes_one_step_further(operator: Api) -> No
     assert problem["detail"] == "of an eSIM that is SUSPENDED the rules raise no event, not esim.suspended"
 
 
+async def test_a_key_that_another_esim_has_is_refused(operator: Api) -> None:
+    merchant = await a_merchant(operator)
+    body = {"event": "esim.activated", "data": {"esimTranNo": "K-1"}}
+    async with operator.as_key(merchant.key) as caller:
+        await caller.post("/v1/test-events", body)
+        again = await caller.call("POST", "/v1/test-events", body)
+
+    is_field(again, "/data/esimTranNo", "a key that no other eSIM has")
+
+
 async def test_data_from_which_another_event_follows_is_refused(operator: Api) -> None:
     merchant = await a_merchant(operator)
     async with operator.as_key(merchant.key) as caller:

@@ -131,6 +131,8 @@ async def raise_test_event(
         notification_id=None,
         body=encode(envelope(event_id, draft, emission, sequence=sequence, happened_at=now)),
     )
+    if "esimTranNo" in wanted.given and await esims.shares_key(db, emission.esim):
+        raise Refused.invalid("/data/esimTranNo", "expected a key that no other eSIM has")
     rows = [emission.esim]
     await intake.write(db, intake.Writes(created=rows if is_new else [], changed=[] if is_new else rows))
     await publish(db, [event])

@@ -157,6 +157,25 @@ async def insert(db: Session, esims: Sequence[Esim]) -> None:
     await _TABLE.insert(db, [row_of(db, esim) for esim in esims])
 
 
+async def shares_key(db: Session, esim: Esim) -> bool:
+    """Return whether another eSIM has this one's key, which may be had once: of a provider, or (without one) of a tenant."""
+    return bool(
+        await db.conn.fetchval(
+            """
+            SELECT EXISTS (
+                SELECT FROM esims
+                WHERE esim_tran_no = $1 AND id <> $2 AND provider IS NOT DISTINCT FROM $3
+                  AND ($3::text IS NOT NULL OR account_id = $4 AND mode = $5))
+            """,
+            esim.esim_tran_no,
+            esim.id,
+            esim.provider,
+            esim.account_id,
+            esim.mode,
+        )
+    )
+
+
 async def find(db: Session, tenant: Tenant, esim_id: UUID) -> Esim | None:
     """Return the tenant's eSIM, or None."""
     row = await db.conn.fetchrow(
