@@ -104,6 +104,35 @@ async def test_a_wrong_key_is_refused_and_tries_are_limited(settings: Settings) 
             assert "Too many failed attempts from your address" in await answer.text()
 
 
+async def shown_form(browser: Browser, path: str) -> str:
+    """Return what names the form of a page that makes something."""
+    _, text = await browser.get(path)
+    found = re.search(r'name="once" value="([\w-]+)"', text)
+    return found[1] if found else ""
+
+
+async def test_a_form_that_is_sent_twice_without_scripts_makes_one_account_and_one_key(
+    browser: Browser, operator: Api
+) -> None:
+    await browser.sign_in(ADMIN_KEY)
+    form = {"name": "Acme", "once": await shown_form(browser, "/accounts")}
+    made = await asyncio.gather(*(browser.post("/accounts", **form) for _ in range(2)))
+    [account, *others] = (await operator.get("/v1/accounts"))["data"]
+    path = f"/accounts/{account['id']}"
+    form = {"name": "ci", "mode": "test", "once": await shown_form(browser, path)}
+    first, second = [await browser.post(f"{path}/keys", **form) for _ in range(2)]
+    keys = (await operator.get(f"/v1/accounts/{account['id']}/keys"))["data"]
+    another = await browser.post("/accounts", name="Acme", once=await shown_form(browser, "/accounts"))
+
+    assert others == []
+    assert [(status, account["id"] in text) for status, text in made] == [(200, True)] * 2
+    assert len(keys) == 1
+    shown = [re.findall(r"esim_test_\w{30,}", text) for _, text in (first, second)]
+    assert shown[0] == shown[1] != []
+    assert another[0] == 200
+    assert len((await operator.get("/v1/accounts"))["data"]) == 2
+
+
 async def test_a_form_of_another_site_or_without_the_token_changes_nothing(browser: Browser, operator: Api) -> None:
     await browser.sign_in(ADMIN_KEY)
     assert (await browser.post("/accounts", name="Mine", csrf="other"))[0] == 403

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
+from http import HTTPStatus
 from uuid import UUID
 
 import msgspec
@@ -26,6 +27,8 @@ HEADER = "idempotency-key"
 REPLAYED = "idempotent-replayed"
 MAX_KEY = 255
 OPERATORS = UUID(int=0)
+FORM = "form"
+"""Stands for the mode of keys that name forms of pages."""
 
 Begin = Callable[[], AbstractAsyncContextManager[Session]]
 """Opens the transaction of a request late, for handlers that wait for others first."""
@@ -37,6 +40,7 @@ class EncodedAnswer(Struct, array_like=True):
     status: int
     media_type: str
     body: bytes
+    headers: dict[str, str] = {}
 
 
 async def carry_out(request: Request, route: Route) -> Answer:
@@ -61,8 +65,7 @@ async def carry_out_once(request: Request, route: Route, tenant: Tenant | None) 
     is being carried out, as well (409).
     """
     owner = IdempotencyKey(tenant.account_id if tenant else OPERATORS, tenant.mode if tenant else "", _key(request))
-    parts = [request.method.encode(), request.raw_path, request.raw_query, await request.body()]
-    fingerprint = hashlib.sha256(b"\n".join(parts)).digest()
+    fingerprint = _digest(request.method.encode(), request.raw_path, request.raw_query, await request.body())
     database: Database = request.services[Database]
     installation: Installation = request.services[Installation]
     since = installation.clock() - RETENTION
@@ -94,6 +97,31 @@ async def carry_out_once(request: Request, route: Route, tenant: Tenant | None) 
     return answer
 
 
+async def carry_out_form(request: Request, route: Route, once: str) -> Answer:
+    """Carry out a form of a page; sent twice, as by a double click, it has the answer of the first, which is waited for.
+
+    `once` names the form as it was shown, and whose it is.
+    """
+    owner = IdempotencyKey(OPERATORS, FORM, once)
+    fingerprint = _digest(request.raw_path, request.raw_query, await request.body())
+    installation: Installation = request.services[Installation]
+    async with _transaction(request) as request.db:
+        await idempotency.lock(request.db, owner)
+        stored = await idempotency.find(request.db, owner, since=installation.clock() - RETENTION)
+        if stored is not None and stored.fingerprint == fingerprint:
+            return _decoded(stored)
+        answer = await route.call(request)
+        if isinstance(answer, Response) and answer.status == HTTPStatus.SEE_OTHER:
+            text = EncodedAnswer(answer.status, answer.media_type, answer.body, answer.headers)
+            kept = StoredAnswer(fingerprint, msgspec.json.encode(text))
+            await idempotency.store(request.db, owner, kept, now=installation.clock())
+    return answer
+
+
+def _digest(*parts: bytes) -> bytes:
+    return hashlib.sha256(b"\n".join(parts)).digest()
+
+
 def _again(stored: StoredAnswer, fingerprint: bytes) -> Response:
     if stored.fingerprint != fingerprint:
         raise Refused(
@@ -101,8 +129,14 @@ def _again(stored: StoredAnswer, fingerprint: bytes) -> Response:
             status=422,
             code="IDEMPOTENCY_KEY_REUSED",
         )
+    answer = _decoded(stored)
+    answer.headers[REPLAYED] = "true"
+    return answer
+
+
+def _decoded(stored: StoredAnswer) -> Response:
     before = msgspec.json.decode(stored.answer, type=EncodedAnswer)
-    return Response(before.status, before.body, before.media_type, {REPLAYED: "true"})
+    return Response(before.status, before.body, before.media_type, before.headers)
 
 
 def _in_use() -> Refused:

@@ -7,16 +7,19 @@ from typing import Any
 
 from esimhooks.server.api.access import audit_refusal, note_refusal
 from esimhooks.server.api.auth import Authenticator, actor_of, require_permission
-from esimhooks.server.api.http import Answer, Request, Response, redirect
+from esimhooks.server.api.http import MAX_BODY_BYTES, Answer, Request, Response, redirect
 from esimhooks.server.api.installation import TO_ALL
 from esimhooks.server.api.parameters import Provide
 from esimhooks.server.api.router import Access, Route, problem_not_found
-from esimhooks.server.api.transaction import Begin, carry_out
+from esimhooks.server.api.transaction import Begin, carry_out, carry_out_form
 from esimhooks.server.dashboard.render import show_error
-from esimhooks.server.dashboard.session_user import admit
+from esimhooks.server.dashboard.session_user import admit, form_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.errors import NotNow, Refused
 from esimhooks.server.store.database import Session
+
+MAX_ONCE = 64
+"""So much of what names a form counts."""
 
 
 class _Pages:
@@ -41,6 +44,10 @@ class _Pages:
         if self._session:
             require_permission(request.session_user.principal, route.permission)
         route.takes.read_path(request)
+        if self._session and request.method == "POST" and Session in route.takes.provided_types:
+            once = (await form_of(request, max_field=MAX_BODY_BYTES)).get("once")
+            if once:
+                return await carry_out_form(request, route, f"{request.session_user.csrf} {once[:MAX_ONCE]}")
         return await carry_out(request, route)
 
     def refusal(self, request: Request, error: Exception) -> Response:

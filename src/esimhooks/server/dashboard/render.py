@@ -1,6 +1,7 @@
 """Pages: a template and its values in, an answer with strict headers out. Everything is escaped unless it is markup."""
 
 import gettext
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from http import HTTPStatus
@@ -97,6 +98,10 @@ NUMBERS: Mapping[str, Callable[..., str]] = {
 SWAPPED = str.maketrans(",.", ".,")
 
 
+ONCE_BYTES = 16
+"""What names a form that makes something is not guessed, and no two are the same."""
+
+
 @cache
 def environment(language: str) -> jinja2.Environment:
     """Return the environment whose templates speak the language; what its catalogue lacks is said in English."""
@@ -116,6 +121,7 @@ def environment(language: str) -> jinja2.Environment:
         "provider_words": provider_words,
         "spans_of_time": SPANS_OF_TIME,
         "id": lambda kind, value: text_of(Prefix(kind), value),
+        "once": lambda: secrets.token_urlsafe(ONCE_BYTES),
     }
     texts = gettext.translation("dashboard", FOLDER / "locales", [language], fallback=True)
 

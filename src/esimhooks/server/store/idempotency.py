@@ -29,8 +29,16 @@ class StoredAnswer(Struct, frozen=True):
 
 async def try_lock(db: Session, key: IdempotencyKey) -> bool:
     """Take the key until the transaction ends; false where another request has it."""
-    lock_id = zlib.crc32(f"{key.account_id} {key.mode} {key.key}".encode()) - 2**31
-    return bool(await db.conn.fetchval("SELECT pg_try_advisory_xact_lock($1, $2)", LOCK, lock_id))
+    return bool(await db.conn.fetchval("SELECT pg_try_advisory_xact_lock($1, $2)", LOCK, _lock_id(key)))
+
+
+async def lock(db: Session, key: IdempotencyKey) -> None:
+    """Take the key until the transaction ends, once no other request has it."""
+    await db.conn.execute("SELECT pg_advisory_xact_lock($1, $2)", LOCK, _lock_id(key))
+
+
+def _lock_id(key: IdempotencyKey) -> int:
+    return zlib.crc32(f"{key.account_id} {key.mode} {key.key}".encode()) - 2**31
 
 
 async def find(db: Session, key: IdempotencyKey, *, since: datetime) -> StoredAnswer | None:
