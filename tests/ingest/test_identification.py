@@ -8,6 +8,7 @@ import pytest
 from api import Api, Json, eventually
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Role, Settings
+from esimhooks.server.store.database import Database
 from upstream import Shop, a_shop, an_upstream, esim_status
 
 NEW_ICCID, OLD_ICCID = "8943000000000000014", "8943000000000000022"
@@ -156,6 +157,19 @@ async def test_a_key_of_two_providers_is_distinguished_by_the_transaction(operat
     assert (result["outcome"], result.get("esim")) == ("applied", one["esim"])
     assert third["outcome"] == "unmatched"
     assert len(await shop.esims()) == 2
+
+
+async def test_esims_that_shared_a_key_before_each_could_be_had_once_go_on(operator: Api, database: Database) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator)
+    for number in (1, 2):
+        await shop.update(created(f"t-{number}", esimTranNo=f"K{number}", provider="upstream"))
+    async with database.transaction() as db:  # as a migration has left them
+        await db.conn.execute("UPDATE esims SET esim_tran_no = 'K1', duplicate_key = true WHERE esim_tran_no = 'K2'")
+
+    answers = [await upstream.notify(esim_status("K1", "IN_USE", transactionId=f"t-{number}")) for number in (1, 2)]
+
+    assert [answer.body["outcome"] for answer in answers] == ["applied", "applied"]
+    assert [esim["esimStatus"] for esim in await shop.esims()] == ["IN_USE", "IN_USE"]
 
 
 async def test_an_older_fact_is_stale_although_the_clock_of_the_provider_is_ahead(operator: Api) -> None:

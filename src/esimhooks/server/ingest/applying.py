@@ -182,9 +182,10 @@ class Applying:
             change = superseding(change, replaced.id, now=now)
         self._doubt(source, change.doubts)
         after = self._named(change.after, target.update, source)
-        if self._directory.holder_of(after) is not None:
+        known = None if self._directory.get(esim.id) is None else esim.id
+        keeps_key = known and (esim.esim_tran_no, esim.provider) == (after.esim_tran_no, after.provider)
+        if not keeps_key and self._directory.holder_of(after) is not None:
             detail = f"another eSIM has the key {after.esim_tran_no}"
-            known = None if self._directory.get(esim.id) is None else esim.id
             return UpdateResult(outcome=UpdateOutcome.INVALID, esim_id=known, detail=detail)
         if self._policy.public_url is not None and after.ac is not None and after.qr_code_url is None:
             address = own_address(self._policy.public_url, after.id, secrets.token_urlsafe(TOKEN_BYTES))
