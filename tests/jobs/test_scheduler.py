@@ -24,7 +24,7 @@ from esimhooks.server.ingest.orders import NewOrder, place
 from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.jobs.background import BackgroundJobs
 from esimhooks.server.jobs.requery import Requery
-from esimhooks.server.jobs.scheduler import EXPIRY_BATCH, Scheduler
+from esimhooks.server.jobs.scheduler import EXPIRY_BATCH, POLL_BATCH, Scheduler
 from esimhooks.server.providers import registry
 from esimhooks.server.providers.port import Pace, Provider, ProviderConfig
 from esimhooks.server.providers.sandbox.esims import Purchase
@@ -287,6 +287,21 @@ async def test_usage_is_queried_in_batches_and_emitted_only_where_it_changed(
     await polling.scheduler.poll_usage()
 
     assert len(await shop.events()) == before + 1
+
+
+async def test_however_many_esims_are_new_they_do_not_hold_up_what_is_due(
+    idle: Api, polling: Polling, database: Database
+) -> None:
+    shop = await a_shop(idle)
+    await an_upstream(idle)
+    new = [in_use(f"t-{index}", esimTranNo=f"K{index}", provider="upstream") for index in range(POLL_BATCH + 1)]
+    await shop.update(*new)
+
+    while await polling.scheduler.poll_usage() == 0.0:
+        pass
+
+    async with database.session() as db:
+        assert await db.conn.fetchval("SELECT count(*) FROM esims WHERE next_poll_at IS NULL") == 0
 
 
 @pytest.mark.parametrize(("apart_s", "size"), [(10, 10), (300, 4), (1200, 1)])

@@ -170,7 +170,7 @@ class Scheduler:
             await self._clients.review()
             self._providers_reviewed = True
         async with self._database.transaction() as db:
-            due = await polls.claim(db, interval_s=self._poll_interval_s, limit=POLL_BATCH)
+            due, more = await polls.claim(db, interval_s=self._poll_interval_s, limit=POLL_BATCH)
         by_provider: dict[str, list[DuePoll]] = defaultdict(list)
         for poll in due:
             by_provider[poll.provider].append(poll)
@@ -183,7 +183,7 @@ class Scheduler:
         )
         for one in failed:
             await self._poll_again([poll.esim_id for poll in one.row[1]])
-        return 0.0 if len(due) == POLL_BATCH else 5.0
+        return 0.0 if more else 5.0
 
     async def _poll_provider(self, name: str, due: Sequence[DuePoll]) -> None:
         client = await self._clients.find(name)

@@ -19,11 +19,11 @@ class DuePoll(Struct, frozen=True):
     esim_tran_no: str
 
 
-async def claim(db: Session, *, interval_s: float, limit: int) -> Sequence[DuePoll]:
+async def claim(db: Session, *, interval_s: float, limit: int) -> tuple[Sequence[DuePoll], bool]:
     """Take eSIMs whose usage is due to be polled and put their next poll one interval off, spread over a tenth of it.
 
     An eSIM that was never polled is first scheduled, somewhere within the interval. One that is not active yet is polled
-    where its provider does not report by itself that it is.
+    where its provider does not report by itself that it is. Returns those to poll, and whether there may be more to take.
     """
     rows = await db.conn.fetch(
         f"""
@@ -47,7 +47,7 @@ async def claim(db: Session, *, interval_s: float, limit: int) -> Sequence[DuePo
         interval_s,
         limit,
     )
-    return [_due(row) for row in rows if not row["first"]]
+    return [_due(row) for row in rows if not row["first"]], len(rows) == limit
 
 
 async def claim_soonest(db: Session, provider: str, *, interval_s: float, limit: int) -> Sequence[DuePoll]:
