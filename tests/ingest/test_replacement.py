@@ -48,6 +48,19 @@ async def test_an_esim_does_not_replace_the_one_that_has_taken_its_place(operato
     await linked(shop, old["esim"], new["esim"])
 
 
+async def test_an_esim_takes_the_place_of_none_of_another_merchant(operator: Api) -> None:
+    one, other = await a_shop(operator), await a_shop(operator)
+    [old] = await one.update(created("t-1", esimTranNo="K1"))
+    [new] = await other.update(created("t-2", esimTranNo="K2"))
+
+    body = {"updates": [{"esimTranNo": "K2", "replaces": "K1", "esimStatus": "IN_USE"}]}
+    [result] = (await operator.post("/v1/updates", body, status=200))["results"]
+
+    assert result["outcome"] == "invalid"
+    assert await one.raised(old["esim"]) == ["created"]
+    assert (await other.esim(new["esim"])).get("replaces") is None
+
+
 async def test_who_replaces_an_esim_that_is_not_known_takes_no_slot_of_the_order(operator: Api) -> None:
     shop = await a_shop(operator)
     await an_upstream(operator)

@@ -34,6 +34,7 @@ from esimhooks.vocabulary.statuses import EsimStatus
 NO_VOLUME = Doubt(
     "data_usage_remain", "data_usage_remain: expected totalVolume beside it, as no volume of this eSIM is known"
 )
+OF_ANOTHER_TENANT = "replaces: expected an eSIM of the same account and mode as the one that takes its place"
 UNREADABLE = "the stored eSIM cannot be decrypted: this is tried again"
 
 
@@ -94,6 +95,8 @@ class Applying:
                 return UpdateResult(outcome=UpdateOutcome.INVALID, detail=wrong)
             itself = esim is not None and esim is not replaced and is_named(esim, update.identity)
             esim = esim if itself else None  # neither the one that is replaced nor a free slot of its order
+            if esim is not None and replaced is not None and not _are_of_one_tenant(esim, replaced):
+                return UpdateResult(outcome=UpdateOutcome.INVALID, detail=OF_ANOTHER_TENANT)
         blocked = self._blocked((esim, replaced), source)
         if blocked is not None:
             return blocked
@@ -307,6 +310,10 @@ def replace_after(change: Change, after: Esim) -> Change:
 
 def _is_better_known(stored: Esim | None, esim: Esim) -> bool:
     return stored is None or any(getattr(stored, key) != getattr(esim, key) for key in KEYS)
+
+
+def _are_of_one_tenant(one: Candidate, other: Candidate) -> bool:
+    return (one.account_id, one.mode) == (other.account_id, other.mode)
 
 
 def _wrong_replacement(update: Update, replaced: Candidate | None, esim: Candidate | None) -> str | None:
