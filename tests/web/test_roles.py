@@ -181,3 +181,35 @@ async def test_the_pages_know_the_role(operator: Api, receiver: Receiver) -> Non
             assert answer.status == 200
     [one] = (await operator.get(f"/v1/endpoints?account={merchant.account}&mode=test"))["data"]
     assert one["enabled"]
+
+
+async def test_values_of_an_endpoints_headers_are_for_who_may_see_its_secrets(
+    operator: Api, receiver: Receiver
+) -> None:
+    merchant = await a_merchant(operator)
+    path = f"/v1/accounts/{merchant.account}/keys"
+    reading = await operator.post(path, {"mode": "test", "name": "bi", "role": "read"})
+    tenant = f"account={merchant.account}&mode=test"
+    helping = await an_operator_key(operator, "support")
+    body = {"url": receiver.url(), "headers": {"authorization": "Bearer hush"}}
+    async with operator.as_key(merchant.key) as caller:
+        endpoint = (await caller.post("/v1/endpoints", body))["id"]
+        await caller.post("/v1/test-events", {"event": "esim.activated"})
+        await receiver.wait_for(1)
+        delivery = (await caller.get("/v1/deliveries"))["data"][0]["id"]
+        shown = [(await caller.get(f"/v1/endpoints/{endpoint}"))["headers"]]
+    async with operator.as_key(reading["key"]) as caller:
+        shown.append((await caller.get(f"/v1/endpoints/{endpoint}"))["headers"])
+        shown += [one["headers"] for one in (await caller.get("/v1/endpoints"))["data"]]
+    async with operator.as_key(helping["key"]) as caller:
+        shown.append((await caller.post(f"/v1/endpoints/{endpoint}/disable?{tenant}", status=200))["headers"])
+    async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as browser:
+        await browser.post(operator.url + "/sign-in", data={"key": reading["key"]})
+        async with browser.get(f"{operator.url}/deliveries/{delivery}") as answer:
+            page = await answer.text()
+        async with browser.get(f"{operator.url}/endpoints/{endpoint}/edit") as answer:
+            form = answer.status
+
+    assert shown == [{"authorization": "Bearer hush"}, *[{"authorization": "\u2026"}] * 3]
+    assert ("authorization: \u2026" in page, "hush" in page) == (True, False)
+    assert form == 403

@@ -7,6 +7,7 @@ from msgspec import UNSET, Struct, UnsetType, defstruct
 from msgspec.structs import replace
 
 from esimhooks.server.api.access import BY_KEY
+from esimhooks.server.api.auth import Principal
 from esimhooks.server.api.bodies import EndpointId
 from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
 from esimhooks.server.api.merge_patch import merged, patch_of, shown_with
@@ -14,12 +15,20 @@ from esimhooks.server.api.merge_patch import named as patch_values
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import OutcomeClass
-from esimhooks.server.domain.endpoint import DisabledReason, Endpoint, EndpointConfig, Tenant, configuration
+from esimhooks.server.domain.endpoint import (
+    DisabledReason,
+    Endpoint,
+    EndpointConfig,
+    Tenant,
+    configuration,
+    without_header_values,
+)
 from esimhooks.server.domain.endpoint_rules import in_lower_case
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.health import EndpointHealth, EndpointState, LaneFacts, health_of
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import found
+from esimhooks.server.domain.roles import may_see_secrets
 from esimhooks.server.domain.schedule import NAMED
 from esimhooks.server.domain.trusted_cas import parse_cas
 from esimhooks.server.domain.validation import Text
@@ -108,7 +117,7 @@ else:
     EndpointView = shown_with(
         EndpointConfig,
         "EndpointView",
-        "An endpoint as it is shown; never its secret.",
+        "An endpoint as it is shown; never its secret. Keys that may not see secrets see `\u2026` as the values of its headers.",
         **SHOWN,
     )
     MadeEndpointView = shown_with(
@@ -142,19 +151,21 @@ async def create_endpoint(
 
 @routes.get("/v1/endpoints")
 async def list_endpoints(
-    db: Session, now: datetime, tenant: Tenant, limit: Limit = 25, cursor: Cursor = None
+    db: Session, now: datetime, caller: Principal, tenant: Tenant, limit: Limit = 25, cursor: Cursor = None
 ) -> Listed[EndpointView]:
     """List endpoints."""
     rows = await endpoints.page(db, tenant, **window(limit, cursor))
     known = await manage_endpoints.health_of_each(db, tenant, [row.id for row in rows], now=now)
-    return listed(rows, limit, lambda row: _view(row, known[row.id]), lambda endpoint: endpoint.id)
+    return listed(rows, limit, lambda row: _view(_for(caller, row), known[row.id]), lambda endpoint: endpoint.id)
 
 
 @routes.get("/v1/endpoints/{endpoint_id}")
-async def show_endpoint(db: Session, now: datetime, tenant: Tenant, endpoint_id: EndpointId) -> EndpointView:
+async def show_endpoint(
+    db: Session, now: datetime, caller: Principal, tenant: Tenant, endpoint_id: EndpointId
+) -> EndpointView:
     """Show an endpoint."""
     endpoint = found(await endpoints.find(db, tenant, endpoint_id), "endpoint")
-    return await _shown(db, endpoint, now)
+    return await _shown(db, caller, endpoint, now)
 
 
 @routes.patch("/v1/endpoints/{endpoint_id}", example={"timeout": 2.5, "headers": {"x-shop": "7"}, "name": None})
@@ -162,6 +173,7 @@ async def change_endpoint(
     db: Session,
     actor: Actor,
     now: datetime,
+    caller: Principal,
     rules: EndpointRules,
     tenant: Tenant,
     endpoint_id: EndpointId,
@@ -169,47 +181,43 @@ async def change_endpoint(
 ) -> EndpointView:
     """Change an endpoint; queued deliveries use the new configuration."""
     changed = await manage_endpoints.change_endpoint(db, actor, tenant, endpoint_id, wanted(data), rules)
-    return await _shown(db, changed, now)
+    return await _shown(db, caller, changed, now)
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/enable", status=200)
 async def enable_endpoint(
-    db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId
+    db: Session, actor: Actor, now: datetime, caller: Principal, tenant: Tenant, endpoint_id: EndpointId
 ) -> EndpointView:
     """Enable an endpoint; what is queued is sent."""
-    return await _shown(
-        db, await manage_endpoints.switch_endpoint(db, actor, tenant, endpoint_id, enabled=True, now=now), now
-    )
+    switched = await manage_endpoints.switch_endpoint(db, actor, tenant, endpoint_id, enabled=True, now=now)
+    return await _shown(db, caller, switched, now)
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/disable", status=200)
 async def disable_endpoint(
-    db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId
+    db: Session, actor: Actor, now: datetime, caller: Principal, tenant: Tenant, endpoint_id: EndpointId
 ) -> EndpointView:
     """Disable an endpoint; what is queued stays, and new events are not queued for it."""
-    return await _shown(
-        db, await manage_endpoints.switch_endpoint(db, actor, tenant, endpoint_id, enabled=False, now=now), now
-    )
+    switched = await manage_endpoints.switch_endpoint(db, actor, tenant, endpoint_id, enabled=False, now=now)
+    return await _shown(db, caller, switched, now)
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/pause", status=200)
 async def pause_endpoint(
-    db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId
+    db: Session, actor: Actor, now: datetime, caller: Principal, tenant: Tenant, endpoint_id: EndpointId
 ) -> EndpointView:
     """Pause an endpoint; its events are queued until it is resumed."""
-    return await _shown(
-        db, await manage_endpoints.pause_endpoint(db, actor, tenant, endpoint_id, paused=True, now=now), now
-    )
+    switched = await manage_endpoints.pause_endpoint(db, actor, tenant, endpoint_id, paused=True, now=now)
+    return await _shown(db, caller, switched, now)
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/resume", status=200)
 async def resume_endpoint(
-    db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId
+    db: Session, actor: Actor, now: datetime, caller: Principal, tenant: Tenant, endpoint_id: EndpointId
 ) -> EndpointView:
     """Resume a paused endpoint, starting with what is queued."""
-    return await _shown(
-        db, await manage_endpoints.pause_endpoint(db, actor, tenant, endpoint_id, paused=False, now=now), now
-    )
+    switched = await manage_endpoints.pause_endpoint(db, actor, tenant, endpoint_id, paused=False, now=now)
+    return await _shown(db, caller, switched, now)
 
 
 @routes.delete("/v1/endpoints/{endpoint_id}")
@@ -230,9 +238,13 @@ def wanted(patch: EndpointBody | EndpointPatch) -> Change:
     return lambda before, defaults: merged(before, patch, defaults)
 
 
-async def _shown(db: Session, endpoint: Endpoint, now: datetime) -> EndpointView:
+async def _shown(db: Session, caller: Principal, endpoint: Endpoint, now: datetime) -> EndpointView:
     known = await manage_endpoints.health_of_each(db, endpoint.tenant, [endpoint.id], now=now)
-    return _view(endpoint, known[endpoint.id])
+    return _view(_for(caller, endpoint), known[endpoint.id])
+
+
+def _for(caller: Principal, endpoint: Endpoint) -> Endpoint:
+    return endpoint if may_see_secrets(caller.role) else without_header_values(endpoint)
 
 
 def _health(health: EndpointHealth) -> EndpointHealthView:

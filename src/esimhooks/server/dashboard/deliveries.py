@@ -9,24 +9,23 @@ from datetime import datetime
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from msgspec.structs import replace
-
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import query_params
 from esimhooks.server.dashboard.access import BY_SESSION
-from esimhooks.server.dashboard.render import REDACTED, live_page, page
+from esimhooks.server.dashboard.render import live_page, page
 from esimhooks.server.dashboard.session_user import form_of, session_user_of, tenant_of
 from esimhooks.server.delivery.request_headers import HeaderNames, unsigned_headers
 from esimhooks.server.domain.advice import advise
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.credentials import without_credentials
 from esimhooks.server.domain.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus, OutcomeClass
-from esimhooks.server.domain.endpoint import Endpoint, SignatureProfile, Tenant
+from esimhooks.server.domain.endpoint import Endpoint, SignatureProfile, Tenant, without_header_values
 from esimhooks.server.domain.errors import Refused, Undecryptable
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
 from esimhooks.server.domain.lists import Unreadable, Window, found
+from esimhooks.server.domain.roles import may_see_secrets
 from esimhooks.server.domain.stats import RETRYING
 from esimhooks.server.manage import deliveries as manage_deliveries
 from esimhooks.server.manage import find as manage_find
@@ -115,8 +114,8 @@ async def show_delivery(
         endpoint = None
     timeout_ms = endpoint.timeout_s * 1000 if endpoint else 0
     scale_ms = max(1, timeout_ms, *(one.duration_ms for one in attempts))
-    if endpoint is not None and not user.may_change:
-        endpoint = replace(endpoint, headers=dict.fromkeys(endpoint.headers, REDACTED))
+    if endpoint is not None and not may_see_secrets(user.principal.role):
+        endpoint = without_header_values(endpoint)
     headers = [_headers_of(delivery, one, endpoint, brand=installation.brand) for one in attempts]
     shown = [
         {

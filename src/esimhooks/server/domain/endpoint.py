@@ -109,3 +109,12 @@ class Endpoint(EndpointConfig, frozen=True, kw_only=True):
 def configuration(endpoint: EndpointConfig) -> dict[str, object]:
     """Return what an endpoint is configured with, by the names of attributes."""
     return {one.name: getattr(endpoint, one.name) for one in CONFIG}
+
+
+REDACTED = "\u2026"
+"""Stands for the value of a header that is not shown."""
+
+
+def without_header_values(endpoint: Endpoint) -> Endpoint:
+    """Return the endpoint as it is shown to who may see no secrets: a header of its own may be a password."""
+    return structs.replace(endpoint, headers=dict.fromkeys(endpoint.headers, REDACTED))

@@ -45,7 +45,7 @@ MAY = {
 }
 
 _READS_EVENTS = ("/v1/events", "/v1/event-types", "/v1/stream")
-_HAS_SECRETS = ("/secret", "/secrets")
+_HAS_SECRETS = ("/secret", "/secrets", "/edit")
 _HELPS = frozenset(
     "cancel disable enable pause recover replay requeries requery resend resume retry send-now test test-events test-filter try".split()  # noqa: SIM905
 )
@@ -62,3 +62,8 @@ def permission_of(method: str, path: str, *, operators: bool) -> Permission:
     if path.rpartition("/")[2] in _HELPS:
         return Permission.SUPPORT
     return Permission.ADMIN if operators or path.startswith("/accounts") else Permission.MANAGE
+
+
+def may_see_secrets(role: Role) -> bool:
+    """Whether the holder of a key of this role may see secrets of endpoints, and the values of their headers."""
+    return Permission.MANAGE in MAY[role]
