@@ -3,7 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 from api import Api
-from upstream import a_shop, an_upstream, esim_status, order_ready
+from esimhooks.server.providers.sandbox.esims import Purchase
+from esimhooks.server.providers.sandbox.sandbox import Sandbox
+from upstream import a_shop, allocate, an_upstream, esim_status, order_ready
 from web.routes import is_field
 
 
@@ -30,6 +32,20 @@ async def test_what_was_reported_of_an_esim_is_found_by_each_of_its_numbers(oper
     assert await found(operator, "iccid=8943000000123456785&transactionId=t-2") == []
     assert await found(operator, "iccid=89") == []
     is_field(await operator.call("GET", "/v1/notifications?esim=x"), "query:esim", "esim_ and 26 characters")
+
+
+async def test_what_was_reported_of_several_esims_is_found_by_each_of_them(operator: Api, sandbox: Sandbox) -> None:
+    shop, upstream = await a_shop(operator), await an_upstream(operator, sandbox.base_url)
+    await sandbox.order(Purchase(order_no="B1", transaction_id="t-1", quantity=3))
+    allocate(sandbox, "B1")
+    await shop.order("t-1", orderNo="B1", quantity=3)
+    await upstream.notify(order_ready("B1"))
+    applied = await upstream.journaled("applied")
+    esims = await shop.esims()
+
+    assert [await found(operator, f"esim={esim['id']}") for esim in esims] == [[applied["id"]]] * 3
+    assert await found(operator, f"iccid={esims[-1]['iccid']}") == [applied["id"]]
+    assert await found(operator, f"esim={esims[-1]['id']}&outcome=unmatched") == []
 
 
 async def test_what_waits_for_its_esim_is_found_by_its_order(operator: Api) -> None:

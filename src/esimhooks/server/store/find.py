@@ -265,6 +265,9 @@ async def notifications_about(
             SELECT found.id FROM unnest($2::uuid[]) AS esim (id) CROSS JOIN LATERAL (
                 SELECT id FROM notifications WHERE esim_id = esim.id ORDER BY id DESC LIMIT $3
             ) found
+            UNION ALL
+            (SELECT id FROM (SELECT id FROM notifications WHERE esim_ids && $2::uuid[] OFFSET 0) one
+             ORDER BY id DESC LIMIT $3)
             UNION ALL SELECT * FROM unnest($1::uuid[])
         ))
         ORDER BY id DESC LIMIT $3

@@ -45,19 +45,22 @@ def _indexed(parameters: Parameters, where: JournalFilter, before: UUID | None) 
 async def _about(
     db: Session, where: JournalFilter, *, before: UUID | None, limit: int
 ) -> Sequence[JournalEntry | Unreadable]:
-    """Return entries about some eSIMs, each found by its index, however long the journal is."""
+    """Return entries about some eSIMs, alone or among others, each found by its index, however long the journal is."""
     esim_ids, waiting_ids = await _meant(db, where)
     parameters = Parameters()
     conditions = parameters.between(first=where.first_id, last=where.last_id, before=before)
     conditions += parameters.equal({"source": where.source, "outcome": where.outcome})
     narrowed = " AND ".join(["true", *conditions])
-    last = parameters(limit)
+    last, meant = parameters(limit), parameters(esim_ids)
     rows = await db.conn.fetch(
         f"""
         SELECT * FROM notifications WHERE id = ANY (ARRAY(
-            SELECT found.id FROM unnest({parameters(esim_ids)}::uuid[]) AS esim (id) CROSS JOIN LATERAL (
+            SELECT found.id FROM unnest({meant}::uuid[]) AS esim (id) CROSS JOIN LATERAL (
                 SELECT id FROM notifications WHERE esim_id = esim.id AND {narrowed} ORDER BY id DESC LIMIT {last}
             ) found
+            UNION ALL
+            (SELECT id FROM (SELECT id FROM notifications WHERE esim_ids && {meant}::uuid[] AND {narrowed} OFFSET 0) one
+             ORDER BY id DESC LIMIT {last})
             UNION ALL SELECT * FROM unnest({parameters(waiting_ids)}::uuid[])
         )) AND {narrowed} ORDER BY id DESC LIMIT {last}
         """,
