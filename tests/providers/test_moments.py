@@ -1,6 +1,7 @@
 """The ways in which providers write times."""
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -34,6 +35,16 @@ def test_every_documented_way_of_writing_a_time_is_read(written: object) -> None
 
     assert found == EXPECTED
     assert found.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("written", "hour"),
+    [("01:30:00", "23:30"), ("02:10:00", "01:10"), ("02:30:00", "01:30"), ("03:00:00", "02:00")],
+)
+def test_of_the_hour_that_summer_time_repeats_the_second_is_meant(written: str, hour: str) -> None:
+    found = moment(f"2026-10-25 {written}", zone=ZoneInfo("Europe/Berlin"))
+
+    assert f"{found:%H:%M}" == hour
 
 
 @pytest.mark.parametrize(

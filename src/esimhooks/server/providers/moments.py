@@ -54,7 +54,14 @@ def _patterned(value: object, pattern: str, zone: tzinfo) -> datetime:
 
 
 def _in_utc(read: datetime, zone: tzinfo) -> datetime:
-    return (read if read.tzinfo else read.replace(tzinfo=zone)).astimezone(UTC)
+    """Return the time in UTC. Of the hour that summer time repeats at its end the second is meant.
+
+    What happened in the first one then lies in the future, and counts as now; taken for the first, what happens in the
+    second would be older than all that was reported just before, and lost.
+    """
+    if read.tzinfo:
+        return read.astimezone(UTC)
+    return max(read.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
 
 
 def _from_digits(digits: str, zone: tzinfo) -> datetime:
