@@ -24,7 +24,7 @@ from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.store import account_rows, freezing
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.encryption import new_key
-from receiver import Receiver
+from receiver import Receiver, hang
 from system.node_process import environment_of
 from system.test_backup import command
 from upstream import esim_status, order_ready
@@ -333,6 +333,26 @@ async def test_an_account_comes_back_to_where_its_history_still_is(
     [result] = (await operator.post("/v1/updates", body, status=200))["results"]
     assert result["outcome"] == "applied"
     await receiver.wait_for(2)
+
+
+async def test_an_export_that_is_stopped_while_it_waits_for_attempts_lets_the_account_go_on(
+    settings: Settings, operator: Api, receiver: Receiver, tmp_path: Path
+) -> None:
+    receiver.answer("/hook", script=[hang()])
+    merchant = await a_merchant(operator)
+    async with operator.as_key(merchant.key) as caller:
+        await caller.post("/v1/endpoints", {"url": receiver.url(), "timeout": 2})
+    await an_esim(operator, merchant.account, "test")
+    await receiver.wait_for(1)
+    account_id, file = parse_id(Prefix.ACCOUNT, merchant.account), tmp_path / "acme"
+
+    def stopped(_count: int) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        await export_account(settings, account_id, file, file.with_suffix(".key"), waiting=stopped)
+
+    assert (await operator.get(f"/v1/accounts/{merchant.account}"))["frozenAt"] is None
 
 
 async def test_freezing_waits_for_what_is_being_taken_in(settings: Settings, database: Database, operator: Api) -> None:

@@ -59,10 +59,20 @@ async def freeze_account(database: Database, account_id: UUID, *, waiting: Calla
     """Freeze the account and wait until nothing of it is in flight; return whether it was not frozen before.
 
     `waiting` is called with how many deliveries are in flight; their attempts end within their endpoints' time limit, and at the
-    latest the leases of their lanes do. Raises `Refused` (404) and `NotNow`.
+    latest the leases of their lanes do. Where that is stopped, the account goes on. Raises `Refused` (404) and `NotNow`.
     """
     require_merchant(account_id)
     is_new = await _freeze(database, account_id)
+    try:
+        await _end_sending(database, account_id, waiting)
+    except BaseException:
+        if is_new:
+            await unfreeze_account(database, account_id)
+        raise
+    return is_new
+
+
+async def _end_sending(database: Database, account_id: UUID, waiting: Callable[[int], None]) -> None:
     async with database.transaction() as db:
         await freezing.close_lanes(db, account_id)
         await _record(db, Action.ACCOUNT_EXPORT, account_id)
@@ -75,7 +85,6 @@ async def freeze_account(database: Database, account_id: UUID, *, waiting: Calla
         await asyncio.sleep(CHECK_EVERY_S)
     async with database.transaction() as db:
         await freezing.end_leases(db, account_id)
-    return is_new
 
 
 async def _freeze(database: Database, account_id: UUID) -> bool:
