@@ -8,7 +8,7 @@ import pytest
 from aiohttp import ClientSession
 
 from api import Api, Json
-from upstream import Shop, a_shop, esim_status
+from upstream import Shop, Upstream, a_shop, esim_status
 
 BACK_AND_FORTH = ["CREATED", "IN_USE", "SUSPENDED", "IN_USE", "SUSPENDED", "IN_USE"]
 
@@ -158,3 +158,28 @@ async def test_what_was_invalid_is_no_repetition_once_it_is_understood(operator:
     assert [result["outcome"] for result in results] == ["invalid", "invalid", "applied", "applied", "duplicate"]
     [esim] = await shop.esims()
     assert esim["dataUsage"] == 5
+
+
+BESIDE_THE_BODY = """
+name = "Acme"
+[[rule]]
+name = "status"
+set.key = "query:key"
+set.status = "query:status"
+set.time = "query:time"
+"""
+
+
+@pytest.mark.parametrize("at", ["", "&time=2025-01-02T10:00:00Z"])
+async def test_what_differs_beside_a_body_that_is_always_the_same_is_no_repetition(operator: Api, at: str) -> None:
+    shop = await a_shop(operator)
+    document = {"kind": "mapping", "settings": {"document": BESIDE_THE_BODY}}
+    upstream = Upstream(operator, (await operator.put("/v1/providers/upstream", document))["inboundUrl"])
+    created = {"esimStatus": "CREATED", "provider": "upstream", "occurredAt": "2025-01-01T00:00:00Z"}
+    for number in (1, 2):
+        await shop.update(created | {"transactionId": f"t-{number}", "esimTranNo": f"K{number}"})
+
+    said = ("key=K1&status=IN_USE", "key=K2&status=IN_USE", "key=K1&status=SUSPENDED", "key=K1&status=SUSPENDED")
+    answers = [await upstream.notify_raw(b"{}", query=query + at) for query in said]
+
+    assert outcomes([answer.body for answer in answers]) == ["applied", "applied", "applied", "duplicate"]

@@ -1,8 +1,8 @@
 """Repetitions: the same notification is applied once, and a later fact is never taken for one.
 
-By the provider's own id, per source, for 30 days; without an id but with a time by a hash of source, type and raw
-content. Without id and time only the very same bytes are a repetition that were the last applied to that eSIM from that
-source; the eSIM keeps their digest (`docs/concepts.md`, "Repetition and disorder").
+By the provider's own id, per source, for 30 days; without an id but with a time by a hash of source, type, raw content and
+what was read of it. Without id and time only the very same is a repetition that was the last applied to that eSIM from that
+source; the eSIM keeps its digest (`docs/concepts.md`, "Repetition and disorder").
 """
 
 import hashlib
@@ -43,9 +43,12 @@ def is_last_again(last: str | None, digest: str) -> bool:
 
 def of_notification(source: str, notification: Notification, raw: bytes) -> Repetition:
     """Return what makes a provider's notification a repetition; `raw` is its body, or query where it has none."""
-    content = _hash(source, notification.kind, raw)
     if notification.own_id is None:
+        # What stands in the query, the path or a header is not in the body: two that say different things are not the same.
+        facts = msgspec.msgpack.encode((notification.updates, notification.order))
+        content = _hash(source, notification.kind, raw, facts)
         return Repetition(seen=Seen(source=source, digest=content, content=content), timed=notification.timed)
+    content = _hash(source, notification.kind, raw)
     own = _hash(source, notification.kind, notification.own_id.encode("utf-8", "surrogatepass"), b"id")
     return Repetition(seen=Seen(source=source, digest=own, content=content), timed=True)
 
