@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
+from uuid import UUID
 
 from api import Api, Json, Merchant, a_merchant, eventually
+from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.deliveries import response_row
 from receiver import Receiver, status
@@ -227,3 +229,27 @@ async def test_deliveries_are_found_by_status_code_outcome_and_whether_any_attem
         await caller.post(f"/v1/deliveries/{failing}/retry", status=202)
         await delivery_in_status(caller, retried, "delivered")
         assert await found("failed=true") == [failing]
+
+
+async def test_an_attempt_is_shown_also_where_the_clock_of_the_node_that_made_it_is_behind(
+    operator: Api, receiver: Receiver, database: Database
+) -> None:
+    merchant = await a_caller(operator, receiver)
+    async with operator.as_key(merchant.key) as caller:
+        delivery = await delivery_in_status(caller, await raised(caller), "delivered")
+        a_second = 1000 << 80
+        behind = UUID(int=parse_id(Prefix.DELIVERY, delivery["id"]).int - a_second)
+        async with database.transaction() as db:
+            row = await db.conn.fetchrow("SELECT id, sealed_body FROM attempts")
+            answer = db.cipher.decrypt(row["sealed_body"], row=response_row(row["id"]))
+            await db.conn.execute(
+                "UPDATE attempts SET id = $1, sealed_body = $2",
+                behind,
+                db.cipher.encrypt(answer, row=response_row(behind)),
+            )
+
+        shown = await caller.get(f"/v1/deliveries/{delivery['id']}")
+        traced = await caller.get(f"/v1/trace/{delivery['id']}")
+
+    assert [attempt["statusCode"] for attempt in shown["attempts"]] == [200]
+    assert len(traced["deliveries"][0]["attempts"]) == 1

@@ -83,6 +83,15 @@ def first_id_of(at: datetime) -> UUID:
     return UUID(int=(at - EPOCH) // timedelta(milliseconds=1) << 80)
 
 
+CLOCKS_MS = 60_000
+"""How far the clocks of nodes may be apart: what follows from a row may bear an older time than that."""
+
+
+def first_id_beside(value: UUID) -> UUID:
+    """Return the smallest id that what followed from a row may have, whichever node made it, so that days before are not read."""
+    return UUID(int=max(0, (value.int >> 80) - CLOCKS_MS) << 80)
+
+
 def _encode(n: int) -> str:
     """Return the 26 digits of a number of 128 bits, ten bits at a time, unrolled: every event has several ids."""
     return (

@@ -15,7 +15,7 @@ from esimhooks.server.domain.delivery import Attempt, Delivery, DeliveryFilter, 
 from esimhooks.server.domain.endpoint import Ordering, Tenant
 from esimhooks.server.domain.errors import Undecryptable
 from esimhooks.server.domain.event import event_type_of
-from esimhooks.server.domain.ids import Prefix, text_of
+from esimhooks.server.domain.ids import Prefix, first_id_beside, text_of
 from esimhooks.server.domain.lists import ScanResult
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store.database import Session
@@ -109,9 +109,10 @@ async def of_events(db: Session, tenant: Tenant, event_ids: Sequence[UUID]) -> S
 async def attempts_of(db: Session, tenant: Tenant, delivery_id: UUID) -> Sequence[Attempt]:
     """Return the attempts of a delivery, first to last."""
     rows = await db.conn.fetch(
-        "SELECT * FROM attempts WHERE delivery_id = $1 AND account_id = $2 AND id >= $1 ORDER BY id",
+        "SELECT * FROM attempts WHERE delivery_id = $1 AND account_id = $2 AND id >= $3 ORDER BY number, id",
         delivery_id,
         tenant.account_id,
+        first_id_beside(delivery_id),
     )
     return [attempt_of(db, row) for row in rows]
 

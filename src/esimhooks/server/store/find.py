@@ -4,7 +4,6 @@ All reads are bounded. Without a tenant, and where the name says owner, rows of 
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
@@ -14,7 +13,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.find import Hit
-from esimhooks.server.domain.ids import Prefix, first_id_of, made_at
+from esimhooks.server.domain.ids import Prefix, first_id_beside
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.notification import JournalEntry
 from esimhooks.server.store import esims, events, journal
@@ -43,8 +42,6 @@ OF_OPERATORS = {
 NUMBERS = ("iccid", "transaction_id", "order_no", "esim_tran_no")
 """Columns of eSIMs that have an index of their own."""
 SHOWN = "id, account_id, mode, package_name"
-CLOCKS = timedelta(minutes=1)
-"""How far the clocks of nodes may be apart: an event may bear an older time than its notification."""
 
 
 async def by_id(db: Session, tenant: Tenant | None, kind: Prefix, row_id: UUID) -> Hit | None:
@@ -147,7 +144,7 @@ async def concern_of(db: Session, notification_id: UUID) -> tuple[Tenant | None,
     event = await db.conn.fetchrow(
         "SELECT account_id, mode FROM events WHERE notification_id = $1 AND id >= $2 LIMIT 1",
         notification_id,
-        _since(notification_id),
+        first_id_beside(notification_id),
     )
     row = event or entry
     return None if row["account_id"] is None else _tenant(row), entry["esim_id"]
@@ -188,7 +185,7 @@ async def events_of_notification(
         tenant.account_id,
         tenant.mode,
         notification_id,
-        _since(notification_id),
+        first_id_beside(notification_id),
         limit,
     )
     return events.listed(db, rows)
@@ -249,7 +246,7 @@ async def attempts_of(
         """,
         tenant.account_id,
         delivery_ids,
-        min(delivery_ids),
+        first_id_beside(min(delivery_ids)),
         limit,
     )
     return [(row["delivery_id"], attempt_of(db, row)) for row in rows]
@@ -281,12 +278,6 @@ async def notifications_about(
 
 def _tenant(row: asyncpg.Record) -> Tenant:
     return Tenant(row["account_id"], Mode(row["mode"]))
-
-
-def _since(notification_id: UUID) -> UUID:
-    """Return the oldest id that an event of the notification may have, so that days before are not read."""
-    earliest: UUID = first_id_of(made_at(notification_id) - CLOCKS)
-    return earliest
 
 
 def _owned_by(tenant: Tenant | None) -> tuple[str, tuple[object, ...]]:

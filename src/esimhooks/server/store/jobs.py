@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.esim import EsimFilter
+from esimhooks.server.domain.ids import first_id_beside
 from esimhooks.server.domain.job import Filter, Job, Missed, MissedCount, RecoveryFilter, RequeryFilter
 from esimhooks.server.store.database import Session, touched
 from esimhooks.server.store.freezing import IS_OPEN
@@ -192,7 +193,7 @@ async def count_missed(
         FROM events e
         LEFT JOIN (
             SELECT event_id, status FROM deliveries
-            WHERE account_id = $1 AND mode = $2 AND endpoint_id = $3 AND id >= $5
+            WHERE account_id = $1 AND mode = $2 AND endpoint_id = $3 AND id >= $7
         ) d ON d.event_id = e.id
         WHERE e.account_id = $1 AND e.mode = $2 AND e.id >= $5 AND e.id < $6
           AND (e.endpoint_id IS NULL OR e.endpoint_id = $3) AND (d.status IS NOT NULL OR e.type = ANY($4))
@@ -205,6 +206,7 @@ async def count_missed(
         list(types),
         first,
         last,
+        first_id_beside(first),
     )
     return MissedCount({Missed(row["status"]): row["number"] for row in rows})
 
@@ -220,7 +222,7 @@ async def never_sent(  # noqa: PLR0913 - as `count_missed`
           AND (e.endpoint_id IS NULL OR e.endpoint_id = $3)
           AND NOT EXISTS (
               SELECT FROM deliveries d
-              WHERE d.account_id = $1 AND d.mode = $2 AND d.endpoint_id = $3 AND d.id >= $5 AND d.event_id = e.id
+              WHERE d.account_id = $1 AND d.mode = $2 AND d.endpoint_id = $3 AND d.id >= $8 AND d.event_id = e.id
           )
         ORDER BY e.id DESC LIMIT $7
         """,
@@ -231,6 +233,7 @@ async def never_sent(  # noqa: PLR0913 - as `count_missed`
         first,
         last,
         limit,
+        first_id_beside(first),
     )
     return [row["id"] for row in rows]
 
