@@ -9,7 +9,7 @@ from api import Api, Json, eventually
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Role, Settings
 from esimhooks.server.store.database import Database
-from upstream import Shop, a_shop, an_upstream, esim_status
+from upstream import Shop, Upstream, a_shop, an_upstream, esim_status
 
 NEW_ICCID, OLD_ICCID = "8943000000000000014", "8943000000000000022"
 
@@ -256,3 +256,36 @@ async def test_what_waited_for_its_esim_is_as_old_as_its_arrival(operator: Api) 
 
     await upstream.journaled("stale")
     assert await shop.raised(made["esim"]) == ["activated"]
+
+
+KEY_IN_THE_QUERY = """
+name = "Acme"
+[[verify]]
+scheme = "basic"
+username = "user"
+secret = "password"
+[[rule]]
+name = "status"
+set.key = "query:key"
+set.status = "query:status"
+"""
+
+
+async def test_a_short_user_name_at_the_provider_spoils_no_key_that_waits_for_its_esim(operator: Api) -> None:
+    shop = await a_shop(operator)
+    body = {
+        "kind": "mapping",
+        "settings": {"document": KEY_IN_THE_QUERY},
+        "credentials": {"user": "42", "password": "p"},
+    }
+    inbound_url = (await operator.put("/v1/providers/upstream", body))["inboundUrl"]
+    upstream = Upstream(operator, inbound_url.replace("://", "://42:p@"))
+    early = await upstream.notify_raw(b"{}", query="key=A1427&status=IN_USE&user=42")
+
+    await shop.update(created(esimTranNo="A1427", provider="upstream", occurredAt="2025-01-01T00:00:00Z"))
+
+    await shop.raised_in_time("created", "activated")
+    [entry] = await upstream.journal()
+    shown = await operator.get(f"/v1/notifications/{entry['id']}")
+    assert early.body["outcome"] == "unmatched"
+    assert shown["query"] == "key=A1427&status=IN_USE&user=***"

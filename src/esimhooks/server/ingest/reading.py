@@ -4,6 +4,7 @@ An entry of the journal comes in, new or stored before, and an item goes out: wh
 another, and whether the provider must be queried first.
 """
 
+import re
 from collections.abc import Collection
 
 from msgspec.structs import replace
@@ -24,6 +25,8 @@ from esimhooks.server.store.journal import UPDATES_SOURCE
 NEVER_JOURNALED = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
 """Headers that carry credentials, whoever sends them."""
 LEFT_OUT = "***"
+ANYWHERE = 8
+"""A credential of so many characters is found within words, too: what is as long stands in none by chance."""
 
 
 def item_from_notification(client: ProviderClient, request: InboundRequest) -> tuple[Item, str | None]:
@@ -111,15 +114,22 @@ def without_credentials(request: InboundRequest, credentials: Collection[str] = 
 
     `credentials` are those of the provider. Its body is kept as it came, encrypted.
     """
+    patterns = [_standing(one) for one in credentials if one]
     headers = {
         name: value
         for name, value in request.headers.items()
-        if name not in NEVER_JOURNALED and not any(one in value for one in credentials if one)
+        if name not in NEVER_JOURNALED and not any(pattern.search(value) for pattern in patterns)
     }
     query = request.query
-    for one in credentials:
-        query = query.replace(one, LEFT_OUT) if one else query
+    for pattern in patterns:
+        query = pattern.sub(LEFT_OUT, query)
     return replace(request, headers=headers, query=query)
+
+
+def _standing(credential: str) -> re.Pattern[str]:
+    """Return where a credential stands; a short one, as a user name is, may be a part of words that say something else."""
+    text = re.escape(credential)
+    return re.compile(text if len(credential) >= ANYWHERE else rf"(?<!\w){text}(?!\w)")
 
 
 def must_query(client: ProviderClient, notification: Notification, *, proven: bool) -> bool:
