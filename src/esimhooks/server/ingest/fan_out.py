@@ -22,8 +22,9 @@ from esimhooks.server.store.database import Database, Session
 from esimhooks.server.store.endpoints import Subscription
 from esimhooks.server.store.fan_outs import FanOut
 
-STEP_DELIVERIES = 200
-"""About how many deliveries one step makes, before another tenant has its turn."""
+STEP_DELIVERIES = 100
+"""About how many deliveries one step makes, before another tenant has its turn. With 200 a step kept the updates of others
+waiting for longer, and an event reached 50 endpoints no sooner (docs/benchmarks.md)."""
 MAX_PAUSE_S = 0.1
 MAX_TENANTS = 50
 IDLE_S = 30.0
