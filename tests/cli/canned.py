@@ -81,10 +81,12 @@ class CannedServer:
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def answer(self, where: str, *bodies: Any, status: int = 200) -> None:
-        """Answer `GET /path` with these bodies in turn: bytes as they are, anything else as JSON."""
+        """Answer `GET /path` with these bodies in turn: bytes as they are, `Canned` whole, anything else as JSON."""
         media_type = "application/json" if status < 400 else "application/problem+json"
         self._answers[where] = [
-            Canned(status, body if isinstance(body, bytes) else json.dumps(body).encode(), media_type)
+            body
+            if isinstance(body, Canned)
+            else Canned(status, body if isinstance(body, bytes) else json.dumps(body).encode(), media_type)
             for body in bodies or [b""]
         ]
 

@@ -1,12 +1,13 @@
 """What the command line says where the server refuses, answers nonsense or is not there: a message, never a traceback."""
 
+import json
 import socket
 from collections.abc import Iterator
 from threading import Thread
 
 import pytest
 
-from cli.canned import CannedServer, Invoke
+from cli.canned import Canned, CannedServer, Invoke
 from cli.conftest import KEY
 from reserved_port import ReservedPort
 
@@ -101,6 +102,19 @@ def test_something_that_does_not_speak_http_is_no_traceback(
 
     assert done.code == 1
     assert "does not speak HTTP" in done.err
+
+
+@pytest.mark.slow(reason="the command looks again every 0.3 s")
+def test_work_is_followed_while_its_server_is_away(invoke: Invoke, server: CannedServer) -> None:
+    begun = {"id": "rec_1", "total": 2, "sent": 0, "finishedAt": None}
+    finished = begun | {"sent": 2, "finishedAt": "2026-11-23T10:00:00Z"}
+    away = Canned(503, b"{}"), Canned(502, b"<h1>Bad Gateway</h1>"), Canned(429, b"{}")
+    server.answer("POST /v1/endpoints/ep_1/recover", begun, status=202)
+    server.answer("GET /v1/endpoints/ep_1/recoveries/rec_1", *away, finished)
+
+    done = invoke("recover", "ep_1", "--since", "4h", "--json")
+
+    assert (done.code, json.loads(done.out)) == (0, finished)
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,13 @@ from rich.progress import Progress
 
 from esimhooks.cli import output
 from esimhooks.cli.client import Answer, Client
+from esimhooks.cli.messages import Unreached
 from esimhooks.cli.options import Account, AsJson, InMode, duration, path
 from esimhooks.vocabulary.statuses import EsimStatus
 
 POLL_S = 0.3
+PATIENCE_S = 60.0
+"""How long a server may be away before following its work ends."""
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count them.")]
 
@@ -100,12 +103,20 @@ def requery(  # noqa: PLR0913 - each is an option
 
 
 def _followed(client: Client, answer: Answer, where: str, what: str, *, done: str, of: str) -> Answer:
-    """Show the progress until the work is finished; return its last state."""
+    """Show the progress until the work is finished; return its last state.
+
+    The work goes on while its server, or what is before it, does not answer: it is followed again as soon as it does.
+    """
+    answered_at = time.monotonic()
     with Progress(console=output.screen(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=max(1, _state(answer, of, int)))
         while answer.as_(dict[str, Any])["finishedAt"] is None:
             time.sleep(POLL_S)
-            answer = client.get(where)
+            try:
+                answer, answered_at = client.get(where), time.monotonic()
+            except Unreached:
+                if time.monotonic() - answered_at > PATIENCE_S:
+                    raise
             bar.update(task, completed=_state(answer, done, int))
     return answer
 

@@ -139,11 +139,11 @@ class Client:
         query: Mapping[str, object] | None = None,
         headers: Mapping[str, str | None] | None = None,
     ) -> Answer:
-        """Send a request. Raises `Failed` for every answer but 2xx, and where none came."""
+        """Send a request. Raises `Unreached` where another try may help, `Failed` for every other answer but 2xx."""
         status, answer, date = self._exchange(method, self._target(path, query or {}), body, headers or {})
         if 200 <= status < 300:
             return Answer(answer, date)
-        raise _denied(status, answer, self.url)
+        raise _refused(status, answer, self.url)
 
     @contextmanager
     def follow(self, path: str, *, last_event_id: str = "") -> Iterator[HTTPResponse]:
@@ -158,8 +158,7 @@ class Client:
                 connection.request("GET", self._target(path, {}), headers=self._headers() | headers)
                 response = connection.getresponse()
                 if response.status != 200:
-                    denied = _denied(response.status, response.read(), self.url)
-                    raise Unreached(str(denied)) if response.status in PASSING else denied
+                    raise _refused(response.status, response.read(), self.url)
             yield response
         finally:
             connection.close()
@@ -208,6 +207,11 @@ class Client:
             raise Unreached(f"{self.url} does not speak TLS: is it http://?") from None
         except OSError as error:
             raise Unreached(f"{self.url} cannot be reached: {error.strerror or error}") from None
+
+
+def _refused(status: int, answer: bytes, url: str) -> Failed:
+    denied = _denied(status, answer, url)
+    return Unreached(str(denied)) if status in PASSING else denied
 
 
 def _denied(status: int, answer: bytes, url: str) -> Denied:

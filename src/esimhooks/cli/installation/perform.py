@@ -3,7 +3,7 @@
 from esimhooks.cli.client import Client
 from esimhooks.cli.installation.document import Account, Branding, Endpoint, Fields, Provider
 from esimhooks.cli.installation.plan import Action, Step
-from esimhooks.cli.messages import Denied, Failed
+from esimhooks.cli.messages import Denied, Failed, Unreached
 from esimhooks.cli.options import path
 
 
@@ -28,6 +28,8 @@ class Performer:
                     self._branding(step, step.thing)
         except Denied as error:
             raise Failed("\n".join(f"{step.title}: {line}" for line in error.in_fields())) from None
+        except Unreached as error:
+            raise Failed(f"{step.title}: {error}") from None
 
     def _account(self, step: Step, account: Account) -> None:
         match step.action:
