@@ -9,7 +9,7 @@ import pytest
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.domain.update import Cause, Identity, Update
 from esimhooks.server.providers.api_call import Answer
-from esimhooks.server.providers.esimaccess_answers import Page, judge, read_page, read_usage
+from esimhooks.server.providers.esimaccess_answers import Page, read_page, read_usage, unwrap
 from esimhooks.server.providers.port import OrderFailed, ProviderRefused, StillAllocating, Unparsable
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 
@@ -26,7 +26,7 @@ def answer(**envelope: object) -> Answer:
 
 
 def test_the_published_answer_about_an_esim_becomes_exactly_this_update() -> None:
-    page = read_page(judge(published("esimaccess-esim_query-response.json")), ASKED_AT)
+    page = read_page(unwrap(published("esimaccess-esim_query-response.json")), ASKED_AT)
 
     assert page.total == 1
     assert page.esims == (
@@ -58,7 +58,7 @@ def test_the_published_answer_about_an_esim_becomes_exactly_this_update() -> Non
 
 
 def test_the_published_answer_about_usage_becomes_exactly_this_update() -> None:
-    updates = read_usage(judge(published("esimaccess-usage_query-response.json")), ASKED_AT)
+    updates = read_usage(unwrap(published("esimaccess-usage_query-response.json")), ASKED_AT)
 
     assert updates == (
         Update(
@@ -75,7 +75,7 @@ def test_the_published_answer_about_usage_becomes_exactly_this_update() -> None:
 @pytest.mark.parametrize("success", [True, "true", "True", None])
 @pytest.mark.parametrize("code", [None, "0", 0, "", "000000"])
 def test_success_is_written_in_many_ways(success: object, code: object) -> None:
-    obj = judge(answer(success=success, errorCode=code, obj={"answer": "yes"}))
+    obj = unwrap(answer(success=success, errorCode=code, obj={"answer": "yes"}))
 
     assert obj.text("answer") == "yes"
 
@@ -83,7 +83,7 @@ def test_success_is_written_in_many_ways(success: object, code: object) -> None:
 @pytest.mark.parametrize("code", ["200010", 200010])
 def test_an_order_that_is_being_allocated_is_queried_again_in_3_seconds(code: object) -> None:
     with pytest.raises(StillAllocating, match="200010: allocating") as raised:
-        judge(answer(success=False, errorCode=code, errorMsg="allocating"))
+        unwrap(answer(success=False, errorCode=code, errorMsg="allocating"))
 
     assert raised.value.retry_after_s == 3
 
@@ -91,7 +91,7 @@ def test_an_order_that_is_being_allocated_is_queried_again_in_3_seconds(code: ob
 @pytest.mark.parametrize("code", ["900001", "000001", 1])
 def test_a_busy_provider_is_queried_again_later(code: object) -> None:
     with pytest.raises(NotNow) as raised:
-        judge(answer(success=False, errorCode=code, errorMsg="busy"))
+        unwrap(answer(success=False, errorCode=code, errorMsg="busy"))
 
     assert not isinstance(raised.value, StillAllocating)
 
@@ -109,7 +109,7 @@ def test_a_code_about_what_was_queried_is_a_refusal_with_code_and_message(
     envelope: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ProviderRefused, match=message):
-        judge(answer(**envelope))
+        unwrap(answer(**envelope))
 
 
 @pytest.mark.parametrize(
@@ -127,19 +127,19 @@ def test_a_code_about_credentials_or_of_unknown_meaning_is_queried_again_later(
     envelope: dict[str, object], message: str
 ) -> None:
     with pytest.raises(NotNow, match=message):
-        judge(answer(**envelope))
+        unwrap(answer(**envelope))
 
 
 @pytest.mark.parametrize("code", ["200007", "200009", "200011", "310272", 200011])
 def test_a_code_that_ends_an_order_says_so(code: object) -> None:
     with pytest.raises(OrderFailed, match=f"{code}: no stock"):
-        judge(answer(success=False, errorCode=code, errorMsg="no stock"))
+        unwrap(answer(success=False, errorCode=code, errorMsg="no stock"))
 
 
 @pytest.mark.parametrize("code", ["310403", "000105", "200002"])
 def test_a_refusal_of_another_kind_ends_no_order(code: str) -> None:
     with pytest.raises(ProviderRefused) as raised:
-        judge(answer(success=False, errorCode=code))
+        unwrap(answer(success=False, errorCode=code))
 
     assert not isinstance(raised.value, OrderFailed)
 
@@ -148,7 +148,7 @@ def test_what_a_provider_says_is_shown_without_secrets_and_in_one_line() -> None
     message = "key secret-1 for\nLPA:1$smdp.example.com$MATCHING " + "x" * 500
 
     with pytest.raises(ProviderRefused) as raised:
-        judge(answer(success=False, errorCode="200008", errorMsg=message), secrets=["secret-1"])
+        unwrap(answer(success=False, errorCode="200008", errorMsg=message), secrets=["secret-1"])
 
     assert str(raised.value).startswith("200008: key *** for?LPA:*** xxx")
     assert len(str(raised.value)) < 250
@@ -160,7 +160,7 @@ def test_what_a_provider_says_is_shown_without_secrets_and_in_one_line() -> None
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_an_overloaded_provider_says_when_to_come_back(status: int, retry_after: str | None, wait_s: float) -> None:
     with pytest.raises(NotNow, match=f"HTTP {status}") as raised:
-        judge(Answer(status, b"", retry_after))
+        unwrap(Answer(status, b"", retry_after))
 
     assert raised.value.retry_after_s == wait_s
 
@@ -168,7 +168,7 @@ def test_an_overloaded_provider_says_when_to_come_back(status: int, retry_after:
 @pytest.mark.parametrize("status", [204, 302, 400, 401, 403, 404, 408])
 def test_any_other_http_status_than_200_is_queried_again_later(status: int) -> None:
     with pytest.raises(NotNow, match=f"HTTP {status}"):
-        judge(Answer(status, b""))
+        unwrap(Answer(status, b""))
 
 
 @pytest.mark.parametrize(
@@ -186,11 +186,11 @@ def test_any_other_http_status_than_200_is_queried_again_later(status: int) -> N
 )
 def test_an_answer_that_is_not_as_documented_is_unparsable(body: bytes) -> None:
     with pytest.raises(Unparsable):
-        judge(Answer(200, body))
+        unwrap(Answer(200, body))
 
 
 def page_of(*items: object, **members: object) -> Page:
-    return read_page(judge(answer(success=True, obj={"esimList": list(items), **members})), ASKED_AT)
+    return read_page(unwrap(answer(success=True, obj={"esimList": list(items), **members})), ASKED_AT)
 
 
 def esim(number: int, **members: object) -> dict[str, object]:
@@ -286,7 +286,7 @@ def test_usage_that_is_odd_leaves_that_of_the_others() -> None:
         {"esimTranNo": "K3", "dataUsage": 7, "lastUpdateTime": "soon"},
     ]
 
-    first, second = read_usage(judge(answer(success=True, obj={"esimUsageList": items})), ASKED_AT)
+    first, second = read_usage(unwrap(answer(success=True, obj={"esimUsageList": items})), ASKED_AT)
 
     assert (first.identity.esim_tran_no, first.used_bytes, first.total_bytes) == ("K1", 5, None)
     assert (second.identity.esim_tran_no, second.used_bytes, second.usage_at) == ("K3", 7, None)
@@ -296,7 +296,7 @@ def test_usage_that_is_odd_leaves_that_of_the_others() -> None:
 
 @pytest.mark.parametrize("items", [[{"esimStatus": "IN_USE"}], ["K1"], "K1", {}])
 def test_a_page_without_a_single_esim_that_has_a_key_is_unparsable(items: object) -> None:
-    obj = judge(answer(success=True, obj={"esimList": items, "esimUsageList": items}))
+    obj = unwrap(answer(success=True, obj={"esimList": items, "esimUsageList": items}))
 
     for read in (read_page, read_usage):
         with pytest.raises(Unparsable, match="expected"):

@@ -336,7 +336,7 @@ class Dispatcher:
             result = await attempt(present, self._sender, brand=self._config.brand, clock=self._clock)
             transition = None
             if result.outcome.outcome not in (OutcomeClass.INTERNAL, OutcomeClass.GONE):
-                transition = lane.judge(
+                transition = lane.transition_after(
                     ok=result.outcome.outcome is OutcomeClass.OK,
                     retry_after_s=result.outcome.retry_after_s or 0.0,
                     jitter=random.random(),  # noqa: S311 - jitter

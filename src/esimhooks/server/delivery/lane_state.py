@@ -105,7 +105,7 @@ class LaneState:
         self.busy_at = now
         self.more = self.more or next_is_due
 
-    def judge(self, *, ok: bool, retry_after_s: float, jitter: float) -> Transition | None:
+    def transition_after(self, *, ok: bool, retry_after_s: float, jitter: float) -> Transition | None:
         """Return the transition that an outcome makes, None where nothing changes.
 
         Outcomes of what was in flight when the lane was closed change nothing.

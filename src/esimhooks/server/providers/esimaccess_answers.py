@@ -57,7 +57,7 @@ _CREDENTIALS = frozenset({"101001", "101002", "101003"})
 _SUCCESS_WORDS: dict[str, bool] = {"true": True, "false": False}
 
 
-def judge(answer: Answer, *, secrets: Collection[str] = ()) -> Fields:
+def unwrap(answer: Answer, *, secrets: Collection[str] = ()) -> Fields:
     """Return `obj` of a successful answer.
 
     Raises `StillAllocating`, `ProviderRefused` only for what the API itself says of the very thing that was queried,

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.providers.api_call import TIMEOUT_S, Call, call
-from esimhooks.server.providers.esimaccess_answers import judge
+from esimhooks.server.providers.esimaccess_answers import unwrap
 from esimhooks.server.providers.fields import Fields
 from esimhooks.server.providers.port import Pace
 
@@ -59,7 +59,7 @@ class Api:
         self._timeout_s = timeout_s
 
     async def call(self, path: str, question: Mapping[str, object]) -> Fields:
-        """Return `obj` of the answer. Raises as `judge`, and `NotNow` where the provider does not answer in time."""
+        """Return `obj` of the answer. Raises as `unwrap`, and `NotNow` where the provider does not answer in time."""
         body = msgspec.json.encode(question)
         await self._pace()
         # Signed once its turn has come: the provider refuses a timestamp that is old.
@@ -71,7 +71,7 @@ class Api:
         )
         answer = await call(self._session, request, timeout_s=self._timeout_s)
         account = self._account
-        return judge(answer, secrets=[account.access_code, *([account.signing.secret_key] if account.signing else [])])
+        return unwrap(answer, secrets=[account.access_code, *([account.signing.secret_key] if account.signing else [])])
 
     def _headers(self, body: bytes) -> dict[str, str]:
         account = self._account

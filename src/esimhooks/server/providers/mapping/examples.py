@@ -22,7 +22,7 @@ from esimhooks.server.providers.mapping.document import Example
 from esimhooks.server.providers.mapping.facts import DIRECT, IDENTITY, merged
 from esimhooks.server.providers.mapping.proof import compile_proof, names_of
 from esimhooks.server.providers.mapping.provider import is_empty, read_answer
-from esimhooks.server.providers.mapping.questions import judge
+from esimhooks.server.providers.mapping.questions import unwrap
 from esimhooks.server.providers.mapping.rules import members_of
 from esimhooks.server.providers.mapping.sources import View
 from esimhooks.server.providers.port import ProviderRefused, Unparsable
@@ -94,7 +94,7 @@ def outcome_of(mapped: Mapped, example: Example) -> Outcome:
     question = mapped.usage if example.answer_to == "usage" else mapped.fetches[example.question]
     assert question is not None  # noqa: S101 - the check of the document has seen to it
     try:
-        view = judge(question, Answer(200, request.body), secrets=[])
+        view = unwrap(question, Answer(200, request.body), secrets=[])
     except (NotNow, ProviderRefused) as error:
         return Outcome(outcome="invalid", detail=f"the answer counts as an error: {error}")
     cause = Cause.POLL if example.answer_to == "usage" else Cause.FILL

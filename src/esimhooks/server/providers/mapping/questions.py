@@ -161,7 +161,7 @@ class Api:
         }
         method, _ = method_and_path(request.request)
         answer = await api_call.call(self._session, api_call.Call(method=method, url=url, headers=headers, body=body))
-        return judge(question, answer, secrets=[*self._credentials.values(), *([bearer] if bearer else [])])
+        return unwrap(question, answer, secrets=[*self._credentials.values(), *([bearer] if bearer else [])])
 
     async def _access_token(self) -> str:
         async with self._renewing:
@@ -186,7 +186,7 @@ class Api:
         return text, queried_at + timedelta(seconds=lasts_s)
 
 
-def judge(question: CompiledRequest, answer: api_call.Answer, *, secrets: list[str]) -> View:
+def unwrap(question: CompiledRequest, answer: api_call.Answer, *, secrets: list[str]) -> View:
     """Return a successful answer. Raises the port's error that its code or status means."""
     view, unreadable = _view(answer)
     code = _code(question.error.read(view) if question.error else None)
