@@ -86,7 +86,7 @@ def test_a_lane_whose_lease_is_renewed_in_the_end_goes_on() -> None:
     scheduler, endpoint_id = a_table_with_two_ready()
     assert begun(scheduler, now=UNTIL) == 0
 
-    scheduler.note_renewed({endpoint_id}, until=2 * UNTIL)
+    scheduler.on_renewed({endpoint_id}, until=2 * UNTIL)
 
     assert begun(scheduler, now=UNTIL) == 1
 
@@ -94,7 +94,7 @@ def test_a_lane_whose_lease_is_renewed_in_the_end_goes_on() -> None:
 def test_a_lane_whose_lease_went_to_another_is_forgotten() -> None:
     scheduler, _ = a_table_with_two_ready()
 
-    scheduler.note_renewed(set(), until=2 * UNTIL)
+    scheduler.on_renewed(set(), until=2 * UNTIL)
 
     assert begun(scheduler, now=0.0) == 0
     assert scheduler.lanes == {}
@@ -315,7 +315,7 @@ def test_a_lane_takes_nothing_directly_once_its_lease_has_ended_or_while_it_is_p
 def test_what_is_new_does_not_overtake_what_was_due_before() -> None:
     scheduler, endpoint_id = a_leased_lane()
     [request] = scheduler.claim_requests()
-    scheduler.note_claimed([request], [a_job(endpoint_id).claimed] * request.capacity)
+    scheduler.on_claimed([request], [a_job(endpoint_id).claimed] * request.capacity)
 
     assert scheduler.lanes[endpoint_id].direct_capacity(now=0) == 0
 

@@ -36,7 +36,7 @@ def test_more_is_taken_up_once_outcomes_are_written() -> None:
     lane = a_lane()
     sent(lane, UNWRITTEN_PER_SLOT * CAP)
 
-    lane.note_written(next_is_due=False, now=0.0)
+    lane.on_written(next_is_due=False, now=0.0)
 
     assert (lane.wants_claim, lane.wants_more) == (True, True)
 

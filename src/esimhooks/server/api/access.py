@@ -93,7 +93,7 @@ class _ByKey:
         return _with_headers(request, await carry_out(request, route))
 
     def refusal(self, request: Request, error: Exception) -> Response:
-        note_refusal(request, error)
+        record_refusal(request, error)
         answer = problem_of(request, error)
         _with_headers(request, answer)
         return answer
@@ -116,18 +116,18 @@ def check_rate_limit(request: Request, lookup: str) -> RateLimitState | None:
     try:
         return installation.keys_limit.take(lookup, now=monotonic())
     except Refused:
-        authenticator.throttle.note(RefusalKind.RATE, authenticator.peer(request))
+        authenticator.throttle.on_refusal(RefusalKind.RATE, authenticator.peer(request))
         raise
 
 
-def note_refusal(request: Request, error: Exception) -> None:
+def record_refusal(request: Request, error: Exception) -> None:
     """RateLimitState who was refused with the request, for `audit_refusal`; what a role forbids is counted here."""
     if not isinstance(error, KeyRefused):
         return
     request.refused = error
     if error.what is RefusalKind.ROLE:
         authenticator: Authenticator = request.services[Authenticator]
-        authenticator.throttle.note(error.what, authenticator.peer(request))
+        authenticator.throttle.on_refusal(error.what, authenticator.peer(request))
 
 
 async def audit_refusal(request: Request) -> None:

@@ -84,7 +84,7 @@ async def receive(
         receipt = await intake.accept(name, token, inbound)
     except Refused as refused:
         if refused.status == HTTPStatus.UNAUTHORIZED:  # its signature or its sender
-            _note_inbound(request)
+            _record_inbound(request)
         raise
     if receipt.reply.body is None:
         return json_response(receipt.reply.status, _result(receipt.results))
@@ -154,11 +154,11 @@ async def _authenticated(request: Request, connected: ProviderClients, name: str
         try:
             return await connected.authenticated(name, token)
         except Refused:
-            _note_inbound(request)
+            _record_inbound(request)
             raise
 
 
-def _note_inbound(request: Request) -> None:
+def _record_inbound(request: Request) -> None:
     authenticator: Authenticator = request.services[Authenticator]
     authenticator.throttle.note(RefusalKind.INBOUND, authenticator.peer(request))
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from esimhooks.server.api.access import audit_refusal, note_refusal
+from esimhooks.server.api.access import audit_refusal, record_refusal
 from esimhooks.server.api.auth import Authenticator, actor_of, require_permission
 from esimhooks.server.api.http import MAX_BODY_BYTES, Answer, Request, Response, redirect
 from esimhooks.server.api.installation import TO_ALL
@@ -51,7 +51,7 @@ class _Pages:
         return await carry_out(request, route)
 
     def refusal(self, request: Request, error: Exception) -> Response:
-        note_refusal(request, error)
+        record_refusal(request, error)
         return show_error(request, error)
 
     async def after(self, request: Request) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from esimhooks.server.api.access import note_refusal, record_key_use
+from esimhooks.server.api.access import record_key_use, record_refusal
 from esimhooks.server.api.auth import Authenticator, actor_of, require_permission
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.problems import headers_of
@@ -48,7 +48,7 @@ async def sign_in(
         principal = await authenticator.holder_of(form.get("key", "").strip(), request, what=RefusalKind.SIGN_IN)
         require_permission(principal, Permission.READ)
     except Refused as refused:
-        note_refusal(request, refused)
+        record_refusal(request, refused)
         async with begin() as db:
             return _form(back, await branding_for(db, None), refused)
     admin = authenticator.admin_digest if principal.lookup is None else None

@@ -221,7 +221,7 @@ class Dispatcher:
             else:
                 jobs.append(Job(one, target, content.body, content.traceparent))
         self._scheduler.add(jobs, now=monotonic())
-        more = self._scheduler.note_claimed(requests, claims.claimed)
+        more = self._scheduler.on_claimed(requests, claims.claimed)
         self._begin()
         return more
 

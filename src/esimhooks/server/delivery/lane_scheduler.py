@@ -70,7 +70,7 @@ class LaneScheduler:
                 one.lease, one.breaker, max_in_flight=self._max_in_flight_lane, now=now, leased_until=until
             )
 
-    def note_renewed(self, endpoint_ids: Collection[UUID], *, until: float) -> None:
+    def on_renewed(self, endpoint_ids: Collection[UUID], *, until: float) -> None:
         """Record that these leases were renewed, and drop all other lanes."""
         for endpoint_id in endpoint_ids:
             lane = self.lanes[endpoint_id]
@@ -114,7 +114,7 @@ class LaneScheduler:
         chosen = [lane for lane in self.lanes.values() if count is None or not lane.retiring]
         return [job for lane in chosen[:count] for job in self.close(lane)]
 
-    def note_claimed(self, requests: Sequence[ClaimRequest], claimed: Sequence[Claimed]) -> bool:
+    def on_claimed(self, requests: Sequence[ClaimRequest], claimed: Sequence[Claimed]) -> bool:
         """Record which lanes got all they requested and so may have more due; true where one has capacity now."""
         got = Counter(one.endpoint_id for one in claimed)
         for request in requests:
@@ -205,7 +205,7 @@ class LaneScheduler:
         A suspect might end this process, and an unwritten outcome would then count against an innocent delivery.
         """
         self._unwritten -= 1
-        lane.note_written(next_is_due=next_is_due, now=now)
+        lane.on_written(next_is_due=next_is_due, now=now)
         if is_suspect(job.claimed):
             self._suspect_in_flight = False
             for other in [one for account in self._accounts.values() for one in account.busy if one.suspects]:

@@ -99,7 +99,7 @@ class LaneState:
         if self._rate_limit is not None:
             self.next_start = next_start(due=self.next_start, now=now, per_second=self._rate_limit)
 
-    def note_written(self, *, next_is_due: bool, now: float) -> None:
+    def on_written(self, *, next_is_due: bool, now: float) -> None:
         """Record that an outcome is written, and whether the next delivery of its FIFO became due."""
         self.unwritten -= 1
         self.busy_at = now

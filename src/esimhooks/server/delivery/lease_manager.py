@@ -140,7 +140,7 @@ class LeaseManager:
         async with self._database.session() as db:
             still = await lanes.renew(db, self._leases(), seconds=self._config.lease_s)
         self._renewed_at = monotonic()
-        self._scheduler.note_renewed(still, until=asked_at + self._config.lease_s)
+        self._scheduler.on_renewed(still, until=asked_at + self._config.lease_s)
 
     async def _heartbeat(self) -> int:
         """Report that this dispatcher is alive; return how many of its lanes exceed its share."""

@@ -41,7 +41,7 @@ class ProviderClient(Struct, frozen=True):
         return str(self.stored.settings.get("confirm", "terminal"))
 
 
-Note = Callable[[str | None], Awaitable[None]]
+RefusalCallback = Callable[[str | None], Awaitable[None]]
 """Takes note of what a provider says where it refuses the credentials, and of None where it answers."""
 Answered = TypeVar("Answered")
 
@@ -49,9 +49,9 @@ Answered = TypeVar("Answered")
 class Watched(Provider):
     """A provider of which it is noted whether it accepts the credentials; all else is the provider's own."""
 
-    def __init__(self, provider: Provider, note: Note) -> None:
+    def __init__(self, provider: Provider, on_refusal: RefusalCallback) -> None:
         self._provider = provider
-        self._note = note
+        self._note = on_refusal
         self.can_fetch = provider.can_fetch
         self.can_confirm = provider.can_confirm
         self.only_polled = provider.only_polled
@@ -118,13 +118,13 @@ class ProviderClients:
             self._cache.pop(name, None)  # names that are guessed must not fill the memory
             return None
         unchanged = cached[1] if cached is not None and cached[1].stored == stored else None
-        client = unchanged or ProviderClient(stored, Watched(self._rebuilt(stored), self._noting(name)))
+        client = unchanged or ProviderClient(stored, Watched(self._rebuilt(stored), self._refusal_callback(name)))
         self._cache[name] = (monotonic(), client)
         return client
 
-    def _noting(self, name: str) -> "Note":
+    def _refusal_callback(self, name: str) -> "RefusalCallback":
         self._refused.pop(name, None)  # it may have been stored again, with other credentials
-        return lambda detail: self._note_refusal(name, detail)
+        return lambda detail: self._record_refusal(name, detail)
 
     def _rebuilt(self, stored: StoredProvider) -> Provider:
         try:
@@ -179,7 +179,7 @@ class ProviderClients:
         async with self._database.session() as db:
             await provider_troubles.begin(db, name, kind, detail)
 
-    async def _note_refusal(self, name: str, detail: str | None) -> None:
+    async def _record_refusal(self, name: str, detail: str | None) -> None:
         """Write down that a provider refuses the credentials, or (None) takes them, where this node did not know it."""
         if self._refused.get(name) is (detail is not None):
             return

@@ -87,7 +87,7 @@ async def change_operator_key(db: Session, actor: Actor, key_id: UUID, attribute
     before = found(await keys.lock(db, None, key_id), "key")
     key = replace(before, **attributes)
     await keys.update(db, key)
-    await _note_change(db, actor, before, key)
+    await _record_change(db, actor, before, key)
     return key
 
 
@@ -117,7 +117,7 @@ async def change_key(
         else:
             await _move(db, actor, tenant, key.endpoint_id, webhook_url, now=now)
     await keys.update(db, key)
-    await _note_change(db, actor, before, key)
+    await _record_change(db, actor, before, key)
     return ChangedKey(key, made)
 
 
@@ -150,7 +150,7 @@ async def _store(db: Session, actor: Actor, key: ApiKey) -> None:
     await record_action(db, actor, Action.KEY_CREATE, text_of(Prefix.KEY, key.id), owner=key.tenant, changes=fields)
 
 
-async def _note_change(db: Session, actor: Actor, before: ApiKey, after: ApiKey) -> None:
+async def _record_change(db: Session, actor: Actor, before: ApiKey, after: ApiKey) -> None:
     if changed := changes(key_fields(before), key_fields(after)):
         await record_action(
             db, actor, Action.KEY_CHANGE, text_of(Prefix.KEY, after.id), owner=after.tenant, changes=changed

@@ -83,7 +83,7 @@ class Es2Plus(Provider):
         if point not in self._points:
             unknown = f"notificationPointId {point}: the settings' points do not say what it means"
             found.append(Doubt("notificationPointId", unknown, str(point)))
-        _note_failure(point, status.lenient(found))
+        _add_failure(point, status.lenient(found))
         return Notification(
             kind=FUNCTION,
             occurred_at=update.occurred_at,
@@ -128,7 +128,7 @@ def _update(members: Fields, reached: SmdpStatus | None, found: list[Doubt]) -> 
     )
 
 
-def _note_failure(point: int, status: Fields) -> None:
+def _add_failure(point: int, status: Fields) -> None:
     """Note what did not go well, with its codes, whose form SGP.22 gives (5.2.6): the message may name the device."""
     word = status.text("status")
     if word == "Executed-Success":
