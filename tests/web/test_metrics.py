@@ -107,5 +107,5 @@ async def test_the_queue_is_shown_as_it_stands(database: Database) -> None:
             )
         stats = await lanes.queue_stats(db)
 
-    assert (stats.pending, stats.lanes_due, stats.lanes_resting) == (2, 1, 0)
+    assert (stats.pending, stats.lanes_due, stats.lanes_cooling_down) == (2, 1, 0)
     assert 90 <= stats.oldest_due_s < 180

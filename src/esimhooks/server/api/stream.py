@@ -69,7 +69,7 @@ async def _frames(request: Request, tenant: Tenant, begin: UUID, position: int) 
         # An id without data: whoever is cut off before the first event misses nothing either.
         yield f"retry: 1000\nid: {text_of(Prefix.EVENT, begin)}\n\n".encode()
         spoken = monotonic()
-        while await _may_go_on(request):
+        while await _may_continue(request):
             try:
                 async with database.session() as db:
                     rows = await events.page_after(db, tenant, EventFilter(), after=position, limit=PAGE)
@@ -86,7 +86,7 @@ async def _frames(request: Request, tenant: Tenant, begin: UUID, position: int) 
                 yield b": alive\n\n"
 
 
-async def _may_go_on(request: Request) -> bool:
+async def _may_continue(request: Request) -> bool:
     """Whether the node stays and the key is still one that may listen."""
     authenticator: Authenticator = request.services[Authenticator]
     health: Health = request.services[Health]

@@ -55,7 +55,7 @@ class DispatcherConfig(Struct, frozen=True, kw_only=True):
     max_in_flight_lane: int = 20
     poll_every_s: float = 0.5
     """How late a retry may be claimed; of new deliveries the dispatcher is notified long before."""
-    rest_s: float = 3.0
+    idle_s: float = 3.0
     """The longest pause where nothing is due, in flight or ready, and it is known when the next is due."""
     refresh_every_s: float = 0.5
     """For how long claimed deliveries may still go to an old URL, or to an endpoint that was disabled."""
@@ -95,16 +95,16 @@ class Dispatcher:
         self._drained = asyncio.Event()
         self._next_turn: asyncio.TimerHandle | None = None
         self._next_turn_at = 0.0
-        self._begins_soon = False
+        self._begin_scheduled = False
         self._refreshed_at = float("-inf")
-        self._is_resting = False
+        self._is_idle = False
         """Whether the loop pauses for long, with nothing in flight when it began to."""
         self.changed: Callable[[], None] = lambda: None
         """Called whenever `capacities` may have changed."""
 
     async def dispatch(self) -> float:
         """One round of the loop: lease lanes, claim due deliveries, start attempts. Returns the seconds until the next round."""
-        self._is_resting = False
+        self._is_idle = False
         await self._refresh_targets()
         await self._release_claims(await self._leases.refresh())
         self._begin()
@@ -124,9 +124,9 @@ class Dispatcher:
         next_due_in_s = await self._leases.next_due_in_s()
         if next_due_in_s is not None and next_due_in_s <= 0:
             return self._config.poll_every_s
-        self._is_resting = not self._tasks
-        rest_s = min(self._config.rest_s, self._leases.next_heartbeat_in_s)
-        return rest_s if next_due_in_s is None else min(rest_s, next_due_in_s)
+        self._is_idle = not self._tasks
+        idle_s = min(self._config.idle_s, self._leases.next_heartbeat_in_s)
+        return idle_s if next_due_in_s is None else min(idle_s, next_due_in_s)
 
     def capacities(self) -> dict[UUID, LaneCapacity]:
         """Return the leased lanes that take new deliveries, each due at once, with their capacity."""
@@ -165,7 +165,7 @@ class Dispatcher:
                 lane.retiring = True
         added = self._scheduler.add(jobs, now=monotonic())
         self._begin()
-        if added < len(deliveries) or (self._is_resting and self._scheduler.ready):
+        if added < len(deliveries) or (self._is_idle and self._scheduler.ready):
             self._wake.notify()
 
     def invalidate_leases(self) -> None:
@@ -277,14 +277,14 @@ class Dispatcher:
 
     def _begin(self) -> None:
         self.changed()
-        if self._draining or self._begins_soon:
+        if self._draining or self._begin_scheduled:
             return
         started = list(self._scheduler.start_next(now=monotonic(), limit=MAX_STARTED))
         for lane, job in started:
             self._spawn(job.claimed, self._run(lane, job))
         if len(started) == MAX_STARTED:
-            self._begins_soon = True
-            asyncio.get_running_loop().call_soon(self._begin_rest)
+            self._begin_scheduled = True
+            asyncio.get_running_loop().call_soon(self._begin_more)
             return
         at = self._scheduler.next_turn_at
         if at is None or (self._next_turn is not None and self._next_turn_at <= at):
@@ -294,8 +294,8 @@ class Dispatcher:
         self._next_turn_at = at
         self._next_turn = asyncio.get_running_loop().call_later(max(0.0, at - monotonic()), self._take_turn)
 
-    def _begin_rest(self) -> None:
-        self._begins_soon = False
+    def _begin_more(self) -> None:
+        self._begin_scheduled = False
         self._begin()
 
     def _take_turn(self) -> None:
@@ -366,7 +366,7 @@ class Dispatcher:
         A newer version of the endpoint is noticed as well.
         """
         written = await self._try_to_write(result)
-        if self._is_resting and result.verdict.status is DeliveryStatus.PENDING:
+        if self._is_idle and result.verdict.status is DeliveryStatus.PENDING:
             self._wake.notify()  # it is due again sooner than the loop knows
         if not (written.stored and written.is_enabled):
             await self._release_claims(self._scheduler.close(lane))

@@ -195,7 +195,7 @@ class LaneScheduler:
         self._unwritten += 1
         self._enqueue(lane)
         self._enqueue_account(account)
-        self._let_go_on()
+        self._resume_deferred()
         if not lane.in_flight and not lane.waiting:
             self._set_idle(lane)
 
@@ -232,7 +232,7 @@ class LaneScheduler:
         """An equal share, with one for an account that has nothing to do yet."""
         return max(1, self._max_in_flight // (len(self._accounts) + 1))
 
-    def _let_go_on(self) -> None:
+    def _resume_deferred(self) -> None:
         """Put one account and one lane that were deferred in turn again, where more than the reserves is left."""
         if self._deferred_accounts and self._left > self._accounts_reserve:
             account = self._deferred_accounts.popleft()

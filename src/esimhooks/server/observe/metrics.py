@@ -115,7 +115,7 @@ _oldest_due = Gauge(
     multiprocess_mode="mostrecent",
     registry=REGISTRY,
 )
-_resting = Gauge(
+_cooling_down = Gauge(
     "esimhooks_lanes_resting",
     "Lanes that cool down because their endpoint fails",
     multiprocess_mode="mostrecent",
@@ -169,7 +169,7 @@ class QueueStats(Struct, frozen=True, kw_only=True):
     pending: int
     lanes_due: int
     oldest_due_s: float
-    lanes_resting: int
+    lanes_cooling_down: int
     backlog: int
     stored: int
     oldest_stored_s: float
@@ -250,7 +250,7 @@ def queue_read(stats: QueueStats, *, at: float) -> None:
     _pending.set(stats.pending)
     _due.set(stats.lanes_due)
     _oldest_due.set(stats.oldest_due_s)
-    _resting.set(stats.lanes_resting)
+    _cooling_down.set(stats.lanes_cooling_down)
     _backlog.set(stats.backlog)
     _stored.set(stats.stored)
     _oldest_stored.set(stats.oldest_stored_s)

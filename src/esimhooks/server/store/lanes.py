@@ -339,7 +339,7 @@ async def queue_stats(db: Session) -> QueueStats:
                (SELECT count(*) FROM due) AS lanes_due,
                (SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0)::float8 FROM due WHERE cools_down IS NOT TRUE)
                    AS oldest_due_s,
-               (SELECT count(*) FROM lanes WHERE open AND held_until > now()) AS lanes_resting,
+               (SELECT count(*) FROM lanes WHERE open AND held_until > now()) AS lanes_cooling_down,
                (SELECT count(*) FROM backlog) AS backlog,
                (SELECT count(*) FROM backlog WHERE due_at = 'infinity') AS stored,
                (SELECT coalesce(extract(epoch FROM now() - min(received_at)), 0)::float8 FROM backlog
