@@ -260,12 +260,12 @@ class Worker:
     async def _prune(self) -> None:
         while True:
             with caught(Exception) as failure:
-                await self._calling.in_thread(self._look_after)
+                await self._calling.in_thread(self._maintain)
             if failure.error is not None:
                 self._log(failure)
             await asyncio.sleep(PRUNE_EVERY_S)
 
-    def _look_after(self) -> None:
+    def _maintain(self) -> None:
         unclaimed = self._inbox.unclaimed_handlers(self._handlers.names())
         if unclaimed:
             log.warning("runs wait for handlers that are not registered here: %s", ", ".join(unclaimed))

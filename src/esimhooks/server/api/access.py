@@ -116,7 +116,7 @@ def check_rate_limit(request: Request, lookup: str) -> RateLimitState | None:
     try:
         return installation.keys_limit.take(lookup, now=monotonic())
     except Refused:
-        authenticator.throttle.on_refusal(RefusalKind.RATE, authenticator.peer(request))
+        authenticator.throttle.note(RefusalKind.RATE, authenticator.peer(request))
         raise
 
 
@@ -127,7 +127,7 @@ def record_refusal(request: Request, error: Exception) -> None:
     request.refused = error
     if error.what is RefusalKind.ROLE:
         authenticator: Authenticator = request.services[Authenticator]
-        authenticator.throttle.on_refusal(error.what, authenticator.peer(request))
+        authenticator.throttle.note(error.what, authenticator.peer(request))
 
 
 async def audit_refusal(request: Request) -> None:

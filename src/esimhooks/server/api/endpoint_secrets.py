@@ -32,7 +32,7 @@ class RotationBody(Struct, frozen=True, forbid_unknown_fields=True, rename="came
     secret: Text | None = None
 
 
-USUAL_ROTATION = RotationBody()
+DEFAULT_ROTATION = RotationBody()
 
 
 class OldSecretView(Struct, rename="camel"):
@@ -77,7 +77,7 @@ async def rotate_secret(
     now: datetime,
     tenant: Tenant,
     endpoint_id: EndpointId,
-    data: RotationBody = USUAL_ROTATION,
+    data: RotationBody = DEFAULT_ROTATION,
 ) -> SecretView:
     """Replace an endpoint's secret; the old one keeps signing for `expireOldIn` seconds."""
     return secrets_view(

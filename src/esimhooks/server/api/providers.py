@@ -47,7 +47,7 @@ class TokenRotationBody(Struct, frozen=True, forbid_unknown_fields=True, rename=
     expire_old_in: Annotated[int, Meta(ge=0, le=MAX_OVERLAP_S)] = DAY_S
 
 
-USUAL_ROTATION = TokenRotationBody()
+DEFAULT_ROTATION = TokenRotationBody()
 
 
 class ProviderHealthView(Struct, frozen=True, rename="camel", kw_only=True):
@@ -137,7 +137,7 @@ async def rotate_token(
     connected: ProviderClients,
     installation: Installation,
     name: str,
-    data: TokenRotationBody = USUAL_ROTATION,
+    data: TokenRotationBody = DEFAULT_ROTATION,
 ) -> ProviderView:
     """Replace a provider's inbound URL; the old one keeps working for `expireOldIn` seconds."""
     stored = await manage_providers.rotate_token(

@@ -210,9 +210,9 @@ async def _durability(db: Session, *, allowed: bool) -> Finding:
 
 async def _clock(db: Session) -> Finding:
     sent_at, began = datetime.now(UTC), time.monotonic()
-    theirs = await installation.clock(db)
+    database_time = await installation.clock(db)
     half_way_s = (time.monotonic() - began) / 2
-    skew_s = (theirs - sent_at).total_seconds() - half_way_s
+    skew_s = (database_time - sent_at).total_seconds() - half_way_s
     seen = f"{abs(skew_s):.3f} s {'behind' if skew_s > 0 else 'ahead of'} the database's"
     fix = "synchronise both clocks (chrony or systemd-timesyncd)"
     if abs(skew_s) >= FAIL_SKEW_S:

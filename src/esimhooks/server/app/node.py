@@ -139,10 +139,10 @@ async def prepare(settings: Settings, stack: AsyncExitStack) -> tuple[Prepared, 
             async with database.session() as db:
                 # All who have used this database ended with it.
                 await lanes.release_dead(db, seconds=LeaseConfig().lease_s)
-    return prepared, [] if embedded is None else [_look_after(embedded)]
+    return prepared, [] if embedded is None else [_watch(embedded)]
 
 
-def _look_after(embedded: EmbeddedPostgres) -> Loop:
+def _watch(embedded: EmbeddedPostgres) -> Loop:
     """Start the embedded PostgreSQL again should it die while the node runs."""
 
     async def revive() -> float:
@@ -404,10 +404,10 @@ class _Node:
         return [
             *by_work.values(),
             Loop("backlog queries", backlog.run_queries, endless=True),
-            Loop("due work", due_work.look),
+            Loop("due work", due_work.wake_due),
             Loop("usage polls", scheduler.poll_usage),
             Loop("provider doubts", scheduler.report_doubts, wake=self._doubts_wake),
-            Loop("provider silence", scheduler.look_for_silence),
+            Loop("provider silence", scheduler.check_for_silence),
             Loop("provider troubles", scheduler.report_troubles),
             Loop("partitions", scheduler.make_partitions),
             Loop("overdue deliveries", scheduler.fail_overdue),

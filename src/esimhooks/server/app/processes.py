@@ -141,7 +141,7 @@ class Family:
                 await asyncio.wait_for(stop.wait(), pause)
 
     def _started(self, number: int) -> tuple[ForkServerProcess, Connection]:
-        ours, theirs = self._context.Pipe()
+        parent_end, child_end = self._context.Pipe()
         child = self._context.Process(
             target=work,
             name=f"esimhooks {number}",
@@ -150,12 +150,12 @@ class Family:
                 self._prepared,
                 ProcessSlot(self._folder, number, self._settings.processes),
                 self._sockets[number] if self._sockets else None,
-                theirs,
+                child_end,
             ),
         )
         child.start()
-        theirs.close()
-        return child, ours
+        child_end.close()
+        return child, parent_end
 
     async def _ended(self, child: ForkServerProcess, stop: asyncio.Event) -> None:
         """Return once the child has ended; after `stop` it is signalled, and killed should it take too long."""

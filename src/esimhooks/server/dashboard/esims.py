@@ -134,9 +134,9 @@ def _story(
     notifications: Sequence[JournalEntry | Unreadable],
 ) -> list[dict[str, object]]:
     rows: list[tuple[datetime, int, dict[str, object]]] = []
-    for on_refusal in notifications:
-        at = made_at(on_refusal.id) if isinstance(on_refusal, Unreadable) else on_refusal.received_at
-        rows.append((at, 0, {"kind": "notification", "row": on_refusal}))
+    for notification in notifications:
+        at = made_at(notification.id) if isinstance(notification, Unreadable) else notification.received_at
+        rows.append((at, 0, {"kind": "notification", "row": notification}))
     for event in events:
         changes = {} if isinstance(event, Unreadable) else _changes(event.body)
         rows.append((made_at(event.id), 1, {"kind": "event", "row": event, "changes": changes}))

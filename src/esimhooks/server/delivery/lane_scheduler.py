@@ -164,7 +164,7 @@ class LaneScheduler:
             if started is not None and account.turns:
                 turns.append(account)
             else:
-                account.in_turn = False  # `add`, `note_renewed` or `answered` puts it back in turn
+                account.in_turn = False  # `add`, `on_renewed` or `answered` puts it back in turn
             if started is not None:
                 limit -= 1
                 yield started
@@ -255,7 +255,7 @@ class LaneScheduler:
             lane = account.turns.popleft()
             lane.in_turn = False
             if lane.leased_until <= now or lane.in_flight >= lane.limit:
-                continue  # `note_renewed` or `answered` puts it back in turn
+                continue  # `on_renewed` or `answered` puts it back in turn
             if not self._may_begin(lane):
                 if not lane.is_deferred:
                     lane.is_deferred = True

@@ -42,7 +42,7 @@ class ProviderClient(Struct, frozen=True):
 
 
 RefusalCallback = Callable[[str | None], Awaitable[None]]
-"""Takes note of what a provider says where it refuses the credentials, and of None where it answers."""
+"""Called with what a provider says where it refuses the credentials, and with None where it answers."""
 Answered = TypeVar("Answered")
 
 
@@ -51,7 +51,7 @@ class Watched(Provider):
 
     def __init__(self, provider: Provider, on_refusal: RefusalCallback) -> None:
         self._provider = provider
-        self._note = on_refusal
+        self._on_refusal = on_refusal
         self.can_fetch = provider.can_fetch
         self.can_confirm = provider.can_confirm
         self.only_polled = provider.only_polled
@@ -86,9 +86,9 @@ class Watched(Provider):
         try:
             answer = await question
         except CredentialsRefused as error:
-            await self._note(error.detail)
+            await self._on_refusal(error.detail)
             raise
-        await self._note(None)
+        await self._on_refusal(None)
         return answer
 
 

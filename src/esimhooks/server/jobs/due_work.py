@@ -19,10 +19,10 @@ class DueWork:
         self._database = database
         self._wakes = wakes
 
-    async def look(self) -> float:
+    async def wake_due(self) -> float:
         """Wake the loops whose work is due; returns the seconds until the next round."""
         async with self._database.session() as db:
-            due = await due_work.look(db)
+            due = await due_work.due_kinds(db)
         for work in due:
             self._wakes[work].notify()
         return CHECK_EVERY_S

@@ -251,7 +251,7 @@ class Scheduler:
         if client is None or not client.provider.can_fetch:
             raise ProviderRefused("it has no credentials")
         if order.esim_id is not None:
-            await self._look_for_top_up(order, order.esim_id, client)
+            await self._find_top_up(order, order.esim_id, client)
             return
         try:
             fetched = await client.provider.fetch(Lookup(order_no=order.order_no))
@@ -266,7 +266,7 @@ class Scheduler:
                 applied = await fill(db, order, snapshots, self._policy)
         self._wakes.notify(applied)
 
-    async def _look_for_top_up(self, order: Order, esim_id: UUID, client: ProviderClient) -> None:
+    async def _find_top_up(self, order: Order, esim_id: UUID, client: ProviderClient) -> None:
         """Ask for an eSIM until the volume that was ordered for it is there, or for as long as that is likely."""
         async with self._database.session() as db:
             esim = await esims.find(db, order.tenant, esim_id)
@@ -312,7 +312,7 @@ class Scheduler:
             self._wakes.due.notify()
         return TROUBLES_S
 
-    async def look_for_silence(self) -> float:
+    async def check_for_silence(self) -> float:
         """Write down which providers have been silent for far longer than usual."""
         async with self._database.transaction() as db:
             facts = await provider_health.facts(db)

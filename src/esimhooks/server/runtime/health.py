@@ -43,7 +43,7 @@ class Health:
 
     def __init__(self, database: Database, siblings: Siblings) -> None:
         self._database = database
-        self._looking = asyncio.Lock()
+        self._checking = asyncio.Lock()
         self._ready_at = float("-inf")
         self._siblings = siblings
         self.draining = False
@@ -54,7 +54,7 @@ class Health:
             raise NotNow("the server is stopping")
         if self._siblings.missing:
             raise NotNow(f"{self._siblings.missing} processes of the server are being started")
-        async with self._looking:
+        async with self._checking:
             if monotonic() - self._ready_at < CACHE_TTL_S:
                 return
             try:

@@ -35,7 +35,7 @@ _DUE = {
 _SQL = f"SELECT {', '.join(f'EXISTS (SELECT FROM {rows}) AS {work}' for work, rows in _DUE.items())}"
 
 
-async def look(db: Session) -> set[Work]:
+async def due_kinds(db: Session) -> set[Work]:
     """Return the kinds of work of which some is due, by the database's clock."""
     row = await db.conn.fetchrow(_SQL)
     return {work for work in Work if row is not None and row[work]}

@@ -48,7 +48,7 @@ class Gate:
         elif target.local_name and not self._allows_any:
             raise GateRefused(NO_PUBLIC_NAME)
         elif self.needs_allowed(target) and not self._allows_any:
-            _check_usual(target.port, plain=target.plain)
+            _check_https_and_port(target.port, plain=target.plain)
         return target
 
     def check_address(self, ip: str, port: int, *, plain: bool = False, local: bool = False) -> None:
@@ -79,13 +79,13 @@ class Gate:
         elif not self._is_allowed(address):
             if address in SPECIAL_PURPOSE:
                 raise GateRefused(NOT_PUBLIC)
-            _check_usual(port, plain=plain)
+            _check_https_and_port(port, plain=plain)
 
     def _is_allowed(self, address: Address) -> bool:
         return address in self._allowed and (address not in GUARDED or address in self._listed)
 
 
-def _check_usual(port: int, *, plain: bool) -> None:
+def _check_https_and_port(port: int, *, plain: bool) -> None:
     if plain:
         raise GateRefused(NOT_HTTPS)
     if port not in PORTS:

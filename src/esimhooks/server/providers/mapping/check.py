@@ -55,7 +55,7 @@ NO_DIFFERENCES = (
 )
 ABOUT_ORDER = frozenset({*IDENTITY, "time", "reason", *ORDER_MEMBERS})
 # The names of credentials, which are no secrets.
-USUAL_AUTH = {
+NAMED_AUTH = {
     "basic": Auth(scheme="basic", username="username", secret="password"),  # noqa: S106
     "bearer": Auth(scheme="bearer", secret="token"),  # noqa: S106
     "oauth": Auth(scheme="oauth"),
@@ -294,7 +294,7 @@ class Compiler:
     def _auth(self, given: str | Auth | None, pointer: str) -> Auth | None:
         auth = usual_auth(given)
         if given is not None and auth is None:
-            self._problems.add(pointer, f"expected one of {', '.join(USUAL_AUTH)}, or an object with `scheme`")
+            self._problems.add(pointer, f"expected one of {', '.join(NAMED_AUTH)}, or an object with `scheme`")
         if auth is None:
             return None
         if auth.scheme == "oauth" and self._document.token is None:
@@ -320,7 +320,7 @@ class Compiler:
 
 def usual_auth(given: str | Auth | None) -> Auth | None:
     """Return the scheme of questions; None where there is none, or its name is not known."""
-    return USUAL_AUTH.get(given) if isinstance(given, str) else given
+    return NAMED_AUTH.get(given) if isinstance(given, str) else given
 
 
 def _names_to_verify(verify: Verify) -> Iterable[str]:

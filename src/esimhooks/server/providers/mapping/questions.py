@@ -39,7 +39,7 @@ from esimhooks.server.providers.port import (
 )
 
 MAX_PAGES = 40
-USUAL_TOKEN_S = 300
+DEFAULT_TOKEN_S = 300
 MAX_TOKEN_S = 86_400
 TOKEN_MARGIN_S = 30
 _NOT_UNDERSTOOD_RETRY_S = 60.0
@@ -306,5 +306,5 @@ def _seconds(raw: object) -> int:
     if isinstance(raw, str) and raw.isascii() and raw.isdigit() and len(raw) < 12:
         raw = int(raw)
     if isinstance(raw, bool) or not isinstance(raw, (int, Decimal)) or not 0 < raw <= MAX_TOKEN_S:
-        return MAX_TOKEN_S if isinstance(raw, (int, Decimal)) and raw > MAX_TOKEN_S else USUAL_TOKEN_S
+        return MAX_TOKEN_S if isinstance(raw, (int, Decimal)) and raw > MAX_TOKEN_S else DEFAULT_TOKEN_S
     return int(raw)
