@@ -1,7 +1,6 @@
 """Settings: where each value comes from, what is refused, and that no secret is ever shown."""
 
 import base64
-import os
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -14,17 +13,10 @@ KEY = base64.b64encode(bytes(32)).decode()
 OTHER_KEY = base64.b64encode(bytes(range(32))).decode()
 
 
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in [name for name in os.environ if name.startswith("ESIMHOOKS_")]:
-        monkeypatch.delenv(name)
-    return monkeypatch
-
-
 @pytest.fixture
-def config(environment: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     path = tmp_path / "esimhooks.toml"
-    environment.setenv("ESIMHOOKS_CONFIG", str(path))
+    monkeypatch.setenv("ESIMHOOKS_CONFIG", str(path))
     return path
 
 
@@ -44,12 +36,12 @@ def test_without_any_setting_the_defaults_of_the_documentation_hold() -> None:
 
 
 def test_the_command_line_wins_over_the_environment_and_that_over_the_file_key_by_key(
-    environment: pytest.MonkeyPatch, config: Path
+    monkeypatch: pytest.MonkeyPatch, config: Path
 ) -> None:
     config.write_text('port = 1\nhost = "file"\ntrusted_proxies = 7\nusage_interval = "1d"\ntimeout = 7\n')
-    environment.setenv("ESIMHOOKS_PORT", "2")
-    environment.setenv("ESIMHOOKS_HOST", "environment")
-    environment.setenv("ESIMHOOKS_USAGE_INTERVAL", "30m")
+    monkeypatch.setenv("ESIMHOOKS_PORT", "2")
+    monkeypatch.setenv("ESIMHOOKS_HOST", "environment")
+    monkeypatch.setenv("ESIMHOOKS_USAGE_INTERVAL", "30m")
 
     settings = Settings.read(port=3, host=None, timeout=9)
 
@@ -60,12 +52,12 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file_key_b
     assert settings.timeout_s == 9
 
 
-def test_lists_are_separated_by_commas_in_the_environment(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("ESIMHOOKS_ROLES", "api, scheduler")
-    environment.setenv("ESIMHOOKS_THRESHOLDS", "80,50,80")
-    environment.setenv("ESIMHOOKS_ALLOW_NETWORKS", "10.0.0.0/8,fd00::/8")
-    environment.setenv("ESIMHOOKS_RETRY_SCHEDULE", "0,5m,2h")
-    environment.setenv("ESIMHOOKS_ENCRYPTION_KEY", f"{KEY},{OTHER_KEY}")
+def test_lists_are_separated_by_commas_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESIMHOOKS_ROLES", "api, scheduler")
+    monkeypatch.setenv("ESIMHOOKS_THRESHOLDS", "80,50,80")
+    monkeypatch.setenv("ESIMHOOKS_ALLOW_NETWORKS", "10.0.0.0/8,fd00::/8")
+    monkeypatch.setenv("ESIMHOOKS_RETRY_SCHEDULE", "0,5m,2h")
+    monkeypatch.setenv("ESIMHOOKS_ENCRYPTION_KEY", f"{KEY},{OTHER_KEY}")
 
     settings = Settings.read()
 
@@ -89,15 +81,15 @@ def test_lists_may_be_lists_or_text_in_the_file(config: Path) -> None:
     assert settings.retry_schedule == (0, 1)
 
 
-def test_a_schedule_may_be_named(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("ESIMHOOKS_RETRY_SCHEDULE", "persistent")
+def test_a_schedule_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESIMHOOKS_RETRY_SCHEDULE", "persistent")
 
     assert len(Settings.read().retry_schedule) == 10
 
 
-def test_a_variable_that_is_empty_counts_as_not_set(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("ESIMHOOKS_PORT", "")
-    environment.setenv("ESIMHOOKS_CONFIG", "")
+def test_a_variable_that_is_empty_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESIMHOOKS_PORT", "")
+    monkeypatch.setenv("ESIMHOOKS_CONFIG", "")
 
     assert Settings.read().port == 8400
 
@@ -137,9 +129,9 @@ def test_the_address_for_others_is_the_public_one_or_made_of_host_and_port(
     ],
 )
 def test_a_wrong_value_names_the_setting_and_what_was_expected_but_no_secret(
-    environment: pytest.MonkeyPatch, name: str, value: str, expected: str
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str
 ) -> None:
-    environment.setenv(f"ESIMHOOKS_{name}", value)
+    monkeypatch.setenv(f"ESIMHOOKS_{name}", value)
 
     with pytest.raises(Broken, match=f"ESIMHOOKS_{name}: .*{expected}") as refusal:
         Settings.read()
@@ -158,9 +150,9 @@ def test_a_wrong_value_of_the_file_or_the_command_line_is_named_as_it_was_given(
         Settings.read(port=70_000)
 
 
-def test_all_wrong_values_are_named_at_once(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("ESIMHOOKS_PORT", "x")
-    environment.setenv("ESIMHOOKS_TIMEOUT", "0")
+def test_all_wrong_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESIMHOOKS_PORT", "x")
+    monkeypatch.setenv("ESIMHOOKS_TIMEOUT", "0")
 
     with pytest.raises(Broken, match=r"ESIMHOOKS_PORT.*ESIMHOOKS_TIMEOUT"):
         Settings.read()

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from cli import processes
+
 SCRIPT = """
 import json, os, sys
 from esimhooks.cli.main import run
@@ -58,8 +60,7 @@ def shown_by(words: Sequence[str], *, columns: int, environment: Mapping[str, st
     """Return what a program printed on a terminal, both streams, without its colours; `environment` is added to ours."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ESIMHOOKS_")}
-    kept = {name: value for name, value in kept.items() if name not in ("COLUMNS", "LINES")}
+    kept = {name: value for name, value in processes.environment().items() if name not in ("COLUMNS", "LINES")}
     with subprocess.Popen(
         words, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=kept | dict(environment), close_fds=True
     ) as process:

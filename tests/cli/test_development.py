@@ -1,7 +1,6 @@
 """`esimhooks serve --dev`: from nothing to a verified webhook with what it prints, the same at the next start."""
 
 import asyncio
-import os
 import re
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cli.canned import Invoke, ended
+from cli.processes import environment
 from esimhooks import Webhook
 from receiver import Receiver
 
@@ -23,9 +23,8 @@ PROGRAM = Path(sys.executable).with_name("esimhooks")
 def developing(folder: str, *words: str) -> Iterator[list[str]]:
     """Run it until the context ends; yield the lines that it printed until it asked to paste one."""
     command = [str(PROGRAM), "serve", "--dev", "--port", "0", "--data-dir", folder, *words]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ESIMHOOKS_")}
     with ended(
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment())
     ) as process:
         assert process.stdout is not None
         lines: list[str] = []

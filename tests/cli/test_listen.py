@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 from api import Api, a_merchant
 from cli.canned import CannedServer, Invoke, ended
 from cli.listening import SECRET, Streams, collecting, fetch, inspecting, request
+from cli.processes import environment
 from esimhooks import Webhook
 from esimhooks.cli.client import Client
 from esimhooks.cli.listen import printer
@@ -203,10 +203,11 @@ def test_the_secret_for_forwarding_stays_the_same_and_is_nobody_elses_to_read(
 
     def printed() -> tuple[str, str]:
         with Streams(EVENTS) as streams:
-            environment = os.environ | {"ESIMHOOKS_URL": streams.url, "ESIMHOOKS_API_KEY": "esim_test_1"}
-            environment["XDG_STATE_HOME"] = str(tmp_path)
+            variables = environment(
+                ESIMHOOKS_URL=streams.url, ESIMHOOKS_API_KEY="esim_test_1", XDG_STATE_HOME=str(tmp_path)
+            )
             done = subprocess.run(
-                words, capture_output=True, check=True, text=True, env=environment, timeout=patience_s()
+                words, capture_output=True, check=True, text=True, env=variables, timeout=patience_s()
             )
         return re.findall(r"signed with (whsec_\S+)", done.stderr)[0], done.stdout
 
@@ -241,11 +242,10 @@ async def test_events_of_a_server_reach_a_receiver_on_this_machine_signed(operat
 
 
 def test_ctrl_c_ends_the_command_in_good_order() -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ESIMHOOKS_")}
     words = [str(PROGRAM), "listen", "--port", "0", "--secret", SECRET, "--json"]
 
     with ended(
-        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
     ) as process:
         assert process.stderr is not None
         assert process.stdout is not None

@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import re
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +15,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from api import Api, a_merchant, eventually
 from cli.canned import Invoke
+from cli.processes import PROGRAM, environment
 from docs.samples import ALL
 from esimhooks.cli.mcp import INSTRUCTIONS
 from receiver import Receiver
@@ -24,20 +23,14 @@ from reserved_port import ReservedPort
 
 pytestmark = [pytest.mark.slow(reason="starts the command as a process of its own"), pytest.mark.timeout(60)]
 
-PROGRAM = [sys.executable, "-c", "from esimhooks.cli.main import run; run()"]
 READING = {"find", "trace", "endpoints", "why_failing", "what_waits", "events", "event_catalogue", "journal", "dry_run"}
 CHANGING = {"resend_event", "retry_delivery", "enable_endpoint", "trigger"}
 
 
-def environment(url: str, key: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ESIMHOOKS_")}
-    return kept | {"ESIMHOOKS_URL": url} | ({"ESIMHOOKS_API_KEY": key} if key else {})
-
-
 @asynccontextmanager
 async def over_stdio(url: str, key: str, *words: str) -> AsyncIterator[Client]:
-    arguments = [*PROGRAM[1:], "mcp", *words]
-    parameters = StdioServerParameters(command=PROGRAM[0], args=arguments, env=environment(url, key))
+    variables = environment(ESIMHOOKS_URL=url, ESIMHOOKS_API_KEY=key)
+    parameters = StdioServerParameters(command=PROGRAM[0], args=[*PROGRAM[1:], "mcp", *words], env=variables)
     async with Client(stdio_client(parameters)) as client:
         yield client
 
@@ -176,7 +169,7 @@ async def test_over_http_each_caller_acts_with_its_own_key(operator: Api) -> Non
             "mcp",
             "--http",
             address,
-            env=environment(operator.url, operator.key),
+            env=environment(ESIMHOOKS_URL=operator.url, ESIMHOOKS_API_KEY=operator.key),
             stderr=asyncio.subprocess.DEVNULL,
         )
         try:

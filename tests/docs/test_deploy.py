@@ -1,7 +1,6 @@
 """What is deployed with: images are pinned, no password stands in an address, and the container knows whether its node lives."""
 
 import asyncio
-import os
 import re
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 import yaml
 
 from api import Api
+from cli.processes import environment
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Role, Settings
 from esimhooks.version import __version__
@@ -24,11 +24,9 @@ def loaded(path: Path) -> list[Any]:
     return list(yaml.safe_load_all(path.read_text()))
 
 
-async def healthcheck(**environment: str) -> int | None:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ESIMHOOKS_")}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(DEPLOY / "healthcheck.py"), env=kept | {f"ESIMHOOKS_{k}": v for k, v in environment.items()}
-    )
+async def healthcheck(**settings: str) -> int | None:
+    variables = environment(**{f"ESIMHOOKS_{name}": value for name, value in settings.items()})
+    process = await asyncio.create_subprocess_exec(sys.executable, str(DEPLOY / "healthcheck.py"), env=variables)
     return await process.wait()
 
 

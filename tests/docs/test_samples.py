@@ -5,7 +5,6 @@ What a reader fills in (`acc_...`, keys, secrets) is taken from what the command
 
 import asyncio
 import json
-import os
 import re
 import sys
 import tomllib
@@ -19,6 +18,7 @@ import pytest
 from pydantic import SecretStr
 
 from api import Api
+from cli.processes import environment
 from docs.samples import ALL, ROOT, runnable
 from esimhooks import Webhook
 from esimhooks.server.app.node import running
@@ -63,8 +63,7 @@ class Reader:
         self._files = files
         self._values = {"esim_admin_...": operator.key}
         self._addresses = {"http://127.0.0.1:8400": operator.url, "http://127.0.0.1:3000/hooks": receiver.url()}
-        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("ESIMHOOKS_")}
-        self._environment |= {"ESIMHOOKS_URL": operator.url, "ESIMHOOKS_API_KEY": operator.key}
+        self._environment = environment(ESIMHOOKS_URL=operator.url, ESIMHOOKS_API_KEY=operator.key)
         self._environment["PATH"] = f"{Path(sys.executable).parent}:{self._environment['PATH']}"
 
     async def types(self, command: str) -> None:

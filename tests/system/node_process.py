@@ -4,17 +4,16 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
 
 from api import eventually
-from cli.processes import environment
+from cli.processes import PROGRAM, environment
 from esimhooks.server.app.settings import Settings
 
-COMMAND = (sys.executable, "-c", "from esimhooks.cli.main import run; run()", "serve")
+COMMAND = (*PROGRAM, "serve")
 
 
 class NodeProcess:

@@ -130,10 +130,10 @@ async def test_an_account_moves_under_load_and_every_event_arrives_exactly_once(
                 group.create_task(lives())
             await receiver.wait_for(60)
             output = await command(
-                "accounts", "export", merchant.account, str(file), environment=environment_of(settings)
+                "accounts", "export", merchant.account, str(file), variables=environment_of(settings)
             )
             before = len(receiver.received)
-            await command("accounts", "import", str(file), environment=environment_of(there))
+            await command("accounts", "import", str(file), variables=environment_of(there))
             sender.target = new
             await receiver.wait_for(before + 60)
             stop.set()

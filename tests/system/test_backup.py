@@ -1,12 +1,9 @@
 """Backup and restore, as docs/operating.md has it: what was there is served again, and what waited arrives."""
 
-import asyncio
 import importlib.util
-import os
 import subprocess
-import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from api import Api, a_merchant, eventually
+from cli.processes import done, environment
 from conftest import POSTGRES
 from esimhooks.server.app.checkup import examine
 from esimhooks.server.app.node import running
@@ -44,7 +42,6 @@ def run(program: str, *arguments: str) -> None:
 @pytest.mark.slow(reason="starts an embedded PostgreSQL, and two nodes one after the other")
 @pytest.mark.timeout(120)
 async def test_an_embedded_database_moves_to_ones_own_with_two_commands(empty: str, tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ESIMHOOKS_")}
     file = str(tmp_path / "esimhooks.dump")
     # Not pytest's tmp_path: PostgreSQL does not run as root, and its own user cannot pass that folder.
     with tempfile.TemporaryDirectory(prefix="esimhooks-tests-") as folder:
@@ -52,15 +49,15 @@ async def test_an_embedded_database_moves_to_ones_own_with_two_commands(empty: s
         async with running(embedded) as node, Api(node.url, node.admin_key) as operator:
             merchant = await a_merchant(operator, webhook_url="https://hooks.example.com/esims")
             before = await looked_into(embedded)
-            await command("backup", file, environment=environment | {"ESIMHOOKS_DATA_DIR": folder})
+            await command("backup", file, variables=environment(ESIMHOOKS_DATA_DIR=folder))
             after = await looked_into(embedded)
         keys = {name: _made(folder, name) for name in ("encryption", "admin")}
     own = {"ESIMHOOKS_DATABASE_URL": empty, "ESIMHOOKS_DATA_DIR": str(tmp_path)}
-    wrong = await command("restore", file, environment=environment | own, code=1)
+    wrong = await command("restore", file, variables=environment(**own), code=1)
     own |= {"ESIMHOOKS_ENCRYPTION_KEY": keys["encryption"]}
 
-    await command("restore", file, environment=environment | own)
-    again = await command("restore", file, environment=environment | own, code=1)
+    await command("restore", file, variables=environment(**own))
+    again = await command("restore", file, variables=environment(**own), code=1)
 
     moved = Settings.read(
         database_url=empty,
@@ -92,19 +89,10 @@ def _made(folder: str, name: str) -> str:
     return (Path(folder) / f"{name}.key").read_text().strip()
 
 
-async def command(*words: str, environment: dict[str, str], code: int = 0) -> str:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        "from esimhooks.cli.main import run; run()",
-        *words,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output = (await process.communicate())[0].decode()
-    assert process.returncode == code, output
-    return output
+async def command(*words: str, variables: Mapping[str, str], code: int = 0) -> str:
+    ended = await done(*words, variables=variables)
+    assert ended.code == code, ended
+    return ended.out + ended.err
 
 
 @pytest.mark.slow(reason="dumps, restores and starts two nodes")

@@ -3,11 +3,11 @@
 import asyncio
 import json
 import signal
-import sys
 
 import pytest
 
 from api import Api, Json, a_merchant, eventually
+from cli.processes import PROGRAM
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.errors import Broken
@@ -137,7 +137,7 @@ async def test_a_run_that_is_killed_is_begun_again_and_ends(
     async with running(settings) as node, Api(node.url, node.admin_key) as operator:
         tenant, esim = await filled(operator, receiver)
     environment = environment_of(settings, encryption_key=f"{new},{old}")
-    command = [sys.executable, "-c", "from esimhooks.cli.main import run; run()", "rotate-encryption"]
+    command = [*PROGRAM, "rotate-encryption"]
     async with database.transaction() as db:
         # The run hangs in the middle, at the eSIM's row, and is killed there.
         await db.conn.execute("SELECT FROM esims FOR UPDATE")
