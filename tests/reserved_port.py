@@ -4,6 +4,7 @@ A port that was looked up and let go is anybody's until it is bound again: anoth
 or have it as the near end of a connection.
 """
 
+import asyncio
 import socket
 import sys
 from types import TracebackType
@@ -35,3 +36,13 @@ class ReservedPort:
     def release(self) -> None:
         """Let anybody have it."""
         self._socket.close()
+
+
+async def listens(port: int) -> bool:
+    """Return whether somebody takes connections on this port of 127.0.0.1."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True

@@ -22,7 +22,7 @@ from esimhooks.server.app.node import Running, running
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.store.database import Database
 from receiver import Receiver
-from reserved_port import ReservedPort
+from reserved_port import ReservedPort, listens
 
 pytestmark = pytest.mark.slow(reason="a real browser shows one site in a frame of another")
 PRODUCT = Path(__file__).parents[2] / "examples" / "portal" / "server.py"
@@ -38,15 +38,6 @@ async def the_product(api: Api, merchant: Merchant, port: int) -> AsyncIterator[
     finally:
         process.terminate()
         await process.wait()
-
-
-async def listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
 
 
 async def test_a_merchant_goes_from_a_link_in_a_frame_to_a_verified_webhook_without_a_key(

@@ -19,7 +19,7 @@ from cli.processes import PROGRAM, environment
 from docs.samples import ALL
 from esimhooks.cli.mcp import INSTRUCTIONS
 from receiver import Receiver
-from reserved_port import ReservedPort
+from reserved_port import ReservedPort, listens
 
 pytestmark = [pytest.mark.slow(reason="starts the command as a process of its own"), pytest.mark.timeout(60)]
 
@@ -173,7 +173,7 @@ async def test_over_http_each_caller_acts_with_its_own_key(operator: Api) -> Non
             stderr=asyncio.subprocess.DEVNULL,
         )
         try:
-            await eventually(lambda: _listens(address))
+            await eventually(lambda: listens(reserved.number))
             async with over_http(address, one.key) as client:
                 mine = await call(client, "find", query=esim["data"]["iccid"])
             async with over_http(address, other.key) as client:
@@ -201,13 +201,3 @@ def test_an_address_that_nobody_can_listen_at_is_wrong_usage(invoke: Invoke, add
     done = invoke("mcp", "--http", address)
 
     assert (done.code, "expected HOST:PORT" in done.err) == (2, True)
-
-
-async def _listens(address: str) -> bool:
-    host, _, port = address.partition(":")
-    try:
-        _, writer = await asyncio.open_connection(host, int(port))
-    except OSError:
-        return False
-    writer.close()
-    return True

@@ -16,7 +16,7 @@ import pytest
 from api import Api, a_merchant, eventually
 from cli.terminal import shown_by
 from docs.samples import ALL, ROOT
-from reserved_port import ReservedPort
+from reserved_port import ReservedPort, listens
 
 PAGE = "docs/quick-start.md"
 BIN = Path(sys.executable).parent
@@ -60,20 +60,11 @@ async def receiver_of_the_page(folder: Path, secret: str, port: int) -> AsyncIte
         *(BIN / "uvicorn", "receiver:receiver", "--port", str(port), "--log-level", "warning"), cwd=folder
     )
     try:
-        await eventually(lambda: _listens(port))
+        await eventually(lambda: listens(port))
         yield
     finally:
         process.terminate()
         await process.wait()
-
-
-async def _listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
 
 
 @pytest.mark.slow(reason="each command is a process of its own")
