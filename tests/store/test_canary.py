@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from api import eventually
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.store.database import Database, connect
 from esimhooks.server.store.encryption import Cipher, new_key
 from esimhooks.server.store.installation import check_canary
+from store.locks import until_somebody_waits
 
 
 async def test_nodes_that_start_at_the_same_time_find_the_canary_of_the_first(database: Database) -> None:
@@ -16,14 +16,10 @@ async def test_nodes_that_start_at_the_same_time_find_the_canary_of_the_first(da
         async with database.transaction() as db:
             await check_canary(db)
 
-    async def waits() -> bool:
-        async with database.session() as db:
-            return bool(await db.conn.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
-
     async with asyncio.TaskGroup() as group, database.transaction() as db:
         await check_canary(db)
         group.create_task(second(), name="second node")
-        await eventually(waits)
+        await until_somebody_waits(database)
 
 
 async def test_a_node_with_another_key_is_refused(database: Database, migrated: str) -> None:

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import pytest
 
-from api import eventually
 from esimhooks.server.domain.delivery import Delivery, Verdict
 from esimhooks.server.store import deliveries, endpoints, fifo, queue
 from esimhooks.server.store.database import Database, Session
+from store.locks import until_somebody_waits
 from system.stored_lanes import AGAIN, DELIVERED, FAILED, Lane, a_delivery, a_lane, claim, lease, queued, write
 
 pytestmark = [pytest.mark.slow(reason="waits until PostgreSQL says that a statement waits"), pytest.mark.timeout(30)]
@@ -48,12 +48,8 @@ async def meanwhile(database: Database, command: Callable[[Session], Awaitable[o
         async with database.transaction() as db:
             await command(db)
 
-    async def waits() -> bool:
-        async with database.session() as db:
-            return bool(await db.conn.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
-
     running = asyncio.create_task(carry_out())
-    await eventually(waits)
+    await until_somebody_waits(database)
     return running
 
 

@@ -6,7 +6,6 @@ from uuid import UUID
 
 import pytest
 
-from api import eventually
 from esimhooks.server.domain.delivery import Claimed
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import new_id
@@ -16,6 +15,7 @@ from esimhooks.server.store.lanes import Lease
 from esimhooks.server.store.queue import ClaimRequest
 from esimhooks.server.store.results import Result
 from esimhooks.vocabulary.statuses import Mode
+from store.locks import until_somebody_waits
 from system.stored_lanes import DELIVERED, a_delivery, a_lane, result_of
 
 NOW = datetime.now(UTC)
@@ -27,7 +27,7 @@ async def test_results_are_written_after_a_wait_for_a_lane_that_was_renewed_mean
     async with database.transaction() as other:
         await other.conn.execute("UPDATE lanes SET leased_until = leased_until + interval '1 second'")
         writing = asyncio.ensure_future(_write(database, results))
-        await eventually(lambda: _somebody_waits(database))
+        await until_somebody_waits(database)
     written = await writing
 
     assert written == {result.claimed.delivery_id for result in results}
@@ -60,7 +60,7 @@ async def test_deliveries_are_cancelled_after_a_wait_for_one_that_was_taken_up_m
     async with database.transaction() as other:
         await other.conn.execute("UPDATE queue SET claims = claims + 1")
         deleting = asyncio.ensure_future(_delete(database, endpoint_id))
-        await eventually(lambda: _somebody_waits(database))
+        await until_somebody_waits(database)
     await deleting
 
     async with database.session() as db:
@@ -99,8 +99,3 @@ async def _delete(database: Database, endpoint_id: UUID) -> None:
     async with database.transaction() as db:
         tenant = await db.conn.fetchrow("SELECT account_id, mode FROM endpoints WHERE id = $1", endpoint_id)
         await endpoints.delete(db, Tenant(tenant["account_id"], Mode(tenant["mode"])), endpoint_id, now=NOW)
-
-
-async def _somebody_waits(database: Database) -> bool:
-    async with database.session() as db:
-        return bool(await db.conn.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))

@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
-from api import eventually
 from esimhooks.server.domain.breaker import BreakerState, Transition
 from esimhooks.server.domain.delivery import Claimed, DeliveryStatus, Verdict, is_suspect
 from esimhooks.server.store import lanes, queue
@@ -24,6 +23,7 @@ from esimhooks.server.store.database import Database, connect
 from esimhooks.server.store.encryption import Cipher, new_key
 from esimhooks.server.store.lanes import Lease
 from esimhooks.server.store.queue import ClaimRequest
+from store.locks import until_somebody_waits
 from store.queue_machine import Dispatcher, DisturbedQueue, either
 from store.queue_model import LEASE_S, Row
 from system.stored_lanes import DELIVERED, FAILED, GONE, write
@@ -128,7 +128,7 @@ class ServedQueue(DisturbedQueue):
             db = await blocker.enter_async_context(self._database.transaction())
             await db.conn.execute("SELECT FROM queue WHERE event_type = 'gate' FOR UPDATE")
             running = self._loop.create_task(claim())
-            await eventually(self._somebody_waits)
+            await until_somebody_waits(self._database)
             return running
 
         blocker = AsyncExitStack()
@@ -224,10 +224,6 @@ class ServedQueue(DisturbedQueue):
     @staticmethod
     def _one_of(dispatchers: Sequence[Dispatcher], who: int) -> Dispatcher:
         return dispatchers[who % len(dispatchers)]
-
-    async def _somebody_waits(self) -> bool:
-        async with self._database.session() as db:
-            return bool(await db.conn.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api import eventually
 from esimhooks.server.domain.delivery import Delivery, DeliveryStatus
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store import deliveries, endpoints, queue
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType
+from store.locks import until_somebody_waits
 from system.stored_lanes import DELIVERED, FAILED, Lane, a_lane, claim, lease, queued, stored, write
 
 pytestmark = [pytest.mark.slow(reason="waits until PostgreSQL says that a statement waits"), pytest.mark.timeout(30)]
@@ -25,7 +25,7 @@ async def test_a_delivery_whose_endpoint_is_just_being_deleted_is_not_sent_again
     async with database.transaction() as db:
         await endpoints.delete(db, lane.tenant, lane.endpoint_id, now=datetime.now(UTC))
         sending = asyncio.ensure_future(_send_again(database, failed))
-        await eventually(lambda: _somebody_waits(database))
+        await until_somebody_waits(database)
 
     assert await sending is False
     assert await stored(database, lane, failed.id) == (DeliveryStatus.FAILED, 1, 1)
@@ -88,8 +88,3 @@ async def _enqueue(database: Database, delivery: Delivery) -> None:
 async def _send_again(database: Database, delivery: Delivery) -> bool:
     async with database.transaction() as db:
         return await queue.send_again(db, delivery)
-
-
-async def _somebody_waits(database: Database) -> bool:
-    async with database.session() as db:
-        return bool(await db.conn.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))

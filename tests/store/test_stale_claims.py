@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from api import eventually
 from esimhooks.server.domain.delivery import Claimed, DeliveryStatus
 from esimhooks.server.store import queue
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.lanes import Lease
 from esimhooks.server.store.queue import ClaimRequest
+from store.locks import until_somebody_waits
 from system.stored_lanes import AGAIN, DELIVERED, Lane, a_lane, claim, expire, lease, queued, stored, write
 
 pytestmark = [pytest.mark.slow(reason="waits until PostgreSQL says that a statement waits"), pytest.mark.timeout(30)]
@@ -59,15 +59,10 @@ async def _blocked_claim(
     async with database.transaction() as other:
         await other.conn.execute("SELECT FROM queue WHERE endpoint_id = $1 FOR UPDATE", at.endpoint_id)
         late = asyncio.ensure_future(_claim(database, leases))
-        await eventually(lambda: _somebody_waits(database))
+        await until_somebody_waits(database)
         yield late
 
 
 async def _claim(database: Database, leases: Sequence[Lease]) -> Sequence[Claimed]:
     async with database.session() as db:
         return (await queue.claim(db, [ClaimRequest(one, 100) for one in leases])).claimed
-
-
-async def _somebody_waits(database: Database) -> bool:
-    async with database.session() as db:
-        return bool(await db.conn.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))

@@ -17,6 +17,7 @@ from esimhooks.server.store.database import Database, connect
 from esimhooks.server.store.encryption import Cipher, new_key
 from esimhooks.server.store.rekey import ENCRYPTED_COLUMNS
 from receiver import Receiver
+from store.locks import until_somebody_waits
 from system.node_process import environment_of
 
 CODE = "LPA:1$smdp.example.com$CODE-0001"
@@ -142,11 +143,7 @@ async def test_a_run_that_is_killed_is_begun_again_and_ends(
         # The run hangs in the middle, at the eSIM's row, and is killed there.
         await db.conn.execute("SELECT FROM esims FOR UPDATE")
         run = await asyncio.create_subprocess_exec(*command, env=environment)
-
-        async def waits() -> bool:
-            return bool(await db.conn.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
-
-        await eventually(waits)
+        await until_somebody_waits(database)
         run.send_signal(signal.SIGKILL)
         await run.wait()
 
