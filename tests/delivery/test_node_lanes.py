@@ -14,7 +14,7 @@ from esimhooks.server.domain.delivery import Claimed
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.ingest.hand_over import DirectDelivery, LaneCapacity
 from esimhooks.server.runtime.health import ProcessSlot
-from esimhooks.server.store.intake import LeasedLane
+from esimhooks.server.store.batch_writes import LeasedLane
 
 ROOM = 3
 

@@ -7,7 +7,7 @@ from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.domain.update import Identity, Update
 from esimhooks.server.ingest.directory import Directory
-from esimhooks.server.store.intake import Scope
+from esimhooks.server.store.batch_reads import Scope
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

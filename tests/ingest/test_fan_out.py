@@ -14,9 +14,9 @@ from esimhooks.server.domain.ids import Prefix, first_id_of, new_id, parse_id
 from esimhooks.server.ingest.fan_out import MAX_TENANTS, STEP_DELIVERIES, FanOuts
 from esimhooks.server.runtime.loop import Wake
 from esimhooks.server.store import fan_outs
+from esimhooks.server.store.batch_reads import MAX_INLINE_ENDPOINTS
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.endpoints import find, insert, subscriptions
-from esimhooks.server.store.intake import MAX_INLINE_ENDPOINTS
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
 from receiver import Receiver

@@ -17,8 +17,8 @@ from esimhooks.server.domain.update import Identity, Update
 from esimhooks.server.ingest.batch import Item, apply_batch
 from esimhooks.server.ingest.orders import NewOrder, place
 from esimhooks.server.store.audit import ITSELF
+from esimhooks.server.store.batch_reads import Scope
 from esimhooks.server.store.database import Database
-from esimhooks.server.store.intake import Scope
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 from receiver import Receiver
 from upstream import Shop, a_shop, an_upstream, esim_status

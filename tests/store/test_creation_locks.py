@@ -9,8 +9,8 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.domain.update import Identity, Update
 from esimhooks.server.ingest.batch import CREATION_LOCKS, Item, apply_batch
+from esimhooks.server.store.batch_reads import Scope
 from esimhooks.server.store.database import Database
-from esimhooks.server.store.intake import Scope
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
 
 

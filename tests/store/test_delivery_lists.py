@@ -17,7 +17,7 @@ from esimhooks.server.domain.event import Event, EventFilter
 from esimhooks.server.domain.ids import Prefix, new_id, parse_id
 from esimhooks.server.domain.lists import ScanResult
 from esimhooks.server.domain.notification import InboundRequest, JournalEntry, JournalFilter
-from esimhooks.server.store import deliveries, events, intake, journal_lists, queue
+from esimhooks.server.store import batch_writes, deliveries, events, journal_lists, queue
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
@@ -166,7 +166,7 @@ async def test_whatever_of_the_journal_is_searched_for_all_that_fit_is_found(dat
     esims = [new_id() for _ in range(3)]
     journaled = [an_entry(rng, esims) for _ in range(NUMBER)]
     async with database.transaction() as db:
-        await intake.write(db, intake.Writes(entries=journaled))
+        await batch_writes.write(db, batch_writes.Writes(entries=journaled))
     journaled.reverse()
     spans = [(None, None), (journaled[80].id, journaled[20].id)]
     choices = product((None, *UpdateOutcome), (None, "other", "nobody"), (None, esims[0]), spans)

@@ -32,8 +32,8 @@ from esimhooks.server.ingest.hand_over import DirectDelivery, LaneCapacity
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.runtime.loop import Wake, guarded
 from esimhooks.server.store import endpoints, lanes, queue
+from esimhooks.server.store.batch_writes import LeasedLane
 from esimhooks.server.store.database import Database, Session
-from esimhooks.server.store.intake import LeasedLane
 from esimhooks.server.store.queue import ClaimRequest
 from esimhooks.server.store.results import Result, Written
 

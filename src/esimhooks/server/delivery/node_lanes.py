@@ -21,7 +21,7 @@ from esimhooks.server.ingest.hand_over import DirectDelivery, LaneCapacity, Lane
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.runtime.health import ProcessSlot
 from esimhooks.server.runtime.loop import Loop, Wake
-from esimhooks.server.store.intake import LeasedLane
+from esimhooks.server.store.batch_writes import LeasedLane
 
 OFFER_EVERY_S, MAX_OFFER_INTERVAL_S = 0.02, 0.5
 """How often siblings get an offer; what is handed over meanwhile is counted against the offer before."""

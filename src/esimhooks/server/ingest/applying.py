@@ -25,8 +25,9 @@ from esimhooks.server.domain.transition import apply, lacks_volume, superseded, 
 from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
 from esimhooks.server.ingest.deduplication import is_last_again
 from esimhooks.server.ingest.directory import KEYS, Directory, is_another, is_named
+from esimhooks.server.store.batch_reads import MAX_INLINE_ENDPOINTS, Candidate, Known, Scope, Unreadable
+from esimhooks.server.store.batch_writes import Writes
 from esimhooks.server.store.freezing import MOVING
-from esimhooks.server.store.intake import MAX_INLINE_ENDPOINTS, Candidate, Known, Scope, Unreadable, Writes
 from esimhooks.server.store.journal import UPDATES_SOURCE
 from esimhooks.vocabulary.envelope import encode
 from esimhooks.vocabulary.statuses import EsimStatus

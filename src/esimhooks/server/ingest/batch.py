@@ -24,10 +24,11 @@ from esimhooks.server.ingest.deduplication import Repetition, Repetitions
 from esimhooks.server.ingest.directory import may_be
 from esimhooks.server.ingest.hand_over import DirectDelivery, Lanes, direct_deliveries, offer
 from esimhooks.server.observe import metrics, tracing
-from esimhooks.server.store import freezing, intake, queue
+from esimhooks.server.store import batch_reads, batch_writes, freezing, queue
+from esimhooks.server.store.batch_reads import Known, LookupKeys, Scope, Unreadable
+from esimhooks.server.store.batch_writes import JournalUpdate, Unmatched, Writes
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.freezing import MOVING
-from esimhooks.server.store.intake import JournalUpdate, Known, LookupKeys, Scope, Unmatched, Unreadable, Writes
 from esimhooks.server.store.journal import UPDATES_SOURCE
 
 CREATION_LOCKS = 1024
@@ -93,7 +94,7 @@ async def apply_batch(
     transaction takes in the same notification at the same time, or what is new speaks of an account that is frozen.
     """
     with tracing.span("apply batch", attributes={"messaging.batch.message_count": len(items)}) as span:
-        known = await intake.lock_and_read(
+        known = await batch_reads.lock_and_read(
             db,
             list(_lookup_keys(items)),
             [one.repetition.seen for one in items if one.repetition and one.repetition.timed],
@@ -123,7 +124,7 @@ async def _refuse_frozen(db: Session, items: Sequence[Item], results: Sequence[R
 async def emit_pending(db: Session, esim_ids: Sequence[UUID], policy: EmitPolicy) -> BatchResult:
     """Emit pushed usage that has waited for the interval, of eSIMs that this transaction has locked."""
     nothing = LookupKeys(scope=Scope(), identity=Identity(), esim_ids=tuple(esim_ids))
-    known = await intake.lock_and_read(db, [nothing], [])
+    known = await batch_reads.lock_and_read(db, [nothing], [])
     applying = Applying(known, policy, traceparent=None)
     for esim_id in esim_ids:
         applying.emit_pending(esim_id)
@@ -136,7 +137,7 @@ async def _written(
 ) -> BatchResult:
     if lanes is not None:
         offer(writes, lanes)
-    written = await intake.write(db, writes)
+    written = await batch_writes.write(db, writes)
     ordered = [delivery for delivery in writes.deliveries if delivery.ordered]
     if ordered:
         await queue.enqueue(db, ordered)

@@ -14,7 +14,7 @@ from esimhooks.server.domain.change import UpdateOutcome, UpdateResult
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.notification import Notification
 from esimhooks.server.domain.update import Update
-from esimhooks.server.store.intake import Seen
+from esimhooks.server.store.batch_reads import Seen
 
 CONFLICT = "the same id arrived before with different content; the first is kept"
 

@@ -13,7 +13,7 @@ from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, id_or_none
 from esimhooks.server.domain.transition import may_leave
 from esimhooks.server.domain.update import Identity, Update
-from esimhooks.server.store.intake import Candidate, Scope, Unreadable
+from esimhooks.server.store.batch_reads import Candidate, Scope, Unreadable
 
 NO_ID = UUID(int=0)
 KEYS = ("esim_tran_no", "order_no", "transaction_id", "iccid", "provider")

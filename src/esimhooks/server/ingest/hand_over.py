@@ -12,7 +12,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from esimhooks.server.domain.delivery import Claimed
-from esimhooks.server.store.intake import LeasedLane, Writes, Written
+from esimhooks.server.store.batch_writes import LeasedLane, Writes, Written
 
 
 class DirectDelivery(Struct, frozen=True):

@@ -21,8 +21,8 @@ from esimhooks.server.ingest.batch import BatchResult, Item, apply_batch
 from esimhooks.server.providers.port import OrderFailed, OrderUnknown
 from esimhooks.server.store import esims, journal, orders
 from esimhooks.server.store.audit import record_action
+from esimhooks.server.store.batch_reads import Scope
 from esimhooks.server.store.database import Session
-from esimhooks.server.store.intake import Scope
 from esimhooks.vocabulary.statuses import EsimStatus, Reason
 
 UNKNOWN_FOR = timedelta(minutes=15)

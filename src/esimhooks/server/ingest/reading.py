@@ -19,7 +19,7 @@ from esimhooks.server.ingest.batch import Item
 from esimhooks.server.ingest.operator_updates import OperatorUpdate, checked, read_update
 from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
 from esimhooks.server.providers.port import Unparsable
-from esimhooks.server.store.intake import Scope
+from esimhooks.server.store.batch_reads import Scope
 from esimhooks.server.store.journal import UPDATES_SOURCE
 
 NEVER_JOURNALED = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})

@@ -34,8 +34,8 @@ from esimhooks.server.providers.port import Lookup, OrderUnknown, ProviderRefuse
 from esimhooks.server.runtime.for_each import for_each
 from esimhooks.server.runtime.loop import guarded
 from esimhooks.server.store import journal, orders
+from esimhooks.server.store.batch_reads import Scope
 from esimhooks.server.store.database import Database
-from esimhooks.server.store.intake import Scope
 from esimhooks.server.store.journal import Waiting
 
 MAX_DUE = 20

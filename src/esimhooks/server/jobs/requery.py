@@ -15,8 +15,8 @@ from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.providers.port import Lookup, Provider, ProviderRefused
 from esimhooks.server.store.audit import record_action
+from esimhooks.server.store.batch_reads import Scope
 from esimhooks.server.store.database import Session
-from esimhooks.server.store.intake import Scope
 
 
 class Requery:

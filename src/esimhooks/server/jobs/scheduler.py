@@ -48,8 +48,8 @@ from esimhooks.server.store import (
     provider_troubles,
     queue,
 )
+from esimhooks.server.store.batch_reads import Scope
 from esimhooks.server.store.database import Database, Session
-from esimhooks.server.store.intake import Scope
 from esimhooks.server.store.partitions import ensure_partitions
 from esimhooks.server.store.polls import DuePoll
 

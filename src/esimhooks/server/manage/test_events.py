@@ -30,7 +30,7 @@ from esimhooks.server.ingest.fan_out import publish
 from esimhooks.server.manage.accounts import take_from_quota
 from esimhooks.server.providers.fields import is_valid_luhn
 from esimhooks.server.providers.generic import UpdateBody, to_update
-from esimhooks.server.store import esims, intake
+from esimhooks.server.store import batch_reads, batch_writes, esims
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.envelope import encode
@@ -134,7 +134,7 @@ async def raise_test_event(
     if "esimTranNo" in wanted.given and await esims.shares_key(db, emission.esim):
         raise Refused.invalid("/data/esimTranNo", "expected a key that no other eSIM has")
     rows = [emission.esim]
-    await intake.write(db, intake.Writes(created=rows if is_new else [], changed=[] if is_new else rows))
+    await batch_writes.write(db, batch_writes.Writes(created=rows if is_new else [], changed=[] if is_new else rows))
     await publish(db, [event])
     raised = {"type": ChangedField(None, event.type.value)}
     await record_action(db, actor, Action.EVENT_TEST, text_of(Prefix.EVENT, event.id), owner=tenant, changes=raised)
@@ -263,8 +263,8 @@ def _iccid() -> str:
 
 async def _locked(db: Session, tenant: Tenant, esim_id: UUID) -> Esim:
     found(await esims.find(db, tenant, esim_id), "eSIM")
-    keys = intake.LookupKeys(scope=intake.Scope(tenant=tenant), identity=Identity(), esim_ids=(esim_id,))
-    known = await intake.lock_and_read(db, [keys], [])
+    keys = batch_reads.LookupKeys(scope=batch_reads.Scope(tenant=tenant), identity=Identity(), esim_ids=(esim_id,))
+    known = await batch_reads.lock_and_read(db, [keys], [])
     esim = next((one for one in known.candidates if one.id == esim_id), None)
     if not isinstance(esim, Esim):
         raise Refused.conflict("the eSIM can no longer be decrypted")
