@@ -76,7 +76,7 @@ def public_key_of(private_key: str) -> str:
 
 def key_of(secret: str) -> bytes:
     """Return the key inside a secret, with or without its prefix. Raises `InvalidSecretError`."""
-    key = _decoded(secret.removeprefix(SECRET_PREFIX))
+    key = _decode(secret.removeprefix(SECRET_PREFIX))
     if key is None:
         raise InvalidSecretError("expected whsec_ and standard base64")
     if not key:
@@ -160,7 +160,7 @@ def is_signed(header: str, keys: Iterable[VerifyingKey], signed: bytes) -> bool:
     checks = [(key.version, key.check_of(signed)) for key in keys]
     for token in header.split()[:MAX_SIGNATURES]:
         version, _, encoded = token.partition(",")
-        given = _decoded(encoded)
+        given = _decode(encoded)
         if given and any(check(given) for known, check in checks if known == version):
             return True
     return False
@@ -184,7 +184,7 @@ def _text_key(secret: str | bytes) -> bytes:
     return key
 
 
-def _decoded(text: str) -> bytes | None:
+def _decode(text: str) -> bytes | None:
     """Return what standard base64 holds, None where it is none."""
     try:
         return base64.b64decode(text, validate=True)
@@ -193,7 +193,7 @@ def _decoded(text: str) -> bytes | None:
 
 
 def _private(secret: str) -> "Ed25519PrivateKey":
-    raw = _decoded(secret.removeprefix(PRIVATE_KEY_PREFIX))
+    raw = _decode(secret.removeprefix(PRIVATE_KEY_PREFIX))
     if raw is None or len(raw) not in {SEED_BYTES, 2 * SEED_BYTES}:
         raise InvalidSecretError("expected whsk_ and standard base64 of 32 (seed) or 64 bytes (seed and public key)")
     key = _ed25519(raw[:SEED_BYTES])
@@ -220,7 +220,7 @@ def _public_check_of(public_key: str) -> Callable[[bytes], Check]:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
     except ImportError as error:
         raise _missing() from error
-    raw = _decoded(public_key.removeprefix(PUBLIC_KEY_PREFIX))
+    raw = _decode(public_key.removeprefix(PUBLIC_KEY_PREFIX))
     if raw is None or len(raw) != SEED_BYTES:
         raise InvalidSecretError("expected whpk_ and standard base64 of 32 bytes")
     key = Ed25519PublicKey.from_public_bytes(raw)

@@ -23,7 +23,7 @@ async def test_what_a_transaction_needs_ends_with_it(migrated: str) -> None:
             assert await db.conn.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE name <> ''") == 0
     async with database.snapshot() as db:
         assert await db.conn.fetchval("SHOW transaction_isolation") == "repeatable read"
-    async with database._acquired() as db:
+    async with database._acquire() as db:
         assert await db.conn.fetchval("SHOW enable_seqscan") == "on"
         assert (
             await db.conn.fetchval(

@@ -55,11 +55,11 @@ def recover(  # noqa: PLR0913 - each is an option
         raise typer.BadParameter("expected either --since, such as 4h, or --from with a time")
     begin = start if since is None else (datetime.now(UTC) - timedelta(seconds=duration(since))).isoformat()
     client = Client.from_environment(account=account, mode=mode)
-    body = _given({"from": begin, "to": end, "statuses": statuses, "dryRun": dry_run})
+    body = _without_empty({"from": begin, "to": end, "statuses": statuses, "dryRun": dry_run})
     answer = client.post(path("endpoints", endpoint, "recover"), body)
     if not dry_run:
         where = path("endpoints", endpoint, "recoveries", _state(answer, "id", str))
-        answer = _followed(client, answer, where, "sending again", done="sent", of="total")
+        answer = _follow(client, answer, where, "sending again", done="sent", of="total")
     _show(answer, "would be sent again" if dry_run else "sent again", as_json=as_json)
 
 
@@ -84,25 +84,25 @@ def requery(  # noqa: PLR0913 - each is an option
     as_json: AsJson = False,
 ) -> None:
     """Refresh one or more eSIMs from their provider; raises esim.requeried."""
-    where = _given({"status": status, "iccid": iccid, "transactionId": transaction_id, "orderNo": order_no})
+    where = _without_empty({"status": status, "iccid": iccid, "transactionId": transaction_id, "orderNo": order_no})
     if (esim is not None) + bool(where) + all_of_them != 1:
         raise typer.BadParameter("expected an eSIM's id, a filter such as --status IN_USE, or --all")
     client = Client.from_environment(account=account, mode=mode)
     if esim is not None:
         _show(client.post(path("esims", esim, "requery")), esim, as_json=as_json)
         return
-    answer = client.post(path("esims", "requery"), where | _given({"dryRun": dry_run}))
+    answer = client.post(path("esims", "requery"), where | _without_empty({"dryRun": dry_run}))
     if dry_run:
         _show(answer, "would be refreshed", as_json=as_json)
         return
     follow = path("requeries", _state(answer, "id", str))
-    answer = _followed(client, answer, follow, "refreshing", done="done", of="matched")
+    answer = _follow(client, answer, follow, "refreshing", done="done", of="matched")
     _show(answer, "refreshed", as_json=as_json)
     if _state(answer, "failed", int):
         raise typer.Exit(1)
 
 
-def _followed(client: Client, answer: Answer, where: str, what: str, *, done: str, of: str) -> Answer:
+def _follow(client: Client, answer: Answer, where: str, what: str, *, done: str, of: str) -> Answer:
     """Show the progress until the work is finished; return its last state.
 
     The work goes on while its server, or what is before it, does not answer: it is followed again as soon as it does.
@@ -121,7 +121,7 @@ def _followed(client: Client, answer: Answer, where: str, what: str, *, done: st
     return answer
 
 
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+def _without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value}
 
 

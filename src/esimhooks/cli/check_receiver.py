@@ -49,11 +49,11 @@ def check_receiver(  # noqa: PLR0913 - the options of a command
     Sends events in mode test, signed with the secret. Exits with 1 if a check fails.
     """
     line = Line(web_address(url))
-    cases = _chosen(only, skip, hex_only=brand is not None)
+    cases = _select_cases(only, skip, hex_only=brand is not None)
     sender = sender_of(secret, brand)
     with Progress(console=output.screen(stderr=True), transient=True, disable=as_json) as progress:
         task = progress.add_task("checking", total=len(cases) + 1)
-        report = _graded(url, line, sender, cases, lambda: progress.advance(task))
+        report = _grade(url, line, sender, cases, lambda: progress.advance(task))
     if junit is not None:
         junit.write_bytes(junit_xml(report))
     if as_json:
@@ -73,7 +73,7 @@ def sender_of(secret: str, brand: str | None) -> Sender:
     return Sender(secret=checked, now=int(time.time()), profile=profile, brand=brand or "")
 
 
-def _graded(url: str, line: Line, sender: Sender, cases: Sequence[Case], advance: Callable[[], None]) -> Report:
+def _grade(url: str, line: Line, sender: Sender, cases: Sequence[Case], advance: Callable[[], None]) -> Report:
     """Where a good request is not accepted, the others would say nothing."""
     first = _run(line, sender, VALID)
     advance()
@@ -97,7 +97,7 @@ def _run(line: Line, sender: Sender, case: Case) -> Verdict:
     return judge(case, line.send(case.makes(fresh), case.way))
 
 
-def _chosen(only: str | None, skip: str | None, *, hex_only: bool) -> list[Case]:
+def _select_cases(only: str | None, skip: str | None, *, hex_only: bool) -> list[Case]:
     wanted, unwanted = _names(only), _names(skip)
     return [
         case

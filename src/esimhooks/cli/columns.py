@@ -74,7 +74,7 @@ def lines(rows: Sequence[Row], columns: str, *, width: int | None, now: datetime
         )
         for number, column in enumerate(Column.listed(columns))
     ]
-    fitted = [(one, one.natural) for one in shown] if width is None else _fitted(shown, width)
+    fitted = [(one, one.natural) for one in shown] if width is None else _fit(shown, width)
     return [_line([(one.cells[number], size) for one, size in fitted]) for number in range(len(rows) + 1)]
 
 
@@ -116,7 +116,7 @@ def _column(heading: str, cells: list[Text], number: int) -> _Shown:
     return _Shown([title, *cells], natural, min_width)
 
 
-def _fitted(shown: Sequence[_Shown], width: int) -> list[tuple[_Shown, int]]:
+def _fit(shown: Sequence[_Shown], width: int) -> list[tuple[_Shown, int]]:
     """Leave columns out until the rest fits, then give what is left to texts that were cut."""
     kept = list(shown)
     while len(kept) > 1 and sum(one.min_width + GAP for one in kept) - GAP > width:

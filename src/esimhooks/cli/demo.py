@@ -193,7 +193,7 @@ class _DemoRun:
             await stack.enter_async_context(simulation.connected())
             if receives:
                 self._announce(operator, simulation)
-            return await self._watched(simulation, stop, plan)
+            return await self._watch(simulation, stop, plan)
 
     def finish(self, report: "Report", *, whole: bool) -> int:
         """Print the report and return the exit code; a `whole` one has each of the eight events."""
@@ -228,7 +228,7 @@ class _DemoRun:
         async with running(settings) as node:
             return await self.run(Client(node.url, node.admin_key, timeout_s=REQUEST_S), plan(), receives=True)
 
-    async def _watched(self, simulation: "Simulation", stop: asyncio.Event, plan: "Plan") -> "Report":
+    async def _watch(self, simulation: "Simulation", stop: asyncio.Event, plan: "Plan") -> "Report":
         from esimhooks.cli.demo_report import keep_showing  # noqa: PLC0415 - the same
 
         async with asyncio.TaskGroup() as group:

@@ -79,7 +79,7 @@ class DemoReceiver:
 
     def _take(self, headers: dict[str, str], body: bytes) -> bool:
         self.requests += 1
-        if not self._verified(headers, body):
+        if not self._verifies(headers, body):
             self.unverified += 1
             return False
         webhook_id = headers["webhook-id"]
@@ -92,7 +92,7 @@ class DemoReceiver:
         self.types[event.id] = event.event
         return True
 
-    def _verified(self, headers: dict[str, str], body: bytes) -> bool:
+    def _verifies(self, headers: dict[str, str], body: bytes) -> bool:
         if self._webhook is None:
             return False
         try:

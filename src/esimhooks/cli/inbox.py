@@ -61,7 +61,7 @@ class Letter(Struct, rename="camel"):
 @app.command("stats")
 def show_stats(*, inbox: Url, as_json: AsJson = False) -> None:
     """Count events, and handler runs by state."""
-    with _opened(inbox) as opened:
+    with _open(inbox) as opened:
         stats = msgspec.convert(opened.stats(), Stats, from_attributes=True)
     if as_json:
         output.json(stats)
@@ -78,7 +78,7 @@ def list_dead_letters(
     as_json: AsJson = False,
 ) -> None:
     """List handler runs that used up their attempts, newest first."""
-    with _opened(inbox) as opened:
+    with _open(inbox) as opened:
         letters = [_letter(one) for one in opened.dead_letters(limit=limit)]
     if as_json:
         output.json({"data": letters})
@@ -103,7 +103,7 @@ def retry(
     """
     if everything == (event is not None or handler is not None):
         raise typer.BadParameter("expected the id of an event, --handler, or --all")
-    with _opened(inbox) as opened:
+    with _open(inbox) as opened:
         count = opened.retry(event_id=event, handler=handler)
     if as_json:
         output.json({"retried": count})
@@ -127,7 +127,7 @@ def _letter(one: DeadLetter) -> Letter:
 
 
 @contextmanager
-def _opened(url: str) -> Iterator[Inbox]:
+def _open(url: str) -> Iterator[Inbox]:
     """Yield the inbox. A file that is not there is a mistyped name: opening would make an empty inbox of it."""
     try:
         inbox = open_inbox(url)

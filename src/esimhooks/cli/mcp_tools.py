@@ -248,22 +248,20 @@ class WriteTools:
 
 def shown(answer: Json) -> Json:
     """Return an answer without credentials: their members stay, as `(hidden)`."""
-    return dict(_shown(answer))
+    return dict(_hide(answer))
 
 
-def _shown(value: Any) -> Any:
+def _hide(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {
-            name: "(hidden)" if name in HIDDEN and one else _shown_headers(name, one) for name, one in value.items()
-        }
-    return [_shown(one) for one in value] if isinstance(value, list) else value
+        return {name: "(hidden)" if name in HIDDEN and one else _hide_headers(name, one) for name, one in value.items()}
+    return [_hide(one) for one in value] if isinstance(value, list) else value
 
 
-def _shown_headers(name: str, value: Any) -> Any:
+def _hide_headers(name: str, value: Any) -> Any:
     """The headers that a merchant has set are credentials as often as not."""
     if name == "headers" and isinstance(value, Mapping):
         return dict.fromkeys(value, "(hidden)")
-    return _shown(value)
+    return _hide(value)
 
 
 def _failure(delivery: Json) -> Json:

@@ -90,12 +90,12 @@ def pairs(texts: Sequence[str]) -> dict[str, str]:
 
 def credentials(texts: Sequence[str]) -> dict[str, str]:
     """Return credentials; a name alone is asked for, as all users of a machine see its command lines."""
-    return dict(pair(one) if "=" in one else (one, _entered(one)) for one in texts)
+    return dict(pair(one) if "=" in one else (one, _prompt(one)) for one in texts)
 
 
 def secret(text: str) -> str:
     """Return a secret; `-` is asked for, as all users of a machine see its command lines."""
-    return _entered("secret") if text == "-" else text
+    return _prompt("secret") if text == "-" else text
 
 
 def json_values(texts: Sequence[str]) -> dict[str, Json]:
@@ -254,7 +254,7 @@ def _json_or_text(value: str) -> Json:
         return value
 
 
-def _entered(name: str) -> str:
+def _prompt(name: str) -> str:
     if sys.stdin.isatty():
         return str(typer.prompt(name, hide_input=True, err=True))
     return sys.stdin.readline().rstrip("\n")

@@ -29,7 +29,7 @@ class ProviderApi:
         self._answers: dict[str, bytes] = {}
         if mapped.token is not None:
             token = mapped.token.spec
-            self._answers[token.request] = msgspec.json.encode(_nested(token.path, "simulated"))
+            self._answers[token.request] = msgspec.json.encode(_nest(token.path, "simulated"))
 
     def says(self, example: Example) -> None:
         """Answer its question with this example from now on."""
@@ -48,10 +48,10 @@ class ProviderApi:
         return None
 
 
-def _nested(path: str, value: str) -> Mapping[str, object]:
+def _nest(path: str, value: str) -> Mapping[str, object]:
     """Return an object in which the value stands at a path such as `data.access_token`."""
     name, _, rest = path.partition(".")
-    return {name: _nested(rest, value) if rest else value}
+    return {name: _nest(rest, value) if rest else value}
 
 
 @contextmanager

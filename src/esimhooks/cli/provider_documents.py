@@ -92,12 +92,12 @@ def _run_examples(mapped: "Mapped", *, as_json: bool) -> None:
             output.say(f"{'not as it says' if problems else 'ok'}  {name}")
             for problem in problems:
                 output.complain(f"  {problem}")
-        output.say(f"{mapped.document.name}: the document is right, {_counted(results)}")
+        output.say(f"{mapped.document.name}: the document is right, {_summary(results)}")
     if any(results.values()):
         raise typer.Exit(1)
 
 
-def _counted(results: Mapping[str, list[str]]) -> str:
+def _summary(results: Mapping[str, list[str]]) -> str:
     wrong = sum(bool(problems) for problems in results.values())
     return f"{wrong} of {len(results)} examples are not as they say" if wrong else f"{len(results)} examples"
 

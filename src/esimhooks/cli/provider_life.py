@@ -72,7 +72,7 @@ def run_examples(operator: Client, kind: str, *, account: str | None, as_json: b
     mapped = shipped(kind)
     life = life_of(mapped)
     account = account or _account(operator, kind)
-    with provider_api(mapped) as api, _connected(operator, kind, mapped, api) as (name, inbound_url):
+    with provider_api(mapped) as api, _connect(operator, kind, mapped, api) as (name, inbound_url):
         server = _Server(operator, account, name, inbound_url)
         steps = list(_steps(server, life, api))
     if as_json:
@@ -121,7 +121,7 @@ def _account(operator: Client, kind: str) -> str:
 
 
 @contextmanager
-def _connected(operator: Client, kind: str, mapped: Mapped, api: ProviderApi) -> Iterator[tuple[str, str]]:
+def _connect(operator: Client, kind: str, mapped: Mapped, api: ProviderApi) -> Iterator[tuple[str, str]]:
     """Connect a provider of that kind for as long as the context lasts.
 
     It has credentials where the server can reach this machine; nothing of its notifications is confirmed by a query.

@@ -43,7 +43,7 @@ def send(  # noqa: PLR0913 - the options of a command
     if file is not None and change:
         raise typer.BadParameter("--file is sent byte for byte: leave --set out")
     line, sender = Line(web_address(url)), sender_of(secret, brand)
-    sending = _made(sender, event, change or []) if file is None else _of_file(sender, event, content_of(file))
+    sending = _make(sender, event, change or []) if file is None else _of_file(sender, event, content_of(file))
     answer = line.send_one(sending)
     if as_json:
         headers = dict(sending.headers)
@@ -53,7 +53,7 @@ def send(  # noqa: PLR0913 - the options of a command
     raise typer.Exit(int(not accepted(answer)))
 
 
-def _made(sender: Sender, event: EventType, texts: list[str]) -> Sending:
+def _make(sender: Sender, event: EventType, texts: list[str]) -> Sending:
     """Return the example with these fields, and with what follows from them."""
     made, fields = sender.event(event), esim_fields(texts)
     data = made["data"] | fields

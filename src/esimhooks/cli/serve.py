@@ -147,15 +147,15 @@ async def _develop(settings: "Settings", forward: str | None) -> None:
     stop = asyncio.Event()
     stop_on_signals(stop, force_on_second=True)
     async with running(settings, stop) as node:
-        made = await asyncio.to_thread(_prepared, node, settings.data_dir)
-        secret = await asyncio.to_thread(_forwarded, Client(node.url, made.key), forward) if forward else ""
-        link = await asyncio.to_thread(_signed_in, node, made)
+        made = await asyncio.to_thread(_prepare_account, node, settings.data_dir)
+        secret = await asyncio.to_thread(_secret_of_endpoint, Client(node.url, made.key), forward) if forward else ""
+        link = await asyncio.to_thread(_sign_in_link, node, made)
         _announce_development(node, made, link, forward, secret)
         await stop.wait()
     output.say("esimhooks has stopped")
 
 
-def _prepared(node: "Running", folder: Path) -> Development:
+def _prepare_account(node: "Running", folder: Path) -> Development:
     """Return the account and key of the starts before, or new ones where there are none or they were deleted."""
     file = folder / "development.json"
     try:
@@ -173,7 +173,7 @@ def _prepared(node: "Running", folder: Path) -> Development:
     return made
 
 
-def _forwarded(merchant: Client, url: str) -> str:
+def _secret_of_endpoint(merchant: Client, url: str) -> str:
     """Return the secret of the endpoint of this address, made where there is none."""
     endpoints = merchant.every(path("endpoints"), dict[str, Any])
     found = next((one["id"] for one in endpoints if one["url"] == url), None)
@@ -182,7 +182,7 @@ def _forwarded(merchant: Client, url: str) -> str:
     return str(merchant.get(path("endpoints", found, "secret")).as_(dict[str, Any])["secret"])
 
 
-def _signed_in(node: "Running", made: Development) -> str:
+def _sign_in_link(node: "Running", made: Development) -> str:
     """Return a link that signs in to the dashboard once."""
     lasting = {"mode": "test", "expiresIn": DAY_S}
     links = path("accounts", made.account, "portal-links")

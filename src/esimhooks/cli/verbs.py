@@ -194,7 +194,7 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 def _run(verb: Verb, given: dict[str, Any]) -> None:
     subject, as_json = given.get("subject", ""), given.get("as_json", False)
     account, mode = given.get("account"), given.get("mode")
-    sent = dict(_sent(verb, given))
+    sent = dict(_fields_to_send(verb, given))
     parts = [
         subject if part == "{id}" else str(sent.pop(part[1:-1])) if part[:1] == "{" else part for part in _parts(verb)
     ]
@@ -226,7 +226,7 @@ def _parts(verb: Verb) -> list[str]:
     return verb.path.removeprefix("/v1/").split("/")
 
 
-def _sent(verb: Verb, given: dict[str, Any]) -> Iterator[tuple[str, Json]]:
+def _fields_to_send(verb: Verb, given: dict[str, Any]) -> Iterator[tuple[str, Json]]:
     for setting in verb.settings:
         value = given[setting.name]
         if value is not None and value != []:
@@ -294,7 +294,7 @@ class _Lister:
     def watch(self, fetch: Callable[[], Answer]) -> None:
         """Print rows as they come or change, oldest first, until Ctrl-C. What changes beyond the page is not seen."""
         before = fetch().as_(_Page).data[::-1]
-        self._changed(before, [])
+        self._print_changes(before, [])
         while True:
             time.sleep(WATCH_S)
             try:
@@ -302,10 +302,10 @@ class _Lister:
             except Unreached as error:
                 output.note(f"{error}; trying again")
                 continue
-            self._changed([row for row in page if row not in before], before)
+            self._print_changes([row for row in page if row not in before], before)
             before = page
 
-    def _changed(self, rows: list[Row], before: list[Row]) -> None:
+    def _print_changes(self, rows: list[Row], before: list[Row]) -> None:
         if self._as_json:
             for row in rows:
                 output.json(row)

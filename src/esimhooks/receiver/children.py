@@ -71,7 +71,7 @@ class _Factory:
         make = self._application or _make_task
         if not _in_handler.get():
             return make(loop, coroutine, **options)
-        task = make(loop, _contained(coroutine), **options)
+        task = make(loop, _contain(coroutine), **options)
         task.add_done_callback(lambda _: coroutine.close())  # one that was cancelled first has not begun
         return task
 
@@ -80,7 +80,7 @@ def _make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) 
     return asyncio.Task(coroutine, loop=loop, **options)
 
 
-async def _contained(coroutine: Coroutine[Any, Any, Any]) -> Any:
+async def _contain(coroutine: Coroutine[Any, Any, Any]) -> Any:
     try:
         return await coroutine
     except (SystemExit, KeyboardInterrupt) as error:

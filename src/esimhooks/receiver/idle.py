@@ -79,7 +79,7 @@ class Idle(Generic[C]):
             kept = closings == self.closings and not self._forking and len(self._connections) < MAX_IDLE
             if kept:
                 self._connections.append(connection)
-                self._given_back()
+                self._give_back()
         if not kept:
             self.drop(connection)
 
@@ -88,7 +88,7 @@ class Idle(Generic[C]):
         if connection is not None:
             self.remove(connection)
         with self._changed:
-            self._given_back()
+            self._give_back()
 
     def close(self) -> None:
         """Close all, and those in use as soon as they are handed back."""
@@ -127,7 +127,7 @@ class Idle(Generic[C]):
         self._users: list[int] = []
         self._forking = False
 
-    def _given_back(self) -> None:
+    def _give_back(self) -> None:
         if get_ident() in self._users:  # not so where the transaction began before a fork
             self._users.remove(get_ident())
         self._changed.notify_all()

@@ -61,16 +61,16 @@ class Intake:
     def refuse_unread(self, method: str, content_length: str | None) -> Answer | None:
         """Return the answer to a request whose body need not be read, None where it must be."""
         if method != "POST":
-            return _refused(405, "method_not_allowed", "webhooks are sent with POST", ("allow", "POST"))
+            return _refusal(405, "method_not_allowed", "webhooks are sent with POST", ("allow", "POST"))
         if content_length and not (content_length.isascii() and content_length.isdigit()):
-            return _refused(400, "malformed_header", "content-length is not a number")
+            return _refusal(400, "malformed_header", "content-length is not a number")
         if content_length and int(content_length[:20]) > self.max_body_bytes:
             return self.too_large()
         return None
 
     def too_large(self) -> Answer:
         """Return the answer to a body above the limit."""
-        return _refused(413, "body_too_large", f"a body may have {self.max_body_bytes} bytes")
+        return _refusal(413, "body_too_large", f"a body may have {self.max_body_bytes} bytes")
 
     def take(self, body: bytes, headers: Headers, *, supervisor: Supervisor, deadline: float) -> Answer:
         """Verify, store and commit one event, then answer, at the `deadline` of the monotonic clock at the latest.
@@ -81,7 +81,7 @@ class Intake:
             event = self._webhook.verify(body, headers)
         except WebhookVerificationError as error:
             log.warning("refused a request: %s (%s)", error.detail, error.reason)
-            return _refused(400 if error.reason in _NO_FAULT_OF_THE_KEY else 401, error.reason, error.detail)
+            return _refusal(400 if error.reason in _NO_FAULT_OF_THE_KEY else 401, error.reason, error.detail)
         try:
             new = self._store(event, supervisor, deadline)
         except InboxUnavailable as error:
@@ -92,7 +92,7 @@ class Intake:
     def unavailable(self) -> Answer:
         """Return the answer that asks the sender to come again."""
         detail = "the event could not be stored; send it again"
-        return _refused(503, "inbox_unavailable", detail, ("retry-after", str(RETRY_AFTER_S)))
+        return _refusal(503, "inbox_unavailable", detail, ("retry-after", str(RETRY_AFTER_S)))
 
     def _store(self, event: Event, supervisor: Supervisor, deadline: float) -> bool:
         handlers, keep_order = self._handlers.wanting(event), self._handlers.any_ordered
@@ -115,7 +115,7 @@ class Intake:
         return store_with_effects(supervisor, event, transactional, store)
 
 
-def _refused(status: int, error: str, detail: str, *more: tuple[str, str]) -> Answer:
+def _refusal(status: int, error: str, detail: str, *more: tuple[str, str]) -> Answer:
     return _answer(status, {"error": error, "detail": detail}, *more)
 
 

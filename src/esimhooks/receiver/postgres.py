@@ -123,7 +123,7 @@ class PostgresDatabase:
         closings = self._idle.closings
         deadline = time.monotonic() + within_s
         try:
-            connection = self._begun(begin, deadline)
+            connection = self._begin_transaction(begin, deadline)
             yield PostgresSession(connection)
             connection.execute(commit)
         except BaseException as error:
@@ -136,7 +136,7 @@ class PostgresDatabase:
             raise
         self._idle.put(connection, closings=closings)
 
-    def _begun(self, begin: str, deadline: float) -> "psycopg.Connection[Row]":
+    def _begin_transaction(self, begin: str, deadline: float) -> "psycopg.Connection[Row]":
         """Return a connection inside a transaction; idle ones may have died."""
         connection = self._idle.take()
         if connection is not None:

@@ -40,7 +40,7 @@ class Threads:
             try:
                 thread.start()
             except RuntimeError:
-                self._ended()
+                self._on_ended()
                 raise
         future: Future[T] = Future()
         jobs.put((future, call))
@@ -68,7 +68,7 @@ class Threads:
         with self._changed:
             self._hanging[name] += change
 
-    def _ended(self) -> None:
+    def _on_ended(self) -> None:
         with self._changed:
             self._busy -= 1
             self._changed.notify_all()
@@ -77,7 +77,7 @@ class Threads:
         while (job := jobs.get()) is not None:
             _work(*job)
             del job  # an idle thread keeps nothing alive
-            self._ended()
+            self._on_ended()
             with self._changed:
                 if len(self._idle) >= MAX_IDLE_THREADS:
                     return

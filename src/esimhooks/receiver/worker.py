@@ -96,7 +96,7 @@ class Worker:
         self._stopping = False
         self._loop = asyncio.get_running_loop()
         self._children = asyncio.TaskGroup()
-        calling.recorded = self._recorded
+        calling.recorded = self._on_recorded
 
     def notify(self) -> None:
         """Tell, from any thread, that something may be due."""
@@ -176,7 +176,7 @@ class Worker:
             self._at_work.add(claim.key)
             self._beginning.add(claim.key)
             task = self._children.create_task(self._work(claim), name=f"esimhooks {claim.handler}")
-            task.add_done_callback(partial(self._ended, claim))
+            task.add_done_callback(partial(self._on_ended, claim))
 
     async def _work(self, claim: Claim) -> bool:
         """See to one attempt, and return whether its outcome is being recorded.
@@ -195,7 +195,7 @@ class Worker:
             await self._release([claim])
         return recorded
 
-    def _ended(self, claim: Claim, task: asyncio.Task[bool]) -> None:
+    def _on_ended(self, claim: Claim, task: asyncio.Task[bool]) -> None:
         self._at_work.discard(claim.key)
         self._pace.count()
         if task.cancelled():
@@ -208,7 +208,7 @@ class Worker:
         if len(self._at_work) < self._concurrency or len(self._waiting) <= self._pace.ahead // 2:
             self._notified.set()
 
-    def _recorded(self, claims: Sequence[Claim]) -> None:
+    def _on_recorded(self, claims: Sequence[Claim]) -> None:
         with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._forget, claims)
 

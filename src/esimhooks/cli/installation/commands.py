@@ -61,7 +61,7 @@ def export(
     credentials: set their variables yourself.
     """
     found = present.read(Client.from_environment(), secrets=env is not None)
-    referenced, variables = _referenced(found)
+    referenced, variables = _with_references(found)
     tables = toml.tables(referenced)
     if as_json:
         output.json(tables)
@@ -97,7 +97,7 @@ def confirmed_steps(  # noqa: PLR0913 - each is an option
     deleted = sum(step.action is Action.DELETE for step in todo)
     if deleted:
         confirm(f"Delete {deleted} objects and everything in them?", yes=yes)
-    done = _performed(client, todo)
+    done = _perform(client, todo)
     (output.note if as_json else output.say)(done)
 
 
@@ -112,7 +112,7 @@ def _secrets(client: Client, wanted: Installation, there: Installation) -> dict[
     }
 
 
-def _performed(client: Client, todo: list[Step]) -> str:
+def _perform(client: Client, todo: list[Step]) -> str:
     """Do the steps and return how many of each kind were done."""
     performer, done = Performer(client), Counter[Action]()
     try:
@@ -121,12 +121,12 @@ def _performed(client: Client, todo: list[Step]) -> str:
             done[step.action] += 1
     except Failed:
         if done:
-            output.note(f"before that: {_counted(done)}; the rest was not tried. Fix the file and apply it again")
+            output.note(f"before that: {_summary(done)}; the rest was not tried. Fix the file and apply it again")
         raise
-    return _counted(done)
+    return _summary(done)
 
 
-def _counted(done: Counter[Action]) -> str:
+def _summary(done: Counter[Action]) -> str:
     return ", ".join(f"{count} {DONE[action]}" for action, count in done.items())
 
 
@@ -136,7 +136,7 @@ def _show(todo: list[Step]) -> None:
         sign, tone = SIGNS[step.action]
         console.print(Text(f"{sign} {output.printable(step.title)}", style=tone), soft_wrap=True)
         for one in step.differences:
-            old, new = (_shown(one.field, value) for value in (one.old, one.new))
+            old, new = (_show_value(one.field, value) for value in (one.old, one.new))
             change = new if step.action is Action.CREATE else f"{old} → {new}"
             if one.field == "credentials" and step.action is Action.CHANGE:
                 change = "stored again, as they cannot be compared"
@@ -144,7 +144,7 @@ def _show(todo: list[Step]) -> None:
                 console.print(Text(line, style="dim"), soft_wrap=True)
 
 
-def _shown(field: str, value: Any) -> str:
+def _show_value(field: str, value: Any) -> str:
     return "(hidden)" if field in HIDDEN and value else output.cell(value).plain
 
 
@@ -159,7 +159,7 @@ def _as_json(step: Step) -> dict[str, Any]:
     }
 
 
-def _referenced(found: Installation) -> tuple[Installation, dict[str, str]]:
+def _with_references(found: Installation) -> tuple[Installation, dict[str, str]]:
     """Return the installation with names of variables instead of secrets, and the variables."""
     variables: dict[str, str] = {}
     names = Counter(one.name for one in found.accounts)

@@ -89,7 +89,7 @@ def read(file: Path) -> Installation:
     except (msgspec.DecodeError, tomllib.TOMLDecodeError) as error:
         kind = "JSON" if file.suffix == ".json" else "TOML"
         raise Failed(f"{file}: expected {kind} ({error})") from None
-    return parsed(_resolved(content, file.parent, ""))
+    return parsed(_resolve(content, file.parent, ""))
 
 
 def parsed(content: Any) -> Installation:
@@ -105,7 +105,7 @@ def parsed(content: Any) -> Installation:
 
 def _account(content: Any, location: str) -> Account:
     table = _table(content, location)
-    own, fields = _divided(table, "accounts")
+    own, fields = _divide(table, "accounts")
     if not own.get("id") and not _is_text(fields.get("name")):
         raise Failed(f"{location}: expected a name")
     endpoints = [_endpoint(one, where) for one, where in _items(table, "endpoints", f"{location}.")]
@@ -117,7 +117,7 @@ def _account(content: Any, location: str) -> Account:
 
 
 def _endpoint(content: Any, location: str) -> Endpoint:
-    own, fields = _divided(_table(content, location), "endpoints")
+    own, fields = _divide(_table(content, location), "endpoints")
     if own.get("mode") not in set(Mode):
         raise Failed(f"{location}.mode: expected live or test")
     if not _is_text(fields.get("url")):
@@ -134,13 +134,13 @@ def _endpoint(content: Any, location: str) -> Endpoint:
 
 
 def _provider(content: Any, location: str) -> Provider:
-    own, fields = _divided(_table(content, location), "providers")
+    own, fields = _divide(_table(content, location), "providers")
     if not _is_text(own.get("name")) or not _is_text(fields.get("kind")):
         raise Failed(f"{location}: expected a name and a kind")
     return Provider(name=own["name"], fields=fields)
 
 
-def _divided(table: Fields, kind: str) -> tuple[Fields, Fields]:
+def _divide(table: Fields, kind: str) -> tuple[Fields, Fields]:
     own = OWN_MEMBERS[kind]
     return (
         {name: value for name, value in table.items() if name in own},
@@ -181,16 +181,16 @@ def _each_once(keys: Sequence[str], what: str) -> None:
         raise Failed(f"the {what} {repeated} is there twice: expected another name")
 
 
-def _resolved(value: Any, folder: Path, location: str) -> Any:
+def _resolve(value: Any, folder: Path, location: str) -> Any:
     if isinstance(value, list):
-        return [_resolved(one, folder, f"{location} {number}") for number, one in enumerate(value, 1)]
+        return [_resolve(one, folder, f"{location} {number}") for number, one in enumerate(value, 1)]
     if not isinstance(value, Mapping):
         return value
     if value.keys() == {FROM_ENV}:
         return _from_environment(value[FROM_ENV], location)
     if value.keys() == {FROM_FILE}:
         return _from_file(value[FROM_FILE], folder, location)
-    return {name: _resolved(one, folder, f"{location}.{name}".lstrip(".")) for name, one in value.items()}
+    return {name: _resolve(one, folder, f"{location}.{name}".lstrip(".")) for name, one in value.items()}
 
 
 def _from_environment(name: Any, location: str) -> str:

@@ -133,7 +133,7 @@ def _of_svix(row: OfSvix, name: str | None, mode: Mode, event_types: Mapping[str
         lost.append("there are no channels here: it gets the events of all channels")
     _add_headers(fields, _headers_of_svix(row.headers or {}, lost), lost)
     secret = row.secret.get("key") if isinstance(row.secret, dict) else row.secret
-    return _imported(fields, mode, secret, enabled=not row.disabled, lost=lost)
+    return _import_endpoint(fields, mode, secret, enabled=not row.disabled, lost=lost)
 
 
 def _headers_of_svix(answer: Mapping[str, Any], lost: list[str]) -> Mapping[str, Any]:
@@ -162,10 +162,10 @@ def _of_convoy(row: OfConvoy, name: str | None, mode: Mode) -> Imported:
     _add_headers(fields, _authentication(row.authentication or Authentication(), lost), lost)
     current = [one.value for one in row.secrets or [] if not one.expires_at and not one.deleted_at]
     secret = _as_whsec(current[-1]) if current else None
-    return _imported(fields, mode, secret, enabled=row.status in (None, "active"), lost=lost)
+    return _import_endpoint(fields, mode, secret, enabled=row.status in (None, "active"), lost=lost)
 
 
-def _imported(fields: Fields, mode: Mode, secret: object, *, enabled: bool, lost: list[str]) -> Imported:
+def _import_endpoint(fields: Fields, mode: Mode, secret: object, *, enabled: bool, lost: list[str]) -> Imported:
     if isinstance(secret, str) and not secret.startswith("whsec_"):
         secret = f"whsec_{secret}"  # Svix takes and shows secrets without the prefix too
     if not isinstance(secret, str) or secret_error(secret):

@@ -39,7 +39,7 @@ class Performer:
                 if more := {name: value for name, value in account.fields.items() if name != "name"}:
                     self._client.call("PATCH", path("accounts", made["id"]), body=more)
             case Action.CHANGE:
-                self._client.call("PATCH", path("accounts", step.id), body=_changed(step))
+                self._client.call("PATCH", path("accounts", step.id), body=_new_values(step))
             case Action.DELETE:
                 self._client.delete(path("accounts", step.id))
 
@@ -58,7 +58,7 @@ class Performer:
                 client.delete(path("endpoints", step.id))
 
     def _change_endpoint(self, client: Client, step: Step) -> None:
-        changed = _changed(step)
+        changed = _new_values(step)
         secret, enabled = changed.pop("secret", None), changed.pop("enabled", None)
         if changed:
             client.call("PATCH", path("endpoints", step.id), body=changed)
@@ -79,5 +79,5 @@ class Performer:
             self._client.put(path("providers", provider.name), provider.fields)
 
 
-def _changed(step: Step) -> Fields:
+def _new_values(step: Step) -> Fields:
     return {one.field: one.new for one in step.differences}

@@ -143,7 +143,7 @@ def _account(account: Account, there: Account | None, secrets: Mapping[str, str]
         if found is None:
             yield _new_endpoint(endpoint, account.name, there.id)
             continue
-        changed = [*_differences(endpoint.fields, found.fields), *_switched(endpoint, found, secrets)]
+        changed = [*_differences(endpoint.fields, found.fields), *_compare_switches(endpoint, found, secrets)]
         if changed:
             yield Step(
                 action=Action.CHANGE,
@@ -169,7 +169,7 @@ def _new_endpoint(endpoint: Endpoint, account: str, account_id: str = "") -> Ste
     return Step(action=Action.CREATE, thing=endpoint, account=account, account_id=account_id, differences=differences)
 
 
-def _switched(wanted: Endpoint, present: Endpoint, secrets: Mapping[str, str]) -> Iterator[Difference]:
+def _compare_switches(wanted: Endpoint, present: Endpoint, secrets: Mapping[str, str]) -> Iterator[Difference]:
     if wanted.secret is not None and wanted.secret != secrets.get(present.id):
         yield Difference("secret", secrets.get(present.id), wanted.secret)
     if wanted.enabled is not None and wanted.enabled != present.enabled:

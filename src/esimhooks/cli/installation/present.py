@@ -40,10 +40,10 @@ def read(client: Client, *, secrets: bool = False) -> Installation:
     return Installation(
         accounts=[_account(client, one, secrets=secrets) for one in reversed(accounts)],
         providers=[
-            Provider(name=one["name"], fields=_given(one, ("kind", "baseUrl", "settings", "credentialsSet")))
+            Provider(name=one["name"], fields=_pick(one, ("kind", "baseUrl", "settings", "credentialsSet")))
             for one in providers
         ],
-        branding=_given(client.get(path("branding")).as_(Fields), LOOKS),
+        branding=_pick(client.get(path("branding")).as_(Fields), LOOKS),
     )
 
 
@@ -55,18 +55,18 @@ def secret_of(client: Client, account: str, endpoint: Endpoint) -> str:
 
 def _account(client: Client, row: Fields, *, secrets: bool) -> Account:
     endpoints = list(_endpoints(client, row["id"], secrets=secrets))
-    branding = _given(client.get(path("accounts", row["id"], "branding")).as_(Fields), LOOKS)
-    return Account(id=row["id"], fields=_given(row, ACCOUNT_FIELDS), endpoints=endpoints, branding=branding)
+    branding = _pick(client.get(path("accounts", row["id"], "branding")).as_(Fields), LOOKS)
+    return Account(id=row["id"], fields=_pick(row, ACCOUNT_FIELDS), endpoints=endpoints, branding=branding)
 
 
 def _endpoints(client: Client, account: str, *, secrets: bool) -> Iterator[Endpoint]:
     for mode in Mode:
         acting = client.acting_for(account, mode)
         for row in reversed(acting.every(path("endpoints"), dict[str, Any])):
-            fields = _given(row, ENDPOINT_FIELDS)
+            fields = _pick(row, ENDPOINT_FIELDS)
             endpoint = Endpoint(mode=mode, id=row["id"], fields=fields, enabled=row["enabled"])
             yield replace(endpoint, secret=secret_of(client, account, endpoint)) if secrets else endpoint
 
 
-def _given(row: Fields, names: Collection[str]) -> Fields:
+def _pick(row: Fields, names: Collection[str]) -> Fields:
     return {name: row[name] for name in names if name in row}

@@ -209,7 +209,7 @@ class Forwarder:
                 body=response.read(MAX_ANSWER_BYTES),
             )
         except (OSError, HTTPException, ValueError) as error:
-            return Answered(url=self.url, status=None, took_s=time.monotonic() - started_at, error=_named(error))
+            return Answered(url=self.url, status=None, took_s=time.monotonic() - started_at, error=_describe(error))
         finally:
             connection.close()
 
@@ -228,7 +228,7 @@ def signed(secret: str, body: bytes, *, event: str, identity: str, attempt: int 
     )
 
 
-def _named(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     match error:
         case ConnectionRefusedError():
             return "nobody listens there"

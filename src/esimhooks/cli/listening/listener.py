@@ -57,7 +57,7 @@ class Listener:
         """Work on one request and return what it was answered where it was forwarded."""
         if self.done.is_set() or (self._options.types and request.event[0] not in self._options.types):
             return None
-        return self._taken(request, replays=None).answered
+        return self._capture(request, replays=None).answered
 
     def replay(self, captured: Captured) -> Captured:
         """Send a captured request again.
@@ -75,19 +75,19 @@ class Listener:
                 secret = padded(self._options.secret.strip())
                 fresh = signed(secret, request.body, event=kind, identity=identity, attempt=attempt)
                 request = msgspec.structs.replace(request, headers=fresh)
-        return self._taken(request, replays=captured.number)
+        return self._capture(request, replays=captured.number)
 
     def counted(self) -> None:
         """Note that a request is answered; sets `done` where that was the last one asked for."""
         if self._options.max_shown is not None and self.shown >= self._options.max_shown:
             self.done.set()
 
-    def _taken(self, request: Request, *, replays: int | None) -> Captured:
+    def _capture(self, request: Request, *, replays: int | None) -> Captured:
         number = self.captures.number()
         captured = Captured(
             number=number,
             request=request,
-            verification=self._verified(request),
+            verification=self._verify(request),
             answered=self.forwarder.forward(request) if self.forwarder else None,
             replays=replays,
         )
@@ -98,7 +98,7 @@ class Listener:
                 self.shown += 1
         return captured
 
-    def _verified(self, request: Request) -> Verification | None:
+    def _verify(self, request: Request) -> Verification | None:
         if self._webhook is None:
             return None
         try:

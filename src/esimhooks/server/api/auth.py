@@ -126,7 +126,7 @@ class Authenticator:
         key = await self._key(text, digest)
         if key is None or not hmac.compare_digest(digest, key.digest):
             raise Refused.unauthenticated("this API key is not valid")
-        return self._admitted(key, request)
+        return self._admit(key, request)
 
     async def signed_in(self, lookup: str | None, request: Request) -> Principal:
         """Return the person who has signed in with the key of that public part (None: the first admin key), if it still may.
@@ -135,10 +135,10 @@ class Authenticator:
         """
         if lookup is None:
             return FIRST
-        key = await self._found(lookup)
+        key = await self._find(lookup)
         if key is None:
             raise Refused.unauthenticated("this API key is no longer valid")
-        return self._admitted(key, request)
+        return self._admit(key, request)
 
     @property
     def admin_digest(self) -> bytes:
@@ -148,7 +148,7 @@ class Authenticator:
     def _is_first_key(self, digest: bytes) -> bool:
         return hmac.compare_digest(digest, self._admin_digest)
 
-    def _admitted(self, key: ApiKey, request: Request) -> Principal:
+    def _admit(self, key: ApiKey, request: Request) -> Principal:
         holder = Principal(key.tenant, key.role, key.lookup, key.id, key.name)
         if key.expires_at is not None and key.expires_at <= self._clock():
             raise KeyRefused.because(RefusalKind.KEY, holder, "this API key has expired")
@@ -182,7 +182,7 @@ class Authenticator:
         hops = [*passed, direct]
         return hops[max(0, len(hops) - 1 - self._trusted_proxies)]
 
-    async def _found(self, lookup: str) -> ApiKey | None:
+    async def _find(self, lookup: str) -> ApiKey | None:
         async with self._database.session() as db:
             return await keys.find_by_lookup(db, lookup)
 
@@ -192,7 +192,7 @@ class Authenticator:
         cached = self._cache.get(digest)
         if cached is not None and monotonic() - cached[0] < CACHE_TTL_S:
             return cached[1]
-        key = await self._found(lookup_of(text))
+        key = await self._find(lookup_of(text))
         self._cache.pop(digest, None)
         if key is not None and hmac.compare_digest(digest, key.digest):
             if len(self._cache) >= MAX_CACHED:

@@ -165,7 +165,7 @@ async def show_endpoint(
 ) -> EndpointView:
     """Show an endpoint."""
     endpoint = found(await endpoints.find(db, tenant, endpoint_id), "endpoint")
-    return await _shown(db, caller, endpoint, now)
+    return await _show(db, caller, endpoint, now)
 
 
 @routes.patch("/v1/endpoints/{endpoint_id}", example={"timeout": 2.5, "headers": {"x-shop": "7"}, "name": None})
@@ -181,7 +181,7 @@ async def change_endpoint(
 ) -> EndpointView:
     """Change an endpoint; queued deliveries use the new configuration."""
     changed = await manage_endpoints.change_endpoint(db, actor, tenant, endpoint_id, wanted(data), rules)
-    return await _shown(db, caller, changed, now)
+    return await _show(db, caller, changed, now)
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/enable", status=200)
@@ -190,7 +190,7 @@ async def enable_endpoint(
 ) -> EndpointView:
     """Enable an endpoint; what is queued is sent."""
     switched = await manage_endpoints.switch_endpoint(db, actor, tenant, endpoint_id, enabled=True, now=now)
-    return await _shown(db, caller, switched, now)
+    return await _show(db, caller, switched, now)
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/disable", status=200)
@@ -199,7 +199,7 @@ async def disable_endpoint(
 ) -> EndpointView:
     """Disable an endpoint; what is queued stays, and new events are not queued for it."""
     switched = await manage_endpoints.switch_endpoint(db, actor, tenant, endpoint_id, enabled=False, now=now)
-    return await _shown(db, caller, switched, now)
+    return await _show(db, caller, switched, now)
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/pause", status=200)
@@ -208,7 +208,7 @@ async def pause_endpoint(
 ) -> EndpointView:
     """Pause an endpoint; its events are queued until it is resumed."""
     switched = await manage_endpoints.pause_endpoint(db, actor, tenant, endpoint_id, paused=True, now=now)
-    return await _shown(db, caller, switched, now)
+    return await _show(db, caller, switched, now)
 
 
 @routes.post("/v1/endpoints/{endpoint_id}/resume", status=200)
@@ -217,7 +217,7 @@ async def resume_endpoint(
 ) -> EndpointView:
     """Resume a paused endpoint, starting with what is queued."""
     switched = await manage_endpoints.pause_endpoint(db, actor, tenant, endpoint_id, paused=False, now=now)
-    return await _shown(db, caller, switched, now)
+    return await _show(db, caller, switched, now)
 
 
 @routes.delete("/v1/endpoints/{endpoint_id}")
@@ -238,7 +238,7 @@ def wanted(patch: EndpointBody | EndpointPatch) -> Change:
     return lambda before, defaults: merged(before, patch, defaults)
 
 
-async def _shown(db: Session, caller: Principal, endpoint: Endpoint, now: datetime) -> EndpointView:
+async def _show(db: Session, caller: Principal, endpoint: Endpoint, now: datetime) -> EndpointView:
     known = await manage_endpoints.health_of_each(db, endpoint.tenant, [endpoint.id], now=now)
     return _view(_for(caller, endpoint), known[endpoint.id])
 

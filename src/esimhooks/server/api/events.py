@@ -147,7 +147,7 @@ async def list_event_types(limit: Limit = 25, cursor: NameCursor = None) -> List
 @routes.get("/v1/event-types/{event}")
 async def show_event_type(event: str) -> EventTypeView:
     """Show an event type with its schema and an example."""
-    known = _known(event)
+    known = _parse_type(event)
     return EventTypeView(known, MEANINGS[known], _url(known), schema=schema_of(known), example=example_of(known))
 
 
@@ -156,14 +156,14 @@ async def show_schema(name: str) -> Json:
     """Show the JSON Schema of an event, such as `/schemas/esim.activated.json`."""
     if not name.endswith(".json"):
         raise Refused.not_found("expected the name of an event and .json")
-    return schema_of(_known(name.removesuffix(".json")))
+    return schema_of(_parse_type(name.removesuffix(".json")))
 
 
 def _row(event: EventType) -> EventTypeRow:
     return EventTypeRow(event, MEANINGS[event], _url(event))
 
 
-def _known(name: str) -> EventType:
+def _parse_type(name: str) -> EventType:
     if name not in set(EventType):
         raise Refused.not_found("there is no such event type")
     return EventType(name)

@@ -78,7 +78,7 @@ async def receive(
     request: Request, intake: Intake, connected: ProviderClients, name: str, token: str, rest: str = ""
 ) -> Response:
     """Take in a provider's notification. Of who does not know the address no body is read."""
-    await _authenticated(request, connected, name, token)
+    await _authenticate(request, connected, name, token)
     inbound = _inbound_of(request, await request.body(), rest=rest)
     try:
         receipt = await intake.accept(name, token, inbound)
@@ -88,7 +88,7 @@ async def receive(
         raise
     if receipt.reply.body is None:
         return json_response(receipt.reply.status, _result(receipt.results))
-    return _replied(receipt.reply)
+    return _response(receipt.reply)
 
 
 @inbound_routes.get("/providers/{name}/{token}", head=True)
@@ -96,12 +96,12 @@ async def receive(
 async def shake_hands(request: Request, connected: ProviderClients, name: str, token: str, rest: str = "") -> Response:
     """Tell a provider that looks at its inbound address before it uses it that it is there."""
     try:
-        found = await _authenticated(request, connected, name, token)
+        found = await _authenticate(request, connected, name, token)
     except Refused as refused:
         if refused.status != HTTPStatus.UNAUTHORIZED:
             raise
         raise Refused.not_found("there is nothing at this address") from None
-    return _replied(found.provider.handshake(_inbound_of(request, b"", rest=rest)))
+    return _response(found.provider.handshake(_inbound_of(request, b"", rest=rest)))
 
 
 @routes.post(
@@ -139,11 +139,11 @@ def _prefers(preferences: str | None, wanted: str) -> bool:
     return wanted in named
 
 
-def _replied(reply: Reply) -> Response:
+def _response(reply: Reply) -> Response:
     return Response(reply.status, reply.body or b"", reply.content_type, AS_DATA)
 
 
-async def _authenticated(request: Request, connected: ProviderClients, name: str, token: str) -> ProviderClient:
+async def _authenticate(request: Request, connected: ProviderClients, name: str, token: str) -> ProviderClient:
     """Return the provider whose address this is.
 
     Raises `Refused` (401) where none has it, (429) where its caller has tried too many.

@@ -24,13 +24,13 @@ def address_of(text: str) -> str:
 
     What is no address comes back as it is.
     """
-    parsed = _parsed(text)
+    parsed = _parse(text)
     return text if parsed is None else str(parsed)
 
 
 def network_of(address: str) -> str:
     """Return the network whose limits an address shares: in IPv6 a caller has a whole /64."""
-    parsed = _parsed(address)
+    parsed = _parse(address)
     if parsed is None:
         return address
     return str(parsed) if isinstance(parsed, IPv4Address) else str(ipaddress.ip_network((parsed, 64), strict=False))
@@ -38,11 +38,11 @@ def network_of(address: str) -> str:
 
 def is_within(address: str, networks: tuple[str, ...]) -> bool:
     """Whether the address is in one of the networks (CIDR)."""
-    parsed = _parsed(address)
+    parsed = _parse(address)
     return parsed is not None and any(parsed in ipaddress.ip_network(network, strict=False) for network in networks)
 
 
-def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
     bare = text.strip().strip('"')
     if bare.startswith("["):
         bare = bare[1:].partition("]")[0]

@@ -58,7 +58,7 @@ def part_of(
 
     behind = "" if cursor is None else _name_in(cursor)
     rest = [row for row in rows if name(row) > behind]
-    more = _encoded(name(rest[limit - 1]).encode()) if len(rest) > limit else None
+    more = _encode(name(rest[limit - 1]).encode()) if len(rest) > limit else None
     return _page(rest[:limit], view, more)
 
 
@@ -69,22 +69,22 @@ def _page(rows: Sequence[Row | Unreadable], view: Callable[[Row], View], next_cu
 
 def to_cursor(row_id: UUID) -> str:
     """Return the cursor behind a row."""
-    return _encoded(row_id.bytes)
+    return _encode(row_id.bytes)
 
 
 def from_cursor(cursor: str) -> UUID:
     """Return the id of the row behind which a cursor stands. Raises `Refused` (422)."""
     try:
-        return UUID(bytes=_decoded(cursor))
+        return UUID(bytes=_decode(cursor))
     except ValueError:
         raise _no_cursor() from None
 
 
-def _encoded(raw: bytes) -> str:
+def _encode(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
-def _decoded(cursor: str) -> bytes:
+def _decode(cursor: str) -> bytes:
     try:
         return base64.urlsafe_b64decode(cursor + "==")
     except (ValueError, binascii.Error):
@@ -92,8 +92,8 @@ def _decoded(cursor: str) -> bytes:
 
 
 def _name_in(cursor: str) -> str:
-    raw = _decoded(cursor)
-    if not raw or _encoded(raw) != cursor:
+    raw = _decode(cursor)
+    if not raw or _encode(raw) != cursor:
         raise _no_cursor()
     try:
         return raw.decode()

@@ -108,7 +108,7 @@ async def place_order(
         quantity=data.quantity,
         metadata=checked_metadata(data.metadata) or {},
     )
-    esim_id = _topped_up(data)
+    esim_id = _esim_to_top_up(data)
     provider = await connected.find(data.provider)
     async with begin() as db:
         if esim_id is None:
@@ -118,7 +118,7 @@ async def place_order(
         return await _with_esims(db, placed.id)
 
 
-def _topped_up(data: OrderBody) -> UUID | None:
+def _esim_to_top_up(data: OrderBody) -> UUID | None:
     if data.esim is None:
         return None
     if data.quantity != 1:

@@ -122,7 +122,7 @@ async def show_branding(db: Session) -> BrandingView:
 @routes.patch("/v1/branding", example={"name": "Acme Travel", "accent": "#7a1f5c", "language": "de"})
 async def change_branding(db: Session, actor: Actor, now: datetime, data: BrandingBody) -> BrandingView:
     """Change the branding of the installation."""
-    wanted = _merged(await portal.find_branding(db, INSTALLATION), data)
+    wanted = _merge(await portal.find_branding(db, INSTALLATION), data)
     return _branding(await manage_portal.change_branding(db, actor, INSTALLATION, wanted, now=now))
 
 
@@ -138,11 +138,11 @@ async def change_account_branding(
     db: Session, actor: Actor, now: datetime, account_id: AccountId, data: BrandingBody
 ) -> BrandingView:
     """Change the branding of an account."""
-    wanted = _merged(await portal.find_branding(db, account_id), data)
+    wanted = _merge(await portal.find_branding(db, account_id), data)
     return _branding(await manage_portal.change_branding(db, actor, account_id, wanted, now=now))
 
 
-def _merged(before: StoredBranding, data: BrandingBody) -> StoredBranding:
+def _merge(before: StoredBranding, data: BrandingBody) -> StoredBranding:
     old = before.branding
     logo = before.logo if isinstance(data.logo, UnsetType) else _picture("/logo", data.logo)
     favicon = before.favicon if isinstance(data.favicon, UnsetType) else _picture("/favicon", data.favicon)

@@ -261,7 +261,7 @@ async def try_document(
     """Try a document on a provider's recent notifications before storing it; nothing is changed."""
     tried = await manage_providers.dry_run(db, name, data.document, last=data.last, connected=connected)
     return DryRunView(
-        tried=len(tried), changed=sum(not one.same for one in tried), notifications=[_tried(one) for one in tried]
+        tried=len(tried), changed=sum(not one.same for one in tried), notifications=[_tried_view(one) for one in tried]
     )
 
 
@@ -273,7 +273,7 @@ def _version_of(cursor: str | None) -> int | None:
     return int(cursor)
 
 
-def _tried(one: manage_providers.Tried) -> TriedView:
+def _tried_view(one: manage_providers.Tried) -> TriedView:
     return view_of(
         TriedView, one, notification=Prefix.NOTIFICATION, before=_outcome(one.before), after=_outcome(one.after)
     )

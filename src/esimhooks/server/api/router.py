@@ -247,16 +247,16 @@ class Router:
             node = follows
         if not node.routes or not all(map(is_plain, texts)):
             return None, {}
-        return node, _named(node, texts)
+        return node, _path_parameters(node, texts)
 
     @staticmethod
     def _with_rest(node: _Node, texts: list[str], rest: list[str]) -> tuple[_Node | None, Mapping[str, str]]:
         if node.rest is None or not all(map(is_plain, (*texts, *rest))):
             return None, {}
-        return node.rest, _named(node.rest, [*texts, "/" + "/".join(rest)])
+        return node.rest, _path_parameters(node.rest, [*texts, "/" + "/".join(rest)])
 
 
-def _named(node: _Node, texts: list[str]) -> Mapping[str, str]:
+def _path_parameters(node: _Node, texts: list[str]) -> Mapping[str, str]:
     names = [part[1:-1] for part in node.path.split("/") if part.startswith("{")]
     return dict(zip(names, texts, strict=True))
 

@@ -108,7 +108,7 @@ async def _write(parts: AsyncGenerator[Part, None], file: Path, cipher: Cipher) 
             number = 0
             async for part in parts:
                 clear = zlib.compress(msgspec.json.encode(part))
-                written.write(base64.b64encode(cipher.encrypt(clear, row=_bound(head, number))) + b"\n")
+                written.write(base64.b64encode(cipher.encrypt(clear, row=_associated_data(head, number))) + b"\n")
                 number += 1
                 end = part if isinstance(part, End) else end
         draft.rename(file)
@@ -122,7 +122,7 @@ async def _read(file: Path, cipher: Cipher) -> AsyncGenerator[Part, None]:
         try:
             head = msgspec.json.decode(lines.readline(), type=_Head)
             for number, line in enumerate(lines):
-                clear = cipher.decrypt(base64.b64decode(line), row=_bound(head, number))
+                clear = cipher.decrypt(base64.b64decode(line), row=_associated_data(head, number))
                 part: Part = msgspec.json.decode(zlib.decompress(clear), type=Part)
                 yield part
         except Undecryptable as error:
@@ -131,5 +131,5 @@ async def _read(file: Path, cipher: Cipher) -> AsyncGenerator[Part, None]:
             raise Broken(f"{file} is not an exported account: {error}") from error
 
 
-def _bound(head: _Head, number: int) -> str:
+def _associated_data(head: _Head, number: int) -> str:
     return f"account file.{head.format}.{head.file}.{number}"

@@ -79,7 +79,7 @@ def _key_file(check: str, path: Path, *, needed: bool) -> Finding:
 
 async def _database(settings: Settings) -> AsyncIterator[Finding]:
     if settings.database_url is not None:
-        async for finding in _queried(settings.database_url.get_secret_value(), settings):
+        async for finding in _check_contents(settings.database_url.get_secret_value(), settings):
             yield finding
         return
     if not (settings.data_dir / "postgres").exists():
@@ -93,14 +93,14 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
         yield fail("database", str(error), "read the log in postgres/log of the data folder")
         return
     try:
-        async for finding in _queried(address, settings):
+        async for finding in _check_contents(address, settings):
             yield finding
     finally:
         if started:
             await asyncio.to_thread(embedded.stop)
 
 
-async def _queried(dsn: str, settings: Settings) -> AsyncIterator[Finding]:
+async def _check_contents(dsn: str, settings: Settings) -> AsyncIterator[Finding]:
     try:
         found, needed = await migrations.state(dsn)
     except (NotNow, Broken) as error:

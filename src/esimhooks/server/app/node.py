@@ -225,7 +225,7 @@ class _Node:
             streams=self._streams.wake,
         )
         self._results = ResultWriter(database, clock=self._clock, due=self._due)
-        self._dispatcher = self._made_dispatcher() if Role.DISPATCHER in settings.roles else None
+        self._dispatcher = self._make_dispatcher() if Role.DISPATCHER in settings.roles else None
         self._requery = Requery(self._connected, policy=self._policy, wakes=self._wakes)
         self._jobs_wake = Wake(self._recovery_wake, self._requery_wake)
         self._jobs = BackgroundJobs(database, self._requery, policy=self._policy, clock=self._clock, wakes=self._wakes)
@@ -360,7 +360,7 @@ class _Node:
             results=Loop("outcomes", results.commit_waiting, wake=results.wake) if dispatcher else None,
         )
 
-    def _made_dispatcher(self) -> Dispatcher:
+    def _make_dispatcher(self) -> Dispatcher:
         return Dispatcher(
             self._database,
             self._sender,

@@ -117,14 +117,14 @@ class Family:
         pause = FIRST_PAUSE_S
         while not stop.is_set():
             began = monotonic()
-            child, pipe = self._started(number)
-            ready = await _received(pipe)
+            child, pipe = self._start(number)
+            ready = await _receive(pipe)
             if ready == READY:
                 if not first.done():
                     first.set_result(None)
                 self._alive[number] = pipe
                 self._signal_all()
-                await self._ended(child, stop)
+                await self._wait_for_end(child, stop)
                 self._alive.pop(number, None)
                 self._signal_all()
             child.join()
@@ -140,7 +140,7 @@ class Family:
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), pause)
 
-    def _started(self, number: int) -> tuple[ForkServerProcess, Connection]:
+    def _start(self, number: int) -> tuple[ForkServerProcess, Connection]:
         parent_end, child_end = self._context.Pipe()
         child = self._context.Process(
             target=work,
@@ -157,7 +157,7 @@ class Family:
         child_end.close()
         return child, parent_end
 
-    async def _ended(self, child: ForkServerProcess, stop: asyncio.Event) -> None:
+    async def _wait_for_end(self, child: ForkServerProcess, stop: asyncio.Event) -> None:
         """Return once the child has ended; after `stop` it is signalled, and killed should it take too long."""
         gone = asyncio.ensure_future(_readable(child.sentinel))
         stopped = asyncio.ensure_future(stop.wait())
@@ -186,7 +186,7 @@ def share_of(settings: Settings, number: int) -> Settings:
     return settings.model_copy(update={"roles": roles, **shared})
 
 
-async def _received(pipe: Connection) -> bytes:
+async def _receive(pipe: Connection) -> bytes:
     """Return the next message, empty where the other side has ended."""
     await _readable(pipe.fileno())
     try:

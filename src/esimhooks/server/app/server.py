@@ -24,7 +24,7 @@ HANDOVER_S = 5.0
 
 def bound_socket(host: str, port: int) -> socket.socket:
     """Return a socket that is bound. Raises `Broken` where the address is taken."""
-    return _bound(host, port, shared=False)
+    return _bind(host, port, shared=False)
 
 
 def shared_sockets(host: str, port: int, count: int) -> list[socket.socket]:
@@ -36,21 +36,21 @@ def shared_sockets(host: str, port: int, count: int) -> list[socket.socket]:
     deadline = time.monotonic() + HANDOVER_S
     while True:
         try:
-            _bound(host, port, shared=False).close()  # else two nodes would share a port without a word
+            _bind(host, port, shared=False).close()  # else two nodes would share a port without a word
             break
         except Broken as error:
             taken = isinstance(error.__cause__, OSError) and error.__cause__.errno == EADDRINUSE
             if not taken or time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
-    first = _bound(host, port, shared=True)
-    sockets = [first, *(_bound(host, first.getsockname()[1], shared=True) for _ in range(count - 1))]
+    first = _bind(host, port, shared=True)
+    sockets = [first, *(_bind(host, first.getsockname()[1], shared=True) for _ in range(count - 1))]
     for one in sockets:
         one.listen(BACKLOG)
     return sockets
 
 
-def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
+def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol given, asyncio turns Nagle's algorithm off, which would delay small answers by 40 ms.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

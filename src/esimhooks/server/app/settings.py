@@ -102,18 +102,18 @@ def _default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "esimhooks"
 
 
-def _listed(value: object) -> object:
+def _split_list(value: object) -> object:
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value if isinstance(value, list | tuple | set | frozenset) else [value]
 
 
-def _scheduled(value: object) -> object:
+def _resolve_schedule(value: object) -> object:
     return NAMED.get(value, value) if isinstance(value, str) else value
 
 
 def _roles(value: object) -> object:
-    words = _listed(value)
+    words = _split_list(value)
     return frozenset(Role) if isinstance(words, list) and "all" in words else words
 
 
@@ -260,15 +260,15 @@ class Settings(BaseSettings):
     """First operator key, at least 32 characters. Default: generated at the first start, printed once and stored in the data
     folder with mode 600."""
 
-    encryption_key: Annotated[tuple[SealingKey, ...], BeforeValidator(_listed)] = ()
+    encryption_key: Annotated[tuple[SealingKey, ...], BeforeValidator(_split_list)] = ()
     """Key for data at rest, 32 bytes in base64. Several are separated by commas, newest first: the first encrypts, all decrypt, so a
     key can be replaced without downtime. Default: generated in the data folder for the embedded database; required with your own."""
 
-    allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_listed)] = ()
+    allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_split_list)] = ()
     """Networks in CIDR notation, separated by commas, to which deliveries may go although they are not public, also over http and to any
     port. Default: none, because otherwise a merchant could reach into your network."""
 
-    frame_origins: Annotated[tuple[Annotated[str, Field(pattern=ORIGIN)], ...], BeforeValidator(_listed)] = ()
+    frame_origins: Annotated[tuple[Annotated[str, Field(pattern=ORIGIN)], ...], BeforeValidator(_split_list)] = ()
     """Origins of pages that may embed the portal, such as `https://app.example.com`, separated by commas. Default: none."""
 
     show_components: bool = False
@@ -305,7 +305,7 @@ class Settings(BaseSettings):
     """Minimum time between two usage events of an eSIM that cross no threshold, in seconds or as "30m", "4h", "1d"; 0 for an event at every
     change. Default: 4 h, so that a busy eSIM does not flood its receiver."""
 
-    thresholds: Annotated[tuple[Percent, ...], BeforeValidator(_listed), AfterValidator(_ascending)] = (
+    thresholds: Annotated[tuple[Percent, ...], BeforeValidator(_split_list), AfterValidator(_ascending)] = (
         25,
         50,
         75,
@@ -324,8 +324,8 @@ class Settings(BaseSettings):
 
     retry_schedule: Annotated[
         tuple[WholeSeconds, ...],
-        BeforeValidator(_listed),
-        BeforeValidator(_scheduled),
+        BeforeValidator(_split_list),
+        BeforeValidator(_resolve_schedule),
         Field(min_length=1, max_length=MAX_ATTEMPTS),
     ] = STANDARD
     """Delay before each attempt, counted from the end of the previous one, in seconds or as "5m", "2h", separated by commas; or
@@ -389,7 +389,7 @@ class Settings(BaseSettings):
             return cls(**{key: value for key, value in given.items() if value is not None})
         except ValidationError as error:
             options = {key for key, value in given.items() if value is not None}
-            wrong = [_explained(detail, options, cls.origins()) for detail in error.errors()]
+            wrong = [_explain(detail, options, cls.origins()) for detail in error.errors()]
             raise Broken("; ".join(dict.fromkeys(wrong))) from None
         except (OSError, SettingsError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise Broken(f"{CONFIG}: {os.environ.get(CONFIG)} cannot be read: {error}") from None
@@ -455,7 +455,7 @@ class Settings(BaseSettings):
         }
 
 
-def _explained(error: ErrorDetails, options: set[str], origins: Mapping[str, str]) -> str:
+def _explain(error: ErrorDetails, options: set[str], origins: Mapping[str, str]) -> str:
     """Return which setting is wrong, by the name under which it was given, and what was expected."""
     key = str(error["loc"][0]) if error["loc"] else "settings"
     if error["type"] == "extra_forbidden":

@@ -73,7 +73,7 @@ async def create_endpoint(request: Request, db: Session, actor: Actor, rules: En
         new = wanted(_body(form))
         made = await manage_endpoints.create_endpoint(db, actor, tenant_of(user), new, rules)
     except Refused as refused:
-        return _form(request, _refilled(form, refused), endpoint=None, status=refused.status)
+        return _form(request, _refill(form, refused), endpoint=None, status=refused.status)
     return redirect(user.link(f"/endpoints/{text_of(Prefix.ENDPOINT, made.endpoint.id)}/secrets", new="yes"))
 
 
@@ -83,7 +83,7 @@ async def changes_form(request: Request, db: Session, endpoint_id: str) -> Respo
     user = session_user_of(request)
     require_manager(user)  # values of headers are passwords as often as not
     endpoint = found(await endpoints.find(db, tenant_of(user), parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
-    return _form(request, _filled(endpoint), endpoint=endpoint)
+    return _form(request, _fill(endpoint), endpoint=endpoint)
 
 
 @routes.post("/endpoints/{endpoint_id}/edit")
@@ -97,7 +97,7 @@ async def save(request: Request, db: Session, actor: Actor, rules: EndpointRules
         change = wanted(_body(form, before=endpoint))
         await manage_endpoints.change_endpoint(db, actor, tenant, known, change, rules)
     except Refused as refused:
-        return _form(request, _refilled(form, refused), endpoint=endpoint, status=refused.status)
+        return _form(request, _refill(form, refused), endpoint=endpoint, status=refused.status)
     return redirect(user.link(f"/endpoints/{endpoint_id}"))
 
 
@@ -136,7 +136,7 @@ def _headers(text: str) -> dict[str, str]:
     return found
 
 
-def _filled(endpoint: Endpoint) -> Filled:
+def _fill(endpoint: Endpoint) -> Filled:
     fields = {name: _text(getattr(endpoint, member)) for name, member in PLAIN.items()} | {
         "retrySchedule": ", ".join(map(str, endpoint.retry_schedule)),
         "headers": "\n".join(f"{name}: {value}" for name, value in endpoint.headers.items()),
@@ -154,7 +154,7 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _refilled(form: Mapping[str, str], refused: Refused) -> Filled:
+def _refill(form: Mapping[str, str], refused: Refused) -> Filled:
     """Return the form as it was typed, with what is wrong; the part of a field that is wrong counts for the field."""
     errors = {one.pointer.split("/")[1]: one.detail for one in refused.errors if one.pointer.startswith("/")}
     types = tuple(one for one in form.get("eventTypes", "").split(",") if one)

@@ -80,7 +80,7 @@ async def show_endpoint(request: Request, db: Session, now: datetime, endpoint_i
 @routes.post("/endpoints/{endpoint_id}/enable")
 async def enable(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
     """Switch the endpoint on; what waits for it goes out."""
-    tenant, known = _named(request, endpoint_id)
+    tenant, known = _tenant_and_id(request, endpoint_id)
     await manage_endpoints.switch_endpoint(db, actor, tenant, known, enabled=True, now=now)
     return await _back(request, endpoint_id)
 
@@ -88,7 +88,7 @@ async def enable(request: Request, db: Session, actor: Actor, now: datetime, end
 @routes.post("/endpoints/{endpoint_id}/disable")
 async def disable(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
     """Switch the endpoint off; what waits for it stays, and new events are not queued."""
-    tenant, known = _named(request, endpoint_id)
+    tenant, known = _tenant_and_id(request, endpoint_id)
     await manage_endpoints.switch_endpoint(db, actor, tenant, known, enabled=False, now=now)
     return await _back(request, endpoint_id)
 
@@ -96,7 +96,7 @@ async def disable(request: Request, db: Session, actor: Actor, now: datetime, en
 @routes.post("/endpoints/{endpoint_id}/pause")
 async def pause(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
     """Send nothing until the endpoint is resumed; new events are queued."""
-    tenant, known = _named(request, endpoint_id)
+    tenant, known = _tenant_and_id(request, endpoint_id)
     await manage_endpoints.pause_endpoint(db, actor, tenant, known, paused=True, now=now)
     return await _back(request, endpoint_id)
 
@@ -104,7 +104,7 @@ async def pause(request: Request, db: Session, actor: Actor, now: datetime, endp
 @routes.post("/endpoints/{endpoint_id}/resume")
 async def resume(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
     """Go on sending."""
-    tenant, known = _named(request, endpoint_id)
+    tenant, known = _tenant_and_id(request, endpoint_id)
     await manage_endpoints.pause_endpoint(db, actor, tenant, known, paused=False, now=now)
     return await _back(request, endpoint_id)
 
@@ -112,7 +112,7 @@ async def resume(request: Request, db: Session, actor: Actor, now: datetime, end
 @routes.post("/endpoints/{endpoint_id}/send-now")
 async def send_now(request: Request, db: Session, actor: Actor, endpoint_id: str) -> Response:
     """Attempt what waits for its next attempt now."""
-    tenant, known = _named(request, endpoint_id)
+    tenant, known = _tenant_and_id(request, endpoint_id)
     await manage_deliveries.send_waiting_now(db, actor, tenant, known)
     return await _back(request, endpoint_id)
 
@@ -124,7 +124,7 @@ async def send_example(request: Request, db: Session, actor: Actor, now: datetim
     kind = (await form_of(request)).get("event", "")
     if kind not in set(EventType):
         raise Refused.invalid("/event", "expected the type of an event")
-    tenant, known = _named(request, endpoint_id)
+    tenant, known = _tenant_and_id(request, endpoint_id)
     _, delivery = await manage_endpoints.send_example(
         db, actor, tenant, known, example_at(EventType(kind), now), now=now
     )
@@ -139,7 +139,7 @@ async def delete_endpoint(request: Request, db: Session, actor: Actor, now: date
     return redirect(user.link("/endpoints"))
 
 
-def _named(request: Request, endpoint_id: str) -> tuple[Tenant, UUID]:
+def _tenant_and_id(request: Request, endpoint_id: str) -> tuple[Tenant, UUID]:
     """Return the tenant and the id of the endpoint. Raises `Refused` (404) for what is no id of an endpoint."""
     known = parse_id(Prefix.ENDPOINT, endpoint_id)
     return tenant_of(session_user_of(request)), known

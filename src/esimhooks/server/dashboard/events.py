@@ -89,7 +89,7 @@ async def catalogue(request: Request) -> Response:
 @routes.get("/event-types/{kind}/schema")
 async def show_schema(request: Request, kind: str) -> Response:
     """Show the schema of one event, as a part of the catalogue."""
-    return page("schema.html", session_user_of(request), {"schema": schema_of(_known(kind))})
+    return page("schema.html", session_user_of(request), {"schema": schema_of(_parse_type(kind))})
 
 
 @routes.post("/event-types/{kind}/try")
@@ -99,7 +99,7 @@ async def try_event(
     """Raise a test event of a test eSIM and show it."""
     user = session_user_of(request)
     tenant = tenant_of(user)
-    known = _known(kind)
+    known = _parse_type(kind)
     if tenant.mode is not Mode.TEST:
         raise Refused.forbidden("test events need test mode: sign in with a test key (esim_test_...)")
     policy = EmitPolicy(thresholds=rules.thresholds)
@@ -107,7 +107,7 @@ async def try_event(
     return redirect(user.link(f"/events/{text_of(Prefix.EVENT, event.id)}"))
 
 
-def _known(kind: str) -> EventType:
+def _parse_type(kind: str) -> EventType:
     if kind not in set(EventType):
         raise Refused.not_found("there is no such event")
     return EventType(kind)

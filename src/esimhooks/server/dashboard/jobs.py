@@ -40,20 +40,20 @@ routes = Routes(BY_SESSION)
 @routes.get("/endpoints/{endpoint_id}/recover")
 async def recovery_form(request: Request, db: Session, now: datetime, endpoint_id: str) -> Response:
     """Show the form with the count of what it would send."""
-    return await _counted(request, db, now, endpoint_id, "recover.html")
+    return await _count_page(request, db, now, endpoint_id, "recover.html")
 
 
 @routes.get("/endpoints/{endpoint_id}/recover/count")
 async def count(request: Request, db: Session, now: datetime, endpoint_id: str) -> Response:
     """Show the part of the form that changes with what is chosen."""
-    return await _counted(request, db, now, endpoint_id, "recover_count.html")
+    return await _count_page(request, db, now, endpoint_id, "recover_count.html")
 
 
 @routes.post("/endpoints/{endpoint_id}/recover")
 async def recover(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
     """Begin the recovery and show how far it is."""
     user = session_user_of(request)
-    wanted = _wanted(await form_of(request), now)
+    wanted = _filter_of(await form_of(request), now)
     begun = await manage_jobs.begin_recovery(
         db, actor, tenant_of(user), parse_id(Prefix.ENDPOINT, endpoint_id), wanted, now=now
     )
@@ -182,12 +182,12 @@ async def cancel_requery(request: Request, db: Session, actor: Actor, now: datet
     return redirect(user.link(f"/requeries/{requery_id}"))
 
 
-async def _counted(request: Request, db: Session, now: datetime, endpoint_id: str, template: str) -> Response:
+async def _count_page(request: Request, db: Session, now: datetime, endpoint_id: str, template: str) -> Response:
     user = session_user_of(request)
     tenant = tenant_of(user)
     endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
     fields = {name: query_params.joined(request, name) for name in ("from", "to", "status", "chosen")}
-    wanted = _wanted(fields, now)
+    wanted = _filter_of(fields, now)
     values = {
         "title": "Recover",
         "endpoint": endpoint,
@@ -203,7 +203,7 @@ async def _counted(request: Request, db: Session, now: datetime, endpoint_id: st
     return page(template, user, values)
 
 
-def _wanted(fields: Mapping[str, str], now: datetime) -> MissedEvents:
+def _filter_of(fields: Mapping[str, str], now: datetime) -> MissedEvents:
     """Return the filter of the form, by default what did not arrive in the last day. Raises `Refused` (422)."""
     period = period_of(fields)
     names = [one for one in fields.get("status", "").split(",") if one]

@@ -27,16 +27,16 @@ routes = Routes(BY_SESSION)
 @routes.get("/")
 async def overview(request: Request, db: Session, now: datetime, installation: Installation) -> Response:
     """Show the overview."""
-    return await _shown(request, db, now, installation, "overview.html")
+    return await _show(request, db, now, installation, "overview.html")
 
 
 @routes.get("/overview/figures")
 async def overview_stats(request: Request, db: Session, now: datetime, installation: Installation) -> Response:
     """Show the part of the overview that changes."""
-    return await _shown(request, db, now, installation, "overview_figures.html")
+    return await _show(request, db, now, installation, "overview_figures.html")
 
 
-async def _shown(request: Request, db: Session, now: datetime, installation: Installation, template: str) -> Response:
+async def _show(request: Request, db: Session, now: datetime, installation: Installation, template: str) -> Response:
     user = session_user_of(request)
     name = query_params.one_of(request, "span", SPANS) or "24h"
     show_all = query_params.one_of(request, "troubles", ("all",))

@@ -35,7 +35,7 @@ routes = Routes(BY_SESSION)
 @routes.get("/providers/{name}/document")
 async def show_document(request: Request, db: Session, now: datetime, name: str) -> Response:
     """Show the versions of a provider's document."""
-    return await _shown(request, db, now, name)
+    return await _show(request, db, now, name)
 
 
 @routes.post("/providers/{name}/document")
@@ -48,11 +48,11 @@ async def try_document(request: Request, db: Session, clients: ProviderClients, 
     except Refused as refused:
         if not refused.errors:
             raise
-        return await _shown(request, db, now, name, Trial(document=document, errors=refused.errors))
-    return await _shown(request, db, now, name, Trial(document=document, tried=tried))
+        return await _show(request, db, now, name, Trial(document=document, errors=refused.errors))
+    return await _show(request, db, now, name, Trial(document=document, tried=tried))
 
 
-async def _shown(request: Request, db: Session, now: datetime, name: str, trial: Trial | None = None) -> Response:
+async def _show(request: Request, db: Session, now: datetime, name: str, trial: Trial | None = None) -> Response:
     user = operator_of(request)
     versions = await providers.versions(db, name, before=None, limit=SHOWN_VERSIONS)
     trial = trial or Trial(document=versions[0][0].document if versions else "")

@@ -114,7 +114,7 @@ def environment(language: str) -> jinja2.Environment:
         extensions=["jinja2.ext.i18n"],
     )
     made.filters |= FILTERS
-    made.filters |= {name: _written(one, language) for name, one in NUMBERS.items()}
+    made.filters |= {name: _localize(one, language) for name, one in NUMBERS.items()}
     made.tests["unreadable"] = lambda row: isinstance(row, Unreadable)
     made.globals |= {
         "assets": VERSION,
@@ -141,7 +141,7 @@ def environment(language: str) -> jinja2.Environment:
     return made
 
 
-def _written(write: Callable[..., str], language: str) -> Callable[..., str]:
+def _localize(write: Callable[..., str], language: str) -> Callable[..., str]:
     """Return a filter that writes numbers as the language does."""
     return write if language == "en" else lambda value: write(value).translate(SWAPPED)
 

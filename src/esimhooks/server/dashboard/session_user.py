@@ -69,7 +69,7 @@ class SessionUser(Struct, frozen=True):
 async def admit(request: Request) -> Response | None:
     """Find the user, or answer with the way to the sign-in page. Raises `Refused`."""
     token = token_of(request)
-    admitted = await _admitted(request, token) if token else None
+    admitted = await _find_signed_in(request, token) if token else None
     if admitted is None:
         return _to_sign_in(request)
     principal, portal_session = admitted
@@ -175,7 +175,7 @@ async def _name_and_branding(request: Request, tenant: Tenant | None) -> tuple[s
         return name, await branding_for(db, tenant.account_id if tenant else None)
 
 
-async def _admitted(request: Request, token: str) -> tuple[Principal, PortalSession | None] | None:
+async def _find_signed_in(request: Request, token: str) -> tuple[Principal, PortalSession | None] | None:
     """Return who has signed in, with a key or by a portal link."""
     database: Database = request.services[Database]
     installation: Installation = request.services[Installation]

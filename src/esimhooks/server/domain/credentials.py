@@ -26,7 +26,7 @@ def without_credentials(body: bytes) -> bytes:
     envelope = _members.decode(body)
     for member in ("data", "changes"):
         if member in envelope:
-            left = _left(envelope[member])
+            left = _without_credentials(envelope[member])
             if left or member == "data":
                 envelope[member] = Raw(_encode(left))
             else:
@@ -34,7 +34,7 @@ def without_credentials(body: bytes) -> bytes:
     return _encode(envelope)
 
 
-def _left(members: Raw) -> Mapping[str, Raw]:
+def _without_credentials(members: Raw) -> Mapping[str, Raw]:
     return {name: value for name, value in _members.decode(members).items() if name not in CREDENTIALS}
 
 

@@ -137,14 +137,14 @@ def compile_expression(text: str) -> Expression:
         raise ValueError(f"expected an expression of at most {MAX_CHARACTERS} characters")
     if not text.isprintable():
         raise ValueError("expected an expression without control characters")
-    tree = _parsed(text)
+    tree = _parse(text)
     _check(tree, depth=1, lists_allowed=False)
     if sum(node["type"] == "multi_select_list" for node in _walk(tree)) > 1:
         raise ValueError("expected at most one list of values in an expression")
     return Expression(text, tree)
 
 
-def _parsed(text: str) -> Node:
+def _parse(text: str) -> Node:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a literal without quotes is deprecated, and read as text

@@ -185,7 +185,7 @@ class Applying:
         if replaced is not None:
             change = superseding(change, replaced.id, now=now)
         self._doubt(source, change.doubts)
-        after = self._named(change.after, target.update, source)
+        after = self._assign_provider(change.after, target.update, source)
         known = None if self._directory.get(esim.id) is None else esim.id
         keeps_key = known and (esim.esim_tran_no, esim.provider) == (after.esim_tran_no, after.provider)
         if not keeps_key and self._directory.holder_of(after) is not None:
@@ -215,7 +215,7 @@ class Applying:
             detail="; ".join(doubt.detail for doubt in change.doubts) or None,
         )
 
-    def _named(self, esim: Esim, update: Update, source: Source) -> Esim:
+    def _assign_provider(self, esim: Esim, update: Update, source: Source) -> Esim:
         """An eSIM without a provider becomes that of the provider which an update names.
 
         One with a key only by an update that has it: whether another eSIM of that provider has it is known only then.

@@ -109,7 +109,7 @@ async def apply_batch(
             awaited = applying.awaited.get(item.entry.id, ()) if item.entry is not None else ()
             _journal(writes, item, result, repetitions, awaited=awaited, now=known.now)
         _wake_own(writes)
-        return await _written(db, writes, results, known, lanes=lanes)
+        return await _write(db, writes, results, known, lanes=lanes)
 
 
 async def _refuse_frozen(db: Session, items: Sequence[Item], results: Sequence[Results]) -> None:
@@ -129,10 +129,10 @@ async def emit_pending(db: Session, esim_ids: Sequence[UUID], policy: EmitPolicy
     for esim_id in esim_ids:
         applying.emit_pending(esim_id)
     unreadable = tuple(one.id for one in known.candidates if isinstance(one, Unreadable))
-    return replace(await _written(db, applying.writes(), (), known), unreadable=unreadable)
+    return replace(await _write(db, applying.writes(), (), known), unreadable=unreadable)
 
 
-async def _written(
+async def _write(
     db: Session, writes: Writes, results: Sequence[Results], known: Known, *, lanes: Lanes | None = None
 ) -> BatchResult:
     if lanes is not None:

@@ -115,7 +115,7 @@ class Intake:
         committed; those of a large request that were committed before are found again as repetitions.
         """
         traceparent = tracing.present()
-        items = await self._handed_in(raw, request, tenant)
+        items = await self._read_updates(raw, request, tenant)
         items = [replace(item, traceparent=traceparent) for item in items] if traceparent else items
         if db is not None:
             return await self._apply_batch(db, items)
@@ -132,11 +132,13 @@ class Intake:
 
         Otherwise as `accept_updates`, but that all are committed together.
         """
-        items = await self._handed_in(raw, request, tenant)
+        items = await self._read_updates(raw, request, tenant)
         await self._store_first.store(items, owner=tenant or UPDATES_SOURCE, db=db)
         return [item.entry.id for item in items if item.entry is not None]
 
-    async def _handed_in(self, raw: Sequence[bytes], request: InboundRequest, tenant: Tenant | None) -> Sequence[Item]:
+    async def _read_updates(
+        self, raw: Sequence[bytes], request: InboundRequest, tenant: Tenant | None
+    ) -> Sequence[Item]:
         journaled = without_credentials(request)
         read = [await checked(read_update(one, tenant=tenant), self._clients) for one in raw]
         return [handed_in(one, journaled) for one in read]
@@ -173,12 +175,12 @@ class Intake:
         items = [item for request in requests for item in request]
         links = list(dict.fromkeys(item.traceparent for item in items))
         with tracing.span("commit intake", links=links, attributes={"messaging.batch.message_count": len(items)}):
-            results = await self._committed(items)
+            results = await self._apply_in_transaction(items)
         metrics.committed("intake", len(items))
         remaining = iter(results)
         return [[next(remaining) for _ in request] for request in requests]
 
-    async def _committed(self, items: Sequence[Item]) -> Sequence[Results]:
+    async def _apply_in_transaction(self, items: Sequence[Item]) -> Sequence[Results]:
         try:
             async with self._database.transaction() as db:
                 return await self._apply_batch(db, items, lanes=self._lanes)

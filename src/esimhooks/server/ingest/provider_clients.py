@@ -76,13 +76,13 @@ class Watched(Provider):
 
     async def fetch(self, lookup: Lookup) -> tuple[Update, ...]:
         """As the port says."""
-        return await self._queried(self._provider.fetch(lookup))
+        return await self._query(self._provider.fetch(lookup))
 
     async def usage(self, esim_tran_nos: Sequence[str]) -> tuple[Update, ...]:
         """As the port says."""
-        return await self._queried(self._provider.usage(esim_tran_nos))
+        return await self._query(self._provider.usage(esim_tran_nos))
 
-    async def _queried(self, question: Awaitable[Answered]) -> Answered:
+    async def _query(self, question: Awaitable[Answered]) -> Answered:
         try:
             answer = await question
         except CredentialsRefused as error:

@@ -65,14 +65,14 @@ def _read(client: ProviderClient, request: InboundRequest, entry: JournalEntry) 
         updates=() if waits else notification.updates,
         entry=replace(entry, kind=notification.kind, outcome=UpdateOutcome.IGNORED),
         waits=waits,
-        queried=_meant(notification) if waits else (),
+        queried=_identities_of(notification) if waits else (),
         repetition=repetition if waits or notification.updates else None,
         doubts=notification.doubts,
     )
     return item, notification.low_balance
 
 
-def _meant(notification: Notification) -> tuple[Identity, ...]:
+def _identities_of(notification: Notification) -> tuple[Identity, ...]:
     """Return whom a notification speaks of."""
     meant = tuple(update.identity for update in notification.updates)
     if notification.order is None:

@@ -117,12 +117,12 @@ class BackgroundJobs:
 
     async def _recover(self, progress: _Progress[RecoveryFilter]) -> None:
         """Send the next events again; should that fail, one by one, to find and pass the ones that fail."""
-        failed = await _guarded("recoveries", progress, partial(self._send_next, progress, RECOVERY_STEP, 0.0))
+        failed = await _run_guarded("recoveries", progress, partial(self._send_next, progress, RECOVERY_STEP, 0.0))
         if failed is None:
             return
         for left in reversed(range(RECOVERY_STEP)):
             again_in_s = LEASE_S if left else 0.0
-            failed = await _guarded("recoveries", progress, partial(self._send_next, progress, 1, again_in_s))
+            failed = await _run_guarded("recoveries", progress, partial(self._send_next, progress, 1, again_in_s))
             if failed is not None:
                 await self._pass_event(progress, failed, again_in_s)
             if progress.over:
@@ -132,7 +132,7 @@ class BackgroundJobs:
         job = progress.job
         sent = 0
         async with progress.step() as db:
-            endpoint = await _locked_endpoint(db, job)
+            endpoint = await _lock_endpoint(db, job)
             if endpoint is None:
                 raise _OvertakenError
             if not endpoint.enabled:
@@ -155,7 +155,7 @@ class BackgroundJobs:
         async with progress.step() as db:
             [candidate] = await jobs.next_candidates(db, progress.job, limit=1)
             reason = f"{text_of(Prefix.EVENT, candidate.event_id)}: {_reason(error)}"
-            await progress.write(db, _failed(progress.job, candidate.event_id, reason), again_in_s=again_in_s)
+            await progress.write(db, _count_failure(progress.job, candidate.event_id, reason), again_in_s=again_in_s)
 
     async def _read_esims(self, progress: _Progress[RequeryFilter]) -> None:
         async with self._database.session() as db:
@@ -164,11 +164,11 @@ class BackgroundJobs:
             await self._finish(progress)
         for index, esim_id in enumerate(esim_ids[:REQUERY_STEP], 1):
             again_in_s = 0.0 if index == REQUERY_STEP else LEASE_S
-            failed = await _guarded("requeries", progress, partial(self._read, progress, esim_id, again_in_s))
+            failed = await _run_guarded("requeries", progress, partial(self._read, progress, esim_id, again_in_s))
             if failed is not None:
                 reason = f"{text_of(Prefix.ESIM, esim_id)}: {_reason(failed)}"
                 async with progress.step() as db:
-                    await progress.write(db, _failed(progress.job, esim_id, reason), again_in_s=again_in_s)
+                    await progress.write(db, _count_failure(progress.job, esim_id, reason), again_in_s=again_in_s)
             if progress.over or progress.job.cursor != esim_id:  # the provider is waited for
                 return
         if len(esim_ids) <= REQUERY_STEP:
@@ -190,9 +190,9 @@ class BackgroundJobs:
                 after = structs.replace(job, waits=job.waits + 1, problem=error.detail)
                 again_in_s = outage_delay_s(after.waits, requested_s=error.retry_after_s)
             else:
-                after = structs.replace(_failed(job, esim_id, error.detail), waits=job.waits)
+                after = structs.replace(_count_failure(job, esim_id, error.detail), waits=job.waits)
         except Refused as error:
-            after = _failed(job, esim_id, error.detail)
+            after = _count_failure(job, esim_id, error.detail)
         async with progress.step() as db:
             if item is not None:
                 applied = await apply_batch(db, [item], self._policy)
@@ -217,7 +217,7 @@ class BackgroundJobs:
             await progress.write(db, structs.replace(progress.job, finished_at=self._clock()))
 
 
-async def _guarded(loop: str, progress: _Progress[Filter], work: Callable[[], Awaitable[None]]) -> Exception | None:
+async def _run_guarded(loop: str, progress: _Progress[Filter], work: Callable[[], Awaitable[None]]) -> Exception | None:
     """Await the work and return the error of a row; raises `NotNow`, after which the whole step is tried again."""
     failed: Sequence[Failed[_Progress[Filter]]] = await for_each(
         loop, [progress], lambda _: work(), row_id=lambda one: one.job.id
@@ -229,7 +229,7 @@ async def _guarded(loop: str, progress: _Progress[Filter], work: Callable[[], Aw
     return failed[0].error
 
 
-def _failed(job: Job[Filter], row_id: UUID, reason: str) -> Job[Filter]:
+def _count_failure(job: Job[Filter], row_id: UUID, reason: str) -> Job[Filter]:
     return structs.replace(job, cursor=row_id, done=job.done + 1, failed=job.failed + 1, problem=reason, waits=0)
 
 
@@ -242,7 +242,7 @@ def _reason(error: Exception) -> str:
     )
 
 
-async def _locked_endpoint(db: Session, job: Job[RecoveryFilter]) -> Subscription | None:
+async def _lock_endpoint(db: Session, job: Job[RecoveryFilter]) -> Subscription | None:
     """Lock the endpoint before its job, as whoever deletes it does (docs/decisions/0020)."""
     assert job.endpoint_id is not None  # noqa: S101 - every recovery has one
     return await endpoints.subscription(db, job.tenant, job.endpoint_id, lock=True)

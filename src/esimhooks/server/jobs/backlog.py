@@ -99,7 +99,7 @@ class Backlog:
             lambda one: self._read(one, entries.get(one.notification_id), round_),
             row_id=lambda one: one.notification_id,
         )
-        await self._put_off([(one.row, one.error) for one in failed])
+        await self._postpone([(one.row, one.error) for one in failed])
         for one in await self._apply_all(round_):
             self._start(one)
         return 0.0 if len(due) >= MAX_DUE and not round_.is_taken else IDLE_S
@@ -124,9 +124,9 @@ class Backlog:
         name = f"query {one.waiting.notification_id}"
         self._under_way[one.source] += 1
         task = self._queries.create_task(guarded(name, self._run(one)), name=name)
-        task.add_done_callback(lambda _: self._ended(one.source))
+        task.add_done_callback(lambda _: self._on_ended(one.source))
 
-    def _ended(self, source: str) -> None:
+    def _on_ended(self, source: str) -> None:
         self._under_way[source] -= 1
         if not self._under_way[source]:
             del self._under_way[source]
@@ -136,7 +136,7 @@ class Backlog:
         failed = await for_each(
             "backlog", [one], lambda one: one.query(), row_id=lambda one: one.waiting.notification_id
         )
-        await self._put_off([(each.row.waiting, each.error) for each in failed])
+        await self._postpone([(each.row.waiting, each.error) for each in failed])
 
     async def _read(self, waiting: Waiting, entry: JournalEntry | Broken | None, round_: "_Round") -> None:
         """Parse a notification again: into what is applied, or what queries its provider first."""
@@ -152,21 +152,21 @@ class Backlog:
             return await self._operator_item(entry)
         client = await self._clients.find(entry.source)
         if client is None:
-            return _concluded(entry, UpdateOutcome.UNMATCHED, "the provider was deleted")
+            return _conclude(entry, UpdateOutcome.UNMATCHED, "the provider was deleted")
         try:
             notification = client.provider.parse(entry.request)
         except Unparsable as error:
-            return _concluded(entry, UpdateOutcome.INVALID, str(error))
+            return _conclude(entry, UpdateOutcome.INVALID, str(error))
         if must_query(client, notification, proven=entry.request.proven):
             return lambda: self._query(entry, client, notification)
         if not notification.updates:
-            return _concluded(entry, UpdateOutcome.IGNORED, None)
+            return _conclude(entry, UpdateOutcome.IGNORED, None)
         return _again(entry, Scope(provider=entry.source), notification.updates)
 
     async def _operator_item(self, entry: JournalEntry) -> Item:
         handed = await checked(read_update(entry.request.body, tenant=entry.tenant), self._clients)
         if handed.update is None:
-            return _concluded(entry, UpdateOutcome.INVALID, handed.wrong or "it is not understood")
+            return _conclude(entry, UpdateOutcome.INVALID, handed.wrong or "it is not understood")
         return _again(entry, Scope(tenant=entry.tenant, provider=handed.provider), [handed.update])
 
     async def _apply_all(self, round_: "_Round") -> Sequence[_Queried]:
@@ -190,7 +190,7 @@ class Backlog:
                 raise
 
         failed = await for_each("backlog", round_.ready, apply_one, row_id=lambda one: one[0].notification_id)
-        await self._put_off([(one.row[0], one.error) for one in failed])
+        await self._postpone([(one.row[0], one.error) for one in failed])
         return await self._apply_in_order(_Round(querying=round_.querying))
 
     async def _apply_in_order(self, round_: "_Round") -> Sequence[_Queried]:
@@ -223,7 +223,7 @@ class Backlog:
             self._wakes.notify(applied)
         return querying
 
-    async def _put_off(self, failed: Sequence[tuple[Waiting, Exception]]) -> None:
+    async def _postpone(self, failed: Sequence[tuple[Waiting, Exception]]) -> None:
         """Try them again later, all of them at the same time, so that their order stays."""
         if not failed:
             return
@@ -239,16 +239,16 @@ class Backlog:
             await self._work_on_order(entry, client, notification.order)
             return
         try:
-            updates, doubts = await self._confirmed(client, notification.updates)
+            updates, doubts = await self._confirm(client, notification.updates)
         except ProviderRefused as error:
-            await self._apply_batch(_concluded(entry, UpdateOutcome.INVALID, f"not confirmed by the provider: {error}"))
+            await self._apply_batch(_conclude(entry, UpdateOutcome.INVALID, f"not confirmed by the provider: {error}"))
             return
         scope = Scope(provider=entry.source)
         await self._apply_batch(
             Item(scope=scope, updates=tuple(updates), entry=entry, journaled=True, doubts=tuple(doubts))
         )
 
-    async def _confirmed(
+    async def _confirm(
         self, client: ProviderClient, updates: Sequence[Update]
     ) -> tuple[Sequence[Update], Sequence[Doubt]]:
         """Return what the provider itself says of the eSIMs that an unsigned notification speaks of.
@@ -281,9 +281,9 @@ class Backlog:
             order = await orders.find_by_reference(db, entry.source, order_update.ref)
             tops_up = order is None and await orders.poll_top_up_now(db, entry.source, order_update.ref)
         if order is None:
-            about_top_up = _concluded(entry, UpdateOutcome.IGNORED, "a top-up: its eSIM is queried now")
+            about_top_up = _conclude(entry, UpdateOutcome.IGNORED, "a top-up: its eSIM is queried now")
             await self._apply_batch(
-                about_top_up if tops_up else _left_unmatched(entry, order_update, "no such order is known")
+                about_top_up if tops_up else _leave_unmatched(entry, order_update, "no such order is known")
             )
             return
         if not client.provider.can_fetch:
@@ -291,7 +291,7 @@ class Backlog:
                 await self._end_order(entry, order, order_update)
                 return
             detail = "the provider has no credentials, so the order's eSIMs cannot be fetched"
-            await self._apply_batch(_left_unmatched(entry, order_update, detail))
+            await self._apply_batch(_leave_unmatched(entry, order_update, detail))
             return
         order_no = order.order_no or order_update.ref.order_no
         try:
@@ -318,7 +318,7 @@ class Backlog:
         elif isinstance(error, OrderUnknown):
             raise StillAllocating(str(error), retry_after_s=ORDER_POLL_FIRST_S) from error
         elif isinstance(error, ProviderRefused):
-            await self._apply_batch(_concluded(entry, UpdateOutcome.INVALID, f"the provider refused: {error}"))
+            await self._apply_batch(_conclude(entry, UpdateOutcome.INVALID, f"the provider refused: {error}"))
         else:
             raise error
 
@@ -366,14 +366,14 @@ def _again(entry: JournalEntry, scope: Scope, updates: Sequence[Update]) -> Item
     )
 
 
-def _concluded(entry: JournalEntry, outcome: UpdateOutcome, detail: str | None) -> Item:
+def _conclude(entry: JournalEntry, outcome: UpdateOutcome, detail: str | None) -> Item:
     concluded = replace(entry, outcome=outcome, detail=detail)
     return Item(scope=Scope(provider=entry.source), entry=concluded, journaled=True)
 
 
-def _left_unmatched(entry: JournalEntry, order_update: OrderUpdate, detail: str) -> Item:
+def _leave_unmatched(entry: JournalEntry, order_update: OrderUpdate, detail: str) -> Item:
     identity = Identity(order_no=order_update.ref.order_no, transaction_id=order_update.ref.transaction_id)
-    return replace(_concluded(entry, UpdateOutcome.UNMATCHED, detail), waits_for=identity)
+    return replace(_conclude(entry, UpdateOutcome.UNMATCHED, detail), waits_for=identity)
 
 
 def _pause_s(waiting: Waiting, error: Exception) -> float:

@@ -114,7 +114,7 @@ class Scheduler:
         return await self._process("pending usage", self._emit_pending_usage)
 
     async def _expire(self, db: Session, limit: int, locked: list[UUID]) -> BatchResult | None:
-        ended = await esims.lock_expired(db, limit=limit, but_not=self._left_out())
+        ended = await esims.lock_expired(db, limit=limit, but_not=self._skipped_rows())
         locked += [row.id for row in ended]
         items = [
             Item(scope=Scope(provider=esim.provider), updates=(expiry_of(esim),), esim_ids=(esim.id,))
@@ -125,7 +125,7 @@ class Scheduler:
         return applied and replace(applied, unreadable=tuple(row.id for row in ended if not isinstance(row, Esim)))
 
     async def _emit_pending_usage(self, db: Session, limit: int, locked: list[UUID]) -> BatchResult | None:
-        locked += await esims.lock_with_pending_usage(db, limit=limit, but_not=self._left_out())
+        locked += await esims.lock_with_pending_usage(db, limit=limit, but_not=self._skipped_rows())
         return await emit_pending(db, locked, self._policy) if locked else None
 
     async def _process(self, loop: str, work: Work) -> float:
@@ -158,7 +158,7 @@ class Scheduler:
             log.error("esim.passed_by", esim_id=text_of(Prefix.ESIM, esim_id), for_s=for_s)
             self._passed_by[esim_id] = monotonic() + for_s
 
-    def _left_out(self) -> Collection[UUID]:
+    def _skipped_rows(self) -> Collection[UUID]:
         """Return the rows that are passed by at present."""
         now = monotonic()
         self._passed_by = {esim_id: until for esim_id, until in self._passed_by.items() if until > now}

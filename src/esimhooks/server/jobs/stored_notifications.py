@@ -82,7 +82,7 @@ class StoredNotifications:
         is_ours: list[bool] = []
 
         async def apply(batch: Sequence[Ready]) -> None:
-            is_ours.append(await self._applied(batch))
+            is_ours.append(await self._apply_ready(batch))
 
         batches = [rest] if rest else []
         failed = await for_each(NAME, batches, apply, row_id=lambda batch: f"{len(batch)} at once")
@@ -98,7 +98,7 @@ class StoredNotifications:
         half = len(rest) // 2
         return await self._apply(rest[:half], blocked=blocked) and await self._apply(rest[half:], blocked=blocked)
 
-    async def _applied(self, ready: Sequence[Ready]) -> bool:
+    async def _apply_ready(self, ready: Sequence[Ready]) -> bool:
         async with self._database.transaction() as db:
             if not await journal.lock_backlog(db, stored_first=True):
                 return False

@@ -76,7 +76,7 @@ async def resend(
     """
     await take_from_quota(db, tenant, Rate.RESENDS)
     event = found(await events.find(db, tenant, event_id), "event")
-    chosen = await _chosen(db, event, endpoint_id)
+    chosen = await _lock_endpoints(db, event, endpoint_id)
     made = {one.endpoint_id: one for one in reversed(await deliveries.of_events(db, tenant, [event.id]))}
     again = [await _send(db, event, endpoint, made.get(endpoint.id)) for endpoint in chosen]
     to = {"deliveries": ChangedField(None, [text_of(Prefix.DELIVERY, one) for one in again])}
@@ -101,7 +101,7 @@ async def _send_again(db: Session, actor: Actor, tenant: Tenant, delivery_id: UU
     await record_action(db, actor, Action.DELIVERY_RETRY, text_of(Prefix.DELIVERY, delivery_id), owner=tenant)
 
 
-async def _chosen(db: Session, event: Event, endpoint_id: UUID | None) -> Sequence[Endpoint]:
+async def _lock_endpoints(db: Session, event: Event, endpoint_id: UUID | None) -> Sequence[Endpoint]:
     """Lock the endpoints to send to, so that no other transaction makes the same delivery meanwhile."""
     if endpoint_id is None:
         enabled = await endpoints.enabled_to_send(db, event.tenant)

@@ -102,7 +102,7 @@ async def begin_requery(
     )
     if not await jobs.insert(db, job):
         raise Refused.conflict("this account and mode already has a requery running: wait for it, or cancel it")
-    changes = {name: ChangedField(None, value) for name, value in _named(where).items()}
+    changes = {name: ChangedField(None, value) for name, value in _criteria_of(where).items()}
     await record_action(db, actor, Action.REQUERY_BEGIN, text_of(Prefix.REQUERY, job.id), owner=tenant, changes=changes)
     return job
 
@@ -140,11 +140,11 @@ async def _count_missed(db: Session, tenant: Tenant, endpoint: Subscription, mis
     never = await jobs.never_sent(
         db, tenant, endpoint.endpoint_id, types=types, first=first, last=last, limit=MAX_FILTERED
     )
-    unwanted = await _unwanted(db, never, endpoint.filter)
+    unwanted = await _count_unwanted(db, never, endpoint.filter)
     return MissedCount({**counted.by_status, Missed.NEVER: counted.by_status[Missed.NEVER] - unwanted})
 
 
-async def _unwanted(db: Session, event_ids: Sequence[UUID], event_filter: str) -> int:
+async def _count_unwanted(db: Session, event_ids: Sequence[UUID], event_filter: str) -> int:
     """Return how many of these events an endpoint with the filter does not get."""
     unwanted = 0
     for first in range(0, len(event_ids), FILTER_BATCH):
@@ -153,7 +153,7 @@ async def _unwanted(db: Session, event_ids: Sequence[UUID], event_filter: str) -
     return unwanted
 
 
-def _named(where: EsimFilter) -> dict[str, object]:
+def _criteria_of(where: EsimFilter) -> dict[str, object]:
     named: dict[str, object] = {
         "status": where.status,
         "iccid": where.iccid,

@@ -68,7 +68,7 @@ async def create_key(db: Session, actor: Actor, tenant: Tenant, new: NewKey, rul
     made = None
     if new.webhook_url is not None:
         require_reachable(rules.check_url, new.webhook_url, pointer="/webhookUrl")
-        made = await create_endpoint(db, actor, tenant, _named(new.webhook_url, new.name), rules)
+        made = await create_endpoint(db, actor, tenant, _with_url(new.webhook_url, new.name), rules)
     key = replace(_key(tenant, new, text, now=now), endpoint_id=made.endpoint.id if made else None)
     await _store(db, actor, key)
     return MadeKey(key, text, made)
@@ -108,11 +108,11 @@ async def change_key(
     key = replace(before, **wanted.changes)
     tenant = key.tenant
     made: Made | None = None
-    if tenant is not None and _ended(before, now=now) and not _ended(key, now=now):
+    if tenant is not None and _has_ended(before, now=now) and not _has_ended(key, now=now):
         await _require_room(db, tenant, key.role, expires_at=key.expires_at, now=now)
     if webhook_url is not None and tenant is not None:
         if key.endpoint_id is None:
-            made = await create_endpoint(db, actor, tenant, _named(webhook_url, key.name), rules)
+            made = await create_endpoint(db, actor, tenant, _with_url(webhook_url, key.name), rules)
             key = replace(key, endpoint_id=made.endpoint.id)
         else:
             await _move(db, actor, tenant, key.endpoint_id, webhook_url, now=now)
@@ -183,9 +183,9 @@ async def _move(db: Session, actor: Actor, tenant: Tenant, endpoint_id: UUID, ur
     )
 
 
-def _named(url: str, name: str) -> Change:
+def _with_url(url: str, name: str) -> Change:
     return lambda before, _: replace(before, url=url, name=name)
 
 
-def _ended(key: ApiKey, *, now: datetime) -> bool:
+def _has_ended(key: ApiKey, *, now: datetime) -> bool:
     return key.expires_at is not None and key.expires_at <= now

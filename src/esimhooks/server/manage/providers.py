@@ -84,10 +84,10 @@ async def dry_run(
     tried = replace(stored, kind=kind, base_url=None, credentials={}, settings=settings)
     candidate = current if document is None else connected.build(tried)
     entries = (await journal_lists.page(db, JournalFilter(source=name), before=None, limit=last)).rows
-    return await asyncio.to_thread(_tried, entries, current, candidate)  # notifications go on being taken meanwhile
+    return await asyncio.to_thread(_try, entries, current, candidate)  # notifications go on being taken meanwhile
 
 
-def _tried(entries: Sequence[JournalEntry | Unreadable], current: Provider, candidate: Provider) -> Sequence[Tried]:
+def _try(entries: Sequence[JournalEntry | Unreadable], current: Provider, candidate: Provider) -> Sequence[Tried]:
     return [
         Tried(
             notification_id=entry.id,

@@ -115,7 +115,7 @@ async def raise_test_event(
         esim = fresh_esim(tenant, wanted, rules, now=now)
         is_new = True
     else:
-        esim = await _locked(db, tenant, wanted.esim_id)
+        esim = await _lock_esim(db, tenant, wanted.esim_id)
         is_new = False
     change = _step(esim, _next_facts(esim, wanted, now), now)
     emission = emit(change, rules, now=now)
@@ -261,7 +261,7 @@ def _iccid() -> str:
     return next(one for one in (f"{digits}{last}" for last in range(10)) if is_valid_luhn(one))
 
 
-async def _locked(db: Session, tenant: Tenant, esim_id: UUID) -> Esim:
+async def _lock_esim(db: Session, tenant: Tenant, esim_id: UUID) -> Esim:
     found(await esims.find(db, tenant, esim_id), "eSIM")
     keys = batch_reads.LookupKeys(scope=batch_reads.Scope(tenant=tenant), identity=Identity(), esim_ids=(esim_id,))
     known = await batch_reads.lock_and_read(db, [keys], [])

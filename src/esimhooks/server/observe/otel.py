@@ -64,7 +64,7 @@ class OpenTelemetry:
         """Record a span while the context lasts."""
         with self._tracer.start_as_current_span(
             name,
-            context=None if parent is None else _extracted(parent),
+            context=None if parent is None else _extract(parent),
             kind=KINDS[kind],
             links=[trace.Link(_span_context(link)) for link in links],
             attributes=attributes,
@@ -97,9 +97,9 @@ def _traceparent(context: Context | None) -> str | None:
     return carrier.get("traceparent")
 
 
-def _extracted(traceparent: str) -> Context:
+def _extract(traceparent: str) -> Context:
     return _context.extract({"traceparent": traceparent}, Context())
 
 
 def _span_context(traceparent: str) -> trace.SpanContext:
-    return trace.get_current_span(_extracted(traceparent)).get_span_context()
+    return trace.get_current_span(_extract(traceparent)).get_span_context()

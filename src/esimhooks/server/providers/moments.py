@@ -27,7 +27,7 @@ def moment(value: object, *, zone: tzinfo = UTC, pattern: str | None = None) -> 
     after 2099, which no eSIM can have.
     """
     try:
-        read = _read(value, zone) if pattern is None else _patterned(value, pattern, zone)
+        read = _read(value, zone) if pattern is None else _parse_pattern(value, pattern, zone)
     except (ValueError, OverflowError):
         raise ValueError("not a time") from None
     if not _EARLIEST <= read < _LATEST:
@@ -47,7 +47,7 @@ def _read(value: object, zone: tzinfo) -> datetime:
     return _unknown()
 
 
-def _patterned(value: object, pattern: str, zone: tzinfo) -> datetime:
+def _parse_pattern(value: object, pattern: str, zone: tzinfo) -> datetime:
     if not isinstance(value, (str, int)) or isinstance(value, bool):
         return _unknown()
     return _in_utc(datetime.strptime(str(value), pattern), zone)  # noqa: DTZ007 - the zone is added there

@@ -28,7 +28,7 @@ KINDS: dict[str, ProviderFactory] = {
 
 def build(config: ProviderConfig, session: ClientSession, pace: Pace) -> Provider:
     """Build the provider. Raises `Refused` (422) with a pointer to what is not as its kind expects."""
-    factory = KINDS.get(config.kind) or _installed(config.kind)
+    factory = KINDS.get(config.kind) or _load_installed(config.kind)
     return factory(config, session, pace)
 
 
@@ -37,7 +37,7 @@ def installed_kinds() -> Sequence[EntryPoint]:
     return sorted((one for one in entry_points(group=GROUP) if one.name not in KINDS), key=lambda one: one.name)
 
 
-def _installed(kind: str) -> ProviderFactory:
+def _load_installed(kind: str) -> ProviderFactory:
     found = installed_kinds()
     for entry_point in found:
         if entry_point.name == kind:

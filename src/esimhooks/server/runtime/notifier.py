@@ -60,9 +60,9 @@ class Notifier:
     async def _listen(self) -> float:
         if self._dsn is None:
             return IDLE_S
-        await lanes.listen(self._dsn, self._local.notify, sender=self._name, connected=self._connected)
+        await lanes.listen(self._dsn, self._local.notify, sender=self._name, connected=self._on_connected)
         return 0.0
 
-    def _connected(self, backend: lanes.Backend | None) -> None:
+    def _on_connected(self, backend: lanes.Backend | None) -> None:
         self.backend = backend
         self._local.notify()  # the dispatcher reports it

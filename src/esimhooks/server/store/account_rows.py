@@ -101,12 +101,12 @@ async def read(db: Session, account_id: UUID, table: Table) -> AsyncIterator[lis
     """
     cursor = await db.conn.cursor(sql, account_id, list(table.without), timeout=TIMEOUT_S)
     while rows := await cursor.fetch(ROWS, timeout=TIMEOUT_S):
-        yield [_decrypted(db, table, row["row"]) for row in rows]
+        yield [_decrypt(db, table, row["row"]) for row in rows]
 
 
 async def write(db: Session, table: Table, rows: Sequence[Document]) -> None:
     """Store rows of another installation; needs a transaction."""
-    encrypted = [_encrypted(db, table, row) for row in rows]
+    encrypted = [_encrypt(db, table, row) for row in rows]
     if table.name == "seen_notifications":
         await _write_seen(db, encrypted)
         return
@@ -210,7 +210,7 @@ async def oldest_day(db: Session, account_id: UUID) -> datetime | None:
     return min(times, default=None)
 
 
-def _decrypted(db: Session, table: Table, row: Document) -> Document:
+def _decrypt(db: Session, table: Table, row: Document) -> Document:
     return row | {
         name: base64.b64encode(db.cipher.decrypt(_bytes_of(row[name]), row=bound.format(**row))).decode()
         for name, bound in _ENCRYPTED[table.name].items()
@@ -218,7 +218,7 @@ def _decrypted(db: Session, table: Table, row: Document) -> Document:
     }
 
 
-def _encrypted(db: Session, table: Table, row: Mapping[str, object]) -> Document:
+def _encrypt(db: Session, table: Table, row: Mapping[str, object]) -> Document:
     values = dict(row)
     for name, bound in _ENCRYPTED[table.name].items():
         if (value := msgspec.convert(row[name], str | None)) is not None:

@@ -102,11 +102,11 @@ def _split_user(rest: str) -> tuple[str, str]:
     if split_at < 0:
         return "", rest
     user, has_password, password = rest[:split_at].partition(":")
-    secret = f":{_escaped(password)}" if has_password else ""
-    return f"{_escaped(user)}{secret}@", rest[split_at + 1 :]
+    secret = f":{_escape(password)}" if has_password else ""
+    return f"{_escape(user)}{secret}@", rest[split_at + 1 :]
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     """Escape what would end a part of an address; what is escaped already stays."""
     return quote(text, safe="%")
 

@@ -176,7 +176,7 @@ class Database:
                 session.for_pooler = True
                 yield session
             return
-        async with self._acquired() as session:
+        async with self._acquire() as session:
             yield session
 
     @asynccontextmanager
@@ -195,7 +195,7 @@ class Database:
     async def _in_transaction(
         self, *, isolation: Literal["read_committed", "repeatable_read"] = "read_committed", readonly: bool = False
     ) -> AsyncIterator[Session]:
-        async with self._acquired() as session:
+        async with self._acquire() as session:
             async with session.conn.transaction(isolation=isolation, readonly=readonly):
                 if self._pooled:
                     await session.conn.execute(IN_TRANSACTION)
@@ -203,7 +203,7 @@ class Database:
             session.committed()
 
     @asynccontextmanager
-    async def _acquired(self) -> AsyncIterator[Session]:
+    async def _acquire(self) -> AsyncIterator[Session]:
         with self._refusals_logged(), passing_errors(self._location):
             try:
                 async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as conn:
@@ -245,7 +245,7 @@ async def connect(dsn: str, cipher: Cipher, *, connections: int = 10, pooled: bo
 
     Raises `NotNow` where no server answers and `Broken` for a refused login or database.
     """
-    where = _parsed(dsn)
+    where = _parse(dsn)
     try:
         with passing_errors(where.location):
             pool = await asyncpg.create_pool(
@@ -273,8 +273,8 @@ async def connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     Raises `NotNow` where no server answers or the block meets a temporary error, and `Broken` for a refused login or an address
     that cannot be parsed.
     """
-    with passing_errors(_parsed(dsn).location):
-        conn = await _connected(dsn)
+    with passing_errors(_parse(dsn).location):
+        conn = await _connect(dsn)
         try:
             yield conn
         except BaseException:
@@ -283,15 +283,15 @@ async def connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
         await conn.close()
 
 
-def _parsed(dsn: str) -> address.Address:
+def _parse(dsn: str) -> address.Address:
     try:
         return address.parse(dsn)
     except Broken as error:
         raise Broken(f"ESIMHOOKS_DATABASE_URL: {error}") from None
 
 
-async def _connected(dsn: str) -> asyncpg.Connection:
-    where = _parsed(dsn)
+async def _connect(dsn: str) -> asyncpg.Connection:
+    where = _parse(dsn)
     try:
         conn: asyncpg.Connection = await asyncpg.connect(
             where.dsn,
@@ -383,9 +383,9 @@ class passing_errors:  # noqa: N801 - reads as a statement
             reason = f"what was to be written does not fit what is stored ({type(error).__name__})"
             raise Conflicting(reason, retry_after_s=1.0) from error
         if isinstance(error, TEMPORARY):
-            raise NotNow(f"the database does not answer ({self._explained(error)})", retry_after_s=2.0) from error
+            raise NotNow(f"the database does not answer ({self._explain(error)})", retry_after_s=2.0) from error
 
-    def _explained(self, error: BaseException) -> str:
+    def _explain(self, error: BaseException) -> str:
         """Return what went wrong: in words only where the server said it, as a person may have to fix it."""
         words = f": {error.args[0]}" if isinstance(error, asyncpg.PostgresError) and error.args else ""
         advice = f"; {POOLER}" if "unsupported startup parameter" in words else ""

@@ -38,7 +38,7 @@ class Cipher:
     """Encrypts with the first of its keys and decrypts with any. Raises `Broken` for a key that is not 32 bytes of base64."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        ciphers = [(_key_id(key), AESGCM(key)) for key in map(_decoded, keys)]
+        ciphers = [(_key_id(key), AESGCM(key)) for key in map(_decode_key, keys)]
         if not ciphers:
             raise Broken("ESIMHOOKS_ENCRYPTION_KEY: expected at least one key")
         self._newest = ciphers[0]
@@ -92,7 +92,7 @@ def readable(
     return listed
 
 
-def _decoded(text: str) -> bytes:
+def _decode_key(text: str) -> bytes:
     try:
         key = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -218,8 +218,8 @@ def row_of(db: Session, esim: Esim) -> list[object]:
     return [
         *(getattr(esim, name) for name in PLAIN),
         *(_document(getattr(esim, name)) for name in DOCUMENTS),
-        _encrypted(db, credentials, _row(esim.id, "credentials")),
-        _encrypted(db, esim.pending_changes, _row(esim.id, "held")),
+        _encrypt(db, credentials, _row(esim.id, "credentials")),
+        _encrypt(db, esim.pending_changes, _row(esim.id, "held")),
     ]
 
 
@@ -227,11 +227,11 @@ def _document(value: object) -> object:
     return None if value in ({}, NOTHING_REPORTED, NOTHING_FURTHER) else value
 
 
-def _encrypted(db: Session, values: object, row: str) -> bytes | None:
+def _encrypt(db: Session, values: object, row: str) -> bytes | None:
     return db.cipher.encrypt(msgspec.json.encode(values), row=row) if values else None
 
 
-def _decrypted(db: Session, encrypted: bytes | None, row: str) -> dict[str, object]:
+def _decrypt(db: Session, encrypted: bytes | None, row: str) -> dict[str, object]:
     return (
         {} if encrypted is None else msgspec.json.decode(db.cipher.decrypt(encrypted, row=row), type=dict[str, object])
     )
@@ -255,8 +255,8 @@ def esim_of(db: Session, row: asyncpg.Record) -> Esim:
     for name, kind in DOCUMENTS.items():
         if row[name] is not None:
             values[name] = msgspec.convert(row[name], kind)
-    values |= _decrypted(db, row["sealed_credentials"], _row(row["id"], "credentials"))
-    values["pending_changes"] = _decrypted(db, row["sealed_held"], _row(row["id"], "held"))
+    values |= _decrypt(db, row["sealed_credentials"], _row(row["id"], "credentials"))
+    values["pending_changes"] = _decrypt(db, row["sealed_held"], _row(row["id"], "held"))
     return Esim(**values)
 
 

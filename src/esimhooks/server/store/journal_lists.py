@@ -46,7 +46,7 @@ async def _about(
     db: Session, where: JournalFilter, *, before: UUID | None, limit: int
 ) -> Sequence[JournalEntry | Unreadable]:
     """Return entries about some eSIMs, alone or among others, each found by its index, however long the journal is."""
-    esim_ids, waiting_ids = await _meant(db, where)
+    esim_ids, waiting_ids = await _find_subjects(db, where)
     parameters = Parameters()
     conditions = parameters.between(first=where.first_id, last=where.last_id, before=before)
     conditions += parameters.equal({"source": where.source, "outcome": where.outcome})
@@ -69,7 +69,7 @@ async def _about(
     return listed(db, rows)
 
 
-async def _meant(db: Session, where: JournalFilter) -> tuple[Sequence[UUID], Sequence[UUID]]:
+async def _find_subjects(db: Session, where: JournalFilter) -> tuple[Sequence[UUID], Sequence[UUID]]:
     """Return the eSIMs that are meant, and the notifications that name them and still wait for an eSIM."""
     filters = {"iccid": where.iccid, "transaction_id": where.transaction_id, "order_no": where.order_no}
     numbers = {name: value for name, value in filters.items() if value is not None}

@@ -50,7 +50,7 @@ async def check_current(dsn: str) -> None:
     be replaced one by one.
     """
     async with _connection(dsn) as conn, conn.transaction():
-        if problem := _problem(await _applied(conn)):
+        if problem := _problem(await _applied_migrations(conn)):
             raise Broken(": ".join(problem))
 
 
@@ -60,13 +60,13 @@ async def state(dsn: str) -> tuple[str | None, str]:
     Raises `NotNow` where the database does not answer and `Broken` where it refuses.
     """
     async with _connection(dsn) as conn, conn.transaction():
-        applied = await _applied(conn)
+        applied = await _applied_migrations(conn)
     return _shown(applied) if _problem(applied) else f"{NEWEST:04}", f"{NEWEST:04}"
 
 
 async def check_not_behind(db: Session) -> None:
     """Raise `NotNow` where the database of a running node is behind it, as after a restore of an old or empty backup."""
-    if problem := _problem(await _applied(db.conn)):
+    if problem := _problem(await _applied_migrations(db.conn)):
         raise NotNow(problem[0])
 
 
@@ -85,7 +85,7 @@ def _shown(applied: dict[int, int]) -> str | None:
     return f"{max(applied):04}" if applied else None
 
 
-async def _applied(conn: "asyncpg.Connection | Connection") -> dict[int, int]:
+async def _applied_migrations(conn: "asyncpg.Connection | Connection") -> dict[int, int]:
     """Return the migrations that the database has, each with the one that a program must know to work with it."""
     if await _has_table(conn, "schema_migrations"):
         rows = await conn.fetch("SELECT number, needs FROM schema_migrations", timeout=30)
@@ -105,7 +105,7 @@ async def _apply_next(conn: asyncpg.Connection, to: int) -> bool:
     """Apply the first migration that is missing; return whether there was one."""
     async with conn.transaction():
         await conn.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
-        applied = await _applied(conn)
+        applied = await _applied_migrations(conn)
         if max(applied.values(), default=0) > NEWEST and (problem := _problem(applied)):
             raise Broken(": ".join(problem))
         if not await _has_table(conn, "schema_migrations"):

@@ -101,7 +101,7 @@ class Sender:
                 exchange.plain, exchange.local = addressed.plain, addressed.local
                 tls = None if addressed.plain else self._tls if ca_pem is None else self._tls_with(ca_pem)
                 origin = Origin(addressed.target.host, addressed.target.port, tls)
-                request = b"".join((addressed.head, _encoded(headers), b"%d\r\n\r\n" % len(body), body))
+                request = b"".join((addressed.head, _encode(headers), b"%d\r\n\r\n" % len(body), body))
                 connection, answer = await self._post(addressed.target, origin, request, exchange)
         except Exception as failure:  # noqa: BLE001  # a raise would lose the attempt; what is not foreseen is ours
             kind, text = self._explain(failure, exchange, timeout_s, expired=limit.expired())
@@ -208,7 +208,7 @@ class _Addressed(NamedTuple):
     local: bool
 
 
-def _encoded(headers: Mapping[str, str]) -> bytes:
+def _encode(headers: Mapping[str, str]) -> bytes:
     """Return the header lines, and the beginning of the one that says how long the body is."""
     text = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if text.count("\r") != len(headers) or text.count("\n") != len(headers) or "\0" in text:

@@ -64,12 +64,12 @@ class Dialler:
         Raises `GateRefused`, `ProxyUnreachable`, `ProxyRefused`, `ssl.SSLError` or another `OSError`.
         """
         if self._proxy is None:
-            sock = await self._connected(target.host, target.port, exchange)
-            return await _opened(sock, exchange, tls=tls, name=target.host, dialled=exchange.dialled)
+            sock = await self._connect(target.host, target.port, exchange)
+            return await _open(sock, exchange, tls=tls, name=target.host, dialled=exchange.dialled)
         try:
-            sock = await self._connected(self._proxy.host, self._proxy.port, exchange)
+            sock = await self._connect(self._proxy.host, self._proxy.port, exchange)
             inner = self._tls if self._proxy.over_tls else None
-            connection = await _opened(sock, exchange, tls=inner, name=self._proxy.host, dialled=None)
+            connection = await _open(sock, exchange, tls=inner, name=self._proxy.host, dialled=None)
         except OSError as error:
             raise ProxyUnreachable from error
         if tls is not None:
@@ -93,7 +93,7 @@ class Dialler:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
 
-    async def _connected(self, host: str, port: int, exchange: Exchange) -> socket.socket:
+    async def _connect(self, host: str, port: int, exchange: Exchange) -> socket.socket:
         literal = parse_address(host)
         addresses = [host] if literal is not None else await self._resolver.resolve(host, port, exchange)
         exchange.stage = Stage.CONNECTING
@@ -123,7 +123,7 @@ class Dialler:
             raise ProxyRefused(answer.status)
 
 
-async def _opened(
+async def _open(
     sock: socket.socket, exchange: Exchange, *, tls: ssl.SSLContext | None, name: str, dialled: str | None
 ) -> Connection:
     """Return the connection over a socket that is connected; the socket is closed where the handshake fails."""

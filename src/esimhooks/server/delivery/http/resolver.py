@@ -35,7 +35,7 @@ def system_lookup(host: str) -> list[str]:
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
-def _found(lookup: Lookup, host: str) -> list[str]:
+def _look_up(lookup: Lookup, host: str) -> list[str]:
     """Return what was found; nothing, or a name that cannot even be looked up, is a name that does not exist."""
     try:
         addresses = list(lookup(host))
@@ -94,7 +94,7 @@ class GuardedResolver:
 
     def _find(self, host: str) -> list[str]:
         try:
-            addresses = _found(self._lookup, host)
+            addresses = _look_up(self._lookup, host)
         except socket.gaierror as error:
             if error.errno in NO_SUCH_NAME:
                 self._answered_at = time.monotonic()

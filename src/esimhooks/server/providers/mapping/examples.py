@@ -80,9 +80,9 @@ def run(mapped: Mapped, example: Example) -> list[str]:
         doubts=sorted(set(example.doubts)),
     )
     return [
-        f"{name}: expected {_written(wanted)}, got {_written(got)}" + (f" ({became.detail})" if became.detail else "")
+        f"{name}: expected {_to_json(wanted)}, got {_to_json(got)}" + (f" ({became.detail})" if became.detail else "")
         for name, member in COMPARED.items()
-        if _written(wanted := getattr(expected, member)) != _written(got := getattr(became, member))
+        if _to_json(wanted := getattr(expected, member)) != _to_json(got := getattr(became, member))
     ]
 
 
@@ -197,7 +197,7 @@ def _order(order_update: OrderUpdate) -> dict[str, str]:
     return {name: value for name, value in shown.items() if value is not None}
 
 
-def _written(value: object) -> str:
+def _to_json(value: object) -> str:
     return msgspec.json.encode(value, order="sorted").decode()
 
 

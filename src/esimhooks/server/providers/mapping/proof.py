@@ -110,7 +110,7 @@ def _part(part: str, request: InboundRequest, credentials: Credentials) -> bytes
             return name.encode()
 
 
-def _given(request: InboundRequest, header: str, prefix: str) -> bytes | None:
+def _header_value(request: InboundRequest, header: str, prefix: str) -> bytes | None:
     """Return what the header holds behind the prefix, or None where there is no such header."""
     value = request.headers.get(header, "").strip()
     if not value or value[: len(prefix)].lower() != prefix.lower():
@@ -157,7 +157,7 @@ def _hmac(verify: Verify, header: str, text: str, credentials: Credentials) -> P
 
 def _digest(verify: Verify, header: str, credentials: Credentials, digest_of: Callable[[bytes], bytes]) -> Proof:
     def proves(request: InboundRequest) -> bool:
-        given = _given(request, header, verify.prefix)
+        given = _header_value(request, header, verify.prefix)
         return given is not None and _is_encoded(
             digest_of(_signed(verify, request, credentials)), given, verify.encoding
         )
@@ -175,7 +175,7 @@ def _ed25519(verify: Verify, header: str, text: str, credentials: Credentials) -
     public = Ed25519PublicKey.from_public_bytes(_bytes_of(text, verify.secret_encoding))
 
     def proves(request: InboundRequest) -> bool:
-        given = _given(request, header, verify.prefix)
+        given = _header_value(request, header, verify.prefix)
         try:
             signature = _bytes_of((given or b"").decode(), verify.encoding)
             public.verify(signature, _signed(verify, request, credentials))
@@ -214,7 +214,7 @@ def _wsse(verify: Verify, header: str, text: str, credentials: Credentials) -> P
         nonce, created = members.get("Nonce", ""), members.get("Created", "")
         given = members.get("PasswordDigest", "").encode("utf-8", "surrogatepass")
         tail = f"{created}{text}".encode("utf-8", "surrogatepass")
-        heads = [nonce.encode("utf-8", "surrogatepass"), *_decoded(nonce)]
+        heads = [nonce.encode("utf-8", "surrogatepass"), *_decode(nonce)]
         digests = [base64.b64encode(hashlib.new(verify.algorithm, head + tail).digest()) for head in heads]
         named = hmac.compare_digest(
             members.get("Username", "").encode("utf-8", "surrogatepass"), username.encode("utf-8", "surrogatepass")
@@ -224,7 +224,7 @@ def _wsse(verify: Verify, header: str, text: str, credentials: Credentials) -> P
     return proves
 
 
-def _decoded(nonce: str) -> Sequence[bytes]:
+def _decode(nonce: str) -> Sequence[bytes]:
     try:
         return [base64.b64decode(nonce, validate=True)]
     except (ValueError, binascii.Error):

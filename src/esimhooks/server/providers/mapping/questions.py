@@ -202,7 +202,7 @@ def unwrap(question: CompiledRequest, answer: api_call.Answer, *, secrets: list[
         return view
     words = question.reason.read(view) if question.reason else None
     message = shown_words(f"{code or f'HTTP {answer.status}'}: {words}" if words else code, secrets=secrets)
-    raise _meant(meaning, answer, message or f"the provider answered HTTP {answer.status}")
+    raise _error_of(meaning, answer, message or f"the provider answered HTTP {answer.status}")
 
 
 def _code(raw: object) -> str:
@@ -212,7 +212,7 @@ def _code(raw: object) -> str:
     return "true" if raw is True else str(raw)
 
 
-def _meant(meaning: Meaning | None, answer: api_call.Answer, message: str) -> Exception:
+def _error_of(meaning: Meaning | None, answer: api_call.Answer, message: str) -> Exception:
     match meaning:
         case "allocating":
             return StillAllocating(message, retry_after_s=_ALLOCATING_RETRY_S)

@@ -64,7 +64,7 @@ class Reader:
         self._fold = value.fold
         self._read = _kind(name, value)
         self._table = _table(value)
-        self._const = None if value.const is None else self._known(value.const, "its constant")
+        self._const = None if value.const is None else self._read_constant(value.const, "its constant")
         self._check_table(value)
 
     @property
@@ -119,9 +119,9 @@ class Reader:
             return
         for word in (value.table or {}).values():
             if word != "":
-                self._known(word, "its table")
+                self._read_constant(word, "its table")
 
-    def _known(self, word: object, place: str) -> object:
+    def _read_constant(self, word: object, place: str) -> object:
         """Return what stands in the document itself, as it is read. Raises `ValueError` where it is not as expected."""
         try:
             return self._read(Fields({self.name: _plain(word)}), self.name)
