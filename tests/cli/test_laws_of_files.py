@@ -62,7 +62,7 @@ installations = st.builds(
 @given(there=installations)
 def test_what_is_written_changes_nothing_when_it_is_applied(there: Installation) -> None:
     tables = toml.tables(there)
-    files: list[Any] = [tomllib.loads(toml.written(tables)), json.loads(json.dumps(tables))]
+    files: list[Any] = [tomllib.loads(toml.dumps(tables)), json.loads(json.dumps(tables))]
 
     for content in files:
         wanted = parsed(content)

@@ -62,7 +62,7 @@ def answer_all_that_begins(scheduler: LaneScheduler) -> list[tuple[LaneState, Jo
     answered: list[tuple[LaneState, Job]] = []
     while started := list(scheduler.start_next(now=0.0, limit=1000)):
         for lane, job in started:
-            scheduler.answered(lane, job)
+            scheduler.on_answered(lane, job)
             answered.append((lane, job))
     return answered
 
@@ -71,7 +71,7 @@ def begun(scheduler: LaneScheduler, *, now: float) -> int:
     """Begin what may begin, have it answered at once, and return how many there were."""
     started = list(scheduler.start_next(now=now, limit=1000))
     for lane, job in started:
-        scheduler.answered(lane, job)
+        scheduler.on_answered(lane, job)
     return len(started)
 
 
@@ -115,7 +115,7 @@ def test_once_results_are_written_the_rest_is_sent() -> None:
     while answered := answer_all_that_begins(scheduler):
         sent += len(answered)
         for lane, job in answered:
-            scheduler.written(lane, job, now=0.0)
+            scheduler.on_written(lane, job, now=0.0)
 
     assert sent == 20 * CAP
 
@@ -125,7 +125,7 @@ def test_a_suspect_is_sent_once_the_outcome_of_the_one_before_is_written() -> No
     scheduler.add([a_job(endpoint_id, claims=SUSPECT_AT) for _ in range(2)], now=0.0)
 
     [(lane, job)] = answer_all_that_begins(scheduler)
-    scheduler.written(lane, job, now=0.0)
+    scheduler.on_written(lane, job, now=0.0)
 
     assert len(answer_all_that_begins(scheduler)) == 1
 
@@ -164,8 +164,8 @@ class Crowd:
         """Let the oldest attempts of an account be answered and written, one after the other, and begin what may begin."""
         for _ in range(number):
             lane, job = self.in_flight[account_id].pop(0)
-            self.scheduler.answered(lane, job)
-            self.scheduler.written(lane, job, now=0.0)
+            self.scheduler.on_answered(lane, job)
+            self.scheduler.on_written(lane, job, now=0.0)
             self.begin()
 
     def number(self, account_id: UUID) -> int:
@@ -324,9 +324,9 @@ def test_what_is_new_does_not_overtake_what_was_due_before() -> None:
 def test_a_lane_looks_for_more_only_where_a_result_made_the_next_delivery_of_an_esim_due(*, next_is_due: bool) -> None:
     scheduler, _ = a_leased_lane(jobs=1)
     [(lane, job)] = scheduler.start_next(now=0, limit=1)
-    scheduler.answered(lane, job)
+    scheduler.on_answered(lane, job)
 
-    scheduler.written(lane, job, now=0, next_is_due=next_is_due)
+    scheduler.on_written(lane, job, now=0, next_is_due=next_is_due)
 
     assert lane.wants_more is next_is_due
     assert (lane.direct_capacity(now=0) == 0) is next_is_due

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import ClientSession
 
 from esimhooks.server.providers.sandbox import wire
-from esimhooks.server.providers.sandbox.esims import Purchase, placed
+from esimhooks.server.providers.sandbox.esims import Purchase, place
 from esimhooks.server.providers.sandbox.sandbox import Sandbox, SandboxConfig
 
 
@@ -71,7 +71,7 @@ async def test_an_esim_is_not_found_before_it_is_allocated() -> None:
 
 def test_a_revoked_esim_is_spelt_in_answers_as_the_provider_spells_it_there() -> None:
     revoked = replace(
-        placed(Purchase(order_no="B1", transaction_id="T1"), Random(1), datetime.now(UTC)).esims[0],
+        place(Purchase(order_no="B1", transaction_id="T1"), Random(1), datetime.now(UTC)).esims[0],
         esim_status="REVOKED",
     )
 

@@ -123,7 +123,7 @@ async def test_a_value_that_cannot_be_decrypted_is_named_and_all_others_get_the_
         await rekey_all(pool)
 
     async with pool.session() as db:
-        assert [column.table for column in ENCRYPTED_COLUMNS if await rekey.left(db, column)] == ["events"]
+        assert [column.table for column in ENCRYPTED_COLUMNS if await rekey.count_left(db, column)] == ["events"]
         assert await db.conn.fetchval("SELECT sealed_body FROM events") == bad["sealed_body"]
     await pool.close()
     await forget_canaries(database)
@@ -152,7 +152,7 @@ async def test_a_run_that_is_killed_is_begun_again_and_ends(
     assert await second.wait() == 0
     pool = await pool_of(settings, new)
     async with pool.session() as db:
-        assert [column.table for column in ENCRYPTED_COLUMNS if await rekey.left(db, column)] == []
+        assert [column.table for column in ENCRYPTED_COLUMNS if await rekey.count_left(db, column)] == []
     await pool.close()
     async with running(with_keys(settings, new)) as node, Api(node.url, node.admin_key) as operator:
         assert (await operator.get(f"/v1/esims/{esim['id']}?{tenant}"))["ac"] == CODE

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from msgspec import UNSET, Struct, UnsetType
 
-from esimhooks.server.api.merge_patch import merged, named
+from esimhooks.server.api.merge_patch import merged, patch_values
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.validation import decode
 
@@ -51,8 +51,8 @@ def test_a_patch_changes_what_it_names(sent: bytes, after: dict[str, object]) ->
 
 
 def test_what_is_named_is_distinguished_from_what_is_not() -> None:
-    assert named(Patch(name=None)) == {"name": None}
-    assert named(Patch()) == {}
+    assert patch_values(Patch(name=None)) == {"name": None}
+    assert patch_values(Patch()) == {}
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,10 @@ from esimhooks.cli import (
     trigger,
     verify,
 )
-from esimhooks.cli.help import reworded
+from esimhooks.cli.help import reword
 from esimhooks.cli.installation import commands as installation
 from esimhooks.cli.installation import importing
-from esimhooks.cli.messages import Failed, explained, usage
+from esimhooks.cli.messages import Failed, explain, usage
 from esimhooks.cli.resources import RESOURCES
 from esimhooks.cli.verbs import Resource, application, command
 from esimhooks.server.domain.errors import EsimhooksError
@@ -111,7 +111,7 @@ def main(arguments: Sequence[str]) -> int:
         output.complain(f"{error.object}: expected text in UTF-8")
         return 2
     except (Failed, EsimhooksError, OSError, BaseExceptionGroup) as error:
-        message = explained(error)
+        message = explain(error)
         if message is None:
             raise
         output.complain(message)
@@ -122,7 +122,7 @@ def main(arguments: Sequence[str]) -> int:
 @cache
 def tree() -> Any:
     """Return the tree of commands, which takes longer to build than most commands take."""
-    return reworded(typer.main.get_command(app))
+    return reword(typer.main.get_command(app))
 
 
 def _wrong_usage(error: typer.TyperException) -> int:

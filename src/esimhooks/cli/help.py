@@ -15,13 +15,13 @@ REPLACED = (
 TYPES = {"<int>": "N", "<int range>": "N", "<float>": "N", "<path>": "FILE"}
 
 
-def reworded(command: Any) -> Any:
+def reword(command: Any) -> Any:
     """Return a command of Typer and those below it, changed."""
     command.short_help = summary(command.help or "", SUMMARY)
     for param in command.params:
         _change(param)
     for inner in getattr(command, "commands", {}).values():
-        reworded(inner)
+        reword(inner)
     return command
 
 

@@ -115,16 +115,16 @@ class ReadTools:
         for number in NUMBERS:
             found = client.rows("esims", limit=ROWS, **{number: query})
             if found:
-                return shown({"foundBy": number, "esims": found})
+                return hide_credentials({"foundBy": number, "esims": found})
         return {"foundBy": None, "esims": []}
 
     def trace(self, context: Context, any_id: AnyId, account: Account = None, mode: Mode = None) -> Json:
         """Show the chain around any id: the provider's notification, the eSIM, its events, deliveries and attempts."""
-        return shown(self._client(context, account, mode).get("trace", any_id))
+        return hide_credentials(self._client(context, account, mode).get("trace", any_id))
 
     def endpoints(self, context: Context, account: Account = None, mode: Mode = None) -> Json:
         """List the endpoints, the addresses that webhooks go to, with whether they are enabled and why not."""
-        return shown({"endpoints": self._client(context, account, mode).rows("endpoints")})
+        return hide_credentials({"endpoints": self._client(context, account, mode).rows("endpoints")})
 
     def why_failing(self, context: Context, endpoint: EndpointId, account: Account = None, mode: Mode = None) -> Json:
         """Say why deliveries to an endpoint fail: its state, its last failed attempts, and what to do about each."""
@@ -140,7 +140,7 @@ class ReadTools:
         ]
         failures = [_failure(client.get("deliveries", one["id"])) for one in rows[:5]]
         state = {name: about[name] for name in ("id", "url", "enabled", "disabledReason", "timeout", "retrySchedule")}
-        return shown({"endpoint": state, "stats": stats, "failures": failures})
+        return hide_credentials({"endpoint": state, "stats": stats, "failures": failures})
 
     def what_waits(self, context: Context, account: Account = None, mode: Mode = None) -> Json:
         """Say what waits to be delivered: for each endpoint how much, since when, and what holds it back."""
@@ -152,7 +152,7 @@ class ReadTools:
                 waiting.append(
                     {name: one[name] for name in ("id", "url", "enabled", "disabledReason")} | {"lane": lane}
                 )
-        return shown({"endpoints": waiting})
+        return hide_credentials({"endpoints": waiting})
 
     def events(
         self,
@@ -164,7 +164,7 @@ class ReadTools:
     ) -> Json:
         """List the latest events, newest first."""
         rows = self._client(context, account, mode).rows("events", esim=esim, type=type, limit=ROWS)
-        return shown({"events": rows})
+        return hide_credentials({"events": rows})
 
     def event_catalogue(
         self,
@@ -186,7 +186,7 @@ class ReadTools:
     ) -> Json:
         """For operators: list what providers have sent lately and what became of it."""
         rows = self._client(context).rows("notifications", source=source, outcome=outcome, esim=esim, limit=ROWS)
-        return shown({"notifications": rows})
+        return hide_credentials({"notifications": rows})
 
     def dry_run(
         self,
@@ -199,7 +199,7 @@ class ReadTools:
     ) -> Json:
         """For operators: read a provider's notifications again by a mapping before it is stored; nothing is changed."""
         body = {"last": last} | ({} if document is None else {"document": document})
-        return shown(self._client(context).post("providers", provider, "dry-run", body=body))
+        return hide_credentials(self._client(context).post("providers", provider, "dry-run", body=body))
 
 
 class WriteTools:
@@ -230,13 +230,13 @@ class WriteTools:
         mode: Mode = None,
     ) -> Json:
         """Send a delivery again; one that is still pending is attempted now."""
-        return shown(self._client(context, account, mode).post("deliveries", delivery, "retry"))
+        return hide_credentials(self._client(context, account, mode).post("deliveries", delivery, "retry"))
 
     def enable_endpoint(
         self, context: Context, endpoint: EndpointId, account: Account = None, mode: Mode = None
     ) -> Json:
         """Switch an endpoint on; what waits for it goes out."""
-        return shown(self._client(context, account, mode).post("endpoints", endpoint, "enable"))
+        return hide_credentials(self._client(context, account, mode).post("endpoints", endpoint, "enable"))
 
     def trigger(
         self, context: Context, event: Annotated[str, Field(description="as esim.activated")], account: Account = None
@@ -246,7 +246,7 @@ class WriteTools:
         return self._client(context, account, mode).post("test-events", body={"event": event})
 
 
-def shown(answer: Json) -> Json:
+def hide_credentials(answer: Json) -> Json:
     """Return an answer without credentials: their members stay, as `(hidden)`."""
     return dict(_hide(answer))
 

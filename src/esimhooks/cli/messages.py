@@ -79,7 +79,7 @@ class BadField(Struct):
     detail: str = ""
 
 
-def explained(error: BaseException) -> str | None:
+def explain(error: BaseException) -> str | None:
     """Return the message for errors that are expected, also where a task group has wrapped them."""
     messages = [_message(one) for one in _leaves(error)]
     known = [message for message in messages if message is not None]

@@ -103,7 +103,7 @@ def provider_for(fake: FakeProvider, session: ClientSession) -> provider.MappedP
     async def pace() -> None: ...
 
     config = ProviderConfig(name="p", kind="mapping", base_url=fake.url, credentials={"token": "t-1"})
-    return provider.built(compile_document(f'{HEAD}auth = "bearer"\n{FETCH}'), config, session, pace)
+    return provider.build_mapped(compile_document(f'{HEAD}auth = "bearer"\n{FETCH}'), config, session, pace)
 
 
 @pytest.mark.parametrize(

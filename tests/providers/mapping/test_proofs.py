@@ -34,7 +34,7 @@ def build(session: ClientSession) -> Build:
     def built(verify: str, credentials: dict[str, str], **settings: object) -> Provider:
         mapped = compile_document(HEAD + rule('set.status = "s"') + "\n" + verify)
         config = ProviderConfig(name="p", kind="mapping", credentials=credentials, settings=settings, clock=lambda: NOW)
-        return provider.built(mapped, config, session, pace)
+        return provider.build_mapped(mapped, config, session, pace)
 
     return built
 

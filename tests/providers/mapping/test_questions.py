@@ -47,7 +47,7 @@ def provider_for(fake: FakeProvider, http: ClientSession, document: str, **crede
     mapped = compile_document(HEAD + document)
     named = {name: value for name, value in (CREDENTIALS | credentials).items() if name in mapped.credentials}
     config = ProviderConfig(name="p", kind="mapping", base_url=f"{fake.url}/v1", credentials=named, clock=lambda: NOW)
-    return provider.built(mapped, config, http, pace)
+    return provider.build_mapped(mapped, config, http, pace)
 
 
 async def test_one_esim_is_queried_by_its_key(fake: FakeProvider, http: ClientSession) -> None:
@@ -275,7 +275,7 @@ async def test_an_access_token_may_be_had_at_an_address_of_its_own(fake: FakePro
     async def pace() -> None: ...
 
     config = ProviderConfig(name="p", kind="mapping", credentials={"username": "me"}, clock=lambda: NOW)
-    await provider.built(mapped, config, http, pace).fetch(Lookup(esim_tran_no="7"))
+    await provider.build_mapped(mapped, config, http, pace).fetch(Lookup(esim_tran_no="7"))
 
     assert fake.calls() == ["POST /oauth/token", "GET /v1/esims/7"]
 
@@ -322,12 +322,14 @@ async def test_a_provider_without_the_credentials_to_ask_only_listens(http: Clie
     async def pace() -> None: ...
 
     mapped = compile_document(HEAD + 'auth = "basic"\nbaseUrl = "https://api.example.com"\n' + ONE)
-    listening = provider.built(mapped, ProviderConfig(name="p", kind="mapping"), http, pace)
+    listening = provider.build_mapped(mapped, ProviderConfig(name="p", kind="mapping"), http, pace)
     assert listening.can_fetch is False
     with pytest.raises(ProviderRefused, match="no credentials"):
         await listening.fetch(Lookup(esim_tran_no="7"))
     with pytest.raises(Refused) as refused:
-        provider.built(mapped, ProviderConfig(name="p", kind="mapping", credentials={"username": "me"}), http, pace)
+        provider.build_mapped(
+            mapped, ProviderConfig(name="p", kind="mapping", credentials={"username": "me"}), http, pace
+        )
     assert refused.value.errors[0].pointer == "/credentials/password"
 
 

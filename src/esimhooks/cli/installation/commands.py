@@ -42,7 +42,7 @@ def apply(
     wanted, client = document.read(file), Client.from_environment()
     there = present.read(client)
     kept = 0 if prune else not_in_file(wanted, there)
-    confirmed_steps(client, wanted, there, prune=prune, yes=yes, dry_run=dry_run, as_json=as_json)
+    confirm_and_perform(client, wanted, there, prune=prune, yes=yes, dry_run=dry_run, as_json=as_json)
     if kept and not as_json:
         output.note(f"{kept} more on the server are not in the file: they stay, --prune deletes them")
 
@@ -66,7 +66,7 @@ def export(
     if as_json:
         output.json(tables)
     else:
-        output.block(toml.written(tables))
+        output.block(toml.dumps(tables))
     if env is not None:
         env.touch(mode=0o600)
         # Merchants choose the values of headers: a shell must not execute them.
@@ -75,7 +75,7 @@ def export(
         output.note(f"{len(variables)} variables written to {env}, those of providers empty; keep it out of git")
 
 
-def confirmed_steps(  # noqa: PLR0913 - each is an option
+def confirm_and_perform(  # noqa: PLR0913 - each is an option
     client: Client,
     wanted: Installation,
     there: Installation,

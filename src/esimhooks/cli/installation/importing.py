@@ -16,7 +16,7 @@ from msgspec import Struct
 from esimhooks.cli import output
 from esimhooks.cli.client import Client
 from esimhooks.cli.installation import present
-from esimhooks.cli.installation.commands import confirmed_steps
+from esimhooks.cli.installation.commands import confirm_and_perform
 from esimhooks.cli.installation.document import Account, Endpoint, Fields, Installation
 from esimhooks.cli.messages import Failed
 from esimhooks.cli.options import json_in, pairs
@@ -270,7 +270,7 @@ def _command(read: Reader, about: str) -> Callable[..., None]:
         for one in found:
             for sentence in one.lost:
                 output.note(f"endpoint {one.endpoint.key[1]}: {sentence}")
-        confirmed_steps(client, Installation(accounts=[wanted]), there, dry_run=dry_run, as_json=as_json)
+        confirm_and_perform(client, Installation(accounts=[wanted]), there, dry_run=dry_run, as_json=as_json)
 
     run.__doc__ = about
     return run

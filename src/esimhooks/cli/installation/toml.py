@@ -8,7 +8,7 @@ import msgspec
 from esimhooks.cli.installation.document import Account, Endpoint, Fields, Installation
 
 
-def written(tables: Mapping[str, list[Fields] | Fields]) -> str:
+def dumps(tables: Mapping[str, list[Fields] | Fields]) -> str:
     """Return lists of tables as `[[name]]`, lists of tables inside of them as `[[name.inner]]`; null is left out."""
     first = [f"{name} = {_value(value)}\n" for name, value in tables.items() if isinstance(value, dict)]
     lists = ((name, rows) for name, rows in tables.items() if isinstance(rows, list))

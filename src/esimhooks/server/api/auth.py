@@ -238,7 +238,7 @@ def tenant_of(principal: Principal, *, account: str | None, mode: str | None) ->
     return principal.tenant
 
 
-def presented(request: Request) -> str | None:
+def presented_key(request: Request) -> str | None:
     """Return the key that a request carries, if any. Raises `Refused` (400) where it carries several."""
     shown = [one for one in request.header_lines("x-api-key") if one]
     for line in request.header_lines("authorization"):
@@ -251,7 +251,7 @@ def presented(request: Request) -> str | None:
 
 
 def _key_in(request: Request) -> str:
-    text = presented(request)
+    text = presented_key(request)
     if text is None:
         raise Refused.unauthenticated("expected an API key in X-API-Key or as Authorization: Bearer")
     return text

@@ -10,8 +10,7 @@ from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.auth import Principal
 from esimhooks.server.api.bodies import EndpointId
 from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
-from esimhooks.server.api.merge_patch import merged, patch_of, shown_with
-from esimhooks.server.api.merge_patch import named as patch_values
+from esimhooks.server.api.merge_patch import merged, patch_of, patch_values, shown_with
 from esimhooks.server.api.router import Routes
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import OutcomeClass

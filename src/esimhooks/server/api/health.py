@@ -8,7 +8,7 @@ import hmac
 from msgspec import Struct
 
 from esimhooks.server.api.access import OPEN
-from esimhooks.server.api.auth import Authenticator, presented, require_operator
+from esimhooks.server.api.auth import Authenticator, presented_key, require_operator
 from esimhooks.server.api.http import Request, Response
 from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.router import Routes
@@ -42,7 +42,7 @@ async def readyz(health: Health, database: Database) -> HealthView:
 @routes.get("/metrics")
 async def read_metrics(request: Request, installation: Installation, authenticator: Authenticator) -> Response:
     """Return the metrics of this process in Prometheus' text format."""
-    key, token = presented(request) or "", installation.metrics_token
+    key, token = presented_key(request) or "", installation.metrics_token
     if token is None or not hmac.compare_digest(key.encode(), token.encode()):
         require_operator(await authenticator.principal(request))
     return Response(200, metrics.exposition(), metrics.CONTENT_TYPE)

@@ -125,7 +125,7 @@ class Request:
                 raise Refused("the body did not arrive in time", status=408, code="REQUEST_TIMEOUT") from None
         return self._body
 
-    async def gone(self) -> None:
+    async def wait_until_gone(self) -> None:
         """Return once the caller has gone away; for answers that last."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
@@ -169,7 +169,7 @@ class Stream(Struct):
         """Send it."""
         await send(_start(self.status, self.headers, self.media_type, None))
         async with asyncio.TaskGroup() as group:
-            gone = group.create_task(request.gone(), name="caller gone")
+            gone = group.create_task(request.wait_until_gone(), name="caller gone")
             sent = group.create_task(self._send_parts(send), name="stream")
             gone.add_done_callback(lambda _: sent.cancel())
             sent.add_done_callback(lambda _: gone.cancel())

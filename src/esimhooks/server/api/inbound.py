@@ -21,7 +21,7 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, text_of, text_or_none
 from esimhooks.server.domain.notification import InboundRequest
 from esimhooks.server.domain.validation import Text
-from esimhooks.server.ingest.batch import Results, summed_up
+from esimhooks.server.ingest.batch import Results, summarize
 from esimhooks.server.ingest.inbound import Intake
 from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
 from esimhooks.server.observe.refused import RefusalKind
@@ -152,7 +152,7 @@ async def _authenticate(request: Request, connected: ProviderClients, name: str,
     address, credential = authenticator.peer(request), (name, token)
     with authenticator.throttle.trial(address, credential):
         try:
-            return await connected.authenticated(name, token)
+            return await connected.authenticate(name, token)
         except Refused:
             _record_inbound(request)
             raise
@@ -187,7 +187,7 @@ def _tenant(body: UpdatesBody) -> Tenant | None:
 
 
 def _result(results: Results) -> UpdateResult:
-    summary = summed_up(results)
+    summary = summarize(results)
     return UpdateResult(
         outcome=summary.outcome,
         esim=text_or_none(Prefix.ESIM, summary.esim_id),

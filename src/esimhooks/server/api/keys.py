@@ -14,7 +14,7 @@ from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.auth import Authenticator
 from esimhooks.server.api.bodies import AccountId, AwareTime, KeyId, in_utc
 from esimhooks.server.api.lists import Cursor, Limit, Listed, listed, window
-from esimhooks.server.api.merge_patch import named
+from esimhooks.server.api.merge_patch import patch_values
 from esimhooks.server.api.router import Routes
 from esimhooks.server.api.views import view_of
 from esimhooks.server.domain.account import ApiKey
@@ -225,7 +225,7 @@ def _new(body: KeyBody | OperatorKeyBody) -> NewKey:
 
 def _attributes(patch: OperatorKeyPatch) -> dict[str, object]:
     """Return the attributes of a key that a patch names."""
-    changes = named(patch)
+    changes = patch_values(patch)
     if not isinstance(patch.allowed_ips, UnsetType):
         changes["allowed_ips"] = _networks(patch.allowed_ips)
     if not isinstance(patch.expires_at, UnsetType):

@@ -1,7 +1,7 @@
 """JSON merge patch (RFC 7396) on typed bodies: what stands there and what was sent come in, what stands there now goes out.
 
-A patch is a struct of its own whose fields are `... | UnsetType = UNSET`, so that absent, null and a value are distinguished
-apart by its type, and null is refused where nothing may be removed. Nothing is read or stored here.
+A patch is a struct of its own whose fields are `... | UnsetType = UNSET`, so that absent, null and a value are distinguished by
+type, and null is refused where nothing may be removed. Nothing is read or stored here.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,7 +13,7 @@ from msgspec.structs import FieldInfo, fields, replace
 Body = TypeVar("Body", bound=Struct)
 
 
-def named(patch: Struct) -> dict[str, object]:
+def patch_values(patch: Struct) -> dict[str, object]:
     """Return what a patch names, by the names of its attributes; null is None."""
     values = {field.name: getattr(patch, field.name) for field in fields(patch)}
     return {name: value for name, value in values.items() if value is not UNSET}
@@ -27,7 +27,7 @@ def merged(body: Body, patch: Struct, defaults: Struct | None = None) -> Body:
     """
     declared = {one.name: one for one in fields(body)}
     changes: dict[str, object] = {}
-    for name, value in named(patch).items():
+    for name, value in patch_values(patch).items():
         if value is not None:
             changes[name] = _member(getattr(body, name), value)
         else:

@@ -159,7 +159,7 @@ async def _database_findings(database: Database, settings: Settings, *, complete
     for one in unreadable:
         fix = "list the key it was encrypted with in ESIMHOOKS_ENCRYPTION_KEY, or store the provider again"
         yield fail(f"provider {one.name}", "its credentials cannot be decrypted", fix)
-    async for finding in surroundings.reached(readable, public_url=settings.public_url):
+    async for finding in surroundings.check_providers(readable, public_url=settings.public_url):
         yield finding
 
 

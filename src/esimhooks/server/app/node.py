@@ -102,7 +102,7 @@ async def running(settings: Settings, stop: asyncio.Event | None = None) -> Asyn
     """
     async with AsyncExitStack() as stack:
         prepared, upkeep = await prepare(settings, stack)
-        listening = server.bound_socket(settings.host, settings.port) if Role.API in settings.roles else None
+        listening = server.bind_socket(settings.host, settings.port) if Role.API in settings.roles else None
         if settings.metrics_port is not None:
             stack.callback(MetricsPort(settings.host, settings.metrics_port).close)
         yield await stack.enter_async_context(
@@ -262,7 +262,7 @@ class _Node:
             loops.add_done_callback(lambda _: stop.set())
             served = group.create_task(web.run(), name="web") if web else None
             if web:
-                await web.started()
+                await web.wait_until_started()
             try:
                 yield Running(
                     url=url_of(self._settings, listening),

@@ -76,7 +76,7 @@ class Family:
         self._alive: dict[int, Connection] = {}
         self._sockets: list[socket.socket] = []
         if Role.API in settings.roles:
-            self._sockets = server.shared_sockets(settings.host, settings.port, settings.processes)
+            self._sockets = server.bind_shared_sockets(settings.host, settings.port, settings.processes)
 
     async def run(self, stop: asyncio.Event, loops: list[Loop], on_started: OnStarted | None) -> None:
         """Keep all children alive until `stop`, then let them finish. Raises `Broken` where one does not start."""

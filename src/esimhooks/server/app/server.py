@@ -22,12 +22,12 @@ HANDOVER_S = 5.0
 """How long to wait for processes of an earlier start, whose parent was killed, to stop listening."""
 
 
-def bound_socket(host: str, port: int) -> socket.socket:
+def bind_socket(host: str, port: int) -> socket.socket:
     """Return a socket that is bound. Raises `Broken` where the address is taken."""
     return _bind(host, port, shared=False)
 
 
-def shared_sockets(host: str, port: int, count: int) -> list[socket.socket]:
+def bind_shared_sockets(host: str, port: int, count: int) -> list[socket.socket]:
     """Return `count` sockets that listen on one address, among which the system spreads connections (SO_REUSEPORT).
 
     All listen from the start, so that a connection waits until its process is there. Raises `Broken` where another program
@@ -112,7 +112,7 @@ class WebServer:
             finally:
                 sweeping.cancel()
 
-    async def started(self) -> None:
+    async def wait_until_started(self) -> None:
         """Return once requests are taken."""
         while not self._listener.started:  # noqa: ASYNC110 - uvicorn offers no event
             await asyncio.sleep(0.01)

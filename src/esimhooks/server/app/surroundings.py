@@ -73,7 +73,7 @@ async def proxy(url: str) -> Finding:
     return ok("egress proxy", f"{parts.hostname}:{port} accepts connections")
 
 
-async def reached(stored: Sequence[StoredProvider], *, public_url: str | None) -> AsyncIterator[Finding]:
+async def check_providers(stored: Sequence[StoredProvider], *, public_url: str | None) -> AsyncIterator[Finding]:
     """Yield whether each provider takes its credentials, and whether the address that they were given can be right."""
     if not stored:
         yield warn("providers", "none is connected", "`esimhooks providers put NAME` connects one")

@@ -30,7 +30,7 @@ from esimhooks.server.domain.delivery import (
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.ingest.hand_over import DirectDelivery, LaneCapacity
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.runtime.loop import Wake, guarded
+from esimhooks.server.runtime.loop import Wake, run_guarded
 from esimhooks.server.store import endpoints, lanes, queue
 from esimhooks.server.store.batch_writes import LeasedLane
 from esimhooks.server.store.database import Database, Session
@@ -307,7 +307,7 @@ class Dispatcher:
             work.close()
             return
         name = f"attempt {claimed.delivery_id}"
-        task = self._group.create_task(guarded(name, work), name=name)
+        task = self._group.create_task(run_guarded(name, work), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -319,7 +319,7 @@ class Dispatcher:
             if result is not None:
                 written = await self._write(lane, result)
         finally:
-            self._scheduler.written(lane, job, now=monotonic(), next_is_due=written.next_is_due)
+            self._scheduler.on_written(lane, job, now=monotonic(), next_is_due=written.next_is_due)
             self._begin()
             lane.retiring = lane.retiring or not written.stored
             if lane.wants_more or (lane.retiring and lane.idle(monotonic())):
@@ -345,7 +345,7 @@ class Dispatcher:
             released = self._scheduler.close(lane) if cools_down or result.verdict.endpoint_gone else []
             return result if transition is None else structs.replace(result, transition=transition), released
         finally:
-            self._scheduler.answered(lane, job)
+            self._scheduler.on_answered(lane, job)
             self._begin()
 
     async def _begin_suspect(self, claimed: Claimed) -> bool:

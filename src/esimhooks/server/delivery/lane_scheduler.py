@@ -164,7 +164,7 @@ class LaneScheduler:
             if started is not None and account.turns:
                 turns.append(account)
             else:
-                account.in_turn = False  # `add`, `on_renewed` or `answered` puts it back in turn
+                account.in_turn = False  # `add`, `on_renewed` or `on_answered` puts it back in turn
             if started is not None:
                 limit -= 1
                 yield started
@@ -186,7 +186,7 @@ class LaneScheduler:
             self._set_idle(lane)
         return jobs
 
-    def answered(self, lane: LaneState, job: Job) -> None:
+    def on_answered(self, lane: LaneState, job: Job) -> None:
         """Free the slot of an attempt whose outcome is known but not written yet."""
         account = self._accounts[lane.account_id]
         lane.in_flight -= 1
@@ -199,7 +199,7 @@ class LaneScheduler:
         if not lane.in_flight and not lane.waiting:
             self._set_idle(lane)
 
-    def written(self, lane: LaneState, job: Job, *, now: float, next_is_due: bool = False) -> None:
+    def on_written(self, lane: LaneState, job: Job, *, now: float, next_is_due: bool = False) -> None:
         """Record that an outcome is written or given up; only then may the next suspect start.
 
         A suspect might end this process, and an unwritten outcome would then count against an innocent delivery.
@@ -255,7 +255,7 @@ class LaneScheduler:
             lane = account.turns.popleft()
             lane.in_turn = False
             if lane.leased_until <= now or lane.in_flight >= lane.limit:
-                continue  # `on_renewed` or `answered` puts it back in turn
+                continue  # `on_renewed` or `on_answered` puts it back in turn
             if not self._may_begin(lane):
                 if not lane.is_deferred:
                     lane.is_deferred = True

@@ -71,8 +71,8 @@ class _Owner(Protocol):
     """Gets notified of what happens on a link."""
 
     def began(self, link: "_Link") -> None: ...
-    def received(self, link: "_Link", message: Message) -> None: ...
-    def ended(self, link: "_Link") -> None: ...
+    def on_message(self, link: "_Link", message: Message) -> None: ...
+    def on_end(self, link: "_Link") -> None: ...
 
 
 class _Link(asyncio.Protocol):
@@ -95,10 +95,10 @@ class _Link(asyncio.Protocol):
                 return
             message = _decode(bytes(self._buffer[_LENGTH.size : end]))
             del self._buffer[:end]
-            self._owner.received(self, message)
+            self._owner.on_message(self, message)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._owner.ended(self)
+        self._owner.on_end(self)
 
     def send(self, message: Message) -> None:
         """Send a message; it is lost where the connection ends."""
@@ -133,7 +133,7 @@ class _Subscribers:
         self._offered = None
         self._offer_soon()
 
-    def received(self, link: _Link, message: Message) -> None:
+    def on_message(self, link: _Link, message: Message) -> None:
         match message:
             case Deliveries(deliveries):
                 self._offered = None  # the sender counts what it handed over until the next offer
@@ -143,7 +143,7 @@ class _Subscribers:
             case Offer():
                 pass
 
-    def ended(self, link: _Link) -> None:
+    def on_end(self, link: _Link) -> None:
         self.links.discard(link)
         self._own.invalidate_leases()
 
@@ -177,12 +177,12 @@ class _Sibling:
     def began(self, link: _Link) -> None:
         self._link = link
 
-    def received(self, link: _Link, message: Message) -> None:
+    def on_message(self, link: _Link, message: Message) -> None:
         if isinstance(message, Offer):
             self._lanes = {endpoint_id: one.lane for endpoint_id, one in message.lanes.items()}
             self._capacity = {endpoint_id: one.capacity for endpoint_id, one in message.lanes.items()}
 
-    def ended(self, link: _Link) -> None:
+    def on_end(self, link: _Link) -> None:
         self._link = None
         self._lanes, self._capacity = {}, {}
         self._lost.notify()

@@ -48,7 +48,7 @@ async def emit(db: Session, events: Sequence[OperationalEvent], *, now: datetime
     to_operator = reported if reported and await endpoints.subscriptions(db, [OPERATOR]) else []
     if not to_operator and not to_merchants:
         return False
-    known = await endpoints.described(db, {one.endpoint_id for one in reported})
+    known = await endpoints.describe(db, {one.endpoint_id for one in reported})
     made = [
         operational_event(one, known[one.endpoint_id], event_id=new_id(), now=now)
         for one in to_operator
@@ -123,7 +123,7 @@ def report(events: Sequence[OperationalEvent]) -> None:
                     endpoint_id=text_of(Prefix.ENDPOINT, one.endpoint_id),
                 )
             case DeliveryFailed():
-                metrics.finished("failed")
+                metrics.delivery_finished("failed")
                 log.warning(
                     "delivery.failed",
                     account_id=text_of(Prefix.ACCOUNT, one.account_id),

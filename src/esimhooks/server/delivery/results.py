@@ -52,7 +52,7 @@ class ResultWriter:
         else:
             async with self._database.session() as db:
                 written = await write_results(db, results)
-        metrics.committed("outcomes", len(results))
+        metrics.batch_committed("outcomes", len(results))
         for number, (result, what) in enumerate(zip(results, written, strict=True), 1):
             _log(result, what)
             _count(result, what)
@@ -117,7 +117,7 @@ def _log(result: Result, written: Written) -> None:
 
 def _count(result: Result, written: Written) -> None:
     if not written.stored:
-        metrics.dropped()
+        metrics.result_dropped()
         return
     claimed, outcome, status = result.claimed, result.outcome, result.verdict.status
     waited_s = (outcome.started_at - made_at(claimed.delivery_id)).total_seconds()
@@ -125,4 +125,4 @@ def _count(result: Result, written: Written) -> None:
         outcome.outcome, seconds=outcome.duration_ms / 1000, first_after_s=None if claimed.attempts else waited_s
     )
     if status not in (DeliveryStatus.PENDING, DeliveryStatus.FAILED):  # failed ones are counted by `operational.report`
-        metrics.finished(status)
+        metrics.delivery_finished(status)

@@ -33,7 +33,7 @@ def parse_cas(pem: str) -> tuple[TrustedCa, ...]:
     return tuple(_trusted_ca(one) for one in _certificates(pem))
 
 
-def validated_cas(pem: str, *, now: datetime) -> str:
+def validate_cas(pem: str, *, now: datetime) -> str:
     """Return the certificates as PEM, without what stood around them.
 
     Raises `InvalidCertificateError` for what cannot vouch for receivers `now` (aware UTC): no authority, expired, or too many.

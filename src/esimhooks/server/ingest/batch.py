@@ -141,7 +141,7 @@ async def _write(
     ordered = [delivery for delivery in writes.deliveries if delivery.ordered]
     if ordered:
         await queue.enqueue(db, ordered)
-    metrics.raised([event.type for event in writes.events])
+    metrics.events_emitted([event.type for event in writes.events])
     for source, _, doubt in writes.doubts:
         metrics.provider_doubt(source, doubt.field)
     return BatchResult(
@@ -246,7 +246,7 @@ def _journal(
         results = tuple(again.get(index, result) for index, result in enumerate(entry.results))
     if item.repetition is not None and repetitions.is_first(item.repetition):
         writes.seen.append((item.repetition.seen, entry.id))
-    summary = summed_up(results)
+    summary = summarize(results)
     details = dict.fromkeys(
         [detail for detail in (summary.detail, None if item.journaled else entry.detail) if detail]
         + [doubt.detail for doubt in item.doubts if doubt.detail not in (summary.detail or "")]
@@ -314,7 +314,7 @@ def names_in(item: Item) -> set[str]:
     return {name for update in item.updates for _, name in names_of(update.identity)}
 
 
-def summed_up(results: Results) -> UpdateResult:
+def summarize(results: Results) -> UpdateResult:
     """Return what became of several updates together: the outcome that changed most, all events and details."""
     if len(results) == 1:
         return results[0]

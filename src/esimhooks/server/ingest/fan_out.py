@@ -39,7 +39,7 @@ async def publish(db: Session, made: Sequence[Event], *, but_not: UUID | None = 
     if not made:
         return []
     await events.insert(db, made)
-    metrics.raised([event.type for event in made])
+    metrics.events_emitted([event.type for event in made])
     subscriptions = await endpoints.subscriptions(db, {event.tenant for event in made})
     wanted = [
         _delivery(event.tenant, FanOut.of(event), subscription)
@@ -56,7 +56,7 @@ async def publish(db: Session, made: Sequence[Event], *, but_not: UUID | None = 
 async def publish_to(db: Session, event: Event, endpoint: Endpoint) -> Delivery:
     """Store an event for one endpoint alone, whatever that subscribed to; return its pending delivery."""
     await events.insert(db, [event])
-    metrics.raised([event.type])
+    metrics.events_emitted([event.type])
     return await deliver_to(db, event, endpoint)
 
 

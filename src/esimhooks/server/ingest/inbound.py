@@ -19,11 +19,11 @@ from esimhooks.server.domain.errors import Conflicting
 from esimhooks.server.domain.event import OperationalType
 from esimhooks.server.domain.ids import Prefix, text_of, text_or_none
 from esimhooks.server.domain.notification import InboundRequest
-from esimhooks.server.ingest.batch import BatchResult, Item, Results, apply_batch, summed_up
+from esimhooks.server.ingest.batch import BatchResult, Item, Results, apply_batch, summarize
 from esimhooks.server.ingest.hand_over import Lanes
 from esimhooks.server.ingest.operator_updates import checked, read_update
 from esimhooks.server.ingest.provider_clients import ProviderClients
-from esimhooks.server.ingest.reading import handed_in, item_from_notification, without_credentials
+from esimhooks.server.ingest.reading import item_from_notification, item_from_update, without_credentials
 from esimhooks.server.ingest.store_first import StoreFirst
 from esimhooks.server.observe import metrics, tracing
 from esimhooks.server.observe.log import get_logger
@@ -97,7 +97,7 @@ class Intake:
 
         Raises `Refused` (401) where the address or the origin is not proven, `NotNow` where it could not be committed.
         """
-        client = await self._clients.authenticated(name, token)
+        client = await self._clients.authenticate(name, token)
         request = replace(request, proven=client.provider.verify(request))
         item, low_balance = item_from_notification(client, request)
         results = await self._ingest_notification(name, replace(item, traceparent=tracing.present()))
@@ -141,7 +141,7 @@ class Intake:
     ) -> Sequence[Item]:
         journaled = without_credentials(request)
         read = [await checked(read_update(one, tenant=tenant), self._clients) for one in raw]
-        return [handed_in(one, journaled) for one in read]
+        return [item_from_update(one, journaled) for one in read]
 
     async def _ingest_notification(self, name: str, item: Item) -> Results:
         """Apply a provider's notification, or store it first where that is called for."""
@@ -176,7 +176,7 @@ class Intake:
         links = list(dict.fromkeys(item.traceparent for item in items))
         with tracing.span("commit intake", links=links, attributes={"messaging.batch.message_count": len(items)}):
             results = await self._apply_in_transaction(items)
-        metrics.committed("intake", len(items))
+        metrics.batch_committed("intake", len(items))
         remaining = iter(results)
         return [[next(remaining) for _ in request] for request in requests]
 
@@ -210,7 +210,7 @@ def report(item: Item, results: Results) -> None:
     """Log and count what became of a notification or update."""
     if item.entry is None or not results:
         return
-    summary = summed_up(results)
+    summary = summarize(results)
     metrics.notification(item.entry.source, summary.outcome)
     log.info(
         "notification.taken_in",

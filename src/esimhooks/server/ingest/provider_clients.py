@@ -133,7 +133,7 @@ class ProviderClients:
             log.warning("provider.unusable", provider=stored.name, reasons=[one.pointer for one in error.errors])
             raise NotNow("the provider cannot be used as it is stored") from error
 
-    async def authenticated(self, name: str, token: str) -> ProviderClient:
+    async def authenticate(self, name: str, token: str) -> ProviderClient:
         """Return the provider whose inbound address this is. Raises `Refused` (401) where there is none such."""
         client = await self.find(name)
         stored = client.stored if client else None

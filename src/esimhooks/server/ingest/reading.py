@@ -81,7 +81,7 @@ def _identities_of(notification: Notification) -> tuple[Identity, ...]:
     return (*meant, Identity(order_no=ref.order_no, transaction_id=ref.transaction_id))
 
 
-def handed_in(handed: OperatorUpdate, request: InboundRequest) -> Item:
+def item_from_update(handed: OperatorUpdate, request: InboundRequest) -> Item:
     """Return what is to be applied of an operator's update that came in a request."""
     entry = JournalEntry(
         id=new_id(),

@@ -32,7 +32,7 @@ from esimhooks.server.jobs.due_work import IDLE_S
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.providers.port import Lookup, OrderUnknown, ProviderRefused, StillAllocating, Unparsable
 from esimhooks.server.runtime.for_each import for_each
-from esimhooks.server.runtime.loop import guarded
+from esimhooks.server.runtime.loop import run_guarded
 from esimhooks.server.store import journal, orders
 from esimhooks.server.store.batch_reads import Scope
 from esimhooks.server.store.database import Database
@@ -123,7 +123,7 @@ class Backlog:
             return
         name = f"query {one.waiting.notification_id}"
         self._under_way[one.source] += 1
-        task = self._queries.create_task(guarded(name, self._run(one)), name=name)
+        task = self._queries.create_task(run_guarded(name, self._run(one)), name=name)
         task.add_done_callback(lambda _: self._on_ended(one.source))
 
     def _on_ended(self, source: str) -> None:
@@ -216,9 +216,9 @@ class Backlog:
                     result = next((one for one in results if one.outcome is UpdateOutcome.WAITING), None)
                     if result is not None:
                         pause_s = outage_delay_s(waiting.tries)
-                        await journal.put_off(db, waiting, seconds=pause_s, esim_id=result.esim_id)
+                        await journal.postpone(db, waiting, seconds=pause_s, esim_id=result.esim_id)
             for one in querying:
-                await journal.put_off(db, one.waiting, seconds=CLAIM_S)
+                await journal.postpone(db, one.waiting, seconds=CLAIM_S)
         if applied is not None:
             self._wakes.notify(applied)
         return querying
@@ -232,7 +232,7 @@ class Backlog:
             for waiting, error in failed:
                 detail = reason_of(error)
                 log.info("notification.put_off", tries=waiting.tries, again_in_s=again_in_s, reason=detail)
-                await journal.put_off(db, waiting, seconds=again_in_s, detail=detail)
+                await journal.postpone(db, waiting, seconds=again_in_s, detail=detail)
 
     async def _query(self, entry: JournalEntry, client: ProviderClient, notification: Notification) -> None:
         if notification.order is not None:

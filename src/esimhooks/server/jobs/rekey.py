@@ -54,7 +54,7 @@ async def _rekey(database: Database, column: EncryptedColumn) -> Rekeyed:
             if after is None:
                 break
         async with database.session() as db:
-            if await rekey.left(db, column) <= len(unreadable):
+            if await rekey.count_left(db, column) <= len(unreadable):
                 return Rekeyed(done=done, unreadable=unreadable)
     raise NotNow(
         f"{column.table} still gets rows that are encrypted with an older key: restart every node with the newest key first, "

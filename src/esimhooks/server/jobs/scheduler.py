@@ -377,7 +377,7 @@ class QueueMetrics:
             providers = await provider_health.facts(db)
         self._show_providers(providers)
         metrics.endpoint_states({state.value: number for state, number in states.items()})
-        metrics.queue_read(stats, at=self._clock().timestamp())
+        metrics.set_queue(stats, at=self._clock().timestamp())
         return EVERY_S
 
     def _show_providers(self, providers: Sequence[ProviderFacts]) -> None:

@@ -118,4 +118,4 @@ class StoredNotifications:
         log.warning("notifications.put_off", number=len(waiting), reason=detail, error=error)
         async with self._database.transaction() as db:
             for one in waiting:
-                await journal.put_off(db, one, seconds=outage_delay_s(one.tries), detail=detail)
+                await journal.postpone(db, one, seconds=outage_delay_s(one.tries), detail=detail)

@@ -32,7 +32,7 @@ from esimhooks.server.domain.health import EndpointHealth, LaneFacts, health_of
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.operational import EndpointDisabled
-from esimhooks.server.domain.trusted_cas import InvalidCertificateError, validated_cas
+from esimhooks.server.domain.trusted_cas import InvalidCertificateError, validate_cas
 from esimhooks.server.ingest.fan_out import publish_to
 from esimhooks.server.manage.accounts import require_endpoint, require_headers, take_from_quota
 from esimhooks.server.store import accounts, endpoints, health, lanes
@@ -151,7 +151,7 @@ def require_authorities(pem: str | None, *, now: datetime) -> str | None:
     Raises `Refused` (422) where they are not those of authorities, or not valid `now` (aware UTC).
     """
     try:
-        return None if pem is None else validated_cas(pem, now=now)
+        return None if pem is None else validate_cas(pem, now=now)
     except InvalidCertificateError as error:
         raise Refused.invalid("/caCertificate", str(error)) from None
 

@@ -196,7 +196,7 @@ def provider_doubt(provider: str, field: str) -> None:
     _doubts.labels(provider, field).inc()
 
 
-def raised(event_types: Sequence[str]) -> None:
+def events_emitted(event_types: Sequence[str]) -> None:
     """Count events that were stored with their deliveries."""
     for event_type, count in BucketCount(event_types).items():
         _events.labels(event_type).inc(count)
@@ -215,12 +215,12 @@ def attempt(outcome: str, *, seconds: float, first_after_s: float | None) -> Non
         _first_attempt_seconds.observe(max(0.0, first_after_s))
 
 
-def finished(status: str) -> None:
+def delivery_finished(status: str) -> None:
     """Count a delivery that reached a final state."""
     _finish(status).inc()
 
 
-def dropped() -> None:
+def result_dropped() -> None:
     """Count a result that came too late to count."""
     _dropped.inc()
 
@@ -230,7 +230,7 @@ def endpoint_disabled(reason: str) -> None:
     _disabled.labels(reason).inc()
 
 
-def committed(batch: str, size: int) -> None:
+def batch_committed(batch: str, size: int) -> None:
     """Note how many items one transaction wrote; `batch` is `intake` or `outcomes`."""
     _batches.labels(batch).observe(size)
 
@@ -245,7 +245,7 @@ def rows_failed(loop: str, count: int) -> None:
     _rows_failed.labels(loop).inc(count)
 
 
-def queue_read(stats: QueueStats, *, at: float) -> None:
+def set_queue(stats: QueueStats, *, at: float) -> None:
     """Show the figures of the queue, read `at` (Unix seconds)."""
     _pending.set(stats.pending)
     _due.set(stats.lanes_due)

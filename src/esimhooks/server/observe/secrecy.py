@@ -67,7 +67,7 @@ def fields(line: Mapping[str, object]) -> dict[str, Any]:
         cls = value.__class__
         # Nearly all fields of the lines that are written thousands of times a second end here.
         plain = (kind is _PLAIN and (cls is str or cls in _ATOMS)) or (kind is _OPEN and cls in _ATOMS)
-        safe[name] = value if plain else shown(name, value)
+        safe[name] = value if plain else redact(name, value)
     return safe
 
 
@@ -81,7 +81,7 @@ def _of_name(name: str) -> _Name:
     return _Name.PERSONAL if PERSONAL_NAMES.fullmatch(bare) else _Name.OPEN
 
 
-def shown(name: str, value: object, depth: int = 0) -> Any:
+def redact(name: str, value: object, depth: int = 0) -> Any:
     """Return what may be written of a field's value: plain JSON values only."""
     kind = _of_name(name)
     if kind is _Name.SECRET:
@@ -154,9 +154,9 @@ def _any(name: str, value: object, depth: int) -> Any:
     if isinstance(value, UUID | date | PurePath | Enum):
         return text(str(value.value if isinstance(value, Enum) else value))
     if depth < MAX_DEPTH and isinstance(value, Mapping):
-        return {text(str(key)): shown(str(key), inner, depth + 1) for key, inner in list(value.items())[:MAX_ITEMS]}
+        return {text(str(key)): redact(str(key), inner, depth + 1) for key, inner in list(value.items())[:MAX_ITEMS]}
     if depth < MAX_DEPTH and isinstance(value, list | tuple | set | frozenset):
-        return [shown(name, inner, depth + 1) for inner in list(value)[:MAX_ITEMS]]
+        return [redact(name, inner, depth + 1) for inner in list(value)[:MAX_ITEMS]]
     return f"<{type(value).__name__}>"  # what an object says of itself holds its fields
 
 

@@ -103,7 +103,7 @@ class Loop:
             self._task.cancel()
 
 
-async def guarded(name: str, work: Awaitable[None]) -> None:
+async def run_guarded(name: str, work: Awaitable[None]) -> None:
     """Await independent work; an error in it is logged and ends nothing else."""
     try:
         await work

@@ -13,7 +13,7 @@ from esimhooks.server.domain.audit import Action, Actor, ActorKind, AuditEntry, 
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.domain.ids import new_id
-from esimhooks.server.store.database import Session, touched
+from esimhooks.server.store.database import Session, row_count
 from esimhooks.server.store.freezing import MOVING, RETRY_AFTER_S
 from esimhooks.vocabulary.statuses import Mode
 
@@ -79,7 +79,7 @@ async def insert(db: Session, entry: AuditEntry) -> bool:
         entry.changes,
         WHILE_FROZEN,
     )
-    return touched(status) > 0
+    return row_count(status) > 0
 
 
 async def page(
@@ -103,7 +103,7 @@ async def delete_before(db: Session, *, before: UUID, limit: int) -> int:
         before,
         limit,
     )
-    return touched(status)
+    return row_count(status)
 
 
 async def _select(

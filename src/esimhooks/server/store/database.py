@@ -123,7 +123,7 @@ class Session:
         """Have this called once the transaction is committed, and not at all where it is undone."""
         self._after_commit.append(call)
 
-    def committed(self) -> None:
+    def run_after_commit(self) -> None:
         """Call what was registered for after the commit."""
         for call in self._after_commit:
             call()
@@ -150,7 +150,7 @@ class Session:
                 yield
 
 
-def touched(status: str) -> int:
+def row_count(status: str) -> int:
     """Return how many rows a statement touched, from its command tag: `DELETE 3`, `INSERT 0 3`."""
     return int(status.rpartition(" ")[2])
 
@@ -200,7 +200,7 @@ class Database:
                 if self._pooled:
                     await session.conn.execute(IN_TRANSACTION)
                 yield session
-            session.committed()
+            session.run_after_commit()
 
     @asynccontextmanager
     async def _acquire(self) -> AsyncIterator[Session]:

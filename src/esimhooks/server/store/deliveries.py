@@ -122,7 +122,7 @@ def response_row(attempt_id: UUID) -> str:
     return f"attempts.body.{attempt_id}"
 
 
-def sealed_answer(db: Session, attempt_id: UUID, headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
+def encrypt_answer(db: Session, attempt_id: UUID, headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
     """Return what `sealed_body` holds where `response_headers` says `WITHIN_BODY`: headers and body of an answer."""
     return db.cipher.encrypt(_encode((headers, body)), row=response_row(attempt_id))
 

@@ -84,7 +84,7 @@ async def names_of(db: Session, tenant: Tenant, endpoint_ids: Collection[UUID]) 
     return {row["id"]: row["name"] for row in rows}
 
 
-async def described(db: Session, endpoint_ids: Collection[UUID]) -> dict[UUID, EndpointDescription]:
+async def describe(db: Session, endpoint_ids: Collection[UUID]) -> dict[UUID, EndpointDescription]:
     """Return what operational events say of these endpoints, of any tenant; those that were deleted are missing."""
     rows = await db.conn.fetch("SELECT id, mode, url, name FROM endpoints WHERE id = ANY($1)", list(endpoint_ids))
     return {row["id"]: EndpointDescription(Mode(row["mode"]), row["url"], row["name"]) for row in rows}

@@ -16,7 +16,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.ids import first_id_beside
 from esimhooks.server.domain.job import Filter, Job, Missed, MissedCount, RecoveryFilter, RequeryFilter
-from esimhooks.server.store.database import Session, touched
+from esimhooks.server.store.database import Session, row_count
 from esimhooks.server.store.freezing import IS_OPEN
 from esimhooks.vocabulary.statuses import Mode
 
@@ -164,7 +164,7 @@ async def end(db: Session, tenant: Tenant, job_id: UUID, *, problem: str, now: d
 
 async def delete_before(db: Session, *, before: datetime, limit: int) -> int:
     """Delete jobs that ended before that time (aware UTC); return how many rows went."""
-    return touched(
+    return row_count(
         await db.conn.execute(
             "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE finished_at < $1 ORDER BY id LIMIT $2)",
             before,

@@ -15,7 +15,7 @@ from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.notification import InboundRequest, JournalEntry
-from esimhooks.server.store.database import Session, touched
+from esimhooks.server.store.database import Session, row_count
 from esimhooks.server.store.encryption import readable
 from esimhooks.vocabulary.statuses import Mode
 
@@ -68,7 +68,7 @@ async def delete_seen(db: Session, *, before: datetime, limit: int) -> int:
         before,
         limit,
     )
-    return touched(status)
+    return row_count(status)
 
 
 async def find(db: Session, notification_id: UUID) -> JournalEntry | None:
@@ -163,7 +163,7 @@ async def still_waiting(db: Session, waiting: Iterable[Waiting]) -> frozenset[UU
     return frozenset(row["notification_id"] for row in rows)
 
 
-async def put_off(
+async def postpone(
     db: Session,
     waiting: Waiting,
     *,

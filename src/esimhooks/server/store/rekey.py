@@ -91,7 +91,7 @@ async def rekey_rows(db: Session, column: EncryptedColumn, *, after: Key | None)
     return Rekeyed(done=len(keys), unreadable=unreadable, after=_key(column, rows[-1]))
 
 
-async def left(db: Session, column: EncryptedColumn) -> int:
+async def count_left(db: Session, column: EncryptedColumn) -> int:
     """Return how many rows are still encrypted with an older key."""
     number: int = await db.conn.fetchval(
         f"""

@@ -15,7 +15,7 @@ from esimhooks.server.domain.delivery import Claimed, DeliveryStatus, Outcome, V
 from esimhooks.server.domain.endpoint import DisabledReason
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store.database import Session
-from esimhooks.server.store.deliveries import sealed_answer
+from esimhooks.server.store.deliveries import encrypt_answer
 from esimhooks.server.store.fifo import FifoSlot, advance
 
 DISABLED_AFTER = timedelta(days=5)
@@ -156,7 +156,7 @@ async def _write_attempts(db: Session, results: Sequence[Result]) -> dict[int, _
         [result.outcome.status_code for result in results],
         [result.outcome.error for result in results],
         [
-            sealed_answer(db, attempt_id, result.outcome.headers, result.outcome.body)
+            encrypt_answer(db, attempt_id, result.outcome.headers, result.outcome.body)
             for attempt_id, result in zip(attempt_ids, results, strict=True)
         ],
         [result.outcome.dialled for result in results],

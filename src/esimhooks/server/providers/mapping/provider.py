@@ -237,7 +237,7 @@ def _can_report(of: Iterable[CompiledRule | CompiledQuestion], statuses: Abstrac
 
 def build(config: ProviderConfig, session: ClientSession, pace: Pace) -> Provider:
     """Build the provider of `{settings: {document, ...}}`. Raises `Refused` (422) with pointers."""
-    return built(compile_document(config.settings.get("document"), pointer=DOCUMENT), config, session, pace)
+    return build_mapped(compile_document(config.settings.get("document"), pointer=DOCUMENT), config, session, pace)
 
 
 def factory_of(shipped: Mapping[str, object]) -> ProviderFactory:
@@ -246,12 +246,12 @@ def factory_of(shipped: Mapping[str, object]) -> ProviderFactory:
     def build_shipped(config: ProviderConfig, session: ClientSession, pace: Pace) -> Provider:
         given = config.settings.get("document")
         own = {} if given is None else parsed(given, DOCUMENT)
-        return built(compile_document({**shipped, **own}, pointer=DOCUMENT), config, session, pace)
+        return build_mapped(compile_document({**shipped, **own}, pointer=DOCUMENT), config, session, pace)
 
     return build_shipped
 
 
-def built(mapped: Mapped, config: ProviderConfig, session: ClientSession, pace: Pace) -> MappedProvider:
+def build_mapped(mapped: Mapped, config: ProviderConfig, session: ClientSession, pace: Pace) -> MappedProvider:
     """Build the provider of a compiled document. Raises `Refused` (422) where credentials or settings do not fit."""
     options.refuse_unknown("settings", config.settings, _SETTINGS)
     options.refuse_unknown("credentials", config.credentials, mapped.credentials)

@@ -110,7 +110,7 @@ class SimulatedOrder:
     allocated: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-def placed(purchase: Purchase, rng: Random, now: datetime) -> SimulatedOrder:
+def place(purchase: Purchase, rng: Random, now: datetime) -> SimulatedOrder:
     """Return a new order whose eSIMs wait for allocation."""
     esims = tuple(_new_esim(purchase, rng, now) for _ in range(purchase.quantity))
     return SimulatedOrder(purchase=purchase, rng=Random(rng.getrandbits(64)), esims=esims)  # noqa: S311  # a simulation

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from esimhooks.server.domain.clock import system_clock
 from esimhooks.server.providers.sandbox import numbers, wire
-from esimhooks.server.providers.sandbox.esims import Purchase, SimulatedEsim, SimulatedOrder, placed
+from esimhooks.server.providers.sandbox.esims import Purchase, SimulatedEsim, SimulatedOrder, place
 from esimhooks.server.providers.sandbox.life import ALLOCATED, Step
 from esimhooks.server.providers.sandbox.listener import Access, Clock, Inventory, Service
 from esimhooks.server.providers.sandbox.outbox import Faults, Outbox, QueuedNotification, SandboxTasks, Sent
@@ -115,7 +115,7 @@ class Sandbox:
         """
         if purchase.order_no in self._inventory.orders:
             raise ValueError(f"the order {purchase.order_no} exists")
-        order = placed(purchase, self._rng, self._clock())
+        order = place(purchase, self._rng, self._clock())
         self._inventory.orders[purchase.order_no] = order
         self._inventory.esims.update((esim.esim_tran_no, esim) for esim in order.esims)
         delay_s = self._rng.uniform(*self._config.allocation_s) / self._config.speed
