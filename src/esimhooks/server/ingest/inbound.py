@@ -21,7 +21,7 @@ from esimhooks.server.domain.ids import Prefix, text_of, text_or_none
 from esimhooks.server.domain.notification import InboundRequest
 from esimhooks.server.ingest.batch import BatchResult, Item, Results, apply_batch, summarize
 from esimhooks.server.ingest.hand_over import Lanes
-from esimhooks.server.ingest.operator_updates import checked, read_update
+from esimhooks.server.ingest.operator_updates import read_update
 from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.ingest.reading import item_from_notification, item_from_update, without_credentials
 from esimhooks.server.ingest.store_first import StoreFirst
@@ -140,8 +140,7 @@ class Intake:
         self, raw: Sequence[bytes], request: InboundRequest, tenant: Tenant | None
     ) -> Sequence[Item]:
         journaled = without_credentials(request)
-        read = [await checked(read_update(one, tenant=tenant), self._clients) for one in raw]
-        return [item_from_update(one, journaled) for one in read]
+        return [item_from_update(await read_update(one, self._clients, tenant=tenant), journaled) for one in raw]
 
     async def _ingest_notification(self, name: str, item: Item) -> Results:
         """Apply a provider's notification, or store it first where that is called for."""

@@ -1,7 +1,6 @@
 """The operator's updates: JSON to updates, each with its tenant and provider or with what is wrong."""
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
@@ -23,28 +22,21 @@ class OperatorUpdate(Struct, frozen=True, kw_only=True):
     doubts: tuple[Doubt, ...] = ()
 
 
-def read_update(raw: bytes, *, tenant: Tenant | None) -> OperatorUpdate:
-    """Return the update; `tenant` says whose it is where it does not say so itself."""
+async def read_update(raw: bytes, clients: ProviderClients, *, tenant: Tenant | None) -> OperatorUpdate:
+    """Return the update, or what is wrong with it; `tenant` owns it where it names none itself. Raises `NotNow`."""
     try:
         body = parse_body(raw)
         own, update = _tenant(body, tenant), to_update(body)
     except Refused as error:
         return OperatorUpdate(raw=raw, wrong=_what_is_wrong(error))
+    is_known = body.provider is None or await clients.find(body.provider) is not None
     return OperatorUpdate(
         raw=raw,
         tenant=own,
         provider=body.provider,
-        update=update,
+        update=update if is_known else None,
+        wrong=None if is_known else f"/provider: expected a provider that is configured, got {body.provider}",
         doubts=check_digit_doubts(iccid=update.identity.iccid, eid=update.eid),
-    )
-
-
-async def checked(handed: OperatorUpdate, clients: ProviderClients) -> OperatorUpdate:
-    """Return the update, or what is wrong with the provider that it names. Raises `NotNow`."""
-    if handed.provider is None or await clients.find(handed.provider) is not None:
-        return handed
-    return replace(
-        handed, update=None, wrong=f"/provider: expected a provider that is configured, got {handed.provider}"
     )
 
 

@@ -16,7 +16,7 @@ from esimhooks.server.domain.transition import TERMINAL
 from esimhooks.server.domain.update import Identity
 from esimhooks.server.ingest import deduplication
 from esimhooks.server.ingest.batch import Item
-from esimhooks.server.ingest.operator_updates import OperatorUpdate, checked, read_update
+from esimhooks.server.ingest.operator_updates import OperatorUpdate, read_update
 from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
 from esimhooks.server.providers.port import Unparsable
 from esimhooks.server.store.batch_reads import Scope
@@ -41,8 +41,7 @@ def item_from_notification(client: ProviderClient, request: InboundRequest) -> t
 async def item_from_journal(entry: JournalEntry, clients: ProviderClients) -> Item:
     """Return what is to be applied of an entry that was stored before anybody looked at it. Raises `NotNow`."""
     if entry.source == UPDATES_SOURCE:
-        handed = await checked(read_update(entry.request.body, tenant=entry.tenant), clients)
-        item = _of_operator(handed, entry)
+        item = _of_operator(await read_update(entry.request.body, clients, tenant=entry.tenant), entry)
     elif (client := await clients.find(entry.source)) is None:
         entry = replace(entry, outcome=UpdateOutcome.UNMATCHED, detail="the provider was deleted")
         item = Item(scope=Scope(provider=entry.source), entry=entry)
@@ -81,31 +80,31 @@ def _identities_of(notification: Notification) -> tuple[Identity, ...]:
     return (*meant, Identity(order_no=ref.order_no, transaction_id=ref.transaction_id))
 
 
-def item_from_update(handed: OperatorUpdate, request: InboundRequest) -> Item:
+def item_from_update(read: OperatorUpdate, request: InboundRequest) -> Item:
     """Return what is to be applied of an operator's update that came in a request."""
     entry = JournalEntry(
         id=new_id(),
         source=UPDATES_SOURCE,
-        tenant=handed.tenant,
-        request=replace(request, body=handed.raw),
+        tenant=read.tenant,
+        request=replace(request, body=read.raw),
         kind="update",
         outcome=UpdateOutcome.WAITING,
     )
-    return _of_operator(handed, entry)
+    return _of_operator(read, entry)
 
 
-def _of_operator(handed: OperatorUpdate, entry: JournalEntry) -> Item:
-    scope = Scope(tenant=handed.tenant, provider=handed.provider)
-    entry = replace(entry, outcome=UpdateOutcome.INVALID, detail=handed.wrong)
-    if handed.update is None:
+def _of_operator(read: OperatorUpdate, entry: JournalEntry) -> Item:
+    scope = Scope(tenant=read.tenant, provider=read.provider)
+    entry = replace(entry, outcome=UpdateOutcome.INVALID, detail=read.wrong)
+    if read.update is None:
         return Item(scope=scope, entry=entry)
     return Item(
         scope=scope,
-        updates=(handed.update,),
+        updates=(read.update,),
         entry=entry,
-        repetition=deduplication.of_update(UPDATES_SOURCE, handed.update, handed.tenant, handed.raw),
-        creates=handed.tenant is not None,
-        doubts=handed.doubts,
+        repetition=deduplication.of_update(UPDATES_SOURCE, read.update, read.tenant, read.raw),
+        creates=read.tenant is not None,
+        doubts=read.doubts,
     )
 
 

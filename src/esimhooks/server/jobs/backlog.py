@@ -24,7 +24,7 @@ from esimhooks.server.domain.schedule import ORDER_POLL_FIRST_S, allocation_dela
 from esimhooks.server.domain.update import Doubt, Identity, Update
 from esimhooks.server.ingest.batch import BatchResult, Item, apply_batch, names_in
 from esimhooks.server.ingest.inbound import Wakes
-from esimhooks.server.ingest.operator_updates import checked, read_update
+from esimhooks.server.ingest.operator_updates import read_update
 from esimhooks.server.ingest.orders import fail, fill, has_failed, refund, refunded
 from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
 from esimhooks.server.ingest.reading import item_from_journal, must_query
@@ -164,10 +164,10 @@ class Backlog:
         return _again(entry, Scope(provider=entry.source), notification.updates)
 
     async def _operator_item(self, entry: JournalEntry) -> Item:
-        handed = await checked(read_update(entry.request.body, tenant=entry.tenant), self._clients)
-        if handed.update is None:
-            return _conclude(entry, UpdateOutcome.INVALID, handed.wrong or "it is not understood")
-        return _again(entry, Scope(tenant=entry.tenant, provider=handed.provider), [handed.update])
+        read = await read_update(entry.request.body, self._clients, tenant=entry.tenant)
+        if read.update is None:
+            return _conclude(entry, UpdateOutcome.INVALID, read.wrong or "it is not understood")
+        return _again(entry, Scope(tenant=entry.tenant, provider=read.provider), [read.update])
 
     async def _apply_all(self, round_: "_Round") -> Sequence[_Queried]:
         """Apply what is ready in one transaction, else one by one; return what queries its provider and was claimed by this node."""
