@@ -9,6 +9,7 @@ from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard.access import OPEN_PAGES
 from esimhooks.server.dashboard.session_user import cookie
+from esimhooks.server.domain.account import digest_of
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.portal import INSTALLATION
@@ -29,7 +30,7 @@ async def enter(
 ) -> Response:
     """Sign a merchant's person in, once. A link for a frame works only in a frame of an origin that may show it."""
     async with database.transaction() as db:  # a GET that changes something: the link is used up
-        framed = await portal.is_framed(db, manage_portal.digest_of(token))
+        framed = await portal.is_framed(db, digest_of(token))
         if framed:
             _require_frame(request, installation)
         used = await manage_portal.use_link(db, token, now=now)

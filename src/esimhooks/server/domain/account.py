@@ -142,9 +142,9 @@ def lookup_of(key: str) -> str:
     return f"{head}_{rest[:LOOKUP_CHARACTERS]}"
 
 
-def digest_of(key: str) -> bytes:
-    """Return the SHA-256 of the key, which is all that is stored of its secret part."""
-    return hashlib.sha256(key.encode()).digest()
+def digest_of(secret: str) -> bytes:
+    """Return the SHA-256 of a key or token, which is all that is stored of its secret part."""
+    return hashlib.sha256(secret.encode()).digest()
 
 
 def _checksum(text: str) -> str:

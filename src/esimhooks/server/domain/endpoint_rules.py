@@ -15,7 +15,7 @@ from esimhooks.server.domain.endpoint import EndpointConfig
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.event import FOR_MERCHANTS, AnyEventType
 from esimhooks.server.domain.expression import Expression, Steps, TooManyStepsError, compile_expression
-from esimhooks.server.domain.validation import escaped
+from esimhooks.server.domain.validation import escape_pointer
 from esimhooks.signing import SECRET_PREFIX, InvalidSecretError, key_of
 from esimhooks.vocabulary.events import EventType
 
@@ -118,7 +118,7 @@ def require_valid(config: EndpointConfig, *, brand: str) -> None:
         raise Refused.invalid("/headers", f"expected at most {MAX_HEADERS} headers")
     for name, value in config.headers.items():
         if (why := header_error(name, value, brand=brand)) is not None:
-            raise Refused.invalid(f"/headers/{escaped(name[:MAX_NAME])}", why)
+            raise Refused.invalid(f"/headers/{escape_pointer(name[:MAX_NAME])}", why)
     for index, pattern in enumerate(config.event_types or ()):
         if not any(is_subscribed([pattern], event) for event in (*EventType, *FOR_MERCHANTS)):
             raise Refused.invalid(f"/eventTypes/{index}", "expected an event type such as esim.activated, or esim.*")

@@ -72,8 +72,8 @@ def expected(kind: Any) -> str:
     return _sentence(_described(kind))
 
 
-def escaped(name: str) -> str:
-    """Return one step of a JSON pointer (RFC 6901)."""
+def escape_pointer(name: str) -> str:
+    """Return a name as one step of a JSON pointer (RFC 6901)."""
     return name.replace("~", "~0").replace("/", "~1")
 
 
@@ -133,10 +133,10 @@ def _members(value: dict[str, object], kind: inspect.StructType, pointer: str, *
     if kind.forbid_unknown_fields:
         for name in value.keys() - fields.keys():
             yield FieldError(
-                f"{pointer}/{escaped(name[:MAX_NAME])}", f"expected no such field: only {', '.join(fields)}"
+                f"{pointer}/{escape_pointer(name[:MAX_NAME])}", f"expected no such field: only {', '.join(fields)}"
             )
     for name, field in fields.items():
-        inner = f"{pointer}/{escaped(name)}"
+        inner = f"{pointer}/{escape_pointer(name)}"
         if name in value:
             yield from _bad_fields(value[name], field.type, inner, strict=strict)
         elif field.required:

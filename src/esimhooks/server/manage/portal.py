@@ -3,12 +3,12 @@
 Each command runs in the transaction that it is given. Raises `Refused` (404) for an account that is not there.
 """
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from esimhooks.server.domain.account import digest_of
 from esimhooks.server.domain.audit import Action, Actor, ActorKind, ChangedField
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, text_of
@@ -79,8 +79,3 @@ async def change_branding(
         db, actor, Action.BRANDING_PUT, subject, owner=None if account_id == INSTALLATION else account_id
     )
     return stored
-
-
-def digest_of(token: str) -> bytes:
-    """Return what is stored of a token."""
-    return hashlib.sha256(token.encode()).digest()

@@ -1,10 +1,9 @@
 """Sessions of the dashboard: a caller in, a token out; later the token in, who it belongs to out. Shared by all nodes."""
 
-import hashlib
 import secrets
 from datetime import datetime
 
-from esimhooks.server.domain.account import DashboardSession
+from esimhooks.server.domain.account import DashboardSession, digest_of
 from esimhooks.server.domain.audit import Action, Actor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.store import keys, portal
@@ -19,24 +18,20 @@ async def open_session(
 ) -> str:
     """Return the token of a new session, of a tenant or of an operator (None); only its digest is stored."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    await keys.start_session(db, _digest(token), session, now=now)
+    await keys.start_session(db, digest_of(token), session, now=now)
     await record_action(db, actor, Action.DASHBOARD_SIGN_IN, "dashboard", owner=owner)
     return token
 
 
 async def find_session(db: Session, token: str, *, by_person: bool, now: datetime) -> DashboardSession | None:
     """Return who the session belongs to, or None; what a page asks for by itself does not keep it alive."""
-    found = await keys.find_session(db, _digest(token), now=now)
+    found = await keys.find_session(db, digest_of(token), now=now)
     if found is not None and by_person:
-        await keys.record_session_use(db, _digest(token), now=now)
+        await keys.record_session_use(db, digest_of(token), now=now)
     return found
 
 
 async def end_session(db: Session, token: str) -> None:
     """End the session, whether it began with a key or by a portal link."""
-    await keys.end_session(db, _digest(token))
-    await portal.sign_out(db, _digest(token))
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+    await keys.end_session(db, digest_of(token))
+    await portal.sign_out(db, digest_of(token))

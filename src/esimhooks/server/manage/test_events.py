@@ -25,7 +25,7 @@ from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.transition import apply
 from esimhooks.server.domain.update import Identity
-from esimhooks.server.domain.validation import convert, escaped
+from esimhooks.server.domain.validation import convert, escape_pointer
 from esimhooks.server.ingest.fan_out import publish
 from esimhooks.server.manage.accounts import take_from_quota
 from esimhooks.server.providers.fields import is_valid_luhn
@@ -277,7 +277,7 @@ def _check_names(wanted: TestEvent) -> None:
             raise Refused.invalid("/data/transactionId", "expected none beside esim: it has one")
         if name not in SETTABLE:
             why = "it follows from the others" if name in OF_THE_ESIM else "it is no field of an eSIM"
-            raise Refused.invalid(f"/data/{escaped(name[:80])}", f"{why}: expected one of {', '.join(SETTABLE)}")
+            raise Refused.invalid(f"/data/{escape_pointer(name[:80])}", f"{why}: expected one of {', '.join(SETTABLE)}")
 
 
 def _wanted_draft(emission: Emission, wanted: TestEvent, esim: Esim) -> tuple[int, EventDraft]:

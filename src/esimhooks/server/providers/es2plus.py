@@ -13,6 +13,7 @@ from aiohttp import ClientSession
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Doubt, Identity, Update
+from esimhooks.server.domain.validation import escape_pointer
 from esimhooks.server.providers import options
 from esimhooks.server.providers.bodies import read_json
 from esimhooks.server.providers.fields import Fields, check_digit_doubts, digits_of, iccid_of, time_of
@@ -105,7 +106,7 @@ def build(config: ProviderConfig, session: ClientSession, pace: Pace) -> Es2Plus
     """
     for name in config.credentials:
         raise Refused.invalid(
-            f"/credentials/{options.escaped(name)}", "expected no credentials: an SM-DP+ is not queried"
+            f"/credentials/{escape_pointer(name)}", "expected no credentials: an SM-DP+ is not queried"
         )
     options.refuse_unknown("settings", config.settings, _SETTINGS)
     return Es2Plus(
@@ -157,7 +158,7 @@ def _read_points(value: object) -> Mapping[int, SmdpStatus | None]:
 def _point(name: str) -> int:
     if not (_POINT.fullmatch(name) and FIRST_VENDOR_POINT <= int(name) <= LAST_POINT):
         expected = f"expected a point from {FIRST_VENDOR_POINT} to {LAST_POINT}: those before mean the same everywhere"
-        raise Refused.invalid(f"/settings/points/{options.escaped(name)}", expected)
+        raise Refused.invalid(f"/settings/points/{escape_pointer(name)}", expected)
     return int(name)
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.validation import escape_pointer
 from esimhooks.server.providers.port import ProviderConfig
 
 _HEADER_TEXT = re.compile(r"[\x21-\x7e]{1,200}")
@@ -28,7 +29,7 @@ def refuse_unknown(part: str, given: Mapping[str, object], allowed: Collection[s
     """Raise `Refused` for a name that the kind does not know; a misspelt setting must not be ignored."""
     for name in given:
         if name not in allowed:
-            raise Refused.invalid(f"/{part}/{escaped(name)}", f"expected one of {', '.join(sorted(allowed))}")
+            raise Refused.invalid(f"/{part}/{escape_pointer(name)}", f"expected one of {', '.join(sorted(allowed))}")
 
 
 def credential(config: ProviderConfig, name: str) -> str | None:
@@ -93,8 +94,3 @@ def check_address(value: str, *, secure: bool) -> None:
         raise ValueError("expected an address without user, query and fragment")
     if parts.scheme != "https" and not (parts.scheme == "http" and (not secure or parts.hostname in _LOOPBACK)):
         raise ValueError("expected https" if secure else "expected http or https")
-
-
-def escaped(name: str) -> str:
-    """Return a name as it stands in a JSON pointer (RFC 6901)."""
-    return name.replace("~", "~0").replace("/", "~1")

@@ -15,7 +15,7 @@ from importlib.resources import files
 from msgspec import Struct
 
 from esimhooks.server.domain.errors import FieldError, Refused
-from esimhooks.server.domain.validation import MAX_ERRORS, escaped
+from esimhooks.server.domain.validation import MAX_ERRORS, escape_pointer
 from esimhooks.server.providers import options
 from esimhooks.server.providers.mapping import proof
 from esimhooks.server.providers.mapping.document import (
@@ -268,7 +268,7 @@ class Compiler:
             if request.body is not None and request.form is not None:
                 raise ValueError("expected `body` or `form`, not both")
         for name, value in request.headers.items():
-            with self._problems.at(f"{pointer}/headers/{escaped(name)}"):
+            with self._problems.at(f"{pointer}/headers/{escape_pointer(name)}"):
                 check_header(name, value)
         with self._problems.at(f"{pointer}/request"):
             found = _placeholders_of(request)
@@ -359,7 +359,7 @@ def _refuse_differences(raw: Members[str, object], problems: Problems) -> None:
         members = rule.get("set") if isinstance(rule, dict) else None
         for name in members if isinstance(members, dict) else {}:
             if name in DIFFERENCES:
-                problems.add(f"/rule/{index}/set/{escaped(name)}", NO_DIFFERENCES)
+                problems.add(f"/rule/{index}/set/{escape_pointer(name)}", NO_DIFFERENCES)
 
 
 MAPPINGS = files("esimhooks.server.providers") / "mappings"

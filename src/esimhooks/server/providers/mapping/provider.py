@@ -15,6 +15,7 @@ from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.notification import InboundRequest, Notification
 from esimhooks.server.domain.update import Cause, Identity, Update
+from esimhooks.server.domain.validation import escape_pointer
 from esimhooks.server.domain.validity import ACTIVE
 from esimhooks.server.providers import options
 from esimhooks.server.providers.api_call import understood
@@ -279,11 +280,11 @@ def _proofs(mapped: Mapped, config: ProviderConfig) -> Sequence[Proof]:
             try:
                 proofs.append(compile_proof(one, config.credentials, config.clock))
             except ValueError as error:
-                raise Refused.invalid(f"/credentials/{options.escaped(one.secret or '')}", str(error)) from None
+                raise Refused.invalid(f"/credentials/{escape_pointer(one.secret or '')}", str(error)) from None
     if not proofs:
         missing = next((name for one in verify for name in names_of(one) if name not in config.credentials), None)
         raise Refused.invalid(
-            f"/credentials/{options.escaped(missing)}" if missing else "/settings/signed",
+            f"/credentials/{escape_pointer(missing)}" if missing else "/settings/signed",
             "expected this credential: without it no notification can be proven" if missing else "expected false",
         )
     return proofs
@@ -299,7 +300,7 @@ def _api(mapped: Mapped, config: ProviderConfig, session: ClientSession, pace: P
     if missing and not given:
         return None
     if missing:
-        raise Refused.invalid(f"/credentials/{options.escaped(missing[0])}", "expected it beside the others to ask")
+        raise Refused.invalid(f"/credentials/{escape_pointer(missing[0])}", "expected it beside the others to ask")
     for name in mapped.queries_with:
         options.credential(config, name)
     base_url = options.base_url(config, default=mapped.document.base_url, secure=True)
