@@ -10,6 +10,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from esimhooks.server.domain.audit import Actor, ActorKind
 from esimhooks.server.domain.change import Change
 from esimhooks.server.domain.emit import Emission, EmitPolicy, emit, envelope
 from esimhooks.server.domain.esim import Esim
@@ -25,6 +26,8 @@ GB = 1024 * BYTES_PER_MB
 
 EVERY_CHANGE = EmitPolicy(usage_interval_s=0)
 """Pushed usage is emitted at once."""
+
+SERVER = Actor(kind=ActorKind.SYSTEM)
 
 
 class Applied(Struct, frozen=True, kw_only=True):

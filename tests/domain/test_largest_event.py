@@ -8,8 +8,9 @@ from msgspec.structs import replace
 
 from esimhooks.server.domain.plans import MAX_PLANS, MAX_PLANS_BYTES, PLAN_BYTES, Plan, merge, wire_bytes
 from esimhooks.server.domain.update import Update
+from esimhooks.server.domain.validation import decode
 from esimhooks.server.domain.wire import esim_data
-from esimhooks.server.providers.generic import parse_update
+from esimhooks.server.providers.generic import UpdateBody, to_update
 from esimhooks.vocabulary.envelope import MAX_BODY_BYTES, encode
 from esimhooks.vocabulary.statuses import PlanState
 from factories import NOON, an_active_esim, an_order, apply_update, hours
@@ -39,7 +40,7 @@ def largest(number: int) -> Update:
             plan | times | {"id": f"{index:02}{WIDE * letters}", "name": WIDE * letters} for index in range(MAX_PLANS)
         ],
     }
-    return parse_update(json.dumps(applied).encode())
+    return to_update(decode(json.dumps(applied).encode(), UpdateBody))
 
 
 def test_the_largest_update_after_another_raises_events_that_fit() -> None:

@@ -202,7 +202,7 @@ def test_at_the_end_the_clock_expires_the_esim(fields: dict[str, Any], status: E
 
 
 def test_the_clock_ends_what_can_still_be_used() -> None:
-    assert set(EsimStatus) - EXPIRES == {
+    assert set(EsimStatus) - set(EXPIRES) == {
         EsimStatus.PENDING,
         EsimStatus.CANCEL,
         EsimStatus.REVOKED,

@@ -16,10 +16,10 @@ from esimhooks.server.domain.ids import Prefix, parse_id, text_or_none
 from esimhooks.server.domain.update import Identity, Update
 from esimhooks.server.ingest.batch import Item, apply_batch
 from esimhooks.server.ingest.orders import NewOrder, place
-from esimhooks.server.store.audit import ITSELF
 from esimhooks.server.store.batch_reads import Scope
 from esimhooks.server.store.database import Database
 from esimhooks.vocabulary.statuses import EsimStatus, Mode
+from factories import SERVER
 from receiver import Receiver
 from upstream import Shop, a_shop, an_upstream, esim_status
 
@@ -206,7 +206,7 @@ async def test_a_notification_that_came_in_while_its_order_was_being_committed_i
             quantity=1,
         )
         async with database.transaction() as db:
-            await place(db, ITSELF, new, polled=False, now=datetime.now(UTC))
+            await place(db, SERVER, new, polled=False, now=datetime.now(UTC))
             answer = await upstream.notify(esim_status("K1", "IN_USE", transactionId="t-1"))
         assert answer.body["outcome"] == "unmatched"
 

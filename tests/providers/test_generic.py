@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.plans import Plan
 from esimhooks.server.domain.update import Cause, Identity, Update
-from esimhooks.server.providers.generic import PlanBody, UpdateBody, parse_body, parse_update
+from esimhooks.server.domain.validation import decode
+from esimhooks.server.providers.generic import PlanBody, UpdateBody, to_update
 from esimhooks.vocabulary.esim import Allowance, Device, EsimData, Location, PlanData
 from esimhooks.vocabulary.statuses import EsimStatus, Mode, PlanState, SmdpStatus
 
@@ -21,12 +22,12 @@ ICCID = "8943000000000000014"
 
 
 def parsed(**fields: Any) -> Update:
-    return parse_update(json.dumps(fields).encode())
+    return to_update(decode(json.dumps(fields).encode(), UpdateBody))
 
 
 def refusal(raw: bytes) -> Refused:
     with pytest.raises(Refused) as refused:
-        parse_update(raw)
+        to_update(decode(raw, UpdateBody))
     return refused.value
 
 
@@ -319,7 +320,7 @@ def test_what_is_no_object_is_refused(raw: bytes) -> None:
 
 
 def test_account_mode_and_provider_are_kept_beside_the_update() -> None:
-    body = parse_body(b'{"account": "acc_1", "mode": "live", "provider": "ea-main"}')
+    body = decode(b'{"account": "acc_1", "mode": "live", "provider": "ea-main"}', UpdateBody)
 
     assert (body.account, body.mode, body.provider) == ("acc_1", Mode.LIVE, "ea-main")
 
@@ -349,7 +350,7 @@ WORDS = st.sampled_from(
 
 def understood_or_refused(raw: bytes) -> None:
     try:
-        update = parse_update(raw)
+        update = to_update(decode(raw, UpdateBody))
     except Refused as refused:
         assert refused.status == 422  # noqa: PT017
         return

@@ -277,13 +277,6 @@ async def test_the_same_seed_brings_the_same_lives(receiver: Receiver) -> None:
     assert runs[0] == runs[1]
 
 
-async def test_a_health_check_is_sent_on_request(receiver: Receiver) -> None:
-    async with running(receiver.url, AT_ONCE) as sandbox:
-        await sandbox.check_health()
-
-    assert [notification.kind for notification in receiver.notifications()] == ["CHECK_HEALTH"]
-
-
 async def test_stopping_ends_every_task_and_closes_the_door(receiver: Receiver) -> None:
     async with running("http://127.0.0.1:1/", SandboxConfig(allocation_s=(3600, 3600))) as sandbox:
         await sandbox.order(purchase())

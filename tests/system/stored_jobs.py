@@ -11,8 +11,8 @@ from esimhooks.server.jobs.background import BackgroundJobs
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.manage.jobs import MissedEvents, begin_recovery, find_job
 from esimhooks.server.runtime.loop import Wake
-from esimhooks.server.store.audit import ITSELF
 from esimhooks.server.store.database import Database
+from factories import SERVER
 from system.stored_lanes import FAILED, Lane, a_lane, claim, lease, write
 
 
@@ -34,7 +34,7 @@ async def a_recovery(database: Database, *, of: int = 3) -> tuple[Lane, Job[Reco
     begins = now() - timedelta(hours=1)
     missed = MissedEvents(start=begins, end=begins + timedelta(hours=2), statuses=NOT_ARRIVED)
     async with database.transaction() as db:
-        return lane, await begin_recovery(db, ITSELF, lane.tenant, lane.endpoint_id, missed, now=now())
+        return lane, await begin_recovery(db, SERVER, lane.tenant, lane.endpoint_id, missed, now=now())
 
 
 async def present(database: Database, job: Job[RecoveryFilter]) -> Job[RecoveryFilter]:

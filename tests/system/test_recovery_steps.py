@@ -9,8 +9,8 @@ from esimhooks.server.domain.endpoint import Ordering
 from esimhooks.server.domain.job import RecoveryFilter
 from esimhooks.server.manage.jobs import cancel_job
 from esimhooks.server.store import deliveries, jobs, queue
-from esimhooks.server.store.audit import ITSELF
 from esimhooks.server.store.database import Database, Session
+from factories import SERVER
 from system.stored_jobs import a_recovery, a_worker, now, present
 from system.stored_lanes import Lane, queued
 
@@ -88,7 +88,7 @@ async def test_a_recovery_that_is_cancelled_during_a_step_sends_nothing_of_that_
         step = asyncio.ensure_future(a_worker(database).process_due_recoveries())
         await _claimed(database)
         async with database.transaction() as other:
-            ended = await cancel_job(other, ITSELF, recovery, now=now())
+            ended = await cancel_job(other, SERVER, recovery, now=now())
     await step
 
     done = await present(database, recovery)

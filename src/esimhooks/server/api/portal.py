@@ -3,7 +3,7 @@
 import base64
 import binascii
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -17,7 +17,15 @@ from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.lists import found
-from esimhooks.server.domain.portal import INSTALLATION, Branding, PortalLink, PortalRole, PortalSession, picture_type
+from esimhooks.server.domain.portal import (
+    INSTALLATION,
+    Branding,
+    Language,
+    PortalLink,
+    PortalRole,
+    PortalSession,
+    picture_type,
+)
 from esimhooks.server.domain.validation import END, Name
 from esimhooks.server.manage import portal as manage_portal
 from esimhooks.server.store import accounts, portal
@@ -64,7 +72,7 @@ class BrandingBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=T
 
     name: Name | UnsetType | None = UNSET
     accent: Colour | UnsetType | None = UNSET
-    language: Literal["en", "de", "es"] | UnsetType | None = UNSET
+    language: Language | UnsetType | None = UNSET
     logo: Picture | UnsetType | None = UNSET
     favicon: Picture | UnsetType | None = UNSET
 

@@ -6,6 +6,7 @@ A look comes from the account's branding where it says something, else from the 
 import re
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
@@ -16,7 +17,7 @@ from esimhooks.server.domain.errors import Refused
 INSTALLATION = UUID(int=0)
 """Stands for the account where the branding is that of the installation."""
 MAX_PICTURE_BYTES = 65_536
-LANGUAGES = ("en", "de", "es")
+Language: TypeAlias = Literal["en", "de", "es"]
 MIN_CONTRAST = 4.5
 """Of the accent colour on white, as WCAG 2.1 asks for text (1.4.3)."""
 ACTIVE_SVG = re.compile(

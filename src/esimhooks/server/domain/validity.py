@@ -77,9 +77,7 @@ def _end(
     return activate_at + timedelta(days=total_days)
 
 
-EXPIRES = frozenset(
-    {EsimStatus.CREATED, EsimStatus.ACTIVATED, EsimStatus.IN_USE, EsimStatus.SUSPENDED, EsimStatus.USED_UP}
-)
+EXPIRES = (EsimStatus.CREATED, EsimStatus.ACTIVATED, EsimStatus.IN_USE, EsimStatus.SUSPENDED, EsimStatus.USED_UP)
 """Statuses that the clock ends."""
 
 

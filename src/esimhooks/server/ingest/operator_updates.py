@@ -6,9 +6,10 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.update import Doubt, Update
+from esimhooks.server.domain.validation import decode
 from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.providers.fields import check_digit_doubts
-from esimhooks.server.providers.generic import UpdateBody, parse_body, to_update
+from esimhooks.server.providers.generic import UpdateBody, to_update
 
 
 class OperatorUpdate(Struct, frozen=True, kw_only=True):
@@ -25,7 +26,7 @@ class OperatorUpdate(Struct, frozen=True, kw_only=True):
 async def read_update(raw: bytes, clients: ProviderClients, *, tenant: Tenant | None) -> OperatorUpdate:
     """Return the update, or what is wrong with it; `tenant` owns it where it names none itself. Raises `NotNow`."""
     try:
-        body = parse_body(raw)
+        body = decode(raw, UpdateBody)
         own, update = _tenant(body, tenant), to_update(body)
     except Refused as error:
         return OperatorUpdate(raw=raw, wrong=_what_is_wrong(error))

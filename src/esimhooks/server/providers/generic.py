@@ -13,7 +13,7 @@ from msgspec import Meta, Struct, field
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.plans import MAX_PLANS, MAX_PLANS_BYTES, Plan, wire_bytes
 from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
-from esimhooks.server.domain.validation import END, PRINTABLE, decode
+from esimhooks.server.domain.validation import END, PRINTABLE
 from esimhooks.server.providers.fields import is_contradiction
 from esimhooks.vocabulary.esim import Allowance, Device, Location
 from esimhooks.vocabulary.statuses import EsimStatus, Mode, PlanState, SmdpStatus
@@ -127,16 +127,6 @@ class UpdateBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
     metadata: Metadata | None = None
     replaces: Text | None = None
     top_up: TopUpBody | None = None
-
-
-def parse_body(raw: bytes) -> UpdateBody:
-    """Return the update as it was submitted. Raises `Refused` with a pointer and what was expected there."""
-    return decode(raw, UpdateBody)
-
-
-def parse_update(raw: bytes) -> Update:
-    """Return the update inside the JSON. Raises `Refused` as `parse_body`."""
-    return to_update(parse_body(raw))
 
 
 def to_update(body: UpdateBody) -> Update:

@@ -13,7 +13,6 @@ from esimhooks.server.domain.errors import Broken
 
 EXPECTED = "expected postgresql://user:password@host:port/database"
 SCHEMES = ("postgresql", "postgres")
-DEFAULT_PORT = 5432
 NOT_OF_THE_DRIVER = frozenset(
     [
         "channel_binding",

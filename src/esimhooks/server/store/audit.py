@@ -17,9 +17,6 @@ from esimhooks.server.store.database import Session, row_count
 from esimhooks.server.store.freezing import MOVING, RETRY_AFTER_S
 from esimhooks.vocabulary.statuses import Mode
 
-ITSELF = Actor(kind=ActorKind.SYSTEM)
-"""The server, where it acts by itself."""
-
 
 async def record_action(
     db: Session,

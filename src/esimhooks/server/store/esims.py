@@ -19,6 +19,7 @@ from esimhooks.server.domain.esim import (
 )
 from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import Unreadable
+from esimhooks.server.domain.validity import EXPIRES
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.encryption import readable
 from esimhooks.server.store.freezing import IS_OPEN
@@ -116,7 +117,7 @@ async def of_order(
     return listed(db, rows)
 
 
-IS_EXPIRED = f"""status IN ('CREATED', 'ACTIVATED', 'IN_USE', 'SUSPENDED', 'USED_UP') AND expire_at <= now()
+IS_EXPIRED = f"""status IN ({", ".join(f"'{status}'" for status in EXPIRES)}) AND expire_at <= now()
           AND (status_at IS NULL OR status_at <= expire_at)
           AND {IS_OPEN}"""
 HAS_PENDING_USAGE = f"pending_until <= now() AND {IS_OPEN}"

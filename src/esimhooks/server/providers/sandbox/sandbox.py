@@ -151,11 +151,6 @@ class Sandbox:
         """Send what is held back, and wait until every notification so far is answered with 2xx."""
         await self._outbox.all_drained()
 
-    async def check_health(self) -> None:
-        """Send a CHECK_HEALTH, as the provider does when an address is saved, and wait until it is taken."""
-        self._post("CHECK_HEALTH", "CHECK_HEALTH", wire.health_check(), rng=self._rng, now=self._clock())
-        await self._outbox.drained("CHECK_HEALTH")
-
     async def _live(self, esim: SimulatedEsim) -> None:
         loop = asyncio.get_running_loop()
         born_at = loop.time() - esim.age_s / self._config.speed

@@ -13,17 +13,11 @@ from esimhooks.server.providers.sandbox.esims import Purchase, SimulatedEsim
 from esimhooks.server.providers.sandbox.life import NotifyType, Step
 
 Json = dict[str, object]
-_HEALTH = {"orderNo": "1234567890", "orderStatus": "Test"}
 
 
 def order_ready(purchase: Purchase) -> Json:
     """Return the content of ORDER_STATUS, which names no eSIM."""
     return {"orderNo": purchase.order_no, "orderStatus": "GOT_RESOURCE", "transactionId": purchase.transaction_id}
-
-
-def health_check() -> Json:
-    """Return the content of CHECK_HEALTH."""
-    return dict(_HEALTH)
 
 
 def content_of(step: Step, esim: SimulatedEsim, now: datetime) -> Json:
