@@ -62,7 +62,7 @@ def answer_all_that_begins(scheduler: LaneScheduler) -> list[tuple[LaneState, Jo
     answered: list[tuple[LaneState, Job]] = []
     while started := list(scheduler.start_next(now=0.0, limit=1000)):
         for lane, job in started:
-            scheduler.on_answered(lane, job)
+            scheduler.on_answered(lane)
             answered.append((lane, job))
     return answered
 
@@ -70,8 +70,8 @@ def answer_all_that_begins(scheduler: LaneScheduler) -> list[tuple[LaneState, Jo
 def begun(scheduler: LaneScheduler, *, now: float) -> int:
     """Begin what may begin, have it answered at once, and return how many there were."""
     started = list(scheduler.start_next(now=now, limit=1000))
-    for lane, job in started:
-        scheduler.on_answered(lane, job)
+    for lane, _ in started:
+        scheduler.on_answered(lane)
     return len(started)
 
 
@@ -164,7 +164,7 @@ class Crowd:
         """Let the oldest attempts of an account be answered and written, one after the other, and begin what may begin."""
         for _ in range(number):
             lane, job = self.in_flight[account_id].pop(0)
-            self.scheduler.on_answered(lane, job)
+            self.scheduler.on_answered(lane)
             self.scheduler.on_written(lane, job, now=0.0)
             self.begin()
 
@@ -324,7 +324,7 @@ def test_what_is_new_does_not_overtake_what_was_due_before() -> None:
 def test_a_lane_looks_for_more_only_where_a_result_made_the_next_delivery_of_an_esim_due(*, next_is_due: bool) -> None:
     scheduler, _ = a_leased_lane(jobs=1)
     [(lane, job)] = scheduler.start_next(now=0, limit=1)
-    scheduler.on_answered(lane, job)
+    scheduler.on_answered(lane)
 
     scheduler.on_written(lane, job, now=0, next_is_due=next_is_due)
 

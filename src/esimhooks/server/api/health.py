@@ -14,7 +14,6 @@ from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.router import Routes
 from esimhooks.server.observe import metrics
 from esimhooks.server.runtime.health import Health
-from esimhooks.server.store.database import Database
 
 
 class HealthView(Struct):
@@ -33,7 +32,7 @@ async def healthz() -> HealthView:
 
 
 @routes.get("/readyz")
-async def readyz(health: Health, database: Database) -> HealthView:
+async def readyz(health: Health) -> HealthView:
     """Answer 200 if the database is migrated and commits, and the node is not stopping; 503 otherwise."""
     await health.check_ready()
     return HealthView()

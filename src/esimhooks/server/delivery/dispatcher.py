@@ -345,7 +345,7 @@ class Dispatcher:
             released = self._scheduler.close(lane) if cools_down or result.verdict.endpoint_gone else []
             return result if transition is None else structs.replace(result, transition=transition), released
         finally:
-            self._scheduler.on_answered(lane, job)
+            self._scheduler.on_answered(lane)
             self._begin()
 
     async def _begin_suspect(self, claimed: Claimed) -> bool:

@@ -186,7 +186,7 @@ class LaneScheduler:
             self._set_idle(lane)
         return jobs
 
-    def on_answered(self, lane: LaneState, job: Job) -> None:
+    def on_answered(self, lane: LaneState) -> None:
         """Free the slot of an attempt whose outcome is known but not written yet."""
         account = self._accounts[lane.account_id]
         lane.in_flight -= 1
