@@ -1,4 +1,4 @@
-"""Questions over real HTTP, to a provider that does not behave."""
+"""Queries over real HTTP, to a provider that does not behave."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Questions to eSIM Go over real HTTP: what an eSIM and an order become, which status bundles mean, and what is refused."""
+"""Queries of eSIM Go over real HTTP: what an eSIM and an order become, which status bundles mean, and what is refused."""
 
 import json
 from collections.abc import Callable

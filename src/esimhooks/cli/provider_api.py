@@ -1,6 +1,6 @@
 """A provider's API for `simulate --provider`: the answers that a shipped document has as examples, over real HTTP.
 
-A compiled document comes in; a server on this machine answers each of its questions with the example that was chosen last,
+A compiled document comes in; a server on this machine answers each of its queries with the example that was chosen last,
 and 404 where there is none. It asks for no credentials.
 """
 
@@ -32,11 +32,11 @@ class ProviderApi:
             self._answers[token.request] = msgspec.json.encode(_nest(token.path, "simulated"))
 
     def says(self, example: Example) -> None:
-        """Answer its question with this example from now on."""
+        """Answer its query with this example from now on."""
         document = self._mapped.document
-        question = document.usage if example.answer_to == "usage" else document.fetches[example.question]
-        if question is not None:
-            self._answers[question.request] = request_of(example).body
+        query = document.usage if example.answer_to == "usage" else document.fetches[example.question]
+        if query is not None:
+            self._answers[query.request] = request_of(example).body
 
     def answer(self, method: str, target: str) -> bytes | None:
         """Return what a request is answered, or None."""

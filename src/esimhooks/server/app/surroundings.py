@@ -120,7 +120,7 @@ async def _provider(session: ClientSession, stored: StoredProvider) -> Finding:
 
 
 async def _at_once() -> None:
-    """One question more does not need a slot of the provider's rate limit."""
+    """One query more does not need a slot of the provider's rate limit."""
 
 
 def _variables() -> list[Finding]:

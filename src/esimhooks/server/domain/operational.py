@@ -71,7 +71,7 @@ class ProviderDoubt(Struct, frozen=True, kw_only=True):
     word: str
     detail: str
     notification_id: UUID | None
-    """None for what it answered to a question of ours."""
+    """None for what it answered to a query."""
 
 
 class ProviderTrouble(Struct, frozen=True, kw_only=True):

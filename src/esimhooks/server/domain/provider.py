@@ -51,7 +51,7 @@ class ProviderState(StrEnum):
     INVALID = "invalid"
     """Its latest notification could not be read."""
     BEHIND = "behind"
-    """Notifications wait to be looked at: it does not answer questions, or not fast enough."""
+    """Notifications wait to be looked at: it does not answer queries, or not fast enough."""
 
 
 class ProviderFacts(Struct, frozen=True, kw_only=True):

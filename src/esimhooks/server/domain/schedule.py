@@ -1,4 +1,4 @@
-"""When something is tried again: attempts at an endpoint, requests under its rate limit, questions to a provider.
+"""When something is tried again: attempts at an endpoint, requests under its rate limit, queries of a provider.
 
 Pure: jitter and the time are arguments. Delays of attempts run from when the result of the attempt before was written; jitter
 only adds. Under a rate limit requests are spaced evenly; one node has the lane, so its spacing is that of all nodes.

@@ -82,9 +82,9 @@ class Watched(Provider):
         """As the port says."""
         return await self._query(self._provider.usage(esim_tran_nos))
 
-    async def _query(self, question: Awaitable[Answered]) -> Answered:
+    async def _query(self, query: Awaitable[Answered]) -> Answered:
         try:
-            answer = await question
+            answer = await query
         except CredentialsRefused as error:
             await self._on_refusal(error.detail)
             raise

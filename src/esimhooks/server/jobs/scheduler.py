@@ -165,7 +165,7 @@ class Scheduler:
         return self._passed_by.keys()
 
     async def poll_usage(self) -> float:
-        """Ask providers for the usage of active eSIMs that are due, as many in one question as each allows."""
+        """Ask providers for the usage of active eSIMs that are due, as many in one query as each allows."""
         if not self._providers_reviewed:
             await self._clients.review()
             self._providers_reviewed = True
@@ -221,7 +221,7 @@ class Scheduler:
             await polls.postpone(db, esim_ids, seconds=FAILED_POLL_RETRY_S)
 
     async def _soonest(self, name: str, *, room: int) -> Sequence[DuePoll]:
-        """What fills the last question: a few eSIMs that come due one by one would otherwise be queried one by one."""
+        """What fills the last query: a few eSIMs that come due one by one would otherwise be queried one by one."""
         if room == 0:
             return ()
         async with self._database.transaction() as db:

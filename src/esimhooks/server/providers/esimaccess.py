@@ -1,6 +1,6 @@
 """The provider eSIM Access, and the simulator that speaks its format.
 
-Notifications and questions come in, updates go out; `esimaccess_parse`, `_answers` and `_api` do the parts. Most
+Notifications and queries come in, updates go out; `esimaccess_parse`, `_answers` and `_api` do the parts. Most
 notifications are unsigned: the token in their address and, where it is set, the list of source addresses must do.
 """
 
@@ -104,7 +104,7 @@ class EsimAccess(Provider):
     async def usage(self, esim_tran_nos: Sequence[str]) -> tuple[Update, ...]:
         """Return the usage of the eSIMs that the provider knows among these, which are at most `usage_batch`."""
         if len(esim_tran_nos) > USAGE_BATCH:
-            raise ProviderRefused(f"at most {USAGE_BATCH} eSIMs a question, not {len(esim_tran_nos)}")
+            raise ProviderRefused(f"at most {USAGE_BATCH} eSIMs a query, not {len(esim_tran_nos)}")
         if not esim_tran_nos:
             return ()
         api, queried_at = self._account(), self._clock()

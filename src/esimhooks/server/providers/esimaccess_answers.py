@@ -1,4 +1,4 @@
-"""What eSIM Access answers to a question becomes updates, or the error that its code means.
+"""What eSIM Access answers to a query becomes updates, or the error that its code means.
 
 Bytes and the HTTP status come in; nothing is queried here. Activation codes and addresses of QR codes never stand in a
 message, and credentials are taken out of what the provider says.

@@ -1,6 +1,6 @@
 """Queries the API of eSIM Access: one call over HTTP, signed where the account is in signed mode.
 
-An account, a path and a question come in, the answer's `obj` goes out. Nothing is repeated here and nothing is
+An account, a path and a query come in, the answer's `obj` goes out. Nothing is repeated here and nothing is
 logged; credentials stand in headers only.
 """
 
@@ -21,7 +21,7 @@ from esimhooks.server.providers.port import Pace
 
 
 class Signing(Struct, frozen=True, kw_only=True):
-    """What the provider's signature is made with: of our questions, and of some of its notifications."""
+    """What the provider's signature is made with: of our queries, and of some of its notifications."""
 
     access_code: str
     secret_key: str
@@ -36,7 +36,7 @@ class Signing(Struct, frozen=True, kw_only=True):
 
 
 class Account(Struct, frozen=True, kw_only=True):
-    """An account at the provider. With `signing` every question is signed."""
+    """An account at the provider. With `signing` every query is signed."""
 
     base_url: str
     access_code: str
@@ -47,7 +47,7 @@ class Account(Struct, frozen=True, kw_only=True):
 
 
 class Api:
-    """Questions to one account."""
+    """Queries to one account."""
 
     def __init__(
         self, account: Account, session: ClientSession, pace: Pace, *, clock: Clock, timeout_s: float = TIMEOUT_S
@@ -58,9 +58,9 @@ class Api:
         self._clock = clock
         self._timeout_s = timeout_s
 
-    async def call(self, path: str, question: Mapping[str, object]) -> Fields:
+    async def call(self, path: str, query: Mapping[str, object]) -> Fields:
         """Return `obj` of the answer. Raises as `unwrap`, and `NotNow` where the provider does not answer in time."""
-        body = msgspec.json.encode(question)
+        body = msgspec.json.encode(query)
         await self._pace()
         # Signed once its turn has come: the provider refuses a timestamp that is old.
         request = Call(

@@ -1,4 +1,4 @@
-"""The provider eSIM Go: callbacks and questions come in, updates go out; `esimgo_bundles` and `esimgo_api` do the parts.
+"""The provider eSIM Go: callbacks and queries come in, updates go out; `esimgo_bundles` and `esimgo_api` do the parts.
 
 `X-Signature-SHA256` proves a callback: HMAC-SHA256 of the raw body, keyed with the API key, in base64 or in hex, as both
 are documented and both occur. Callbacks are distinguished by `alertType` or `event`; a member that is not understood is a
@@ -228,7 +228,7 @@ class EsimGo(Provider):
         return await api.order(lookup.order_no)
 
     async def usage(self, esim_tran_nos: Sequence[str]) -> tuple[Update, ...]:
-        """Return the bundles of the eSIMs, one question each."""
+        """Return the bundles of the eSIMs, one query each."""
         api = self._account()
         return tuple([await api.usage(iccid) for iccid in esim_tran_nos])
 

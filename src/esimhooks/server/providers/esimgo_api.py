@@ -1,6 +1,6 @@
 """Queries the API of eSIM Go (v2.5): an ICCID or the reference of an order goes out, updates about eSIMs come in.
 
-An eSIM is two questions: its profile, and its bundles with their states, from which its status follows. Activation codes
+An eSIM takes two queries: its profile, and its bundles with their states, from which its status follows. Activation codes
 never stand in a message, and the API key is taken out of what the provider says.
 """
 
@@ -37,7 +37,7 @@ _MAX_CODE = 200
 
 
 class Api:
-    """Questions to one account. `with_ids` says that its callbacks name bundles by their ids (version 3)."""
+    """Queries to one account. `with_ids` says that its callbacks name bundles by their ids (version 3)."""
 
     def __init__(
         self, base_url: str, api_key: str, session: ClientSession, pace: Pace, *, with_ids: bool, clock: Clock

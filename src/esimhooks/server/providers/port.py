@@ -1,6 +1,6 @@
 """What a provider must be able to do, and what it is given to do it with.
 
-A provider turns an inbound request into a `Notification` and answers questions over HTTP. It has no database, knows
+A provider turns an inbound request into a `Notification` and answers queries over HTTP. It has no database, knows
 no other provider and decides nothing about events.
 """
 
@@ -95,7 +95,7 @@ class Provider(ABC):
     can_confirm: bool | None = None
     """Whether a query of one eSIM has its status, so that an unsigned one can be confirmed; None as `can_fetch`."""
     usage_batch: int = 1
-    """How many eSIMs one usage question may name."""
+    """How many eSIMs one usage query may name."""
     only_polled: bool = False
     """Whether it does not report by itself that an eSIM is active, so that its eSIMs are polled before they are."""
     requests_per_second: float = 1.0

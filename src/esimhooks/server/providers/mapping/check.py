@@ -21,7 +21,7 @@ from esimhooks.server.providers.mapping import proof
 from esimhooks.server.providers.mapping.document import (
     Auth,
     Document,
-    Question,
+    Query,
     Request,
     Rule,
     Set,
@@ -32,7 +32,7 @@ from esimhooks.server.providers.mapping.document import (
     values_of,
 )
 from esimhooks.server.providers.mapping.facts import BESIDE, IDENTITY, ORDER_MEMBERS, Facts
-from esimhooks.server.providers.mapping.questions import CompiledQuestion, CompiledToken
+from esimhooks.server.providers.mapping.queries import CompiledQuery, CompiledToken
 from esimhooks.server.providers.mapping.rules import CompiledRule, Rules
 from esimhooks.server.providers.mapping.sources import Source
 from esimhooks.server.providers.mapping.templates import (
@@ -69,8 +69,8 @@ class Mapped(Struct, frozen=True, kw_only=True):
 
     document: Document
     rules: Rules
-    fetches: tuple[CompiledQuestion, ...]
-    usage: CompiledQuestion | None
+    fetches: tuple[CompiledQuery, ...]
+    usage: CompiledQuery | None
     token: CompiledToken | None
     credentials: frozenset[str]
     queries_with: frozenset[str]
@@ -141,16 +141,18 @@ class Compiler:
         self._texts_of_headers()
         several = isinstance(document.fetch, list)
         fetches = [
-            self._question(
-                question, f"/fetch/{index}" if several else "/fetch", allowed=frozenset({KEY, ORDER_NO, ICCID})
+            self._compile_query(
+                query, f"/fetch/{index}" if several else "/fetch", allowed=frozenset({KEY, ORDER_NO, ICCID})
             )
-            for index, question in enumerate(document.fetches)
+            for index, query in enumerate(document.fetches)
         ]
-        for index, question in enumerate(fetches):
+        for index, query in enumerate(fetches):
             earlier = [one for one in fetches[:index] if KEY in one.placeholders]
-            if ICCID in question.placeholders and not earlier:
+            if ICCID in query.placeholders and not earlier:
                 self._problems.add(f"/fetch/{index}/request", "expected a [[fetch]] by {key} before: it says the ICCID")
-        usage = self._question(document.usage, "/usage", allowed=frozenset({KEY, KEYS})) if document.usage else None
+        usage = (
+            self._compile_query(document.usage, "/usage", allowed=frozenset({KEY, KEYS})) if document.usage else None
+        )
         token = self._compiled_token(document.token) if document.token else None
         to_query = frozenset(_names_to_query(document))
         self._examples()
@@ -239,25 +241,25 @@ class Compiler:
                 pointer, f"expected nothing about eSIMs beside {', '.join(ORDER_MEMBERS)}: they are fetched then"
             )
 
-    def _question(self, question: Question, pointer: str, *, allowed: frozenset[str]) -> CompiledQuestion:
-        self._request(question, pointer, allowed=allowed)
-        about = _placeholders_of(question) & allowed
-        paging = question.paging
+    def _compile_query(self, query: Query, pointer: str, *, allowed: frozenset[str]) -> CompiledQuery:
+        self._request(query, pointer, allowed=allowed)
+        about = _placeholders_of(query) & allowed
+        paging = query.paging
         if paging is not None and paging.next is None and paging.page is None:
             self._problems.add(f"{pointer}/paging", "expected `next` or `page`")
-        if paging is not None and paging.next is None and question.list is None:
+        if paging is not None and paging.next is None and query.list is None:
             self._problems.add(f"{pointer}/list", "expected `list` beside `paging`: pages end where it is empty")
-        return CompiledQuestion(
-            request=question,
-            error=self._source(question.error_path, f"{pointer}/errorPath"),
-            reason=self._source(question.reason_path, f"{pointer}/reasonPath"),
+        return CompiledQuery(
+            request=query,
+            error=self._source(query.error_path, f"{pointer}/errorPath"),
+            reason=self._source(query.reason_path, f"{pointer}/reasonPath"),
             placeholders=about,
-            auth=self._auth(question.auth, f"{pointer}/auth") or self._auth(self._document.auth, "/auth"),
-            list=self._source(question.list, f"{pointer}/list"),
+            auth=self._auth(query.auth, f"{pointer}/auth") or self._auth(self._document.auth, "/auth"),
+            list=self._source(query.list, f"{pointer}/list"),
             paging=paging,
             next=self._source(paging.next if paging else None, f"{pointer}/paging/next"),
-            facts=self._facts(question.set, question.plans, pointer, pushed=False),
-            batch=question.batch if KEYS in about else 1,
+            facts=self._facts(query.set, query.plans, pointer, pushed=False),
+            batch=query.batch if KEYS in about else 1,
         )
 
     def _request(self, request: Request, pointer: str, *, allowed: frozenset[str]) -> None:
@@ -319,7 +321,7 @@ class Compiler:
 
 
 def usual_auth(given: str | Auth | None) -> Auth | None:
-    """Return the scheme of questions; None where there is none, or its name is not known."""
+    """Return the scheme of queries; None where there is none, or its name is not known."""
     return NAMED_AUTH.get(given) if isinstance(given, str) else given
 
 
@@ -330,11 +332,11 @@ def _names_to_verify(verify: Verify) -> Iterable[str]:
 
 
 def _names_to_query(document: Document) -> Iterable[str]:
-    questions = [*document.fetches, *([document.usage] if document.usage else [])]
+    queries = [*document.fetches, *([document.usage] if document.usage else [])]
     used_token = False
-    for question in questions:
-        auth = usual_auth(question.auth if question.auth is not None else document.auth)
-        yield from _credentials_in(_placeholders_of(question))
+    for query in queries:
+        auth = usual_auth(query.auth if query.auth is not None else document.auth)
+        yield from _credentials_in(_placeholders_of(query))
         if auth is not None:
             yield from (name for name in (auth.username, auth.secret) if name)
             signed = auth.signed if auth.scheme == "md5-concat" else []

@@ -192,7 +192,7 @@ class Rule(Part, frozen=True, kw_only=True):
 
 
 class Auth(Part, frozen=True, kw_only=True):
-    """How a question to the provider proves who queries; names are those of credentials."""
+    """How a query to the provider proves who queries; names are those of credentials."""
 
     scheme: Literal["header", "basic", "bearer", "oauth", "rt-hmac", "md5-concat"]
     header: Name | None = None
@@ -214,7 +214,7 @@ class Paging(Part, frozen=True, kw_only=True):
 
 
 class Request(Part, frozen=True, kw_only=True):
-    """One question: `request` is method and path, with placeholders such as `{key}` that are filled in."""
+    """One query: `request` is method and path, with placeholders such as `{key}` that are filled in."""
 
     request: Words
     headers: dict[Name, Words] = {}
@@ -225,8 +225,8 @@ class Request(Part, frozen=True, kw_only=True):
     errors: Annotated[dict[str, Meaning], Meta(max_length=200)] = {}
 
 
-class Question(Request, frozen=True, kw_only=True):
-    """A question for eSIMs; `list` is where they stand in the answer, which is one eSIM itself without it."""
+class Query(Request, frozen=True, kw_only=True):
+    """A query for eSIMs; `list` is where they stand in the answer, which is one eSIM itself without it."""
 
     auth: str | Auth | None = None
     list: Words | None = None
@@ -237,7 +237,7 @@ class Question(Request, frozen=True, kw_only=True):
 
 
 class Token(Request, frozen=True, kw_only=True):
-    """The question for an access token of the scheme `oauth`, at an address of its own where it has one."""
+    """The query for an access token of the scheme `oauth`, at an address of its own where it has one."""
 
     base_url: Name | None = None
     path: Words = "access_token"
@@ -288,13 +288,13 @@ class Document(Part, frozen=True, kw_only=True):
     requests_per_second: Annotated[float, Meta(gt=0, le=1000)] = 4.0
     auth: str | Auth | None = None
     token: Token | None = None
-    fetch: Question | Annotated[list[Question], Meta(max_length=10)] = []
-    usage: Question | None = None
+    fetch: Query | Annotated[list[Query], Meta(max_length=10)] = []
+    usage: Query | None = None
     example: Annotated[list[Example], Meta(max_length=100)] = []
 
     @property
-    def fetches(self) -> list[Question]:
-        """The questions for orders and single eSIMs, one or several."""
+    def fetches(self) -> list[Query]:
+        """The queries for orders and single eSIMs, one or several."""
         return self.fetch if isinstance(self.fetch, list) else [self.fetch]
 
 

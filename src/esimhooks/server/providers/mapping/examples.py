@@ -22,7 +22,7 @@ from esimhooks.server.providers.mapping.document import Example
 from esimhooks.server.providers.mapping.facts import DIRECT, IDENTITY, merged
 from esimhooks.server.providers.mapping.proof import compile_proof, names_of
 from esimhooks.server.providers.mapping.provider import is_empty, read_answer
-from esimhooks.server.providers.mapping.questions import unwrap
+from esimhooks.server.providers.mapping.queries import unwrap
 from esimhooks.server.providers.mapping.rules import members_of
 from esimhooks.server.providers.mapping.sources import View
 from esimhooks.server.providers.port import ProviderRefused, Unparsable
@@ -91,14 +91,14 @@ def outcome_of(mapped: Mapped, example: Example) -> Outcome:
     request = request_of(example)
     if example.answer_to is None:
         return outcome(mapped, request)
-    question = mapped.usage if example.answer_to == "usage" else mapped.fetches[example.question]
-    assert question is not None  # noqa: S101 - the check of the document has seen to it
+    query = mapped.usage if example.answer_to == "usage" else mapped.fetches[example.question]
+    assert query is not None  # noqa: S101 - the check of the document has seen to it
     try:
-        view = unwrap(question, Answer(200, request.body), secrets=[])
+        view = unwrap(query, Answer(200, request.body), secrets=[])
     except (NotNow, ProviderRefused) as error:
         return Outcome(outcome="invalid", detail=f"the answer counts as an error: {error}")
     cause = Cause.POLL if example.answer_to == "usage" else Cause.FILL
-    answers = merged(read_answer(question, view, queried=Identity(), cause=cause, queried_at=QUERIED_AT))
+    answers = merged(read_answer(query, view, queried=Identity(), cause=cause, queried_at=QUERIED_AT))
     found = [one for one in answers if not is_empty(one, one.identity)]
     doubts = sorted({doubt.field for update in found for doubt in update.doubts})
     return Outcome(outcome="applied" if found else "ignored", updates=[shown(one) for one in found], doubts=doubts)

@@ -23,7 +23,7 @@ from esimhooks.server.providers.mapping.check import Mapped, compile_document
 from esimhooks.server.providers.mapping.document import parsed
 from esimhooks.server.providers.mapping.facts import filled, merged
 from esimhooks.server.providers.mapping.proof import Proof, compile_proof, names_of
-from esimhooks.server.providers.mapping.questions import Api, CompiledQuestion, UnknownToProvider
+from esimhooks.server.providers.mapping.queries import Api, CompiledQuery, UnknownToProvider
 from esimhooks.server.providers.mapping.rules import CompiledRule
 from esimhooks.server.providers.mapping.sources import Source, View
 from esimhooks.server.providers.mapping.templates import ICCID, KEY, KEYS, ORDER_NO, Fill
@@ -73,7 +73,7 @@ class MappedProvider(Provider):
             content_type=answer.content_type,
         )
         self.can_fetch = api is not None and bool(mapped.fetches or mapped.usage)
-        self._about_one = [question for question in mapped.fetches if question.placeholders & {KEY, ICCID}]
+        self._about_one = [query for query in mapped.fetches if query.placeholders & {KEY, ICCID}]
         self.can_confirm = self.can_fetch and _can_report(self._about_one, frozenset(EsimStatus))
         reported = _can_report(mapped.rules.rules, ACTIVE)
         self.only_polled = not reported and _can_report([mapped.usage] if mapped.usage else self._about_one, ACTIVE)
@@ -114,15 +114,15 @@ class MappedProvider(Provider):
             return (await self._one(self._about_one, lookup.esim_tran_no, Cause.FILL),)
         if lookup.order_no is None:
             raise ProviderRefused("neither an order number nor an eSIM's key to ask for")
-        questions = [question for question in self.mapped.fetches if ORDER_NO in question.placeholders]
-        if not questions:
+        queries = [query for query in self.mapped.fetches if ORDER_NO in query.placeholders]
+        if not queries:
             raise ProviderRefused("its document does not say how to ask for an order")
         api = self._account()
         queried = Identity(order_no=lookup.order_no)
         fill, found = api.fill(order_no=lookup.order_no), list[Update]()
-        for question in questions:
+        for query in queries:
             try:
-                found += [one async for one in self._answers(question, fill, queried, Cause.FILL)]
+                found += [one async for one in self._answers(query, fill, queried, Cause.FILL)]
             except UnknownToProvider as error:
                 raise OrderUnknown(str(error)) from error
         esims = tuple(one for one in found if one.identity.esim_tran_no is not None)
@@ -132,33 +132,33 @@ class MappedProvider(Provider):
 
     async def usage(self, esim_tran_nos: Sequence[str]) -> tuple[Update, ...]:
         """Return the usage of the eSIMs that the provider knows among these, which are at most `usage_batch`."""
-        question = self.mapped.usage
+        query = self.mapped.usage
         api = self._account()
         found: list[Update] = []
-        if question is not None and KEYS in question.placeholders:
+        if query is not None and KEYS in query.placeholders:
             fill = api.fill(keys=tuple(esim_tran_nos))
-            return tuple([one async for one in self._answers(question, fill, Identity(), Cause.POLL)])
-        questions = [question] if question is not None else self._about_one
+            return tuple([one async for one in self._answers(query, fill, Identity(), Cause.POLL)])
+        queries = [query] if query is not None else self._about_one
         for key in esim_tran_nos:
             with suppress(
                 ProviderRefused
             ):  # one that the provider does not know does not keep back the usage of others
-                found.append(await self._one(questions, key, Cause.POLL))
+                found.append(await self._one(queries, key, Cause.POLL))
         return tuple(found)
 
-    async def _one(self, questions: Sequence[CompiledQuestion], key: str, cause: Cause) -> Update:
-        """Ask every question about one eSIM and put the answers together, the first to say something first.
+    async def _one(self, queries: Sequence[CompiledQuery], key: str, cause: Cause) -> Update:
+        """Ask every query about one eSIM and put the answers together, the first to say something first.
 
-        A question by the ICCID is left out where no answer before it has said which that is.
+        A query by the ICCID is left out where no answer before it has said which that is.
         """
         api = self._account()
         wanted: Update | None = None
-        for question in questions:
+        for query in queries:
             iccid = wanted.identity.iccid if wanted else None
-            if ICCID in question.placeholders and iccid is None:
+            if ICCID in query.placeholders and iccid is None:
                 continue
             fill = api.fill(key=key, iccid=iccid)
-            async for one in self._answers(question, fill, Identity(esim_tran_no=key), cause):
+            async for one in self._answers(query, fill, Identity(esim_tran_no=key), cause):
                 if one.identity.esim_tran_no == key:
                     wanted = one if wanted is None else filled(wanted, one)
         if wanted is None:
@@ -166,14 +166,14 @@ class MappedProvider(Provider):
         return wanted
 
     async def _answers(
-        self, question: CompiledQuestion, fill: Fill, queried: Identity, cause: Cause
+        self, query: CompiledQuery, fill: Fill, queried: Identity, cause: Cause
     ) -> AsyncIterator[Update]:
         """Return what the pages of an answer say, one update for each eSIM."""
         queried_at = self._clock()
         found: list[Update] = []
-        async for view in self._account().pages(question, fill):
+        async for view in self._account().pages(query, fill):
             with understood():
-                found += read_answer(question, view, queried=queried, cause=cause, queried_at=queried_at)
+                found += read_answer(query, view, queried=queried, cause=cause, queried_at=queried_at)
         for update in merged(found):
             yield update
 
@@ -184,21 +184,21 @@ class MappedProvider(Provider):
 
 
 def read_answer(
-    question: CompiledQuestion, view: View, *, queried: Identity, cause: Cause, queried_at: datetime
+    query: CompiledQuery, view: View, *, queried: Identity, cause: Cause, queried_at: datetime
 ) -> list[Update]:
     """Return what one page says of eSIMs; what names nothing itself is of the eSIM or order that was queried."""
-    listed = [view] if question.list is None else view.elements(question.list)
+    listed = [view] if query.list is None else view.elements(query.list)
     updates = []
     for element in listed:
         if element.is_null:
             continue
-        reading = question.facts.read(element, cause=cause)
+        reading = query.facts.read(element, cause=cause)
         named = reading.update.identity
         if (
             is_empty(reading.update, named)
             and not reading.silent
             and not reading.doubts
-            and not _lists_plans(question, element)
+            and not _lists_plans(query, element)
         ):
             continue  # an empty answer says nothing of what was queried
         identity = Identity(
@@ -218,10 +218,10 @@ def is_empty(update: Update, identity: Identity) -> bool:
     return update.says_nothing and identity == Identity()
 
 
-def _lists_plans(question: CompiledQuestion, view: View) -> bool:
+def _lists_plans(query: CompiledQuery, view: View) -> bool:
     """Whether it has a list of plans, if an empty one: then it is known that the eSIM has none."""
-    plans = question.facts.plans
-    return question.list is None and plans is not None and isinstance(plans.read(view), list)
+    plans = query.facts.plans
+    return query.list is None and plans is not None and isinstance(plans.read(view), list)
 
 
 def _is_over(update: Update, queried_at: datetime) -> bool:
@@ -230,8 +230,8 @@ def _is_over(update: Update, queried_at: datetime) -> bool:
     return update.esim_status in ACTIVE and bool(ends) and all(end is not None and end <= queried_at for end in ends)
 
 
-def _can_report(of: Iterable[CompiledRule | CompiledQuestion], statuses: AbstractSet[str]) -> bool:
-    """Whether one of these rules or questions can report one of the statuses."""
+def _can_report(of: Iterable[CompiledRule | CompiledQuery], statuses: AbstractSet[str]) -> bool:
+    """Whether one of these rules or queries can report one of the statuses."""
     readers = (reader for one in of if one.facts for reader in one.facts.readers)
     return any(reader.name == "status" and reader.may_give(statuses) for reader in readers)
 

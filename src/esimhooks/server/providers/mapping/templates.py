@@ -21,7 +21,7 @@ _METHODS = frozenset({"GET", "POST", "PUT"})
 
 
 class Fill(Struct, frozen=True, kw_only=True):
-    """What placeholders stand for in one question."""
+    """What placeholders stand for in one query."""
 
     credentials: Mapping[str, str]
     clock: Clock

@@ -33,9 +33,9 @@ class SandboxConfig(Struct, frozen=True, kw_only=True):
     allocation_s: tuple[float, float] = (5.0, 30.0)
     access_code: str = "sandbox"
     secret_key: str | None = None
-    """With it every question must be signed."""
+    """With it every query must be signed."""
     requests_per_second: int | None = None
-    """Questions answered per second; None sets no limit."""
+    """Queries answered per second; None sets no limit."""
 
 
 class Sandbox:

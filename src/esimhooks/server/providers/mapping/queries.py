@@ -1,6 +1,6 @@
-"""Queries a mapped provider's API: how a question is built and signed, and what an answer means.
+"""Queries a mapped provider's API: how a query is built and signed, and what an answer means.
 
-A compiled question and what it is about come in, the JSON of the answer's pages goes out, or the port's error that its
+A compiled query and what it is about come in, the JSON of the answer's pages goes out, or the port's error that its
 code means. Nothing is repeated here, but for one try with a fresh access token.
 """
 
@@ -59,8 +59,8 @@ class CompiledRequest(Struct, frozen=True, kw_only=True):
     reason: Source | None
 
 
-class CompiledQuestion(CompiledRequest, frozen=True, kw_only=True):
-    """A question for eSIMs."""
+class CompiledQuery(CompiledRequest, frozen=True, kw_only=True):
+    """A query for eSIMs."""
 
     placeholders: frozenset[str]
     auth: Auth | None
@@ -72,7 +72,7 @@ class CompiledQuestion(CompiledRequest, frozen=True, kw_only=True):
 
 
 class CompiledToken(CompiledRequest, frozen=True, kw_only=True):
-    """The question for an access token; `base_url` is where, if not at the API."""
+    """The query for an access token; `base_url` is where, if not at the API."""
 
     spec: Token
     base_url: str | None
@@ -81,7 +81,7 @@ class CompiledToken(CompiledRequest, frozen=True, kw_only=True):
 
 
 class Api:
-    """Questions to one account at a provider."""
+    """Queries to one account at a provider."""
 
     def __init__(
         self,
@@ -110,26 +110,26 @@ class Api:
         order_no: str | None = None,
         iccid: str | None = None,
     ) -> Fill:
-        """Return what placeholders stand for in a question about this."""
+        """Return what placeholders stand for in a query about this."""
         return Fill(
             credentials=self._credentials, clock=self._clock, key=key, keys=keys, order_no=order_no, iccid=iccid
         )
 
-    async def pages(self, question: CompiledQuestion, fill: Fill) -> AsyncIterator[View]:
+    async def pages(self, query: CompiledQuery, fill: Fill) -> AsyncIterator[View]:
         """Return the pages of the answer. Raises as the port says."""
-        _, path = method_and_path(question.request.request)
+        _, path = method_and_path(query.request.request)
         url = f"{self._base_url}{fill.address(path)}"
-        paging = question.paging
+        paging = query.paging
         number = paging.first if paging else 0
         if paging and paging.page and paging.next is None:
             url = _with_query(url, _page_query(paging, number))
         for _ in range(MAX_PAGES):
-            view = await self._query(question, url, fill)
+            view = await self._query(query, url, fill)
             yield view
             if paging is None:
                 return
             number += 1
-            after = _next(question, paging, view, url, number)
+            after = _next(query, paging, view, url, number)
             if after is None:
                 return
             if urlsplit(after)[:2] != urlsplit(self._base_url)[:2]:
@@ -137,17 +137,17 @@ class Api:
             url = after
         raise NotNow(f"the provider's answer has more than {MAX_PAGES} pages")
 
-    async def _query(self, question: CompiledQuestion, url: str, fill: Fill) -> View:
+    async def _query(self, query: CompiledQuery, url: str, fill: Fill) -> View:
         try:
-            return await self._exchange(question, url, fill, question.auth)
+            return await self._exchange(query, url, fill, query.auth)
         except CredentialsRefused:
-            if question.auth is None or question.auth.scheme != "oauth" or self._cached_token is None:
+            if query.auth is None or query.auth.scheme != "oauth" or self._cached_token is None:
                 raise
             self._cached_token = None  # revoked before its time: once more with a fresh one
-            return await self._exchange(question, url, fill, question.auth)
+            return await self._exchange(query, url, fill, query.auth)
 
-    async def _exchange(self, question: CompiledRequest, url: str, fill: Fill, auth: Auth | None) -> View:
-        request = question.request
+    async def _exchange(self, query: CompiledRequest, url: str, fill: Fill, auth: Auth | None) -> View:
+        request = query.request
         bearer = await self._access_token() if auth is not None and auth.scheme == "oauth" else None
         body, content = _body(request, fill)
         await self._pace()
@@ -160,7 +160,7 @@ class Api:
         }
         method, _ = method_and_path(request.request)
         answer = await api_call.call(self._session, api_call.Call(method=method, url=url, headers=headers, body=body))
-        return unwrap(question, answer, secrets=[*self._credentials.values(), *([bearer] if bearer else [])])
+        return unwrap(query, answer, secrets=[*self._credentials.values(), *([bearer] if bearer else [])])
 
     async def _access_token(self) -> str:
         async with self._renewing:
@@ -185,11 +185,11 @@ class Api:
         return text, queried_at + timedelta(seconds=lasts_s)
 
 
-def unwrap(question: CompiledRequest, answer: api_call.Answer, *, secrets: list[str]) -> View:
+def unwrap(query: CompiledRequest, answer: api_call.Answer, *, secrets: list[str]) -> View:
     """Return a successful answer. Raises the port's error that its code or status means."""
     view, unreadable = _view(answer)
-    code = _code(question.error.read(view) if question.error else None)
-    errors = question.request.errors
+    code = _code(query.error.read(view) if query.error else None)
+    errors = query.request.errors
     meaning = errors.get(code) if code else None
     meaning = meaning or errors.get(str(answer.status))
     fine = HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES and code == ""
@@ -199,7 +199,7 @@ def unwrap(question: CompiledRequest, answer: api_call.Answer, *, secrets: list[
                 f"the provider's answer is not understood: {unreadable}", retry_after_s=_NOT_UNDERSTOOD_RETRY_S
             )
         return view
-    words = question.reason.read(view) if question.reason else None
+    words = query.reason.read(view) if query.reason else None
     message = shown_words(f"{code or f'HTTP {answer.status}'}: {words}" if words else code, secrets=secrets)
     raise _error_of(meaning, answer, message or f"the provider answered HTTP {answer.status}")
 
@@ -252,7 +252,7 @@ def _proof(auth: Auth | None, fill: Fill, body: bytes, bearer: str | None) -> di
     if auth.scheme == "rt-hmac":
         return _rt_headers(Signing(access_code=username, secret_key=secret), fill, body, uppercase=auth.uppercase)
     if auth.scheme == "md5-concat":
-        signed = b"".join(body if part == "body" else fill.text(_placeheld(part)).encode() for part in auth.signed)
+        signed = b"".join(body if part == "body" else fill.text(_placeholder(part)).encode() for part in auth.signed)
         return {auth.header or "sign": hashlib.md5(signed, usedforsecurity=False).hexdigest()}
     if auth.scheme == "header":
         return {auth.header or "authorization": f"{auth.prefix}{secret}"}
@@ -272,7 +272,7 @@ def _rt_headers(signing: Signing, fill: Fill, body: bytes, *, uppercase: bool) -
     }
 
 
-def _placeheld(part: str) -> str:
+def _placeholder(part: str) -> str:
     return f"{{{part}}}" if part.startswith("credential:") else part.removeprefix("text:")
 
 
@@ -281,14 +281,14 @@ def _page_query(paging: Paging, number: int) -> dict[str, str]:
     return {paging.page or "page": str(number), **size}
 
 
-def _next(question: CompiledQuestion, paging: Paging, view: View, url: str, number: int) -> str | None:
+def _next(query: CompiledQuery, paging: Paging, view: View, url: str, number: int) -> str | None:
     """Return the address of the next page, or None after the last one."""
-    if question.next is not None:
-        following = question.next.read(view)
+    if query.next is not None:
+        following = query.next.read(view)
         if not isinstance(following, (str, int)) or isinstance(following, bool) or following == "":
             return None
         return _with_query(url, {paging.page: str(following)}) if paging.page else urljoin(url, str(following))
-    found = question.list.read(view) if question.list else None
+    found = query.list.read(view) if query.list else None
     count = len(found) if isinstance(found, list) else 0
     if count == 0 or (paging.size is not None and count < paging.size):
         return None

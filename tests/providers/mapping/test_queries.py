@@ -15,7 +15,7 @@ from esimhooks.server.domain.update import Cause
 from esimhooks.server.providers.mapping import provider
 from esimhooks.server.providers.mapping.check import compile_document
 from esimhooks.server.providers.mapping.provider import MappedProvider
-from esimhooks.server.providers.mapping.questions import UnknownToProvider
+from esimhooks.server.providers.mapping.queries import UnknownToProvider
 from esimhooks.server.providers.port import (
     CredentialsRefused,
     Lookup,
