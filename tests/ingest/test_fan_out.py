@@ -16,7 +16,8 @@ from esimhooks.server.runtime.loop import Wake
 from esimhooks.server.store import fan_outs
 from esimhooks.server.store.batch_reads import MAX_INLINE_ENDPOINTS
 from esimhooks.server.store.database import Database
-from esimhooks.server.store.endpoints import find, insert, subscriptions
+from esimhooks.server.store.endpoints import find, insert
+from esimhooks.server.store.subscriptions import of_tenants
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
 from receiver import Receiver
@@ -113,7 +114,7 @@ async def test_an_endpoint_made_by_a_node_whose_clock_is_ahead_misses_nothing(
     await endpoints(shop, receiver)
     tenant = Tenant(parse_id(Prefix.ACCOUNT, shop.account), Mode.TEST)
     async with database.transaction() as db:
-        [one, *_] = (await subscriptions(db, [tenant]))[tenant]
+        [one, *_] = (await of_tenants(db, [tenant]))[tenant]
         known = await find(db, tenant, one.endpoint_id)
         assert known is not None
         ahead = first_id_of(datetime.now(UTC) + timedelta(minutes=1))

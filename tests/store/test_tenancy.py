@@ -32,6 +32,7 @@ from esimhooks.server.store import (
     jobs,
     orders,
     stats,
+    subscriptions,
 )
 from esimhooks.server.store.database import Database, Session
 from esimhooks.vocabulary.events import EventType
@@ -79,10 +80,10 @@ READS: dict[str, Read] = {
     "stats.stats_of": lambda db, tenant, rows: stats.stats_of(db, tenant, rows.endpoint, since=EPOCH),
     "endpoints.enabled_to_send": lambda db, tenant, rows: endpoints.enabled_to_send(db, tenant),
     "endpoints.find_to_change": lambda db, tenant, rows: endpoints.find_to_change(db, tenant, rows.endpoint),
-    "endpoints.subscriptions_after": lambda db, tenant, rows: endpoints.subscriptions_after(
+    "subscriptions.page_after": lambda db, tenant, rows: subscriptions.page_after(
         db, tenant, None, enabled_at=None, limit=9
     ),
-    "endpoints.subscription": lambda db, tenant, rows: endpoints.subscription(db, tenant, rows.endpoint),
+    "subscriptions.find": lambda db, tenant, rows: subscriptions.find(db, tenant, rows.endpoint),
     "endpoints.find": lambda db, tenant, rows: endpoints.find(db, tenant, rows.endpoint),
     "endpoints.signing_secrets": lambda db, tenant, rows: endpoints.signing_secrets(
         db, tenant, rows.endpoint, now=EPOCH
@@ -143,9 +144,9 @@ def reading(modules: list[ModuleType]) -> set[str]:
 
 
 def test_every_statement_of_a_tenant_stands_here() -> None:
-    assert reading([audit, deliveries, endpoints, esims, events, stats, find, health, jobs, orders]) == set(
-        READS
-    ) | WRITES | COUNTS | {"health.unhealthy", "deliveries.preset_counts"}
+    assert reading(
+        [audit, deliveries, endpoints, esims, events, stats, find, health, jobs, orders, subscriptions]
+    ) == set(READS) | WRITES | COUNTS | {"health.unhealthy", "deliveries.preset_counts"}
 
 
 @pytest.fixture

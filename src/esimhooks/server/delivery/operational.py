@@ -31,7 +31,7 @@ from esimhooks.server.domain.operational import (
 from esimhooks.server.ingest.fan_out import publish
 from esimhooks.server.observe import metrics
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.store import endpoints
+from esimhooks.server.store import endpoints, subscriptions
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.timestamps import timestamp
 
@@ -45,7 +45,7 @@ async def emit(db: Session, events: Sequence[OperationalEvent], *, now: datetime
     """
     reported = [one for one in events if one.account_id != OPERATOR.account_id]
     to_merchants = [one for one in reported if TYPES[type(one)] in FOR_MERCHANTS]
-    to_operator = reported if reported and await endpoints.subscriptions(db, [OPERATOR]) else []
+    to_operator = reported if reported and await subscriptions.of_tenants(db, [OPERATOR]) else []
     if not to_operator and not to_merchants:
         return False
     known = await endpoints.describe(db, {one.endpoint_id for one in reported})
@@ -67,14 +67,14 @@ async def _emit_to_merchants(
         for one in events
         if one.endpoint_id in known
     }
-    subscriptions = await endpoints.subscriptions(db, set(tenants.values())) if tenants else {}
+    subscribed = await subscriptions.of_tenants(db, set(tenants.values())) if tenants else {}
     is_due = False
     for one in events:
         tenant = tenants.get(one.endpoint_id)
         others = (
             [
                 other
-                for other in subscriptions.get(tenant, [])
+                for other in subscribed.get(tenant, [])
                 if other.endpoint_id != one.endpoint_id and is_subscribed(other.event_types, TYPES[type(one)])
             ]
             if tenant
@@ -90,7 +90,7 @@ async def emit_doubts(db: Session, doubts: Sequence[ProviderDoubt], *, now: date
     """Store an event for each doubt about a provider, as `emit`; and log it."""
     for one in doubts:
         log.warning("provider.doubt", provider=one.provider, field=one.field, detail=one.detail)
-    if not doubts or not await endpoints.subscriptions(db, [OPERATOR]):
+    if not doubts or not await subscriptions.of_tenants(db, [OPERATOR]):
         return False
     return bool(await publish(db, [doubt_event(one, event_id=new_id(), now=now) for one in doubts]))
 
@@ -99,7 +99,7 @@ async def emit_troubles(db: Session, troubles: Sequence[ProviderTrouble], *, now
     """Store an event for each trouble with a provider, as `emit`; and log it."""
     for one in troubles:
         log.warning(one.kind.value, provider=one.provider, since=timestamp(one.since), detail=one.detail)
-    if not troubles or not await endpoints.subscriptions(db, [OPERATOR]):
+    if not troubles or not await subscriptions.of_tenants(db, [OPERATOR]):
         return False
     return bool(await publish(db, [trouble_event(one, event_id=new_id(), now=now) for one in troubles]))
 

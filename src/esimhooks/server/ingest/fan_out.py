@@ -17,10 +17,10 @@ from esimhooks.server.domain.ids import new_id
 from esimhooks.server.observe import metrics
 from esimhooks.server.runtime.for_each import for_each
 from esimhooks.server.runtime.loop import Wake
-from esimhooks.server.store import deliveries, endpoints, events, fan_outs, queue
+from esimhooks.server.store import deliveries, events, fan_outs, queue, subscriptions
 from esimhooks.server.store.database import Database, Session
-from esimhooks.server.store.endpoints import Subscription
 from esimhooks.server.store.fan_outs import FanOut
+from esimhooks.server.store.subscriptions import Subscription
 
 STEP_DELIVERIES = 100
 """About how many deliveries one step makes, before another tenant has its turn. With 200 a step kept the updates of others
@@ -40,12 +40,12 @@ async def publish(db: Session, made: Sequence[Event], *, but_not: UUID | None = 
         return []
     await events.insert(db, made)
     metrics.events_emitted([event.type for event in made])
-    subscriptions = await endpoints.subscriptions(db, {event.tenant for event in made})
+    subscribed = await subscriptions.of_tenants(db, {event.tenant for event in made})
     wanted = [
         _delivery(event.tenant, FanOut.of(event), subscription)
         for event in made
         for body in [EventBody(event.body)]
-        for subscription in subscriptions.get(event.tenant, [])
+        for subscription in subscribed.get(event.tenant, [])
         if is_selected(subscription.event_types, subscription.filter, event.type, body)
         and subscription.endpoint_id != but_not
     ]
@@ -102,7 +102,7 @@ class FanOuts:
             if not waiting:
                 return False
             reached = waiting[0].reached
-            found = await endpoints.subscriptions_after(
+            found = await subscriptions.page_after(
                 db, tenant, reached, enabled_at=_oldest(waiting), limit=STEP_DELIVERIES
             )
             bodies = await _bodies(db, waiting) if any(one.filter is not None for one in found) else {}

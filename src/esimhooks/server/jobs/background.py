@@ -30,10 +30,10 @@ from esimhooks.server.jobs.due_work import IDLE_S
 from esimhooks.server.jobs.requery import Requery
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.runtime.for_each import Failed, for_each
-from esimhooks.server.store import deliveries, endpoints, esims, events, jobs, queue
+from esimhooks.server.store import deliveries, esims, events, jobs, queue, subscriptions
 from esimhooks.server.store.database import Database, Session
-from esimhooks.server.store.endpoints import Subscription
 from esimhooks.server.store.jobs import Candidate
+from esimhooks.server.store.subscriptions import Subscription
 
 MAX_CONCURRENT = 4
 RECOVERY_STEP = 500
@@ -245,7 +245,7 @@ def _reason(error: Exception) -> str:
 async def _lock_endpoint(db: Session, job: Job[RecoveryFilter]) -> Subscription | None:
     """Lock the endpoint before its job, as whoever deletes it does (docs/decisions/0020)."""
     assert job.endpoint_id is not None  # noqa: S101 - every recovery has one
-    return await endpoints.subscription(db, job.tenant, job.endpoint_id, lock=True)
+    return await subscriptions.find(db, job.tenant, job.endpoint_id, lock=True)
 
 
 async def _send(db: Session, job: Job[RecoveryFilter], endpoint: Subscription, candidates: Sequence[Candidate]) -> int:

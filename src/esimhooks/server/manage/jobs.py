@@ -18,10 +18,10 @@ from esimhooks.server.domain.ids import Prefix, first_id_of, new_id, text_of
 from esimhooks.server.domain.job import Filter, Job, Missed, MissedCount, RecoveryFilter, RequeryFilter
 from esimhooks.server.domain.lists import Window, found
 from esimhooks.server.manage.accounts import require_recovery
-from esimhooks.server.store import accounts, endpoints, events, jobs
+from esimhooks.server.store import accounts, events, jobs, subscriptions
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
-from esimhooks.server.store.endpoints import Subscription
+from esimhooks.server.store.subscriptions import Subscription
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.timestamps import timestamp
 
@@ -45,7 +45,7 @@ class MissedEvents(Struct, frozen=True, kw_only=True):
 async def count_missed(db: Session, tenant: Tenant, endpoint_id: UUID, missed: MissedEvents) -> MissedCount:
     """Return what there is to send again, without sending it. Raises `Refused` (404)."""
     async with db.snapshot():
-        endpoint = found(await endpoints.subscription(db, tenant, endpoint_id), "endpoint")
+        endpoint = found(await subscriptions.find(db, tenant, endpoint_id), "endpoint")
         return await _count_missed(db, tenant, endpoint, missed)
 
 
@@ -54,7 +54,7 @@ async def begin_recovery(
 ) -> Job[RecoveryFilter]:
     """Store a recovery, which is then worked off. Raises `Refused` (404, or 409 for a disabled endpoint or over quota)."""
     await require_recovery(db, tenant, endpoint_id)
-    endpoint = found(await endpoints.subscription(db, tenant, endpoint_id), "endpoint")
+    endpoint = found(await subscriptions.find(db, tenant, endpoint_id), "endpoint")
     if not endpoint.enabled:
         raise Refused.conflict("the endpoint is disabled: enable it first")
     counted = await _count_missed(db, tenant, endpoint, missed)

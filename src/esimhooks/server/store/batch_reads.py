@@ -19,7 +19,7 @@ from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.update import Identity
 from esimhooks.server.store import esims
 from esimhooks.server.store.database import Session
-from esimhooks.server.store.endpoints import Subscription
+from esimhooks.server.store.subscriptions import Subscription
 from esimhooks.vocabulary.statuses import Mode
 
 MAX_INLINE_ENDPOINTS = 20

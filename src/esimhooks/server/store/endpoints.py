@@ -5,16 +5,15 @@ as they sign.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import msgspec
-from msgspec import Struct
 
-from esimhooks.server.domain.account import OPERATOR, header_bytes
+from esimhooks.server.domain.account import header_bytes
 from esimhooks.server.domain.delivery import EndpointTarget, SigningSecret
 from esimhooks.server.domain.endpoint import (
     CONFIG,
@@ -25,7 +24,6 @@ from esimhooks.server.domain.endpoint import (
     Tenant,
     configuration,
 )
-from esimhooks.server.domain.endpoint_rules import EVERYTHING
 from esimhooks.server.domain.errors import Undecryptable
 from esimhooks.server.domain.ids import Prefix, new_id, text_of
 from esimhooks.server.domain.lists import Unreadable, partition
@@ -179,95 +177,6 @@ async def _cancel(db: Session, endpoint_ids: Sequence[UUID], *, now: datetime) -
         now,
     )
     return len(dropped)
-
-
-class Subscription(Struct, frozen=True):
-    """What an endpoint wants: types and a filter (None = all), and whether its deliveries keep the order of each eSIM.
-
-    `stored_at` is when it was made, `disabled_at` since when it is disabled, aware UTC by the database's clock; None where
-    nobody asks, and `disabled_at` where it is enabled.
-    """
-
-    endpoint_id: UUID
-    event_types: Sequence[str] | None
-    ordering: Ordering
-    filter: str | None = None
-    enabled: bool = True
-    stored_at: datetime | None = None
-    disabled_at: datetime | None = None
-
-
-async def subscription(db: Session, tenant: Tenant, endpoint_id: UUID, *, lock: bool = False) -> Subscription | None:
-    """Return what the tenant's endpoint wants, or None; with `lock`, locked until the end of the transaction.
-
-    Nothing that is encrypted is read, so that an endpoint whose headers cannot be decrypted holds up nothing.
-    """
-    row = await db.conn.fetchrow(
-        f"""
-        SELECT id, event_types, ordering, filter, enabled FROM endpoints WHERE account_id = $1 AND mode = $2 AND id = $3
-        {"FOR NO KEY UPDATE" if lock else ""}
-        """,
-        tenant.account_id,
-        tenant.mode,
-        endpoint_id,
-    )
-    if row is None:
-        return None
-    return Subscription(row["id"], row["event_types"], Ordering(row["ordering"]), row["filter"], row["enabled"])
-
-
-async def subscriptions(db: Session, tenants: Iterable[Tenant]) -> dict[Tenant, list[Subscription]]:
-    """Return what the enabled endpoints of the tenants want."""
-    wanted = list(tenants)
-    rows = await db.conn.fetch(
-        """
-        SELECT e.account_id, e.mode, e.id, e.event_types, e.ordering, e.stored_at, e.filter
-        FROM endpoints e JOIN unnest($1::uuid[], $2::text[]) AS t (account_id, mode) USING (account_id, mode)
-        WHERE e.enabled
-        """,
-        [tenant.account_id for tenant in wanted],
-        [tenant.mode for tenant in wanted],
-    )
-    found: dict[Tenant, list[Subscription]] = defaultdict(list)
-    for row in rows:
-        tenant = Tenant(row["account_id"], Mode(row["mode"]))
-        found[tenant].append(_subscription(row, tenant))
-    return found
-
-
-async def subscriptions_after(
-    db: Session, tenant: Tenant, after: UUID | None, *, enabled_at: datetime | None, limit: int
-) -> Sequence[Subscription]:
-    """Return what endpoints of a tenant want, in the order of their ids, the next after `after`.
-
-    That is those that are enabled, and those that were disabled after `enabled_at` (aware UTC).
-    """
-    rows = await db.conn.fetch(
-        """
-        SELECT id, event_types, ordering, stored_at, filter, CASE WHEN NOT enabled THEN disabled_at END AS disabled_at
-        FROM endpoints
-        WHERE account_id = $1 AND mode = $2 AND (enabled OR disabled_at > $5) AND ($3::uuid IS NULL OR id > $3)
-        ORDER BY id LIMIT $4
-        """,
-        tenant.account_id,
-        tenant.mode,
-        after,
-        limit,
-        enabled_at,
-    )
-    return [_subscription(row, tenant, disabled_at=row["disabled_at"]) for row in rows]
-
-
-def _subscription(row: asyncpg.Record, tenant: Tenant, *, disabled_at: datetime | None = None) -> Subscription:
-    types = row["event_types"] if tenant != OPERATOR else row["event_types"] or EVERYTHING
-    return Subscription(
-        row["id"],
-        types,
-        Ordering(row["ordering"]),
-        row["filter"],
-        stored_at=row["stored_at"],
-        disabled_at=disabled_at,
-    )
 
 
 async def targets(db: Session, endpoint_ids: Sequence[UUID]) -> list[EndpointTarget]:
