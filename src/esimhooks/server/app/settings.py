@@ -5,13 +5,10 @@ says; each key is taken from the first that has it, command line before environm
 `Settings`. Only `app` and `cli` import this: a room gets its own few values as arguments.
 """
 
-import base64
-import binascii
 import difflib
 import os
-import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
@@ -30,16 +27,30 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from esimhooks.server.app.setting_types import (
+    AbsolutePath,
+    LongSecret,
+    Origin,
+    Percent,
+    PostgresAddress,
+    PublicUrl,
+    SealingKey,
+    SigningSecret,
+    WebAddress,
+    WholeSeconds,
+    ascending,
+    parse_seconds,
+    resolve_schedule,
+    split_list,
+)
 from esimhooks.server.domain.errors import Broken
-from esimhooks.server.domain.schedule import MAX_ATTEMPTS, NAMED, STANDARD
+from esimhooks.server.domain.schedule import MAX_ATTEMPTS, STANDARD
 from esimhooks.server.store import address
-from esimhooks.signing import SECRET_PREFIX, InvalidSecretError, key_of
 
 PREFIX = "ESIMHOOKS_"
 CONFIG = "ESIMHOOKS_CONFIG"
 OF_COMMANDS = {CONFIG, "ESIMHOOKS_URL", "ESIMHOOKS_API_KEY", "ESIMHOOKS_WEBHOOK_SECRET", "ESIMHOOKS_INBOX"}
 """Variables of the command line and of receivers."""
-SECONDS_IN = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 HIDDEN = "**********"
 
 
@@ -102,103 +113,9 @@ def _default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "esimhooks"
 
 
-def _split_list(value: object) -> object:
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value if isinstance(value, list | tuple | set | frozenset) else [value]
-
-
-def _resolve_schedule(value: object) -> object:
-    return NAMED.get(value, value) if isinstance(value, str) else value
-
-
 def _roles(value: object) -> object:
-    words = _split_list(value)
+    words = split_list(value)
     return frozenset(Role) if isinstance(words, list) and "all" in words else words
-
-
-def _seconds(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", value.strip())
-    if match is None:
-        raise ValueError('expected seconds, or a number and a unit: "90", "90s", "15m", "4h" or "1d"')
-    return float(match[1]) * SECONDS_IN[match[2]]
-
-
-def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(sorted(set(values)))
-
-
-def _absolute(path: Path) -> Path:
-    return path.expanduser().absolute()
-
-
-def _postgres_address(value: SecretStr) -> SecretStr:
-    try:
-        return SecretStr(address.parse(value.get_secret_value()).text)
-    except Broken as error:
-        raise ValueError(str(error)) from None
-
-
-def _address(*schemes: str) -> Callable[[SecretStr], SecretStr]:
-    """Return a check for addresses, which may hold a password: the message never repeats them."""
-    expected = "expected an address that starts with " + " or ".join(f"{scheme}://" for scheme in schemes)
-
-    def checked(value: SecretStr) -> SecretStr:
-        try:
-            parts = urlsplit(value.get_secret_value())
-            well_formed = parts.scheme in schemes and bool(parts.hostname)
-        except ValueError:
-            well_formed = False
-        if not well_formed:
-            raise ValueError(expected)
-        return value
-
-    return checked
-
-
-ORIGIN = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$"
-
-
-def _public_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or "@" in value:
-        raise ValueError("expected an address like https://hooks.example.com, without user, query and fragment")
-    return value.rstrip("/")
-
-
-def _long_enough(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value()) < 32:
-        raise ValueError("expected 32 characters or more")
-    return value
-
-
-def _sealing_key(value: SecretStr) -> SecretStr:
-    try:
-        size = len(base64.b64decode(value.get_secret_value(), validate=True))
-    except (binascii.Error, ValueError):
-        size = 0
-    if size != 32:
-        raise ValueError("expected 32 bytes in standard base64 (openssl rand -base64 32), several separated by commas")
-    return value
-
-
-def _signing_secret(value: SecretStr) -> SecretStr:
-    try:
-        size = len(key_of(value.get_secret_value()))
-    except InvalidSecretError:
-        size = 0
-    if not value.get_secret_value().startswith(SECRET_PREFIX) or not 24 <= size <= 64:
-        raise ValueError("expected whsec_ and standard base64 of 24 to 64 bytes")
-    return value
-
-
-PostgresAddress = Annotated[SecretStr, AfterValidator(_postgres_address)]
-WebAddress = Annotated[SecretStr, AfterValidator(_address("http", "https"))]
-SealingKey = Annotated[SecretStr, AfterValidator(_sealing_key)]
-Percent = Annotated[int, Field(ge=1, le=100)]
-WholeSeconds = Annotated[int, BeforeValidator(_seconds), Field(ge=0, le=7 * 86_400)]
 
 
 class Settings(BaseSettings):
@@ -232,9 +149,7 @@ class Settings(BaseSettings):
     """URL of the same database without the pooler, over which nodes notify each other. Default: `database_url`; behind a pooler none, and
     nodes poll every 100 ms."""
 
-    data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
-        default_factory=_default_data_dir, validate_default=True
-    )
+    data_dir: AbsolutePath = Field(default_factory=_default_data_dir, validate_default=True)
     """Folder of the embedded database and of generated keys; one server at a time uses it. Default: `~/.local/share/esimhooks`
     (`$XDG_DATA_HOME/esimhooks` if set), or `/var/lib/esimhooks` for root, because PostgreSQL does not run as root and its own
     user cannot enter `/root`."""
@@ -245,7 +160,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65_535)] = 8400
     """TCP port to listen on, 0 for any free one. Default: 8400."""
 
-    public_url: Annotated[str, AfterValidator(_public_url)] | None = None
+    public_url: PublicUrl | None = None
     """URL under which others reach this server, for example in providers' inbound URLs. Default: built from host and port, which works
     only on the same machine."""
 
@@ -256,19 +171,19 @@ class Settings(BaseSettings):
     """Processes of this node, 1-64. Each serves requests and delivers; the first also does time-driven work. Default: the usable cores
     (affinity, container quota), at most 8."""
 
-    admin_key: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
+    admin_key: LongSecret | None = None
     """First operator key, at least 32 characters. Default: generated at the first start, printed once and stored in the data
     folder with mode 600."""
 
-    encryption_key: Annotated[tuple[SealingKey, ...], BeforeValidator(_split_list)] = ()
+    encryption_key: Annotated[tuple[SealingKey, ...], BeforeValidator(split_list)] = ()
     """Key for data at rest, 32 bytes in base64. Several are separated by commas, newest first: the first encrypts, all decrypt, so a
     key can be replaced without downtime. Default: generated in the data folder for the embedded database; required with your own."""
 
-    allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_split_list)] = ()
+    allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(split_list)] = ()
     """Networks in CIDR notation, separated by commas, to which deliveries may go although they are not public, also over http and to any
     port. Default: none, because otherwise a merchant could reach into your network."""
 
-    frame_origins: Annotated[tuple[Annotated[str, Field(pattern=ORIGIN)], ...], BeforeValidator(_split_list)] = ()
+    frame_origins: Annotated[tuple[Origin, ...], BeforeValidator(split_list)] = ()
     """Origins of pages that may embed the portal, such as `https://app.example.com`, separated by commas. Default: none."""
 
     show_components: bool = False
@@ -305,7 +220,7 @@ class Settings(BaseSettings):
     """Minimum time between two usage events of an eSIM that cross no threshold, in seconds or as "30m", "4h", "1d"; 0 for an event at every
     change. Default: 4 h, so that a busy eSIM does not flood its receiver."""
 
-    thresholds: Annotated[tuple[Percent, ...], BeforeValidator(_split_list), AfterValidator(_ascending)] = (
+    thresholds: Annotated[tuple[Percent, ...], BeforeValidator(split_list), AfterValidator(ascending)] = (
         25,
         50,
         75,
@@ -314,7 +229,7 @@ class Settings(BaseSettings):
     )
     """Percentages of the data volume that raise an event when crossed, each 1-100. Default: 25,50,75,90,100."""
 
-    timeout_s: Annotated[float, BeforeValidator(_seconds), Field(ge=1, le=30, validation_alias="timeout")] = 5.0
+    timeout_s: Annotated[float, BeforeValidator(parse_seconds), Field(ge=1, le=30, validation_alias="timeout")] = 5.0
     """Seconds that a receiver has to answer, 1-30; endpoints may have their own. Default: 5, because a receiver should store the event,
     answer, and work afterwards."""
 
@@ -324,8 +239,8 @@ class Settings(BaseSettings):
 
     retry_schedule: Annotated[
         tuple[WholeSeconds, ...],
-        BeforeValidator(_split_list),
-        BeforeValidator(_resolve_schedule),
+        BeforeValidator(split_list),
+        BeforeValidator(resolve_schedule),
         Field(min_length=1, max_length=MAX_ATTEMPTS),
     ] = STANDARD
     """Delay before each attempt, counted from the end of the previous one, in seconds or as "5m", "2h", separated by commas; or
@@ -357,11 +272,11 @@ class Settings(BaseSettings):
     operational_url: WebAddress | None = None
     """URL that gets operational events as signed webhooks (docs/operating.md lists them); the same on all nodes. Default: none."""
 
-    operational_secret: Annotated[SecretStr, AfterValidator(_signing_secret)] | None = None
+    operational_secret: SigningSecret | None = None
     """Secret that signs operational events, `whsec_` and 24 to 64 bytes in base64. After a change the old one signs for another day.
     Default: generated and stored encrypted; docs/operating.md says how to show it."""
 
-    metrics_token: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
+    metrics_token: LongSecret | None = None
     """Token for `/metrics`, sent as `Authorization: Bearer`, at least 32 characters. Default: none; operators' keys work too, but a
     monitoring system should not have one."""
 
