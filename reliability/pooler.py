@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from esimhooks.server.app.node import migrate, running
+from esimhooks.server.app.node import running
+from esimhooks.server.app.prepare import migrate
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.store.embedded import EmbeddedPostgres
 from esimhooks.server.store.encryption import new_key

@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from api import Api, Json, Merchant, a_merchant, eventually
 from esimhooks import Webhook
 from esimhooks.server.app.account_file import export_account, import_account, unfreeze_account
-from esimhooks.server.app.node import migrate, running
+from esimhooks.server.app.node import running
+from esimhooks.server.app.prepare import migrate
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.errors import Broken, NotNow
 from esimhooks.server.domain.ids import Prefix, parse_id

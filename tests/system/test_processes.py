@@ -13,7 +13,7 @@ import pytest
 
 from api import Api, a_merchant, eventually
 from esimhooks.server.app import processes
-from esimhooks.server.app.node import prepare
+from esimhooks.server.app.prepare import prepare
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.runtime.health import ProcessSlot
 from esimhooks.server.store.database import Database

@@ -74,9 +74,9 @@ def migrate(*, data_dir: DataDir = None) -> None:
 
     `serve` does it automatically for the embedded one.
     """
-    from esimhooks.server.app import node  # noqa: PLC0415 - see above
+    from esimhooks.server.app import prepare  # noqa: PLC0415 - see above
 
-    asyncio.run(node.migrate(settings_of(data_dir=data_dir)))
+    asyncio.run(prepare.migrate(settings_of(data_dir=data_dir)))
     output.say("the database is up to date")
 
 

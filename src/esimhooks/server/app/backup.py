@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from esimhooks.server.app import keys
-from esimhooks.server.app.node import database_address
+from esimhooks.server.app.prepare import database_address
 from esimhooks.server.app.settings import Settings
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.jobs.rekey import rekey_all

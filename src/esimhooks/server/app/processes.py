@@ -22,7 +22,8 @@ from time import monotonic
 import uvloop
 
 from esimhooks.server.app import server
-from esimhooks.server.app.node import Prepared, Running, prepare, running, url_of, working
+from esimhooks.server.app.node import Running, running, url_of, working
+from esimhooks.server.app.prepare import Prepared, prepare
 from esimhooks.server.app.settings import Role, Settings
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.observe import log, metrics
